@@ -1,0 +1,104 @@
+"""The command line: one small file per noun.
+
+Exit codes: 0 all well, 1 some job did not succeed, 2 wrong use or no such batch, 3 no pipeline answers, 4 refused,
+130 interrupted. Results go to stdout and nothing else does; one line on stderr says what is wrong and what to do.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+import click
+
+from penstock.cli import (
+    batches,
+    cancel,
+    drain,
+    jobs,
+    results,
+    run,
+    show,
+    sink,
+    status,
+    submit,
+    up,
+    ventilator,
+    worker,
+    workers,
+)
+from penstock.cli.options import State
+from penstock.errors import (
+    ConfigError,
+    NoPipeline,
+    NoSuchBatch,
+    NoSuchWorker,
+    PenstockError,
+    Refused,
+    SchemaMismatch,
+    StoreInUse,
+)
+
+WRONG_USE, NO_PIPELINE, REFUSED, INTERRUPTED = 2, 3, 4, 130
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="penstock")
+def group() -> None:
+    """Python calls and shell commands on every core of every machine, through a ZeroMQ pipeline."""
+
+
+for module in (up, ventilator, sink, worker, run, submit, results, status, workers, batches, jobs, show, cancel, drain):
+    group.add_command(module.command)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; whatever goes wrong becomes one line on stderr."""
+    state = State()
+    try:
+        code = group.main(args=argv, prog_name="penstock", obj=state, standalone_mode=False)
+        sys.stdout.flush()
+        return code or 0
+    except BrokenPipeError:
+        # the reader has had enough (`| head`); without this the interpreter complains when it flushes stdout at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (KeyboardInterrupt, click.Abort):
+        return INTERRUPTED
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message(), file=sys.stderr)
+        return WRONG_USE
+    except Exception as error:  # noqa: BLE001 - the last line of defence: a person reads it
+        if state.debug:
+            traceback.print_exc()
+        print(f"{_speaker(error, state)}: {_text(error)}", file=sys.stderr)
+        return exit_code(error)
+
+
+def exit_code(error: Exception) -> int:
+    """What the shell is told."""
+    match error:
+        case click.ClickException() | ConfigError() | NoSuchBatch() | NoSuchWorker() | StoreInUse() | SchemaMismatch():
+            return WRONG_USE
+        case NoPipeline():
+            return NO_PIPELINE
+        case Refused():
+            return REFUSED
+        case _:
+            return 1
+
+
+def _speaker(error: Exception, state: State) -> str:
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        return error.ctx.command_path
+    return state.command_path
+
+
+def _text(error: Exception) -> str:
+    if isinstance(error, click.ClickException):
+        return error.format_message()
+    if isinstance(error, PenstockError):
+        return str(error)
+    return f"{type(error).__name__}: {error} (a fault of penstock's own: --debug shows where)"

@@ -1,0 +1,82 @@
+"""What goes to stdout: bytes of commands, values of calls, lines of JSON, columns for people."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from penstock.outcome import Outcome
+
+
+def say(text: str) -> None:
+    """One line for people, on stderr."""
+    print(f"penstock: {text}", file=sys.stderr, flush=True)
+
+
+def write(data: bytes) -> None:
+    """Bytes to stdout, at once."""
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+
+
+def json_line(record: Mapping[str, Any]) -> None:
+    """A record as a line of JSON; what JSON has no form for is written as text."""
+    write(json.dumps(record, default=as_text).encode() + b"\n")
+
+
+def as_text(value: object) -> str:
+    """A value as text: bytes decoded as far as they can be, anything else by repr."""
+    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else repr(value)
+
+
+def value_text(value: object) -> str:
+    """A value as one line: text as it is, what JSON can say as JSON, anything else by repr."""
+    if isinstance(value, str):
+        return value
+    try:
+        return json.dumps(value)
+    except (TypeError, ValueError):
+        return repr(value)
+
+
+def outcome_record(outcome: Outcome) -> dict[str, Any]:
+    """An outcome as a flat record."""
+    record: dict[str, Any] = {name: getattr(outcome, name) for name in outcome.__struct_fields__}
+    record["state"] = str(outcome.state)
+    record["error"] = None if outcome.error is None else f"{type(outcome.error).__name__}: {outcome.error}"
+    if outcome.returncode is not None:
+        del record["value"]  # it says the same once more
+    return record
+
+
+def columns(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """A table, as wide as it must be."""
+    lines = [tuple(printable(str(cell)) for cell in row) for row in (head, *rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def printable(text: str) -> str:
+    """Text that cannot move the cursor: names and causes come from strangers."""
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+
+
+def local_time(seconds: float) -> str:
+    """A wall-clock instant for people."""
+    return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S") if seconds else "-"
+
+
+def duration(seconds: float) -> str:
+    """A duration for people: three digits and a unit."""
+    if seconds < 1:
+        return f"{seconds * 1000:.3g} ms"
+    if seconds < 60:
+        return f"{seconds:.3g} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{rest:02}s"

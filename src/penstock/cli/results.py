@@ -1,0 +1,79 @@
+"""``penstock results``: what the jobs of a batch came to."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from penstock.cli.options import as_json, running
+from penstock.cli.output import json_line, outcome_record, value_text, write
+from penstock.cli.watch import complaint, printed
+
+if TYPE_CHECKING:
+    from penstock.client.batch import Batch
+    from penstock.outcome import Outcome
+
+CSV_COLUMNS = ("index", "state", "value", "returncode", "cause", "attempts", "worker", "started", "elapsed")
+
+
+@click.command("results", short_help="What the jobs of a batch came to.")
+@running
+@click.option("--follow", is_flag=True, help="Go on until the batch ends.")
+@click.option("--failed", is_flag=True, help="Only jobs that did not succeed.")
+@as_json
+@click.option("--csv", "as_csv", is_flag=True, help="Comma-separated values, with a head line.")
+@click.argument("batch")
+def command(url: str, follow: bool, failed: bool, as_json: bool, as_csv: bool, batch: str) -> int:
+    """Print what the jobs of BATCH came to, in the order of recording; exit code 1 if some did not succeed.
+
+    BATCH is an id, a unique beginning or end of one, a name (the newest), or `last`.
+    """
+    if as_json and as_csv:
+        raise click.UsageError("--json and --csv exclude each other")
+    from penstock import Pipeline
+
+    show = _json if as_json else _csv_writer() if as_csv else _plain
+    code = 0
+    with Pipeline(url) as pipeline:
+        handle = pipeline.attach(batch)
+        for outcome in handle.follow() if follow else recorded(handle, handle.status().finished):
+            if outcome.state != "succeeded":
+                code = 1
+            elif failed:
+                continue
+            show(outcome)
+    return code
+
+
+def recorded(batch: Batch, count: int) -> Iterator[Outcome]:
+    """The first `count` outcomes: those that are there already, without waiting for others."""
+    return itertools.islice(batch.follow(), count)
+
+
+def _json(outcome: Outcome) -> None:
+    json_line(outcome_record(outcome))
+
+
+def _plain(outcome: Outcome) -> None:
+    import sys
+
+    write(printed(outcome))
+    sys.stderr.buffer.write(complaint(outcome))
+
+
+def _csv_writer() -> Any:
+    import csv
+    import sys
+
+    rows = csv.writer(sys.stdout, lineterminator="\n")
+    rows.writerow(CSV_COLUMNS)
+
+    def show(outcome: Outcome) -> None:
+        record = outcome_record(outcome)
+        value = "" if record.get("value") is None else value_text(record["value"])
+        rows.writerow([value if name == "value" else record[name] for name in CSV_COLUMNS])
+
+    return show

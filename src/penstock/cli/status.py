@@ -1,0 +1,33 @@
+"""``penstock status``: how a pipeline stands."""
+
+from __future__ import annotations
+
+import click
+
+from penstock.cli.options import as_json, running
+from penstock.cli.output import json_line
+
+
+@click.command("status", short_help="How the pipeline stands.")
+@running
+@as_json
+def command(url: str, as_json: bool) -> None:
+    """Say how the pipeline stands: jobs, batches, workers, sink."""
+    from penstock import Pipeline
+
+    with Pipeline(url) as pipeline:
+        status = pipeline.status()
+    if as_json:
+        json_line(
+            {name: getattr(status, name) for name in status.__struct_fields__}
+            | {"workers": len(status.workers), "slots": status.slots}
+        )
+        return
+    print(f"pipeline  {status.url}")
+    print(f"workers   {len(status.workers)}, {status.slots} slots")
+    print(f"jobs      {status.queued} waiting, {status.leased} given out")
+    print(f"batches   {status.batches} with open jobs")
+    print(f"sink      {'connected' if status.sink_present else 'not connected: start it with penstock sink'}")
+    print(f"versions  penstock {status.version}, Python {status.python}")
+    if status.malformed:
+        print(f"dropped   {status.malformed} malformed messages")

@@ -1,0 +1,44 @@
+"""``penstock submit``: as `run`, on a running pipeline, without waiting."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from penstock.cli.options import as_json, running
+from penstock.cli.output import say
+from penstock.cli.work import Work, first_of, jobs_options
+
+
+@click.command(
+    "submit",
+    context_settings={"allow_interspersed_args": False},
+    short_help="As run, on a running pipeline: prints the batch id and returns.",
+)
+@running
+@click.option("--wait", is_flag=True, help="Wait for the outcomes and show them, as run does.")
+@as_json
+@jobs_options
+def command(url: str, wait: bool, as_json: bool, **asked: Any) -> int:
+    """Hand in COMMAND for each ARGUMENT, or --call a Python function with it, and print the batch's id.
+
+    The jobs run whether this machine stays or not; `penstock results ID` shows what they came to.
+    """
+    work = Work(**asked)
+    inputs = first_of(work.inputs())
+    if inputs is None:
+        say("empty input: 0 jobs")
+        return 0
+    from penstock.cli.progress import Progress
+    from penstock.cli.watch import Watch
+    from penstock import Pipeline
+
+    with Pipeline(url) as pipeline:
+        batch = pipeline.batch(work.target(), inputs, **work.options())
+        if not wait:
+            print(batch.id)
+            return 0
+        say(f"batch {batch.id}")
+        with Progress(batch.status().total) as progress:
+            return Watch(batch, progress, as_json=as_json).to_the_end()

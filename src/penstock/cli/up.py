@@ -1,0 +1,132 @@
+"""``penstock up``: a whole pipeline on this machine, as processes of this one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import click
+
+from penstock.cli.options import binding, checked_bind, data_folder
+from penstock.cli.output import say
+from penstock.errors import NoPipeline, PenstockError
+
+if TYPE_CHECKING:
+    from penstock.config import StationConfig
+
+LOOK_INTERVAL = 0.2
+"""Seconds between two looks at the stations."""
+START_TIME = 15.0
+"""Seconds the stations have to find each other: a cold start of Python on a busy machine, thrice."""
+
+
+@click.command("up", short_help="Run ventilator, sink and workers on this machine, until Ctrl-C.")
+@click.option("--workers", type=click.IntRange(0), default=1, show_default=True, help="Worker processes.")
+@click.option("--slots", type=click.IntRange(1), help="Jobs at once in each worker.  [default: cores / workers]")
+@binding
+def command(url: str, data: Path | None, insecure: bool, workers: int, slots: int | None) -> None:
+    """Run a whole pipeline on this machine until Ctrl-C, which lets running jobs finish; a second one does not."""
+    checked_bind(url, insecure=insecure)
+    folder = data_folder(data)
+    stations = Stations()
+    with _terminable():
+        try:
+            _start(stations, url, folder, workers, slots)
+            _wait_until_up(stations, url, workers)
+            say(f"{url} is up, its data is in {folder}; others on this machine find it by")
+            print(f"export PENSTOCK_URL={url}", flush=True)
+            stations.wait_for_a_death()
+        finally:
+            stations.stop()
+
+
+def _start(stations: Stations, url: str, folder: str, workers: int, slots: int | None) -> None:
+    from penstock.cli.worker import default_name
+    from penstock.config import SinkConfig, VentilatorConfig, WorkerConfig, default_slots
+
+    lifeline = stations.lifeline
+    stations.start("ventilator", VentilatorConfig(url=url, data=folder, lifeline=lifeline))
+    stations.start("sink", SinkConfig(url=url, data=folder, lifeline=lifeline))
+    each = slots or max(1, default_slots() // max(1, workers))
+    for number in range(1, workers + 1):
+        name = f"{default_name()}-{number}"
+        stations.start("worker", WorkerConfig(url=url, slots=each, name=name, lifeline=lifeline))
+
+
+def _wait_until_up(stations: Stations, url: str, workers: int) -> None:
+    from penstock import Pipeline
+
+    with Pipeline(url) as pipeline:
+        end = time.monotonic() + START_TIME
+        while not (status := pipeline.status()).sink_present or len(status.workers) < workers:
+            stations.check()
+            if time.monotonic() > end:
+                raise NoPipeline(f"{url}: sink and workers did not come up within {START_TIME:g} s")
+            time.sleep(LOOK_INTERVAL)
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM ends this as Ctrl-C does."""
+
+    def interrupt(_: int, __: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+class Stations:
+    """Station processes in sessions of their own, so that Ctrl-C reaches only this process; they end with it."""
+
+    def __init__(self) -> None:
+        self.lifeline, self._held = os.pipe()
+        self._running: list[tuple[str, subprocess.Popen[bytes]]] = []
+
+    def start(self, kind: str, config: StationConfig) -> None:
+        """Start a station of this kind."""
+        import msgspec
+
+        process = subprocess.Popen(
+            [sys.executable, "-m", f"penstock.{kind}", msgspec.json.encode(config).decode()],
+            pass_fds=(self.lifeline,),
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        self._running.append((kind, process))
+
+    def check(self) -> None:
+        """PenstockError: a station has ended; it said why on stderr."""
+        for kind, process in self._running:
+            if process.poll() is not None:
+                raise PenstockError(f"the {kind} ended with exit code {process.returncode}, see above")
+
+    def wait_for_a_death(self) -> None:
+        """Return never, but by an error or Ctrl-C."""
+        while True:
+            self.check()
+            time.sleep(LOOK_INTERVAL)
+
+    def stop(self) -> None:
+        """Workers finish first, while there is someone to report to. Interrupted, it ends all of them at once."""
+        try:
+            for kinds in ({"worker"}, {"ventilator", "sink"}):
+                some = [process for kind, process in self._running if kind in kinds]
+                for process in some:
+                    process.terminate()
+                for process in some:
+                    process.wait()
+        finally:
+            os.close(self._held)  # whoever still lives sees its lifeline end
+            os.close(self.lifeline)

@@ -1,0 +1,199 @@
+"""What `run` and `submit` share: their options, and the jobs these ask for."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from penstock.cli.arguments import Line, Source, combined, command_words, grouped, parse, shell_like
+from penstock.cli.output import say
+from penstock.errors import ConfigError
+
+if TYPE_CHECKING:
+    from penstock.command import CommandTemplate
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+SHELL = (b"/bin/sh", b"-c", b"{}")
+
+
+def jobs_options(function: Function) -> Function:
+    """The options that say what to run."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
+_OPTIONS = (
+    click.option("-a", "--arg-file", "files", multiple=True, metavar="FILE", help="Arguments: the lines of FILE."),
+    click.option("-0", "--null", is_flag=True, help="Input items end with a zero byte, not with a line."),
+    click.option("-n", "--max-args", type=click.IntRange(1), default=1, metavar="N", help="N arguments a job."),
+    click.option("--shell", is_flag=True, help="COMMAND is a line for /bin/sh; every argument in it is quoted."),
+    click.option("--one", is_flag=True, help="Run COMMAND once, as it stands."),
+    click.option("--call", metavar="MODULE:FUNCTION", help="Call a Python function with each argument."),
+    click.option("--input", "kind", type=click.Choice(["text", "json"]), default="text", help="What --call is given."),
+    click.option("--env", multiple=True, metavar="NAME[=VALUE]", help="Add to the environment of the commands."),
+    click.option("--name", default="", help="A name for the batch."),
+    click.option("--priority", type=int, default=0, help="Larger goes first."),
+    click.option("--retries", type=click.IntRange(0), default=0, help="Try a job that failed so many times more."),
+    click.option("--timeout", metavar="TIME", help="End a job that runs longer: 90s, 5m, 2h."),
+    click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[COMMAND] [::: ARGUMENT...]"),
+)
+
+
+@dataclass(kw_only=True)
+class Work:
+    """The jobs that a command line asks for."""
+
+    files: Sequence[str]
+    null: bool
+    max_args: int
+    shell: bool
+    one: bool
+    call: str | None
+    kind: str
+    env: Sequence[str]
+    name: str
+    priority: int
+    retries: int
+    timeout: str | None
+    words: Sequence[str]
+    line: Line = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.line = parse(self.words, self.files)
+        self._check_options()
+        if self.call:
+            self._check_call()
+        elif self.one and (self.line.sources or not self.line.command):
+            raise ConfigError("--one runs COMMAND once as it stands: it needs one and takes no input")
+        elif not self.shell and shell_like(self.line.command):
+            raise ConfigError(f"{self.line.command[0]!r} looks like a shell line: add --shell")
+
+    def _check_options(self) -> None:
+        from penstock.client.options import spec_of
+
+        try:
+            spec_of(self.options())
+        except (TypeError, ValueError) as error:
+            raise ConfigError(str(error)) from None
+
+    def _check_call(self) -> None:
+        if self.line.command:
+            raise ConfigError(f"--call takes arguments after :::, not a command: {self.line.command[0]!r}")
+        if self.one or self.shell or self.env or self.max_args > 1 or len(self.line.sources) > 1:
+            raise ConfigError("--call takes one input source, and none of --one, --shell, --env and -n")
+
+    @property
+    def is_command(self) -> bool:
+        """Whether commands are run, not a function called."""
+        return self.call is None
+
+    def options(self) -> dict[str, Any]:
+        """The job options, as `Pipeline.batch` has them."""
+        given: dict[str, Any] = {"name": self.name, "priority": self.priority, "retries": self.retries}
+        if self.timeout:
+            given["time_limit"] = f"{self.timeout}s" if self.timeout.replace(".", "").isdigit() else self.timeout
+        return given
+
+    def inputs(self) -> Iterator[Any]:
+        """What each job is given, read as it is used: argument lists for commands, an argument for a function."""
+        if self.one:
+            return iter(([],))
+        items = combined(self._sources(), b"\0" if self.null else b"\n")
+        if self.call:
+            return self._values(item for (item,) in items)
+        if self.max_args > 1:
+            items = grouped(items, self.max_args)
+        if not self.line.command:
+            return self._lines(items)
+        return map(list, items)
+
+    def _sources(self) -> list[Source]:
+        if self.line.sources:
+            return self.line.sources
+        if sys.stdin.isatty():
+            say("reading arguments from the terminal, one a line, Ctrl-D ends them (or name them after :::)")
+        return [Source(file="-")]
+
+    def _lines(self, items: Iterator[tuple[bytes, ...]]) -> Iterator[list[bytes]]:
+        """Each item as a command of its own."""
+        lines = (b" ".join(item) for item in items)
+        wanted = (line for line in lines if line.strip())
+        return ([line] for line in wanted) if self.shell else (list(command_words(line)) for line in wanted)
+
+    def _values(self, items: Iterator[bytes]) -> Iterator[Any]:
+        if self.kind == "text":
+            return map(os.fsdecode, items)
+        return (_json(number, item) for number, item in enumerate(items, 1))
+
+    def target(self) -> CommandTemplate | Callable[..., Any]:
+        """What the jobs have in common. ConfigError: there is no such function."""
+        if self.call:
+            return _function(self.call)
+        from penstock.command import CommandTemplate
+
+        words = tuple(map(os.fsencode, self.line.command))
+        line_by_line = not words and self.shell
+        return CommandTemplate(
+            words=SHELL if line_by_line else words,
+            cwd=os.getcwdb(),
+            env=dict(map(_variable, self.env)),
+            shell=self.shell and not line_by_line,
+            literal=self.one,
+        )
+
+
+def _variable(text: str) -> tuple[bytes, bytes]:
+    """``NAME=VALUE``, or ``NAME`` with the value it has here. ConfigError: it has none."""
+    name, given, value = text.partition("=")
+    if not given and name not in os.environ:
+        raise ConfigError(f"--env {name}: it is not set here; write {name}=VALUE")
+    return os.fsencode(name), os.fsencode(value if given else os.environ[name])
+
+
+def _json(number: int, item: bytes) -> Any:
+    import json
+
+    try:
+        return json.loads(item)
+    except ValueError as error:
+        raise ConfigError(f"input line {number} is not JSON: {error}") from None
+
+
+def _function(name: str) -> Callable[..., Any]:
+    """The function ``package.module:name``, also of a module in the current folder."""
+    module, _, path = name.partition(":")
+    if not module or not path:
+        raise ConfigError(f"--call {name}: write MODULE:FUNCTION, like math:sqrt")
+    folder = os.getcwd()
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    try:
+        function = reduce(getattr, path.split("."), import_module(module))
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"--call {name}: {error}") from None
+    if not callable(function):
+        raise ConfigError(f"--call {name}: it is a {type(function).__name__}, nothing to call")
+    return function
+
+
+def first_of(inputs: Iterator[Any]) -> Iterator[Any] | None:
+    """The same inputs, or None if there are none at all."""
+    for first in inputs:
+        return itertools.chain((first,), inputs)
+    return None
+
+
+def shown(argv: Sequence[bytes]) -> str:
+    """A command as a person would type it."""
+    return shlex.join(map(os.fsdecode, argv))

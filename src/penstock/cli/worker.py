@@ -1,0 +1,36 @@
+"""``penstock worker``: the process that runs jobs."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+import click
+
+from penstock.cli.options import debug
+from penstock.config import DEFAULT_URL
+
+
+@click.command("worker", short_help="Run a worker: so many jobs at once, on this machine.")
+@click.option(
+    "--connect",
+    "url",
+    envvar="PENSTOCK_URL",
+    default=DEFAULT_URL,
+    show_default=True,
+    help="The pipeline.  [env: PENSTOCK_URL]",
+)
+@click.option("--slots", type=click.IntRange(1), help="Jobs at once.  [default: cores this process may use]")
+@click.option("--name", help="What people call it.  [default: HOST-PID]")
+@debug
+def command(url: str, slots: int | None, name: str | None) -> int:
+    """Run a worker until SIGTERM or Ctrl-C, which let it finish what runs; a second one hands everything back now."""
+    from penstock.config import WorkerConfig, default_slots
+    from penstock.worker import main
+
+    return main(WorkerConfig(url=url, slots=slots or default_slots(), name=name or default_name()))
+
+
+def default_name() -> str:
+    """A worker's name when nobody gave one."""
+    return f"{socket.gethostname()}-{os.getpid()}"

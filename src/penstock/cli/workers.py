@@ -1,0 +1,31 @@
+"""``penstock workers``: who is connected."""
+
+from __future__ import annotations
+
+import click
+import msgspec
+
+from penstock.cli.options import as_json, running
+from penstock.cli.output import columns, json_line
+
+
+@click.command("workers", short_help="The workers that are connected.")
+@running
+@as_json
+def command(url: str, as_json: bool) -> None:
+    """List the workers: slots, jobs they hold now, jobs they have done."""
+    from penstock import Pipeline
+
+    with Pipeline(url) as pipeline:
+        workers = sorted(pipeline.workers(), key=lambda worker: (worker.host, worker.name))
+    if as_json:
+        for worker in workers:
+            json_line(msgspec.structs.asdict(worker))
+        return
+    columns(
+        ("NAME", "HOST", "PID", "SLOTS", "JOBS", "DONE", "PYTHON", "STATE"),
+        (
+            (w.name, w.host, w.pid, w.slots, w.jobs, w.done, w.python, "draining" if w.draining else "working")
+            for w in workers
+        ),
+    )

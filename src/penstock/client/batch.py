@@ -1,0 +1,150 @@
+"""A batch as its users hold it: here, in another process, another day."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from penstock.client.answers import error_of, outcomes_of, values_of
+from penstock.client.following import Row
+from penstock.client.reading import ArrivalReader, OrderReader, RowReader
+from penstock.errors import NoSuchBatch
+from penstock.job import BatchSpec, JobState
+from penstock.messages import AskBatches, BatchesInfo, BatchLine, Cancel, Fetch, split
+from penstock.outcome import BatchStatus, Outcome
+
+if TYPE_CHECKING:
+    from penstock.client.session import Session
+
+POLL_INTERVAL = 0.01
+"""Seconds until the first look at whether a batch is done; they double."""
+POLL_INTERVAL_MAX = 0.5
+ALL_JOBS = 2**63 - 1
+"""Beyond every index."""
+
+
+class Batch:
+    """A handle on one batch. Its iterators wait for jobs that have not ended, and end with the batch."""
+
+    def __init__(self, session: Session, batch: bytes, spec: BatchSpec, total: int | None) -> None:
+        self._session = session
+        self._batch = batch
+        self._spec = spec
+        self._total = total
+
+    def __repr__(self) -> str:
+        return f"<Batch {self.id} {self._spec.name!r}>"
+
+    @property
+    def id(self) -> str:
+        """Its id, in hexadecimal."""
+        return self._batch.hex()
+
+    @property
+    def name(self) -> str:
+        """The name it was given, or ``""``."""
+        return self._spec.name
+
+    def status(self) -> BatchStatus:
+        """How it stands. Raises NoSuchBatch: it was deleted; NoPipeline: no answer."""
+        line = find_batches(self._session, self.id, 1)
+        if not line:
+            raise NoSuchBatch(f"no batch {self.id}: it was deleted")
+        self._total = line[0].total
+        return status_of(line[0])
+
+    def values(self) -> Iterator[Any]:
+        """The values in the order of the jobs; raises at the first job that has none."""
+        for row in self._rows(OrderReader):
+            if row.head.state is not JobState.SUCCEEDED:
+                raise error_of(row, row.start, self._spec)
+            yield from values_of(row, self._spec)
+
+    def outcomes(self) -> Iterator[Outcome]:
+        """The outcomes in the order of the jobs."""
+        for row in self._rows(OrderReader):
+            yield from outcomes_of(row, self._spec)
+
+    def follow(self, after: int = 0) -> Iterator[Outcome]:
+        """The outcomes as they are recorded, behind the position `after` of an earlier one."""
+        for row in self._rows(ArrivalReader):
+            if row.position + row.jobs > after + 1:
+                for outcome in outcomes_of(row, self._spec):
+                    if outcome.position > after:
+                        yield outcome
+
+    def failures(self) -> Iterator[Outcome]:
+        """The outcomes of the jobs that did not succeed, as they are recorded."""
+        for row in self._rows(ArrivalReader):
+            if row.head.state is not JobState.SUCCEEDED:
+                yield from outcomes_of(row, self._spec)
+
+    def wait(self, timeout: float | None = None) -> BatchStatus:
+        """Wait until every job has an outcome. Raises TimeoutError after `timeout` seconds."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        interval = POLL_INTERVAL
+        while not (status := self.status()).done:
+            if deadline is not None and time.monotonic() + interval > deadline:
+                raise TimeoutError(f"batch {self.id}: {status.finished} of {status.total} jobs ended in {timeout:g} s")
+            time.sleep(interval)
+            interval = min(2 * interval, POLL_INTERVAL_MAX)
+        return status
+
+    def cancel(self, *, running: bool = True) -> int:
+        """Cancel all jobs that have not ended, without `running` only those not given out to a worker; returns how
+        many had not been given out."""
+        return cancel_jobs(self._session, self._batch, 0, ALL_JOBS, running=running)
+
+    def attempts(self, index: int) -> list[Outcome]:
+        """All that is recorded of one job, attempts that were not its last included; empty: nothing is yet."""
+        message, body = self._session.fetch(lambda number: Fetch(number, self._batch, index, index + 1))
+        bodies = split(body, [head.size for head in message.records])
+        rows = [
+            Row(head, index, index + 1, head.offset + index - head.start, part, 0)
+            for head, part in zip(message.records, bodies, strict=True)
+        ]
+        return [outcome for row in rows for outcome in outcomes_of(row, self._spec)]
+
+    def _rows(self, kind: type[RowReader]) -> Iterator[Row]:
+        if self._total is None:
+            self.status()
+        reader = kind(self._session, self._batch)
+        reader.refresh = lambda: self._refresh(reader)
+        if self._total is not None:
+            reader.close_at(self._total)
+        try:
+            while (row := reader.next_row()) is not None:
+                yield row
+        finally:
+            reader.close()
+
+    def _refresh(self, reader: RowReader) -> None:
+        """While a reader waits: is the batch closed by now, is it still there?"""
+        if reader.total is None and self.status().total is not None and self._total is not None:
+            reader.close_at(self._total)
+
+
+def find_batches(session: Session, match: str, limit: int) -> tuple[BatchLine, ...]:
+    """The newest batches that fit."""
+    answer: BatchesInfo = session.ask(lambda number: AskBatches(number, match, limit))
+    return answer.batches
+
+
+def cancel_jobs(session: Session, batch: bytes, start: int, stop: int, *, running: bool) -> int:
+    """End these jobs, without `running` only those not given out; returns how many were not."""
+    return int(session.ask(lambda number: Cancel(number, batch, start, stop, not running)).jobs)
+
+
+def status_of(line: BatchLine) -> BatchStatus:
+    """The public form."""
+    return BatchStatus(
+        id=line.batch.hex(),
+        name=line.spec.name,
+        kind=line.spec.kind,
+        created=line.created_time,
+        total=line.total,
+        accepted=line.accepted,
+        leased=line.leased,
+        **{state: line.counts.get(state, 0) for state in ("succeeded", "failed", "timed_out", "cancelled", "dead")},
+    )

@@ -1,0 +1,216 @@
+"""What the background thread does with the sockets: all of the client's traffic, and nothing else.
+
+Promises:
+
+1. Messages to the ventilator leave in the order they were given, so a Cancel never overtakes its Submit.
+2. What a connection may have lost is said again after it has come back.
+3. A message that does not decode is counted and dropped.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+from penstock.client.following import Channel, Follower
+from penstock.client.packing import Packed, Packer, Part
+from penstock.client.requests import Requests
+from penstock.errors import ProtocolError
+from penstock.messages import (
+    Alive,
+    Decoder,
+    Fetched,
+    Message,
+    Refused,
+    SinkToClient,
+    Submit,
+    VentilatorToClient,
+)
+
+Bytes = bytes | memoryview
+Answered = Callable[[Message, Bytes], None]
+
+ALIVE_INTERVAL = 20.0
+"""Seconds between the signs of life of a map's batch; a third of what the ventilator waits for."""
+TURN_INTERVAL = 0.5
+"""Seconds: the longest time between two looks at what must be said again."""
+BLOCKED_INTERVAL = 0.01
+"""Seconds until a full pipe is tried again."""
+
+
+class Received(Protocol):
+    """A message from the wire."""
+
+    @property
+    def header(self) -> bytes:
+        """The first frame."""
+
+    @property
+    def payload(self) -> Bytes:
+        """The second frame."""
+
+
+class Links(Protocol):
+    """What is needed of the sockets: ``desk``, ``results`` and further results connections."""
+
+    def send(self, name: str, message: Message, payload: Bytes = b"") -> bool:
+        """Send now, or not at all (False)."""
+
+    def receive(self, name: str) -> Iterable[Received]:
+        """What has arrived."""
+
+    def connection_events(self, name: str) -> list[bool]:
+        """Connections that came (True) and went since the last call."""
+
+    def add_results(self, name: str) -> None:
+        """One more results connection."""
+
+
+class Courier:
+    """Carries messages between the client's parts and the stations."""
+
+    def __init__(
+        self, links: Links, accepted: Callable[[int], None], refused: Callable[[Submit, Refused], None]
+    ) -> None:
+        """`accepted` is told of the bytes of each Submit that needs no more room, `refused` of each that was not."""
+        self.malformed = 0
+        self.connected = {"desk": False, "results": False}
+        self._links = links
+        self._accepted = accepted
+        self._refused = refused
+        self._desk = Requests()
+        self._packer = Packer(self._desk.next_number)
+        self._fetches = Requests()
+        self._channels: dict[str, Channel] = {"results": Channel()}
+        self._transient: set[bytes] = set()
+        self._alive_at = 0.0
+        self._marks: deque[tuple[int, Callable[[], None]]] = deque()
+        self._from_ventilator = Decoder(VentilatorToClient)
+        self._from_sink = Decoder(SinkToClient)
+
+    # ------------------------------------------------------------------------------------- what to carry
+
+    def submit(self, parts: Iterable[Part]) -> None:
+        """Have these accepted."""
+        for part in parts:
+            self._add(self._packer.add(part))
+
+    def ask(self, make: Callable[[int], Message], answered: Answered) -> None:
+        """Ask the ventilator."""
+        self._add(self._packer.pack())
+        number = self._desk.next_number()
+        self._desk.add(number, make(number), answered)
+
+    def fetch(self, make: Callable[[int], Message], answered: Answered) -> None:
+        """Ask the sink."""
+        number = self._fetches.next_number()
+        self._fetches.add(number, make(number), answered)
+
+    def say(self, message: Message) -> None:
+        """Tell the ventilator what has no answer."""
+        self._add(self._packer.pack())
+        self._desk.add(self._desk.next_number(), message, None)
+
+    def when_accepted(self, then: Callable[[], None]) -> None:
+        """Do this when all that was given before has been answered."""
+        self._add(self._packer.pack())
+        self._marks.append((self._desk.next_number(), then))
+        self._check_marks()
+
+    def follow(self, follower: Follower) -> None:
+        """Give a reader the rows of its batch; a second reader of one batch gets a connection of its own."""
+        for channel in self._channels.values():
+            if not channel.has(follower.batch):
+                channel.add(follower)
+                return
+        name = f"results{len(self._channels)}"
+        self._links.add_results(name)
+        self._channels[name] = Channel()
+        self._channels[name].add(follower)
+
+    def unfollow(self, follower: Follower) -> None:
+        """The reader wants no more."""
+        for channel in self._channels.values():
+            channel.remove(follower)
+
+    def keep_alive(self, batch: bytes, alive: bool) -> None:
+        """A map's batch whose results are being read, or no longer."""
+        if alive:
+            self._transient.add(batch)
+        else:
+            self._transient.discard(batch)
+
+    # ------------------------------------------------------------------------------------- turns
+
+    def turn(self, now: float) -> float:
+        """Send what is to be sent; returns the seconds until the next turn at the latest."""
+        self._add(self._packer.pack())
+        if self._transient and now >= self._alive_at + ALIVE_INTERVAL:
+            self._alive_at = now
+            self.say(Alive(tuple(self._transient)))
+        self._desk.tick(now)
+        self._fetches.tick(now)
+        free = self._desk.transmit(self._sender("desk"), now)
+        self._check_marks()
+        for name, channel in self._channels.items():
+            free &= channel.transmit(self._sender(name), now)
+        free &= self._fetches.transmit(self._sender("results"), now)
+        return TURN_INTERVAL if free or not all(self.connected.values()) else BLOCKED_INTERVAL
+
+    def receive(self, name: str) -> None:
+        """A socket, or the monitor of one, has something."""
+        if name.startswith("monitor:"):
+            self._on_connection_events(name.removeprefix("monitor:"))
+            return
+        for received in self._links.receive(name):
+            try:
+                if name == "desk":
+                    self._on_ventilator(self._from_ventilator.decode(received.header))
+                else:
+                    self._on_sink(name, self._from_sink.decode(received.header), received.payload)
+            except ProtocolError:
+                self.malformed += 1
+
+    def _on_connection_events(self, name: str) -> None:
+        for up in self._links.connection_events(name):
+            self.connected[name] = up
+            if up and name == "desk":
+                self._desk.reconnected()
+            elif up:
+                self._channels[name].reconnected()
+                if name == "results":
+                    self._fetches.reconnected()
+
+    def _on_ventilator(self, message: Any) -> None:
+        request = self._desk.on_answer(message.number, message)
+        if request is not None and isinstance(request.message, Submit):
+            if isinstance(message, Refused):
+                self._refused(request.message, message)
+            self._accepted(len(request.payload))
+        self._check_marks()
+
+    def _on_sink(self, name: str, message: Any, payload: Bytes) -> None:
+        if isinstance(message, Fetched):
+            self._fetches.on_answer(message.number, message, payload)
+        else:
+            self._channels[name].on_message(message, payload)
+
+    def _check_marks(self) -> None:
+        oldest = self._desk.oldest()
+        while self._marks and (oldest is None or oldest > self._marks[0][0]):
+            self._marks.popleft()[1]()
+
+    def _add(self, packed: list[Packed]) -> None:
+        for submit in packed:
+            self._desk.add(submit.message.number, submit.message, _ignore, submit.payload)
+
+    def _sender(self, name: str) -> Callable[..., bool]:
+        def send(message: Message, payload: Bytes = b"") -> bool:
+            return self._links.send(name, message, payload)
+
+        return send
+
+
+def _ignore(message: Message, payload: Bytes) -> None:
+    """The courier itself sees to the answers of Submits."""

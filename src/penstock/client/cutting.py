@@ -1,0 +1,103 @@
+"""Input cut into chunks: by count and by bytes, so that a chunk is neither a message per job nor a huge one.
+
+Promises:
+
+1. Items leave in order, each in one chunk; a chunk is at most CHUNK_BYTES, or it is a single item.
+2. What was drawn before the input raised, or before an item that cannot be serialized, leaves; the error comes
+   after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Any, NamedTuple
+
+from penstock.client.functions import MAX_PART_BYTES, too_large
+
+CHUNK_BYTES = 1 << 20
+"""Large enough that a message costs nothing beside it, small enough for heartbeats to fit between."""
+FIRST_COUNT = 8
+"""Items in the first chunk at most: their size is not known yet."""
+GROWTH = 8
+"""How much larger than the last one a chunk may be: sizes of neighbours are alike, mostly."""
+
+
+class Chunk(NamedTuple):
+    """Consecutive items, serialized."""
+
+    jobs: int
+    payload: bytes
+
+
+class Cutter:
+    """Draws items and cuts them into chunks of about `target` items."""
+
+    def __init__(
+        self, items: Iterator[Any], serialize: Callable[[list[Any], int], bytes], target: int, first: int
+    ) -> None:
+        """`serialize` is given items and the index of the first; the first chunk has at most `first` items."""
+        self.target = target
+        self.error: BaseException | None = None
+        """Why the input ended early."""
+        self.exhausted = False
+        self.drawn = 0
+        """Items that have left in chunks."""
+        self._items = items
+        self._serialize = serialize
+        self._fitting = first
+        self._ready: list[list[Any]] = []
+
+    def next_chunk(self, most: int | None = None) -> Chunk | None:
+        """The next chunk, of at most `most` items; None: there is none."""
+        if not self._ready and not self.exhausted:
+            self._draw(self.target if most is None else min(self.target, most))
+        if not self._ready:
+            return None
+        return self._fit(self._ready.pop())
+
+    def _draw(self, count: int) -> None:
+        items: list[Any] = []
+        wanted = min(count, self._fitting)
+        try:
+            items.extend(islice(self._items, wanted))  # keeps what was drawn before an error
+        except Exception as error:  # noqa: BLE001 - the user's iterator may raise anything
+            self.error = error
+        self.exhausted = len(items) < wanted
+        if items:
+            self._ready.append(items)
+
+    def _fit(self, items: list[Any]) -> Chunk | None:
+        try:
+            payload = self._serialize(items, self.drawn)
+        except Exception as error:  # noqa: BLE001 - as may its items' __reduce__
+            return self._until_culprit(items, error)
+        if len(payload) > CHUNK_BYTES and len(items) > 1:
+            half = len(items) // 2
+            self._fitting = half
+            self._ready.append(items[half:])
+            return self._fit(items[:half])
+        if len(payload) > MAX_PART_BYTES:
+            return self._until_culprit(items, ValueError(f"job {self.drawn}: {too_large(payload)}"))
+        self.drawn += len(items)
+        per_item = max(1, len(payload) // len(items))
+        self._fitting = max(1, min(len(items) * GROWTH, CHUNK_BYTES // per_item))
+        return Chunk(len(items), payload)
+
+    def _until_culprit(self, items: list[Any], error: Exception) -> Chunk | None:
+        """The longest beginning that can be serialized; the input ends there with this error."""
+        self.exhausted, self.error = True, error
+        self._ready.clear()
+        good, bad = 0, len(items)
+        payload = b""
+        while bad - good > 1:
+            middle = (good + bad) // 2
+            try:
+                payload = self._serialize(items[:middle], self.drawn)
+                good = middle
+            except Exception as found:  # noqa: BLE001
+                self.error, bad = found, middle
+        if not good:
+            return None
+        self.drawn += good
+        return Chunk(good, payload)

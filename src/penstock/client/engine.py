@@ -1,0 +1,342 @@
+"""What stands behind a Pipeline that has stations: sessions, streams, maps, and the rules of leaving."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, wait
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from penstock import payload
+from penstock.client.batch import Batch, cancel_jobs, find_batches, status_of
+from penstock.client.functions import MAX_PART_BYTES, Function, Functions, too_large
+from penstock.client.mapping import CHUNKS_AHEAD, CHUNKS_PER_SLOT, Feed, Map, Pace
+from penstock.client.session import CONNECT_TIMEOUT, Session
+from penstock.client.streams import JobFuture, Streams, failed
+from penstock.errors import JobCancelled, NoSuchBatch, PenstockError
+from penstock.job import BatchSpec
+from penstock.messages import AskPipeline, DrainWorker, PipelineInfo
+from penstock.outcome import BatchStatus, PipelineStatus, WorkerInfo
+
+if TYPE_CHECKING:
+    from penstock.local import LocalStations
+
+DEFAULT_SLOTS = 8
+"""Assumed of a pipeline to which no worker is connected yet."""
+EXIT_TIMEOUT = 30.0
+"""Seconds an interpreter that exits waits for what it submitted to be accepted."""
+WAIT_INTERVAL = 0.5
+"""Seconds between two looks at whether a pipeline that is waited for is still there."""
+
+_living: set[Engine] = set()
+
+
+class Engine:
+    """One client of one pipeline."""
+
+    def __init__(self, url: str, stations: LocalStations | None = None) -> None:
+        """Raises NoPipeline: nobody answers; ConfigError: not a URL."""
+        self._pid = os.getpid()
+        self._stations = stations
+        self._streams = Streams()
+        self._functions = Functions()
+        self._maps: weakref.WeakSet[Map] = weakref.WeakSet()
+        self._batches: list[Batch] = []
+        self._left = False
+        self._closed = threading.Lock()
+        self._session = Session(url, self._streams, stations)
+        self._streams.attach(self._session)
+        self._session.on_failure(self._streams.fail)
+        try:
+            self._session.connect(CONNECT_TIMEOUT if stations is None else stations.start_time)
+        except BaseException:
+            self._close()
+            raise
+        if stations is not None:
+            stations.up()
+        _living.add(self)
+
+    @property
+    def url(self) -> str:
+        """Where the pipeline is."""
+        return self._session.url
+
+    def ensure_usable(self) -> None:
+        """Raises RuntimeError: it has been left, or this is a forked child."""
+        if self._left:
+            raise RuntimeError("cannot schedule new futures after shutdown")
+        self._session.ensure_usable()
+
+    # ------------------------------------------------------------------------------------- jobs
+
+    def submit(
+        self, spec: BatchSpec, target: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]
+    ) -> JobFuture:
+        """One call. What cannot be serialized is the error of the Future."""
+        self.ensure_usable()
+        try:
+            function = self._functions.serialized(target, spec.serializer)
+            item = payload.call_blob(args, kwargs, spec.serializer)
+        except Exception as error:  # noqa: BLE001 - a __reduce__ may raise anything
+            return failed(error)
+        if len(item) > MAX_PART_BYTES:
+            return failed(ValueError(f"the arguments: {too_large(item)}"))
+        return self._streams.submit(spec, function, item)
+
+    def command(self, spec: BatchSpec, function: Function, words: list[bytes]) -> JobFuture:
+        """One command; `function` is its template."""
+        self.ensure_usable()
+        return self._streams.submit(spec, function, msgspec.msgpack.encode(words))
+
+    def function(self, target: Callable[..., Any], spec: BatchSpec) -> Function:
+        """The function as it travels."""
+        return self._functions.serialized(target, spec.serializer)
+
+    def map(
+        self,
+        spec: BatchSpec,
+        function: Function,
+        iterables: Sequence[Iterable[Any]],
+        *,
+        timeout: float | None,
+        chunksize: int | None,
+        buffersize: int | None,
+        ordered: bool,
+    ) -> Iterator[Any]:
+        """`map`, or `imap_unordered`."""
+        self.ensure_usable()
+        slots = self.slots()
+        length = input_length(iterables)
+        target = chunksize or 1
+        if buffersize is not None:
+            target = chunksize or max(1, buffersize // (CHUNKS_AHEAD * slots))
+            pace = Pace(buffersize, grows=False, one_by_one=True)
+        elif length is not None:
+            target = chunksize or -(-length // (CHUNKS_PER_SLOT * slots)) or 1
+            pace = Pace(None, grows=False, one_by_one=False)
+        else:
+            pace = Pace(target * CHUNKS_AHEAD * slots, grows=chunksize is None, one_by_one=False)
+        spec = _transient(spec)
+        feed = self._feed(spec, function, iterables, target, chunksize)
+        run = Map(self._session, feed, spec, pace, ordered=ordered, timeout=timeout)
+        self._maps.add(run)
+        results = run.results()
+        run.watch(results)
+        return results
+
+    def batch(self, spec: BatchSpec, function: Function, iterables: Sequence[Iterable[Any]]) -> Batch:
+        """Submit a batch whole; returns once it is accepted. An error of the input is raised, and nothing is left."""
+        self.ensure_usable()
+        slots = self.slots()
+        length = input_length(iterables)
+        target = -(-length // (CHUNKS_PER_SLOT * slots)) or 1 if length is not None else 1
+        feed = self._feed(spec, function, iterables, target, None)
+        refusals: list[BaseException] = []
+        self._session.on_refusal(feed.batch, refusals.append)
+        try:
+            while feed.draw_some(CHUNKS_AHEAD * slots) and not refusals:
+                feed.grow()
+            feed.finish()
+            self._session.wait_for(self._session.accepted(), None)
+            for error in (feed.error, *refusals):
+                if error is not None:
+                    raise error
+        except BaseException:
+            feed.forget()
+            raise
+        finally:
+            self._session.on_refusal(feed.batch, None)
+        batch = Batch(self._session, feed.batch, spec, feed.submitted)
+        self._batches.append(batch)
+        return batch
+
+    def _feed(
+        self,
+        spec: BatchSpec,
+        function: Function,
+        iterables: Sequence[Iterable[Any]],
+        target: int,
+        chunksize: int | None,
+    ) -> Feed:
+        form = "item" if len(iterables) == 1 else "star"
+        items = iter(iterables[0]) if len(iterables) == 1 else zip(*iterables)  # noqa: B905 - as the builtin map
+        return Feed(self._session, spec, function, items, form, target, chunksize)
+
+    # ------------------------------------------------------------------------------------- questions
+
+    def slots(self) -> int:
+        """Jobs that can run at once."""
+        return self._stations.slots if self._stations is not None else self.status().slots or DEFAULT_SLOTS
+
+    def status(self) -> PipelineStatus:
+        """How the pipeline stands."""
+        info: PipelineInfo = self._session.ask(AskPipeline)
+        workers = tuple(
+            WorkerInfo(
+                id=line.id.hex(),
+                name=line.name,
+                host=line.host,
+                pid=line.pid,
+                slots=line.slots,
+                jobs=line.jobs,
+                done=line.done,
+                draining=line.draining,
+                python=line.python,
+            )
+            for line in info.workers
+        )
+        return PipelineStatus(
+            url=self.url,
+            version=info.version,
+            python=info.python,
+            queued=info.queued,
+            leased=info.leased,
+            batches=info.batches,
+            sink_present=info.sink_present,
+            malformed=info.malformed,
+            workers=workers,
+        )
+
+    def batches(self, match: str, limit: int) -> list[BatchStatus]:
+        """The newest that fit."""
+        return [status_of(line) for line in find_batches(self._session, match, limit)]
+
+    def attach(self, match: str) -> Batch:
+        """A handle on a batch of this or another client. Raises NoSuchBatch: none fits, or several."""
+        lines = find_batches(self._session, match, 2) if match else ()
+        if not lines:
+            raise NoSuchBatch(f"no batch {match!r}: `penstock batches` lists them")
+        if len(lines) > 1:
+            raise NoSuchBatch(f"more than one batch fits {match!r}: give more of the id")
+        return Batch(self._session, lines[0].batch, lines[0].spec, lines[0].total)
+
+    def drain(self, worker: str) -> None:
+        """Let a worker finish and leave. Raises NoSuchWorker."""
+        self._session.ask(lambda number: DrainWorker(number, worker))
+
+    def cancel(self, batch: bytes, start: int, stop: int) -> int:
+        """End these jobs, running ones too."""
+        return cancel_jobs(self._session, batch, start, stop, running=True)
+
+    def flush(self, timeout: float | None) -> None:
+        """Wait until all that was submitted is accepted. Raises TimeoutError."""
+        self.ensure_usable()
+        self._streams.close_open()
+        answer = self._session.accepted()
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while not answer.done():
+            left = WAIT_INTERVAL if deadline is None else min(WAIT_INTERVAL, deadline - time.monotonic())
+            if left <= 0:
+                raise TimeoutError("not everything was accepted in time")
+            with suppress(TimeoutError, PenstockError):
+                self._session.wait_for(answer, left)
+            self._session.ensure_usable()
+
+    # ------------------------------------------------------------------------------------- leaving
+
+    def leave(self, *, wait: bool, cancel_futures: bool = False) -> None:
+        """No more jobs are taken. Waits for acceptance, with `wait` for all outcomes."""
+        if os.getpid() != self._pid:
+            return
+        first, self._left = not self._left, True
+        if first and cancel_futures:
+            for stream in self._streams.living():
+                stream.cancel_all(queued_only=True)
+        if wait:
+            self._finish()
+        elif first:
+            self._streams.close_open()
+            with suppress(PenstockError):
+                self._session.wait_for(self._session.accepted(), None)
+            threading.Thread(target=self._finish_quietly, name="penstock-leaving", daemon=True).start()
+
+    def leave_by(self, error: BaseException | None) -> None:
+        """Leave by an exception: embedded work is cancelled; a running pipeline's futures are waited for as every
+        executor does, unless the user or the system wants to be gone."""
+        if self._stations is not None:
+            self.abandon()
+        else:
+            self.leave(wait=isinstance(error, Exception))
+
+    def leave_forgotten(self) -> None:
+        """Leave in the background: its Pipeline was garbage."""
+        with suppress(RuntimeError):  # the interpreter is exiting
+            threading.Thread(target=self.leave, kwargs={"wait": False}, name="penstock-leaving", daemon=True).start()
+
+    def abandon(self) -> None:
+        """Leave at once: embedded work ends, a running pipeline keeps what it has accepted."""
+        if os.getpid() != self._pid:
+            return
+        self._left = True
+        if self._stations is None:
+            with suppress(PenstockError, RuntimeError):
+                self._streams.close_open()
+                self._session.wait_for(self._session.accepted(), EXIT_TIMEOUT)
+        self._close()
+        self._streams.fail(JobCancelled("its pipeline was left before it ended"))
+
+    def _finish(self) -> None:
+        """Wait for everything, then close."""
+        try:
+            if self._session.failure is None:
+                self._wait_for_all()
+        except BaseException:
+            self.abandon()
+            raise
+        self._close()
+
+    def _finish_quietly(self) -> None:
+        with suppress(Exception):
+            self._finish()
+
+    def _wait_for_all(self) -> None:
+        self._streams.close_open()
+        maps = list(self._maps)
+        for run in maps:
+            run.draw_rest()
+        self._session.wait_for(self._session.accepted(), None)
+        futures: list[Future[Any]] = list(self._streams.futures())
+        while futures and self._session.failure is None:
+            futures = list(wait(futures, WAIT_INTERVAL).not_done)
+        if self._stations is not None:
+            for batch in self._batches:
+                with suppress(NoSuchBatch):
+                    batch.wait()
+        for run in maps:
+            run.absorb()
+        if maps and self._stations is None:
+            self.status()  # it answers when it has read what was said before: which maps to forget
+
+    def _close(self) -> None:
+        with self._closed:
+            _living.discard(self)
+            self._session.close()
+            if self._stations is not None:
+                self._stations.stop()
+
+
+def input_length(iterables: Sequence[Iterable[Any]]) -> int | None:
+    """How many items there will be, if all of them can tell."""
+    try:
+        return min(len(iterable) for iterable in iterables)  # type: ignore[arg-type]  # asked here
+    except (TypeError, ValueError):
+        return None
+
+
+def _transient(spec: BatchSpec) -> BatchSpec:
+    fields = {name: getattr(spec, name) for name in BatchSpec.__struct_fields__}
+    return BatchSpec(**{**fields, "transient": True})
+
+
+@atexit.register
+def _leave_all() -> None:
+    """At the interpreter's exit nothing is waited for but acceptance."""
+    for engine in list(_living):
+        engine.abandon()

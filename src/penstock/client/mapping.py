@@ -1,0 +1,231 @@
+"""`map`: input drawn in the caller's thread, jobs under way ahead of the reader, values back in order.
+
+Promises:
+
+1. An input with a length is submitted whole at the call; another one goes ahead of the reader by a bounded number
+   of jobs.
+2. Values come in order; an error of the input or of a job comes at its place.
+3. Read to its end, closed or failed, a map leaves nothing behind; dropped unread, it runs to its end.
+"""
+
+from __future__ import annotations
+
+import time
+import weakref
+from collections.abc import Callable, Generator, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from penstock import payload
+from penstock.client.answers import error_of, values_of
+from penstock.client.cutting import FIRST_COUNT, Cutter
+from penstock.client.following import Row
+from penstock.client.functions import Function
+from penstock.client.packing import Part, opening
+from penstock.client.reading import ArrivalReader, OrderReader, RowReader
+from penstock.job import BatchSpec, JobState, new_batch_id
+from penstock.messages import BatchClose, ChunkHead, Forget
+
+if TYPE_CHECKING:
+    from penstock.client.session import Session
+
+CHUNKS_PER_SLOT = 32
+"""Of an input whose length is known."""
+CHUNKS_AHEAD = 8
+"""Per slot, of an input whose length is not known."""
+MAX_CHUNK_JOBS = 1 << 15
+"""Of an input whose length is not known: a chunk is drawn at a stretch."""
+GROW_TIME = 0.5
+"""Seconds: while all that is ahead is read within this time, chunks double."""
+
+
+class Feed:
+    """Draws the input of one batch and submits it in chunks."""
+
+    def __init__(
+        self,
+        session: Session,
+        spec: BatchSpec,
+        function: Function,
+        items: Iterator[Any],
+        form: str,
+        target: int,
+        chunksize: int | None,
+    ) -> None:
+        self.batch = new_batch_id()
+        self.finished = False
+        """All of the input is submitted."""
+        self._session = session
+        self._opening: Part | None = opening(self.batch, spec, function)
+        self.cutter = Cutter(items, _serializing(spec, form), target, chunksize or FIRST_COUNT)
+
+    @property
+    def submitted(self) -> int:
+        """Jobs so far."""
+        return self.cutter.drawn
+
+    @property
+    def error(self) -> BaseException | None:
+        """Why the input ended early."""
+        return self.cutter.error
+
+    def draw(self, most: int | None = None) -> bool:
+        """Submit one more chunk, of at most `most` jobs; False: the input is at its end."""
+        if self.finished:
+            return False
+        first = self.cutter.drawn
+        chunk = self.cutter.next_chunk(most)
+        if chunk is None:
+            self.finish()
+            return False
+        parts = [] if self._opening is None else [self._opening]
+        self._opening = None
+        parts.append(Part(ChunkHead(self.batch, first, chunk.jobs, len(chunk.payload)), chunk.payload))
+        self._session.submit(parts)
+        return True
+
+    def draw_all(self) -> None:
+        """Submit the rest of the input."""
+        while self.draw():
+            pass
+
+    def draw_some(self, chunks: int) -> bool:
+        """Submit so many chunks; False: the input is at its end."""
+        return all(self.draw() for _ in range(chunks))
+
+    def grow(self) -> None:
+        """Twice as large chunks from now on, within bounds."""
+        self.cutter.target = max(self.cutter.target, min(2 * self.cutter.target, MAX_CHUNK_JOBS))
+
+    def forget(self) -> None:
+        """Cancel what runs, and keep nothing."""
+        self._session.say(Forget(self.batch))
+
+    def finish(self) -> None:
+        """No more jobs will come."""
+        if not self.finished:
+            self.finished = True
+            parts = [] if self._opening is None else [self._opening]
+            self._session.submit([*parts, Part(BatchClose(self.batch, self.cutter.drawn))])
+
+
+def _serializing(spec: BatchSpec, form: str) -> Callable[[list[Any], int], bytes]:
+    if spec.kind == "command":
+        return lambda items, _: msgspec.msgpack.encode(items)
+    return lambda items, first: payload.chunk_blob(form, items, spec.serializer, first)
+
+
+class Pace(NamedTuple):
+    """How far a map goes ahead of its reader."""
+
+    ahead: int | None
+    """Jobs; None: all there are."""
+    grows: bool
+    """While reading is quick, chunks and `ahead` double."""
+    one_by_one: bool
+    """The reader counts each value, not each row of them."""
+
+
+class Map:
+    """One `map` or `imap_unordered` under way."""
+
+    def __init__(
+        self, session: Session, feed: Feed, spec: BatchSpec, pace: Pace, *, ordered: bool, timeout: float | None
+    ) -> None:
+        self.closed = False
+        self._session = session
+        self._spec = spec
+        self._feed = feed
+        self._pace = pace
+        self._ahead = pace.ahead
+        self._deadline = None if timeout is None else time.monotonic() + timeout
+        self._read = 0
+        self._grown_at = time.monotonic()
+        self._grown_read = 0
+        session.keep_alive(feed.batch, alive=True)
+        kind = OrderReader if ordered else ArrivalReader
+        self._reader: RowReader = kind(session, feed.batch)
+        session.on_refusal(feed.batch, self._reader.fail)
+        self._top_up()
+
+    def results(self) -> Generator[Any, None, None]:
+        """The values, one by one."""
+        try:
+            while (row := self._next_row()) is not None:
+                if row.head.state is not JobState.SUCCEEDED:
+                    raise error_of(row, row.start, self._spec)
+                values = values_of(row, self._spec)
+                if self._pace.one_by_one:
+                    for value in values:
+                        self._passed(1)
+                        yield value
+                else:
+                    yield from values
+                    self._passed(row.jobs)
+            if self._feed.error is not None:
+                raise self._feed.error
+        finally:
+            self.close()
+
+    def watch(self, results: Generator[Any, None, None]) -> None:
+        """Run on to the end when nobody can read `results` any more."""
+        weakref.finalize(results, self._abandon).atexit = False
+
+    def draw_rest(self) -> None:
+        """Submit all of the input, for the pipeline is about to be left."""
+        if not self.closed:
+            self._feed.draw_all()
+            self._learn_total()
+
+    def absorb(self) -> None:
+        """Wait for all outcomes and keep them here, for the pipeline is about to be left."""
+        if not self.closed:
+            self._reader.absorb()
+
+    def close(self) -> None:
+        """Read no more: what has not ended is cancelled, and nothing is kept."""
+        if not self.closed:
+            self.closed = True
+            self._reader.close()
+            self._session.on_refusal(self._feed.batch, None)
+            self._session.keep_alive(self._feed.batch, alive=False)
+            self._feed.forget()
+
+    def _abandon(self) -> None:
+        if not self.closed:
+            self._reader.discard(self.close)
+
+    def _next_row(self) -> Row | None:
+        self._top_up()
+        return self._reader.next_row(self._deadline)
+
+    def _passed(self, jobs: int) -> None:
+        """So many more values were read: go on, and faster if that was quick."""
+        self._read += jobs
+        if self._ahead is None:
+            return
+        if self._pace.grows and self._read >= self._grown_read + self._ahead:
+            now = time.monotonic()
+            if now < self._grown_at + GROW_TIME and self._feed.cutter.target < MAX_CHUNK_JOBS:
+                self._feed.grow()
+                self._ahead *= 2
+            self._grown_at, self._grown_read = now, self._read
+        self._top_up()
+
+    def _top_up(self) -> None:
+        """Submit as far ahead as may be."""
+        feed = self._feed
+        if feed.finished:
+            return
+        if self._ahead is None:
+            feed.draw_all()
+        else:
+            while (room := self._read + self._ahead - feed.submitted) >= min(feed.cutter.target, self._ahead):
+                if not feed.draw(room):
+                    break
+        self._learn_total()
+
+    def _learn_total(self) -> None:
+        if self._feed.finished:
+            self._reader.close_at(self._feed.submitted)

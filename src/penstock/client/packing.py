@@ -1,0 +1,76 @@
+"""What piled up since the last turn, packed into Submit messages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from penstock.client.functions import Function
+from penstock.job import BatchSpec
+from penstock.messages import BatchClose, BatchOpen, ChunkHead, Submit, join
+
+Bytes = bytes | memoryview
+
+SUBMIT_BYTES = 4 << 20
+"""A Submit is closed when it has this much: large enough for one fsync to be cheap beside it."""
+SUBMIT_RECORDS = 2_000
+"""And when it has so many records."""
+
+
+class Part(NamedTuple):
+    """Something to be accepted: a record and the bytes it owns."""
+
+    record: BatchOpen | ChunkHead | BatchClose
+    payload: Bytes = b""
+
+
+def opening(batch: bytes, spec: BatchSpec, function: Function) -> Part:
+    """A new batch of this function."""
+    return Part(BatchOpen(batch, spec, function.digest, len(function.code)), function.code)
+
+
+class Packed(NamedTuple):
+    """A Submit with its payload."""
+
+    message: Submit
+    payload: Bytes
+
+
+class Packer:
+    """Collects parts, in order, into as few Submits as the bounds allow."""
+
+    def __init__(self, next_number: Callable[[], int]) -> None:
+        self._next_number = next_number
+        self._opens: list[Part] = []
+        self._chunks: list[Part] = []
+        self._closes: list[BatchClose] = []
+        self._bytes = 0
+
+    def add(self, part: Part) -> list[Packed]:
+        """Take one more; Submits that are full come back."""
+        size = len(part.payload)
+        full = self.pack() if self._bytes and self._bytes + size > SUBMIT_BYTES else []
+        match part.record:
+            case BatchOpen():
+                self._opens.append(part)
+            case ChunkHead():
+                self._chunks.append(part)
+            case BatchClose():
+                self._closes.append(part.record)
+        self._bytes += size
+        records = len(self._opens) + len(self._chunks) + len(self._closes)
+        return full + self.pack() if self._bytes >= SUBMIT_BYTES or records >= SUBMIT_RECORDS else full
+
+    def pack(self) -> list[Packed]:
+        """The Submit of what has been taken; empty: nothing has."""
+        if not (self._opens or self._chunks or self._closes):
+            return []
+        message = Submit(
+            number=self._next_number(),
+            opens=tuple(part.record for part in self._opens if isinstance(part.record, BatchOpen)),
+            chunks=tuple(part.record for part in self._chunks if isinstance(part.record, ChunkHead)),
+            closes=tuple(self._closes),
+        )
+        packed = Packed(message, join([part.payload for part in (*self._opens, *self._chunks)]))
+        self._opens, self._chunks, self._closes, self._bytes = [], [], [], 0
+        return [packed]

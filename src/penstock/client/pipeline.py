@@ -1,0 +1,300 @@
+"""`Pipeline`: what users hold. An executor, and all that a pipeline can beyond one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from penstock import current
+from penstock.client.batch import ALL_JOBS, Batch
+from penstock.client.engine import Engine
+from penstock.client.functions import Function
+from penstock.client.options import argument_bytes, environment_bytes, spec_of
+from penstock.client.streams import JobFuture, failed
+from penstock.command import CommandTemplate
+from penstock.outcome import BatchStatus, PipelineStatus, WorkerInfo
+
+if TYPE_CHECKING:
+    from penstock.client.inline import Inline
+
+T = TypeVar("T")
+
+Command = Sequence[str | bytes | os.PathLike[str]]
+URL_VARIABLE = "PENSTOCK_URL"
+
+
+class Submitter(Executor):
+    """An executor with job options: `Pipeline`, and what `Pipeline.options` returns."""
+
+    def __init__(self, engine: Engine | Inline, options: Mapping[str, Any]) -> None:
+        self._engine = engine
+        self._options = dict(options)
+        self._spec = spec_of(options)
+
+    def options(self, **options: Any) -> Submitter:
+        """The same pipeline, with these job options for whatever is submitted through what this returns.
+
+        Raises TypeError: an unknown option; ValueError: a wrong value.
+        """
+        return Submitter(self._engine, {**self._options, **options})
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        """Run ``fn(*args, **kwargs)`` as a job. The Future also has a ``job_id``.
+
+        What cannot be pickled is the error of the Future, which is done then. Raises RuntimeError after `shutdown`.
+        """
+        return self._engine.submit(self._spec, fn, args, kwargs)
+
+    def map(
+        self,
+        fn: Callable[..., T],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int | None = None,
+        buffersize: int | None = None,
+    ) -> Iterator[T]:
+        """``map(fn, *iterables)`` as jobs that begin now; the values in order, each raising what its job raised.
+
+        An input with a length is submitted whole; another one as far ahead of the reader as is worthwhile, or by
+        `buffersize` jobs. `timeout`: seconds from this call until TimeoutError. `chunksize` is found by itself.
+        """
+        return self._map(fn, iterables, timeout, chunksize, buffersize, ordered=True)
+
+    def imap_unordered(
+        self,
+        fn: Callable[..., T],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int | None = None,
+        buffersize: int | None = None,
+    ) -> Iterator[T]:
+        """As `map`, with the values as they come."""
+        return self._map(fn, iterables, timeout, chunksize, buffersize, ordered=False)
+
+    def _map(
+        self,
+        fn: Callable[..., T],
+        iterables: Sequence[Iterable[Any]],
+        timeout: float | None,
+        chunksize: int | None,
+        buffersize: int | None,
+        *,
+        ordered: bool,
+    ) -> Iterator[T]:
+        if chunksize is not None and chunksize < 1:
+            raise ValueError("chunksize must be >= 1.")
+        if buffersize is not None and not isinstance(buffersize, int):
+            raise TypeError("buffersize must be an integer or None")
+        if buffersize is not None and buffersize < 1:
+            raise ValueError("buffersize must be None or > 0")
+        function = self._engine.function(fn, self._spec)
+        return self._engine.map(
+            self._spec,
+            function,
+            iterables,
+            timeout=timeout,
+            chunksize=chunksize,
+            buffersize=buffersize,
+            ordered=ordered,
+        )
+
+    def batch(
+        self, target: Callable[..., Any] | Command | CommandTemplate, *iterables: Iterable[Any], **options: Any
+    ) -> Batch:
+        """Submit a batch and return when it is accepted: from then on it does not need this client.
+
+        `target` is a function, called with the items of `iterables` as in `map`; or a command template, a list like
+        ``["gzip", "{}"]``, into which the items go. Options are those of `options`; commands also have ``cwd``,
+        ``env`` and ``check``. Raises PicklingError that names the job, or whatever an iterable raises; then nothing
+        of the batch is left.
+        """
+        if callable(target):
+            spec = spec_of({**self._options, **options})
+            return self._engine.batch(spec, self._engine.function(target, spec), iterables)
+        template, options = _template(target, options)
+        spec = spec_of({**self._options, **options}, kind="command")
+        items: Iterable[Any] = iterables[0] if len(iterables) == 1 else zip(*iterables)  # noqa: B905 - as `map`
+        return self._engine.batch(spec, Function.of(template.encode()), [_ArgumentLists(items)])
+
+    def command(self, argv: Command, **options: Any) -> Future[Any]:
+        """Run one command as a job, without a shell; its value is a CommandResult.
+
+        It runs in this process' folder or `cwd`, in the worker's environment and `env`. A non-zero exit raises
+        CommandFailed, unless ``check=False``. Other options are those of `options`.
+        """
+        template, options = _template((), options)
+        spec = spec_of({**self._options, **options}, kind="command")
+        try:
+            words = _words(argv)
+        except (TypeError, ValueError) as error:
+            return failed(error)
+        return self._engine.command(spec, Function.of(template.encode()), words)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Nothing ends by leaving a view: its Pipeline goes on."""
+
+
+class Pipeline(Submitter):
+    """A pipeline, embedded or running elsewhere, as a concurrent.futures.Executor.
+
+    `url`: ``tcp://host:port`` or ``ipc:///folder`` of a running one; ``"local"`` starts one on this machine, for as
+    long as this object is used; ``"inline"`` runs each job in the caller; None is the environment's PENSTOCK_URL, else
+    local. `slots` and `data` are for local ones: jobs at once (default: the cores there are) and the folder to keep
+    batches in (default: none is kept). `pass_output`: a local one also shows here what its jobs print.
+
+    Raises NoPipeline: nobody answers at the URL; ConfigError: it is no URL; ValueError: `slots` or `data` with a
+    running pipeline.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        slots: int | None = None,
+        data: str | os.PathLike[str] | None = None,
+        pass_output: bool = True,
+    ) -> None:
+        if current.is_loading():
+            raise RuntimeError(
+                "a Pipeline was made while a slot imports your module: make it in a function, or under "
+                'if __name__ == "__main__"'
+            )
+        if url is None:
+            url = "local" if current.in_slot() else os.environ.get(URL_VARIABLE) or "local"
+        if url != "local" and (slots is not None or data is not None):
+            raise ValueError("slots= and data= are for an embedded pipeline: a running one has its own")
+        if slots is not None and slots < 1:
+            raise ValueError(f"slots must be a whole number from 1 on, not {slots!r}")
+        super().__init__(_engine(url, slots, data, pass_output=pass_output), {})
+        import weakref  # noqa: PLC0415
+
+        self._finalizer = weakref.finalize(self, _leave_forgotten, self._engine)
+        self._finalizer.atexit = False
+
+    def __repr__(self) -> str:
+        return f"<Pipeline {self._engine.url}>"
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a Pipeline cannot be sent to a job: inside a job, make one there")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.shutdown()
+        else:
+            self._engine.leave_by(error)
+            self._finalizer.detach()
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return self._engine.url
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Take no more jobs; with `wait`, return when all of this client's have ended, else when they are accepted.
+
+        `cancel_futures` cancels those that were not given out to a worker.
+        """
+        self._engine.leave(wait=wait, cancel_futures=cancel_futures)
+        self._finalizer.detach()
+
+    def attach(self, batch: str) -> Batch:
+        """A handle on any batch: by its id, a unique beginning or end of it, its name (the newest) or ``last``.
+
+        Raises NoSuchBatch: none fits, or several; NoPipeline: no answer.
+        """
+        return self._engine.attach(batch)
+
+    def cancel(self, job: Future[Any] | Batch | str) -> int:
+        """End a job (its Future, or ``BATCH:INDEX``) or a batch, also if running; returns how many jobs had not been
+        given out. Raises NoSuchBatch; ValueError: no job is named so."""
+        if isinstance(job, JobFuture):
+            job.expect_cancel()
+            batch, index = job.place
+            return self._engine.cancel(batch, index, index + 1)
+        if isinstance(job, Future):
+            raise ValueError("this Future is not of this pipeline")
+        name, _, place = (job if isinstance(job, str) else job.id).partition(":")
+        if place and not place.isdecimal():
+            raise ValueError(f"{job!r} names no job: write BATCH:INDEX")
+        found = bytes.fromhex(self._engine.attach(name).id)
+        return (
+            self._engine.cancel(found, int(place), int(place) + 1) if place else self._engine.cancel(found, 0, ALL_JOBS)
+        )
+
+    def workers(self) -> list[WorkerInfo]:
+        """The workers that are connected."""
+        return list(self.status().workers)
+
+    def status(self) -> PipelineStatus:
+        """How the pipeline stands."""
+        return self._engine.status()
+
+    def batches(self, match: str = "", limit: int = 50) -> list[BatchStatus]:
+        """The newest batches; `match` as in `attach`."""
+        return self._engine.batches(match, limit)
+
+    def drain(self, worker: str) -> None:
+        """Let the worker of this name or id finish what it runs, hand back the rest and leave. Raises NoSuchWorker."""
+        self._engine.drain(worker)
+
+    def flush(self, timeout: float | None = None) -> None:
+        """Return when all that was submitted so far is durably accepted. Raises TimeoutError after `timeout` seconds."""
+        self._engine.flush(timeout)
+
+
+def _engine(url: str, slots: int | None, data: str | os.PathLike[str] | None, *, pass_output: bool) -> Engine | Inline:
+    if url == "inline":
+        from penstock.client.inline import Inline  # noqa: PLC0415 - for tests and debuggers
+
+        return Inline()
+    if url != "local":
+        return Engine(url)
+    from penstock.local import LocalStations  # noqa: PLC0415 - only embedded pipelines start processes
+
+    stations = LocalStations(slots, None if data is None else Path(data), pass_output=pass_output)
+    return Engine(stations.url, stations)
+
+
+def _leave_forgotten(engine: Engine | Inline) -> None:
+    """A Pipeline that nobody holds any more: its jobs go on to their end, then it goes."""
+    engine.leave_forgotten()
+
+
+def _template(target: Command | CommandTemplate, options: dict[str, Any]) -> tuple[CommandTemplate, dict[str, Any]]:
+    """The command template, and the options that are not its own."""
+    if isinstance(target, CommandTemplate):
+        return target, options
+    options = dict(options)
+    cwd = options.pop("cwd", None)
+    env = environment_bytes(options.pop("env", None))
+    folder = os.getcwdb() if cwd is None else os.path.abspath(argument_bytes(cwd))
+    return CommandTemplate(words=tuple(_words(target)), cwd=folder, env=env), options
+
+
+def _words(words: Any) -> list[bytes]:
+    if isinstance(words, str | bytes | os.PathLike):
+        raise TypeError(f"a command is a list of words, like ['gzip', 'file'], not {words!r}: no shell takes it apart")
+    return [argument_bytes(word) for word in words]
+
+
+class _ArgumentLists:
+    """Each item as the arguments of one command; its length is told if the items tell theirs."""
+
+    def __init__(self, items: Iterable[Any]) -> None:
+        self._items = items
+
+    def __iter__(self) -> Iterator[list[bytes]]:
+        return map(_arguments, self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)  # type: ignore[arg-type]  # TypeError says that there is none
+
+
+def _arguments(item: Any) -> list[bytes]:
+    return [argument_bytes(word) for word in item] if isinstance(item, list | tuple) else [argument_bytes(item)]

@@ -1,0 +1,92 @@
+"""Messages to a station: sent in order, and those that want an answer are sent again until it comes.
+
+Promises:
+
+1. A request is sent in the order it was made, again after every reconnect, and again when no answer came for a while.
+2. It is answered at most once; an answer to an unknown number is late and changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from itertools import count
+
+from penstock.config import RESEND
+from penstock.messages import Message
+
+Bytes = bytes | memoryview
+Transmit = Callable[[Message, Bytes], bool]
+Answered = Callable[[Message, Bytes], None]
+
+RESEND_MAX = 16.0
+"""Seconds: a ventilator that is slow to answer is not made slower by being asked ever again."""
+
+
+class Request:
+    """One message; `answered` is called with its answer, None: there will be none."""
+
+    __slots__ = ("answered", "due_at", "interval", "message", "number", "payload")
+
+    def __init__(self, number: int, message: Message, payload: Bytes, answered: Answered | None) -> None:
+        self.number = number
+        self.message = message
+        self.payload = payload
+        self.answered = answered
+        self.interval = RESEND
+        self.due_at = float("inf")
+
+
+class Requests:
+    """What was asked over one socket and is not answered yet."""
+
+    def __init__(self) -> None:
+        self._numbers = count(1)
+        self._open: dict[int, Request] = {}
+        self._unsent: deque[Request] = deque()
+
+    def next_number(self) -> int:
+        """A number for the next request."""
+        return next(self._numbers)
+
+    def oldest(self) -> int | None:
+        """The lowest number that is not answered."""
+        return next(iter(self._open), None)
+
+    def add(self, number: int, message: Message, answered: Answered | None, payload: Bytes = b"") -> None:
+        """Send it at the next `transmit`; with `answered` None it is sent once."""
+        request = Request(number, message, payload, answered)
+        self._open[number] = request
+        self._unsent.append(request)
+
+    def transmit(self, send: Transmit, now: float) -> bool:
+        """Send what waits; False: the socket takes no more now."""
+        while self._unsent:
+            request = self._unsent[0]
+            if request.number in self._open and not send(request.message, request.payload):
+                return False
+            request.due_at = now + request.interval
+            self._unsent.popleft()
+            if request.answered is None:
+                self._open.pop(request.number, None)
+        return True
+
+    def reconnected(self) -> None:
+        """What the last connection carried may be lost: ask all of it again."""
+        self._unsent = deque(self._open.values())
+
+    def tick(self, now: float) -> None:
+        """Ask again what was not answered in time."""
+        waiting = set(map(id, self._unsent))
+        for request in self._open.values():
+            if request.due_at <= now and id(request) not in waiting:
+                request.interval = min(2 * request.interval, RESEND_MAX)
+                request.due_at = float("inf")
+                self._unsent.append(request)
+
+    def on_answer(self, number: int, answer: Message, payload: Bytes = b"") -> Request | None:
+        """The request that this answers; None if it was answered before."""
+        request = self._open.pop(number, None)
+        if request is not None and request.answered is not None:
+            request.answered(answer, payload)
+        return request

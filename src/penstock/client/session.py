@@ -1,0 +1,289 @@
+"""One connection to a pipeline: a background thread that owns the sockets, and how other threads reach it.
+
+Callers put what they want done into a queue and wake the thread; what piled up since its last turn leaves together.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from contextlib import suppress
+from typing import Any, Protocol, TypeVar
+
+from penstock import errors
+from penstock.client.courier import Answered, Courier
+from penstock.client.following import Follower
+from penstock.client.packing import Part
+from penstock.errors import NoPipeline, PenstockError
+from penstock.messages import Message, Refused, Submit
+
+Bytes = bytes | memoryview
+T = TypeVar("T")
+
+CONNECT_TIMEOUT = 5.0
+"""Seconds within which a pipeline must answer, else NoPipeline."""
+UNACCEPTED_BYTES = 32 << 20
+"""Who submits waits while so much is not accepted: the client's memory stays flat however long the input is."""
+WAIT_INTERVAL = 0.5
+"""Seconds between two looks of a waiting caller at whether the session has failed."""
+
+log = logging.getLogger("penstock.client")
+
+
+class Supervisor(Protocol):
+    """Who looks after the stations of an embedded pipeline."""
+
+    def check(self) -> None:
+        """Start again what has died; raises NoPipeline if that does not help."""
+
+
+class Source(Protocol):
+    """Something that collects what is to be submitted until the thread's next turn."""
+
+    def take_parts(self) -> Iterable[Part]:
+        """What piled up."""
+
+
+class Session:
+    """A connection to a running pipeline."""
+
+    def __init__(self, url: str, source: Source, supervisor: Supervisor | None = None) -> None:
+        """Raises ConfigError: not a URL of ours."""
+        from penstock.sockets import ClientLinks  # noqa: PLC0415 - zmq is slow to import, and inline never needs it
+
+        self.url = url
+        self.failure: BaseException | None = None
+        """Why nothing will be answered any more."""
+        self._pid = os.getpid()
+        self._source = source
+        self._supervisor = supervisor
+        self._calls: deque[Callable[[], None]] = deque()
+        self._refusals: dict[bytes, Callable[[BaseException], None]] = {}
+        self._on_failure: list[Callable[[BaseException], None]] = []
+        self._woken = False
+        self._closing = False
+        self._room = threading.Condition()
+        self._unaccepted = 0
+        self._links = ClientLinks(url)
+        self._courier = Courier(self._links, self._accepted, self._refused)
+        self._thread = threading.Thread(target=self._run, name="penstock-client", daemon=True)
+        self._thread.start()
+
+    # ------------------------------------------------------------------------------------- from any thread
+
+    def wake(self) -> None:
+        """Let the thread take a turn soon."""
+        if not self._woken:
+            self._woken = True
+            with suppress(OSError):  # it is closed
+                self._links.wake()
+
+    def call(self, action: Callable[[], None]) -> None:
+        """Let the thread do this at its next turn."""
+        self._calls.append(action)
+        self.wake()
+
+    @property
+    def in_thread(self) -> bool:
+        """Whether the caller is the background thread: a callback of a Future."""
+        return threading.current_thread() is self._thread
+
+    def ensure_usable(self) -> None:
+        """Raises RuntimeError in a forked child; what failed, if the session has."""
+        if os.getpid() != self._pid:
+            raise RuntimeError("this Pipeline was made before a fork: make a new one in the child")
+        if self.failure is not None:
+            raise self.failure
+
+    def submit(self, parts: list[Part]) -> None:
+        """Have these accepted; waits until there is room for them."""
+        size = sum(len(part.payload) for part in parts)
+        self.await_room()
+        self.charge(size)
+        self.call(lambda: self._courier.submit(parts))
+
+    def await_room(self) -> None:
+        """Wait until not too much waits to be accepted (the background thread itself never waits)."""
+        if self._unaccepted >= UNACCEPTED_BYTES and not self.in_thread:
+            with self._room:
+                while self._unaccepted >= UNACCEPTED_BYTES and self.failure is None:
+                    self._room.wait(WAIT_INTERVAL)
+        self.ensure_usable()
+
+    def charge(self, size: int) -> None:
+        """So many more bytes wait to be accepted."""
+        with self._room:
+            self._unaccepted += size
+
+    def ask(self, make: Callable[[int], Message], timeout: float | None = CONNECT_TIMEOUT) -> Any:
+        """The ventilator's answer. Raises NoPipeline after `timeout` seconds without, or the error it answers with."""
+        return self.wait_for(self.request(make), timeout)[0]
+
+    def request(self, make: Callable[[int], Message]) -> Future[tuple[Any, Bytes]]:
+        """Ask the ventilator; the answer is the future's result."""
+        self.ensure_usable()
+        answer: Future[tuple[Any, Bytes]] = Future()
+        self.call(lambda: self._courier.ask(make, _settling(answer)))
+        return answer
+
+    def fetch(self, make: Callable[[int], Message]) -> tuple[Any, Bytes]:
+        """The sink's answer, with its payload."""
+        self.ensure_usable()
+        answer: Future[tuple[Any, Bytes]] = Future()
+        self.call(lambda: self._courier.fetch(make, _settling(answer)))
+        return self.wait_for(answer, None)
+
+    def say(self, message: Message) -> None:
+        """Tell the ventilator what needs no answer."""
+        self.call(lambda: self._courier.say(message))
+
+    def accepted(self) -> Future[None]:
+        """Done when all that was submitted before is accepted or refused."""
+        self.ensure_usable()
+        answer: Future[None] = Future()
+
+        def mark() -> None:
+            self._courier.submit(self._source.take_parts())
+            self._courier.when_accepted(lambda: answer.set_result(None))
+
+        self.call(mark)
+        return answer
+
+    def wait_for(self, answer: Future[T], timeout: float | None) -> T:
+        """The result of a request. Raises NoPipeline after `timeout` seconds, or what the session failed with."""
+        if self.in_thread:
+            raise RuntimeError(
+                "a Future's callback cannot wait for the pipeline: it runs in the thread that would answer"
+            )
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            left = WAIT_INTERVAL if deadline is None else min(WAIT_INTERVAL, deadline - time.monotonic())
+            try:
+                return answer.result(max(0.0, left))
+            except TimeoutError:
+                if answer.done():
+                    raise
+                self.ensure_usable()
+                if left <= 0:
+                    raise NoPipeline(f"{self.url}: no answer within {timeout:g} s") from None
+
+    def on_refusal(self, batch: bytes, then: Callable[[BaseException], None] | None) -> None:
+        """Call this (in the thread) when the ventilator refuses something of the batch; None: no more."""
+        if then is None:
+            self._refusals.pop(batch, None)
+        else:
+            self._refusals[batch] = then
+
+    def on_failure(self, then: Callable[[BaseException], None]) -> None:
+        """Call this (in the thread) when the session fails for good."""
+        self._on_failure.append(then)
+
+    def follow(self, follower: Follower) -> None:
+        """Give a reader the rows of its batch."""
+        self.call(lambda: self._courier.follow(follower))
+
+    def unfollow(self, follower: Follower) -> None:
+        """The reader wants no more."""
+        self.call(lambda: self._courier.unfollow(follower))
+
+    def give_back(self, follower: Follower, cost: int) -> None:
+        """The reader can hold so many bytes more."""
+        self.call(lambda: follower.give_back(cost))
+
+    def keep_alive(self, batch: bytes, alive: bool) -> None:
+        """A map's batch whose results are being read, or no longer."""
+        self.call(lambda: self._courier.keep_alive(batch, alive))
+
+    def connect(self, timeout: float = CONNECT_TIMEOUT) -> None:
+        """Wait until both stations have shaken hands. Raises NoPipeline that says which has not."""
+        connected = self._courier.connected
+        deadline = time.monotonic() + timeout
+        with self._room:
+            while not all(connected.values()) and self.failure is None and time.monotonic() < deadline:
+                self._room.wait(min(WAIT_INTERVAL, max(0.0, deadline - time.monotonic())))
+        self.ensure_usable()
+        if not all(connected.values()):
+            missing = " and no ".join(n for n, s in (("ventilator", "desk"), ("sink", "results")) if not connected[s])
+            raise NoPipeline(f"no {missing} answers at {self.url}: start one there, or check the address")
+
+    def close(self) -> None:
+        """End the thread and close the sockets. What was not accepted is lost."""
+        if os.getpid() != self._pid:
+            return
+        self._closing = True
+        self._woken = False
+        self.wake()
+        if not self.in_thread:
+            self._thread.join()
+
+    # ------------------------------------------------------------------------------------- the thread
+
+    def _run(self) -> None:
+        try:
+            while not self._closing:
+                self._take_turn()
+        except BaseException as error:  # noqa: BLE001 - whoever waits must learn of it
+            self._fail(error)
+        finally:
+            self._links.close()
+
+    def _take_turn(self) -> None:
+        timeout = self._courier.turn(time.monotonic())
+        names, fds = self._links.poll(timeout)
+        if fds:
+            self._links.woken()
+        self._woken = False
+        for name in names:
+            self._courier.receive(name)
+            if name.startswith("monitor:"):
+                with self._room:
+                    self._room.notify_all()
+        while self._calls:
+            self._calls.popleft()()
+        self._courier.submit(self._source.take_parts())
+        if self._supervisor is not None and self.failure is None:
+            try:
+                self._supervisor.check()
+            except PenstockError as error:
+                self._fail(error)
+
+    def _accepted(self, size: int) -> None:
+        with self._room:
+            self._unaccepted -= size
+            self._room.notify_all()
+
+    def _refused(self, submit: Submit, refusal: Refused) -> None:
+        for batch in {one.batch for one in submit.opens} | {one.batch for one in submit.chunks}:
+            if (then := self._refusals.get(batch)) is not None:
+                then(_error(refusal))
+
+    def _fail(self, error: BaseException) -> None:
+        log.error("the client's connection to %s ended: %s", self.url, error)
+        self.failure = error
+        with self._room:
+            self._room.notify_all()
+        for then in self._on_failure:
+            then(error)
+
+
+def _settling(answer: Future[tuple[Any, Bytes]]) -> Answered:
+    def settle(message: Message, payload: Bytes) -> None:
+        if isinstance(message, Refused):
+            answer.set_exception(_error(message))
+        else:
+            answer.set_result((message, payload))
+
+    return settle
+
+
+def _error(refusal: Refused) -> PenstockError:
+    """The error a station names."""
+    kind = getattr(errors, refusal.kind, None)
+    if not (isinstance(kind, type) and issubclass(kind, PenstockError)):
+        kind = PenstockError
+    return kind(refusal.text)

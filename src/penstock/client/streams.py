@@ -1,0 +1,303 @@
+"""Submits made one by one, joined into batches: what is paid per job is little, the rest is paid per chunk.
+
+All submits of one function with the same options join one open batch, their stream. It is closed when the client
+flushes or leaves, or when it has not been among the most recently used ones.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from penstock import payload
+from penstock.client.answers import error_of, values_of
+from penstock.client.following import Follower, Row
+from penstock.client.functions import Function
+from penstock.client.packing import Part, opening
+from penstock.errors import JobCancelled, PenstockError
+from penstock.job import BatchSpec, JobState, job_id, new_batch_id
+from penstock.messages import BatchClose, Cancel, ChunkHead
+
+if TYPE_CHECKING:
+    from penstock.client.session import Session
+
+CHUNK_JOBS = 1_000
+"""Single submits that travel as one chunk at most."""
+CHUNK_BYTES = 1 << 20
+WINDOW = 64 << 20
+"""Bytes of results under way to futures; they are taken in at once."""
+OPEN_STREAMS = 64
+"""Batches kept open for further submits: the functions a program uses in turns."""
+CANCEL_TIMEOUT = 5.0
+"""Seconds `Future.cancel` waits for the ventilator to say whether the job had been given out."""
+
+
+class JobFuture(Future[Any]):
+    """A Future of one job; ``job_id`` is its public name (empty: it could not be submitted)."""
+
+    def __init__(self, stream: Stream | None, index: int, batch: bytes = b"") -> None:
+        super().__init__()
+        self._stream = stream
+        self._batch = batch
+        self._index = index
+        self._cancel_asked = False
+
+    @property
+    def job_id(self) -> str:
+        """``BATCH:INDEX``."""
+        return job_id(self._batch, self._index) if self._batch else ""
+
+    @property
+    def place(self) -> tuple[bytes, int]:
+        """The batch and the index; ValueError: it could not be submitted."""
+        if not self._batch:
+            raise ValueError("this job was never submitted: its error says why")
+        return self._batch, self._index
+
+    def cancel(self) -> bool:
+        """Cancel the job if no worker has been given it; False: it is running, about to, or done.
+
+        From a Future's callback the answer cannot be waited for: the job is cancelled if it can be, and this is False.
+        """
+        if self.done() or self._stream is None:
+            return self.cancelled()
+        self.expect_cancel()
+        if not self._stream.cancel(self._index):
+            return False
+        self.set_cancelled()
+        return self.cancelled()
+
+    def expect_cancel(self) -> None:
+        """Should the job come back cancelled, then so is this Future."""
+        self._cancel_asked = True
+
+    def set_cancelled(self) -> None:
+        """The job is cancelled."""
+        super().cancel()
+        with suppress(Exception):
+            self.set_running_or_notify_cancel()
+
+    def settle(self, value: Any, error: BaseException | None) -> None:
+        """The outcome is here."""
+        with suppress(InvalidStateError):  # it was cancelled meanwhile
+            if error is None:
+                self.set_result(value)
+            elif self._cancel_asked and isinstance(error, JobCancelled):
+                self.set_cancelled()
+            else:
+                self.set_exception(error)
+
+
+def failed(error: BaseException) -> JobFuture:
+    """The Future of a job that could not be submitted."""
+    future = JobFuture(None, 0)
+    future.set_exception(error)
+    return future
+
+
+class Stream:
+    """One batch that takes in single submits, and the futures of those."""
+
+    window = WINDOW
+
+    def __init__(self, session: Session, spec: BatchSpec, function: Function) -> None:
+        self.batch = new_batch_id()
+        self.spec = spec
+        self.futures: dict[int, JobFuture] = {}
+        self.count = 0
+        self.closed = False
+        """No more jobs will join."""
+        self.collected = False
+        """Whether it is among those that the next turn takes parts from."""
+        self._session = session
+        self._pending: list[bytes] = []
+        self._first = 0
+        self._opening: Part | None = opening(self.batch, spec, function)
+        self._said_closed = False
+        self._follower = Follower(self.batch, self)
+
+    def add(self, item: bytes) -> JobFuture:
+        """One more job."""
+        index = self.count
+        self.count = index + 1
+        future = self.futures[index] = JobFuture(self, index, self.batch)
+        self._pending.append(item)
+        return future
+
+    def take_parts(self) -> Iterator[Part]:
+        """What was added since the last time (in the session's thread)."""
+        self.collected = False
+        items, self._pending = self._pending, []
+        if self._opening is not None:
+            yield self._opening
+            self._opening = None
+            self._session.on_refusal(self.batch, self._refuse)
+            self._session.follow(self._follower)
+        while items:
+            some = _first_items(items)
+            blob = self._chunk(some)
+            self._session.charge(len(blob) - sum(map(len, some)))
+            yield Part(ChunkHead(self.batch, self._first, len(some), len(blob)), blob)
+            self._first += len(some)
+            items = items[len(some) :]
+        if self.closed and not self._said_closed:
+            self._said_closed = True
+            yield Part(BatchClose(self.batch, self._first))
+            self._leave_if_done()
+
+    def _chunk(self, items: list[bytes]) -> bytes:
+        if self.spec.kind == "command":
+            return msgspec.msgpack.encode([msgspec.Raw(item) for item in items])
+        return payload.chunk_blob("blob", items, self.spec.serializer)
+
+    def take(self, rows: list[Row], cost: int) -> int:
+        """Outcomes came: settle their futures (in the session's thread)."""
+        for row in rows:
+            self._settle(row)
+        self._leave_if_done()
+        return cost
+
+    def _settle(self, row: Row) -> None:
+        futures = [self.futures.pop(index, None) for index in range(row.start, row.stop)]
+        if row.head.state is JobState.SUCCEEDED:
+            try:
+                values = values_of(row, self.spec)
+            except Exception as error:  # noqa: BLE001 - unpickling runs the user's code
+                for future in futures:
+                    if future is not None:
+                        future.settle(None, error)
+                return
+            for future, value in zip(futures, values, strict=True):
+                if future is not None:
+                    future.settle(value, None)
+            return
+        for place, future in enumerate(futures):
+            if future is not None:
+                future.settle(None, error_of(row, row.start + place, self.spec))
+
+    def _leave_if_done(self) -> None:
+        if self._said_closed and not self.futures:
+            self._session.unfollow(self._follower)
+            self._session.on_refusal(self.batch, None)
+
+    def _refuse(self, error: BaseException) -> None:
+        self.closed = self._said_closed = True
+        self.fail(error)
+
+    def fail(self, error: BaseException) -> None:
+        """No outcome will come for what is open."""
+        while self.futures:
+            _, future = self.futures.popitem()
+            future.settle(None, error)
+        self._leave_if_done()
+
+    def cancel(self, index: int) -> bool:
+        """Whether this job was cancelled before it was given out."""
+        answer = self._session.request(lambda number: Cancel(number, self.batch, index, index + 1, True))
+        if self._session.in_thread:
+            return False
+        try:
+            return bool(self._session.wait_for(answer, CANCEL_TIMEOUT)[0].jobs)
+        except (PenstockError, RuntimeError):
+            return False
+
+    def cancel_all(self, *, queued_only: bool) -> None:
+        """Cancel what is open; the outcomes say which were."""
+        for future in list(self.futures.values()):
+            future.expect_cancel()
+        self._session.request(lambda number: Cancel(number, self.batch, 0, self.count, queued_only))
+
+
+class Streams:
+    """The streams of one client, by function and options."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: OrderedDict[tuple[bytes, BatchSpec], Stream] = OrderedDict()
+        self._collected: list[Stream] = []
+        self._living: dict[bytes, Stream] = {}
+        self._session: Session | None = None
+
+    def attach(self, session: Session) -> None:
+        """The session that takes the parts."""
+        self._session = session
+
+    def submit(self, spec: BatchSpec, function: Function, item: bytes) -> JobFuture:
+        """One more job of the function with this digest."""
+        session = self._session
+        assert session is not None
+        session.await_room()
+        with self._lock:
+            stream = self._open.get((function.digest, spec))
+            if stream is None:
+                stream = self._start(session, spec, function)
+            future = stream.add(item)
+            self._collect(stream)
+        session.charge(len(item))
+        session.wake()
+        return future
+
+    def _start(self, session: Session, spec: BatchSpec, function: Function) -> Stream:
+        stream = self._open[function.digest, spec] = Stream(session, spec, function)
+        self._living[stream.batch] = stream
+        session.charge(len(function.code))
+        if len(self._open) > OPEN_STREAMS:
+            self._close(self._open.popitem(last=False)[1])
+        return stream
+
+    def _collect(self, stream: Stream) -> None:
+        if not stream.collected:
+            stream.collected = True
+            self._collected.append(stream)
+
+    def _close(self, stream: Stream) -> None:
+        stream.closed = True
+        self._collect(stream)
+
+    def take_parts(self) -> list[Part]:
+        """What piled up since the last turn (in the session's thread)."""
+        if not self._collected:
+            return []
+        with self._lock:
+            collected, self._collected = self._collected, []
+            return [part for stream in collected for part in stream.take_parts()]
+
+    def close_open(self) -> None:
+        """The open batches take in no more: their totals are known then, and others can read them to their end."""
+        with self._lock:
+            while self._open:
+                self._close(self._open.popitem()[1])
+
+    def futures(self) -> list[JobFuture]:
+        """Those that are not done."""
+        with self._lock:
+            return [future for stream in self._living.values() for future in list(stream.futures.values())]
+
+    def living(self) -> list[Stream]:
+        """Streams with open futures; others that are closed are forgotten."""
+        with self._lock:
+            done = [batch for batch, stream in self._living.items() if stream.closed and not stream.futures]
+            for batch in done:
+                del self._living[batch]
+            return list(self._living.values())
+
+    def fail(self, error: BaseException) -> None:
+        """Nothing will be answered any more (in the session's thread)."""
+        for stream in self.living():
+            stream.fail(error)
+
+
+def _first_items(items: list[bytes]) -> list[bytes]:
+    """As many of the first ones as fit into a chunk."""
+    size = 0
+    for place, item in enumerate(items[:CHUNK_JOBS]):
+        size += len(item)
+        if place and size > CHUNK_BYTES:
+            return items[:place]
+    return items[:CHUNK_JOBS]

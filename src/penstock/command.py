@@ -1,0 +1,155 @@
+"""Commands: the template a batch of commands shares, and how one of them is run.
+
+Replacement strings are those of GNU parallel, in bytes, so an argument may hold anything but a zero byte:
+
+===================== =================================================================
+``{}``                the argument (a word ``{}`` of its own: one word per argument)
+``{.}``               without its extension
+``{/}`` ``{//}``      base name; folder
+``{/.}``              base name without its extension
+``{1}`` ``{-1}``      the first, the last of several arguments; also ``{1.} {1/} {1//} {1/.}``
+``{#}`` ``{%}``       the job's number from 1; the slot's number from 1
+===================== =================================================================
+
+Without any of these in the template the arguments are appended.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+from collections.abc import Sequence
+from functools import cached_property
+
+import msgspec
+
+REPLACEMENT = re.compile(rb"\{(?:(#|%)|(-?[1-9]\d*)?(//|/\.|/|\.)?)\}")
+UNSAFE = re.compile(rb"[^A-Za-z0-9@%+=:,./_-]")
+SHELL = b"/bin/sh"
+RESET_SIGNALS = (signal.SIGINT, signal.SIGPIPE)
+"""Python and the slot ignore these two; a command starts with the defaults."""
+
+Argv = list[bytes]
+
+
+class CommandTemplate(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
+    """What the commands of a batch share; the function of such a batch is its msgpack form."""
+
+    words: tuple[bytes, ...]
+    """The argv with its replacement strings; with `shell` they are joined by blanks to a line for /bin/sh."""
+    cwd: bytes | None = None
+    """The folder to run in; missing there = failed."""
+    env: dict[bytes, bytes] = {}
+    """Added to the worker's environment."""
+    shell: bool = False
+    """Run by /bin/sh; every substituted argument is quoted."""
+    literal: bool = False
+    """Run as it stands: nothing is replaced and nothing appended."""
+
+    @cached_property
+    def has_place(self) -> bool:
+        """Whether an argument goes to some place in the template, so that it is not appended."""
+        found = (match for word in self.words for match in REPLACEMENT.finditer(word))
+        return any(match[1] is None for match in found)
+
+    def encode(self) -> bytes:
+        """As it travels."""
+        return msgspec.msgpack.encode(self)
+
+    @classmethod
+    def decode(cls, blob: bytes | bytearray | memoryview) -> CommandTemplate:
+        """The template of `encode`."""
+        return msgspec.msgpack.decode(blob, type=cls)
+
+    def argv(self, arguments: Sequence[bytes], number: int = 1, slot: int = 1) -> Argv:
+        """The argv for one job: its arguments, its number from 1 and its slot's number from 1."""
+        if self.literal:
+            return [SHELL, b"-c", b" ".join(self.words)] if self.shell else list(self.words)
+        counters = {b"#": b"%d" % number, b"%": b"%d" % slot}
+        if self.shell:
+            return [SHELL, b"-c", self._line([_quoted(argument) for argument in arguments], arguments, counters)]
+        argv: Argv = []
+        for word in self.words:
+            argv += arguments if word == b"{}" else [_filled(word, arguments, counters, quote=False)]
+        return argv if self.has_place else [*argv, *arguments]
+
+    def _line(self, quoted: Argv, arguments: Sequence[bytes], counters: dict[bytes, bytes]) -> bytes:
+        words = [_filled(word, arguments, counters, quote=True) for word in self.words]
+        return b" ".join(words if self.has_place else [*words, *quoted])
+
+
+def _filled(word: bytes, arguments: Sequence[bytes], counters: dict[bytes, bytes], *, quote: bool) -> bytes:
+    def value(match: re.Match[bytes]) -> bytes:
+        counter, place, part = match.groups()
+        if counter:
+            return counters[counter]
+        chosen = arguments if place is None else _at(arguments, int(place))
+        parts = [_part(argument, part) for argument in chosen]
+        return b" ".join(map(_quoted, parts) if quote else parts)
+
+    return REPLACEMENT.sub(value, word)
+
+
+def _at(arguments: Sequence[bytes], place: int) -> Sequence[bytes]:
+    index = place - 1 if place > 0 else len(arguments) + place
+    return arguments[index : index + 1] if index >= 0 else ()
+
+
+def _part(argument: bytes, part: bytes | None) -> bytes:
+    folder, _, base = argument.rpartition(b"/")
+    match part:
+        case b"/":
+            return base
+        case b"//":
+            return folder or (b"/" if argument.startswith(b"/") else b".")
+        case b"/.":
+            return _without_extension(base)
+        case b".":
+            return argument[: len(argument) - len(base)] + _without_extension(base)
+        case _:
+            return argument
+
+
+def _without_extension(base: bytes) -> bytes:
+    stem, _, extension = base.rpartition(b".")
+    return stem if extension != base and extension else base
+
+
+def _quoted(argument: bytes) -> bytes:
+    if argument and not UNSAFE.search(argument):
+        return argument
+    return b"'" + argument.replace(b"'", b"'\"'\"'") + b"'"
+
+
+# ------------------------------------------------------------------------------------------------------- running
+
+
+def run_command(template: CommandTemplate, argv: Argv, extra: dict[bytes, bytes]) -> int:
+    """Run one command to its end and return its exit code (minus the signal's number if one killed it).
+
+    It is a process group of its own and writes to the caller's stdout and stderr. Raises OSError: its folder is
+    missing, or the program cannot be started; ValueError: a zero byte in an argument.
+    """
+    if not argv:
+        raise FileNotFoundError("the command is empty")
+    environment = {**os.environb, **template.env, **extra}
+    if template.cwd is None:
+        return _spawn(argv, environment, template)
+    home = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.chdir(template.cwd)
+        return _spawn(argv, environment, template)
+    finally:
+        os.fchdir(home)
+        os.close(home)
+
+
+def _spawn(argv: Argv, environment: dict[bytes, bytes], template: CommandTemplate) -> int:
+    program = argv[0]
+    if b"PATH" in template.env and b"/" not in program:
+        # posix_spawnp looks in the caller's PATH, not in the one given
+        program = shutil.which(program, path=template.env[b"PATH"]) or program
+    pid = os.posix_spawnp(program, argv, environment, setpgroup=0, setsigdef=RESET_SIGNALS)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])

@@ -1,0 +1,137 @@
+"""Settings of the stations and the endpoints that one URL names. Every constant has a unit and a reason.
+
+A pipeline's URL is ``tcp://host:port`` (the first of six consecutive ports) or ``ipc:///folder`` (six sockets in it).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import msgspec
+
+from penstock.errors import ConfigError
+
+DEFAULT_URL = "tcp://127.0.0.1:5555"
+"""What `penstock up` binds and the other commands ask when nothing else is said."""
+
+SOCKET_NAMES = ("desk", "report", "jobs", "outcomes", "control", "results")
+"""In the order of their ports: base + 0 ... base + 5."""
+
+IPC_PATH_BYTES = 107
+"""The longest path of a unix socket (sun_path, unix(7), less its closing zero)."""
+
+HEARTBEAT_INTERVAL = 1.0
+"""Seconds between a worker's heartbeats. Five fit into a lease, so four may be lost."""
+LEASE_TIME = 5.0
+"""Seconds of silence after which a worker is lost. A kernel-made disconnect is noticed at once."""
+RECONNECT_GRACE = 1.0
+"""Seconds a dropped control connection has to come back before its worker is lost: two reconnect intervals."""
+FUSE = 2.5
+"""Seconds after which a dealt lease that nobody reported is queued again: two heartbeats and a margin."""
+RESEND = 2.0
+"""Seconds without an answer after which outcomes, verdicts and requests are sent again."""
+TRANSIENT_TIME = 60.0
+"""Seconds after which a map whose client is gone is cancelled."""
+TERM_GRACE = 5.0
+"""Seconds between SIGTERM and SIGKILL for a job's processes."""
+
+
+class Endpoints(NamedTuple):
+    """The six ZeroMQ endpoints of a pipeline."""
+
+    desk: str
+    report: str
+    jobs: str
+    outcomes: str
+    control: str
+    results: str
+
+
+def endpoints(url: str) -> Endpoints:
+    """The endpoints that a URL names. Raises ConfigError: not a URL of ours, a port out of range, a path too long."""
+    if match := re.fullmatch(r"tcp://(.+):(\d+)", url):
+        base = int(match[2])
+        if not 0 < base <= 65535 - len(SOCKET_NAMES) + 1:
+            raise ConfigError(f"{url}: the port must be from 1 to 65530, it is the first of six")
+        return Endpoints(*(f"tcp://{match[1]}:{base + i}" for i in range(len(SOCKET_NAMES))))
+    if url.startswith("ipc:///"):
+        folder = url.removeprefix("ipc://").rstrip("/")
+        if len(os.fsencode(f"{folder}/outcomes")) > IPC_PATH_BYTES:
+            raise ConfigError(f"{url}: the path is too long for a socket (at most {IPC_PATH_BYTES - 9} bytes)")
+        return Endpoints(*(f"ipc://{folder}/{name}" for name in SOCKET_NAMES))
+    raise ConfigError(f"{url!r} is no pipeline's URL: write tcp://HOST:PORT or ipc:///FOLDER")
+
+
+def is_loopback(url: str) -> bool:
+    """Whether the URL can be reached from this machine only."""
+    return url.startswith("ipc://") or re.match(r"tcp://(127\.\d+\.\d+\.\d+|localhost|\[::1\]):", url) is not None
+
+
+def default_slots() -> int:
+    """Cores this process may use: affinity, cgroup quota and SLURM_CPUS_PER_TASK, whichever is least."""
+    counts = [len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1]
+    for path, parse in (("/sys/fs/cgroup/cpu.max", _quota_v2), ("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", _quota_v1)):
+        try:
+            counts.append(parse(Path(path)))
+        except (OSError, ValueError):
+            continue
+    if os.environ.get("SLURM_CPUS_PER_TASK", "").isdigit():
+        counts.append(int(os.environ["SLURM_CPUS_PER_TASK"]))
+    return max(1, min(counts))
+
+
+def _quota_v2(path: Path) -> int:
+    quota, period = path.read_text().split()
+    return -(-int(quota) // int(period))
+
+
+def _quota_v1(path: Path) -> int:
+    quota = int(path.read_text())
+    if quota <= 0:
+        raise ValueError("no quota")
+    return -(-quota // int(path.with_name("cpu.cfs_period_us").read_text()))
+
+
+class StationConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """What every station is told. `lifeline` is a file descriptor whose end of file ends the station (embedded)."""
+
+    url: str
+    lifeline: int | None = None
+    log_level: str = "INFO"
+    lease_time: float = LEASE_TIME
+    heartbeat_interval: float = HEARTBEAT_INTERVAL
+
+
+class StoreConfig(StationConfig, frozen=True, kw_only=True):
+    """A station with a store in the folder `data`; `durable` is synchronous=FULL: what is acknowledged survives power loss."""
+
+    data: str
+    durable: bool = True
+
+
+class VentilatorConfig(StoreConfig, frozen=True, kw_only=True):
+    """Of the ventilator."""
+
+
+class SinkConfig(StoreConfig, frozen=True, kw_only=True):
+    """Of the sink."""
+
+
+class WorkerConfig(StationConfig, frozen=True, kw_only=True):
+    """Of a worker: so many slots, and the name people know it by. `pass_output` shows what jobs print (embedded)."""
+
+    slots: int
+    name: str
+    pass_output: bool = False
+
+
+Config = TypeVar("Config", bound=StationConfig)
+
+
+def from_argv(kind: type[Config]) -> Config:
+    """The configuration that a parent process gave as the only argument, in JSON."""
+    return msgspec.json.decode(sys.argv[1], type=kind)

@@ -1,0 +1,283 @@
+"""What the cores want done. A core only says it; the loop does it, in this order: every Save of a turn in one
+transaction, commit, then every other action in the order given.
+
+Every action of a turn is in one of two unions: `Save` (before the commit) or `Effect` (after it).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from penstock.job import BatchSpec, JobState, Stamp
+from penstock.messages import Jobs, Message, OutcomeHead
+
+Bytes = bytes | memoryview
+
+
+class Action(msgspec.Struct, frozen=True, gc=False):
+    """Something a core wants done."""
+
+
+# --------------------------------------------------------------------------------------- saves: the queue file
+
+
+class SaveBatch(Action, frozen=True):
+    """A new batch and its function (bytes, stored once per digest)."""
+
+    batch: bytes
+    spec: BatchSpec
+    function: bytes
+    code: Bytes
+    created_time: float
+
+
+class SaveChunk(Action, frozen=True):
+    """New jobs [first, first + count), all queued at Stamp()."""
+
+    batch: bytes
+    first: int
+    count: int
+    payload: Bytes
+
+
+class SaveTotal(Action, frozen=True):
+    """The batch is closed at so many jobs."""
+
+    batch: bytes
+    total: int
+
+
+class OpenPart(msgspec.Struct, frozen=True, array_like=True):
+    """Jobs of a chunk that have no final outcome and one stamp. `given` marks what may have been started and must not be
+    started twice (max_crashes=1)."""
+
+    start: int
+    stop: int
+    stamp: Stamp = Stamp()
+    given: bool = False
+
+
+class SaveOpen(Action, frozen=True):
+    """What of a chunk is still open; nothing: the chunk is finished."""
+
+    batch: bytes
+    first: int
+    parts: tuple[OpenPart, ...]
+
+
+class SaveCounts(Action, frozen=True):
+    """Jobs of a batch by final state."""
+
+    batch: bytes
+    counts: dict[str, int]
+
+
+class SaveCancelled(Action, frozen=True):
+    """The jobs of a batch that somebody cancelled, for as long as some of them are open."""
+
+    batch: bytes
+    spans: tuple[tuple[int, int], ...]
+
+
+class SaveApplied(Action, frozen=True):
+    """The sink's log is applied up to this line."""
+
+    seq: int
+    chain: bytes
+
+
+class DeleteBatch(Action, frozen=True):
+    """The batch and all that is stored of it (both stores have this one)."""
+
+    batch: bytes
+
+
+# ------------------------------------------------------------------------------------- saves: the results file
+
+
+class SaveRow(Action, frozen=True):
+    """One line of the sink's log: what jobs [head.start, head.stop) came to, with their serialized values."""
+
+    seq: int
+    head: OutcomeHead
+    worker: bytes
+    chain: bytes
+    body: Bytes
+
+
+class SaveRecorded(Action, frozen=True):
+    """A checkpoint, at the last SaveRow before it: which jobs of the batch have a final outcome, and, as (start, stop,
+    stamp), the newest stamps of attempts that were not final. Rows saved after it count too, when the store is read.
+    """
+
+    batch: bytes
+    spans: tuple[tuple[int, int], ...]
+    attempts: tuple[tuple[int, int, Stamp], ...]
+
+
+Save = (
+    SaveBatch
+    | SaveChunk
+    | SaveTotal
+    | SaveOpen
+    | SaveCounts
+    | SaveCancelled
+    | SaveApplied
+    | DeleteBatch
+    | SaveRow
+    | SaveRecorded
+)
+
+# ---------------------------------------------------------------------------------- effects: after the commit
+
+
+class Answer(Action, frozen=True):
+    """To a client, by its routing id, over the desk or the results socket."""
+
+    client: bytes
+    message: Message
+    payload: Bytes = b""
+
+
+class Tell(Action, frozen=True):
+    """Over control, to the worker or sink with this id."""
+
+    topic: bytes
+    message: Message
+
+
+class Deal(Action, frozen=True):
+    """Over the jobs socket, as one round: message i to whichever worker is next."""
+
+    round: tuple[Jobs, ...]
+
+
+class SendFunction(Action, frozen=True):
+    """The function, in parts, over control."""
+
+    worker: bytes
+    function: bytes
+
+
+class LoadChunks(Action, frozen=True):
+    """Read the batch's open chunks from `first` on, at most `limit`; comes back as ChunksLoaded."""
+
+    batch: bytes
+    first: int
+    limit: int
+
+
+class LoadChunk(Action, frozen=True):
+    """Read the chunk that has this index; comes back as ChunkLoaded."""
+
+    batch: bytes
+    index: int
+
+
+class Report(Action, frozen=True):
+    """To the ventilator (from a worker or the sink)."""
+
+    message: Message
+
+
+class Deliver(Action, frozen=True):
+    """To the sink: outcomes with their values."""
+
+    records: tuple[OutcomeHead, ...]
+    bodies: tuple[Bytes, ...]
+
+
+class ReadRows(Action, frozen=True):
+    """Read recorded rows of a batch after a position, at most `limit` bytes (at least one); comes back as RowsRead."""
+
+    client: bytes
+    batch: bytes
+    after: int
+    limit: int
+
+
+class ReadLog(Action, frozen=True):
+    """Read the log after a line; comes back as LogRead."""
+
+    after: int
+    limit: int
+
+
+class ReadSpan(Action, frozen=True):
+    """Answer a Fetch from the store."""
+
+    client: bytes
+    number: int
+    batch: bytes
+    start: int
+    stop: int
+
+
+class Run(Action, frozen=True):
+    """Give a slot a piece: the jobs [start, stop) of a lease. `mean`: seconds one of them is expected to take."""
+
+    slot: int
+    piece: int
+    lease: int
+    start: int
+    stop: int
+    mean: float | None
+
+
+class Cut(Action, frozen=True):
+    """Let the slot stop this piece after the job that runs; comes back as PieceCut."""
+
+    slot: int
+    piece: int
+
+
+class EndSlot(Action, frozen=True):
+    """End the slot's process tree, if it runs this piece: SIGTERM, TERM_GRACE, SIGKILL; comes back as SlotDied with this
+    state and cause."""
+
+    slot: int
+    piece: int
+    state: JobState
+    cause: str
+
+
+class FreeLease(Action, frozen=True):
+    """The lease's payload is no longer needed."""
+
+    lease: int
+
+
+class Leave(Action, frozen=True):
+    """All is done and said: the process ends."""
+
+
+class Log(Action, frozen=True):
+    """An event for the log, worded in events.py."""
+
+    event: str
+    fields: dict[str, Any]
+
+
+Effect = (
+    Answer
+    | Tell
+    | Deal
+    | SendFunction
+    | LoadChunks
+    | LoadChunk
+    | Report
+    | Deliver
+    | ReadRows
+    | ReadLog
+    | ReadSpan
+    | Run
+    | Cut
+    | EndSlot
+    | FreeLease
+    | Leave
+    | Log
+)
+
+Actions = list[Save | Effect]

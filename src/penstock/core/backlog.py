@@ -1,0 +1,284 @@
+"""What the ventilator still has to have done: batches, their chunks, and the parts of chunks.
+
+Promises:
+
+1. One place per job: the parts of a chunk partition its open jobs, and each part is in exactly one place.
+2. Every change of place goes through `Backlog.move`, so the counts are right.
+3. Memory holds a window of each batch's open chunks; the rest lies in the queue file.
+4. Larger priority first; batches of one priority take turns.
+"""
+
+from __future__ import annotations
+
+import enum
+import heapq
+import itertools
+from bisect import bisect_right, insort
+from collections import deque
+from collections.abc import Iterable, Iterator
+
+from penstock.core.actions import OpenPart
+from penstock.core.inputs import StoredBatch, StoredChunk
+from penstock.core.spans import SpanSet
+from penstock.job import BatchSpec, JobState, Stamp
+
+WINDOW_CHUNKS = 4096
+"""Chunks of one batch in memory before the rest stays on disk: some 2 MB, and minutes of work in most cases."""
+REFILL_CHUNKS = 1024
+"""Chunks read from disk at once; read again when fewer than a quarter of that are queued in memory."""
+MEAN_WEIGHT = 0.2
+"""Of the newest outcome in the running mean of a job's duration."""
+
+
+class Place(enum.Enum):
+    """Where an open job is, for the ventilator."""
+
+    QUEUED = "queued"
+    DELAYED = "delayed"
+    LIMBO = "limbo"
+    """Was given out before a restart or to a worker now lost: waits until all that the sink has is known."""
+    LEASED = "leased"
+    VERDICT = "verdict"
+    """The ventilator's own verdict is on its way through the sink."""
+
+
+class Part:
+    """Jobs [start, stop) of a chunk: in one place, with one stamp, under at most one lease."""
+
+    __slots__ = ("chunk", "given", "lease", "place", "stamp", "start", "stop", "verdict", "wait")
+
+    def __init__(self, chunk: Chunk, start: int, stop: int, stamp: Stamp, place: Place, *, given: bool = False) -> None:
+        self.chunk = chunk
+        self.start = start
+        self.stop = stop
+        self.stamp = stamp
+        self.place = place
+        self.lease = 0
+        self.given = given
+        self.wait = 0.0
+        """DELAYED: until this instant. LIMBO: until the sink has echoed the beat of this number."""
+        self.verdict: tuple[JobState, str] | None = None
+        """VERDICT: the final state and its cause."""
+
+    @property
+    def jobs(self) -> int:
+        """How many jobs."""
+        return self.stop - self.start
+
+    def cut(self, at: int) -> Part:
+        """Keep what is before `at`; returns the rest, which is alike in everything."""
+        rest = Part(self.chunk, at, self.stop, self.stamp, self.place, given=self.given)
+        rest.lease, rest.wait, rest.verdict = self.lease, self.wait, self.verdict
+        self.stop = at
+        return rest
+
+    def __lt__(self, other: Part) -> bool:
+        return self.start < other.start
+
+
+class Chunk:
+    """A chunk with open jobs."""
+
+    __slots__ = ("batch", "count", "first", "parts", "size")
+
+    def __init__(self, batch: Batch, first: int, count: int, size: int) -> None:
+        self.batch = batch
+        self.first = first
+        self.count = count
+        self.size = size
+        self.parts: list[Part] = []
+
+    def carve(self, start: int, stop: int) -> list[Part]:
+        """The parts in [start, stop), cut so that none reaches beyond."""
+        inside: list[Part] = []
+        fresh: list[Part] = []
+        for part in self.parts:
+            if part.stop <= start or part.start >= stop:
+                continue
+            for at in (start, stop):
+                if part.start < at < part.stop:
+                    right = part.cut(at)
+                    fresh.append(right)
+                    if at == start:
+                        part = right  # noqa: PLW2901 - go on with what is inside
+            inside.append(part)
+        for part in fresh:
+            insort(self.parts, part)
+            if part.place is Place.QUEUED:
+                self.batch.push(part)
+        return inside
+
+    def open_parts(self) -> tuple[OpenPart, ...]:
+        """What is open, neighbours of one stamp together: the form in which it is stored."""
+        merged: list[OpenPart] = []
+        for part in self.parts:
+            if (
+                merged
+                and merged[-1].stop == part.start
+                and (merged[-1].stamp, merged[-1].given) == (part.stamp, part.given)
+            ):
+                merged[-1] = OpenPart(merged[-1].start, part.stop, part.stamp, part.given)
+            else:
+                merged.append(OpenPart(part.start, part.stop, part.stamp, part.given))
+        return tuple(merged)
+
+
+class Batch:
+    """A batch, with those of its open chunks that are in memory."""
+
+    def __init__(self, stored: StoredBatch) -> None:
+        self.id = stored.batch
+        self.spec: BatchSpec = stored.spec
+        self.function = stored.function
+        self.function_size = stored.function_size
+        self.created_time = stored.created_time
+        self.accepted = stored.accepted
+        self.total = stored.total
+        self.counts = dict(stored.counts)
+        self.cancelled = SpanSet(stored.cancelled)
+        self.on_disk = stored.open_from is not None
+        """There may be open chunks from `loaded_to` on that are not in memory."""
+        self.loaded_to = stored.open_from or 0
+        self.loading = False
+        self.chunks: dict[int, Chunk] = {}
+        self.firsts: list[int] = []
+        self.queue: list[tuple[int, int, Part]] = []
+        self.leased = 0
+        self.mean: float | None = None
+        """Seconds one job takes, a running mean; None: nothing is known yet."""
+        self.forget = False
+        self.alive_at = 0.0
+        self._serial = itertools.count()
+
+    @property
+    def done(self) -> int:
+        """Jobs with a final outcome."""
+        return sum(self.counts.values())
+
+    @property
+    def ended(self) -> bool:
+        """Closed, and every job has its outcome."""
+        return self.total is not None and self.done >= self.total
+
+    def push(self, part: Part) -> None:
+        """Into the queue, by index."""
+        heapq.heappush(self.queue, (part.start, next(self._serial), part))
+
+    def pop(self) -> Part | None:
+        """The queued part with the lowest index; it stays QUEUED until moved."""
+        while self.queue:
+            start, _, part = heapq.heappop(self.queue)
+            if part.place is Place.QUEUED and part.start == start and part.jobs:
+                return part
+        return None
+
+    def chunk_at(self, index: int) -> Chunk | None:
+        """The chunk in memory that has this index."""
+        at = bisect_right(self.firsts, index) - 1
+        if at < 0:
+            return None
+        chunk = self.chunks[self.firsts[at]]
+        return chunk if index < chunk.first + chunk.count else None
+
+    def on_file(self, index: int) -> bool:
+        """Whether the index may be open without being in memory."""
+        return self.on_disk and self.loaded_to <= index < self.accepted
+
+    def observe(self, jobs: int, elapsed: float) -> None:
+        """Take in how long some jobs took."""
+        mean = elapsed / jobs
+        self.mean = mean if self.mean is None else self.mean + MEAN_WEIGHT * (mean - self.mean)
+
+
+class Backlog:
+    """All batches, and whose turn it is."""
+
+    def __init__(self, stored: Iterable[StoredBatch] = ()) -> None:
+        self.batches: dict[bytes, Batch] = {one.batch: Batch(one) for one in stored}
+        self.queued_parts = 0
+        self._turns: dict[int, deque[Batch]] = {}
+
+    def add_batch(self, stored: StoredBatch) -> Batch:
+        """A new batch."""
+        batch = self.batches[stored.batch] = Batch(stored)
+        return batch
+
+    def remove_batch(self, batch: Batch) -> None:
+        """Forget a batch without leases."""
+        for chunk in batch.chunks.values():
+            for part in chunk.parts:
+                if part.place is Place.QUEUED:
+                    self.queued_parts -= 1
+        batch.queue.clear()
+        batch.chunks.clear()
+        batch.firsts.clear()
+        del self.batches[batch.id]
+
+    def add_chunk(self, batch: Batch, chunk: StoredChunk, place: Place) -> Chunk:
+        """Take a chunk into memory, all of it in one place."""
+        new = Chunk(batch, chunk.first, chunk.count, chunk.size)
+        batch.chunks[new.first] = new
+        insort(batch.firsts, new.first)
+        for stored in chunk.parts:
+            part = Part(new, stored.start, stored.stop, stored.stamp, Place.DELAYED, given=stored.given)
+            new.parts.append(part)
+            self.move(part, place)
+        return new
+
+    def drop_chunk(self, chunk: Chunk) -> None:
+        """A chunk without open jobs leaves the memory."""
+        del chunk.batch.chunks[chunk.first]
+        at = bisect_right(chunk.batch.firsts, chunk.first) - 1
+        del chunk.batch.firsts[at]
+
+    def move(self, part: Part, place: Place, lease: int = 0) -> None:
+        """Change a part's place."""
+        batch = part.chunk.batch
+        if part.place is Place.QUEUED:
+            self.queued_parts -= 1
+        elif part.place is Place.LEASED:
+            batch.leased -= part.jobs
+        part.place = place
+        part.lease = lease
+        if place is Place.QUEUED:
+            self.queued_parts += 1
+            batch.push(part)
+            self._take_turn(batch)
+        elif place is Place.LEASED:
+            batch.leased += part.jobs
+
+    def remove(self, part: Part) -> None:
+        """The part's jobs have their outcome."""
+        self.move(part, Place.VERDICT)
+        part.chunk.parts.remove(part)
+
+    def carve(self, chunk: Chunk, start: int, stop: int) -> list[Part]:
+        """As Chunk.carve; counts what it cuts."""
+        before = sum(part.place is Place.QUEUED for part in chunk.parts)
+        inside = chunk.carve(start, stop)
+        self.queued_parts += sum(part.place is Place.QUEUED for part in chunk.parts) - before
+        return inside
+
+    def _take_turn(self, batch: Batch) -> None:
+        turns = self._turns.setdefault(batch.spec.priority, deque())
+        if batch not in turns:
+            turns.append(batch)
+
+    def next(self) -> Part | None:
+        """The part whose turn it is; it must be moved, or it is lost from the queue."""
+        for priority in sorted(self._turns, reverse=True):
+            turns = self._turns[priority]
+            while turns:
+                part = turns[0].pop()
+                if part is not None:
+                    turns.rotate(-1)
+                    return part
+                turns.popleft()
+            del self._turns[priority]
+        return None
+
+    def hungry_batches(self) -> Iterator[Batch]:
+        """Batches with more on disk and little left in memory."""
+        for batch in self.batches.values():
+            if batch.on_disk and not batch.loading and len(batch.queue) < REFILL_CHUNKS // 4:
+                yield batch

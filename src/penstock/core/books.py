@@ -1,0 +1,206 @@
+"""The ventilator's books: all that its decisions are made from, and the few moves that every decision is made of.
+
+Promises:
+
+1. A part changes its place here and nowhere else, and leases, credit and counts follow.
+2. What changed in a turn is written down once, at its end (`flush`), in one transaction with the applied position.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+
+from penstock.core.actions import Actions, Effect, Log, Save, SaveApplied, SaveCancelled, SaveCounts, SaveOpen, Tell
+from penstock.core.backlog import Backlog, Batch, Chunk, Part, Place
+from penstock.core.inputs import StoredBatch
+from penstock.core.lease import Leases
+from penstock.core.roster import Worker
+from penstock.job import JobState
+from penstock.messages import BatchSpan, CancelSpan, Message, Note, OutcomeHead, Verdicts
+
+VERDICTS_PER_MESSAGE = 1_000
+"""Keeps a cancelled batch of many chunks from making one huge message."""
+
+
+class Books:
+    """State of one life of the ventilator."""
+
+    def __init__(
+        self,
+        life: int,
+        stored: list[StoredBatch],
+        applied: tuple[int, bytes],
+        lease_time: float,
+        heartbeat_interval: float,
+        seed: int,
+    ) -> None:
+        self.life = life
+        self.lease_time = lease_time
+        self.heartbeat_interval = heartbeat_interval
+        self.random = random.Random(seed)
+        self.backlog = Backlog(stored)
+        self.leases = Leases(life)
+        self.workers: dict[bytes, Worker] = {}
+        self.applied, self.chain = applied
+        self.delayed: list[tuple[float, int, Chunk]] = []
+        """Heap of (instant, serial, chunk): when some part of the chunk is to be queued."""
+        self.limbo: dict[tuple[bytes, int], Chunk] = {}
+        """Chunks with parts in limbo."""
+        self.judged: dict[tuple[bytes, int], Chunk] = {}
+        """Chunks with parts that await their verdict."""
+        self.connections = 0
+        self._serial = 0
+        self._verdicts: list[OutcomeHead] = []
+        self._actions: Actions = []
+        self._dirty: dict[tuple[bytes, int], Chunk] = {}
+        self._dirty_counts: dict[bytes, Batch] = {}
+        self._dirty_cancels: dict[bytes, Batch] = {}
+        self._dirty_applied = False
+
+    # ------------------------------------------------------------------------------------------ saying
+
+    def say(self, action: Save | Effect) -> None:
+        """Add to what this turn does."""
+        self._actions.append(action)
+
+    def tell(self, topic: bytes, message: Message) -> None:
+        """A message over control."""
+        self._actions.append(Tell(topic, message))
+
+    def log(self, event: str, **fields: object) -> None:
+        """An event for the log."""
+        self._actions.append(Log(event, fields))
+
+    def take(self) -> Actions:
+        """All that was said since the last call."""
+        actions, self._actions = self._actions, []
+        return actions
+
+    def flush(self) -> None:
+        """Say what of the books must be saved."""
+        for chunk in self._dirty.values():
+            self.say(SaveOpen(chunk.batch.id, chunk.first, chunk.open_parts()))
+        for batch in self._dirty_counts.values():
+            self.say(SaveCounts(batch.id, dict(batch.counts)))
+        for batch in self._dirty_cancels.values():
+            self.say(SaveCancelled(batch.id, tuple(batch.cancelled)))
+        if self._dirty_applied:
+            self.say(SaveApplied(self.applied, self.chain))
+        self._dirty, self._dirty_counts, self._dirty_cancels, self._dirty_applied = {}, {}, {}, False
+
+    def forget_changes(self, batch: Batch) -> None:
+        """The batch is being deleted: nothing of it is to be saved any more."""
+        self._dirty = {key: chunk for key, chunk in self._dirty.items() if chunk.batch is not batch}
+        self._dirty_counts.pop(batch.id, None)
+        self._dirty_cancels.pop(batch.id, None)
+
+    # ------------------------------------------------------------------------------------------ moving
+
+    def _unlease(self, part: Part) -> None:
+        if part.lease:
+            self.leases.shrink(part.lease, part.jobs)
+            part.lease = 0
+
+    def touch(self, chunk: Chunk) -> None:
+        """What is open of the chunk changed."""
+        self._dirty[chunk.batch.id, chunk.first] = chunk
+
+    def queue(self, part: Part) -> None:
+        """To be given out again."""
+        self._unlease(part)
+        self.backlog.move(part, Place.QUEUED)
+
+    def delay(self, part: Part, until: float) -> None:
+        """To be queued at an instant."""
+        self._unlease(part)
+        self.backlog.move(part, Place.DELAYED)
+        part.wait = until
+        self._serial += 1
+        heapq.heappush(self.delayed, (until, self._serial, part.chunk))
+
+    def queue_delayed(self, now: float) -> None:
+        """Queue what has waited long enough."""
+        while self.delayed and self.delayed[0][0] <= now:
+            chunk = heapq.heappop(self.delayed)[2]
+            for part in chunk.parts:
+                if part.place is Place.DELAYED and part.wait <= now:
+                    self.queue(part)
+
+    def hold(self, part: Part, barrier: int) -> None:
+        """Into limbo until the sink has echoed that beat."""
+        self._unlease(part)
+        self.backlog.move(part, Place.LIMBO)
+        part.wait = barrier
+        self.limbo[part.chunk.batch.id, part.chunk.first] = part.chunk
+
+    def lease(self, part: Part, number: int) -> None:
+        """Under a lease that counts its jobs already."""
+        self._unlease(part)
+        self.backlog.move(part, Place.LEASED, number)
+
+    def settle(self, part: Part, state: JobState) -> None:
+        """The part's jobs have their final outcome."""
+        batch, chunk = part.chunk.batch, part.chunk
+        self._unlease(part)
+        self.backlog.remove(part)
+        batch.counts[state] = batch.counts.get(state, 0) + part.jobs
+        self._dirty_counts[batch.id] = batch
+        self.touch(chunk)
+        if not chunk.parts:
+            self.backlog.drop_chunk(chunk)
+
+    def decide(self, part: Part, state: JobState, cause: str) -> None:
+        """The ventilator's own verdict: on its way to the sink until its completion comes back."""
+        if part.lease:
+            self.call_off(part)
+        self._unlease(part)
+        self.backlog.move(part, Place.VERDICT)
+        part.verdict = (state, cause)
+        self.judged[part.chunk.batch.id, part.chunk.first] = part.chunk
+        self._verdicts.append(verdict_head(part))
+
+    def call_off(self, part: Part) -> None:
+        """End the part's jobs where they are held."""
+        given = self.leases.given.get(part.lease)
+        if given is not None and given.worker is not None:
+            self.tell(given.worker.id, CancelSpan((BatchSpan(part.chunk.batch.id, part.start, part.stop),)))
+
+    def mark_cancelled(self, batch: Batch, start: int, stop: int) -> None:
+        """Remember that these jobs are cancelled, also across a restart and where they are on disk only."""
+        batch.cancelled.add(start, stop)
+        self._dirty_cancels[batch.id] = batch
+
+    def mark_applied(self, seq: int, chain: bytes) -> None:
+        """The sink's log is applied up to this line."""
+        self.applied, self.chain = seq, chain
+        self._dirty_applied = True
+
+    def send_verdicts(self, sink: bytes, *, again: bool) -> None:
+        """Say the verdicts of this turn, or all that have no completion yet."""
+        heads, self._verdicts = self._verdicts, []
+        if again:
+            parts = [part for chunk in self.judged.values() for part in chunk.parts if part.place is Place.VERDICT]
+            heads = [verdict_head(part) for part in parts]
+            self.judged = {(part.chunk.batch.id, part.chunk.first): part.chunk for part in parts}
+        for at in range(0, len(heads), VERDICTS_PER_MESSAGE):
+            self.tell(sink, Verdicts(tuple(heads[at : at + VERDICTS_PER_MESSAGE])))
+
+
+def verdict_head(part: Part) -> OutcomeHead:
+    """The outcome that the ventilator hands in for a part that awaits its verdict."""
+    assert part.verdict is not None
+    return OutcomeHead(
+        batch=part.chunk.batch.id,
+        start=part.start,
+        stop=part.stop,
+        state=part.verdict[0],
+        final=True,
+        stamp=part.stamp,
+        lease=0,
+        slot=0,
+        started_time=0.0,
+        elapsed=0.0,
+        size=0,
+        note=Note(cause=part.verdict[1]),
+    )

@@ -1,0 +1,39 @@
+"""The chain of the sink's log: each line's chain hashes the line and, through the chain before it, all earlier ones.
+
+Two logs with the same chain at a number are the same up to there. Ventilator and sink keep (number, chain) each on its
+own disk, so either notices when the other lost the end of its file, which SQLite itself does not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+
+from penstock.messages import Completion, OutcomeHead
+
+GENESIS = b""
+"""The chain of line 0, before the first one."""
+CHAIN_BYTES = 16
+"""Not against forgers (who would own both disks), only against accidents: 128 bits are plenty."""
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def completion(seq: int, head: OutcomeHead, worker: bytes, previous: bytes) -> Completion:
+    """The log's line of this number, after a line whose chain is `previous`."""
+    fields = (
+        seq,
+        head.batch,
+        head.start,
+        head.stop,
+        head.state,
+        head.final,
+        head.stamp,
+        head.crashed,
+        head.lease,
+        worker,
+        float(head.elapsed),  # an int would be hashed as one, and come back from a store as a float
+    )
+    chain = hashlib.blake2b(_encode((*fields, previous)), digest_size=CHAIN_BYTES).digest()
+    return Completion(*fields, chain)

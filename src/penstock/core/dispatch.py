@@ -1,0 +1,180 @@
+"""Giving out: rounds over the jobs socket, the rest by name, and work taken back for slots that idle.
+
+Promises:
+
+1. Nothing is given to a worker without credit.
+2. A round is dealt only while every present worker has credit and every job connection belongs to a present worker;
+   then each gets exactly one message. Everything else goes by name.
+3. A worker with an idle slot is served before one that only looks ahead.
+4. While nothing is queued and a slot idles, the fullest worker is asked for half of what it has not started.
+"""
+
+from __future__ import annotations
+
+from penstock.config import RESEND
+from penstock.core.actions import Deal
+from penstock.core.backlog import Part
+from penstock.core.books import Books
+from penstock.core.lease import Given, Round
+from penstock.core.roster import Worker
+from penstock.messages import INLINE_FUNCTION_BYTES, BatchHead, HandBack, Jobs, Lease
+
+LEASES_PER_MESSAGE = 64
+"""Bounds one Jobs message, so that a round of it stays small beside a worker's window."""
+BYTES_PER_MESSAGE = 4 << 20
+"""Payload of one Jobs message beyond which the next lease waits for the next message."""
+STEAL_SECONDS = 0.005
+"""Work worth taking back: less is finished before the request arrives."""
+STEAL_AGE = 0.01
+"""Seconds after which a worker of which nothing is known yet is asked to hand back."""
+BARREN = 0.05
+"""Seconds for which a worker that had nothing to hand back is left alone."""
+
+
+class Dispatcher:
+    """Decides who gets what."""
+
+    def __init__(self, books: Books) -> None:
+        self._books = books
+        self._requests = 0
+        self.look_again_at: float | None = None
+        """When an idle slot may be worth another look."""
+
+    def run(self, now: float) -> None:
+        """Give out all there is credit for."""
+        self.look_again_at = None
+        books = self._books
+        if not any(worker.present for worker in books.workers.values()):
+            return
+        by_name: dict[bytes, list[tuple[Part, Given]]] = {}
+        while books.backlog.queued_parts > 0:
+            ready = [w for w in books.workers.values() if w.present and w.gone_at is None]
+            able = [w for w in ready if w.credit > 0]
+            if not able:
+                break
+            hungry = [w for w in able if w.idle_slots > 0]
+            in_step = len(able) == len(ready) == books.connections and len(hungry) in (0, len(ready))
+            if in_step and books.backlog.queued_parts >= len(able) and not by_name:
+                if not self._deal(able, now):
+                    break
+            else:
+                worker = max(hungry or able, key=lambda w: (w.idle_slots, w.credit))
+                if not self._give(worker, by_name, now):
+                    break
+        for worker_id, pairs in by_name.items():
+            for at in range(0, len(pairs), LEASES_PER_MESSAGE):
+                books.tell(worker_id, self._message(pairs[at : at + LEASES_PER_MESSAGE]))
+        if books.backlog.queued_parts == 0:
+            self._steal(now)
+
+    # ------------------------------------------------------------------------------------------ giving
+
+    def _next(self, now: float) -> tuple[Part, Given] | None:
+        part = self._books.backlog.next()
+        if part is None:
+            return None
+        lease = self._books.leases.give(part.chunk, part.jobs, now)
+        self._books.lease(part, lease.number)
+        if part.chunk.batch.spec.max_crashes == 1 and not part.given:
+            part.given = True
+            self._books.touch(part.chunk)
+        return part, lease
+
+    def _give(self, worker: Worker, by_name: dict[bytes, list[tuple[Part, Given]]], now: float) -> bool:
+        pair = self._next(now)
+        if pair is None:
+            return False
+        self._books.leases.attribute(pair[1], worker)
+        by_name.setdefault(worker.id, []).append(pair)
+        return True
+
+    def _deal(self, workers: list[Worker], now: float) -> bool:
+        """A round: as many messages as workers, each with as many leases as the least credit allows."""
+        books = self._books
+        depth = min(LEASES_PER_MESSAGE, books.backlog.queued_parts // len(workers), min(w.credit for w in workers))
+        bundles: list[list[tuple[Part, Given]]] = [[] for _ in workers]
+        size = 0
+        for _ in range(depth):
+            for bundle in bundles:
+                pair = self._next(now)
+                if pair is None:
+                    break
+                bundle.append(pair)
+                size = max(size, pair[0].chunk.size)
+            if size * len(bundles[0]) > BYTES_PER_MESSAGE:
+                break
+        bundles = [bundle for bundle in bundles if bundle]
+        if not bundles:
+            return False
+        if len(workers) == 1:
+            for _, lease in bundles[0]:
+                books.leases.attribute(lease, workers[0])
+        else:
+            self._charge(workers, bundles, now)
+        books.say(Deal(tuple(self._message(bundle) for bundle in bundles)))
+        return True
+
+    @staticmethod
+    def _charge(workers: list[Worker], bundles: list[list[tuple[Part, Given]]], now: float) -> None:
+        leases = max(len(bundle) for bundle in bundles)
+        jobs = max(sum(part.jobs for part, _ in bundle) for bundle in bundles)
+        dealt = Round(now, {worker.id: (leases, jobs) for worker in workers})
+        for worker in workers:
+            worker.charged_leases += leases
+            worker.charged_jobs += jobs
+        for bundle in bundles:
+            for _, lease in bundle:
+                lease.round = dealt
+
+    @staticmethod
+    def _message(pairs: list[tuple[Part, Given]]) -> Jobs:
+        heads: dict[bytes, BatchHead] = {}
+        leases: list[Lease] = []
+        for part, lease in pairs:
+            chunk, batch = part.chunk, part.chunk.batch
+            if batch.id not in heads:
+                inline = batch.function_size if batch.function_size <= INLINE_FUNCTION_BYTES else 0
+                heads[batch.id] = BatchHead(batch.id, batch.spec, batch.function, batch.function_size, inline)
+            leases.append(
+                Lease(lease.number, batch.id, chunk.first, chunk.count, part.start, part.stop, part.stamp, chunk.size)
+            )
+        return Jobs(tuple(heads.values()), tuple(leases))
+
+    # ---------------------------------------------------------------------------------------- taking back
+
+    def _steal(self, now: float) -> None:
+        workers = [w for w in self._books.workers.values() if w.present and w.gone_at is None]
+        if not any(w.idle_slots and not w.draining and w.window > 0 for w in workers):
+            return
+        for worker in workers:
+            if worker.hand_back is not None and now >= worker.hand_back[1] + RESEND:
+                worker.hand_back = None
+        if any(w.hand_back is not None for w in workers):
+            return
+        full = [w for w in workers if w.surplus > 0]
+        asked = [w for w in full if now >= w.barren_until and self._worth(w, now)]
+        if asked:
+            fullest = max(asked, key=lambda w: w.surplus / w.slots)
+            self._requests += 1
+            fullest.hand_back = (self._requests, now)
+            self._books.tell(fullest.id, HandBack(self._requests, (fullest.surplus + 1) // 2))
+        elif full:
+            self.look_again_at = now + STEAL_AGE
+
+    def _worth(self, worker: Worker, now: float) -> bool:
+        """Whether what it has not started is more than it will have done by the time the request arrives."""
+        seconds = 0.0
+        for number in worker.leases:
+            lease = self._books.leases.given[number]
+            expected = (lease.chunk.batch.mean or 0.0) * lease.jobs
+            if now - lease.given_at > STEAL_AGE + 2 * expected:
+                return True  # unknown, or stuck behind a job that is nothing like the others
+            seconds += expected
+        return seconds / worker.slots > STEAL_SECONDS
+
+    def handed_back(self, worker: Worker, number: int, jobs: int, now: float) -> None:
+        """A request was answered."""
+        if worker.hand_back is not None and worker.hand_back[0] == number:
+            worker.hand_back = None
+            if not jobs:
+                worker.barren_until = now + BARREN

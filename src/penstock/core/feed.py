@@ -1,0 +1,180 @@
+"""Feeding the slots: pieces of leases, sized to a few milliseconds, two ahead where jobs are short.
+
+Promises:
+
+1. A slot is given nothing while its process does not wait for work.
+2. The first piece of an unknown function is one job; so is every piece of jobs that may not be started twice, have a time
+   limit, or share a lease in which a slot died.
+3. While a slot idles and nothing is unstarted, a piece that overruns is cut after its running job.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from penstock.core.actions import Actions, Cut, EndSlot, Run
+from penstock.core.held import HeldLease, Holdings
+from penstock.job import JobState
+
+PIECE_SECONDS = 0.005
+"""Of work in one piece: a hundred times what handing it over costs."""
+AHEAD = 2
+"""Pieces a slot has at once: it never waits for the agent, and little can be stuck behind a job that runs long."""
+AHEAD_SECONDS = 0.05
+"""A job expected to run longer than this is not put behind another one."""
+OVERRUN = 0.02
+"""Seconds beyond twice its expected time after which a piece may be cut."""
+CANCEL_PATIENCE = 0.05
+"""Seconds a cancelled piece may still finish by itself before its slot is ended."""
+MEAN_WEIGHT = 0.3
+"""Of the newest piece in the running mean of a function's duration."""
+MEANS = 1024
+"""Functions remembered."""
+
+
+class Piece:
+    """Jobs [start, stop) of a lease, in a slot."""
+
+    __slots__ = ("cut", "end_at", "expected", "given_at", "held", "number", "start", "stop")
+
+    def __init__(self, number: int, held: HeldLease, start: int, stop: int, given_at: float, expected: float) -> None:
+        self.number = number
+        self.held = held
+        self.start = start
+        self.stop = stop
+        self.given_at = given_at
+        self.expected = expected
+        self.cut = False
+        self.end_at: float | None = None
+        """When its slot is ended if it is still there: it was cancelled."""
+
+
+class Feed:
+    """The slots of a worker and the pieces in them."""
+
+    def __init__(self, slots: int, holdings: Holdings) -> None:
+        self._holdings = holdings
+        self._pieces: dict[int, deque[Piece]] = {slot: deque() for slot in range(slots)}
+        self._ready: set[int] = set()
+        self._number = 0
+        self._means: dict[bytes, float] = {}
+
+    # ------------------------------------------------------------------------------------------ slots
+
+    def slot_ready(self, slot: int) -> None:
+        """Its process waits for pieces."""
+        self._ready.add(slot)
+
+    def slot_gone(self, slot: int) -> list[Piece]:
+        """Its process is gone; returns the pieces it had, which are no longer in it."""
+        self._ready.discard(slot)
+        pieces = list(self._pieces[slot])
+        self._pieces[slot].clear()
+        return pieces
+
+    def find(self, slot: int, number: int) -> Piece | None:
+        """The piece, if the slot still has it."""
+        for piece in self._pieces[slot]:
+            if piece.number == number:
+                return piece
+        return None
+
+    def remove(self, slot: int, piece: Piece) -> None:
+        """The slot is done with it."""
+        self._pieces[slot].remove(piece)
+        if self._pieces[slot]:
+            self._pieces[slot][0].given_at = max(self._pieces[slot][0].given_at, piece.given_at + piece.expected)
+
+    @property
+    def busy(self) -> bool:
+        """Whether any slot has a piece."""
+        return any(self._pieces.values())
+
+    # ------------------------------------------------------------------------------------------ pieces
+
+    def observe(self, function: bytes, jobs: int, elapsed: float) -> None:
+        """Take in how long some jobs took."""
+        mean = elapsed / jobs
+        known = self._means.pop(function, None)
+        self._means[function] = mean if known is None else known + MEAN_WEIGHT * (mean - known)
+        if len(self._means) > MEANS:
+            del self._means[next(iter(self._means))]
+
+    def fill(self, functions: set[bytes], now: float) -> Actions:
+        """Give pieces to the slots that have room."""
+        actions: Actions = []
+        for depth in range(AHEAD):
+            for slot in sorted(self._ready):
+                if len(self._pieces[slot]) > depth:
+                    continue
+                held = self._choose(functions, ahead=len(self._pieces[slot]) > 0)
+                if held is None:
+                    break
+                actions += self._give(slot, held, now)
+        return actions
+
+    def _choose(self, functions: set[bytes], *, ahead: bool) -> HeldLease | None:
+        held = self._holdings.next(functions)
+        if held is None or not ahead:
+            return held
+        short = self._means.get(held.function, AHEAD_SECONDS) < AHEAD_SECONDS
+        return held if short and not self._single(held) else None
+
+    @staticmethod
+    def _single(held: HeldLease) -> bool:
+        return held.careful or held.spec.time_limit is not None or held.spec.max_crashes == 1
+
+    def _give(self, slot: int, held: HeldLease, now: float) -> Actions:
+        mean = self._means.get(held.function)
+        jobs = 1
+        if mean is not None and not self._single(held):
+            share = -(-len(held.unstarted) // (2 * len(self._pieces)))
+            jobs = max(1, min(int(PIECE_SECONDS / max(mean, 1e-9)), share))
+        start, stop = held.unstarted.take_first(jobs)
+        held.running.add(start, stop)
+        self._number += 1
+        piece = Piece(self._number, held, start, stop, now, (mean or 0.0) * (stop - start))
+        self._pieces[slot].append(piece)
+        return [Run(slot, piece.number, held.lease.number, start, stop, mean)]
+
+    # ------------------------------------------------------------------------------------------ taking back
+
+    def relieve(self, now: float) -> Actions:
+        """Cut what overruns while a slot idles; end the slots of cancelled pieces that do not end by themselves."""
+        actions: Actions = []
+        idle = any(not self._pieces[slot] for slot in self._ready)
+        for slot, pieces in self._pieces.items():
+            for place, piece in enumerate(pieces):
+                if piece.end_at is not None and piece.end_at <= now and place == 0:
+                    piece.end_at = None
+                    actions.append(EndSlot(slot, piece.number, JobState.CANCELLED, "cancelled"))
+                stuck = place > 0 or piece.stop - piece.start > 1
+                if idle and stuck and not piece.cut and self._overrun_at(pieces) <= now:
+                    piece.cut = True
+                    actions.append(Cut(slot, piece.number))
+        return actions
+
+    @staticmethod
+    def _overrun_at(pieces: deque[Piece]) -> float:
+        return pieces[0].given_at + 2 * pieces[0].expected + OVERRUN
+
+    def next_wakeup(self) -> float | None:
+        """When `relieve` may have something to do."""
+        idle = any(not self._pieces[slot] for slot in self._ready)
+        due = [piece.end_at for pieces in self._pieces.values() for piece in pieces if piece.end_at is not None]
+        if idle:
+            due += [
+                self._overrun_at(pieces)
+                for pieces in self._pieces.values()
+                if any(
+                    not piece.cut and (place > 0 or piece.stop - piece.start > 1) for place, piece in enumerate(pieces)
+                )
+            ]
+        return min(due, default=None)
+
+    def end(self, held: HeldLease, start: int, stop: int, at: float) -> None:
+        """These jobs are to end; pieces that are still there at `at` take their slot with them."""
+        for pieces in self._pieces.values():
+            for piece in pieces:
+                if piece.held is held and piece.start < stop and start < piece.stop:
+                    piece.end_at = at

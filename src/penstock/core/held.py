@@ -1,0 +1,169 @@
+"""What a worker holds: leases, and the outcomes that are not closed yet.
+
+Promises:
+
+1. Each job of a held lease is unstarted, running, finished (its outcome is kept) or no longer held: exactly one.
+2. An outcome is kept until Closed names all of it; nothing else drops it.
+"""
+
+from __future__ import annotations
+
+import heapq
+
+from penstock.core.spans import SpanSet
+from penstock.job import BatchSpec
+from penstock.messages import BatchHead, Held, Lease, OutcomeHead
+
+Bytes = bytes | memoryview
+
+
+class Kept:
+    """An outcome that is not closed: when it was last sent, and which of its jobs are still to be closed."""
+
+    __slots__ = ("body", "head", "left", "sent_at")
+
+    def __init__(self, head: OutcomeHead, body: Bytes) -> None:
+        self.head = head
+        self.body = body
+        self.left = SpanSet([(head.start, head.stop)])
+        self.sent_at: float | None = None
+
+
+class HeldLease:
+    """A lease at its worker."""
+
+    __slots__ = (
+        "careful",
+        "elapsed",
+        "finished",
+        "function",
+        "kept",
+        "lease",
+        "queued",
+        "running",
+        "spec",
+        "unstarted",
+    )
+
+    def __init__(self, lease: Lease, head: BatchHead) -> None:
+        self.lease = lease
+        self.spec: BatchSpec = head.spec
+        self.function = head.function
+        self.unstarted = SpanSet([(lease.start, lease.stop)])
+        self.running = SpanSet()
+        self.finished = SpanSet()
+        self.kept: list[Kept] = []
+        self.careful = False
+        """A slot died in it and nobody knows which job it was: one job at a time."""
+        self.elapsed = 0.0
+        self.queued = False
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing of it is held any more."""
+        return not (self.unstarted or self.running or self.finished)
+
+    def line(self) -> Held:
+        """Its line of the inventory."""
+        lease = self.lease
+        return Held(
+            lease.number, lease.batch, lease.stamp, tuple(self.unstarted), tuple(self.running), tuple(self.finished)
+        )
+
+    def finish(self, head: OutcomeHead, body: Bytes) -> Kept:
+        """Its jobs [head.start, head.stop) have an outcome."""
+        self.running.remove(head.start, head.stop)
+        self.finished.add(head.start, head.stop)
+        kept = Kept(head, body)
+        self.kept.append(kept)
+        self.elapsed += head.elapsed
+        return kept
+
+    def close(self, start: int, stop: int) -> int:
+        """These jobs are recorded; returns the bytes that need not be kept any more."""
+        freed = 0
+        self.finished.remove(start, stop)
+        for kept in self.kept:
+            if kept.left.remove(start, stop) and not kept.left:
+                freed += len(kept.body)
+        if freed or any(not kept.left for kept in self.kept):
+            self.kept = [kept for kept in self.kept if kept.left]
+        return freed
+
+
+class Holdings:
+    """All leases of a worker, in the order in which they are to be run."""
+
+    def __init__(self) -> None:
+        self.leases: dict[int, HeldLease] = {}
+        self._of_batch: dict[bytes, set[int]] = {}
+        self.kept_bytes = 0
+        self._queue: list[tuple[int, int, HeldLease]] = []
+        self._parked: dict[bytes, list[HeldLease]] = {}
+        """Leases whose function is not here yet, by its digest."""
+
+    def add(self, held: HeldLease) -> None:
+        """A lease arrived."""
+        self.leases[held.lease.number] = held
+        self._of_batch.setdefault(held.lease.batch, set()).add(held.lease.number)
+        self._enqueue(held)
+
+    def _enqueue(self, held: HeldLease) -> None:
+        if not held.queued:
+            held.queued = True
+            heapq.heappush(self._queue, (-held.spec.priority, held.lease.number, held))
+
+    def unstart(self, held: HeldLease, start: int, stop: int) -> None:
+        """Jobs that were meant for a slot and did not run are unstarted again."""
+        for low, high in held.running.remove(start, stop):
+            held.unstarted.add(low, high)
+        self._enqueue(held)
+
+    def function_ready(self, function: bytes) -> None:
+        """Leases that waited for it can start."""
+        for held in self._parked.pop(function, ()):
+            self._enqueue(held)
+
+    def next(self, functions: set[bytes]) -> HeldLease | None:
+        """The lease to start jobs of: larger priority first, then the oldest; None: nothing can start."""
+        while self._queue:
+            held = self._queue[0][2]
+            if held.unstarted and held.function in functions:
+                return held
+            heapq.heappop(self._queue)
+            held.queued = False
+            if held.unstarted:
+                self._parked.setdefault(held.function, []).append(held)
+        return None
+
+    def remove(self, held: HeldLease) -> None:
+        """Nothing of it is held any more."""
+        del self.leases[held.lease.number]
+        numbers = self._of_batch[held.lease.batch]
+        numbers.discard(held.lease.number)
+        if not numbers:
+            del self._of_batch[held.lease.batch]
+
+    def of_batch(self, batch: bytes, start: int, stop: int) -> list[HeldLease]:
+        """The leases that have something of these jobs."""
+        found = [self.leases[number] for number in self._of_batch.get(batch, ())]
+        return [held for held in found if held.lease.start < stop and start < held.lease.stop]
+
+    def newest_unstarted(self) -> list[HeldLease]:
+        """Leases with jobs to start, the newest first."""
+        return sorted((h for h in self.leases.values() if h.unstarted), key=lambda h: h.lease.number, reverse=True)
+
+    def keep(self, held: HeldLease, head: OutcomeHead, body: Bytes) -> Kept:
+        """An outcome to be sent and kept."""
+        self.kept_bytes += len(body)
+        return held.finish(head, body)
+
+    def close(self, batch: bytes, start: int, stop: int) -> list[int]:
+        """These jobs are recorded; returns the numbers of leases of which nothing is left."""
+        ended: list[int] = []
+        for held in self.of_batch(batch, start, stop):
+            self.kept_bytes -= held.close(start, stop)
+            if held.empty:
+                self.remove(held)
+                ended.append(held.lease.number)
+        return ended

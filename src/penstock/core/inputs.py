@@ -1,0 +1,199 @@
+"""What happens to the cores, beside the messages of the protocol: connections, slots, what was read from a store."""
+
+from __future__ import annotations
+
+import msgspec
+
+from penstock.core.actions import OpenPart
+from penstock.job import BatchSpec, JobState, Stamp
+from penstock.messages import Completion, Note, OutcomeHead
+
+Bytes = bytes | memoryview
+
+
+class Input(msgspec.Struct, frozen=True, gc=False):
+    """Something that happened."""
+
+
+# ---------------------------------------------------------------------------------------------- ventilator
+
+
+class FromClient(Input, frozen=True):
+    """A message on the desk; `wall_time` dates the batches in it."""
+
+    client: bytes
+    message: object
+    payload: Bytes = b""
+    wall_time: float = 0.0
+
+
+class Subscribed(Input, frozen=True):
+    """A control connection came up: a worker or the sink subscribed to its own id."""
+
+    topic: bytes
+
+
+class Unsubscribed(Input, frozen=True):
+    """A control connection is gone."""
+
+    topic: bytes
+
+
+class JobConnections(Input, frozen=True):
+    """How many job connections have shaken hands (socket monitor)."""
+
+    count: int
+
+
+class StoredChunk(msgspec.Struct, frozen=True):
+    """A chunk with open jobs, as the queue file has it; `size` is its payload's length in bytes."""
+
+    first: int
+    count: int
+    size: int
+    parts: tuple[OpenPart, ...]
+
+
+class ChunksLoaded(Input, frozen=True):
+    """Answers LoadChunks, in order of `first`; fewer than `limit` means that there are no more."""
+
+    batch: bytes
+    limit: int
+    chunks: tuple[StoredChunk, ...]
+
+
+class ChunkLoaded(Input, frozen=True):
+    """Answers LoadChunk; None: that index has no open job."""
+
+    batch: bytes
+    index: int
+    chunk: StoredChunk | None
+
+
+class StoredBatch(msgspec.Struct, frozen=True):
+    """A batch as the queue file has it; `accepted` is the end of its last chunk, `open_from` the first index of the
+    first chunk with open jobs, or None."""
+
+    batch: bytes
+    spec: BatchSpec
+    function: bytes
+    function_size: int
+    created_time: float
+    accepted: int
+    total: int | None
+    counts: dict[str, int]
+    open_from: int | None
+    cancelled: tuple[tuple[int, int], ...] = ()
+
+
+# ---------------------------------------------------------------------------------------------- worker
+
+
+class JobsConnected(Input, frozen=True):
+    """The job connection has shaken hands."""
+
+
+class SinkConnected(Input, frozen=True):
+    """A connection to the sink has shaken hands."""
+
+
+class SlotReady(Input, frozen=True):
+    """The slot's process waits for pieces."""
+
+    slot: int
+
+
+class Ran(msgspec.Struct, frozen=True, array_like=True):
+    """What the jobs [start, stop) of a piece came to, all alike; owns `size` bytes of the piece's payload: one
+    serialized list of values. `started_time` is wall clock; `elapsed` seconds for all of them together."""
+
+    start: int
+    stop: int
+    state: JobState
+    started_time: float
+    elapsed: float
+    size: int
+    note: Note | None = None
+
+
+class PieceDone(Input, frozen=True):
+    """A slot finished a piece, or what the cut left of it: the spans of `ran` are in order and start where it started."""
+
+    slot: int
+    piece: int
+    ran: tuple[Ran, ...]
+    payload: Bytes
+
+
+class PieceCut(Input, frozen=True):
+    """Answers Cut: the slot will not start the piece's jobs from `stop` on."""
+
+    slot: int
+    piece: int
+    stop: int
+
+
+class SlotDied(Input, frozen=True):
+    """The slot's process is gone, with the piece it ran (None: it was idle). `index` is the job it was in, if one;
+    results of the piece's earlier jobs are lost with it. `state` says why: dead (crash), timed_out, cancelled."""
+
+    slot: int
+    piece: int | None
+    index: int | None
+    state: JobState
+    cause: str
+    started_time: float
+    elapsed: float
+    note: Note | None = None
+
+
+class FunctionReady(Input, frozen=True):
+    """All parts of a function are here."""
+
+    function: bytes
+
+
+class Stop(Input, frozen=True):
+    """SIGTERM: once is drain, twice is now."""
+
+
+# ---------------------------------------------------------------------------------------------- sink
+
+
+class StoredRecord(msgspec.Struct, frozen=True):
+    """What the results file has of a batch: jobs with a final outcome, other attempts (start, stop, stamp) in order of
+    recording, and the number of its last line."""
+
+    batch: bytes
+    spans: tuple[tuple[int, int], ...]
+    attempts: tuple[tuple[int, int, Stamp], ...]
+    last: int
+
+
+class OutcomesArrived(Input, frozen=True):
+    """Outcomes with their values (a worker's; the ventilator's verdicts have none)."""
+
+    worker: bytes
+    name: str
+    records: tuple[OutcomeHead, ...]
+    bodies: tuple[Bytes, ...]
+
+
+class RowsRead(Input, frozen=True):
+    """Answers ReadRows: the rows after `after` in order; `position` is the place after the last; `more`: there are more."""
+
+    client: bytes
+    batch: bytes
+    records: tuple[OutcomeHead, ...]
+    payload: Bytes
+    position: int
+    more: bool
+
+
+class LogRead(Input, frozen=True):
+    """Answers ReadLog; `chain` is that of the line at `after` (None: there is no such line, or later ones are deleted)."""
+
+    after: int
+    chain: bytes | None
+    records: tuple[Completion, ...]
+    more: bool

@@ -1,0 +1,251 @@
+"""Clients ask: submit, cancel, forget, and questions about how things stand.
+
+Promises:
+
+1. A Submit is accepted whole or refused whole, and answered only by what is committed.
+2. The same chunk twice is accepted once. Chunks of a batch are accepted in order; one that leaves a gap is not
+   answered, so that its client sends all again.
+3. A cancellation is remembered until every job of it has an outcome.
+"""
+
+from __future__ import annotations
+
+from penstock.config import TRANSIENT_TIME
+from penstock.core.actions import (
+    Answer,
+    DeleteBatch,
+    LoadChunks,
+    OpenPart,
+    SaveBatch,
+    SaveChunk,
+    SaveTotal,
+)
+from penstock.core.backlog import REFILL_CHUNKS, WINDOW_CHUNKS, Batch, Chunk, Place
+from penstock.core.books import Books
+from penstock.core.inputs import Bytes, ChunkLoaded, ChunksLoaded, StoredBatch, StoredChunk
+from penstock.job import JobState
+from penstock.messages import (
+    Accepted,
+    Alive,
+    AskBatches,
+    BatchesInfo,
+    BatchLine,
+    Cancel,
+    Cancelled,
+    ChunkHead,
+    Done,
+    Drain,
+    DrainWorker,
+    Forget,
+    ForgetBatch,
+    Message,
+    Refused,
+    Submit,
+    split,
+)
+
+NOT_STARTED = (Place.QUEUED, Place.DELAYED, Place.LIMBO)
+"""Places of jobs that nobody runs."""
+
+
+class Intake:
+    """Takes jobs in, and out again on request."""
+
+    def __init__(self, books: Books) -> None:
+        self._books = books
+        self.recovered = False
+        """Whether what was given out before a restart is known: until then stored chunks wait in limbo."""
+
+    # ------------------------------------------------------------------------------------------ submit
+
+    def on_submit(self, client: bytes, submit: Submit, payload: Bytes, wall_time: float, now: float) -> None:
+        """Accept batches, chunks and ends of batches."""
+        sizes = [one.size for one in submit.opens] + [one.size for one in submit.chunks]
+        parts = split(payload, sizes)
+        new = {one.batch: 0 for one in submit.opens if one.batch not in self._books.backlog.batches}
+        if not self._in_order(submit, new):
+            return
+        for opened, code in zip(submit.opens, parts, strict=False):
+            if opened.batch in new:
+                stored = StoredBatch(
+                    opened.batch, opened.spec, opened.function, opened.size, wall_time, 0, None, {}, None
+                )
+                self._books.backlog.add_batch(stored).alive_at = now
+                self._books.say(SaveBatch(opened.batch, opened.spec, opened.function, code, wall_time))
+        for chunk, arguments in zip(submit.chunks, parts[len(submit.opens) :], strict=True):
+            self._accept(chunk, arguments)
+        for closed in submit.closes:
+            batch = self._books.backlog.batches.get(closed.batch)
+            if batch is not None and batch.total is None:
+                batch.total = closed.total
+                self._books.say(SaveTotal(batch.id, closed.total))
+        self._answer(client, Accepted(submit.number))
+
+    def _in_order(self, submit: Submit, new: dict[bytes, int]) -> bool:
+        """Whether every chunk follows what is accepted; chunks of forgotten batches are accepted and dropped."""
+        ends = dict(new)
+        for chunk in submit.chunks:
+            batch = self._books.backlog.batches.get(chunk.batch)
+            end = ends.get(chunk.batch, batch.accepted if batch is not None else chunk.first)
+            if chunk.first > end:
+                return False
+            ends[chunk.batch] = max(end, chunk.first + chunk.count)
+        return True
+
+    def _accept(self, head: ChunkHead, arguments: Bytes) -> None:
+        batch = self._books.backlog.batches.get(head.batch)
+        if batch is None or head.first < batch.accepted:
+            return
+        batch.accepted = head.first + head.count
+        self._books.say(SaveChunk(head.batch, head.first, head.count, arguments))
+        if not batch.on_disk and len(batch.chunks) < WINDOW_CHUNKS:
+            batch.loaded_to = batch.accepted
+            stored = StoredChunk(head.first, head.count, head.size, (OpenPart(head.first, batch.accepted),))
+            self._settle_cancelled(self._books.backlog.add_chunk(batch, stored, Place.QUEUED))
+        elif not batch.on_disk:
+            batch.on_disk = True
+            batch.loaded_to = head.first
+
+    # ------------------------------------------------------------------------------------------ from disk
+
+    def refill(self) -> None:
+        """Ask for more of the batches that run low in memory."""
+        for batch in self._books.backlog.hungry_batches():
+            batch.loading = True
+            self._books.say(LoadChunks(batch.id, batch.loaded_to, REFILL_CHUNKS))
+
+    def on_chunks_loaded(self, loaded: ChunksLoaded) -> None:
+        """The next stretch of a batch came into memory."""
+        batch = self._books.backlog.batches.get(loaded.batch)
+        if batch is None:
+            return
+        batch.loading = False
+        for chunk in loaded.chunks:
+            self._load(batch, chunk)
+        if len(loaded.chunks) < loaded.limit:
+            batch.on_disk = False
+            batch.loaded_to = batch.accepted
+        else:
+            last = loaded.chunks[-1]
+            batch.loaded_to = last.first + last.count
+
+    def on_chunk_loaded(self, loaded: ChunkLoaded) -> None:
+        """One chunk, out of turn: somebody spoke of it."""
+        batch = self._books.backlog.batches.get(loaded.batch)
+        if batch is not None and loaded.chunk is not None:
+            self._load(batch, loaded.chunk)
+
+    def _load(self, batch: Batch, chunk: StoredChunk) -> None:
+        if chunk.first in batch.chunks:
+            return
+        place = Place.QUEUED if self.recovered else Place.LIMBO
+        new = self._books.backlog.add_chunk(batch, chunk, Place.QUEUED)
+        if place is Place.LIMBO:
+            for part in new.parts:
+                self._books.hold(part, 0)
+        self._settle_cancelled(new)
+
+    def _settle_cancelled(self, chunk: Chunk) -> None:
+        for start, stop in chunk.batch.cancelled.overlap(chunk.first, chunk.first + chunk.count):
+            for part in self._books.backlog.carve(chunk, start, stop):
+                self._books.decide(part, JobState.CANCELLED, "cancelled")
+
+    # ------------------------------------------------------------------------------------------ cancel
+
+    def on_cancel(self, client: bytes, cancel: Cancel) -> None:
+        """End jobs; those that nobody runs are counted in the answer."""
+        batch = self._books.backlog.batches.get(cancel.batch)
+        if batch is None:
+            self._answer(client, Refused(cancel.number, "NoSuchBatch", f"no batch {cancel.batch.hex()}"))
+            return
+        stop = min(cancel.stop, batch.accepted)
+        self._answer(client, Cancelled(cancel.number, self._cancel(batch, cancel.start, stop, cancel.queued_only)))
+
+    def _cancel(self, batch: Batch, start: int, stop: int, queued_only: bool) -> int:
+        jobs = 0
+        for first in [first for first in batch.firsts if first < stop]:
+            chunk = batch.chunks[first]
+            for part in self._books.backlog.carve(chunk, start, stop):
+                not_started = part.place in NOT_STARTED
+                if part.place is Place.VERDICT or (queued_only and not not_started):
+                    continue
+                jobs += part.jobs if not_started else 0
+                self._books.mark_cancelled(batch, part.start, part.stop)
+                self._books.decide(part, JobState.CANCELLED, "cancelled")
+        if batch.on_disk and stop > batch.loaded_to:
+            low = max(start, batch.loaded_to)
+            self._books.mark_cancelled(batch, low, stop)
+            jobs += stop - low
+        return jobs
+
+    def on_forget(self, forget: Forget) -> None:
+        """Delete the batch when all of it has ended; what has not is cancelled."""
+        batch = self._books.backlog.batches.get(forget.batch)
+        if batch is None:
+            return
+        batch.forget = True
+        if batch.total is None:
+            batch.total = batch.accepted
+        self._cancel(batch, 0, batch.accepted, False)
+
+    def sweep(self, sink: bytes | None) -> None:
+        """Delete the batches that nobody will ask for again."""
+        if sink is None:
+            return
+        for batch in [batch for batch in self._books.backlog.batches.values() if batch.forget and batch.ended]:
+            self._books.forget_changes(batch)
+            self._books.say(DeleteBatch(batch.id))
+            self._books.tell(sink, ForgetBatch(batch.id))
+            self._books.backlog.remove_batch(batch)
+
+    def on_alive(self, alive: Alive, now: float) -> None:
+        """Their client still reads them."""
+        for batch_id in alive.batches:
+            batch = self._books.backlog.batches.get(batch_id)
+            if batch is not None:
+                batch.alive_at = now
+
+    def expire(self, now: float) -> None:
+        """Cancel the maps whose client is gone."""
+        for batch in list(self._books.backlog.batches.values()):
+            if batch.spec.transient and not batch.forget and now > batch.alive_at + TRANSIENT_TIME:
+                self._books.log("map_abandoned", batch=batch.id.hex(), jobs=batch.accepted - batch.done)
+                self.on_forget(Forget(batch.id))
+
+    # ------------------------------------------------------------------------------------------ questions
+
+    def on_drain(self, client: bytes, drain: DrainWorker) -> None:
+        """Pass it on to the worker of that name."""
+        for worker in self._books.workers.values():
+            if worker.hello is not None and drain.worker in (worker.hello.name, worker.id.hex()):
+                worker.draining = True
+                self._books.tell(worker.id, Drain())
+                self._answer(client, Done(drain.number))
+                return
+        text = f"no worker named {drain.worker} is connected: `penstock workers` lists them"
+        self._answer(client, Refused(drain.number, "NoSuchWorker", text))
+
+    def on_ask_batches(self, client: bytes, ask: AskBatches) -> None:
+        """The newest first."""
+        found = self._matching(ask.match)
+        lines = tuple(self._line(batch) for batch in found[: ask.limit])
+        self._answer(client, BatchesInfo(ask.number, lines))
+
+    def _matching(self, match: str) -> list[Batch]:
+        newest = sorted(self._books.backlog.batches.values(), key=lambda batch: batch.id, reverse=True)
+        if not match:
+            return newest
+        if match == "last":
+            return newest[:1]
+        by_id = [batch for batch in newest if match in (batch.id.hex(), batch.id.hex()[: len(match)])]
+        by_id = by_id or [batch for batch in newest if batch.id.hex().endswith(match)]
+        return by_id or [batch for batch in newest if batch.spec.name == match][:1]
+
+    @staticmethod
+    def _line(batch: Batch) -> BatchLine:
+        return BatchLine(
+            batch.id, batch.spec, batch.accepted, batch.total, dict(batch.counts), batch.leased, batch.created_time
+        )
+
+    def _answer(self, client: bytes, message: Message) -> None:
+        self._books.say(Answer(client, message))

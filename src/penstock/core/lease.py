@@ -1,0 +1,127 @@
+"""Leases and rounds: what was given out, to whom, and since when.
+
+Promises:
+
+1. A lease number is never used twice: the ventilator's life (stored, counted up at each start) is its upper half.
+2. A dealt lease belongs to nobody until a worker reports it; until then each worker of its round is charged for it.
+3. A lease ends when none of its jobs is left under it.
+"""
+
+from __future__ import annotations
+
+from penstock.core.backlog import Chunk
+from penstock.core.roster import Worker
+
+COUNTER_BITS = 40
+"""Of a lease number: a million million leases a life, eight million lives."""
+
+
+class Round:
+    """One message to each of some workers, over the jobs socket."""
+
+    __slots__ = ("dealt_at", "waiting")
+
+    def __init__(self, dealt_at: float, waiting: dict[bytes, tuple[int, int]]) -> None:
+        self.dealt_at = dealt_at
+        self.waiting = waiting
+        """Workers that have not reported theirs, each with the leases and jobs it is charged."""
+
+
+class Given:
+    """A lease: `jobs` of a chunk, held by `worker` (None: dealt, and nobody has reported it)."""
+
+    __slots__ = ("chunk", "given_at", "jobs", "number", "round", "taken", "worker")
+
+    def __init__(self, number: int, chunk: Chunk, jobs: int, given_at: float) -> None:
+        self.number = number
+        self.chunk = chunk
+        self.jobs = jobs
+        self.given_at = given_at
+        self.worker: Worker | None = None
+        self.round: Round | None = None
+        self.taken = False
+
+
+class Leases:
+    """The book of what is out."""
+
+    def __init__(self, life: int) -> None:
+        self._life = life
+        self._count = 0
+        self.given: dict[int, Given] = {}
+        self.untaken: dict[int, Given] = {}
+        """Those nobody has reported, oldest first."""
+
+    @property
+    def next_number(self) -> int:
+        """Greater than every number used so far."""
+        return (self._life << COUNTER_BITS) + self._count + 1
+
+    def give(self, chunk: Chunk, jobs: int, now: float) -> Given:
+        """A new lease."""
+        self._count += 1
+        lease = Given((self._life << COUNTER_BITS) + self._count, chunk, jobs, now)
+        self.given[lease.number] = self.untaken[lease.number] = lease
+        return lease
+
+    def adopt(self, number: int, chunk: Chunk, worker: Worker, now: float) -> Given:
+        """A lease that a worker says it holds; new in the book after a restart."""
+        lease = self.given.get(number)
+        if lease is None:
+            lease = self.given[number] = Given(number, chunk, 0, now)
+        self.attribute(lease, worker)
+        self.take(lease)
+        return lease
+
+    def attribute(self, lease: Given, worker: Worker) -> None:
+        """The worker is the one that holds it."""
+        if lease.worker is worker:
+            return
+        if lease.worker is not None:
+            lease.worker.jobs -= lease.jobs
+            lease.worker.leases.discard(lease.number)
+        lease.worker = worker
+        worker.jobs += lease.jobs
+        worker.leases.add(lease.number)
+
+    def take(self, lease: Given) -> None:
+        """Its holder has reported it."""
+        if lease.taken:
+            return
+        lease.taken = True
+        self.untaken.pop(lease.number, None)
+        if lease.round is not None and lease.worker is not None:
+            self._uncharge(lease.round, lease.worker)
+            lease.round = None
+
+    @staticmethod
+    def _uncharge(dealt: Round, worker: Worker) -> None:
+        leases, jobs = dealt.waiting.pop(worker.id, (0, 0))
+        worker.charged_leases -= leases
+        worker.charged_jobs -= jobs
+
+    def burn(self, dealt: Round, workers: dict[bytes, Worker]) -> None:
+        """A round's fuse is out: nobody is charged for it any longer."""
+        for worker_id in list(dealt.waiting):
+            if worker_id in workers:
+                self._uncharge(dealt, workers[worker_id])
+
+    def grow(self, lease: Given, jobs: int) -> None:
+        """Jobs were moved under the lease (adopted)."""
+        lease.jobs += jobs
+        if lease.worker is not None:
+            lease.worker.jobs += jobs
+
+    def shrink(self, number: int, jobs: int) -> None:
+        """Jobs left the lease."""
+        lease = self.given.get(number)
+        if lease is None:
+            return
+        lease.jobs -= jobs
+        if lease.worker is not None:
+            lease.worker.jobs -= jobs
+        if lease.jobs <= 0:
+            del self.given[number]
+            self.untaken.pop(number, None)
+            if lease.worker is not None:
+                lease.worker.leases.discard(number)

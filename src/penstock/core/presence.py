@@ -1,0 +1,348 @@
+"""Workers come, say what they hold, fall silent, come back: presence and the comparison of inventories.
+
+Promises:
+
+1. One routine compares a report with what is believed, whoever says it and why: it adopts, queues again what is
+   missing, and answers Drop or Closed.
+2. A job is queued again after the loss of its worker only when all that the sink had recorded by then is applied.
+3. A dealt lease that nobody reported is queued again once every worker of its round has been heard since.
+4. The ventilator's own pause expires nobody.
+"""
+
+from __future__ import annotations
+
+from penstock.config import FUSE, RECONNECT_GRACE
+from penstock.core.actions import LoadChunk, SendFunction
+from penstock.core.backlog import Part, Place
+from penstock.core.books import Books
+from penstock.core.dispatch import Dispatcher
+from penstock.core.inputs import Subscribed, Unsubscribed
+from penstock.core.lease import Given
+from penstock.core.roster import Worker
+from penstock.core.spans import SpanSet
+from penstock.job import JobState
+from penstock.messages import (
+    Beat,
+    BatchSpan,
+    Closed,
+    Drop,
+    Greeting,
+    HandedBack,
+    Heartbeat,
+    Held,
+    Hello,
+    LeaseSpan,
+    Left,
+    NeedFunction,
+    Took,
+    Welcome,
+)
+
+FREE = (Place.QUEUED, Place.DELAYED, Place.LIMBO)
+"""Places from which a job can be adopted: nobody else has it."""
+
+
+class Presence:
+    """Keeps the books in step with what workers say."""
+
+    def __init__(self, books: Books, dispatcher: Dispatcher) -> None:
+        self._books = books
+        self._dispatcher = dispatcher
+        self._connections = 0
+        self.barrier = 0
+        """Number of the newest beat to the sink; the core counts it."""
+        self.claims: dict[tuple[bytes, int], tuple[Worker, Held, int, int]] = {}
+        """Spans that a worker holds of chunks that are not in memory yet, by (batch, start)."""
+
+    # ------------------------------------------------------------------------------------ connections
+
+    def on_subscribed(self, event: Subscribed) -> None:
+        """A new control connection is greeted; what it is, it will say."""
+        worker = self._books.workers.setdefault(event.topic, Worker(event.topic))
+        worker.connections += 1
+        worker.gone_at = None
+        self.greet(worker)
+
+    def greet(self, worker: Worker) -> None:
+        """Ask for a hello over the newest connection."""
+        self._connections += 1
+        worker.connection = self._connections
+        books = self._books
+        books.tell(worker.id, Greeting(books.life, self._connections, books.lease_time, books.heartbeat_interval))
+
+    def on_unsubscribed(self, event: Unsubscribed, now: float) -> None:
+        """A control connection dropped; the last one starts the grace."""
+        worker = self._books.workers.get(event.topic)
+        if worker is None:
+            return
+        worker.connections = max(0, worker.connections - 1)
+        if worker.connections == 0:
+            worker.gone_at = now
+            if worker.hello is None:
+                del self._books.workers[worker.id]
+
+    # ------------------------------------------------------------------------------------ reports
+
+    def on_hello(self, hello: Hello, now: float) -> None:
+        """Void unless it answers the newest greeting of this life."""
+        worker = self._books.workers.get(hello.worker)
+        if worker is None or (hello.life, hello.connection) != (self._books.life, worker.connection):
+            return
+        joined = worker.hello is None
+        worker.hello = hello
+        worker.number = hello.number
+        worker.window = hello.window
+        worker.heard_at = now
+        floor = self._books.leases.next_number
+        drop = self._compare(worker, hello.held, now, exact=True)
+        self._books.tell(worker.id, Welcome(hello.number, floor, tuple(drop)))
+        if joined:
+            self._books.log("worker_joined", worker=hello.name, host=hello.host, pid=hello.pid, slots=hello.slots)
+
+    def on_heartbeat(self, beat: Heartbeat, now: float) -> None:
+        """Answered at once; an older one than the newest is ignored."""
+        worker = self._known(beat.worker, now)
+        if worker is None or beat.number <= worker.number:
+            return
+        worker.number = beat.number
+        worker.window = beat.window
+        drop = self._compare(worker, beat.held, now, exact=False)
+        if drop:
+            self._books.tell(worker.id, Drop(tuple(drop)))
+        self._books.tell(worker.id, Beat(beat.number))
+
+    def on_took(self, took: Took, now: float) -> None:
+        """These leases are where they should be."""
+        worker = self._known(took.worker, now)
+        if worker is None:
+            return
+        worker.window = took.window
+        leases = self._books.leases
+        for number in took.leases:
+            lease = leases.given.get(number)
+            if lease is not None and lease.worker in (None, worker):
+                leases.attribute(lease, worker)
+                leases.take(lease)
+
+    def on_handed_back(self, back: HandedBack, now: float) -> None:
+        """What was not started is queued again."""
+        worker = self._known(back.worker, now)
+        if worker is None:
+            return
+        jobs = 0
+        for span in back.spans:
+            lease = self._books.leases.given.get(span.lease)
+            if lease is None or lease.worker is not worker:
+                continue
+            for part in self._books.backlog.carve(lease.chunk, span.start, span.stop):
+                if part.lease == span.lease:
+                    jobs += part.jobs
+                    part.given = False
+                    self._books.queue(part)
+        self._dispatcher.handed_back(worker, back.number, jobs, now)
+
+    def on_need_function(self, need: NeedFunction, now: float) -> None:
+        """Large functions go once to each worker that lacks them."""
+        wanted = any(batch.function == need.function for batch in self._books.backlog.batches.values())
+        if self._known(need.worker, now) is not None and wanted:
+            self._books.say(SendFunction(need.worker, need.function))
+
+    def on_left(self, left: Left, now: float) -> None:
+        """It holds nothing: whatever the books still say of it is queued again."""
+        worker = self._books.workers.get(left.worker)
+        if worker is not None and worker.hello is not None:
+            worker.running = []
+            self._books.log("worker_left", worker=worker.hello.name, jobs=worker.done)
+            self._lose(worker)
+
+    def _known(self, worker_id: bytes, now: float) -> Worker | None:
+        """The worker, if it said hello; an unknown one is asked for that."""
+        worker = self._books.workers.get(worker_id)
+        if worker is None or worker.hello is None:
+            if worker is not None:
+                self.greet(worker)
+            return None
+        worker.heard_at = now
+        return worker
+
+    # ------------------------------------------------------------------------------------ inventories
+
+    def _compare(self, worker: Worker, inventory: tuple[Held, ...], now: float, *, exact: bool) -> list[LeaseSpan]:
+        """Make the books agree with an inventory; returns what the worker must drop.
+
+        `exact`: it comes with a hello, so that what was sent before and is not listed is void.
+        """
+        listed = {held.lease: held for held in inventory}
+        for number in list(worker.leases):
+            lease = self._books.leases.given[number]
+            if lease.taken or exact:
+                self._miss(lease, listed.get(number))
+        worker.running = [(held.batch, span) for held in inventory for span in held.running]
+        drop: list[LeaseSpan] = []
+        closed: list[BatchSpan] = []
+        for held in inventory:
+            for start, stop in (*held.unstarted, *held.running):
+                drop += self._claim(worker, held, start, stop, now, finished=False)
+            for start, stop in held.finished:
+                closed += self._finished(worker, held, start, stop, now)
+        if closed:
+            self._books.tell(worker.id, Closed(tuple(closed)))
+        return drop
+
+    def _miss(self, lease: Given, held: Held | None) -> None:
+        """Jobs that the books have under the lease and the worker does not: queue them again."""
+        there = SpanSet((*held.unstarted, *held.running, *held.finished)) if held is not None else SpanSet()
+        for part in list(lease.chunk.parts):
+            if part.lease != lease.number:
+                continue
+            for start, stop in there.gaps(part.start, part.stop):
+                for lost in self._books.backlog.carve(lease.chunk, start, stop):
+                    if lost.lease == lease.number:
+                        self._requeue(lost)
+
+    def _requeue(self, part: Part) -> None:
+        """Again, or never: what may have been started and must not be twice is dead."""
+        limit = part.chunk.batch.spec.max_crashes
+        if part.given:
+            self._books.decide(
+                part,
+                JobState.DEAD,
+                f"its worker was lost while it ran or may have run, {part.stamp.crashes + 1} of at most {limit} times",
+            )
+        else:
+            self._books.queue(part)
+
+    def _claim(
+        self, worker: Worker, held: Held, start: int, stop: int, now: float, *, finished: bool
+    ) -> list[LeaseSpan]:
+        """A worker holds a span: it is its own, or is adopted, or must be dropped."""
+        batch = self._books.backlog.batches.get(held.batch)
+        if batch is None:
+            return [LeaseSpan(held.lease, start, stop)]
+        chunk = batch.chunk_at(start)
+        if chunk is None:
+            if not batch.on_file(start):
+                return [LeaseSpan(held.lease, start, stop)]
+            self.claims[batch.id, start] = (worker, held, stop, int(finished))
+            self._books.say(LoadChunk(batch.id, start))
+            return []
+        kept = SpanSet()
+        for part in self._books.backlog.carve(chunk, start, stop):
+            if part.place is Place.LEASED and part.lease == held.lease:
+                lease = self._books.leases.adopt(held.lease, chunk, worker, now)
+                kept.add(part.start, part.stop)
+            elif part.place in FREE and part.stamp == held.stamp:
+                lease = self._books.leases.adopt(held.lease, chunk, worker, now)
+                self._books.lease(part, lease.number)
+                self._books.leases.grow(lease, part.jobs)
+                kept.add(part.start, part.stop)
+            elif finished and part.place is Place.LEASED:
+                kept.add(part.start, part.stop)  # somebody else has it now; the sink decides whose counts
+        return [LeaseSpan(held.lease, *gap) for gap in kept.gaps(start, stop)]
+
+    def _finished(self, worker: Worker, held: Held, start: int, stop: int, now: float) -> list[BatchSpan]:
+        """A worker holds an outcome: what of it is recorded is closed, the rest is its own."""
+        return [
+            BatchSpan(held.batch, span.start, span.stop)
+            for span in self._claim(worker, held, start, stop, now, finished=True)
+        ]
+
+    def chunk_loaded(self, batch: bytes, absent: int | None, now: float) -> None:
+        """Chunks came into memory: let the claims on them be heard; one on an `absent` index is void."""
+        for key in [key for key in self.claims if key[0] == batch]:
+            worker, held, stop, finished = self.claims.pop(key)
+            if self._books.workers.get(worker.id) is not worker:
+                continue
+            if key[1] == absent:
+                drop = [LeaseSpan(held.lease, absent, stop)]
+            else:
+                drop = self._claim(worker, held, key[1], stop, now, finished=bool(finished))
+            if drop and finished:
+                self._books.tell(worker.id, Closed(tuple(BatchSpan(batch, s.start, s.stop) for s in drop)))
+            elif drop:
+                self._books.tell(worker.id, Drop(tuple(drop)))
+
+    # ------------------------------------------------------------------------------------ loss
+
+    def tick(self, now: float) -> None:
+        """Find who is lost, and which dealt leases are."""
+        for worker in list(self._books.workers.values()):
+            if worker.hello is None:
+                continue
+            gone = worker.gone_at is not None and now - worker.gone_at > RECONNECT_GRACE
+            silent = now - worker.heard_at > self._books.lease_time
+            if gone or silent:
+                cause = "its connection dropped" if gone else "nothing was heard of it"
+                self._books.log("worker_lost", worker=worker.hello.name, host=worker.hello.host, cause=cause)
+                self._lose(worker)
+        self._burn_fuses(now)
+
+    def _lose(self, worker: Worker) -> None:
+        """Its leases wait in limbo for what the sink may have of them; what ran has crashed."""
+        for number in list(worker.leases):
+            lease = self._books.leases.given[number]
+            for part in [part for part in lease.chunk.parts if part.lease == number]:
+                self._crash_running(worker, part)
+        for lease in list(self._books.leases.untaken.values()):
+            if lease.round is not None:
+                lease.round.waiting.pop(worker.id, None)
+        if worker.connections:
+            fresh = self._books.workers[worker.id] = Worker(worker.id)
+            fresh.connections = worker.connections
+            self.greet(fresh)
+        else:
+            del self._books.workers[worker.id]
+
+    def _crash_running(self, worker: Worker, part: Part) -> None:
+        batch, chunk = part.chunk.batch, part.chunk
+        number = part.lease
+        for running, (start, stop) in worker.running:
+            if running != batch.id or not (start < part.stop and part.start < stop):
+                continue
+            for hit in self._books.backlog.carve(chunk, start, stop):
+                if hit.lease != number:
+                    continue
+                self._books.hold(hit, self.barrier + 1)
+                if batch.spec.is_last_crash(hit.stamp):
+                    hit.given = True
+                else:
+                    hit.stamp = hit.stamp.after_crash()
+                self._books.touch(chunk)
+        for rest in [rest for rest in chunk.parts if rest.lease == number]:
+            self._books.hold(rest, self.barrier + 1)
+
+    def release_limbo(self, echo: int) -> None:
+        """All that the sink had by this beat is applied: what is still in limbo was not recorded."""
+        chunks, self._books.limbo = self._books.limbo, {}
+        for key, chunk in chunks.items():
+            for part in list(chunk.parts):
+                if part.place is Place.LIMBO and part.wait <= echo:
+                    self._requeue(part)
+            if any(part.place is Place.LIMBO for part in chunk.parts):
+                self._books.limbo[key] = chunk
+
+    def _burn_fuses(self, now: float) -> None:
+        books = self._books
+        for lease in list(books.leases.untaken.values()):
+            if now - lease.given_at <= FUSE:
+                break
+            since = lease.given_at + books.heartbeat_interval
+            if lease.round is not None:
+                waiting = [books.workers[w] for w in lease.round.waiting if w in books.workers]
+                if any(worker.heard_at <= since for worker in waiting):
+                    continue
+                books.leases.burn(lease.round, books.workers)
+            elif lease.worker is not None and lease.worker.heard_at <= since:
+                continue
+            for part in [part for part in lease.chunk.parts if part.lease == lease.number]:
+                books.queue(part)
+            books.leases.shrink(lease.number, lease.jobs)
+
+    def forgive(self, pause: float) -> None:
+        """This process stood still for so long: everybody's clocks start again."""
+        for worker in self._books.workers.values():
+            worker.heard_at += pause
+            if worker.gone_at is not None:
+                worker.gone_at += pause
+        for lease in self._books.leases.untaken.values():
+            lease.given_at += pause

@@ -1,0 +1,144 @@
+"""The sink's log comes in: what is recorded leaves the queue, what failed goes back into it.
+
+Promises:
+
+1. Lines are applied strictly in order, once; on a gap the log is asked for from the last applied line.
+2. A final outcome ends its jobs wherever they are; a recorded attempt queues them again under a newer stamp, if the
+   stamp that holds is not newer already.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from penstock.config import RESEND
+from penstock.core.actions import LoadChunk
+from penstock.core.backlog import Batch, Chunk, Place
+from penstock.core.books import Books
+from penstock.messages import BatchSpan, Closed, Completion, Completions, Diverged, Replay, SinkHead
+
+RETRY_DELAY_MAX = 3600.0
+"""Seconds: a retry never waits longer, however often it doubled."""
+JITTER = 0.25
+"""A retry's delay varies by so much, that what failed together does not come back together."""
+
+
+class Settlement:
+    """Applies the sink's log."""
+
+    def __init__(self, books: Books) -> None:
+        self._books = books
+        self.sink: bytes | None = None
+        self.sink_heard_at = 0.0
+        self._boot: int | None = None
+        self._diverged = False
+        self._asked_at: float | None = None
+        self._waiting: deque[Completion] = deque()
+        """Lines in order whose chunk is not in memory yet: it was asked for."""
+        self._closed: dict[bytes, list[BatchSpan]] = {}
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether nothing that arrived waits to be applied."""
+        return not self._waiting
+
+    def on_head(self, head: SinkHead, now: float) -> bool:
+        """The sink's sign of life; returns whether all that it had recorded is applied."""
+        books = self._books
+        self.sink_heard_at = now
+        if head.sink != self.sink or head.boot != self._boot:
+            books.log("sink_joined", sink=head.sink.hex()[:8], seq=head.seq)
+            self.sink, self._boot = head.sink, head.boot
+            self._diverged, self._asked_at = False, None
+            self._waiting.clear()
+            self._ask(now)
+            books.send_verdicts(head.sink, again=True)
+            return False
+        if head.seq > books.applied and not self._waiting:
+            self._ask(now)
+            return False
+        return head.seq == books.applied and not self._diverged
+
+    def _ask(self, now: float) -> None:
+        if self.sink is None or (self._asked_at is not None and now < self._asked_at + RESEND):
+            return
+        self._asked_at = now
+        self._books.tell(self.sink, Replay(self._books.applied, self._books.chain))
+
+    def on_diverged(self, message: Diverged) -> None:
+        """The sink's log is not the one that was applied."""
+        if message.sink == self.sink and message.boot == self._boot and not self._diverged:
+            self._diverged = True
+            self._books.log("sink_diverged", applied=self._books.applied, sink_seq=message.seq)
+
+    def on_completions(self, message: Completions, now: float) -> None:
+        """Lines of the log; those from a former boot are void."""
+        if message.sink != self.sink or message.boot != self._boot or self._diverged:
+            return
+        self.sink_heard_at = now
+        expected = self._waiting[-1].seq + 1 if self._waiting else self._books.applied + 1
+        for line in message.records:
+            if line.seq < expected:
+                continue
+            if line.seq > expected:
+                self._ask(now)
+                break
+            self._asked_at = None
+            self._waiting.append(line)
+            expected += 1
+        self.advance(now)
+
+    def advance(self, now: float, *, absent: tuple[bytes, int | None] | None = None) -> None:
+        """Apply what waits, as far as its chunks are in memory; at `absent` (batch, index) nothing is open any more."""
+        while self._waiting:
+            line = self._waiting[0]
+            batch = self._books.backlog.batches.get(line.batch)
+            chunk = batch.chunk_at(line.start) if batch is not None else None
+            on_file = batch is not None and chunk is None and batch.on_file(line.start)
+            if batch is not None and on_file and absent != (line.batch, line.start):
+                self._books.say(LoadChunk(batch.id, line.start))
+                return
+            if batch is not None and chunk is not None:
+                self._apply(batch, chunk, line, now)
+            self._waiting.popleft()
+            self._books.mark_applied(line.seq, line.chain)
+            self._note(line, batch)
+
+    def _note(self, line: Completion, batch: Batch | None) -> None:
+        if not line.worker:
+            return
+        self._closed.setdefault(line.worker, []).append(BatchSpan(line.batch, line.start, line.stop))
+        worker = self._books.workers.get(line.worker)
+        if worker is not None:
+            worker.done += line.stop - line.start
+        if batch is not None:
+            batch.observe(line.stop - line.start, line.elapsed)
+
+    def _apply(self, batch: Batch, chunk: Chunk, line: Completion, now: float) -> None:
+        for part in self._books.backlog.carve(chunk, line.start, line.stop):
+            if line.final:
+                if part.place is Place.LEASED and part.lease != line.lease:
+                    self._books.call_off(part)
+                self._books.settle(part, line.state)
+            elif part.place is not Place.VERDICT and line.stamp >= part.stamp:
+                self._again(part.chunk.batch, chunk, line, part.start, part.stop, now)
+
+    def _again(self, batch: Batch, chunk: Chunk, line: Completion, start: int, stop: int, now: float) -> None:
+        """A recorded attempt without success: once more, after a growing, jittered delay if the job itself said no."""
+        for part in self._books.backlog.carve(chunk, start, stop):
+            part.stamp = line.stamp.after_crash() if line.crashed else line.stamp.after_failure()
+            self._books.touch(chunk)
+            if line.crashed:
+                part.given = False
+                self._books.queue(part)
+                continue
+            grown = batch.spec.retry_delay * 2 ** (part.stamp.failures - 1)
+            jitter = 1 + JITTER * (2 * self._books.random.random() - 1)
+            self._books.delay(part, now + min(grown, RETRY_DELAY_MAX) * jitter)
+
+    def flush(self) -> None:
+        """Tell the workers what is recorded and durably known here."""
+        for worker, spans in self._closed.items():
+            if worker in self._books.workers:
+                self._books.tell(worker, Closed(tuple(spans)))
+        self._closed = {}

@@ -1,0 +1,331 @@
+"""The sink's decisions.
+
+Promises:
+
+1. The first outcome of a job wins, a worker's like the ventilator's verdict: an outcome that overlaps what is recorded
+   is cut down to what is new, and each new part is one line of the log.
+2. The log's lines are numbered from 1 without a gap, each with the chain of all lines up to it.
+3. Whatever leaves - completions, rows, heads - is about lines that were saved before.
+4. The ventilator is told every line once, in order; after a Replay every line behind the one it named, and then the new
+   ones. A log that does not have that line with that chain is Diverged, and says so instead.
+5. A SinkHead says that all lines up to it were told; it echoes the newest SinkBeat, so it is a barrier. While a replay
+   runs there is none.
+6. A batch is forgotten only when the ventilator has applied its last line. What comes in for it later changes nothing.
+7. Memory grows with the gaps in what is recorded, never with the number of outcomes.
+
+A turn is any number of `handle`, then one `tick`, which says what the turn has to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import assert_never
+
+from msgspec.structs import replace
+
+from penstock.config import HEARTBEAT_INTERVAL
+from penstock.core.actions import (
+    Actions,
+    Bytes,
+    DeleteBatch,
+    Log,
+    ReadLog,
+    ReadSpan,
+    Report,
+    Save,
+    SaveRecorded,
+    SaveRow,
+)
+from penstock.core.chain import completion
+from penstock.core.followers import Followers
+from penstock.core.inputs import FromClient, LogRead, OutcomesArrived, RowsRead, StoredRecord
+from penstock.core.recorded import Recorded
+from penstock.job import FINAL
+from penstock.messages import (
+    Completion,
+    Completions,
+    Credit,
+    Diverged,
+    Fetch,
+    Follow,
+    ForgetBatch,
+    Greeting,
+    OutcomeHead,
+    Replay,
+    SinkBeat,
+    SinkHead,
+    Unfollow,
+    VentilatorToSink,
+    Verdicts,
+)
+
+LOG_LINES = 2000
+"""Lines of a replay read and told per turn: about 10 ms, so that workers and clients are served in between."""
+HELD_LINES = 20_000
+"""New lines that are kept in memory while a replay runs; beyond that the replay reads them too."""
+CHECKPOINT_LINES = 16
+"""Lines of a batch between checkpoints, beside one for each gap: what a start has to read again."""
+FORGOTTEN_BATCHES = 10_000
+"""Deleted batches whose late outcomes are still recognised: resends end within seconds."""
+
+SinkInput = OutcomesArrived | FromClient | RowsRead | LogRead | VentilatorToSink
+
+
+class LogReplay:
+    """A replay under way: `after` is the last line told, `chain` what its chain must be (None: it was compared)."""
+
+    def __init__(self, after: int, chain: bytes) -> None:
+        self.after = after
+        self.chain: bytes | None = chain
+        self.is_reading = False
+        self.rests = False
+        """One slice per turn, and no read in the turn that a slice came in: others are served in between."""
+        self.held: list[Completion] = []
+        """New lines, to be told behind the replayed ones."""
+
+
+class SinkCore:
+    """`head` and `recorded` are what the results file says at the start; `sink` and `boot` are new at each start."""
+
+    def __init__(
+        self,
+        boot: int,
+        head: tuple[int, bytes],
+        recorded: Iterable[StoredRecord],
+        *,
+        sink: bytes,
+        heartbeat_interval: float = HEARTBEAT_INTERVAL,
+    ) -> None:
+        self._boot, self._sink = boot, sink
+        self._seq, self._chain = head
+        self._batches = {stored.batch: Recorded.restore(stored) for stored in recorded}
+        self._followers = Followers(boot)
+        self._heartbeat_interval = heartbeat_interval
+        self._head_at = 0.0
+        self._echo = 0
+        self._applied = 0
+        self._replay: LogReplay | None = None
+        self._forgotten: dict[bytes, bool] = {}
+        """Batches to be forgotten, oldest first, and whether they are already."""
+        self._lines: list[Completion] = []
+        """Of this turn, like the next two."""
+        self._rows: dict[bytes, list[SaveRow]] = {}
+        self._before: dict[bytes, int] = {}
+        """The last line of a batch before this turn."""
+        self.duplicates = 0
+        """Jobs whose outcome came again."""
+        self.refused = 0
+        """Records that no worker should have sent."""
+
+    # ------------------------------------------------------------------------------------------ contract
+
+    def handle(self, event: SinkInput, now: float) -> Actions:
+        """Take in what happened."""
+        match event:
+            case OutcomesArrived():
+                return self.on_outcomes(event)
+            case Verdicts(records):
+                return self.on_outcomes(OutcomesArrived(b"", "", records, (b"",) * len(records)))
+            case FromClient():
+                return self.on_client(event, now)
+            case RowsRead():
+                return self._followers.rows_read(event, self._last(event.batch))
+            case LogRead():
+                return self.on_log_read(event)
+            case SinkBeat():
+                return self.on_beat(event)
+            case Greeting():
+                self._head_at = now  # a ventilator that has just come up learns of the sink at once
+                return []
+            case Replay():
+                return self.on_replay(event)
+            case ForgetBatch():
+                return self.on_forget(event)
+            case _:
+                assert_never(event)
+
+    def tick(self, now: float) -> Actions:
+        """Close the turn: tell the ventilator, then the followers."""
+        actions = self._tell_lines()
+        for batch, rows in self._rows.items():
+            actions += self._checkpoint(batch)
+            actions += self._followers.recorded(batch, rows, self._before[batch])
+        self._rows, self._before = {}, {}
+        if self._replay is not None:
+            actions += self._read_on(self._replay)
+        elif now >= self._head_at:
+            self._head_at = now + self._heartbeat_interval
+            actions.append(Report(SinkHead(self._sink, self._boot, self._seq, self._chain, self._echo)))
+        self._followers.expire(now)
+        return actions
+
+    def next_wakeup(self) -> float | None:
+        """When `tick` has something to do even if nothing happens."""
+        return self._head_at if self._replay is None else 0.0
+
+    def check(self) -> None:
+        """The invariants; AssertionError if one does not hold."""
+        for batch, recorded in self._batches.items():
+            recorded.check()
+            assert 0 < recorded.last <= self._seq, "a batch is known by its lines in the log"
+            assert not self._forgotten.get(batch), "what is forgotten is gone"
+        unsaid = self._lines if self._replay is None else [*self._replay.held, *self._lines]
+        numbers = [line.seq for line in unsaid]
+        assert numbers == list(range(self._seq - len(numbers) + 1, self._seq + 1)), "lines wait in order, to the last"
+        assert all(rows for rows in self._rows.values()), "a batch is touched by rows"
+        self._followers.check()
+
+    # ------------------------------------------------------------------------------------------ outcomes
+
+    def on_outcomes(self, event: OutcomesArrived) -> Actions:
+        """Record what is new."""
+        saves: list[Save] = []
+        for head, body in zip(event.records, event.bodies, strict=True):
+            if head.start >= head.stop or head.state not in FINAL:
+                self.refused += 1
+                continue
+            new = self._claim(head)
+            self.duplicates += head.stop - head.start - sum(stop - start for start, stop in new)
+            saves += [self._line(event, head, body, start, stop) for start, stop in new]
+        return [*saves]
+
+    def _claim(self, head: OutcomeHead) -> list[tuple[int, int]]:
+        if head.batch in self._forgotten:
+            return []
+        recorded = self._batches.get(head.batch)
+        if recorded is None:
+            recorded = self._batches[head.batch] = Recorded()
+        return recorded.claim(head)
+
+    def _line(self, event: OutcomesArrived, head: OutcomeHead, body: Bytes, start: int, stop: int) -> SaveRow:
+        """The next line of the log. The body is not cut: `offset` says where the values begin in it."""
+        offset = head.offset + start - head.start
+        head = replace(head, start=start, stop=stop, offset=offset, size=len(body), worker=event.name)
+        line = completion(self._seq + 1, head, event.worker, self._chain)
+        self._seq, self._chain = line.seq, line.chain
+        self._lines.append(line)
+        row = SaveRow(line.seq, head, event.worker, line.chain, body)
+        recorded = self._batches[head.batch]
+        self._before.setdefault(head.batch, recorded.last)
+        self._rows.setdefault(head.batch, []).append(row)
+        recorded.last = line.seq
+        recorded.unsaved += 1
+        return row
+
+    def _checkpoint(self, batch: bytes) -> Actions:
+        recorded = self._batches[batch]
+        if not recorded.checkpoint_is_due(CHECKPOINT_LINES):
+            return []
+        recorded.unsaved = 0
+        return [SaveRecorded(batch, tuple(recorded.ended), recorded.attempt_spans())]
+
+    def _last(self, batch: bytes) -> int:
+        recorded = self._batches.get(batch)
+        return 0 if recorded is None else recorded.last
+
+    # ---------------------------------------------------------------------------------------- ventilator
+
+    def on_beat(self, beat: SinkBeat) -> Actions:
+        """The ventilator's sign of life: its number is echoed behind all that is recorded."""
+        self._echo = beat.number
+        self._applied = beat.applied
+        self._head_at = 0.0
+        replay = self._replay
+        if replay is not None and replay.after < beat.applied <= self._seq:  # an earlier answer arrived after all
+            replay.after, replay.chain = beat.applied, None
+            self._end_replay(replay)
+        unforgotten = [batch for batch, is_gone in self._forgotten.items() if not is_gone]
+        return [action for batch in unforgotten for action in self._forget(batch)]
+
+    def on_replay(self, message: Replay) -> Actions:
+        """Tell the log again, from behind a line that must have this chain."""
+        self._replay = None
+        if message.seq > self._seq or (message.seq == self._seq and message.chain != self._chain):
+            return self._diverged(message.seq)
+        self._head_at = 0.0
+        if message.seq < self._seq:
+            self._replay = LogReplay(message.seq, message.chain)
+            self._lines = []  # they come with the replay
+        return []
+
+    def on_log_read(self, read: LogRead) -> Actions:
+        """The next slice of a replay; behind the last one come the lines that are new since."""
+        replay = self._replay
+        if replay is None:
+            return []
+        replay.is_reading = False
+        if read.after != replay.after:
+            return []
+        if (replay.chain is not None and read.chain != replay.chain) or not read.records:
+            self._replay = None
+            return self._diverged(read.after)
+        replay.after, replay.chain, replay.rests = read.records[-1].seq, None, True
+        self._end_replay(replay)
+        return [Report(Completions(self._sink, self._boot, read.records))]
+
+    def _end_replay(self, replay: LogReplay) -> None:
+        """If it has reached the lines that are in memory: those are told like any others."""
+        unsaid = [*replay.held, *self._lines]
+        first = unsaid[0].seq if unsaid else self._seq + 1
+        if replay.after >= first - 1:
+            self._lines = [line for line in unsaid if line.seq > replay.after]
+            self._replay = None
+
+    def _read_on(self, replay: LogReplay) -> Actions:
+        if replay.is_reading or replay.rests:
+            replay.rests = False
+            return []
+        replay.is_reading = True
+        return [ReadLog(replay.after, LOG_LINES)]
+
+    def _tell_lines(self) -> Actions:
+        lines, self._lines = self._lines, []
+        if self._replay is not None:
+            self._replay.held += lines
+            if len(self._replay.held) > HELD_LINES:
+                self._replay.held = []
+            return []
+        slices = range(0, len(lines), LOG_LINES)
+        return [Report(Completions(self._sink, self._boot, tuple(lines[at : at + LOG_LINES]))) for at in slices]
+
+    def _diverged(self, seq: int) -> Actions:
+        return [
+            Report(Diverged(self._sink, self._boot, seq)),
+            Log("log_diverged", {"asked": seq, "end": self._seq}),
+        ]
+
+    def on_forget(self, message: ForgetBatch) -> Actions:
+        """Delete a batch, at once if the ventilator has applied all of it, else when it has."""
+        self._forgotten.setdefault(message.batch, False)
+        return self._forget(message.batch)
+
+    def _forget(self, batch: bytes) -> Actions:
+        if self._last(batch) > self._applied:
+            return []
+        self._forgotten[batch] = True
+        self._rows.pop(batch, None)
+        self._followers.drop_batch(batch)
+        if len(self._forgotten) > FORGOTTEN_BATCHES:
+            oldest = next(batch for batch, is_gone in self._forgotten.items() if is_gone)
+            del self._forgotten[oldest]
+        if self._batches.pop(batch, None) is None:
+            return []
+        return [DeleteBatch(batch)]
+
+    # ------------------------------------------------------------------------------------------- clients
+
+    def on_client(self, event: FromClient, now: float) -> Actions:
+        """A message on the results socket."""
+        client = event.client
+        match event.message:
+            case Follow() as follow:
+                return self._followers.follow(client, follow, self._last(follow.batch), now)
+            case Credit() as credit:
+                return self._followers.credit(client, credit, self._last(credit.batch), now)
+            case Unfollow(batch):
+                self._followers.unfollow(client, batch)
+                return []
+            case Fetch(number, batch, start, stop):
+                return [ReadSpan(client, number, batch, start, stop)]
+            case _:
+                raise AssertionError(f"no client says {event.message!r}")

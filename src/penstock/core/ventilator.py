@@ -1,0 +1,283 @@
+"""The ventilator's decisions.
+
+Promises:
+
+1. A job that was accepted stays here until its outcome is recorded by the sink and that is known here.
+2. One place per job: queued, delayed, in limbo, under one lease, awaiting its verdict, or done.
+3. No lease number is used twice; what nobody holds any more is queued again, what somebody holds is not.
+4. Nothing is given to a worker without credit, and no slot idles while a job that it may run waits.
+5. Every answer comes out after the saves that cover it.
+
+A turn is any number of `handle`, then one `tick`, which says all that the turn must save.
+"""
+
+from __future__ import annotations
+
+import platform
+from typing import assert_never
+
+from penstock.config import HEARTBEAT_INTERVAL, LEASE_TIME, RESEND
+from penstock.core.actions import Actions, Answer
+from penstock.core.backlog import Place
+from penstock.core.books import Books
+from penstock.core.dispatch import Dispatcher
+from penstock.core.inputs import (
+    ChunkLoaded,
+    ChunksLoaded,
+    FromClient,
+    JobConnections,
+    StoredBatch,
+    Subscribed,
+    Unsubscribed,
+)
+from penstock.core.intake import Intake
+from penstock.core.presence import Presence
+from penstock.core.settle import Settlement
+from penstock.messages import (
+    Alive,
+    AskBatches,
+    AskPipeline,
+    Cancel,
+    Completions,
+    Diverged,
+    DrainWorker,
+    Forget,
+    HandedBack,
+    Heartbeat,
+    Hello,
+    Left,
+    NeedFunction,
+    PipelineInfo,
+    SinkBeat,
+    SinkHead,
+    Submit,
+    Took,
+    ToVentilator,
+    WorkerLine,
+)
+
+RECOVERY_GRACE = 2.0
+"""Seconds after a restart in which workers say what they hold: their reconnect interval and a heartbeat."""
+
+VentilatorInput = FromClient | Subscribed | Unsubscribed | JobConnections | ChunksLoaded | ChunkLoaded | ToVentilator
+
+
+class VentilatorCore:
+    """`stored` and `applied` are what the queue file says at the start; `life` was counted up in it."""
+
+    def __init__(
+        self,
+        life: int,
+        stored: list[StoredBatch],
+        applied: tuple[int, bytes],
+        now: float,
+        *,
+        version: str = "",
+        lease_time: float = LEASE_TIME,
+        heartbeat_interval: float = HEARTBEAT_INTERVAL,
+        seed: int = 0,
+    ) -> None:
+        self.books = Books(life, stored, applied, lease_time, heartbeat_interval, seed)
+        self.dispatcher = Dispatcher(self.books)
+        self.presence = Presence(self.books, self.dispatcher)
+        self.settlement = Settlement(self.books)
+        self.intake = Intake(self.books)
+        self.intake.recovered = not any(one.open_from is not None for one in stored)
+        self._version = version
+        self._started_at = now
+        self._ticked_at = now
+        self._beat_at = now
+        self._verdicts_at = now
+        self.malformed = 0
+        for batch in self.books.backlog.batches.values():
+            batch.alive_at = now
+
+    # ------------------------------------------------------------------------------------------ contract
+
+    def handle(self, event: VentilatorInput, now: float) -> Actions:
+        """Take in what happened."""
+        match event:
+            case FromClient():
+                self._on_client(event, now)
+            case Completions():
+                self.settlement.on_completions(event, now)
+            case Took():
+                self.presence.on_took(event, now)
+            case Heartbeat():
+                self.presence.on_heartbeat(event, now)
+            case HandedBack():
+                self.presence.on_handed_back(event, now)
+            case Hello():
+                self.presence.on_hello(event, now)
+            case Left():
+                self.presence.on_left(event, now)
+            case NeedFunction():
+                self.presence.on_need_function(event, now)
+            case SinkHead():
+                self._on_sink_head(event, now)
+            case Diverged():
+                self.settlement.on_diverged(event)
+            case Subscribed():
+                self.presence.on_subscribed(event)
+            case Unsubscribed():
+                self.presence.on_unsubscribed(event, now)
+            case JobConnections():
+                self.books.connections = event.count
+            case ChunksLoaded():
+                self.intake.on_chunks_loaded(event)
+                self._chunks_loaded(event.batch, None, now)
+            case ChunkLoaded():
+                self.intake.on_chunk_loaded(event)
+                self._chunks_loaded(event.batch, event.index if event.chunk is None else None, now)
+            case _:
+                assert_never(event)
+        return self.books.take()
+
+    def tick(self, now: float) -> Actions:
+        """Close the turn: what is due, what can be given out, what must be saved."""
+        pause = now - self._ticked_at
+        if pause > self.books.lease_time / 2:
+            self.presence.forgive(pause)
+            self.books.log("stood_still", seconds=round(pause, 1))
+        self._ticked_at = now
+        self.books.queue_delayed(now)
+        self.presence.tick(now)
+        self.intake.expire(now)
+        self._beat(now)
+        if self.intake.recovered:
+            self.intake.refill()
+        self.dispatcher.run(now)
+        self.settlement.flush()
+        self.intake.sweep(self.settlement.sink)
+        self.books.flush()
+        return self.books.take()
+
+    def next_wakeup(self) -> float | None:
+        """When `tick` has something to do even if nothing happens."""
+        due = [self._beat_at + self.books.heartbeat_interval]
+        if self.dispatcher.look_again_at is not None:
+            due.append(self.dispatcher.look_again_at)
+        if self.books.delayed:
+            due.append(self.books.delayed[0][0])
+        return min(due)
+
+    def check(self) -> None:
+        """The invariants; AssertionError if one does not hold."""
+        charged: dict[int, int] = {}
+        queued = 0
+        for batch in self.books.backlog.batches.values():
+            leased = 0
+            assert batch.firsts == sorted(batch.chunks), "the index of chunks is the chunks"
+            for chunk in batch.chunks.values():
+                assert chunk.parts, "a chunk in memory has open jobs"
+                at = chunk.first
+                for part in chunk.parts:
+                    assert at <= part.start < part.stop <= chunk.first + chunk.count, "parts do not overlap"
+                    at = part.stop
+                    queued += part.place is Place.QUEUED
+                    assert (part.lease != 0) == (part.place is Place.LEASED), "leased means under a lease"
+                    if part.lease:
+                        charged[part.lease] = charged.get(part.lease, 0) + part.jobs
+                        leased += part.jobs
+            assert leased == batch.leased, "the count of leased jobs is right"
+        assert queued == self.books.backlog.queued_parts, "the count of queued parts is right"
+        given = self.books.leases.given
+        assert charged == {number: lease.jobs for number, lease in given.items()}, "a lease counts its jobs"
+        for worker in self.books.workers.values():
+            assert worker.jobs == sum(given[number].jobs for number in worker.leases), "a worker's jobs are its leases'"
+            assert worker.charged_leases >= 0
+            assert worker.charged_jobs >= 0
+
+    # ------------------------------------------------------------------------------------------ the rest
+
+    def _on_client(self, event: FromClient, now: float) -> None:
+        match event.message:
+            case Submit() as submit:
+                self.intake.on_submit(event.client, submit, event.payload, event.wall_time, now)
+            case Cancel() as cancel:
+                self.intake.on_cancel(event.client, cancel)
+            case Forget() as forget:
+                self.intake.on_forget(forget)
+            case Alive() as alive:
+                self.intake.on_alive(alive, now)
+            case DrainWorker() as drain:
+                self.intake.on_drain(event.client, drain)
+            case AskBatches() as ask:
+                self.intake.on_ask_batches(event.client, ask)
+            case AskPipeline() as ask_pipeline:
+                self.books.say(Answer(event.client, self._info(ask_pipeline.number)))
+            case _:
+                raise AssertionError(f"no client says {event.message!r}")
+
+    def _chunks_loaded(self, batch: bytes, absent: int | None, now: float) -> None:
+        """Go on with what waited for chunks of this batch; `absent` is an index that turned out to have no open job."""
+        self.presence.chunk_loaded(batch, absent, now)
+        self.settlement.advance(now, absent=(batch, absent))
+
+    def _on_sink_head(self, head: SinkHead, now: float) -> None:
+        sink = self.books.workers.pop(head.sink, None)  # a subscriber that turned out to be the sink
+        first = sink is not None
+        if not self.settlement.on_head(head, now):
+            if first:
+                self._beat_at = now - self.books.heartbeat_interval
+            return
+        grace_over = now >= self._started_at + RECOVERY_GRACE
+        if not self.intake.recovered and grace_over and head.echo == self.presence.barrier:
+            self.intake.recovered = True
+            self.books.log("recovered", batches=len(self.books.backlog.batches))
+        if self.books.limbo and self.intake.recovered:
+            self.presence.release_limbo(head.echo)
+
+    def _beat(self, now: float) -> None:
+        """To the sink: every interval, and at once when something in limbo waits for the echo."""
+        sink = self.settlement.sink
+        new_limbo = any(
+            part.wait > self.presence.barrier
+            for chunk in self.books.limbo.values()
+            for part in chunk.parts
+            if part.place is Place.LIMBO
+        )
+        due = now >= self._beat_at + self.books.heartbeat_interval
+        if due:
+            self._beat_at = now
+        if sink is None:
+            return
+        if due or new_limbo:
+            self.presence.barrier += 1
+            self.books.tell(sink, SinkBeat(self.presence.barrier, self.books.applied))
+        again = now >= self._verdicts_at + RESEND
+        if again:
+            self._verdicts_at = now
+        self.books.send_verdicts(sink, again=again)
+
+    def _info(self, number: int) -> PipelineInfo:
+        books = self.books
+        batches = books.backlog.batches.values()
+        leased = sum(batch.leased for batch in batches)
+        lines = tuple(
+            WorkerLine(
+                id=worker.id,
+                name=worker.hello.name,
+                host=worker.hello.host,
+                pid=worker.hello.pid,
+                slots=worker.slots,
+                jobs=worker.jobs,
+                done=worker.done,
+                draining=worker.draining,
+                python=worker.hello.python,
+            )
+            for worker in books.workers.values()
+            if worker.hello is not None
+        )
+        return PipelineInfo(
+            number=number,
+            life=books.life,
+            version=self._version,
+            python=platform.python_version(),
+            queued=sum(batch.accepted - batch.done for batch in batches) - leased,
+            leased=leased,
+            batches=len(batches),
+            sink_present=self.settlement.sink is not None,
+            malformed=self.malformed,
+            workers=lines,
+        )

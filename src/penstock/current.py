@@ -1,0 +1,48 @@
+"""Which job this process is running: what ``penstock.current_job()`` tells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+
+class CurrentJob(msgspec.Struct, frozen=True):
+    """The job whose code asks: its id, its attempt from 1, the worker's name, the slot's number from 0."""
+
+    id: str
+    attempt: int
+    worker: str
+    slot: int
+
+
+class _Place:
+    """Where this process is; slots set it, everybody else leaves it alone."""
+
+    job: Callable[[], CurrentJob | None] | None = None
+    loading = False
+
+
+def current_job() -> CurrentJob | None:
+    """The job that runs in this process, or None outside of one."""
+    return _Place.job() if _Place.job is not None else None
+
+
+def in_slot() -> bool:
+    """Whether this process is a slot: then ``Pipeline()`` is always embedded."""
+    return _Place.job is not None
+
+
+def is_loading() -> bool:
+    """Whether this slot is importing the user's module, to which a ``Pipeline()`` made now belongs by mistake."""
+    return _Place.loading
+
+
+def announce(job: Callable[[], CurrentJob | None]) -> None:
+    """Say how the current job is found (slots only)."""
+    _Place.job = job
+
+
+def set_loading(loading: bool) -> None:  # noqa: FBT001 - the one thing it says
+    """Say that the user's function is being loaded (slots only)."""
+    _Place.loading = loading

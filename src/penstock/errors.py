@@ -1,0 +1,110 @@
+"""Every error a user of penstock can meet, in one tree.
+
+::
+
+    PenstockError
+    ├── ConfigError(ValueError)             a setting is wrong; nothing was started
+    ├── NoPipeline(ConnectionError)         no ventilator or sink answers at the URL
+    ├── Refused(PermissionError)            the pipeline said no: key, role, limit
+    ├── NoSuchBatch(LookupError)
+    ├── NoSuchWorker(LookupError)
+    ├── ProtocolError                       bytes from the wire that are no message of ours
+    ├── StoreError                          a store cannot be opened, read or written
+    │   ├── StoreInUse                      another process holds the data folder
+    │   └── SchemaMismatch                  written by a newer penstock
+    └── JobError                            what a Future may hold beside the job's own exception
+        ├── JobDied(BrokenExecutor)         processes died under it, or its worker was lost
+        ├── JobTimedOut                     it ran longer than its time_limit (your own wait is TimeoutError)
+        ├── JobCancelled(CancelledError)
+        ├── JobExited                       the job raised SystemExit or KeyboardInterrupt
+        ├── CommandFailed(CalledProcessError)
+        ├── ResultNotPicklable
+        └── RemoteError                     the job's own exception cannot be rebuilt here
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import BrokenExecutor, CancelledError
+from subprocess import CalledProcessError
+
+
+class PenstockError(Exception):
+    """The root of the tree. Its message is one line: what is wrong, where, and what to do."""
+
+
+class ConfigError(PenstockError, ValueError):
+    """A setting is wrong; nothing was started."""
+
+
+class NoPipeline(PenstockError, ConnectionError):  # noqa: N818 - a state of the world, caught by name
+    """No ventilator or sink answers at the URL."""
+
+
+class Refused(PenstockError, PermissionError):  # noqa: N818
+    """The pipeline said no."""
+
+
+class NoSuchBatch(PenstockError, LookupError):  # noqa: N818
+    """No batch has this id or name."""
+
+
+class NoSuchWorker(PenstockError, LookupError):  # noqa: N818
+    """No worker with this name is connected."""
+
+
+class ProtocolError(PenstockError):
+    """Bytes from the wire that are no message of this protocol."""
+
+
+class StoreError(PenstockError):
+    """A store cannot be opened, read or written."""
+
+
+class StoreInUse(StoreError):
+    """Another process holds the data folder."""
+
+
+class SchemaMismatch(StoreError):
+    """The store was written by a newer penstock."""
+
+
+class JobError(PenstockError):
+    """What a Future may hold beside the job's own exception."""
+
+
+class JobDied(JobError, BrokenExecutor):
+    """Processes died under the job, or its worker was lost, as often as max_crashes allows."""
+
+
+class JobTimedOut(JobError):
+    """The job ran longer than its time_limit."""
+
+
+class JobCancelled(JobError, CancelledError):
+    """The job was cancelled."""
+
+
+class JobExited(JobError):
+    """The job raised SystemExit or KeyboardInterrupt; ``code`` is what it said."""
+
+    def __init__(self, message: str, code: object = None) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class CommandFailed(JobError, CalledProcessError):
+    """The command's exit code was not 0."""
+
+    def __init__(self, returncode: int, cmd: list[str], output: bytes = b"", stderr: bytes = b"") -> None:
+        CalledProcessError.__init__(self, returncode, cmd, output, stderr)
+
+    def __str__(self) -> str:
+        return CalledProcessError.__str__(self)
+
+
+class ResultNotPicklable(JobError):
+    """The job returned something that cannot be serialized."""
+
+
+class RemoteError(JobError):
+    """The job's own exception cannot be rebuilt here; its text and traceback are in the message."""

@@ -1,0 +1,68 @@
+"""The only place that words log lines: an event's name, its level, and its fields as key=value in the order given.
+
+What comes from a peer or a user is escaped and cut, so that a log line is one line.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+VALUE_CHARS = 400
+"""Of one field in a log line; longer ones are cut."""
+
+WORDS: dict[str, tuple[int, str]] = {
+    "started": (logging.INFO, "up"),
+    "stopped": (logging.INFO, "down"),
+    "recovered": (logging.INFO, "what was given out before the restart is known; going on"),
+    "stood_still": (logging.WARNING, "this process stood still: all clocks start again"),
+    "worker_joined": (logging.INFO, "worker joined"),
+    "worker_left": (logging.INFO, "worker left"),
+    "worker_lost": (logging.WARNING, "worker lost: its jobs are queued again once the sink's log is known"),
+    "sink_joined": (logging.INFO, "sink joined"),
+    "sink_diverged": (
+        logging.ERROR,
+        "the sink's log is not the one applied here: its results file lost its end or belongs to another pipeline; "
+        "nothing more is applied until the right file is back",
+    ),
+    "log_diverged": (
+        logging.ERROR,
+        "the ventilator asks for a line of the log that is not here: this results file lost its end, or the two files "
+        "are not of one pipeline",
+    ),
+    "too_many_followers": (logging.WARNING, "a client follows more batches than this sink keeps"),
+    "log_diverged": (logging.ERROR, "the ventilator applied a line that this log does not have: its end was lost"),
+    "map_abandoned": (logging.INFO, "a map's client is gone: cancelled"),
+    "lost_touch": (logging.WARNING, "nothing heard of the ventilator: starting nothing until it answers"),
+    "malformed": (logging.WARNING, "dropped what is no message"),
+    "store_failed": (logging.ERROR, "the store failed: stopping, nothing that was acknowledged is lost"),
+}
+"""Every event: level and wording."""
+
+
+def setup(station: str, level: str) -> logging.Logger:
+    """The logger of a station, writing to stderr."""
+    logger = logging.getLogger(f"penstock.{station}")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
+    logger.handlers[:] = [handler]
+    logger.setLevel(level)
+    logger.propagate = False
+    return logger
+
+
+def emit(logger: logging.Logger, event: str, fields: dict[str, Any]) -> None:
+    """Write an event to the log."""
+    level, words = WORDS[event]
+    if logger.isEnabledFor(level):
+        pairs = "".join(f" {key}={escape(value)}" for key, value in fields.items())
+        logger.log(level, "%s: %s%s", event, words, pairs)
+
+
+def escape(value: object) -> str:
+    """A value as one harmless word: control characters escaped, cut at VALUE_CHARS."""
+    text = value.decode("ascii", "backslashreplace") if isinstance(value, bytes) else str(value)
+    text = text[:VALUE_CHARS] + ("..." if len(text) > VALUE_CHARS else "")
+    plain = text.encode("unicode_escape").decode("ascii")
+    return f'"{plain}"' if not plain or " " in plain else plain

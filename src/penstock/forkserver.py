@@ -1,0 +1,255 @@
+"""The fork server: a small process that makes slots and buries them.
+
+The agent executes it before anything else, so a slot is never the fork of a process with sockets, threads or a ZeroMQ
+context. It runs no user code. What it promises:
+
+1. Each life of a slot is reported once: how it ended, after everything that came of it is gone.
+2. Orphans of dead slots come to it (it is their subreaper) and are killed, unless they were given a grace.
+3. When the agent's end of the control socket closes, however, it kills all its descendants and ends.
+4. It keeps no file of a slot, so no slot inherits another one's.
+
+Control messages have a fixed size. An Order to SPAWN carries six files: the slot's socket, its page, the writing and the
+reading ends of its pipes.
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import gc
+import os
+import select
+import signal
+import socket
+import struct
+import sys
+import time
+from typing import NamedTuple
+
+import msgspec
+
+from penstock.processes import become_subreaper, children, descendants, die_with_parent, kill_all
+from penstock.slot import run_slot
+from penstock.slotwire import Page
+
+SPAWN, END = range(2)
+ORDER = struct.Struct("<IIIId")
+EXIT = struct.Struct("<IIi")
+FILES = 6
+NOT_STARTED = -1
+"""Instead of a wait status: the system had no room for another process."""
+BURIAL_TIME = 2.0
+"""Seconds that a slot's report waits for killed processes; one that hangs in the kernel must not hold it up."""
+POLL_INTERVAL = 0.01
+"""Seconds between looks at processes that are being ended; their exits are noticed at once."""
+LAST_SWEEPS = 200
+"""How often everything is killed at the end: a fork bomb may need several rounds."""
+
+
+class Order(NamedTuple):
+    """SPAWN or END of a slot's life. END: SIGTERM, `grace` seconds, SIGKILL; with `spare` the slot itself gets no
+    SIGTERM, it waits for its command to go."""
+
+    operation: int
+    slot: int
+    life: int
+    spare: int
+    grace: float
+
+
+class Exit(NamedTuple):
+    """The life of a slot is over, with this wait status."""
+
+    slot: int
+    life: int
+    status: int
+
+
+class Setup(msgspec.Struct):
+    """What a fork server is told: its control socket, the worker's name, the agent's sys.path."""
+
+    control: int
+    worker: str
+    path: list[str]
+
+
+class Ending:
+    """A slot being ended with a grace: who has had a SIGTERM, and when the SIGKILL is due."""
+
+    def __init__(self, pid: int, order: Order, now: float) -> None:
+        self.pid = pid
+        self.spare = bool(order.spare)
+        self.deadline = now + order.grace
+        self.told: set[int] = set()
+
+    def press(self, now: float, ours: set[int]) -> None:
+        """SIGTERM for newcomers; past the deadline, SIGKILL for all. `ours` are the descendants of the fork server: a
+        number outside of it may be a stranger's by now."""
+        family = {*descendants(self.pid), self.pid} & ours
+        if now >= self.deadline:
+            kill_all(sorted(family | self.told & ours))
+            return
+        new = family - self.told - ({self.pid} if self.spare else set())
+        kill_all(sorted(new), signal.SIGTERM)
+        self.told |= new
+
+
+class Burial(NamedTuple):
+    """A slot whose process is gone, until all that it left behind is gone too."""
+
+    pid: int
+    exit: Exit
+    deadline: float
+
+
+class ForkServer:
+    """One per agent; single-threaded."""
+
+    def __init__(self, setup: Setup) -> None:
+        self._worker = setup.worker
+        self._control = socket.socket(fileno=setup.control)
+        self._agent = os.getppid()
+        self._lives: dict[int, tuple[int, int]] = {}
+        self._endings: dict[int, Ending] = {}
+        self._burials: list[Burial] = []
+        self._wake_out, self._wake_in = os.pipe()
+        for end in (self._wake_in, self._wake_out):
+            os.set_blocking(end, False)
+        signal.set_wakeup_fd(self._wake_in, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+
+    def run(self) -> None:
+        """Until the agent is gone; then nothing that came from here is left."""
+        poll = select.poll()
+        poll.register(self._control, select.POLLIN)
+        poll.register(self._wake_out, select.POLLIN)
+        try:
+            while True:
+                busy = self._endings or self._burials
+                ready = dict(poll.poll(POLL_INTERVAL * 1000 if busy else None))
+                if self._control.fileno() in ready:
+                    self._obey()
+                with contextlib.suppress(BlockingIOError):
+                    os.read(self._wake_out, 4096)
+                self._reap()
+                self._press(time.monotonic())
+        except (EOFError, ConnectionError):
+            self._kill_everything()
+
+    def _obey(self) -> None:
+        data, files, _, _ = socket.recv_fds(self._control, ORDER.size, FILES, socket.MSG_WAITALL)
+        if not data:
+            raise EOFError
+        order = Order(*ORDER.unpack(data))
+        if order.operation == SPAWN:
+            self._spawn(order, files)
+            return
+        for pid, life in self._lives.items():
+            if life == (order.slot, order.life):
+                self._end(pid, order, time.monotonic())
+
+    def _end(self, pid: int, order: Order, now: float) -> None:
+        if pid in self._endings:
+            self._endings[pid].deadline = min(self._endings[pid].deadline, now + order.grace)
+        else:
+            self._endings[pid] = Ending(pid, order, now)
+
+    def _spawn(self, order: Order, files: list[int]) -> None:
+        server = os.getpid()
+        try:
+            pid = os.fork()
+        except OSError:
+            self._report(Exit(order.slot, order.life, NOT_STARTED))
+        else:
+            if pid == 0:
+                self._become_slot(order, files, server)
+            self._lives[pid] = (order.slot, order.life)
+        for file in files:
+            os.close(file)
+
+    def _become_slot(self, order: Order, files: list[int], server: int) -> None:
+        code = 1
+        try:
+            die_with_parent(server)
+            os.setsid()
+            become_subreaper()
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            self._control.close()
+            os.close(self._wake_in)
+            os.close(self._wake_out)
+            connection, page, *pipes = files
+            run_slot(order.slot, self._worker, socket.socket(fileno=connection), Page(page), (*pipes,))  # type: ignore[arg-type]
+            code = 0
+        except ConnectionError:
+            code = 0
+        except BaseException:  # noqa: BLE001 - nothing of a slot may run on as a second fork server
+            sys.excepthook(*sys.exc_info())
+        finally:
+            os._exit(code)
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if not pid:
+                return
+            if pid in self._lives:
+                self._bury(pid, status, time.monotonic())
+
+    def _bury(self, pid: int, status: int, now: float) -> None:
+        ending = self._endings.get(pid)
+        since = max(now, ending.deadline) if ending else now
+        self._burials.append(Burial(pid, Exit(*self._lives.pop(pid), status), since + BURIAL_TIME))
+
+    def _press(self, now: float) -> None:
+        """Go on with what is being ended, kill orphans, and report the lives that are over."""
+        if not self._endings and not self._burials:
+            return
+        ours = set(descendants(os.getpid()))
+        for pid, ending in list(self._endings.items()):
+            ending.press(now, ours)
+            if pid not in self._lives and not ending.told & ours:
+                del self._endings[pid]
+        tolerated = self._lives.keys() | {pid for ending in self._endings.values() for pid in ending.told}
+        orphans = [pid for pid in children(os.getpid()) if pid not in tolerated]
+        for orphan in orphans:
+            kill_all([*descendants(orphan), orphan])
+        waiting = [b for b in self._burials if now < b.deadline and (orphans or b.pid in self._endings)]
+        for burial in self._burials:
+            if burial not in waiting:
+                self._report(burial.exit)
+        self._burials = waiting
+
+    def _report(self, exit_: Exit) -> None:
+        self._control.sendall(EXIT.pack(*exit_))
+
+    def _kill_everything(self) -> None:
+        for _ in range(LAST_SWEEPS):
+            family = descendants(os.getpid())
+            kill_all(family)
+            with contextlib.suppress(ChildProcessError):
+                while os.waitpid(-1, os.WNOHANG)[0]:
+                    pass
+            if not family:
+                return
+            time.sleep(POLL_INTERVAL)
+
+
+def send_order(control: socket.socket, order: Order, files: list[int]) -> None:
+    """Send an order and its files. Raises OSError: the fork server is gone."""
+    ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", files))] if files else []
+    control.sendmsg([ORDER.pack(*order)], ancillary)
+
+
+def main(setup: bytes) -> None:
+    """Entry of the process; `setup` is a Setup in JSON."""
+    become_subreaper()
+    import cloudpickle  # noqa: F401, PLC0415 - shared by all slots instead of loaded by each
+
+    gc.collect()
+    gc.freeze()
+    ForkServer(msgspec.json.decode(setup, type=Setup)).run()

@@ -1,0 +1,142 @@
+"""What flows through the pipeline: jobs, batches, spans, stamps, and the life of a job.
+
+The rules of this file:
+
+1. A job is in exactly one state. Its life is the table TRANSITIONS; a change that is not in the table is a bug.
+2. Jobs are never objects. On the way through the pipeline they are *spans*: half-open index ranges of a batch.
+3. A stamp says which try of a job is meant. Of two stamps the greater one is the newer; what carries an older
+   stamp than the one that holds is late and changes nothing.
+
+::
+
+    queued <-> leased -> succeeded | failed | timed_out | cancelled | dead
+      ^ |        |
+      | +----> cancelled                 (before it was given out)
+      +- delayed <- leased               (a failure with retries left, waiting for its turn)
+"""
+
+from __future__ import annotations
+
+import enum
+import os
+import time
+from typing import NewType
+
+import msgspec
+
+BatchId = NewType("BatchId", bytes)
+"""16 bytes in the layout of UUIDv7 (RFC 9562, 5.7): sortable by time, so the stores' indexes are append-only."""
+
+WorkerId = NewType("WorkerId", bytes)
+"""16 random bytes, new at each start of a worker or sink process. All of one length: SUB matches prefixes."""
+
+Digest = NewType("Digest", bytes)
+"""blake2b, 16 bytes, of a function's serialized form."""
+
+ID_BYTES = 16
+UUID_VERSION_7 = 0x7000
+UUID_VARIANT = 0x8000
+
+
+class JobState(enum.StrEnum):
+    """Where a job is in its life; equal to its name, so ``outcome.state == "failed"`` works."""
+
+    QUEUED = "queued"
+    DELAYED = "delayed"
+    LEASED = "leased"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    CANCELLED = "cancelled"
+    DEAD = "dead"
+
+
+OPEN = frozenset({JobState.QUEUED, JobState.DELAYED, JobState.LEASED})
+"""States of a job that still has to end."""
+
+FINAL = frozenset(JobState) - OPEN
+"""States of a job with a recorded outcome."""
+
+TRANSITIONS: dict[JobState, frozenset[JobState]] = {
+    JobState.QUEUED: frozenset({JobState.LEASED, JobState.CANCELLED, JobState.DEAD}),
+    JobState.DELAYED: frozenset({JobState.QUEUED, JobState.CANCELLED}),
+    JobState.LEASED: FINAL | {JobState.QUEUED, JobState.DELAYED},
+    **{state: frozenset() for state in FINAL},
+}
+"""Every change of state there is."""
+
+
+class Stamp(msgspec.Struct, frozen=True, array_like=True, order=True):
+    """Which try of a job: generation grows when a user retries, attempt with each automatic retry.
+
+    ``crashes`` counts the attempts among them that ended because a process died under the job.
+    """
+
+    generation: int = 0
+    attempt: int = 1
+    crashes: int = 0
+
+    @property
+    def failures(self) -> int:
+        """How many earlier attempts failed on their own account."""
+        return self.attempt - 1 - self.crashes
+
+    def after_failure(self) -> Stamp:
+        """The stamp of the next try after the job itself said no."""
+        return Stamp(self.generation, self.attempt + 1, self.crashes)
+
+    def after_crash(self) -> Stamp:
+        """The stamp of the next try after a process died under the job."""
+        return Stamp(self.generation, self.attempt + 1, self.crashes + 1)
+
+
+class BatchSpec(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One batch's kind and options; the same for each of its jobs. Durations are seconds."""
+
+    kind: str = "call"
+    """``call`` (a Python callable) or ``command`` (an argv template)."""
+    name: str = ""
+    """For people, and for finding it again."""
+    priority: int = 0
+    """Larger goes first."""
+    retries: int = 0
+    """Automatic tries after a failure of the job's own: 2 is up to 3 attempts."""
+    retry_delay: float = 1.0
+    """Before the first retry; it doubles with each further one, jittered."""
+    max_crashes: int = 3
+    """How many times a process may die under a job before it is dead; 1 = never started twice."""
+    time_limit: float | None = None
+    """Running time of one job, then its whole process tree is ended."""
+    serializer: str = "pickle"
+    """``pickle`` or ``msgpack``: of arguments and values."""
+    check: bool = True
+    """Commands: a non-zero exit is a failure."""
+    transient: bool = False
+    """A map of a living client: nobody else will ask for its results."""
+
+    def is_last_attempt(self, stamp: Stamp) -> bool:
+        """Whether a failure of the job's own at this stamp is final."""
+        return stamp.failures >= self.retries
+
+    def is_last_crash(self, stamp: Stamp) -> bool:
+        """Whether one more death of a process under the job is final."""
+        return stamp.crashes + 1 >= self.max_crashes
+
+
+def new_batch_id() -> BatchId:
+    """A fresh batch id: 48 bits of milliseconds, then random bits (RFC 9562, 5.7)."""
+    millis = time.time_ns() // 1_000_000
+    random = bytearray(os.urandom(ID_BYTES - 6))
+    random[0] = random[0] & 0x0F | UUID_VERSION_7 >> 8
+    random[2] = random[2] & 0x3F | UUID_VARIANT >> 8
+    return BatchId(millis.to_bytes(6, "big") + bytes(random))
+
+
+def new_worker_id() -> WorkerId:
+    """A fresh id for one life of a worker or sink process."""
+    return WorkerId(os.urandom(ID_BYTES))
+
+
+def job_id(batch: bytes, index: int) -> str:
+    """The public name of a job, ``BATCH:INDEX``."""
+    return f"{batch.hex()}:{index}"

@@ -1,0 +1,171 @@
+"""The only clock, and the turn that every station is made of: poll, decode, core.handle, save, commit, send.
+
+Persist, then speak: what a turn's messages decided is saved in one transaction, and only after its commit does anything
+leave the process. What a read of the store brings goes through the core as one more turn before the next poll.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol, get_args
+
+from penstock import events
+from penstock.core.actions import Actions, Log, Save
+from penstock.errors import PenstockError, ProtocolError, SchemaMismatch, StoreError, StoreInUse
+from penstock.messages import Decoder, FunctionPart, payload_bytes
+from penstock.sockets import Links, Received
+
+EXIT_STORE = 74
+"""EX_IOERR of sysexits.h: the store failed; what was acknowledged is safe in it."""
+EXIT_CONFIG = 2
+"""Wrong use: an address or a data folder that is in use, a setting that cannot be. Nothing was started."""
+LOG_MALFORMED_INTERVAL = 1.0
+"""Seconds between log lines about malformed messages; all are counted."""
+
+_SAVES: tuple[type, ...] = get_args(Save)
+
+
+def now() -> float:
+    """Seconds on a clock that goes on while the machine sleeps (CLOCK_BOOTTIME) and is never set."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class Core(Protocol):
+    """The contract of the three cores."""
+
+    def handle(self, event: Any, now: float) -> Actions:
+        """Take in what happened."""
+
+    def tick(self, now: float) -> Actions:
+        """Close the turn."""
+
+    def next_wakeup(self) -> float | None:
+        """When `tick` has something to do."""
+
+
+class Station(Protocol):
+    """What a process puts around its core."""
+
+    leaving: bool
+
+    @property
+    def core(self) -> Core:
+        """Its decisions."""
+
+    @property
+    def links(self) -> Links:
+        """Its sockets."""
+
+    def next_wakeup(self) -> float | None:
+        """When there is something to do even if nothing arrives."""
+
+    def receive(self, names: list[str], fds: list[int]) -> Iterable[Any]:
+        """What arrived, as inputs for the core."""
+
+    def save(self, saves: list[Any]) -> None:
+        """Commit."""
+
+    def perform(self, action: Any) -> Iterable[Any]:
+        """Carry out one effect; what it brings back goes to the core."""
+
+    def close(self) -> None:
+        """Release everything."""
+
+
+class Malformed:
+    """Counts and logs what does not decode."""
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self.count = 0
+        self._logger = logger
+        self._logged_at = 0.0
+
+    def decode(self, decoder: Decoder, received: Received) -> Any:
+        """The message, or None; a payload that is not as long as the header says makes it none."""
+        try:
+            message = decoder.decode(received.header)
+            if not isinstance(message, FunctionPart) and payload_bytes(message) != len(received.payload):
+                raise ProtocolError(f"payload of {len(received.payload)} bytes, not {payload_bytes(message)}")
+        except ProtocolError as error:
+            self.note(received, str(error))
+            return None
+        return message
+
+    def note(self, received: Received, reason: str) -> None:
+        """One more that was dropped."""
+        self.count += 1
+        if now() > self._logged_at + LOG_MALFORMED_INTERVAL:
+            self._logged_at = now()
+            fields = {"socket": received.socket, "peer": received.peer, "reason": reason, "frame": received.header[:64]}
+            events.emit(self._logger, "malformed", {**fields, "count": self.count})
+
+
+class Signals:
+    """SIGTERM and SIGINT as a file descriptor that the loop polls."""
+
+    def __init__(self) -> None:
+        self.fd, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: None)
+
+    def read(self) -> int:
+        """How many arrived since the last call."""
+        with contextlib.suppress(BlockingIOError):
+            return len(os.read(self.fd, 64))
+        return 0
+
+
+def run(station: Station, logger: logging.Logger) -> None:
+    """Turn after turn, until the station leaves."""
+    while not station.leaving:
+        wakeup = station.next_wakeup()
+        timeout = None if wakeup is None else max(0.0, wakeup - now())
+        inputs = list(station.receive(*station.links.poll(timeout)))
+        while True:
+            inputs = list(turn(station, inputs, logger))
+            if not inputs:
+                break
+
+
+def turn(station: Station, inputs: list[Any], logger: logging.Logger) -> Iterator[Any]:
+    """One turn; yields what the effects brought back."""
+    instant = now()
+    actions: Actions = []
+    for event in inputs:
+        actions += station.core.handle(event, instant)
+    actions += station.core.tick(instant)
+    saves = [action for action in actions if isinstance(action, _SAVES)]
+    if saves:
+        station.save(saves)
+    for action in actions:
+        if isinstance(action, Log):
+            events.emit(logger, action.event, action.fields)
+        elif not isinstance(action, _SAVES):
+            yield from station.perform(action)
+
+
+def main(start: Callable[[], Station], logger: logging.Logger, **about: object) -> int:
+    """Start a station, run it, close it; returns its exit code. Errors are one line on stderr."""
+    try:
+        station = start()
+    except PenstockError as error:
+        print(f"penstock: {error}", file=sys.stderr)
+        in_use = isinstance(error, StoreInUse | SchemaMismatch)
+        return EXIT_STORE if isinstance(error, StoreError) and not in_use else EXIT_CONFIG
+    events.emit(logger, "started", {"pid": os.getpid(), **about})
+    try:
+        run(station, logger)
+    except StoreError as error:
+        events.emit(logger, "store_failed", {"error": str(error)})
+        return EXIT_STORE
+    finally:
+        station.close()
+    events.emit(logger, "stopped", {"pid": os.getpid()})
+    return 0

@@ -1,0 +1,696 @@
+"""The protocol: every message there is, one closed union per arrow of the picture.
+
+::
+
+              desk  base+0 ROUTER            report base+1 PULL           jobs    base+2 PUSH
+    client ----------------> ventilator <---------------- worker, sink    control base+4 XPUB
+       ^                         |  jobs: whole rounds, round robin; control: by name
+       | results base+5 ROUTER   v
+       +------------------------ sink <--------------------- worker
+                                       outcomes base+3 PULL
+
+**Frames.** A message is a header frame and, where it carries bytes of users, one payload frame. On control the first frame
+is the topic, the receiver's 16-byte id. The header is ``PNS`` + one version byte + msgpack: an array whose first
+element is the name of the message and whose others are its fields in the order given here. The payload is what the
+records of the header say, one after the other: each record with a ``size`` (bytes) owns the next `size` bytes.
+Ventilator, sink and the worker's agent never look inside a payload.
+
+**A worker** in any language is: SUB (control, subscribed to its own random 16-byte id), PULL (jobs), PUSH (report),
+PUSH (outcomes), and
+
+1. on Greeting: send Hello (its `life` and `connection` echoed, a growing `number`, what it holds);
+2. on Welcome with that number: drop the spans in `drop`; leases below `floor` that are not held are void;
+3. on Jobs: report Took, run the spans, PUSH Outcomes to the sink, keep them until Closed names them; send them again
+   after 2 s without;
+4. every second: Heartbeat with a growing number and what it holds; a Beat answers it. Without an echo of a heartbeat
+   sent in the last half lease time: start nothing, wait for a Greeting (any message of an unknown worker brings one);
+5. on HandBack: report HandedBack with what had not started; on Cancel and Drop: end or forget those spans.
+
+**Bounds.** A frame is at most MAX_FRAME_BYTES, a message at most two frames (three on control and behind a ROUTER), a
+msgpack nesting at most what the struct has; numbers are 0 <= n < 2**63. What does not decode is counted, logged escaped and
+dropped.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
+
+from penstock.errors import ProtocolError
+from penstock.job import BatchSpec, JobState, Stamp
+
+VERSION = 1
+SIGNATURE = b"PNS" + bytes([VERSION])
+
+MAX_FRAME_BYTES = 256 << 20
+"""A frame larger than this closes the connection. One result or argument is the largest thing there is."""
+MAX_RECORDS = 100_000
+"""Records in one message: far above what a turn collects, far below what would stall a loop."""
+INLINE_FUNCTION_BYTES = 16 << 10
+"""A function up to this size travels with each Jobs message; a larger one is asked for, once per worker."""
+PART_BYTES = 1 << 20
+"""Large functions are sent in pieces of this size, so that heartbeats fit between them."""
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+Id = Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
+Text = Annotated[str, msgspec.Meta(max_length=65_536)]
+Label = Annotated[str, msgspec.Meta(max_length=256)]
+Seconds = Annotated[float, msgspec.Meta(ge=0, lt=1e12)]
+SpanList = Annotated[tuple[tuple[Count, Count], ...], msgspec.Meta(max_length=MAX_RECORDS)]
+
+
+class Record(msgspec.Struct, frozen=True, array_like=True):
+    """Part of a message."""
+
+
+class Message(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """What travels as one header frame."""
+
+
+# ---------------------------------------------------------------------------------------------- shared records
+
+
+class BatchHead(Record, frozen=True):
+    """What a worker must know of a batch; owns `inline` bytes of the payload (0 or `size`)."""
+
+    batch: Id
+    spec: BatchSpec
+    function: Id
+    size: Count
+    inline: Count
+
+
+class Lease(Record, frozen=True):
+    """A span given out under a number that is never used twice; owns `size` bytes: the payload of its whole chunk.
+
+    The chunk holds the jobs [first, first + count) of the batch, the lease is for [start, stop).
+    """
+
+    number: Count
+    batch: Id
+    first: Count
+    count: Count
+    start: Count
+    stop: Count
+    stamp: Stamp
+    size: Count
+
+
+class LeaseSpan(Record, frozen=True):
+    """Part of a lease."""
+
+    lease: Count
+    start: Count
+    stop: Count
+
+
+class BatchSpan(Record, frozen=True):
+    """Part of a batch."""
+
+    batch: Id
+    start: Count
+    stop: Count
+
+
+class Held(Record, frozen=True):
+    """One line of a worker's inventory: the spans of a lease, by what has become of them. What is missing is not held."""
+
+    lease: Count
+    batch: Id
+    stamp: Stamp
+    unstarted: SpanList
+    running: SpanList
+    finished: SpanList
+
+
+class Note(Record, frozen=True):
+    """What is worth saying of an outcome beside its value. Absent where jobs simply succeeded and were silent."""
+
+    cause: Text = ""
+    """In plain words, one line."""
+    traceback: Text = ""
+    stdout: bytes = b""
+    stderr: bytes = b""
+    returncode: int | None = None
+
+
+class OutcomeHead(Record, frozen=True):
+    """What the jobs [start, stop) of a batch came to, all alike; owns `size` bytes: one serialized list of values.
+
+    ``final`` says that there will be no further attempt. ``started_time`` is wall clock, ``elapsed`` seconds for all
+    the jobs together. `offset` is the place of `start` in the list of values.
+    """
+
+    batch: Id
+    start: Count
+    stop: Count
+    state: JobState
+    final: bool
+    stamp: Stamp
+    lease: Count
+    slot: Count
+    started_time: Seconds
+    elapsed: Seconds
+    size: Count
+    crashed: bool = False
+    note: Note | None = None
+    offset: Count = 0
+    worker: Label = ""
+
+
+class Completion(Record, frozen=True):
+    """A line of the sink's log: no bytes of users in it. `chain` hashes all lines up to this one."""
+
+    seq: Count
+    batch: Id
+    start: Count
+    stop: Count
+    state: JobState
+    final: bool
+    stamp: Stamp
+    crashed: bool
+    lease: Count
+    worker: bytes
+    elapsed: Seconds
+    chain: bytes
+
+
+# ------------------------------------------------------------------------------------------ client -> ventilator
+
+
+class BatchOpen(Record, frozen=True):
+    """A new batch; owns `size` bytes: the serialized function, whose digest is `function`."""
+
+    batch: Id
+    spec: BatchSpec
+    function: Id
+    size: Count
+
+
+class ChunkHead(Record, frozen=True):
+    """The jobs [first, first + count) of a batch; owns `size` bytes: their serialized arguments."""
+
+    batch: Id
+    first: Count
+    count: Annotated[int, msgspec.Meta(ge=1, le=10_000_000)]
+    size: Count
+
+
+class BatchClose(Record, frozen=True):
+    """The batch has `total` jobs; no more will come."""
+
+    batch: Id
+    total: Count
+
+
+class Submit(Message, frozen=True):
+    """Accept all of this; answered by Accepted when it is durable. Said twice, it is accepted once.
+
+    The payload has the functions of `opens`, then the arguments of `chunks`.
+    """
+
+    number: Count
+    opens: tuple[BatchOpen, ...]
+    chunks: tuple[ChunkHead, ...]
+    closes: tuple[BatchClose, ...]
+
+
+class Cancel(Message, frozen=True):
+    """End these jobs; with `queued_only` just those that were not given out. Answered by Cancelled."""
+
+    number: Count
+    batch: Id
+    start: Count
+    stop: Count
+    queued_only: bool
+
+
+class Forget(Message, frozen=True):
+    """The client has read this batch to its end and nobody else will: delete it."""
+
+    batch: Id
+
+
+class Alive(Message, frozen=True):
+    """The client still reads these transient batches."""
+
+    batches: tuple[Id, ...]
+
+
+class DrainWorker(Message, frozen=True):
+    """Let the worker with this name (or hex id) finish what runs, hand back the rest and leave. Answered by Done."""
+
+    number: Count
+    worker: Label
+
+
+class AskPipeline(Message, frozen=True):
+    """Answered by PipelineInfo."""
+
+    number: Count
+
+
+class AskBatches(Message, frozen=True):
+    """The newest `limit` batches that fit `match`: an id, a unique beginning or end of it, a name, ``last`` or ``""``
+    (all). Answered by BatchesInfo."""
+
+    number: Count
+    match: Label
+    limit: Count
+
+
+ClientToVentilator = Submit | Cancel | Forget | Alive | DrainWorker | AskPipeline | AskBatches
+
+
+# ------------------------------------------------------------------------------------------ ventilator -> client
+
+
+class Accepted(Message, frozen=True):
+    """The Submit of this number is durable."""
+
+    number: Count
+
+
+class Refused(Message, frozen=True):
+    """The request of this number changed nothing; `kind` is the name of an error class, `text` one line for people."""
+
+    number: Count
+    kind: Label
+    text: Text
+
+
+class Cancelled(Message, frozen=True):
+    """So many jobs were cancelled before they were given out; running ones, if meant, are being ended."""
+
+    number: Count
+    jobs: Count
+
+
+class Done(Message, frozen=True):
+    """The request of this number was carried out."""
+
+    number: Count
+
+
+class WorkerLine(Record, frozen=True):
+    """One connected worker."""
+
+    id: Id
+    name: Label
+    host: Label
+    pid: Count
+    slots: Count
+    jobs: Count
+    """held now, by the ventilator's books"""
+    done: Count
+    """completed since it joined"""
+    draining: bool
+    python: Label
+
+
+class PipelineInfo(Message, frozen=True):
+    """How the pipeline stands."""
+
+    number: Count
+    life: Count
+    version: Label
+    python: Label
+    queued: Count
+    leased: Count
+    batches: Count
+    sink_present: bool
+    malformed: Count
+    workers: tuple[WorkerLine, ...]
+
+
+class BatchLine(Record, frozen=True):
+    """One batch. `total` is None until it is closed; `counts` are jobs by final state."""
+
+    batch: Id
+    spec: BatchSpec
+    accepted: Count
+    total: Count | None
+    counts: dict[str, int]
+    leased: Count
+    created_time: Seconds
+
+
+class BatchesInfo(Message, frozen=True):
+    """The batches asked for, newest first."""
+
+    number: Count
+    batches: tuple[BatchLine, ...]
+
+
+VentilatorToClient = Accepted | Refused | Cancelled | Done | PipelineInfo | BatchesInfo
+
+
+# ------------------------------------------------------------------------------------- worker, sink -> ventilator
+
+
+class Hello(Message, frozen=True):
+    """A worker says who it is and all that it holds. Answered by Welcome."""
+
+    worker: Id
+    life: Count
+    connection: Count
+    number: Count
+    name: Label
+    host: Label
+    pid: Count
+    slots: Count
+    window: Count
+    held: tuple[Held, ...]
+    python: Label
+
+
+class Heartbeat(Message, frozen=True):
+    """A sign of life and the exact inventory. `number` grows; `window` is how many leases the worker wants at once."""
+
+    worker: Id
+    number: Count
+    window: Count
+    held: tuple[Held, ...]
+
+
+class Took(Message, frozen=True):
+    """These leases arrived."""
+
+    worker: Id
+    leases: tuple[Count, ...]
+    window: Count
+
+
+class HandedBack(Message, frozen=True):
+    """The worker has not started these spans and never will; answers the HandBack of this number."""
+
+    worker: Id
+    number: Count
+    spans: tuple[LeaseSpan, ...]
+
+
+class NeedFunction(Message, frozen=True):
+    """The worker lacks this function."""
+
+    worker: Id
+    function: Id
+
+
+class Left(Message, frozen=True):
+    """The worker is gone for good and holds nothing."""
+
+    worker: Id
+
+
+class SinkHead(Message, frozen=True):
+    """The sink's sign of life: its boot (random, new at each start), the end of its log, the echo of the last SinkBeat."""
+
+    sink: Id
+    boot: Count
+    seq: Count
+    chain: bytes
+    echo: Count
+
+
+class Completions(Message, frozen=True):
+    """Lines of the sink's log, in order, without a gap."""
+
+    sink: Id
+    boot: Count
+    records: tuple[Completion, ...]
+
+
+class Diverged(Message, frozen=True):
+    """The sink's log has no line with this seq and chain: it lost its tail, or another ventilator's store is here."""
+
+    sink: Id
+    boot: Count
+    seq: Count
+
+
+ToVentilator = Hello | Heartbeat | Took | HandedBack | NeedFunction | Left | SinkHead | Completions | Diverged
+
+
+# ---------------------------------------------------------------------------------- ventilator -> worker (and sink)
+
+
+class Jobs(Message, frozen=True):
+    """Leases, with the batches they need. Payload: the inline functions of `batches`, then a chunk for each lease."""
+
+    batches: tuple[BatchHead, ...]
+    leases: tuple[Lease, ...]
+
+
+class Greeting(Message, frozen=True):
+    """Sent to each new control connection: the ventilator's life and a number for the connection."""
+
+    life: Count
+    connection: Count
+    lease_time: Seconds
+    heartbeat_interval: Seconds
+
+
+class Welcome(Message, frozen=True):
+    """Answers the Hello of this number. Leases below `floor` that the Hello did not list are void."""
+
+    number: Count
+    floor: Count
+    drop: tuple[LeaseSpan, ...]
+
+
+class Beat(Message, frozen=True):
+    """Answers a Heartbeat, by its number."""
+
+    echo: Count
+
+
+class HandBack(Message, frozen=True):
+    """Give back up to so many jobs that have not started, last ones first. Answered by HandedBack."""
+
+    number: Count
+    jobs: Count
+
+
+class CancelSpan(Message, frozen=True):
+    """End these jobs, started or not, and say nothing of them: their outcome is recorded already."""
+
+    spans: tuple[BatchSpan, ...]
+
+
+class Drop(Message, frozen=True):
+    """These spans are no longer this worker's: forget what has not started, end what runs; finished ones stay."""
+
+    spans: tuple[LeaseSpan, ...]
+
+
+class Closed(Message, frozen=True):
+    """The outcomes of these spans are recorded."""
+
+    spans: tuple[BatchSpan, ...]
+
+
+class FunctionPart(Message, frozen=True):
+    """The payload is the bytes from `offset` of a function of `total` bytes."""
+
+    function: Id
+    offset: Count
+    total: Count
+
+
+class Drain(Message, frozen=True):
+    """Hand back what has not started, finish what has, wait for Closed, leave."""
+
+
+VentilatorToWorker = Jobs | Greeting | Welcome | Beat | HandBack | CancelSpan | Drop | Closed | FunctionPart | Drain
+
+
+class SinkBeat(Message, frozen=True):
+    """The ventilator's sign of life: `number` is echoed by the next SinkHead, `applied` is durable here."""
+
+    number: Count
+    applied: Count
+
+
+class Replay(Message, frozen=True):
+    """Send the log from the line after `seq`, whose chain must be `chain`."""
+
+    seq: Count
+    chain: bytes
+
+
+class Verdicts(Message, frozen=True):
+    """Outcomes the ventilator decided: cancelled, dead. Recorded like a worker's, if none is yet. No payload."""
+
+    records: tuple[OutcomeHead, ...]
+
+
+class ForgetBatch(Message, frozen=True):
+    """Delete this batch's outcomes."""
+
+    batch: Id
+
+
+VentilatorToSink = Greeting | SinkBeat | Replay | Verdicts | ForgetBatch
+
+
+# ---------------------------------------------------------------------------------------------- worker -> sink
+
+
+class Outcomes(Message, frozen=True):
+    """What jobs came to. The payload has the values of the records."""
+
+    worker: Id
+    name: Label
+    records: tuple[OutcomeHead, ...]
+
+
+WorkerToSink = Outcomes
+
+
+# ---------------------------------------------------------------------------------------------- client <-> sink
+
+
+class Follow(Message, frozen=True):
+    """Send the batch's outcomes after position `after`, as they are recorded, until they cost `credit` bytes (see
+    `credit_cost`; the last ones may exceed it). Said again, it starts again."""
+
+    batch: Id
+    after: Count
+    credit: Count
+
+
+class Credit(Message, frozen=True):
+    """The client has taken in so many more bytes of this batch; 0 is a sign of life."""
+
+    batch: Id
+    bytes: Count
+
+
+class Unfollow(Message, frozen=True):
+    """No more of this batch."""
+
+    batch: Id
+
+
+class Fetch(Message, frozen=True):
+    """The recorded outcomes, attempts that were not final included, of some jobs. Answered by Fetched."""
+
+    number: Count
+    batch: Id
+    start: Count
+    stop: Count
+
+
+ClientToSink = Follow | Credit | Unfollow | Fetch
+
+
+class Rows(Message, frozen=True):
+    """Recorded outcomes of a followed batch in the order of recording: all that were recorded behind position `after`
+    up to `position`, so that a reader sees what is repeated or missing."""
+
+    batch: Id
+    position: Count
+    records: tuple[OutcomeHead, ...]
+    after: Count
+
+
+class Fetched(Message, frozen=True):
+    """Answers the Fetch of this number."""
+
+    number: Count
+    records: tuple[OutcomeHead, ...]
+
+
+class SinkUp(Message, frozen=True):
+    """The first answer to Follow after the sink started or the client (re)connected: `boot` is new at each start."""
+
+    boot: Count
+
+
+SinkToClient = Rows | Fetched | SinkUp
+
+
+# ---------------------------------------------------------------------------------------------- encode, decode
+
+
+class Wire(NamedTuple):
+    """A message with its payload: all that is sent or received at once."""
+
+    message: Any
+    payload: bytes | memoryview = b""
+
+
+_encoder = msgspec.msgpack.Encoder()
+
+
+def encode(message: Message) -> bytes:
+    """The header frame of a message."""
+    return SIGNATURE + _encoder.encode(message)
+
+
+class Decoder:
+    """Decodes the header frames of one union; whatever else arrives is a ProtocolError."""
+
+    def __init__(self, union: Any) -> None:
+        self._decoder: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(union)
+
+    def decode(self, frame: bytes | memoryview) -> Any:
+        """The message in a header frame.
+
+        Raises ProtocolError: a foreign signature, another version, not in the union, out of bounds.
+        """
+        head = bytes(frame[:4])
+        if head != SIGNATURE:
+            if head[:3] == SIGNATURE[:3] and len(head) == 4:
+                raise ProtocolError(
+                    f"protocol version {head[3]}, this is version {VERSION}: install one penstock on both sides"
+                )
+            raise ProtocolError("not a penstock message")
+        try:
+            return self._decoder.decode(memoryview(frame)[4:])
+        except (msgspec.DecodeError, RecursionError, ValueError) as error:
+            raise ProtocolError(str(error)) from None
+
+
+def payload_bytes(message: Message) -> int:
+    """How long the payload of a message must be, by its records."""
+    match message:
+        case Submit():
+            return sum(one.size for one in message.opens) + sum(one.size for one in message.chunks)
+        case Outcomes() | Rows() | Fetched():
+            return sum(one.size for one in message.records)
+        case Jobs():
+            return sum(one.inline for one in message.batches) + sum(one.size for one in message.leases)
+        case _:
+            return 0
+
+
+def split(payload: bytes | memoryview, sizes: list[int]) -> list[memoryview]:
+    """Cut a payload into consecutive parts of these sizes; ProtocolError if they do not add up."""
+    view = memoryview(payload)
+    if sum(sizes) != len(view):
+        raise ProtocolError(f"payload of {len(view)} bytes where the header says {sum(sizes)}")
+    parts: list[memoryview] = []
+    at = 0
+    for size in sizes:
+        parts.append(view[at : at + size])
+        at += size
+    return parts
+
+
+def join(parts: list[bytes | memoryview]) -> bytes | memoryview:
+    """One payload from parts; a single part is handed on as it is, uncopied."""
+    filled = [part for part in parts if len(part)]
+    return filled[0] if len(filled) == 1 else b"".join(filled)
+
+
+RECORD_BYTES = 128
+"""What a record costs of a follower's credit beside its value: about its size in a header."""
+
+
+def credit_cost(records: tuple[OutcomeHead, ...], payload: bytes | memoryview) -> int:
+    """What these Rows cost of a follower's credit, in bytes: reckoned alike by the sink and the client."""
+    notes = [record.note for record in records if record.note is not None]
+    said = sum(len(note.cause) + len(note.traceback) + len(note.stdout) + len(note.stderr) for note in notes)
+    return len(payload) + RECORD_BYTES * len(records) + said

@@ -1,0 +1,124 @@
+"""What users get back: outcomes of jobs, and how batches, pipelines and workers stand. All of them frozen records."""
+
+from __future__ import annotations
+
+from subprocess import CompletedProcess
+from typing import Any
+
+import msgspec
+
+from penstock.job import JobState
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What one job came to."""
+
+    job_id: str
+    """``BATCH:INDEX``"""
+    index: int
+    position: int
+    """``follow(after=position)`` goes on behind this outcome; comparable within a batch only."""
+    state: JobState
+    """``succeeded``, ``failed``, ``timed_out``, ``cancelled`` or ``dead``; equal to its name."""
+    value: Any = None
+    """What a call returned, or a command's CommandResult."""
+    error: BaseException | None = None
+    """What ``Future.result()`` would raise."""
+    traceback: str = ""
+    """Of the job's exception, as text."""
+    cause: str = ""
+    """Why it did not succeed, in one line."""
+    attempts: int = 1
+    worker: str = ""
+    """The worker's name; empty when no worker had it."""
+    slot: int = 0
+    started: float = 0.0
+    """Seconds since the epoch, by the worker's clock; 0 when it never started."""
+    elapsed: float = 0.0
+    """Seconds it ran. Tiny jobs are timed together: then it is their mean."""
+    stdout: bytes = b""
+    stderr: bytes = b""
+    returncode: int | None = None
+    """Of a command."""
+
+
+class BatchStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """How a batch stands."""
+
+    id: str
+    name: str
+    kind: str
+    """``call`` or ``command``"""
+    created: float
+    """Seconds since the epoch."""
+    total: int | None
+    """Jobs in it; None while it still takes in jobs."""
+    accepted: int
+    """Jobs taken in so far."""
+    leased: int
+    """Given out to workers now."""
+    succeeded: int = 0
+    failed: int = 0
+    timed_out: int = 0
+    cancelled: int = 0
+    dead: int = 0
+
+    @property
+    def finished(self) -> int:
+        """Jobs that have a recorded outcome."""
+        return self.succeeded + self.failed + self.timed_out + self.cancelled + self.dead
+
+    @property
+    def waiting(self) -> int:
+        """Jobs queued or delayed."""
+        return max(0, self.accepted - self.finished - self.leased)
+
+    @property
+    def done(self) -> bool:
+        """Whether every job has an outcome and no more jobs will come."""
+        return self.total is not None and self.finished >= self.total
+
+
+class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """One connected worker."""
+
+    id: str
+    name: str
+    host: str
+    pid: int
+    slots: int
+    jobs: int
+    """Held now."""
+    done: int
+    """Completed since it joined."""
+    draining: bool
+    python: str
+
+
+class PipelineStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """How a pipeline stands."""
+
+    url: str
+    version: str
+    """Of penstock, at the ventilator."""
+    python: str
+    """Of the ventilator."""
+    queued: int
+    """Jobs that wait."""
+    leased: int
+    """Jobs given out to workers."""
+    batches: int
+    """Batches with open jobs."""
+    sink_present: bool
+    malformed: int
+    """Messages that were no messages of ours and were dropped."""
+    workers: tuple[WorkerInfo, ...]
+
+    @property
+    def slots(self) -> int:
+        """Jobs that can run at once."""
+        return sum(worker.slots for worker in self.workers)
+
+
+class CommandResult(CompletedProcess[bytes]):
+    """What a command came to: `args`, `returncode`, `stdout` and `stderr` as bytes (long output: its head and tail)."""

@@ -1,0 +1,145 @@
+"""Processes as the kernel sees them: who descends from whom, how one ended, and what ties its life to another's."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import psutil
+
+PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+"""prctl(2)."""
+
+SIGNAL_WORDS = {
+    signal.SIGSEGV: "segmentation fault",
+    signal.SIGABRT: "abort",
+    signal.SIGBUS: "bus error",
+    signal.SIGFPE: "arithmetic error",
+    signal.SIGILL: "illegal instruction",
+    signal.SIGXCPU: "CPU time limit",
+}
+
+SWEEP_TIME = 1.0
+"""Seconds to wait for killed processes to be gone; one that hangs in the kernel must not hold up the slot."""
+SWEEP_INTERVAL = 0.001
+
+
+def _prctl(option: int, value: int) -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
+
+
+def become_subreaper() -> None:
+    """Orphans among this process's descendants become its children (Linux)."""
+    _prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def die_with_parent(parent: int) -> None:
+    """SIGKILL for this process as soon as its parent is gone (Linux); ends it now if that has happened already."""
+    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def children(pid: int) -> list[int]:
+    """The living and the unreaped children of a process; none if it is gone."""
+    try:
+        return [
+            int(child)
+            for task in os.listdir(f"/proc/{pid}/task")
+            for child in Path(f"/proc/{pid}/task/{task}/children").read_bytes().split()
+        ]
+    except OSError:
+        return _children_by_scan(pid)
+
+
+def _children_by_scan(pid: int) -> list[int]:
+    try:
+        return [child.pid for child in psutil.Process(pid).children()]
+    except psutil.Error:
+        return []
+
+
+def descendants(pid: int) -> list[int]:
+    """The children of a process, theirs, and so on."""
+    found = children(pid)
+    for child in found:
+        found += children(child)
+    return found
+
+
+def kill_all(pids: list[int], number: int = signal.SIGKILL) -> None:
+    """Send a signal to each that is still there and ours."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, number)
+
+
+def sweep_children() -> None:
+    """Kill and reap whatever the jobs of this process left running, to the last grandchild."""
+    deadline: float | None = None
+    while True:
+        try:
+            pid, _ = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid:
+            continue
+        now = time.monotonic()
+        deadline = deadline or now + SWEEP_TIME
+        if now > deadline:
+            return
+        kill_all(descendants(os.getpid()))
+        time.sleep(SWEEP_INTERVAL)
+
+
+def ending(status: int) -> str:
+    """How a process ended, in plain words, from its wait status."""
+    code = os.waitstatus_to_exitcode(status)
+    if code >= 0:
+        return f"exit code {code}"
+    words = SIGNAL_WORDS.get(signal.Signals(-code)) if -code in set(signal.Signals) else None
+    return f"killed by {signal_name(-code)}" + (f" ({words})" if words else "")
+
+
+def signal_name(number: int) -> str:
+    """``SIGSEGV`` for 11."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def oom_kills() -> int:
+    """How many processes the kernel has killed for want of memory, here and in this control group; only its growth
+    means something."""
+    return sum(_counter(path, "oom_kill") for path in _oom_files())
+
+
+def _oom_files() -> list[Path]:
+    files = [Path("/proc/vmstat")]
+    try:
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return files
+    for line in lines:
+        _, controllers, group = line.split(":", 2)
+        if controllers == "memory":
+            files.append(Path(f"/sys/fs/cgroup/memory{group}/memory.oom_control"))
+        elif not controllers:
+            files += [Path(f"/sys/fs/cgroup{root}{group}/memory.events") for root in ("", "/unified")]
+    return files
+
+
+def _counter(path: Path, name: str) -> int:
+    try:
+        words = path.read_text().split()
+    except OSError:
+        return 0
+    return next((int(value) for word, value in zip(words, words[1:], strict=False) if word == name), 0)

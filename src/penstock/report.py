@@ -1,0 +1,235 @@
+"""What the jobs of one piece came to, put together by a slot: equal neighbours are one record with one list of values."""
+
+from __future__ import annotations
+
+import os
+import time
+import traceback
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import msgspec
+
+from penstock import payload
+from penstock.capture import Output
+from penstock.command import Argv, CommandTemplate, run_command
+from penstock.core.inputs import Ran
+from penstock.errors import ResultNotPicklable
+from penstock.job import JobState
+from penstock.messages import MAX_FRAME_BYTES, Note
+from penstock.processes import signal_name
+
+TRACEBACK_CHARS = 65_000
+"""Of a traceback, kept at both ends: what Note allows, less a line that says what is cut."""
+CAUSE_CHARS = 1_000
+"""A cause is a line for people."""
+VALUE_BYTES = MAX_FRAME_BYTES - (1 << 20)
+"""Of serialized values in one record."""
+SECOND = 1e9
+"""In nanoseconds."""
+SILENT: Output = (b"", b"")
+
+
+class Report:
+    """Of a piece of calls that begins with the job `start`.
+
+    `values` are those of the jobs from `start` on that are not yet in a record; the slot appends to it. `prints` has what
+    these and the job that runs wrote.
+    """
+
+    is_each_alone = False
+    """Whether neighbours are never put together."""
+
+    def __init__(self, start: int, serializer: str) -> None:
+        self.values: list[object] = []
+        self.prints: dict[int, Output] = {}
+        self.ran: list[Ran] = []
+        self.bodies: list[bytes] = []
+        self._serializer = serializer
+        self.start = start
+        self._since = time.monotonic_ns()
+
+    @property
+    def next_index(self) -> int:
+        """The job behind the last one of `values`."""
+        return self.start + len(self.values)
+
+    def begin(self, now: int) -> None:
+        """All is loaded: the time of the first job runs from here."""
+        self._since = now
+
+    def printed(self, index: int, output: Output) -> None:
+        """The job `index`, whose value is or will be among `values`, wrote this."""
+        out, err = self.prints.get(index, SILENT)
+        self.prints[index] = (out + output[0], err + output[1])
+
+    def add(self, index: int, value: object, now: int, output: Output | None) -> None:
+        """A job that gets a record of its own succeeded; all before it are flushed."""
+        self.values.append(value)
+        if output is not None:
+            self.printed(index, output)
+        self.flush(now)
+
+    def fail(self, start: int, stop: int, error: BaseException, now: int, output: Output | None) -> None:
+        """The jobs [start, stop) failed alike; all before them are flushed."""
+        if output is not None:
+            self.printed(start, output)
+        output = self.prints.pop(start, None)
+        body = b""
+        if self._serializer == "pickle":
+            body = _pickled(error)
+        self._failed(start, stop, cause_of(error), _traceback_of(error), (now - self._since) / SECOND, body, output)
+        self.start, self._since = stop, now
+
+    def flush(self, now: int) -> None:
+        """Make records of all values."""
+        count = len(self.values)
+        each = (now - self._since) / SECOND / max(count, 1)
+        for low, high in self._parts():
+            self._succeeded(low, self.values[low - self.start : high - self.start], each, self.prints.get(low))
+        self.values.clear()
+        self.start += count
+        self.prints = {index: output for index, output in self.prints.items() if index >= self.start}
+        self._since = now
+
+    def _parts(self) -> Iterator[tuple[int, int]]:
+        """The spans of `values` that are alike: a job that printed stands alone."""
+        at, stop = self.start, self.next_index
+        for index in sorted(index for index in self.prints if index < stop):
+            if at < index:
+                yield at, index
+            yield index, index + 1
+            at = index + 1
+        if at < stop:
+            yield at, stop
+
+    def _succeeded(self, start: int, values: list[object], each: float, output: Output | None) -> None:
+        try:
+            body = payload.encode_values(values, self._serializer)
+        except BaseException as error:  # noqa: BLE001 - a value's own __reduce__ may raise anything
+            self._sort_out(start, values, each, output, error)
+            return
+        if len(body) > VALUE_BYTES:
+            self._split(start, values, each, output, len(body))
+            return
+        note = Note(stdout=output[0], stderr=output[1]) if output else None
+        self._record(start, start + len(values), JobState.SUCCEEDED, each * len(values), body, note)
+
+    def _split(self, start: int, values: list[object], each: float, output: Output | None, size: int) -> None:
+        """One record is one frame on the wire, and a frame has a bound."""
+        if len(values) == 1:
+            text = f"the job returned {size} bytes; at most {VALUE_BYTES} can be sent"
+            self._not_picklable(start, text, each, output)
+            return
+        half = len(values) // 2
+        self._succeeded(start, values[:half], each, output)
+        self._succeeded(start + half, values[half:], each, output)
+
+    def _sort_out(
+        self, start: int, values: list[object], each: float, output: Output | None, error: BaseException
+    ) -> None:
+        """Some of the values cannot be serialized: those jobs failed."""
+        bad = {0: str(error)} if len(values) == 1 else payload.unpicklable(values, self._serializer)
+        if not bad:
+            bad = dict.fromkeys(range(len(values)), str(error))
+        good_from = 0
+        for place, reason in [*bad.items(), (len(values), "")]:
+            if good_from < place:
+                self._succeeded(start + good_from, values[good_from:place], each, output)
+            if place < len(values):
+                text = f"the job returned a {type(values[place]).__name__} that cannot be serialized: {reason}"
+                self._not_picklable(start + place, text, each, output)
+            good_from = place + 1
+
+    def _not_picklable(self, index: int, text: str, elapsed: float, output: Output | None) -> None:
+        error = ResultNotPicklable(text)
+        body = payload.dumps(error) if self._serializer == "pickle" else b""
+        self._failed(index, index + 1, cause_of(error), "", elapsed, body, output)
+
+    def _failed(  # noqa: PLR0913 - the fields of a record
+        self, start: int, stop: int, cause: str, trace: str, elapsed: float, body: bytes, output: Output | None
+    ) -> None:
+        out, err = output or SILENT
+        self._record(start, stop, JobState.FAILED, elapsed, body, Note(cause, trace, out, err))
+
+    def _record(  # noqa: PLR0913
+        self, start: int, stop: int, state: JobState, elapsed: float, body: bytes, note: Note | None
+    ) -> None:
+        self.ran.append(Ran(start, stop, state, time.time() - elapsed, elapsed, len(body), note))
+        self.bodies.append(body)
+
+
+class CommandEnd(NamedTuple):
+    """How a command ended. `cause` says why it did not succeed; `returncode` is None if it was never started."""
+
+    argv: Argv
+    returncode: int | None
+    cause: str
+
+    @classmethod
+    def of(cls, template: CommandTemplate, argv: Argv, extra: dict[bytes, bytes], *, check: bool) -> CommandEnd:
+        """Run the command to its end."""
+        try:
+            code = run_command(template, argv, extra)
+        except (OSError, ValueError) as error:
+            return cls(argv, None, _not_started(error, template, argv))
+        if code == 0 or not check:
+            return cls(argv, code, "")
+        return cls(argv, code, f"exit code {code}" if code > 0 else f"killed by {signal_name(-code)}")
+
+
+class CommandReport(Report):
+    """Of a piece of commands: each has a record, whose value is its argv and whose note has the rest."""
+
+    is_each_alone = True
+
+    def add(self, index: int, value: object, now: int, output: Output | None) -> None:
+        """A command ended."""
+        assert isinstance(value, CommandEnd)
+        out, err = output or SILENT
+        note = Note(value.cause, "", out, err, value.returncode)
+        state = JobState.FAILED if value.cause else JobState.SUCCEEDED
+        body = msgspec.msgpack.encode([value.argv])
+        self._record(index, index + 1, state, (now - self._since) / SECOND, body, note)
+        self.start, self._since = index + 1, now
+
+
+def _not_started(error: OSError | ValueError, template: CommandTemplate, argv: Argv) -> str:
+    if not isinstance(error, OSError):
+        return f"cannot start the command: {error}"
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    if template.cwd is not None and error.filename == template.cwd:
+        return _clean(f"cannot run in the folder {_shown(template.cwd)}: {reason}")
+    return _clean(f"cannot start {_shown(argv[0]) if argv else 'the command'}: {reason}")
+
+
+def _shown(name: bytes) -> str:
+    return repr(name.decode("utf-8", "backslashreplace"))
+
+
+def cause_of(error: BaseException) -> str:
+    """The exception in one line."""
+    lines = _clean("".join(traceback.format_exception_only(error))).strip().splitlines()
+    return (lines[-1] if isinstance(error, SyntaxError) else lines[0])[:CAUSE_CHARS] if lines else type(error).__name__
+
+
+def _traceback_of(error: BaseException) -> str:
+    # the first frame is the slot's own
+    trace = error.__traceback__.tb_next if error.__traceback__ else None
+    text = _clean("".join(traceback.format_exception(type(error), error, trace)))
+    if len(text) <= TRACEBACK_CHARS:
+        return text
+    half = TRACEBACK_CHARS // 2
+    return f"{text[:half]}\n[... {len(text) - 2 * half} characters cut ...]\n{text[-half:]}"
+
+
+def _pickled(error: BaseException) -> bytes:
+    """The exception, or nothing if it cannot be pickled: then its text must do."""
+    try:
+        return payload.dumps(error)
+    except BaseException:  # noqa: BLE001 - its own __reduce__ may raise anything
+        return b""
+
+
+def _clean(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,287 @@
+"""One life of a slot as the agent sees it: its stream, its page, what it has loaded, and the pieces queued on it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
+
+import msgspec
+
+from penstock.capture import Drain, Output
+from penstock.errors import ProtocolError
+from penstock.job import BatchSpec, JobState, Stamp
+from penstock.slotwire import (
+    NO_LIMIT,
+    PREFIX,
+    Bytes,
+    DropFunction,
+    FreeChunk,
+    FromSlot,
+    LoadChunk,
+    LoadFunction,
+    Page,
+    Running,
+    RunPiece,
+    SlotMessage,
+    frame,
+    from_slot,
+)
+
+READ_BYTES = 1 << 18
+JOINED_BYTES = 1 << 16
+"""A payload up to this size is copied behind its header, to be one write."""
+MAX_BYTES = 1 << 40
+"""No frame of a slot is larger; a job that writes to its slot's socket may claim anything."""
+KEPT_FUNCTIONS = 32
+"""Functions a slot keeps loaded: batches that take turns on a worker."""
+NANOSECONDS = 1_000_000_000
+
+Received = tuple[FromSlot, bytes | memoryview]
+
+
+class Work(msgspec.Struct, frozen=True):
+    """What a slot must know to run pieces of a lease: the lease's chunk (`payload`) begins with the job `first` of the
+    batch; `function` is a digest, and `code` gives its bytes, called only if a slot lacks it."""
+
+    lease: int
+    batch: bytes
+    spec: BatchSpec
+    function: bytes
+    code: Callable[[], Bytes]
+    first: int
+    payload: Bytes
+    stamp: Stamp
+
+
+class Piece(msgspec.Struct, frozen=True):
+    """Jobs [start, stop) that a slot was given."""
+
+    work: Work
+    start: int
+    stop: int
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """Why a slot is being ended, and what it ran when that was decided."""
+
+    state: JobState
+    cause: str
+    running: Running | None
+
+
+class Seat:
+    """One life of the slot `number`. `files` are for the fork server; they are closed once it has them."""
+
+    def __init__(self, number: int, life: int) -> None:
+        self.number = number
+        self.life = life
+        self.is_ready = False
+        self.pieces: dict[int, Piece] = {}
+        self.ended: Ended | None = None
+        self.last_words: Output = (b"", b"")
+        """What a job wrote that came to its end while its slot was being ended."""
+        self.prints_fast = False
+        self.is_gone = False
+        self.socket, self._theirs = socket.socketpair()
+        self.socket.setblocking(False)
+        self.page = Page.create()
+        pipes = [os.pipe(), os.pipe()]
+        self.readers = (pipes[0][0], pipes[1][0])
+        self._writers = (pipes[0][1], pipes[1][1])
+        for reader in self.readers:
+            os.set_blocking(reader, False)
+        self.drain = Drain(self.page, self.readers)
+        self._functions: OrderedDict[bytes, None] = OrderedDict()
+        self._chunks: set[int] = set()
+        self._out: deque[memoryview] = deque()
+        self._in = bytearray()
+        self._large: tuple[FromSlot, bytearray, int] | None = None
+
+    def files(self) -> list[int]:
+        """What the fork server needs to make the slot, in its order."""
+        return [self._theirs.fileno(), self.page.fd, *self._writers, *self.readers]
+
+    def close_files(self) -> None:
+        """Close the slot's own ends, so that the end of the slot is seen."""
+        self._theirs.close()
+        for writer in self._writers:
+            os.close(writer)
+
+    def close(self) -> None:
+        """Close everything."""
+        self.socket.close()
+        self.drain.close()
+        self.page.close()
+
+    # ------------------------------------------------------------------------------------------------ pieces
+
+    def run(self, piece: int, work: Work, start: int, stop: int, block: int) -> None:
+        """Queue a piece, with what it needs and the slot lacks."""
+        self.page.limit(piece, NO_LIMIT)
+        self.pieces[piece] = Piece(work, start, stop)
+        self._load_function(piece, work, start)
+        if work.lease not in self._chunks:
+            self._chunks.add(work.lease)
+            spec = work.spec
+            head = LoadChunk(
+                piece, start, work.lease, work.batch, work.first, work.stamp.attempt, work.function,
+                spec.serializer, spec.check,
+            )  # fmt: skip
+            self._send(head, work.payload)
+        # a time limit and a command's output are one job's
+        single = work.spec.time_limit is not None or work.spec.kind == "command"
+        self._send(RunPiece(piece, work.lease, start, stop, 1 if single else block))
+
+    def _load_function(self, piece: int, work: Work, start: int) -> None:
+        if work.function not in self._functions:
+            head = LoadFunction(piece, start, work.function, work.spec.kind, work.spec.serializer)
+            self._send(head, work.code())
+            if len(self._functions) == KEPT_FUNCTIONS:
+                self._send(DropFunction(self._functions.popitem(last=False)[0]))
+        self._functions[work.function] = None
+        self._functions.move_to_end(work.function)
+
+    def free(self, lease: int) -> None:
+        """Let the slot forget the arguments of a lease."""
+        if lease in self._chunks:
+            self._chunks.remove(lease)
+            self._send(FreeChunk(lease))
+
+    def running(self) -> Running | None:
+        """What the slot runs of what is outstanding."""
+        running = self.page.running()
+        return running if running is not None and running.piece in self.pieces else None
+
+    def next_running(self) -> Running | None:
+        """The piece that is to run next, as if it ran, without a job to name if it has more than one."""
+        for number, piece in self.pieces.items():
+            return Running(number, piece.start, 0, piece.stop - piece.start)
+        return None
+
+    def hold_back(self, piece: int, running: Running | None) -> int:
+        """Lower the piece's limit to behind what runs of it, or to its start; returns the limit."""
+        is_running = running is not None and running.piece == piece
+        stop = running.index + running.unit if running is not None and is_running else self.pieces[piece].start
+        stop = min(stop, self.pieces[piece].stop)
+        self.page.limit(piece, stop)
+        return stop
+
+    def time_left(self) -> float | None:
+        """Seconds until the running job is over its time limit, if one has a limit; when it can be known at all."""
+        limits = [piece.work.spec.time_limit for piece in self.pieces.values()]
+        shortest = min((limit for limit in limits if limit is not None), default=None)
+        if shortest is None or self.ended:
+            return None
+        running = self.running()
+        if running is None or not running.started:
+            return shortest
+        limit = self.pieces[running.piece].work.spec.time_limit
+        return shortest if limit is None else limit - elapsed_of(running)
+
+    # ------------------------------------------------------------------------------------------------ stream
+
+    @property
+    def wants_write(self) -> bool:
+        """Whether something waits until the slot reads."""
+        return bool(self._out)
+
+    def _send(self, message: SlotMessage, payload: Bytes = b"") -> None:
+        head = frame(message, payload)
+        if len(payload) <= JOINED_BYTES:
+            self._out.append(memoryview(head + bytes(payload)))
+        else:
+            self._out.append(memoryview(head))
+            self._out.append(memoryview(payload).cast("B"))
+
+    def flush(self) -> None:
+        """Write what the socket takes. A slot that is gone is reported by the fork server."""
+        while self._out:
+            try:
+                sent = self.socket.send(self._out[0])
+            except BlockingIOError:
+                return
+            except OSError:
+                self._out.clear()
+                return
+            if sent == len(self._out[0]):
+                self._out.popleft()
+            else:
+                self._out[0] = self._out[0][sent:]
+
+    def receive(self) -> list[Received]:
+        """Whatever whole messages have come; `is_gone` then says whether these were the last.
+
+        Raises ProtocolError: a job has written to its slot's socket.
+        """
+        found: list[Received] = []
+        while self._read():
+            self._parse(found)
+        return found
+
+    def _read(self) -> bool:
+        """Read once; False if there is nothing more for now."""
+        try:
+            if self._large is not None:
+                return self._read_large(*self._large)
+            data = self.socket.recv(READ_BYTES)
+        except BlockingIOError:
+            return False
+        except OSError:
+            data = b""
+        self.is_gone = not data
+        self._in += data
+        return bool(data)
+
+    def _read_large(self, message: FromSlot, body: bytearray, at: int) -> bool:
+        with memoryview(body) as view:
+            count = self.socket.recv_into(view[at:])
+        self.is_gone = not count
+        self._large = (message, body, at + count)
+        return count > 0
+
+    def _parse(self, found: list[Received]) -> None:
+        if self._large is not None:
+            message, body, at = self._large
+            if at == len(body):
+                found.append((message, memoryview(body)))
+                self._large = None
+            return
+        place = 0
+        data = self._in
+        while len(data) - place >= PREFIX.size:
+            header_size, payload_size = PREFIX.unpack_from(data, place)
+            if max(header_size, payload_size) > MAX_BYTES:
+                raise ProtocolError("a frame of a slot is too large")
+            begin = place + PREFIX.size + header_size
+            if len(data) < begin:
+                break
+            with memoryview(data) as view:
+                message = _decoded(view[place + PREFIX.size : begin])
+            place = begin
+            if len(data) - begin >= payload_size:
+                found.append((message, bytes(data[begin : begin + payload_size])))
+                place = begin + payload_size
+                continue
+            body = bytearray(payload_size)
+            body[: len(data) - begin] = data[begin:]
+            self._large = (message, body, len(data) - begin)
+            place = len(data)
+        del data[:place]
+
+
+def _decoded(header: memoryview) -> FromSlot:
+    try:
+        return from_slot.decode(header)
+    except msgspec.DecodeError as error:
+        raise ProtocolError(f"a frame of a slot cannot be read: {error}") from error
+
+
+def elapsed_of(running: Running | None) -> float:
+    """Seconds since the running job began."""
+    if running is None or not running.started:
+        return 0.0
+    return max(0.0, (time.monotonic_ns() - running.started) / NANOSECONDS)
+

@@ -1,0 +1,130 @@
+"""The sink: records what every job came to, once, and tells whoever asks.
+
+======== ====== ============ ====================================
+socket   type   peers        carries
+======== ====== ============ ====================================
+outcomes PULL   workers      outcomes
+results  ROUTER clients      follow, fetch; rows
+report   PUSH   ventilator   its log, its head
+control  SUB    ventilator   beats, replay, verdicts, forget
+======== ====== ============ ====================================
+
+It promises that what it says is on disk. When it dies, workers keep what is not closed and send it again; clients follow
+from where they were.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from penstock import loop
+from penstock.config import SinkConfig, from_argv
+from penstock.core.actions import Answer, ReadLog, ReadRows, ReadSpan, Report
+from penstock.core.inputs import FromClient, LogRead, OutcomesArrived, RowsRead
+from penstock.core.sink import SinkCore
+from penstock.events import setup
+from penstock.job import new_worker_id
+from penstock.messages import (
+    ClientToSink,
+    Decoder,
+    Fetched,
+    VentilatorToSink,
+    WorkerToSink,
+    split,
+)
+from penstock.sockets import sink_links
+from penstock.store import ResultStore
+
+
+class Sink:
+    """Sockets and store around SinkCore."""
+
+    def __init__(self, config: SinkConfig) -> None:
+        self.logger = setup("sink", config.log_level)
+        self.leaving = False
+        self._signals = loop.Signals()
+        self._store = ResultStore(config.data, config.durable)
+        sink = new_worker_id()
+        self.links = sink_links(config.url, sink)
+        self.links.watch(self._signals.fd)
+        self._lifeline = config.lifeline
+        if config.lifeline is not None:
+            self.links.watch(config.lifeline)
+        self.core = SinkCore(
+            int.from_bytes(os.urandom(7), "big"),
+            self._store.head(),
+            self._store.recorded(),
+            sink=sink,
+            heartbeat_interval=config.heartbeat_interval,
+        )
+        self._outcomes = Decoder(WorkerToSink)
+        self._control = Decoder(VentilatorToSink)
+        self._clients = Decoder(ClientToSink)
+        self._malformed = loop.Malformed(self.logger)
+
+    def next_wakeup(self) -> float | None:
+        """When the core has something to do."""
+        return self.core.next_wakeup()
+
+    def receive(self, names: list[str], fds: list[int]) -> Iterator[Any]:
+        """Messages, as inputs for the core."""
+        if "control" in names:
+            for received in self.links.receive("control", addressed=True):
+                message = self._malformed.decode(self._control, received)
+                if message is not None:
+                    yield message
+        if "outcomes" in names:
+            for received in self.links.receive("outcomes"):
+                message = self._malformed.decode(self._outcomes, received)
+                if message is not None:
+                    bodies = tuple(split(received.payload, [record.size for record in message.records]))
+                    yield OutcomesArrived(message.worker, message.name, message.records, bodies)
+        if "results" in names:
+            for received in self.links.receive("results", addressed=True):
+                message = self._malformed.decode(self._clients, received)
+                if message is not None:
+                    yield FromClient(received.peer, message)
+        if fds:
+            self.leaving = self._signals.read() > 0 or self._lifeline in fds
+
+    def save(self, saves: list[Any]) -> None:
+        """Commit."""
+        self._store.save(saves)
+
+    def perform(self, action: Any) -> Iterable[Any]:
+        """Carry out one effect."""
+        match action:
+            case Report(message):
+                self.links.send("report", message)
+            case Answer(client, message, payload):
+                self.links.send("results", message, payload, peer=client)
+            case ReadRows(client, batch, after, limit):
+                records, payload, position, more = self._store.rows_after(batch, after, limit)
+                return (RowsRead(client, batch, records, payload, position, more),)
+            case ReadLog(after, limit):
+                chain, lines, more = self._store.log_after(after, limit)
+                return (LogRead(after, chain, lines, more),)
+            case ReadSpan(client, number, batch, start, stop):
+                records, payload = self._store.rows_in(batch, start, stop)
+                self.links.send("results", Fetched(number, records), payload, peer=client)
+            case _:
+                raise AssertionError(f"not for the sink: {action!r}")
+        return ()
+
+    def close(self) -> None:
+        """Release the sockets, then the store."""
+        self.links.close()
+        self._store.close()
+
+
+def main(config: SinkConfig) -> int:
+    """Run a sink until SIGTERM; returns the exit code."""
+    logger = setup("sink", config.log_level)
+    return loop.main(lambda: Sink(config), logger, url=config.url, data=config.data)
+
+
+if __name__ == "__main__":
+    sys.exit(main(from_argv(SinkConfig)))

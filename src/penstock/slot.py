@@ -1,0 +1,386 @@
+"""A slot: the process that runs user code, one job at a time, and the only module that does.
+
+What it promises:
+
+1. One Done for each RunPiece, in order, whatever the jobs raise.
+2. The page tells which job runs before the job begins, and a job at or behind its piece's limit is never begun.
+3. What a job prints is that job's: neighbours are told apart, whoever wrote it.
+4. After a piece nothing that its jobs started is left running, and the working folder, 1, 2, sys.stdout and sys.stderr
+   are what they were.
+
+When it dies, its fork server reports how; when the agent or the fork server dies, the kernel kills it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from operator import length_hint
+from typing import Any
+
+from penstock import payload
+from penstock.capture import Capture, Stream
+from penstock.command import CommandTemplate
+from penstock.current import CurrentJob, announce, set_loading
+from penstock.job import job_id
+from penstock.processes import sweep_children
+from penstock.report import CommandEnd, CommandReport, Report
+from penstock.slotwire import (
+    INDEX,
+    LIMIT_CELLS,
+    LIMITS,
+    PIECE,
+    PREFIX,
+    STARTED,
+    UNIT,
+    Done,
+    DropFunction,
+    FreeChunk,
+    LoadChunk,
+    LoadFunction,
+    Page,
+    Ready,
+    RunPiece,
+    SlotMessage,
+    frame,
+    to_slot,
+)
+
+READ_BYTES = 1 << 16
+
+
+class Wire:
+    """The slot's end of the stream; blocking."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._socket = connection
+        self._buffer = bytearray()
+
+    def receive(self) -> tuple[SlotMessage, int]:
+        """The next message, and the size of the payload to be read next. Raises EOFError: the agent is gone."""
+        self._fill(PREFIX.size)
+        header_size, payload_size = PREFIX.unpack_from(self._buffer)
+        self._fill(PREFIX.size + header_size)
+        message = to_slot.decode(memoryview(self._buffer)[PREFIX.size : PREFIX.size + header_size])
+        del self._buffer[: PREFIX.size + header_size]
+        return message, payload_size
+
+    def payload(self, size: int) -> bytearray:
+        """The payload of the message just received."""
+        data = self._buffer[:size]
+        del self._buffer[:size]
+        if len(data) == size:
+            return data
+        at = len(data)
+        data += bytes(size - at)
+        with memoryview(data) as view:
+            while at < size:
+                count = self._socket.recv_into(view[at:])
+                if not count:
+                    raise EOFError
+                at += count
+        return data
+
+    def send(self, message: SlotMessage, bodies: list[bytes]) -> None:
+        """Send a message and its payload."""
+        head = frame(message, b"")
+        size = sum(map(len, bodies))
+        head = PREFIX.pack(PREFIX.unpack_from(head)[0], size) + head[PREFIX.size :]
+        if size < READ_BYTES:
+            self._socket.sendall(head + b"".join(bodies))
+            return
+        self._socket.sendall(head)
+        for body in bodies:
+            self._socket.sendall(body)
+
+    def _fill(self, size: int) -> None:
+        while len(self._buffer) < size:
+            data = self._socket.recv(READ_BYTES)
+            if not data:
+                raise EOFError
+            self._buffer += data
+
+
+class Function:
+    """A function as the slot keeps it: loaded when it is first run."""
+
+    def __init__(self, message: LoadFunction, blob: bytearray) -> None:
+        self.is_command = message.kind == "command"
+        self.prints = False
+        self._blob = blob
+        self._serializer = message.serializer
+        self._function: Callable[..., Any] | None = None
+        self._template: CommandTemplate | None = None
+
+    def load(self) -> Callable[..., Any]:
+        """The function itself. Raises whatever importing it raises."""
+        if self._function is None:
+            set_loading(True)  # noqa: FBT003
+            try:
+                self._function = payload.load_function(self._blob, self._serializer)
+            finally:
+                set_loading(False)  # noqa: FBT003
+            self._blob = bytearray()
+        return self._function
+
+    def template(self) -> CommandTemplate:
+        """The template of a batch of commands."""
+        if self._template is None:
+            self._template = CommandTemplate.decode(self._blob)
+        return self._template
+
+
+class Chunk:
+    """The arguments of a lease as the slot keeps them: decoded when they are first run."""
+
+    def __init__(self, message: LoadChunk, blob: bytearray) -> None:
+        self.head = message
+        self.form = "item"
+        self._blob: bytearray | None = blob
+        self._items: list[Any] = []
+
+    def items(self, *, are_commands: bool) -> list[Any]:
+        """The arguments, from index `head.first` on."""
+        if self._blob is not None:
+            if are_commands:
+                self._items = payload.load_commands(self._blob)
+            else:
+                self.form, self._items = payload.load_chunk(self._blob, self.head.serializer)
+            self._blob = None
+        return self._items
+
+
+class Slot:
+    """Slot `number` of the worker called `worker`."""
+
+    def __init__(self, number: int, worker: str, wire: Wire, page: Page, capture: Capture) -> None:
+        self._number = number
+        self._worker = worker
+        self._wire = wire
+        self._page = page.cells
+        self._capture = capture
+        self._functions: dict[bytes, Function] = {}
+        self._chunks: dict[int, Chunk] = {}
+        self._cwd = os.getcwd()
+        self._head: LoadChunk | None = None
+        self._report = Report(0, "")
+        self._coming: Any = iter(())
+        self._stop = 0
+        self._printing = -1
+        announce(self._current_job)
+
+    def serve(self) -> None:
+        """Handle frames until the agent is gone."""
+        self._wire.send(Ready(os.getpid()), [])
+        while True:
+            try:
+                message, size = self._wire.receive()
+            except (EOFError, ConnectionError):
+                return
+            match message:
+                case RunPiece():
+                    self._run(message)
+                case LoadFunction():
+                    self._begin(message.piece, message.index)
+                    self._functions[message.function] = Function(message, self._wire.payload(size))
+                case LoadChunk():
+                    self._begin(message.piece, message.index)
+                    self._chunks[message.lease] = Chunk(message, self._wire.payload(size))
+                case DropFunction():
+                    self._functions.pop(message.function, None)
+                case FreeChunk():
+                    self._chunks.pop(message.lease, None)
+
+    def _begin(self, piece: int, index: int) -> None:
+        cells = self._page
+        cells[PIECE] = 0
+        cells[INDEX] = index
+        cells[STARTED] = 0
+        cells[UNIT] = 1
+        cells[PIECE] = piece
+
+    def _run(self, order: RunPiece) -> None:
+        self._begin(order.piece, order.start)
+        chunk = self._chunks[order.lease]
+        function = self._functions[chunk.head.function]
+        kind = CommandReport if function.is_command else Report
+        report = kind(order.start, chunk.head.serializer)
+        self._head, self._report = chunk.head, report
+        if order.start < self._page[LIMITS + order.piece % LIMIT_CELLS]:
+            self._run_jobs(order, chunk, function, report)
+        self._head = None
+        self._finish(order, report)
+
+    def _finish(self, order: RunPiece, report: Report) -> None:
+        # from here on nobody is the culprit of a crash, unless there was but one job
+        self._page[UNIT] = order.stop - order.start
+        self._page[INDEX] = order.start
+        self._page[STARTED] = 0
+        report.flush(time.monotonic_ns())
+        sweep_children()
+        self._capture.restore()
+        self._go_home()
+        self._wire.send(Done(order.piece, tuple(report.ran)), report.bodies)
+        self._page[PIECE] = 0
+
+    def _run_jobs(self, order: RunPiece, chunk: Chunk, function: Function, report: Report) -> None:
+        try:
+            items = chunk.items(are_commands=function.is_command)
+            items = items[order.start - chunk.head.first : order.stop - chunk.head.first]
+            if function.is_command:
+                job = self._command_job(chunk.head, function.template())
+            else:
+                job = payload.adapted(function.load(), chunk.form, chunk.head.serializer)
+        except BaseException as error:  # noqa: BLE001 - the user's module may raise anything
+            report.fail(order.start, order.stop, error, time.monotonic_ns(), self._capture.collect())
+            return
+        report.begin(time.monotonic_ns())
+        if order.block > 1 and not function.prints and not function.is_command:
+            self._run_blocks(order, function, job, items, report)
+        else:
+            self._run_singly(order, job, items, report)
+
+    def _run_singly(self, order: RunPiece, job: Callable[[Any], Any], items: list[Any], report: Report) -> None:
+        cells, limit = self._page, LIMITS + order.piece % LIMIT_CELLS
+        collect = self._capture.collect
+        index, self._stop = order.start, order.stop
+        self._coming = coming = iter(items)
+        for item in coming:
+            started = time.monotonic_ns()
+            cells[STARTED] = started
+            cells[INDEX] = index
+            if index >= cells[limit]:
+                return
+            try:
+                value = job(item)
+            except BaseException as error:  # noqa: BLE001 - also SystemExit: the job failed, the slot lives
+                report.flush(started)
+                report.fail(index, index + 1, error, time.monotonic_ns(), collect())
+            else:
+                output = collect()
+                if output is None and not report.is_each_alone:
+                    report.values.append(value)
+                else:
+                    report.flush(started)
+                    report.add(index, value, time.monotonic_ns(), output)
+            index += 1
+            self._go_home()
+
+    def _run_blocks(
+        self, order: RunPiece, function: Function, job: Callable[[Any], Any], items: list[Any], report: Report
+    ) -> None:
+        cells, limit = self._page, LIMITS + order.piece % LIMIT_CELLS
+        index = order.start
+        Stream.before = self._tell_apart
+        try:
+            while index < order.stop:
+                stop = min(index + order.block, order.stop)
+                cells[STARTED] = time.monotonic_ns()
+                cells[UNIT] = stop - index
+                cells[INDEX] = index
+                if index >= cells[limit]:
+                    return
+                self._printing, self._stop = -1, stop
+                self._coming = iter(items[index - order.start : stop - order.start])
+                self._run_block(job, report)
+                first = max(index, report.start)
+                if first < stop and (output := self._capture.collect()) is not None:
+                    report.printed(max(first, self._printing), output)
+                if report.prints:
+                    function.prints = True
+                    report.flush(time.monotonic_ns())
+                index = stop
+        finally:
+            Stream.before = None
+
+    def _run_block(self, job: Callable[[Any], Any], report: Report) -> None:
+        """Run the coming items at the speed of C; the place in them tells which job it is."""
+        values, coming = report.values, self._coming
+        while True:
+            try:
+                values.extend(map(job, coming))
+            except BaseException as error:  # noqa: BLE001
+                self._fail_in_block(error, report)
+                continue
+            if report.next_index == self._stop - length_hint(coming):
+                return
+            # extend took a job's own StopIteration for the end
+            self._fail_in_block(StopIteration(), report)
+
+    def _fail_in_block(self, error: BaseException, report: Report) -> None:
+        index = self._index()
+        output = self._capture.collect()
+        if output is not None and self._printing not in {-1, index}:
+            report.printed(self._printing, output)
+            output = None
+        self._printing = -1
+        now = time.monotonic_ns()
+        report.flush(now)
+        report.fail(index, index + 1, error, now, output)
+
+    def _command_job(self, head: LoadChunk, template: CommandTemplate) -> Callable[[list[bytes]], CommandEnd]:
+        extra = {b"PENSTOCK_ATTEMPT": b"%d" % head.attempt, b"PENSTOCK_SLOT": b"%d" % self._number}
+
+        def run(arguments: list[bytes]) -> CommandEnd:
+            index = self._index()
+            extra[b"PENSTOCK_JOB_ID"] = job_id(head.batch, index).encode()
+            extra[b"PENSTOCK_INDEX"] = b"%d" % index
+            argv = template.argv(arguments, index + 1, self._number + 1)
+            return CommandEnd.of(template, argv, extra, check=head.check)
+
+        return run
+
+    def _tell_apart(self) -> None:
+        """Called before anything is written inside a block: what was written before belongs to an earlier job."""
+        index = self._index()
+        if index == self._printing:
+            return
+        before, self._printing = self._printing, index
+        Stream.before = None
+        try:
+            output = self._capture.collect()
+        finally:
+            Stream.before = self._tell_apart
+        if output is not None:
+            # unknown writers (C, a child) come before the first job that is seen to print
+            self._report.printed(before if before >= 0 else index, output)
+
+    def _index(self) -> int:
+        """The job that runs: what has been drawn from the coming items tells, also in the middle of a block."""
+        return self._stop - length_hint(self._coming) - 1
+
+    def _current_job(self) -> CurrentJob | None:
+        head = self._head
+        if head is None:
+            return None
+        return CurrentJob(job_id(head.batch, self._index()), head.attempt, self._worker, self._number)
+
+    def _go_home(self) -> None:
+        try:
+            if os.getcwd() == self._cwd:
+                return
+        except OSError:
+            pass
+        with contextlib.suppress(OSError):
+            os.chdir(self._cwd)
+
+
+def run_slot(number: int, worker: str, connection: socket.socket, page: Page, pipes: tuple[int, int, int, int]) -> None:
+    """Be a slot until the agent is gone: `pipes` are the writing ends for 1 and 2, then their reading ends.
+
+    Called in a fresh child of the fork server.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    capture = Capture(page, pipes[:2], pipes[2:])
+    faulthandler.enable(2)
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
+        # the kernel shall take a slot, never the agent that knows whose job it was
+        file.write("500")
+    sys.argv = ["penstock-slot"]
+    Slot(number, worker, Wire(connection), page, capture).serve()

@@ -1,0 +1,176 @@
+"""What an agent and one of its slots share: a stream socket and a page of memory.
+
+**The stream.** A frame is two lengths (header, payload), a msgpack header and a raw payload. A slot handles its frames
+in order and answers each RunPiece with one Done; nothing else is ever answered.
+
+**The page** says what the slot is doing without the slot's help: it may hold the GIL, be stopped or dead. All cells are
+int64. The slot writes PIECE (0: none) last when it begins and clears it after its Done is sent, so an index that is read
+between two equal readings of PIECE belongs to that piece. The agent writes LIMIT cells and TAKEN.
+
+**A cut** is one cell: the slot compares the limit of its piece with the index *after* it has published the index. The
+agent lowers the limit, waits CUT_DELAY, and looks where the slot is by then: every store of either side has long been
+seen by the other.
+
+Behind the cells the page has the two spills of captured output (capture.py).
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+import tempfile
+from typing import NamedTuple
+
+import msgspec
+
+from penstock.core.inputs import Ran
+
+PREFIX = struct.Struct("<IQ")
+"""Bytes of the header, bytes of the payload."""
+
+PIECE, INDEX, STARTED, UNIT, TAKEN = range(5)
+"""Cells: the piece, the job's index, when it started (CLOCK_MONOTONIC ns, 0: loading), how many jobs are run as one
+from there on, whether the agent has moved output to the spills."""
+LIMITS = 8
+LIMIT_CELLS = 16
+"""A piece's limit is in cell LIMITS + piece % LIMIT_CELLS: more than the pieces that are ever queued on one slot."""
+NO_LIMIT = 2**63 - 1
+CUT_DELAY = 0.002
+"""Seconds between lowering a limit and looking; a store is visible to another core within microseconds."""
+
+CELLS_BYTES = 4096
+SPILL_BYTES = 8 + 2 * 65_536
+PAGE_BYTES = CELLS_BYTES + 2 * SPILL_BYTES
+
+Bytes = bytes | bytearray | memoryview
+
+
+class SlotMessage(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """What travels between an agent and its slot."""
+
+
+class LoadFunction(SlotMessage):
+    """Keep this function (payload); it is loaded for the piece that follows, which begins at `index`."""
+
+    piece: int
+    index: int
+    function: bytes
+    kind: str
+    serializer: str
+
+
+class DropFunction(SlotMessage):
+    """Forget a function."""
+
+    function: bytes
+
+
+class LoadChunk(SlotMessage):
+    """Keep the arguments (payload) of the jobs from `first` on under the lease's number."""
+
+    piece: int
+    index: int
+    lease: int
+    batch: bytes
+    first: int
+    attempt: int
+    function: bytes
+    serializer: str
+    check: bool
+
+
+class FreeChunk(SlotMessage):
+    """Forget the arguments of a lease."""
+
+    lease: int
+
+
+class RunPiece(SlotMessage):
+    """Run the jobs [start, stop) of a lease, `block` at a time; answered by Done."""
+
+    piece: int
+    lease: int
+    start: int
+    stop: int
+    block: int
+
+
+class Ready(SlotMessage):
+    """The slot's process waits for pieces."""
+
+    pid: int
+
+
+class Done(SlotMessage):
+    """What the jobs of a piece came to; the payload is that of its Ran, one after the other."""
+
+    piece: int
+    ran: tuple[Ran, ...]
+
+
+ToSlot = LoadFunction | DropFunction | LoadChunk | FreeChunk | RunPiece
+FromSlot = Ready | Done
+
+to_slot = msgspec.msgpack.Decoder(ToSlot)
+from_slot = msgspec.msgpack.Decoder(FromSlot)
+_encoder = msgspec.msgpack.Encoder()
+
+
+def frame(message: SlotMessage, payload: Bytes = b"") -> bytes:
+    """The frame up to its payload."""
+    header = _encoder.encode(message)
+    return PREFIX.pack(len(header), len(payload)) + header
+
+
+class Page:
+    """The shared page, as either side maps it."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self._map = mmap.mmap(fd, PAGE_BYTES)
+        self._view = memoryview(self._map)
+        self.cells = self._view[:CELLS_BYTES].cast("q")
+        self.spills = [
+            self._view[at : at + SPILL_BYTES] for at in range(CELLS_BYTES, CELLS_BYTES + 2 * SPILL_BYTES, SPILL_BYTES)
+        ]
+
+    @classmethod
+    def create(cls) -> Page:
+        """A new page of zeros, in memory only."""
+        if hasattr(os, "memfd_create"):
+            fd = os.memfd_create("penstock-slot")
+        else:
+            with tempfile.TemporaryFile() as file:
+                fd = os.dup(file.fileno())
+        os.ftruncate(fd, PAGE_BYTES)
+        return cls(fd)
+
+    def running(self) -> Running | None:
+        """What the slot runs at this moment."""
+        cells = self.cells
+        while piece := cells[PIECE]:
+            found = Running(piece, cells[INDEX], cells[STARTED], cells[UNIT])
+            if cells[PIECE] == piece:
+                return found
+        return None
+
+    def limit(self, piece: int, stop: int) -> None:
+        """Let the piece stop before the job with index `stop`."""
+        self.cells[LIMITS + piece % LIMIT_CELLS] = stop
+
+    def close(self) -> None:
+        """Unmap it and close its file."""
+        for view in (*self.spills, self.cells, self._view):
+            view.release()
+        self._map.close()
+        os.close(self.fd)
+
+
+class Running(NamedTuple):
+    """What a slot does: the job `index` of a piece, since `started` (ns, 0: it is still loading), `unit` jobs at once."""
+
+    piece: int
+    index: int
+    started: int
+    unit: int

@@ -1,0 +1,340 @@
+"""The only import of zmq: the six sockets of a pipeline as four sets, one for each kind of process.
+
+========== ===================== =====================================================
+set        binds                 connects
+========== ===================== =====================================================
+ventilator desk report jobs      (stable parts bind)
+           control
+sink       outcomes results      report, control
+worker                           report, control, jobs, outcomes
+client                           desk, results
+========== ===================== =====================================================
+
+Nothing here blocks but `poll`. What cannot be sent now (no peer, a full pipe) is not sent and said so: every message of
+the protocol is said again by whoever needs it. Milliseconds exist only in this module.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import stat
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import zmq
+from zmq.utils.monitor import parse_monitor_message
+
+from penstock.config import endpoints
+from penstock.errors import ConfigError
+from penstock.messages import MAX_FRAME_BYTES, Message, encode
+
+Bytes = bytes | memoryview
+
+HEARTBEAT_MILLIS = 500
+"""ZMTP heartbeats find dead links: a peer silent for HEARTBEAT_TIMEOUT_MILLIS is disconnected (seen: 1.8 s)."""
+HEARTBEAT_TIMEOUT_MILLIS = 1500
+HANDSHAKE_MILLIS = 3000
+"""A connection that has not shaken hands by then is closed; the default of 30 s lets strangers hold sockets."""
+RECONNECT_MILLIS = 50
+RECONNECT_MAX_MILLIS = 2000
+"""A restarted station is found within two seconds; a dead one is not hammered."""
+HWM = 10_000
+"""Messages per pipe. Only a memory fence: what may be under way is bounded by credit."""
+MAX_SOCKETS = 65_000
+"""libzmq's own bound is 1,023 sockets a context; connections count."""
+ZERO_COPY_BYTES = 64 << 10
+"""From this size on handing the buffer to libzmq is cheaper than copying it (pyzmq's own threshold)."""
+TURN_MESSAGES = 1_000
+"""Messages taken from one socket in a turn: enough to fill a commit, few enough to keep a turn short."""
+TURN_BYTES = 16 << 20
+"""Bytes taken from one socket in a turn, after which the rest waits for the next."""
+SOCKET_FOLDER_MODE = 0o700
+"""Who can enter the folder can talk to the sockets in it."""
+
+_CONNECTED = zmq.Event.HANDSHAKE_SUCCEEDED
+_LOST = zmq.Event.DISCONNECTED
+
+
+class Received(NamedTuple):
+    """One message from the wire: the socket's name, who sent it or what it is about (ROUTER, XPUB, SUB; else empty),
+    the header frame and the payload."""
+
+    socket: str
+    peer: bytes
+    header: bytes
+    payload: Bytes
+
+
+class Links:
+    """A set of named sockets with one poller."""
+
+    def __init__(self) -> None:
+        self._context = zmq.Context()
+        self._context.set(zmq.ContextOption.MAX_SOCKETS, MAX_SOCKETS)
+        self._sockets: dict[str, zmq.Socket[bytes]] = {}
+        self._monitors: dict[str, zmq.Socket[bytes]] = {}
+        self._connections: dict[str, int] = {}
+        self._poller = zmq.Poller()
+        self._names: dict[object, str] = {}
+        self._locks: list[int] = []
+        self.malformed = 0
+        """Messages with an impossible number of frames."""
+
+    def socket(self, name: str, kind: int) -> zmq.Socket[bytes]:
+        """A new socket with our options."""
+        socket = self._context.socket(kind)
+        socket.set(zmq.LINGER, 0)
+        socket.set(zmq.SNDHWM, HWM)
+        socket.set(zmq.RCVHWM, HWM)
+        socket.set(zmq.MAXMSGSIZE, MAX_FRAME_BYTES)
+        socket.set(zmq.HANDSHAKE_IVL, HANDSHAKE_MILLIS)
+        socket.set(zmq.HEARTBEAT_IVL, HEARTBEAT_MILLIS)
+        socket.set(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MILLIS)
+        socket.set(zmq.RECONNECT_IVL, RECONNECT_MILLIS)
+        socket.set(zmq.RECONNECT_IVL_MAX, RECONNECT_MAX_MILLIS)
+        socket.set(zmq.TCP_KEEPALIVE, 1)
+        if kind == zmq.ROUTER:
+            socket.set(zmq.ROUTER_MANDATORY, 1)  # else a full or unknown peer is a silent loss
+        if kind == zmq.XPUB:
+            socket.set(zmq.XPUB_VERBOSER, 1)  # every connection's coming and going, also of a known topic
+            socket.set(zmq.XPUB_NODROP, 1)
+        self._sockets[name] = socket
+        if kind not in (zmq.PUSH,):
+            self._poller.register(socket, zmq.POLLIN)
+            self._names[socket] = name
+        return socket
+
+    def bind(self, name: str, kind: int, endpoint: str, *, monitored: bool = False) -> None:
+        """A socket that others connect to. ConfigError: the address is in use, or cannot be had."""
+        socket = self.socket(name, kind)
+        if monitored:
+            self.monitor(name)
+        if endpoint.startswith("tcp://") and "[" in endpoint:
+            socket.set(zmq.IPV6, 1)
+        if endpoint.startswith("ipc://"):
+            self._hold(Path(endpoint.removeprefix("ipc://")))
+        try:
+            socket.bind(endpoint)
+        except zmq.ZMQError as error:
+            self.close()
+            raise ConfigError(f"cannot bind {endpoint} ({name}): {error.strerror.lower()}{_holder(endpoint)}") from None
+
+    def _hold(self, path: Path) -> None:
+        """Lock an ipc path: libzmq lets a second process bind it, and steal it from the first."""
+        folder = path.parent
+        folder.mkdir(mode=SOCKET_FOLDER_MODE, parents=True, exist_ok=True)
+        if stat.S_IMODE(folder.stat().st_mode) & 0o077:
+            self.close()
+            raise ConfigError(f"{folder} can be entered by others: chmod 700 {folder}")
+        lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            owner = os.pread(lock, 20, 0).decode("ascii", "replace").strip() or "another process"
+            os.close(lock)
+            self.close()
+            raise ConfigError(f"ipc://{path} is in use by process {owner}: stop it or choose another folder") from None
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+        self._locks.append(lock)
+
+    def connect(self, name: str, kind: int, endpoint: str, *, subscribe: bytes = b"", monitored: bool = False) -> None:
+        """A socket that connects, and keeps doing so."""
+        socket = self.socket(name, kind)
+        if kind in (zmq.PUSH, zmq.DEALER):
+            socket.set(zmq.IMMEDIATE, 1)  # never queue for a peer that has not shaken hands
+        if monitored:
+            self.monitor(name)
+        if subscribe:
+            socket.set(zmq.SUBSCRIBE, subscribe)
+        if endpoint.startswith("tcp://"):
+            socket.set(zmq.IPV6, 1 if "[" in endpoint else 0)
+        socket.connect(endpoint)
+
+    def monitor(self, name: str) -> None:
+        """Watch the connections of a socket; see `connections` and `poll`."""
+        self._connections[name] = 0
+        watcher = self._sockets[name].get_monitor_socket(_CONNECTED | _LOST)
+        watcher.set(zmq.LINGER, 0)
+        self._monitors[name] = watcher
+        self._poller.register(watcher, zmq.POLLIN)
+        self._names[watcher] = f"monitor:{name}"
+
+    def watch(self, fd: int, flags: int = zmq.POLLIN) -> None:
+        """Poll a file descriptor too."""
+        self._poller.register(fd, flags)
+
+    def unwatch(self, fd: int) -> None:
+        """Poll it no longer."""
+        with contextlib.suppress(KeyError):
+            self._poller.unregister(fd)
+
+    def connections(self, name: str) -> int:
+        """How many connections of a monitored socket have shaken hands."""
+        return self._connections[name]
+
+    def poll(self, timeout: float | None) -> tuple[list[str], list[int]]:
+        """Wait for something to read: names of sockets (``monitor:NAME`` when a connection came or went) and file
+        descriptors. `timeout` in seconds; None waits for ever."""
+        millis = None if timeout is None else max(0, int(timeout * 1000 + 0.999))
+        names: list[str] = []
+        fds: list[int] = []
+        for item, _ in self._poller.poll(millis):
+            if isinstance(item, int):
+                fds.append(item)
+            else:
+                names.append(self._names[item])
+        return names, fds
+
+    def connection_events(self, name: str) -> list[bool]:
+        """What a monitored socket's connections did since the last call: True for up, False for lost, in order."""
+        events: list[bool] = []
+        with contextlib.suppress(zmq.Again):
+            while True:
+                event = parse_monitor_message(self._monitors[name].recv_multipart(zmq.NOBLOCK))["event"]
+                up = event == _CONNECTED
+                self._connections[name] = max(0, self._connections[name] + (1 if up else -1))
+                events.append(up)
+        return events
+
+    def receive(self, name: str, addressed: bool = False) -> Iterable[Received]:
+        """The messages that wait at a socket, up to a turn's worth. `addressed`: the first frame is a peer or a topic."""
+        socket = self._sockets[name]
+        taken = 0
+        for _ in range(TURN_MESSAGES):
+            try:
+                frames = socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            peer = frames.pop(0) if addressed else b""
+            if not 1 <= len(frames) <= 2:
+                self.malformed += 1
+                continue
+            payload = frames[1] if len(frames) == 2 else b""
+            yield Received(name, peer, frames[0], payload)
+            taken += len(payload)
+            if taken > TURN_BYTES:
+                return
+
+    def subscriptions(self, name: str) -> Iterable[tuple[bool, bytes]]:
+        """What an XPUB's subscribers did: (came, topic)."""
+        with contextlib.suppress(zmq.Again):
+            while True:
+                frame = self._sockets[name].recv(zmq.NOBLOCK)
+                if frame[:1] in (b"\x00", b"\x01"):
+                    yield frame[0] == 1, frame[1:]
+
+    def send(self, name: str, message: Message, payload: Bytes = b"", peer: bytes = b"") -> bool:
+        """Send now, or not at all (False): nobody there, or the pipe is full."""
+        frames: list[Bytes] = [peer] if peer else []
+        frames.append(encode(message))
+        if len(payload):
+            frames.append(payload)
+        return self.send_frames(name, frames)
+
+    def send_frames(self, name: str, frames: Sequence[Bytes]) -> bool:
+        """As `send`, of frames."""
+        large = len(frames[-1]) >= ZERO_COPY_BYTES
+        try:
+            self._sockets[name].send_multipart(frames, zmq.NOBLOCK, copy=not large)
+        except zmq.Again:
+            return False
+        except zmq.ZMQError as error:
+            if error.errno == zmq.EHOSTUNREACH:
+                return False
+            raise
+        return True
+
+    def close(self) -> None:
+        """Close everything; nothing that was not sent is waited for."""
+        for name in self._monitors:
+            self._sockets[name].disable_monitor()
+        for socket in (*self._monitors.values(), *self._sockets.values()):
+            socket.close(0)
+        self._context.term()
+        for lock in self._locks:
+            os.close(lock)
+        self._monitors, self._sockets, self._locks = {}, {}, []
+
+
+def _holder(endpoint: str) -> str:
+    """Who listens on a tcp port, as far as this machine's tables tell."""
+    import psutil  # noqa: PLC0415 - only for the error
+
+    port = endpoint.rpartition(":")[2]
+    with contextlib.suppress(psutil.Error, ValueError):
+        for entry in psutil.net_connections("tcp"):
+            if entry.status == psutil.CONN_LISTEN and entry.laddr.port == int(port) and entry.pid:
+                return f" (process {entry.pid}, {psutil.Process(entry.pid).name()}): stop it or choose another port"
+    return ": stop what listens there or choose another port"
+
+
+def ventilator_links(url: str) -> Links:
+    """The ventilator's sockets: desk, report, jobs (monitored), control."""
+    at, links = endpoints(url), Links()
+    links.bind("desk", zmq.ROUTER, at.desk)
+    links.bind("report", zmq.PULL, at.report)
+    links.bind("jobs", zmq.PUSH, at.jobs, monitored=True)
+    links.bind("control", zmq.XPUB, at.control)
+    return links
+
+
+def sink_links(url: str, sink: bytes) -> Links:
+    """The sink's sockets: outcomes, results, report, control."""
+    at, links = endpoints(url), Links()
+    links.bind("outcomes", zmq.PULL, at.outcomes)
+    links.bind("results", zmq.ROUTER, at.results)
+    links.connect("report", zmq.PUSH, at.report)
+    links.connect("control", zmq.SUB, at.control, subscribe=sink)
+    return links
+
+
+def worker_links(url: str, worker: bytes) -> Links:
+    """A worker's sockets: report, jobs (monitored), outcomes (monitored), control."""
+    at, links = endpoints(url), Links()
+    links.connect("report", zmq.PUSH, at.report)
+    links.connect("jobs", zmq.PULL, at.jobs, monitored=True)
+    links.connect("outcomes", zmq.PUSH, at.outcomes, monitored=True)
+    links.connect("control", zmq.SUB, at.control, subscribe=worker)
+    return links
+
+
+class ClientLinks(Links):
+    """A client's sockets: desk and results (both monitored), and a way to wake its thread from others."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        at = endpoints(url)
+        self.connect("desk", zmq.DEALER, at.desk, monitored=True)
+        self.connect("results", zmq.DEALER, at.results, monitored=True)
+        self._results = at.results
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.watch(self._wake)
+
+    def add_results(self, name: str) -> None:
+        """One more results connection."""
+        self.connect(name, zmq.DEALER, self._results, monitored=True)
+
+    def wake(self) -> None:
+        """From any thread: let `poll` return."""
+        os.eventfd_write(self._wake, 1)
+
+    def woken(self) -> None:
+        """The wake-up was seen."""
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self._wake)
+
+    @property
+    def wake_fd(self) -> int:
+        """Among the file descriptors `poll` returns."""
+        return self._wake
+
+    def close(self) -> None:
+        """Close everything."""
+        super().close()
+        if self._wake >= 0:
+            os.close(self._wake)
+            self._wake = -1

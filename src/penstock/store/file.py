@@ -1,0 +1,262 @@
+"""One SQLite file in a data folder, owned by one process: open, lock, one transaction per turn, reopen, back up.
+
+Promises:
+
+1. What a transaction committed survives a kill -9 of the process, and with `durable` a power cut too.
+2. One process at a time: a lock file beside the store says who.
+3. Whatever goes wrong is a StoreError of one line that names the file. A transaction that failed is *unknown*, not
+   undone: the store refuses to go on until `reopen`, and then the same saves can be given again.
+4. A file of a newer penstock, of another program, or one that lost its write-ahead log's other half is refused and left
+   as it is.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import apsw
+import psutil
+
+from penstock.errors import SchemaMismatch, StoreError, StoreInUse
+
+APPLICATION_ID = 0x504E5300
+"""``PNS`` and the kind of store: tells our files from others' (https://sqlite.org/pragma.html#pragma_application_id)."""
+
+CHECKPOINT_PAGES = 4000
+"""16 MB of write-ahead log between checkpoints: hot pages are written back once, and the log stays in the cache."""
+JOURNAL_BYTES = 64 << 20
+"""What the write-ahead log is cut back to after a burst."""
+CACHE_KIB = 16 << 10
+"""Page cache. The inner pages of the indexes over 10 M rows fit."""
+DELETE_ROWS = 256
+DELETE_BYTES = 4 << 20
+"""What one transaction deletes of a doomed batch at most: about 5 ms, unseen beside a sync."""
+
+NETWORK = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "ceph", "lustre", "beegfs", "gpfs", "afs", "fuse.sshfs", "fuse.glusterfs"}
+)
+MEMORY = frozenset({"tmpfs", "ramfs"})
+
+HINTS: tuple[tuple[type[apsw.Error], str], ...] = (
+    (apsw.FullError, "the disk is full; free some room, nothing acknowledged is lost"),
+    (apsw.NotADBError, "not a penstock store; move the file away or name another folder with --data"),
+    (apsw.CorruptError, "the file is damaged; restore a backup or move it away"),
+    (apsw.IOError, "the disk does not read or write"),
+    (apsw.ReadOnlyError, "the file or its file system is read-only"),
+    (apsw.CantOpenError, "cannot be opened"),
+    (apsw.BusyError, "another process has it open"),
+)
+
+
+def checksum(*parts: bytes | memoryview) -> int:
+    """CRC-32 of the parts one after the other. SQLite itself does not notice a flipped bit in a row."""
+    crc = 0
+    for part in parts:
+        crc = zlib.crc32(part, crc)
+    return crc
+
+
+class StoreFile:
+    """The file `name` in `folder` (made, with mode 0700, where it is missing).
+
+    `scripts` are the schema's versions: script i leads from version i to i + 1. Raises StoreError, StoreInUse,
+    SchemaMismatch.
+    """
+
+    def __init__(self, folder: Path, name: str, kind: int, scripts: tuple[str, ...], durable: bool) -> None:
+        self._kind, self._scripts, self._durable = APPLICATION_ID + kind, scripts, durable
+        self._failed = False
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder = folder.resolve()
+            self.path = folder / name
+            _check_folder(folder, durable)
+            self._lock = _lock(folder, name)
+        except OSError as error:
+            raise StoreError(f"{folder}: {error.strerror}") from None
+        try:
+            self.db = self._open()
+        except BaseException:
+            os.close(self._lock)
+            raise
+
+    def close(self) -> None:
+        """Close the file and let others have it."""
+        self.db.close(True)
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def reopen(self) -> None:
+        """After a StoreError: open the file anew and read what was really committed."""
+        self.db.close(True)
+        self.db = self._open()
+        self._failed = False
+
+    def backup(self, target: Path) -> None:
+        """A consistent copy into a new file, while the store is in use. Raises StoreError."""
+        if target.exists():
+            raise StoreError(f"{target}: exists already; a backup is never written over another file")
+        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        with self.guard():
+            copy = apsw.Connection(str(target))
+            try:
+                with copy.backup("main", self.db, "main") as job:
+                    job.step(-1)
+            finally:
+                copy.close()
+        _sync_folder(target.resolve().parent)
+
+    @contextmanager
+    def transaction(self) -> Iterator[apsw.Cursor]:
+        """All or nothing. After an error only `reopen` helps: the outcome of a failed COMMIT is unknown."""
+        if self._failed:
+            raise StoreError(f"{self.path}: an earlier write failed; it must be opened again")
+        self._failed = True
+        with self.guard():
+            cursor = self.db.cursor()
+            cursor.execute("BEGIN IMMEDIATE")
+            try:
+                yield cursor
+                cursor.execute("COMMIT")
+            except BaseException:
+                self._roll_back()
+                raise
+        self._failed = False
+
+    @contextmanager
+    def guard(self) -> Iterator[None]:
+        """Turns SQLite's errors into a StoreError of one line."""
+        try:
+            yield
+        except apsw.Error as error:
+            hint = next((text for kind, text in HINTS if isinstance(error, kind)), "cannot be used")
+            raise StoreError(f"{self.path}: {hint} ({str(error).splitlines()[0]})") from error
+        except OSError as error:
+            raise StoreError(f"{self.path}: {error.strerror}") from error
+
+    def doomed(self) -> list[int]:
+        """The numbers of deleted batches that still have rows, oldest first."""
+        rows: list[Any] = self.db.execute("SELECT number FROM doomed ORDER BY number").fetchall()
+        return [number for (number,) in rows]
+
+    def value(self, query: str) -> Any:
+        """The only value of the only row."""
+        row: Any = self.db.execute(query).fetchone()
+        return row[0]
+
+    def damaged(self, row: str) -> StoreError:
+        """The error for a row whose checksum is wrong."""
+        return StoreError(f"{self.path}: {row} is damaged on disk (checksum); restore a backup of this file")
+
+    def _open(self) -> apsw.Connection:
+        fresh = not self.path.exists() or self.path.stat().st_size == 0
+        log = self.path.with_name(self.path.name + "-wal")
+        if fresh and log.exists() and log.stat().st_size:
+            raise StoreError(
+                f"{self.path}: empty beside a write-ahead log with data in it; restore both, or move both away"
+            )
+        with self.guard():
+            flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_NOFOLLOW
+            db = apsw.Connection(str(self.path), flags=flags, statementcachesize=64)
+            try:
+                self._configure(db)
+                self._migrate(db)
+            except BaseException:
+                db.close(True)
+                raise
+            if fresh:
+                _sync_folder(self.path.parent)
+        return db
+
+    def _configure(self, db: apsw.Connection) -> None:
+        # exclusive before WAL: then there is no shared memory file, and no other process can get in between
+        db.pragma("locking_mode", "exclusive")
+        application = db.pragma("application_id")
+        if application not in (0, self._kind) or (application == 0 and db.pragma("schema_version")):
+            raise StoreError(
+                f"{self.path}: a database of another kind; move it away or name another folder with --data"
+            )
+        db.pragma("journal_mode", "wal")
+        db.pragma("synchronous", "full" if self._durable else "normal")
+        db.pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
+        db.pragma("journal_size_limit", JOURNAL_BYTES)
+        db.pragma("cache_size", -CACHE_KIB)
+        db.pragma("temp_store", "memory")
+
+    def _migrate(self, db: apsw.Connection) -> None:
+        version, newest = db.pragma("user_version"), len(self._scripts)
+        if version > newest:
+            raise SchemaMismatch(
+                f"{self.path}: has schema {version}, this penstock knows up to {newest}; use the penstock that wrote it"
+            )
+        if version == newest:
+            return
+        db.execute("BEGIN IMMEDIATE")
+        for script in self._scripts[version:]:
+            db.execute(script)
+        db.pragma("application_id", self._kind)
+        db.pragma("user_version", newest)
+        db.execute("COMMIT")
+
+    def _roll_back(self) -> None:
+        """So that reads see nothing half done; many errors have rolled back already."""
+        with suppress(apsw.Error):
+            if self.db.in_transaction:
+                self.db.execute("ROLLBACK")
+
+
+def _check_folder(folder: Path, durable: bool) -> None:
+    """Refuses a folder in which others can write, and a durable store on the network or in memory."""
+    if folder.stat().st_mode & 0o022:
+        raise StoreError(f"{folder}: others may write into this data folder; chmod 700 it")
+    kind = filesystem(folder)
+    if durable and kind in NETWORK:
+        raise StoreError(
+            f"{folder}: on a network file system ({kind}), which loses locks and syncs; name a local folder with --data"
+        )
+    if durable and kind in MEMORY:
+        raise StoreError(f"{folder}: in memory ({kind}), gone at the next boot; name a folder on a disk with --data")
+
+
+def filesystem(folder: Path) -> str:
+    """The type of the file system a folder lies on, as the mount table names it (``ext4``, ``nfs4``)."""
+    kind, depth = "", -1
+    for part in psutil.disk_partitions(all=True):
+        mount = Path(part.mountpoint)
+        if len(mount.parts) >= depth and folder.is_relative_to(
+            mount
+        ):  # of two mounts on one place the later one counts
+            kind, depth = part.fstype, len(mount.parts)
+    return kind
+
+
+def _lock(folder: Path, name: str) -> int:
+    path = folder / f"{name}.lock"
+    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.pread(lock, 32, 0).decode("ascii", "replace").strip()
+        os.close(lock)
+        raise StoreInUse(
+            f"{folder}: {name} is in use by process {holder}; stop that one or name another --data"
+        ) from None
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, b"%d\n" % os.getpid(), 0)
+    return lock
+
+
+def _sync_folder(folder: Path) -> None:
+    """A new file's name is durable only when its folder is; SQLite does not say when that fails."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

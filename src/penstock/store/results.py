@@ -1,0 +1,263 @@
+"""The sink's store: the log of outcomes with their values, until their batch is deleted.
+
+Promises:
+
+1. `save` is all or nothing, and giving the same saves again changes nothing: that is what to do after `reopen`.
+2. No call reads more lines than it gives out; `recorded` reads a few rows per batch, however many outcomes it has.
+3. A value or a line that changed on the disk is a StoreError, never an outcome.
+4. Deleting a batch takes effect at once for those who read it; its lines leave the file a few at a time. The log then
+   has a hole, and answers nobody who would need what was in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import apsw
+import msgspec
+
+from penstock.core.actions import DeleteBatch, Save, SaveRecorded, SaveRow
+from penstock.core.chain import completion
+from penstock.core.inputs import Bytes, StoredRecord
+from penstock.errors import StoreError
+from penstock.job import Stamp
+from penstock.messages import Completion, OutcomeHead, join
+from penstock.store.file import DELETE_BYTES, DELETE_ROWS, StoreFile, checksum
+
+FETCH_BYTES = 64 << 20
+"""What one `rows_in` gives out at most; who wants more asks for a shorter span, or follows."""
+FETCH_ROWS = 50_000
+"""Lines in one answer at most: half of what a message may hold."""
+
+SCRIPTS = (Path(__file__).with_name("results.sql").read_text(encoding="utf-8"),)
+KIND = ord("R")
+
+Rows = tuple[tuple[OutcomeHead, ...], Bytes]
+RowsAfter = tuple[tuple[OutcomeHead, ...], Bytes, int, bool]
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_head = msgspec.msgpack.Decoder(OutcomeHead).decode
+_decode_spans = msgspec.msgpack.Decoder(tuple[tuple[int, int], ...]).decode
+_decode_attempts = msgspec.msgpack.Decoder(tuple[tuple[int, int, Stamp], ...]).decode
+_NOTHING = _encode(())
+
+ADD_BATCH = """
+    INSERT INTO batch (batch, longest, as_of, spans, attempts) VALUES (?, ?, 0, ?, ?)
+    ON CONFLICT (batch) DO UPDATE SET longest = max(longest, excluded.longest)"""
+ADD_LINE = """
+    INSERT INTO line (seq, batch, start, stop, final, worker, chain, crc, head, body)
+    VALUES (?, (SELECT number FROM batch WHERE batch = ?), ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (seq) DO NOTHING"""
+SET_RECORDED = "UPDATE batch SET as_of = ?, spans = ?, attempts = ? WHERE batch = ?"
+RECORDED = """
+    SELECT number, batch, as_of, spans, attempts,
+        (SELECT seq FROM line INDEXED BY line_position WHERE line.batch = number ORDER BY seq DESC LIMIT 1)
+    FROM batch ORDER BY number"""
+LINES_SINCE = "SELECT head FROM line INDEXED BY line_position WHERE batch = ? AND seq > ? ORDER BY seq"
+ROWS_AFTER = """
+    SELECT seq, final, crc, head, body FROM line INDEXED BY line_position
+    WHERE batch = (SELECT number FROM batch WHERE batch = ?) AND seq > ? ORDER BY seq LIMIT ?"""
+ROWS_IN = """
+    SELECT seq, final, crc, head, body FROM line INDEXED BY line_start
+    WHERE batch = (SELECT number FROM batch WHERE batch = ?1) AND start < ?3 AND stop > ?2
+        AND start > ?2 - (SELECT longest FROM batch WHERE batch = ?1)
+    ORDER BY start, seq LIMIT ?4"""
+LOG_AFTER = "SELECT seq, worker, chain, head FROM line WHERE seq > ? ORDER BY seq LIMIT ?"
+LAST_LINE = "SELECT seq, chain FROM line INDEXED BY line_position WHERE batch = ? ORDER BY seq DESC LIMIT 1"
+DOOMED_LINES = "SELECT seq, length(body) FROM line INDEXED BY line_position WHERE batch = ? ORDER BY seq LIMIT ?"
+
+
+class ResultStore(StoreFile):
+    """results.db in the data folder; see the module. Every method raises StoreError."""
+
+    def __init__(self, folder: str | Path, durable: bool = True) -> None:
+        super().__init__(Path(folder), "results.db", KIND, SCRIPTS, durable)
+        self._load()
+
+    def reopen(self) -> None:
+        super().reopen()
+        self._load()
+
+    def _load(self) -> None:
+        """What is kept in memory of the file: a few numbers."""
+        with self.guard():
+            meta: Any = self.db.execute("SELECT seq, chain, hole, hole_chain FROM meta").fetchone()
+            self._seq, self._chain, self._hole, self._hole_chain = meta
+            self._doomed = self.doomed()
+
+    # ------------------------------------------------------------------------------------------------ reading
+
+    def head(self) -> tuple[int, bytes]:
+        """The last line of the log and its chain; ``(0, b"")`` before the first."""
+        return self._seq, self._chain
+
+    def recorded(self) -> Iterator[StoredRecord]:
+        """What is recorded of every batch: its last checkpoint (SaveRecorded) and the few lines after it."""
+        with self.guard():
+            rows: list[Any] = self.db.execute(RECORDED).fetchall()
+        for number, batch, as_of, spans, attempts, last in rows:
+            tail = self._lines_since(number, as_of)
+            final = tuple((head.start, head.stop) for head in tail if head.final)
+            again = tuple((head.start, head.stop, head.stamp) for head in tail if not head.final)
+            yield StoredRecord(batch, _decode_spans(spans) + final, _decode_attempts(attempts) + again, last or 0)
+
+    def _lines_since(self, number: int, as_of: int) -> list[OutcomeHead]:
+        with self.guard():
+            rows: list[Any] = self.db.execute(LINES_SINCE, (number, as_of)).fetchall()
+        return [_decode_head(head) for (head,) in rows]
+
+    def rows_after(
+        self, batch: bytes, after: int, limit_bytes: int
+    ) -> tuple[tuple[OutcomeHead, ...], Bytes, int, bool]:
+        """Final outcomes recorded after the line `after`, in order: heads, values, the line to go on from, whether
+        there are more. At most `limit_bytes` of heads and values, but at least one."""
+        heads: list[OutcomeHead] = []
+        bodies: list[Bytes] = []
+        position, size = after, 0
+        with self.guard():
+            rows: Any = self.db.execute(ROWS_AFTER, (batch, after, FETCH_ROWS + 1))
+            for seq, final, crc, head, body in rows:
+                size += len(head) + len(body)
+                if heads and (size > limit_bytes or len(heads) == FETCH_ROWS):
+                    return tuple(heads), join(bodies), position, True
+                position = seq
+                if final:
+                    heads.append(self._checked(seq, crc, head, body))
+                    bodies.append(body)
+        return tuple(heads), join(bodies), position, False
+
+    def rows_in(self, batch: bytes, start: int, stop: int) -> Rows:
+        """All that is recorded of the jobs [start, stop), attempts that were not final included, in order of the jobs;
+        cut off after FETCH_BYTES or FETCH_ROWS."""
+        heads: list[OutcomeHead] = []
+        bodies: list[Bytes] = []
+        size = 0
+        with self.guard():
+            rows: Any = self.db.execute(ROWS_IN, (batch, start, stop, FETCH_ROWS))
+            for seq, _, crc, head, body in rows:
+                size += len(head) + len(body)
+                if heads and size > FETCH_BYTES:
+                    break
+                heads.append(self._checked(seq, crc, head, body))
+                bodies.append(body)
+        return tuple(heads), join(bodies)
+
+    def log_after(self, seq: int, limit: int) -> tuple[bytes | None, tuple[Completion, ...], bool]:
+        """The chain of line `seq`, up to `limit` lines after it, whether there are more.
+
+        No chain (None): there is no such line, or lines after it are deleted.
+        """
+        with self.guard():
+            chain = self._chain_at(seq)
+            if chain is None:
+                return None, (), False
+            rows: list[Any] = self.db.execute(LOG_AFTER, (seq, limit + 1)).fetchall()
+        lines: list[Completion] = []
+        previous = chain
+        for number, worker, stored, head in rows[:limit]:
+            line = completion(number, _decode_head(head), worker, previous)
+            if line.chain != stored:
+                raise self.damaged(f"line {number}")
+            lines.append(line)
+            previous = stored
+        return chain, tuple(lines), len(rows) > limit
+
+    def _chain_at(self, seq: int) -> bytes | None:
+        if seq <= self._hole:
+            return self._hole_chain if seq == self._hole else None
+        row: Any = self.db.execute("SELECT chain FROM line WHERE seq = ?", (seq,)).fetchone()
+        return None if row is None else bytes(row[0])
+
+    def _checked(self, seq: int, crc: int, head: bytes, body: bytes) -> OutcomeHead:
+        if checksum(head, body) != crc:
+            raise self.damaged(f"line {seq}")
+        return _decode_head(head)
+
+    # ------------------------------------------------------------------------------------------------ writing
+
+    def save(self, saves: Iterable[Save]) -> None:
+        """All that a turn decided, in one transaction, in the order given."""
+        with self.transaction() as cursor:
+            seq = self._seq
+            rows: list[SaveRow] = []
+            for save in saves:
+                match save:
+                    case SaveRow():
+                        rows.append(save)
+                    case SaveRecorded():
+                        self._save_rows(cursor, rows)
+                        recorded = (self._seq, _encode(save.spans), _encode(save.attempts), save.batch)
+                        cursor.execute(SET_RECORDED, recorded)
+                    case DeleteBatch(batch):
+                        self._save_rows(cursor, rows)
+                        self._delete_batch(cursor, batch)
+                    case _:
+                        raise TypeError(f"not for the results file: {save!r}")
+            self._save_rows(cursor, rows)
+            if self._seq != seq:
+                cursor.execute("UPDATE meta SET seq = ?, chain = ?", (self._seq, self._chain))
+            if self._doomed:
+                self._delete_slice(cursor, self._doomed[0])
+
+    def tidy(self) -> bool:
+        """Delete a little of what is no longer needed, as every `save` does; for idle times. True: there is more."""
+        if self._doomed:
+            self.save(())
+        return bool(self._doomed)
+
+    def _save_rows(self, cursor: apsw.Cursor, rows: list[SaveRow]) -> None:
+        """Insert what has piled up; leaves `rows` empty."""
+        if not rows:
+            return
+        longest: dict[bytes, int] = {}
+        for row in rows:
+            longest[row.head.batch] = max(longest.get(row.head.batch, 0), row.head.stop - row.head.start)
+        for batch, jobs in longest.items():
+            cursor.execute(ADD_BATCH, (batch, jobs, _NOTHING, _NOTHING))
+        before = self.db.total_changes()
+        cursor.executemany(ADD_LINE, (_line(row) for row in rows))
+        last = rows[-1]
+        if self.db.total_changes() - before != len(rows) and self._chain_at(last.seq) != last.chain:
+            raise StoreError(f"{self.path}: another line {last.seq} is here already; two sinks wrote this file")
+        if last.seq > self._seq:
+            self._seq, self._chain = last.seq, last.chain
+        rows.clear()
+
+    def _delete_batch(self, cursor: apsw.Cursor, batch: bytes) -> None:
+        numbers: list[Any] = cursor.execute("DELETE FROM batch WHERE batch = ? RETURNING number", (batch,)).fetchall()
+        for (number,) in numbers:
+            cursor.execute("INSERT INTO doomed (number) VALUES (?)", (number,))
+            self._doomed.append(number)
+            last: Any = cursor.execute(LAST_LINE, (number,)).fetchone()
+            if last is not None and last[0] > self._hole:
+                self._hole, self._hole_chain = last
+                cursor.execute("UPDATE meta SET hole = ?, hole_chain = ?", last)
+
+    def _delete_slice(self, cursor: apsw.Cursor, number: int) -> None:
+        lines: list[Any] = cursor.execute(DOOMED_LINES, (number, DELETE_ROWS)).fetchall()
+        deleted_bytes = 0
+        for seq, size in lines:
+            cursor.execute("DELETE FROM line WHERE seq = ?", (seq,))
+            deleted_bytes += size
+            if deleted_bytes >= DELETE_BYTES:
+                return
+        if len(lines) < DELETE_ROWS:
+            cursor.execute("DELETE FROM doomed WHERE number = ?", (number,))
+            self._doomed.remove(number)
+
+
+def _line(row: SaveRow) -> tuple[Any, ...]:
+    head = _encode(row.head)
+    return (
+        row.seq,
+        row.head.batch,
+        row.head.start,
+        row.head.stop,
+        int(row.head.final),
+        row.worker,
+        row.chain,
+        checksum(head, row.body),
+        head,
+        row.body,
+    )

@@ -1,0 +1,185 @@
+"""The ventilator: takes jobs in, deals them out.
+
+======== ====== ======================= ===========================================
+socket   type   peers                   carries
+======== ====== ======================= ===========================================
+desk     ROUTER clients                 submit, cancel, questions
+report   PULL   workers, sink           hello, took, heartbeat, the sink's log
+jobs     PUSH   workers                 whole rounds of jobs
+control  XPUB   workers, sink           jobs by name, hand back, cancel, closed
+======== ====== ======================= ===========================================
+
+It promises that nothing is acknowledged before it is on disk. When it dies, workers finish what they hold, the sink
+records it, and the next life learns of both before it gives anything out again.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from penstock import loop
+from penstock.config import VentilatorConfig, from_argv
+from penstock.core.actions import Answer, Deal, LoadChunk, LoadChunks, SaveBatch, SaveChunk, SendFunction, Tell
+from penstock.core.inputs import ChunkLoaded, ChunksLoaded, FromClient, JobConnections, Subscribed, Unsubscribed
+from penstock.core.ventilator import VentilatorCore
+from penstock.events import setup
+from penstock.messages import (
+    PART_BYTES,
+    ClientToVentilator,
+    Decoder,
+    FunctionPart,
+    Jobs,
+    ToVentilator,
+    join,
+)
+from penstock.sockets import ventilator_links
+from penstock.store import QueueStore
+
+VERSION = "0.1.0"
+CACHE_BYTES = 32 << 20
+"""Payloads kept in memory between accepting and giving out: most go straight through."""
+
+
+class Ventilator:
+    """Sockets and store around VentilatorCore."""
+
+    def __init__(self, config: VentilatorConfig) -> None:
+        self.logger = setup("ventilator", config.log_level)
+        self.leaving = False
+        self._signals = loop.Signals()
+        self._store = QueueStore(config.data, config.durable)
+        self.links = ventilator_links(config.url)
+        self.links.watch(self._signals.fd)
+        self._lifeline = config.lifeline
+        if config.lifeline is not None:
+            self.links.watch(config.lifeline)
+        self.core = VentilatorCore(
+            self._store.begin_life(),
+            self._store.batches(),
+            self._store.applied(),
+            loop.now(),
+            version=VERSION,
+            lease_time=config.lease_time,
+            heartbeat_interval=config.heartbeat_interval,
+            seed=int.from_bytes(os.urandom(8), "big"),
+        )
+        self._clients = Decoder(ClientToVentilator)
+        self._reports = Decoder(ToVentilator)
+        self._malformed = loop.Malformed(self.logger)
+        self._cache: OrderedDict[tuple[bytes, int], bytes | memoryview] = OrderedDict()
+        self._cache_bytes = 0
+        self._functions: OrderedDict[bytes, bytes | memoryview] = OrderedDict()
+
+    # ------------------------------------------------------------------------------------------ in
+
+    def next_wakeup(self) -> float | None:
+        """When the core has something to do."""
+        return self.core.next_wakeup()
+
+    def receive(self, names: list[str], fds: list[int]) -> Iterator[Any]:
+        """Messages and connections, as inputs for the core."""
+        if "monitor:jobs" in names:
+            self.links.connection_events("jobs")
+            yield JobConnections(self.links.connections("jobs"))
+        if "control" in names:
+            for came, topic in self.links.subscriptions("control"):
+                yield Subscribed(topic) if came else Unsubscribed(topic)
+        if "report" in names:
+            for received in self.links.receive("report"):
+                message = self._malformed.decode(self._reports, received)
+                if message is not None:
+                    yield message
+        if "desk" in names:
+            for received in self.links.receive("desk", addressed=True):
+                message = self._malformed.decode(self._clients, received)
+                if message is not None:
+                    yield FromClient(received.peer, message, received.payload, time.time())
+        if fds:
+            self.leaving = self._signals.read() > 0 or self._lifeline in fds
+        self.core.malformed = self._malformed.count + self.links.malformed
+
+    # ------------------------------------------------------------------------------------------ out
+
+    def save(self, saves: list[Any]) -> None:
+        """Commit; what was accepted is likely to be given out at once, so it is kept at hand."""
+        self._store.save(saves)
+        for save in saves:
+            if isinstance(save, SaveChunk):
+                self._remember((save.batch, save.first), save.payload)
+            elif isinstance(save, SaveBatch):
+                self._functions[save.function] = save.code
+
+    def perform(self, action: Any) -> Iterable[Any]:
+        """Carry out one effect."""
+        match action:
+            case Tell(topic, message):
+                payload = self._payload(message) if isinstance(message, Jobs) else b""
+                self.links.send("control", message, payload, peer=topic)
+            case Answer(client, message, payload):
+                self.links.send("desk", message, payload, peer=client)
+            case Deal(messages):
+                for jobs in messages:
+                    self.links.send("jobs", jobs, self._payload(jobs))
+            case SendFunction(worker, function):
+                self._send_function(worker, function)
+            case LoadChunks(batch, first, limit):
+                return (ChunksLoaded(batch, limit, self._store.open_chunks(batch, first, limit)),)
+            case LoadChunk(batch, index):
+                return (ChunkLoaded(batch, index, self._store.open_chunk_at(batch, index)),)
+            case _:
+                raise AssertionError(f"not for the ventilator: {action!r}")
+        return ()
+
+    def _payload(self, jobs: Jobs) -> bytes | memoryview:
+        functions = [self._function(head.function) for head in jobs.batches if head.inline]
+        return join([*functions, *(self._chunk(lease.batch, lease.first) for lease in jobs.leases)])
+
+    def _send_function(self, worker: bytes, digest: bytes) -> None:
+        code = memoryview(self._function(digest))
+        for offset in range(0, len(code), PART_BYTES):
+            part = FunctionPart(digest, offset, len(code))
+            self.links.send("control", part, code[offset : offset + PART_BYTES], peer=worker)
+
+    # ------------------------------------------------------------------------------------------ at hand
+
+    def _remember(self, key: tuple[bytes, int], payload: bytes | memoryview) -> None:
+        self._cache[key] = payload
+        self._cache_bytes += len(payload)
+        while self._cache_bytes > CACHE_BYTES:
+            self._cache_bytes -= len(self._cache.popitem(last=False)[1])
+
+    def _chunk(self, batch: bytes, first: int) -> bytes | memoryview:
+        payload = self._cache.pop((batch, first), None)
+        if payload is None:
+            return self._store.chunk(batch, first)
+        self._cache_bytes -= len(payload)
+        return payload
+
+    def _function(self, digest: bytes) -> bytes | memoryview:
+        code = self._functions.get(digest)
+        if code is None:
+            code = self._functions[digest] = self._store.function(digest)
+        self._functions.move_to_end(digest)
+        while len(self._functions) > 1 and sum(map(len, self._functions.values())) > CACHE_BYTES:
+            self._functions.popitem(last=False)
+        return code
+
+    def close(self) -> None:
+        """Release the sockets, then the store."""
+        self.links.close()
+        self._store.close()
+
+
+def main(config: VentilatorConfig) -> int:
+    """Run a ventilator until SIGTERM; returns the exit code."""
+    logger = setup("ventilator", config.log_level)
+    return loop.main(lambda: Ventilator(config), logger, url=config.url, data=config.data)
+
+
+if __name__ == "__main__":
+    sys.exit(main(from_argv(VentilatorConfig)))

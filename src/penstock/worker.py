@@ -1,0 +1,219 @@
+"""A worker: runs jobs in the slots of one host.
+
+======== ==== ============ =================================================
+socket   type peer         carries
+======== ==== ============ =================================================
+report   PUSH ventilator   hello, took, heartbeat, handed back
+control  SUB  ventilator   greeting, jobs by name, hand back, cancel, closed
+jobs     PULL ventilator   rounds of jobs
+outcomes PUSH sink         what the jobs came to
+======== ==== ============ =================================================
+
+No user code runs in this process: it always answers. When it dies its slots die with it, and the ventilator gives its
+jobs to others; outcomes it had not delivered are lost with it, and those jobs run again.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import platform
+import socket
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from penstock import loop
+from penstock.config import TERM_GRACE, WorkerConfig, from_argv
+from penstock.core.actions import Cut, Deliver, EndSlot, FreeLease, Leave, Report, Run
+from penstock.core.inputs import FunctionReady, JobsConnected, PieceDone, SinkConnected, Stop
+from penstock.core.worker import WorkerCore
+from penstock.events import setup
+from penstock.job import new_worker_id
+from penstock.messages import (
+    Decoder,
+    FunctionPart,
+    Hello,
+    Jobs,
+    Outcomes,
+    VentilatorToWorker,
+    join,
+    split,
+)
+from penstock.seat import Work
+from penstock.slots import SlotHost
+from penstock.sockets import Received, worker_links
+
+BLOCK_SECONDS = 0.0005
+"""Of work that a slot does at a stretch where jobs are shorter than BLOCK_BELOW: it can be cut between blocks only."""
+BLOCK_BELOW = 5e-6
+"""Seconds per job below which marking each job costs too much."""
+
+
+class Worker:
+    """Sockets and slots around WorkerCore."""
+
+    def __init__(self, config: WorkerConfig) -> None:
+        self.logger = setup("worker", config.log_level)
+        self.leaving = False
+        self._config = config
+        self._signals = loop.Signals()
+        self._id = new_worker_id()
+        self._slots = SlotHost(config.slots, config.name)  # forks before any ZeroMQ context exists
+        self.links = worker_links(config.url, self._id)
+        for fd in (self._signals.fd, *self._slots.filenos()):
+            self.links.watch(fd)
+        if config.lifeline is not None:
+            self.links.watch(config.lifeline)
+        hello = Hello(
+            self._id, 0, 0, 0, config.name, socket.gethostname(), os.getpid(), config.slots, 0, (), platform.python_version()
+        )
+        self.core = WorkerCore(
+            hello, loop.now(), lease_time=config.lease_time, heartbeat_interval=config.heartbeat_interval
+        )
+        self._decoder = Decoder(VentilatorToWorker)
+        self._malformed = loop.Malformed(self.logger)
+        self._works: dict[int, Work] = {}
+        self._functions: dict[bytes, bytes | memoryview] = {}
+        self._parts: dict[bytes, bytearray] = {}
+
+    def next_wakeup(self) -> float | None:
+        """When the core or the slots have something to do."""
+        due = [self.core.next_wakeup()]
+        if (slots_due := self._slots.next_wakeup()) is not None:
+            due.append(slots_due - time.monotonic() + loop.now())
+        return min(instant for instant in due if instant is not None)
+
+    # ------------------------------------------------------------------------------------------ in
+
+    def receive(self, names: list[str], fds: list[int]) -> Iterator[Any]:
+        """Messages, connections and what the slots say, as inputs for the core."""
+        for fd in fds:
+            if fd == self._config.lifeline:
+                self.leaving = True
+            elif fd == self._signals.fd:
+                yield from (Stop() for _ in range(self._signals.read()))
+            else:
+                yield from self._from_slots(self._slots.receive(fd))
+        yield from self._from_slots(self._slots.tick(time.monotonic()))
+        if "monitor:jobs" in names and any(self.links.connection_events("jobs")):
+            yield JobsConnected()
+        if "monitor:outcomes" in names and any(self.links.connection_events("outcomes")):
+            yield SinkConnected()
+        for name in ("control", "jobs"):
+            if name in names:
+                for received in self.links.receive(name, addressed=name == "control"):
+                    yield from self._from_ventilator(received)
+
+    def _from_slots(self, inputs: Iterable[Any]) -> Iterator[Any]:
+        for event in inputs:
+            if self._config.pass_output and isinstance(event, PieceDone):
+                _pass_output(event)
+            yield event
+
+    def _from_ventilator(self, received: Received) -> Iterator[Any]:
+        message = self._malformed.decode(self._decoder, received)
+        if message is None:
+            return
+        if isinstance(message, FunctionPart):
+            yield from self._assemble(message, received.payload)
+            return
+        if isinstance(message, Jobs):
+            self._unpack(message, received.payload)
+        yield message
+
+    def _unpack(self, jobs: Jobs, payload: bytes | memoryview) -> None:
+        sizes = [head.inline for head in jobs.batches] + [lease.size for lease in jobs.leases]
+        parts = split(payload, sizes)
+        heads = {head.batch: head for head in jobs.batches}
+        for head, code in zip(jobs.batches, parts, strict=False):
+            if head.inline == head.size:
+                self._functions.setdefault(head.function, bytes(code))
+        for lease, arguments in zip(jobs.leases, parts[len(jobs.batches) :], strict=True):
+            if lease.batch in heads and lease.number not in self._works:
+                head = heads[lease.batch]
+                self._works[lease.number] = Work(
+                    lease=lease.number,
+                    batch=lease.batch,
+                    spec=head.spec,
+                    function=head.function,
+                    code=functools.partial(self._functions.__getitem__, head.function),
+                    first=lease.first,
+                    payload=arguments,
+                    stamp=lease.stamp,
+                )
+
+    def _assemble(self, part: FunctionPart, payload: bytes | memoryview) -> Iterator[Any]:
+        """Parts of a function arrive in order; one out of order begins it anew at the next request."""
+        if part.function in self._functions:
+            return
+        code = self._parts.setdefault(part.function, bytearray())
+        if part.offset == 0:
+            code.clear()
+        if part.offset != len(code):
+            return
+        code += payload
+        if len(code) == part.total:
+            self._functions[part.function] = memoryview(self._parts.pop(part.function))
+            yield FunctionReady(part.function)
+
+    # ------------------------------------------------------------------------------------------ out
+
+    def save(self, saves: list[Any]) -> None:
+        """A worker has no store."""
+        raise AssertionError(saves)
+
+    def perform(self, action: Any) -> Iterable[Any]:
+        """Carry out one effect."""
+        match action:
+            case Run():
+                self._run(action)
+            case Deliver(records, bodies):
+                message = Outcomes(self._id, self._config.name, records)
+                self.links.send("outcomes", message, join(list(bodies)))
+            case Report(message):
+                self.links.send("report", message)
+            case FreeLease(lease):
+                if self._works.pop(lease, None) is not None:
+                    self._slots.free(lease)
+            case Cut(slot, piece):
+                self._slots.cut(slot, piece)
+            case EndSlot(slot, piece, state, cause):
+                self._slots.end(slot, piece, TERM_GRACE, state, cause)
+            case Leave():
+                self.leaving = True
+            case _:
+                raise AssertionError(f"not for a worker: {action!r}")
+        return ()
+
+    def _run(self, action: Run) -> None:
+        work = self._works[action.lease]
+        block = 1
+        if action.mean is not None and action.mean < BLOCK_BELOW:
+            block = max(1, int(BLOCK_SECONDS / max(action.mean, 1e-8)))
+        self._slots.run(action.slot, action.piece, work, action.start, action.stop, block)
+
+    def close(self) -> None:
+        """End the slots, then the sockets."""
+        self._slots.close()
+        self.links.close()
+
+
+def _pass_output(event: PieceDone) -> None:
+    """Show what jobs printed where this worker was started."""
+    for ran in event.ran:
+        if ran.note is not None:
+            for stream, text in ((sys.stdout, ran.note.stdout), (sys.stderr, ran.note.stderr)):
+                stream.buffer.write(text)
+                stream.flush()
+
+
+def main(config: WorkerConfig) -> int:
+    """Run a worker until it has drained after SIGTERM; returns the exit code."""
+    logger = setup("worker", config.log_level)
+    return loop.main(lambda: Worker(config), logger, url=config.url, name=config.name, slots=config.slots)
+
+
+if __name__ == "__main__":
+    sys.exit(main(from_argv(WorkerConfig)))

@@ -1,0 +1,105 @@
+"""Fixtures of all tests. A test that leaves a process, a socket or a folder behind fails."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from support import LIMIT, Stations, descendants, free_url, logs, until
+
+MARK = "PENSTOCK_TEST_MARK"
+
+
+@pytest.fixture
+def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A private folder with a short name (a socket's path ends at 107 bytes); temporary files go there too."""
+    path = Path(tempfile.mkdtemp(prefix="pt-", dir="/tmp"))
+    monkeypatch.setenv("TMPDIR", str(path))
+    monkeypatch.setenv("XDG_STATE_HOME", str(path / "state"))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fails a test that leaves a process, an open socket or a pipeline's folder behind."""
+    if {"unit", "scenarios"} & set(request.path.parts):
+        yield  # these start nothing
+    else:
+        yield from _watched(request.getfixturevalue("folder"), request.getfixturevalue("monkeypatch"))
+
+
+def _watched(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    mark = uuid.uuid4().hex
+    monkeypatch.setenv(MARK, mark)
+    for name in ("PENSTOCK_URL", "PENSTOCK_DATA", "PENSTOCK_JOB_ID"):
+        monkeypatch.delenv(name, raising=False)
+    before = open_sockets()
+    yield
+    try:
+        until(lambda: not descendants(mark), 10, "every process that the test started is gone")
+        until(lambda: open_sockets() <= before, 10, "every socket that the test opened is closed")
+    finally:
+        for process in descendants(mark):
+            process.kill()
+    assert not list(folder.glob("penstock-*")), "a pipeline's private folder was left behind"
+
+
+def open_sockets() -> set[str]:
+    """The sockets this process has open, by the kernel's names."""
+    found: set[str] = set()
+    for fd in os.listdir("/proc/self/fd"):
+        try:
+            target = os.readlink(f"/proc/self/fd/{fd}")
+        except OSError:
+            continue
+        if target.startswith("socket:"):
+            found.add(target)
+    return found
+
+
+@pytest.fixture
+def url() -> str:
+    """Six free ports."""
+    return free_url()
+
+
+@pytest.fixture
+def stations(folder: Path, url: str) -> Iterator[Stations]:
+    """Real stations, none started yet."""
+    made = Stations(folder, url)
+    yield made
+    made.close()
+    print("\n".join(logs(folder)))
+
+
+Cli = Callable[..., "subprocess.CompletedProcess[bytes]"]
+
+
+@pytest.fixture
+def cli(folder: Path) -> Cli:
+    """Runs the command line in `folder` and waits for its end."""
+
+    def run(
+        *words: str | bytes, stdin: bytes = b"", env: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(
+            [sys.executable, "-m", "penstock", *words],
+            input=stdin,
+            capture_output=True,
+            cwd=folder,
+            env=os.environ | (env or {}),
+            timeout=4 * LIMIT,
+            check=False,
+        )
+
+    return run

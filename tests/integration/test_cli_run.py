@@ -1,0 +1,162 @@
+"""`penstock run` with its own pipeline: real processes, real commands."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from conftest import Cli
+from support import LIMIT, until
+
+NAMES = [
+    b"plain",
+    b"with blank",
+    b"quo'te\"s",
+    b"new\nline",
+    b"\xff\xfe not utf-8",
+    b"-dash",
+    b"$HOME;`x`*?",
+    "ünïcode".encode(),
+]
+
+
+def test_commands_run_and_print_in_order(cli: Cli) -> None:
+    """`-k` prints in the order of the input; the place is said on stderr; exit code 0."""
+    done = cli("run", "-k", "-j2", "echo", "{#}-{}", ":::", "a", "b c")
+    assert (done.returncode, done.stdout) == (0, b"1-a\n2-b c\n")
+    assert done.stderr == b"penstock: embedded, 2 slots\n"
+
+
+def test_failed_commands_exit_1_and_say_why(cli: Cli) -> None:
+    """A non-zero exit code is a failed job; what the command said on stderr passes."""
+    done = cli("run", "-k", "--shell", "echo out; echo err >&2; exit {}", ":::", "0", "3")
+    assert (done.returncode, done.stdout) == (1, b"out\nout\n")
+    assert done.stderr.count(b"err\n") == 2
+
+
+def test_command_that_is_not_there_is_named(cli: Cli) -> None:
+    """A program that does not exist fails its job with that cause."""
+    done = cli("run", "no-such-program", ":::", "a")
+    assert done.returncode == 1
+    assert b"no-such-program" in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("way", ["arguments", "stdin"])
+def test_any_file_name_is_an_argument(cli: Cli, folder: Path, way: str) -> None:
+    """Blanks, quotation marks, newlines and bytes that are no UTF-8 reach the command unchanged."""
+    for name in NAMES:
+        (folder / os.fsdecode(name)).write_bytes(name)
+    if way == "arguments":
+        done = cli("run", "-k", "cat", "--", "{}", ":::", *NAMES)
+    else:
+        done = cli("run", "-k", "-0", "cat", "--", stdin=b"".join(name + b"\0" for name in NAMES))
+    assert (done.returncode, done.stdout) == (0, b"".join(NAMES))
+
+
+def test_shell_quotes_any_file_name(cli: Cli, folder: Path) -> None:
+    """With `--shell` the same names are still one word each, and nothing in them is run."""
+    for name in NAMES:
+        (folder / os.fsdecode(name)).write_bytes(name)
+    done = cli("run", "-k", "--shell", "cat -- {} | cat", ":::", *NAMES)
+    assert (done.returncode, done.stdout) == (0, b"".join(NAMES))
+
+
+def test_tag_puts_the_arguments_before_each_line(cli: Cli) -> None:
+    """`--tag` says whose output it is."""
+    done = cli("run", "-k", "--tag", "printf", r"%s\n1\n", ":::", "a", "b")
+    assert done.stdout == b"a\ta\na\t1\nb\tb\nb\t1\n"
+
+
+def test_100_000_arguments(cli: Cli) -> None:
+    """As many arguments as the kernel lets through; their calls' values come back in order."""
+    numbers = [str(number) for number in range(100_000)]
+    done = cli("run", "-k", "--call", "math:sqrt", "--input", "json", ":::", *numbers)
+    assert done.returncode == 0, done.stderr
+    assert [float(line) for line in done.stdout.split()] == [math.sqrt(number) for number in range(100_000)]
+
+
+def test_function_of_a_module_in_the_current_folder(cli: Cli, folder: Path) -> None:
+    """`--call` finds modules beside the user, here and in the slots; None is no output; prints pass."""
+    (folder / "mine.py").write_text("def shout(text):\n    print('heard', text)\n    return text.upper() or None\n")
+    done = cli("run", "-k", "--call", "mine:shout", stdin=b"a\n\nb\n")
+    assert (done.returncode, done.stdout) == (0, b"heard a\nA\nheard \nheard b\nB\n")
+
+
+def test_error_of_a_function_is_one_line(cli: Cli) -> None:
+    """A call that raises fails its job: cause on stderr, exit code 1, the others go on."""
+    done = cli("run", "-k", "--call", "builtins:int", stdin=b"1\nx\n3\n")
+    assert (done.returncode, done.stdout) == (1, b"1\n3\n")
+    assert b":1 failed: " in done.stderr
+    assert b"ValueError" in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+def test_json_gives_an_object_per_job(cli: Cli) -> None:
+    """`--json`: everything about a job on one line."""
+    done = cli("run", "-k", "--json", "--shell", "echo {}; exit {}", ":::", "0", "7")
+    first, second = (json.loads(line) for line in done.stdout.splitlines())
+    assert (first["index"], first["state"], first["stdout"], first["returncode"]) == (0, "succeeded", "0\n", 0)
+    assert (second["state"], second["returncode"], second["attempts"]) == ("failed", 7, 1)
+
+
+def test_retries_and_timeout_are_the_jobs(cli: Cli, folder: Path) -> None:
+    """`--retries` tries again, `--timeout` ends what runs too long."""
+    done = cli("run", "--retries", "2", "--shell", "echo x >> {}; [ $(wc -l < {}) = 3 ]", ":::", "f")
+    assert done.returncode == 0, done.stderr
+    assert (folder / "f").read_text() == "x\n" * 3
+    done = cli("run", "--timeout", "0.5", "sleep", ":::", "60")
+    assert done.returncode == 1
+    assert b"timed_out" in done.stderr
+
+
+def test_reader_that_stops_reading_ends_it_quietly(folder: Path) -> None:
+    """`| head` ends the run without a complaint."""
+    done = subprocess.run(
+        ["bash", "-c", f"seq 5000 | {sys.executable} -m penstock run --call builtins:str | head -n 1"],
+        capture_output=True,
+        cwd=folder,
+        timeout=2 * LIMIT,
+        check=False,
+    )
+    assert done.stdout.count(b"\n") == 1
+    assert done.stderr.splitlines()[1:] == []
+
+
+def interrupted(folder: Path, signals: int) -> tuple[int, set[str]]:
+    """Run six jobs in two slots, interrupt when two have begun; the exit code and which files were finished."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "penstock", "run", "-j2", "--shell", "touch {}.begun; sleep 2; touch {}.done", ":::"]
+        + [str(number) for number in range(6)],
+        cwd=folder,
+        stderr=subprocess.DEVNULL,
+    )
+    until(lambda: len(list(folder.glob("*.begun"))) == 2)
+    for _ in range(signals):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.3)
+    code = process.wait(LIMIT)
+    return code, {path.stem for path in folder.glob("*.done")}
+
+
+def test_one_interrupt_lets_running_jobs_finish(folder: Path) -> None:
+    """Ctrl-C: the two that run finish, no other begins, exit code 130."""
+    code, finished = interrupted(folder, 1)
+    assert code == 130
+    assert len(finished) == 2
+    assert len(list(folder.glob("*.begun"))) == 2
+
+
+def test_second_interrupt_ends_running_jobs(folder: Path) -> None:
+    """Ctrl-C twice: nothing finishes, exit code 130."""
+    code, finished = interrupted(folder, 2)
+    assert code == 130
+    assert finished == set()

@@ -1,0 +1,204 @@
+"""The command line against stations that stay: real processes, real stores."""
+
+from __future__ import annotations
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import Cli
+from penstock import Pipeline
+from support import LIMIT, Stations, free_url, until
+
+
+def records(done: subprocess.CompletedProcess[bytes]) -> list[dict[str, Any]]:
+    assert done.returncode in {0, 1}, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.fixture
+def env(stations: Stations, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A pipeline of three stations, named by PENSTOCK_URL."""
+    stations.start("ventilator", "sink", "w1", slots=2)
+    monkeypatch.setenv("PENSTOCK_URL", stations.url)
+    return stations.url
+
+
+def test_batch_outlives_its_client_and_its_stations(stations: Stations, cli: Cli, env: str) -> None:
+    """Submitted by one process, followed by a second, read by a third after stop and restart on the same data."""
+    done = cli("submit", "--name", "lengths", "--call", "builtins:len", "--", stdin=b"a\nbb\nccc\n")
+    batch = done.stdout.decode().strip()
+    assert done.returncode == 0, done.stderr
+    followed = cli("results", batch, "--follow")
+    assert sorted(followed.stdout.split()) == [b"1", b"2", b"3"]
+
+    for name in ("w1", "sink", "ventilator"):
+        assert stations.end(name) == 0
+    stations.start("ventilator", "sink")
+    again = cli("results", "lengths", "--json")
+    assert {(r["index"], r["value"], r["state"]) for r in records(again)} == {
+        (0, 1, "succeeded"),
+        (1, 2, "succeeded"),
+        (2, 3, "succeeded"),
+    }
+
+
+def test_submit_wait_shows_results_and_exits_1_on_failure(cli: Cli, env: str) -> None:
+    """`submit --wait` is `run` on the running pipeline."""
+    done = cli("submit", "--wait", "--shell", "echo {}; exit {}", ":::", "0", "1")
+    assert done.returncode == 1
+    assert sorted(done.stdout.split()) == [b"0", b"1"]
+
+
+def test_run_says_where(cli: Cli, env: str) -> None:
+    """`run` with a URL uses the running pipeline, and says which and how large."""
+    done = cli("run", "true", ":::", "a")
+    assert done.stderr == f"penstock: {env}, 2 slots on 1 host\n".encode()
+
+
+def test_slots_are_not_asked_of_a_running_pipeline(cli: Cli, env: str) -> None:
+    """`-j` belongs to a pipeline of one's own."""
+    assert cli("run", "-j2", "true", ":::", "a").returncode == 2
+
+
+def test_lists_are_json_lines(cli: Cli, env: str) -> None:
+    """status, workers, batches, jobs and show give an object per line."""
+    batch = cli("submit", "--name", "codes", "--shell", "echo hi; exit {}", ":::", "0", "5").stdout.decode().strip()
+    cli("results", batch, "--follow")
+    assert records(cli("status", "--json"))[0]["workers"] == 1
+    (worker,) = records(cli("workers", "--json"))
+    assert (worker["name"], worker["slots"]) == ("w1", 2)
+    (line,) = records(cli("batches", "--json"))
+    assert (line["id"], line["name"], line["total"], line["succeeded"], line["failed"]) == (batch, "codes", 2, 1, 1)
+    jobs = records(cli("jobs", "last", "--json"))
+    assert {(job["index"], job["state"], job["worker"]) for job in jobs} == {
+        (0, "succeeded", "w1"),
+        (1, "failed", "w1"),
+    }
+    (attempt,) = records(cli("show", "codes:1", "--json"))
+    assert (attempt["returncode"], attempt["stdout"]) == (5, "hi\n")
+
+
+def test_lists_are_tables_for_people(cli: Cli, env: str) -> None:
+    """Without `--json` they are columns; what failed has its cause."""
+    batch = cli("submit", "--name", "na\nme", "false", ":::", "x").stdout.decode().strip()
+    cli("results", batch, "--follow")
+    assert b"sink      connected" in cli("status").stdout
+    assert cli("workers").stdout.split(b"\n")[1].startswith(b"w1 ")
+    assert rb"na\nme" in cli("batches").stdout
+    assert b"exit code 1" in cli("jobs", batch[:30]).stdout
+    assert b"exit code  1" in cli("show", f"{batch}:0").stdout
+
+
+def test_results_as_csv_and_failed_only(cli: Cli, env: str) -> None:
+    """`--csv` has a head line; `--failed` leaves out what succeeded."""
+    cli("submit", "--wait", "--call", "builtins:int", ":::", "1", "x")
+    done = cli("results", "last", "--failed", "--csv")
+    assert done.returncode == 1
+    (row,) = csv.DictReader(done.stdout.decode().splitlines())
+    assert (row["index"], row["state"]) == ("1", "failed")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("results", "nope"),
+        ("jobs", "nope"),
+        ("cancel", "nope"),
+        ("drain", "nope"),
+        ("show", "nope:0"),
+        ("show", "last"),
+    ],
+)
+def test_what_is_not_there_exits_2(cli: Cli, env: str, words: tuple[str, ...]) -> None:
+    """No such batch, worker or job: one line, exit code 2."""
+    done = cli(*words)
+    assert done.returncode == 2
+    assert done.stderr.count(b"\n") == 1
+
+
+def test_cancel_ends_running_jobs(cli: Cli, env: str) -> None:
+    """`cancel` ends what runs and what waits."""
+    batch = cli("submit", "sleep", ":::", *["60"] * 5).stdout.decode().strip()
+    assert cli("cancel", batch).returncode == 0
+    done = cli("results", batch, "--follow", "--json")
+    assert [r["state"] for r in records(done)] == ["cancelled"] * 5
+
+
+def test_drained_worker_finishes_and_leaves(stations: Stations, cli: Cli, env: str) -> None:
+    """`drain` lets the worker finish what it runs; its process ends well."""
+    batch = cli("submit", "sleep", ":::", "1").stdout.decode().strip()
+    until(lambda: records(cli("workers", "--json"))[0]["jobs"] == 1)
+    assert cli("drain", "w1").returncode == 0
+    assert stations.processes.pop("w1").wait(LIMIT) == 0
+    assert records(cli("results", batch, "--json"))[0]["state"] == "succeeded"
+
+
+def test_nobody_answers_exits_3(cli: Cli) -> None:
+    """A URL where nobody listens: exit code 3 within the connect timeout, no hang."""
+    begun = time.monotonic()
+    done = cli("status", "--url", free_url())
+    assert done.returncode == 3
+    assert done.stderr.count(b"\n") == 1
+    assert time.monotonic() - begun < 10
+
+
+def test_port_in_use_is_named(cli: Cli, env: str, folder: Path) -> None:
+    """A second ventilator on the same ports says which, and by whom; nothing is half-started."""
+    done = cli("ventilator", "--bind", env, "--data", str(folder / "other"))
+    assert done.returncode == 2
+    assert b"cannot bind" in done.stderr
+    assert b"process" in done.stderr
+    assert done.stderr.count(b"\n") == 1
+
+
+@pytest.mark.parametrize("station", ["ventilator", "sink"])
+def test_data_folder_in_use_is_named(cli: Cli, env: str, folder: Path, station: str) -> None:
+    """A second station on the same data folder says which folder and who holds it."""
+    done = cli(station, "--bind", free_url(), "--data", str(folder / "data"))
+    assert done.returncode == 2
+    assert str(folder / "data").encode() in done.stderr
+    assert done.stderr.count(b"\n") == 1
+
+
+def test_first_worker_does_not_take_everything(stations: Stations) -> None:
+    """400 jobs of 20 ms, one worker there, three more join after a second: all four are busy until the end."""
+    stations.start("ventilator", "sink", "w1")
+    with Pipeline(stations.url) as pipeline:
+        until(lambda: len(pipeline.workers()) == 1)
+        batch = pipeline.batch(time.sleep, [0.02] * 400)
+        time.sleep(1)
+        stations.start("w2", "w3", "w4")
+        ends: dict[str, float] = {}
+        counts: dict[str, int] = {}
+        for outcome in batch.follow():
+            ends[outcome.worker] = max(ends.get(outcome.worker, 0), outcome.started + outcome.elapsed)
+            counts[outcome.worker] = counts.get(outcome.worker, 0) + 1
+    assert set(counts) == {"w1", "w2", "w3", "w4"}
+    assert sum(counts.values()) == 400
+    assert max(ends.values()) - min(ends.values()) < 0.5, ends
+
+
+def test_up_starts_all_and_stops_all(folder: Path, cli: Cli) -> None:
+    """`up` prints the line that points others to it, and leaves nothing behind after SIGTERM."""
+    url = free_url()
+    with (
+        (folder / "up.log").open("wb") as log,
+        subprocess.Popen(
+            [sys.executable, "-m", "penstock", "up", "--bind", url, "--workers", "2", "--slots", "1"],
+            stdout=subprocess.PIPE,
+            stderr=log,
+        ) as process,
+    ):
+        assert process.stdout is not None
+        assert process.stdout.readline() == f"export PENSTOCK_URL={url}\n".encode()
+        assert cli("run", "--url", url, "echo", ":::", "a").stdout == b"a\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(LIMIT) == 130

@@ -1,0 +1,140 @@
+"""The whole pipeline on the virtual network: random faults, every invariant after every turn, nothing lost, one outcome each.
+
+A schedule is its seed: ``PENSTOCK_SEED=17 pytest tests/scenarios/test_schedules.py -k random`` replays number 17 alone;
+PENSTOCK_SCHEDULES says how many are tried.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from penstock.job import BatchSpec
+from sim import World, WorkerNode
+
+SCHEDULES = int(os.environ.get("PENSTOCK_SCHEDULES", "40"))
+SEED = os.environ.get("PENSTOCK_SEED")
+SEEDS = [int(SEED)] if SEED else list(range(SCHEDULES))
+HEAL = 60.0
+"""Virtual seconds within which everything is over once the faults have stopped."""
+
+
+def mixed(batch: bytes, index: int, stamp: Any) -> tuple[str, float]:
+    """Jobs of many lengths; some fail once, some crash once, some always crash."""
+    if index % 41 == 7:
+        return ("fail" if stamp.failures == 0 else "ok", 0.01)
+    if index % 53 == 11:
+        return ("crash" if stamp.crashes == 0 else "ok", 0.02)
+    if index % 97 == 13:
+        return ("crash", 0.02)
+    if index % 61 == 3:
+        return ("ok", 1.5)
+    return ("ok", 0.002)
+
+
+def disturb(world: World, chance: random.Random, seconds: float) -> None:
+    """Random faults for a while."""
+    end = world.now + seconds
+    while world.now < end:
+        world.run(world.now + chance.uniform(0.05, 1.0))
+        node = chance.choice([world.ventilator, world.sink, *world.workers])
+        match chance.choice(["crash", "turn", "pause", "cut", "one-way", "reset", "stop"]):
+            case "crash" if node.alive:
+                world.crash(node)
+                world.at(world.now + chance.uniform(0.1, 4.0), lambda node=node: world.start(node))
+            case "turn" if node.alive and not isinstance(node, WorkerNode):
+                where = chance.choice(["before commit", "after commit", "after send"])
+                node.crash_at = (node.turns + chance.randrange(1, 20), where)
+                world.at(world.now + chance.uniform(1.0, 4.0), lambda node=node: world.start(node))
+            case "pause":
+                world.pause(node, chance.choice([0.5, 2.0, 4.0, 8.0]))
+            case "cut":
+                world.cut(chance.choice(list(world.connections.values())), chance.choice([0.5, 1.0, 3.0, 8.0]))
+            case "one-way":
+                connection = chance.choice(list(world.connections.values()))
+                one_way = chance.choice([connection.outer, connection.inner])
+                world.cut(connection, chance.choice([0.5, 1.0, 3.0, 8.0]), one_way)
+            case "reset":
+                world.disconnect(chance.choice(list(world.connections.values())))
+            case "stop" if node.alive and isinstance(node, WorkerNode):
+                world.stop_worker(node)
+                world.at(world.now + chance.uniform(1.0, 4.0), lambda node=node: world.start(node))
+            case _:
+                pass
+
+
+def heal(world: World) -> None:
+    """Everything is up again and stays so."""
+    for node in world.nodes:
+        node.crash_at = None
+        world.start(node)
+    world.run(world.now + 10.0)
+    for node in world.nodes:
+        world.start(node)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_random_faults_lose_nothing_and_record_once(tmp_path: Path, seed: int) -> None:
+    """Whatever dies, pauses or is cut off, and whenever: every accepted job gets one outcome."""
+    print(f"seed {seed}")
+    world = World(tmp_path, seed)
+    chance = random.Random(seed)
+    world.fates = mixed
+    spec = BatchSpec(retries=1, retry_delay=0.1)
+    batches = [chance.randbytes(16) for _ in range(3)]
+    for batch in batches:
+        sizes = [chance.choice([1, 1, 7, 40]) for _ in range(chance.randrange(1, 12))]
+        world.client.submit(batch, spec, sizes)
+        disturb(world, chance, chance.uniform(1.0, 8.0))
+    heal(world)
+    world.run_until(lambda: world.settled, HEAL)
+    world.judge()
+    world.close()
+
+
+def test_without_faults_every_job_runs_once(tmp_path: Path) -> None:
+    """No fault, no second start."""
+    world = World(tmp_path, 1)
+    batch = b"b" * 16
+    world.client.submit(batch, BatchSpec(), [100] * 5)
+    world.run_until(lambda: world.settled, HEAL)
+    world.judge()
+    assert {len(starts) for starts in world.starts.values()} == {1}
+    world.close()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_lost_and_repeated_messages_change_nothing(tmp_path: Path, seed: int) -> None:
+    """One message in twenty lost, one in twenty twice: every job still gets one outcome."""
+    world = World(tmp_path, seed)
+    world.loss = world.duplication = 0.05
+    world.fates = mixed
+    world.client.submit(b"b" * 16, BatchSpec(retries=1, retry_delay=0.1), [30] * 8)
+    world.run(world.now + 20)
+    world.loss = world.duplication = 0.0
+    world.run_until(lambda: world.settled, HEAL)
+    world.judge()
+    world.close()
+
+
+@pytest.mark.parametrize("where", ["before commit", "after commit", "after send"])
+@pytest.mark.parametrize("who", ["ventilator", "sink"])
+def test_crash_at_every_turn_gives_the_same_outcomes(tmp_path: Path, who: str, where: str) -> None:
+    """A station that crashes at its k-th turn, for each k, changes no outcome."""
+    for turn in range(1, 40, 3):
+        folder = tmp_path / str(turn)
+        world = World(folder, turn)
+        node = getattr(world, who)
+        node.crash_at = (turn, where)
+        batch = b"b" * 16
+        world.client.submit(batch, BatchSpec(), [3] * 6)
+        world.run_until(lambda world=world, node=node: not node.alive or world.settled, HEAL)
+        world.run(world.now + 0.5)
+        world.start(node)
+        world.run_until(lambda world=world: world.settled, HEAL)
+        world.judge()
+        world.close()

@@ -1,0 +1,785 @@
+"""A virtual network with virtual time: the real cores, the real codec and the real stores, in one process.
+
+Every message is encoded and decoded. Connections are in order, each on its own, and lost on their own: what is under way
+on a lost connection is gone, and both ends learn of it. Time jumps to whatever comes next. All that is random comes from
+one seed, so a schedule is replayed by its seed.
+
+The oracle is the world's own history: what was acknowledged to the client, what ran where, what was announced.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import random
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, get_args
+
+import msgspec
+
+from penstock.core.actions import (
+    Answer,
+    Cut,
+    Deal,
+    Deliver,
+    EndSlot,
+    FreeLease,
+    Leave,
+    LoadChunk,
+    LoadChunks,
+    Log,
+    ReadLog,
+    ReadRows,
+    ReadSpan,
+    Report,
+    Run,
+    Save,
+    SendFunction,
+    Tell,
+)
+from penstock.core.inputs import (
+    ChunkLoaded,
+    ChunksLoaded,
+    FromClient,
+    JobConnections,
+    JobsConnected,
+    LogRead,
+    OutcomesArrived,
+    PieceCut,
+    PieceDone,
+    Ran,
+    RowsRead,
+    SinkConnected,
+    SlotDied,
+    SlotReady,
+    Stop,
+    Subscribed,
+    Unsubscribed,
+)
+from penstock.core.sink import SinkCore
+from penstock.core.ventilator import VentilatorCore
+from penstock.core.worker import WorkerCore
+from penstock.job import BatchSpec, JobState
+from penstock.messages import (
+    Accepted,
+    BatchClose,
+    BatchOpen,
+    ChunkHead,
+    ClientToSink,
+    ClientToVentilator,
+    Decoder,
+    Follow,
+    Hello,
+    Outcomes,
+    OutcomeHead,
+    Rows,
+    SinkToClient,
+    Submit,
+    ToVentilator,
+    VentilatorToClient,
+    VentilatorToSink,
+    VentilatorToWorker,
+    WorkerToSink,
+    encode,
+    join,
+    split,
+)
+from penstock.store import QueueStore, ResultStore
+
+SAVES = get_args(Save)
+LATENCY = 0.0005
+"""Seconds a message is under way, plus as much again at random."""
+NOTICE = 1.8
+"""Seconds after which a dead link is noticed (ZMTP heartbeats, as measured)."""
+RECONNECT = 0.1
+CLIENT = b"client".ljust(16)
+FUNCTION = b"function".ljust(16)
+
+union = {
+    "desk>": Decoder(ClientToVentilator),
+    "<desk": Decoder(VentilatorToClient),
+    "report>": Decoder(ToVentilator),
+    "<jobs": Decoder(VentilatorToWorker),
+    "<control": Decoder(VentilatorToWorker | VentilatorToSink),
+    "outcomes>": Decoder(WorkerToSink),
+    "results>": Decoder(ClientToSink),
+    "<results": Decoder(SinkToClient),
+}
+
+
+class Connection:
+    """One TCP connection: `outer` connected to `inner`, which binds."""
+
+    def __init__(self, kind: str, outer: Node, inner: Node) -> None:
+        self.kind = kind
+        self.outer = outer
+        self.inner = inner
+        self.up = False
+        self.life = 0
+        self.cut_at: float | None = None
+        self.one_way: Node | None = None
+        self.held: list[tuple[Node, Any, bytes]] = []
+        self.last = {outer: 0.0, inner: 0.0}
+
+
+class Node:
+    """A process: it may be dead or paused; its inbox waits while it is paused."""
+
+    def __init__(self, world: World, name: str) -> None:
+        self.world = world
+        self.name = name
+        self.alive = False
+        self.paused_until = 0.0
+        self.inbox: list[Any] = []
+        self.core: Any = None
+        self.turns = 0
+        self.crash_at: tuple[int, str] | None = None
+        """Crash in the turn of this number: before commit, after commit, or after the first send."""
+
+    def start(self) -> None:
+        self.alive = True
+        self.core = None
+
+    def put(self, event: Any) -> None:
+        if self.alive:
+            self.inbox.append(event)
+            self.world.wake(self)
+
+    def turn(self) -> None:
+        """What loop.turn does, with crashes in between."""
+        now = self.world.now
+        inbox, self.inbox = self.inbox, []
+        self.turns += 1
+        crash = self.crash_at[1] if self.crash_at is not None and self.crash_at[0] <= self.turns else ""
+        while True:
+            actions: list[Any] = []
+            for event in inbox:
+                actions += self.core.handle(event, now)
+            actions += self.core.tick(now)
+            if self.world.checking:
+                self.core.check()
+            if crash == "before commit":
+                self.world.crash(self)
+                return
+            saves = [action for action in actions if isinstance(action, SAVES)]
+            if saves:
+                self.save(saves)
+            effects = [action for action in actions if not isinstance(action, (*SAVES, Log))]
+            self.world.logged += [action for action in actions if isinstance(action, Log)]
+            inbox = []
+            if crash == "after commit":
+                self.world.crash(self)
+                return
+            for at, action in enumerate(effects):
+                if crash == "after send" and at:
+                    break
+                inbox += self.perform(action) or []
+            if crash:
+                self.world.crash(self)
+                return
+            if not inbox or not self.alive:
+                break
+        wakeup = self.core.next_wakeup()
+        if wakeup is not None and self.alive:
+            self.world.at(max(wakeup, now + 1e-4), lambda: self.world.wake(self), self)
+
+    def save(self, saves: list[Any]) -> None:
+        raise NotImplementedError
+
+    def perform(self, action: Any) -> list[Any] | None:
+        raise NotImplementedError
+
+
+class VentilatorNode(Node):
+    """The ventilator with its real queue file."""
+
+    def start(self) -> None:
+        super().start()
+        self.store = QueueStore(self.world.folder / "queue", durable=False)
+        self.life = self.store.begin_life()
+        self.core = VentilatorCore(
+            self.life,
+            self.store.batches(),
+            self.store.applied(),
+            self.world.now,
+            seed=self.world.random.getrandbits(32),
+        )
+        self.rotation = itertools.count()
+        self.world.wake(self)
+
+    def stop(self) -> None:
+        self.store.close()
+
+    def save(self, saves: list[Any]) -> None:
+        self.store.save(saves)
+
+    def payload(self, jobs: Any) -> bytes:
+        functions = [self.store.function(head.function) for head in jobs.batches if head.inline]
+        return bytes(join([*functions, *(self.store.chunk(lease.batch, lease.first) for lease in jobs.leases)]))
+
+    def perform(self, action: Any) -> list[Any] | None:
+        world = self.world
+        match action:
+            case Tell(topic, message):
+                connection = world.connection("control", topic)
+                if connection is not None:
+                    world.send(connection, self, message, self.payload(message) if hasattr(message, "leases") else b"")
+            case Answer(_, message, payload):
+                world.send(world.connections["desk", world.client.name], self, message, bytes(payload))
+            case Deal(messages):
+                for message in messages:
+                    ups = [c for c in world.connections.values() if c.kind == "jobs" and c.up]
+                    if ups:
+                        world.send(ups[next(self.rotation) % len(ups)], self, message, self.payload(message))
+            case LoadChunks(batch, first, limit):
+                return [ChunksLoaded(batch, limit, self.store.open_chunks(batch, first, limit))]
+            case LoadChunk(batch, index):
+                return [ChunkLoaded(batch, index, self.store.open_chunk_at(batch, index))]
+            case SendFunction():
+                raise AssertionError("functions are small here")
+            case _:
+                raise AssertionError(action)
+        return None
+
+
+class SinkNode(Node):
+    """The sink with its real results file."""
+
+    def start(self) -> None:
+        super().start()
+        self.store = ResultStore(self.world.folder / "results", durable=False)
+        self.id = self.world.fresh_id()
+        self.core = SinkCore(
+            self.world.random.getrandbits(60), self.store.head(), self.store.recorded(), sink=self.id
+        )
+        self.world.wake(self)
+
+    def stop(self) -> None:
+        self.store.close()
+
+    def save(self, saves: list[Any]) -> None:
+        self.store.save(saves)
+
+    def perform(self, action: Any) -> list[Any] | None:
+        world = self.world
+        match action:
+            case Report(message):
+                world.send(world.connections["report", self.name], self, message, b"")
+            case Answer(_, message, payload):
+                world.send(world.connections["results", world.client.name], self, message, bytes(payload))
+            case ReadRows(client, batch, after, limit):
+                records, payload, position, more = self.store.rows_after(batch, after, limit)
+                return [RowsRead(client, batch, records, payload, position, more)]
+            case ReadLog(after, limit):
+                chain, lines, more = self.store.log_after(after, limit)
+                return [LogRead(after, chain, lines, more)]
+            case ReadSpan():
+                raise AssertionError("nobody fetches here")
+            case _:
+                raise AssertionError(action)
+        return None
+
+
+class Slot:
+    """A slot in virtual time: pieces one after the other, one event for each job."""
+
+    def __init__(self) -> None:
+        self.queue: list[Run] = []
+        self.lease: dict[int, Any] = {}
+        self.limits: dict[int, int] = {}
+        self.life = 0
+        self.index: int | None = None
+        self.done: list[int] = []
+
+
+class WorkerNode(Node):
+    """A worker with virtual slots."""
+
+    def __init__(self, world: World, name: str, slots: int) -> None:
+        super().__init__(world, name)
+        self.slot_count = slots
+
+    def start(self) -> None:
+        super().start()
+        self.id = self.world.fresh_id()
+        self.slots = {number: Slot() for number in range(self.slot_count)}
+        self.leases: dict[int, Any] = {}
+        hello = Hello(self.id, 0, 0, 0, self.name, "host", 1, self.slot_count, 0, (), "3")
+        self.core = WorkerCore(hello, self.world.now)
+        for number in self.slots:
+            self.inbox.append(SlotReady(number))
+        self.world.wake(self)
+
+    def stop(self) -> None:
+        for slot in self.slots.values():
+            slot.life += 1
+
+    def save(self, saves: list[Any]) -> None:
+        raise AssertionError(saves)
+
+    def perform(self, action: Any) -> list[Any] | None:
+        world = self.world
+        match action:
+            case Report(message):
+                world.send(world.connections["report", self.name], self, message, b"")
+            case Deliver(records, bodies):
+                message = Outcomes(self.id, self.name, records)
+                world.send(world.connections["outcomes", self.name], self, message, bytes(join(list(bodies))))
+            case Run():
+                slot = self.slots[action.slot]
+                slot.queue.append(action)
+                slot.lease[action.piece] = self.leases[action.lease]
+                if len(slot.queue) == 1:
+                    self.begin(action.slot)
+            case Cut(number, piece):
+                self.cut(number, piece)
+            case EndSlot(number, piece, state, cause):
+                slot = self.slots[number]
+                if slot.queue and slot.queue[0].piece == piece:
+                    self.die(number, state, cause)
+            case FreeLease(lease):
+                self.leases.pop(lease, None)
+            case Leave():
+                world.crash(self)
+            case _:
+                raise AssertionError(action)
+        return None
+
+    def accept(self, message: Any) -> None:
+        """Jobs arrived: remember the leases, as the real worker does with their payloads."""
+        for lease in message.leases:
+            self.leases.setdefault(lease.number, lease)
+
+    def begin(self, number: int) -> None:
+        slot = self.slots[number]
+        run = slot.queue[0]
+        slot.done = []
+        self.step(number, run.start)
+
+    def step(self, number: int, index: int) -> None:
+        slot = self.slots[number]
+        run = slot.queue[0]
+        if index >= min(run.stop, slot.limits.get(run.piece, run.stop)):
+            self.finish(number)
+            return
+        lease = slot.lease[run.piece]
+        slot.index = index
+        life = slot.life
+        self.world.ran(self, lease, index)
+        fate, seconds = self.world.job(lease.batch, index, lease.stamp)
+
+        def end() -> None:
+            if slot.life != life or not self.alive:
+                return
+            if fate == "crash":
+                self.die(number, JobState.DEAD, "killed by SIGKILL")
+            else:
+                slot.done.append(index)
+                self.step(number, index + 1)
+
+        self.world.at(self.world.now + seconds, end, self)
+
+    def finish(self, number: int) -> None:
+        slot = self.slots[number]
+        run = slot.queue.pop(0)
+        lease = slot.lease.pop(run.piece)
+        slot.index = None
+        ran, bodies = [], []
+        for index in slot.done:
+            fate, seconds = self.world.job(lease.batch, index, lease.stamp)
+            body = msgspec.msgpack.encode([index * index])
+            state = JobState.FAILED if fate == "fail" else JobState.SUCCEEDED
+            ran.append(Ran(index, index + 1, state, 1.0, seconds, len(body)))
+            bodies.append(body)
+        self.put(PieceDone(number, run.piece, tuple(ran), b"".join(bodies)))
+        if slot.queue:
+            self.begin(number)
+
+    def die(self, number: int, state: JobState, cause: str) -> None:
+        slot = self.slots[number]
+        run = slot.queue[0]
+        slot.queue.clear()
+        slot.life += 1
+        self.put(SlotDied(number, run.piece, slot.index, state, cause, 1.0, 0.1))
+        slot.index = None
+        life = slot.life
+        self.world.at(self.world.now + 0.05, lambda: slot.life == life and self.put(SlotReady(number)), self)
+
+    def cut(self, number: int, piece: int) -> None:
+        slot = self.slots[number]
+        for place, run in enumerate(slot.queue):
+            if run.piece == piece:
+                stop = slot.index + 1 if place == 0 and slot.index is not None else run.start
+                slot.limits[piece] = stop
+                self.put(PieceCut(number, piece, stop))
+
+
+class ClientNode(Node):
+    """A client that submits batches, sends again what is not acknowledged, and follows."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world, "client")
+        self.unacked: dict[int, tuple[Submit, bytes]] = {}
+        self.numbers = itertools.count(1)
+        self.position: dict[bytes, int] = {}
+        self.outcomes: dict[tuple[bytes, int], OutcomeHead] = {}
+        self.values: dict[tuple[bytes, int], int] = {}
+        self.doubled: list[tuple[bytes, int]] = []
+        self.core = self
+
+    def start(self) -> None:
+        self.alive = True
+        self.world.wake(self)
+
+    def handle(self, event: Any, now: float) -> list[Any]:
+        match event:
+            case ("up", "desk"):
+                for submit, payload in list(self.unacked.values()):
+                    self.world.send(self.world.connections["desk", self.name], self, submit, payload)
+            case ("up", "results"):
+                for batch, position in self.position.items():
+                    self.follow(batch, position)
+            case (Accepted() as accepted, _):
+                entry = self.unacked.pop(accepted.number, None)
+                if entry is not None:
+                    for chunk in entry[0].chunks:
+                        self.world.acked |= {(chunk.batch, i) for i in range(chunk.first, chunk.first + chunk.count)}
+            case (Rows() as rows, payload):
+                self.on_rows(rows, payload)
+            case _:
+                pass
+        return []
+
+    def on_rows(self, rows: Rows, payload: bytes) -> None:
+        position = self.position.get(rows.batch, 0)
+        if rows.after != position:
+            if rows.after > position:
+                self.follow(rows.batch, position)  # a gap: something before was lost
+            return
+        self.position[rows.batch] = rows.position
+        for head, body in zip(rows.records, split(payload, [r.size for r in rows.records]), strict=True):
+            if not head.final:
+                continue
+            values = msgspec.msgpack.decode(body) if len(body) else []
+            for index in range(head.start, head.stop):
+                if (rows.batch, index) in self.outcomes:
+                    self.doubled.append((rows.batch, index))
+                self.outcomes[rows.batch, index] = head
+                if head.state is JobState.SUCCEEDED:
+                    self.values[rows.batch, index] = values[head.offset + index - head.start]
+
+    def tick(self, now: float) -> list[Any]:
+        if now >= getattr(self, "resend_at", 0.0):
+            self.resend_at = now + 2.0
+            self.handle(("up", "desk"), now)
+            self.handle(("up", "results"), now)
+        return []
+
+    def check(self) -> None:
+        assert not self.doubled, f"announced twice: {self.doubled[:3]}"
+
+    def next_wakeup(self) -> float:
+        return self.resend_at
+
+    def follow(self, batch: bytes, after: int) -> None:
+        self.world.send(self.world.connections["results", self.name], self, Follow(batch, after, 1 << 30), b"")
+
+    def submit(self, batch: bytes, spec: BatchSpec, chunks: list[int], *, close: bool = True) -> None:
+        """Submit a batch of chunks with so many jobs each, a message for each chunk."""
+        first = 0
+        self.position[batch] = 0
+        for at, count in enumerate(chunks):
+            opens = (BatchOpen(batch, spec, FUNCTION, 1),) if at == 0 else ()
+            last = close and at == len(chunks) - 1
+            closes = (BatchClose(batch, first + count),) if last else ()
+            submit = Submit(next(self.numbers), opens, (ChunkHead(batch, first, count, 4),), closes)
+            payload = b"f" * len(opens) + b"args"
+            self.unacked[submit.number] = (submit, payload)
+            self.world.attempted |= {(batch, i) for i in range(first, first + count)}
+            self.world.send(self.world.connections["desk", self.name], self, submit, payload)
+            first += count
+        self.follow(batch, 0)
+
+
+class World:
+    """All nodes, connections and the clock."""
+
+    def __init__(self, folder: Path, seed: int, workers: int = 3, slots: int = 2, *, checking: bool = True) -> None:
+        self.folder = folder
+        self.random = random.Random(seed)
+        self.now = 1000.0
+        self.checking = checking
+        self.events: list[tuple[float, int, Node | None, Callable[[], Any]]] = []
+        self.serial = itertools.count()
+        self.awake: set[Node] = set()
+        self.logged: list[Log] = []
+        self.attempted: set[tuple[bytes, int]] = set()
+        self.acked: set[tuple[bytes, int]] = set()
+        self.starts: dict[tuple[bytes, int], list[tuple[float, str, Any]]] = defaultdict(list)
+        self.fates: Callable[[bytes, int, Any], tuple[str, float]] = lambda batch, index, stamp: ("ok", 0.01)
+        self.loss = 0.0
+        self.duplication = 0.0
+        self.faults: Counter[str] = Counter()
+        self.ventilator = VentilatorNode(self, "ventilator")
+        self.sink = SinkNode(self, "sink")
+        self.workers = [WorkerNode(self, f"w{i}", slots) for i in range(workers)]
+        self.client = ClientNode(self)
+        self.nodes: list[Node] = [self.ventilator, self.sink, *self.workers, self.client]
+        self.connections: dict[tuple[str, str], Connection] = {}
+        for kind, outer, inner in self._plan():
+            self.connections[kind, outer.name] = Connection(kind, outer, inner)
+        for node in self.nodes:
+            self.start(node)
+
+    def _plan(self) -> list[tuple[str, Node, Node]]:
+        plan: list[tuple[str, Node, Node]] = [
+            ("desk", self.client, self.ventilator),
+            ("results", self.client, self.sink),
+            ("report", self.sink, self.ventilator),
+            ("control", self.sink, self.ventilator),
+        ]
+        for worker in self.workers:
+            plan += [(kind, worker, self.ventilator) for kind in ("report", "control", "jobs")]
+            plan.append(("outcomes", worker, self.sink))
+        return plan
+
+    def fresh_id(self) -> bytes:
+        return self.random.randbytes(16)
+
+    # ------------------------------------------------------------------------------------------ time
+
+    def at(self, when: float, call: Callable[[], Any], node: Node | None = None) -> None:
+        heapq.heappush(self.events, (when, next(self.serial), node, call))
+
+    def wake(self, node: Node) -> None:
+        self.awake.add(node)
+
+    def step(self) -> None:
+        """The next thing that happens."""
+        ready = [node for node in self.nodes if node in self.awake and node.alive and node.paused_until <= self.now]
+        if ready:
+            node = ready[0]
+            self.awake.discard(node)
+            node.turn()
+            return
+        when, _, node, call = heapq.heappop(self.events)
+        self.now = max(self.now, when)
+        if node is not None and isinstance(node, WorkerNode) and node.paused_until > self.now:
+            self.at(node.paused_until, call, node)  # its slots stand still with it
+            return
+        call()
+
+    def run(self, until: float) -> None:
+        """Let time pass."""
+        while self.now < until and (self.events or self.awake):
+            self.step()
+
+    def run_until(self, condition: Callable[[], bool], limit: float) -> None:
+        """Let time pass until something is so; the limit is virtual seconds."""
+        end = self.now + limit
+        while not condition():
+            assert self.now < end, f"not within {limit} virtual seconds: {self.story()}"
+            self.step()
+
+    # ------------------------------------------------------------------------------------------ network
+
+    def connection(self, kind: str, topic: bytes) -> Connection | None:
+        for (what, _), connection in self.connections.items():
+            if what == kind and getattr(connection.outer, "id", None) == topic:
+                return connection
+        return None
+
+    def send(self, connection: Connection, sender: Node, message: Any, payload: bytes) -> None:
+        if not connection.up:
+            return
+        if self.loss and self.random.random() < self.loss:
+            self.faults["lost"] += 1
+            return
+        direction = f"{connection.kind}>" if sender is connection.outer else f"<{connection.kind}"
+        decoded = union[direction].decode(encode(message))
+        assert decoded == message
+        copies = 1
+        if self.duplication and connection.kind not in ("jobs", "control") and self.random.random() < self.duplication:
+            copies = 2
+            self.faults["duplicated"] += 1
+        for _ in range(copies):
+            if connection.cut_at is not None and connection.one_way in (None, sender):
+                connection.held.append((sender, decoded, payload))
+            else:
+                self._post(connection, sender, decoded, payload)
+
+    def _post(self, connection: Connection, sender: Node, message: Any, payload: bytes) -> None:
+        when = max(self.now + LATENCY * (1 + self.random.random()), connection.last[sender] + 1e-7)
+        connection.last[sender] = when
+        life = connection.life
+        self.at(when, lambda: connection.life == life and self._deliver(connection, sender, message, payload))
+
+    def _deliver(self, connection: Connection, sender: Node, message: Any, payload: bytes) -> None:
+        receiver = connection.inner if sender is connection.outer else connection.outer
+        if isinstance(receiver, ClientNode):
+            receiver.put((message, payload))
+        elif isinstance(receiver, VentilatorNode) and connection.kind == "desk":
+            receiver.put(FromClient(CLIENT, message, payload, 1.0))
+        elif isinstance(receiver, SinkNode) and connection.kind == "results":
+            receiver.put(FromClient(CLIENT, message, payload))
+        elif isinstance(receiver, SinkNode) and connection.kind == "outcomes":
+            bodies = tuple(split(payload, [record.size for record in message.records]))
+            receiver.put(OutcomesArrived(message.worker, message.name, message.records, bodies))
+        else:
+            if isinstance(receiver, WorkerNode) and hasattr(message, "leases"):
+                receiver.accept(message)
+            receiver.put(message)
+
+    def connect(self, connection: Connection) -> None:
+        if connection.up or not (connection.outer.alive and connection.inner.alive) or connection.cut_at is not None:
+            return
+        connection.up = True
+        connection.life += 1
+        self._tell_ends(connection)
+
+    def disconnect(self, connection: Connection) -> None:
+        if not connection.up:
+            return
+        connection.up = False
+        connection.life += 1
+        connection.held.clear()
+        self._tell_ends(connection)
+        self.at(self.now + RECONNECT, lambda: self.connect(connection))
+
+    def _tell_ends(self, connection: Connection) -> None:
+        kind, outer, inner, up = connection.kind, connection.outer, connection.inner, connection.up
+        if kind == "control":
+            inner.put(Subscribed(outer.id) if up else Unsubscribed(outer.id))  # type: ignore[attr-defined]
+        elif kind == "jobs":
+            count = sum(c.up for c in self.connections.values() if c.kind == "jobs")
+            inner.put(JobConnections(count))
+            if up:
+                outer.put(JobsConnected())
+        elif kind == "outcomes" and up:
+            outer.put(SinkConnected())
+        elif kind in ("desk", "results") and up:
+            outer.put(("up", kind))
+
+    # ------------------------------------------------------------------------------------------ faults
+
+    def start(self, node: Node) -> None:
+        if node.alive:
+            return
+        node.paused_until = 0.0
+        node.start()
+        for connection in self.connections.values():
+            if node in (connection.outer, connection.inner):
+                self.at(
+                    self.now + RECONNECT * self.random.random(), lambda connection=connection: self.connect(connection)
+                )
+
+    def crash(self, node: Node) -> None:
+        """kill -9: connections drop at once, what was not committed is gone."""
+        if not node.alive:
+            return
+        node.alive = False
+        node.crash_at = None
+        node.inbox.clear()
+        for connection in self.connections.values():
+            if node in (connection.outer, connection.inner):
+                self.disconnect(connection)
+        node.stop()  # type: ignore[attr-defined]
+        self.faults[f"crash {type(node).__name__}"] += 1
+
+    def pause(self, node: Node, seconds: float) -> None:
+        """SIGSTOP for a while; a dead link is noticed by the others meanwhile only if it lasts."""
+        node.paused_until = max(node.paused_until, self.now + seconds)
+        self.at(node.paused_until, lambda: self.wake(node))
+        self.faults[f"pause {type(node).__name__}"] += 1
+        if seconds > NOTICE:
+            for connection in self.connections.values():
+                if node in (connection.outer, connection.inner):
+                    life = connection.life
+                    self.at(
+                        self.now + NOTICE,
+                        lambda c=connection, life=life: (
+                            c.life == life and node.paused_until > self.now and self.disconnect(c)
+                        ),
+                    )
+
+    def cut(self, connection: Connection, seconds: float, one_way: Node | None = None) -> None:
+        """The link stands still; noticed after NOTICE, when all that is under way is lost; else it arrives late."""
+        if connection.cut_at is not None:
+            return
+        connection.cut_at = self.now
+        connection.one_way = one_way
+        self.faults["cut"] += 1
+
+        def heal() -> None:
+            connection.cut_at = None
+            held, connection.held = connection.held, []
+            for sender, message, payload in held:
+                self._post(connection, sender, message, payload)
+            self.connect(connection)
+
+        if seconds > NOTICE:
+            self.at(self.now + NOTICE, lambda: self.disconnect(connection))
+        self.at(self.now + seconds, heal)
+
+    def stop_worker(self, worker: WorkerNode) -> None:
+        """SIGTERM."""
+        worker.put(Stop())
+
+    # ------------------------------------------------------------------------------------------ oracle
+
+    def job(self, batch: bytes, index: int, stamp: Any) -> tuple[str, float]:
+        return self.fates(batch, index, stamp)
+
+    def ran(self, worker: WorkerNode, lease: Any, index: int) -> None:
+        self.starts[lease.batch, index].append((self.now, worker.name, lease.stamp))
+
+    @property
+    def settled(self) -> bool:
+        """Every submitted job is acknowledged and has an outcome, and the ventilator knows."""
+        return (
+            not self.client.unacked
+            and set(self.client.outcomes) >= self.attempted
+            and self.ventilator.alive
+            and all(batch.ended for batch in self.ventilator.core.books.backlog.batches.values())
+        )
+
+    def story(self) -> str:
+        """What to print when a promise is broken."""
+        lost = sorted(self.attempted - set(self.client.outcomes))[:5]
+        return (
+            f"now={self.now:.2f} unacked={len(self.client.unacked)} missing={[(b[:1], i) for b, i in lost]}"
+            f" of {len(self.attempted)} faults={dict(self.faults)}"
+            f" alive={[node.name for node in self.nodes if node.alive]}"
+            f" places={self.places(lost)}"
+            f" log={[(log.event, log.fields) for log in self.logged[-6:]]}"
+        )
+
+    def places(self, jobs: list[tuple[bytes, int]]) -> list[str]:
+        """Where the ventilator, the sink and the workers believe some jobs to be."""
+        found = []
+        for batch_id, index in jobs:
+            batch = self.ventilator.core.books.backlog.batches.get(batch_id)
+            chunk = batch.chunk_at(index) if batch else None
+            parts = [p for p in chunk.parts if p.start <= index < p.stop] if chunk else []
+            line = f"{index}: " + ", ".join(f"{p.place.value} lease={p.lease} {p.stamp}" for p in parts)
+            for worker in self.workers:
+                for held in worker.core.holdings.of_batch(batch_id, index, index + 1):
+                    line += f"; {worker.name}: {held.line()}"
+            found.append(line)
+        return found
+
+    def judge(self) -> None:
+        """lost = unexpected = doubled = wrong = 0."""
+        outcomes = self.client.outcomes
+        assert set(outcomes) == self.attempted, self.story()
+        assert not self.client.doubled
+        for (_, index), value in self.client.values.items():
+            assert value == index * index
+
+    def close(self) -> None:
+        """Close the stores."""
+        for node in (self.ventilator, self.sink):
+            if node.alive:
+                node.stop()

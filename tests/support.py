@@ -1,0 +1,111 @@
+"""What tests of real processes share: free ports, stations, waiting."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+import psutil
+
+from penstock.config import SOCKET_NAMES, SinkConfig, StationConfig, VentilatorConfig, WorkerConfig
+
+T = TypeVar("T")
+
+LIMIT = 30.0
+"""Seconds that something on a busy machine may take. No test waits that long when all is well."""
+PORTS = range(10_000, 32_000, 10)
+"""Below the range from which the kernel takes ports of its own accord (ip_local_port_range)."""
+
+
+def until(look: Callable[[], T], limit: float = LIMIT, what: str = "") -> T:
+    """Look again and again until what is seen is true; returns it. Fails after `limit` seconds, with the last seen."""
+    end = time.monotonic() + limit
+    while True:
+        seen = look()
+        if seen:
+            return seen
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {limit:g} s: {what or look}; last seen: {seen!r}")
+        time.sleep(0.02)
+
+
+def free_url() -> str:
+    """The URL of six free ports on loopback."""
+    while True:
+        base = random.choice(PORTS)
+        with contextlib.suppress(OSError), contextlib.ExitStack() as opened:
+            for port in range(base, base + len(SOCKET_NAMES)):
+                opened.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            return f"tcp://127.0.0.1:{base}"
+
+
+def descendants(mark: str) -> list[psutil.Process]:
+    """Every living process that was started under an environment with `mark` in it, in whatever session it is now."""
+    found: list[psutil.Process] = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE:
+                continue
+            if mark.encode() in Path(f"/proc/{process.pid}/environ").read_bytes():
+                found.append(process)
+    return found
+
+
+class Stations:
+    """Real station processes of one pipeline, with their logs in a folder; `close` kills what still runs."""
+
+    def __init__(self, folder: Path, url: str) -> None:
+        self.folder = folder
+        self.url = url
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self, *names: str, slots: int = 1) -> None:
+        """Start ``ventilator``, ``sink``, or a worker of any other name."""
+        for name in names:
+            with self.log(name).open("ab") as log:
+                self.processes[name] = subprocess.Popen(
+                    self._argv(name, slots), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                )
+
+    def _argv(self, name: str, slots: int) -> list[str]:
+        config: StationConfig
+        if name == "ventilator":
+            config = VentilatorConfig(url=self.url, data=str(self.folder / "data"))
+        elif name == "sink":
+            config = SinkConfig(url=self.url, data=str(self.folder / "data"))
+        else:
+            config = WorkerConfig(url=self.url, slots=slots, name=name)
+        module = name if name in {"ventilator", "sink"} else "worker"
+        return [sys.executable, "-m", f"penstock.{module}", msgspec.json.encode(config).decode()]
+
+    def log(self, name: str) -> Path:
+        """Where a station's log is."""
+        return self.folder / f"{name}.log"
+
+    def end(self, name: str, number: int = signal.SIGTERM) -> int:
+        """Send a signal, wait until the process is gone; its exit code."""
+        self.processes[name].send_signal(number)
+        return self.processes.pop(name).wait(LIMIT)
+
+    def close(self) -> None:
+        """Kill whatever is left."""
+        for process in self.processes.values():
+            process.kill()
+            process.wait(LIMIT)
+        self.processes.clear()
+
+
+def logs(folder: Path) -> Iterator[str]:
+    """The last lines of every log in a folder, for the report of a test that failed."""
+    for path in sorted(folder.glob("*.log")):
+        yield f"--- {path.name}\n" + "\n".join(path.read_text(errors="replace").splitlines()[-40:])

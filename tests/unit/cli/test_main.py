@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from penstock import cli, errors
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (errors.ConfigError("x"), 2),
+        (errors.NoSuchBatch("x"), 2),
+        (errors.NoSuchWorker("x"), 2),
+        (errors.NoPipeline("x"), 3),
+        (errors.Refused("x"), 4),
+        (errors.StoreError("x"), 1),
+        (RuntimeError("x"), 1),
+    ],
+)
+def test_each_kind_of_error_has_its_exit_code(error: Exception, code: int) -> None:
+    """A shell script can tell wrong use, no pipeline and refusal apart."""
+    assert cli.exit_code(error) == code
+
+
+def test_unknown_option_exits_2_by_name(capsys: pytest.CaptureFixture[str]) -> None:
+    """An option of GNU parallel that is not ours is named, on one line."""
+    assert cli.main(["run", "--semaphore", "true"]) == 2
+    said = capsys.readouterr()
+    assert "--semaphore" in said.err
+    assert said.err.count("\n") == 1
+    assert not said.out
+
+
+def test_wrong_use_is_one_line_without_a_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    """What is wrong and what to do, and who says it."""
+    assert cli.main(["run", "cat {} | wc", ":::", "a"]) == 2
+    assert capsys.readouterr().err == "penstock run: 'cat {} | wc' looks like a shell line: add --shell\n"
+
+
+def test_debug_shows_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    """`--debug` shows where an error comes from."""
+    assert cli.main(["run", "--debug", "cat {} | wc", ":::", "a"]) == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_every_command_has_help(capsys: pytest.CaptureFixture[str]) -> None:
+    """`--help` works everywhere and every command says what it is in the list."""
+    for name, command in cli.group.commands.items():
+        assert command.short_help, name
+        assert cli.main([name, "--help"]) == 0
+        assert command.help is not None
+        assert command.help.split(".")[0] in " ".join(capsys.readouterr().out.split()), name
+
+
+def test_dry_run_prints_what_would_be_typed(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    """`--dry-run` starts nothing and quotes what needs it."""
+    assert cli.main(["run", "--dry-run", "mv", "{}", "{.}.bak", ":::", "a b.txt", "c.d"]) == 0
+    assert capfdbinary.readouterr().out == b"mv 'a b.txt' 'a b.bak'\nmv c.d c.bak\n"
+
+
+def test_empty_input_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
+    """No arguments: 0 jobs, one line, nothing started."""
+    assert cli.main(["run", "echo", ":::"]) == 0
+    assert capsys.readouterr() == ("", "penstock: empty input: 0 jobs\n")
+
+
+def test_non_loopback_bind_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever reaches a job socket runs code: strangers must not, unless the user insists."""
+    assert cli.main(["up", "--bind", "tcp://0.0.0.0:5555"]) == 2
+    assert "--insecure" in capsys.readouterr().err
+
+
+def test_help_imports_nothing_slow() -> None:
+    """`penstock --help` loads no sockets, no database, no rich, no cloudpickle."""
+    program = (
+        "import sys; from penstock.cli import main; main(['run', '--help']); "
+        "print(sorted({'zmq', 'apsw', 'rich', 'cloudpickle', 'psutil', 'asyncio'} & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stderr == "[]\n"

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from penstock.cli.output import columns, duration, json_line, outcome_record, printable, value_text
+from penstock.job import JobState
+from penstock.outcome import CommandResult, Outcome
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [("a b", "a b"), (4, "4"), (1.5, "1.5"), ([1, None], "[1, null]"), ({1}, "{1}"), (b"x", "b'x'"), (True, "true")],
+)
+def test_value_is_one_line(value: object, text: str) -> None:
+    """Text as it is, what JSON can say as JSON, anything else by repr."""
+    assert value_text(value) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.0, "0 ms"), (0.0123, "12.3 ms"), (2.5, "2.5 s"), (59.96, "60 s"), (75, "1m15s"), (7300, "2h01m")],
+)
+def test_duration_has_a_unit(seconds: float, text: str) -> None:
+    """Three digits are enough for people."""
+    assert duration(seconds) == text
+
+
+def test_names_cannot_move_the_cursor() -> None:
+    """Control characters of a stranger's name are shown, not obeyed."""
+    assert printable("a\x1b[2J\nü") == "a\\x1b[2J\\nü"
+
+
+def test_columns_are_as_wide_as_they_must_be(capsys: pytest.CaptureFixture[str]) -> None:
+    """Cells stand under their head."""
+    columns(("NAME", "N"), [("a", 10), ("longer", 1)])
+    assert capsys.readouterr().out == "NAME    N\na       10\nlonger  1\n"
+
+
+def test_outcome_of_a_command_is_a_flat_record(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    """A command's result is in its own fields; bytes that are no text are escaped."""
+    outcome = Outcome(
+        job_id="ab:0",
+        index=0,
+        position=1,
+        state=JobState.FAILED,
+        value=CommandResult([b"x"], 3),
+        error=ValueError("no"),
+        stdout=b"\xff\n",
+        returncode=3,
+    )
+    record = outcome_record(outcome)
+    assert "value" not in record
+    json_line(record)
+    written = json.loads(capfdbinary.readouterr().out)
+    assert (written["state"], written["error"], written["stdout"]) == ("failed", "ValueError: no", "\\xff\n")
+
+
+def test_value_without_a_json_form_is_written_by_repr(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    """`--json` never fails on a value."""
+    json_line({"value": {1, 2}})
+    assert json.loads(capfdbinary.readouterr().out) == {"value": "{1, 2}"}

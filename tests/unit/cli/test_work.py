@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import io
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from penstock.cli.work import Work, first_of
+from penstock.command import CommandTemplate
+from penstock.errors import ConfigError
+
+
+def work(*words: str, **options: Any) -> Work:
+    defaults: dict[str, Any] = {
+        "files": (),
+        "null": False,
+        "max_args": 1,
+        "shell": False,
+        "one": False,
+        "call": None,
+        "kind": "text",
+        "env": (),
+        "name": "",
+        "priority": 0,
+        "retries": 0,
+        "timeout": None,
+    }
+    return Work(**defaults | options, words=words)
+
+
+def template(asked: Work) -> CommandTemplate:
+    target = asked.target()
+    assert isinstance(target, CommandTemplate)
+    return target
+
+
+def argvs(asked: Work) -> list[list[bytes]]:
+    return [template(asked).argv(arguments) for arguments in asked.inputs()]
+
+
+@pytest.fixture
+def stdin(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """What is written to this file is read from stdin by the next command."""
+    path = tmp_path / "stdin"
+    path.touch()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(path.open("rb")))
+    return path
+
+
+def test_command_runs_once_for_each_argument_in_the_current_folder() -> None:
+    """A template with the submitter's folder, and an argument list for each job."""
+    asked = work("gzip", "-9", ":::", "a b", "c")
+    assert argvs(asked) == [[b"gzip", b"-9", b"a b"], [b"gzip", b"-9", b"c"]]
+    assert template(asked).cwd == os.getcwdb()
+
+
+def test_one_runs_the_command_as_it_stands() -> None:
+    """`--one` replaces nothing and reads nothing."""
+    assert argvs(work("echo", "{}", one=True)) == [[b"echo", b"{}"]]
+
+
+def test_one_takes_no_input() -> None:
+    """`--one` with arguments is wrong use."""
+    with pytest.raises(ConfigError, match="takes no input"):
+        work("echo", ":::", "a", one=True)
+
+
+def test_shell_like_word_asks_for_shell() -> None:
+    """A shell line without `--shell` is refused before anything starts."""
+    with pytest.raises(ConfigError, match="looks like a shell line: add --shell"):
+        work("cat {} | wc", ":::", "a")
+
+
+def test_shell_quotes_every_argument() -> None:
+    """With `--shell` a hostile file name stays one word."""
+    assert argvs(work("cat {} | wc", ":::", "a; rm b", shell=True)) == [[b"/bin/sh", b"-c", b"cat 'a; rm b' | wc"]]
+
+
+def test_without_command_each_line_is_one(stdin: Path) -> None:
+    """Lines of stdin are cut into words; empty ones are no commands."""
+    stdin.write_bytes(b"echo 'a b'\n\n  true\n")
+    assert argvs(work()) == [[b"echo", b"a b"], [b"true"]]
+
+
+def test_without_command_but_shell_each_line_is_a_shell_line(stdin: Path) -> None:
+    """With `--shell` a line reaches the shell unchanged."""
+    stdin.write_bytes(b"echo $HOME | wc\n")
+    assert argvs(work(shell=True)) == [[b"/bin/sh", b"-c", b"echo $HOME | wc"]]
+
+
+def test_stdin_is_read_when_no_input_is_named(stdin: Path) -> None:
+    """Arguments come from stdin, by line or by zero byte."""
+    stdin.write_bytes(b"a\nb\0c\n")
+    assert argvs(work("echo", null=True)) == [[b"echo", b"a\nb"], [b"echo", b"c\n"]]
+
+
+def test_call_is_given_text_or_json() -> None:
+    """`--input json` decodes each argument."""
+    assert list(work(":::", "4", "x", call="math:sqrt").inputs()) == ["4", "x"]
+    assert list(work(":::", "4", "[1, 2]", call="math:sqrt", kind="json").inputs()) == [4, [1, 2]]
+
+
+def test_line_that_is_not_json_is_named() -> None:
+    """The number of the bad line is in the error."""
+    with pytest.raises(ConfigError, match="input line 2 is not JSON"):
+        list(work(":::", "4", "x", call="math:sqrt", kind="json").inputs())
+
+
+def test_call_finds_the_function() -> None:
+    """MODULE:FUNCTION is imported here, so that a wrong name costs no job."""
+    assert work(call="os.path:join").target() is os.path.join
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("math", "MODULE:FUNCTION"), ("math:nothing", "nothing"), ("no_module:f", "no_module"), ("math:pi", "a float")],
+)
+def test_wrong_call_says_what_is_wrong(name: str, reason: str) -> None:
+    """A name without a function, a missing one, a missing module, and what cannot be called."""
+    with pytest.raises(ConfigError, match=reason):
+        work(call=name).target()
+
+
+def test_call_and_command_exclude_each_other() -> None:
+    """A command beside `--call` is wrong use."""
+    with pytest.raises(ConfigError, match="not a command: 'gzip'"):
+        work("gzip", call="math:sqrt")
+
+
+def test_env_adds_to_the_commands_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """NAME takes the value it has here."""
+    monkeypatch.setenv("COLOUR", "blue")
+    assert template(work("x", env=("A=1=2", "COLOUR"))).env == {b"A": b"1=2", b"COLOUR": b"blue"}
+
+
+def test_env_without_a_value_anywhere_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that is not set here needs a value."""
+    monkeypatch.delenv("COLOUR", raising=False)
+    with pytest.raises(ConfigError, match="write COLOUR=VALUE"):
+        work("x", env=("COLOUR",)).target()
+
+
+def test_timeout_is_seconds_or_a_duration() -> None:
+    """`--timeout 1.5` is as in GNU parallel; other texts are durations."""
+    assert work("x", timeout="1.5").options()["time_limit"] == "1.5s"
+    assert work("x", timeout="5m").options()["time_limit"] == "5m"
+    assert "time_limit" not in work("x").options()
+
+
+def test_first_of_tells_whether_there_is_input() -> None:
+    """Nothing is None; else all of it comes, the first item too."""
+    assert first_of(iter(())) is None
+    assert list(first_of(iter("ab")) or ()) == ["a", "b"]

@@ -1,0 +1,10 @@
+"""SinkCore against a model of what must be recorded and told, whatever happens in whatever order."""
+
+from __future__ import annotations
+
+from hypothesis import settings
+
+from sink_world import SinkMachine
+
+TestSinkMachine = SinkMachine.TestCase
+TestSinkMachine.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)
