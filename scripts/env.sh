@@ -16,14 +16,21 @@ find_python() {
 
 # make_venv [EXTRA]: install penstock as it is now into .venv, unless just that was done before
 make_venv() {
+  mkdir -p "$venv"
+  { flock 9; install_into_venv "$@"; } 9> "$venv/.lock"
+}
+
+install_into_venv() {
   local extra=${1:-} stamp python
   [ "$(sed -n 2p "$venv/installed" 2>/dev/null)" = dev ] && extra=dev
   stamp=$(cd "$PENSTOCK_TOP" && find pyproject.toml src -type f ! -name '*.pyc' -exec cksum {} + | sort | cksum)
   [ "$(cat "$venv/installed" 2>/dev/null)" = "$stamp"$'\n'"$extra" ] && return
   python=$(find_python)
   echo "installing penstock into $venv" >&2
-  [ -x "$venv/bin/python" ] || "$python" -m venv "$venv" || { rm -rf "$venv"; return 1; }
-  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$PENSTOCK_TOP${extra:+[$extra]}"
+  rm -f "$venv/installed"
+  [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$PENSTOCK_TOP${extra:+[$extra]}" ||
+    { echo "the installation failed; remove $venv and try again" >&2; return 1; }
   printf '%s\n%s\n' "$stamp" "$extra" > "$venv/installed"
 }
 

@@ -11,10 +11,17 @@
         list(p.map(f, xs))
 """
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from penstock import errors
-from penstock.client import Batch, Pipeline
-from penstock.current import current_job
-from penstock.outcome import BatchStatus, CommandResult, Outcome, PipelineStatus, WorkerInfo
+
+if TYPE_CHECKING:
+    from penstock.client import Batch, Pipeline
+    from penstock.current import current_job
+    from penstock.outcome import BatchStatus, CommandResult, Outcome, PipelineStatus, WorkerInfo
 
 __all__ = [
     "Batch",
@@ -27,3 +34,13 @@ __all__ = [
     "current_job",
     "errors",
 ]
+
+_HOMES = {"Batch": "client", "Pipeline": "client", "current_job": "current"}
+
+
+def __getattr__(name: str) -> Any:
+    # the stations import this package too, and need nothing of the client
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f"penstock.{_HOMES.get(name, 'outcome')}"), name)
+    return value

@@ -1,15 +1,16 @@
 """What jobs print: kept whole up to a bound, then head and tail with a line that says what is missing.
 
-File descriptors 1 and 2 of a slot are pipes, so Python, C and child processes are caught alike. The slot itself empties
-them when a job ends, which makes the output that job's; a silent job costs one poll. While a job prints more than a pipe
-holds, or prints and runs on, the agent moves what is there to a *spill* in the slot's shared page: the job is never
-blocked for long, whoever holds the GIL. A lock on the page's file keeps slot and agent from reading at the same time;
-neither memory nor disk grows.
+File descriptors 1 and 2 of a slot are pipes, so Python, C and child processes are caught alike. The slot itself
+empties them when a job ends, which makes the output that job's; a silent job costs one poll. While a job prints more
+than a pipe holds, or prints and runs on, the agent moves what is there to a *spill* in the slot's shared page: the job
+is never blocked for long, whoever holds the GIL. A lock on the page's file keeps slot and agent from reading at the
+same time; neither memory nor disk grows.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import fcntl
 import io
 import os
@@ -25,6 +26,9 @@ PIPE_BYTES = 65_536
 """One read empties a pipe (its default size, pipe(7))."""
 HALF_FULL = PIPE_BYTES // 2
 """A reading of this size means that the job prints fast."""
+
+_IONBF = 2
+"""Of stdio.h, for setvbuf: no buffer."""
 
 Output = tuple[bytes, bytes]
 """What went to stdout and to stderr."""
@@ -135,7 +139,7 @@ def _read(pipe: int) -> bytes:
 
 
 class Stream(io.TextIOWrapper):
-    """sys.stdout or sys.stderr of a slot: line by line to its pipe, and a call to `before` before anything is written."""
+    """sys.stdout or sys.stderr of a slot: line by line to its pipe; `before` is called before anything is written."""
 
     before: Callable[[], None] | None = None
 
@@ -161,6 +165,7 @@ class Capture:
         self._poll = select.poll()
         for reader in readers:
             self._poll.register(reader, select.POLLIN)
+        _unbuffer_c()
         self.restore()
 
     def restore(self) -> None:
@@ -174,7 +179,8 @@ class Capture:
                 os.dup2(writer, fd)
         if getattr(self, "_out", None) is None or self._out.closed or self._err.closed:
             self._out, self._err = Stream(1), Stream(2)
-        sys.stdout, sys.stderr = self._out, self._err
+        sys.stdout = sys.__stdout__ = self._out  # type: ignore[misc]  # who writes there means the same
+        sys.stderr = sys.__stderr__ = self._err  # type: ignore[misc]
 
     def collect(self) -> Output | None:
         """What was printed since the last time; None if nothing."""
@@ -197,3 +203,10 @@ class Capture:
             with contextlib.suppress(Exception):
                 stream.flush()
         sys.stdout, sys.stderr = self._out, self._err
+
+
+def _unbuffer_c() -> None:
+    """What C code prints shall be in the pipe when its job ends, not in a buffer of stdio."""
+    libc = ctypes.CDLL(None)
+    with contextlib.suppress(ValueError, AttributeError):
+        libc.setvbuf(ctypes.c_void_p.in_dll(libc, "stdout"), None, _IONBF, 0)

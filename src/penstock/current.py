@@ -43,6 +43,6 @@ def announce(job: Callable[[], CurrentJob | None]) -> None:
     _Place.job = job
 
 
-def set_loading(loading: bool) -> None:  # noqa: FBT001 - the one thing it says
+def set_loading(loading: bool) -> None:
     """Say that the user's function is being loaded (slots only)."""
     _Place.loading = loading

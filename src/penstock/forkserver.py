@@ -8,8 +8,8 @@ context. It runs no user code. What it promises:
 3. When the agent's end of the control socket closes, however, it kills all its descendants and ends.
 4. It keeps no file of a slot, so no slot inherits another one's.
 
-Control messages have a fixed size. An Order to SPAWN carries six files: the slot's socket, its page, the writing and the
-reading ends of its pipes.
+Control messages have a fixed size. An Order to SPAWN carries six files: the slot's socket, its page, the writing and
+the reading ends of its pipes.
 """
 
 from __future__ import annotations
@@ -22,12 +22,16 @@ import select
 import signal
 import socket
 import struct
+import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
+import psutil
 
+from penstock.config import default_slots
 from penstock.processes import become_subreaper, children, descendants, die_with_parent, kill_all
 from penstock.slot import run_slot
 from penstock.slotwire import Page
@@ -42,6 +46,14 @@ BURIAL_TIME = 2.0
 """Seconds that a slot's report waits for killed processes; one that hangs in the kernel must not hold it up."""
 POLL_INTERVAL = 0.01
 """Seconds between looks at processes that are being ended; their exits are noticed at once."""
+IGNORED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""The agent decides when this process ends, also where a service manager signals every process of the worker."""
+CLOSE_TIME = 10.0
+"""Seconds that the fork server has to kill everything."""
+OWNER_VARIABLE = "PENSTOCK_SLOT_HOST"
+"""Environment variable of all that descends from a fork server."""
+START = "import json,sys; s=sys.argv[1]; sys.path[:]=json.loads(s)['path']; "
+START += "from penstock.forkserver import main; main(s.encode())"
 LAST_SWEEPS = 200
 """How often everything is killed at the end: a fork bomb may need several rounds."""
 
@@ -53,8 +65,8 @@ class Order(NamedTuple):
     operation: int
     slot: int
     life: int
-    spare: int
-    grace: float
+    spare: int = 0
+    grace: float = 0.0
 
 
 class Exit(NamedTuple):
@@ -108,7 +120,6 @@ class ForkServer:
     def __init__(self, setup: Setup) -> None:
         self._worker = setup.worker
         self._control = socket.socket(fileno=setup.control)
-        self._agent = os.getppid()
         self._lives: dict[int, tuple[int, int]] = {}
         self._endings: dict[int, Ending] = {}
         self._burials: list[Burial] = []
@@ -117,6 +128,8 @@ class ForkServer:
             os.set_blocking(end, False)
         signal.set_wakeup_fd(self._wake_in, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
+        for number in IGNORED:
+            signal.signal(number, signal.SIG_IGN)
 
     def run(self) -> None:
         """Until the agent is gone; then nothing that came from here is left."""
@@ -174,8 +187,8 @@ class ForkServer:
             os.setsid()
             become_subreaper()
             signal.set_wakeup_fd(-1)
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            for number in (*IGNORED, signal.SIGCHLD):
+                signal.signal(number, signal.SIG_DFL)
             self._control.close()
             os.close(self._wake_in)
             os.close(self._wake_out)
@@ -239,10 +252,66 @@ class ForkServer:
             time.sleep(POLL_INTERVAL)
 
 
-def send_order(control: socket.socket, order: Order, files: list[int]) -> None:
-    """Send an order and its files. Raises OSError: the fork server is gone."""
-    ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", files))] if files else []
-    control.sendmsg([ORDER.pack(*order)], ancillary)
+class ServerProcess:
+    """The agent's side: a fork server for so many slots of a worker, as a child process in a session of its own."""
+
+    def __init__(self, slots: int, worker: str) -> None:
+        _open_standard_files()
+        self.owner = os.urandom(8).hex()
+        self.control, theirs = socket.socketpair()
+        setup = Setup(theirs.fileno(), worker, [str(entry) for entry in sys.path])
+        with theirs:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", START, msgspec.json.encode(setup).decode()],
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+                env=_environment(slots) | {OWNER_VARIABLE: self.owner},
+            )
+
+    def order(self, order: Order, files: Sequence[int] = ()) -> None:
+        """Send an order and its files. If the fork server is gone, `control` tells in a moment."""
+        ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", files))] if files else []
+        with contextlib.suppress(OSError):
+            self.control.sendmsg([ORDER.pack(*order)], ancillary)
+
+    def next_exit(self) -> Exit | None:
+        """The next report, when `control` is readable; None: the fork server is gone."""
+        try:
+            data = self.control.recv(EXIT.size, socket.MSG_WAITALL)
+        except ConnectionError:
+            return None
+        return Exit(*EXIT.unpack(data)) if len(data) == EXIT.size else None
+
+    def close(self) -> None:
+        """End it and all that descends from it."""
+        self.control.close()
+        try:
+            self.process.wait(CLOSE_TIME)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        if self.process.returncode:
+            # it was killed before it could clear up: the kernel ends its slots, the rest is known by the variable
+            kill_all([p.pid for p in psutil.process_iter(["environ"]) if _belongs_to(p, self.owner)])
+
+
+def _belongs_to(process: psutil.Process, owner: str) -> bool:
+    return (process.info["environ"] or {}).get(OWNER_VARIABLE) == owner  # type: ignore[no-any-return]
+
+
+def _environment(slots: int) -> dict[str, str]:
+    """Of the slots: numerical libraries get their share of the cores, and no key of the worker's travels to a job."""
+    environment = {name: value for name, value in os.environ.items() if name != "PENSTOCK_KEY"}
+    share = str(max(1, default_slots() // slots))
+    return {f"{library}_NUM_THREADS": share for library in ("OMP", "MKL", "OPENBLAS")} | environment
+
+
+def _open_standard_files() -> None:
+    """A process started without 0, 1 or 2 would give these numbers to sockets, and the slots' output to those."""
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(fd)
 
 
 def main(setup: bytes) -> None:

@@ -553,11 +553,12 @@ WorkerToSink = Outcomes
 
 class Follow(Message, frozen=True):
     """Send the batch's outcomes after position `after`, as they are recorded, until they cost `credit` bytes (see
-    `credit_cost`; the last ones may exceed it). Said again, it starts again."""
+    `credit_cost`; the last one may exceed it). Said again, it starts again: `number` tells old Rows from new ones."""
 
     batch: Id
     after: Count
     credit: Count
+    number: Count = 0
 
 
 class Credit(Message, frozen=True):
@@ -587,12 +588,13 @@ ClientToSink = Follow | Credit | Unfollow | Fetch
 
 class Rows(Message, frozen=True):
     """Recorded outcomes of a followed batch in the order of recording: all that were recorded behind position `after`
-    up to `position`, so that a reader sees what is repeated or missing."""
+    up to `position`, so that a reader sees what is missing; under the Follow of this number."""
 
     batch: Id
     position: Count
     records: tuple[OutcomeHead, ...]
     after: Count
+    number: Count = 0
 
 
 class Fetched(Message, frozen=True):

@@ -96,7 +96,8 @@ def load_function(blob: Bytes, serializer: str) -> Callable[..., Any]:
 def _travels_by_value(function: object) -> bool:
     """Whether the user told cloudpickle so (``cloudpickle.register_pickle_by_value``)."""
     cloudpickle = sys.modules.get("cloudpickle")
-    return cloudpickle is not None and getattr(function, "__module__", None) in cloudpickle.list_registry_pickle_by_value()
+    by_value = cloudpickle.list_registry_pickle_by_value() if cloudpickle else ()
+    return getattr(function, "__module__", None) in by_value
 
 
 def _name_of(function: Callable[..., Any]) -> str:

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import psutil
@@ -142,4 +143,4 @@ def _counter(path: Path, name: str) -> int:
         words = path.read_text().split()
     except OSError:
         return 0
-    return next((int(value) for word, value in zip(words, words[1:], strict=False) if word == name), 0)
+    return next((int(value) for word, value in pairwise(words) if word == name), 0)

@@ -1,4 +1,5 @@
-"""What the jobs of one piece came to, put together by a slot: equal neighbours are one record with one list of values."""
+"""What the jobs of one piece came to, put together by a slot: equal neighbours are one record with one list of
+values."""
 
 from __future__ import annotations
 
@@ -33,8 +34,8 @@ SILENT: Output = (b"", b"")
 class Report:
     """Of a piece of calls that begins with the job `start`.
 
-    `values` are those of the jobs from `start` on that are not yet in a record; the slot appends to it. `prints` has what
-    these and the job that runs wrote.
+    `values` are those of the jobs from `start` on that are not yet in a record; the slot appends to it. `prints` has
+    what these and the job that runs wrote.
     """
 
     is_each_alone = False
@@ -146,15 +147,13 @@ class Report:
         body = payload.dumps(error) if self._serializer == "pickle" else b""
         self._failed(index, index + 1, cause_of(error), "", elapsed, body, output)
 
-    def _failed(  # noqa: PLR0913 - the fields of a record
+    def _failed(
         self, start: int, stop: int, cause: str, trace: str, elapsed: float, body: bytes, output: Output | None
     ) -> None:
         out, err = output or SILENT
         self._record(start, stop, JobState.FAILED, elapsed, body, Note(cause, trace, out, err))
 
-    def _record(  # noqa: PLR0913
-        self, start: int, stop: int, state: JobState, elapsed: float, body: bytes, note: Note | None
-    ) -> None:
+    def _record(self, start: int, stop: int, state: JobState, elapsed: float, body: bytes, note: Note | None) -> None:
         self.ran.append(Ran(start, stop, state, time.time() - elapsed, elapsed, len(body), note))
         self.bodies.append(body)
 

@@ -11,9 +11,13 @@ from collections.abc import Callable
 import msgspec
 
 from penstock.capture import Drain, Output
+from penstock.core.inputs import SlotDied
 from penstock.errors import ProtocolError
 from penstock.job import BatchSpec, JobState, Stamp
+from penstock.messages import Note
 from penstock.slotwire import (
+    LIMIT_CELLS,
+    LIMITS,
     NO_LIMIT,
     PREFIX,
     Bytes,
@@ -37,6 +41,8 @@ MAX_BYTES = 1 << 40
 """No frame of a slot is larger; a job that writes to its slot's socket may claim anything."""
 KEPT_FUNCTIONS = 32
 """Functions a slot keeps loaded: batches that take turns on a worker."""
+KEPT_CHUNK_BYTES = 16 << 20
+"""Of arguments a slot keeps, serialized; decoded they may be ten times that. Chunks are sent again if need be."""
 NANOSECONDS = 1_000_000_000
 
 Received = tuple[FromSlot, bytes | memoryview]
@@ -62,6 +68,7 @@ class Piece(msgspec.Struct, frozen=True):
     work: Work
     start: int
     stop: int
+    cell: int
 
 
 class Ended(msgspec.Struct, frozen=True):
@@ -80,6 +87,8 @@ class Seat:
         self.life = life
         self.is_ready = False
         self.pieces: dict[int, Piece] = {}
+        self.cut: set[int] = set()
+        """Pieces whose cut was asked for."""
         self.ended: Ended | None = None
         self.last_words: Output = (b"", b"")
         """What a job wrote that came to its end while its slot was being ended."""
@@ -95,7 +104,10 @@ class Seat:
             os.set_blocking(reader, False)
         self.drain = Drain(self.page, self.readers)
         self._functions: OrderedDict[bytes, None] = OrderedDict()
-        self._chunks: set[int] = set()
+        self._chunks: OrderedDict[int, int] = OrderedDict()
+        self._chunk_bytes = 0
+        self._is_limited = False
+        self._run_count = 0
         self._out: deque[memoryview] = deque()
         self._in = bytearray()
         self._large: tuple[FromSlot, bytearray, int] | None = None
@@ -120,20 +132,16 @@ class Seat:
 
     def run(self, piece: int, work: Work, start: int, stop: int, block: int) -> None:
         """Queue a piece, with what it needs and the slot lacks."""
-        self.page.limit(piece, NO_LIMIT)
-        self.pieces[piece] = Piece(work, start, stop)
+        cell = LIMITS + self._run_count % LIMIT_CELLS
+        self._run_count += 1
+        self.page.cells[cell] = NO_LIMIT
+        self.pieces[piece] = Piece(work, start, stop, cell)
         self._load_function(piece, work, start)
-        if work.lease not in self._chunks:
-            self._chunks.add(work.lease)
-            spec = work.spec
-            head = LoadChunk(
-                piece, start, work.lease, work.batch, work.first, work.stamp.attempt, work.function,
-                spec.serializer, spec.check,
-            )  # fmt: skip
-            self._send(head, work.payload)
+        self._load_chunk(piece, work, start)
         # a time limit and a command's output are one job's
         single = work.spec.time_limit is not None or work.spec.kind == "command"
-        self._send(RunPiece(piece, work.lease, start, stop, 1 if single else block))
+        self._is_limited |= work.spec.time_limit is not None
+        self._send(RunPiece(piece, work.lease, start, stop, 1 if single else block, cell))
 
     def _load_function(self, piece: int, work: Work, start: int) -> None:
         if work.function not in self._functions:
@@ -144,10 +152,25 @@ class Seat:
         self._functions[work.function] = None
         self._functions.move_to_end(work.function)
 
+    def _load_chunk(self, piece: int, work: Work, start: int) -> None:
+        if work.lease not in self._chunks:
+            spec, size = work.spec, len(work.payload)
+            head = LoadChunk(
+                piece, start, work.lease, work.batch, work.first, work.stamp.attempt, work.function,
+                spec.serializer, spec.check,
+            )  # fmt: skip
+            while self._chunks and self._chunk_bytes + size > KEPT_CHUNK_BYTES:
+                self.free(next(iter(self._chunks)))
+            self._send(head, work.payload)
+            self._chunks[work.lease] = size
+            self._chunk_bytes += size
+        self._chunks.move_to_end(work.lease)
+
     def free(self, lease: int) -> None:
-        """Let the slot forget the arguments of a lease."""
-        if lease in self._chunks:
-            self._chunks.remove(lease)
+        """Let the slot forget the arguments of a lease, once it is through with the pieces before."""
+        size = self._chunks.pop(lease, None)
+        if size is not None:
+            self._chunk_bytes -= size
             self._send(FreeChunk(lease))
 
     def running(self) -> Running | None:
@@ -162,24 +185,39 @@ class Seat:
         return None
 
     def hold_back(self, piece: int, running: Running | None) -> int:
-        """Lower the piece's limit to behind what runs of it, or to its start; returns the limit."""
-        is_running = running is not None and running.piece == piece
-        stop = running.index + running.unit if running is not None and is_running else self.pieces[piece].start
-        stop = min(stop, self.pieces[piece].stop)
-        self.page.limit(piece, stop)
-        return stop
+        """Lower the piece's limit to behind what runs of it, or to its start; returns the limit, which never grows."""
+        given = self.pieces[piece]
+        stop = given.start
+        if running is not None and running.piece == piece:
+            stop = running.index + running.unit
+        return self.page.lower_limit(given.cell, min(stop, given.stop))
 
     def time_left(self) -> float | None:
         """Seconds until the running job is over its time limit, if one has a limit; when it can be known at all."""
+        if not self._is_limited or self.ended:
+            return None
         limits = [piece.work.spec.time_limit for piece in self.pieces.values()]
         shortest = min((limit for limit in limits if limit is not None), default=None)
-        if shortest is None or self.ended:
+        if shortest is None:
+            self._is_limited = False
             return None
         running = self.running()
         if running is None or not running.started:
             return shortest
         limit = self.pieces[running.piece].work.spec.time_limit
         return shortest if limit is None else limit - elapsed_of(running)
+
+    def death(self, running: Running | None, cause: str) -> SlotDied:
+        """What is to be said of the end of this life; `cause` is what the fork server reported."""
+        state = JobState.DEAD
+        if self.ended:
+            state, cause = self.ended.state, self.ended.cause
+        elapsed = elapsed_of(running)
+        out, err = (words + rest for words, rest in zip(self.last_words, self.drain.take(), strict=True))
+        note = Note(cause=cause, stdout=out, stderr=err) if running is not None else None
+        piece = running.piece if running is not None else None
+        index = running.index if running is not None and running.unit == 1 else None
+        return SlotDied(self.number, piece, index, state, cause, time.time() - elapsed, elapsed, note)
 
     # ------------------------------------------------------------------------------------------------ stream
 
@@ -284,4 +322,3 @@ def elapsed_of(running: Running | None) -> float:
     if running is None or not running.started:
         return 0.0
     return max(0.0, (time.monotonic_ns() - running.started) / NANOSECONDS)
-

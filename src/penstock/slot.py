@@ -33,10 +33,7 @@ from penstock.processes import sweep_children
 from penstock.report import CommandEnd, CommandReport, Report
 from penstock.slotwire import (
     INDEX,
-    LIMIT_CELLS,
-    LIMITS,
     PIECE,
-    PREFIX,
     STARTED,
     UNIT,
     Done,
@@ -47,64 +44,8 @@ from penstock.slotwire import (
     Page,
     Ready,
     RunPiece,
-    SlotMessage,
-    frame,
-    to_slot,
+    Wire,
 )
-
-READ_BYTES = 1 << 16
-
-
-class Wire:
-    """The slot's end of the stream; blocking."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        self._socket = connection
-        self._buffer = bytearray()
-
-    def receive(self) -> tuple[SlotMessage, int]:
-        """The next message, and the size of the payload to be read next. Raises EOFError: the agent is gone."""
-        self._fill(PREFIX.size)
-        header_size, payload_size = PREFIX.unpack_from(self._buffer)
-        self._fill(PREFIX.size + header_size)
-        message = to_slot.decode(memoryview(self._buffer)[PREFIX.size : PREFIX.size + header_size])
-        del self._buffer[: PREFIX.size + header_size]
-        return message, payload_size
-
-    def payload(self, size: int) -> bytearray:
-        """The payload of the message just received."""
-        data = self._buffer[:size]
-        del self._buffer[:size]
-        if len(data) == size:
-            return data
-        at = len(data)
-        data += bytes(size - at)
-        with memoryview(data) as view:
-            while at < size:
-                count = self._socket.recv_into(view[at:])
-                if not count:
-                    raise EOFError
-                at += count
-        return data
-
-    def send(self, message: SlotMessage, bodies: list[bytes]) -> None:
-        """Send a message and its payload."""
-        head = frame(message, b"")
-        size = sum(map(len, bodies))
-        head = PREFIX.pack(PREFIX.unpack_from(head)[0], size) + head[PREFIX.size :]
-        if size < READ_BYTES:
-            self._socket.sendall(head + b"".join(bodies))
-            return
-        self._socket.sendall(head)
-        for body in bodies:
-            self._socket.sendall(body)
-
-    def _fill(self, size: int) -> None:
-        while len(self._buffer) < size:
-            data = self._socket.recv(READ_BYTES)
-            if not data:
-                raise EOFError
-            self._buffer += data
 
 
 class Function:
@@ -121,11 +62,11 @@ class Function:
     def load(self) -> Callable[..., Any]:
         """The function itself. Raises whatever importing it raises."""
         if self._function is None:
-            set_loading(True)  # noqa: FBT003
+            set_loading(True)
             try:
                 self._function = payload.load_function(self._blob, self._serializer)
             finally:
-                set_loading(False)  # noqa: FBT003
+                set_loading(False)
             self._blob = bytearray()
         return self._function
 
@@ -212,7 +153,7 @@ class Slot:
         kind = CommandReport if function.is_command else Report
         report = kind(order.start, chunk.head.serializer)
         self._head, self._report = chunk.head, report
-        if order.start < self._page[LIMITS + order.piece % LIMIT_CELLS]:
+        if order.start < self._page[order.cell]:
             self._run_jobs(order, chunk, function, report)
         self._head = None
         self._finish(order, report)
@@ -247,7 +188,7 @@ class Slot:
             self._run_singly(order, job, items, report)
 
     def _run_singly(self, order: RunPiece, job: Callable[[Any], Any], items: list[Any], report: Report) -> None:
-        cells, limit = self._page, LIMITS + order.piece % LIMIT_CELLS
+        cells, limit = self._page, order.cell
         collect = self._capture.collect
         index, self._stop = order.start, order.stop
         self._coming = coming = iter(items)
@@ -275,7 +216,7 @@ class Slot:
     def _run_blocks(
         self, order: RunPiece, function: Function, job: Callable[[Any], Any], items: list[Any], report: Report
     ) -> None:
-        cells, limit = self._page, LIMITS + order.piece % LIMIT_CELLS
+        cells, limit = self._page, order.cell
         index = order.start
         Stream.before = self._tell_apart
         try:
@@ -284,7 +225,9 @@ class Slot:
                 cells[STARTED] = time.monotonic_ns()
                 cells[UNIT] = stop - index
                 cells[INDEX] = index
-                if index >= cells[limit]:
+                # a cut that came while nothing ran yet may end inside of the block
+                stop = min(stop, cells[limit])
+                if index >= stop:
                     return
                 self._printing, self._stop = -1, stop
                 self._coming = iter(items[index - order.start : stop - order.start])

@@ -1,10 +1,10 @@
 """The agent's side of its slots: one SlotHost, used from one poll loop, that never blocks.
 
-It starts a fork server (forkserver.py), asks it for slots, feeds them pieces and turns what happens to them into inputs of
-the core. What it promises:
+It starts a fork server (forkserver.py), asks it for slots, feeds them pieces and turns what happens to them into inputs
+of the core. What it promises:
 
-1. Each piece comes back exactly once: as PieceDone, or within the SlotDied of the slot that ran it. Of a slot that died,
-   SlotDied comes first, then a PieceDone with nothing for each piece that was only queued on it.
+1. Each piece comes back exactly once: as PieceDone, or within the SlotDied of the slot that ran it. Of a slot that
+   died, SlotDied comes first, then a PieceDone with nothing for each piece that was only queued on it.
 2. A slot that died is replaced; SlotReady says so.
 3. A function or a chunk is sent to a slot only if the slot does not have it.
 4. After PieceCut the slot starts none of the piece's jobs from `stop` on; it may stop one earlier.
@@ -19,23 +19,17 @@ import os
 import selectors
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from itertools import count
 
-import msgspec
-import psutil
-
 from penstock.capture import HALF_FULL
-from penstock.config import TERM_GRACE, default_slots
-from penstock.core.inputs import Input, PieceCut, PieceDone, SlotDied, SlotReady
+from penstock.config import TERM_GRACE
+from penstock.core.inputs import Input, PieceCut, PieceDone, SlotReady
 from penstock.errors import ProtocolError
-from penstock.forkserver import END, EXIT, NOT_STARTED, SPAWN, Exit, Order, Setup, send_order
+from penstock.forkserver import END, NOT_STARTED, SPAWN, Order, ServerProcess
 from penstock.job import JobState
-from penstock.messages import Note
-from penstock.processes import ending, kill_all, oom_kills
+from penstock.processes import ending, oom_kills
 from penstock.seat import Ended, Seat, Work, elapsed_of
 from penstock.slotwire import CUT_DELAY, Done, Ready, Running
 
@@ -45,13 +39,6 @@ FAST_PUMP_DELAY = 0.001
 """The same for a job that fills its pipe: 64 MB/s, and little of the agent's time."""
 RESPAWN_DELAY = 0.5
 """Seconds before the next try after a slot could not be started, so that a lasting cause costs no core."""
-CLOSE_TIME = 10.0
-"""Seconds that the fork server has to kill everything."""
-TOKEN = "PENSTOCK_SLOT_HOST"
-"""Environment variable of all that descends from a host's slots."""
-
-START = "import json,sys; s=sys.argv[1]; sys.path[:]=json.loads(s)['path']; "
-START += "from penstock.forkserver import main; main(s.encode())"
 
 Inputs = list[Input]
 
@@ -59,21 +46,19 @@ Inputs = list[Input]
 class SlotHost:
     """The slots 0 ... `slots` - 1 of the worker called `worker_name`.
 
-    Poll `filenos()`, call `receive` when one is readable, and `tick` at `next_wakeup()`; both are in seconds of the loop's
+    Poll `filenos()`, call `receive` when one is readable, and `tick` at `next_wakeup()`; times are those of the loop's
     clock (CLOCK_BOOTTIME).
     """
 
     def __init__(self, slots: int, worker_name: str) -> None:
         self._slots = slots
         self._worker = worker_name
-        self._token = os.urandom(8).hex()
         self._lives = count(1)
         self._order = count()
         self._timers: list[tuple[float, int, Callable[[], Inputs]]] = []
         self._seats: dict[int, Seat] = {}
         self._oom_kills = oom_kills()
         self._selector = selectors.DefaultSelector()
-        _open_standard_files()
         self._start()
 
     # ------------------------------------------------------------------------------------------- the agent's loop
@@ -95,8 +80,7 @@ class SlotHost:
         while self._timers and self._timers[0][0] <= now:
             inputs += heapq.heappop(self._timers)[2]()
         for seat in self._seats.values():
-            left = seat.time_left()
-            if left is not None and left <= 0:
+            if (left := seat.time_left()) is not None and left <= 0:
                 self._time_out(seat)
         return inputs
 
@@ -104,8 +88,7 @@ class SlotHost:
         """When `tick` has something to do."""
         now = _now()
         times = [now + left for seat in self._seats.values() if (left := seat.time_left()) is not None]
-        if self._timers:
-            times.append(self._timers[0][0])
+        times += [due for due, _, _ in self._timers[:1]]
         return min(times, default=None)
 
     def _later(self, delay: float, callback: Callable[[], Inputs]) -> None:
@@ -114,14 +97,16 @@ class SlotHost:
     # ------------------------------------------------------------------------------------------------- pieces
 
     def run(self, slot: int, piece: int, work: Work, start: int, stop: int, block: int = 1) -> None:
-        """Queue the jobs [start, stop) of a lease on a slot as `piece` (from 1, never used twice). `block` jobs at a time are
-        run at the speed of C, as one for cuts and deaths; 0 and 1 are no block."""
+        """Queue the jobs [start, stop) of a lease on a slot as `piece` (from 1, never used twice).
+
+        `block` jobs at a time are run at the speed of C, as one for cuts and deaths; 0 and 1 are no block.
+        """
         seat = self._seats.get(slot)
         if seat is None:
             self._later(0, lambda: [PieceDone(slot, piece, (), b"")])
-            return
-        seat.run(piece, work, start, stop, max(1, block))
-        self._flush(seat)
+        else:
+            seat.run(piece, work, start, stop, max(1, block))
+            self._flush(seat)
 
     def free(self, lease: int) -> None:
         """The slots need the lease's arguments no longer."""
@@ -136,10 +121,14 @@ class SlotHost:
         return None if running is None else (running.piece, running.index)
 
     def cut(self, slot: int, piece: int) -> None:
-        """Let the slot stop the piece after what runs of it; comes back as PieceCut, unless PieceDone comes first."""
+        """Let the slot stop the piece after what runs of it; comes back as PieceCut, unless PieceDone comes first.
+
+        Said again it changes nothing.
+        """
         seat = self._seats.get(slot)
-        if seat is None or piece not in seat.pieces or seat.ended:
+        if seat is None or piece not in seat.pieces or piece in seat.cut or seat.ended:
             return
+        seat.cut.add(piece)
         limit = seat.hold_back(piece, seat.running())
         self._later(CUT_DELAY, lambda: self._settle_cut(seat, piece, limit))
 
@@ -152,14 +141,15 @@ class SlotHost:
             return inputs
         if running is not None and running.piece == piece:
             limit = min(max(limit, running.index + running.unit), seat.pieces[piece].stop)
-            seat.page.limit(piece, limit)
+            if not seat.ended:
+                seat.page.cells[seat.pieces[piece].cell] = limit
         return [*inputs, PieceCut(seat.number, piece, limit)]
 
     def end(self, slot: int, piece: int | None, grace: float, state: JobState, cause: str) -> None:
-        """End a slot's process tree: SIGTERM, `grace` seconds, SIGKILL; comes back as SlotDied with this state and cause.
+        """End a slot's process tree: SIGTERM, `grace` seconds, SIGKILL; comes back as SlotDied with state and cause.
 
-        With a piece: only if the slot runs that piece; if it has not begun it, it never will, and the piece comes back as
-        PieceDone with nothing.
+        With a piece: only if the slot runs that piece; if it has not begun it, it never will, and the piece comes back
+        as PieceDone with nothing.
         """
         seat = self._seats.get(slot)
         if seat is None or seat.ended or (piece is not None and piece not in seat.pieces):
@@ -186,8 +176,7 @@ class SlotHost:
         self._send_end(seat, grace, spare=spare)
 
     def _send_end(self, seat: Seat, grace: float, *, spare: bool) -> None:
-        with contextlib.suppress(OSError):
-            send_order(self._control, Order(END, seat.number, seat.life, int(spare), grace), [])
+        self._server.order(Order(END, seat.number, seat.life, int(spare), grace))
 
     def _time_out(self, seat: Seat) -> None:
         running = seat.running()
@@ -203,6 +192,8 @@ class SlotHost:
     # ------------------------------------------------------------------------------------------- what slots say
 
     def _flush(self, seat: Seat) -> None:
+        if seat.is_gone:
+            return
         seat.flush()
         events = selectors.EVENT_READ | (selectors.EVENT_WRITE if seat.wants_write else 0)
         if self._selector.get_key(seat.socket).events != events:
@@ -220,11 +211,10 @@ class SlotHost:
         try:
             received = seat.receive()
         except ProtocolError as error:
-            self._unregister(seat.socket)
+            self._leave_socket(seat)
             # whoever wrote there may have written to the page as well: then it was the piece that was next
-            running = seat.running() or seat.next_running()
-            self._end(seat, running, 0, JobState.DEAD, str(error))
-            return inputs
+            self._end(seat, seat.running() or seat.next_running(), 0, JobState.DEAD, str(error))
+            return []
         for message, payload in received:
             match message:
                 case Done():
@@ -233,9 +223,13 @@ class SlotHost:
                     seat.is_ready = True
                     inputs.append(SlotReady(seat.number))
         if seat.is_gone:
-            # its exit is reported by the fork server; until then the socket would be readable for ever
-            self._unregister(seat.socket)
+            self._leave_socket(seat)
         return inputs
+
+    def _leave_socket(self, seat: Seat) -> None:
+        """The fork server will report the exit; until then the socket would be readable for ever."""
+        seat.is_gone = True
+        self._unregister(seat.socket)
 
     def _on_done(self, seat: Seat, message: Done, payload: bytes | memoryview) -> Inputs:
         if seat.ended and seat.ended.running and seat.ended.running.piece == message.piece:
@@ -245,11 +239,13 @@ class SlotHost:
             self._send_end(seat, 0, spare=False)
             return []
         del seat.pieces[message.piece]
+        seat.cut.discard(message.piece)
         return [PieceDone(seat.number, message.piece, message.ran, payload)]
 
     def _on_output(self, seat: Seat, reader: int) -> Inputs:
-        self._unregister(reader)
-        self._later(FAST_PUMP_DELAY if seat.prints_fast else PUMP_DELAY, lambda: self._pump(seat, reader))
+        if self._is_alive(seat):
+            self._unregister(reader)
+            self._later(FAST_PUMP_DELAY if seat.prints_fast else PUMP_DELAY, lambda: self._pump(seat, reader))
         return []
 
     def _pump(self, seat: Seat, reader: int) -> Inputs:
@@ -272,26 +268,18 @@ class SlotHost:
     # ---------------------------------------------------------------------------------------- lives and deaths
 
     def _start(self) -> None:
-        self._control, theirs = socket.socketpair()
-        setup = Setup(theirs.fileno(), self._worker, [str(entry) for entry in sys.path])
-        with theirs:
-            self._server = subprocess.Popen(  # noqa: S603 - our own interpreter
-                [sys.executable, "-c", START, msgspec.json.encode(setup).decode()],
-                stdin=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,
-                env=_environment(self._slots) | {TOKEN: self._token},
-            )
-        self._selector.register(self._control, selectors.EVENT_READ, self._on_control)
+        self._server = ServerProcess(self._slots, self._worker)
+        self._selector.register(self._server.control, selectors.EVENT_READ, self._on_control)
         for slot in range(self._slots):
             self._spawn(slot)
 
     def _spawn(self, slot: int) -> Inputs:
-        seat = Seat(slot, next(self._lives))
         try:
-            send_order(self._control, Order(SPAWN, slot, seat.life, 0, 0.0), seat.files())
-        except OSError:
-            pass  # the fork server is gone, which its socket tells in a moment
+            seat = Seat(slot, next(self._lives))
+        except OSError:  # no file descriptors left
+            self._later(RESPAWN_DELAY, lambda: self._spawn(slot))
+            return []
+        self._server.order(Order(SPAWN, slot, seat.life), seat.files())
         seat.close_files()
         self._seats[slot] = seat
         self._selector.register(seat.socket, selectors.EVENT_READ, lambda: self._on_socket(seat))
@@ -300,13 +288,9 @@ class SlotHost:
         return []
 
     def _on_control(self) -> Inputs:
-        try:
-            data = self._control.recv(EXIT.size, socket.MSG_WAITALL)
-        except ConnectionError:
-            data = b""
-        if len(data) < EXIT.size:
+        exit_ = self._server.next_exit()
+        if exit_ is None:
             return self._on_server_lost()
-        exit_ = Exit(*EXIT.unpack(data))
         seat = self._seats.get(exit_.slot)
         if seat is None or seat.life != exit_.life:
             return []
@@ -315,7 +299,6 @@ class SlotHost:
     def _on_server_lost(self) -> Inputs:
         """The fork server was killed; the kernel ends its slots, the rest is found by the token."""
         self._close_server()
-        _kill_by_token(self._token)
         inputs: Inputs = []
         for seat in list(self._seats.values()):
             inputs += self._bury(seat, "its fork server was killed", None)
@@ -329,7 +312,7 @@ class SlotHost:
         was_known = seat.is_ready or bool(seat.pieces)
         self._remove(seat)
         if was_known:
-            inputs.append(self._death(seat, running, cause))
+            inputs.append(seat.death(running, cause))
         left = [piece for piece in seat.pieces if running is None or piece != running.piece]
         inputs += [PieceDone(seat.number, piece, (), b"") for piece in left]
         seat.close()
@@ -341,18 +324,6 @@ class SlotHost:
         for file in (seat.socket, *seat.readers):
             self._unregister(file)
         del self._seats[seat.number]
-
-    def _death(self, seat: Seat, running: Running | None, cause: str) -> SlotDied:
-        state = JobState.DEAD
-        if seat.ended:
-            state, cause = seat.ended.state, seat.ended.cause
-        elapsed = elapsed_of(running)
-        out, err = seat.drain.take()
-        out, err = seat.last_words[0] + out, seat.last_words[1] + err
-        note = Note(cause=cause, stdout=out, stderr=err) if running is not None else None
-        piece = running.piece if running is not None else None
-        index = running.index if running is not None and running.unit == 1 else None
-        return SlotDied(seat.number, piece, index, state, cause, time.time() - elapsed, elapsed, note)
 
     def _cause(self, status: int) -> str:
         if status == NOT_STARTED:
@@ -371,35 +342,9 @@ class SlotHost:
         self._selector.close()
 
     def _close_server(self) -> None:
-        self._unregister(self._control)
-        self._control.close()
-        try:
-            self._server.wait(CLOSE_TIME)
-        except subprocess.TimeoutExpired:
-            self._server.kill()
-            self._server.wait()
-        if self._server.returncode:
-            _kill_by_token(self._token)
+        self._unregister(self._server.control)
+        self._server.close()
 
 
 def _now() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
-
-
-def _environment(slots: int) -> dict[str, str]:
-    """Of the slots: numerical libraries get their share of the cores, and no key of the worker's travels to a job."""
-    environment = {name: value for name, value in os.environ.items() if name != "PENSTOCK_KEY"}
-    share = str(max(1, default_slots() // slots))
-    return {f"{library}_NUM_THREADS": share for library in ("OMP", "MKL", "OPENBLAS")} | environment
-
-
-def _kill_by_token(token: str) -> None:
-    """Kill whatever still descends from slots of ours."""
-    kill_all([p.pid for p in psutil.process_iter(["environ"]) if (p.info["environ"] or {}).get(TOKEN) == token])
-
-
-def _open_standard_files() -> None:
-    """A process started without 0, 1 or 2 would give these numbers to sockets, and the slots' output to those."""
-    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:  # noqa: PLR2004 - stderr
-        pass
-    os.close(fd)

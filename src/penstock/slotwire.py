@@ -1,11 +1,11 @@
 """What an agent and one of its slots share: a stream socket and a page of memory.
 
-**The stream.** A frame is two lengths (header, payload), a msgpack header and a raw payload. A slot handles its frames
-in order and answers each RunPiece with one Done; nothing else is ever answered.
+**The stream.** A frame is two lengths (header, payload), a msgpack header and a raw payload. A slot handles its
+frames in order and answers each RunPiece with one Done; nothing else is ever answered.
 
 **The page** says what the slot is doing without the slot's help: it may hold the GIL, be stopped or dead. All cells are
-int64. The slot writes PIECE (0: none) last when it begins and clears it after its Done is sent, so an index that is read
-between two equal readings of PIECE belongs to that piece. The agent writes LIMIT cells and TAKEN.
+int64. The slot writes PIECE (0: none) last when it begins and clears it after its Done is sent, so an index that is
+read between two equal readings of PIECE belongs to that piece. The agent writes LIMIT cells and TAKEN.
 
 **A cut** is one cell: the slot compares the limit of its piece with the index *after* it has published the index. The
 agent lowers the limit, waits CUT_DELAY, and looks where the slot is by then: every store of either side has long been
@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import socket
 import struct
 import tempfile
 from typing import NamedTuple
@@ -33,11 +34,14 @@ PIECE, INDEX, STARTED, UNIT, TAKEN = range(5)
 """Cells: the piece, the job's index, when it started (CLOCK_MONOTONIC ns, 0: loading), how many jobs are run as one
 from there on, whether the agent has moved output to the spills."""
 LIMITS = 8
-LIMIT_CELLS = 16
-"""A piece's limit is in cell LIMITS + piece % LIMIT_CELLS: more than the pieces that are ever queued on one slot."""
+LIMIT_CELLS = 64
+"""The pieces queued on a slot have a cell each for their limits, from LIMITS on, in turns."""
 NO_LIMIT = 2**63 - 1
 CUT_DELAY = 0.002
 """Seconds between lowering a limit and looking; a store is visible to another core within microseconds."""
+
+READ_BYTES = 1 << 16
+"""A payload up to this size is one write with its header."""
 
 CELLS_BYTES = 4096
 SPILL_BYTES = 8 + 2 * 65_536
@@ -87,13 +91,14 @@ class FreeChunk(SlotMessage):
 
 
 class RunPiece(SlotMessage):
-    """Run the jobs [start, stop) of a lease, `block` at a time; answered by Done."""
+    """Run the jobs [start, stop) of a lease, `block` at a time, below the limit in `cell`; answered by Done."""
 
     piece: int
     lease: int
     start: int
     stop: int
     block: int
+    cell: int
 
 
 class Ready(SlotMessage):
@@ -121,6 +126,15 @@ def frame(message: SlotMessage, payload: Bytes = b"") -> bytes:
     """The frame up to its payload."""
     header = _encoder.encode(message)
     return PREFIX.pack(len(header), len(payload)) + header
+
+
+class Running(NamedTuple):
+    """What a slot does: the job `index` of a piece, since `started` (ns; 0: still loading), `unit` jobs at once."""
+
+    piece: int
+    index: int
+    started: int
+    unit: int
 
 
 class Page:
@@ -155,9 +169,10 @@ class Page:
                 return found
         return None
 
-    def limit(self, piece: int, stop: int) -> None:
-        """Let the piece stop before the job with index `stop`."""
-        self.cells[LIMITS + piece % LIMIT_CELLS] = stop
+    def lower_limit(self, cell: int, stop: int) -> int:
+        """Let the piece stop before the job with index `stop`, unless it is to stop earlier already; returns where."""
+        self.cells[cell] = stop = min(stop, self.cells[cell])
+        return stop
 
     def close(self) -> None:
         """Unmap it and close its file."""
@@ -167,10 +182,51 @@ class Page:
         os.close(self.fd)
 
 
-class Running(NamedTuple):
-    """What a slot does: the job `index` of a piece, since `started` (ns, 0: it is still loading), `unit` jobs at once."""
+class Wire:
+    """The slot's end of the stream; blocking."""
 
-    piece: int
-    index: int
-    started: int
-    unit: int
+    def __init__(self, connection: socket.socket) -> None:
+        self._socket = connection
+        self._buffer = bytearray()
+
+    def receive(self) -> tuple[SlotMessage, int]:
+        """The next message, and the size of the payload to be read next. Raises EOFError: the agent is gone."""
+        self._fill(PREFIX.size)
+        header_size, payload_size = PREFIX.unpack_from(self._buffer)
+        self._fill(PREFIX.size + header_size)
+        message = to_slot.decode(memoryview(self._buffer)[PREFIX.size : PREFIX.size + header_size])
+        del self._buffer[: PREFIX.size + header_size]
+        return message, payload_size
+
+    def payload(self, size: int) -> bytearray:
+        """The payload of the message just received."""
+        data = bytearray(size)
+        at = min(size, len(self._buffer))
+        data[:at] = self._buffer[:at]
+        del self._buffer[:at]
+        with memoryview(data) as view:
+            while at < size:
+                count = self._socket.recv_into(view[at:])
+                if not count:
+                    raise EOFError
+                at += count
+        return data
+
+    def send(self, message: SlotMessage, bodies: list[bytes]) -> None:
+        """Send a message and its payload."""
+        head = frame(message, b"")
+        size = sum(map(len, bodies))
+        head = PREFIX.pack(PREFIX.unpack_from(head)[0], size) + head[PREFIX.size :]
+        if size < READ_BYTES:
+            self._socket.sendall(head + b"".join(bodies))
+            return
+        self._socket.sendall(head)
+        for body in bodies:
+            self._socket.sendall(body)
+
+    def _fill(self, size: int) -> None:
+        while len(self._buffer) < size:
+            data = self._socket.recv(READ_BYTES)
+            if not data:
+                raise EOFError
+            self._buffer += data

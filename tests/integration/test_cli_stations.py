@@ -27,6 +27,7 @@ def records(done: subprocess.CompletedProcess[bytes]) -> list[dict[str, Any]]:
 def env(stations: Stations, monkeypatch: pytest.MonkeyPatch) -> str:
     """A pipeline of three stations, named by PENSTOCK_URL."""
     stations.start("ventilator", "sink", "w1", slots=2)
+    until(lambda: b" worker_joined: " in stations.log("ventilator").read_bytes())
     monkeypatch.setenv("PENSTOCK_URL", stations.url)
     return stations.url
 

@@ -49,9 +49,9 @@ def command(
     tags: dict[int, bytes] | None = {} if tag else None
     if tags is not None:
         inputs = _remembered(inputs, tags)
+    from penstock import Pipeline
     from penstock.cli.progress import Progress
     from penstock.cli.watch import Watch
-    from penstock import Pipeline
 
     with Pipeline(url or "local", slots=slots, pass_output=False) as pipeline:
         say(_place(pipeline, url, slots))

@@ -30,9 +30,9 @@ def command(url: str, wait: bool, as_json: bool, **asked: Any) -> int:
     if inputs is None:
         say("empty input: 0 jobs")
         return 0
+    from penstock import Pipeline
     from penstock.cli.progress import Progress
     from penstock.cli.watch import Watch
-    from penstock import Pipeline
 
     with Pipeline(url) as pipeline:
         batch = pipeline.batch(work.target(), inputs, **work.options())

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from penstock.cli.output import json_line, outcome_record, printable, say, value_text
+from penstock.cli.output import json_line, outcome_record, printable, value_text
 from penstock.cli.progress import Progress
 
 if TYPE_CHECKING:
@@ -36,18 +36,20 @@ class Watch:
         self._seen = 0
         self._position = 0
         self._failed = 0
+        self._stopping = False
 
     def to_the_end(self) -> int:
         """Show all; the exit code. Ctrl-C lets finish what runs and starts no more; a second one ends that too."""
         try:
             self._show_all()
         except KeyboardInterrupt:
-            say("running jobs finish, no more are started; Ctrl-C again ends them now")
+            self._progress.write(b"", b"penstock: running jobs finish, no more are started; Ctrl-C again ends them\n")
             self._stop()
             return INTERRUPTED
         return 1 if self._failed else 0
 
     def _stop(self) -> None:
+        self._stopping = True
         try:
             self._batch.cancel(running=False)
             self._show_all()
@@ -68,6 +70,8 @@ class Watch:
     def _show(self, outcome: Outcome) -> None:
         failed = outcome.state != "succeeded"
         self._failed += failed
+        if self._stopping and outcome.state == "cancelled":
+            return  # the user asked for it, and there may be a million of them
         if self._as_json:
             json_line(outcome_record(outcome))
         else:

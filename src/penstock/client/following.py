@@ -10,6 +10,7 @@ Promises:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import count
 from typing import NamedTuple, Protocol
 
 from penstock.messages import Credit, Follow, Message, OutcomeHead, Rows, SinkUp, Unfollow, credit_cost, split
@@ -71,17 +72,19 @@ class Follower:
         """Whether the sink has been told of this place."""
         self.said_at = 0.0
         self._position = 0
+        self._number = 0
+        """Of the last Follow: rows that were under way before it come again."""
         self._seen = 0
 
-    def follow(self, now: float) -> Follow:
+    def follow(self, now: float, number: int) -> Follow:
         """Start or start again behind what the reader has."""
-        self.asked, self.said_at, self.owed = True, now, 0
-        return Follow(self.batch, self._position, max(0, self.reader.window - self.held))
+        self.asked, self.said_at, self.owed, self._number = True, now, 0, number
+        return Follow(self.batch, self._position, max(0, self.reader.window - self.held), self._number)
 
-    def next_message(self, now: float) -> Follow | Credit | None:
-        """What is to be said to the sink now."""
+    def next_message(self, now: float, numbers: Iterator[int]) -> Follow | Credit | None:
+        """What is to be said to the sink now; a Follow takes the next of the numbers."""
         if not self.asked or now >= self.said_at + FOLLOW_INTERVAL:
-            return self.follow(now)
+            return self.follow(now, next(numbers))
         if self.owed * CREDIT_SHARE < self.reader.window:
             return None
         message, self.owed, self.said_at = Credit(self.batch, self.owed), 0, now
@@ -98,13 +101,15 @@ class Follower:
 
     def on_rows(self, message: Rows, payload: Bytes) -> None:
         """Hand on what is next; what is repeated is dropped, and what follows a gap is asked for again."""
+        if message.number != self._number:
+            return
         if message.after != self._position:
             if message.after > self._position:
                 self.asked = False
             return
         cost = credit_cost(message.records, payload)
-        self.held += cost
         rows = list(self._rows(message, payload))
+        self.held += cost
         self._position = message.position
         self.give_back(self.reader.take(rows, cost))
 
@@ -123,6 +128,7 @@ class Channel:
         self._followers: dict[bytes, Follower] = {}
         self._boot: int | None = None
         self._gone: list[bytes] = []
+        self._numbers = count(1)
 
     def __len__(self) -> int:
         return len(self._followers)
@@ -168,7 +174,7 @@ class Channel:
                 return False
             self._gone.pop()
         for follower in self._followers.values():
-            message = follower.next_message(now)
+            message = follower.next_message(now, self._numbers)
             if message is not None and not send(message):
                 follower.asked = False
                 return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from pathlib import Path
@@ -170,8 +171,6 @@ class Pipeline(Submitter):
         if slots is not None and slots < 1:
             raise ValueError(f"slots must be a whole number from 1 on, not {slots!r}")
         super().__init__(_engine(url, slots, data, pass_output=pass_output), {})
-        import weakref  # noqa: PLC0415
-
         self._finalizer = weakref.finalize(self, _leave_forgotten, self._engine)
         self._finalizer.atexit = False
 
@@ -218,7 +217,7 @@ class Pipeline(Submitter):
             batch, index = job.place
             return self._engine.cancel(batch, index, index + 1)
         if isinstance(job, Future):
-            raise ValueError("this Future is not of this pipeline")
+            raise ValueError("this Future is not of this pipeline")  # noqa: TRY004 - its type is right, it is not
         name, _, place = (job if isinstance(job, str) else job.id).partition(":")
         if place and not place.isdecimal():
             raise ValueError(f"{job!r} names no job: write BATCH:INDEX")
@@ -244,7 +243,7 @@ class Pipeline(Submitter):
         self._engine.drain(worker)
 
     def flush(self, timeout: float | None = None) -> None:
-        """Return when all that was submitted so far is durably accepted. Raises TimeoutError after `timeout` seconds."""
+        """Return when all that was submitted so far is durably accepted. Raises TimeoutError after `timeout` s."""
         self._engine.flush(timeout)
 
 

@@ -67,6 +67,7 @@ class Session:
         self._on_failure: list[Callable[[BaseException], None]] = []
         self._woken = False
         self._closing = False
+        self._ended = False
         self._room = threading.Condition()
         self._unaccepted = 0
         self._links = ClientLinks(url)
@@ -78,9 +79,9 @@ class Session:
 
     def wake(self) -> None:
         """Let the thread take a turn soon."""
-        if not self._woken:
+        if not self._woken and not self._ended:
             self._woken = True
-            with suppress(OSError):  # it is closed
+            with suppress(OSError, ValueError):  # it ended this moment
                 self._links.wake()
 
     def call(self, action: Callable[[], None]) -> None:
@@ -230,6 +231,7 @@ class Session:
         except BaseException as error:  # noqa: BLE001 - whoever waits must learn of it
             self._fail(error)
         finally:
+            self._ended = True
             self._links.close()
 
     def _take_turn(self) -> None:

@@ -41,6 +41,8 @@ CANCEL_TIMEOUT = 5.0
 class JobFuture(Future[Any]):
     """A Future of one job; ``job_id`` is its public name (empty: it could not be submitted)."""
 
+    _deciding = threading.Lock()
+
     def __init__(self, stream: Stream | None, index: int, batch: bytes = b"") -> None:
         super().__init__()
         self._stream = stream
@@ -78,10 +80,10 @@ class JobFuture(Future[Any]):
         self._cancel_asked = True
 
     def set_cancelled(self) -> None:
-        """The job is cancelled."""
-        super().cancel()
-        with suppress(Exception):
-            self.set_running_or_notify_cancel()
+        """The job is cancelled: here, or as its outcome says, whichever comes first."""
+        with self._deciding:
+            if not self.done() and super().cancel():
+                self.set_running_or_notify_cancel()
 
     def settle(self, value: Any, error: BaseException | None) -> None:
         """The outcome is here."""

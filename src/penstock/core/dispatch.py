@@ -11,6 +11,9 @@ Promises:
 
 from __future__ import annotations
 
+import heapq
+from collections.abc import Iterator
+
 from penstock.config import RESEND
 from penstock.core.actions import Deal
 from penstock.core.backlog import Part
@@ -43,29 +46,22 @@ class Dispatcher:
     def run(self, now: float) -> None:
         """Give out all there is credit for."""
         self.look_again_at = None
-        books = self._books
-        if not any(worker.present for worker in books.workers.values()):
-            return
-        by_name: dict[bytes, list[tuple[Part, Given]]] = {}
-        while books.backlog.queued_parts > 0:
-            ready = [w for w in books.workers.values() if w.present and w.gone_at is None]
-            able = [w for w in ready if w.credit > 0]
-            if not able:
+        backlog = self._books.backlog
+        ready = [worker for worker in self._books.workers.values() if worker.present and worker.gone_at is None]
+        while ready and backlog.queued_parts >= len(ready) and self._in_step(ready):
+            if not self._deal(ready, now):
                 break
-            hungry = [w for w in able if w.idle_slots > 0]
-            in_step = len(able) == len(ready) == books.connections and len(hungry) in (0, len(ready))
-            if in_step and books.backlog.queued_parts >= len(able) and not by_name:
-                if not self._deal(able, now):
-                    break
-            else:
-                worker = max(hungry or able, key=lambda w: (w.idle_slots, w.credit))
-                if not self._give(worker, by_name, now):
-                    break
-        for worker_id, pairs in by_name.items():
-            for at in range(0, len(pairs), LEASES_PER_MESSAGE):
-                books.tell(worker_id, self._message(pairs[at : at + LEASES_PER_MESSAGE]))
-        if books.backlog.queued_parts == 0:
-            self._steal(now)
+        if backlog.queued_parts:
+            self._give_by_name(ready, now)
+        if not backlog.queued_parts:
+            self._steal(ready, now)
+
+    def _in_step(self, ready: list[Worker]) -> bool:
+        """Whether a round is right: it reaches exactly these, each has credit, and none needs it more than others."""
+        if len(ready) != self._books.connections or any(worker.credit <= 0 for worker in ready):
+            return False
+        idle = sum(worker.idle_slots > 0 for worker in ready)
+        return idle in (0, len(ready))
 
     # ------------------------------------------------------------------------------------------ giving
 
@@ -80,13 +76,35 @@ class Dispatcher:
             self._books.touch(part.chunk)
         return part, lease
 
-    def _give(self, worker: Worker, by_name: dict[bytes, list[tuple[Part, Given]]], now: float) -> bool:
-        pair = self._next(now)
-        if pair is None:
-            return False
-        self._books.leases.attribute(pair[1], worker)
-        by_name.setdefault(worker.id, []).append(pair)
-        return True
+    def _give_by_name(self, ready: list[Worker], now: float) -> None:
+        """One lease after the other to whoever needs it most: most idle slots, then most credit."""
+        given: dict[bytes, list[tuple[Part, Given]]] = {}
+        needs = [(-worker.idle_slots, -worker.credit, at) for at, worker in enumerate(ready) if worker.credit > 0]
+        heapq.heapify(needs)
+        while needs and (pair := self._next(now)) is not None:
+            at = needs[0][2]
+            worker = ready[at]
+            self._books.leases.attribute(pair[1], worker)
+            given.setdefault(worker.id, []).append(pair)
+            if worker.credit > 0:
+                heapq.heapreplace(needs, (-worker.idle_slots, -worker.credit, at))
+            else:
+                heapq.heappop(needs)
+        for worker_id, pairs in given.items():
+            for bundle in self._bundles(pairs):
+                self._books.tell(worker_id, self._message(bundle))
+
+    @staticmethod
+    def _bundles(pairs: list[tuple[Part, Given]]) -> Iterator[list[tuple[Part, Given]]]:
+        bundle: list[tuple[Part, Given]] = []
+        size = 0
+        for pair in pairs:
+            if bundle and (len(bundle) == LEASES_PER_MESSAGE or size + pair[0].chunk.size > BYTES_PER_MESSAGE):
+                yield bundle
+                bundle, size = [], 0
+            bundle.append(pair)
+            size += pair[0].chunk.size
+        yield bundle
 
     def _deal(self, workers: list[Worker], now: float) -> bool:
         """A round: as many messages as workers, each with as many leases as the least credit allows."""
@@ -142,8 +160,7 @@ class Dispatcher:
 
     # ---------------------------------------------------------------------------------------- taking back
 
-    def _steal(self, now: float) -> None:
-        workers = [w for w in self._books.workers.values() if w.present and w.gone_at is None]
+    def _steal(self, workers: list[Worker], now: float) -> None:
         if not any(w.idle_slots and not w.draining and w.window > 0 for w in workers):
             return
         for worker in workers:

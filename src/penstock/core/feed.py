@@ -18,6 +18,8 @@ from penstock.job import JobState
 
 PIECE_SECONDS = 0.005
 """Of work in one piece: a hundred times what handing it over costs."""
+SHARE_SECONDS = 0.0005
+"""Of work in one piece at least, when the last lease is shared out among the slots."""
 AHEAD = 2
 """Pieces a slot has at once: it never waits for the agent, and little can be stuck behind a job that runs long."""
 AHEAD_SECONDS = 0.05
@@ -128,8 +130,10 @@ class Feed:
         mean = self._means.get(held.function)
         jobs = 1
         if mean is not None and not self._single(held):
-            share = -(-len(held.unstarted) // (2 * len(self._pieces)))
-            jobs = max(1, min(int(PIECE_SECONDS / max(mean, 1e-9)), share))
+            jobs = max(1, int(PIECE_SECONDS / max(mean, 1e-9)))
+            if self._holdings.is_last(held):
+                share = -(-len(held.unstarted) // (2 * len(self._pieces)))
+                jobs = min(jobs, max(share, int(SHARE_SECONDS / max(mean, 1e-9)), 1))
         start, stop = held.unstarted.take_first(jobs)
         held.running.add(start, stop)
         self._number += 1

@@ -33,11 +33,12 @@ Key = tuple[bytes, bytes]
 class Follower:
     """One client's place in one batch."""
 
-    __slots__ = ("credit", "position")
+    __slots__ = ("credit", "number", "position")
 
-    def __init__(self, position: int, credit: int) -> None:
-        self.position = position
-        self.credit = credit
+    def __init__(self, follow: Follow) -> None:
+        self.position = follow.after
+        self.credit = follow.credit
+        self.number = follow.number
 
 
 class Followers:
@@ -63,7 +64,7 @@ class Followers:
             if self._count >= MAX_FOLLOWERS:
                 return [*actions, Log("too_many_followers", {"client": client, "limit": MAX_FOLLOWERS})]
             self._count += 1
-        followers[client] = Follower(message.after, message.credit)
+        followers[client] = Follower(message)
         key = (client, message.batch)
         if key in self._reading:
             self._reading[key] = False
@@ -104,7 +105,7 @@ class Followers:
             return self._read(key, follower, last)
         if event.position == follower.position:  # the store has less than was said: it was deleted meanwhile
             return []
-        message = Rows(event.batch, event.position, event.records, follower.position)
+        message = Rows(event.batch, event.position, event.records, follower.position, follower.number)
         follower.position = event.position
         follower.credit -= credit_cost(event.records, event.payload)
         return [Answer(event.client, message, event.payload), *self._read(key, follower, last)]
@@ -153,7 +154,7 @@ class Followers:
                 given.append(row)
                 cost += credit_cost((row.head,), row.body)
         follower.credit -= cost
-        message = Rows(batch, follower.position, tuple(row.head for row in given), after)
+        message = Rows(batch, follower.position, tuple(row.head for row in given), after, follower.number)
         answer = Answer(client, message, join([row.body for row in given]))
         return [answer, *self._read((client, batch), follower, rows[-1].seq)]
 

@@ -136,6 +136,10 @@ class Holdings:
                 self._parked.setdefault(held.function, []).append(held)
         return None
 
+    def is_last(self, held: HeldLease) -> bool:
+        """Whether no other lease waits to be started."""
+        return len(self._queue) <= 1 and held.queued
+
     def remove(self, held: HeldLease) -> None:
         """Nothing of it is held any more."""
         del self.leases[held.lease.number]

@@ -61,8 +61,6 @@ from penstock.messages import (
 
 LOG_LINES = 2000
 """Lines of a replay read and told per turn: about 10 ms, so that workers and clients are served in between."""
-HELD_LINES = 20_000
-"""New lines that are kept in memory while a replay runs; beyond that the replay reads them too."""
 CHECKPOINT_LINES = 16
 """Lines of a batch between checkpoints, beside one for each gap: what a start has to read again."""
 FORGOTTEN_BATCHES = 10_000
@@ -80,8 +78,6 @@ class LogReplay:
         self.is_reading = False
         self.rests = False
         """One slice per turn, and no read in the turn that a slice came in: others are served in between."""
-        self.held: list[Completion] = []
-        """New lines, to be told behind the replayed ones."""
 
 
 class SinkCore:
@@ -169,8 +165,7 @@ class SinkCore:
             recorded.check()
             assert 0 < recorded.last <= self._seq, "a batch is known by its lines in the log"
             assert not self._forgotten.get(batch), "what is forgotten is gone"
-        unsaid = self._lines if self._replay is None else [*self._replay.held, *self._lines]
-        numbers = [line.seq for line in unsaid]
+        numbers = [line.seq for line in self._lines]
         assert numbers == list(range(self._seq - len(numbers) + 1, self._seq + 1)), "lines wait in order, to the last"
         assert all(rows for rows in self._rows.values()), "a batch is touched by rows"
         self._followers.check()
@@ -245,11 +240,10 @@ class SinkCore:
         self._head_at = 0.0
         if message.seq < self._seq:
             self._replay = LogReplay(message.seq, message.chain)
-            self._lines = []  # they come with the replay
         return []
 
     def on_log_read(self, read: LogRead) -> Actions:
-        """The next slice of a replay; behind the last one come the lines that are new since."""
+        """The next slice of a replay."""
         replay = self._replay
         if replay is None:
             return []
@@ -264,11 +258,9 @@ class SinkCore:
         return [Report(Completions(self._sink, self._boot, read.records))]
 
     def _end_replay(self, replay: LogReplay) -> None:
-        """If it has reached the lines that are in memory: those are told like any others."""
-        unsaid = [*replay.held, *self._lines]
-        first = unsaid[0].seq if unsaid else self._seq + 1
+        """If it has reached the lines of this turn: those are told like any others."""
+        first = self._lines[0].seq if self._lines else self._seq + 1
         if replay.after >= first - 1:
-            self._lines = [line for line in unsaid if line.seq > replay.after]
             self._replay = None
 
     def _read_on(self, replay: LogReplay) -> Actions:
@@ -281,10 +273,7 @@ class SinkCore:
     def _tell_lines(self) -> Actions:
         lines, self._lines = self._lines, []
         if self._replay is not None:
-            self._replay.held += lines
-            if len(self._replay.held) > HELD_LINES:
-                self._replay.held = []
-            return []
+            return []  # the replay will read them
         slices = range(0, len(lines), LOG_LINES)
         return [Report(Completions(self._sink, self._boot, tuple(lines[at : at + LOG_LINES]))) for at in slices]
 

@@ -23,7 +23,7 @@ from penstock.core.chain import completion
 from penstock.core.inputs import Bytes, StoredRecord
 from penstock.errors import StoreError
 from penstock.job import Stamp
-from penstock.messages import Completion, OutcomeHead, join
+from penstock.messages import Completion, OutcomeHead, credit_cost, join
 from penstock.store.file import DELETE_BYTES, DELETE_ROWS, StoreFile, checksum
 
 FETCH_BYTES = 64 << 20
@@ -111,20 +111,20 @@ class ResultStore(StoreFile):
         self, batch: bytes, after: int, limit_bytes: int
     ) -> tuple[tuple[OutcomeHead, ...], Bytes, int, bool]:
         """Final outcomes recorded after the line `after`, in order: heads, values, the line to go on from, whether
-        there are more. At most `limit_bytes` of heads and values, but at least one."""
+        there are more. It stops when they cost `limit_bytes` of a follower's credit; the last one may exceed it."""
         heads: list[OutcomeHead] = []
         bodies: list[Bytes] = []
-        position, size = after, 0
+        position, cost = after, 0
         with self.guard():
             rows: Any = self.db.execute(ROWS_AFTER, (batch, after, FETCH_ROWS + 1))
             for seq, final, crc, head, body in rows:
-                size += len(head) + len(body)
-                if heads and (size > limit_bytes or len(heads) == FETCH_ROWS):
+                if cost >= limit_bytes or len(heads) == FETCH_ROWS:
                     return tuple(heads), join(bodies), position, True
                 position = seq
                 if final:
                     heads.append(self._checked(seq, crc, head, body))
                     bodies.append(body)
+                    cost += credit_cost((heads[-1],), body)
         return tuple(heads), join(bodies), position, False
 
     def rows_in(self, batch: bytes, start: int, stop: int) -> Rows:

@@ -7,4 +7,4 @@ from hypothesis import settings
 from sink_world import SinkMachine
 
 TestSinkMachine = SinkMachine.TestCase
-TestSinkMachine.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)
+TestSinkMachine.settings = settings(max_examples=100, stateful_step_count=80, deadline=None)

@@ -1,0 +1,192 @@
+"""A client without threads and sockets: a recording wire that encodes and decodes, and a Session that runs on it."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from typing import Any, NamedTuple, TypeVar
+
+from penstock.client.courier import Courier
+from penstock.client.packing import Part
+from penstock.client.session import Session
+from penstock.job import BatchSpec, JobState, Stamp
+from penstock.messages import (
+    ClientToSink,
+    ClientToVentilator,
+    Decoder,
+    Message,
+    Note,
+    OutcomeHead,
+    Rows,
+    Submit,
+    encode,
+    join,
+    split,
+)
+from penstock.payload import decode_values, encode_values, load_chunk
+
+Bytes = bytes | memoryview
+T = TypeVar("T")
+
+BATCH = bytes(15) + b"\x01"
+
+
+class Frames(NamedTuple):
+    """A message as it arrives."""
+
+    header: bytes
+    payload: Bytes
+
+
+class Wire:
+    """Sockets that only record. What is sent is decoded from its encoded form, so every test tests the codec."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, Message]] = []
+        self.payloads: list[bytes] = []
+        self.arrived: dict[str, deque[Frames]] = {}
+        self.events: dict[str, list[bool]] = {}
+        self.open = True
+        self._decoders = {"desk": Decoder(ClientToVentilator), "results": Decoder(ClientToSink)}
+
+    def send(self, name: str, message: Message, payload: Bytes = b"") -> bool:
+        """Record it, unless nobody is connected."""
+        if not self.open:
+            return False
+        decoder = self._decoders["desk" if name == "desk" else "results"]
+        self.sent.append((name, decoder.decode(encode(message))))
+        self.payloads.append(bytes(payload))
+        return True
+
+    def receive(self, name: str) -> Iterable[Frames]:
+        """What the test made arrive."""
+        waiting = self.arrived.setdefault(name, deque())
+        while waiting:
+            yield waiting.popleft()
+
+    def connection_events(self, name: str) -> list[bool]:
+        """Likewise."""
+        return self.events.pop(name, [])
+
+    def add_results(self, name: str) -> None:
+        """It is there by being named."""
+
+    def wake(self) -> None:
+        """There is no thread."""
+
+    def taken(self, name: str = "") -> list[Message]:
+        """What was sent (over one socket) since the last call, and nothing else."""
+        some = [message for socket, message in self.sent if not name or socket == name]
+        self.sent = [pair for pair in self.sent if name and pair[0] != name]
+        return some
+
+
+class NoSource:
+    """Nothing piles up."""
+
+    def take_parts(self) -> list[Part]:
+        """Nothing."""
+        return []
+
+
+class World(Session):
+    """A Session whose thread is the test: what callers want is done at once, and time stands still."""
+
+    def __init__(self, source: Any = None) -> None:
+        self.url = "tcp://test:1"
+        self.failure = None
+        self.wire = Wire()
+        self.now = 0.0
+        self.failing: list[Callable[[BaseException], None]] = []
+        self.later: list[Callable[[], None]] = []
+        """What happens while somebody waits for an answer."""
+        self._source = source or NoSource()
+        self._room = threading.Condition()
+        self._unaccepted = 0
+        self._refusals = {}
+        self._on_failure = self.failing
+        self._courier = Courier(self.wire, self._accepted, self._refused)
+
+    @property
+    def in_thread(self) -> bool:
+        """A caller never is."""
+        return False
+
+    def ensure_usable(self) -> None:
+        """It always is, unless a test says otherwise."""
+        if self.failure is not None:
+            raise self.failure
+
+    def wake(self) -> None:
+        """There is no thread; `turn` takes what piled up."""
+
+    def call(self, action: Callable[[], None]) -> None:
+        """Do it now."""
+        action()
+        self.turn()
+
+    def wait_for(self, answer: Future[T], timeout: float | None) -> T:
+        """What happens later happens now; then it must have been answered."""
+        while self.later:
+            self.later.pop(0)()
+        return answer.result(0)
+
+    def turn(self) -> None:
+        """What the thread does at each turn."""
+        self._courier.submit(self._source.take_parts())
+        self._courier.turn(self.now)
+
+    def arrive(self, name: str, message: Message, payload: Bytes = b"") -> None:
+        """A message from a station."""
+        self.wire.arrived.setdefault(name, deque()).append(Frames(encode(message), payload))
+        self._courier.receive(name)
+        self.turn()
+
+    def connect_again(self, *names: str) -> None:
+        """These connections were lost and are back."""
+        for name in names:
+            self.wire.events[name] = [False, True]
+            self._courier.receive(f"monitor:{name}")
+        self.turn()
+
+
+def head(start: int, stop: int, body: Bytes = b"", batch: bytes = BATCH, **fields: Any) -> OutcomeHead:
+    """An outcome; succeeded unless said otherwise."""
+    known = {"state": JobState.SUCCEEDED, "final": True, "stamp": Stamp(), "lease": 1, "slot": 0}
+    known |= {"started_time": 1.0, "elapsed": 0.5, "worker": "w"}
+    return OutcomeHead(batch=batch, start=start, stop=stop, size=len(body), **{**known, **fields})
+
+
+def values(start: int, *some: Any, batch: bytes = BATCH) -> tuple[OutcomeHead, bytes]:
+    """Jobs from `start` on succeeded with these values."""
+    body = encode_values(list(some), "pickle")
+    return head(start, start + len(some), body, batch), body
+
+
+def rows(
+    after: int, *outcomes: tuple[OutcomeHead, bytes], batch: bytes = BATCH, number: int = 1
+) -> tuple[Rows, Bytes]:
+    """Rows of these outcomes, each one line of the log behind `after`, under the Follow of this number."""
+    message = Rows(batch, after + len(outcomes), tuple(head for head, _ in outcomes), after, number)
+    return message, join([body for _, body in outcomes])
+
+
+def failure(start: int, cause: str, state: JobState = JobState.FAILED, batch: bytes = BATCH) -> tuple[OutcomeHead, bytes]:
+    """A job that did not succeed, without an exception that could be rebuilt."""
+    return head(start, start + 1, b"", batch, state=state, note=Note(cause=cause)), b""
+
+
+def submitted(message: Message, payload: bytes, spec: BatchSpec | None = None) -> list[tuple[int, list[Any]]]:
+    """The chunks of a Submit: first index and items."""
+    assert isinstance(message, Submit)
+    serializer = (spec or BatchSpec()).serializer
+    sizes = [one.size for one in message.opens] + [one.size for one in message.chunks]
+    parts = split(payload, sizes)[len(message.opens) :]
+    return [
+        (chunk.first, load_chunk(part, serializer)[1]) for chunk, part in zip(message.chunks, parts, strict=True)
+    ]
+
+
+__all__ = ["BATCH", "World", "decode_values", "failure", "head", "rows", "submitted", "values"]

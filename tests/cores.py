@@ -1,0 +1,403 @@
+"""The ventilator's and the worker's cores on a bench: one turn at a time, with the real codec and the real queue file.
+
+Every message passes through the codec, and a turn returns all that it sent, so that a test which compares the list also
+says that nothing else was sent.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+from penstock.core.actions import Answer, Deal, Deliver, LoadChunk, LoadChunks, Log, Report, Run, Save, Tell
+from penstock.core.backlog import Part, Place
+from penstock.core.inputs import (
+    ChunkLoaded,
+    ChunksLoaded,
+    FromClient,
+    JobConnections,
+    JobsConnected,
+    PieceDone,
+    Ran,
+    SlotReady,
+    Subscribed,
+    Unsubscribed,
+)
+from penstock.core.ventilator import VentilatorCore
+from penstock.core.worker import WorkerCore
+from penstock.job import BatchSpec, JobState, Stamp
+from penstock.messages import (
+    BatchClose,
+    BatchHead,
+    BatchOpen,
+    Beat,
+    ChunkHead,
+    Completion,
+    Completions,
+    Decoder,
+    Greeting,
+    Heartbeat,
+    Held,
+    Hello,
+    Jobs,
+    Lease,
+    Message,
+    SinkHead,
+    Submit,
+    ToVentilator,
+    VentilatorToClient,
+    VentilatorToSink,
+    VentilatorToWorker,
+    Welcome,
+    encode,
+)
+from penstock.store import QueueStore
+
+T = TypeVar("T")
+
+BATCH = b"batch".ljust(16)
+CLIENT = b"client"
+FUNCTION = b"function".ljust(16)
+SINK = b"sink".ljust(16)
+BOOT = 7
+SAVES = get_args(Save)
+BEAT = 1.0
+"""Seconds between heartbeats, as configured by default."""
+
+_to_client = Decoder(VentilatorToClient)
+_control = Decoder(VentilatorToWorker | VentilatorToSink)
+_report = Decoder(ToVentilator)
+
+
+def of(kind: type[T], messages: Iterable[object]) -> list[T]:
+    """Those of a kind."""
+    return [message for message in messages if isinstance(message, kind)]
+
+
+class Peer:
+    """A worker as the ventilator sees it: what it says is up to the test."""
+
+    def __init__(self, bench: VentilatorBench, name: str, slots: int, window: int) -> None:
+        self.bench = bench
+        self.name = name
+        self.id = name.encode().ljust(16)
+        self.slots = slots
+        self.window = window
+        self.numbers = itertools.count(1)
+
+    def hello(self, greeting: Greeting, *held: Held) -> Hello:
+        """The answer to a greeting."""
+        number = next(self.numbers)
+        return Hello(
+            self.id,
+            greeting.life,
+            greeting.connection,
+            number,
+            self.name,
+            "host",
+            1,
+            self.slots,
+            self.window,
+            held,
+            "3",
+        )
+
+    def beat(self, *held: Held) -> Heartbeat:
+        """A heartbeat with this inventory."""
+        return Heartbeat(self.id, next(self.numbers), self.window, held)
+
+    def connect(self) -> Greeting:
+        """A new control connection; returns its greeting."""
+        (greeting,) = of(Greeting, self.bench.told(self, Subscribed(self.id)))
+        return greeting
+
+    def disconnect(self) -> None:
+        """The control connection drops."""
+        self.bench.turn(Unsubscribed(self.id))
+
+
+class VentilatorBench:
+    """A VentilatorCore with its queue file."""
+
+    def __init__(self, folder: Path, *, lease_time: float = 5.0) -> None:
+        self.folder = folder
+        self.lease_time = lease_time
+        self.now = 100.0
+        self.peers: list[Peer] = []
+        self.numbers = itertools.count(1)
+        self.seq = 0
+        self.saved: list[Any] = []
+        self.logged: list[Log] = []
+        self._open()
+
+    def _open(self) -> None:
+        self.store = QueueStore(self.folder / "queue", durable=False)
+        self.core = VentilatorCore(
+            self.store.begin_life(), self.store.batches(), self.store.applied(), self.now, lease_time=self.lease_time
+        )
+
+    def restart(self) -> None:
+        """kill -9 and a new life."""
+        self.store.close()
+        self._open()
+
+    # ------------------------------------------------------------------------------------------ turns
+
+    def turn(self, *events: Any, after: float = 0.0) -> list[tuple[bytes, Message]]:
+        """One turn, `after` seconds later: all that it sent, as (receiver, message); rounds go to b""."""
+        self.now += after
+        sent: list[tuple[bytes, Message]] = []
+        inbox = list(events)
+        while True:
+            actions = [action for event in inbox for action in self.core.handle(event, self.now)]
+            actions += self.core.tick(self.now)
+            self.core.check()
+            saves = [action for action in actions if isinstance(action, SAVES)]
+            self.store.save(saves)
+            self.saved += saves
+            inbox = []
+            for action in actions:
+                if not isinstance(action, SAVES):
+                    inbox += self._perform(action, sent)
+            if not inbox:
+                return sent
+
+    def _perform(self, action: Any, sent: list[tuple[bytes, Message]]) -> list[Any]:
+        match action:
+            case Tell(topic, message):
+                sent.append((topic, _same(_control, message)))
+            case Answer(client, message):
+                sent.append((client, _same(_to_client, message)))
+            case Deal(messages):
+                sent.extend((b"", _same(_control, message)) for message in messages)
+            case LoadChunks(batch, first, limit):
+                return [ChunksLoaded(batch, limit, self.store.open_chunks(batch, first, limit))]
+            case LoadChunk(batch, index):
+                return [ChunkLoaded(batch, index, self.store.open_chunk_at(batch, index))]
+            case Log():
+                self.logged.append(action)
+            case _:
+                raise AssertionError(action)
+        return []
+
+    def told(self, peer: Peer | bytes, *events: Any, after: float = 0.0) -> list[Message]:
+        """As `turn`: what this receiver got."""
+        receiver = peer if isinstance(peer, bytes) else peer.id
+        return [message for to, message in self.turn(*events, after=after) if to == receiver]
+
+    def ask(self, message: Message, payload: bytes = b"") -> list[Message]:
+        """A client says something: its answers."""
+        return self.told(CLIENT, FromClient(CLIENT, message, payload, 1.0))
+
+    def pass_time(self, seconds: float, *beating: tuple[Peer, tuple[Held, ...]]) -> list[tuple[bytes, Message]]:
+        """Let seconds pass in steps of half a beat; those who beat say what they hold at each, and the sink its head."""
+        sent: list[tuple[bytes, Message]] = []
+        end = self.now + seconds
+        while self.now < end:
+            sent += self.turn(*(peer.beat(*held) for peer, held in beating), after=min(BEAT / 2, end - self.now))
+        return sent
+
+    # ------------------------------------------------------------------------------------------ who is there
+
+    def worker(self, name: str = "w", *, slots: int = 1, window: int = 2) -> Peer:
+        """A worker that has joined and holds nothing; its job connection is up."""
+        peer = Peer(self, name, slots, window)
+        self.peers.append(peer)
+        self.turn(JobConnections(len(self.peers)))
+        self.turn(peer.hello(peer.connect()))
+        return peer
+
+    def sink(self) -> None:
+        """The sink subscribes, says its head, and echoes."""
+        self.turn(Subscribed(SINK))
+        self.turn(self.head())
+
+    def head(self, *, echo: int | None = None, boot: int = BOOT) -> SinkHead:
+        """The sink's head, with the echo of the newest beat."""
+        barrier = self.core.presence.barrier if echo is None else echo
+        return SinkHead(SINK, boot, self.seq, self.chain, barrier)
+
+    @property
+    def chain(self) -> bytes:
+        """Of the sink's last line."""
+        return str(self.seq).encode() if self.seq else self.core.books.chain
+
+    def recover(self) -> list[tuple[bytes, Message]]:
+        """The sink is there and the grace after a restart is over."""
+        self.sink()
+        sent = self.pass_time(3.0)
+        return sent + self.turn(self.head())
+
+    # ------------------------------------------------------------------------------------------ jobs
+
+    def submit(
+        self, *sizes: int, spec: BatchSpec | None = None, batch: bytes = BATCH, close: bool = True
+    ) -> list[tuple[bytes, Message]]:
+        """A batch of chunks with so many jobs each, in one message: all that its turn sent."""
+        firsts = [0, *itertools.accumulate(sizes)]
+        chunks = tuple(ChunkHead(batch, first, size, 4) for first, size in zip(firsts, sizes, strict=False))
+        closes = (BatchClose(batch, firsts[-1]),) if close else ()
+        opens = (BatchOpen(batch, spec or BatchSpec(), FUNCTION, 1),)
+        submit = Submit(next(self.numbers), opens, chunks, closes)
+        return self.turn(FromClient(CLIENT, submit, b"f" + b"args" * len(chunks), 1.0))
+
+    def record(
+        self,
+        start: int,
+        stop: int,
+        state: JobState = JobState.SUCCEEDED,
+        *,
+        lease: int = 0,
+        worker: bytes = b"",
+        final: bool = True,
+        stamp: Stamp | None = None,
+        crashed: bool = False,
+        batch: bytes = BATCH,
+    ) -> Completions:
+        """The sink records an outcome: its next line."""
+        self.seq += 1
+        chain = str(self.seq).encode()
+        line = Completion(
+            self.seq, batch, start, stop, state, final, stamp or Stamp(), crashed, lease, worker, 0.01, chain
+        )
+        return Completions(SINK, BOOT, (line,))
+
+    def parts(self, batch: bytes = BATCH) -> list[Part]:
+        """All open parts of a batch that are in memory."""
+        chunks = self.core.books.backlog.batches[batch].chunks.values()
+        return sorted(part for chunk in chunks for part in chunk.parts)
+
+    def places(self, batch: bytes = BATCH) -> list[tuple[int, int, Place]]:
+        """Where the open jobs of a batch are."""
+        return [(part.start, part.stop, part.place) for part in self.parts(batch)]
+
+    def counts(self, batch: bytes = BATCH) -> dict[str, int]:
+        """Jobs by final state."""
+        return {str(state): jobs for state, jobs in self.core.books.backlog.batches[batch].counts.items()}
+
+
+def leases(sent: list[tuple[bytes, Message]] | list[Message]) -> list[Lease]:
+    """All leases among what was sent."""
+    messages = [entry[1] if isinstance(entry, tuple) else entry for entry in sent]
+    return [lease for jobs in of(Jobs, messages) for lease in jobs.leases]
+
+
+def held(
+    lease: Lease,
+    *,
+    unstarted: tuple[tuple[int, int], ...] = (),
+    running: tuple[tuple[int, int], ...] = (),
+    finished: tuple[tuple[int, int], ...] = (),
+) -> Held:
+    """A line of an inventory."""
+    return Held(lease.number, lease.batch, lease.stamp, unstarted, running, finished)
+
+
+def _same(decoder: Decoder, message: Message) -> Message:
+    """The message, encoded and decoded."""
+    decoded: Message = decoder.decode(encode(message))
+    assert decoded == message
+    return decoded
+
+
+class WorkerBench:
+    """A WorkerCore."""
+
+    def __init__(self, *, slots: int = 1, join: bool = True) -> None:
+        self.now = 100.0
+        me = Hello(b"me".ljust(16), 0, 0, 0, "me", "host", 1, slots, 0, (), "3")
+        self.id = me.worker
+        self.core = WorkerCore(me, self.now)
+        self.logged: list[Log] = []
+        self.first_lease = 1 << 40
+        if join:
+            self.turn(JobsConnected(), *(SlotReady(slot) for slot in range(slots)))
+            self.join()
+
+    def turn(self, *events: Any, after: float = 0.0) -> list[Any]:
+        """One turn, `after` seconds later: the effects; reports are given as their messages."""
+        self.now += after
+        actions = [action for event in events for action in self.core.handle(event, self.now)]
+        actions += self.core.tick(self.now)
+        self.core.check()
+        self.logged += of(Log, actions)
+        return [
+            _same(_report, action.message) if isinstance(action, Report) else action
+            for action in actions
+            if not isinstance(action, Log)
+        ]
+
+    def greet(self, *, life: int = 1, connection: int = 1) -> Hello:
+        """A new control connection: its hello."""
+        (hello,) = of(Hello, self.turn(Greeting(life, connection, 5.0, BEAT)))
+        return hello
+
+    def welcome(self, hello: Hello, *, floor: int = 1, drop: tuple[Any, ...] = ()) -> list[Any]:
+        """Welcomed: what it does then."""
+        return self.turn(Welcome(hello.number, floor, drop))
+
+    def join(self) -> None:
+        """Greeted, hello said, welcomed."""
+        self.welcome(self.greet())
+
+    def beat(self, *events: Any) -> Heartbeat:
+        """A beat later: the heartbeat it sends, which is answered."""
+        (beat,) = of(Heartbeat, self.turn(*events, after=BEAT))
+        self.turn(Beat(beat.number))
+        return beat
+
+    def pass_time(self, seconds: float, *, answered: bool = True) -> list[Any]:
+        """Let seconds pass in steps of half a beat, its heartbeats answered or not: all it did."""
+        did: list[Any] = []
+        end = self.now + seconds
+        while self.now < end:
+            now_did = self.turn(after=min(BEAT / 2, end - self.now))
+            did += now_did
+            if answered:
+                did += self.turn(*(Beat(beat.number) for beat in of(Heartbeat, now_did)))
+        return did
+
+    def jobs(
+        self,
+        start: int = 0,
+        stop: int = 10,
+        *,
+        lease: int = 1,
+        spec: BatchSpec | None = None,
+        inline: bool = True,
+        batch: bytes = BATCH,
+        function: bytes = FUNCTION,
+    ) -> Jobs:
+        """A message with one lease."""
+        head = BatchHead(batch, spec or BatchSpec(), function, 1, int(inline))
+        return Jobs((head,), (Lease(self.first_lease + lease, batch, start, stop - start, start, stop, Stamp(), 4),))
+
+    def number(self, lease: int = 1) -> int:
+        """The full number of the lease that `jobs` calls so."""
+        return self.first_lease + lease
+
+    @property
+    def inventory(self) -> list[Held]:
+        """What it holds."""
+        return [held.line() for held in self.core.holdings.leases.values()]
+
+
+def done(run: Run, state: JobState = JobState.SUCCEEDED, *, each: float = 0.001, stop: int | None = None) -> PieceDone:
+    """The slot has run the piece, or up to `stop`."""
+    stop = run.stop if stop is None else stop
+    ran = tuple(Ran(index, index + 1, state, 1.0, each, 1) for index in range(run.start, stop))
+    return PieceDone(run.slot, run.piece, ran, b"v" * len(ran))
+
+
+def runs(did: Iterable[object]) -> list[Run]:
+    """The pieces that were given to slots."""
+    return of(Run, did)
+
+
+def delivered(did: Iterable[object]) -> list[tuple[int, int]]:
+    """The spans of the outcomes that were sent to the sink."""
+    return [(head.start, head.stop) for deliver in of(Deliver, did) for head in deliver.records]
+
+

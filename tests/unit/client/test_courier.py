@@ -1,0 +1,180 @@
+"""The client's traffic over a recording wire."""
+
+from __future__ import annotations
+
+import pytest
+
+from client_world import BATCH, World, rows, values
+from penstock.client.courier import ALIVE_INTERVAL, Courier
+from penstock.client.following import Follower, Row
+from penstock.client.packing import Part
+from penstock.messages import (
+    Accepted,
+    Alive,
+    AskPipeline,
+    BatchClose,
+    Cancel,
+    ChunkHead,
+    Fetch,
+    Fetched,
+    Follow,
+    Forget,
+    Message,
+    Refused,
+    Submit,
+)
+
+
+class Reader:
+    """Takes everything in at once."""
+
+    window = 1000
+
+    def __init__(self) -> None:
+        self.rows: list[Row] = []
+
+    def take(self, rows: list[Row], cost: int) -> int:
+        """All of it is free again."""
+        self.rows += rows
+        return cost
+
+
+class Client:
+    """A courier, and what it told."""
+
+    def __init__(self) -> None:
+        self.world = World()
+        self.wire = self.world.wire
+        self.accepted: list[int] = []
+        self.refused: list[str] = []
+        self.answers: list[Message] = []
+        self.courier = Courier(self.wire, self.accepted.append, lambda _, refusal: self.refused.append(refusal.text))
+        self.world._courier = self.courier
+
+    def answered(self, message: Message, payload: bytes | memoryview) -> None:
+        """An answer came."""
+        self.answers.append(message)
+
+
+@pytest.fixture
+def client() -> Client:
+    """Connected to nobody yet."""
+    return Client()
+
+
+def chunk(first: int) -> Part:
+    """One job."""
+    return Part(ChunkHead(BATCH, first, 1, 1), b"x")
+
+
+def test_what_piled_up_leaves_in_one_submit(client: Client) -> None:
+    """A turn later, whatever its number."""
+    client.courier.submit([chunk(0), chunk(1)])
+    client.courier.submit([chunk(2), Part(BatchClose(BATCH, 3))])
+    assert client.wire.taken() == []
+    client.courier.turn(0.0)
+    (submit,) = client.wire.taken("desk")
+    assert isinstance(submit, Submit)
+    assert [one.first for one in submit.chunks] == [0, 1, 2]
+    assert client.wire.payloads == [b"xxx"]
+
+
+def test_a_cancel_never_overtakes_its_submit(client: Client) -> None:
+    """Nor does what has no answer."""
+    client.courier.submit([chunk(0)])
+    client.courier.ask(lambda number: Cancel(number, BATCH, 0, 1, queued_only=True), client.answered)
+    client.courier.say(Forget(BATCH))
+    client.courier.submit([chunk(1)])
+    client.courier.turn(0.0)
+    assert [type(message) for message in client.wire.taken()] == [Submit, Cancel, Forget, Submit]
+
+
+def test_a_submit_is_said_again_until_it_is_accepted(client: Client) -> None:
+    """After a reconnect with the same number; then never again."""
+    client.courier.submit([chunk(0)])
+    client.world.turn()
+    (first,) = client.wire.taken()
+    client.world.connect_again("desk")
+    assert client.wire.taken("desk") == [first]
+    client.world.arrive("desk", Accepted(first.number))  # type: ignore[attr-defined]  # it is a Submit
+    client.world.connect_again("desk")
+    assert client.wire.taken("desk") == []
+    assert client.accepted == [1]
+
+
+def test_a_refused_submit_is_told_and_frees_its_room(client: Client) -> None:
+    """Whoever waits for room goes on."""
+    client.courier.submit([chunk(0)])
+    client.world.turn()
+    client.world.arrive("desk", Refused(1, "StoreError", "the disk is full"))
+    assert (client.refused, client.accepted) == (["the disk is full"], [1])
+
+
+def test_acceptance_of_all_before_is_told_in_its_turn(client: Client) -> None:
+    """What is submitted later is not waited for."""
+    told: list[str] = []
+    client.courier.submit([chunk(0)])
+    client.courier.when_accepted(lambda: told.append("first"))
+    client.courier.submit([chunk(1)])
+    client.courier.when_accepted(lambda: told.append("second"))
+    client.world.turn()
+    one, two = (message.number for message in client.wire.taken() if isinstance(message, Submit))
+    client.world.arrive("desk", Accepted(two))
+    assert told == []
+    client.world.arrive("desk", Accepted(one))
+    assert told == ["first", "second"]
+
+
+def test_nothing_before_is_accepted_at_once(client: Client) -> None:
+    """A flush of nothing does not wait."""
+    told: list[str] = []
+    client.courier.when_accepted(lambda: told.append("done"))
+    assert told == ["done"]
+
+
+def test_answers_find_their_questions(client: Client) -> None:
+    """From the ventilator and from the sink, each by its number."""
+    client.courier.ask(AskPipeline, client.answered)
+    client.courier.fetch(lambda number: Fetch(number, BATCH, 0, 1), client.answered)
+    client.world.turn()
+    assert client.wire.taken("results") == [Fetch(1, BATCH, 0, 1)]
+    client.world.arrive("results", Fetched(1, (values(0, 5)[0],)), values(0, 5)[1])
+    client.world.arrive("desk", Refused(1, "NoSuchBatch", "gone"))
+    assert [type(answer) for answer in client.answers] == [Fetched, Refused]
+
+
+def test_a_second_reader_of_a_batch_has_a_connection_of_its_own(client: Client) -> None:
+    """The sink knows one follower for each connection and batch."""
+    first, second = Reader(), Reader()
+    client.courier.follow(Follower(BATCH, first))
+    client.courier.follow(Follower(BATCH, second))
+    client.world.turn()
+    assert client.wire.sent == [("results", Follow(BATCH, 0, 1000, 1)), ("results1", Follow(BATCH, 0, 1000, 1))]
+    client.world.arrive("results1", *rows(0, values(0, 1)))
+    assert (len(first.rows), len(second.rows)) == (0, 1)
+
+
+def test_what_is_no_message_is_counted_and_dropped(client: Client) -> None:
+    """The next one is read."""
+    client.wire.arrived.clear()
+    client.world.arrive("desk", Forget(BATCH))
+    client.world.arrive("results", Accepted(1))
+    assert client.courier.malformed == 2
+    client.courier.follow(Follower(BATCH, reader := Reader()))
+    client.world.turn()
+    client.world.arrive("results", rows(0, values(0, 1))[0], b"too short")
+    assert client.courier.malformed == 3
+    client.world.arrive("results", *rows(0, values(0, 1)))
+    assert len(reader.rows) == 1
+
+
+def test_a_map_that_is_read_is_kept_alive(client: Client) -> None:
+    """Every twenty seconds, until it is not read any more."""
+    client.courier.keep_alive(BATCH, alive=True)
+    client.courier.turn(100.0)
+    client.courier.turn(100.0 + ALIVE_INTERVAL / 2)
+    client.courier.turn(100.0 + ALIVE_INTERVAL)
+    assert client.wire.taken("desk") == [Alive((BATCH,))] * 2
+    client.courier.keep_alive(BATCH, alive=False)
+    client.courier.turn(200.0)
+    assert client.wire.taken("desk") == []

@@ -1,0 +1,106 @@
+"""Job options become a BatchSpec, or an error that says what is wrong."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from penstock.client.options import argument_bytes, environment_bytes, seconds, spec_of
+from penstock.job import BatchSpec
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [(90, 90.0), (0.5, 0.5), (timedelta(minutes=5), 300.0), ("90s", 90.0), ("5m", 300.0), ("2h", 7200.0)]
+    + [("1d", 86400.0), ("1h30m", 5400.0), ("0.5s", 0.5), (0, 0.0)],
+)
+def test_a_duration_is_seconds_a_timedelta_or_text(given: Any, expected: float) -> None:
+    """Seconds, timedeltas and 90s 5m 2h 1d are durations."""
+    assert seconds(given) == expected
+
+
+@pytest.mark.parametrize("given", ["", "5", "5 m", "m", "1x", "-5s", -1, float("nan"), float("inf"), 1e13, "1e3s"])
+def test_what_is_no_duration_is_a_value_error(given: Any) -> None:
+    """Negative, endless and misspelt durations are refused."""
+    with pytest.raises(ValueError, match="duration"):
+        seconds(given)
+
+
+@pytest.mark.parametrize("given", [None, True, [5], b"5s"])
+def test_a_duration_of_another_type_is_a_type_error(given: Any) -> None:
+    """A flag is no number of seconds."""
+    with pytest.raises(TypeError, match="time_limit must be seconds"):
+        seconds(given, "time_limit")
+
+
+def test_every_option_reaches_the_spec() -> None:
+    """All options of a call, durations in seconds."""
+    spec = spec_of(
+        {
+            "name": "n",
+            "priority": -3,
+            "retries": 2,
+            "retry_delay": "5s",
+            "max_crashes": 1,
+            "time_limit": timedelta(hours=1),
+            "serializer": "msgpack",
+        }
+    )
+    assert spec == BatchSpec(
+        name="n", priority=-3, retries=2, retry_delay=5.0, max_crashes=1, time_limit=3600.0, serializer="msgpack"
+    )
+
+
+def test_an_unknown_option_is_named_beside_the_known() -> None:
+    """A misspelt option is an error, never ignored."""
+    with pytest.raises(TypeError, match=r"unknown option 'retry'; known are name, .*retries"):
+        spec_of({"retry": 2})
+
+
+def test_check_is_an_option_of_commands_only() -> None:
+    """A call has no exit code to check."""
+    assert spec_of({"check": False}, kind="command") == BatchSpec(kind="command", check=False)
+    with pytest.raises(TypeError, match="unknown option 'check'"):
+        spec_of({"check": False})
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "error"),
+    [
+        ("retries", -1, ValueError),
+        ("retries", 1.5, TypeError),
+        ("retries", True, TypeError),
+        ("priority", "high", TypeError),
+        ("priority", 2**40, ValueError),
+        ("max_crashes", 0, ValueError),
+        ("time_limit", 0, ValueError),
+        ("serializer", "json", ValueError),
+        ("name", 5, TypeError),
+        ("name", "x" * 257, ValueError),
+    ],
+)
+def test_a_wrong_value_names_its_option(option: str, value: object, error: type[Exception]) -> None:
+    """The message begins with the option."""
+    with pytest.raises(error, match=f"^{option}"):
+        spec_of({option: value})
+
+
+def test_arguments_of_commands_are_bytes() -> None:
+    """Text, bytes, paths and numbers go in; what the file system cannot decode comes back as it was."""
+    assert argument_bytes("a b\n") == b"a b\n"
+    assert argument_bytes("\udcff") == b"\xff"
+    assert argument_bytes(b"\xff") == b"\xff"
+    assert argument_bytes(Path("a/b")) == b"a/b"
+    assert argument_bytes(2.5) == b"2.5"
+    assert environment_bytes({"A": 1}) == {b"A": b"1"}
+
+
+def test_an_argument_that_no_command_can_have_is_refused() -> None:
+    """A zero byte ends an argument; an object is none."""
+    with pytest.raises(ValueError, match="zero byte"):
+        argument_bytes("a\0b")
+    with pytest.raises(TypeError, match="not list"):
+        argument_bytes(["a"])

@@ -1,0 +1,42 @@
+"""What is said of processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from penstock.processes import descendants, ending, oom_kills, signal_name
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (0, "exit code 0"),
+        (3 << 8, "exit code 3"),
+        (signal.SIGSEGV, "killed by SIGSEGV (segmentation fault)"),
+        (signal.SIGKILL, "killed by SIGKILL"),
+        (signal.SIGABRT | 0x80, "killed by SIGABRT (abort)"),
+        (signal.SIGRTMIN + 1, f"killed by signal {signal.SIGRTMIN + 1}"),
+    ],
+)
+def test_ending_in_plain_words(status: int, words: str) -> None:
+    """Exit code or signal, and what the signal means."""
+    assert ending(status) == words
+
+
+def test_signals_have_names() -> None:
+    """A number without a name is said as a number."""
+    assert (signal_name(15), signal_name(63)) == ("SIGTERM", "signal 63")
+
+
+def test_descendants_of_nobody() -> None:
+    """A process that is gone has none; the parent of this one has this one."""
+    assert descendants(2**22 + 1) == []
+    assert os.getpid() in descendants(os.getppid())
+
+
+def test_oom_kills_only_grow() -> None:
+    """The counter can be read here, whatever control groups there are."""
+    assert 0 <= oom_kills() <= oom_kills()

@@ -1,0 +1,175 @@
+"""How a slot puts together what its jobs came to."""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import Any
+
+import pytest
+
+from penstock import payload, report
+from penstock.command import CommandTemplate
+from penstock.errors import ResultNotPicklable
+from penstock.job import JobState
+from penstock.report import CommandEnd, CommandReport, Report, cause_of
+
+
+def spans(made: Report) -> list[tuple[int, int, str]]:
+    return [(ran.start, ran.stop, str(ran.state)) for ran in made.ran]
+
+
+def values(made: Report) -> list[Any]:
+    return [payload.loads(body) for body in made.bodies]
+
+
+def report_of(*found: Any, start: int = 5, serializer: str = "pickle") -> Report:
+    made = Report(start, serializer)
+    made.values += found
+    return made
+
+
+def test_silent_neighbours_are_one_record() -> None:
+    """One record with one list of values; its size is that of its body."""
+    made = report_of(1, 2, 3)
+    made.flush(0)
+    assert spans(made) == [(5, 8, "succeeded")]
+    assert values(made) == [[1, 2, 3]]
+    assert made.ran[0].size == len(made.bodies[0])
+    assert made.ran[0].note is None
+
+
+def test_nothing_ran_is_no_record() -> None:
+    """A report without jobs is empty."""
+    made = report_of()
+    made.flush(0)
+    assert made.ran == []
+
+
+def test_a_job_that_printed_stands_alone() -> None:
+    """With its output in the note; what was printed at several times is joined."""
+    made = report_of("a", "b", "c")
+    made.printed(6, (b"x", b""))
+    made.printed(6, (b"y", b"z"))
+    made.flush(0)
+    assert spans(made) == [(5, 6, "succeeded"), (6, 7, "succeeded"), (7, 8, "succeeded")]
+    note = made.ran[1].note
+    assert note is not None
+    assert (note.stdout, note.stderr) == (b"xy", b"z")
+
+
+def test_output_of_the_failing_job_is_in_its_note() -> None:
+    """What a job printed before it failed is no neighbour's."""
+    made = report_of("a")
+    made.printed(6, (b"before", b""))
+    made.flush(0)
+    made.fail(6, 7, ValueError("x"), 0, (b" after", b""))
+    made.values.append("c")
+    made.flush(0)
+    assert spans(made) == [(5, 6, "succeeded"), (6, 7, "failed"), (7, 8, "succeeded")]
+    note = made.ran[1].note
+    assert note is not None
+    assert note.stdout == b"before after"
+
+
+def test_times_are_shared_out() -> None:
+    """The seconds between flushes are those of the jobs flushed."""
+    made = Report(0, "pickle")
+    made.begin(1_000_000_000)
+    made.values += [1, 2]
+    made.printed(1, (b"x", b""))
+    made.flush(3_000_000_000)
+    made.fail(2, 3, ValueError(), 7_000_000_000, None)
+    assert [ran.elapsed for ran in made.ran] == [1.0, 1.0, 4.0]
+
+
+@pytest.mark.parametrize("serializer", ["pickle", "msgpack"])
+def test_values_that_cannot_be_serialized_fail_alone(serializer: str) -> None:
+    """Their neighbours succeed; only a pickle batch carries the exception."""
+    made = report_of(1, Lock(), Lock(), 2, serializer=serializer)
+    made.flush(0)
+    assert spans(made) == [(5, 6, "succeeded"), (6, 7, "failed"), (7, 8, "failed"), (8, 9, "succeeded")]
+    note = made.ran[1].note
+    assert note is not None
+    assert "ResultNotPicklable: the job returned a lock" in note.cause
+    if serializer == "pickle":
+        assert isinstance(payload.loads(made.bodies[1]), ResultNotPicklable)
+    else:
+        assert made.bodies[1] == b""
+
+
+def test_values_too_large_for_a_frame_are_split(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Records are halved until they fit; a value that never does has failed."""
+    monkeypatch.setattr(report, "VALUE_BYTES", 1000)
+    made = report_of(b"x" * 600, b"y" * 600, b"z" * 2000)
+    made.flush(0)
+    assert spans(made) == [(5, 6, "succeeded"), (6, 7, "succeeded"), (7, 8, "failed")]
+    note = made.ran[2].note
+    assert note is not None
+    assert "bytes; at most 1000 can be sent" in note.cause
+
+
+def test_failure_that_cannot_be_pickled_has_an_empty_body() -> None:
+    """So has any failure of a msgpack batch: nothing of it is ever unpickled."""
+
+    class Odd(Exception):  # noqa: N818
+        def __reduce__(self) -> Any:
+            raise SystemExit
+
+    made = Report(0, "pickle")
+    made.fail(0, 1, Odd(), 0, None)
+    other = Report(0, "msgpack")
+    other.fail(0, 1, ValueError(), 0, None)
+    assert made.bodies == other.bodies == [b""]
+
+
+def test_long_traceback_keeps_both_ends() -> None:
+    """What Note allows, with a line for what is cut."""
+    made = Report(0, "pickle")
+    made.fail(0, 1, ValueError("x" * 200_000 + "end"), 0, None)
+    note = made.ran[0].note
+    assert note is not None
+    assert len(note.traceback) < 65_536
+    assert "characters cut" in note.traceback
+    assert note.traceback.endswith("end\n")
+    assert len(note.cause) <= 1000
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (ValueError("one\ntwo"), "ValueError: one"),
+        (KeyError("k"), "KeyError: 'k'"),
+        (SystemExit(3), "SystemExit: 3"),
+        (KeyboardInterrupt(), "KeyboardInterrupt"),
+        (ValueError("\udcff"), "ValueError: \\udcff"),
+        (SyntaxError("bad", ("f.py", 1, 1, "x =")), "SyntaxError: bad"),
+    ],
+)
+def test_cause_is_one_line(error: BaseException, cause: str) -> None:
+    """Type and first line of the text, in characters that can travel."""
+    assert cause_of(error) == cause
+
+
+def test_commands_are_never_put_together() -> None:
+    """Each has a record with its code; why it did not succeed is its cause."""
+    made = CommandReport(3, "pickle")
+    made.add(3, CommandEnd([b"true"], 0, ""), 0, None)
+    made.add(4, CommandEnd([b"false"], 1, "exit code 1"), 0, (b"out", b"err"))
+    assert [(ran.state, ran.note.returncode, ran.note.stdout) for ran in made.ran if ran.note] == [
+        (JobState.SUCCEEDED, 0, b""), (JobState.FAILED, 1, b"out")
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "check", "returncode", "cause"),
+    [
+        ([b"/bin/sh", b"-c", b"exit 3"], True, 3, "exit code 3"),
+        ([b"/bin/sh", b"-c", b"exit 3"], False, 3, ""),
+        ([b"/bin/sh", b"-c", b"kill -9 $$"], True, -9, "killed by SIGKILL"),
+        ([b"/no\xff"], True, None, "cannot start '/no\\\\xff': No such file or directory"),
+    ],
+)
+def test_end_of_a_command(words: list[bytes], check: bool, returncode: int | None, cause: str) -> None:
+    """Exit codes, signals and what could not be started, in plain words."""
+    end = CommandEnd.of(CommandTemplate((b"x",)), words, {}, check=check)
+    assert (end.returncode, end.cause) == (returncode, cause)
