@@ -1,4 +1,4 @@
-"""What penstock costs beside its peers: every figure is a ratio of medians taken in one run, interleaved, answers checked.
+"""What penstock costs beside its peers: ratios of medians taken in one run, interleaved, answers checked.
 
 scripts/bench            everything, five rounds (some minutes)
 scripts/bench --short    three rounds, smaller inputs: for CI, which reports and does not judge
@@ -354,7 +354,8 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="write the figures to this file too")
     options = parser.parse_args()
     bench = Bench(short=options.short)
-    print(f"{platform.node()}, {os.cpu_count()} cores, Python {platform.python_version()}, load {os.getloadavg()[0]:.1f}")
+    load = os.getloadavg()[0]
+    print(f"{platform.node()}, {os.cpu_count()} cores, Python {platform.python_version()}, load {load:.1f}")
     print(f"fdatasync here: {fdatasync_ms():.2f} ms; medians of {bench.rounds} rounds (least-most)\n")
     for name in options.only or names:
         before = len(bench.rows)

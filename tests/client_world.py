@@ -57,7 +57,8 @@ class Wire:
             return False
         decoder = self._decoders["desk" if name == "desk" else "results"]
         self.sent.append((name, decoder.decode(encode(message))))
-        self.payloads.append(bytes(payload))
+        if len(payload):
+            self.payloads.append(bytes(payload))
         return True
 
     def receive(self, name: str) -> Iterable[Frames]:
@@ -127,7 +128,7 @@ class World(Session):
         action()
         self.turn()
 
-    def wait_for(self, answer: Future[T], timeout: float | None) -> T:
+    def wait_for(self, answer: Future[T], timeout: float | None) -> T:  # noqa: ARG002 - time stands still
         """What happens later happens now; then it must have been answered."""
         while self.later:
             self.later.pop(0)()
@@ -165,15 +166,15 @@ def values(start: int, *some: Any, batch: bytes = BATCH) -> tuple[OutcomeHead, b
     return head(start, start + len(some), body, batch), body
 
 
-def rows(
-    after: int, *outcomes: tuple[OutcomeHead, bytes], batch: bytes = BATCH, number: int = 1
-) -> tuple[Rows, Bytes]:
+def rows(after: int, *outcomes: tuple[OutcomeHead, bytes], batch: bytes = BATCH, number: int = 1) -> tuple[Rows, Bytes]:
     """Rows of these outcomes, each one line of the log behind `after`, under the Follow of this number."""
     message = Rows(batch, after + len(outcomes), tuple(head for head, _ in outcomes), after, number)
     return message, join([body for _, body in outcomes])
 
 
-def failure(start: int, cause: str, state: JobState = JobState.FAILED, batch: bytes = BATCH) -> tuple[OutcomeHead, bytes]:
+def failure(
+    start: int, cause: str, state: JobState = JobState.FAILED, batch: bytes = BATCH
+) -> tuple[OutcomeHead, bytes]:
     """A job that did not succeed, without an exception that could be rebuilt."""
     return head(start, start + 1, b"", batch, state=state, note=Note(cause=cause)), b""
 
@@ -184,9 +185,7 @@ def submitted(message: Message, payload: bytes, spec: BatchSpec | None = None) -
     serializer = (spec or BatchSpec()).serializer
     sizes = [one.size for one in message.opens] + [one.size for one in message.chunks]
     parts = split(payload, sizes)[len(message.opens) :]
-    return [
-        (chunk.first, load_chunk(part, serializer)[1]) for chunk, part in zip(message.chunks, parts, strict=True)
-    ]
+    return [(chunk.first, load_chunk(part, serializer)[1]) for chunk, part in zip(message.chunks, parts, strict=True)]
 
 
 __all__ = ["BATCH", "World", "decode_values", "failure", "head", "rows", "submitted", "values"]

@@ -192,7 +192,7 @@ class VentilatorBench:
         return self.told(CLIENT, FromClient(CLIENT, message, payload, 1.0))
 
     def pass_time(self, seconds: float, *beating: tuple[Peer, tuple[Held, ...]]) -> list[tuple[bytes, Message]]:
-        """Let seconds pass in steps of half a beat; those who beat say what they hold at each, and the sink its head."""
+        """Let seconds pass in steps of half a beat; those who beat say at each what they hold."""
         sent: list[tuple[bytes, Message]] = []
         end = self.now + seconds
         while self.now < end:

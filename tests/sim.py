@@ -1,8 +1,8 @@
 """A virtual network with virtual time: the real cores, the real codec and the real stores, in one process.
 
-Every message is encoded and decoded. Connections are in order, each on its own, and lost on their own: what is under way
-on a lost connection is gone, and both ends learn of it. Time jumps to whatever comes next. All that is random comes from
-one seed, so a schedule is replayed by its seed.
+Every message is encoded and decoded. Connections are in order, each on its own, and lost on their own: what is under
+way on a lost connection is gone, and both ends learn of it. Time jumps to whatever comes next. All that is random comes
+from one seed, so a schedule is replayed by its seed.
 
 The oracle is the world's own history: what was acknowledged to the client, what ran where, what was announced.
 """
@@ -14,6 +14,7 @@ import itertools
 import random
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -72,8 +73,8 @@ from penstock.messages import (
     Decoder,
     Follow,
     Hello,
-    Outcomes,
     OutcomeHead,
+    Outcomes,
     Rows,
     SinkToClient,
     Submit,
@@ -251,9 +252,7 @@ class SinkNode(Node):
         super().start()
         self.store = ResultStore(self.world.folder / "results", durable=False)
         self.id = self.world.fresh_id()
-        self.core = SinkCore(
-            self.world.random.getrandbits(60), self.store.head(), self.store.recorded(), sink=self.id
-        )
+        self.core = SinkCore(self.world.random.getrandbits(60), self.store.head(), self.store.recorded(), sink=self.id)
         self.world.wake(self)
 
     def stop(self) -> None:
@@ -405,7 +404,7 @@ class WorkerNode(Node):
         self.put(SlotDied(number, run.piece, slot.index, state, cause, 1.0, 0.1))
         slot.index = None
         life = slot.life
-        self.world.at(self.world.now + 0.05, lambda: slot.life == life and self.put(SlotReady(number)), self)
+        self.world.at(self.world.now + 0.05, lambda: self.put(SlotReady(number)) if slot.life == life else None, self)
 
     def cut(self, number: int, piece: int) -> None:
         slot = self.slots[number]
@@ -560,9 +559,8 @@ class World:
         """The next thing that happens."""
         ready = [node for node in self.nodes if node in self.awake and node.alive and node.paused_until <= self.now]
         if ready:
-            node = ready[0]
-            self.awake.discard(node)
-            node.turn()
+            self.awake.discard(ready[0])
+            ready[0].turn()
             return
         when, _, node, call = heapq.heappop(self.events)
         self.now = max(self.now, when)
@@ -614,7 +612,7 @@ class World:
         when = max(self.now + LATENCY * (1 + self.random.random()), connection.last[sender] + 1e-7)
         connection.last[sender] = when
         life = connection.life
-        self.at(when, lambda: connection.life == life and self._deliver(connection, sender, message, payload))
+        self.at(when, lambda: self._deliver(connection, sender, message, payload) if connection.life == life else None)
 
     def _deliver(self, connection: Connection, sender: Node, message: Any, payload: bytes) -> None:
         receiver = connection.inner if sender is connection.outer else connection.outer
@@ -671,9 +669,7 @@ class World:
         node.start()
         for connection in self.connections.values():
             if node in (connection.outer, connection.inner):
-                self.at(
-                    self.now + RECONNECT * self.random.random(), lambda connection=connection: self.connect(connection)
-                )
+                self.at(self.now + RECONNECT * self.random.random(), partial(self.connect, connection))
 
     def crash(self, node: Node) -> None:
         """kill -9: connections drop at once, what was not committed is gone."""
@@ -697,12 +693,11 @@ class World:
             for connection in self.connections.values():
                 if node in (connection.outer, connection.inner):
                     life = connection.life
-                    self.at(
-                        self.now + NOTICE,
-                        lambda c=connection, life=life: (
-                            c.life == life and node.paused_until > self.now and self.disconnect(c)
-                        ),
-                    )
+                    self.at(self.now + NOTICE, partial(self._notice, node, connection, life))
+
+    def _notice(self, node: Node, connection: Connection, life: int) -> None:
+        if connection.life == life and node.paused_until > self.now:
+            self.disconnect(connection)
 
     def cut(self, connection: Connection, seconds: float, one_way: Node | None = None) -> None:
         """The link stands still; noticed after NOTICE, when all that is under way is lost; else it arrives late."""

@@ -348,7 +348,10 @@ class SinkMachine(RuleBasedStateMachine):
 
     def settle(self) -> None:
         """Turn after turn, until it is quiet."""
+        turns = 0
         while self.queue or self.core.next_wakeup() == 0.0:
+            turns += 1
+            assert turns < 200, "it becomes quiet"
             self.some(100)
         for key, place in self.wire.places.items():
             if self.wire.credit[key] > 0:

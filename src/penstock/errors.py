@@ -36,19 +36,19 @@ class ConfigError(PenstockError, ValueError):
     """A setting is wrong; nothing was started."""
 
 
-class NoPipeline(PenstockError, ConnectionError):  # noqa: N818 - a state of the world, caught by name
+class NoPipeline(PenstockError, ConnectionError):
     """No ventilator or sink answers at the URL."""
 
 
-class Refused(PenstockError, PermissionError):  # noqa: N818
+class Refused(PenstockError, PermissionError):
     """The pipeline said no."""
 
 
-class NoSuchBatch(PenstockError, LookupError):  # noqa: N818
+class NoSuchBatch(PenstockError, LookupError):
     """No batch has this id or name."""
 
 
-class NoSuchWorker(PenstockError, LookupError):  # noqa: N818
+class NoSuchWorker(PenstockError, LookupError):
     """No worker with this name is connected."""
 
 

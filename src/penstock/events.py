@@ -32,7 +32,6 @@ WORDS: dict[str, tuple[int, str]] = {
         "are not of one pipeline",
     ),
     "too_many_followers": (logging.WARNING, "a client follows more batches than this sink keeps"),
-    "log_diverged": (logging.ERROR, "the ventilator applied a line that this log does not have: its end was lost"),
     "map_abandoned": (logging.INFO, "a map's client is gone: cancelled"),
     "lost_touch": (logging.WARNING, "nothing heard of the ventilator: starting nothing until it answers"),
     "malformed": (logging.WARNING, "dropped what is no message"),

@@ -9,8 +9,8 @@
        +------------------------ sink <--------------------- worker
                                        outcomes base+3 PULL
 
-**Frames.** A message is a header frame and, where it carries bytes of users, one payload frame. On control the first frame
-is the topic, the receiver's 16-byte id. The header is ``PNS`` + one version byte + msgpack: an array whose first
+**Frames.** A message is a header frame and, where it carries bytes of users, one payload frame. On control the first
+frame is the topic, the receiver's 16-byte id. The header is ``PNS`` + one version byte + msgpack: an array whose first
 element is the name of the message and whose others are its fields in the order given here. The payload is what the
 records of the header say, one after the other: each record with a ``size`` (bytes) owns the next `size` bytes.
 Ventilator, sink and the worker's agent never look inside a payload.
@@ -27,8 +27,8 @@ PUSH (outcomes), and
 5. on HandBack: report HandedBack with what had not started; on Cancel and Drop: end or forget those spans.
 
 **Bounds.** A frame is at most MAX_FRAME_BYTES, a message at most two frames (three on control and behind a ROUTER), a
-msgpack nesting at most what the struct has; numbers are 0 <= n < 2**63. What does not decode is counted, logged escaped and
-dropped.
+msgpack nesting at most what the struct has; numbers are 0 <= n < 2**63. What does not decode is counted, logged
+escaped and dropped.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ class BatchSpan(Record, frozen=True):
 
 
 class Held(Record, frozen=True):
-    """One line of a worker's inventory: the spans of a lease, by what has become of them. What is missing is not held."""
+    """One line of a worker's inventory: the spans of a lease by what has become of them. What is missing is not held."""
 
     lease: Count
     batch: Id
@@ -404,7 +404,7 @@ class Left(Message, frozen=True):
 
 
 class SinkHead(Message, frozen=True):
-    """The sink's sign of life: its boot (random, new at each start), the end of its log, the echo of the last SinkBeat."""
+    """The sink's sign of life: its boot (new at each start), the end of its log, the echo of the last SinkBeat."""
 
     sink: Id
     boot: Count

@@ -87,8 +87,8 @@ class Seat:
         self.life = life
         self.is_ready = False
         self.pieces: dict[int, Piece] = {}
-        self.cut: set[int] = set()
-        """Pieces whose cut was asked for."""
+        self.cuts: dict[int, int] = {}
+        """Where pieces stop whose cut was asked for; NO_LIMIT until that is settled."""
         self.ended: Ended | None = None
         self.last_words: Output = (b"", b"")
         """What a job wrote that came to its end while its slot was being ended."""
@@ -216,7 +216,10 @@ class Seat:
         out, err = (words + rest for words, rest in zip(self.last_words, self.drain.take(), strict=True))
         note = Note(cause=cause, stdout=out, stderr=err) if running is not None else None
         piece = running.piece if running is not None else None
-        index = running.index if running is not None and running.unit == 1 else None
+        index = None
+        if running is not None and running.unit == 1 and running.index < self.cuts.get(running.piece, NO_LIMIT):
+            # an index at a cut is published by a slot that then sees the limit
+            index = running.index
         return SlotDied(self.number, piece, index, state, cause, time.time() - elapsed, elapsed, note)
 
     # ------------------------------------------------------------------------------------------------ stream

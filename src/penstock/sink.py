@@ -9,8 +9,8 @@ report   PUSH   ventilator   its log, its head
 control  SUB    ventilator   beats, replay, verdicts, forget
 ======== ====== ============ ====================================
 
-It promises that what it says is on disk. When it dies, workers keep what is not closed and send it again; clients follow
-from where they were.
+It promises that what it says is on disk. When it dies, workers keep what is not closed and send it again; clients
+follow from where they were.
 """
 
 from __future__ import annotations

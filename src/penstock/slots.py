@@ -31,7 +31,7 @@ from penstock.forkserver import END, NOT_STARTED, SPAWN, Order, ServerProcess
 from penstock.job import JobState
 from penstock.processes import ending, oom_kills
 from penstock.seat import Ended, Seat, Work, elapsed_of
-from penstock.slotwire import CUT_DELAY, Done, Ready, Running
+from penstock.slotwire import CUT_DELAY, NO_LIMIT, Done, Ready, Running
 
 PUMP_DELAY = 0.005
 """Seconds that output may wait in a pipe before it is moved away; most jobs end sooner and keep it to themselves."""
@@ -121,14 +121,14 @@ class SlotHost:
         return None if running is None else (running.piece, running.index)
 
     def cut(self, slot: int, piece: int) -> None:
-        """Let the slot stop the piece after what runs of it; comes back as PieceCut, unless PieceDone comes first.
+        """Let the slot stop the piece after what runs of it; comes back as PieceCut, unless the piece does first.
 
         Said again it changes nothing.
         """
         seat = self._seats.get(slot)
-        if seat is None or piece not in seat.pieces or piece in seat.cut or seat.ended:
+        if seat is None or piece not in seat.pieces or piece in seat.cuts or seat.ended:
             return
-        seat.cut.add(piece)
+        seat.cuts[piece] = NO_LIMIT
         limit = seat.hold_back(piece, seat.running())
         self._later(CUT_DELAY, lambda: self._settle_cut(seat, piece, limit))
 
@@ -137,12 +137,12 @@ class SlotHost:
             return []
         running = seat.running()
         inputs = self._read(seat)
-        if piece not in seat.pieces:
+        if piece not in seat.pieces or seat.ended:
             return inputs
         if running is not None and running.piece == piece:
             limit = min(max(limit, running.index + running.unit), seat.pieces[piece].stop)
-            if not seat.ended:
-                seat.page.cells[seat.pieces[piece].cell] = limit
+            seat.page.cells[seat.pieces[piece].cell] = limit
+        seat.cuts[piece] = limit
         return [*inputs, PieceCut(seat.number, piece, limit)]
 
     def end(self, slot: int, piece: int | None, grace: float, state: JobState, cause: str) -> None:
@@ -239,7 +239,7 @@ class SlotHost:
             self._send_end(seat, 0, spare=False)
             return []
         del seat.pieces[message.piece]
-        seat.cut.discard(message.piece)
+        seat.cuts.pop(message.piece, None)
         return [PieceDone(seat.number, message.piece, message.ran, payload)]
 
     def _on_output(self, seat: Seat, reader: int) -> Inputs:

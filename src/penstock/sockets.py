@@ -106,7 +106,7 @@ class Links:
             socket.set(zmq.XPUB_VERBOSER, 1)  # every connection's coming and going, also of a known topic
             socket.set(zmq.XPUB_NODROP, 1)
         self._sockets[name] = socket
-        if kind not in (zmq.PUSH,):
+        if kind != zmq.PUSH:
             self._poller.register(socket, zmq.POLLIN)
             self._names[socket] = name
         return socket
@@ -209,7 +209,7 @@ class Links:
         return events
 
     def receive(self, name: str, addressed: bool = False) -> Iterable[Received]:
-        """The messages that wait at a socket, up to a turn's worth. `addressed`: the first frame is a peer or a topic."""
+        """The messages that wait, up to a turn's worth. `addressed`: the first frame is a peer or a topic."""
         socket = self._sockets[name]
         taken = 0
         for _ in range(TURN_MESSAGES):
@@ -275,7 +275,7 @@ def _holder(endpoint: str) -> str:
     port = endpoint.rpartition(":")[2]
     with contextlib.suppress(psutil.Error, ValueError):
         for entry in psutil.net_connections("tcp"):
-            if entry.status == psutil.CONN_LISTEN and entry.laddr.port == int(port) and entry.pid:
+            if entry.status == psutil.CONN_LISTEN and entry.laddr[1:] == (int(port),) and entry.pid:
                 return f" (process {entry.pid}, {psutil.Process(entry.pid).name()}): stop it or choose another port"
     return ": stop what listens there or choose another port"
 

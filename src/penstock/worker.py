@@ -67,7 +67,17 @@ class Worker:
         if config.lifeline is not None:
             self.links.watch(config.lifeline)
         hello = Hello(
-            self._id, 0, 0, 0, config.name, socket.gethostname(), os.getpid(), config.slots, 0, (), platform.python_version()
+            worker=self._id,
+            life=0,
+            connection=0,
+            number=0,
+            name=config.name,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            slots=config.slots,
+            window=0,
+            held=(),
+            python=platform.python_version(),
         )
         self.core = WorkerCore(
             hello, loop.now(), lease_time=config.lease_time, heartbeat_interval=config.heartbeat_interval

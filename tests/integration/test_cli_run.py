@@ -72,6 +72,13 @@ def test_shell_quotes_any_file_name(cli: Cli, folder: Path) -> None:
     assert (done.returncode, done.stdout) == (0, b"".join(NAMES))
 
 
+def test_zero_byte_is_no_argument(cli: Cli) -> None:
+    """A zero byte cannot reach a command: exit code 2, and nothing has run."""
+    done = cli("run", "touch", stdin=b"good\nb\0ad\n")
+    assert done.returncode == 2
+    assert b"zero byte" in done.stderr
+
+
 def test_tag_puts_the_arguments_before_each_line(cli: Cli) -> None:
     """`--tag` says whose output it is."""
     done = cli("run", "-k", "--tag", "printf", r"%s\n1\n", ":::", "a", "b")

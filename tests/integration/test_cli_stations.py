@@ -11,10 +11,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from conftest import Cli
 from penstock import Pipeline
+from penstock.cli.up import SETTLED_TIME
 from support import LIMIT, Stations, free_url, until
 
 
@@ -201,5 +203,26 @@ def test_up_starts_all_and_stops_all(folder: Path, cli: Cli) -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == f"export PENSTOCK_URL={url}\n".encode()
         assert cli("run", "--url", url, "echo", ":::", "a").stdout == b"a\n"
+        assert len(records(cli("workers", "--url", url, "--json"))) == 2
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(LIMIT) == 130
+
+
+def test_up_starts_again_what_is_killed(folder: Path, cli: Cli) -> None:
+    """A station under `up` that is killed comes back on the same data; a worker that was drained does not."""
+    url = free_url()
+    with (
+        (folder / "up.log").open("wb") as log,
+        subprocess.Popen([sys.executable, "-m", "penstock", "up", "--bind", url], stdout=log, stderr=log) as process,
+    ):
+        until(lambda: b"export PENSTOCK_URL" in (folder / "up.log").read_bytes())
+        cli("submit", "--url", url, "--wait", "true", ":::", "a")
+        stations = {child.cmdline()[2]: child for child in psutil.Process(process.pid).children()}
+        until(lambda: time.time() > stations["penstock.sink"].create_time() + SETTLED_TIME + 1)
+        stations["penstock.sink"].kill()
+        stations["penstock.ventilator"].kill()
+        until(lambda: (folder / "up.log").read_bytes().count(b"started again") == 2)
+        assert cli("results", "--url", url, "last", "--json").returncode == 0
+        assert cli("submit", "--url", url, "--wait", "echo", ":::", "b").stdout == b"b\n"
         process.send_signal(signal.SIGTERM)
         assert process.wait(LIMIT) == 130

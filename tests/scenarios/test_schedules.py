@@ -1,4 +1,4 @@
-"""The whole pipeline on the virtual network: random faults, every invariant after every turn, nothing lost, one outcome each.
+"""The whole pipeline on the virtual network: random faults, every invariant after every turn, one outcome each.
 
 A schedule is its seed: ``PENSTOCK_SEED=17 pytest tests/scenarios/test_schedules.py -k random`` replays number 17 alone;
 PENSTOCK_SCHEDULES says how many are tried.
@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import random
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from penstock.job import BatchSpec
-from sim import World, WorkerNode
+from sim import Node, WorkerNode, World
 
 SCHEDULES = int(os.environ.get("PENSTOCK_SCHEDULES", "40"))
 SEED = os.environ.get("PENSTOCK_SEED")
@@ -45,11 +46,11 @@ def disturb(world: World, chance: random.Random, seconds: float) -> None:
         match chance.choice(["crash", "turn", "pause", "cut", "one-way", "reset", "stop"]):
             case "crash" if node.alive:
                 world.crash(node)
-                world.at(world.now + chance.uniform(0.1, 4.0), lambda node=node: world.start(node))
+                world.at(world.now + chance.uniform(0.1, 4.0), partial(world.start, node))
             case "turn" if node.alive and not isinstance(node, WorkerNode):
                 where = chance.choice(["before commit", "after commit", "after send"])
                 node.crash_at = (node.turns + chance.randrange(1, 20), where)
-                world.at(world.now + chance.uniform(1.0, 4.0), lambda node=node: world.start(node))
+                world.at(world.now + chance.uniform(1.0, 4.0), partial(world.start, node))
             case "pause":
                 world.pause(node, chance.choice([0.5, 2.0, 4.0, 8.0]))
             case "cut":
@@ -62,7 +63,7 @@ def disturb(world: World, chance: random.Random, seconds: float) -> None:
                 world.disconnect(chance.choice(list(world.connections.values())))
             case "stop" if node.alive and isinstance(node, WorkerNode):
                 world.stop_worker(node)
-                world.at(world.now + chance.uniform(1.0, 4.0), lambda node=node: world.start(node))
+                world.at(world.now + chance.uniform(1.0, 4.0), partial(world.start, node))
             case _:
                 pass
 
@@ -75,6 +76,16 @@ def heal(world: World) -> None:
     world.run(world.now + 10.0)
     for node in world.nodes:
         world.start(node)
+
+
+def is_settled(world: World) -> bool:
+    """Every job has its outcome."""
+    return world.settled
+
+
+def is_over(world: World, node: Node) -> bool:
+    """The node crashed, or everything ended before it could."""
+    return not node.alive or world.settled
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -132,9 +143,9 @@ def test_crash_at_every_turn_gives_the_same_outcomes(tmp_path: Path, who: str, w
         node.crash_at = (turn, where)
         batch = b"b" * 16
         world.client.submit(batch, BatchSpec(), [3] * 6)
-        world.run_until(lambda world=world, node=node: not node.alive or world.settled, HEAL)
+        world.run_until(partial(is_over, world, node), HEAL)
         world.run(world.now + 0.5)
         world.start(node)
-        world.run_until(lambda world=world: world.settled, HEAL)
+        world.run_until(partial(is_settled, world), HEAL)
         world.judge()
         world.close()

@@ -13,8 +13,7 @@ from penstock.cli.output import json_line, outcome_record, value_text, write
 from penstock.cli.watch import complaint, printed
 
 if TYPE_CHECKING:
-    from penstock.client.batch import Batch
-    from penstock.outcome import Outcome
+    from penstock import Batch, Outcome
 
 CSV_COLUMNS = ("index", "state", "value", "returncode", "cause", "attempts", "worker", "started", "elapsed")
 

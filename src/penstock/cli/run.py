@@ -9,7 +9,7 @@ import click
 
 from penstock.cli.options import as_json, debug
 from penstock.cli.output import say, write
-from penstock.cli.work import Work, first_of, jobs_options, shown
+from penstock.cli.work import Work, first_of, hand_in, jobs_options, shown
 
 if TYPE_CHECKING:
     from penstock import Pipeline
@@ -44,8 +44,9 @@ def command(
     if inputs is None:
         say("empty input: 0 jobs")
         return 0
+    target = work.target()
     if dry_run:
-        return _print_only(work, inputs)
+        return _print_only(work, target, inputs)
     tags: dict[int, bytes] | None = {} if tag else None
     if tags is not None:
         inputs = _remembered(inputs, tags)
@@ -55,7 +56,7 @@ def command(
 
     with Pipeline(url or "local", slots=slots, pass_output=False) as pipeline:
         say(_place(pipeline, url, slots))
-        batch = pipeline.batch(work.target(), inputs, **work.options())
+        batch = hand_in(pipeline, work, target, inputs)
         with Progress(batch.status().total) as progress:
             return Watch(batch, progress, as_json=as_json, in_order=keep_order, tags=tags).to_the_end()
 
@@ -74,10 +75,9 @@ def _plural(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def _print_only(work: Work, inputs: Iterator[Any]) -> int:
+def _print_only(work: Work, target: Any, inputs: Iterator[Any]) -> int:
     from penstock.command import CommandTemplate
 
-    target = work.target()
     for number, arguments in enumerate(inputs, 1):
         if isinstance(target, CommandTemplate):
             write(shown(target.argv(arguments, number)).encode("utf-8", "surrogateescape") + b"\n")

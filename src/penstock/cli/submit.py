@@ -8,7 +8,7 @@ import click
 
 from penstock.cli.options import as_json, running
 from penstock.cli.output import say
-from penstock.cli.work import Work, first_of, jobs_options
+from penstock.cli.work import Work, first_of, hand_in, jobs_options
 
 
 @click.command(
@@ -30,12 +30,13 @@ def command(url: str, wait: bool, as_json: bool, **asked: Any) -> int:
     if inputs is None:
         say("empty input: 0 jobs")
         return 0
+    target = work.target()
     from penstock import Pipeline
     from penstock.cli.progress import Progress
     from penstock.cli.watch import Watch
 
     with Pipeline(url) as pipeline:
-        batch = pipeline.batch(work.target(), inputs, **work.options())
+        batch = hand_in(pipeline, work, target, inputs)
         if not wait:
             print(batch.id)
             return 0

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -26,6 +26,8 @@ LOOK_INTERVAL = 0.2
 """Seconds between two looks at the stations."""
 START_TIME = 15.0
 """Seconds the stations have to find each other: a cold start of Python on a busy machine, thrice."""
+SETTLED_TIME = 5.0
+"""Seconds after which a station's end is no failed start."""
 
 
 @click.command("up", short_help="Run ventilator, sink and workers on this machine, until Ctrl-C.")
@@ -43,7 +45,7 @@ def command(url: str, data: Path | None, insecure: bool, workers: int, slots: in
             _wait_until_up(stations, url, workers)
             say(f"{url} is up, its data is in {folder}; others on this machine find it by")
             print(f"export PENSTOCK_URL={url}", flush=True)
-            stations.wait_for_a_death()
+            stations.watch()
         finally:
             stations.stop()
 
@@ -87,12 +89,21 @@ def _terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+class Running(NamedTuple):
+    """One station's process and how it was started."""
+
+    kind: str
+    config: StationConfig
+    process: subprocess.Popen[bytes]
+    started_at: float
+
+
 class Stations:
     """Station processes in sessions of their own, so that Ctrl-C reaches only this process; they end with it."""
 
     def __init__(self) -> None:
         self.lifeline, self._held = os.pipe()
-        self._running: list[tuple[str, subprocess.Popen[bytes]]] = []
+        self._running: list[Running] = []
 
     def start(self, kind: str, config: StationConfig) -> None:
         """Start a station of this kind."""
@@ -104,16 +115,22 @@ class Stations:
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )
-        self._running.append((kind, process))
+        self._running.append(Running(kind, config, process, time.monotonic()))
 
     def check(self) -> None:
-        """PenstockError: a station has ended; it said why on stderr."""
-        for kind, process in self._running:
-            if process.poll() is not None:
-                raise PenstockError(f"the {kind} ended with exit code {process.returncode}, see above")
+        """Start again what was killed. PenstockError: a station ended soon after its start; it said why on stderr."""
+        for station in [one for one in self._running if one.process.poll() is not None]:
+            self._running.remove(station)
+            code = station.process.returncode
+            if station.kind == "worker" and code == 0:
+                continue  # it was drained
+            if time.monotonic() < station.started_at + SETTLED_TIME:
+                raise PenstockError(f"the {station.kind} ended with {_ending(code)}, see above")
+            say(f"the {station.kind} ended with {_ending(code)}: started again")
+            self.start(station.kind, station.config)
 
-    def wait_for_a_death(self) -> None:
-        """Return never, but by an error or Ctrl-C."""
+    def watch(self) -> None:
+        """Look after the stations until Ctrl-C."""
         while True:
             self.check()
             time.sleep(LOOK_INTERVAL)
@@ -122,7 +139,7 @@ class Stations:
         """Workers finish first, while there is someone to report to. Interrupted, it ends all of them at once."""
         try:
             for kinds in ({"worker"}, {"ventilator", "sink"}):
-                some = [process for kind, process in self._running if kind in kinds]
+                some = [station.process for station in self._running if station.kind in kinds]
                 for process in some:
                     process.terminate()
                 for process in some:
@@ -130,3 +147,7 @@ class Stations:
         finally:
             os.close(self._held)  # whoever still lives sees its lifeline end
             os.close(self.lifeline)
+
+
+def _ending(code: int) -> str:
+    return f"exit code {code}" if code >= 0 else f"signal {-code}"

@@ -10,8 +10,7 @@ from penstock.cli.output import json_line, outcome_record, printable, value_text
 from penstock.cli.progress import Progress
 
 if TYPE_CHECKING:
-    from penstock.client.batch import Batch
-    from penstock.outcome import Outcome
+    from penstock import Batch, Outcome
 
 INTERRUPTED = 130
 

@@ -19,6 +19,7 @@ from penstock.cli.output import say
 from penstock.errors import ConfigError
 
 if TYPE_CHECKING:
+    from penstock import Batch, Pipeline
     from penstock.command import CommandTemplate
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -102,8 +103,14 @@ class Work:
         """The job options, as `Pipeline.batch` has them."""
         given: dict[str, Any] = {"name": self.name, "priority": self.priority, "retries": self.retries}
         if self.timeout:
-            given["time_limit"] = f"{self.timeout}s" if self.timeout.replace(".", "").isdigit() else self.timeout
+            given["time_limit"] = self._seconds(self.timeout)
         return given
+
+    @staticmethod
+    def _seconds(text: str) -> float:
+        from penstock.client.options import seconds
+
+        return seconds(f"{text}s" if text.replace(".", "").isdigit() else text, "--timeout")
 
     def inputs(self) -> Iterator[Any]:
         """What each job is given, read as it is used: argument lists for commands, an argument for a function."""
@@ -185,6 +192,14 @@ def _function(name: str) -> Callable[..., Any]:
     if not callable(function):
         raise ConfigError(f"--call {name}: it is a {type(function).__name__}, nothing to call")
     return function
+
+
+def hand_in(pipeline: Pipeline, work: Work, target: Any, inputs: Iterator[Any]) -> Batch:
+    """Submit the jobs. ConfigError: an argument that no command can have; then nothing of them is left."""
+    try:
+        return pipeline.batch(target, inputs, **work.options())
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
 
 
 def first_of(inputs: Iterator[Any]) -> Iterator[Any] | None:

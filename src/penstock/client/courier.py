@@ -185,10 +185,18 @@ class Courier:
     def _on_ventilator(self, message: Any) -> None:
         request = self._desk.on_answer(message.number, message)
         if request is not None and isinstance(request.message, Submit):
-            if isinstance(message, Refused):
-                self._refused(request.message, message)
             self._accepted(len(request.payload))
+            if isinstance(message, Refused):
+                self._on_refusal(request.message, message)
         self._check_marks()
+
+    def _on_refusal(self, submit: Submit, refusal: Refused) -> None:
+        """What was to follow in these batches would leave a gap, and never be answered: it is refused with it."""
+        self._refused(submit, refusal)
+        batches = _batches(submit)
+        for request in self._desk.waiting():
+            if isinstance(request.message, Submit) and batches & _batches(request.message):
+                self._on_ventilator(Refused(request.number, refusal.kind, refusal.text))
 
     def _on_sink(self, name: str, message: Any, payload: Bytes) -> None:
         if isinstance(message, Fetched):
@@ -210,6 +218,10 @@ class Courier:
             return self._links.send(name, message, payload)
 
         return send
+
+
+def _batches(submit: Submit) -> set[bytes]:
+    return {one.batch for one in submit.opens} | {one.batch for one in submit.chunks}
 
 
 def _ignore(message: Message, payload: Bytes) -> None:

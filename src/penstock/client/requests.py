@@ -49,6 +49,10 @@ class Requests:
         """A number for the next request."""
         return next(self._numbers)
 
+    def waiting(self) -> list[Request]:
+        """Those that are not answered."""
+        return list(self._open.values())
+
     def oldest(self) -> int | None:
         """The lowest number that is not answered."""
         return next(iter(self._open), None)

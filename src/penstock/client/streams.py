@@ -237,7 +237,7 @@ class Streams:
         session.await_room()
         with self._lock:
             stream = self._open.get((function.digest, spec))
-            if stream is None:
+            if stream is None or stream.closed:
                 stream = self._start(session, spec, function)
             future = stream.add(item)
             self._collect(stream)

@@ -45,7 +45,7 @@ class Place(enum.Enum):
 class Part:
     """Jobs [start, stop) of a chunk: in one place, with one stamp, under at most one lease."""
 
-    __slots__ = ("chunk", "given", "lease", "place", "stamp", "start", "stop", "verdict", "wait")
+    __slots__ = ("chunk", "crashed", "given", "lease", "place", "stamp", "start", "stop", "verdict", "wait")
 
     def __init__(self, chunk: Chunk, start: int, stop: int, stamp: Stamp, place: Place, *, given: bool = False) -> None:
         self.chunk = chunk
@@ -55,6 +55,8 @@ class Part:
         self.place = place
         self.lease = 0
         self.given = given
+        self.crashed = False
+        """Ran when its worker was lost: counts as a crash once it is given out again."""
         self.wait = 0.0
         """DELAYED: until this instant. LIMBO: until the sink has echoed the beat of this number."""
         self.verdict: tuple[JobState, str] | None = None
@@ -68,7 +70,7 @@ class Part:
     def cut(self, at: int) -> Part:
         """Keep what is before `at`; returns the rest, which is alike in everything."""
         rest = Part(self.chunk, at, self.stop, self.stamp, self.place, given=self.given)
-        rest.lease, rest.wait, rest.verdict = self.lease, self.wait, self.verdict
+        rest.lease, rest.wait, rest.verdict, rest.crashed = self.lease, self.wait, self.verdict, self.crashed
         self.stop = at
         return rest
 

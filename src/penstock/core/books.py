@@ -47,6 +47,8 @@ class Books:
         """Heap of (instant, serial, chunk): when some part of the chunk is to be queued."""
         self.limbo: dict[tuple[bytes, int], Chunk] = {}
         """Chunks with parts in limbo."""
+        self.limbo_barrier = 0
+        """The beat whose echo releases all that is in limbo."""
         self.judged: dict[tuple[bytes, int], Chunk] = {}
         """Chunks with parts that await their verdict."""
         self.connections = 0
@@ -133,11 +135,22 @@ class Books:
         self.backlog.move(part, Place.LIMBO)
         part.wait = barrier
         self.limbo[part.chunk.batch.id, part.chunk.first] = part.chunk
+        self.limbo_barrier = max(self.limbo_barrier, barrier)
 
     def lease(self, part: Part, number: int) -> None:
         """Under a lease that counts its jobs already."""
         self._unlease(part)
         self.backlog.move(part, Place.LEASED, number)
+
+    def start_again(self, part: Part) -> None:
+        """It is given out: from now on the try that was lost counts, and what may not be started twice is marked."""
+        if part.crashed:
+            part.crashed = False
+            part.stamp = part.stamp.after_crash()
+            self.touch(part.chunk)
+        if part.chunk.batch.spec.max_crashes == 1 and not part.given:
+            part.given = True
+            self.touch(part.chunk)
 
     def settle(self, part: Part, state: JobState) -> None:
         """The part's jobs have their final outcome."""

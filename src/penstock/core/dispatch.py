@@ -71,9 +71,7 @@ class Dispatcher:
             return None
         lease = self._books.leases.give(part.chunk, part.jobs, now)
         self._books.lease(part, lease.number)
-        if part.chunk.batch.spec.max_crashes == 1 and not part.given:
-            part.given = True
-            self._books.touch(part.chunk)
+        self._books.start_again(part)
         return part, lease
 
     def _give_by_name(self, ready: list[Worker], now: float) -> None:

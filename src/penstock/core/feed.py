@@ -3,8 +3,8 @@
 Promises:
 
 1. A slot is given nothing while its process does not wait for work.
-2. The first piece of an unknown function is one job; so is every piece of jobs that may not be started twice, have a time
-   limit, or share a lease in which a slot died.
+2. The first piece of an unknown function is one job; so is every piece of commands, of jobs that may not be started
+   twice or have a time limit, and of a lease in which a slot died.
 3. While a slot idles and nothing is unstarted, a piece that overruns is cut after its running job.
 """
 
@@ -124,7 +124,8 @@ class Feed:
 
     @staticmethod
     def _single(held: HeldLease) -> bool:
-        return held.careful or held.spec.time_limit is not None or held.spec.max_crashes == 1
+        spec = held.spec
+        return held.careful or spec.time_limit is not None or spec.max_crashes == 1 or spec.kind == "command"
 
     def _give(self, slot: int, held: HeldLease, now: float) -> Actions:
         mean = self._means.get(held.function)

@@ -34,6 +34,7 @@ class HeldLease:
 
     __slots__ = (
         "careful",
+        "dropped",
         "elapsed",
         "finished",
         "function",
@@ -56,6 +57,8 @@ class HeldLease:
         self.careful = False
         """A slot died in it and nobody knows which job it was: one job at a time."""
         self.elapsed = 0.0
+        self.dropped = SpanSet()
+        """Jobs in slots that are no longer this worker's: not to be started again if they come back unrun."""
         self.queued = False
 
     @property
@@ -116,7 +119,8 @@ class Holdings:
     def unstart(self, held: HeldLease, start: int, stop: int) -> None:
         """Jobs that were meant for a slot and did not run are unstarted again."""
         for low, high in held.running.remove(start, stop):
-            held.unstarted.add(low, high)
+            for gap in held.dropped.gaps(low, high):
+                held.unstarted.add(*gap)
         self._enqueue(held)
 
     def function_ready(self, function: bytes) -> None:

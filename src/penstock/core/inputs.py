@@ -117,7 +117,7 @@ class Ran(msgspec.Struct, frozen=True, array_like=True):
 
 
 class PieceDone(Input, frozen=True):
-    """A slot finished a piece, or what the cut left of it: the spans of `ran` are in order and start where it started."""
+    """A slot finished a piece, or what the cut left of it; the spans of `ran` are in order from where it started."""
 
     slot: int
     piece: int
@@ -180,7 +180,7 @@ class OutcomesArrived(Input, frozen=True):
 
 
 class RowsRead(Input, frozen=True):
-    """Answers ReadRows: the rows after `after` in order; `position` is the place after the last; `more`: there are more."""
+    """Answers ReadRows: the rows behind the position asked for, in order; `position` is the place after the last."""
 
     client: bytes
     batch: bytes
@@ -191,7 +191,7 @@ class RowsRead(Input, frozen=True):
 
 
 class LogRead(Input, frozen=True):
-    """Answers ReadLog; `chain` is that of the line at `after` (None: there is no such line, or later ones are deleted)."""
+    """Answers ReadLog; `chain` is that of the line at `after` (None: no such line, or later ones are deleted)."""
 
     after: int
     chain: bytes | None

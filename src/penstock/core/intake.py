@@ -138,10 +138,9 @@ class Intake:
     def _load(self, batch: Batch, chunk: StoredChunk) -> None:
         if chunk.first in batch.chunks:
             return
-        place = Place.QUEUED if self.recovered else Place.LIMBO
         new = self._books.backlog.add_chunk(batch, chunk, Place.QUEUED)
-        if place is Place.LIMBO:
-            for part in new.parts:
+        for part in new.parts:
+            if part.given or not self.recovered:
                 self._books.hold(part, 0)
         self._settle_cancelled(new)
 

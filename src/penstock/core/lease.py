@@ -100,6 +100,12 @@ class Leases:
         worker.charged_leases -= leases
         worker.charged_jobs -= jobs
 
+    def uncharge(self, worker: Worker) -> None:
+        """What was dealt before and the worker has not reported, it will not run."""
+        for lease in self.untaken.values():
+            if lease.round is not None:
+                self._uncharge(lease.round, worker)
+
     def burn(self, dealt: Round, workers: dict[bytes, Worker]) -> None:
         """A round's fuse is out: nobody is charged for it any longer."""
         for worker_id in list(dealt.waiting):

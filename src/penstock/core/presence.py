@@ -17,13 +17,13 @@ from penstock.core.backlog import Part, Place
 from penstock.core.books import Books
 from penstock.core.dispatch import Dispatcher
 from penstock.core.inputs import Subscribed, Unsubscribed
-from penstock.core.lease import Given
+from penstock.core.lease import COUNTER_BITS, Given
 from penstock.core.roster import Worker
 from penstock.core.spans import SpanSet
 from penstock.job import JobState
 from penstock.messages import (
-    Beat,
     BatchSpan,
+    Beat,
     Closed,
     Drop,
     Greeting,
@@ -49,10 +49,10 @@ class Presence:
         self._books = books
         self._dispatcher = dispatcher
         self._connections = 0
-        self.barrier = 0
-        """Number of the newest beat to the sink; the core counts it."""
-        self.claims: dict[tuple[bytes, int], tuple[Worker, Held, int, int]] = {}
-        """Spans that a worker holds of chunks that are not in memory yet, by (batch, start)."""
+        self.barrier = books.life << COUNTER_BITS
+        """Number of the newest beat to the sink; the core counts it. Greater than that of any beat of a former life."""
+        self.claims: dict[tuple[bytes, int], tuple[Worker, Held, int, bool]] = {}
+        """Spans (worker, held, stop, finished) of chunks that are not in memory yet, by (batch, start)."""
 
     # ------------------------------------------------------------------------------------ connections
 
@@ -84,9 +84,11 @@ class Presence:
     # ------------------------------------------------------------------------------------ reports
 
     def on_hello(self, hello: Hello, now: float) -> None:
-        """Void unless it answers the newest greeting of this life."""
+        """Void unless it is new and answers the newest greeting of this life."""
         worker = self._books.workers.get(hello.worker)
         if worker is None or (hello.life, hello.connection) != (self._books.life, worker.connection):
+            return
+        if hello.number <= worker.number:
             return
         joined = worker.hello is None
         worker.hello = hello
@@ -94,6 +96,7 @@ class Presence:
         worker.window = hello.window
         worker.heard_at = now
         floor = self._books.leases.next_number
+        self._books.leases.uncharge(worker)
         drop = self._compare(worker, hello.held, now, exact=True)
         self._books.tell(worker.id, Welcome(hello.number, floor, tuple(drop)))
         if joined:
@@ -120,7 +123,7 @@ class Presence:
         leases = self._books.leases
         for number in took.leases:
             lease = leases.given.get(number)
-            if lease is not None and lease.worker in (None, worker):
+            if lease is not None and lease.worker in {None, worker}:
                 leases.attribute(lease, worker)
                 leases.take(lease)
 
@@ -132,8 +135,10 @@ class Presence:
         jobs = 0
         for span in back.spans:
             lease = self._books.leases.given.get(span.lease)
-            if lease is None or lease.worker is not worker:
+            if lease is None or lease.worker not in {None, worker}:
                 continue
+            self._books.leases.attribute(lease, worker)
+            self._books.leases.take(lease)
             for part in self._books.backlog.carve(lease.chunk, span.start, span.stop):
                 if part.lease == span.lease:
                     jobs += part.jobs
@@ -147,7 +152,7 @@ class Presence:
         if self._known(need.worker, now) is not None and wanted:
             self._books.say(SendFunction(need.worker, need.function))
 
-    def on_left(self, left: Left, now: float) -> None:
+    def on_left(self, left: Left) -> None:
         """It holds nothing: whatever the books still say of it is queued again."""
         worker = self._books.workers.get(left.worker)
         if worker is not None and worker.hello is not None:
@@ -190,7 +195,7 @@ class Presence:
         return drop
 
     def _miss(self, lease: Given, held: Held | None) -> None:
-        """Jobs that the books have under the lease and the worker does not: queue them again."""
+        """Jobs that the books have under the lease and the worker does not: it never started them, queue them again."""
         there = SpanSet((*held.unstarted, *held.running, *held.finished)) if held is not None else SpanSet()
         for part in list(lease.chunk.parts):
             if part.lease != lease.number:
@@ -198,12 +203,13 @@ class Presence:
             for start, stop in there.gaps(part.start, part.stop):
                 for lost in self._books.backlog.carve(lease.chunk, start, stop):
                     if lost.lease == lease.number:
-                        self._requeue(lost)
+                        lost.given = False
+                        self._books.queue(lost)
 
     def _requeue(self, part: Part) -> None:
         """Again, or never: what may have been started and must not be twice is dead."""
         limit = part.chunk.batch.spec.max_crashes
-        if part.given:
+        if part.given or (part.crashed and part.chunk.batch.spec.is_last_crash(part.stamp)):
             self._books.decide(
                 part,
                 JobState.DEAD,
@@ -223,7 +229,7 @@ class Presence:
         if chunk is None:
             if not batch.on_file(start):
                 return [LeaseSpan(held.lease, start, stop)]
-            self.claims[batch.id, start] = (worker, held, stop, int(finished))
+            self.claims[batch.id, start] = (worker, held, stop, finished)
             self._books.say(LoadChunk(batch.id, start))
             return []
         kept = SpanSet()
@@ -233,6 +239,7 @@ class Presence:
                 kept.add(part.start, part.stop)
             elif part.place in FREE and part.stamp == held.stamp:
                 lease = self._books.leases.adopt(held.lease, chunk, worker, now)
+                part.crashed = False
                 self._books.lease(part, lease.number)
                 self._books.leases.grow(lease, part.jobs)
                 kept.add(part.start, part.stop)
@@ -247,16 +254,16 @@ class Presence:
             for span in self._claim(worker, held, start, stop, now, finished=True)
         ]
 
-    def chunk_loaded(self, batch: bytes, absent: int | None, now: float) -> None:
-        """Chunks came into memory: let the claims on them be heard; one on an `absent` index is void."""
-        for key in [key for key in self.claims if key[0] == batch]:
-            worker, held, stop, finished = self.claims.pop(key)
+    def hear_claims(self, absent: set[tuple[bytes, int]], now: float) -> None:
+        """Chunks came into memory: decide the claims on them; one on an `absent` (batch, index) is void."""
+        claims, self.claims = self.claims, {}
+        for (batch, start), (worker, held, stop, finished) in claims.items():
             if self._books.workers.get(worker.id) is not worker:
                 continue
-            if key[1] == absent:
-                drop = [LeaseSpan(held.lease, absent, stop)]
+            if (batch, start) in absent:
+                drop = [LeaseSpan(held.lease, start, stop)]
             else:
-                drop = self._claim(worker, held, key[1], stop, now, finished=bool(finished))
+                drop = self._claim(worker, held, start, stop, now, finished=finished)
             if drop and finished:
                 self._books.tell(worker.id, Closed(tuple(BatchSpan(batch, s.start, s.stop) for s in drop)))
             elif drop:
@@ -281,11 +288,10 @@ class Presence:
         """Its leases wait in limbo for what the sink may have of them; what ran has crashed."""
         for number in list(worker.leases):
             lease = self._books.leases.given[number]
+            self._crash_running(worker, lease)
             for part in [part for part in lease.chunk.parts if part.lease == number]:
-                self._crash_running(worker, part)
-        for lease in list(self._books.leases.untaken.values()):
-            if lease.round is not None:
-                lease.round.waiting.pop(worker.id, None)
+                self._books.hold(part, self.barrier + 1)
+        self._books.leases.uncharge(worker)
         if worker.connections:
             fresh = self._books.workers[worker.id] = Worker(worker.id)
             fresh.connections = worker.connections
@@ -293,23 +299,11 @@ class Presence:
         else:
             del self._books.workers[worker.id]
 
-    def _crash_running(self, worker: Worker, part: Part) -> None:
-        batch, chunk = part.chunk.batch, part.chunk
-        number = part.lease
-        for running, (start, stop) in worker.running:
-            if running != batch.id or not (start < part.stop and part.start < stop):
-                continue
-            for hit in self._books.backlog.carve(chunk, start, stop):
-                if hit.lease != number:
-                    continue
-                self._books.hold(hit, self.barrier + 1)
-                if batch.spec.is_last_crash(hit.stamp):
-                    hit.given = True
-                else:
-                    hit.stamp = hit.stamp.after_crash()
-                self._books.touch(chunk)
-        for rest in [rest for rest in chunk.parts if rest.lease == number]:
-            self._books.hold(rest, self.barrier + 1)
+    def _crash_running(self, worker: Worker, lease: Given) -> None:
+        for batch, (start, stop) in worker.running:
+            if batch == lease.chunk.batch.id:
+                for part in self._books.backlog.carve(lease.chunk, start, stop):
+                    part.crashed = part.crashed or part.lease == lease.number
 
     def release_limbo(self, echo: int) -> None:
         """All that the sink had by this beat is applied: what is still in limbo was not recorded."""
@@ -338,11 +332,11 @@ class Presence:
                 books.queue(part)
             books.leases.shrink(lease.number, lease.jobs)
 
-    def forgive(self, pause: float) -> None:
+    def forgive(self, pause: float, now: float) -> None:
         """This process stood still for so long: everybody's clocks start again."""
         for worker in self._books.workers.values():
-            worker.heard_at += pause
+            worker.heard_at = min(now, worker.heard_at + pause)
             if worker.gone_at is not None:
-                worker.gone_at += pause
+                worker.gone_at = min(now, worker.gone_at + pause)
         for lease in self._books.leases.untaken.values():
-            lease.given_at += pause
+            lease.given_at = min(now, lease.given_at + pause)

@@ -10,15 +10,21 @@ Promises:
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Collection
+from itertools import islice
 
 from penstock.config import RESEND
 from penstock.core.actions import LoadChunk
-from penstock.core.backlog import Batch, Chunk, Place
+from penstock.core.backlog import Batch, Chunk, Part, Place
 from penstock.core.books import Books
 from penstock.messages import BatchSpan, Closed, Completion, Completions, Diverged, Replay, SinkHead
 
 RETRY_DELAY_MAX = 3600.0
 """Seconds: a retry never waits longer, however often it doubled."""
+DOUBLINGS_MAX = 32
+"""More are beyond any delay, and beyond a float in the end."""
+LOAD_AHEAD = 256
+"""Chunks read at once for lines whose jobs are on disk only: after a restart there are many."""
 JITTER = 0.25
 """A retry's delay varies by so much, that what failed together does not come back together."""
 
@@ -54,10 +60,12 @@ class Settlement:
             self._ask(now)
             books.send_verdicts(head.sink, again=True)
             return False
-        if head.seq > books.applied and not self._waiting:
+        if self._waiting or self._diverged:
+            return False
+        if (head.seq, head.chain) != (books.applied, books.chain):
             self._ask(now)
             return False
-        return head.seq == books.applied and not self._diverged
+        return True
 
     def _ask(self, now: float) -> None:
         if self.sink is None or (self._asked_at is not None and now < self._asked_at + RESEND):
@@ -88,21 +96,30 @@ class Settlement:
             expected += 1
         self.advance(now)
 
-    def advance(self, now: float, *, absent: tuple[bytes, int | None] | None = None) -> None:
+    def advance(self, now: float, absent: Collection[tuple[bytes, int]] = ()) -> None:
         """Apply what waits, as far as its chunks are in memory; at `absent` (batch, index) nothing is open any more."""
         while self._waiting:
             line = self._waiting[0]
+            if self._is_on_file(line) and (line.batch, line.start) not in absent:
+                self._load_ahead()
+                return
             batch = self._books.backlog.batches.get(line.batch)
             chunk = batch.chunk_at(line.start) if batch is not None else None
-            on_file = batch is not None and chunk is None and batch.on_file(line.start)
-            if batch is not None and on_file and absent != (line.batch, line.start):
-                self._books.say(LoadChunk(batch.id, line.start))
-                return
-            if batch is not None and chunk is not None:
-                self._apply(batch, chunk, line, now)
+            if chunk is not None:
+                self._apply(chunk, line, now)
             self._waiting.popleft()
             self._books.mark_applied(line.seq, line.chain)
             self._note(line, batch)
+
+    def _is_on_file(self, line: Completion) -> bool:
+        batch = self._books.backlog.batches.get(line.batch)
+        return batch is not None and batch.chunk_at(line.start) is None and batch.on_file(line.start)
+
+    def _load_ahead(self) -> None:
+        """Ask for the chunks of the lines that wait; the answers come back as the next turn."""
+        for line in islice(self._waiting, LOAD_AHEAD):
+            if self._is_on_file(line):
+                self._books.say(LoadChunk(line.batch, line.start))
 
     def _note(self, line: Completion, batch: Batch | None) -> None:
         if not line.worker:
@@ -114,27 +131,26 @@ class Settlement:
         if batch is not None:
             batch.observe(line.stop - line.start, line.elapsed)
 
-    def _apply(self, batch: Batch, chunk: Chunk, line: Completion, now: float) -> None:
+    def _apply(self, chunk: Chunk, line: Completion, now: float) -> None:
         for part in self._books.backlog.carve(chunk, line.start, line.stop):
             if line.final:
                 if part.place is Place.LEASED and part.lease != line.lease:
                     self._books.call_off(part)
                 self._books.settle(part, line.state)
             elif part.place is not Place.VERDICT and line.stamp >= part.stamp:
-                self._again(part.chunk.batch, chunk, line, part.start, part.stop, now)
+                self._again(part, line, now)
 
-    def _again(self, batch: Batch, chunk: Chunk, line: Completion, start: int, stop: int, now: float) -> None:
+    def _again(self, part: Part, line: Completion, now: float) -> None:
         """A recorded attempt without success: once more, after a growing, jittered delay if the job itself said no."""
-        for part in self._books.backlog.carve(chunk, start, stop):
-            part.stamp = line.stamp.after_crash() if line.crashed else line.stamp.after_failure()
-            self._books.touch(chunk)
-            if line.crashed:
-                part.given = False
-                self._books.queue(part)
-                continue
-            grown = batch.spec.retry_delay * 2 ** (part.stamp.failures - 1)
-            jitter = 1 + JITTER * (2 * self._books.random.random() - 1)
-            self._books.delay(part, now + min(grown, RETRY_DELAY_MAX) * jitter)
+        part.stamp = line.stamp.after_crash() if line.crashed else line.stamp.after_failure()
+        part.given = part.crashed = False
+        self._books.touch(part.chunk)
+        if line.crashed:
+            self._books.queue(part)
+            return
+        grown = part.chunk.batch.spec.retry_delay * 2 ** min(part.stamp.failures - 1, DOUBLINGS_MAX)
+        jitter = 1 + JITTER * (2 * self._books.random.random() - 1)
+        self._books.delay(part, now + min(grown, RETRY_DELAY_MAX) * jitter)
 
     def flush(self) -> None:
         """Tell the workers what is recorded and durably known here."""

@@ -88,6 +88,10 @@ class VentilatorCore:
         self._ticked_at = now
         self._beat_at = now
         self._verdicts_at = now
+        self._recovery_barrier: int | None = None
+        """The first beat after the grace: its echo ends the recovery."""
+        self._looked_up: dict[tuple[bytes, int], bool] = {}
+        """What single chunks were read for in this turn, as (batch, index), and whether that job is open."""
         self.malformed = 0
         for batch in self.books.backlog.batches.values():
             batch.alive_at = now
@@ -110,7 +114,7 @@ class VentilatorCore:
             case Hello():
                 self.presence.on_hello(event, now)
             case Left():
-                self.presence.on_left(event, now)
+                self.presence.on_left(event)
             case NeedFunction():
                 self.presence.on_need_function(event, now)
             case SinkHead():
@@ -125,10 +129,9 @@ class VentilatorCore:
                 self.books.connections = event.count
             case ChunksLoaded():
                 self.intake.on_chunks_loaded(event)
-                self._chunks_loaded(event.batch, None, now)
             case ChunkLoaded():
                 self.intake.on_chunk_loaded(event)
-                self._chunks_loaded(event.batch, event.index if event.chunk is None else None, now)
+                self._looked_up[event.batch, event.index] = event.chunk is not None
             case _:
                 assert_never(event)
         return self.books.take()
@@ -137,9 +140,10 @@ class VentilatorCore:
         """Close the turn: what is due, what can be given out, what must be saved."""
         pause = now - self._ticked_at
         if pause > self.books.lease_time / 2:
-            self.presence.forgive(pause)
+            self.presence.forgive(pause, now)
             self.books.log("stood_still", seconds=round(pause, 1))
         self._ticked_at = now
+        self._go_on(now)
         self.books.queue_delayed(now)
         self.presence.tick(now)
         self.intake.expire(now)
@@ -209,10 +213,14 @@ class VentilatorCore:
             case _:
                 raise AssertionError(f"no client says {event.message!r}")
 
-    def _chunks_loaded(self, batch: bytes, absent: int | None, now: float) -> None:
-        """Go on with what waited for chunks of this batch; `absent` is an index that turned out to have no open job."""
-        self.presence.chunk_loaded(batch, absent, now)
-        self.settlement.advance(now, absent=(batch, absent))
+    def _go_on(self, now: float) -> None:
+        """With what waited for chunks, but only when all that was read for this turn is in memory: it is one snapshot,
+        and what is changed before a part of it is taken in would be undone by that."""
+        if self._looked_up:
+            absent = {key for key, is_open in self._looked_up.items() if not is_open}
+            self._looked_up = {}
+            self.presence.hear_claims(absent, now)
+            self.settlement.advance(now, absent)
 
     def _on_sink_head(self, head: SinkHead, now: float) -> None:
         sink = self.books.workers.pop(head.sink, None)  # a subscriber that turned out to be the sink
@@ -221,8 +229,8 @@ class VentilatorCore:
             if first:
                 self._beat_at = now - self.books.heartbeat_interval
             return
-        grace_over = now >= self._started_at + RECOVERY_GRACE
-        if not self.intake.recovered and grace_over and head.echo == self.presence.barrier:
+        barrier = self._recovery_barrier
+        if not self.intake.recovered and barrier is not None and head.echo >= barrier:
             self.intake.recovered = True
             self.books.log("recovered", batches=len(self.books.backlog.batches))
         if self.books.limbo and self.intake.recovered:
@@ -231,19 +239,15 @@ class VentilatorCore:
     def _beat(self, now: float) -> None:
         """To the sink: every interval, and at once when something in limbo waits for the echo."""
         sink = self.settlement.sink
-        new_limbo = any(
-            part.wait > self.presence.barrier
-            for chunk in self.books.limbo.values()
-            for part in chunk.parts
-            if part.place is Place.LIMBO
-        )
         due = now >= self._beat_at + self.books.heartbeat_interval
         if due:
             self._beat_at = now
         if sink is None:
             return
-        if due or new_limbo:
+        if due or self.books.limbo_barrier > self.presence.barrier:
             self.presence.barrier += 1
+            if self._recovery_barrier is None and now >= self._started_at + RECOVERY_GRACE:
+                self._recovery_barrier = self.presence.barrier
             self.books.tell(sink, SinkBeat(self.presence.barrier, self.books.applied))
         again = now >= self._verdicts_at + RESEND
         if again:

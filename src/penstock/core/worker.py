@@ -114,8 +114,10 @@ class WorkerCore:
         self._alive_at = now
         """When the newest echoed one was sent: the worker was alive for the ventilator then."""
         self._beat_at = now
-        self._arrivals: list[tuple[HeldLease, ...]] = []
-        """Jobs that came before the welcome."""
+        self._floor = 0
+        """Leases below it are void when they come: the newest welcome said so."""
+        self._arrivals: list[HeldLease] = []
+        """What came before the welcome."""
         self._took: list[int] = []
         self._outbox: list[Kept] = []
         self._looked_at = now
@@ -131,7 +133,7 @@ class WorkerCore:
         """Take in what happened."""
         match event:
             case PieceDone():
-                self._on_piece_done(event, now)
+                self._on_piece_done(event)
             case Jobs():
                 self._on_jobs(event)
             case Closed():
@@ -155,7 +157,7 @@ class WorkerCore:
             case SlotReady():
                 self.feed.slot_ready(event.slot)
             case SlotDied():
-                self._on_slot_died(event, now)
+                self._on_slot_died(event)
             case PieceCut():
                 self._on_piece_cut(event)
             case FunctionReady():
@@ -167,7 +169,7 @@ class WorkerCore:
                 if not self._joined:
                     self._say_hello(now)
             case SinkConnected():
-                self._send_again(now)
+                self._send_again()
             case Drain():
                 self._drain()
             case Stop():
@@ -295,32 +297,30 @@ class WorkerCore:
             return  # late: that hello is no sign of life any more
         self._joined, self._lost = True, False
         self._on_drop(welcome.drop, now)
+        self._floor = welcome.floor
         arrivals, self._arrivals = self._arrivals, []
-        for leases in arrivals:
-            for held in leases:
-                if held.lease.number >= welcome.floor:
-                    self._hold(held)
-                else:
-                    self._free(held.lease.number)
+        for held in arrivals:
+            self._hold(held)
 
     # ------------------------------------------------------------------------------------ jobs come
 
     def _on_jobs(self, jobs: Jobs) -> None:
         heads = {head.batch: head for head in jobs.batches}
-        fresh = tuple(
-            HeldLease(lease, heads[lease.batch])
-            for lease in jobs.leases
-            if lease.batch in heads and lease.number not in self.holdings.leases
-        )
         self._functions.update(head.function for head in jobs.batches if head.inline == head.size)
-        if self._joined:
-            for held in fresh:
+        for lease in jobs.leases:
+            if lease.batch not in heads:
+                continue
+            held = HeldLease(lease, heads[lease.batch])
+            if self._joined:
                 self._hold(held)
-        else:
-            self._arrivals.append(fresh)
+            else:
+                self._arrivals.append(held)
 
     def _hold(self, held: HeldLease) -> None:
         if held.lease.number in self.holdings.leases:
+            return
+        if held.lease.number < self._floor:
+            self._say(FreeLease(held.lease.number))
             return
         self.holdings.add(held)
         if self._draining:
@@ -333,10 +333,6 @@ class WorkerCore:
     def _need(self, function: bytes, now: float) -> None:
         self._asked[function] = now
         self._say(Report(NeedFunction(self._me.worker, function)))
-
-    def _free(self, number: int) -> None:
-        if number not in self.holdings.leases:
-            self._say(FreeLease(number))
 
     # ------------------------------------------------------------------------------------ jobs go
 
@@ -371,6 +367,8 @@ class WorkerCore:
 
     def _drop(self, held: HeldLease, start: int, stop: int, now: float) -> None:
         held.unstarted.remove(start, stop)
+        for low, high in held.running.overlap(start, stop):
+            held.dropped.add(low, high)
         self.feed.end(held, start, stop, now + CANCEL_PATIENCE)
         self._drop_if_empty(held)
 
@@ -386,7 +384,7 @@ class WorkerCore:
 
     # ------------------------------------------------------------------------------------ jobs run
 
-    def _on_piece_done(self, event: PieceDone, now: float) -> None:
+    def _on_piece_done(self, event: PieceDone) -> None:
         piece = self.feed.find(event.slot, event.piece)
         if piece is None:
             return
@@ -441,7 +439,7 @@ class WorkerCore:
         if piece.start >= piece.stop:
             self.feed.remove(event.slot, piece)
 
-    def _on_slot_died(self, event: SlotDied, now: float) -> None:
+    def _on_slot_died(self, event: SlotDied) -> None:
         for piece in self.feed.slot_gone(event.slot):
             if piece.number == event.piece:
                 self._bury(event, piece)
@@ -457,7 +455,8 @@ class WorkerCore:
             piece.held.careful = True
             return
         if event.state is JobState.CANCELLED:
-            piece.held.running.remove(index, index + 1)  # its outcome is recorded already
+            if self._leave_at is not None:
+                piece.held.running.remove(index, index + 1)  # it has started: not to be handed back
             return
         note = event.note or Note(cause=event.cause)
         ran = Ran(index, index + 1, event.state, event.started_time, event.elapsed, 0, note)
@@ -465,7 +464,7 @@ class WorkerCore:
 
     # ------------------------------------------------------------------------------------ outcomes
 
-    def _send_again(self, now: float) -> None:
+    def _send_again(self) -> None:
         waiting = {id(kept) for kept in self._outbox}
         for held in self.holdings.leases.values():
             self._outbox += [kept for kept in held.kept if id(kept) not in waiting]

@@ -30,7 +30,7 @@ APPLICATION_ID = 0x504E5300
 
 CHECKPOINT_PAGES = 4000
 """16 MB of write-ahead log between checkpoints: hot pages are written back once, and the log stays in the cache."""
-JOURNAL_BYTES = 64 << 20
+JOURNAL_BYTES = 16 << 20
 """What the write-ahead log is cut back to after a burst."""
 CACHE_KIB = 16 << 10
 """Page cache. The inner pages of the indexes over 10 M rows fit."""

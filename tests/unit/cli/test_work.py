@@ -145,9 +145,17 @@ def test_env_without_a_value_anywhere_is_refused(monkeypatch: pytest.MonkeyPatch
 
 def test_timeout_is_seconds_or_a_duration() -> None:
     """`--timeout 1.5` is as in GNU parallel; other texts are durations."""
-    assert work("x", timeout="1.5").options()["time_limit"] == "1.5s"
-    assert work("x", timeout="5m").options()["time_limit"] == "5m"
+    assert work("x", timeout="1.5").options()["time_limit"] == 1.5
+    assert work("x", timeout="5m").options()["time_limit"] == 300
     assert "time_limit" not in work("x").options()
+
+
+def test_wrong_option_is_named() -> None:
+    """What is no duration, and a name that is too long, are refused before anything starts."""
+    with pytest.raises(ConfigError, match="--timeout: 'soon' is no duration"):
+        work("x", timeout="soon")
+    with pytest.raises(ConfigError, match="name has 300 characters"):
+        work("x", name="a" * 300)
 
 
 def test_first_of_tells_whether_there_is_input() -> None:

@@ -42,7 +42,7 @@ def command(state: JobState, returncode: int | None, **note: Any) -> Row:
     return row((head(0, 1, body, state=state, note=Note(returncode=returncode, **note)), body))
 
 
-class Unbuildable(Exception):
+class UnbuildableError(Exception):
     """Cannot be made from its args."""
 
     def __init__(self, one: int, two: int) -> None:
@@ -87,7 +87,7 @@ def test_a_jobs_own_exception_comes_back_with_its_remote_traceback() -> None:
     ("outcome", "kind", "text"),
     [
         (failed(None, cause="Odd: 5"), RemoteError, f"job {ID}:3: Odd: 5"),
-        (failed(Unbuildable(1, 2), cause="Unbuildable: 1"), RemoteError, f"job {ID}:3: Unbuildable: 1"),
+        (failed(UnbuildableError(1, 2), cause="Unbuildable: 1"), RemoteError, f"job {ID}:3: Unbuildable: 1"),
         (failed(SystemExit(7), cause="SystemExit: 7"), JobExited, f"job {ID}:3: SystemExit: 7"),
         (failed(KeyboardInterrupt(), cause="KeyboardInterrupt"), JobExited, f"job {ID}:3: KeyboardInterrupt"),
         (row(failure(3, "ran longer than 1 s", JobState.TIMED_OUT)), JobTimedOut, f"job {ID}:3: ran longer than 1 s"),

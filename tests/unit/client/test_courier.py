@@ -51,7 +51,7 @@ class Client:
         self.courier = Courier(self.wire, self.accepted.append, lambda _, refusal: self.refused.append(refusal.text))
         self.world._courier = self.courier
 
-    def answered(self, message: Message, payload: bytes | memoryview) -> None:
+    def answered(self, message: Message, _: bytes | memoryview) -> None:
         """An answer came."""
         self.answers.append(message)
 
@@ -108,6 +108,19 @@ def test_a_refused_submit_is_told_and_frees_its_room(client: Client) -> None:
     client.world.turn()
     client.world.arrive("desk", Refused(1, "StoreError", "the disk is full"))
     assert (client.refused, client.accepted) == (["the disk is full"], [1])
+
+
+def test_what_follows_a_refused_submit_in_its_batch_is_refused_with_it(client: Client) -> None:
+    """It would leave a gap; other batches go on."""
+    other = Part(ChunkHead(bytes(16), 0, 1, 1), b"y")
+    for part in (chunk(0), chunk(1), other):
+        client.courier.submit([part])
+        client.courier.turn(0.0)
+    client.world.arrive("desk", Refused(1, "StoreError", "the disk is full"))
+    assert (client.refused, client.accepted) == (["the disk is full"] * 2, [1, 1])
+    client.wire.taken()
+    client.world.connect_again("desk")
+    assert [message.number for message in client.wire.taken("desk") if isinstance(message, Submit)] == [3]
 
 
 def test_acceptance_of_all_before_is_told_in_its_turn(client: Client) -> None:

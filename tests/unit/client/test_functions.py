@@ -6,7 +6,7 @@ import math
 import pickle
 import sys
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -20,7 +20,7 @@ Main = Callable[[str], types.ModuleType]
 
 
 @pytest.fixture
-def main(monkeypatch: pytest.MonkeyPatch) -> Iterator[Main]:
+def main(monkeypatch: pytest.MonkeyPatch) -> Main:
     """Runs a script as ``__main__``."""
     made = types.ModuleType("__main__")
     monkeypatch.setitem(sys.modules, "__main__", made)
@@ -29,7 +29,7 @@ def main(monkeypatch: pytest.MonkeyPatch) -> Iterator[Main]:
         exec(script, made.__dict__)
         return made
 
-    yield run
+    return run
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         made.append(function)
         return blob(function, serializer)
 
-    monkeypatch.setattr(module.payload, "function_blob", counting)
+    monkeypatch.setattr(payload, "function_blob", counting)
     return made
 
 
@@ -56,7 +56,9 @@ def test_what_travels_by_name_is_serialized_once(function: Callable[..., Any], c
 
 def test_a_plain_function_of_main_is_serialized_once(main: Main, counted: list[Any]) -> None:
     """Also one that calls itself, or another one, or reads a constant."""
-    script = main("import math\nN = 3\ndef half(x): return x / N\ndef f(x, y=2): return f(x - 1) if x else half(math.pi)")
+    script = main(
+        "import math\nN = 3\ndef half(x): return x / N\ndef f(x, y=2): return f(x - 1) if x else half(math.pi)"
+    )
     known = Functions()
     first = known.serialized(script.f, "pickle")
     assert known.serialized(script.f, "pickle") is first
@@ -65,8 +67,15 @@ def test_a_plain_function_of_main_is_serialized_once(main: Main, counted: list[A
 
 @pytest.mark.parametrize(
     "change",
-    ["N = 4", "def half(x): return x", "f.__defaults__ = (3,)", "f.__defaults__ = None", "half.__defaults__ = (1,)"]
-    + ["f.__kwdefaults__ = {'z': 1}", "f.note = 1"],
+    [
+        "N = 4",
+        "def half(x): return x",
+        "f.__defaults__ = (3,)",
+        "f.__defaults__ = None",
+        "half.__defaults__ = (1,)",
+        "f.__kwdefaults__ = {'z': 1}",
+        "f.note = 1",
+    ],
 )
 def test_a_changed_function_is_serialized_again(main: Main, change: str) -> None:
     """A constant, a function it calls, a default: what is sent is what is there now."""
@@ -77,7 +86,9 @@ def test_a_changed_function_is_serialized_again(main: Main, change: str) -> None
     assert known.serialized(script.f, "pickle").digest != before.digest
 
 
-@pytest.mark.parametrize("script", ["data = []\ndef f(): return data", "def f(x=[]): return x", "class A: pass\ndef f(): A()"])
+@pytest.mark.parametrize(
+    "script", ["data = []\ndef f(): return data", "def f(x=[]): return x", "class A: pass\ndef f(): A()"]
+)
 def test_a_function_of_something_that_can_change_is_serialized_at_each_use(
     main: Main, counted: list[Any], script: str
 ) -> None:
@@ -115,7 +126,7 @@ def test_what_cannot_be_called_or_serialized_is_an_error() -> None:
     known = Functions()
     with pytest.raises(TypeError, match="5 is not callable"):
         known.serialized(5, "pickle")  # type: ignore[arg-type]  # the point
-    with pytest.raises(pickle.PicklingError, match="the function .*lambda"):
+    with pytest.raises(pickle.PicklingError, match=r"the function .*lambda"):
         known.serialized(lambda: None, "msgpack")
 
 

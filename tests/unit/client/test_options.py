@@ -14,8 +14,18 @@ from penstock.job import BatchSpec
 
 @pytest.mark.parametrize(
     ("given", "expected"),
-    [(90, 90.0), (0.5, 0.5), (timedelta(minutes=5), 300.0), ("90s", 90.0), ("5m", 300.0), ("2h", 7200.0)]
-    + [("1d", 86400.0), ("1h30m", 5400.0), ("0.5s", 0.5), (0, 0.0)],
+    [
+        (90, 90.0),
+        (0.5, 0.5),
+        (timedelta(minutes=5), 300.0),
+        ("90s", 90.0),
+        ("5m", 300.0),
+        ("2h", 7200.0),
+        ("1d", 86400.0),
+        ("1h30m", 5400.0),
+        ("0.5s", 0.5),
+        (0, 0.0),
+    ],
 )
 def test_a_duration_is_seconds_a_timedelta_or_text(given: Any, expected: float) -> None:
     """Seconds, timedeltas and 90s 5m 2h 1d are durations."""

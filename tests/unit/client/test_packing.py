@@ -38,7 +38,12 @@ def test_what_came_together_leaves_in_one_message(packer: Packer) -> None:
     (packed,) = packer.pack()
     message = packed.message
     assert isinstance(message, Submit)
-    assert (message.number, len(message.opens), len(message.chunks), message.closes) == (1, 1, 2, (BatchClose(BATCH, 2),))
+    assert (message.number, len(message.opens), len(message.chunks), message.closes) == (
+        1,
+        1,
+        2,
+        (BatchClose(BATCH, 2),),
+    )
     sizes = [one.size for one in message.opens] + [one.size for one in message.chunks]
     assert [bytes(part) for part in split(packed.payload, sizes)] == [b"code", b"ab", b"c"]
     assert packer.pack() == []

@@ -16,7 +16,7 @@ class Peer:
         self.takes = takes
         self.sent: list[Message] = []
 
-    def send(self, message: Message, payload: bytes | memoryview) -> bool:
+    def send(self, message: Message, payload: bytes | memoryview) -> bool:  # noqa: ARG002 - it keeps none
         """As a socket does."""
         if len(self.sent) >= self.takes:
             return False

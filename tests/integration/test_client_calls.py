@@ -1,0 +1,239 @@
+"""Calls and commands on an embedded pipeline: what comes back, and what goes wrong."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import CancelledError, Future, as_completed, wait
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobs import MineError, die, flaky, nested, raising, whoami
+from penstock import CommandResult, Pipeline, current_job, errors
+from support import until
+
+
+@pytest.fixture
+def pipeline() -> Iterator[Pipeline]:
+    """Embedded, with two slots; left at the end."""
+    with Pipeline("local", slots=2, pass_output=False) as made:
+        yield made
+
+
+def test_values_and_exceptions_come_back(pipeline: Pipeline) -> None:
+    """By submit, with positional and keyword arguments; exceptions as themselves with the remote traceback."""
+    assert pipeline.submit(pow, 2, 10, mod=1000).result(30) == 24
+    error = pipeline.submit(raising, MineError(1, 2)).exception(30)
+    assert isinstance(error, MineError)
+    assert error.two == 2
+    assert "in raising" in str(error.__cause__)
+
+
+def test_lambdas_closures_and_partials_travel(pipeline: Pipeline) -> None:
+    """Whatever cloudpickle takes."""
+    n = 3
+    assert pipeline.submit(lambda x: x + n, 4).result(30) == 7
+    assert pipeline.submit(partial(pow, 2), 5).result(30) == 32
+
+
+def test_many_futures_work_as_those_of_the_standard_library(pipeline: Pipeline) -> None:
+    """`wait`, `as_completed`, callbacks; each has a job id of its own."""
+    futures = [pipeline.submit(abs, -number) for number in range(2000)]
+    seen: list[Future[int]] = []
+    futures[0].add_done_callback(seen.append)
+    assert sorted(future.result() for future in as_completed(futures, 60)) == list(range(2000))
+    assert wait(futures).not_done == set()
+    assert seen == [futures[0]]
+    assert len({future.job_id for future in futures}) == 2000  # type: ignore[attr-defined]  # a JobFuture
+
+
+def test_an_argument_that_cannot_be_pickled_is_the_error_of_that_future(pipeline: Pipeline) -> None:
+    """Done when submit returns; it says which argument; others are not touched."""
+    bad = pipeline.submit(pow, 2, threading.Lock())
+    good = pipeline.submit(pow, 2, 3)
+    assert bad.done()
+    with pytest.raises(pickle.PicklingError, match=r"argument 2 \(lock\)"):
+        bad.result(0)
+    assert good.result(30) == 8
+
+
+def test_a_result_that_cannot_be_pickled_fails_its_job_only(pipeline: Pipeline) -> None:
+    """The slot lives."""
+    with pytest.raises(errors.ResultNotPicklable, match="lock"):
+        pipeline.submit(threading.Lock).result(30)
+    assert pipeline.submit(abs, -1).result(30) == 1
+
+
+def test_a_function_that_workers_cannot_import_fails_with_their_import_error(
+    pipeline: Pipeline, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It names the module."""
+    (folder / "only_here.py").write_text("def f(x): return x")
+    monkeypatch.syspath_prepend(str(folder))
+    import only_here  # type: ignore[import-not-found]  # made above
+
+    with pytest.raises(ModuleNotFoundError, match="only_here"):
+        pipeline.submit(only_here.f, 1).result(30)
+
+
+@pytest.mark.parametrize(("raised", "code"), [(SystemExit(7), 7), (KeyboardInterrupt(), None)])
+def test_a_job_that_wants_to_exit_fails(pipeline: Pipeline, raised: BaseException, code: object) -> None:
+    """With JobExited and its code; the slot lives."""
+    with pytest.raises(errors.JobExited) as caught:
+        pipeline.submit(raising, raised).result(30)
+    assert caught.value.code == code
+
+
+def test_a_job_that_kills_its_process_is_dead(pipeline: Pipeline) -> None:
+    """After max_crashes tries, with the signal as cause; others go on."""
+    dead = pipeline.options(max_crashes=2).submit(die)
+    with pytest.raises(errors.JobDied, match="SIGSEGV"):
+        dead.result(60)
+    assert pipeline.submit(abs, -1).result(30) == 1
+
+
+def test_a_job_over_its_time_limit_is_ended(pipeline: Pipeline) -> None:
+    """It is JobTimedOut, which is no TimeoutError."""
+    with pytest.raises(errors.JobTimedOut, match="time limit"):
+        pipeline.options(time_limit=0.3).submit(time.sleep, 60).result(30)
+    assert not issubclass(errors.JobTimedOut, TimeoutError)
+
+
+def test_a_job_that_fails_is_tried_again(pipeline: Pipeline, folder: Path) -> None:
+    """As often as `retries` says."""
+    view = pipeline.options(retries=2, retry_delay=0.05)
+    assert view.submit(flaky, str(folder / "log")).result(30) == "third time"
+
+
+def test_msgpack_jobs(pipeline: Pipeline) -> None:
+    """Plain data in and out, by submit, map and batch."""
+    view = pipeline.options(serializer="msgpack")
+    assert view.submit(sorted, [3, 1]).result(30) == [1, 3]
+    assert list(view.map(abs, range(-3, 0))) == [3, 2, 1]
+    assert list(view.batch(pow, [2, 3], [3, 2]).values()) == [8, 9]
+
+
+def test_a_future_is_cancelled_only_before_it_is_given_out(pipeline: Pipeline) -> None:
+    """`Pipeline.cancel` ends running ones too."""
+    running = [pipeline.submit(time.sleep, 60) for _ in range(2)]
+    until(lambda: pipeline.status().leased >= 2, what="both slots are busy")
+    assert not running[0].cancel()
+    for future in running:
+        pipeline.cancel(future)
+        with pytest.raises(CancelledError):
+            future.result(30)
+    assert pipeline.submit(abs, -1).result(30) == 1
+
+
+def test_what_a_job_prints_is_kept(pipeline: Pipeline) -> None:
+    """On both streams, by functions as by commands."""
+    outcome = next(pipeline.batch(lambda _: print("out") or print("err", file=sys.stderr), [0]).outcomes())  # type: ignore[func-returns-value]
+    assert (outcome.stdout, outcome.stderr) == (b"out\n", b"err\n")
+
+
+def test_a_job_knows_who_it_is(pipeline: Pipeline) -> None:
+    """And outside of a job nobody does."""
+    future = pipeline.submit(whoami)
+    assert future.result(30) == (future.job_id, 1)  # type: ignore[attr-defined]  # a JobFuture
+    assert current_job() is None
+
+
+def test_a_job_has_its_own_pipeline(pipeline: Pipeline) -> None:
+    """Embedded, whatever the environment says."""
+    assert pipeline.submit(nested).result(60) == [1, 2]
+
+
+def test_commands_run_without_a_shell(pipeline: Pipeline, folder: Path) -> None:
+    """In this folder or `cwd`, with the environment added to; the value is a CompletedProcess."""
+    result = pipeline.command(["sh", "-c", 'pwd; echo "$0" "$A" >&2', "a b;c"], cwd=folder, env={"A": "é"}).result(30)
+    assert isinstance(result, CommandResult)
+    assert (result.returncode, result.stdout, result.stderr) == (0, f"{folder}\n".encode(), "a b;c é\n".encode())
+    assert pipeline.command(["pwd"]).result(30).stdout == os.getcwdb() + b"\n"
+
+
+def test_commands_fail_with_their_exit_code_or_cause(pipeline: Pipeline, folder: Path) -> None:
+    """CommandFailed, unless ``check=False``; a program or folder that is not there is said."""
+    with pytest.raises(errors.CommandFailed) as caught:
+        pipeline.command(["sh", "-c", "echo no >&2; exit 3"]).result(30)
+    assert (caught.value.returncode, caught.value.stderr) == (3, b"no\n")
+    assert pipeline.command(["false"], check=False).result(30).returncode == 1
+    with pytest.raises(errors.JobError, match="No such file"):
+        pipeline.command([folder / "nothing"]).result(30)
+    with pytest.raises(errors.JobError, match="cannot run in the folder"):
+        pipeline.command(["true"], cwd=folder / "nowhere").result(30)
+
+
+def test_a_batch_of_commands(pipeline: Pipeline) -> None:
+    """A template and its arguments, whatever bytes they are."""
+    names = ["a b", "it's", "new\nline", b"\xff"]
+    batch = pipeline.batch(["printf", "%s", "{}"], names)
+    assert [result.stdout for result in batch.values()] == [b"a b", b"it's", b"new\nline", b"\xff"]
+
+
+def test_a_batch_has_a_handle(pipeline: Pipeline) -> None:
+    """Accepted when it returns; values, outcomes, failures, and found again by its name."""
+    batch = pipeline.batch(lambda x: 1 / x, [1, 0, 2], name="thirds")
+    status = batch.wait(30)
+    assert (status.total, status.succeeded, status.failed) == (3, 2, 1)
+    again = pipeline.attach("thirds")
+    assert again.id == batch.id
+    assert [one.state for one in again.outcomes()] == ["succeeded", "failed", "succeeded"]
+    assert [type(one.error) for one in again.failures()] == [ZeroDivisionError]
+    assert sorted(one.position for one in again.follow()) == [1, 2, 3]
+    with pytest.raises(ZeroDivisionError):
+        list(again.values())
+
+
+def test_readers_of_one_batch_do_not_disturb_each_other(pipeline: Pipeline) -> None:
+    """Each has its own place."""
+    batch = pipeline.batch(abs, range(100))
+    assert [(a.index, b) for a, b in zip(batch.outcomes(), batch.values(), strict=True)] == [(n, n) for n in range(100)]
+
+
+@pytest.mark.parametrize("bad", [[1, threading.Lock(), 2], (1 / n for n in (1, 0, 2))])
+def test_an_input_that_fails_leaves_nothing_of_its_batch(pipeline: Pipeline, bad: Any) -> None:
+    """The error is raised where the batch was asked for."""
+    with pytest.raises((pickle.PicklingError, ZeroDivisionError)):
+        pipeline.batch(abs, bad)
+    until(lambda: not pipeline.batches(), what="the batch is deleted")
+
+
+def test_a_cancelled_batch_ends(pipeline: Pipeline) -> None:
+    """Running jobs too."""
+    batch = pipeline.batch(time.sleep, [60] * 20)
+    until(lambda: pipeline.status().leased >= 2)
+    batch.cancel()
+    assert batch.wait(30).cancelled == 20
+
+
+def test_a_batch_that_is_not_there_is_an_error(pipeline: Pipeline) -> None:
+    """So is a worker."""
+    with pytest.raises(errors.NoSuchBatch, match="no batch 'abc'"):
+        pipeline.attach("abc")
+    with pytest.raises(errors.NoSuchWorker):
+        pipeline.drain("nobody")
+
+
+def test_how_the_pipeline_stands(pipeline: Pipeline) -> None:
+    """Its workers and slots."""
+    pipeline.submit(abs, 1).result(30)
+    status = pipeline.status()
+    assert (status.slots, status.sink_present, len(pipeline.workers())) == (2, True, 1)
+    assert pipeline.workers()[0].done >= 1
+
+
+def test_a_large_function_and_large_arguments(pipeline: Pipeline) -> None:
+    """Five megabytes bound to a function, three as an argument, four back."""
+    bound = bytes(5 << 20)
+    assert list(pipeline.map(partial(lambda data, n: len(data) + n, bound), range(8))) == [
+        len(bound) + n for n in range(8)
+    ]
+    assert pipeline.submit(len, bytes(3 << 20)).result(30) == 3 << 20
+    assert len(pipeline.submit(bytes, 4 << 20).result(30)) == 4 << 20

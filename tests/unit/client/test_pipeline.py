@@ -1,0 +1,68 @@
+"""Which pipeline a `Pipeline` is."""
+
+from __future__ import annotations
+
+import pickle
+from concurrent.futures import Executor, Future
+
+import pytest
+
+from penstock import Pipeline, current
+from penstock.errors import ConfigError
+
+
+def test_a_pipeline_is_an_executor() -> None:
+    """Of the standard library's kind."""
+    with Pipeline("inline") as pipeline:
+        assert isinstance(pipeline, Executor)
+        assert isinstance(pipeline.options(retries=1), Executor)
+        assert isinstance(pipeline.submit(abs, 1), Future)
+
+
+def test_slots_and_data_are_for_embedded_ones() -> None:
+    """A running pipeline has its own."""
+    for url in ("tcp://127.0.0.1:5555", "inline"):
+        with pytest.raises(ValueError, match="embedded"):
+            Pipeline(url, slots=2)
+        with pytest.raises(ValueError, match="embedded"):
+            Pipeline(url, data="/tmp")
+    with pytest.raises(ValueError, match="from 1 on"):
+        Pipeline("local", slots=0)
+
+
+def test_what_is_no_url_is_an_error() -> None:
+    """It says what one looks like."""
+    with pytest.raises(ConfigError, match="tcp://HOST:PORT"):
+        Pipeline("head:5555")
+
+
+def test_the_environment_names_the_pipeline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless the program does."""
+    monkeypatch.setenv("PENSTOCK_URL", "inline")
+    with Pipeline() as pipeline:
+        assert pipeline.url == "inline"
+
+
+def test_none_is_made_while_a_slot_imports_the_users_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would start a pipeline in every slot."""
+    monkeypatch.setattr(current, "is_loading", lambda: True)
+    with pytest.raises(RuntimeError, match="while a slot imports your module"):
+        Pipeline("inline")
+
+
+def test_a_pipeline_cannot_travel() -> None:
+    """A job makes its own."""
+    with Pipeline("inline") as pipeline, pytest.raises(TypeError, match="cannot be sent to a job"):
+        pickle.dumps(pipeline)
+
+
+def test_cancel_takes_what_names_a_job() -> None:
+    """A Future of this pipeline, a batch, or BATCH:INDEX."""
+    with Pipeline("inline") as pipeline:
+        batch = pipeline.batch(abs, [1])
+        for job in (pipeline.submit(abs, 1), batch, batch.id, f"{batch.id}:0"):
+            assert pipeline.cancel(job) == 0
+        with pytest.raises(ValueError, match="not of this pipeline"):
+            pipeline.cancel(Future())
+        with pytest.raises(ValueError, match="BATCH:INDEX"):
+            pipeline.cancel(f"{batch.id}:x")

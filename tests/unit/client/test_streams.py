@@ -1,0 +1,224 @@
+"""Single submits joined into batches, and their Futures."""
+
+from __future__ import annotations
+
+import pickle
+from concurrent.futures import CancelledError, wait
+
+import msgspec
+import pytest
+
+from client_world import World, failure, rows, submitted, values
+from penstock.client import streams as module
+from penstock.client.functions import Function
+from penstock.client.session import UNACCEPTED_BYTES
+from penstock.client.streams import JobFuture, Streams, failed
+from penstock.errors import JobCancelled, JobDied, NoPipeline, StoreError
+from penstock.job import BatchSpec, JobState
+from penstock.messages import Accepted, Cancel, Cancelled, Follow, OutcomeHead, Refused, Submit, Unfollow
+from penstock.payload import call_blob
+
+ONE, TWO = Function.of(b"one"), Function.of(b"two")
+SPEC = BatchSpec()
+
+
+class Client:
+    """Streams on a recording wire."""
+
+    def __init__(self) -> None:
+        self.streams = Streams()
+        self.world = World(self.streams)
+        self.wire = self.world.wire
+        self.streams.attach(self.world)
+
+    def submit(self, *args: object, function: Function = ONE, spec: BatchSpec = SPEC) -> JobFuture:
+        """One job, submitted at the next turn."""
+        return self.streams.submit(spec, function, call_blob(args, {}, "pickle"))
+
+    def turn(self) -> list[Submit]:
+        """What leaves now."""
+        self.world.turn()
+        return [message for message in self.wire.taken("desk") if isinstance(message, Submit)]
+
+    def outcomes(self, future: JobFuture, after: int, *some: tuple[OutcomeHead, bytes]) -> None:
+        """Outcomes of the future's batch."""
+        batch = future.place[0]
+        heads = [(msgspec.structs.replace(head, batch=batch), body) for head, body in some]
+        self.world.arrive("results", *rows(after, *heads, batch=batch))
+
+
+@pytest.fixture
+def client() -> Client:
+    """Nothing submitted yet."""
+    return Client()
+
+
+def test_submits_of_one_function_join_one_batch(client: Client) -> None:
+    """And one chunk, if they come before the next turn."""
+    first, second = client.submit(1), client.submit(2)
+    (submit,) = client.turn()
+    assert [one.spec for one in submit.opens] == [SPEC]
+    assert (submit.opens[0].function, client.wire.payloads[0][: submit.opens[0].size]) == (ONE.digest, b"one")
+    ((start, items),) = submitted(submit, client.wire.payloads[0])
+    assert (start, [pickle.loads(item) for item in items]) == (0, [((1,), {}), ((2,), {})])
+    assert [first.job_id, second.job_id] == [f"{submit.opens[0].batch.hex()}:{index}" for index in range(2)]
+
+
+def test_later_submits_go_on_in_the_same_batch(client: Client) -> None:
+    """Without the function."""
+    client.submit(1)
+    client.turn()
+    third = client.submit(2)
+    (submit,) = client.turn()
+    assert (submit.opens, [chunk.first for chunk in submit.chunks]) == ((), [1])
+    assert third.job_id.endswith(":1")
+
+
+def test_other_options_or_functions_are_other_batches(client: Client) -> None:
+    """A batch has one of each."""
+    client.submit(1)
+    client.submit(1, function=TWO)
+    client.submit(1, spec=BatchSpec(retries=1))
+    (submit,) = client.turn()
+    assert len({one.batch for one in submit.opens}) == 3
+
+
+def test_a_batch_is_followed_from_its_first_submit(client: Client) -> None:
+    """With its whole window."""
+    future = client.submit(1)
+    client.turn()
+    client.world.turn()
+    assert client.wire.taken("results") == [Follow(future.place[0], 0, module.WINDOW, 1)]
+
+
+def test_chunks_are_bounded_by_count_and_bytes(client: Client) -> None:
+    """A large argument does not wait for, nor hold up, many small ones."""
+    for size in [10] * 1500 + [900_000] * 3:
+        client.submit(bytes(size))
+    counts = [chunk.count for submit in client.turn() for chunk in submit.chunks]
+    assert counts == [1000, 501, 1, 1]
+
+
+def test_outcomes_settle_their_futures(client: Client) -> None:
+    """Values, errors, in whatever order."""
+    a, b, c = (client.submit(n) for n in range(3))
+    client.turn()
+    client.outcomes(a, 0, values(1, "b", "c"), failure(0, "killed by SIGSEGV", JobState.DEAD))
+    assert (b.result(0), c.result(0)) == ("b", "c")
+    with pytest.raises(JobDied, match="killed by SIGSEGV"):
+        a.result(0)
+    assert client.streams.futures() == []
+
+
+def test_a_value_that_cannot_be_rebuilt_is_the_error_of_its_future(client: Client) -> None:
+    """And of nobody else's."""
+    future = client.submit(1)
+    client.turn()
+    client.outcomes(future, 0, (msgspec.structs.replace(values(0, 1)[0], size=3), b"bad"))
+    assert isinstance(future.exception(0), pickle.UnpicklingError)
+
+
+def test_a_failed_submit_is_a_done_future_without_an_id() -> None:
+    """Its error is there when submit returns."""
+    future = failed(pickle.PicklingError("no"))
+    assert (future.done(), future.job_id, future.cancel()) == (True, "", False)
+    with pytest.raises(ValueError, match="never submitted"):
+        future.place  # noqa: B018 - it raises
+
+
+def test_closing_tells_the_total_and_the_next_submit_opens_another_batch(client: Client) -> None:
+    """So that others can read the closed one to its end."""
+    future = client.submit(1)
+    client.streams.close_open()
+    again = client.submit(2)
+    (submit,) = client.turn()
+    assert [(one.batch, one.total) for one in submit.closes] == [(future.place[0], 1)]
+    assert future.place[0] != again.place[0]
+
+
+def test_a_closed_batch_is_left_when_its_last_future_is_settled(client: Client) -> None:
+    """Not earlier."""
+    future = client.submit(1)
+    client.streams.close_open()
+    client.turn()
+    client.world.turn()
+    assert [type(message) for message in client.wire.taken("results")] == [Follow]
+    client.outcomes(future, 0, values(0, "x"))
+    assert client.wire.taken("results") == [Unfollow(future.place[0])]
+    assert client.streams.living() == []
+
+
+def test_only_the_most_recently_used_batches_stay_open(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that makes a new lambda for each submit leaves no thousand open batches."""
+    monkeypatch.setattr(module, "OPEN_STREAMS", 2)
+    futures = [client.submit(1, function=Function.of(b"f%d" % number)) for number in range(5)]
+    (submit,) = client.turn()
+    assert [one.batch for one in submit.closes] == [future.place[0] for future in futures[:3]]
+
+
+def test_a_job_that_nobody_has_is_cancelled(client: Client) -> None:
+    """The ventilator says whether."""
+    one, two = client.submit(1), client.submit(2)
+    client.turn()
+    client.world.later.append(lambda: client.world.arrive("desk", Cancelled(2, 1)))
+    assert one.cancel()
+    assert client.wire.taken("desk") == [Cancel(2, one.place[0], 0, 1, queued_only=True)]
+    client.world.later.append(lambda: client.world.arrive("desk", Cancelled(3, 0)))
+    assert not two.cancel()
+    assert (one.cancelled(), two.cancelled()) == (True, False)
+    assert wait([one], 0).done == {one}
+    client.outcomes(one, 0, failure(0, "cancelled", JobState.CANCELLED), values(1, "two"))
+    assert two.result(0) == "two"
+
+
+def test_a_job_cancelled_by_others_is_an_error_that_says_so(client: Client) -> None:
+    """The future itself was not cancelled."""
+    future = client.submit(1)
+    client.turn()
+    client.outcomes(future, 0, failure(0, "cancelled", JobState.CANCELLED))
+    assert not future.cancelled()
+    with pytest.raises(JobCancelled):
+        future.result(0)
+
+
+def test_cancelling_all_cancels_those_that_come_back_cancelled(client: Client) -> None:
+    """Which ones, their outcomes say."""
+    one, two = client.submit(1), client.submit(2)
+    client.turn()
+    client.streams.living()[0].cancel_all(queued_only=True)
+    (cancel,) = client.wire.taken("desk")
+    assert isinstance(cancel, Cancel)
+    assert (cancel.start, cancel.stop, cancel.queued_only) == (0, 2, True)
+    client.outcomes(one, 0, values(0, "ran"), failure(1, "cancelled", JobState.CANCELLED))
+    assert (one.result(0), two.cancelled()) == ("ran", True)
+    with pytest.raises(CancelledError):
+        two.result(0)
+
+
+def test_a_refused_submit_is_the_error_of_its_futures(client: Client) -> None:
+    """And the batch takes in no more."""
+    future = client.submit(1)
+    client.turn()
+    client.world.arrive("desk", Refused(1, "StoreError", "the disk is full"))
+    with pytest.raises(StoreError, match="the disk is full"):
+        future.result(0)
+    assert client.submit(2).place[0] != future.place[0]
+
+
+def test_a_lost_pipeline_is_the_error_of_every_future(client: Client) -> None:
+    """Nothing waits for ever."""
+    futures = [client.submit(1), client.submit(2, function=TWO)]
+    client.streams.fail(NoPipeline("gone"))
+    assert [type(future.exception(0)) for future in futures] == [NoPipeline] * 2
+
+
+def test_what_is_not_accepted_is_charged_exactly(client: Client) -> None:
+    """After acceptance of everything nothing is left, however it was packed."""
+    for number in range(1500):
+        client.submit(number)
+    client.submit(bytes(100_000), function=TWO)
+    assert client.world._unaccepted > 100_000
+    for submit in client.turn():
+        client.world.arrive("desk", Accepted(submit.number))
+    assert client.world._unaccepted == 0
+    assert UNACCEPTED_BYTES > 1 << 20
