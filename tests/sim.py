@@ -37,6 +37,7 @@ from penstock.core.actions import (
     Report,
     Run,
     Save,
+    SaveRow,
     SendFunction,
     Tell,
 )
@@ -67,6 +68,7 @@ from penstock.messages import (
     Accepted,
     BatchClose,
     BatchOpen,
+    Cancel,
     ChunkHead,
     ClientToSink,
     ClientToVentilator,
@@ -260,6 +262,9 @@ class SinkNode(Node):
 
     def save(self, saves: list[Any]) -> None:
         self.store.save(saves)
+        for row in saves:
+            if isinstance(row, SaveRow) and row.head.final:
+                self.world.recorded.update((row.head.batch, index) for index in range(row.head.start, row.head.stop))
 
     def perform(self, action: Any) -> list[Any] | None:
         world = self.world
@@ -489,6 +494,7 @@ class ClientNode(Node):
         """Submit a batch of chunks with so many jobs each, a message for each chunk."""
         first = 0
         self.position[batch] = 0
+        self.world.specs[batch] = spec
         for at, count in enumerate(chunks):
             opens = (BatchOpen(batch, spec, FUNCTION, 1),) if at == 0 else ()
             last = close and at == len(chunks) - 1
@@ -500,6 +506,13 @@ class ClientNode(Node):
             self.world.send(self.world.connections["desk", self.name], self, submit, payload)
             first += count
         self.follow(batch, 0)
+
+
+    def cancel(self, batch: bytes, start: int, stop: int, *, queued_only: bool = False) -> None:
+        """Cancel some jobs, once: whether that arrives is up to the network."""
+        self.world.cancelled |= {(batch, index) for index in range(start, stop)}
+        cancel = Cancel(next(self.numbers), batch, start, stop, queued_only)
+        self.world.send(self.world.connections["desk", self.name], self, cancel, b"")
 
 
 class World:
@@ -516,6 +529,13 @@ class World:
         self.logged: list[Log] = []
         self.attempted: set[tuple[bytes, int]] = set()
         self.acked: set[tuple[bytes, int]] = set()
+        self.cancelled: set[tuple[bytes, int]] = set()
+        """Those that the client asked to cancel."""
+        self.specs: dict[bytes, BatchSpec] = {}
+        self.recorded: set[tuple[bytes, int]] = set()
+        """Those whose final outcome is in the sink's store."""
+        self.needless: list[tuple[float, str, int]] = []
+        """Starts (when, where, index) of jobs that were recorded already."""
         self.starts: dict[tuple[bytes, int], list[tuple[float, str, Any]]] = defaultdict(list)
         self.fates: Callable[[bytes, int, Any], tuple[str, float]] = lambda batch, index, stamp: ("ok", 0.01)
         self.loss = 0.0
@@ -729,6 +749,8 @@ class World:
 
     def ran(self, worker: WorkerNode, lease: Any, index: int) -> None:
         self.starts[lease.batch, index].append((self.now, worker.name, lease.stamp))
+        if (lease.batch, index) in self.recorded:
+            self.needless.append((self.now, worker.name, index))
 
     @property
     def settled(self) -> bool:
@@ -766,10 +788,16 @@ class World:
         return found
 
     def judge(self) -> None:
-        """lost = unexpected = doubled = wrong = 0."""
+        """lost = unexpected = doubled = wrong = 0; nobody was cancelled unasked; what may be started once was."""
         outcomes = self.client.outcomes
         assert set(outcomes) == self.attempted, self.story()
         assert not self.client.doubled
+        unasked = [job for job, head in outcomes.items() if head.state is JobState.CANCELLED and job not in self.cancelled]
+        assert not unasked, f"cancelled unasked: {unasked[:3]}"
+        for job, starts in self.starts.items():
+            stamps = [stamp for _, _, stamp in starts]
+            once = self.specs[job[0]].max_crashes == 1
+            assert not once or len(set(stamps)) == len(stamps), f"job {job[1]} must not start twice: {starts}"
         for (_, index), value in self.client.values.items():
             assert value == index * index
 

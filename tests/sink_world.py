@@ -458,9 +458,7 @@ class SinkMachine(RuleBasedStateMachine):
         final=st.booleans(),
         attempt=st.integers(1, 3),
     )
-    def verdict(
-        self, batch: bytes, start: int, state: JobState, final: bool, attempt: int, count: int = 1
-    ) -> None:
+    def verdict(self, batch: bytes, start: int, state: JobState, final: bool, attempt: int, count: int = 1) -> None:
         """The ventilator's word on a job."""
         stamp = Stamp(2 * (count > 1), attempt, attempt - 1)
         head = head_of(batch, start, start + count, state=state, final=final, crashed=not final, stamp=stamp)

@@ -26,7 +26,7 @@ import psutil
 from penstock.errors import SchemaMismatch, StoreError, StoreInUse
 
 APPLICATION_ID = 0x504E5300
-"""``PNS`` and the kind of store: tells our files from others' (https://sqlite.org/pragma.html#pragma_application_id)."""
+"""``PNS`` and the kind of store: tells our files from others' (PRAGMA application_id)."""
 
 CHECKPOINT_PAGES = 4000
 """16 MB of write-ahead log between checkpoints: hot pages are written back once, and the log stays in the cache."""
@@ -43,9 +43,13 @@ NETWORK = frozenset(
 )
 MEMORY = frozenset({"tmpfs", "ramfs"})
 
+MAGIC = b"SQLite format 3\0"
+"""How a store begins. SQLite takes a file shorter than its header for an empty one, and would write over it."""
+NOT_OURS = "not a penstock store; move the file away or name another folder with --data"
+
 HINTS: tuple[tuple[type[apsw.Error], str], ...] = (
     (apsw.FullError, "the disk is full; free some room, nothing acknowledged is lost"),
-    (apsw.NotADBError, "not a penstock store; move the file away or name another folder with --data"),
+    (apsw.NotADBError, NOT_OURS),
     (apsw.CorruptError, "the file is damaged; restore a backup or move it away"),
     (apsw.IOError, "the disk does not read or write"),
     (apsw.ReadOnlyError, "the file or its file system is read-only"),
@@ -162,6 +166,8 @@ class StoreFile:
             raise StoreError(
                 f"{self.path}: empty beside a write-ahead log with data in it; restore both, or move both away"
             )
+        if not fresh and _beginning(self.path) != MAGIC:
+            raise StoreError(f"{self.path}: {NOT_OURS}")
         with self.guard():
             flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_NOFOLLOW
             db = apsw.Connection(str(self.path), flags=flags, statementcachesize=64)
@@ -235,6 +241,11 @@ def filesystem(folder: Path) -> str:
         ):  # of two mounts on one place the later one counts
             kind, depth = part.fstype, len(mount.parts)
     return kind
+
+
+def _beginning(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(len(MAGIC))
 
 
 def _lock(folder: Path, name: str) -> int:

@@ -11,7 +11,9 @@ BATCH = b"b" * 16
 FIRST, SECOND, THIRD = Stamp(0, 1, 0), Stamp(0, 2, 0), Stamp(0, 3, 0)
 
 
-def claim(recorded: Recorded, start: int, stop: int, *, final: bool = True, stamp: Stamp = FIRST) -> list[tuple[int, int]]:
+def claim(
+    recorded: Recorded, start: int, stop: int, *, final: bool = True, stamp: Stamp = FIRST
+) -> list[tuple[int, int]]:
     """What is new in an outcome."""
     new = recorded.claim(head_of(BATCH, start, stop, final=final, stamp=stamp))
     recorded.check()

@@ -9,7 +9,7 @@ from penstock.core.spans import Span, SpanSet
 
 INDEX = st.integers(0, 40)
 SPAN = st.tuples(INDEX, INDEX)
-EDITS = st.lists(st.tuples(st.sampled_from(["add", "remove", "take", "take_back"]), INDEX, INDEX), max_size=25)
+EDITS = st.lists(st.tuples(st.sampled_from(["add", "remove", "take_first", "take_last"]), INDEX, INDEX), max_size=25)
 
 
 def plain(spans: list[Span]) -> set[int]:
@@ -29,13 +29,14 @@ def edited(edits: list[tuple[str, int, int]]) -> tuple[SpanSet, set[int]]:
                 gone = set(range(start, stop)) & model
                 assert plain(spans.remove(start, stop)) == gone
                 model -= gone
-            case "take":
-                gone = set(sorted(model)[:start])
-                assert plain(spans.take(start)) == gone
+            case "take_first" if model and start:
+                gone = plain([spans.take_first(start)])
+                assert gone == set(range(min(model), min(model) + len(gone)))
+                assert len(gone) == start or max(gone) + 1 not in model
                 model -= gone
-            case "take_back":
+            case "take_last":
                 gone = set(sorted(model, reverse=True)[:start])
-                assert plain(spans.take_back(start)) == gone
+                assert plain(spans.take_last(start)) == gone
                 model -= gone
     return spans, model
 

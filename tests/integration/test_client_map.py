@@ -1,0 +1,191 @@
+"""`map` and `imap_unordered` on an embedded pipeline."""
+
+from __future__ import annotations
+
+import gc
+import resource
+import threading
+import time
+from collections.abc import Iterator
+from itertools import count
+from typing import Any
+
+import psutil
+import pytest
+
+from jobs import slow, square
+from penstock import Pipeline
+from penstock.client import reading
+from penstock.errors import JobError
+from support import until
+
+MILLION = 1_000_000
+RSS_LIMIT = 300 << 20
+"""Bytes that the client and each station may have."""
+
+
+@pytest.fixture
+def pipeline() -> Iterator[Pipeline]:
+    """Embedded, with two slots; left at the end."""
+    with Pipeline("local", slots=2, pass_output=False) as made:
+        yield made
+
+
+def rss(pid: int) -> int:
+    """Bytes that a process has."""
+    return int(psutil.Process(pid).memory_info().rss)
+
+
+def inverse(x: int) -> float:
+    """Fails for zero."""
+    return 1 / x
+
+
+def test_values_come_in_order(pipeline: Pipeline) -> None:
+    """Of one input or several, whatever their lengths."""
+    assert list(pipeline.map(square, range(10_000))) == [n * n for n in range(10_000)]
+    assert list(pipeline.map(pow, [1, 2, 3], (2, 2))) == [1, 4]
+    assert list(pipeline.map(square, iter(range(1000)))) == [n * n for n in range(1000)]
+    assert list(pipeline.map(square, [])) == []
+    assert list(pipeline.map(square, range(100), chunksize=7)) == [n * n for n in range(100)]
+
+
+def test_unordered_values_come_as_they_are_done(pipeline: Pipeline) -> None:
+    """A slow one does not hold up the others."""
+    found = pipeline.imap_unordered(time.sleep, [1.0] + [0.001] * 20)
+    start = time.monotonic()
+    assert [next(found) for _ in range(20)] == [None] * 20
+    assert time.monotonic() < start + 1.0
+    assert list(found) == [None]
+
+
+@pytest.mark.parametrize("sized", [True, False])
+def test_ten_million_squares_in_flat_memory(pipeline: Pipeline, sized: bool) -> None:
+    """From a range and from a generator; nothing is built anywhere, and nothing is left of it."""
+    n = 10 * MILLION
+    peak = 0
+    start = time.monotonic()
+    total = 0
+    stations = pipeline._engine._stations.pids()  # type: ignore[union-attr]  # it is embedded
+    for place, value in enumerate(pipeline.map(square, range(n) if sized else (i for i in range(n)))):
+        total += value
+        if place % MILLION == 0:
+            peak = max([peak, *map(rss, stations.values())])
+    print(f"{n / (time.monotonic() - start) / MILLION:.2f} M squares a second")
+    assert total == (n - 1) * n * (2 * n - 1) // 6
+    assert peak < RSS_LIMIT
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10 < RSS_LIMIT
+    until(lambda: not pipeline.batches(), what="the batch is deleted")
+
+
+def test_an_input_with_a_length_runs_even_if_nobody_reads(pipeline: Pipeline) -> None:
+    """Dropped unread, it runs to its end and leaves nothing."""
+    found = pipeline.map(slow, range(300))
+    until(lambda: pipeline.batches()[0].total == 300)
+    del found
+    gc.collect()
+    until(lambda: not pipeline.batches(), what="it ran and was deleted")
+    until(lambda: sum(worker.done for worker in pipeline.workers()) == 300)
+
+
+def test_closed_after_its_first_value_it_cancels_the_rest(pipeline: Pipeline) -> None:
+    """At once."""
+    found: Any = pipeline.map(time.sleep, [0.01] + [60.0] * 20)
+    next(found)
+    found.close()
+    until(lambda: not pipeline.batches(), what="the batch is deleted")
+    assert pipeline.submit(abs, -1).result(30) == 1
+
+
+def test_an_endless_input_is_drawn_as_it_is_read(pipeline: Pipeline) -> None:
+    """Some way ahead of the reader, no more."""
+    drawn = count()
+    found: Any = pipeline.map(square, drawn)
+    assert [next(found) for _ in range(1000)] == [n * n for n in range(1000)]
+    found.close()
+    assert next(drawn) < 1_000_000
+
+
+def test_a_buffersize_bounds_what_is_drawn(pipeline: Pipeline) -> None:
+    """As in Python 3.14; also of an input with a length."""
+    drawn: list[int] = []
+
+    class Numbers(list[int]):
+        def __iter__(self) -> Iterator[int]:
+            for number in range(100):
+                drawn.append(number)
+                yield number
+
+    found = pipeline.map(square, Numbers(range(100)), buffersize=5)
+    assert len(drawn) == 5
+    assert next(found) == 0
+    assert len(drawn) == 6
+    assert list(found) == [n * n for n in range(1, 100)]
+
+
+def test_errors_come_at_their_place(pipeline: Pipeline) -> None:
+    """Of a job, of the input, and of an item that cannot be pickled."""
+    for items, error in (
+        ([1, 2, 0, 4], ZeroDivisionError),
+        ((1 // (2 - n) for n in range(4)), ZeroDivisionError),
+        ([1, 2, threading.Lock()], Exception),
+    ):
+        found = pipeline.map(lambda x: x if x else inverse(x), items)
+        assert [next(found), next(found)][0] in (0, 1) or True
+        with pytest.raises(error):
+            list(found)
+    until(lambda: not pipeline.batches())
+
+
+def test_a_timeout_counts_from_the_call(pipeline: Pipeline) -> None:
+    """As in the standard library; the rest is cancelled."""
+    found = pipeline.map(time.sleep, [0.01, 60.0], timeout=0.5)
+    next(found)
+    with pytest.raises(TimeoutError):
+        next(found)
+    until(lambda: not pipeline.batches())
+
+
+def test_a_slow_first_job_lets_the_others_go_on_in_bounded_memory(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What came in behind it is fetched again when its turn comes."""
+    monkeypatch.setattr(reading.OrderReader.__init__, "__kwdefaults__", {"window": 1 << 20})
+    big = 100_000
+
+    def job(x: int) -> bytes:
+        if x == 0:
+            time.sleep(1.5)
+        return x.to_bytes(4, "big") * (big // 4)
+
+    peak = 0
+    for place, value in enumerate(pipeline.map(job, range(200))):
+        assert value[:4] == place.to_bytes(4, "big")
+        peak = max(peak, len(value))
+    assert peak == big
+
+
+def test_results_can_be_read_after_the_pipeline_was_left() -> None:
+    """As with every executor: also those of an input that had not been drawn to its end."""
+    with Pipeline("local", slots=2) as pipeline:
+        sized = pipeline.map(square, range(20_000))
+        drawn = pipeline.map(square, (n for n in range(2_000)))
+    assert list(sized) == [n * n for n in range(20_000)]
+    assert list(drawn) == [n * n for n in range(2_000)]
+
+
+def test_two_maps_at_once(pipeline: Pipeline) -> None:
+    """Each has its own place; they share the slots."""
+    pairs = zip(pipeline.map(square, range(5000)), pipeline.map(abs, range(-5000, 0)), strict=True)
+    assert list(pairs) == [(n * n, 5000 - n) for n in range(5000)]
+
+
+def test_a_value_that_cannot_be_rebuilt_is_raised_at_its_place(pipeline: Pipeline) -> None:
+    """With what unpickling it raised."""
+
+    class Broken:
+        def __reduce__(self) -> Any:
+            return int, ("no number",)
+
+    with pytest.raises((ValueError, JobError)):
+        list(pipeline.map(lambda _: Broken(), [1]))

@@ -1,0 +1,91 @@
+"""A client whose stations die and come back: it notices nothing but the time."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from jobs import slow, square
+from penstock import Pipeline, errors
+from support import LIMIT, Stations, until
+
+WAIT = 3 * LIMIT
+NAMES = ("ventilator", "sink", "w")
+
+
+@pytest.fixture
+def running(stations: Stations, monkeypatch: pytest.MonkeyPatch) -> Stations:
+    """Ventilator, sink and a worker that can import the tests' jobs."""
+    monkeypatch.setenv("PYTHONPATH", os.path.dirname(os.path.dirname(__file__)))
+    stations.start(*NAMES, slots=2)
+    return stations
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_futures_and_maps_survive_a_killed_station(running: Stations, name: str) -> None:
+    """Every value comes, once and in order."""
+    with Pipeline(running.url) as pipeline:
+        pipeline.submit(abs, 1).result(WAIT)
+        futures = [pipeline.submit(slow, number) for number in range(50)]
+        values = pipeline.map(slow, range(150))
+        assert next(values) == 0
+        running.end(name, signal.SIGKILL)
+        later = [pipeline.submit(slow, number) for number in range(50, 60)]
+        running.start(name, slots=2)
+        assert [future.result(WAIT) for future in futures + later] == list(range(60))
+        assert list(values) == list(range(1, 150))
+
+
+@pytest.mark.parametrize("name", ["ventilator", "sink", "worker"])
+def test_an_embedded_station_that_dies_is_started_again(name: str) -> None:
+    """A map from a generator goes on."""
+    with Pipeline("local", slots=2) as pipeline:
+        pids = pipeline._engine._stations.pids  # type: ignore[union-attr]  # it is embedded
+        victim = pids()[name]
+        timer = threading.Timer(0.5, os.kill, (victim, signal.SIGKILL))
+        timer.start()
+        assert sum(pipeline.map(slow, (number for number in range(300)))) == sum(range(300))
+        timer.join()
+        until(lambda: pids()[name] != victim, what="it was started again")
+        assert pipeline.submit(abs, -1).result(WAIT) == 1
+
+
+def test_a_station_that_cannot_live_ends_the_pipeline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every future has an error that says which station, and no caller waits for ever."""
+    monkeypatch.setattr("penstock.local.RESTARTS", 1)
+    with (
+        pytest.raises(errors.NoPipeline, match="embedded ventilator ended with signal 9"),
+        Pipeline("local") as pipeline,
+    ):
+        pids = pipeline._engine._stations.pids  # type: ignore[union-attr]  # it is embedded
+        future = pipeline.submit(pow, 2, 3)
+        future.result(WAIT)
+        for _ in range(2):
+            victim = pids()["ventilator"]
+            os.kill(victim, signal.SIGKILL)
+            until(lambda: pids()["ventilator"] != victim or pipeline._engine._session.failure is not None)  # type: ignore[union-attr] # noqa: B023
+        pipeline.submit(abs, 1).result(WAIT)
+
+
+def _numbers() -> Iterator[int]:
+    yield from range(5_000_000)
+
+
+def test_a_quick_map_survives_each_station_dying_in_turn() -> None:
+    """Five million squares, three kills."""
+    with Pipeline("local", slots=2) as pipeline:
+        pids = pipeline._engine._stations.pids  # type: ignore[union-attr]  # it is embedded
+        timers = [
+            threading.Timer(0.5 + 0.7 * place, lambda name=name: os.kill(pids()[name], signal.SIGKILL))  # type: ignore[misc]
+            for place, name in enumerate(("sink", "ventilator", "worker"))
+        ]
+        for timer in timers:
+            timer.start()
+        n = 5_000_000
+        assert sum(pipeline.map(square, _numbers())) == (n - 1) * n * (2 * n - 1) // 6
+        for timer in timers:
+            timer.join()
