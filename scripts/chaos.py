@@ -316,6 +316,7 @@ class Faults:
             self.kill: 4,
             self.terminate: 2,
             self.stop: 2,
+            self.stop_and_kill: 2,
             self.kill_inside: 3,
             self.kill_both: 1,
             self.kill_all: 1,
@@ -369,6 +370,17 @@ class Faults:
         with self._noted("SIGSTOP", name):
             self.processes.signal(name, signal.SIGSTOP)
             time.sleep(LEASE_TIME + self.rng.uniform(0.5, 2))
+            self.processes.signal(name, signal.SIGCONT)
+
+    def stop_and_kill(self) -> None:
+        """SIGSTOP for longer than a lease; meanwhile another one is killed and started again."""
+        name, other = self.rng.sample([*STATIONS, "client"], 2)
+        with self._noted("SIGSTOP and SIGKILL", name, other):
+            self.processes.signal(name, signal.SIGSTOP)
+            time.sleep(self.rng.uniform(0, LEASE_TIME))
+            self.processes.end(other, signal.SIGKILL)
+            self.processes.start(other)
+            time.sleep(LEASE_TIME + self.rng.uniform(0, 2))
             self.processes.signal(name, signal.SIGCONT)
 
     def kill_inside(self) -> None:
@@ -425,7 +437,7 @@ def count(processes: Processes, faults: Faults, watcher: Watcher) -> dict[str, l
     left += [str(path) for path in (folder / "tmp").iterdir()]
     files = count_files(folder / "data", {f"{batch}:{index}" for batch, index in kinds})
     starts = count_starts(folder / "starts", kinds, watcher.seen, faults.done)
-    watcher.seen.starts = starts.count
+    watcher.seen.starts = starts.total
     return {
         "lost": files.lost + [f"batch {batch} is unknown" for batch in watcher.missing],
         "recorded twice": files.twice,

@@ -120,7 +120,7 @@ class Starts(NamedTuple):
     after_safe: list[str]
     unexplained: list[str]
     forbidden: list[str]
-    count: int
+    total: int
 
 
 def count_starts(path: Path, kinds: dict[Job, str], seen: Seen, faults: list[Fault]) -> Starts:

@@ -58,3 +58,14 @@ def slow(x: int) -> int:
 def square(x: int) -> int:
     """Nothing to speak of."""
     return x * x
+
+
+def inverse(x: int) -> float:
+    """Fails for zero."""
+    return 1 / x
+
+
+def nap(duration: float) -> float:
+    """Sleeps."""
+    time.sleep(duration)
+    return duration

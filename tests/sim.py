@@ -125,6 +125,8 @@ class Connection:
         self.one_way: Node | None = None
         self.held: list[tuple[Node, Any, bytes]] = []
         self.last = {outer: 0.0, inner: 0.0}
+        self.flushed: tuple[int, Node] | None = None
+        """A life of the connection that ended by the death of this node, of which what it had sent still arrives."""
 
 
 class Node:
@@ -632,7 +634,11 @@ class World:
         when = max(self.now + LATENCY * (1 + self.random.random()), connection.last[sender] + 1e-7)
         connection.last[sender] = when
         life = connection.life
-        self.at(when, lambda: self._deliver(connection, sender, message, payload) if connection.life == life else None)
+        self.at(when, partial(self._arrive, connection, life, sender, message, payload))
+
+    def _arrive(self, connection: Connection, life: int, sender: Node, message: Any, payload: bytes) -> None:
+        if connection.life == life or connection.flushed == (life, sender):
+            self._deliver(connection, sender, message, payload)
 
     def _deliver(self, connection: Connection, sender: Node, message: Any, payload: bytes) -> None:
         receiver = connection.inner if sender is connection.outer else connection.outer
@@ -692,7 +698,7 @@ class World:
                 self.at(self.now + RECONNECT * self.random.random(), partial(self.connect, connection))
 
     def crash(self, node: Node) -> None:
-        """kill -9: connections drop at once, what was not committed is gone."""
+        """kill -9: connections drop at once, what was not committed is gone; what was sent may arrive or not."""
         if not node.alive:
             return
         node.alive = False
@@ -700,6 +706,7 @@ class World:
         node.inbox.clear()
         for connection in self.connections.values():
             if node in (connection.outer, connection.inner):
+                connection.flushed = (connection.life, node) if self.random.random() < 0.5 else None
                 self.disconnect(connection)
         node.stop()  # type: ignore[attr-defined]
         self.faults[f"crash {type(node).__name__}"] += 1

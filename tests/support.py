@@ -12,12 +12,20 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 import psutil
 
-from penstock.config import SOCKET_NAMES, SinkConfig, StationConfig, VentilatorConfig, WorkerConfig
+from penstock.config import (
+    HEARTBEAT_INTERVAL,
+    LEASE_TIME,
+    SOCKET_NAMES,
+    SinkConfig,
+    StationConfig,
+    VentilatorConfig,
+    WorkerConfig,
+)
 
 T = TypeVar("T")
 
@@ -64,9 +72,17 @@ def descendants(mark: str) -> list[psutil.Process]:
 class Stations:
     """Real station processes of one pipeline, with their logs in a folder; `close` kills what still runs."""
 
-    def __init__(self, folder: Path, url: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        url: str,
+        *,
+        lease_time: float = LEASE_TIME,
+        heartbeat_interval: float = HEARTBEAT_INTERVAL,
+    ) -> None:
         self.folder = folder
         self.url = url
+        self._times = {"lease_time": lease_time, "heartbeat_interval": heartbeat_interval}
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, *names: str, slots: int = 1) -> None:
@@ -79,12 +95,13 @@ class Stations:
 
     def _argv(self, name: str, slots: int) -> list[str]:
         config: StationConfig
+        times: Any = self._times
         if name == "ventilator":
-            config = VentilatorConfig(url=self.url, data=str(self.folder / "data"))
+            config = VentilatorConfig(url=self.url, data=str(self.folder / "data"), **times)
         elif name == "sink":
-            config = SinkConfig(url=self.url, data=str(self.folder / "data"))
+            config = SinkConfig(url=self.url, data=str(self.folder / "data"), **times)
         else:
-            config = WorkerConfig(url=self.url, slots=slots, name=name)
+            config = WorkerConfig(url=self.url, slots=slots, name=name, **times)
         module = name if name in {"ventilator", "sink"} else "worker"
         return [sys.executable, "-m", f"penstock.{module}", msgspec.json.encode(config).decode()]
 

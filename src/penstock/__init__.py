@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from penstock.client import Batch, Pipeline
     from penstock.current import current_job
     from penstock.outcome import BatchStatus, CommandResult, Outcome, PipelineStatus, WorkerInfo
+    from penstock.pool import Pool
 
 __all__ = [
     "Batch",
@@ -30,12 +31,13 @@ __all__ = [
     "Outcome",
     "Pipeline",
     "PipelineStatus",
+    "Pool",
     "WorkerInfo",
     "current_job",
     "errors",
 ]
 
-_HOMES = {"Batch": "client", "Pipeline": "client", "current_job": "current"}
+_HOMES = {"Batch": "client", "Pipeline": "client", "Pool": "pool", "current_job": "current"}
 
 
 def __getattr__(name: str) -> Any:

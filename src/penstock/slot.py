@@ -5,8 +5,8 @@ What it promises:
 1. One Done for each RunPiece, in order, whatever the jobs raise.
 2. The page tells which job runs before the job begins, and a job at or behind its piece's limit is never begun.
 3. What a job prints is that job's: neighbours are told apart, whoever wrote it.
-4. After a piece nothing that its jobs started is left running, and the working folder, 1, 2, sys.stdout and sys.stderr
-   are what they were.
+4. After a piece nothing that its jobs started is left running (but threads), and the working folder, 1, 2, sys.stdout,
+   sys.stderr, the handlers of signals, their mask and the timer are what they were.
 
 When it dies, its fork server reports how; when the agent or the fork server dies, the kernel kills it.
 """
@@ -29,7 +29,7 @@ from penstock.capture import Capture, Stream
 from penstock.command import CommandTemplate
 from penstock.current import CurrentJob, announce, set_loading
 from penstock.job import job_id
-from penstock.processes import sweep_children
+from penstock.processes import SignalState, sweep_children
 from penstock.report import CommandEnd, CommandReport, Report
 from penstock.slotwire import (
     INDEX,
@@ -109,6 +109,7 @@ class Slot:
         self._functions: dict[bytes, Function] = {}
         self._chunks: dict[int, Chunk] = {}
         self._cwd = os.getcwd()
+        self._signals = SignalState()
         self._head: LoadChunk | None = None
         self._report = Report(0, "")
         self._coming: Any = iter(())
@@ -165,6 +166,7 @@ class Slot:
         self._page[STARTED] = 0
         report.flush(time.monotonic_ns())
         sweep_children()
+        self._signals.restore()
         self._capture.restore()
         self._go_home()
         self._wire.send(Done(order.piece, tuple(report.ran)), report.bodies)

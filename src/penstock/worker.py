@@ -20,7 +20,6 @@ import os
 import platform
 import socket
 import sys
-import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -92,7 +91,7 @@ class Worker:
         """When the core or the slots have something to do."""
         due = [self.core.next_wakeup()]
         if (slots_due := self._slots.next_wakeup()) is not None:
-            due.append(slots_due - time.monotonic() + loop.now())
+            due.append(slots_due)
         return min(instant for instant in due if instant is not None)
 
     # ------------------------------------------------------------------------------------------ in
@@ -106,7 +105,7 @@ class Worker:
                 yield from (Stop() for _ in range(self._signals.read()))
             else:
                 yield from self._from_slots(self._slots.receive(fd))
-        yield from self._from_slots(self._slots.tick(time.monotonic()))
+        yield from self._from_slots(self._slots.tick(loop.now()))
         if "monitor:jobs" in names and any(self.links.connection_events("jobs")):
             yield JobsConnected()
         if "monitor:outcomes" in names and any(self.links.connection_events("outcomes")):

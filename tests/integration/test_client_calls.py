@@ -134,7 +134,7 @@ def test_a_future_is_cancelled_only_before_it_is_given_out(pipeline: Pipeline) -
 
 def test_what_a_job_prints_is_kept(pipeline: Pipeline) -> None:
     """On both streams, by functions as by commands."""
-    outcome = next(pipeline.batch(lambda _: print("out") or print("err", file=sys.stderr), [0]).outcomes())  # type: ignore[func-returns-value]
+    outcome = next(pipeline.batch(lambda _: print("out") or print("err", file=sys.stderr), [0]).outcomes())
     assert (outcome.stdout, outcome.stderr) == (b"out\n", b"err\n")
 
 

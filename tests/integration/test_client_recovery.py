@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -57,18 +58,22 @@ def test_an_embedded_station_that_dies_is_started_again(name: str) -> None:
 def test_a_station_that_cannot_live_ends_the_pipeline(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every future has an error that says which station, and no caller waits for ever."""
     monkeypatch.setattr("penstock.local.RESTARTS", 1)
-    with (
-        pytest.raises(errors.NoPipeline, match="embedded ventilator ended with signal 9"),
-        Pipeline("local") as pipeline,
-    ):
-        pids = pipeline._engine._stations.pids  # type: ignore[union-attr]  # it is embedded
-        future = pipeline.submit(pow, 2, 3)
-        future.result(WAIT)
-        for _ in range(2):
+    with Pipeline("local") as pipeline:
+        session = pipeline._engine._session  # type: ignore[union-attr]  # it is embedded
+        pids = pipeline._engine._stations.pids  # type: ignore[union-attr]
+        future = pipeline.submit(time.sleep, 600)
+        while session.failure is None:
             victim = pids()["ventilator"]
             os.kill(victim, signal.SIGKILL)
-            until(lambda: pids()["ventilator"] != victim or pipeline._engine._session.failure is not None)  # type: ignore[union-attr] # noqa: B023
-        pipeline.submit(abs, 1).result(WAIT)
+            until(lambda v=victim: pids()["ventilator"] != v or session.failure is not None)  # type: ignore[misc]
+        for ask in (
+            future.result,
+            pipeline.status,
+            lambda: pipeline.submit(abs, 1),
+            lambda: list(pipeline.map(abs, [1])),
+        ):
+            with pytest.raises(errors.NoPipeline, match="embedded ventilator ended with signal 9"):
+                ask()
 
 
 def _numbers() -> Iterator[int]:
@@ -80,7 +85,7 @@ def test_a_quick_map_survives_each_station_dying_in_turn() -> None:
     with Pipeline("local", slots=2) as pipeline:
         pids = pipeline._engine._stations.pids  # type: ignore[union-attr]  # it is embedded
         timers = [
-            threading.Timer(0.5 + 0.7 * place, lambda name=name: os.kill(pids()[name], signal.SIGKILL))  # type: ignore[misc]
+            threading.Timer(0.5 + 0.7 * place, lambda name=name: os.kill(pids()[name], signal.SIGKILL))
             for place, name in enumerate(("sink", "ventilator", "worker"))
         ]
         for timer in timers:

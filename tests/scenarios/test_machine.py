@@ -125,7 +125,14 @@ class PipelineMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Everything is up again and stays so: nothing is lost, each job has one outcome."""
-        world = self.world
+        try:
+            self.heal_and_judge(self.world)
+        finally:
+            self.world.close()
+            self.folder.cleanup()
+
+    @staticmethod
+    def heal_and_judge(world: World) -> None:
         world.loss = world.duplication = 0.0
         for seconds in (10.0, 0.0):
             for node in world.nodes:
@@ -134,8 +141,6 @@ class PipelineMachine(RuleBasedStateMachine):
             world.run(world.now + seconds)
         world.run_until(partial(getattr, world, "settled"), HEAL)
         world.judge()
-        world.close()
-        self.folder.cleanup()
 
 
 TestPipelineMachine = PipelineMachine.TestCase

@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from penstock.processes import descendants, ending, oom_kills, signal_name
+from penstock.processes import SignalState, descendants, ending, oom_kills, signal_name
 
 
 @pytest.mark.parametrize(
@@ -40,3 +40,16 @@ def test_descendants_of_nobody() -> None:
 def test_oom_kills_only_grow() -> None:
     """The counter can be read here, whatever control groups there are."""
     assert 0 <= oom_kills() <= oom_kills()
+
+
+def test_signals_are_as_before() -> None:
+    """Handlers, mask and timer that were changed are put back."""
+    before = signal.getsignal(signal.SIGUSR1)
+    state = SignalState()
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2])
+    signal.setitimer(signal.ITIMER_REAL, 1000)
+    state.restore()
+    assert signal.getsignal(signal.SIGUSR1) is before
+    assert signal.SIGUSR2 not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)

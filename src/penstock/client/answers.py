@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from itertools import repeat
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -88,6 +88,25 @@ def _own_error(row: Row, name: str, note: Note, spec: BatchSpec) -> BaseExceptio
     if note.traceback:
         error.__cause__ = RemoteTraceback(note.traceback)
     return error
+
+
+class Piece(NamedTuple):
+    """What neighbouring jobs came to, from index `start` on: their values, or the one error of them all."""
+
+    start: int
+    jobs: int
+    values: list[Any]
+    error: BaseException | None
+
+
+def piece_of(row: Row, spec: BatchSpec) -> Piece:
+    """What a row says, without raising it."""
+    if row.head.state is not JobState.SUCCEEDED:
+        return Piece(row.start, row.jobs, [], error_of(row, row.start, spec))
+    try:
+        return Piece(row.start, row.jobs, values_of(row, spec), None)
+    except Exception as error:  # noqa: BLE001 - unpickling runs the user's code
+        return Piece(row.start, row.jobs, [], error)
 
 
 def outcomes_of(row: Row, spec: BatchSpec) -> Iterator[Outcome]:

@@ -11,8 +11,8 @@ from penstock.client.following import Row
 from penstock.client.reading import ArrivalReader, OrderReader, RowReader
 from penstock.errors import NoSuchBatch
 from penstock.job import BatchSpec, JobState
-from penstock.messages import AskBatches, BatchesInfo, BatchLine, Cancel, Fetch, split
-from penstock.outcome import BatchStatus, Outcome
+from penstock.messages import AskBatches, BatchesInfo, BatchLine, Cancel, Fetch, PipelineInfo, split
+from penstock.outcome import BatchStatus, Outcome, PipelineStatus, WorkerInfo
 
 if TYPE_CHECKING:
     from penstock.client.session import Session
@@ -147,4 +147,33 @@ def status_of(line: BatchLine) -> BatchStatus:
         accepted=line.accepted,
         leased=line.leased,
         **{state: line.counts.get(state, 0) for state in ("succeeded", "failed", "timed_out", "cancelled", "dead")},
+    )
+
+
+def pipeline_status_of(info: PipelineInfo, url: str) -> PipelineStatus:
+    """The public form."""
+    workers = tuple(
+        WorkerInfo(
+            id=line.id.hex(),
+            name=line.name,
+            host=line.host,
+            pid=line.pid,
+            slots=line.slots,
+            jobs=line.jobs,
+            done=line.done,
+            draining=line.draining,
+            python=line.python,
+        )
+        for line in info.workers
+    )
+    return PipelineStatus(
+        url=url,
+        version=info.version,
+        python=info.python,
+        queued=info.queued,
+        leased=info.leased,
+        batches=info.batches,
+        sink_present=info.sink_present,
+        malformed=info.malformed,
+        workers=workers,
     )

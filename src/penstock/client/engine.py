@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from penstock import payload
-from penstock.client.batch import Batch, cancel_jobs, find_batches, status_of
+from penstock.client.batch import Batch, cancel_jobs, find_batches, pipeline_status_of, status_of
 from penstock.client.functions import MAX_PART_BYTES, Function, Functions, too_large
-from penstock.client.mapping import CHUNKS_AHEAD, CHUNKS_PER_SLOT, Feed, Map, Pace
+from penstock.client.mapping import CHUNKS_AHEAD, Feed, Map, input_length, pace_of
 from penstock.client.session import CONNECT_TIMEOUT, Session
 from penstock.client.streams import JobFuture, Streams, failed
 from penstock.errors import JobCancelled, NoSuchBatch, PenstockError
 from penstock.job import BatchSpec
 from penstock.messages import AskPipeline, DrainWorker, PipelineInfo
-from penstock.outcome import BatchStatus, PipelineStatus, WorkerInfo
+from penstock.outcome import BatchStatus, PipelineStatus
 
 if TYPE_CHECKING:
     from penstock.local import LocalStations
@@ -111,32 +111,39 @@ class Engine:
         ordered: bool,
     ) -> Iterator[Any]:
         """`map`, or `imap_unordered`."""
-        self.ensure_usable()
-        slots = self.slots()
-        length = input_length(iterables)
-        target = chunksize or 1
-        if buffersize is not None:
-            target = chunksize or max(1, buffersize // (CHUNKS_AHEAD * slots))
-            pace = Pace(buffersize, grows=False, one_by_one=True)
-        elif length is not None:
-            target = chunksize or -(-length // (CHUNKS_PER_SLOT * slots)) or 1
-            pace = Pace(None, grows=False, one_by_one=False)
-        else:
-            pace = Pace(target * CHUNKS_AHEAD * slots, grows=chunksize is None, one_by_one=False)
-        spec = _transient(spec)
-        feed = self._feed(spec, function, iterables, target, chunksize)
-        run = Map(self._session, feed, spec, pace, ordered=ordered, timeout=timeout)
-        self._maps.add(run)
+        run = self.start_map(
+            spec, function, iterables, timeout=timeout, chunksize=chunksize, buffersize=buffersize, ordered=ordered
+        )
         results = run.results()
         run.watch(results)
         return results
+
+    def start_map(
+        self,
+        spec: BatchSpec,
+        function: Function,
+        iterables: Sequence[Iterable[Any]],
+        *,
+        form: str = "",
+        timeout: float | None = None,
+        chunksize: int | None = None,
+        buffersize: int | None = None,
+        ordered: bool = True,
+    ) -> Map:
+        """A map to be read piece by piece; `form`: what an item is, if the number of iterables does not tell."""
+        self.ensure_usable()
+        target, pace = pace_of(input_length(iterables), self.slots(), chunksize, buffersize)
+        spec = msgspec.structs.replace(spec, transient=True)
+        feed = self._feed(spec, function, iterables, target, chunksize, form)
+        run = Map(self._session, feed, spec, pace, ordered=ordered, timeout=timeout)
+        self._maps.add(run)
+        return run
 
     def batch(self, spec: BatchSpec, function: Function, iterables: Sequence[Iterable[Any]]) -> Batch:
         """Submit a batch whole; returns once it is accepted. An error of the input is raised, and nothing is left."""
         self.ensure_usable()
         slots = self.slots()
-        length = input_length(iterables)
-        target = -(-length // (CHUNKS_PER_SLOT * slots)) or 1 if length is not None else 1
+        target, _ = pace_of(input_length(iterables), slots)
         feed = self._feed(spec, function, iterables, target, None)
         refusals: list[BaseException] = []
         self._session.on_refusal(feed.batch, refusals.append)
@@ -164,8 +171,9 @@ class Engine:
         iterables: Sequence[Iterable[Any]],
         target: int,
         chunksize: int | None,
+        form: str = "",
     ) -> Feed:
-        form = "item" if len(iterables) == 1 else "star"
+        form = form or ("item" if len(iterables) == 1 else "star")
         items = iter(iterables[0]) if len(iterables) == 1 else zip(*iterables)  # noqa: B905 - as the builtin map
         return Feed(self._session, spec, function, items, form, target, chunksize)
 
@@ -178,31 +186,7 @@ class Engine:
     def status(self) -> PipelineStatus:
         """How the pipeline stands."""
         info: PipelineInfo = self._session.ask(AskPipeline)
-        workers = tuple(
-            WorkerInfo(
-                id=line.id.hex(),
-                name=line.name,
-                host=line.host,
-                pid=line.pid,
-                slots=line.slots,
-                jobs=line.jobs,
-                done=line.done,
-                draining=line.draining,
-                python=line.python,
-            )
-            for line in info.workers
-        )
-        return PipelineStatus(
-            url=self.url,
-            version=info.version,
-            python=info.python,
-            queued=info.queued,
-            leased=info.leased,
-            batches=info.batches,
-            sink_present=info.sink_present,
-            malformed=info.malformed,
-            workers=workers,
-        )
+        return pipeline_status_of(info, self.url)
 
     def batches(self, match: str, limit: int) -> list[BatchStatus]:
         """The newest that fit."""
@@ -280,7 +264,24 @@ class Engine:
                 self._streams.close_open()
                 self._session.wait_for(self._session.accepted(), EXIT_TIMEOUT)
         self._close()
-        self._streams.fail(JobCancelled("its pipeline was left before it ended"))
+        left = JobCancelled("its pipeline was left before it ended")
+        self._streams.fail(left)
+        for run in list(self._maps):
+            run.fail(left)
+
+    def terminate(self) -> None:
+        """Leave at once, and let nothing of what this client's futures and maps stand for run on."""
+        if os.getpid() == self._pid and not self._left and self._stations is None:
+            self._left = True
+            with suppress(PenstockError, RuntimeError):  # nobody answers, or this is a callback that cannot wait
+                self._streams.close_open()
+                self._session.wait_for(self._session.accepted(), EXIT_TIMEOUT)
+                for stream in self._streams.living():
+                    stream.cancel_all(queued_only=False)
+                for run in list(self._maps):
+                    run.cancel()
+                self.status()  # it answers when it has read what was said before
+        self.abandon()
 
     def _finish(self) -> None:
         """Wait for everything, then close."""
@@ -320,19 +321,6 @@ class Engine:
             self._session.close()
             if self._stations is not None:
                 self._stations.stop()
-
-
-def input_length(iterables: Sequence[Iterable[Any]]) -> int | None:
-    """How many items there will be, if all of them can tell."""
-    try:
-        return min(len(iterable) for iterable in iterables)  # type: ignore[arg-type]  # asked here
-    except (TypeError, ValueError):
-        return None
-
-
-def _transient(spec: BatchSpec) -> BatchSpec:
-    fields = {name: getattr(spec, name) for name in BatchSpec.__struct_fields__}
-    return BatchSpec(**{**fields, "transient": True})
 
 
 @atexit.register

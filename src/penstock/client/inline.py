@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from penstock import payload
-from penstock.client.answers import error_of, values_of
+from penstock.client.answers import Piece, error_of, piece_of, values_of
 from penstock.client.batch import Batch
-from penstock.client.engine import input_length
 from penstock.client.following import Row
 from penstock.client.functions import Function, Functions
+from penstock.client.mapping import input_length
 from penstock.client.reading import RowReader
 from penstock.client.streams import JobFuture, failed
 from penstock.command import Argv, CommandTemplate
@@ -174,6 +174,23 @@ class Inline:
             results.append((None, error))
         return _replayed(results)
 
+    def start_map(
+        self,
+        spec: BatchSpec,
+        function: Function,
+        iterables: Sequence[Iterable[Any]],
+        *,
+        form: str = "",
+        chunksize: int | None = None,  # noqa: ARG002 - each job is run by itself
+        ordered: bool = True,  # noqa: ARG002
+    ) -> InlineMap:
+        """A map to be read piece by piece: run now if its input has a length, else as it is read."""
+        self.ensure_usable()
+        rows = _rows(Jobs(spec, function), iterables, form)
+        if input_length(iterables) is not None:
+            rows = iter(list(rows))
+        return InlineMap(rows, spec)
+
     def _values(self, jobs: Jobs, iterables: Sequence[Iterable[Any]]) -> Iterator[Any]:
         for row in _rows(jobs, iterables):
             if row.head.state is not JobState.SUCCEEDED:
@@ -230,6 +247,10 @@ class Inline:
         """No more jobs are taken."""
         self._left = True
 
+    def terminate(self) -> None:
+        """The same."""
+        self._left = True
+
     def leave_by(self, error: BaseException | None) -> None:  # noqa: ARG002
         """The same."""
         self._left = True
@@ -275,8 +296,24 @@ class InlineBatch(Batch):
         return iter(self._recorded)
 
 
-def _rows(jobs: Jobs, iterables: Sequence[Iterable[Any]]) -> Iterator[Row]:
-    form = "item" if len(iterables) == 1 else "star"
+class InlineMap:
+    """A map whose jobs run when they are read."""
+
+    def __init__(self, rows: Iterator[Row], spec: BatchSpec) -> None:
+        self._rows = rows
+        self._spec = spec
+
+    def next_piece(self, timeout: float | None = None) -> Piece | None:  # noqa: ARG002 - nothing is ever waited for
+        """What the next job came to; None: that was all. An error of the input is raised."""
+        row = next(self._rows, None)
+        return None if row is None else piece_of(row, self._spec)
+
+    def watch(self, results: object) -> None:
+        """What is not read is not run."""
+
+
+def _rows(jobs: Jobs, iterables: Sequence[Iterable[Any]], form: str = "") -> Iterator[Row]:
+    form = form or ("item" if len(iterables) == 1 else "star")
     items = iter(iterables[0]) if len(iterables) == 1 else zip(*iterables)  # noqa: B905 - as the builtin map
     for index, item in enumerate(items):
         yield jobs.run(index, form, item)

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import time
 import weakref
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from penstock import payload
-from penstock.client.answers import error_of, values_of
+from penstock.client.answers import Piece, error_of, piece_of, values_of
 from penstock.client.cutting import FIRST_COUNT, Cutter
 from penstock.client.following import Row
 from penstock.client.functions import Function
@@ -127,6 +127,27 @@ class Pace(NamedTuple):
     """The reader counts each value, not each row of them."""
 
 
+def input_length(iterables: Sequence[Iterable[Any]]) -> int | None:
+    """How many items there will be, if all of them can tell."""
+    try:
+        return min(len(iterable) for iterable in iterables)  # type: ignore[arg-type]  # asked here
+    except (TypeError, ValueError):
+        return None
+
+
+def pace_of(
+    length: int | None, slots: int, chunksize: int | None = None, buffersize: int | None = None
+) -> tuple[int, Pace]:
+    """How many jobs a chunk shall have, and the pace, for so many items (None: not known) on so many slots."""
+    if buffersize is not None:
+        target = chunksize or max(1, buffersize // (CHUNKS_AHEAD * slots))
+        return target, Pace(buffersize, grows=False, one_by_one=True)
+    if length is not None:
+        return chunksize or -(-length // (CHUNKS_PER_SLOT * slots)) or 1, Pace(None, grows=False, one_by_one=False)
+    target = chunksize or 1
+    return target, Pace(target * CHUNKS_AHEAD * slots, grows=chunksize is None, one_by_one=False)
+
+
 class Map:
     """One `map` or `imap_unordered` under way."""
 
@@ -152,7 +173,7 @@ class Map:
     def results(self) -> Generator[Any, None, None]:
         """The values, one by one."""
         try:
-            while (row := self._next_row()) is not None:
+            while (row := self._next_row(self._deadline)) is not None:
                 if row.head.state is not JobState.SUCCEEDED:
                     raise error_of(row, row.start, self._spec)
                 values = values_of(row, self._spec)
@@ -168,7 +189,33 @@ class Map:
         finally:
             self.close()
 
-    def watch(self, results: Generator[Any, None, None]) -> None:
+    def next_piece(self, timeout: float | None = None) -> Piece | None:
+        """What comes next, for a reader who goes on after an error; None: that was all.
+
+        Raises TimeoutError after `timeout` seconds, and the next call goes on waiting; an error of the input after
+        what was drawn before it.
+        """
+        row = None if self.closed else self._next_row(None if timeout is None else time.monotonic() + timeout)
+        if row is not None:
+            self._passed(row.jobs)
+            return piece_of(row, self._spec)
+        if not self.closed:
+            self.close()
+            if self._feed.error is not None:
+                raise self._feed.error
+        return None
+
+    def fail(self, error: BaseException) -> None:
+        """Draw no more, and expect no more outcomes than have come; the reader meets this error behind them."""
+        self._feed.finished = True
+        self._reader.fail(error)
+
+    def cancel(self) -> None:
+        """End what has not ended, running jobs too."""
+        if not self.closed:
+            self._feed.forget()
+
+    def watch(self, results: object) -> None:
         """Run on to the end when nobody can read `results` any more."""
         weakref.finalize(results, self._abandon).atexit = False
 
@@ -196,9 +243,9 @@ class Map:
         if not self.closed:
             self._reader.discard(self.close)
 
-    def _next_row(self) -> Row | None:
+    def _next_row(self, deadline: float | None) -> Row | None:
         self._top_up()
-        return self._reader.next_row(self._deadline)
+        return self._reader.next_row(deadline)
 
     def _passed(self, jobs: int) -> None:
         """So many more values were read: go on, and faster if that was quick."""

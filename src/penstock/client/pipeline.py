@@ -194,6 +194,11 @@ class Pipeline(Submitter):
         """Where it is."""
         return self._engine.url
 
+    @property
+    def engine(self) -> Engine | Inline:
+        """What stands behind it, for the other interfaces of penstock: nothing a program needs."""
+        return self._engine
+
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more jobs; with `wait`, return when all of this client's have ended, else when they are accepted.
 

@@ -246,7 +246,9 @@ class Session:
                 with self._room:
                     self._room.notify_all()
         while self._calls:
-            self._calls.popleft()()
+            action = self._calls.popleft()
+            self._courier.submit(self._source.take_parts())  # what was submitted before leaves before
+            action()
         self._courier.submit(self._source.take_parts())
         if self._supervisor is not None and self.failure is None:
             try:

@@ -19,7 +19,7 @@ from penstock.core.actions import Deal
 from penstock.core.backlog import Part
 from penstock.core.books import Books
 from penstock.core.lease import Given, Round
-from penstock.core.roster import Worker
+from penstock.core.roster import LOOK_AHEAD_SECONDS, Worker
 from penstock.messages import INLINE_FUNCTION_BYTES, BatchHead, HandBack, Jobs, Lease
 
 LEASES_PER_MESSAGE = 64
@@ -58,7 +58,7 @@ class Dispatcher:
 
     def _in_step(self, ready: list[Worker]) -> bool:
         """Whether a round is right: it reaches exactly these, each has credit, and none needs it more than others."""
-        if len(ready) != self._books.connections or any(worker.credit <= 0 for worker in ready):
+        if len(ready) != self._books.connections or not all(worker.wants for worker in ready):
             return False
         idle = sum(worker.idle_slots > 0 for worker in ready)
         return idle in (0, len(ready))
@@ -77,14 +77,14 @@ class Dispatcher:
     def _give_by_name(self, ready: list[Worker], now: float) -> None:
         """One lease after the other to whoever needs it most: most idle slots, then most credit."""
         given: dict[bytes, list[tuple[Part, Given]]] = {}
-        needs = [(-worker.idle_slots, -worker.credit, at) for at, worker in enumerate(ready) if worker.credit > 0]
+        needs = [(-worker.idle_slots, -worker.credit, at) for at, worker in enumerate(ready) if worker.wants]
         heapq.heapify(needs)
         while needs and (pair := self._next(now)) is not None:
             at = needs[0][2]
             worker = ready[at]
             self._books.leases.attribute(pair[1], worker)
             given.setdefault(worker.id, []).append(pair)
-            if worker.credit > 0:
+            if worker.wants:
                 heapq.heapreplace(needs, (-worker.idle_slots, -worker.credit, at))
             else:
                 heapq.heappop(needs)
@@ -105,11 +105,12 @@ class Dispatcher:
         yield bundle
 
     def _deal(self, workers: list[Worker], now: float) -> bool:
-        """A round: as many messages as workers, each with as many leases as the least credit allows."""
+        """A round: as many messages as workers, each with as many leases as the least credit and half of what is wanted
+        ahead allow."""
         books = self._books
         depth = min(LEASES_PER_MESSAGE, books.backlog.queued_parts // len(workers), min(w.credit for w in workers))
         bundles: list[list[tuple[Part, Given]]] = [[] for _ in workers]
-        size = 0
+        size, seconds = 0, 0.0
         for _ in range(depth):
             for bundle in bundles:
                 pair = self._next(now)
@@ -117,7 +118,8 @@ class Dispatcher:
                     break
                 bundle.append(pair)
                 size = max(size, pair[0].chunk.size)
-            if size * len(bundles[0]) > BYTES_PER_MESSAGE:
+            seconds += max(lease.jobs * lease.mean for bundle in bundles for _, lease in bundle[-1:])
+            if size * len(bundles[0]) > BYTES_PER_MESSAGE or seconds > LOOK_AHEAD_SECONDS / 2:
                 break
         bundles = [bundle for bundle in bundles if bundle]
         if not bundles:
@@ -134,10 +136,10 @@ class Dispatcher:
     def _charge(workers: list[Worker], bundles: list[list[tuple[Part, Given]]], now: float) -> None:
         leases = max(len(bundle) for bundle in bundles)
         jobs = max(sum(part.jobs for part, _ in bundle) for bundle in bundles)
-        dealt = Round(now, {worker.id: (leases, jobs) for worker in workers})
+        seconds = max(sum(lease.jobs * lease.mean for _, lease in bundle) for bundle in bundles)
+        dealt = Round(now, {worker.id: (leases, jobs, seconds) for worker in workers})
         for worker in workers:
-            worker.charged_leases += leases
-            worker.charged_jobs += jobs
+            worker.charge(leases, jobs, seconds)
         for bundle in bundles:
             for _, lease in bundle:
                 lease.round = dealt

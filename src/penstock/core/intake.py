@@ -44,6 +44,8 @@ from penstock.messages import (
     split,
 )
 
+FORGOTTEN_BATCHES = 10_000
+"""Deleted batches that are still recognised: resends end within seconds."""
 NOT_STARTED = (Place.QUEUED, Place.DELAYED, Place.LIMBO)
 """Places of jobs that nobody runs."""
 
@@ -55,6 +57,8 @@ class Intake:
         self._books = books
         self.recovered = False
         """Whether what was given out before a restart is known: until then stored chunks wait in limbo."""
+        self._forgotten: dict[bytes, None] = {}
+        """Batches deleted in this life, oldest first: what their clients still send again is accepted and dropped."""
 
     # ------------------------------------------------------------------------------------------ submit
 
@@ -62,7 +66,8 @@ class Intake:
         """Accept batches, chunks and ends of batches."""
         sizes = [one.size for one in submit.opens] + [one.size for one in submit.chunks]
         parts = split(payload, sizes)
-        new = {one.batch: 0 for one in submit.opens if one.batch not in self._books.backlog.batches}
+        batches, forgotten = self._books.backlog.batches, self._forgotten
+        new = {one.batch: 0 for one in submit.opens if one.batch not in batches and one.batch not in forgotten}
         if not self._in_order(submit, new):
             return
         for opened, code in zip(submit.opens, parts, strict=False):
@@ -85,8 +90,10 @@ class Intake:
         """Whether every chunk follows what is accepted; chunks of forgotten batches are accepted and dropped."""
         ends = dict(new)
         for chunk in submit.chunks:
+            if chunk.batch in self._forgotten:
+                continue
             batch = self._books.backlog.batches.get(chunk.batch)
-            end = ends.get(chunk.batch, batch.accepted if batch is not None else chunk.first)
+            end = ends.get(chunk.batch, batch.accepted if batch is not None else -1)
             if chunk.first > end:
                 return False
             ends[chunk.batch] = max(end, chunk.first + chunk.count)
@@ -196,6 +203,9 @@ class Intake:
             self._books.say(DeleteBatch(batch.id))
             self._books.tell(sink, ForgetBatch(batch.id))
             self._books.backlog.remove_batch(batch)
+            self._forgotten[batch.id] = None
+            if len(self._forgotten) > FORGOTTEN_BATCHES:
+                del self._forgotten[next(iter(self._forgotten))]
 
     def on_alive(self, alive: Alive, now: float) -> None:
         """Their client still reads them."""

@@ -15,28 +15,33 @@ from penstock.core.roster import Worker
 COUNTER_BITS = 40
 """Of a lease number: a million million leases a life, eight million lives."""
 
+UNKNOWN_SECONDS = 0.1
+"""What a job of which nothing is known is expected to take: long enough not to be given out far ahead."""
+
 
 class Round:
     """One message to each of some workers, over the jobs socket."""
 
     __slots__ = ("dealt_at", "waiting")
 
-    def __init__(self, dealt_at: float, waiting: dict[bytes, tuple[int, int]]) -> None:
+    def __init__(self, dealt_at: float, waiting: dict[bytes, tuple[int, int, float]]) -> None:
         self.dealt_at = dealt_at
         self.waiting = waiting
-        """Workers that have not reported theirs, each with the leases and jobs it is charged."""
+        """Workers that have not reported theirs, each with the leases, jobs and seconds of work it is charged."""
 
 
 class Given:
     """A lease: `jobs` of a chunk, held by `worker` (None: dealt, and nobody has reported it)."""
 
-    __slots__ = ("chunk", "given_at", "jobs", "number", "round", "taken", "worker")
+    __slots__ = ("chunk", "given_at", "jobs", "mean", "number", "round", "taken", "worker")
 
     def __init__(self, number: int, chunk: Chunk, jobs: int, given_at: float) -> None:
         self.number = number
         self.chunk = chunk
         self.jobs = jobs
         self.given_at = given_at
+        self.mean = UNKNOWN_SECONDS if chunk.batch.mean is None else chunk.batch.mean
+        """Seconds that one of its jobs was expected to take when it was given out."""
         self.worker: Worker | None = None
         self.round: Round | None = None
         self.taken = False
@@ -78,11 +83,11 @@ class Leases:
         if lease.worker is worker:
             return
         if lease.worker is not None:
-            lease.worker.jobs -= lease.jobs
             lease.worker.leases.discard(lease.number)
+            lease.worker.hold(-lease.jobs, lease.mean)
         lease.worker = worker
-        worker.jobs += lease.jobs
         worker.leases.add(lease.number)
+        worker.hold(lease.jobs, lease.mean)
 
     def take(self, lease: Given) -> None:
         """Its holder has reported it."""
@@ -96,9 +101,8 @@ class Leases:
 
     @staticmethod
     def _uncharge(dealt: Round, worker: Worker) -> None:
-        leases, jobs = dealt.waiting.pop(worker.id, (0, 0))
-        worker.charged_leases -= leases
-        worker.charged_jobs -= jobs
+        leases, jobs, seconds = dealt.waiting.pop(worker.id, (0, 0, 0.0))
+        worker.charge(-leases, -jobs, -seconds)
 
     def uncharge(self, worker: Worker) -> None:
         """What was dealt before and the worker has not reported, it will not run."""
@@ -116,7 +120,7 @@ class Leases:
         """Jobs were moved under the lease (adopted)."""
         lease.jobs += jobs
         if lease.worker is not None:
-            lease.worker.jobs += jobs
+            lease.worker.hold(jobs, lease.mean)
 
     def shrink(self, number: int, jobs: int) -> None:
         """Jobs left the lease."""
@@ -124,10 +128,10 @@ class Leases:
         if lease is None:
             return
         lease.jobs -= jobs
-        if lease.worker is not None:
-            lease.worker.jobs -= jobs
         if lease.jobs <= 0:
             del self.given[number]
             self.untaken.pop(number, None)
             if lease.worker is not None:
                 lease.worker.leases.discard(number)
+        if lease.worker is not None:
+            lease.worker.hold(-jobs, lease.mean)

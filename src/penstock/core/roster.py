@@ -2,7 +2,8 @@
 
 Promises:
 
-1. Credit is computed, never counted by messages: the newest window less the open leases charged to the worker.
+1. Credit is computed, never counted by messages: the newest window less the open leases charged to the worker. Of its
+   credit a worker is given what keeps its slots busy, and no more: what it does not hold, others can have.
 2. A worker is present from its hello until its control connection drops; it is lost when that stays so, or when
    nothing was heard of it for a lease time.
 """
@@ -11,6 +12,11 @@ from __future__ import annotations
 
 from penstock.core.spans import Span
 from penstock.messages import Hello
+
+LOOK_AHEAD = 2
+"""Leases per slot that a worker has at least: one that runs and one behind it."""
+LOOK_AHEAD_SECONDS = 0.1
+"""Of work per slot that a worker has where jobs are short: many times the way from and to the ventilator."""
 
 
 class Worker:
@@ -31,9 +37,12 @@ class Worker:
         self.leases: set[int] = set()
         self.jobs = 0
         """Open jobs under its leases."""
+        self.seconds = 0.0
+        """Of work that these jobs were expected to be."""
         self.charged_leases = 0
         """Leases of rounds that it has not reported."""
         self.charged_jobs = 0
+        self.charged_seconds = 0.0
         self.done = 0
         self.running: list[tuple[bytes, Span]] = []
         """By its newest inventory: (batch, span)."""
@@ -58,6 +67,26 @@ class Worker:
         if self.draining:
             return 0
         return self.window - len(self.leases) - self.charged_leases
+
+    @property
+    def wants(self) -> bool:
+        """Whether to give it more: it has credit, and not enough to do until more can come."""
+        if self.credit <= 0:
+            return False
+        ahead = len(self.leases) + self.charged_leases
+        seconds = self.seconds + self.charged_seconds
+        return ahead < LOOK_AHEAD * self.slots or seconds < LOOK_AHEAD_SECONDS * self.slots
+
+    def hold(self, jobs: int, mean: float) -> None:
+        """So many jobs more (or fewer) are under its leases."""
+        self.jobs += jobs
+        self.seconds = self.seconds + jobs * mean if self.leases else 0.0
+
+    def charge(self, leases: int, jobs: int, seconds: float) -> None:
+        """So much more (or less) of it was dealt and not reported."""
+        self.charged_leases += leases
+        self.charged_jobs += jobs
+        self.charged_seconds += seconds
 
     @property
     def idle_slots(self) -> int:

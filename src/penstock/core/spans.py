@@ -30,8 +30,12 @@ class SpanSet:
     def __iter__(self) -> Iterator[Span]:
         return iter(list(zip(self._starts, self._stops, strict=True)))
 
-    def __len__(self) -> int:
-        """How many indexes are in it."""
+    @property
+    def count(self) -> int:
+        """How many indexes are in it.
+
+        Not its ``len``: list() and tuple() take that for the number of spans, and make room for millions.
+        """
         return sum(self._stops) - sum(self._starts)
 
     def __bool__(self) -> bool:

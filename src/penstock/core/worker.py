@@ -182,7 +182,7 @@ class WorkerCore:
 
     def tick(self, now: float) -> Actions:
         """Close the turn: start what can be started, send what piled up, say what is due."""
-        if self._joined and now - self._alive_at > self._lease_time / 2:
+        if not self._lost and now - self._alive_at > self._lease_time / 2:
             self._joined, self._lost = False, True
             self._say(Log("lost_touch", {"seconds": round(now - self._alive_at, 1)}))
         if not self._lost and self.holdings.kept_bytes < KEPT_BYTES_MAX:

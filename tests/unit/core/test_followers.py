@@ -83,7 +83,7 @@ def test_one_answer_is_bounded_whatever_the_credit(monkeypatch: pytest.MonkeyPat
 def test_who_is_behind_has_one_read_under_way() -> None:
     """What is recorded meanwhile comes with the next one."""
     followers = Followers(7)
-    up, reads = followers.follow(b"ada", Follow(BATCH, 0, 1000, 1), 4, 0.0)
+    _, reads = followers.follow(b"ada", Follow(BATCH, 0, 1000, 1), 4, 0.0)
     assert reads == ReadRows(b"ada", BATCH, 0, 1000)
     assert followers.credit(b"ada", Credit(BATCH, 9), 4, 0.0) == []
     assert followers.recorded(BATCH, rows(5, 7), 4) == []
@@ -122,6 +122,9 @@ def test_a_position_from_a_lost_future_waits() -> None:
     assert followers.recorded(BATCH, rows(5, 7), 4) == []
     (answer,) = followers.recorded(BATCH, rows(7, 9), 6)
     assert sent(answer) == (6, [7, 8], 8)
+    followers = following(6, 1 << 20, 4)
+    (answer,) = followers.recorded(BATCH, rows(5, 9), 4)
+    assert sent(answer) == (6, [7, 8], 8)
 
 
 def test_attempts_that_were_not_final_only_move_the_position() -> None:
@@ -132,9 +135,10 @@ def test_attempts_that_were_not_final_only_move_the_position() -> None:
 
 
 def test_a_read_that_brings_nothing_is_not_repeated() -> None:
-    """The batch was deleted while it was under way."""
+    """The batch was deleted while it was under way; nothing is given across the gap."""
     followers = following(0, 1 << 20, 4)
     assert followers.rows_read(RowsRead(b"ada", BATCH, (), b"", 0, more=False), 4) == []
+    assert followers.recorded(BATCH, rows(5, 6), 4) == []
 
 
 def test_who_is_not_heard_of_is_forgotten() -> None:
@@ -157,7 +161,7 @@ def test_there_are_not_more_than_so_many(monkeypatch: pytest.MonkeyPatch) -> Non
     """One more is not followed, and the log says so; who is one already may begin again."""
     monkeypatch.setattr(module, "MAX_FOLLOWERS", 1)
     followers = following(0, 10, 0)
-    up, log = followers.follow(b"bob", Follow(BATCH, 0, 10), 0, 0.0)
+    _, log = followers.follow(b"bob", Follow(BATCH, 0, 10), 0, 0.0)
     assert log == Log("too_many_followers", {"client": b"bob", "limit": 1})
     assert followers.follow(b"ada", Follow(BATCH, 0, 10), 0, 0.0) == []
     followers.check()

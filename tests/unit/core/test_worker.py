@@ -125,6 +125,11 @@ def test_a_welcome_that_comes_too_late_is_none(bench: WorkerBench) -> None:
     assert runs(bench.turn(Welcome(hello.number, 1, ()), after=LOST + 0.1)) == []
 
 
+def test_a_greeting_is_no_sign_of_life(bench: WorkerBench) -> None:
+    """Rule 6: what waited in the buffers of a worker that stood still may begin with jobs and go on with a greeting."""
+    assert runs(bench.turn(bench.jobs(), Greeting(1, 2, 5.0, BEAT), after=60.0)) == []
+
+
 def test_what_came_while_it_was_lost_is_dropped_by_the_floor(bench: WorkerBench) -> None:
     """A stale job that sat in a buffer while the process stood still is never started."""
     did = bench.turn(bench.jobs(), after=60.0)

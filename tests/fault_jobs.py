@@ -1,0 +1,113 @@
+"""Jobs of the fault tests: each writes a line when it starts, and what lasts waits for a file."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+
+from penstock import current_job
+
+OPEN = "open"
+STARTS = "starts"
+
+
+def note(folder: str, x: int) -> int:
+    """A job that leaves a trace: ``index pid worker``, in one write."""
+    job = current_job()
+    assert job is not None
+    line = f"{x} {os.getpid()} {job.worker}\n".encode()
+    fd = os.open(Path(folder, STARTS), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    try:
+        os.write(fd, line)
+    finally:
+        os.close(fd)
+    return x
+
+
+def wait(folder: str, x: int) -> int:
+    """Lasts until the gate is open."""
+    note(folder, x)
+    while not Path(folder, OPEN).exists():
+        time.sleep(0.01)
+    return x
+
+
+def nap(folder: str, x: int) -> int:
+    """A tenth of a second."""
+    note(folder, x)
+    time.sleep(0.1)
+    return x
+
+
+def kill_parent(folder: str, x: int) -> None:
+    """Kills the process that made its slot."""
+    note(folder, x)
+    os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(60)
+
+
+def kill_agent(folder: str, x: int) -> None:
+    """Kills the worker's agent, the parent of the slot's parent."""
+    note(folder, x)
+    agent = psutil.Process().parents()[1]
+    assert "penstock.worker" in " ".join(agent.cmdline())
+    agent.kill()
+    time.sleep(60)
+
+
+def bomb(folder: str, x: int) -> None:
+    """Forks as long as it can, and so do its children."""
+    note(folder, x)
+    while True:
+        with contextlib.suppress(OSError):
+            os.fork()
+        time.sleep(0.005)
+
+
+def recurse(x: int) -> int:
+    """Deeper than the stack of C is."""
+    sys.setrecursionlimit(10**9)
+    return next(map(recurse, [x + 1]))
+
+
+def leave_thread(x: int) -> int:
+    """Leaves a thread running, not a daemon."""
+    threading.Thread(target=time.sleep, args=[3600]).start()
+    return x
+
+
+def deafen(x: int) -> int:
+    """Ignores and replaces whatever signals it can."""
+    for number in set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP}:
+        with contextlib.suppress(OSError, ValueError):
+            signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, set(signal.Signals))
+    return x
+
+
+def deaf_and_lasting() -> None:
+    """Cannot be ended in a friendly way."""
+    deafen(0)
+    while True:
+        time.sleep(60)
+
+
+def ears() -> tuple[bool, bool]:
+    """Whether SIGTERM ends this process, and whether anything is blocked."""
+    is_deadly = signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    return is_deadly, bool(signal.pthread_sigmask(signal.SIG_BLOCK, set()))
+
+
+def fill(path: str) -> int:
+    """Writes until there is no room."""
+    with open(path, "wb") as file:
+        while True:
+            file.write(bytes(1 << 16))
+            file.flush()

@@ -1,0 +1,21 @@
+"""The fixture of the fault tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fault_world import World
+from support import logs
+
+
+@pytest.fixture
+def world(folder: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """Nothing is started yet."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+    made = World(folder, url)
+    yield made
+    made.close()
+    print("\n".join(logs(folder)))

@@ -1,0 +1,55 @@
+"""Several processes die at the same moment."""
+
+from __future__ import annotations
+
+import pytest
+
+from fault_jobs import nap, wait
+from fault_world import World
+
+
+def test_ventilator_and_sink(world: World) -> None:
+    """Workers hold what they have for both; nothing is lost and nothing runs again."""
+    world.up("w1", "w2")
+    batch = world.batch(wait, 6)
+    world.started(2)
+    for name in ("ventilator", "sink"):
+        world.end(name, 9)
+    world.open_gate()
+    world.start("sink", "ventilator")
+    world.check(batch, 6)
+    assert set(world.times().values()) == {1}
+
+
+@pytest.mark.parametrize("order", [("ventilator", "sink", "w1", "w2"), ("w2", "w1", "sink", "ventilator")])
+def test_the_whole_machine(world: World, order: tuple[str, ...]) -> None:
+    """Started again in any order on the same files, every job comes to its one outcome; what was recorded is not
+    run again, and only what was running or not delivered is."""
+    world.up("w1", "w2")
+    batch = world.batch(nap, 40)
+    recorded = [outcome.index for outcome, _ in zip(batch.follow(), range(10), strict=False)]
+    for name in ("ventilator", "sink", "w1", "w2"):
+        world.stations.processes[name].kill()
+    for name in ("ventilator", "sink", "w1", "w2"):
+        world.end(name, 9)
+    world.start(*order)
+    world.check(batch, 40)
+    times = world.times()
+    assert {times[index] for index in recorded} == {1}
+    assert set(times.values()) <= {1, 2}
+
+
+def test_again_and_again(world: World) -> None:
+    """A pipeline that is killed every second still gets through its jobs."""
+    world.up("w1", "w2")
+    batch = world.batch(nap, 60, max_crashes=100)
+    follow = batch.follow()
+    for _ in range(3):
+        for _ in range(8):
+            next(follow)
+        for name in ("ventilator", "sink", "w1", "w2"):
+            world.stations.processes[name].kill()
+        for name in ("ventilator", "sink", "w1", "w2"):
+            world.end(name, 9)
+        world.start("ventilator", "sink", "w1", "w2")
+    world.check(batch, 60)

@@ -1,0 +1,132 @@
+"""A slot dies, or whatever a job can do to its worker: that job has its outcome, and nobody else suffers."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from fault_jobs import (
+    bomb,
+    deaf_and_lasting,
+    deafen,
+    ears,
+    fill,
+    kill_agent,
+    kill_parent,
+    leave_thread,
+    nap,
+    recurse,
+    wait,
+)
+from fault_world import World
+from penstock import errors
+from penstock.config import TERM_GRACE
+
+
+def test_while_jobs_run(world: World) -> None:
+    """kill -9 of one slot: its job runs again in the slot that replaces it, its neighbour goes on."""
+    world.up("w1", slots=2)
+    batch = world.batch(wait, 4)
+    index, pid, _ = world.started(2)[0]
+    os.kill(pid, 9)
+    world.open_gate()
+    world.check(batch, 4)
+    assert world.times() == {i: 2 if i == index else 1 for i in range(4)}
+    assert [outcome.attempts for outcome in batch.outcomes()] == [2 if i == index else 1 for i in range(4)]
+
+
+def test_with_the_process_that_made_it(world: World) -> None:
+    """A job that kills its parent is dead after three times; the worker is the same, the other jobs have succeeded."""
+    pipeline = world.up("w1", slots=2)
+    poison = world.batch(kill_parent, 1)
+    batch = world.batch(nap, 20, max_crashes=100)
+    assert poison.wait(30).dead == 1
+    assert next(poison.outcomes()).attempts == 3
+    world.check(batch, 20)
+    assert [worker.name for worker in pipeline.workers()] == ["w1"]
+
+
+def test_with_its_worker(world: World) -> None:
+    """A job that kills the agent is dead after three workers; all other jobs succeed on the fourth."""
+    pipeline = world.up("w1", "w2", "w3", "w4")
+    batch = world.batch(nap, 40)
+    poison = world.batch(kill_agent, 1)
+    assert poison.wait(30).dead == 1
+    assert "worker was lost" in next(poison.outcomes()).cause
+    world.check(batch, 40)
+    assert len(pipeline.workers()) == 1
+
+
+def test_with_a_fork_bomb_in_it(world: World) -> None:
+    """The time limit ends all of it, however many there are; the worker answers all the while."""
+    pipeline = world.up("w1", slots=2)
+    seen = 0
+    batch = pipeline.batch(bomb, [str(world.folder)], [0], time_limit=1.5)
+    world.started(1)
+    while not batch.status().done:
+        seen = max(seen, len(psutil.pids()))
+        assert len(pipeline.workers()) == 1
+        time.sleep(0.1)
+    assert batch.status().timed_out == 1
+    print(f"at most {seen} processes on this machine")
+    assert pipeline.submit(abs, -1).result(30) == 1
+
+
+@pytest.fixture
+def small(folder: Path) -> Iterator[Path]:
+    """A file system with room for 4 MB."""
+    place = folder / "small"
+    place.mkdir()
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(place)], check=False)
+    if made.returncode:
+        pytest.skip("no right to mount a file system")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", str(place)], check=True)
+
+
+def test_with_no_room_in_the_temporary_folder(world: World, small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job that fills /tmp fails with what the system says; the next jobs run, with all that penstock needs."""
+    monkeypatch.setenv("TMPDIR", str(small))
+    pipeline = world.up("w1")
+    error = pipeline.submit(fill, str(small / "full")).exception(30)
+    assert isinstance(error, OSError)
+    assert "No space left" in str(error)
+    assert pipeline.command(["echo", "hi"]).result(30).stdout == b"hi\n"
+    assert pipeline.submit(lambda: "x" * (1 << 20)).result(30) == "x" * (1 << 20)
+
+
+def test_by_recursion_without_end(world: World) -> None:
+    """A stack that overflows is a failure or a death, said in words; it is never a worker's."""
+    pipeline = world.up("w1")
+    error = pipeline.options(max_crashes=1).submit(recurse, 0).exception(30)
+    assert error is not None
+    assert "ecursion" in str(error) or "SIGSEGV" in str(error)
+    assert pipeline.submit(abs, -1).result(30) == 1
+
+
+def test_job_with_threads_and_deaf_ears_changes_nothing_for_the_next(world: World) -> None:
+    """Signal handlers and masks are as before for the next job, whatever the one before did to them."""
+    pipeline = world.up("w1")
+    assert pipeline.submit(ears).result(30) == (True, False)
+    assert pipeline.submit(leave_thread, 1).result(30) == 1
+    assert pipeline.submit(deafen, 2).result(30) == 2
+    assert pipeline.submit(ears).result(30) == (True, False)
+    assert world.end("w1") == 0
+
+
+def test_deaf_job_is_ended_all_the_same(world: World) -> None:
+    """A time limit ends a job that ignores every signal, with SIGKILL after the grace."""
+    pipeline = world.up("w1")
+    begun = time.monotonic()
+    error = pipeline.options(time_limit=0.2).submit(deaf_and_lasting).exception(30)
+    assert isinstance(error, errors.JobTimedOut)
+    assert time.monotonic() - begun < TERM_GRACE + 3
+    assert pipeline.submit(abs, -1).result(30) == 1

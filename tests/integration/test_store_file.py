@@ -1,0 +1,155 @@
+"""Either store as a file: whose it is, what it may be, what happens when a write fails."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import apsw
+import pytest
+
+from penstock.core.actions import SaveChunk
+from penstock.errors import SchemaMismatch, StoreError, StoreInUse
+from penstock.store import QueueStore, ResultStore
+from store_support import BATCH, queue_of_two_chunks
+from support import LIMIT
+
+
+@pytest.fixture
+def queued(folder: Path) -> Iterator[QueueStore]:
+    """A queue store with a batch of two chunks."""
+    store = queue_of_two_chunks(folder)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def results(folder: Path) -> Iterator[ResultStore]:
+    """An empty results store."""
+    store = ResultStore(folder / "data", durable=False)
+    yield store
+    store.close()
+
+
+def test_the_folder_is_private_and_settings_are_as_promised(queued: QueueStore, folder: Path) -> None:
+    """One process, one connection, a write-ahead log, and syncs at every commit where it shall be durable."""
+    assert (folder / "data").stat().st_mode & 0o777 == 0o700
+    assert queued.db.pragma("journal_mode") == "wal"
+    assert queued.db.pragma("locking_mode") == "exclusive"
+    assert queued.db.pragma("synchronous") == 1
+    durable = ResultStore(folder / "safe")
+    assert durable.db.pragma("synchronous") == 2
+    durable.close()
+
+
+def test_a_folder_that_others_can_write_is_refused(folder: Path) -> None:
+    """And the error says what to do."""
+    (folder / "data").mkdir()
+    (folder / "data").chmod(0o777)
+    with pytest.raises(StoreError, match="chmod 700"):
+        QueueStore(folder / "data")
+
+
+def test_a_path_that_cannot_be_a_folder_is_refused(folder: Path) -> None:
+    """In one line."""
+    (folder / "data").write_text("not a folder")
+    with pytest.raises(StoreError, match=r"File exists|Not a directory"):
+        QueueStore(folder / "data")
+
+
+def test_a_second_process_on_the_folder_is_refused(queued: QueueStore, folder: Path) -> None:
+    """It is told which process has it; and when that one is gone, however, it may."""
+    code = f"from penstock.store import QueueStore; QueueStore({str(folder / 'data')!r}, durable=False)"
+    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=LIMIT, check=False)
+    assert "StoreInUse" in other.stderr
+    assert f"queue.db is in use by process {os.getpid()}" in other.stderr
+    with pytest.raises(StoreInUse):
+        QueueStore(folder / "data", durable=False)
+    queued.close()
+    QueueStore(folder / "data", durable=False).close()
+
+
+def test_a_newer_schema_is_refused_and_left_alone(queued: QueueStore, folder: Path) -> None:
+    """Both versions and the file are named."""
+    queued.db.pragma("user_version", 9)
+    queued.close()
+    for _ in range(2):
+        with pytest.raises(SchemaMismatch, match=r"queue\.db: has schema 9, this penstock knows up to 1"):
+            QueueStore(folder / "data", durable=False)
+
+
+@pytest.mark.parametrize("content", [b"random bytes " * 1000, b"x"])
+def test_a_file_of_another_kind_is_refused_and_left_alone(folder: Path, content: bytes) -> None:
+    """Never overwritten."""
+    folder.joinpath("queue.db").write_bytes(content)
+    with pytest.raises(StoreError, match="not a penstock store"):
+        QueueStore(folder, durable=False)
+    assert folder.joinpath("queue.db").read_bytes() == content
+
+
+def test_another_programs_database_is_refused(results: ResultStore, folder: Path) -> None:
+    """Nor is one store taken for the other."""
+    results.close()
+    (folder / "data/results.db").rename(folder / "data/queue.db")
+    apsw.Connection(str(folder / "data/results.db")).execute("CREATE TABLE theirs (x)")
+    with pytest.raises(StoreError, match="a database of another kind"):
+        QueueStore(folder / "data", durable=False)
+    with pytest.raises(StoreError, match="a database of another kind"):
+        ResultStore(folder / "data", durable=False)
+
+
+def test_a_symbolic_link_is_not_followed(queued: QueueStore, folder: Path) -> None:
+    """A store is a file in its folder."""
+    queued.close()
+    folder.joinpath("queue.db").symlink_to(folder / "data/queue.db")
+    with pytest.raises(StoreError, match="cannot be opened"):
+        QueueStore(folder, durable=False)
+
+
+def test_half_a_store_is_refused(queued: QueueStore, folder: Path) -> None:
+    """An emptied file beside its log: SQLite would throw the log away."""
+    log = (folder / "data/queue.db-wal").read_bytes()
+    queued.close()
+    (folder / "data/queue.db").write_bytes(b"")
+    (folder / "data/queue.db-wal").write_bytes(log)
+    with pytest.raises(StoreError, match="empty beside a write-ahead log"):
+        QueueStore(folder / "data", durable=False)
+    assert (folder / "data/queue.db-wal").read_bytes() == log
+
+
+def test_a_backup_is_whole_and_never_over_another_file(queued: QueueStore, folder: Path) -> None:
+    """Made while the store is in use; it opens as a store."""
+    (folder / "backup").mkdir(mode=0o700)
+    queued.backup(folder / "backup/queue.db")
+    with pytest.raises(StoreError, match="exists already"):
+        queued.backup(folder / "backup/queue.db")
+    assert (folder / "backup/queue.db").stat().st_mode & 0o777 == 0o600
+    copy = QueueStore(folder / "backup", durable=False)
+    assert copy.chunk(BATCH, 10) == b"second"
+    copy.close()
+
+
+def test_a_failed_write_stops_the_store_until_it_is_opened_again(queued: QueueStore) -> None:
+    """Its outcome is unknown; reads show only what was committed, and the same saves may be given again."""
+    used = queued.path.stat().st_size
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    saves = [SaveChunk(BATCH, 15, 1, bytes(8 << 20))]
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (used + (1 << 20), hard))
+    try:
+        with pytest.raises(StoreError, match=r"queue\.db: the disk"):
+            queued.save(saves)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, handler)
+    assert queued.batches()[0].accepted == 15
+    with pytest.raises(StoreError, match="must be opened again"):
+        queued.save(saves)
+    queued.reopen()
+    queued.save(saves)
+    assert queued.batches()[0].accepted == 16

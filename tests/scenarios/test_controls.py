@@ -1,0 +1,282 @@
+"""Controls: with any one rule switched off, some schedules go wrong; so the virtual network would see its absence.
+
+Wrong is: an outcome lost or doubled, a broken invariant, no settlement in time, or a job that ran again although its
+outcome was recorded or although nothing happened to the worker that had it.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from penstock.core.backlog import Part
+from penstock.core.books import Books
+from penstock.core.held import HeldLease
+from penstock.core.presence import Presence
+from penstock.core.recorded import Recorded
+from penstock.core.settle import Settlement
+from penstock.core.worker import WorkerCore
+from penstock.errors import StoreError
+from penstock.job import BatchSpec
+from penstock.messages import Completions, OutcomeHead
+from sim import Node, SinkNode, VentilatorNode, World
+from scenarios.test_schedules import is_settled
+
+SEEDS = range(12)
+"""Schedules that are tried until one goes wrong."""
+HEAL = 40.0
+Control = Callable[[pytest.MonkeyPatch], None]
+Schedule = Callable[[World, random.Random], None]
+
+
+# ---------------------------------------------------------------------------------------------- schedules
+
+
+def lossy(world: World, chance: random.Random) -> None:
+    """Messages are lost on connections that stay up."""
+    world.loss = world.duplication = 0.15
+    world.client.submit(chance.randbytes(16), BatchSpec(), [3] * 12)
+    world.run(world.now + 5.0)
+    world.loss = world.duplication = 0.0
+
+
+def cancelling(world: World, chance: random.Random) -> None:
+    """Jobs are cancelled while messages are lost."""
+    world.fates = lambda batch, index, stamp: ("ok", 0.5)
+    batch = chance.randbytes(16)
+    world.client.submit(batch, BatchSpec(), [3] * 20)
+    world.run(world.now + 0.5)
+    world.loss = 0.2
+    for start in range(10, 60, 5):
+        world.client.cancel(batch, start, start + 5)
+        world.run(world.now + 0.1)
+    world.loss = 0.0
+
+
+def restarts(who: str, seconds: float = 0.1) -> Schedule:
+    """A station is killed again and again, at a random point of a turn; a job takes so long."""
+
+    def schedule(world: World, chance: random.Random) -> None:
+        node: Node = getattr(world, who)
+        world.fates = lambda batch, index, stamp: ("ok", seconds)
+        world.client.submit(chance.randbytes(16), BatchSpec(), [3] * int(6 / seconds))
+        for _ in range(4):
+            where = chance.choice(["before commit", "after commit", "after send"])
+            node.crash_at = (node.turns + chance.randrange(1, 25), where)
+            world.run(world.now + chance.uniform(0.2, 1.0))
+            world.crash(node)
+            world.start(node)
+        world.run(world.now + 10.0)
+
+    return schedule
+
+
+def lost_workers(world: World, chance: random.Random) -> None:
+    """Workers die with jobs in flight while the sink is slow to tell what it has recorded."""
+    world.client.submit(chance.randbytes(16), BatchSpec(), [5] * 40)
+    for _ in range(4):
+        world.run(world.now + chance.uniform(0.05, 0.3))
+        world.cut(world.connections["report", "sink"], 1.5)
+        worker = chance.choice(world.workers)
+        world.run(world.now + 0.05)
+        world.crash(worker)
+        world.run(world.now + 3.0)
+        world.start(worker)
+
+
+def cut_off(world: World, chance: random.Random) -> None:
+    """Workers stand still, or are cut off from the ventilator, for longer than a lease while all is busy."""
+    world.fates = lambda batch, index, stamp: ("ok", 0.4)
+    world.client.submit(chance.randbytes(16), BatchSpec(), [2] * 60)
+    for _ in range(3):
+        world.run(world.now + chance.uniform(0.5, 1.5))
+        worker = chance.choice(world.workers)
+        if chance.random() < 0.5:
+            world.pause(worker, 8.0)
+        else:
+            for kind in ("control", "report", "jobs"):
+                world.cut(world.connections[kind, worker.name], 8.0)
+        world.run(world.now + 9.0)
+
+
+# ---------------------------------------------------------------------------------------------- rules, off
+
+
+def speak_before_saving(node: type[VentilatorNode | SinkNode]) -> Control:
+    """Everything is said before it is committed; a crash in between loses the commit only."""
+
+    def off(patch: pytest.MonkeyPatch) -> None:
+        def turn(self: Any) -> None:
+            crash, self.crash_at = self.crash_at, None
+            dies = crash is not None and crash[0] <= self.turns + 1
+            if not dies:
+                self.crash_at = crash
+                Node.turn(self)
+                return
+            self.save = lambda saves: None
+            Node.turn(self)
+            del self.save
+            self.world.crash(self)
+
+        patch.setattr(node, "turn", turn)
+
+    return off
+
+
+def no_fuse(patch: pytest.MonkeyPatch) -> None:
+    """A dealt lease that nobody reports is waited for forever."""
+    patch.setattr(Presence, "_burn_fuses", lambda self, now: None)
+
+
+def no_barrier(patch: pytest.MonkeyPatch) -> None:
+    """A lost worker's jobs are queued again at once."""
+
+    def hold(self: Books, part: Part, barrier: int) -> None:
+        self.queue(part)
+
+    patch.setattr(Books, "hold", hold)
+
+
+def no_floor(patch: pytest.MonkeyPatch) -> None:
+    """Whatever arrives is taken, however old, and a greeting changes nothing."""
+
+    def hold(self: Any, held: HeldLease) -> None:
+        self._floor = 0
+        keep(self, held)
+
+    keep = WorkerCore._hold
+    patch.setattr(WorkerCore, "_hold", hold)
+    patch.setattr(WorkerCore, "_on_drop", lambda self, spans, now: None)
+
+
+def arrival_is_life(patch: pytest.MonkeyPatch) -> None:
+    """A worker never considers itself lost."""
+    tick = WorkerCore.tick
+
+    def alive(self: Any, now: float) -> Any:
+        self._alive_at = now
+        return tick(self, now)
+
+    patch.setattr(WorkerCore, "tick", alive)
+
+
+def no_resend(patch: pytest.MonkeyPatch) -> None:
+    """Outcomes are sent once."""
+    patch.setattr(WorkerCore, "_find_unclosed", lambda self, now: None)
+    patch.setattr(WorkerCore, "_send_again", lambda self: None)
+
+
+def no_replay(patch: pytest.MonkeyPatch) -> None:
+    """A gap in the log is never asked for."""
+    patch.setattr(Settlement, "_ask", lambda self, now: None)
+
+
+def gaps_are_skipped(patch: pytest.MonkeyPatch) -> None:
+    """Lines behind a gap are applied as if it were none."""
+
+    def on_completions(self: Any, message: Completions, now: float) -> None:
+        self._waiting.extend(line for line in message.records if line.seq > self._books.applied)
+        self.advance(now)
+
+    patch.setattr(Settlement, "on_completions", on_completions)
+
+
+def no_dedupe(patch: pytest.MonkeyPatch) -> None:
+    """The sink records whatever comes."""
+
+    def claim(self: Recorded, head: OutcomeHead) -> list[tuple[int, int]]:
+        keep(self, head)
+        return [(head.start, head.stop)]
+
+    keep = Recorded.claim
+    patch.setattr(Recorded, "claim", claim)
+
+
+def no_claims(patch: pytest.MonkeyPatch) -> None:
+    """After a restart what workers hold is not believed: all is queued again at once."""
+    patch.setattr("penstock.core.ventilator.RECOVERY_GRACE", -1.0)
+    patch.setattr(Presence, "_claim", lambda self, *args, **options: [])
+
+
+def no_closed_again(patch: pytest.MonkeyPatch) -> None:
+    """Closed is said once; the applied position is forgotten by inventories."""
+    patch.setattr(Presence, "_finished", lambda self, *args: [])
+
+
+def no_verdict_again(patch: pytest.MonkeyPatch) -> None:
+    """A verdict is said once."""
+    send = Books.send_verdicts
+    patch.setattr(Books, "send_verdicts", lambda self, sink, *, again: send(self, sink, again=False))
+
+
+# ---------------------------------------------------------------------------------------------- the trial
+
+
+def needless(world: World) -> Iterable[str]:
+    """What ran although its outcome was recorded, or twice although no worker died or was out of reach."""
+    if world.needless and not world.cancelled:
+        yield f"started although recorded: {world.needless[:3]}"
+    if not any("Worker" in fault or fault in {"cut", "lost"} for fault in world.faults):
+        twice = [job[1] for job, starts in world.starts.items() if len(starts) > 1]
+        if twice:
+            yield f"started twice although its worker was there: {twice[:3]}"
+
+
+def trial(folder: Path, seed: int, schedule: Schedule) -> str:
+    """What went wrong, or nothing."""
+    world = World(folder, seed)
+    try:
+        schedule(world, random.Random(seed))
+        for node in world.nodes:
+            node.crash_at = None
+            world.start(node)
+        world.run_until(partial(is_settled, world), HEAL)
+        world.judge()
+        return "; ".join(needless(world))
+    except (AssertionError, LookupError, ValueError, StoreError) as error:
+        return f"{type(error).__name__}: {error}"
+    finally:
+        world.close()
+
+
+CONTROLS: dict[str, tuple[Control, Schedule]] = {
+    "persist before speaking, ventilator": (speak_before_saving(VentilatorNode), restarts("ventilator")),
+    "persist before speaking, sink": (speak_before_saving(SinkNode), restarts("sink")),
+    "fuse": (no_fuse, lossy),
+    "limbo barrier": (no_barrier, lost_workers),
+    "floor": (no_floor, cut_off),
+    "echo liveness": (arrival_is_life, cut_off),
+    "resend of outcomes": (no_resend, restarts("sink")),
+    "replay on a gap": (no_replay, restarts("ventilator")),
+    "no line is skipped": (gaps_are_skipped, lossy),
+    "first outcome wins": (no_dedupe, lossy),
+    "claims after a restart": (no_claims, restarts("ventilator", 1.5)),
+    "verdicts are repeated": (no_verdict_again, cancelling),
+    "closed again": (no_closed_again, lossy),
+}
+
+
+@pytest.mark.parametrize("name", CONTROLS)
+def test_without_the_rule_something_goes_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """A bounded number of schedules shows that the rule is missing."""
+    off, schedule = CONTROLS[name]
+    off(monkeypatch)
+    found = ""
+    for seed in SEEDS:
+        found = trial(tmp_path / str(seed), seed, schedule)
+        if found:
+            break
+    print(f"{name}: {found}")
+    assert found
+
+
+@pytest.mark.parametrize("name", ["fuse", "limbo barrier", "floor", "resend of outcomes", "claims after a restart"])
+def test_with_all_rules_the_same_schedules_go_well(tmp_path: Path, name: str) -> None:
+    """The trial finds nothing where nothing is wrong."""
+    for seed in SEEDS[:2]:
+        assert trial(tmp_path / str(seed), seed, CONTROLS[name][1]) == ""
