@@ -270,8 +270,16 @@ class VentilatorBench:
         return sorted(part for chunk in chunks for part in chunk.parts)
 
     def places(self, batch: bytes = BATCH) -> list[tuple[int, int, Place]]:
-        """Where the open jobs of a batch are."""
-        return [(part.start, part.stop, part.place) for part in self.parts(batch)]
+        """Where the open jobs of a batch are; neighbours in one place under one lease are joined."""
+        found: list[tuple[int, int, Place]] = []
+        lease = 0
+        for part in self.parts(batch):
+            if found and found[-1][1:] == (part.start, part.place) and part.lease == lease:
+                found[-1] = (found[-1][0], part.stop, part.place)
+            else:
+                found.append((part.start, part.stop, part.place))
+            lease = part.lease
+        return found
 
     def counts(self, batch: bytes = BATCH) -> dict[str, int]:
         """Jobs by final state."""
@@ -399,5 +407,3 @@ def runs(did: Iterable[object]) -> list[Run]:
 def delivered(did: Iterable[object]) -> list[tuple[int, int]]:
     """The spans of the outcomes that were sent to the sink."""
     return [(head.start, head.stop) for deliver in of(Deliver, did) for head in deliver.records]
-
-

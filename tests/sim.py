@@ -439,7 +439,7 @@ class ClientNode(Node):
         self.alive = True
         self.world.wake(self)
 
-    def handle(self, event: Any, now: float) -> list[Any]:
+    def handle(self, event: Any, _now: float) -> list[Any]:
         match event:
             case ("up", "desk"):
                 for submit, payload in list(self.unacked.values()):
@@ -509,7 +509,6 @@ class ClientNode(Node):
             first += count
         self.follow(batch, 0)
 
-
     def cancel(self, batch: bytes, start: int, stop: int, *, queued_only: bool = False) -> None:
         """Cancel some jobs, once: whether that arrives is up to the network."""
         self.world.cancelled |= {(batch, index) for index in range(start, stop)}
@@ -539,7 +538,7 @@ class World:
         self.needless: list[tuple[float, str, int]] = []
         """Starts (when, where, index) of jobs that were recorded already."""
         self.starts: dict[tuple[bytes, int], list[tuple[float, str, Any]]] = defaultdict(list)
-        self.fates: Callable[[bytes, int, Any], tuple[str, float]] = lambda batch, index, stamp: ("ok", 0.01)
+        self.fates: Callable[[bytes, int, Any], tuple[str, float]] = lambda *_: ("ok", 0.01)
         self.loss = 0.0
         self.duplication = 0.0
         self.faults: Counter[str] = Counter()
@@ -799,8 +798,8 @@ class World:
         outcomes = self.client.outcomes
         assert set(outcomes) == self.attempted, self.story()
         assert not self.client.doubled
-        unasked = [job for job, head in outcomes.items() if head.state is JobState.CANCELLED and job not in self.cancelled]
-        assert not unasked, f"cancelled unasked: {unasked[:3]}"
+        unasked = {job for job, head in outcomes.items() if head.state is JobState.CANCELLED} - self.cancelled
+        assert not unasked, f"cancelled unasked: {sorted(unasked)[:3]}"
         for job, starts in self.starts.items():
             stamps = [stamp for _, _, stamp in starts]
             once = self.specs[job[0]].max_crashes == 1

@@ -107,10 +107,12 @@ class StationConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StoreConfig(StationConfig, frozen=True, kw_only=True):
-    """A station with a store in the folder `data`; `durable` is synchronous=FULL: what is acknowledged survives power loss."""
+    """A station with a store in the folder `data`; `durable` is synchronous=FULL: what is acknowledged survives power
+    loss. `scratch`: the folder goes with the pipeline, so nothing in it need survive more than the station's death."""
 
     data: str
     durable: bool = True
+    scratch: bool = False
 
 
 class VentilatorConfig(StoreConfig, frozen=True, kw_only=True):

@@ -10,7 +10,6 @@ import fcntl
 import importlib
 import os
 import select
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -50,6 +49,8 @@ def _remove_if_last(folder: Path, living: int) -> None:
         fcntl.flock(living, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         return
+    import shutil  # noqa: PLC0415 - brings much that is not needed before
+
     shutil.rmtree(folder, ignore_errors=True)
 
 

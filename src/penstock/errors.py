@@ -10,6 +10,7 @@
     ├── NoSuchWorker(LookupError)
     ├── ProtocolError                       bytes from the wire that are no message of ours
     ├── StoreError                          a store cannot be opened, read or written
+    │   ├── StoreFull                       the disk is full; it goes on when there is room
     │   ├── StoreInUse                      another process holds the data folder
     │   └── SchemaMismatch                  written by a newer penstock
     └── JobError                            what a Future may hold beside the job's own exception
@@ -58,6 +59,10 @@ class ProtocolError(PenstockError):
 
 class StoreError(PenstockError):
     """A store cannot be opened, read or written."""
+
+
+class StoreFull(StoreError):
+    """The disk is full: nothing that was acknowledged is lost, and it goes on when there is room."""
 
 
 class StoreInUse(StoreError):

@@ -35,6 +35,8 @@ WORDS: dict[str, tuple[int, str]] = {
     "map_abandoned": (logging.INFO, "a map's client is gone: cancelled"),
     "lost_touch": (logging.WARNING, "nothing heard of the ventilator: starting nothing until it answers"),
     "malformed": (logging.WARNING, "dropped what is no message"),
+    "disk_full": (logging.ERROR, "the disk is full: nothing is accepted or said until there is room; nothing is lost"),
+    "disk_has_room": (logging.INFO, "the disk has room again: going on"),
     "store_failed": (logging.ERROR, "the store failed: stopping, nothing that was acknowledged is lost"),
 }
 """Every event: level and wording."""

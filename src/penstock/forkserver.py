@@ -29,11 +29,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
-import psutil
 
 from penstock.config import default_slots
 from penstock.processes import become_subreaper, children, descendants, die_with_parent, kill_all
-from penstock.slot import run_slot
 from penstock.slotwire import Page
 
 SPAWN, END = range(2)
@@ -181,6 +179,8 @@ class ForkServer:
             os.close(file)
 
     def _become_slot(self, order: Order, files: list[int], server: int) -> None:
+        from penstock.slot import run_slot  # noqa: PLC0415 - loaded by main; the agent, which is here too, needs none of it
+
         code = 1
         try:
             die_with_parent(server)
@@ -293,11 +293,14 @@ class ServerProcess:
             self.process.wait()
         if self.process.returncode:
             # it was killed before it could clear up: the kernel ends its slots, the rest is known by the variable
-            kill_all([p.pid for p in psutil.process_iter(["environ"]) if _belongs_to(p, self.owner)])
+            kill_all(_owned_by(self.owner))
 
 
-def _belongs_to(process: psutil.Process, owner: str) -> bool:
-    return (process.info["environ"] or {}).get(OWNER_VARIABLE) == owner  # type: ignore[no-any-return]
+def _owned_by(owner: str) -> list[int]:
+    import psutil  # noqa: PLC0415 - only after an accident
+
+    found = psutil.process_iter(["environ"])
+    return [p.pid for p in found if (p.info["environ"] or {}).get(OWNER_VARIABLE) == owner]
 
 
 def _environment(slots: int) -> dict[str, str]:
@@ -318,6 +321,8 @@ def main(setup: bytes) -> None:
     """Entry of the process; `setup` is a Setup in JSON."""
     become_subreaper()
     import cloudpickle  # noqa: F401, PLC0415 - shared by all slots instead of loaded by each
+
+    import penstock.slot  # noqa: F401, PLC0415 - likewise
 
     gc.collect()
     gc.freeze()

@@ -124,9 +124,15 @@ class LocalStations:
                 ),
             )
             self._start(
-                "ventilator", VentilatorConfig(url=self.url, lifeline=self._lifeline, data=store, durable=False)
+                "ventilator",
+                VentilatorConfig(
+                    url=self.url, lifeline=self._lifeline, data=store, durable=False, scratch=data is None
+                ),
             )
-            self._start("sink", SinkConfig(url=self.url, lifeline=self._lifeline, data=store, durable=False))
+            self._start(
+                "sink",
+                SinkConfig(url=self.url, lifeline=self._lifeline, data=store, durable=False, scratch=data is None),
+            )
         except BaseException:
             self.stop()
             raise

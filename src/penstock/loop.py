@@ -17,10 +17,12 @@ from typing import Any, Protocol, get_args
 
 from penstock import events
 from penstock.core.actions import Actions, Log, Save
-from penstock.errors import PenstockError, ProtocolError, SchemaMismatch, StoreError, StoreInUse
+from penstock.errors import PenstockError, ProtocolError, SchemaMismatch, StoreError, StoreFull, StoreInUse
 from penstock.messages import Decoder, FunctionPart, payload_bytes
 from penstock.sockets import Links, Received
 
+FULL_RETRY = 0.5
+"""Seconds between looks whether a full disk has room again."""
 EXIT_STORE = 74
 """EX_IOERR of sysexits.h: the store failed; what was acknowledged is safe in it."""
 EXIT_CONFIG = 2
@@ -70,6 +72,9 @@ class Station(Protocol):
 
     def save(self, saves: list[Any]) -> None:
         """Commit."""
+
+    def reopen(self) -> None:
+        """Open the store anew after a commit of which nobody knows whether it happened."""
 
     def perform(self, action: Any) -> Iterable[Any]:
         """Carry out one effect; what it brings back goes to the core."""
@@ -143,12 +148,33 @@ def turn(station: Station, inputs: list[Any], logger: logging.Logger) -> Iterato
     actions += station.core.tick(instant)
     saves = [action for action in actions if isinstance(action, _SAVES)]
     if saves:
-        station.save(saves)
+        save(station, saves, logger)
     for action in actions:
         if isinstance(action, Log):
             events.emit(logger, action.event, action.fields)
         elif not isinstance(action, _SAVES):
             yield from station.perform(action)
+
+
+def save(station: Station, saves: list[Any], logger: logging.Logger) -> None:
+    """Commit; while the disk is full, wait for room and commit the same again. Nothing is said and nothing is taken in
+    meanwhile, so nothing is lost: whoever waits for an answer asks again."""
+    said = False
+    while not station.leaving:
+        try:
+            if said:
+                station.reopen()
+            station.save(saves)
+        except StoreFull as error:
+            if not said:
+                events.emit(logger, "disk_full", {"error": str(error)})
+            said = True
+            list(station.receive([], station.links.poll_files(FULL_RETRY)))
+        else:
+            if said:
+                events.emit(logger, "disk_has_room", {})
+            return
+    raise StoreFull("told to stop while the disk was full")
 
 
 def main(start: Callable[[], Station], logger: logging.Logger, **about: object) -> int:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from penstock.client import Pipeline
 from penstock.client.functions import Function
+from penstock.errors import JobCancelled
 from penstock.initialized import Initialized
 from penstock.job import ID_BYTES, BatchSpec
 
@@ -78,7 +79,8 @@ class AsyncResult:
 
     def settle_by(self, future: Future[Any]) -> None:
         """It came as a Future."""
-        error = future.exception()
+        cancelled = JobCancelled("the pool was terminated before it ended") if future.cancelled() else None
+        error = cancelled or future.exception()
         self.settle(None if error is not None else future.result(), error)
 
 

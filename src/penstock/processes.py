@@ -11,8 +11,6 @@ import time
 from itertools import pairwise
 from pathlib import Path
 
-import psutil
-
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 """prctl(2)."""
@@ -67,6 +65,8 @@ def children(pid: int) -> list[int]:
 
 
 def _children_by_scan(pid: int) -> list[int]:
+    import psutil  # noqa: PLC0415 - where the kernel does not list children
+
     try:
         return [child.pid for child in psutil.Process(pid).children()]
     except psutil.Error:

@@ -166,12 +166,15 @@ class Seat:
             self._chunk_bytes += size
         self._chunks.move_to_end(work.lease)
 
-    def free(self, lease: int) -> None:
-        """Let the slot forget the arguments of a lease, once it is through with the pieces before."""
+    def free(self, lease: int) -> int:
+        """Let the slot forget the arguments of a lease, once it is through with the pieces before; returns their
+        size."""
         size = self._chunks.pop(lease, None)
-        if size is not None:
-            self._chunk_bytes -= size
-            self._send(FreeChunk(lease))
+        if size is None:
+            return 0
+        self._chunk_bytes -= size
+        self._send(FreeChunk(lease))
+        return size
 
     def running(self) -> Running | None:
         """What the slot runs of what is outstanding."""

@@ -46,7 +46,7 @@ class Sink:
         self.logger = setup("sink", config.log_level)
         self.leaving = False
         self._signals = loop.Signals()
-        self._store = ResultStore(config.data, config.durable)
+        self._store = ResultStore(config.data, config.durable, scratch=config.scratch)
         sink = new_worker_id()
         self.links = sink_links(config.url, sink)
         self.links.watch(self._signals.fd)
@@ -93,6 +93,10 @@ class Sink:
     def save(self, saves: list[Any]) -> None:
         """Commit."""
         self._store.save(saves)
+
+    def reopen(self) -> None:
+        """Open the store anew."""
+        self._store.reopen()
 
     def perform(self, action: Any) -> Iterable[Any]:
         """Carry out one effect."""

@@ -37,6 +37,8 @@ PUMP_DELAY = 0.005
 """Seconds that output may wait in a pipe before it is moved away; most jobs end sooner and keep it to themselves."""
 FAST_PUMP_DELAY = 0.001
 """The same for a job that fills its pipe: 64 MB/s, and little of the agent's time."""
+FREE_BYTES = 1 << 16
+"""Arguments of that size are freed at once; others with the next piece: a slot is not woken for them."""
 RESPAWN_DELAY = 0.5
 """Seconds before the next try after a slot could not be started, so that a lasting cause costs no core."""
 
@@ -111,8 +113,8 @@ class SlotHost:
     def free(self, lease: int) -> None:
         """The slots need the lease's arguments no longer."""
         for seat in self._seats.values():
-            seat.free(lease)
-            self._flush(seat)
+            if seat.free(lease) >= FREE_BYTES:
+                self._flush(seat)
 
     def running(self, slot: int) -> tuple[int, int] | None:
         """The piece and the index of the job that the slot runs at this moment."""

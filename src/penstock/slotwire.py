@@ -20,7 +20,6 @@ import mmap
 import os
 import socket
 import struct
-import tempfile
 from typing import NamedTuple
 
 import msgspec
@@ -155,6 +154,8 @@ class Page:
         if hasattr(os, "memfd_create"):
             fd = os.memfd_create("penstock-slot")
         else:
+            import tempfile  # noqa: PLC0415 - brings much that Linux needs not
+
             with tempfile.TemporaryFile() as file:
                 fd = os.dup(file.fileno())
         os.ftruncate(fd, PAGE_BYTES)

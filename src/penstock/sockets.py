@@ -19,6 +19,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import select
 import stat
 import struct
 from collections.abc import Iterable, Sequence
@@ -82,6 +83,7 @@ class Links:
         self._monitors: dict[str, zmq.Socket[bytes]] = {}
         self._connections: dict[str, int] = {}
         self._poller = zmq.Poller()
+        self._files = select.poll()
         self._names: dict[object, str] = {}
         self._locks: list[int] = []
         self.malformed = 0
@@ -173,11 +175,17 @@ class Links:
     def watch(self, fd: int, flags: int = zmq.POLLIN) -> None:
         """Poll a file descriptor too."""
         self._poller.register(fd, flags)
+        self._files.register(fd, select.POLLIN)
 
     def unwatch(self, fd: int) -> None:
         """Poll it no longer."""
         with contextlib.suppress(KeyError):
             self._poller.unregister(fd)
+            self._files.unregister(fd)
+
+    def poll_files(self, timeout: float) -> list[int]:
+        """Wait for the watched file descriptors only; whatever the sockets have stays in them."""
+        return [fd for fd, _ in self._files.poll(timeout * 1000)]
 
     def connections(self, name: str) -> int:
         """How many connections of a monitored socket have shaken hands."""
@@ -214,15 +222,16 @@ class Links:
         taken = 0
         for _ in range(TURN_MESSAGES):
             try:
-                frames = socket.recv_multipart(zmq.NOBLOCK)
+                peer = socket.recv(zmq.NOBLOCK) if addressed else b""
+                header = b"" if addressed and not socket.get(zmq.RCVMORE) else socket.recv(zmq.NOBLOCK)
             except zmq.Again:
                 return
-            peer = frames.pop(0) if addressed else b""
-            if not 1 <= len(frames) <= 2:
+            frames = _rest(socket)
+            if not header or len(frames) > 1:
                 self.malformed += 1
                 continue
-            payload = frames[1] if len(frames) == 2 else b""
-            yield Received(name, peer, frames[0], payload)
+            payload = frames[0] if frames else b""
+            yield Received(name, peer, header, payload)
             taken += len(payload)
             if taken > TURN_BYTES:
                 return
@@ -266,6 +275,15 @@ class Links:
         for lock in self._locks:
             os.close(lock)
         self._monitors, self._sockets, self._locks = {}, {}, []
+
+
+def _rest(socket: zmq.Socket[bytes]) -> list[Bytes]:
+    """The further frames of a message; large ones are not copied out of libzmq's memory."""
+    frames: list[Bytes] = []
+    while socket.get(zmq.RCVMORE):
+        frame = socket.recv(copy=False)
+        frames.append(frame.buffer if len(frame) >= ZERO_COPY_BYTES else frame.bytes)
+    return frames
 
 
 def _holder(endpoint: str) -> str:

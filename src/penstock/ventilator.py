@@ -52,7 +52,7 @@ class Ventilator:
         self.logger = setup("ventilator", config.log_level)
         self.leaving = False
         self._signals = loop.Signals()
-        self._store = QueueStore(config.data, config.durable)
+        self._store = QueueStore(config.data, config.durable, scratch=config.scratch)
         self.links = ventilator_links(config.url)
         self.links.watch(self._signals.fd)
         self._lifeline = config.lifeline
@@ -113,6 +113,10 @@ class Ventilator:
                 self._remember((save.batch, save.first), save.payload)
             elif isinstance(save, SaveBatch):
                 self._functions[save.function] = save.code
+
+    def reopen(self) -> None:
+        """Open the store anew."""
+        self._store.reopen()
 
     def perform(self, action: Any) -> Iterable[Any]:
         """Carry out one effect."""

@@ -173,6 +173,9 @@ class Worker:
         """A worker has no store."""
         raise AssertionError(saves)
 
+    def reopen(self) -> None:
+        """A worker has no store."""
+
     def perform(self, action: Any) -> Iterable[Any]:
         """Carry out one effect."""
         match action:

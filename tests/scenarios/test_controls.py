@@ -24,10 +24,10 @@ from penstock.core.worker import WorkerCore
 from penstock.errors import StoreError
 from penstock.job import BatchSpec
 from penstock.messages import Completions, OutcomeHead
-from sim import Node, SinkNode, VentilatorNode, World
 from scenarios.test_schedules import is_settled
+from sim import Node, SinkNode, VentilatorNode, World
 
-SEEDS = range(12)
+SEEDS = range(40)
 """Schedules that are tried until one goes wrong."""
 HEAL = 40.0
 Control = Callable[[pytest.MonkeyPatch], None]
@@ -47,7 +47,7 @@ def lossy(world: World, chance: random.Random) -> None:
 
 def cancelling(world: World, chance: random.Random) -> None:
     """Jobs are cancelled while messages are lost."""
-    world.fates = lambda batch, index, stamp: ("ok", 0.5)
+    world.fates = lambda *_: ("ok", 0.5)
     batch = chance.randbytes(16)
     world.client.submit(batch, BatchSpec(), [3] * 20)
     world.run(world.now + 0.5)
@@ -63,7 +63,7 @@ def restarts(who: str, seconds: float = 0.1) -> Schedule:
 
     def schedule(world: World, chance: random.Random) -> None:
         node: Node = getattr(world, who)
-        world.fates = lambda batch, index, stamp: ("ok", seconds)
+        world.fates = lambda *_: ("ok", seconds)
         world.client.submit(chance.randbytes(16), BatchSpec(), [3] * int(6 / seconds))
         for _ in range(4):
             where = chance.choice(["before commit", "after commit", "after send"])
@@ -91,7 +91,7 @@ def lost_workers(world: World, chance: random.Random) -> None:
 
 def cut_off(world: World, chance: random.Random) -> None:
     """Workers stand still, or are cut off from the ventilator, for longer than a lease while all is busy."""
-    world.fates = lambda batch, index, stamp: ("ok", 0.4)
+    world.fates = lambda *_: ("ok", 0.4)
     world.client.submit(chance.randbytes(16), BatchSpec(), [2] * 60)
     for _ in range(3):
         world.run(world.now + chance.uniform(0.5, 1.5))
@@ -118,7 +118,7 @@ def speak_before_saving(node: type[VentilatorNode | SinkNode]) -> Control:
                 self.crash_at = crash
                 Node.turn(self)
                 return
-            self.save = lambda saves: None
+            self.save = lambda *_: None
             Node.turn(self)
             del self.save
             self.world.crash(self)
@@ -130,7 +130,7 @@ def speak_before_saving(node: type[VentilatorNode | SinkNode]) -> Control:
 
 def no_fuse(patch: pytest.MonkeyPatch) -> None:
     """A dealt lease that nobody reports is waited for forever."""
-    patch.setattr(Presence, "_burn_fuses", lambda self, now: None)
+    patch.setattr(Presence, "_burn_fuses", lambda *_: None)
 
 
 def no_barrier(patch: pytest.MonkeyPatch) -> None:
@@ -151,7 +151,7 @@ def no_floor(patch: pytest.MonkeyPatch) -> None:
 
     keep = WorkerCore._hold
     patch.setattr(WorkerCore, "_hold", hold)
-    patch.setattr(WorkerCore, "_on_drop", lambda self, spans, now: None)
+    patch.setattr(WorkerCore, "_on_drop", lambda *_: None)
 
 
 def arrival_is_life(patch: pytest.MonkeyPatch) -> None:
@@ -167,13 +167,13 @@ def arrival_is_life(patch: pytest.MonkeyPatch) -> None:
 
 def no_resend(patch: pytest.MonkeyPatch) -> None:
     """Outcomes are sent once."""
-    patch.setattr(WorkerCore, "_find_unclosed", lambda self, now: None)
-    patch.setattr(WorkerCore, "_send_again", lambda self: None)
+    patch.setattr(WorkerCore, "_find_unclosed", lambda *_: None)
+    patch.setattr(WorkerCore, "_send_again", lambda *_: None)
 
 
 def no_replay(patch: pytest.MonkeyPatch) -> None:
     """A gap in the log is never asked for."""
-    patch.setattr(Settlement, "_ask", lambda self, now: None)
+    patch.setattr(Settlement, "_ask", lambda *_: None)
 
 
 def gaps_are_skipped(patch: pytest.MonkeyPatch) -> None:
@@ -200,18 +200,18 @@ def no_dedupe(patch: pytest.MonkeyPatch) -> None:
 def no_claims(patch: pytest.MonkeyPatch) -> None:
     """After a restart what workers hold is not believed: all is queued again at once."""
     patch.setattr("penstock.core.ventilator.RECOVERY_GRACE", -1.0)
-    patch.setattr(Presence, "_claim", lambda self, *args, **options: [])
+    patch.setattr(Presence, "_claim", lambda *_, **__: [])
 
 
 def no_closed_again(patch: pytest.MonkeyPatch) -> None:
     """Closed is said once; the applied position is forgotten by inventories."""
-    patch.setattr(Presence, "_finished", lambda self, *args: [])
+    patch.setattr(Presence, "_finished", lambda *_: [])
 
 
 def no_verdict_again(patch: pytest.MonkeyPatch) -> None:
     """A verdict is said once."""
     send = Books.send_verdicts
-    patch.setattr(Books, "send_verdicts", lambda self, sink, *, again: send(self, sink, again=False))
+    patch.setattr(Books, "send_verdicts", lambda self, sink, **_: send(self, sink, again=False))
 
 
 # ---------------------------------------------------------------------------------------------- the trial

@@ -1,4 +1,4 @@
-"""The whole pipeline on the virtual network, disturbed by a state machine: hypothesis chooses what happens, and shrinks it."""
+"""The whole pipeline on the virtual network, disturbed by a state machine: hypothesis chooses and shrinks."""
 
 from __future__ import annotations
 

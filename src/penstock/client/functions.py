@@ -5,10 +5,9 @@ from __future__ import annotations
 import functools
 import sys
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from hashlib import blake2b
-from operator import is_
-from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
+from types import BuiltinFunctionType, CellType, CodeType, FunctionType, ModuleType
 from typing import Any, NamedTuple
 
 from penstock import payload
@@ -17,6 +16,8 @@ from penstock.messages import MAX_FRAME_BYTES
 DIGEST_BYTES = 16
 CACHED = 256
 """Functions whose serialized form is kept."""
+CACHED_BYTES = 64 << 10
+"""A larger one is serialized at each use: that costs little beside sending it, and keeping it costs memory."""
 MAX_PART_BYTES = MAX_FRAME_BYTES - (1 << 20)
 """A function or an argument can be this large: on the way to a worker it has to fit into a frame with others."""
 ATOMS = (int, float, complex, str, bytes, bool, type(None), type(Ellipsis))
@@ -36,9 +37,38 @@ class Function(NamedTuple):
         return cls(code, blake2b(code, digest_size=DIGEST_BYTES).digest())
 
 
+class _Part(NamedTuple):
+    """All that a plain function's serialized form is made of, as it was."""
+
+    function: FunctionType
+    code: CodeType
+    defaults: tuple[Any, ...] | None
+    global_values: tuple[tuple[str, object], ...]
+    cell_values: tuple[tuple[CellType, object], ...]
+
+    @property
+    def is_as_it_was(self) -> bool:
+        """Whether the function is still made of the same objects."""
+        function, known = self.function, self.function.__globals__
+        if function.__code__ is not self.code or function.__defaults__ is not self.defaults:
+            return False
+        if function.__kwdefaults__ or function.__dict__:
+            return False
+        for name, value in self.global_values:
+            if known.get(name, MISSING) is not value:
+                return False
+        return all(_content(cell) is value for cell, value in self.cell_values)
+
+    @property
+    def values(self) -> list[object]:
+        """What it is made of, beside code."""
+        named = (*self.global_values, *self.cell_values)
+        return [*(self.defaults or ()), *(value for _, value in named)]
+
+
 class _Entry(NamedTuple):
     target: Callable[..., Any]
-    seen: tuple[object, ...]
+    parts: list[_Part]
     function: Function
 
 
@@ -52,23 +82,19 @@ class Functions:
         """The function as it travels now. Raises pickle.PicklingError; TypeError: it is not callable."""
         key = (id(target), serializer)
         entry = self._entries.get(key)
-        if entry is not None and (not entry.seen or _same(entry.seen, tuple(_depends_on(target)))):
+        if entry is not None and all(part.is_as_it_was for part in entry.parts):
             return entry.function
         if not callable(target):
             raise TypeError(f"{target!r} is not callable")
         function = Function.of(payload.function_blob(target, serializer))
         if len(function.code) > MAX_PART_BYTES:
             raise ValueError(f"the function: {too_large(function.code)}")
-        seen = () if _is_importable(target) else tuple(_depends_on(target))
-        if all(map(_is_constant, seen)):
-            self._entries[key] = _Entry(target, seen, function)
+        parts = _parts_of(target)
+        if parts is not None and len(function.code) <= CACHED_BYTES:
+            self._entries[key] = _Entry(target, parts, function)
             if len(self._entries) > CACHED:
                 self._entries.popitem(last=False)
         return function
-
-
-def _same(some: tuple[object, ...], others: tuple[object, ...]) -> bool:
-    return len(some) == len(others) and all(map(is_, some, others))
 
 
 def _is_importable(value: Any) -> bool:
@@ -84,38 +110,35 @@ def _is_importable(value: Any) -> bool:
     return found is value
 
 
-def _is_constant(value: object) -> bool:
-    """Whether it is the same for ever as long as it is the same object, and what it depends on is."""
-    return value is MISSING or isinstance(value, (*ATOMS, CodeType, FunctionType)) or _is_importable(value)
-
-
-def _depends_on(target: object) -> Iterator[object]:
-    """All that a plain function's serialized form is made of; something not constant if that cannot be told."""
-    pending, visited = [target], set[int]()
+def _parts_of(target: object) -> list[_Part] | None:
+    """The plain function and those it refers to; None: something in them can change while it is the same object."""
+    parts: dict[int, _Part] = {}
+    pending = [target]
     while pending:
-        function = pending.pop()
-        if type(function) is not FunctionType:
-            yield [function]
-        elif id(function) not in visited:
-            visited.add(id(function))
-            for value in _parts_of(function):
-                yield value
-                if type(value) is FunctionType and not _is_importable(value):
-                    pending.append(value)
+        value = pending.pop()
+        if type(value) is FunctionType and not _is_importable(value):
+            if value.__kwdefaults__ or value.__dict__:
+                return None
+            if id(value) not in parts:
+                part = parts[id(value)] = _part_of(value)
+                pending += part.values
+        elif value is not MISSING and not isinstance(value, ATOMS) and not _is_importable(value):
+            return None
+    return list(parts.values())
 
 
-def _parts_of(target: FunctionType) -> Iterator[object]:
-    yield target.__code__
-    yield from target.__defaults__ or ()
-    yield from (target.__kwdefaults__ or {}).values()
-    yield [target] if target.__dict__ else MISSING
-    for cell in target.__closure__ or ():
-        try:
-            yield cell.cell_contents
-        except ValueError:
-            yield MISSING
-    for name in _global_names(target.__code__):
-        yield target.__globals__.get(name, MISSING)
+def _part_of(function: FunctionType) -> _Part:
+    code = function.__code__
+    global_values = tuple((name, function.__globals__.get(name, MISSING)) for name in _global_names(code))
+    cells = tuple((cell, _content(cell)) for cell in function.__closure__ or ())
+    return _Part(function, code, function.__defaults__, global_values, cells)
+
+
+def _content(cell: CellType) -> object:
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return MISSING
 
 
 @functools.lru_cache(maxsize=CACHED)

@@ -21,7 +21,7 @@ from penstock.messages import Fetch, split
 if TYPE_CHECKING:
     from penstock.client.session import Session
 
-WINDOW = 16 << 20
+WINDOW = 64 << 20
 """Bytes of results between the sink and the reader: enough to keep the wire busy, few beside a process."""
 GIVE_BACK_SHARE = 8
 """What was read is given back in so-manieths of the window."""

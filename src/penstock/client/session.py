@@ -9,6 +9,7 @@ import logging
 import os
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
@@ -29,8 +30,12 @@ CONNECT_TIMEOUT = 5.0
 """Seconds within which a pipeline must answer, else NoPipeline."""
 UNACCEPTED_BYTES = 32 << 20
 """Who submits waits while so much is not accepted: the client's memory stays flat however long the input is."""
+SUPERVISE_INTERVAL = 0.1
+"""Seconds between two looks at whether the embedded stations live."""
 WAIT_INTERVAL = 0.5
 """Seconds between two looks of a waiting caller at whether the session has failed."""
+
+_living: weakref.WeakSet[Session] = weakref.WeakSet()
 
 log = logging.getLogger("penstock.client")
 
@@ -68,12 +73,14 @@ class Session:
         self._woken = False
         self._closing = False
         self._ended = False
+        self._supervised_at = 0.0
         self._room = threading.Condition()
         self._unaccepted = 0
         self._links = ClientLinks(url)
         self._courier = Courier(self._links, self._accepted, self._refused)
         self._thread = threading.Thread(target=self._run, name="penstock-client", daemon=True)
         self._thread.start()
+        _living.add(self)
 
     # ------------------------------------------------------------------------------------- from any thread
 
@@ -95,9 +102,7 @@ class Session:
         return threading.current_thread() is self._thread
 
     def ensure_usable(self) -> None:
-        """Raises RuntimeError in a forked child; what failed, if the session has."""
-        if os.getpid() != self._pid:
-            raise RuntimeError("this Pipeline was made before a fork: make a new one in the child")
+        """Raises what failed, if the session has; RuntimeError in a forked child."""
         if self.failure is not None:
             raise self.failure
 
@@ -250,7 +255,8 @@ class Session:
             self._courier.submit(self._source.take_parts())  # what was submitted before leaves before
             action()
         self._courier.submit(self._source.take_parts())
-        if self._supervisor is not None and self.failure is None:
+        if self._supervisor is not None and self.failure is None and time.monotonic() >= self._supervised_at:
+            self._supervised_at = time.monotonic() + SUPERVISE_INTERVAL
             try:
                 self._supervisor.check()
             except PenstockError as error:
@@ -291,3 +297,12 @@ def _error(refusal: Refused) -> PenstockError:
     if not (isinstance(kind, type) and issubclass(kind, PenstockError)):
         kind = PenstockError
     return kind(refusal.text)
+
+
+def _in_child() -> None:
+    # its thread has not come along, and its sockets are the parent's
+    for session in list(_living):
+        session.failure = RuntimeError("this Pipeline was made before a fork: make a new one in the child")
+
+
+os.register_at_fork(after_in_child=_in_child)

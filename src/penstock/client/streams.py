@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,8 @@ CHUNK_JOBS = 1_000
 CHUNK_BYTES = 1 << 20
 WINDOW = 64 << 20
 """Bytes of results under way to futures; they are taken in at once."""
+CHARGE_BYTES = 64 << 10
+"""Of submits that pile up, told to the session at once."""
 OPEN_STREAMS = 64
 """Batches kept open for further submits: the functions a program uses in turns."""
 CANCEL_TIMEOUT = 5.0
@@ -108,7 +110,8 @@ class Stream:
 
     window = WINDOW
 
-    def __init__(self, session: Session, spec: BatchSpec, function: Function) -> None:
+    def __init__(self, session: Session, spec: BatchSpec, function: Function, left: Callable[[Stream], None]) -> None:
+        """`left` is told when it is closed and every future is done."""
         self.batch = new_batch_id()
         self.spec = spec
         self.futures: dict[int, JobFuture] = {}
@@ -122,6 +125,7 @@ class Stream:
         self._first = 0
         self._opening: Part | None = opening(self.batch, spec, function)
         self._said_closed = False
+        self._left = left
         self._follower = Follower(self.batch, self)
 
     def add(self, item: bytes) -> JobFuture:
@@ -144,7 +148,6 @@ class Stream:
         while items:
             some = _first_items(items)
             blob = self._chunk(some)
-            self._session.charge(len(blob) - sum(map(len, some)))
             yield Part(ChunkHead(self.batch, self._first, len(some), len(blob)), blob)
             self._first += len(some)
             items = items[len(some) :]
@@ -187,6 +190,7 @@ class Stream:
         if self._said_closed and not self.futures:
             self._session.unfollow(self._follower)
             self._session.on_refusal(self.batch, None)
+            self._left(self)
 
     def _refuse(self, error: BaseException) -> None:
         self.closed = self._said_closed = True
@@ -225,6 +229,10 @@ class Streams:
         self._collected: list[Stream] = []
         self._living: dict[bytes, Stream] = {}
         self._session: Session | None = None
+        self._charged = 0
+        """Bytes of items not yet taken that the session has been told of."""
+        self._uncharged = 0
+        """And of those that it has not: telling it of each would cost as much as the rest of a submit."""
 
     def attach(self, session: Session) -> None:
         """The session that takes the parts."""
@@ -235,20 +243,26 @@ class Streams:
         session = self._session
         assert session is not None
         session.await_room()
+        key = (function.digest, spec)
         with self._lock:
-            stream = self._open.get((function.digest, spec))
+            stream = self._open.get(key)
             if stream is None or stream.closed:
                 stream = self._start(session, spec, function)
+            elif len(self._open) > 1:
+                self._open.move_to_end(key)
             future = stream.add(item)
             self._collect(stream)
-        session.charge(len(item))
+            self._uncharged += len(item)
+            if self._uncharged > CHARGE_BYTES:
+                session.charge(self._uncharged)
+                self._charged += self._uncharged
+                self._uncharged = 0
         session.wake()
         return future
 
     def _start(self, session: Session, spec: BatchSpec, function: Function) -> Stream:
-        stream = self._open[function.digest, spec] = Stream(session, spec, function)
+        stream = self._open[function.digest, spec] = Stream(session, spec, function, self._left)
         self._living[stream.batch] = stream
-        session.charge(len(function.code))
         if len(self._open) > OPEN_STREAMS:
             self._close(self._open.popitem(last=False)[1])
         return stream
@@ -266,9 +280,14 @@ class Streams:
         """What piled up since the last turn (in the session's thread)."""
         if not self._collected:
             return []
+        session = self._session
+        assert session is not None
         with self._lock:
             collected, self._collected = self._collected, []
-            return [part for stream in collected for part in stream.take_parts()]
+            parts = [part for stream in collected for part in stream.take_parts()]
+            session.charge(sum(len(part.payload) for part in parts) - self._charged)
+            self._charged = self._uncharged = 0
+        return parts
 
     def close_open(self) -> None:
         """The open batches take in no more: their totals are known then, and others can read them to their end."""
@@ -282,12 +301,13 @@ class Streams:
             return [future for stream in self._living.values() for future in list(stream.futures.values())]
 
     def living(self) -> list[Stream]:
-        """Streams with open futures; others that are closed are forgotten."""
+        """Streams that take in jobs or have open futures."""
         with self._lock:
-            done = [batch for batch, stream in self._living.items() if stream.closed and not stream.futures]
-            for batch in done:
-                del self._living[batch]
             return list(self._living.values())
+
+    def _left(self, stream: Stream) -> None:
+        """It is closed and done (in the session's thread)."""
+        self._living.pop(stream.batch, None)
 
     def fail(self, error: BaseException) -> None:
         """Nothing will be answered any more (in the session's thread)."""

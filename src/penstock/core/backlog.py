@@ -94,6 +94,8 @@ class Chunk:
         """The parts in [start, stop), cut so that none reaches beyond."""
         inside: list[Part] = []
         fresh: list[Part] = []
+        if start >= stop:
+            return inside
         for part in self.parts:
             if part.stop <= start or part.start >= stop:
                 continue

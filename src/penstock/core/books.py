@@ -55,6 +55,7 @@ class Books:
         self._serial = 0
         self._verdicts: list[OutcomeHead] = []
         self._actions: Actions = []
+        self._last: list[Effect] = []
         self._dirty: dict[tuple[bytes, int], Chunk] = {}
         self._dirty_counts: dict[bytes, Batch] = {}
         self._dirty_cancels: dict[bytes, Batch] = {}
@@ -74,6 +75,10 @@ class Books:
         """An event for the log."""
         self._actions.append(Log(event, fields))
 
+    def say_last(self, action: Effect) -> None:
+        """Add to what this turn does, behind what slots wait for."""
+        self._last.append(action)
+
     def take(self) -> Actions:
         """All that was said since the last call."""
         actions, self._actions = self._actions, []
@@ -90,6 +95,8 @@ class Books:
         if self._dirty_applied:
             self.say(SaveApplied(self.applied, self.chain))
         self._dirty, self._dirty_counts, self._dirty_cancels, self._dirty_applied = {}, {}, {}, False
+        self._actions += self._last
+        self._last = []
 
     def forget_changes(self, batch: Batch) -> None:
         """The batch is being deleted: nothing of it is to be saved any more."""

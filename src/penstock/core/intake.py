@@ -84,7 +84,7 @@ class Intake:
             if batch is not None and batch.total is None:
                 batch.total = closed.total
                 self._books.say(SaveTotal(batch.id, closed.total))
-        self._answer(client, Accepted(submit.number))
+        self._books.say_last(Answer(client, Accepted(submit.number)))
 
     def _in_order(self, submit: Submit, new: dict[bytes, int]) -> bool:
         """Whether every chunk follows what is accepted; chunks of forgotten batches are accepted and dropped."""

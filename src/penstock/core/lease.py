@@ -89,6 +89,13 @@ class Leases:
         worker.leases.add(lease.number)
         worker.hold(lease.jobs, lease.mean)
 
+    def ran(self, number: int, worker: Worker | None) -> None:
+        """Its outcome says as much as a report: the worker held it."""
+        lease = self.given.get(number)
+        if lease is not None and worker is not None and lease.worker in {None, worker}:
+            self.attribute(lease, worker)
+            self.take(lease)
+
     def take(self, lease: Given) -> None:
         """Its holder has reported it."""
         if lease.taken:

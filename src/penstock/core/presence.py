@@ -156,9 +156,8 @@ class Presence:
         """It holds nothing: whatever the books still say of it is queued again."""
         worker = self._books.workers.get(left.worker)
         if worker is not None and worker.hello is not None:
-            worker.running = []
             self._books.log("worker_left", worker=worker.hello.name, jobs=worker.done)
-            self._lose(worker)
+            self._lose(worker, left=True)
 
     def _known(self, worker_id: bytes, now: float) -> Worker | None:
         """The worker, if it said hello; an unknown one is asked for that."""
@@ -249,10 +248,8 @@ class Presence:
 
     def _finished(self, worker: Worker, held: Held, start: int, stop: int, now: float) -> list[BatchSpan]:
         """A worker holds an outcome: what of it is recorded is closed, the rest is its own."""
-        return [
-            BatchSpan(held.batch, span.start, span.stop)
-            for span in self._claim(worker, held, start, stop, now, finished=True)
-        ]
+        closed = self._claim(worker, held, start, stop, now, finished=True)
+        return [BatchSpan(held.batch, span.start, span.stop) for span in closed]
 
     def hear_claims(self, absent: set[tuple[bytes, int]], now: float) -> None:
         """Chunks came into memory: decide the claims on them; one on an `absent` (batch, index) is void."""
@@ -284,11 +281,13 @@ class Presence:
                 self._lose(worker)
         self._burn_fuses(now)
 
-    def _lose(self, worker: Worker) -> None:
-        """Its leases wait in limbo for what the sink may have of them; what ran has crashed."""
+    def _lose(self, worker: Worker, *, left: bool = False) -> None:
+        """Its leases wait in limbo for what the sink may have of them; what ran has crashed, unless it has `left`."""
+        if not left:
+            self._crash_running(worker)
+            self._crash_front(worker)
         for number in list(worker.leases):
             lease = self._books.leases.given[number]
-            self._crash_running(worker, lease)
             for part in [part for part in lease.chunk.parts if part.lease == number]:
                 self._books.hold(part, self.barrier + 1)
         self._books.leases.uncharge(worker)
@@ -299,11 +298,22 @@ class Presence:
         else:
             del self._books.workers[worker.id]
 
-    def _crash_running(self, worker: Worker, lease: Given) -> None:
-        for batch, (start, stop) in worker.running:
-            if batch == lease.chunk.batch.id:
+    def _crash_running(self, worker: Worker) -> None:
+        for lease in [self._books.leases.given[number] for number in worker.leases]:
+            for start, stop in [span for batch, span in worker.running if batch == lease.chunk.batch.id]:
                 for part in self._books.backlog.carve(lease.chunk, start, stop):
                     part.crashed = part.crashed or part.lease == lease.number
+
+    def _crash_front(self, worker: Worker) -> None:
+        """The slots of which no inventory told ran what comes first: a job may take its worker along at once."""
+        leases = [self._books.leases.given[number] for number in sorted(worker.leases)]
+        parts = [(one, part) for one in leases for part in one.chunk.parts if part.lease == one.number]
+        idle = worker.slots - sum(part.jobs for _, part in parts if part.crashed)
+        for lease, part in sorted(parts, key=lambda one: -one[0].chunk.batch.spec.priority):
+            if idle > 0 and not part.crashed:
+                for first in self._books.backlog.carve(lease.chunk, part.start, min(part.stop, part.start + idle)):
+                    first.crashed = True
+                    idle -= first.jobs
 
     def release_limbo(self, echo: int) -> None:
         """All that the sink had by this beat is applied: what is still in limbo was not recorded."""
@@ -322,8 +332,7 @@ class Presence:
                 break
             since = lease.given_at + books.heartbeat_interval
             if lease.round is not None:
-                waiting = [books.workers[w] for w in lease.round.waiting if w in books.workers]
-                if any(worker.heard_at <= since for worker in waiting):
+                if any(books.workers[w].heard_at <= since for w in lease.round.waiting if w in books.workers):
                     continue
                 books.leases.burn(lease.round, books.workers)
             elif lease.worker is not None and lease.worker.heard_at <= since:

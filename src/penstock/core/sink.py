@@ -61,6 +61,11 @@ from penstock.messages import (
 
 LOG_LINES = 2000
 """Lines of a replay read and told per turn: about 10 ms, so that workers and clients are served in between."""
+TELL_DELAY = 0.002
+"""Seconds that the ventilator is told of a line later than its followers: jobs done one by one cost it a turn and a
+sync less each, and a worker looks further ahead than that."""
+TELL_LINES = 64
+"""So many lines are told at once."""
 CHECKPOINT_LINES = 16
 """Lines of a batch between checkpoints, beside one for each gap: what a start has to read again."""
 FORGOTTEN_BATCHES = 10_000
@@ -104,10 +109,12 @@ class SinkCore:
         self._forgotten: dict[bytes, bool] = {}
         """Batches to be forgotten, oldest first, and whether they are already."""
         self._lines: list[Completion] = []
-        """Of this turn, like the next two."""
+        """Not told yet."""
+        self._tell_at: float | None = None
+        """When they are to be told."""
         self._rows: dict[bytes, list[SaveRow]] = {}
         self._before: dict[bytes, int] = {}
-        """The last line of a batch before this turn."""
+        """Both of this turn: what was recorded, and the last line of each batch before it."""
         self.duplicates = 0
         """Jobs whose outcome came again."""
         self.refused = 0
@@ -141,15 +148,20 @@ class SinkCore:
                 assert_never(event)
 
     def tick(self, now: float) -> Actions:
-        """Close the turn: tell the ventilator, then the followers."""
-        actions = self._tell_lines()
+        """Close the turn: tell the followers, then the ventilator, of several turns at once if they are short."""
+        actions: Actions = []
         for batch, rows in self._rows.items():
             actions += self._checkpoint(batch)
             actions += self._followers.recorded(batch, rows, self._before[batch])
         self._rows, self._before = {}, {}
+        if self._lines and self._tell_at is None:
+            self._tell_at = now + TELL_DELAY
+        is_head_due = now >= self._head_at
+        if self._replay is not None or is_head_due or self._tell_is_due(now):
+            actions += self._tell_lines()
         if self._replay is not None:
             actions += self._read_on(self._replay)
-        elif now >= self._head_at:
+        elif is_head_due:
             self._head_at = now + self._heartbeat_interval
             actions.append(Report(SinkHead(self._sink, self._boot, self._seq, self._chain, self._echo)))
         self._followers.expire(now)
@@ -157,7 +169,8 @@ class SinkCore:
 
     def next_wakeup(self) -> float | None:
         """When `tick` has something to do even if nothing happens."""
-        return self._head_at if self._replay is None else 0.0
+        due = self._head_at if self._replay is None else 0.0
+        return due if self._tell_at is None else min(due, self._tell_at)
 
     def check(self) -> None:
         """The invariants; AssertionError if one does not hold."""
@@ -240,6 +253,8 @@ class SinkCore:
         self._head_at = 0.0
         if message.seq < self._seq:
             self._replay = LogReplay(message.seq, message.chain)
+        else:
+            self._lines, self._tell_at = [], None  # it has them
         return []
 
     def on_log_read(self, read: LogRead) -> Actions:
@@ -270,8 +285,11 @@ class SinkCore:
         replay.is_reading = True
         return [ReadLog(replay.after, LOG_LINES)]
 
+    def _tell_is_due(self, now: float) -> bool:
+        return self._tell_at is not None and (now >= self._tell_at or len(self._lines) >= TELL_LINES)
+
     def _tell_lines(self) -> Actions:
-        lines, self._lines = self._lines, []
+        lines, self._lines, self._tell_at = self._lines, [], None
         if self._replay is not None:
             return []  # the replay will read them
         slices = range(0, len(lines), LOG_LINES)

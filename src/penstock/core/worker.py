@@ -59,6 +59,8 @@ LOOK_AHEAD = 2
 """Leases per slot that a worker wants when it knows nothing of how long they take."""
 LOOK_AHEAD_SECONDS = 0.1
 """Of work per slot that a worker wants where jobs are short: many times the way to the ventilator and back."""
+TOOK_DELAY = 0.002
+"""Seconds: what has run by then is not reported as taken; its outcome says as much."""
 WINDOW_MAX = 1024
 """Leases a worker never wants more of: each is some bytes in every inventory."""
 KEPT_BYTES_MAX = 256 << 20
@@ -119,6 +121,9 @@ class WorkerCore:
         self._arrivals: list[HeldLease] = []
         """What came before the welcome."""
         self._took: list[int] = []
+        self._took_at: float | None = None
+        """When they are to be reported."""
+        self._told_window = 0
         self._outbox: list[Kept] = []
         self._looked_at = now
         self._lease_seconds: float | None = None
@@ -188,9 +193,7 @@ class WorkerCore:
         if not self._lost and self.holdings.kept_bytes < KEPT_BYTES_MAX:
             self._actions += self.feed.fill(self._functions, now)
         self._actions += self.feed.relieve(now)
-        if self._took:
-            self._say(Report(Took(self._me.worker, tuple(self._took), self.window)))
-            self._took = []
+        self._report_took(now)
         if now >= self._beat_at + self._interval:
             self._beat(now)
         self._deliver(now)
@@ -200,6 +203,8 @@ class WorkerCore:
     def next_wakeup(self) -> float | None:
         """When `tick` has something to do even if nothing happens."""
         due = [self._beat_at + self._interval]
+        if self._took_at is not None:
+            due.append(self._took_at)
         relief = self.feed.next_wakeup()
         if relief is not None:
             due.append(relief)
@@ -279,6 +284,7 @@ class WorkerCore:
             self._say_hello(now)
             return
         held = tuple(held.line() for held in self.holdings.leases.values())
+        self._told_window = self.window
         self._say(Report(Heartbeat(self._me.worker, self._next_number(now), self.window, held)))
         for function, asked_at in self._asked.items():
             if now >= asked_at + RESEND:
@@ -329,6 +335,17 @@ class WorkerCore:
         self._took.append(held.lease.number)
         if held.function not in self._functions and held.function not in self._asked:
             self._need(held.function, self._beat_at)
+
+    def _report_took(self, now: float) -> None:
+        if self._took and self._took_at is None:
+            self._took_at = now + TOOK_DELAY
+        if self._took_at is None or now < self._took_at:
+            return
+        numbers = tuple(number for number in self._took if number in self.holdings.leases)
+        if numbers or self.window != self._told_window:
+            self._told_window = self.window
+            self._say(Report(Took(self._me.worker, numbers, self.window)))
+        self._took, self._took_at = [], None
 
     def _need(self, function: bytes, now: float) -> None:
         self._asked[function] = now

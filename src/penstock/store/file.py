@@ -2,7 +2,8 @@
 
 Promises:
 
-1. What a transaction committed survives a kill -9 of the process, and with `durable` a power cut too.
+1. What a transaction committed survives a kill -9 of the process, and with `durable` a power cut too. With `scratch`
+   a power cut may leave nothing.
 2. One process at a time: a lock file beside the store says who.
 3. Whatever goes wrong is a StoreError of one line that names the file. A transaction that failed is *unknown*, not
    undone: the store refuses to go on until `reopen`, and then the same saves can be given again.
@@ -21,15 +22,16 @@ from pathlib import Path
 from typing import Any
 
 import apsw
-import psutil
 
-from penstock.errors import SchemaMismatch, StoreError, StoreInUse
+from penstock.errors import SchemaMismatch, StoreError, StoreFull, StoreInUse
 
 APPLICATION_ID = 0x504E5300
 """``PNS`` and the kind of store: tells our files from others' (PRAGMA application_id)."""
 
 CHECKPOINT_PAGES = 4000
 """16 MB of write-ahead log between checkpoints: hot pages are written back once, and the log stays in the cache."""
+SCRATCH_CHECKPOINT_PAGES = 64_000
+"""256 MB in a folder that goes with the pipeline: most of it is deleted before it would be written a second time."""
 JOURNAL_BYTES = 16 << 20
 """What the write-ahead log is cut back to after a burst."""
 CACHE_KIB = 16 << 10
@@ -73,14 +75,20 @@ class StoreFile:
     SchemaMismatch.
     """
 
-    def __init__(self, folder: Path, name: str, kind: int, scripts: tuple[str, ...], durable: bool) -> None:
-        self._kind, self._scripts, self._durable = APPLICATION_ID + kind, scripts, durable
+    def __init__(
+        self, folder: Path, name: str, kind: int, scripts: tuple[str, ...], durable: bool, scratch: bool
+    ) -> None:
+        self._kind, self._scripts = APPLICATION_ID + kind, scripts
+        self._synchronous = "full" if durable else "off" if scratch else "normal"
+        self._checkpoint_pages = SCRATCH_CHECKPOINT_PAGES if scratch else CHECKPOINT_PAGES
         self._failed = False
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             folder = folder.resolve()
             self.path = folder / name
-            _check_folder(folder, durable)
+            _check_folder(folder)
+            if durable:
+                _check_filesystem(folder)
             self._lock = _lock(folder, name)
         except OSError as error:
             raise StoreError(f"{folder}: {error.strerror}") from None
@@ -141,7 +149,8 @@ class StoreFile:
             yield
         except apsw.Error as error:
             hint = next((text for kind, text in HINTS if isinstance(error, kind)), "cannot be used")
-            raise StoreError(f"{self.path}: {hint} ({str(error).splitlines()[0]})") from error
+            kind = StoreFull if isinstance(error, apsw.FullError) else StoreError
+            raise kind(f"{self.path}: {hint} ({str(error).splitlines()[0]})") from error
         except OSError as error:
             raise StoreError(f"{self.path}: {error.strerror}") from error
 
@@ -190,8 +199,8 @@ class StoreFile:
                 f"{self.path}: a database of another kind; move it away or name another folder with --data"
             )
         db.pragma("journal_mode", "wal")
-        db.pragma("synchronous", "full" if self._durable else "normal")
-        db.pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
+        db.pragma("synchronous", self._synchronous)
+        db.pragma("wal_autocheckpoint", self._checkpoint_pages)
         db.pragma("journal_size_limit", JOURNAL_BYTES)
         db.pragma("cache_size", -CACHE_KIB)
         db.pragma("temp_store", "memory")
@@ -218,21 +227,27 @@ class StoreFile:
                 self.db.execute("ROLLBACK")
 
 
-def _check_folder(folder: Path, durable: bool) -> None:
-    """Refuses a folder in which others can write, and a durable store on the network or in memory."""
+def _check_folder(folder: Path) -> None:
+    """Refuses a folder in which others can write."""
     if folder.stat().st_mode & 0o022:
         raise StoreError(f"{folder}: others may write into this data folder; chmod 700 it")
+
+
+def _check_filesystem(folder: Path) -> None:
+    """Refuses the network and memory for a durable store."""
     kind = filesystem(folder)
-    if durable and kind in NETWORK:
+    if kind in NETWORK:
         raise StoreError(
             f"{folder}: on a network file system ({kind}), which loses locks and syncs; name a local folder with --data"
         )
-    if durable and kind in MEMORY:
+    if kind in MEMORY:
         raise StoreError(f"{folder}: in memory ({kind}), gone at the next boot; name a folder on a disk with --data")
 
 
 def filesystem(folder: Path) -> str:
     """The type of the file system a folder lies on, as the mount table names it (``ext4``, ``nfs4``)."""
+    import psutil  # noqa: PLC0415 - a tenth of an embedded station's start, which does not need it
+
     kind, depth = "", -1
     for part in psutil.disk_partitions(all=True):
         mount = Path(part.mountpoint)

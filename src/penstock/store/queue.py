@@ -100,8 +100,8 @@ DOOMED_CHUNKS = "SELECT first, size, payload, finished FROM chunk WHERE batch = 
 class QueueStore(StoreFile):
     """queue.db in the data folder; see the module. Every method raises StoreError."""
 
-    def __init__(self, folder: str | Path, durable: bool = True) -> None:
-        super().__init__(Path(folder), "queue.db", KIND, SCRIPTS, durable)
+    def __init__(self, folder: str | Path, durable: bool = True, *, scratch: bool = False) -> None:
+        super().__init__(Path(folder), "queue.db", KIND, SCRIPTS, durable, scratch)
         self._load()
 
     def reopen(self) -> None:

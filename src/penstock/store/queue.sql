@@ -46,7 +46,7 @@ CREATE INDEX chunk_open ON chunk (batch, first) WHERE finished IS NULL;
 CREATE INDEX chunk_finished ON chunk (finished_time) WHERE finished IS NOT NULL;
 
 CREATE TABLE payload (
-    number  INTEGER PRIMARY KEY AUTOINCREMENT,
+    number  INTEGER PRIMARY KEY,
     crc     INTEGER NOT NULL,
     bytes   BLOB NOT NULL
 ) STRICT;

@@ -71,8 +71,8 @@ DOOMED_LINES = "SELECT seq, length(body) FROM line INDEXED BY line_position WHER
 class ResultStore(StoreFile):
     """results.db in the data folder; see the module. Every method raises StoreError."""
 
-    def __init__(self, folder: str | Path, durable: bool = True) -> None:
-        super().__init__(Path(folder), "results.db", KIND, SCRIPTS, durable)
+    def __init__(self, folder: str | Path, durable: bool = True, *, scratch: bool = False) -> None:
+        super().__init__(Path(folder), "results.db", KIND, SCRIPTS, durable, scratch)
         self._load()
 
     def reopen(self) -> None:

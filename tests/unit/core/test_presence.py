@@ -206,6 +206,24 @@ def test_a_lost_workers_jobs_wait_for_the_sink(bench: VentilatorBench) -> None:
     assert bench.places() == [(0, 4, Place.QUEUED)]
 
 
+def test_the_first_job_of_a_lost_worker_may_have_taken_it_along(bench: VentilatorBench) -> None:
+    """For each slot of which no inventory told what it ran, the first job under its leases counts as crashed."""
+    peer = bench.worker("w", slots=2)
+    bench.submit(4)
+    peer.disconnect()
+    (beat,) = of(SinkBeat, bench.told(SINK, after=RECONNECT_GRACE * 1.1))
+    bench.turn(bench.head(echo=beat.number))
+    assert [(part.start, part.stop, part.crashed) for part in bench.parts()] == [(0, 2, True), (2, 4, False)]
+
+
+def test_a_worker_that_left_has_crashed_nothing(bench: VentilatorBench) -> None:
+    """What it held when it said goodbye is queued as it was."""
+    peer = bench.worker("w")
+    bench.submit(4)
+    bench.turn(Left(peer.id))
+    assert [(part.start, part.stop, part.crashed) for part in bench.parts()] == [(0, 4, False)]
+
+
 def test_the_echo_counts_only_when_the_log_is_applied(bench: VentilatorBench) -> None:
     """Rule 8: an echo with lines that are not applied yet releases nothing; what they say is done is not run again."""
     peer = bench.worker("w")
@@ -268,7 +286,7 @@ def test_a_lost_worker_that_comes_back_keeps_what_nobody_else_has(bench: Ventila
     peer.disconnect()
     bench.turn(after=RECONNECT_GRACE * 1.1)
     bench.turn(bench.head())
-    assert bench.places() == [(0, 1, Place.QUEUED), (1, 2, Place.QUEUED)]
+    assert bench.places() == [(0, 2, Place.QUEUED)]
     sent = bench.told(peer, peer.hello(peer.connect(), mine))
     assert of(Welcome, sent)[0].drop == ()
     assert [(part.lease, part.stamp) for part in bench.parts()] == [(lease.number, Stamp())] * 2

@@ -113,12 +113,25 @@ def test_a_verdict_is_recorded_like_a_workers_outcome(bench: Bench) -> None:
 
 
 def test_lines_are_numbered_and_told_once_in_order(bench: Bench) -> None:
-    """One report for all that a turn brought, then the head."""
+    """One report for all that some turns brought, then the head."""
     reports = bench.reports(outcome(0, 1), outcome(1, 2, final=False), SinkBeat(3, 0))
     assert seqs(reports) == [1, 2]
     seq, chain = bench.store.head()
     assert reports[1:] == [SinkHead(SINK, 7, seq, chain, 3)]
-    assert seqs(bench.reports(outcome(2, 3), outcome(0, 1))) == [3]
+    assert bench.reports(outcome(2, 3), outcome(0, 1)) == []
+    assert bench.core.next_wakeup() == bench.now + module.TELL_DELAY
+    assert bench.reports(outcome(3, 4)) == []
+    bench.now += module.TELL_DELAY
+    assert seqs(bench.reports()) == [3, 4]
+    assert bench.reports() == []
+
+
+def test_followers_are_served_at_once_and_many_lines_do_not_wait(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the ventilator is told a little later, and not of more than TELL_LINES."""
+    monkeypatch.setattr(module, "TELL_LINES", 2)
+    bench.turn()
+    assert bench.reports(outcome(0, 1)) == []
+    assert seqs(bench.reports(outcome(1, 2))) == [1, 2]
 
 
 def test_the_head_is_told_at_the_start_and_at_each_interval() -> None:
@@ -163,7 +176,9 @@ def test_a_replay_tells_every_line_behind_the_one_it_names(bench: Bench, monkeyp
     reports = bench.reports(bench.log_read(5, 2), outcome(7, 8))
     assert seqs(reports) == [6, 7, 8]
     assert reports[-1] == SinkHead(SINK, 7, 8, bench.store.head()[1], 1)
-    assert seqs(bench.reports(outcome(8, 9))) == [9]
+    bench.reports(outcome(8, 9))
+    bench.now += module.TELL_DELAY
+    assert seqs(bench.reports()) == [9]
 
 
 def test_a_replay_from_the_end_is_answered_by_the_head(bench: Bench) -> None:

@@ -21,8 +21,8 @@ from penstock.messages import (
     HandBack,
     HandedBack,
     Heartbeat,
-    Hello,
     Held,
+    Hello,
     LeaseSpan,
     Left,
     NeedFunction,
@@ -64,7 +64,7 @@ def test_nothing_starts_before_the_welcome() -> None:
     hello = bench.greet()
     assert bench.turn(bench.jobs(0, 5, lease=1), bench.jobs(5, 9, lease=2)) == []
     did = bench.welcome(hello, floor=bench.number(2))
-    assert of(Took, did) == [Took(bench.id, (bench.number(2),), 2)]
+    assert of(Took, bench.turn(after=module.TOOK_DELAY)) == [Took(bench.id, (bench.number(2),), 2)]
     assert [run.lease for run in runs(did)] == [bench.number(2)]
     assert of(FreeLease, did) == [FreeLease(bench.number(1))]
 
@@ -143,10 +143,14 @@ def test_what_came_while_it_was_lost_is_dropped_by_the_floor(bench: WorkerBench)
 # ---------------------------------------------------------------------------------------------- inventory
 
 
-def test_what_arrives_is_reported_at_once(bench: WorkerBench) -> None:
-    """Took names the leases of the turn, with the credit window."""
-    did = bench.turn(bench.jobs(0, 3, lease=1), bench.jobs(3, 6, lease=2))
+def test_what_arrives_is_reported_together(bench: WorkerBench) -> None:
+    """Took names the leases of some turns, with the credit window."""
+    assert of(Took, bench.turn(bench.jobs(0, 3, lease=1))) == []
+    assert bench.core.next_wakeup() == bench.now + module.TOOK_DELAY
+    assert of(Took, bench.turn(bench.jobs(3, 6, lease=2))) == []
+    did = bench.turn(after=module.TOOK_DELAY)
     assert of(Took, did) == [Took(bench.id, (bench.number(1), bench.number(2)), 2)]
+    assert of(Took, bench.turn(after=module.TOOK_DELAY)) == []
 
 
 def test_the_inventory_is_exact(bench: WorkerBench) -> None:

@@ -1,0 +1,100 @@
+"""The doors of the contract tests: the standard library's class, an embedded pipeline, a running one of two workers."""
+
+from __future__ import annotations
+
+import multiprocessing
+import shutil
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import AbstractContextManager
+from multiprocessing.context import BaseContext
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+from penstock import Pipeline
+from support import Stations, free_url, until
+
+TESTS = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def context() -> BaseContext:
+    """How the standard library's pools start: not by a fork of this process, which has threads."""
+    made = multiprocessing.get_context("forkserver")
+    with made.Pool(1) as pool:
+        pool.apply(abs, (1,))
+    return made
+
+
+@pytest.fixture(scope="session")
+def running() -> Iterator[str]:
+    """The URL of a running pipeline with two workers, who can import what the tests can."""
+    folder = Path(tempfile.mkdtemp(prefix="pt-", dir="/tmp"))
+    stations = Stations(folder, free_url())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(TESTS))
+        stations.start("ventilator", "sink", "one", "two")
+    try:
+        with Pipeline(stations.url) as pipeline:
+            until(lambda: len(pipeline.workers()) == 2, what="both workers are there")
+        yield stations.url
+    finally:
+        stations.close()
+        shutil.rmtree(folder)
+
+
+class Door(Protocol):
+    """What makes pools and executors of two slots."""
+
+    def pool(self, *args: Any, **kwargs: Any) -> Any:
+        """A pool."""
+
+    def executor(self) -> AbstractContextManager[Any]:
+        """An executor."""
+
+
+class Standard:
+    """The standard library's."""
+
+    def __init__(self, context: BaseContext) -> None:
+        self._context = context
+
+    def pool(self, *args: Any, **kwargs: Any) -> Any:
+        """multiprocessing.Pool."""
+        return self._context.Pool(2, *args, **kwargs)
+
+    def executor(self) -> AbstractContextManager[Any]:
+        """concurrent.futures.ProcessPoolExecutor."""
+        return ProcessPoolExecutor(2, self._context)
+
+
+class Ours:
+    """Penstock's: embedded, or on the pipeline at a URL."""
+
+    def __init__(self, url: str | None) -> None:
+        self._url = url
+
+    def pool(self, *args: Any, **kwargs: Any) -> Any:
+        """penstock.Pool."""
+        from penstock import Pool
+
+        return Pool(2, *args, **kwargs) if self._url is None else Pool(None, *args, **kwargs, url=self._url)
+
+    def executor(self) -> AbstractContextManager[Any]:
+        """penstock.Pipeline."""
+        return Pipeline("local", slots=2) if self._url is None else Pipeline(self._url)
+
+
+@pytest.fixture(scope="session")
+def standard(context: BaseContext) -> Door:
+    """The standard library."""
+    return Standard(context)
+
+
+@pytest.fixture(scope="session", params=["embedded", "connected"])
+def door(request: pytest.FixtureRequest) -> Door:
+    """Penstock, both ways."""
+    return Ours(None if request.param == "embedded" else request.getfixturevalue("running"))

@@ -1,0 +1,204 @@
+"""`Pipeline` is an executor as ProcessPoolExecutor is one: each case runs on both, and what is seen is the same."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, as_completed, wait
+from typing import Any
+
+import pytest
+
+from contract_jobs import keyword, lock, nap, thirds
+from jobs import square
+from support import LIMIT, until
+
+
+def caught(call: Callable[[], object], *kinds: type[BaseException]) -> str:
+    """Which of these a call raises."""
+    try:
+        call()
+    except kinds as error:
+        return next(kind.__name__ for kind in kinds if isinstance(error, kind))
+    return "nothing"
+
+
+def submits(executor: Executor) -> object:
+    """Values, positional and keyword arguments."""
+    return executor.submit(pow, 2, 10, mod=1000).result(LIMIT), executor.submit(keyword, 1, y=2).result(LIMIT)
+
+
+def futures(executor: Executor) -> object:
+    """done, result, exception, with and without a timeout."""
+    future = executor.submit(nap, 0.5)
+    before = future.done(), caught(lambda: future.result(0.01), TimeoutError), future.cancelled()
+    failed = executor.submit(thirds, 3)
+    return (
+        before,
+        future.result(LIMIT),
+        future.exception(),
+        future.done(),
+        repr(failed.exception(LIMIT)),
+        caught(failed.result, KeyError),
+        "in thirds" in str(failed.exception().__cause__),  # type: ignore[union-attr]  # it failed
+    )
+
+
+def callbacks(executor: Executor) -> object:
+    """Called with the future, also when it is done already; what one raises disturbs nobody."""
+    seen: list[object] = []
+    future = executor.submit(square, 3)
+    future.add_done_callback(lambda done: seen.append(done.result()))
+    future.result(LIMIT)
+    until(lambda: seen)
+    future.add_done_callback(lambda done: seen.append(done is future))
+    return seen
+
+
+def waits(executor: Executor) -> object:
+    """wait and as_completed."""
+    quick, long = executor.submit(square, 2), executor.submit(nap, 0.5)
+    first = wait([quick, long], LIMIT, FIRST_COMPLETED)
+    some = [executor.submit(square, n) for n in range(20)]
+    return (
+        first.done == {quick},
+        caught(lambda: list(as_completed([long], 0.01)), TimeoutError),
+        sorted(future.result() for future in as_completed(some, LIMIT)),
+        wait(some, LIMIT).not_done,
+    )
+
+
+def maps(executor: Executor) -> object:
+    """In order, of several inputs, to the shortest."""
+    return (
+        list(executor.map(square, range(100))),
+        list(executor.map(pow, [1, 2, 3], (2, 2), timeout=LIMIT)),
+        list(executor.map(square, iter(range(20)), chunksize=3)),
+        list(executor.map(square, [])),
+        list(executor.map(keyword, [])),
+    )
+
+
+def maps_that_fail(executor: Executor) -> object:
+    """The error comes at its place and ends the map; so does a timeout."""
+    found = executor.map(thirds, [1, 2, 3, 4])
+    seen = [next(found), next(found), caught(lambda: next(found), KeyError), caught(lambda: next(found), StopIteration)]
+    late = executor.map(nap, [0.01, 1.5], timeout=0.5)
+    return seen, next(late), caught(lambda: next(late), TimeoutError), caught(
+        lambda: executor.map(square, [1], chunksize=0), ValueError
+    )
+
+
+def what_cannot_be_pickled(executor: Executor) -> object:
+    """The error of that future; others go on."""
+    bad = executor.submit(square, threading.Lock())
+    return (
+        caught(lambda: bad.result(LIMIT), Exception),
+        caught(lambda: executor.submit(lock).result(LIMIT), Exception),
+        executor.submit(square, 3).result(LIMIT),
+    )
+
+
+def threads(executor: Executor) -> object:
+    """Several use it at once."""
+    seen: dict[int, list[int]] = {}
+
+    def use(n: int) -> None:
+        some = [executor.submit(square, n + i) for i in range(30)]
+        seen[n] = [future.result(LIMIT) for future in some] + list(executor.map(square, range(n)))
+
+    users = [threading.Thread(target=use, args=(n,)) for n in range(4)]
+    for user in users:
+        user.start()
+    for user in users:
+        user.join(LIMIT)
+    return seen
+
+
+def coroutines(executor: Executor) -> object:
+    """asyncio waits for it, by wrap_future and by run_in_executor."""
+
+    async def both() -> list[object]:
+        loop = asyncio.get_running_loop()
+        return await asyncio.gather(
+            asyncio.wrap_future(executor.submit(square, 3)), loop.run_in_executor(executor, square, 4)
+        )
+
+    return asyncio.run(both())
+
+
+OPEN = [submits, futures, callbacks, waits, maps, maps_that_fail, what_cannot_be_pickled, threads, coroutines]
+
+
+@pytest.fixture(scope="module")
+def theirs(standard: Any) -> Any:
+    """One of the standard library for all cases."""
+    with standard.executor() as executor:
+        yield executor
+
+
+@pytest.fixture(scope="module")
+def ours(door: Any) -> Any:
+    """One of ours."""
+    with door.executor() as executor:
+        yield executor
+
+
+@pytest.mark.parametrize("case", OPEN)
+def test_an_open_executor_does_the_same(case: Callable[[Executor], object], theirs: Any, ours: Any) -> None:
+    """What the case sees."""
+    assert case(ours) == case(theirs)
+
+
+# ------------------------------------------------------------------------------------- cases of an executor's life
+
+
+def left(make: Callable[[], Any]) -> object:
+    """Leaving waits for all; then nothing is taken."""
+    with make() as executor:
+        some = [executor.submit(nap, 0.05) for _ in range(6)]
+        found = executor.map(square, range(50))
+    executor.shutdown()
+    return [future.done() for future in some], list(found), caught(lambda: executor.submit(square, 1), RuntimeError)
+
+
+def left_without_waiting(make: Callable[[], Any]) -> object:
+    """What was submitted runs all the same."""
+    executor = make()
+    some = [executor.submit(nap, 0.05) for _ in range(6)]
+    executor.shutdown(wait=False)
+    refused = caught(lambda: executor.submit(square, 1), RuntimeError)
+    return refused, [future.result(LIMIT) for future in some]
+
+
+def left_by_cancelling(make: Callable[[], Any]) -> object:
+    """Jobs that wait are cancelled, running ones end."""
+    executor = make()
+    first = executor.submit(nap, 0.7)
+    until(first.running if not hasattr(executor, "status") else lambda: executor.status().leased)
+    some: list[Future[float]] = [executor.submit(nap, 0.05) for _ in range(300)]
+    executor.shutdown(wait=True, cancel_futures=True)
+    last = some[-1]
+    return first.result(0), last.cancelled(), caught(last.result, CancelledError), all(one.done() for one in some)
+
+
+def left_by_an_error(make: Callable[[], Any]) -> object:
+    """The error goes through, and nobody hangs."""
+
+    def use() -> None:
+        with make() as executor:
+            executor.submit(square, 3).result(LIMIT)
+            raise LookupError
+
+    start = time.monotonic()
+    return caught(use, LookupError), time.monotonic() - start < LIMIT
+
+
+@pytest.mark.parametrize("case", [left, left_without_waiting, left_by_cancelling, left_by_an_error])
+def test_an_executor_is_left_the_same(
+    case: Callable[[Callable[[], Any]], object], standard: Any, door: Any
+) -> None:
+    """What the case sees."""
+    assert case(door.executor) == case(standard.executor)

@@ -1,0 +1,343 @@
+"""`penstock.Pool` does what multiprocessing.Pool does: each case runs on both, and what is seen is the same."""
+
+from __future__ import annotations
+
+import multiprocessing
+import pickle
+import threading
+import time
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contract_jobs import die, keyword, lock, nap, note, tell, thirds, told
+from jobs import square
+from penstock import Pool, errors
+from support import LIMIT, until
+
+
+def caught(call: Callable[[], object], *kinds: type[BaseException]) -> str:
+    """Which of these a call raises."""
+    try:
+        call()
+    except kinds as error:
+        return next(kind.__name__ for kind in kinds if isinstance(error, kind))
+    return "nothing"
+
+
+def failing() -> Iterator[int]:
+    """An input that breaks off."""
+    yield 1
+    yield 2
+    raise LookupError("no more")
+
+
+# ------------------------------------------------------------------------------------- cases on one open pool
+
+
+def calls(pool: Any) -> object:
+    """apply and apply_async with positional and keyword arguments."""
+    return pool.apply(pow, (2, 10), {"mod": 1000}), pool.apply_async(keyword, [1], {"y": 2}).get(LIMIT)
+
+
+def maps(pool: Any) -> object:
+    """map in order, of sized inputs, iterators and nothing, with any chunksize."""
+    return [
+        pool.map(square, range(100)),
+        pool.map(square, iter(range(10))),
+        pool.map(square, []),
+        pool.map(square, range(10), 3),
+        pool.map_async(square, {3}).get(LIMIT),
+    ]
+
+
+def starmaps(pool: Any) -> object:
+    """starmap: each item is the arguments of a call."""
+    return (
+        pool.starmap(pow, [(2, 3), [3, 2]]),
+        pool.starmap(pow, zip(range(5), range(5), strict=True), chunksize=2),
+        pool.starmap_async(pow, []).get(LIMIT),
+    )
+
+
+def imaps(pool: Any) -> object:
+    """imap in order, imap_unordered whole."""
+    return (
+        list(pool.imap(square, range(100))),
+        list(pool.imap(square, (n for n in range(100)), chunksize=7)),
+        sorted(pool.imap_unordered(square, iter(range(100)))),
+        list(pool.imap(square, [])),
+    )
+
+
+def imap_goes_on_after_an_error(pool: Any) -> object:
+    """The error comes at its place."""
+    found, seen = pool.imap(thirds, range(7)), []
+    while True:
+        try:
+            seen.append(next(found))
+        except KeyError as error:
+            seen.append(str(error))
+        except StopIteration:
+            return seen
+
+
+def errors_are_themselves(pool: Any) -> object:
+    """With the remote traceback as the cause."""
+    try:
+        pool.apply(thirds, (3,))
+    except KeyError as error:
+        return error.args, "in thirds" in str(error.__cause__)
+    return None
+
+
+def a_map_ends_before_it_fails(pool: Any, folder: Path) -> object:
+    """All of its jobs have run when the error of one is raised."""
+    trace = folder / f"trace-{id(pool)}"
+    kind = caught(lambda: pool.starmap(note, [(str(trace), n) for n in range(20)], chunksize=1), ValueError)
+    return kind, sorted(map(int, trace.read_text().split()))
+
+
+def inputs_that_break(pool: Any) -> object:
+    """Their error comes out: of a map at once, of an imap at its place."""
+    found = pool.imap(square, failing())
+    return caught(lambda: pool.map(square, failing()), LookupError), next(found), next(found), caught(
+        lambda: next(found), LookupError
+    )
+
+
+def callbacks(pool: Any) -> object:
+    """The fitting one is called, before the result is ready."""
+    seen: list[object] = []
+    results = [
+        pool.apply_async(square, (3,), callback=seen.append, error_callback=lambda _: seen.append("wrong")),
+        pool.apply_async(thirds, (3,), callback=lambda _: seen.append("wrong"), error_callback=seen.append),
+        pool.map_async(square, [1, 2], callback=seen.append),
+        pool.map_async(thirds, [3, 1], 1, error_callback=seen.append),
+        pool.starmap_async(pow, [(2, 2)], callback=seen.append),
+    ]
+    for result in results:
+        result.wait(LIMIT)
+    return sorted(map(repr, seen)), [result.successful() for result in results]
+
+
+def results(pool: Any) -> object:
+    """ready, successful, wait and get before and after the result came."""
+    result = pool.apply_async(nap, (0.5,))
+    before = (
+        result.ready(),
+        caught(result.successful, ValueError),
+        result.wait(0.01),
+        caught(lambda: result.get(0.01), multiprocessing.TimeoutError),
+    )
+    return before, result.get(LIMIT), result.get(), result.ready(), result.successful()
+
+
+def imap_with_a_timeout(pool: Any) -> object:
+    """It can be asked again."""
+    found = pool.imap(nap, [0.5])
+    first = caught(lambda: found.next(0.01), multiprocessing.TimeoutError)
+    return first, found.next(timeout=LIMIT), caught(lambda: found.next(LIMIT), StopIteration)
+
+
+def what_cannot_be_pickled(pool: Any) -> object:
+    """Arguments and values: the error of the result, and the pool goes on."""
+    return (
+        caught(pool.apply_async(square, (threading.Lock(),)).get, Exception),
+        caught(lambda: pool.map(lock, [1]), Exception),
+        caught(lambda: pool.map(square, [1, threading.Lock()]), Exception),
+        caught(lambda: pickle.dumps(pool), NotImplementedError),
+        pool.apply(square, (3,)),
+    )
+
+
+def wrong_use(pool: Any) -> object:
+    """The same exceptions."""
+    return (
+        caught(lambda: pool.imap(square, [1], 0), ValueError),
+        caught(lambda: pool.imap_unordered(square, [1], -1), ValueError),
+        caught(lambda: pool.map(square, 5), TypeError),
+        caught(lambda: pool.starmap(square, [5]), TypeError),
+        caught(lambda: pool.apply(square, (1, 2)), TypeError),
+        caught(pool.join, ValueError),
+    )
+
+
+def threads(pool: Any) -> object:
+    """Several use it at once."""
+    seen: dict[int, list[int]] = {}
+
+    def use(n: int) -> None:
+        seen[n] = pool.map(square, range(n, n + 50)) + list(pool.imap(square, range(n)))
+
+    some = [threading.Thread(target=use, args=(n,)) for n in range(4)]
+    for thread in some:
+        thread.start()
+    for thread in some:
+        thread.join(LIMIT)
+    return seen
+
+
+OPEN = [
+    calls,
+    maps,
+    starmaps,
+    imaps,
+    imap_goes_on_after_an_error,
+    errors_are_themselves,
+    inputs_that_break,
+    callbacks,
+    results,
+    imap_with_a_timeout,
+    what_cannot_be_pickled,
+    wrong_use,
+    threads,
+]
+
+
+@pytest.fixture(scope="module")
+def theirs(standard: Any) -> Iterator[Any]:
+    """One of the standard library for all cases."""
+    with standard.pool() as pool:
+        yield pool
+
+
+@pytest.fixture(scope="module")
+def ours(door: Any) -> Iterator[Any]:
+    """One of ours."""
+    with door.pool() as pool:
+        yield pool
+
+
+@pytest.mark.parametrize("case", OPEN)
+def test_an_open_pool_does_the_same(case: Callable[[Any], object], theirs: Any, ours: Any) -> None:
+    """What the case sees."""
+    assert case(ours) == case(theirs)
+
+
+def test_a_map_ends_before_it_fails(theirs: Any, ours: Any, folder: Path) -> None:
+    """The jobs behind the one that failed have run, too."""
+    assert a_map_ends_before_it_fails(ours, folder) == a_map_ends_before_it_fails(theirs, folder)
+
+
+# ------------------------------------------------------------------------------------- cases of a pool's life
+
+
+def closed(make: Callable[..., Any]) -> object:
+    """A closed pool takes nothing, and ends what it has, also what nobody has read."""
+    pool = make()
+    waiting = pool.map_async(nap, [0.05] * 4)
+    drawn = pool.imap(square, (n for n in range(50)))
+    pool.close()
+    refused = [
+        caught(call, ValueError)
+        for call in (
+            lambda: pool.apply(square, (1,)),
+            lambda: pool.map_async(square, [1]),
+            lambda: pool.imap(square, [1]),
+            pool.__enter__,
+        )
+    ]
+    pool.join()
+    pool.join()
+    return refused, waiting.ready(), waiting.get(0), list(drawn)
+
+
+def terminated(make: Callable[..., Any]) -> object:
+    """Its block ends at once, whatever runs."""
+    start = time.monotonic()
+    with make() as pool:
+        pool.map_async(nap, [60] * 10)
+        pool.apply_async(nap, (60,))
+    pool.terminate()
+    pool.join()
+    return caught(lambda: pool.apply(square, (1,)), ValueError), time.monotonic() - start < LIMIT
+
+
+def initialized(make: Callable[..., Any]) -> object:
+    """Once in each process, before its first job, whatever runs there."""
+    with make(tell, ("word",)) as pool:
+        first = {tuple(pool.apply(told)) for _ in range(10)}
+        return first, {tuple(result.get(LIMIT)) for result in [pool.apply_async(told) for _ in range(10)]}
+
+
+def badly_made(make: Callable[..., Any]) -> object:
+    """The same exceptions."""
+    return caught(lambda: make("no function"), TypeError), caught(lambda: make(None, (), 0), ValueError)
+
+
+@pytest.mark.parametrize("case", [closed, terminated, initialized, badly_made])
+def test_a_pool_lives_the_same(case: Callable[[Callable[..., Any]], object], standard: Any, door: Any) -> None:
+    """What the case sees."""
+    assert case(door.pool) == case(standard.pool)
+
+
+# ------------------------------------------------------------------------------------- better than the original
+
+
+def test_a_killed_process_hangs_nothing(ours: Any) -> None:
+    """Its job fails after three tries, the others have their values."""
+    dead = ours.map_async(die, [1])
+    alive = ours.map_async(square, range(10))
+    with pytest.raises(errors.JobDied, match="SIGSEGV"):
+        dead.get(LIMIT)
+    assert alive.get(LIMIT) == [n * n for n in range(10)]
+    found = ours.imap(die, [1])
+    with pytest.raises(errors.JobDied):
+        found.next(LIMIT)
+
+
+def test_an_endless_input_is_drawn_as_it_is_read(ours: Any) -> None:
+    """Some way ahead."""
+    drawn = count()
+    found = ours.imap(square, drawn)
+    assert [next(found) for _ in range(1000)] == [n * n for n in range(1000)]
+    assert next(drawn) < 100_000
+
+
+def test_terminate_leaves_nobody_waiting(door: Any) -> None:
+    """What had no value raises JobCancelled."""
+    pool = door.pool()
+    left = [pool.apply_async(nap, (60,)), pool.map_async(nap, [60] * 3)]
+    found = pool.imap(nap, [60])
+    pool.terminate()
+    for wait in (left[0].get, left[1].get, found.next):
+        with pytest.raises(errors.JobCancelled):
+            wait(LIMIT)
+
+
+def test_terminate_ends_what_the_pool_has_given_a_running_pipeline(running: str) -> None:
+    """And nothing else: another's jobs run on."""
+    with Pool(url=running) as other:
+        kept = other.apply_async(nap, (1.0,))
+        pool = Pool(url=running)
+        for _ in range(4):
+            pool.apply_async(nap, (60,))
+        pool.map_async(nap, [60] * 4)
+        until(lambda: other._pipeline.status().leased >= 2, what="both slots are busy")
+        pool.terminate()
+        assert kept.get(LIMIT) == 1.0
+        assert other.apply_async(square, (3,)).get(LIMIT) == 9
+
+
+def test_lambdas_and_closures_travel(ours: Any) -> None:
+    """No pool of the standard library takes them."""
+    n = 3
+    assert ours.map(lambda x: x + n, [1, 2]) == [4, 5]
+
+
+def test_what_an_initializer_raises_is_the_error_of_the_jobs(door: Any) -> None:
+    """A pool of the standard library starts processes for ever then."""
+    with door.pool(thirds, (0,)) as pool, pytest.raises(KeyError):
+        pool.apply_async(square, (1,)).get(LIMIT)
+
+
+def test_a_running_pipeline_has_its_own_number_of_processes(running: str) -> None:
+    """It is said, not ignored; so is that processes are not renewed."""
+    with pytest.raises(ValueError, match="slots"):
+        Pool(2, url=running)
+    with pytest.raises(ValueError, match="maxtasksperchild"):
+        Pool(maxtasksperchild=5, url=running)

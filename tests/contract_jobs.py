@@ -1,0 +1,56 @@
+"""Jobs of the contract tests: what a process pool of the standard library can import, too."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+
+_told: list[object] = []
+
+
+def tell(value: object) -> None:
+    """An initializer."""
+    _told.append(value)
+
+
+def told() -> list[object]:
+    """What the initializers of this process were given."""
+    return list(_told)
+
+
+def thirds(x: int) -> int:
+    """Fails for the multiples of three."""
+    if x % 3 == 0:
+        raise KeyError(x)
+    return x
+
+
+def note(path: str, x: int) -> int:
+    """Leaves a trace; fails for 0."""
+    with open(path, "a", encoding="ascii") as file:
+        file.write(f"{x}\n")
+    if x == 0:
+        raise ValueError("zero")
+    return x
+
+
+def nap(seconds: float) -> float:
+    """Sleeps."""
+    time.sleep(seconds)
+    return seconds
+
+
+def lock(_: object = None) -> object:
+    """Returns what cannot be pickled."""
+    return threading.Lock()
+
+
+def keyword(x: int, *, y: int) -> tuple[int, int]:
+    """Shows what it was given."""
+    return x, y
+
+
+def die(_: object = None) -> None:
+    """As a segmentation fault would."""
+    os.kill(os.getpid(), 11)

@@ -1,0 +1,45 @@
+"""The disk with the data folder fills up: nothing is acknowledged that is not saved, and it goes on when there is room."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fault_world import World
+from support import until
+
+DISK = "64M"
+"""Room for the stores, their logs and the results below, without the ballast."""
+BALLAST_BYTES = 44_000_000
+VALUE_BYTES = 100_000
+JOBS = 160
+
+
+@pytest.fixture
+def small_disk(folder: Path) -> Iterator[Path]:
+    """The data folder on a file system of its own, with a ballast that can be thrown out."""
+    image, data = folder / "disk", folder / "data"
+    data.mkdir(mode=0o700)
+    subprocess.run(["truncate", "-s", DISK, image], check=True)
+    subprocess.run(["mkfs.ext4", "-q", "-m", "0", image], check=True)
+    if subprocess.run(["mount", "-o", "loop", image, data], check=False, capture_output=True).returncode:
+        pytest.skip("needs to be root to mount a small disk")
+    data.chmod(0o700)
+    ballast = data / "ballast"
+    ballast.write_bytes(bytes(BALLAST_BYTES))
+    yield ballast
+    subprocess.run(["umount", data], check=True)
+
+
+def test_full_disk_stops_the_sink_until_there_is_room(small_disk: Path, world: World) -> None:
+    """Outcomes wait at their worker meanwhile; every one is recorded in the end."""
+    pipeline = world.up("w1", slots=2)
+    batch = pipeline.batch(lambda index: bytes(VALUE_BYTES) + b"%d" % index, range(JOBS))
+    log = world.stations.log("sink")
+    until(lambda: "disk_full" in log.read_text(), what="the disk is full")
+    small_disk.unlink()
+    assert [value[VALUE_BYTES:] for value in batch.values()] == [b"%d" % index for index in range(JOBS)]
+    assert "disk_has_room" in log.read_text()

@@ -1,0 +1,68 @@
+"""Feeding the slots: pieces, two ahead, cut when they overrun."""
+
+from __future__ import annotations
+
+from cores import BATCH, WorkerBench, done, of, runs
+from penstock.core.actions import Cut, EndSlot
+from penstock.core.feed import CANCEL_PATIENCE, PIECE_SECONDS
+from penstock.core.inputs import PieceCut, SlotReady
+from penstock.job import BatchSpec
+from penstock.messages import BatchSpan, CancelSpan
+
+
+def test_a_slot_that_is_not_ready_is_given_nothing() -> None:
+    """Its process is being started."""
+    bench = WorkerBench(slots=2, join=False)
+    bench.join()
+    assert runs(bench.turn(SlotReady(1), bench.jobs())) == []
+
+
+def test_the_first_piece_is_one_job_then_a_few_milliseconds() -> None:
+    """Two pieces ahead once it is known that jobs are short."""
+    bench = WorkerBench()
+    (first,) = runs(bench.turn(bench.jobs(0, 1000), bench.jobs(1000, 2000, lease=2)))
+    assert (first.start, first.stop) == (0, 1)
+    pieces = runs(bench.turn(done(first, each=0.0001)))
+    assert [piece.stop - piece.start for piece in pieces] == [int(PIECE_SECONDS / 0.0001)] * 2
+
+
+def test_long_jobs_are_never_put_behind_another() -> None:
+    """One at a time, so that the rest can be taken away."""
+    bench = WorkerBench()
+    (run,) = runs(bench.turn(bench.jobs(0, 9)))
+    assert len(runs(bench.turn(done(run, each=1.0)))) == 1
+
+
+def test_jobs_that_may_not_be_started_twice_come_one_by_one() -> None:
+    """So do those with a time limit, and commands."""
+    for spec in (BatchSpec(max_crashes=1), BatchSpec(time_limit=9.0), BatchSpec(kind="command")):
+        bench = WorkerBench()
+        (run,) = runs(bench.turn(bench.jobs(0, 100, spec=spec)))
+        (run,) = runs(bench.turn(done(run, each=0.0001)))
+        assert run.stop - run.start == 1
+
+
+def test_a_piece_that_overruns_is_cut_while_a_slot_idles() -> None:
+    """After its running job: the rest goes to the idle slot."""
+    bench = WorkerBench(slots=2)
+    first, second = runs(bench.turn(bench.jobs(0, 22)))
+    stuck, *waiting = runs(bench.turn(done(first, each=0.001), done(second, each=0.001)))
+    assert stuck.stop - stuck.start > 1
+    mine = [run for run in waiting if run.slot != stuck.slot]
+    while mine:
+        mine += [run for run in runs(bench.turn(done(mine.pop(0)))) if run.slot != stuck.slot]
+    cuts = of(Cut, bench.turn(after=1.0))
+    assert stuck.piece in {cut.piece for cut in cuts}
+    (rest,) = runs(bench.turn(PieceCut(stuck.slot, stuck.piece, stuck.start + 1)))[:1]
+    assert (rest.slot, rest.start) == (1 - stuck.slot, stuck.start + 1)
+
+
+def test_a_cancelled_piece_may_end_by_itself_first() -> None:
+    """Its slot is ended only after a moment."""
+    bench = WorkerBench()
+    (run,) = runs(bench.turn(bench.jobs(0, 1)))
+    assert of(EndSlot, bench.turn(CancelSpan((BatchSpan(BATCH, 0, 1),)))) == []
+    wakeup = bench.core.next_wakeup()
+    assert wakeup is not None
+    assert wakeup <= bench.now + CANCEL_PATIENCE
+    assert [end.piece for end in of(EndSlot, bench.turn(after=CANCEL_PATIENCE))] == [run.piece]

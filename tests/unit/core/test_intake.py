@@ -1,0 +1,191 @@
+"""Submit, cancel, forget: what clients ask for and what they are told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cores import BATCH, BOOT, CLIENT, FUNCTION, SINK, VentilatorBench, leases, of
+from penstock.config import RESEND, TRANSIENT_TIME
+from penstock.core import backlog
+from penstock.core.actions import DeleteBatch, SaveBatch, SaveChunk
+from penstock.core.backlog import Place
+from penstock.core.inputs import FromClient
+from penstock.job import BatchSpec, JobState
+from penstock.messages import (
+    Accepted,
+    Alive,
+    AskBatches,
+    BatchesInfo,
+    BatchOpen,
+    BatchSpan,
+    Cancel,
+    Cancelled,
+    CancelSpan,
+    ChunkHead,
+    Done,
+    Drain,
+    DrainWorker,
+    Forget,
+    ForgetBatch,
+    Refused,
+    Submit,
+    Took,
+    Verdicts,
+)
+
+ALL = 1 << 40
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> VentilatorBench:
+    """A ventilator with its sink."""
+    made = VentilatorBench(tmp_path)
+    made.sink()
+    return made
+
+
+def chunk(bench: VentilatorBench, first: int, count: int) -> FromClient:
+    """A Submit of one more chunk."""
+    return FromClient(CLIENT, Submit(next(bench.numbers), (), (ChunkHead(BATCH, first, count, 4),), ()), b"args")
+
+
+def test_what_is_acknowledged_is_saved_in_that_turn(bench: VentilatorBench) -> None:
+    """No acknowledgement before the commit that covers it."""
+    sent = bench.submit(3, 4)
+    assert sent == [(CLIENT, Accepted(1))]
+    assert [type(save) for save in bench.saved][:3] == [SaveBatch, SaveChunk, SaveChunk]
+
+
+def test_the_same_submit_twice_is_accepted_once(bench: VentilatorBench) -> None:
+    """A repeated submit is recognised and acknowledged again."""
+    submit = Submit(1, (BatchOpen(BATCH, BatchSpec(), FUNCTION, 1),), (ChunkHead(BATCH, 0, 3, 4),), ())
+    for _ in range(2):
+        assert bench.ask(submit, b"fargs") == [Accepted(1)]
+    assert bench.places() == [(0, 3, Place.QUEUED)]
+
+
+def test_a_chunk_that_leaves_a_gap_is_not_answered(bench: VentilatorBench) -> None:
+    """So that its client sends all again, in order."""
+    bench.submit(3, close=False)
+    assert bench.turn(chunk(bench, 5, 2)) == []
+    assert len(bench.turn(chunk(bench, 3, 2))) == 1
+
+
+def test_a_chunk_of_a_batch_whose_beginning_was_lost_is_not_answered(bench: VentilatorBench) -> None:
+    """It is not accepted and dropped: the connection may have lost the message before it."""
+    assert bench.turn(chunk(bench, 0, 2)) == []
+    assert bench.turn(chunk(bench, 3, 2)) == []
+
+
+def test_a_forgotten_batch_does_not_come_back(bench: VentilatorBench) -> None:
+    """What its client still sends again of it is accepted and dropped."""
+    bench.submit(2)
+    bench.turn(bench.record(0, 2))
+    sent = bench.turn(FromClient(CLIENT, Forget(BATCH)))
+    assert sent == [(SINK, ForgetBatch(BATCH))]
+    assert of(DeleteBatch, bench.saved) == [DeleteBatch(BATCH)]
+    assert bench.submit(2) == [(CLIENT, Accepted(2))]
+    assert BATCH not in bench.core.books.backlog.batches
+
+
+def test_an_open_batch_is_forgotten_when_it_has_ended(bench: VentilatorBench) -> None:
+    """What is open of it is cancelled first."""
+    bench.submit(2, close=False)
+    (verdicts,) = of(Verdicts, bench.told(SINK, FromClient(CLIENT, Forget(BATCH))))
+    assert [(one.start, one.stop, one.state) for one in verdicts.records] == [(0, 2, JobState.CANCELLED)]
+    assert bench.told(SINK, bench.record(0, 2, JobState.CANCELLED)) == [ForgetBatch(BATCH)]
+
+
+def test_a_cancelled_job_has_its_verdict_from_the_sink(bench: VentilatorBench) -> None:
+    """Rule 13: it is sent to the sink until its completion comes back, and to a new sink at once."""
+    bench.submit(4)
+    assert bench.ask(Cancel(9, BATCH, 1, 3, False)) == [Cancelled(9, 2)]
+    assert bench.places() == [(0, 1, Place.QUEUED), (1, 3, Place.VERDICT), (3, 4, Place.QUEUED)]
+    assert of(Verdicts, bench.told(SINK, after=RESEND))
+    assert of(Verdicts, bench.told(SINK, bench.head(boot=BOOT + 1)))
+    bench.turn(bench.head())
+    bench.turn(bench.record(1, 3, JobState.CANCELLED))
+    assert bench.counts() == {"cancelled": 2}
+    bench.turn(after=RESEND)
+    assert of(Verdicts, bench.told(SINK, after=RESEND)) == []
+
+
+def test_running_jobs_are_ended_where_they_run(bench: VentilatorBench) -> None:
+    """And are not counted in the answer; with `queued_only` they go on."""
+    peer = bench.worker("w", window=1)
+    (lease,) = leases(bench.submit(2, 2))
+    bench.turn(Took(peer.id, (lease.number,), 1))
+    assert bench.ask(Cancel(8, BATCH, 0, ALL, True)) == [Cancelled(8, 2)]
+    sent = bench.turn(FromClient(CLIENT, Cancel(9, BATCH, 0, ALL, False)))
+    assert (peer.id, CancelSpan((BatchSpan(BATCH, 0, 2),))) in sent
+    assert (CLIENT, Cancelled(9, 0)) in sent
+
+
+def test_a_cancellation_reaches_what_is_on_disk(bench: VentilatorBench) -> None:
+    """It is remembered across a restart, and decided when the jobs come into memory."""
+    bench.submit(2, 2)
+    bench.restart()
+    bench.ask(Cancel(9, BATCH, 2, ALL, False))
+    bench.restart()
+    bench.recover()
+    assert bench.places() == [(0, 2, Place.QUEUED), (2, 4, Place.VERDICT)]
+
+
+def test_a_long_batch_is_held_in_memory_in_part(bench: VentilatorBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rest lies in the queue file, and comes when it is needed; every job is given out once, in order."""
+    monkeypatch.setattr("penstock.core.intake.WINDOW_CHUNKS", 4)
+    monkeypatch.setattr("penstock.core.intake.REFILL_CHUNKS", 8)
+    monkeypatch.setattr(backlog, "REFILL_CHUNKS", 8)
+    bench.submit(*[1] * 40)
+    peer = bench.worker("w", window=1)
+    given = [lease for part in bench.parts() if part.lease for lease in (part.start,)]
+    most = 0
+    while len(given) < 40:
+        most = max(most, len(bench.core.books.backlog.batches[BATCH].chunks))
+        line = bench.record(given[-1], given[-1] + 1, lease=1, worker=peer.id)
+        given += [lease.start for lease in leases(bench.turn(line))]
+    assert given == list(range(40))
+    assert most <= 10
+
+
+def test_the_map_of_a_client_that_is_gone_is_cancelled(bench: VentilatorBench) -> None:
+    """When it has not said Alive for TRANSIENT_TIME; nobody else would ask for its results."""
+    bench.submit(2, spec=BatchSpec(transient=True))
+    bench.pass_time(TRANSIENT_TIME * 0.9)
+    bench.turn(FromClient(CLIENT, Alive((BATCH,))))
+    bench.pass_time(TRANSIENT_TIME * 0.9)
+    assert bench.places() == [(0, 2, Place.QUEUED)]
+    bench.pass_time(TRANSIENT_TIME * 0.2)
+    assert bench.places() == [(0, 2, Place.VERDICT)]
+
+
+def test_a_worker_is_drained_by_its_name(bench: VentilatorBench) -> None:
+    """Nothing is given to it any more; an unknown name is refused with what to do."""
+    peer = bench.worker("w")
+    sent = bench.turn(FromClient(CLIENT, DrainWorker(5, "w")))
+    assert sent == [(peer.id, Drain()), (CLIENT, Done(5))]
+    assert leases(bench.submit(2)) == []
+    (refused,) = bench.ask(DrainWorker(6, "nobody"))
+    assert isinstance(refused, Refused)
+    assert "penstock workers" in refused.text
+
+
+def test_batches_are_found_by_id_part_of_it_or_name(bench: VentilatorBench) -> None:
+    """Newest first; `last` is the newest."""
+    old, new = b"\x01" * 16, b"\x02" * 16
+    bench.submit(1, batch=old, spec=BatchSpec(name="mine"))
+    bench.submit(1, batch=new)
+    expected = {"": [new, old], "last": [new], "mine": [old], old.hex(): [old], "01": [old], "nothing": []}
+    for match, batches in expected.items():
+        (info,) = of(BatchesInfo, bench.ask(AskBatches(1, match, 10)))
+        assert [line.batch for line in info.batches] == batches, match
+
+
+def test_an_empty_or_inverted_span_cancels_nothing(bench: VentilatorBench) -> None:
+    """Whatever a client says, only jobs from start to stop are meant."""
+    bench.submit(9)
+    for start, stop in ((4, 4), (5, 2), (50, 60)):
+        assert bench.ask(Cancel(1, BATCH, start, stop, False)) == [Cancelled(1, 0)]
+    assert bench.places() == [(0, 9, Place.QUEUED)]

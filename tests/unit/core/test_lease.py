@@ -1,0 +1,52 @@
+"""Leases: numbers, holders, charges."""
+
+from __future__ import annotations
+
+from penstock.core.backlog import Backlog, Chunk
+from penstock.core.inputs import StoredBatch
+from penstock.core.lease import Leases
+from penstock.core.roster import Worker
+from penstock.job import BatchSpec
+
+
+def chunk() -> Chunk:
+    """Of a batch of its own."""
+    batch = Backlog().add_batch(StoredBatch(b"b" * 16, BatchSpec(), b"f" * 16, 1, 0.0, 0, None, {}, None))
+    return Chunk(batch, 0, 10, 1)
+
+
+def test_a_number_is_never_used_twice() -> None:
+    """Nor in another life: later numbers are greater."""
+    first, second = Leases(1), Leases(2)
+    numbers = [first.give(chunk(), 1, 0.0).number for _ in range(3)]
+    assert numbers == sorted(set(numbers))
+    assert numbers[-1] < first.next_number < second.next_number == second.give(chunk(), 1, 0.0).number
+
+
+def test_a_lease_ends_with_its_last_job() -> None:
+    """Its holder is rid of it, and of the jobs."""
+    leases, worker = Leases(1), Worker(b"w" * 16)
+    lease = leases.give(chunk(), 3, 0.0)
+    leases.attribute(lease, worker)
+    leases.shrink(lease.number, 2)
+    assert (worker.jobs, worker.leases) == (1, {lease.number})
+    leases.shrink(lease.number, 1)
+    assert (worker.jobs, worker.leases, leases.given, leases.untaken) == (0, set(), {}, {})
+
+
+def test_a_lease_has_one_holder() -> None:
+    """Who reports it later takes it over with its jobs."""
+    leases, one, two = Leases(1), Worker(b"1" * 16), Worker(b"2" * 16)
+    lease = leases.give(chunk(), 3, 0.0)
+    leases.attribute(lease, one)
+    leases.attribute(lease, two)
+    assert (one.jobs, one.leases, two.jobs, two.leases) == (0, set(), 3, {lease.number})
+
+
+def test_an_adopted_lease_keeps_its_number_and_counts_as_reported() -> None:
+    """After a restart the book is empty: what a worker says it holds is written into it."""
+    leases, worker = Leases(2), Worker(b"w" * 16)
+    lease = leases.adopt(77, chunk(), worker, 0.0)
+    leases.grow(lease, 4)
+    assert (lease.number, lease.taken, worker.jobs, worker.leases) == (77, True, 4, {77})
+    assert leases.untaken == {}

@@ -1,0 +1,42 @@
+"""Workers as the ventilator knows them."""
+
+from __future__ import annotations
+
+from penstock.core.roster import Worker
+from penstock.messages import Hello
+
+
+def worker(*, slots: int = 2, window: int = 6) -> Worker:
+    """One that has joined."""
+    one = Worker(b"w" * 16)
+    one.hello = Hello(b"w" * 16, 1, 1, 1, "w", "host", 1, slots, window, (), "3")
+    one.window, one.connections = window, 1
+    return one
+
+
+def test_credit_is_the_window_less_what_is_charged() -> None:
+    """Rule 2: leases it holds and rounds it has not reported; a worker that drains has none."""
+    one = worker()
+    one.leases = {1, 2}
+    one.charged_leases = 1
+    assert one.credit == 3
+    one.draining = True
+    assert one.credit == 0
+
+
+def test_presence_needs_a_hello_and_a_connection() -> None:
+    """Either alone is not enough to be given something."""
+    one = worker()
+    assert one.present
+    one.connections = 0
+    assert not one.present
+    assert not Worker(b"x" * 16).present
+
+
+def test_idle_slots_and_surplus_are_counted_in_jobs() -> None:
+    """What it may hold unreported counts as held."""
+    one = worker(slots=4)
+    one.jobs, one.charged_jobs = 2, 1
+    assert (one.idle_slots, one.surplus) == (1, 0)
+    one.jobs = 9
+    assert (one.idle_slots, one.surplus) == (0, 5)

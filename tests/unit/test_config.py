@@ -1,0 +1,61 @@
+"""URLs and the endpoints they name."""
+
+from __future__ import annotations
+
+import pytest
+
+from penstock.config import SOCKET_NAMES, default_slots, endpoints, is_loopback
+from penstock.errors import ConfigError
+
+
+def test_a_tcp_url_is_the_first_of_six_ports() -> None:
+    """In the order of SOCKET_NAMES."""
+    found = endpoints("tcp://head:5555")
+    assert list(found) == [f"tcp://head:{5555 + at}" for at in range(6)]
+    assert found._fields == SOCKET_NAMES
+
+
+def test_an_ipc_url_is_a_folder_with_six_sockets() -> None:
+    """Each named for what it is."""
+    assert endpoints("ipc:///run/p").jobs == "ipc:///run/p/jobs"
+
+
+@pytest.mark.parametrize(
+    "url", ["", "head:5555", "tcp://head", "tcp://head:0", "tcp://head:65531", "http://x:1", "ipc://relative/x"]
+)
+def test_what_is_no_url_says_what_is(url: str) -> None:
+    """A ConfigError, before anything is started."""
+    with pytest.raises(ConfigError):
+        endpoints(url)
+
+
+def test_a_path_must_fit_into_a_socket_address() -> None:
+    """107 bytes, also where a character is more than one."""
+    assert endpoints("ipc:///" + "x" * 97)
+    for name in ("x" * 98, "é" * 49):
+        with pytest.raises(ConfigError, match="too long"):
+            endpoints("ipc:///" + name)
+
+
+@pytest.mark.parametrize(
+    ("url", "near"),
+    [
+        ("ipc:///tmp/x", True),
+        ("tcp://127.0.0.1:5555", True),
+        ("tcp://127.1.2.3:5555", True),
+        ("tcp://localhost:5555", True),
+        ("tcp://[::1]:5555", True),
+        ("tcp://0.0.0.0:5555", False),
+        ("tcp://*:5555", False),
+        ("tcp://127.0.0.1.example.org:5555", False),
+        ("tcp://localhost.example.org:5555", False),
+    ],
+)
+def test_loopback_is_what_only_this_machine_reaches(url: str, near: bool) -> None:
+    """Everything else needs a decision."""
+    assert is_loopback(url) is near
+
+
+def test_there_is_at_least_one_slot() -> None:
+    """Whatever the machine's limits say."""
+    assert default_slots() >= 1

@@ -1,0 +1,98 @@
+"""The codec: what is encoded is decoded, what is not of this protocol is a ProtocolError and nothing else."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from penstock import messages as module
+from penstock.errors import ProtocolError
+from penstock.job import JobState, Stamp
+from penstock.messages import (
+    SIGNATURE,
+    Alive,
+    Beat,
+    Decoder,
+    Heartbeat,
+    Held,
+    Message,
+    OutcomeHead,
+    Outcomes,
+    encode,
+    join,
+    payload_bytes,
+    split,
+)
+
+UNIONS = ("ClientToVentilator", "VentilatorToClient", "ToVentilator", "VentilatorToWorker", "ClientToSink")
+EVERYTHING = Decoder(Beat | Heartbeat | Alive | Outcomes)
+
+
+def test_every_message_travels_on_some_arrow() -> None:
+    """No message is defined that nobody may send."""
+    unions = [union for name, union in vars(module).items() if "To" in name and get_args(union)]
+    travelling = {kind for union in unions for kind in get_args(union)} | {module.WorkerToSink}
+    assert {kind for kind in Message.__subclasses__()} == travelling
+
+
+def test_what_is_encoded_is_decoded() -> None:
+    """Nested records, bytes and enums included."""
+    held = Held(2**62, b"b" * 16, Stamp(1, 2, 1), ((0, 5),), (), ((7, 9),))
+    head = OutcomeHead(b"b" * 16, 0, 2, JobState.FAILED, True, Stamp(), 1, 0, 1.5, 0.25, 3)
+    for message in (Beat(7), Heartbeat(b"w" * 16, 1, 4, (held,)), Outcomes(b"w" * 16, "w", (head,))):
+        assert EVERYTHING.decode(encode(message)) == message
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b"",
+        b"PNS",
+        b"GET / HTTP/1.1",
+        SIGNATURE,
+        SIGNATURE + b"\xc1",
+        SIGNATURE + msgspec.msgpack.encode(["Beat", -1]),
+        SIGNATURE + msgspec.msgpack.encode(["Beat", 2**63]),
+        SIGNATURE + msgspec.msgpack.encode(["Beat"]),
+        SIGNATURE + msgspec.msgpack.encode(["Leave", 1]),
+        SIGNATURE + msgspec.msgpack.encode(["Alive", [b"short"]]),
+        SIGNATURE + b"\x91" * 5000,
+    ],
+)
+def test_what_is_no_message_is_a_protocol_error(frame: bytes) -> None:
+    """A foreign signature, junk, a message of another arrow, a field out of bounds."""
+    with pytest.raises(ProtocolError):
+        EVERYTHING.decode(frame)
+
+
+def test_another_version_is_named() -> None:
+    """So that people know what to do."""
+    with pytest.raises(ProtocolError, match="version 9"):
+        EVERYTHING.decode(b"PNS\x09" + encode(Beat(1))[4:])
+
+
+@given(st.binary(max_size=200))
+def test_random_bytes_never_do_more_than_that(junk: bytes) -> None:
+    """Behind a good signature too."""
+    for frame in (junk, SIGNATURE + junk):
+        try:
+            decoded: Any = EVERYTHING.decode(frame)
+        except ProtocolError:
+            continue
+        assert isinstance(decoded, Message)
+
+
+def test_a_payload_is_what_the_records_say() -> None:
+    """Cut into their parts without a copy; anything else is a ProtocolError."""
+    head = OutcomeHead(b"b" * 16, 0, 2, JobState.SUCCEEDED, True, Stamp(), 1, 0, 1.5, 0.25, 3)
+    assert payload_bytes(Outcomes(b"w" * 16, "w", (head, head))) == 6
+    assert [bytes(part) for part in split(b"abcdef", [3, 0, 3])] == [b"abc", b"", b"def"]
+    with pytest.raises(ProtocolError):
+        split(b"abcdef", [3, 4])
+    whole = b"abc"
+    assert join([b"", whole]) is whole
+    assert join([b"ab", memoryview(b"cd")]) == b"abcd"
