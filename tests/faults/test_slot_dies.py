@@ -27,6 +27,7 @@ from fault_jobs import (
 from fault_world import World
 from penstock import errors
 from penstock.config import TERM_GRACE
+from penstock.forkserver import CAUSES, PROCESS_LIMIT, TOO_MANY
 
 
 def test_while_jobs_run(world: World) -> None:
@@ -53,28 +54,30 @@ def test_with_the_process_that_made_it(world: World) -> None:
 
 
 def test_with_its_worker(world: World) -> None:
-    """A job that kills the agent is dead after three workers; all other jobs succeed on the fourth."""
-    pipeline = world.up("w1", "w2", "w3", "w4")
+    """A job that kills the agent is dead after three workers, or one more: the first may have died under another job by
+    all that is known. All other jobs succeed."""
+    pipeline = world.up("w1", "w2", "w3", "w4", "w5")
     batch = world.batch(nap, 40)
     poison = world.batch(kill_agent, 1)
     assert poison.wait(30).dead == 1
     assert "worker was lost" in next(poison.outcomes()).cause
     world.check(batch, 40)
-    assert len(pipeline.workers()) == 1
+    assert len(pipeline.workers()) in {1, 2}
 
 
 def test_with_a_fork_bomb_in_it(world: World) -> None:
-    """The time limit ends all of it, however many there are; the worker answers all the while."""
+    """It is killed when it has too many processes, and that is its cause; the worker answers all the while."""
     pipeline = world.up("w1", slots=2)
-    seen = 0
-    batch = pipeline.batch(bomb, [str(world.folder)], [0], time_limit=1.5)
-    world.started(1)
+    before = len(psutil.pids())
+    batch = world.batch(bomb, 1, max_crashes=1)
+    most = 0
     while not batch.status().done:
-        seen = max(seen, len(psutil.pids()))
+        most = max(most, len(psutil.pids()) - before)
         assert len(pipeline.workers()) == 1
-        time.sleep(0.1)
-    assert batch.status().timed_out == 1
-    print(f"at most {seen} processes on this machine")
+    (dead,) = batch.outcomes()
+    assert (dead.state, dead.cause) == ("dead", CAUSES[TOO_MANY])
+    print(f"at most {most} processes")
+    assert most < 10 * PROCESS_LIMIT
     assert pipeline.submit(abs, -1).result(30) == 1
 
 

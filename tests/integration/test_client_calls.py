@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pickle
 import sys
@@ -52,6 +53,15 @@ def test_many_futures_work_as_those_of_the_standard_library(pipeline: Pipeline) 
     assert wait(futures).not_done == set()
     assert seen == [futures[0]]
     assert len({future.job_id for future in futures}) == 2000  # type: ignore[attr-defined]  # a JobFuture
+
+
+def test_futures_can_be_awaited(pipeline: Pipeline) -> None:
+    """Through asyncio.wrap_future."""
+
+    async def both() -> list[int]:
+        return await asyncio.gather(*(asyncio.wrap_future(pipeline.submit(abs, number)) for number in (-1, -2)))
+
+    assert asyncio.run(both()) == [1, 2]
 
 
 def test_an_argument_that_cannot_be_pickled_is_the_error_of_that_future(pipeline: Pipeline) -> None:

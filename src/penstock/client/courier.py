@@ -89,6 +89,11 @@ class Courier:
         self._from_ventilator = Decoder(VentilatorToClient)
         self._from_sink = Decoder(SinkToClient)
 
+    @property
+    def missing(self) -> list[str]:
+        """The stations that are not connected."""
+        return [name for name, socket in (("ventilator", "desk"), ("sink", "results")) if not self.connected[socket]]
+
     # ------------------------------------------------------------------------------------- what to carry
 
     def submit(self, parts: Iterable[Part]) -> None:

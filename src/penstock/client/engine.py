@@ -9,7 +9,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, wait
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -32,6 +32,10 @@ DEFAULT_SLOTS = 8
 """Assumed of a pipeline to which no worker is connected yet."""
 EXIT_TIMEOUT = 30.0
 """Seconds an interpreter that exits waits for what it submitted to be accepted."""
+INTERRUPTED_TIMEOUT = 2.0
+"""Seconds who leaves by Ctrl-C waits for it."""
+POLL_INTERVAL = 0.01
+"""Seconds until the first look at whether an embedded pipeline has done everything; they double."""
 WAIT_INTERVAL = 0.5
 """Seconds between two looks at whether a pipeline that is waited for is still there."""
 
@@ -48,9 +52,10 @@ class Engine:
         self._streams = Streams()
         self._functions = Functions()
         self._maps: weakref.WeakSet[Map] = weakref.WeakSet()
-        self._batches: list[Batch] = []
         self._left = False
+        self._gone = False
         self._closed = threading.Lock()
+        self._finishing = threading.Lock()
         self._session = Session(url, self._streams, stations)
         self._streams.attach(self._session)
         self._session.on_failure(self._streams.fail)
@@ -160,9 +165,7 @@ class Engine:
             raise
         finally:
             self._session.on_refusal(feed.batch, None)
-        batch = Batch(self._session, feed.batch, spec, feed.submitted)
-        self._batches.append(batch)
-        return batch
+        return Batch(self._session, feed.batch, spec, feed.submitted)
 
     def _feed(
         self,
@@ -254,15 +257,15 @@ class Engine:
         with suppress(RuntimeError):  # the interpreter is exiting
             threading.Thread(target=self.leave, kwargs={"wait": False}, name="penstock-leaving", daemon=True).start()
 
-    def abandon(self) -> None:
-        """Leave at once: embedded work ends, a running pipeline keeps what it has accepted."""
-        if os.getpid() != self._pid:
+    def abandon(self, timeout: float = INTERRUPTED_TIMEOUT) -> None:
+        """Leave at once: embedded work ends, a running pipeline keeps what it accepts within `timeout` seconds."""
+        if os.getpid() != self._pid or self._gone:
             return
         self._left = True
         if self._stations is None:
             with suppress(PenstockError, RuntimeError):
                 self._streams.close_open()
-                self._session.wait_for(self._session.accepted(), EXIT_TIMEOUT)
+                self._session.wait_for(self._session.accepted(), timeout)
         self._close()
         left = JobCancelled("its pipeline was left before it ended")
         self._streams.fail(left)
@@ -284,14 +287,15 @@ class Engine:
         self.abandon()
 
     def _finish(self) -> None:
-        """Wait for everything, then close."""
+        """Wait for everything, then close; who comes second waits for the first."""
         try:
-            if self._session.failure is None:
-                self._wait_for_all()
+            with nullcontext() if self._session.in_thread else self._finishing:
+                if self._session.failure is None and not self._gone:
+                    self._wait_for_all()
+                self._close()
         except BaseException:
             self.abandon()
             raise
-        self._close()
 
     def _finish_quietly(self) -> None:
         with suppress(Exception):
@@ -307,16 +311,21 @@ class Engine:
         while futures and self._session.failure is None:
             futures = list(wait(futures, WAIT_INTERVAL).not_done)
         if self._stations is not None:
-            for batch in self._batches:
-                with suppress(NoSuchBatch):
-                    batch.wait()
+            self._wait_until_idle()
         for run in maps:
             run.absorb()
         if maps and self._stations is None:
             self.status()  # it answers when it has read what was said before: which maps to forget
 
+    def _wait_until_idle(self) -> None:
+        interval = POLL_INTERVAL
+        while (status := self.status()).queued or status.leased:
+            time.sleep(interval)
+            interval = min(2 * interval, WAIT_INTERVAL)
+
     def _close(self) -> None:
         with self._closed:
+            self._gone = True
             _living.discard(self)
             self._session.close()
             if self._stations is not None:
@@ -327,4 +336,4 @@ class Engine:
 def _leave_all() -> None:
     """At the interpreter's exit nothing is waited for but acceptance."""
     for engine in list(_living):
-        engine.abandon()
+        engine.abandon(EXIT_TIMEOUT)

@@ -40,7 +40,7 @@ class Function(NamedTuple):
 class _Part(NamedTuple):
     """All that a plain function's serialized form is made of, as it was."""
 
-    function: FunctionType
+    function: Any  # a FunctionType would be taken for a method
     code: CodeType
     defaults: tuple[Any, ...] | None
     global_values: tuple[tuple[str, object], ...]

@@ -26,6 +26,8 @@ T = TypeVar("T")
 
 Command = Sequence[str | bytes | os.PathLike[str]]
 URL_VARIABLE = "PENSTOCK_URL"
+JOB_VARIABLE = "PENSTOCK_JOB_ID"
+"""In the environment of commands: what they start is part of a job too."""
 
 
 class Submitter(Executor):
@@ -165,7 +167,8 @@ class Pipeline(Submitter):
                 'if __name__ == "__main__"'
             )
         if url is None:
-            url = "local" if current.in_slot() else os.environ.get(URL_VARIABLE) or "local"
+            in_job = current.in_slot() or JOB_VARIABLE in os.environ
+            url = "local" if in_job else os.environ.get(URL_VARIABLE) or "local"
         if url != "local" and (slots is not None or data is not None):
             raise ValueError("slots= and data= are for an embedded pipeline: a running one has its own")
         if slots is not None and slots < 1:

@@ -72,6 +72,7 @@ class Session:
         self._on_failure: list[Callable[[BaseException], None]] = []
         self._woken = False
         self._closing = False
+        self._outage: Outage | None = None
         self._ended = False
         self._supervised_at = 0.0
         self._room = threading.Condition()
@@ -213,9 +214,10 @@ class Session:
             while not all(connected.values()) and self.failure is None and time.monotonic() < deadline:
                 self._room.wait(min(WAIT_INTERVAL, max(0.0, deadline - time.monotonic())))
         self.ensure_usable()
-        if not all(connected.values()):
-            missing = " and no ".join(n for n, s in (("ventilator", "desk"), ("sink", "results")) if not connected[s])
-            raise NoPipeline(f"no {missing} answers at {self.url}: start one there, or check the address")
+        if missing := self._courier.missing:
+            silent = " and no ".join(missing)
+            raise NoPipeline(f"no {silent} answers at {self.url}: start one there, or check the address")
+        self._outage = Outage(self.url)
 
     def close(self) -> None:
         """End the thread and close the sockets. What was not accepted is lost."""
@@ -245,6 +247,8 @@ class Session:
         if fds:
             self._links.woken()
         self._woken = False
+        if self._outage is not None:
+            self._outage.watch(self._courier.missing, time.monotonic())
         for name in names:
             self._courier.receive(name)
             if name.startswith("monitor:"):
@@ -273,12 +277,33 @@ class Session:
                 then(_error(refusal))
 
     def _fail(self, error: BaseException) -> None:
-        log.error("the client's connection to %s ended: %s", self.url, error)
+        log.debug("the connection to %s ended: %s", self.url, error)
         self.failure = error
         with self._room:
             self._room.notify_all()
         for then in self._on_failure:
             then(error)
+
+
+class Outage:
+    """Says once, to whoever reads the log of this program, that a station is gone, and once that it is back."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._since: float | None = None
+        self._said = False
+
+    def watch(self, missing: list[str], now: float) -> None:
+        """These stations are not connected now."""
+        if not missing:
+            if self._said:
+                log.warning("%s answers again", self._url)
+            self._since, self._said = None, False
+        elif self._since is None:
+            self._since = now
+        elif not self._said and now >= self._since + CONNECT_TIMEOUT:
+            self._said = True
+            log.warning("no %s answers at %s: waiting for it", " and no ".join(missing), self._url)
 
 
 def _settling(answer: Future[tuple[Any, Bytes]]) -> Answered:

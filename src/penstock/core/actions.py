@@ -50,8 +50,8 @@ class SaveTotal(Action, frozen=True):
 
 
 class OpenPart(msgspec.Struct, frozen=True, array_like=True):
-    """Jobs of a chunk that have no final outcome and one stamp. `given` marks what may have been started and must not be
-    started twice (max_crashes=1)."""
+    """Jobs of a chunk that have no final outcome and one stamp. `given` marks what may have been started and must not
+    be started twice (max_crashes=1)."""
 
     start: int
     stop: int
@@ -234,8 +234,8 @@ class Cut(Action, frozen=True):
 
 
 class EndSlot(Action, frozen=True):
-    """End the slot's process tree, if it runs this piece: SIGTERM, TERM_GRACE, SIGKILL; comes back as SlotDied with this
-    state and cause."""
+    """End the slot's process tree, if it runs this piece: SIGTERM, TERM_GRACE, SIGKILL; comes back as SlotDied with
+    this state and cause."""
 
     slot: int
     piece: int

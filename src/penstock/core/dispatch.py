@@ -108,7 +108,7 @@ class Dispatcher:
         """A round: as many messages as workers, each with as many leases as the least credit and half of what is wanted
         ahead allow."""
         books = self._books
-        depth = min(LEASES_PER_MESSAGE, books.backlog.queued_parts // len(workers), min(w.credit for w in workers))
+        depth = min(LEASES_PER_MESSAGE, books.backlog.queued_parts // len(workers), *(w.credit for w in workers))
         bundles: list[list[tuple[Part, Given]]] = [[] for _ in workers]
         size, seconds = 0, 0.0
         for _ in range(depth):

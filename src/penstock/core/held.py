@@ -56,7 +56,6 @@ class HeldLease:
         self.kept: list[Kept] = []
         self.careful = False
         """A slot died in it and nobody knows which job it was: one job at a time."""
-        self.elapsed = 0.0
         self.dropped = SpanSet()
         """Jobs in slots that are no longer this worker's: not to be started again if they come back unrun."""
         self.queued = False
@@ -79,7 +78,6 @@ class HeldLease:
         self.finished.add(head.start, head.stop)
         kept = Kept(head, body)
         self.kept.append(kept)
-        self.elapsed += head.elapsed
         return kept
 
     def close(self, start: int, stop: int) -> int:
@@ -175,3 +173,18 @@ class Holdings:
                 self.remove(held)
                 ended.append(held.lease.number)
         return ended
+
+    def check(self) -> None:
+        """The invariants; AssertionError if one does not hold."""
+        kept_bytes = 0
+        for held in self.leases.values():
+            assert not held.empty, "a held lease holds something"
+            for a, b in (("unstarted", "running"), ("running", "finished"), ("unstarted", "finished")):
+                for start, stop in getattr(held, a):
+                    assert not getattr(held, b).overlap(start, stop), f"{a} and {b} have nothing in common"
+            for kept in held.kept:
+                assert kept.left, "what is closed is not kept"
+                for start, stop in kept.left:
+                    assert not held.finished.gaps(start, stop), "an outcome that is kept is of a finished job"
+                kept_bytes += len(kept.body)
+        assert kept_bytes == self.kept_bytes, "the bytes kept are counted right"

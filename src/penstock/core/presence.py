@@ -286,9 +286,8 @@ class Presence:
         if not left:
             self._crash_running(worker)
             self._crash_front(worker)
-        for number in list(worker.leases):
-            lease = self._books.leases.given[number]
-            for part in [part for part in lease.chunk.parts if part.lease == number]:
+        for lease in [self._books.leases.given[number] for number in worker.leases]:
+            for part in [part for part in lease.chunk.parts if part.lease == lease.number]:
                 self._books.hold(part, self.barrier + 1)
         self._books.leases.uncharge(worker)
         if worker.connections:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from cores import BATCH, WorkerBench, done, of, runs
 from penstock.core.actions import Cut, EndSlot
 from penstock.core.feed import CANCEL_PATIENCE, PIECE_SECONDS
-from penstock.core.inputs import PieceCut, SlotReady
+from penstock.core.inputs import JobsConnected, PieceCut, SlotReady
 from penstock.job import BatchSpec
 from penstock.messages import BatchSpan, CancelSpan
 
@@ -13,8 +13,9 @@ from penstock.messages import BatchSpan, CancelSpan
 def test_a_slot_that_is_not_ready_is_given_nothing() -> None:
     """Its process is being started."""
     bench = WorkerBench(slots=2, join=False)
+    bench.turn(JobsConnected(), SlotReady(1))
     bench.join()
-    assert runs(bench.turn(SlotReady(1), bench.jobs())) == []
+    assert [run.slot for run in runs(bench.turn(bench.jobs()))] == [1]
 
 
 def test_the_first_piece_is_one_job_then_a_few_milliseconds() -> None:

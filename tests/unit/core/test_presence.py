@@ -13,6 +13,7 @@ from penstock.job import BatchSpec, JobState, Stamp
 from penstock.messages import (
     BatchSpan,
     Beat,
+    Cancel,
     Closed,
     Drop,
     Greeting,
@@ -122,12 +123,15 @@ def test_a_missed_job_was_never_started(bench: VentilatorBench) -> None:
 
 
 def test_a_worker_is_told_to_drop_what_is_not_its_own(bench: VentilatorBench) -> None:
-    """Rule 5: a span that somebody else has is answered with a drop."""
+    """Rule 1: what is under another lease stays there, what awaits its verdict too; both are answered with a drop."""
     one, two = bench.worker("one"), bench.worker("two", window=0)
-    (lease,) = leases(bench.submit(4))
-    bench.turn(Took(one.id, (lease.number,), 2))
-    stray = held(lease, unstarted=((4, 6),))
-    assert bench.told(two, two.beat(stray)) == [Drop((LeaseSpan(lease.number, 4, 6),)), Beat(2)]
+    (old,) = leases(bench.submit(4))
+    (new,) = leases(bench.turn(one.hello(one.connect())))  # it holds nothing: the job is given out again
+    assert bench.told(two, two.beat(held(old, unstarted=((0, 4),)))) == [Drop((LeaseSpan(old.number, 0, 4),)), Beat(2)]
+    assert [part.lease for part in bench.parts()] == [new.number]
+    bench.ask(Cancel(1, BATCH, 0, 4, False))
+    assert bench.told(two, two.beat(held(old, unstarted=((0, 4),)))) == [Drop((LeaseSpan(old.number, 0, 4),)), Beat(3)]
+    assert bench.places() == [(0, 4, Place.VERDICT)]
 
 
 def test_finished_and_recorded_is_closed_again(bench: VentilatorBench) -> None:

@@ -26,11 +26,9 @@ def test_credit_is_the_window_less_what_is_charged() -> None:
 
 def test_presence_needs_a_hello_and_a_connection() -> None:
     """Either alone is not enough to be given something."""
-    one = worker()
-    assert one.present
-    one.connections = 0
-    assert not one.present
-    assert not Worker(b"x" * 16).present
+    joined, gone, silent = worker(), worker(), Worker(b"x" * 16)
+    gone.connections, silent.connections = 0, 1
+    assert [one.present for one in (joined, gone, silent)] == [True, False, False]
 
 
 def test_idle_slots_and_surplus_are_counted_in_jobs() -> None:

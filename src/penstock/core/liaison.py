@@ -1,0 +1,115 @@
+"""A worker's touch with the ventilator: greeting, hello, welcome, heartbeats and their echoes.
+
+Promises:
+
+1. Liveness is an echo: the worker was alive for the ventilator when it sent the newest heartbeat that was echoed, and
+   the mere arrival of something late is no sign of life.
+2. It says hello to the newest greeting only, and not before its job connection is up: until then rounds would miss it.
+3. A welcome counts only if it answers the newest hello while that is still a sign of life.
+"""
+
+from __future__ import annotations
+
+from penstock.messages import Greeting, Heartbeat, Held, Hello, Welcome
+
+
+class Liaison:
+    """`me` has who this worker is; its other fields are filled in for each hello."""
+
+    def __init__(self, me: Hello, now: float, lease_time: float, interval: float) -> None:
+        self._me = me
+        self._lease_time = lease_time
+        self._interval = interval
+        self._greeting: Greeting | None = None
+        self._jobs_connected = False
+        self._number = 0
+        self._hello_number = 0
+        self._sent: dict[int, float] = {}
+        """When each hello or heartbeat that was not echoed yet was sent, by number."""
+        self._alive_at = now
+        self._beat_at = now
+        self.joined = False
+        """Whether the newest hello was welcomed."""
+        self.lost = True
+        """Whether nothing was heard for so long that others may have its jobs."""
+
+    @property
+    def beat_due_at(self) -> float:
+        """When the next heartbeat or hello is due."""
+        return self._beat_at + self._interval
+
+    @property
+    def can_say_hello(self) -> bool:
+        """Whether somebody waits for a hello and everything is connected."""
+        return self._greeting is not None and self._jobs_connected
+
+    def greeted(self, greeting: Greeting) -> None:
+        """A new control connection, or a ventilator that does not know this worker."""
+        self._greeting = greeting
+        self.joined = False
+
+    def jobs_connected(self) -> None:
+        """The job connection is up."""
+        self._jobs_connected = True
+
+    def hello(self, window: int, held: tuple[Held, ...], now: float) -> Hello:
+        """The answer to the newest greeting."""
+        assert self._greeting is not None
+        me = self._me
+        self._hello_number = self._next(now)
+        return Hello(
+            worker=me.worker,
+            life=self._greeting.life,
+            connection=self._greeting.connection,
+            number=self._hello_number,
+            name=me.name,
+            host=me.host,
+            pid=me.pid,
+            slots=me.slots,
+            window=window,
+            held=held,
+            python=me.python,
+        )
+
+    def heartbeat(self, window: int, held: tuple[Held, ...], now: float) -> Heartbeat:
+        """The next sign of life."""
+        return Heartbeat(self._me.worker, self._next(now), window, held)
+
+    def postpone(self, now: float) -> None:
+        """Nothing can be said now; look again after an interval."""
+        self._beat_at = now
+
+    def _next(self, now: float) -> int:
+        self._number += 1
+        self._sent[self._number] = now
+        self._beat_at = now
+        for number in [number for number, at in self._sent.items() if now - at > self._lease_time]:
+            del self._sent[number]
+        return self._number
+
+    def echoed(self, number: int) -> None:
+        """The ventilator heard that one."""
+        sent_at = self._sent.pop(number, None)
+        if sent_at is not None:
+            self._alive_at = max(self._alive_at, sent_at)
+
+    def welcomed(self, welcome: Welcome, now: float) -> bool:
+        """Whether the welcome counts; then the worker belongs again."""
+        if self.joined or welcome.number != self._hello_number:
+            return False
+        self.echoed(welcome.number)
+        if self.silence(now) > self._lease_time / 2:
+            return False
+        self.joined, self.lost = True, False
+        return True
+
+    def silence(self, now: float) -> float:
+        """Seconds since the ventilator is known to have counted this worker as alive."""
+        return now - self._alive_at
+
+    def loses_touch(self, now: float) -> bool:
+        """Whether it is at this moment that the worker must consider itself lost."""
+        if self.lost or self.silence(now) <= self._lease_time / 2:
+            return False
+        self.joined, self.lost = False, True
+        return True

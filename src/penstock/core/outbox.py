@@ -1,0 +1,69 @@
+"""Outcomes on their way to the sink.
+
+Promises:
+
+1. An outcome is sent at the end of the turn that made it, at every new connection to the sink, and again after RESEND
+   seconds without being closed.
+2. A message is bounded in records and bytes; one outcome that is larger travels alone.
+"""
+
+from __future__ import annotations
+
+from penstock.config import RESEND
+from penstock.core.actions import Actions, Deliver
+from penstock.core.held import Holdings, Kept
+
+RECORDS_PER_MESSAGE = 1_000
+"""Outcomes in one message to the sink."""
+BYTES_PER_MESSAGE = 8 << 20
+"""Of values in one message to the sink, if it is more than one outcome."""
+
+
+class Outbox:
+    """What of the holdings' outcomes is to be sent at the end of the turn."""
+
+    def __init__(self, holdings: Holdings, now: float) -> None:
+        self._holdings = holdings
+        self._waiting: list[Kept] = []
+        self._looked_at = now
+
+    def add(self, kept: Kept) -> None:
+        """A new outcome."""
+        self._waiting.append(kept)
+
+    def send_all_again(self) -> None:
+        """A new connection to the sink: who knows what the old one lost."""
+        waiting = {id(kept) for kept in self._waiting}
+        for held in self._holdings.leases.values():
+            self._waiting += [kept for kept in held.kept if id(kept) not in waiting]
+
+    def deliver(self, now: float) -> Actions:
+        """Send what waits and what was not closed in time."""
+        if now >= self._looked_at + RESEND / 2:
+            self._looked_at = now
+            self._find_unclosed(now)
+        actions: Actions = []
+        message: list[Kept] = []
+        size = 0
+        for kept in self._waiting:
+            if message and (len(message) >= RECORDS_PER_MESSAGE or size + len(kept.body) > BYTES_PER_MESSAGE):
+                actions.append(_deliver(message))
+                message, size = [], 0
+            kept.sent_at = now
+            message.append(kept)
+            size += len(kept.body)
+        if message:
+            actions.append(_deliver(message))
+        self._waiting = []
+        return actions
+
+    def _find_unclosed(self, now: float) -> None:
+        for held in self._holdings.leases.values():
+            for kept in held.kept:
+                if kept.sent_at is not None and now >= kept.sent_at + RESEND:
+                    kept.sent_at = None
+                    self._waiting.append(kept)
+
+
+def _deliver(message: list[Kept]) -> Deliver:
+    return Deliver(tuple(kept.head for kept in message), tuple(kept.body for kept in message))

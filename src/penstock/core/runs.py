@@ -1,0 +1,105 @@
+"""What comes back from the slots: jobs that ran, pieces that were cut, slots that died.
+
+Promises:
+
+1. Each job of a piece that comes back has an outcome, is unstarted again, or was dropped meanwhile and is gone.
+2. A slot that dies costs the job that ran in it one crash, and its neighbours nothing; where nobody knows which job it
+   was, the rest of the lease runs one by one.
+3. Whether an outcome is final is decided by the batch's options and the stamp of the lease.
+"""
+
+from __future__ import annotations
+
+from penstock.core.feed import Feed, Piece
+from penstock.core.held import Bytes, HeldLease, Holdings
+from penstock.core.inputs import PieceCut, PieceDone, Ran, SlotDied
+from penstock.core.outbox import Outbox
+from penstock.job import JobState
+from penstock.messages import Note, OutcomeHead, split
+
+
+class Runs:
+    """Turns what slots say into outcomes and unstarted jobs."""
+
+    def __init__(self, holdings: Holdings, feed: Feed, outbox: Outbox) -> None:
+        self._holdings = holdings
+        self._feed = feed
+        self._outbox = outbox
+        self.hurried = False
+        """The worker was told twice to stop: what was ended has started, and is not handed back."""
+
+    def on_piece_done(self, event: PieceDone) -> HeldLease | None:
+        """Outcomes of a piece; returns its lease."""
+        piece = self._feed.find(event.slot, event.piece)
+        if piece is None:
+            return None
+        bodies = split(event.payload, [ran.size for ran in event.ran])
+        done, elapsed = piece.start, 0.0
+        for ran, body in zip(event.ran, bodies, strict=True):
+            self._finish(piece.held, event.slot, ran, body)
+            done, elapsed = ran.stop, elapsed + ran.elapsed
+        self._feed.remove(event.slot, piece)
+        if done > piece.start:
+            self._feed.observe(piece.held.function, done - piece.start, elapsed)
+        self._holdings.unstart(piece.held, done, piece.stop)
+        return piece.held
+
+    def on_piece_cut(self, event: PieceCut) -> HeldLease | None:
+        """The rest of a piece is unstarted again; returns its lease."""
+        piece = self._feed.find(event.slot, event.piece)
+        if piece is None or event.stop >= piece.stop:
+            return None
+        stop, piece.stop = piece.stop, event.stop
+        self._holdings.unstart(piece.held, event.stop, stop)
+        if piece.start >= piece.stop:
+            self._feed.remove(event.slot, piece)
+        return piece.held
+
+    def on_slot_died(self, event: SlotDied) -> list[HeldLease]:
+        """The slot is gone with all its pieces; returns their leases."""
+        pieces = self._feed.slot_gone(event.slot)
+        for piece in pieces:
+            if piece.number == event.piece:
+                self._bury(event, piece)
+            self._holdings.unstart(piece.held, piece.start, piece.stop)
+        return [piece.held for piece in pieces]
+
+    def _bury(self, event: SlotDied, piece: Piece) -> None:
+        """The job in which a slot ended gets its outcome; who else was in the piece runs again."""
+        index = event.index
+        if index is None and piece.stop - piece.start == 1:
+            index = piece.start
+        if index is None:
+            piece.held.careful = True
+            return
+        if event.state is JobState.CANCELLED:
+            if self.hurried:
+                piece.held.running.remove(index, index + 1)
+            return
+        note = event.note or Note(cause=event.cause)
+        ran = Ran(index, index + 1, event.state, event.started_time, event.elapsed, 0, note)
+        self._finish(piece.held, event.slot, ran, b"", crashed=event.state is JobState.DEAD)
+
+    def _finish(self, held: HeldLease, slot: int, ran: Ran, body: Bytes, *, crashed: bool = False) -> None:
+        stamp, spec = held.lease.stamp, held.spec
+        final = True
+        if crashed:
+            final = spec.is_last_crash(stamp)
+        elif ran.state is JobState.FAILED:
+            final = spec.is_last_attempt(stamp)
+        head = OutcomeHead(
+            batch=held.lease.batch,
+            start=ran.start,
+            stop=ran.stop,
+            state=ran.state,
+            final=final,
+            stamp=stamp,
+            lease=held.lease.number,
+            slot=slot,
+            started_time=ran.started_time,
+            elapsed=ran.elapsed,
+            size=len(body),
+            crashed=crashed,
+            note=ran.note,
+        )
+        self._outbox.add(self._holdings.keep(held, head, body))

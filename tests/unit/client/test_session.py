@@ -1,0 +1,29 @@
+"""A session's part that needs no thread; the rest is tested on real stations."""
+
+from __future__ import annotations
+
+import pytest
+
+from penstock.client.session import CONNECT_TIMEOUT, Outage
+
+URL = "tcp://head:5555"
+
+
+def test_a_lasting_outage_is_said_once_and_so_is_its_end(caplog: pytest.LogCaptureFixture) -> None:
+    """With the station and the address."""
+    outage = Outage(URL)
+    for now in (0.0, 1.0, CONNECT_TIMEOUT, CONNECT_TIMEOUT + 1):
+        outage.watch(["sink"], now)
+    outage.watch([], 10.0)
+    outage.watch([], 11.0)
+    assert caplog.messages == [f"no sink answers at {URL}: waiting for it", f"{URL} answers again"]
+
+
+def test_a_short_outage_is_not_worth_a_word(caplog: pytest.LogCaptureFixture) -> None:
+    """A restart takes a second or two; each outage is counted from its own beginning."""
+    outage = Outage(URL)
+    for start in (0.0, 4.0, 8.0):
+        outage.watch(["ventilator", "sink"], start)
+        outage.watch(["sink"], start + 2)
+        outage.watch([], start + 3)
+    assert caplog.messages == []
