@@ -8,6 +8,7 @@ scripts/bench --only map --json bench.json
 from __future__ import annotations
 
 import argparse
+import functools
 import heapq
 import json
 import multiprocessing
@@ -29,8 +30,8 @@ from typing import Any
 
 import psutil
 import zmq
-
 from demo import free_url
+
 from penstock import Pipeline
 
 SLOTS = 2
@@ -148,7 +149,7 @@ class RawPipeline:
         import pickle  # noqa: PLC0415
 
         self._jobs.send(pickle.dumps(x))
-        answer: int = pickle.loads(self._results.recv())  # noqa: S301 - our own child
+        answer: int = pickle.loads(self._results.recv())
         return answer
 
     def close(self) -> None:
@@ -270,12 +271,12 @@ class Bench:
         penstock = str(Path(sys.executable).with_name("penstock"))
         words = "\n".join(map(str, range(count))).encode()
         for _ in range(self.rounds):
-            peer = ["xargs", "-P2", "-n1", "/bin/true"]
-            ours.theirs.append(count / timed(lambda peer=peer: subprocess.run(peer, input=words, check=True)))
-            run = [penstock, "run", "-j", "2", "/bin/true"]
-            ours.ours.append(
-                count / timed(lambda run=run: subprocess.run(run, input=words, check=True, stderr=subprocess.DEVNULL))
-            )
+            for row, command in (
+                (ours.theirs, ["xargs", "-P2", "-n1", "/bin/true"]),
+                (ours.ours, [penstock, "run", "-j", "2", "/bin/true"]),
+            ):
+                call = functools.partial(subprocess.run, command, input=words, check=True, stderr=subprocess.DEVNULL)
+                row.append(count / timed(call))
 
     def balance(self) -> None:
         """Jobs of very different lengths against list scheduling in the same order."""

@@ -291,6 +291,11 @@ class Watcher:
             return False
         return status.queued == 0 and status.leased == 0
 
+    @property
+    def worker_count(self) -> int:
+        """How many workers are connected."""
+        return len(self._pipeline.workers())
+
     def close(self) -> None:
         """Leave the pipeline."""
         self._stopping.set()
@@ -404,6 +409,8 @@ def run(seconds: float, seed: int, folder: Path) -> int:
     try:
         processes.start(*STATIONS)
         watcher = Watcher(processes.url, processes.accepted)
+        if not until(lambda: watcher.worker_count == len(WORKERS), UP_TIME):
+            raise RuntimeError(f"the workers did not come up; their logs are in {folder}")
         processes.start("client")
         end = time.monotonic() + seconds
         while time.monotonic() < end:

@@ -126,7 +126,7 @@ class Starts(NamedTuple):
 def count_starts(path: Path, kinds: dict[Job, str], seen: Seen, faults: list[Fault]) -> Starts:
     """Every start must have a reason: the first one, the job's own attempts, or a fault that took an earlier one."""
     starts: dict[Job, list[Start]] = defaultdict(list)
-    for line in path.read_text().splitlines():
+    for line in path.read_text().splitlines() if path.exists() else []:
         name, attempt, _, worker, at = line.split()
         batch, index = name.split(":")
         starts[batch, int(index)].append(Start(float(at), int(attempt), worker))

@@ -23,11 +23,13 @@ if TYPE_CHECKING:
     from penstock.current import current_job
     from penstock.outcome import BatchStatus, CommandResult, Outcome, PipelineStatus, WorkerInfo
     from penstock.pool import Pool
+    from penstock.queues import Job, queues
 
 __all__ = [
     "Batch",
     "BatchStatus",
     "CommandResult",
+    "Job",
     "Outcome",
     "Pipeline",
     "PipelineStatus",
@@ -35,9 +37,10 @@ __all__ = [
     "WorkerInfo",
     "current_job",
     "errors",
+    "queues",
 ]
 
-_HOMES = {"Batch": "client", "Pipeline": "client", "Pool": "pool", "current_job": "current"}
+_HOMES = {"Batch": "client", "Pipeline": "client", "Pool": "pool", "Job": "queues", "queues": "queues", "current_job": "current"}
 
 
 def __getattr__(name: str) -> Any:

@@ -165,6 +165,7 @@ class Capture:
         self._poll = select.poll()
         for reader in readers:
             self._poll.register(reader, select.POLLIN)
+        self._out, self._err = Stream(1), Stream(2)
         _unbuffer_c()
         self.restore()
 
@@ -177,7 +178,7 @@ class Capture:
                 intact = False
             if not intact:
                 os.dup2(writer, fd)
-        if getattr(self, "_out", None) is None or self._out.closed or self._err.closed:
+        if self._out.closed or self._err.closed:
             self._out, self._err = Stream(1), Stream(2)
         sys.stdout = sys.__stdout__ = self._out  # type: ignore[misc]  # who writes there means the same
         sys.stderr = sys.__stderr__ = self._err  # type: ignore[misc]
@@ -188,7 +189,7 @@ class Capture:
             self._out.flush()
             self._err.flush()
         except (OSError, ValueError):
-            self._out = self._err = None  # type: ignore[assignment]  # closed by the job: restore makes new ones
+            self._out, self._err = Stream(1), Stream(2)  # the job closed them, or what they write to
             self.restore()
         if sys.stdout is not self._out or sys.stderr is not self._err:
             self._keep_foreign()

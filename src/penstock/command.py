@@ -150,6 +150,6 @@ def _spawn(argv: Argv, environment: dict[bytes, bytes], template: CommandTemplat
     program = argv[0]
     if b"PATH" in template.env and b"/" not in program:
         # posix_spawnp looks in the caller's PATH, not in the one given
-        program = shutil.which(program, path=template.env[b"PATH"]) or program
+        program = shutil.which(program, path=os.fsdecode(template.env[b"PATH"])) or program
     pid = os.posix_spawnp(program, argv, environment, setpgroup=0, setsigdef=RESET_SIGNALS)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])

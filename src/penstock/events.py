@@ -23,13 +23,17 @@ WORDS: dict[str, tuple[int, str]] = {
     "sink_joined": (logging.INFO, "sink joined"),
     "sink_diverged": (
         logging.ERROR,
-        "the sink's log is not the one applied here: its results file lost its end or belongs to another pipeline; "
-        "nothing more is applied until the right file is back",
+        (
+            "the sink's log is not the one applied here: its results file lost its end or is another's; nothing more is"
+            " applied until the right file is back"
+        ),
     ),
     "log_diverged": (
         logging.ERROR,
-        "the ventilator asks for a line of the log that is not here: this results file lost its end, or the two files "
-        "are not of one pipeline",
+        (
+            "the ventilator asks for a line of the log that is not here: this results file lost its end, or the two"
+            " files are not of one pipeline"
+        ),
     ),
     "too_many_followers": (logging.WARNING, "a client follows more batches than this sink keeps"),
     "map_abandoned": (logging.INFO, "a map's client is gone: cancelled"),

@@ -182,7 +182,7 @@ def main(start: Callable[[], Station], logger: logging.Logger, **about: object) 
     try:
         station = start()
     except PenstockError as error:
-        print(f"penstock: {error}", file=sys.stderr)
+        sys.stderr.write(f"penstock: {error}\n")
         in_use = isinstance(error, StoreInUse | SchemaMismatch)
         return EXIT_STORE if isinstance(error, StoreError) and not in_use else EXIT_CONFIG
     events.emit(logger, "started", {"pid": os.getpid(), **about})

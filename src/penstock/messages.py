@@ -114,7 +114,7 @@ class BatchSpan(Record, frozen=True):
 
 
 class Held(Record, frozen=True):
-    """One line of a worker's inventory: the spans of a lease by what has become of them. What is missing is not held."""
+    """One line of a worker's inventory: the spans of a lease by what became of them. What is missing is not held."""
 
     lease: Count
     batch: Id

@@ -318,9 +318,10 @@ class Seat:
 
 def _decoded(header: memoryview) -> FromSlot:
     try:
-        return from_slot.decode(header)
+        message: FromSlot = from_slot.decode(header)
     except msgspec.DecodeError as error:
         raise ProtocolError(f"a frame of a slot cannot be read: {error}") from error
+    return message
 
 
 def elapsed_of(running: Running | None) -> float:

@@ -131,7 +131,7 @@ class Running(NamedTuple):
     """What a slot does: the job `index` of a piece, since `started` (ns; 0: still loading), `unit` jobs at once."""
 
     piece: int
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody wants of it
     started: int
     unit: int
 

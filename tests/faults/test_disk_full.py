@@ -1,4 +1,4 @@
-"""The disk with the data folder fills up: nothing is acknowledged that is not saved, and it goes on when there is room."""
+"""The disk with the data folder fills up: nothing unsaved is acknowledged, and it goes on when there is room."""
 
 from __future__ import annotations
 

@@ -145,9 +145,9 @@ def no_barrier(patch: pytest.MonkeyPatch) -> None:
 def no_floor(patch: pytest.MonkeyPatch) -> None:
     """Whatever arrives is taken, however old, and a greeting changes nothing."""
 
-    def hold(self: Any, held: HeldLease) -> None:
+    def hold(self: Any, held: HeldLease, now: float) -> None:
         self._floor = 0
-        keep(self, held)
+        keep(self, held, now)
 
     keep = WorkerCore._hold
     patch.setattr(WorkerCore, "_hold", hold)

@@ -75,7 +75,7 @@ def test_what_is_no_function_is_refused() -> None:
 
 def test_function_of_a_module_registered_by_value_travels_so(monkeypatch: pytest.MonkeyPatch) -> None:
     """cloudpickle.register_pickle_by_value is honoured."""
-    import cloudpickle  # type: ignore[import-untyped]
+    import cloudpickle
 
     module = types.ModuleType("only_here")
     exec("def double(x): return 2 * x", module.__dict__)

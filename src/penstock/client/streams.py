@@ -40,6 +40,10 @@ CANCEL_TIMEOUT = 5.0
 """Seconds `Future.cancel` waits for the ventilator to say whether the job had been given out."""
 
 
+OnRow = Callable[[Row, BatchSpec], None]
+"""Told of each outcome before its future is (in the session's thread)."""
+
+
 class JobFuture(Future[Any]):
     """A Future of one job; ``job_id`` is its public name (empty: it could not be submitted)."""
 
@@ -120,6 +124,7 @@ class Stream:
         """No more jobs will join."""
         self.collected = False
         """Whether it is among those that the next turn takes parts from."""
+        self.on_row: OnRow | None = None
         self._session = session
         self._pending: list[bytes] = []
         self._first = 0
@@ -164,6 +169,8 @@ class Stream:
     def take(self, rows: list[Row], cost: int) -> int:
         """Outcomes came: settle their futures (in the session's thread)."""
         for row in rows:
+            if self.on_row is not None:
+                self.on_row(row, self.spec)
             self._settle(row)
         self._leave_if_done()
         return cost

@@ -60,6 +60,7 @@ TOOK_DELAY = 0.002
 """Seconds: what has run by then is not reported as taken; its outcome says as much."""
 LEAVE_PATIENCE = 2.0
 """Seconds that a worker told twice to stop still waits for its outcomes to be closed."""
+
 WorkerInput = (
     VentilatorToWorker
     | JobsConnected
@@ -174,13 +175,8 @@ class WorkerCore:
 
     def next_wakeup(self) -> float | None:
         """When `tick` has something to do even if nothing happens."""
-        due = [self._liaison.beat_due_at]
-        if self._took_at is not None:
-            due.append(self._took_at)
-        relief = self.feed.next_wakeup()
-        if relief is not None:
-            due.append(relief)
-        return min(due)
+        due = (self._liaison.beat_due_at, self._took_at, self.feed.next_wakeup())
+        return min(instant for instant in due if instant is not None)
 
     def check(self) -> None:
         """The invariants; AssertionError if one does not hold."""

@@ -1,0 +1,173 @@
+"""The two queues of the tutorials: jobs go into the dispatched one, their outcomes come out of the finished one.
+
+Promises:
+
+1. Each outcome is given to one getter, in the order in which the jobs ended.
+2. With a `maxsize` no more jobs than that are open: `put` waits, or raises queue.Full.
+3. An argument that cannot be pickled is the error of its outcome.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import Any
+
+from penstock.client import Pipeline, Submitter
+from penstock.client.answers import outcomes_of
+from penstock.client.following import Row
+from penstock.job import BatchSpec, JobState
+from penstock.outcome import Outcome
+
+
+class Job:
+    """A call to be put: ``Job(fn, *args, **kwargs)``."""
+
+    __slots__ = ("args", "fn", "kwargs")
+
+    def __init__(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> None:
+        self.fn = fn
+        self.args = args
+        self.kwargs = kwargs
+
+
+class Finished:
+    """Outcomes, with the methods of queue.Queue. They wait here, in this process, until somebody gets them."""
+
+    def __init__(self) -> None:
+        self._rows: deque[tuple[Row, BatchSpec]] = deque()
+        self._ready: deque[Outcome] = deque()
+        self._waiting = 0
+        self._moved = threading.Condition()
+
+    def on_row(self, row: Row, spec: BatchSpec) -> None:
+        """Outcomes came; they are unpickled by whoever gets them."""
+        with self._moved:
+            self._rows.append((row, spec))
+            self._waiting += row.jobs
+            self._moved.notify(row.jobs)
+
+    def add(self, outcome: Outcome) -> None:
+        """The outcome of a job that never left."""
+        with self._moved:
+            self._ready.append(outcome)
+            self._waiting += 1
+            self._moved.notify()
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Outcome:
+        """The next outcome. Raises queue.Empty: there is none, or none within `timeout` seconds."""
+        if timeout is not None and timeout < 0:
+            raise ValueError("'timeout' must be a non-negative number")
+        with self._moved:
+            if not self._moved.wait_for(lambda: self._waiting, timeout if block else 0):
+                raise queue.Empty
+            self._waiting -= 1
+            if not self._ready:
+                self._ready.extend(outcomes_of(*self._rows.popleft()))
+            return self._ready.popleft()
+
+    def get_nowait(self) -> Outcome:
+        """`get` without waiting."""
+        return self.get(block=False)
+
+    def qsize(self) -> int:
+        """How many wait."""
+        return self._waiting
+
+    def empty(self) -> bool:
+        """Whether none waits."""
+        return not self._waiting
+
+
+class Dispatched:
+    """Jobs that have not ended, with the methods of queue.Queue."""
+
+    def __init__(
+        self, jobs: Submitter, finished: Finished, run: Callable[..., Any] | None = None, maxsize: int = 0
+    ) -> None:
+        self.maxsize = maxsize
+        self._jobs = jobs
+        self._finished = finished
+        self._run = run
+        self._open = 0
+        self._moved = threading.Condition()
+
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+        """Dispatch a job: an argument of `run`, else a Job. Raises queue.Full: `maxsize` jobs are open, also after
+        `timeout` seconds; TypeError: it is no Job."""
+        if timeout is not None and timeout < 0:
+            raise ValueError("'timeout' must be a non-negative number")
+        if self._run is None and not isinstance(item, Job):
+            raise TypeError(f"put a penstock.Job, or say what to run: queues(run=...), not {type(item).__name__}")
+        with self._moved:
+            if not self._moved.wait_for(lambda: not self.full(), timeout if block else 0):
+                raise queue.Full
+            self._open += 1
+        try:
+            future = self._submit(item)
+        except BaseException:
+            self._left()
+            raise
+        future.add_done_callback(self._ended)
+
+    def put_nowait(self, item: Any) -> None:
+        """`put` without waiting."""
+        self.put(item, block=False)
+
+    def _submit(self, item: Any) -> Future[Any]:
+        if self._run is not None:
+            return self._jobs.submit(self._run, item)
+        return self._jobs.submit(item.fn, *item.args, **item.kwargs)
+
+    def _ended(self, future: Future[Any]) -> None:
+        if not getattr(future, "job_id", ""):
+            error = future.exception()
+            self._finished.add(
+                Outcome(job_id="", index=0, position=0, state=JobState.FAILED, error=error, cause=str(error), attempts=0)
+            )
+        self._left()
+
+    def _left(self) -> None:
+        with self._moved:
+            self._open -= 1
+            self._moved.notify_all()
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait until all that was put has ended. Raises TimeoutError after `timeout` seconds."""
+        with self._moved:
+            if not self._moved.wait_for(lambda: not self._open, timeout):
+                raise TimeoutError(f"{self._open} jobs have not ended in {timeout:g} s")
+
+    def qsize(self) -> int:
+        """How many have not ended."""
+        return self._open
+
+    def empty(self) -> bool:
+        """Whether all that was put has ended."""
+        return not self._open
+
+    def full(self) -> bool:
+        """Whether `maxsize` jobs are open."""
+        return 0 < self.maxsize <= self._open
+
+
+@contextmanager
+def queues(
+    url: str | None = None, run: Callable[..., Any] | None = None, *, maxsize: int = 0, **options: Any
+) -> Iterator[tuple[Dispatched, Finished]]:
+    """``(dispatched, finished)``: put jobs into one, get their outcomes from the other.
+
+    `url` is as in Pipeline. With `run` plain items are put, each an argument of that function; without, Jobs. `maxsize`:
+    so many jobs are open at once, 0: any number. `options` are job options. Leaving waits for the open jobs; leaving
+    by an exception ends them where the pipeline is embedded. Raises NoPipeline; TypeError, ValueError: an option.
+    """
+    if run is not None and not callable(run):
+        raise TypeError(f"run must be a function, not {type(run).__name__}")
+    with Pipeline(url) as pipeline:
+        finished = Finished()
+        pipeline.engine.on_outcome(finished.on_row)
+        yield Dispatched(pipeline.options(**options), finished, run, maxsize), finished
