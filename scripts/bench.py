@@ -1,177 +1,73 @@
-"""What penstock costs beside its peers: ratios of medians taken in one run, interleaved, answers checked.
+"""What penstock costs beside its peers: figures are ratios of medians of one run, interleaved, answers checked.
 
-scripts/bench            everything, five rounds (some minutes)
+scripts/bench            everything, five rounds (a quarter of an hour)
 scripts/bench --short    three rounds, smaller inputs: for CI, which reports and does not judge
-scripts/bench --only map --json bench.json
+scripts/bench --only map --json bench.json --plot .
+scripts/bench --peers    also GNU parallel and Dask, where they are installed
 """
 
 from __future__ import annotations
 
 import argparse
-import functools
 import heapq
+import importlib.util
 import json
 import multiprocessing
 import os
 import platform
 import random
+import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psutil
-import zmq
-from demo import free_url
+from bench_parts import (
+    SLOTS,
+    RawPipeline,
+    Row,
+    cpu_seconds,
+    durable,
+    fdatasync_ms,
+    increment,
+    mirror,
+    nap,
+    square,
+    timed,
+)
+from bench_scale import Scale
 
 from penstock import Pipeline
 
-SLOTS = 2
-
-
-# ------------------------------------------------------------------------------------------------ the jobs
-
-
-def square(x: int) -> int:
-    """The smallest job."""
-    return x * x
-
-
-def increment(x: int) -> int:
-    """A job for one round trip."""
-    return x + 1
-
-
-def mirror(data: bytes) -> bytes:
-    """As much out as in."""
-    return data[::-1]
-
-
-def nap(seconds: float) -> float:
-    """A job of known length."""
-    time.sleep(seconds)
-    return seconds
-
-
-# ------------------------------------------------------------------------------------------------ figures
-
-
-@dataclass
-class Row:
-    """One line of the table: ours and theirs in the same unit, and what the ratio must reach."""
-
-    name: str
-    unit: str
-    better: str
-    reach: float
-    """With "more": ours / theirs at least this; with "less": at most."""
-    ours: list[float] = field(default_factory=list)
-    theirs: list[float] = field(default_factory=list)
-
-    @property
-    def ratio(self) -> float:
-        """Of the medians."""
-        return statistics.median(self.ours) / statistics.median(self.theirs)
-
-    @property
-    def holds(self) -> bool:
-        """Whether the ratio is what it must be."""
-        return self.ratio >= self.reach if self.better == "more" else self.ratio <= self.reach
-
-
-def spread(values: list[float]) -> str:
-    """Median and range."""
-    return f"{statistics.median(values):,.4g} ({min(values):,.4g}-{max(values):,.4g})"
-
-
-def timed(call: Callable[[], Any]) -> float:
-    """Seconds."""
-    begun = time.perf_counter()
-    call()
-    return time.perf_counter() - begun
-
-
-# ------------------------------------------------------------------------------------------------ pipelines
-
-
-@contextmanager
-def durable(workers: int = 1, slots: int = SLOTS) -> Iterator[Pipeline]:
-    """Separate processes over tcp, both files synchronous=FULL."""
-    penstock = str(Path(sys.executable).with_name("penstock"))
-    url = free_url()
-    with ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="penstock-bench-", dir=Path.cwd()))
-        log = stack.enter_context((Path(folder) / "log").open("wb"))
-        commands = [["ventilator", "--bind", url, "--data", folder], ["sink", "--bind", url, "--data", folder]]
-        commands += [
-            ["worker", "--connect", url, "--slots", str(slots), "--name", f"w{number}"] for number in range(workers)
-        ]
-        processes = [subprocess.Popen([penstock, *command], stderr=log) for command in commands]
-        try:
-            with Pipeline(url) as pipeline:
-                while len(pipeline.workers()) < workers:
-                    time.sleep(0.05)
-                yield pipeline
-        finally:
-            for process in reversed(processes):
-                process.terminate()
-                process.wait(20)
-
-
-class RawPipeline:
-    """A plain pyzmq ventilator, worker and sink: what the wire costs without any promise."""
-
-    def __init__(self) -> None:
-        self._context = zmq.Context()
-        folder = tempfile.mkdtemp(prefix="penstock-raw-")
-        self._jobs = self._context.socket(zmq.PUSH)
-        self._jobs.bind(f"ipc://{folder}/jobs")
-        self._results = self._context.socket(zmq.PULL)
-        self._results.bind(f"ipc://{folder}/results")
-        code = (
-            "import sys, zmq, pickle; c = zmq.Context(); a = c.socket(zmq.PULL); a.connect(sys.argv[1] + '/jobs')\n"
-            "b = c.socket(zmq.PUSH); b.connect(sys.argv[1] + '/results')\n"
-            "while True:\n  x = pickle.loads(a.recv())\n  if x is None: break\n  b.send(pickle.dumps(x + 1))"
-        )
-        self._worker = subprocess.Popen([sys.executable, "-c", code, f"ipc://{folder}"])
-        self._folder = folder
-
-    def call(self, x: int) -> int:
-        """One job, there and back."""
-        import pickle  # noqa: PLC0415
-
-        self._jobs.send(pickle.dumps(x))
-        answer: int = pickle.loads(self._results.recv())
-        return answer
-
-    def close(self) -> None:
-        """End it."""
-        import pickle  # noqa: PLC0415
-
-        self._jobs.send(pickle.dumps(None))
-        self._worker.wait(10)
-        self._context.destroy(0)
-        for path in Path(self._folder).iterdir():
-            path.unlink()
-        Path(self._folder).rmdir()
-
-
 # ------------------------------------------------------------------------------------------------ measurements
+
+
+def measured(jobs: int, call: Callable[[], Any], rates: list[float], cpu: list[float]) -> None:
+    """One more rate, in jobs/s, and the CPU time of all processes for a job, in microseconds."""
+    used, begun = cpu_seconds(), time.perf_counter()
+    call()
+    rates.append(jobs / (time.perf_counter() - begun))
+    cpu.append((cpu_seconds() - used) / jobs * 1e6)
+
+
+PARTS = [
+    *("map", "submit", "round_trip", "large", "commands", "balance", "start_up", "memory"),
+    *("players", "accepting", "queued", "killing", "others"),
+]
 
 
 class Bench:
     """Everything that is measured; `short` takes smaller inputs."""
 
-    def __init__(self, *, short: bool) -> None:
+    def __init__(self, *, short: bool, peers: bool) -> None:
         self.short = short
+        self.peers = peers
         self.rounds = 3 if short else 5
         self.rows: list[Row] = []
 
@@ -186,22 +82,26 @@ class Bench:
         jobs = 200_000 if self.short else 1_000_000
         ours = self.row(f"{jobs:,} squares, map, embedded / Pool.map", "jobs/s", "more", 1.0)
         full = self.row(f"{jobs:,} squares, map, durable over tcp / Pool.map", "jobs/s", "more", 0.7)
-        wanted = sum(x * x for x in range(jobs))
+        raw_row = self.row(f"{jobs:,} increments, map, embedded / raw pyzmq, 1,000 a message", "jobs/s", "more", 0.3)
+        wanted, raised = sum(x * x for x in range(jobs)), jobs * (jobs + 1) // 2
+        raw = RawPipeline(SLOTS)
 
-        def once(call: Callable[[], Any]) -> float:
-            begun = time.perf_counter()
-            assert sum(call()) == wanted
-            return jobs / (time.perf_counter() - begun)
+        def total(values: Any, right: int) -> None:
+            assert sum(values) == right
 
         with multiprocessing.Pool(SLOTS) as pool, Pipeline(slots=SLOTS) as embedded, durable() as separate:
             for call in (pool.map, embedded.map, separate.map):
                 sum(call(square, range(1000)))
             for _ in range(self.rounds):
-                peer = once(lambda: pool.map(square, range(jobs)))
-                ours.theirs.append(peer)
-                full.theirs.append(peer)
-                ours.ours.append(once(lambda: embedded.map(square, range(jobs))))
-                full.ours.append(once(lambda: separate.map(square, range(jobs))))
+                measured(jobs, lambda: total(pool.map(square, range(jobs)), wanted), ours.theirs, ours.their_cpu)
+                measured(jobs, lambda: total(embedded.map(square, range(jobs)), wanted), ours.ours, ours.our_cpu)
+                measured(jobs, lambda: total(separate.map(square, range(jobs)), wanted), full.ours, full.our_cpu)
+                measured(jobs, lambda: total(raw.map(range(jobs), 1000), raised), raw_row.theirs, raw_row.their_cpu)
+                measured(
+                    jobs, lambda: total(embedded.map(increment, range(jobs)), raised), raw_row.ours, raw_row.our_cpu
+                )
+        full.theirs, full.their_cpu = ours.theirs, ours.their_cpu
+        raw.close()
 
     def submit(self) -> None:
         """One future for each job."""
@@ -209,21 +109,18 @@ class Bench:
         ours = self.row(f"{jobs:,} x submit, embedded / ProcessPoolExecutor", "jobs/s", "more", 4.0)
         full = self.row(f"{jobs:,} x submit, durable over tcp / ProcessPoolExecutor", "jobs/s", "more", 2.0)
 
-        def once(executor: Any) -> float:
-            begun = time.perf_counter()
+        def once(executor: Any) -> None:
             futures = [executor.submit(increment, number) for number in range(jobs)]
             assert sum(future.result() for future in futures) == jobs * (jobs + 1) // 2
-            return jobs / (time.perf_counter() - begun)
 
         with ProcessPoolExecutor(SLOTS) as pool, Pipeline(slots=SLOTS) as embedded, durable() as separate:
             for executor in (pool, embedded, separate):
                 executor.submit(increment, 1).result()
             for _ in range(self.rounds):
-                peer = once(pool)
-                ours.theirs.append(peer)
-                full.theirs.append(peer)
-                ours.ours.append(once(embedded))
-                full.ours.append(once(separate))
+                measured(jobs, lambda: once(pool), ours.theirs, ours.their_cpu)
+                measured(jobs, lambda: once(embedded), ours.ours, ours.our_cpu)
+                measured(jobs, lambda: once(separate), full.ours, full.our_cpu)
+        full.theirs, full.their_cpu = ours.theirs, ours.their_cpu
 
     def round_trip(self) -> None:
         """One job after the other."""
@@ -271,12 +168,8 @@ class Bench:
         penstock = str(Path(sys.executable).with_name("penstock"))
         words = "\n".join(map(str, range(count))).encode()
         for _ in range(self.rounds):
-            for row, command in (
-                (ours.theirs, ["xargs", "-P2", "-n1", "/bin/true"]),
-                (ours.ours, [penstock, "run", "-j", "2", "/bin/true"]),
-            ):
-                call = functools.partial(subprocess.run, command, input=words, check=True, stderr=subprocess.DEVNULL)
-                row.append(count / timed(call))
+            ours.theirs.append(count / ran(["xargs", "-P2", "-n1", "/bin/true"], words))
+            ours.ours.append(count / ran([penstock, "run", "-j", "2", "/bin/true"], words))
 
     def balance(self) -> None:
         """Jobs of very different lengths against list scheduling in the same order."""
@@ -326,6 +219,59 @@ class Bench:
             row.theirs.append(80.0)
             process.communicate()
 
+    def others(self) -> None:
+        """GNU parallel and Dask, if asked for."""
+        if not self.peers:
+            return
+        if shutil.which("parallel"):
+            self._parallel()
+        else:
+            print("GNU parallel is not installed")
+        if importlib.util.find_spec("distributed"):
+            self._dask()
+        else:
+            print("Dask (distributed) is not installed")
+
+    def _parallel(self) -> None:
+        count = 100 if self.short else 500
+        row = self.row(f"{count:,} x /bin/true, penstock run / GNU parallel -j2", "jobs/s", "more", 1.0)
+        words = "\n".join(map(str, range(count))).encode()
+        penstock = str(Path(sys.executable).with_name("penstock"))
+        for _ in range(self.rounds):
+            row.theirs.append(count / ran(["parallel", "-j2", "/bin/true"], words))
+            row.ours.append(count / ran([penstock, "run", "-j", "2", "/bin/true"], words))
+
+    def _dask(self) -> None:
+        from distributed import Client, LocalCluster  # type: ignore[import-not-found]  # noqa: PLC0415
+
+        jobs = 2_000 if self.short else 10_000
+        row = self.row(f"{jobs:,} x submit, embedded / Dask", "jobs/s", "more", 4.0)
+        right = jobs * (jobs + 1) // 2
+        with (
+            LocalCluster(n_workers=SLOTS, threads_per_worker=1, dashboard_address=None) as cluster,
+            Client(cluster) as client,
+            Pipeline(slots=SLOTS) as embedded,
+        ):
+            for _ in range(self.rounds):
+                row.theirs.append(
+                    jobs / timed(lambda: _check(client.gather(client.map(increment, range(jobs))), right))
+                )
+                row.ours.append(jobs / timed(lambda: _check(_submitted(embedded, jobs), right)))
+
+
+def _check(values: Any, right: int) -> None:
+    assert sum(values) == right
+
+
+def _submitted(executor: Pipeline, jobs: int) -> list[int]:
+    futures = [executor.submit(increment, number) for number in range(jobs)]
+    return [future.result() for future in futures]
+
+
+def ran(command: list[str], words: bytes) -> float:
+    """Seconds of a command that reads these lines."""
+    return timed(lambda: subprocess.run(command, input=words, check=True, stderr=subprocess.DEVNULL))
+
 
 def list_schedule(sleeps: list[float], slots: int) -> float:
     """The makespan when each job in order goes to the slot that is free first (Graham 1966), or, if that is greater
@@ -336,41 +282,57 @@ def list_schedule(sleeps: list[float], slots: int) -> float:
     return max(free)
 
 
-def fdatasync_ms() -> float:
-    """Of this disk: the median of 50 appends of a page."""
-    times = []
-    with tempfile.NamedTemporaryFile(dir=Path.cwd()) as file:
-        for _ in range(50):
-            os.write(file.fileno(), b"x" * 4096)
-            times.append(timed(lambda: os.fdatasync(file.fileno())))
-    return statistics.median(times) * 1000
+def plot(rows: list[Row], folder: Path) -> None:
+    """The ratios as a picture, ``ratios.png``."""
+    import matplotlib.pyplot as plt  # type: ignore[import-not-found]  # noqa: PLC0415 - only on request
+
+    scores = [row.ratio / row.reach if row.better == "more" else row.reach / row.ratio for row in rows]
+    figure, axes = plt.subplots(figsize=(10, 0.5 * len(rows) + 1.5), layout="constrained")
+    axes.barh([row.name for row in rows], scores, color=["tab:green" if row.holds else "tab:red" for row in rows])
+    axes.axvline(1.0, color="black")
+    axes.set_xscale("log")
+    axes.set_xlabel("how far each ratio is from what it must reach (1)")
+    axes.invert_yaxis()
+    figure.savefig(folder / "ratios.png")
 
 
 def main() -> int:
     """Measure what was asked for and print the table."""
-    names = ["map", "submit", "round_trip", "large", "commands", "balance", "start_up", "memory"]
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--short", action="store_true", help="fewer rounds, smaller inputs")
-    parser.add_argument("--only", action="append", choices=names, help="only this part; may be repeated")
-    parser.add_argument("--json", type=Path, help="write the figures to this file too")
-    options = parser.parse_args()
-    bench = Bench(short=options.short)
-    load = os.getloadavg()[0]
-    print(f"{platform.node()}, {os.cpu_count()} cores, Python {platform.python_version()}, load {load:.1f}")
+    options = parse()
+    bench = Bench(short=options.short, peers=options.peers)
+    scale = Scale(bench.row, short=options.short)
+    print(
+        f"{platform.node()}, {os.cpu_count()} cores, Python {platform.python_version()}, load {os.getloadavg()[0]:.1f}"
+    )
     print(f"fdatasync here: {fdatasync_ms():.2f} ms; medians of {bench.rounds} rounds (least-most)\n")
-    for name in options.only or names:
+    for name in options.only or PARTS:
         before = len(bench.rows)
-        getattr(bench, name)()
+        getattr(bench if hasattr(bench, name) else scale, name)()
         for row in bench.rows[before:]:
-            sign = ">=" if row.better == "more" else "<="
-            verdict = "holds" if row.holds else "DOES NOT HOLD"
-            print(f"{row.name}\n    {spread(row.ours)} against {spread(row.theirs)} {row.unit}")
-            print(f"    ratio {row.ratio:.2f}, to be {sign} {row.reach:g}: {verdict}", flush=True)
+            print("\n".join(row.lines()), flush=True)
     if options.json:
         figures = [{**vars(row), "ratio": row.ratio, "holds": row.holds} for row in bench.rows]
         options.json.write_text(json.dumps(figures, indent=2))
+    if options.plot:
+        plot(bench.rows, options.plot)
     assert threading.active_count() < 5, "every pipeline was closed"
     return 0
+
+
+def parse() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--short", action="store_true", help="fewer rounds, smaller inputs")
+    parser.add_argument("--only", action="append", choices=PARTS, help="only this part; may be repeated")
+    parser.add_argument("--peers", action="store_true", help="GNU parallel and Dask too, where they are installed")
+    parser.add_argument("--json", type=Path, help="write the figures to this file too")
+    parser.add_argument("--plot", type=Path, metavar="DIR", help="draw the ratios into this folder (needs matplotlib)")
+    options = parser.parse_args()
+    if options.plot and importlib.util.find_spec("matplotlib") is None:
+        parser.error("--plot needs matplotlib: pip install matplotlib")
+    if options.plot and not options.plot.is_dir():
+        parser.error(f"--plot: {options.plot} is no folder")
+    return options
 
 
 if __name__ == "__main__":

@@ -21,9 +21,9 @@ from penstock import errors
 if TYPE_CHECKING:
     from penstock.client import Batch, Pipeline
     from penstock.current import current_job
+    from penstock.jobqueues import Job, queues
     from penstock.outcome import BatchStatus, CommandResult, Outcome, PipelineStatus, WorkerInfo
     from penstock.pool import Pool
-    from penstock.queues import Job, queues
 
 __all__ = [
     "Batch",
@@ -40,7 +40,14 @@ __all__ = [
     "queues",
 ]
 
-_HOMES = {"Batch": "client", "Pipeline": "client", "Pool": "pool", "Job": "queues", "queues": "queues", "current_job": "current"}
+_HOMES = {
+    "Batch": "client",
+    "Job": "jobqueues",
+    "Pipeline": "client",
+    "Pool": "pool",
+    "current_job": "current",
+    "queues": "jobqueues",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -60,7 +60,8 @@ def callbacks(executor: Executor) -> object:
 def waits(executor: Executor) -> object:
     """wait and as_completed."""
     quick, long = executor.submit(square, 2), executor.submit(nap, 0.5)
-    first = wait([quick, long], LIMIT, FIRST_COMPLETED)
+    both: list[Future[Any]] = [quick, long]
+    first = wait(both, LIMIT, FIRST_COMPLETED)
     some = [executor.submit(square, n) for n in range(20)]
     return (
         first.done == {quick},
@@ -86,14 +87,18 @@ def maps_that_fail(executor: Executor) -> object:
     found = executor.map(thirds, [1, 2, 3, 4])
     seen = [next(found), next(found), caught(lambda: next(found), KeyError), caught(lambda: next(found), StopIteration)]
     late = executor.map(nap, [0.01, 1.5], timeout=0.5)
-    return seen, next(late), caught(lambda: next(late), TimeoutError), caught(
-        lambda: executor.map(square, [1], chunksize=0), ValueError
+    return (
+        seen,
+        next(late),
+        caught(lambda: next(late), TimeoutError),
+        caught(lambda: executor.map(square, [1], chunksize=0), ValueError),
     )
 
 
 def what_cannot_be_pickled(executor: Executor) -> object:
     """The error of that future; others go on."""
-    bad = executor.submit(square, threading.Lock())
+    held: Any = threading.Lock()
+    bad = executor.submit(square, held)
     return (
         caught(lambda: bad.result(LIMIT), Exception),
         caught(lambda: executor.submit(lock).result(LIMIT), Exception),
@@ -120,7 +125,7 @@ def threads(executor: Executor) -> object:
 def coroutines(executor: Executor) -> object:
     """asyncio waits for it, by wrap_future and by run_in_executor."""
 
-    async def both() -> list[object]:
+    async def both() -> tuple[int, int]:
         loop = asyncio.get_running_loop()
         return await asyncio.gather(
             asyncio.wrap_future(executor.submit(square, 3)), loop.run_in_executor(executor, square, 4)
@@ -197,8 +202,6 @@ def left_by_an_error(make: Callable[[], Any]) -> object:
 
 
 @pytest.mark.parametrize("case", [left, left_without_waiting, left_by_cancelling, left_by_an_error])
-def test_an_executor_is_left_the_same(
-    case: Callable[[Callable[[], Any]], object], standard: Any, door: Any
-) -> None:
+def test_an_executor_is_left_the_same(case: Callable[[Callable[[], Any]], object], standard: Any, door: Any) -> None:
     """What the case sees."""
     assert case(door.executor) == case(standard.executor)

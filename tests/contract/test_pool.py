@@ -104,8 +104,11 @@ def a_map_ends_before_it_fails(pool: Any, folder: Path) -> object:
 def inputs_that_break(pool: Any) -> object:
     """Their error comes out: of a map at once, of an imap at its place."""
     found = pool.imap(square, failing())
-    return caught(lambda: pool.map(square, failing()), LookupError), next(found), next(found), caught(
-        lambda: next(found), LookupError
+    return (
+        caught(lambda: pool.map(square, failing()), LookupError),
+        next(found),
+        next(found),
+        caught(lambda: next(found), LookupError),
     )
 
 
@@ -317,7 +320,11 @@ def test_terminate_ends_what_the_pool_has_given_a_running_pipeline(running: str)
         for _ in range(4):
             pool.apply_async(nap, (60,))
         pool.map_async(nap, [60] * 4)
-        until(lambda: (print(other._pipeline.status()) or other._pipeline.status().leased >= 2), limit=8, what="both slots are busy")
+        until(
+            lambda: print(other._pipeline.status()) or other._pipeline.status().leased >= 2,
+            limit=8,
+            what="both slots are busy",
+        )
         pool.terminate()
         assert kept.get(LIMIT) == 1.0
         assert other.apply_async(square, (3,)).get(LIMIT) == 9

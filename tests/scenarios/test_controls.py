@@ -17,6 +17,8 @@ import pytest
 from penstock.core.backlog import Part
 from penstock.core.books import Books
 from penstock.core.held import HeldLease
+from penstock.core.liaison import Liaison
+from penstock.core.outbox import Outbox
 from penstock.core.presence import Presence
 from penstock.core.recorded import Recorded
 from penstock.core.settle import Settlement
@@ -156,19 +158,13 @@ def no_floor(patch: pytest.MonkeyPatch) -> None:
 
 def arrival_is_life(patch: pytest.MonkeyPatch) -> None:
     """A worker never considers itself lost."""
-    tick = WorkerCore.tick
-
-    def alive(self: Any, now: float) -> Any:
-        self._alive_at = now
-        return tick(self, now)
-
-    patch.setattr(WorkerCore, "tick", alive)
+    patch.setattr(Liaison, "silence", lambda *_: 0.0)
 
 
 def no_resend(patch: pytest.MonkeyPatch) -> None:
     """Outcomes are sent once."""
-    patch.setattr(WorkerCore, "_find_unclosed", lambda *_: None)
-    patch.setattr(WorkerCore, "_send_again", lambda *_: None)
+    patch.setattr(Outbox, "_find_unclosed", lambda *_: None)
+    patch.setattr(Outbox, "send_all_again", lambda *_: None)
 
 
 def no_replay(patch: pytest.MonkeyPatch) -> None:

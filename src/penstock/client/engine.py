@@ -19,7 +19,7 @@ from penstock.client.batch import Batch, cancel_jobs, find_batches, pipeline_sta
 from penstock.client.functions import MAX_PART_BYTES, Function, Functions, too_large
 from penstock.client.mapping import CHUNKS_AHEAD, Feed, Map, input_length, pace_of
 from penstock.client.session import CONNECT_TIMEOUT, Session
-from penstock.client.streams import JobFuture, Streams, failed
+from penstock.client.streams import JobFuture, OnRow, Streams, failed
 from penstock.errors import JobCancelled, NoSuchBatch, PenstockError
 from penstock.job import BatchSpec
 from penstock.messages import AskPipeline, DrainWorker, PipelineInfo
@@ -94,6 +94,10 @@ class Engine:
         if len(item) > MAX_PART_BYTES:
             return failed(ValueError(f"the arguments: {too_large(item)}"))
         return self._streams.submit(spec, function, item)
+
+    def on_outcome(self, then: OnRow) -> None:
+        """Tell this of each outcome of single submits, in the background thread, before the Future is settled."""
+        self._streams.on_row = then
 
     def command(self, spec: BatchSpec, function: Function, words: list[bytes]) -> JobFuture:
         """One command; `function` is its template."""

@@ -16,7 +16,7 @@ from penstock.client.following import Row
 from penstock.client.functions import Function, Functions
 from penstock.client.mapping import input_length
 from penstock.client.reading import RowReader
-from penstock.client.streams import JobFuture, failed
+from penstock.client.streams import JobFuture, OnRow, failed
 from penstock.command import Argv, CommandTemplate
 from penstock.errors import NoSuchBatch, NoSuchWorker
 from penstock.job import BatchSpec, JobState, Stamp, new_batch_id
@@ -115,6 +115,7 @@ class Inline:
         self._functions = Functions()
         self._batches: dict[str, InlineBatch] = {}
         self._left = False
+        self._on_row: OnRow | None = None
 
     def ensure_usable(self) -> None:
         """Raises RuntimeError: it has been left."""
@@ -132,6 +133,10 @@ class Inline:
         except Exception as error:  # noqa: BLE001 - a __reduce__ may raise anything
             return failed(error)
 
+    def on_outcome(self, then: OnRow) -> None:
+        """Tell this of each outcome of single submits."""
+        self._on_row = then
+
     def command(self, spec: BatchSpec, function: Function, words: list[bytes]) -> JobFuture:
         """One command, done when this returns."""
         self.ensure_usable()
@@ -140,6 +145,8 @@ class Inline:
     def _done(self, jobs: Jobs, form: str, item: Any) -> JobFuture:
         row = jobs.run(0, form, item)
         future = JobFuture(None, 0, jobs.batch)
+        if self._on_row is not None:
+            self._on_row(row, jobs.spec)
         if row.head.state is JobState.SUCCEEDED:
             future.settle(values_of(row, jobs.spec)[0], None)
         else:

@@ -235,6 +235,8 @@ class Streams:
         self._open: OrderedDict[tuple[bytes, BatchSpec], Stream] = OrderedDict()
         self._collected: list[Stream] = []
         self._living: dict[bytes, Stream] = {}
+        self.on_row: OnRow | None = None
+        """Of the streams that start from now on."""
         self._session: Session | None = None
         self._charged = 0
         """Bytes of items not yet taken that the session has been told of."""
@@ -269,6 +271,7 @@ class Streams:
 
     def _start(self, session: Session, spec: BatchSpec, function: Function) -> Stream:
         stream = self._open[function.digest, spec] = Stream(session, spec, function, self._left)
+        stream.on_row = self.on_row
         self._living[stream.batch] = stream
         if len(self._open) > OPEN_STREAMS:
             self._close(self._open.popitem(last=False)[1])

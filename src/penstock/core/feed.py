@@ -107,9 +107,10 @@ class Feed:
         actions: Actions = []
         for depth in range(AHEAD):
             for slot in sorted(self._ready):
-                if len(self._pieces[slot]) > depth:
+                pieces = self._pieces[slot]
+                if len(pieces) > depth or (pieces and not self._moves_on(pieces, now)):
                     continue
-                held = self._choose(functions, ahead=len(self._pieces[slot]) > 0)
+                held = self._choose(functions, ahead=len(pieces) > 0)
                 if held is None:
                     break
                 actions += self._give(slot, held, now)
@@ -121,6 +122,11 @@ class Feed:
             return held
         short = self._means.get(held.function, AHEAD_SECONDS) < AHEAD_SECONDS
         return held if short and not self._single(held) else None
+
+    @classmethod
+    def _moves_on(cls, pieces: deque[Piece], now: float) -> bool:
+        """Whether what the slot runs is expected to end soon: nothing is put behind a job that lasts."""
+        return 0 < pieces[0].expected < AHEAD_SECONDS and now < cls._overrun_at(pieces)
 
     @staticmethod
     def _single(held: HeldLease) -> bool:

@@ -11,7 +11,7 @@ import pytest
 
 from jobs import square
 from penstock import Job, queues
-from penstock.queues import Dispatched, Finished
+from penstock.jobqueues import Dispatched, Finished
 
 
 class Slow:
@@ -20,7 +20,7 @@ class Slow:
     def __init__(self) -> None:
         self.futures: list[Future[Any]] = []
 
-    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+    def submit(self, *_: Any, **__: Any) -> Future[Any]:
         """A job that is open."""
         future: Future[Any] = Future()
         future.job_id = "b:0"  # type: ignore[attr-defined]  # as a JobFuture has

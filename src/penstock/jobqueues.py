@@ -127,7 +127,9 @@ class Dispatched:
         if not getattr(future, "job_id", ""):
             error = future.exception()
             self._finished.add(
-                Outcome(job_id="", index=0, position=0, state=JobState.FAILED, error=error, cause=str(error), attempts=0)
+                Outcome(
+                    job_id="", index=0, position=0, state=JobState.FAILED, error=error, cause=str(error), attempts=0
+                )
             )
         self._left()
 
@@ -161,9 +163,10 @@ def queues(
 ) -> Iterator[tuple[Dispatched, Finished]]:
     """``(dispatched, finished)``: put jobs into one, get their outcomes from the other.
 
-    `url` is as in Pipeline. With `run` plain items are put, each an argument of that function; without, Jobs. `maxsize`:
-    so many jobs are open at once, 0: any number. `options` are job options. Leaving waits for the open jobs; leaving
-    by an exception ends them where the pipeline is embedded. Raises NoPipeline; TypeError, ValueError: an option.
+    `url` is as in Pipeline. With `run` plain items are put, each an argument of that function; without, Jobs.
+    `maxsize`: so many jobs are open at once, 0: any number. `options` are job options. Leaving waits for the open jobs;
+    leaving by an exception ends them where the pipeline is embedded. Raises NoPipeline; TypeError, ValueError: an
+    option.
     """
     if run is not None and not callable(run):
         raise TypeError(f"run must be a function, not {type(run).__name__}")

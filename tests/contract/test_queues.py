@@ -1,0 +1,86 @@
+"""The two queues on real pipelines: ten at a time, killed processes, getters in several threads."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from contextlib import AbstractContextManager
+from typing import Any
+
+import pytest
+
+from contract_jobs import die, nap, thirds
+from jobs import square
+from penstock import Job, queues
+from penstock.jobqueues import Dispatched, Finished
+from support import LIMIT
+
+Made = AbstractContextManager[tuple[Dispatched, Finished]]
+
+
+class Make:
+    """Queues on one kind of pipeline."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def __call__(self, **kwargs: Any) -> Made:
+        return queues(self._url, **kwargs)
+
+
+@pytest.fixture(scope="module", params=["local", "connected"])
+def make(request: pytest.FixtureRequest) -> Make:
+    """Embedded, and running with two workers."""
+    return Make("local" if request.param == "local" else request.getfixturevalue("running"))
+
+
+def test_ten_at_a_time(make: Make) -> None:
+    """Put ten, get ten, again; then nothing is left."""
+    with make(run=square) as (dispatched, finished):
+        for first in (0, 100):
+            for x in range(10):
+                dispatched.put(first + x)
+            found = sorted(finished.get(timeout=LIMIT).value for _ in range(10))
+            assert found == [(first + x) ** 2 for x in range(10)]
+        dispatched.join(LIMIT)
+        with pytest.raises(queue.Empty):
+            finished.get(timeout=0.01)
+
+
+def test_failures_are_outcomes(make: Make) -> None:
+    """Of a job's own, and of a process that died; options hold."""
+    with make(max_crashes=1) as (dispatched, finished):
+        dispatched.put(Job(thirds, 3))
+        assert finished.get(timeout=LIMIT).state == "failed"
+        dispatched.put(Job(die))
+        dead = finished.get(timeout=LIMIT)
+        assert (dead.state, dead.attempts) == ("dead", 1)
+        dispatched.put(Job(square, 4))
+        assert finished.get(timeout=LIMIT).value == 16
+
+
+def test_each_outcome_goes_to_one_of_several_getters(make: Make) -> None:
+    """While others put."""
+    seen: list[int] = []
+    with make(run=square, maxsize=50) as (dispatched, finished):
+        getters = [
+            threading.Thread(target=lambda: seen.extend(finished.get(timeout=LIMIT).value for _ in range(100)))
+            for _ in range(3)
+        ]
+        for getter in getters:
+            getter.start()
+        for x in range(300):
+            dispatched.put(x, timeout=LIMIT)
+        for getter in getters:
+            getter.join(LIMIT)
+    assert sorted(seen) == [x * x for x in range(300)]
+
+
+def test_a_full_queue_waits_for_a_job_to_end(make: Make) -> None:
+    """Or is Full."""
+    with make(run=nap, maxsize=1) as (dispatched, finished):
+        dispatched.put(0.5)
+        with pytest.raises(queue.Full):
+            dispatched.put_nowait(0)
+        dispatched.put(0.0, timeout=LIMIT)
+        assert finished.get(timeout=LIMIT).value == 0.5
