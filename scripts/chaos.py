@@ -46,6 +46,8 @@ SLOTS = 2
 STATIONS = ("ventilator", "sink", *WORKERS)
 UP_TIME = 30.0
 """Seconds a process may take to come up, or to end by itself, on a machine that is busy."""
+NEW_TIME = 10.0
+"""Seconds for which a process may still be coming up."""
 HEAL_TIME = 120.0
 """Seconds after the last fault within which every accepted job must have its outcome."""
 LOOK_INTERVAL = 0.02
@@ -73,6 +75,7 @@ class Processes:
         self.running: dict[str, subprocess.Popen[bytes]] = {}
         self.accepted = folder / "accepted"
         self._lives: Counter[str] = Counter()
+        self._started_at: dict[str, float] = {}
         self._sampling = threading.Event()
         (folder / "tmp").mkdir()
         self._environment = os.environ | {
@@ -91,6 +94,7 @@ class Processes:
             if name in self.running and self.running[name].poll() is None:
                 continue
             self._lives[name] += 1
+            self._started_at[name] = time.monotonic()
             with (self.folder / f"{name}.log").open("ab") as log:
                 self.running[name] = subprocess.Popen(
                     [sys.executable, *self._arguments(name)],
@@ -130,7 +134,10 @@ class Processes:
             process.kill()
             process.wait()
             return f"{name} did not end within {UP_TIME:g} s of a SIGTERM"
-        return f"{name} ended with exit code {code}" if number == signal.SIGTERM and code != 0 else ""
+        is_new = time.monotonic() < self._started_at[name] + NEW_TIME  # a Python that still imports has no handler yet
+        if number != signal.SIGTERM or code == 0 or (is_new and code == -signal.SIGTERM):
+            return ""
+        return f"{name} ended with exit code {code}"
 
     def family(self) -> Iterator[psutil.Process]:
         """Every living process that was started for this pipeline, wherever it is now."""

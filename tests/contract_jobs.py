@@ -54,3 +54,10 @@ def keyword(x: int, *, y: int) -> tuple[int, int]:
 def die(_: object = None) -> None:
     """As a segmentation fault would."""
     os.kill(os.getpid(), 11)
+
+
+def inner(n: int) -> list[int]:
+    """A call of joblib inside of a job."""
+    import joblib
+
+    return list(joblib.Parallel(n_jobs=2)(joblib.delayed(abs)(-x) for x in range(n)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -35,7 +36,7 @@ def running() -> Iterator[str]:
     folder = Path(tempfile.mkdtemp(prefix="pt-", dir="/tmp"))
     stations = Stations(folder, free_url())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(TESTS))
+        patch.setenv("PYTHONPATH", str(TESTS), prepend=os.pathsep)
         stations.start("ventilator", "sink", "one", "two")
     try:
         with Pipeline(stations.url) as pipeline:

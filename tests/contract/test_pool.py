@@ -320,11 +320,7 @@ def test_terminate_ends_what_the_pool_has_given_a_running_pipeline(running: str)
         for _ in range(4):
             pool.apply_async(nap, (60,))
         pool.map_async(nap, [60] * 4)
-        until(
-            lambda: print(other._pipeline.status()) or other._pipeline.status().leased >= 2,
-            limit=8,
-            what="both slots are busy",
-        )
+        until(lambda: other._pipeline.status().leased >= 2, what="both slots are busy")
         pool.terminate()
         assert kept.get(LIMIT) == 1.0
         assert other.apply_async(square, (3,)).get(LIMIT) == 9

@@ -238,6 +238,10 @@ class Inline:
             workers=(),
         )
 
+    def slots(self) -> int:
+        """Jobs run one after the other."""
+        return 1
+
     def drain(self, worker: str) -> None:
         """There are no workers."""
         raise NoSuchWorker(f"no worker named {worker}: jobs run in the caller")

@@ -219,3 +219,42 @@ def test_results_can_be_read_after_leaving() -> None:
     mapping.run.absorb()
     mapping.world.failure = ConnectionError("left")
     assert list(mapping.results) == [0, 1, 2, 3]
+
+
+def test_pieces_go_on_after_an_error() -> None:
+    """For a reader that wants to know of every job; at the end nothing is left."""
+    mapping = Mapping([1, 2, 3])
+    mapping.record(values(0, 1), failure(1, "no"), values(2, 3))
+    first, second, third = (mapping.run.next_piece(0) for _ in range(3))
+    assert first is not None
+    assert second is not None
+    assert third is not None
+    assert (first.values, second.values, third.values) == ([1], [], [3])
+    assert isinstance(second.error, RemoteError)
+    assert (second.start, second.jobs) == (1, 1)
+    assert mapping.run.next_piece(0) is None
+    assert mapping.left
+
+
+def test_a_piece_that_is_late_can_be_waited_for_again() -> None:
+    """The timeout ends the waiting, not the map."""
+    mapping = Mapping([1])
+    with pytest.raises(TimeoutError):
+        mapping.run.next_piece(0)
+    mapping.record(values(0, 1))
+    piece = mapping.run.next_piece(0)
+    assert piece is not None
+    assert piece.values == [1]
+
+
+def test_a_map_whose_pipeline_was_left_fails_its_reader() -> None:
+    """Behind what has come, and draws no more."""
+    drawn: list[int] = []
+    mapping = Mapping(numbers(100, drawn), Pace(2, grows=False, one_by_one=False))
+    mapping.record(values(0, 1))
+    before = len(drawn)
+    mapping.run.fail(StoreError("gone"))
+    assert mapping.run.next_piece(0) is not None
+    with pytest.raises(StoreError, match="gone"):
+        mapping.run.next_piece(0)
+    assert len(drawn) == before
