@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+
 from bench_parts import (
     SLOTS,
     RawPipeline,
@@ -42,7 +43,6 @@ from bench_parts import (
     timed,
 )
 from bench_scale import Scale
-
 from penstock import Pipeline
 
 # ------------------------------------------------------------------------------------------------ measurements

@@ -18,8 +18,8 @@ from typing import IO, Any
 
 import psutil
 import zmq
-from demo import free_url
 
+from demo import free_url
 from penstock import Pipeline
 
 SLOTS = 2

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import psutil
 import zmq
-from bench_parts import Row, Stations, await_workers, increment, square, stations
 
+from bench_parts import Row, Stations, await_workers, increment, square, stations
 from penstock import Pipeline, payload
 from penstock.config import endpoints
 from penstock.job import BatchSpec, new_batch_id

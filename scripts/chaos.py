@@ -31,10 +31,10 @@ from typing import Any
 
 import msgspec
 import psutil
+
 from chaos_count import Fault, Seen, count_files, count_outcomes, count_starts
 from chaos_load import KINDS, STARTS, nap
 from demo import free_url
-
 from penstock import CommandResult, Pipeline
 from penstock.config import LEASE_TIME, SinkConfig, VentilatorConfig, WorkerConfig
 from penstock.errors import NoSuchBatch, PenstockError

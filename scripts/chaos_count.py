@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
+
 from chaos_load import KINDS
 
 SAFE_MARGIN = 1.0

@@ -17,10 +17,8 @@ the protocol is said again by whoever needs it. Milliseconds exist only in this 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import select
-import stat
 import struct
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -28,6 +26,7 @@ from typing import NamedTuple
 
 import zmq
 
+from penstock.address import hold, listener
 from penstock.config import endpoints
 from penstock.errors import ConfigError
 from penstock.messages import MAX_FRAME_BYTES, Message, encode
@@ -54,8 +53,6 @@ TURN_MESSAGES = 1_000
 """Messages taken from one socket in a turn: enough to fill a commit, few enough to keep a turn short."""
 TURN_BYTES = 16 << 20
 """Bytes taken from one socket in a turn, after which the rest waits for the next."""
-SOCKET_FOLDER_MODE = 0o700
-"""Who can enter the folder can talk to the sockets in it."""
 
 _EVENT = struct.Struct("=H")
 """The number that begins a monitor's message (zmq_socket_monitor(3))."""
@@ -120,32 +117,17 @@ class Links:
             self.monitor(name)
         if endpoint.startswith("tcp://") and "[" in endpoint:
             socket.set(zmq.IPV6, 1)
-        if endpoint.startswith("ipc://"):
-            self._hold(Path(endpoint.removeprefix("ipc://")))
         try:
+            if endpoint.startswith("ipc://"):
+                self._locks.append(hold(Path(endpoint.removeprefix("ipc://"))))
             socket.bind(endpoint)
+        except ConfigError:
+            self.close()
+            raise
         except zmq.ZMQError as error:
             self.close()
-            raise ConfigError(f"cannot bind {endpoint} ({name}): {error.strerror.lower()}{_holder(endpoint)}") from None
-
-    def _hold(self, path: Path) -> None:
-        """Lock an ipc path: libzmq lets a second process bind it, and steal it from the first."""
-        folder = path.parent
-        folder.mkdir(mode=SOCKET_FOLDER_MODE, parents=True, exist_ok=True)
-        if stat.S_IMODE(folder.stat().st_mode) & 0o077:
-            self.close()
-            raise ConfigError(f"{folder} can be entered by others: chmod 700 {folder}")
-        lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            owner = os.pread(lock, 20, 0).decode("ascii", "replace").strip() or "another process"
-            os.close(lock)
-            self.close()
-            raise ConfigError(f"ipc://{path} is in use by process {owner}: stop it or choose another folder") from None
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
-        self._locks.append(lock)
+            who = listener(int(endpoint.rpartition(":")[2])) if endpoint.startswith("tcp://") else ""
+            raise ConfigError(f"cannot bind {endpoint} ({name}): {error.strerror.lower()}{who}") from None
 
     def connect(self, name: str, kind: int, endpoint: str, *, subscribe: bytes = b"", monitored: bool = False) -> None:
         """A socket that connects, and keeps doing so."""
@@ -284,18 +266,6 @@ def _rest(socket: zmq.Socket[bytes]) -> list[Bytes]:
         frame = socket.recv(copy=False)
         frames.append(frame.buffer if len(frame) >= ZERO_COPY_BYTES else frame.bytes)
     return frames
-
-
-def _holder(endpoint: str) -> str:
-    """Who listens on a tcp port, as far as this machine's tables tell."""
-    import psutil  # noqa: PLC0415 - only for the error
-
-    port = endpoint.rpartition(":")[2]
-    with contextlib.suppress(psutil.Error, ValueError):
-        for entry in psutil.net_connections("tcp"):
-            if entry.status == psutil.CONN_LISTEN and entry.laddr[1:] == (int(port),) and entry.pid:
-                return f" (process {entry.pid}, {psutil.Process(entry.pid).name()}): stop it or choose another port"
-    return ": stop what listens there or choose another port"
 
 
 def ventilator_links(url: str) -> Links:
