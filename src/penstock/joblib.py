@@ -1,4 +1,4 @@
-"""joblib's ``Parallel`` over a Pipeline: ``import penstock.joblib``, and ``joblib.parallel_config(backend="penstock")``.
+"""joblib's over a Pipeline: ``import penstock.joblib``, and ``joblib.parallel_config(backend="penstock")``.
 
 ``url=`` there is as in Pipeline. ``n_jobs=-1`` is all slots that the pipeline has at the call. Nested calls run one
 after the other, in the slot of the outer one.

@@ -106,6 +106,13 @@ class Leases:
             self._uncharge(lease.round, lease.worker)
             lease.round = None
 
+    def took_late(self, number: int, worker: Worker) -> None:
+        """A lease is reported whose jobs have all left it (their batch is forgotten): its round is paid for."""
+        lease = self.untaken.pop(number, None)
+        if lease is not None and lease.round is not None:
+            self._uncharge(lease.round, worker)
+            lease.round = None
+
     @staticmethod
     def _uncharge(dealt: Round, worker: Worker) -> None:
         leases, jobs, seconds = dealt.waiting.pop(worker.id, (0, 0, 0.0))
@@ -137,7 +144,8 @@ class Leases:
         lease.jobs -= jobs
         if lease.jobs <= 0:
             del self.given[number]
-            self.untaken.pop(number, None)
+            if lease.round is None:
+                self.untaken.pop(number, None)  # else somebody is charged for it until its report, or its fuse
             if lease.worker is not None:
                 lease.worker.leases.discard(number)
         if lease.worker is not None:

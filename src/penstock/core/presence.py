@@ -126,6 +126,8 @@ class Presence:
             if lease is not None and lease.worker in {None, worker}:
                 leases.attribute(lease, worker)
                 leases.take(lease)
+            else:
+                leases.took_late(number, worker)
 
     def on_handed_back(self, back: HandedBack, now: float) -> None:
         """What was not started is queued again."""
@@ -334,11 +336,13 @@ class Presence:
                 if any(books.workers[w].heard_at <= since for w in lease.round.waiting if w in books.workers):
                     continue
                 books.leases.burn(lease.round, books.workers)
+                lease.round = None
             elif lease.worker is not None and lease.worker.heard_at <= since:
                 continue
             for part in [part for part in lease.chunk.parts if part.lease == lease.number]:
                 books.queue(part)
             books.leases.shrink(lease.number, lease.jobs)
+            books.leases.untaken.pop(lease.number, None)
 
     def forgive(self, pause: float, now: float) -> None:
         """This process stood still for so long: everybody's clocks start again."""
