@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from penstock.core.backlog import Backlog, Chunk
 from penstock.core.inputs import StoredBatch
-from penstock.core.lease import Leases
+from penstock.core.lease import Leases, Round
 from penstock.core.roster import Worker
 from penstock.job import BatchSpec
 
@@ -50,3 +50,15 @@ def test_an_adopted_lease_keeps_its_number_and_counts_as_reported() -> None:
     leases.grow(lease, 4)
     assert (lease.number, lease.taken, worker.jobs, worker.leases) == (77, True, 4, {77})
     assert leases.untaken == {}
+
+
+def test_a_round_is_paid_for_by_its_report_even_if_its_jobs_are_gone() -> None:
+    """Jobs can be cancelled on their way: the worker that got the message must not stay charged for it."""
+    leases, worker = Leases(1), Worker(b"w" * 16)
+    lease = leases.give(chunk(), 3, 0.0)
+    lease.round = Round(0.0, {worker.id: (1, 3, 0.3)})
+    worker.charge(1, 3, 0.3)
+    leases.shrink(lease.number, 3)
+    assert (worker.charged_leases, worker.charged_jobs) == (1, 3)
+    leases.took_late(lease.number, worker)
+    assert (worker.charged_leases, worker.charged_jobs, leases.untaken) == (0, 0, {})
