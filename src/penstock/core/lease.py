@@ -75,7 +75,7 @@ class Leases:
         if lease is None:
             lease = self.given[number] = Given(number, chunk, 0, now)
         self.attribute(lease, worker)
-        self.take(lease)
+        self.take(lease, worker)
         return lease
 
     def attribute(self, lease: Given, worker: Worker) -> None:
@@ -89,27 +89,22 @@ class Leases:
         worker.leases.add(lease.number)
         worker.hold(lease.jobs, lease.mean)
 
-    def ran(self, number: int, worker: Worker | None) -> None:
-        """Its outcome says as much as a report: the worker held it."""
-        lease = self.given.get(number)
-        if lease is not None and worker is not None and lease.worker in {None, worker}:
+    def reached(self, number: int, worker: Worker | None) -> None:
+        """The worker has or had it: its report or an outcome says so, maybe when all its jobs have left it."""
+        lease = self.given.get(number) or self.untaken.get(number)
+        if lease is None or worker is None or lease.worker not in {None, worker}:
+            return
+        if number in self.given:
             self.attribute(lease, worker)
-            self.take(lease)
+        self.take(lease, worker)
 
-    def take(self, lease: Given) -> None:
+    def take(self, lease: Given, worker: Worker) -> None:
         """Its holder has reported it."""
         if lease.taken:
             return
         lease.taken = True
         self.untaken.pop(lease.number, None)
-        if lease.round is not None and lease.worker is not None:
-            self._uncharge(lease.round, lease.worker)
-            lease.round = None
-
-    def took_late(self, number: int, worker: Worker) -> None:
-        """A lease is reported whose jobs have all left it (their batch is forgotten): its round is paid for."""
-        lease = self.untaken.pop(number, None)
-        if lease is not None and lease.round is not None:
+        if lease.round is not None:
             self._uncharge(lease.round, worker)
             lease.round = None
 

@@ -120,14 +120,8 @@ class Presence:
         if worker is None:
             return
         worker.window = took.window
-        leases = self._books.leases
         for number in took.leases:
-            lease = leases.given.get(number)
-            if lease is not None and lease.worker in {None, worker}:
-                leases.attribute(lease, worker)
-                leases.take(lease)
-            else:
-                leases.took_late(number, worker)
+            self._books.leases.reached(number, worker)
 
     def on_handed_back(self, back: HandedBack, now: float) -> None:
         """What was not started is queued again."""
@@ -140,7 +134,7 @@ class Presence:
             if lease is None or lease.worker not in {None, worker}:
                 continue
             self._books.leases.attribute(lease, worker)
-            self._books.leases.take(lease)
+            self._books.leases.take(lease, worker)
             for part in self._books.backlog.carve(lease.chunk, span.start, span.stop):
                 if part.lease == span.lease:
                     jobs += part.jobs

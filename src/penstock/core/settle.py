@@ -132,7 +132,7 @@ class Settlement:
             batch.observe(line.stop - line.start, line.elapsed)
 
     def _apply(self, chunk: Chunk, line: Completion, now: float) -> None:
-        self._books.leases.ran(line.lease, self._books.workers.get(line.worker))
+        self._books.leases.reached(line.lease, self._books.workers.get(line.worker))
         for part in self._books.backlog.carve(chunk, line.start, line.stop):
             if line.final:
                 if part.place is Place.LEASED and part.lease != line.lease:

@@ -60,5 +60,5 @@ def test_a_round_is_paid_for_by_its_report_even_if_its_jobs_are_gone() -> None:
     worker.charge(1, 3, 0.3)
     leases.shrink(lease.number, 3)
     assert (worker.charged_leases, worker.charged_jobs) == (1, 3)
-    leases.took_late(lease.number, worker)
+    leases.reached(lease.number, worker)
     assert (worker.charged_leases, worker.charged_jobs, leases.untaken) == (0, 0, {})
