@@ -159,12 +159,6 @@ class Links:
         self._poller.register(fd, flags)
         self._files.register(fd, select.POLLIN)
 
-    def unwatch(self, fd: int) -> None:
-        """Poll it no longer."""
-        with contextlib.suppress(KeyError):
-            self._poller.unregister(fd)
-            self._files.unregister(fd)
-
     def poll_files(self, timeout: float) -> list[int]:
         """Wait for the watched file descriptors only; whatever the sockets have stays in them."""
         return [fd for fd, _ in self._files.poll(timeout * 1000)]
@@ -322,11 +316,6 @@ class ClientLinks(Links):
         """The wake-up was seen."""
         with contextlib.suppress(BlockingIOError):
             os.eventfd_read(self._wake)
-
-    @property
-    def wake_fd(self) -> int:
-        """Among the file descriptors `poll` returns."""
-        return self._wake
 
     def close(self) -> None:
         """Close everything."""

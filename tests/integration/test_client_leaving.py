@@ -88,8 +88,7 @@ def test_an_interrupted_map_leaves_the_pipeline_usable(script: Script, folder: P
         "with Pipeline(slots=1, pass_output=False) as p:\n"
         "  m = p.map(time.sleep, [600] * 5)\n"
         "  while not p.status().leased: time.sleep(0.02)\n"
-        "  print('up', flush=True)\n"
-        "  try: list(m)\n"
+        "  try: print('up', flush=True); list(m)\n"
         "  except KeyboardInterrupt: print(p.submit(pow, 2, 3).result())"
     )
     process = script(text)

@@ -17,7 +17,7 @@ from penstock.config import RESEND
 from penstock.core.actions import LoadChunk
 from penstock.core.backlog import Batch, Chunk, Part, Place
 from penstock.core.books import Books
-from penstock.messages import BatchSpan, Closed, Completion, Completions, Diverged, Replay, SinkHead
+from penstock.messages import BatchSpan, Closed, Completion, Completions, Diverged, Greeting, Replay, SinkHead
 
 RETRY_DELAY_MAX = 3600.0
 """Seconds: a retry never waits longer, however often it doubled."""
@@ -43,10 +43,9 @@ class Settlement:
         """Lines in order whose chunk is not in memory yet: it was asked for."""
         self._closed: dict[bytes, list[BatchSpan]] = {}
 
-    @property
-    def caught_up(self) -> bool:
-        """Whether nothing that arrived waits to be applied."""
-        return not self._waiting
+    def is_present(self, now: float) -> bool:
+        """Whether the sink was heard within a lease time."""
+        return self.sink is not None and now - self.sink_heard_at < self._books.lease_time
 
     def on_head(self, head: SinkHead, now: float) -> bool:
         """The sink's sign of life; returns whether all that it had recorded is applied."""
@@ -80,8 +79,12 @@ class Settlement:
             self._books.log("sink_diverged", applied=self._books.applied, sink_seq=message.seq)
 
     def on_completions(self, message: Completions, now: float) -> None:
-        """Lines of the log; those from a former boot are void."""
-        if message.sink != self.sink or message.boot != self._boot or self._diverged:
+        """Lines of the log; those from a former boot are void, and a sink that is not known yet is asked for its head."""
+        books = self._books
+        if message.sink != self.sink or message.boot != self._boot:
+            books.tell(message.sink, Greeting(books.life, 0, books.lease_time, books.heartbeat_interval))
+            return
+        if self._diverged:
             return
         self.sink_heard_at = now
         expected = self._waiting[-1].seq + 1 if self._waiting else self._books.applied + 1

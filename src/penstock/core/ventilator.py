@@ -209,7 +209,7 @@ class VentilatorCore:
             case AskBatches() as ask:
                 self.intake.on_ask_batches(event.client, ask)
             case AskPipeline() as ask_pipeline:
-                self.books.say(Answer(event.client, self._info(ask_pipeline.number)))
+                self.books.say(Answer(event.client, self._info(ask_pipeline.number, now)))
             case _:
                 raise AssertionError(f"no client says {event.message!r}")
 
@@ -254,7 +254,7 @@ class VentilatorCore:
             self._verdicts_at = now
         self.books.send_verdicts(sink, again=again)
 
-    def _info(self, number: int) -> PipelineInfo:
+    def _info(self, number: int, now: float) -> PipelineInfo:
         books = self.books
         batches = books.backlog.batches.values()
         leased = sum(batch.leased for batch in batches)
@@ -281,7 +281,7 @@ class VentilatorCore:
             queued=sum(batch.accepted - batch.done for batch in batches) - leased,
             leased=leased,
             batches=len(batches),
-            sink_present=self.settlement.sink is not None,
+            sink_present=self.settlement.is_present(now),
             malformed=self.malformed,
             workers=lines,
         )
