@@ -79,7 +79,7 @@ class Settlement:
             self._books.log("sink_diverged", applied=self._books.applied, sink_seq=message.seq)
 
     def on_completions(self, message: Completions, now: float) -> None:
-        """Lines of the log; those from a former boot are void, and a sink that is not known yet is asked for its head."""
+        """Lines of the log; those from a former boot are void, and a sink that is not known is asked for its head."""
         books = self._books
         if message.sink != self.sink or message.boot != self._boot:
             books.tell(message.sink, Greeting(books.life, 0, books.lease_time, books.heartbeat_interval))
