@@ -12,7 +12,7 @@ from penstock.config import RESEND
 from penstock.core.actions import SaveApplied
 from penstock.core.backlog import Place
 from penstock.job import BatchSpec, JobState, Stamp
-from penstock.messages import BatchSpan, CancelSpan, Closed, Completions, Diverged, Replay, Took
+from penstock.messages import BatchSpan, CancelSpan, Closed, Completions, Diverged, Greeting, Replay, Took
 
 
 @pytest.fixture
@@ -71,6 +71,14 @@ def test_lines_of_a_former_boot_are_void(bench: VentilatorBench) -> None:
     bench.seq = 1
     bench.turn(Completions(SINK, BOOT + 1, (replace(line.records[0], seq=1),)))
     assert bench.counts() == {"succeeded": 2}
+
+
+def test_a_sink_that_is_not_known_yet_is_asked_for_its_head(tmp_path: Path) -> None:
+    """Its first head can be lost while connections come up: its first lines tell as much, and nothing waits a beat."""
+    bench = VentilatorBench(tmp_path)
+    bench.submit(2)
+    assert len(of(Greeting, bench.told(SINK, bench.record(0, 2)))) == 1
+    assert bench.counts() == {}
 
 
 def test_a_log_that_is_shorter_than_what_was_applied_is_noticed(bench: VentilatorBench) -> None:
