@@ -29,7 +29,7 @@ from penstock.messages import Completions, OutcomeHead
 from scenarios.test_schedules import is_settled
 from sim import Node, SinkNode, VentilatorNode, World
 
-SEEDS = range(40)
+SEEDS = range(200)
 """Schedules that are tried until one goes wrong."""
 HEAL = 40.0
 Control = Callable[[pytest.MonkeyPatch], None]
