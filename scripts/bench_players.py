@@ -19,8 +19,8 @@ from penstock.config import endpoints
 from penstock.core.actions import Deliver, Report, Run
 from penstock.core.inputs import JobsConnected, PieceDone, Ran, SlotReady
 from penstock.core.worker import WorkerCore
-from penstock.job import JobState, new_worker_id
-from penstock.messages import Decoder, Hello, Jobs, Message, Outcomes, VentilatorToWorker, encode, join, split
+from penstock.job import ID_BYTES, JobState, new_worker_id
+from penstock.messages import Decoder, Hello, Jobs, Message, Outcomes, VentilatorToWorker, encode, split
 
 SOCKETS = 65_000
 JOBS_CONNECTED_AFTER = 2.0
@@ -116,12 +116,9 @@ class Players:
     def _receive(self, player: Player, socket: zmq.Socket[bytes]) -> Iterator[Any]:
         """All that waits: the file descriptor says only that there is something new."""
         while int(socket.get(zmq.EVENTS)) & zmq.POLLIN:
-            frames = socket.recv_multipart()
-            if socket.type == zmq.SUB:
-                frames.pop(0)
-            message = self._decoder.decode(frames[0])
+            message, payload = self._decoder.decode(socket.recv()[ID_BYTES if socket.type == zmq.SUB else 0 :])
             if isinstance(message, Jobs):
-                player.keep(message, frames[1])
+                player.keep(message, payload)
             yield message
 
     def _take_turn(self, player: Player, events: list[Any]) -> None:
@@ -137,15 +134,15 @@ class Players:
                     case Report(message):
                         self._send(self._report, message)
                     case Deliver(records, bodies):
-                        self._send(self._outcomes, Outcomes(player.id, player.name, records), join(list(bodies)))
+                        self._send(self._outcomes, Outcomes(player.id, player.name, records), *bodies)
                     case _:
                         pass
             if not events:
                 return
 
     @staticmethod
-    def _send(socket: zmq.Socket[bytes], message: Message, body: bytes | memoryview = b"") -> None:
-        socket.send_multipart([encode(message), body] if len(body) else [encode(message)])
+    def _send(socket: zmq.Socket[bytes], message: Message, *body: bytes | memoryview) -> None:
+        socket.send(encode(message, *body))
 
 
 if __name__ == "__main__":

@@ -75,11 +75,11 @@ class Desk:
     ) -> None:
         self._number += 1
         message = Submit(self._number, opens, chunks, closes)
-        self._socket.send_multipart([encode(message), body] if body else [encode(message)])
+        self._socket.send(encode(message, body))
 
     def _await(self, under_way: int) -> None:
         while self._number - self._answered > under_way:
-            answer = self._decoder.decode(self._socket.recv())
+            answer = self._decoder.decode(self._socket.recv()).message
             assert isinstance(answer, Accepted), answer
             self._answered = answer.number
 

@@ -33,11 +33,10 @@ T = TypeVar("T")
 BATCH = bytes(15) + b"\x01"
 
 
-class Frames(NamedTuple):
+class Frame(NamedTuple):
     """A message as it arrives."""
 
-    header: bytes
-    payload: Bytes
+    frame: bytes
 
 
 class Wire:
@@ -46,7 +45,7 @@ class Wire:
     def __init__(self) -> None:
         self.sent: list[tuple[str, Message]] = []
         self.payloads: list[bytes] = []
-        self.arrived: dict[str, deque[Frames]] = {}
+        self.arrived: dict[str, deque[Frame]] = {}
         self.events: dict[str, list[bool]] = {}
         self.open = True
         self._decoders = {"desk": Decoder(ClientToVentilator), "results": Decoder(ClientToSink)}
@@ -56,12 +55,12 @@ class Wire:
         if not self.open:
             return False
         decoder = self._decoders["desk" if name == "desk" else "results"]
-        self.sent.append((name, decoder.decode(encode(message))))
+        self.sent.append((name, decoder.decode(encode(message, payload)).message))
         if len(payload):
             self.payloads.append(bytes(payload))
         return True
 
-    def receive(self, name: str) -> Iterable[Frames]:
+    def receive(self, name: str) -> Iterable[Frame]:
         """What the test made arrive."""
         waiting = self.arrived.setdefault(name, deque())
         while waiting:
@@ -141,7 +140,7 @@ class World(Session):
 
     def arrive(self, name: str, message: Message, payload: Bytes = b"") -> None:
         """A message from a station."""
-        self.wire.arrived.setdefault(name, deque()).append(Frames(encode(message), payload))
+        self.wire.arrived.setdefault(name, deque()).append(Frame(encode(message, payload)))
         self._courier.receive(name)
         self.turn()
 

@@ -52,6 +52,7 @@ from penstock.messages import (
     VentilatorToWorker,
     Welcome,
     encode,
+    payload_bytes,
 )
 from penstock.store import QueueStore
 
@@ -305,7 +306,7 @@ def held(
 
 def _same(decoder: Decoder, message: Message) -> Message:
     """The message, encoded and decoded."""
-    decoded: Message = decoder.decode(encode(message))
+    decoded: Message = decoder.decode(encode(message, bytes(payload_bytes(message)))).message
     assert decoded == message
     return decoded
 

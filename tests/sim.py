@@ -617,7 +617,7 @@ class World:
             self.faults["lost"] += 1
             return
         direction = f"{connection.kind}>" if sender is connection.outer else f"<{connection.kind}"
-        decoded = union[direction].decode(encode(message))
+        decoded = union[direction].decode(encode(message, payload)).message
         assert decoded == message
         copies = 1
         if self.duplication and connection.kind not in ("jobs", "control") and self.random.random() < self.duplication:

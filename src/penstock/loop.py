@@ -18,7 +18,7 @@ from typing import Any, Protocol, get_args
 from penstock import events
 from penstock.core.actions import Actions, Log, Save
 from penstock.errors import PenstockError, ProtocolError, SchemaMismatch, StoreError, StoreFull, StoreInUse
-from penstock.messages import Decoder, FunctionPart, payload_bytes
+from penstock.messages import Decoder, Wire
 from penstock.sockets import Links, Received
 
 FULL_RETRY = 0.5
@@ -91,23 +91,25 @@ class Malformed:
         self._logger = logger
         self._logged_at = 0.0
 
-    def decode(self, decoder: Decoder, received: Received) -> Any:
-        """The message, or None; a payload that is not as long as the header says makes it none."""
+    def decode(self, decoder: Decoder, received: Received) -> Wire | None:
+        """The message and its payload, or None."""
         try:
-            message = decoder.decode(received.header)
-            if not isinstance(message, FunctionPart) and payload_bytes(message) != len(received.payload):
-                raise ProtocolError(f"payload of {len(received.payload)} bytes, not {payload_bytes(message)}")
+            return decoder.decode(received.frame)
         except ProtocolError as error:
             self.note(received, str(error))
             return None
-        return message
 
     def note(self, received: Received, reason: str) -> None:
         """One more that was dropped."""
         self.count += 1
         if now() > self._logged_at + LOG_MALFORMED_INTERVAL:
             self._logged_at = now()
-            fields = {"socket": received.socket, "peer": received.peer, "reason": reason, "frame": received.header[:64]}
+            fields = {
+                "socket": received.socket,
+                "peer": received.peer,
+                "reason": reason,
+                "frame": bytes(received.frame[:64]),
+            }
             events.emit(self._logger, "malformed", {**fields, "count": self.count})
 
 

@@ -9,11 +9,12 @@
        +------------------------ sink <--------------------- worker
                                        outcomes base+3 PULL
 
-**Frames.** A message is a header frame and, where it carries bytes of users, one payload frame. On control the first
-frame is the topic, the receiver's 16-byte id. The header is ``PNS`` + one version byte + msgpack: an array whose first
-element is the name of the message and whose others are its fields in the order given here. The payload is what the
-records of the header say, one after the other: each record with a ``size`` (bytes) owns the next `size` bytes.
-Ventilator, sink and the worker's agent never look inside a payload.
+**Frames.** A message is one ZeroMQ frame: ``PNS`` + one version byte, the header's length in bytes (4 bytes, little
+endian), the header, the payload. The header is msgpack: an array whose first element is the name of the message and
+whose others are its fields in the order given here. The payload is what the records of the header say, one after the
+other: each record with a ``size`` (bytes) owns the next `size` bytes. Ventilator, sink and the worker's agent never
+look inside a payload. On control the frame begins with the topic, the receiver's 16-byte id. (One frame, because a
+peer that dies between two frames of a message can take its neighbour with it: libzmq asserts, fq.cpp.)
 
 **A worker** in any language is: SUB (control, subscribed to its own random 16-byte id), PULL (jobs), PUSH (report),
 PUSH (outcomes), and
@@ -26,13 +27,13 @@ PUSH (outcomes), and
    sent in the last half lease time: start nothing, wait for a Greeting (any message of an unknown worker brings one);
 5. on HandBack: report HandedBack with what had not started; on Cancel and Drop: end or forget those spans.
 
-**Bounds.** A frame is at most MAX_FRAME_BYTES, a message at most two frames (three on control and behind a ROUTER), a
-msgpack nesting at most what the struct has; numbers are 0 <= n < 2**63. What does not decode is counted, logged
-escaped and dropped.
+**Bounds.** A frame is at most MAX_FRAME_BYTES, a msgpack nesting at most what the struct has; numbers are
+0 <= n < 2**63. What does not decode, a message of several frames included, is counted, logged escaped and dropped.
 """
 
 from __future__ import annotations
 
+import struct
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
@@ -42,6 +43,8 @@ from penstock.job import BatchSpec, JobState, Stamp
 
 VERSION = 1
 SIGNATURE = b"PNS" + bytes([VERSION])
+PREFIX = struct.Struct("<4sI")
+"""What a frame begins with: signature, length of the header."""
 
 MAX_FRAME_BYTES = 256 << 20
 """A frame larger than this closes the connection. One result or argument is the largest thing there is."""
@@ -65,7 +68,7 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Message(msgspec.Struct, frozen=True, array_like=True, tag=True):
-    """What travels as one header frame."""
+    """What travels as a header."""
 
 
 # ---------------------------------------------------------------------------------------------- shared records
@@ -491,11 +494,12 @@ class Closed(Message, frozen=True):
 
 
 class FunctionPart(Message, frozen=True):
-    """The payload is the bytes from `offset` of a function of `total` bytes."""
+    """The payload is the `size` bytes from `offset` of a function of `total` bytes."""
 
     function: Id
     offset: Count
     total: Count
+    size: Count
 
 
 class Drain(Message, frozen=True):
@@ -616,43 +620,58 @@ SinkToClient = Rows | Fetched | SinkUp
 # ---------------------------------------------------------------------------------------------- encode, decode
 
 
+Bytes = bytes | memoryview
+
+
 class Wire(NamedTuple):
     """A message with its payload: all that is sent or received at once."""
 
     message: Any
-    payload: bytes | memoryview = b""
+    payload: Bytes = b""
 
 
 _encoder = msgspec.msgpack.Encoder()
 
 
-def encode(message: Message) -> bytes:
-    """The header frame of a message."""
-    return SIGNATURE + _encoder.encode(message)
+def encode(message: Message, *payload: Bytes, topic: bytes = b"") -> bytes:
+    """The frame of a message; its payload may be given in parts."""
+    header = _encoder.encode(message)
+    return b"".join((topic, PREFIX.pack(SIGNATURE, len(header)), header, *payload))
 
 
 class Decoder:
-    """Decodes the header frames of one union; whatever else arrives is a ProtocolError."""
+    """Decodes the frames of one union; whatever else arrives is a ProtocolError."""
 
     def __init__(self, union: Any) -> None:
         self._decoder: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(union)
 
-    def decode(self, frame: bytes | memoryview) -> Any:
-        """The message in a header frame.
+    def decode(self, frame: Bytes) -> Wire:
+        """The message in a frame, and its payload, uncopied.
 
-        Raises ProtocolError: a foreign signature, another version, not in the union, out of bounds.
+        Raises ProtocolError: a foreign signature, another version, not in the union, out of bounds, a payload that is
+        not as long as the header says.
         """
-        head = bytes(frame[:4])
-        if head != SIGNATURE:
-            if head[:3] == SIGNATURE[:3] and len(head) == 4:
+        view = memoryview(frame)
+        if len(view) < PREFIX.size:
+            raise ProtocolError("not a penstock message")
+        signature, length = PREFIX.unpack_from(view)
+        if signature != SIGNATURE:
+            if signature[:3] == SIGNATURE[:3]:
                 raise ProtocolError(
-                    f"protocol version {head[3]}, this is version {VERSION}: install one penstock on both sides"
+                    f"protocol version {signature[3]}, this is version {VERSION}: install one penstock on both sides"
                 )
             raise ProtocolError("not a penstock message")
+        end = PREFIX.size + length
+        if end > len(view):
+            raise ProtocolError(f"header of {length} bytes in a frame of {len(view)}")
         try:
-            return self._decoder.decode(memoryview(frame)[4:])
+            message = self._decoder.decode(view[PREFIX.size : end])
         except (msgspec.DecodeError, RecursionError, ValueError) as error:
             raise ProtocolError(str(error)) from None
+        payload = view[end:]
+        if payload_bytes(message) != len(payload):
+            raise ProtocolError(f"payload of {len(payload)} bytes, not {payload_bytes(message)}")
+        return Wire(message, payload)
 
 
 def payload_bytes(message: Message) -> int:
@@ -664,11 +683,13 @@ def payload_bytes(message: Message) -> int:
             return sum(one.size for one in message.records)
         case Jobs():
             return sum(one.inline for one in message.batches) + sum(one.size for one in message.leases)
+        case FunctionPart():
+            return message.size
         case _:
             return 0
 
 
-def split(payload: bytes | memoryview, sizes: list[int]) -> list[memoryview]:
+def split(payload: Bytes, sizes: list[int]) -> list[memoryview]:
     """Cut a payload into consecutive parts of these sizes; ProtocolError if they do not add up."""
     view = memoryview(payload)
     if sum(sizes) != len(view):
@@ -681,7 +702,7 @@ def split(payload: bytes | memoryview, sizes: list[int]) -> list[memoryview]:
     return parts
 
 
-def join(parts: list[bytes | memoryview]) -> bytes | memoryview:
+def join(parts: list[Bytes]) -> Bytes:
     """One payload from parts; a single part is handed on as it is, uncopied."""
     filled = [part for part in parts if len(part)]
     return filled[0] if len(filled) == 1 else b"".join(filled)
@@ -691,7 +712,7 @@ RECORD_BYTES = 128
 """What a record costs of a follower's credit beside its value: about its size in a header."""
 
 
-def credit_cost(records: tuple[OutcomeHead, ...], payload: bytes | memoryview) -> int:
+def credit_cost(records: tuple[OutcomeHead, ...], payload: Bytes) -> int:
     """What these Rows cost of a follower's credit, in bytes: reckoned alike by the sink and the client."""
     notes = [record.note for record in records if record.note is not None]
     said = sum(len(note.cause) + len(note.traceback) + len(note.stdout) + len(note.stderr) for note in notes)

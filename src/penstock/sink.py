@@ -72,21 +72,22 @@ class Sink:
     def receive(self, names: list[str], fds: list[int]) -> Iterator[Any]:
         """Messages, as inputs for the core."""
         if "control" in names:
-            for received in self.links.receive("control", addressed=True):
-                message = self._malformed.decode(self._control, received)
-                if message is not None:
-                    yield message
+            for received in self.links.receive("control"):
+                wire = self._malformed.decode(self._control, received)
+                if wire is not None:
+                    yield wire.message
         if "outcomes" in names:
             for received in self.links.receive("outcomes"):
-                message = self._malformed.decode(self._outcomes, received)
-                if message is not None:
-                    bodies = tuple(split(received.payload, [record.size for record in message.records]))
+                wire = self._malformed.decode(self._outcomes, received)
+                if wire is not None:
+                    message = wire.message
+                    bodies = tuple(split(wire.payload, [record.size for record in message.records]))
                     yield OutcomesArrived(message.worker, message.name, message.records, bodies)
         if "results" in names:
-            for received in self.links.receive("results", addressed=True):
-                message = self._malformed.decode(self._clients, received)
-                if message is not None:
-                    yield FromClient(received.peer, message)
+            for received in self.links.receive("results"):
+                wire = self._malformed.decode(self._clients, received)
+                if wire is not None:
+                    yield FromClient(received.peer, wire.message)
         if fds:
             self.leaving = self._signals.read() > 0 or self._lifeline in fds
 

@@ -20,7 +20,7 @@ import contextlib
 import os
 import select
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,9 +29,8 @@ import zmq
 from penstock.address import hold, listener
 from penstock.config import endpoints
 from penstock.errors import ConfigError
-from penstock.messages import MAX_FRAME_BYTES, Message, encode
-
-Bytes = bytes | memoryview
+from penstock.job import ID_BYTES
+from penstock.messages import MAX_FRAME_BYTES, Bytes, Message, encode
 
 HEARTBEAT_MILLIS = 500
 """ZMTP heartbeats find dead links: a peer silent for HEARTBEAT_TIMEOUT_MILLIS is disconnected (seen: 1.8 s)."""
@@ -61,13 +60,11 @@ _LOST = zmq.Event.DISCONNECTED
 
 
 class Received(NamedTuple):
-    """One message from the wire: the socket's name, who sent it or what it is about (ROUTER, XPUB, SUB; else empty),
-    the header frame and the payload."""
+    """One message from the wire: the socket's name, who sent it (ROUTER; else empty), the frame."""
 
     socket: str
     peer: bytes
-    header: bytes
-    payload: Bytes
+    frame: Bytes
 
 
 class Links:
@@ -77,6 +74,7 @@ class Links:
         self._context = zmq.Context()
         self._context.set(zmq.ContextOption.MAX_SOCKETS, MAX_SOCKETS)
         self._sockets: dict[str, zmq.Socket[bytes]] = {}
+        self._kinds: dict[str, int] = {}
         self._monitors: dict[str, zmq.Socket[bytes]] = {}
         self._connections: dict[str, int] = {}
         self._poller = zmq.Poller()
@@ -105,6 +103,7 @@ class Links:
             socket.set(zmq.XPUB_VERBOSER, 1)  # every connection's coming and going, also of a known topic
             socket.set(zmq.XPUB_NODROP, 1)
         self._sockets[name] = socket
+        self._kinds[name] = kind
         if kind != zmq.PUSH:
             self._poller.register(socket, zmq.POLLIN)
             self._names[socket] = name
@@ -192,23 +191,25 @@ class Links:
                 events.append(up)
         return events
 
-    def receive(self, name: str, addressed: bool = False) -> Iterable[Received]:
-        """The messages that wait, up to a turn's worth. `addressed`: the first frame is a peer or a topic."""
+    def receive(self, name: str) -> Iterable[Received]:
+        """The messages that wait, up to a turn's worth; a message of several frames is dropped and counted."""
         socket = self._sockets[name]
+        addressed = self._kinds[name] == zmq.ROUTER
+        topic = ID_BYTES if self._kinds[name] == zmq.SUB else 0
         taken = 0
         for _ in range(TURN_MESSAGES):
             try:
                 peer = socket.recv(zmq.NOBLOCK) if addressed else b""
-                header = b"" if addressed and not socket.get(zmq.RCVMORE) else socket.recv(zmq.NOBLOCK)
+                frame = socket.recv(zmq.NOBLOCK, copy=False)
             except zmq.Again:
                 return
-            frames = _rest(socket)
-            if not header or len(frames) > 1:
+            if frame.more:
                 self.malformed += 1
+                _drop_rest(socket)
                 continue
-            payload = frames[0] if frames else b""
-            yield Received(name, peer, header, payload)
-            taken += len(payload)
+            size = len(frame)
+            yield Received(name, peer, (frame.buffer if size >= ZERO_COPY_BYTES else frame.bytes)[topic:])
+            taken += size
             if taken > TURN_BYTES:
                 return
 
@@ -220,19 +221,15 @@ class Links:
                 if frame[:1] in (b"\x00", b"\x01"):
                     yield frame[0] == 1, frame[1:]
 
-    def send(self, name: str, message: Message, payload: Bytes = b"", peer: bytes = b"") -> bool:
-        """Send now, or not at all (False): nobody there, or the pipe is full."""
-        frames: list[Bytes] = [peer] if peer else []
-        frames.append(encode(message))
-        if len(payload):
-            frames.append(payload)
-        return self.send_frames(name, frames)
-
-    def send_frames(self, name: str, frames: Sequence[Bytes]) -> bool:
-        """As `send`, of frames."""
-        large = len(frames[-1]) >= ZERO_COPY_BYTES
+    def send(self, name: str, message: Message, *payload: Bytes, peer: bytes = b"") -> bool:
+        """Send now, or not at all (False): nobody there, or the pipe is full. `peer`: to whom, for a ROUTER or XPUB."""
+        socket = self._sockets[name]
+        routed = self._kinds[name] == zmq.ROUTER
+        frame = encode(message, *payload, topic=b"" if routed else peer)
         try:
-            self._sockets[name].send_multipart(frames, zmq.NOBLOCK, copy=not large)
+            if routed:
+                socket.send(peer, zmq.NOBLOCK | zmq.SNDMORE)
+            socket.send(frame, zmq.NOBLOCK, copy=len(frame) < ZERO_COPY_BYTES)
         except zmq.Again:
             return False
         except zmq.ZMQError as error:
@@ -253,13 +250,10 @@ class Links:
         self._monitors, self._sockets, self._locks = {}, {}, []
 
 
-def _rest(socket: zmq.Socket[bytes]) -> list[Bytes]:
-    """The further frames of a message; large ones are not copied out of libzmq's memory."""
-    frames: list[Bytes] = []
+def _drop_rest(socket: zmq.Socket[bytes]) -> None:
+    """Read the further frames of a message away."""
     while socket.get(zmq.RCVMORE):
-        frame = socket.recv(copy=False)
-        frames.append(frame.buffer if len(frame) >= ZERO_COPY_BYTES else frame.bytes)
-    return frames
+        socket.recv(copy=False)
 
 
 def ventilator_links(url: str) -> Links:

@@ -35,7 +35,6 @@ from penstock.messages import (
     FunctionPart,
     Jobs,
     ToVentilator,
-    join,
 )
 from penstock.sockets import ventilator_links
 from penstock.store import QueueStore
@@ -91,14 +90,14 @@ class Ventilator:
                 yield Subscribed(topic) if came else Unsubscribed(topic)
         if "report" in names:
             for received in self.links.receive("report"):
-                message = self._malformed.decode(self._reports, received)
-                if message is not None:
-                    yield message
+                wire = self._malformed.decode(self._reports, received)
+                if wire is not None:
+                    yield wire.message
         if "desk" in names:
-            for received in self.links.receive("desk", addressed=True):
-                message = self._malformed.decode(self._clients, received)
-                if message is not None:
-                    yield FromClient(received.peer, message, received.payload, time.time())
+            for received in self.links.receive("desk"):
+                wire = self._malformed.decode(self._clients, received)
+                if wire is not None:
+                    yield FromClient(received.peer, wire.message, wire.payload, time.time())
         if fds:
             self.leaving = self._signals.read() > 0 or self._lifeline in fds
         self.core.malformed = self._malformed.count + self.links.malformed
@@ -122,13 +121,13 @@ class Ventilator:
         """Carry out one effect."""
         match action:
             case Tell(topic, message):
-                payload = self._payload(message) if isinstance(message, Jobs) else b""
-                self.links.send("control", message, payload, peer=topic)
+                payload = self._payload(message) if isinstance(message, Jobs) else ()
+                self.links.send("control", message, *payload, peer=topic)
             case Answer(client, message, payload):
                 self.links.send("desk", message, payload, peer=client)
             case Deal(messages):
                 for jobs in messages:
-                    self.links.send("jobs", jobs, self._payload(jobs))
+                    self.links.send("jobs", jobs, *self._payload(jobs))
             case SendFunction(worker, function):
                 self._send_function(worker, function)
             case LoadChunks(batch, first, limit):
@@ -139,15 +138,15 @@ class Ventilator:
                 raise AssertionError(f"not for the ventilator: {action!r}")
         return ()
 
-    def _payload(self, jobs: Jobs) -> bytes | memoryview:
-        functions = [self._function(head.function) for head in jobs.batches if head.inline]
-        return join([*functions, *(self._chunk(lease.batch, lease.first) for lease in jobs.leases)])
+    def _payload(self, jobs: Jobs) -> Iterator[bytes | memoryview]:
+        yield from (self._function(head.function) for head in jobs.batches if head.inline)
+        yield from (self._chunk(lease.batch, lease.first) for lease in jobs.leases)
 
     def _send_function(self, worker: bytes, digest: bytes) -> None:
         code = memoryview(self._function(digest))
         for offset in range(0, len(code), PART_BYTES):
-            part = FunctionPart(digest, offset, len(code))
-            self.links.send("control", part, code[offset : offset + PART_BYTES], peer=worker)
+            piece = code[offset : offset + PART_BYTES]
+            self.links.send("control", FunctionPart(digest, offset, len(code), len(piece)), piece, peer=worker)
 
     # ------------------------------------------------------------------------------------------ at hand
 

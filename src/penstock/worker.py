@@ -37,7 +37,6 @@ from penstock.messages import (
     Jobs,
     Outcomes,
     VentilatorToWorker,
-    join,
     split,
 )
 from penstock.seat import Work
@@ -112,7 +111,7 @@ class Worker:
             yield SinkConnected()
         for name in ("control", "jobs"):
             if name in names:
-                for received in self.links.receive(name, addressed=name == "control"):
+                for received in self.links.receive(name):
                     yield from self._from_ventilator(received)
 
     def _from_slots(self, inputs: Iterable[Any]) -> Iterator[Any]:
@@ -122,15 +121,15 @@ class Worker:
             yield event
 
     def _from_ventilator(self, received: Received) -> Iterator[Any]:
-        message = self._malformed.decode(self._decoder, received)
-        if message is None:
+        wire = self._malformed.decode(self._decoder, received)
+        if wire is None:
             return
-        if isinstance(message, FunctionPart):
-            yield from self._assemble(message, received.payload)
+        if isinstance(wire.message, FunctionPart):
+            yield from self._assemble(wire.message, wire.payload)
             return
-        if isinstance(message, Jobs):
-            self._unpack(message, received.payload)
-        yield message
+        if isinstance(wire.message, Jobs):
+            self._unpack(wire.message, wire.payload)
+        yield wire.message
 
     def _unpack(self, jobs: Jobs, payload: bytes | memoryview) -> None:
         sizes = [head.inline for head in jobs.batches] + [lease.size for lease in jobs.leases]
@@ -183,7 +182,7 @@ class Worker:
                 self._run(action)
             case Deliver(records, bodies):
                 message = Outcomes(self._id, self._config.name, records)
-                self.links.send("outcomes", message, join(list(bodies)))
+                self.links.send("outcomes", message, *bodies)
             case Report(message):
                 self.links.send("report", message)
             case FreeLease(lease):

@@ -12,7 +12,7 @@ import pytest
 
 from penstock import Pipeline
 from penstock.config import SOCKET_NAMES
-from penstock.messages import MAX_FRAME_BYTES, SIGNATURE, VERSION
+from penstock.messages import MAX_FRAME_BYTES, PREFIX, SIGNATURE, VERSION
 from support import Stations, until
 
 PEERS = dict(zip(SOCKET_NAMES, (b"DEALER", b"PUSH", b"PULL", b"PUSH", b"SUB", b"DEALER"), strict=True))
@@ -20,17 +20,24 @@ PEERS = dict(zip(SOCKET_NAMES, (b"DEALER", b"PUSH", b"PULL", b"PUSH", b"SUB", b"
 
 MORE, LONG, COMMAND = 1, 2, 4
 
+
+def framed(header: bytes, payload: bytes = b"") -> bytes:
+    """A frame with a good prefix."""
+    return PREFIX.pack(SIGNATURE, len(header)) + header + payload
+
+
 GARBAGE: dict[str, list[list[bytes]]] = {
     "empty": [[b""]],
     "text": [[b"GET / HTTP/1.1\r\n\r\n\x1b[31m\n"]],
     "wrong version": [[b"PNS" + bytes([VERSION + 1]) + b"\x91\xa5Hello"]],
-    "no msgpack": [[SIGNATURE + b"\xc1\xff"]],
-    "unknown message": [[SIGNATURE + b"\x91\xa7Explode"]],
-    "wrong direction": [[SIGNATURE + b"\x92\xa8Accepted\x01"]],
-    "deep nesting": [[SIGNATURE + b"\x91" * 100_000]],
+    "no msgpack": [[framed(b"\xc1\xff")]],
+    "unknown message": [[framed(b"\x91\xa7Explode")]],
+    "wrong direction": [[framed(b"\x92\xa8Accepted\x01")]],
+    "deep nesting": [[framed(b"\x91" * 100_000)]],
     "too many frames": [[b"a"] * 7],
+    "header that is longer than the frame": [[PREFIX.pack(SIGNATURE, 1 << 31) + b"\x91"]],
     "payload that does not add up": [
-        [SIGNATURE + b"\x95\xa6Submit\x01\x90\x91\x94\xc4\x10" + bytes(16) + b"\x00\x01\x09\x90", b"x"]
+        [framed(b"\x95\xa6Submit\x01\x90\x91\x94\xc4\x10" + bytes(16) + b"\x00\x01\x09\x90", b"x")]
     ],
     "random": [[random.Random(seed).randbytes(seed % 97)] for seed in range(300)],
     "subscriptions": [

@@ -13,6 +13,7 @@ from penstock import messages as module
 from penstock.errors import ProtocolError
 from penstock.job import JobState, Stamp
 from penstock.messages import (
+    PREFIX,
     SIGNATURE,
     Alive,
     Beat,
@@ -32,6 +33,11 @@ UNIONS = ("ClientToVentilator", "VentilatorToClient", "ToVentilator", "Ventilato
 EVERYTHING = Decoder(Beat | Heartbeat | Alive | Outcomes)
 
 
+def framed(header: bytes, payload: bytes = b"") -> bytes:
+    """A frame with a good prefix."""
+    return PREFIX.pack(SIGNATURE, len(header)) + header + payload
+
+
 def test_every_message_travels_on_some_arrow() -> None:
     """No message is defined that nobody may send."""
     unions = [union for name, union in vars(module).items() if "To" in name and get_args(union)]
@@ -43,8 +49,15 @@ def test_what_is_encoded_is_decoded() -> None:
     """Nested records, bytes and enums included."""
     held = Held(2**62, b"b" * 16, Stamp(1, 2, 1), ((0, 5),), (), ((7, 9),))
     head = OutcomeHead(b"b" * 16, 0, 2, JobState.FAILED, True, Stamp(), 1, 0, 1.5, 0.25, 3)
-    for message in (Beat(7), Heartbeat(b"w" * 16, 1, 4, (held,)), Outcomes(b"w" * 16, "w", (head,))):
-        assert EVERYTHING.decode(encode(message)) == message
+    for message in (Beat(7), Heartbeat(b"w" * 16, 1, 4, (held,))):
+        assert EVERYTHING.decode(encode(message)) == (message, b"")
+    outcomes = Outcomes(b"w" * 16, "w", (head,))
+    assert EVERYTHING.decode(encode(outcomes, b"a", memoryview(b"bc"))) == (outcomes, b"abc")
+
+
+def test_a_topic_goes_before_the_message() -> None:
+    """On control, for the subscription to match."""
+    assert encode(Beat(7), topic=b"t" * 16) == b"t" * 16 + encode(Beat(7))
 
 
 @pytest.mark.parametrize(
@@ -54,13 +67,16 @@ def test_what_is_encoded_is_decoded() -> None:
         b"PNS",
         b"GET / HTTP/1.1",
         SIGNATURE,
-        SIGNATURE + b"\xc1",
-        SIGNATURE + msgspec.msgpack.encode(["Beat", -1]),
-        SIGNATURE + msgspec.msgpack.encode(["Beat", 2**63]),
-        SIGNATURE + msgspec.msgpack.encode(["Beat"]),
-        SIGNATURE + msgspec.msgpack.encode(["Leave", 1]),
-        SIGNATURE + msgspec.msgpack.encode(["Alive", [b"short"]]),
-        SIGNATURE + b"\x91" * 5000,
+        framed(b""),
+        PREFIX.pack(SIGNATURE, 9) + msgspec.msgpack.encode(["Beat", 1]),
+        framed(msgspec.msgpack.encode(["Beat", 1]), b"x"),
+        framed(b"\xc1"),
+        framed(msgspec.msgpack.encode(["Beat", -1])),
+        framed(msgspec.msgpack.encode(["Beat", 2**63])),
+        framed(msgspec.msgpack.encode(["Beat"])),
+        framed(msgspec.msgpack.encode(["Leave", 1])),
+        framed(msgspec.msgpack.encode(["Alive", [b"short"]])),
+        framed(b"\x91" * 5000),
     ],
 )
 def test_what_is_no_message_is_a_protocol_error(frame: bytes) -> None:
@@ -78,12 +94,12 @@ def test_another_version_is_named() -> None:
 @given(st.binary(max_size=200))
 def test_random_bytes_never_do_more_than_that(junk: bytes) -> None:
     """Behind a good signature too."""
-    for frame in (junk, SIGNATURE + junk):
+    for frame in (junk, framed(junk)):
         try:
             decoded: Any = EVERYTHING.decode(frame)
         except ProtocolError:
             continue
-        assert isinstance(decoded, Message)
+        assert isinstance(decoded.message, Message)
 
 
 def test_a_payload_is_what_the_records_say() -> None:

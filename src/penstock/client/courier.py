@@ -19,6 +19,7 @@ from penstock.client.requests import Requests
 from penstock.errors import ProtocolError
 from penstock.messages import (
     Alive,
+    Bytes,
     Decoder,
     Fetched,
     Message,
@@ -28,7 +29,6 @@ from penstock.messages import (
     VentilatorToClient,
 )
 
-Bytes = bytes | memoryview
 Answered = Callable[[Message, Bytes], None]
 
 ALIVE_INTERVAL = 20.0
@@ -43,12 +43,8 @@ class Received(Protocol):
     """A message from the wire."""
 
     @property
-    def header(self) -> bytes:
-        """The first frame."""
-
-    @property
-    def payload(self) -> Bytes:
-        """The second frame."""
+    def frame(self) -> Bytes:
+        """The whole of it."""
 
 
 class Links(Protocol):
@@ -171,9 +167,9 @@ class Courier:
         for received in self._links.receive(name):
             try:
                 if name == "desk":
-                    self._on_ventilator(self._from_ventilator.decode(received.header))
+                    self._on_ventilator(self._from_ventilator.decode(received.frame).message)
                 else:
-                    self._on_sink(name, self._from_sink.decode(received.header), received.payload)
+                    self._on_sink(name, *self._from_sink.decode(received.frame))
             except ProtocolError:
                 self.malformed += 1
 

@@ -36,6 +36,6 @@ def test_each_field_and_each_earlier_line_changes_the_chain() -> None:
 def test_the_chain_survives_the_wire() -> None:
     """A duration that was given as an int comes back as a float, and the chain is the same."""
     line = completion(1, replace(HEAD, elapsed=2), WORKERS[0], GENESIS)
-    message = Decoder(ToVentilator).decode(encode(Completions(SINK, 1, (line,))))
+    message = Decoder(ToVentilator).decode(encode(Completions(SINK, 1, (line,)))).message
     assert message.records == (line,)
     assert completion(1, replace(HEAD, elapsed=2.0), WORKERS[0], GENESIS) == line
