@@ -180,16 +180,21 @@ class Bench:
         middle = [2.0 if number == 5000 else 0.001 for number in range(10_000)]
         self._makespan("203 sleeps, three long, 4 slots on 2 workers / list scheduling", skew, 2, 2, 1.02)
         self._makespan("200 Pareto sleeps, 4 slots on 4 workers / list scheduling", pareto, 4, 1, 1.02)
+        bound = "200 Pareto sleeps with cost=, 4 slots on 4 workers / lower bound"
+        self._makespan(bound, pareto, 4, 1, 1.03, cost=pareto)
         if not self.short:
             self._makespan("10,000 x 1 ms, one of 2 s in the middle / lower bound", middle, 1, 2, 1.05)
 
-    def _makespan(self, name: str, sleeps: list[float], workers: int, slots: int, reach: float) -> None:
+    def _makespan(
+        self, name: str, sleeps: list[float], workers: int, slots: int, reach: float, cost: list[float] | None = None
+    ) -> None:
         row = self.row(name, "s", "less", reach)
         with durable(workers, slots) as pipeline:
             list(pipeline.map(nap, [0.0] * 16))
             for _ in range(1 if self.short else 3):
-                row.theirs.append(list_schedule(sleeps, workers * slots))
-                row.ours.append(timed(lambda: list(pipeline.map(nap, sleeps))))
+                bound = max(*sleeps, sum(sleeps) / (workers * slots))
+                row.theirs.append(list_schedule(sleeps, workers * slots) if cost is None else bound)
+                row.ours.append(timed(lambda: list(pipeline.map(nap, sleeps, cost=cost))))
 
     def start_up(self) -> None:
         """Import, and a cold pipeline's first result."""

@@ -69,3 +69,9 @@ def nap(duration: float) -> float:
     """Sleeps."""
     time.sleep(duration)
     return duration
+
+
+def moment(_: int) -> float:
+    """When it ran: seconds of the machine's monotonic clock."""
+    time.sleep(0.002)
+    return time.monotonic()

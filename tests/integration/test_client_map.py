@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 import pytest
 
-from jobs import inverse, nap, slow, square
+from jobs import inverse, moment, nap, slow, square
 from penstock import Pipeline
 from penstock.client import reading
 from penstock.errors import JobError
@@ -43,6 +43,18 @@ def test_values_come_in_order(pipeline: Pipeline) -> None:
     assert list(pipeline.map(pow, [1, 2, 3], (2, 2))) == [1, 4]
     assert list(pipeline.map(square, iter(range(1000)))) == [n * n for n in range(1000)]
     assert list(pipeline.map(square, [])) == []
+
+
+def test_the_costliest_jobs_start_first(pipeline: Pipeline) -> None:
+    """And the values come in the order of the input all the same; a failure at its place."""
+    costs = [1.0] * 100
+    costs[50] = costs[99] = 1000.0
+    started = list(pipeline.map(moment, range(100), cost=costs))
+    assert {50, 99} < set(sorted(range(100), key=started.__getitem__)[:8])  # pieces wait two ahead at each slot
+    results = pipeline.map(inverse, [4, 2, 0, 1], cost=abs)
+    assert [next(results), next(results)] == [0.25, 0.5]
+    with pytest.raises(ZeroDivisionError):
+        next(results)
     assert list(pipeline.map(square, range(100), chunksize=7)) == [n * n for n in range(100)]
 
 

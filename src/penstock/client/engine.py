@@ -137,13 +137,14 @@ class Engine:
         timeout: float | None = None,
         chunksize: int | None = None,
         buffersize: int | None = None,
+        chunk: Callable[[int], int] | None = None,
         ordered: bool = True,
     ) -> Map:
         """A map to be read piece by piece; `form`: what an item is, if the number of iterables does not tell."""
         self.ensure_usable()
         target, pace = pace_of(input_length(iterables), self.slots(), chunksize, buffersize)
         spec = msgspec.structs.replace(spec, transient=True)
-        feed = self._feed(spec, function, iterables, target, chunksize, form)
+        feed = self._feed(spec, function, iterables, target, chunksize, form, chunk)
         run = Map(self._session, feed, spec, pace, ordered=ordered, timeout=timeout)
         self._maps.add(run)
         return run
@@ -179,10 +180,11 @@ class Engine:
         target: int,
         chunksize: int | None,
         form: str = "",
+        chunk: Callable[[int], int] | None = None,
     ) -> Feed:
         form = form or ("item" if len(iterables) == 1 else "star")
         items = iter(iterables[0]) if len(iterables) == 1 else zip(*iterables)  # noqa: B905 - as the builtin map
-        return Feed(self._session, spec, function, items, form, target, chunksize)
+        return Feed(self._session, spec, function, items, form, target, chunksize, chunk)
 
     # ------------------------------------------------------------------------------------- questions
 

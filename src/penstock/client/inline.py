@@ -189,6 +189,7 @@ class Inline:
         *,
         form: str = "",
         chunksize: int | None = None,  # noqa: ARG002 - each job is run by itself
+        chunk: Callable[[int], int] | None = None,  # noqa: ARG002
         ordered: bool = True,  # noqa: ARG002
     ) -> InlineMap:
         """A map to be read piece by piece: run now if its input has a length, else as it is read."""
@@ -321,6 +322,9 @@ class InlineMap:
 
     def watch(self, results: object) -> None:
         """What is not read is not run."""
+
+    def close(self) -> None:
+        """Nothing is under way."""
 
 
 def _rows(jobs: Jobs, iterables: Sequence[Iterable[Any]], form: str = "") -> Iterator[Row]:

@@ -52,11 +52,14 @@ class Feed:
         form: str,
         target: int,
         chunksize: int | None,
+        chunk: Callable[[int], int] | None = None,
     ) -> None:
+        """`target`: jobs in a chunk; `chunk` tells it for each, by the index of its first job."""
         self.batch = new_batch_id()
         self.finished = False
         """All of the input is submitted."""
         self._session = session
+        self._chunk = chunk
         self._opening: Part | None = opening(self.batch, spec, function)
         self.cutter = Cutter(items, _serializing(spec, form), target, chunksize or FIRST_COUNT)
 
@@ -75,6 +78,8 @@ class Feed:
         if self.finished:
             return False
         first = self.cutter.drawn
+        if self._chunk is not None:
+            self.cutter.target = self._chunk(first)
         chunk = self.cutter.next_chunk(most)
         if chunk is None:
             self.finish()

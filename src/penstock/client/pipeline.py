@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from penstock import current
 from penstock.client.batch import ALL_JOBS, Batch
+from penstock.client.costs import Cost, map_longest_first
 from penstock.client.engine import Engine
 from penstock.client.functions import Function
 from penstock.client.options import argument_bytes, environment_bytes, spec_of
@@ -59,13 +60,16 @@ class Submitter(Executor):
         timeout: float | None = None,
         chunksize: int | None = None,
         buffersize: int | None = None,
+        cost: Cost | None = None,
     ) -> Iterator[T]:
         """``map(fn, *iterables)`` as jobs that begin now; the values in order, each raising what its job raised.
 
         An input with a length is submitted whole; another one as far ahead of the reader as is worthwhile, or by
         `buffersize` jobs. `timeout`: seconds from this call until TimeoutError. `chunksize` is found by itself.
+        `cost`: how long a job is likely to take, a function of its arguments or a list of numbers; the longest go
+        first, the input is drawn whole, and values wait in this process for their turn.
         """
-        return self._map(fn, iterables, timeout, chunksize, buffersize, ordered=True)
+        return self._map(fn, iterables, timeout, chunksize, buffersize, cost, ordered=True)
 
     def imap_unordered(
         self,
@@ -74,9 +78,10 @@ class Submitter(Executor):
         timeout: float | None = None,
         chunksize: int | None = None,
         buffersize: int | None = None,
+        cost: Cost | None = None,
     ) -> Iterator[T]:
         """As `map`, with the values as they come."""
-        return self._map(fn, iterables, timeout, chunksize, buffersize, ordered=False)
+        return self._map(fn, iterables, timeout, chunksize, buffersize, cost, ordered=False)
 
     def _map(
         self,
@@ -85,6 +90,7 @@ class Submitter(Executor):
         timeout: float | None,
         chunksize: int | None,
         buffersize: int | None,
+        cost: Cost | None,
         *,
         ordered: bool,
     ) -> Iterator[T]:
@@ -94,7 +100,11 @@ class Submitter(Executor):
             raise TypeError("buffersize must be an integer or None")
         if buffersize is not None and buffersize < 1:
             raise ValueError("buffersize must be None or > 0")
+        if cost is not None and (chunksize or buffersize):
+            raise ValueError("cost= cuts its chunks by cost, from the whole input: leave out chunksize and buffersize")
         function = self._engine.function(fn, self._spec)
+        if cost is not None:
+            return map_longest_first(self._engine, self._spec, function, iterables, cost, timeout, ordered=ordered)
         return self._engine.map(
             self._spec,
             function,
