@@ -1,8 +1,7 @@
-"""The whole pipeline on this machine: three station processes in a private folder that live as long as their client.
+"""The whole pipeline on this machine: three stations in a private folder that live as long as their client.
 
-The client holds the writing end of a pipe, the lifeline; the stations end when it closes, also when the client is
-killed.
-A station that dies is started again: its files are still there.
+The client holds the writing end of their supervisor's stdin; the stations end when it closes, also when the client is
+killed. A station that dies is started again, and so is the supervisor: the files are still there.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from pathlib import Path
 
 import msgspec
 
-from penstock.config import IPC_PATH_BYTES, SinkConfig, StationConfig, VentilatorConfig, WorkerConfig, default_slots
+from penstock.config import IPC_PATH_BYTES, SinkConfig, VentilatorConfig, WorkerConfig, default_slots
 from penstock.errors import NoPipeline
 
 START = "import json,sys; sys.path[:]=json.loads(sys.argv[1])['path']; "
@@ -28,70 +27,11 @@ START += "from penstock.embedded import main; sys.exit(main(sys.argv[1]))"
 START_TIME = 30.0
 """Seconds the stations have to come up: a cold start of Python from a slow disk, many times over."""
 RESTARTS = 5
-"""So often a station is started again within RESTART_TIME; then something is wrong that a restart does not heal."""
-RESTART_TIME = 60.0
-STOP_TIME = 3.0
-"""Seconds a station has to end by itself when the client leaves; all of its work is done or given up by then."""
-LOG_LINES = 5
-"""Shown of the log of a station that died."""
+"""So often a station, or their supervisor, is started again within a minute."""
+STOP_TIME = 5.0
+"""Seconds the supervisor has to end when the client leaves; it gives the stations less."""
 
 _living: weakref.WeakSet[LocalStations] = weakref.WeakSet()
-
-
-class Station:
-    """One station's process."""
-
-    def __init__(self, kind: str, config: StationConfig, folder: Path, log: Path | None) -> None:
-        """`log`: where its stderr goes; None: it shares the client's stdout and stderr."""
-        self.kind = kind
-        self._order = msgspec.json.encode(
-            {"kind": kind, "config": config, "folder": str(folder), "path": sys.path}
-        ).decode()
-        self._lifeline = config.lifeline
-        self._log = log
-        self._started_at: list[float] = []
-        self.process = self._start()
-
-    def _start(self) -> subprocess.Popen[bytes]:
-        self._started_at.append(time.monotonic())
-        assert self._lifeline is not None
-        with contextlib.ExitStack() as stack:
-            log = None if self._log is None else stack.enter_context(self._log.open("ab"))
-            return subprocess.Popen(
-                [sys.executable, "-c", START, self._order],
-                stdin=subprocess.DEVNULL,
-                stdout=None if log is None else subprocess.DEVNULL,
-                stderr=log,
-                pass_fds=(self._lifeline,),
-                start_new_session=True,
-            )
-
-    def check(self, *, restart: bool) -> None:
-        """Start it again if it has died. Raises NoPipeline: it may not be, or it has died too often."""
-        if self.process.poll() is None:
-            return
-        recent = [at for at in self._started_at if at > time.monotonic() - RESTART_TIME]
-        if not restart or len(recent) > RESTARTS:
-            raise NoPipeline(
-                f"the embedded {self.kind} ended with {_exit(self.process.returncode)}{self._last_words()}"
-            )
-        self.process = self._start()
-
-    def _last_words(self) -> str:
-        if self._log is None:
-            return ": it said why on stderr"
-        with contextlib.suppress(OSError):
-            lines = self._log.read_text(errors="backslashreplace").strip().splitlines()[-LOG_LINES:]
-            return "".join(f"\n  {line}" for line in lines)
-        return ""
-
-    def stop(self, deadline: float) -> None:
-        """Wait for its end; kill it at the deadline."""
-        try:
-            self.process.wait(max(0.0, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
 
 
 class LocalStations:
@@ -106,70 +46,89 @@ class LocalStations:
         self._pid = os.getpid()
         self._up = False
         self._folder = _private_folder()
-        self._lifeline, self._held = os.pipe2(os.O_CLOEXEC)
-        self._stations: list[Station] = []
-        _living.add(self)
         self.url = f"ipc://{self._folder}"
-        store = str(data.absolute() if data is not None else self._folder / "data")
+        self._order = self._order_of(data, pass_output=pass_output)
+        self._restarted_at: list[float] = []
+        _living.add(self)
         try:
-            self._start(
-                "worker",
-                WorkerConfig(
-                    url=self.url,
-                    lifeline=self._lifeline,
-                    slots=self.slots,
-                    name="local",
-                    pass_output=pass_output,
-                    log_level="ERROR",
-                ),
-            )
-            self._start(
-                "ventilator",
-                VentilatorConfig(
-                    url=self.url, lifeline=self._lifeline, data=store, durable=False, scratch=data is None
-                ),
-            )
-            self._start(
-                "sink",
-                SinkConfig(url=self.url, lifeline=self._lifeline, data=store, durable=False, scratch=data is None),
-            )
+            self._supervisor = self._start()
         except BaseException:
-            self.stop()
+            shutil.rmtree(self._folder, ignore_errors=True)
             raise
 
-    def _start(self, kind: str, config: StationConfig) -> None:
-        log = None if kind == "worker" else self._folder / f"{kind}.log"
-        self._stations.append(Station(kind, config, self._folder, log))
+    def _order_of(self, data: Path | None, *, pass_output: bool) -> str:
+        """What embedded.Order describes."""
+        url, scratch = self.url, data is None
+        folder = str(data.absolute() if data is not None else self._folder / "data")
+        order = {
+            "folder": str(self._folder),
+            "path": sys.path,
+            "restarts": RESTARTS,
+            "worker": WorkerConfig(url=url, slots=self.slots, name="local", pass_output=pass_output, log_level="ERROR"),
+            "ventilator": VentilatorConfig(url=url, data=folder, durable=False, scratch=scratch),
+            "sink": SinkConfig(url=url, data=folder, durable=False, scratch=scratch),
+        }
+        return msgspec.json.encode(order).decode()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-c", START, self._order],
+            stdin=subprocess.PIPE,
+            bufsize=0,
+            start_new_session=True,
+        )
 
     def pids(self) -> dict[str, int]:
-        """The stations' processes."""
-        return {station.kind: station.process.pid for station in self._stations}
+        """The supervisor's process and the stations'."""
+        stations = {path.stem: int(path.read_text()) for path in self._folder.glob("*.pid")}
+        return {"supervisor": self._supervisor.pid, **stations}
 
     def up(self) -> None:
         """They have all answered: from now on one that dies is started again."""
         self._up = True
+        assert self._supervisor.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # `check` notices
+            self._supervisor.stdin.write(b"u")
 
     def check(self) -> None:
-        """Look after them. Raises NoPipeline with the last words of one that died at its start, or too often."""
-        for station in self._stations:
-            station.check(restart=self._up)
+        """Look after the supervisor. Raises NoPipeline with the last words of a station that could not live."""
+        code = self._supervisor.poll()
+        if code is None:
+            return
+        self._restarted_at = [at for at in self._restarted_at if at > time.monotonic() - 60]
+        reason = self._folder / "ended"
+        if reason.exists():
+            raise NoPipeline(reason.read_text())
+        if not self._up or len(self._restarted_at) >= RESTARTS:
+            raise NoPipeline(f"the supervisor of the embedded stations ended with code {code}")
+        self._restarted_at.append(time.monotonic())
+        self._close_stdin()
+        self._supervisor = self._start()
+        self.up()
 
     def stop(self) -> None:
         """End them, and leave nothing behind. In a forked child: nothing."""
-        if os.getpid() != self._pid or self._held < 0:
+        if os.getpid() != self._pid or not self._close_stdin():
             return
-        self.let_go()
-        deadline = time.monotonic() + STOP_TIME
-        for station in self._stations:
-            station.stop(deadline)
+        try:
+            self._supervisor.wait(STOP_TIME)
+        except subprocess.TimeoutExpired:
+            self._supervisor.kill()
+            self._supervisor.wait()
         shutil.rmtree(self._folder, ignore_errors=True)
 
+    def _close_stdin(self) -> bool:
+        """Let go of the stations; False: that was done before."""
+        stdin = self._supervisor.stdin
+        if stdin is None or stdin.closed:
+            return False
+        with contextlib.suppress(OSError):
+            stdin.close()
+        return True
+
     def let_go(self) -> None:
-        """Close the lifeline."""
-        for fd in (self._held, self._lifeline):
-            with contextlib.suppress(OSError):
-                os.close(fd)
-        self._held = self._lifeline = -1
+        """In a forked child: do not keep the stations alive."""
+        self._close_stdin()
 
 
 def _private_folder() -> Path:
@@ -181,12 +140,8 @@ def _private_folder() -> Path:
     return folder
 
 
-def _exit(code: int) -> str:
-    return f"exit code {code}" if code >= 0 else f"signal {-code}"
-
-
 def _in_child() -> None:
-    # a child that held the lifeline too would keep the stations alive after this process
+    # a child that held the supervisor's stdin too would keep the stations alive after this process
     for stations in list(_living):
         stations.let_go()
 

@@ -41,7 +41,7 @@ def test_futures_and_maps_survive_a_killed_station(running: Stations, name: str)
         assert list(values) == list(range(1, 150))
 
 
-@pytest.mark.parametrize("name", ["ventilator", "sink", "worker"])
+@pytest.mark.parametrize("name", ["ventilator", "sink", "worker", "supervisor"])
 def test_an_embedded_station_that_dies_is_started_again(name: str) -> None:
     """A map from a generator goes on."""
     with Pipeline("local", slots=2) as pipeline:
