@@ -88,7 +88,8 @@ from penstock.store import ResultStore
 sys.path.insert(0, sys.argv[2])
 from sink_world import head_of
 import msgspec
-store = ResultStore(sys.argv[1])
+scratch = sys.argv[3] == "scratch"
+store = ResultStore(sys.argv[1], durable=not scratch, scratch=scratch)
 while True:
     rows, (seq, chain) = [], store.head()
     for _ in range(7):
@@ -102,11 +103,11 @@ while True:
 """
 
 
-def killed_writer(folder: Path, acknowledged: int) -> tuple[int, str]:
+def killed_writer(folder: Path, kind: str, acknowledged: int) -> tuple[int, str]:
     """Let a process write until it has acknowledged so much more, kill it, return the last it acknowledged."""
     log = folder / "log"
     with log.open("wb") as out:
-        command = [sys.executable, "-c", WRITER, str(folder / "data"), str(Path(__file__).parents[1])]
+        command = [sys.executable, "-c", WRITER, str(folder / "data"), str(Path(__file__).parents[1]), kind]
         writer = subprocess.Popen(command, stdout=out)
     enough: Callable[[], bool] = lambda: log.read_bytes().count(b"\n") >= acknowledged  # noqa: E731
     until(enough, LIMIT, "the writer has acknowledged enough")
@@ -116,12 +117,13 @@ def killed_writer(folder: Path, acknowledged: int) -> tuple[int, str]:
     return int(seq), chain
 
 
-def test_kill_9_of_the_writer_loses_nothing_it_acknowledged(folder: Path) -> None:
+@pytest.mark.parametrize("kind", ["durable", "scratch"])
+def test_kill_9_of_the_writer_loses_nothing_it_acknowledged(folder: Path, kind: str) -> None:
     """A real process, killed in the middle of its commits again and again: its log is there without a gap or a torn
     turn, and goes on."""
     for kill in range(6):
-        seq, chain = killed_writer(folder, 20 + 13 * kill)
-        store = ResultStore(folder / "data")
+        seq, chain = killed_writer(folder, kind, 20 + 13 * kill)
+        store = ResultStore(folder / "data", durable=kind == "durable", scratch=kind == "scratch")
         assert store.head()[0] >= seq
         assert store.head()[0] % 7 == 0, "a turn is all or nothing"
         assert store.log_after(seq, 1)[0] == bytes.fromhex(chain)
