@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from support import LIMIT, Stations, descendants, free_url, logs, until
@@ -21,6 +22,10 @@ MARK = "PENSTOCK_TEST_MARK"
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # started in the background by a shell without job control: what the tests start would ignore Ctrl-C too
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+hypothesis.settings.register_profile("penstock", deadline=None)  # how long an example takes is the machine's affair
+hypothesis.settings.load_profile("penstock")
 
 
 @pytest.fixture
@@ -51,8 +56,8 @@ def _watched(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     before = open_sockets()
     yield
     try:
-        until(lambda: not descendants(mark), 10, "every process that the test started is gone")
-        until(lambda: open_sockets() <= before, 10, "every socket that the test opened is closed")
+        until(lambda: not descendants(mark), LIMIT, "every process that the test started is gone")
+        until(lambda: open_sockets() <= before, LIMIT, "every socket that the test opened is closed")
     finally:
         for process in descendants(mark):
             process.kill()

@@ -2,9 +2,10 @@
 
 Promises:
 
-1. An outcome is sent at the end of the turn that made it, at every new connection to the sink, and again after RESEND
-   seconds without being closed.
-2. A message is bounded in records and bytes; one outcome that is larger travels alone.
+1. An outcome is sent at the end of the turn that made it, or up to OUTCOME_DELAY later while its lease has more to
+   come: what short jobs came to travels together. The last outcome of a lease never waits.
+2. It is sent again at every new connection to the sink, and after RESEND seconds without being closed.
+3. A message is bounded in records and bytes; one outcome that is larger travels alone.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from penstock.config import RESEND
 from penstock.core.actions import Actions, Deliver
 from penstock.core.held import Holdings, Kept
 
+OUTCOME_DELAY = 0.005
+"""Seconds: about one durable commit of the sink; nobody feels it in the middle of a lease, and 1 ms jobs cost half."""
 RECORDS_PER_MESSAGE = 1_000
 """Outcomes in one message to the sink."""
 BYTES_PER_MESSAGE = 8 << 20
@@ -26,6 +29,8 @@ class Outbox:
         self._holdings = holdings
         self._waiting: list[Kept] = []
         self._looked_at = now
+        self.due_at: float | None = None
+        """When what waits must go."""
 
     def add(self, kept: Kept) -> None:
         """A new outcome."""
@@ -42,6 +47,8 @@ class Outbox:
         if now >= self._looked_at + RESEND / 2:
             self._looked_at = now
             self._find_unclosed(now)
+        if not self._is_due(now):
+            return []
         actions: Actions = []
         message: list[Kept] = []
         size = 0
@@ -54,8 +61,18 @@ class Outbox:
             size += len(kept.body)
         if message:
             actions.append(_deliver(message))
-        self._waiting = []
+        self._waiting, self.due_at = [], None
         return actions
+
+    def _is_due(self, now: float) -> bool:
+        """Whether what waits has waited long enough, or some of it is the last of its lease."""
+        for kept in self._waiting:
+            held = self._holdings.leases.get(kept.head.lease)
+            if held is None or not (held.unstarted or held.running):
+                return True
+        if self._waiting and self.due_at is None:
+            self.due_at = now + OUTCOME_DELAY
+        return self.due_at is not None and now >= self.due_at
 
     def _find_unclosed(self, now: float) -> None:
         for held in self._holdings.leases.values():

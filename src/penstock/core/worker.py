@@ -175,7 +175,7 @@ class WorkerCore:
 
     def next_wakeup(self) -> float | None:
         """When `tick` has something to do even if nothing happens."""
-        due = (self._liaison.beat_due_at, self._took_at, self.feed.next_wakeup())
+        due = (self._liaison.beat_due_at, self._took_at, self._outbox.due_at, self.feed.next_wakeup())
         return min(instant for instant in due if instant is not None)
 
     def check(self) -> None:

@@ -9,6 +9,7 @@ from penstock.config import RESEND
 from penstock.core import worker as module
 from penstock.core.actions import Deliver, EndSlot, FreeLease, Leave, Run
 from penstock.core.inputs import FunctionReady, JobsConnected, SinkConnected, SlotDied, SlotReady, Stop
+from penstock.core.outbox import OUTCOME_DELAY
 from penstock.job import BatchSpec, JobState
 from penstock.messages import (
     BatchSpan,
@@ -309,6 +310,17 @@ def test_who_shares_a_slot_with_a_dropped_job_runs_again(bench: WorkerBench) -> 
     assert run.stop - 1 not in held.running
 
 
+def test_outcomes_of_short_jobs_travel_together(bench: WorkerBench) -> None:
+    """Those in the middle of a lease wait for OUTCOME_DELAY at most, its last one for nothing."""
+    (run,) = runs(bench.turn(bench.jobs(0, 3)))
+    second, third = runs(did := bench.turn(done(run)))
+    assert not delivered(did)
+    assert (bench.core.next_wakeup() or 0.0) <= bench.now + OUTCOME_DELAY
+    assert delivered(bench.turn(after=OUTCOME_DELAY)) == [(0, 1)]
+    assert not delivered(bench.turn(done(second)))
+    assert delivered(bench.turn(done(third))) == [(1, 2), (2, 3)]
+
+
 # ---------------------------------------------------------------------------------------------- slots die
 
 
@@ -317,7 +329,8 @@ def test_a_slot_that_dies_costs_the_running_job_one_crash(bench: WorkerBench) ->
     (run,) = runs(bench.turn(bench.jobs(0, 40)))
     (run,) = runs(bench.turn(done(run, each=0.001)))[:1]
     did = bench.turn(died(run, run.start + 1), SlotReady(0))
-    (head,) = [head for deliver in of(Deliver, did) for head in deliver.records]
+    sent = bench.turn(after=OUTCOME_DELAY)
+    (head,) = [head for deliver in of(Deliver, sent) for head in deliver.records if head.start]
     assert (head.start, head.stop, head.state, head.crashed, head.final) == (
         run.start + 1,
         run.start + 2,
