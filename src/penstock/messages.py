@@ -11,21 +11,45 @@
 
 **Frames.** A message is one ZeroMQ frame: ``PNS`` + one version byte, the header's length in bytes (4 bytes, little
 endian), the header, the payload. The header is msgpack: an array whose first element is the name of the message and
-whose others are its fields in the order given here. The payload is what the records of the header say, one after the
-other: each record with a ``size`` (bytes) owns the next `size` bytes. Ventilator, sink and the worker's agent never
-look inside a payload. On control the frame begins with the topic, the receiver's 16-byte id. (One frame, because a
-peer that dies between two frames of a message can take its neighbour with it: libzmq asserts, fq.cpp.)
+whose others are its fields in the order given here. Records are arrays of their fields, too; those at the end that have
+a default may be left out. Ids, digests and chains are msgpack bin, names and texts str. The payload is what the records
+of the header say, one after the other: each record with a ``size`` (bytes) owns the next `size` bytes. Ventilator, sink
+and the worker's agent never look inside a payload. On control the frame begins with the topic, the receiver's 16-byte
+id. (One frame, because a peer that dies between two frames of a message can take its neighbour with it: libzmq asserts,
+fq.cpp.)
 
 **A worker** in any language is: SUB (control, subscribed to its own random 16-byte id), PULL (jobs), PUSH (report),
 PUSH (outcomes), and
 
-1. on Greeting: send Hello (its `life` and `connection` echoed, a growing `number`, what it holds);
-2. on Welcome with that number: drop the spans in `drop`; leases below `floor` that are not held are void;
+1. on Greeting, as soon as the jobs connection has shaken hands (before, rounds would miss it): send Hello (its `life`
+   and `connection` echoed, a growing `number`, what it holds). Jobs that come before the Welcome wait for it;
+2. on Welcome with that number: drop the spans in `drop`; leases below `floor` that are not held are void, also those
+   that come later;
 3. on Jobs: report Took, run the spans, PUSH Outcomes to the sink, keep them until Closed names them; send them again
-   after 2 s without;
-4. every second: Heartbeat with a growing number and what it holds; a Beat answers it. Without an echo of a heartbeat
-   sent in the last half lease time: start nothing, wait for a Greeting (any message of an unknown worker brings one);
-5. on HandBack: report HandedBack with what had not started; on Cancel and Drop: end or forget those spans.
+   after 2 s without, and at every new connection to the sink. A function that did not come inline (`inline` is 0,
+   `size` is not) is asked for by NeedFunction and comes as FunctionParts; ask again after 2 s;
+4. every second: Heartbeat with a growing number and what it holds; a Beat answers it, a Welcome counts as one. Without
+   an echo of a heartbeat or hello sent in the last half `lease_time`: start nothing, wait for a Greeting (any message
+   of an unknown worker brings one). Jobs that run meanwhile run on;
+5. on HandBack: report HandedBack with what had not started; on CancelSpan and Drop: end or forget those spans, and say
+   nothing of them; but a finished one is kept until it is Closed;
+6. on Drain (or when it is told to stop): hand back what has not started (`number` 0), tell a `window` of 0, finish and
+   have closed what runs, send Left, go.
+
+An inventory (`held`) has a line for each lease, with all spans that are not closed, handed back or dropped.
+
+**What a worker finds in the bytes.** A spec is a map of BatchSpec's fields (job.py), those of default value left out.
+With kind ``command`` the function is a msgpack map of CommandTemplate's fields (command.py: `words`, `cwd`, `env`,
+`shell`, `literal`; defaults left out; all text and names are bytes), the chunk a list of argument lists, and the value
+a list with the argv that ran, one for each job; what it printed and its exit code are in the note. A command gets
+PENSTOCK_JOB_ID (``BATCH:INDEX``, hex and from 0), _INDEX, _ATTEMPT and _SLOT (from 0). With kind ``call`` and serializer
+``msgpack`` the function is its name ``module:name``, the chunk ``[form, items]`` (payload.py has the forms) and the
+value a list of what the jobs returned; without a value (any other state) the bytes are empty or, for a failed command,
+as for one that succeeded. An outcome is `final` unless it is ``failed`` with retries left, that is
+``stamp.attempt - 1 - stamp.crashes < spec.retries``, or a process died under the job (state ``dead``, `crashed`) and
+``stamp.crashes + 1 < spec.max_crashes``. The stamp and the lease number of an outcome are those of its Lease.
+
+tests/node is such a worker, in JavaScript.
 
 **Bounds.** A frame is at most MAX_FRAME_BYTES, a msgpack nesting at most what the struct has; numbers are
 0 <= n < 2**63. What does not decode, a message of several frames included, is counted, logged escaped and dropped.
