@@ -42,10 +42,10 @@ An inventory (`held`) has a line for each lease, with all spans that are not clo
 With kind ``command`` the function is a msgpack map of CommandTemplate's fields (command.py: `words`, `cwd`, `env`,
 `shell`, `literal`; defaults left out; all text and names are bytes), the chunk a list of argument lists, and the value
 a list with the argv that ran, one for each job; what it printed and its exit code are in the note. A command gets
-PENSTOCK_JOB_ID (``BATCH:INDEX``, hex and from 0), _INDEX, _ATTEMPT and _SLOT (from 0). With kind ``call`` and serializer
-``msgpack`` the function is its name ``module:name``, the chunk ``[form, items]`` (payload.py has the forms) and the
-value a list of what the jobs returned; without a value (any other state) the bytes are empty or, for a failed command,
-as for one that succeeded. An outcome is `final` unless it is ``failed`` with retries left, that is
+PENSTOCK_JOB_ID (``BATCH:INDEX``, in hex and from 0), _INDEX, _ATTEMPT and _SLOT (from 0). With kind ``call`` and
+serializer ``msgpack`` the function is its name ``module:name``, the chunk ``[form, items]`` (payload.py has the forms)
+and the value a list of what the jobs returned; without a value (any other state) the bytes are empty or, for a failed
+command, as for one that succeeded. An outcome is `final` unless it is ``failed`` with retries left, that is
 ``stamp.attempt - 1 - stamp.crashes < spec.retries``, or a process died under the job (state ``dead``, `crashed`) and
 ``stamp.crashes + 1 < spec.max_crashes``. The stamp and the lease number of an outcome are those of its Lease.
 

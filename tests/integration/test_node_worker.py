@@ -47,7 +47,7 @@ def pipeline(start: Start, stations: Stations) -> Iterator[Pipeline]:
     """With one Node.js worker called js."""
     start("js")
     with Pipeline(stations.url) as made:
-        until(lambda: made.workers(), what="the worker is there")
+        until(made.workers, what="the worker is there")
         yield made
 
 

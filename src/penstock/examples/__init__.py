@@ -1,0 +1,1 @@
+"""Examples that run: ``python -m penstock.examples.NAME``, on the pipeline of PENSTOCK_URL or one of their own."""

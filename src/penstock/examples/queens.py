@@ -1,0 +1,37 @@
+"""N queens over all workers: ``python -m penstock.examples.queens [N] [PICTURE.svg]`` shows who ran what when."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from penstock import Pipeline
+from penstock.examples.timeline import timeline
+
+
+def solutions(size: int, row: int, columns: int, left: int, right: int) -> int:
+    """How many ways there are to go on from this row; the rest are bit sets of what is attacked."""
+    if row == size:
+        return 1
+    free, count = ~(columns | left | right) & ((1 << size) - 1), 0
+    while free:
+        bit = free & -free
+        free ^= bit
+        count += solutions(size, row + 1, columns | bit, (left | bit) << 1, (right | bit) >> 1)
+    return count
+
+
+def main() -> None:
+    """A job for each pair of queens in the first two rows."""
+    size = int(sys.argv[1]) if sys.argv[1:] else 12
+    pairs = [(1 << one, 1 << two) for one in range(size) for two in range(size) if abs(one - two) > 1]
+    jobs = [(size, 2, one | two, (one << 1 | two) << 1, (one >> 1 | two) >> 1) for one, two in pairs]
+    with Pipeline() as pipeline:
+        outcomes = list(pipeline.batch(solutions, *zip(*jobs, strict=True), name=f"{size} queens").outcomes())
+    print(f"{size} queens: {sum(outcome.value for outcome in outcomes)} solutions in {len(jobs)} jobs")
+    if sys.argv[2:]:
+        Path(sys.argv[2]).write_text(timeline(outcomes), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
