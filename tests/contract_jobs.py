@@ -61,3 +61,12 @@ def inner(n: int) -> list[int]:
     import joblib
 
     return list(joblib.Parallel(n_jobs=2)(joblib.delayed(abs)(-x) for x in range(n)))
+
+
+def backend_inside() -> str:
+    """Which backend joblib takes for a call inside of a job."""
+    import joblib
+
+    parallel = joblib.Parallel(n_jobs=4)
+    assert parallel(joblib.delayed(abs)(-x) for x in range(3)) == [0, 1, 2]
+    return type(parallel._backend).__name__
