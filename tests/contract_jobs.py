@@ -41,6 +41,22 @@ def nap(seconds: float) -> float:
     return seconds
 
 
+def process(_: object = None) -> int:
+    """Which process this is."""
+    return os.getpid()
+
+
+def inside(kind: str) -> tuple[list[int], int]:
+    """An executor made inside of a job."""
+    from concurrent.futures import Executor, ProcessPoolExecutor
+
+    from penstock import Pipeline
+
+    made: Executor = ProcessPoolExecutor(1) if kind == "standard" else Pipeline(slots=1)
+    with made as executor:
+        return list(executor.map(abs, [-1, -2])), executor.submit(pow, 2, 3).result()
+
+
 def lock(_: object = None) -> object:
     """Returns what cannot be pickled."""
     return threading.Lock()

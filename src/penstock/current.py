@@ -21,6 +21,7 @@ class _Place:
 
     job: Callable[[], CurrentJob | None] | None = None
     loading = False
+    retiring = False
 
 
 def current_job() -> CurrentJob | None:
@@ -36,6 +37,16 @@ def in_slot() -> bool:
 def is_loading() -> bool:
     """Whether this slot is importing the user's module, to which a ``Pipeline()`` made now belongs by mistake."""
     return _Place.loading
+
+
+def is_retiring() -> bool:
+    """Whether this slot's process has been used up: it runs no further job."""
+    return _Place.retiring
+
+
+def retire() -> None:
+    """Let this process run no further job (what slots do then; others take no notice)."""
+    _Place.retiring = True
 
 
 def announce(job: Callable[[], CurrentJob | None]) -> None:

@@ -20,6 +20,7 @@ from penstock.client.functions import Function
 from penstock.errors import JobCancelled
 from penstock.initialized import Initialized
 from penstock.job import ID_BYTES, BatchSpec
+from penstock.limited import Limited
 
 if TYPE_CHECKING:
     from penstock.client.inline import InlineMap
@@ -128,11 +129,12 @@ class Pool:
 
     `processes`: how many jobs run at once, by default as many as there are cores (embedded only: elsewhere the workers
     say it). `initializer`: called with `initargs` once in each process before its first job; what it raises is the
-    error of the jobs. `context` is accepted and changes nothing: slots are started in a way of their own. `url` is as
-    in Pipeline.
+    error of the jobs. `maxtasksperchild`: after so many jobs of this pool a process makes place for a new one; each
+    call is one, whatever the chunksize. `context` is accepted and changes nothing: slots are started in a way of their
+    own. `url` is as in Pipeline.
 
-    Raises ValueError: a number below 1, `processes` with a running pipeline, or `maxtasksperchild` (processes are not
-    renewed); TypeError: the initializer is not callable; NoPipeline: nobody answers.
+    Raises ValueError: a number below 1, or `processes` with a running pipeline; TypeError: the initializer is not
+    callable; NoPipeline: nobody answers.
     """
 
     def __init__(
@@ -149,10 +151,11 @@ class Pool:
             raise ValueError("Number of processes must be at least 1")
         if initializer is not None and not callable(initializer):
             raise TypeError("initializer must be a callable")
-        if maxtasksperchild is not None:
-            raise ValueError("maxtasksperchild must be None: penstock keeps a slot's process until it dies")
+        if maxtasksperchild is not None and (not isinstance(maxtasksperchild, int) or maxtasksperchild < 1):
+            raise ValueError("maxtasksperchild must be a positive int or None")
         self._initializer = initializer
         self._initargs = tuple(initargs)
+        self._limit = maxtasksperchild
         self._key = os.urandom(ID_BYTES)
         self._running = True
         self._terminated = False
@@ -277,7 +280,9 @@ class Pool:
         thread.start()
 
     def _prepared(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        """The function, with the initializer if there is one."""
+        """The function, with what this pool does before and after each run."""
+        if self._limit is not None:
+            func = Limited(self._key, self._limit, func)
         if self._initializer is None:
             return func
         return Initialized(self._key, self._initializer, self._initargs, func)

@@ -27,8 +27,9 @@ from typing import Any
 from penstock import payload
 from penstock.capture import Capture, Stream
 from penstock.command import CommandTemplate
-from penstock.current import CurrentJob, announce, set_loading
+from penstock.current import CurrentJob, announce, is_retiring, set_loading
 from penstock.job import job_id
+from penstock.limited import Limited
 from penstock.processes import SignalState, sweep_children
 from penstock.report import CommandEnd, CommandReport, Report
 from penstock.slotwire import (
@@ -118,7 +119,7 @@ class Slot:
         announce(self._current_job)
 
     def serve(self) -> None:
-        """Handle frames until the agent is gone."""
+        """Handle frames until the agent is gone, or this process is used up."""
         self._wire.send(Ready(os.getpid()), [])
         while True:
             try:
@@ -128,6 +129,8 @@ class Slot:
             match message:
                 case RunPiece():
                     self._run(message)
+                    if is_retiring():
+                        return
                 case LoadFunction():
                     self._begin(message.piece, message.index)
                     self._functions[message.function] = Function(message, self._wire.payload(size))
@@ -184,7 +187,8 @@ class Slot:
             report.fail(order.start, order.stop, error, time.monotonic_ns(), self._capture.collect())
             return
         report.begin(time.monotonic_ns())
-        if order.block > 1 and not function.prints and not function.is_command:
+        is_single = function.prints or function.is_command or isinstance(function.load(), Limited)
+        if order.block > 1 and not is_single:
             self._run_blocks(order, function, job, items, report)
         else:
             self._run_singly(order, job, items, report)
@@ -214,6 +218,8 @@ class Slot:
                     report.add(index, value, time.monotonic_ns(), output)
             index += 1
             self._go_home()
+            if is_retiring():
+                return
 
     def _run_blocks(
         self, order: RunPiece, function: Function, job: Callable[[Any], Any], items: list[Any], report: Report

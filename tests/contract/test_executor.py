@@ -6,12 +6,21 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, as_completed, wait
+from concurrent.futures import (
+    ALL_COMPLETED,
+    FIRST_COMPLETED,
+    FIRST_EXCEPTION,
+    CancelledError,
+    Executor,
+    Future,
+    as_completed,
+    wait,
+)
 from typing import Any
 
 import pytest
 
-from contract_jobs import keyword, lock, nap, thirds
+from contract_jobs import inside, keyword, lock, nap, thirds
 from jobs import square
 from support import LIMIT, until
 
@@ -68,6 +77,39 @@ def waits(executor: Executor) -> object:
         caught(lambda: list(as_completed([long], 0.01)), TimeoutError),
         sorted(future.result() for future in as_completed(some, LIMIT)),
         wait(some, LIMIT).not_done,
+    )
+
+
+def waits_for_an_error(executor: Executor) -> object:
+    """FIRST_EXCEPTION is over as soon as one has failed, ALL_COMPLETED when all have ended; one future twice is one."""
+    long: Future[Any] = executor.submit(nap, 0.5)
+    bad: Future[Any] = executor.submit(thirds, 3)
+    first = wait([long, bad, bad], LIMIT, FIRST_EXCEPTION)
+    every = wait([long, bad], LIMIT, ALL_COMPLETED)
+    return (
+        bad in first.done,
+        long in first.not_done,
+        len(every.done),
+        every.not_done,
+        len(list(as_completed([bad, bad]))),
+    )
+
+
+def cancels(executor: Executor) -> object:
+    """A job that waits can be cancelled, once and for all; one that is done cannot."""
+    done = executor.submit(square, 2)
+    done.result(LIMIT)
+    long = [executor.submit(nap, 0.6) for _ in range(4)]
+    waiting = [executor.submit(nap, 0.01) for _ in range(50)]
+    last, seen = waiting[-1], []
+    last.add_done_callback(lambda future: seen.append(future.cancelled()))
+    return (
+        (last.cancel(), last.cancel(), last.cancelled(), last.done(), last.running(), seen),
+        caught(lambda: last.result(LIMIT), CancelledError),
+        caught(lambda: last.exception(LIMIT), CancelledError),
+        last in wait(waiting, LIMIT).done,
+        (done.cancel(), done.cancelled(), done.result()),
+        [future.result(LIMIT) for future in long],
     )
 
 
@@ -134,7 +176,35 @@ def coroutines(executor: Executor) -> object:
     return asyncio.run(both())
 
 
-OPEN = [submits, futures, callbacks, waits, maps, maps_that_fail, what_cannot_be_pickled, threads, coroutines]
+def cancelled_coroutines(executor: Executor) -> object:
+    """A coroutine that is cancelled cancels the job it waits for, and the executor goes on."""
+
+    async def cancel() -> tuple[bool, bool]:
+        *others, future = [executor.submit(nap, 0.1) for _ in range(20)]
+        task = asyncio.ensure_future(asyncio.wait_for(asyncio.wrap_future(future), LIMIT))
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        wait(others, LIMIT)
+        return task.cancelled(), future.cancelled()
+
+    return asyncio.run(cancel()), executor.submit(square, 3).result(LIMIT)
+
+
+OPEN = [
+    submits,
+    futures,
+    callbacks,
+    waits,
+    waits_for_an_error,
+    cancels,
+    maps,
+    maps_that_fail,
+    what_cannot_be_pickled,
+    threads,
+    coroutines,
+    cancelled_coroutines,
+]
 
 
 @pytest.fixture(scope="module")
@@ -205,3 +275,8 @@ def left_by_an_error(make: Callable[[], Any]) -> object:
 def test_an_executor_is_left_the_same(case: Callable[[Callable[[], Any]], object], standard: Any, door: Any) -> None:
     """What the case sees."""
     assert case(door.executor) == case(standard.executor)
+
+
+def test_an_executor_can_be_made_inside_of_a_job(theirs: Any, ours: Any) -> None:
+    """Of penstock it is always an embedded one."""
+    assert ours.submit(inside, "penstock").result(LIMIT) == theirs.submit(inside, "standard").result(LIMIT)

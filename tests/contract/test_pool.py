@@ -6,6 +6,7 @@ import multiprocessing
 import pickle
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from contract_jobs import die, keyword, lock, nap, note, tell, thirds, told
+from contract_jobs import die, keyword, lock, nap, note, process, tell, thirds, told
 from jobs import square
 from penstock import Pool, errors
 from support import LIMIT, until
@@ -121,6 +122,7 @@ def callbacks(pool: Any) -> object:
         pool.map_async(square, [1, 2], callback=seen.append),
         pool.map_async(thirds, [3, 1], 1, error_callback=seen.append),
         pool.starmap_async(pow, [(2, 2)], callback=seen.append),
+        pool.starmap_async(pow, [(2, 2), ("x", 1)], error_callback=seen.append),
     ]
     for result in results:
         result.wait(LIMIT)
@@ -267,12 +269,40 @@ def initialized(make: Callable[..., Any]) -> object:
         return first, {tuple(result.get(LIMIT)) for result in [pool.apply_async(told) for _ in range(10)]}
 
 
+def renewed(make: Callable[..., Any]) -> object:
+    """No process runs more jobs than it may, whichever way they come; then another one goes on."""
+    with make(tell, ("word",), 2) as pool:
+        ran = Counter(pool.map(process, range(12), chunksize=1))
+        ran.update(pool.imap_unordered(process, range(4)))
+        ran.update(pool.apply(process) for _ in range(2))
+        failed = caught(lambda: pool.map(thirds, [3, 3, 3, 3, 3], 1), KeyError)
+        return max(ran.values()) <= 2, sum(ran.values()), failed, pool.apply(told)
+
+
+def read_after_it_was_closed(make: Callable[..., Any]) -> object:
+    """What was begun goes on: results, and values that nobody has read yet."""
+    pool = make()
+    result = pool.starmap_async(pow, [(2, n) for n in range(20)], 3)
+    values, some = pool.imap(square, range(30)), pool.imap_unordered(square, range(30), 4)
+    pool.close()
+    seen = next(values), sorted(some), list(values), result.get(LIMIT)
+    pool.join()
+    return seen
+
+
 def badly_made(make: Callable[..., Any]) -> object:
     """The same exceptions."""
-    return caught(lambda: make("no function"), TypeError), caught(lambda: make(None, (), 0), ValueError)
+    return (
+        caught(lambda: make("no function"), TypeError),
+        caught(lambda: make(None, (), 0), ValueError),
+        caught(lambda: make(None, (), "2"), ValueError),
+    )
 
 
-@pytest.mark.parametrize("case", [closed, terminated, initialized, badly_made])
+LIVES = [closed, terminated, initialized, renewed, read_after_it_was_closed, badly_made]
+
+
+@pytest.mark.parametrize("case", LIVES)
 def test_a_pool_lives_the_same(case: Callable[[Callable[..., Any]], object], standard: Any, door: Any) -> None:
     """What the case sees."""
     assert case(door.pool) == case(standard.pool)
@@ -326,6 +356,12 @@ def test_terminate_ends_what_the_pool_has_given_a_running_pipeline(running: str)
         assert other.apply_async(square, (3,)).get(LIMIT) == 9
 
 
+def test_a_context_is_taken(running: str) -> None:
+    """Programs that name one go on as they are."""
+    with Pool(url=running, context=multiprocessing.get_context("spawn")) as pool:
+        assert pool.map(square, range(3)) == [0, 1, 4]
+
+
 def test_lambdas_and_closures_travel(ours: Any) -> None:
     """No pool of the standard library takes them."""
     n = 3
@@ -339,8 +375,6 @@ def test_what_an_initializer_raises_is_the_error_of_the_jobs(door: Any) -> None:
 
 
 def test_a_running_pipeline_has_its_own_number_of_processes(running: str) -> None:
-    """It is said, not ignored; so is that processes are not renewed."""
+    """It is said, not ignored."""
     with pytest.raises(ValueError, match="slots"):
         Pool(2, url=running)
-    with pytest.raises(ValueError, match="maxtasksperchild"):
-        Pool(maxtasksperchild=5, url=running)

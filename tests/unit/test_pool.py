@@ -79,7 +79,7 @@ def test_its_timeout_is_both_kinds() -> None:
 
 @pytest.mark.parametrize(
     ("wrong", "error"),
-    [({"processes": 0}, ValueError), ({"maxtasksperchild": 3}, ValueError), ({"initializer": 3}, TypeError)],
+    [({"processes": 0}, ValueError), ({"maxtasksperchild": -1}, ValueError), ({"initializer": 3}, TypeError)],
 )
 def test_what_cannot_be_had_is_said(wrong: dict[str, int], error: type[Exception]) -> None:
     """Before anything is started."""
