@@ -48,8 +48,9 @@ def in_shell(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
 def test_python_block_runs(block: str, folder: Path) -> None:
     """A Python block is a program that runs as printed."""
     (folder / "block.py").write_text(block)
-    done = in_shell("python -W error block.py", folder)
-    assert done.returncode == 0, done.stderr
+    program = "-m pytest -q -p no:cacheprovider" if "import penstock, pytest" in block else ""
+    done = in_shell(f"python -W error {program} block.py", folder)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("block", blocks("console"))
@@ -73,3 +74,9 @@ def test_scripts_of_the_readme_exist() -> None:
     """The commands that are not run here, because this is one of them, are there and can be run."""
     for path in set(re.findall(r"scripts/[a-z-]+", README)):
         assert os.access(TOP / path, os.X_OK), path
+
+
+def test_examples_of_the_readme_are_there() -> None:
+    """Each one in the package is told of."""
+    told = set(re.findall(r"`([a-z]+)`", README[README.index("Examples that run") :].split("\n\n")[0]))
+    assert told | {"ten"} == {path.stem for path in (TOP / "src/penstock/examples").glob("[a-z]*.py")} - {"timeline"}

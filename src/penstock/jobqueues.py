@@ -5,6 +5,7 @@ Promises:
 1. Each outcome is given to one getter, in the order in which the jobs ended.
 2. With a `maxsize` no more jobs than that are open: `put` waits, or raises queue.Full.
 3. An argument that cannot be pickled is the error of its outcome.
+4. `dispatched.join` waits for the jobs, `finished.join` for those who get: until each outcome is reported done with.
 """
 
 from __future__ import annotations
@@ -42,21 +43,26 @@ class Finished:
         self._rows: deque[tuple[Row, BatchSpec]] = deque()
         self._ready: deque[Outcome] = deque()
         self._waiting = 0
+        self._undone = 0
+        """Outcomes that came and were not reported as dealt with."""
         self._moved = threading.Condition()
 
     def on_row(self, row: Row, spec: BatchSpec) -> None:
         """Outcomes came; they are unpickled by whoever gets them."""
         with self._moved:
             self._rows.append((row, spec))
-            self._waiting += row.jobs
-            self._moved.notify(row.jobs)
+            self._came(row.jobs)
 
     def add(self, outcome: Outcome) -> None:
         """The outcome of a job that never left."""
         with self._moved:
             self._ready.append(outcome)
-            self._waiting += 1
-            self._moved.notify()
+            self._came(1)
+
+    def _came(self, jobs: int) -> None:
+        self._waiting += jobs
+        self._undone += jobs
+        self._moved.notify_all()
 
     def get(self, block: bool = True, timeout: float | None = None) -> Outcome:
         """The next outcome. Raises queue.Empty: there is none, or none within `timeout` seconds."""
@@ -74,6 +80,21 @@ class Finished:
         """`get` without waiting."""
         return self.get(block=False)
 
+    def task_done(self) -> None:
+        """What was got is dealt with. Raises ValueError: said more often than outcomes came."""
+        with self._moved:
+            if not self._undone:
+                raise ValueError("task_done() called too many times")
+            self._undone -= 1
+            self._moved.notify_all()
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait until every outcome that came was got and reported by `task_done`. Raises TimeoutError after `timeout`
+        seconds."""
+        with self._moved:
+            if not self._moved.wait_for(lambda: not self._undone, timeout):
+                raise TimeoutError(f"{self._undone} outcomes are not dealt with after {timeout:g} s")
+
     def qsize(self) -> int:
         """How many wait."""
         return self._waiting
@@ -81,6 +102,10 @@ class Finished:
     def empty(self) -> bool:
         """Whether none waits."""
         return not self._waiting
+
+    def full(self) -> bool:
+        """Never: what bounds it is the `maxsize` of the dispatched one."""
+        return False
 
 
 class Dispatched:

@@ -12,6 +12,7 @@ import pytest
 from jobs import square
 from penstock import Job, queues
 from penstock.jobqueues import Dispatched, Finished
+from support import LIMIT
 
 
 class Slow:
@@ -58,6 +59,27 @@ def test_nothing_there_is_empty() -> None:
             finished.get(timeout=0.01)
         with pytest.raises(ValueError, match="non-negative"):
             finished.get(timeout=-1)
+
+
+def test_join_waits_for_those_who_get() -> None:
+    """As in queue.Queue: until each outcome is reported as dealt with, and not once more."""
+    with queues("inline", run=square) as (dispatched, finished):
+        finished.join()
+        dispatched.put(2)
+        dispatched.put(3)
+        finished.get()
+        finished.task_done()
+        with pytest.raises(TimeoutError, match="1 outcomes"):
+            finished.join(0.01)
+        waiter = threading.Thread(target=finished.join)
+        waiter.start()
+        finished.get()
+        finished.task_done()
+        waiter.join(LIMIT)
+        assert not waiter.is_alive()
+        assert not finished.full()
+        with pytest.raises(ValueError, match="too many times"):
+            finished.task_done()
 
 
 def test_what_cannot_be_pickled_is_an_outcome() -> None:
