@@ -256,7 +256,13 @@ class SinkNode(Node):
         super().start()
         self.store = ResultStore(self.world.folder / "results", durable=False)
         self.id = self.world.fresh_id()
-        self.core = SinkCore(self.world.random.getrandbits(60), self.store.head(), self.store.recorded(), sink=self.id)
+        self.core = SinkCore(
+            self.world.random.getrandbits(60),
+            self.store.head(),
+            self.store.recorded(),
+            self.store.claims(),
+            sink=self.id,
+        )
         self.world.wake(self)
 
     def stop(self) -> None:

@@ -66,7 +66,7 @@ class SinkMachine(RuleBasedStateMachine):
         self.queue.clear()
         self.wire = Wire(self.store.head()[0])
         self.forgotten.clear()  # that is not on disk: what comes in so late is recorded, and harms nobody
-        self.core = SinkCore(self.boot, self.store.head(), self.store.recorded(), sink=SINK)
+        self.core = SinkCore(self.boot, self.store.head(), self.store.recorded(), self.store.claims(), sink=SINK)
 
     # ------------------------------------------------------------------------------------------ the loop
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from penstock.core.actions import (
     DeleteBatch,
     Save,
+    SaveClaim,
     SaveRecorded,
     SaveRow,
 )
@@ -84,6 +85,7 @@ class Results(Protocol):
     def save(self, saves: list[Any]) -> None: ...
     def head(self) -> tuple[int, bytes]: ...
     def recorded(self) -> Iterator[StoredRecord]: ...
+    def claims(self) -> Iterator[SaveClaim]: ...
     def rows_after(
         self, batch: bytes, after: int, limit_bytes: int
     ) -> tuple[tuple[OutcomeHead, ...], Bytes, int, bool]: ...
@@ -96,6 +98,7 @@ class MemoryResults:
 
     def __init__(self) -> None:
         self.rows: list[SaveRow] = []
+        self.claimed: dict[tuple[bytes, bytes], SaveClaim] = {}
         self.end = (0, b"")
         self.hole = (0, b"")
 
@@ -108,7 +111,10 @@ class MemoryResults:
                     self.end = (save.seq, save.chain)
                 case SaveRecorded():
                     pass  # every line is still here
+                case SaveClaim():
+                    self.claimed[save.batch, save.reader] = save
                 case DeleteBatch(batch):
+                    self.claimed = {key: claim for key, claim in self.claimed.items() if claim.batch != batch}
                     self.hole = max(self.hole, *[(row.seq, row.chain) for row in self.rows if row.head.batch == batch])
                     self.rows = [row for row in self.rows if row.head.batch != batch]
 
@@ -124,6 +130,9 @@ class MemoryResults:
                 tuple((head.start, head.stop, head.stamp) for head in heads if not head.final),
                 max(row.seq for row in self.rows if row.head.batch == batch),
             )
+
+    def claims(self) -> Iterator[SaveClaim]:
+        return iter(self.claimed.values())
 
     def rows_after(
         self, batch: bytes, after: int, limit_bytes: int

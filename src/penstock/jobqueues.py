@@ -12,16 +12,14 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any
 
 from penstock.client import Pipeline, Submitter
-from penstock.client.answers import outcomes_of
-from penstock.client.following import Row
-from penstock.job import BatchSpec, JobState
+from penstock.finished import Finished, SharedFinished
+from penstock.job import JobState
 from penstock.outcome import Outcome
 
 
@@ -34,78 +32,6 @@ class Job:
         self.fn = fn
         self.args = args
         self.kwargs = kwargs
-
-
-class Finished:
-    """Outcomes, with the methods of queue.Queue. They wait here, in this process, until somebody gets them."""
-
-    def __init__(self) -> None:
-        self._rows: deque[tuple[Row, BatchSpec]] = deque()
-        self._ready: deque[Outcome] = deque()
-        self._waiting = 0
-        self._undone = 0
-        """Outcomes that came and were not reported as dealt with."""
-        self._moved = threading.Condition()
-
-    def on_row(self, row: Row, spec: BatchSpec) -> None:
-        """Outcomes came; they are unpickled by whoever gets them."""
-        with self._moved:
-            self._rows.append((row, spec))
-            self._came(row.jobs)
-
-    def add(self, outcome: Outcome) -> None:
-        """The outcome of a job that never left."""
-        with self._moved:
-            self._ready.append(outcome)
-            self._came(1)
-
-    def _came(self, jobs: int) -> None:
-        self._waiting += jobs
-        self._undone += jobs
-        self._moved.notify_all()
-
-    def get(self, block: bool = True, timeout: float | None = None) -> Outcome:
-        """The next outcome. Raises queue.Empty: there is none, or none within `timeout` seconds."""
-        if timeout is not None and timeout < 0:
-            raise ValueError("'timeout' must be a non-negative number")
-        with self._moved:
-            if not self._moved.wait_for(lambda: self._waiting, timeout if block else 0):
-                raise queue.Empty
-            self._waiting -= 1
-            if not self._ready:
-                self._ready.extend(outcomes_of(*self._rows.popleft()))
-            return self._ready.popleft()
-
-    def get_nowait(self) -> Outcome:
-        """`get` without waiting."""
-        return self.get(block=False)
-
-    def task_done(self) -> None:
-        """What was got is dealt with. Raises ValueError: said more often than outcomes came."""
-        with self._moved:
-            if not self._undone:
-                raise ValueError("task_done() called too many times")
-            self._undone -= 1
-            self._moved.notify_all()
-
-    def join(self, timeout: float | None = None) -> None:
-        """Wait until every outcome that came was got and reported by `task_done`. Raises TimeoutError after `timeout`
-        seconds."""
-        with self._moved:
-            if not self._moved.wait_for(lambda: not self._undone, timeout):
-                raise TimeoutError(f"{self._undone} outcomes are not dealt with after {timeout:g} s")
-
-    def qsize(self) -> int:
-        """How many wait."""
-        return self._waiting
-
-    def empty(self) -> bool:
-        """Whether none waits."""
-        return not self._waiting
-
-    def full(self) -> bool:
-        """Never: what bounds it is the `maxsize` of the dispatched one."""
-        return False
 
 
 class Dispatched:
@@ -184,18 +110,31 @@ class Dispatched:
 
 @contextmanager
 def queues(
-    url: str | None = None, run: Callable[..., Any] | None = None, *, maxsize: int = 0, **options: Any
+    url: str | None = None,
+    run: Callable[..., Any] | None = None,
+    name: str | None = None,
+    *,
+    maxsize: int = 0,
+    **options: Any,
 ) -> Iterator[tuple[Dispatched, Finished]]:
     """``(dispatched, finished)``: put jobs into one, get their outcomes from the other.
 
     `url` is as in Pipeline. With `run` plain items are put, each an argument of that function; without, Jobs.
+    With a `name` other processes hold the same queues, on a running pipeline: each outcome is given to one of them.
     `maxsize`: so many jobs are open at once, 0: any number. `options` are job options. Leaving waits for the open jobs;
     leaving by an exception ends them where the pipeline is embedded. Raises NoPipeline; TypeError, ValueError: an
     option.
     """
     if run is not None and not callable(run):
         raise TypeError(f"run must be a function, not {type(run).__name__}")
+    if name is not None:
+        options["name"] = name
     with Pipeline(url) as pipeline:
-        finished = Finished()
-        pipeline.engine.on_outcome(finished.on_row)
-        yield Dispatched(pipeline.options(**options), finished, run, maxsize), finished
+        jobs = pipeline.options(**options)
+        session = pipeline.engine.session
+        if name is None or session is None:
+            finished = Finished()
+            pipeline.engine.on_outcome(finished.on_row)
+        else:
+            finished = SharedFinished(session, name)
+        yield Dispatched(jobs, finished, run, maxsize), finished

@@ -611,7 +611,19 @@ class Fetch(Message, frozen=True):
     stop: Count
 
 
-ClientToSink = Follow | Credit | Unfollow | Fetch
+class Claim(Message, frozen=True):
+    """Give this reader alone the next `jobs` outcomes of the batch in the order of recording that nobody was given, of
+    the first `received` ones that it has. Answered by Claimed when that is durable; said again, it is given once: the
+    numbers of a reader grow."""
+
+    number: Count
+    batch: Id
+    reader: Id
+    jobs: Count
+    received: Count
+
+
+ClientToSink = Follow | Credit | Unfollow | Fetch | Claim
 
 
 class Rows(Message, frozen=True):
@@ -632,13 +644,22 @@ class Fetched(Message, frozen=True):
     records: tuple[OutcomeHead, ...]
 
 
+class Claimed(Message, frozen=True):
+    """Answers the Claim of this number: those behind the first `start`, up to the first `stop`, are the reader's; none
+    if they are equal."""
+
+    number: Count
+    start: Count
+    stop: Count
+
+
 class SinkUp(Message, frozen=True):
     """The first answer to Follow after the sink started or the client (re)connected: `boot` is new at each start."""
 
     boot: Count
 
 
-SinkToClient = Rows | Fetched | SinkUp
+SinkToClient = Rows | Fetched | Claimed | SinkUp
 
 
 # ---------------------------------------------------------------------------------------------- encode, decode

@@ -57,6 +57,7 @@ class Sink:
             int.from_bytes(os.urandom(7), "big"),
             self._store.head(),
             self._store.recorded(),
+            self._store.claims(),
             sink=sink,
             heartbeat_interval=config.heartbeat_interval,
         )

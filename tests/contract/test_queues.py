@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import queue
+import subprocess
+import sys
 import threading
 from contextlib import AbstractContextManager
+from itertools import chain
 from typing import Any
 
 import pytest
 
-from contract_jobs import die, nap, thirds
+from contract_jobs import die, echo, nap, thirds
 from jobs import square
 from penstock import Job, queues
-from penstock.jobqueues import Dispatched, Finished
+from penstock.finished import Finished
+from penstock.jobqueues import Dispatched
 from support import LIMIT
 
 Made = AbstractContextManager[tuple[Dispatched, Finished]]
@@ -84,3 +88,52 @@ def test_a_full_queue_waits_for_a_job_to_end(make: Make) -> None:
             dispatched.put_nowait(0)
         dispatched.put(0.0, timeout=LIMIT)
         assert finished.get(timeout=LIMIT).value == 0.5
+
+
+def test_another_process_holds_the_other_end(running: str) -> None:
+    """By its name: one puts and leaves, another gets; each outcome once, also by a getter who comes later."""
+    name = "shared"
+    with queues(running, run=square, name=name) as (dispatched, _):
+        for x in range(20):
+            dispatched.put(x)
+    with queues(running, name=name) as (_, finished):
+        first = [finished.get(timeout=LIMIT).value for _ in range(5)]
+        finished.task_done()
+        with pytest.raises(TimeoutError):
+            finished.join(0.01)
+    with queues(running, name=name) as (dispatched, finished):
+        rest = [finished.get(timeout=LIMIT).value for _ in range(15)]
+        with pytest.raises(queue.Empty):
+            finished.get(timeout=0.3)
+        assert finished.qsize() == 0
+        dispatched.put(Job(pow, 2, 3))
+        assert finished.get(timeout=LIMIT).value == 8
+    assert sorted(first + rest) == [x * x for x in range(20)]
+
+
+GETTER = """
+import queue, sys
+from penstock import queues
+with queues(sys.argv[1], name=sys.argv[2]) as (_, finished):
+    while True:
+        value = finished.get(timeout=60).value
+        if value is None:
+            break
+        print(value, flush=True)
+"""
+
+
+def test_each_outcome_goes_to_one_of_several_processes(running: str) -> None:
+    """Two processes and a thread of this one get from one queue while another thread puts."""
+    name = "crowd"
+    argv = [sys.executable, "-c", GETTER, running, name]
+    getters = [subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    with queues(running, run=echo, name=name) as (dispatched, finished):
+        for x in range(300):
+            dispatched.put(x)
+        mine = [finished.get(timeout=LIMIT).value for _ in range(20)]
+        dispatched.join(LIMIT)
+        for _ in getters:
+            dispatched.put(None)
+        outputs = [getter.communicate(timeout=LIMIT)[0].split() for getter in getters]
+    assert sorted([*mine, *map(int, chain(*outputs))]) == list(range(300))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import settings
 from msgspec.structs import replace
 
-from penstock.core.actions import DeleteBatch, SaveRecorded
+from penstock.core.actions import DeleteBatch, SaveClaim, SaveRecorded
 from penstock.errors import StoreError
 from penstock.job import Stamp, new_batch_id
 from penstock.store import ResultStore
@@ -167,3 +167,16 @@ def test_rates(folder: Path) -> None:
                 spent += time.perf_counter() - began
             store.close()
             print(f"{'FULL' if durable else 'NORMAL'} {count} rows a commit: {rounds * count / spent:,.0f} rows/s")
+
+
+def test_claims_are_kept_until_their_batch_is_deleted(results: ResultStore) -> None:
+    """The newest of each reader, also after a restart of the sink."""
+    one, two = b"1" * 16, b"2" * 16
+    results.save(
+        [*lines(results, head_of(BATCH, 0, 5)), SaveClaim(BATCH, one, 1, 0, 1), SaveClaim(BATCH, two, 1, 1, 2)]
+    )
+    results.save([SaveClaim(BATCH, one, 2, 2, 4)])
+    results.reopen()
+    assert set(results.claims()) == {SaveClaim(BATCH, one, 2, 2, 4), SaveClaim(BATCH, two, 1, 1, 2)}
+    results.save([DeleteBatch(BATCH)])
+    assert list(results.claims()) == []

@@ -11,7 +11,8 @@ import pytest
 
 from jobs import square
 from penstock import Job, queues
-from penstock.jobqueues import Dispatched, Finished
+from penstock.finished import Finished
+from penstock.jobqueues import Dispatched
 from support import LIMIT
 
 

@@ -20,6 +20,7 @@ from penstock.errors import ProtocolError
 from penstock.messages import (
     Alive,
     Bytes,
+    Claimed,
     Decoder,
     Fetched,
     Message,
@@ -200,7 +201,7 @@ class Courier:
                 self._on_ventilator(Refused(request.number, refusal.kind, refusal.text))
 
     def _on_sink(self, name: str, message: Any, payload: Bytes) -> None:
-        if isinstance(message, Fetched):
+        if isinstance(message, Fetched | Claimed):
             self._fetches.on_answer(message.number, message, payload)
         else:
             self._channels[name].on_message(message, payload)

@@ -73,6 +73,11 @@ class Engine:
         """Where the pipeline is."""
         return self._session.url
 
+    @property
+    def session(self) -> Session:
+        """Its connection, for what reads by itself."""
+        return self._session
+
     def ensure_usable(self) -> None:
         """Raises RuntimeError: it has been left, or this is a forked child."""
         if self._left:

@@ -110,6 +110,7 @@ class Inline:
     """An engine without stations."""
 
     url = "inline"
+    session = None
 
     def __init__(self) -> None:
         self._functions = Functions()

@@ -117,6 +117,16 @@ class SaveRecorded(Action, frozen=True):
     attempts: tuple[tuple[int, int, Stamp], ...]
 
 
+class SaveClaim(Action, frozen=True):
+    """The newest claim of a reader: the outcomes `start` to `stop` of the batch, in the order of recording, are its."""
+
+    batch: bytes
+    reader: bytes
+    number: int
+    start: int
+    stop: int
+
+
 Save = (
     SaveBatch
     | SaveChunk
@@ -128,6 +138,7 @@ Save = (
     | DeleteBatch
     | SaveRow
     | SaveRecorded
+    | SaveClaim
 )
 
 # ---------------------------------------------------------------------------------- effects: after the commit

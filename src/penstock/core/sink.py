@@ -12,6 +12,7 @@ Promises:
    runs there is none.
 6. A batch is forgotten only when the ventilator has applied its last line. What comes in for it later changes nothing.
 7. Memory grows with the gaps in what is recorded, never with the number of outcomes.
+8. Where readers share a batch, each outcome is given to one of them (see claims.py).
 
 A turn is any number of `handle`, then one `tick`, which says what the turn has to say.
 """
@@ -33,15 +34,18 @@ from penstock.core.actions import (
     ReadSpan,
     Report,
     Save,
+    SaveClaim,
     SaveRecorded,
     SaveRow,
 )
 from penstock.core.chain import completion
+from penstock.core.claims import Claims
 from penstock.core.followers import Followers
 from penstock.core.inputs import FromClient, LogRead, OutcomesArrived, RowsRead, StoredRecord
 from penstock.core.recorded import Recorded
 from penstock.job import FINAL
 from penstock.messages import (
+    Claim,
     Completion,
     Completions,
     Credit,
@@ -86,13 +90,14 @@ class LogReplay:
 
 
 class SinkCore:
-    """`head` and `recorded` are what the results file says at the start; `sink` and `boot` are new at each start."""
+    """`head`, `recorded` and `claims` are what the results file says; `sink` and `boot` are new at each start."""
 
     def __init__(
         self,
         boot: int,
         head: tuple[int, bytes],
         recorded: Iterable[StoredRecord],
+        claims: Iterable[SaveClaim],
         *,
         sink: bytes,
         heartbeat_interval: float = HEARTBEAT_INTERVAL,
@@ -101,6 +106,7 @@ class SinkCore:
         self._seq, self._chain = head
         self._batches = {stored.batch: Recorded.restore(stored) for stored in recorded}
         self._followers = Followers(boot)
+        self._claims = Claims(claims)
         self._heartbeat_interval = heartbeat_interval
         self._head_at = 0.0
         self._echo = 0
@@ -182,6 +188,7 @@ class SinkCore:
         assert numbers == list(range(self._seq - len(numbers) + 1, self._seq + 1)), "lines wait in order, to the last"
         assert all(rows for rows in self._rows.values()), "a batch is touched by rows"
         self._followers.check()
+        self._claims.check()
 
     # ------------------------------------------------------------------------------------------ outcomes
 
@@ -312,6 +319,7 @@ class SinkCore:
         self._forgotten[batch] = True
         self._rows.pop(batch, None)
         self._followers.drop_batch(batch)
+        self._claims.drop_batch(batch)
         if len(self._forgotten) > FORGOTTEN_BATCHES:
             oldest = next(batch for batch, is_gone in self._forgotten.items() if is_gone)
             del self._forgotten[oldest]
@@ -334,5 +342,7 @@ class SinkCore:
                 return []
             case Fetch(number, batch, start, stop):
                 return [ReadSpan(client, number, batch, start, stop)]
+            case Claim() as claim:
+                return self._claims.claim(client, claim, self._batches.get(claim.batch))
             case _:
                 raise AssertionError(f"no client says {event.message!r}")

@@ -18,7 +18,7 @@ from typing import Any
 import apsw
 import msgspec
 
-from penstock.core.actions import DeleteBatch, Save, SaveRecorded, SaveRow
+from penstock.core.actions import DeleteBatch, Save, SaveClaim, SaveRecorded, SaveRow
 from penstock.core.chain import completion
 from penstock.core.inputs import Bytes, StoredRecord
 from penstock.errors import StoreError
@@ -54,6 +54,8 @@ RECORDED = """
     SELECT number, batch, as_of, spans, attempts,
         (SELECT seq FROM line INDEXED BY line_position WHERE line.batch = number ORDER BY seq DESC LIMIT 1)
     FROM batch ORDER BY number"""
+CLAIMS = "SELECT batch.batch, reader, claim.number, start, stop FROM claim JOIN batch ON claim.batch = batch.number"
+SET_CLAIM = "INSERT OR REPLACE INTO claim SELECT number, ?2, ?3, ?4, ?5 FROM batch WHERE batch = ?1"
 LINES_SINCE = "SELECT head FROM line INDEXED BY line_position WHERE batch = ? AND seq > ? ORDER BY seq"
 ROWS_AFTER = """
     SELECT seq, final, crc, head, body FROM line INDEXED BY line_position
@@ -101,6 +103,12 @@ class ResultStore(StoreFile):
             final = tuple((head.start, head.stop) for head in tail if head.final)
             again = tuple((head.start, head.stop, head.stamp) for head in tail if not head.final)
             yield StoredRecord(batch, _decode_spans(spans) + final, _decode_attempts(attempts) + again, last or 0)
+
+    def claims(self) -> Iterator[SaveClaim]:
+        """The newest claim of each reader of each batch."""
+        with self.guard():
+            rows: list[Any] = self.db.execute(CLAIMS).fetchall()
+        return (SaveClaim(*row) for row in rows)
 
     def _lines_since(self, number: int, as_of: int) -> list[OutcomeHead]:
         with self.guard():
@@ -189,6 +197,9 @@ class ResultStore(StoreFile):
                         self._save_rows(cursor, rows)
                         recorded = (self._seq, _encode(save.spans), _encode(save.attempts), save.batch)
                         cursor.execute(SET_RECORDED, recorded)
+                    case SaveClaim():
+                        self._save_rows(cursor, rows)
+                        cursor.execute(SET_CLAIM, (save.batch, save.reader, save.number, save.start, save.stop))
                     case DeleteBatch(batch):
                         self._save_rows(cursor, rows)
                         self._delete_batch(cursor, batch)
@@ -227,6 +238,7 @@ class ResultStore(StoreFile):
     def _delete_batch(self, cursor: apsw.Cursor, batch: bytes) -> None:
         numbers: list[Any] = cursor.execute("DELETE FROM batch WHERE batch = ? RETURNING number", (batch,)).fetchall()
         for (number,) in numbers:
+            cursor.execute("DELETE FROM claim WHERE batch = ?", (number,))
             cursor.execute("INSERT INTO doomed (number) VALUES (?)", (number,))
             self._doomed.append(number)
             last: Any = cursor.execute(LAST_LINE, (number,)).fetchone()

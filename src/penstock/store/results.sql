@@ -35,5 +35,15 @@ CREATE TABLE line (
 CREATE INDEX line_position ON line (batch, seq);
 CREATE INDEX line_start ON line (batch, start, stop);
 
+-- What each of the readers who share a batch was given last: outcomes `start` to `stop` in the order of recording.
+CREATE TABLE claim (
+    batch   INTEGER NOT NULL,
+    reader  BLOB NOT NULL,
+    number  INTEGER NOT NULL,
+    start   INTEGER NOT NULL,
+    stop    INTEGER NOT NULL,
+    PRIMARY KEY (batch, reader)
+) STRICT, WITHOUT ROWID;
+
 -- Deleted batches whose lines go a few at a time.
 CREATE TABLE doomed (number INTEGER PRIMARY KEY) STRICT;

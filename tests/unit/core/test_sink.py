@@ -47,7 +47,7 @@ class Bench:
 
     def __init__(self, store: MemoryResults | None = None) -> None:
         self.store = store or MemoryResults()
-        self.core = SinkCore(7, self.store.head(), self.store.recorded(), sink=SINK)
+        self.core = SinkCore(7, self.store.head(), self.store.recorded(), self.store.claims(), sink=SINK)
         self.now = 10.0
 
     def turn(self, *events: Any) -> Actions:
