@@ -150,9 +150,9 @@ class Tap(ArrivalReader):
         self._given = answer.stop
         if answer.start == answer.stop:
             return None
-        while self._outcomes[0].position < answer.stop:
+        while self._outcomes and self._outcomes[0].position < answer.stop:
             self._outcomes.popleft()
-        return self._outcomes.popleft()
+        return self._outcomes.popleft() if self._outcomes and self._outcomes[0].position == answer.stop else None
 
     @property
     def waiting(self) -> int:

@@ -32,8 +32,9 @@ class Sender {
 
 /** A lease, and where each of its jobs is: "unstarted", {end} while it runs, or {record, body} of its outcome. */
 class Lease {
-  constructor([number, batch, first, count, start, stop, stamp], head, chunk) {
-    Object.assign(this, { number, batch, first: Number(first), stamp, head, chunk, jobs: new Map() })
+  constructor([number, batch, first, count, start, stop, stamp, size, token], head, chunk) {
+    const tokens = token?.length ? [token] : []
+    Object.assign(this, { number, batch, first: Number(first), stamp, head, chunk, tokens, jobs: new Map() })
     for (let index = Number(start); index < Number(stop); index++) this.jobs.set(index, "unstarted")
   }
 
@@ -111,6 +112,7 @@ class Worker {
       Jobs: () => this.onJobs(...fields, payload),
       Beat: () => this.echoed(fields[0]),
       HandBack: () => this.handBack(...fields),
+      Recall: () => this.recall(...fields),
       CancelSpan: () => this.onBatchSpans(fields[0], (lease, index) => this.drop(lease, index)),
       Drop: () => this.onDrop(fields[0]),
       Closed: () => this.onBatchSpans(fields[0], (lease, index) => lease.jobs.get(index).record && lease.jobs.delete(index)),
@@ -298,7 +300,11 @@ class Worker {
     const record = [lease.batch, index, index + 1, state, final, lease.stamp, lease.number, slot, started / 1000,
       (Date.now() - started) / 1000, body.length, false, note]
     lease.jobs.set(index, { record, body, sentAt: now() })
-    this.outcomes.send("Outcomes", [id, name, [record]], body)
+    this.sendOutcome(lease, record, body)
+  }
+
+  sendOutcome(lease, record, body) {
+    this.outcomes.send("Outcomes", [id, name, [record], lease.tokens], body)
   }
 
   sendAgain(age) {
@@ -306,7 +312,7 @@ class Worker {
       for (const job of lease.jobs.values()) {
         if (!job.record || now() - job.sentAt < age) continue
         job.sentAt = now()
-        this.outcomes.send("Outcomes", [id, name, [job.record]], job.body)
+        this.sendOutcome(lease, job.record, job.body)
       }
     }
   }
@@ -335,13 +341,27 @@ class Worker {
     else job.end?.()
   }
 
-  handBack(number, jobs) {
+  handBack(number, jobs, numbers = []) {
     const spans = []
     for (const lease of [...this.leases.values()].reverse()) {
+      if (numbers.length && !numbers.includes(lease.number)) continue
       for (const index of [...lease.jobs.keys()].reverse()) {
         if (spans.length >= jobs || lease.jobs.get(index) !== "unstarted") continue
         lease.jobs.delete(index)
         spans.push([lease.number, index, index + 1])
+      }
+    }
+    this.report.send("HandedBack", [id, number, spans])
+  }
+
+  recall(number, wanted) {
+    const spans = []
+    for (const [which, start, stop] of wanted) {
+      const lease = this.leases.get(String(which))
+      for (const index of lease ? [...lease.jobs.keys()].filter(covers(start, stop)) : []) {
+        if (lease.jobs.get(index) !== "unstarted") continue
+        lease.jobs.delete(index)
+        spans.push([which, index, index + 1])
       }
     }
     this.report.send("HandedBack", [id, number, spans])

@@ -4,7 +4,7 @@ Promises:
 
 1. Each outcome is given to one reader, in the order of recording, whichever readers ask and whenever they start again.
 2. A claim that is said again is answered again as it was, and gives nothing more.
-3. Nothing is given that is not recorded, or that its reader has not received.
+3. Nothing is given that its reader has not received, and nothing of a batch that the log does not have.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from collections.abc import Iterable
 from itertools import pairwise
 
 from penstock.core.actions import Actions, Answer, SaveClaim
-from penstock.core.recorded import Recorded
 from penstock.messages import Claim, Claimed
 
 
@@ -28,13 +27,13 @@ class Claims:
         for claim in stored:
             self._add(claim)
 
-    def claim(self, client: bytes, message: Claim, recorded: Recorded | None) -> Actions:
-        """Save it and answer; `recorded` is what the log has of the batch."""
+    def claim(self, client: bytes, message: Claim, *, known: bool) -> Actions:
+        """Save it and answer; `known`: the log has something of the batch."""
         before = self._newest.get(message.batch, {}).get(message.reader)
         if before is not None and before.number >= message.number:
             return [Answer(client, Claimed(message.number, before.start, before.stop))]
         start = self._given.get(message.batch, 0)
-        stop = max(start, min(start + message.jobs, message.received, recorded.ended.count if recorded else 0))
+        stop = max(start, min(start + message.jobs, message.received if known else 0))
         answer = Answer(client, Claimed(message.number, start, stop))
         if start == stop:
             return [answer]

@@ -343,6 +343,6 @@ class SinkCore:
             case Fetch(number, batch, start, stop):
                 return [ReadSpan(client, number, batch, start, stop)]
             case Claim() as claim:
-                return self._claims.claim(client, claim, self._batches.get(claim.batch))
+                return self._claims.claim(client, claim, known=claim.batch in self._batches)
             case _:
                 raise AssertionError(f"no client says {event.message!r}")

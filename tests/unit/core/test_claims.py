@@ -6,25 +6,16 @@ import pytest
 
 from penstock.core.actions import Answer, SaveClaim
 from penstock.core.claims import Claims
-from penstock.core.recorded import Recorded
 from penstock.messages import Claim, Claimed
 from store_support import BATCH, OTHER
 
 CLIENT, ONE, TWO = b"client", b"1" * 16, b"2" * 16
 
 
-def recorded(jobs: int) -> Recorded:
-    """The log has so many outcomes."""
-    made = Recorded()
-    made.ended.add(0, jobs)
-    return made
-
-
 class Bench:
     """Claims with what was saved of them."""
 
-    def __init__(self, jobs: int) -> None:
-        self.jobs = jobs
+    def __init__(self) -> None:
         self.stored: dict[tuple[bytes, bytes], SaveClaim] = {}
         self.claims = Claims(())
 
@@ -34,7 +25,7 @@ class Bench:
 
     def claim(self, reader: bytes, number: int, received: int, jobs: int = 1) -> tuple[int, int]:
         """What the answer to a claim gives; what must be durable before is saved first."""
-        *saves, answer = self.claims.claim(CLIENT, Claim(number, BATCH, reader, jobs, received), recorded(self.jobs))
+        *saves, answer = self.claims.claim(CLIENT, Claim(number, BATCH, reader, jobs, received), known=True)
         for save in saves:
             assert isinstance(save, SaveClaim)
             self.stored[save.batch, save.reader] = save
@@ -47,7 +38,7 @@ class Bench:
 
 def test_each_outcome_has_one_reader() -> None:
     """In the order of recording; who comes when all is given gets nothing."""
-    bench = Bench(4)
+    bench = Bench()
     assert [bench.claim(ONE, 1, 4), bench.claim(TWO, 1, 4, jobs=2), bench.claim(ONE, 2, 4)] == [(0, 1), (1, 3), (3, 4)]
     assert bench.claim(TWO, 2, 4) == (4, 4)
 
@@ -55,7 +46,7 @@ def test_each_outcome_has_one_reader() -> None:
 @pytest.mark.parametrize("restarts", [False, True])
 def test_a_claim_said_again_gives_nothing_more(restarts: bool) -> None:
     """Its answer was lost; others have claimed since, and the sink may have been restarted."""
-    bench = Bench(9)
+    bench = Bench()
     assert bench.claim(ONE, 5, 9) == (0, 1)
     assert bench.claim(TWO, 1, 9) == (1, 2)
     if restarts:
@@ -65,17 +56,17 @@ def test_a_claim_said_again_gives_nothing_more(restarts: bool) -> None:
 
 
 def test_nothing_is_given_that_is_not_there() -> None:
-    """What its reader has not received, what is not recorded, a batch that nobody knows."""
-    bench = Bench(3)
+    """What its reader has not received, a batch that nobody knows."""
+    bench = Bench()
     assert bench.claim(ONE, 1, 2, jobs=10) == (0, 2)
     assert bench.claim(TWO, 1, 1) == (2, 2)
-    assert bench.claim(TWO, 2, 100, jobs=100) == (2, 3)
-    assert Claims(()).claim(CLIENT, Claim(1, OTHER, ONE, 1, 5), None) == [Answer(CLIENT, Claimed(1, 0, 0))]
+    assert bench.claim(TWO, 2, 3, jobs=100) == (2, 3)
+    assert Claims(()).claim(CLIENT, Claim(1, OTHER, ONE, 1, 5), known=False) == [Answer(CLIENT, Claimed(1, 0, 0))]
 
 
 def test_a_batch_that_is_forgotten_takes_its_claims_along() -> None:
     """Nothing is kept of it."""
-    bench = Bench(3)
+    bench = Bench()
     bench.claim(ONE, 1, 3)
     bench.claims.drop_batch(BATCH)
     assert bench.claim(ONE, 1, 3) == (0, 1)
