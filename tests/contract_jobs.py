@@ -41,6 +41,13 @@ def nap(seconds: float) -> float:
     return seconds
 
 
+def marked_nap(path: str, seconds: float) -> float:
+    """Sleeps, and says that it has begun."""
+    with open(path, "x", encoding="ascii"):
+        time.sleep(seconds)
+    return seconds
+
+
 def echo(x: object) -> object:
     """Gives back what it was given."""
     return x

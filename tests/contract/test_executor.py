@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -16,11 +17,12 @@ from concurrent.futures import (
     as_completed,
     wait,
 )
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from contract_jobs import inside, keyword, lock, nap, thirds
+from contract_jobs import inside, keyword, lock, marked_nap, nap, thirds
 from jobs import square
 from support import LIMIT, until
 
@@ -251,8 +253,9 @@ def left_without_waiting(make: Callable[[], Any]) -> object:
 def left_by_cancelling(make: Callable[[], Any]) -> object:
     """Jobs that wait are cancelled, running ones end."""
     executor = make()
-    first = executor.submit(nap, 0.7)
-    until(first.running if not hasattr(executor, "status") else lambda: executor.status().leased)
+    mark = Path(tempfile.mkdtemp()) / "mark"
+    first = executor.submit(marked_nap, str(mark), 0.7)
+    until(mark.exists, what="the first has started")
     some: list[Future[float]] = [executor.submit(nap, 0.05) for _ in range(300)]
     executor.shutdown(wait=True, cancel_futures=True)
     last = some[-1]
