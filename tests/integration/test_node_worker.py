@@ -15,7 +15,7 @@ import pytest
 
 from penstock import Pipeline, errors
 from penstock.command import CommandTemplate
-from support import LIMIT, Stations, until
+from support import LIMIT, Stations, logs, until
 
 NODE = Path(__file__).parents[1] / "node"
 
@@ -25,6 +25,15 @@ pytestmark = pytest.mark.skipif(
 )
 
 Start = Callable[[str], "subprocess.Popen[bytes]"]
+
+
+@pytest.fixture
+def stations(folder: Path, url: str) -> Iterator[Stations]:
+    """With leases that a busy machine cannot outlast: a worker that is gone is seen by its connection."""
+    made = Stations(folder, url, lease_time=2 * LIMIT)
+    yield made
+    made.close()
+    print("\n".join(logs(folder)))
 
 
 @pytest.fixture
@@ -46,9 +55,12 @@ def start(stations: Stations) -> Start:
 def pipeline(start: Start, stations: Stations) -> Iterator[Pipeline]:
     """With one Node.js worker called js."""
     start("js")
-    with Pipeline(stations.url) as made:
+    made = Pipeline(stations.url)
+    try:
         until(made.workers, what="the worker is there")
         yield made
+    finally:
+        made.engine.terminate()
 
 
 def test_it_runs_commands_as_python_workers_do(pipeline: Pipeline, folder: Path) -> None:
