@@ -31,8 +31,20 @@ SETTLED_TIME = 5.0
 
 
 @click.command("up", short_help="Run ventilator, sink and workers on this machine, until Ctrl-C.")
-@click.option("--workers", type=click.IntRange(0), default=1, show_default=True, help="Worker processes.")
-@click.option("--slots", type=click.IntRange(1), help="Jobs at once in each worker.  [default: cores / workers]")
+@click.option(
+    "--workers",
+    type=click.IntRange(0),
+    default=1,
+    envvar="PENSTOCK_WORKERS",
+    show_default=True,
+    help="Worker processes.",
+)
+@click.option(
+    "--slots",
+    type=click.IntRange(1),
+    envvar="PENSTOCK_SLOTS",
+    help="Jobs at once in each worker.  [default: cores / workers]",
+)
 @binding
 def command(url: str, data: Path | None, insecure: bool, workers: int, slots: int | None) -> None:
     """Run a whole pipeline on this machine until Ctrl-C, which lets running jobs finish; a second one does not."""
