@@ -24,6 +24,7 @@ from penstock.cli import (
     sink,
     status,
     submit,
+    top,
     up,
     ventilator,
     worker,
@@ -50,7 +51,11 @@ def group() -> None:
     """Python calls and shell commands on every core of every machine, through a ZeroMQ pipeline."""
 
 
-for module in (up, ventilator, sink, worker, run, submit, results, status, workers, batches, jobs, show, cancel, drain):
+STATIONS = (up, ventilator, sink, worker)
+WORK = (run, submit, results, cancel)
+LOOKS = (status, workers, batches, jobs, show, top)
+
+for module in (*STATIONS, *WORK, *LOOKS, drain):
     group.add_command(module.command)
 
 

@@ -259,9 +259,9 @@ class Intake:
             return newest
         if match == "last":
             return newest[:1]
-        by_id = [batch for batch in newest if match in (batch.id.hex(), batch.id.hex()[: len(match)])]
-        by_id = by_id or [batch for batch in newest if batch.id.hex().endswith(match)]
-        return by_id or [batch for batch in newest if batch.spec.name == match][:1]
+        named = [batch for batch in newest if match in (batch.id.hex(), batch.spec.name)][:1]
+        by_id = named or [batch for batch in newest if batch.id.hex().startswith(match)]
+        return by_id or [batch for batch in newest if batch.id.hex().endswith(match)]
 
     @staticmethod
     def _line(batch: Batch) -> BatchLine:
