@@ -108,21 +108,9 @@ class Engine:
         """The function as it travels."""
         return self._functions.serialized(target, spec.serializer)
 
-    def map(
-        self,
-        spec: BatchSpec,
-        function: Function,
-        iterables: Sequence[Iterable[Any]],
-        *,
-        timeout: float | None,
-        chunksize: int | None,
-        buffersize: int | None,
-        ordered: bool,
-    ) -> Iterator[Any]:
-        """`map`, or `imap_unordered`."""
-        run = self.start_map(
-            spec, function, iterables, timeout=timeout, chunksize=chunksize, buffersize=buffersize, ordered=ordered
-        )
+    def map(self, spec: BatchSpec, function: Function, iterables: Sequence[Iterable[Any]], **how: Any) -> Iterator[Any]:
+        """`map`, or `imap_unordered`; `how` as `start_map` has it."""
+        run = self.start_map(spec, function, iterables, **how)
         results = run.results()
         run.watch(results)
         return results
