@@ -23,11 +23,13 @@ def lines(path: Path) -> Counter[str]:
 
 
 def begun(folder: Path, *words: str, jobs: int) -> subprocess.Popen[bytes]:
-    """A run that is under way: so many of its jobs are done."""
+    """A run that is under way: the outcomes of so many of its jobs were shown."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "penstock", "run", *words], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        [sys.executable, "-m", "penstock", "run", *words], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
-    until(lambda: lines(folder / "done").total() >= jobs)
+    assert process.stdout is not None
+    for _ in range(jobs):
+        process.stdout.readline()
     return process
 
 
@@ -35,18 +37,16 @@ def test_killed_run_goes_on_where_it_was(cli: Cli, folder: Path) -> None:
     """kill -9 after three of eight jobs; the input is in another order now and has more. What is done stays done, also
     what failed; all results come out, in the order of this input; the same line twice is two jobs."""
     words = ["--data", "kept", "-j1", "--shell", SCRIPT, ":::"]
-    process = begun(folder, *words, "bad", "b", "a", "a", "c", "d", "e", "f", jobs=3)
+    process = begun(folder, *words, "bad", "b", "a", "c", "a", "d", "e", "f", jobs=3)
     process.kill()
     process.communicate(timeout=LIMIT)
     until(lambda: not [one for one in descendants(str(folder)) if "penstock" in " ".join(one.cmdline())])
-    before = lines(folder / "done")
     done = cli("run", "-k", "--resume", "--joblog", "log", *words, "new", "a", "f", "e", "d", "c", "b", "a", "bad")
     assert (done.returncode, done.stdout.split()) == (1, b"new a f e d c b a bad".split())
     assert b"resumed: 8 of 9 jobs were submitted before\n" in done.stderr
     after = lines(folder / "done")
-    assert after["new"] == after["b"] == after["bad"] == 1
-    assert after["a"] == 2
-    assert after - Counter(dict.fromkeys(before, 1)) <= Counter(["new", "a", "c", "d", "e", "f"])
+    assert [after[name] for name in ("new", "bad", "b", "a", "d", "e", "f")] == [1, 1, 1, 2, 1, 1, 1]
+    assert after["c"] <= 2  # it ran when all was killed
     assert len((folder / "log").read_bytes().splitlines()) == 10
 
     again = cli("run", "--resume-failed", *words, "bad", "a")

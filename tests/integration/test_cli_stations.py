@@ -11,6 +11,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import termios
 import time
 from pathlib import Path
@@ -246,6 +247,15 @@ def test_data_folder_in_use_is_named(cli: Cli, env: str, folder: Path, station: 
     assert done.returncode == 2
     assert str(folder / "data").encode() in done.stderr
     assert done.stderr.count(b"\n") == 1
+
+
+@pytest.mark.parametrize("words", [["ventilator"], ["sink"], ["up", "--workers", "0"]])
+def test_data_in_memory_is_refused(cli: Cli, words: list[str]) -> None:
+    """What is acknowledged must last: exit code 2, and the line says what to do; an embedded pipeline may."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as memory:
+        done = cli(*words, "--bind", free_url(), "--data", memory)
+        assert done.returncode == 2, done.stderr
+        assert f"{memory}: in memory (tmpfs), gone at the next boot; name a folder on a disk".encode() in done.stderr
 
 
 def test_first_worker_does_not_take_everything(stations: Stations) -> None:
