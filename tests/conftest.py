@@ -34,6 +34,7 @@ def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     path = Path(tempfile.mkdtemp(prefix="pt-", dir="/tmp"))
     monkeypatch.setenv("TMPDIR", str(path))
     monkeypatch.setenv("XDG_STATE_HOME", str(path / "state"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(path / "config"))
     monkeypatch.setattr(tempfile, "tempdir", None)
     yield path
     shutil.rmtree(path)

@@ -11,7 +11,19 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
-from penstock.core.actions import Answer, Deal, Deliver, LoadChunk, LoadChunks, Log, Report, Run, Save, Tell
+from penstock.core.actions import (
+    Answer,
+    Deal,
+    Deliver,
+    LoadChunk,
+    LoadChunks,
+    Log,
+    ReadDigests,
+    Report,
+    Run,
+    Save,
+    Tell,
+)
 from penstock.core.backlog import Part, Place
 from penstock.core.inputs import (
     ChunkLoaded,
@@ -37,6 +49,7 @@ from penstock.messages import (
     Completion,
     Completions,
     Decoder,
+    Digests,
     Greeting,
     Heartbeat,
     Held,
@@ -177,6 +190,8 @@ class VentilatorBench:
                 return [ChunksLoaded(batch, limit, self.store.open_chunks(batch, first, limit))]
             case LoadChunk(batch, index):
                 return [ChunkLoaded(batch, index, self.store.open_chunk_at(batch, index))]
+            case ReadDigests(client, number, batch, start):
+                sent.append((client, _same(_to_client, Digests(number, self.store.digests(batch, start)))))
             case Log():
                 self.logged.append(action)
             case _:

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,7 +40,7 @@ class World:
         until(lambda: len(self.clients[0].workers()) == len(workers), what="all workers have joined")
         return self.clients[0]
 
-    def batch(self, job: Callable[[str, int], object], count: int, **options: object) -> Batch:
+    def batch(self, job: Callable[[str, int], object], count: int, **options: Any) -> Batch:
         """Jobs that leave traces here."""
         return self.clients[0].batch(job, [str(self.folder)] * count, range(count), **options)
 

@@ -7,7 +7,8 @@ Replacement strings are those of GNU parallel, in bytes, so an argument may hold
 ``{.}``               without its extension
 ``{/}`` ``{//}``      base name; folder
 ``{/.}``              base name without its extension
-``{1}`` ``{-1}``      the first, the last of several arguments; also ``{1.} {1/} {1//} {1/.}``
+``{1}`` ``{-1}``      the first, the last of several arguments; also ``{1.} {1/} {1//} {1/.}``; as a word of
+                      its own nothing where a job has fewer
 ``{#}`` ``{%}``       the job's number from 1; the slot's number from 1
 ===================== =================================================================
 
@@ -72,12 +73,21 @@ class CommandTemplate(msgspec.Struct, frozen=True, omit_defaults=True, dict=True
             return [SHELL, b"-c", self._line([_quoted(argument) for argument in arguments], arguments, counters)]
         argv: Argv = []
         for word in self.words:
-            argv += arguments if word == b"{}" else [_filled(word, arguments, counters, quote=False)]
+            if word == b"{}":
+                argv += arguments
+            elif not _is_missing(word, arguments):
+                argv.append(_filled(word, arguments, counters, quote=False))
         return argv if self.has_place else [*argv, *arguments]
 
     def _line(self, quoted: Argv, arguments: Sequence[bytes], counters: dict[bytes, bytes]) -> bytes:
         words = [_filled(word, arguments, counters, quote=True) for word in self.words]
         return b" ".join(words if self.has_place else [*words, *quoted])
+
+
+def _is_missing(word: bytes, arguments: Sequence[bytes]) -> bool:
+    """Whether the word is nothing but the place of an argument that this job does not have."""
+    match = REPLACEMENT.fullmatch(word)
+    return match is not None and match[2] is not None and not _at(arguments, int(match[2]))
 
 
 def _filled(word: bytes, arguments: Sequence[bytes], counters: dict[bytes, bytes], *, quote: bool) -> bytes:
@@ -98,11 +108,12 @@ def _at(arguments: Sequence[bytes], place: int) -> Sequence[bytes]:
 
 
 def _part(argument: bytes, part: bytes | None) -> bytes:
-    folder, _, base = argument.rpartition(b"/")
+    base = argument.rpartition(b"/")[2]
     match part:
         case b"/":
             return base
         case b"//":
+            folder = argument.rstrip(b"/").rpartition(b"/")[0].rstrip(b"/")
             return folder or (b"/" if argument.startswith(b"/") else b".")
         case b"/.":
             return _without_extension(base)
@@ -113,8 +124,8 @@ def _part(argument: bytes, part: bytes | None) -> bytes:
 
 
 def _without_extension(base: bytes) -> bytes:
-    stem, _, extension = base.rpartition(b".")
-    return stem if extension != base and extension else base
+    stem, dot, _ = base.rpartition(b".")
+    return stem if dot else base
 
 
 def _quoted(argument: bytes) -> bytes:

@@ -11,6 +11,7 @@
     ├── ProtocolError                       bytes from the wire that are no message of ours
     ├── StoreError                          a store cannot be opened, read or written
     │   ├── StoreFull                       the disk is full; it goes on when there is room
+    │   ├── UnfitFolder                     a data folder that would not keep what is put there
     │   ├── StoreInUse                      another process holds the data folder
     │   └── SchemaMismatch                  written by a newer penstock
     └── JobError                            what a Future may hold beside the job's own exception
@@ -63,6 +64,10 @@ class StoreError(PenstockError):
 
 class StoreFull(StoreError):
     """The disk is full: nothing that was acknowledged is lost, and it goes on when there is room."""
+
+
+class UnfitFolder(StoreError):
+    """The data folder is on a network file system, in memory, or open to others."""
 
 
 class StoreInUse(StoreError):

@@ -17,7 +17,7 @@ from typing import Any, Protocol, get_args
 
 from penstock import events
 from penstock.core.actions import Actions, Log, Save
-from penstock.errors import PenstockError, ProtocolError, SchemaMismatch, StoreError, StoreFull, StoreInUse
+from penstock.errors import PenstockError, ProtocolError, SchemaMismatch, StoreError, StoreFull, StoreInUse, UnfitFolder
 from penstock.messages import Decoder, Wire
 from penstock.sockets import Links, Received
 
@@ -185,8 +185,8 @@ def main(start: Callable[[], Station], logger: logging.Logger, **about: object) 
         station = start()
     except PenstockError as error:
         sys.stderr.write(f"penstock: {error}\n")
-        in_use = isinstance(error, StoreInUse | SchemaMismatch)
-        return EXIT_STORE if isinstance(error, StoreError) and not in_use else EXIT_CONFIG
+        wrong_use = isinstance(error, StoreInUse | SchemaMismatch | UnfitFolder)
+        return EXIT_STORE if isinstance(error, StoreError) and not wrong_use else EXIT_CONFIG
     events.emit(logger, "started", {"pid": os.getpid(), **about})
     try:
         run(station, logger)

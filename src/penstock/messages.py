@@ -76,6 +76,8 @@ MAX_RECORDS = 100_000
 """Records in one message: far above what a turn collects, far below what would stall a loop."""
 INLINE_FUNCTION_BYTES = 16 << 10
 """A function up to this size travels with each Jobs message; a larger one is asked for, once per worker."""
+DIGEST_BYTES = 16
+"""Of what one job is given: two jobs of 2**64 are alike by chance."""
 PART_BYTES = 1 << 20
 """Large functions are sent in pieces of this size, so that heartbeats fit between them."""
 
@@ -216,12 +218,16 @@ class BatchOpen(Record, frozen=True):
 
 
 class ChunkHead(Record, frozen=True):
-    """The jobs [first, first + count) of a batch; owns `size` bytes: their serialized arguments."""
+    """The jobs [first, first + count) of a batch; owns `size` bytes: their serialized arguments.
+
+    `digests` is empty, or has DIGEST_BYTES for each job: by these a client tells later what has been submitted.
+    """
 
     batch: Id
     first: Count
     count: Annotated[int, msgspec.Meta(ge=1, le=10_000_000)]
     size: Count
+    digests: bytes = b""
 
 
 class BatchClose(Record, frozen=True):
@@ -287,7 +293,15 @@ class AskBatches(Message, frozen=True):
     limit: Count
 
 
-ClientToVentilator = Submit | Cancel | Forget | Alive | DrainWorker | AskPipeline | AskBatches
+class AskDigests(Message, frozen=True):
+    """The digests of the batch's jobs from `start` on, as they were submitted. Answered by Digests."""
+
+    number: Count
+    batch: Id
+    start: Count
+
+
+ClientToVentilator = Submit | Cancel | Forget | Alive | DrainWorker | AskPipeline | AskBatches | AskDigests
 
 
 # ------------------------------------------------------------------------------------------ ventilator -> client
@@ -361,6 +375,8 @@ class BatchLine(Record, frozen=True):
     counts: dict[str, int]
     leased: Count
     created_time: Seconds
+    function: bytes = b""
+    """Its digest."""
 
 
 class BatchesInfo(Message, frozen=True):
@@ -370,7 +386,14 @@ class BatchesInfo(Message, frozen=True):
     batches: tuple[BatchLine, ...]
 
 
-VentilatorToClient = Accepted | Refused | Cancelled | Done | PipelineInfo | BatchesInfo
+class Digests(Message, frozen=True):
+    """DIGEST_BYTES for each of some consecutive jobs, from the one asked for on; empty: there are no more."""
+
+    number: Count
+    digests: bytes
+
+
+VentilatorToClient = Accepted | Refused | Cancelled | Done | PipelineInfo | BatchesInfo | Digests
 
 
 # ------------------------------------------------------------------------------------- worker, sink -> ventilator

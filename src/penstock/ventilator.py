@@ -24,7 +24,17 @@ from typing import Any
 
 from penstock import loop
 from penstock.config import VentilatorConfig, from_argv
-from penstock.core.actions import Answer, Deal, LoadChunk, LoadChunks, SaveBatch, SaveChunk, SendFunction, Tell
+from penstock.core.actions import (
+    Answer,
+    Deal,
+    LoadChunk,
+    LoadChunks,
+    ReadDigests,
+    SaveBatch,
+    SaveChunk,
+    SendFunction,
+    Tell,
+)
 from penstock.core.inputs import ChunkLoaded, ChunksLoaded, FromClient, JobConnections, Subscribed, Unsubscribed
 from penstock.core.ventilator import VentilatorCore
 from penstock.events import setup
@@ -32,6 +42,7 @@ from penstock.messages import (
     PART_BYTES,
     ClientToVentilator,
     Decoder,
+    Digests,
     FunctionPart,
     Jobs,
     ToVentilator,
@@ -134,6 +145,8 @@ class Ventilator:
                 return (ChunksLoaded(batch, limit, self._store.open_chunks(batch, first, limit)),)
             case LoadChunk(batch, index):
                 return (ChunkLoaded(batch, index, self._store.open_chunk_at(batch, index)),)
+            case ReadDigests(client, number, batch, start):
+                self.links.send("desk", Digests(number, self._store.digests(batch, start)), peer=client)
             case _:
                 raise AssertionError(f"not for the ventilator: {action!r}")
         return ()

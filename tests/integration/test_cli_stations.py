@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
+import os
+import pty
+import re
 import signal
 import subprocess
 import sys
+import tempfile
+import termios
 import time
 from pathlib import Path
 from typing import Any
@@ -109,6 +115,78 @@ def test_results_as_csv_and_failed_only(cli: Cli, env: str) -> None:
     assert (row["index"], row["state"]) == ("1", "failed")
 
 
+def test_batches_by_name_state_and_time(cli: Cli, env: str) -> None:
+    """Each filter alone and together; a name beats the beginning of an id."""
+    for name, code in (("good", "0"), ("bad", "1"), ("bad", "1")):
+        cli("submit", "--wait", "--name", name, "--shell", "exit {}", ":::", code)
+
+    def names(*words: str) -> list[str]:
+        return [record["name"] for record in records(cli("batches", "--json", *words))]
+
+    assert names() == names("--all") == names("--since", "1h") == ["bad", "bad", "good"]
+    assert names("--name", "bad") == names("--state", "failed") == ["bad", "bad"]
+    assert names("--state", "waiting") == names("--name", "good", "--state", "failed") == []
+    assert names("--since", "2100-01-01") == []
+    first = records(cli("batches", "--json"))[-1]["id"][:1]
+    assert cli("results", "last").returncode == 1
+    assert cli("results", first).stderr.startswith(b"penstock results: more than one batch fits")
+    cli("submit", "--wait", "--name", first, "true", ":::", "x")
+    assert cli("results", first).returncode == 0
+
+
+def test_top_prints_once_where_nobody_looks(cli: Cli, env: str) -> None:
+    """Into a pipe it tells how things stand and ends."""
+    cli("submit", "--wait", "--name", "some", "true", ":::", "a", "b")
+    done = cli("top", "--interval", "0.1")
+    assert done.returncode == 0, done.stderr
+    assert b"1 workers, 2 slots" in done.stdout
+    assert re.search(rb"\nw1 .*idle\n", done.stdout)
+    assert re.search(rb"some +2 +2 +0 .*done\n", done.stdout)
+
+
+def test_top_is_live_on_a_terminal_until_q(env: str, folder: Path) -> None:
+    """It shows the screen again and again, takes single keys, and leaves the terminal as it was."""
+    master, slave = pty.openpty()
+    os.set_blocking(master, False)
+    before = termios.tcgetattr(slave)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "penstock", "top", "--interval", "0.1"],
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        env=os.environ | {"TERM": "xterm", "LINES": "24", "COLUMNS": "100"},
+    )
+    seen = bytearray()
+
+    def screens() -> int:
+        with contextlib.suppress(BlockingIOError):
+            seen.extend(os.read(master, 65536))
+        return seen.count(b"(q ends)")
+
+    try:
+        until(lambda: screens() >= 3)
+        assert b"w1" in seen
+        os.write(master, b"q")
+        until(lambda: (screens(), process.poll())[1] is not None)
+        assert process.returncode == 0
+        assert termios.tcgetattr(slave)[3] == before[3]
+    finally:
+        process.kill()
+        process.wait(LIMIT)
+        os.close(slave)
+        os.close(master)
+
+
+@pytest.mark.parametrize("command", ["batches", "jobs last", "results last --json", "results last --csv"])
+def test_reader_that_has_enough_ends_lists_quietly(cli: Cli, env: str, folder: Path, command: str) -> None:
+    """`| head` costs no complaint and no failure."""
+    cli("submit", "--wait", "--call", "builtins:str", ":::", *map(str, range(3000)))
+    script = f"set -o pipefail; {sys.executable} -m penstock {command} | head -n 1"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, timeout=2 * LIMIT, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.count(b"\n") == 1
+
+
 @pytest.mark.parametrize(
     "words",
     [
@@ -169,6 +247,15 @@ def test_data_folder_in_use_is_named(cli: Cli, env: str, folder: Path, station: 
     assert done.returncode == 2
     assert str(folder / "data").encode() in done.stderr
     assert done.stderr.count(b"\n") == 1
+
+
+@pytest.mark.parametrize("words", [["ventilator"], ["sink"], ["up", "--workers", "0"]])
+def test_data_in_memory_is_refused(cli: Cli, words: list[str]) -> None:
+    """What is acknowledged must last: exit code 2, and the line says what to do; an embedded pipeline may."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as memory:
+        done = cli(*words, "--bind", free_url(), "--data", memory)
+        assert done.returncode == 2, done.stderr
+        assert f"{memory}: in memory (tmpfs), gone at the next boot; name a folder on a disk".encode() in done.stderr
 
 
 def test_first_worker_does_not_take_everything(stations: Stations) -> None:

@@ -131,6 +131,22 @@ def test_a_deleted_batch_is_gone_at_once_and_leaves_the_file_bit_by_bit(
         queued.function(DIGEST)
 
 
+def test_digests_stay_as_long_as_their_batch(queued: QueueStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are read from any job on, in stretches; a deleted batch takes them along."""
+    digests = [bytes([number]) * 16 for number in range(6)]
+    queued.save([a_batch(OTHER), SaveChunk(OTHER, 0, 4, b"x", b"".join(digests[:4]))])
+    queued.save([SaveChunk(OTHER, 4, 2, b"y", b"".join(digests[4:]))])
+    assert queued.digests(OTHER, 0) == b"".join(digests)
+    assert queued.digests(OTHER, 5) == digests[5]
+    assert queued.digests(OTHER, 6) == queued.digests(BATCH, 0) == b""
+    monkeypatch.setattr(queue, "DIGESTS_BYTES", 16)
+    assert queued.digests(OTHER, 1) == b"".join(digests[1:4])
+    queued.save([DeleteBatch(OTHER)])
+    while queued.tidy():
+        assert queued.digests(OTHER, 0) == b""
+    assert queued.value("SELECT count(*) FROM digest") == 0
+
+
 def test_large_chunks_are_deleted_by_bytes(queued: QueueStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """A slice ends where it has deleted enough."""
     monkeypatch.setattr(queue, "DELETE_BYTES", 6)

@@ -10,6 +10,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
@@ -24,6 +25,7 @@ from penstock.cli import (
     sink,
     status,
     submit,
+    top,
     up,
     ventilator,
     worker,
@@ -44,13 +46,32 @@ from penstock.errors import (
 WRONG_USE, NO_PIPELINE, REFUSED, INTERRUPTED = 2, 3, 4, 130
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class ReaderGone(Exception):  # noqa: N818 - no error: whoever read stdout has had enough
+    """Stands for BrokenPipeError, of which click would make exit code 1."""
+
+
+class Commands(click.Group):
+    """A group whose commands end quietly when nobody reads any more (`| head`)."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise ReaderGone from None
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="penstock")
 def group() -> None:
     """Python calls and shell commands on every core of every machine, through a ZeroMQ pipeline."""
 
 
-for module in (up, ventilator, sink, worker, run, submit, results, status, workers, batches, jobs, show, cancel, drain):
+STATIONS = (up, ventilator, sink, worker)
+WORK = (run, submit, results, cancel)
+LOOKS = (status, workers, batches, jobs, show, top)
+
+for module in (*STATIONS, *WORK, *LOOKS, drain):
     group.add_command(module.command)
 
 
@@ -61,8 +82,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = group.main(args=argv, prog_name="penstock", obj=state, standalone_mode=False)
         sys.stdout.flush()
         return code or 0
-    except BrokenPipeError:
-        # the reader has had enough (`| head`); without this the interpreter complains when it flushes stdout at exit
+    except (BrokenPipeError, ReaderGone):
+        # without this the interpreter complains when it flushes stdout at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (KeyboardInterrupt, click.Abort):

@@ -107,6 +107,12 @@ def grouped(arguments: Iterable[tuple[bytes, ...]], count: int) -> Iterator[tupl
         yield some
 
 
+def split_columns(arguments: Iterable[tuple[bytes, ...]], separator: re.Pattern[bytes]) -> Iterator[tuple[bytes, ...]]:
+    """Each argument cut into columns, without the blanks around them."""
+    for some in arguments:
+        yield tuple(column.strip() for argument in some for column in separator.split(argument))
+
+
 def pieces(file: IO[bytes], separator: bytes) -> Iterator[bytes]:
     """What stands between the separators, as it arrives; what follows the last one too, unless it is empty."""
     begun: list[bytes] = []

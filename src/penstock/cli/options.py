@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
+from penstock.cli import settings
 from penstock.config import DEFAULT_URL, is_loopback
 from penstock.errors import ConfigError
 
@@ -29,7 +30,7 @@ def _remember_debug(context: click.Context, _: click.Parameter, value: bool) -> 
     state.debug, state.command_path = value, context.command_path
 
 
-debug = click.option(
+_debug = click.option(
     "--debug",
     is_flag=True,
     envvar="PENSTOCK_DEBUG",
@@ -37,6 +38,11 @@ debug = click.option(
     expose_value=False,
     help="Show the traceback of an error.",
 )
+
+
+def debug(function: Function) -> Function:
+    """``--config`` and ``--debug``, of every command."""
+    return settings.option(_debug(function))
 
 
 def running(function: Function) -> Function:
@@ -60,7 +66,9 @@ def binding(function: Function) -> Function:
     """``--bind`` and ``--insecure`` of a station that others connect to, and ``--data`` of one with a store."""
     for option in (
         debug,
-        click.option("--insecure", is_flag=True, help="Listen beyond this machine, to whoever comes."),
+        click.option(
+            "--insecure", is_flag=True, envvar="PENSTOCK_INSECURE", help="Listen beyond this machine, to whoever comes."
+        ),
         click.option(
             "--data",
             envvar="PENSTOCK_DATA",

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from penstock.cli.options import as_json, running
-from penstock.cli.output import json_line, outcome_record, value_text, write
+from penstock.cli.output import as_text, json_line, outcome_record, value_text, write
 from penstock.cli.watch import complaint, printed
 
 if TYPE_CHECKING:
     from penstock import Batch, Outcome
 
-CSV_COLUMNS = ("index", "state", "value", "returncode", "cause", "attempts", "worker", "started", "elapsed")
+CSV_COLUMNS = (
+    *("index", "state", "value", "returncode", "cause", "attempts", "worker", "started", "elapsed"),
+    *("stdout", "stderr"),
+)
 
 
 @click.command("results", short_help="What the jobs of a batch came to.")
@@ -72,7 +75,8 @@ def _csv_writer() -> Any:
 
     def show(outcome: Outcome) -> None:
         record = outcome_record(outcome)
-        value = "" if record.get("value") is None else value_text(record["value"])
-        rows.writerow([value if name == "value" else record[name] for name in CSV_COLUMNS])
+        record["value"] = "" if record.get("value") is None else value_text(record["value"])
+        record["stdout"], record["stderr"] = as_text(outcome.stdout), as_text(outcome.stderr)
+        rows.writerow([record[name] for name in CSV_COLUMNS])
 
     return show

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from contextlib import ExitStack, closing
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from penstock.cli.options import as_json, debug
 from penstock.cli.output import say, write
 from penstock.cli.work import Work, first_of, hand_in, jobs_options, shown
+from penstock.errors import ConfigError
 
 if TYPE_CHECKING:
     from penstock import Pipeline
+    from penstock.cli.records import JobLog, ResultFiles
+    from penstock.cli.wanted import Wanted
 
 
 @click.command(
@@ -21,73 +27,161 @@ if TYPE_CHECKING:
     short_help="Run commands or calls over many inputs, like GNU parallel.",
 )
 @click.option("--url", envvar="PENSTOCK_URL", help="A running pipeline; without one, run brings its own.")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Keep what its own pipeline knows in this folder, for --resume and `penstock up --data`.",
+)
 @click.option("-j", "--jobs", "slots", type=click.IntRange(1), help="Slots of its own pipeline.  [default: cores]")
 @click.option("-k", "--keep-order", is_flag=True, help="Output in the order of the input.")
 @click.option("--tag", is_flag=True, help="Put the arguments of its job before each line.")
-@click.option("--dry-run", is_flag=True, help="Print the commands and run none.")
+@click.option("--dry-run", "--dryrun", is_flag=True, help="Print the commands and run none.")
+@click.option("--halt", metavar="WHEN,WHY=N", help="soon,fail=N: start no more after N failures; now,fail=N: end all.")
+@click.option("--joblog", metavar="FILE", help="A line for each job that was run, as GNU parallel writes it.")
+@click.option("--results", metavar="DIR", help="A folder for each job with files stdout, stderr and seq.")
+@click.option("--resume", is_flag=True, help="Leave out what an earlier run of the same has done: by content.")
+@click.option("--resume-failed", is_flag=True, help="As --resume, and run again what failed.")
+@click.option("--lb", "--line-buffer", is_flag=True, expose_value=False, help="Accepted: no line is ever torn.")
+@click.option("--bar", "--eta", "--progress", is_flag=True, expose_value=False, help="Accepted: a terminal has it.")
 @as_json
 @debug
 @jobs_options
-def command(
-    url: str | None, slots: int | None, keep_order: bool, tag: bool, dry_run: bool, as_json: bool, **asked: Any
-) -> int:
+def command(**asked: Any) -> int:
     """Run COMMAND once for each ARGUMENT, or --call a Python function with it.
 
     {} {.} {/} {//} {/.} {#} {%} {1} {2} in COMMAND stand for the argument and its parts; without any, it is
     appended. Arguments come after ::: (:::+ links two lists, :::: reads files), from -a FILE, or from stdin.
     No COMMAND: each input line is one. No shell is involved unless you say --shell.
     """
-    if url and slots:
-        raise click.UsageError("-j is for a pipeline of its own: a running one has the slots of its workers")
+    ways = Ways(**{name: asked.pop(name) for name in Ways._fields})
+    ways.check()
     work = Work(**asked)
     inputs = first_of(work.inputs())
     if inputs is None:
         say("empty input: 0 jobs")
         return 0
     target = work.target()
-    if dry_run:
-        return _print_only(work, target, inputs)
-    tags: dict[int, bytes] | None = {} if tag else None
-    if tags is not None:
-        inputs = _remembered(inputs, tags)
+    if ways.dry_run:
+        for number, item in enumerate(inputs, 1):
+            write(shown(work, target, item, number) + b"\n")
+        return 0
+    return _run(ways, work, target, inputs)
+
+
+class Ways(NamedTuple):
+    """The options that say how and where, not what."""
+
+    url: str | None
+    data: Path | None
+    slots: int | None
+    keep_order: bool
+    tag: bool
+    dry_run: bool
+    halt: str | None
+    joblog: str | None
+    results: str | None
+    resume: bool
+    resume_failed: bool
+    as_json: bool
+
+    def check(self) -> None:
+        """UsageError: options that contradict each other."""
+        if self.url and self.slots:
+            raise click.UsageError("-j is for a pipeline of its own: a running one has the slots of its workers")
+        if self.url and self.data:
+            raise click.UsageError(f"--data is for a pipeline of its own: the one at {self.url} has its own data")
+        if self.as_json and self.tag:
+            raise click.UsageError("--json and --tag exclude each other: a record says which job it is of")
+        if self.resumes and not (self.url or self.data):
+            raise click.UsageError(
+                "--resume needs what remembers the earlier run: the same --data DIR, or the --url of a running pipeline"
+            )
+
+    @property
+    def resumes(self) -> bool:
+        """Whether earlier runs count."""
+        return self.resume or self.resume_failed
+
+
+def _run(ways: Ways, work: Work, target: Any, inputs: Iterator[Any]) -> int:
     from penstock import Pipeline
+    from penstock.cli.halt import Halt
     from penstock.cli.progress import Progress
-    from penstock.cli.watch import Watch
+    from penstock.cli.watch import Asked, Watch
 
-    with Pipeline(url or "local", slots=slots, pass_output=False) as pipeline:
-        say(_place(pipeline, url, slots))
+    halt = Halt.parse(ways.halt) if ways.halt else None
+    with ExitStack() as stack:
+        records = [stack.enter_context(closing(record)) for record in _records(ways, work)]
+        asked = Asked(partial(shown, work, target)) if records or ways.tag else None
+        if asked is not None:
+            inputs = asked.remember(inputs)
+        pipeline = Pipeline(ways.url or "local", slots=ways.slots, data=ways.data, pass_output=False)
+        stack.enter_context(pipeline)
+        say(_place(pipeline, ways))
+        wanted = _submitted(pipeline, ways, work, target, inputs)
+        progress = stack.enter_context(Progress(wanted.total))
+        return Watch(
+            wanted,
+            progress,
+            as_json=ways.as_json,
+            in_order=ways.keep_order,
+            tag=ways.tag,
+            asked=asked,
+            records=records,
+            halt=halt,
+        ).to_the_end()
+
+
+def _records(ways: Ways, work: Work) -> Iterator[JobLog | ResultFiles]:
+    from penstock.cli.records import JobLog, ResultFiles
+
+    if ways.results:
+        yield ResultFiles(ways.results, work.columns)
+    if ways.joblog:
+        yield JobLog(ways.joblog, "" if ways.url else ":")
+
+
+def _submitted(pipeline: Pipeline, ways: Ways, work: Work, target: Any, inputs: Iterator[Any]) -> Wanted:
+    """Hand in the jobs, with --resume only the missing ones."""
+    from penstock.cli.resume import Resumed
+    from penstock.cli.wanted import Part, Wanted
+
+    if not ways.resumes:
         batch = hand_in(pipeline, work, target, inputs)
-        with Progress(batch.status().total) as progress:
-            return Watch(batch, progress, as_json=as_json, in_order=keep_order, tags=tags).to_the_end()
+        return Wanted([Part(batch)], batch.status().total)
+    resumed = Resumed(earlier(pipeline, work, target), failed_too=ways.resume_failed)
+    missing = first_of(resumed.missing(inputs))
+    new = hand_in(pipeline, work, target, missing) if missing is not None else None
+    wanted = resumed.wanted(new, own=ways.url is None)
+    say(f"resumed: {resumed.found} of {wanted.total} jobs were submitted before")
+    return wanted
 
 
-def _place(pipeline: Pipeline, url: str | None, slots: int | None) -> str:
-    if url is None:
+def earlier(pipeline: Pipeline, work: Work, target: Any) -> list[Any]:
+    """The batches of the same command or function, the newest first."""
+    from penstock.client.engine import Engine
+    from penstock.client.functions import Function
+    from penstock.client.options import spec_of
+
+    engine = pipeline.engine
+    if not isinstance(engine, Engine):
+        raise ConfigError("--resume needs a pipeline that remembers, and `inline` does not")
+    kind = "command" if work.is_command else "call"
+    spec = spec_of(work.options(), kind=kind)
+    function = Function.of(target.encode()) if work.is_command else engine.function(target, spec)
+    return engine.batches_of(function, kind)
+
+
+def _place(pipeline: Pipeline, ways: Ways) -> str:
+    if ways.url is None:
         from penstock.config import default_slots
 
-        return f"embedded, {_plural(slots or default_slots(), 'slot')}"
+        kept = f", data in {ways.data}" if ways.data else ""
+        return f"embedded, {_plural(ways.slots or default_slots(), 'slot')}{kept}"
     workers = pipeline.workers()
     hosts = len({worker.host for worker in workers})
-    return f"{url}, {_plural(sum(worker.slots for worker in workers), 'slot')} on {_plural(hosts, 'host')}"
+    return f"{ways.url}, {_plural(sum(worker.slots for worker in workers), 'slot')} on {_plural(hosts, 'host')}"
 
 
 def _plural(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
-def _print_only(work: Work, target: Any, inputs: Iterator[Any]) -> int:
-    from penstock.command import CommandTemplate
-
-    for number, arguments in enumerate(inputs, 1):
-        if isinstance(target, CommandTemplate):
-            write(shown(target.argv(arguments, number)).encode("utf-8", "surrogateescape") + b"\n")
-        else:
-            write(f"{work.call}({arguments!r})\n".encode("utf-8", "surrogateescape"))
-    return 0
-
-
-def _remembered(inputs: Iterator[Any], tags: dict[int, bytes]) -> Iterator[Any]:
-    """The inputs, each kept as text for ``--tag`` until its outcome is shown."""
-    for index, item in enumerate(inputs):
-        tags[index] = b" ".join(item) if isinstance(item, list) else str(item).encode("utf-8", "surrogateescape")
-        yield item

@@ -33,6 +33,7 @@ def command(url: str, wait: bool, as_json: bool, **asked: Any) -> int:
     target = work.target()
     from penstock import Pipeline
     from penstock.cli.progress import Progress
+    from penstock.cli.wanted import Part, Wanted
     from penstock.cli.watch import Watch
 
     with Pipeline(url) as pipeline:
@@ -41,5 +42,6 @@ def command(url: str, wait: bool, as_json: bool, **asked: Any) -> int:
             print(batch.id)
             return 0
         say(f"batch {batch.id}")
-        with Progress(batch.status().total) as progress:
-            return Watch(batch, progress, as_json=as_json).to_the_end()
+        wanted = Wanted([Part(batch)], batch.status().total)
+        with Progress(wanted.total) as progress:
+            return Watch(wanted, progress, as_json=as_json).to_the_end()

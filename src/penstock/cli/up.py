@@ -17,13 +17,15 @@ import click
 
 from penstock.cli.options import binding, checked_bind, data_folder
 from penstock.cli.output import say
-from penstock.errors import NoPipeline, PenstockError
+from penstock.errors import ConfigError, NoPipeline, PenstockError
 
 if TYPE_CHECKING:
     from penstock.config import StationConfig
 
 LOOK_INTERVAL = 0.2
 """Seconds between two looks at the stations."""
+EXIT_CONFIG = 2
+"""Of a station that was told to do what cannot be."""
 START_TIME = 15.0
 """Seconds the stations have to find each other: a cold start of Python on a busy machine, thrice."""
 SETTLED_TIME = 5.0
@@ -31,8 +33,20 @@ SETTLED_TIME = 5.0
 
 
 @click.command("up", short_help="Run ventilator, sink and workers on this machine, until Ctrl-C.")
-@click.option("--workers", type=click.IntRange(0), default=1, show_default=True, help="Worker processes.")
-@click.option("--slots", type=click.IntRange(1), help="Jobs at once in each worker.  [default: cores / workers]")
+@click.option(
+    "--workers",
+    type=click.IntRange(0),
+    default=1,
+    envvar="PENSTOCK_WORKERS",
+    show_default=True,
+    help="Worker processes.",
+)
+@click.option(
+    "--slots",
+    type=click.IntRange(1),
+    envvar="PENSTOCK_SLOTS",
+    help="Jobs at once in each worker.  [default: cores / workers]",
+)
 @binding
 def command(url: str, data: Path | None, insecure: bool, workers: int, slots: int | None) -> None:
     """Run a whole pipeline on this machine until Ctrl-C, which lets running jobs finish; a second one does not."""
@@ -66,7 +80,12 @@ def _start(stations: Stations, url: str, folder: str, workers: int, slots: int |
 def _wait_until_up(stations: Stations, url: str, workers: int) -> None:
     from penstock import Pipeline
 
-    with Pipeline(url) as pipeline:
+    try:
+        pipeline = Pipeline(url)
+    except NoPipeline:
+        stations.check(starting=True)
+        raise
+    with pipeline:
         end = time.monotonic() + START_TIME
         while not (status := pipeline.status()).sink_present or len(status.workers) < workers:
             stations.check()
@@ -117,15 +136,17 @@ class Stations:
         )
         self._running.append(Running(kind, config, process, time.monotonic()))
 
-    def check(self) -> None:
-        """Start again what was killed. PenstockError: a station ended soon after its start; it said why on stderr."""
+    def check(self, *, starting: bool = False) -> None:
+        """Start again what was killed. PenstockError: a station ended soon after its start, or while all are
+        `starting`; it said why on stderr."""
         for station in [one for one in self._running if one.process.poll() is not None]:
             self._running.remove(station)
             code = station.process.returncode
             if station.kind == "worker" and code == 0:
                 continue  # it was drained
-            if time.monotonic() < station.started_at + SETTLED_TIME:
-                raise PenstockError(f"the {station.kind} ended with {_ending(code)}, see above")
+            if starting or time.monotonic() < station.started_at + SETTLED_TIME:
+                kind = ConfigError if code == EXIT_CONFIG else PenstockError
+                raise kind(f"the {station.kind} ended with {_ending(code)}, see above")
             say(f"the {station.kind} ended with {_ending(code)}: started again")
             self.start(station.kind, station.config)
 

@@ -1,18 +1,49 @@
-"""A batch's outcomes to stdout as they come, until it ends or the user has had enough."""
+"""Outcomes to stdout as they come, until the last one or until the user has had enough."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
 
+from penstock.cli.halt import Halt
 from penstock.cli.output import json_line, outcome_record, printable, value_text
 from penstock.cli.progress import Progress
+from penstock.cli.records import Ended
+from penstock.cli.wanted import Numbered, Wanted
 
 if TYPE_CHECKING:
-    from penstock import Batch, Outcome
+    from penstock import Outcome
 
 INTERRUPTED = 130
+
+
+class Record(Protocol):
+    """Something beside stdout that is written as jobs end."""
+
+    def add(self, ended: Ended) -> None:
+        """One more has ended."""
+
+
+class Asked:
+    """What jobs are given, kept from the time they are submitted until they are shown."""
+
+    def __init__(self, shown: Callable[[Any, int, int], bytes]) -> None:
+        """`shown`: what a person would type for an item, its number from 1 and a slot from 1."""
+        self._shown = shown
+        self._items: dict[int, Any] = {}
+
+    def remember(self, items: Iterator[Any]) -> Iterator[Any]:
+        """The items, as they are drawn."""
+        for number, item in enumerate(items):
+            self._items[number] = item
+            yield item
+
+    def ended(self, number: int, outcome: Outcome) -> Ended:
+        """What records are told."""
+        item = self._items.pop(number, None)
+        shown = partial(self._shown, item, number + 1)
+        return Ended(number, item, shown, outcome, printed(outcome), complaint(outcome))
 
 
 class Watch:
@@ -20,63 +51,100 @@ class Watch:
 
     def __init__(
         self,
-        batch: Batch,
+        wanted: Wanted,
         progress: Progress,
         *,
         as_json: bool = False,
         in_order: bool = False,
-        tags: dict[int, bytes] | None = None,
+        tag: bool = False,
+        asked: Asked | None = None,
+        records: Sequence[Record] = (),
+        halt: Halt | None = None,
     ) -> None:
-        self._batch = batch
+        """`asked` is needed for `tag` and `records`."""
+        self._wanted = wanted
         self._progress = progress
         self._as_json = as_json
         self._in_order = in_order
-        self._tags = tags
-        self._seen = 0
-        self._position = 0
+        self._tag = tag
+        self._asked = asked
+        self._records = records
+        self._halt = halt
         self._failed = 0
+        self._succeeded = 0
         self._stopping = False
+        self._next = 0
+        self._early: dict[int, Outcome] = {}
 
     def to_the_end(self) -> int:
         """Show all; the exit code. Ctrl-C lets finish what runs and starts no more; a second one ends that too."""
         try:
             self._show_all()
         except KeyboardInterrupt:
-            self._progress.write(b"", b"penstock: running jobs finish, no more are started; Ctrl-C again ends them\n")
+            self._say("running jobs finish, no more are started; Ctrl-C again ends them")
             self._stop()
             return INTERRUPTED
-        return 1 if self._failed else 0
+        is_enough = self._stopping and self._halt is not None and self._halt.kind == "success"
+        return 1 if self._failed and not is_enough else 0
 
     def _stop(self) -> None:
         self._stopping = True
         try:
-            self._batch.cancel(running=False)
+            self._wanted.cancel(running=False)
             self._show_all()
         except KeyboardInterrupt:
-            self._batch.cancel()
+            self._wanted.cancel(running=True)
+
+    def _say(self, text: str) -> None:
+        self._progress.write(b"", f"penstock: {text}\n".encode())
 
     def _show_all(self) -> None:
-        for outcome in self._outcomes():
-            self._show(outcome)
-            self._seen += 1
-            self._position = outcome.position
+        for number, outcome in self._outcomes():
+            self._show(number, outcome)
 
-    def _outcomes(self) -> Iterator[Outcome]:
-        if self._in_order:
-            return itertools.islice(self._batch.outcomes(), self._seen, None)
-        return self._batch.follow(after=self._position)
+    def _outcomes(self) -> Iterator[Numbered]:
+        """What is to be shown next; jobs are counted as they end, also those that wait for their turn."""
+        if self._halt is None or not self._in_order:
+            for number, outcome in self._wanted.in_order() if self._in_order else self._wanted.arriving():
+                self._count(outcome)
+                yield number, outcome
+            return
+        for number, outcome in self._wanted.arriving():
+            self._count(outcome)
+            self._early[number] = outcome
+            while self._next in self._early:
+                yield self._next, self._early.pop(self._next)
+                self._next += 1
 
-    def _show(self, outcome: Outcome) -> None:
-        failed = outcome.state != "succeeded"
-        self._failed += failed
-        if self._stopping and outcome.state == "cancelled":
-            return  # the user asked for it, and there may be a million of them
+    def _count(self, outcome: Outcome) -> None:
+        if outcome.state == "succeeded":
+            self._succeeded += 1
+        elif not self._is_stopped(outcome):
+            self._failed += 1
+        if self._halt is not None and not self._stopping and self._halt.is_due(self._failed, self._succeeded):
+            self._stopping = True
+            self._say(self._halt.said(self._failed, self._succeeded))
+            self._wanted.cancel(running=self._halt.now)
+
+    def _is_stopped(self, outcome: Outcome) -> bool:
+        """Whether it ended because the user asked for it; there may be a million of them."""
+        return self._stopping and outcome.state == "cancelled"
+
+    def _show(self, number: int, outcome: Outcome) -> None:
+        if self._is_stopped(outcome):
+            return
+        stdout, stderr = printed(outcome), complaint(outcome)
+        tag: bytes | None = None
+        if self._asked is not None:
+            ended = self._asked.ended(number, outcome)
+            for record in self._records:
+                record.add(ended)
+            tag = tag_of(ended.item) if self._tag else None
         if self._as_json:
             json_line(outcome_record(outcome))
         else:
-            tag = self._tags.pop(outcome.index, b"") if self._tags is not None else None
-            self._progress.write(tagged(printed(outcome), tag), tagged(complaint(outcome), tag))
-        self._progress.add(failed=failed)
+            self._progress.write(tagged(stdout, tag), tagged(stderr, tag))
+        self._progress.add(failed=outcome.state != "succeeded")
 
 
 def printed(outcome: Outcome) -> bytes:
@@ -91,6 +159,11 @@ def complaint(outcome: Outcome) -> bytes:
     if outcome.state == "succeeded" or (outcome.state == "failed" and outcome.returncode is not None):
         return outcome.stderr
     return outcome.stderr + f"penstock: {outcome.job_id} {outcome.state}: {printable(outcome.cause)}\n".encode()
+
+
+def tag_of(item: Any) -> bytes:
+    """A job's arguments on one line."""
+    return b" ".join(item) if isinstance(item, list) else str(item).encode("utf-8", "surrogateescape")
 
 
 def tagged(data: bytes, tag: bytes | None) -> bytes:

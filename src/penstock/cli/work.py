@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from penstock.cli.arguments import Line, Source, combined, command_words, grouped, parse, shell_like
+from penstock.cli.arguments import Line, Source, combined, command_words, grouped, parse, shell_like, split_columns
 from penstock.cli.output import say
 from penstock.errors import ConfigError
 
@@ -37,6 +38,7 @@ def jobs_options(function: Function) -> Function:
 _OPTIONS = (
     click.option("-a", "--arg-file", "files", multiple=True, metavar="FILE", help="Arguments: the lines of FILE."),
     click.option("-0", "--null", is_flag=True, help="Input items end with a zero byte, not with a line."),
+    click.option("-C", "--colsep", metavar="REGEX", help="Cut each input item into columns {1} {2} ... at REGEX."),
     click.option("-n", "--max-args", type=click.IntRange(1), default=1, metavar="N", help="N arguments a job."),
     click.option("--shell", is_flag=True, help="COMMAND is a line for /bin/sh; every argument in it is quoted."),
     click.option("--one", is_flag=True, help="Run COMMAND once, as it stands."),
@@ -45,7 +47,12 @@ _OPTIONS = (
     click.option("--env", multiple=True, metavar="NAME[=VALUE]", help="Add to the environment of the commands."),
     click.option("--name", default="", help="A name for the batch."),
     click.option("--priority", type=int, default=0, help="Larger goes first."),
-    click.option("--retries", type=click.IntRange(0), default=0, help="Try a job that failed so many times more."),
+    click.option(
+        "--retries",
+        type=click.IntRange(0),
+        default=0,
+        help="Try a job that failed so many times more: 3 is up to four runs (in GNU parallel it is three).",
+    ),
     click.option("--timeout", metavar="TIME", help="End a job that runs longer: 90s, 5m, 2h."),
     click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[COMMAND] [::: ARGUMENT...]"),
 )
@@ -57,6 +64,7 @@ class Work:
 
     files: Sequence[str]
     null: bool
+    colsep: str | None
     max_args: int
     shell: bool
     one: bool
@@ -79,6 +87,26 @@ class Work:
             raise ConfigError("--one runs COMMAND once as it stands: it needs one and takes no input")
         elif not self.shell and shell_like(self.line.command):
             raise ConfigError(f"{self.line.command[0]!r} looks like a shell line: add --shell")
+        else:
+            self._check_places()
+
+    def _check_places(self) -> None:
+        """A place beyond the last argument would be empty in every job."""
+        if self.one or self.colsep is not None:
+            return
+        from penstock.command import REPLACEMENT
+
+        count = self.columns * self.max_args
+        for word in map(os.fsencode, self.line.command):
+            for match in REPLACEMENT.finditer(word):
+                if match[2] and abs(int(match[2])) > count:
+                    inputs = "input" if count == 1 else "inputs"
+                    raise ConfigError(f"{os.fsdecode(match[0])} in the command, and each job has {count} {inputs}")
+
+    @property
+    def columns(self) -> int:
+        """Arguments that one input item has; 0: that is for --colsep to find out."""
+        return 0 if self.colsep is not None else len(self.line.sources) or 1
 
     def _check_options(self) -> None:
         from penstock.client.options import spec_of
@@ -91,8 +119,8 @@ class Work:
     def _check_call(self) -> None:
         if self.line.command:
             raise ConfigError(f"--call takes arguments after :::, not a command: {self.line.command[0]!r}")
-        if self.one or self.shell or self.env or self.max_args > 1 or len(self.line.sources) > 1:
-            raise ConfigError("--call takes one input source, and none of --one, --shell, --env and -n")
+        if self.one or self.shell or self.env or self.colsep or self.max_args > 1 or len(self.line.sources) > 1:
+            raise ConfigError("--call takes one input source, and none of --one, --shell, --env, --colsep and -n")
 
     @property
     def is_command(self) -> bool:
@@ -119,11 +147,20 @@ class Work:
         items = combined(self._sources(), b"\0" if self.null else b"\n")
         if self.call:
             return self._values(item for (item,) in items)
+        if self.colsep is not None:
+            items = split_columns(items, self._separator(self.colsep))
         if self.max_args > 1:
             items = grouped(items, self.max_args)
         if not self.line.command:
             return self._lines(items)
         return map(list, items)
+
+    @staticmethod
+    def _separator(text: str) -> re.Pattern[bytes]:
+        try:
+            return re.compile(os.fsencode(text))
+        except re.error as error:
+            raise ConfigError(f"--colsep {text}: {error}") from None
 
     def _sources(self) -> list[Source]:
         if self.line.sources:
@@ -195,9 +232,12 @@ def _function(name: str) -> Callable[..., Any]:
 
 
 def hand_in(pipeline: Pipeline, work: Work, target: Any, inputs: Iterator[Any]) -> Batch:
-    """Submit the jobs. ConfigError: an argument that no command can have; then nothing of them is left."""
+    """Submit the jobs, so that `--resume` can find them. ConfigError: an argument that no command can have; then
+    nothing of them is left."""
+    from penstock.cli.resume import digest_of
+
     try:
-        return pipeline.batch(target, inputs, **work.options())
+        return pipeline.batch(target, inputs, digest=digest_of, **work.options())
     except ValueError as error:
         raise ConfigError(str(error)) from None
 
@@ -209,6 +249,11 @@ def first_of(inputs: Iterator[Any]) -> Iterator[Any] | None:
     return None
 
 
-def shown(argv: Sequence[bytes]) -> str:
-    """A command as a person would type it."""
-    return shlex.join(map(os.fsdecode, argv))
+def shown(work: Work, target: Any, item: Any, number: int, slot: int = 1) -> bytes:
+    """A job as a person would type it: `number` and `slot` count from 1."""
+    if not work.is_command:
+        return f"{work.call}({item!r})".encode("utf-8", "surrogateescape")
+    argv = target.argv(item, number, slot)
+    if target.shell or target.words == SHELL:
+        return bytes(argv[-1])
+    return os.fsencode(shlex.join(map(os.fsdecode, argv)))

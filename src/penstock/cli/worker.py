@@ -20,8 +20,8 @@ from penstock.config import DEFAULT_URL
     show_default=True,
     help="The pipeline.  [env: PENSTOCK_URL]",
 )
-@click.option("--slots", type=click.IntRange(1), help="Jobs at once.  [default: cores this process may use]")
-@click.option("--name", help="What people call it.  [default: HOST-PID]")
+@click.option("--slots", type=click.IntRange(1), envvar="PENSTOCK_SLOTS", help="Jobs at once.  [default: usable cores]")
+@click.option("--name", envvar="PENSTOCK_NAME", help="What people call it.  [default: HOST-PID]")
 @debug
 def command(url: str, slots: int | None, name: str | None) -> int:
     """Run a worker until SIGTERM or Ctrl-C, which let it finish what runs; a second one hands everything back now."""

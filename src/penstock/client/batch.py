@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from penstock.client.answers import error_of, outcomes_of, values_of
@@ -11,7 +12,19 @@ from penstock.client.following import Row
 from penstock.client.reading import ArrivalReader, OrderReader, RowReader
 from penstock.errors import NoSuchBatch
 from penstock.job import BatchSpec, JobState
-from penstock.messages import AskBatches, BatchesInfo, BatchLine, Cancel, Fetch, PipelineInfo, split
+from penstock.messages import (
+    DIGEST_BYTES,
+    MAX_RECORDS,
+    AskBatches,
+    AskDigests,
+    BatchesInfo,
+    BatchLine,
+    Cancel,
+    Digests,
+    Fetch,
+    PipelineInfo,
+    split,
+)
 from penstock.outcome import BatchStatus, Outcome, PipelineStatus, WorkerInfo
 
 if TYPE_CHECKING:
@@ -106,6 +119,28 @@ class Batch:
         ]
         return [outcome for row in rows for outcome in outcomes_of(row, self._spec)]
 
+    def digests(self) -> Iterator[bytes]:
+        """What tells its jobs apart by what they are given, in order; none if it was not submitted with digests."""
+        start = 0
+        while True:
+            answer: Digests = self._session.ask(partial(AskDigests, batch=self._batch, start=start), None)
+            found = answer.digests
+            if not found:
+                return
+            start += len(found) // DIGEST_BYTES
+            for at in range(0, len(found), DIGEST_BYTES):
+                yield found[at : at + DIGEST_BYTES]
+
+    def ended(self) -> Iterator[tuple[int, int, JobState]]:
+        """What has ended by now, and how: jobs [start, stop) of one final state each, as they were recorded."""
+        left = self.status().finished
+        rows = self._rows(ArrivalReader) if left else iter(())
+        for row in rows:
+            yield row.start, row.stop, row.head.state
+            left -= row.jobs
+            if left <= 0:
+                return
+
     def _rows(self, kind: type[RowReader]) -> Iterator[Row]:
         if self._total is None:
             self.status()
@@ -129,6 +164,13 @@ def find_batches(session: Session, match: str, limit: int) -> tuple[BatchLine, .
     """The newest batches that fit."""
     answer: BatchesInfo = session.ask(lambda number: AskBatches(number, match, limit))
     return answer.batches
+
+
+def batches_of(session: Session, function: bytes, kind: str) -> list[Batch]:
+    """Handles on all batches of the function or command template with this digest, the newest first."""
+    lines = find_batches(session, "", MAX_RECORDS)
+    some = (line for line in lines if line.function == function and line.spec.kind == kind)
+    return [Batch(session, line.batch, line.spec, line.total) for line in some]
 
 
 def cancel_jobs(session: Session, batch: bytes, start: int, stop: int, *, running: bool) -> int:

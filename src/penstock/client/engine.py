@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from penstock import payload
-from penstock.client.batch import Batch, cancel_jobs, find_batches, pipeline_status_of, status_of
+from penstock.client.batch import Batch, batches_of, cancel_jobs, find_batches, pipeline_status_of, status_of
 from penstock.client.functions import MAX_PART_BYTES, Function, Functions, too_large
-from penstock.client.mapping import CHUNKS_AHEAD, Feed, Map, input_length, pace_of
+from penstock.client.mapping import CHUNKS_AHEAD, Digest, Feed, Map, input_length, pace_of
 from penstock.client.session import CONNECT_TIMEOUT, Session
 from penstock.client.streams import JobFuture, OnRow, Streams, failed
 from penstock.errors import JobCancelled, NoSuchBatch, PenstockError
@@ -113,21 +113,9 @@ class Engine:
         """The function as it travels."""
         return self._functions.serialized(target, spec.serializer)
 
-    def map(
-        self,
-        spec: BatchSpec,
-        function: Function,
-        iterables: Sequence[Iterable[Any]],
-        *,
-        timeout: float | None,
-        chunksize: int | None,
-        buffersize: int | None,
-        ordered: bool,
-    ) -> Iterator[Any]:
-        """`map`, or `imap_unordered`."""
-        run = self.start_map(
-            spec, function, iterables, timeout=timeout, chunksize=chunksize, buffersize=buffersize, ordered=ordered
-        )
+    def map(self, spec: BatchSpec, function: Function, iterables: Sequence[Iterable[Any]], **how: Any) -> Iterator[Any]:
+        """`map`, or `imap_unordered`; `how` as `start_map` has it."""
+        run = self.start_map(spec, function, iterables, **how)
         results = run.results()
         run.watch(results)
         return results
@@ -154,12 +142,14 @@ class Engine:
         self._maps.add(run)
         return run
 
-    def batch(self, spec: BatchSpec, function: Function, iterables: Sequence[Iterable[Any]]) -> Batch:
+    def batch(
+        self, spec: BatchSpec, function: Function, iterables: Sequence[Iterable[Any]], digest: Digest | None = None
+    ) -> Batch:
         """Submit a batch whole; returns once it is accepted. An error of the input is raised, and nothing is left."""
         self.ensure_usable()
         slots = self.slots()
         target, _ = pace_of(input_length(iterables), slots)
-        feed = self._feed(spec, function, iterables, target, None)
+        feed = self._feed(spec, function, iterables, target, None, digest=digest)
         refusals: list[BaseException] = []
         self._session.on_refusal(feed.batch, refusals.append)
         try:
@@ -186,10 +176,11 @@ class Engine:
         chunksize: int | None,
         form: str = "",
         chunk: Callable[[int], int] | None = None,
+        digest: Digest | None = None,
     ) -> Feed:
         form = form or ("item" if len(iterables) == 1 else "star")
         items = iter(iterables[0]) if len(iterables) == 1 else zip(*iterables)  # noqa: B905 - as the builtin map
-        return Feed(self._session, spec, function, items, form, target, chunksize, chunk)
+        return Feed(self._session, spec, function, items, form, target, chunksize, chunk, digest)
 
     # ------------------------------------------------------------------------------------- questions
 
@@ -214,6 +205,10 @@ class Engine:
         if len(lines) > 1:
             raise NoSuchBatch(f"more than one batch fits {match!r}: give more of the id")
         return Batch(self._session, lines[0].batch, lines[0].spec, lines[0].total)
+
+    def batches_of(self, function: Function, kind: str) -> list[Batch]:
+        """Handles on all batches of this function or command template, the newest first."""
+        return batches_of(self._session, function.digest, kind)
 
     def drain(self, worker: str) -> None:
         """Let a worker finish and leave. Raises NoSuchWorker."""

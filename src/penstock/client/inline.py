@@ -14,7 +14,7 @@ from penstock.client.answers import Piece, error_of, piece_of, values_of
 from penstock.client.batch import Batch
 from penstock.client.following import Row
 from penstock.client.functions import Function, Functions
-from penstock.client.mapping import input_length
+from penstock.client.mapping import Digest, input_length
 from penstock.client.reading import RowReader
 from penstock.client.streams import JobFuture, OnRow, failed
 from penstock.command import Argv, CommandTemplate
@@ -206,8 +206,11 @@ class Inline:
                 raise error_of(row, row.start, jobs.spec)
             yield from values_of(row, jobs.spec)
 
-    def batch(self, spec: BatchSpec, function: Function, iterables: Sequence[Iterable[Any]]) -> InlineBatch:
-        """All its jobs are done when this returns."""
+    def batch(
+        self, spec: BatchSpec, function: Function, iterables: Sequence[Iterable[Any]], digest: Digest | None = None
+    ) -> InlineBatch:
+        """All its jobs are done when this returns, and nothing is kept that `digest` could tell apart later."""
+        del digest
         self.ensure_usable()
         jobs = Jobs(spec, function)
         batch = self._batches[jobs.batch.hex()] = InlineBatch(jobs, list(_rows(jobs, iterables)))

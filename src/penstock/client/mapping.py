@@ -25,10 +25,12 @@ from penstock.client.functions import Function
 from penstock.client.packing import Part, opening
 from penstock.client.reading import ArrivalReader, OrderReader, RowReader
 from penstock.job import BatchSpec, JobState, new_batch_id
-from penstock.messages import BatchClose, ChunkHead, Forget
+from penstock.messages import DIGEST_BYTES, BatchClose, ChunkHead, Forget
 
 if TYPE_CHECKING:
     from penstock.client.session import Session
+
+Digest = Callable[[Any], bytes]
 
 CHUNKS_PER_SLOT = 32
 """Of an input whose length is known."""
@@ -53,14 +55,19 @@ class Feed:
         target: int,
         chunksize: int | None,
         chunk: Callable[[int], int] | None = None,
+        digest: Digest | None = None,
     ) -> None:
-        """`target`: jobs in a chunk; `chunk` tells it for each, by the index of its first job."""
+        """`target`: jobs in a chunk; `chunk` tells it for each, by the index of its first job. `digest` tells items
+        apart: its 16 bytes for each job are kept with the batch."""
         self.batch = new_batch_id()
         self.finished = False
         """All of the input is submitted."""
         self._session = session
         self._chunk = chunk
         self._opening: Part | None = opening(self.batch, spec, function)
+        self._digests = bytearray()
+        if digest is not None:
+            items = self._digested(items, digest)
         self.cutter = Cutter(items, _serializing(spec, form), target, chunksize or FIRST_COUNT)
 
     @property
@@ -86,9 +93,16 @@ class Feed:
             return False
         parts = [] if self._opening is None else [self._opening]
         self._opening = None
-        parts.append(Part(ChunkHead(self.batch, first, chunk.jobs, len(chunk.payload)), chunk.payload))
+        digests = bytes(self._digests[: chunk.jobs * DIGEST_BYTES])
+        del self._digests[: chunk.jobs * DIGEST_BYTES]
+        parts.append(Part(ChunkHead(self.batch, first, chunk.jobs, len(chunk.payload), digests), chunk.payload))
         self._session.submit(parts)
         return True
+
+    def _digested(self, items: Iterator[Any], digest: Digest) -> Iterator[Any]:
+        for item in items:
+            self._digests += digest(item)
+            yield item
 
     def draw_all(self) -> None:
         """Submit the rest of the input."""

@@ -15,6 +15,7 @@ from penstock.client.batch import ALL_JOBS, Batch
 from penstock.client.costs import Cost, map_longest_first
 from penstock.client.engine import Engine
 from penstock.client.functions import Function
+from penstock.client.mapping import Digest
 from penstock.client.options import argument_bytes, environment_bytes, spec_of
 from penstock.client.streams import JobFuture, failed
 from penstock.command import CommandTemplate
@@ -116,22 +117,27 @@ class Submitter(Executor):
         )
 
     def batch(
-        self, target: Callable[..., Any] | Command | CommandTemplate, *iterables: Iterable[Any], **options: Any
+        self,
+        target: Callable[..., Any] | Command | CommandTemplate,
+        *iterables: Iterable[Any],
+        digest: Digest | None = None,
+        **options: Any,
     ) -> Batch:
         """Submit a batch and return when it is accepted: from then on it does not need this client.
 
         `target` is a function, called with the items of `iterables` as in `map`; or a command template, a list like
         ``["gzip", "{}"]``, into which the items go. Options are those of `options`; commands also have ``cwd``,
-        ``env`` and ``check``. Raises PicklingError that names the job, or whatever an iterable raises; then nothing
-        of the batch is left.
+        ``env`` and ``check``. `digest` makes 16 bytes of what a job is given; kept with the batch, they tell later
+        which jobs it has (``penstock run --resume``). Raises PicklingError that names the job, or whatever an iterable
+        raises; then nothing of the batch is left.
         """
         if callable(target):
             spec = spec_of({**self._options, **options})
-            return self._engine.batch(spec, self._engine.function(target, spec), iterables)
+            return self._engine.batch(spec, self._engine.function(target, spec), iterables, digest)
         template, options = _template(target, options)
         spec = spec_of({**self._options, **options}, kind="command")
         items: Iterable[Any] = iterables[0] if len(iterables) == 1 else zip(*iterables)  # noqa: B905 - as `map`
-        return self._engine.batch(spec, Function.of(template.encode()), [_ArgumentLists(items)])
+        return self._engine.batch(spec, Function.of(template.encode()), [_ArgumentLists(items)], digest)
 
     def command(self, argv: Command, **options: Any) -> Future[Any]:
         """Run one command as a job, without a shell; its value is a CommandResult.

@@ -40,6 +40,7 @@ class SaveChunk(Action, frozen=True):
     first: int
     count: int
     payload: Bytes
+    digests: bytes = b""
 
 
 class SaveTotal(Action, frozen=True):
@@ -187,6 +188,15 @@ class LoadChunk(Action, frozen=True):
     index: int
 
 
+class ReadDigests(Action, frozen=True):
+    """Answer an AskDigests from the store."""
+
+    client: bytes
+    number: int
+    batch: bytes
+    start: int
+
+
 class Report(Action, frozen=True):
     """To the ventilator (from a worker or the sink)."""
 
@@ -278,6 +288,7 @@ Effect = (
     | SendFunction
     | LoadChunks
     | LoadChunk
+    | ReadDigests
     | Report
     | Deliver
     | ReadRows

@@ -16,6 +16,7 @@ from penstock.core.actions import (
     DeleteBatch,
     LoadChunks,
     OpenPart,
+    ReadDigests,
     SaveBatch,
     SaveChunk,
     SaveTotal,
@@ -25,9 +26,11 @@ from penstock.core.books import Books
 from penstock.core.inputs import Bytes, ChunkLoaded, ChunksLoaded, StoredBatch, StoredChunk
 from penstock.job import JobState
 from penstock.messages import (
+    DIGEST_BYTES,
     Accepted,
     Alive,
     AskBatches,
+    AskDigests,
     BatchesInfo,
     BatchLine,
     Cancel,
@@ -67,6 +70,9 @@ class Intake:
         sizes = [one.size for one in submit.opens] + [one.size for one in submit.chunks]
         parts = split(payload, sizes)
         batches, forgotten = self._books.backlog.batches, self._forgotten
+        if any(len(one.digests) not in {0, one.count * DIGEST_BYTES} for one in submit.chunks):
+            self._answer(client, Refused(submit.number, "ProtocolError", "a chunk with digests of another length"))
+            return
         new = {one.batch: 0 for one in submit.opens if one.batch not in batches and one.batch not in forgotten}
         if not self._in_order(submit, new):
             return
@@ -104,7 +110,7 @@ class Intake:
         if batch is None or head.first < batch.accepted:
             return
         batch.accepted = head.first + head.count
-        self._books.say(SaveChunk(head.batch, head.first, head.count, arguments))
+        self._books.say(SaveChunk(head.batch, head.first, head.count, arguments, head.digests))
         if not batch.on_disk and len(batch.chunks) < WINDOW_CHUNKS:
             batch.loaded_to = batch.accepted
             stored = StoredChunk(head.first, head.count, head.size, (OpenPart(head.first, batch.accepted),))
@@ -240,20 +246,34 @@ class Intake:
         lines = tuple(self._line(batch) for batch in found[: ask.limit])
         self._answer(client, BatchesInfo(ask.number, lines))
 
+    def on_ask_digests(self, client: bytes, ask: AskDigests) -> None:
+        """They are on disk only."""
+        if ask.batch in self._books.backlog.batches:
+            self._books.say(ReadDigests(client, ask.number, ask.batch, ask.start))
+        else:
+            self._answer(client, Refused(ask.number, "NoSuchBatch", f"no batch {ask.batch.hex()}"))
+
     def _matching(self, match: str) -> list[Batch]:
         newest = sorted(self._books.backlog.batches.values(), key=lambda batch: batch.id, reverse=True)
         if not match:
             return newest
         if match == "last":
             return newest[:1]
-        by_id = [batch for batch in newest if match in (batch.id.hex(), batch.id.hex()[: len(match)])]
-        by_id = by_id or [batch for batch in newest if batch.id.hex().endswith(match)]
-        return by_id or [batch for batch in newest if batch.spec.name == match][:1]
+        named = [batch for batch in newest if match in (batch.id.hex(), batch.spec.name)][:1]
+        by_id = named or [batch for batch in newest if batch.id.hex().startswith(match)]
+        return by_id or [batch for batch in newest if batch.id.hex().endswith(match)]
 
     @staticmethod
     def _line(batch: Batch) -> BatchLine:
         return BatchLine(
-            batch.id, batch.spec, batch.accepted, batch.total, dict(batch.counts), batch.leased, batch.created_time
+            batch.id,
+            batch.spec,
+            batch.accepted,
+            batch.total,
+            dict(batch.counts),
+            batch.leased,
+            batch.created_time,
+            batch.function,
         )
 
     def _answer(self, client: bytes, message: Message) -> None:

@@ -36,6 +36,7 @@ from penstock.core.settle import Settlement
 from penstock.messages import (
     Alive,
     AskBatches,
+    AskDigests,
     AskPipeline,
     Cancel,
     Completions,
@@ -208,6 +209,8 @@ class VentilatorCore:
                 self.intake.on_drain(event.client, drain)
             case AskBatches() as ask:
                 self.intake.on_ask_batches(event.client, ask)
+            case AskDigests() as ask_digests:
+                self.intake.on_ask_digests(event.client, ask_digests)
             case AskPipeline() as ask_pipeline:
                 self.books.say(Answer(event.client, self._info(ask_pipeline.number, now)))
             case _:

@@ -23,7 +23,7 @@ from typing import Any
 
 import apsw
 
-from penstock.errors import SchemaMismatch, StoreError, StoreFull, StoreInUse
+from penstock.errors import SchemaMismatch, StoreError, StoreFull, StoreInUse, UnfitFolder
 
 APPLICATION_ID = 0x504E5300
 """``PNS`` and the kind of store: tells our files from others' (PRAGMA application_id)."""
@@ -236,18 +236,18 @@ class StoreFile:
 def _check_folder(folder: Path) -> None:
     """Refuses a folder in which others can write."""
     if folder.stat().st_mode & 0o022:
-        raise StoreError(f"{folder}: others may write into this data folder; chmod 700 it")
+        raise UnfitFolder(f"{folder}: others may write into this data folder; chmod 700 it")
 
 
 def _check_filesystem(folder: Path) -> None:
     """Refuses the network and memory for a durable store."""
     kind = filesystem(folder)
     if kind in NETWORK:
-        raise StoreError(
+        raise UnfitFolder(
             f"{folder}: on a network file system ({kind}), which loses locks and syncs; name a local folder with --data"
         )
     if kind in MEMORY:
-        raise StoreError(f"{folder}: in memory ({kind}), gone at the next boot; name a folder on a disk with --data")
+        raise UnfitFolder(f"{folder}: in memory ({kind}), gone at the next boot; name a folder on a disk with --data")
 
 
 def filesystem(folder: Path) -> str:

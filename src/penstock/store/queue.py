@@ -33,12 +33,15 @@ from penstock.core.actions import (
 from penstock.core.inputs import StoredBatch, StoredChunk
 from penstock.errors import StoreError
 from penstock.job import BatchSpec
+from penstock.messages import DIGEST_BYTES
 from penstock.store.file import DELETE_BYTES, DELETE_ROWS, StoreFile, checksum
 
 KEEP_TIME = 24 * 3600.0
 """Seconds a finished chunk is kept: a day is enough to notice and restore a sink's lost disk."""
 KEEP_BYTES = 256 << 20
 """Payload of finished chunks that is kept at most, and PRUNE_COST for each of them."""
+DIGESTS_BYTES = 1 << 20
+"""In one answer: 65,536 jobs."""
 PRUNE_COST = 256
 """Bytes a kept chunk takes beside its payload: its rows and index entries."""
 PRUNE_ROWS = 8
@@ -65,6 +68,14 @@ ADD_CHUNK = """
     INSERT INTO chunk (batch, first, count, size, payload)
     VALUES ((SELECT number FROM batch WHERE batch = ?), ?, ?, ?, ?) ON CONFLICT (batch, first) DO NOTHING"""
 ADD_PAYLOAD = "INSERT INTO payload (number, crc, bytes) VALUES (?, ?, ?)"
+ADD_DIGESTS = "INSERT INTO digest (batch, first, digests) VALUES ((SELECT number FROM batch WHERE batch = ?), ?, ?)"
+DIGESTS = """
+    SELECT first, digests FROM digest
+    WHERE batch = (SELECT number FROM batch WHERE batch = ?1) AND first >= coalesce(
+        (SELECT max(first) FROM digest
+        WHERE batch = (SELECT number FROM batch WHERE batch = ?1) AND first <= ?2), 0)
+    ORDER BY first"""
+DELETE_DIGESTS = "DELETE FROM digest WHERE batch = ?1 AND first IN (SELECT first FROM digest WHERE batch = ?1 LIMIT ?2)"
 SET_ACCEPTED = "UPDATE batch SET accepted = max(accepted, ?) WHERE batch = ?"
 FINISH = """
     UPDATE chunk SET parts = NULL, finished = ?, finished_time = ?
@@ -162,6 +173,16 @@ class QueueStore(StoreFile):
             row = self.db.execute("SELECT crc, code FROM function WHERE digest = ?", (digest,)).fetchone()
         return self._checked(row, f"function {digest.hex()}")
 
+    def digests(self, batch: bytes, start: int) -> bytes:
+        """The digests of the jobs from `start` on, about DIGESTS_BYTES of them; empty: there are no more."""
+        found = b""
+        with self.guard():
+            for first, digests in self.db.execute(DIGESTS, (batch, start)):
+                found += digests[max(0, start - first) * DIGEST_BYTES :]
+                if len(found) >= DIGESTS_BYTES:
+                    break
+        return found
+
     def _checked(self, row: Any, name: str) -> bytes:
         if row is None:
             raise StoreError(f"{self.path}: {name} is not here")
@@ -223,6 +244,8 @@ class QueueStore(StoreFile):
             cursor.execute(ADD_PAYLOAD, (number, checksum(save.payload), save.payload))
             cursor.execute(SET_ACCEPTED, (save.first + save.count, save.batch))
             self._payloads = number
+            if save.digests:
+                cursor.execute(ADD_DIGESTS, (save.batch, save.first, save.digests))
 
     def _save_open(self, cursor: apsw.Cursor, save: SaveOpen) -> None:
         if not save.parts:
@@ -262,7 +285,10 @@ class QueueStore(StoreFile):
             deleted_bytes += size
             if deleted_bytes >= DELETE_BYTES:
                 return
-        if len(chunks) < DELETE_ROWS:
+        if len(chunks) == DELETE_ROWS:
+            return
+        cursor.execute(DELETE_DIGESTS, (number, DELETE_ROWS))
+        if self.db.changes() < DELETE_ROWS:
             cursor.execute("DELETE FROM doomed WHERE number = ?", (number,))
             self._doomed.remove(number)
 

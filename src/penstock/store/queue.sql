@@ -51,5 +51,13 @@ CREATE TABLE payload (
     bytes   BLOB NOT NULL
 ) STRICT;
 
+-- What tells a job from others by what it is given; only of batches whose client said it.
+CREATE TABLE digest (
+    batch   INTEGER NOT NULL,
+    first   INTEGER NOT NULL,
+    digests BLOB NOT NULL,              -- 16 bytes for each job from `first` on
+    PRIMARY KEY (batch, first)
+) STRICT, WITHOUT ROWID;
+
 -- Deleted batches whose chunks go a few at a time.
 CREATE TABLE doomed (number INTEGER PRIMARY KEY) STRICT;

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -32,6 +33,43 @@ def test_unknown_option_exits_2_by_name(capsys: pytest.CaptureFixture[str]) -> N
     assert "--semaphore" in said.err
     assert said.err.count("\n") == 1
     assert not said.out
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("echo {3} ::: a ::: b", "{3} in the command, and each job has 2 inputs"),
+        ("--halt later echo ::: a", "write soon,fail=N"),
+        ("--timeout -3 echo ::: a", "no duration"),
+        ("--timeout 200% echo ::: a", "no duration"),
+        ("--retries -1 echo ::: a", "--retries"),
+        ("--colsep ( echo ::: a", "--colsep"),
+        ("--results out.csv echo ::: a", "folder's name"),
+        ("--joblog /no/such/place echo ::: a", "cannot write /no/such/place"),
+        ("--json --tag echo ::: a", "exclude each other"),
+        ("--resume echo ::: a", "--data DIR"),
+        ("--url tcp://h:1 --data d echo ::: a", "has its own data"),
+        ("--one echo ::: a", "takes no input"),
+        ("--call math:sqrt --colsep , ::: a", "none of"),
+        ("echo :::+ a", "links to the input source before it"),
+        ("echo :::: /no/such/file", "cannot read /no/such/file"),
+        ("-X echo ::: a", "-X"),
+        ("--pipe wc ::: a", "--pipe"),
+        ("--sshlogin h echo ::: a", "--sshlogin"),
+        ("-I {} echo ::: a", "-I"),
+    ],
+)
+def test_wrong_line_is_refused_before_anything_runs(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, reason: str
+) -> None:
+    """Contradictions, places without an input, options of GNU parallel that are not ours: exit 2, one line."""
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["run", *line.split()]) == 2
+    said = capsys.readouterr()
+    assert said.err.startswith("penstock run: ")
+    assert reason in said.err
+    assert said.err.count("\n") == 1
+    assert (said.out, list(tmp_path.iterdir())) == ("", [])
 
 
 def test_wrong_use_is_one_line_without_a_traceback(capsys: pytest.CaptureFixture[str]) -> None:

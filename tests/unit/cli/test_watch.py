@@ -1,8 +1,14 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
-from penstock.cli.watch import complaint, printed, tagged
+import pytest
+
+from penstock.cli.halt import Halt
+from penstock.cli.records import Ended
+from penstock.cli.wanted import Numbered
+from penstock.cli.watch import Asked, Watch, complaint, printed, tagged
 from penstock.job import JobState
 from penstock.outcome import Outcome
 
@@ -39,3 +45,75 @@ def test_tag_stands_before_every_line() -> None:
     assert tagged(b"a\nb", b"t") == b"t\ta\nt\tb"
     assert tagged(b"", b"t") == b""
     assert tagged(b"a\n", None) == b"a\n"
+
+
+class Jobs:
+    """Wanted jobs that come as the test says; those that are cancelled come last."""
+
+    def __init__(self, *states: tuple[int, JobState]) -> None:
+        self.waiting = list(states)
+        self.cancelled: list[bool] = []
+
+    def arriving(self) -> Iterator[Numbered]:
+        """As they come."""
+        while self.waiting:
+            number, state = self.waiting.pop(0)
+            yield number, Outcome(job_id="", index=number, position=1, state=state, returncode=0, stdout=b"%d" % number)
+
+    def in_order(self) -> Iterator[Numbered]:
+        """In order, as they come."""
+        return iter(sorted(self.arriving()))
+
+    def cancel(self, *, running: bool) -> None:
+        """What has not come is cancelled."""
+        self.cancelled.append(running)
+        self.waiting = [(number, JobState.CANCELLED) for number, _ in self.waiting]
+
+
+class Paper:
+    """Progress and record that only remember."""
+
+    def __init__(self) -> None:
+        self.out = self.err = b""
+        self.failed = 0
+        self.ended: list[Ended] = []
+
+    def write(self, stdout: bytes, stderr: bytes = b"") -> None:
+        """To both."""
+        self.out += stdout
+        self.err += stderr
+
+    def add(self, ended: Any = None, *, failed: bool = False) -> None:
+        """One more."""
+        self.failed += failed
+        if ended is not None:
+            self.ended.append(ended)
+
+
+GOOD, BAD = JobState.SUCCEEDED, JobState.FAILED
+
+
+@pytest.mark.parametrize("in_order", [False, True])
+def test_halt_counts_jobs_as_they_end(in_order: bool) -> None:
+    """Also those whose turn to be shown has not come; what is cancelled then is neither shown nor logged."""
+    jobs: Any = Jobs((2, GOOD), (1, BAD), (0, GOOD), (3, BAD), (4, GOOD), (5, GOOD))
+    paper: Any = Paper()
+    asked = Asked(lambda item, number, slot: b"%s %d %d" % (item, number, slot))
+    list(asked.remember(iter([b"item"] * 6)))
+    halt = Halt.parse("soon,fail=2")
+    code = Watch(jobs, paper, in_order=in_order, asked=asked, records=[paper], halt=halt).to_the_end()
+    assert code == 1
+    assert (jobs.cancelled, paper.failed) == ([False], 2)
+    assert b"--halt: 2 failed" in paper.err
+    assert paper.out == (b"0123" if in_order else b"2103")
+    assert sorted(ended.number for ended in paper.ended) == [0, 1, 2, 3]
+    assert paper.ended[0].shown(7) == b"item %d 7" % (paper.ended[0].number + 1)
+
+
+@pytest.mark.parametrize(("halt", "code"), [("now,success=1", 0), ("now,done=2", 1), ("never", 1)])
+def test_enough_successes_are_success(halt: str, code: int) -> None:
+    """Whatever failed before; otherwise one failure is enough for exit code 1."""
+    jobs: Any = Jobs((0, BAD), (1, GOOD), (2, GOOD))
+    paper: Any = Paper()
+    assert Watch(jobs, paper, halt=Halt.parse(halt)).to_the_end() == code
+    assert jobs.cancelled == ([] if halt == "never" else [True])

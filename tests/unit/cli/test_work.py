@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from penstock.cli.work import Work, first_of
+from penstock.cli.work import Work, first_of, shown
 from penstock.command import CommandTemplate
 from penstock.errors import ConfigError
 
@@ -17,6 +17,7 @@ def work(*words: str, **options: Any) -> Work:
     defaults: dict[str, Any] = {
         "files": (),
         "null": False,
+        "colsep": None,
         "max_args": 1,
         "shell": False,
         "one": False,
@@ -66,6 +67,40 @@ def test_one_takes_no_input() -> None:
     """`--one` with arguments is wrong use."""
     with pytest.raises(ConfigError, match="takes no input"):
         work("echo", ":::", "a", one=True)
+
+
+def test_columns_are_arguments(stdin: Path) -> None:
+    """`--colsep` cuts every item, and takes the blanks around a column away."""
+    stdin.write_bytes(b"a, b\nc,d\n")
+    assert argvs(work("echo", "{2}-{1}", colsep=",")) == [[b"echo", b"b-a"], [b"echo", b"d-c"]]
+
+
+@pytest.mark.parametrize("words", [("echo", "{3}", ":::", "a", ":::", "b"), ("echo", "{-3}", ":::", "a", ":::", "b")])
+def test_place_beyond_the_last_input_is_refused(words: tuple[str, ...]) -> None:
+    """It would be empty in every job."""
+    with pytest.raises(ConfigError, match=r"\{-?3\} in the command, and each job has 2 inputs"):
+        work(*words)
+
+
+def test_place_within_a_group_is_an_argument() -> None:
+    """`-n 3` gives three."""
+    assert argvs(work("echo", "{3}", ":::", "a", "b", "c", max_args=3)) == [[b"echo", b"c"]]
+
+
+def test_wrong_pattern_is_named() -> None:
+    """`--colsep` is a regular expression."""
+    with pytest.raises(ConfigError, match=r"--colsep \(: "):
+        list(work("echo", ":::", "a", colsep="(").inputs())
+
+
+def test_job_is_shown_as_one_would_type_it() -> None:
+    """A shell line as it is, a command quoted where it must be, a call in Python."""
+    line = work("cat {} | wc", ":::", "a b", shell=True)
+    assert shown(line, line.target(), [b"a b"], 1) == b"cat 'a b' | wc"
+    command = work("echo", "{#}", "{}", "{%}", ":::", "a b")
+    assert shown(command, command.target(), [b"a b"], 7, 2) == b"echo 7 'a b' 2"
+    call = work(call="math:sqrt")
+    assert shown(call, call.target(), "4", 1) == b"math:sqrt('4')"
 
 
 def test_shell_like_word_asks_for_shell() -> None:

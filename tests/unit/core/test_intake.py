@@ -17,6 +17,7 @@ from penstock.messages import (
     Accepted,
     Alive,
     AskBatches,
+    AskDigests,
     BatchesInfo,
     BatchOpen,
     BatchSpan,
@@ -24,6 +25,7 @@ from penstock.messages import (
     Cancelled,
     CancelSpan,
     ChunkHead,
+    Digests,
     Done,
     Drain,
     DrainWorker,
@@ -49,6 +51,21 @@ def bench(tmp_path: Path) -> VentilatorBench:
 def chunk(bench: VentilatorBench, first: int, count: int) -> FromClient:
     """A Submit of one more chunk."""
     return FromClient(CLIENT, Submit(next(bench.numbers), (), (ChunkHead(BATCH, first, count, 4),), ()), b"args")
+
+
+def test_digests_are_saved_with_their_chunk_and_asked_for_later(bench: VentilatorBench) -> None:
+    """They lie on disk only; digests of another length are refused, and nothing of that Submit is accepted."""
+    bench.submit(2)
+    bench.saved.clear()
+    later = ChunkHead(BATCH, 2, 1, 4, bytes(16))
+    assert bench.ask(Submit(7, (), (later,), ()), b"args") == [Accepted(7)]
+    assert bench.saved[0] == SaveChunk(BATCH, 2, 1, b"args", bytes(16))
+    assert bench.ask(AskDigests(9, bytes(16), 0)) == [Refused(9, "NoSuchBatch", f"no batch {bytes(16).hex()}")]
+    assert bench.ask(AskDigests(8, BATCH, 2)) == [Digests(8, bytes(16))]
+    bench.saved.clear()
+    (refused,) = bench.ask(Submit(10, (), (ChunkHead(BATCH, 3, 1, 4, bytes(17)),), ()), b"args")
+    assert isinstance(refused, Refused)
+    assert not of(SaveChunk, bench.saved)
 
 
 def test_what_is_acknowledged_is_saved_in_that_turn(bench: VentilatorBench) -> None:

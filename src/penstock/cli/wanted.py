@@ -1,0 +1,89 @@
+"""The jobs whose outcomes a command shows: those of a new batch, and with ``--resume`` some of earlier ones."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from penstock import Batch, Outcome
+
+Numbered = tuple[int, "Outcome"]
+"""A job's number in the input, from 0, and what it came to."""
+
+
+class Part:
+    """Wanted jobs of one batch."""
+
+    def __init__(self, batch: Batch, numbers: Mapping[int, int] | None = None, *, is_own: bool = True) -> None:
+        """`numbers`: index -> number in the input; None: all jobs of the batch, in its order. `is_own`: may be
+        cancelled when the user has had enough."""
+        self.batch = batch
+        self.is_own = is_own
+        self._numbers = numbers
+        self._position = 0
+        self._seen = 0
+        self._left = None if numbers is None else len(numbers)
+
+    def arriving(self) -> Iterator[Numbered]:
+        """As they are recorded. Called again, it goes on behind the last one that was used up."""
+        if self._left == 0:
+            return
+        for outcome in self.batch.follow(after=self._position):
+            if (number := self._number(outcome.index)) is not None:
+                yield number, outcome
+                if self._left is not None:
+                    self._left -= 1
+            self._position = outcome.position
+            if self._left == 0:
+                return
+
+    def in_order(self) -> Iterator[Numbered]:
+        """In the order of the batch; called again, it goes on likewise."""
+        for outcome in itertools.islice(self.batch.outcomes(), self._seen, None):
+            if (number := self._number(outcome.index)) is not None:
+                yield number, outcome
+            self._seen += 1
+
+    def _number(self, index: int) -> int | None:
+        return index if self._numbers is None else self._numbers.get(index)
+
+
+class Wanted:
+    """The jobs of all parts; `places` names the part of each number, where there are several."""
+
+    def __init__(self, parts: Sequence[Part], total: int | None, places: Sequence[int] = ()) -> None:
+        self.total = total
+        self._parts = parts
+        self._places = places
+        self._next = 0
+        self._early: dict[int, Outcome] = {}
+
+    def arriving(self) -> Iterator[Numbered]:
+        """As they are recorded, part by part."""
+        for part in self._parts:
+            yield from part.arriving()
+
+    def in_order(self) -> Iterator[Numbered]:
+        """In the order of the input."""
+        if not self._places:
+            yield from self._parts[0].in_order()
+            return
+        parts = [part.in_order() for part in self._parts]
+        while self._next < len(self._places):
+            number = self._next
+            if number not in self._early:
+                for found, outcome in parts[self._places[number]]:
+                    self._early[found] = outcome
+                    if found == number:
+                        break
+            yield number, self._early[number]
+            del self._early[number]
+            self._next += 1
+
+    def cancel(self, *, running: bool) -> None:
+        """Start no more of them; `running`: and end those that run."""
+        for part in self._parts:
+            if part.is_own:
+                part.batch.cancel(running=running)

@@ -1,0 +1,169 @@
+"""The same lines through GNU parallel and through `penstock run`: where the meaning is meant to be the same, so is
+what comes out."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from conftest import Cli
+from support import LIMIT
+
+Done = subprocess.CompletedProcess[bytes]
+
+if shutil.which("parallel") is None and not os.environ.get("CI"):
+    pytest.skip("GNU parallel is not here: scripts/test installs it as root", allow_module_level=True)
+
+REPLACED = [
+    "| {} ::: a b",
+    "| ::: a b",
+    "| {.} {/} {//} {/.} ::: /a/b.c d.e/f g h.tar.gz .hidden x/ a.b/c ./d. x//y/ / //r",
+    "| {1} {2} {} ::: a b ::: c d",
+    "| {2}-{1} ::: a b :::+ c d e",
+    "| {1/.} {2//} {-1} {-2} ::: /a/b.c ::: /d/e.f",
+    "| {#} {} x{}y{} ::: x y z",
+    "-n2 | {1} {2} ::: a b c d e",
+    "-n 3 | ::: a b c d",
+    "| {1} {2} :::: one two",
+    "| {} {} :::: one ::: p q",
+    "| {1}{2} :::: one ::::+ two",
+    "-a one | {}",
+    "-a one -a two | {2} {1}",
+    "--colsep , | {2} {1} ::: a,b c,d",
+    "--colsep [,;] | {3} ::: a,b;c",
+    "-C , | {2} x{1} ::: a, b",
+    "| {1} ::: a ::: b c :::+ d e",
+]
+
+
+@pytest.fixture
+def gnu(folder: Path) -> Cli:
+    """Runs a line through GNU parallel, where the files `one` and `two` are."""
+    (folder / "one").write_text("1 uno\n2\n")
+    (folder / "two").write_text("a\nb\n")
+
+    def run(*words: str, stdin: bytes = b"") -> Done:
+        return subprocess.run(
+            ["parallel", "--will-cite", "-j1", *words],
+            input=stdin,
+            capture_output=True,
+            cwd=folder,
+            timeout=LIMIT,
+            check=False,
+            env=os.environ | {"HOME": str(folder)},
+        )
+
+    return run
+
+
+@pytest.fixture
+def ours(cli: Cli, running: str) -> Cli:
+    """Runs it through penstock, in the same folder."""
+
+    def run(*words: str, stdin: bytes = b"") -> Done:
+        return cli("run", *([] if "-j1" in words else ["--url", running]), *words, stdin=stdin)
+
+    return run
+
+
+@pytest.mark.parametrize("line", REPLACED)
+def test_replacement_strings_and_combinations(gnu: Cli, ours: Cli, line: str) -> None:
+    """What is run for each input, in the order of the input."""
+    options, _, rest = line.partition("| ")
+    words = ["--dry-run", "-k", *options.split(), "echo", *rest.split()]
+    expected, done = gnu(*words), ours(*words)
+    assert (expected.returncode, done.returncode) == (0, 0), (expected.stderr, done.stderr)
+    # where quotation marks stand is a matter of taste
+    assert list(map(shlex.split, done.stdout.decode().splitlines())) == [
+        shlex.split(row) for row in expected.stdout.decode().splitlines()
+    ]
+
+
+HOSTILE = [b"with blank", b"quo'te\"s", b"$HOME;`x`*?", b"\\back", b"-dash", b"\xff", b"{}", b"tab\there", b"#"]
+
+
+@pytest.mark.parametrize("shell", [["--shell"], []])
+def test_arguments_arrive_as_they_are(gnu: Cli, ours: Cli, shell: list[str]) -> None:
+    """Whatever is in a line, with `-0` and newlines too; grouped per job and in order with `-k`."""
+    stdin = b"\0".join([*HOSTILE, b"new\nline"]) + b"\0"
+    words = ["-0", "-k", "printf", "%s."]
+    assert ours(*shell, *words, stdin=stdin).stdout == gnu(*words, stdin=stdin).stdout
+
+
+def test_tag_and_shell_lines(gnu: Cli, ours: Cli) -> None:
+    """`--tag` puts the arguments before each line; pipes and quotes of a template are the shell's."""
+    words = ["-k", "--tag", "(echo {1}; echo 'two  blanks {2}') | cat -n", ":::", "a b", "c", ":::", "d"]
+    assert ours("--shell", *words).stdout == gnu(*words).stdout
+
+
+def test_lines_without_a_command_are_commands(gnu: Cli, ours: Cli) -> None:
+    """Each input line is one."""
+    stdin = b"echo 'a  b'\necho $((1 + 1)) | cat\n"
+    assert ours("--shell", "-k", stdin=stdin).stdout == gnu("-k", stdin=stdin).stdout
+
+
+@pytest.mark.parametrize("halt", ["soon,fail=1", "now,success=2"])
+def test_halt(gnu: Cli, ours: Cli, halt: str) -> None:
+    """It stops after the same job, and says whether all went well."""
+    words = ["-k", "--halt", halt, "sleep 0.2; echo {}; exit {}", ":::", "0", "2", "0", *["1"] * 9]
+    expected, done = gnu(*words), ours("-j1", "--shell", *words)
+    assert (done.returncode == 0) == (expected.returncode == 0)
+    assert done.stdout.startswith(expected.stdout)
+    assert done.stdout.count(b"\n") < 12
+
+
+def columns(log: bytes) -> list[tuple[bytes, ...]]:
+    """Of a joblog, what is the same in both: all but when and how long."""
+    rows = [line.split(b"\t") for line in log.splitlines()]
+    assert all(float(row[2]) > 1e9 and re.fullmatch(rb" *\d+\.\d{3}", row[3]) for row in rows[1:])
+    return [(row[0], row[1], *row[4:]) for row in rows]
+
+
+def test_joblog(gnu: Cli, ours: Cli, folder: Path) -> None:
+    """The same columns for exit codes, signals, time limits and quoted arguments."""
+    script = "echo {}; case {} in k) kill -9 $$;; s) sleep 60;; [0-9]) exit {};; esac"
+    words = ["-k", "--timeout", "1", "--joblog", "log", script, ":::", "0", "3", "it's", "k", "s"]
+    done = ours("-j1", "--shell", *words)
+    log = (folder / "log").read_bytes()
+    expected = gnu(*words)
+    assert columns(log) == columns((folder / "log").read_bytes())
+    assert done.stdout == expected.stdout
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder; takes them away."""
+    found = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    shutil.rmtree(folder)
+    return found
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["echo {}; echo err >&2", ":::", "a b", "c/d", "back\\slash", "tab\there"],
+        ["echo {1} {2}", ":::", "a", "b", ":::", "c"],
+        ["-n2", "echo", ":::", "a", "b", "c"],
+        ["--colsep", ",", "echo {2}", ":::", "a,b", "c,d"],
+    ],
+)
+def test_results(gnu: Cli, ours: Cli, folder: Path, words: list[str]) -> None:
+    """`--results DIR` makes the same folders with the same files in them."""
+    ours("--shell", "--results", "res", *words)
+    made = tree(folder / "res")
+    gnu("--results", "res", *words)
+    assert made == tree(folder / "res")
+
+
+def test_retries_count_differently(gnu: Cli, ours: Cli, folder: Path) -> None:
+    """`--retries 1` is one run there, and up to two here: the help says so."""
+    words = ["--retries", "1", "echo x >> count; false", ":::", "a"]
+    gnu(*words)
+    assert (folder / "count").read_text() == "x\n"
+    ours("--shell", *words)
+    assert (folder / "count").read_text() == "x\n" * 3

@@ -1,0 +1,55 @@
+"""Reading goes on where it was interrupted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from penstock.cli.wanted import Part, Wanted
+from penstock.job import JobState
+from penstock.outcome import Outcome
+
+
+class Batch:
+    """Jobs recorded in the order of `indexes`."""
+
+    def __init__(self, *indexes: int) -> None:
+        self.indexes = indexes
+
+    def follow(self, after: int = 0) -> Iterator[Outcome]:
+        """Behind a position."""
+        for position, index in enumerate(self.indexes, 1):
+            if position > after:
+                yield Outcome(job_id="", index=index, position=position, state=JobState.SUCCEEDED)
+
+    def outcomes(self) -> Iterator[Outcome]:
+        """In order."""
+        return iter(sorted(self.follow(), key=lambda outcome: outcome.index))
+
+
+def wanted(numbers: dict[int, int] | None, *indexes: int) -> Wanted:
+    batch: Any = Batch(*indexes)
+    return Wanted([Part(batch, numbers)], 3)
+
+
+def test_arriving_goes_on_behind_what_was_used_up() -> None:
+    """An interrupt between two outcomes loses none and repeats none."""
+    jobs = wanted(None, 2, 0, 1)
+    first = jobs.arriving()
+    assert [next(first)[0], next(first)[0]] == [2, 0]
+    assert [number for number, _ in jobs.arriving()] == [0, 1]  # what was not used up comes again
+
+
+def test_in_order_goes_on_likewise() -> None:
+    """The same in the order of the input."""
+    jobs = wanted(None, 2, 0, 1)
+    first = jobs.in_order()
+    assert [next(first)[0], next(first)[0]] == [0, 1]
+    assert [number for number, _ in jobs.in_order()] == [1, 2]
+
+
+def test_nothing_is_waited_for_when_all_wanted_ones_have_come() -> None:
+    """Other jobs of an earlier batch may run for days."""
+    jobs = wanted({2: 0, 0: 1}, 2, 0, 1)
+    assert [number for number, _ in jobs.arriving()] == [0, 1]
+    assert list(wanted({}, 0).arriving()) == []
