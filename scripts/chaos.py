@@ -82,7 +82,7 @@ class Processes:
             MARK: self.mark,
             STARTS: str(folder / "starts"),
             "TMPDIR": str(folder / "tmp"),
-            "PYTHONPATH": str(Path(__file__).parent),
+            "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]),
         }
         for name in ("PENSTOCK_URL", "PENSTOCK_DATA"):
             self._environment.pop(name, None)

@@ -172,7 +172,8 @@ class StoreFile:
     def _open(self) -> apsw.Connection:
         fresh = not self.path.exists() or self.path.stat().st_size == 0
         log = self.path.with_name(self.path.name + "-wal")
-        if fresh and log.exists() and log.stat().st_size:
+        unclean = log.exists() and log.stat().st_size > 0
+        if fresh and unclean:
             raise StoreError(
                 f"{self.path}: empty beside a write-ahead log with data in it; restore both, or move both away"
             )
@@ -184,12 +185,21 @@ class StoreFile:
             try:
                 self._configure(db)
                 self._migrate(db)
+                if self._synchronous == "full":
+                    self._settle(db, unclean)
             except BaseException:
                 db.close(True)
                 raise
-            if fresh:
-                _sync_folder(self.path.parent)
         return db
+
+    def _settle(self, db: apsw.Connection, unclean: bool) -> None:
+        """What is read here may have been written by a process that died, or failed, before its sync, and others will
+        be told of it: so first it goes to the disk, and so does the name of a file that is new."""
+        if unclean:
+            db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+            # a commit, whatever it says: a log that begins anew is on the disk, so the old one is void there too
+            db.pragma("user_version", len(self._scripts))
+        _sync_folder(self.path.parent)
 
     def _configure(self, db: apsw.Connection) -> None:
         # exclusive before WAL: then there is no shared memory file, and no other process can get in between
