@@ -34,6 +34,28 @@ install_into_venv() {
   printf '%s\n%s\n' "$stamp" "$extra" > "$venv/installed"
 }
 
+# install_missing PROGRAM...: Debian's packages of these names, as root; elsewhere the tests against them are skipped,
+# but never in CI
+install_missing() {
+  local program missing=()
+  for program in "$@"; do
+    command -v "$program" > /dev/null || missing+=("$program")
+  done
+  [ ${#missing[@]} = 0 ] && return
+  if [ "$(id -u)" = 0 ] && command -v apt-get > /dev/null; then
+    echo "installing ${missing[*]}" >&2
+    apt_install "${missing[@]}" > "$PENSTOCK_RUN/apt.log" 2>&1 && return
+    tail -n 3 "$PENSTOCK_RUN/apt.log" >&2
+  fi
+  echo "not here: ${missing[*]}; install them, or the tests against them are skipped" >&2
+  [ -z "${CI:-}" ]
+}
+
+apt_install() {
+  local install=(env DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends "$@")
+  "${install[@]}" || { apt-get update -qq && "${install[@]}"; }
+}
+
 # runs NAME: whether the process of that pid file is there, and one of ours (a number may be another's by now)
 runs() { grep -qa penstock "/proc/$(cat "$PENSTOCK_RUN/$1.pid" 2>/dev/null)/cmdline" 2>/dev/null; }
 

@@ -13,12 +13,13 @@ STRACE = ["strace", "-D", "-f", "-qq", "-yy", "-xx", "-s", "10000000", "-e", f"t
 
 GREETING_BYTES = 64
 """Of ZMTP 3: a connection begins with it, in both directions."""
-MORE, LONG, COMMAND = 1, 2, 4
+LONG, COMMAND = 2, 4
+"""Flags of a frame."""
 
 _LINE = re.compile(r"(\d+) +(.*)")
 _RESUMED = re.compile(r"<\.\.\. (\w+) resumed>(.*)")
-_CALL = re.compile(r"(\w+)\((\d+)<(.*?)>(?:, (?:\"([^\"]*)\"|.*?))?[,)].*?(?:= (-?\d+)|$)")
-_ADDRESS = re.compile(r"TCP:\[.*?:(\d+)->.*?:(\d+)\]")
+_CALL = re.compile(r"(\w+)\((\d+)<(.*?)>(?:,\s*(?:\"([^\"]*)\"|.*?))?\s*[,)].*?(?:= (-?\d+)|$)")
+_ADDRESS = re.compile(r"TCP:\[.*->.*\]")
 
 
 @dataclass(frozen=True)
@@ -77,23 +78,18 @@ class Stream:
         self.places.append((len(self.data), place))
         self.data += data
 
-    def messages(self) -> list[tuple[int, list[bytes]]]:
-        """Place and frames of each message."""
-        found: list[tuple[int, list[bytes]]] = []
-        at, frames, first = GREETING_BYTES, list[bytes](), 0
+    def messages(self) -> list[tuple[int, bytes]]:
+        """Place and frame of each message."""
+        found: list[tuple[int, bytes]] = []
+        at = GREETING_BYTES
         while at + 2 <= len(self.data):
             flags = self.data[at]
-            length_bytes = 8 if flags & LONG else 1
-            body = at + 1 + length_bytes
+            body = at + (9 if flags & LONG else 2)
             end = body + int.from_bytes(self.data[at + 1 : body], "big")
             if end > len(self.data):
                 break
             if not flags & COMMAND:
-                first = first if frames else at
-                frames.append(bytes(self.data[body:end]))
-                if not flags & MORE:
-                    found.append((self._place(first), frames))
-                    frames = []
+                found.append((self._place(at), bytes(self.data[body:end])))
             at = end
         return found
 
@@ -101,18 +97,14 @@ class Stream:
         return max(place for start, place in self.places if start <= offset)
 
 
-def streams(trace: list[Call], name: str) -> list[tuple[int, int, list[bytes]]]:
-    """What went over TCP, one way: (place, port of the two ends that is lower, frames), in order."""
+def messages(trace: list[Call], name: str) -> list[tuple[int, bytes]]:
+    """What went over TCP, one way: the place of its first byte, and the frame, in order."""
     found: dict[str, Stream] = defaultdict(Stream)
     for call in trace:
         if call.name == name and call.result > 0 and _ADDRESS.match(call.file):
             place = call.began if name == "sendto" else call.ended
             found[call.file].add(call.data[: call.result], place)
-    return sorted(
-        (place, min(map(int, _ADDRESS.match(file).groups())), frames)  # type: ignore[union-attr]
-        for file, stream in found.items()
-        for place, frames in stream.messages()
-    )
+    return sorted(message for stream in found.values() for message in stream.messages())
 
 
 def synced(trace: list[Call], suffix: str) -> list[tuple[int, bytes]]:
