@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
-import shutil
 import signal
-import subprocess
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -60,18 +57,6 @@ class Traced(Stations):
     def trace(self, name: str) -> Path:
         """Where a station's trace is."""
         return self.folder / f"{name}.trace"
-
-
-@pytest.fixture(scope="module")
-def ptrace() -> None:
-    """Skips where nobody may look at another process."""
-    if shutil.which("strace") is None:
-        if os.geteuid() == 0:
-            pytest.fail("no strace: apt-get install strace")
-        pytest.skip("no strace, and no right to install it")
-    tried = subprocess.run(["strace", "-o", "/dev/null", "true"], check=False, capture_output=True, text=True)
-    if tried.returncode:
-        pytest.skip(f"no right to trace: {tried.stderr.strip()}")
 
 
 Run = Callable[[bool], tuple[Path, Path]]
