@@ -47,8 +47,8 @@ class Traced(Stations):
 
     durable = True
 
-    def _argv(self, name: str, slots: int) -> list[str]:
-        *argv, config = super()._argv(name, slots)
+    def _argv(self, name: str, slots: int, url: str) -> list[str]:
+        *argv, config = super()._argv(name, slots, url)
         if name not in {"ventilator", "sink"}:
             return [*argv, config]
         config = json.dumps(json.loads(config) | {"durable": self.durable})
