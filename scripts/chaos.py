@@ -449,6 +449,7 @@ def count(processes: Processes, faults: Faults, watcher: Watcher) -> dict[str, l
     """What must be nothing, by what it is."""
     folder = processes.folder
     kinds = watcher.expected
+    left = left_behind(processes)  # first: whoever reads the files makes more of them
     files = count_files(folder / "data", {f"{batch}:{index}" for batch, index in kinds})
     starts = count_starts(folder / "starts", kinds, watcher.seen, faults.done)
     watcher.seen.starts = starts.total
@@ -461,7 +462,7 @@ def count(processes: Processes, faults: Faults, watcher: Watcher) -> dict[str, l
         "run again although the outcome was safe": starts.after_safe,
         "run again though nothing died under it": starts.unexplained,
         "started twice in spite of max_crashes=1": starts.forbidden,
-        "processes and files left behind": left_behind(processes),
+        "processes and files left behind": left,
         "stations that did not end well": faults.problems,
         f"kinds of process that had more than {PEAK_BYTES >> 20} MiB": too_large(processes.peaks),
     }
