@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import click
 
 from penstock.cli import (
+    backup,
     batches,
     cancel,
     drain,
@@ -50,7 +51,23 @@ def group() -> None:
     """Python calls and shell commands on every core of every machine, through a ZeroMQ pipeline."""
 
 
-for module in (up, ventilator, sink, worker, run, submit, results, status, workers, batches, jobs, show, cancel, drain):
+for module in (
+    up,
+    ventilator,
+    sink,
+    worker,
+    run,
+    submit,
+    results,
+    status,
+    workers,
+    batches,
+    jobs,
+    show,
+    cancel,
+    drain,
+    backup,
+):
     group.add_command(module.command)
 
 

@@ -41,6 +41,9 @@ DELETE_ROWS = 256
 DELETE_BYTES = 4 << 20
 """What one transaction deletes of a doomed batch at most: about 5 ms, unseen beside a sync."""
 
+BACKUP = "backup"
+"""The folder in the data folder in which a station leaves a copy of its store when it is told to (SIGUSR1)."""
+
 NETWORK = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "ceph", "lustre", "beegfs", "gpfs", "afs", "fuse.sshfs", "fuse.glusterfs"}
 )
@@ -112,19 +115,26 @@ class StoreFile:
         self.db = self._open()
         self._failed = False
 
-    def backup(self, target: Path) -> None:
-        """A consistent copy into a new file, while the store is in use. Raises StoreError."""
-        if target.exists():
-            raise StoreError(f"{target}: exists already; a backup is never written over another file")
-        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    def back_up(self, folder: Path) -> Path:
+        """A consistent copy under the same name in a folder (made where it is missing), while the store is in use; over
+        the copy before. Raises StoreError."""
+        target, part = folder / self.path.name, folder / f"{self.path.name}.part"
         with self.guard():
-            copy = apsw.Connection(str(target))
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            part.unlink(missing_ok=True)
+            os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
             try:
-                with copy.backup("main", self.db, "main") as job:
-                    job.step(-1)
+                copy = apsw.Connection(str(part))
+                try:
+                    with copy.backup("main", self.db, "main") as job:
+                        job.step(-1)
+                finally:
+                    copy.close()
+                part.replace(target)
             finally:
-                copy.close()
-        _sync_folder(target.resolve().parent)
+                part.unlink(missing_ok=True)
+            _sync_folder(folder)
+        return target
 
     @contextmanager
     def transaction(self) -> Iterator[apsw.Cursor]:
