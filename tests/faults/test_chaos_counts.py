@@ -162,3 +162,17 @@ def test_process_that_is_too_large_is_found(chaos: ModuleType) -> None:
     """By its peak."""
     too_large = importlib.import_module("chaos").too_large
     assert too_large({"sink": 100 << 20, "worker": 300 << 20}) == ["worker: 300 MiB"]
+
+
+def test_soak_finds_what_grows_and_nothing_else(chaos: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    """A rise after the warm-up is found by its size; what filled up in the warm-up, or swings, is not."""
+    soak = importlib.import_module("soak")
+    times = range(0, 300, 3)
+    series = {
+        ("sink", "RSS MiB"): [(at, 30 + at / 10) for at in times],
+        ("worker-1", "RSS MiB"): [(at, 30 + min(at, 90)) for at in times],
+        ("ventilator", "RSS MiB"): [(at, 30 + at % 9) for at in times],
+        ("client", "threads"): [(at, 5 + at // 60) for at in times],
+    }
+    assert soak.report(series) == ["client: threads grows by 3.2", "sink: RSS MiB grows by 19.8"]
+    assert "worker-1" in capsys.readouterr().out

@@ -76,16 +76,16 @@ def test_again_and_again(world: World, proxy: Proxy) -> None:
 def test_of_a_client_while_it_submits(world: World, proxy: Proxy) -> None:
     """What was not acknowledged is sent again and accepted once; its map is complete and in order."""
     world.up("w1", "w2")
-    client = Pipeline(proxy.url)
-    world.clients.append(client)
-    values = client.map(nap, [str(world.folder)] * 30, range(30), chunksize=1, buffersize=10)
-    found = [next(values) for _ in range(3)]
-    proxy.hold("in")
-    proxy.reset()
-    proxy.release()
-    found += [next(values) for _ in range(7)]
-    proxy.hold("out", "in")
-    world.started(12)
-    proxy.release()
-    assert [*found, *values] == list(range(30))
+    with Pipeline(proxy.url) as client:
+        values = client.map(nap, [str(world.folder)] * 30, range(30), chunksize=1, buffersize=10)
+        found = [next(values) for _ in range(3)]
+        proxy.hold("in")
+        proxy.reset()
+        proxy.release()
+        found += [next(values) for _ in range(7)]
+        proxy.hold("out", "in")
+        world.started(12)
+        proxy.release()
+        found += values
+    assert found == list(range(30))
     assert set(world.times().values()) == {1}

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import apsw
+import msgspec
 
 from penstock.errors import SchemaMismatch, StoreError, StoreFull, StoreInUse
 
@@ -53,10 +54,12 @@ MAGIC = b"SQLite format 3\0"
 """How a store begins. SQLite takes a file shorter than its header for an empty one, and would write over it."""
 NOT_OURS = "not a penstock store; move the file away or name another folder with --data"
 
+DAMAGED = "the file is damaged; restore a backup or move it away"
+
 HINTS: tuple[tuple[type[apsw.Error], str], ...] = (
     (apsw.FullError, "the disk is full; free some room, nothing acknowledged is lost"),
     (apsw.NotADBError, NOT_OURS),
-    (apsw.CorruptError, "the file is damaged; restore a backup or move it away"),
+    (apsw.CorruptError, DAMAGED),
     (apsw.IOError, "the disk does not read or write"),
     (apsw.ReadOnlyError, "the file or its file system is read-only"),
     (apsw.CantOpenError, "cannot be opened"),
@@ -155,13 +158,18 @@ class StoreFile:
 
     @contextmanager
     def guard(self) -> Iterator[None]:
-        """Turns SQLite's errors into a StoreError of one line."""
+        """Turns SQLite's errors, and those of what it gave out, into a StoreError of one line."""
         try:
             yield
         except apsw.Error as error:
             hint = next((text for kind, text in HINTS if isinstance(error, kind)), "cannot be used")
             kind = StoreFull if isinstance(error, apsw.FullError) else StoreError
             raise kind(f"{self.path}: {hint} ({str(error).splitlines()[0]})") from error
+        except (
+            msgspec.MsgspecError,
+            TypeError,
+        ) as error:  # a damaged row may hold anything, also NULL where none can be
+            raise StoreError(f"{self.path}: {DAMAGED} ({error})") from error
         except OSError as error:
             raise StoreError(f"{self.path}: {error.strerror}") from error
 
