@@ -52,6 +52,10 @@ HEAL_TIME = 120.0
 """Seconds after the last fault within which every accepted job must have its outcome."""
 LOOK_INTERVAL = 0.02
 SAMPLE_INTERVAL = 0.5
+PEAK_BYTES = 256 << 20
+"""Resident memory that no process may exceed under this load: twice what any of them has ever had."""
+LOG_LINES = 15
+"""Of each log that are shown when a number is wrong."""
 
 
 def until(look: Callable[[], Any], limit: float) -> bool:
@@ -82,7 +86,7 @@ class Processes:
             MARK: self.mark,
             STARTS: str(folder / "starts"),
             "TMPDIR": str(folder / "tmp"),
-            "PYTHONPATH": str(Path(__file__).parent),
+            "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]),
         }
         for name in ("PENSTOCK_URL", "PENSTOCK_DATA"):
             self._environment.pop(name, None)
@@ -445,10 +449,7 @@ def count(processes: Processes, faults: Faults, watcher: Watcher) -> dict[str, l
     """What must be nothing, by what it is."""
     folder = processes.folder
     kinds = watcher.expected
-    left = [f"process {p.pid} {' '.join(p.cmdline())[:80]}" for p in processes.family()]
-    known = {"queue.db", "results.db", "queue.db.lock", "results.db.lock"}
-    left += [str(path) for path in (folder / "data").iterdir() if path.name not in known]
-    left += [str(path) for path in (folder / "tmp").iterdir()]
+    left = left_behind(processes)  # first: whoever reads the files makes more of them
     files = count_files(folder / "data", {f"{batch}:{index}" for batch, index in kinds})
     starts = count_starts(folder / "starts", kinds, watcher.seen, faults.done)
     watcher.seen.starts = starts.total
@@ -463,7 +464,22 @@ def count(processes: Processes, faults: Faults, watcher: Watcher) -> dict[str, l
         "started twice in spite of max_crashes=1": starts.forbidden,
         "processes and files left behind": left,
         "stations that did not end well": faults.problems,
+        f"kinds of process that had more than {PEAK_BYTES >> 20} MiB": too_large(processes.peaks),
     }
+
+
+def left_behind(processes: Processes) -> list[str]:
+    """What is still there when all stations have ended."""
+    folder = processes.folder
+    left = [f"process {p.pid} {' '.join(p.cmdline())[:80]}" for p in processes.family()]
+    known = {"queue.db", "results.db", "queue.db.lock", "results.db.lock"}
+    left += [str(path) for path in (folder / "data").iterdir() if path.name not in known]
+    return left + [str(path) for path in (folder / "tmp").iterdir()]
+
+
+def too_large(peaks: dict[str, int]) -> list[str]:
+    """Kinds of process whose peak is no good."""
+    return [f"{kind}: {peak >> 20} MiB" for kind, peak in peaks.items() if peak > PEAK_BYTES]
 
 
 def report(processes: Processes, faults: Faults, watcher: Watcher, counted: dict[str, list[str]], healing: str) -> int:
@@ -481,6 +497,13 @@ def report(processes: Processes, faults: Faults, watcher: Watcher, counted: dict
     for what, found in counted.items():
         print(f"{len(found):>6}     {what}")
     return 1 if any(counted.values()) or healing == "NOT DONE" else 0
+
+
+def show_logs(folder: Path) -> None:
+    """The end of each."""
+    for path in sorted(folder.glob("*.log")):
+        lines = path.read_text(errors="replace").splitlines()[-LOG_LINES:]
+        print(f"--- {path.name}", *lines, sep="\n", file=sys.stderr)
 
 
 # ------------------------------------------------------------------------------------------------ recovery
@@ -544,6 +567,8 @@ def main() -> int:
     else:
         print(f"chaos: --minutes {options.minutes:g} --seed {seed}", flush=True)
         code = run(options.minutes * 60, seed, folder)
+        if code:
+            show_logs(folder)
         print("chaos: all is well" if code == 0 else f"CHAOS FAILED (seed {seed}); files and logs are in {folder}")
     if code == 0 and not options.keep:
         shutil.rmtree(folder)

@@ -111,3 +111,20 @@ def fill(path: str) -> int:
         while True:
             file.write(bytes(1 << 16))
             file.flush()
+
+
+def large(folder: str, x: int) -> bytes:
+    """A megabyte."""
+    note(folder, x)
+    return bytes(1 << 20)
+
+
+def chatter(folder: str, x: int) -> int:
+    """128 MiB on either stream."""
+    note(folder, x)
+    for stream in (sys.stdout, sys.stderr):
+        stream.write("begin")
+        for _ in range(128):
+            stream.write("0123456789abcdef" * (1 << 16))
+        stream.write("end")
+    return x

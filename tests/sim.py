@@ -202,7 +202,7 @@ class VentilatorNode(Node):
 
     def start(self) -> None:
         super().start()
-        self.store = QueueStore(self.world.folder / "queue", durable=False)
+        self.store = QueueStore(self.world.folder / "queue", self.world.durable)
         self.life = self.store.begin_life()
         self.core = VentilatorCore(
             self.life,
@@ -215,7 +215,7 @@ class VentilatorNode(Node):
         self.world.wake(self)
 
     def stop(self) -> None:
-        self.store.close()
+        self.world.leave(self.store)
 
     def save(self, saves: list[Any]) -> None:
         self.store.save(saves)
@@ -254,7 +254,7 @@ class SinkNode(Node):
 
     def start(self) -> None:
         super().start()
-        self.store = ResultStore(self.world.folder / "results", durable=False)
+        self.store = ResultStore(self.world.folder / "results", self.world.durable)
         self.id = self.world.fresh_id()
         self.core = SinkCore(
             self.world.random.getrandbits(60),
@@ -266,7 +266,7 @@ class SinkNode(Node):
         self.world.wake(self)
 
     def stop(self) -> None:
-        self.store.close()
+        self.world.leave(self.store)
 
     def save(self, saves: list[Any]) -> None:
         self.store.save(saves)
@@ -525,11 +525,16 @@ class ClientNode(Node):
 class World:
     """All nodes, connections and the clock."""
 
-    def __init__(self, folder: Path, seed: int, workers: int = 3, slots: int = 2, *, checking: bool = True) -> None:
+    def __init__(
+        self, folder: Path, seed: int, workers: int = 3, slots: int = 2, *, checking: bool = True, durable: bool = False
+    ) -> None:
         self.folder = folder
         self.random = random.Random(seed)
         self.now = 1000.0
         self.checking = checking
+        self.durable = durable
+        self.leave: Callable[[QueueStore | ResultStore], None] = lambda store: store.close()
+        """What becomes of the store of a node that dies."""
         self.events: list[tuple[float, int, Node | None, Callable[[], Any]]] = []
         self.serial = itertools.count()
         self.awake: set[Node] = set()

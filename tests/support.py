@@ -85,23 +85,27 @@ class Stations:
         self._times = {"lease_time": lease_time, "heartbeat_interval": heartbeat_interval}
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
-    def start(self, *names: str, slots: int = 1) -> None:
-        """Start ``ventilator``, ``sink``, or a worker of any other name."""
+    def start(self, *names: str, slots: int = 1, url: str = "") -> None:
+        """Start ``ventilator``, ``sink``, or a worker of any other name; `url`: by which it reaches the others."""
         for name in names:
             with self.log(name).open("ab") as log:
                 self.processes[name] = subprocess.Popen(
-                    self._argv(name, slots), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                    self._argv(name, slots, url or self.url),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
                 )
 
-    def _argv(self, name: str, slots: int) -> list[str]:
+    def _argv(self, name: str, slots: int, url: str) -> list[str]:
         config: StationConfig
         times: Any = self._times
         if name == "ventilator":
-            config = VentilatorConfig(url=self.url, data=str(self.folder / "data"), **times)
+            config = VentilatorConfig(url=url, data=str(self.folder / "data"), **times)
         elif name == "sink":
-            config = SinkConfig(url=self.url, data=str(self.folder / "data"), **times)
+            config = SinkConfig(url=url, data=str(self.folder / "data"), **times)
         else:
-            config = WorkerConfig(url=self.url, slots=slots, name=name, **times)
+            config = WorkerConfig(url=url, slots=slots, name=name, **times)
         module = name if name in {"ventilator", "sink"} else "worker"
         return [sys.executable, "-m", f"penstock.{module}", msgspec.json.encode(config).decode()]
 

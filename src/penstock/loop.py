@@ -20,6 +20,7 @@ from penstock.core.actions import Actions, Log, Save
 from penstock.errors import PenstockError, ProtocolError, SchemaMismatch, StoreError, StoreFull, StoreInUse, UnfitFolder
 from penstock.messages import Decoder, Wire
 from penstock.sockets import Links, Received
+from penstock.store.file import BACKUP, StoreFile
 
 FULL_RETRY = 0.5
 """Seconds between looks whether a full disk has room again."""
@@ -114,19 +115,27 @@ class Malformed:
 
 
 class Signals:
-    """SIGTERM and SIGINT as a file descriptor that the loop polls."""
+    """SIGTERM and SIGINT (to leave) and SIGUSR1 (to back up) as a file descriptor that the loop polls."""
 
     def __init__(self) -> None:
         self.fd, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
-        for number in (signal.SIGTERM, signal.SIGINT):
+        self._backup = False
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
             signal.signal(number, lambda *_: None)
 
     def read(self) -> int:
-        """How many arrived since the last call."""
+        """How many arrived since the last call that say to leave."""
         with contextlib.suppress(BlockingIOError):
-            return len(os.read(self.fd, 64))
+            arrived = os.read(self.fd, 64)
+            self._backup |= signal.SIGUSR1 in arrived
+            return len(arrived) - arrived.count(signal.SIGUSR1)
         return 0
+
+    def take_backup(self) -> bool:
+        """Whether somebody asked for a backup since the last call."""
+        wanted, self._backup = self._backup, False
+        return wanted
 
 
 def run(station: Station, logger: logging.Logger) -> None:
@@ -177,6 +186,14 @@ def save(station: Station, saves: list[Any], logger: logging.Logger) -> None:
                 events.emit(logger, "disk_has_room", {})
             return
     raise StoreFull("told to stop while the disk was full")
+
+
+def back_up(store: StoreFile, logger: logging.Logger) -> None:
+    """Into the folder `backup` beside the store; a failure is said, and changes nothing."""
+    try:
+        events.emit(logger, "backed_up", {"path": store.back_up(store.path.parent / BACKUP)})
+    except StoreError as error:
+        events.emit(logger, "backup_failed", {"error": str(error)})
 
 
 def main(start: Callable[[], Station], logger: logging.Logger, **about: object) -> int:

@@ -91,6 +91,8 @@ class Sink:
                     yield FromClient(received.peer, wire.message)
         if fds:
             self.leaving = self._signals.read() > 0 or self._lifeline in fds
+            if self._signals.take_backup():
+                loop.back_up(self._store, self.logger)
 
     def save(self, saves: list[Any]) -> None:
         """Commit."""

@@ -111,6 +111,8 @@ class Ventilator:
                     yield FromClient(received.peer, wire.message, wire.payload, time.time())
         if fds:
             self.leaving = self._signals.read() > 0 or self._lifeline in fds
+            if self._signals.take_backup():
+                loop.back_up(self._store, self.logger)
         self.core.malformed = self._malformed.count + self.links.malformed
 
     # ------------------------------------------------------------------------------------------ out

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
+import os
+import signal
 import sqlite3
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -20,9 +27,16 @@ SCRIPTS = Path(__file__).parents[2] / "scripts"
 def chaos(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The counting half of the script."""
     monkeypatch.syspath_prepend(str(SCRIPTS))
-    import chaos_count
+    return importlib.import_module("chaos_count")
 
-    return chaos_count
+
+@pytest.fixture
+def processes(chaos: ModuleType, folder: Path) -> Iterator[Any]:
+    """The processes of the script, none started yet."""
+    (folder / "data").mkdir()
+    made = importlib.import_module("chaos").Processes(folder)
+    yield made
+    made.close()
 
 
 @pytest.fixture
@@ -103,3 +117,62 @@ def test_outcome_that_is_wrong_or_missing_is_found(chaos: ModuleType) -> None:
     assert len(seen.twice) == 1
     assert chaos.count_outcomes({("b", 0): "naps", ("b", 1): "naps"}, seen) == ["it failed", "naps b:1 was never seen"]
     assert seen.times["b", 0] <= time.time()
+
+
+def python(processes: Any, code: str) -> subprocess.Popen[bytes]:
+    """A process of this pipeline; the code prints a line when it is ready."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        env=os.environ | {importlib.import_module("chaos").MARK: processes.mark},
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.stdout.close()
+    return process
+
+
+def test_what_is_left_behind_is_found(processes: Any, folder: Path) -> None:
+    """A process that nobody ended, a file among the stores, one in the folder for temporary files."""
+    left_behind = importlib.import_module("chaos").left_behind
+    (folder / "data/queue.db").touch()
+    assert left_behind(processes) == []
+    processes.running["stray"] = python(processes, "import time; print(flush=True); time.sleep(60)")
+    (folder / "data/queue.db-wal").touch()
+    (folder / "tmp/penstock-1").mkdir()
+    found = left_behind(processes)
+    assert found[0].startswith(f"process {processes.running['stray'].pid} ")
+    assert found[1:] == [str(folder / "data/queue.db-wal"), str(folder / "tmp/penstock-1")]
+
+
+def test_station_that_does_not_end_well_is_found(processes: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that fails when it is told to end, one that does not listen."""
+    chaos = importlib.import_module("chaos")
+    code = "signal.signal(15, lambda *_: sys.exit(3)); print(flush=True); signal.pause()"
+    processes.running["sink"] = python(processes, f"import signal, sys; {code}")
+    processes._started_at["sink"] = time.monotonic() - chaos.NEW_TIME
+    assert processes.end("sink", signal.SIGTERM) == "sink ended with exit code 3"
+    monkeypatch.setattr(chaos, "UP_TIME", 0.3)
+    code = "signal.signal(15, signal.SIG_IGN); print(flush=True); signal.pause()"
+    processes.running["sink"] = python(processes, f"import signal; {code}")
+    assert "did not end within" in processes.end("sink", signal.SIGTERM)
+
+
+def test_process_that_is_too_large_is_found(chaos: ModuleType) -> None:
+    """By its peak."""
+    too_large = importlib.import_module("chaos").too_large
+    assert too_large({"sink": 100 << 20, "worker": 300 << 20}) == ["worker: 300 MiB"]
+
+
+def test_soak_finds_what_grows_and_nothing_else(chaos: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    """A rise after the warm-up is found by its size; what filled up in the warm-up, or swings, is not."""
+    soak = importlib.import_module("soak")
+    times = range(0, 300, 3)
+    series = {
+        ("sink", "RSS MiB"): [(at, 30 + at / 10) for at in times],
+        ("worker-1", "RSS MiB"): [(at, 30 + min(at, 90)) for at in times],
+        ("ventilator", "RSS MiB"): [(at, 30 + at % 9) for at in times],
+        ("client", "threads"): [(at, 5 + at // 60) for at in times],
+    }
+    assert soak.report(series) == ["client: threads grows by 3.2", "sink: RSS MiB grows by 19.8"]
+    assert "worker-1" in capsys.readouterr().out

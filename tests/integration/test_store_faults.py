@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -132,3 +134,87 @@ def test_kill_9_of_the_writer_loses_nothing_it_acknowledged(folder: Path, kind: 
         records, payload, _, _ = store.rows_after(b"b" * 16, 0, 1 << 40)
         assert {index: value for index, (_, value) in values_of(records, payload)} == {n: n for n in range(len(told))}
         store.close()
+
+
+def recorded_lines(folder: Path, *, killed: bool) -> tuple[list[SaveRow], Path]:
+    """What was saved, and the folder of a process that was killed (all is in the write-ahead log) or that ended well
+    (all is in the file)."""
+    store = ResultStore(folder / "data", durable=False)
+    kept: list[SaveRow] = []
+    for turn in range(20):
+        rows = lines(store, head_of(BATCH, turn, turn + 1), body=b"value of job %d" % turn * 20)
+        store.save(rows)
+        kept += rows
+    if killed:
+        shutil.copytree(folder / "data", folder / "killed")
+    store.close()
+    return kept, folder / ("killed" if killed else "data")
+
+
+@pytest.mark.parametrize(("name", "step"), [("results.db", 97), ("results.db-wal", 1237)])
+def test_a_flipped_bit_is_noticed_or_changes_nothing(folder: Path, name: str, step: int) -> None:
+    """Wherever it is: the store says so, or its log is not the one that the ventilator knows the end of, or all is as
+    it was. SQLite alone drops the end of its log without a word, and gives out what it finds."""
+    kept, left = recorded_lines(folder, killed=name.endswith("-wal"))
+    size = (left / name).stat().st_size
+    noticed: Counter[str] = Counter()
+    for at in range(0, size, step):
+        place = folder / f"flip{at}"
+        shutil.copytree(left, place)
+        with (place / name).open("r+b") as damaged:
+            damaged.seek(at)
+            (byte,) = damaged.read(1)
+            damaged.seek(at)
+            damaged.write(bytes([byte ^ 1 << at % 8]))
+        noticed[what_is_noticed(place, kept)] += 1
+        shutil.rmtree(place)
+    print(f"{name}: {sum(noticed.values())} flips: {dict(noticed)}")
+    assert noticed.keys() <= {"error", "another log", "nothing changed"}
+    assert noticed["error"] + noticed["another log"] > 20
+
+
+def what_is_noticed(folder: Path, kept: list[SaveRow]) -> str:
+    """By a sink that starts on this folder, and a ventilator that knows the last line."""
+    try:
+        store = ResultStore(folder, durable=False)
+    except StoreError:
+        return "error"
+    try:
+        if store.head() != (kept[-1].seq, kept[-1].chain) or store.log_after(kept[-1].seq, 1)[0] != kept[-1].chain:
+            return "another log"
+        _, told, _ = store.log_after(0, 1 << 20)
+        heads, bodies, _, _ = store.rows_after(BATCH, 0, 1 << 40)
+        whole = [line.chain for line in told] == [row.chain for row in kept]
+        whole = whole and list(heads) == [row.head for row in kept] and bytes(bodies) == b"".join(r.body for r in kept)
+    except StoreError:
+        return "error"
+    finally:
+        store.close()
+    return "nothing changed" if whole else "WRONG"
+
+
+LOCKER = """
+import sqlite3, sys
+with sqlite3.connect(sys.argv[1]) as connection:
+    connection.execute("PRAGMA locking_mode = exclusive")
+    connection.execute("BEGIN EXCLUSIVE")
+    print("locked", flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_a_file_that_another_program_has_locked_is_refused(folder: Path) -> None:
+    """In one line, at once, and it is as it was."""
+    store = ResultStore(folder / "data", durable=False)
+    store.save(lines(store, head_of(BATCH, 0, 1)))
+    store.close()
+    command = [sys.executable, "-c", LOCKER, str(folder / "data/results.db")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"locked\n"
+        with pytest.raises(StoreError, match="another process has it open"):
+            ResultStore(folder / "data", durable=False)
+        other.communicate(b"\n")
+    store = ResultStore(folder / "data", durable=False)
+    assert store.head()[0] == 1
+    store.close()

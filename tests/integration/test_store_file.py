@@ -122,16 +122,26 @@ def test_half_a_store_is_refused(queued: QueueStore, folder: Path) -> None:
     assert (folder / "data/queue.db-wal").read_bytes() == log
 
 
-def test_a_backup_is_whole_and_never_over_another_file(queued: QueueStore, folder: Path) -> None:
-    """Made while the store is in use; it opens as a store."""
-    (folder / "backup").mkdir(mode=0o700)
-    queued.backup(folder / "backup/queue.db")
-    with pytest.raises(StoreError, match="exists already"):
-        queued.backup(folder / "backup/queue.db")
+def test_a_backup_is_whole(queued: QueueStore, folder: Path) -> None:
+    """Made while the store is in use, over the one before; it opens as a store."""
+    for _ in range(2):
+        queued.back_up(folder / "backup")
+    assert [path.name for path in (folder / "backup").iterdir()] == ["queue.db"]
     assert (folder / "backup/queue.db").stat().st_mode & 0o777 == 0o600
     copy = QueueStore(folder / "backup", durable=False)
     assert copy.chunk(BATCH, 10) == b"second"
     copy.close()
+
+
+def test_a_backup_that_fails_leaves_the_one_before(queued: QueueStore, folder: Path) -> None:
+    """And the store goes on."""
+    copy = queued.back_up(folder / "backup")
+    before = copy.read_bytes()
+    (folder / "backup/queue.db.part").mkdir()
+    with pytest.raises(StoreError, match=r"queue\.db"):
+        queued.back_up(folder / "backup")
+    assert copy.read_bytes() == before
+    queued.save([SaveChunk(BATCH, 15, 1, b"x")])
 
 
 def test_a_failed_write_stops_the_store_until_it_is_opened_again(queued: QueueStore) -> None:

@@ -6,8 +6,10 @@ PENSTOCK_SCHEDULES says how many are tried.
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
+from collections import Counter
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -169,3 +171,38 @@ def test_a_worker_that_crashes_at_any_turn_costs_only_what_it_ran(tmp_path: Path
         assert world.needless == [], turn
         again = [starts for starts in world.starts.values() if len(starts) > 1]
         assert all(len(starts) == 2 and starts[0][1] == "w0" for starts in again), turn
+
+
+def outcomes_with_crashes(folder: Path, every: int) -> dict[Any, Any]:
+    """The same jobs whatever happens: what each came to. Ventilator, sink and a worker crash five times each, after
+    that many turns (0: never), in turn before the commit, after it, after the first send."""
+    world = World(folder, 7)
+    world.fates = mixed
+    wheres = itertools.cycle(WHERE)
+    left = Counter(dict.fromkeys((world.ventilator, world.sink, world.workers[0]), 5 if every else 0))
+
+    def arm() -> None:
+        for node in left:
+            world.start(node)
+            if node.crash_at is None and left[node]:
+                left[node] -= 1
+                node.crash_at = (node.turns + every, next(wheres))
+        world.at(world.now + 0.3, arm)
+
+    for batch in (b"a", b"b", b"c"):
+        spec = BatchSpec(retries=1, retry_delay=0.1, max_crashes=20)  # more than the workers' own deaths
+        world.client.submit(batch * 16, spec, [1, 7, 40] * 2)
+    arm()
+    world.run_until(partial(is_settled, world), 10 * HEAL)
+    world.judge()
+    world.close()
+    values = world.client.values
+    return {job: (head.state, values.get(job)) for job, head in world.client.outcomes.items()}
+
+
+def test_a_crash_at_every_kth_turn_changes_no_outcome(tmp_path: Path) -> None:
+    """The same job list comes to the same outcomes, job by job, however often all stations crash."""
+    expected = outcomes_with_crashes(tmp_path / "undisturbed", 0)
+    assert len({state for state, _ in expected.values()}) > 1
+    for every in (1, 2, 3, 5, 7, 11, 17, 29):
+        assert outcomes_with_crashes(tmp_path / str(every), every) == expected, every

@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from penstock.cli import (
+    backup,
     batches,
     cancel,
     drain,
@@ -71,7 +72,7 @@ STATIONS = (up, ventilator, sink, worker)
 WORK = (run, submit, results, cancel)
 LOOKS = (status, workers, batches, jobs, show, top)
 
-for module in (*STATIONS, *WORK, *LOOKS, drain):
+for module in (*STATIONS, *WORK, *LOOKS, drain, backup):
     group.add_command(module.command)
 
 

@@ -12,7 +12,7 @@ import heapq
 
 from penstock.core.spans import SpanSet
 from penstock.job import BatchSpec
-from penstock.messages import BatchHead, Held, Lease, OutcomeHead
+from penstock.messages import BatchHead, Held, Lease, OutcomeHead, credit_cost
 
 Bytes = bytes | memoryview
 
@@ -20,13 +20,15 @@ Bytes = bytes | memoryview
 class Kept:
     """An outcome that is not closed: when it was last sent, and which of its jobs are still to be closed."""
 
-    __slots__ = ("body", "head", "left", "sent_at")
+    __slots__ = ("body", "head", "left", "sent_at", "size")
 
     def __init__(self, head: OutcomeHead, body: Bytes) -> None:
         self.head = head
         self.body = body
         self.left = SpanSet([(head.start, head.stop)])
         self.sent_at: float | None = None
+        self.size = credit_cost((head,), body)
+        """Bytes that it takes, with all that is said of it."""
 
 
 class HeldLease:
@@ -86,7 +88,7 @@ class HeldLease:
         self.finished.remove(start, stop)
         for kept in self.kept:
             if kept.left.remove(start, stop) and not kept.left:
-                freed += len(kept.body)
+                freed += kept.size
         if freed or any(not kept.left for kept in self.kept):
             self.kept = [kept for kept in self.kept if kept.left]
         return freed
@@ -161,8 +163,9 @@ class Holdings:
 
     def keep(self, held: HeldLease, head: OutcomeHead, body: Bytes) -> Kept:
         """An outcome to be sent and kept."""
-        self.kept_bytes += len(body)
-        return held.finish(head, body)
+        kept = held.finish(head, body)
+        self.kept_bytes += kept.size
+        return kept
 
     def close(self, batch: bytes, start: int, stop: int) -> list[int]:
         """These jobs are recorded; returns the numbers of leases of which nothing is left."""
@@ -186,5 +189,5 @@ class Holdings:
                 assert kept.left, "what is closed is not kept"
                 for start, stop in kept.left:
                     assert not held.finished.gaps(start, stop), "an outcome that is kept is of a finished job"
-                kept_bytes += len(kept.body)
+                kept_bytes += kept.size
         assert kept_bytes == self.kept_bytes, "the bytes kept are counted right"

@@ -6,6 +6,8 @@ Promises:
    come: what short jobs came to travels together. The last outcome of a lease never waits.
 2. It is sent again at every new connection to the sink, and after RESEND seconds without being closed.
 3. A message is bounded in records and bytes; one outcome that is larger travels alone.
+4. So are the outcomes on their way: the others wait here until those are closed. A slow sink is not made slower by
+   outcomes that are sent again while they wait in its memory.
 """
 
 from __future__ import annotations
@@ -20,6 +22,9 @@ RECORDS_PER_MESSAGE = 1_000
 """Outcomes in one message to the sink."""
 BYTES_PER_MESSAGE = 8 << 20
 """Of values in one message to the sink, if it is more than one outcome."""
+UNDER_WAY_BYTES = 32 << 20
+"""Of outcomes that are sent and not closed, but at least one: what a worker may have in the memory of the sink, and
+more than the fastest disk takes while one is recorded and closed."""
 
 
 class Outbox:
@@ -38,9 +43,11 @@ class Outbox:
 
     def send_all_again(self) -> None:
         """A new connection to the sink: who knows what the old one lost."""
-        waiting = {id(kept) for kept in self._waiting}
         for held in self._holdings.leases.values():
-            self._waiting += [kept for kept in held.kept if id(kept) not in waiting]
+            for kept in held.kept:
+                if kept.sent_at is not None:
+                    kept.sent_at = None
+                    self._waiting.append(kept)
 
     def deliver(self, now: float) -> Actions:
         """Send what waits and what was not closed in time."""
@@ -52,27 +59,44 @@ class Outbox:
         actions: Actions = []
         message: list[Kept] = []
         size = 0
-        for kept in self._waiting:
-            if message and (len(message) >= RECORDS_PER_MESSAGE or size + len(kept.body) > BYTES_PER_MESSAGE):
+        for kept in self._due():
+            if message and (len(message) >= RECORDS_PER_MESSAGE or size + kept.size > BYTES_PER_MESSAGE):
                 actions.append(_deliver(message))
                 message, size = [], 0
             kept.sent_at = now
             message.append(kept)
-            size += len(kept.body)
+            size += kept.size
         if message:
             actions.append(_deliver(message))
-        self._waiting, self.due_at = [], None
+        self.due_at = None
         return actions
 
     def _is_due(self, now: float) -> bool:
-        """Whether what waits has waited long enough, or some of it is the last of its lease."""
+        """Whether there is room, and what waits has waited long enough or some of it is the last of its lease."""
+        if not self._waiting or self._under_way() >= UNDER_WAY_BYTES:
+            self.due_at = None  # what makes room is a turn of its own
+            return False
         for kept in self._waiting:
             held = self._holdings.leases.get(kept.head.lease)
             if held is None or not (held.unstarted or held.running):
                 return True
-        if self._waiting and self.due_at is None:
+        if self.due_at is None:
             self.due_at = now + OUTCOME_DELAY
-        return self.due_at is not None and now >= self.due_at
+        return now >= self.due_at
+
+    def _due(self) -> list[Kept]:
+        """What there is room for on the way; the rest goes on waiting."""
+        under_way, count = self._under_way(), 0
+        while count < len(self._waiting) and under_way < UNDER_WAY_BYTES:
+            under_way += self._waiting[count].size
+            count += 1
+        due, self._waiting = self._waiting[:count], self._waiting[count:]
+        return due
+
+    def _under_way(self) -> int:
+        """Bytes that are sent and not closed."""
+        self._waiting = [kept for kept in self._waiting if kept.left]
+        return self._holdings.kept_bytes - sum(kept.size for kept in self._waiting)
 
     def _find_unclosed(self, now: float) -> None:
         for held in self._holdings.leases.values():

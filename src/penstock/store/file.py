@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import apsw
+import msgspec
 
 from penstock.errors import SchemaMismatch, StoreError, StoreFull, StoreInUse, UnfitFolder
 
@@ -41,6 +42,9 @@ DELETE_ROWS = 256
 DELETE_BYTES = 4 << 20
 """What one transaction deletes of a doomed batch at most: about 5 ms, unseen beside a sync."""
 
+BACKUP = "backup"
+"""The folder in the data folder in which a station leaves a copy of its store when it is told to (SIGUSR1)."""
+
 NETWORK = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "ceph", "lustre", "beegfs", "gpfs", "afs", "fuse.sshfs", "fuse.glusterfs"}
 )
@@ -50,10 +54,12 @@ MAGIC = b"SQLite format 3\0"
 """How a store begins. SQLite takes a file shorter than its header for an empty one, and would write over it."""
 NOT_OURS = "not a penstock store; move the file away or name another folder with --data"
 
+DAMAGED = "the file is damaged; restore a backup or move it away"
+
 HINTS: tuple[tuple[type[apsw.Error], str], ...] = (
     (apsw.FullError, "the disk is full; free some room, nothing acknowledged is lost"),
     (apsw.NotADBError, NOT_OURS),
-    (apsw.CorruptError, "the file is damaged; restore a backup or move it away"),
+    (apsw.CorruptError, DAMAGED),
     (apsw.IOError, "the disk does not read or write"),
     (apsw.ReadOnlyError, "the file or its file system is read-only"),
     (apsw.CantOpenError, "cannot be opened"),
@@ -112,19 +118,26 @@ class StoreFile:
         self.db = self._open()
         self._failed = False
 
-    def backup(self, target: Path) -> None:
-        """A consistent copy into a new file, while the store is in use. Raises StoreError."""
-        if target.exists():
-            raise StoreError(f"{target}: exists already; a backup is never written over another file")
-        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    def back_up(self, folder: Path) -> Path:
+        """A consistent copy under the same name in a folder (made where it is missing), while the store is in use; over
+        the copy before. Raises StoreError."""
+        target, part = folder / self.path.name, folder / f"{self.path.name}.part"
         with self.guard():
-            copy = apsw.Connection(str(target))
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            part.unlink(missing_ok=True)
+            os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
             try:
-                with copy.backup("main", self.db, "main") as job:
-                    job.step(-1)
+                copy = apsw.Connection(str(part))
+                try:
+                    with copy.backup("main", self.db, "main") as job:
+                        job.step(-1)
+                finally:
+                    copy.close()
+                part.replace(target)
             finally:
-                copy.close()
-        _sync_folder(target.resolve().parent)
+                part.unlink(missing_ok=True)
+            _sync_folder(folder)
+        return target
 
     @contextmanager
     def transaction(self) -> Iterator[apsw.Cursor]:
@@ -145,13 +158,18 @@ class StoreFile:
 
     @contextmanager
     def guard(self) -> Iterator[None]:
-        """Turns SQLite's errors into a StoreError of one line."""
+        """Turns SQLite's errors, and those of what it gave out, into a StoreError of one line."""
         try:
             yield
         except apsw.Error as error:
             hint = next((text for kind, text in HINTS if isinstance(error, kind)), "cannot be used")
             kind = StoreFull if isinstance(error, apsw.FullError) else StoreError
             raise kind(f"{self.path}: {hint} ({str(error).splitlines()[0]})") from error
+        except (
+            msgspec.MsgspecError,
+            TypeError,
+        ) as error:  # a damaged row may hold anything, also NULL where none can be
+            raise StoreError(f"{self.path}: {DAMAGED} ({error})") from error
         except OSError as error:
             raise StoreError(f"{self.path}: {error.strerror}") from error
 
@@ -172,7 +190,8 @@ class StoreFile:
     def _open(self) -> apsw.Connection:
         fresh = not self.path.exists() or self.path.stat().st_size == 0
         log = self.path.with_name(self.path.name + "-wal")
-        if fresh and log.exists() and log.stat().st_size:
+        unclean = log.exists() and log.stat().st_size > 0
+        if fresh and unclean:
             raise StoreError(
                 f"{self.path}: empty beside a write-ahead log with data in it; restore both, or move both away"
             )
@@ -184,12 +203,21 @@ class StoreFile:
             try:
                 self._configure(db)
                 self._migrate(db)
+                if self._synchronous == "full":
+                    self._settle(db, unclean)
             except BaseException:
                 db.close(True)
                 raise
-            if fresh:
-                _sync_folder(self.path.parent)
         return db
+
+    def _settle(self, db: apsw.Connection, unclean: bool) -> None:
+        """What is read here may have been written by a process that died, or failed, before its sync, and others will
+        be told of it: so first it goes to the disk, and so does the name of a file that is new."""
+        if unclean:
+            db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+            # a commit, whatever it says: a log that begins anew is on the disk, so the old one is void there too
+            db.pragma("user_version", len(self._scripts))
+        _sync_folder(self.path.parent)
 
     def _configure(self, db: apsw.Connection) -> None:
         # exclusive before WAL: then there is no shared memory file, and no other process can get in between

@@ -228,7 +228,7 @@ class QueueStore(StoreFile):
             case DeleteBatch(batch):
                 self._delete_batch(cursor, batch)
             case _:
-                raise TypeError(f"not for the queue file: {save!r}")
+                raise AssertionError(f"not for the queue file: {save!r}")
 
     def _save_batch(self, cursor: apsw.Cursor, save: SaveBatch) -> None:
         cursor.execute(

@@ -99,10 +99,14 @@ class ResultStore(StoreFile):
         with self.guard():
             rows: list[Any] = self.db.execute(RECORDED).fetchall()
         for number, batch, as_of, spans, attempts, last in rows:
-            tail = self._lines_since(number, as_of)
-            final = tuple((head.start, head.stop) for head in tail if head.final)
-            again = tuple((head.start, head.stop, head.stamp) for head in tail if not head.final)
-            yield StoredRecord(batch, _decode_spans(spans) + final, _decode_attempts(attempts) + again, last or 0)
+            with self.guard():
+                tail = self._lines_since(number, as_of)
+                final = tuple((head.start, head.stop) for head in tail if head.final)
+                again = tuple((head.start, head.stop, head.stamp) for head in tail if not head.final)
+                record = StoredRecord(
+                    batch, _decode_spans(spans) + final, _decode_attempts(attempts) + again, last or 0
+                )
+            yield record
 
     def claims(self) -> Iterator[SaveClaim]:
         """The newest claim of each reader of each batch."""
@@ -111,8 +115,7 @@ class ResultStore(StoreFile):
         return (SaveClaim(*row) for row in rows)
 
     def _lines_since(self, number: int, as_of: int) -> list[OutcomeHead]:
-        with self.guard():
-            rows: list[Any] = self.db.execute(LINES_SINCE, (number, as_of)).fetchall()
+        rows: list[Any] = self.db.execute(LINES_SINCE, (number, as_of)).fetchall()
         return [_decode_head(head) for (head,) in rows]
 
     def rows_after(
@@ -163,8 +166,9 @@ class ResultStore(StoreFile):
             rows: list[Any] = self.db.execute(LOG_AFTER, (seq, limit + 1)).fetchall()
         lines: list[Completion] = []
         previous = chain
-        for number, worker, stored, head in rows[:limit]:
-            line = completion(number, _decode_head(head), worker, previous)
+        for number, worker, stored, packed in rows[:limit]:
+            with self.guard():
+                line = completion(number, _decode_head(packed), worker, previous)
             if line.chain != stored:
                 raise self.damaged(f"line {number}")
             lines.append(line)
@@ -204,7 +208,7 @@ class ResultStore(StoreFile):
                         self._save_rows(cursor, rows)
                         self._delete_batch(cursor, batch)
                     case _:
-                        raise TypeError(f"not for the results file: {save!r}")
+                        raise AssertionError(f"not for the results file: {save!r}")
             self._save_rows(cursor, rows)
             if self._seq != seq:
                 cursor.execute("UPDATE meta SET seq = ?, chain = ?", (self._seq, self._chain))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from penstock.core.held import HeldLease, Holdings
 from penstock.job import BatchSpec, JobState, Stamp
-from penstock.messages import BatchHead, Lease, OutcomeHead
+from penstock.messages import RECORD_BYTES, BatchHead, Lease, OutcomeHead
 
 BATCH = b"b" * 16
 FUNCTION = b"f" * 16
@@ -49,7 +49,7 @@ def test_an_outcome_is_kept_until_all_of_it_is_closed() -> None:
     start(held, 4)
     holdings.keep(held, outcome(0, 4), b"1234")
     assert holdings.close(BATCH, 0, 3) == []
-    assert holdings.kept_bytes == 4
+    assert holdings.kept_bytes == 4 + RECORD_BYTES
     assert held.line().finished == ((3, 4),)
     assert holdings.close(BATCH, 3, 4) == [1]
     assert (holdings.kept_bytes, holdings.leases) == (0, {})

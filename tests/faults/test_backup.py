@@ -1,0 +1,48 @@
+"""Back-up of a pipeline that is at work, and what comes of it when everything else is gone."""
+
+from __future__ import annotations
+
+import shutil
+
+from conftest import Cli
+from fault_jobs import nap
+from fault_world import World
+from support import LIMIT
+
+
+def test_copies_of_running_stations_are_a_pipeline(world: World, cli: Cli) -> None:
+    """Everything dies and the data folder is gone; on the copies each job that was accepted before comes to its one
+    outcome, and what was recorded before is not run again."""
+    world.up("w1", "w2")
+    batch = world.batch(nap, 40, name="mine")
+    recorded = [outcome.index for outcome, _ in zip(batch.follow(), range(10), strict=False)]
+    done = cli("backup", "--data", "data", "copy")
+    assert done.returncode == 0, done.stderr
+    starts = len(world.starts())
+    for name in ("ventilator", "sink", "w1", "w2"):
+        world.stations.processes[name].kill()
+    for name in ("ventilator", "sink", "w1", "w2"):
+        world.end(name, 9)
+    shutil.rmtree(world.folder / "data")
+    (world.folder / "copy").rename(world.folder / "data")
+    world.start("ventilator", "sink", "w1", "w2")
+    restored = world.clients[0].attach("mine")
+    assert restored.wait(LIMIT).succeeded == 40
+    assert list(restored.values()) == list(range(40))
+    assert not {index for index, _, _ in world.starts()[starts:]} & set(recorded)
+
+
+def test_copies_at_rest_and_never_over_others(world: World, cli: Cli) -> None:
+    """Stations that do not run are no hindrance; a copy that is there stays; an empty folder is said."""
+    world.up("w1")
+    world.check(world.batch(nap, 2), 2)
+    for name in ("w1", "sink", "ventilator"):
+        assert world.end(name) == 0
+    assert cli("backup", "--data", "data", "copy").returncode == 0
+    copies = {path.name: path.read_bytes() for path in (world.folder / "copy").iterdir()}
+    assert set(copies) == {"queue.db", "results.db"}
+    again = cli("backup", "--data", "data", "copy")
+    assert (again.returncode, b"exists already" in again.stderr) == (2, True)
+    assert {path.name: path.read_bytes() for path in (world.folder / "copy").iterdir()} == copies
+    nothing = cli("backup", "--data", "nowhere", "copy")
+    assert (nothing.returncode, b"no store in here" in nothing.stderr) == (2, True)
