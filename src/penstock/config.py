@@ -34,6 +34,9 @@ FUSE = 2.5
 """Seconds after which a dealt lease that nobody reported is queued again: two heartbeats and a margin."""
 RESEND = 2.0
 """Seconds without an answer after which outcomes, verdicts and requests are sent again."""
+RECALL_PATIENCE = 2.0
+"""Seconds after which whoever cancels what has not started is told what is known: a worker that stands still may hold
+the rest, which is cancelled all the same when it comes back unstarted."""
 TRANSIENT_TIME = 60.0
 """Seconds after which a map whose client is gone is cancelled."""
 TERM_GRACE = 5.0

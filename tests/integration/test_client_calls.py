@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from jobs import MineError, die, flaky, nested, raising, whoami
+from jobs import MineError, die, flaky, mark_and_sleep, nested, raising, whoami
 from penstock import CommandResult, Pipeline, current_job, errors
 from support import until
 
@@ -130,11 +130,15 @@ def test_msgpack_jobs(pipeline: Pipeline) -> None:
     assert list(view.batch(pow, [2, 3], [3, 2]).values()) == [8, 9]
 
 
-def test_a_future_is_cancelled_only_before_it_is_given_out(pipeline: Pipeline) -> None:
-    """`Pipeline.cancel` ends running ones too."""
-    running = [pipeline.submit(time.sleep, 60) for _ in range(2)]
-    until(lambda: pipeline.status().leased >= 2, what="both slots are busy")
-    assert not running[0].cancel()
+def test_a_future_is_cancelled_only_before_it_starts(pipeline: Pipeline, folder: Path) -> None:
+    """Also where it waits at a worker; `Pipeline.cancel` ends running ones too."""
+    files = [folder / str(number) for number in range(8)]
+    futures = [pipeline.submit(mark_and_sleep, str(file)) for file in files]
+    until(lambda: sum(file.exists() for file in files) == 2, what="both slots are busy")
+    assert pipeline.status().leased > 2
+    assert [future.cancel() for future in futures] == [not file.exists() for file in files]
+    running = [future for future, file in zip(futures, files, strict=True) if file.exists()]
+    assert len(running) == 2
     for future in running:
         pipeline.cancel(future)
         with pytest.raises(CancelledError):

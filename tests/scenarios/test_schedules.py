@@ -109,6 +109,36 @@ def test_random_faults_lose_nothing_and_record_once(tmp_path: Path, seed: int) -
     world.close()
 
 
+def recalling(world: World, chance: random.Random) -> None:
+    """All that has not started is cancelled while messages are lost, the ventilator restarts and workers die."""
+    world.fates = lambda _, index, stamp: ("fail" if index % 5 == 2 and stamp.failures == 0 else "ok", 0.7)
+    batch = chance.randbytes(16)
+    world.client.submit(batch, BatchSpec(retries=3, retry_delay=4.0), [3] * 12)
+    world.run(world.now + chance.uniform(0.3, 2.0))
+    world.loss = chance.choice([0.0, 0.2])
+    for index in range(36):
+        if chance.random() < 0.5:
+            world.client.recall(batch, index, index + 1)
+    world.client.recall(batch, 0, 36)
+    world.run(world.now + chance.uniform(0.001, 1.0))
+    node = chance.choice([world.ventilator, *world.workers])
+    world.crash(node)
+    world.start(node)
+    world.run(world.now + 6.0)
+    world.loss = 0.0
+
+
+@pytest.mark.parametrize("seed", SEEDS[:20])
+def test_what_is_cancelled_unstarted_never_starts(tmp_path: Path, seed: int) -> None:
+    """Lost messages, restarts and lost workers: what the client was told is so, and nothing starts any more."""
+    world = World(tmp_path, seed)
+    recalling(world, random.Random(seed))
+    heal(world)
+    world.run_until(lambda: world.settled and not world.client.recalls, HEAL)
+    world.judge()
+    world.close()
+
+
 def test_without_faults_every_job_runs_once(tmp_path: Path) -> None:
     """No fault, no second start."""
     world = World(tmp_path, 1)

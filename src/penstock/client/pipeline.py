@@ -221,7 +221,7 @@ class Pipeline(Submitter):
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more jobs; with `wait`, return when all of this client's have ended, else when they are accepted.
 
-        `cancel_futures` cancels those that were not given out to a worker.
+        `cancel_futures` cancels those that have not started.
         """
         self._engine.leave(wait=wait, cancel_futures=cancel_futures)
         self._finalizer.detach()
@@ -234,8 +234,8 @@ class Pipeline(Submitter):
         return self._engine.attach(batch)
 
     def cancel(self, job: Future[Any] | Batch | str) -> int:
-        """End a job (its Future, or ``BATCH:INDEX``) or a batch, also if running; returns how many jobs had not been
-        given out. Raises NoSuchBatch; ValueError: no job is named so."""
+        """End a job (its Future, or ``BATCH:INDEX``) or a batch, also if running; returns how many jobs had not
+        started. Raises NoSuchBatch; ValueError: no job is named so."""
         if isinstance(job, JobFuture):
             job.expect_cancel()
             batch, index = job.place

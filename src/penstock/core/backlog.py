@@ -42,10 +42,38 @@ class Place(enum.Enum):
     """The ventilator's own verdict is on its way through the sink."""
 
 
+class Recalling:
+    """A client's request to cancel what has not started, until it is known of each job."""
+
+    __slots__ = ("client", "jobs", "number", "open", "until")
+
+    def __init__(self, client: bytes, number: int, until: float) -> None:
+        self.client = client
+        self.number = number
+        self.until = until
+        self.open = 0
+        """Jobs of which it is not known whether they have started."""
+        self.jobs = 0
+        """Jobs that were cancelled."""
+
+
 class Part:
     """Jobs [start, stop) of a chunk: in one place, with one stamp, under at most one lease."""
 
-    __slots__ = ("chunk", "crashed", "given", "lease", "place", "stamp", "start", "stop", "verdict", "wait")
+    __slots__ = (
+        "chunk",
+        "crashed",
+        "given",
+        "lease",
+        "place",
+        "recalled",
+        "recalls",
+        "stamp",
+        "start",
+        "stop",
+        "verdict",
+        "wait",
+    )
 
     def __init__(self, chunk: Chunk, start: int, stop: int, stamp: Stamp, place: Place, *, given: bool = False) -> None:
         self.chunk = chunk
@@ -61,16 +89,28 @@ class Part:
         """DELAYED: until this instant. LIMBO: until the sink has echoed the beat of this number."""
         self.verdict: tuple[JobState, str] | None = None
         """VERDICT: the final state and its cause."""
+        self.recalled = False
+        """Not to be started any more: cancelled as soon as nobody runs it."""
+        self.recalls: tuple[Recalling, ...] = ()
+        """Requests that wait to know whether it has started."""
 
     @property
     def jobs(self) -> int:
         """How many jobs."""
         return self.stop - self.start
 
+    def answer_recalls(self, *, cancelled: bool) -> None:
+        """It is known by now whether its jobs have started."""
+        for recalling in self.recalls:
+            recalling.open -= self.jobs
+            recalling.jobs += self.jobs if cancelled else 0
+        self.recalls = ()
+
     def cut(self, at: int) -> Part:
         """Keep what is before `at`; returns the rest, which is alike in everything."""
         rest = Part(self.chunk, at, self.stop, self.stamp, self.place, given=self.given)
         rest.lease, rest.wait, rest.verdict, rest.crashed = self.lease, self.wait, self.verdict, self.crashed
+        rest.recalled, rest.recalls = self.recalled, self.recalls
         self.stop = at
         return rest
 
@@ -116,14 +156,11 @@ class Chunk:
         """What is open, neighbours of one stamp together: the form in which it is stored."""
         merged: list[OpenPart] = []
         for part in self.parts:
-            if (
-                merged
-                and merged[-1].stop == part.start
-                and (merged[-1].stamp, merged[-1].given) == (part.stamp, part.given)
-            ):
-                merged[-1] = OpenPart(merged[-1].start, part.stop, part.stamp, part.given)
-            else:
-                merged.append(OpenPart(part.start, part.stop, part.stamp, part.given))
+            marks = (part.stamp, part.given, part.recalled)
+            start = part.start
+            if merged and merged[-1] == OpenPart(merged[-1].start, start, *marks):
+                start = merged.pop().start
+            merged.append(OpenPart(start, part.stop, *marks))
         return tuple(merged)
 
 
@@ -225,6 +262,7 @@ class Backlog:
         insort(batch.firsts, new.first)
         for stored in chunk.parts:
             part = Part(new, stored.start, stored.stop, stored.stamp, Place.DELAYED, given=stored.given)
+            part.recalled = stored.recalled
             new.parts.append(part)
             self.move(part, place)
         return new

@@ -112,6 +112,7 @@ class VentilatorCore:
                 self.presence.on_heartbeat(event, now)
             case HandedBack():
                 self.presence.on_handed_back(event, now)
+                self.intake.recalls.on_handed_back(event)
             case Hello():
                 self.presence.on_hello(event, now)
             case Left():
@@ -150,6 +151,7 @@ class VentilatorCore:
         self.intake.expire(now)
         self._beat(now)
         if self.intake.recovered:
+            self.intake.recalls.tick(now)
             self.intake.refill()
         self.dispatcher.run(now)
         self.settlement.flush()
@@ -223,6 +225,7 @@ class VentilatorCore:
             absent = {key for key, is_open in self._looked_up.items() if not is_open}
             self._looked_up = {}
             self.presence.hear_claims(absent, now)
+            self.intake.recalls.absent |= absent
             self.settlement.advance(now, absent)
 
     def _on_sink_head(self, head: SinkHead, now: float) -> None:
