@@ -127,10 +127,12 @@ class SinkConfig(StoreConfig, frozen=True, kw_only=True):
 
 
 class WorkerConfig(StationConfig, frozen=True, kw_only=True):
-    """Of a worker: so many slots, and the name people know it by. `pass_output` shows what jobs print (embedded)."""
+    """Of a worker: so many slots, and the name people know it by. `allow_users`: whom jobs may ask to run as.
+    `pass_output` shows what jobs print (embedded)."""
 
     slots: int
     name: str
+    allow_users: tuple[str, ...] = ()
     pass_output: bool = False
 
 

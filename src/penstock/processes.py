@@ -13,6 +13,8 @@ from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
+PR_SET_DUMPABLE = 4
+PR_SET_NO_NEW_PRIVS = 38
 """prctl(2)."""
 
 SIGNAL_WORDS = {
@@ -43,6 +45,12 @@ def _prctl(option: int, value: int) -> None:
 def become_subreaper() -> None:
     """Orphans among this process's descendants become its children (Linux)."""
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def give_up_privileges() -> None:
+    """After a change of user: no setuid program changes it back, and this process sees itself in /proc (Linux)."""
+    _prctl(PR_SET_NO_NEW_PRIVS, 1)
+    _prctl(PR_SET_DUMPABLE, 1)
 
 
 def die_with_parent(parent: int) -> None:
@@ -138,6 +146,19 @@ def signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
+
+
+class Coroner:
+    """Says what processes died of; as to memory, by what the kernel has counted since it said so last."""
+
+    def __init__(self) -> None:
+        self._oom_kills = oom_kills()
+
+    def cause(self, status: int) -> str:
+        """In plain words, from a wait status."""
+        before, self._oom_kills = self._oom_kills, oom_kills()
+        is_oom = os.waitstatus_to_exitcode(status) == -signal.SIGKILL and self._oom_kills > before
+        return ending(status) + ", out of memory" * is_oom
 
 
 def oom_kills() -> int:

@@ -330,8 +330,8 @@ def run_slot(number: int, worker: str, connection: socket.socket, page: Page, pi
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     capture = Capture(page, pipes[:2], pipes[2:])
     faulthandler.enable(2)
-    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "wb") as file:
         # the kernel shall take a slot, never the agent that knows whose job it was
-        file.write("500")
+        file.write(b"500")
     sys.argv = ["penstock-slot"]
     Slot(number, worker, Wire(connection), page, capture).serve()

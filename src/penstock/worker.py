@@ -58,7 +58,7 @@ class Worker:
         self._config = config
         self._signals = loop.Signals()
         self._id = new_worker_id()
-        self._slots = SlotHost(config.slots, config.name)  # forks before any ZeroMQ context exists
+        self._slots = SlotHost(config.slots, config.name, config.allow_users)  # forks before any ZeroMQ context exists
         self.links = worker_links(config.url, self._id)
         for fd in (self._signals.fd, *self._slots.filenos()):
             self.links.watch(fd)

@@ -2,7 +2,7 @@
 
 Promises:
 
-1. A slot is given nothing while its process does not wait for work.
+1. A slot is given nothing while its process does not wait for work, and pieces of one user only.
 2. The first piece of an unknown function is one job; so is every piece of commands, of jobs that may not be started
    twice or have a time limit, and of a lease in which a slot died.
 3. While a slot idles and nothing is unstarted, a piece that overruns is cut after its running job.
@@ -116,16 +116,18 @@ class Feed:
                 pieces = self._pieces[slot]
                 if len(pieces) > depth or (pieces and not self._moves_on(pieces, now)):
                     continue
-                held = self._choose(functions, ahead=len(pieces) > 0)
+                held = self._choose(functions, pieces)
                 if held is None:
                     break
                 actions += self._give(slot, held, now)
         return actions
 
-    def _choose(self, functions: set[bytes], *, ahead: bool) -> HeldLease | None:
+    def _choose(self, functions: set[bytes], pieces: deque[Piece]) -> HeldLease | None:
         held = self._holdings.next(functions)
-        if held is None or not ahead:
+        if held is None or not pieces:
             return held
+        if held.spec.user != pieces[0].held.spec.user:
+            return None  # the slot's process is to be replaced in between
         short = self._means.get(held.function, AHEAD_SECONDS) < AHEAD_SECONDS
         return held if short and not self._single(held) else None
 
