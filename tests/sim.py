@@ -388,7 +388,10 @@ class WorkerNode(Node):
         def end() -> None:
             if slot.life != life or not self.alive:
                 return
-            if fate == "crash":
+            if fate == "kill":
+                self.world.crash(self)
+                self.world.at(self.world.now + 0.5, partial(self.world.start, self))
+            elif fate == "crash":
                 self.die(number, JobState.DEAD, "killed by SIGKILL")
             else:
                 slot.done.append(index)

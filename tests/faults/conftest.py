@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from support import logs
 @pytest.fixture
 def world(folder: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """Nothing is started yet."""
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]), prepend=os.pathsep)
     made = World(folder, url)
     yield made
     made.close()

@@ -109,6 +109,34 @@ def test_random_faults_lose_nothing_and_record_once(tmp_path: Path, seed: int) -
     world.close()
 
 
+POISON = {7, 20, 33}
+
+
+def poisoned(world: World, chance: random.Random) -> None:
+    """Some jobs kill the worker that runs them, among others that last."""
+    seconds = [chance.uniform(0.001, 0.4 if index in POISON else 1.5) for index in range(42)]
+    world.fates = lambda _, index, __: ("kill" if index in POISON else "ok", seconds[index])
+    world.client.submit(chance.randbytes(16), BatchSpec(), [3] * 14)
+    world.run_until(lambda: world.settled, 10 * HEAL)
+
+
+def innocents(world: World) -> list[int]:
+    """Those that were declared dead for what others did."""
+    outcomes = world.client.outcomes.items()
+    return sorted(index for (_, index), head in outcomes if head.state == "dead" and index not in POISON)
+
+
+@pytest.mark.parametrize("seed", SEEDS[:12])
+def test_nobody_is_dead_for_what_others_did(tmp_path: Path, seed: int) -> None:
+    """Jobs that kill their worker are dead after max_crashes; who ran beside them three times is not."""
+    world = World(tmp_path, seed)
+    poisoned(world, random.Random(seed))
+    world.judge()
+    assert innocents(world) == []
+    assert {index for (_, index), head in world.client.outcomes.items() if head.state == "dead"} == POISON
+    world.close()
+
+
 def recalling(world: World, chance: random.Random) -> None:
     """All that has not started is cancelled while messages are lost, the ventilator restarts and workers die."""
     world.fates = lambda _, index, stamp: ("fail" if index % 5 == 2 and stamp.failures == 0 else "ok", 0.7)

@@ -38,6 +38,8 @@ class Place(enum.Enum):
     LIMBO = "limbo"
     """Was given out before a restart or to a worker now lost: waits until all that the sink has is known."""
     LEASED = "leased"
+    ALONE = "alone"
+    """Waits for a worker that runs nothing else (quarantine.py)."""
     VERDICT = "verdict"
     """The ventilator's own verdict is on its way through the sink."""
 
@@ -65,12 +67,14 @@ class Part:
         "crashed",
         "given",
         "lease",
+        "lost",
         "place",
         "recalled",
         "recalls",
         "stamp",
         "start",
         "stop",
+        "suspect",
         "verdict",
         "wait",
     )
@@ -85,6 +89,10 @@ class Part:
         self.given = given
         self.crashed = False
         """Ran when its worker was lost: counts as a crash once it is given out again."""
+        self.suspect = False
+        """May have taken a worker along."""
+        self.lost = ""
+        """The worker that was lost with it last."""
         self.wait = 0.0
         """DELAYED: until this instant. LIMBO: until the sink has echoed the beat of this number."""
         self.verdict: tuple[JobState, str] | None = None
@@ -99,6 +107,12 @@ class Part:
         """How many jobs."""
         return self.stop - self.start
 
+    @property
+    def is_to_be_alone(self) -> bool:
+        """Whether it is a suspect that would be dead with the next worker."""
+        stamp = self.stamp.after_crash() if self.crashed else self.stamp
+        return self.suspect and self.chunk.batch.spec.is_last_crash(stamp)
+
     def answer_recalls(self, *, cancelled: bool) -> None:
         """It is known by now whether its jobs have started."""
         for recalling in self.recalls:
@@ -111,6 +125,7 @@ class Part:
         rest = Part(self.chunk, at, self.stop, self.stamp, self.place, given=self.given)
         rest.lease, rest.wait, rest.verdict, rest.crashed = self.lease, self.wait, self.verdict, self.crashed
         rest.recalled, rest.recalls = self.recalled, self.recalls
+        rest.suspect, rest.lost = self.suspect, self.lost
         self.stop = at
         return rest
 

@@ -50,6 +50,8 @@ class Books:
         """Chunks with parts in limbo."""
         self.limbo_barrier = 0
         """The beat whose echo releases all that is in limbo."""
+        self.alone: dict[tuple[bytes, int], Chunk] = {}
+        """Chunks with suspects that are to be run alone."""
         self.judged: dict[tuple[bytes, int], Chunk] = {}
         """Chunks with parts that await their verdict."""
         self.recalled_leases: dict[int, float | None] = {}
@@ -131,7 +133,11 @@ class Books:
             self.cancel(part)
             return
         self._unlease(part)
-        self.backlog.move(part, Place.QUEUED)
+        if part.is_to_be_alone:
+            self.backlog.move(part, Place.ALONE)
+            self.alone[part.chunk.batch.id, part.chunk.first] = part.chunk
+        else:
+            self.backlog.move(part, Place.QUEUED)
 
     def delay(self, part: Part, until: float) -> None:
         """To be queued at an instant, or never if it is recalled."""

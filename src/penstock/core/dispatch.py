@@ -73,6 +73,14 @@ class Dispatcher:
         self._books.start_again(part)
         return part, lease
 
+    def give_alone(self, worker: Worker, part: Part, now: float) -> None:
+        """A suspect, to a worker that holds nothing else."""
+        lease = self._books.leases.give(part.chunk, part.jobs, now)
+        self._books.lease(part, lease.number)
+        self._books.start_again(part)
+        self._books.leases.attribute(lease, worker)
+        self._books.tell(worker.id, self._message([(part, lease)]))
+
     def _give_by_name(self, ready: list[Worker], now: float) -> None:
         """One lease after the other to whoever needs it most: most idle slots, then most credit."""
         given: dict[bytes, list[tuple[Part, Given]]] = {}

@@ -50,7 +50,7 @@ from penstock.messages import (
 
 FORGOTTEN_BATCHES = 10_000
 """Deleted batches that are still recognised: resends end within seconds."""
-NOT_STARTED = (Place.QUEUED, Place.DELAYED, Place.LIMBO)
+NOT_STARTED = (Place.QUEUED, Place.DELAYED, Place.LIMBO, Place.ALONE)
 """Places of jobs that nobody runs."""
 
 
