@@ -5,7 +5,8 @@ context. It runs no user code. What it promises:
 
 1. Each life of a slot is reported once: how it ended, after everything that came of it is gone.
 2. Orphans of dead slots come to it (it is their subreaper) and are killed, unless they were given a grace.
-3. A slot with more than PROCESS_LIMIT processes below it is ended with all of them, and the report says so.
+3. A slot with more than PROCESS_LIMIT processes below it is ended with all of them, and the report says so; where
+   there are control groups it cannot have many more.
 4. When the agent's end of the control socket closes, however, it kills all its descendants and ends.
 5. It keeps no file of a slot, so no slot inherits another one's.
 
@@ -24,10 +25,12 @@ import socket
 import struct
 import sys
 import time
+from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
+from penstock.fence import enter_fence, make_fence, remove_abandoned, remove_fence
 from penstock.processes import become_subreaper, children, descendants, die_with_parent, kill_all
 from penstock.slotwire import Page
 from penstock.users import NAME_BYTES, become
@@ -123,6 +126,8 @@ class ForkServer:
         self._lives: dict[int, tuple[int, int]] = {}
         self._endings: dict[int, Ending] = {}
         self._burials: list[Burial] = []
+        self._fences: dict[tuple[int, int], Path] = {}
+        remove_abandoned()
         self._watched_at = 0.0
         self._wake_out, self._wake_in = os.pipe()
         for end in (self._wake_in, self._wake_out):
@@ -171,23 +176,28 @@ class ForkServer:
 
     def _spawn(self, order: Order, files: list[int]) -> None:
         server = os.getpid()
+        fence = make_fence(order.slot, order.life, PROCESS_LIMIT)
         try:
             pid = os.fork()
         except OSError:
             self._report(Exit(order.slot, order.life, NOT_STARTED))
         else:
             if pid == 0:
-                self._become_slot(order, files, server)
+                self._become_slot(order, files, server, fence)
             self._lives[pid] = (order.slot, order.life)
+        if fence is not None:
+            self._fences[order.slot, order.life] = fence
         for file in files:
             os.close(file)
 
-    def _become_slot(self, order: Order, files: list[int], server: int) -> None:
+    def _become_slot(self, order: Order, files: list[int], server: int, fence: Path | None) -> None:
         from penstock.slot import run_slot  # noqa: PLC0415 - loaded by main; the agent, which is here too, needs none of it
 
         code = 1
         try:
             os.setsid()
+            if fence is not None:
+                enter_fence(fence)
             become_subreaper()
             connection, page, *pipes = files
             if user := order.user.rstrip(b"\0"):
@@ -253,6 +263,8 @@ class ForkServer:
         self._burials = waiting
 
     def _report(self, exit_: Exit) -> None:
+        if (fence := self._fences.pop((exit_.slot, exit_.life), None)) is not None:
+            remove_fence(fence)
         self._control.sendall(EXIT.pack(*exit_))
 
     def _kill_everything(self) -> None:
@@ -263,6 +275,8 @@ class ForkServer:
                 while os.waitpid(-1, os.WNOHANG)[0]:
                     pass
             if not family:
+                for fence in self._fences.values():
+                    remove_fence(fence)
                 return
             time.sleep(POLL_INTERVAL)
 

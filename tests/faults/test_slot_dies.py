@@ -28,6 +28,7 @@ from fault_jobs import (
 from fault_world import World
 from penstock import errors
 from penstock.config import TERM_GRACE
+from penstock.fence import ROOM
 from penstock.forkserver import CAUSES, PROCESS_LIMIT, TOO_MANY
 
 
@@ -80,6 +81,34 @@ def test_with_a_fork_bomb_in_it(world: World) -> None:
     print(f"at most {most} processes")
     assert most < 10 * PROCESS_LIMIT
     assert pipeline.submit(abs, -1).result(30) == 1
+
+
+def forks(_: int) -> tuple[int, str]:
+    """How many processes a job can have at once, and what stops it."""
+    children: list[int] = []
+    try:
+        while len(children) < 2 * PROCESS_LIMIT:
+            children.append(os.fork() or _idle())
+    except OSError as error:
+        return len(children), str(error)
+    return len(children), "nothing"
+
+
+def _idle() -> int:
+    time.sleep(60)
+    os._exit(0)
+
+
+def test_by_too_many_processes_of_its_own(world: World) -> None:
+    """Where there are control groups the kernel refuses more of them; elsewhere they are killed soon."""
+    world.up("w1")
+    (outcome,) = world.clients[0].batch(forks, [0], max_crashes=1).outcomes()
+    if outcome.state == "dead":
+        assert outcome.cause == CAUSES[TOO_MANY]
+    else:
+        count, reason = outcome.value
+        assert count < PROCESS_LIMIT + ROOM
+        assert "Resource temporarily unavailable" in reason
 
 
 @pytest.fixture
