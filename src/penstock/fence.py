@@ -36,10 +36,11 @@ def enter_fence(folder: Path) -> None:
         (folder / "cgroup.procs").write_text(str(os.getpid()))
 
 
-def remove_fence(folder: Path) -> None:
-    """Once nobody is in it."""
+def remove_fence(folder: Path) -> bool:
+    """Whether it is gone: it can go once nobody is in it, which may take the kernel a moment."""
     with contextlib.suppress(OSError):
         folder.rmdir()
+    return not folder.exists()
 
 
 def remove_abandoned() -> None:

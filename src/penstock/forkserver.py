@@ -274,9 +274,7 @@ class ForkServer:
             with contextlib.suppress(ChildProcessError):
                 while os.waitpid(-1, os.WNOHANG)[0]:
                     pass
-            if not family:
-                for fence in self._fences.values():
-                    remove_fence(fence)
+            if not family and all(map(remove_fence, self._fences.values())):
                 return
             time.sleep(POLL_INTERVAL)
 

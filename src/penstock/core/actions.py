@@ -272,7 +272,9 @@ class FreeLease(Action, frozen=True):
 
 
 class Leave(Action, frozen=True):
-    """All is done and said: the process ends."""
+    """The process ends: all is done and said, but for the outcomes of so many jobs that nobody has taken."""
+
+    undelivered: int = 0
 
 
 class Log(Action, frozen=True):

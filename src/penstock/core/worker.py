@@ -59,6 +59,9 @@ KEPT_BYTES_MAX = 256 << 20
 """Outcomes not closed, in bytes, from which on a worker starts nothing: the sink is slow or away."""
 TOOK_DELAY = 0.002
 """Seconds: what has run by then is not reported as taken; its outcome says as much."""
+ALONE_LEASES = 6.0
+"""Lease times without the ventilator after which a worker that drains, and runs nothing any more, leaves with what it
+could not deliver: whoever gets these jobs runs them again."""
 LEAVE_PATIENCE = 2.0
 """Seconds that a worker told twice to stop still waits for its outcomes to be closed."""
 
@@ -87,6 +90,7 @@ class WorkerCore:
         heartbeat_interval: float = HEARTBEAT_INTERVAL,
     ) -> None:
         self._me = hello
+        self._lease_time = lease_time
         self.holdings = Holdings()
         self.feed = Feed(hello.slots, self.holdings)
         self._give_back = GiveBack(hello.worker, self.holdings, self.feed)
@@ -318,7 +322,11 @@ class WorkerCore:
         if self._left or not self._draining:
             return
         done = not self.holdings.leases and not self.feed.busy
-        if done or (self._leave_at is not None and now >= self._leave_at):
+        is_alone = not self.feed.busy and self._liaison.silence(now) > ALONE_LEASES * self._lease_time
+        if done or is_alone or (self._leave_at is not None and now >= self._leave_at):
             self._left = True
+            undelivered = sum(held.finished.count for held in self.holdings.leases.values())
+            if undelivered:
+                self._say(Log("left_undelivered", {"jobs": undelivered}))
             self._say(Report(Left(self._me.worker)))
-            self._say(Leave())
+            self._say(Leave(undelivered))
