@@ -228,11 +228,12 @@ def _traceback_of(error: BaseException) -> str:
 
 
 def _pickled(error: BaseException) -> bytes:
-    """The exception, or nothing if it cannot be pickled: then its text must do."""
+    """The exception, or nothing if it cannot be pickled or sent: then its text must do."""
     try:
-        return payload.dumps(error)
+        data = payload.dumps(error)
     except BaseException:  # noqa: BLE001 - its own __reduce__ may raise anything
         return b""
+    return data if len(data) <= VALUE_BYTES else b""
 
 
 def _clean(text: str) -> str:

@@ -5,8 +5,9 @@ What it promises:
 1. One Done for each RunPiece, in order, whatever the jobs raise.
 2. The page tells which job runs before the job begins, and a job at or behind its piece's limit is never begun.
 3. What a job prints is that job's: neighbours are told apart, whoever wrote it.
-4. After a piece nothing that its jobs started is left running (but threads), and the working folder, 1, 2, sys.stdout,
-   sys.stderr, the handlers of signals, their mask and the timer are what they were.
+4. After a piece nothing that its jobs started is left running, and the working folder, 1, 2, sys.stdout, sys.stderr,
+   the handlers of signals, their mask and the timer are what they were. Where a job left a thread that is no daemon,
+   the process ends: another one takes its place.
 
 When it dies, its fork server reports how; when the agent or the fork server dies, the kernel kills it.
 """
@@ -19,10 +20,12 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable
 from operator import length_hint
 from typing import Any
+from weakref import WeakSet
 
 from penstock import payload
 from penstock.capture import Capture, Stream
@@ -111,6 +114,8 @@ class Slot:
         self._chunks: dict[int, Chunk] = {}
         self._cwd = os.getcwd()
         self._signals = SignalState()
+        self._threads = WeakSet(threading.enumerate())
+        """Those that may run between jobs."""
         self._head: LoadChunk | None = None
         self._report = Report(0, "")
         self._coming: Any = iter(())
@@ -129,7 +134,7 @@ class Slot:
             match message:
                 case RunPiece():
                     self._run(message)
-                    if is_retiring():
+                    if is_retiring() or self._has_strangers():
                         return
                 case LoadFunction():
                     self._begin(message.piece, message.index)
@@ -141,6 +146,12 @@ class Slot:
                     self._functions.pop(message.function, None)
                 case FreeChunk():
                     self._chunks.pop(message.lease, None)
+
+    def _has_strangers(self) -> bool:
+        """Whether jobs have left threads running; those that were started with their function may stay."""
+        if threading.active_count() == 1:
+            return False
+        return any(not thread.daemon and thread not in self._threads for thread in threading.enumerate())
 
     def _begin(self, piece: int, index: int) -> None:
         cells = self._page
@@ -182,7 +193,7 @@ class Slot:
             if function.is_command:
                 job = self._command_job(chunk.head, function.template())
             else:
-                job = payload.adapted(function.load(), chunk.form, chunk.head.serializer)
+                job = payload.adapted(self._loaded(function), chunk.form, chunk.head.serializer)
         except BaseException as error:  # noqa: BLE001 - the user's module may raise anything
             report.fail(order.start, order.stop, error, time.monotonic_ns(), self._capture.collect())
             return
@@ -192,6 +203,12 @@ class Slot:
             self._run_blocks(order, function, job, items, report)
         else:
             self._run_singly(order, job, items, report)
+
+    def _loaded(self, function: Function) -> Callable[..., Any]:
+        before = WeakSet(threading.enumerate())
+        loaded = function.load()
+        self._threads |= WeakSet(threading.enumerate()) - before
+        return loaded
 
     def _run_singly(self, order: RunPiece, job: Callable[[Any], Any], items: list[Any], report: Report) -> None:
         cells, limit = self._page, order.cell

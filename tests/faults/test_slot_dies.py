@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +16,7 @@ import pytest
 
 from fault_jobs import (
     bomb,
+    close_streams,
     deaf_and_lasting,
     deafen,
     ears,
@@ -146,13 +149,32 @@ def test_by_recursion_without_end(world: World) -> None:
 
 
 def test_job_with_threads_and_deaf_ears_changes_nothing_for_the_next(world: World) -> None:
-    """Signal handlers and masks are as before for the next job, whatever the one before did to them."""
+    """Signal handlers and masks are as before for the next job, and no thread of the one before runs; only those that
+    an initializer started stay."""
     pipeline = world.up("w1")
+    first = pipeline.submit(os.getpid).result(30)
+    assert pipeline.submit(leave_thread, 1).result(30) == 1
+    assert pipeline.submit(threading.active_count).result(30) == 1
+    second = pipeline.submit(os.getpid).result(30)
+    assert first != second
+    view = pipeline.options(initializer=leave_thread, initargs=(0,))
+    assert [view.submit(threading.active_count).result(30) for _ in range(3)] == [2, 2, 2]
+    assert pipeline.submit(os.getpid).result(30) == second
     assert pipeline.submit(ears).result(30) == (True, False)
     assert pipeline.submit(leave_thread, 1).result(30) == 1
     assert pipeline.submit(deafen, 2).result(30) == 2
     assert pipeline.submit(ears).result(30) == (True, False)
     assert world.end("w1") == 0
+
+
+def test_job_that_closes_its_streams_harms_itself(world: World) -> None:
+    """The next job reads nothing and is heard, whether it is a call or a command."""
+    pipeline = world.up("w1")
+    assert pipeline.submit(close_streams, 1).result(30) == 1
+    (outcome,) = pipeline.batch(lambda _: print("heard") or (sys.stdin.read(), os.read(0, 1)), [0]).outcomes()
+    assert (outcome.stdout, outcome.value) == (b"heard\n", ("", b""))
+    assert pipeline.submit(close_streams, 1).result(30) == 1
+    assert pipeline.command(["sh", "-c", "cat; echo heard; echo too >&2"]).result(30).stdout == b"heard\n"
 
 
 def test_deaf_job_is_ended_all_the_same(world: World) -> None:
