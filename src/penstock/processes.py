@@ -7,9 +7,12 @@ import ctypes
 import os
 import signal
 import sys
+import threading
 import time
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from weakref import WeakSet
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
@@ -129,6 +132,30 @@ class SignalState:
         if signal.pthread_sigmask(signal.SIG_BLOCK, ()) != self._mask:
             signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
         signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+class ThreadState:
+    """The threads that may run between jobs: those of now, and what a function brings along when it is loaded."""
+
+    def __init__(self) -> None:
+        self._known = WeakSet(threading.enumerate())
+
+    @contextlib.contextmanager
+    def admitting(self) -> Iterator[None]:
+        """Whatever is started meanwhile may stay."""
+        before = set(threading.enumerate())
+        try:
+            yield
+        finally:
+            for thread in threading.enumerate():
+                if thread not in before:
+                    self._known.add(thread)
+
+    def has_strangers(self) -> bool:
+        """Whether jobs have left threads running that are no daemons."""
+        if threading.active_count() == 1:
+            return False
+        return any(not thread.daemon and thread not in self._known for thread in threading.enumerate())
 
 
 def ending(status: int) -> str:

@@ -20,12 +20,10 @@ import os
 import signal
 import socket
 import sys
-import threading
 import time
 from collections.abc import Callable
 from operator import length_hint
 from typing import Any
-from weakref import WeakSet
 
 from penstock import payload
 from penstock.capture import Capture, Stream
@@ -33,7 +31,7 @@ from penstock.command import CommandTemplate
 from penstock.current import CurrentJob, announce, is_retiring, set_loading
 from penstock.job import job_id
 from penstock.limited import Limited
-from penstock.processes import SignalState, sweep_children
+from penstock.processes import SignalState, ThreadState, sweep_children
 from penstock.report import CommandEnd, CommandReport, Report
 from penstock.slotwire import (
     INDEX,
@@ -114,8 +112,7 @@ class Slot:
         self._chunks: dict[int, Chunk] = {}
         self._cwd = os.getcwd()
         self._signals = SignalState()
-        self._threads = WeakSet(threading.enumerate())
-        """Those that may run between jobs."""
+        self._threads = ThreadState()
         self._head: LoadChunk | None = None
         self._report = Report(0, "")
         self._coming: Any = iter(())
@@ -134,7 +131,7 @@ class Slot:
             match message:
                 case RunPiece():
                     self._run(message)
-                    if is_retiring() or self._has_strangers():
+                    if is_retiring() or self._threads.has_strangers():
                         return
                 case LoadFunction():
                     self._begin(message.piece, message.index)
@@ -146,12 +143,6 @@ class Slot:
                     self._functions.pop(message.function, None)
                 case FreeChunk():
                     self._chunks.pop(message.lease, None)
-
-    def _has_strangers(self) -> bool:
-        """Whether jobs have left threads running; those that were started with their function may stay."""
-        if threading.active_count() == 1:
-            return False
-        return any(not thread.daemon and thread not in self._threads for thread in threading.enumerate())
 
     def _begin(self, piece: int, index: int) -> None:
         cells = self._page
@@ -193,7 +184,9 @@ class Slot:
             if function.is_command:
                 job = self._command_job(chunk.head, function.template())
             else:
-                job = payload.adapted(self._loaded(function), chunk.form, chunk.head.serializer)
+                with self._threads.admitting():
+                    loaded = function.load()
+                job = payload.adapted(loaded, chunk.form, chunk.head.serializer)
         except BaseException as error:  # noqa: BLE001 - the user's module may raise anything
             report.fail(order.start, order.stop, error, time.monotonic_ns(), self._capture.collect())
             return
@@ -203,12 +196,6 @@ class Slot:
             self._run_blocks(order, function, job, items, report)
         else:
             self._run_singly(order, job, items, report)
-
-    def _loaded(self, function: Function) -> Callable[..., Any]:
-        before = WeakSet(threading.enumerate())
-        loaded = function.load()
-        self._threads |= WeakSet(threading.enumerate()) - before
-        return loaded
 
     def _run_singly(self, order: RunPiece, job: Callable[[Any], Any], items: list[Any], report: Report) -> None:
         cells, limit = self._page, order.cell
