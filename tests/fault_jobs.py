@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import signal
 import sys
@@ -80,6 +81,16 @@ def recurse(x: int) -> int:
 def leave_thread(x: int) -> int:
     """Leaves a thread running, not a daemon."""
     threading.Thread(target=time.sleep, args=[3600]).start()
+    return x
+
+
+def close_streams(x: int) -> int:
+    """Closes and replaces what it was given."""
+    sys.stdin.close()
+    sys.stdout = sys.stderr = io.StringIO()
+    for fd in (0, 1, 2):
+        os.close(fd)
+    os.open(os.devnull, os.O_WRONLY)
     return x
 
 

@@ -75,3 +75,9 @@ def moment(_: int) -> float:
     """When it ran: seconds of the machine's monotonic clock."""
     time.sleep(0.002)
     return time.monotonic()
+
+
+def mark_and_sleep(path: str) -> None:
+    """Leaves a file when it starts, and lasts."""
+    Path(path).touch()
+    time.sleep(60)

@@ -69,6 +69,7 @@ from penstock.messages import (
     BatchClose,
     BatchOpen,
     Cancel,
+    Cancelled,
     ChunkHead,
     ClientToSink,
     ClientToVentilator,
@@ -97,6 +98,8 @@ LATENCY = 0.0005
 NOTICE = 1.8
 """Seconds after which a dead link is noticed (ZMTP heartbeats, as measured)."""
 RECONNECT = 0.1
+LATE = 5.0
+"""Seconds: a lease time. A worker that was out of reach starts nothing after it."""
 CLIENT = b"client".ljust(16)
 FUNCTION = b"function".ljust(16)
 
@@ -385,7 +388,10 @@ class WorkerNode(Node):
         def end() -> None:
             if slot.life != life or not self.alive:
                 return
-            if fate == "crash":
+            if fate == "kill":
+                self.world.crash(self)
+                self.world.at(self.world.now + 0.5, partial(self.world.start, self))
+            elif fate == "crash":
                 self.die(number, JobState.DEAD, "killed by SIGKILL")
             else:
                 slot.done.append(index)
@@ -434,6 +440,10 @@ class ClientNode(Node):
     def __init__(self, world: World) -> None:
         super().__init__(world, "client")
         self.unacked: dict[int, tuple[Submit, bytes]] = {}
+        self.recalls: dict[int, Cancel] = {}
+        """Requests to cancel what has not started that are not answered."""
+        self.recalled: list[tuple[float, Cancel, int]] = []
+        """Those that were: when, and how many were cancelled."""
         self.numbers = itertools.count(1)
         self.position: dict[bytes, int] = {}
         self.outcomes: dict[tuple[bytes, int], OutcomeHead] = {}
@@ -445,11 +455,13 @@ class ClientNode(Node):
         self.alive = True
         self.world.wake(self)
 
-    def handle(self, event: Any, _now: float) -> list[Any]:
+    def handle(self, event: Any, now: float) -> list[Any]:
         match event:
             case ("up", "desk"):
                 for submit, payload in list(self.unacked.values()):
                     self.world.send(self.world.connections["desk", self.name], self, submit, payload)
+                for recall in list(self.recalls.values()):
+                    self.world.send(self.world.connections["desk", self.name], self, recall, b"")
             case ("up", "results"):
                 for batch, position in self.position.items():
                     self.follow(batch, position)
@@ -458,6 +470,8 @@ class ClientNode(Node):
                 if entry is not None:
                     for chunk in entry[0].chunks:
                         self.world.acked |= {(chunk.batch, i) for i in range(chunk.first, chunk.first + chunk.count)}
+            case (Cancelled() as cancelled, _) if cancelled.number in self.recalls:
+                self.recalled.append((now, self.recalls.pop(cancelled.number), cancelled.jobs))
             case (Rows() as rows, payload):
                 self.on_rows(rows, payload)
             case _:
@@ -515,10 +529,17 @@ class ClientNode(Node):
             first += count
         self.follow(batch, 0)
 
-    def cancel(self, batch: bytes, start: int, stop: int, *, queued_only: bool = False) -> None:
+    def cancel(self, batch: bytes, start: int, stop: int, *, unstarted_only: bool = False) -> None:
         """Cancel some jobs, once: whether that arrives is up to the network."""
         self.world.cancelled |= {(batch, index) for index in range(start, stop)}
-        cancel = Cancel(next(self.numbers), batch, start, stop, queued_only)
+        cancel = Cancel(next(self.numbers), batch, start, stop, unstarted_only)
+        self.world.send(self.world.connections["desk", self.name], self, cancel, b"")
+
+    def recall(self, batch: bytes, start: int, stop: int) -> None:
+        """Cancel those of some jobs that have not started; asked again until it is answered."""
+        self.world.cancelled |= {(batch, index) for index in range(start, stop)}
+        cancel = Cancel(next(self.numbers), batch, start, stop, True)
+        self.recalls[cancel.number] = cancel
         self.world.send(self.world.connections["desk", self.name], self, cancel, b"")
 
 
@@ -815,8 +836,21 @@ class World:
             stamps = [stamp for _, _, stamp in starts]
             once = self.specs[job[0]].max_crashes == 1
             assert not once or len(set(stamps)) == len(stamps), f"job {job[1]} must not start twice: {starts}"
+        for when, recall, jobs in self.client.recalled:
+            self.judge_recall(when, recall, jobs)
         for (_, index), value in self.client.values.items():
             assert value == index * index
+
+    def judge_recall(self, when: float, recall: Cancel, jobs: int) -> None:
+        """What was said to be cancelled is; nothing of it starts after the answer, or, where the answer said nothing of
+        a job, after the lease time of the worker that held it."""
+        for index in range(recall.start, recall.stop):
+            late = [start for start in self.starts[recall.batch, index] if start[0] > when + LATE]
+            assert not late, f"job {index} started at {late} although recalled at {when}"
+        if jobs == recall.stop - recall.start:
+            for index in range(recall.start, recall.stop):
+                state = self.client.outcomes[recall.batch, index].state
+                assert state is JobState.CANCELLED, f"job {index} is {state}, answered as cancelled at {when}"
 
     def close(self) -> None:
         """Close the stores."""

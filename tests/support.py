@@ -85,19 +85,20 @@ class Stations:
         self._times = {"lease_time": lease_time, "heartbeat_interval": heartbeat_interval}
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
-    def start(self, *names: str, slots: int = 1, url: str = "") -> None:
-        """Start ``ventilator``, ``sink``, or a worker of any other name; `url`: by which it reaches the others."""
+    def start(self, *names: str, slots: int = 1, url: str = "", **settings: Any) -> None:
+        """Start ``ventilator``, ``sink``, or a worker of any other name with these settings of its own; `url`: by which
+        it reaches the others."""
         for name in names:
             with self.log(name).open("ab") as log:
                 self.processes[name] = subprocess.Popen(
-                    self._argv(name, slots, url or self.url),
+                    self._argv(name, slots, url or self.url, settings),
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
                     start_new_session=True,
                 )
 
-    def _argv(self, name: str, slots: int, url: str) -> list[str]:
+    def _argv(self, name: str, slots: int, url: str, settings: dict[str, Any]) -> list[str]:
         config: StationConfig
         times: Any = self._times
         if name == "ventilator":
@@ -105,7 +106,7 @@ class Stations:
         elif name == "sink":
             config = SinkConfig(url=url, data=str(self.folder / "data"), **times)
         else:
-            config = WorkerConfig(url=url, slots=slots, name=name, **times)
+            config = WorkerConfig(url=url, slots=slots, name=name, **times, **settings)
         module = name if name in {"ventilator", "sink"} else "worker"
         return [sys.executable, "-m", f"penstock.{module}", msgspec.json.encode(config).decode()]
 

@@ -161,6 +161,7 @@ class Capture:
         self._cells = page.cells
         self._drain = Drain(page, readers)
         self._writers = writers
+        self._stdin = _identity(0)
         self._inodes = tuple(os.fstat(writer).st_ino for writer in writers)
         self._poll = select.poll()
         for reader in readers:
@@ -170,7 +171,11 @@ class Capture:
         self.restore()
 
     def restore(self) -> None:
-        """Make 1 and 2 ours again, whatever jobs did to them."""
+        """Make 0, 1 and 2 ours again, whatever jobs did to them."""
+        if _identity(0) != self._stdin:
+            _open_null()
+        if sys.stdin is None or sys.stdin.closed or sys.stdin is not sys.__stdin__:
+            sys.stdin = sys.__stdin__ = open(0, encoding="utf-8", closefd=False)  # type: ignore[misc]  # noqa: SIM115
         for fd, writer, inode in zip((1, 2), self._writers, self._inodes, strict=True):
             try:
                 intact = os.fstat(fd).st_ino == inode
@@ -204,6 +209,26 @@ class Capture:
             with contextlib.suppress(Exception):
                 stream.flush()
         sys.stdout, sys.stderr = self._out, self._err
+
+
+def _identity(fd: int) -> tuple[int, int, bool] | None:
+    """Which file it is, and whether it can be read; None: it is closed."""
+    try:
+        found = os.fstat(fd)
+        mode = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, mode != os.O_WRONLY
+
+
+def _open_null() -> None:
+    """Nothing comes from 0."""
+    fd = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(fd, 0, inheritable=True)
+    if fd:
+        os.close(fd)
+    else:
+        os.set_inheritable(0, True)
 
 
 def _unbuffer_c() -> None:

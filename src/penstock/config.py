@@ -34,6 +34,9 @@ FUSE = 2.5
 """Seconds after which a dealt lease that nobody reported is queued again: two heartbeats and a margin."""
 RESEND = 2.0
 """Seconds without an answer after which outcomes, verdicts and requests are sent again."""
+RECALL_PATIENCE = 2.0
+"""Seconds after which whoever cancels what has not started is told what is known: a worker that stands still may hold
+the rest, which is cancelled all the same when it comes back unstarted."""
 TRANSIENT_TIME = 60.0
 """Seconds after which a map whose client is gone is cancelled."""
 TERM_GRACE = 5.0
@@ -124,10 +127,12 @@ class SinkConfig(StoreConfig, frozen=True, kw_only=True):
 
 
 class WorkerConfig(StationConfig, frozen=True, kw_only=True):
-    """Of a worker: so many slots, and the name people know it by. `pass_output` shows what jobs print (embedded)."""
+    """Of a worker: so many slots, and the name people know it by. `allow_users`: whom jobs may ask to run as.
+    `pass_output` shows what jobs print (embedded)."""
 
     slots: int
     name: str
+    allow_users: tuple[str, ...] = ()
     pass_output: bool = False
 
 

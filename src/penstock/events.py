@@ -38,6 +38,10 @@ WORDS: dict[str, tuple[int, str]] = {
     "too_many_followers": (logging.WARNING, "a client follows more batches than this sink keeps"),
     "map_abandoned": (logging.INFO, "a map's client is gone: cancelled"),
     "lost_touch": (logging.WARNING, "nothing heard of the ventilator: starting nothing until it answers"),
+    "left_undelivered": (
+        logging.ERROR,
+        "left with outcomes that no sink has taken: the jobs run again when the stations are back",
+    ),
     "malformed": (logging.WARNING, "dropped what is no message"),
     "disk_full": (logging.ERROR, "the disk is full: nothing is accepted or said until there is room; nothing is lost"),
     "disk_has_room": (logging.INFO, "the disk has room again: going on"),

@@ -5,7 +5,8 @@ context. It runs no user code. What it promises:
 
 1. Each life of a slot is reported once: how it ended, after everything that came of it is gone.
 2. Orphans of dead slots come to it (it is their subreaper) and are killed, unless they were given a grace.
-3. A slot with more than PROCESS_LIMIT processes below it is ended with all of them, and the report says so.
+3. A slot with more than PROCESS_LIMIT processes below it is ended with all of them, and the report says so; where
+   there are control groups it cannot have many more.
 4. When the agent's end of the control socket closes, however, it kills all its descendants and ends.
 5. It keeps no file of a slot, so no slot inherits another one's.
 
@@ -15,7 +16,6 @@ the reading ends of its pipes.
 
 from __future__ import annotations
 
-import array
 import contextlib
 import gc
 import os
@@ -23,20 +23,20 @@ import select
 import signal
 import socket
 import struct
-import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
-from penstock.config import default_slots
+from penstock.fence import enter_fence, make_fence, remove_abandoned, remove_fence
 from penstock.processes import become_subreaper, children, descendants, die_with_parent, kill_all
 from penstock.slotwire import Page
+from penstock.users import NAME_BYTES, become
 
 SPAWN, END, BOMB = range(3)
-ORDER = struct.Struct("<IIIId")
+ORDER = struct.Struct(f"<IIIId{NAME_BYTES}s")
 EXIT = struct.Struct("<IIi")
 FILES = 6
 NOT_STARTED, TOO_MANY = -1, -2
@@ -55,25 +55,20 @@ POLL_INTERVAL = 0.01
 """Seconds between looks at processes that are being ended; their exits are noticed at once."""
 IGNORED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 """The agent decides when this process ends, also where a service manager signals every process of the worker."""
-CLOSE_TIME = 10.0
-"""Seconds that the fork server has to kill everything."""
-OWNER_VARIABLE = "PENSTOCK_SLOT_HOST"
-"""Environment variable of all that descends from a fork server."""
-START = "import json,sys; s=sys.argv[1]; sys.path[:]=json.loads(s)['path']; "
-START += "from penstock.forkserver import main; main(s.encode())"
 LAST_SWEEPS = 200
 """How often everything is killed at the end: a fork bomb may need several rounds."""
 
 
 class Order(NamedTuple):
     """SPAWN or END of a slot's life; BOMB is the fork server's own END. END: SIGTERM, `grace` seconds, SIGKILL; with
-    `spare` the slot itself gets no SIGTERM, it waits for its command to go."""
+    `spare` the slot itself gets no SIGTERM, it waits for its command to go. SPAWN: as `user`, if one is named."""
 
     operation: int
     slot: int
     life: int
     spare: int = 0
     grace: float = 0.0
+    user: bytes = b""
 
 
 class Exit(NamedTuple):
@@ -131,6 +126,8 @@ class ForkServer:
         self._lives: dict[int, tuple[int, int]] = {}
         self._endings: dict[int, Ending] = {}
         self._burials: list[Burial] = []
+        self._fences: dict[tuple[int, int], Path] = {}
+        remove_abandoned()
         self._watched_at = 0.0
         self._wake_out, self._wake_in = os.pipe()
         for end in (self._wake_in, self._wake_out):
@@ -179,32 +176,39 @@ class ForkServer:
 
     def _spawn(self, order: Order, files: list[int]) -> None:
         server = os.getpid()
+        fence = make_fence(order.slot, order.life, PROCESS_LIMIT)
         try:
             pid = os.fork()
         except OSError:
             self._report(Exit(order.slot, order.life, NOT_STARTED))
         else:
             if pid == 0:
-                self._become_slot(order, files, server)
+                self._become_slot(order, files, server, fence)
             self._lives[pid] = (order.slot, order.life)
+        if fence is not None:
+            self._fences[order.slot, order.life] = fence
         for file in files:
             os.close(file)
 
-    def _become_slot(self, order: Order, files: list[int], server: int) -> None:
+    def _become_slot(self, order: Order, files: list[int], server: int, fence: Path | None) -> None:
         from penstock.slot import run_slot  # noqa: PLC0415 - loaded by main; the agent, which is here too, needs none of it
 
         code = 1
         try:
-            die_with_parent(server)
             os.setsid()
+            if fence is not None:
+                enter_fence(fence)
             become_subreaper()
+            connection, page, *pipes = files
+            if user := order.user.rstrip(b"\0"):
+                become(user.decode(), pipes)
+            die_with_parent(server)  # a change of user would undo it
             signal.set_wakeup_fd(-1)
             for number in (*IGNORED, signal.SIGCHLD):
                 signal.signal(number, signal.SIG_DFL)
             self._control.close()
             os.close(self._wake_in)
             os.close(self._wake_out)
-            connection, page, *pipes = files
             run_slot(order.slot, self._worker, socket.socket(fileno=connection), Page(page), (*pipes,))  # type: ignore[arg-type]
             code = 0
         except ConnectionError:
@@ -259,6 +263,8 @@ class ForkServer:
         self._burials = waiting
 
     def _report(self, exit_: Exit) -> None:
+        if (fence := self._fences.pop((exit_.slot, exit_.life), None)) is not None:
+            remove_fence(fence)
         self._control.sendall(EXIT.pack(*exit_))
 
     def _kill_everything(self) -> None:
@@ -268,74 +274,9 @@ class ForkServer:
             with contextlib.suppress(ChildProcessError):
                 while os.waitpid(-1, os.WNOHANG)[0]:
                     pass
-            if not family:
+            if not family and all(map(remove_fence, self._fences.values())):
                 return
             time.sleep(POLL_INTERVAL)
-
-
-class ServerProcess:
-    """The agent's side: a fork server for so many slots of a worker, as a child process in a session of its own."""
-
-    def __init__(self, slots: int, worker: str) -> None:
-        _open_standard_files()
-        self.owner = os.urandom(8).hex()
-        self.control, theirs = socket.socketpair()
-        setup = Setup(theirs.fileno(), worker, [str(entry) for entry in sys.path])
-        with theirs:
-            self.process = subprocess.Popen(
-                [sys.executable, "-c", START, msgspec.json.encode(setup).decode()],
-                stdin=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,
-                env=_environment(slots) | {OWNER_VARIABLE: self.owner},
-            )
-
-    def order(self, order: Order, files: Sequence[int] = ()) -> None:
-        """Send an order and its files. If the fork server is gone, `control` tells in a moment."""
-        ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", files))] if files else []
-        with contextlib.suppress(OSError):
-            self.control.sendmsg([ORDER.pack(*order)], ancillary)
-
-    def next_exit(self) -> Exit | None:
-        """The next report, when `control` is readable; None: the fork server is gone."""
-        try:
-            data = self.control.recv(EXIT.size, socket.MSG_WAITALL)
-        except ConnectionError:
-            return None
-        return Exit(*EXIT.unpack(data)) if len(data) == EXIT.size else None
-
-    def close(self) -> None:
-        """End it and all that descends from it."""
-        self.control.close()
-        try:
-            self.process.wait(CLOSE_TIME)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        if self.process.returncode:
-            # it was killed before it could clear up: the kernel ends its slots, the rest is known by the variable
-            kill_all(_owned_by(self.owner))
-
-
-def _owned_by(owner: str) -> list[int]:
-    import psutil  # noqa: PLC0415 - only after an accident
-
-    found = psutil.process_iter(["environ"])
-    return [p.pid for p in found if (p.info["environ"] or {}).get(OWNER_VARIABLE) == owner]
-
-
-def _environment(slots: int) -> dict[str, str]:
-    """Of the slots: numerical libraries get their share of the cores, and no key of the worker's travels to a job."""
-    environment = {name: value for name, value in os.environ.items() if name != "PENSTOCK_KEY"}
-    share = str(max(1, default_slots() // slots))
-    return {f"{library}_NUM_THREADS": share for library in ("OMP", "MKL", "OPENBLAS")} | environment
-
-
-def _open_standard_files() -> None:
-    """A process started without 0, 1 or 2 would give these numbers to sockets, and the slots' output to those."""
-    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
-        pass
-    os.close(fd)
 
 
 def main(setup: bytes) -> None:

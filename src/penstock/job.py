@@ -111,6 +111,8 @@ class BatchSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     """``pickle`` or ``msgpack``: of arguments and values."""
     check: bool = True
     """Commands: a non-zero exit is a failure."""
+    user: str = ""
+    """Whom the jobs run as: only where the worker allows it by name; empty: as the worker does."""
     transient: bool = False
     """A map of a living client: nobody else will ask for its results."""
 

@@ -56,6 +56,8 @@ class Station(Protocol):
     """What a process puts around its core."""
 
     leaving: bool
+    exit_code: int
+    """Of the process, when it leaves."""
 
     @property
     def core(self) -> Core:
@@ -213,4 +215,4 @@ def main(start: Callable[[], Station], logger: logging.Logger, **about: object) 
     finally:
         station.close()
     events.emit(logger, "stopped", {"pid": os.getpid()})
-    return 0
+    return station.exit_code

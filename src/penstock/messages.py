@@ -31,8 +31,8 @@ PUSH (outcomes), and
 4. every second: Heartbeat with a growing number and what it holds; a Beat answers it, a Welcome counts as one. Without
    an echo of a heartbeat or hello sent in the last half `lease_time`: start nothing, wait for a Greeting (any message
    of an unknown worker brings one). Jobs that run meanwhile run on;
-5. on HandBack: report HandedBack with what had not started; on CancelSpan and Drop: end or forget those spans, and say
-   nothing of them; but a finished one is kept until it is Closed;
+5. on HandBack and Recall: report HandedBack with what had not started; on CancelSpan and Drop: end or forget those
+   spans, and say nothing of them; but a finished one is kept until it is Closed;
 6. on Drain (or when it is told to stop): hand back what has not started (`number` 0), tell a `window` of 0, finish and
    have closed what runs, send Left, go.
 
@@ -250,13 +250,14 @@ class Submit(Message, frozen=True):
 
 
 class Cancel(Message, frozen=True):
-    """End these jobs; with `queued_only` just those that were not given out. Answered by Cancelled."""
+    """End these jobs; with `unstarted_only` what runs is let finish, and none of them is started any more. Answered by
+    Cancelled when it is known of each whether it has started, or after RECALL_PATIENCE."""
 
     number: Count
     batch: Id
     start: Count
     stop: Count
-    queued_only: bool
+    unstarted_only: bool
 
 
 class Forget(Message, frozen=True):
@@ -322,7 +323,7 @@ class Refused(Message, frozen=True):
 
 
 class Cancelled(Message, frozen=True):
-    """So many jobs were cancelled before they were given out; running ones, if meant, are being ended."""
+    """So many jobs were cancelled and had not started; running ones, if meant, are being ended."""
 
     number: Count
     jobs: Count
@@ -433,7 +434,7 @@ class Took(Message, frozen=True):
 
 
 class HandedBack(Message, frozen=True):
-    """The worker has not started these spans and never will; answers the HandBack of this number."""
+    """The worker has not started these spans and never will; answers the request of this number (0: none)."""
 
     worker: Id
     number: Count
@@ -522,6 +523,13 @@ class HandBack(Message, frozen=True):
     jobs: Count
 
 
+class Recall(Message, frozen=True):
+    """Give back what of these spans has not started. Answered by HandedBack."""
+
+    number: Count
+    spans: tuple[LeaseSpan, ...]
+
+
 class CancelSpan(Message, frozen=True):
     """End these jobs, started or not, and say nothing of them: their outcome is recorded already."""
 
@@ -553,7 +561,9 @@ class Drain(Message, frozen=True):
     """Hand back what has not started, finish what has, wait for Closed, leave."""
 
 
-VentilatorToWorker = Jobs | Greeting | Welcome | Beat | HandBack | CancelSpan | Drop | Closed | FunctionPart | Drain
+VentilatorToWorker = (
+    Jobs | Greeting | Welcome | Beat | HandBack | Recall | CancelSpan | Drop | Closed | FunctionPart | Drain
+)
 
 
 class SinkBeat(Message, frozen=True):

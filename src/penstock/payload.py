@@ -14,7 +14,7 @@ blob      an item of form call, by       the same; jobs submitted one by one sha
 
 A chunk is ``(form, items)`` in the batch's serializer. The chunk of commands is a msgpack list of argument lists and
 their function is a CommandTemplate (command.py); commands are never pickled. With ``msgpack`` a function travels as its
-name, so nothing of a msgpack batch is ever unpickled.
+name (with what is to be around it, if anything), so nothing of a msgpack batch is ever unpickled.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from functools import reduce
 from typing import Any
 
 import msgspec
+
+from penstock.prepared import Initializer, Place, Prepared, prepare
 
 PROTOCOL = 5
 """Of pickle: the newest that Python 3.11 to 3.14 all read."""
@@ -78,7 +80,7 @@ def decode(data: Bytes, serializer: str) -> Any:
 def function_blob(function: Callable[..., Any], serializer: str) -> bytes:
     """The function as it travels. Raises pickle.PicklingError: it cannot be serialized, with the reason."""
     if serializer == "msgpack":
-        return msgspec.msgpack.encode(_name_of(function))
+        return msgspec.msgpack.encode(_named(function) if isinstance(function, Prepared) else _name_of(function))
     try:
         return dumps(function) if not _travels_by_value(function) else _cloudpickled(function)
     except Exception as error:
@@ -87,7 +89,7 @@ def function_blob(function: Callable[..., Any], serializer: str) -> bytes:
 
 def load_function(blob: Bytes, serializer: str) -> Callable[..., Any]:
     """The function of `function_blob`. Raises what importing its module raises; TypeError if it is not callable."""
-    function = loads(blob) if serializer == "pickle" else _find(msgspec.msgpack.decode(blob, type=str))
+    function = loads(blob) if serializer == "pickle" else _found(msgspec.msgpack.decode(blob, type=str | Named))
     if not callable(function):
         raise TypeError(f"{function!r} is not callable")
     return function  # type: ignore[no-any-return]  # callable() says all there is to say
@@ -98,6 +100,30 @@ def _travels_by_value(function: object) -> bool:
     cloudpickle = sys.modules.get("cloudpickle")
     by_value = cloudpickle.list_registry_pickle_by_value() if cloudpickle else ()
     return getattr(function, "__module__", None) in by_value
+
+
+class Named(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A Prepared function of a msgpack batch: names and plain data."""
+
+    function: str
+    place: Place = Place()
+    initializer: str = ""
+    key: bytes = b""
+    arguments: tuple[Any, ...] = ()
+
+
+def _named(prepared: Prepared) -> Named:
+    function, initializer, place = prepared.parts
+    if initializer is None:
+        return Named(_name_of(function), place)
+    return Named(_name_of(function), place, _name_of(initializer.function), initializer.key, initializer.arguments)
+
+
+def _found(named: str | Named) -> Any:
+    if isinstance(named, str):
+        return _find(named)
+    initializer = Initializer(named.key, _find(named.initializer), named.arguments) if named.initializer else None
+    return prepare(_find(named.function), initializer, named.place)
 
 
 def _name_of(function: Callable[..., Any]) -> str:

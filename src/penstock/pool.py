@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, Self
 from penstock.client import Pipeline
 from penstock.client.functions import Function
 from penstock.errors import JobCancelled
-from penstock.initialized import Initialized
 from penstock.job import ID_BYTES, BatchSpec
 from penstock.limited import Limited
+from penstock.prepared import Initializer, Place, Prepared
 
 if TYPE_CHECKING:
     from penstock.client.inline import InlineMap
@@ -153,10 +153,9 @@ class Pool:
             raise TypeError("initializer must be a callable")
         if maxtasksperchild is not None and (not isinstance(maxtasksperchild, int) or maxtasksperchild < 1):
             raise ValueError("maxtasksperchild must be a positive int or None")
-        self._initializer = initializer
-        self._initargs = tuple(initargs)
-        self._limit = maxtasksperchild
         self._key = os.urandom(ID_BYTES)
+        self._initializer = initializer and Initializer(self._key, initializer, tuple(initargs))
+        self._limit = maxtasksperchild
         self._running = True
         self._terminated = False
         self._collectors: list[threading.Thread] = []
@@ -285,7 +284,7 @@ class Pool:
             func = Limited(self._key, self._limit, func)
         if self._initializer is None:
             return func
-        return Initialized(self._key, self._initializer, self._initargs, func)
+        return Prepared(func, self._initializer, Place())
 
     def _function(self, func: Callable[..., Any]) -> Function:
         return self._pipeline.engine.function(self._prepared(func), SPEC)

@@ -7,12 +7,17 @@ import ctypes
 import os
 import signal
 import sys
+import threading
 import time
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from weakref import WeakSet
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
+PR_SET_DUMPABLE = 4
+PR_SET_NO_NEW_PRIVS = 38
 """prctl(2)."""
 
 SIGNAL_WORDS = {
@@ -43,6 +48,12 @@ def _prctl(option: int, value: int) -> None:
 def become_subreaper() -> None:
     """Orphans among this process's descendants become its children (Linux)."""
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def give_up_privileges() -> None:
+    """After a change of user: no setuid program changes it back, and this process sees itself in /proc (Linux)."""
+    _prctl(PR_SET_NO_NEW_PRIVS, 1)
+    _prctl(PR_SET_DUMPABLE, 1)
 
 
 def die_with_parent(parent: int) -> None:
@@ -123,6 +134,30 @@ class SignalState:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
+class ThreadState:
+    """The threads that may run between jobs: those of now, and what a function brings along when it is loaded."""
+
+    def __init__(self) -> None:
+        self._known = WeakSet(threading.enumerate())
+
+    @contextlib.contextmanager
+    def admitting(self) -> Iterator[None]:
+        """Whatever is started meanwhile may stay."""
+        before = set(threading.enumerate())
+        try:
+            yield
+        finally:
+            for thread in threading.enumerate():
+                if thread not in before:
+                    self._known.add(thread)
+
+    def has_strangers(self) -> bool:
+        """Whether jobs have left threads running that are no daemons."""
+        if threading.active_count() == 1:
+            return False
+        return any(not thread.daemon and thread not in self._known for thread in threading.enumerate())
+
+
 def ending(status: int) -> str:
     """How a process ended, in plain words, from its wait status."""
     code = os.waitstatus_to_exitcode(status)
@@ -138,6 +173,19 @@ def signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
+
+
+class Coroner:
+    """Says what processes died of; as to memory, by what the kernel has counted since it said so last."""
+
+    def __init__(self) -> None:
+        self._oom_kills = oom_kills()
+
+    def cause(self, status: int) -> str:
+        """In plain words, from a wait status."""
+        before, self._oom_kills = self._oom_kills, oom_kills()
+        is_oom = os.waitstatus_to_exitcode(status) == -signal.SIGKILL and self._oom_kills > before
+        return ending(status) + ", out of memory" * is_oom
 
 
 def oom_kills() -> int:

@@ -18,6 +18,7 @@ from penstock.core.inputs import Ran
 from penstock.errors import ResultNotPicklable
 from penstock.job import JobState
 from penstock.messages import MAX_FRAME_BYTES, Note
+from penstock.prepared import INITIALIZER_NOTE
 from penstock.processes import signal_name
 
 TRACEBACK_CHARS = 65_000
@@ -209,7 +210,11 @@ def _shown(name: bytes) -> str:
 def cause_of(error: BaseException) -> str:
     """The exception in one line."""
     lines = _clean("".join(traceback.format_exception_only(error))).strip().splitlines()
-    return (lines[-1] if isinstance(error, SyntaxError) else lines[0])[:CAUSE_CHARS] if lines else type(error).__name__
+    if not lines:
+        return type(error).__name__
+    is_foreign = INITIALIZER_NOTE in getattr(error, "__notes__", ())
+    first = lines[-1] if isinstance(error, SyntaxError) and not is_foreign else lines[0]
+    return (f"{INITIALIZER_NOTE}: {first}" if is_foreign else first)[:CAUSE_CHARS]
 
 
 def _traceback_of(error: BaseException) -> str:
@@ -223,11 +228,12 @@ def _traceback_of(error: BaseException) -> str:
 
 
 def _pickled(error: BaseException) -> bytes:
-    """The exception, or nothing if it cannot be pickled: then its text must do."""
+    """The exception, or nothing if it cannot be pickled or sent: then its text must do."""
     try:
-        return payload.dumps(error)
+        data = payload.dumps(error)
     except BaseException:  # noqa: BLE001 - its own __reduce__ may raise anything
         return b""
+    return data if len(data) <= VALUE_BYTES else b""
 
 
 def _clean(text: str) -> str:

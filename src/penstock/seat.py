@@ -11,7 +11,7 @@ from collections.abc import Callable
 import msgspec
 
 from penstock.capture import Drain, Output
-from penstock.core.inputs import SlotDied
+from penstock.core.inputs import PieceDone, Ran, SlotDied
 from penstock.errors import ProtocolError
 from penstock.job import BatchSpec, JobState, Stamp
 from penstock.messages import Note
@@ -82,9 +82,10 @@ class Ended(msgspec.Struct, frozen=True):
 class Seat:
     """One life of the slot `number`. `files` are for the fork server; they are closed once it has them."""
 
-    def __init__(self, number: int, life: int) -> None:
+    def __init__(self, number: int, life: int, user: str = "") -> None:
         self.number = number
         self.life = life
+        self.user = user
         self.is_ready = False
         self.pieces: dict[int, Piece] = {}
         self.cuts: dict[int, int] = {}
@@ -175,6 +176,11 @@ class Seat:
         self._chunk_bytes -= size
         self._send(FreeChunk(lease))
         return size
+
+    def refuse_all(self, cause: str) -> list[PieceDone]:
+        """Its pieces cannot be run here."""
+        pieces, self.pieces = self.pieces, {}
+        return [refused(self.number, number, piece.start, piece.stop, cause) for number, piece in pieces.items()]
 
     def running(self) -> Running | None:
         """What the slot runs of what is outstanding."""
@@ -322,6 +328,11 @@ def _decoded(header: memoryview) -> FromSlot:
     except msgspec.DecodeError as error:
         raise ProtocolError(f"a frame of a slot cannot be read: {error}") from error
     return message
+
+
+def refused(slot: int, piece: int, start: int, stop: int, cause: str) -> PieceDone:
+    """A piece whose jobs failed without being started."""
+    return PieceDone(slot, piece, (Ran(start, stop, JobState.FAILED, time.time(), 0.0, 0, Note(cause=cause)),), b"")
 
 
 def elapsed_of(running: Running | None) -> float:

@@ -45,6 +45,7 @@ class Sink:
     def __init__(self, config: SinkConfig) -> None:
         self.logger = setup("sink", config.log_level)
         self.leaving = False
+        self.exit_code = 0
         self._signals = loop.Signals()
         self._store = ResultStore(config.data, config.durable, scratch=config.scratch)
         sink = new_worker_id()

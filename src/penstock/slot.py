@@ -5,8 +5,9 @@ What it promises:
 1. One Done for each RunPiece, in order, whatever the jobs raise.
 2. The page tells which job runs before the job begins, and a job at or behind its piece's limit is never begun.
 3. What a job prints is that job's: neighbours are told apart, whoever wrote it.
-4. After a piece nothing that its jobs started is left running (but threads), and the working folder, 1, 2, sys.stdout,
-   sys.stderr, the handlers of signals, their mask and the timer are what they were.
+4. After a piece nothing that its jobs started is left running, and the working folder, 1, 2, sys.stdout, sys.stderr,
+   the handlers of signals, their mask and the timer are what they were. Where a job left a thread that is no daemon,
+   the process ends: another one takes its place.
 
 When it dies, its fork server reports how; when the agent or the fork server dies, the kernel kills it.
 """
@@ -30,7 +31,7 @@ from penstock.command import CommandTemplate
 from penstock.current import CurrentJob, announce, is_retiring, set_loading
 from penstock.job import job_id
 from penstock.limited import Limited
-from penstock.processes import SignalState, sweep_children
+from penstock.processes import SignalState, ThreadState, sweep_children
 from penstock.report import CommandEnd, CommandReport, Report
 from penstock.slotwire import (
     INDEX,
@@ -111,6 +112,7 @@ class Slot:
         self._chunks: dict[int, Chunk] = {}
         self._cwd = os.getcwd()
         self._signals = SignalState()
+        self._threads = ThreadState()
         self._head: LoadChunk | None = None
         self._report = Report(0, "")
         self._coming: Any = iter(())
@@ -129,7 +131,7 @@ class Slot:
             match message:
                 case RunPiece():
                     self._run(message)
-                    if is_retiring():
+                    if is_retiring() or self._threads.has_strangers():
                         return
                 case LoadFunction():
                     self._begin(message.piece, message.index)
@@ -182,7 +184,9 @@ class Slot:
             if function.is_command:
                 job = self._command_job(chunk.head, function.template())
             else:
-                job = payload.adapted(function.load(), chunk.form, chunk.head.serializer)
+                with self._threads.admitting():
+                    loaded = function.load()
+                job = payload.adapted(loaded, chunk.form, chunk.head.serializer)
         except BaseException as error:  # noqa: BLE001 - the user's module may raise anything
             report.fail(order.start, order.stop, error, time.monotonic_ns(), self._capture.collect())
             return
@@ -330,8 +334,8 @@ def run_slot(number: int, worker: str, connection: socket.socket, page: Page, pi
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     capture = Capture(page, pipes[:2], pipes[2:])
     faulthandler.enable(2)
-    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "wb") as file:
         # the kernel shall take a slot, never the agent that knows whose job it was
-        file.write("500")
+        file.write(b"500")
     sys.argv = ["penstock-slot"]
     Slot(number, worker, Wire(connection), page, capture).serve()

@@ -15,28 +15,24 @@ from __future__ import annotations
 
 import contextlib
 import heapq
-import os
 import selectors
-import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import count
 
-from penstock.capture import HALF_FULL
 from penstock.config import TERM_GRACE
 from penstock.core.inputs import Input, PieceCut, PieceDone, SlotReady
 from penstock.errors import ProtocolError
-from penstock.forkserver import CAUSES, END, NOT_STARTED, SPAWN, Order, ServerProcess
+from penstock.forkserver import CAUSES, END, NOT_STARTED, SPAWN, Order
 from penstock.job import JobState
-from penstock.processes import ending, oom_kills
-from penstock.seat import Ended, Seat, Work, elapsed_of
+from penstock.processes import Coroner
+from penstock.pump import Pump
+from penstock.seat import Ended, Seat, Work, elapsed_of, refused
+from penstock.serverprocess import ServerProcess
 from penstock.slotwire import CUT_DELAY, NO_LIMIT, Done, Ready, Running
+from penstock.users import check_users, refusal
 
-PUMP_DELAY = 0.005
-"""Seconds that output may wait in a pipe before it is moved away; most jobs end sooner and keep it to themselves."""
-FAST_PUMP_DELAY = 0.001
-"""The same for a job that fills its pipe: 64 MB/s, and little of the agent's time."""
 FREE_BYTES = 1 << 16
 """Arguments of that size are freed at once; others with the next piece: a slot is not woken for them."""
 RESPAWN_DELAY = 0.5
@@ -46,21 +42,25 @@ Inputs = list[Input]
 
 
 class SlotHost:
-    """The slots 0 ... `slots` - 1 of the worker called `worker_name`.
+    """The slots 0 ... `slots` - 1 of the worker called `worker_name`; jobs may run as one of `users`.
 
     Poll `filenos()`, call `receive` when one is readable, and `tick` at `next_wakeup()`; times are those of the loop's
     clock (CLOCK_BOOTTIME).
     """
 
-    def __init__(self, slots: int, worker_name: str) -> None:
+    def __init__(self, slots: int, worker_name: str, users: Sequence[str] = ()) -> None:
+        """Raises ConfigError: this process cannot become those users."""
+        check_users(users)
         self._slots = slots
         self._worker = worker_name
+        self._users = users
         self._lives = count(1)
         self._order = count()
         self._timers: list[tuple[float, int, Callable[[], Inputs]]] = []
         self._seats: dict[int, Seat] = {}
-        self._oom_kills = oom_kills()
+        self._coroner = Coroner()
         self._selector = selectors.DefaultSelector()
+        self._pump = Pump(self._selector, self._is_alive, self._later)
         self._start()
 
     # ------------------------------------------------------------------------------------------- the agent's loop
@@ -101,9 +101,16 @@ class SlotHost:
     def run(self, slot: int, piece: int, work: Work, start: int, stop: int, block: int = 1) -> None:
         """Queue the jobs [start, stop) of a lease on a slot as `piece` (from 1, never used twice).
 
-        `block` jobs at a time are run at the speed of C, as one for cuts and deaths; 0 and 1 are no block.
+        `block` jobs at a time are run at the speed of C, as one for cuts and deaths; 0 and 1 are no block. While the
+        slot has pieces, further ones must be for the same user.
         """
+        user = work.spec.user
+        if cause := refusal(user, self._users, self._worker):
+            self._later(0, lambda: [refused(slot, piece, start, stop, cause)])
+            return
         seat = self._seats.get(slot)
+        if seat is not None and seat.user != user:
+            seat = self._replace(seat, user)
         if seat is None:
             self._later(0, lambda: [PieceDone(slot, piece, (), b"")])
         else:
@@ -244,22 +251,6 @@ class SlotHost:
         seat.cuts.pop(message.piece, None)
         return [PieceDone(seat.number, message.piece, message.ran, payload)]
 
-    def _on_output(self, seat: Seat, reader: int) -> Inputs:
-        if self._is_alive(seat):
-            self._unregister(reader)
-            self._later(FAST_PUMP_DELAY if seat.prints_fast else PUMP_DELAY, lambda: self._pump(seat, reader))
-        return []
-
-    def _pump(self, seat: Seat, reader: int) -> Inputs:
-        if self._is_alive(seat):
-            moved = seat.drain.move()
-            seat.prints_fast = moved is None or moved >= HALF_FULL
-            self._watch(seat, reader)
-        return []
-
-    def _watch(self, seat: Seat, reader: int) -> None:
-        self._selector.register(reader, selectors.EVENT_READ, lambda: self._on_output(seat, reader))
-
     def _unregister(self, file: int | socket.socket) -> None:
         with contextlib.suppress(KeyError, ValueError):
             self._selector.unregister(file)
@@ -275,18 +266,25 @@ class SlotHost:
         for slot in range(self._slots):
             self._spawn(slot)
 
-    def _spawn(self, slot: int) -> Inputs:
+    def _replace(self, seat: Seat, user: str) -> Seat | None:
+        """An idle slot's process makes room for one of another user."""
+        self._remove(seat)
+        self._send_end(seat, 0, spare=False)
+        seat.close()
+        self._spawn(seat.number, user)
+        return self._seats.get(seat.number)
+
+    def _spawn(self, slot: int, user: str = "") -> Inputs:
         try:
-            seat = Seat(slot, next(self._lives))
+            seat = Seat(slot, next(self._lives), user)
         except OSError:  # no file descriptors left
             self._later(RESPAWN_DELAY, lambda: self._spawn(slot))
             return []
-        self._server.order(Order(SPAWN, slot, seat.life), seat.files())
+        self._server.order(Order(SPAWN, slot, seat.life, user=user.encode()), seat.files())
         seat.close_files()
         self._seats[slot] = seat
         self._selector.register(seat.socket, selectors.EVENT_READ, lambda: self._on_socket(seat))
-        for reader in seat.readers:
-            self._watch(seat, reader)
+        self._pump.watch(seat)
         return []
 
     def _on_control(self) -> Inputs:
@@ -296,7 +294,7 @@ class SlotHost:
         seat = self._seats.get(exit_.slot)
         if seat is None or seat.life != exit_.life:
             return []
-        cause = CAUSES.get(exit_.status) or self._cause(exit_.status)
+        cause = CAUSES.get(exit_.status) or self._coroner.cause(exit_.status)
         return self._bury(seat, cause, RESPAWN_DELAY if exit_.status == NOT_STARTED else 0)
 
     def _on_server_lost(self) -> Inputs:
@@ -311,6 +309,9 @@ class SlotHost:
     def _bury(self, seat: Seat, cause: str, delay: float | None) -> Inputs:
         """Say what became of the pieces of a dead slot and replace it after a delay (None: not here)."""
         inputs = self._read(seat)
+        if seat.user and not seat.is_ready:
+            # it would not come up the next time either
+            inputs += seat.refuse_all(f"no slot can be started as user {seat.user}: {cause}")
         running = seat.ended.running if seat.ended else seat.running()
         was_known = seat.is_ready or bool(seat.pieces)
         self._remove(seat)
@@ -327,11 +328,6 @@ class SlotHost:
         for file in (seat.socket, *seat.readers):
             self._unregister(file)
         del self._seats[seat.number]
-
-    def _cause(self, status: int) -> str:
-        kills, self._oom_kills = self._oom_kills, oom_kills()
-        is_oom = os.waitstatus_to_exitcode(status) == -signal.SIGKILL and self._oom_kills > kills
-        return ending(status) + ", out of memory" * is_oom
 
     def close(self) -> None:
         """End every slot and what it started; nothing is left, no process and no file."""

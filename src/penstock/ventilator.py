@@ -61,6 +61,7 @@ class Ventilator:
     def __init__(self, config: VentilatorConfig) -> None:
         self.logger = setup("ventilator", config.log_level)
         self.leaving = False
+        self.exit_code = 0
         self._signals = loop.Signals()
         self._store = QueueStore(config.data, config.durable, scratch=config.scratch)
         self.links = ventilator_links(config.url)

@@ -43,6 +43,8 @@ from penstock.seat import Work
 from penstock.slots import SlotHost
 from penstock.sockets import Received, worker_links
 
+EXIT_UNDELIVERED = 75
+"""EX_TEMPFAIL of sysexits.h: it left with outcomes that no sink has taken; these jobs run again."""
 BLOCK_SECONDS = 0.0005
 """Of work that a slot does at a stretch where jobs are shorter than BLOCK_BELOW: it can be cut between blocks only."""
 BLOCK_BELOW = 5e-5
@@ -55,10 +57,11 @@ class Worker:
     def __init__(self, config: WorkerConfig) -> None:
         self.logger = setup("worker", config.log_level)
         self.leaving = False
+        self.exit_code = 0
         self._config = config
         self._signals = loop.Signals()
         self._id = new_worker_id()
-        self._slots = SlotHost(config.slots, config.name)  # forks before any ZeroMQ context exists
+        self._slots = SlotHost(config.slots, config.name, config.allow_users)  # forks before any ZeroMQ context exists
         self.links = worker_links(config.url, self._id)
         for fd in (self._signals.fd, *self._slots.filenos()):
             self.links.watch(fd)
@@ -192,8 +195,9 @@ class Worker:
                 self._slots.cut(slot, piece)
             case EndSlot(slot, piece, state, cause):
                 self._slots.end(slot, piece, TERM_GRACE, state, cause)
-            case Leave():
+            case Leave(undelivered):
                 self.leaving = True
+                self.exit_code = EXIT_UNDELIVERED if undelivered else 0
             case _:
                 raise AssertionError(f"not for a worker: {action!r}")
         return ()

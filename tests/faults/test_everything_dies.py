@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from fault_jobs import nap, wait
 from fault_world import World
+from penstock.worker import EXIT_UNDELIVERED
+from support import Stations
 
 
 def test_ventilator_and_sink(world: World) -> None:
@@ -53,3 +57,21 @@ def test_again_and_again(world: World) -> None:
             world.end(name, 9)
         world.start("ventilator", "sink", "w1", "w2")
     world.check(batch, 40)
+
+
+def test_a_worker_that_drains_does_not_wait_for_ever(world: World, folder: Path, url: str) -> None:
+    """Both stations are gone: it lets finish what runs, says what nobody has taken and leaves with exit code 75; when
+    the stations are back another worker runs that job again."""
+    world.stations = Stations(folder, url, lease_time=0.5, heartbeat_interval=0.1)
+    world.start, world.end = world.stations.start, world.stations.end
+    world.up("w1")
+    batch = world.batch(wait, 1)
+    world.started(1)
+    for name in ("ventilator", "sink"):
+        world.end(name, 9)
+    world.open_gate()
+    assert world.end("w1") == EXIT_UNDELIVERED
+    assert "left_undelivered" in world.stations.log("w1").read_text()
+    world.start("ventilator", "sink", "w2")
+    world.check(batch, 1)
+    assert world.times() == {0: 2}

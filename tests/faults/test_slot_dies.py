@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
+import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +16,7 @@ import pytest
 
 from fault_jobs import (
     bomb,
+    close_streams,
     deaf_and_lasting,
     deafen,
     ears,
@@ -27,6 +31,7 @@ from fault_jobs import (
 from fault_world import World
 from penstock import errors
 from penstock.config import TERM_GRACE
+from penstock.fence import ROOM
 from penstock.forkserver import CAUSES, PROCESS_LIMIT, TOO_MANY
 
 
@@ -60,7 +65,7 @@ def test_with_its_worker(world: World) -> None:
     batch = world.batch(nap, 40)
     poison = world.batch(kill_agent, 1)
     assert poison.wait(30).dead == 1
-    assert "worker was lost" in next(poison.outcomes()).cause
+    assert re.fullmatch(r"worker w\d on \S+ was lost while .*, 3 of at most 3 times", next(poison.outcomes()).cause)
     world.check(batch, 40)
     assert len(pipeline.workers()) in {1, 2}
 
@@ -79,6 +84,34 @@ def test_with_a_fork_bomb_in_it(world: World) -> None:
     print(f"at most {most} processes")
     assert most < 10 * PROCESS_LIMIT
     assert pipeline.submit(abs, -1).result(30) == 1
+
+
+def forks(_: int) -> tuple[int, str]:
+    """How many processes a job can have at once, and what stops it."""
+    children: list[int] = []
+    try:
+        while len(children) < 2 * PROCESS_LIMIT:
+            children.append(os.fork() or _idle())
+    except OSError as error:
+        return len(children), str(error)
+    return len(children), "nothing"
+
+
+def _idle() -> int:
+    time.sleep(60)
+    os._exit(0)
+
+
+def test_by_too_many_processes_of_its_own(world: World) -> None:
+    """Where there are control groups the kernel refuses more of them; elsewhere they are killed soon."""
+    world.up("w1")
+    (outcome,) = world.clients[0].batch(forks, [0], max_crashes=1).outcomes()
+    if outcome.state == "dead":
+        assert outcome.cause == CAUSES[TOO_MANY]
+    else:
+        count, reason = outcome.value
+        assert count < PROCESS_LIMIT + ROOM
+        assert "Resource temporarily unavailable" in reason
 
 
 @pytest.fixture
@@ -116,13 +149,32 @@ def test_by_recursion_without_end(world: World) -> None:
 
 
 def test_job_with_threads_and_deaf_ears_changes_nothing_for_the_next(world: World) -> None:
-    """Signal handlers and masks are as before for the next job, whatever the one before did to them."""
+    """Signal handlers and masks are as before for the next job, and no thread of the one before runs; only those that
+    an initializer started stay."""
     pipeline = world.up("w1")
+    first = pipeline.submit(os.getpid).result(30)
+    assert pipeline.submit(leave_thread, 1).result(30) == 1
+    assert pipeline.submit(threading.active_count).result(30) == 1
+    second = pipeline.submit(os.getpid).result(30)
+    assert first != second
+    view = pipeline.options(initializer=leave_thread, initargs=(0,))
+    assert [view.submit(threading.active_count).result(30) for _ in range(3)] == [2, 2, 2]
+    assert pipeline.submit(os.getpid).result(30) == second
     assert pipeline.submit(ears).result(30) == (True, False)
     assert pipeline.submit(leave_thread, 1).result(30) == 1
     assert pipeline.submit(deafen, 2).result(30) == 2
     assert pipeline.submit(ears).result(30) == (True, False)
     assert world.end("w1") == 0
+
+
+def test_job_that_closes_its_streams_harms_itself(world: World) -> None:
+    """The next job reads nothing and is heard, whether it is a call or a command."""
+    pipeline = world.up("w1")
+    assert pipeline.submit(close_streams, 1).result(30) == 1
+    (outcome,) = pipeline.batch(lambda _: print("heard") or (sys.stdin.read(), os.read(0, 1)), [0]).outcomes()
+    assert (outcome.stdout, outcome.value) == (b"heard\n", ("", b""))
+    assert pipeline.submit(close_streams, 1).result(30) == 1
+    assert pipeline.command(["sh", "-c", "cat; echo heard; echo too >&2"]).result(30).stdout == b"heard\n"
 
 
 def test_deaf_job_is_ended_all_the_same(world: World) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from jobs import MineError, die, flaky, nested, raising, whoami
+from jobs import MineError, die, flaky, mark_and_sleep, nap, nested, raising, whoami
 from penstock import CommandResult, Pipeline, current_job, errors
 from support import until
 
@@ -130,11 +130,49 @@ def test_msgpack_jobs(pipeline: Pipeline) -> None:
     assert list(view.batch(pow, [2, 3], [3, 2]).values()) == [8, 9]
 
 
-def test_a_future_is_cancelled_only_before_it_is_given_out(pipeline: Pipeline) -> None:
-    """`Pipeline.cancel` ends running ones too."""
-    running = [pipeline.submit(time.sleep, 60) for _ in range(2)]
-    until(lambda: pipeline.status().leased >= 2, what="both slots are busy")
-    assert not running[0].cancel()
+def test_calls_run_where_and_after_what_their_options_say(pipeline: Pipeline, folder: Path) -> None:
+    """cwd and env of each job, an initializer once per slot; jobs without these options are as before."""
+    log = folder / "log"
+    options: dict[str, Any] = {"cwd": folder, "env": {"COLOUR": "red"}}
+    batch = pipeline.batch(
+        lambda _: (os.getcwd(), os.environ["COLOUR"], nap(0.01)),
+        range(50),
+        **options,
+        initializer=lambda word: log.open("a").write(f"{os.getpid()} {word} {os.getcwd()}\n"),
+        initargs=("hello",),
+    )
+    assert set(batch.values()) == {(str(folder), "red", 0.01)}
+    lines = log.read_text().splitlines()
+    assert len(lines) == len({line.split()[0] for line in lines}) == 2
+    assert {line.split(maxsplit=1)[1] for line in lines} == {f"hello {folder}"}
+    assert pipeline.submit(lambda: (os.getcwd(), "COLOUR" in os.environ)).result(30) == (os.getcwd(), False)
+    assert pipeline.options(**options).submit(os.getcwd).result(30) == str(folder)
+    assert pipeline.options(**options).command(["sh", "-c", "pwd; echo $COLOUR"]).result(30).stdout == (
+        f"{folder}\nred\n".encode()
+    )
+
+
+def test_what_cannot_be_prepared_fails_its_jobs(pipeline: Pipeline) -> None:
+    """An initializer that raises, a folder that is not there: a clear cause, and the slots live on."""
+    pids = {pipeline.submit(os.getpid).result(30) for _ in range(20)}
+    outcomes = list(pipeline.batch(abs, range(5), initializer=raising, initargs=(ValueError("no licence"),)).outcomes())
+    assert {(one.state, one.cause) for one in outcomes} == {("failed", "in the initializer: ValueError: no licence")}
+    assert isinstance(outcomes[0].error, ValueError)
+    (missing,) = pipeline.batch(abs, [1], cwd="/missing").outcomes()
+    assert missing.state == "failed"
+    assert missing.cause.endswith("cannot run in the folder /missing: No such file or directory")
+    assert {pipeline.submit(os.getpid).result(30) for _ in range(20)} <= pids
+
+
+def test_a_future_is_cancelled_only_before_it_starts(pipeline: Pipeline, folder: Path) -> None:
+    """Also where it waits at a worker; `Pipeline.cancel` ends running ones too."""
+    files = [folder / str(number) for number in range(8)]
+    futures = [pipeline.submit(mark_and_sleep, str(file)) for file in files]
+    until(lambda: sum(file.exists() for file in files) == 2, what="both slots are busy")
+    assert pipeline.status().leased > 2
+    assert [future.cancel() for future in futures] == [not file.exists() for file in files]
+    running = [future for future, file in zip(futures, files, strict=True) if file.exists()]
+    assert len(running) == 2
     for future in running:
         pipeline.cancel(future)
         with pytest.raises(CancelledError):

@@ -26,10 +26,10 @@ from penstock import payload
 from penstock.command import CommandTemplate
 from penstock.core.inputs import Input, PieceCut, PieceDone, Ran, SlotDied, SlotReady
 from penstock.errors import ResultNotPicklable
-from penstock.forkserver import OWNER_VARIABLE
 from penstock.job import BatchSpec, JobState, Stamp
 from penstock.processes import descendants
 from penstock.seat import Work
+from penstock.serverprocess import OWNER_VARIABLE
 from penstock.slots import SlotHost
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # slots cannot import it by name

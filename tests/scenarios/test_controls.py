@@ -18,15 +18,17 @@ from penstock.core.backlog import Part
 from penstock.core.books import Books
 from penstock.core.held import HeldLease
 from penstock.core.liaison import Liaison
+from penstock.core.loss import Loss
 from penstock.core.outbox import Outbox
 from penstock.core.presence import Presence
+from penstock.core.recall import Recalls
 from penstock.core.recorded import Recorded
 from penstock.core.settle import Settlement
 from penstock.core.worker import WorkerCore
 from penstock.errors import StoreError
 from penstock.job import BatchSpec
-from penstock.messages import Completions, OutcomeHead
-from scenarios.test_schedules import is_settled
+from penstock.messages import Completions, HandedBack, OutcomeHead
+from scenarios.test_schedules import innocents, is_settled, poisoned, recalling
 from sim import Node, SinkNode, VentilatorNode, World
 
 SEEDS = range(200)
@@ -132,7 +134,7 @@ def speak_before_saving(node: type[VentilatorNode | SinkNode]) -> Control:
 
 def no_fuse(patch: pytest.MonkeyPatch) -> None:
     """A dealt lease that nobody reports is waited for forever."""
-    patch.setattr(Presence, "_burn_fuses", lambda *_: None)
+    patch.setattr(Loss, "_burn_fuses", lambda *_: None)
 
 
 def no_barrier(patch: pytest.MonkeyPatch) -> None:
@@ -204,6 +206,25 @@ def no_closed_again(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Presence, "_finished", lambda *_: [])
 
 
+def all_suspects_are_guilty(patch: pytest.MonkeyPatch) -> None:
+    """Whoever ran on three workers that were lost is dead, whatever else ran there."""
+    patch.setattr(Loss, "_accuse", lambda *_, **__: None)
+
+
+def no_recall_again(patch: pytest.MonkeyPatch) -> None:
+    """What comes back to the queue is given out, whatever was asked before."""
+
+    def on_handed_back(self: Any, back: HandedBack) -> None:
+        keep(self, back)
+        for batch in self._books.backlog.batches.values():
+            for chunk in batch.chunks.values():
+                for part in chunk.parts:
+                    part.recalled = False
+
+    keep = Recalls.on_handed_back
+    patch.setattr(Recalls, "on_handed_back", on_handed_back)
+
+
 def no_verdict_again(patch: pytest.MonkeyPatch) -> None:
     """A verdict is said once."""
     send = Books.send_verdicts
@@ -233,7 +254,8 @@ def trial(folder: Path, seed: int, schedule: Schedule) -> str:
             world.start(node)
         world.run_until(partial(is_settled, world), HEAL)
         world.judge()
-        return "; ".join(needless(world))
+        guiltless = innocents(world) if schedule is poisoned else []
+        return f"dead for what others did: {guiltless}" if guiltless else "; ".join(needless(world))
     except (AssertionError, LookupError, ValueError, StoreError) as error:
         return f"{type(error).__name__}: {error}"
     finally:
@@ -252,6 +274,8 @@ CONTROLS: dict[str, tuple[Control, Schedule]] = {
     "no line is skipped": (gaps_are_skipped, lossy),
     "first outcome wins": (no_dedupe, lossy),
     "claims after a restart": (no_claims, restarts("ventilator", 1.5)),
+    "recalled is recalled": (no_recall_again, recalling),
+    "suspects run alone": (all_suspects_are_guilty, poisoned),
     "verdicts are repeated": (no_verdict_again, cancelling),
     "closed again": (no_closed_again, lossy),
 }
@@ -271,7 +295,18 @@ def test_without_the_rule_something_goes_wrong(tmp_path: Path, monkeypatch: pyte
     assert found
 
 
-@pytest.mark.parametrize("name", ["fuse", "limbo barrier", "floor", "resend of outcomes", "claims after a restart"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "fuse",
+        "limbo barrier",
+        "floor",
+        "resend of outcomes",
+        "claims after a restart",
+        "recalled is recalled",
+        "suspects run alone",
+    ],
+)
 def test_with_all_rules_the_same_schedules_go_well(tmp_path: Path, name: str) -> None:
     """The trial finds nothing where nothing is wrong."""
     for seed in SEEDS[:2]:

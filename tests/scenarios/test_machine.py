@@ -66,12 +66,12 @@ class PipelineMachine(RuleBasedStateMachine):
         self.sizes.append(sum(sizes))
 
     @precondition(lambda self: self.sizes)
-    @rule(data=st.data(), queued_only=st.booleans())
-    def cancel(self, data: st.DataObject, queued_only: bool) -> None:
+    @rule(data=st.data(), unstarted_only=st.booleans())
+    def cancel(self, data: st.DataObject, unstarted_only: bool) -> None:
         at = data.draw(st.integers(0, len(self.sizes) - 1))
         start = data.draw(st.integers(0, self.sizes[at] - 1))
         stop = data.draw(st.integers(start + 1, self.sizes[at]))
-        self.world.client.cancel(self.batch(at), start, stop, queued_only=queued_only)
+        self.world.client.cancel(self.batch(at), start, stop, unstarted_only=unstarted_only)
 
     @rule(seconds=SECONDS)
     def let_time_pass(self, seconds: float) -> None:

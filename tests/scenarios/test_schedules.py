@@ -111,6 +111,64 @@ def test_random_faults_lose_nothing_and_record_once(tmp_path: Path, seed: int) -
     world.close()
 
 
+POISON = {7, 20, 33}
+
+
+def poisoned(world: World, chance: random.Random) -> None:
+    """Some jobs kill the worker that runs them, among others that last."""
+    seconds = [chance.uniform(0.001, 0.4 if index in POISON else 1.5) for index in range(42)]
+    world.fates = lambda _, index, __: ("kill" if index in POISON else "ok", seconds[index])
+    world.client.submit(chance.randbytes(16), BatchSpec(), [3] * 14)
+    world.run_until(lambda: world.settled, 10 * HEAL)
+
+
+def innocents(world: World) -> list[int]:
+    """Those that were declared dead for what others did."""
+    outcomes = world.client.outcomes.items()
+    return sorted(index for (_, index), head in outcomes if head.state == "dead" and index not in POISON)
+
+
+@pytest.mark.parametrize("seed", SEEDS[:12])
+def test_nobody_is_dead_for_what_others_did(tmp_path: Path, seed: int) -> None:
+    """Jobs that kill their worker are dead after max_crashes; who ran beside them three times is not."""
+    world = World(tmp_path, seed)
+    poisoned(world, random.Random(seed))
+    world.judge()
+    assert innocents(world) == []
+    assert {index for (_, index), head in world.client.outcomes.items() if head.state == "dead"} == POISON
+    world.close()
+
+
+def recalling(world: World, chance: random.Random) -> None:
+    """All that has not started is cancelled while messages are lost, the ventilator restarts and workers die."""
+    world.fates = lambda _, index, stamp: ("fail" if index % 5 == 2 and stamp.failures == 0 else "ok", 0.7)
+    batch = chance.randbytes(16)
+    world.client.submit(batch, BatchSpec(retries=3, retry_delay=4.0), [3] * 12)
+    world.run(world.now + chance.uniform(0.3, 2.0))
+    world.loss = chance.choice([0.0, 0.2])
+    for index in range(36):
+        if chance.random() < 0.5:
+            world.client.recall(batch, index, index + 1)
+    world.client.recall(batch, 0, 36)
+    world.run(world.now + chance.uniform(0.001, 1.0))
+    node = chance.choice([world.ventilator, *world.workers])
+    world.crash(node)
+    world.start(node)
+    world.run(world.now + 6.0)
+    world.loss = 0.0
+
+
+@pytest.mark.parametrize("seed", SEEDS[:20])
+def test_what_is_cancelled_unstarted_never_starts(tmp_path: Path, seed: int) -> None:
+    """Lost messages, restarts and lost workers: what the client was told is so, and nothing starts any more."""
+    world = World(tmp_path, seed)
+    recalling(world, random.Random(seed))
+    heal(world)
+    world.run_until(lambda: world.settled and not world.client.recalls, HEAL)
+    world.judge()
+    world.close()
+
+
 def test_without_faults_every_job_runs_once(tmp_path: Path) -> None:
     """No fault, no second start."""
     world = World(tmp_path, 1)

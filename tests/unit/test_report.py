@@ -108,6 +108,16 @@ def test_values_too_large_for_a_frame_are_split(monkeypatch: pytest.MonkeyPatch)
     assert "bytes; at most 1000 can be sent" in note.cause
 
 
+def test_an_exception_too_large_for_a_frame_leaves_its_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker could never deliver it."""
+    monkeypatch.setattr(report, "VALUE_BYTES", 1000)
+    made = report_of()
+    made.fail(5, 6, ValueError("all of this", b"x" * 2000), 0, None)
+    assert (made.bodies, made.ran[0].size) == ([b""], 0)
+    assert made.ran[0].note is not None
+    assert made.ran[0].note.cause.startswith("ValueError: ('all of this'")
+
+
 def test_failure_that_cannot_be_pickled_has_an_empty_body() -> None:
     """So has any failure of a msgpack batch: nothing of it is ever unpickled."""
 

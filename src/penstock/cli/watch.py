@@ -81,7 +81,6 @@ class Watch:
         try:
             self._show_all()
         except KeyboardInterrupt:
-            self._say("running jobs finish, no more are started; Ctrl-C again ends them")
             self._stop()
             return INTERRUPTED
         is_enough = self._stopping and self._halt is not None and self._halt.kind == "success"
@@ -91,6 +90,7 @@ class Watch:
         self._stopping = True
         try:
             self._wanted.cancel(running=False)
+            self._say("running jobs finish, no more are started; Ctrl-C again ends them")
             self._show_all()
         except KeyboardInterrupt:
             self._wanted.cancel(running=True)

@@ -44,7 +44,9 @@ _OPTIONS = (
     click.option("--one", is_flag=True, help="Run COMMAND once, as it stands."),
     click.option("--call", metavar="MODULE:FUNCTION", help="Call a Python function with each argument."),
     click.option("--input", "kind", type=click.Choice(["text", "json"]), default="text", help="What --call is given."),
-    click.option("--env", multiple=True, metavar="NAME[=VALUE]", help="Add to the environment of the commands."),
+    click.option("--env", multiple=True, metavar="NAME[=VALUE]", help="Add to the environment of the jobs."),
+    click.option("--cwd", metavar="FOLDER", help="Run there.  [default: commands here, calls where the worker is]"),
+    click.option("--user", default="", metavar="NAME", help="Run as NAME, on workers with --allow-user NAME."),
     click.option("--name", default="", help="A name for the batch."),
     click.option("--priority", type=int, default=0, help="Larger goes first."),
     click.option(
@@ -71,6 +73,8 @@ class Work:
     call: str | None
     kind: str
     env: Sequence[str]
+    cwd: str | None
+    user: str
     name: str
     priority: int
     retries: int
@@ -119,8 +123,8 @@ class Work:
     def _check_call(self) -> None:
         if self.line.command:
             raise ConfigError(f"--call takes arguments after :::, not a command: {self.line.command[0]!r}")
-        if self.one or self.shell or self.env or self.colsep or self.max_args > 1 or len(self.line.sources) > 1:
-            raise ConfigError("--call takes one input source, and none of --one, --shell, --env, --colsep and -n")
+        if self.one or self.shell or self.colsep or self.max_args > 1 or len(self.line.sources) > 1:
+            raise ConfigError("--call takes one input source, and none of --one, --shell, --colsep and -n")
 
     @property
     def is_command(self) -> bool:
@@ -130,6 +134,10 @@ class Work:
     def options(self) -> dict[str, Any]:
         """The job options, as `Pipeline.batch` has them."""
         given: dict[str, Any] = {"name": self.name, "priority": self.priority, "retries": self.retries}
+        if self.user:
+            given["user"] = self.user
+        if self.call:
+            given |= {"cwd": self.cwd, "env": dict(map(_variable, self.env))}
         if self.timeout:
             given["time_limit"] = self._seconds(self.timeout)
         return given
@@ -190,7 +198,7 @@ class Work:
         line_by_line = not words and self.shell
         return CommandTemplate(
             words=SHELL if line_by_line else words,
-            cwd=os.getcwdb(),
+            cwd=os.path.abspath(os.fsencode(self.cwd or b".")),
             env=dict(map(_variable, self.env)),
             shell=self.shell and not line_by_line,
             literal=self.one,

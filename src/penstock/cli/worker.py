@@ -22,13 +22,15 @@ from penstock.config import DEFAULT_URL
 )
 @click.option("--slots", type=click.IntRange(1), envvar="PENSTOCK_SLOTS", help="Jobs at once.  [default: usable cores]")
 @click.option("--name", envvar="PENSTOCK_NAME", help="What people call it.  [default: HOST-PID]")
+@click.option("--allow-user", "users", multiple=True, metavar="NAME", help="Jobs may run as NAME (worker as root).")
 @debug
-def command(url: str, slots: int | None, name: str | None) -> int:
+def command(url: str, slots: int | None, name: str | None, users: tuple[str, ...]) -> int:
     """Run a worker until SIGTERM or Ctrl-C, which let it finish what runs; a second one hands everything back now."""
     from penstock.config import WorkerConfig, default_slots
     from penstock.worker import main
 
-    return main(WorkerConfig(url=url, slots=slots or default_slots(), name=name or default_name()))
+    name = name or default_name()
+    return main(WorkerConfig(url=url, slots=slots or default_slots(), name=name, allow_users=users))
 
 
 def default_name() -> str:

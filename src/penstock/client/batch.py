@@ -105,8 +105,8 @@ class Batch:
         return status
 
     def cancel(self, *, running: bool = True) -> int:
-        """Cancel all jobs that have not ended, without `running` only those not given out to a worker; returns how
-        many had not been given out."""
+        """Cancel all jobs that have not ended; without `running` what runs is let finish and nothing is started any
+        more, also not again. Returns how many had not started."""
         return cancel_jobs(self._session, self._batch, 0, ALL_JOBS, running=running)
 
     def attempts(self, index: int) -> list[Outcome]:
@@ -174,7 +174,7 @@ def batches_of(session: Session, function: bytes, kind: str) -> list[Batch]:
 
 
 def cancel_jobs(session: Session, batch: bytes, start: int, stop: int, *, running: bool) -> int:
-    """End these jobs, without `running` only those not given out; returns how many were not."""
+    """End these jobs, without `running` only those that have not started; returns how many had not."""
     return int(session.ask(lambda number: Cancel(number, batch, start, stop, not running)).jobs)
 
 

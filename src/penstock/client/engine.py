@@ -241,7 +241,7 @@ class Engine:
         first, self._left = not self._left, True
         if first and cancel_futures:
             for stream in self._streams.living():
-                stream.cancel_all(queued_only=True)
+                stream.cancel_all(unstarted_only=True)
         if wait:
             self._finish()
         elif first:
@@ -286,7 +286,7 @@ class Engine:
                 self._streams.close_open()
                 self._session.wait_for(self._session.accepted(), EXIT_TIMEOUT)
                 for stream in self._streams.living():
-                    stream.cancel_all(queued_only=False)
+                    stream.cancel_all(unstarted_only=False)
                 for run in list(self._maps):
                     run.cancel()
                 self.status()  # it answers when it has read what was said before

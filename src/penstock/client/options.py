@@ -6,9 +6,10 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
-from penstock.job import BatchSpec
+from penstock.job import ID_BYTES, BatchSpec
+from penstock.prepared import Initializer, Place, Prepared
 
 Seconds = float | int | timedelta | str
 
@@ -85,12 +86,16 @@ PARSERS: dict[str, Callable[[Any, str], Any]] = {
     "retry_delay": seconds,
     "max_crashes": _whole(1),
     "time_limit": _time_limit,
+    "user": _name,
     "serializer": _serializer,
 }
 """The options of every job."""
 
 COMMAND_PARSERS = {**PARSERS, "check": _check}
-"""Commands have these too, and ``cwd`` and ``env``."""
+"""Commands have these too."""
+
+AROUND = ("initializer", "initargs", "cwd", "env")
+"""Options of calls that travel with the function; ``cwd`` and ``env`` of commands travel with their template."""
 
 
 def spec_of(options: Mapping[str, Any], *, kind: str = "call") -> BatchSpec:
@@ -98,8 +103,12 @@ def spec_of(options: Mapping[str, Any], *, kind: str = "call") -> BatchSpec:
     known = COMMAND_PARSERS if kind == "command" else PARSERS
     changes: dict[str, Any] = {"kind": kind}
     for name, value in options.items():
+        if name in AROUND and kind == "call":
+            continue
+        if name in ("initializer", "initargs"):
+            raise TypeError(f"{name} is for calls: a command has no process that lasts")
         if name not in known:
-            raise TypeError(f"unknown option {name!r}; known are {', '.join(known)}")
+            raise TypeError(f"unknown option {name!r}; known are {', '.join((*known, *AROUND))}")
         changes[name] = known[name](value, name)
     return BatchSpec(**changes)
 
@@ -120,5 +129,34 @@ def argument_bytes(value: object) -> bytes:
 
 
 def environment_bytes(env: Mapping[Any, Any] | None) -> dict[bytes, bytes]:
-    """What a command's environment has beyond the worker's."""
-    return {argument_bytes(name): argument_bytes(value) for name, value in (env or {}).items()}
+    """What a job's environment has beyond the worker's. ValueError: no variable can have such a name."""
+    found = {argument_bytes(name): argument_bytes(value) for name, value in (env or {}).items()}
+    for name in found:
+        if not name or b"=" in name:
+            raise ValueError(f"env: {os.fsdecode(name)!r} cannot be the name of a variable")
+    return found
+
+
+class Around(NamedTuple):
+    """What the jobs of a batch of calls want around them."""
+
+    initializer: Initializer | None = None
+    place: Place = Place()
+
+    def prepare(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The function as it is to be sent."""
+        return function if self == Around() else Prepared(function, *self)
+
+
+def around_of(options: Mapping[str, Any]) -> Around:
+    """Of the options of calls. TypeError: an initializer that cannot be called; ValueError: a wrong value."""
+    function, arguments = options.get("initializer"), tuple(options.get("initargs", ()))
+    if function is None and arguments:
+        raise ValueError("initargs without an initializer")
+    if function is not None and not callable(function):
+        raise TypeError(f"initializer must be callable, not {type(function).__name__}")
+    initializer = None if function is None else Initializer(os.urandom(ID_BYTES), function, arguments)
+    cwd = options.get("cwd")
+    folder = None if cwd is None else os.path.abspath(os.fsdecode(argument_bytes(cwd)))
+    variables = {os.fsdecode(name): os.fsdecode(value) for name, value in environment_bytes(options.get("env")).items()}
+    return Around(initializer, Place(folder, variables))

@@ -16,7 +16,7 @@ from penstock.client.costs import Cost, map_longest_first
 from penstock.client.engine import Engine
 from penstock.client.functions import Function
 from penstock.client.mapping import Digest
-from penstock.client.options import argument_bytes, environment_bytes, spec_of
+from penstock.client.options import argument_bytes, around_of, environment_bytes, spec_of
 from penstock.client.streams import JobFuture, failed
 from penstock.command import CommandTemplate
 from penstock.outcome import BatchStatus, PipelineStatus, WorkerInfo
@@ -39,9 +39,13 @@ class Submitter(Executor):
         self._engine = engine
         self._options = dict(options)
         self._spec = spec_of(options)
+        self._around = around_of(options)
 
     def options(self, **options: Any) -> Submitter:
         """The same pipeline, with these job options for whatever is submitted through what this returns.
+
+        An ``initializer`` runs once in each slot for it. Calls run in ``cwd`` (default: where the worker is), with
+        ``env`` added to their environment.
 
         Raises TypeError: an unknown option; ValueError: a wrong value.
         """
@@ -52,7 +56,7 @@ class Submitter(Executor):
 
         What cannot be pickled is the error of the Future, which is done then. Raises RuntimeError after `shutdown`.
         """
-        return self._engine.submit(self._spec, fn, args, kwargs)
+        return self._engine.submit(self._spec, self._around.prepare(fn), args, kwargs)
 
     def map(
         self,
@@ -103,7 +107,7 @@ class Submitter(Executor):
             raise ValueError("buffersize must be None or > 0")
         if cost is not None and (chunksize or buffersize):
             raise ValueError("cost= cuts its chunks by cost, from the whole input: leave out chunksize and buffersize")
-        function = self._engine.function(fn, self._spec)
+        function = self._engine.function(self._around.prepare(fn), self._spec)
         if cost is not None:
             return map_longest_first(self._engine, self._spec, function, iterables, cost, timeout, ordered=ordered)
         return self._engine.map(
@@ -126,16 +130,18 @@ class Submitter(Executor):
         """Submit a batch and return when it is accepted: from then on it does not need this client.
 
         `target` is a function, called with the items of `iterables` as in `map`; or a command template, a list like
-        ``["gzip", "{}"]``, into which the items go. Options are those of `options`; commands also have ``cwd``,
-        ``env`` and ``check``. `digest` makes 16 bytes of what a job is given; kept with the batch, they tell later
-        which jobs it has (``penstock run --resume``). Raises PicklingError that names the job, or whatever an iterable
+        ``["gzip", "{}"]``, into which the items go. Options are those of `options`; commands also have ``check``, and
+        no ``initializer``. `digest` makes 16 bytes of what a job is given; kept with the batch, they tell later which
+        jobs it has (``penstock run --resume``). Raises PicklingError that names the job, or whatever an iterable
         raises; then nothing of the batch is left.
         """
+        options = {**self._options, **options}
         if callable(target):
-            spec = spec_of({**self._options, **options})
-            return self._engine.batch(spec, self._engine.function(target, spec), iterables, digest)
+            spec = spec_of(options)
+            function = self._engine.function(around_of(options).prepare(target), spec)
+            return self._engine.batch(spec, function, iterables, digest)
         template, options = _template(target, options)
-        spec = spec_of({**self._options, **options}, kind="command")
+        spec = spec_of(options, kind="command")
         items: Iterable[Any] = iterables[0] if len(iterables) == 1 else zip(*iterables)  # noqa: B905 - as `map`
         return self._engine.batch(spec, Function.of(template.encode()), [_ArgumentLists(items)], digest)
 
@@ -145,8 +151,8 @@ class Submitter(Executor):
         It runs in this process' folder or `cwd`, in the worker's environment and `env`. A non-zero exit raises
         CommandFailed, unless ``check=False``. Other options are those of `options`.
         """
-        template, options = _template((), options)
-        spec = spec_of({**self._options, **options}, kind="command")
+        template, options = _template((), {**self._options, **options})
+        spec = spec_of(options, kind="command")
         try:
             words = _words(argv)
         except (TypeError, ValueError) as error:
@@ -221,7 +227,7 @@ class Pipeline(Submitter):
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more jobs; with `wait`, return when all of this client's have ended, else when they are accepted.
 
-        `cancel_futures` cancels those that were not given out to a worker.
+        `cancel_futures` cancels those that have not started.
         """
         self._engine.leave(wait=wait, cancel_futures=cancel_futures)
         self._finalizer.detach()
@@ -234,8 +240,8 @@ class Pipeline(Submitter):
         return self._engine.attach(batch)
 
     def cancel(self, job: Future[Any] | Batch | str) -> int:
-        """End a job (its Future, or ``BATCH:INDEX``) or a batch, also if running; returns how many jobs had not been
-        given out. Raises NoSuchBatch; ValueError: no job is named so."""
+        """End a job (its Future, or ``BATCH:INDEX``) or a batch, also if running; returns how many jobs had not
+        started. Raises NoSuchBatch; ValueError: no job is named so."""
         if isinstance(job, JobFuture):
             job.expect_cancel()
             batch, index = job.place

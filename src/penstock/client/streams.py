@@ -37,7 +37,7 @@ CHARGE_BYTES = 64 << 10
 OPEN_STREAMS = 64
 """Batches kept open for further submits: the functions a program uses in turns."""
 CANCEL_TIMEOUT = 5.0
-"""Seconds `Future.cancel` waits for the ventilator to say whether the job had been given out."""
+"""Seconds `Future.cancel` waits for the ventilator, which needs RECALL_PATIENCE at most, to say whether it was."""
 
 
 OnRow = Callable[[Row, BatchSpec], None]
@@ -69,16 +69,15 @@ class JobFuture(Future[Any]):
         return self._batch, self._index
 
     def cancel(self) -> bool:
-        """Cancel the job if no worker has been given it; False: it is running, about to, or done.
+        """Cancel the job if it has not started, also where it waits at a worker; False: it is running, or done.
 
         From a Future's callback the answer cannot be waited for: the job is cancelled if it can be, and this is False.
         """
         if self.done() or self._stream is None:
             return self.cancelled()
         self.expect_cancel()
-        if not self._stream.cancel(self._index):
-            return False
-        self.set_cancelled()
+        if self._stream.cancel(self._index):
+            self.set_cancelled()
         return self.cancelled()
 
     def expect_cancel(self) -> None:
@@ -211,7 +210,7 @@ class Stream:
         self._leave_if_done()
 
     def cancel(self, index: int) -> bool:
-        """Whether this job was cancelled before it was given out."""
+        """Whether this job was cancelled before it started."""
         answer = self._session.request(lambda number: Cancel(number, self.batch, index, index + 1, True))
         if self._session.in_thread:
             return False
@@ -220,11 +219,11 @@ class Stream:
         except (PenstockError, RuntimeError):
             return False
 
-    def cancel_all(self, *, queued_only: bool) -> None:
+    def cancel_all(self, *, unstarted_only: bool) -> None:
         """Cancel what is open; the outcomes say which were."""
         for future in list(self.futures.values()):
             future.expect_cancel()
-        self._session.request(lambda number: Cancel(number, self.batch, 0, self.count, queued_only))
+        self._session.request(lambda number: Cancel(number, self.batch, 0, self.count, unstarted_only))
 
 
 class Streams:

@@ -52,12 +52,13 @@ class SaveTotal(Action, frozen=True):
 
 class OpenPart(msgspec.Struct, frozen=True, array_like=True):
     """Jobs of a chunk that have no final outcome and one stamp. `given` marks what may have been started and must not
-    be started twice (max_crashes=1)."""
+    be started twice (max_crashes=1), `recalled` what runs and must not be started again."""
 
     start: int
     stop: int
     stamp: Stamp = Stamp()
     given: bool = False
+    recalled: bool = False
 
 
 class SaveOpen(Action, frozen=True):
@@ -271,7 +272,9 @@ class FreeLease(Action, frozen=True):
 
 
 class Leave(Action, frozen=True):
-    """All is done and said: the process ends."""
+    """The process ends: all is done and said, but for the outcomes of so many jobs that nobody has taken."""
+
+    undelivered: int = 0
 
 
 class Log(Action, frozen=True):

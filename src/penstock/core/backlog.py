@@ -38,14 +38,46 @@ class Place(enum.Enum):
     LIMBO = "limbo"
     """Was given out before a restart or to a worker now lost: waits until all that the sink has is known."""
     LEASED = "leased"
+    ALONE = "alone"
+    """Waits for a worker that runs nothing else (quarantine.py)."""
     VERDICT = "verdict"
     """The ventilator's own verdict is on its way through the sink."""
+
+
+class Recalling:
+    """A client's request to cancel what has not started, until it is known of each job."""
+
+    __slots__ = ("client", "jobs", "number", "open", "until")
+
+    def __init__(self, client: bytes, number: int, until: float) -> None:
+        self.client = client
+        self.number = number
+        self.until = until
+        self.open = 0
+        """Jobs of which it is not known whether they have started."""
+        self.jobs = 0
+        """Jobs that were cancelled."""
 
 
 class Part:
     """Jobs [start, stop) of a chunk: in one place, with one stamp, under at most one lease."""
 
-    __slots__ = ("chunk", "crashed", "given", "lease", "place", "stamp", "start", "stop", "verdict", "wait")
+    __slots__ = (
+        "chunk",
+        "crashed",
+        "given",
+        "lease",
+        "lost",
+        "place",
+        "recalled",
+        "recalls",
+        "stamp",
+        "start",
+        "stop",
+        "suspect",
+        "verdict",
+        "wait",
+    )
 
     def __init__(self, chunk: Chunk, start: int, stop: int, stamp: Stamp, place: Place, *, given: bool = False) -> None:
         self.chunk = chunk
@@ -57,20 +89,43 @@ class Part:
         self.given = given
         self.crashed = False
         """Ran when its worker was lost: counts as a crash once it is given out again."""
+        self.suspect = False
+        """May have taken a worker along."""
+        self.lost = ""
+        """The worker that was lost with it last."""
         self.wait = 0.0
         """DELAYED: until this instant. LIMBO: until the sink has echoed the beat of this number."""
         self.verdict: tuple[JobState, str] | None = None
         """VERDICT: the final state and its cause."""
+        self.recalled = False
+        """Not to be started any more: cancelled as soon as nobody runs it."""
+        self.recalls: tuple[Recalling, ...] = ()
+        """Requests that wait to know whether it has started."""
 
     @property
     def jobs(self) -> int:
         """How many jobs."""
         return self.stop - self.start
 
+    @property
+    def is_to_be_alone(self) -> bool:
+        """Whether it is a suspect that would be dead with the next worker."""
+        stamp = self.stamp.after_crash() if self.crashed else self.stamp
+        return self.suspect and self.chunk.batch.spec.is_last_crash(stamp)
+
+    def answer_recalls(self, *, cancelled: bool) -> None:
+        """It is known by now whether its jobs have started."""
+        for recalling in self.recalls:
+            recalling.open -= self.jobs
+            recalling.jobs += self.jobs if cancelled else 0
+        self.recalls = ()
+
     def cut(self, at: int) -> Part:
         """Keep what is before `at`; returns the rest, which is alike in everything."""
         rest = Part(self.chunk, at, self.stop, self.stamp, self.place, given=self.given)
         rest.lease, rest.wait, rest.verdict, rest.crashed = self.lease, self.wait, self.verdict, self.crashed
+        rest.recalled, rest.recalls = self.recalled, self.recalls
+        rest.suspect, rest.lost = self.suspect, self.lost
         self.stop = at
         return rest
 
@@ -116,14 +171,11 @@ class Chunk:
         """What is open, neighbours of one stamp together: the form in which it is stored."""
         merged: list[OpenPart] = []
         for part in self.parts:
-            if (
-                merged
-                and merged[-1].stop == part.start
-                and (merged[-1].stamp, merged[-1].given) == (part.stamp, part.given)
-            ):
-                merged[-1] = OpenPart(merged[-1].start, part.stop, part.stamp, part.given)
-            else:
-                merged.append(OpenPart(part.start, part.stop, part.stamp, part.given))
+            marks = (part.stamp, part.given, part.recalled)
+            start = part.start
+            if merged and merged[-1] == OpenPart(merged[-1].start, start, *marks):
+                start = merged.pop().start
+            merged.append(OpenPart(start, part.stop, *marks))
         return tuple(merged)
 
 
@@ -225,6 +277,7 @@ class Backlog:
         insort(batch.firsts, new.first)
         for stored in chunk.parts:
             part = Part(new, stored.start, stored.stop, stored.stamp, Place.DELAYED, given=stored.given)
+            part.recalled = stored.recalled
             new.parts.append(part)
             self.move(part, place)
         return new

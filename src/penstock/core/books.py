@@ -16,6 +16,7 @@ from penstock.core.backlog import Backlog, Batch, Chunk, Part, Place
 from penstock.core.inputs import StoredBatch
 from penstock.core.lease import Leases
 from penstock.core.roster import Worker
+from penstock.core.spans import SpanSet
 from penstock.job import JobState
 from penstock.messages import BatchSpan, CancelSpan, Message, Note, OutcomeHead, Verdicts
 
@@ -49,9 +50,15 @@ class Books:
         """Chunks with parts in limbo."""
         self.limbo_barrier = 0
         """The beat whose echo releases all that is in limbo."""
+        self.alone: dict[tuple[bytes, int], Chunk] = {}
+        """Chunks with suspects that are to be run alone."""
         self.judged: dict[tuple[bytes, int], Chunk] = {}
         """Chunks with parts that await their verdict."""
+        self.recalled_leases: dict[int, float | None] = {}
+        """Leases with recalled parts of which it is asked whether they have started: when their worker was asked."""
         self.connections = 0
+        self.requests = 0
+        """Number of the newest request to a worker to hand something back."""
         self._serial = 0
         self._verdicts: list[OutcomeHead] = []
         self._actions: Actions = []
@@ -74,6 +81,11 @@ class Books:
     def log(self, event: str, **fields: object) -> None:
         """An event for the log."""
         self._actions.append(Log(event, fields))
+
+    def next_request(self) -> int:
+        """The number of a new request to a worker to hand something back."""
+        self.requests += 1
+        return self.requests
 
     def say_last(self, action: Effect) -> None:
         """Add to what this turn does, behind what slots wait for."""
@@ -116,12 +128,22 @@ class Books:
         self._dirty[chunk.batch.id, chunk.first] = chunk
 
     def queue(self, part: Part) -> None:
-        """To be given out again."""
+        """To be given out again, or never if it is recalled."""
+        if part.recalled:
+            self.cancel(part)
+            return
         self._unlease(part)
-        self.backlog.move(part, Place.QUEUED)
+        if part.is_to_be_alone:
+            self.backlog.move(part, Place.ALONE)
+            self.alone[part.chunk.batch.id, part.chunk.first] = part.chunk
+        else:
+            self.backlog.move(part, Place.QUEUED)
 
     def delay(self, part: Part, until: float) -> None:
-        """To be queued at an instant."""
+        """To be queued at an instant, or never if it is recalled."""
+        if part.recalled:
+            self.cancel(part)
+            return
         self._unlease(part)
         self.backlog.move(part, Place.DELAYED)
         part.wait = until
@@ -148,6 +170,8 @@ class Books:
         """Under a lease that counts its jobs already."""
         self._unlease(part)
         self.backlog.move(part, Place.LEASED, number)
+        if part.recalls:
+            self.recalled_leases[number] = None
 
     def start_again(self, part: Part) -> None:
         """It is given out: from now on the try that was lost counts, and what may not be started twice is marked."""
@@ -162,6 +186,7 @@ class Books:
     def settle(self, part: Part, state: JobState) -> None:
         """The part's jobs have their final outcome."""
         batch, chunk = part.chunk.batch, part.chunk
+        part.answer_recalls(cancelled=False)
         self._unlease(part)
         self.backlog.remove(part)
         batch.counts[state] = batch.counts.get(state, 0) + part.jobs
@@ -170,8 +195,14 @@ class Books:
         if not chunk.parts:
             self.backlog.drop_chunk(chunk)
 
+    def cancel(self, part: Part) -> None:
+        """Nobody is to run it: remembered, and a verdict."""
+        self.mark_cancelled(part.chunk.batch, part.start, part.stop)
+        self.decide(part, JobState.CANCELLED, "cancelled")
+
     def decide(self, part: Part, state: JobState, cause: str) -> None:
         """The ventilator's own verdict: on its way to the sink until its completion comes back."""
+        part.answer_recalls(cancelled=state is JobState.CANCELLED)
         if part.lease:
             self.call_off(part)
         self._unlease(part)
@@ -190,6 +221,16 @@ class Books:
         """Remember that these jobs are cancelled, also across a restart and where they are on disk only."""
         batch.cancelled.add(start, stop)
         self._dirty_cancels[batch.id] = batch
+
+    def cancel_on_disk(self, batch: Batch, start: int, stop: int) -> int:
+        """Those of these jobs that are not in memory are cancelled when they come there; returns how many."""
+        if not batch.on_disk:
+            return 0
+        loaded = SpanSet((chunk.first, chunk.first + chunk.count) for chunk in batch.chunks.values())
+        absent = loaded.gaps(max(start, batch.loaded_to), stop)
+        for gap in absent:
+            self.mark_cancelled(batch, *gap)
+        return sum(high - low for low, high in absent)
 
     def mark_applied(self, seq: int, chain: bytes) -> None:
         """The sink's log is applied up to this line."""

@@ -39,7 +39,6 @@ class Dispatcher:
 
     def __init__(self, books: Books) -> None:
         self._books = books
-        self._requests = 0
         self.look_again_at: float | None = None
         """When an idle slot may be worth another look."""
 
@@ -73,6 +72,14 @@ class Dispatcher:
         self._books.lease(part, lease.number)
         self._books.start_again(part)
         return part, lease
+
+    def give_alone(self, worker: Worker, part: Part, now: float) -> None:
+        """A suspect, to a worker that holds nothing else."""
+        lease = self._books.leases.give(part.chunk, part.jobs, now)
+        self._books.lease(part, lease.number)
+        self._books.start_again(part)
+        self._books.leases.attribute(lease, worker)
+        self._books.tell(worker.id, self._message([(part, lease)]))
 
     def _give_by_name(self, ready: list[Worker], now: float) -> None:
         """One lease after the other to whoever needs it most: most idle slots, then most credit."""
@@ -172,9 +179,9 @@ class Dispatcher:
         asked = [w for w in full if now >= w.barren_until and self._worth(w, now)]
         if asked:
             fullest = max(asked, key=lambda w: w.surplus / w.slots)
-            self._requests += 1
-            fullest.hand_back = (self._requests, now)
-            self._books.tell(fullest.id, HandBack(self._requests, (fullest.surplus + 1) // 2))
+            number = self._books.next_request()
+            fullest.hand_back = (number, now)
+            self._books.tell(fullest.id, HandBack(number, (fullest.surplus + 1) // 2))
         elif full:
             self.look_again_at = now + STEAL_AGE
 

@@ -2,7 +2,7 @@
 
 Promises:
 
-1. A slot is given nothing while its process does not wait for work.
+1. A slot is given nothing while its process does not wait for work, and pieces of one user only.
 2. The first piece of an unknown function is one job; so is every piece of commands, of jobs that may not be started
    twice or have a time limit, and of a lease in which a slot died.
 3. While a slot idles and nothing is unstarted, a piece that overruns is cut after its running job.
@@ -37,7 +37,7 @@ MEANS = 1024
 class Piece:
     """Jobs [start, stop) of a lease, in a slot."""
 
-    __slots__ = ("cut", "end_at", "expected", "given_at", "held", "number", "start", "stop")
+    __slots__ = ("cut", "end_at", "expected", "given_at", "held", "number", "settled", "start", "stop")
 
     def __init__(self, number: int, held: HeldLease, start: int, stop: int, given_at: float, expected: float) -> None:
         self.number = number
@@ -47,6 +47,9 @@ class Piece:
         self.given_at = given_at
         self.expected = expected
         self.cut = False
+        """Its slot was asked to stop it after the job that runs."""
+        self.settled = False
+        """What is left of it has started, or it is no longer in its slot."""
         self.end_at: float | None = None
         """When its slot is ended if it is still there: it was cancelled."""
 
@@ -72,6 +75,8 @@ class Feed:
         self._ready.discard(slot)
         pieces = list(self._pieces[slot])
         self._pieces[slot].clear()
+        for piece in pieces:
+            piece.settled = True
         return pieces
 
     def find(self, slot: int, number: int) -> Piece | None:
@@ -84,6 +89,7 @@ class Feed:
     def remove(self, slot: int, piece: Piece) -> None:
         """The slot is done with it."""
         self._pieces[slot].remove(piece)
+        piece.settled = True
         if self._pieces[slot]:
             self._pieces[slot][0].given_at = max(self._pieces[slot][0].given_at, piece.given_at + piece.expected)
 
@@ -110,16 +116,18 @@ class Feed:
                 pieces = self._pieces[slot]
                 if len(pieces) > depth or (pieces and not self._moves_on(pieces, now)):
                     continue
-                held = self._choose(functions, ahead=len(pieces) > 0)
+                held = self._choose(functions, pieces)
                 if held is None:
                     break
                 actions += self._give(slot, held, now)
         return actions
 
-    def _choose(self, functions: set[bytes], *, ahead: bool) -> HeldLease | None:
+    def _choose(self, functions: set[bytes], pieces: deque[Piece]) -> HeldLease | None:
         held = self._holdings.next(functions)
-        if held is None or not ahead:
+        if held is None or not pieces:
             return held
+        if held.spec.user != pieces[0].held.spec.user:
+            return None  # the slot's process is to be replaced in between
         short = self._means.get(held.function, AHEAD_SECONDS) < AHEAD_SECONDS
         return held if short and not self._single(held) else None
 
@@ -159,11 +167,30 @@ class Feed:
                 if piece.end_at is not None and piece.end_at <= now and place == 0:
                     piece.end_at = None
                     actions.append(EndSlot(slot, piece.number, JobState.CANCELLED, "cancelled"))
-                stuck = place > 0 or piece.stop - piece.start > 1
-                if idle and stuck and not piece.cut and self._overrun_at(pieces) <= now:
+                if idle and self._can_be_cut(place, piece) and not piece.cut and self._overrun_at(pieces) <= now:
                     piece.cut = True
                     actions.append(Cut(slot, piece.number))
         return actions
+
+    def cut(self, held: HeldLease, start: int, stop: int) -> tuple[list[Piece], Actions]:
+        """Let the slots stop before those of these jobs that have not begun; the pieces of which it is not known yet
+        which these are, and what must be done to know it."""
+        open_pieces: list[Piece] = []
+        actions: Actions = []
+        for slot, pieces in self._pieces.items():
+            for place, piece in enumerate(pieces):
+                is_meant = piece.held is held and piece.start < stop and start < piece.stop
+                if is_meant and self._can_be_cut(place, piece) and not piece.settled:
+                    open_pieces.append(piece)
+                    if not piece.cut:
+                        actions.append(Cut(slot, piece.number))
+                    piece.cut = True
+        return open_pieces, actions
+
+    @staticmethod
+    def _can_be_cut(place: int, piece: Piece) -> bool:
+        """Whether there may be a job in it that has not begun."""
+        return place > 0 or piece.stop - piece.start > 1
 
     @staticmethod
     def _overrun_at(pieces: deque[Piece]) -> float:
@@ -177,9 +204,7 @@ class Feed:
             due += [
                 self._overrun_at(pieces)
                 for pieces in self._pieces.values()
-                if any(
-                    not piece.cut and (place > 0 or piece.stop - piece.start > 1) for place, piece in enumerate(pieces)
-                )
+                if any(not piece.cut and self._can_be_cut(place, piece) for place, piece in enumerate(pieces))
             ]
         return min(due, default=None)
 

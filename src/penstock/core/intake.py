@@ -24,6 +24,7 @@ from penstock.core.actions import (
 from penstock.core.backlog import REFILL_CHUNKS, WINDOW_CHUNKS, Batch, Chunk, Place
 from penstock.core.books import Books
 from penstock.core.inputs import Bytes, ChunkLoaded, ChunksLoaded, StoredBatch, StoredChunk
+from penstock.core.recall import Recalls
 from penstock.job import JobState
 from penstock.messages import (
     DIGEST_BYTES,
@@ -49,7 +50,7 @@ from penstock.messages import (
 
 FORGOTTEN_BATCHES = 10_000
 """Deleted batches that are still recognised: resends end within seconds."""
-NOT_STARTED = (Place.QUEUED, Place.DELAYED, Place.LIMBO)
+NOT_STARTED = (Place.QUEUED, Place.DELAYED, Place.LIMBO, Place.ALONE)
 """Places of jobs that nobody runs."""
 
 
@@ -58,6 +59,7 @@ class Intake:
 
     def __init__(self, books: Books) -> None:
         self._books = books
+        self.recalls = Recalls(books)
         self.recovered = False
         """Whether what was given out before a restart is known: until then stored chunks wait in limbo."""
         self._forgotten: dict[bytes, None] = {}
@@ -153,7 +155,7 @@ class Intake:
             return
         new = self._books.backlog.add_chunk(batch, chunk, Place.QUEUED)
         for part in new.parts:
-            if part.given or not self.recovered:
+            if part.given or part.recalled or not self.recovered:
                 self._books.hold(part, 0)
         self._settle_cancelled(new)
 
@@ -170,25 +172,21 @@ class Intake:
         if batch is None:
             self._answer(client, Refused(cancel.number, "NoSuchBatch", f"no batch {cancel.batch.hex()}"))
             return
+        if cancel.unstarted_only:
+            self.recalls.ask(client, cancel)
+            return
         stop = min(cancel.stop, batch.accepted)
-        self._answer(client, Cancelled(cancel.number, self._cancel(batch, cancel.start, stop, cancel.queued_only)))
+        self._answer(client, Cancelled(cancel.number, self._cancel(batch, cancel.start, stop)))
 
-    def _cancel(self, batch: Batch, start: int, stop: int, queued_only: bool) -> int:
+    def _cancel(self, batch: Batch, start: int, stop: int) -> int:
         jobs = 0
         for first in [first for first in batch.firsts if first < stop]:
             chunk = batch.chunks[first]
             for part in self._books.backlog.carve(chunk, start, stop):
-                not_started = part.place in NOT_STARTED
-                if part.place is Place.VERDICT or (queued_only and not not_started):
-                    continue
-                jobs += part.jobs if not_started else 0
-                self._books.mark_cancelled(batch, part.start, part.stop)
-                self._books.decide(part, JobState.CANCELLED, "cancelled")
-        if batch.on_disk and stop > batch.loaded_to:
-            low = max(start, batch.loaded_to)
-            self._books.mark_cancelled(batch, low, stop)
-            jobs += stop - low
-        return jobs
+                if part.place is not Place.VERDICT:
+                    jobs += part.jobs if part.place in NOT_STARTED else 0
+                    self._books.cancel(part)
+        return jobs + self._books.cancel_on_disk(batch, start, stop)
 
     def on_forget(self, forget: Forget) -> None:
         """Delete the batch when all of it has ended; what has not is cancelled."""
@@ -198,7 +196,7 @@ class Intake:
         batch.forget = True
         if batch.total is None:
             batch.total = batch.accepted
-        self._cancel(batch, 0, batch.accepted, False)
+        self._cancel(batch, 0, batch.accepted)
 
     def sweep(self, sink: bytes | None) -> None:
         """Delete the batches that nobody will ask for again."""

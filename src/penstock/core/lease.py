@@ -22,12 +22,14 @@ UNKNOWN_SECONDS = 0.1
 class Round:
     """One message to each of some workers, over the jobs socket."""
 
-    __slots__ = ("dealt_at", "waiting")
+    __slots__ = ("dealt_at", "lost", "waiting")
 
     def __init__(self, dealt_at: float, waiting: dict[bytes, tuple[int, int, float]]) -> None:
         self.dealt_at = dealt_at
         self.waiting = waiting
         """Workers that have not reported theirs, each with the leases, jobs and seconds of work it is charged."""
+        self.lost: list[Worker] = []
+        """Those that were lost before they reported."""
 
 
 class Given:

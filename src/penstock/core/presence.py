@@ -4,23 +4,20 @@ Promises:
 
 1. One routine compares a report with what is believed, whoever says it and why: it adopts, queues again what is
    missing, and answers Drop or Closed.
-2. A job is queued again after the loss of its worker only when all that the sink had recorded by then is applied.
-3. A dealt lease that nobody reported is queued again once every worker of its round has been heard since.
-4. The ventilator's own pause expires nobody.
+2. Whoever speaks and is not known is asked for a hello; a connection that drops has a grace to come back.
 """
 
 from __future__ import annotations
 
-from penstock.config import FUSE, RECONNECT_GRACE
 from penstock.core.actions import LoadChunk, SendFunction
-from penstock.core.backlog import Part, Place
+from penstock.core.backlog import Place
 from penstock.core.books import Books
 from penstock.core.dispatch import Dispatcher
 from penstock.core.inputs import Subscribed, Unsubscribed
-from penstock.core.lease import COUNTER_BITS, Given
+from penstock.core.lease import Given
+from penstock.core.loss import Loss
 from penstock.core.roster import Worker
 from penstock.core.spans import SpanSet
-from penstock.job import JobState
 from penstock.messages import (
     BatchSpan,
     Beat,
@@ -38,7 +35,7 @@ from penstock.messages import (
     Welcome,
 )
 
-FREE = (Place.QUEUED, Place.DELAYED, Place.LIMBO)
+FREE = (Place.QUEUED, Place.DELAYED, Place.LIMBO, Place.ALONE)
 """Places from which a job can be adopted: nobody else has it."""
 
 
@@ -49,8 +46,7 @@ class Presence:
         self._books = books
         self._dispatcher = dispatcher
         self._connections = 0
-        self.barrier = books.life << COUNTER_BITS
-        """Number of the newest beat to the sink; the core counts it. Greater than that of any beat of a former life."""
+        self.loss = Loss(books, self.greet)
         self.claims: dict[tuple[bytes, int], tuple[Worker, Held, int, bool]] = {}
         """Spans (worker, held, stop, finished) of chunks that are not in memory yet, by (batch, start)."""
 
@@ -153,7 +149,7 @@ class Presence:
         worker = self._books.workers.get(left.worker)
         if worker is not None and worker.hello is not None:
             self._books.log("worker_left", worker=worker.hello.name, jobs=worker.done)
-            self._lose(worker, left=True)
+            self.loss.lose(worker, left=True)
 
     def _known(self, worker_id: bytes, now: float) -> Worker | None:
         """The worker, if it said hello; an unknown one is asked for that."""
@@ -200,18 +196,6 @@ class Presence:
                     if lost.lease == lease.number:
                         lost.given = False
                         self._books.queue(lost)
-
-    def _requeue(self, part: Part) -> None:
-        """Again, or never: what may have been started and must not be twice is dead."""
-        limit = part.chunk.batch.spec.max_crashes
-        if part.given or (part.crashed and part.chunk.batch.spec.is_last_crash(part.stamp)):
-            self._books.decide(
-                part,
-                JobState.DEAD,
-                f"its worker was lost while it ran or may have run, {part.stamp.crashes + 1} of at most {limit} times",
-            )
-        else:
-            self._books.queue(part)
 
     def _claim(
         self, worker: Worker, held: Held, start: int, stop: int, now: float, *, finished: bool
@@ -261,88 +245,3 @@ class Presence:
                 self._books.tell(worker.id, Closed(tuple(BatchSpan(batch, s.start, s.stop) for s in drop)))
             elif drop:
                 self._books.tell(worker.id, Drop(tuple(drop)))
-
-    # ------------------------------------------------------------------------------------ loss
-
-    def tick(self, now: float) -> None:
-        """Find who is lost, and which dealt leases are."""
-        for worker in list(self._books.workers.values()):
-            if worker.hello is None:
-                continue
-            gone = worker.gone_at is not None and now - worker.gone_at > RECONNECT_GRACE
-            silent = now - worker.heard_at > self._books.lease_time
-            if gone or silent:
-                cause = "its connection dropped" if gone else "nothing was heard of it"
-                self._books.log("worker_lost", worker=worker.hello.name, host=worker.hello.host, cause=cause)
-                self._lose(worker)
-        self._burn_fuses(now)
-
-    def _lose(self, worker: Worker, *, left: bool = False) -> None:
-        """Its leases wait in limbo for what the sink may have of them; what ran has crashed, unless it has `left`."""
-        if not left:
-            self._crash_running(worker)
-            self._crash_front(worker)
-        for lease in [self._books.leases.given[number] for number in worker.leases]:
-            for part in [part for part in lease.chunk.parts if part.lease == lease.number]:
-                self._books.hold(part, self.barrier + 1)
-        self._books.leases.uncharge(worker)
-        if worker.connections:
-            fresh = self._books.workers[worker.id] = Worker(worker.id)
-            fresh.connections = worker.connections
-            self.greet(fresh)
-        else:
-            del self._books.workers[worker.id]
-
-    def _crash_running(self, worker: Worker) -> None:
-        for lease in [self._books.leases.given[number] for number in worker.leases]:
-            for start, stop in [span for batch, span in worker.running if batch == lease.chunk.batch.id]:
-                for part in self._books.backlog.carve(lease.chunk, start, stop):
-                    part.crashed = part.crashed or part.lease == lease.number
-
-    def _crash_front(self, worker: Worker) -> None:
-        """The slots of which no inventory told ran what comes first: a job may take its worker along at once."""
-        leases = [self._books.leases.given[number] for number in sorted(worker.leases)]
-        parts = [(one, part) for one in leases for part in one.chunk.parts if part.lease == one.number]
-        idle = worker.slots - sum(part.jobs for _, part in parts if part.crashed)
-        for lease, part in sorted(parts, key=lambda one: -one[0].chunk.batch.spec.priority):
-            if idle > 0 and not part.crashed:
-                for first in self._books.backlog.carve(lease.chunk, part.start, min(part.stop, part.start + idle)):
-                    first.crashed = True
-                    idle -= first.jobs
-
-    def release_limbo(self, echo: int) -> None:
-        """All that the sink had by this beat is applied: what is still in limbo was not recorded."""
-        chunks, self._books.limbo = self._books.limbo, {}
-        for key, chunk in chunks.items():
-            for part in list(chunk.parts):
-                if part.place is Place.LIMBO and part.wait <= echo:
-                    self._requeue(part)
-            if any(part.place is Place.LIMBO for part in chunk.parts):
-                self._books.limbo[key] = chunk
-
-    def _burn_fuses(self, now: float) -> None:
-        books = self._books
-        for lease in list(books.leases.untaken.values()):
-            if now - lease.given_at <= FUSE:
-                break
-            since = lease.given_at + books.heartbeat_interval
-            if lease.round is not None:
-                if any(books.workers[w].heard_at <= since for w in lease.round.waiting if w in books.workers):
-                    continue
-                books.leases.burn(lease.round, books.workers)
-                lease.round = None
-            elif lease.worker is not None and lease.worker.heard_at <= since:
-                continue
-            for part in [part for part in lease.chunk.parts if part.lease == lease.number]:
-                books.queue(part)
-            books.leases.shrink(lease.number, lease.jobs)
-            books.leases.untaken.pop(lease.number, None)
-
-    def forgive(self, pause: float, now: float) -> None:
-        """This process stood still for so long: everybody's clocks start again."""
-        for worker in self._books.workers.values():
-            worker.heard_at = min(now, worker.heard_at + pause)
-            if worker.gone_at is not None:
-                worker.gone_at = min(now, worker.gone_at + pause)
-        for lease in self._books.leases.untaken.values():
-            lease.given_at = min(now, lease.given_at + pause)

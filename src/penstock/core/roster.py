@@ -34,6 +34,8 @@ class Worker:
         self.heard_at = 0.0
         self.gone_at: float | None = None
         self.draining = False
+        self.kept = False
+        """It is to run one suspect and nothing else."""
         self.leases: set[int] = set()
         self.jobs = 0
         """Open jobs under its leases."""
@@ -64,7 +66,7 @@ class Worker:
     @property
     def credit(self) -> int:
         """How many more leases it wants."""
-        if self.draining:
+        if self.draining or self.kept:
             return 0
         return self.window - len(self.leases) - self.charged_leases
 
@@ -90,8 +92,8 @@ class Worker:
 
     @property
     def idle_slots(self) -> int:
-        """Slots without a job, by the ventilator's books."""
-        return max(0, self.slots - self.jobs - self.charged_jobs)
+        """Slots without a job, by the ventilator's books, that others' jobs may have."""
+        return 0 if self.kept else max(0, self.slots - self.jobs - self.charged_jobs)
 
     @property
     def surplus(self) -> int:

@@ -47,7 +47,10 @@ class Runs:
     def on_piece_cut(self, event: PieceCut) -> HeldLease | None:
         """The rest of a piece is unstarted again; returns its lease."""
         piece = self._feed.find(event.slot, event.piece)
-        if piece is None or event.stop >= piece.stop:
+        if piece is None:
+            return None
+        piece.settled = True
+        if event.stop >= piece.stop:
             return None
         stop, piece.stop = piece.stop, event.stop
         self._holdings.unstart(piece.held, event.stop, stop)

@@ -147,7 +147,7 @@ class Settlement:
     def _again(self, part: Part, line: Completion, now: float) -> None:
         """A recorded attempt without success: once more, after a growing, jittered delay if the job itself said no."""
         part.stamp = line.stamp.after_crash() if line.crashed else line.stamp.after_failure()
-        part.given = part.crashed = False
+        part.given = part.crashed = part.suspect = False
         self._books.touch(part.chunk)
         if line.crashed:
             self._books.queue(part)

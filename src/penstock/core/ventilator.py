@@ -32,6 +32,7 @@ from penstock.core.inputs import (
 )
 from penstock.core.intake import Intake
 from penstock.core.presence import Presence
+from penstock.core.quarantine import Quarantine
 from penstock.core.settle import Settlement
 from penstock.messages import (
     Alive,
@@ -81,6 +82,7 @@ class VentilatorCore:
         self.books = Books(life, stored, applied, lease_time, heartbeat_interval, seed)
         self.dispatcher = Dispatcher(self.books)
         self.presence = Presence(self.books, self.dispatcher)
+        self.quarantine = Quarantine(self.books, self.dispatcher)
         self.settlement = Settlement(self.books)
         self.intake = Intake(self.books)
         self.intake.recovered = not any(one.open_from is not None for one in stored)
@@ -112,6 +114,7 @@ class VentilatorCore:
                 self.presence.on_heartbeat(event, now)
             case HandedBack():
                 self.presence.on_handed_back(event, now)
+                self.intake.recalls.on_handed_back(event)
             case Hello():
                 self.presence.on_hello(event, now)
             case Left():
@@ -141,16 +144,18 @@ class VentilatorCore:
         """Close the turn: what is due, what can be given out, what must be saved."""
         pause = now - self._ticked_at
         if pause > self.books.lease_time / 2:
-            self.presence.forgive(pause, now)
+            self.presence.loss.forgive(pause, now)
             self.books.log("stood_still", seconds=round(pause, 1))
         self._ticked_at = now
         self._go_on(now)
         self.books.queue_delayed(now)
-        self.presence.tick(now)
+        self.presence.loss.tick(now)
         self.intake.expire(now)
         self._beat(now)
         if self.intake.recovered:
+            self.intake.recalls.tick(now)
             self.intake.refill()
+        self.quarantine.tick(now)
         self.dispatcher.run(now)
         self.settlement.flush()
         self.intake.sweep(self.settlement.sink)
@@ -223,6 +228,7 @@ class VentilatorCore:
             absent = {key for key, is_open in self._looked_up.items() if not is_open}
             self._looked_up = {}
             self.presence.hear_claims(absent, now)
+            self.intake.recalls.absent |= absent
             self.settlement.advance(now, absent)
 
     def _on_sink_head(self, head: SinkHead, now: float) -> None:
@@ -237,7 +243,7 @@ class VentilatorCore:
             self.intake.recovered = True
             self.books.log("recovered", batches=len(self.books.backlog.batches))
         if self.books.limbo and self.intake.recovered:
-            self.presence.release_limbo(head.echo)
+            self.presence.loss.release_limbo(head.echo)
 
     def _beat(self, now: float) -> None:
         """To the sink: every interval, and at once when something in limbo waits for the echo."""
@@ -247,11 +253,11 @@ class VentilatorCore:
             self._beat_at = now
         if sink is None:
             return
-        if due or self.books.limbo_barrier > self.presence.barrier:
-            self.presence.barrier += 1
+        if due or self.books.limbo_barrier > self.presence.loss.barrier:
+            self.presence.loss.barrier += 1
             if self._recovery_barrier is None and now >= self._started_at + RECOVERY_GRACE:
-                self._recovery_barrier = self.presence.barrier
-            self.books.tell(sink, SinkBeat(self.presence.barrier, self.books.applied))
+                self._recovery_barrier = self.presence.loss.barrier
+            self.books.tell(sink, SinkBeat(self.presence.loss.barrier, self.books.applied))
         again = now >= self._verdicts_at + RESEND
         if again:
             self._verdicts_at = now

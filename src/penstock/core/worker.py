@@ -17,6 +17,7 @@ from typing import assert_never
 from penstock.config import HEARTBEAT_INTERVAL, LEASE_TIME, RESEND
 from penstock.core.actions import Actions, FreeLease, Leave, Log, Report
 from penstock.core.feed import CANCEL_PATIENCE, Feed
+from penstock.core.giveback import GiveBack
 from penstock.core.held import HeldLease, Holdings
 from penstock.core.inputs import (
     FunctionReady,
@@ -40,13 +41,13 @@ from penstock.messages import (
     FunctionPart,
     Greeting,
     HandBack,
-    HandedBack,
     Held,
     Hello,
     Jobs,
     LeaseSpan,
     Left,
     NeedFunction,
+    Recall,
     Took,
     VentilatorToWorker,
     Welcome,
@@ -58,6 +59,9 @@ KEPT_BYTES_MAX = 256 << 20
 """Outcomes not closed, in bytes, from which on a worker starts nothing: the sink is slow or away."""
 TOOK_DELAY = 0.002
 """Seconds: what has run by then is not reported as taken; its outcome says as much."""
+ALONE_LEASES = 6.0
+"""Lease times without the ventilator after which a worker that drains, and runs nothing any more, leaves with what it
+could not deliver: whoever gets these jobs runs them again."""
 LEAVE_PATIENCE = 2.0
 """Seconds that a worker told twice to stop still waits for its outcomes to be closed."""
 
@@ -86,8 +90,10 @@ class WorkerCore:
         heartbeat_interval: float = HEARTBEAT_INTERVAL,
     ) -> None:
         self._me = hello
+        self._lease_time = lease_time
         self.holdings = Holdings()
         self.feed = Feed(hello.slots, self.holdings)
+        self._give_back = GiveBack(hello.worker, self.holdings, self.feed)
         self._liaison = Liaison(hello, now, lease_time, heartbeat_interval)
         self._outbox = Outbox(self.holdings, now)
         self._runs = Runs(self.holdings, self.feed, self._outbox)
@@ -126,7 +132,9 @@ class WorkerCore:
             case Welcome():
                 self._on_welcome(event, now)
             case HandBack():
-                self._on_hand_back(event)
+                self._actions += self._give_back.newest(event)
+            case Recall():
+                self._actions += self._give_back.recall(event)
             case CancelSpan():
                 for span in event.spans:
                     for held in self.holdings.of_batch(span.batch, span.start, span.stop):
@@ -247,7 +255,7 @@ class WorkerCore:
             return
         self.holdings.add(held)
         if self._draining:
-            self._hand_back_all()
+            self._actions += self._give_back.everything()
             return
         self._took.append(held.lease.number)
         if held.function not in self._functions and held.function not in self._asked:
@@ -270,29 +278,6 @@ class WorkerCore:
 
     # ------------------------------------------------------------------------------------ jobs go
 
-    def _on_hand_back(self, request: HandBack) -> None:
-        """From the newest leases, last jobs first."""
-        wanted = request.jobs
-        spans: list[LeaseSpan] = []
-        for held in self.holdings.newest_unstarted():
-            taken = held.unstarted.take_last(wanted)
-            spans += [LeaseSpan(held.lease.number, start, stop) for start, stop in taken]
-            wanted -= sum(stop - start for start, stop in taken)
-            self._drop_if_empty(held)
-            if wanted <= 0:
-                break
-        self._say(Report(HandedBack(self._me.worker, request.number, tuple(spans))))
-
-    def _hand_back_all(self) -> None:
-        spans: list[LeaseSpan] = []
-        for held in self.holdings.newest_unstarted():
-            spans += [LeaseSpan(held.lease.number, start, stop) for start, stop in held.unstarted]
-            for start, stop in held.unstarted:
-                held.unstarted.remove(start, stop)
-            self._drop_if_empty(held)
-        if spans:
-            self._say(Report(HandedBack(self._me.worker, 0, tuple(spans))))
-
     def _on_drop(self, spans: tuple[LeaseSpan, ...], now: float) -> None:
         for span in spans:
             held = self.holdings.leases.get(span.lease)
@@ -304,20 +289,14 @@ class WorkerCore:
         for low, high in held.running.overlap(start, stop):
             held.dropped.add(low, high)
         self.feed.end(held, start, stop, now + CANCEL_PATIENCE)
-        self._drop_if_empty(held)
-
-    def _drop_if_empty(self, held: HeldLease) -> None:
-        if held.empty and held.lease.number in self.holdings.leases:
-            self.holdings.remove(held)
-            self._say(FreeLease(held.lease.number))
+        self._actions += self._give_back.release((held,))
 
     def _came_back(self, *leases: HeldLease | None) -> None:
         """Slots are done with something of these leases."""
+        self._actions += self._give_back.settle()
         if self._draining:
-            self._hand_back_all()
-        for held in leases:
-            if held is not None:
-                self._drop_if_empty(held)
+            self._actions += self._give_back.everything()
+        self._actions += self._give_back.release(held for held in leases if held is not None)
 
     def _on_closed(self, closed: Closed) -> None:
         for span in closed.spans:
@@ -328,7 +307,7 @@ class WorkerCore:
 
     def _drain(self) -> None:
         self._draining = True
-        self._hand_back_all()
+        self._actions += self._give_back.everything()
 
     def _on_stop(self, now: float) -> None:
         if not self._draining:
@@ -343,7 +322,11 @@ class WorkerCore:
         if self._left or not self._draining:
             return
         done = not self.holdings.leases and not self.feed.busy
-        if done or (self._leave_at is not None and now >= self._leave_at):
+        is_alone = not self.feed.busy and self._liaison.silence(now) > ALONE_LEASES * self._lease_time
+        if done or is_alone or (self._leave_at is not None and now >= self._leave_at):
             self._left = True
+            undelivered = sum(held.finished.count for held in self.holdings.leases.values())
+            if undelivered:
+                self._say(Log("left_undelivered", {"jobs": undelivered}))
             self._say(Report(Left(self._me.worker)))
-            self._say(Leave())
+            self._say(Leave(undelivered))

@@ -24,6 +24,8 @@ def work(*words: str, **options: Any) -> Work:
         "call": None,
         "kind": "text",
         "env": (),
+        "cwd": None,
+        "user": "",
         "name": "",
         "priority": 0,
         "retries": 0,

@@ -143,7 +143,7 @@ def test_cancelling_ends_running_jobs_unless_told_otherwise(reading: Reading, ru
     """It returns how many had not been given out."""
     reading.world.later.append(lambda: reading.world.arrive("desk", Cancelled(1, 2)))
     assert reading.batch.cancel(running=running) == 2
-    assert reading.world.wire.taken("desk") == [Cancel(1, BATCH, 0, ALL_JOBS, queued_only=not running)]
+    assert reading.world.wire.taken("desk") == [Cancel(1, BATCH, 0, ALL_JOBS, unstarted_only=not running)]
 
 
 def test_attempts_are_all_that_is_recorded_of_a_job(reading: Reading) -> None:

@@ -82,7 +82,7 @@ def test_what_piled_up_leaves_in_one_submit(client: Client) -> None:
 def test_a_cancel_never_overtakes_its_submit(client: Client) -> None:
     """Nor does what has no answer."""
     client.courier.submit([chunk(0)])
-    client.courier.ask(lambda number: Cancel(number, BATCH, 0, 1, queued_only=True), client.answered)
+    client.courier.ask(lambda number: Cancel(number, BATCH, 0, 1, unstarted_only=True), client.answered)
     client.courier.say(Forget(BATCH))
     client.courier.submit([chunk(1)])
     client.courier.turn(0.0)

@@ -192,8 +192,10 @@ def test_options_are_checked_where_they_are_given(pipeline: Pipeline) -> None:
     """An unknown one is a TypeError that names it."""
     with pytest.raises(TypeError, match="unknown option 'retry'"):
         pipeline.options(retry=1)
-    with pytest.raises(TypeError, match="unknown option 'cwd'"):
-        pipeline.batch(abs, [1], cwd="/")
+    with pytest.raises(TypeError, match="unknown option 'check'"):
+        pipeline.batch(abs, [1], check=False)
+    with pytest.raises(TypeError, match="initializer is for calls"):
+        pipeline.batch(["true"], [1], initializer=print)
     assert list(pipeline.options(retries=1).options(priority=2).map(abs, [-1])) == [1]
 
 

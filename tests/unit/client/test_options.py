@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from penstock.client.options import argument_bytes, environment_bytes, seconds, spec_of
+from penstock.client.options import argument_bytes, around_of, environment_bytes, seconds, spec_of
 from penstock.job import BatchSpec
 
 
@@ -114,3 +114,24 @@ def test_an_argument_that_no_command_can_have_is_refused() -> None:
         argument_bytes("a\0b")
     with pytest.raises(TypeError, match="not list"):
         argument_bytes(["a"])
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"initializer": 3}, TypeError),
+        ({"initargs": (1,)}, ValueError),
+        ({"env": {"A=B": "c"}}, ValueError),
+        ({"env": {"": "c"}}, ValueError),
+        ({"cwd": 3.5j}, TypeError),
+    ],
+)
+def test_what_cannot_be_around_a_job_is_refused(options: dict[str, Any], error: type[Exception]) -> None:
+    """Before anything is sent."""
+    with pytest.raises(error):
+        around_of(options)
+
+
+def test_a_relative_folder_is_the_submitters() -> None:
+    """The worker's may be elsewhere."""
+    assert around_of({"cwd": "x"}).place.folder == str(Path.cwd() / "x")

@@ -162,7 +162,7 @@ def test_a_job_that_nobody_has_is_cancelled(client: Client) -> None:
     client.turn()
     client.world.later.append(lambda: client.world.arrive("desk", Cancelled(2, 1)))
     assert one.cancel()
-    assert client.wire.taken("desk") == [Cancel(2, one.place[0], 0, 1, queued_only=True)]
+    assert client.wire.taken("desk") == [Cancel(2, one.place[0], 0, 1, unstarted_only=True)]
     client.world.later.append(lambda: client.world.arrive("desk", Cancelled(3, 0)))
     assert not two.cancel()
     assert (one.cancelled(), two.cancelled()) == (True, False)
@@ -185,10 +185,10 @@ def test_cancelling_all_cancels_those_that_come_back_cancelled(client: Client) -
     """Which ones, their outcomes say."""
     one, two = client.submit(1), client.submit(2)
     client.turn()
-    client.streams.living()[0].cancel_all(queued_only=True)
+    client.streams.living()[0].cancel_all(unstarted_only=True)
     (cancel,) = client.wire.taken("desk")
     assert isinstance(cancel, Cancel)
-    assert (cancel.start, cancel.stop, cancel.queued_only) == (0, 2, True)
+    assert (cancel.start, cancel.stop, cancel.unstarted_only) == (0, 2, True)
     client.outcomes(one, 0, values(0, "ran"), failure(1, "cancelled", JobState.CANCELLED))
     assert (one.result(0), two.cancelled()) == ("ran", True)
     with pytest.raises(CancelledError):

@@ -67,3 +67,12 @@ def test_a_cancelled_piece_may_end_by_itself_first() -> None:
     assert wakeup is not None
     assert wakeup <= bench.now + CANCEL_PATIENCE
     assert [end.piece for end in of(EndSlot, bench.turn(after=CANCEL_PATIENCE))] == [run.piece]
+
+
+def test_no_piece_of_another_user_is_put_behind_one() -> None:
+    """The slot's process is replaced in between."""
+    bench = WorkerBench()
+    (first,) = runs(bench.turn(bench.jobs(0, 2)))
+    (second,) = runs(bench.turn(done(first, each=0.0001), bench.jobs(2, 4, lease=2, spec=BatchSpec(user="nobody"))))
+    assert (second.start, second.stop) == (1, 2)
+    assert [(run.start, run.stop) for run in runs(bench.turn(done(second, each=0.0001)))] == [(2, 4)]

@@ -389,6 +389,7 @@ def test_the_fuse_waits_for_who_was_not_heard_since(bench: VentilatorBench) -> N
     bench.pass_time(FUSE * 1.5, (one, (mine,)))
     assert bench.places() == [(0, 2, Place.LEASED), (2, 4, Place.LEASED)]
     bench.pass_time(5.0, (one, (mine,)))
+    bench.turn(bench.head())
     assert bench.places() == [(0, 2, Place.LEASED), (2, 4, Place.QUEUED)]
     assert two.id in bench.core.books.workers, "it is subscribed still"
 
@@ -448,7 +449,7 @@ def test_an_echo_from_a_former_life_is_none(tmp_path: Path) -> None:
     bench = VentilatorBench(tmp_path)
     bench.sink()
     bench.pass_time(9.0)
-    old = bench.core.presence.barrier
+    old = bench.core.presence.loss.barrier
     bench.submit(2)
     bench.restart()
     bench.sink()
@@ -464,9 +465,9 @@ def test_recovery_needs_an_echo_not_the_newest(tmp_path: Path) -> None:
     bench.restart()
     bench.sink()
     bench.pass_time(4.0)
-    echo = bench.core.presence.barrier
+    echo = bench.core.presence.loss.barrier
     bench.pass_time(2.0)
-    assert bench.core.presence.barrier > echo
+    assert bench.core.presence.loss.barrier > echo
     bench.turn(bench.head(echo=echo))
     assert bench.core.intake.recovered
 

@@ -261,6 +261,26 @@ def test_draining_hands_back_what_has_not_started_and_finishes_what_has(bench: W
     assert did == [FreeLease(bench.number()), Left(bench.id), Leave()]
 
 
+def test_draining_alone_it_leaves_in_the_end(bench: WorkerBench) -> None:
+    """Nobody answers any more: what runs is let finish, then it goes, and says what nobody has taken."""
+    (run,) = runs(bench.turn(bench.jobs(0, 1)))
+    bench.turn(Drain())
+    alone = module.ALONE_LEASES * 5.0
+    assert of(Leave, bench.pass_time(2 * alone, answered=False)) == []
+    did = bench.turn(done(run))
+    assert of(Leave, did) == [Leave(1)]
+    assert [log.event for log in bench.logged][-1] == "left_undelivered"
+
+
+def test_draining_it_waits_for_the_sink_while_the_ventilator_answers(bench: WorkerBench) -> None:
+    """Its outcomes are safe with it, and the sink comes back."""
+    (run,) = runs(bench.turn(bench.jobs(0, 1)))
+    bench.turn(Drain())
+    bench.turn(done(run))
+    assert of(Leave, bench.pass_time(10 * module.ALONE_LEASES)) == []
+    assert Leave() in bench.turn(Closed((BatchSpan(BATCH, 0, 1),)))
+
+
 def test_jobs_that_come_while_it_drains_are_handed_back(bench: WorkerBench) -> None:
     """A round may be on its way when it begins to drain."""
     (running,) = runs(bench.turn(bench.jobs(0, 1)))

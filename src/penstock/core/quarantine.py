@@ -1,0 +1,70 @@
+"""Suspects: jobs that may have taken workers along, and would be dead with the next one, are run alone.
+
+Promises:
+
+1. A worker that runs a suspect runs nothing else, so that it is known whose fault its end is.
+2. At most a quarter of the workers is kept for suspects, and at least one; the others go on as ever.
+"""
+
+from __future__ import annotations
+
+from penstock.config import RESEND
+from penstock.core.backlog import Part, Place
+from penstock.core.books import Books
+from penstock.core.dispatch import Dispatcher
+from penstock.core.roster import Worker
+from penstock.messages import HandBack
+
+SHARE = 4
+"""One worker of so many runs suspects, if there are any."""
+
+
+class Quarantine:
+    """Gives suspects to workers that are emptied for them."""
+
+    def __init__(self, books: Books, dispatcher: Dispatcher) -> None:
+        self._books = books
+        self._dispatcher = dispatcher
+
+    def tick(self, now: float) -> None:
+        """Keep as many workers free as are wanted and allowed, and give out what can be."""
+        books = self._books
+        kept = [worker for worker in books.workers.values() if worker.kept]
+        if not books.alone and not kept:
+            return
+        waiting = self._waiting()
+        ready = [
+            w for w in books.workers.values() if w.present and w.gone_at is None and not w.draining and w.window > 0
+        ]
+        for worker in kept:
+            if worker not in ready or (not waiting and not worker.leases):
+                worker.kept = False
+        wanted = min(len(waiting), max(1, len(ready) // SHARE)) - sum(w.kept and not w.leases for w in ready)
+        free = sorted((w for w in ready if not w.kept), key=lambda w: w.jobs + w.charged_jobs)
+        allowed = max(1, len(ready) // SHARE) - sum(w.kept for w in ready)
+        for worker in free[: max(0, min(wanted, allowed))]:
+            worker.kept = True
+        for worker in [w for w in ready if w.kept]:
+            if worker.leases or worker.charged_leases:
+                self._empty(worker, now)
+            elif waiting:
+                self._dispatcher.give_alone(worker, waiting.pop(0), now)
+
+    def _waiting(self) -> list[Part]:
+        """Suspects, each a part of its own."""
+        books = self._books
+        found: list[Part] = []
+        chunks, books.alone = books.alone, {}
+        for key, chunk in chunks.items():
+            for part in [part for part in chunk.parts if part.place is Place.ALONE]:
+                books.alone[key] = chunk
+                for index in range(part.start, part.stop):
+                    found += books.backlog.carve(chunk, index, index + 1)
+        return found
+
+    def _empty(self, worker: Worker, now: float) -> None:
+        """What it has not started goes to others."""
+        if worker.surplus and (worker.hand_back is None or now >= worker.hand_back[1] + RESEND):
+            number = self._books.next_request()
+            worker.hand_back = (number, now)
+            self._books.tell(worker.id, HandBack(number, worker.surplus))
