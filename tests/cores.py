@@ -36,6 +36,7 @@ from penstock.core.inputs import (
     SlotReady,
     Subscribed,
     Unsubscribed,
+    WallClock,
 )
 from penstock.core.ventilator import VentilatorCore
 from penstock.core.worker import WorkerCore
@@ -139,6 +140,7 @@ class VentilatorBench:
         self.folder = folder
         self.lease_time = lease_time
         self.now = 100.0
+        self.wall_offset = 1_000_000.0
         self.peers: list[Peer] = []
         self.numbers = itertools.count(1)
         self.seq = 0
@@ -149,8 +151,23 @@ class VentilatorBench:
     def _open(self) -> None:
         self.store = QueueStore(self.folder / "queue", durable=False)
         self.core = VentilatorCore(
-            self.store.begin_life(), self.store.batches(), self.store.applied(), self.now, lease_time=self.lease_time
+            self.store.begin_life(),
+            self.store.batches(),
+            self.store.applied(),
+            self.now,
+            wall_time=self.wall_time,
+            lease_time=self.lease_time,
         )
+
+    @property
+    def wall_time(self) -> float:
+        """What the wall clock says."""
+        return self.now + self.wall_offset
+
+    def set_wall_clock(self, seconds: float) -> None:
+        """Somebody sets the wall clock forward, or back, and the next turn sees it."""
+        self.wall_offset += seconds
+        self.turn(WallClock(self.wall_time))
 
     def restart(self) -> None:
         """kill -9 and a new life."""

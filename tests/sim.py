@@ -209,6 +209,7 @@ class VentilatorNode(Node):
             self.store.batches(),
             self.store.applied(),
             self.world.now,
+            wall_time=self.world.now,
             seed=self.world.random.getrandbits(32),
         )
         self.rotation = itertools.count()
@@ -804,7 +805,8 @@ class World:
         outcomes = self.client.outcomes
         assert set(outcomes) == self.attempted, self.story()
         assert not self.client.doubled
-        unasked = {job for job, head in outcomes.items() if head.state is JobState.CANCELLED} - self.cancelled
+        cancelled = {job for job, head in outcomes.items() if head.state is JobState.CANCELLED}
+        unasked = {job for job in cancelled - self.cancelled if self.specs[job[0]].expires_time is None}
         assert not unasked, f"cancelled unasked: {sorted(unasked)[:3]}"
         for job, starts in self.starts.items():
             stamps = [stamp for _, _, stamp in starts]
@@ -812,6 +814,14 @@ class World:
             assert not once or len(set(stamps)) == len(stamps), f"job {job[1]} must not start twice: {starts}"
         for (_, index), value in self.client.values.items():
             assert value == index * index
+        self.judge_terms()
+
+    def judge_terms(self) -> None:
+        """Nothing started before its time."""
+        for job, starts in self.starts.items():
+            spec = self.specs[job[0]]
+            early = [start for start in starts if start[0] < spec.not_before_time]
+            assert not early, f"job {job[1]} started before {spec.not_before_time}: {early[:3]}"
 
     def close(self) -> None:
         """Close the stores."""

@@ -111,6 +111,10 @@ class BatchSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     """``pickle`` or ``msgpack``: of arguments and values."""
     check: bool = True
     """Commands: a non-zero exit is a failure."""
+    not_before_time: float = 0.0
+    """Wall clock: no job of it starts earlier."""
+    expires_time: float | None = None
+    """Wall clock: what has not started by then is cancelled."""
     transient: bool = False
     """A map of a living client: nobody else will ask for its results."""
 

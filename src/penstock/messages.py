@@ -516,10 +516,12 @@ class Beat(Message, frozen=True):
 
 
 class HandBack(Message, frozen=True):
-    """Give back up to so many jobs that have not started, last ones first. Answered by HandedBack."""
+    """Give back up to so many jobs that have not started, last ones first; if it names leases, of these only. Answered
+    by HandedBack."""
 
     number: Count
     jobs: Count
+    leases: Annotated[tuple[Count, ...], msgspec.Meta(max_length=MAX_RECORDS)] = ()
 
 
 class CancelSpan(Message, frozen=True):

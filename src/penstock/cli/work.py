@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+WHEN = ("not_before", "expires")
+"""Options that say when jobs may start."""
 SHELL = (b"/bin/sh", b"-c", b"{}")
 
 
@@ -54,6 +56,8 @@ _OPTIONS = (
         help="Try a job that failed so many times more: 3 is up to four runs (in GNU parallel it is three).",
     ),
     click.option("--timeout", metavar="TIME", help="End a job that runs longer: 90s, 5m, 2h."),
+    click.option("--not-before", metavar="WHEN", help="Start no job earlier: 10m from now, 2030-01-31T08:00+01:00."),
+    click.option("--expires", metavar="WHEN", help="Cancel what has not started by then."),
     click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[COMMAND] [::: ARGUMENT...]"),
 )
 
@@ -76,6 +80,8 @@ class Work:
     retries: int
     timeout: str | None
     words: Sequence[str]
+    not_before: str | None = None
+    expires: str | None = None
     line: Line = field(init=False)
 
     def __post_init__(self) -> None:
@@ -132,13 +138,14 @@ class Work:
         given: dict[str, Any] = {"name": self.name, "priority": self.priority, "retries": self.retries}
         if self.timeout:
             given["time_limit"] = self._seconds(self.timeout)
+        given |= {name: with_unit(text) for name in WHEN if (text := getattr(self, name))}
         return given
 
     @staticmethod
     def _seconds(text: str) -> float:
         from penstock.client.options import seconds
 
-        return seconds(f"{text}s" if text.replace(".", "").isdigit() else text, "--timeout")
+        return seconds(with_unit(text), "--timeout")
 
     def inputs(self) -> Iterator[Any]:
         """What each job is given, read as it is used: argument lists for commands, an argument for a function."""
@@ -195,6 +202,11 @@ class Work:
             shell=self.shell and not line_by_line,
             literal=self.one,
         )
+
+
+def with_unit(text: str) -> str:
+    """A duration as people type it: seconds need no unit."""
+    return f"{text}s" if text.replace(".", "", 1).isdigit() else text
 
 
 def _variable(text: str) -> tuple[bytes, bytes]:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from penstock.job import BatchSpec
 
 Seconds = float | int | timedelta | str
+Instant = Seconds | datetime
 
 DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
+ISO = re.compile(r"\d{4}-")
+"""How text begins that means an instant, not a duration."""
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 SERIALIZERS = ("pickle", "msgpack")
@@ -38,6 +42,28 @@ def seconds(value: Seconds, name: str = "a duration") -> float:
     if not 0 <= value < 1e12:
         raise ValueError(f"{name} must be 0 or more seconds, not {value}")
     return float(value)
+
+
+def instant(value: Instant, name: str = "an instant") -> float:
+    """A wall-clock instant in seconds since the epoch: an aware datetime, the same as ISO 8601 text, or a duration from
+    now. Raises ValueError for a naive datetime and for what is none of these; TypeError for another type."""
+    if isinstance(value, str) and ISO.match(value):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            raise ValueError(f"{name}: {value!r} is no instant: write 2030-01-31T08:00+01:00") from None
+    if not isinstance(value, datetime):
+        return time.time() + seconds(value, name)
+    if value.utcoffset() is None:
+        raise ValueError(f"{name}: {value.isoformat()} has no time zone, write {value.isoformat()}+00:00 for UTC")
+    return max(0.0, value.timestamp())
+
+
+def _expires(value: Instant, name: str) -> float:
+    expires = instant(value, name)
+    if expires <= time.time():
+        raise ValueError(f"{name} must lie in the future, or no job could ever start")
+    return expires
 
 
 def _name(value: object, name: str) -> str:
@@ -85,9 +111,14 @@ PARSERS: dict[str, Callable[[Any, str], Any]] = {
     "retry_delay": seconds,
     "max_crashes": _whole(1),
     "time_limit": _time_limit,
+    "not_before": instant,
+    "expires": _expires,
     "serializer": _serializer,
 }
 """The options of every job."""
+
+FIELDS = {"not_before": "not_before_time", "expires": "expires_time"}
+"""Options whose field of the BatchSpec has another name."""
 
 COMMAND_PARSERS = {**PARSERS, "check": _check}
 """Commands have these too, and ``cwd`` and ``env``."""
@@ -100,8 +131,16 @@ def spec_of(options: Mapping[str, Any], *, kind: str = "call") -> BatchSpec:
     for name, value in options.items():
         if name not in known:
             raise TypeError(f"unknown option {name!r}; known are {', '.join(known)}")
-        changes[name] = known[name](value, name)
-    return BatchSpec(**changes)
+        changes[FIELDS.get(name, name)] = known[name](value, name)
+    spec = BatchSpec(**changes)
+    if spec.expires_time is not None and spec.expires_time <= spec.not_before_time:
+        raise ValueError("expires must be later than not_before, or no job could ever start")
+    return spec
+
+
+def depends_on_now(options: Mapping[str, Any]) -> bool:
+    """Whether the same options come to another BatchSpec later: a duration counts from each submit."""
+    return any(not isinstance(options.get(name), datetime | None) for name in FIELDS)
 
 
 def argument_bytes(value: object) -> bytes:

@@ -16,9 +16,10 @@ from penstock.client.costs import Cost, map_longest_first
 from penstock.client.engine import Engine
 from penstock.client.functions import Function
 from penstock.client.mapping import Digest
-from penstock.client.options import argument_bytes, environment_bytes, spec_of
+from penstock.client.options import argument_bytes, depends_on_now, environment_bytes, spec_of
 from penstock.client.streams import JobFuture, failed
 from penstock.command import CommandTemplate
+from penstock.job import BatchSpec
 from penstock.outcome import BatchStatus, PipelineStatus, WorkerInfo
 
 if TYPE_CHECKING:
@@ -38,7 +39,11 @@ class Submitter(Executor):
     def __init__(self, engine: Engine | Inline, options: Mapping[str, Any]) -> None:
         self._engine = engine
         self._options = dict(options)
-        self._spec = spec_of(options)
+        self._fixed_spec = spec_of(options)
+
+    @property
+    def _spec(self) -> BatchSpec:
+        return spec_of(self._options) if depends_on_now(self._options) else self._fixed_spec
 
     def options(self, **options: Any) -> Submitter:
         """The same pipeline, with these job options for whatever is submitted through what this returns.
@@ -103,11 +108,12 @@ class Submitter(Executor):
             raise ValueError("buffersize must be None or > 0")
         if cost is not None and (chunksize or buffersize):
             raise ValueError("cost= cuts its chunks by cost, from the whole input: leave out chunksize and buffersize")
-        function = self._engine.function(fn, self._spec)
+        spec = self._spec
+        function = self._engine.function(fn, spec)
         if cost is not None:
-            return map_longest_first(self._engine, self._spec, function, iterables, cost, timeout, ordered=ordered)
+            return map_longest_first(self._engine, spec, function, iterables, cost, timeout, ordered=ordered)
         return self._engine.map(
-            self._spec,
+            spec,
             function,
             iterables,
             timeout=timeout,
@@ -161,7 +167,8 @@ class Pipeline(Submitter):
     """A pipeline, embedded or running elsewhere, as a concurrent.futures.Executor.
 
     `url`: ``tcp://host:port`` or ``ipc:///folder`` of a running one; ``"local"`` starts one on this machine, for as
-    long as this object is used; ``"inline"`` runs each job in the caller; None is the environment's PENSTOCK_URL, else
+    long as this object is used; ``"inline"`` runs each job in the caller, at once, whatever options say of when
+    and where; None is the environment's PENSTOCK_URL, else
     local. `slots` and `data` are for local ones: jobs at once (default: the cores there are) and the folder to keep
     batches in (default: none is kept). `pass_output`: a local one also shows here what its jobs print.
 

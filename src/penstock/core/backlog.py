@@ -13,6 +13,7 @@ from __future__ import annotations
 import enum
 import heapq
 import itertools
+import math
 from bisect import bisect_right, insort
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -26,8 +27,13 @@ WINDOW_CHUNKS = 4096
 """Chunks of one batch in memory before the rest stays on disk: some 2 MB, and minutes of work in most cases."""
 REFILL_CHUNKS = 1024
 """Chunks read from disk at once; read again when fewer than a quarter of that are queued in memory."""
+FOREVER = math.inf
+"""Until its batch may begin: what a delayed part of a held batch waits for."""
 MEAN_WEIGHT = 0.2
 """Of the newest outcome in the running mean of a job's duration."""
+
+
+FIRST = Stamp()
 
 
 class Place(enum.Enum):
@@ -58,7 +64,7 @@ class Part:
         self.crashed = False
         """Ran when its worker was lost: counts as a crash once it is given out again."""
         self.wait = 0.0
-        """DELAYED: until this instant. LIMBO: until the sink has echoed the beat of this number."""
+        """DELAYED: until this instant, or FOREVER. LIMBO: until the sink has echoed the beat of this number."""
         self.verdict: tuple[JobState, str] | None = None
         """VERDICT: the final state and its cause."""
 
@@ -66,6 +72,11 @@ class Part:
     def jobs(self) -> int:
         """How many jobs."""
         return self.stop - self.start
+
+    @property
+    def fresh(self) -> bool:
+        """Whether its jobs have never started, as far as is known."""
+        return self.stamp == FIRST and not self.crashed
 
     def cut(self, at: int) -> Part:
         """Keep what is before `at`; returns the rest, which is alike in everything."""
@@ -150,6 +161,10 @@ class Batch:
         self.leased = 0
         self.mean: float | None = None
         """Seconds one job takes, a running mean; None: nothing is known yet."""
+        self.held = False
+        """Its time has not come: what is queued is delayed."""
+        self.doom = ""
+        """Why what has not started never will."""
         self.forget = False
         self.alive_at = 0.0
         self._serial = itertools.count()
@@ -284,5 +299,6 @@ class Backlog:
     def hungry_batches(self) -> Iterator[Batch]:
         """Batches with more on disk and little left in memory."""
         for batch in self.batches.values():
-            if batch.on_disk and not batch.loading and len(batch.queue) < REFILL_CHUNKS // 4:
+            wanted = not batch.held or batch.loaded_to in batch.cancelled
+            if batch.on_disk and wanted and not batch.loading and len(batch.queue) < REFILL_CHUNKS // 4:
                 yield batch

@@ -12,8 +12,8 @@ import heapq
 import random
 
 from penstock.core.actions import Actions, Effect, Log, Save, SaveApplied, SaveCancelled, SaveCounts, SaveOpen, Tell
-from penstock.core.backlog import Backlog, Batch, Chunk, Part, Place
-from penstock.core.inputs import StoredBatch
+from penstock.core.backlog import FOREVER, Backlog, Batch, Chunk, Part, Place
+from penstock.core.inputs import StoredBatch, StoredChunk
 from penstock.core.lease import Leases
 from penstock.core.roster import Worker
 from penstock.job import JobState
@@ -39,6 +39,8 @@ class Books:
         self.lease_time = lease_time
         self.heartbeat_interval = heartbeat_interval
         self.random = random.Random(seed)
+        self.wall_offset = 0.0
+        """Seconds that the wall clock is ahead of the core's."""
         self.backlog = Backlog(stored)
         self.leases = Leases(life)
         self.workers: dict[bytes, Worker] = {}
@@ -115,10 +117,33 @@ class Books:
         """What is open of the chunk changed."""
         self._dirty[chunk.batch.id, chunk.first] = chunk
 
+    def take_in(self, batch: Batch, stored: StoredChunk, *, limbo: bool = False) -> Chunk:
+        """A chunk comes into memory: to be given out, or into limbo until it is known who has it."""
+        chunk = self.backlog.add_chunk(batch, stored, Place.DELAYED)
+        for part in list(chunk.parts):
+            if limbo or part.given:
+                self.hold(part, 0)
+            else:
+                self.queue(part)
+        return chunk
+
     def queue(self, part: Part) -> None:
-        """To be given out again."""
-        self._unlease(part)
-        self.backlog.move(part, Place.QUEUED)
+        """To be given out as soon as its batch may begin; or never, if that is too late."""
+        batch = part.chunk.batch
+        if batch.doom and part.fresh:
+            self.cancel_doomed(part)
+        elif batch.held:
+            self._unlease(part)
+            self.backlog.move(part, Place.DELAYED)
+            part.wait = FOREVER
+        else:
+            self._unlease(part)
+            self.backlog.move(part, Place.QUEUED)
+
+    def cancel_doomed(self, part: Part) -> None:
+        """Its batch will not begin any more: nothing of it that has not started will."""
+        if part.fresh:
+            self.decide(part, JobState.CANCELLED, part.chunk.batch.doom)
 
     def delay(self, part: Part, until: float) -> None:
         """To be queued at an instant."""

@@ -23,6 +23,7 @@ from penstock.core.actions import (
 )
 from penstock.core.backlog import REFILL_CHUNKS, WINDOW_CHUNKS, Batch, Chunk, Place
 from penstock.core.books import Books
+from penstock.core.gates import Gates
 from penstock.core.inputs import Bytes, ChunkLoaded, ChunksLoaded, StoredBatch, StoredChunk
 from penstock.job import JobState
 from penstock.messages import (
@@ -56,8 +57,9 @@ NOT_STARTED = (Place.QUEUED, Place.DELAYED, Place.LIMBO)
 class Intake:
     """Takes jobs in, and out again on request."""
 
-    def __init__(self, books: Books) -> None:
+    def __init__(self, books: Books, gates: Gates) -> None:
         self._books = books
+        self._gates = gates
         self.recovered = False
         """Whether what was given out before a restart is known: until then stored chunks wait in limbo."""
         self._forgotten: dict[bytes, None] = {}
@@ -81,15 +83,17 @@ class Intake:
                 stored = StoredBatch(
                     opened.batch, opened.spec, opened.function, opened.size, wall_time, 0, None, {}, None
                 )
-                self._books.backlog.add_batch(stored).alive_at = now
+                batch = self._books.backlog.add_batch(stored)
+                batch.alive_at = now
+                self._gates.watch(batch, now)
                 self._books.say(SaveBatch(opened.batch, opened.spec, opened.function, code, wall_time))
         for chunk, arguments in zip(submit.chunks, parts[len(submit.opens) :], strict=True):
             self._accept(chunk, arguments)
         for closed in submit.closes:
-            batch = self._books.backlog.batches.get(closed.batch)
-            if batch is not None and batch.total is None:
-                batch.total = closed.total
-                self._books.say(SaveTotal(batch.id, closed.total))
+            known = self._books.backlog.batches.get(closed.batch)
+            if known is not None and known.total is None:
+                known.total = closed.total
+                self._books.say(SaveTotal(known.id, closed.total))
         self._books.say_last(Answer(client, Accepted(submit.number)))
 
     def _in_order(self, submit: Submit, new: dict[bytes, int]) -> bool:
@@ -114,7 +118,7 @@ class Intake:
         if not batch.on_disk and len(batch.chunks) < WINDOW_CHUNKS:
             batch.loaded_to = batch.accepted
             stored = StoredChunk(head.first, head.count, head.size, (OpenPart(head.first, batch.accepted),))
-            self._settle_cancelled(self._books.backlog.add_chunk(batch, stored, Place.QUEUED))
+            self._settle_cancelled(self._books.take_in(batch, stored))
         elif not batch.on_disk:
             batch.on_disk = True
             batch.loaded_to = head.first
@@ -151,16 +155,13 @@ class Intake:
     def _load(self, batch: Batch, chunk: StoredChunk) -> None:
         if chunk.first in batch.chunks:
             return
-        new = self._books.backlog.add_chunk(batch, chunk, Place.QUEUED)
-        for part in new.parts:
-            if part.given or not self.recovered:
-                self._books.hold(part, 0)
-        self._settle_cancelled(new)
+        self._settle_cancelled(self._books.take_in(batch, chunk, limbo=not self.recovered))
 
     def _settle_cancelled(self, chunk: Chunk) -> None:
         for start, stop in chunk.batch.cancelled.overlap(chunk.first, chunk.first + chunk.count):
             for part in self._books.backlog.carve(chunk, start, stop):
-                self._books.decide(part, JobState.CANCELLED, "cancelled")
+                if part.place is not Place.VERDICT:
+                    self._books.decide(part, JobState.CANCELLED, "cancelled")
 
     # ------------------------------------------------------------------------------------------ cancel
 

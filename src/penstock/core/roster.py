@@ -10,6 +10,7 @@ Promises:
 
 from __future__ import annotations
 
+from penstock.core.backlog import Part
 from penstock.core.spans import Span
 from penstock.messages import Hello
 
@@ -76,6 +77,11 @@ class Worker:
         ahead = len(self.leases) + self.charged_leases
         seconds = self.seconds + self.charged_seconds
         return ahead < LOOK_AHEAD * self.slots or seconds < LOOK_AHEAD_SECONDS * self.slots
+
+    def runs(self, part: Part) -> bool:
+        """Whether all jobs of a part were in its slots by its newest inventory."""
+        batch = part.chunk.batch.id
+        return any(batch == of and span[0] <= part.start and part.stop <= span[1] for of, span in self.running)
 
     def hold(self, jobs: int, mean: float) -> None:
         """So many jobs more (or fewer) are under its leases."""

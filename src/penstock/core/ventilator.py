@@ -21,6 +21,7 @@ from penstock.core.actions import Actions, Answer
 from penstock.core.backlog import Place
 from penstock.core.books import Books
 from penstock.core.dispatch import Dispatcher
+from penstock.core.gates import Gates
 from penstock.core.inputs import (
     ChunkLoaded,
     ChunksLoaded,
@@ -29,6 +30,7 @@ from penstock.core.inputs import (
     StoredBatch,
     Subscribed,
     Unsubscribed,
+    WallClock,
 )
 from penstock.core.intake import Intake
 from penstock.core.presence import Presence
@@ -60,11 +62,14 @@ from penstock.messages import (
 RECOVERY_GRACE = 2.0
 """Seconds after a restart in which workers say what they hold: their reconnect interval and a heartbeat."""
 
-VentilatorInput = FromClient | Subscribed | Unsubscribed | JobConnections | ChunksLoaded | ChunkLoaded | ToVentilator
+VentilatorInput = (
+    FromClient | WallClock | Subscribed | Unsubscribed | JobConnections | ChunksLoaded | ChunkLoaded | ToVentilator
+)
 
 
 class VentilatorCore:
-    """`stored` and `applied` are what the queue file says at the start; `life` was counted up in it."""
+    """`stored` and `applied` are what the queue file says at the start; `life` was counted up in it. `wall_time` is
+    what the wall clock says at `now`."""
 
     def __init__(
         self,
@@ -73,6 +78,7 @@ class VentilatorCore:
         applied: tuple[int, bytes],
         now: float,
         *,
+        wall_time: float = 0.0,
         version: str = "",
         lease_time: float = LEASE_TIME,
         heartbeat_interval: float = HEARTBEAT_INTERVAL,
@@ -82,7 +88,8 @@ class VentilatorCore:
         self.dispatcher = Dispatcher(self.books)
         self.presence = Presence(self.books, self.dispatcher)
         self.settlement = Settlement(self.books)
-        self.intake = Intake(self.books)
+        self.gates = Gates(self.books)
+        self.intake = Intake(self.books, self.gates)
         self.intake.recovered = not any(one.open_from is not None for one in stored)
         self._version = version
         self._started_at = now
@@ -94,8 +101,10 @@ class VentilatorCore:
         self._looked_up: dict[tuple[bytes, int], bool] = {}
         """What single chunks were read for in this turn, as (batch, index), and whether that job is open."""
         self.malformed = 0
+        self.books.wall_offset = wall_time - now
         for batch in self.books.backlog.batches.values():
             batch.alive_at = now
+            self.gates.watch(batch, now)
 
     # ------------------------------------------------------------------------------------------ contract
 
@@ -122,6 +131,8 @@ class VentilatorCore:
                 self._on_sink_head(event, now)
             case Diverged():
                 self.settlement.on_diverged(event)
+            case WallClock(time):
+                self.books.wall_offset = time - now
             case Subscribed():
                 self.presence.on_subscribed(event)
             case Unsubscribed():
@@ -148,6 +159,7 @@ class VentilatorCore:
         self.books.queue_delayed(now)
         self.presence.tick(now)
         self.intake.expire(now)
+        self.gates.tick(now)
         self._beat(now)
         if self.intake.recovered:
             self.intake.refill()
@@ -164,6 +176,8 @@ class VentilatorCore:
             due.append(self.dispatcher.look_again_at)
         if self.books.delayed:
             due.append(self.books.delayed[0][0])
+        if (opens_at := self.gates.next_wakeup()) is not None:
+            due.append(opens_at)
         return min(due)
 
     def check(self) -> None:

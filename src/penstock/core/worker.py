@@ -271,27 +271,26 @@ class WorkerCore:
     # ------------------------------------------------------------------------------------ jobs go
 
     def _on_hand_back(self, request: HandBack) -> None:
-        """From the newest leases, last jobs first."""
-        wanted = request.jobs
+        spans = self._give_up(request.jobs, request.leases)
+        self._say(Report(HandedBack(self._me.worker, request.number, spans)))
+
+    def _hand_back_all(self) -> None:
+        if spans := self._give_up(sum(held.unstarted.count for held in self.holdings.leases.values())):
+            self._say(Report(HandedBack(self._me.worker, 0, spans)))
+
+    def _give_up(self, wanted: int, leases: tuple[int, ...] = ()) -> tuple[LeaseSpan, ...]:
+        """So many jobs that have not started, from the newest leases (of those named, if any are), last jobs first."""
         spans: list[LeaseSpan] = []
         for held in self.holdings.newest_unstarted():
+            if leases and held.lease.number not in leases:
+                continue
             taken = held.unstarted.take_last(wanted)
             spans += [LeaseSpan(held.lease.number, start, stop) for start, stop in taken]
             wanted -= sum(stop - start for start, stop in taken)
             self._drop_if_empty(held)
             if wanted <= 0:
                 break
-        self._say(Report(HandedBack(self._me.worker, request.number, tuple(spans))))
-
-    def _hand_back_all(self) -> None:
-        spans: list[LeaseSpan] = []
-        for held in self.holdings.newest_unstarted():
-            spans += [LeaseSpan(held.lease.number, start, stop) for start, stop in held.unstarted]
-            for start, stop in held.unstarted:
-                held.unstarted.remove(start, stop)
-            self._drop_if_empty(held)
-        if spans:
-            self._say(Report(HandedBack(self._me.worker, 0, tuple(spans))))
+        return tuple(spans)
 
     def _on_drop(self, spans: tuple[LeaseSpan, ...], now: float) -> None:
         for span in spans:
