@@ -75,6 +75,7 @@ from penstock.messages import (
     Decoder,
     Follow,
     Hello,
+    Jobs,
     OutcomeHead,
     Outcomes,
     Rows,
@@ -231,7 +232,7 @@ class VentilatorNode(Node):
             case Tell(topic, message):
                 connection = world.connection("control", topic)
                 if connection is not None:
-                    world.send(connection, self, message, self.payload(message) if hasattr(message, "leases") else b"")
+                    world.send(connection, self, message, self.payload(message) if isinstance(message, Jobs) else b"")
             case Answer(_, message, payload):
                 world.send(world.connections["desk", world.client.name], self, message, bytes(payload))
             case Deal(messages):
@@ -658,7 +659,7 @@ class World:
             bodies = tuple(split(payload, [record.size for record in message.records]))
             receiver.put(OutcomesArrived(message.worker, message.name, message.records, bodies))
         else:
-            if isinstance(receiver, WorkerNode) and hasattr(message, "leases"):
+            if isinstance(receiver, WorkerNode) and isinstance(message, Jobs):
                 receiver.accept(message)
             receiver.put(message)
 
