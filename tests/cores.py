@@ -94,12 +94,13 @@ def of(kind: type[T], messages: Iterable[object]) -> list[T]:
 class Peer:
     """A worker as the ventilator sees it: what it says is up to the test."""
 
-    def __init__(self, bench: VentilatorBench, name: str, slots: int, window: int) -> None:
+    def __init__(self, bench: VentilatorBench, name: str, slots: int, window: int, tags: tuple[str, ...] = ()) -> None:
         self.bench = bench
         self.name = name
         self.id = name.encode().ljust(16)
         self.slots = slots
         self.window = window
+        self.tags = tags
         self.numbers = itertools.count(1)
 
     def hello(self, greeting: Greeting, *held: Held) -> Hello:
@@ -117,6 +118,7 @@ class Peer:
             self.window,
             held,
             "3",
+            self.tags,
         )
 
     def beat(self, *held: Held) -> Heartbeat:
@@ -234,9 +236,9 @@ class VentilatorBench:
 
     # ------------------------------------------------------------------------------------------ who is there
 
-    def worker(self, name: str = "w", *, slots: int = 1, window: int = 2) -> Peer:
+    def worker(self, name: str = "w", *, slots: int = 1, window: int = 2, tags: tuple[str, ...] = ()) -> Peer:
         """A worker that has joined and holds nothing; its job connection is up."""
-        peer = Peer(self, name, slots, window)
+        peer = Peer(self, name, slots, window, tags)
         self.peers.append(peer)
         self.turn(JobConnections(len(self.peers)))
         self.turn(peer.hello(peer.connect()))

@@ -75,3 +75,18 @@ def moment(_: int) -> float:
     """When it ran: seconds of the machine's monotonic clock."""
     time.sleep(0.002)
     return time.monotonic()
+
+
+def overlapping(path: str) -> None:
+    """Tells of its begin and its end, with some time in between."""
+    for word in ("+", "-"):
+        with Path(path).open("a") as file:
+            file.write(word)
+        time.sleep(0.02)
+
+
+def worker_name(_: object) -> str:
+    """Of the worker that runs it."""
+    job = current_job()
+    assert job is not None
+    return job.worker

@@ -85,15 +85,19 @@ class Stations:
         self._times = {"lease_time": lease_time, "heartbeat_interval": heartbeat_interval}
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
-    def start(self, *names: str, slots: int = 1) -> None:
+    def start(self, *names: str, slots: int = 1, tags: tuple[str, ...] = ()) -> None:
         """Start ``ventilator``, ``sink``, or a worker of any other name."""
         for name in names:
             with self.log(name).open("ab") as log:
                 self.processes[name] = subprocess.Popen(
-                    self._argv(name, slots), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                    self._argv(name, slots, tags),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
                 )
 
-    def _argv(self, name: str, slots: int) -> list[str]:
+    def _argv(self, name: str, slots: int, tags: tuple[str, ...]) -> list[str]:
         config: StationConfig
         times: Any = self._times
         if name == "ventilator":
@@ -101,7 +105,7 @@ class Stations:
         elif name == "sink":
             config = SinkConfig(url=self.url, data=str(self.folder / "data"), **times)
         else:
-            config = WorkerConfig(url=self.url, slots=slots, name=name, **times)
+            config = WorkerConfig(url=self.url, slots=slots, name=name, tags=tags, **times)
         module = name if name in {"ventilator", "sink"} else "worker"
         return [sys.executable, "-m", f"penstock.{module}", msgspec.json.encode(config).decode()]
 

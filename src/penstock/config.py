@@ -124,10 +124,12 @@ class SinkConfig(StoreConfig, frozen=True, kw_only=True):
 
 
 class WorkerConfig(StationConfig, frozen=True, kw_only=True):
-    """Of a worker: so many slots, and the name people know it by. `pass_output` shows what jobs print (embedded)."""
+    """Of a worker: so many slots, the name people know it by, and what it has, for jobs that need that. `pass_output`
+    shows what jobs print (embedded)."""
 
     slots: int
     name: str
+    tags: tuple[str, ...] = ()
     pass_output: bool = False
 
 

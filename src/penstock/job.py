@@ -115,6 +115,14 @@ class BatchSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     """Wall clock: no job of it starts earlier."""
     expires_time: float | None = None
     """Wall clock: what has not started by then is cancelled."""
+    limit: int | None = None
+    """At most so many of its jobs run at once, everywhere."""
+    worker: str = ""
+    """The name of the worker, or of the host, that must run it."""
+    needs: tuple[str, ...] = ()
+    """Tags that a worker must have, all of them."""
+    on_missing: str = "wait"
+    """``wait`` or ``fail``: while no worker fits."""
     transient: bool = False
     """A map of a living client: nobody else will ask for its results."""
 

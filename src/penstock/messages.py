@@ -85,6 +85,8 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Id = Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
 Text = Annotated[str, msgspec.Meta(max_length=65_536)]
 Label = Annotated[str, msgspec.Meta(max_length=256)]
+Tags = Annotated[tuple[Label, ...], msgspec.Meta(max_length=64)]
+"""What a worker says it has, in words of its user's."""
 Seconds = Annotated[float, msgspec.Meta(ge=0, lt=1e12)]
 SpanList = Annotated[tuple[tuple[Count, Count], ...], msgspec.Meta(max_length=MAX_RECORDS)]
 
@@ -321,6 +323,13 @@ class Refused(Message, frozen=True):
     text: Text
 
 
+class Notice(Message, frozen=True):
+    """Unasked, to the client that submitted this batch: what it waits for, one line for people."""
+
+    batch: Id
+    text: Text
+
+
 class Cancelled(Message, frozen=True):
     """So many jobs were cancelled before they were given out; running ones, if meant, are being ended."""
 
@@ -348,6 +357,7 @@ class WorkerLine(Record, frozen=True):
     """completed since it joined"""
     draining: bool
     python: Label
+    tags: Tags = ()
 
 
 class PipelineInfo(Message, frozen=True):
@@ -377,6 +387,8 @@ class BatchLine(Record, frozen=True):
     created_time: Seconds
     function: bytes = b""
     """Its digest."""
+    waits: Text = ""
+    """What keeps all of it from being run, for people"""
 
 
 class BatchesInfo(Message, frozen=True):
@@ -393,7 +405,7 @@ class Digests(Message, frozen=True):
     digests: bytes
 
 
-VentilatorToClient = Accepted | Refused | Cancelled | Done | PipelineInfo | BatchesInfo | Digests
+VentilatorToClient = Accepted | Refused | Notice | Cancelled | Done | PipelineInfo | BatchesInfo | Digests
 
 
 # ------------------------------------------------------------------------------------- worker, sink -> ventilator
@@ -413,6 +425,7 @@ class Hello(Message, frozen=True):
     window: Count
     held: tuple[Held, ...]
     python: Label
+    tags: Tags = ()
 
 
 class Heartbeat(Message, frozen=True):

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import accumulate
+from pathlib import Path
 
 import pytest
 
 from conftest import Cli
-from penstock import Pipeline
-from support import Stations
+from jobs import nap, overlapping, worker_name
+from penstock import Pipeline, Pool, errors
+from support import Stations, until
 
 
 @pytest.fixture
@@ -19,6 +27,28 @@ def no_workers(stations: Stations, monkeypatch: pytest.MonkeyPatch) -> Stations:
     stations.start("ventilator", "sink")
     monkeypatch.setenv("PENSTOCK_URL", stations.url)
     return stations
+
+
+@pytest.fixture
+def two_workers(stations: Stations, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pipeline]:
+    """A client of a pipeline, named by PENSTOCK_URL, with a plain worker and one with a tag, three slots each."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))  # workers import the jobs by name
+    monkeypatch.setenv("PENSTOCK_URL", stations.url)
+    stations.start("ventilator", "sink", "plain", slots=3)
+    stations.start("tagged", slots=3, tags=("gpu", "big"))
+    with Pipeline() as pipeline:
+        until(lambda: len(pipeline.workers()) == 2)
+        yield pipeline
+
+
+def at_once(trace: Path) -> int:
+    """How many jobs ran at once at most, by the trace of `overlapping` or of SHELL_OVERLAPPING."""
+    signs = trace.read_text().replace("\n", "")
+    trace.unlink()
+    return max(accumulate(1 if sign == "+" else -1 for sign in signs))
+
+
+SHELL_OVERLAPPING = "echo + >> trace; sleep 0.02; echo - >> trace; true {}"
 
 
 def test_jobs_start_at_their_time_and_not_earlier(cli: Cli) -> None:
@@ -62,3 +92,76 @@ def test_a_time_that_cannot_be_meant_is_one_line_and_exit_2(cli: Cli, words: tup
     assert (done.returncode, done.stdout) == (2, b"")
     assert complaint in done.stderr
     assert done.stderr.count(b"\n") == 1
+
+
+def test_no_more_jobs_run_at_once_than_the_limit(cli: Cli, two_workers: Pipeline, folder: Path) -> None:
+    """`limit` of a batch, of a map, of single submits and of commands; `--limit`, `-j`; a Pool's `processes`."""
+    trace = folder / "trace"
+    limited = two_workers.options(limit=2)
+    list(limited.batch(overlapping, [str(trace)] * 12).values())
+    assert at_once(trace) == 2
+    list(limited.map(overlapping, [str(trace)] * 12))
+    assert at_once(trace) == 2
+    for future in [limited.submit(overlapping, str(trace)) for _ in range(12)]:
+        future.result()
+    assert at_once(trace) == 2
+    with Pool(2) as pool:
+        pool.map(overlapping, [str(trace)] * 12)
+    assert at_once(trace) == 2
+    numbers = tuple(map(str, range(12)))
+    for words in (("run", "-j2"), ("run", "--limit", "2"), ("submit", "--wait", "-j", "2")):
+        done = cli(*words, "--shell", SHELL_OVERLAPPING, ":::", *numbers)
+        assert (done.returncode, at_once(trace)) == (0, 2)
+    list(two_workers.batch(overlapping, [str(trace)] * 12).values())
+    assert at_once(trace) > 2
+
+
+def test_jobs_run_where_they_ask_for(cli: Cli, two_workers: Pipeline) -> None:
+    """`worker`, by the worker's name or its host's; `needs`; `--worker`, `--needs`, alone and with a limit."""
+    assert {two_workers.options(worker="plain").submit(worker_name, 0).result() for _ in range(9)} == {"plain"}
+    assert set(two_workers.options(worker=os.uname().nodename, needs="gpu").map(worker_name, range(50))) == {"tagged"}
+    assert set(two_workers.batch(worker_name, range(50), needs=["big", "gpu"], limit=2).values()) == {"tagged"}
+    for words in (("--worker", "tagged"), ("--needs", "gpu", "--needs", "big")):
+        done = cli("submit", "--wait", "--json", *words, "true", ":::", *map(str, range(9)))
+        assert {json.loads(line)["worker"] for line in done.stdout.splitlines()} == {"tagged"}
+    assert b"plain" in cli("workers").stdout
+    (line,) = [json.loads(one) for one in cli("workers", "--json").stdout.splitlines() if b"gpu" in one]
+    assert (line["name"], line["tags"]) == ("tagged", ["gpu", "big"])
+
+
+def test_a_client_is_told_that_nobody_fits(
+    cli: Cli, no_workers: Stations, caplog: pytest.LogCaptureFixture, folder: Path
+) -> None:
+    """Who waits is warned once, on stderr at the command line; a worker with the tag then runs it."""
+    with Pipeline() as pipeline, caplog.at_level(logging.WARNING, "penstock.client"):
+        batch = pipeline.batch(abs, [-1], needs="gpu")
+        assert batch.status().waits == "no worker with the tag gpu is connected"
+        until(lambda: caplog.messages == [f"no worker with the tag gpu is connected: batch {batch.id} waits for that"])
+        done = cli("submit", "--worker", "gpu3", "true", ":::", "x")
+        assert (done.returncode, done.stderr) == (
+            0,
+            b"penstock: no worker named gpu3 is connected: it waits for that\n",
+        )
+        words = ["worker", "--connect", no_workers.url, "--name", "gpu3", "--slots", "1", "--tag", "gpu"]
+        with (folder / "gpu3.log").open("wb") as log:
+            no_workers.processes["gpu3"] = subprocess.Popen(
+                [sys.executable, "-m", "penstock", *words], stdout=log, stderr=log, start_new_session=True
+            )
+        assert list(batch.values()) == [1]
+        pipeline.attach(done.stdout.decode().strip()).wait(30)
+
+
+def test_a_batch_that_nobody_may_run_is_refused_if_asked(cli: Cli, two_workers: Pipeline) -> None:
+    """`on_missing="fail"`: NoSuchWorker at once, by batch, submit and map, and exit 2; nothing was accepted."""
+    absent = two_workers.options(worker="gpu3", on_missing="fail")
+    with pytest.raises(errors.NoSuchWorker, match="no worker named gpu3 is connected"):
+        absent.batch(abs, [-1])
+    with pytest.raises(errors.NoSuchWorker):
+        absent.submit(abs, -1).result()
+    with pytest.raises(errors.NoSuchWorker):
+        list(absent.map(abs, [-1]))
+    done = cli("run", "--needs", "tpu", "--on-missing", "fail", "true", ":::", "x")
+    assert done.returncode == 2
+    assert b"no worker with the tag tpu is connected" in done.stderr
+    assert two_workers.batches() == []
+    assert two_workers.options(worker="plain", on_missing="fail").submit(nap, 0).result() == 0

@@ -6,6 +6,7 @@ Exit codes: 0 all well, 1 some job did not succeed, 2 wrong use or no such batch
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import traceback
@@ -32,6 +33,7 @@ from penstock.cli import (
     workers,
 )
 from penstock.cli.options import State
+from penstock.cli.output import Says
 from penstock.errors import (
     ConfigError,
     NoPipeline,
@@ -78,6 +80,7 @@ for module in (*STATIONS, *WORK, *LOOKS, drain):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; whatever goes wrong becomes one line on stderr."""
     state = State()
+    logging.getLogger("penstock.client").handlers = [Says()]
     try:
         code = group.main(args=argv, prog_name="penstock", obj=state, standalone_mode=False)
         sys.stdout.flush()

@@ -27,6 +27,8 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 WHEN = ("not_before", "expires")
 """Options that say when jobs may start."""
+TERMS = ("limit", "worker", "needs", "on_missing")
+"""Options that say where, and how many at once."""
 SHELL = (b"/bin/sh", b"-c", b"{}")
 
 
@@ -58,6 +60,10 @@ _OPTIONS = (
     click.option("--timeout", metavar="TIME", help="End a job that runs longer: 90s, 5m, 2h."),
     click.option("--not-before", metavar="WHEN", help="Start no job earlier: 10m from now, 2030-01-31T08:00+01:00."),
     click.option("--expires", metavar="WHEN", help="Cancel what has not started by then."),
+    click.option("--limit", type=click.IntRange(1), metavar="N", help="At most N of these jobs at once, everywhere."),
+    click.option("--worker", metavar="NAME", help="Only on the worker, or the host, of this name."),
+    click.option("--needs", multiple=True, metavar="TAG", help="Only on workers with this tag (with all of several)."),
+    click.option("--on-missing", type=click.Choice(["wait", "fail"]), help="While no worker fits.  [default: wait]"),
     click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[COMMAND] [::: ARGUMENT...]"),
 )
 
@@ -82,6 +88,10 @@ class Work:
     words: Sequence[str]
     not_before: str | None = None
     expires: str | None = None
+    limit: int | None = None
+    worker: str | None = None
+    needs: Sequence[str] = ()
+    on_missing: str | None = None
     line: Line = field(init=False)
 
     def __post_init__(self) -> None:
@@ -139,7 +149,7 @@ class Work:
         if self.timeout:
             given["time_limit"] = self._seconds(self.timeout)
         given |= {name: with_unit(text) for name in WHEN if (text := getattr(self, name))}
-        return given
+        return given | {name: value for name in TERMS if (value := getattr(self, name))}
 
     @staticmethod
     def _seconds(text: str) -> float:

@@ -9,6 +9,7 @@ import click
 
 from penstock.cli.options import debug
 from penstock.config import DEFAULT_URL
+from penstock.errors import ConfigError
 
 
 @click.command("worker", short_help="Run a worker: so many jobs at once, on this machine.")
@@ -22,13 +23,17 @@ from penstock.config import DEFAULT_URL
 )
 @click.option("--slots", type=click.IntRange(1), envvar="PENSTOCK_SLOTS", help="Jobs at once.  [default: usable cores]")
 @click.option("--name", envvar="PENSTOCK_NAME", help="What people call it.  [default: HOST-PID]")
+@click.option("--tag", "tags", multiple=True, metavar="WORD", help="What it has, for jobs that need that.")
 @debug
-def command(url: str, slots: int | None, name: str | None) -> int:
+def command(url: str, slots: int | None, name: str | None, tags: tuple[str, ...]) -> int:
     """Run a worker until SIGTERM or Ctrl-C, which let it finish what runs; a second one hands everything back now."""
     from penstock.config import WorkerConfig, default_slots
     from penstock.worker import main
 
-    return main(WorkerConfig(url=url, slots=slots or default_slots(), name=name or default_name()))
+    for tag in tags:
+        if not tag.isprintable() or not tag.strip() == tag != "":
+            raise ConfigError(f"--tag must be a word, not {tag!r}")
+    return main(WorkerConfig(url=url, slots=slots or default_slots(), name=name or default_name(), tags=tags))
 
 
 def default_name() -> str:

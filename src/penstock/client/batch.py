@@ -188,6 +188,7 @@ def status_of(line: BatchLine) -> BatchStatus:
         total=line.total,
         accepted=line.accepted,
         leased=line.leased,
+        waits=line.waits,
         **{state: line.counts.get(state, 0) for state in ("succeeded", "failed", "timed_out", "cancelled", "dead")},
     )
 
@@ -205,6 +206,7 @@ def pipeline_status_of(info: PipelineInfo, url: str) -> PipelineStatus:
             done=line.done,
             draining=line.draining,
             python=line.python,
+            tags=line.tags,
         )
         for line in info.workers
     )

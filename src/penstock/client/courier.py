@@ -24,6 +24,7 @@ from penstock.messages import (
     Decoder,
     Fetched,
     Message,
+    Notice,
     Refused,
     SinkToClient,
     Submit,
@@ -68,14 +69,20 @@ class Courier:
     """Carries messages between the client's parts and the stations."""
 
     def __init__(
-        self, links: Links, accepted: Callable[[int], None], refused: Callable[[Submit, Refused], None]
+        self,
+        links: Links,
+        accepted: Callable[[int], None],
+        refused: Callable[[Submit, Refused], None],
+        noticed: Callable[[Notice], None],
     ) -> None:
-        """`accepted` is told of the bytes of each Submit that needs no more room, `refused` of each that was not."""
+        """`accepted` is told of the bytes of each Submit that needs no more room, `refused` of each that was not,
+        `noticed` of what the ventilator says unasked."""
         self.malformed = 0
         self.connected = {"desk": False, "results": False}
         self._links = links
         self._accepted = accepted
         self._refused = refused
+        self._noticed = noticed
         self._desk = Requests()
         self._packer = Packer(self._desk.next_number)
         self._fetches = Requests()
@@ -185,6 +192,9 @@ class Courier:
                     self._fetches.reconnected()
 
     def _on_ventilator(self, message: Any) -> None:
+        if isinstance(message, Notice):
+            self._noticed(message)
+            return
         request = self._desk.on_answer(message.number, message)
         if request is not None and isinstance(request.message, Submit):
             self._accepted(len(request.payload))

@@ -85,6 +85,33 @@ def _whole(lowest: int) -> Callable[[object, str], int]:
     return parse
 
 
+def _limit(value: Any, name: str) -> int | None:
+    return None if value is None else _whole(1)(value, name)
+
+
+def tag(value: object, name: str = "a tag") -> str:
+    """A word that says what a worker has. Raises ValueError, TypeError."""
+    text = _name(value, name)
+    if not text or not text.isprintable() or text != text.strip():
+        raise ValueError(f"{name} must be a word, not {text!r}")
+    return text
+
+
+def _worker(value: Any, name: str) -> str:
+    return "" if value is None else tag(value, name)
+
+
+def _needs(value: Any, name: str) -> tuple[str, ...]:
+    tags = [value] if isinstance(value, str) else list(value or ())
+    return tuple(sorted({tag(one, name) for one in tags}))
+
+
+def _on_missing(value: object, name: str) -> str:
+    if value not in {"wait", "fail"}:
+        raise ValueError(f"{name} must be 'wait' or 'fail', not {value!r}")
+    return str(value)
+
+
 def _time_limit(value: Any, name: str) -> float | None:
     limit = None if value is None else seconds(value, name)
     if limit == 0:
@@ -113,6 +140,10 @@ PARSERS: dict[str, Callable[[Any, str], Any]] = {
     "time_limit": _time_limit,
     "not_before": instant,
     "expires": _expires,
+    "limit": _limit,
+    "worker": _worker,
+    "needs": _needs,
+    "on_missing": _on_missing,
     "serializer": _serializer,
 }
 """The options of every job."""
@@ -135,6 +166,8 @@ def spec_of(options: Mapping[str, Any], *, kind: str = "call") -> BatchSpec:
     spec = BatchSpec(**changes)
     if spec.expires_time is not None and spec.expires_time <= spec.not_before_time:
         raise ValueError("expires must be later than not_before, or no job could ever start")
+    if "on_missing" in options and not (spec.worker or spec.needs):
+        raise ValueError("on_missing says what to do while no worker fits: give worker or needs, too")
     return spec
 
 

@@ -163,6 +163,14 @@ class Submitter(Executor):
         """Nothing ends by leaving a view: its Pipeline goes on."""
 
 
+def place(url: str | None) -> str:
+    """Where the pipeline of this URL is; of None, the environment's, but inside a job always ``local``."""
+    if url is not None:
+        return url
+    in_job = current.in_slot() or JOB_VARIABLE in os.environ
+    return "local" if in_job else os.environ.get(URL_VARIABLE) or "local"
+
+
 class Pipeline(Submitter):
     """A pipeline, embedded or running elsewhere, as a concurrent.futures.Executor.
 
@@ -189,9 +197,7 @@ class Pipeline(Submitter):
                 "a Pipeline was made while a slot imports your module: make it in a function, or under "
                 'if __name__ == "__main__"'
             )
-        if url is None:
-            in_job = current.in_slot() or JOB_VARIABLE in os.environ
-            url = "local" if in_job else os.environ.get(URL_VARIABLE) or "local"
+        url = place(url)
         if url != "local" and (slots is not None or data is not None):
             raise ValueError("slots= and data= are for an embedded pipeline: a running one has its own")
         if slots is not None and slots < 1:

@@ -21,7 +21,7 @@ from penstock.client.courier import Answered, Courier
 from penstock.client.following import Follower
 from penstock.client.packing import Part
 from penstock.errors import NoPipeline, PenstockError
-from penstock.messages import Message, Refused, Submit
+from penstock.messages import Message, Notice, Refused, Submit
 
 Bytes = bytes | memoryview
 T = TypeVar("T")
@@ -78,7 +78,7 @@ class Session:
         self._room = threading.Condition()
         self._unaccepted = 0
         self._links = ClientLinks(url)
-        self._courier = Courier(self._links, self._accepted, self._refused)
+        self._courier = Courier(self._links, self._accepted, self._refused, _say_notice)
         self._thread = threading.Thread(target=self._run, name="penstock-client", daemon=True)
         self._thread.start()
         _living.add(self)
@@ -304,6 +304,11 @@ class Outage:
         elif not self._said and now >= self._since + CONNECT_TIMEOUT:
             self._said = True
             log.warning("no %s answers at %s: waiting for it", " and no ".join(missing), self._url)
+
+
+def _say_notice(notice: Notice) -> None:
+    """To whoever reads the log of this program: without a handler of its own, that is stderr."""
+    log.warning("%s", notice.text)
 
 
 def _settling(answer: Future[tuple[Any, Bytes]]) -> Answered:

@@ -112,6 +112,8 @@ class Books:
         if part.lease:
             self.leases.shrink(part.lease, part.jobs)
             part.lease = 0
+            if part.chunk.batch.queue:
+                self.backlog.turns.join(part.chunk.batch)
 
     def touch(self, chunk: Chunk) -> None:
         """What is open of the chunk changed."""

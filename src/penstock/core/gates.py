@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+from datetime import UTC, datetime
 
 from penstock.config import RESEND
 from penstock.core.backlog import FOREVER, Batch, Part, Place
@@ -41,6 +42,14 @@ class Gates:
             if instant:
                 heapq.heappush(self._due, (instant, next(self._serial), batch))
         self._look(batch, now)
+
+    @staticmethod
+    def shut(batch: Batch) -> str:
+        """What a batch that may not begin waits for, for people; empty: it may."""
+        if not batch.held:
+            return ""
+        begin = datetime.fromtimestamp(batch.spec.not_before_time, UTC)
+        return f"it may not begin before {begin:%Y-%m-%d %H:%M:%S} UTC"
 
     def next_wakeup(self) -> float | None:
         """When `tick` has something to do, on the core's clock."""

@@ -25,6 +25,7 @@ from penstock.core.backlog import REFILL_CHUNKS, WINDOW_CHUNKS, Batch, Chunk, Pl
 from penstock.core.books import Books
 from penstock.core.gates import Gates
 from penstock.core.inputs import Bytes, ChunkLoaded, ChunksLoaded, StoredBatch, StoredChunk
+from penstock.core.placement import Placement
 from penstock.job import JobState
 from penstock.messages import (
     DIGEST_BYTES,
@@ -57,9 +58,10 @@ NOT_STARTED = (Place.QUEUED, Place.DELAYED, Place.LIMBO)
 class Intake:
     """Takes jobs in, and out again on request."""
 
-    def __init__(self, books: Books, gates: Gates) -> None:
+    def __init__(self, books: Books, gates: Gates, placement: Placement) -> None:
         self._books = books
         self._gates = gates
+        self._placement = placement
         self.recovered = False
         """Whether what was given out before a restart is known: until then stored chunks wait in limbo."""
         self._forgotten: dict[bytes, None] = {}
@@ -78,6 +80,10 @@ class Intake:
         new = {one.batch: 0 for one in submit.opens if one.batch not in batches and one.batch not in forgotten}
         if not self._in_order(submit, new):
             return
+        for opened in submit.opens:
+            if opened.batch in new and (refusal := self._placement.refusal(opened.spec)):
+                self._answer(client, Refused(submit.number, "NoSuchWorker", refusal))
+                return
         for opened, code in zip(submit.opens, parts, strict=False):
             if opened.batch in new:
                 stored = StoredBatch(
@@ -86,6 +92,7 @@ class Intake:
                 batch = self._books.backlog.add_batch(stored)
                 batch.alive_at = now
                 self._gates.watch(batch, now)
+                self._placement.watch(batch, client, now)
                 self._books.say(SaveBatch(opened.batch, opened.spec, opened.function, code, wall_time))
         for chunk, arguments in zip(submit.chunks, parts[len(submit.opens) :], strict=True):
             self._accept(chunk, arguments)
@@ -264,17 +271,17 @@ class Intake:
         by_id = named or [batch for batch in newest if batch.id.hex().startswith(match)]
         return by_id or [batch for batch in newest if batch.id.hex().endswith(match)]
 
-    @staticmethod
-    def _line(batch: Batch) -> BatchLine:
+    def _line(self, batch: Batch) -> BatchLine:
         return BatchLine(
-            batch.id,
-            batch.spec,
-            batch.accepted,
-            batch.total,
-            dict(batch.counts),
-            batch.leased,
-            batch.created_time,
-            batch.function,
+            batch=batch.id,
+            spec=batch.spec,
+            accepted=batch.accepted,
+            total=batch.total,
+            counts=dict(batch.counts),
+            leased=batch.leased,
+            created_time=batch.created_time,
+            waits=self._gates.shut(batch) or self._placement.missing(batch),
+            function=batch.function,
         )
 
     def _answer(self, client: bytes, message: Message) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from penstock.core.backlog import Part
 from penstock.core.spans import Span
+from penstock.core.turns import ANY, Terms
 from penstock.messages import Hello
 
 LOOK_AHEAD = 2
@@ -38,6 +39,8 @@ class Worker:
         self.leases: set[int] = set()
         self.jobs = 0
         """Open jobs under its leases."""
+        self.width = 0
+        """Those of them that could run at once if it had slots without end."""
         self.seconds = 0.0
         """Of work that these jobs were expected to be."""
         self.charged_leases = 0
@@ -83,9 +86,18 @@ class Worker:
         batch = part.chunk.batch.id
         return any(batch == of and span[0] <= part.start and part.stop <= span[1] for of, span in self.running)
 
-    def hold(self, jobs: int, mean: float) -> None:
-        """So many jobs more (or fewer) are under its leases."""
+    def fits(self, terms: Terms) -> bool:
+        """Whether it may run what asks for this."""
+        if terms is ANY or self.hello is None:
+            return terms is ANY
+        hello = self.hello
+        named = not terms.worker or terms.worker in {hello.name, hello.host}
+        return named and set(terms.needs) <= set(hello.tags)
+
+    def hold(self, jobs: int, mean: float, width: int) -> None:
+        """So many jobs more (or fewer) are under its leases, of which so many can run at once."""
         self.jobs += jobs
+        self.width += width
         self.seconds = self.seconds + jobs * mean if self.leases else 0.0
 
     def charge(self, leases: int, jobs: int, seconds: float) -> None:
@@ -97,9 +109,9 @@ class Worker:
     @property
     def idle_slots(self) -> int:
         """Slots without a job, by the ventilator's books."""
-        return max(0, self.slots - self.jobs - self.charged_jobs)
+        return max(0, self.slots - self.width - self.charged_jobs)
 
     @property
     def surplus(self) -> int:
-        """Jobs it holds beyond one for each slot."""
-        return max(0, self.jobs - self.slots)
+        """Jobs it holds beyond those that can run now."""
+        return self.jobs - min(self.width, self.slots)

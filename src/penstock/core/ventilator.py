@@ -14,6 +14,7 @@ A turn is any number of `handle`, then one `tick`, which says all that the turn 
 from __future__ import annotations
 
 import platform
+from collections import Counter
 from typing import assert_never
 
 from penstock.config import HEARTBEAT_INTERVAL, LEASE_TIME, RESEND
@@ -33,6 +34,7 @@ from penstock.core.inputs import (
     WallClock,
 )
 from penstock.core.intake import Intake
+from penstock.core.placement import Placement
 from penstock.core.presence import Presence
 from penstock.core.settle import Settlement
 from penstock.messages import (
@@ -89,7 +91,8 @@ class VentilatorCore:
         self.presence = Presence(self.books, self.dispatcher)
         self.settlement = Settlement(self.books)
         self.gates = Gates(self.books)
-        self.intake = Intake(self.books, self.gates)
+        self.placement = Placement(self.books)
+        self.intake = Intake(self.books, self.gates, self.placement)
         self.intake.recovered = not any(one.open_from is not None for one in stored)
         self._version = version
         self._started_at = now
@@ -160,6 +163,7 @@ class VentilatorCore:
         self.presence.tick(now)
         self.intake.expire(now)
         self.gates.tick(now)
+        self.placement.tick(now)
         self._beat(now)
         if self.intake.recovered:
             self.intake.refill()
@@ -184,8 +188,11 @@ class VentilatorCore:
         """The invariants; AssertionError if one does not hold."""
         charged: dict[int, int] = {}
         queued = 0
+        given = self.books.leases.given
+        lanes = Counter(lease.chunk.batch.id for lease in given.values())
         for batch in self.books.backlog.batches.values():
             leased = 0
+            assert batch.lanes == lanes[batch.id], "the count of leases is right"
             assert batch.firsts == sorted(batch.chunks), "the index of chunks is the chunks"
             for chunk in batch.chunks.values():
                 assert chunk.parts, "a chunk in memory has open jobs"
@@ -200,10 +207,10 @@ class VentilatorCore:
                         leased += part.jobs
             assert leased == batch.leased, "the count of leased jobs is right"
         assert queued == self.books.backlog.queued_parts, "the count of queued parts is right"
-        given = self.books.leases.given
         assert charged == {number: lease.jobs for number, lease in given.items()}, "a lease counts its jobs"
         for worker in self.books.workers.values():
             assert worker.jobs == sum(given[number].jobs for number in worker.leases), "a worker's jobs are its leases'"
+            assert worker.width == sum(given[number].width for number in worker.leases), "and what of them can run"
             assert worker.charged_leases >= 0
             assert worker.charged_jobs >= 0
 
@@ -286,6 +293,7 @@ class VentilatorCore:
                 done=worker.done,
                 draining=worker.draining,
                 python=worker.hello.python,
+                tags=worker.hello.tags,
             )
             for worker in books.workers.values()
             if worker.hello is not None

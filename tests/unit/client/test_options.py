@@ -58,11 +58,27 @@ def test_every_option_reaches_the_spec() -> None:
             "max_crashes": 1,
             "time_limit": timedelta(hours=1),
             "serializer": "msgpack",
+            "limit": 4,
+            "worker": "gpu3",
+            "needs": ["gpu", "big", "gpu"],
+            "on_missing": "fail",
         }
     )
     assert spec == BatchSpec(
-        name="n", priority=-3, retries=2, retry_delay=5.0, max_crashes=1, time_limit=3600.0, serializer="msgpack"
+        name="n",
+        priority=-3,
+        retries=2,
+        retry_delay=5.0,
+        max_crashes=1,
+        time_limit=3600.0,
+        serializer="msgpack",
+        limit=4,
+        worker="gpu3",
+        needs=("big", "gpu"),
+        on_missing="fail",
     )
+    assert spec_of({"limit": None, "worker": None, "needs": None}) == BatchSpec()
+    assert spec_of({"needs": "gpu"}).needs == ("gpu",)
 
 
 @pytest.mark.parametrize(
@@ -140,6 +156,14 @@ def test_check_is_an_option_of_commands_only() -> None:
         ("max_crashes", 0, ValueError),
         ("time_limit", 0, ValueError),
         ("serializer", "json", ValueError),
+        ("limit", 0, ValueError),
+        ("limit", "2", TypeError),
+        ("worker", "", ValueError),
+        ("worker", 3, TypeError),
+        ("needs", [""], ValueError),
+        ("needs", [3], TypeError),
+        ("on_missing", "cry", ValueError),
+        ("on_missing", "fail", ValueError),
         ("name", 5, TypeError),
         ("name", "x" * 257, ValueError),
     ],
