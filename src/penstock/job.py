@@ -115,6 +115,8 @@ class BatchSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     """Wall clock: no job of it starts earlier."""
     expires_time: float | None = None
     """Wall clock: what has not started by then is cancelled."""
+    after: bytes = b""
+    """A batch (its id) of which every job must have succeeded first."""
     limit: int | None = None
     """At most so many of its jobs run at once, everywhere."""
     worker: str = ""

@@ -165,3 +165,40 @@ def test_a_batch_that_nobody_may_run_is_refused_if_asked(cli: Cli, two_workers: 
     assert b"no worker with the tag tpu is connected" in done.stderr
     assert two_workers.batches() == []
     assert two_workers.options(worker="plain", on_missing="fail").submit(nap, 0).result() == 0
+
+
+def test_a_batch_runs_after_another_one_or_is_dropped(cli: Cli, two_workers: Pipeline, folder: Path) -> None:
+    """`after` takes a handle, an id or a name; `--after` a name; dropped with the reason where the first failed."""
+    trace = folder / "trace"
+    first = two_workers.batch(["sh", "-c", "sleep 0.3; echo {} >> trace"], range(4), cwd=folder, name="one")
+    second = two_workers.batch(["sh", "-c", "echo then >> trace"], ["x"], cwd=folder, after=first)
+    third = cli("submit", "--after", second.id, "--shell", "echo {} >> trace", ":::", "last").stdout.decode().strip()
+    assert two_workers.attach(third).wait(30).succeeded == 1
+    lines = trace.read_text().split()
+    assert (sorted(lines[:4]), lines[4:]) == (["0", "1", "2", "3"], ["then", "last"])
+    two_workers.batch(["false"], ["x"], name="bad")
+    done = cli("submit", "--wait", "--after", "bad", "touch", ":::", str(folder / "never"))
+    assert done.returncode == 1
+    assert b"did not succeed: 1 failed of 1 jobs" in done.stderr
+    with pytest.raises(errors.JobCancelled, match="did not succeed"):
+        two_workers.options(after="bad").submit(abs, -1).result()
+    assert not (folder / "never").exists()
+
+
+def test_an_after_that_does_not_exist_is_refused(cli: Cli, two_workers: Pipeline) -> None:
+    """NoSuchBatch, and exit 2, before anything is accepted."""
+    with pytest.raises(errors.NoSuchBatch, match="nothing-like-it"):
+        two_workers.batch(abs, [-1], after="nothing-like-it")
+    with pytest.raises(TypeError, match="after must be a batch"):
+        two_workers.options(after=two_workers.submit(abs, -1))
+    done = cli("run", "--after", "nothing-like-it", "true", ":::", "x")
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"no batch 'nothing-like-it'" in done.stderr
+
+
+def test_single_submits_that_others_come_after_are_complete(two_workers: Pipeline) -> None:
+    """A batch of single submits takes in jobs for as long as its client lives; naming it closes it."""
+    future = two_workers.submit(abs, -1)
+    batch = future.job_id.partition(":")[0]  # type: ignore[attr-defined]  # a JobFuture
+    two_workers.flush()
+    assert two_workers.options(after=batch).submit(abs, -2).result(30) == 2

@@ -27,7 +27,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 WHEN = ("not_before", "expires")
 """Options that say when jobs may start."""
-TERMS = ("limit", "worker", "needs", "on_missing")
+TERMS = ("limit", "worker", "needs", "on_missing", "after")
 """Options that say where, and how many at once."""
 SHELL = (b"/bin/sh", b"-c", b"{}")
 
@@ -60,6 +60,7 @@ _OPTIONS = (
     click.option("--timeout", metavar="TIME", help="End a job that runs longer: 90s, 5m, 2h."),
     click.option("--not-before", metavar="WHEN", help="Start no job earlier: 10m from now, 2030-01-31T08:00+01:00."),
     click.option("--expires", metavar="WHEN", help="Cancel what has not started by then."),
+    click.option("--after", metavar="BATCH", help="Start when every job of that batch has succeeded."),
     click.option("--limit", type=click.IntRange(1), metavar="N", help="At most N of these jobs at once, everywhere."),
     click.option("--worker", metavar="NAME", help="Only on the worker, or the host, of this name."),
     click.option("--needs", multiple=True, metavar="TAG", help="Only on workers with this tag (with all of several)."),
@@ -92,6 +93,7 @@ class Work:
     worker: str | None = None
     needs: Sequence[str] = ()
     on_missing: str | None = None
+    after: str | None = None
     line: Line = field(init=False)
 
     def __post_init__(self) -> None:
@@ -128,7 +130,7 @@ class Work:
         from penstock.client.options import spec_of
 
         try:
-            spec_of(self.options())
+            spec_of({name: value for name, value in self.options().items() if name != "after"})
         except (TypeError, ValueError) as error:
             raise ConfigError(str(error)) from None
 

@@ -210,6 +210,14 @@ class Engine:
         """Handles on all batches of this function or command template, the newest first."""
         return batches_of(self._session, function.digest, kind)
 
+    def closed(self, match: str) -> bytes:
+        """The id of a batch that others are to come after. If it takes in single submits of this client, it takes in no
+        more: it could never have succeeded else. Raises NoSuchBatch."""
+        found = bytes.fromhex(self.attach(match).id)
+        if any(stream.batch == found for stream in self._streams.living()):
+            self._streams.close_open()
+        return found
+
     def drain(self, worker: str) -> None:
         """Let a worker finish and leave. Raises NoSuchWorker."""
         self._session.ask(lambda number: DrainWorker(number, worker))

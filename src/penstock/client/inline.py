@@ -223,6 +223,10 @@ class Inline:
                 return batch
         raise NoSuchBatch(f"no batch {match!r}")
 
+    def closed(self, match: str) -> bytes:
+        """The id of a batch, which has ended. Raises NoSuchBatch."""
+        return bytes.fromhex(self.attach(match).id)
+
     def batches(self, match: str, limit: int) -> list[BatchStatus]:
         """The newest first."""
         found = [batch for batch in reversed(self._batches.values()) if match in ("", batch.name)]

@@ -112,6 +112,14 @@ def _on_missing(value: object, name: str) -> str:
     return str(value)
 
 
+def _after(value: object, name: str) -> bytes:
+    if value is None:
+        return b""
+    if not isinstance(value, bytes):
+        raise TypeError(f"{name} must be a batch or the id or name of one, not {type(value).__name__}")
+    return value
+
+
 def _time_limit(value: Any, name: str) -> float | None:
     limit = None if value is None else seconds(value, name)
     if limit == 0:
@@ -140,6 +148,7 @@ PARSERS: dict[str, Callable[[Any, str], Any]] = {
     "time_limit": _time_limit,
     "not_before": instant,
     "expires": _expires,
+    "after": _after,
     "limit": _limit,
     "worker": _worker,
     "needs": _needs,

@@ -38,8 +38,15 @@ class Submitter(Executor):
 
     def __init__(self, engine: Engine | Inline, options: Mapping[str, Any]) -> None:
         self._engine = engine
-        self._options = dict(options)
-        self._fixed_spec = spec_of(options)
+        self._options = self._resolved(options)
+        self._fixed_spec = spec_of(self._options)
+
+    def _resolved(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The options with the id of the batch that they name. Raises NoSuchBatch."""
+        after = options.get("after")
+        if isinstance(after, Batch | str):
+            after = self._engine.closed(after if isinstance(after, str) else after.id)
+        return {**options, "after": after} if after is not None else dict(options)
 
     @property
     def _spec(self) -> BatchSpec:
@@ -138,10 +145,10 @@ class Submitter(Executor):
         raises; then nothing of the batch is left.
         """
         if callable(target):
-            spec = spec_of({**self._options, **options})
+            spec = spec_of({**self._options, **self._resolved(options)})
             return self._engine.batch(spec, self._engine.function(target, spec), iterables, digest)
         template, options = _template(target, options)
-        spec = spec_of({**self._options, **options}, kind="command")
+        spec = spec_of({**self._options, **self._resolved(options)}, kind="command")
         items: Iterable[Any] = iterables[0] if len(iterables) == 1 else zip(*iterables)  # noqa: B905 - as `map`
         return self._engine.batch(spec, Function.of(template.encode()), [_ArgumentLists(items)], digest)
 
@@ -152,7 +159,7 @@ class Submitter(Executor):
         CommandFailed, unless ``check=False``. Other options are those of `options`.
         """
         template, options = _template((), options)
-        spec = spec_of({**self._options, **options}, kind="command")
+        spec = spec_of({**self._options, **self._resolved(options)}, kind="command")
         try:
             words = _words(argv)
         except (TypeError, ValueError) as error:

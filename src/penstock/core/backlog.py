@@ -161,6 +161,8 @@ class Batch:
         self.leased = 0
         self.lanes = 0
         """Leases that are out. If it has a limit, each is run one job at a time, so that this is what it limits."""
+        self.uncertain = stored.open_from is not None
+        """After a restart: what of it is out is not known yet."""
         self.terms = terms_of(self.spec)
         self.in_turn = False
         self.turn = 0
@@ -186,8 +188,8 @@ class Batch:
 
     @property
     def is_full(self) -> bool:
-        """Whether as many leases are out as its limit allows."""
-        return self.spec.limit is not None and self.lanes >= self.spec.limit
+        """Whether as many leases are out as its limit allows, or may be."""
+        return self.spec.limit is not None and (self.uncertain or self.lanes >= self.spec.limit)
 
     @property
     def is_last_lane(self) -> bool:

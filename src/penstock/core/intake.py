@@ -80,10 +80,10 @@ class Intake:
         new = {one.batch: 0 for one in submit.opens if one.batch not in batches and one.batch not in forgotten}
         if not self._in_order(submit, new):
             return
-        for opened in submit.opens:
-            if opened.batch in new and (refusal := self._placement.refusal(opened.spec)):
-                self._answer(client, Refused(submit.number, "NoSuchWorker", refusal))
-                return
+        refused = self._refusal(submit, new)
+        if refused is not None:
+            self._answer(client, refused)
+            return
         for opened, code in zip(submit.opens, parts, strict=False):
             if opened.batch in new:
                 stored = StoredBatch(
@@ -102,6 +102,18 @@ class Intake:
                 known.total = closed.total
                 self._books.say(SaveTotal(known.id, closed.total))
         self._books.say_last(Answer(client, Accepted(submit.number)))
+
+    def _refusal(self, submit: Submit, new: dict[bytes, int]) -> Refused | None:
+        """Why not to accept it: a batch that asks for what is not here."""
+        known = set(self._books.backlog.batches)
+        for opened in submit.opens:
+            if opened.batch in new:
+                if text := self._placement.refusal(opened.spec):
+                    return Refused(submit.number, "NoSuchWorker", text)
+                if text := self._gates.refusal(opened.batch, opened.spec, known):
+                    return Refused(submit.number, "NoSuchBatch", text)
+            known.add(opened.batch)
+        return None
 
     def _in_order(self, submit: Submit, new: dict[bytes, int]) -> bool:
         """Whether every chunk follows what is accepted; chunks of forgotten batches are accepted and dropped."""
@@ -131,6 +143,14 @@ class Intake:
             batch.loaded_to = head.first
 
     # ------------------------------------------------------------------------------------------ from disk
+
+    def recover(self) -> None:
+        """What was given out before a restart is known by now."""
+        self.recovered = True
+        for batch in self._books.backlog.batches.values():
+            batch.uncertain = False
+            if batch.queue:
+                self._books.backlog.turns.join(batch)
 
     def refill(self) -> None:
         """Ask for more of the batches that run low in memory."""
@@ -212,7 +232,8 @@ class Intake:
         """Delete the batches that nobody will ask for again."""
         if sink is None:
             return
-        for batch in [batch for batch in self._books.backlog.batches.values() if batch.forget and batch.ended]:
+        done = [batch for batch in self._books.backlog.batches.values() if batch.forget and batch.ended]
+        for batch in [batch for batch in done if not self._gates.keeps(batch)]:
             self._books.forget_changes(batch)
             self._books.say(DeleteBatch(batch.id))
             self._books.tell(sink, ForgetBatch(batch.id))

@@ -255,7 +255,7 @@ class VentilatorCore:
             return
         barrier = self._recovery_barrier
         if not self.intake.recovered and barrier is not None and head.echo >= barrier:
-            self.intake.recovered = True
+            self.intake.recover()
             self.books.log("recovered", batches=len(self.books.backlog.batches))
         if self.books.limbo and self.intake.recovered:
             self.presence.release_limbo(head.echo)

@@ -176,6 +176,28 @@ def test_a_lane_that_is_free_takes_over_half_of_another(bench: VentilatorBench) 
     assert spans(bench.turn(HandedBack(peer.id, ask.number, (LeaseSpan(one.number, 50, 100),)))) == [(50, 100)]
 
 
+def test_after_a_restart_a_limit_waits_until_it_is_known_what_is_out(bench: VentilatorBench) -> None:
+    """What one worker hands back is not given out again while another one may still come that runs some of it."""
+    one, two = bench.worker("one", window=99), bench.worker("two", window=99)
+    spec = BatchSpec(limit=2)
+    first, second = leases(bench.submit(10, 10, spec=spec))
+    bench.restart()
+    back = LeaseSpan(first.number, 5, 10)
+    bench.turn(JobConnections(2))
+    bench.turn(one.hello(one.connect(), held(first, running=((0, 1),), unstarted=((1, 10),))))
+    assert leases(bench.turn(HandedBack(one.id, 0, (back,)))) == []
+    bench.turn(two.hello(two.connect(), held(second, running=((10, 11),), unstarted=((11, 20),))))
+    bench.sink()
+    holdings = (
+        (one, (held(first, running=((0, 1),), unstarted=((1, 5),)),)),
+        (two, (held(second, running=((10, 11),), unstarted=((11, 20),)),)),
+    )
+    assert leases(bench.pass_time(3.0, *holdings)) == []
+    assert leases(bench.turn(bench.head())) == []
+    line = bench.record(10, 20, lease=second.number, worker=two.id)
+    assert spans(bench.turn(line)) == [(5, 10)]
+
+
 # ---------------------------------------------------------------------------------------------- a place
 
 

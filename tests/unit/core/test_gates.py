@@ -6,12 +6,28 @@ from pathlib import Path
 
 import pytest
 
-from cores import BATCH, VentilatorBench, held, leases, of
+from cores import BATCH, CLIENT, VentilatorBench, held, leases, of
 from penstock.config import RESEND
 from penstock.core.backlog import Place
 from penstock.core.gates import EXPIRED
+from penstock.core.inputs import FromClient, WallClock
 from penstock.job import BatchSpec, JobState, Stamp
-from penstock.messages import Cancel, Cancelled, HandBack, HandedBack, LeaseSpan, Message, Took, Verdicts
+from penstock.messages import (
+    AskBatches,
+    BatchClose,
+    BatchesInfo,
+    Cancel,
+    Cancelled,
+    Forget,
+    HandBack,
+    HandedBack,
+    LeaseSpan,
+    Message,
+    Refused,
+    Submit,
+    Took,
+    Verdicts,
+)
 
 
 @pytest.fixture
@@ -138,3 +154,92 @@ def test_a_retry_of_what_had_started_does_not_expire(bench: VentilatorBench) -> 
     bench.turn(bench.record(0, 1, JobState.FAILED, lease=lease.number, worker=peer.id, final=False))
     (again,) = leases(bench.pass_time(2.0, (peer, ())))
     assert again.stamp == Stamp(attempt=2)
+
+
+# ---------------------------------------------------------------------------------------------- after another batch
+
+FIRST, THEN = b"first".ljust(16), b"then".ljust(16)
+AFTER = BatchSpec(after=FIRST)
+
+
+def test_a_batch_begins_when_the_one_before_it_has_succeeded(bench: VentilatorBench) -> None:
+    """All of its jobs; not earlier, and not later than that is known."""
+    bench.worker("w", slots=4, window=9)
+    bench.submit(2, batch=FIRST)
+    assert leases(bench.submit(3, batch=THEN, spec=AFTER)) == []
+    assert leases(bench.turn(bench.record(0, 1, batch=FIRST))) == []
+    assert [(one.batch, one.stop) for one in leases(bench.turn(bench.record(1, 2, batch=FIRST)))] == [(THEN, 3)]
+
+
+def test_a_batch_waits_for_one_that_still_takes_in_jobs(bench: VentilatorBench) -> None:
+    """All that it has so far has succeeded, but more may come."""
+    bench.worker("w", window=9)
+    bench.submit(1, batch=FIRST, close=False)
+    bench.submit(1, batch=THEN, spec=AFTER)
+    bench.turn(bench.record(0, 1, batch=FIRST))
+    assert bench.places(THEN) == [(0, 1, Place.DELAYED)]
+    bench.turn(FromClient(CLIENT, Submit(9, (), (), (BatchClose(FIRST, 1),)), b"", 1.0))
+    assert bench.places(THEN) == [(0, 1, Place.LEASED)]
+
+
+def test_a_batch_is_dropped_with_the_reason_when_the_one_before_it_did_not_succeed(bench: VentilatorBench) -> None:
+    """One failed job is enough; who comes after the dropped one is dropped as well."""
+    bench.submit(3, batch=FIRST)
+    bench.submit(2, batch=THEN, spec=AFTER)
+    last = b"last".ljust(16)
+    bench.submit(1, batch=last, spec=BatchSpec(after=THEN))
+    bench.turn(bench.record(0, 2, batch=FIRST))
+    sent = bench.turn(bench.record(2, 3, JobState.FAILED, batch=FIRST))
+    cause = f"batch {FIRST.hex()} did not succeed: 1 failed of 3 jobs"
+    assert verdicts(sent) + verdicts(bench.turn()) == [(0, 2, cause)]
+    sent = bench.turn(bench.record(0, 2, JobState.CANCELLED, batch=THEN))
+    cause = f"batch {THEN.hex()} did not succeed: 2 cancelled of 2 jobs"
+    assert verdicts(sent) + verdicts(bench.turn()) == [(0, 1, cause)]
+
+
+def test_a_batch_after_one_that_is_not_here_is_refused(bench: VentilatorBench) -> None:
+    """And one after itself: every chain has a first batch, so there is no circle."""
+    words = "jobs can only come after a batch that is here"
+    sent = bench.submit(1, batch=THEN, spec=AFTER)
+    assert sent == [(CLIENT, Refused(1, "NoSuchBatch", f"no batch {FIRST.hex()}: {words}"))]
+    sent = bench.submit(1, batch=THEN, spec=BatchSpec(after=THEN))
+    assert sent == [(CLIENT, Refused(2, "NoSuchBatch", f"no batch {THEN.hex()}: {words}"))]
+    assert bench.store.batches() == []
+
+
+def test_a_restart_forgets_no_order(bench: VentilatorBench) -> None:
+    """Whether the first has ended is in the file; and it stays there until those after it have ended, too."""
+    bench.submit(1, batch=FIRST)
+    bench.submit(1, batch=THEN, spec=AFTER)
+    bench.restart()
+    bench.recover()
+    assert bench.core.books.backlog.batches[THEN].held
+    bench.turn(bench.record(0, 1, batch=FIRST), FromClient(CLIENT, Forget(FIRST)))
+    bench.restart()
+    bench.recover()
+    assert bench.places(THEN) == [(0, 1, Place.QUEUED)]
+    bench.turn(FromClient(CLIENT, Forget(FIRST)))
+    assert FIRST in bench.core.books.backlog.batches
+    bench.turn(bench.record(0, 1, batch=THEN))
+    assert FIRST not in bench.core.books.backlog.batches
+
+
+def test_who_asks_is_told_what_a_held_batch_waits_for(bench: VentilatorBench) -> None:
+    """Its time, the batch before it and how far that is, or that it takes in jobs."""
+
+    def waits(batch: bytes) -> str:
+        (info,) = of(BatchesInfo, bench.ask(AskBatches(1, batch.hex(), 1)))
+        return info.batches[0].waits
+
+    bench.wall_offset = -bench.now
+    bench.turn(WallClock(0.0))
+    bench.submit(1, spec=BatchSpec(not_before_time=3600.0))
+    assert waits(BATCH) == "it may not begin before 1970-01-01 01:00:00 UTC"
+    bench.submit(2, batch=FIRST, close=False)
+    bench.submit(1, batch=THEN, spec=AFTER)
+    assert waits(THEN) == f"it comes after batch {FIRST.hex()}, which still takes in jobs"
+    bench.turn(
+        bench.record(0, 1, batch=FIRST), FromClient(CLIENT, Submit(9, (), (), (BatchClose(FIRST, 2),)), b"", 1.0)
+    )
+    assert waits(THEN) == f"it comes after batch {FIRST.hex()}: 1 of 2 jobs have ended"
+    assert waits(FIRST) == ""
