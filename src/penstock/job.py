@@ -117,6 +117,10 @@ class BatchSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     """Wall clock: what has not started by then is cancelled."""
     after: bytes = b""
     """A batch (its id) of which every job must have succeeded first."""
+    once: str = ""
+    """A word under which one call is accepted once."""
+    call: bytes = b""
+    """With `once`: a digest of function and arguments, which tells this call from others."""
     limit: int | None = None
     """At most so many of its jobs run at once, everywhere."""
     worker: str = ""

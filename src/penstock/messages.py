@@ -323,6 +323,15 @@ class Refused(Message, frozen=True):
     text: Text
 
 
+class Known(Message, frozen=True):
+    """The Submit of this number changed nothing: it opens a call that was accepted before, under the same word, as
+    this batch; `closed`: all of it."""
+
+    number: Count
+    batch: Id
+    closed: bool
+
+
 class Notice(Message, frozen=True):
     """Unasked, to the client that submitted this batch: what it waits for, one line for people."""
 
@@ -405,7 +414,7 @@ class Digests(Message, frozen=True):
     digests: bytes
 
 
-VentilatorToClient = Accepted | Refused | Notice | Cancelled | Done | PipelineInfo | BatchesInfo | Digests
+VentilatorToClient = Accepted | Refused | Known | Notice | Cancelled | Done | PipelineInfo | BatchesInfo | Digests
 
 
 # ------------------------------------------------------------------------------------- worker, sink -> ventilator

@@ -39,6 +39,7 @@ from penstock.errors import (
     NoPipeline,
     NoSuchBatch,
     NoSuchWorker,
+    OnceMismatch,
     PenstockError,
     Refused,
     SchemaMismatch,
@@ -104,7 +105,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def exit_code(error: Exception) -> int:
     """What the shell is told."""
     match error:
-        case click.ClickException() | ConfigError() | NoSuchBatch() | NoSuchWorker() | StoreInUse() | SchemaMismatch():
+        case click.ClickException() | ConfigError() | NoSuchBatch() | NoSuchWorker() | OnceMismatch():
+            return WRONG_USE
+        case StoreInUse() | SchemaMismatch():
             return WRONG_USE
         case NoPipeline():
             return NO_PIPELINE

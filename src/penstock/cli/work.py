@@ -27,7 +27,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 WHEN = ("not_before", "expires")
 """Options that say when jobs may start."""
-TERMS = ("limit", "worker", "needs", "on_missing", "after")
+TERMS = ("limit", "worker", "needs", "on_missing", "after", "once")
 """Options that say where, and how many at once."""
 SHELL = (b"/bin/sh", b"-c", b"{}")
 
@@ -61,6 +61,7 @@ _OPTIONS = (
     click.option("--not-before", metavar="WHEN", help="Start no job earlier: 10m from now, 2030-01-31T08:00+01:00."),
     click.option("--expires", metavar="WHEN", help="Cancel what has not started by then."),
     click.option("--after", metavar="BATCH", help="Start when every job of that batch has succeeded."),
+    click.option("--once", metavar="WORD", help="Accept this once: the same again under WORD is the same batch."),
     click.option("--limit", type=click.IntRange(1), metavar="N", help="At most N of these jobs at once, everywhere."),
     click.option("--worker", metavar="NAME", help="Only on the worker, or the host, of this name."),
     click.option("--needs", multiple=True, metavar="TAG", help="Only on workers with this tag (with all of several)."),
@@ -94,6 +95,7 @@ class Work:
     needs: Sequence[str] = ()
     on_missing: str | None = None
     after: str | None = None
+    once: str | None = None
     line: Line = field(init=False)
 
     def __post_init__(self) -> None:

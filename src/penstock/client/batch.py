@@ -173,6 +173,16 @@ def batches_of(session: Session, function: bytes, kind: str) -> list[Batch]:
     return [Batch(session, line.batch, line.spec, line.total) for line in some]
 
 
+def find_batch(session: Session, match: str) -> Batch:
+    """A handle on the batch that fits. Raises NoSuchBatch: none does, or several."""
+    lines = find_batches(session, match, 2) if match else ()
+    if not lines:
+        raise NoSuchBatch(f"no batch {match!r}: `penstock batches` lists them")
+    if len(lines) > 1:
+        raise NoSuchBatch(f"more than one batch fits {match!r}: give more of the id")
+    return Batch(session, lines[0].batch, lines[0].spec, lines[0].total)
+
+
 def cancel_jobs(session: Session, batch: bytes, start: int, stop: int, *, running: bool) -> int:
     """End these jobs, without `running` only those not given out; returns how many were not."""
     return int(session.ask(lambda number: Cancel(number, batch, start, stop, not running)).jobs)

@@ -13,6 +13,8 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
+import msgspec
+
 from penstock.client.following import Channel, Follower
 from penstock.client.packing import Packed, Packer, Part
 from penstock.client.requests import Requests
@@ -23,6 +25,7 @@ from penstock.messages import (
     Claimed,
     Decoder,
     Fetched,
+    Known,
     Message,
     Notice,
     Refused,
@@ -72,7 +75,7 @@ class Courier:
         self,
         links: Links,
         accepted: Callable[[int], None],
-        refused: Callable[[Submit, Refused], None],
+        refused: Callable[[Submit, Refused | Known], None],
         noticed: Callable[[Notice], None],
     ) -> None:
         """`accepted` is told of the bytes of each Submit that needs no more room, `refused` of each that was not,
@@ -198,17 +201,17 @@ class Courier:
         request = self._desk.on_answer(message.number, message)
         if request is not None and isinstance(request.message, Submit):
             self._accepted(len(request.payload))
-            if isinstance(message, Refused):
+            if isinstance(message, Refused | Known):
                 self._on_refusal(request.message, message)
         self._check_marks()
 
-    def _on_refusal(self, submit: Submit, refusal: Refused) -> None:
+    def _on_refusal(self, submit: Submit, refusal: Refused | Known) -> None:
         """What was to follow in these batches would leave a gap, and never be answered: it is refused with it."""
         self._refused(submit, refusal)
         batches = _batches(submit)
         for request in self._desk.waiting():
             if isinstance(request.message, Submit) and batches & _batches(request.message):
-                self._on_ventilator(Refused(request.number, refusal.kind, refusal.text))
+                self._on_ventilator(msgspec.structs.replace(refusal, number=request.number))
 
     def _on_sink(self, name: str, message: Any, payload: Bytes) -> None:
         if isinstance(message, Fetched | Claimed):

@@ -118,8 +118,10 @@ class Inline:
         self._left = False
         self._on_row: OnRow | None = None
 
-    def ensure_usable(self) -> None:
-        """Raises RuntimeError: it has been left."""
+    def ensure_usable(self, spec: BatchSpec | None = None) -> None:
+        """Raises RuntimeError: it has been left; ValueError: the options ask for what it cannot do."""
+        if spec is not None and spec.once:
+            raise ValueError("once is for pipelines that remember: an inline one does not")
         if self._left:
             raise RuntimeError("cannot schedule new futures after shutdown")
 
@@ -127,7 +129,7 @@ class Inline:
         self, spec: BatchSpec, target: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]
     ) -> JobFuture:
         """One call, done when this returns."""
-        self.ensure_usable()
+        self.ensure_usable(spec)
         try:
             function = self._functions.serialized(target, spec.serializer)
             return self._done(Jobs(spec, function), "blob", payload.call_blob(args, kwargs, spec.serializer))
@@ -140,7 +142,7 @@ class Inline:
 
     def command(self, spec: BatchSpec, function: Function, words: list[bytes]) -> JobFuture:
         """One command, done when this returns."""
-        self.ensure_usable()
+        self.ensure_usable(spec)
         return self._done(Jobs(spec, function), "item", words)
 
     def _done(self, jobs: Jobs, form: str, item: Any) -> JobFuture:
@@ -211,7 +213,7 @@ class Inline:
     ) -> InlineBatch:
         """All its jobs are done when this returns, and nothing is kept that `digest` could tell apart later."""
         del digest
-        self.ensure_usable()
+        self.ensure_usable(spec)
         jobs = Jobs(spec, function)
         batch = self._batches[jobs.batch.hex()] = InlineBatch(jobs, list(_rows(jobs, iterables)))
         return batch

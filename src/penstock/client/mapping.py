@@ -68,7 +68,7 @@ class Feed:
         self._digests = bytearray()
         if digest is not None:
             items = self._digested(items, digest)
-        self.cutter = Cutter(items, _serializing(spec, form), target, chunksize or FIRST_COUNT)
+        self.cutter = Cutter(items, serializing(spec, form), target, chunksize or FIRST_COUNT)
 
     @property
     def submitted(self) -> int:
@@ -129,7 +129,13 @@ class Feed:
             self._session.submit([*parts, Part(BatchClose(self.batch, self.cutter.drawn))])
 
 
-def _serializing(spec: BatchSpec, form: str) -> Callable[[list[Any], int], bytes]:
+def joined(iterables: Sequence[Iterable[Any]]) -> Iterator[Any]:
+    """The items of one iterable, or the tuples of several."""
+    return iter(iterables[0]) if len(iterables) == 1 else zip(*iterables)  # noqa: B905 - as the builtin map
+
+
+def serializing(spec: BatchSpec, form: str) -> Callable[[list[Any], int], bytes]:
+    """How some items, of which the first has this index, become a chunk's payload."""
     if spec.kind == "command":
         return lambda items, _: msgspec.msgpack.encode(items)
     return lambda items, first: payload.chunk_blob(form, items, spec.serializer, first)

@@ -112,6 +112,10 @@ def _on_missing(value: object, name: str) -> str:
     return str(value)
 
 
+def _once(value: Any, name: str) -> str:
+    return "" if value is None else tag(value, name)
+
+
 def _after(value: object, name: str) -> bytes:
     if value is None:
         return b""
@@ -149,6 +153,7 @@ PARSERS: dict[str, Callable[[Any, str], Any]] = {
     "not_before": instant,
     "expires": _expires,
     "after": _after,
+    "once": _once,
     "limit": _limit,
     "worker": _worker,
     "needs": _needs,

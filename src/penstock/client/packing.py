@@ -31,7 +31,7 @@ def opening(batch: bytes, spec: BatchSpec, function: Function) -> Part:
 
 def may_be_refused(spec: BatchSpec) -> bool:
     """Whether the ventilator may have a reason not to accept such a batch."""
-    return spec.on_missing == "fail" or bool(spec.after)
+    return spec.on_missing == "fail" or bool(spec.after or spec.once)
 
 
 class Packed(NamedTuple):

@@ -116,6 +116,8 @@ class Submitter(Executor):
         if cost is not None and (chunksize or buffersize):
             raise ValueError("cost= cuts its chunks by cost, from the whole input: leave out chunksize and buffersize")
         spec = self._spec
+        if spec.once:
+            raise ValueError("once is for submit, batch and command: what a map came to is gone when it has been read")
         function = self._engine.function(fn, spec)
         if cost is not None:
             return map_longest_first(self._engine, spec, function, iterables, cost, timeout, ordered=ordered)

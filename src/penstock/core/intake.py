@@ -26,7 +26,7 @@ from penstock.core.books import Books
 from penstock.core.gates import Gates
 from penstock.core.inputs import Bytes, ChunkLoaded, ChunksLoaded, StoredBatch, StoredChunk
 from penstock.core.placement import Placement
-from penstock.job import JobState
+from penstock.job import BatchSpec, JobState
 from penstock.messages import (
     DIGEST_BYTES,
     Accepted,
@@ -43,6 +43,7 @@ from penstock.messages import (
     DrainWorker,
     Forget,
     ForgetBatch,
+    Known,
     Message,
     Refused,
     Submit,
@@ -66,6 +67,14 @@ class Intake:
         """Whether what was given out before a restart is known: until then stored chunks wait in limbo."""
         self._forgotten: dict[bytes, None] = {}
         """Batches deleted in this life, oldest first: what their clients still send again is accepted and dropped."""
+        self._words: dict[str, bytes] = {}
+        """The batches that were accepted once under a word, for as long as they are here."""
+        for batch in books.backlog.batches.values():
+            self._remember_word(batch)
+
+    def _remember_word(self, batch: Batch) -> None:
+        if batch.spec.once:
+            self._words[batch.spec.once] = batch.id
 
     # ------------------------------------------------------------------------------------------ submit
 
@@ -91,6 +100,7 @@ class Intake:
                 )
                 batch = self._books.backlog.add_batch(stored)
                 batch.alive_at = now
+                self._remember_word(batch)
                 self._gates.watch(batch, now)
                 self._placement.watch(batch, client, now)
                 self._books.say(SaveBatch(opened.batch, opened.spec, opened.function, code, wall_time))
@@ -103,17 +113,29 @@ class Intake:
                 self._books.say(SaveTotal(known.id, closed.total))
         self._books.say_last(Answer(client, Accepted(submit.number)))
 
-    def _refusal(self, submit: Submit, new: dict[bytes, int]) -> Refused | None:
-        """Why not to accept it: a batch that asks for what is not here."""
+    def _refusal(self, submit: Submit, new: dict[bytes, int]) -> Refused | Known | None:
+        """Why not to accept it: a batch that asks for what is not here, or is here already."""
         known = set(self._books.backlog.batches)
         for opened in submit.opens:
             if opened.batch in new:
+                if before := self._accepted_before(submit.number, opened.spec):
+                    return before
                 if text := self._placement.refusal(opened.spec):
                     return Refused(submit.number, "NoSuchWorker", text)
                 if text := self._gates.refusal(opened.batch, opened.spec, known):
                     return Refused(submit.number, "NoSuchBatch", text)
             known.add(opened.batch)
         return None
+
+    def _accepted_before(self, number: int, spec: BatchSpec) -> Known | Refused | None:
+        """The batch that has this one's word."""
+        batch = self._books.backlog.batches.get(self._words.get(spec.once, b""))
+        if batch is None:
+            return None
+        if batch.spec.call == spec.call:
+            return Known(number, batch.id, batch.total is not None)
+        text = f"once={spec.once!r}: another call was accepted under this word, as batch {batch.id.hex()}"
+        return Refused(number, "OnceMismatch", text)
 
     def _in_order(self, submit: Submit, new: dict[bytes, int]) -> bool:
         """Whether every chunk follows what is accepted; chunks of forgotten batches are accepted and dropped."""
@@ -238,6 +260,7 @@ class Intake:
             self._books.say(DeleteBatch(batch.id))
             self._books.tell(sink, ForgetBatch(batch.id))
             self._books.backlog.remove_batch(batch)
+            self._words.pop(batch.spec.once, None)
             self._forgotten[batch.id] = None
             if len(self._forgotten) > FORGOTTEN_BATCHES:
                 del self._forgotten[next(iter(self._forgotten))]

@@ -53,7 +53,7 @@ class Client:
         self.courier = Courier(
             self.wire,
             self.accepted.append,
-            lambda _, refusal: self.refused.append(refusal.text),
+            lambda _, refusal: self.refused.append(getattr(refusal, "text", "known")),
             lambda notice: self.noticed.append(notice.text),
         )
         self.world._courier = self.courier
