@@ -286,6 +286,14 @@ class AskPipeline(Message, frozen=True):
     number: Count
 
 
+class AskWhy(Message, frozen=True):
+    """Why does this job not run? Answered by Why."""
+
+    number: Count
+    batch: Id
+    index: Count
+
+
 class AskBatches(Message, frozen=True):
     """The newest `limit` batches that fit `match`: an id, a unique beginning or end of it, a name, ``last`` or ``""``
     (all). Answered by BatchesInfo."""
@@ -303,7 +311,7 @@ class AskDigests(Message, frozen=True):
     start: Count
 
 
-ClientToVentilator = Submit | Cancel | Forget | Alive | DrainWorker | AskPipeline | AskBatches | AskDigests
+ClientToVentilator = Submit | Cancel | Forget | Alive | DrainWorker | AskPipeline | AskBatches | AskDigests | AskWhy
 
 
 # ------------------------------------------------------------------------------------------ ventilator -> client
@@ -414,7 +422,14 @@ class Digests(Message, frozen=True):
     digests: bytes
 
 
-VentilatorToClient = Accepted | Refused | Known | Notice | Cancelled | Done | PipelineInfo | BatchesInfo | Digests
+class Why(Message, frozen=True):
+    """What the job waits for or who has it, for people; empty: it has ended, the sink knows how."""
+
+    number: Count
+    reason: Text
+
+
+VentilatorToClient = Accepted | Refused | Known | Notice | Cancelled | Done | PipelineInfo | BatchesInfo | Digests | Why
 
 
 # ------------------------------------------------------------------------------------- worker, sink -> ventilator

@@ -234,3 +234,30 @@ def test_a_call_is_accepted_once_under_a_word(
     assert (done.returncode, b"another call was accepted" in done.stderr) == (2, True)
     with pytest.raises(ValueError, match="once is for submit"):
         daily.map(abs, [1])
+
+
+def test_why_says_in_one_line_what_a_job_waits_for(cli: Cli, two_workers: Pipeline) -> None:
+    """Of jobs that wait, that run and that have ended."""
+
+    def why(batch: str) -> str:
+        done = cli("why", f"{batch}:0")
+        assert done.returncode == 0, done.stderr
+        return done.stdout.decode().partition(": ")[2].rstrip("\n")
+
+    two_workers.batch(abs, [-1], not_before="1h", name="later")
+    assert why("later").startswith("it may not begin before 20")
+    two_workers.batch(abs, [-1], after="later", name="then")
+    assert why("then").endswith("0 of 1 jobs have ended")
+    two_workers.batch(abs, [-1], worker="gpu3", name="placed")
+    assert why("placed") == "no worker named gpu3 is connected: it waits for that"
+    runs = two_workers.batch(nap, [600], name="runs", worker="plain")
+    until(lambda: why("runs").startswith("it runs at worker plain on "))
+    runs.cancel()
+    two_workers.batch(["false"], ["x"], name="ended").wait(30)
+    assert why("ended").endswith("it has ended: failed at worker plain: exit code 1") or "at worker tagged" in why(
+        "ended"
+    )
+    assert cli("why", "ended:5").returncode == 2
+    two_workers.attach("then").cancel()
+    two_workers.attach("later").cancel()
+    two_workers.attach("placed").cancel()

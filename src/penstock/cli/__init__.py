@@ -29,6 +29,7 @@ from penstock.cli import (
     top,
     up,
     ventilator,
+    why,
     worker,
     workers,
 )
@@ -72,7 +73,7 @@ def group() -> None:
 
 STATIONS = (up, ventilator, sink, worker)
 WORK = (run, submit, results, cancel)
-LOOKS = (status, workers, batches, jobs, show, top)
+LOOKS = (status, workers, batches, jobs, show, why, top)
 
 for module in (*STATIONS, *WORK, *LOOKS, drain):
     group.add_command(module.command)

@@ -17,12 +17,14 @@ from penstock.messages import (
     MAX_RECORDS,
     AskBatches,
     AskDigests,
+    AskWhy,
     BatchesInfo,
     BatchLine,
     Cancel,
     Digests,
     Fetch,
     PipelineInfo,
+    Why,
     split,
 )
 from penstock.outcome import BatchStatus, Outcome, PipelineStatus, WorkerInfo
@@ -140,6 +142,20 @@ class Batch:
             left -= row.jobs
             if left <= 0:
                 return
+
+    def why(self, index: int) -> str:
+        """Why a job does not run, where it does, or what it came to: one line for people.
+
+        Raises NoSuchBatch: there is no such job."""
+        answer: Why = self._session.ask(lambda number: AskWhy(number, self._batch, index))
+        if answer.reason:
+            return answer.reason
+        attempts = self.attempts(index)
+        if not attempts:
+            return "it has ended; what it came to is recorded by now or is about to be"
+        last = attempts[-1]
+        where = f" at worker {last.worker}" if last.worker else ""
+        return f"it has ended: {last.state}{where}{': ' if last.cause else ''}{last.cause}"
 
     def _rows(self, kind: type[RowReader]) -> Iterator[Row]:
         if self._total is None:

@@ -167,21 +167,7 @@ class Engine:
         slots = self.slots()
         target, _ = pace_of(input_length(iterables), slots)
         feed = self._feed(spec, function, iterables, target, None, digest=digest)
-        refusals: list[BaseException] = []
-        self._session.on_refusal(feed.batch, refusals.append)
-        try:
-            while feed.draw_some(CHUNKS_AHEAD * slots) and not refusals:
-                feed.grow()
-            feed.finish()
-            self._session.wait_for(self._session.accepted(), None)
-            for error in (feed.error, *refusals):
-                if error is not None:
-                    raise error
-        except BaseException:
-            feed.forget()
-            raise
-        finally:
-            self._session.on_refusal(feed.batch, None)
+        feed.submit_whole(CHUNKS_AHEAD * slots)
         return Batch(self._session, feed.batch, spec, feed.submitted)
 
     def _feed(

@@ -277,9 +277,7 @@ class Inline:
         """The same."""
         self._left = True
 
-    def leave_forgotten(self) -> None:
-        """The same."""
-        self._left = True
+    leave_forgotten = terminate
 
 
 class InlineBatch(Batch):
@@ -313,6 +311,10 @@ class InlineBatch(Batch):
     def attempts(self, index: int) -> list[Outcome]:
         """The last attempt of a job."""
         return [outcome for outcome in self.outcomes() if outcome.index == index]
+
+    def why(self, index: int) -> str:
+        """It has ended."""
+        return "".join(f"it has ended: {outcome.state}" for outcome in self.attempts(index))
 
     def _rows(self, kind: type[RowReader]) -> Iterator[Row]:  # noqa: ARG002 - both orders are one
         return iter(self._recorded)

@@ -113,6 +113,25 @@ class Feed:
         """Submit so many chunks; False: the input is at its end."""
         return all(self.draw() for _ in range(chunks))
 
+    def submit_whole(self, chunks: int) -> None:
+        """Submit all of the input, so many chunks at a stretch, and wait until it is accepted. Raises what the input
+        raised, or why it is refused; then nothing of it is left."""
+        refusals: list[BaseException] = []
+        self._session.on_refusal(self.batch, refusals.append)
+        try:
+            while self.draw_some(chunks) and not refusals:
+                self.grow()
+            self.finish()
+            self._session.wait_for(self._session.accepted(), None)
+            for error in (self.error, *refusals):
+                if error is not None:
+                    raise error
+        except BaseException:
+            self.forget()
+            raise
+        finally:
+            self._session.on_refusal(self.batch, None)
+
     def grow(self) -> None:
         """Twice as large chunks from now on, within bounds."""
         self.cutter.target = max(self.cutter.target, min(2 * self.cutter.target, MAX_CHUNK_JOBS))

@@ -36,12 +36,14 @@ from penstock.core.inputs import (
 from penstock.core.intake import Intake
 from penstock.core.placement import Placement
 from penstock.core.presence import Presence
+from penstock.core.reasons import Reasons
 from penstock.core.settle import Settlement
 from penstock.messages import (
     Alive,
     AskBatches,
     AskDigests,
     AskPipeline,
+    AskWhy,
     Cancel,
     Completions,
     Diverged,
@@ -53,11 +55,13 @@ from penstock.messages import (
     Left,
     NeedFunction,
     PipelineInfo,
+    Refused,
     SinkBeat,
     SinkHead,
     Submit,
     Took,
     ToVentilator,
+    Why,
     WorkerLine,
 )
 
@@ -92,6 +96,7 @@ class VentilatorCore:
         self.settlement = Settlement(self.books)
         self.gates = Gates(self.books)
         self.placement = Placement(self.books)
+        self.reasons = Reasons(self.books, self.gates, self.placement)
         self.intake = Intake(self.books, self.gates, self.placement)
         self.intake.recovered = not any(one.open_from is not None for one in stored)
         self._version = version
@@ -232,6 +237,8 @@ class VentilatorCore:
                 self.intake.on_ask_batches(event.client, ask)
             case AskDigests() as ask_digests:
                 self.intake.on_ask_digests(event.client, ask_digests)
+            case AskWhy() as ask_why:
+                self.books.say(Answer(event.client, self._why(ask_why, now)))
             case AskPipeline() as ask_pipeline:
                 self.books.say(Answer(event.client, self._info(ask_pipeline.number, now)))
             case _:
@@ -277,6 +284,14 @@ class VentilatorCore:
         if again:
             self._verdicts_at = now
         self.books.send_verdicts(sink, again=again)
+
+    def _why(self, ask: AskWhy, now: float) -> Why | Refused:
+        batch = self.books.backlog.batches.get(ask.batch)
+        if batch is None:
+            return Refused(ask.number, "NoSuchBatch", f"no batch {ask.batch.hex()}")
+        if ask.index >= batch.accepted:
+            return Refused(ask.number, "NoSuchBatch", f"no job {ask.index}: the batch has {batch.accepted} jobs")
+        return Why(ask.number, self.reasons.why(batch, ask.index, now))
 
     def _info(self, number: int, now: float) -> PipelineInfo:
         books = self.books
