@@ -160,6 +160,7 @@ def test_a_batch_that_nobody_may_run_is_refused_if_asked(cli: Cli, two_workers: 
         absent.submit(abs, -1).result()
     with pytest.raises(errors.NoSuchWorker):
         list(absent.map(abs, [-1]))
+    assert cli("worker", "--tag", "").returncode == 2
     done = cli("run", "--needs", "tpu", "--on-missing", "fail", "true", ":::", "x")
     assert done.returncode == 2
     assert b"no worker with the tag tpu is connected" in done.stderr

@@ -11,6 +11,9 @@ from penstock.cli.options import debug
 from penstock.config import DEFAULT_URL
 from penstock.errors import ConfigError
 
+TAG_LENGTH = 256
+"""Characters: what a label on the wire may have."""
+
 
 @click.command("worker", short_help="Run a worker: so many jobs at once, on this machine.")
 @click.option(
@@ -28,11 +31,12 @@ from penstock.errors import ConfigError
 def command(url: str, slots: int | None, name: str | None, tags: tuple[str, ...]) -> int:
     """Run a worker until SIGTERM or Ctrl-C, which let it finish what runs; a second one hands everything back now."""
     from penstock.config import WorkerConfig, default_slots
+    from penstock.messages import TAGS_MAX
     from penstock.worker import main
 
     for tag in tags:
-        if not tag.isprintable() or not tag.strip() == tag != "":
-            raise ConfigError(f"--tag must be a word, not {tag!r}")
+        if not tag or not tag.isprintable() or tag != tag.strip() or len(tag) > TAG_LENGTH or len(tags) > TAGS_MAX:
+            raise ConfigError(f"--tag {tag!r}: write at most {TAGS_MAX} words of at most {TAG_LENGTH} characters")
     return main(WorkerConfig(url=url, slots=slots or default_slots(), name=name or default_name(), tags=tags))
 
 

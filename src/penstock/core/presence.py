@@ -203,13 +203,10 @@ class Presence:
 
     def _requeue(self, part: Part) -> None:
         """Again, or never: what may have been started and must not be twice is dead."""
-        limit = part.chunk.batch.spec.max_crashes
-        if part.given or (part.crashed and part.chunk.batch.spec.is_last_crash(part.stamp)):
-            self._books.decide(
-                part,
-                JobState.DEAD,
-                f"its worker was lost while it ran or may have run, {part.stamp.crashes + 1} of at most {limit} times",
-            )
+        spec = part.chunk.batch.spec
+        if part.given or (part.crashed and spec.is_last_crash(part.stamp)):
+            times = f"{part.stamp.crashes + 1} of at most {spec.max_crashes} times"
+            self._books.decide(part, JobState.DEAD, f"its worker was lost while it ran or may have run, {times}")
         else:
             self._books.queue(part)
 
@@ -304,9 +301,12 @@ class Presence:
         leases = [self._books.leases.given[number] for number in sorted(worker.leases)]
         parts = [(one, part) for one in leases for part in one.chunk.parts if part.lease == one.number]
         idle = worker.slots - sum(part.jobs for _, part in parts if part.crashed)
+        begun = {lease.number for lease, part in parts if lease.serial and part.crashed}
         for lease, part in sorted(parts, key=lambda one: -one[0].chunk.batch.spec.priority):
-            if idle > 0 and not part.crashed:
-                for first in self._books.backlog.carve(lease.chunk, part.start, min(part.stop, part.start + idle)):
+            if idle > 0 and not part.crashed and lease.number not in begun:
+                begun |= {lease.number} if lease.serial else set()
+                stop = min(part.stop, part.start + (1 if lease.serial else idle))
+                for first in self._books.backlog.carve(lease.chunk, part.start, stop):
                     first.crashed = True
                     idle -= first.jobs
 
