@@ -26,13 +26,14 @@ PUSH (outcomes), and
 2. on Welcome with that number: drop the spans in `drop`; leases below `floor` that are not held are void, also those
    that come later;
 3. on Jobs: report Took, run the spans (of a lease whose spec has a `limit` one job at a time), PUSH Outcomes to the
-   sink, keep them until Closed names them; send them again after 2 s without, and at every new connection to the sink. A function that did not come inline (`inline` is 0,
-   `size` is not) is asked for by NeedFunction and comes as FunctionParts; ask again after 2 s;
+   sink, keep them until Closed names them; send them again after 2 s without, and at every new connection to the sink.
+   A function that did not come inline (`inline` is 0, `size` is not) is asked for by NeedFunction and comes as
+   FunctionParts; ask again after 2 s;
 4. every second: Heartbeat with a growing number and what it holds; a Beat answers it, a Welcome counts as one. Without
    an echo of a heartbeat or hello sent in the last half `lease_time`: start nothing, wait for a Greeting (any message
    of an unknown worker brings one). Jobs that run meanwhile run on;
-5. on HandBack: report HandedBack with what had not started (of the leases it names, if any); on CancelSpan and Drop: end or forget those spans, and say
-   nothing of them; but a finished one is kept until it is Closed;
+5. on HandBack: report HandedBack with what had not started (of the leases it names, if any); on CancelSpan and
+   Drop: end or forget those spans, and say nothing of them; but a finished one is kept until it is Closed;
 6. on Drain (or when it is told to stop): hand back what has not started (`number` 0), tell a `window` of 0, finish and
    have closed what runs, send Left, go.
 
