@@ -40,6 +40,7 @@ class Submitter(Executor):
         self._engine = engine
         self._options = self._resolved(options)
         self._fixed_spec = spec_of(self._options)
+        self._moves = depends_on_now(self._options)
 
     def _resolved(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """The options with the id of the batch that they name. Raises NoSuchBatch."""
@@ -50,7 +51,7 @@ class Submitter(Executor):
 
     @property
     def _spec(self) -> BatchSpec:
-        return spec_of(self._options) if depends_on_now(self._options) else self._fixed_spec
+        return spec_of(self._options) if self._moves else self._fixed_spec
 
     def options(self, **options: Any) -> Submitter:
         """The same pipeline, with these job options for whatever is submitted through what this returns.

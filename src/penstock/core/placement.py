@@ -19,6 +19,9 @@ from penstock.messages import Notice
 MISSING_PATIENCE = 2.0
 """Seconds until the client is told that nobody fits: a worker that was started with it is connected by then."""
 
+LOOK_INTERVAL = 0.1
+"""Seconds between two looks: each compares every batch that asks for somebody with every worker."""
+
 
 class Placement:
     """Knows which batches nobody here may run."""
@@ -27,6 +30,7 @@ class Placement:
         self._books = books
         self._watched: dict[bytes, tuple[Batch, bytes, float]] = {}
         """Batches with terms whose client was not told anything yet: the client, and since when nobody fits."""
+        self._looked_at = 0.0
 
     def refusal(self, spec: BatchSpec) -> str:
         """Why not to accept such a batch; empty: nothing speaks against it."""
@@ -43,6 +47,9 @@ class Placement:
 
     def tick(self, now: float) -> None:
         """Tell clients for whose batches nobody has come."""
+        if now < self._looked_at + LOOK_INTERVAL:
+            return
+        self._looked_at = now
         for batch_id, (batch, client, since) in list(self._watched.items()):
             if batch.ended or self._books.backlog.batches.get(batch_id) is not batch:
                 del self._watched[batch_id]
