@@ -215,8 +215,8 @@ class Inline:
         del digest
         self.ensure_usable(spec)
         jobs = Jobs(spec, function)
-        batch = self._batches[jobs.batch.hex()] = InlineBatch(jobs, list(_rows(jobs, iterables)))
-        return batch
+        self._batches[jobs.batch.hex()] = InlineBatch(jobs, list(_rows(jobs, iterables)))
+        return self._batches[jobs.batch.hex()]
 
     def attach(self, match: str) -> InlineBatch:
         """A batch of this object. Raises NoSuchBatch."""
@@ -269,15 +269,11 @@ class Inline:
         """No more jobs are taken."""
         self._left = True
 
-    def terminate(self) -> None:
+    def leave_by(self, error: BaseException | None = None) -> None:  # noqa: ARG002
         """The same."""
         self._left = True
 
-    def leave_by(self, error: BaseException | None) -> None:  # noqa: ARG002
-        """The same."""
-        self._left = True
-
-    leave_forgotten = terminate
+    leave_forgotten = terminate = leave_by
 
 
 class InlineBatch(Batch):
