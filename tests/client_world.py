@@ -107,7 +107,7 @@ class World(Session):
         self._unaccepted = 0
         self._refusals = {}
         self._on_failure = self.failing
-        self._courier = Courier(self.wire, self._accepted, self._refused)
+        self._courier = Courier(self.wire, self._accepted, self._refused, lambda _: None)
 
     @property
     def in_thread(self) -> bool:

@@ -36,6 +36,7 @@ from penstock.core.inputs import (
     SlotReady,
     Subscribed,
     Unsubscribed,
+    WallClock,
 )
 from penstock.core.ventilator import VentilatorCore
 from penstock.core.worker import WorkerCore
@@ -93,12 +94,13 @@ def of(kind: type[T], messages: Iterable[object]) -> list[T]:
 class Peer:
     """A worker as the ventilator sees it: what it says is up to the test."""
 
-    def __init__(self, bench: VentilatorBench, name: str, slots: int, window: int) -> None:
+    def __init__(self, bench: VentilatorBench, name: str, slots: int, window: int, tags: tuple[str, ...] = ()) -> None:
         self.bench = bench
         self.name = name
         self.id = name.encode().ljust(16)
         self.slots = slots
         self.window = window
+        self.tags = tags
         self.numbers = itertools.count(1)
 
     def hello(self, greeting: Greeting, *held: Held) -> Hello:
@@ -116,6 +118,7 @@ class Peer:
             self.window,
             held,
             "3",
+            self.tags,
         )
 
     def beat(self, *held: Held) -> Heartbeat:
@@ -139,6 +142,7 @@ class VentilatorBench:
         self.folder = folder
         self.lease_time = lease_time
         self.now = 100.0
+        self.wall_offset = 1_000_000.0
         self.peers: list[Peer] = []
         self.numbers = itertools.count(1)
         self.seq = 0
@@ -149,8 +153,23 @@ class VentilatorBench:
     def _open(self) -> None:
         self.store = QueueStore(self.folder / "queue", durable=False)
         self.core = VentilatorCore(
-            self.store.begin_life(), self.store.batches(), self.store.applied(), self.now, lease_time=self.lease_time
+            self.store.begin_life(),
+            self.store.batches(),
+            self.store.applied(),
+            self.now,
+            wall_time=self.wall_time,
+            lease_time=self.lease_time,
         )
+
+    @property
+    def wall_time(self) -> float:
+        """What the wall clock says."""
+        return self.now + self.wall_offset
+
+    def set_wall_clock(self, seconds: float) -> None:
+        """Somebody sets the wall clock forward, or back, and the next turn sees it."""
+        self.wall_offset += seconds
+        self.turn(WallClock(self.wall_time))
 
     def restart(self) -> None:
         """kill -9 and a new life."""
@@ -217,9 +236,9 @@ class VentilatorBench:
 
     # ------------------------------------------------------------------------------------------ who is there
 
-    def worker(self, name: str = "w", *, slots: int = 1, window: int = 2) -> Peer:
+    def worker(self, name: str = "w", *, slots: int = 1, window: int = 2, tags: tuple[str, ...] = ()) -> Peer:
         """A worker that has joined and holds nothing; its job connection is up."""
-        peer = Peer(self, name, slots, window)
+        peer = Peer(self, name, slots, window, tags)
         self.peers.append(peer)
         self.turn(JobConnections(len(self.peers)))
         self.turn(peer.hello(peer.connect()))

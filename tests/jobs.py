@@ -81,3 +81,26 @@ def mark_and_sleep(path: str) -> None:
     """Leaves a file when it starts, and lasts."""
     Path(path).touch()
     time.sleep(60)
+
+
+def overlapping(path: str) -> None:
+    """Tells of its begin and its end, with some time in between."""
+    for word in ("+", "-"):
+        with Path(path).open("a") as file:
+            file.write(word)
+        time.sleep(0.02)
+
+
+def worker_name(_: object) -> str:
+    """Of the worker that runs it."""
+    job = current_job()
+    assert job is not None
+    return job.worker
+
+
+def together(path: str) -> None:
+    """Ends when three of it run."""
+    with Path(path).open("a") as file:
+        file.write("+")
+    while Path(path).stat().st_size < 3:
+        time.sleep(0.01)

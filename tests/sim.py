@@ -76,6 +76,7 @@ from penstock.messages import (
     Decoder,
     Follow,
     Hello,
+    Jobs,
     OutcomeHead,
     Outcomes,
     Rows,
@@ -212,6 +213,7 @@ class VentilatorNode(Node):
             self.store.batches(),
             self.store.applied(),
             self.world.now,
+            wall_time=self.world.now,
             seed=self.world.random.getrandbits(32),
         )
         self.rotation = itertools.count()
@@ -233,7 +235,7 @@ class VentilatorNode(Node):
             case Tell(topic, message):
                 connection = world.connection("control", topic)
                 if connection is not None:
-                    world.send(connection, self, message, self.payload(message) if hasattr(message, "leases") else b"")
+                    world.send(connection, self, message, self.payload(message) if isinstance(message, Jobs) else b"")
             case Answer(_, message, payload):
                 world.send(world.connections["desk", world.client.name], self, message, bytes(payload))
             case Deal(messages):
@@ -312,16 +314,17 @@ class Slot:
 class WorkerNode(Node):
     """A worker with virtual slots."""
 
-    def __init__(self, world: World, name: str, slots: int) -> None:
+    def __init__(self, world: World, name: str, slots: int, tags: tuple[str, ...] = ()) -> None:
         super().__init__(world, name)
         self.slot_count = slots
+        self.tags = tags
 
     def start(self) -> None:
         super().start()
         self.id = self.world.fresh_id()
         self.slots = {number: Slot() for number in range(self.slot_count)}
         self.leases: dict[int, Any] = {}
-        hello = Hello(self.id, 0, 0, 0, self.name, "host", 1, self.slot_count, 0, (), "3")
+        hello = Hello(self.id, 0, 0, 0, self.name, "host", 1, self.slot_count, 0, (), "3", self.tags)
         self.core = WorkerCore(hello, self.world.now)
         for number in self.slots:
             self.inbox.append(SlotReady(number))
@@ -330,6 +333,8 @@ class WorkerNode(Node):
     def stop(self) -> None:
         for slot in self.slots.values():
             slot.life += 1
+        for jobs in self.world.running.values():
+            jobs -= {job for job in jobs if job[0] == self.name}
 
     def save(self, saves: list[Any]) -> None:
         raise AssertionError(saves)
@@ -388,6 +393,7 @@ class WorkerNode(Node):
         def end() -> None:
             if slot.life != life or not self.alive:
                 return
+            self.world.running[lease.batch].discard((self.name, index))
             if fate == "kill":
                 self.world.crash(self)
                 self.world.at(self.world.now + 0.5, partial(self.world.start, self))
@@ -418,6 +424,8 @@ class WorkerNode(Node):
     def die(self, number: int, state: JobState, cause: str) -> None:
         slot = self.slots[number]
         run = slot.queue[0]
+        if slot.index is not None:
+            self.world.running[slot.lease[run.piece].batch].discard((self.name, slot.index))
         slot.queue.clear()
         slot.life += 1
         self.put(SlotDied(number, run.piece, slot.index, state, cause, 1.0, 0.1))
@@ -547,7 +555,15 @@ class World:
     """All nodes, connections and the clock."""
 
     def __init__(
-        self, folder: Path, seed: int, workers: int = 3, slots: int = 2, *, checking: bool = True, durable: bool = False
+        self,
+        folder: Path,
+        seed: int,
+        workers: int = 3,
+        slots: int = 2,
+        *,
+        checking: bool = True,
+        durable: bool = False,
+        tags: tuple[tuple[str, ...], ...] = (),
     ) -> None:
         self.folder = folder
         self.random = random.Random(seed)
@@ -570,13 +586,17 @@ class World:
         self.needless: list[tuple[float, str, int]] = []
         """Starts (when, where, index) of jobs that were recorded already."""
         self.starts: dict[tuple[bytes, int], list[tuple[float, str, Any]]] = defaultdict(list)
+        self.running: dict[bytes, set[tuple[str, int]]] = defaultdict(set)
+        """What runs now: (where, index), by batch."""
+        self.exceeded: list[tuple[float, set[tuple[str, int]]]] = []
+        """When more jobs of a batch ran than its limit, and which."""
         self.fates: Callable[[bytes, int, Any], tuple[str, float]] = lambda *_: ("ok", 0.01)
         self.loss = 0.0
         self.duplication = 0.0
         self.faults: Counter[str] = Counter()
         self.ventilator = VentilatorNode(self, "ventilator")
         self.sink = SinkNode(self, "sink")
-        self.workers = [WorkerNode(self, f"w{i}", slots) for i in range(workers)]
+        self.workers = [WorkerNode(self, f"w{i}", slots, *tags[i : i + 1]) for i in range(workers)]
         self.client = ClientNode(self)
         self.nodes: list[Node] = [self.ventilator, self.sink, *self.workers, self.client]
         self.connections: dict[tuple[str, str], Connection] = {}
@@ -683,7 +703,7 @@ class World:
             bodies = tuple(split(payload, [record.size for record in message.records]))
             receiver.put(OutcomesArrived(message.worker, message.name, message.records, bodies))
         else:
-            if isinstance(receiver, WorkerNode) and hasattr(message, "leases"):
+            if isinstance(receiver, WorkerNode) and isinstance(message, Jobs):
                 receiver.accept(message)
             receiver.put(message)
 
@@ -787,6 +807,10 @@ class World:
 
     def ran(self, worker: WorkerNode, lease: Any, index: int) -> None:
         self.starts[lease.batch, index].append((self.now, worker.name, lease.stamp))
+        running, limit = self.running[lease.batch], self.specs[lease.batch].limit
+        running.add((worker.name, index))
+        if limit is not None and len(running) > limit:
+            self.exceeded.append((self.now, set(running)))
         if (lease.batch, index) in self.recorded:
             self.needless.append((self.now, worker.name, index))
 
@@ -830,7 +854,8 @@ class World:
         outcomes = self.client.outcomes
         assert set(outcomes) == self.attempted, self.story()
         assert not self.client.doubled
-        unasked = {job for job, head in outcomes.items() if head.state is JobState.CANCELLED} - self.cancelled
+        cancelled = {job for job, head in outcomes.items() if head.state is JobState.CANCELLED}
+        unasked = {job for job in cancelled - self.cancelled if self.specs[job[0]].expires_time is None}
         assert not unasked, f"cancelled unasked: {sorted(unasked)[:3]}"
         for job, starts in self.starts.items():
             stamps = [stamp for _, _, stamp in starts]
@@ -840,6 +865,18 @@ class World:
             self.judge_recall(when, recall, jobs)
         for (_, index), value in self.client.values.items():
             assert value == index * index
+        self.judge_terms()
+
+    def judge_terms(self) -> None:
+        """Nothing started before its time, or where it may not."""
+        tags = {worker.name: set(worker.tags) for worker in self.workers}
+        for job, starts in self.starts.items():
+            spec = self.specs[job[0]]
+            wrong = [start for start in starts if not set(spec.needs) <= tags[start[1]]]
+            wrong += [start for start in starts if spec.worker not in {"", "host", start[1]}]
+            assert not wrong, f"job {job[1]} started where it may not: {wrong[:3]}"
+            early = [start for start in starts if start[0] < spec.not_before_time]
+            assert not early, f"job {job[1]} started before {spec.not_before_time}: {early[:3]}"
 
     def judge_recall(self, when: float, recall: Cancel, jobs: int) -> None:
         """What was said to be cancelled is; nothing of it starts after the answer, or, where the answer said nothing of

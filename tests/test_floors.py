@@ -18,7 +18,7 @@ TESTS = sorted((TOP / "tests").rglob("*.py"))
 SCRIPTS = sorted(path for path in (TOP / "scripts").iterdir() if path.is_file())
 
 FUNCTION_LINES, MEDIAN_LINES, MODULE_LINES = 60, 8, 350
-LONG_MODULES = {"messages.py": 800}
+LONG_MODULES = {"messages.py": 850}
 """The protocol is one file by intention: half of it is its documentation."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef

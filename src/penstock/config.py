@@ -127,11 +127,12 @@ class SinkConfig(StoreConfig, frozen=True, kw_only=True):
 
 
 class WorkerConfig(StationConfig, frozen=True, kw_only=True):
-    """Of a worker: so many slots, and the name people know it by. `allow_users`: whom jobs may ask to run as.
-    `pass_output` shows what jobs print (embedded)."""
+    """Of a worker: so many slots, the name people know it by, and what it has, for jobs that need that. `allow_users`:
+    whom jobs may ask to run as. `pass_output` shows what jobs print (embedded)."""
 
     slots: int
     name: str
+    tags: tuple[str, ...] = ()
     allow_users: tuple[str, ...] = ()
     pass_output: bool = False
 

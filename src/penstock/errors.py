@@ -6,6 +6,7 @@
     ├── ConfigError(ValueError)             a setting is wrong; nothing was started
     ├── NoPipeline(ConnectionError)         no ventilator or sink answers at the URL
     ├── Refused(PermissionError)            the pipeline said no: key, role, limit
+    ├── OnceMismatch                        another call was accepted under this word
     ├── NoSuchBatch(LookupError)
     ├── NoSuchWorker(LookupError)
     ├── ProtocolError                       bytes from the wire that are no message of ours
@@ -44,6 +45,10 @@ class NoPipeline(PenstockError, ConnectionError):
 
 class Refused(PenstockError, PermissionError):
     """The pipeline said no."""
+
+
+class OnceMismatch(PenstockError):
+    """Another call was accepted under this word."""
 
 
 class NoSuchBatch(PenstockError, LookupError):

@@ -37,6 +37,7 @@ WORDS: dict[str, tuple[int, str]] = {
     ),
     "too_many_followers": (logging.WARNING, "a client follows more batches than this sink keeps"),
     "map_abandoned": (logging.INFO, "a map's client is gone: cancelled"),
+    "nobody_fits": (logging.WARNING, "a batch waits for a worker that is not here"),
     "lost_touch": (logging.WARNING, "nothing heard of the ventilator: starting nothing until it answers"),
     "left_undelivered": (
         logging.ERROR,

@@ -113,6 +113,24 @@ class BatchSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     """Commands: a non-zero exit is a failure."""
     user: str = ""
     """Whom the jobs run as: only where the worker allows it by name; empty: as the worker does."""
+    not_before_time: float = 0.0
+    """Wall clock: no job of it starts earlier."""
+    expires_time: float | None = None
+    """Wall clock: what has not started by then is cancelled."""
+    after: bytes = b""
+    """A batch (its id) of which every job must have succeeded first."""
+    once: str = ""
+    """A word under which one call is accepted once."""
+    call: bytes = b""
+    """With `once`: a digest of function and arguments, which tells this call from others."""
+    limit: int | None = None
+    """At most so many of its jobs run at once, everywhere."""
+    worker: str = ""
+    """The name of the worker, or of the host, that must run it."""
+    needs: tuple[str, ...] = ()
+    """Tags that a worker must have, all of them."""
+    on_missing: str = "wait"
+    """``wait`` or ``fail``: while no worker fits."""
     transient: bool = False
     """A map of a living client: nobody else will ask for its results."""
 

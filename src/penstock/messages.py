@@ -25,14 +25,16 @@ PUSH (outcomes), and
    and `connection` echoed, a growing `number`, what it holds). Jobs that come before the Welcome wait for it;
 2. on Welcome with that number: drop the spans in `drop`; leases below `floor` that are not held are void, also those
    that come later;
-3. on Jobs: report Took, run the spans, PUSH Outcomes to the sink, keep them until Closed names them; send them again
-   after 2 s without, and at every new connection to the sink. A function that did not come inline (`inline` is 0,
-   `size` is not) is asked for by NeedFunction and comes as FunctionParts; ask again after 2 s;
+3. on Jobs: report Took, run the spans (of a lease whose spec has a `limit` one job at a time), PUSH Outcomes to the
+   sink, keep them until Closed names them; send them again after 2 s without, and at every new connection to the sink.
+   A function that did not come inline (`inline` is 0, `size` is not) is asked for by NeedFunction and comes as
+   FunctionParts; ask again after 2 s;
 4. every second: Heartbeat with a growing number and what it holds; a Beat answers it, a Welcome counts as one. Without
    an echo of a heartbeat or hello sent in the last half `lease_time`: start nothing, wait for a Greeting (any message
    of an unknown worker brings one). Jobs that run meanwhile run on;
-5. on HandBack and Recall: report HandedBack with what had not started; on CancelSpan and Drop: end or forget those
-   spans, and say nothing of them; but a finished one is kept until it is Closed;
+5. on HandBack and Recall: report HandedBack with what had not started (of the leases or spans it names, if any); on
+   CancelSpan and Drop: end or forget those spans, and say nothing of them; but a finished one is kept until it is
+   Closed;
 6. on Drain (or when it is told to stop): hand back what has not started (`number` 0), tell a `window` of 0, finish and
    have closed what runs, send Left, go.
 
@@ -85,6 +87,10 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Id = Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
 Text = Annotated[str, msgspec.Meta(max_length=65_536)]
 Label = Annotated[str, msgspec.Meta(max_length=256)]
+TAGS_MAX = 64
+"""Words a worker says of itself: more than anybody asks for, and small in every hello."""
+Tags = Annotated[tuple[Label, ...], msgspec.Meta(max_length=TAGS_MAX)]
+"""What a worker says it has, in words of its user's."""
 Seconds = Annotated[float, msgspec.Meta(ge=0, lt=1e12)]
 SpanList = Annotated[tuple[tuple[Count, Count], ...], msgspec.Meta(max_length=MAX_RECORDS)]
 
@@ -285,6 +291,14 @@ class AskPipeline(Message, frozen=True):
     number: Count
 
 
+class AskWhy(Message, frozen=True):
+    """Why does this job not run? Answered by Why."""
+
+    number: Count
+    batch: Id
+    index: Count
+
+
 class AskBatches(Message, frozen=True):
     """The newest `limit` batches that fit `match`: an id, a unique beginning or end of it, a name, ``last`` or ``""``
     (all). Answered by BatchesInfo."""
@@ -302,7 +316,7 @@ class AskDigests(Message, frozen=True):
     start: Count
 
 
-ClientToVentilator = Submit | Cancel | Forget | Alive | DrainWorker | AskPipeline | AskBatches | AskDigests
+ClientToVentilator = Submit | Cancel | Forget | Alive | DrainWorker | AskPipeline | AskBatches | AskDigests | AskWhy
 
 
 # ------------------------------------------------------------------------------------------ ventilator -> client
@@ -319,6 +333,22 @@ class Refused(Message, frozen=True):
 
     number: Count
     kind: Label
+    text: Text
+
+
+class Known(Message, frozen=True):
+    """The Submit of this number changed nothing: it opens a call that was accepted before, under the same word, as
+    this batch; `closed`: all of it."""
+
+    number: Count
+    batch: Id
+    closed: bool
+
+
+class Notice(Message, frozen=True):
+    """Unasked, to the client that submitted this batch: what it waits for, one line for people."""
+
+    batch: Id
     text: Text
 
 
@@ -349,6 +379,7 @@ class WorkerLine(Record, frozen=True):
     """completed since it joined"""
     draining: bool
     python: Label
+    tags: Tags = ()
 
 
 class PipelineInfo(Message, frozen=True):
@@ -378,6 +409,8 @@ class BatchLine(Record, frozen=True):
     created_time: Seconds
     function: bytes = b""
     """Its digest."""
+    waits: Text = ""
+    """What keeps all of it from being run, for people"""
 
 
 class BatchesInfo(Message, frozen=True):
@@ -394,7 +427,14 @@ class Digests(Message, frozen=True):
     digests: bytes
 
 
-VentilatorToClient = Accepted | Refused | Cancelled | Done | PipelineInfo | BatchesInfo | Digests
+class Why(Message, frozen=True):
+    """What the job waits for or who has it, for people; empty: it has ended, the sink knows how."""
+
+    number: Count
+    reason: Text
+
+
+VentilatorToClient = Accepted | Refused | Known | Notice | Cancelled | Done | PipelineInfo | BatchesInfo | Digests | Why
 
 
 # ------------------------------------------------------------------------------------- worker, sink -> ventilator
@@ -414,6 +454,7 @@ class Hello(Message, frozen=True):
     window: Count
     held: tuple[Held, ...]
     python: Label
+    tags: Tags = ()
 
 
 class Heartbeat(Message, frozen=True):
@@ -517,10 +558,12 @@ class Beat(Message, frozen=True):
 
 
 class HandBack(Message, frozen=True):
-    """Give back up to so many jobs that have not started, last ones first. Answered by HandedBack."""
+    """Give back up to so many jobs that have not started, last ones first; if it names leases, of these only. Answered
+    by HandedBack."""
 
     number: Count
     jobs: Count
+    leases: Annotated[tuple[Count, ...], msgspec.Meta(max_length=MAX_RECORDS)] = ()
 
 
 class Recall(Message, frozen=True):

@@ -57,6 +57,8 @@ class BatchStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Jobs taken in so far."""
     leased: int
     """Given out to workers now."""
+    waits: str = ""
+    """What keeps all of it from being run: its time has not come, or no worker fits. Empty: nothing does."""
     succeeded: int = 0
     failed: int = 0
     timed_out: int = 0
@@ -93,6 +95,8 @@ class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True):
     """Completed since it joined."""
     draining: bool
     python: str
+    tags: tuple[str, ...] = ()
+    """What it has, for jobs that need that."""
 
 
 class PipelineStatus(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from penstock.client import Pipeline
 from penstock.client.functions import Function
+from penstock.client.pipeline import place
 from penstock.errors import JobCancelled
 from penstock.job import ID_BYTES, BatchSpec
 from penstock.limited import Limited
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from penstock.client.mapping import Map
 
 Callback = Callable[[Any], object]
-
-SPEC = BatchSpec()
 
 
 class WaitTimeout(multiprocessing.TimeoutError, TimeoutError):  # noqa: N818 - a state of the world, caught as either base
@@ -127,14 +126,13 @@ class IMapIterator:
 class Pool:
     """multiprocessing.Pool's interface: embedded in this process, or on the running pipeline at `url`.
 
-    `processes`: how many jobs run at once, by default as many as there are cores (embedded only: elsewhere the workers
-    say it). `initializer`: called with `initargs` once in each process before its first job; what it raises is the
-    error of the jobs. `maxtasksperchild`: after so many jobs of this pool a process makes place for a new one; each
-    call is one, whatever the chunksize. `context` is accepted and changes nothing: slots are started in a way of their
-    own. `url` is as in Pipeline.
+    `processes`: how many jobs run at once, by default as many as there are cores; on a running pipeline so many of each
+    map and of the single calls of each function, by default as many as it has slots. `initializer`: called with
+    `initargs` once in each process before its first job; what it raises is the error of the jobs. `maxtasksperchild`:
+    after so many jobs of this pool a process makes place for a new one; each call is one, whatever the chunksize.
+    `context` is accepted and changes nothing: slots are started in a way of their own. `url` is as in Pipeline.
 
-    Raises ValueError: a number below 1, or `processes` with a running pipeline; TypeError: the initializer is not
-    callable; NoPipeline: nobody answers.
+    Raises ValueError: a number below 1; TypeError: the initializer is not callable; NoPipeline: nobody answers.
     """
 
     def __init__(
@@ -159,7 +157,9 @@ class Pool:
         self._running = True
         self._terminated = False
         self._collectors: list[threading.Thread] = []
-        self._pipeline = Pipeline(url, slots=processes)
+        where = place(url)
+        self._spec = BatchSpec(limit=None if where == "local" else processes)
+        self._pipeline = Pipeline(where, slots=processes if where == "local" else None)
 
     def __repr__(self) -> str:
         return f"<penstock.Pool {self._pipeline.url}{'' if self._running else ' closed'}>"
@@ -193,7 +193,7 @@ class Pool:
         """`apply` without waiting. Callbacks run in another thread, before the result is ready; they must not wait."""
         self._ensure_running()
         result = AsyncResult(callback, error_callback)
-        future = self._pipeline.engine.submit(SPEC, self._prepared(func), tuple(args), dict(kwds or {}))
+        future = self._pipeline.engine.submit(self._spec, self._prepared(func), tuple(args), dict(kwds or {}))
         future.add_done_callback(result.settle_by)
         return result
 
@@ -246,7 +246,9 @@ class Pool:
         _check_chunksize(chunksize)
         # 1 is but the default here: chunks find their size by themselves, and never hold up their jobs
         size = chunksize if chunksize > 1 else None
-        run = self._pipeline.engine.start_map(SPEC, self._function(func), [iterable], chunksize=size, ordered=ordered)
+        run = self._pipeline.engine.start_map(
+            self._spec, self._function(func), [iterable], chunksize=size, ordered=ordered
+        )
         return IMapIterator(run)
 
     def _map_async(
@@ -264,7 +266,7 @@ class Pool:
         result = AsyncResult(callback, error_callback)
         try:
             run = self._pipeline.engine.start_map(
-                SPEC, self._function(func), [items], form=form, chunksize=chunksize, ordered=False
+                self._spec, self._function(func), [items], form=form, chunksize=chunksize, ordered=False
             )
         except Exception as error:  # noqa: BLE001 - pickling runs the user's code; it is the error of the result
             result.settle(None, error)
@@ -287,7 +289,7 @@ class Pool:
         return Prepared(func, self._initializer, Place())
 
     def _function(self, func: Callable[..., Any]) -> Function:
-        return self._pipeline.engine.function(self._prepared(func), SPEC)
+        return self._pipeline.engine.function(self._prepared(func), self._spec)
 
     # ------------------------------------------------------------------------------------- leaving
 

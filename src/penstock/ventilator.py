@@ -35,7 +35,15 @@ from penstock.core.actions import (
     SendFunction,
     Tell,
 )
-from penstock.core.inputs import ChunkLoaded, ChunksLoaded, FromClient, JobConnections, Subscribed, Unsubscribed
+from penstock.core.inputs import (
+    ChunkLoaded,
+    ChunksLoaded,
+    FromClient,
+    JobConnections,
+    Subscribed,
+    Unsubscribed,
+    WallClock,
+)
 from penstock.core.ventilator import VentilatorCore
 from penstock.events import setup
 from penstock.messages import (
@@ -74,6 +82,7 @@ class Ventilator:
             self._store.batches(),
             self._store.applied(),
             loop.now(),
+            wall_time=time.time(),
             version=VERSION,
             lease_time=config.lease_time,
             heartbeat_interval=config.heartbeat_interval,
@@ -94,6 +103,7 @@ class Ventilator:
 
     def receive(self, names: list[str], fds: list[int]) -> Iterator[Any]:
         """Messages and connections, as inputs for the core."""
+        yield WallClock(time.time())
         if "monitor:jobs" in names:
             self.links.connection_events("jobs")
             yield JobConnections(self.links.connections("jobs"))

@@ -79,6 +79,7 @@ class Worker:
             window=0,
             held=(),
             python=platform.python_version(),
+            tags=config.tags,
         )
         self.core = WorkerCore(
             hello, loop.now(), lease_time=config.lease_time, heartbeat_interval=config.heartbeat_interval

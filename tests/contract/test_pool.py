@@ -372,9 +372,3 @@ def test_what_an_initializer_raises_is_the_error_of_the_jobs(door: Any) -> None:
     """A pool of the standard library starts processes for ever then."""
     with door.pool(thirds, (0,)) as pool, pytest.raises(KeyError):
         pool.apply_async(square, (1,)).get(LIMIT)
-
-
-def test_a_running_pipeline_has_its_own_number_of_processes(running: str) -> None:
-    """It is said, not ignored."""
-    with pytest.raises(ValueError, match="slots"):
-        Pool(2, url=running)

@@ -72,11 +72,6 @@ def test_run_says_where(cli: Cli, env: str) -> None:
     assert done.stderr == f"penstock: {env}, 2 slots on 1 host\n".encode()
 
 
-def test_slots_are_not_asked_of_a_running_pipeline(cli: Cli, env: str) -> None:
-    """`-j` belongs to a pipeline of one's own."""
-    assert cli("run", "-j2", "true", ":::", "a").returncode == 2
-
-
 def test_lists_are_json_lines(cli: Cli, env: str) -> None:
     """status, workers, batches, jobs and show give an object per line."""
     batch = cli("submit", "--name", "codes", "--shell", "echo hi; exit {}", ":::", "0", "5").stdout.decode().strip()

@@ -47,6 +47,8 @@ class Lease {
     return found
   }
 
+  runs = () => [...this.jobs.values()].some(job => job.end)
+
   line() {
     return [this.number, this.batch, this.stamp,
       this.spans(job => job === "unstarted"), this.spans(job => job.end), this.spans(job => job.record)]
@@ -237,6 +239,7 @@ class Worker {
       if (!this.functions.has(lease.head.digest)) continue
       for (const [index, job] of lease.jobs) {
         if (!this.free.length) return
+        if (lease.head.spec.limit && lease.runs()) break
         if (job === "unstarted") this.begin(lease, index)
       }
     }

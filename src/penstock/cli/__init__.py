@@ -6,6 +6,7 @@ Exit codes: 0 all well, 1 some job did not succeed, 2 wrong use or no such batch
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import traceback
@@ -29,15 +30,18 @@ from penstock.cli import (
     top,
     up,
     ventilator,
+    why,
     worker,
     workers,
 )
 from penstock.cli.options import State
+from penstock.cli.output import Says
 from penstock.errors import (
     ConfigError,
     NoPipeline,
     NoSuchBatch,
     NoSuchWorker,
+    OnceMismatch,
     PenstockError,
     Refused,
     SchemaMismatch,
@@ -70,7 +74,7 @@ def group() -> None:
 
 STATIONS = (up, ventilator, sink, worker)
 WORK = (run, submit, results, cancel)
-LOOKS = (status, workers, batches, jobs, show, top)
+LOOKS = (status, workers, batches, jobs, show, why, top)
 
 for module in (*STATIONS, *WORK, *LOOKS, drain, backup):
     group.add_command(module.command)
@@ -79,6 +83,7 @@ for module in (*STATIONS, *WORK, *LOOKS, drain, backup):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; whatever goes wrong becomes one line on stderr."""
     state = State()
+    logging.getLogger("penstock.client").handlers = [Says()]
     try:
         code = group.main(args=argv, prog_name="penstock", obj=state, standalone_mode=False)
         sys.stdout.flush()
@@ -102,7 +107,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def exit_code(error: Exception) -> int:
     """What the shell is told."""
     match error:
-        case click.ClickException() | ConfigError() | NoSuchBatch() | NoSuchWorker() | StoreInUse() | SchemaMismatch():
+        case click.ClickException() | ConfigError() | NoSuchBatch() | NoSuchWorker() | OnceMismatch():
+            return WRONG_USE
+        case StoreInUse() | SchemaMismatch():
             return WRONG_USE
         case NoPipeline():
             return NO_PIPELINE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -15,6 +16,13 @@ if TYPE_CHECKING:
 def say(text: str) -> None:
     """One line for people, on stderr."""
     print(f"penstock: {text}", file=sys.stderr, flush=True)
+
+
+class Says(logging.Handler):
+    """What the client warns of, as `say` says it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(record.getMessage())
 
 
 def write(data: bytes) -> None:

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path, file_okay=False),
     help="Keep what its own pipeline knows in this folder, for --resume and `penstock up --data`.",
 )
-@click.option("-j", "--jobs", "slots", type=click.IntRange(1), help="Slots of its own pipeline.  [default: cores]")
+@click.option(
+    "-j", "--jobs", "slots", type=click.IntRange(1), help="Jobs at once.  [default: cores, or slots of the pipeline]"
+)
 @click.option("-k", "--keep-order", is_flag=True, help="Output in the order of the input.")
 @click.option("--tag", is_flag=True, help="Put the arguments of its job before each line.")
 @click.option("--dry-run", "--dryrun", is_flag=True, help="Print the commands and run none.")
@@ -55,6 +57,10 @@ def command(**asked: Any) -> int:
     """
     ways = Ways(**{name: asked.pop(name) for name in Ways._fields})
     ways.check()
+    if ways.url and ways.slots:
+        if asked["limit"]:
+            raise click.UsageError("-j is --limit on a running pipeline: give one of them")
+        asked["limit"], ways = ways.slots, ways._replace(slots=None)
     work = Work(**asked)
     inputs = first_of(work.inputs())
     if inputs is None:
@@ -86,8 +92,6 @@ class Ways(NamedTuple):
 
     def check(self) -> None:
         """UsageError: options that contradict each other."""
-        if self.url and self.slots:
-            raise click.UsageError("-j is for a pipeline of its own: a running one has the slots of its workers")
         if self.url and self.data:
             raise click.UsageError(f"--data is for a pipeline of its own: the one at {self.url} has its own data")
         if self.as_json and self.tag:
@@ -167,7 +171,7 @@ def earlier(pipeline: Pipeline, work: Work, target: Any) -> list[Any]:
     if not isinstance(engine, Engine):
         raise ConfigError("--resume needs a pipeline that remembers, and `inline` does not")
     kind = "command" if work.is_command else "call"
-    spec = spec_of(work.options(), kind=kind)
+    spec = spec_of({name: value for name, value in work.options().items() if name != "after"}, kind=kind)
     function = Function.of(target.encode()) if work.is_command else engine.function(target, spec)
     return engine.batches_of(function, kind)
 

@@ -17,15 +17,18 @@ from penstock.cli.work import Work, first_of, hand_in, jobs_options
     short_help="As run, on a running pipeline: prints the batch id and returns.",
 )
 @running
+@click.option("-j", "--jobs", type=click.IntRange(1), help="The same as --limit.")
 @click.option("--wait", is_flag=True, help="Wait for the outcomes and show them, as run does.")
 @as_json
 @jobs_options
-def command(url: str, wait: bool, as_json: bool, **asked: Any) -> int:
+def command(url: str, jobs: int | None, wait: bool, as_json: bool, **asked: Any) -> int:
     """Hand in COMMAND for each ARGUMENT, or --call a Python function with it, and print the batch's id.
 
     The jobs run whether this machine stays or not; `penstock results ID` shows what they came to.
     """
-    work = Work(**asked)
+    if jobs and asked["limit"]:
+        raise click.UsageError("-j is --limit: give one of them")
+    work = Work(**asked | {"limit": jobs or asked["limit"]})
     inputs = first_of(work.inputs())
     if inputs is None:
         say("empty input: 0 jobs")
@@ -40,6 +43,8 @@ def command(url: str, wait: bool, as_json: bool, **asked: Any) -> int:
         batch = hand_in(pipeline, work, target, inputs)
         if not wait:
             print(batch.id)
+            if waits := batch.status().waits:
+                say(f"{waits}: it waits for that")
             return 0
         say(f"batch {batch.id}")
         wanted = Wanted([Part(batch)], batch.status().total)

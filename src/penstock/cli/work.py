@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+WHEN = ("not_before", "expires")
+"""Options that say when jobs may start."""
+TERMS = ("limit", "worker", "needs", "on_missing", "after", "once")
+"""Options that say where, and how many at once."""
 SHELL = (b"/bin/sh", b"-c", b"{}")
 
 
@@ -56,6 +60,14 @@ _OPTIONS = (
         help="Try a job that failed so many times more: 3 is up to four runs (in GNU parallel it is three).",
     ),
     click.option("--timeout", metavar="TIME", help="End a job that runs longer: 90s, 5m, 2h."),
+    click.option("--not-before", metavar="WHEN", help="Start no job earlier: 10m from now, 2030-01-31T08:00+01:00."),
+    click.option("--expires", metavar="WHEN", help="Cancel what has not started by then."),
+    click.option("--after", metavar="BATCH", help="Start when every job of that batch has succeeded."),
+    click.option("--once", metavar="WORD", help="Accept this once: the same again under WORD is the same batch."),
+    click.option("--limit", type=click.IntRange(1), metavar="N", help="At most N of these jobs at once, everywhere."),
+    click.option("--worker", metavar="NAME", help="Only on the worker, or the host, of this name."),
+    click.option("--needs", multiple=True, metavar="TAG", help="Only on workers with this tag (with all of several)."),
+    click.option("--on-missing", type=click.Choice(["wait", "fail"]), help="While no worker fits.  [default: wait]"),
     click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[COMMAND] [::: ARGUMENT...]"),
 )
 
@@ -80,6 +92,14 @@ class Work:
     retries: int
     timeout: str | None
     words: Sequence[str]
+    not_before: str | None = None
+    expires: str | None = None
+    limit: int | None = None
+    worker: str | None = None
+    needs: Sequence[str] = ()
+    on_missing: str | None = None
+    after: str | None = None
+    once: str | None = None
     line: Line = field(init=False)
 
     def __post_init__(self) -> None:
@@ -116,7 +136,7 @@ class Work:
         from penstock.client.options import spec_of
 
         try:
-            spec_of(self.options())
+            spec_of({name: value for name, value in self.options().items() if name != "after"})
         except (TypeError, ValueError) as error:
             raise ConfigError(str(error)) from None
 
@@ -140,13 +160,14 @@ class Work:
             given |= {"cwd": self.cwd, "env": dict(map(_variable, self.env))}
         if self.timeout:
             given["time_limit"] = self._seconds(self.timeout)
-        return given
+        given |= {name: with_unit(text) for name in WHEN if (text := getattr(self, name))}
+        return given | {name: value for name in TERMS if (value := getattr(self, name))}
 
     @staticmethod
     def _seconds(text: str) -> float:
         from penstock.client.options import seconds
 
-        return seconds(f"{text}s" if text.replace(".", "").isdigit() else text, "--timeout")
+        return seconds(with_unit(text), "--timeout")
 
     def inputs(self) -> Iterator[Any]:
         """What each job is given, read as it is used: argument lists for commands, an argument for a function."""
@@ -203,6 +224,11 @@ class Work:
             shell=self.shell and not line_by_line,
             literal=self.one,
         )
+
+
+def with_unit(text: str) -> str:
+    """A duration as people type it: seconds need no unit."""
+    return f"{text}s" if text.replace(".", "", 1).isdigit() else text
 
 
 def _variable(text: str) -> tuple[bytes, bytes]:

@@ -9,6 +9,10 @@ import click
 
 from penstock.cli.options import debug
 from penstock.config import DEFAULT_URL
+from penstock.errors import ConfigError
+
+TAG_LENGTH = 256
+"""Characters: what a label on the wire may have."""
 
 
 @click.command("worker", short_help="Run a worker: so many jobs at once, on this machine.")
@@ -23,14 +27,19 @@ from penstock.config import DEFAULT_URL
 @click.option("--slots", type=click.IntRange(1), envvar="PENSTOCK_SLOTS", help="Jobs at once.  [default: usable cores]")
 @click.option("--name", envvar="PENSTOCK_NAME", help="What people call it.  [default: HOST-PID]")
 @click.option("--allow-user", "users", multiple=True, metavar="NAME", help="Jobs may run as NAME (worker as root).")
+@click.option("--tag", "tags", multiple=True, metavar="WORD", help="What it has, for jobs that need that.")
 @debug
-def command(url: str, slots: int | None, name: str | None, users: tuple[str, ...]) -> int:
+def command(url: str, slots: int | None, name: str | None, users: tuple[str, ...], tags: tuple[str, ...]) -> int:
     """Run a worker until SIGTERM or Ctrl-C, which let it finish what runs; a second one hands everything back now."""
     from penstock.config import WorkerConfig, default_slots
+    from penstock.messages import TAGS_MAX
     from penstock.worker import main
 
-    name = name or default_name()
-    return main(WorkerConfig(url=url, slots=slots or default_slots(), name=name, allow_users=users))
+    for tag in tags:
+        if not tag or not tag.isprintable() or tag != tag.strip() or len(tag) > TAG_LENGTH or len(tags) > TAGS_MAX:
+            raise ConfigError(f"--tag {tag!r}: write at most {TAGS_MAX} words of at most {TAG_LENGTH} characters")
+    name, slots = name or default_name(), slots or default_slots()
+    return main(WorkerConfig(url=url, slots=slots, name=name, allow_users=users, tags=tags))
 
 
 def default_name() -> str:

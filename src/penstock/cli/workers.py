@@ -7,6 +7,12 @@ import msgspec
 
 from penstock.cli.options import as_json, running
 from penstock.cli.output import columns, json_line
+from penstock.outcome import WorkerInfo
+
+
+def state(worker: WorkerInfo) -> str:
+    """What it is about."""
+    return "draining" if worker.draining else "working"
 
 
 @click.command("workers", short_help="The workers that are connected.")
@@ -23,9 +29,6 @@ def command(url: str, as_json: bool) -> None:
             json_line(msgspec.structs.asdict(worker))
         return
     columns(
-        ("NAME", "HOST", "PID", "SLOTS", "JOBS", "DONE", "PYTHON", "STATE"),
-        (
-            (w.name, w.host, w.pid, w.slots, w.jobs, w.done, w.python, "draining" if w.draining else "working")
-            for w in workers
-        ),
+        ("NAME", "HOST", "PID", "SLOTS", "JOBS", "DONE", "PYTHON", "STATE", "TAGS"),
+        ((w.name, w.host, w.pid, w.slots, w.jobs, w.done, w.python, state(w), " ".join(w.tags)) for w in workers),
     )

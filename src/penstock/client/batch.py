@@ -17,12 +17,14 @@ from penstock.messages import (
     MAX_RECORDS,
     AskBatches,
     AskDigests,
+    AskWhy,
     BatchesInfo,
     BatchLine,
     Cancel,
     Digests,
     Fetch,
     PipelineInfo,
+    Why,
     split,
 )
 from penstock.outcome import BatchStatus, Outcome, PipelineStatus, WorkerInfo
@@ -141,6 +143,20 @@ class Batch:
             if left <= 0:
                 return
 
+    def why(self, index: int) -> str:
+        """Why a job does not run, where it does, or what it came to: one line for people.
+
+        Raises NoSuchBatch: there is no such job."""
+        answer: Why = self._session.ask(lambda number: AskWhy(number, self._batch, index))
+        if answer.reason:
+            return answer.reason
+        attempts = self.attempts(index)
+        if not attempts:
+            return "it has ended; what it came to is recorded by now or is about to be"
+        last = attempts[-1]
+        where = f" at worker {last.worker}" if last.worker else ""
+        return f"it has ended: {last.state}{where}{': ' if last.cause else ''}{last.cause}"
+
     def _rows(self, kind: type[RowReader]) -> Iterator[Row]:
         if self._total is None:
             self.status()
@@ -173,6 +189,16 @@ def batches_of(session: Session, function: bytes, kind: str) -> list[Batch]:
     return [Batch(session, line.batch, line.spec, line.total) for line in some]
 
 
+def find_batch(session: Session, match: str) -> Batch:
+    """A handle on the batch that fits. Raises NoSuchBatch: none does, or several."""
+    lines = find_batches(session, match, 2) if match else ()
+    if not lines:
+        raise NoSuchBatch(f"no batch {match!r}: `penstock batches` lists them")
+    if len(lines) > 1:
+        raise NoSuchBatch(f"more than one batch fits {match!r}: give more of the id")
+    return Batch(session, lines[0].batch, lines[0].spec, lines[0].total)
+
+
 def cancel_jobs(session: Session, batch: bytes, start: int, stop: int, *, running: bool) -> int:
     """End these jobs, without `running` only those that have not started; returns how many had not."""
     return int(session.ask(lambda number: Cancel(number, batch, start, stop, not running)).jobs)
@@ -188,6 +214,7 @@ def status_of(line: BatchLine) -> BatchStatus:
         total=line.total,
         accepted=line.accepted,
         leased=line.leased,
+        waits=line.waits,
         **{state: line.counts.get(state, 0) for state in ("succeeded", "failed", "timed_out", "cancelled", "dead")},
     )
 
@@ -205,6 +232,7 @@ def pipeline_status_of(info: PipelineInfo, url: str) -> PipelineStatus:
             done=line.done,
             draining=line.draining,
             python=line.python,
+            tags=line.tags,
         )
         for line in info.workers
     )

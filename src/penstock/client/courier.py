@@ -13,6 +13,8 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
+import msgspec
+
 from penstock.client.following import Channel, Follower
 from penstock.client.packing import Packed, Packer, Part
 from penstock.client.requests import Requests
@@ -23,7 +25,9 @@ from penstock.messages import (
     Claimed,
     Decoder,
     Fetched,
+    Known,
     Message,
+    Notice,
     Refused,
     SinkToClient,
     Submit,
@@ -68,14 +72,20 @@ class Courier:
     """Carries messages between the client's parts and the stations."""
 
     def __init__(
-        self, links: Links, accepted: Callable[[int], None], refused: Callable[[Submit, Refused], None]
+        self,
+        links: Links,
+        accepted: Callable[[int], None],
+        refused: Callable[[Submit, Refused | Known], None],
+        noticed: Callable[[Notice], None],
     ) -> None:
-        """`accepted` is told of the bytes of each Submit that needs no more room, `refused` of each that was not."""
+        """`accepted` is told of the bytes of each Submit that needs no more room, `refused` of each that was not,
+        `noticed` of what the ventilator says unasked."""
         self.malformed = 0
         self.connected = {"desk": False, "results": False}
         self._links = links
         self._accepted = accepted
         self._refused = refused
+        self._noticed = noticed
         self._desk = Requests()
         self._packer = Packer(self._desk.next_number)
         self._fetches = Requests()
@@ -185,20 +195,23 @@ class Courier:
                     self._fetches.reconnected()
 
     def _on_ventilator(self, message: Any) -> None:
+        if isinstance(message, Notice):
+            self._noticed(message)
+            return
         request = self._desk.on_answer(message.number, message)
         if request is not None and isinstance(request.message, Submit):
             self._accepted(len(request.payload))
-            if isinstance(message, Refused):
+            if isinstance(message, Refused | Known):
                 self._on_refusal(request.message, message)
         self._check_marks()
 
-    def _on_refusal(self, submit: Submit, refusal: Refused) -> None:
+    def _on_refusal(self, submit: Submit, refusal: Refused | Known) -> None:
         """What was to follow in these batches would leave a gap, and never be answered: it is refused with it."""
         self._refused(submit, refusal)
         batches = _batches(submit)
         for request in self._desk.waiting():
             if isinstance(request.message, Submit) and batches & _batches(request.message):
-                self._on_ventilator(Refused(request.number, refusal.kind, refusal.text))
+                self._on_ventilator(msgspec.structs.replace(refusal, number=request.number))
 
     def _on_sink(self, name: str, message: Any, payload: Bytes) -> None:
         if isinstance(message, Fetched | Claimed):

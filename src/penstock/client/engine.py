@@ -15,12 +15,21 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from penstock import payload
-from penstock.client.batch import Batch, batches_of, cancel_jobs, find_batches, pipeline_status_of, status_of
+from penstock.client.batch import (
+    Batch,
+    batches_of,
+    cancel_jobs,
+    find_batch,
+    find_batches,
+    pipeline_status_of,
+    status_of,
+)
 from penstock.client.functions import MAX_PART_BYTES, Function, Functions, too_large
-from penstock.client.mapping import CHUNKS_AHEAD, Digest, Feed, Map, input_length, pace_of
+from penstock.client.mapping import CHUNKS_AHEAD, Digest, Feed, Map, input_length, joined, pace_of
+from penstock.client.once import batch_once, future_once
 from penstock.client.session import CONNECT_TIMEOUT, Session
 from penstock.client.streams import JobFuture, OnRow, Streams, failed
-from penstock.errors import JobCancelled, NoSuchBatch, PenstockError
+from penstock.errors import JobCancelled, PenstockError
 from penstock.job import BatchSpec
 from penstock.messages import AskPipeline, DrainWorker, PipelineInfo
 from penstock.outcome import BatchStatus, PipelineStatus
@@ -98,7 +107,7 @@ class Engine:
             return failed(error)
         if len(item) > MAX_PART_BYTES:
             return failed(ValueError(f"the arguments: {too_large(item)}"))
-        return self._streams.submit(spec, function, item)
+        return self._submit(spec, function, item)
 
     def on_outcome(self, then: OnRow) -> None:
         """Tell this of each outcome of single submits, in the background thread, before the Future is settled."""
@@ -106,8 +115,13 @@ class Engine:
 
     def command(self, spec: BatchSpec, function: Function, words: list[bytes]) -> JobFuture:
         """One command; `function` is its template."""
+        return self._submit(spec, function, msgspec.msgpack.encode(words))
+
+    def _submit(self, spec: BatchSpec, function: Function, item: bytes) -> JobFuture:
         self.ensure_usable()
-        return self._streams.submit(spec, function, msgspec.msgpack.encode(words))
+        if spec.once:
+            return future_once(self._session, self._streams, spec, function, item)
+        return self._streams.submit(spec, function, item)
 
     def function(self, target: Callable[..., Any], spec: BatchSpec) -> Function:
         """The function as it travels."""
@@ -147,24 +161,13 @@ class Engine:
     ) -> Batch:
         """Submit a batch whole; returns once it is accepted. An error of the input is raised, and nothing is left."""
         self.ensure_usable()
+        if spec.once:
+            batch, total = batch_once(self._session, spec, function, iterables)
+            return Batch(self._session, batch, spec, total)
         slots = self.slots()
         target, _ = pace_of(input_length(iterables), slots)
         feed = self._feed(spec, function, iterables, target, None, digest=digest)
-        refusals: list[BaseException] = []
-        self._session.on_refusal(feed.batch, refusals.append)
-        try:
-            while feed.draw_some(CHUNKS_AHEAD * slots) and not refusals:
-                feed.grow()
-            feed.finish()
-            self._session.wait_for(self._session.accepted(), None)
-            for error in (feed.error, *refusals):
-                if error is not None:
-                    raise error
-        except BaseException:
-            feed.forget()
-            raise
-        finally:
-            self._session.on_refusal(feed.batch, None)
+        feed.submit_whole(CHUNKS_AHEAD * slots)
         return Batch(self._session, feed.batch, spec, feed.submitted)
 
     def _feed(
@@ -179,8 +182,7 @@ class Engine:
         digest: Digest | None = None,
     ) -> Feed:
         form = form or ("item" if len(iterables) == 1 else "star")
-        items = iter(iterables[0]) if len(iterables) == 1 else zip(*iterables)  # noqa: B905 - as the builtin map
-        return Feed(self._session, spec, function, items, form, target, chunksize, chunk, digest)
+        return Feed(self._session, spec, function, joined(iterables), form, target, chunksize, chunk, digest)
 
     # ------------------------------------------------------------------------------------- questions
 
@@ -199,16 +201,18 @@ class Engine:
 
     def attach(self, match: str) -> Batch:
         """A handle on a batch of this or another client. Raises NoSuchBatch: none fits, or several."""
-        lines = find_batches(self._session, match, 2) if match else ()
-        if not lines:
-            raise NoSuchBatch(f"no batch {match!r}: `penstock batches` lists them")
-        if len(lines) > 1:
-            raise NoSuchBatch(f"more than one batch fits {match!r}: give more of the id")
-        return Batch(self._session, lines[0].batch, lines[0].spec, lines[0].total)
+        return find_batch(self._session, match)
 
     def batches_of(self, function: Function, kind: str) -> list[Batch]:
         """Handles on all batches of this function or command template, the newest first."""
         return batches_of(self._session, function.digest, kind)
+
+    def closed(self, match: str) -> bytes:
+        """The id of a batch that others are to come after: it takes in no more single submits. Raises NoSuchBatch."""
+        found = bytes.fromhex(self.attach(match).id)
+        if any(stream.batch == found for stream in self._streams.living()):
+            self._streams.close_open()
+        return found
 
     def drain(self, worker: str) -> None:
         """Let a worker finish and leave. Raises NoSuchWorker."""

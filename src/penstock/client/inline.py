@@ -118,8 +118,10 @@ class Inline:
         self._left = False
         self._on_row: OnRow | None = None
 
-    def ensure_usable(self) -> None:
-        """Raises RuntimeError: it has been left."""
+    def ensure_usable(self, spec: BatchSpec | None = None) -> None:
+        """Raises RuntimeError: it has been left; ValueError: the options ask for what it cannot do."""
+        if spec is not None and spec.once:
+            raise ValueError("once is for pipelines that remember: an inline one does not")
         if self._left:
             raise RuntimeError("cannot schedule new futures after shutdown")
 
@@ -127,7 +129,7 @@ class Inline:
         self, spec: BatchSpec, target: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]
     ) -> JobFuture:
         """One call, done when this returns."""
-        self.ensure_usable()
+        self.ensure_usable(spec)
         try:
             function = self._functions.serialized(target, spec.serializer)
             return self._done(Jobs(spec, function), "blob", payload.call_blob(args, kwargs, spec.serializer))
@@ -140,7 +142,7 @@ class Inline:
 
     def command(self, spec: BatchSpec, function: Function, words: list[bytes]) -> JobFuture:
         """One command, done when this returns."""
-        self.ensure_usable()
+        self.ensure_usable(spec)
         return self._done(Jobs(spec, function), "item", words)
 
     def _done(self, jobs: Jobs, form: str, item: Any) -> JobFuture:
@@ -211,10 +213,10 @@ class Inline:
     ) -> InlineBatch:
         """All its jobs are done when this returns, and nothing is kept that `digest` could tell apart later."""
         del digest
-        self.ensure_usable()
+        self.ensure_usable(spec)
         jobs = Jobs(spec, function)
-        batch = self._batches[jobs.batch.hex()] = InlineBatch(jobs, list(_rows(jobs, iterables)))
-        return batch
+        self._batches[jobs.batch.hex()] = InlineBatch(jobs, list(_rows(jobs, iterables)))
+        return self._batches[jobs.batch.hex()]
 
     def attach(self, match: str) -> InlineBatch:
         """A batch of this object. Raises NoSuchBatch."""
@@ -222,6 +224,10 @@ class Inline:
             if match and (match in ("last", batch.name) or name.startswith(match) or name.endswith(match)):
                 return batch
         raise NoSuchBatch(f"no batch {match!r}")
+
+    def closed(self, match: str) -> bytes:
+        """The id of a batch, which has ended. Raises NoSuchBatch."""
+        return bytes.fromhex(self.attach(match).id)
 
     def batches(self, match: str, limit: int) -> list[BatchStatus]:
         """The newest first."""
@@ -263,17 +269,11 @@ class Inline:
         """No more jobs are taken."""
         self._left = True
 
-    def terminate(self) -> None:
+    def leave_by(self, error: BaseException | None = None) -> None:  # noqa: ARG002
         """The same."""
         self._left = True
 
-    def leave_by(self, error: BaseException | None) -> None:  # noqa: ARG002
-        """The same."""
-        self._left = True
-
-    def leave_forgotten(self) -> None:
-        """The same."""
-        self._left = True
+    leave_forgotten = terminate = leave_by
 
 
 class InlineBatch(Batch):
@@ -307,6 +307,10 @@ class InlineBatch(Batch):
     def attempts(self, index: int) -> list[Outcome]:
         """The last attempt of a job."""
         return [outcome for outcome in self.outcomes() if outcome.index == index]
+
+    def why(self, index: int) -> str:
+        """It has ended."""
+        return "".join(f"it has ended: {outcome.state}" for outcome in self.attempts(index))
 
     def _rows(self, kind: type[RowReader]) -> Iterator[Row]:  # noqa: ARG002 - both orders are one
         return iter(self._recorded)

@@ -68,7 +68,7 @@ class Feed:
         self._digests = bytearray()
         if digest is not None:
             items = self._digested(items, digest)
-        self.cutter = Cutter(items, _serializing(spec, form), target, chunksize or FIRST_COUNT)
+        self.cutter = Cutter(items, serializing(spec, form), target, chunksize or FIRST_COUNT)
 
     @property
     def submitted(self) -> int:
@@ -113,6 +113,25 @@ class Feed:
         """Submit so many chunks; False: the input is at its end."""
         return all(self.draw() for _ in range(chunks))
 
+    def submit_whole(self, chunks: int) -> None:
+        """Submit all of the input, so many chunks at a stretch, and wait until it is accepted. Raises what the input
+        raised, or why it is refused; then nothing of it is left."""
+        refusals: list[BaseException] = []
+        self._session.on_refusal(self.batch, refusals.append)
+        try:
+            while self.draw_some(chunks) and not refusals:
+                self.grow()
+            self.finish()
+            self._session.wait_for(self._session.accepted(), None)
+            for error in (self.error, *refusals):
+                if error is not None:
+                    raise error
+        except BaseException:
+            self.forget()
+            raise
+        finally:
+            self._session.on_refusal(self.batch, None)
+
     def grow(self) -> None:
         """Twice as large chunks from now on, within bounds."""
         self.cutter.target = max(self.cutter.target, min(2 * self.cutter.target, MAX_CHUNK_JOBS))
@@ -129,7 +148,13 @@ class Feed:
             self._session.submit([*parts, Part(BatchClose(self.batch, self.cutter.drawn))])
 
 
-def _serializing(spec: BatchSpec, form: str) -> Callable[[list[Any], int], bytes]:
+def joined(iterables: Sequence[Iterable[Any]]) -> Iterator[Any]:
+    """The items of one iterable, or the tuples of several."""
+    return iter(iterables[0]) if len(iterables) == 1 else zip(*iterables)  # noqa: B905 - as the builtin map
+
+
+def serializing(spec: BatchSpec, form: str) -> Callable[[list[Any], int], bytes]:
+    """How some items, of which the first has this index, become a chunk's payload."""
     if spec.kind == "command":
         return lambda items, _: msgspec.msgpack.encode(items)
     return lambda items, first: payload.chunk_blob(form, items, spec.serializer, first)

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from penstock.job import ID_BYTES, BatchSpec
 from penstock.prepared import Initializer, Place, Prepared
 
 Seconds = float | int | timedelta | str
+Instant = Seconds | datetime
 
 DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
+ISO = re.compile(r"\d{4}-")
+"""How text begins that means an instant, not a duration."""
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 SERIALIZERS = ("pickle", "msgpack")
@@ -41,6 +45,28 @@ def seconds(value: Seconds, name: str = "a duration") -> float:
     return float(value)
 
 
+def instant(value: Instant, name: str = "an instant") -> float:
+    """A wall-clock instant in seconds since the epoch: an aware datetime, the same as ISO 8601 text, or a duration from
+    now. Raises ValueError for a naive datetime and for what is none of these; TypeError for another type."""
+    if isinstance(value, str) and ISO.match(value):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            raise ValueError(f"{name}: {value!r} is no instant: write 2030-01-31T08:00+01:00") from None
+    if not isinstance(value, datetime):
+        return time.time() + seconds(value, name)
+    if value.utcoffset() is None:
+        raise ValueError(f"{name}: {value.isoformat()} has no time zone, write {value.isoformat()}+00:00 for UTC")
+    return max(0.0, value.timestamp())
+
+
+def _expires(value: Instant, name: str) -> float:
+    expires = instant(value, name)
+    if expires <= time.time():
+        raise ValueError(f"{name} must lie in the future, or no job could ever start")
+    return expires
+
+
 def _name(value: object, name: str) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a string, not {type(value).__name__}")
@@ -58,6 +84,45 @@ def _whole(lowest: int) -> Callable[[object, str], int]:
         return value
 
     return parse
+
+
+def _limit(value: Any, name: str) -> int | None:
+    return None if value is None else _whole(1)(value, name)
+
+
+def tag(value: object, name: str = "a tag") -> str:
+    """A word that says what a worker has. Raises ValueError, TypeError."""
+    text = _name(value, name)
+    if not text or not text.isprintable() or text != text.strip():
+        raise ValueError(f"{name} must be a word, not {text!r}")
+    return text
+
+
+def _worker(value: Any, name: str) -> str:
+    return "" if value is None else tag(value, name)
+
+
+def _needs(value: Any, name: str) -> tuple[str, ...]:
+    tags = [value] if isinstance(value, str) else list(value or ())
+    return tuple(sorted({tag(one, name) for one in tags}))
+
+
+def _on_missing(value: object, name: str) -> str:
+    if value not in {"wait", "fail"}:
+        raise ValueError(f"{name} must be 'wait' or 'fail', not {value!r}")
+    return str(value)
+
+
+def _once(value: Any, name: str) -> str:
+    return "" if value is None else tag(value, name)
+
+
+def _after(value: object, name: str) -> bytes:
+    if value is None:
+        return b""
+    if not isinstance(value, bytes):
+        raise TypeError(f"{name} must be a batch or the id or name of one, not {type(value).__name__}")
+    return value
 
 
 def _time_limit(value: Any, name: str) -> float | None:
@@ -87,9 +152,20 @@ PARSERS: dict[str, Callable[[Any, str], Any]] = {
     "max_crashes": _whole(1),
     "time_limit": _time_limit,
     "user": _name,
+    "not_before": instant,
+    "expires": _expires,
+    "after": _after,
+    "once": _once,
+    "limit": _limit,
+    "worker": _worker,
+    "needs": _needs,
+    "on_missing": _on_missing,
     "serializer": _serializer,
 }
 """The options of every job."""
+
+FIELDS = {"not_before": "not_before_time", "expires": "expires_time"}
+"""Options whose field of the BatchSpec has another name."""
 
 COMMAND_PARSERS = {**PARSERS, "check": _check}
 """Commands have these too."""
@@ -109,8 +185,18 @@ def spec_of(options: Mapping[str, Any], *, kind: str = "call") -> BatchSpec:
             raise TypeError(f"{name} is for calls: a command has no process that lasts")
         if name not in known:
             raise TypeError(f"unknown option {name!r}; known are {', '.join((*known, *AROUND))}")
-        changes[name] = known[name](value, name)
-    return BatchSpec(**changes)
+        changes[FIELDS.get(name, name)] = known[name](value, name)
+    spec = BatchSpec(**changes)
+    if spec.expires_time is not None and spec.expires_time <= spec.not_before_time:
+        raise ValueError("expires must be later than not_before, or no job could ever start")
+    if "on_missing" in options and not (spec.worker or spec.needs):
+        raise ValueError("on_missing says what to do while no worker fits: give worker or needs, too")
+    return spec
+
+
+def depends_on_now(options: Mapping[str, Any]) -> bool:
+    """Whether the same options come to another BatchSpec later: a duration counts from each submit."""
+    return any(not isinstance(options.get(name), datetime | None) for name in FIELDS)
 
 
 def argument_bytes(value: object) -> bytes:

@@ -29,6 +29,11 @@ def opening(batch: bytes, spec: BatchSpec, function: Function) -> Part:
     return Part(BatchOpen(batch, spec, function.digest, len(function.code)), function.code)
 
 
+def may_be_refused(spec: BatchSpec) -> bool:
+    """Whether the ventilator may have a reason not to accept such a batch."""
+    return spec.on_missing == "fail" or bool(spec.after or spec.once)
+
+
 class Packed(NamedTuple):
     """A Submit with its payload."""
 
@@ -45,11 +50,21 @@ class Packer:
         self._chunks: list[Part] = []
         self._closes: list[BatchClose] = []
         self._bytes = 0
+        self._batch = b""
+        """Of the newest part."""
+        self._alone = False
+        self._doubtful: set[bytes] = set()
+        """Batches that may be refused: a Submit is refused whole, so no other batch is in theirs."""
 
     def add(self, part: Part) -> list[Packed]:
         """Take one more; Submits that are full come back."""
-        size = len(part.payload)
-        full = self.pack() if self._bytes and self._bytes + size > SUBMIT_BYTES else []
+        size, batch = len(part.payload), part.record.batch
+        if isinstance(part.record, BatchOpen) and may_be_refused(part.record.spec):
+            self._doubtful.add(batch)
+        alone = batch in self._doubtful
+        mixed = batch != self._batch and (alone or self._alone)
+        full = self.pack() if mixed or (self._bytes and self._bytes + size > SUBMIT_BYTES) else []
+        self._batch, self._alone = batch, alone
         match part.record:
             case BatchOpen():
                 self._opens.append(part)
@@ -57,6 +72,7 @@ class Packer:
                 self._chunks.append(part)
             case BatchClose():
                 self._closes.append(part.record)
+                self._doubtful.discard(batch)
         self._bytes += size
         records = len(self._opens) + len(self._chunks) + len(self._closes)
         return full + self.pack() if self._bytes >= SUBMIT_BYTES or records >= SUBMIT_RECORDS else full

@@ -16,9 +16,10 @@ from penstock.client.costs import Cost, map_longest_first
 from penstock.client.engine import Engine
 from penstock.client.functions import Function
 from penstock.client.mapping import Digest
-from penstock.client.options import argument_bytes, around_of, environment_bytes, spec_of
+from penstock.client.options import argument_bytes, around_of, depends_on_now, environment_bytes, spec_of
 from penstock.client.streams import JobFuture, failed
 from penstock.command import CommandTemplate
+from penstock.job import BatchSpec
 from penstock.outcome import BatchStatus, PipelineStatus, WorkerInfo
 
 if TYPE_CHECKING:
@@ -37,9 +38,21 @@ class Submitter(Executor):
 
     def __init__(self, engine: Engine | Inline, options: Mapping[str, Any]) -> None:
         self._engine = engine
-        self._options = dict(options)
-        self._spec = spec_of(options)
+        self._options = self._resolved(options)
+        self._fixed_spec = spec_of(self._options)
+        self._moves = depends_on_now(self._options)
         self._around = around_of(options)
+
+    def _resolved(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The options with the id of the batch that they name. Raises NoSuchBatch."""
+        after = options.get("after")
+        if isinstance(after, Batch | str):
+            after = self._engine.closed(after if isinstance(after, str) else after.id)
+        return {**options, "after": after} if after is not None else dict(options)
+
+    @property
+    def _spec(self) -> BatchSpec:
+        return spec_of(self._options) if self._moves else self._fixed_spec
 
     def options(self, **options: Any) -> Submitter:
         """The same pipeline, with these job options for whatever is submitted through what this returns.
@@ -107,11 +120,14 @@ class Submitter(Executor):
             raise ValueError("buffersize must be None or > 0")
         if cost is not None and (chunksize or buffersize):
             raise ValueError("cost= cuts its chunks by cost, from the whole input: leave out chunksize and buffersize")
-        function = self._engine.function(self._around.prepare(fn), self._spec)
+        spec = self._spec
+        if spec.once:
+            raise ValueError("once is for submit, batch and command: what a map came to is gone when it has been read")
+        function = self._engine.function(self._around.prepare(fn), spec)
         if cost is not None:
-            return map_longest_first(self._engine, self._spec, function, iterables, cost, timeout, ordered=ordered)
+            return map_longest_first(self._engine, spec, function, iterables, cost, timeout, ordered=ordered)
         return self._engine.map(
-            self._spec,
+            spec,
             function,
             iterables,
             timeout=timeout,
@@ -135,7 +151,7 @@ class Submitter(Executor):
         jobs it has (``penstock run --resume``). Raises PicklingError that names the job, or whatever an iterable
         raises; then nothing of the batch is left.
         """
-        options = {**self._options, **options}
+        options = {**self._options, **self._resolved(options)}
         if callable(target):
             spec = spec_of(options)
             function = self._engine.function(around_of(options).prepare(target), spec)
@@ -151,7 +167,7 @@ class Submitter(Executor):
         It runs in this process' folder or `cwd`, in the worker's environment and `env`. A non-zero exit raises
         CommandFailed, unless ``check=False``. Other options are those of `options`.
         """
-        template, options = _template((), {**self._options, **options})
+        template, options = _template((), {**self._options, **self._resolved(options)})
         spec = spec_of(options, kind="command")
         try:
             words = _words(argv)
@@ -163,11 +179,20 @@ class Submitter(Executor):
         """Nothing ends by leaving a view: its Pipeline goes on."""
 
 
+def place(url: str | None) -> str:
+    """Where the pipeline of this URL is; of None, the environment's, but inside a job always ``local``."""
+    if url is not None:
+        return url
+    in_job = current.in_slot() or JOB_VARIABLE in os.environ
+    return "local" if in_job else os.environ.get(URL_VARIABLE) or "local"
+
+
 class Pipeline(Submitter):
     """A pipeline, embedded or running elsewhere, as a concurrent.futures.Executor.
 
     `url`: ``tcp://host:port`` or ``ipc:///folder`` of a running one; ``"local"`` starts one on this machine, for as
-    long as this object is used; ``"inline"`` runs each job in the caller; None is the environment's PENSTOCK_URL, else
+    long as this object is used; ``"inline"`` runs each job in the caller, at once, whatever options say of when
+    and where; None is the environment's PENSTOCK_URL, else
     local. `slots` and `data` are for local ones: jobs at once (default: the cores there are) and the folder to keep
     batches in (default: none is kept). `pass_output`: a local one also shows here what its jobs print.
 
@@ -188,9 +213,7 @@ class Pipeline(Submitter):
                 "a Pipeline was made while a slot imports your module: make it in a function, or under "
                 'if __name__ == "__main__"'
             )
-        if url is None:
-            in_job = current.in_slot() or JOB_VARIABLE in os.environ
-            url = "local" if in_job else os.environ.get(URL_VARIABLE) or "local"
+        url = place(url)
         if url != "local" and (slots is not None or data is not None):
             raise ValueError("slots= and data= are for an embedded pipeline: a running one has its own")
         if slots is not None and slots < 1:

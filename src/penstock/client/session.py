@@ -16,12 +16,12 @@ from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
-from penstock import errors
 from penstock.client.courier import Answered, Courier
 from penstock.client.following import Follower
 from penstock.client.packing import Part
+from penstock.client.refusals import error_named
 from penstock.errors import NoPipeline, PenstockError
-from penstock.messages import Message, Refused, Submit
+from penstock.messages import Known, Message, Notice, Refused, Submit
 
 Bytes = bytes | memoryview
 T = TypeVar("T")
@@ -78,7 +78,7 @@ class Session:
         self._room = threading.Condition()
         self._unaccepted = 0
         self._links = ClientLinks(url)
-        self._courier = Courier(self._links, self._accepted, self._refused)
+        self._courier = Courier(self._links, self._accepted, self._refused, _say_notice)
         self._thread = threading.Thread(target=self._run, name="penstock-client", daemon=True)
         self._thread.start()
         _living.add(self)
@@ -271,10 +271,10 @@ class Session:
             self._unaccepted -= size
             self._room.notify_all()
 
-    def _refused(self, submit: Submit, refusal: Refused) -> None:
+    def _refused(self, submit: Submit, refusal: Refused | Known) -> None:
         for batch in {one.batch for one in submit.opens} | {one.batch for one in submit.chunks}:
             if (then := self._refusals.get(batch)) is not None:
-                then(_error(refusal))
+                then(error_named(refusal))
 
     def _fail(self, error: BaseException) -> None:
         log.debug("the connection to %s ended: %s", self.url, error)
@@ -306,22 +306,19 @@ class Outage:
             log.warning("no %s answers at %s: waiting for it", " and no ".join(missing), self._url)
 
 
+def _say_notice(notice: Notice) -> None:
+    """To whoever reads the log of this program: without a handler of its own, that is stderr."""
+    log.warning("%s", notice.text)
+
+
 def _settling(answer: Future[tuple[Any, Bytes]]) -> Answered:
     def settle(message: Message, payload: Bytes) -> None:
         if isinstance(message, Refused):
-            answer.set_exception(_error(message))
+            answer.set_exception(error_named(message))
         else:
             answer.set_result((message, payload))
 
     return settle
-
-
-def _error(refusal: Refused) -> PenstockError:
-    """The error a station names."""
-    kind = getattr(errors, refusal.kind, None)
-    if not (isinstance(kind, type) and issubclass(kind, PenstockError)):
-        kind = PenstockError
-    return kind(refusal.text)
 
 
 def _in_child() -> None:

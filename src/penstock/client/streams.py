@@ -108,6 +108,13 @@ def failed(error: BaseException) -> JobFuture:
     return future
 
 
+def chunk_of(spec: BatchSpec, items: list[bytes]) -> bytes:
+    """The payload of single submits."""
+    if spec.kind == "command":
+        return msgspec.msgpack.encode([msgspec.Raw(item) for item in items])
+    return payload.chunk_blob("blob", items, spec.serializer)
+
+
 class Stream:
     """One batch that takes in single submits, and the futures of those."""
 
@@ -151,7 +158,7 @@ class Stream:
             self._session.follow(self._follower)
         while items:
             some = _first_items(items)
-            blob = self._chunk(some)
+            blob = chunk_of(self.spec, some)
             yield Part(ChunkHead(self.batch, self._first, len(some), len(blob)), blob)
             self._first += len(some)
             items = items[len(some) :]
@@ -159,11 +166,6 @@ class Stream:
             self._said_closed = True
             yield Part(BatchClose(self.batch, self._first))
             self._leave_if_done()
-
-    def _chunk(self, items: list[bytes]) -> bytes:
-        if self.spec.kind == "command":
-            return msgspec.msgpack.encode([msgspec.Raw(item) for item in items])
-        return payload.chunk_blob("blob", items, self.spec.serializer)
 
     def take(self, rows: list[Row], cost: int) -> int:
         """Outcomes came: settle their futures (in the session's thread)."""
@@ -268,8 +270,18 @@ class Streams:
         session.wake()
         return future
 
+    def enlist(self, stream: Stream) -> Stream:
+        """Settle futures of a batch that is accepted already, and will not grow; returns the one that does it now."""
+        with self._lock:
+            living = self._living.get(stream.batch)
+            if living is not None and living.futures:
+                return living
+            stream.on_row = self.on_row
+            self._living[stream.batch] = stream
+        return stream
+
     def _start(self, session: Session, spec: BatchSpec, function: Function) -> Stream:
-        stream = self._open[function.digest, spec] = Stream(session, spec, function, self._left)
+        stream = self._open[function.digest, spec] = Stream(session, spec, function, self.left)
         stream.on_row = self.on_row
         self._living[stream.batch] = stream
         if len(self._open) > OPEN_STREAMS:
@@ -314,7 +326,7 @@ class Streams:
         with self._lock:
             return list(self._living.values())
 
-    def _left(self, stream: Stream) -> None:
+    def left(self, stream: Stream) -> None:
         """It is closed and done (in the session's thread)."""
         self._living.pop(stream.batch, None)
 

@@ -5,7 +5,7 @@ Promises:
 1. One place per job: the parts of a chunk partition its open jobs, and each part is in exactly one place.
 2. Every change of place goes through `Backlog.move`, so the counts are right.
 3. Memory holds a window of each batch's open chunks; the rest lies in the queue file.
-4. Larger priority first; batches of one priority take turns.
+4. What can be given out takes turns.
 """
 
 from __future__ import annotations
@@ -13,21 +13,27 @@ from __future__ import annotations
 import enum
 import heapq
 import itertools
+import math
 from bisect import bisect_right, insort
-from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from penstock.core.actions import OpenPart
 from penstock.core.inputs import StoredBatch, StoredChunk
 from penstock.core.spans import SpanSet
+from penstock.core.turns import ANY, Terms, Turns, terms_of
 from penstock.job import BatchSpec, JobState, Stamp
 
 WINDOW_CHUNKS = 4096
 """Chunks of one batch in memory before the rest stays on disk: some 2 MB, and minutes of work in most cases."""
 REFILL_CHUNKS = 1024
 """Chunks read from disk at once; read again when fewer than a quarter of that are queued in memory."""
+FOREVER = math.inf
+"""Until its batch may begin: what a delayed part of a held batch waits for."""
 MEAN_WEIGHT = 0.2
 """Of the newest outcome in the running mean of a job's duration."""
+
+
+FIRST = Stamp()
 
 
 class Place(enum.Enum):
@@ -94,7 +100,7 @@ class Part:
         self.lost = ""
         """The worker that was lost with it last."""
         self.wait = 0.0
-        """DELAYED: until this instant. LIMBO: until the sink has echoed the beat of this number."""
+        """DELAYED: until this instant, or FOREVER. LIMBO: until the sink has echoed the beat of this number."""
         self.verdict: tuple[JobState, str] | None = None
         """VERDICT: the final state and its cause."""
         self.recalled = False
@@ -112,6 +118,11 @@ class Part:
         """Whether it is a suspect that would be dead with the next worker."""
         stamp = self.stamp.after_crash() if self.crashed else self.stamp
         return self.suspect and self.chunk.batch.spec.is_last_crash(stamp)
+
+    @property
+    def fresh(self) -> bool:
+        """Whether its jobs have never started, as far as is known."""
+        return self.stamp == FIRST and not self.crashed
 
     def answer_recalls(self, *, cancelled: bool) -> None:
         """It is known by now whether its jobs have started."""
@@ -200,8 +211,19 @@ class Batch:
         self.firsts: list[int] = []
         self.queue: list[tuple[int, int, Part]] = []
         self.leased = 0
+        self.lanes = 0
+        """Leases that are out. If it has a limit, each is run one job at a time, so that this is what it limits."""
+        self.uncertain = stored.open_from is not None
+        """After a restart: what of it is out is not known yet."""
+        self.terms = terms_of(self.spec)
+        self.in_turn = False
+        self.turn = 0
         self.mean: float | None = None
         """Seconds one job takes, a running mean; None: nothing is known yet."""
+        self.held = False
+        """Its time has not come: what is queued is delayed."""
+        self.doom = ""
+        """Why what has not started never will."""
         self.forget = False
         self.alive_at = 0.0
         self._serial = itertools.count()
@@ -215,6 +237,16 @@ class Batch:
     def ended(self) -> bool:
         """Closed, and every job has its outcome."""
         return self.total is not None and self.done >= self.total
+
+    @property
+    def is_full(self) -> bool:
+        """Whether as many leases are out as its limit allows, or may be."""
+        return self.spec.limit is not None and (self.uncertain or self.lanes >= self.spec.limit)
+
+    @property
+    def is_last_lane(self) -> bool:
+        """Whether one lease more is all that its limit allows."""
+        return self.spec.limit is not None and self.lanes + 1 >= self.spec.limit
 
     def push(self, part: Part) -> None:
         """Into the queue, by index."""
@@ -252,19 +284,27 @@ class Backlog:
     def __init__(self, stored: Iterable[StoredBatch] = ()) -> None:
         self.batches: dict[bytes, Batch] = {one.batch: Batch(one) for one in stored}
         self.queued_parts = 0
-        self._turns: dict[int, deque[Batch]] = {}
+        self.free_parts = 0
+        """Those among them that whoever has time may run."""
+        self.turns = Turns()
 
     def add_batch(self, stored: StoredBatch) -> Batch:
         """A new batch."""
         batch = self.batches[stored.batch] = Batch(stored)
         return batch
 
+    def _count(self, batch: Batch, parts: int) -> None:
+        self.queued_parts += parts
+        if batch.terms is ANY:
+            self.free_parts += parts
+
     def remove_batch(self, batch: Batch) -> None:
         """Forget a batch without leases."""
         for chunk in batch.chunks.values():
             for part in chunk.parts:
                 if part.place is Place.QUEUED:
-                    self.queued_parts -= 1
+                    self._count(batch, -1)
+        self.turns.leave(batch)
         batch.queue.clear()
         batch.chunks.clear()
         batch.firsts.clear()
@@ -292,15 +332,15 @@ class Backlog:
         """Change a part's place."""
         batch = part.chunk.batch
         if part.place is Place.QUEUED:
-            self.queued_parts -= 1
+            self._count(batch, -1)
         elif part.place is Place.LEASED:
             batch.leased -= part.jobs
         part.place = place
         part.lease = lease
         if place is Place.QUEUED:
-            self.queued_parts += 1
+            self._count(batch, 1)
             batch.push(part)
-            self._take_turn(batch)
+            self.turns.join(batch)
         elif place is Place.LEASED:
             batch.leased += part.jobs
 
@@ -313,29 +353,24 @@ class Backlog:
         """As Chunk.carve; counts what it cuts."""
         before = sum(part.place is Place.QUEUED for part in chunk.parts)
         inside = chunk.carve(start, stop)
-        self.queued_parts += sum(part.place is Place.QUEUED for part in chunk.parts) - before
+        self._count(chunk.batch, sum(part.place is Place.QUEUED for part in chunk.parts) - before)
         return inside
 
-    def _take_turn(self, batch: Batch) -> None:
-        turns = self._turns.setdefault(batch.spec.priority, deque())
-        if batch not in turns:
-            turns.append(batch)
-
-    def next(self) -> Part | None:
-        """The part whose turn it is; it must be moved, or it is lost from the queue."""
-        for priority in sorted(self._turns, reverse=True):
-            turns = self._turns[priority]
-            while turns:
-                part = turns[0].pop()
-                if part is not None:
-                    turns.rotate(-1)
-                    return part
-                turns.popleft()
-            del self._turns[priority]
-        return None
+    def next(self, fits: Callable[[Terms], bool], lanes: int = 1) -> Part | None:
+        """The part whose turn it is among those that fit, cut if its batch has a limit so that `lanes` of its leases
+        can be filled; it must be given out now, or it is lost from the queue."""
+        part = self.turns.next(fits)
+        if part is None or part.chunk.batch.spec.limit is None:
+            return part
+        batch = part.chunk.batch
+        shares = min(lanes, part.chunk.batch.spec.limit - batch.lanes) // (len(batch.queue) + 1)
+        if shares > 1:
+            self.carve(part.chunk, part.start, part.start - (-part.jobs // shares))
+        return part
 
     def hungry_batches(self) -> Iterator[Batch]:
         """Batches with more on disk and little left in memory."""
         for batch in self.batches.values():
-            if batch.on_disk and not batch.loading and len(batch.queue) < REFILL_CHUNKS // 4:
+            wanted = not batch.held or batch.loaded_to in batch.cancelled
+            if batch.on_disk and wanted and not batch.loading and len(batch.queue) < REFILL_CHUNKS // 4:
                 yield batch

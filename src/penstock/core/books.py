@@ -12,8 +12,8 @@ import heapq
 import random
 
 from penstock.core.actions import Actions, Effect, Log, Save, SaveApplied, SaveCancelled, SaveCounts, SaveOpen, Tell
-from penstock.core.backlog import Backlog, Batch, Chunk, Part, Place
-from penstock.core.inputs import StoredBatch
+from penstock.core.backlog import FOREVER, Backlog, Batch, Chunk, Part, Place
+from penstock.core.inputs import StoredBatch, StoredChunk
 from penstock.core.lease import Leases
 from penstock.core.roster import Worker
 from penstock.core.spans import SpanSet
@@ -40,6 +40,8 @@ class Books:
         self.lease_time = lease_time
         self.heartbeat_interval = heartbeat_interval
         self.random = random.Random(seed)
+        self.wall_offset = 0.0
+        """Seconds that the wall clock is ahead of the core's."""
         self.backlog = Backlog(stored)
         self.leases = Leases(life)
         self.workers: dict[bytes, Worker] = {}
@@ -122,22 +124,45 @@ class Books:
         if part.lease:
             self.leases.shrink(part.lease, part.jobs)
             part.lease = 0
+            if part.chunk.batch.queue:
+                self.backlog.turns.join(part.chunk.batch)
 
     def touch(self, chunk: Chunk) -> None:
         """What is open of the chunk changed."""
         self._dirty[chunk.batch.id, chunk.first] = chunk
 
+    def take_in(self, batch: Batch, stored: StoredChunk, *, limbo: bool = False) -> Chunk:
+        """A chunk comes into memory: to be given out, or into limbo until it is known who has it."""
+        chunk = self.backlog.add_chunk(batch, stored, Place.DELAYED)
+        for part in list(chunk.parts):
+            if limbo or part.given or part.recalled:
+                self.hold(part, 0)
+            else:
+                self.queue(part)
+        return chunk
+
     def queue(self, part: Part) -> None:
-        """To be given out again, or never if it is recalled."""
+        """To be given out as soon as its batch may begin; or never, if it is recalled or that is too late."""
+        batch = part.chunk.batch
         if part.recalled:
             self.cancel(part)
-            return
-        self._unlease(part)
-        if part.is_to_be_alone:
-            self.backlog.move(part, Place.ALONE)
-            self.alone[part.chunk.batch.id, part.chunk.first] = part.chunk
+        elif batch.doom and part.fresh:
+            self.cancel_doomed(part)
         else:
-            self.backlog.move(part, Place.QUEUED)
+            self._unlease(part)
+            if batch.held:
+                self.backlog.move(part, Place.DELAYED)
+                part.wait = FOREVER
+            elif part.is_to_be_alone:
+                self.backlog.move(part, Place.ALONE)
+                self.alone[batch.id, part.chunk.first] = part.chunk
+            else:
+                self.backlog.move(part, Place.QUEUED)
+
+    def cancel_doomed(self, part: Part) -> None:
+        """Its batch will not begin any more: nothing of it that has not started will."""
+        if part.fresh:
+            self.decide(part, JobState.CANCELLED, part.chunk.batch.doom)
 
     def delay(self, part: Part, until: float) -> None:
         """To be queued at an instant, or never if it is recalled."""

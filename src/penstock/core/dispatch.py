@@ -6,13 +6,17 @@ Promises:
 2. A round is dealt only while every present worker has credit and every job connection belongs to a present worker;
    then each gets exactly one message. Everything else goes by name.
 3. A worker with an idle slot is served before one that only looks ahead.
-4. While nothing is queued and a slot idles, the fullest worker is asked for half of what it has not started.
+4. While nothing is queued for a slot that idles, the fullest worker is asked for half of what it has not started and
+   the slot's worker may run.
+5. What has terms (a worker's name, tags, a limit) goes by name, to those who fulfil them; of a batch with a limit no
+   more leases are out than that, and a worker runs each of them one job at a time.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from penstock.config import RESEND
 from penstock.core.actions import Deal
@@ -20,6 +24,7 @@ from penstock.core.backlog import Part
 from penstock.core.books import Books
 from penstock.core.lease import Given, Round
 from penstock.core.roster import LOOK_AHEAD_SECONDS, Worker
+from penstock.core.turns import ANY, Terms, is_any
 from penstock.messages import INLINE_FUNCTION_BYTES, BatchHead, HandBack, Jobs, Lease
 
 LEASES_PER_MESSAGE = 64
@@ -32,6 +37,15 @@ STEAL_AGE = 0.01
 """Seconds after which a worker of which nothing is known yet is asked to hand back."""
 BARREN = 0.05
 """Seconds for which a worker that had nothing to hand back is left alone."""
+
+
+class Spare(NamedTuple):
+    """What could be taken back from a worker: jobs of these leases, `some` or all of those it has."""
+
+    worker: Worker
+    leases: list[Given]
+    jobs: int
+    some: bool
 
 
 class Dispatcher:
@@ -47,12 +61,13 @@ class Dispatcher:
         self.look_again_at = None
         backlog = self._books.backlog
         ready = [worker for worker in self._books.workers.values() if worker.present and worker.gone_at is None]
-        while ready and backlog.queued_parts >= len(ready) and self._in_step(ready):
-            if not self._deal(ready, now):
-                break
+        if not any(worker.fits(terms) for terms in backlog.turns.particular() for worker in ready):
+            while ready and backlog.free_parts >= len(ready) and self._in_step(ready):
+                if not self._deal(ready, now):
+                    break
         if backlog.queued_parts:
             self._give_by_name(ready, now)
-        if not backlog.queued_parts:
+        if not backlog.free_parts:
             self._steal(ready, now)
 
     def _in_step(self, ready: list[Worker]) -> bool:
@@ -64,8 +79,8 @@ class Dispatcher:
 
     # ------------------------------------------------------------------------------------------ giving
 
-    def _next(self, now: float) -> tuple[Part, Given] | None:
-        part = self._books.backlog.next()
+    def _next(self, now: float, fits: Callable[[Terms], bool], lanes: int = 1) -> tuple[Part, Given] | None:
+        part = self._books.backlog.next(fits, lanes)
         if part is None:
             return None
         lease = self._books.leases.give(part.chunk, part.jobs, now)
@@ -82,13 +97,18 @@ class Dispatcher:
         self._books.tell(worker.id, self._message([(part, lease)]))
 
     def _give_by_name(self, ready: list[Worker], now: float) -> None:
-        """One lease after the other to whoever needs it most: most idle slots, then most credit."""
+        """One lease after the other to whoever needs it most and may have it: most idle slots, then most credit."""
+        slots = sum(worker.slots for worker in ready)
         given: dict[bytes, list[tuple[Part, Given]]] = {}
         needs = [(-worker.idle_slots, -worker.credit, at) for at, worker in enumerate(ready) if worker.wants]
         heapq.heapify(needs)
-        while needs and (pair := self._next(now)) is not None:
+        while needs and self._books.backlog.queued_parts:
             at = needs[0][2]
             worker = ready[at]
+            pair = self._next(now, worker.fits, slots)
+            if pair is None:
+                heapq.heappop(needs)
+                continue
             self._books.leases.attribute(pair[1], worker)
             given.setdefault(worker.id, []).append(pair)
             if worker.wants:
@@ -115,12 +135,12 @@ class Dispatcher:
         """A round: as many messages as workers, each with as many leases as the least credit and half of what is wanted
         ahead allow."""
         books = self._books
-        depth = min(LEASES_PER_MESSAGE, books.backlog.queued_parts // len(workers), *(w.credit for w in workers))
+        depth = min(LEASES_PER_MESSAGE, books.backlog.free_parts // len(workers), *(w.credit for w in workers))
         bundles: list[list[tuple[Part, Given]]] = [[] for _ in workers]
         size, seconds = 0, 0.0
         for _ in range(depth):
             for bundle in bundles:
-                pair = self._next(now)
+                pair = self._next(now, is_any)
                 if pair is None:
                     break
                 bundle.append(pair)
@@ -168,33 +188,51 @@ class Dispatcher:
     # ---------------------------------------------------------------------------------------- taking back
 
     def _steal(self, workers: list[Worker], now: float) -> None:
-        if not any(w.idle_slots and not w.draining and w.window > 0 for w in workers):
+        idle = [w for w in workers if w.idle_slots and not w.draining and w.window > 0]
+        if not idle:
             return
         for worker in workers:
             if worker.hand_back is not None and now >= worker.hand_back[1] + RESEND:
                 worker.hand_back = None
         if any(w.hand_back is not None for w in workers):
             return
-        full = [w for w in workers if w.surplus > 0]
-        asked = [w for w in full if now >= w.barren_until and self._worth(w, now)]
+        spares = [spare for w in workers if w.surplus > 0 and (spare := self._spare(w, idle)).jobs > 0]
+        asked = [spare for spare in spares if now >= spare.worker.barren_until and self._worth(spare, now)]
         if asked:
-            fullest = max(asked, key=lambda w: w.surplus / w.slots)
+            fullest = max(asked, key=lambda spare: spare.jobs / spare.worker.slots)
             number = self._books.next_request()
-            fullest.hand_back = (number, now)
-            self._books.tell(fullest.id, HandBack(number, (fullest.surplus + 1) // 2))
-        elif full:
+            fullest.worker.hand_back = (number, now)
+            named = tuple(lease.number for lease in fullest.leases) if fullest.some else ()
+            self._books.tell(fullest.worker.id, HandBack(number, (fullest.jobs + 1) // 2, named))
+        elif spares:
             self.look_again_at = now + STEAL_AGE
 
-    def _worth(self, worker: Worker, now: float) -> bool:
+    def _spare(self, worker: Worker, idle: list[Worker]) -> Spare:
+        """What of a worker's leases one of those that idle may run."""
+        held = [self._books.leases.given[number] for number in worker.leases]
+        leases = [lease for lease in held if self._is_movable(lease, idle)]
+        if len(leases) == len(held):
+            return Spare(worker, held, worker.surplus, some=False)
+        batches = {lease.chunk.batch.id for lease in leases}
+        running = sum(stop - start for batch, (start, stop) in worker.running if batch in batches)
+        jobs = min(worker.surplus, sum(lease.jobs for lease in leases) - running)
+        return Spare(worker, leases, jobs, some=True)
+
+    @staticmethod
+    def _is_movable(lease: Given, idle: list[Worker]) -> bool:
+        batch = lease.chunk.batch
+        return batch.terms is ANY or (not batch.is_full and any(worker.fits(batch.terms) for worker in idle))
+
+    @staticmethod
+    def _worth(spare: Spare, now: float) -> bool:
         """Whether what it has not started is more than it will have done by the time the request arrives."""
         seconds = 0.0
-        for number in worker.leases:
-            lease = self._books.leases.given[number]
+        for lease in spare.leases:
             expected = (lease.chunk.batch.mean or 0.0) * lease.jobs
             if now - lease.given_at > STEAL_AGE + 2 * expected:
                 return True  # unknown, or stuck behind a job that is nothing like the others
             seconds += expected
-        return seconds / worker.slots > STEAL_SECONDS
+        return seconds / spare.worker.slots > STEAL_SECONDS
 
     def handed_back(self, worker: Worker, number: int, jobs: int, now: float) -> None:
         """A request was answered."""

@@ -146,7 +146,7 @@ class Feed:
         jobs = 1
         if mean is not None and not self._single(held):
             jobs = max(1, int(PIECE_SECONDS / max(mean, 1e-9)))
-            if self._holdings.is_last(held):
+            if self._holdings.is_last(held) and not held.serial:
                 share = -(-held.unstarted.count // (2 * len(self._pieces)))
                 jobs = min(jobs, max(share, int(SHARE_SECONDS / max(mean, 1e-9)), 1))
         start, stop = held.unstarted.take_first(jobs)

@@ -28,10 +28,11 @@ class GiveBack:
         """Those that wait for pieces to be cut."""
 
     def newest(self, request: HandBack) -> Actions:
-        """From the newest leases, last jobs first."""
+        """From the newest leases (of those it names, if any), last jobs first."""
         wanted = request.jobs
         spans: list[LeaseSpan] = []
-        leases = self._holdings.newest_unstarted()
+        named = request.leases
+        leases = [one for one in self._holdings.newest_unstarted() if not named or one.lease.number in named]
         for held in leases:
             taken = held.unstarted.take_last(wanted)
             spans += [LeaseSpan(held.lease.number, start, stop) for start, stop in taken]

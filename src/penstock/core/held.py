@@ -44,6 +44,7 @@ class HeldLease:
         "lease",
         "queued",
         "running",
+        "serial",
         "spec",
         "unstarted",
     )
@@ -56,6 +57,8 @@ class HeldLease:
         self.running = SpanSet()
         self.finished = SpanSet()
         self.kept: list[Kept] = []
+        self.serial = head.spec.limit is not None
+        """One job of it at a time: so many leases are out as jobs may run."""
         self.careful = False
         """A slot died in it and nobody knows which job it was: one job at a time."""
         self.dropped = SpanSet()
@@ -132,11 +135,12 @@ class Holdings:
         """The lease to start jobs of: larger priority first, then the oldest; None: nothing can start."""
         while self._queue:
             held = self._queue[0][2]
-            if held.unstarted and held.function in functions:
+            waits = held.serial and bool(held.running)  # until `unstart` says that its piece is back
+            if held.unstarted and held.function in functions and not waits:
                 return held
             heapq.heappop(self._queue)
             held.queued = False
-            if held.unstarted:
+            if held.unstarted and not waits:
                 self._parked.setdefault(held.function, []).append(held)
         return None
 

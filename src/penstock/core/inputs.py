@@ -27,6 +27,12 @@ class FromClient(Input, frozen=True):
     wall_time: float = 0.0
 
 
+class WallClock(Input, frozen=True):
+    """What the wall clock says at the beginning of a turn: the only clock that knows the instants of users."""
+
+    time: float
+
+
 class Subscribed(Input, frozen=True):
     """A control connection came up: a worker or the sink subscribed to its own id."""
 

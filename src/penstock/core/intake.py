@@ -23,9 +23,11 @@ from penstock.core.actions import (
 )
 from penstock.core.backlog import REFILL_CHUNKS, WINDOW_CHUNKS, Batch, Chunk, Place
 from penstock.core.books import Books
+from penstock.core.gates import Gates
 from penstock.core.inputs import Bytes, ChunkLoaded, ChunksLoaded, StoredBatch, StoredChunk
+from penstock.core.placement import Placement
 from penstock.core.recall import Recalls
-from penstock.job import JobState
+from penstock.job import BatchSpec, JobState
 from penstock.messages import (
     DIGEST_BYTES,
     Accepted,
@@ -42,6 +44,7 @@ from penstock.messages import (
     DrainWorker,
     Forget,
     ForgetBatch,
+    Known,
     Message,
     Refused,
     Submit,
@@ -57,13 +60,23 @@ NOT_STARTED = (Place.QUEUED, Place.DELAYED, Place.LIMBO, Place.ALONE)
 class Intake:
     """Takes jobs in, and out again on request."""
 
-    def __init__(self, books: Books) -> None:
+    def __init__(self, books: Books, gates: Gates, placement: Placement) -> None:
         self._books = books
         self.recalls = Recalls(books)
+        self._gates = gates
+        self._placement = placement
         self.recovered = False
         """Whether what was given out before a restart is known: until then stored chunks wait in limbo."""
         self._forgotten: dict[bytes, None] = {}
         """Batches deleted in this life, oldest first: what their clients still send again is accepted and dropped."""
+        self._words: dict[str, bytes] = {}
+        """The batches that were accepted once under a word, for as long as they are here."""
+        for batch in books.backlog.batches.values():
+            self._remember_word(batch)
+
+    def _remember_word(self, batch: Batch) -> None:
+        if batch.spec.once:
+            self._words[batch.spec.once] = batch.id
 
     # ------------------------------------------------------------------------------------------ submit
 
@@ -78,21 +91,53 @@ class Intake:
         new = {one.batch: 0 for one in submit.opens if one.batch not in batches and one.batch not in forgotten}
         if not self._in_order(submit, new):
             return
+        refused = self._refusal(submit, new)
+        if refused is not None:
+            self._answer(client, refused)
+            return
         for opened, code in zip(submit.opens, parts, strict=False):
             if opened.batch in new:
                 stored = StoredBatch(
                     opened.batch, opened.spec, opened.function, opened.size, wall_time, 0, None, {}, None
                 )
-                self._books.backlog.add_batch(stored).alive_at = now
+                batch = self._books.backlog.add_batch(stored)
+                batch.alive_at = now
+                self._remember_word(batch)
+                self._gates.watch(batch, now)
+                self._placement.watch(batch, client, now)
                 self._books.say(SaveBatch(opened.batch, opened.spec, opened.function, code, wall_time))
         for chunk, arguments in zip(submit.chunks, parts[len(submit.opens) :], strict=True):
             self._accept(chunk, arguments)
         for closed in submit.closes:
-            batch = self._books.backlog.batches.get(closed.batch)
-            if batch is not None and batch.total is None:
-                batch.total = closed.total
-                self._books.say(SaveTotal(batch.id, closed.total))
+            known = self._books.backlog.batches.get(closed.batch)
+            if known is not None and known.total is None:
+                known.total = closed.total
+                self._books.say(SaveTotal(known.id, closed.total))
         self._books.say_last(Answer(client, Accepted(submit.number)))
+
+    def _refusal(self, submit: Submit, new: dict[bytes, int]) -> Refused | Known | None:
+        """Why not to accept it: a batch that asks for what is not here, or is here already."""
+        known = set(self._books.backlog.batches)
+        for opened in submit.opens:
+            if opened.batch in new:
+                if before := self._accepted_before(submit.number, opened.spec):
+                    return before
+                if text := self._placement.refusal(opened.spec):
+                    return Refused(submit.number, "NoSuchWorker", text)
+                if text := self._gates.refusal(opened.batch, opened.spec, known):
+                    return Refused(submit.number, "NoSuchBatch", text)
+            known.add(opened.batch)
+        return None
+
+    def _accepted_before(self, number: int, spec: BatchSpec) -> Known | Refused | None:
+        """The batch that has this one's word."""
+        batch = self._books.backlog.batches.get(self._words.get(spec.once, b""))
+        if batch is None:
+            return None
+        if batch.spec.call == spec.call:
+            return Known(number, batch.id, batch.total is not None)
+        text = f"once={spec.once!r}: another call was accepted under this word, as batch {batch.id.hex()}"
+        return Refused(number, "OnceMismatch", text)
 
     def _in_order(self, submit: Submit, new: dict[bytes, int]) -> bool:
         """Whether every chunk follows what is accepted; chunks of forgotten batches are accepted and dropped."""
@@ -116,12 +161,20 @@ class Intake:
         if not batch.on_disk and len(batch.chunks) < WINDOW_CHUNKS:
             batch.loaded_to = batch.accepted
             stored = StoredChunk(head.first, head.count, head.size, (OpenPart(head.first, batch.accepted),))
-            self._settle_cancelled(self._books.backlog.add_chunk(batch, stored, Place.QUEUED))
+            self._settle_cancelled(self._books.take_in(batch, stored))
         elif not batch.on_disk:
             batch.on_disk = True
             batch.loaded_to = head.first
 
     # ------------------------------------------------------------------------------------------ from disk
+
+    def recover(self) -> None:
+        """What was given out before a restart is known by now."""
+        self.recovered = True
+        for batch in self._books.backlog.batches.values():
+            batch.uncertain = False
+            if batch.queue:
+                self._books.backlog.turns.join(batch)
 
     def refill(self) -> None:
         """Ask for more of the batches that run low in memory."""
@@ -153,16 +206,13 @@ class Intake:
     def _load(self, batch: Batch, chunk: StoredChunk) -> None:
         if chunk.first in batch.chunks:
             return
-        new = self._books.backlog.add_chunk(batch, chunk, Place.QUEUED)
-        for part in new.parts:
-            if part.given or part.recalled or not self.recovered:
-                self._books.hold(part, 0)
-        self._settle_cancelled(new)
+        self._settle_cancelled(self._books.take_in(batch, chunk, limbo=not self.recovered))
 
     def _settle_cancelled(self, chunk: Chunk) -> None:
         for start, stop in chunk.batch.cancelled.overlap(chunk.first, chunk.first + chunk.count):
             for part in self._books.backlog.carve(chunk, start, stop):
-                self._books.decide(part, JobState.CANCELLED, "cancelled")
+                if part.place is not Place.VERDICT:
+                    self._books.decide(part, JobState.CANCELLED, "cancelled")
 
     # ------------------------------------------------------------------------------------------ cancel
 
@@ -202,11 +252,13 @@ class Intake:
         """Delete the batches that nobody will ask for again."""
         if sink is None:
             return
-        for batch in [batch for batch in self._books.backlog.batches.values() if batch.forget and batch.ended]:
+        done = [batch for batch in self._books.backlog.batches.values() if batch.forget and batch.ended]
+        for batch in [batch for batch in done if not self._gates.keeps(batch)]:
             self._books.forget_changes(batch)
             self._books.say(DeleteBatch(batch.id))
             self._books.tell(sink, ForgetBatch(batch.id))
             self._books.backlog.remove_batch(batch)
+            self._words.pop(batch.spec.once, None)
             self._forgotten[batch.id] = None
             if len(self._forgotten) > FORGOTTEN_BATCHES:
                 del self._forgotten[next(iter(self._forgotten))]
@@ -261,17 +313,17 @@ class Intake:
         by_id = named or [batch for batch in newest if batch.id.hex().startswith(match)]
         return by_id or [batch for batch in newest if batch.id.hex().endswith(match)]
 
-    @staticmethod
-    def _line(batch: Batch) -> BatchLine:
+    def _line(self, batch: Batch) -> BatchLine:
         return BatchLine(
-            batch.id,
-            batch.spec,
-            batch.accepted,
-            batch.total,
-            dict(batch.counts),
-            batch.leased,
-            batch.created_time,
-            batch.function,
+            batch=batch.id,
+            spec=batch.spec,
+            accepted=batch.accepted,
+            total=batch.total,
+            counts=dict(batch.counts),
+            leased=batch.leased,
+            created_time=batch.created_time,
+            waits=self._gates.shut(batch) or self._placement.missing(batch),
+            function=batch.function,
         )
 
     def _answer(self, client: bytes, message: Message) -> None:

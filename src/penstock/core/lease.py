@@ -35,18 +35,25 @@ class Round:
 class Given:
     """A lease: `jobs` of a chunk, held by `worker` (None: dealt, and nobody has reported it)."""
 
-    __slots__ = ("chunk", "given_at", "jobs", "mean", "number", "round", "taken", "worker")
+    __slots__ = ("chunk", "given_at", "jobs", "mean", "number", "round", "serial", "taken", "worker")
 
     def __init__(self, number: int, chunk: Chunk, jobs: int, given_at: float) -> None:
         self.number = number
         self.chunk = chunk
         self.jobs = jobs
         self.given_at = given_at
+        self.serial = chunk.batch.spec.limit is not None
+        """Whether its worker runs one job of it at a time."""
         self.mean = UNKNOWN_SECONDS if chunk.batch.mean is None else chunk.batch.mean
         """Seconds that one of its jobs was expected to take when it was given out."""
         self.worker: Worker | None = None
         self.round: Round | None = None
         self.taken = False
+
+    @property
+    def width(self) -> int:
+        """How many of its jobs can run at once."""
+        return min(1, self.jobs) if self.serial else self.jobs
 
 
 class Leases:
@@ -68,6 +75,7 @@ class Leases:
         """A new lease."""
         self._count += 1
         lease = Given((self._life << COUNTER_BITS) + self._count, chunk, jobs, now)
+        chunk.batch.lanes += 1
         self.given[lease.number] = self.untaken[lease.number] = lease
         return lease
 
@@ -76,6 +84,7 @@ class Leases:
         lease = self.given.get(number)
         if lease is None:
             lease = self.given[number] = Given(number, chunk, 0, now)
+            chunk.batch.lanes += 1
         self.attribute(lease, worker)
         self.take(lease, worker)
         return lease
@@ -86,10 +95,10 @@ class Leases:
             return
         if lease.worker is not None:
             lease.worker.leases.discard(lease.number)
-            lease.worker.hold(-lease.jobs, lease.mean)
+            lease.worker.hold(-lease.jobs, lease.mean, -lease.width)
         lease.worker = worker
         worker.leases.add(lease.number)
-        worker.hold(lease.jobs, lease.mean)
+        worker.hold(lease.jobs, lease.mean, lease.width)
 
     def reached(self, number: int, worker: Worker | None) -> None:
         """The worker has or had it: its report or an outcome says so, maybe when all its jobs have left it."""
@@ -129,21 +138,24 @@ class Leases:
 
     def grow(self, lease: Given, jobs: int) -> None:
         """Jobs were moved under the lease (adopted)."""
+        width = lease.width
         lease.jobs += jobs
         if lease.worker is not None:
-            lease.worker.hold(jobs, lease.mean)
+            lease.worker.hold(jobs, lease.mean, lease.width - width)
 
     def shrink(self, number: int, jobs: int) -> None:
         """Jobs left the lease."""
         lease = self.given.get(number)
         if lease is None:
             return
+        width = lease.width
         lease.jobs -= jobs
         if lease.jobs <= 0:
             del self.given[number]
+            lease.chunk.batch.lanes -= 1
             if lease.round is None:
                 self.untaken.pop(number, None)  # else somebody is charged for it until its report, or its fuse
             if lease.worker is not None:
                 lease.worker.leases.discard(number)
         if lease.worker is not None:
-            lease.worker.hold(-jobs, lease.mean)
+            lease.worker.hold(-jobs, lease.mean, lease.width - width)

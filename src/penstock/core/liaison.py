@@ -69,6 +69,7 @@ class Liaison:
             window=window,
             held=held,
             python=me.python,
+            tags=me.tags,
         )
 
     def heartbeat(self, window: int, held: tuple[Held, ...], now: float) -> Heartbeat:

@@ -73,9 +73,12 @@ class Loss:
         """The slots of which no inventory told ran what comes first: a job may take its worker along at once."""
         parts = [(one, part) for one in leases for part in one.chunk.parts if part.lease == one.number]
         idle = slots - sum(part.jobs for _, part in parts if part.crashed)
+        begun = {lease.number for lease, part in parts if lease.serial and part.crashed}
         for lease, part in sorted(parts, key=lambda one: -one[0].chunk.batch.spec.priority):
-            if idle > 0 and not part.crashed:
-                for first in self._books.backlog.carve(lease.chunk, part.start, min(part.stop, part.start + idle)):
+            if idle > 0 and not part.crashed and lease.number not in begun:
+                begun |= {lease.number} if lease.serial else set()
+                stop = min(part.stop, part.start + (1 if lease.serial else idle))
+                for first in self._books.backlog.carve(lease.chunk, part.start, stop):
                     first.crashed = True
                     idle -= first.jobs
 

@@ -40,15 +40,17 @@ class Quarantine:
             if worker not in ready or (not waiting and not worker.leases):
                 worker.kept = False
         wanted = min(len(waiting), max(1, len(ready) // SHARE)) - sum(w.kept and not w.leases for w in ready)
-        free = sorted((w for w in ready if not w.kept), key=lambda w: w.jobs + w.charged_jobs)
+        fitting = [w for w in ready if not w.kept and any(_may(w, part) for part in waiting)]
+        free = sorted(fitting, key=lambda w: w.jobs + w.charged_jobs)
         allowed = max(1, len(ready) // SHARE) - sum(w.kept for w in ready)
         for worker in free[: max(0, min(wanted, allowed))]:
             worker.kept = True
         for worker in [w for w in ready if w.kept]:
             if worker.leases or worker.charged_leases:
                 self._empty(worker, now)
-            elif waiting:
-                self._dispatcher.give_alone(worker, waiting.pop(0), now)
+            elif part := next((part for part in waiting if _may(worker, part)), None):
+                waiting.remove(part)
+                self._dispatcher.give_alone(worker, part, now)
 
     def _waiting(self) -> list[Part]:
         """Suspects, each a part of its own."""
@@ -68,3 +70,8 @@ class Quarantine:
             number = self._books.next_request()
             worker.hand_back = (number, now)
             self._books.tell(worker.id, HandBack(number, worker.surplus))
+
+
+def _may(worker: Worker, part: Part) -> bool:
+    batch = part.chunk.batch
+    return worker.fits(batch.terms) and not batch.is_full

@@ -10,7 +10,9 @@ Promises:
 
 from __future__ import annotations
 
+from penstock.core.backlog import Part
 from penstock.core.spans import Span
+from penstock.core.turns import ANY, Terms
 from penstock.messages import Hello
 
 LOOK_AHEAD = 2
@@ -39,6 +41,8 @@ class Worker:
         self.leases: set[int] = set()
         self.jobs = 0
         """Open jobs under its leases."""
+        self.width = 0
+        """Those of them that could run at once if it had slots without end."""
         self.seconds = 0.0
         """Of work that these jobs were expected to be."""
         self.charged_leases = 0
@@ -79,9 +83,23 @@ class Worker:
         seconds = self.seconds + self.charged_seconds
         return ahead < LOOK_AHEAD * self.slots or seconds < LOOK_AHEAD_SECONDS * self.slots
 
-    def hold(self, jobs: int, mean: float) -> None:
-        """So many jobs more (or fewer) are under its leases."""
+    def runs(self, part: Part) -> bool:
+        """Whether all jobs of a part were in its slots by its newest inventory."""
+        batch = part.chunk.batch.id
+        return any(batch == of and span[0] <= part.start and part.stop <= span[1] for of, span in self.running)
+
+    def fits(self, terms: Terms) -> bool:
+        """Whether it may run what asks for this."""
+        if terms is ANY or self.hello is None:
+            return terms is ANY
+        hello = self.hello
+        named = not terms.worker or terms.worker in {hello.name, hello.host}
+        return named and set(terms.needs) <= set(hello.tags)
+
+    def hold(self, jobs: int, mean: float, width: int) -> None:
+        """So many jobs more (or fewer) are under its leases, of which so many can run at once."""
         self.jobs += jobs
+        self.width += width
         self.seconds = self.seconds + jobs * mean if self.leases else 0.0
 
     def charge(self, leases: int, jobs: int, seconds: float) -> None:
@@ -93,9 +111,9 @@ class Worker:
     @property
     def idle_slots(self) -> int:
         """Slots without a job, by the ventilator's books, that others' jobs may have."""
-        return 0 if self.kept else max(0, self.slots - self.jobs - self.charged_jobs)
+        return 0 if self.kept else max(0, self.slots - self.width - self.charged_jobs)
 
     @property
     def surplus(self) -> int:
-        """Jobs it holds beyond one for each slot."""
-        return max(0, self.jobs - self.slots)
+        """Jobs it holds beyond those that can run now."""
+        return self.jobs - min(self.width, self.slots)

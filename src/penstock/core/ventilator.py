@@ -14,6 +14,7 @@ A turn is any number of `handle`, then one `tick`, which says all that the turn 
 from __future__ import annotations
 
 import platform
+from collections import Counter
 from typing import assert_never
 
 from penstock.config import HEARTBEAT_INTERVAL, LEASE_TIME, RESEND
@@ -21,6 +22,7 @@ from penstock.core.actions import Actions, Answer
 from penstock.core.backlog import Place
 from penstock.core.books import Books
 from penstock.core.dispatch import Dispatcher
+from penstock.core.gates import Gates
 from penstock.core.inputs import (
     ChunkLoaded,
     ChunksLoaded,
@@ -29,16 +31,20 @@ from penstock.core.inputs import (
     StoredBatch,
     Subscribed,
     Unsubscribed,
+    WallClock,
 )
 from penstock.core.intake import Intake
+from penstock.core.placement import Placement
 from penstock.core.presence import Presence
 from penstock.core.quarantine import Quarantine
+from penstock.core.reasons import Reasons
 from penstock.core.settle import Settlement
 from penstock.messages import (
     Alive,
     AskBatches,
     AskDigests,
     AskPipeline,
+    AskWhy,
     Cancel,
     Completions,
     Diverged,
@@ -50,22 +56,27 @@ from penstock.messages import (
     Left,
     NeedFunction,
     PipelineInfo,
+    Refused,
     SinkBeat,
     SinkHead,
     Submit,
     Took,
     ToVentilator,
+    Why,
     WorkerLine,
 )
 
 RECOVERY_GRACE = 2.0
 """Seconds after a restart in which workers say what they hold: their reconnect interval and a heartbeat."""
 
-VentilatorInput = FromClient | Subscribed | Unsubscribed | JobConnections | ChunksLoaded | ChunkLoaded | ToVentilator
+VentilatorInput = (
+    FromClient | WallClock | Subscribed | Unsubscribed | JobConnections | ChunksLoaded | ChunkLoaded | ToVentilator
+)
 
 
 class VentilatorCore:
-    """`stored` and `applied` are what the queue file says at the start; `life` was counted up in it."""
+    """`stored` and `applied` are what the queue file says at the start; `life` was counted up in it. `wall_time` is
+    what the wall clock says at `now`."""
 
     def __init__(
         self,
@@ -74,6 +85,7 @@ class VentilatorCore:
         applied: tuple[int, bytes],
         now: float,
         *,
+        wall_time: float = 0.0,
         version: str = "",
         lease_time: float = LEASE_TIME,
         heartbeat_interval: float = HEARTBEAT_INTERVAL,
@@ -84,7 +96,10 @@ class VentilatorCore:
         self.presence = Presence(self.books, self.dispatcher)
         self.quarantine = Quarantine(self.books, self.dispatcher)
         self.settlement = Settlement(self.books)
-        self.intake = Intake(self.books)
+        self.gates = Gates(self.books)
+        self.placement = Placement(self.books)
+        self.reasons = Reasons(self.books, self.gates, self.placement)
+        self.intake = Intake(self.books, self.gates, self.placement)
         self.intake.recovered = not any(one.open_from is not None for one in stored)
         self._version = version
         self._started_at = now
@@ -96,8 +111,10 @@ class VentilatorCore:
         self._looked_up: dict[tuple[bytes, int], bool] = {}
         """What single chunks were read for in this turn, as (batch, index), and whether that job is open."""
         self.malformed = 0
+        self.books.wall_offset = wall_time - now
         for batch in self.books.backlog.batches.values():
             batch.alive_at = now
+            self.gates.watch(batch, now)
 
     # ------------------------------------------------------------------------------------------ contract
 
@@ -125,6 +142,8 @@ class VentilatorCore:
                 self._on_sink_head(event, now)
             case Diverged():
                 self.settlement.on_diverged(event)
+            case WallClock(time):
+                self.books.wall_offset = time - now
             case Subscribed():
                 self.presence.on_subscribed(event)
             case Unsubscribed():
@@ -151,6 +170,8 @@ class VentilatorCore:
         self.books.queue_delayed(now)
         self.presence.loss.tick(now)
         self.intake.expire(now)
+        self.gates.tick(now)
+        self.placement.tick(now)
         self._beat(now)
         if self.intake.recovered:
             self.intake.recalls.tick(now)
@@ -169,14 +190,19 @@ class VentilatorCore:
             due.append(self.dispatcher.look_again_at)
         if self.books.delayed:
             due.append(self.books.delayed[0][0])
+        if (opens_at := self.gates.next_wakeup()) is not None:
+            due.append(opens_at)
         return min(due)
 
     def check(self) -> None:
         """The invariants; AssertionError if one does not hold."""
         charged: dict[int, int] = {}
         queued = 0
+        given = self.books.leases.given
+        lanes = Counter(lease.chunk.batch.id for lease in given.values())
         for batch in self.books.backlog.batches.values():
             leased = 0
+            assert batch.lanes == lanes[batch.id], "the count of leases is right"
             assert batch.firsts == sorted(batch.chunks), "the index of chunks is the chunks"
             for chunk in batch.chunks.values():
                 assert chunk.parts, "a chunk in memory has open jobs"
@@ -191,10 +217,10 @@ class VentilatorCore:
                         leased += part.jobs
             assert leased == batch.leased, "the count of leased jobs is right"
         assert queued == self.books.backlog.queued_parts, "the count of queued parts is right"
-        given = self.books.leases.given
         assert charged == {number: lease.jobs for number, lease in given.items()}, "a lease counts its jobs"
         for worker in self.books.workers.values():
             assert worker.jobs == sum(given[number].jobs for number in worker.leases), "a worker's jobs are its leases'"
+            assert worker.width == sum(given[number].width for number in worker.leases), "and what of them can run"
             assert worker.charged_leases >= 0
             assert worker.charged_jobs >= 0
 
@@ -216,6 +242,8 @@ class VentilatorCore:
                 self.intake.on_ask_batches(event.client, ask)
             case AskDigests() as ask_digests:
                 self.intake.on_ask_digests(event.client, ask_digests)
+            case AskWhy() as ask_why:
+                self.books.say(Answer(event.client, self._why(ask_why, now)))
             case AskPipeline() as ask_pipeline:
                 self.books.say(Answer(event.client, self._info(ask_pipeline.number, now)))
             case _:
@@ -240,7 +268,7 @@ class VentilatorCore:
             return
         barrier = self._recovery_barrier
         if not self.intake.recovered and barrier is not None and head.echo >= barrier:
-            self.intake.recovered = True
+            self.intake.recover()
             self.books.log("recovered", batches=len(self.books.backlog.batches))
         if self.books.limbo and self.intake.recovered:
             self.presence.loss.release_limbo(head.echo)
@@ -263,6 +291,14 @@ class VentilatorCore:
             self._verdicts_at = now
         self.books.send_verdicts(sink, again=again)
 
+    def _why(self, ask: AskWhy, now: float) -> Why | Refused:
+        batch = self.books.backlog.batches.get(ask.batch)
+        if batch is None:
+            return Refused(ask.number, "NoSuchBatch", f"no batch {ask.batch.hex()}")
+        if ask.index >= batch.accepted:
+            return Refused(ask.number, "NoSuchBatch", f"no job {ask.index}: the batch has {batch.accepted} jobs")
+        return Why(ask.number, self.reasons.why(batch, ask.index, now))
+
     def _info(self, number: int, now: float) -> PipelineInfo:
         books = self.books
         batches = books.backlog.batches.values()
@@ -278,6 +314,7 @@ class VentilatorCore:
                 done=worker.done,
                 draining=worker.draining,
                 python=worker.hello.python,
+                tags=worker.hello.tags,
             )
             for worker in books.workers.values()
             if worker.hello is not None

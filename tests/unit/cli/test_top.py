@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 
+import msgspec
 import pytest
 from rich.console import Console
 
@@ -16,9 +17,10 @@ def worker(name: str, jobs: int, done: int) -> WorkerInfo:
 
 
 def batch(number: int, total: int | None, **counts: int) -> BatchStatus:
-    return BatchStatus(
-        id=f"{number:032x}", name=f"b{number}\n", kind="call", created=1.0, total=total, accepted=9, leased=1, **counts
+    status = BatchStatus(
+        id=f"{number:032x}", name=f"b{number}\n", kind="call", created=1.0, total=total, accepted=9, leased=1
     )
+    return msgspec.structs.replace(status, **counts)
 
 
 def sample(at: float, workers: list[WorkerInfo], *batches: BatchStatus, sink: bool = True) -> Sample:

@@ -20,6 +20,7 @@ from penstock.messages import (
     Follow,
     Forget,
     Message,
+    Notice,
     Refused,
     Submit,
 )
@@ -48,7 +49,13 @@ class Client:
         self.accepted: list[int] = []
         self.refused: list[str] = []
         self.answers: list[Message] = []
-        self.courier = Courier(self.wire, self.accepted.append, lambda _, refusal: self.refused.append(refusal.text))
+        self.noticed: list[str] = []
+        self.courier = Courier(
+            self.wire,
+            self.accepted.append,
+            lambda _, refusal: self.refused.append(getattr(refusal, "text", "known")),
+            lambda notice: self.noticed.append(notice.text),
+        )
         self.world._courier = self.courier
 
     def answered(self, message: Message, _: bytes | memoryview) -> None:
@@ -65,6 +72,12 @@ def client() -> Client:
 def chunk(first: int) -> Part:
     """One job."""
     return Part(ChunkHead(BATCH, first, 1, 1), b"x")
+
+
+def test_what_the_ventilator_says_unasked_is_passed_on(client: Client) -> None:
+    """It answers nothing, and has no number."""
+    client.world.arrive("desk", Notice(BATCH, "nobody is here"))
+    assert client.noticed == ["nobody is here"]
 
 
 def test_what_piled_up_leaves_in_one_submit(client: Client) -> None:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from penstock.client.options import argument_bytes, around_of, environment_bytes, seconds, spec_of
+from penstock.client.options import (
+    argument_bytes,
+    around_of,
+    depends_on_now,
+    environment_bytes,
+    seconds,
+    spec_of,
+)
 from penstock.job import BatchSpec
 
 
@@ -57,11 +65,78 @@ def test_every_option_reaches_the_spec() -> None:
             "max_crashes": 1,
             "time_limit": timedelta(hours=1),
             "serializer": "msgpack",
+            "limit": 4,
+            "worker": "gpu3",
+            "needs": ["gpu", "big", "gpu"],
+            "on_missing": "fail",
         }
     )
     assert spec == BatchSpec(
-        name="n", priority=-3, retries=2, retry_delay=5.0, max_crashes=1, time_limit=3600.0, serializer="msgpack"
+        name="n",
+        priority=-3,
+        retries=2,
+        retry_delay=5.0,
+        max_crashes=1,
+        time_limit=3600.0,
+        serializer="msgpack",
+        limit=4,
+        worker="gpu3",
+        needs=("big", "gpu"),
+        on_missing="fail",
     )
+    assert spec_of({"limit": None, "worker": None, "needs": None}) == BatchSpec()
+    assert spec_of({"needs": "gpu"}).needs == ("gpu",)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (90, 1090.0),
+        ("1h", 4600.0),
+        (timedelta(minutes=1), 1060.0),
+        (datetime(1970, 1, 1, 1, tzinfo=UTC), 3600.0),
+        ("1970-01-01T02:00+01:00", 3600.0),
+        ("1970-01-01T01:00Z", 3600.0),
+    ],
+)
+def test_an_instant_is_a_time_with_a_zone_or_a_duration_from_now(
+    given: Any, expected: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Aware datetimes, the same as ISO 8601 text, and whatever is a duration."""
+    monkeypatch.setattr(time, "time", lambda: 1000.0)
+    assert spec_of({"not_before": given}).not_before_time == expected
+
+
+@pytest.mark.parametrize("option", ["not_before", "expires"])
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (datetime(2030, 1, 1), "has no time zone"),  # noqa: DTZ001 - that is the point
+        ("2030-01-01T00:00", "has no time zone"),
+        ("2030-13-01T00:00Z", "is no instant"),
+        (-1, "must be 0 or more seconds"),
+        ("soon", "is no duration"),
+    ],
+)
+def test_a_naive_datetime_is_a_value_error(option: str, given: Any, words: str) -> None:
+    """Whose midnight would it be?"""
+    with pytest.raises(ValueError, match=f"^{option}.* {words}"):
+        spec_of({option: given})
+
+
+def test_a_batch_that_could_never_start_is_a_value_error() -> None:
+    """It expires before it may begin, or has expired already."""
+    with pytest.raises(ValueError, match="later than not_before"):
+        spec_of({"not_before": "2h", "expires": "1h"})
+    for past in (0, datetime(2020, 1, 1, tzinfo=UTC)):
+        with pytest.raises(ValueError, match="in the future"):
+            spec_of({"expires": past})
+
+
+def test_a_duration_counts_from_each_submit() -> None:
+    """Options that name a datetime are the same for ever; those with a duration are not."""
+    assert depends_on_now({"not_before": "1h"})
+    assert not depends_on_now({"not_before": datetime(2030, 1, 1, tzinfo=UTC), "retries": 2})
 
 
 def test_an_unknown_option_is_named_beside_the_known() -> None:
@@ -88,6 +163,14 @@ def test_check_is_an_option_of_commands_only() -> None:
         ("max_crashes", 0, ValueError),
         ("time_limit", 0, ValueError),
         ("serializer", "json", ValueError),
+        ("limit", 0, ValueError),
+        ("limit", "2", TypeError),
+        ("worker", "", ValueError),
+        ("worker", 3, TypeError),
+        ("needs", [""], ValueError),
+        ("needs", [3], TypeError),
+        ("on_missing", "cry", ValueError),
+        ("on_missing", "fail", ValueError),
         ("name", 5, TypeError),
         ("name", "x" * 257, ValueError),
     ],

@@ -49,6 +49,25 @@ def test_what_came_together_leaves_in_one_message(packer: Packer) -> None:
     assert packer.pack() == []
 
 
+def test_what_may_be_refused_shares_its_submits_with_no_other_batch(packer: Packer) -> None:
+    """A Submit is refused whole: the batches beside it have nothing to do with that."""
+    doubtful, other = b"d" * 16, b"o" * 16
+    function = Function.of(b"code")
+    packed = [
+        one
+        for part in (
+            opening(other, BatchSpec(), function),
+            opening(doubtful, BatchSpec(worker="w", on_missing="fail"), function),
+            Part(ChunkHead(doubtful, 0, 1, 1), b"x"),
+            Part(BatchClose(doubtful, 1)),
+            Part(ChunkHead(other, 0, 1, 1), b"y"),
+        )
+        for one in packer.add(part)
+    ]
+    messages = [one.message for one in (*packed, *packer.pack())]
+    assert [(len(m.opens), len(m.chunks), len(m.closes)) for m in messages] == [(1, 0, 0), (1, 1, 1), (0, 1, 0)]
+
+
 def test_a_large_part_travels_alone(packer: Packer) -> None:
     """So that no frame grows beyond its bound by what came before."""
     large = bytes(SUBMIT_BYTES)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from penstock.core.actions import OpenPart
 from penstock.core.backlog import Backlog, Batch, Chunk, Place
 from penstock.core.inputs import StoredBatch, StoredChunk
+from penstock.core.turns import is_any
 from penstock.job import BatchSpec, Stamp
 
 
@@ -45,7 +46,7 @@ def test_every_queued_part_comes_once() -> None:
     chunk_of(backlog, batch, 10, 5)
     backlog.carve(chunk, 3, 6)
     spans = []
-    while (part := backlog.next()) is not None:
+    while (part := backlog.next(is_any)) is not None:
         backlog.move(part, Place.LEASED, 1)
         spans.append((part.start, part.stop))
     assert spans == [(0, 3), (3, 6), (6, 10), (10, 15)]
@@ -57,7 +58,7 @@ def test_a_part_that_was_moved_away_is_not_given_out() -> None:
     backlog = Backlog()
     chunk = chunk_of(backlog, batch_of(backlog), 0, 4)
     backlog.move(chunk.parts[0], Place.VERDICT)
-    assert backlog.next() is None
+    assert backlog.next(is_any) is None
 
 
 def test_batches_of_one_priority_take_turns() -> None:
@@ -68,7 +69,7 @@ def test_batches_of_one_priority_take_turns() -> None:
         chunk_of(backlog, batch, 0, 1)
         chunk_of(backlog, batch, 1, 1)
     order = []
-    while (part := backlog.next()) is not None:
+    while (part := backlog.next(is_any)) is not None:
         backlog.move(part, Place.LEASED, 1)
         order.append(part.chunk.batch.id[:1])
     assert order == [b"3", b"3", b"1", b"2", b"1", b"2"]

@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from cores import VentilatorBench, held, leases, of
+from cores import BATCH, VentilatorBench, held, leases, of
 from penstock.config import RESEND
+from penstock.core.backlog import Place
 from penstock.core.inputs import JobConnections
 from penstock.job import BatchSpec
-from penstock.messages import HandBack, HandedBack, Jobs, LeaseSpan, Took
+from penstock.messages import HandBack, HandedBack, Jobs, LeaseSpan, Message, Took
+
+GPU = BatchSpec(needs=("gpu",))
 
 
 @pytest.fixture
@@ -113,3 +116,144 @@ def test_what_must_not_be_started_twice_is_marked_before_it_leaves(bench: Ventil
     chunk = bench.store.open_chunk_at(b"batch".ljust(16), 0)
     assert chunk is not None
     assert [part.given for part in chunk.parts] == [True]
+
+
+# ---------------------------------------------------------------------------------------------- a limit
+
+
+def spans(sent: Sequence[tuple[bytes, Message]]) -> list[tuple[int, int]]:
+    """What was given out."""
+    return [(lease.start, lease.stop) for lease in leases(list(sent))]
+
+
+def test_no_more_leases_are_out_than_the_limit(bench: VentilatorBench) -> None:
+    """Everywhere: whoever has slots. When one has ended, the next goes out."""
+    one, _two = bench.worker("one", slots=4, window=99), bench.worker("two", slots=4, window=99)
+    given = leases(bench.submit(*[1] * 9, spec=BatchSpec(limit=3)))
+    assert len(given) == 3
+    assert spans(bench.pass_time(1.0)) == []
+    assert spans(bench.turn(bench.record(0, 1, lease=given[0].number, worker=one.id))) == [(3, 4)]
+
+
+def test_a_chunk_is_cut_for_as_many_as_may_run(bench: VentilatorBench) -> None:
+    """A limit of three fills three lanes out of one chunk; where there are fewer slots, no more than these."""
+    bench.worker("w", slots=8, window=99)
+    assert spans(bench.submit(10, spec=BatchSpec(limit=3))) == [(0, 4), (4, 7), (7, 10)]
+    assert len(spans(bench.submit(100, spec=BatchSpec(limit=1000), batch=b"2" * 16))) <= 16
+
+
+def test_what_waits_behind_one_job_at_a_time_fills_no_slots(bench: VentilatorBench) -> None:
+    """A worker with one lease of a hundred jobs that run one by one has seven slots for others."""
+    bench.worker("w", slots=8, window=99)
+    assert spans(bench.submit(100, spec=BatchSpec(limit=1))) == [(0, 100)]
+    assert len(spans(bench.submit(*[1] * 7, batch=b"2" * 16))) == 7
+
+
+def test_a_batch_at_its_limit_holds_up_nobody_and_takes_its_turn(bench: VentilatorBench) -> None:
+    """Of one priority: while it may have one lease only, others take turns as ever."""
+    limited, other, third = b"1" * 16, b"2" * 16, b"3" * 16
+    for batch, spec in ((limited, BatchSpec(limit=1)), (other, BatchSpec()), (third, BatchSpec(needs=("gpu",)))):
+        bench.submit(*[1] * 5, batch=batch, spec=spec)
+    bench.worker("w", slots=3, window=6, tags=("gpu",))
+    parts = [part for batch in (limited, other, third) for part in bench.parts(batch) if part.lease]
+    order = [part.chunk.batch.id for part in sorted(parts, key=lambda part: part.lease)]
+    assert order == [limited, other, third, other, third, other]
+
+
+def test_a_lane_that_is_free_takes_over_half_of_another(bench: VentilatorBench) -> None:
+    """While all lanes are taken nobody is asked; once one is free, half of the rest is."""
+    peer = bench.worker("w", slots=4, window=99)
+    one, two = leases(bench.submit(200, spec=BatchSpec(limit=2)))
+    mine = [
+        held(one, running=((0, 1),), unstarted=((1, 100),)),
+        held(two, running=((100, 101),), unstarted=((101, 200),)),
+    ]
+    assert of(HandBack, [m for _, m in bench.pass_time(3.0, (peer, tuple(mine)))]) == []
+    done = held(two, finished=((100, 200),))
+    sent = bench.turn(peer.beat(mine[0], done), bench.record(100, 200, lease=two.number, worker=peer.id))
+    (ask,) = of(HandBack, [m for _, m in sent])
+    assert ask.jobs == 50
+    assert spans(bench.turn(HandedBack(peer.id, ask.number, (LeaseSpan(one.number, 50, 100),)))) == [(50, 100)]
+
+
+def test_after_a_restart_a_limit_waits_until_it_is_known_what_is_out(bench: VentilatorBench) -> None:
+    """What one worker hands back is not given out again while another one may still come that runs some of it."""
+    one, two = bench.worker("one", window=99), bench.worker("two", window=99)
+    spec = BatchSpec(limit=2)
+    first, second = leases(bench.submit(10, 10, spec=spec))
+    bench.restart()
+    back = LeaseSpan(first.number, 5, 10)
+    bench.turn(JobConnections(2))
+    bench.turn(one.hello(one.connect(), held(first, running=((0, 1),), unstarted=((1, 10),))))
+    assert leases(bench.turn(HandedBack(one.id, 0, (back,)))) == []
+    bench.turn(two.hello(two.connect(), held(second, running=((10, 11),), unstarted=((11, 20),))))
+    bench.sink()
+    holdings = (
+        (one, (held(first, running=((0, 1),), unstarted=((1, 5),)),)),
+        (two, (held(second, running=((10, 11),), unstarted=((11, 20),)),)),
+    )
+    assert leases(bench.pass_time(3.0, *holdings)) == []
+    assert leases(bench.turn(bench.head())) == []
+    line = bench.record(10, 20, lease=second.number, worker=two.id)
+    assert spans(bench.turn(line)) == [(5, 10)]
+
+
+# ---------------------------------------------------------------------------------------------- a place
+
+
+def test_jobs_go_to_the_worker_or_host_they_name(bench: VentilatorBench) -> None:
+    """By name, over control; never in a round, although both have room."""
+    one, two = bench.worker("one", window=9), bench.worker("two", window=9)
+    assert given_to(bench.submit(*[1] * 2, spec=BatchSpec(worker="two"))) == [two.id]
+    assert set(given_to(bench.submit(*[1] * 2, spec=BatchSpec(worker="host"), batch=b"2" * 16))) <= {one.id, two.id}
+    assert bench.places(b"2" * 16)[0][2] is Place.LEASED
+
+
+def test_jobs_go_to_workers_with_all_of_their_tags(bench: VentilatorBench) -> None:
+    """One that lacks a tag gets nothing; they wait until somebody comes who has all."""
+    bench.worker("plain", window=9)
+    bench.worker("half", window=9, tags=("gpu",))
+    assert leases(bench.submit(2, spec=BatchSpec(needs=("big", "gpu")))) == []
+    assert leases(bench.pass_time(1.0)) == []
+    bench.worker("full", tags=("gpu", "ssd", "big"))
+    (part,) = bench.parts()
+    lease = bench.core.books.leases.given[part.lease]
+    assert lease.worker is not None
+    assert lease.worker.hello is not None
+    assert lease.worker.hello.name == "full"
+
+
+def test_a_batch_that_nobody_may_run_disturbs_no_round(bench: VentilatorBench) -> None:
+    """Though its priority is higher: the others are dealt as if it were not there."""
+    bench.submit(1, spec=BatchSpec(needs=("gpu",), priority=9))
+    for name in ("one", "two", "three"):
+        bench.worker(name)
+    assert given_to(bench.submit(1, 1, 1, batch=b"2" * 16)) == [b"", b"", b""]
+
+
+def test_only_what_the_idle_may_run_is_taken_back(bench: VentilatorBench) -> None:
+    """A worker that has the tag, and jobs for it beside others, is asked for the others."""
+    full = bench.worker("full", window=9, slots=2, tags=("gpu",))
+    (gpu,) = leases(bench.submit(50, spec=GPU))
+    (other,) = leases(bench.submit(50, batch=b"2" * 16))
+    mine = (held(gpu, running=((0, 1),), unstarted=((1, 50),)), held(other, running=((0, 1),), unstarted=((1, 50),)))
+    bench.turn(full.beat(*mine))
+    idle = bench.worker("idle")
+    (ask,) = of(HandBack, bench.told(full, idle.beat(), after=0.1))
+    assert (ask.leases, ask.jobs) == ((other.number,), 25)
+    back = HandedBack(full.id, ask.number, (LeaseSpan(other.number, 25, 50),))
+    assert given_to(bench.turn(back)) == [idle.id]
+    bench.turn(bench.record(0, 50, lease=other.number, batch=b"2" * 16, worker=full.id))
+    assert of(HandBack, [m for _, m in bench.pass_time(1.0, (full, mine[:1]), (idle, ()))]) == []
+
+
+def test_what_comes_back_from_a_worker_goes_only_where_it_may(bench: VentilatorBench) -> None:
+    """It drains: its placed jobs wait for another that fits, whoever else has time."""
+    peer = bench.worker("gpu", tags=("gpu",))
+    bench.worker("plain")
+    (lease,) = leases(bench.submit(3, spec=GPU))
+    bench.turn(Took(peer.id, (lease.number,), 0))
+    peer.window = 0
+    sent = bench.turn(HandedBack(peer.id, 0, (LeaseSpan(lease.number, 0, 3),)))
+    assert leases(sent) == []
+    assert bench.places(BATCH) == [(0, 3, Place.QUEUED)]

@@ -76,3 +76,15 @@ def test_no_piece_of_another_user_is_put_behind_one() -> None:
     (second,) = runs(bench.turn(done(first, each=0.0001), bench.jobs(2, 4, lease=2, spec=BatchSpec(user="nobody"))))
     assert (second.start, second.stop) == (1, 2)
     assert [(run.start, run.stop) for run in runs(bench.turn(done(second, each=0.0001)))] == [(2, 4)]
+
+
+def test_a_lease_of_a_limited_batch_is_run_one_job_at_a_time() -> None:
+    """Whatever slots are free: so many leases are out as jobs may run. Two leases of it run beside each other."""
+    bench = WorkerBench(slots=4)
+    limited = BatchSpec(limit=2)
+    one, two = runs(bench.turn(bench.jobs(0, 100, spec=limited), bench.jobs(100, 200, lease=2, spec=limited)))
+    assert {one.lease, two.lease} == {bench.number(1), bench.number(2)}
+    (again,) = runs(bench.turn(done(one, each=0.0001)))
+    assert (again.lease, again.start) == (one.lease, one.stop)
+    assert again.stop - again.start == int(PIECE_SECONDS / 0.0001)
+    assert runs(bench.turn(bench.jobs(0, 5, lease=3, batch=b"2" * 16))) != []

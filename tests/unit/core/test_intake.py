@@ -31,6 +31,7 @@ from penstock.messages import (
     DrainWorker,
     Forget,
     ForgetBatch,
+    Known,
     Refused,
     Submit,
     Took,
@@ -205,3 +206,45 @@ def test_an_empty_or_inverted_span_cancels_nothing(bench: VentilatorBench) -> No
     for start, stop in ((4, 4), (5, 2), (50, 60)):
         assert bench.ask(Cancel(1, BATCH, start, stop, False)) == [Cancelled(1, 0)]
     assert bench.places() == [(0, 9, Place.QUEUED)]
+
+
+# ---------------------------------------------------------------------------------------------- once
+
+OTHER = b"other".ljust(16)
+
+
+def once(call: bytes, word: str = "nightly") -> BatchSpec:
+    """A call that is to be accepted once."""
+    return BatchSpec(once=word, call=call.ljust(16))
+
+
+def test_a_call_is_accepted_once_under_a_word(bench: VentilatorBench) -> None:
+    """The same again is told the batch that there is; another one is refused; another word is another matter."""
+    bench.submit(2, spec=once(b"this"))
+    assert bench.submit(2, spec=once(b"this"), batch=OTHER) == [(CLIENT, Known(2, BATCH, True))]
+    refusal = f"once='nightly': another call was accepted under this word, as batch {BATCH.hex()}"
+    assert bench.submit(2, spec=once(b"that"), batch=OTHER) == [(CLIENT, Refused(3, "OnceMismatch", refusal))]
+    assert [stored.batch for stored in bench.store.batches()] == [BATCH]
+    assert bench.submit(2, spec=once(b"that", "daily"), batch=OTHER) == [(CLIENT, Accepted(4))]
+
+
+def test_what_a_client_left_half_accepted_is_completed_by_the_next(bench: VentilatorBench) -> None:
+    """It is told that not all is here, and sends the same under the same id: each job is accepted once."""
+    bench.submit(2, spec=once(b"this"), close=False)
+    assert bench.submit(2, 3, spec=once(b"this"), batch=OTHER) == [(CLIENT, Known(2, BATCH, False))]
+    assert bench.submit(2, 3, spec=once(b"this")) == [(CLIENT, Accepted(3))]
+    assert bench.places() == [(0, 5, Place.QUEUED)]
+    assert bench.core.books.backlog.batches[BATCH].total == 5
+
+
+def test_a_restart_forgets_no_word_and_a_deleted_batch_frees_its_own(bench: VentilatorBench) -> None:
+    """The word lives as long as its batch."""
+    bench.submit(1, spec=once(b"this"))
+    bench.restart()
+    bench.recover()
+    sent = bench.submit(1, spec=once(b"this"), batch=OTHER)
+    assert [message for to, message in sent if to == CLIENT] == [Known(2, BATCH, True)]
+    bench.turn(bench.record(0, 1), FromClient(CLIENT, Forget(BATCH)))
+    bench.turn(bench.head())
+    sent = bench.submit(1, spec=once(b"that"), batch=OTHER)
+    assert [message for to, message in sent if to == CLIENT] == [Accepted(3)]

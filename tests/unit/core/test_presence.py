@@ -220,6 +220,16 @@ def test_the_first_job_of_a_lost_worker_may_have_taken_it_along(bench: Ventilato
     assert [(part.start, part.stop, part.crashed) for part in bench.parts()] == [(0, 2, True), (2, 4, False)]
 
 
+def test_of_what_runs_one_by_one_only_the_first_may_have_taken_a_worker_along(bench: VentilatorBench) -> None:
+    """Two leases of a batch with a limit, four slots: one job of each ran."""
+    peer = bench.worker("w", slots=4)
+    bench.submit(4, spec=BatchSpec(limit=2))
+    peer.disconnect()
+    bench.turn(after=1.1)
+    crashed = [(part.start, part.stop, part.crashed) for part in bench.parts()]
+    assert crashed == [(0, 1, True), (1, 2, False), (2, 3, True), (3, 4, False)]
+
+
 def test_a_worker_that_left_has_crashed_nothing(bench: VentilatorBench) -> None:
     """What it held when it said goodbye is queued as it was."""
     peer = bench.worker("w")

@@ -32,9 +32,11 @@ def test_presence_needs_a_hello_and_a_connection() -> None:
 
 
 def test_idle_slots_and_surplus_are_counted_in_jobs() -> None:
-    """What it may hold unreported counts as held."""
+    """What it may hold unreported counts as held; of a lease that is run one by one a job can run, the rest waits."""
     one = worker(slots=4)
-    one.jobs, one.charged_jobs = 2, 1
+    one.jobs, one.width, one.charged_jobs = 2, 2, 1
     assert (one.idle_slots, one.surplus) == (1, 0)
-    one.jobs = 9
+    one.jobs = one.width = 9
     assert (one.idle_slots, one.surplus) == (0, 5)
+    one.width = 1
+    assert (one.idle_slots, one.surplus) == (2, 8)

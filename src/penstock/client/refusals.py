@@ -1,0 +1,26 @@
+"""What it means that the ventilator did not accept something."""
+
+from __future__ import annotations
+
+from penstock import errors
+from penstock.errors import PenstockError
+from penstock.messages import Known, Refused
+
+
+class AcceptedBeforeError(PenstockError):
+    """The call was accepted before under its word: as `batch`; `closed`: all of it."""
+
+    def __init__(self, known: Known) -> None:
+        super().__init__(f"accepted before, as batch {known.batch.hex()}")
+        self.batch = known.batch
+        self.closed = known.closed
+
+
+def error_named(refusal: Refused | Known) -> PenstockError:
+    """The error a station names."""
+    if isinstance(refusal, Known):
+        return AcceptedBeforeError(refusal)
+    kind = getattr(errors, refusal.kind, None)
+    if not (isinstance(kind, type) and issubclass(kind, PenstockError)):
+        kind = PenstockError
+    return kind(refusal.text)

@@ -1,0 +1,77 @@
+"""Who may run a batch that asks for somebody, and what its client is told while nobody fits.
+
+Promises:
+
+1. A batch that nobody here may run is refused before anything of it is accepted, if its user said so.
+2. Otherwise it waits, and its client is told once, MISSING_PATIENCE after that: workers that are about to come do so
+   within that time.
+"""
+
+from __future__ import annotations
+
+from penstock.core.actions import Answer
+from penstock.core.backlog import Batch
+from penstock.core.books import Books
+from penstock.core.turns import ANY, Terms, terms_of
+from penstock.job import BatchSpec
+from penstock.messages import Notice
+
+MISSING_PATIENCE = 2.0
+"""Seconds until the client is told that nobody fits: a worker that was started with it is connected by then."""
+
+LOOK_INTERVAL = 0.1
+"""Seconds between two looks: each compares every batch that asks for somebody with every worker."""
+
+
+class Placement:
+    """Knows which batches nobody here may run."""
+
+    def __init__(self, books: Books) -> None:
+        self._books = books
+        self._watched: dict[bytes, tuple[Batch, bytes, float]] = {}
+        """Batches with terms whose client was not told anything yet: the client, and since when nobody fits."""
+        self._looked_at = 0.0
+
+    def refusal(self, spec: BatchSpec) -> str:
+        """Why not to accept such a batch; empty: nothing speaks against it."""
+        return self._missing(terms_of(spec)) if spec.on_missing == "fail" else ""
+
+    def watch(self, batch: Batch, client: bytes, now: float) -> None:
+        """A client has submitted it."""
+        if batch.spec.worker or batch.spec.needs:
+            self._watched[batch.id] = (batch, client, now)
+
+    def missing(self, batch: Batch) -> str:
+        """Why nobody here may run a batch, for people; empty: somebody may."""
+        return "" if batch.ended else self._missing(batch.terms)
+
+    def tick(self, now: float) -> None:
+        """Tell clients for whose batches nobody has come."""
+        if now < self._looked_at + LOOK_INTERVAL:
+            return
+        self._looked_at = now
+        for batch_id, (batch, client, since) in list(self._watched.items()):
+            if batch.ended or self._books.backlog.batches.get(batch_id) is not batch:
+                del self._watched[batch_id]
+            elif not (text := self.missing(batch)):
+                self._watched[batch_id] = (batch, client, now)
+            elif now >= since + MISSING_PATIENCE:
+                del self._watched[batch_id]
+                self._books.log("nobody_fits", batch=batch_id.hex(), reason=text)
+                self._books.say(Answer(client, Notice(batch_id, f"{text}: batch {batch_id.hex()} waits for that")))
+
+    def _missing(self, terms: Terms) -> str:
+        if terms is ANY or not (terms.worker or terms.needs):
+            return ""
+        if any(worker.present and worker.fits(terms) for worker in self._books.workers.values()):
+            return ""
+        return f"no {describe(terms)} is connected"
+
+
+def describe(terms: Terms) -> str:
+    """The worker that is asked for, in words."""
+    named = f"worker named {terms.worker}" if terms.worker else "worker"
+    if not terms.needs:
+        return named
+    tags = "tag" if len(terms.needs) == 1 else "tags"
+    return f"{named} with the {tags} {' and '.join(terms.needs)}"

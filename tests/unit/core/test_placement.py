@@ -1,0 +1,71 @@
+"""Who may run a batch that asks for somebody, and what its client is told while nobody fits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cores import BATCH, CLIENT, VentilatorBench, leases, of
+from penstock.core.placement import MISSING_PATIENCE, describe
+from penstock.core.turns import Terms
+from penstock.job import BatchSpec
+from penstock.messages import Accepted, AskBatches, BatchesInfo, Message, Notice, Refused
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> VentilatorBench:
+    """A ventilator with its sink."""
+    made = VentilatorBench(tmp_path)
+    made.sink()
+    return made
+
+
+def notices(sent: list[tuple[bytes, Message]]) -> list[str]:
+    """What the client is told unasked."""
+    return [notice.text for notice in of(Notice, [message for to, message in sent if to == CLIENT])]
+
+
+def waits(bench: VentilatorBench) -> str:
+    """What a question about the batch is answered."""
+    (info,) = of(BatchesInfo, bench.ask(AskBatches(1, BATCH.hex(), 1)))
+    return info.batches[0].waits
+
+
+def test_its_client_is_told_once_while_nobody_fits(bench: VentilatorBench) -> None:
+    """After a moment in which workers may still come; who asks is told at once."""
+    bench.worker("plain")
+    bench.submit(1, spec=BatchSpec(worker="gpu3"))
+    assert waits(bench) == "no worker named gpu3 is connected"
+    assert notices(bench.pass_time(MISSING_PATIENCE - 0.1)) == []
+    assert notices(bench.pass_time(0.2)) == [f"no worker named gpu3 is connected: batch {BATCH.hex()} waits for that"]
+    assert notices(bench.pass_time(10)) == []
+
+
+def test_its_client_is_told_nothing_when_somebody_comes_in_time(bench: VentilatorBench) -> None:
+    """The two were started together."""
+    bench.submit(1, spec=BatchSpec(needs=("gpu",)))
+    bench.pass_time(MISSING_PATIENCE - 0.1)
+    bench.worker("late", tags=("gpu",))
+    assert waits(bench) == ""
+    assert notices(bench.pass_time(2 * MISSING_PATIENCE)) == []
+
+
+def test_it_is_refused_before_anything_is_accepted_if_its_user_said_so(bench: VentilatorBench) -> None:
+    """NoSuchWorker, and nothing in the file; accepted as any other while somebody fits."""
+    spec = BatchSpec(needs=("gpu",), on_missing="fail")
+    assert bench.submit(1, spec=spec) == [
+        (CLIENT, Refused(1, "NoSuchWorker", "no worker with the tag gpu is connected"))
+    ]
+    assert bench.store.batches() == []
+    bench.worker("w", tags=("gpu",))
+    sent = bench.submit(1, spec=spec)
+    assert of(Accepted, [message for _, message in sent]) == [Accepted(2)]
+    assert len(leases(sent)) == 1
+
+
+def test_who_is_asked_for_is_said_in_words() -> None:
+    """A name, tags, or both."""
+    assert describe(Terms("gpu3")) == "worker named gpu3"
+    assert describe(Terms(needs=("big", "gpu"))) == "worker with the tags big and gpu"
+    assert describe(Terms("w", ("gpu",))) == "worker named w with the tag gpu"
