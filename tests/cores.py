@@ -17,6 +17,7 @@ from penstock.core.actions import (
     Deliver,
     LoadChunk,
     LoadChunks,
+    LoadKept,
     Log,
     ReadDigests,
     Report,
@@ -31,6 +32,7 @@ from penstock.core.inputs import (
     FromClient,
     JobConnections,
     JobsConnected,
+    KeptLoaded,
     PieceDone,
     Ran,
     SlotReady,
@@ -149,7 +151,12 @@ class VentilatorBench:
     def _open(self) -> None:
         self.store = QueueStore(self.folder / "queue", durable=False)
         self.core = VentilatorCore(
-            self.store.begin_life(), self.store.batches(), self.store.applied(), self.now, lease_time=self.lease_time
+            self.store.begin_life(),
+            self.store.batches(),
+            self.store.applied(),
+            self.now,
+            lease_time=self.lease_time,
+            forgotten=self.store.forgotten(),
         )
 
     def restart(self) -> None:
@@ -192,6 +199,8 @@ class VentilatorBench:
                 return [ChunkLoaded(batch, index, self.store.open_chunk_at(batch, index))]
             case ReadDigests(client, number, batch, start):
                 sent.append((client, _same(_to_client, Digests(number, self.store.digests(batch, start)))))
+            case LoadKept(batch, start, stop):
+                return [KeptLoaded(batch, start, stop, self.store.kept(batch, start, stop))]
             case Log():
                 self.logged.append(action)
             case _:

@@ -75,3 +75,10 @@ def moment(_: int) -> float:
     """When it ran: seconds of the machine's monotonic clock."""
     time.sleep(0.002)
     return time.monotonic()
+
+
+def needs(path: str, index: int) -> int:
+    """Every third one fails until there is a file of its number."""
+    if index % 3 == 0 and not Path(f"{path}/{index}").exists():
+        raise FileNotFoundError(index)
+    return index

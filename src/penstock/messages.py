@@ -87,6 +87,8 @@ Text = Annotated[str, msgspec.Meta(max_length=65_536)]
 Label = Annotated[str, msgspec.Meta(max_length=256)]
 Seconds = Annotated[float, msgspec.Meta(ge=0, lt=1e12)]
 SpanList = Annotated[tuple[tuple[Count, Count], ...], msgspec.Meta(max_length=MAX_RECORDS)]
+Place = tuple[Count, Count]
+"""In what a Fetch reads: first index and number in the log of the last record that came."""
 
 
 class Record(msgspec.Struct, frozen=True, array_like=True):
@@ -259,9 +261,28 @@ class Cancel(Message, frozen=True):
     queued_only: bool
 
 
+class Retry(Message, frozen=True):
+    """Open those of these jobs again that ended without success. Answered by Retried, when the sink has recorded that.
+    `asked` is new for each call: said twice, it opens once."""
+
+    number: Count
+    asked: Id
+    batch: Id
+    start: Count
+    stop: Count
+
+
 class Forget(Message, frozen=True):
     """The client has read this batch to its end and nobody else will: delete it."""
 
+    batch: Id
+
+
+class Delete(Message, frozen=True):
+    """Delete this batch with all that is recorded of it; what of it is open is cancelled. Answered by Done when it is
+    gone."""
+
+    number: Count
     batch: Id
 
 
@@ -301,7 +322,9 @@ class AskDigests(Message, frozen=True):
     start: Count
 
 
-ClientToVentilator = Submit | Cancel | Forget | Alive | DrainWorker | AskPipeline | AskBatches | AskDigests
+ClientToVentilator = (
+    Submit | Cancel | Retry | Forget | Delete | Alive | DrainWorker | AskPipeline | AskBatches | AskDigests
+)
 
 
 # ------------------------------------------------------------------------------------------ ventilator -> client
@@ -323,6 +346,13 @@ class Refused(Message, frozen=True):
 
 class Cancelled(Message, frozen=True):
     """So many jobs were cancelled before they were given out; running ones, if meant, are being ended."""
+
+    number: Count
+    jobs: Count
+
+
+class Retried(Message, frozen=True):
+    """So many jobs were opened again."""
 
     number: Count
     jobs: Count
@@ -363,6 +393,10 @@ class PipelineInfo(Message, frozen=True):
     sink_present: bool
     malformed: Count
     workers: tuple[WorkerLine, ...]
+    reopened: Count = 0
+    """jobs opened again in this life because the sink had lost their outcomes"""
+    lost: Count = 0
+    """of these jobs no arguments were kept: dead"""
 
 
 class BatchLine(Record, frozen=True):
@@ -393,7 +427,7 @@ class Digests(Message, frozen=True):
     digests: bytes
 
 
-VentilatorToClient = Accepted | Refused | Cancelled | Done | PipelineInfo | BatchesInfo | Digests
+VentilatorToClient = Accepted | Refused | Cancelled | Retried | Done | PipelineInfo | BatchesInfo | Digests
 
 
 # ------------------------------------------------------------------------------------- worker, sink -> ventilator
@@ -472,14 +506,47 @@ class Completions(Message, frozen=True):
 
 
 class Diverged(Message, frozen=True):
-    """The sink's log has no line with this seq and chain: it lost its tail, or another ventilator's store is here."""
+    """The sink's log has no line with this seq and chain: it lost its tail, or another ventilator's store is here. The
+    ventilator answers with Restate, and makes its books agree."""
 
     sink: Id
     boot: Count
     seq: Count
 
 
-ToVentilator = Hello | Heartbeat | Took | HandedBack | NeedFunction | Left | SinkHead | Completions | Diverged
+class Forgotten(Message, frozen=True):
+    """Answers ForgetBatch: nothing of this batch is recorded any more."""
+
+    sink: Id
+    batch: Id
+
+
+class Restated(Message, frozen=True):
+    """Answers Restate: the lines behind `after` up to `position`; (seq, chain) is the end of the log, and when
+    `position` is there, this was all."""
+
+    sink: Id
+    boot: Count
+    after: Count
+    position: Count
+    seq: Count
+    chain: bytes
+    records: tuple[Completion, ...]
+
+
+ToVentilator = (
+    Hello
+    | Heartbeat
+    | Took
+    | HandedBack
+    | NeedFunction
+    | Left
+    | SinkHead
+    | Completions
+    | Diverged
+    | Restated
+    | Forgotten
+)
 
 
 # ---------------------------------------------------------------------------------- ventilator -> worker (and sink)
@@ -570,19 +637,29 @@ class Replay(Message, frozen=True):
     chain: bytes
 
 
+class Restate(Message, frozen=True):
+    """After Diverged: send what is recorded, from behind the line `after` on. Lines of deleted batches are missing."""
+
+    after: Count
+
+
 class Verdicts(Message, frozen=True):
-    """Outcomes the ventilator decided: cancelled, dead. Recorded like a worker's, if none is yet. No payload."""
+    """Outcomes the ventilator decided: cancelled, dead. Recorded like a worker's, if none is yet. No payload.
+
+    One that is `queued` and not final, at attempt 0 of a new generation, opens jobs again: what is recorded of them
+    under an older generation is superseded, and what still arrives of it is late.
+    """
 
     records: tuple[OutcomeHead, ...]
 
 
 class ForgetBatch(Message, frozen=True):
-    """Delete this batch's outcomes."""
+    """Delete this batch's outcomes. Said until Forgotten answers."""
 
     batch: Id
 
 
-VentilatorToSink = Greeting | SinkBeat | Replay | Verdicts | ForgetBatch
+VentilatorToSink = Greeting | SinkBeat | Replay | Restate | Verdicts | ForgetBatch
 
 
 # ---------------------------------------------------------------------------------------------- worker -> sink
@@ -626,12 +703,15 @@ class Unfollow(Message, frozen=True):
 
 
 class Fetch(Message, frozen=True):
-    """The recorded outcomes, attempts that were not final included, of some jobs. Answered by Fetched."""
+    """All that is recorded of some jobs: superseded outcomes, attempts that were not final and the openings too, in
+    the order of their first indexes. Answered by Fetched, which names the `place` to go on from; (0, 0): from the
+    beginning."""
 
     number: Count
     batch: Id
     start: Count
     stop: Count
+    place: Place = (0, 0)
 
 
 class Claim(Message, frozen=True):
@@ -651,7 +731,11 @@ ClientToSink = Follow | Credit | Unfollow | Fetch | Claim
 
 class Rows(Message, frozen=True):
     """Recorded outcomes of a followed batch in the order of recording: all that were recorded behind position `after`
-    up to `position`, so that a reader sees what is missing; under the Follow of this number."""
+    up to `position`, so that a reader sees what is missing; under the Follow of this number.
+
+    A record at attempt 0 opened its jobs again. A final outcome that was superseded before it was sent comes without
+    its value and is not `final`; the opening that superseded it follows.
+    """
 
     batch: Id
     position: Count
@@ -661,10 +745,11 @@ class Rows(Message, frozen=True):
 
 
 class Fetched(Message, frozen=True):
-    """Answers the Fetch of this number."""
+    """Answers the Fetch of this number; `place`: there is more, ask again from there."""
 
     number: Count
     records: tuple[OutcomeHead, ...]
+    place: Place | None = None
 
 
 class Claimed(Message, frozen=True):

@@ -29,13 +29,23 @@ from penstock.core.actions import (
     Deal,
     LoadChunk,
     LoadChunks,
+    LoadKept,
     ReadDigests,
     SaveBatch,
     SaveChunk,
     SendFunction,
     Tell,
 )
-from penstock.core.inputs import ChunkLoaded, ChunksLoaded, FromClient, JobConnections, Subscribed, Unsubscribed
+from penstock.core.inputs import (
+    ChunkLoaded,
+    ChunksLoaded,
+    FromClient,
+    JobConnections,
+    KeptLoaded,
+    Subscribed,
+    Unsubscribed,
+    WallTime,
+)
 from penstock.core.ventilator import VentilatorCore
 from penstock.events import setup
 from penstock.messages import (
@@ -51,6 +61,8 @@ from penstock.sockets import ventilator_links
 from penstock.store import QueueStore
 
 VERSION = "0.1.0"
+WALL_TIME_INTERVAL = 60.0
+"""Seconds between two looks at the calendar: what is kept is kept for days."""
 CACHE_BYTES = 32 << 20
 """Payloads kept in memory between accepting and giving out: most go straight through."""
 
@@ -65,6 +77,7 @@ class Ventilator:
         self._store = QueueStore(config.data, config.durable, scratch=config.scratch)
         self.links = ventilator_links(config.url)
         self.links.watch(self._signals.fd)
+        self._wall_time_at = 0.0
         self._lifeline = config.lifeline
         if config.lifeline is not None:
             self.links.watch(config.lifeline)
@@ -76,6 +89,8 @@ class Ventilator:
             version=VERSION,
             lease_time=config.lease_time,
             heartbeat_interval=config.heartbeat_interval,
+            transient_time=config.transient_time,
+            forgotten=self._store.forgotten(),
             seed=int.from_bytes(os.urandom(8), "big"),
         )
         self._clients = Decoder(ClientToVentilator)
@@ -93,6 +108,9 @@ class Ventilator:
 
     def receive(self, names: list[str], fds: list[int]) -> Iterator[Any]:
         """Messages and connections, as inputs for the core."""
+        if loop.now() >= self._wall_time_at:
+            self._wall_time_at = loop.now() + WALL_TIME_INTERVAL
+            yield WallTime(time.time())
         if "monitor:jobs" in names:
             self.links.connection_events("jobs")
             yield JobConnections(self.links.connections("jobs"))
@@ -126,6 +144,11 @@ class Ventilator:
             elif isinstance(save, SaveBatch):
                 self._functions[save.function] = save.code
 
+    @property
+    def untidy(self) -> bool:
+        """Whether deleted batches still have rows."""
+        return self._store.untidy
+
     def reopen(self) -> None:
         """Open the store anew."""
         self._store.reopen()
@@ -149,6 +172,8 @@ class Ventilator:
                 return (ChunkLoaded(batch, index, self._store.open_chunk_at(batch, index)),)
             case ReadDigests(client, number, batch, start):
                 self.links.send("desk", Digests(number, self._store.digests(batch, start)), peer=client)
+            case LoadKept(batch, start, stop):
+                return (KeptLoaded(batch, start, stop, self._store.kept(batch, start, stop)),)
             case _:
                 raise AssertionError(f"not for the ventilator: {action!r}")
         return ()

@@ -21,7 +21,7 @@ NAMES = ("ventilator", "sink", "w")
 @pytest.fixture
 def running(stations: Stations, monkeypatch: pytest.MonkeyPatch) -> Stations:
     """Ventilator, sink and a worker that can import the tests' jobs."""
-    monkeypatch.setenv("PYTHONPATH", os.path.dirname(os.path.dirname(__file__)))
+    monkeypatch.setenv("PYTHONPATH", os.path.dirname(os.path.dirname(__file__)), prepend=os.pathsep)
     stations.start(*NAMES, slots=2)
     return stations
 

@@ -18,9 +18,11 @@ from penstock.cli import (
     backup,
     batches,
     cancel,
+    delete,
     drain,
     jobs,
     results,
+    retry,
     run,
     show,
     sink,
@@ -35,6 +37,7 @@ from penstock.cli import (
 from penstock.cli.options import State
 from penstock.errors import (
     ConfigError,
+    NoLongerKept,
     NoPipeline,
     NoSuchBatch,
     NoSuchWorker,
@@ -69,7 +72,7 @@ def group() -> None:
 
 
 STATIONS = (up, ventilator, sink, worker)
-WORK = (run, submit, results, cancel)
+WORK = (run, submit, results, cancel, retry, delete)
 LOOKS = (status, workers, batches, jobs, show, top)
 
 for module in (*STATIONS, *WORK, *LOOKS, drain, backup):
@@ -102,7 +105,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 def exit_code(error: Exception) -> int:
     """What the shell is told."""
     match error:
-        case click.ClickException() | ConfigError() | NoSuchBatch() | NoSuchWorker() | StoreInUse() | SchemaMismatch():
+        case (
+            click.ClickException()
+            | ConfigError()
+            | NoSuchBatch()
+            | NoSuchWorker()
+            | NoLongerKept()
+            | StoreInUse()
+            | SchemaMismatch()
+        ):
             return WRONG_USE
         case NoPipeline():
             return NO_PIPELINE

@@ -18,11 +18,13 @@ from penstock.client.mapping import Digest, input_length
 from penstock.client.reading import RowReader
 from penstock.client.streams import JobFuture, OnRow, failed
 from penstock.command import Argv, CommandTemplate
-from penstock.errors import NoSuchBatch, NoSuchWorker
+from penstock.errors import NoLongerKept, NoSuchBatch, NoSuchWorker
 from penstock.job import BatchSpec, JobState, Stamp, new_batch_id
 from penstock.messages import OutcomeHead
 from penstock.outcome import BatchStatus, Outcome, PipelineStatus
 from penstock.report import CommandEnd, CommandReport, Report
+
+NOT_KEPT = "an inline pipeline keeps no arguments: call it again"
 
 
 class Jobs:
@@ -255,6 +257,10 @@ class Inline:
         """Whatever was submitted has ended."""
         return 0
 
+    def retry(self, batch: bytes, start: int, stop: int) -> int:  # noqa: ARG002
+        """No arguments are kept."""
+        raise NoLongerKept(NOT_KEPT)
+
     def flush(self, timeout: float | None) -> None:  # noqa: ARG002
         """Nothing waits."""
         self.ensure_usable()
@@ -303,6 +309,13 @@ class InlineBatch(Batch):
     def cancel(self, *, running: bool = True) -> int:  # noqa: ARG002 - none is
         """There is nothing left to cancel."""
         return 0
+
+    def retry(self, index: int | None = None) -> int:  # noqa: ARG002 - none is kept
+        """No arguments are kept."""
+        raise NoLongerKept(NOT_KEPT)
+
+    def delete(self) -> None:
+        """It goes with its handles."""
 
     def attempts(self, index: int) -> list[Outcome]:
         """The last attempt of a job."""

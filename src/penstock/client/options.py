@@ -85,6 +85,7 @@ PARSERS: dict[str, Callable[[Any, str], Any]] = {
     "retry_delay": seconds,
     "max_crashes": _whole(1),
     "time_limit": _time_limit,
+    "retain": seconds,
     "serializer": _serializer,
 }
 """The options of every job."""

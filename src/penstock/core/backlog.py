@@ -17,10 +17,10 @@ from bisect import bisect_right, insort
 from collections import deque
 from collections.abc import Iterable, Iterator
 
-from penstock.core.actions import OpenPart
+from penstock.core.actions import EndedPart, OpenPart
 from penstock.core.inputs import StoredBatch, StoredChunk
 from penstock.core.spans import SpanSet
-from penstock.job import BatchSpec, JobState, Stamp
+from penstock.job import UNSUCCESSFUL, BatchSpec, JobState, Stamp
 
 WINDOW_CHUNKS = 4096
 """Chunks of one batch in memory before the rest stays on disk: some 2 MB, and minutes of work in most cases."""
@@ -40,6 +40,8 @@ class Place(enum.Enum):
     LEASED = "leased"
     VERDICT = "verdict"
     """The ventilator's own verdict is on its way through the sink."""
+    OPENING = "opening"
+    """Opened again by a user's retry, which is on its way through the sink."""
 
 
 class Part:
@@ -79,9 +81,9 @@ class Part:
 
 
 class Chunk:
-    """A chunk with open jobs."""
+    """A chunk with open jobs; `ended` are those that ended without success."""
 
-    __slots__ = ("batch", "count", "first", "parts", "size")
+    __slots__ = ("batch", "count", "ended", "first", "parts", "size")
 
     def __init__(self, batch: Batch, first: int, count: int, size: int) -> None:
         self.batch = batch
@@ -89,6 +91,7 @@ class Chunk:
         self.count = count
         self.size = size
         self.parts: list[Part] = []
+        self.ended: dict[JobState, SpanSet] = {}
 
     def carve(self, start: int, stop: int) -> list[Part]:
         """The parts in [start, stop), cut so that none reaches beyond."""
@@ -126,6 +129,15 @@ class Chunk:
                 merged.append(OpenPart(part.start, part.stop, part.stamp, part.given))
         return tuple(merged)
 
+    def end(self, part: Part, state: JobState) -> None:
+        """Remember what a retry could open again."""
+        if state in UNSUCCESSFUL:
+            self.ended.setdefault(state, SpanSet()).add(part.start, part.stop)
+
+    def ended_parts(self) -> tuple[EndedPart, ...]:
+        """Jobs that ended without success: the form in which they are stored."""
+        return tuple(EndedPart(start, stop, state) for state, jobs in self.ended.items() for start, stop in jobs)
+
 
 class Batch:
     """A batch, with those of its open chunks that are in memory."""
@@ -140,6 +152,10 @@ class Batch:
         self.total = stored.total
         self.counts = dict(stored.counts)
         self.cancelled = SpanSet(stored.cancelled)
+        self.generation = stored.generation
+        """Grows with each retry that opens jobs again."""
+        self.asked = dict(stored.asked)
+        """The latest of these retries, and how many jobs each opened."""
         self.on_disk = stored.open_from is not None
         """There may be open chunks from `loaded_to` on that are not in memory."""
         self.loaded_to = stored.open_from or 0
@@ -147,7 +163,11 @@ class Batch:
         self.chunks: dict[int, Chunk] = {}
         self.firsts: list[int] = []
         self.queue: list[tuple[int, int, Part]] = []
+        self.ended_time = stored.ended_time
+        """When it was first seen to have ended, by the wall clock."""
         self.leased = 0
+        self.opening = 0
+        """Jobs that are opened again as soon as the sink has recorded it."""
         self.mean: float | None = None
         """Seconds one job takes, a running mean; None: nothing is known yet."""
         self.forget = False
@@ -227,7 +247,14 @@ class Backlog:
             part = Part(new, stored.start, stored.stop, stored.stamp, Place.DELAYED, given=stored.given)
             new.parts.append(part)
             self.move(part, place)
+        for ended in chunk.ended:
+            new.ended.setdefault(ended.state, SpanSet()).add(ended.start, ended.stop)
         return new
+
+    def add_part(self, part: Part, place: Place) -> None:
+        """Jobs of a chunk that are open again."""
+        insort(part.chunk.parts, part)
+        self.move(part, place)
 
     def drop_chunk(self, chunk: Chunk) -> None:
         """A chunk without open jobs leaves the memory."""
@@ -242,6 +269,8 @@ class Backlog:
             self.queued_parts -= 1
         elif part.place is Place.LEASED:
             batch.leased -= part.jobs
+        elif part.place is Place.OPENING:
+            batch.opening -= part.jobs
         part.place = place
         part.lease = lease
         if place is Place.QUEUED:
@@ -250,6 +279,8 @@ class Backlog:
             self._take_turn(batch)
         elif place is Place.LEASED:
             batch.leased += part.jobs
+        elif place is Place.OPENING:
+            batch.opening += part.jobs
 
     def remove(self, part: Part) -> None:
         """The part's jobs have their outcome."""

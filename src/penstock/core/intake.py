@@ -10,6 +10,9 @@ Promises:
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import islice
+
 from penstock.config import TRANSIENT_TIME
 from penstock.core.actions import (
     Answer,
@@ -19,6 +22,8 @@ from penstock.core.actions import (
     ReadDigests,
     SaveBatch,
     SaveChunk,
+    SaveEnded,
+    SaveForgotten,
     SaveTotal,
 )
 from penstock.core.backlog import REFILL_CHUNKS, WINDOW_CHUNKS, Batch, Chunk, Place
@@ -36,6 +41,7 @@ from penstock.messages import (
     Cancel,
     Cancelled,
     ChunkHead,
+    Delete,
     Done,
     Drain,
     DrainWorker,
@@ -49,19 +55,26 @@ from penstock.messages import (
 
 FORGOTTEN_BATCHES = 10_000
 """Deleted batches that are still recognised: resends end within seconds."""
-NOT_STARTED = (Place.QUEUED, Place.DELAYED, Place.LIMBO)
+FORGET_AT_ONCE = 100
+"""Deleted batches that a sink is told of at once: it has them gone before it is told again."""
+NOT_STARTED = (Place.QUEUED, Place.DELAYED, Place.LIMBO, Place.OPENING)
 """Places of jobs that nobody runs."""
 
 
 class Intake:
     """Takes jobs in, and out again on request."""
 
-    def __init__(self, books: Books) -> None:
+    def __init__(self, books: Books, transient_time: float = TRANSIENT_TIME, forgotten: Iterable[bytes] = ()) -> None:
         self._books = books
+        self._transient_time = transient_time
         self.recovered = False
         """Whether what was given out before a restart is known: until then stored chunks wait in limbo."""
         self._forgotten: dict[bytes, None] = {}
         """Batches deleted in this life, oldest first: what their clients still send again is accepted and dropped."""
+        self._unconfirmed = dict.fromkeys(forgotten)
+        """Deleted batches that the sink may still have."""
+        self._deletions: dict[bytes, list[tuple[bytes, int]]] = {}
+        """Who, under which number, waits for a batch to be gone."""
 
     # ------------------------------------------------------------------------------------------ submit
 
@@ -74,8 +87,14 @@ class Intake:
             self._answer(client, Refused(submit.number, "ProtocolError", "a chunk with digests of another length"))
             return
         new = {one.batch: 0 for one in submit.opens if one.batch not in batches and one.batch not in forgotten}
-        if not self._in_order(submit, new):
+        ends = self._ends(submit, new)
+        if ends is None:
             return
+        for closed in submit.closes:
+            if closed.batch in ends and closed.total < ends[closed.batch]:
+                text = f"batch {closed.batch.hex()} cannot end at {closed.total} jobs: it has {ends[closed.batch]}"
+                self._answer(client, Refused(submit.number, "Refused", text))
+                return
         for opened, code in zip(submit.opens, parts, strict=False):
             if opened.batch in new:
                 stored = StoredBatch(
@@ -92,18 +111,20 @@ class Intake:
                 self._books.say(SaveTotal(batch.id, closed.total))
         self._books.say_last(Answer(client, Accepted(submit.number)))
 
-    def _in_order(self, submit: Submit, new: dict[bytes, int]) -> bool:
-        """Whether every chunk follows what is accepted; chunks of forgotten batches are accepted and dropped."""
-        ends = dict(new)
+    def _ends(self, submit: Submit, new: dict[bytes, int]) -> dict[bytes, int] | None:
+        """How many jobs its batches have with it, or None: a chunk does not follow what is accepted. Chunks of
+        forgotten batches are accepted and dropped."""
+        batches = self._books.backlog.batches
+        ends = {one.batch: batches[one.batch].accepted for one in submit.closes if one.batch in batches} | new
         for chunk in submit.chunks:
             if chunk.batch in self._forgotten:
                 continue
             batch = self._books.backlog.batches.get(chunk.batch)
             end = ends.get(chunk.batch, batch.accepted if batch is not None else -1)
             if chunk.first > end:
-                return False
+                return None
             ends[chunk.batch] = max(end, chunk.first + chunk.count)
-        return True
+        return ends
 
     def _accept(self, head: ChunkHead, arguments: Bytes) -> None:
         batch = self._books.backlog.batches.get(head.batch)
@@ -134,7 +155,7 @@ class Intake:
             return
         batch.loading = False
         for chunk in loaded.chunks:
-            self._load(batch, chunk)
+            self.load(batch, chunk)
         if len(loaded.chunks) < loaded.limit:
             batch.on_disk = False
             batch.loaded_to = batch.accepted
@@ -146,21 +167,25 @@ class Intake:
         """One chunk, out of turn: somebody spoke of it."""
         batch = self._books.backlog.batches.get(loaded.batch)
         if batch is not None and loaded.chunk is not None:
-            self._load(batch, loaded.chunk)
+            self.load(batch, loaded.chunk)
 
-    def _load(self, batch: Batch, chunk: StoredChunk) -> None:
+    def load(self, batch: Batch, chunk: StoredChunk) -> None:
+        """Take a chunk into memory, if it is not there."""
         if chunk.first in batch.chunks:
             return
         new = self._books.backlog.add_chunk(batch, chunk, Place.QUEUED)
         for part in new.parts:
-            if part.given or not self.recovered:
+            if part.stamp.opens:
+                self._books.announce_opening(part)
+            elif part.given or not self.recovered:
                 self._books.hold(part, 0)
         self._settle_cancelled(new)
 
     def _settle_cancelled(self, chunk: Chunk) -> None:
         for start, stop in chunk.batch.cancelled.overlap(chunk.first, chunk.first + chunk.count):
             for part in self._books.backlog.carve(chunk, start, stop):
-                self._books.decide(part, JobState.CANCELLED, "cancelled")
+                if part.place is not Place.OPENING:
+                    self._books.decide(part, JobState.CANCELLED, "cancelled")
 
     # ------------------------------------------------------------------------------------------ cancel
 
@@ -183,6 +208,8 @@ class Intake:
                     continue
                 jobs += part.jobs if not_started else 0
                 self._books.mark_cancelled(batch, part.start, part.stop)
+                if part.place is Place.OPENING:
+                    continue  # cancelled as soon as it is open
                 self._books.decide(part, JobState.CANCELLED, "cancelled")
         if batch.on_disk and stop > batch.loaded_to:
             low = max(start, batch.loaded_to)
@@ -198,18 +225,41 @@ class Intake:
         batch.forget = True
         if batch.total is None:
             batch.total = batch.accepted
+            self._books.say(SaveTotal(batch.id, batch.total))
         self._cancel(batch, 0, batch.accepted, False)
+
+    def on_delete(self, client: bytes, delete: Delete) -> None:
+        """As `on_forget`, with an answer when it is gone."""
+        if delete.batch in self._forgotten:
+            self._answer(client, Done(delete.number))
+        elif delete.batch not in self._books.backlog.batches:
+            self._answer(client, Refused(delete.number, "NoSuchBatch", f"no batch {delete.batch.hex()}"))
+        else:
+            self._deletions.setdefault(delete.batch, []).append((client, delete.number))
+            self.on_forget(Forget(delete.batch))
+
+    def on_forgotten(self, batch: bytes) -> None:
+        """The sink has nothing of it any more."""
+        if batch in self._unconfirmed:
+            del self._unconfirmed[batch]
+            self._books.say(SaveForgotten(batch))
+
+    def forget_again(self, sink: bytes) -> None:
+        """Tell the sink what it may still have."""
+        for batch in islice(self._unconfirmed, FORGET_AT_ONCE):
+            self._books.tell(sink, ForgetBatch(batch))
 
     def sweep(self, sink: bytes | None) -> None:
         """Delete the batches that nobody will ask for again."""
-        if sink is None:
-            return
         for batch in [batch for batch in self._books.backlog.batches.values() if batch.forget and batch.ended]:
             self._books.forget_changes(batch)
             self._books.say(DeleteBatch(batch.id))
-            self._books.tell(sink, ForgetBatch(batch.id))
+            if sink is not None:
+                self._books.tell(sink, ForgetBatch(batch.id))
             self._books.backlog.remove_batch(batch)
-            self._forgotten[batch.id] = None
+            self._unconfirmed[batch.id] = self._forgotten[batch.id] = None
+            for client, number in self._deletions.pop(batch.id, []):
+                self._books.say_last(Answer(client, Done(number)))
             if len(self._forgotten) > FORGOTTEN_BATCHES:
                 del self._forgotten[next(iter(self._forgotten))]
 
@@ -223,8 +273,18 @@ class Intake:
     def expire(self, now: float) -> None:
         """Cancel the maps whose client is gone."""
         for batch in list(self._books.backlog.batches.values()):
-            if batch.spec.transient and not batch.forget and now > batch.alive_at + TRANSIENT_TIME:
+            if batch.spec.transient and not batch.forget and now > batch.alive_at + self._transient_time:
                 self._books.log("map_abandoned", batch=batch.id.hex(), jobs=batch.accepted - batch.done)
+                self.on_forget(Forget(batch.id))
+
+    def on_wall_time(self, seconds: float) -> None:
+        """Forget the batches whose results were kept for long enough."""
+        for batch in list(self._books.backlog.batches.values()):
+            if batch.ended is (batch.ended_time is None):
+                batch.ended_time = seconds if batch.ended else None
+                self._books.say(SaveEnded(batch.id, batch.ended_time))
+            elif batch.ended_time is not None and seconds > batch.ended_time + batch.spec.retain and not batch.forget:
+                self._books.log("results_expired", batch=batch.id.hex(), jobs=batch.done)
                 self.on_forget(Forget(batch.id))
 
     # ------------------------------------------------------------------------------------------ questions

@@ -14,10 +14,12 @@ A turn is any number of `handle`, then one `tick`, which says all that the turn 
 from __future__ import annotations
 
 import platform
+from collections.abc import Iterable
 from typing import assert_never
 
-from penstock.config import HEARTBEAT_INTERVAL, LEASE_TIME, RESEND
+from penstock.config import HEARTBEAT_INTERVAL, LEASE_TIME, RESEND, TRANSIENT_TIME
 from penstock.core.actions import Actions, Answer
+from penstock.core.agreement import Agreement
 from penstock.core.backlog import Place
 from penstock.core.books import Books
 from penstock.core.dispatch import Dispatcher
@@ -26,12 +28,15 @@ from penstock.core.inputs import (
     ChunksLoaded,
     FromClient,
     JobConnections,
+    KeptLoaded,
     StoredBatch,
     Subscribed,
     Unsubscribed,
+    WallTime,
 )
 from penstock.core.intake import Intake
 from penstock.core.presence import Presence
+from penstock.core.retry import Retries
 from penstock.core.settle import Settlement
 from penstock.messages import (
     Alive,
@@ -40,15 +45,19 @@ from penstock.messages import (
     AskPipeline,
     Cancel,
     Completions,
+    Delete,
     Diverged,
     DrainWorker,
     Forget,
+    Forgotten,
     HandedBack,
     Heartbeat,
     Hello,
     Left,
     NeedFunction,
     PipelineInfo,
+    Restated,
+    Retry,
     SinkBeat,
     SinkHead,
     Submit,
@@ -60,11 +69,21 @@ from penstock.messages import (
 RECOVERY_GRACE = 2.0
 """Seconds after a restart in which workers say what they hold: their reconnect interval and a heartbeat."""
 
-VentilatorInput = FromClient | Subscribed | Unsubscribed | JobConnections | ChunksLoaded | ChunkLoaded | ToVentilator
+VentilatorInput = (
+    FromClient
+    | Subscribed
+    | Unsubscribed
+    | JobConnections
+    | ChunksLoaded
+    | ChunkLoaded
+    | KeptLoaded
+    | WallTime
+    | ToVentilator
+)
 
 
 class VentilatorCore:
-    """`stored` and `applied` are what the queue file says at the start; `life` was counted up in it."""
+    """`stored`, `applied` and `forgotten` are what the queue file says at the start; `life` was counted up in it."""
 
     def __init__(
         self,
@@ -76,13 +95,17 @@ class VentilatorCore:
         version: str = "",
         lease_time: float = LEASE_TIME,
         heartbeat_interval: float = HEARTBEAT_INTERVAL,
+        transient_time: float = TRANSIENT_TIME,
         seed: int = 0,
+        forgotten: Iterable[bytes] = (),
     ) -> None:
         self.books = Books(life, stored, applied, lease_time, heartbeat_interval, seed)
         self.dispatcher = Dispatcher(self.books)
         self.presence = Presence(self.books, self.dispatcher)
         self.settlement = Settlement(self.books)
-        self.intake = Intake(self.books)
+        self.intake = Intake(self.books, transient_time, forgotten)
+        self.retries = Retries(self.books, self.intake)
+        self.agreement = Agreement(self.books, self.intake)
         self.intake.recovered = not any(one.open_from is not None for one in stored)
         self._version = version
         self._started_at = now
@@ -121,15 +144,26 @@ class VentilatorCore:
             case SinkHead():
                 self._on_sink_head(event, now)
             case Diverged():
-                self.settlement.on_diverged(event)
+                if self.settlement.on_diverged(event):
+                    self.agreement.begin(event.seq)
+            case Forgotten(_, batch):
+                self.intake.on_forgotten(batch)
+            case Restated():
+                if self.settlement.is_of_sink(event) and self.settlement.diverged:
+                    self.agreement.on_restated(event)
             case Subscribed():
                 self.presence.on_subscribed(event)
             case Unsubscribed():
                 self.presence.on_unsubscribed(event, now)
+            case WallTime(seconds):
+                self.intake.on_wall_time(seconds)
             case JobConnections():
                 self.books.connections = event.count
             case ChunksLoaded():
                 self.intake.on_chunks_loaded(event)
+            case KeptLoaded():
+                self.retries.on_kept(event)
+                self.agreement.on_kept(event)
             case ChunkLoaded():
                 self.intake.on_chunk_loaded(event)
                 self._looked_up[event.batch, event.index] = event.chunk is not None
@@ -153,6 +187,7 @@ class VentilatorCore:
             self.intake.refill()
         self.dispatcher.run(now)
         self.settlement.flush()
+        self.retries.answer()
         self.intake.sweep(self.settlement.sink)
         self.books.flush()
         return self.books.take()
@@ -171,7 +206,7 @@ class VentilatorCore:
         charged: dict[int, int] = {}
         queued = 0
         for batch in self.books.backlog.batches.values():
-            leased = 0
+            leased = opening = 0
             assert batch.firsts == sorted(batch.chunks), "the index of chunks is the chunks"
             for chunk in batch.chunks.values():
                 assert chunk.parts, "a chunk in memory has open jobs"
@@ -180,11 +215,13 @@ class VentilatorCore:
                     assert at <= part.start < part.stop <= chunk.first + chunk.count, "parts do not overlap"
                     at = part.stop
                     queued += part.place is Place.QUEUED
+                    opening += part.jobs if part.place is Place.OPENING else 0
                     assert (part.lease != 0) == (part.place is Place.LEASED), "leased means under a lease"
                     if part.lease:
                         charged[part.lease] = charged.get(part.lease, 0) + part.jobs
                         leased += part.jobs
             assert leased == batch.leased, "the count of leased jobs is right"
+            assert opening == batch.opening, "the count of jobs that are being opened again is right"
         assert queued == self.books.backlog.queued_parts, "the count of queued parts is right"
         given = self.books.leases.given
         assert charged == {number: lease.jobs for number, lease in given.items()}, "a lease counts its jobs"
@@ -201,8 +238,12 @@ class VentilatorCore:
                 self.intake.on_submit(event.client, submit, event.payload, event.wall_time, now)
             case Cancel() as cancel:
                 self.intake.on_cancel(event.client, cancel)
+            case Retry() as retry:
+                self.retries.on_retry(event.client, retry, self.presence.barrier + 1)
             case Forget() as forget:
                 self.intake.on_forget(forget)
+            case Delete() as delete:
+                self.intake.on_delete(event.client, delete)
             case Alive() as alive:
                 self.intake.on_alive(alive, now)
             case DrainWorker() as drain:
@@ -219,6 +260,9 @@ class VentilatorCore:
     def _go_on(self, now: float) -> None:
         """With what waited for chunks, but only when all that was read for this turn is in memory: it is one snapshot,
         and what is changed before a part of it is taken in would be undone by that."""
+        self.retries.open_again()
+        if self.settlement.diverged and (end := self.agreement.go_on(self.settlement.sink, now)) is not None:
+            self.settlement.agree(*end, now)
         if self._looked_up:
             absent = {key for key, is_open in self._looked_up.items() if not is_open}
             self._looked_up = {}
@@ -238,16 +282,18 @@ class VentilatorCore:
             self.books.log("recovered", batches=len(self.books.backlog.batches))
         if self.books.limbo and self.intake.recovered:
             self.presence.release_limbo(head.echo)
+        if self.intake.recovered:
+            self.retries.on_echo(head.echo)
 
     def _beat(self, now: float) -> None:
-        """To the sink: every interval, and at once when something in limbo waits for the echo."""
+        """To the sink: every interval, and at once when something in limbo or a retry waits for the echo."""
         sink = self.settlement.sink
         due = now >= self._beat_at + self.books.heartbeat_interval
         if due:
             self._beat_at = now
         if sink is None:
             return
-        if due or self.books.limbo_barrier > self.presence.barrier:
+        if due or max(self.books.limbo_barrier, self.retries.barrier) > self.presence.barrier:
             self.presence.barrier += 1
             if self._recovery_barrier is None and now >= self._started_at + RECOVERY_GRACE:
                 self._recovery_barrier = self.presence.barrier
@@ -255,6 +301,7 @@ class VentilatorCore:
         again = now >= self._verdicts_at + RESEND
         if again:
             self._verdicts_at = now
+            self.intake.forget_again(sink)
         self.books.send_verdicts(sink, again=again)
 
     def _info(self, number: int, now: float) -> PipelineInfo:
@@ -287,4 +334,6 @@ class VentilatorCore:
             sink_present=self.settlement.is_present(now),
             malformed=self.malformed,
             workers=lines,
+            reopened=self.agreement.reopened,
+            lost=self.agreement.lost,
         )
