@@ -15,15 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from penstock import payload
-from penstock.client.batch import (
-    Batch,
-    batches_of,
-    cancel_jobs,
-    find_batches,
-    pipeline_status_of,
-    retry_jobs,
-    status_of,
-)
+from penstock.client.batch import Batch, batches_of, cancel_jobs, find_batches, pipeline_status_of, status_of
 from penstock.client.functions import MAX_PART_BYTES, Function, Functions, too_large
 from penstock.client.mapping import CHUNKS_AHEAD, Digest, Feed, Map, input_length, pace_of
 from penstock.client.session import CONNECT_TIMEOUT, Session
@@ -225,10 +217,6 @@ class Engine:
     def cancel(self, batch: bytes, start: int, stop: int) -> int:
         """End these jobs, running ones too."""
         return cancel_jobs(self._session, batch, start, stop, running=True)
-
-    def retry(self, batch: bytes, start: int, stop: int) -> int:
-        """Open those of these jobs again that ended without success."""
-        return retry_jobs(self._session, batch, start, stop)
 
     def flush(self, timeout: float | None) -> None:
         """Wait until all that was submitted is accepted. Raises TimeoutError."""

@@ -24,8 +24,6 @@ from penstock.messages import OutcomeHead
 from penstock.outcome import BatchStatus, Outcome, PipelineStatus
 from penstock.report import CommandEnd, CommandReport, Report
 
-NOT_KEPT = "an inline pipeline keeps no arguments: call it again"
-
 
 class Jobs:
     """The jobs of one batch, run one after the other."""
@@ -257,10 +255,6 @@ class Inline:
         """Whatever was submitted has ended."""
         return 0
 
-    def retry(self, batch: bytes, start: int, stop: int) -> int:  # noqa: ARG002
-        """No arguments are kept."""
-        raise NoLongerKept(NOT_KEPT)
-
     def flush(self, timeout: float | None) -> None:  # noqa: ARG002
         """Nothing waits."""
         self.ensure_usable()
@@ -312,10 +306,7 @@ class InlineBatch(Batch):
 
     def retry(self, index: int | None = None) -> int:  # noqa: ARG002 - none is kept
         """No arguments are kept."""
-        raise NoLongerKept(NOT_KEPT)
-
-    def delete(self) -> None:
-        """It goes with its handles."""
+        raise NoLongerKept("an inline pipeline keeps no arguments: call it again")
 
     def attempts(self, index: int) -> list[Outcome]:
         """The last attempt of a job."""

@@ -246,7 +246,8 @@ class Pipeline(Submitter):
 
         Raises NoLongerKept: the arguments are gone, nothing was opened; NoSuchBatch; ValueError: no job is named so.
         """
-        return self._engine.retry(*self._jobs(job))
+        batch, start, stop = self._jobs(job)
+        return self._engine.attach(batch.hex()).retry(None if stop == ALL_JOBS else start)
 
     def _jobs(self, job: Future[Any] | Batch | str) -> tuple[bytes, int, int]:
         """The batch and the span that are named so."""

@@ -41,7 +41,7 @@ from penstock.core.actions import (
     SaveRecorded,
     SaveRow,
 )
-from penstock.core.chain import completion
+from penstock.core.chain import LogReplay, completion
 from penstock.core.claims import Claims
 from penstock.core.followers import Followers
 from penstock.core.inputs import FromClient, LinesRead, LogRead, OutcomesArrived, RowsRead, StoredRecord
@@ -82,17 +82,6 @@ FORGOTTEN_BATCHES = 10_000
 """Deleted batches whose late outcomes are still recognised: resends end within seconds."""
 
 SinkInput = OutcomesArrived | FromClient | RowsRead | LogRead | LinesRead | VentilatorToSink
-
-
-class LogReplay:
-    """A replay under way: `after` is the last line told, `chain` what its chain must be (None: it was compared)."""
-
-    def __init__(self, after: int, chain: bytes) -> None:
-        self.after = after
-        self.chain: bytes | None = chain
-        self.is_reading = False
-        self.rests = False
-        """One slice per turn, and no read in the turn that a slice came in: others are served in between."""
 
 
 class SinkCore:
