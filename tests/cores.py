@@ -17,6 +17,7 @@ from penstock.core.actions import (
     Deliver,
     LoadChunk,
     LoadChunks,
+    LoadKept,
     Log,
     ReadDigests,
     Report,
@@ -31,6 +32,7 @@ from penstock.core.inputs import (
     FromClient,
     JobConnections,
     JobsConnected,
+    KeptLoaded,
     PieceDone,
     Ran,
     SlotReady,
@@ -159,6 +161,7 @@ class VentilatorBench:
             self.now,
             wall_time=self.wall_time,
             lease_time=self.lease_time,
+            forgotten=self.store.forgotten(),
         )
 
     @property
@@ -211,6 +214,8 @@ class VentilatorBench:
                 return [ChunkLoaded(batch, index, self.store.open_chunk_at(batch, index))]
             case ReadDigests(client, number, batch, start):
                 sent.append((client, _same(_to_client, Digests(number, self.store.digests(batch, start)))))
+            case LoadKept(batch, start, stop):
+                return [KeptLoaded(batch, start, stop, self.store.kept(batch, start, stop))]
             case Log():
                 self.logged.append(action)
             case _:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import random
+import shutil
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from functools import partial
@@ -30,7 +31,9 @@ from penstock.core.actions import (
     Leave,
     LoadChunk,
     LoadChunks,
+    LoadKept,
     Log,
+    ReadLines,
     ReadLog,
     ReadRows,
     ReadSpan,
@@ -47,6 +50,8 @@ from penstock.core.inputs import (
     FromClient,
     JobConnections,
     JobsConnected,
+    KeptLoaded,
+    LinesRead,
     LogRead,
     OutcomesArrived,
     PieceCut,
@@ -73,12 +78,16 @@ from penstock.messages import (
     ChunkHead,
     ClientToSink,
     ClientToVentilator,
+    Completion,
     Decoder,
     Follow,
     Hello,
     Jobs,
     OutcomeHead,
     Outcomes,
+    Refused,
+    Retried,
+    Retry,
     Rows,
     SinkToClient,
     Submit,
@@ -215,6 +224,7 @@ class VentilatorNode(Node):
             self.world.now,
             wall_time=self.world.now,
             seed=self.world.random.getrandbits(32),
+            forgotten=self.store.forgotten(),
         )
         self.rotation = itertools.count()
         self.world.wake(self)
@@ -247,6 +257,8 @@ class VentilatorNode(Node):
                 return [ChunksLoaded(batch, limit, self.store.open_chunks(batch, first, limit))]
             case LoadChunk(batch, index):
                 return [ChunkLoaded(batch, index, self.store.open_chunk_at(batch, index))]
+            case LoadKept(batch, start, stop):
+                return [KeptLoaded(batch, start, stop, self.store.kept(batch, start, stop))]
             case SendFunction():
                 raise AssertionError("functions are small here")
             case _:
@@ -276,8 +288,8 @@ class SinkNode(Node):
     def save(self, saves: list[Any]) -> None:
         self.store.save(saves)
         for row in saves:
-            if isinstance(row, SaveRow) and row.head.final:
-                self.world.recorded.update((row.head.batch, index) for index in range(row.head.start, row.head.stop))
+            if isinstance(row, SaveRow):
+                self.world.on_line(row.head)
 
     def perform(self, action: Any) -> list[Any] | None:
         world = self.world
@@ -292,6 +304,8 @@ class SinkNode(Node):
             case ReadLog(after, limit):
                 chain, lines, more = self.store.log_after(after, limit)
                 return [LogRead(after, chain, lines, more)]
+            case ReadLines(after, limit):
+                return [LinesRead(after, *self.store.lines_after(after, limit))]
             case ReadSpan():
                 raise AssertionError("nobody fetches here")
             case _:
@@ -457,6 +471,10 @@ class ClientNode(Node):
         self.outcomes: dict[tuple[bytes, int], OutcomeHead] = {}
         self.values: dict[tuple[bytes, int], int] = {}
         self.doubled: list[tuple[bytes, int]] = []
+        self.asked: dict[int, Retry] = {}
+        """Retries without an answer."""
+        self.retried: dict[bytes, int] = {}
+        """How many jobs each retry opened again, as it was answered."""
         self.core = self
 
     def start(self) -> None:
@@ -470,6 +488,8 @@ class ClientNode(Node):
                     self.world.send(self.world.connections["desk", self.name], self, submit, payload)
                 for recall in list(self.recalls.values()):
                     self.world.send(self.world.connections["desk", self.name], self, recall, b"")
+                for retry in list(self.asked.values()):
+                    self.world.send(self.world.connections["desk", self.name], self, retry, b"")
             case ("up", "results"):
                 for batch, position in self.position.items():
                     self.follow(batch, position)
@@ -480,6 +500,11 @@ class ClientNode(Node):
                         self.world.acked |= {(chunk.batch, i) for i in range(chunk.first, chunk.first + chunk.count)}
             case (Cancelled() as cancelled, _) if cancelled.number in self.recalls:
                 self.recalled.append((now, self.recalls.pop(cancelled.number), cancelled.jobs))
+            case (Retried(number, jobs), _):
+                if number in self.asked:
+                    self.retried[self.asked.pop(number).asked] = jobs
+            case (Refused(number, kind, text), _):  # of a retry: nothing else is refused here
+                assert number not in self.asked, f"{kind}: {text}"
             case (Rows() as rows, payload):
                 self.on_rows(rows, payload)
             case _:
@@ -494,6 +519,10 @@ class ClientNode(Node):
             return
         self.position[rows.batch] = rows.position
         for head, body in zip(rows.records, split(payload, [r.size for r in rows.records]), strict=True):
+            if head.stamp.opens:
+                for job in [(rows.batch, index) for index in range(head.start, head.stop)]:
+                    self.outcomes.pop(job, None)
+                    self.values.pop(job, None)
             if not head.final:
                 continue
             values = msgspec.msgpack.decode(body) if len(body) else []
@@ -550,6 +579,19 @@ class ClientNode(Node):
         self.recalls[cancel.number] = cancel
         self.world.send(self.world.connections["desk", self.name], self, cancel, b"")
 
+    def retry(self, batch: bytes, start: int, stop: int) -> None:
+        """Ask until it is answered."""
+        retry = Retry(next(self.numbers), self.world.fresh_id(), batch, start, stop)
+        self.asked[retry.number] = retry
+        self.world.send(self.world.connections["desk", self.name], self, retry, b"")
+
+
+def line_head(line: Completion) -> OutcomeHead:
+    """As much of an outcome as the log has."""
+    return OutcomeHead(
+        line.batch, line.start, line.stop, line.state, line.final, line.stamp, line.lease, 0, 0.0, line.elapsed, 0
+    )
+
 
 class World:
     """All nodes, connections and the clock."""
@@ -583,6 +625,12 @@ class World:
         self.specs: dict[bytes, BatchSpec] = {}
         self.recorded: set[tuple[bytes, int]] = set()
         """Those whose final outcome is in the sink's store."""
+        self.finals: Counter[tuple[bytes, int, int]] = Counter()
+        """How often each was recorded as ended, by (batch, index, generation)."""
+        self.damaged = False
+        """Whether the results file has lost something."""
+        self.opened: dict[tuple[bytes, int], list[int]] = defaultdict(list)
+        """The generations in which each was opened again."""
         self.needless: list[tuple[float, str, int]] = []
         """Starts (when, where, index) of jobs that were recorded already."""
         self.starts: dict[tuple[bytes, int], list[tuple[float, str, Any]]] = defaultdict(list)
@@ -814,11 +862,43 @@ class World:
         if (lease.batch, index) in self.recorded:
             self.needless.append((self.now, worker.name, index))
 
+    def lose_end(self, copy: Path) -> None:
+        """The sink comes back with an older copy of its results file, and the client reads anew."""
+        assert not self.sink.alive
+        folder = self.folder / "results"
+        shutil.rmtree(folder, ignore_errors=True)
+        if copy.exists():
+            shutil.copytree(copy, folder)
+        self.damaged = True
+        self.recorded.clear()
+        self.finals.clear()
+        self.opened.clear()
+        store = ResultStore(folder, durable=False)
+        for head in [line_head(line) for line in store.lines_after(0, 1 << 30)[3]]:
+            self.on_line(head)
+        store.close()
+        client = self.client
+        client.position = dict.fromkeys(client.position, 0)
+        client.outcomes.clear()
+        client.values.clear()
+
+    def on_line(self, head: OutcomeHead) -> None:
+        """The sink recorded a line."""
+        jobs = [(head.batch, index) for index in range(head.start, head.stop)]
+        if head.final:
+            self.recorded.update(jobs)
+            self.finals.update((*job, head.stamp.generation) for job in jobs)
+        elif head.stamp.opens:
+            self.recorded.difference_update(jobs)
+            for job in jobs:
+                self.opened[job].append(head.stamp.generation)
+
     @property
     def settled(self) -> bool:
         """Every submitted job is acknowledged and has an outcome, and the ventilator knows."""
         return (
             not self.client.unacked
+            and not self.client.asked
             and set(self.client.outcomes) >= self.attempted
             and self.ventilator.alive
             and all(batch.ended for batch in self.ventilator.core.books.backlog.batches.values())
@@ -850,7 +930,8 @@ class World:
         return found
 
     def judge(self) -> None:
-        """lost = unexpected = doubled = wrong = 0; nobody was cancelled unasked; what may be started once was."""
+        """lost = unexpected = doubled = wrong = 0; nobody was cancelled unasked; what may be started once was; each
+        retry opened once, and what came of it counts."""
         outcomes = self.client.outcomes
         assert set(outcomes) == self.attempted, self.story()
         assert not self.client.doubled
@@ -866,6 +947,7 @@ class World:
         for (_, index), value in self.client.values.items():
             assert value == index * index
         self.judge_terms()
+        self._judge_retries()
 
     def judge_terms(self) -> None:
         """Nothing started before its time, or where it may not."""
@@ -888,6 +970,21 @@ class World:
             for index in range(recall.start, recall.stop):
                 state = self.client.outcomes[recall.batch, index].state
                 assert state is JobState.CANCELLED, f"job {index} is {state}, answered as cancelled at {when}"
+
+    def _judge_retries(self) -> None:
+        outcomes = self.client.outcomes
+        assert set(self.finals.values()) <= {1}, "one outcome of each job in each generation"
+        for job, generations in self.opened.items():
+            assert generations == sorted(set(generations)), (
+                f"job {job[1]} is opened once in a generation: {generations}"
+            )
+            assert outcomes[job].stamp.generation == generations[-1], f"the newest outcome of {job[1]} counts"
+        opened = sum(map(len, self.opened.values()))
+        assert self.damaged or sum(self.client.retried.values()) == opened, "what was said is what was opened"
+        for batch in self.ventilator.core.books.backlog.batches.values():
+            states = Counter(str(head.state) for (of, _), head in outcomes.items() if of == batch.id)
+            counts = {str(state): jobs for state, jobs in batch.counts.items() if jobs}
+            assert counts == states, f"{counts} counted, {states} recorded"
 
     def close(self) -> None:
         """Close the stores."""

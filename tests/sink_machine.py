@@ -4,6 +4,7 @@ models of sink_world."""
 from __future__ import annotations
 
 import tempfile
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ from sink_world import (
     Wire,
     arrived,
     head_of,
-    values_of,
+    newest_values,
 )
 
 
@@ -54,6 +55,10 @@ class SinkMachine(RuleBasedStateMachine):
         self.serial = 0
         self.ended: dict[Job, Value] = {}
         self.attempts: dict[Job, Stamp] = {}
+        self.history: defaultdict[Job, list[Value]] = defaultdict(list)
+        """All that was ever recorded, oldest first."""
+        self.generations: dict[Job, int] = {}
+        """Of jobs that have ended."""
         self.forgotten: set[bytes] = set()
         self.sent: list[OutcomesArrived] = []
         self.queue: list[Any] = []
@@ -153,10 +158,19 @@ class SinkMachine(RuleBasedStateMachine):
         for index in range(head.start, head.stop):
             job = (head.batch, index)
             newest = self.attempts.get(job)
+            generation = head.stamp.generation
+            if head.stamp.opens:
+                if self.generations.get(job, -1) < generation and (newest is None or newest < head.stamp):
+                    self.ended.pop(job, None)
+                    self.generations.pop(job, None)
+                    self.attempts[job] = head.stamp
+                continue
             if job in self.ended:
                 continue
             if head.final:
-                if newest is None or newest.generation <= head.stamp.generation:
+                if newest is None or newest.generation <= generation:
+                    self.generations[job] = generation
+                    self.history[job].append((head.state, values[head.offset + index - head.start]))
                     self.ended[job] = (head.state, values[head.offset + index - head.start])
             elif newest is None or head.stamp > newest:
                 self.attempts[job] = head.stamp
@@ -191,9 +205,20 @@ class SinkMachine(RuleBasedStateMachine):
     )
     def verdict(self, batch: bytes, start: int, state: JobState, final: bool, attempt: int, count: int = 1) -> None:
         """The ventilator's word on a job."""
-        stamp = Stamp(2 * (count > 1), attempt, attempt - 1)
+        stamp = Stamp(9 * (count > 1), attempt, attempt - 1)
         head = head_of(batch, start, start + count, state=state, final=final, crashed=not final, stamp=stamp)
         self.queue.append(Verdicts((head,)))
+
+    @rule(
+        batch=st.sampled_from(BATCHES),
+        start=st.integers(0, JOBS - 1),
+        count=st.integers(1, 5),
+        number=st.integers(1, 3),
+    )
+    def open_again(self, batch: bytes, start: int, count: int, number: int) -> None:
+        """A user's retry; the same may be said again at any time."""
+        stop, stamp = min(start + count, JOBS), Stamp(number, 0)
+        self.queue.append(Verdicts((head_of(batch, start, stop, state=JobState.QUEUED, final=False, stamp=stamp),)))
 
     @precondition(lambda self: not self.cut)
     @rule()
@@ -224,7 +249,7 @@ class SinkMachine(RuleBasedStateMachine):
         self.forgotten.add(batch)
         for client in CLIENTS:
             self.readers.pop((client, batch), None)
-        for truth in (self.ended, self.attempts, self.ventilator.ended, self.ventilator.attempts):
+        for truth in (self.ended, self.attempts, self.generations, self.ventilator.ended, self.ventilator.attempts):
             for job in [job for job in truth if job[0] == batch]:
                 del truth[job]
         self.queue += [ForgetBatch(batch), SinkBeat(self.beats, self.ventilator.applied)]
@@ -273,16 +298,16 @@ class SinkMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_ventilator_believes_what_is_recorded(self) -> None:
-        """No job ended otherwise than it is recorded."""
+        """No job ended otherwise than it is, or was before a retry, recorded."""
         for job, state in self.ventilator.ended.items():
-            assert self.ended[job][0] == state
+            assert state in {value[0] for value in self.history[job]}
 
     @invariant()
     def readers_saw_what_is_recorded(self) -> None:
-        """And nothing else."""
+        """And nothing else; that a retry superseded it they may learn later."""
         for (_, batch), reader in self.readers.items():
             for index, value in reader.values.items():
-                assert self.ended[batch, index] == value
+                assert value in self.history[batch, index]
 
     def teardown(self) -> None:
         """When all is quiet and everybody has credit, everybody knows everything."""
@@ -298,7 +323,7 @@ class SinkMachine(RuleBasedStateMachine):
         assert self.ventilator.ended == {job: state for job, (state, _) in self.ended.items()}
         for batch in BATCHES:
             expected = {index: value for (of, index), value in self.ended.items() if of == batch}
-            stored = dict(values_of(*self.store.rows_in(batch, 0, JOBS)))
+            stored = newest_values(*self.store.rows_in(batch, 0, JOBS)[:2])
             assert stored == expected
             for client in CLIENTS:
                 if (client, batch) in self.readers:

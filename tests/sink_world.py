@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any, Protocol, get_args
 
 import msgspec
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from penstock.core.actions import (
     DeleteBatch,
@@ -16,7 +18,7 @@ from penstock.core.actions import (
     SaveRow,
 )
 from penstock.core.chain import completion
-from penstock.core.inputs import Bytes, FromClient, OutcomesArrived, StoredRecord
+from penstock.core.inputs import Bytes, FromClient, OutcomesArrived, RecordedLine, StoredRecord
 from penstock.job import JobState, Stamp
 from penstock.messages import (
     Completion,
@@ -89,7 +91,9 @@ class Results(Protocol):
     def rows_after(
         self, batch: bytes, after: int, limit_bytes: int
     ) -> tuple[tuple[OutcomeHead, ...], Bytes, int, bool]: ...
-    def rows_in(self, batch: bytes, start: int, stop: int) -> tuple[tuple[OutcomeHead, ...], Bytes]: ...
+    def rows_in(
+        self, batch: bytes, start: int, stop: int, place: tuple[int, int] = (0, 0)
+    ) -> tuple[tuple[OutcomeHead, ...], Bytes, tuple[int, int] | None]: ...
     def log_after(self, seq: int, limit: int) -> tuple[bytes | None, tuple[Completion, ...], bool]: ...
 
 
@@ -126,8 +130,10 @@ class MemoryResults:
             heads = [row.head for row in self.rows if row.head.batch == batch]
             yield StoredRecord(
                 batch,
-                tuple((head.start, head.stop) for head in heads if head.final),
-                tuple((head.start, head.stop, head.stamp) for head in heads if not head.final),
+                (),
+                (),
+                (),
+                tuple(RecordedLine(head.start, head.stop, head.stamp, head.final) for head in heads),
                 max(row.seq for row in self.rows if row.head.batch == batch),
             )
 
@@ -140,17 +146,39 @@ class MemoryResults:
         rows = [row for row in self.rows if row.head.batch == batch and row.seq > after]
         given: list[SaveRow] = []
         for row in rows:
-            if sum(credit_cost((each.head,), each.body) for each in given if each.head.final) >= limit_bytes:
+            if sum(credit_cost((head,), body) for each in given for head, body in self._pieces(each)) >= limit_bytes:
                 break
             given.append(row)
         position = given[-1].seq if given else after
-        final = [row for row in given if row.head.final]
-        bodies = join([row.body for row in final])
-        return tuple(row.head for row in final), bodies, position, len(given) < len(rows)
+        pieces = [piece for row in given for piece in self._pieces(row)]
+        bodies = join([body for _, body in pieces])
+        return tuple(head for head, _ in pieces), bodies, position, len(given) < len(rows)
 
-    def rows_in(self, batch: bytes, start: int, stop: int) -> tuple[tuple[OutcomeHead, ...], Bytes]:
+    def _pieces(self, row: SaveRow) -> Iterator[tuple[OutcomeHead, Bytes]]:
+        """Job by job, neighbours together: what was opened again later loses its value."""
+        head, batch = row.head, row.head.batch
+        later = [
+            one.head for one in self.rows if one.seq > row.seq and one.head.batch == batch and one.head.stamp.opens
+        ]
+        gone = [any(one.start <= index < one.stop for one in later) for index in range(head.start, head.stop)]
+        if not head.final or not any(gone):
+            if head.final or head.stamp.opens:
+                yield head, row.body
+            return
+        at = head.start
+        for is_gone, same in itertools.groupby(gone):
+            stop = at + len(list(same))
+            elapsed = head.elapsed * (stop - at) / (head.stop - head.start)
+            part = replace(head, start=at, stop=stop, offset=head.offset + at - head.start, elapsed=elapsed)
+            yield (replace(part, final=False, size=0, note=None), b"") if is_gone else (part, row.body)
+            at = stop
+
+    def rows_in(
+        self, batch: bytes, start: int, stop: int, place: tuple[int, int] = (0, 0)
+    ) -> tuple[tuple[OutcomeHead, ...], Bytes, tuple[int, int] | None]:
+        assert place == (0, 0), "there is little here"
         rows = [row for row in self.rows if row.head.batch == batch and row.head.start < stop and row.head.stop > start]
-        return tuple(row.head for row in rows), join([row.body for row in rows])
+        return tuple(row.head for row in rows), join([row.body for row in rows]), None
 
     def log_after(self, seq: int, limit: int) -> tuple[bytes | None, tuple[Completion, ...], bool]:
         chains = {row.seq: row.chain for row in self.rows} | dict([self.hole])
@@ -211,6 +239,8 @@ class VentilatorModel:
         self.applied, self.chain = line.seq, line.chain
         for index in range(line.start, line.stop):
             job = (line.batch, index)
+            if line.stamp.opens:
+                self.ended.pop(job, None)
             assert job not in self.ended, "a job ends once, and nothing comes after that"
             if line.final:
                 self.ended[job] = line.state
@@ -259,11 +289,12 @@ class Wire:
         key = (client, message.batch)
         assert message.after == self.places[key], "rows go on from where the last ones ended"
         assert self.credit[key] > 0, "rows need credit"
-        last = message.records[-1:]
+        records = message.records
+        starts = (at for at in range(len(records) - 1, 0, -1) if records[at - 1].stop != records[at].start)
+        last = records[next(starts, 0) :]  # maybe one line, in pieces
         last_cost = credit_cost(last, payload[len(payload) - sum(record.size for record in last) :])
         self.credit[key] -= credit_cost(message.records, payload)
         assert self.credit[key] + last_cost > 0, "only the last row exceeds the credit"
-        assert all(record.final for record in message.records)
         self.places[key] = message.position
 
 
@@ -287,9 +318,13 @@ class ReaderModel:
         assert message.position > message.after
         self.position = message.position
         self.spent += credit_cost(message.records, payload)
-        for index, value in values_of(message.records, payload):
-            assert index not in self.values, "every outcome comes once"
-            self.values[index] = value
+        for head, body in zip(message.records, split(payload, [one.size for one in message.records]), strict=True):
+            if head.stamp.opens:
+                for index in range(head.start, head.stop):
+                    self.values.pop(index, None)
+            for index, value in values_of((head,), body):
+                assert index not in self.values, "every outcome comes once"
+                self.values[index] = value
 
 
 def values_of(records: tuple[OutcomeHead, ...], payload: Bytes) -> Iterator[tuple[int, Value]]:
@@ -301,3 +336,15 @@ def values_of(records: tuple[OutcomeHead, ...], payload: Bytes) -> Iterator[tupl
         values = msgspec.msgpack.decode(body) if len(body) else [None] * JOBS * 2
         for index in range(record.start, record.stop):
             yield index, (record.state, values[record.offset + index - record.start])
+
+
+def newest_values(records: tuple[OutcomeHead, ...], payload: Bytes) -> dict[int, Value]:
+    """The outcomes that hold, of all that is recorded of some jobs."""
+    bodies = split(payload, [record.size for record in records])
+    found: dict[int, Value] = {}
+    for record, body in sorted(zip(records, bodies, strict=True), key=lambda one: one[0].stamp):
+        if record.stamp.opens:
+            for index in range(record.start, record.stop):
+                found.pop(index, None)
+        found.update(values_of((record,), body))
+    return found

@@ -21,6 +21,7 @@ from penstock.config import (
     HEARTBEAT_INTERVAL,
     LEASE_TIME,
     SOCKET_NAMES,
+    TRANSIENT_TIME,
     SinkConfig,
     StationConfig,
     VentilatorConfig,
@@ -83,6 +84,7 @@ class Stations:
         self.folder = folder
         self.url = url
         self._times = {"lease_time": lease_time, "heartbeat_interval": heartbeat_interval}
+        self.transient_time = TRANSIENT_TIME
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, *names: str, slots: int = 1, url: str = "", **settings: Any) -> None:
@@ -102,7 +104,8 @@ class Stations:
         config: StationConfig
         times: Any = self._times
         if name == "ventilator":
-            config = VentilatorConfig(url=url, data=str(self.folder / "data"), **times)
+            data = str(self.folder / "data")
+            config = VentilatorConfig(url=url, data=data, transient_time=self.transient_time, **times)
         elif name == "sink":
             config = SinkConfig(url=url, data=str(self.folder / "data"), **times)
         else:

@@ -119,7 +119,9 @@ class StoreConfig(StationConfig, frozen=True, kw_only=True):
 
 
 class VentilatorConfig(StoreConfig, frozen=True, kw_only=True):
-    """Of the ventilator."""
+    """Of the ventilator. `transient_time`: seconds without its client after which a map is cancelled."""
+
+    transient_time: float = TRANSIENT_TIME
 
 
 class SinkConfig(StoreConfig, frozen=True, kw_only=True):

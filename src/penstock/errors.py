@@ -9,6 +9,7 @@
     ├── OnceMismatch                        another call was accepted under this word
     ├── NoSuchBatch(LookupError)
     ├── NoSuchWorker(LookupError)
+    ├── NoLongerKept(LookupError)           what was to be retried has no arguments here any more
     ├── ProtocolError                       bytes from the wire that are no message of ours
     ├── StoreError                          a store cannot be opened, read or written
     │   ├── StoreFull                       the disk is full; it goes on when there is room
@@ -57,6 +58,10 @@ class NoSuchBatch(PenstockError, LookupError):
 
 class NoSuchWorker(PenstockError, LookupError):
     """No worker with this name is connected."""
+
+
+class NoLongerKept(PenstockError, LookupError):
+    """The arguments of jobs that were to be retried are not kept any more; nothing was opened again."""
 
 
 class ProtocolError(PenstockError):

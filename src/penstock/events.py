@@ -23,9 +23,13 @@ WORDS: dict[str, tuple[int, str]] = {
     "sink_joined": (logging.INFO, "sink joined"),
     "sink_diverged": (
         logging.ERROR,
+        "the sink's log is not the one applied here, its results file lost its end or is another's: comparing all",
+    ),
+    "sink_agreed": (
+        logging.ERROR,
         (
-            "the sink's log is not the one applied here: its results file lost its end or is another's; nothing more is"
-            " applied until the right file is back"
+            "the sink's log is taken as it is: jobs whose outcomes it has lost were opened again, and are dead where"
+            " their arguments are no longer kept"
         ),
     ),
     "log_diverged": (
@@ -36,6 +40,8 @@ WORDS: dict[str, tuple[int, str]] = {
         ),
     ),
     "too_many_followers": (logging.WARNING, "a client follows more batches than this sink keeps"),
+    "retried": (logging.INFO, "jobs that ended without success were opened again"),
+    "results_expired": (logging.INFO, "a batch's results were kept for long enough: deleted"),
     "map_abandoned": (logging.INFO, "a map's client is gone: cancelled"),
     "nobody_fits": (logging.WARNING, "a batch waits for a worker that is not here"),
     "lost_touch": (logging.WARNING, "nothing heard of the ventilator: starting nothing until it answers"),

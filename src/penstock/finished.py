@@ -116,12 +116,16 @@ class Tap(ArrivalReader):
         self._reader = reader
         self._given = 0
         """As many outcomes are known to be given, to whomever."""
+        self._arrived = 0
+        """As many have come."""
         self._outcomes: deque[Outcome] = deque()
         super().__init__(session, line.batch, window=WINDOW)
 
-    def _put(self, row: Row) -> None:
-        super()._put(row)
+    def _put(self, row: Row) -> int:
+        self._arrived = row.position + row.jobs - 1
+        freed = super()._put(row)
         self._came()
+        return freed
 
     def next_outcome(self) -> Outcome | None:
         """The next one that is nobody else's, or None: none has come that could be had."""
@@ -140,7 +144,6 @@ class Tap(ArrivalReader):
             row = self._get()
         if row is None:
             return False
-        self.handed += row.jobs
         self._free(row.cost)
         self._outcomes.extend(outcomes_of(row, self._spec))
         return True
@@ -157,7 +160,7 @@ class Tap(ArrivalReader):
     @property
     def waiting(self) -> int:
         """How many have come that may be had."""
-        return max(0, self.arrived - self._given)
+        return max(0, self._arrived - self._given)
 
     @property
     def is_over(self) -> bool:

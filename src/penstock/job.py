@@ -13,6 +13,7 @@ The rules of this file:
       ^ |        |
       | +----> cancelled                 (before it was given out)
       +- delayed <- leased               (a failure with retries left, waiting for its turn)
+      +- failed | timed_out | cancelled | dead       (opened again: a user's retry)
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ Digest = NewType("Digest", bytes)
 """blake2b, 16 bytes, of a function's serialized form."""
 
 ID_BYTES = 16
+RETAIN = 7 * 24 * 3600.0
+"""Seconds for which the results of a batch are kept after its end: a week is enough to come back for them."""
 UUID_VERSION_7 = 0x7000
 UUID_VARIANT = 0x8000
 
@@ -57,11 +60,15 @@ OPEN = frozenset({JobState.QUEUED, JobState.DELAYED, JobState.LEASED})
 FINAL = frozenset(JobState) - OPEN
 """States of a job with a recorded outcome."""
 
+UNSUCCESSFUL = FINAL - {JobState.SUCCEEDED}
+"""States from which a user's retry opens a job again."""
+
 TRANSITIONS: dict[JobState, frozenset[JobState]] = {
     JobState.QUEUED: frozenset({JobState.LEASED, JobState.CANCELLED, JobState.DEAD}),
     JobState.DELAYED: frozenset({JobState.QUEUED, JobState.CANCELLED}),
     JobState.LEASED: FINAL | {JobState.QUEUED, JobState.DELAYED},
-    **{state: frozenset() for state in FINAL},
+    JobState.SUCCEEDED: frozenset(),
+    **{state: frozenset({JobState.QUEUED}) for state in UNSUCCESSFUL},
 }
 """Every change of state there is."""
 
@@ -69,12 +76,18 @@ TRANSITIONS: dict[JobState, frozenset[JobState]] = {
 class Stamp(msgspec.Struct, frozen=True, array_like=True, order=True):
     """Which try of a job: generation grows when a user retries, attempt with each automatic retry.
 
-    ``crashes`` counts the attempts among them that ended because a process died under the job.
+    ``crashes`` counts the attempts among them that ended because a process died under the job. Attempt 0 is none: it is
+    what opens a job again, before the first attempt of its generation.
     """
 
     generation: int = 0
     attempt: int = 1
     crashes: int = 0
+
+    @property
+    def opens(self) -> bool:
+        """Whether it marks the beginning of a generation: a job was opened again."""
+        return self.attempt == 0
 
     @property
     def failures(self) -> int:
@@ -131,6 +144,8 @@ class BatchSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     """Tags that a worker must have, all of them."""
     on_missing: str = "wait"
     """``wait`` or ``fail``: while no worker fits."""
+    retain: float = RETAIN
+    """How long its results are kept after its end."""
     transient: bool = False
     """A map of a living client: nobody else will ask for its results."""
 

@@ -93,6 +93,8 @@ Tags = Annotated[tuple[Label, ...], msgspec.Meta(max_length=TAGS_MAX)]
 """What a worker says it has, in words of its user's."""
 Seconds = Annotated[float, msgspec.Meta(ge=0, lt=1e12)]
 SpanList = Annotated[tuple[tuple[Count, Count], ...], msgspec.Meta(max_length=MAX_RECORDS)]
+Place = tuple[Count, Count]
+"""In what a Fetch reads: first index and number in the log of the last record that came."""
 
 
 class Record(msgspec.Struct, frozen=True, array_like=True):
@@ -266,9 +268,28 @@ class Cancel(Message, frozen=True):
     unstarted_only: bool
 
 
+class Retry(Message, frozen=True):
+    """Open those of these jobs again that ended without success. Answered by Retried, when the sink has recorded that.
+    `asked` is new for each call: said twice, it opens once."""
+
+    number: Count
+    asked: Id
+    batch: Id
+    start: Count
+    stop: Count
+
+
 class Forget(Message, frozen=True):
     """The client has read this batch to its end and nobody else will: delete it."""
 
+    batch: Id
+
+
+class Delete(Message, frozen=True):
+    """Delete this batch with all that is recorded of it; what of it is open is cancelled. Answered by Done when it is
+    gone."""
+
+    number: Count
     batch: Id
 
 
@@ -316,7 +337,9 @@ class AskDigests(Message, frozen=True):
     start: Count
 
 
-ClientToVentilator = Submit | Cancel | Forget | Alive | DrainWorker | AskPipeline | AskBatches | AskDigests | AskWhy
+ClientToVentilator = (
+    Submit | Cancel | Retry | Forget | Delete | Alive | DrainWorker | AskPipeline | AskBatches | AskDigests | AskWhy
+)
 
 
 # ------------------------------------------------------------------------------------------ ventilator -> client
@@ -359,6 +382,13 @@ class Cancelled(Message, frozen=True):
     jobs: Count
 
 
+class Retried(Message, frozen=True):
+    """So many jobs were opened again."""
+
+    number: Count
+    jobs: Count
+
+
 class Done(Message, frozen=True):
     """The request of this number was carried out."""
 
@@ -395,6 +425,10 @@ class PipelineInfo(Message, frozen=True):
     sink_present: bool
     malformed: Count
     workers: tuple[WorkerLine, ...]
+    reopened: Count = 0
+    """jobs opened again in this life because the sink had lost their outcomes"""
+    lost: Count = 0
+    """of these jobs no arguments were kept: dead"""
 
 
 class BatchLine(Record, frozen=True):
@@ -434,7 +468,9 @@ class Why(Message, frozen=True):
     reason: Text
 
 
-VentilatorToClient = Accepted | Refused | Known | Notice | Cancelled | Done | PipelineInfo | BatchesInfo | Digests | Why
+VentilatorToClient = (
+    Accepted | Refused | Known | Notice | Cancelled | Retried | Done | PipelineInfo | BatchesInfo | Digests | Why
+)
 
 
 # ------------------------------------------------------------------------------------- worker, sink -> ventilator
@@ -514,14 +550,47 @@ class Completions(Message, frozen=True):
 
 
 class Diverged(Message, frozen=True):
-    """The sink's log has no line with this seq and chain: it lost its tail, or another ventilator's store is here."""
+    """The sink's log has no line with this seq and chain: it lost its tail, or another ventilator's store is here. The
+    ventilator answers with Restate, and makes its books agree."""
 
     sink: Id
     boot: Count
     seq: Count
 
 
-ToVentilator = Hello | Heartbeat | Took | HandedBack | NeedFunction | Left | SinkHead | Completions | Diverged
+class Forgotten(Message, frozen=True):
+    """Answers ForgetBatch: nothing of this batch is recorded any more."""
+
+    sink: Id
+    batch: Id
+
+
+class Restated(Message, frozen=True):
+    """Answers Restate: the lines behind `after` up to `position`; (seq, chain) is the end of the log, and when
+    `position` is there, this was all."""
+
+    sink: Id
+    boot: Count
+    after: Count
+    position: Count
+    seq: Count
+    chain: bytes
+    records: tuple[Completion, ...]
+
+
+ToVentilator = (
+    Hello
+    | Heartbeat
+    | Took
+    | HandedBack
+    | NeedFunction
+    | Left
+    | SinkHead
+    | Completions
+    | Diverged
+    | Restated
+    | Forgotten
+)
 
 
 # ---------------------------------------------------------------------------------- ventilator -> worker (and sink)
@@ -623,19 +692,29 @@ class Replay(Message, frozen=True):
     chain: bytes
 
 
+class Restate(Message, frozen=True):
+    """After Diverged: send what is recorded, from behind the line `after` on. Lines of deleted batches are missing."""
+
+    after: Count
+
+
 class Verdicts(Message, frozen=True):
-    """Outcomes the ventilator decided: cancelled, dead. Recorded like a worker's, if none is yet. No payload."""
+    """Outcomes the ventilator decided: cancelled, dead. Recorded like a worker's, if none is yet. No payload.
+
+    One that is `queued` and not final, at attempt 0 of a new generation, opens jobs again: what is recorded of them
+    under an older generation is superseded, and what still arrives of it is late.
+    """
 
     records: tuple[OutcomeHead, ...]
 
 
 class ForgetBatch(Message, frozen=True):
-    """Delete this batch's outcomes."""
+    """Delete this batch's outcomes. Said until Forgotten answers."""
 
     batch: Id
 
 
-VentilatorToSink = Greeting | SinkBeat | Replay | Verdicts | ForgetBatch
+VentilatorToSink = Greeting | SinkBeat | Replay | Restate | Verdicts | ForgetBatch
 
 
 # ---------------------------------------------------------------------------------------------- worker -> sink
@@ -679,12 +758,15 @@ class Unfollow(Message, frozen=True):
 
 
 class Fetch(Message, frozen=True):
-    """The recorded outcomes, attempts that were not final included, of some jobs. Answered by Fetched."""
+    """All that is recorded of some jobs: superseded outcomes, attempts that were not final and the openings too, in
+    the order of their first indexes. Answered by Fetched, which names the `place` to go on from; (0, 0): from the
+    beginning."""
 
     number: Count
     batch: Id
     start: Count
     stop: Count
+    place: Place = (0, 0)
 
 
 class Claim(Message, frozen=True):
@@ -704,7 +786,11 @@ ClientToSink = Follow | Credit | Unfollow | Fetch | Claim
 
 class Rows(Message, frozen=True):
     """Recorded outcomes of a followed batch in the order of recording: all that were recorded behind position `after`
-    up to `position`, so that a reader sees what is missing; under the Follow of this number."""
+    up to `position`, so that a reader sees what is missing; under the Follow of this number.
+
+    A record at attempt 0 opened its jobs again. A final outcome that was superseded before it was sent comes without
+    its value and is not `final`; the opening that superseded it follows.
+    """
 
     batch: Id
     position: Count
@@ -714,10 +800,11 @@ class Rows(Message, frozen=True):
 
 
 class Fetched(Message, frozen=True):
-    """Answers the Fetch of this number."""
+    """Answers the Fetch of this number; `place`: there is more, ask again from there."""
 
     number: Count
     records: tuple[OutcomeHead, ...]
+    place: Place | None = None
 
 
 class Claimed(Message, frozen=True):

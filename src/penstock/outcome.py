@@ -116,6 +116,10 @@ class PipelineStatus(msgspec.Struct, frozen=True, kw_only=True):
     sink_present: bool
     malformed: int
     """Messages that were no messages of ours and were dropped."""
+    reopened: int = 0
+    """Jobs opened again since the ventilator started because the results file had lost their outcomes."""
+    lost: int = 0
+    """Jobs that are dead because the results file had lost their outcomes and their arguments were no longer kept."""
     workers: tuple[WorkerInfo, ...]
 
     @property

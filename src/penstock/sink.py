@@ -22,8 +22,8 @@ from typing import Any
 
 from penstock import loop
 from penstock.config import SinkConfig, from_argv
-from penstock.core.actions import Answer, ReadLog, ReadRows, ReadSpan, Report
-from penstock.core.inputs import FromClient, LogRead, OutcomesArrived, RowsRead
+from penstock.core.actions import Answer, ReadLines, ReadLog, ReadRows, ReadSpan, Report
+from penstock.core.inputs import FromClient, LinesRead, LogRead, OutcomesArrived, RowsRead
 from penstock.core.sink import SinkCore
 from penstock.events import setup
 from penstock.job import new_worker_id
@@ -99,6 +99,11 @@ class Sink:
         """Commit."""
         self._store.save(saves)
 
+    @property
+    def untidy(self) -> bool:
+        """Whether deleted batches still have rows."""
+        return self._store.untidy
+
     def reopen(self) -> None:
         """Open the store anew."""
         self._store.reopen()
@@ -116,9 +121,11 @@ class Sink:
             case ReadLog(after, limit):
                 chain, lines, more = self._store.log_after(after, limit)
                 return (LogRead(after, chain, lines, more),)
-            case ReadSpan(client, number, batch, start, stop):
-                records, payload = self._store.rows_in(batch, start, stop)
-                self.links.send("results", Fetched(number, records), payload, peer=client)
+            case ReadLines(after, limit):
+                return (LinesRead(after, *self._store.lines_after(after, limit)),)
+            case ReadSpan(client, number, batch, start, stop, place):
+                records, payload, rest = self._store.rows_in(batch, start, stop, place)
+                self.links.send("results", Fetched(number, records, rest), payload, peer=client)
             case _:
                 raise AssertionError(f"not for the sink: {action!r}")
         return ()

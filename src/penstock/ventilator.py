@@ -29,6 +29,7 @@ from penstock.core.actions import (
     Deal,
     LoadChunk,
     LoadChunks,
+    LoadKept,
     ReadDigests,
     SaveBatch,
     SaveChunk,
@@ -40,6 +41,7 @@ from penstock.core.inputs import (
     ChunksLoaded,
     FromClient,
     JobConnections,
+    KeptLoaded,
     Subscribed,
     Unsubscribed,
     WallClock,
@@ -86,6 +88,8 @@ class Ventilator:
             version=VERSION,
             lease_time=config.lease_time,
             heartbeat_interval=config.heartbeat_interval,
+            transient_time=config.transient_time,
+            forgotten=self._store.forgotten(),
             seed=int.from_bytes(os.urandom(8), "big"),
         )
         self._clients = Decoder(ClientToVentilator)
@@ -137,6 +141,11 @@ class Ventilator:
             elif isinstance(save, SaveBatch):
                 self._functions[save.function] = save.code
 
+    @property
+    def untidy(self) -> bool:
+        """Whether deleted batches still have rows."""
+        return self._store.untidy
+
     def reopen(self) -> None:
         """Open the store anew."""
         self._store.reopen()
@@ -160,6 +169,8 @@ class Ventilator:
                 return (ChunkLoaded(batch, index, self._store.open_chunk_at(batch, index)),)
             case ReadDigests(client, number, batch, start):
                 self.links.send("desk", Digests(number, self._store.digests(batch, start)), peer=client)
+            case LoadKept(batch, start, stop):
+                return (KeptLoaded(batch, start, stop, self._store.kept(batch, start, stop)),)
             case _:
                 raise AssertionError(f"not for the ventilator: {action!r}")
         return ()

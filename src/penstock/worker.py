@@ -176,6 +176,11 @@ class Worker:
         """A worker has no store."""
         raise AssertionError(saves)
 
+    @property
+    def untidy(self) -> bool:
+        """A worker has no store."""
+        return False
+
     def reopen(self) -> None:
         """A worker has no store."""
 

@@ -28,6 +28,11 @@ elif what == "submits":
     p.flush()
     print("accepted", flush=True)
     print(sum(f.result() for f in futures), flush=True)
+elif what == "map":
+    values = p.map(wait, [folder] * 4, range(4))
+    p.flush()
+    print("accepted", flush=True)
+    next(values)
 else:
     for x in range(10**9):
         p.batch(nap, [folder], [x], name="mine")
@@ -105,3 +110,18 @@ def test_results_outlive_everybody(world: World, client: Client) -> None:
     world.start("ventilator", "sink")
     with Pipeline(world.stations.url) as later:
         assert list(later.attach("mine").values()) == [0, 1, 2, 3]
+
+
+def test_an_unread_map_ends_a_while_after_its_client(world: World, client: Client) -> None:
+    """Nobody else will ask for its values: what runs is ended, and nothing of it is left."""
+    world.stations.transient_time = 3.0
+    pipeline = world.up("w1")
+    process = client("map")
+    assert process.stdout is not None
+    with process.stdout as said:
+        assert said.readline() == b"accepted\n"
+    world.started(1)
+    world.end("map", 9)
+    until(lambda: pipeline.batches() == [], what="the map is gone")
+    until(lambda: pipeline.status().leased == 0, what="its jobs have ended")
+    assert len(world.starts()) < 4

@@ -64,7 +64,7 @@ def results_turn(store: ResultStore, turn: int) -> list[Save]:
         heads.append(head_of(OTHER, turn, turn + 1))
     saves: list[Save] = [*lines(store, *heads, body=random.Random(turn).randbytes(300 * turn))]
     if turn % 4 == 2:
-        saves.append(SaveRecorded(BATCH, ((0, turn),), ()))
+        saves.append(SaveRecorded(BATCH, ((0, turn),), (), ()))
     return [*saves, DeleteBatch(OTHER)] if turn == 7 else saves
 
 

@@ -62,8 +62,8 @@ def test_a_full_disk_loses_nothing_and_goes_on_when_there_is_room(small_disk: Pa
         store.save(saves)
         kept += saves
         store.save([DeleteBatch(OTHER)])
-        while store.tidy():
-            pass
+        while store.untidy:
+            store.save([])
     assert [record.start for record in store.rows_after(BATCH, 0, 1000)[0]] == [0]
     store.close()
 

@@ -122,7 +122,8 @@ def test_a_deleted_batch_is_gone_at_once_and_leaves_the_file_bit_by_bit(
     assert queued.value("SELECT count(*) FROM chunk") == 77
     queued.save([a_batch(), SaveChunk(BATCH, 0, 1, b"again")])
     queued.reopen()
-    while queued.tidy():
+    while queued.untidy:
+        queued.save([])
         assert queued.chunk(BATCH, 0) == b"again"
     assert queued.value("SELECT count(*) FROM chunk") == queued.value("SELECT count(*) FROM payload") == 1
     assert queued._kept_bytes == 0
@@ -142,7 +143,8 @@ def test_digests_stay_as_long_as_their_batch(queued: QueueStore, monkeypatch: py
     monkeypatch.setattr(queue, "DIGESTS_BYTES", 16)
     assert queued.digests(OTHER, 1) == b"".join(digests[1:4])
     queued.save([DeleteBatch(OTHER)])
-    while queued.tidy():
+    while queued.untidy:
+        queued.save([])
         assert queued.digests(OTHER, 0) == b""
     assert queued.value("SELECT count(*) FROM digest") == 0
 
@@ -153,7 +155,8 @@ def test_large_chunks_are_deleted_by_bytes(queued: QueueStore, monkeypatch: pyte
     queued.save([DeleteBatch(BATCH)])
     assert queued.value("SELECT count(*) FROM chunk") == 0
     queued.save([a_batch(), SaveChunk(BATCH, 0, 1, bytes(10)), SaveChunk(BATCH, 1, 1, bytes(10))])
-    assert queued.tidy() is False
+    queued.save([])
+    assert not queued.untidy
     queued.save([DeleteBatch(BATCH)])
     assert queued.value("SELECT count(*) FROM chunk") == 1
 

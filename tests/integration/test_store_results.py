@@ -11,8 +11,9 @@ from hypothesis import settings
 from msgspec.structs import replace
 
 from penstock.core.actions import DeleteBatch, SaveClaim, SaveRecorded
+from penstock.core.inputs import RecordedLine, StoredRecord
 from penstock.errors import StoreError
-from penstock.job import Stamp, new_batch_id
+from penstock.job import JobState, Stamp, new_batch_id
 from penstock.store import ResultStore
 from sink_machine import StoredSinkMachine
 from sink_world import head_of
@@ -91,14 +92,35 @@ def test_the_log_goes_on_from_any_line(results: ResultStore) -> None:
 def test_a_start_learns_what_is_recorded(results: ResultStore) -> None:
     """From the last checkpoint and the lines after it; the number of the last line with it."""
     results.save(lines(results, head_of(BATCH, 0, 4), head_of(BATCH, 9, 10, final=False)))
-    results.save([SaveRecorded(BATCH, ((0, 4),), ((9, 10, Stamp()),))])
+    results.save([SaveRecorded(BATCH, ((0, 4),), ((2, 3, 1),), ((9, 10, Stamp()),))])
     results.save(
         lines(results, head_of(BATCH, 6, 7), head_of(BATCH, 9, 10, final=False, stamp=SECOND), head_of(OTHER, 0, 1))
     )
     first, second = results.recorded()
-    assert (first.batch, first.spans, first.last) == (BATCH, ((0, 4), (6, 7)), 4)
-    assert first.attempts == ((9, 10, Stamp()), (9, 10, SECOND))
-    assert (second.batch, second.spans, second.attempts, second.last) == (OTHER, ((0, 1),), (), 5)
+    tail = (RecordedLine(6, 7, Stamp(), True), RecordedLine(9, 10, SECOND, False))
+    assert first == StoredRecord(BATCH, ((0, 4),), ((2, 3, 1),), ((9, 10, Stamp()),), tail, 4)
+    assert second == StoredRecord(OTHER, (), (), (), (RecordedLine(0, 1, Stamp(), True),), 5)
+
+
+def test_readers_get_no_value_of_what_was_opened_again(results: ResultStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only that it was there, in the order of its jobs; a fetch gives all, in as many answers as it takes."""
+    failed = head_of(BATCH, 0, 4, state=JobState.FAILED)
+    again = head_of(BATCH, 1, 2, state=JobState.QUEUED, final=False, stamp=Stamp(1, 0))
+    results.save(lines(results, failed, again, head_of(BATCH, 1, 2, stamp=Stamp(1, 1))))
+    rows, _, position, more = results.rows_after(BATCH, 0, 1 << 20)
+    assert [(row.start, row.stop, row.final, row.size > 0, row.offset) for row in rows] == [
+        (0, 1, True, True, 0),
+        (1, 2, False, False, 1),
+        (2, 4, True, True, 2),
+        (1, 2, False, True, 0),
+        (1, 2, True, True, 0),
+    ]
+    assert (position, more) == (3, False)
+    monkeypatch.setattr("penstock.store.results.FETCH_ROWS", 2)
+    some, _, place = results.rows_in(BATCH, 0, 4)
+    assert place == (1, 2)
+    rest, _, end = results.rows_in(BATCH, 0, 4, place)
+    assert ([row.stamp for row in (*some, *rest)], end) == ([Stamp(), Stamp(1, 0), Stamp(1, 1)], None)
 
 
 def test_the_same_lines_again_change_nothing_and_others_are_refused(results: ResultStore) -> None:
@@ -121,8 +143,8 @@ def test_a_deleted_batch_leaves_a_hole_in_the_log(results: ResultStore, monkeypa
     assert results.rows_after(BATCH, 0, 1000)[0] == ()
     assert [record.batch for record in results.recorded()] == [OTHER]
     results.reopen()
-    while results.tidy():
-        pass
+    while results.untidy:
+        results.save([])
     assert results.value("SELECT count(*) FROM line") == 2
     chain, told, _ = results.log_after(6, 9)
     assert (chain, [line.seq for line in told]) == (rows[5].chain, [7])

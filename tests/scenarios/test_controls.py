@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from penstock.core.backlog import Part
 from penstock.core.books import Books
@@ -106,6 +107,26 @@ def cut_off(world: World, chance: random.Random) -> None:
             for kind in ("control", "report", "jobs"):
                 world.cut(world.connections[kind, worker.name], 8.0)
         world.run(world.now + 9.0)
+
+
+def retrying(world: World, chance: random.Random) -> None:
+    """Jobs that fail twice are retried while messages are lost, and while what is said to the sink arrives late."""
+    world.fates = lambda _batch, index, stamp: ("fail" if index % 4 == 0 and stamp.generation < 2 else "ok", 0.01)
+    batch = chance.randbytes(16)
+    world.client.submit(batch, BatchSpec(), [8] * 5)
+    world.run(world.now + 1.0)
+    for _ in range(2):
+        world.cut(world.connections["report", "sink"], 1.0)
+        world.client.retry(batch, 0, 1 << 60)
+        world.run(world.now + 0.01)
+        world.cut(world.connections["control", "sink"], 1.7)
+        world.run(world.now + chance.uniform(2.0, 3.0))
+    world.client.submit(chance.randbytes(16), BatchSpec(), [8] * 5)
+    world.run(world.now + 1.0)
+    world.loss = 0.3
+    world.client.retry(chance.choice(sorted(world.specs)), 0, 1 << 60)
+    world.run(world.now + 3.0)
+    world.loss = 0.0
 
 
 # ---------------------------------------------------------------------------------------------- rules, off
@@ -231,6 +252,28 @@ def no_verdict_again(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Books, "send_verdicts", lambda self, sink, **_: send(self, sink, again=False))
 
 
+def retries_are_new(patch: pytest.MonkeyPatch) -> None:
+    """Each Retry that arrives is one more."""
+    patch.setattr(Books, "mark_retried", lambda *_: None)
+
+
+def openings_are_new(patch: pytest.MonkeyPatch) -> None:
+    """The sink opens again whatever has ended, in whichever generation."""
+    patch.setattr(Recorded, "_of_older_generation", lambda self, head: self.ended.overlap(head.start, head.stop))
+
+
+def late_outcomes_count(patch: pytest.MonkeyPatch) -> None:
+    """An outcome of the time before a retry is taken for one of its jobs."""
+
+    def claim(self: Recorded, head: OutcomeHead) -> list[tuple[int, int]]:
+        if not head.stamp.opens:
+            head = replace(head, stamp=replace(head.stamp, generation=99))
+        return keep(self, head)
+
+    keep = Recorded.claim
+    patch.setattr(Recorded, "claim", claim)
+
+
 # ---------------------------------------------------------------------------------------------- the trial
 
 
@@ -278,6 +321,10 @@ CONTROLS: dict[str, tuple[Control, Schedule]] = {
     "suspects run alone": (all_suspects_are_guilty, poisoned),
     "verdicts are repeated": (no_verdict_again, cancelling),
     "closed again": (no_closed_again, lossy),
+    "a retry opens once": (retries_are_new, retrying),
+    "an opening is recorded once": (openings_are_new, retrying),
+    "an opening is repeated": (no_verdict_again, retrying),
+    "an earlier generation is late": (late_outcomes_count, retrying),
 }
 
 
@@ -305,6 +352,7 @@ def test_without_the_rule_something_goes_wrong(tmp_path: Path, monkeypatch: pyte
         "claims after a restart",
         "recalled is recalled",
         "suspects run alone",
+        "a retry opens once",
     ],
 )
 def test_with_all_rules_the_same_schedules_go_well(tmp_path: Path, name: str) -> None:

@@ -29,7 +29,9 @@ HEAL = 60.0
 
 
 def mixed(batch: bytes, index: int, stamp: Any) -> tuple[str, float]:
-    """Jobs of many lengths; some fail once, some crash once, some always crash."""
+    """Jobs of many lengths; some fail once, some crash once, some always crash, some fail until they are retried."""
+    if index % 31 == 5:
+        return ("fail" if stamp.generation == 0 else "ok", 0.01)
     if index % 41 == 7:
         return ("fail" if stamp.failures == 0 else "ok", 0.01)
     if index % 53 == 11:
@@ -42,12 +44,16 @@ def mixed(batch: bytes, index: int, stamp: Any) -> tuple[str, float]:
 
 
 def disturb(world: World, chance: random.Random, seconds: float) -> None:
-    """Random faults for a while."""
+    """Random faults for a while, and retries."""
     end = world.now + seconds
     while world.now < end:
         world.run(world.now + chance.uniform(0.05, 1.0))
         node = chance.choice([world.ventilator, world.sink, *world.workers])
-        match chance.choice(["crash", "turn", "pause", "cut", "one-way", "reset", "stop"]):
+        match chance.choice(["crash", "turn", "pause", "cut", "one-way", "reset", "stop", "retry"]):
+            case "retry":
+                start = chance.choice([0, 0, chance.randrange(60)])
+                stop = chance.choice([start + 1, 1 << 60])
+                world.client.retry(chance.choice(sorted(world.specs)), start, stop)
             case "crash" if node.alive:
                 world.crash(node)
                 world.at(world.now + chance.uniform(0.1, 4.0), partial(world.start, node))
@@ -106,6 +112,9 @@ def test_random_faults_lose_nothing_and_record_once(tmp_path: Path, seed: int) -
         world.client.submit(batch, spec, sizes)
         disturb(world, chance, chance.uniform(1.0, 8.0))
     heal(world)
+    world.run_until(lambda: world.settled, HEAL)
+    for batch in batches:
+        world.client.retry(batch, 0, 1 << 60)
     world.run_until(lambda: world.settled, HEAL)
     world.judge()
     world.close()

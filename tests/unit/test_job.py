@@ -4,15 +4,29 @@ from __future__ import annotations
 
 import pytest
 
-from penstock.job import FINAL, OPEN, TRANSITIONS, BatchSpec, JobState, Stamp, job_id, new_batch_id, new_worker_id
+from penstock.job import (
+    FINAL,
+    OPEN,
+    TRANSITIONS,
+    UNSUCCESSFUL,
+    BatchSpec,
+    JobState,
+    Stamp,
+    job_id,
+    new_batch_id,
+    new_worker_id,
+)
 
 
 def test_every_state_is_open_or_final() -> None:
-    """And the table knows each: a final state is left by nothing, an open one can end."""
+    """And the table knows each: success is left by nothing, another end by a retry, an open one can end."""
     assert set(JobState) == OPEN | FINAL == set(TRANSITIONS)
     assert not OPEN & FINAL
-    for state, following in TRANSITIONS.items():
-        assert bool(following) is (state in OPEN)
+    assert not TRANSITIONS[JobState.SUCCEEDED]
+    for state in UNSUCCESSFUL:
+        assert TRANSITIONS[state] == {JobState.QUEUED}
+    for state in OPEN:
+        assert TRANSITIONS[state]
 
 
 def test_a_newer_stamp_is_greater() -> None:

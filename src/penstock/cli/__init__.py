@@ -19,9 +19,11 @@ from penstock.cli import (
     backup,
     batches,
     cancel,
+    delete,
     drain,
     jobs,
     results,
+    retry,
     run,
     show,
     sink,
@@ -38,6 +40,7 @@ from penstock.cli.options import State
 from penstock.cli.output import Says
 from penstock.errors import (
     ConfigError,
+    NoLongerKept,
     NoPipeline,
     NoSuchBatch,
     NoSuchWorker,
@@ -73,7 +76,7 @@ def group() -> None:
 
 
 STATIONS = (up, ventilator, sink, worker)
-WORK = (run, submit, results, cancel)
+WORK = (run, submit, results, cancel, retry, delete)
 LOOKS = (status, workers, batches, jobs, show, why, top)
 
 for module in (*STATIONS, *WORK, *LOOKS, drain, backup):
@@ -107,9 +110,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 def exit_code(error: Exception) -> int:
     """What the shell is told."""
     match error:
-        case click.ClickException() | ConfigError() | NoSuchBatch() | NoSuchWorker() | OnceMismatch():
-            return WRONG_USE
-        case StoreInUse() | SchemaMismatch():
+        case (
+            click.ClickException()
+            | ConfigError()
+            | NoSuchBatch()
+            | NoSuchWorker()
+            | NoLongerKept()
+            | OnceMismatch()
+            | StoreInUse()
+            | SchemaMismatch()
+        ):
             return WRONG_USE
         case NoPipeline():
             return NO_PIPELINE

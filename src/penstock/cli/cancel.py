@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from penstock.cli.options import running
 from penstock.cli.output import say
 from penstock.cli.show import job_name
+
+if TYPE_CHECKING:
+    from penstock import Batch, Pipeline
 
 
 @click.command("cancel", short_help="End a batch or one job of it.")
@@ -17,9 +22,13 @@ def command(url: str, which: str) -> None:
     from penstock import Pipeline
 
     with Pipeline(url) as pipeline:
-        if ":" in which:
-            batch, index = job_name(which)
-            pipeline.cancel(f"{pipeline.attach(batch).id}:{index}")
-        else:
-            pipeline.attach(which).cancel()
+        pipeline.cancel(named(pipeline, which))
     say(f"{which} is cancelled")
+
+
+def named(pipeline: Pipeline, which: str) -> Batch | str:
+    """The batch or the job that is named so. UsageError: it is written as neither."""
+    if ":" not in which:
+        return pipeline.attach(which)
+    batch, index = job_name(which)
+    return f"{pipeline.attach(batch).id}:{index}"

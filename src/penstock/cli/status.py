@@ -29,5 +29,7 @@ def command(url: str, as_json: bool) -> None:
     print(f"batches   {status.batches} with open jobs")
     print(f"sink      {'connected' if status.sink_present else 'not connected: start it with penstock sink'}")
     print(f"versions  penstock {status.version}, Python {status.python}")
+    if status.reopened or status.lost:
+        print(f"damage    the results file lost outcomes: {status.reopened} jobs run again, {status.lost} are dead")
     if status.malformed:
         print(f"dropped   {status.malformed} malformed messages")

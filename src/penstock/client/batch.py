@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from penstock.client.answers import error_of, outcomes_of, values_of
+from penstock.client.fetching import fetch_rows
 from penstock.client.following import Row
 from penstock.client.reading import ArrivalReader, OrderReader, RowReader
 from penstock.errors import NoSuchBatch
-from penstock.job import BatchSpec, JobState
+from penstock.job import ID_BYTES, BatchSpec, JobState
 from penstock.messages import (
     DIGEST_BYTES,
     MAX_RECORDS,
@@ -21,11 +23,11 @@ from penstock.messages import (
     BatchesInfo,
     BatchLine,
     Cancel,
+    Delete,
     Digests,
-    Fetch,
     PipelineInfo,
+    Retry,
     Why,
-    split,
 )
 from penstock.outcome import BatchStatus, Outcome, PipelineStatus, WorkerInfo
 
@@ -111,15 +113,23 @@ class Batch:
         more, also not again. Returns how many had not started."""
         return cancel_jobs(self._session, self._batch, 0, ALL_JOBS, running=running)
 
+    def retry(self, index: int | None = None) -> int:
+        """Open the jobs again that ended without success (failed, dead, timed out, cancelled), or the one at `index`;
+        returns how many that were. From then on the batch has not ended, and what it was counts no longer.
+
+        Raises NoLongerKept: their arguments are gone, nothing was opened; NoSuchBatch.
+        """
+        span = (0, ALL_JOBS) if index is None else (index, index + 1)
+        return retry_jobs(self._session, self._batch, *span)
+
+    def delete(self) -> None:
+        """Delete it, with all that is recorded of it; what of it is open is cancelled. Returns when it is gone."""
+        self._session.ask(lambda number: Delete(number, self._batch), None)
+
     def attempts(self, index: int) -> list[Outcome]:
         """All that is recorded of one job, attempts that were not its last included; empty: nothing is yet."""
-        message, body = self._session.fetch(lambda number: Fetch(number, self._batch, index, index + 1))
-        bodies = split(body, [head.size for head in message.records])
-        rows = [
-            Row(head, index, index + 1, head.offset + index - head.start, part, 0)
-            for head, part in zip(message.records, bodies, strict=True)
-        ]
-        return [outcome for row in rows for outcome in outcomes_of(row, self._spec)]
+        rows = sorted(fetch_rows(self._session, self._batch, index, index + 1), key=lambda row: row.head.stamp)
+        return [outcome for row in rows if not row.opens for outcome in outcomes_of(row, self._spec)]
 
     def digests(self) -> Iterator[bytes]:
         """What tells its jobs apart by what they are given, in order; none if it was not submitted with digests."""
@@ -204,6 +214,12 @@ def cancel_jobs(session: Session, batch: bytes, start: int, stop: int, *, runnin
     return int(session.ask(lambda number: Cancel(number, batch, start, stop, not running)).jobs)
 
 
+def retry_jobs(session: Session, batch: bytes, start: int, stop: int) -> int:
+    """Open those of these jobs again that ended without success; returns how many, when the sink has recorded it."""
+    asked = os.urandom(ID_BYTES)
+    return int(session.ask(lambda number: Retry(number, asked, batch, start, stop), None).jobs)
+
+
 def status_of(line: BatchLine) -> BatchStatus:
     """The public form."""
     return BatchStatus(
@@ -245,5 +261,7 @@ def pipeline_status_of(info: PipelineInfo, url: str) -> PipelineStatus:
         batches=info.batches,
         sink_present=info.sink_present,
         malformed=info.malformed,
+        reopened=info.reopened,
+        lost=info.lost,
         workers=workers,
     )

@@ -4,7 +4,8 @@ Promises:
 
 1. A reader is given every row behind its position once, in the order of recording, whatever was lost or repeated.
 2. What the sink may send beyond what the reader has taken in is bounded by the reader's window.
-3. Outcomes are numbered in the order of recording, the same at every reading.
+3. Outcomes are numbered in the order of recording, the same at every reading: those that a retry has superseded keep
+   their numbers.
 """
 
 from __future__ import annotations
@@ -38,6 +39,11 @@ class Row(NamedTuple):
     """Whether it takes up room in its reader's window."""
 
     @property
+    def opens(self) -> bool:
+        """Whether its jobs were opened again: what was recorded of them before counts no longer."""
+        return self.head.stamp.opens
+
+    @property
     def cost(self) -> int:
         """Bytes of its reader's window."""
         return credit_cost((self.head,), self.body) if self.is_charged else 0
@@ -47,6 +53,11 @@ class Row(NamedTuple):
         """How many jobs it is about."""
         return self.stop - self.start
 
+    def part(self, start: int, stop: int) -> Row:
+        """What it says of these of its jobs."""
+        place = start - self.start
+        return self._replace(start=start, stop=stop, offset=self.offset + place, position=self.position + place)
+
 
 class Reader(Protocol):
     """Who takes the rows of a batch."""
@@ -55,7 +66,10 @@ class Reader(Protocol):
     """Bytes it can hold."""
 
     def take(self, rows: list[Row], cost: int) -> int:
-        """These came, and cost so many bytes of the window; returns how many of them are free again at once."""
+        """These came, and cost so many bytes of the window; returns how many of them are free again at once.
+
+        A row that is not final is an opening, or what is left of an outcome that one behind it has superseded.
+        """
 
 
 class Follower:
@@ -115,10 +129,9 @@ class Follower:
 
     def _rows(self, message: Rows, payload: Bytes) -> Iterator[Row]:
         for head, body in zip(message.records, split(payload, [r.size for r in message.records]), strict=True):
-            if head.final:
-                row = Row(head, head.start, head.stop, head.offset, body, self._seen + 1)
-                self._seen += row.jobs
-                yield row
+            row = Row(head, head.start, head.stop, head.offset, body, self._seen + 1)
+            self._seen += 0 if row.opens else row.jobs
+            yield row
 
 
 class Channel:

@@ -18,7 +18,7 @@ from penstock.client.mapping import Digest, input_length
 from penstock.client.reading import RowReader
 from penstock.client.streams import JobFuture, OnRow, failed
 from penstock.command import Argv, CommandTemplate
-from penstock.errors import NoSuchBatch, NoSuchWorker
+from penstock.errors import NoLongerKept, NoSuchBatch, NoSuchWorker
 from penstock.job import BatchSpec, JobState, Stamp, new_batch_id
 from penstock.messages import OutcomeHead
 from penstock.outcome import BatchStatus, Outcome, PipelineStatus
@@ -303,6 +303,10 @@ class InlineBatch(Batch):
     def cancel(self, *, running: bool = True) -> int:  # noqa: ARG002 - none is
         """There is nothing left to cancel."""
         return 0
+
+    def retry(self, index: int | None = None) -> int:  # noqa: ARG002 - none is kept
+        """No arguments are kept."""
+        raise NoLongerKept("an inline pipeline keeps no arguments: call it again")
 
     def attempts(self, index: int) -> list[Outcome]:
         """The last attempt of a job."""

@@ -160,6 +160,7 @@ PARSERS: dict[str, Callable[[Any, str], Any]] = {
     "worker": _worker,
     "needs": _needs,
     "on_missing": _on_missing,
+    "retain": seconds,
     "serializer": _serializer,
 }
 """The options of every job."""

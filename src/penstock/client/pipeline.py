@@ -267,17 +267,29 @@ class Pipeline(Submitter):
         started. Raises NoSuchBatch; ValueError: no job is named so."""
         if isinstance(job, JobFuture):
             job.expect_cancel()
+        return self._engine.cancel(*self._jobs(job))
+
+    def retry(self, job: Future[Any] | Batch | str) -> int:
+        """Open a job again (its Future, or ``BATCH:INDEX``), or all of a batch that ended without success; returns how
+        many that were. A Future stays as it is: `attach` the batch for what comes of it now.
+
+        Raises NoLongerKept: the arguments are gone, nothing was opened; NoSuchBatch; ValueError: no job is named so.
+        """
+        batch, start, stop = self._jobs(job)
+        return self._engine.attach(batch.hex()).retry(None if stop == ALL_JOBS else start)
+
+    def _jobs(self, job: Future[Any] | Batch | str) -> tuple[bytes, int, int]:
+        """The batch and the span that are named so."""
+        if isinstance(job, JobFuture):
             batch, index = job.place
-            return self._engine.cancel(batch, index, index + 1)
+            return batch, index, index + 1
         if isinstance(job, Future):
             raise ValueError("this Future is not of this pipeline")  # noqa: TRY004 - its type is right, it is not
         name, _, place = (job if isinstance(job, str) else job.id).partition(":")
         if place and not place.isdecimal():
             raise ValueError(f"{job!r} names no job: write BATCH:INDEX")
         found = bytes.fromhex(self._engine.attach(name).id)
-        return (
-            self._engine.cancel(found, int(place), int(place) + 1) if place else self._engine.cancel(found, 0, ALL_JOBS)
-        )
+        return (found, int(place), int(place) + 1) if place else (found, 0, ALL_JOBS)
 
     def workers(self) -> list[WorkerInfo]:
         """The workers that are connected."""

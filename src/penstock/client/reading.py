@@ -4,6 +4,8 @@ Promises:
 
 1. A reader holds about `window` bytes, however far the batch is ahead of whoever reads.
 2. Where the next job in order takes long, what came in behind it is given up and fetched again when its turn comes.
+3. What a retry has superseded is not handed out, unless it was before; the batch ends when every job has an outcome
+   that holds.
 """
 
 from __future__ import annotations
@@ -14,9 +16,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from penstock.client.fetching import fetch_rows
 from penstock.client.following import Follower, Row
+from penstock.core.spans import Span, SpanSet
 from penstock.errors import NoSuchBatch
-from penstock.messages import Fetch, split
 
 if TYPE_CHECKING:
     from penstock.client.session import Session
@@ -44,10 +47,11 @@ class RowReader:
         """Why there will be no more."""
         self.refresh: Callable[[], None] | None = None
         """Called while waiting, to learn the total."""
-        self.handed = 0
-        """Jobs whose rows were handed out."""
-        self.arrived = 0
-        """Jobs whose rows came in."""
+        self._done = SpanSet()
+        """Jobs that had ended when the last row was recorded, and how many they are."""
+        self._done_count = 0
+        self._superseded = SpanSet()
+        """Jobs whose outcome came as superseded, and the opening that did it has not come yet."""
         self._session = session
         self._moved = threading.Condition()
         self._freed = 0
@@ -65,7 +69,7 @@ class RowReader:
         self._absorbing = True
         self.window = UNBOUNDED
         self._session.call(self._follower.ask_again)
-        while self.total is None or self.arrived < self.total:
+        while not self._all_came():
             if self.failure is not None:
                 return
             with self._moved:
@@ -82,18 +86,34 @@ class RowReader:
 
     def take(self, rows: list[Row], cost: int) -> int:
         """Rows came (in the session's thread)."""
-        self.arrived += sum(row.jobs for row in rows)
-        if self._discarded is not None:
-            self._check_discarded()
-            return cost
         with self._moved:
-            for row in rows:
-                self._put(row)
+            freed = sum(map(self._take, rows)) + self._give_up()
             self._moved.notify_all()
-            return cost - sum(row.cost for row in rows) + self._give_up()
+        self._check_discarded()
+        return cost if self._discarded is not None else cost - sum(row.cost for row in rows) + freed
+
+    def _take(self, row: Row) -> int:
+        """One row came; returns how much it, or what it supersedes, does not take up in the window."""
+        if row.opens:
+            self._done_count -= _jobs(self._done.remove(row.start, row.stop))
+            self._superseded.remove(row.start, row.stop)
+        else:
+            self._done_count += _jobs(self._done.gaps(row.start, row.stop))
+            self._done.add(row.start, row.stop)
+            if not row.head.final:
+                self._superseded.add(row.start, row.stop)
+        if self._discarded is not None:
+            return 0
+        if row.head.final:
+            return self._put(row)
+        return row.cost + (self._take_back(row.start, row.stop) if row.opens else 0)
+
+    def _all_came(self) -> bool:
+        """Whether every job has an outcome that holds, as far as is known here."""
+        return self.total is not None and self._done_count >= self.total and not self._superseded
 
     def _check_discarded(self) -> None:
-        if self._discarded is not None and self.total is not None and self.arrived >= self.total:
+        if self._discarded is not None and self._all_came():
             self._discarded()
 
     def next_row(self, deadline: float | None = None) -> Row | None:
@@ -105,7 +125,6 @@ class RowReader:
                     self._wait(deadline)
                     row = self._get()
             if row is not None:
-                self.handed += row.jobs
                 self._free(row.cost)
                 return row
             if self._ended():
@@ -135,7 +154,8 @@ class RowReader:
             self._moved.notify_all()
 
     def _ended(self) -> bool:
-        return self.total is not None and self.handed >= self.total
+        """Whether all is handed out."""
+        raise NotImplementedError
 
     def _wait(self, deadline: float | None) -> None:
         left = WAIT_INTERVAL if deadline is None else deadline - time.monotonic()
@@ -148,7 +168,12 @@ class RowReader:
             freed, self._freed = self._freed, 0
             self._session.give_back(self._follower, freed)
 
-    def _put(self, row: Row) -> None:
+    def _put(self, row: Row) -> int:
+        """Keep it; returns how much of it is not kept."""
+        raise NotImplementedError
+
+    def _take_back(self, start: int, stop: int) -> int:
+        """These jobs were opened again: drop what is kept of them; returns how much that was."""
         raise NotImplementedError
 
     def _get(self) -> Row | None:
@@ -174,11 +199,26 @@ class ArrivalReader(RowReader):
         self._rows: deque[Row] = deque()
         super().__init__(session, batch, window=window)
 
-    def _put(self, row: Row) -> None:
+    def _put(self, row: Row) -> int:
         self._rows.append(row)
+        return 0
+
+    def _take_back(self, start: int, stop: int) -> int:
+        freed = 0
+        for row in [row for row in self._rows if row.start < stop and row.stop > start]:
+            at = self._rows.index(row)
+            del self._rows[at]
+            parts, gone = _without(row, start, stop)
+            freed += gone
+            for part in reversed(parts):
+                self._rows.insert(at, part)
+        return freed
 
     def _get(self) -> Row | None:
         return self._rows.popleft() if self._rows else None
+
+    def _ended(self) -> bool:
+        return not self._rows and self._all_came()
 
 
 class OrderReader(RowReader):
@@ -193,9 +233,30 @@ class OrderReader(RowReader):
         self._batch = batch
         super().__init__(session, batch, window=window)
 
-    def _put(self, row: Row) -> None:
-        self._rows[row.start] = row
-        self._held += row.cost
+    def _put(self, row: Row) -> int:
+        if row.stop <= self._next:
+            return row.cost  # opened again after its first outcome was handed out
+        kept = row.part(max(row.start, self._next), row.stop)
+        self._rows[kept.start] = kept
+        self._held += kept.cost
+        return 0
+
+    def _take_back(self, start: int, stop: int) -> int:
+        freed = 0
+        for row in [row for row in self._rows.values() if row.start < stop and row.stop > start]:
+            del self._rows[row.start]
+            parts, gone = _without(row, start, stop)
+            freed += gone
+            self._rows.update((part.start, part) for part in parts)
+        self._held -= freed
+        for first, (last, cost) in list(self._given_up.items()):
+            if first < stop and last > start:
+                del self._given_up[first]
+                if first < start:
+                    self._given_up[first] = (start, cost)
+                if last > stop:
+                    self._given_up[stop] = (last, cost)
+        return freed
 
     def _get(self) -> Row | None:
         row = self._rows.pop(self._next, None)
@@ -203,6 +264,9 @@ class OrderReader(RowReader):
             self._next = row.stop
             self._held -= row.cost
         return row
+
+    def _ended(self) -> bool:
+        return self.total is not None and self._next >= self.total
 
     def _give_up(self) -> int:
         """Give up rows, those furthest ahead first, if the next one could not come in otherwise."""
@@ -235,11 +299,24 @@ class OrderReader(RowReader):
             while stop in self._given_up and cost < FETCH_BYTES:
                 stop, more = self._given_up.pop(stop)
                 cost += more
-        message, body = self._session.fetch(lambda number: Fetch(number, self._batch, start, stop))
-        bodies = split(body, [head.size for head in message.records])
+        found = sorted(
+            fetch_rows(self._session, self._batch, start, stop), key=lambda row: row.head.stamp, reverse=True
+        )
         with self._moved:
-            for head, part in zip(message.records, bodies, strict=True):
-                if head.final and start <= head.start < head.stop <= stop:
-                    self._rows[head.start] = Row(head, head.start, head.stop, head.offset, part, 0, is_charged=False)
-        if start not in self._rows:
+            newer = SpanSet((row.start, row.stop) for row in self._rows.values())
+            for row in [row for row in found if row.head.final or row.opens]:
+                for low, high in newer.gaps(row.start, row.stop) if row.head.final else ():
+                    self._rows[low] = row.part(low, high)
+                newer.add(row.start, row.stop)
+        if not any(row.start <= start < row.stop for row in found):
             raise NoSuchBatch(f"results of batch {self._batch.hex()} are gone: it was deleted while it was read")
+
+
+def _jobs(spans: list[Span]) -> int:
+    return sum(stop - start for start, stop in spans)
+
+
+def _without(row: Row, start: int, stop: int) -> tuple[list[Row], int]:
+    """What a row says of jobs outside of these, and how much of the window it takes up no longer."""
+    parts = [row.part(low, high) for low, high in ((row.start, start), (stop, row.stop)) if low < high]
+    return parts, row.cost - sum(part.cost for part in parts)

@@ -170,6 +170,8 @@ class Stream:
     def take(self, rows: list[Row], cost: int) -> int:
         """Outcomes came: settle their futures (in the session's thread)."""
         for row in rows:
+            if not row.head.final:
+                continue  # a retry: the future has told what came of its job
             if self.on_row is not None:
                 self.on_row(row, self.spec)
             self._settle(row)

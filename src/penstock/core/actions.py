@@ -61,12 +61,21 @@ class OpenPart(msgspec.Struct, frozen=True, array_like=True):
     recalled: bool = False
 
 
+class EndedPart(msgspec.Struct, frozen=True, array_like=True):
+    """Jobs of a chunk that ended without success."""
+
+    start: int
+    stop: int
+    state: JobState
+
+
 class SaveOpen(Action, frozen=True):
-    """What of a chunk is still open; nothing: the chunk is finished."""
+    """What of a chunk is still open (nothing: the chunk is finished), and what of it ended without success."""
 
     batch: bytes
     first: int
     parts: tuple[OpenPart, ...]
+    ended: tuple[EndedPart, ...] = ()
 
 
 class SaveCounts(Action, frozen=True):
@@ -83,6 +92,27 @@ class SaveCancelled(Action, frozen=True):
     spans: tuple[tuple[int, int], ...]
 
 
+class SaveRetried(Action, frozen=True):
+    """A batch's newest generation, and the latest retries: what each was asked as, how many jobs it opened again."""
+
+    batch: bytes
+    generation: int
+    asked: tuple[tuple[bytes, int], ...]
+
+
+class SaveEnded(Action, frozen=True):
+    """When the batch was first seen to have ended (wall clock); None: it is open again."""
+
+    batch: bytes
+    ended_time: float | None
+
+
+class SaveForgotten(Action, frozen=True):
+    """The sink has deleted this batch: it need not be told again."""
+
+    batch: bytes
+
+
 class SaveApplied(Action, frozen=True):
     """The sink's log is applied up to this line."""
 
@@ -91,7 +121,8 @@ class SaveApplied(Action, frozen=True):
 
 
 class DeleteBatch(Action, frozen=True):
-    """The batch and all that is stored of it (both stores have this one)."""
+    """The batch and all that is stored of it (both stores have this one); the queue file keeps its id until
+    SaveForgotten."""
 
     batch: bytes
 
@@ -110,12 +141,14 @@ class SaveRow(Action, frozen=True):
 
 
 class SaveRecorded(Action, frozen=True):
-    """A checkpoint, at the last SaveRow before it: which jobs of the batch have a final outcome, and, as (start, stop,
-    stamp), the newest stamps of attempts that were not final. Rows saved after it count too, when the store is read.
+    """A checkpoint, at the last SaveRow before it: which jobs of the batch have a final outcome; as (start, stop,
+    generation) which of these are of a later one than 0; and, as (start, stop, stamp), the newest stamps of attempts
+    that were not final. Rows saved after it count too, when the store is read.
     """
 
     batch: bytes
     spans: tuple[tuple[int, int], ...]
+    generations: tuple[tuple[int, int, int], ...]
     attempts: tuple[tuple[int, int, Stamp], ...]
 
 
@@ -136,7 +169,10 @@ Save = (
     | SaveOpen
     | SaveCounts
     | SaveCancelled
+    | SaveRetried
     | SaveApplied
+    | SaveForgotten
+    | SaveEnded
     | DeleteBatch
     | SaveRow
     | SaveRecorded
@@ -198,6 +234,14 @@ class ReadDigests(Action, frozen=True):
     start: int
 
 
+class LoadKept(Action, frozen=True):
+    """Read what is kept of the chunks that have jobs in [start, stop), finished ones too; comes back as KeptLoaded."""
+
+    batch: bytes
+    start: int
+    stop: int
+
+
 class Report(Action, frozen=True):
     """To the ventilator (from a worker or the sink)."""
 
@@ -227,6 +271,13 @@ class ReadLog(Action, frozen=True):
     limit: int
 
 
+class ReadLines(Action, frozen=True):
+    """Read the lines of the batches that are not deleted, after a line; comes back as LinesRead."""
+
+    after: int
+    limit: int
+
+
 class ReadSpan(Action, frozen=True):
     """Answer a Fetch from the store."""
 
@@ -235,6 +286,7 @@ class ReadSpan(Action, frozen=True):
     batch: bytes
     start: int
     stop: int
+    place: tuple[int, int]
 
 
 class Run(Action, frozen=True):
@@ -292,10 +344,12 @@ Effect = (
     | LoadChunks
     | LoadChunk
     | ReadDigests
+    | LoadKept
     | Report
     | Deliver
     | ReadRows
     | ReadLog
+    | ReadLines
     | ReadSpan
     | Run
     | Cut

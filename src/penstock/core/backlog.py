@@ -17,11 +17,11 @@ import math
 from bisect import bisect_right, insort
 from collections.abc import Callable, Iterable, Iterator
 
-from penstock.core.actions import OpenPart
+from penstock.core.actions import EndedPart, OpenPart
 from penstock.core.inputs import StoredBatch, StoredChunk
 from penstock.core.spans import SpanSet
 from penstock.core.turns import ANY, Terms, Turns, terms_of
-from penstock.job import BatchSpec, JobState, Stamp
+from penstock.job import UNSUCCESSFUL, BatchSpec, JobState, Stamp
 
 WINDOW_CHUNKS = 4096
 """Chunks of one batch in memory before the rest stays on disk: some 2 MB, and minutes of work in most cases."""
@@ -48,6 +48,8 @@ class Place(enum.Enum):
     """Waits for a worker that runs nothing else (quarantine.py)."""
     VERDICT = "verdict"
     """The ventilator's own verdict is on its way through the sink."""
+    OPENING = "opening"
+    """Opened again by a user's retry, which is on its way through the sink."""
 
 
 class Recalling:
@@ -145,9 +147,9 @@ class Part:
 
 
 class Chunk:
-    """A chunk with open jobs."""
+    """A chunk with open jobs; `ended` are those that ended without success."""
 
-    __slots__ = ("batch", "count", "first", "parts", "size")
+    __slots__ = ("batch", "count", "ended", "first", "parts", "size")
 
     def __init__(self, batch: Batch, first: int, count: int, size: int) -> None:
         self.batch = batch
@@ -155,6 +157,7 @@ class Chunk:
         self.count = count
         self.size = size
         self.parts: list[Part] = []
+        self.ended: dict[JobState, SpanSet] = {}
 
     def carve(self, start: int, stop: int) -> list[Part]:
         """The parts in [start, stop), cut so that none reaches beyond."""
@@ -189,6 +192,15 @@ class Chunk:
             merged.append(OpenPart(start, part.stop, *marks))
         return tuple(merged)
 
+    def end(self, part: Part, state: JobState) -> None:
+        """Remember what a retry could open again."""
+        if state in UNSUCCESSFUL:
+            self.ended.setdefault(state, SpanSet()).add(part.start, part.stop)
+
+    def ended_parts(self) -> tuple[EndedPart, ...]:
+        """Jobs that ended without success: the form in which they are stored."""
+        return tuple(EndedPart(start, stop, state) for state, jobs in self.ended.items() for start, stop in jobs)
+
 
 class Batch:
     """A batch, with those of its open chunks that are in memory."""
@@ -203,6 +215,10 @@ class Batch:
         self.total = stored.total
         self.counts = dict(stored.counts)
         self.cancelled = SpanSet(stored.cancelled)
+        self.generation = stored.generation
+        """Grows with each retry that opens jobs again."""
+        self.asked = dict(stored.asked)
+        """The latest of these retries, and how many jobs each opened."""
         self.on_disk = stored.open_from is not None
         """There may be open chunks from `loaded_to` on that are not in memory."""
         self.loaded_to = stored.open_from or 0
@@ -210,6 +226,8 @@ class Batch:
         self.chunks: dict[int, Chunk] = {}
         self.firsts: list[int] = []
         self.queue: list[tuple[int, int, Part]] = []
+        self.ended_time = stored.ended_time
+        """When it was first seen to have ended, by the wall clock."""
         self.leased = 0
         self.lanes = 0
         """Leases that are out. If it has a limit, each is run one job at a time, so that this is what it limits."""
@@ -218,6 +236,8 @@ class Batch:
         self.terms = terms_of(self.spec)
         self.in_turn = False
         self.turn = 0
+        self.opening = 0
+        """Jobs that are opened again as soon as the sink has recorded it."""
         self.mean: float | None = None
         """Seconds one job takes, a running mean; None: nothing is known yet."""
         self.held = False
@@ -320,7 +340,14 @@ class Backlog:
             part.recalled = stored.recalled
             new.parts.append(part)
             self.move(part, place)
+        for ended in chunk.ended:
+            new.ended.setdefault(ended.state, SpanSet()).add(ended.start, ended.stop)
         return new
+
+    def add_part(self, part: Part, place: Place) -> None:
+        """Jobs of a chunk that are open again."""
+        insort(part.chunk.parts, part)
+        self.move(part, place)
 
     def drop_chunk(self, chunk: Chunk) -> None:
         """A chunk without open jobs leaves the memory."""
@@ -335,6 +362,8 @@ class Backlog:
             self._count(batch, -1)
         elif part.place is Place.LEASED:
             batch.leased -= part.jobs
+        elif part.place is Place.OPENING:
+            batch.opening -= part.jobs
         part.place = place
         part.lease = lease
         if place is Place.QUEUED:
@@ -343,6 +372,8 @@ class Backlog:
             self.turns.join(batch)
         elif place is Place.LEASED:
             batch.leased += part.jobs
+        elif place is Place.OPENING:
+            batch.opening += part.jobs
 
     def remove(self, part: Part) -> None:
         """The part's jobs have their outcome."""

@@ -11,17 +11,33 @@ from __future__ import annotations
 import heapq
 import random
 
-from penstock.core.actions import Actions, Effect, Log, Save, SaveApplied, SaveCancelled, SaveCounts, SaveOpen, Tell
+from penstock.core.actions import (
+    Actions,
+    Effect,
+    Log,
+    Save,
+    SaveApplied,
+    SaveCancelled,
+    SaveCounts,
+    SaveOpen,
+    SaveRetried,
+    Tell,
+)
 from penstock.core.backlog import FOREVER, Backlog, Batch, Chunk, Part, Place
 from penstock.core.inputs import StoredBatch, StoredChunk
 from penstock.core.lease import Leases
 from penstock.core.roster import Worker
 from penstock.core.spans import SpanSet
-from penstock.job import JobState
+from penstock.job import JobState, Stamp
 from penstock.messages import BatchSpan, CancelSpan, Message, Note, OutcomeHead, Verdicts
 
 VERDICTS_PER_MESSAGE = 1_000
 """Keeps a cancelled batch of many chunks from making one huge message."""
+
+RETRIES_KEPT = 16
+"""Latest retries of a batch that are recognised when they are asked again: resends end within seconds."""
+AT_SINK = (Place.VERDICT, Place.OPENING)
+"""Places of jobs of which the sink is to be told until its completion comes back."""
 
 
 class Books:
@@ -101,7 +117,7 @@ class Books:
     def flush(self) -> None:
         """Say what of the books must be saved."""
         for chunk in self._dirty.values():
-            self.say(SaveOpen(chunk.batch.id, chunk.first, chunk.open_parts()))
+            self.say(SaveOpen(chunk.batch.id, chunk.first, chunk.open_parts(), chunk.ended_parts()))
         for batch in self._dirty_counts.values():
             self.say(SaveCounts(batch.id, dict(batch.counts)))
         for batch in self._dirty_cancels.values():
@@ -135,7 +151,9 @@ class Books:
         """A chunk comes into memory: to be given out, or into limbo until it is known who has it."""
         chunk = self.backlog.add_chunk(batch, stored, Place.DELAYED)
         for part in list(chunk.parts):
-            if limbo or part.given or part.recalled:
+            if part.stamp.opens:
+                self.announce_opening(part)
+            elif limbo or part.given or part.recalled:
                 self.hold(part, 0)
             else:
                 self.queue(part)
@@ -208,12 +226,15 @@ class Books:
             part.given = True
             self.touch(part.chunk)
 
-    def settle(self, part: Part, state: JobState) -> None:
-        """The part's jobs have their final outcome."""
+    def settle(self, part: Part, state: JobState, *, call_off: bool = False) -> None:
+        """The part's jobs have their final outcome; with `call_off` whoever holds them ends them."""
         batch, chunk = part.chunk.batch, part.chunk
         part.answer_recalls(cancelled=False)
+        if call_off and part.lease:
+            self.call_off(part)
         self._unlease(part)
         self.backlog.remove(part)
+        chunk.end(part, state)
         batch.counts[state] = batch.counts.get(state, 0) + part.jobs
         self._dirty_counts[batch.id] = batch
         self.touch(chunk)
@@ -235,6 +256,53 @@ class Books:
         part.verdict = (state, cause)
         self.judged[part.chunk.batch.id, part.chunk.first] = part.chunk
         self._verdicts.append(verdict_head(part))
+
+    def open_again(self, chunk: Chunk, start: int, stop: int, state: JobState) -> None:
+        """Jobs that ended in this state have no outcome any more, when the sink has recorded that."""
+        batch = chunk.batch
+        chunk.ended[state].remove(start, stop)
+        batch.counts[state] = batch.counts.get(state, 0) - (stop - start)
+        self._dirty_counts[batch.id] = batch
+        if batch.cancelled.remove(start, stop):
+            self._dirty_cancels[batch.id] = batch
+        part = Part(chunk, start, stop, Stamp(batch.generation, 0), Place.DELAYED)
+        self.backlog.add_part(part, Place.DELAYED)
+        self.announce_opening(part)
+        self.touch(chunk)
+
+    def announce_opening(self, part: Part) -> None:
+        """A part at the beginning of a generation: on its way to the sink until the completion comes back."""
+        self.backlog.move(part, Place.OPENING)
+        self.judged[part.chunk.batch.id, part.chunk.first] = part.chunk
+        self._verdicts.append(verdict_head(part))
+
+    def reopen(self, part: Part) -> None:
+        """A part whose opening the sink has forgotten."""
+        if part.lease:
+            self.call_off(part)
+        self._unlease(part)
+        self.announce_opening(part)
+        self.touch(part.chunk)
+
+    def recount(self, batch: Batch, states: dict[JobState, SpanSet]) -> None:
+        """Jobs by final state as the sink has them, but for those that are being opened again."""
+        parts = [part for chunk in batch.chunks.values() for part in chunk.parts]
+        batch.counts = {
+            str(state): jobs.count - sum(b - a for part in parts for a, b in jobs.overlap(part.start, part.stop))
+            for state, jobs in states.items()
+        }
+        self._dirty_counts[batch.id] = batch
+
+    def save_generation(self, batch: Batch) -> None:
+        """The batch's generation has grown."""
+        self.say(SaveRetried(batch.id, batch.generation, tuple(batch.asked.items())))
+
+    def mark_retried(self, batch: Batch, asked: bytes, jobs: int) -> None:
+        """Remember what a retry came to, for when it is asked again."""
+        batch.asked[asked] = jobs
+        while len(batch.asked) > RETRIES_KEPT:
+            del batch.asked[next(iter(batch.asked))]
+        self.save_generation(batch)
 
     def call_off(self, part: Part) -> None:
         """End the part's jobs where they are held."""
@@ -266,7 +334,7 @@ class Books:
         """Say the verdicts of this turn, or all that have no completion yet."""
         heads, self._verdicts = self._verdicts, []
         if again:
-            parts = [part for chunk in self.judged.values() for part in chunk.parts if part.place is Place.VERDICT]
+            parts = [part for chunk in self.judged.values() for part in chunk.parts if part.place in AT_SINK]
             heads = [verdict_head(part) for part in parts]
             self.judged = {(part.chunk.batch.id, part.chunk.first): part.chunk for part in parts}
         for at in range(0, len(heads), VERDICTS_PER_MESSAGE):
@@ -274,19 +342,19 @@ class Books:
 
 
 def verdict_head(part: Part) -> OutcomeHead:
-    """The outcome that the ventilator hands in for a part that awaits its verdict."""
-    assert part.verdict is not None
+    """The outcome that the ventilator hands in for a part that awaits its verdict, or is opened again."""
+    state, cause = part.verdict or (JobState.QUEUED, "opened again")
     return OutcomeHead(
         batch=part.chunk.batch.id,
         start=part.start,
         stop=part.stop,
-        state=part.verdict[0],
-        final=True,
+        state=state,
+        final=part.place is Place.VERDICT,
         stamp=part.stamp,
         lease=0,
         slot=0,
         started_time=0.0,
         elapsed=0.0,
         size=0,
-        note=Note(cause=part.verdict[1]),
+        note=Note(cause=cause),
     )

@@ -37,3 +37,14 @@ def completion(seq: int, head: OutcomeHead, worker: bytes, previous: bytes) -> C
     )
     chain = hashlib.blake2b(_encode((*fields, previous)), digest_size=CHAIN_BYTES).digest()
     return Completion(*fields, chain)
+
+
+class LogReplay:
+    """A replay under way: `after` is the last line told, `chain` what its chain must be (None: it was compared)."""
+
+    def __init__(self, after: int, chain: bytes) -> None:
+        self.after = after
+        self.chain: bytes | None = chain
+        self.is_reading = False
+        self.rests = False
+        """One slice per turn, and no read in the turn that a slice came in: others are served in between."""

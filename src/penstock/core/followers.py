@@ -2,8 +2,8 @@
 
 Promises:
 
-1. A follower is given every final outcome behind its position once, in the order of recording; each Rows says from
-   which position to which it leads.
+1. A follower is given every final outcome behind its position once, in the order of recording, and every opening of
+   jobs that had one; each Rows says from which position to which it leads.
 2. It is never sent more than its credit, but for the last row; who gives no credit costs a few numbers.
 3. Who is at the end is given what is new without a read of the store; who is behind has one read under way at most.
 4. Who is not heard of for FOLLOWER_TIME is forgotten.
@@ -150,7 +150,7 @@ class Followers:
             if cost >= min(follower.credit, READ_BYTES) or len(given) == ROWS_RECORDS:
                 break
             follower.position = row.seq
-            if row.head.final:
+            if row.head.final or row.head.stamp.opens:
                 given.append(row)
                 cost += credit_cost((row.head,), row.body)
         follower.credit -= cost

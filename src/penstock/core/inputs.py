@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from penstock.core.actions import OpenPart
+from penstock.core.actions import EndedPart, OpenPart
 from penstock.job import BatchSpec, JobState, Stamp
 from penstock.messages import Completion, Note, OutcomeHead
 
@@ -52,12 +52,14 @@ class JobConnections(Input, frozen=True):
 
 
 class StoredChunk(msgspec.Struct, frozen=True):
-    """A chunk with open jobs, as the queue file has it; `size` is its payload's length in bytes."""
+    """A chunk as the queue file has it: its open jobs and those that ended without success; `size` is its payload's
+    length in bytes."""
 
     first: int
     count: int
     size: int
     parts: tuple[OpenPart, ...]
+    ended: tuple[EndedPart, ...] = ()
 
 
 class ChunksLoaded(Input, frozen=True):
@@ -76,6 +78,15 @@ class ChunkLoaded(Input, frozen=True):
     chunk: StoredChunk | None
 
 
+class KeptLoaded(Input, frozen=True):
+    """Answers LoadKept: in order; a chunk without parts is finished, and one that is not here is not kept."""
+
+    batch: bytes
+    start: int
+    stop: int
+    chunks: tuple[StoredChunk, ...]
+
+
 class StoredBatch(msgspec.Struct, frozen=True):
     """A batch as the queue file has it; `accepted` is the end of its last chunk, `open_from` the first index of the
     first chunk with open jobs, or None."""
@@ -90,6 +101,9 @@ class StoredBatch(msgspec.Struct, frozen=True):
     counts: dict[str, int]
     open_from: int | None
     cancelled: tuple[tuple[int, int], ...] = ()
+    generation: int = 0
+    asked: tuple[tuple[bytes, int], ...] = ()
+    ended_time: float | None = None
 
 
 # ---------------------------------------------------------------------------------------------- worker
@@ -166,13 +180,25 @@ class Stop(Input, frozen=True):
 # ---------------------------------------------------------------------------------------------- sink
 
 
+class RecordedLine(msgspec.Struct, frozen=True):
+    """A line of the log, as far as it matters for what is recorded."""
+
+    start: int
+    stop: int
+    stamp: Stamp
+    final: bool
+
+
 class StoredRecord(msgspec.Struct, frozen=True):
-    """What the results file has of a batch: jobs with a final outcome, other attempts (start, stop, stamp) in order of
-    recording, and the number of its last line."""
+    """What the results file has of a batch: its checkpoint - jobs with a final outcome, which of them are of a later
+    generation than 0 (start, stop, generation), other attempts (start, stop, stamp) -, the lines after it in their
+    order, and the number of the last one."""
 
     batch: bytes
     spans: tuple[tuple[int, int], ...]
+    generations: tuple[tuple[int, int, int], ...]
     attempts: tuple[tuple[int, int, Stamp], ...]
+    tail: tuple[RecordedLine, ...]
     last: int
 
 
@@ -194,6 +220,16 @@ class RowsRead(Input, frozen=True):
     payload: Bytes
     position: int
     more: bool
+
+
+class LinesRead(Input, frozen=True):
+    """Answers ReadLines: what is still here of the lines behind `after` up to `position`, and the end of the log."""
+
+    after: int
+    position: int
+    seq: int
+    chain: bytes
+    records: tuple[Completion, ...]
 
 
 class LogRead(Input, frozen=True):

@@ -10,6 +10,9 @@ Promises:
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import islice
+
 from penstock.config import TRANSIENT_TIME
 from penstock.core.actions import (
     Answer,
@@ -19,6 +22,8 @@ from penstock.core.actions import (
     ReadDigests,
     SaveBatch,
     SaveChunk,
+    SaveEnded,
+    SaveForgotten,
     SaveTotal,
 )
 from penstock.core.backlog import REFILL_CHUNKS, WINDOW_CHUNKS, Batch, Chunk, Place
@@ -39,6 +44,7 @@ from penstock.messages import (
     Cancel,
     Cancelled,
     ChunkHead,
+    Delete,
     Done,
     Drain,
     DrainWorker,
@@ -53,18 +59,28 @@ from penstock.messages import (
 
 FORGOTTEN_BATCHES = 10_000
 """Deleted batches that are still recognised: resends end within seconds."""
-NOT_STARTED = (Place.QUEUED, Place.DELAYED, Place.LIMBO, Place.ALONE)
+FORGET_AT_ONCE = 100
+"""Deleted batches that a sink is told of at once: it has them gone before it is told again."""
+NOT_STARTED = (Place.QUEUED, Place.DELAYED, Place.LIMBO, Place.ALONE, Place.OPENING)
 """Places of jobs that nobody runs."""
 
 
 class Intake:
     """Takes jobs in, and out again on request."""
 
-    def __init__(self, books: Books, gates: Gates, placement: Placement) -> None:
+    def __init__(
+        self,
+        books: Books,
+        gates: Gates,
+        placement: Placement,
+        forgotten: Iterable[bytes] = (),
+        transient_time: float = TRANSIENT_TIME,
+    ) -> None:
         self._books = books
         self.recalls = Recalls(books)
         self._gates = gates
         self._placement = placement
+        self._transient_time = transient_time
         self.recovered = False
         """Whether what was given out before a restart is known: until then stored chunks wait in limbo."""
         self._forgotten: dict[bytes, None] = {}
@@ -73,6 +89,10 @@ class Intake:
         """The batches that were accepted once under a word, for as long as they are here."""
         for batch in books.backlog.batches.values():
             self._remember_word(batch)
+        self._unconfirmed = dict.fromkeys(forgotten)
+        """Deleted batches that the sink may still have."""
+        self._deletions: dict[bytes, list[tuple[bytes, int]]] = {}
+        """Who, under which number, waits for a batch to be gone."""
 
     def _remember_word(self, batch: Batch) -> None:
         if batch.spec.once:
@@ -89,9 +109,10 @@ class Intake:
             self._answer(client, Refused(submit.number, "ProtocolError", "a chunk with digests of another length"))
             return
         new = {one.batch: 0 for one in submit.opens if one.batch not in batches and one.batch not in forgotten}
-        if not self._in_order(submit, new):
+        ends = self._ends(submit, new)
+        if ends is None:
             return
-        refused = self._refusal(submit, new)
+        refused = self._early_end(submit, ends) or self._refusal(submit, new)
         if refused is not None:
             self._answer(client, refused)
             return
@@ -114,6 +135,14 @@ class Intake:
                 known.total = closed.total
                 self._books.say(SaveTotal(known.id, closed.total))
         self._books.say_last(Answer(client, Accepted(submit.number)))
+
+    @staticmethod
+    def _early_end(submit: Submit, ends: dict[bytes, int]) -> Refused | None:
+        for closed in submit.closes:
+            if closed.batch in ends and closed.total < ends[closed.batch]:
+                text = f"batch {closed.batch.hex()} cannot end at {closed.total} jobs: it has {ends[closed.batch]}"
+                return Refused(submit.number, "Refused", text)
+        return None
 
     def _refusal(self, submit: Submit, new: dict[bytes, int]) -> Refused | Known | None:
         """Why not to accept it: a batch that asks for what is not here, or is here already."""
@@ -139,18 +168,20 @@ class Intake:
         text = f"once={spec.once!r}: another call was accepted under this word, as batch {batch.id.hex()}"
         return Refused(number, "OnceMismatch", text)
 
-    def _in_order(self, submit: Submit, new: dict[bytes, int]) -> bool:
-        """Whether every chunk follows what is accepted; chunks of forgotten batches are accepted and dropped."""
-        ends = dict(new)
+    def _ends(self, submit: Submit, new: dict[bytes, int]) -> dict[bytes, int] | None:
+        """How many jobs its batches have with it, or None: a chunk does not follow what is accepted. Chunks of
+        forgotten batches are accepted and dropped."""
+        batches = self._books.backlog.batches
+        ends = {one.batch: batches[one.batch].accepted for one in submit.closes if one.batch in batches} | new
         for chunk in submit.chunks:
             if chunk.batch in self._forgotten:
                 continue
             batch = self._books.backlog.batches.get(chunk.batch)
             end = ends.get(chunk.batch, batch.accepted if batch is not None else -1)
             if chunk.first > end:
-                return False
+                return None
             ends[chunk.batch] = max(end, chunk.first + chunk.count)
-        return True
+        return ends
 
     def _accept(self, head: ChunkHead, arguments: Bytes) -> None:
         batch = self._books.backlog.batches.get(head.batch)
@@ -189,7 +220,7 @@ class Intake:
             return
         batch.loading = False
         for chunk in loaded.chunks:
-            self._load(batch, chunk)
+            self.load(batch, chunk)
         if len(loaded.chunks) < loaded.limit:
             batch.on_disk = False
             batch.loaded_to = batch.accepted
@@ -201,9 +232,10 @@ class Intake:
         """One chunk, out of turn: somebody spoke of it."""
         batch = self._books.backlog.batches.get(loaded.batch)
         if batch is not None and loaded.chunk is not None:
-            self._load(batch, loaded.chunk)
+            self.load(batch, loaded.chunk)
 
-    def _load(self, batch: Batch, chunk: StoredChunk) -> None:
+    def load(self, batch: Batch, chunk: StoredChunk) -> None:
+        """Take a chunk into memory, if it is not there."""
         if chunk.first in batch.chunks:
             return
         self._settle_cancelled(self._books.take_in(batch, chunk, limbo=not self.recovered))
@@ -211,7 +243,7 @@ class Intake:
     def _settle_cancelled(self, chunk: Chunk) -> None:
         for start, stop in chunk.batch.cancelled.overlap(chunk.first, chunk.first + chunk.count):
             for part in self._books.backlog.carve(chunk, start, stop):
-                if part.place is not Place.VERDICT:
+                if part.place not in (Place.VERDICT, Place.OPENING):
                     self._books.decide(part, JobState.CANCELLED, "cancelled")
 
     # ------------------------------------------------------------------------------------------ cancel
@@ -233,8 +265,12 @@ class Intake:
         for first in [first for first in batch.firsts if first < stop]:
             chunk = batch.chunks[first]
             for part in self._books.backlog.carve(chunk, start, stop):
-                if part.place is not Place.VERDICT:
-                    jobs += part.jobs if part.place in NOT_STARTED else 0
+                if part.place is Place.VERDICT:
+                    continue
+                jobs += part.jobs if part.place in NOT_STARTED else 0
+                if part.place is Place.OPENING:
+                    self._books.mark_cancelled(batch, part.start, part.stop)  # as soon as it is open
+                else:
                     self._books.cancel(part)
         return jobs + self._books.cancel_on_disk(batch, start, stop)
 
@@ -246,20 +282,43 @@ class Intake:
         batch.forget = True
         if batch.total is None:
             batch.total = batch.accepted
+            self._books.say(SaveTotal(batch.id, batch.total))
         self._cancel(batch, 0, batch.accepted)
+
+    def on_delete(self, client: bytes, delete: Delete) -> None:
+        """As `on_forget`, with an answer when it is gone."""
+        if delete.batch in self._forgotten:
+            self._answer(client, Done(delete.number))
+        elif delete.batch not in self._books.backlog.batches:
+            self._answer(client, Refused(delete.number, "NoSuchBatch", f"no batch {delete.batch.hex()}"))
+        else:
+            self._deletions.setdefault(delete.batch, []).append((client, delete.number))
+            self.on_forget(Forget(delete.batch))
+
+    def on_forgotten(self, batch: bytes) -> None:
+        """The sink has nothing of it any more."""
+        if batch in self._unconfirmed:
+            del self._unconfirmed[batch]
+            self._books.say(SaveForgotten(batch))
+
+    def forget_again(self, sink: bytes) -> None:
+        """Tell the sink what it may still have."""
+        for batch in islice(self._unconfirmed, FORGET_AT_ONCE):
+            self._books.tell(sink, ForgetBatch(batch))
 
     def sweep(self, sink: bytes | None) -> None:
         """Delete the batches that nobody will ask for again."""
-        if sink is None:
-            return
         done = [batch for batch in self._books.backlog.batches.values() if batch.forget and batch.ended]
         for batch in [batch for batch in done if not self._gates.keeps(batch)]:
             self._books.forget_changes(batch)
             self._books.say(DeleteBatch(batch.id))
-            self._books.tell(sink, ForgetBatch(batch.id))
+            if sink is not None:
+                self._books.tell(sink, ForgetBatch(batch.id))
             self._books.backlog.remove_batch(batch)
             self._words.pop(batch.spec.once, None)
-            self._forgotten[batch.id] = None
+            self._unconfirmed[batch.id] = self._forgotten[batch.id] = None
+            for client, number in self._deletions.pop(batch.id, []):
+                self._books.say_last(Answer(client, Done(number)))
             if len(self._forgotten) > FORGOTTEN_BATCHES:
                 del self._forgotten[next(iter(self._forgotten))]
 
@@ -273,8 +332,18 @@ class Intake:
     def expire(self, now: float) -> None:
         """Cancel the maps whose client is gone."""
         for batch in list(self._books.backlog.batches.values()):
-            if batch.spec.transient and not batch.forget and now > batch.alive_at + TRANSIENT_TIME:
+            if batch.spec.transient and not batch.forget and now > batch.alive_at + self._transient_time:
                 self._books.log("map_abandoned", batch=batch.id.hex(), jobs=batch.accepted - batch.done)
+                self.on_forget(Forget(batch.id))
+
+    def retire(self, wall_time: float) -> None:
+        """Forget the batches whose results were kept for long enough."""
+        for batch in list(self._books.backlog.batches.values()):
+            if batch.ended is (batch.ended_time is None):
+                batch.ended_time = wall_time if batch.ended else None
+                self._books.say(SaveEnded(batch.id, batch.ended_time))
+            elif batch.ended_time is not None and wall_time > batch.ended_time + batch.spec.retain and not batch.forget:
+                self._books.log("results_expired", batch=batch.id.hex(), jobs=batch.done)
                 self.on_forget(Forget(batch.id))
 
     # ------------------------------------------------------------------------------------------ questions

@@ -42,6 +42,8 @@ class Reasons:
                 return f"attempt {part.stamp.attempt - 1} failed: it waits {seconds:.1f} s before the next one"
             case Place.LIMBO:
                 return "whoever had it is lost, or was before a restart: it waits until all that the sink has is known"
+            case Place.OPENING:
+                return "it was opened again: it waits for the sink to record that"
             case Place.VERDICT:
                 cause = part.verdict[1] if part.verdict is not None else ""
                 return f"it will not run ({cause}): it waits for the sink to record that"

@@ -90,6 +90,8 @@ class Recalls:
         recalling.open += part.jobs
         if part.place is Place.LEASED:
             self._books.recalled_leases[part.lease] = None
+        elif part.place is Place.OPENING:
+            self._books.mark_cancelled(part.chunk.batch, part.start, part.stop)  # as soon as it is open
         elif part.place is not Place.LIMBO:  # a job in limbo may run: whoever has it will say so
             self._books.cancel(part)
 

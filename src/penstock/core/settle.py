@@ -17,7 +17,8 @@ from penstock.config import RESEND
 from penstock.core.actions import LoadChunk
 from penstock.core.backlog import Batch, Chunk, Part, Place
 from penstock.core.books import Books
-from penstock.messages import BatchSpan, Closed, Completion, Completions, Diverged, Greeting, Replay, SinkHead
+from penstock.job import JobState
+from penstock.messages import BatchSpan, Closed, Completion, Completions, Diverged, Greeting, Replay, Restated, SinkHead
 
 RETRY_DELAY_MAX = 3600.0
 """Seconds: a retry never waits longer, however often it doubled."""
@@ -37,7 +38,7 @@ class Settlement:
         self.sink: bytes | None = None
         self.sink_heard_at = 0.0
         self._boot: int | None = None
-        self._diverged = False
+        self.diverged = False
         self._asked_at: float | None = None
         self._waiting: deque[Completion] = deque()
         """Lines in order whose chunk is not in memory yet: it was asked for."""
@@ -54,12 +55,12 @@ class Settlement:
         if head.sink != self.sink or head.boot != self._boot:
             books.log("sink_joined", sink=head.sink.hex()[:8], seq=head.seq)
             self.sink, self._boot = head.sink, head.boot
-            self._diverged, self._asked_at = False, None
+            self.diverged, self._asked_at = False, None
             self._waiting.clear()
             self._ask(now)
             books.send_verdicts(head.sink, again=True)
             return False
-        if self._waiting or self._diverged:
+        if self._waiting or self.diverged:
             return False
         if (head.seq, head.chain) != (books.applied, books.chain):
             self._ask(now)
@@ -72,19 +73,31 @@ class Settlement:
         self._asked_at = now
         self._books.tell(self.sink, Replay(self._books.applied, self._books.chain))
 
-    def on_diverged(self, message: Diverged) -> None:
-        """The sink's log is not the one that was applied."""
-        if message.sink == self.sink and message.boot == self._boot and not self._diverged:
-            self._diverged = True
-            self._books.log("sink_diverged", applied=self._books.applied, sink_seq=message.seq)
+    def is_of_sink(self, message: Completions | Diverged | Restated) -> bool:
+        """Whether it comes from the sink in its present life."""
+        return message.sink == self.sink and message.boot == self._boot
+
+    def on_diverged(self, message: Diverged) -> bool:
+        """The sink's log is not the one that was applied; whether that is news."""
+        if not self.is_of_sink(message) or self.diverged:
+            return False
+        self.diverged = True
+        self._waiting.clear()
+        return True
+
+    def agree(self, seq: int, chain: bytes, now: float) -> None:
+        """The books say what the sink's log says up to this line: go on from there."""
+        self._books.mark_applied(seq, chain)
+        self.diverged, self._asked_at = False, None
+        self._ask(now)
 
     def on_completions(self, message: Completions, now: float) -> None:
         """Lines of the log; those from a former boot are void, and a sink that is not known is asked for its head."""
         books = self._books
-        if message.sink != self.sink or message.boot != self._boot:
+        if not self.is_of_sink(message):
             books.tell(message.sink, Greeting(books.life, 0, books.lease_time, books.heartbeat_interval))
             return
-        if self._diverged:
+        if self.diverged:
             return
         self.sink_heard_at = now
         expected = self._waiting[-1].seq + 1 if self._waiting else self._books.applied + 1
@@ -138,9 +151,7 @@ class Settlement:
         self._books.leases.reached(line.lease, self._books.workers.get(line.worker))
         for part in self._books.backlog.carve(chunk, line.start, line.stop):
             if line.final:
-                if part.place is Place.LEASED and part.lease != line.lease:
-                    self._books.call_off(part)
-                self._books.settle(part, line.state)
+                self._books.settle(part, line.state, call_off=part.lease != line.lease)
             elif part.place is not Place.VERDICT and line.stamp >= part.stamp:
                 self._again(part, line, now)
 
@@ -149,12 +160,23 @@ class Settlement:
         part.stamp = line.stamp.after_crash() if line.crashed else line.stamp.after_failure()
         part.given = part.crashed = part.suspect = False
         self._books.touch(part.chunk)
+        if line.stamp.opens:
+            self._opened(part)
+            return
         if line.crashed:
             self._books.queue(part)
             return
         grown = part.chunk.batch.spec.retry_delay * 2 ** min(part.stamp.failures - 1, DOUBLINGS_MAX)
         jitter = 1 + JITTER * (2 * self._books.random.random() - 1)
         self._books.delay(part, now + min(grown, RETRY_DELAY_MAX) * jitter)
+
+    def _opened(self, part: Part) -> None:
+        """A retry is recorded: to be given out, if nobody has cancelled it meanwhile."""
+        self._books.queue(part)
+        for start, stop in part.chunk.batch.cancelled.overlap(part.start, part.stop):
+            for cancelled in self._books.backlog.carve(part.chunk, start, stop):
+                if cancelled.place is not Place.VERDICT:
+                    self._books.decide(cancelled, JobState.CANCELLED, "cancelled")
 
     def flush(self) -> None:
         """Tell the workers what is recorded and durably known here."""

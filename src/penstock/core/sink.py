@@ -6,13 +6,15 @@ Promises:
    is cut down to what is new, and each new part is one line of the log.
 2. The log's lines are numbered from 1 without a gap, each with the chain of all lines up to it.
 3. Whatever leaves - completions, rows, heads - is about lines that were saved before.
-4. The ventilator is told every line once, in order; after a Replay every line behind the one it named, and then the new
+4. A retry's opening is a line of the log too: the jobs in it have no outcome from then on, and what is of an older
+   generation comes too late. The ventilator alone opens.
+5. The ventilator is told every line once, in order; after a Replay every line behind the one it named, and then the new
    ones. A log that does not have that line with that chain is Diverged, and says so instead.
-5. A SinkHead says that all lines up to it were told; it echoes the newest SinkBeat, so it is a barrier. While a replay
+6. A SinkHead says that all lines up to it were told; it echoes the newest SinkBeat, so it is a barrier. While a replay
    runs there is none.
-6. A batch is forgotten only when the ventilator has applied its last line. What comes in for it later changes nothing.
-7. Memory grows with the gaps in what is recorded, never with the number of outcomes.
-8. Where readers share a batch, each outcome is given to one of them (see claims.py).
+7. A batch is forgotten only when the ventilator has applied its last line. What comes in for it later changes nothing.
+8. Memory grows with the gaps in what is recorded, never with the number of outcomes.
+9. Where readers share a batch, each outcome is given to one of them (see claims.py).
 
 A turn is any number of `handle`, then one `tick`, which says what the turn has to say.
 """
@@ -30,6 +32,7 @@ from penstock.core.actions import (
     Bytes,
     DeleteBatch,
     Log,
+    ReadLines,
     ReadLog,
     ReadSpan,
     Report,
@@ -38,10 +41,10 @@ from penstock.core.actions import (
     SaveRecorded,
     SaveRow,
 )
-from penstock.core.chain import completion
+from penstock.core.chain import LogReplay, completion
 from penstock.core.claims import Claims
 from penstock.core.followers import Followers
-from penstock.core.inputs import FromClient, LogRead, OutcomesArrived, RowsRead, StoredRecord
+from penstock.core.inputs import FromClient, LinesRead, LogRead, OutcomesArrived, RowsRead, StoredRecord
 from penstock.core.recorded import Recorded
 from penstock.job import FINAL
 from penstock.messages import (
@@ -53,9 +56,12 @@ from penstock.messages import (
     Fetch,
     Follow,
     ForgetBatch,
+    Forgotten,
     Greeting,
     OutcomeHead,
     Replay,
+    Restate,
+    Restated,
     SinkBeat,
     SinkHead,
     Unfollow,
@@ -75,18 +81,7 @@ CHECKPOINT_LINES = 16
 FORGOTTEN_BATCHES = 10_000
 """Deleted batches whose late outcomes are still recognised: resends end within seconds."""
 
-SinkInput = OutcomesArrived | FromClient | RowsRead | LogRead | VentilatorToSink
-
-
-class LogReplay:
-    """A replay under way: `after` is the last line told, `chain` what its chain must be (None: it was compared)."""
-
-    def __init__(self, after: int, chain: bytes) -> None:
-        self.after = after
-        self.chain: bytes | None = chain
-        self.is_reading = False
-        self.rests = False
-        """One slice per turn, and no read in the turn that a slice came in: others are served in between."""
+SinkInput = OutcomesArrived | FromClient | RowsRead | LogRead | LinesRead | VentilatorToSink
 
 
 class SinkCore:
@@ -121,8 +116,6 @@ class SinkCore:
         self._rows: dict[bytes, list[SaveRow]] = {}
         self._before: dict[bytes, int] = {}
         """Both of this turn: what was recorded, and the last line of each batch before it."""
-        self.duplicates = 0
-        """Jobs whose outcome came again."""
         self.refused = 0
         """Records that no worker should have sent."""
 
@@ -148,6 +141,10 @@ class SinkCore:
                 return []
             case Replay():
                 return self.on_replay(event)
+            case Restate(after):
+                return [ReadLines(after, LOG_LINES)]
+            case LinesRead(after, position, seq, chain, records):
+                return [Report(Restated(self._sink, self._boot, after, position, seq, chain, records))]
             case ForgetBatch():
                 return self.on_forget(event)
             case _:
@@ -196,11 +193,11 @@ class SinkCore:
         """Record what is new."""
         saves: list[Save] = []
         for head, body in zip(event.records, event.bodies, strict=True):
-            if head.start >= head.stop or head.state not in FINAL:
+            opens = not event.worker and head.stamp.opens and not head.final
+            if head.start >= head.stop or (head.state not in FINAL or head.stamp.opens) is not opens:
                 self.refused += 1
                 continue
             new = self._claim(head)
-            self.duplicates += head.stop - head.start - sum(stop - start for start, stop in new)
             saves += [self._line(event, head, body, start, stop) for start, stop in new]
         return [*saves]
 
@@ -232,7 +229,7 @@ class SinkCore:
         if not recorded.checkpoint_is_due(CHECKPOINT_LINES):
             return []
         recorded.unsaved = 0
-        return [SaveRecorded(batch, tuple(recorded.ended), recorded.attempt_spans())]
+        return [SaveRecorded(batch, tuple(recorded.ended), recorded.generation_spans(), recorded.attempt_spans())]
 
     def _last(self, batch: bytes) -> int:
         recorded = self._batches.get(batch)
@@ -323,9 +320,8 @@ class SinkCore:
         if len(self._forgotten) > FORGOTTEN_BATCHES:
             oldest = next(batch for batch, is_gone in self._forgotten.items() if is_gone)
             del self._forgotten[oldest]
-        if self._batches.pop(batch, None) is None:
-            return []
-        return [DeleteBatch(batch)]
+        deleted: Actions = [] if self._batches.pop(batch, None) is None else [DeleteBatch(batch)]
+        return [*deleted, Report(Forgotten(self._sink, batch))]
 
     # ------------------------------------------------------------------------------------------- clients
 
@@ -340,8 +336,8 @@ class SinkCore:
             case Unfollow(batch):
                 self._followers.unfollow(client, batch)
                 return []
-            case Fetch(number, batch, start, stop):
-                return [ReadSpan(client, number, batch, start, stop)]
+            case Fetch(number, batch, start, stop, place):
+                return [ReadSpan(client, number, batch, start, stop, place)]
             case Claim() as claim:
                 return self._claims.claim(client, claim, known=claim.batch in self._batches)
             case _:

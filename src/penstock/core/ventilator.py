@@ -15,10 +15,12 @@ from __future__ import annotations
 
 import platform
 from collections import Counter
+from collections.abc import Iterable
 from typing import assert_never
 
-from penstock.config import HEARTBEAT_INTERVAL, LEASE_TIME, RESEND
+from penstock.config import HEARTBEAT_INTERVAL, LEASE_TIME, RESEND, TRANSIENT_TIME
 from penstock.core.actions import Actions, Answer
+from penstock.core.agreement import Agreement
 from penstock.core.backlog import Place
 from penstock.core.books import Books
 from penstock.core.dispatch import Dispatcher
@@ -28,6 +30,7 @@ from penstock.core.inputs import (
     ChunksLoaded,
     FromClient,
     JobConnections,
+    KeptLoaded,
     StoredBatch,
     Subscribed,
     Unsubscribed,
@@ -38,6 +41,7 @@ from penstock.core.placement import Placement
 from penstock.core.presence import Presence
 from penstock.core.quarantine import Quarantine
 from penstock.core.reasons import Reasons
+from penstock.core.retry import Retries
 from penstock.core.settle import Settlement
 from penstock.messages import (
     Alive,
@@ -47,9 +51,11 @@ from penstock.messages import (
     AskWhy,
     Cancel,
     Completions,
+    Delete,
     Diverged,
     DrainWorker,
     Forget,
+    Forgotten,
     HandedBack,
     Heartbeat,
     Hello,
@@ -57,6 +63,8 @@ from penstock.messages import (
     NeedFunction,
     PipelineInfo,
     Refused,
+    Restated,
+    Retry,
     SinkBeat,
     SinkHead,
     Submit,
@@ -69,14 +77,25 @@ from penstock.messages import (
 RECOVERY_GRACE = 2.0
 """Seconds after a restart in which workers say what they hold: their reconnect interval and a heartbeat."""
 
+RETENTION_INTERVAL = 60.0
+"""Seconds between two looks for what has been kept for long enough: for days, mostly."""
+
 VentilatorInput = (
-    FromClient | WallClock | Subscribed | Unsubscribed | JobConnections | ChunksLoaded | ChunkLoaded | ToVentilator
+    FromClient
+    | WallClock
+    | Subscribed
+    | Unsubscribed
+    | JobConnections
+    | ChunksLoaded
+    | ChunkLoaded
+    | KeptLoaded
+    | ToVentilator
 )
 
 
 class VentilatorCore:
-    """`stored` and `applied` are what the queue file says at the start; `life` was counted up in it. `wall_time` is
-    what the wall clock says at `now`."""
+    """`stored`, `applied` and `forgotten` are what the queue file says at the start; `life` was counted up in it.
+    `wall_time` is what the wall clock says at `now`."""
 
     def __init__(
         self,
@@ -89,7 +108,9 @@ class VentilatorCore:
         version: str = "",
         lease_time: float = LEASE_TIME,
         heartbeat_interval: float = HEARTBEAT_INTERVAL,
+        transient_time: float = TRANSIENT_TIME,
         seed: int = 0,
+        forgotten: Iterable[bytes] = (),
     ) -> None:
         self.books = Books(life, stored, applied, lease_time, heartbeat_interval, seed)
         self.dispatcher = Dispatcher(self.books)
@@ -99,10 +120,13 @@ class VentilatorCore:
         self.gates = Gates(self.books)
         self.placement = Placement(self.books)
         self.reasons = Reasons(self.books, self.gates, self.placement)
-        self.intake = Intake(self.books, self.gates, self.placement)
+        self.intake = Intake(self.books, self.gates, self.placement, forgotten, transient_time)
+        self.retries = Retries(self.books, self.intake)
+        self.agreement = Agreement(self.books, self.intake)
         self.intake.recovered = not any(one.open_from is not None for one in stored)
         self._version = version
         self._started_at = now
+        self._retention_at = now
         self._ticked_at = now
         self._beat_at = now
         self._verdicts_at = now
@@ -140,10 +164,16 @@ class VentilatorCore:
                 self.presence.on_need_function(event, now)
             case SinkHead():
                 self._on_sink_head(event, now)
-            case Diverged():
-                self.settlement.on_diverged(event)
             case WallClock(time):
                 self.books.wall_offset = time - now
+            case Diverged():
+                if self.settlement.on_diverged(event):
+                    self.agreement.begin(event.seq)
+            case Forgotten(_, batch):
+                self.intake.on_forgotten(batch)
+            case Restated():
+                if self.settlement.is_of_sink(event) and self.settlement.diverged:
+                    self.agreement.on_restated(event)
             case Subscribed():
                 self.presence.on_subscribed(event)
             case Unsubscribed():
@@ -152,6 +182,9 @@ class VentilatorCore:
                 self.books.connections = event.count
             case ChunksLoaded():
                 self.intake.on_chunks_loaded(event)
+            case KeptLoaded():
+                self.retries.on_kept(event)
+                self.agreement.on_kept(event)
             case ChunkLoaded():
                 self.intake.on_chunk_loaded(event)
                 self._looked_up[event.batch, event.index] = event.chunk is not None
@@ -170,6 +203,9 @@ class VentilatorCore:
         self.books.queue_delayed(now)
         self.presence.loss.tick(now)
         self.intake.expire(now)
+        if now >= self._retention_at:
+            self._retention_at = now + RETENTION_INTERVAL
+            self.intake.retire(now + self.books.wall_offset)
         self.gates.tick(now)
         self.placement.tick(now)
         self._beat(now)
@@ -179,6 +215,7 @@ class VentilatorCore:
         self.quarantine.tick(now)
         self.dispatcher.run(now)
         self.settlement.flush()
+        self.retries.answer()
         self.intake.sweep(self.settlement.sink)
         self.books.flush()
         return self.books.take()
@@ -201,7 +238,7 @@ class VentilatorCore:
         given = self.books.leases.given
         lanes = Counter(lease.chunk.batch.id for lease in given.values())
         for batch in self.books.backlog.batches.values():
-            leased = 0
+            leased = opening = 0
             assert batch.lanes == lanes[batch.id], "the count of leases is right"
             assert batch.firsts == sorted(batch.chunks), "the index of chunks is the chunks"
             for chunk in batch.chunks.values():
@@ -211,11 +248,13 @@ class VentilatorCore:
                     assert at <= part.start < part.stop <= chunk.first + chunk.count, "parts do not overlap"
                     at = part.stop
                     queued += part.place is Place.QUEUED
+                    opening += part.jobs if part.place is Place.OPENING else 0
                     assert (part.lease != 0) == (part.place is Place.LEASED), "leased means under a lease"
                     if part.lease:
                         charged[part.lease] = charged.get(part.lease, 0) + part.jobs
                         leased += part.jobs
             assert leased == batch.leased, "the count of leased jobs is right"
+            assert opening == batch.opening, "the count of jobs that are being opened again is right"
         assert queued == self.books.backlog.queued_parts, "the count of queued parts is right"
         assert charged == {number: lease.jobs for number, lease in given.items()}, "a lease counts its jobs"
         for worker in self.books.workers.values():
@@ -232,8 +271,12 @@ class VentilatorCore:
                 self.intake.on_submit(event.client, submit, event.payload, event.wall_time, now)
             case Cancel() as cancel:
                 self.intake.on_cancel(event.client, cancel)
+            case Retry() as retry:
+                self.retries.on_retry(event.client, retry, self.presence.loss.barrier + 1)
             case Forget() as forget:
                 self.intake.on_forget(forget)
+            case Delete() as delete:
+                self.intake.on_delete(event.client, delete)
             case Alive() as alive:
                 self.intake.on_alive(alive, now)
             case DrainWorker() as drain:
@@ -252,6 +295,9 @@ class VentilatorCore:
     def _go_on(self, now: float) -> None:
         """With what waited for chunks, but only when all that was read for this turn is in memory: it is one snapshot,
         and what is changed before a part of it is taken in would be undone by that."""
+        self.retries.open_again()
+        if self.settlement.diverged and (end := self.agreement.go_on(self.settlement.sink, now)) is not None:
+            self.settlement.agree(*end, now)
         if self._looked_up:
             absent = {key for key, is_open in self._looked_up.items() if not is_open}
             self._looked_up = {}
@@ -272,16 +318,18 @@ class VentilatorCore:
             self.books.log("recovered", batches=len(self.books.backlog.batches))
         if self.books.limbo and self.intake.recovered:
             self.presence.loss.release_limbo(head.echo)
+        if self.intake.recovered:
+            self.retries.on_echo(head.echo)
 
     def _beat(self, now: float) -> None:
-        """To the sink: every interval, and at once when something in limbo waits for the echo."""
+        """To the sink: every interval, and at once when something in limbo or a retry waits for the echo."""
         sink = self.settlement.sink
         due = now >= self._beat_at + self.books.heartbeat_interval
         if due:
             self._beat_at = now
         if sink is None:
             return
-        if due or self.books.limbo_barrier > self.presence.loss.barrier:
+        if due or max(self.books.limbo_barrier, self.retries.barrier) > self.presence.loss.barrier:
             self.presence.loss.barrier += 1
             if self._recovery_barrier is None and now >= self._started_at + RECOVERY_GRACE:
                 self._recovery_barrier = self.presence.loss.barrier
@@ -289,6 +337,7 @@ class VentilatorCore:
         again = now >= self._verdicts_at + RESEND
         if again:
             self._verdicts_at = now
+            self.intake.forget_again(sink)
         self.books.send_verdicts(sink, again=again)
 
     def _why(self, ask: AskWhy, now: float) -> Why | Refused:
@@ -330,4 +379,6 @@ class VentilatorCore:
             sink_present=self.settlement.is_present(now),
             malformed=self.malformed,
             workers=lines,
+            reopened=self.agreement.reopened,
+            lost=self.agreement.lost,
         )

@@ -89,6 +89,7 @@ class StoreFile:
         self._synchronous = "full" if durable else "off" if scratch else "normal"
         self._scratch = scratch
         self._failed = False
+        self._doomed: list[int] = []
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             folder = folder.resolve()
@@ -172,6 +173,11 @@ class StoreFile:
             raise StoreError(f"{self.path}: {DAMAGED} ({error})") from error
         except OSError as error:
             raise StoreError(f"{self.path}: {error.strerror}") from error
+
+    @property
+    def untidy(self) -> bool:
+        """Whether deleted batches still have rows: each `save` takes a few of them out, an empty one too."""
+        return bool(self._doomed)
 
     def doomed(self) -> list[int]:
         """The numbers of deleted batches that still have rows, oldest first."""

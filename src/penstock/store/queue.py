@@ -20,6 +20,7 @@ import msgspec
 
 from penstock.core.actions import (
     DeleteBatch,
+    EndedPart,
     OpenPart,
     Save,
     SaveApplied,
@@ -27,7 +28,10 @@ from penstock.core.actions import (
     SaveCancelled,
     SaveChunk,
     SaveCounts,
+    SaveEnded,
+    SaveForgotten,
     SaveOpen,
+    SaveRetried,
     SaveTotal,
 )
 from penstock.core.inputs import StoredBatch, StoredChunk
@@ -35,6 +39,28 @@ from penstock.errors import StoreError
 from penstock.job import BatchSpec
 from penstock.messages import DIGEST_BYTES
 from penstock.store.file import DELETE_BYTES, DELETE_ROWS, StoreFile, checksum
+from penstock.store.queue_statements import (
+    ADD_BATCH,
+    ADD_CHUNK,
+    ADD_DIGESTS,
+    ADD_FUNCTION,
+    ADD_PAYLOAD,
+    BATCHES,
+    CHUNK_AT,
+    DELETE_DIGESTS,
+    DIGESTS,
+    DOOMED_CHUNKS,
+    FINISH,
+    KEPT,
+    OLDEST_FINISHED,
+    OPEN_AGAIN,
+    OPEN_CHUNKS,
+    PAYLOAD,
+    SET_ACCEPTED,
+    SET_ENDED,
+    SET_PARTS,
+    SET_RETRIED,
+)
 
 KEEP_TIME = 24 * 3600.0
 """Seconds a finished chunk is kept: a day is enough to notice and restore a sink's lost disk."""
@@ -54,58 +80,11 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode_spec = msgspec.msgpack.Decoder(BatchSpec).decode
 _decode_counts = msgspec.msgpack.Decoder(dict[str, int]).decode
 _decode_parts = msgspec.msgpack.Decoder(tuple[OpenPart, ...]).decode
+_decode_ended = msgspec.msgpack.Decoder(tuple[EndedPart, ...]).decode
+_decode_asked = msgspec.msgpack.Decoder(tuple[tuple[bytes, int], ...]).decode
 _decode_spans = msgspec.msgpack.Decoder(tuple[tuple[int, int], ...]).decode
 _NO_COUNTS = _encode({})
 _NO_SPANS = _encode(())
-
-ADD_BATCH = """
-    INSERT INTO batch (batch, spec, function, created_time, accepted, counts, cancelled) VALUES (?, ?, ?, ?, 0, ?, ?)
-    ON CONFLICT (batch) DO NOTHING"""
-ADD_FUNCTION = """
-    INSERT INTO function (digest, users, crc, code) VALUES (?, 1, ?, ?)
-    ON CONFLICT (digest) DO UPDATE SET users = users + 1"""
-ADD_CHUNK = """
-    INSERT INTO chunk (batch, first, count, size, payload)
-    VALUES ((SELECT number FROM batch WHERE batch = ?), ?, ?, ?, ?) ON CONFLICT (batch, first) DO NOTHING"""
-ADD_PAYLOAD = "INSERT INTO payload (number, crc, bytes) VALUES (?, ?, ?)"
-ADD_DIGESTS = "INSERT INTO digest (batch, first, digests) VALUES ((SELECT number FROM batch WHERE batch = ?), ?, ?)"
-DIGESTS = """
-    SELECT first, digests FROM digest
-    WHERE batch = (SELECT number FROM batch WHERE batch = ?1) AND first >= coalesce(
-        (SELECT max(first) FROM digest
-        WHERE batch = (SELECT number FROM batch WHERE batch = ?1) AND first <= ?2), 0)
-    ORDER BY first"""
-DELETE_DIGESTS = "DELETE FROM digest WHERE batch = ?1 AND first IN (SELECT first FROM digest WHERE batch = ?1 LIMIT ?2)"
-SET_ACCEPTED = "UPDATE batch SET accepted = max(accepted, ?) WHERE batch = ?"
-FINISH = """
-    UPDATE chunk SET parts = NULL, finished = ?, finished_time = ?
-    WHERE batch = (SELECT number FROM batch WHERE batch = ?) AND first = ? AND finished IS NULL RETURNING size"""
-SET_PARTS = """
-    UPDATE chunk SET parts = ?
-    WHERE batch = (SELECT number FROM batch WHERE batch = ?) AND first = ? AND finished IS NULL RETURNING 1"""
-OPEN_AGAIN = """
-    UPDATE chunk SET parts = ?, finished = NULL, finished_time = NULL
-    WHERE batch = (SELECT number FROM batch WHERE batch = ?) AND first = ? RETURNING size"""
-BATCHES = """
-    SELECT batch, spec, function, created_time, accepted, total, counts, cancelled,
-        (SELECT length(code) FROM function WHERE digest = batch.function),
-        (SELECT first FROM chunk INDEXED BY chunk_open
-         WHERE chunk.batch = number AND finished IS NULL ORDER BY first LIMIT 1)
-    FROM batch ORDER BY number"""
-OPEN_CHUNKS = """
-    SELECT first, count, size, parts FROM chunk INDEXED BY chunk_open
-    WHERE batch = (SELECT number FROM batch WHERE batch = ?) AND first >= ? AND finished IS NULL
-    ORDER BY first LIMIT ?"""
-CHUNK_AT = """
-    SELECT first, count, size, parts, finished FROM chunk
-    WHERE batch = (SELECT number FROM batch WHERE batch = ?) AND first <= ? ORDER BY first DESC LIMIT 1"""
-PAYLOAD = """
-    SELECT payload.crc, payload.bytes FROM chunk JOIN payload ON payload.number = chunk.payload
-    WHERE chunk.batch = (SELECT number FROM batch WHERE batch = ?) AND chunk.first = ?"""
-OLDEST_FINISHED = """
-    SELECT batch, first, size, payload, finished_time FROM chunk INDEXED BY chunk_finished
-    WHERE finished IS NOT NULL ORDER BY finished_time LIMIT ?"""
-DOOMED_CHUNKS = "SELECT first, size, payload, finished FROM chunk WHERE batch = ? ORDER BY first LIMIT ?"
 
 
 class QueueStore(StoreFile):
@@ -148,6 +127,12 @@ class QueueStore(StoreFile):
         with self.guard():
             return [_stored_batch(row) for row in self.db.execute(BATCHES)]
 
+    def forgotten(self) -> list[bytes]:
+        """Deleted batches that the sink may still have."""
+        with self.guard():
+            rows: list[Any] = self.db.execute("SELECT batch FROM forgotten").fetchall()
+        return [batch for (batch,) in rows]
+
     def open_chunks(self, batch: bytes, first: int, limit: int) -> tuple[StoredChunk, ...]:
         """The batch's chunks with open jobs that begin at `first` or later, in order, at most `limit`."""
         with self.guard():
@@ -157,9 +142,14 @@ class QueueStore(StoreFile):
         """The chunk that has the job `index`; None if no job of it is open."""
         with self.guard():
             row: Any = self.db.execute(CHUNK_AT, (batch, index)).fetchone()
-        if row is None or row[4] is not None or index >= row[0] + row[1]:
+        if row is None or row[5] is not None or index >= row[0] + row[1]:
             return None
-        return _stored_chunk(row[:4])
+        return _stored_chunk(row)
+
+    def kept(self, batch: bytes, start: int, stop: int) -> tuple[StoredChunk, ...]:
+        """The chunks with jobs in [start, stop), in order, as far as they are kept; finished ones without parts."""
+        with self.guard():
+            return tuple(_stored_chunk(row) for row in self.db.execute(KEPT, (batch, start, stop)))
 
     def chunk(self, batch: bytes, first: int) -> bytes:
         """The payload of the chunk that begins at `first`; StoreError when there is none or it is damaged."""
@@ -203,11 +193,6 @@ class QueueStore(StoreFile):
             if self._kept_bytes != kept_bytes:
                 cursor.execute("UPDATE meta SET kept_bytes = ?", (self._kept_bytes,))
 
-    def tidy(self) -> bool:
-        """Delete a little of what is no longer needed, as every `save` does; for idle times. True: there is more."""
-        self.save(())
-        return bool(self._doomed)
-
     def _save_one(self, cursor: apsw.Cursor, save: Save) -> None:
         match save:
             case SaveBatch():
@@ -222,9 +207,15 @@ class QueueStore(StoreFile):
                 cursor.execute("UPDATE batch SET counts = ? WHERE batch = ?", (_encode(counts), batch))
             case SaveCancelled(batch, spans):
                 cursor.execute("UPDATE batch SET cancelled = ? WHERE batch = ?", (_encode(spans), batch))
+            case SaveRetried(batch, generation, asked):
+                cursor.execute(SET_RETRIED, (generation, _encode(asked), batch))
             case SaveApplied(seq, chain):
                 cursor.execute("UPDATE meta SET applied = ?, chain = ?", (seq, chain))
                 self._applied = seq
+            case SaveEnded(batch, ended_time):
+                cursor.execute("UPDATE batch SET ended_time = ? WHERE batch = ?", (ended_time, batch))
+            case SaveForgotten(batch):
+                cursor.execute("DELETE FROM forgotten WHERE batch = ?", (batch,))
             case DeleteBatch(batch):
                 self._delete_batch(cursor, batch)
             case _:
@@ -248,14 +239,19 @@ class QueueStore(StoreFile):
                 cursor.execute(ADD_DIGESTS, (save.batch, save.first, save.digests))
 
     def _save_open(self, cursor: apsw.Cursor, save: SaveOpen) -> None:
+        ended = _encode(save.ended) if save.ended else None
         if not save.parts:
-            for (size,) in cursor.execute(FINISH, (self._applied, time.time(), save.batch, save.first)):
+            values = (ended, self._applied, time.time(), save.batch, save.first)
+            finished: list[Any] = cursor.execute(FINISH, values).fetchall()
+            for (size,) in finished:
                 self._kept_bytes += size + PRUNE_COST
                 self._finished += 1
+            if not finished:
+                cursor.execute(SET_ENDED, (ended, save.batch, save.first))
             return
         parts = _encode(save.parts)
-        if not cursor.execute(SET_PARTS, (parts, save.batch, save.first)).fetchall():
-            for (size,) in cursor.execute(OPEN_AGAIN, (parts, save.batch, save.first)):
+        if not cursor.execute(SET_PARTS, (parts, ended, save.batch, save.first)).fetchall():
+            for (size,) in cursor.execute(OPEN_AGAIN, (parts, ended, save.batch, save.first)):
                 self._kept_bytes -= size + PRUNE_COST
 
     def _delete_batch(self, cursor: apsw.Cursor, batch: bytes) -> None:
@@ -263,6 +259,7 @@ class QueueStore(StoreFile):
         rows: list[Any] = cursor.execute(deleted, (batch,)).fetchall()
         for number, digest in rows:
             cursor.execute("INSERT INTO doomed (number) VALUES (?)", (number,))
+            cursor.execute("INSERT OR IGNORE INTO forgotten (batch) VALUES (?)", (batch,))
             cursor.execute("UPDATE function SET users = users - 1 WHERE digest = ?", (digest,))
             cursor.execute("DELETE FROM function WHERE digest = ? AND users <= 0", (digest,))
             self._doomed.append(number)
@@ -308,21 +305,31 @@ class QueueStore(StoreFile):
 
 
 def _stored_batch(row: Any) -> StoredBatch:
-    batch, spec, function, created_time, accepted, total, counts, cancelled, function_size, open_from = row
+    batch, spec, function, created_time, accepted, total, counts, cancelled, generation, asked, ended_time, *rest = row
+    size, open_from = rest
     return StoredBatch(
         batch=batch,
         spec=_decode_spec(spec),
         function=function,
-        function_size=function_size,
+        function_size=size,
         created_time=created_time,
         accepted=accepted,
         total=total,
         counts=_decode_counts(counts),
         open_from=open_from,
         cancelled=_decode_spans(cancelled),
+        generation=generation,
+        asked=_decode_asked(asked),
+        ended_time=ended_time,
     )
 
 
 def _stored_chunk(row: Any) -> StoredChunk:
-    first, count, size, parts = row
-    return StoredChunk(first, count, size, (OpenPart(first, first + count),) if parts is None else _decode_parts(parts))
+    """From first, count, size, parts, ended, and finished where it may not be NULL."""
+    first, count, size, parts, ended, *finished = row
+    found: tuple[OpenPart, ...] = (OpenPart(first, first + count),)
+    if parts is not None:
+        found = _decode_parts(parts)
+    elif finished and finished[0] is not None:
+        found = ()
+    return StoredChunk(first, count, size, found, () if ended is None else _decode_ended(ended))

@@ -26,7 +26,10 @@ CREATE TABLE batch (
     accepted INTEGER NOT NULL,          -- end of the last chunk
     total   INTEGER,                    -- NULL: more may come
     counts  BLOB NOT NULL,              -- msgpack: jobs by final state
-    cancelled BLOB NOT NULL             -- msgpack: spans
+    cancelled BLOB NOT NULL,            -- msgpack: spans
+    ended_time REAL,                    -- NULL: not known to have ended
+    generation INTEGER NOT NULL,        -- grows with each retry
+    asked   BLOB NOT NULL               -- msgpack: the latest retries and how many jobs each opened again
 ) STRICT;
 
 -- Small rows that change; the payload, which never does, lies apart.
@@ -37,6 +40,7 @@ CREATE TABLE chunk (
     size    INTEGER NOT NULL,
     payload INTEGER NOT NULL,
     parts   BLOB,                       -- msgpack OpenParts; NULL: as accepted, all open
+    ended   BLOB,                       -- msgpack EndedParts: what ended without success; NULL: nothing
     finished INTEGER,                   -- applied line when the last job ended; NULL: open
     finished_time REAL,
     PRIMARY KEY (batch, first)
@@ -61,3 +65,6 @@ CREATE TABLE digest (
 
 -- Deleted batches whose chunks go a few at a time.
 CREATE TABLE doomed (number INTEGER PRIMARY KEY) STRICT;
+
+-- Deleted batches of which the sink is told until it has deleted them too.
+CREATE TABLE forgotten (batch BLOB PRIMARY KEY) STRICT;

@@ -4,8 +4,9 @@ Promises:
 
 1. `save` is all or nothing, and giving the same saves again changes nothing: that is what to do after `reopen`.
 2. No call reads more lines than it gives out; `recorded` reads a few rows per batch, however many outcomes it has.
-3. A value or a line that changed on the disk is a StoreError, never an outcome.
-4. Deleting a batch takes effect at once for those who read it; its lines leave the file a few at a time. The log then
+3. Of an outcome that was superseded (its job was opened again) readers get the fact, not the value.
+4. A value or a line that changed on the disk is a StoreError, never an outcome.
+5. Deleting a batch takes effect at once for those who read it; its lines leave the file a few at a time. The log then
    has a hole, and answers nobody who would need what was in it.
 """
 
@@ -17,55 +18,71 @@ from typing import Any
 
 import apsw
 import msgspec
+from msgspec.structs import replace
 
 from penstock.core.actions import DeleteBatch, Save, SaveClaim, SaveRecorded, SaveRow
 from penstock.core.chain import completion
-from penstock.core.inputs import Bytes, StoredRecord
+from penstock.core.inputs import Bytes, RecordedLine, StoredRecord
+from penstock.core.spans import SpanSet
 from penstock.errors import StoreError
 from penstock.job import Stamp
 from penstock.messages import Completion, OutcomeHead, credit_cost, join
 from penstock.store.file import DELETE_BYTES, DELETE_ROWS, StoreFile, checksum
 
 FETCH_BYTES = 64 << 20
-"""What one `rows_in` gives out at most; who wants more asks for a shorter span, or follows."""
+"""What one `rows_in` gives out at most; who wants more goes on from there."""
 FETCH_ROWS = 50_000
 """Lines in one answer at most: half of what a message may hold."""
 
 SCRIPTS = (Path(__file__).with_name("results.sql").read_text(encoding="utf-8"),)
 KIND = ord("R")
 
-Rows = tuple[tuple[OutcomeHead, ...], Bytes]
+ATTEMPT, FINAL, OPENING = range(3)
+"""Kinds of lines."""
+
+Rows = tuple[tuple[OutcomeHead, ...], Bytes, tuple[int, int] | None]
 RowsAfter = tuple[tuple[OutcomeHead, ...], Bytes, int, bool]
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_head = msgspec.msgpack.Decoder(OutcomeHead).decode
 _decode_spans = msgspec.msgpack.Decoder(tuple[tuple[int, int], ...]).decode
+_decode_generations = msgspec.msgpack.Decoder(tuple[tuple[int, int, int], ...]).decode
 _decode_attempts = msgspec.msgpack.Decoder(tuple[tuple[int, int, Stamp], ...]).decode
 _NOTHING = _encode(())
 
 ADD_BATCH = """
-    INSERT INTO batch (batch, longest, as_of, spans, attempts) VALUES (?, ?, 0, ?, ?)
+    INSERT INTO batch (batch, longest, as_of, spans, generations, attempts) VALUES (?1, ?2, 0, ?3, ?3, ?3)
     ON CONFLICT (batch) DO UPDATE SET longest = max(longest, excluded.longest)"""
 ADD_LINE = """
-    INSERT INTO line (seq, batch, start, stop, final, worker, chain, crc, head, body)
+    INSERT INTO line (seq, batch, start, stop, kind, worker, chain, crc, head, body)
     VALUES (?, (SELECT number FROM batch WHERE batch = ?), ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (seq) DO NOTHING"""
-SET_RECORDED = "UPDATE batch SET as_of = ?, spans = ?, attempts = ? WHERE batch = ?"
+SET_RECORDED = "UPDATE batch SET as_of = ?, spans = ?, generations = ?, attempts = ? WHERE batch = ?"
 RECORDED = """
-    SELECT number, batch, as_of, spans, attempts,
+    SELECT number, batch, as_of, spans, generations, attempts,
         (SELECT seq FROM line INDEXED BY line_position WHERE line.batch = number ORDER BY seq DESC LIMIT 1)
     FROM batch ORDER BY number"""
 CLAIMS = "SELECT batch.batch, reader, claim.number, start, stop FROM claim JOIN batch ON claim.batch = batch.number"
 SET_CLAIM = "INSERT OR REPLACE INTO claim SELECT number, ?2, ?3, ?4, ?5 FROM batch WHERE batch = ?1"
 LINES_SINCE = "SELECT head FROM line INDEXED BY line_position WHERE batch = ? AND seq > ? ORDER BY seq"
 ROWS_AFTER = """
-    SELECT seq, final, crc, head, body FROM line INDEXED BY line_position
+    SELECT seq, kind, crc, head, body FROM line INDEXED BY line_position
     WHERE batch = (SELECT number FROM batch WHERE batch = ?) AND seq > ? ORDER BY seq LIMIT ?"""
 ROWS_IN = """
-    SELECT seq, final, crc, head, body FROM line INDEXED BY line_start
+    SELECT seq, crc, head, body FROM line INDEXED BY line_start
     WHERE batch = (SELECT number FROM batch WHERE batch = ?1) AND start < ?3 AND stop > ?2
-        AND start > ?2 - (SELECT longest FROM batch WHERE batch = ?1)
-    ORDER BY start, seq LIMIT ?4"""
+        AND start > ?2 - (SELECT longest FROM batch WHERE batch = ?1) AND start >= ?4 AND (start, seq) > (?4, ?5)
+    ORDER BY start, seq LIMIT ?6"""
+HAS_OPENINGS = """
+    SELECT 1 FROM line INDEXED BY line_opening WHERE batch = (SELECT number FROM batch WHERE batch = ?) AND kind = 2
+    LIMIT 1"""
+OPENINGS = """
+    SELECT start, stop FROM line INDEXED BY line_opening
+    WHERE batch = (SELECT number FROM batch WHERE batch = ?1) AND kind = 2 AND start < ?3 AND stop > ?2
+        AND start > ?2 - (SELECT longest FROM batch WHERE batch = ?1) AND seq > ?4"""
 LOG_AFTER = "SELECT seq, worker, chain, head FROM line WHERE seq > ? ORDER BY seq LIMIT ?"
+LINES_AFTER = """
+    SELECT seq, worker, chain, head FROM line
+    WHERE seq > ? AND batch IN (SELECT number FROM batch) ORDER BY seq LIMIT ?"""
 LAST_LINE = "SELECT seq, chain FROM line INDEXED BY line_position WHERE batch = ? ORDER BY seq DESC LIMIT 1"
 DOOMED_LINES = "SELECT seq, length(body) FROM line INDEXED BY line_position WHERE batch = ? ORDER BY seq LIMIT ?"
 
@@ -98,13 +115,15 @@ class ResultStore(StoreFile):
         """What is recorded of every batch: its last checkpoint (SaveRecorded) and the few lines after it."""
         with self.guard():
             rows: list[Any] = self.db.execute(RECORDED).fetchall()
-        for number, batch, as_of, spans, attempts, last in rows:
+        for number, batch, as_of, spans, generations, attempts, last in rows:
             with self.guard():
-                tail = self._lines_since(number, as_of)
-                final = tuple((head.start, head.stop) for head in tail if head.final)
-                again = tuple((head.start, head.stop, head.stamp) for head in tail if not head.final)
                 record = StoredRecord(
-                    batch, _decode_spans(spans) + final, _decode_attempts(attempts) + again, last or 0
+                    batch,
+                    _decode_spans(spans),
+                    _decode_generations(generations),
+                    _decode_attempts(attempts),
+                    tuple(self._lines_since(number, as_of)),
+                    last or 0,
                 )
             yield record
 
@@ -114,45 +133,59 @@ class ResultStore(StoreFile):
             rows: list[Any] = self.db.execute(CLAIMS).fetchall()
         return (SaveClaim(*row) for row in rows)
 
-    def _lines_since(self, number: int, as_of: int) -> list[OutcomeHead]:
+    def _lines_since(self, number: int, as_of: int) -> Iterator[RecordedLine]:
         rows: list[Any] = self.db.execute(LINES_SINCE, (number, as_of)).fetchall()
-        return [_decode_head(head) for (head,) in rows]
+        for (blob,) in rows:
+            head = _decode_head(blob)
+            yield RecordedLine(head.start, head.stop, head.stamp, head.final)
 
-    def rows_after(
-        self, batch: bytes, after: int, limit_bytes: int
-    ) -> tuple[tuple[OutcomeHead, ...], Bytes, int, bool]:
-        """Final outcomes recorded after the line `after`, in order: heads, values, the line to go on from, whether
-        there are more. It stops when they cost `limit_bytes` of a follower's credit; the last one may exceed it."""
+    def rows_after(self, batch: bytes, after: int, limit_bytes: int) -> RowsAfter:
+        """Final outcomes and openings recorded after the line `after`, in order: heads, values, the line to go on from,
+        whether there are more. It stops when they cost `limit_bytes` of a follower's credit; the last line may exceed
+        it."""
         heads: list[OutcomeHead] = []
         bodies: list[Bytes] = []
         position, cost = after, 0
         with self.guard():
+            reopened = self.db.execute(HAS_OPENINGS, (batch,)).fetchone() is not None
             rows: Any = self.db.execute(ROWS_AFTER, (batch, after, FETCH_ROWS + 1))
-            for seq, final, crc, head, body in rows:
-                if cost >= limit_bytes or len(heads) == FETCH_ROWS:
+            for seq, kind, crc, blob, body in rows:
+                if cost >= limit_bytes or len(heads) >= FETCH_ROWS:
                     return tuple(heads), join(bodies), position, True
                 position = seq
-                if final:
-                    heads.append(self._checked(seq, crc, head, body))
-                    bodies.append(body)
-                    cost += credit_cost((heads[-1],), body)
+                if kind == ATTEMPT:
+                    continue
+                head = self._checked(seq, crc, blob, body)
+                pieces = self._pieces(seq, head) if reopened and kind == FINAL else [head]
+                heads += pieces
+                bodies += [body if piece.size else b"" for piece in pieces]
+                cost += credit_cost(tuple(pieces), body)
         return tuple(heads), join(bodies), position, False
 
-    def rows_in(self, batch: bytes, start: int, stop: int) -> Rows:
-        """All that is recorded of the jobs [start, stop), attempts that were not final included, in order of the jobs;
-        cut off after FETCH_BYTES or FETCH_ROWS."""
+    def _pieces(self, seq: int, head: OutcomeHead) -> list[OutcomeHead]:
+        """A final line in the order of its jobs, without the values of what was opened again after it."""
+        gone = SpanSet()
+        for start, stop in self.db.execute(OPENINGS, (head.batch, head.start, head.stop, seq)):
+            gone.add(max(start, head.start), min(stop, head.stop))
+        whole = [(span, True) for span in gone.gaps(head.start, head.stop)] + [(span, False) for span in gone]
+        return [_piece(head, *span, whole=is_whole) for span, is_whole in sorted(whole)]
+
+    def rows_in(self, batch: bytes, start: int, stop: int, place: tuple[int, int] = (0, 0)) -> Rows:
+        """All that is recorded of the jobs [start, stop) behind `place`: superseded outcomes, attempts that were not
+        final and openings too, in order of their first jobs; and the place to go on from, None: that is all."""
         heads: list[OutcomeHead] = []
         bodies: list[Bytes] = []
         size = 0
         with self.guard():
-            rows: Any = self.db.execute(ROWS_IN, (batch, start, stop, FETCH_ROWS))
-            for seq, _, crc, head, body in rows:
+            rows: Any = self.db.execute(ROWS_IN, (batch, start, stop, *place, FETCH_ROWS + 1))
+            for seq, crc, head, body in rows:
                 size += len(head) + len(body)
-                if heads and size > FETCH_BYTES:
-                    break
+                if heads and (size > FETCH_BYTES or len(heads) == FETCH_ROWS):
+                    return tuple(heads), join(bodies), place
                 heads.append(self._checked(seq, crc, head, body))
                 bodies.append(body)
-        return tuple(heads), join(bodies)
+                place = (heads[-1].start, seq)
+        return tuple(heads), join(bodies), None
 
     def log_after(self, seq: int, limit: int) -> tuple[bytes | None, tuple[Completion, ...], bool]:
         """The chain of line `seq`, up to `limit` lines after it, whether there are more.
@@ -174,6 +207,18 @@ class ResultStore(StoreFile):
             lines.append(line)
             previous = stored
         return chain, tuple(lines), len(rows) > limit
+
+    def lines_after(self, seq: int, limit: int) -> tuple[int, int, bytes, tuple[Completion, ...]]:
+        """Up to `limit` lines after line `seq` that are not of deleted batches: the number of the last one, or of the
+        log's end if there are no more, the end and its chain, and the lines."""
+        with self.guard():
+            rows: list[Any] = self.db.execute(LINES_AFTER, (seq, limit)).fetchall()
+        lines = tuple(
+            replace(completion(number, _decode_head(head), worker, b""), chain=chain)
+            for number, worker, chain, head in rows
+        )
+        position = lines[-1].seq if len(lines) == limit else self._seq
+        return position, self._seq, self._chain, lines
 
     def _chain_at(self, seq: int) -> bytes | None:
         if seq <= self._hole:
@@ -199,8 +244,8 @@ class ResultStore(StoreFile):
                         rows.append(save)
                     case SaveRecorded():
                         self._save_rows(cursor, rows)
-                        recorded = (self._seq, _encode(save.spans), _encode(save.attempts), save.batch)
-                        cursor.execute(SET_RECORDED, recorded)
+                        record = (_encode(save.spans), _encode(save.generations), _encode(save.attempts))
+                        cursor.execute(SET_RECORDED, (self._seq, *record, save.batch))
                     case SaveClaim():
                         self._save_rows(cursor, rows)
                         cursor.execute(SET_CLAIM, (save.batch, save.reader, save.number, save.start, save.stop))
@@ -215,12 +260,6 @@ class ResultStore(StoreFile):
             if self._doomed:
                 self._delete_slice(cursor, self._doomed[0])
 
-    def tidy(self) -> bool:
-        """Delete a little of what is no longer needed, as every `save` does; for idle times. True: there is more."""
-        if self._doomed:
-            self.save(())
-        return bool(self._doomed)
-
     def _save_rows(self, cursor: apsw.Cursor, rows: list[SaveRow]) -> None:
         """Insert what has piled up; leaves `rows` empty."""
         if not rows:
@@ -229,7 +268,7 @@ class ResultStore(StoreFile):
         for row in rows:
             longest[row.head.batch] = max(longest.get(row.head.batch, 0), row.head.stop - row.head.start)
         for batch, jobs in longest.items():
-            cursor.execute(ADD_BATCH, (batch, jobs, _NOTHING, _NOTHING))
+            cursor.execute(ADD_BATCH, (batch, jobs, _NOTHING))
         before = self.db.total_changes()
         cursor.executemany(ADD_LINE, (_line(row) for row in rows))
         last = rows[-1]
@@ -263,6 +302,13 @@ class ResultStore(StoreFile):
             self._doomed.remove(number)
 
 
+def _piece(head: OutcomeHead, start: int, stop: int, *, whole: bool) -> OutcomeHead:
+    """A part of a final line; if not `whole`, only that it was there."""
+    elapsed = head.elapsed * (stop - start) / (head.stop - head.start)
+    part = replace(head, start=start, stop=stop, offset=head.offset + start - head.start, elapsed=elapsed)
+    return part if whole else replace(part, final=False, size=0, note=None)
+
+
 def _line(row: SaveRow) -> tuple[Any, ...]:
     head = _encode(row.head)
     return (
@@ -270,7 +316,7 @@ def _line(row: SaveRow) -> tuple[Any, ...]:
         row.head.batch,
         row.head.start,
         row.head.stop,
-        int(row.head.final),
+        FINAL if row.head.final else OPENING if row.head.stamp.opens else ATTEMPT,
         row.worker,
         row.chain,
         checksum(head, row.body),

@@ -16,6 +16,7 @@ CREATE TABLE batch (
     longest INTEGER NOT NULL,           -- jobs in its longest line: how far back an overlap may start
     as_of   INTEGER NOT NULL,           -- `spans` and `attempts` count the lines up to this one
     spans   BLOB NOT NULL,              -- msgpack
+    generations BLOB NOT NULL,          -- msgpack
     attempts BLOB NOT NULL              -- msgpack
 ) STRICT;
 
@@ -24,7 +25,7 @@ CREATE TABLE line (
     batch   INTEGER NOT NULL,
     start   INTEGER NOT NULL,
     stop    INTEGER NOT NULL,
-    final   INTEGER NOT NULL,
+    kind    INTEGER NOT NULL,           -- 0: an attempt, 1: a final outcome, 2: jobs were opened again
     worker  BLOB NOT NULL,
     chain   BLOB NOT NULL,
     crc     INTEGER NOT NULL,           -- of head and body
@@ -34,6 +35,7 @@ CREATE TABLE line (
 
 CREATE INDEX line_position ON line (batch, seq);
 CREATE INDEX line_start ON line (batch, start, stop);
+CREATE INDEX line_opening ON line (batch, start, stop, seq) WHERE kind = 2;
 
 -- What each of the readers who share a batch was given last: outcomes `start` to `stop` in the order of recording.
 CREATE TABLE claim (

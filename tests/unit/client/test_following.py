@@ -8,6 +8,7 @@ import pytest
 
 from client_world import BATCH, head, rows, values
 from penstock.client.following import FOLLOW_INTERVAL, Channel, Follower, Row
+from penstock.job import Stamp
 from penstock.messages import Credit, Follow, Message, Rows, SinkUp, Unfollow, credit_cost
 
 OTHER = bytes(15) + b"\x02"
@@ -85,11 +86,12 @@ def test_a_gap_is_asked_for_again(follower: Follower, reader: Reader) -> None:
     assert follower.next_message(0.0, iter([2])) == Follow(BATCH, 1, 1000 - cost(values(0, 1)), 2)
 
 
-def test_attempts_that_were_not_the_last_are_no_outcomes(follower: Follower, reader: Reader) -> None:
-    """They are passed over, and cost nothing in the end."""
-    follower.on_rows(Rows(BATCH, 2, (head(0, 1, final=False), head(0, 1)), 0, 1), b"")
-    assert reader.spans == [(0, 1)]
-    assert reader.rows[0].position == 1
+def test_what_a_retry_superseded_keeps_its_number(follower: Follower, reader: Reader) -> None:
+    """And what opened the jobs again has none: so a later reading, which sees them so, numbers the others alike."""
+    again = head(0, 2, final=False, stamp=Stamp(1, 0))
+    records = (head(0, 2, final=False), head(5, 6), again, head(0, 2, stamp=Stamp(1, 1)))
+    follower.on_rows(Rows(BATCH, 4, records, 0, 1), b"")
+    assert [(row.position, row.opens) for row in reader.rows] == [(1, False), (3, False), (4, True), (4, False)]
 
 
 def test_credit_is_given_back_in_shares_of_the_window(follower: Follower, reader: Reader) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from client_world import BATCH, World, rows, values
+from client_world import BATCH, World, failure, head, rows, values
 from penstock.client.reading import ArrivalReader, OrderReader, RowReader
 from penstock.errors import NoSuchBatch
+from penstock.job import JobState, Stamp
 from penstock.messages import Credit, Fetch, Fetched, Follow, Unfollow, join
 from penstock.payload import decode_values
 
@@ -81,14 +84,22 @@ def test_what_came_in_behind_a_slow_job_is_given_up_and_fetched_when_its_turn_co
 
 def _answer_fetches(world: World, stored: dict[int, Any]) -> None:
     """From now on the sink answers each Fetch."""
+
+    def answer(fetch: Fetch) -> tuple[Fetched, bytes | memoryview]:
+        some = [stored[index] for index in range(fetch.start, fetch.stop)]
+        return Fetched(fetch.number, tuple(head for head, _ in some)), join([body for _, body in some])
+
+    _answer_each(world, answer)
+
+
+def _answer_each(world: World, answer: Callable[[Fetch], tuple[Fetched, bytes | memoryview]]) -> None:
+    """From now on the sink answers each Fetch so."""
     send = world.wire.send
 
     def answering(name: str, message: Any, payload: bytes | memoryview = b"") -> bool:
         done = send(name, message, payload)
         if isinstance(message, Fetch):
-            some = [stored[index] for index in range(message.start, message.stop)]
-            answer = Fetched(message.number, tuple(head for head, _ in some))
-            world.later.append(lambda: world.arrive("results", answer, join([body for _, body in some])))
+            world.later.append(lambda: world.arrive("results", *answer(message)))
         return done
 
     world.wire.send = answering  # type: ignore[method-assign]
@@ -141,3 +152,65 @@ def test_a_closed_reader_follows_no_longer(world: World) -> None:
     reader = ArrivalReader(world, BATCH)
     reader.close()
     assert world.wire.taken() == [Follow(BATCH, 0, reader.window, 1), Unfollow(BATCH)]
+
+
+def opened(start: int, stop: int) -> tuple[Any, bytes]:
+    """Jobs that a retry opened again."""
+    return head(start, stop, final=False, state=JobState.QUEUED, stamp=Stamp(1, 0)), b""
+
+
+def test_rows_end_when_every_job_has_an_outcome_that_holds(world: World) -> None:
+    """What a retry supersedes while it waits to be read is not handed out, and what it had superseded before neither;
+    the opening of that is waited for."""
+    reader = ArrivalReader(world, BATCH)
+    reader.close_at(3)
+    gone = (head(0, 1, final=False, state=JobState.FAILED), b"")
+    world.arrive("results", *rows(0, gone, failure(1, "no"), values(2, "c")))
+    world.arrive("results", *rows(3, opened(1, 2)))
+    assert read(reader) == ["c"]
+    world.arrive("results", *rows(4, values(1, "b")))
+    assert read(reader) == ["b"]
+    with pytest.raises(TimeoutError):
+        reader.next_row(0.0)
+    world.arrive("results", *rows(5, opened(0, 1), values(0, "a")))
+    assert [read(reader), reader.next_row()] == [["a"], None]
+
+
+def test_in_order_the_newer_outcome_counts_where_it_comes_in_time(world: World) -> None:
+    """One that was handed out is not handed out again."""
+    reader = OrderReader(world, BATCH)
+    reader.close_at(4)
+    cancelled = (head(1, 4, state=JobState.CANCELLED), b"")
+    world.arrive("results", *rows(0, values(0, "a"), cancelled, opened(2, 3)))
+    assert read(reader) == ["a"]
+    row = reader.next_row(0.0)
+    assert row is not None
+    assert (row.start, row.stop) == (1, 2)
+    world.arrive("results", *rows(3, opened(0, 2), values(0, "A", "B"), values(2, "c")))
+    assert read(reader) == ["c"]
+    row = reader.next_row(0.0)
+    assert row is not None
+    assert (row.start, row.stop, row.offset, reader.next_row()) == (3, 4, 2, None)
+
+
+def test_what_was_given_up_is_fetched_as_it_holds(world: World) -> None:
+    """The newest generation of all that is recorded, in as many answers as it takes."""
+    reader = OrderReader(world, BATCH, window=100)
+    reader.close_at(3)
+    world.arrive("results", *rows(0, failure(1, "x" * 500), failure(2, "x" * 500)))
+    world.arrive("results", *rows(2, values(0, "a"), opened(1, 2)))
+    assert read(reader) == ["a"]
+    stamp = Stamp(1, 1)
+    newer, body = values(1, "b")
+    world.arrive("results", *rows(4, (replace(newer, stamp=stamp), body)))
+    assert read(reader) == ["b"]
+    old = failure(2, "no")
+    some, last = values(2, "c")
+
+    def answer(fetch: Fetch) -> tuple[Fetched, bytes | memoryview]:
+        if fetch.place == (0, 0):
+            return Fetched(fetch.number, (replace(some, stamp=stamp),), (2, 7)), last
+        return Fetched(fetch.number, (old[0], opened(2, 3)[0])), b""
+
+    _answer_each(world, answer)
+    assert [read(reader), reader.next_row()] == [["c"], None]

@@ -9,15 +9,17 @@ import pytest
 from cores import BATCH, BOOT, CLIENT, FUNCTION, SINK, VentilatorBench, leases, of
 from penstock.config import RESEND, TRANSIENT_TIME
 from penstock.core import backlog
-from penstock.core.actions import DeleteBatch, SaveBatch, SaveChunk
+from penstock.core.actions import DeleteBatch, SaveBatch, SaveChunk, SaveTotal
 from penstock.core.backlog import Place
 from penstock.core.inputs import FromClient
+from penstock.core.ventilator import RETENTION_INTERVAL
 from penstock.job import BatchSpec, JobState
 from penstock.messages import (
     Accepted,
     Alive,
     AskBatches,
     AskDigests,
+    BatchClose,
     BatchesInfo,
     BatchOpen,
     BatchSpan,
@@ -25,12 +27,14 @@ from penstock.messages import (
     Cancelled,
     CancelSpan,
     ChunkHead,
+    Delete,
     Digests,
     Done,
     Drain,
     DrainWorker,
     Forget,
     ForgetBatch,
+    Forgotten,
     Known,
     Refused,
     Submit,
@@ -206,6 +210,62 @@ def test_an_empty_or_inverted_span_cancels_nothing(bench: VentilatorBench) -> No
     for start, stop in ((4, 4), (5, 2), (50, 60)):
         assert bench.ask(Cancel(1, BATCH, start, stop, False)) == [Cancelled(1, 0)]
     assert bench.places() == [(0, 9, Place.QUEUED)]
+
+
+def test_a_batch_cannot_end_before_its_jobs(bench: VentilatorBench) -> None:
+    """Such a Submit is refused whole; nothing of it is accepted."""
+    bench.submit(3, close=False)
+    wrong = Submit(7, (), (ChunkHead(BATCH, 3, 2, 4),), (BatchClose(BATCH, 4),))
+    (refused,) = bench.ask(wrong, b"args")
+    assert isinstance(refused, Refused)
+    assert "cannot end at 4 jobs: it has 5" in refused.text
+    assert bench.ask(Submit(8, (), (ChunkHead(BATCH, 3, 2, 4),), (BatchClose(BATCH, 5),)), b"args") == [Accepted(8)]
+
+
+def test_the_end_of_an_open_batch_that_is_forgotten_is_saved(bench: VentilatorBench) -> None:
+    """Or the next life would wait for more of it."""
+    bench.submit(3, close=False)
+    bench.turn(FromClient(CLIENT, Forget(BATCH)))
+    assert SaveTotal(BATCH, 3) in bench.saved
+
+
+def test_a_delete_is_answered_when_the_batch_is_gone(bench: VentilatorBench) -> None:
+    """What runs is ended first; who asks again is told the same, and an unknown batch is an error."""
+    bench.submit(2)
+    assert bench.ask(Delete(1, BATCH)) == []
+    assert bench.told(CLIENT, bench.record(0, 2, JobState.CANCELLED)) == [Done(1)]
+    assert bench.store.batches() == []
+    assert bench.ask(Delete(2, BATCH)) == [Done(2)]
+    (refused,) = bench.ask(Delete(3, b"o" * 16))
+    assert isinstance(refused, Refused)
+
+
+def test_the_sink_is_told_to_forget_until_it_has(bench: VentilatorBench) -> None:
+    """Over a restart too; or rows that nobody knows would stay for ever."""
+    bench.submit(1)
+    bench.turn(bench.record(0, 1))
+    assert of(ForgetBatch, bench.told(SINK, FromClient(CLIENT, Forget(BATCH)))) == [ForgetBatch(BATCH)]
+    bench.restart()
+    bench.sink()
+    assert of(ForgetBatch, bench.told(SINK, after=RESEND)) == [ForgetBatch(BATCH)]
+    bench.turn(Forgotten(SINK, BATCH))
+    assert of(ForgetBatch, bench.told(SINK, after=RESEND)) == []
+    assert bench.store.forgotten() == []
+
+
+def test_results_are_kept_for_a_while_after_the_end(bench: VentilatorBench) -> None:
+    """`retain` seconds from the first look that finds the batch ended, over a restart."""
+    bench.submit(1, spec=BatchSpec(retain=100.0))
+    bench.turn(bench.record(0, 1, JobState.FAILED))
+    bench.turn(after=RETENTION_INTERVAL)
+    ended = bench.wall_time
+    bench.restart()
+    bench.sink()
+    bench.set_wall_clock(99.0 - (bench.wall_time - ended))
+    bench.turn(after=RETENTION_INTERVAL / 100)
+    assert [one.ended_time for one in bench.store.batches()] == [ended]
+    bench.turn(after=RETENTION_INTERVAL)
+    assert bench.store.batches() == []
 
 
 # ---------------------------------------------------------------------------------------------- once

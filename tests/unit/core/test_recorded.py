@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from penstock.core.inputs import StoredRecord
+from penstock.core.inputs import RecordedLine, StoredRecord
 from penstock.core.recorded import Recorded
 from penstock.job import Stamp
 from sink_world import head_of
@@ -56,12 +56,36 @@ def test_an_attempt_counts_once_per_job_and_only_if_it_is_newer() -> None:
     assert claim(recorded, 0, 7, final=False, stamp=THIRD) == [(6, 7)]
 
 
-def test_it_is_restored_from_the_file() -> None:
-    """Attempts in the order of recording, then what has ended."""
-    recorded = Recorded.restore(StoredRecord(BATCH, ((0, 2), (1, 3)), ((0, 6, FIRST), (4, 5, SECOND)), 9))
+def test_an_opening_takes_back_what_ended_in_an_older_generation_once() -> None:
+    """Said again, before or after the jobs have ended anew, it opens nothing; a later retry does."""
+    recorded = Recorded()
+    claim(recorded, 0, 4)
+    assert claim(recorded, 1, 3, final=False, stamp=Stamp(1, 0)) == [(1, 3)]
+    assert list(recorded.ended) == [(0, 1), (3, 4)]
+    assert claim(recorded, 0, 4, stamp=SECOND) == []
+    assert claim(recorded, 1, 3, final=False, stamp=Stamp(1, 0)) == []
+    assert claim(recorded, 1, 3, stamp=Stamp(1, 1)) == [(1, 3)]
+    assert claim(recorded, 1, 3, final=False, stamp=Stamp(1, 0)) == []
+    assert claim(recorded, 0, 2, final=False, stamp=Stamp(2, 0)) == [(0, 2)]
     recorded.check()
-    assert list(recorded.ended) == [(0, 3)]
-    assert sorted(recorded.attempt_spans()) == [(3, 4, FIRST), (4, 5, SECOND), (5, 6, FIRST)]
+    assert recorded.generation_spans() == ((2, 3, 1),)
+
+
+def test_it_is_restored_from_the_file() -> None:
+    """The checkpoint, then the lines after it in their order: an opening among them takes back what is before it."""
+    lines = (
+        RecordedLine(6, 8, FIRST, True),
+        RecordedLine(0, 1, Stamp(1, 0), False),
+        RecordedLine(4, 5, SECOND, False),
+        RecordedLine(7, 8, Stamp(1, 0), False),
+        RecordedLine(7, 8, Stamp(1, 1), True),
+    )
+    recorded = Recorded.restore(StoredRecord(BATCH, ((0, 3),), ((2, 3, 4),), ((3, 6, FIRST),), lines, 9))
+    recorded.check()
+    assert list(recorded.ended) == [(1, 3), (6, 8)]
+    assert sorted(recorded.generation_spans()) == [(2, 3, 4), (7, 8, 1)]
+    spans = [(0, 1, Stamp(1, 0)), (3, 4, FIRST), (4, 5, SECOND), (5, 6, FIRST)]
+    assert sorted(recorded.attempt_spans()) == spans
     assert recorded.last == 9
 
 

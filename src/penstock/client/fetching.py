@@ -1,0 +1,26 @@
+"""Recorded rows of some jobs, asked for by their indexes: as many answers as it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from penstock.client.following import Row
+from penstock.messages import Fetch, Fetched, split
+
+if TYPE_CHECKING:
+    from penstock.client.session import Session
+
+
+def fetch_rows(session: Session, batch: bytes, start: int, stop: int) -> Iterator[Row]:
+    """All that is recorded of the jobs [start, stop), superseded outcomes and attempts included, cut to them."""
+    place: tuple[int, int] | None = (0, 0)
+    while place is not None:
+        begin = place
+        message: Fetched
+        message, body = session.fetch(lambda number, begin=begin: Fetch(number, batch, start, stop, begin))  # type: ignore[misc]
+        bodies = split(body, [head.size for head in message.records])
+        for head, part in zip(message.records, bodies, strict=True):
+            row = Row(head, head.start, head.stop, head.offset, part, 0, is_charged=False)
+            yield row.part(max(start, head.start), min(stop, head.stop))
+        place = message.place
