@@ -79,10 +79,12 @@ class Stations:
         *,
         lease_time: float = LEASE_TIME,
         heartbeat_interval: float = HEARTBEAT_INTERVAL,
+        **settings: Any,
     ) -> None:
+        """`settings`: of every station's configuration; `start` takes more."""
         self.folder = folder
         self.url = url
-        self._times = {"lease_time": lease_time, "heartbeat_interval": heartbeat_interval}
+        self._common = {"lease_time": lease_time, "heartbeat_interval": heartbeat_interval, **settings}
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, *names: str, slots: int = 1, url: str = "", **settings: Any) -> None:
@@ -100,13 +102,13 @@ class Stations:
 
     def _argv(self, name: str, slots: int, url: str, settings: dict[str, Any]) -> list[str]:
         config: StationConfig
-        times: Any = self._times
+        common: Any = self._common | settings
         if name == "ventilator":
-            config = VentilatorConfig(url=url, data=str(self.folder / "data"), **times)
+            config = VentilatorConfig(url=url, data=str(self.folder / "data"), **common)
         elif name == "sink":
-            config = SinkConfig(url=url, data=str(self.folder / "data"), **times)
+            config = SinkConfig(url=url, data=str(self.folder / "data"), **common)
         else:
-            config = WorkerConfig(url=url, slots=slots, name=name, **times, **settings)
+            config = WorkerConfig(url=url, slots=slots, name=name, **common)
         module = name if name in {"ventilator", "sink"} else "worker"
         return [sys.executable, "-m", f"penstock.{module}", msgspec.json.encode(config).decode()]
 

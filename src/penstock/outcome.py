@@ -113,6 +113,8 @@ class PipelineStatus(msgspec.Struct, frozen=True, kw_only=True):
     malformed: int
     """Messages that were no messages of ours and were dropped."""
     workers: tuple[WorkerInfo, ...]
+    security: str = ""
+    """``keys``, ``private`` (only its own machine reaches it), or ``insecure``: whoever reaches it may use it."""
 
     @property
     def slots(self) -> int:

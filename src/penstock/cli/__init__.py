@@ -20,6 +20,7 @@ from penstock.cli import (
     cancel,
     drain,
     jobs,
+    keys,
     results,
     run,
     show,
@@ -72,7 +73,7 @@ STATIONS = (up, ventilator, sink, worker)
 WORK = (run, submit, results, cancel)
 LOOKS = (status, workers, batches, jobs, show, top)
 
-for module in (*STATIONS, *WORK, *LOOKS, drain, backup):
+for module in (*STATIONS, *WORK, *LOOKS, drain, backup, keys):
     group.add_command(module.command)
 
 

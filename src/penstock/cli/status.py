@@ -7,6 +7,13 @@ import click
 from penstock.cli.options import as_json, running
 from penstock.cli.output import json_line
 
+SECURITY = {
+    "keys": "keys: encrypted, and only holders of a key get in",
+    "private": "no keys: only this machine reaches it",
+    "insecure": "INSECURE: no keys, and whoever reaches it runs code there; `penstock keys init` makes keys",
+}
+"""What the ventilator says of itself, in words."""
+
 
 @click.command("status", short_help="How the pipeline stands.")
 @running
@@ -29,5 +36,6 @@ def command(url: str, as_json: bool) -> None:
     print(f"batches   {status.batches} with open jobs")
     print(f"sink      {'connected' if status.sink_present else 'not connected: start it with penstock sink'}")
     print(f"versions  penstock {status.version}, Python {status.python}")
+    print(f"security  {SECURITY.get(status.security, status.security)}")
     if status.malformed:
         print(f"dropped   {status.malformed} malformed messages")

@@ -218,4 +218,5 @@ def pipeline_status_of(info: PipelineInfo, url: str) -> PipelineStatus:
         sink_present=info.sink_present,
         malformed=info.malformed,
         workers=workers,
+        security=info.security,
     )

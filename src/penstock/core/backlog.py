@@ -254,6 +254,11 @@ class Backlog:
         self.queued_parts = 0
         self._turns: dict[int, deque[Batch]] = {}
 
+    def owner(self, batch: bytes) -> str | None:
+        """The key that submitted a batch; None: no such batch."""
+        found = self.batches.get(batch)
+        return None if found is None else found.spec.owner
+
     def add_batch(self, stored: StoredBatch) -> Batch:
         """A new batch."""
         batch = self.batches[stored.batch] = Batch(stored)

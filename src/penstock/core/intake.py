@@ -10,6 +10,8 @@ Promises:
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from penstock.config import TRANSIENT_TIME
 from penstock.core.actions import (
     Answer,
@@ -23,7 +25,7 @@ from penstock.core.actions import (
 )
 from penstock.core.backlog import REFILL_CHUNKS, WINDOW_CHUNKS, Batch, Chunk, Place
 from penstock.core.books import Books
-from penstock.core.inputs import Bytes, ChunkLoaded, ChunksLoaded, StoredBatch, StoredChunk
+from penstock.core.inputs import Bytes, ChunkLoaded, ChunksLoaded, FromClient, StoredBatch, StoredChunk
 from penstock.core.recall import Recalls
 from penstock.job import JobState
 from penstock.messages import (
@@ -57,9 +59,11 @@ NOT_STARTED = (Place.QUEUED, Place.DELAYED, Place.LIMBO, Place.ALONE)
 class Intake:
     """Takes jobs in, and out again on request."""
 
-    def __init__(self, books: Books) -> None:
+    def __init__(self, books: Books, *, pickles: bool = True) -> None:
+        """`pickles`: whether calls whose arguments are pickles are taken in."""
         self._books = books
         self.recalls = Recalls(books)
+        self._pickles = pickles
         self.recovered = False
         """Whether what was given out before a restart is known: until then stored chunks wait in limbo."""
         self._forgotten: dict[bytes, None] = {}
@@ -67,24 +71,38 @@ class Intake:
 
     # ------------------------------------------------------------------------------------------ submit
 
-    def on_submit(self, client: bytes, submit: Submit, payload: Bytes, wall_time: float, now: float) -> None:
-        """Accept batches, chunks and ends of batches."""
+    def refuse(self, client: bytes, message: object, why: str) -> None:
+        """The client's key does not allow it; what has no answer is dropped."""
+        number = getattr(message, "number", None)
+        if number is not None:
+            self._answer(client, Refused(number, "Refused", why))
+
+    def on_submit(self, event: FromClient, now: float) -> None:
+        """Accept batches, chunks and ends of batches; whose key brought a batch is its owner."""
+        submit, payload = event.message, event.payload
+        assert isinstance(submit, Submit)
+        if not self._pickles and any(one.spec.is_pickled for one in submit.opens):
+            self.refuse(event.client, submit, "this pipeline takes no pickles: submit with serializer='msgpack'")
+            return
         sizes = [one.size for one in submit.opens] + [one.size for one in submit.chunks]
         parts = split(payload, sizes)
         batches, forgotten = self._books.backlog.batches, self._forgotten
         if any(len(one.digests) not in {0, one.count * DIGEST_BYTES} for one in submit.chunks):
-            self._answer(client, Refused(submit.number, "ProtocolError", "a chunk with digests of another length"))
+            self._answer(
+                event.client, Refused(submit.number, "ProtocolError", "a chunk with digests of another length")
+            )
             return
         new = {one.batch: 0 for one in submit.opens if one.batch not in batches and one.batch not in forgotten}
         if not self._in_order(submit, new):
             return
         for opened, code in zip(submit.opens, parts, strict=False):
             if opened.batch in new:
+                spec = replace(opened.spec, owner=event.sender.name)
                 stored = StoredBatch(
-                    opened.batch, opened.spec, opened.function, opened.size, wall_time, 0, None, {}, None
+                    opened.batch, spec, opened.function, opened.size, event.wall_time, 0, None, {}, None
                 )
                 self._books.backlog.add_batch(stored).alive_at = now
-                self._books.say(SaveBatch(opened.batch, opened.spec, opened.function, code, wall_time))
+                self._books.say(SaveBatch(opened.batch, spec, opened.function, code, event.wall_time))
         for chunk, arguments in zip(submit.chunks, parts[len(submit.opens) :], strict=True):
             self._accept(chunk, arguments)
         for closed in submit.closes:
@@ -92,7 +110,7 @@ class Intake:
             if batch is not None and batch.total is None:
                 batch.total = closed.total
                 self._books.say(SaveTotal(batch.id, closed.total))
-        self._books.say_last(Answer(client, Accepted(submit.number)))
+        self._books.say_last(Answer(event.client, Accepted(submit.number)))
 
     def _in_order(self, submit: Submit, new: dict[bytes, int]) -> bool:
         """Whether every chunk follows what is accepted; chunks of forgotten batches are accepted and dropped."""

@@ -33,7 +33,6 @@ from penstock.core.actions import (
     ReadLog,
     ReadSpan,
     Report,
-    Save,
     SaveClaim,
     SaveRecorded,
     SaveRow,
@@ -43,6 +42,7 @@ from penstock.core.claims import Claims
 from penstock.core.followers import Followers
 from penstock.core.inputs import FromClient, LogRead, OutcomesArrived, RowsRead, StoredRecord
 from penstock.core.recorded import Recorded
+from penstock.core.seal import NO_SEAL, Seal, refused
 from penstock.job import FINAL
 from penstock.messages import (
     Claim,
@@ -101,8 +101,9 @@ class SinkCore:
         *,
         sink: bytes,
         heartbeat_interval: float = HEARTBEAT_INTERVAL,
+        seal: Seal = NO_SEAL,
     ) -> None:
-        self._boot, self._sink = boot, sink
+        self._boot, self._sink, self._seal = boot, sink, seal
         self._seq, self._chain = head
         self._batches = {stored.batch: Recorded.restore(stored) for stored in recorded}
         self._followers = Followers(boot)
@@ -123,8 +124,7 @@ class SinkCore:
         """Both of this turn: what was recorded, and the last line of each batch before it."""
         self.duplicates = 0
         """Jobs whose outcome came again."""
-        self.refused = 0
-        """Records that no worker should have sent."""
+        self.refused = 0  # records that no worker should have sent, or not this one (see seal.py)
 
     # ------------------------------------------------------------------------------------------ contract
 
@@ -194,15 +194,17 @@ class SinkCore:
 
     def on_outcomes(self, event: OutcomesArrived) -> Actions:
         """Record what is new."""
-        saves: list[Save] = []
+        saves: Actions = []
+        is_granted = self._seal.opened(event.tokens if event.worker else None)
         for head, body in zip(event.records, event.bodies, strict=True):
-            if head.start >= head.stop or head.state not in FINAL:
+            if head.start >= head.stop or head.state not in FINAL or not is_granted(head):
                 self.refused += 1
+                saves += refused(event, self.refused)
                 continue
             new = self._claim(head)
             self.duplicates += head.stop - head.start - sum(stop - start for start, stop in new)
             saves += [self._line(event, head, body, start, stop) for start, stop in new]
-        return [*saves]
+        return saves
 
     def _claim(self, head: OutcomeHead) -> list[tuple[int, int]]:
         if head.batch in self._forgotten:

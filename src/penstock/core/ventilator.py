@@ -31,8 +31,10 @@ from penstock.core.inputs import (
     Unsubscribed,
 )
 from penstock.core.intake import Intake
+from penstock.core.permit import refusal
 from penstock.core.presence import Presence
 from penstock.core.quarantine import Quarantine
+from penstock.core.seal import NO_SEAL, Seal
 from penstock.core.settle import Settlement
 from penstock.messages import (
     Alive,
@@ -78,15 +80,19 @@ class VentilatorCore:
         lease_time: float = LEASE_TIME,
         heartbeat_interval: float = HEARTBEAT_INTERVAL,
         seed: int = 0,
+        seal: Seal = NO_SEAL,
+        security: str = "",
+        pickles: bool = True,
     ) -> None:
-        self.books = Books(life, stored, applied, lease_time, heartbeat_interval, seed)
+        self.books = Books(life, stored, applied, lease_time, heartbeat_interval, seed, seal)
         self.dispatcher = Dispatcher(self.books)
         self.presence = Presence(self.books, self.dispatcher)
         self.quarantine = Quarantine(self.books, self.dispatcher)
         self.settlement = Settlement(self.books)
-        self.intake = Intake(self.books)
+        self.intake = Intake(self.books, pickles=pickles)
         self.intake.recovered = not any(one.open_from is not None for one in stored)
         self._version = version
+        self._security = security
         self._started_at = now
         self._ticked_at = now
         self._beat_at = now
@@ -201,9 +207,12 @@ class VentilatorCore:
     # ------------------------------------------------------------------------------------------ the rest
 
     def _on_client(self, event: FromClient, now: float) -> None:
+        if why := refusal(event.sender, event.message, self.books.backlog.owner):
+            self.intake.refuse(event.client, event.message, why)
+            return
         match event.message:
-            case Submit() as submit:
-                self.intake.on_submit(event.client, submit, event.payload, event.wall_time, now)
+            case Submit():
+                self.intake.on_submit(event, now)
             case Cancel() as cancel:
                 self.intake.on_cancel(event.client, cancel)
             case Forget() as forget:
@@ -292,5 +301,6 @@ class VentilatorCore:
             batches=len(batches),
             sink_present=self.settlement.is_present(now),
             malformed=self.malformed,
+            security=self._security,
             workers=lines,
         )
