@@ -34,6 +34,7 @@ def in_folder(function: Function) -> Function:
 
 
 @click.group("keys", short_help="Make, list and revoke keys.")
+@debug
 def command() -> None:
     """Make, list and revoke keys.
 
