@@ -25,10 +25,9 @@ PUSH (outcomes), and
    and `connection` echoed, a growing `number`, what it holds). Jobs that come before the Welcome wait for it;
 2. on Welcome with that number: drop the spans in `drop`; leases below `floor` that are not held are void, also those
    that come later;
-3. on Jobs: report Took, run the spans, PUSH Outcomes to the sink with the tokens of their leases (if they have any),
-   keep them until Closed names them; send them again after 2 s without, and at every new connection to the sink. A
-   function that did not come inline (`inline` is 0, `size` is not) is asked for by NeedFunction and comes as
-   FunctionParts; ask again after 2 s;
+3. on Jobs: report Took, run the spans, PUSH Outcomes to the sink with their leases' tokens, keep them until Closed names
+   them; send them again after 2 s without, and at each new connection to the sink. A function that is not inline
+   (`inline` 0, `size` not) is asked for by NeedFunction and comes as FunctionParts; ask again after 2 s;
 4. every second: Heartbeat with a growing number and what it holds; a Beat answers it, a Welcome counts as one. Without
    an echo of a heartbeat or hello sent in the last half `lease_time`: start nothing, wait for a Greeting (any message
    of an unknown worker brings one). Jobs that run meanwhile run on;
@@ -86,7 +85,6 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Id = Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
 Text = Annotated[str, msgspec.Meta(max_length=65_536)]
 Label = Annotated[str, msgspec.Meta(max_length=256)]
-Proof = Annotated[bytes, msgspec.Meta(max_length=256)]
 Seconds = Annotated[float, msgspec.Meta(ge=0, lt=1e12)]
 SpanList = Annotated[tuple[tuple[Count, Count], ...], msgspec.Meta(max_length=MAX_RECORDS)]
 
@@ -126,8 +124,7 @@ class Lease(Record, frozen=True):
     stop: Count
     stamp: Stamp
     size: Count
-    token: Proof = b""
-    """To be handed back with the outcomes; empty where there are no keys."""
+    token: bytes = b""  # handed back with the outcomes; empty where there are no keys
 
 
 class LeaseSpan(Record, frozen=True):
@@ -368,8 +365,7 @@ class PipelineInfo(Message, frozen=True):
     sink_present: bool
     malformed: Count
     workers: tuple[WorkerLine, ...]
-    security: Label = ""
-    """``keys``, ``private`` (only its own machine reaches it) or ``insecure``"""
+    security: Label = ""  # keys, private (only its own machine reaches it) or insecure
 
 
 class BatchLine(Record, frozen=True):
@@ -610,7 +606,7 @@ class Outcomes(Message, frozen=True):
     worker: Id
     name: Label
     records: tuple[OutcomeHead, ...]
-    tokens: Annotated[tuple[Proof, ...], msgspec.Meta(max_length=MAX_RECORDS)] = ()
+    tokens: Annotated[tuple[bytes, ...], msgspec.Meta(max_length=MAX_RECORDS)] = ()
 
 
 WorkerToSink = Outcomes

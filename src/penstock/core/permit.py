@@ -18,6 +18,7 @@ from typing import Any
 from penstock.messages import (
     Alive,
     AskBatches,
+    AskDigests,
     AskPipeline,
     Claim,
     Completions,
@@ -33,7 +34,7 @@ from penstock.roles import Peer, Role
 IDS_MAX = 100_000
 """Worker ids whose key is remembered: ten lives of each of ten thousand workers."""
 
-READS = (AskPipeline, AskBatches)
+READS = (AskPipeline, AskBatches, AskDigests)
 """Questions: every client may ask them."""
 
 
