@@ -25,7 +25,7 @@ PUSH (outcomes), and
    and `connection` echoed, a growing `number`, what it holds). Jobs that come before the Welcome wait for it;
 2. on Welcome with that number: drop the spans in `drop`; leases below `floor` that are not held are void, also those
    that come later;
-3. on Jobs: report Took, run the spans, PUSH Outcomes to the sink with their leases' tokens, keep them until Closed names
+3. on Jobs: report Took, run the spans, PUSH Outcomes to the sink with the leases' tokens, keep them until Closed names
    them; send them again after 2 s without, and at each new connection to the sink. A function that is not inline
    (`inline` 0, `size` not) is asked for by NeedFunction and comes as FunctionParts; ask again after 2 s;
 4. every second: Heartbeat with a growing number and what it holds; a Beat answers it, a Welcome counts as one. Without
