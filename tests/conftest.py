@@ -52,7 +52,7 @@ def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
 def _watched(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     mark = uuid.uuid4().hex
     monkeypatch.setenv(MARK, mark)
-    for name in ("PENSTOCK_URL", "PENSTOCK_DATA", "PENSTOCK_JOB_ID"):
+    for name in ("PENSTOCK_URL", "PENSTOCK_DATA", "PENSTOCK_JOB_ID", "PENSTOCK_KEY", "PENSTOCK_KEYS"):
         monkeypatch.delenv(name, raising=False)
     before = open_sockets()
     yield

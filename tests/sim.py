@@ -65,6 +65,7 @@ from penstock.core.inputs import (
     Subscribed,
     Unsubscribed,
 )
+from penstock.core.seal import Seal
 from penstock.core.sink import SinkCore
 from penstock.core.ventilator import VentilatorCore
 from penstock.core.worker import WorkerCore
@@ -112,6 +113,8 @@ LATE = 5.0
 """Seconds: a lease time. A worker that was out of reach starts nothing after it."""
 CLIENT = b"client".ljust(16)
 FUNCTION = b"function".ljust(16)
+SEAL = Seal(b"seal")
+"""Every lease of the virtual network is sealed, and every outcome must be of one."""
 
 union = {
     "desk>": Decoder(ClientToVentilator),
@@ -225,6 +228,7 @@ class VentilatorNode(Node):
             wall_time=self.world.now,
             seed=self.world.random.getrandbits(32),
             forgotten=self.store.forgotten(),
+            seal=SEAL,
         )
         self.rotation = itertools.count()
         self.world.wake(self)
@@ -279,6 +283,7 @@ class SinkNode(Node):
             self.store.recorded(),
             self.store.claims(),
             sink=self.id,
+            seal=SEAL,
         )
         self.world.wake(self)
 
@@ -358,8 +363,8 @@ class WorkerNode(Node):
         match action:
             case Report(message):
                 world.send(world.connections["report", self.name], self, message, b"")
-            case Deliver(records, bodies):
-                message = Outcomes(self.id, self.name, records)
+            case Deliver(records, bodies, tokens):
+                message = Outcomes(self.id, self.name, records, tokens)
                 world.send(world.connections["outcomes", self.name], self, message, bytes(join(list(bodies))))
             case Run():
                 slot = self.slots[action.slot]
@@ -749,7 +754,7 @@ class World:
             receiver.put(FromClient(CLIENT, message, payload))
         elif isinstance(receiver, SinkNode) and connection.kind == "outcomes":
             bodies = tuple(split(payload, [record.size for record in message.records]))
-            receiver.put(OutcomesArrived(message.worker, message.name, message.records, bodies))
+            receiver.put(OutcomesArrived(message.worker, message.name, message.records, bodies, message.tokens))
         else:
             if isinstance(receiver, WorkerNode) and isinstance(message, Jobs):
                 receiver.accept(message)

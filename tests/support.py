@@ -80,10 +80,12 @@ class Stations:
         *,
         lease_time: float = LEASE_TIME,
         heartbeat_interval: float = HEARTBEAT_INTERVAL,
+        **settings: Any,
     ) -> None:
+        """`settings`: of every station's configuration; `start` takes more."""
         self.folder = folder
         self.url = url
-        self._times = {"lease_time": lease_time, "heartbeat_interval": heartbeat_interval}
+        self._common = {"lease_time": lease_time, "heartbeat_interval": heartbeat_interval, **settings}
         self.transient_time = TRANSIENT_TIME
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -102,14 +104,14 @@ class Stations:
 
     def _argv(self, name: str, slots: int, url: str, settings: dict[str, Any]) -> list[str]:
         config: StationConfig
-        times: Any = self._times
+        common: Any = self._common | settings
         if name == "ventilator":
             data = str(self.folder / "data")
-            config = VentilatorConfig(url=url, data=data, transient_time=self.transient_time, **times)
+            config = VentilatorConfig(url=url, data=data, transient_time=self.transient_time, **common)
         elif name == "sink":
-            config = SinkConfig(url=url, data=str(self.folder / "data"), **times)
+            config = SinkConfig(url=url, data=str(self.folder / "data"), **common)
         else:
-            config = WorkerConfig(url=url, slots=slots, name=name, **times, **settings)
+            config = WorkerConfig(url=url, slots=slots, name=name, **common)
         module = name if name in {"ventilator", "sink"} else "worker"
         return [sys.executable, "-m", f"penstock.{module}", msgspec.json.encode(config).decode()]
 

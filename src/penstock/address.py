@@ -1,10 +1,12 @@
-"""Who holds an address: locks on ipc paths, and whose process listens on a tcp port."""
+"""Addresses: which may be bound, locks on ipc paths, and whose process listens on a tcp port."""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import ipaddress
 import os
+import socket
 import stat
 from pathlib import Path
 
@@ -12,6 +14,57 @@ from penstock.errors import ConfigError
 
 FOLDER_MODE = 0o700
 """Who can enter the folder can talk to the sockets in it."""
+
+
+def to_bind(endpoint: str, *, guarded: bool) -> str:
+    """A tcp endpoint with its host's address, which is what may be bound. `guarded`: whoever comes must have a key, or
+    the user said --insecure.
+
+    Raises ConfigError: others can reach it and nothing guards it; a name with addresses on and off this machine.
+    """
+    host, _, port = endpoint.removeprefix("tcp://").rpartition(":")
+    addresses = [host] if _is_numeric(host) else _resolved(host)
+    near = {_is_loopback(address) for address in addresses}
+    if near == {True, False}:
+        raise ConfigError(f"{host} is an address of this machine alone and one that others reach: bind one of them")
+    if near == {False} and not guarded:
+        raise ConfigError(
+            f"{endpoint} can be reached from other machines, and whoever reaches it runs code here: make keys with "
+            "`penstock keys init tcp://HOST:PORT` and say --key, or say --insecure in a network that you trust"
+        )
+    chosen = addresses[0]
+    return f"tcp://[{chosen}]:{port}" if ":" in chosen and not chosen.startswith("[") else f"tcp://{chosen}:{port}"
+
+
+def is_near(endpoint: str) -> bool:
+    """Whether only this machine reaches a tcp endpoint that is bound."""
+    try:
+        to_bind(endpoint, guarded=False)
+    except ConfigError:
+        return False
+    return True
+
+
+def _is_numeric(host: str) -> bool:
+    with contextlib.suppress(ValueError):
+        ipaddress.ip_address(host.strip("[]"))
+        return True
+    return host == "*"
+
+
+def _is_loopback(address: str) -> bool:
+    with contextlib.suppress(ValueError):
+        return ipaddress.ip_address(address.strip("[]").partition("%")[0]).is_loopback
+    return False
+
+
+def _resolved(host: str) -> list[str]:
+    """The addresses of a name, IPv4 first; the name itself if it has none: it may be an interface's."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError:
+        return [host]
+    return [str(entry[4][0]) for entry in sorted(found, key=lambda entry: entry[0] != socket.AF_INET)]
 
 
 def hold(path: Path) -> int:

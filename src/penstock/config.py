@@ -39,6 +39,8 @@ RECALL_PATIENCE = 2.0
 the rest, which is cancelled all the same when it comes back unstarted."""
 TRANSIENT_TIME = 60.0
 """Seconds after which a map whose client is gone is cancelled."""
+EXIT_REFUSED = 4
+"""A station's exit code when another does not let it in, and never will."""
 TERM_GRACE = 5.0
 """Seconds between SIGTERM and SIGKILL for a job's processes."""
 
@@ -69,11 +71,6 @@ def endpoints(url: str) -> Endpoints:
     raise ConfigError(f"{url!r} is no pipeline's URL: write tcp://HOST:PORT or ipc:///FOLDER")
 
 
-def is_loopback(url: str) -> bool:
-    """Whether the URL can be reached from this machine only."""
-    return url.startswith("ipc://") or re.match(r"tcp://(127\.\d+\.\d+\.\d+|localhost|\[::1\]):", url) is not None
-
-
 def default_slots() -> int:
     """Cores this process may use: affinity, cgroup quota and SLURM_CPUS_PER_TASK, whichever is least."""
     counts = [len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1]
@@ -99,10 +96,28 @@ def _quota_v1(path: Path) -> int:
     return -(-quota // int(path.with_name("cpu.cfs_period_us").read_text()))
 
 
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What a peer can ask of a socket."""
+
+    frame_bytes: int | None = None
+    """A larger frame closes its connection; None: what the protocol allows (MAX_FRAME_BYTES). With less, larger
+    arguments and results never arrive."""
+    handshake_time: float = 3.0
+    """Seconds: who has not shaken hands by then is cut off; the default of 30 s lets strangers hold sockets."""
+    connections: int = 10_000
+    """At one socket; the newest beyond are cut off. Fewer, if the process may not open as many files."""
+
+
 class StationConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """What every station is told. `lifeline` is a file descriptor whose end of file ends the station (embedded)."""
+    """What every station is told. `lifeline` is a file descriptor whose end of file ends the station (embedded). `key`
+    is a key file or folder, `insecure` lets it listen beyond this machine without one. `no_pickle`: batches of pickles
+    are refused (ventilator) and not opened (worker)."""
 
     url: str
+    key: str = ""
+    insecure: bool = False
+    no_pickle: bool = False
+    limits: Limits = Limits()
     lifeline: int | None = None
     log_level: str = "INFO"
     lease_time: float = LEASE_TIME

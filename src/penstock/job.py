@@ -148,6 +148,13 @@ class BatchSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     """How long its results are kept after its end."""
     transient: bool = False
     """A map of a living client: nobody else will ask for its results."""
+    owner: str = ""
+    """The name of the key that submitted it; the ventilator fills it in."""
+
+    @property
+    def is_pickled(self) -> bool:
+        """Whether running its jobs opens pickles: commands are none."""
+        return self.kind == "call" and self.serializer == "pickle"
 
     def is_last_attempt(self, stamp: Stamp) -> bool:
         """Whether a failure of the job's own at this stamp is final."""

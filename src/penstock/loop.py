@@ -16,8 +16,18 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol, get_args
 
 from penstock import events
+from penstock.config import EXIT_REFUSED
 from penstock.core.actions import Actions, Log, Save
-from penstock.errors import PenstockError, ProtocolError, SchemaMismatch, StoreError, StoreFull, StoreInUse, UnfitFolder
+from penstock.errors import (
+    PenstockError,
+    ProtocolError,
+    Refused,
+    SchemaMismatch,
+    StoreError,
+    StoreFull,
+    StoreInUse,
+    UnfitFolder,
+)
 from penstock.messages import Decoder, Wire
 from penstock.sockets import Links, Received
 from penstock.store.file import BACKUP, StoreFile
@@ -154,6 +164,8 @@ def run(station: Station, logger: logging.Logger) -> None:
         if station.untidy:
             timeout = TIDY_PAUSE if timeout is None else min(TIDY_PAUSE, timeout)
         inputs = list(station.receive(*station.links.poll(timeout)))
+        for event, fields in station.links.news.take():
+            events.emit(logger, event, fields)
         if station.untidy and not inputs:
             save(station, [], logger)
         while True:
@@ -222,6 +234,9 @@ def main(start: Callable[[], Station], logger: logging.Logger, **about: object) 
     except StoreError as error:
         events.emit(logger, "store_failed", {"error": str(error)})
         return EXIT_STORE
+    except Refused as error:
+        sys.stderr.write(f"penstock: {error}\n")
+        return EXIT_REFUSED
     finally:
         station.close()
     events.emit(logger, "stopped", {"pid": os.getpid()})

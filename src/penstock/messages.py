@@ -26,9 +26,9 @@ PUSH (outcomes), and
 2. on Welcome with that number: drop the spans in `drop`; leases below `floor` that are not held are void, also those
    that come later;
 3. on Jobs: report Took, run the spans (of a lease whose spec has a `limit` one job at a time), PUSH Outcomes to the
-   sink, keep them until Closed names them; send them again after 2 s without, and at every new connection to the sink.
-   A function that did not come inline (`inline` is 0, `size` is not) is asked for by NeedFunction and comes as
-   FunctionParts; ask again after 2 s;
+   sink with the leases' tokens, keep them until Closed names them; send them again after 2 s without, and at each new
+   connection to the sink. A function that is not inline (`inline` 0, `size` not) is asked for by NeedFunction and comes
+   as FunctionParts; ask again after 2 s;
 4. every second: Heartbeat with a growing number and what it holds; a Beat answers it, a Welcome counts as one. Without
    an echo of a heartbeat or hello sent in the last half `lease_time`: start nothing, wait for a Greeting (any message
    of an unknown worker brings one). Jobs that run meanwhile run on;
@@ -132,6 +132,7 @@ class Lease(Record, frozen=True):
     stop: Count
     stamp: Stamp
     size: Count
+    token: bytes = b""  # handed back with the outcomes; empty where there are no keys
 
 
 class LeaseSpan(Record, frozen=True):
@@ -429,6 +430,7 @@ class PipelineInfo(Message, frozen=True):
     """jobs opened again in this life because the sink had lost their outcomes"""
     lost: Count = 0
     """of these jobs no arguments were kept: dead"""
+    security: Label = ""  # keys, private (only its own machine reaches it) or insecure
 
 
 class BatchLine(Record, frozen=True):
@@ -721,11 +723,12 @@ VentilatorToSink = Greeting | SinkBeat | Replay | Restate | Verdicts | ForgetBat
 
 
 class Outcomes(Message, frozen=True):
-    """What jobs came to. The payload has the values of the records."""
+    """What jobs came to. The payload has the values of the records; `tokens` are those of their leases."""
 
     worker: Id
     name: Label
     records: tuple[OutcomeHead, ...]
+    tokens: Annotated[tuple[bytes, ...], msgspec.Meta(max_length=MAX_RECORDS)] = ()
 
 
 WorkerToSink = Outcomes

@@ -121,6 +121,8 @@ class PipelineStatus(msgspec.Struct, frozen=True, kw_only=True):
     lost: int = 0
     """Jobs that are dead because the results file had lost their outcomes and their arguments were no longer kept."""
     workers: tuple[WorkerInfo, ...]
+    security: str = ""
+    """``keys``, ``private`` (only its own machine reaches it), or ``insecure``: whoever reaches it may use it."""
 
     @property
     def slots(self) -> int:

@@ -20,6 +20,7 @@ name (with what is to be around it, if anything), so nothing of a msgpack batch 
 from __future__ import annotations
 
 import importlib
+import os
 import pickle
 import sys
 from collections.abc import Callable, Sequence
@@ -32,6 +33,9 @@ from penstock.prepared import Initializer, Place, Prepared, prepare
 
 PROTOCOL = 5
 """Of pickle: the newest that Python 3.11 to 3.14 all read."""
+
+NO_PICKLE = "PENSTOCK_NO_PICKLE"
+"""In the environment of a process that opens no pickles."""
 
 FORMS = frozenset({"item", "star", "call", "blob"})
 
@@ -60,7 +64,10 @@ def _cloudpickled(value: object) -> bytes:
 
 
 def loads(data: Bytes) -> Any:
-    """The value of `dumps`. This runs code of whoever made the bytes."""
+    """The value of `dumps`. This runs code of whoever made the bytes. UnpicklingError: this
+    process opens none."""
+    if os.environ.get(NO_PICKLE):
+        raise pickle.UnpicklingError("pickles are not opened here (--no-pickle): submit with serializer='msgpack'")
     return pickle.loads(data)  # noqa: S301 - it is what pickle batches are for
 
 

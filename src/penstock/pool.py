@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from penstock.client import Pipeline
 from penstock.client.functions import Function
-from penstock.client.pipeline import place
+from penstock.client.place import place
 from penstock.errors import JobCancelled
 from penstock.job import ID_BYTES, BatchSpec
 from penstock.limited import Limited
@@ -157,7 +157,7 @@ class Pool:
         self._running = True
         self._terminated = False
         self._collectors: list[threading.Thread] = []
-        where = place(url)
+        where, _ = place(url, None)
         self._spec = BatchSpec(limit=None if where == "local" else processes)
         self._pipeline = Pipeline(where, slots=processes if where == "local" else None)
 

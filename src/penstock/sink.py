@@ -24,9 +24,11 @@ from penstock import loop
 from penstock.config import SinkConfig, from_argv
 from penstock.core.actions import Answer, ReadLines, ReadLog, ReadRows, ReadSpan, Report
 from penstock.core.inputs import FromClient, LinesRead, LogRead, OutcomesArrived, RowsRead
+from penstock.core.permit import Bindings, may_ask
 from penstock.core.sink import SinkCore
 from penstock.events import setup
 from penstock.job import new_worker_id
+from penstock.links import sink_links
 from penstock.messages import (
     ClientToSink,
     Decoder,
@@ -35,7 +37,8 @@ from penstock.messages import (
     WorkerToSink,
     split,
 )
-from penstock.sockets import sink_links
+from penstock.roles import Role
+from penstock.security import for_station
 from penstock.store import ResultStore
 
 
@@ -47,9 +50,10 @@ class Sink:
         self.leaving = False
         self.exit_code = 0
         self._signals = loop.Signals()
+        security = for_station(config, Role.SINK)
         self._store = ResultStore(config.data, config.durable, scratch=config.scratch)
         sink = new_worker_id()
-        self.links = sink_links(config.url, sink)
+        self.links = sink_links(config.url, sink, security)
         self.links.watch(self._signals.fd)
         self._lifeline = config.lifeline
         if config.lifeline is not None:
@@ -61,10 +65,12 @@ class Sink:
             self._store.claims(),
             sink=sink,
             heartbeat_interval=config.heartbeat_interval,
+            seal=security.seal,
         )
         self._outcomes = Decoder(WorkerToSink)
         self._control = Decoder(VentilatorToSink)
         self._clients = Decoder(ClientToSink)
+        self._bindings = Bindings()
         self._malformed = loop.Malformed(self.logger)
 
     def next_wakeup(self) -> float | None:
@@ -81,14 +87,18 @@ class Sink:
         if "outcomes" in names:
             for received in self.links.receive("outcomes"):
                 wire = self._malformed.decode(self._outcomes, received)
-                if wire is not None:
-                    message = wire.message
+                if wire is None:
+                    continue
+                message = wire.message
+                if self._bindings.may_hand_in(received.sender, message):
                     bodies = tuple(split(wire.payload, [record.size for record in message.records]))
-                    yield OutcomesArrived(message.worker, message.name, message.records, bodies)
+                    yield OutcomesArrived(message.worker, message.name, message.records, bodies, message.tokens)
+                else:
+                    self._malformed.note(received, f"not for the key {received.sender.name} to say")
         if "results" in names:
             for received in self.links.receive("results"):
                 wire = self._malformed.decode(self._clients, received)
-                if wire is not None:
+                if wire is not None and may_ask(received.sender, wire.message):
                     yield FromClient(received.peer, wire.message)
         if fds:
             self.leaving = self._signals.read() > 0 or self._lifeline in fds

@@ -1,14 +1,4 @@
-"""The only import of zmq: the six sockets of a pipeline as four sets, one for each kind of process.
-
-========== ===================== =====================================================
-set        binds                 connects
-========== ===================== =====================================================
-ventilator desk report jobs      (stable parts bind)
-           control
-sink       outcomes results      report, control
-worker                           report, control, jobs, outcomes
-client                           desk, results
-========== ===================== =====================================================
+"""Named sockets with one poller. Beside security.py the only import of zmq.
 
 Nothing here blocks but `poll`. What cannot be sent now (no peer, a full pipe) is not sent and said so: every message of
 the protocol is said again by whoever needs it. Milliseconds exist only in this module.
@@ -18,25 +8,38 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import select
-import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import zmq
 
-from penstock.address import hold, listener
-from penstock.config import endpoints
-from penstock.errors import ConfigError
+from penstock.address import hold, listener, to_bind
+from penstock.connections import Connections
+from penstock.errors import ConfigError, Refused
 from penstock.job import ID_BYTES
 from penstock.messages import MAX_FRAME_BYTES, Bytes, Message, encode
+from penstock.roles import EVERYONE, Peer
+from penstock.security import (
+    HANDSHAKE_FAILED,
+    HANDSHAKE_SUCCEEDED,
+    LOOK_INTERVAL,
+    NEVER_AGAIN,
+    OPEN,
+    PEERS,
+    Guard,
+    News,
+    Security,
+    cut_off,
+    event_of,
+)
+from penstock.selftest import self_test
 
 HEARTBEAT_MILLIS = 500
 """ZMTP heartbeats find dead links: a peer silent for HEARTBEAT_TIMEOUT_MILLIS is disconnected (seen: 1.8 s)."""
 HEARTBEAT_TIMEOUT_MILLIS = 1500
-HANDSHAKE_MILLIS = 3000
-"""A connection that has not shaken hands by then is closed; the default of 30 s lets strangers hold sockets."""
 RECONNECT_MILLIS = 50
 RECONNECT_MAX_MILLIS = 2000
 """A restarted station is found within two seconds; a dead one is not hammered."""
@@ -53,10 +56,18 @@ TURN_MESSAGES = 1_000
 TURN_BYTES = 16 << 20
 """Bytes taken from one socket in a turn, after which the rest waits for the next."""
 
-_EVENT = struct.Struct("=H")
-"""The number that begins a monitor's message (zmq_socket_monitor(3))."""
-_CONNECTED = zmq.Event.HANDSHAKE_SUCCEEDED
-_LOST = zmq.Event.DISCONNECTED
+SPARE_FILES = 100
+"""Open files that are left for the store, the log and the station's own sockets."""
+
+BINDS = {
+    "desk": zmq.ROUTER,
+    "report": zmq.PULL,
+    "jobs": zmq.PUSH,
+    "outcomes": zmq.PULL,
+    "control": zmq.XPUB,
+    "results": zmq.ROUTER,
+}
+"""What each socket is where it is bound; PEERS says what connects to it."""
 
 
 class Received(NamedTuple):
@@ -65,24 +76,52 @@ class Received(NamedTuple):
     socket: str
     peer: bytes
     frame: Bytes
+    sender: Peer = EVERYONE
 
 
 class Links:
     """A set of named sockets with one poller."""
 
-    def __init__(self) -> None:
+    def __init__(self, security: Security = OPEN) -> None:
+        self._security = security
         self._context = zmq.Context()
         self._context.set(zmq.ContextOption.MAX_SOCKETS, MAX_SOCKETS)
         self._sockets: dict[str, zmq.Socket[bytes]] = {}
         self._kinds: dict[str, int] = {}
         self._monitors: dict[str, zmq.Socket[bytes]] = {}
-        self._connections: dict[str, int] = {}
+        self._connections: dict[str, Connections] = {}
+        self._ports: dict[str, int] = {}
+        self._most_connections = self._security.limits.connections
+        self._guard: Guard | None = None
+        self.news = News()
+        """Of keys and strangers."""
+        self.shut_out: dict[str, str] = {}
+        """Sockets whose last try to connect ended in the handshake, and where."""
         self._poller = zmq.Poller()
         self._files = select.poll()
         self._names: dict[object, str] = {}
         self._locks: list[int] = []
         self.malformed = 0
-        """Messages with an impossible number of frames."""
+        """Messages with an impossible number of frames, or of nobody who may be here."""
+
+    @contextlib.contextmanager
+    def guarded(self) -> Iterator[None]:
+        """Around the binding: let in whom the list of keys names, if there are keys, and see strangers refused. On any
+        error everything is closed. ConfigError: there is no list, or it keeps nobody out."""
+        key, folder, *_ = self._security
+        try:
+            if key is not None and folder is not None:
+                self._guard = Guard(self._context, key, folder, self.news)
+                self._poller.register(self._guard.socket, zmq.POLLIN)
+            yield
+            count, limit = max(1, len(self._ports)), self._security.limits.connections
+            self._most_connections = (_open_files(count * limit + SPARE_FILES) - SPARE_FILES) // count
+            if self._guard is not None:
+                doors = {name: self._sockets[name].get_string(zmq.LAST_ENDPOINT) for name in self._ports}
+                self_test(self._context, self._guard, doors)
+        except BaseException:
+            self.close()
+            raise
 
     def socket(self, name: str, kind: int) -> zmq.Socket[bytes]:
         """A new socket with our options."""
@@ -90,8 +129,8 @@ class Links:
         socket.set(zmq.LINGER, 0)
         socket.set(zmq.SNDHWM, HWM)
         socket.set(zmq.RCVHWM, HWM)
-        socket.set(zmq.MAXMSGSIZE, MAX_FRAME_BYTES)
-        socket.set(zmq.HANDSHAKE_IVL, HANDSHAKE_MILLIS)
+        socket.set(zmq.MAXMSGSIZE, self._security.on_wire(self._security.limits.frame_bytes or MAX_FRAME_BYTES))
+        socket.set(zmq.HANDSHAKE_IVL, int(self._security.limits.handshake_time * 1000))
         socket.set(zmq.HEARTBEAT_IVL, HEARTBEAT_MILLIS)
         socket.set(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MILLIS)
         socket.set(zmq.RECONNECT_IVL, RECONNECT_MILLIS)
@@ -102,6 +141,7 @@ class Links:
         if kind == zmq.XPUB:
             socket.set(zmq.XPUB_VERBOSER, 1)  # every connection's coming and going, also of a known topic
             socket.set(zmq.XPUB_NODROP, 1)
+            socket.set(zmq.XPUB_MANUAL, 1)  # who hears what is decided here, not by who asks for it
         self._sockets[name] = socket
         self._kinds[name] = kind
         if kind != zmq.PUSH:
@@ -109,45 +149,46 @@ class Links:
             self._names[socket] = name
         return socket
 
-    def bind(self, name: str, kind: int, endpoint: str, *, monitored: bool = False) -> None:
+    def bind(self, name: str, endpoint: str, *, monitored: bool = False) -> None:
         """A socket that others connect to. ConfigError: the address is in use, or cannot be had."""
-        socket = self.socket(name, kind)
-        if monitored:
-            self.monitor(name)
-        if endpoint.startswith("tcp://") and "[" in endpoint:
-            socket.set(zmq.IPV6, 1)
+        socket = self.socket(name, BINDS[name])
+        port = None
+        if endpoint.startswith("tcp://"):
+            guarded = self._guard is not None or self._security.insecure
+            endpoint = to_bind(endpoint, guarded=guarded)
+            port = self._ports[name] = int(endpoint.rpartition(":")[2])
+            socket.set(zmq.IPV6, 1 if "[" in endpoint else 0)
+            self._security.on_bind(socket, name)
+        self._watch_connections(name, Connections(bound=True, port=port, quiet=not monitored))
         try:
             if endpoint.startswith("ipc://"):
                 self._locks.append(hold(Path(endpoint.removeprefix("ipc://"))))
             socket.bind(endpoint)
-        except ConfigError:
-            self.close()
-            raise
         except zmq.ZMQError as error:
-            self.close()
-            who = listener(int(endpoint.rpartition(":")[2])) if endpoint.startswith("tcp://") else ""
+            who = listener(port) if port is not None else ""
             raise ConfigError(f"cannot bind {endpoint} ({name}): {error.strerror.lower()}{who}") from None
 
-    def connect(self, name: str, kind: int, endpoint: str, *, subscribe: bytes = b"", monitored: bool = False) -> None:
+    def connect(self, name: str, endpoint: str, *, subscribe: bytes = b"", monitored: bool = False) -> None:
         """A socket that connects, and keeps doing so."""
+        kind = PEERS[name.rstrip("0123456789")]
         socket = self.socket(name, kind)
         if kind in (zmq.PUSH, zmq.DEALER):
             socket.set(zmq.IMMEDIATE, 1)  # never queue for a peer that has not shaken hands
-        if monitored:
-            self.monitor(name)
+        self._watch_connections(name, Connections(bound=False, quiet=not monitored))
         if subscribe:
             socket.set(zmq.SUBSCRIBE, subscribe)
         if endpoint.startswith("tcp://"):
             socket.set(zmq.IPV6, 1 if "[" in endpoint else 0)
+            self._security.on_connect(socket, name.rstrip("0123456789"))
         else:
             socket.set(zmq.RECONNECT_IVL, IPC_RECONNECT_MILLIS)
             socket.set(zmq.RECONNECT_IVL_MAX, 0)
         socket.connect(endpoint)
 
-    def monitor(self, name: str) -> None:
-        """Watch the connections of a socket; see `connections` and `poll`."""
-        self._connections[name] = 0
-        watcher = self._sockets[name].get_monitor_socket(_CONNECTED | _LOST)
+    def _watch_connections(self, name: str, connections: Connections) -> None:
+        came = zmq.Event.ACCEPTED if connections.bound else HANDSHAKE_FAILED
+        self._connections[name] = connections
+        watcher = self._sockets[name].get_monitor_socket(came | HANDSHAKE_SUCCEEDED | zmq.Event.DISCONNECTED)
         watcher.set(zmq.LINGER, 0)
         self._monitors[name] = watcher
         self._poller.register(watcher, zmq.POLLIN)
@@ -164,38 +205,64 @@ class Links:
 
     def connections(self, name: str) -> int:
         """How many connections of a monitored socket have shaken hands."""
-        return self._connections[name]
+        return self._connections[name].shaken
 
     def poll(self, timeout: float | None) -> tuple[list[str], list[int]]:
         """Wait for something to read: names of sockets (``monitor:NAME`` when a connection came or went) and file
-        descriptors. `timeout` in seconds; None waits for ever."""
+        descriptors. `timeout` in seconds; None waits for ever. Raises Refused: a station will never let this key in."""
+        if self._guard is not None:
+            timeout = LOOK_INTERVAL if timeout is None else min(timeout, LOOK_INTERVAL)
         millis = None if timeout is None else max(0, int(timeout * 1000 + 0.999))
         names: list[str] = []
         fds: list[int] = []
         for item, _ in self._poller.poll(millis):
             if isinstance(item, int):
                 fds.append(item)
+            elif self._guard is not None and item is self._guard.socket:
+                self._guard.answer()
             else:
                 names.append(self._names[item])
-        return names, fds
+        if self._guard is not None:
+            self._guard.look(self._ports)
+        return [name for name in names if not name.startswith("monitor:") or self._read_monitor(name[8:])], fds
+
+    def _read_monitor(self, name: str) -> bool:
+        """Take in what the connections of a socket did; whether anybody else is to know."""
+        connections = self._connections[name]
+        with contextlib.suppress(zmq.Again):
+            while True:
+                frames = self._monitors[name].recv_multipart(zmq.NOBLOCK)
+                event, value = event_of(frames)
+                if event == zmq.Event.ACCEPTED:
+                    connections.accepted(value)
+                    if connections.port is not None and connections.open > self._most_connections:
+                        cut_off({connections.port}, only=value)
+                elif event == HANDSHAKE_SUCCEEDED:
+                    self.shut_out.pop(name, None)
+                    connections.has_shaken()
+                elif event == zmq.Event.DISCONNECTED:
+                    connections.closed(value)
+                else:
+                    self._on_failed_handshake(name, event, frames[1].decode("ascii", "replace"))
+        return not connections.quiet
+
+    def _on_failed_handshake(self, name: str, event: int, endpoint: str) -> None:
+        if (why := NEVER_AGAIN.get(zmq.Event(event))) is not None:
+            raise Refused(f"{endpoint} ({name}) does not let this process in: {why}")
+        if name not in self.shut_out:
+            self.news.log("not_let_in", socket=name, endpoint=endpoint)
+        self.shut_out[name] = endpoint
 
     def connection_events(self, name: str) -> list[bool]:
         """What a monitored socket's connections did since the last call: True for up, False for lost, in order."""
-        events: list[bool] = []
-        with contextlib.suppress(zmq.Again):
-            while True:
-                # zmq.utils.monitor would bring asyncio along: a third of a station's start
-                (event,) = _EVENT.unpack_from(self._monitors[name].recv_multipart(zmq.NOBLOCK)[0])
-                up = event == _CONNECTED
-                self._connections[name] = max(0, self._connections[name] + (1 if up else -1))
-                events.append(up)
-        return events
+        return self._connections[name].take_events()
 
     def receive(self, name: str) -> Iterable[Received]:
         """The messages that wait, up to a turn's worth; a message of several frames is dropped and counted."""
         socket = self._sockets[name]
         addressed = self._kinds[name] == zmq.ROUTER
         topic = ID_BYTES if self._kinds[name] == zmq.SUB else 0
+        guard = self._guard if name in self._ports else None
         taken = 0
         for _ in range(TURN_MESSAGES):
             try:
@@ -203,23 +270,33 @@ class Links:
                 frame = socket.recv(zmq.NOBLOCK, copy=False)
             except zmq.Again:
                 return
-            if frame.more:
+            sender = EVERYONE if guard is None else guard.sender(frame)
+            if frame.more or sender is None:
                 self.malformed += 1
                 _drop_rest(socket)
                 continue
             size = len(frame)
-            yield Received(name, peer, (frame.buffer if size >= ZERO_COPY_BYTES else frame.bytes)[topic:])
+            yield Received(name, peer, (frame.buffer if size >= ZERO_COPY_BYTES else frame.bytes)[topic:], sender)
             taken += size
             if taken > TURN_BYTES:
                 return
 
-    def subscriptions(self, name: str) -> Iterable[tuple[bool, bytes]]:
-        """What an XPUB's subscribers did: (came, topic)."""
+    def subscriptions(self, name: str) -> Iterable[tuple[bool, bytes, Peer]]:
+        """What an XPUB's subscribers did: (came, topic, who). Nobody hears anything before `admit`."""
         with contextlib.suppress(zmq.Again):
             while True:
-                frame = self._sockets[name].recv(zmq.NOBLOCK)
-                if frame[:1] in (b"\x00", b"\x01"):
-                    yield frame[0] == 1, frame[1:]
+                frame = self._sockets[name].recv(zmq.NOBLOCK, copy=False)
+                data = frame.bytes
+                guard = self._guard if name in self._ports else None
+                sender = EVERYONE if guard is None else guard.sender(frame)
+                if data[:1] == b"\x00" and (guard is None or sender is None):
+                    yield False, data[1:], EVERYONE  # libzmq says so itself when a connection ends
+                elif data[:1] == b"\x01" and sender is not None:
+                    yield True, data[1:], sender
+
+    def admit(self, name: str, topic: bytes) -> None:
+        """Let whoever subscribed last to an XPUB hear of this topic."""
+        self._sockets[name].set(zmq.SUBSCRIBE, topic)
 
     def send(self, name: str, message: Message, *payload: Bytes, peer: bytes = b"") -> bool:
         """Send now, or not at all (False): nobody there, or the pipe is full. `peer`: to whom, for a ROUTER or XPUB."""
@@ -240,6 +317,9 @@ class Links:
 
     def close(self) -> None:
         """Close everything; nothing that was not sent is waited for."""
+        if self._guard is not None:
+            self._guard.close()
+            self._guard = None
         for name in self._monitors:
             self._sockets[name].disable_monitor()
         for socket in (*self._monitors.values(), *self._sockets.values()):
@@ -250,70 +330,17 @@ class Links:
         self._monitors, self._sockets, self._locks = {}, {}, []
 
 
+def _open_files(wanted: int) -> int:
+    """How many files this process may open: as many as are wanted, if the system lets it. The usual limit of 1,024 is
+    for programs with few."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    return most
+
+
 def _drop_rest(socket: zmq.Socket[bytes]) -> None:
     """Read the further frames of a message away."""
     while socket.get(zmq.RCVMORE):
         socket.recv(copy=False)
-
-
-def ventilator_links(url: str) -> Links:
-    """The ventilator's sockets: desk, report, jobs (monitored), control."""
-    at, links = endpoints(url), Links()
-    links.bind("desk", zmq.ROUTER, at.desk)
-    links.bind("report", zmq.PULL, at.report)
-    links.bind("jobs", zmq.PUSH, at.jobs, monitored=True)
-    links.bind("control", zmq.XPUB, at.control)
-    return links
-
-
-def sink_links(url: str, sink: bytes) -> Links:
-    """The sink's sockets: outcomes, results, report, control."""
-    at, links = endpoints(url), Links()
-    links.bind("outcomes", zmq.PULL, at.outcomes)
-    links.bind("results", zmq.ROUTER, at.results)
-    links.connect("report", zmq.PUSH, at.report)
-    links.connect("control", zmq.SUB, at.control, subscribe=sink)
-    return links
-
-
-def worker_links(url: str, worker: bytes) -> Links:
-    """A worker's sockets: report, jobs (monitored), outcomes (monitored), control."""
-    at, links = endpoints(url), Links()
-    links.connect("report", zmq.PUSH, at.report)
-    links.connect("jobs", zmq.PULL, at.jobs, monitored=True)
-    links.connect("outcomes", zmq.PUSH, at.outcomes, monitored=True)
-    links.connect("control", zmq.SUB, at.control, subscribe=worker)
-    return links
-
-
-class ClientLinks(Links):
-    """A client's sockets: desk and results (both monitored), and a way to wake its thread from others."""
-
-    def __init__(self, url: str) -> None:
-        at = endpoints(url)
-        super().__init__()
-        self.connect("desk", zmq.DEALER, at.desk, monitored=True)
-        self.connect("results", zmq.DEALER, at.results, monitored=True)
-        self._results = at.results
-        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self.watch(self._wake)
-
-    def add_results(self, name: str) -> None:
-        """One more results connection."""
-        self.connect(name, zmq.DEALER, self._results, monitored=True)
-
-    def wake(self) -> None:
-        """From any thread: let `poll` return."""
-        os.eventfd_write(self._wake, 1)
-
-    def woken(self) -> None:
-        """The wake-up was seen."""
-        with contextlib.suppress(BlockingIOError):
-            os.eventfd_read(self._wake)
-
-    def close(self) -> None:
-        """Close everything."""
-        super().close()
-        if self._wake >= 0:
-            os.close(self._wake)
-            self._wake = -1

@@ -18,7 +18,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -46,8 +46,11 @@ from penstock.core.inputs import (
     Unsubscribed,
     WallClock,
 )
+from penstock.core.permit import Bindings
 from penstock.core.ventilator import VentilatorCore
 from penstock.events import setup
+from penstock.job import ID_BYTES
+from penstock.links import ventilator_links
 from penstock.messages import (
     PART_BYTES,
     ClientToVentilator,
@@ -57,7 +60,8 @@ from penstock.messages import (
     Jobs,
     ToVentilator,
 )
-from penstock.sockets import ventilator_links
+from penstock.roles import Role
+from penstock.security import for_station
 from penstock.store import QueueStore
 
 VERSION = "0.1.0"
@@ -73,8 +77,9 @@ class Ventilator:
         self.leaving = False
         self.exit_code = 0
         self._signals = loop.Signals()
+        security = for_station(config, Role.VENTILATOR)
         self._store = QueueStore(config.data, config.durable, scratch=config.scratch)
-        self.links = ventilator_links(config.url)
+        self.links = ventilator_links(config.url, security)
         self.links.watch(self._signals.fd)
         self._lifeline = config.lifeline
         if config.lifeline is not None:
@@ -91,9 +96,15 @@ class Ventilator:
             transient_time=config.transient_time,
             forgotten=self._store.forgotten(),
             seed=int.from_bytes(os.urandom(8), "big"),
+            seal=security.seal,
+            security=security.word(config.url),
+            pickles=not config.no_pickle,
         )
         self._clients = Decoder(ClientToVentilator)
         self._reports = Decoder(ToVentilator)
+        self._bindings = Bindings()
+        self._eavesdroppers: Counter[bytes] = Counter()
+        """How many connections asked for a topic that is not theirs, and hear nothing."""
         self._malformed = loop.Malformed(self.logger)
         self._cache: OrderedDict[tuple[bytes, int], bytes | memoryview] = OrderedDict()
         self._cache_bytes = 0
@@ -112,23 +123,41 @@ class Ventilator:
             self.links.connection_events("jobs")
             yield JobConnections(self.links.connections("jobs"))
         if "control" in names:
-            for came, topic in self.links.subscriptions("control"):
-                yield Subscribed(topic) if came else Unsubscribed(topic)
+            yield from self._subscriptions()
         if "report" in names:
             for received in self.links.receive("report"):
                 wire = self._malformed.decode(self._reports, received)
-                if wire is not None:
+                if wire is None:
+                    continue
+                if self._bindings.may_report(received.sender, wire.message):
                     yield wire.message
+                else:
+                    self._malformed.note(received, f"not for the key {received.sender.name} to say")
         if "desk" in names:
             for received in self.links.receive("desk"):
                 wire = self._malformed.decode(self._clients, received)
                 if wire is not None:
-                    yield FromClient(received.peer, wire.message, wire.payload, time.time())
+                    yield FromClient(received.peer, wire.message, wire.payload, time.time(), received.sender)
         if fds:
             self.leaving = self._signals.read() > 0 or self._lifeline in fds
             if self._signals.take_backup():
                 loop.back_up(self._store, self.logger)
         self.core.malformed = self._malformed.count + self.links.malformed
+
+    def _subscriptions(self) -> Iterator[Any]:
+        """Everybody hears what is said to an id of their own, and nothing else."""
+        for came, topic, sender in self.links.subscriptions("control"):
+            if came and len(topic) == ID_BYTES and self._bindings.admits(sender, topic):
+                self.links.admit("control", topic)
+                yield Subscribed(topic)
+            elif came:
+                self._eavesdroppers[topic] += 1
+            elif self._eavesdroppers[topic]:
+                self._eavesdroppers[topic] -= 1
+            else:
+                yield Unsubscribed(topic)
+            if not self._eavesdroppers[topic]:
+                del self._eavesdroppers[topic]
 
     # ------------------------------------------------------------------------------------------ out
 

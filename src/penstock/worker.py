@@ -30,6 +30,7 @@ from penstock.core.inputs import FunctionReady, JobsConnected, PieceDone, SinkCo
 from penstock.core.worker import WorkerCore
 from penstock.events import setup
 from penstock.job import new_worker_id
+from penstock.links import worker_links
 from penstock.messages import (
     Decoder,
     FunctionPart,
@@ -39,9 +40,12 @@ from penstock.messages import (
     VentilatorToWorker,
     split,
 )
+from penstock.payload import NO_PICKLE
+from penstock.roles import Role
 from penstock.seat import Work
+from penstock.security import for_station
 from penstock.slots import SlotHost
-from penstock.sockets import Received, worker_links
+from penstock.sockets import Received
 
 EXIT_UNDELIVERED = 75
 """EX_TEMPFAIL of sysexits.h: it left with outcomes that no sink has taken; these jobs run again."""
@@ -61,8 +65,12 @@ class Worker:
         self._config = config
         self._signals = loop.Signals()
         self._id = new_worker_id()
-        self._slots = SlotHost(config.slots, config.name, config.allow_users)  # forks before any ZeroMQ context exists
-        self.links = worker_links(config.url, self._id)
+        security = for_station(config, Role.WORK)
+        self._name = config.name if security.key is None else f"{security.key.name}/{config.name}"
+        if config.no_pickle:
+            os.environ[NO_PICKLE] = "1"
+        self._slots = SlotHost(config.slots, self._name, config.allow_users)  # forks before any ZeroMQ context exists
+        self.links = worker_links(config.url, self._id, security)
         for fd in (self._signals.fd, *self._slots.filenos()):
             self.links.watch(fd)
         if config.lifeline is not None:
@@ -72,7 +80,7 @@ class Worker:
             life=0,
             connection=0,
             number=0,
-            name=config.name,
+            name=self._name,
             host=socket.gethostname(),
             pid=os.getpid(),
             slots=config.slots,
@@ -189,8 +197,8 @@ class Worker:
         match action:
             case Run():
                 self._run(action)
-            case Deliver(records, bodies):
-                message = Outcomes(self._id, self._config.name, records)
+            case Deliver(records, bodies, tokens):
+                message = Outcomes(self._id, self._name, records, tokens)
                 self.links.send("outcomes", message, *bodies)
             case Report(message):
                 self.links.send("report", message)

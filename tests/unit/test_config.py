@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from penstock.config import SOCKET_NAMES, default_slots, endpoints, is_loopback
+from penstock.config import SOCKET_NAMES, default_slots, endpoints
 from penstock.errors import ConfigError
 
 
@@ -35,25 +35,6 @@ def test_a_path_must_fit_into_a_socket_address() -> None:
     for name in ("x" * 98, "é" * 49):
         with pytest.raises(ConfigError, match="too long"):
             endpoints("ipc:///" + name)
-
-
-@pytest.mark.parametrize(
-    ("url", "near"),
-    [
-        ("ipc:///tmp/x", True),
-        ("tcp://127.0.0.1:5555", True),
-        ("tcp://127.1.2.3:5555", True),
-        ("tcp://localhost:5555", True),
-        ("tcp://[::1]:5555", True),
-        ("tcp://0.0.0.0:5555", False),
-        ("tcp://*:5555", False),
-        ("tcp://127.0.0.1.example.org:5555", False),
-        ("tcp://localhost.example.org:5555", False),
-    ],
-)
-def test_loopback_is_what_only_this_machine_reaches(url: str, near: bool) -> None:
-    """Everything else needs a decision."""
-    assert is_loopback(url) is near
 
 
 def test_there_is_at_least_one_slot() -> None:

@@ -22,6 +22,7 @@ from penstock.cli import (
     delete,
     drain,
     jobs,
+    keys,
     results,
     retry,
     run,
@@ -79,7 +80,7 @@ STATIONS = (up, ventilator, sink, worker)
 WORK = (run, submit, results, cancel, retry, delete)
 LOOKS = (status, workers, batches, jobs, show, why, top)
 
-for module in (*STATIONS, *WORK, *LOOKS, drain, backup):
+for module in (*STATIONS, *WORK, *LOOKS, drain, backup, keys):
     group.add_command(module.command)
 
 

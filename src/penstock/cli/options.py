@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 import click
 
 from penstock.cli import settings
-from penstock.config import DEFAULT_URL, is_loopback
-from penstock.errors import ConfigError
+from penstock.config import DEFAULT_URL
 
+KEY_VARIABLE = "PENSTOCK_KEY"
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -45,21 +45,78 @@ def debug(function: Function) -> Function:
     return settings.option(_debug(function))
 
 
-def running(function: Function) -> Function:
-    """``--url`` of a command that needs a running pipeline."""
-    option = click.option(
-        "--url",
+def _remember_key(_: click.Context, __: click.Parameter, value: Path | None) -> None:
+    # what is behind a command finds it there: a path is no secret
+    if value is not None:
+        os.environ[KEY_VARIABLE] = str(value.absolute())
+
+
+keyed = click.option(
+    "--key",
+    envvar=KEY_VARIABLE,
+    type=click.Path(path_type=Path),
+    is_eager=True,
+    callback=_remember_key,
+    expose_value=False,
+    help="A key file, or a key folder.  [env: PENSTOCK_KEY]",
+)
+"""``--key`` of every command that talks to others; `key_path` has it."""
+
+
+def key_path() -> str:
+    """What ``--key`` says, or nothing."""
+    return os.environ.get(KEY_VARIABLE, "")
+
+
+def default_url() -> str:
+    """Where the key belongs; without one, what `up` binds."""
+    if not key_path():
+        return DEFAULT_URL
+    from penstock.keys import load
+    from penstock.roles import Role
+
+    return load(key_path(), *Role).url
+
+
+def key_url() -> str | None:
+    """Where the key belongs, if there is one."""
+    return default_url() if key_path() else None
+
+
+def url_option(flag: str, what: str) -> Callable[[Function], Function]:
+    """The option that names a pipeline."""
+    return click.option(
+        flag,
+        "url",
         envvar="PENSTOCK_URL",
-        default=DEFAULT_URL,
-        show_default=True,
-        help="The pipeline.  [env: PENSTOCK_URL]",
+        default=default_url,
+        show_default=f"the key's, or {DEFAULT_URL}",
+        help=f"{what}  [env: PENSTOCK_URL]",
     )
-    return debug(option(function))
+
+
+def running(function: Function) -> Function:
+    """``--url`` and ``--key`` of a command that needs a running pipeline."""
+    return debug(keyed(url_option("--url", "The pipeline.")(function)))
 
 
 def as_json(function: Function) -> Function:
     """``--json`` of a command that lists."""
     return click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")(function)
+
+
+without_pickles = click.option(
+    "--no-pickle",
+    is_flag=True,
+    envvar="PENSTOCK_NO_PICKLE",
+    help="Take no pickles, only commands and calls with serializer='msgpack'.  [env: PENSTOCK_NO_PICKLE]",
+)
+
+_LIMITS = (
+    click.option("--frame-bytes", type=click.IntRange(1024), help="Largest frame taken in.  [default: 256 MiB]"),
+    click.option("--handshake-time", type=click.FloatRange(0.1), help="Seconds to shake hands.  [default: 3]"),
+    click.option("--connections", type=click.IntRange(1), help="At one socket.  [default: 10000]"),
+)
 
 
 def binding(function: Function) -> Function:
@@ -75,27 +132,32 @@ def binding(function: Function) -> Function:
             type=click.Path(path_type=Path, file_okay=False),
             help="The folder of its store.  [env: PENSTOCK_DATA; default: penstock in the user's state folder]",
         ),
-        click.option(
-            "--bind",
-            "url",
-            envvar="PENSTOCK_URL",
-            default=DEFAULT_URL,
-            show_default=True,
-            help="Where to listen: tcp://HOST:PORT (six ports from this one) or ipc:///FOLDER.  [env: PENSTOCK_URL]",
-        ),
+        keyed,
+        url_option("--bind", "Where to listen: tcp://HOST:PORT (six ports from this one) or ipc:///FOLDER."),
+        without_pickles,
+        *_LIMITS,
     ):
         function = option(function)
     return function
 
 
-def checked_bind(url: str, *, insecure: bool) -> str:
-    """The URL, if it is right to listen there. ConfigError: strangers could reach it."""
-    if not insecure and not is_loopback(url):
-        raise ConfigError(
-            f"{url} can be reached from other machines, and whoever reaches it runs code here: "
-            "bind tcp://127.0.0.1:PORT, or say --insecure in a network that you trust"
-        )
-    return url
+def checked_bind(url: str, *, insecure: bool) -> None:
+    """Before anything is made or started. ConfigError: strangers could reach it."""
+    from penstock.address import to_bind
+    from penstock.config import endpoints
+
+    desk = endpoints(url).desk
+    if desk.startswith("tcp://"):
+        to_bind(desk, guarded=insecure or bool(key_path()))
+
+
+def station_settings(url: str, *, insecure: bool, no_pickle: bool, **limits: Any) -> dict[str, Any]:
+    """The options of `binding` as every station's configuration has them. ConfigError: strangers could reach it."""
+    from penstock.config import Limits
+
+    checked_bind(url, insecure=insecure)
+    asked = Limits(**{name: value for name, value in limits.items() if value is not None})
+    return {"url": url, "key": key_path(), "insecure": insecure, "no_pickle": no_pickle, "limits": asked}
 
 
 def data_folder(data: Path | None) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from penstock.cli.options import as_json, debug
+from penstock.cli.options import as_json, debug, key_url, keyed
 from penstock.cli.output import say, write
 from penstock.cli.work import Work, first_of, hand_in, jobs_options, shown
 from penstock.errors import ConfigError
@@ -26,7 +26,13 @@ if TYPE_CHECKING:
     context_settings={"allow_interspersed_args": False},
     short_help="Run commands or calls over many inputs, like GNU parallel.",
 )
-@click.option("--url", envvar="PENSTOCK_URL", help="A running pipeline; without one, run brings its own.")
+@keyed
+@click.option(
+    "--url",
+    envvar="PENSTOCK_URL",
+    default=key_url,
+    help="A running pipeline; without one, and without a key, run brings its own.  [env: PENSTOCK_URL]",
+)
 @click.option(
     "--data",
     type=click.Path(path_type=Path, file_okay=False),

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from penstock.cli.options import binding, checked_bind, data_folder
+from penstock.cli.options import binding, data_folder, station_settings
 
 
 @click.command("sink", short_help="Run a sink: it records outcomes and shows them to clients.")
 @binding
-def command(url: str, data: Path | None, insecure: bool) -> int:
+def command(url: str, data: Path | None, **asked: Any) -> int:
     """Run a sink until SIGTERM or Ctrl-C: it records what jobs came to and shows it to clients."""
-    checked_bind(url, insecure=insecure)
+    common = station_settings(url, **asked)
     from penstock.config import SinkConfig
     from penstock.sink import main
 
-    return main(SinkConfig(url=url, data=data_folder(data)))
+    return main(SinkConfig(data=data_folder(data), **common))

@@ -7,6 +7,13 @@ import click
 from penstock.cli.options import as_json, running
 from penstock.cli.output import json_line
 
+SECURITY = {
+    "keys": "keys: encrypted, and only holders of a key get in",
+    "private": "no keys: only this machine reaches it",
+    "insecure": "INSECURE: no keys, and whoever reaches it runs code there; `penstock keys init` makes keys",
+}
+"""What the ventilator says of itself, in words."""
+
 
 @click.command("status", short_help="How the pipeline stands.")
 @running
@@ -31,5 +38,6 @@ def command(url: str, as_json: bool) -> None:
     print(f"versions  penstock {status.version}, Python {status.python}")
     if status.reopened or status.lost:
         print(f"damage    the results file lost outcomes: {status.reopened} jobs run again, {status.lost} are dead")
+    print(f"security  {SECURITY.get(status.security, status.security)}")
     if status.malformed:
         print(f"dropped   {status.malformed} malformed messages")

@@ -11,12 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from penstock.cli.options import binding, checked_bind, data_folder
+from penstock.cli.options import binding, data_folder, key_path, station_settings
 from penstock.cli.output import say
+from penstock.config import EXIT_REFUSED
 from penstock.errors import ConfigError, NoPipeline, PenstockError
 
 if TYPE_CHECKING:
@@ -48,33 +49,36 @@ SETTLED_TIME = 5.0
     help="Jobs at once in each worker.  [default: cores / workers]",
 )
 @binding
-def command(url: str, data: Path | None, insecure: bool, workers: int, slots: int | None) -> None:
+def command(url: str, data: Path | None, workers: int, slots: int | None, **asked: Any) -> None:
     """Run a whole pipeline on this machine until Ctrl-C, which lets running jobs finish; a second one does not."""
-    checked_bind(url, insecure=insecure)
+    common = station_settings(url, **asked)
     folder = data_folder(data)
     stations = Stations()
     with _terminable():
         try:
-            _start(stations, url, folder, workers, slots)
+            _start(stations, common, folder, workers, slots)
             _wait_until_up(stations, url, workers)
             say(f"{url} is up, its data is in {folder}; others on this machine find it by")
             print(f"export PENSTOCK_URL={url}", flush=True)
+            if key_path():
+                print(f"export PENSTOCK_KEY={key_path()}", flush=True)
             stations.watch()
         finally:
             stations.stop()
 
 
-def _start(stations: Stations, url: str, folder: str, workers: int, slots: int | None) -> None:
+def _start(stations: Stations, common: dict[str, Any], folder: str, workers: int, slots: int | None) -> None:
+    """`common`: what every station is told."""
     from penstock.cli.worker import default_name
     from penstock.config import SinkConfig, VentilatorConfig, WorkerConfig, default_slots
 
-    lifeline = stations.lifeline
-    stations.start("ventilator", VentilatorConfig(url=url, data=folder, lifeline=lifeline))
-    stations.start("sink", SinkConfig(url=url, data=folder, lifeline=lifeline))
+    common["lifeline"] = stations.lifeline
+    stations.start("ventilator", VentilatorConfig(data=folder, **common))
+    stations.start("sink", SinkConfig(data=folder, **common))
     each = slots or max(1, default_slots() // max(1, workers))
     for number in range(1, workers + 1):
         name = f"{default_name()}-{number}"
-        stations.start("worker", WorkerConfig(url=url, slots=each, name=name, lifeline=lifeline))
+        stations.start("worker", WorkerConfig(slots=each, name=name, **common))
 
 
 def _wait_until_up(stations: Stations, url: str, workers: int) -> None:
@@ -142,8 +146,8 @@ class Stations:
         for station in [one for one in self._running if one.process.poll() is not None]:
             self._running.remove(station)
             code = station.process.returncode
-            if station.kind == "worker" and code == 0:
-                continue  # it was drained
+            if station.kind == "worker" and code in {0, EXIT_REFUSED}:
+                continue  # it was drained, or its key was revoked
             if starting or time.monotonic() < station.started_at + SETTLED_TIME:
                 kind = ConfigError if code == EXIT_CONFIG else PenstockError
                 raise kind(f"the {station.kind} ended with {_ending(code)}, see above")

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from penstock.cli.options import binding, checked_bind, data_folder
+from penstock.cli.options import binding, data_folder, station_settings
 
 
 @click.command("ventilator", short_help="Run a ventilator: it takes in jobs and hands them to workers.")
 @binding
-def command(url: str, data: Path | None, insecure: bool) -> int:
+def command(url: str, data: Path | None, **asked: Any) -> int:
     """Run a ventilator until SIGTERM or Ctrl-C: it takes in jobs, keeps them safe and hands them to workers."""
-    checked_bind(url, insecure=insecure)
+    common = station_settings(url, **asked)
     from penstock.config import VentilatorConfig
     from penstock.ventilator import main
 
-    return main(VentilatorConfig(url=url, data=data_folder(data)))
+    return main(VentilatorConfig(data=data_folder(data), **common))

@@ -7,8 +7,7 @@ import socket
 
 import click
 
-from penstock.cli.options import debug
-from penstock.config import DEFAULT_URL
+from penstock.cli.options import debug, key_path, keyed, url_option, without_pickles
 from penstock.errors import ConfigError
 
 TAG_LENGTH = 256
@@ -16,20 +15,19 @@ TAG_LENGTH = 256
 
 
 @click.command("worker", short_help="Run a worker: so many jobs at once, on this machine.")
-@click.option(
-    "--connect",
-    "url",
-    envvar="PENSTOCK_URL",
-    default=DEFAULT_URL,
-    show_default=True,
-    help="The pipeline.  [env: PENSTOCK_URL]",
-)
+@url_option("--connect", "The pipeline.")
+@keyed
+@without_pickles
 @click.option("--slots", type=click.IntRange(1), envvar="PENSTOCK_SLOTS", help="Jobs at once.  [default: usable cores]")
-@click.option("--name", envvar="PENSTOCK_NAME", help="What people call it.  [default: HOST-PID]")
+@click.option(
+    "--name", envvar="PENSTOCK_NAME", help="What people call it.  [default: HOST-PID; with a key KEY/HOST/PID]"
+)
 @click.option("--allow-user", "users", multiple=True, metavar="NAME", help="Jobs may run as NAME (worker as root).")
 @click.option("--tag", "tags", multiple=True, metavar="WORD", help="What it has, for jobs that need that.")
 @debug
-def command(url: str, slots: int | None, name: str | None, users: tuple[str, ...], tags: tuple[str, ...]) -> int:
+def command(
+    url: str, slots: int | None, name: str | None, users: tuple[str, ...], tags: tuple[str, ...], no_pickle: bool
+) -> int:
     """Run a worker until SIGTERM or Ctrl-C, which let it finish what runs; a second one hands everything back now."""
     from penstock.config import WorkerConfig, default_slots
     from penstock.messages import TAGS_MAX
@@ -38,10 +36,18 @@ def command(url: str, slots: int | None, name: str | None, users: tuple[str, ...
     for tag in tags:
         if not tag or not tag.isprintable() or tag != tag.strip() or len(tag) > TAG_LENGTH or len(tags) > TAGS_MAX:
             raise ConfigError(f"--tag {tag!r}: write at most {TAGS_MAX} words of at most {TAG_LENGTH} characters")
-    name, slots = name or default_name(), slots or default_slots()
-    return main(WorkerConfig(url=url, slots=slots, name=name, allow_users=users, tags=tags))
+    config = WorkerConfig(
+        url=url,
+        key=key_path(),
+        no_pickle=no_pickle,
+        slots=slots or default_slots(),
+        name=name or default_name(),
+        allow_users=users,
+        tags=tags,
+    )
+    return main(config)
 
 
 def default_name() -> str:
-    """A worker's name when nobody gave one."""
-    return f"{socket.gethostname()}-{os.getpid()}"
+    """A worker's name when nobody gave one; under a key, the key's name comes before it."""
+    return f"{socket.gethostname()}{'/' if key_path() else '-'}{os.getpid()}"

@@ -264,4 +264,5 @@ def pipeline_status_of(info: PipelineInfo, url: str) -> PipelineStatus:
         reopened=info.reopened,
         lost=info.lost,
         workers=workers,
+        security=info.security,
     )

@@ -35,6 +35,7 @@ from penstock.messages import AskPipeline, DrainWorker, PipelineInfo
 from penstock.outcome import BatchStatus, PipelineStatus
 
 if TYPE_CHECKING:
+    from penstock.keys import KeyFile
     from penstock.local import LocalStations
 
 DEFAULT_SLOTS = 8
@@ -54,8 +55,8 @@ _living: set[Engine] = set()
 class Engine:
     """One client of one pipeline."""
 
-    def __init__(self, url: str, stations: LocalStations | None = None) -> None:
-        """Raises NoPipeline: nobody answers; ConfigError: not a URL."""
+    def __init__(self, url: str, stations: LocalStations | None = None, *, key: KeyFile | None = None) -> None:
+        """Raises NoPipeline: nobody answers; Refused: not with this key; ConfigError: not a URL."""
         self._pid = os.getpid()
         self._stations = stations
         self._streams = Streams()
@@ -65,7 +66,7 @@ class Engine:
         self._gone = False
         self._closed = threading.Lock()
         self._finishing = threading.Lock()
-        self._session = Session(url, self._streams, stations)
+        self._session = Session(url, self._streams, stations, key)
         self._streams.attach(self._session)
         self._session.on_failure(self._streams.fail)
         try:

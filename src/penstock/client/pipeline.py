@@ -17,6 +17,7 @@ from penstock.client.engine import Engine
 from penstock.client.functions import Function
 from penstock.client.mapping import Digest
 from penstock.client.options import argument_bytes, around_of, depends_on_now, environment_bytes, spec_of
+from penstock.client.place import place
 from penstock.client.streams import JobFuture, failed
 from penstock.command import CommandTemplate
 from penstock.job import BatchSpec
@@ -24,13 +25,11 @@ from penstock.outcome import BatchStatus, PipelineStatus, WorkerInfo
 
 if TYPE_CHECKING:
     from penstock.client.inline import Inline
+    from penstock.keys import KeyFile
 
 T = TypeVar("T")
 
 Command = Sequence[str | bytes | os.PathLike[str]]
-URL_VARIABLE = "PENSTOCK_URL"
-JOB_VARIABLE = "PENSTOCK_JOB_ID"
-"""In the environment of commands: what they start is part of a job too."""
 
 
 class Submitter(Executor):
@@ -179,25 +178,19 @@ class Submitter(Executor):
         """Nothing ends by leaving a view: its Pipeline goes on."""
 
 
-def place(url: str | None) -> str:
-    """Where the pipeline of this URL is; of None, the environment's, but inside a job always ``local``."""
-    if url is not None:
-        return url
-    in_job = current.in_slot() or JOB_VARIABLE in os.environ
-    return "local" if in_job else os.environ.get(URL_VARIABLE) or "local"
-
-
 class Pipeline(Submitter):
     """A pipeline, embedded or running elsewhere, as a concurrent.futures.Executor.
 
     `url`: ``tcp://host:port`` or ``ipc:///folder`` of a running one; ``"local"`` starts one on this machine, for as
-    long as this object is used; ``"inline"`` runs each job in the caller, at once, whatever options say of when
-    and where; None is the environment's PENSTOCK_URL, else
-    local. `slots` and `data` are for local ones: jobs at once (default: the cores there are) and the folder to keep
-    batches in (default: none is kept). `pass_output`: a local one also shows here what its jobs print.
+    long as this object is used; ``"inline"`` runs each job in the caller, at once, whatever options say
+    of when and where; None is where `key` belongs, else the
+    environment's PENSTOCK_URL, else local. `key`: a key file or folder, for a pipeline that wants one; it alone is
+    enough; None is the environment's PENSTOCK_KEY. `slots` and `data` are for local ones: jobs at once (default: the
+    cores there are) and the folder to keep batches in (default: none is kept). `pass_output`: a local one also shows
+    here what its jobs print.
 
-    Raises NoPipeline: nobody answers at the URL; ConfigError: it is no URL; ValueError: `slots` or `data` with a
-    running pipeline.
+    Raises NoPipeline: nobody answers at the URL; Refused: the key is not let in; ConfigError: the URL or the key is
+    none; ValueError: `slots` or `data` with a running pipeline.
     """
 
     def __init__(
@@ -205,6 +198,7 @@ class Pipeline(Submitter):
         url: str | None = None,
         *,
         slots: int | None = None,
+        key: str | os.PathLike[str] | None = None,
         data: str | os.PathLike[str] | None = None,
         pass_output: bool = True,
     ) -> None:
@@ -213,12 +207,12 @@ class Pipeline(Submitter):
                 "a Pipeline was made while a slot imports your module: make it in a function, or under "
                 'if __name__ == "__main__"'
             )
-        url = place(url)
+        url, loaded = place(url, key)
         if url != "local" and (slots is not None or data is not None):
             raise ValueError("slots= and data= are for an embedded pipeline: a running one has its own")
         if slots is not None and slots < 1:
             raise ValueError(f"slots must be a whole number from 1 on, not {slots!r}")
-        super().__init__(_engine(url, slots, data, pass_output=pass_output), {})
+        super().__init__(_engine(url, loaded, slots, data, pass_output=pass_output), {})
         self._finalizer = weakref.finalize(self, _leave_forgotten, self._engine)
         self._finalizer.atexit = False
 
@@ -312,13 +306,15 @@ class Pipeline(Submitter):
         self._engine.flush(timeout)
 
 
-def _engine(url: str, slots: int | None, data: str | os.PathLike[str] | None, *, pass_output: bool) -> Engine | Inline:
+def _engine(
+    url: str, key: KeyFile | None, slots: int | None, data: str | os.PathLike[str] | None, *, pass_output: bool
+) -> Engine | Inline:
     if url == "inline":
         from penstock.client.inline import Inline  # noqa: PLC0415 - for tests and debuggers
 
         return Inline()
     if url != "local":
-        return Engine(url)
+        return Engine(url, key=key)
     from penstock.local import LocalStations  # noqa: PLC0415 - only embedded pipelines start processes
 
     stations = LocalStations(slots, None if data is None else Path(data), pass_output=pass_output)

@@ -20,8 +20,10 @@ from penstock.client.courier import Answered, Courier
 from penstock.client.following import Follower
 from penstock.client.packing import Part
 from penstock.client.refusals import error_named
-from penstock.errors import NoPipeline, PenstockError
-from penstock.messages import Known, Message, Notice, Refused, Submit
+from penstock.errors import NoPipeline, PenstockError, Refused
+from penstock.keys import KeyFile
+from penstock.messages import Known, Message, Notice, Submit
+from penstock.messages import Refused as Refusal
 
 Bytes = bytes | memoryview
 T = TypeVar("T")
@@ -57,9 +59,12 @@ class Source(Protocol):
 class Session:
     """A connection to a running pipeline."""
 
-    def __init__(self, url: str, source: Source, supervisor: Supervisor | None = None) -> None:
+    def __init__(
+        self, url: str, source: Source, supervisor: Supervisor | None = None, key: KeyFile | None = None
+    ) -> None:
         """Raises ConfigError: not a URL of ours."""
-        from penstock.sockets import ClientLinks  # noqa: PLC0415 - zmq is slow to import, and inline never needs it
+        from penstock.links import ClientLinks  # noqa: PLC0415 - zmq is slow to import, and inline never needs it
+        from penstock.security import Security  # noqa: PLC0415 - likewise
 
         self.url = url
         self.failure: BaseException | None = None
@@ -77,7 +82,7 @@ class Session:
         self._supervised_at = 0.0
         self._room = threading.Condition()
         self._unaccepted = 0
-        self._links = ClientLinks(url)
+        self._links = ClientLinks(url, Security(key))
         self._courier = Courier(self._links, self._accepted, self._refused, _say_notice)
         self._thread = threading.Thread(target=self._run, name="penstock-client", daemon=True)
         self._thread.start()
@@ -207,13 +212,19 @@ class Session:
         self.call(lambda: self._courier.keep_alive(batch, alive))
 
     def connect(self, timeout: float = CONNECT_TIMEOUT) -> None:
-        """Wait until both stations have shaken hands. Raises NoPipeline that says which has not."""
+        """Wait until both stations have shaken hands. Raises NoPipeline that says which has not, Refused where the key
+        was not let in."""
         connected = self._courier.connected
         deadline = time.monotonic() + timeout
         with self._room:
             while not all(connected.values()) and self.failure is None and time.monotonic() < deadline:
                 self._room.wait(min(WAIT_INTERVAL, max(0.0, deadline - time.monotonic())))
         self.ensure_usable()
+        for endpoint in self._links.shut_out.values():
+            raise Refused(
+                f"{endpoint} does not know this key: it is not on the list there (`penstock keys list`), or of another "
+                "pipeline"
+            )
         if missing := self._courier.missing:
             silent = " and no ".join(missing)
             raise NoPipeline(f"no {silent} answers at {self.url}: start one there, or check the address")
@@ -271,7 +282,7 @@ class Session:
             self._unaccepted -= size
             self._room.notify_all()
 
-    def _refused(self, submit: Submit, refusal: Refused | Known) -> None:
+    def _refused(self, submit: Submit, refusal: Refusal | Known) -> None:
         for batch in {one.batch for one in submit.opens} | {one.batch for one in submit.chunks}:
             if (then := self._refusals.get(batch)) is not None:
                 then(error_named(refusal))
@@ -313,7 +324,7 @@ def _say_notice(notice: Notice) -> None:
 
 def _settling(answer: Future[tuple[Any, Bytes]]) -> Answered:
     def settle(message: Message, payload: Bytes) -> None:
-        if isinstance(message, Refused):
+        if isinstance(message, Refusal):
             answer.set_exception(error_named(message))
         else:
             answer.set_result((message, payload))

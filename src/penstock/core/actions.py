@@ -249,10 +249,11 @@ class Report(Action, frozen=True):
 
 
 class Deliver(Action, frozen=True):
-    """To the sink: outcomes with their values."""
+    """To the sink: outcomes with their values, and the tokens of their leases."""
 
     records: tuple[OutcomeHead, ...]
     bodies: tuple[Bytes, ...]
+    tokens: tuple[bytes, ...] = ()
 
 
 class ReadRows(Action, frozen=True):

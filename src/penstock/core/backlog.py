@@ -308,6 +308,11 @@ class Backlog:
         """Those among them that whoever has time may run."""
         self.turns = Turns()
 
+    def owner(self, batch: bytes) -> str | None:
+        """The key that submitted a batch; None: no such batch."""
+        found = self.batches.get(batch)
+        return None if found is None else found.spec.owner
+
     def add_batch(self, stored: StoredBatch) -> Batch:
         """A new batch."""
         batch = self.batches[stored.batch] = Batch(stored)

@@ -27,6 +27,7 @@ from penstock.core.backlog import FOREVER, Backlog, Batch, Chunk, Part, Place
 from penstock.core.inputs import StoredBatch, StoredChunk
 from penstock.core.lease import Leases
 from penstock.core.roster import Worker
+from penstock.core.seal import NO_SEAL, Seal
 from penstock.core.spans import SpanSet
 from penstock.job import JobState, Stamp
 from penstock.messages import BatchSpan, CancelSpan, Message, Note, OutcomeHead, Verdicts
@@ -51,8 +52,10 @@ class Books:
         lease_time: float,
         heartbeat_interval: float,
         seed: int,
+        seal: Seal = NO_SEAL,
     ) -> None:
         self.life = life
+        self.seal = seal
         self.lease_time = lease_time
         self.heartbeat_interval = heartbeat_interval
         self.random = random.Random(seed)

@@ -24,6 +24,7 @@ from penstock.core.backlog import Part
 from penstock.core.books import Books
 from penstock.core.lease import Given, Round
 from penstock.core.roster import LOOK_AHEAD_SECONDS, Worker
+from penstock.core.seal import Grant
 from penstock.core.turns import ANY, Terms, is_any
 from penstock.messages import INLINE_FUNCTION_BYTES, BatchHead, HandBack, Jobs, Lease
 
@@ -171,8 +172,7 @@ class Dispatcher:
             for _, lease in bundle:
                 lease.round = dealt
 
-    @staticmethod
-    def _message(pairs: list[tuple[Part, Given]]) -> Jobs:
+    def _message(self, pairs: list[tuple[Part, Given]]) -> Jobs:
         heads: dict[bytes, BatchHead] = {}
         leases: list[Lease] = []
         for part, lease in pairs:
@@ -180,9 +180,9 @@ class Dispatcher:
             if batch.id not in heads:
                 inline = batch.function_size if batch.function_size <= INLINE_FUNCTION_BYTES else 0
                 heads[batch.id] = BatchHead(batch.id, batch.spec, batch.function, batch.function_size, inline)
-            leases.append(
-                Lease(lease.number, batch.id, chunk.first, chunk.count, part.start, part.stop, part.stamp, chunk.size)
-            )
+            token = self._books.seal.token(Grant(lease.number, batch.id, part.start, part.stop, part.stamp))
+            span = (chunk.first, chunk.count, part.start, part.stop)
+            leases.append(Lease(lease.number, batch.id, *span, part.stamp, chunk.size, token))
         return Jobs(tuple(heads.values()), tuple(leases))
 
     # ---------------------------------------------------------------------------------------- taking back

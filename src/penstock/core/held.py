@@ -20,11 +20,12 @@ Bytes = bytes | memoryview
 class Kept:
     """An outcome that is not closed: when it was last sent, and which of its jobs are still to be closed."""
 
-    __slots__ = ("body", "head", "left", "sent_at", "size")
+    __slots__ = ("body", "head", "left", "sent_at", "size", "token")
 
-    def __init__(self, head: OutcomeHead, body: Bytes) -> None:
+    def __init__(self, head: OutcomeHead, body: Bytes, token: bytes) -> None:
         self.head = head
         self.body = body
+        self.token = token
         self.left = SpanSet([(head.start, head.stop)])
         self.sent_at: float | None = None
         self.size = credit_cost((head,), body)
@@ -81,7 +82,7 @@ class HeldLease:
         """Its jobs [head.start, head.stop) have an outcome."""
         self.running.remove(head.start, head.stop)
         self.finished.add(head.start, head.stop)
-        kept = Kept(head, body)
+        kept = Kept(head, body, self.lease.token)
         self.kept.append(kept)
         return kept
 

@@ -7,6 +7,7 @@ import msgspec
 from penstock.core.actions import EndedPart, OpenPart
 from penstock.job import BatchSpec, JobState, Stamp
 from penstock.messages import Completion, Note, OutcomeHead
+from penstock.roles import EVERYONE, Peer
 
 Bytes = bytes | memoryview
 
@@ -19,12 +20,13 @@ class Input(msgspec.Struct, frozen=True, gc=False):
 
 
 class FromClient(Input, frozen=True):
-    """A message on the desk; `wall_time` dates the batches in it."""
+    """A message on the desk; `wall_time` dates the batches in it, `sender` is whose key brought it."""
 
     client: bytes
     message: object
     payload: Bytes = b""
     wall_time: float = 0.0
+    sender: Peer = EVERYONE
 
 
 class WallClock(Input, frozen=True):
@@ -203,12 +205,13 @@ class StoredRecord(msgspec.Struct, frozen=True):
 
 
 class OutcomesArrived(Input, frozen=True):
-    """Outcomes with their values (a worker's; the ventilator's verdicts have none)."""
+    """Outcomes with their values (a worker's; the ventilator's verdicts have none), and the tokens of their leases."""
 
     worker: bytes
     name: str
     records: tuple[OutcomeHead, ...]
     bodies: tuple[Bytes, ...]
+    tokens: tuple[bytes, ...] = ()
 
 
 class RowsRead(Input, frozen=True):

@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import islice
 
+from msgspec.structs import replace
+
 from penstock.config import TRANSIENT_TIME
 from penstock.core.actions import (
     Answer,
@@ -29,7 +31,7 @@ from penstock.core.actions import (
 from penstock.core.backlog import REFILL_CHUNKS, WINDOW_CHUNKS, Batch, Chunk, Place
 from penstock.core.books import Books
 from penstock.core.gates import Gates
-from penstock.core.inputs import Bytes, ChunkLoaded, ChunksLoaded, StoredBatch, StoredChunk
+from penstock.core.inputs import Bytes, ChunkLoaded, ChunksLoaded, FromClient, StoredBatch, StoredChunk
 from penstock.core.placement import Placement
 from penstock.core.recall import Recalls
 from penstock.job import BatchSpec, JobState
@@ -41,6 +43,7 @@ from penstock.messages import (
     AskDigests,
     BatchesInfo,
     BatchLine,
+    BatchOpen,
     Cancel,
     Cancelled,
     ChunkHead,
@@ -75,12 +78,16 @@ class Intake:
         placement: Placement,
         forgotten: Iterable[bytes] = (),
         transient_time: float = TRANSIENT_TIME,
+        *,
+        pickles: bool = True,
     ) -> None:
+        """`pickles`: whether calls whose arguments are pickles are taken in."""
         self._books = books
         self.recalls = Recalls(books)
         self._gates = gates
         self._placement = placement
         self._transient_time = transient_time
+        self._pickles = pickles
         self.recovered = False
         """Whether what was given out before a restart is known: until then stored chunks wait in limbo."""
         self._forgotten: dict[bytes, None] = {}
@@ -100,44 +107,55 @@ class Intake:
 
     # ------------------------------------------------------------------------------------------ submit
 
-    def on_submit(self, client: bytes, submit: Submit, payload: Bytes, wall_time: float, now: float) -> None:
-        """Accept batches, chunks and ends of batches."""
-        sizes = [one.size for one in submit.opens] + [one.size for one in submit.chunks]
-        parts = split(payload, sizes)
+    def refuse(self, client: bytes, message: object, why: str) -> None:
+        """The client's key does not allow it; what has no answer is dropped."""
+        number = getattr(message, "number", None)
+        if number is not None:
+            self._answer(client, Refused(number, "Refused", why))
+
+    def on_submit(self, event: FromClient, now: float) -> None:
+        """Accept batches, chunks and ends of batches; whose key brought a batch is its owner."""
+        submit, payload = event.message, event.payload
+        assert isinstance(submit, Submit)
+        parts = split(payload, [one.size for one in submit.opens] + [one.size for one in submit.chunks])
         batches, forgotten = self._books.backlog.batches, self._forgotten
-        if any(len(one.digests) not in {0, one.count * DIGEST_BYTES} for one in submit.chunks):
-            self._answer(client, Refused(submit.number, "ProtocolError", "a chunk with digests of another length"))
-            return
         new = {one.batch: 0 for one in submit.opens if one.batch not in batches and one.batch not in forgotten}
         ends = self._ends(submit, new)
         if ends is None:
             return
-        refused = self._early_end(submit, ends) or self._refusal(submit, new)
+        refused = self._unfit(submit, ends) or self._refusal(submit, new)
         if refused is not None:
-            self._answer(client, refused)
+            self._answer(event.client, refused)
             return
         for opened, code in zip(submit.opens, parts, strict=False):
             if opened.batch in new:
-                stored = StoredBatch(
-                    opened.batch, opened.spec, opened.function, opened.size, wall_time, 0, None, {}, None
-                )
-                batch = self._books.backlog.add_batch(stored)
-                batch.alive_at = now
-                self._remember_word(batch)
-                self._gates.watch(batch, now)
-                self._placement.watch(batch, client, now)
-                self._books.say(SaveBatch(opened.batch, opened.spec, opened.function, code, wall_time))
+                self._open(opened, code, event, now)
         for chunk, arguments in zip(submit.chunks, parts[len(submit.opens) :], strict=True):
             self._accept(chunk, arguments)
         for closed in submit.closes:
-            known = self._books.backlog.batches.get(closed.batch)
+            known = batches.get(closed.batch)
             if known is not None and known.total is None:
                 known.total = closed.total
                 self._books.say(SaveTotal(known.id, closed.total))
-        self._books.say_last(Answer(client, Accepted(submit.number)))
+        self._books.say_last(Answer(event.client, Accepted(submit.number)))
 
-    @staticmethod
-    def _early_end(submit: Submit, ends: dict[bytes, int]) -> Refused | None:
+    def _open(self, opened: BatchOpen, code: Bytes, event: FromClient, now: float) -> None:
+        spec = replace(opened.spec, owner=event.sender.name)
+        stored = StoredBatch(opened.batch, spec, opened.function, opened.size, event.wall_time, 0, None, {}, None)
+        batch = self._books.backlog.add_batch(stored)
+        batch.alive_at = now
+        self._remember_word(batch)
+        self._gates.watch(batch, now)
+        self._placement.watch(batch, event.client, now)
+        self._books.say(SaveBatch(opened.batch, spec, opened.function, code, event.wall_time))
+
+    def _unfit(self, submit: Submit, ends: dict[bytes, int]) -> Refused | None:
+        """Why nobody could accept it, or not this pipeline."""
+        if not self._pickles and any(one.spec.is_pickled for one in submit.opens):
+            text = "this pipeline takes no pickles: submit with serializer='msgpack'"
+            return Refused(submit.number, "Refused", text)
+        if any(len(one.digests) not in {0, one.count * DIGEST_BYTES} for one in submit.chunks):
+            return Refused(submit.number, "ProtocolError", "a chunk with digests of another length")
         for closed in submit.closes:
             if closed.batch in ends and closed.total < ends[closed.batch]:
                 text = f"batch {closed.batch.hex()} cannot end at {closed.total} jobs: it has {ends[closed.batch]}"

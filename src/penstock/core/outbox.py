@@ -107,4 +107,5 @@ class Outbox:
 
 
 def _deliver(message: list[Kept]) -> Deliver:
-    return Deliver(tuple(kept.head for kept in message), tuple(kept.body for kept in message))
+    tokens = dict.fromkeys(kept.token for kept in message if kept.token)
+    return Deliver(tuple(kept.head for kept in message), tuple(kept.body for kept in message), tuple(tokens))

@@ -36,7 +36,6 @@ from penstock.core.actions import (
     ReadLog,
     ReadSpan,
     Report,
-    Save,
     SaveClaim,
     SaveRecorded,
     SaveRow,
@@ -46,6 +45,7 @@ from penstock.core.claims import Claims
 from penstock.core.followers import Followers
 from penstock.core.inputs import FromClient, LinesRead, LogRead, OutcomesArrived, RowsRead, StoredRecord
 from penstock.core.recorded import Recorded
+from penstock.core.seal import NO_SEAL, Seal, refused
 from penstock.job import FINAL
 from penstock.messages import (
     Claim,
@@ -96,8 +96,9 @@ class SinkCore:
         *,
         sink: bytes,
         heartbeat_interval: float = HEARTBEAT_INTERVAL,
+        seal: Seal = NO_SEAL,
     ) -> None:
-        self._boot, self._sink = boot, sink
+        self._boot, self._sink, self._seal = boot, sink, seal
         self._seq, self._chain = head
         self._batches = {stored.batch: Recorded.restore(stored) for stored in recorded}
         self._followers = Followers(boot)
@@ -117,7 +118,7 @@ class SinkCore:
         self._before: dict[bytes, int] = {}
         """Both of this turn: what was recorded, and the last line of each batch before it."""
         self.refused = 0
-        """Records that no worker should have sent."""
+        """Records that no worker should have sent, or not this one (see seal.py)."""
 
     # ------------------------------------------------------------------------------------------ contract
 
@@ -191,15 +192,18 @@ class SinkCore:
 
     def on_outcomes(self, event: OutcomesArrived) -> Actions:
         """Record what is new."""
-        saves: list[Save] = []
+        saves: Actions = []
+        is_granted = self._seal.opened(event.tokens if event.worker else None)
         for head, body in zip(event.records, event.bodies, strict=True):
             opens = not event.worker and head.stamp.opens and not head.final
-            if head.start >= head.stop or (head.state not in FINAL or head.stamp.opens) is not opens:
+            is_outcome = (head.state not in FINAL or head.stamp.opens) is opens
+            if head.start >= head.stop or not is_outcome or not is_granted(head):
                 self.refused += 1
+                saves += refused(event, self.refused)
                 continue
             new = self._claim(head)
             saves += [self._line(event, head, body, start, stop) for start, stop in new]
-        return [*saves]
+        return saves
 
     def _claim(self, head: OutcomeHead) -> list[tuple[int, int]]:
         if head.batch in self._forgotten:

@@ -37,11 +37,13 @@ from penstock.core.inputs import (
     WallClock,
 )
 from penstock.core.intake import Intake
+from penstock.core.permit import refusal
 from penstock.core.placement import Placement
 from penstock.core.presence import Presence
 from penstock.core.quarantine import Quarantine
 from penstock.core.reasons import Reasons
 from penstock.core.retry import Retries
+from penstock.core.seal import NO_SEAL, Seal
 from penstock.core.settle import Settlement
 from penstock.messages import (
     Alive,
@@ -111,8 +113,11 @@ class VentilatorCore:
         transient_time: float = TRANSIENT_TIME,
         seed: int = 0,
         forgotten: Iterable[bytes] = (),
+        seal: Seal = NO_SEAL,
+        security: str = "",
+        pickles: bool = True,
     ) -> None:
-        self.books = Books(life, stored, applied, lease_time, heartbeat_interval, seed)
+        self.books = Books(life, stored, applied, lease_time, heartbeat_interval, seed, seal)
         self.dispatcher = Dispatcher(self.books)
         self.presence = Presence(self.books, self.dispatcher)
         self.quarantine = Quarantine(self.books, self.dispatcher)
@@ -120,11 +125,12 @@ class VentilatorCore:
         self.gates = Gates(self.books)
         self.placement = Placement(self.books)
         self.reasons = Reasons(self.books, self.gates, self.placement)
-        self.intake = Intake(self.books, self.gates, self.placement, forgotten, transient_time)
+        self.intake = Intake(self.books, self.gates, self.placement, forgotten, transient_time, pickles=pickles)
         self.retries = Retries(self.books, self.intake)
         self.agreement = Agreement(self.books, self.intake)
         self.intake.recovered = not any(one.open_from is not None for one in stored)
         self._version = version
+        self._security = security
         self._started_at = now
         self._retention_at = now
         self._ticked_at = now
@@ -266,9 +272,12 @@ class VentilatorCore:
     # ------------------------------------------------------------------------------------------ the rest
 
     def _on_client(self, event: FromClient, now: float) -> None:
+        if why := refusal(event.sender, event.message, self.books.backlog.owner):
+            self.intake.refuse(event.client, event.message, why)
+            return
         match event.message:
-            case Submit() as submit:
-                self.intake.on_submit(event.client, submit, event.payload, event.wall_time, now)
+            case Submit():
+                self.intake.on_submit(event, now)
             case Cancel() as cancel:
                 self.intake.on_cancel(event.client, cancel)
             case Retry() as retry:
@@ -378,6 +387,7 @@ class VentilatorCore:
             batches=len(batches),
             sink_present=self.settlement.is_present(now),
             malformed=self.malformed,
+            security=self._security,
             workers=lines,
             reopened=self.agreement.reopened,
             lost=self.agreement.lost,

@@ -1,0 +1,110 @@
+"""What the holder of a key may say: the roles, message by message.
+
+Promises:
+
+1. A worker's id belongs to the key that used it first; what another key says under it is dropped.
+2. A worker's name begins with the name of its key.
+3. Only the sink's key speaks for the sink.
+4. A client that may only look changes nothing; one that may submit ends and deletes what it submitted itself; the rest
+   is an admin's.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+from penstock.messages import (
+    Alive,
+    AskBatches,
+    AskDigests,
+    AskPipeline,
+    AskWhy,
+    Claim,
+    Completions,
+    Diverged,
+    DrainWorker,
+    Forgotten,
+    Hello,
+    Outcomes,
+    Restated,
+    SinkHead,
+    Submit,
+)
+from penstock.roles import Peer, Role
+
+IDS_MAX = 100_000
+"""Worker ids whose key is remembered: ten lives of each of ten thousand workers."""
+
+READS = (AskPipeline, AskBatches, AskDigests, AskWhy)
+"""Questions: every client may ask them."""
+
+
+class Bindings:
+    """Which key each id belongs to."""
+
+    def __init__(self) -> None:
+        self._keys: OrderedDict[bytes, str] = OrderedDict()
+
+    def admits(self, sender: Peer, owner: bytes) -> bool:
+        """Whether this id is the sender's; an unused one becomes so."""
+        if not sender.public:
+            return True
+        bound = self._keys.setdefault(owner, sender.public)
+        self._keys.move_to_end(owner)
+        if len(self._keys) > IDS_MAX:
+            self._keys.popitem(last=False)
+        return bound == sender.public
+
+    def may_report(self, sender: Peer, message: Any) -> bool:
+        """Whether the sender may say this to the ventilator."""
+        if not sender.public:
+            return True
+        if isinstance(message, SinkHead | Completions | Diverged | Restated | Forgotten):
+            return sender.role is Role.SINK and self.admits(sender, message.sink)
+        if isinstance(message, Hello) and not is_name_of(sender, message.name):
+            return False
+        return sender.role is Role.WORK and self.admits(sender, message.worker)
+
+    def may_hand_in(self, sender: Peer, message: Outcomes) -> bool:
+        """Whether the sender may say this to the sink."""
+        if not sender.public:
+            return True
+        return is_name_of(sender, message.name) and self.admits(sender, message.worker)
+
+
+def may_ask(sender: Peer, message: Any) -> bool:
+    """Whether a client may say this to the sink: to claim outcomes takes them from others, all else is reading."""
+    return sender.role is not Role.OBSERVE or not isinstance(message, Claim)
+
+
+def is_name_of(sender: Peer, name: str) -> bool:
+    """Whether a worker of this key can have that name."""
+    return name.startswith(f"{sender.name}/")
+
+
+def refusal(sender: Peer, message: Any, owner: Callable[[bytes], str | None]) -> str:
+    """Why a client may not say this; empty if it may. `owner`: who submitted a batch, None if it is not known."""
+    if sender.role is Role.ADMIN or isinstance(message, READS):
+        return ""
+    if sender.role is not Role.SUBMIT:
+        return f"the key {sender.name} has the role {sender.role}: it may look and change nothing"
+    if isinstance(message, DrainWorker):
+        return f"the key {sender.name} has the role {sender.role}: workers are an admin's business"
+    for batch in _touched(message):
+        if owner(batch) not in {None, sender.name}:
+            return f"batch {batch.hex()} is not of the key {sender.name}: its own submitter or an admin can do that"
+    return ""
+
+
+def _touched(message: Any) -> set[bytes]:
+    match message:
+        case Submit():
+            known = {one.batch for one in message.opens} | {one.batch for one in message.chunks}
+            return known | {one.batch for one in message.closes}
+        case Alive():
+            return set(message.batches)
+        case _:
+            batch = getattr(message, "batch", None)
+            return set() if batch is None else {batch}
