@@ -70,6 +70,20 @@ def test_queens_over_several_workers(stations: Stations, folder: Path, monkeypat
     assert [name.split(":")[0] for name in names[:2]] == ["one 0", "two 0"]
 
 
+def test_a_channel_for_each_worker(stations: Stations, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each task runs where it was sent, the results come together; that nobody listens is said at once."""
+    stations.start("ventilator", "sink", "one", "two")
+    with Pipeline(stations.url) as pipeline:
+        until(lambda: len(pipeline.workers()) == 2, what="both workers are there")
+    monkeypatch.setenv("PENSTOCK_URL", stations.url)
+    lines = sorted(run("channels", "one", "two", "gone"))
+    assert [line.split(": no worker")[0] for line in lines] == [
+        "dispatch failed: task 3 to gone",
+        "dispatch failed: task 6 to gone",
+        *("done: task 1 on one", "done: task 2 on two", "done: task 4 on one", "done: task 5 on two"),
+    ]
+
+
 class Mailbox:
     """A mail server: refuses one address for good and another one once."""
 
