@@ -25,7 +25,6 @@ from penstock.core.actions import (
     Save,
     Tell,
 )
-from penstock.core.backlog import Part, Place
 from penstock.core.inputs import (
     ChunkLoaded,
     ChunksLoaded,
@@ -40,6 +39,7 @@ from penstock.core.inputs import (
     Unsubscribed,
     WallClock,
 )
+from penstock.core.part import Part, Place
 from penstock.core.ventilator import VentilatorCore
 from penstock.core.worker import WorkerCore
 from penstock.job import BatchSpec, JobState, Stamp

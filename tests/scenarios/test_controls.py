@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from penstock.core.backlog import Part
 from penstock.core.books import Books
 from penstock.core.held import HeldLease
 from penstock.core.liaison import Liaison
 from penstock.core.loss import Loss
 from penstock.core.outbox import Outbox
+from penstock.core.part import Part
 from penstock.core.presence import Presence
 from penstock.core.recall import Recalls
 from penstock.core.recorded import Recorded

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from penstock import current
 from penstock.client.batch import ALL_JOBS, Batch
+from penstock.client.commands import ArgumentLists, Command, template_of, words_of
 from penstock.client.costs import Cost, map_longest_first
 from penstock.client.engine import Engine
 from penstock.client.functions import Function
 from penstock.client.mapping import Digest
-from penstock.client.options import argument_bytes, around_of, depends_on_now, environment_bytes, spec_of
+from penstock.client.options import around_of, depends_on_now, spec_of
 from penstock.client.place import place
 from penstock.client.streams import JobFuture, failed
 from penstock.command import CommandTemplate
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from penstock.keys import KeyFile
 
 T = TypeVar("T")
-
-Command = Sequence[str | bytes | os.PathLike[str]]
 
 
 class Submitter(Executor):
@@ -155,10 +154,10 @@ class Submitter(Executor):
             spec = spec_of(options)
             function = self._engine.function(around_of(options).prepare(target), spec)
             return self._engine.batch(spec, function, iterables, digest)
-        template, options = _template(target, options)
+        template, options = template_of(target, options)
         spec = spec_of(options, kind="command")
         items: Iterable[Any] = iterables[0] if len(iterables) == 1 else zip(*iterables)  # noqa: B905 - as `map`
-        return self._engine.batch(spec, Function.of(template.encode()), [_ArgumentLists(items)], digest)
+        return self._engine.batch(spec, Function.of(template.encode()), [ArgumentLists(items)], digest)
 
     def command(self, argv: Command, **options: Any) -> Future[Any]:
         """Run one command as a job, without a shell; its value is a CommandResult.
@@ -166,10 +165,10 @@ class Submitter(Executor):
         It runs in this process' folder or `cwd`, in the worker's environment and `env`. A non-zero exit raises
         CommandFailed, unless ``check=False``. Other options are those of `options`.
         """
-        template, options = _template((), {**self._options, **self._resolved(options)})
+        template, options = template_of((), {**self._options, **self._resolved(options)})
         spec = spec_of(options, kind="command")
         try:
-            words = _words(argv)
+            words = words_of(argv)
         except (TypeError, ValueError) as error:
             return failed(error)
         return self._engine.command(spec, Function.of(template.encode()), words)
@@ -324,37 +323,3 @@ def _engine(
 def _leave_forgotten(engine: Engine | Inline) -> None:
     """A Pipeline that nobody holds any more: its jobs go on to their end, then it goes."""
     engine.leave_forgotten()
-
-
-def _template(target: Command | CommandTemplate, options: dict[str, Any]) -> tuple[CommandTemplate, dict[str, Any]]:
-    """The command template, and the options that are not its own."""
-    if isinstance(target, CommandTemplate):
-        return target, options
-    options = dict(options)
-    cwd = options.pop("cwd", None)
-    env = environment_bytes(options.pop("env", None))
-    folder = os.getcwdb() if cwd is None else os.path.abspath(argument_bytes(cwd))
-    return CommandTemplate(words=tuple(_words(target)), cwd=folder, env=env), options
-
-
-def _words(words: Any) -> list[bytes]:
-    if isinstance(words, str | bytes | os.PathLike):
-        raise TypeError(f"a command is a list of words, like ['gzip', 'file'], not {words!r}: no shell takes it apart")
-    return [argument_bytes(word) for word in words]
-
-
-class _ArgumentLists:
-    """Each item as the arguments of one command; its length is told if the items tell theirs."""
-
-    def __init__(self, items: Iterable[Any]) -> None:
-        self._items = items
-
-    def __iter__(self) -> Iterator[list[bytes]]:
-        return map(_arguments, self._items)
-
-    def __len__(self) -> int:
-        return len(self._items)  # type: ignore[arg-type]  # TypeError says that there is none
-
-
-def _arguments(item: Any) -> list[bytes]:
-    return [argument_bytes(word) for word in item] if isinstance(item, list | tuple) else [argument_bytes(item)]

@@ -13,10 +13,11 @@ from __future__ import annotations
 
 from penstock.config import RESEND
 from penstock.core.actions import LoadKept, OpenPart, SaveChunk
-from penstock.core.backlog import Batch, Chunk, Part, Place
+from penstock.core.backlog import Batch, Chunk
 from penstock.core.books import Books
 from penstock.core.inputs import KeptLoaded, StoredChunk
 from penstock.core.intake import Intake
+from penstock.core.part import Part, Place
 from penstock.core.recorded import Recorded
 from penstock.core.spans import SpanSet
 from penstock.job import UNSUCCESSFUL, JobState, Stamp

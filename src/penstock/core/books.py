@@ -23,14 +23,15 @@ from penstock.core.actions import (
     SaveRetried,
     Tell,
 )
-from penstock.core.backlog import FOREVER, Backlog, Batch, Chunk, Part, Place
+from penstock.core.backlog import Backlog, Batch, Chunk
 from penstock.core.inputs import StoredBatch, StoredChunk
 from penstock.core.lease import Leases
+from penstock.core.part import FOREVER, Part, Place
 from penstock.core.roster import Worker
 from penstock.core.seal import NO_SEAL, Seal
 from penstock.core.spans import SpanSet
 from penstock.job import JobState, Stamp
-from penstock.messages import BatchSpan, CancelSpan, Message, Note, OutcomeHead, Verdicts
+from penstock.messages import BatchSpan, CancelSpan, Message, OutcomeHead, Verdicts
 
 VERDICTS_PER_MESSAGE = 1_000
 """Keeps a cancelled batch of many chunks from making one huge message."""
@@ -258,7 +259,7 @@ class Books:
         self.backlog.move(part, Place.VERDICT)
         part.verdict = (state, cause)
         self.judged[part.chunk.batch.id, part.chunk.first] = part.chunk
-        self._verdicts.append(verdict_head(part))
+        self._verdicts.append(part.verdict_head())
 
     def open_again(self, chunk: Chunk, start: int, stop: int, state: JobState) -> None:
         """Jobs that ended in this state have no outcome any more, when the sink has recorded that."""
@@ -277,7 +278,7 @@ class Books:
         """A part at the beginning of a generation: on its way to the sink until the completion comes back."""
         self.backlog.move(part, Place.OPENING)
         self.judged[part.chunk.batch.id, part.chunk.first] = part.chunk
-        self._verdicts.append(verdict_head(part))
+        self._verdicts.append(part.verdict_head())
 
     def reopen(self, part: Part) -> None:
         """A part whose opening the sink has forgotten."""
@@ -338,26 +339,7 @@ class Books:
         heads, self._verdicts = self._verdicts, []
         if again:
             parts = [part for chunk in self.judged.values() for part in chunk.parts if part.place in AT_SINK]
-            heads = [verdict_head(part) for part in parts]
+            heads = [part.verdict_head() for part in parts]
             self.judged = {(part.chunk.batch.id, part.chunk.first): part.chunk for part in parts}
         for at in range(0, len(heads), VERDICTS_PER_MESSAGE):
             self.tell(sink, Verdicts(tuple(heads[at : at + VERDICTS_PER_MESSAGE])))
-
-
-def verdict_head(part: Part) -> OutcomeHead:
-    """The outcome that the ventilator hands in for a part that awaits its verdict, or is opened again."""
-    state, cause = part.verdict or (JobState.QUEUED, "opened again")
-    return OutcomeHead(
-        batch=part.chunk.batch.id,
-        start=part.start,
-        stop=part.stop,
-        state=state,
-        final=part.place is Place.VERDICT,
-        stamp=part.stamp,
-        lease=0,
-        slot=0,
-        started_time=0.0,
-        elapsed=0.0,
-        size=0,
-        note=Note(cause=cause),
-    )

@@ -20,9 +20,9 @@ from typing import NamedTuple
 
 from penstock.config import RESEND
 from penstock.core.actions import Deal
-from penstock.core.backlog import Part
 from penstock.core.books import Books
 from penstock.core.lease import Given, Round
+from penstock.core.part import Part
 from penstock.core.roster import LOOK_AHEAD_SECONDS, Worker
 from penstock.core.seal import Grant
 from penstock.core.turns import ANY, Terms, is_any

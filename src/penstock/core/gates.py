@@ -18,8 +18,9 @@ from collections.abc import Container
 from datetime import UTC, datetime
 
 from penstock.config import RESEND
-from penstock.core.backlog import FOREVER, Batch, Part, Place
+from penstock.core.backlog import Batch
 from penstock.core.books import Books
+from penstock.core.part import FOREVER, Part, Place
 from penstock.job import BatchSpec, JobState
 from penstock.messages import HandBack
 

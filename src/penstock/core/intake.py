@@ -1,4 +1,4 @@
-"""Clients ask: submit, cancel, forget, and questions about how things stand.
+"""Jobs come in, from clients and from disk, and are cancelled.
 
 Promises:
 
@@ -10,49 +10,31 @@ Promises:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from itertools import islice
-
 from msgspec.structs import replace
 
-from penstock.config import TRANSIENT_TIME
 from penstock.core.actions import (
     Answer,
-    DeleteBatch,
     LoadChunks,
     OpenPart,
-    ReadDigests,
     SaveBatch,
     SaveChunk,
-    SaveEnded,
-    SaveForgotten,
     SaveTotal,
 )
-from penstock.core.backlog import REFILL_CHUNKS, WINDOW_CHUNKS, Batch, Chunk, Place
+from penstock.core.backlog import REFILL_CHUNKS, WINDOW_CHUNKS, Batch, Chunk
 from penstock.core.books import Books
 from penstock.core.gates import Gates
 from penstock.core.inputs import Bytes, ChunkLoaded, ChunksLoaded, FromClient, StoredBatch, StoredChunk
+from penstock.core.part import Place
 from penstock.core.placement import Placement
 from penstock.core.recall import Recalls
 from penstock.job import BatchSpec, JobState
 from penstock.messages import (
     DIGEST_BYTES,
     Accepted,
-    Alive,
-    AskBatches,
-    AskDigests,
-    BatchesInfo,
-    BatchLine,
     BatchOpen,
     Cancel,
     Cancelled,
     ChunkHead,
-    Delete,
-    Done,
-    Drain,
-    DrainWorker,
-    Forget,
-    ForgetBatch,
     Known,
     Message,
     Refused,
@@ -62,8 +44,6 @@ from penstock.messages import (
 
 FORGOTTEN_BATCHES = 10_000
 """Deleted batches that are still recognised: resends end within seconds."""
-FORGET_AT_ONCE = 100
-"""Deleted batches that a sink is told of at once: it has them gone before it is told again."""
 NOT_STARTED = (Place.QUEUED, Place.DELAYED, Place.LIMBO, Place.ALONE, Place.OPENING)
 """Places of jobs that nobody runs."""
 
@@ -76,8 +56,6 @@ class Intake:
         books: Books,
         gates: Gates,
         placement: Placement,
-        forgotten: Iterable[bytes] = (),
-        transient_time: float = TRANSIENT_TIME,
         *,
         pickles: bool = True,
     ) -> None:
@@ -86,24 +64,26 @@ class Intake:
         self.recalls = Recalls(books)
         self._gates = gates
         self._placement = placement
-        self._transient_time = transient_time
         self._pickles = pickles
         self.recovered = False
         """Whether what was given out before a restart is known: until then stored chunks wait in limbo."""
-        self._forgotten: dict[bytes, None] = {}
+        self.forgotten: dict[bytes, None] = {}
         """Batches deleted in this life, oldest first: what their clients still send again is accepted and dropped."""
         self._words: dict[str, bytes] = {}
         """The batches that were accepted once under a word, for as long as they are here."""
         for batch in books.backlog.batches.values():
             self._remember_word(batch)
-        self._unconfirmed = dict.fromkeys(forgotten)
-        """Deleted batches that the sink may still have."""
-        self._deletions: dict[bytes, list[tuple[bytes, int]]] = {}
-        """Who, under which number, waits for a batch to be gone."""
 
     def _remember_word(self, batch: Batch) -> None:
         if batch.spec.once:
             self._words[batch.spec.once] = batch.id
+
+    def drop(self, batch: Batch) -> None:
+        """It is deleted: its word is free, and what its client still sends again is known."""
+        self._words.pop(batch.spec.once, None)
+        self.forgotten[batch.id] = None
+        if len(self.forgotten) > FORGOTTEN_BATCHES:
+            del self.forgotten[next(iter(self.forgotten))]
 
     # ------------------------------------------------------------------------------------------ submit
 
@@ -118,7 +98,7 @@ class Intake:
         submit, payload = event.message, event.payload
         assert isinstance(submit, Submit)
         parts = split(payload, [one.size for one in submit.opens] + [one.size for one in submit.chunks])
-        batches, forgotten = self._books.backlog.batches, self._forgotten
+        batches, forgotten = self._books.backlog.batches, self.forgotten
         new = {one.batch: 0 for one in submit.opens if one.batch not in batches and one.batch not in forgotten}
         ends = self._ends(submit, new)
         if ends is None:
@@ -192,7 +172,7 @@ class Intake:
         batches = self._books.backlog.batches
         ends = {one.batch: batches[one.batch].accepted for one in submit.closes if one.batch in batches} | new
         for chunk in submit.chunks:
-            if chunk.batch in self._forgotten:
+            if chunk.batch in self.forgotten:
                 continue
             batch = self._books.backlog.batches.get(chunk.batch)
             end = ends.get(chunk.batch, batch.accepted if batch is not None else -1)
@@ -276,9 +256,10 @@ class Intake:
             self.recalls.ask(client, cancel)
             return
         stop = min(cancel.stop, batch.accepted)
-        self._answer(client, Cancelled(cancel.number, self._cancel(batch, cancel.start, stop)))
+        self._answer(client, Cancelled(cancel.number, self.cancel(batch, cancel.start, stop)))
 
-    def _cancel(self, batch: Batch, start: int, stop: int) -> int:
+    def cancel(self, batch: Batch, start: int, stop: int) -> int:
+        """End these jobs; returns how many nobody runs."""
         jobs = 0
         for first in [first for first in batch.firsts if first < stop]:
             chunk = batch.chunks[first]
@@ -291,127 +272,6 @@ class Intake:
                 else:
                     self._books.cancel(part)
         return jobs + self._books.cancel_on_disk(batch, start, stop)
-
-    def on_forget(self, forget: Forget) -> None:
-        """Delete the batch when all of it has ended; what has not is cancelled."""
-        batch = self._books.backlog.batches.get(forget.batch)
-        if batch is None:
-            return
-        batch.forget = True
-        if batch.total is None:
-            batch.total = batch.accepted
-            self._books.say(SaveTotal(batch.id, batch.total))
-        self._cancel(batch, 0, batch.accepted)
-
-    def on_delete(self, client: bytes, delete: Delete) -> None:
-        """As `on_forget`, with an answer when it is gone."""
-        if delete.batch in self._forgotten:
-            self._answer(client, Done(delete.number))
-        elif delete.batch not in self._books.backlog.batches:
-            self._answer(client, Refused(delete.number, "NoSuchBatch", f"no batch {delete.batch.hex()}"))
-        else:
-            self._deletions.setdefault(delete.batch, []).append((client, delete.number))
-            self.on_forget(Forget(delete.batch))
-
-    def on_forgotten(self, batch: bytes) -> None:
-        """The sink has nothing of it any more."""
-        if batch in self._unconfirmed:
-            del self._unconfirmed[batch]
-            self._books.say(SaveForgotten(batch))
-
-    def forget_again(self, sink: bytes) -> None:
-        """Tell the sink what it may still have."""
-        for batch in islice(self._unconfirmed, FORGET_AT_ONCE):
-            self._books.tell(sink, ForgetBatch(batch))
-
-    def sweep(self, sink: bytes | None) -> None:
-        """Delete the batches that nobody will ask for again."""
-        done = [batch for batch in self._books.backlog.batches.values() if batch.forget and batch.ended]
-        for batch in [batch for batch in done if not self._gates.keeps(batch)]:
-            self._books.forget_changes(batch)
-            self._books.say(DeleteBatch(batch.id))
-            if sink is not None:
-                self._books.tell(sink, ForgetBatch(batch.id))
-            self._books.backlog.remove_batch(batch)
-            self._words.pop(batch.spec.once, None)
-            self._unconfirmed[batch.id] = self._forgotten[batch.id] = None
-            for client, number in self._deletions.pop(batch.id, []):
-                self._books.say_last(Answer(client, Done(number)))
-            if len(self._forgotten) > FORGOTTEN_BATCHES:
-                del self._forgotten[next(iter(self._forgotten))]
-
-    def on_alive(self, alive: Alive, now: float) -> None:
-        """Their client still reads them."""
-        for batch_id in alive.batches:
-            batch = self._books.backlog.batches.get(batch_id)
-            if batch is not None:
-                batch.alive_at = now
-
-    def expire(self, now: float) -> None:
-        """Cancel the maps whose client is gone."""
-        for batch in list(self._books.backlog.batches.values()):
-            if batch.spec.transient and not batch.forget and now > batch.alive_at + self._transient_time:
-                self._books.log("map_abandoned", batch=batch.id.hex(), jobs=batch.accepted - batch.done)
-                self.on_forget(Forget(batch.id))
-
-    def retire(self, wall_time: float) -> None:
-        """Forget the batches whose results were kept for long enough."""
-        for batch in list(self._books.backlog.batches.values()):
-            if batch.ended is (batch.ended_time is None):
-                batch.ended_time = wall_time if batch.ended else None
-                self._books.say(SaveEnded(batch.id, batch.ended_time))
-            elif batch.ended_time is not None and wall_time > batch.ended_time + batch.spec.retain and not batch.forget:
-                self._books.log("results_expired", batch=batch.id.hex(), jobs=batch.done)
-                self.on_forget(Forget(batch.id))
-
-    # ------------------------------------------------------------------------------------------ questions
-
-    def on_drain(self, client: bytes, drain: DrainWorker) -> None:
-        """Pass it on to the worker of that name."""
-        for worker in self._books.workers.values():
-            if worker.hello is not None and drain.worker in (worker.hello.name, worker.id.hex()):
-                worker.draining = True
-                self._books.tell(worker.id, Drain())
-                self._answer(client, Done(drain.number))
-                return
-        text = f"no worker named {drain.worker} is connected: `penstock workers` lists them"
-        self._answer(client, Refused(drain.number, "NoSuchWorker", text))
-
-    def on_ask_batches(self, client: bytes, ask: AskBatches) -> None:
-        """The newest first."""
-        found = self._matching(ask.match)
-        lines = tuple(self._line(batch) for batch in found[: ask.limit])
-        self._answer(client, BatchesInfo(ask.number, lines))
-
-    def on_ask_digests(self, client: bytes, ask: AskDigests) -> None:
-        """They are on disk only."""
-        if ask.batch in self._books.backlog.batches:
-            self._books.say(ReadDigests(client, ask.number, ask.batch, ask.start))
-        else:
-            self._answer(client, Refused(ask.number, "NoSuchBatch", f"no batch {ask.batch.hex()}"))
-
-    def _matching(self, match: str) -> list[Batch]:
-        newest = sorted(self._books.backlog.batches.values(), key=lambda batch: batch.id, reverse=True)
-        if not match:
-            return newest
-        if match == "last":
-            return newest[:1]
-        named = [batch for batch in newest if match in (batch.id.hex(), batch.spec.name)][:1]
-        by_id = named or [batch for batch in newest if batch.id.hex().startswith(match)]
-        return by_id or [batch for batch in newest if batch.id.hex().endswith(match)]
-
-    def _line(self, batch: Batch) -> BatchLine:
-        return BatchLine(
-            batch=batch.id,
-            spec=batch.spec,
-            accepted=batch.accepted,
-            total=batch.total,
-            counts=dict(batch.counts),
-            leased=batch.leased,
-            created_time=batch.created_time,
-            waits=self._gates.shut(batch) or self._placement.missing(batch),
-            function=batch.function,
-        )
 
     def _answer(self, client: bytes, message: Message) -> None:
         self._books.say(Answer(client, message))

@@ -14,9 +14,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from penstock.config import FUSE, RECONNECT_GRACE
-from penstock.core.backlog import Part, Place
 from penstock.core.books import Books
 from penstock.core.lease import COUNTER_BITS, Given
+from penstock.core.part import Part, Place
 from penstock.core.roster import Worker
 from penstock.job import JobState
 

@@ -9,19 +9,22 @@ Promises:
 
 from __future__ import annotations
 
-from penstock.core.actions import LoadChunk, SendFunction
-from penstock.core.backlog import Place
+from penstock.core.actions import Answer, LoadChunk, SendFunction
 from penstock.core.books import Books
 from penstock.core.dispatch import Dispatcher
 from penstock.core.inputs import Subscribed, Unsubscribed
 from penstock.core.lease import Given
 from penstock.core.loss import Loss
+from penstock.core.part import Place
 from penstock.core.roster import Worker
 from penstock.core.spans import SpanSet
 from penstock.messages import (
     BatchSpan,
     Beat,
     Closed,
+    Done,
+    Drain,
+    DrainWorker,
     Drop,
     Greeting,
     HandedBack,
@@ -31,6 +34,7 @@ from penstock.messages import (
     LeaseSpan,
     Left,
     NeedFunction,
+    Refused,
     Took,
     Welcome,
 )
@@ -143,6 +147,17 @@ class Presence:
         wanted = any(batch.function == need.function for batch in self._books.backlog.batches.values())
         if self._known(need.worker, now) is not None and wanted:
             self._books.say(SendFunction(need.worker, need.function))
+
+    def on_drain(self, client: bytes, drain: DrainWorker) -> None:
+        """Pass it on to the worker of that name."""
+        for worker in self._books.workers.values():
+            if worker.hello is not None and drain.worker in (worker.hello.name, worker.id.hex()):
+                worker.draining = True
+                self._books.tell(worker.id, Drain())
+                self._books.say(Answer(client, Done(drain.number)))
+                return
+        text = f"no worker named {drain.worker} is connected: `penstock workers` lists them"
+        self._books.say(Answer(client, Refused(drain.number, "NoSuchWorker", text)))
 
     def on_left(self, left: Left) -> None:
         """It holds nothing: whatever the books still say of it is queued again."""

@@ -9,9 +9,9 @@ Promises:
 from __future__ import annotations
 
 from penstock.config import RESEND
-from penstock.core.backlog import Part, Place
 from penstock.core.books import Books
 from penstock.core.dispatch import Dispatcher
+from penstock.core.part import Part, Place
 from penstock.core.roster import Worker
 from penstock.messages import HandBack
 

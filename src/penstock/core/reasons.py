@@ -8,9 +8,10 @@ Promises:
 
 from __future__ import annotations
 
-from penstock.core.backlog import FOREVER, Batch, Part, Place
+from penstock.core.backlog import Batch
 from penstock.core.books import Books
 from penstock.core.gates import Gates
+from penstock.core.part import FOREVER, Part, Place
 from penstock.core.placement import Placement
 from penstock.core.roster import Worker
 

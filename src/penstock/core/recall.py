@@ -13,8 +13,9 @@ from __future__ import annotations
 
 from penstock.config import RECALL_PATIENCE, RESEND
 from penstock.core.actions import Answer, LoadChunk
-from penstock.core.backlog import Batch, Part, Place, Recalling
+from penstock.core.backlog import Batch
 from penstock.core.books import Books
+from penstock.core.part import Part, Place, Recalling
 from penstock.job import JobState
 from penstock.messages import Cancel, Cancelled, HandedBack, LeaseSpan, Recall
 

@@ -10,7 +10,7 @@ Promises:
 
 from __future__ import annotations
 
-from penstock.core.backlog import Part
+from penstock.core.part import Part
 from penstock.core.spans import Span
 from penstock.core.turns import ANY, Terms
 from penstock.messages import Hello

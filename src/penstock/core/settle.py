@@ -15,8 +15,9 @@ from itertools import islice
 
 from penstock.config import RESEND
 from penstock.core.actions import LoadChunk
-from penstock.core.backlog import Batch, Chunk, Part, Place
+from penstock.core.backlog import Batch, Chunk
 from penstock.core.books import Books
+from penstock.core.part import Part, Place
 from penstock.job import JobState
 from penstock.messages import BatchSpan, Closed, Completion, Completions, Diverged, Greeting, Replay, Restated, SinkHead
 

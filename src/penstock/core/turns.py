@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from penstock.job import BatchSpec
 
 if TYPE_CHECKING:
-    from penstock.core.backlog import Batch, Part
+    from penstock.core.backlog import Batch
+from penstock.core.part import Part
 
 
 class Terms(NamedTuple):

@@ -13,15 +13,13 @@ A turn is any number of `handle`, then one `tick`, which says all that the turn 
 
 from __future__ import annotations
 
-import platform
 from collections import Counter
 from collections.abc import Iterable
 from typing import assert_never
 
 from penstock.config import HEARTBEAT_INTERVAL, LEASE_TIME, RESEND, TRANSIENT_TIME
-from penstock.core.actions import Actions, Answer
+from penstock.core.actions import Actions
 from penstock.core.agreement import Agreement
-from penstock.core.backlog import Place
 from penstock.core.books import Books
 from penstock.core.dispatch import Dispatcher
 from penstock.core.gates import Gates
@@ -37,11 +35,13 @@ from penstock.core.inputs import (
     WallClock,
 )
 from penstock.core.intake import Intake
+from penstock.core.part import Place
 from penstock.core.permit import refusal
 from penstock.core.placement import Placement
 from penstock.core.presence import Presence
 from penstock.core.quarantine import Quarantine
-from penstock.core.reasons import Reasons
+from penstock.core.questions import Questions
+from penstock.core.removal import Removal
 from penstock.core.retry import Retries
 from penstock.core.seal import NO_SEAL, Seal
 from penstock.core.settle import Settlement
@@ -63,8 +63,6 @@ from penstock.messages import (
     Hello,
     Left,
     NeedFunction,
-    PipelineInfo,
-    Refused,
     Restated,
     Retry,
     SinkBeat,
@@ -72,8 +70,6 @@ from penstock.messages import (
     Submit,
     Took,
     ToVentilator,
-    Why,
-    WorkerLine,
 )
 
 RECOVERY_GRACE = 2.0
@@ -124,13 +120,14 @@ class VentilatorCore:
         self.settlement = Settlement(self.books)
         self.gates = Gates(self.books)
         self.placement = Placement(self.books)
-        self.reasons = Reasons(self.books, self.gates, self.placement)
-        self.intake = Intake(self.books, self.gates, self.placement, forgotten, transient_time, pickles=pickles)
+        self.intake = Intake(self.books, self.gates, self.placement, pickles=pickles)
+        self.removal = Removal(self.books, self.gates, self.intake, forgotten, transient_time)
         self.retries = Retries(self.books, self.intake)
         self.agreement = Agreement(self.books, self.intake)
+        self.questions = Questions(
+            self.books, self.gates, self.placement, self.settlement, self.agreement, version, security
+        )
         self.intake.recovered = not any(one.open_from is not None for one in stored)
-        self._version = version
-        self._security = security
         self._started_at = now
         self._retention_at = now
         self._ticked_at = now
@@ -176,7 +173,7 @@ class VentilatorCore:
                 if self.settlement.on_diverged(event):
                     self.agreement.begin(event.seq)
             case Forgotten(_, batch):
-                self.intake.on_forgotten(batch)
+                self.removal.on_forgotten(batch)
             case Restated():
                 if self.settlement.is_of_sink(event) and self.settlement.diverged:
                     self.agreement.on_restated(event)
@@ -208,10 +205,10 @@ class VentilatorCore:
         self._go_on(now)
         self.books.queue_delayed(now)
         self.presence.loss.tick(now)
-        self.intake.expire(now)
+        self.removal.expire(now)
         if now >= self._retention_at:
             self._retention_at = now + RETENTION_INTERVAL
-            self.intake.retire(now + self.books.wall_offset)
+            self.removal.retire(now + self.books.wall_offset)
         self.gates.tick(now)
         self.placement.tick(now)
         self._beat(now)
@@ -222,7 +219,7 @@ class VentilatorCore:
         self.dispatcher.run(now)
         self.settlement.flush()
         self.retries.answer()
-        self.intake.sweep(self.settlement.sink)
+        self.removal.sweep(self.settlement.sink)
         self.books.flush()
         return self.books.take()
 
@@ -283,21 +280,21 @@ class VentilatorCore:
             case Retry() as retry:
                 self.retries.on_retry(event.client, retry, self.presence.loss.barrier + 1)
             case Forget() as forget:
-                self.intake.on_forget(forget)
+                self.removal.on_forget(forget)
             case Delete() as delete:
-                self.intake.on_delete(event.client, delete)
+                self.removal.on_delete(event.client, delete)
             case Alive() as alive:
-                self.intake.on_alive(alive, now)
+                self.removal.on_alive(alive, now)
             case DrainWorker() as drain:
-                self.intake.on_drain(event.client, drain)
+                self.presence.on_drain(event.client, drain)
             case AskBatches() as ask:
-                self.intake.on_ask_batches(event.client, ask)
+                self.questions.on_ask_batches(event.client, ask)
             case AskDigests() as ask_digests:
-                self.intake.on_ask_digests(event.client, ask_digests)
+                self.questions.on_ask_digests(event.client, ask_digests)
             case AskWhy() as ask_why:
-                self.books.say(Answer(event.client, self._why(ask_why, now)))
+                self.questions.on_why(event.client, ask_why, now)
             case AskPipeline() as ask_pipeline:
-                self.books.say(Answer(event.client, self._info(ask_pipeline.number, now)))
+                self.questions.on_ask_pipeline(event.client, ask_pipeline.number, self.malformed, now)
             case _:
                 raise AssertionError(f"no client says {event.message!r}")
 
@@ -346,49 +343,5 @@ class VentilatorCore:
         again = now >= self._verdicts_at + RESEND
         if again:
             self._verdicts_at = now
-            self.intake.forget_again(sink)
+            self.removal.forget_again(sink)
         self.books.send_verdicts(sink, again=again)
-
-    def _why(self, ask: AskWhy, now: float) -> Why | Refused:
-        batch = self.books.backlog.batches.get(ask.batch)
-        if batch is None:
-            return Refused(ask.number, "NoSuchBatch", f"no batch {ask.batch.hex()}")
-        if ask.index >= batch.accepted:
-            return Refused(ask.number, "NoSuchBatch", f"no job {ask.index}: the batch has {batch.accepted} jobs")
-        return Why(ask.number, self.reasons.why(batch, ask.index, now))
-
-    def _info(self, number: int, now: float) -> PipelineInfo:
-        books = self.books
-        batches = books.backlog.batches.values()
-        leased = sum(batch.leased for batch in batches)
-        lines = tuple(
-            WorkerLine(
-                id=worker.id,
-                name=worker.hello.name,
-                host=worker.hello.host,
-                pid=worker.hello.pid,
-                slots=worker.slots,
-                jobs=worker.jobs,
-                done=worker.done,
-                draining=worker.draining,
-                python=worker.hello.python,
-                tags=worker.hello.tags,
-            )
-            for worker in books.workers.values()
-            if worker.hello is not None
-        )
-        return PipelineInfo(
-            number=number,
-            life=books.life,
-            version=self._version,
-            python=platform.python_version(),
-            queued=sum(batch.accepted - batch.done for batch in batches) - leased,
-            leased=leased,
-            batches=len(batches),
-            sink_present=self.settlement.is_present(now),
-            malformed=self.malformed,
-            security=self._security,
-            workers=lines,
-            reopened=self.agreement.reopened,
-            lost=self.agreement.lost,
-        )

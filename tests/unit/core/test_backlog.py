@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.core.actions import OpenPart
-from penstock.core.backlog import Backlog, Batch, Chunk, Place
+from penstock.core.backlog import Backlog, Batch, Chunk
 from penstock.core.inputs import StoredBatch, StoredChunk
+from penstock.core.part import Place
 from penstock.core.turns import is_any
 from penstock.job import BatchSpec, Stamp
 

@@ -9,8 +9,8 @@ import pytest
 from cores import BATCH, SINK, VentilatorBench, of
 from penstock.core import books as module
 from penstock.core.actions import SaveApplied, SaveCounts, SaveOpen
-from penstock.core.backlog import Place
 from penstock.core.inputs import FromClient
+from penstock.core.part import Place
 from penstock.job import JobState
 from penstock.messages import Cancel, Verdicts
 

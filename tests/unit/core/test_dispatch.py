@@ -9,8 +9,8 @@ import pytest
 
 from cores import BATCH, VentilatorBench, held, leases, of
 from penstock.config import RESEND
-from penstock.core.backlog import Place
 from penstock.core.inputs import JobConnections
+from penstock.core.part import Place
 from penstock.job import BatchSpec
 from penstock.messages import HandBack, HandedBack, Jobs, LeaseSpan, Message, Took
 

@@ -8,9 +8,9 @@ import pytest
 
 from cores import BATCH, CLIENT, VentilatorBench, held, leases, of
 from penstock.config import RESEND
-from penstock.core.backlog import Place
 from penstock.core.gates import EXPIRED
 from penstock.core.inputs import FromClient, WallClock
+from penstock.core.part import Place
 from penstock.job import BatchSpec, JobState, Stamp
 from penstock.messages import (
     AskBatches,

@@ -10,8 +10,8 @@ from cores import BATCH, BOOT, CLIENT, FUNCTION, SINK, VentilatorBench, leases, 
 from penstock.config import RESEND, TRANSIENT_TIME
 from penstock.core import backlog
 from penstock.core.actions import DeleteBatch, SaveBatch, SaveChunk, SaveTotal
-from penstock.core.backlog import Place
 from penstock.core.inputs import FromClient
+from penstock.core.part import Place
 from penstock.core.ventilator import RETENTION_INTERVAL
 from penstock.job import BatchSpec, JobState
 from penstock.messages import (

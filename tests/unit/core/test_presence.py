@@ -8,7 +8,7 @@ import pytest
 
 from cores import BATCH, SINK, VentilatorBench, held, leases, of
 from penstock.config import FUSE, RECONNECT_GRACE
-from penstock.core.backlog import Place
+from penstock.core.part import Place
 from penstock.job import BatchSpec, JobState, Stamp
 from penstock.messages import (
     BatchSpan,

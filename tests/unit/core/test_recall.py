@@ -8,8 +8,8 @@ import pytest
 
 from cores import BATCH, CLIENT, Peer, VentilatorBench, held, leases, of
 from penstock.config import RECALL_PATIENCE, RESEND
-from penstock.core.backlog import Place
 from penstock.core.inputs import FromClient
+from penstock.core.part import Place
 from penstock.job import BatchSpec, JobState
 from penstock.messages import (
     Cancel,

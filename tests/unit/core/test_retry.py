@@ -9,8 +9,8 @@ import pytest
 from cores import BATCH, CLIENT, VentilatorBench, leases, of
 from penstock.config import RESEND
 from penstock.core.actions import EndedPart
-from penstock.core.backlog import Place
 from penstock.core.inputs import FromClient
+from penstock.core.part import Place
 from penstock.job import BatchSpec, JobState, Stamp
 from penstock.messages import Cancel, Cancelled, Forget, Message, Refused, Retried, Retry, SinkBeat, Verdicts
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from cores import BATCH, BOOT, SINK, VentilatorBench, held, leases, of
 from penstock.config import RESEND
 from penstock.core.actions import SaveApplied
-from penstock.core.backlog import Place
+from penstock.core.part import Place
 from penstock.job import BatchSpec, JobState, Stamp
 from penstock.messages import BatchSpan, CancelSpan, Closed, Completions, Diverged, Greeting, Replay, Took
 

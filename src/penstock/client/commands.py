@@ -1,0 +1,47 @@
+"""Commands as users write them, and as they travel."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from penstock.client.options import argument_bytes, environment_bytes
+from penstock.command import CommandTemplate
+
+Command = Sequence[str | bytes | os.PathLike[str]]
+
+
+def template_of(target: Command | CommandTemplate, options: dict[str, Any]) -> tuple[CommandTemplate, dict[str, Any]]:
+    """The command template, and the options that are not its own."""
+    if isinstance(target, CommandTemplate):
+        return target, options
+    options = dict(options)
+    cwd = options.pop("cwd", None)
+    env = environment_bytes(options.pop("env", None))
+    folder = os.getcwdb() if cwd is None else os.path.abspath(argument_bytes(cwd))
+    return CommandTemplate(words=tuple(words_of(target)), cwd=folder, env=env), options
+
+
+def words_of(words: Any) -> list[bytes]:
+    """A command as it travels. Raises TypeError for a string: no shell takes it apart."""
+    if isinstance(words, str | bytes | os.PathLike):
+        raise TypeError(f"a command is a list of words, like ['gzip', 'file'], not {words!r}: no shell takes it apart")
+    return [argument_bytes(word) for word in words]
+
+
+class ArgumentLists:
+    """Each item as the arguments of one command; its length is told if the items tell theirs."""
+
+    def __init__(self, items: Iterable[Any]) -> None:
+        self._items = items
+
+    def __iter__(self) -> Iterator[list[bytes]]:
+        return map(_arguments, self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)  # type: ignore[arg-type]  # TypeError says that there is none
+
+
+def _arguments(item: Any) -> list[bytes]:
+    return [argument_bytes(word) for word in item] if isinstance(item, list | tuple) else [argument_bytes(item)]
