@@ -79,7 +79,7 @@ def count_files(data: Path, acknowledged: set[str]) -> Counted:
     """Compare what the ventilator accepted with what the sink recorded."""
     accepted = _rows(data / "queue.db", "SELECT batch, accepted, counts FROM batch")
     lines = _rows(data / "results.db", "SELECT b.batch, start, stop FROM line JOIN batch b ON line.batch = number "
-                  "WHERE final ORDER BY b.batch, start")  # fmt: skip
+                  "WHERE kind = 1 ORDER BY b.batch, start")  # fmt: skip
     recorded: dict[str, list[int]] = defaultdict(list)
     for batch, start, stop in lines:
         recorded[batch.hex()] += range(start, stop)

@@ -180,8 +180,14 @@ def test_a_forgotten_pipeline_ends_when_its_jobs_have() -> None:
 def test_futures_that_were_not_given_out_can_be_cancelled_at_the_end(folder: Path) -> None:
     """``cancel_futures`` ends the waiting ones, running ones are waited for."""
     pipeline = Pipeline("local", slots=1)
-    first = pipeline.submit(time.sleep, 0.5)
-    until(lambda: pipeline.status().leased == 1)
+    started = folder / "started"
+
+    def run() -> None:
+        started.touch()
+        time.sleep(0.5)
+
+    first = pipeline.submit(run)
+    until(started.exists)
     rest = [pipeline.options(name=f"n{number}").submit(time.sleep, 0.01) for number in range(200)]
     pipeline.shutdown(cancel_futures=True)
     assert first.result(0) is None

@@ -166,10 +166,8 @@ class StoreFile:
             hint = next((text for kind, text in HINTS if isinstance(error, kind)), "cannot be used")
             kind = StoreFull if isinstance(error, apsw.FullError) else StoreError
             raise kind(f"{self.path}: {hint} ({str(error).splitlines()[0]})") from error
-        except (
-            msgspec.MsgspecError,
-            TypeError,
-        ) as error:  # a damaged row may hold anything, also NULL where none can be
+        except (msgspec.MsgspecError, TypeError, ValueError) as error:
+            # a damaged row may hold anything, also NULL where none can be, or text that is none
             raise StoreError(f"{self.path}: {DAMAGED} ({error})") from error
         except OSError as error:
             raise StoreError(f"{self.path}: {error.strerror}") from error
