@@ -141,7 +141,10 @@ class Links:
         if kind == zmq.XPUB:
             socket.set(zmq.XPUB_VERBOSER, 1)  # every connection's coming and going, also of a known topic
             socket.set(zmq.XPUB_NODROP, 1)
-            socket.set(zmq.XPUB_MANUAL, 1)  # who hears what is decided here, not by who asks for it
+            if self._guard is not None:
+                # who hears what is decided here, not by who asks for it; but libzmq takes a stranger's junk on this
+                # socket for the next subscriber's turn, so only where no stranger gets in
+                socket.set(zmq.XPUB_MANUAL, 1)
         self._sockets[name] = socket
         self._kinds[name] = kind
         if kind != zmq.PUSH:
@@ -282,7 +285,7 @@ class Links:
                 return
 
     def subscriptions(self, name: str) -> Iterable[tuple[bool, bytes, Peer]]:
-        """What an XPUB's subscribers did: (came, topic, who). Nobody hears anything before `admit`."""
+        """What an XPUB's subscribers did: (came, topic, who). With keys nobody hears anything before `admit`."""
         with contextlib.suppress(zmq.Again):
             while True:
                 frame = self._sockets[name].recv(zmq.NOBLOCK, copy=False)
@@ -296,7 +299,8 @@ class Links:
 
     def admit(self, name: str, topic: bytes) -> None:
         """Let whoever subscribed last to an XPUB hear of this topic."""
-        self._sockets[name].set(zmq.SUBSCRIBE, topic)
+        if self._guard is not None:
+            self._sockets[name].set(zmq.SUBSCRIBE, topic)
 
     def send(self, name: str, message: Message, *payload: Bytes, peer: bytes = b"") -> bool:
         """Send now, or not at all (False): nobody there, or the pipe is full. `peer`: to whom, for a ROUTER or XPUB."""
