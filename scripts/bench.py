@@ -24,6 +24,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,7 @@ class Bench:
         jobs = 200_000 if self.short else 1_000_000
         ours = self.row(f"{jobs:,} squares, map, embedded / Pool.map", "jobs/s", "more", 1.0)
         full = self.row(f"{jobs:,} squares, map, durable over tcp / Pool.map", "jobs/s", "more", 0.7)
+        keyed = self.row(f"{jobs:,} squares, map, durable over tcp with keys / without", "jobs/s", "more", 0.8)
         raw_row = self.row(f"{jobs:,} increments, map, embedded / raw pyzmq, 1,000 a message", "jobs/s", "more", 0.3)
         wanted, raised = sum(x * x for x in range(jobs)), jobs * (jobs + 1) // 2
         raw = RawPipeline(SLOTS)
@@ -89,18 +91,23 @@ class Bench:
         def total(values: Any, right: int) -> None:
             assert sum(values) == right
 
-        with multiprocessing.Pool(SLOTS) as pool, Pipeline(slots=SLOTS) as embedded, durable() as separate:
-            for call in (pool.map, embedded.map, separate.map):
+        with ExitStack() as stack:
+            pool = stack.enter_context(multiprocessing.Pool(SLOTS))
+            embedded = stack.enter_context(Pipeline(slots=SLOTS))
+            separate, secret = (stack.enter_context(durable(keyed=keys)) for keys in (False, True))
+            for call in (pool.map, embedded.map, separate.map, secret.map):
                 sum(call(square, range(1000)))
             for _ in range(self.rounds):
                 measured(jobs, lambda: total(pool.map(square, range(jobs)), wanted), ours.theirs, ours.their_cpu)
                 measured(jobs, lambda: total(embedded.map(square, range(jobs)), wanted), ours.ours, ours.our_cpu)
                 measured(jobs, lambda: total(separate.map(square, range(jobs)), wanted), full.ours, full.our_cpu)
+                measured(jobs, lambda: total(secret.map(square, range(jobs)), wanted), keyed.ours, keyed.our_cpu)
                 measured(jobs, lambda: total(raw.map(range(jobs), 1000), raised), raw_row.theirs, raw_row.their_cpu)
                 measured(
                     jobs, lambda: total(embedded.map(increment, range(jobs)), raised), raw_row.ours, raw_row.our_cpu
                 )
         full.theirs, full.their_cpu = ours.theirs, ours.their_cpu
+        keyed.theirs, keyed.their_cpu = full.ours, full.our_cpu
         raw.close()
 
     def submit(self) -> None:

@@ -21,8 +21,11 @@ import zmq
 
 from demo import free_url
 from penstock import Pipeline
+from penstock.errors import NoPipeline
 
 SLOTS = 2
+START_TIME = 60.0
+"""Seconds a pipeline has to come up."""
 STOP_TIME = 20.0
 """Seconds a station has to end by itself."""
 
@@ -126,25 +129,42 @@ def fdatasync_ms() -> float:
 
 
 class Stations:
-    """A pipeline of separate processes over tcp, both files synchronous=FULL."""
+    """A pipeline of separate processes over tcp, both files synchronous=FULL; `keyed`: encrypted, with keys."""
 
-    def __init__(self, folder: str, log: IO[bytes]) -> None:
+    def __init__(self, folder: str, log: IO[bytes], *, keyed: bool = False) -> None:
         self.url = free_url()
+        self._keys = f"{folder}/keys" if keyed else ""
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self._folder = folder
         self._log = log
         self._penstock = str(Path(sys.executable).with_name("penstock"))
+        if keyed:
+            subprocess.run(
+                [self._penstock, "keys", "init", "--keys", self._keys, self.url], check=True, stdout=log, stderr=log
+            )
 
     def start(self, name: str, *options: str) -> None:
         """``ventilator``, ``sink`` or a worker's name."""
         if name in {"ventilator", "sink"}:
             command = [name, "--bind", self.url, "--data", self._folder]
         else:
-            command = ["worker", "--connect", self.url, "--name", name]
+            command = ["worker", "--connect", self.url, "--name", f"workers/{name}" if self._keys else name]
+        if self._keys:
+            command += ["--key", self._keys]
         scripts = os.pathsep.join(filter(None, [str(Path(__file__).parent), os.environ.get("PYTHONPATH")]))
         self.processes[name] = subprocess.Popen(
             [self._penstock, *command, *options], stderr=self._log, env=os.environ | {"PYTHONPATH": scripts}
         )
+
+    def client(self) -> Pipeline:
+        """Of this pipeline, as soon as it is up."""
+        end = time.monotonic() + START_TIME
+        while True:
+            try:
+                return Pipeline(self.url, key=f"{self._keys}/admin.key" if self._keys else None)
+            except NoPipeline:
+                if time.monotonic() > end:
+                    raise
 
     def kill(self, name: str) -> None:
         """With SIGKILL."""
@@ -162,12 +182,12 @@ class Stations:
 
 
 @contextmanager
-def stations() -> Iterator[Stations]:
+def stations(*, keyed: bool = False) -> Iterator[Stations]:
     """A ventilator and a sink on a disk that is synced."""
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="penstock-bench-", dir=Path.cwd()))
         log = stack.enter_context((Path(folder) / "log").open("wb"))
-        running = Stations(folder, log)
+        running = Stations(folder, log, keyed=keyed)
         stack.callback(running.stop)
         running.start("ventilator")
         running.start("sink")
@@ -175,12 +195,12 @@ def stations() -> Iterator[Stations]:
 
 
 @contextmanager
-def durable(workers: int = 1, slots: int = SLOTS) -> Iterator[Pipeline]:
+def durable(workers: int = 1, slots: int = SLOTS, *, keyed: bool = False) -> Iterator[Pipeline]:
     """The same with workers, and a client."""
-    with stations() as running:
+    with stations(keyed=keyed) as running:
         for number in range(workers):
             running.start(f"w{number}", "--slots", str(slots))
-        with Pipeline(running.url) as pipeline:
+        with running.client() as pipeline:
             await_workers(pipeline, workers)
             yield pipeline
 

@@ -105,7 +105,7 @@ class Scale:
         with stations() as running:
             process = subprocess.Popen([sys.executable, script, running.url, str(count)])
             try:
-                with Pipeline(running.url) as pipeline:
+                with running.client() as pipeline:
                     await_workers(pipeline, count)
                     rates = []
                     for _ in range(3):
@@ -121,7 +121,7 @@ class Scale:
         """Single jobs, each on the disk before it is acknowledged."""
         jobs = 20_000 if self._short else 100_000
         row = self._row(f"durable accepting of {jobs:,} single jobs / 20,000", "jobs/s", "more", 1.0)
-        with stations() as running, Pipeline(running.url) as pipeline:
+        with stations() as running, running.client() as pipeline:
             for _ in range(3):
                 begun = time.perf_counter()
                 for number in range(jobs):
@@ -151,7 +151,7 @@ class Scale:
             running.start("w0", "--slots", "2")
             begun = time.perf_counter()
             running.start("ventilator")
-            with Pipeline(running.url) as pipeline:
+            with running.client() as pipeline:
                 first = next(iter(pipeline.attach(desk.batch.hex()).follow()))
                 assert first.value == (first.index % CHUNK) ** 2
                 restart.ours.append(time.perf_counter() - begun)
@@ -164,7 +164,7 @@ class Scale:
         row = self._row(f"1,000,000 squares, a kill -9 every {KILL_INTERVAL:g} s / undisturbed", "jobs/s", "more", 0.5)
         with stations() as running:
             running.start("w0", "--slots", "2")
-            with Pipeline(running.url) as pipeline:
+            with running.client() as pipeline:
                 await_workers(pipeline, 1)
                 row.theirs.append(_squares_for(pipeline, seconds / 2))
                 over = threading.Event()
