@@ -1,6 +1,7 @@
 """Settings of the stations and the endpoints that one URL names. Every constant has a unit and a reason.
 
-A pipeline's URL is ``tcp://host:port`` (the first of six consecutive ports) or ``ipc:///folder`` (six sockets in it).
+A pipeline's URL is ``tcp://host:port`` (the first of six consecutive ports), ``tcp://host:port/sinkhost`` where the
+sink is on a host of its own (with its two of the six), or ``ipc:///folder`` (six sockets in it).
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ DEFAULT_URL = "tcp://127.0.0.1:5555"
 
 SOCKET_NAMES = ("desk", "report", "jobs", "outcomes", "control", "results")
 """In the order of their ports: base + 0 ... base + 5."""
+
+SINK_SOCKETS = ("outcomes", "results")
+"""Those that the sink binds."""
 
 IPC_PATH_BYTES = 107
 """The longest path of a unix socket (sun_path, unix(7), less its closing zero)."""
@@ -43,6 +47,8 @@ EXIT_REFUSED = 4
 """A station's exit code when another does not let it in, and never will."""
 TERM_GRACE = 5.0
 """Seconds between SIGTERM and SIGKILL for a job's processes."""
+DRAIN_BEFORE = 60.0
+"""Seconds before its time limit at which a worker drains: most jobs that run then still end by themselves."""
 
 
 class Endpoints(NamedTuple):
@@ -58,17 +64,18 @@ class Endpoints(NamedTuple):
 
 def endpoints(url: str) -> Endpoints:
     """The endpoints that a URL names. Raises ConfigError: not a URL of ours, a port out of range, a path too long."""
-    if match := re.fullmatch(r"tcp://(.+):(\d+)", url):
-        base = int(match[2])
+    if match := re.fullmatch(r"tcp://([^/]+):(\d+)(?:/([^/:]+|\[[^/]+\]))?", url):
+        base, sink = int(match[2]), match[3] or match[1]
         if not 0 < base <= 65535 - len(SOCKET_NAMES) + 1:
             raise ConfigError(f"{url}: the port must be from 1 to 65530, it is the first of six")
-        return Endpoints(*(f"tcp://{match[1]}:{base + i}" for i in range(len(SOCKET_NAMES))))
+        hosts = (sink if name in SINK_SOCKETS else match[1] for name in SOCKET_NAMES)
+        return Endpoints(*(f"tcp://{host}:{base + i}" for i, host in enumerate(hosts)))
     if url.startswith("ipc:///"):
         folder = url.removeprefix("ipc://").rstrip("/")
         if len(os.fsencode(f"{folder}/outcomes")) > IPC_PATH_BYTES:
             raise ConfigError(f"{url}: the path is too long for a socket (at most {IPC_PATH_BYTES - 9} bytes)")
         return Endpoints(*(f"ipc://{folder}/{name}" for name in SOCKET_NAMES))
-    raise ConfigError(f"{url!r} is no pipeline's URL: write tcp://HOST:PORT or ipc:///FOLDER")
+    raise ConfigError(f"{url!r} is no pipeline's URL: write tcp://HOST:PORT, tcp://HOST:PORT/SINKHOST or ipc:///FOLDER")
 
 
 def default_slots() -> int:
@@ -145,13 +152,19 @@ class SinkConfig(StoreConfig, frozen=True, kw_only=True):
 
 class WorkerConfig(StationConfig, frozen=True, kw_only=True):
     """Of a worker: so many slots, the name people know it by, and what it has, for jobs that need that. `allow_users`:
-    whom jobs may ask to run as. `pass_output` shows what jobs print (embedded)."""
+    whom jobs may ask to run as. `pass_output` shows what jobs print (embedded).
+
+    Seconds: after `idle_timeout` without a job it leaves; it is ended from outside at `time_limit` after its start, so
+    it drains `drain_before` earlier."""
 
     slots: int
     name: str
     tags: tuple[str, ...] = ()
     allow_users: tuple[str, ...] = ()
     pass_output: bool = False
+    idle_timeout: float | None = None
+    time_limit: float | None = None
+    drain_before: float = DRAIN_BEFORE
 
 
 Config = TypeVar("Config", bound=StationConfig)

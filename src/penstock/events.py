@@ -45,6 +45,7 @@ WORDS: dict[str, tuple[int, str]] = {
     "map_abandoned": (logging.INFO, "a map's client is gone: cancelled"),
     "nobody_fits": (logging.WARNING, "a batch waits for a worker that is not here"),
     "lost_touch": (logging.WARNING, "nothing heard of the ventilator: starting nothing until it answers"),
+    "drains": (logging.INFO, "takes no more, finishes what runs and leaves"),
     "left_undelivered": (
         logging.ERROR,
         "left with outcomes that no sink has taken: the jobs run again when the stations are back",

@@ -27,6 +27,7 @@ from penstock import loop
 from penstock.config import TERM_GRACE, WorkerConfig, from_argv
 from penstock.core.actions import Cut, Deliver, EndSlot, FreeLease, Leave, Report, Run
 from penstock.core.inputs import FunctionReady, JobsConnected, PieceDone, SinkConnected, Stop
+from penstock.core.shift import Shift
 from penstock.core.worker import WorkerCore
 from penstock.events import setup
 from penstock.job import new_worker_id
@@ -90,7 +91,11 @@ class Worker:
             tags=config.tags,
         )
         self.core = WorkerCore(
-            hello, loop.now(), lease_time=config.lease_time, heartbeat_interval=config.heartbeat_interval
+            hello,
+            loop.now(),
+            lease_time=config.lease_time,
+            heartbeat_interval=config.heartbeat_interval,
+            shift=Shift(loop.now(), config.idle_timeout, config.time_limit, config.drain_before),
         )
         self._decoder = Decoder(VentilatorToWorker)
         self._malformed = loop.Malformed(self.logger)

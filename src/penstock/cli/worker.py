@@ -8,6 +8,8 @@ import socket
 import click
 
 from penstock.cli.options import debug, key_path, keyed, url_option, without_pickles
+from penstock.cli.work import with_unit
+from penstock.config import DRAIN_BEFORE
 from penstock.errors import ConfigError
 
 TAG_LENGTH = 256
@@ -24,9 +26,20 @@ TAG_LENGTH = 256
 )
 @click.option("--allow-user", "users", multiple=True, metavar="NAME", help="Jobs may run as NAME (worker as root).")
 @click.option("--tag", "tags", multiple=True, metavar="WORD", help="What it has, for jobs that need that.")
+@click.option("--idle-timeout", metavar="TIME", help="Leave after so long without a job: 90s, 5m, 2h.")
+@click.option("--time-limit", metavar="TIME", help="It is ended from outside so long after its start.")
+@click.option(
+    "--drain-before", metavar="TIME", help=f"Drain so long before the time limit.  [default: {DRAIN_BEFORE:g}s]"
+)
 @debug
 def command(
-    url: str, slots: int | None, name: str | None, users: tuple[str, ...], tags: tuple[str, ...], no_pickle: bool
+    url: str,
+    slots: int | None,
+    name: str | None,
+    users: tuple[str, ...],
+    tags: tuple[str, ...],
+    no_pickle: bool,
+    **times: str | None,
 ) -> int:
     """Run a worker until SIGTERM or Ctrl-C, which let it finish what runs; a second one hands everything back now."""
     from penstock.config import WorkerConfig, default_slots
@@ -44,8 +57,22 @@ def command(
         name=name or default_name(),
         allow_users=users,
         tags=tags,
+        **_durations(times),
     )
+    if config.time_limit is not None and config.drain_before >= config.time_limit:
+        raise ConfigError(
+            f"--time-limit leaves no time to work: it drains {config.drain_before:g} s before (--drain-before)"
+        )
     return main(config)
+
+
+def _durations(times: dict[str, str | None]) -> dict[str, float]:
+    from penstock.client.options import seconds
+
+    try:
+        return {name: seconds(with_unit(text), f"--{name.replace('_', '-')}") for name, text in times.items() if text}
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
 
 
 def default_name() -> str:

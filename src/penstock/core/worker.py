@@ -32,6 +32,7 @@ from penstock.core.inputs import (
 from penstock.core.liaison import Liaison
 from penstock.core.outbox import Outbox
 from penstock.core.runs import Runs
+from penstock.core.shift import Shift
 from penstock.messages import (
     Beat,
     CancelSpan,
@@ -79,7 +80,7 @@ WorkerInput = (
 
 
 class WorkerCore:
-    """`hello` has who this worker is; its other fields are filled in for each hello."""
+    """`hello` has who this worker is; its other fields are filled in for each hello. `shift`: when it leaves unasked."""
 
     def __init__(
         self,
@@ -88,6 +89,7 @@ class WorkerCore:
         *,
         lease_time: float = LEASE_TIME,
         heartbeat_interval: float = HEARTBEAT_INTERVAL,
+        shift: Shift | None = None,
     ) -> None:
         self._me = hello
         self._lease_time = lease_time
@@ -96,6 +98,7 @@ class WorkerCore:
         self._give_back = GiveBack(hello.worker, self.holdings, self.feed)
         self._liaison = Liaison(hello, now, lease_time, heartbeat_interval)
         self._outbox = Outbox(self.holdings, now)
+        self._shift = shift or Shift(now)
         self._runs = Runs(self.holdings, self.feed, self._outbox)
         self._functions: set[bytes] = set()
         self._asked: dict[bytes, float] = {}
@@ -171,6 +174,7 @@ class WorkerCore:
         """Close the turn: start what can be started, send what piled up, say what is due."""
         if self._liaison.loses_touch(now):
             self._say(Log("lost_touch", {"seconds": round(self._liaison.silence(now), 1)}))
+        self._look_at_the_clock(now)
         if not self._liaison.lost and self.holdings.kept_bytes < KEPT_BYTES_MAX:
             self._actions += self.feed.fill(self._functions, now)
         self._actions += self.feed.relieve(now)
@@ -183,7 +187,8 @@ class WorkerCore:
 
     def next_wakeup(self) -> float | None:
         """When `tick` has something to do even if nothing happens."""
-        due = (self._liaison.beat_due_at, self._took_at, self._outbox.due_at, self.feed.next_wakeup())
+        shift = self._shift.next_wakeup(draining=self._draining)
+        due = (self._liaison.beat_due_at, self._took_at, self._outbox.due_at, self.feed.next_wakeup(), shift)
         return min(instant for instant in due if instant is not None)
 
     def check(self) -> None:
@@ -304,6 +309,14 @@ class WorkerCore:
                 self._say(FreeLease(number))
 
     # ------------------------------------------------------------------------------------ leaving
+
+    def _look_at_the_clock(self, now: float) -> None:
+        busy = bool(self.holdings.leases) or self.feed.busy
+        if not self._draining and (reason := self._shift.drains(now, busy=busy)):
+            self._say(Log("drains", {"reason": reason}))
+            self._drain()
+        if self._draining and self._shift.is_over(now):
+            self._on_stop(now)
 
     def _drain(self) -> None:
         self._draining = True
