@@ -21,6 +21,7 @@ from penstock.cli import (
     cancel,
     delete,
     drain,
+    fleet,
     jobs,
     keys,
     results,
@@ -80,7 +81,7 @@ STATIONS = (up, ventilator, sink, worker)
 WORK = (run, submit, results, cancel, retry, delete)
 LOOKS = (status, workers, batches, jobs, show, why, top)
 
-for module in (*STATIONS, *WORK, *LOOKS, drain, backup, keys):
+for module in (*STATIONS, *WORK, *LOOKS, drain, backup, keys, fleet):
     group.add_command(module.command)
 
 

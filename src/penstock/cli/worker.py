@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from typing import Any
 
 import click
 
@@ -66,7 +67,7 @@ def command(
     return main(config)
 
 
-def _durations(times: dict[str, str | None]) -> dict[str, float]:
+def _durations(times: dict[str, str | None]) -> dict[str, Any]:
     from penstock.client.options import seconds
 
     try:

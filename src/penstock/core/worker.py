@@ -80,7 +80,7 @@ WorkerInput = (
 
 
 class WorkerCore:
-    """`hello` has who this worker is; its other fields are filled in for each hello. `shift`: when it leaves unasked."""
+    """`hello` has who this worker is; its other fields are filled in for each hello. `shift`: when it goes unasked."""
 
     def __init__(
         self,
@@ -161,7 +161,7 @@ class WorkerCore:
             case SinkConnected():
                 self._outbox.send_all_again()
             case Drain():
-                self._drain()
+                self._drain("asked to")
             case Stop():
                 self._on_stop(now)
             case FunctionPart():
@@ -313,18 +313,19 @@ class WorkerCore:
     def _look_at_the_clock(self, now: float) -> None:
         busy = bool(self.holdings.leases) or self.feed.busy
         if not self._draining and (reason := self._shift.drains(now, busy=busy)):
-            self._say(Log("drains", {"reason": reason}))
-            self._drain()
+            self._drain(reason)
         if self._draining and self._shift.is_over(now):
             self._on_stop(now)
 
-    def _drain(self) -> None:
+    def _drain(self, reason: str) -> None:
+        if not self._draining:
+            self._say(Log("drains", {"reason": reason}))
         self._draining = True
         self._actions += self._give_back.everything()
 
     def _on_stop(self, now: float) -> None:
         if not self._draining:
-            self._drain()
+            self._drain("signal")
             return
         self._leave_at = now + LEAVE_PATIENCE
         self._runs.hurried = True

@@ -1,0 +1,235 @@
+"""What `penstock fleet` does on a host: this file goes there through ssh, as a program for a Python that may have no
+penstock and may be an old one. So it imports only the standard library, and is written for Python 3.8.
+
+It is given an order and answers with a line of JSON behind MARK. What it keeps, by pipeline, in the user's state folder
+(XDG_STATE_HOME): ``worker.log``, ``worker.pid``, ``worker.key`` (0600) and ``worker.lock``, which the worker holds as
+long as it lives: a process id alone may be another's by now. Where penstock is missing, or is another one than on the
+head, it is installed into a venv of its own in the user's data folder (XDG_DATA_HOME).
+"""
+
+from __future__ import annotations
+
+import base64
+import fcntl
+import hashlib
+import importlib.util
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+MARK = "penstock-answer "
+"""Begins the line that is the answer: login scripts print things too."""
+START_TIME = 60.0
+"""Seconds a worker has to say that it is up: a cold start of Python from a slow network disk."""
+LOOK_INTERVAL = 0.05
+"""Seconds between two looks at a worker that starts or stops."""
+REACH_TIME = 3.0
+"""Seconds for a connection to the head, which is tried to tell the user."""
+
+
+class HostError(Exception):
+    """One line for people."""
+
+
+def look(order: Any) -> Any:
+    """What is here: Python, the interpreter that has this very penstock (or none), and the worker, if one runs."""
+    place = Place(order["pipeline"])
+    found = {
+        "python": ".".join(map(str, sys.version_info[:3])),
+        "fit": fitting(order["digest"]),
+        "pid": place.worker(),
+        "log": str(place.log),
+        "last": place.last_line(),
+    }
+    if found["pid"]:
+        match = re.search(r" started: .* slots=(\d+)", place.log.read_text(errors="replace"))
+        found.update(slots=int(match.group(1)) if match else 0, since=place.lock.stat().st_mtime)
+    return found
+
+
+def start(order: Any) -> Any:
+    """Install penstock if need be, take the key, start a worker that outlives this session; it runs already: say so."""
+    place = Place(order["pipeline"])
+    if place.worker():
+        return dict(look(order), already=True)
+    python = fitting(order["digest"]) or install(order)
+    while (held := place.take()) is None:
+        if place.worker():
+            return dict(look(order), already=True)
+        time.sleep(LOOK_INTERVAL)
+    try:
+        argv = [python, "-m", "penstock", "worker", *order["options"]]
+        if order["key"]:
+            place.write_key(order["key"])
+            argv += ["--key", str(place.key)]
+        launch(place, argv, held)
+    finally:
+        os.close(held)
+    return dict(look(order), unreachable=[text for text in map(unreachable, order["reach"]) if text])
+
+
+def stop(order: Any) -> Any:
+    """SIGTERM to the worker, then wait until it is gone."""
+    place = Place(order["pipeline"])
+    pid = place.worker()
+    if pid:
+        os.kill(pid, signal.SIGTERM)
+    while place.worker():
+        time.sleep(LOOK_INTERVAL)
+    return dict(look(order), stopped=pid)
+
+
+class Place:
+    """Where a pipeline's worker has its files."""
+
+    def __init__(self, pipeline: str) -> None:
+        state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+        self.folder = state / "penstock" / "fleet" / pipeline
+        self.log, self.pid, self.key, self.lock = (
+            self.folder / ("worker." + suffix) for suffix in ("log", "pid", "key", "lock")
+        )
+
+    def take(self, how: int = fcntl.LOCK_EX) -> int | None:
+        """The lock, for a worker to inherit, or shared: to see that none has it. None: one has it."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.folder.chmod(0o700)
+        lock = os.open(str(self.lock), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, how | fcntl.LOCK_NB)
+        except OSError:
+            os.close(lock)
+            return None
+        return lock
+
+    def worker(self) -> int:
+        """The process id of the worker that runs, or 0."""
+        if not self.lock.exists():
+            return 0
+        lock = self.take(fcntl.LOCK_SH)
+        if lock is None:
+            text = self.pid.read_text().strip() if self.pid.exists() else ""
+            return int(text) if text.isdigit() else 0
+        os.close(lock)
+        return 0
+
+    def write_key(self, text: str) -> None:
+        """At no moment readable by others."""
+        new = self.key.with_name(".new.key")
+        if new.exists():
+            new.unlink()
+        with os.fdopen(os.open(str(new), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
+            opened.write(text)
+        new.replace(self.key)
+
+    def last_line(self) -> str:
+        """Of the log."""
+        lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
+        return lines[-1] if lines else ""
+
+
+def launch(place: Any, argv: Any, lock: int) -> None:
+    """A worker in a session of its own, which holds the lock; returns when it is up."""
+    place.pid.write_text("")
+    with place.log.open("w") as log:
+        process = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=str(Path.home()),
+            pass_fds=(lock,),
+            start_new_session=True,
+        )
+    place.pid.write_text(f"{process.pid}\n")
+    os.utime(str(place.lock))
+    end = time.monotonic() + START_TIME
+    while " started: " not in place.log.read_text(errors="replace"):
+        if process.poll() is not None:
+            raise HostError("the worker ended at once: " + (place.last_line() or f"exit code {process.returncode}"))
+        if time.monotonic() > end:
+            process.kill()
+            process.wait()
+            raise HostError(f"the worker was not up after {START_TIME:g} s, see {place.log}")
+        time.sleep(LOOK_INTERVAL)
+
+
+def unreachable(endpoint: Any) -> str:
+    """Why a port of the pipeline cannot be reached from here, or nothing."""
+    host, port = endpoint
+    try:
+        socket.create_connection((host.strip("[]"), port), REACH_TIME).close()
+    except OSError as error:
+        return f"{host}:{port}: {(error.strerror or str(error)).lower()}"
+    return ""
+
+
+# ------------------------------------------------------------------------------------------------- penstock itself
+
+
+def digest(package: Path) -> str:
+    """Of all that is in a package's folder, except what Python compiled."""
+    found = hashlib.sha256()
+    for path in sorted(package.rglob("*")):
+        if path.is_file() and path.suffix != ".pyc":
+            data = path.read_bytes()
+            found.update(f"{path.relative_to(package).as_posix()} {len(data)}\n".encode())
+            found.update(data)
+    return found.hexdigest()
+
+
+def fitting(wanted: str) -> str:
+    """The interpreter that has penstock with this digest: this one, or that of the venv; or nothing."""
+    spec = importlib.util.find_spec("penstock")
+    if spec is not None and spec.origin and digest(Path(spec.origin).parent) == wanted:
+        return sys.executable
+    venv = private(wanted)
+    return str(venv / "bin" / "python") if (venv / "installed").exists() else ""
+
+
+def private(wanted: str) -> Path:
+    """The venv for penstock with this digest under this Python."""
+    data = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    return data / "penstock" / f"venv-{sys.version_info[0]}.{sys.version_info[1]}-{wanted[:12]}"
+
+
+def install(order: Any) -> str:
+    """Penstock from the wheel that came along, what it depends on from wherever this host's pip has it."""
+    name, wheel = order["wheel"]
+    venv = private(order["digest"])
+    venv.parent.mkdir(parents=True, exist_ok=True)
+    with open(str(venv) + ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (venv / "installed").exists():
+            run([sys.executable, "-m", "venv", "--clear", str(venv)], "no venv can be made (Debian: python3-venv)")
+            (venv / name).write_bytes(base64.b64decode(wheel))
+            pip = [str(venv / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+            run([*pip, str(venv / name)], "penstock cannot be installed")
+            (venv / "installed").touch()
+    return str(venv / "bin" / "python")
+
+
+def run(argv: Any, failure: str) -> None:
+    """Run a program; HostError with the last it said."""
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    if done.returncode:
+        said = done.stdout.decode(errors="replace").strip().splitlines()
+        raise HostError(f"{failure}: {said[-1] if said else done.returncode}")
+
+
+def main(order: Any) -> None:
+    """Carry out an order and print the answer."""
+    if sys.platform != "linux":
+        answer: Any = {"error": "a worker of a fleet needs Linux, this is " + sys.platform}
+    else:
+        try:
+            answer = {"look": look, "start": start, "stop": stop}[order["do"]](order)
+        except (HostError, OSError, ValueError) as error:
+            answer = {"error": str(error)}
+    sys.stdout.write(f"\n{MARK}{json.dumps(answer)}\n")
