@@ -34,12 +34,12 @@ install_into_venv() {
   printf '%s\n%s\n' "$stamp" "$extra" > "$venv/installed"
 }
 
-# install_missing PROGRAM...: Debian's packages of these names, as root; elsewhere the tests against them are skipped,
-# but never in CI
+# install_missing PROGRAM[=PACKAGE]...: Debian's packages of these names, as root; elsewhere the tests against them are
+# skipped, but never in CI
 install_missing() {
-  local program missing=()
-  for program in "$@"; do
-    command -v "$program" > /dev/null || missing+=("$program")
+  local wanted missing=()
+  for wanted in "$@"; do
+    PATH=$PATH:/usr/sbin command -v "${wanted%=*}" > /dev/null || missing+=("${wanted#*=}")
   done
   [ ${#missing[@]} = 0 ] && return
   if [ "$(id -u)" = 0 ] && command -v apt-get > /dev/null; then

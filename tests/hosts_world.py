@@ -63,9 +63,18 @@ class Host:
 
     def off(self) -> None:
         """Pull the plug: everything that ran on it is gone at once."""
+        self.kill()
+        self.gone()
+
+    def kill(self) -> None:
+        """Begin to pull the plug."""
         self._process.kill()
+
+    def gone(self) -> None:
+        """Wait until a host that was killed is off."""
         self._process.communicate()
         until(lambda: not Path(f"/proc/{self.pid}").exists(), what=f"{self.name} is off")
+        self.pid = 0
 
     def argv(self, *words: str | Path) -> list[str]:
         """A command line that runs there."""
@@ -130,7 +139,7 @@ class Host:
 
     def reset_connections(self) -> None:
         """Break every connection it has, as the kernel does for an administrator."""
-        self.must("ss", "-K", "dst", f"{NETWORK}.0/24")
+        assert "ESTAB" in self.must("ss", "-K", "-t", "dst", f"{NETWORK}.0/24"), "this kernel breaks no connection"
 
 
 class Network:
@@ -139,15 +148,15 @@ class Network:
     def __init__(self, folder: Path, *names: str) -> None:
         self._folder = folder
         self._names = folder / "hosts"
-        addresses = {name: f"{NETWORK}.{number}" for number, name in enumerate(names, 1)}
-        self._names.write_text("127.0.0.1 localhost\n" + "".join(f"{at} {name}\n" for name, at in addresses.items()))
+        self._addresses = {name: f"{NETWORK}.{number}" for number, name in enumerate(names, 1)}
+        self._write_names()
         self.hosts: dict[str, Host] = {}
         self.daemons: list[subprocess.Popen[bytes]] = []
         try:
             self.hosts[""] = self._switch = Host("switch", folder, self._names)
             self._switch.must("ip", "link", "add", "bridge", "type", "bridge")
             self._switch.must("ip", "link", "set", "bridge", "up")
-            for name, address in addresses.items():
+            for name, address in self._addresses.items():
                 self.hosts[name] = Host(name, folder, self._names)
                 self.hosts[name].address = address
                 self.plug(name)
@@ -157,6 +166,15 @@ class Network:
 
     def __getitem__(self, name: str) -> Host:
         return self.hosts[name]
+
+    def _write_names(self) -> None:
+        lines = "".join(f"{address} {name}\n" for name, address in self._addresses.items())
+        self._names.write_text(f"127.0.0.1 localhost\n{lines}")
+
+    def move_name(self, name: str, *, to: str) -> None:
+        """From now on this name is another host's."""
+        self._addresses[name] = self._addresses[to]
+        self._write_names()
 
     def plug(self, name: str) -> None:
         """Connect a host that was switched on."""
@@ -201,6 +219,10 @@ class Network:
     def close(self) -> None:
         """Switch all of them off, and so remove the network."""
         for host in self.hosts.values():
-            host.off()
+            if host.pid:
+                host.kill()
+        for host in self.hosts.values():
+            if host.pid:
+                host.gone()
         for daemon in self.daemons:
             daemon.wait(LIMIT)

@@ -43,6 +43,9 @@ HEARTBEAT_TIMEOUT_MILLIS = 1500
 RECONNECT_MILLIS = 50
 RECONNECT_MAX_MILLIS = 2000
 """A restarted station is found within two seconds; a dead one is not hammered."""
+CONNECT_MILLIS = 5000
+"""For a connection to come up, three tries of the kernel's: by itself it tries for two minutes, ever more rarely, an
+address where nobody is any more, while the name has another one already, or the network is healed."""
 IPC_RECONNECT_MILLIS = 10
 """On one machine a try costs microseconds, and a pipeline that starts is waited for by whoever started it."""
 HWM = 10_000
@@ -136,6 +139,7 @@ class Links:
         socket.set(zmq.RECONNECT_IVL, RECONNECT_MILLIS)
         socket.set(zmq.RECONNECT_IVL_MAX, RECONNECT_MAX_MILLIS)
         socket.set(zmq.TCP_KEEPALIVE, 1)
+        socket.set(zmq.CONNECT_TIMEOUT, CONNECT_MILLIS)
         if kind == zmq.ROUTER:
             socket.set(zmq.ROUTER_MANDATORY, 1)  # else a full or unknown peer is a silent loss
         if kind == zmq.XPUB:

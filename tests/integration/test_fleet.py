@@ -153,11 +153,10 @@ def test_penstock_goes_along_where_it_is_missing(network: Network, folder: Path)
     (pip / "pip.conf").write_text(f"[global]\nno-index = true\nfind-links = {shelf}\n")
     key = up(network, folder)
     hosts = folder / "fleet.txt"
-    hosts.write_text(f"gpu1 slots=1 python={bare}\ngpu2 slots=1 python={bare}\n")
+    hosts.write_text(f"gpu1 slots=1 python={bare}\n")
     code, said, _ = fleet(network, "start", hosts, key=key)
     assert said["gpu1"].startswith("started (1 slots"), said
-    assert said["gpu2"].startswith("penstock cannot be installed: "), said
-    assert code == 1
+    assert code == 0
     (venv,) = (network["gpu1"].home / ".local/share/penstock").glob("venv-*[!k]")
     ran = network["head"].penstock("run", "--key", key, "--call", "sys:getsizeof", ":::", "a")
     assert ran.stdout.strip().isdigit(), ran.stderr
