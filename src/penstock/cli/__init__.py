@@ -24,6 +24,7 @@ from penstock.cli import (
     fleet,
     jobs,
     keys,
+    printed,
     results,
     retry,
     run,
@@ -81,7 +82,7 @@ STATIONS = (up, ventilator, sink, worker)
 WORK = (run, submit, results, cancel, retry, delete)
 LOOKS = (status, workers, batches, jobs, show, why, top)
 
-for module in (*STATIONS, *WORK, *LOOKS, drain, backup, keys, fleet):
+for module in (*STATIONS, *WORK, *LOOKS, drain, backup, keys, fleet, printed):
     group.add_command(module.command)
 
 

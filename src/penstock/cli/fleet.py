@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from penstock.cli.keys import work_key_file
 from penstock.cli.options import as_json, debug, key_path, keyed, url_option
 from penstock.cli.output import json_line, local_time, printable
 from penstock.errors import ConfigError
@@ -50,7 +51,8 @@ def start(hosts: str, url: str, ssh: str) -> int:
     Each gets a copy of the key for workers, 0600, and penstock itself into a venv of its own where that is missing;
     what penstock depends on comes from where the host's pip has it. Workers go on when ssh has ended.
     """
-    return _report(_fleet(hosts, url, ssh).start(_work_key()), _started)
+    key = work_key_file().read_text(encoding="utf-8") if key_path() else ""
+    return _report(_fleet(hosts, url, ssh).start(key), _started)
 
 
 @command.command("stop")
@@ -102,23 +104,6 @@ def _listed(hosts: str) -> tuple[str, str]:
     if "/" in hosts:
         raise ConfigError(f"there is no file {hosts}")
     return hosts.replace(",", "\n"), "HOSTS"
-
-
-def _work_key() -> str:
-    """The content of the key for workers: the file, or ``workers.key`` of a key folder, made if it is not there."""
-    if not key_path():
-        return ""
-    from penstock.keys import KeyFolder, load
-    from penstock.roles import Role
-    from penstock.security import new_pair
-
-    path = Path(key_path())
-    if path.is_dir():
-        folder, path = path, path / "workers.key"
-        if not path.exists():
-            KeyFolder(folder, new_pair).new(Role.WORK, "workers")
-    load(path, Role.WORK)
-    return path.read_text(encoding="utf-8")
 
 
 def _report(answers: Iterator[Answer], words: Callable[[dict[str, Any]], tuple[str, bool]]) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 import msgspec
 
-from penstock.cli.options import as_json, debug
+from penstock.cli.options import as_json, debug, key_path
 from penstock.cli.output import columns, json_line, local_time, say
 from penstock.roles import GIVEN, Role
 
@@ -101,6 +101,20 @@ def revoke(folder: Path | None, name: str, old: bool) -> None:
 def default_folder() -> Path:
     """Where keys are when nothing else is said."""
     return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "penstock" / "keys"
+
+
+def work_key_file() -> Path:
+    """The key for workers that ``--key`` leads to: the file itself, or ``workers.key`` of a key folder, made if it is
+    not there. ConfigError: it is a key for something else."""
+    from penstock.keys import load
+
+    path = Path(key_path())
+    if path.is_dir():
+        folder, path = path, path / "workers.key"
+        if not path.exists():
+            _keys(folder).new(Role.WORK, "workers")
+    load(path, Role.WORK)
+    return path
 
 
 def _keys(folder: Path | None) -> KeyFolder:

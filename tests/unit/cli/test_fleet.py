@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from penstock.cli import fleet, main
+from penstock.cli.keys import work_key_file
 from penstock.errors import ConfigError
 from penstock.fleet import Answer, Host
 from penstock.keys import KeyFolder, load
@@ -44,10 +45,10 @@ def test_a_pipeline_of_this_machine_has_no_fleet(
 
 def test_the_key_for_workers_is_reused_or_made(keys: KeyFolder) -> None:
     """One for all hosts; after it was revoked a new one is made, and that lets in who comes with it."""
-    first = fleet._work_key()
-    assert first == (keys.path / "workers.key").read_text() == fleet._work_key()
+    first = work_key_file().read_text()
+    assert first == (keys.path / "workers.key").read_text() == work_key_file().read_text()
     keys.revoke("workers")
-    assert fleet._work_key() != first
+    assert work_key_file().read_text() != first
     made = load(keys.path / "workers.key", Role.WORK)
     assert [one.revoked_time for one in keys.entries() if one.public == made.public] == [None]
 
@@ -56,7 +57,7 @@ def test_a_key_of_another_role_is_not_given_away(keys: KeyFolder, monkeypatch: p
     """A worker's host would have the admin's key."""
     monkeypatch.setenv("PENSTOCK_KEY", str(keys.path / "admin.key"))
     with pytest.raises(ConfigError, match="admin"):
-        fleet._work_key()
+        work_key_file()
 
 
 def test_each_host_has_a_line(capsys: pytest.CaptureFixture[str]) -> None:

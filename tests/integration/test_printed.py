@@ -1,0 +1,111 @@
+"""`penstock print`: what it prints is what systemd, Slurm's shell and Kubernetes take, by their own word."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from conftest import Cli
+from penstock import keys
+from penstock.keys import KeyFolder
+from penstock.roles import Role
+from penstock.security import new_pair
+
+needs_systemd = pytest.mark.skipif(
+    not shutil.which("systemd-analyze") and not os.environ.get("CI"), reason="no systemd-analyze here"
+)
+
+
+@pytest.fixture
+def key(folder: Path) -> str:
+    """A key folder with a name that a unit must quote."""
+    made = KeyFolder(folder / "keys of 100%", new_pair)
+    made.init("tcp://head:7555")
+    return str(made.path)
+
+
+def printed(cli: Cli, *words: str) -> str:
+    """What it prints."""
+    done = cli("print", *words)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.decode()
+
+
+@needs_systemd
+@pytest.mark.parametrize("station", ["ventilator", "sink", "worker"])
+@pytest.mark.parametrize("more", [[], ["--data", "/srv/penstock"]])
+def test_units_are_what_systemd_takes(cli: Cli, folder: Path, key: str, station: str, more: list[str]) -> None:
+    """Not a word that it does not know, and the program is there."""
+    unit = folder / "units" / f"penstock-{station}.service"
+    unit.parent.mkdir()
+    unit.write_text(printed(cli, "systemd", station, "--key", key, *more))
+    done = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    for line in ("NoNewPrivileges=yes", "PrivateTmp=yes", "LimitNOFILE=65536", "Restart=on-failure"):
+        assert line in unit.read_text().splitlines()
+    assert f'--key "{folder}/keys of 100%%' in unit.read_text()
+
+
+def test_a_job_script_starts_workers(cli: Cli, folder: Path, key: str) -> None:
+    """bash takes it, and what it runs is a command line of ours, with the wall time if there is one."""
+    script = folder / "job.sh"
+    script.write_text(printed(cli, "slurm", "--key", key, "--workers", "3", "--time", "1:00:00", "--tag", "a b"))
+    lines = script.read_text().splitlines()
+    assert {"#SBATCH --array=1-3", "#SBATCH --time=1:00:00"} <= set(lines)
+    seen = folder / "seen"
+    for name, text in (
+        ("scontrol", 'echo "   StartTime=2030-01-01T00:00:00 EndTime=$END Deadline=N/A"'),
+        ("date", '[ "$1" = +%s ] && echo 1000 || echo 1600'),
+    ):
+        (folder / name).write_text(f"#!/bin/sh\n{text}\n")
+        (folder / name).chmod(0o755)
+    script.write_text(script.read_text().replace(f"exec {sys.executable}", f"printf '%s\\n' > {seen}"))
+    for end, limit in (("2030-01-01T00:10:00", "600s"), ("Unknown", None)):
+        environment = os.environ | {"PATH": f"{folder}:{os.environ['PATH']}", "SLURM_JOB_ID": "7", "END": end}
+        subprocess.run(["bash", script], env=environment, check=True)
+        words = seen.read_text().splitlines()
+        assert words[:3] == ["-m", "penstock", "worker"]
+        given = dict(zip(words[3::2], words[4::2], strict=True))
+        assert (given.get("--time-limit"), given["--idle-timeout"], given["--tag"]) == (limit, "10m", "a b")
+
+
+def test_a_manifest_is_what_kubernetes_takes(cli: Cli, folder: Path, key: str) -> None:
+    """By its schema; and the key that the pod makes of the secret is one that a worker takes."""
+    manifest = folder / "workers.yaml"
+    manifest.write_text(printed(cli, "k8s", "--key", key, "--image", "registry/penstock:1", "--workers", "2"))
+    validate = Path(sys.executable).with_name("kubernetes-validate")
+    done = subprocess.run([validate, "--strict", manifest], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    secret, deployment = yaml.safe_load_all(manifest.read_text())
+    pod: dict[str, Any] = deployment["spec"]["template"]["spec"]
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    (container,) = pod["containers"]
+    assert container["command"][:2] == ["penstock", "worker"]
+
+    mounts = {"/secret": folder / "secret", "/keys": folder / "volume"}
+    mounts["/keys"].mkdir()
+    mounts["/keys"].chmod(0o777)  # as an emptyDir is
+    mounts["/secret"].mkdir()
+    (mounts["/secret"] / "..data").write_text(secret["stringData"]["worker.key"])
+    (mounts["/secret"] / "worker.key").symlink_to("..data")
+    (make,) = pod["initContainers"]
+    shell = shlex.join(make["command"])
+    for path, here in mounts.items():
+        shell = shell.replace(f"{path}/", f"{here}/")
+    subprocess.run(shell, shell=True, check=True)
+    at = container["command"][container["command"].index("--key") + 1]
+    assert keys.load(at.replace("/keys/", f"{mounts['/keys']}/"), Role.WORK).url == "tcp://head:7555"
+
+
+def test_without_keys_nothing_is_said_of_them(cli: Cli) -> None:
+    """A pipeline in a network that is trusted."""
+    for words in (["slurm"], ["k8s", "--image", "x"], ["systemd", "worker"], ["systemd", "sink"]):
+        assert "key" not in printed(cli, *words, "--url", "tcp://head:7555").replace("# 2 is wrong use, 4 a key", "")
