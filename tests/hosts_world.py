@@ -46,6 +46,8 @@ class Host:
         self.name = name
         self.home = folder / name
         self.home.mkdir()
+        self.variables: dict[str, str] = {}
+        """More of its environment."""
         self._boot = BOOT.format(name=name, names=names)
         self.address = ""
         self.on()
@@ -89,6 +91,7 @@ class Host:
             **{name: value for name, value in os.environ.items() if name == "PENSTOCK_TEST_MARK"},
             "HOME": str(self.home),
             "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+            **self.variables,
         }
 
     def run(

@@ -69,7 +69,8 @@ def test_a_job_script_starts_workers(cli: Cli, folder: Path, key: str) -> None:
         (folder / name).chmod(0o755)
     script.write_text(script.read_text().replace(f"exec {sys.executable}", f"printf '%s\\n' > {seen}"))
     for end, limit in (("2030-01-01T00:10:00", "600s"), ("Unknown", None)):
-        environment = os.environ | {"PATH": f"{folder}:{os.environ['PATH']}", "SLURM_JOB_ID": "7", "END": end}
+        environment = os.environ | {"PATH": f"{folder}:{os.environ['PATH']}", "END": end}
+        environment |= {"SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "1"}
         subprocess.run(["bash", script], env=environment, check=True)
         words = seen.read_text().splitlines()
         assert words[:3] == ["-m", "penstock", "worker"]
