@@ -78,7 +78,8 @@ SLURM = """\
 set -eu
 # the worker drains before its wall time, if it has one
 limit=()
-end=$(scontrol show job "${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID" | sed -n 's/.* EndTime=\\([0-9][0-9T:-]*\\).*/\\1/p')
+task=${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID
+end=$(scontrol show job "$task" | sed -n 's/.* EndTime=\\([0-9][0-9T:-]*\\).*/\\1/p')
 if [ -n "$end" ]; then
   limit=(--time-limit "$(($(date -d "$end" +%s) - $(date +%s)))s" --drain-before {drain_before})
 fi
