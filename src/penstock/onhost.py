@@ -2,7 +2,7 @@
 penstock and may be an old one. So it imports only the standard library, and is written for Python 3.8.
 
 It is given an order and answers with a line of JSON behind MARK. What it keeps, by pipeline, in the user's state folder
-(XDG_STATE_HOME): ``worker.log``, ``worker.pid``, ``worker.key`` (0600) and ``worker.lock``, which the worker holds as
+(XDG_STATE_HOME): ``worker.log`` (and that of the one before), ``worker.pid``, ``worker.key`` (0600) and ``worker.lock``, which the worker holds as
 long as it lives: a process id alone may be another's by now. Where penstock is missing, or is another one than on the
 head, it is installed into a venv of its own in the user's data folder (XDG_DATA_HOME).
 """
@@ -28,6 +28,8 @@ MARK = "penstock-answer "
 """Begins the line that is the answer: login scripts print things too."""
 START_TIME = 60.0
 """Seconds a worker has to say that it is up: a cold start of Python from a slow network disk."""
+LOG_BYTES = 1 << 16
+"""Of a log that are read, at its beginning or end: a worker that runs for months may have said much."""
 LOOK_INTERVAL = 0.05
 """Seconds between two looks at a worker that starts or stops."""
 REACH_TIME = 3.0
@@ -49,7 +51,7 @@ def look(order: Any) -> Any:
         "last": place.last_line(),
     }
     if found["pid"]:
-        match = re.search(r" started: .* slots=(\d+)", place.log.read_text(errors="replace"))
+        match = re.search(r" started: .* slots=(\d+)", place.beginning())
         found.update(slots=int(match.group(1)) if match else 0, since=place.lock.stat().st_mtime)
     return found
 
@@ -83,7 +85,7 @@ def stop(order: Any) -> Any:
         os.kill(pid, signal.SIGTERM)
     while place.worker():
         time.sleep(LOOK_INTERVAL)
-    return dict(look(order), stopped=pid)
+    return dict(look(order), stopped=pid, undelivered=" left_undelivered: " in place.end())
 
 
 class Place:
@@ -128,15 +130,30 @@ class Place:
             opened.write(text)
         new.replace(self.key)
 
+    def beginning(self) -> str:
+        """Of the log: there the worker says what it is."""
+        with self.log.open("rb") as log:
+            return log.read(LOG_BYTES).decode(errors="replace")
+
+    def end(self) -> str:
+        """Of the log."""
+        if not self.log.exists():
+            return ""
+        with self.log.open("rb") as log:
+            log.seek(max(0, self.log.stat().st_size - LOG_BYTES))
+            return log.read().decode(errors="replace")
+
     def last_line(self) -> str:
         """Of the log."""
-        lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
+        lines = self.end().splitlines()
         return lines[-1] if lines else ""
 
 
 def launch(place: Any, argv: Any, lock: int) -> None:
     """A worker in a session of its own, which holds the lock; returns when it is up."""
     place.pid.write_text("")
+    if place.log.exists():
+        place.log.replace(place.log.with_suffix(".log.old"))
     with place.log.open("w") as log:
         process = subprocess.Popen(
             argv,
@@ -150,7 +167,7 @@ def launch(place: Any, argv: Any, lock: int) -> None:
     place.pid.write_text(f"{process.pid}\n")
     os.utime(str(place.lock))
     end = time.monotonic() + START_TIME
-    while " started: " not in place.log.read_text(errors="replace"):
+    while " started: " not in place.beginning():
         if process.poll() is not None:
             raise HostError("the worker ended at once: " + (place.last_line() or f"exit code {process.returncode}"))
         if time.monotonic() > end:

@@ -126,6 +126,8 @@ def _started(found: dict[str, Any]) -> tuple[str, bool]:
 def _stopped(found: dict[str, Any]) -> tuple[str, bool]:
     if not found["stopped"]:
         return "no worker runs", True
+    if found["undelivered"]:
+        return "stopped, with outcomes that no sink has taken: these jobs run again", False
     clean = " stopped: " in found["last"]
     return "stopped" if clean else f"ended: {found['last']}", clean
 

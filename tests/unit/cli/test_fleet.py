@@ -62,14 +62,16 @@ def test_a_key_of_another_role_is_not_given_away(keys: KeyFolder, monkeypatch: p
 
 def test_each_host_has_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     """What comes from there cannot move the cursor; one failure is the exit code."""
-    well = Answer(Host(name="a"), {"stopped": 7, "last": "x stopped: down"})
+    well = Answer(Host(name="a"), {"stopped": 7, "undelivered": False, "last": "x stopped: down"})
+    late = Answer(Host(name="d"), {"stopped": 7, "undelivered": True, "last": "x stopped: down"})
     none = Answer(Host(name="b"), {"stopped": 0, "last": ""})
     bad = Answer(Host(name="c"), {}, "no route\x1b[2J")
     assert fleet._report(iter([well, none]), fleet._stopped) == 0
-    assert fleet._report(iter([well, bad]), fleet._stopped) == 1
+    assert fleet._report(iter([well, bad, late]), fleet._stopped) == 1
     assert capsys.readouterr().out.splitlines() == [
         "a: stopped",
         "b: no worker runs",
         "a: stopped",
         "c: no route\\x1b[2J",
+        "d: stopped, with outcomes that no sink has taken: these jobs run again",
     ]
