@@ -2,9 +2,10 @@
 penstock and may be an old one. So it imports only the standard library, and is written for Python 3.8.
 
 It is given an order and answers with a line of JSON behind MARK. What it keeps, by pipeline, in the user's state folder
-(XDG_STATE_HOME): ``worker.log`` (and that of the one before), ``worker.pid``, ``worker.key`` (0600) and ``worker.lock``, which the worker holds as
-long as it lives: a process id alone may be another's by now. Where penstock is missing, or is another one than on the
-head, it is installed into a venv of its own in the user's data folder (XDG_DATA_HOME).
+(XDG_STATE_HOME): ``worker.log`` and that of the worker before, ``worker.pid``, ``worker.key`` (0600) and
+``worker.lock``, which the worker holds as long as it lives: a process id alone may be another's by now. Where penstock
+is missing, or is another one than on the head, it is installed into a venv of its own in the user's data folder
+(XDG_DATA_HOME).
 """
 
 from __future__ import annotations
