@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -89,9 +90,10 @@ def test_a_key_is_never_an_argument(tmp_path: Path) -> None:
 
 
 def test_the_program_for_hosts_needs_nothing_but_python() -> None:
-    """Not even penstock: it is run by an isolated interpreter with nothing but the standard library."""
+    """Not even penstock, nor a new Python: an isolated interpreter runs it with nothing but the standard library."""
     from penstock import onhost
 
+    ast.parse(Path(onhost.__file__).read_text(), feature_version=(3, 8))
     text = Path(onhost.__file__).read_text() + "\nmain({'do': 'look', 'pipeline': 'x', 'digest': ''})\n"
     done = subprocess.run([sys.executable, "-ISW", "error", "-"], input=text.encode(), capture_output=True, check=True)
     assert done.stdout.startswith(b"\npenstock-answer {")
