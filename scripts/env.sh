@@ -24,14 +24,14 @@ install_into_venv() {
   local extra=${1:-} stamp python
   [ "$(sed -n 2p "$venv/installed" 2>/dev/null)" = dev ] && extra=dev
   stamp=$(cd "$PENSTOCK_TOP" && find pyproject.toml src -type f ! -name '*.pyc' -exec cksum {} + | sort | cksum)
-  [ "$(cat "$venv/installed" 2>/dev/null)" = "$stamp"$'\n'"$extra" ] && return
+  [ "$(cat "$venv/installed" 2>/dev/null)" = "$stamp"$'\n'"${extra:-plain}" ] && return
   python=$(find_python)
   echo "installing penstock into $venv" >&2
   rm -f "$venv/installed"
   [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
   "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$PENSTOCK_TOP${extra:+[$extra]}" ||
     { echo "the installation failed; remove $venv and try again" >&2; return 1; }
-  printf '%s\n%s\n' "$stamp" "$extra" > "$venv/installed"
+  printf '%s\n%s\n' "$stamp" "${extra:-plain}" > "$venv/installed"
 }
 
 # install_missing PROGRAM[=PACKAGE]...: Debian's packages of these names, as root; elsewhere the tests against them are

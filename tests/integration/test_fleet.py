@@ -19,6 +19,7 @@ from support import LIMIT, until
 pytestmark = [needs_hosts, needs_sshd]
 
 URL = "tcp://head:7555"
+TOP = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -173,6 +174,20 @@ def test_a_head_out_of_reach_is_said(network: Network, folder: Path) -> None:
     assert code == 1
     assert "but cannot reach head:7555: connection refused" in said["gpu1"]
     assert fleet(network, "stop", hosts, "--url", URL)[:2] == (0, {"gpu1": "stopped"})
+
+
+@pytest.mark.skipif(
+    Path(sys.prefix) != TOP / ".venv", reason="scripts/test runs it: elsewhere the script installs first"
+)
+def test_start_fleet_starts_a_fleet(network: Network, folder: Path) -> None:
+    """The script is a few lines over the same."""
+    key = up(network, folder)
+    hosts = hosts_file(folder, "gpu1 slots=1", "gpu2 slots=1")
+    environment = {"PENSTOCK_SSH": network.ssh, "PENSTOCK_RUN": str(folder / "run")}
+    done = network["head"].run(TOP / "scripts" / "start-fleet", hosts, "--key", key, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(b": started (1 slots, pid ") == 2
+    assert fleet(network, "stop", hosts, key=key)[:2] == (0, {"gpu1": "stopped", "gpu2": "stopped"})
 
 
 def dependencies(name: str) -> set[str]:
