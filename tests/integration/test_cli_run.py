@@ -190,3 +190,53 @@ def test_progress_is_on_a_terminals_stderr_only(folder: Path) -> None:
                 seen += block
     assert done.stdout == b"a\nb\nc\n"
     assert re.search(rb"[12]/3.*?0 failed", seen)
+
+
+def test_a_slow_input_is_run_as_it_comes(folder: Path) -> None:
+    """What a line came to is shown before the next line is there; Ctrl-C ends the reading, and what was done counts."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "penstock", "run", "--joblog", "log", "-k", "echo", "got"],
+        cwd=folder,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        bufsize=0,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    with process.stdin as lines, process.stdout as shown:
+        for number in range(3):
+            lines.write(b"%d\n" % number)
+            assert shown.readline() == b"got %d\n" % number
+        process.send_signal(signal.SIGINT)
+        assert process.wait(LIMIT) == 130
+    assert len((folder / "log").read_text().splitlines()) == 4
+
+
+def test_a_bad_line_that_comes_late_ends_the_input(folder: Path) -> None:
+    """What came before it runs to its end; exit code 2 and the line that says what is wrong."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "penstock", "run", "echo", "got"],
+        cwd=folder,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        bufsize=0,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(b"good\n")
+    assert process.stdout.readline() == b"got good\n"
+    out, err = process.communicate(b"b\0ad\nnever\n", LIMIT)
+    assert (process.returncode, out) == (2, b"")
+    assert b"zero byte" in err
+
+
+def test_halt_soon_starts_nothing_that_waits(cli: Cli, folder: Path) -> None:
+    """Not at a worker either: what runs in that instant ends by itself."""
+    numbers = map(str, range(30))
+    done = cli(
+        "run", "-j2", "--halt", "soon,fail=1", "--shell", "touch {}.begun; sleep 0.3; test {} != 0", ":::", *numbers
+    )
+    assert done.returncode == 1
+    assert len(list(folder.glob("*.begun"))) < 10

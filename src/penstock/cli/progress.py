@@ -47,6 +47,13 @@ class Progress:
             self._redrawing.join()
             self._bar.stop()
 
+    def expect(self, total: int) -> None:
+        """So many jobs there are."""
+        with self._lock:
+            self._total = total
+            if self._bar:
+                self._bar.update(self._task, total=total)
+
     def add(self, *, failed: bool) -> None:
         """One more job has an outcome."""
         self._done += 1

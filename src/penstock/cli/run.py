@@ -16,7 +16,7 @@ from penstock.cli.work import Work, first_of, hand_in, jobs_options, shown
 from penstock.errors import ConfigError
 
 if TYPE_CHECKING:
-    from penstock import Pipeline
+    from penstock import Batch, Pipeline
     from penstock.cli.records import JobLog, ResultFiles
     from penstock.cli.wanted import Wanted
 
@@ -130,7 +130,8 @@ def _run(ways: Ways, work: Work, target: Any, inputs: Iterator[Any]) -> int:
         say(_place(pipeline, ways))
         wanted = _submitted(pipeline, ways, work, target, inputs)
         progress = stack.enter_context(Progress(wanted.total))
-        return Watch(
+        wanted.when_complete(progress.expect)
+        code = Watch(
             wanted,
             progress,
             as_json=ways.as_json,
@@ -140,6 +141,8 @@ def _run(ways: Ways, work: Work, target: Any, inputs: Iterator[Any]) -> int:
             records=records,
             halt=halt,
         ).to_the_end()
+        wanted.check()
+        return code
 
 
 def _records(ways: Ways, work: Work) -> Iterator[JobLog | ResultFiles]:
@@ -155,10 +158,11 @@ def _submitted(pipeline: Pipeline, ways: Ways, work: Work, target: Any, inputs: 
     """Hand in the jobs, with --resume only the missing ones."""
     from penstock.cli.resume import Resumed
     from penstock.cli.wanted import Part, Wanted
+    from penstock.client.growing import Growing
 
     if not ways.resumes:
-        batch = hand_in(pipeline, work, target, inputs)
-        return Wanted([Part(batch)], batch.status().total)
+        batch = grow(pipeline, work, target, inputs)
+        return Wanted([Part(batch)], batch.total if isinstance(batch, Growing) else batch.status().total)
     resumed = Resumed(earlier(pipeline, work, target), failed_too=ways.resume_failed)
     missing = first_of(resumed.missing(inputs))
     new = hand_in(pipeline, work, target, missing) if missing is not None else None
@@ -180,6 +184,34 @@ def earlier(pipeline: Pipeline, work: Work, target: Any) -> list[Any]:
     spec = spec_of({name: value for name, value in work.options().items() if name != "after"}, kind=kind)
     function = Function.of(target.encode()) if work.is_command else engine.function(target, spec)
     return engine.batches_of(function, kind)
+
+
+def grow(pipeline: Pipeline, work: Work, target: Any, inputs: Iterator[Any]) -> Batch:
+    """Submit the jobs as their input comes. ConfigError: an argument that no command can have; then nothing of them is
+    left, if it came at once."""
+    from penstock.cli.resume import digest_of
+    from penstock.client.engine import Engine
+    from penstock.client.functions import Function
+    from penstock.client.growing import Growing
+    from penstock.client.options import argument_bytes, around_of, spec_of
+
+    engine, options = pipeline.engine, work.options()
+    if not isinstance(engine, Engine) or work.once:
+        return hand_in(pipeline, work, target, inputs)
+    if work.after:
+        options["after"] = engine.closed(work.after)
+    spec = spec_of(options, kind="command" if work.is_command else "call")
+    if work.is_command:
+        function = Function.of(target.encode())
+        inputs = ([argument_bytes(word) for word in words] for words in inputs)
+    else:
+        function = engine.function(around_of(options).prepare(target), spec)
+    batch = Growing(engine.session, spec, function, inputs, engine.slots(), digest_of)
+    try:
+        batch.begin()
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    return batch
 
 
 def _place(pipeline: Pipeline, ways: Ways) -> str:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
+
+from penstock.client.growing import Growing
+from penstock.errors import ConfigError
 
 if TYPE_CHECKING:
     from penstock import Batch, Outcome
@@ -81,6 +84,18 @@ class Wanted:
             yield number, self._early[number]
             del self._early[number]
             self._next += 1
+
+    def when_complete(self, then: Callable[[int], None]) -> None:
+        """Tell this how many jobs there are, if that is not known yet and as soon as it is."""
+        for part in self._parts:
+            if isinstance(part.batch, Growing):
+                part.batch.when_complete(then)
+
+    def check(self) -> None:
+        """ConfigError: the input ended early, with something that is no input."""
+        for part in self._parts:
+            if isinstance(part.batch, Growing) and part.batch.error is not None:
+                raise ConfigError(str(part.batch.error))
 
     def cancel(self, *, running: bool) -> None:
         """Start no more of them; `running`: and end those that run."""

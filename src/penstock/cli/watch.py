@@ -7,10 +7,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from penstock.cli.halt import Halt
+from penstock.cli.interrupts import Interrupts
 from penstock.cli.output import json_line, outcome_record, printable, value_text
 from penstock.cli.progress import Progress
 from penstock.cli.records import Ended
 from penstock.cli.wanted import Numbered, Wanted
+from penstock.core.spans import SpanSet
 
 if TYPE_CHECKING:
     from penstock import Outcome
@@ -73,16 +75,19 @@ class Watch:
         self._failed = 0
         self._succeeded = 0
         self._stopping = False
+        self._seen = SpanSet()
+        self._interrupts = Interrupts()
         self._next = 0
         self._early: dict[int, Outcome] = {}
 
     def to_the_end(self) -> int:
         """Show all; the exit code. Ctrl-C lets finish what runs and starts no more; a second one ends that too."""
-        try:
-            self._show_all()
-        except KeyboardInterrupt:
-            self._stop()
-            return INTERRUPTED
+        with self._interrupts:
+            try:
+                self._show_all()
+            except KeyboardInterrupt:
+                self._stop()
+                return INTERRUPTED
         is_enough = self._stopping and self._halt is not None and self._halt.kind == "success"
         return 1 if self._failed and not is_enough else 0
 
@@ -101,20 +106,30 @@ class Watch:
     def _show_all(self) -> None:
         for number, outcome in self._outcomes():
             self._show(number, outcome)
+            self._interrupts.release()
 
     def _outcomes(self) -> Iterator[Numbered]:
         """What is to be shown next; jobs are counted as they end, also those that wait for their turn."""
         if self._halt is None or not self._in_order:
-            for number, outcome in self._wanted.in_order() if self._in_order else self._wanted.arriving():
+            yield from self._counted(self._wanted.in_order() if self._in_order else self._wanted.arriving())
+            return
+        for number, outcome in self._counted(self._wanted.arriving()):
+            self._early[number] = outcome
+            self._interrupts.release()
+            while self._next in self._early:
+                self._interrupts.hold()
+                self._next += 1
+                yield self._next - 1, self._early.pop(self._next - 1)
+
+    def _counted(self, outcomes: Iterator[Numbered]) -> Iterator[Numbered]:
+        """Each is counted once, also if an interrupt made its reader begin with it again; what follows is held back."""
+        for number, outcome in outcomes:
+            self._interrupts.hold()
+            if number not in self._seen:
+                self._seen.add(number, number + 1)
                 self._count(outcome)
                 yield number, outcome
-            return
-        for number, outcome in self._wanted.arriving():
-            self._count(outcome)
-            self._early[number] = outcome
-            while self._next in self._early:
-                yield self._next, self._early.pop(self._next)
-                self._next += 1
+            self._interrupts.release()
 
     def _count(self, outcome: Outcome) -> None:
         if outcome.state == "succeeded":

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import platform
-import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -14,96 +12,13 @@ from penstock.client.answers import Piece, error_of, piece_of, values_of
 from penstock.client.batch import Batch
 from penstock.client.following import Row
 from penstock.client.functions import Function, Functions
+from penstock.client.inlinejobs import Jobs
 from penstock.client.mapping import Digest, input_length
-from penstock.client.reading import RowReader
+from penstock.client.reading import OrderReader, RowReader
 from penstock.client.streams import JobFuture, OnRow, failed
-from penstock.command import Argv, CommandTemplate
-from penstock.errors import NoLongerKept, NoSuchBatch, NoSuchWorker
-from penstock.job import BatchSpec, JobState, Stamp, new_batch_id
-from penstock.messages import OutcomeHead
+from penstock.errors import NoSuchBatch, NoSuchWorker
+from penstock.job import BatchSpec, JobState
 from penstock.outcome import BatchStatus, Outcome, PipelineStatus
-from penstock.report import CommandEnd, CommandReport, Report
-
-
-class Jobs:
-    """The jobs of one batch, run one after the other."""
-
-    def __init__(self, spec: BatchSpec, function: Function) -> None:
-        self.batch = new_batch_id()
-        self.spec = spec
-        self._function = function
-
-    def run(self, index: int, form: str, item: Any) -> Row:
-        """Run one to its last attempt. Raises PicklingError: its arguments cannot be serialized."""
-        blob = payload.chunk_blob(form, [item], self.spec.serializer, index) if self.spec.kind == "call" else b""
-        stamp = Stamp()
-        while True:
-            report = self._attempt(index, blob, item)
-            ran = report.ran[0]
-            if ran.state is JobState.SUCCEEDED or self.spec.is_last_attempt(stamp):
-                break
-            stamp = stamp.after_failure()
-        head = OutcomeHead(
-            batch=self.batch,
-            start=index,
-            stop=index + 1,
-            state=ran.state,
-            final=True,
-            stamp=stamp,
-            lease=0,
-            slot=0,
-            started_time=ran.started_time,
-            elapsed=ran.elapsed,
-            size=ran.size,
-            note=ran.note,
-            worker="inline",
-        )
-        return Row(head, index, index + 1, 0, report.bodies[0], index + 1)
-
-    def _attempt(self, index: int, blob: bytes, item: Any) -> Report:
-        if self.spec.kind == "command":
-            return self._run_command(index, item)
-        report = Report(index, self.spec.serializer)
-        try:
-            function = payload.load_function(self._function.code, self.spec.serializer)
-            form, (argument,) = payload.load_chunk(blob, self.spec.serializer)
-            value = payload.adapted(function, form, self.spec.serializer)(argument)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - Ctrl-C is the caller's own here
-            report.fail(index, index + 1, error, time.monotonic_ns(), None)
-        else:
-            report.add(index, value, time.monotonic_ns(), None)
-        return report
-
-    def _run_command(self, index: int, arguments: list[bytes]) -> Report:
-        template = CommandTemplate.decode(self._function.code)
-        argv = template.argv(arguments, index + 1)
-        end, output = _run(template, argv, check=self.spec.check, time_limit=self.spec.time_limit)
-        report = CommandReport(index, self.spec.serializer)
-        report.add(index, end, time.monotonic_ns(), output)
-        return report
-
-
-def _run(
-    template: CommandTemplate, argv: Argv, *, check: bool, time_limit: float | None
-) -> tuple[CommandEnd, tuple[bytes, bytes]]:
-    environment = {**os.environb, **template.env}
-    try:
-        done = subprocess.run(
-            argv,
-            cwd=template.cwd,
-            env=environment,
-            capture_output=True,
-            stdin=subprocess.DEVNULL,
-            timeout=time_limit,
-            check=False,
-        )
-    except (OSError, ValueError) as error:
-        return CommandEnd(argv, None, f"cannot start the command: {error}"), (b"", b"")
-    except subprocess.TimeoutExpired as error:
-        cause = f"ran longer than its time limit of {time_limit:g} s"
-        return CommandEnd(argv, None, cause), (error.stdout or b"", error.stderr or b"")
-    cause = f"exit code {done.returncode}" if check and done.returncode else ""
-    return CommandEnd(argv, done.returncode, cause), (done.stdout, done.stderr)
 
 
 class Inline:
@@ -154,8 +69,12 @@ class Inline:
             future.settle(values_of(row, jobs.spec)[0], None)
         else:
             future.settle(None, error_of(row, 0, jobs.spec))
-        self._batches[jobs.batch.hex()] = InlineBatch(jobs, [row])
+        self._remember(jobs, [row])
         return future
+
+    def _remember(self, jobs: Jobs, rows: list[Row]) -> InlineBatch:
+        batch = self._batches[jobs.batch.hex()] = InlineBatch(jobs, rows, self._batches)
+        return batch
 
     def function(self, target: Callable[..., Any], spec: BatchSpec) -> Function:
         """The function as it travels."""
@@ -215,8 +134,7 @@ class Inline:
         del digest
         self.ensure_usable(spec)
         jobs = Jobs(spec, function)
-        self._batches[jobs.batch.hex()] = InlineBatch(jobs, list(_rows(jobs, iterables)))
-        return self._batches[jobs.batch.hex()]
+        return self._remember(jobs, list(_rows(jobs, iterables)))
 
     def attach(self, match: str) -> InlineBatch:
         """A batch of this object. Raises NoSuchBatch."""
@@ -279,15 +197,25 @@ class Inline:
 class InlineBatch(Batch):
     """A batch that has ended."""
 
-    def __init__(self, jobs: Jobs, rows: list[Row]) -> None:  # it has no session
-        self._batch = jobs.batch
+    def __init__(self, jobs: Jobs, rows: list[Row], batches: dict[str, InlineBatch]) -> None:
+        """`batches`: where it is found as long as it is not deleted."""
+        self._batch = jobs.batch  # it has no session
         self._spec = jobs.spec
+        self._jobs = jobs
         self._recorded = rows
+        self._positions = len(rows)
+        self._batches = batches
         self._created = time.time()
+
+    @property
+    def _rows_now(self) -> list[Row]:
+        if self.id not in self._batches:
+            raise NoSuchBatch(f"no batch {self.id}: it was deleted")
+        return self._recorded
 
     def status(self) -> BatchStatus:
         """What its jobs came to."""
-        states = [row.head.state for row in self._recorded]
+        states = [row.head.state for row in self._rows_now]
         return BatchStatus(
             id=self.id,
             name=self.name,
@@ -304,9 +232,25 @@ class InlineBatch(Batch):
         """There is nothing left to cancel."""
         return 0
 
-    def retry(self, index: int | None = None) -> int:  # noqa: ARG002 - none is kept
-        """No arguments are kept."""
-        raise NoLongerKept("an inline pipeline keeps no arguments: call it again")
+    def retry(self, index: int | None = None) -> int:
+        """Run again, now, what did not succeed, or the job at `index`; returns how many did not."""
+        jobs = 0
+        for at, row in enumerate(self._rows_now):
+            if index in (None, row.start):
+                again = self._jobs.run_again(row.start, self._positions + 1)
+                if again is not None:
+                    self._recorded[at] = again
+                    self._positions += 1
+                    jobs += 1
+        return jobs
+
+    def delete(self) -> None:
+        """Nobody finds it any more."""
+        self._batches.pop(self.id, None)
+
+    def digests(self) -> Iterator[bytes]:
+        """None are kept."""
+        return iter(())
 
     def attempts(self, index: int) -> list[Outcome]:
         """The last attempt of a job."""
@@ -316,8 +260,9 @@ class InlineBatch(Batch):
         """It has ended."""
         return "".join(f"it has ended: {outcome.state}" for outcome in self.attempts(index))
 
-    def _rows(self, kind: type[RowReader]) -> Iterator[Row]:  # noqa: ARG002 - both orders are one
-        return iter(self._recorded)
+    def _rows(self, kind: type[RowReader]) -> Iterator[Row]:
+        rows = self._rows_now
+        return iter(rows if kind is OrderReader else sorted(rows, key=lambda row: row.position))
 
 
 class InlineMap:

@@ -280,13 +280,24 @@ class Backlog:
         """The part whose turn it is among those that fit, cut if its batch has a limit so that `lanes` of its leases
         can be filled; it must be given out now, or it is lost from the queue."""
         part = self.turns.next(fits)
-        if part is None or part.chunk.batch.spec.limit is None:
-            return part
+        if part is not None:
+            self._fill_lanes(part, lanes)
+        return part
+
+    def take(self, batch: Batch, lanes: int = 1) -> Part | None:
+        """As `next`, of this batch."""
+        part = self.turns.take(batch)
+        if part is not None:
+            self._fill_lanes(part, lanes)
+        return part
+
+    def _fill_lanes(self, part: Part, lanes: int) -> None:
         batch = part.chunk.batch
-        shares = min(lanes, part.chunk.batch.spec.limit - batch.lanes) // (len(batch.queue) + 1)
+        if batch.spec.limit is None:
+            return
+        shares = min(lanes, batch.spec.limit - batch.lanes) // (len(batch.queue) + 1)
         if shares > 1:
             self.carve(part.chunk, part.start, part.start - (-part.jobs // shares))
-        return part
 
     def hungry_batches(self) -> Iterator[Batch]:
         """Batches with more on disk and little left in memory."""

@@ -8,20 +8,23 @@ Promises:
 3. A worker with an idle slot is served before one that only looks ahead.
 4. While nothing is queued for a slot that idles, the fullest worker is asked for half of what it has not started and
    the slot's worker may run.
-5. What has terms (a worker's name, tags, a limit) goes by name, to those who fulfil them; of a batch with a limit no
+5. Where workers have enough to do, a batch that is more urgent than what they have, or of which they have nothing, is
+   given to them beyond that: they start what is urgent first, and share their slots among batches.
+6. What has terms (a worker's name, tags, a limit) goes by name, to those who fulfil them; of a batch with a limit no
    more leases are out than that, and a worker runs each of them one job at a time.
 """
 
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from penstock.config import RESEND
 from penstock.core.actions import Deal
 from penstock.core.books import Books
-from penstock.core.lease import Given, Round
+from penstock.core.lease import UNKNOWN_SECONDS, Given, Round
 from penstock.core.part import Part
 from penstock.core.roster import LOOK_AHEAD_SECONDS, Worker
 from penstock.core.seal import Grant
@@ -32,6 +35,8 @@ LEASES_PER_MESSAGE = 64
 """Bounds one Jobs message, so that a round of it stays small beside a worker's window."""
 BYTES_PER_MESSAGE = 4 << 20
 """Payload of one Jobs message beyond which the next lease waits for the next message."""
+BATCHES_AT_ONCE = 16
+"""Batches that are looked at in a turn for what workers that have enough to do have nothing of; then it is others'."""
 STEAL_SECONDS = 0.005
 """Work worth taking back: less is finished before the request arrives."""
 STEAL_AGE = 0.01
@@ -68,6 +73,8 @@ class Dispatcher:
                     break
         if backlog.queued_parts:
             self._give_by_name(ready, now)
+        if backlog.queued_parts:
+            self._give_over(ready, now)
         if not backlog.free_parts:
             self._steal(ready, now)
 
@@ -82,8 +89,9 @@ class Dispatcher:
 
     def _next(self, now: float, fits: Callable[[Terms], bool], lanes: int = 1) -> tuple[Part, Given] | None:
         part = self._books.backlog.next(fits, lanes)
-        if part is None:
-            return None
+        return None if part is None else self._lease(part, now)
+
+    def _lease(self, part: Part, now: float) -> tuple[Part, Given]:
         lease = self._books.leases.give(part.chunk, part.jobs, now)
         self._books.lease(part, lease.number)
         self._books.start_again(part)
@@ -91,11 +99,9 @@ class Dispatcher:
 
     def give_alone(self, worker: Worker, part: Part, now: float) -> None:
         """A suspect, to a worker that holds nothing else."""
-        lease = self._books.leases.give(part.chunk, part.jobs, now)
-        self._books.lease(part, lease.number)
-        self._books.start_again(part)
-        self._books.leases.attribute(lease, worker)
-        self._books.tell(worker.id, self._message([(part, lease)]))
+        pair = self._lease(part, now)
+        self._books.leases.attribute(pair[1], worker)
+        self._books.tell(worker.id, self._message([pair]))
 
     def _give_by_name(self, ready: list[Worker], now: float) -> None:
         """One lease after the other to whoever needs it most and may have it: most idle slots, then most credit."""
@@ -116,6 +122,35 @@ class Dispatcher:
                 heapq.heapreplace(needs, (-worker.idle_slots, -worker.credit, at))
             else:
                 heapq.heappop(needs)
+        self._tell(given)
+
+    def _give_over(self, ready: list[Worker], now: float) -> None:
+        """To workers that want no more: what is more urgent than what they have, and some of each batch."""
+        slots = sum(worker.slots for worker in ready)
+        given: dict[bytes, list[tuple[Part, Given]]] = {}
+        for batch in self._books.backlog.turns.waiting(BATCHES_AT_ONCE):
+            owing = [worker for worker in ready if worker.owes(batch) and worker.fits(batch.terms)]
+            while batch.in_turn and owing:
+                owing.sort(key=lambda worker: -len(worker.leases))
+                for left in range(len(owing), 0, -1):
+                    part = self._books.backlog.take(batch, slots) if batch.in_turn else None
+                    if part is not None:
+                        self._spread(part, left)
+                        pair = self._lease(part, now)
+                        self._books.leases.attribute(pair[1], owing[left - 1])
+                        given.setdefault(owing[left - 1].id, []).append(pair)
+                owing = [worker for worker in owing if worker.owes(batch)]
+        self._tell(given)
+
+    def _spread(self, part: Part, workers: int) -> None:
+        """Cut it so that each of so many workers has some of it, if it is the last of its batch and worth that."""
+        batch = part.chunk.batch
+        seconds = part.jobs * (UNKNOWN_SECONDS if batch.mean is None else batch.mean)
+        pieces = min(workers, math.ceil(seconds / LOOK_AHEAD_SECONDS))
+        if not batch.queue and batch.spec.limit is None and pieces > 1:
+            self._books.backlog.carve(part.chunk, part.start, part.start - (-part.jobs // pieces))
+
+    def _tell(self, given: dict[bytes, list[tuple[Part, Given]]]) -> None:
         for worker_id, pairs in given.items():
             for bundle in self._bundles(pairs):
                 self._books.tell(worker_id, self._message(bundle))

@@ -77,6 +77,7 @@ class Feed:
         self._pieces[slot].clear()
         for piece in pieces:
             piece.settled = True
+            self._holdings.shares.over(piece.held)
         return pieces
 
     def find(self, slot: int, number: int) -> Piece | None:
@@ -90,6 +91,7 @@ class Feed:
         """The slot is done with it."""
         self._pieces[slot].remove(piece)
         piece.settled = True
+        self._holdings.shares.over(piece.held)
         if self._pieces[slot]:
             self._pieces[slot][0].given_at = max(self._pieces[slot][0].given_at, piece.given_at + piece.expected)
 
@@ -151,6 +153,7 @@ class Feed:
                 jobs = min(jobs, max(share, int(SHARE_SECONDS / max(mean, 1e-9)), 1))
         start, stop = held.unstarted.take_first(jobs)
         held.running.add(start, stop)
+        self._holdings.shares.begun(held)
         self._number += 1
         piece = Piece(self._number, held, start, stop, now, (mean or 0.0) * (stop - start))
         self._pieces[slot].append(piece)

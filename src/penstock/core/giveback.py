@@ -28,11 +28,11 @@ class GiveBack:
         """Those that wait for pieces to be cut."""
 
     def newest(self, request: HandBack) -> Actions:
-        """From the newest leases (of those it names, if any), last jobs first."""
+        """From what would start last (of the leases it names, if any), last jobs first."""
         wanted = request.jobs
         spans: list[LeaseSpan] = []
         named = request.leases
-        leases = [one for one in self._holdings.newest_unstarted() if not named or one.lease.number in named]
+        leases = [one for one in self._holdings.last_to_start() if not named or one.lease.number in named]
         for held in leases:
             taken = held.unstarted.take_last(wanted)
             spans += [LeaseSpan(held.lease.number, start, stop) for start, stop in taken]
@@ -44,7 +44,7 @@ class GiveBack:
     def everything(self) -> Actions:
         """All that has not started."""
         spans: list[LeaseSpan] = []
-        leases = self._holdings.newest_unstarted()
+        leases = self._holdings.last_to_start()
         for held in leases:
             taken = held.unstarted.take_last(held.unstarted.count)
             spans += [LeaseSpan(held.lease.number, start, stop) for start, stop in taken]

@@ -8,8 +8,7 @@ Promises:
 
 from __future__ import annotations
 
-import heapq
-
+from penstock.core.shares import Shares
 from penstock.core.spans import SpanSet
 from penstock.job import BatchSpec
 from penstock.messages import BatchHead, Held, Lease, OutcomeHead, credit_cost
@@ -99,13 +98,14 @@ class HeldLease:
 
 
 class Holdings:
-    """All leases of a worker, in the order in which they are to be run."""
+    """All leases of a worker."""
 
     def __init__(self) -> None:
         self.leases: dict[int, HeldLease] = {}
         self._of_batch: dict[bytes, set[int]] = {}
         self.kept_bytes = 0
-        self._queue: list[tuple[int, int, HeldLease]] = []
+        self.shares = Shares()
+        """Those with jobs to start, and the pieces of them in slots."""
         self._parked: dict[bytes, list[HeldLease]] = {}
         """Leases whose function is not here yet, by its digest."""
 
@@ -118,7 +118,7 @@ class Holdings:
     def _enqueue(self, held: HeldLease) -> None:
         if not held.queued:
             held.queued = True
-            heapq.heappush(self._queue, (-held.spec.priority, held.lease.number, held))
+            self.shares.push(held)
 
     def unstart(self, held: HeldLease, start: int, stop: int) -> None:
         """Jobs that were meant for a slot and did not run are unstarted again."""
@@ -133,13 +133,12 @@ class Holdings:
             self._enqueue(held)
 
     def next(self, functions: set[bytes]) -> HeldLease | None:
-        """The lease to start jobs of: larger priority first, then the oldest; None: nothing can start."""
-        while self._queue:
-            held = self._queue[0][2]
+        """The lease to start jobs of: the one whose turn it is; None: nothing can start."""
+        while (held := self.shares.first()) is not None:
             waits = held.serial and bool(held.running)  # until `unstart` says that its piece is back
             if held.unstarted and held.function in functions and not waits:
                 return held
-            heapq.heappop(self._queue)
+            self.shares.drop(held)
             held.queued = False
             if held.unstarted and not waits:
                 self._parked.setdefault(held.function, []).append(held)
@@ -147,7 +146,7 @@ class Holdings:
 
     def is_last(self, held: HeldLease) -> bool:
         """Whether no other lease waits to be started."""
-        return len(self._queue) <= 1 and held.queued
+        return self.shares.waiting <= 1 and held.queued
 
     def remove(self, held: HeldLease) -> None:
         """Nothing of it is held any more."""
@@ -162,9 +161,10 @@ class Holdings:
         found = [self.leases[number] for number in self._of_batch.get(batch, ())]
         return [held for held in found if held.lease.start < stop and start < held.lease.stop]
 
-    def newest_unstarted(self) -> list[HeldLease]:
-        """Leases with jobs to start, the newest first."""
-        return sorted((h for h in self.leases.values() if h.unstarted), key=lambda h: h.lease.number, reverse=True)
+    def last_to_start(self) -> list[HeldLease]:
+        """Leases with jobs to start: smaller priority first, then the newest."""
+        waiting = [held for held in self.leases.values() if held.unstarted]
+        return sorted(waiting, key=lambda held: (held.spec.priority, -held.lease.number))
 
     def keep(self, held: HeldLease, head: OutcomeHead, body: Bytes) -> Kept:
         """An outcome to be sent and kept."""

@@ -94,10 +94,10 @@ class Leases:
         if lease.worker is worker:
             return
         if lease.worker is not None:
-            lease.worker.leases.discard(lease.number)
+            lease.worker.lose(lease.number, lease.chunk.batch)
             lease.worker.hold(-lease.jobs, lease.mean, -lease.width)
         lease.worker = worker
-        worker.leases.add(lease.number)
+        worker.gain(lease.number, lease.chunk.batch)
         worker.hold(lease.jobs, lease.mean, lease.width)
 
     def reached(self, number: int, worker: Worker | None) -> None:
@@ -156,6 +156,6 @@ class Leases:
             if lease.round is None:
                 self.untaken.pop(number, None)  # else somebody is charged for it until its report, or its fuse
             if lease.worker is not None:
-                lease.worker.leases.discard(number)
+                lease.worker.lose(number, lease.chunk.batch)
         if lease.worker is not None:
             lease.worker.hold(-jobs, lease.mean, lease.width - width)

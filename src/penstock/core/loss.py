@@ -11,9 +11,11 @@ Promises:
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
 from penstock.config import FUSE, RECONNECT_GRACE
+from penstock.core.backlog import Batch
 from penstock.core.books import Books
 from penstock.core.lease import COUNTER_BITS, Given
 from penstock.core.part import Part, Place
@@ -72,15 +74,24 @@ class Loss:
     def _suspect_front(self, leases: list[Given], slots: int) -> None:
         """The slots of which no inventory told ran what comes first: a job may take its worker along at once."""
         parts = [(one, part) for one in leases for part in one.chunk.parts if part.lease == one.number]
-        idle = slots - sum(part.jobs for _, part in parts if part.crashed)
+        running = Counter({one.chunk.batch: 0 for one in leases})
+        for lease, part in parts:
+            running[lease.chunk.batch] += part.jobs if part.crashed else 0
         begun = {lease.number for lease, part in parts if lease.serial and part.crashed}
-        for lease, part in sorted(parts, key=lambda one: -one[0].chunk.batch.spec.priority):
-            if idle > 0 and not part.crashed and lease.number not in begun:
+        fronts: dict[Batch, list[tuple[Part, int]]] = {}
+        for lease, part in parts:
+            if not part.crashed and lease.number not in begun:
                 begun |= {lease.number} if lease.serial else set()
-                stop = min(part.stop, part.start + (1 if lease.serial else idle))
-                for first in self._books.backlog.carve(lease.chunk, part.start, stop):
-                    first.crashed = True
-                    idle -= first.jobs
+                fronts.setdefault(lease.chunk.batch, []).append((part, 1 if lease.serial else part.jobs))
+        for batch, jobs in _first(fronts, running, slots - running.total()).items():
+            self._suspect(fronts[batch], jobs)
+
+    def _suspect(self, front: list[tuple[Part, int]], jobs: int) -> None:
+        for part, width in front:
+            stop = part.start + min(jobs, width)
+            jobs -= stop - part.start
+            for first in self._books.backlog.carve(part.chunk, part.start, stop):
+                first.crashed = True
 
     @staticmethod
     def _accuse(leases: list[Given], worker: Worker, *, alone: bool) -> None:
@@ -152,3 +163,14 @@ class Loss:
                 worker.gone_at = min(now, worker.gone_at + pause)
         for lease in self._books.leases.untaken.values():
             lease.given_at = min(now, lease.given_at + pause)
+
+
+def _first(fronts: dict[Batch, list[tuple[Part, int]]], running: Counter[Batch], idle: int) -> Counter[Batch]:
+    """How many jobs of each batch so many idle slots begin, as a worker shares them (shares.py)."""
+    first: Counter[Batch] = Counter()
+    left = Counter({batch: sum(width for _, width in front) for batch, front in fronts.items()})
+    for _ in range(min(idle, left.total())):
+        batch = min((one for one in left if left[one]), key=lambda one: (-one.spec.priority, running[one] + first[one]))
+        first[batch] += 1
+        left[batch] -= 1
+    return first

@@ -10,6 +10,9 @@ Promises:
 
 from __future__ import annotations
 
+from collections import Counter
+
+from penstock.core.backlog import Batch
 from penstock.core.part import Part
 from penstock.core.spans import Span
 from penstock.core.turns import ANY, Terms
@@ -17,6 +20,10 @@ from penstock.messages import Hello
 
 LOOK_AHEAD = 2
 """Leases per slot that a worker has at least: one that runs and one behind it."""
+MORE_OF_BATCH = 2
+"""Times as many leases a worker may have if they are the next of a batch of which it has less than one per slot,"""
+FIRST_OF_BATCH = 4
+"""and if it is the first. So many batches begin at once beside a huge one; others when a lease has ended."""
 LOOK_AHEAD_SECONDS = 0.1
 """Of work per slot that a worker has where jobs are short: many times the way from and to the ventilator."""
 
@@ -39,6 +46,9 @@ class Worker:
         self.kept = False
         """It is to run one suspect and nothing else."""
         self.leases: set[int] = set()
+        self._of_batch: Counter[bytes] = Counter()
+        """How many of its leases are of a batch, and of a priority."""
+        self._of_priority: Counter[int] = Counter()
         self.jobs = 0
         """Open jobs under its leases."""
         self.width = 0
@@ -82,6 +92,32 @@ class Worker:
         ahead = len(self.leases) + self.charged_leases
         seconds = self.seconds + self.charged_seconds
         return ahead < LOOK_AHEAD * self.slots or seconds < LOOK_AHEAD_SECONDS * self.slots
+
+    def owes(self, batch: Batch) -> bool:
+        """Whether to give it jobs of this batch although it wants no more: they would wait behind what is less urgent,
+        or it has so much of others that this batch has nothing of its share here."""
+        if self.credit <= 0 or self.charged_leases:
+            return False
+        urgent = sum(leases for priority, leases in self._of_priority.items() if priority >= batch.spec.priority)
+        own = self._of_batch[batch.id]  # a Counter: asking adds nothing
+        times = FIRST_OF_BATCH if own == 0 else MORE_OF_BATCH if own < self.slots else 1
+        return urgent < times * LOOK_AHEAD * self.slots
+
+    def gain(self, number: int, batch: Batch) -> None:
+        """It has this lease."""
+        self.leases.add(number)
+        self._of_batch[batch.id] += 1
+        self._of_priority[batch.spec.priority] += 1
+
+    def lose(self, number: int, batch: Batch) -> None:
+        """It has it no longer."""
+        self.leases.discard(number)
+        self._of_batch[batch.id] -= 1
+        self._of_priority[batch.spec.priority] -= 1
+        if not self._of_batch[batch.id]:
+            del self._of_batch[batch.id]
+        if not self._of_priority[batch.spec.priority]:
+            del self._of_priority[batch.spec.priority]
 
     def runs(self, part: Part) -> bool:
         """Whether all jobs of a part were in its slots by its newest inventory."""

@@ -8,6 +8,7 @@ Promises:
 
 from __future__ import annotations
 
+import heapq
 import itertools
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -86,6 +87,23 @@ class Turns:
             if not any(queues.values()):
                 del self._queues[priority]
         return None
+
+    def waiting(self, most: int) -> list[Batch]:
+        """The batches whose turn comes next, at most so many."""
+        found: list[Batch] = []
+        for priority in sorted(self._queues, reverse=True):
+            queues = self._queues[priority].values()
+            found += itertools.islice(heapq.merge(*queues, key=_turn_of), most - len(found))
+        return found
+
+    def take(self, batch: Batch) -> Part | None:
+        """The part of this batch that is next, as `next` has it."""
+        self.leave(batch)
+        part = batch.pop()
+        if part is not None and not batch.is_last_lane:
+            batch.in_turn = True
+            self._append(batch)
+        return part
 
     def particular(self) -> Iterator[Terms]:
         """The terms, other than none, under which something waits that could be given out."""

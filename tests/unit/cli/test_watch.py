@@ -117,3 +117,11 @@ def test_enough_successes_are_success(halt: str, code: int) -> None:
     paper: Any = Paper()
     assert Watch(jobs, paper, halt=Halt.parse(halt)).to_the_end() == code
     assert jobs.cancelled == ([] if halt == "never" else [True])
+
+
+def test_an_outcome_that_comes_again_is_shown_once() -> None:
+    """As after Ctrl-C in the middle of it, when its reader begins with it again."""
+    jobs: Any = Jobs((0, BAD), (0, BAD), (1, GOOD))
+    paper: Any = Paper()
+    assert Watch(jobs, paper, halt=Halt.parse("soon,fail=2")).to_the_end() == 1
+    assert (paper.out, paper.failed, jobs.cancelled) == (b"01", 1, [])

@@ -160,6 +160,30 @@ def test_batches_are_found_again(pipeline: Pipeline) -> None:
         pipeline.attach("zzz")
 
 
+def test_what_failed_runs_again_at_retry(pipeline: Pipeline, tmp_path: Any) -> None:
+    """All of it or one job, with the arguments it was given; what it comes to then counts, and is recorded last."""
+    ready = tmp_path / "ready"
+    batch = pipeline.batch(["sh", "-c", 'test -e "$1" && echo "$2"', "", str(ready), "{}"], ["a", "b"])
+    future = pipeline.submit(fail, 1)
+    assert (batch.retry(), batch.retry(1), batch.retry(9), batch.status().failed) == (2, 1, 0, 2)
+    ready.touch()
+    assert (batch.retry(0), [one.state for one in batch.outcomes()]) == (1, ["succeeded", "failed"])
+    assert [one.index for one in batch.follow()] == [1, 0]
+    assert (batch.retry(), [one.stdout for one in batch.values()], batch.retry()) == (1, [b"a\n", b"b\n"], 0)
+    assert pipeline.retry(future) == 1
+
+
+def test_a_batch_that_is_deleted_is_gone(pipeline: Pipeline) -> None:
+    """For whoever looks for it, and for its handle."""
+    batch = pipeline.batch(abs, [1], name="gone")
+    batch.delete()
+    with pytest.raises(NoSuchBatch):
+        pipeline.attach("gone")
+    for ask in (batch.status, batch.retry, lambda: list(batch.values())):
+        with pytest.raises(NoSuchBatch, match="was deleted"):
+            ask()
+
+
 def test_commands_are_completed_processes(pipeline: Pipeline, tmp_path: Any) -> None:
     """With their folder and environment."""
     result = pipeline.command(["sh", "-c", "pwd; echo $A >&2"], cwd=tmp_path, env={"A": "b"}).result()

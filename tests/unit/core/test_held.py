@@ -10,10 +10,10 @@ BATCH = b"b" * 16
 FUNCTION = b"f" * 16
 
 
-def lease(number: int = 1, start: int = 0, stop: int = 10, *, priority: int = 0) -> HeldLease:
+def lease(number: int = 1, start: int = 0, stop: int = 10, *, priority: int = 0, batch: bytes = BATCH) -> HeldLease:
     """A lease that just arrived."""
-    head = BatchHead(BATCH, BatchSpec(priority=priority), FUNCTION, 1, 1)
-    return HeldLease(Lease(number, BATCH, start, stop - start, start, stop, Stamp(), 4), head)
+    head = BatchHead(batch, BatchSpec(priority=priority), FUNCTION, 1, 1)
+    return HeldLease(Lease(number, batch, start, stop - start, start, stop, Stamp(), 4), head)
 
 
 def outcome(start: int, stop: int) -> OutcomeHead:
@@ -31,7 +31,10 @@ def start(held: HeldLease, jobs: int) -> tuple[int, int]:
 def test_the_oldest_lease_of_the_largest_priority_is_next() -> None:
     """And a lease whose function is not here waits for it, without keeping others from running."""
     holdings = Holdings()
-    held = {number: lease(number, priority=priority) for number, priority in ((1, 0), (2, 5), (3, 5))}
+    held = {
+        number: lease(number, priority=priority, batch=batch)
+        for number, priority, batch in ((1, 0, BATCH), (2, 5, b"urgent"), (3, 5, b"urgent"))
+    }
     for one in held.values():
         holdings.add(one)
     assert holdings.next(set()) is None

@@ -19,6 +19,7 @@ from penstock.messages import (
     Greeting,
     HandedBack,
     Held,
+    Lease,
     LeaseSpan,
     Left,
     SinkBeat,
@@ -218,6 +219,25 @@ def test_the_first_job_of_a_lost_worker_may_have_taken_it_along(bench: Ventilato
     (beat,) = of(SinkBeat, bench.told(SINK, after=RECONNECT_GRACE * 1.1))
     bench.turn(bench.head(echo=beat.number))
     assert [(part.start, part.stop, part.crashed) for part in bench.parts()] == [(0, 2, True), (2, 4, False)]
+
+
+def test_of_several_batches_the_first_jobs_of_each_may_have_taken_a_worker_along(bench: VentilatorBench) -> None:
+    """As a worker shares its slots: larger priority first, then batch by batch; what an inventory told counts."""
+    peer = bench.worker("w", slots=4, window=9)
+    given = leases(bench.submit(9, batch=b"a" * 16))
+    given += leases(bench.submit(1, batch=b"b" * 16, spec=BatchSpec(priority=1)))
+    given += leases(bench.submit(9, batch=b"c" * 16))
+    assert len(given) == 3
+    bench.turn(peer.beat(held(given[0], unstarted=((1, 9),), running=((0, 1),)), *map(waiting, given[1:])))
+    peer.disconnect()
+    bench.turn(after=RECONNECT_GRACE * 1.1)
+    crashed = {name: [(p.start, p.stop) for p in bench.parts(name * 16) if p.crashed] for name in (b"a", b"b", b"c")}
+    assert crashed == {b"a": [(0, 1), (1, 2)], b"b": [(0, 1)], b"c": [(0, 1)]}
+
+
+def waiting(lease: Lease) -> Held:
+    """Nothing of it has started."""
+    return held(lease, unstarted=((lease.start, lease.stop),))
 
 
 def test_of_what_runs_one_by_one_only_the_first_may_have_taken_a_worker_along(bench: VentilatorBench) -> None:

@@ -1,0 +1,111 @@
+"""The jobs of an inline batch: each is run in the caller, still through the serializer, and to its last attempt."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from typing import Any
+
+from penstock import payload
+from penstock.client.following import Row
+from penstock.client.functions import Function
+from penstock.command import Argv, CommandTemplate
+from penstock.job import BatchSpec, JobState, Stamp, new_batch_id
+from penstock.messages import OutcomeHead
+from penstock.report import CommandEnd, CommandReport, Report
+
+
+class Jobs:
+    """The jobs of one batch, run one after the other."""
+
+    def __init__(self, spec: BatchSpec, function: Function) -> None:
+        self.batch = new_batch_id()
+        self.spec = spec
+        self._function = function
+        self._given: dict[int, tuple[int, bytes, Any]] = {}
+        """Of those that did not succeed: the generation, and what they were given."""
+
+    def run(self, index: int, form: str, item: Any) -> Row:
+        """Run one to its last attempt. Raises PicklingError: its arguments cannot be serialized."""
+        blob = payload.chunk_blob(form, [item], self.spec.serializer, index) if self.spec.kind == "call" else b""
+        return self._to_the_end(index, Stamp(), blob, item)
+
+    def run_again(self, index: int, position: int) -> Row | None:
+        """Run one again that did not succeed, for it to be recorded at this position; None: it did, or there is
+        none."""
+        if index not in self._given:
+            return None
+        generation, blob, item = self._given.pop(index)
+        return self._to_the_end(index, Stamp(generation + 1), blob, item)._replace(position=position)
+
+    def _to_the_end(self, index: int, stamp: Stamp, blob: bytes, item: Any) -> Row:
+        while True:
+            report = self._attempt(index, blob, item)
+            ran = report.ran[0]
+            if ran.state is JobState.SUCCEEDED or self.spec.is_last_attempt(stamp):
+                break
+            stamp = stamp.after_failure()
+        if ran.state is not JobState.SUCCEEDED:
+            self._given[index] = (stamp.generation, blob, item)
+        head = OutcomeHead(
+            batch=self.batch,
+            start=index,
+            stop=index + 1,
+            state=ran.state,
+            final=True,
+            stamp=stamp,
+            lease=0,
+            slot=0,
+            started_time=ran.started_time,
+            elapsed=ran.elapsed,
+            size=ran.size,
+            note=ran.note,
+            worker="inline",
+        )
+        return Row(head, index, index + 1, 0, report.bodies[0], index + 1)
+
+    def _attempt(self, index: int, blob: bytes, item: Any) -> Report:
+        if self.spec.kind == "command":
+            return self._run_command(index, item)
+        report = Report(index, self.spec.serializer)
+        try:
+            function = payload.load_function(self._function.code, self.spec.serializer)
+            form, (argument,) = payload.load_chunk(blob, self.spec.serializer)
+            value = payload.adapted(function, form, self.spec.serializer)(argument)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - Ctrl-C is the caller's own here
+            report.fail(index, index + 1, error, time.monotonic_ns(), None)
+        else:
+            report.add(index, value, time.monotonic_ns(), None)
+        return report
+
+    def _run_command(self, index: int, arguments: list[bytes]) -> Report:
+        template = CommandTemplate.decode(self._function.code)
+        argv = template.argv(arguments, index + 1)
+        end, output = _run(template, argv, check=self.spec.check, time_limit=self.spec.time_limit)
+        report = CommandReport(index, self.spec.serializer)
+        report.add(index, end, time.monotonic_ns(), output)
+        return report
+
+
+def _run(
+    template: CommandTemplate, argv: Argv, *, check: bool, time_limit: float | None
+) -> tuple[CommandEnd, tuple[bytes, bytes]]:
+    environment = {**os.environb, **template.env}
+    try:
+        done = subprocess.run(
+            argv,
+            cwd=template.cwd,
+            env=environment,
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            timeout=time_limit,
+            check=False,
+        )
+    except (OSError, ValueError) as error:
+        return CommandEnd(argv, None, f"cannot start the command: {error}"), (b"", b"")
+    except subprocess.TimeoutExpired as error:
+        cause = f"ran longer than its time limit of {time_limit:g} s"
+        return CommandEnd(argv, None, cause), (error.stdout or b"", error.stderr or b"")
+    cause = f"exit code {done.returncode}" if check and done.returncode else ""
+    return CommandEnd(argv, done.returncode, cause), (done.stdout, done.stderr)
