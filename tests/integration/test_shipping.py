@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from conftest import Cli
 from support import LIMIT, Stations
 
 PROJECT = {
@@ -63,9 +64,13 @@ def run(folder: Path, script: str, url: str) -> str:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     (project / "script.py").write_text(script)
-    done = subprocess.run(
-        [sys.executable, project / "script.py", url], capture_output=True, text=True, timeout=2 * LIMIT, check=False
-    )
+    return printed(project / "script.py", url)
+
+
+def printed(script: Path, url: str) -> str:
+    """What a script prints."""
+    argv = [sys.executable, str(script), url]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=2 * LIMIT, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -109,3 +114,61 @@ def test_a_project_goes_along(far: Stations, folder: Path) -> None:
     """A package whose modules import each other, one imported late, a class as argument and as result, an exception
     with arguments, a cached function, a module's state: as if it were installed on the worker."""
     assert run(folder, SCRIPT, far.url) == "AssertionError\n"
+
+
+def test_without_it_the_error_says_what_to_do(far: Stations, folder: Path) -> None:
+    """Opted out: a plain ModuleNotFoundError, whose line says what to do."""
+    script = """
+import sys, units, penstock
+from shapes.area import area
+with penstock.Pipeline(sys.argv[1], ship=False) as p:
+    error = p.submit(area, 3).exception(60)
+    print(type(error).__name__, error, error.__notes__)
+    print(p.batch(area, [3]).outcomes().__next__().cause)
+"""
+    said = run(folder, script, far.url).splitlines()
+    assert said[0].startswith("ModuleNotFoundError No module named 'shapes' [")
+    assert "install it there" in said[0]
+    assert said[1].startswith("ModuleNotFoundError: No module named 'shapes'; it is not where the job ran: install it")
+
+
+VERSIONS = """
+import sys, penstock
+from units import METRE, metre, me
+with penstock.Pipeline(sys.argv[1]) as p:
+    assert p.submit(metre).result(60) == METRE
+    assert p.submit(me).result(60) is me
+    print(METRE)
+"""
+UNITS = "METRE = {}\ndef metre(): return METRE\ndef me(): return me\n"
+
+
+def test_the_clients_module_wins_and_each_client_has_its_own(far: Stations, folder: Path) -> None:
+    """The worker has a module of that name: what the client means by it is what runs there. Two clients with two
+    versions, in turns on one slot: each gets its own, and who sends nothing gets the worker's."""
+    outputs = [""] * 2
+    (folder / "elsewhere" / "units.py").write_text(UNITS.format(99))
+    for number, name in enumerate(("here", "there")):
+        (folder / name).mkdir()
+        (folder / name / "units.py").write_text(UNITS.format(number))
+        (folder / name / "script.py").write_text(VERSIONS)
+    for _ in range(2):
+        for number, name in enumerate(("here", "there")):
+            outputs[number] = printed(folder / name / "script.py", far.url)
+        assert outputs == ["0\n", "1\n"]
+    plain = "import sys, penstock, units\nwith penstock.Pipeline(sys.argv[1], ship=False) as p:"
+    (folder / "here" / "plain.py").write_text(f"{plain} print(p.submit(units.metre).result(60))")
+    assert printed(folder / "here" / "plain.py", far.url) == "99\n"
+
+
+def test_a_changed_module_is_the_same_call(far: Stations, cli: Cli, folder: Path) -> None:
+    """`run --resume` knows a function by its name, though other code goes along now; `--no-ship` leaves it here."""
+    (folder / "tool.py").write_text("def do(x): return int(x)\n")
+    words = ["run", "--url", far.url, "-k", "--call", "tool:do", "--resume-failed", ":::", "1", "two"]
+    assert cli(*words).returncode == 1
+    (folder / "tool.py").write_text("def do(x): return len(x)\n")
+    done = cli(*words)
+    assert done.stdout == b"1\n3\n"
+    assert b"resumed: 1 of 2 jobs were submitted before" in done.stderr
+    refused = cli("run", "--url", far.url, "--no-ship", "--call", "tool:do", ":::", "1")
+    assert (refused.returncode, b"No module named 'tool'; it is not where" in refused.stderr) == (1, True)

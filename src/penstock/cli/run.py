@@ -125,7 +125,7 @@ def _run(ways: Ways, work: Work, target: Any, inputs: Iterator[Any]) -> int:
         asked = Asked(partial(shown, work, target)) if records or ways.tag else None
         if asked is not None:
             inputs = asked.remember(inputs)
-        pipeline = Pipeline(ways.url or "local", slots=ways.slots, data=ways.data, pass_output=False)
+        pipeline = Pipeline(ways.url or "local", slots=ways.slots, data=ways.data, pass_output=False, ship=work.ship)
         stack.enter_context(pipeline)
         say(_place(pipeline, ways))
         wanted = _submitted(pipeline, ways, work, target, inputs)
