@@ -135,7 +135,7 @@ class Ventilator:
                     self._malformed.note(received, f"not for the key {received.sender.name} to say")
         if "desk" in names:
             for received in self.links.receive("desk"):
-                wire = self._malformed.decode(self._clients, received)
+                wire = self._malformed.decode_asked(self._clients, received, self.links)
                 if wire is not None:
                     yield FromClient(received.peer, wire.message, wire.payload, time.time(), received.sender)
         if fds:

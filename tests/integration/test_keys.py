@@ -18,7 +18,7 @@ from penstock.client import engine
 from penstock.job import JobState, Stamp
 from penstock.keys import KeyFolder
 from penstock.links import ventilator_links
-from penstock.messages import Hello, OutcomeHead, Outcomes
+from penstock.messages import Claim, Hello, OutcomeHead, Outcomes
 from penstock.roles import DOORS, Role
 from penstock.security import Guard, Security
 from support import LIMIT, Stations, free_url, until
@@ -313,3 +313,13 @@ def test_a_worker_can_refuse_pickles(stations: Stations) -> None:
         with pytest.raises(Exception, match="pickles are not opened here"):
             pipeline.submit(abs, -1).result(LIMIT)
         assert pipeline.options(serializer="msgpack").submit(abs, -1).result(LIMIT) == 1
+
+
+def test_who_may_only_look_is_told_so_by_the_sink(stations: Stations, keys: KeyFolder) -> None:
+    """To claim outcomes takes them from others: refused, with one line, at once."""
+    start(stations, keys)
+    with Pipeline(key=path(keys, "watch")) as pipeline:
+        session = pipeline.engine.session
+        assert session is not None
+        with pytest.raises(errors.Refused, match="the key watch has the role observe"):
+            session.fetch(lambda number: Claim(number, bytes(16), bytes(16), 1, 1))

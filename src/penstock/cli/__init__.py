@@ -50,6 +50,7 @@ from penstock.errors import (
     Refused,
     SchemaMismatch,
     StoreInUse,
+    VersionMismatch,
 )
 
 WRONG_USE, NO_PIPELINE, REFUSED, INTERRUPTED = 2, 3, 4, 130
@@ -120,6 +121,7 @@ def exit_code(error: Exception) -> int:
             | OnceMismatch()
             | StoreInUse()
             | SchemaMismatch()
+            | VersionMismatch()
         ):
             return WRONG_USE
         case NoPipeline():

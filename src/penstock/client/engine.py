@@ -31,6 +31,7 @@ from penstock.client.once import batch_once, future_once
 from penstock.client.session import CONNECT_TIMEOUT, Session
 from penstock.client.shipping import Shipper
 from penstock.client.streams import JobFuture, OnRow, Streams, failed
+from penstock.client.versions import Versions
 from penstock.errors import JobCancelled, PenstockError
 from penstock.job import BatchSpec
 from penstock.messages import AskPipeline, DrainWorker, PipelineInfo
@@ -69,6 +70,7 @@ class Engine:
         self._streams = Streams()
         ship = ship and (stations is None or entered() is not None)
         self._functions = Functions(Shipper() if ship else None)
+        self._versions = Versions()
         self._maps: weakref.WeakSet[Map] = weakref.WeakSet()
         self._left = False
         self._gone = False
@@ -117,6 +119,7 @@ class Engine:
             return failed(error)
         if len(item) > MAX_PART_BYTES:
             return failed(ValueError(f"the arguments: {too_large(item)}"))
+        self._look_at_versions(function)
         return self._submit(spec, function, item)
 
     def on_outcome(self, then: OnRow) -> None:
@@ -135,7 +138,16 @@ class Engine:
 
     def function(self, target: Callable[..., Any], spec: BatchSpec) -> Function:
         """The function as it travels."""
-        return self._functions.serialized(target, spec.serializer)
+        function = self._functions.serialized(target, spec.serializer)
+        self._look_at_versions(function)
+        return function
+
+    def _look_at_versions(self, function: Function) -> None:
+        """Warn of workers that cannot run it, before it is submitted."""
+        is_elsewhere = self._stations is None and not self._session.in_thread
+        if is_elsewhere and function.is_code and self._versions.is_due(time.monotonic()):
+            with suppress(PenstockError):  # if nobody answers, what follows says so
+                self._versions.look(self.status())
 
     def map(self, spec: BatchSpec, function: Function, iterables: Sequence[Iterable[Any]], **how: Any) -> Iterator[Any]:
         """`map`, or `imap_unordered`; `how` as `start_map` has it."""

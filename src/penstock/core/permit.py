@@ -74,9 +74,12 @@ class Bindings:
         return is_name_of(sender, message.name) and self.admits(sender, message.worker)
 
 
-def may_ask(sender: Peer, message: Any) -> bool:
-    """Whether a client may say this to the sink: to claim outcomes takes them from others, all else is reading."""
-    return sender.role is not Role.OBSERVE or not isinstance(message, Claim)
+def may_not_ask(sender: Peer, message: Any) -> str:
+    """Why a client may not say this to the sink; empty if it may. To claim outcomes takes them from others, all else is
+    reading."""
+    if sender.role is Role.OBSERVE and isinstance(message, Claim):
+        return f"the key {sender.name} has the role {sender.role}: it may look, and outcomes are given to others"
+    return ""
 
 
 def is_name_of(sender: Peer, name: str) -> bool:
