@@ -432,6 +432,7 @@ class PipelineInfo(Message, frozen=True):
     lost: Count = 0
     """of these jobs no arguments were kept: dead"""
     security: Label = ""  # keys, private (only its own machine reaches it) or insecure
+    wall_time: Seconds = 0.0
 
 
 class BatchLine(Record, frozen=True):

@@ -20,6 +20,7 @@ from penstock.cli import (
     batches,
     cancel,
     delete,
+    doctor,
     drain,
     jobs,
     keys,
@@ -79,7 +80,7 @@ def group() -> None:
 
 STATIONS = (up, ventilator, sink, worker)
 WORK = (run, submit, results, cancel, retry, delete)
-LOOKS = (status, workers, batches, jobs, show, why, top)
+LOOKS = (status, workers, batches, jobs, show, why, top, doctor)
 
 for module in (*STATIONS, *WORK, *LOOKS, drain, backup, keys):
     group.add_command(module.command)

@@ -266,4 +266,5 @@ def pipeline_status_of(info: PipelineInfo, url: str) -> PipelineStatus:
         lost=info.lost,
         workers=workers,
         security=info.security,
+        wall_time=info.wall_time,
     )
