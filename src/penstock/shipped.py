@@ -58,7 +58,7 @@ def unpack(archive: bytes) -> list[Source]:
         raise ValueError(f"modules of more than {SOURCE_BYTES >> 20} MB, or cut off")
     try:
         return _decoder.decode(data)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # msgspec's own, and text that is none
         raise ValueError(f"no modules: {error}") from None
 
 

@@ -45,6 +45,11 @@ def area(point):
         raise points.Far(point, 99)
     return points.Point(scale(points.cached(point.x)), units.METRE)
 
+def nested(point):
+    from penstock import Pipeline
+    with Pipeline(slots=1) as inner:
+        return inner.submit(area, point).result(60)
+
 def seen():
     from shapes import state
     return state.seen
@@ -78,7 +83,7 @@ def printed(script: Path, url: str) -> str:
 SCRIPT = """
 import sys
 from shapes import Point
-from shapes.area import area, seen
+from shapes.area import area, nested, seen
 from shapes.points import Far
 from penstock import Pipeline
 
@@ -94,6 +99,7 @@ with Pipeline(sys.argv[1]) as p:
     assert type(error) is Far and error.point == Point(100, 0), error
     assert "raise points.Far" in str(error.__cause__), error.__cause__
     assert p.submit(seen).result(60) == 102            # one state of one module, whatever function brings it
+    assert p.submit(nested, Point(3, 4)).result(60) == Point(90, 1)
     assert list(p.map(type, [Point(1, 2)])) == [Point] # the argument names it, the function does not
     assert p.submit(str, Point(1, 2)).result(60) == "Point(x=1, y=2)"
     assert p.submit(lambda own: area(own.point), Own(Point(1, 2))).result(60) == Point(10, 1)

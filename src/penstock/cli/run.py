@@ -169,6 +169,7 @@ def _submitted(pipeline: Pipeline, ways: Ways, work: Work, target: Any, inputs: 
 
 def earlier(pipeline: Pipeline, work: Work, target: Any) -> list[Any]:
     """The batches of the same command or function, the newest first."""
+    from penstock.client.batch import batches_of
     from penstock.client.engine import Engine
     from penstock.client.functions import Function
     from penstock.client.options import spec_of
@@ -179,7 +180,7 @@ def earlier(pipeline: Pipeline, work: Work, target: Any) -> list[Any]:
     kind = "command" if work.is_command else "call"
     spec = spec_of({name: value for name, value in work.options().items() if name != "after"}, kind=kind)
     function = Function.of(target.encode()) if work.is_command else engine.function(target, spec)
-    return engine.batches_of(function, kind)
+    return batches_of(engine.session, function.call, kind)
 
 
 def _place(pipeline: Pipeline, ways: Ways) -> str:

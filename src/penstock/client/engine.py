@@ -16,27 +16,17 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from penstock import payload
-from penstock.client.batch import (
-    Batch,
-    batches_of,
-    cancel_jobs,
-    find_batch,
-    find_batches,
-    pipeline_status_of,
-    status_of,
-)
+from penstock.client.batch import Batch, cancel_jobs, find_batch, find_batches, pipeline_status_of, status_of
 from penstock.client.functions import MAX_PART_BYTES, Function, Functions, too_large
 from penstock.client.mapping import CHUNKS_AHEAD, Digest, Feed, Map, input_length, joined, pace_of
 from penstock.client.once import batch_once, future_once
 from penstock.client.session import CONNECT_TIMEOUT, Session
-from penstock.client.shipping import Shipper
 from penstock.client.streams import JobFuture, OnRow, Streams, failed
 from penstock.client.versions import Versions
 from penstock.errors import JobCancelled, PenstockError
 from penstock.job import BatchSpec
 from penstock.messages import AskPipeline, DrainWorker, PipelineInfo
 from penstock.outcome import BatchStatus, PipelineStatus
-from penstock.shipped import entered
 
 if TYPE_CHECKING:
     from penstock.keys import KeyFile
@@ -62,15 +52,11 @@ class Engine:
     def __init__(
         self, url: str, stations: LocalStations | None = None, *, key: KeyFile | None = None, ship: bool = True
     ) -> None:
-        """`ship`: the user's modules go along with functions, unless the workers find them where this process does.
-
-        Raises NoPipeline: nobody answers; Refused: not with this key; ConfigError: not a URL."""
+        """Raises NoPipeline: nobody answers; Refused: not with this key; ConfigError: not a URL."""
         self._pid = os.getpid()
         self._stations = stations
         self._streams = Streams()
-        ship = ship and (stations is None or entered() is not None)
-        self._functions = Functions(Shipper() if ship else None)
-        self._versions = Versions()
+        self._functions = Functions.here() if stations else Functions.elsewhere(Versions(self), ship=ship)
         self._maps: weakref.WeakSet[Map] = weakref.WeakSet()
         self._left = False
         self._gone = False
@@ -119,7 +105,6 @@ class Engine:
             return failed(error)
         if len(item) > MAX_PART_BYTES:
             return failed(ValueError(f"the arguments: {too_large(item)}"))
-        self._look_at_versions(function)
         return self._submit(spec, function, item)
 
     def on_outcome(self, then: OnRow) -> None:
@@ -138,16 +123,7 @@ class Engine:
 
     def function(self, target: Callable[..., Any], spec: BatchSpec) -> Function:
         """The function as it travels."""
-        function = self._functions.serialized(target, spec.serializer)
-        self._look_at_versions(function)
-        return function
-
-    def _look_at_versions(self, function: Function) -> None:
-        """Warn of workers that cannot run it, before it is submitted."""
-        is_elsewhere = self._stations is None and not self._session.in_thread
-        if is_elsewhere and function.is_code and self._versions.is_due(time.monotonic()):
-            with suppress(PenstockError):  # if nobody answers, what follows says so
-                self._versions.look(self.status())
+        return self._functions.serialized(target, spec.serializer)
 
     def map(self, spec: BatchSpec, function: Function, iterables: Sequence[Iterable[Any]], **how: Any) -> Iterator[Any]:
         """`map`, or `imap_unordered`; `how` as `start_map` has it."""
@@ -225,10 +201,6 @@ class Engine:
     def attach(self, match: str) -> Batch:
         """A handle on a batch of this or another client. Raises NoSuchBatch: none fits, or several."""
         return find_batch(self._session, match)
-
-    def batches_of(self, function: Function, kind: str) -> list[Batch]:
-        """Handles on all batches of this function or command template, the newest first."""
-        return batches_of(self._session, function.call, kind)
 
     def closed(self, match: str) -> bytes:
         """The id of a batch that others are to come after: it takes in no more single submits. Raises NoSuchBatch."""

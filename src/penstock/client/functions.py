@@ -13,7 +13,9 @@ from typing import Any, NamedTuple
 
 from penstock import payload
 from penstock.client.shipping import BY_VALUE, Shipper
+from penstock.client.versions import Versions
 from penstock.messages import MAX_FRAME_BYTES
+from penstock.shipped import entered
 
 DIGEST_BYTES = 16
 CACHED = 256
@@ -37,17 +39,15 @@ class Function(NamedTuple):
     digest: bytes
     bare: bytes
     call: bytes
+    is_code: bool
+    """Whether it only runs where Python has the same minor version."""
 
     @classmethod
     def of(cls, code: bytes, bare: bytes | None = None) -> Function:
         """Of its serialized form."""
         digest = _digest(code)
-        return cls(code, digest, code, digest) if bare is None else cls(code, digest, bare, _digest(bare))
-
-    @property
-    def is_code(self) -> bool:
-        """Whether it only runs where Python has the same minor version."""
-        return BY_VALUE in self.bare
+        bare = code if bare is None else bare
+        return cls(code, digest, bare, digest if bare is code else _digest(bare), BY_VALUE in bare)
 
 
 def _digest(code: bytes) -> bytes:
@@ -90,13 +90,24 @@ class _Entry(NamedTuple):
 
 
 class Functions:
-    """Serializes functions, and remembers those that cannot have changed since. With a `shipper` the user's modules go
-    along."""
+    """Serializes functions, and remembers those that cannot have changed since. With a `shipper` they have what they
+    need go along; `versions` looks who cannot run code."""
 
-    def __init__(self, shipper: Shipper | None = None) -> None:
+    def __init__(self, shipper: Shipper | None = None, versions: Versions | None = None) -> None:
+        self._versions = versions
         self._entries: OrderedDict[tuple[int, str], _Entry] = OrderedDict()
         self._shipper = shipper
         self._with_items: OrderedDict[tuple[bytes, frozenset[str]], Function] = OrderedDict()
+
+    @classmethod
+    def here(cls) -> Functions:
+        """For workers that import what this process does; only what came along to this slot has to go along again."""
+        return cls(None if entered() is None else Shipper())
+
+    @classmethod
+    def elsewhere(cls, versions: Versions, *, ship: bool) -> Functions:
+        """For workers that may not have what is here; with `ship` the user's modules go along."""
+        return cls(Shipper(ships=ship), versions)
 
     def serialized(self, target: Callable[..., Any], serializer: str) -> Function:
         """The function as it travels now. Raises pickle.PicklingError; TypeError: it is not callable; ValueError: it,
@@ -104,7 +115,7 @@ class Functions:
         key = (id(target), serializer)
         entry = self._entries.get(key)
         if entry is not None and all(part.is_as_it_was for part in entry.parts):
-            return entry.function
+            return self._looked_at(entry.function)
         if not callable(target):
             raise TypeError(f"{target!r} is not callable")
         bare = payload.function_blob(target, serializer)
@@ -116,6 +127,11 @@ class Functions:
             self._entries[key] = _Entry(target, parts, function)
             if len(self._entries) > CACHED:
                 self._entries.popitem(last=False)
+        return self._looked_at(function)
+
+    def _looked_at(self, function: Function) -> Function:
+        if self._versions is not None and function.is_code:
+            self._versions.look()
         return function
 
     def with_items(self, function: Function, items: Bytes, serializer: str) -> Function:

@@ -31,9 +31,10 @@ BY_VALUE = b"cloudpickle"
 
 
 class Shipper:
-    """Of one client."""
+    """Of one client; unless it `ships`, no module goes along."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, ships: bool = True) -> None:
+        self._ships = ships
         self._own: dict[str, bool] = {}
         """Top-level modules, by what was found of them."""
         self._looked = 0
@@ -43,7 +44,7 @@ class Shipper:
 
     def names_in(self, code: bytes | memoryview) -> frozenset[str]:
         """The user's own top-level modules that are named in a pickle; of a script's function, all that it imports."""
-        pattern = self._named()
+        pattern = self._named() if self._ships else None
         found = {name.decode() for name in pattern.findall(code)} if pattern is not None else set()
         if pattern is not None and MAIN.search(code):
             found |= {name for name in _imported_by(sys.modules.get("__main__")) if self._is_own(name)}
