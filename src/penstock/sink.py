@@ -71,7 +71,7 @@ class Sink:
         self._outcomes = Decoder(WorkerToSink)
         self._control = Decoder(VentilatorToSink)
         self._clients = Decoder(ClientToSink)
-        self._bindings = Bindings()
+        self._bindings = Bindings(config.limits.worker_starts)
         self._malformed = loop.Malformed(self.logger)
 
     def next_wakeup(self) -> float | None:
@@ -80,6 +80,7 @@ class Sink:
 
     def receive(self, names: list[str], fds: list[int]) -> Iterator[Any]:
         """Messages, as inputs for the core."""
+        self._bindings.tick(loop.now())
         if "control" in names:
             for received in self.links.receive("control"):
                 wire = self._malformed.decode(self._control, received)
