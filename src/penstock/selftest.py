@@ -69,12 +69,12 @@ def _listen(guard: Guard, knocks: list[Knock]) -> None:
             raise ConfigError(f"the self-test of the keys failed: {silent} got no answer; nothing is started")
 
 
-def try_doors(doors: Mapping[str, str], key: KeyFile | None, limit: float) -> dict[str, bool | None]:
-    """Knock at each of these (name to endpoint): True: let in; False: refused for good; None: not within `limit` s."""
+def try_doors(doors: Mapping[str, str], key: KeyFile | None, limit: float) -> dict[str, bool]:
+    """Knock at each of these (name to endpoint): whether one is let in within `limit` seconds."""
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     poller = zmq.Poller()
     knocks = {name: Knock(context, name, endpoint, key, "", welcome=True) for name, endpoint in doors.items()}
-    found: dict[str, bool | None] = dict.fromkeys(doors)
+    found = dict.fromkeys(doors, False)
     names = {knock.monitor: name for name, knock in knocks.items()}
     try:
         for knock in knocks.values():

@@ -120,20 +120,13 @@ def _doors(at: dict[str, str], key: KeyFile | None) -> Iterator[Finding]:
     from penstock.selftest import try_doors
 
     names = [name for name, roles in DOORS.items() if key is None or key.role in roles]
-    for name, let_in in try_doors({name: at[name] for name in names}, key, HANDSHAKE_TIME).items():
-        yield Finding(f"{name} door", "ok", "let in") if let_in else _shut(name, key, let_in)
-
-
-def _shut(name: str, key: KeyFile | None, let_in: bool | None) -> Finding:
     if key is None:
         said = "not let in without a key: --key FILE or PENSTOCK_KEY, or no station of penstock is there"
-    elif let_in is None:
-        said = (
-            "no end of the handshake: the key is not on the list there (`penstock keys list`), or is another pipeline's"
-        )
     else:
-        said = "refused: the key was revoked (`penstock keys list`), or the pipeline has no keys at all"
-    return Finding(f"{name} door", "wrong", said)
+        said = "not let in: the key was revoked or never on the list there (`penstock keys list`), or the pipeline is"
+        said += " another one, or has no keys"
+    for name, let_in in try_doors({name: at[name] for name in names}, key, HANDSHAKE_TIME).items():
+        yield Finding(f"{name} door", "ok", "let in") if let_in else Finding(f"{name} door", "wrong", said)
 
 
 def _asked(url: str, key: KeyFile | None, key_path: str) -> Iterator[Finding]:
