@@ -103,6 +103,10 @@ def _quota_v1(path: Path) -> int:
     return -(-quota // int(path.with_name("cpu.cfs_period_us").read_text()))
 
 
+IDS_PER_SECOND = 100.0
+"""New worker ids of one key: each start of a worker has one, and a cluster starts no more."""
+
+
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """What a peer can ask of a socket."""
 
@@ -113,6 +117,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds: who has not shaken hands by then is cut off; the default of 30 s lets strangers hold sockets."""
     connections: int = 10_000
     """At one socket; the newest beyond are cut off. Fewer, if the process may not open as many files."""
+    worker_starts: float = IDS_PER_SECOND
+    """Per second and key, in the long run; a hundred times as many at once. More are dropped: such a worker hears
+    nothing until it connects again."""
 
 
 class StationConfig(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,6 +11,7 @@
     ├── NoSuchWorker(LookupError)
     ├── NoLongerKept(LookupError)           what was to be retried has no arguments here any more
     ├── ProtocolError                       bytes from the wire that are no message of ours
+    │   └── VersionMismatch                 they are one of another version: install one penstock on both sides
     ├── StoreError                          a store cannot be opened, read or written
     │   ├── StoreFull                       the disk is full; it goes on when there is room
     │   ├── UnfitFolder                     a data folder that would not keep what is put there
@@ -66,6 +67,10 @@ class NoLongerKept(PenstockError, LookupError):
 
 class ProtocolError(PenstockError):
     """Bytes from the wire that are no message of this protocol."""
+
+
+class VersionMismatch(ProtocolError):
+    """A message of another version of the protocol: two versions of penstock meet."""
 
 
 class StoreError(PenstockError):

@@ -53,6 +53,7 @@ WORDS: dict[str, tuple[int, str]] = {
     "malformed": (logging.WARNING, "dropped what is no message"),
     "outcome_refused": (logging.WARNING, "an outcome of what its worker was not given: not recorded"),
     "peer_refused": (logging.WARNING, "not let in"),
+    "too_many_starts": (logging.WARNING, "more workers start with one key than --worker-starts allows: not let in"),
     "key_added": (logging.INFO, "key added"),
     "key_revoked": (logging.WARNING, "key revoked: its holder is cut off"),
     "keys_unreadable": (logging.ERROR, "the list of keys cannot be read: the last one that could holds"),

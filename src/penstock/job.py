@@ -135,7 +135,8 @@ class BatchSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     once: str = ""
     """A word under which one call is accepted once."""
     call: bytes = b""
-    """With `once`: a digest of function and arguments, which tells this call from others."""
+    """With `once`: a digest of function and arguments, which tells this call from others. Else, of a function that had
+    code go along, its digest without."""
     limit: int | None = None
     """At most so many of its jobs run at once, everywhere."""
     worker: str = ""

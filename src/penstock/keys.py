@@ -131,7 +131,7 @@ def _entries(folder: Path) -> list[Entry]:
 def _decoded(file: Path, data: bytes, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(data, type=kind)
-    except msgspec.DecodeError as error:
+    except (ValueError, RecursionError) as error:  # msgspec's own, and text that is none
         raise ConfigError(f"{file} is not what `penstock keys` makes: {str(error).lower()}") from None
 
 

@@ -13,6 +13,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any, Protocol, get_args
 
 from penstock import events
@@ -27,8 +28,10 @@ from penstock.errors import (
     StoreFull,
     StoreInUse,
     UnfitFolder,
+    VersionMismatch,
 )
 from penstock.messages import Decoder, Wire
+from penstock.messages import Refused as Refusal
 from penstock.sockets import Links, Received
 from penstock.store.file import BACKUP, StoreFile
 
@@ -110,13 +113,21 @@ class Malformed:
         self._logger = logger
         self._logged_at = 0.0
 
-    def decode(self, decoder: Decoder, received: Received) -> Wire | None:
-        """The message and its payload, or None."""
+    def decode(
+        self, decoder: Decoder, received: Received, refuse: Callable[[PenstockError], object] | None = None
+    ) -> Wire | None:
+        """The message and its payload, or None. `refuse` answers one of another version."""
         try:
             return decoder.decode(received.frame)
         except ProtocolError as error:
             self.note(received, str(error))
+            if refuse is not None and isinstance(error, VersionMismatch):
+                refuse(error)
             return None
+
+    def decode_asked(self, decoder: Decoder, received: Received, links: Links) -> Wire | None:
+        """The same of a client, who is told which version this is."""
+        return self.decode(decoder, received, partial(refuse, links, received, 0))
 
     def note(self, received: Received, reason: str) -> None:
         """One more that was dropped."""
@@ -130,6 +141,11 @@ class Malformed:
                 "frame": bytes(received.frame[:64]),
             }
             events.emit(self._logger, "malformed", {**fields, "count": self.count})
+
+
+def refuse(links: Links, received: Received, number: int, error: PenstockError) -> None:
+    """Answer a client's request of this number with an error."""
+    links.send(received.socket, Refusal(number, type(error).__name__, str(error)), peer=received.peer)
 
 
 class Signals:

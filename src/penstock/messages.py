@@ -54,7 +54,8 @@ command, as for one that succeeded. An outcome is `final` unless it is ``failed`
 tests/node is such a worker, in JavaScript.
 
 **Bounds.** A frame is at most MAX_FRAME_BYTES, a msgpack nesting at most what the struct has; numbers are
-0 <= n < 2**63. What does not decode, a message of several frames included, is counted, logged escaped and dropped.
+0 <= n < 2**63. What does not decode, a message of several frames included, is counted, logged escaped and dropped; a
+client's message of another version is answered by a Refused, whose prefix tells the client the version of the station.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
-from penstock.errors import ProtocolError
+from penstock.errors import ProtocolError, VersionMismatch
 from penstock.job import BatchSpec, JobState, Stamp
 
 VERSION = 1
@@ -431,6 +432,7 @@ class PipelineInfo(Message, frozen=True):
     lost: Count = 0
     """of these jobs no arguments were kept: dead"""
     security: Label = ""  # keys, private (only its own machine reaches it) or insecure
+    wall_time: Seconds = 0.0
 
 
 class BatchLine(Record, frozen=True):
@@ -825,7 +827,7 @@ class SinkUp(Message, frozen=True):
     boot: Count
 
 
-SinkToClient = Rows | Fetched | Claimed | SinkUp
+SinkToClient = Rows | Fetched | Claimed | SinkUp | Refused
 
 
 # ---------------------------------------------------------------------------------------------- encode, decode
@@ -859,7 +861,7 @@ class Decoder:
     def decode(self, frame: Bytes) -> Wire:
         """The message in a frame, and its payload, uncopied.
 
-        Raises ProtocolError: a foreign signature, another version, not in the union, out of bounds, a payload that is
+        Raises VersionMismatch; ProtocolError: a foreign signature, not in the union, out of bounds, a payload that is
         not as long as the header says.
         """
         view = memoryview(frame)
@@ -868,7 +870,7 @@ class Decoder:
         signature, length = PREFIX.unpack_from(view)
         if signature != SIGNATURE:
             if signature[:3] == SIGNATURE[:3]:
-                raise ProtocolError(
+                raise VersionMismatch(
                     f"protocol version {signature[3]}, this is version {VERSION}: install one penstock on both sides"
                 )
             raise ProtocolError("not a penstock message")

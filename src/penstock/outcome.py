@@ -123,6 +123,8 @@ class PipelineStatus(msgspec.Struct, frozen=True, kw_only=True):
     workers: tuple[WorkerInfo, ...]
     security: str = ""
     """``keys``, ``private`` (only its own machine reaches it), or ``insecure``: whoever reaches it may use it."""
+    wall_time: float = 0.0
+    """Seconds since the epoch, by the ventilator's clock."""
 
     @property
     def slots(self) -> int:

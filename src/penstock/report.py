@@ -30,6 +30,8 @@ VALUE_BYTES = MAX_FRAME_BYTES - (1 << 20)
 SECOND = 1e9
 """In nanoseconds."""
 SILENT: Output = (b"", b"")
+MISSING = "it is not where the job ran: install it there (your own modules go along with functions that use them)"
+"""Put on an import that failed in a job."""
 
 
 class Report:
@@ -77,6 +79,8 @@ class Report:
         if output is not None:
             self.printed(start, output)
         output = self.prints.pop(start, None)
+        if isinstance(error, ModuleNotFoundError) and MISSING not in getattr(error, "__notes__", ()):
+            error.add_note(MISSING)
         body = b""
         if self._serializer == "pickle":
             body = _pickled(error)
@@ -214,6 +218,8 @@ def cause_of(error: BaseException) -> str:
         return type(error).__name__
     is_foreign = INITIALIZER_NOTE in getattr(error, "__notes__", ())
     first = lines[-1] if isinstance(error, SyntaxError) and not is_foreign else lines[0]
+    if MISSING in getattr(error, "__notes__", ()):
+        first = f"{first}; {MISSING}"
     return (f"{INITIALIZER_NOTE}: {first}" if is_foreign else first)[:CAUSE_CHARS]
 
 

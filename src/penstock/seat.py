@@ -325,7 +325,7 @@ class Seat:
 def _decoded(header: memoryview) -> FromSlot:
     try:
         message: FromSlot = from_slot.decode(header)
-    except msgspec.DecodeError as error:
+    except (ValueError, RecursionError) as error:  # msgspec's own, and text that is none
         raise ProtocolError(f"a frame of a slot cannot be read: {error}") from error
     return message
 

@@ -1,4 +1,4 @@
-"""The self-test of keys: a station tries its own doors before it serves anybody.
+"""The self-test of keys: a station tries its own doors before it serves anybody; and anybody can try another's.
 
 ZAP fails open: a domain that is not set or a handler that does not answer lets everybody in, and nothing says so.
 """
@@ -32,10 +32,10 @@ def self_test(context: zmq.Context[zmq.Socket[bytes]], guard: Guard, doors: Mapp
     try:
         for name, bound in doors.items():
             endpoint = bound.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
-            knocks.append(Knock(context, name, endpoint, key, throwaway, "a throw-away key", welcome=False))
-            knocks.append(Knock(context, name, endpoint, key, None, "a peer without a key", welcome=False))
-            own = (key.public, key.secret)
-            knocks.append(Knock(context, name, endpoint, key, own, "its own key", welcome=True))
+            nobody = msgspec.structs.replace(key, public=throwaway[0], secret=throwaway[1])
+            knocks.append(Knock(context, name, endpoint, nobody, "a throw-away key", welcome=False))
+            knocks.append(Knock(context, name, endpoint, None, "a peer without a key", welcome=False))
+            knocks.append(Knock(context, name, endpoint, key, "its own key", welcome=True))
         _listen(guard, knocks)
     finally:
         for knock in knocks:
@@ -69,16 +69,39 @@ def _listen(guard: Guard, knocks: list[Knock]) -> None:
             raise ConfigError(f"the self-test of the keys failed: {silent} got no answer; nothing is started")
 
 
+def try_doors(doors: Mapping[str, str], key: KeyFile | None, limit: float) -> dict[str, bool]:
+    """Knock at each of these (name to endpoint): whether one is let in within `limit` seconds."""
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    poller = zmq.Poller()
+    knocks = {name: Knock(context, name, endpoint, key, "", welcome=True) for name, endpoint in doors.items()}
+    found = dict.fromkeys(doors, False)
+    names = {knock.monitor: name for name, knock in knocks.items()}
+    try:
+        for knock in knocks.values():
+            poller.register(knock.monitor, zmq.POLLIN)
+        end = time.monotonic() + limit
+        while names and (left := end - time.monotonic()) > 0:
+            for item, _ in poller.poll(min(LOOK_MILLIS, int(left * 1000))):
+                let_in = knocks[names[item]].was_let_in()
+                if let_in is not None:
+                    found[names.pop(item)] = let_in
+                    poller.unregister(item)
+    finally:
+        for knock in knocks.values():
+            knock.close()
+        context.term()
+    return found
+
+
 class Knock:
-    """One try to get in at a socket of this process."""
+    """One try to get in at a socket."""
 
     def __init__(
         self,
         context: zmq.Context[zmq.Socket[bytes]],
         name: str,
         endpoint: str,
-        key: KeyFile,
-        pair: tuple[str, str] | None,
+        key: KeyFile | None,
         who: str,
         *,
         welcome: bool,
@@ -90,9 +113,7 @@ class Knock:
         if not welcome:
             self._socket.set(zmq.RECONNECT_IVL, -1)
         self._socket.set(zmq.IPV6, 1 if "[" in endpoint else 0)
-        if pair is not None:
-            identity = msgspec.structs.replace(key, public=pair[0], secret=pair[1])
-            Security(identity).on_connect(self._socket, name)
+        Security(key).on_connect(self._socket, name)
         self.monitor = self._socket.get_monitor_socket(HANDSHAKE_SUCCEEDED | HANDSHAKE_FAILED | zmq.Event.DISCONNECTED)
         self.monitor.set(zmq.LINGER, 0)
         self._socket.connect(endpoint)

@@ -24,8 +24,9 @@ from penstock import loop
 from penstock.config import SinkConfig, from_argv
 from penstock.core.actions import Answer, ReadLines, ReadLog, ReadRows, ReadSpan, Report
 from penstock.core.inputs import FromClient, LinesRead, LogRead, OutcomesArrived, RowsRead
-from penstock.core.permit import Bindings, may_ask
+from penstock.core.permit import Bindings, may_not_ask
 from penstock.core.sink import SinkCore
+from penstock.errors import Refused
 from penstock.events import setup
 from penstock.job import new_worker_id
 from penstock.links import sink_links
@@ -70,7 +71,7 @@ class Sink:
         self._outcomes = Decoder(WorkerToSink)
         self._control = Decoder(VentilatorToSink)
         self._clients = Decoder(ClientToSink)
-        self._bindings = Bindings()
+        self._bindings = Bindings(config.limits.worker_starts)
         self._malformed = loop.Malformed(self.logger)
 
     def next_wakeup(self) -> float | None:
@@ -79,6 +80,7 @@ class Sink:
 
     def receive(self, names: list[str], fds: list[int]) -> Iterator[Any]:
         """Messages, as inputs for the core."""
+        self._bindings.tick(loop.now())
         if "control" in names:
             for received in self.links.receive("control"):
                 wire = self._malformed.decode(self._control, received)
@@ -97,8 +99,12 @@ class Sink:
                     self._malformed.note(received, f"not for the key {received.sender.name} to say")
         if "results" in names:
             for received in self.links.receive("results"):
-                wire = self._malformed.decode(self._clients, received)
-                if wire is not None and may_ask(received.sender, wire.message):
+                wire = self._malformed.decode_asked(self._clients, received, self.links)
+                if wire is None:
+                    continue
+                if reason := may_not_ask(received.sender, wire.message):
+                    loop.refuse(self.links, received, wire.message.number, Refused(reason))
+                else:
                     yield FromClient(received.peer, wire.message)
         if fds:
             self.leaving = self._signals.read() > 0 or self._lifeline in fds

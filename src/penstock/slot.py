@@ -25,7 +25,7 @@ from collections.abc import Callable
 from operator import length_hint
 from typing import Any
 
-from penstock import payload
+from penstock import payload, shipped
 from penstock.capture import Capture, Stream
 from penstock.command import CommandTemplate
 from penstock.current import CurrentJob, announce, is_retiring, set_loading
@@ -60,15 +60,19 @@ class Function:
         self._serializer = message.serializer
         self._function: Callable[..., Any] | None = None
         self._template: CommandTemplate | None = None
+        self._project: shipped.Project | None = None
 
     def load(self) -> Callable[..., Any]:
-        """The function itself. Raises whatever importing it raises."""
+        """The function itself; the modules that came along with it are what this process imports from now on. Raises
+        whatever importing it raises."""
+        shipped.enter(self._project)
         if self._function is None:
             set_loading(True)
             try:
                 self._function = payload.load_function(self._blob, self._serializer)
             finally:
                 set_loading(False)
+            self._project = shipped.entered()
             self._blob = bytearray()
         return self._function
 
@@ -179,14 +183,14 @@ class Slot:
 
     def _run_jobs(self, order: RunPiece, chunk: Chunk, function: Function, report: Report) -> None:
         try:
-            items = chunk.items(are_commands=function.is_command)
-            items = items[order.start - chunk.head.first : order.stop - chunk.head.first]
             if function.is_command:
-                job = self._command_job(chunk.head, function.template())
+                job, items = self._command_job(chunk.head, function.template()), chunk.items(are_commands=True)
             else:
                 with self._threads.admitting():
                     loaded = function.load()
+                items = chunk.items(are_commands=False)
                 job = payload.adapted(loaded, chunk.form, chunk.head.serializer)
+            items = items[order.start - chunk.head.first : order.stop - chunk.head.first]
         except BaseException as error:  # noqa: BLE001 - the user's module may raise anything
             report.fail(order.start, order.stop, error, time.monotonic_ns(), self._capture.collect())
             return

@@ -102,7 +102,7 @@ class Ventilator:
         )
         self._clients = Decoder(ClientToVentilator)
         self._reports = Decoder(ToVentilator)
-        self._bindings = Bindings()
+        self._bindings = Bindings(config.limits.worker_starts)
         self._eavesdroppers: Counter[bytes] = Counter()
         """How many connections asked for a topic that is not theirs, and hear nothing."""
         self._malformed = loop.Malformed(self.logger)
@@ -119,6 +119,7 @@ class Ventilator:
     def receive(self, names: list[str], fds: list[int]) -> Iterator[Any]:
         """Messages and connections, as inputs for the core."""
         yield WallClock(time.time())
+        self._bindings.tick(loop.now())
         if "monitor:jobs" in names:
             self.links.connection_events("jobs")
             yield JobConnections(self.links.connections("jobs"))
@@ -135,7 +136,7 @@ class Ventilator:
                     self._malformed.note(received, f"not for the key {received.sender.name} to say")
         if "desk" in names:
             for received in self.links.receive("desk"):
-                wire = self._malformed.decode(self._clients, received)
+                wire = self._malformed.decode_asked(self._clients, received, self.links)
                 if wire is not None:
                     yield FromClient(received.peer, wire.message, wire.payload, time.time(), received.sender)
         if fds:
@@ -152,12 +153,19 @@ class Ventilator:
                 yield Subscribed(topic)
             elif came:
                 self._eavesdroppers[topic] += 1
+                self._say_refused(sender.name)
             elif self._eavesdroppers[topic]:
                 self._eavesdroppers[topic] -= 1
             else:
                 yield Unsubscribed(topic)
             if not self._eavesdroppers[topic]:
                 del self._eavesdroppers[topic]
+
+    def _say_refused(self, key: str) -> None:
+        """At the first id too many of a key, the second, the fourth and so on."""
+        count = self._bindings.refused[key]
+        if count and not count & (count - 1):
+            self.links.news.log("too_many_starts", key=key, count=count)
 
     # ------------------------------------------------------------------------------------------ out
 

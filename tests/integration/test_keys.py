@@ -15,10 +15,11 @@ from conftest import Cli
 from key_world import door, key_of, knock, make_keys, start
 from penstock import Pipeline, errors
 from penstock.client import engine
+from penstock.config import Limits
 from penstock.job import JobState, Stamp
 from penstock.keys import KeyFolder
 from penstock.links import ventilator_links
-from penstock.messages import Hello, OutcomeHead, Outcomes
+from penstock.messages import Claim, Hello, OutcomeHead, Outcomes
 from penstock.roles import DOORS, Role
 from penstock.security import Guard, Security
 from support import LIMIT, Stations, free_url, until
@@ -313,3 +314,28 @@ def test_a_worker_can_refuse_pickles(stations: Stations) -> None:
         with pytest.raises(Exception, match="pickles are not opened here"):
             pipeline.submit(abs, -1).result(LIMIT)
         assert pipeline.options(serializer="msgpack").submit(abs, -1).result(LIMIT) == 1
+
+
+def test_who_may_only_look_is_told_so_by_the_sink(stations: Stations, keys: KeyFolder) -> None:
+    """To claim outcomes takes them from others: refused, with one line, at once."""
+    start(stations, keys)
+    with Pipeline(key=path(keys, "watch")) as pipeline:
+        session = pipeline.engine.session
+        assert session is not None
+        with pytest.raises(errors.Refused, match="the key watch has the role observe"):
+            session.fetch(lambda number: Claim(number, bytes(16), bytes(16), 1, 1))
+
+
+def test_a_key_that_starts_too_many_workers_is_stopped(stations: Stations, keys: KeyFolder) -> None:
+    """Beyond the limit a new id hears nothing, the log says so, and workers that are there go on."""
+    limits = Limits(worker_starts=0.03)  # three at once; one is the worker's own
+    stations.start("ventilator", "sink", "w1", key=str(keys.path), limits=limits)
+    until(lambda: b" worker_joined: " in stations.log("ventilator").read_bytes())
+    with door(stations.url, "control", key_of(keys, "workers")) as control:
+        assert control.answer() == "let in"
+        for number in range(5):
+            control.socket.subscribe(bytes([number]) * 16)
+        control.socket.poll(0)  # only now libzmq sends them
+        until(lambda: b" too_many_starts: " in stations.log("ventilator").read_bytes())
+    with Pipeline(key=path(keys, "alice")) as pipeline:
+        assert pipeline.submit(abs, -1).result(LIMIT) == 1

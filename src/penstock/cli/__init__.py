@@ -20,6 +20,7 @@ from penstock.cli import (
     batches,
     cancel,
     delete,
+    doctor,
     drain,
     fleet,
     jobs,
@@ -52,6 +53,7 @@ from penstock.errors import (
     Refused,
     SchemaMismatch,
     StoreInUse,
+    VersionMismatch,
 )
 
 WRONG_USE, NO_PIPELINE, REFUSED, INTERRUPTED = 2, 3, 4, 130
@@ -80,7 +82,7 @@ def group() -> None:
 
 STATIONS = (up, ventilator, sink, worker)
 WORK = (run, submit, results, cancel, retry, delete)
-LOOKS = (status, workers, batches, jobs, show, why, top)
+LOOKS = (status, workers, batches, jobs, show, why, top, doctor)
 
 for module in (*STATIONS, *WORK, *LOOKS, drain, backup, keys, fleet, printed):
     group.add_command(module.command)
@@ -122,6 +124,7 @@ def exit_code(error: Exception) -> int:
             | OnceMismatch()
             | StoreInUse()
             | SchemaMismatch()
+            | VersionMismatch()
         ):
             return WRONG_USE
         case NoPipeline():

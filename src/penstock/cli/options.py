@@ -116,6 +116,7 @@ _LIMITS = (
     click.option("--frame-bytes", type=click.IntRange(1024), help="Largest frame taken in.  [default: 256 MiB]"),
     click.option("--handshake-time", type=click.FloatRange(0.1), help="Seconds to shake hands.  [default: 3]"),
     click.option("--connections", type=click.IntRange(1), help="At one socket.  [default: 10000]"),
+    click.option("--worker-starts", type=click.FloatRange(0.01), help="Per second, with one key.  [default: 100]"),
 )
 
 

@@ -125,7 +125,7 @@ def _run(ways: Ways, work: Work, target: Any, inputs: Iterator[Any]) -> int:
         asked = Asked(partial(shown, work, target)) if records or ways.tag else None
         if asked is not None:
             inputs = asked.remember(inputs)
-        pipeline = Pipeline(ways.url or "local", slots=ways.slots, data=ways.data, pass_output=False)
+        pipeline = Pipeline(ways.url or "local", slots=ways.slots, data=ways.data, pass_output=False, ship=work.ship)
         stack.enter_context(pipeline)
         say(_place(pipeline, ways))
         wanted = _submitted(pipeline, ways, work, target, inputs)
@@ -173,6 +173,7 @@ def _submitted(pipeline: Pipeline, ways: Ways, work: Work, target: Any, inputs: 
 
 def earlier(pipeline: Pipeline, work: Work, target: Any) -> list[Any]:
     """The batches of the same command or function, the newest first."""
+    from penstock.client.batch import batches_of
     from penstock.client.engine import Engine
     from penstock.client.functions import Function
     from penstock.client.options import spec_of
@@ -183,7 +184,7 @@ def earlier(pipeline: Pipeline, work: Work, target: Any) -> list[Any]:
     kind = "command" if work.is_command else "call"
     spec = spec_of({name: value for name, value in work.options().items() if name != "after"}, kind=kind)
     function = Function.of(target.encode()) if work.is_command else engine.function(target, spec)
-    return engine.batches_of(function, kind)
+    return batches_of(engine.session, function.call, kind)
 
 
 def grow(pipeline: Pipeline, work: Work, target: Any, inputs: Iterator[Any]) -> Batch:

@@ -39,7 +39,7 @@ def command(url: str, jobs: int | None, wait: bool, as_json: bool, **asked: Any)
     from penstock.cli.wanted import Part, Wanted
     from penstock.cli.watch import Watch
 
-    with Pipeline(url) as pipeline:
+    with Pipeline(url, ship=work.ship) as pipeline:
         batch = hand_in(pipeline, work, target, inputs)
         if not wait:
             print(batch.id)

@@ -68,6 +68,9 @@ _OPTIONS = (
     click.option("--worker", metavar="NAME", help="Only on the worker, or the host, of this name."),
     click.option("--needs", multiple=True, metavar="TAG", help="Only on workers with this tag (with all of several)."),
     click.option("--on-missing", type=click.Choice(["wait", "fail"]), help="While no worker fits.  [default: wait]"),
+    click.option(
+        "--ship/--no-ship", default=True, help="Whether the modules behind --call go along to a running pipeline."
+    ),
     click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[COMMAND] [::: ARGUMENT...]"),
 )
 
@@ -100,6 +103,7 @@ class Work:
     on_missing: str | None = None
     after: str | None = None
     once: str | None = None
+    ship: bool = True
     line: Line = field(init=False)
 
     def __post_init__(self) -> None:

@@ -41,7 +41,10 @@ def values_of(row: Row, spec: BatchSpec) -> list[Any]:
 
 
 def _argv(row: Row) -> list[str]:
-    words = msgspec.msgpack.decode(row.body, type=list[list[bytes]]) if len(row.body) else []
+    try:
+        words = msgspec.msgpack.decode(row.body, type=list[list[bytes]]) if len(row.body) else []
+    except msgspec.DecodeError:  # a worker of somebody's own may say anything
+        words = []
     return [os.fsdecode(word) for word in words[row.offset]] if row.offset < len(words) else []
 
 

@@ -192,10 +192,11 @@ def find_batches(session: Session, match: str, limit: int) -> tuple[BatchLine, .
     return answer.batches
 
 
-def batches_of(session: Session, function: bytes, kind: str) -> list[Batch]:
-    """Handles on all batches of the function or command template with this digest, the newest first."""
+def batches_of(session: Session, call: bytes, kind: str) -> list[Batch]:
+    """Handles on all batches of the function or command template with this digest, the newest first; whatever code went
+    along with it."""
     lines = find_batches(session, "", MAX_RECORDS)
-    some = (line for line in lines if line.function == function and line.spec.kind == kind)
+    some = (line for line in lines if call in {line.function, line.spec.call} and line.spec.kind == kind)
     return [Batch(session, line.batch, line.spec, line.total) for line in some]
 
 
@@ -265,4 +266,5 @@ def pipeline_status_of(info: PipelineInfo, url: str) -> PipelineStatus:
         lost=info.lost,
         workers=workers,
         security=info.security,
+        wall_time=info.wall_time,
     )

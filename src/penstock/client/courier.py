@@ -18,7 +18,7 @@ import msgspec
 from penstock.client.following import Channel, Follower
 from penstock.client.packing import Packed, Packer, Part
 from penstock.client.requests import Requests
-from penstock.errors import ProtocolError
+from penstock.errors import ProtocolError, VersionMismatch
 from penstock.messages import (
     Alive,
     Bytes,
@@ -171,7 +171,7 @@ class Courier:
         return TURN_INTERVAL if free or not all(self.connected.values()) else BLOCKED_INTERVAL
 
     def receive(self, name: str) -> None:
-        """A socket, or the monitor of one, has something."""
+        """A socket, or the monitor of one, has something. Raises VersionMismatch: nothing can be said to each other."""
         if name.startswith("monitor:"):
             self._on_connection_events(name.removeprefix("monitor:"))
             return
@@ -181,6 +181,8 @@ class Courier:
                     self._on_ventilator(self._from_ventilator.decode(received.frame).message)
                 else:
                     self._on_sink(name, *self._from_sink.decode(received.frame))
+            except VersionMismatch as error:
+                raise VersionMismatch(f"{name} of the pipeline: {error}") from None
             except ProtocolError:
                 self.malformed += 1
 
@@ -214,7 +216,7 @@ class Courier:
                 self._on_ventilator(msgspec.structs.replace(refusal, number=request.number))
 
     def _on_sink(self, name: str, message: Any, payload: Bytes) -> None:
-        if isinstance(message, Fetched | Claimed):
+        if isinstance(message, Fetched | Claimed | Refused):
             self._fetches.on_answer(message.number, message, payload)
         else:
             self._channels[name].on_message(message, payload)

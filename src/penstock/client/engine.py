@@ -10,25 +10,19 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from contextlib import nullcontext, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from penstock import payload
-from penstock.client.batch import (
-    Batch,
-    batches_of,
-    cancel_jobs,
-    find_batch,
-    find_batches,
-    pipeline_status_of,
-    status_of,
-)
+from penstock.client.batch import Batch, cancel_jobs, find_batch, find_batches, pipeline_status_of, status_of
 from penstock.client.functions import MAX_PART_BYTES, Function, Functions, too_large
 from penstock.client.mapping import CHUNKS_AHEAD, Digest, Feed, Map, input_length, joined, pace_of
 from penstock.client.once import batch_once, future_once
 from penstock.client.session import CONNECT_TIMEOUT, Session
 from penstock.client.streams import JobFuture, OnRow, Streams, failed
+from penstock.client.versions import Versions
 from penstock.errors import JobCancelled, PenstockError
 from penstock.job import BatchSpec
 from penstock.messages import AskPipeline, DrainWorker, PipelineInfo
@@ -55,12 +49,14 @@ _living: set[Engine] = set()
 class Engine:
     """One client of one pipeline."""
 
-    def __init__(self, url: str, stations: LocalStations | None = None, *, key: KeyFile | None = None) -> None:
+    def __init__(
+        self, url: str, stations: LocalStations | None = None, *, key: KeyFile | None = None, ship: bool = True
+    ) -> None:
         """Raises NoPipeline: nobody answers; Refused: not with this key; ConfigError: not a URL."""
         self._pid = os.getpid()
         self._stations = stations
         self._streams = Streams()
-        self._functions = Functions()
+        self._functions = Functions.here() if stations else Functions.elsewhere(Versions(self), ship=ship)
         self._maps: weakref.WeakSet[Map] = weakref.WeakSet()
         self._left = False
         self._gone = False
@@ -104,6 +100,7 @@ class Engine:
         try:
             function = self._functions.serialized(target, spec.serializer)
             item = payload.call_blob(args, kwargs, spec.serializer)
+            function = self._functions.with_items(function, item, spec.serializer)
         except Exception as error:  # noqa: BLE001 - a __reduce__ may raise anything
             return failed(error)
         if len(item) > MAX_PART_BYTES:
@@ -183,7 +180,8 @@ class Engine:
         digest: Digest | None = None,
     ) -> Feed:
         form = form or ("item" if len(iterables) == 1 else "star")
-        return Feed(self._session, spec, function, joined(iterables), form, target, chunksize, chunk, digest)
+        along = partial(self._functions.with_items, serializer=spec.serializer if spec.kind == "call" else "")
+        return Feed(self._session, spec, function, joined(iterables), form, target, chunksize, chunk, digest, along)
 
     # ------------------------------------------------------------------------------------- questions
 
@@ -203,10 +201,6 @@ class Engine:
     def attach(self, match: str) -> Batch:
         """A handle on a batch of this or another client. Raises NoSuchBatch: none fits, or several."""
         return find_batch(self._session, match)
-
-    def batches_of(self, function: Function, kind: str) -> list[Batch]:
-        """Handles on all batches of this function or command template, the newest first."""
-        return batches_of(self._session, function.digest, kind)
 
     def closed(self, match: str) -> bytes:
         """The id of a batch that others are to come after: it takes in no more single submits. Raises NoSuchBatch."""

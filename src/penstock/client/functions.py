@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import pickle
 import sys
 from collections import OrderedDict
 from collections.abc import Callable
@@ -11,7 +12,10 @@ from types import BuiltinFunctionType, CellType, CodeType, FunctionType, ModuleT
 from typing import Any, NamedTuple
 
 from penstock import payload
+from penstock.client.shipping import BY_VALUE, Shipper
+from penstock.client.versions import Versions
 from penstock.messages import MAX_FRAME_BYTES
+from penstock.shipped import entered
 
 DIGEST_BYTES = 16
 CACHED = 256
@@ -24,17 +28,30 @@ ATOMS = (int, float, complex, str, bytes, bool, type(None), type(Ellipsis))
 """Of these, identity is equality for ever."""
 MISSING = object()
 
+Bytes = bytes | memoryview
+
 
 class Function(NamedTuple):
-    """A serialized function and its name on the wire."""
+    """A serialized function and its name on the wire. `bare` is its form without what goes along, `call` the digest of
+    that: by it a call is known again when only the code that went along has changed."""
 
     code: bytes
     digest: bytes
+    bare: bytes
+    call: bytes
+    is_code: bool
+    """Whether it only runs where Python has the same minor version."""
 
     @classmethod
-    def of(cls, code: bytes) -> Function:
+    def of(cls, code: bytes, bare: bytes | None = None) -> Function:
         """Of its serialized form."""
-        return cls(code, blake2b(code, digest_size=DIGEST_BYTES).digest())
+        digest = _digest(code)
+        bare = code if bare is None else bare
+        return cls(code, digest, bare, digest if bare is code else _digest(bare), BY_VALUE in bare)
+
+
+def _digest(code: bytes) -> bytes:
+    return blake2b(code, digest_size=DIGEST_BYTES).digest()
 
 
 class _Part(NamedTuple):
@@ -73,28 +90,67 @@ class _Entry(NamedTuple):
 
 
 class Functions:
-    """Serializes functions, and remembers those that cannot have changed since."""
+    """Serializes functions, and remembers those that cannot have changed since. With a `shipper` they have what they
+    need go along; `versions` looks who cannot run code."""
 
-    def __init__(self) -> None:
+    def __init__(self, shipper: Shipper | None = None, versions: Versions | None = None) -> None:
+        self._versions = versions
         self._entries: OrderedDict[tuple[int, str], _Entry] = OrderedDict()
+        self._shipper = shipper
+        self._with_items: OrderedDict[tuple[bytes, frozenset[str]], Function] = OrderedDict()
+
+    @classmethod
+    def here(cls) -> Functions:
+        """For workers that import what this process does; only what came along to this slot has to go along again."""
+        return cls(None if entered() is None else Shipper())
+
+    @classmethod
+    def elsewhere(cls, versions: Versions, *, ship: bool) -> Functions:
+        """For workers that may not have what is here; with `ship` the user's modules go along."""
+        return cls(Shipper(ships=ship), versions)
 
     def serialized(self, target: Callable[..., Any], serializer: str) -> Function:
-        """The function as it travels now. Raises pickle.PicklingError; TypeError: it is not callable."""
+        """The function as it travels now. Raises pickle.PicklingError; TypeError: it is not callable; ValueError: it,
+        or what goes along, is too large."""
         key = (id(target), serializer)
         entry = self._entries.get(key)
         if entry is not None and all(part.is_as_it_was for part in entry.parts):
-            return entry.function
+            return self._looked_at(entry.function)
         if not callable(target):
             raise TypeError(f"{target!r} is not callable")
-        function = Function.of(payload.function_blob(target, serializer))
+        bare = payload.function_blob(target, serializer)
+        function = self._along(bare, b"") if serializer == "pickle" else Function.of(bare)
         if len(function.code) > MAX_PART_BYTES:
             raise ValueError(f"the function: {too_large(function.code)}")
         parts = _parts_of(target)
-        if parts is not None and len(function.code) <= CACHED_BYTES:
+        if parts is not None and len(bare) <= CACHED_BYTES:
             self._entries[key] = _Entry(target, parts, function)
             if len(self._entries) > CACHED:
                 self._entries.popitem(last=False)
+        return self._looked_at(function)
+
+    def _looked_at(self, function: Function) -> Function:
+        if self._versions is not None and function.is_code:
+            self._versions.look()
         return function
+
+    def with_items(self, function: Function, items: Bytes, serializer: str) -> Function:
+        """The function, with the modules of these pickled arguments too."""
+        if self._shipper is None or serializer != "pickle" or not (names := self._shipper.names_in(items)):
+            return function
+        key = (function.digest, names)
+        if key not in self._with_items:
+            self._with_items[key] = self._along(function.bare, items)
+            if len(self._with_items) > CACHED:
+                self._with_items.popitem(last=False)
+        return self._with_items[key]
+
+    def _along(self, bare: bytes, items: Bytes) -> Function:
+        if self._shipper is None:
+            return Function.of(bare)
+        names = self._shipper.names_in(bare) | self._shipper.names_in(items)
+        along = self._shipper.along(bare, names)
+        return Function.of(bare) if along is None else Function.of(pickle.dumps(along, payload.PROTOCOL), bare)
 
 
 def _is_importable(value: Any) -> bool:

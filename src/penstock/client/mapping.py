@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from penstock.client.session import Session
 
 Digest = Callable[[Any], bytes]
+Along = Callable[[Function, bytes], Function]
 
 CHUNKS_PER_SLOT = 32
 """Of an input whose length is known."""
@@ -56,15 +57,19 @@ class Feed:
         chunksize: int | None,
         chunk: Callable[[int], int] | None = None,
         digest: Digest | None = None,
+        along: Along | None = None,
     ) -> None:
         """`target`: jobs in a chunk; `chunk` tells it for each, by the index of its first job. `digest` tells items
-        apart: its 16 bytes for each job are kept with the batch."""
+        apart: its 16 bytes for each job are kept with the batch. `along` is asked for the function once it is seen what
+        the first chunk needs."""
         self.batch = new_batch_id()
         self.finished = False
         """All of the input is submitted."""
         self._session = session
         self._chunk = chunk
-        self._opening: Part | None = opening(self.batch, spec, function)
+        self._spec, self._function = spec, function
+        self._along = along or (lambda function, _: function)
+        self._opened = False
         self._digests = bytearray()
         if digest is not None:
             items = self._digested(items, digest)
@@ -91,13 +96,19 @@ class Feed:
         if chunk is None:
             self.finish()
             return False
-        parts = [] if self._opening is None else [self._opening]
-        self._opening = None
+        parts = self._opening(chunk.payload)
         digests = bytes(self._digests[: chunk.jobs * DIGEST_BYTES])
         del self._digests[: chunk.jobs * DIGEST_BYTES]
         parts.append(Part(ChunkHead(self.batch, first, chunk.jobs, len(chunk.payload), digests), chunk.payload))
         self._session.submit(parts)
         return True
+
+    def _opening(self, items: bytes) -> list[Part]:
+        """What comes before the first chunk, or before the end."""
+        if self._opened:
+            return []
+        self._opened = True
+        return [opening(self.batch, self._spec, self._along(self._function, items))]
 
     def _digested(self, items: Iterator[Any], digest: Digest) -> Iterator[Any]:
         for item in items:
@@ -144,7 +155,7 @@ class Feed:
         """No more jobs will come."""
         if not self.finished:
             self.finished = True
-            parts = [] if self._opening is None else [self._opening]
+            parts = self._opening(b"")
             self._session.submit([*parts, Part(BatchClose(self.batch, self.cutter.drawn))])
 
 

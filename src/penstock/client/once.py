@@ -97,7 +97,7 @@ def submit_once(session: Session, spec: BatchSpec, function: Function, chunks: S
 
 def fingerprint(function: Function, chunks: Iterable[Chunk]) -> bytes:
     """What tells a call from others."""
-    digest = blake2b(function.digest, digest_size=DIGEST_BYTES)
+    digest = blake2b(function.call, digest_size=DIGEST_BYTES)
     for chunk in chunks:
         digest.update(chunk.jobs.to_bytes(8, "big") + len(chunk.payload).to_bytes(8, "big") + chunk.payload)
     return digest.digest()

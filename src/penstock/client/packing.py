@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+import msgspec
+
 from penstock.client.functions import Function
 from penstock.job import BatchSpec
 from penstock.messages import BatchClose, BatchOpen, ChunkHead, Submit, join
@@ -25,7 +27,9 @@ class Part(NamedTuple):
 
 
 def opening(batch: bytes, spec: BatchSpec, function: Function) -> Part:
-    """A new batch of this function."""
+    """A new batch of this function. What it is called without the code that went along is kept with it."""
+    if function.call != function.digest and not spec.call:
+        spec = msgspec.structs.replace(spec, call=function.call)
     return Part(BatchOpen(batch, spec, function.digest, len(function.code)), function.code)
 
 

@@ -186,7 +186,8 @@ class Pipeline(Submitter):
     environment's PENSTOCK_URL, else local. `key`: a key file or folder, for a pipeline that wants one; it alone is
     enough; None is the environment's PENSTOCK_KEY. `slots` and `data` are for local ones: jobs at once (default: the
     cores there are) and the folder to keep batches in (default: none is kept). `pass_output`: a local one also shows
-    here what its jobs print.
+    here what its jobs print. `ship`: to a running one the source of your own modules goes along with the functions
+    that use them; without, they have to be installed on the workers.
 
     Raises NoPipeline: nobody answers at the URL; Refused: the key is not let in; ConfigError: the URL or the key is
     none; ValueError: `slots` or `data` with a running pipeline.
@@ -200,6 +201,7 @@ class Pipeline(Submitter):
         key: str | os.PathLike[str] | None = None,
         data: str | os.PathLike[str] | None = None,
         pass_output: bool = True,
+        ship: bool = True,
     ) -> None:
         if current.is_loading():
             raise RuntimeError(
@@ -211,7 +213,7 @@ class Pipeline(Submitter):
             raise ValueError("slots= and data= are for an embedded pipeline: a running one has its own")
         if slots is not None and slots < 1:
             raise ValueError(f"slots must be a whole number from 1 on, not {slots!r}")
-        super().__init__(_engine(url, loaded, slots, data, pass_output=pass_output), {})
+        super().__init__(_engine(url, loaded, slots, data, pass_output=pass_output, ship=ship), {})
         self._finalizer = weakref.finalize(self, _leave_forgotten, self._engine)
         self._finalizer.atexit = False
 
@@ -306,18 +308,24 @@ class Pipeline(Submitter):
 
 
 def _engine(
-    url: str, key: KeyFile | None, slots: int | None, data: str | os.PathLike[str] | None, *, pass_output: bool
+    url: str,
+    key: KeyFile | None,
+    slots: int | None,
+    data: str | os.PathLike[str] | None,
+    *,
+    pass_output: bool,
+    ship: bool,
 ) -> Engine | Inline:
     if url == "inline":
         from penstock.client.inline import Inline  # noqa: PLC0415 - for tests and debuggers
 
         return Inline()
     if url != "local":
-        return Engine(url, key=key)
+        return Engine(url, key=key, ship=ship)
     from penstock.local import LocalStations  # noqa: PLC0415 - only embedded pipelines start processes
 
     stations = LocalStations(slots, None if data is None else Path(data), pass_output=pass_output)
-    return Engine(stations.url, stations)
+    return Engine(stations.url, stations, ship=ship)
 
 
 def _leave_forgotten(engine: Engine | Inline) -> None:

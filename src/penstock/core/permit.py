@@ -2,7 +2,8 @@
 
 Promises:
 
-1. A worker's id belongs to the key that used it first; what another key says under it is dropped.
+1. A worker's id belongs to the key that used it first; what another key says under it is dropped. A key has so many
+   new ones in a second and no more, so that its holder fills no memory and pushes nobody out.
 2. A worker's name begins with the name of its key.
 3. Only the sink's key speaks for the sink.
 4. A client that may only look changes nothing; one that may submit ends and deletes what it submitted itself; the rest
@@ -11,10 +12,11 @@ Promises:
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from typing import Any
 
+from penstock.config import IDS_PER_SECOND
 from penstock.messages import (
     Alive,
     AskBatches,
@@ -37,20 +39,43 @@ from penstock.roles import Peer, Role
 IDS_MAX = 100_000
 """Worker ids whose key is remembered: ten lives of each of ten thousand workers."""
 
+BURST_SECONDS = 100
+"""Ids of so many seconds can come at once: workers of an array job start together."""
+
 READS = (AskPipeline, AskBatches, AskDigests, AskWhy)
 """Questions: every client may ask them."""
 
 
 class Bindings:
-    """Which key each id belongs to."""
+    """Which key each id belongs to. `rate`: how many new ones a key can have in a second, in the long run."""
 
-    def __init__(self) -> None:
+    def __init__(self, rate: float = IDS_PER_SECOND) -> None:
+        self._rate = rate
         self._keys: OrderedDict[bytes, str] = OrderedDict()
+        self._spare: dict[str, tuple[float, float]] = {}
+        """By key: how many ids it could have at once, at which time."""
+        self._now = 0.0
+        self.refused: Counter[str] = Counter()
+        """By the name of the key: ids that it could not have."""
+
+    def tick(self, now: float) -> None:
+        """It is so late now."""
+        self._now = now
+
+    def _takes(self, sender: Peer) -> bool:
+        most = self._rate * BURST_SECONDS
+        spare, at = self._spare.get(sender.public, (most, self._now))
+        spare = min(most, spare + (self._now - at) * self._rate)
+        self._spare[sender.public] = (spare - 1 if spare >= 1 else spare, self._now)
+        self.refused[sender.name] += spare < 1
+        return spare >= 1
 
     def admits(self, sender: Peer, owner: bytes) -> bool:
-        """Whether this id is the sender's; an unused one becomes so."""
+        """Whether this id is the sender's; an unused one becomes so, unless the key had many of late."""
         if not sender.public:
             return True
+        if owner not in self._keys and not self._takes(sender):
+            return False
         bound = self._keys.setdefault(owner, sender.public)
         self._keys.move_to_end(owner)
         if len(self._keys) > IDS_MAX:
@@ -74,9 +99,12 @@ class Bindings:
         return is_name_of(sender, message.name) and self.admits(sender, message.worker)
 
 
-def may_ask(sender: Peer, message: Any) -> bool:
-    """Whether a client may say this to the sink: to claim outcomes takes them from others, all else is reading."""
-    return sender.role is not Role.OBSERVE or not isinstance(message, Claim)
+def may_not_ask(sender: Peer, message: Any) -> str:
+    """Why a client may not say this to the sink; empty if it may. To claim outcomes takes them from others, all else is
+    reading."""
+    if sender.role is Role.OBSERVE and isinstance(message, Claim):
+        return f"the key {sender.name} has the role {sender.role}: it may look, and outcomes are given to others"
+    return ""
 
 
 def is_name_of(sender: Peer, name: str) -> bool:

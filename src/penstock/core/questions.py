@@ -131,6 +131,7 @@ class Questions:
             workers=lines,
             reopened=self._agreement.reopened,
             lost=self._agreement.lost,
+            wall_time=max(0.0, now + books.wall_offset),
         )
         self._answer(client, info)
 

@@ -98,3 +98,18 @@ def test_without_keys_everybody_may_say_everything() -> None:
         assert bindings.may_report(sender, hello("any"))
         assert bindings.may_report(sender, SinkHead(A, 1, 0, b"", 0))
         assert bindings.may_hand_in(sender, Outcomes(A, "any", ()))
+
+
+def test_a_key_has_so_many_new_ids_in_a_second() -> None:
+    """A burst, then as many as the rate allows; what it has stays its own, and other keys notice nothing."""
+    bindings = Bindings(rate=0.02)  # two at once
+    bindings.tick(100.0)
+    names = [bytes([number]) * 16 for number in range(9)]
+    assert [bindings.admits(GPU, name) for name in names[:4]] == [True, True, False, False]
+    assert bindings.refused == {"gpu": 2}
+    assert bindings.admits(GPU, names[0])
+    assert bindings.admits(CPU, names[4])
+    bindings.tick(150.0)
+    assert [bindings.admits(GPU, name) for name in names[5:7]] == [True, False]
+    bindings.tick(1e6)
+    assert [bindings.admits(GPU, name) for name in (names[2], names[7], names[8])] == [True, True, False]

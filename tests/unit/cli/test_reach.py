@@ -1,0 +1,62 @@
+"""What `doctor` makes of a pipeline's own words."""
+
+from __future__ import annotations
+
+import sys
+
+import msgspec
+import pytest
+
+from penstock.cli.reach import Finding, judged
+from penstock.outcome import PipelineStatus, WorkerInfo
+from penstock.ventilator import VERSION
+
+HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
+WORKER = WorkerInfo(id="", name="w1", host="h", pid=1, slots=4, jobs=0, done=0, draining=False, python=f"{HERE}.1")
+WELL = PipelineStatus(
+    url="",
+    version=VERSION,
+    python="3",
+    queued=0,
+    leased=0,
+    batches=0,
+    sink_present=True,
+    malformed=0,
+    workers=(WORKER,),
+    wall_time=1000.0,
+)
+
+
+def found(status: PipelineStatus, now: float = 1001.0) -> dict[str, Finding]:
+    """The findings by what was looked at."""
+    return {finding.check: finding for finding in judged(status, now)}
+
+
+def test_all_is_well() -> None:
+    """One line for each thing that was looked at."""
+    assert {name: finding.state for name, finding in found(WELL).items()} == dict.fromkeys(
+        ("penstock", "clock", "sink", "workers", "python"), "ok"
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "check", "state", "said"),
+    [
+        ({"version": "0.0.1"}, "penstock", "warn", "the pipeline has 0.0.1"),
+        ({"wall_time": 1010.0}, "clock", "warn", "9.0 s ahead: set both by NTP"),
+        ({"wall_time": 101.0}, "clock", "wrong", "900.0 s behind"),
+        ({"sink_present": False}, "sink", "wrong", "`penstock sink`"),
+        ({"workers": ()}, "workers", "warn", "`penstock worker`"),
+        (
+            {"workers": (WORKER, msgspec.structs.replace(WORKER, name="w2", python="3.99.1"))},
+            "python",
+            "warn",
+            f"here {HERE}, and 3.99 at w2",
+        ),
+    ],
+)
+def test_what_is_not_as_it_should_be_is_said(change: dict[str, object], check: str, state: str, said: str) -> None:
+    """That line only, and what to do."""
+    findings = found(msgspec.structs.replace(WELL, **change))
+    assert (findings[check].state, said in findings[check].said) == (state, True)
+    assert [name for name, finding in findings.items() if finding.state != "ok"] == [check]
