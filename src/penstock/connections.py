@@ -6,6 +6,8 @@ Strangers that never do leave within the handshake's time; the count is exact wh
 
 from __future__ import annotations
 
+import resource
+
 
 class Connections:
     """Of one socket. `bound`: others connect to it; else it has one connection, which comes and goes."""
@@ -64,3 +66,13 @@ class Connections:
             self._known |= self._new
             self._new.clear()
             self._shaken = 0
+
+
+def open_files(wanted: int) -> int:
+    """How many files this process may open: as many as are wanted, if the system lets it. The usual limit of 1,024 is
+    for programs with few."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    return most

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import resource
 import select
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import NamedTuple
 import zmq
 
 from penstock.address import hold, listener, to_bind
-from penstock.connections import Connections
+from penstock.connections import Connections, open_files
 from penstock.errors import ConfigError, Refused
 from penstock.job import ID_BYTES
 from penstock.messages import MAX_FRAME_BYTES, Bytes, Message, encode
@@ -118,7 +117,7 @@ class Links:
                 self._poller.register(self._guard.socket, zmq.POLLIN)
             yield
             count, limit = max(1, len(self._ports)), self._security.limits.connections
-            self._most_connections = (_open_files(count * limit + SPARE_FILES) - SPARE_FILES) // count
+            self._most_connections = (open_files(count * limit + SPARE_FILES) - SPARE_FILES) // count
             if self._guard is not None:
                 doors = {name: self._sockets[name].get_string(zmq.LAST_ENDPOINT) for name in self._ports}
                 self_test(self._context, self._guard, doors)
@@ -336,16 +335,6 @@ class Links:
         for lock in self._locks:
             os.close(lock)
         self._monitors, self._sockets, self._locks = {}, {}, []
-
-
-def _open_files(wanted: int) -> int:
-    """How many files this process may open: as many as are wanted, if the system lets it. The usual limit of 1,024 is
-    for programs with few."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    if soft != resource.RLIM_INFINITY and soft < most:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-    return most
 
 
 def _drop_rest(socket: zmq.Socket[bytes]) -> None:
