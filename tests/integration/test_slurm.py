@@ -114,7 +114,7 @@ def test_an_array_of_workers(network: Network, folder: Path) -> None:
     array = slurm.sbatch("--key", key, "--workers", "2", "--idle-timeout", "3s")
     until(lambda: head.penstock("workers", "--key", key, "--json").stdout.count(b"\n") == 2)
     go.touch()
-    until(lambda: len(ran.read_text().split()) > 10)
+    until(lambda: ran.exists() and len(ran.read_text().split()) > 10)
     node.must("scancel", f"{array}_1")
     results = head.penstock("results", "last", "--follow", "--key", key)
     assert results.returncode == 0, results.stderr
