@@ -424,6 +424,7 @@ class PipelineInfo(Message, frozen=True):
     queued: Count
     leased: Count
     batches: Count
+    """with open jobs"""
     sink_present: bool
     malformed: Count
     workers: tuple[WorkerLine, ...]

@@ -124,7 +124,7 @@ class Questions:
             python=platform.python_version(),
             queued=sum(batch.accepted - batch.done for batch in batches) - leased,
             leased=leased,
-            batches=len(batches),
+            batches=sum(batch.accepted > batch.done for batch in batches),
             sink_present=self._settlement.is_present(now),
             malformed=malformed,
             security=self._security,
