@@ -29,6 +29,7 @@ from penstock.core.actions import Cut, Deliver, EndSlot, FreeLease, Leave, Repor
 from penstock.core.inputs import FunctionReady, JobsConnected, PieceDone, SinkConnected, Stop
 from penstock.core.shift import Shift
 from penstock.core.worker import WorkerCore
+from penstock.echo import FLUSH_INTERVAL, Echo
 from penstock.events import setup
 from penstock.job import new_worker_id
 from penstock.links import worker_links
@@ -48,6 +49,8 @@ from penstock.security import for_station
 from penstock.slots import SlotHost
 from penstock.sockets import Received
 
+LAST_FLUSH_TIME = 1.0
+"""Seconds that a reader of what jobs print may pause at the end."""
 EXIT_UNDELIVERED = 75
 """EX_TEMPFAIL of sysexits.h: it left with outcomes that no sink has taken; these jobs run again."""
 BLOCK_SECONDS = 0.0005
@@ -98,6 +101,8 @@ class Worker:
             shift=Shift(loop.now(), config.idle_timeout, config.time_limit, config.drain_before),
         )
         self._decoder = Decoder(VentilatorToWorker)
+        streams = (sys.stdout, sys.stderr) if config.pass_output else ()
+        self._echoes = tuple(Echo(stream.fileno()) for stream in streams)
         self._malformed = loop.Malformed(self.logger)
         self._works: dict[int, Work] = {}
         self._functions: dict[bytes, bytes | memoryview] = {}
@@ -106,6 +111,8 @@ class Worker:
     def next_wakeup(self) -> float | None:
         """When the core or the slots have something to do."""
         due = [self.core.next_wakeup()]
+        if any(echo.waits for echo in self._echoes):
+            due.append(loop.now() + FLUSH_INTERVAL)
         if (slots_due := self._slots.next_wakeup()) is not None:
             due.append(slots_due)
         return min(instant for instant in due if instant is not None)
@@ -122,6 +129,8 @@ class Worker:
             else:
                 yield from self._from_slots(self._slots.receive(fd))
         yield from self._from_slots(self._slots.tick(loop.now()))
+        for echo in self._echoes:
+            echo.flush()
         if "monitor:jobs" in names and any(self.links.connection_events("jobs")):
             yield JobsConnected()
         if "monitor:outcomes" in names and any(self.links.connection_events("outcomes")):
@@ -134,8 +143,15 @@ class Worker:
     def _from_slots(self, inputs: Iterable[Any]) -> Iterator[Any]:
         for event in inputs:
             if self._config.pass_output and isinstance(event, PieceDone):
-                _pass_output(event)
+                self._pass_output(event)
             yield event
+
+    def _pass_output(self, event: PieceDone) -> None:
+        """Show what jobs printed where this worker was started."""
+        for ran in event.ran:
+            if ran.note is not None:
+                for echo, text in zip(self._echoes, (ran.note.stdout, ran.note.stderr), strict=True):
+                    echo.show(text)
 
     def _from_ventilator(self, received: Received) -> Iterator[Any]:
         wire = self._malformed.decode(self._decoder, received)
@@ -232,15 +248,8 @@ class Worker:
         """End the slots, then the sockets."""
         self._slots.close()
         self.links.close()
-
-
-def _pass_output(event: PieceDone) -> None:
-    """Show what jobs printed where this worker was started."""
-    for ran in event.ran:
-        if ran.note is not None:
-            for stream, text in ((sys.stdout, ran.note.stdout), (sys.stderr, ran.note.stderr)):
-                stream.buffer.write(text)
-                stream.flush()
+        for echo in self._echoes:
+            echo.flush(LAST_FLUSH_TIME)
 
 
 def main(config: WorkerConfig) -> int:
