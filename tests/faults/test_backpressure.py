@@ -17,7 +17,7 @@ JOBS = 450
 """Of a megabyte each: more than a process may have."""
 WORKER_BYTES = KEPT_BYTES_MAX + (160 << 20)
 """A worker's outcomes that are not closed, some of them joined on their way out, and what Python is."""
-STATION_BYTES = 320 << 20
+STATION_BYTES = 384 << 20
 """What ventilator and sink may have, whatever lies in their files; the sink without the bound on what is under way to
 it had more than 400 MiB."""
 

@@ -27,6 +27,10 @@ UNDER_WAY_BYTES = 32 << 20
 more than the fastest disk takes while one is recorded and closed."""
 
 
+AGAIN_BYTES = 4 << 20
+"""Sent again at a look, once a second: a sink whose disk stands still has all of it in memory already."""
+
+
 class Outbox:
     """What of the holdings' outcomes is to be sent at the end of the turn."""
 
@@ -99,11 +103,16 @@ class Outbox:
         return self._holdings.kept_bytes - sum(kept.size for kept in self._waiting)
 
     def _find_unclosed(self, now: float) -> None:
-        for held in self._holdings.leases.values():
-            for kept in held.kept:
-                if kept.sent_at is not None and now >= kept.sent_at + RESEND:
-                    kept.sent_at = None
-                    self._waiting.append(kept)
+        """Those that were sent longest ago first."""
+        held = self._holdings.leases.values()
+        sent = [(one.sent_at, one) for lease in held for one in lease.kept if one.sent_at is not None]
+        again = 0
+        for sent_at, kept in sorted(sent, key=lambda pair: pair[0]):
+            if sent_at > now - RESEND or again >= AGAIN_BYTES:
+                return
+            kept.sent_at = None
+            self._waiting.append(kept)
+            again += kept.size
 
 
 def _deliver(message: list[Kept]) -> Deliver:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from penstock.config import RESEND
 from penstock.core.actions import Actions, Deliver
 from penstock.core.held import HeldLease, Holdings
-from penstock.core.outbox import UNDER_WAY_BYTES, Outbox
+from penstock.core.outbox import AGAIN_BYTES, UNDER_WAY_BYTES, Outbox
 from penstock.job import BatchSpec, JobState, Stamp
 from penstock.messages import BatchHead, Lease, OutcomeHead
 
@@ -62,3 +62,12 @@ def test_what_is_not_closed_in_time_is_sent_again_and_so_is_all_at_a_new_connect
     assert sent(outbox.deliver(1.1)) == [0, 1]
     assert sent(outbox.deliver(1.1 + RESEND / 2)) == []
     assert sent(outbox.deliver(1.2 + 2 * RESEND)) == [0, 1]
+
+
+def test_little_is_sent_again_at_once() -> None:
+    """A sink that is slow has it all in its memory, and would have it twice."""
+    half = AGAIN_BYTES // 2
+    _, outbox = kept([half] * 6)
+    assert sent(outbox.deliver(1.0)) == [0, 1, 2, 3, 4, 5]
+    assert sent(outbox.deliver(1.0 + RESEND)) == [0, 1]
+    assert sent(outbox.deliver(1.0 + 2 * RESEND)) == [2, 3]
