@@ -186,17 +186,8 @@ def call_blob(args: Sequence[Any], kwargs: dict[str, Any], serializer: str) -> b
         raise _culprit_argument("", "call", item, serializer) or pickle.PicklingError(_reason(error)) from error
 
 
-def command_chunk(items: Sequence[Sequence[bytes]], first: int = 0) -> bytes:
-    """The arguments of the commands [first, first + len(items)). Raises TypeError: one of them is not bytes."""
-    for place, item in enumerate(items):
-        for argument in item:
-            if not isinstance(argument, bytes):
-                raise TypeError(f"an argument of command {first + place} is {type(argument).__name__}, not bytes")
-    return msgspec.msgpack.encode(items)
-
-
 def load_commands(blob: Bytes) -> list[list[bytes]]:
-    """The argument lists of `command_chunk`."""
+    """The argument lists of a chunk of commands: msgpack of a list of lists."""
     return msgspec.msgpack.decode(blob, type=list[list[bytes]])
 
 

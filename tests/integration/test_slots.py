@@ -83,7 +83,7 @@ class Agent:
         self._leases += 1
         if isinstance(function, CommandTemplate):
             spec = BatchSpec(kind="command", **options)
-            code, chunk = function.encode(), payload.command_chunk(items)
+            code, chunk = function.encode(), msgspec.msgpack.encode(items)
         else:
             spec = BatchSpec(**options)
             code = payload.function_blob(function, spec.serializer)

@@ -44,10 +44,10 @@ def future_once(session: Session, streams: Streams, spec: BatchSpec, function: F
     except PenstockError as error:
         return failed(error)
     mine = OneJob(session, batch, spec, function, streams.left)
-    stream = streams.enlist(mine)
-    if stream is mine:
+    future = streams.enlist(mine, mine.future)
+    if future is mine.future:
         mine.follow()
-    return stream.futures.get(0) or mine.futures[0]
+    return future
 
 
 class OneJob(Stream):
@@ -61,7 +61,7 @@ class OneJob(Stream):
         self.closed = self._said_closed = True
         self._opening = None
         self._follower = Follower(batch, self)
-        self.futures[0] = JobFuture(self, 0, batch)
+        self.future = self.futures[0] = JobFuture(self, 0, batch)
 
     def follow(self) -> None:
         """Have its outcome."""

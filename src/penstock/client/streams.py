@@ -272,15 +272,16 @@ class Streams:
         session.wake()
         return future
 
-    def enlist(self, stream: Stream) -> Stream:
-        """Settle futures of a batch that is accepted already, and will not grow; returns the one that does it now."""
+    def enlist(self, stream: Stream, future: JobFuture) -> JobFuture:
+        """Settle the future of a batch of one job that is accepted already; returns the one that is waited on now."""
         with self._lock:
             living = self._living.get(stream.batch)
-            if living is not None and living.futures:
-                return living
+            waited_on = living.futures.get(0) if living is not None else None
+            if waited_on is not None:
+                return waited_on
             stream.on_row = self.on_row
             self._living[stream.batch] = stream
-        return stream
+        return future
 
     def _start(self, session: Session, spec: BatchSpec, function: Function) -> Stream:
         stream = self._open[function.digest, spec] = Stream(session, spec, function, self.left)

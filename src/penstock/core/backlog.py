@@ -187,6 +187,7 @@ class Backlog:
 
     def __init__(self, stored: Iterable[StoredBatch] = ()) -> None:
         self.batches: dict[bytes, Batch] = {one.batch: Batch(one) for one in stored}
+        self._on_disk = {key: batch for key, batch in self.batches.items() if batch.on_disk}
         self.queued_parts = 0
         self.free_parts = 0
         """Those among them that whoever has time may run."""
@@ -200,7 +201,19 @@ class Backlog:
     def add_batch(self, stored: StoredBatch) -> Batch:
         """A new batch."""
         batch = self.batches[stored.batch] = Batch(stored)
+        if batch.on_disk:
+            self._on_disk[batch.id] = batch
         return batch
+
+    def leave_on_disk(self, batch: Batch) -> None:
+        """What of it comes from now on stays there until it is asked for."""
+        batch.on_disk = True
+        self._on_disk[batch.id] = batch
+
+    def has_all(self, batch: Batch) -> None:
+        """All that is open of it is in memory."""
+        batch.on_disk = False
+        self._on_disk.pop(batch.id, None)
 
     def _count(self, batch: Batch, parts: int) -> None:
         self.queued_parts += parts
@@ -217,6 +230,7 @@ class Backlog:
         batch.queue.clear()
         batch.chunks.clear()
         batch.firsts.clear()
+        self._on_disk.pop(batch.id, None)
         del self.batches[batch.id]
 
     def add_chunk(self, batch: Batch, chunk: StoredChunk, place: Place) -> Chunk:
@@ -301,7 +315,7 @@ class Backlog:
 
     def hungry_batches(self) -> Iterator[Batch]:
         """Batches with more on disk and little left in memory."""
-        for batch in self.batches.values():
+        for batch in self._on_disk.values():
             wanted = not batch.held or batch.loaded_to in batch.cancelled
-            if batch.on_disk and wanted and not batch.loading and len(batch.queue) < REFILL_CHUNKS // 4:
+            if wanted and not batch.loading and len(batch.queue) < REFILL_CHUNKS // 4:
                 yield batch

@@ -1,7 +1,8 @@
 """The chain of the sink's log: each line's chain hashes the line and, through the chain before it, all earlier ones.
 
-Two logs with the same chain at a number are the same up to there. Ventilator and sink keep (number, chain) each on its
-own disk, so either notices when the other lost the end of its file, which SQLite itself does not.
+Line 0, before the first one, has an empty chain. Two logs with the same chain at a number are the same up to there.
+Ventilator and sink keep (number, chain) each on its own disk, so either notices when the other lost the end of its
+file, which SQLite itself does not.
 """
 
 from __future__ import annotations
@@ -12,8 +13,6 @@ import msgspec
 
 from penstock.messages import Completion, OutcomeHead
 
-GENESIS = b""
-"""The chain of line 0, before the first one."""
 CHAIN_BYTES = 16
 """Not against forgers (who would own both disks), only against accidents: 128 bits are plenty."""
 

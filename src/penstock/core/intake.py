@@ -192,7 +192,7 @@ class Intake:
             stored = StoredChunk(head.first, head.count, head.size, (OpenPart(head.first, batch.accepted),))
             self._settle_cancelled(self._books.take_in(batch, stored))
         elif not batch.on_disk:
-            batch.on_disk = True
+            self._books.backlog.leave_on_disk(batch)
             batch.loaded_to = head.first
 
     # ------------------------------------------------------------------------------------------ from disk
@@ -220,7 +220,7 @@ class Intake:
         for chunk in loaded.chunks:
             self.load(batch, chunk)
         if len(loaded.chunks) < loaded.limit:
-            batch.on_disk = False
+            self._books.backlog.has_all(batch)
             batch.loaded_to = batch.accepted
         else:
             last = loaded.chunks[-1]

@@ -9,16 +9,20 @@ Promises:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from itertools import islice
 
 from penstock.config import TRANSIENT_TIME
 from penstock.core.actions import Answer, DeleteBatch, SaveEnded, SaveForgotten, SaveTotal
+from penstock.core.backlog import Batch
 from penstock.core.books import Books
 from penstock.core.gates import Gates
 from penstock.core.intake import Intake
 from penstock.messages import Alive, Delete, Done, Forget, ForgetBatch, Refused
 
+EXPIRE_INTERVAL = 1.0
+"""Seconds between two looks for maps without a client: thousands of batches may be kept, and a turn is short."""
 FORGET_AT_ONCE = 100
 """Deleted batches that a sink is told of at once: it has them gone before it is told again."""
 
@@ -41,6 +45,9 @@ class Removal:
         self._transient_time = transient_time
         self._unconfirmed = dict.fromkeys(forgotten)
         """Deleted batches that the sink may still have."""
+        self._leaving: dict[bytes, Batch] = {}
+        """Batches that go as soon as they have ended."""
+        self._expired_at = -math.inf
         self._deletions: dict[bytes, list[tuple[bytes, int]]] = {}
         """Who, under which number, waits for a batch to be gone."""
 
@@ -50,6 +57,7 @@ class Removal:
         if batch is None:
             return
         batch.forget = True
+        self._leaving[batch.id] = batch
         if batch.total is None:
             batch.total = batch.accepted
             self._books.say(SaveTotal(batch.id, batch.total))
@@ -79,8 +87,9 @@ class Removal:
 
     def sweep(self, sink: bytes | None) -> None:
         """Delete the batches that nobody will ask for again."""
-        done = [batch for batch in self._books.backlog.batches.values() if batch.forget and batch.ended]
+        done = [batch for batch in self._leaving.values() if batch.ended]
         for batch in [batch for batch in done if not self._gates.keeps(batch)]:
+            del self._leaving[batch.id]
             self._books.forget_changes(batch)
             self._books.say(DeleteBatch(batch.id))
             if sink is not None:
@@ -100,6 +109,9 @@ class Removal:
 
     def expire(self, now: float) -> None:
         """Cancel the maps whose client is gone."""
+        if now < self._expired_at + EXPIRE_INTERVAL:
+            return
+        self._expired_at = now
         for batch in list(self._books.backlog.batches.values()):
             if batch.spec.transient and not batch.forget and now > batch.alive_at + self._transient_time:
                 self._books.log("map_abandoned", batch=batch.id.hex(), jobs=batch.accepted - batch.done)

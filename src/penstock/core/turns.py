@@ -18,7 +18,7 @@ from penstock.job import BatchSpec
 
 if TYPE_CHECKING:
     from penstock.core.backlog import Batch
-from penstock.core.part import Part
+    from penstock.core.part import Part
 
 
 class Terms(NamedTuple):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from cores import BATCH, SINK, VentilatorBench, of
@@ -13,14 +11,6 @@ from penstock.core.inputs import FromClient
 from penstock.core.part import Place
 from penstock.job import JobState
 from penstock.messages import Cancel, Verdicts
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> VentilatorBench:
-    """A ventilator with its sink."""
-    made = VentilatorBench(tmp_path)
-    made.sink()
-    return made
 
 
 def test_what_changed_in_a_turn_is_saved_once(bench: VentilatorBench) -> None:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-
-import pytest
 
 from cores import BATCH, VentilatorBench, held, leases, of
 from penstock.config import RESEND
@@ -15,14 +12,6 @@ from penstock.job import BatchSpec
 from penstock.messages import HandBack, HandedBack, Jobs, LeaseSpan, Message, Took
 
 GPU = BatchSpec(needs=("gpu",))
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> VentilatorBench:
-    """A ventilator with its sink."""
-    made = VentilatorBench(tmp_path)
-    made.sink()
-    return made
 
 
 def given_to(sent: Sequence[tuple[bytes, object]]) -> list[bytes]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from cores import BATCH, CLIENT, VentilatorBench, held, leases, of
@@ -28,14 +26,6 @@ from penstock.messages import (
     Took,
     Verdicts,
 )
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> VentilatorBench:
-    """A ventilator with its sink."""
-    made = VentilatorBench(tmp_path)
-    made.sink()
-    return made
 
 
 def later(bench: VentilatorBench, seconds: float) -> BatchSpec:

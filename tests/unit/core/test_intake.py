@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from cores import BATCH, BOOT, CLIENT, FUNCTION, SINK, VentilatorBench, leases, of
@@ -43,14 +41,6 @@ from penstock.messages import (
 )
 
 ALL = 1 << 40
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> VentilatorBench:
-    """A ventilator with its sink."""
-    made = VentilatorBench(tmp_path)
-    made.sink()
-    return made
 
 
 def chunk(bench: VentilatorBench, first: int, count: int) -> FromClient:

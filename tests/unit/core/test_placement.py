@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import pytest
-
 from cores import BATCH, CLIENT, VentilatorBench, leases, of
 from penstock.core.placement import MISSING_PATIENCE, describe
 from penstock.core.turns import Terms
 from penstock.job import BatchSpec
 from penstock.messages import Accepted, AskBatches, BatchesInfo, Message, Notice, Refused
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> VentilatorBench:
-    """A ventilator with its sink."""
-    made = VentilatorBench(tmp_path)
-    made.sink()
-    return made
 
 
 def notices(sent: list[tuple[bytes, Message]]) -> list[str]:

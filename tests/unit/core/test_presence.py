@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from cores import BATCH, SINK, VentilatorBench, held, leases, of
 from penstock.config import FUSE, RECONNECT_GRACE
 from penstock.core.part import Place
@@ -27,14 +25,6 @@ from penstock.messages import (
     Verdicts,
     Welcome,
 )
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> VentilatorBench:
-    """A ventilator with its sink."""
-    made = VentilatorBench(tmp_path)
-    made.sink()
-    return made
 
 
 def test_each_control_connection_is_greeted_and_only_its_own_hello_counts(bench: VentilatorBench) -> None:

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import pytest
-
 from cores import SINK, Peer, VentilatorBench, held, leases, of
 from penstock.config import FUSE, RECONNECT_GRACE
 from penstock.core.part import Place
@@ -14,14 +10,6 @@ from penstock.messages import HandBack, HandedBack, Held, Jobs, LeaseSpan, Messa
 
 SPEC = BatchSpec(max_crashes=2)
 OTHER = b"other".ljust(16)
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> VentilatorBench:
-    """A ventilator with its sink."""
-    made = VentilatorBench(tmp_path)
-    made.sink()
-    return made
 
 
 def lose(bench: VentilatorBench, peer: Peer) -> list[tuple[bytes, Message]]:

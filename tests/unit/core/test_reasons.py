@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from cores import BATCH, VentilatorBench, held, leases
@@ -12,14 +10,6 @@ from penstock.job import BatchSpec, JobState
 from penstock.messages import AskWhy, Cancel, Refused, Took, Why
 
 FIRST = b"first".ljust(16)
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> VentilatorBench:
-    """A ventilator with its sink."""
-    made = VentilatorBench(tmp_path)
-    made.sink()
-    return made
 
 
 def why(bench: VentilatorBench, index: int = 0, batch: bytes = BATCH) -> str:

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import pytest
-
 from cores import BATCH, CLIENT, Peer, VentilatorBench, held, leases, of
 from penstock.config import RECALL_PATIENCE, RESEND
 from penstock.core.inputs import FromClient
@@ -23,14 +19,6 @@ from penstock.messages import (
 )
 
 ALL = 1 << 40
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> VentilatorBench:
-    """A ventilator with its sink."""
-    made = VentilatorBench(tmp_path)
-    made.sink()
-    return made
 
 
 def ask(bench: VentilatorBench, number: int = 9, start: int = 0, stop: int = ALL) -> list[tuple[bytes, Message]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 from msgspec.structs import replace
 
 from cores import BATCH, BOOT, SINK, VentilatorBench, held, leases, of
@@ -13,14 +12,6 @@ from penstock.core.actions import SaveApplied
 from penstock.core.part import Place
 from penstock.job import BatchSpec, JobState, Stamp
 from penstock.messages import BatchSpan, CancelSpan, Closed, Completions, Diverged, Greeting, Replay, Took
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> VentilatorBench:
-    """A ventilator with its sink."""
-    made = VentilatorBench(tmp_path)
-    made.sink()
-    return made
 
 
 def test_closed_is_said_in_the_turn_that_saves_the_outcome(bench: VentilatorBench) -> None:

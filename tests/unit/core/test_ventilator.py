@@ -2,20 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import pytest
-
 from cores import BEAT, SINK, VentilatorBench, leases, of
 from penstock.messages import AskPipeline, PipelineInfo, SinkBeat, Took
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> VentilatorBench:
-    """A ventilator with its sink."""
-    made = VentilatorBench(tmp_path)
-    made.sink()
-    return made
 
 
 def test_the_sink_is_told_every_beat_what_is_applied(bench: VentilatorBench) -> None:
