@@ -94,7 +94,7 @@ Tags = Annotated[tuple[Label, ...], msgspec.Meta(max_length=TAGS_MAX)]
 """What a worker says it has, in words of its user's."""
 Seconds = Annotated[float, msgspec.Meta(ge=0, lt=1e12)]
 SpanList = Annotated[tuple[tuple[Count, Count], ...], msgspec.Meta(max_length=MAX_RECORDS)]
-Place = tuple[Count, Count]
+Cursor = tuple[Count, Count]
 """In what a Fetch reads: first index and number in the log of the last record that came."""
 
 
@@ -765,14 +765,14 @@ class Unfollow(Message, frozen=True):
 
 class Fetch(Message, frozen=True):
     """All that is recorded of some jobs: superseded outcomes, attempts that were not final and the openings too, in
-    the order of their first indexes. Answered by Fetched, which names the `place` to go on from; (0, 0): from the
+    the order of their first indexes. Answered by Fetched, which names the `cursor` to go on from; (0, 0): from the
     beginning."""
 
     number: Count
     batch: Id
     start: Count
     stop: Count
-    place: Place = (0, 0)
+    cursor: Cursor = (0, 0)
 
 
 class Claim(Message, frozen=True):
@@ -806,11 +806,11 @@ class Rows(Message, frozen=True):
 
 
 class Fetched(Message, frozen=True):
-    """Answers the Fetch of this number; `place`: there is more, ask again from there."""
+    """Answers the Fetch of this number; `cursor`: there is more, ask again from there."""
 
     number: Count
     records: tuple[OutcomeHead, ...]
-    place: Place | None = None
+    cursor: Cursor | None = None
 
 
 class Claimed(Message, frozen=True):

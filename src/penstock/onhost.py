@@ -43,36 +43,36 @@ class HostError(Exception):
 
 def look(order: Any) -> Any:
     """What is here: Python, the interpreter that has this very penstock (or none), and the worker, if one runs."""
-    place = Place(order["pipeline"])
+    files = WorkerFiles(order["pipeline"])
     found = {
         "python": ".".join(map(str, sys.version_info[:3])),
         "fit": fitting(order["digest"]),
-        "pid": place.worker(),
-        "log": str(place.log),
-        "last": place.last_line(),
+        "pid": files.worker(),
+        "log": str(files.log),
+        "last": files.last_line(),
     }
     if found["pid"]:
-        match = re.search(r" started: .* slots=(\d+)", place.beginning())
-        found.update(slots=int(match.group(1)) if match else 0, since=place.lock.stat().st_mtime)
+        match = re.search(r" started: .* slots=(\d+)", files.beginning())
+        found.update(slots=int(match.group(1)) if match else 0, since=files.lock.stat().st_mtime)
     return found
 
 
 def start(order: Any) -> Any:
     """Install penstock if need be, take the key, start a worker that outlives this session; it runs already: say so."""
-    place = Place(order["pipeline"])
-    if place.worker():
+    files = WorkerFiles(order["pipeline"])
+    if files.worker():
         return dict(look(order), already=True)
     python = fitting(order["digest"]) or install(order)
-    while (held := place.take()) is None:
-        if place.worker():
+    while (held := files.take()) is None:
+        if files.worker():
             return dict(look(order), already=True)
         time.sleep(LOOK_INTERVAL)
     try:
         argv = [python, "-m", "penstock", "worker", *order["options"]]
         if order["key"]:
-            place.write_key(order["key"])
-            argv += ["--key", str(place.key)]
-        launch(place, argv, held)
+            files.write_key(order["key"])
+            argv += ["--key", str(files.key)]
+        launch(files, argv, held)
     finally:
         os.close(held)
     return dict(look(order), unreachable=[text for text in map(unreachable, order["reach"]) if text])
@@ -80,16 +80,16 @@ def start(order: Any) -> Any:
 
 def stop(order: Any) -> Any:
     """SIGTERM to the worker, then wait until it is gone."""
-    place = Place(order["pipeline"])
-    pid = place.worker()
+    files = WorkerFiles(order["pipeline"])
+    pid = files.worker()
     if pid:
         os.kill(pid, signal.SIGTERM)
-    while place.worker():
+    while files.worker():
         time.sleep(LOOK_INTERVAL)
-    return dict(look(order), stopped=pid, undelivered=" left_undelivered: " in place.end())
+    return dict(look(order), stopped=pid, undelivered=" left_undelivered: " in files.end())
 
 
-class Place:
+class WorkerFiles:
     """Where a pipeline's worker has its files."""
 
     def __init__(self, pipeline: str) -> None:
@@ -150,12 +150,12 @@ class Place:
         return lines[-1] if lines else ""
 
 
-def launch(place: Any, argv: Any, lock: int) -> None:
+def launch(files: Any, argv: Any, lock: int) -> None:
     """A worker in a session of its own, which holds the lock; returns when it is up."""
-    place.pid.write_text("")
-    if place.log.exists():
-        place.log.replace(place.log.with_suffix(".log.old"))
-    with place.log.open("w") as log:
+    files.pid.write_text("")
+    if files.log.exists():
+        files.log.replace(files.log.with_suffix(".log.old"))
+    with files.log.open("w") as log:
         process = subprocess.Popen(
             argv,
             stdin=subprocess.DEVNULL,
@@ -165,16 +165,16 @@ def launch(place: Any, argv: Any, lock: int) -> None:
             pass_fds=(lock,),
             start_new_session=True,
         )
-    place.pid.write_text(f"{process.pid}\n")
-    os.utime(str(place.lock))
+    files.pid.write_text(f"{process.pid}\n")
+    os.utime(str(files.lock))
     end = time.monotonic() + START_TIME
-    while " started: " not in place.beginning():
+    while " started: " not in files.beginning():
         if process.poll() is not None:
-            raise HostError("the worker ended at once: " + (place.last_line() or f"exit code {process.returncode}"))
+            raise HostError("the worker ended at once: " + (files.last_line() or f"exit code {process.returncode}"))
         if time.monotonic() > end:
             process.kill()
             process.wait()
-            raise HostError(f"the worker was not up after {START_TIME:g} s, see {place.log}")
+            raise HostError(f"the worker was not up after {START_TIME:g} s, see {files.log}")
         time.sleep(LOOK_INTERVAL)
 
 

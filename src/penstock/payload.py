@@ -29,7 +29,7 @@ from typing import Any
 
 import msgspec
 
-from penstock.prepared import Initializer, Place, Prepared, prepare
+from penstock.prepared import Initializer, Prepared, Surroundings, prepare
 
 PROTOCOL = 5
 """Of pickle: the newest that Python 3.11 to 3.14 all read."""
@@ -113,24 +113,26 @@ class Named(msgspec.Struct, frozen=True, omit_defaults=True):
     """A Prepared function of a msgpack batch: names and plain data."""
 
     function: str
-    place: Place = Place()
+    surroundings: Surroundings = Surroundings()
     initializer: str = ""
     key: bytes = b""
     arguments: tuple[Any, ...] = ()
 
 
 def _named(prepared: Prepared) -> Named:
-    function, initializer, place = prepared.parts
+    function, initializer, surroundings = prepared.parts
     if initializer is None:
-        return Named(_name_of(function), place)
-    return Named(_name_of(function), place, _name_of(initializer.function), initializer.key, initializer.arguments)
+        return Named(_name_of(function), surroundings)
+    return Named(
+        _name_of(function), surroundings, _name_of(initializer.function), initializer.key, initializer.arguments
+    )
 
 
 def _found(named: str | Named) -> Any:
     if isinstance(named, str):
         return _find(named)
     initializer = Initializer(named.key, _find(named.initializer), named.arguments) if named.initializer else None
-    return prepare(_find(named.function), initializer, named.place)
+    return prepare(_find(named.function), initializer, named.surroundings)
 
 
 def _name_of(function: Callable[..., Any]) -> str:

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 from penstock.client import Pipeline
 from penstock.client.functions import Function
-from penstock.client.place import place
+from penstock.client.locate import locate
 from penstock.errors import JobCancelled
 from penstock.job import ID_BYTES, BatchSpec
 from penstock.limited import Limited
-from penstock.prepared import Initializer, Place, Prepared
+from penstock.prepared import Initializer, Prepared, Surroundings
 
 if TYPE_CHECKING:
     from penstock.client.inline import InlineMap
@@ -129,7 +129,7 @@ class Pool:
     `processes`: how many jobs run at once, by default as many as there are cores; on a running pipeline so many of each
     map and of the single calls of each function, by default as many as it has slots. `initializer`: called with
     `initargs` once in each process before its first job; what it raises is the error of the jobs. `maxtasksperchild`:
-    after so many jobs of this pool a process makes place for a new one; each call is one, whatever the chunksize.
+    after so many jobs of this pool a process makes room for a new one; each call is one, whatever the chunksize.
     `context` is accepted and changes nothing: slots are started in a way of their own. `url` is as in Pipeline.
 
     Raises ValueError: a number below 1; TypeError: the initializer is not callable; NoPipeline: nobody answers.
@@ -157,7 +157,7 @@ class Pool:
         self._running = True
         self._terminated = False
         self._collectors: list[threading.Thread] = []
-        where, _ = place(url, None)
+        where, _ = locate(url, None)
         self._spec = BatchSpec(limit=None if where == "local" else processes)
         self._pipeline = Pipeline(where, slots=processes if where == "local" else None)
 
@@ -286,7 +286,7 @@ class Pool:
             func = Limited(self._key, self._limit, func)
         if self._initializer is None:
             return func
-        return Prepared(func, self._initializer, Place())
+        return Prepared(func, self._initializer, Surroundings())
 
     def _function(self, func: Callable[..., Any]) -> Function:
         return self._pipeline.engine.function(self._prepared(func), self._spec)

@@ -42,7 +42,7 @@ class Initializer(msgspec.Struct, frozen=True):
         _done.add(self.key)
 
 
-class Place(msgspec.Struct, frozen=True):
+class Surroundings(msgspec.Struct, frozen=True):
     """Where and among which variables a job runs: `folder` (None: where its slot is), and what is added to the
     environment."""
 
@@ -81,9 +81,11 @@ class Place(msgspec.Struct, frozen=True):
 class Prepared:
     """The function as the client holds it; in a slot only `prepare` is left of it."""
 
-    def __init__(self, function: Callable[..., Any], initializer: Initializer | None, place: Place) -> None:
+    def __init__(
+        self, function: Callable[..., Any], initializer: Initializer | None, surroundings: Surroundings
+    ) -> None:
         functools.update_wrapper(self, function)
-        self.parts = (function, initializer, place)
+        self.parts = (function, initializer, surroundings)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return prepare(*self.parts)(*args, **kwargs)
@@ -92,17 +94,19 @@ class Prepared:
         return prepare, self.parts
 
 
-def prepare(function: Callable[..., Any], initializer: Initializer | None, place: Place) -> Callable[..., Any]:
-    """The function, at its place, after its initializer; what that raises is the error of the jobs that wait for it."""
-    is_somewhere = place != Place()
+def prepare(
+    function: Callable[..., Any], initializer: Initializer | None, surroundings: Surroundings
+) -> Callable[..., Any]:
+    """The function, in its surroundings, after its initializer; what that raises is the error of the jobs that wait."""
+    is_somewhere = surroundings != Surroundings()
     if initializer is not None:
-        with place() if is_somewhere else contextlib.nullcontext():
+        with surroundings() if is_somewhere else contextlib.nullcontext():
             initializer.run()
     if not is_somewhere:
         return function
 
     def placed(*args: Any, **kwargs: Any) -> Any:
-        with place():
+        with surroundings():
             return function(*args, **kwargs)
 
     return placed

@@ -139,8 +139,8 @@ class Sink:
                 return (LogRead(after, chain, lines, more),)
             case ReadLines(after, limit):
                 return (LinesRead(after, *self._store.lines_after(after, limit)),)
-            case ReadSpan(client, number, batch, start, stop, place):
-                records, payload, rest = self._store.rows_in(batch, start, stop, place)
+            case ReadSpan(client, number, batch, start, stop, cursor):
+                records, payload, rest = self._store.rows_in(batch, start, stop, cursor)
                 self.links.send("results", Fetched(number, records, rest), payload, peer=client)
             case _:
                 raise AssertionError(f"not for the sink: {action!r}")

@@ -13,37 +13,37 @@ from penstock import onhost, wheel
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> onhost.Place:
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> onhost.WorkerFiles:
     """Where a pipeline's worker has its files, on a host of the test's."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
-    return onhost.Place("head-7555")
+    return onhost.WorkerFiles("head-7555")
 
 
-def test_a_worker_is_there_while_the_lock_is_held(place: onhost.Place) -> None:
+def test_a_worker_is_there_while_the_lock_is_held(files: onhost.WorkerFiles) -> None:
     """A process id in a file alone is nobody's."""
-    assert place.worker() == 0
-    lock = place.take()
+    assert files.worker() == 0
+    lock = files.take()
     assert lock is not None
-    place.pid.write_text("4711\n")
-    assert (place.worker(), place.take()) == (4711, None)
+    files.pid.write_text("4711\n")
+    assert (files.worker(), files.take()) == (4711, None)
     os.close(lock)
-    assert place.worker() == 0
+    assert files.worker() == 0
 
 
-def test_a_key_is_its_owners_alone(place: onhost.Place) -> None:
+def test_a_key_is_its_owners_alone(files: onhost.WorkerFiles) -> None:
     """The file and its folder, also where the file was another's to read."""
-    lock = place.take()
+    lock = files.take()
     assert lock is not None
     os.close(lock)
-    place.key.touch(mode=0o644)
-    place.write_key("secret")
-    assert stat.S_IMODE(place.key.stat().st_mode) == 0o600
-    assert stat.S_IMODE(place.folder.stat().st_mode) == 0o700
-    assert place.key.read_text() == "secret"
+    files.key.touch(mode=0o644)
+    files.write_key("secret")
+    assert stat.S_IMODE(files.key.stat().st_mode) == 0o600
+    assert stat.S_IMODE(files.folder.stat().st_mode) == 0o700
+    assert files.key.read_text() == "secret"
 
 
-def test_only_this_very_penstock_fits(place: onhost.Place) -> None:
+def test_only_this_very_penstock_fits(files: onhost.WorkerFiles) -> None:
     """Another version, or one with a changed file, is as good as none."""
     assert onhost.fitting(onhost.digest(wheel.PACKAGE)) == sys.executable
     assert onhost.fitting("another") == ""
@@ -73,7 +73,7 @@ def test_a_program_that_fails_says_why() -> None:
 
 
 def test_an_order_that_cannot_be_carried_out_is_an_answer(
-    place: onhost.Place, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    files: onhost.WorkerFiles, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One line, as all answers are."""
     monkeypatch.setenv("XDG_STATE_HOME", "/proc/none")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from penstock import payload
-from penstock.prepared import Initializer, Place, Prepared
+from penstock.prepared import Initializer, Prepared, Surroundings
 
 ran: list[tuple[str, str]] = []
 
@@ -34,8 +34,8 @@ def test_a_job_is_somewhere_and_leaves_no_trace(tmp_path: Path, serializer: str)
     """Its folder and its variables are there for the job only, after an initializer that was there too."""
     before = os.getcwd(), dict(os.environ)
     initializer = Initializer(os.urandom(16), remember, (serializer,))
-    place = Place(str(tmp_path), {"HERE": "yes", "HOME": "/nowhere"})
-    blob = payload.function_blob(Prepared(look, initializer, place), serializer)
+    surroundings = Surroundings(str(tmp_path), {"HERE": "yes", "HOME": "/nowhere"})
+    blob = payload.function_blob(Prepared(look, initializer, surroundings), serializer)
     function = payload.load_function(blob, serializer)
     assert ran[-1] == (serializer, str(tmp_path))
     assert function("HERE") == (str(tmp_path), "yes")
@@ -47,14 +47,14 @@ def test_a_job_is_somewhere_and_leaves_no_trace(tmp_path: Path, serializer: str)
 
 def test_a_missing_folder_is_the_error_of_the_job(tmp_path: Path) -> None:
     """Never another folder."""
-    function = pickle.loads(pickle.dumps(Prepared(look, None, Place(str(tmp_path / "gone")))))
+    function = pickle.loads(pickle.dumps(Prepared(look, None, Surroundings(str(tmp_path / "gone")))))
     with pytest.raises(FileNotFoundError, match=f"cannot run in the folder {tmp_path}/gone: No such file"):
         function("HOME")
 
 
 def test_what_an_initializer_raises_says_so() -> None:
     """And it is tried again by the next job that needs it."""
-    blob = pickle.dumps(Prepared(look, Initializer(os.urandom(16), fail, ("no licence",)), Place()))
+    blob = pickle.dumps(Prepared(look, Initializer(os.urandom(16), fail, ("no licence",)), Surroundings()))
     for _ in range(2):
         with pytest.raises(ValueError, match="no licence") as caught:
             pickle.loads(blob)
@@ -63,4 +63,4 @@ def test_what_an_initializer_raises_says_so() -> None:
 
 def test_without_a_place_nothing_is_around_the_function() -> None:
     """In a slot it costs nothing then."""
-    assert pickle.loads(pickle.dumps(Prepared(look, None, Place()))) is look
+    assert pickle.loads(pickle.dumps(Prepared(look, None, Surroundings()))) is look

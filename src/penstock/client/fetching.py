@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 def fetch_rows(session: Session, batch: bytes, start: int, stop: int) -> Iterator[Row]:
     """All that is recorded of the jobs [start, stop), superseded outcomes and attempts included, cut to them."""
-    place: tuple[int, int] | None = (0, 0)
-    while place is not None:
-        begin = place
+    cursor: tuple[int, int] | None = (0, 0)
+    while cursor is not None:
+        begin = cursor
         message: Fetched
         message, body = session.fetch(lambda number, begin=begin: Fetch(number, batch, start, stop, begin))  # type: ignore[misc]
         bodies = split(body, [head.size for head in message.records])
         for head, part in zip(message.records, bodies, strict=True):
             row = Row(head, head.start, head.stop, head.offset, part, 0, is_charged=False)
             yield row.part(max(start, head.start), min(stop, head.stop))
-        place = message.place
+        cursor = message.cursor

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from penstock.job import ID_BYTES, BatchSpec
-from penstock.prepared import Initializer, Place, Prepared
+from penstock.prepared import Initializer, Prepared, Surroundings
 
 Seconds = float | int | timedelta | str
 Instant = Seconds | datetime
@@ -228,7 +228,7 @@ class Around(NamedTuple):
     """What the jobs of a batch of calls want around them."""
 
     initializer: Initializer | None = None
-    place: Place = Place()
+    surroundings: Surroundings = Surroundings()
 
     def prepare(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """The function as it is to be sent."""
@@ -246,4 +246,4 @@ def around_of(options: Mapping[str, Any]) -> Around:
     cwd = options.get("cwd")
     folder = None if cwd is None else os.path.abspath(os.fsdecode(argument_bytes(cwd)))
     variables = {os.fsdecode(name): os.fsdecode(value) for name, value in environment_bytes(options.get("env")).items()}
-    return Around(initializer, Place(folder, variables))
+    return Around(initializer, Surroundings(folder, variables))

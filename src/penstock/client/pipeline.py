@@ -16,9 +16,9 @@ from penstock.client.commands import ArgumentLists, Command, template_of, words_
 from penstock.client.costs import Cost, map_longest_first
 from penstock.client.engine import Engine
 from penstock.client.functions import Function
+from penstock.client.locate import locate
 from penstock.client.mapping import Digest
 from penstock.client.options import around_of, depends_on_now, spec_of
-from penstock.client.place import place
 from penstock.client.streams import JobFuture, failed
 from penstock.command import CommandTemplate
 from penstock.job import BatchSpec
@@ -208,7 +208,7 @@ class Pipeline(Submitter):
                 "a Pipeline was made while a slot imports your module: make it in a function, or under "
                 'if __name__ == "__main__"'
             )
-        url, loaded = place(url, key)
+        url, loaded = locate(url, key)
         if url != "local" and (slots is not None or data is not None):
             raise ValueError("slots= and data= are for an embedded pipeline: a running one has its own")
         if slots is not None and slots < 1:

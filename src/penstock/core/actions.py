@@ -287,7 +287,7 @@ class ReadSpan(Action, frozen=True):
     batch: bytes
     start: int
     stop: int
-    place: tuple[int, int]
+    cursor: tuple[int, int]
 
 
 class Run(Action, frozen=True):

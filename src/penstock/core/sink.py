@@ -340,8 +340,8 @@ class SinkCore:
             case Unfollow(batch):
                 self._followers.unfollow(client, batch)
                 return []
-            case Fetch(number, batch, start, stop, place):
-                return [ReadSpan(client, number, batch, start, stop, place)]
+            case Fetch(number, batch, start, stop, cursor):
+                return [ReadSpan(client, number, batch, start, stop, cursor)]
             case Claim() as claim:
                 return self._claims.claim(client, claim, known=claim.batch in self._batches)
             case _:

@@ -170,21 +170,21 @@ class ResultStore(StoreFile):
         whole = [(span, True) for span in gone.gaps(head.start, head.stop)] + [(span, False) for span in gone]
         return [_piece(head, *span, whole=is_whole) for span, is_whole in sorted(whole)]
 
-    def rows_in(self, batch: bytes, start: int, stop: int, place: tuple[int, int] = (0, 0)) -> Rows:
-        """All that is recorded of the jobs [start, stop) behind `place`: superseded outcomes, attempts that were not
-        final and openings too, in order of their first jobs; and the place to go on from, None: that is all."""
+    def rows_in(self, batch: bytes, start: int, stop: int, cursor: tuple[int, int] = (0, 0)) -> Rows:
+        """All that is recorded of the jobs [start, stop) behind `cursor`: superseded outcomes, attempts that were not
+        final and openings too, in order of their first jobs; and the cursor to go on from, None: that is all."""
         heads: list[OutcomeHead] = []
         bodies: list[Bytes] = []
         size = 0
         with self.guard():
-            rows: Any = self.db.execute(ROWS_IN, (batch, start, stop, *place, FETCH_ROWS + 1))
+            rows: Any = self.db.execute(ROWS_IN, (batch, start, stop, *cursor, FETCH_ROWS + 1))
             for seq, crc, head, body in rows:
                 size += len(head) + len(body)
                 if heads and (size > FETCH_BYTES or len(heads) == FETCH_ROWS):
-                    return tuple(heads), join(bodies), place
+                    return tuple(heads), join(bodies), cursor
                 heads.append(self._checked(seq, crc, head, body))
                 bodies.append(body)
-                place = (heads[-1].start, seq)
+                cursor = (heads[-1].start, seq)
         return tuple(heads), join(bodies), None
 
     def log_after(self, seq: int, limit: int) -> tuple[bytes | None, tuple[Completion, ...], bool]:

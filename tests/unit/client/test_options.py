@@ -217,4 +217,4 @@ def test_what_cannot_be_around_a_job_is_refused(options: dict[str, Any], error: 
 
 def test_a_relative_folder_is_the_submitters() -> None:
     """The worker's may be elsewhere."""
-    assert around_of({"cwd": "x"}).place.folder == str(Path.cwd() / "x")
+    assert around_of({"cwd": "x"}).surroundings.folder == str(Path.cwd() / "x")

@@ -208,7 +208,7 @@ def test_what_was_given_up_is_fetched_as_it_holds(world: World) -> None:
     some, last = values(2, "c")
 
     def answer(fetch: Fetch) -> tuple[Fetched, bytes | memoryview]:
-        if fetch.place == (0, 0):
+        if fetch.cursor == (0, 0):
             return Fetched(fetch.number, (replace(some, stamp=stamp),), (2, 7)), last
         return Fetched(fetch.number, (old[0], opened(2, 3)[0])), b""
 

@@ -12,7 +12,7 @@ from client_world import World, failure, rows, submitted, values
 from penstock.client import streams as module
 from penstock.client.functions import Function
 from penstock.client.session import UNACCEPTED_BYTES
-from penstock.client.streams import JobFuture, Streams, failed
+from penstock.client.streams import JobFuture, Stream, Streams, failed
 from penstock.errors import JobCancelled, JobDied, NoPipeline, StoreError
 from penstock.job import BatchSpec, JobState
 from penstock.messages import Accepted, Cancel, Cancelled, Follow, OutcomeHead, Refused, Submit, Unfollow
@@ -222,3 +222,15 @@ def test_what_is_not_accepted_is_charged_exactly(client: Client) -> None:
         client.world.arrive("desk", Accepted(submit.number))
     assert client.world._unaccepted == 0
     assert UNACCEPTED_BYTES > 1 << 20
+
+
+def test_a_call_made_twice_has_one_future_until_that_is_done(client: Client) -> None:
+    """Whoever makes it again waits on the same Future; after the outcome, on one of its own."""
+    first, again, later = (Stream(client.world, SPEC, ONE, client.streams.left) for _ in range(3))
+    again.batch = later.batch = first.batch
+    waited_on = first.futures[0] = JobFuture(first, 0, first.batch)
+    assert client.streams.enlist(first, waited_on) is waited_on
+    assert client.streams.enlist(again, JobFuture(again, 0, first.batch)) is waited_on
+    first.futures.clear()
+    own = JobFuture(later, 0, first.batch)
+    assert client.streams.enlist(later, own) is own

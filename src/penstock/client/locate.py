@@ -17,7 +17,7 @@ KEYLESS = ("local", "inline", "ipc:")
 """Beginnings of URLs that nobody else reaches."""
 
 
-def place(url: str | None, key: str | os.PathLike[str] | None) -> tuple[str, KeyFile | None]:
+def locate(url: str | None, key: str | os.PathLike[str] | None) -> tuple[str, KeyFile | None]:
     """The URL and the key to use there: arguments before the environment, and a key's own URL where none is said.
 
     Raises ConfigError: the key file cannot be used; ValueError: a key with a pipeline that needs none.
