@@ -791,12 +791,12 @@ def test_time_limit_is_each_jobs_own(agent: Agent) -> None:
     """Jobs that together are longer than the limit are not touched; the one that is over it is ended, by index."""
 
     def nap(x: int) -> None:
-        time.sleep(60 if x == 4 else 0.1)
+        time.sleep(60 if x == 12 else 0.1)
 
-    death = agent.died(nap, list(range(6)), time_limit=0.25)
-    assert (death.index, death.state) == (4, JobState.TIMED_OUT)
-    assert death.cause == "ran longer than its time limit of 0.25 s"
-    assert 0.25 <= death.elapsed < 2
+    death = agent.died(nap, list(range(14)), time_limit=1)
+    assert (death.index, death.state) == (12, JobState.TIMED_OUT)
+    assert death.cause == "ran longer than its time limit of 1 s"
+    assert 1 <= death.elapsed < 60
 
 
 def test_terminated_job_may_clean_up(agent: Agent, folder: Path) -> None:
@@ -819,7 +819,7 @@ def test_terminated_job_may_clean_up(agent: Agent, folder: Path) -> None:
     begun = time.monotonic()
     agent.host.end(0, piece, 20, JobState.CANCELLED, "cancelled")
     agent.answer(SlotDied, piece)
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 20
     assert mark.read_text() == "clean"
 
 
