@@ -83,6 +83,12 @@ def mark_and_sleep(path: str) -> None:
     time.sleep(60)
 
 
+def gated(path: str) -> None:
+    """Lasts until there is this file."""
+    while not Path(path).exists():
+        time.sleep(0.02)
+
+
 def overlapping(path: str) -> None:
     """Tells of its begin and its end, with some time in between."""
     for word in ("+", "-"):

@@ -43,7 +43,7 @@ def submits(executor: Executor) -> object:
 
 def futures(executor: Executor) -> object:
     """done, result, exception, with and without a timeout."""
-    future = executor.submit(nap, 0.5)
+    future = executor.submit(nap, 1.5)
     before = future.done(), caught(lambda: future.result(0.01), TimeoutError), future.cancelled()
     failed = executor.submit(thirds, 3)
     return (
@@ -70,7 +70,7 @@ def callbacks(executor: Executor) -> object:
 
 def waits(executor: Executor) -> object:
     """wait and as_completed."""
-    quick, long = executor.submit(square, 2), executor.submit(nap, 0.5)
+    quick, long = executor.submit(square, 2), executor.submit(nap, 2.0)
     both: list[Future[Any]] = [quick, long]
     first = wait(both, LIMIT, FIRST_COMPLETED)
     some = [executor.submit(square, n) for n in range(20)]
@@ -84,7 +84,7 @@ def waits(executor: Executor) -> object:
 
 def waits_for_an_error(executor: Executor) -> object:
     """FIRST_EXCEPTION is over as soon as one has failed, ALL_COMPLETED when all have ended; one future twice is one."""
-    long: Future[Any] = executor.submit(nap, 0.5)
+    long: Future[Any] = executor.submit(nap, 2.0)
     bad: Future[Any] = executor.submit(thirds, 3)
     first = wait([long, bad, bad], LIMIT, FIRST_EXCEPTION)
     every = wait([long, bad], LIMIT, ALL_COMPLETED)
@@ -130,7 +130,7 @@ def maps_that_fail(executor: Executor) -> object:
     """The error comes at its place and ends the map; so does a timeout."""
     found = executor.map(thirds, [1, 2, 3, 4])
     seen = [next(found), next(found), caught(lambda: next(found), KeyError), caught(lambda: next(found), StopIteration)]
-    late = executor.map(nap, [0.01, 1.5], timeout=0.5)
+    late = executor.map(nap, [0.01, 5.0], timeout=2.5)
     return (
         seen,
         next(late),

@@ -152,7 +152,7 @@ def test_errors_come_at_their_place(pipeline: Pipeline) -> None:
 def test_a_timeout_counts_from_the_call(pipeline: Pipeline) -> None:
     """As in the standard library; the rest is cancelled."""
     pipeline.submit(abs, 1).result(30)
-    found = pipeline.map(time.sleep, [0.01, 60.0], timeout=3)
+    found = pipeline.map(time.sleep, [0.01, 60.0], timeout=6)
     next(found)
     with pytest.raises(TimeoutError):
         next(found)

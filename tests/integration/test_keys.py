@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from conftest import Cli
+from jobs import gated
 from key_world import door, key_of, knock, make_keys, start
 from penstock import Pipeline, errors
 from penstock.client import engine
@@ -117,18 +118,19 @@ def test_a_revoked_client_is_cut_off_and_told(stations: Stations, keys: KeyFolde
         admin.cancel("last")
 
 
-def test_a_revoked_worker_is_cut_off(stations: Stations, keys: KeyFolder) -> None:
+def test_a_revoked_worker_is_cut_off(stations: Stations, keys: KeyFolder, folder: Path) -> None:
     """It ends with exit code 4 and one line; what it ran runs elsewhere, and the other worker stays."""
     start(stations, keys, "w1")
     stations.start("w2", key=path(keys, "gpu"))
     with Pipeline(key=path(keys, "admin")) as admin:
         until(lambda: len(admin.workers()) == 2)
-        batch = admin.batch(time.sleep, [0.8] * 4)
-        until(lambda: admin.status().leased >= 2)
+        batch = admin.batch(gated, [str(folder / "gate")] * 4)
+        until(lambda: all(worker.jobs for worker in admin.workers()))
         keys.revoke("gpu")
         assert stations.processes.pop("w2").wait(LIMIT) == 4
         assert b"revoked" in stations.log("w2").read_bytes().splitlines()[-1]
         assert b"Traceback" not in stations.log("w2").read_bytes()
+        (folder / "gate").touch()
         assert {outcome.worker for outcome in batch.outcomes()} == {"workers/w1"}
 
 
@@ -161,7 +163,7 @@ def test_a_client_with_an_unknown_key_says_so(
         assert pipeline.status().security == "keys"
 
 
-def test_rotation_stops_nothing(stations: Stations, keys: KeyFolder) -> None:
+def test_rotation_stops_nothing(stations: Stations, keys: KeyFolder, folder: Path) -> None:
     """A second key beside the first, then the first alone is revoked: the new one never noticed."""
     start(stations, keys, "w1")
     old = key_of(keys, "alice")
@@ -170,18 +172,19 @@ def test_rotation_stops_nothing(stations: Stations, keys: KeyFolder) -> None:
     until(lambda: knock(stations.url, "desk", new) == "let in")
     assert knock(stations.url, "desk", old) == "let in"
     with Pipeline(key=path(keys, "alice")) as pipeline:
-        future = pipeline.submit(time.sleep, 1.5)
+        future = pipeline.submit(gated, str(folder / "gate"))
         keys.revoke("alice", old=True)
         until(lambda: knock(stations.url, "desk", old) == "refused")
+        (folder / "gate").touch()
         assert future.result(LIMIT) is None
 
 
-def test_a_worker_answers_only_for_what_it_was_given(stations: Stations, keys: KeyFolder) -> None:
+def test_a_worker_answers_only_for_what_it_was_given(stations: Stations, keys: KeyFolder, folder: Path) -> None:
     """An outcome under another's id or name, or without the token of its lease, is dropped; the job runs as it must."""
     start(stations, keys, "w1")
     gpu = key_of(keys, "gpu")
     with Pipeline(key=path(keys, "admin")) as admin:
-        batch = admin.batch(time.sleep, [1.0])
+        batch = admin.batch(gated, [str(folder / "gate")])
         (worker,) = until(admin.workers)
         until(lambda: admin.status().leased == 1)
         head = OutcomeHead(bytes.fromhex(batch.id), 0, 1, JobState.SUCCEEDED, True, Stamp(), 1, 0, 0.0, 0.0, 0)
@@ -195,8 +198,9 @@ def test_a_worker_answers_only_for_what_it_was_given(stations: Stations, keys: K
                 outcomes.say(Outcomes(sender, name, (head,)))
             until(lambda: b" outcome_refused: " in stations.log("sink").read_bytes())
         assert b"not for the key gpu to say" in stations.log("sink").read_bytes()
+        (folder / "gate").touch()
         (outcome,) = batch.outcomes()
-        assert (outcome.worker, outcome.elapsed >= 1.0) == ("workers/w1", True)
+        assert (outcome.worker, outcome.elapsed > 0) == ("workers/w1", True)
 
 
 def test_nobody_hears_what_is_said_to_another(stations: Stations, keys: KeyFolder) -> None:
