@@ -10,6 +10,8 @@ Promises:
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from penstock.core.feed import Feed, Piece
 from penstock.core.held import Bytes, HeldLease, Holdings
 from penstock.core.inputs import PieceCut, PieceDone, Ran, SlotDied
@@ -26,7 +28,8 @@ class Runs:
         self._feed = feed
         self._outbox = outbox
         self.hurried = False
-        """The worker was told twice to stop: what was ended has started, and is not handed back."""
+        """The worker was told twice to stop: what was ended has started, and is not handed back. What may not be
+        started twice is dead of it: of what a worker does not tell, the ventilator believes that it never came."""
 
     def on_piece_done(self, event: PieceDone) -> HeldLease | None:
         """Outcomes of a piece; returns its lease."""
@@ -75,13 +78,16 @@ class Runs:
         if index is None:
             piece.held.careful = True
             return
-        if event.state is JobState.CANCELLED:
-            if self.hurried:
+        state, note = event.state, event.note or Note(cause=event.cause)
+        if state is JobState.CANCELLED:
+            if not self.hurried:
+                return
+            if piece.held.spec.max_crashes > 1:
                 piece.held.running.remove(index, index + 1)
-            return
-        note = event.note or Note(cause=event.cause)
-        ran = Ran(index, index + 1, event.state, event.started_time, event.elapsed, 0, note)
-        self._finish(piece.held, event.slot, ran, b"", crashed=event.state is JobState.DEAD)
+                return
+            state, note = JobState.DEAD, replace(note, cause="its worker was told to leave at once while it ran")
+        ran = Ran(index, index + 1, state, event.started_time, event.elapsed, 0, note)
+        self._finish(piece.held, event.slot, ran, b"", crashed=state is JobState.DEAD)
 
     def _finish(self, held: HeldLease, slot: int, ran: Ran, body: Bytes, *, crashed: bool = False) -> None:
         stamp, spec = held.lease.stamp, held.spec

@@ -161,7 +161,7 @@ class WorkerCore:
             case SinkConnected():
                 self._outbox.send_all_again()
             case Drain():
-                self._drain("asked to")
+                self._drain("asked to", now)
             case Stop():
                 self._on_stop(now)
             case FunctionPart():
@@ -313,19 +313,20 @@ class WorkerCore:
     def _look_at_the_clock(self, now: float) -> None:
         busy = bool(self.holdings.leases) or self.feed.busy
         if not self._draining and (reason := self._shift.drains(now, busy=busy)):
-            self._drain(reason)
+            self._drain(reason, now)
         if self._draining and self._shift.is_over(now):
             self._on_stop(now)
 
-    def _drain(self, reason: str) -> None:
+    def _drain(self, reason: str, now: float) -> None:
         if not self._draining:
             self._say(Log("drains", {"reason": reason}))
         self._draining = True
+        self._beat(now)  # the window: what is handed back is not to come again
         self._actions += self._give_back.everything()
 
     def _on_stop(self, now: float) -> None:
         if not self._draining:
-            self._drain("signal")
+            self._drain("signal", now)
             return
         self._leave_at = now + LEAVE_PATIENCE
         self._runs.hurried = True

@@ -302,6 +302,29 @@ def test_stopped_twice_it_ends_what_runs(bench: WorkerBench) -> None:
     assert did[-2:] == [Left(bench.id), Leave()]
 
 
+def test_stopped_twice_it_tells_what_may_not_start_twice(bench: WorkerBench) -> None:
+    """A heartbeat without that job would make the ventilator believe that it never came, and give it out again."""
+    once = BatchSpec(max_crashes=1)
+    (run,) = runs(bench.turn(bench.jobs(0, 1, spec=once)))
+    bench.turn(Stop())
+    bench.turn(Stop())
+    did = bench.turn(died(run, 0, JobState.CANCELLED))
+    (head,) = [head for deliver in of(Deliver, did) for head in deliver.records]
+    assert (head.state, head.final) == (JobState.DEAD, True)
+    assert head.note is not None
+    assert "told to leave" in head.note.cause
+    assert of(Left, did) == []
+    assert [line.finished for line in bench.inventory] == [((0, 1),)]
+
+
+def test_who_drains_says_so_at_once(bench: WorkerBench) -> None:
+    """With a heartbeat before what it hands back: otherwise that comes again until the next one is due."""
+    bench.turn(bench.jobs(0, 1), bench.jobs(1, 5, lease=2))
+    did = [one for one in bench.turn(Stop()) if isinstance(one, Heartbeat | HandedBack)]
+    assert [type(one) for one in did] == [Heartbeat, HandedBack]
+    assert [one.window for one in of(Heartbeat, did)] == [0]
+
+
 # ---------------------------------------------------------------------------------------------- drops
 
 
