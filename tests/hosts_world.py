@@ -145,6 +145,15 @@ class Host:
         assert "ESTAB" in self.must("ss", "-K", "-t", "dst", f"{NETWORK}.0/24"), "this kernel breaks no connection"
 
 
+    def half_open(self) -> None:
+        """Its own ends of all connections are gone, and the others hear nothing of that."""
+        self.cut()
+        try:
+            self.reset_connections()
+        finally:
+            self.heal()
+
+
 class Network:
     """So many hosts on a switch, which know each other by name."""
 

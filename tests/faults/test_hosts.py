@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+import delay
 from hosts_world import Network, needs_hosts
 from key_world import make_keys
 from penstock.keys import KeyFolder
@@ -20,16 +22,68 @@ pytestmark = needs_hosts
 
 URL = "tcp://head:7555/store"
 WORKERS = ("gpu1", "gpu2", "gpu3")
+GATE_URL = "tcp://gate:7555"
+SINK_SOCKETS = {7558, 7560}
+"""Ports of the six."""
 LEASE_TIME, HEARTBEAT_INTERVAL = 1.5, 0.3
 """Seconds: as in other fault tests, so that losing a worker takes no five."""
+COLUMNS = 60
+"""Of the picture."""
+ONE_WAY_MILLIS = 10
+"""So that there and back is 20 ms: two cities."""
+
+BULK = """
+import statistics, sys, time
+from penstock import Pipeline
+
+def elapsed(call, *args):
+    start = time.monotonic()
+    call(*args)
+    return time.monotonic() - start
+
+with Pipeline(sys.argv[1], key=sys.argv[2]) as pipeline:
+    pipeline.submit(abs, -1).result(60)
+    print(statistics.median(elapsed(pipeline.status) for _ in range(5)))
+    count = int(sys.argv[3])
+    for _ in range(2):
+        took = elapsed(lambda: [None for _ in pipeline.map(abs, range(count))])
+    print(count / took)
+"""
+"""What the newest of two equal maps came to, from the desk: how long a question takes in seconds, and jobs a second."""
+
+
+def picture(outcomes: list[dict[str, Any]]) -> str:
+    """Who ran what when: a line for each slot, in which each column is a digit of the number of the job it ran then."""
+    begin = min(one["started"] for one in outcomes)
+    end = max(one["started"] + one["elapsed"] for one in outcomes)
+    column = max(end - begin, 1e-6) / COLUMNS
+    lines: dict[tuple[str, int], list[str]] = {}
+    for one in outcomes:
+        line = lines.setdefault((one["worker"], one["slot"]), ["."] * COLUMNS)
+        first = int((one["started"] - begin) / column)
+        for at in range(first, min(COLUMNS, max(first + 1, round((one["started"] + one["elapsed"] - begin) / column)))):
+            line[at] = str(one["index"] % 10)
+    jobs = Counter((one["worker"], one["slot"]) for one in outcomes)
+    texts = [f"{w:14} slot {s}  {''.join(line)}  {jobs[w, s]} jobs" for (w, s), line in sorted(lines.items())]
+    return "\n".join([f"who ran what, {len(outcomes)} jobs in {end - begin:.2f} s", *texts])
 
 
 class World:
-    """A head with the ventilator, a store with the sink, worker hosts, and a desk where the client sits."""
+    """A head with the ventilator, a store with the sink, worker hosts, and a desk where the client sits.
 
-    def __init__(self, folder: Path) -> None:
+    `far`: all of them reach the head and the store through a gate, that lets things arrive later (see delay.py).
+    """
+
+    def __init__(self, folder: Path, *, far: bool = False) -> None:
         self.folder = folder
-        self.network = Network(folder, "head", "store", "desk", "spare", *WORKERS)
+        self._url = GATE_URL if far else URL
+        self.network = Network(folder, "head", "store", "desk", "spare", *(["gate"] if far else []), *WORKERS)
+        if far:
+            self.way = folder / "way"
+            self.lengthen(0)
+            routes = [f"{port}={'store' if port in SINK_SOCKETS else 'head'}:{port}" for port in range(7555, 7561)]
+            argv = [sys.executable, delay.__file__, self.way, *routes]
+            self.network.daemons.append(self.network["gate"].start(folder / "gate.log", *argv))
         self.keys = make_keys(folder, URL)
         of_sink = self.network["store"].home / "keys"
         of_sink.mkdir(mode=0o700)
@@ -49,8 +103,23 @@ class World:
     def start(self, station: str, host: str) -> None:
         """Start a station on a host; a worker has the host's name."""
         key = {"ventilator": self.keys.path, "sink": self._of_sink.path}.get(station, self.keys.path / "workers.key")
-        argv = self.stations._argv(station, 2, URL, {"key": str(key)})
+        sink = f"{self._url}/store" if self._url == GATE_URL else URL
+        url = {"ventilator": URL, "sink": sink}.get(station, self._url)
+        argv = self.stations._argv(station, 2, url, {"key": str(key)})
         self.network.daemons.append(self.network[host].start(self.stations.log(station), *argv))
+
+    def lengthen(self, millis: int) -> None:
+        """From now on each way takes so long."""
+        new = self.way.with_suffix(".new")
+        new.write_text(str(millis))
+        new.rename(self.way)
+
+    def bulk(self, count: int) -> tuple[float, float]:
+        """Seconds of a question and its answer, and jobs a second of a map of so many."""
+        desk = self.network["desk"]
+        said = desk.must(sys.executable, "-c", BULK, self._url, self.keys.path / "alice.key", str(count))
+        answered, rate = map(float, said.split())
+        return answered, rate
 
     def log(self, station: str) -> bytes:
         """What a station said."""
@@ -58,15 +127,16 @@ class World:
 
     def penstock(self, *words: str) -> bytes:
         """The command line at the desk."""
-        done = self.network["desk"].penstock(*words, "--key", self.keys.path / "alice.key")
+        done = self.network["desk"].penstock(*words, "--url", self._url, "--key", self.keys.path / "alice.key")
         assert done.returncode == 0, done.stderr.decode()
         return done.stdout
 
     def submit(self, count: int, *options: str) -> None:
         """Jobs that write down where they ran, and take a moment."""
         script = f'echo "$(hostname) {{}}" >> {self.ran}; sleep 0.1'
+        where = ("--url", self._url, "--key", str(self.keys.path / "alice.key"))
         done = self.network["desk"].penstock(
-            "submit", "--key", self.keys.path / "alice.key", *options, "--shell", script, ":::", *map(str, range(count))
+            "submit", *where, *options, "--shell", script, ":::", *map(str, range(count))
         )
         assert done.returncode == 0, done.stderr.decode()
 
@@ -84,16 +154,22 @@ class World:
         outcomes = self.outcomes()
         assert sorted(one["index"] for one in outcomes) == list(range(count))
         assert {one["state"] for one in outcomes} == {"succeeded"}
-        print("who ran what:", dict(Counter(one["worker"] for one in outcomes)))
+        print(picture(outcomes))
         return outcomes
 
 
 @pytest.fixture
-def world(folder: Path) -> Iterator[World]:
+def far() -> bool:
+    """Whether the hosts are far from each other; a test may say so."""
+    return False
+
+
+@pytest.fixture
+def world(folder: Path, far: bool) -> Iterator[World]:
     """All of it, with every station up."""
     made = World.__new__(World)
     try:
-        made.__init__(folder)  # type: ignore[misc]
+        made.__init__(folder, far=far)  # type: ignore[misc]
         yield made
     finally:
         if hasattr(made, "network"):
@@ -148,3 +224,24 @@ def test_hosts_lose_their_power(world: World) -> None:
     until(lambda: world.log("ventilator").count(b" worker_joined: ") == 2 * len(WORKERS) + 1)
     outcomes = world.all_once(240)
     assert "workers/gpu3" in {one["worker"] for one in outcomes}
+
+
+@pytest.mark.parametrize("far", [True])
+def test_hosts_are_far_away(world: World) -> None:
+    """20 ms there and back between all of them, the sink on a host of its own: all jobs once, also when connections are
+    half open, reset and cut meanwhile. What a map loses by the delay is printed, and who ran what."""
+    near = world.bulk(400_000)
+    world.lengthen(ONE_WAY_MILLIS)
+    until(lambda: world.bulk(1)[0] >= 2 * ONE_WAY_MILLIS / 1000)
+    away = world.bulk(400_000)
+    for name, (answered, rate) in (("without delay", near), ("20 ms there and back", away)):
+        print(f"{name:20}  a question {answered * 1000:.1f} ms  a map {rate:,.0f} jobs/s")
+    world.submit(240)
+    for break_it, name in (("half_open", "gpu1"), ("reset_connections", "gate"), ("half_open", "store")):
+        before = len(world.runs())
+        until(lambda before=before: len(world.runs()) >= before + 20)  # type: ignore[misc]
+        getattr(world.network[name], break_it)()
+    until(lambda: Counter(host for host, _ in world.runs())["gpu2"] >= 20)
+    world.network["gpu2"].cut()
+    outcomes = world.all_once(240)
+    assert {one["worker"] for one in outcomes} == {f"workers/{name}" for name in WORKERS}
