@@ -18,6 +18,8 @@ import pytest
 from support import LIMIT, Stations, descendants, free_url, logs, until
 
 MARK = "PENSTOCK_TEST_MARK"
+SHOWN = "shown"
+"""Among the properties of a test's report."""
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # started in the background by a shell without job control: what the tests start would ignore Ctrl-C too
@@ -91,6 +93,29 @@ def stations(folder: Path, url: str) -> Iterator[Stations]:
     yield made
     made.close()
     print("\n".join(logs(folder)))
+
+
+Show = Callable[[str, str], None]
+
+
+@pytest.fixture
+def show(record_property: Callable[[str, object], None]) -> Show:
+    """Takes a title and lines of what a test saw, which are printed at the end of the run, whatever the output is."""
+
+    def say(title: str, text: str) -> None:
+        record_property(SHOWN, (title, text))
+
+    return say
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What tests have shown, also by other processes (pytest -n)."""
+    for report in (*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")):
+        for name, shown in report.user_properties:
+            if name == SHOWN:
+                title, text = shown
+                terminalreporter.section(title)
+                terminalreporter.write_line(text)
 
 
 Cli = Callable[..., "subprocess.CompletedProcess[bytes]"]

@@ -1,4 +1,7 @@
-"""Strangers, thieves and broken peers at a pipeline with keys: what each tries and what it gets, as one table."""
+"""Strangers, thieves and broken peers at a pipeline with keys: what each tries and what it gets, as one table.
+
+A client of the pipeline's maps all the time in a process of its own: the table says how fast that went on beside each.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ import contextlib
 import os
 import socket
 import struct
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,18 +20,61 @@ import msgspec
 import psutil
 import zmq
 
-from conftest import Cli
+from conftest import Cli, Show
 from key_world import LIMITS, door, key_of, knock, knock_at, make_keys, open_files, start, stranger
 from penstock import Pipeline
 from penstock.config import SOCKET_NAMES
+from penstock.job import BatchSpec, new_batch_id
 from penstock.keys import KeyFile, KeyFolder
-from penstock.messages import PREFIX, SIGNATURE, Left
+from penstock.messages import PREFIX, SIGNATURE, BatchClose, BatchOpen, ChunkHead, Left, Submit, encode
 from penstock.roles import Role
 from support import Stations, until
 
 LIMIT_BYTES = LIMITS.frame_bytes or 0
+GROWTH_BYTES = 96 << 20
+"""Of a station's memory over all attacks: what an allocator keeps of the largest of them."""
+SPARE_FILES = 8
+MAP_JOBS = 5000
+LOAD = f"""
+import sys, time
+from penstock import Pipeline
+with Pipeline(key=sys.argv[1]) as pipeline:
+    while True:
+        assert list(pipeline.map(abs, range(-{MAP_JOBS}, 0))) == list(range({MAP_JOBS}, 0, -1))
+        print(time.monotonic(), flush=True)
+"""
+MAPS_BESIDE = 3
+"""So many whole maps are seen beside each attack."""
 HALF = b"\xff" + bytes(8) + b"\x7f\x03\x01CURVE"
 """The beginning of a greeting."""
+
+
+class Beside:
+    """The client that maps; `rate` is told of its work since `mark`."""
+
+    def __init__(self, key: Path, log: Path) -> None:
+        self._log = log
+        self._marked = 0
+        with log.open("wb") as output, log.with_suffix(".err").open("wb") as errors:
+            self._process = subprocess.Popen([sys.executable, "-c", LOAD, key], stdout=output, stderr=errors)
+
+    def _ends(self) -> list[float]:
+        """When each map had ended."""
+        assert self._process.poll() is None, self._log.with_suffix(".err").read_text()
+        return [float(line) for line in self._log.read_bytes().rpartition(b"\n")[0].splitlines()]
+
+    def mark(self) -> None:
+        """Here an attack begins."""
+        self._marked = len(self._ends())
+
+    def rate(self) -> float:
+        """Jobs a second since the mark: of whole maps, when some have ended."""
+        ends = until(lambda: self._ends() if len(self._ends()) > self._marked + MAPS_BESIDE else [])[self._marked :]
+        return MAP_JOBS * (len(ends) - 1) / (ends[-1] - ends[0])
+
+    def end(self) -> None:
+        self._process.kill()
+        self._process.wait()
 
 
 class Scene(NamedTuple):
@@ -36,6 +84,7 @@ class Scene(NamedTuple):
     keys: KeyFolder
     admin: Pipeline
     stations: Stations
+    cli: Cli
 
     def key(self, name: str) -> KeyFile:
         """A key by its name."""
@@ -163,6 +212,24 @@ def pass_on(source: socket.socket, target: socket.socket, kept: bytearray) -> No
         target.shutdown(socket.SHUT_WR)
 
 
+@gets("accepted once")
+def replayed_frames(scene: Scene) -> str:
+    """a submit, said 100 times."""
+    batch = new_batch_id()
+    opened, closed = BatchOpen(batch, BatchSpec(), bytes(16), 1), BatchClose(batch, 2)
+    frame = encode(Submit(1, (opened,), (ChunkHead(batch, 0, 2, 4),), (closed,)), b"fargs")
+    with door(scene.url, "desk", scene.key("admin")) as desk:
+        assert desk.answer() == "let in"
+        for _ in range(100):
+            desk.socket.send(frame)
+        desk.socket.set(zmq.RCVTIMEO, 30_000)
+        for _ in range(100):
+            desk.socket.recv()
+    status = scene.admin.attach(batch.hex()).status()
+    scene.admin.cancel(batch.hex())
+    return f"accepted {'once' if (status.accepted, status.total) == (2, 2) else 'again'}"
+
+
 @gets("closed")
 def noise(scene: Scene) -> str:
     """random bytes on each port."""
@@ -183,8 +250,8 @@ def half_handshakes(scene: Scene) -> str:
 
 @gets("closed")
 def silence(scene: Scene) -> str:
-    """1,000 silent connections."""
-    return flood(scene, b"", 1000)
+    """2,000 silent connections."""
+    return flood(scene, b"", 2000)
 
 
 def flood(scene: Scene, data: bytes, count: int) -> str:
@@ -233,8 +300,16 @@ def frames(scene: Scene) -> str:
 
 @gets("dropped")
 def control_characters(scene: Scene) -> str:
-    """control characters."""
+    """control characters for a message."""
     return dropped(scene, [b"\x1b[31m\x1b]0;x\x07\r\n\x00\x85\xe2\x80\xa8"], [framed(b"\x92\xb0\x1b[2J" + b"\n" * 12)])
+
+
+@gets("shown escaped")
+def names(scene: Scene) -> str:
+    """control characters in a name."""
+    scene.admin.batch(abs, [1], name="\x1b[31m\x07\n\u202ered").wait(30)
+    shown = scene.cli("batches", "--key", str(scene.keys.path)).stdout
+    return "shown as they are" if {*shown} & {0x1B, 7} or "\u202e".encode() in shown else "shown escaped"
 
 
 def framed(header: bytes) -> bytes:
@@ -252,31 +327,46 @@ def dropped(scene: Scene, *messages: list[bytes]) -> str:
     return "dropped"
 
 
-def test_each_gets_what_it_deserves(folder: Path, url: str, stations: Stations, cli: Cli) -> None:
+def test_each_gets_what_it_deserves(folder: Path, url: str, stations: Stations, cli: Cli, show: Show) -> None:
     """The table is as it must be; jobs go on beside each; files and memory come back; logs stay lines of text."""
     keys = make_keys(folder, url)
     start(stations, keys, "w1")
-    with Pipeline(key=keys.path / "admin.key") as admin:
-        scene = Scene(url, keys, admin, stations)
-        admin.submit(abs, -1).result(30)
-        processes = [psutil.Process(stations.processes[name].pid) for name in ("ventilator", "sink")]
-        files = [open_files(process.pid) for process in processes]
-        memory = [process.memory_info().rss for process in processes]
-        table: dict[str, str] = {}
-        for name, (attack, _) in ATTACKS.items():
-            table[name] = attack(scene)
-            assert list(admin.map(abs, range(-100, 0))) == list(range(100, 0, -1)), name
-        print("\n".join(f"{name:32} {got}" for name, got in table.items()))
-        assert table == {name: what for name, (_, what) in ATTACKS.items()}
-        until(lambda: all(open_files(p.pid) <= n + 8 for p, n in zip(processes, files, strict=True)))
-        assert [p.memory_info().rss < n + (96 << 20) for p, n in zip(processes, memory, strict=True)] == [True] * 2
-        admin.batch(abs, [1], name="\x1b[31m\x07\nred").wait(30)
-        assert b"\x1b" not in cli("batches", "--key", str(keys.path)).stdout
+    beside = Beside(keys.path / "admin.key", folder / "beside")
+    try:
+        with Pipeline(key=keys.path / "admin.key") as admin:
+            assert_table(Scene(url, keys, admin, stations, cli), beside, show)
+    finally:
+        beside.end()
     for station in ("ventilator", "sink", "w1"):
         log = stations.log(station).read_bytes()
         assert b"Traceback" not in log
         assert not set(log) & set(range(32)) - {10}
         assert max(map(len, log.splitlines())) < 4000
+
+
+def assert_table(scene: Scene, beside: Beside, show: Show) -> None:
+    """One attack after the other, each with what it got and what it left."""
+    beside.mark()
+    lines = [f"{'undisturbed':34} {'':62} {beside.rate():>9,.0f} jobs/s"]
+    processes = [psutil.Process(scene.stations.processes[name].pid) for name in ("ventilator", "sink")]
+    files = [open_files(process.pid) for process in processes]
+    memory = [process.memory_info().rss for process in processes]
+    table: dict[str, str] = {}
+    for name, (attack, _) in ATTACKS.items():
+        beside.mark()
+        table[name] = attack(scene)
+        lines.append(f"{name:34} {table[name]:62} {beside.rate():>9,.0f} jobs/s  {left(processes, files, memory)}")
+    show("what each got, and how fast a client's jobs went on beside it", "\n".join(lines))
+    assert table == {name: what for name, (_, what) in ATTACKS.items()}
+    until(lambda: all(open_files(p.pid) <= n + SPARE_FILES for p, n in zip(processes, files, strict=True)))
+    assert [p.memory_info().rss < n + GROWTH_BYTES for p, n in zip(processes, memory, strict=True)] == [True] * 2
+
+
+def left(processes: list[psutil.Process], files: list[int], memory: list[int]) -> str:
+    """What the stations have more than at first."""
+    more_files = sum(open_files(process.pid) for process in processes) - sum(files)
+    more_bytes = sum(process.memory_info().rss for process in processes) - sum(memory)
+    return f"{more_files:+5} files {more_bytes / (1 << 20):+6.1f} MiB"
 
 
 def test_a_door_opens_for_a_while_only(folder: Path, url: str, stations: Stations) -> None:
