@@ -144,7 +144,6 @@ class Host:
         """Break every connection it has, as the kernel does for an administrator."""
         assert "ESTAB" in self.must("ss", "-K", "-t", "dst", f"{NETWORK}.0/24"), "this kernel breaks no connection"
 
-
     def half_open(self) -> None:
         """Its own ends of all connections are gone, and the others hear nothing of that."""
         self.cut()

@@ -103,6 +103,8 @@ def _quota_v1(path: Path) -> int:
     return -(-quota // int(path.with_name("cpu.cfs_period_us").read_text()))
 
 
+LOG_CHARS = 4000
+"""Of a log line: what journald and most collectors take as one."""
 IDS_PER_SECOND = 100.0
 """New worker ids of one key: each start of a worker has one, and a cluster starts no more."""
 
@@ -117,6 +119,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds: who has not shaken hands by then is cut off; the default of 30 s lets strangers hold sockets."""
     connections: int = 10_000
     """At one socket; the newest beyond are cut off. Fewer, if the process may not open as many files."""
+    name_chars: int | None = None
+    """Of a name that a client gives; None: what the protocol allows (LABEL_CHARS)."""
+    log_chars: int = LOG_CHARS
+    """Of a line of a station's log; longer ones are cut, whoever made them so."""
     worker_starts: float = IDS_PER_SECOND
     """Per second and key, in the long run; a hundred times as many at once. More are dropped: such a worker hears
     nothing until it connects again."""

@@ -9,6 +9,8 @@ import logging
 import sys
 from typing import Any
 
+from penstock.config import LOG_CHARS
+
 VALUE_CHARS = 400
 """Of one field in a log line; longer ones are cut."""
 
@@ -67,11 +69,24 @@ WORDS: dict[str, tuple[int, str]] = {
 """Every event: level and wording."""
 
 
-def setup(station: str, level: str) -> logging.Logger:
-    """The logger of a station, writing to stderr."""
+class Line(logging.Formatter):
+    """A log line of at most so many characters."""
+
+    def __init__(self, chars: int) -> None:
+        super().__init__("%(asctime)s %(name)s %(levelname)s %(message)s")
+        self._chars = chars
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Cut, if it is longer."""
+        line = super().format(record)
+        return line if len(line) <= self._chars else f"{line[: self._chars - 3]}..."
+
+
+def setup(station: str, level: str, chars: int = LOG_CHARS) -> logging.Logger:
+    """The logger of a station, writing to stderr in lines of at most so many characters."""
     logger = logging.getLogger(f"penstock.{station}")
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
+    handler.setFormatter(Line(chars))
     logger.handlers[:] = [handler]
     logger.setLevel(level)
     logger.propagate = False

@@ -21,7 +21,7 @@ from __future__ import annotations
 import enum
 import os
 import time
-from typing import NewType
+from typing import Annotated, Literal, NewType
 
 import msgspec
 
@@ -37,6 +37,24 @@ Digest = NewType("Digest", bytes)
 ID_BYTES = 16
 RETAIN = 7 * 24 * 3600.0
 """Seconds for which the results of a batch are kept after its end: a week is enough to come back for them."""
+WHOLE_END = 2**31
+"""Whole numbers of options are smaller, and negative ones at least its negative."""
+INSTANT_END = 2.5e11
+"""Wall-clock instants are smaller: the year 9892; dates end with 9999."""
+LABEL_CHARS = 256
+"""Of a name and what is like one."""
+TAGS_MAX = 64
+"""Words a worker says of itself: more than anybody asks for, and small in every hello."""
+
+Label = Annotated[str, msgspec.Meta(max_length=LABEL_CHARS)]
+Tags = Annotated[tuple[Label, ...], msgspec.Meta(max_length=TAGS_MAX)]
+"""What a worker says it has, in words of its user's."""
+Seconds = Annotated[float, msgspec.Meta(ge=0, lt=1e12)]
+Instant = Annotated[float, msgspec.Meta(ge=0, lt=INSTANT_END)]
+"""Wall clock, seconds since the epoch."""
+Whole = Annotated[int, msgspec.Meta(ge=0, lt=WHOLE_END)]
+Positive = Annotated[int, msgspec.Meta(ge=1, lt=WHOLE_END)]
+
 UUID_VERSION_7 = 0x7000
 UUID_VARIANT = 0x8000
 
@@ -104,58 +122,64 @@ class Stamp(msgspec.Struct, frozen=True, array_like=True, order=True):
 
 
 class BatchSpec(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One batch's kind and options; the same for each of its jobs. Durations are seconds."""
+    """One batch's kind and options; the same for each of its jobs. Durations are seconds. What a client says is within
+    these bounds, or is refused where it is decoded."""
 
-    kind: str = "call"
+    kind: Literal["call", "command"] = "call"
     """``call`` (a Python callable) or ``command`` (an argv template)."""
-    name: str = ""
+    name: Label = ""
     """For people, and for finding it again."""
-    priority: int = 0
+    priority: Annotated[int, msgspec.Meta(ge=-WHOLE_END, lt=WHOLE_END)] = 0
     """Larger goes first."""
-    retries: int = 0
+    retries: Whole = 0
     """Automatic tries after a failure of the job's own: 2 is up to 3 attempts."""
-    retry_delay: float = 1.0
+    retry_delay: Seconds = 1.0
     """Before the first retry; it doubles with each further one, jittered."""
-    max_crashes: int = 3
+    max_crashes: Positive = 3
     """How many times a process may die under a job before it is dead; 1 = never started twice."""
-    time_limit: float | None = None
+    time_limit: Seconds | None = None
     """Running time of one job, then its whole process tree is ended."""
-    serializer: str = "pickle"
+    serializer: Literal["pickle", "msgpack"] = "pickle"
     """``pickle`` or ``msgpack``: of arguments and values."""
     check: bool = True
     """Commands: a non-zero exit is a failure."""
-    user: str = ""
+    user: Label = ""
     """Whom the jobs run as: only where the worker allows it by name; empty: as the worker does."""
-    not_before_time: float = 0.0
+    not_before_time: Instant = 0.0
     """Wall clock: no job of it starts earlier."""
-    expires_time: float | None = None
+    expires_time: Instant | None = None
     """Wall clock: what has not started by then is cancelled."""
-    after: bytes = b""
+    after: Annotated[bytes, msgspec.Meta(max_length=ID_BYTES)] = b""
     """A batch (its id) of which every job must have succeeded first."""
-    once: str = ""
+    once: Label = ""
     """A word under which one call is accepted once."""
-    call: bytes = b""
+    call: Annotated[bytes, msgspec.Meta(max_length=ID_BYTES)] = b""
     """With `once`: a digest of function and arguments, which tells this call from others. Else, of a function that had
     code go along, its digest without."""
-    limit: int | None = None
+    limit: Positive | None = None
     """At most so many of its jobs run at once, everywhere."""
-    worker: str = ""
+    worker: Label = ""
     """The name of the worker, or of the host, that must run it."""
-    needs: tuple[str, ...] = ()
+    needs: Tags = ()
     """Tags that a worker must have, all of them."""
-    on_missing: str = "wait"
+    on_missing: Literal["wait", "fail"] = "wait"
     """``wait`` or ``fail``: while no worker fits."""
-    retain: float = RETAIN
+    retain: Seconds = RETAIN
     """How long its results are kept after its end."""
     transient: bool = False
     """A map of a living client: nobody else will ask for its results."""
-    owner: str = ""
+    owner: Label = ""
     """The name of the key that submitted it; the ventilator fills it in."""
 
     @property
     def is_pickled(self) -> bool:
         """Whether running its jobs opens pickles: commands are none."""
         return self.kind == "call" and self.serializer == "pickle"
+
+    @property
+    def longest_name(self) -> int:
+        """Characters of the longest name that users gave."""
+        return max(map(len, (self.name, self.user, self.once, self.worker, *self.needs)))
 
     def is_last_attempt(self, stamp: Stamp) -> bool:
         """Whether a failure of the job's own at this stamp is final."""

@@ -30,7 +30,7 @@ from penstock.errors import (
     UnfitFolder,
     VersionMismatch,
 )
-from penstock.messages import Decoder, Wire
+from penstock.messages import Decoder, Wire, asked_number
 from penstock.messages import Refused as Refusal
 from penstock.sockets import Links, Received
 from penstock.store.file import BACKUP, StoreFile
@@ -114,20 +114,20 @@ class Malformed:
         self._logged_at = 0.0
 
     def decode(
-        self, decoder: Decoder, received: Received, refuse: Callable[[PenstockError], object] | None = None
+        self, decoder: Decoder, received: Received, refuse: Callable[[ProtocolError], object] | None = None
     ) -> Wire | None:
-        """The message and its payload, or None. `refuse` answers one of another version."""
+        """The message and its payload, or None: that was told to `refuse`."""
         try:
             return decoder.decode(received.frame)
         except ProtocolError as error:
             self.note(received, str(error))
-            if refuse is not None and isinstance(error, VersionMismatch):
+            if refuse is not None:
                 refuse(error)
             return None
 
     def decode_asked(self, decoder: Decoder, received: Received, links: Links) -> Wire | None:
-        """The same of a client, who is told which version this is."""
-        return self.decode(decoder, received, partial(refuse, links, received, 0))
+        """The same of a client, who is told why, or which version this is."""
+        return self.decode(decoder, received, partial(_refuse_undecoded, links, received))
 
     def note(self, received: Received, reason: str) -> None:
         """One more that was dropped."""
@@ -146,6 +146,12 @@ class Malformed:
 def refuse(links: Links, received: Received, number: int, error: PenstockError) -> None:
     """Answer a client's request of this number with an error."""
     links.send(received.socket, Refusal(number, type(error).__name__, str(error)), peer=received.peer)
+
+
+def _refuse_undecoded(links: Links, received: Received, error: ProtocolError) -> None:
+    number = 0 if isinstance(error, VersionMismatch) else asked_number(received.frame)
+    if number is not None:
+        refuse(links, received, number, error)
 
 
 class Signals:

@@ -55,7 +55,8 @@ tests/node is such a worker, in JavaScript.
 
 **Bounds.** A frame is at most MAX_FRAME_BYTES, a msgpack nesting at most what the struct has; numbers are
 0 <= n < 2**63. What does not decode, a message of several frames included, is counted, logged escaped and dropped; a
-client's message of another version is answered by a Refused, whose prefix tells the client the version of the station.
+client's request is then answered by a Refused if its number can be read, and its message of another version by one
+whose prefix tells the client the version of the station.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 
 from penstock.errors import ProtocolError, VersionMismatch
-from penstock.job import BatchSpec, JobState, Stamp
+from penstock.job import BatchSpec, Instant, JobState, Label, Seconds, Stamp, Tags
 
 VERSION = 1
 SIGNATURE = b"PNS" + bytes([VERSION])
@@ -87,13 +88,11 @@ PART_BYTES = 1 << 20
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Id = Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
 Text = Annotated[str, msgspec.Meta(max_length=65_536)]
-Label = Annotated[str, msgspec.Meta(max_length=256)]
-TAGS_MAX = 64
-"""Words a worker says of itself: more than anybody asks for, and small in every hello."""
-Tags = Annotated[tuple[Label, ...], msgspec.Meta(max_length=TAGS_MAX)]
-"""What a worker says it has, in words of its user's."""
-Seconds = Annotated[float, msgspec.Meta(ge=0, lt=1e12)]
-SpanList = Annotated[tuple[tuple[Count, Count], ...], msgspec.Meta(max_length=MAX_RECORDS)]
+ASKED_BYTES = 64 << 10
+"""A request is refused by its number only where it is no longer: who errs by more is no client of ours."""
+
+Many = msgspec.Meta(max_length=MAX_RECORDS)
+SpanList = Annotated[tuple[tuple[Count, Count], ...], Many]
 Cursor = tuple[Count, Count]
 """In what a Fetch reads: first index and number in the log of the last record that came."""
 
@@ -189,7 +188,7 @@ class OutcomeHead(Record, frozen=True):
     stamp: Stamp
     lease: Count
     slot: Count
-    started_time: Seconds
+    started_time: Instant
     elapsed: Seconds
     size: Count
     crashed: bool = False
@@ -254,9 +253,9 @@ class Submit(Message, frozen=True):
     """
 
     number: Count
-    opens: tuple[BatchOpen, ...]
-    chunks: tuple[ChunkHead, ...]
-    closes: tuple[BatchClose, ...]
+    opens: Annotated[tuple[BatchOpen, ...], Many]
+    chunks: Annotated[tuple[ChunkHead, ...], Many]
+    closes: Annotated[tuple[BatchClose, ...], Many]
 
 
 class Cancel(Message, frozen=True):
@@ -298,7 +297,7 @@ class Delete(Message, frozen=True):
 class Alive(Message, frozen=True):
     """The client still reads these transient batches."""
 
-    batches: tuple[Id, ...]
+    batches: Annotated[tuple[Id, ...], Many]
 
 
 class DrainWorker(Message, frozen=True):
@@ -433,7 +432,7 @@ class PipelineInfo(Message, frozen=True):
     lost: Count = 0
     """of these jobs no arguments were kept: dead"""
     security: Label = ""  # keys, private (only its own machine reaches it) or insecure
-    wall_time: Seconds = 0.0
+    wall_time: Instant = 0.0
 
 
 class BatchLine(Record, frozen=True):
@@ -445,7 +444,7 @@ class BatchLine(Record, frozen=True):
     total: Count | None
     counts: dict[str, int]
     leased: Count
-    created_time: Seconds
+    created_time: Instant
     function: bytes = b""
     """Its digest."""
     waits: Text = ""
@@ -493,7 +492,7 @@ class Hello(Message, frozen=True):
     pid: Count
     slots: Count
     window: Count
-    held: tuple[Held, ...]
+    held: Annotated[tuple[Held, ...], Many]
     python: Label
     tags: Tags = ()
 
@@ -504,14 +503,14 @@ class Heartbeat(Message, frozen=True):
     worker: Id
     number: Count
     window: Count
-    held: tuple[Held, ...]
+    held: Annotated[tuple[Held, ...], Many]
 
 
 class Took(Message, frozen=True):
     """These leases arrived."""
 
     worker: Id
-    leases: tuple[Count, ...]
+    leases: Annotated[tuple[Count, ...], Many]
     window: Count
 
 
@@ -520,7 +519,7 @@ class HandedBack(Message, frozen=True):
 
     worker: Id
     number: Count
-    spans: tuple[LeaseSpan, ...]
+    spans: Annotated[tuple[LeaseSpan, ...], Many]
 
 
 class NeedFunction(Message, frozen=True):
@@ -551,7 +550,7 @@ class Completions(Message, frozen=True):
 
     sink: Id
     boot: Count
-    records: tuple[Completion, ...]
+    records: Annotated[tuple[Completion, ...], Many]
 
 
 class Diverged(Message, frozen=True):
@@ -580,7 +579,7 @@ class Restated(Message, frozen=True):
     position: Count
     seq: Count
     chain: bytes
-    records: tuple[Completion, ...]
+    records: Annotated[tuple[Completion, ...], Many]
 
 
 ToVentilator = (
@@ -637,7 +636,7 @@ class HandBack(Message, frozen=True):
 
     number: Count
     jobs: Count
-    leases: Annotated[tuple[Count, ...], msgspec.Meta(max_length=MAX_RECORDS)] = ()
+    leases: Annotated[tuple[Count, ...], Many] = ()
 
 
 class Recall(Message, frozen=True):
@@ -730,8 +729,8 @@ class Outcomes(Message, frozen=True):
 
     worker: Id
     name: Label
-    records: tuple[OutcomeHead, ...]
-    tokens: Annotated[tuple[bytes, ...], msgspec.Meta(max_length=MAX_RECORDS)] = ()
+    records: Annotated[tuple[OutcomeHead, ...], Many]
+    tokens: Annotated[tuple[bytes, ...], Many] = ()
 
 
 WorkerToSink = Outcomes
@@ -886,6 +885,21 @@ class Decoder:
         if payload_bytes(message) != len(payload):
             raise ProtocolError(f"payload of {len(payload)} bytes, not {payload_bytes(message)}")
         return Wire(message, payload)
+
+
+_fields = msgspec.msgpack.Decoder(list[msgspec.Raw])
+_number = msgspec.msgpack.Decoder(Count)
+
+
+def asked_number(frame: Bytes) -> int | None:
+    """The number of a request that does not decode, so that it can be refused; None: nobody can tell."""
+    view = memoryview(frame)[PREFIX.size :]
+    if len(view) > ASKED_BYTES:
+        return None
+    try:
+        return _number.decode(_fields.decode(view[: PREFIX.unpack_from(frame)[1]])[1])
+    except (struct.error, msgspec.DecodeError, RecursionError, ValueError, IndexError):
+        return None
 
 
 def payload_bytes(message: Message) -> int:

@@ -47,7 +47,7 @@ class Sink:
     """Sockets and store around SinkCore."""
 
     def __init__(self, config: SinkConfig) -> None:
-        self.logger = setup("sink", config.log_level)
+        self.logger = setup("sink", config.log_level, config.limits.log_chars)
         self.leaving = False
         self.exit_code = 0
         self._signals = loop.Signals()
@@ -154,7 +154,7 @@ class Sink:
 
 def main(config: SinkConfig) -> int:
     """Run a sink until SIGTERM; returns the exit code."""
-    logger = setup("sink", config.log_level)
+    logger = setup("sink", config.log_level, config.limits.log_chars)
     return loop.main(lambda: Sink(config), logger, url=config.url, data=config.data)
 
 

@@ -49,7 +49,7 @@ from penstock.core.inputs import (
 from penstock.core.permit import Bindings
 from penstock.core.ventilator import VentilatorCore
 from penstock.events import setup
-from penstock.job import ID_BYTES
+from penstock.job import ID_BYTES, LABEL_CHARS
 from penstock.links import ventilator_links
 from penstock.messages import (
     PART_BYTES,
@@ -73,7 +73,7 @@ class Ventilator:
     """Sockets and store around VentilatorCore."""
 
     def __init__(self, config: VentilatorConfig) -> None:
-        self.logger = setup("ventilator", config.log_level)
+        self.logger = setup("ventilator", config.log_level, config.limits.log_chars)
         self.leaving = False
         self.exit_code = 0
         self._signals = loop.Signals()
@@ -99,6 +99,7 @@ class Ventilator:
             seal=security.seal,
             security=security.word(config.url),
             pickles=not config.no_pickle,
+            name_chars=config.limits.name_chars or LABEL_CHARS,
         )
         self._clients = Decoder(ClientToVentilator)
         self._reports = Decoder(ToVentilator)
@@ -254,7 +255,7 @@ class Ventilator:
 
 def main(config: VentilatorConfig) -> int:
     """Run a ventilator until SIGTERM; returns the exit code."""
-    logger = setup("ventilator", config.log_level)
+    logger = setup("ventilator", config.log_level, config.limits.log_chars)
     return loop.main(lambda: Ventilator(config), logger, url=config.url, data=config.data)
 
 

@@ -63,7 +63,7 @@ class Worker:
     """Sockets and slots around WorkerCore."""
 
     def __init__(self, config: WorkerConfig) -> None:
-        self.logger = setup("worker", config.log_level)
+        self.logger = setup("worker", config.log_level, config.limits.log_chars)
         self.leaving = False
         self.exit_code = 0
         self._config = config
@@ -254,7 +254,7 @@ class Worker:
 
 def main(config: WorkerConfig) -> int:
     """Run a worker until it has drained after SIGTERM; returns the exit code."""
-    logger = setup("worker", config.log_level)
+    logger = setup("worker", config.log_level, config.limits.log_chars)
     return loop.main(lambda: Worker(config), logger, url=config.url, name=config.name, slots=config.slots)
 
 

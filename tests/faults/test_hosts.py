@@ -82,8 +82,8 @@ class World:
             self.way = folder / "way"
             self.lengthen(0)
             routes = [f"{port}={'store' if port in SINK_SOCKETS else 'head'}:{port}" for port in range(7555, 7561)]
-            argv = [sys.executable, delay.__file__, self.way, *routes]
-            self.network.daemons.append(self.network["gate"].start(folder / "gate.log", *argv))
+            start = self.network["gate"].start
+            self.network.daemons.append(start(folder / "gate.log", sys.executable, delay.__file__, self.way, *routes))
         self.keys = make_keys(folder, URL)
         of_sink = self.network["store"].home / "keys"
         of_sink.mkdir(mode=0o700)

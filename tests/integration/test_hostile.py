@@ -6,6 +6,7 @@ A client of the pipeline's maps all the time in a process of its own: the table 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import socket
 import struct
@@ -26,7 +27,19 @@ from penstock import Pipeline
 from penstock.config import SOCKET_NAMES
 from penstock.job import BatchSpec, new_batch_id
 from penstock.keys import KeyFile, KeyFolder
-from penstock.messages import PREFIX, SIGNATURE, BatchClose, BatchOpen, ChunkHead, Left, Submit, encode
+from penstock.messages import (
+    PREFIX,
+    SIGNATURE,
+    BatchClose,
+    BatchOpen,
+    ChunkHead,
+    Decoder,
+    Left,
+    Refused,
+    Submit,
+    VentilatorToClient,
+    encode,
+)
 from penstock.roles import Role
 from support import Stations, until
 
@@ -228,6 +241,21 @@ def replayed_frames(scene: Scene) -> str:
     status = scene.admin.attach(batch.hex()).status()
     scene.admin.cancel(batch.hex())
     return f"accepted {'once' if (status.accepted, status.total) == (2, 2) else 'again'}"
+
+
+@gets("refused")
+def options(scene: Scene) -> str:
+    """options that cannot be."""
+    wrong = (BatchSpec(retry_delay=math.nan), BatchSpec(not_before_time=1e300), BatchSpec(name="x" * 10_000))
+    answers = []
+    with door(scene.url, "desk", scene.key("alice")) as desk:
+        assert desk.answer() == "let in"
+        desk.socket.set(zmq.RCVTIMEO, 30_000)
+        for number, spec in enumerate(wrong, 1):
+            desk.say(Submit(number, (BatchOpen(new_batch_id(), spec, bytes(16), 1),), (), ()), b"f")
+            answer = Decoder(VentilatorToClient).decode(desk.socket.recv()).message
+            answers.append("refused" if isinstance(answer, Refused) and answer.number == number else str(answer))
+    return said(iter(answers))
 
 
 @gets("closed")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import penstock
-from penstock.events import VALUE_CHARS, WORDS, emit, escape
+from penstock.events import VALUE_CHARS, WORDS, Line, emit, escape
 
 
 def test_every_event_that_is_logged_has_words() -> None:
@@ -39,3 +39,5 @@ def test_what_a_peer_says_stays_on_one_line(value: object, text: str) -> None:
 def test_what_is_long_is_cut() -> None:
     """A log line is no way to fill a disk."""
     assert len(escape("x" * 10_000)) <= VALUE_CHARS + 3
+    record = logging.LogRecord("penstock.x", logging.INFO, "", 0, "y" * 10_000, None, None)
+    assert [len(Line(chars).format(record)) for chars in (80, 4000)] == [80, 4000]

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, get_args
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.inspect import StructType, VarTupleType, type_info
 
 from penstock import messages as module
 from penstock.errors import ProtocolError
 from penstock.job import JobState, Stamp
 from penstock.messages import (
+    ASKED_BYTES,
+    MAX_RECORDS,
     PREFIX,
     SIGNATURE,
     Alive,
@@ -23,6 +27,7 @@ from penstock.messages import (
     Message,
     OutcomeHead,
     Outcomes,
+    asked_number,
     encode,
     join,
     payload_bytes,
@@ -89,6 +94,67 @@ def test_another_version_is_named() -> None:
     """So that people know what to do."""
     with pytest.raises(ProtocolError, match="version 9"):
         EVERYTHING.decode(b"PNS\x09" + encode(Beat(1))[4:])
+
+
+def test_every_list_that_a_station_takes_in_is_bounded() -> None:
+    """By itself, not by the frame alone: a byte of it may cost many in memory."""
+    for union in ("ClientToVentilator", "ToVentilator", "WorkerToSink", "ClientToSink"):
+        for kind in get_args(getattr(module, union)) or [getattr(module, union)]:
+            for field in info_of(kind).fields:
+                assert not isinstance(field.type, VarTupleType) or field.type.max_length, f"{kind}.{field.name}"
+    many = msgspec.msgpack.encode(["Took", b"w" * 16, [1] * (MAX_RECORDS + 1), 1])
+    with pytest.raises(ProtocolError, match="length <= 100000"):
+        Decoder(module.ToVentilator).decode(framed(many))
+
+
+def info_of(kind: type) -> StructType:
+    found = type_info(kind)
+    assert isinstance(found, StructType)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("retry_delay", math.nan),
+        ("retain", math.inf),
+        ("time_limit", -1.0),
+        ("expires_time", 1e12),
+        ("not_before_time", math.nan),
+        ("retries", 2**31),
+        ("max_crashes", 0),
+        ("limit", 0),
+        ("priority", -(2**40)),
+        ("name", "x" * 257),
+        ("needs", ["x"] * 65),
+        ("after", b"x" * 17),
+        ("kind", "explode"),
+    ],
+)
+def test_options_out_of_bounds_are_refused_by_number(field: str, value: object) -> None:
+    """Whoever made them without our client is told why; the number is that of the request."""
+    spec = {field: value}
+    frame = framed(msgspec.msgpack.encode(["Submit", 7, [[bytes(16), spec, bytes(16), 0]], [], []]))
+    with pytest.raises(ProtocolError, match=field):
+        Decoder(module.ClientToVentilator).decode(frame)
+    assert asked_number(frame) == 7
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b"",
+        b"PNS",
+        framed(b""),
+        framed(b"\x91\xa1x"),
+        framed(b"\x92\xa1x\xff"),
+        framed(b"\xdd\xff\xff\xff\xff"),
+        framed(b"\x92\xa1x\x07" + bytes(ASKED_BYTES)),
+    ],
+)
+def test_some_requests_have_no_number(frame: bytes) -> None:
+    """Then nobody can be told."""
+    assert asked_number(frame) is None
 
 
 @given(st.binary(max_size=200))

@@ -116,6 +116,8 @@ _LIMITS = (
     click.option("--frame-bytes", type=click.IntRange(1024), help="Largest frame taken in.  [default: 256 MiB]"),
     click.option("--handshake-time", type=click.FloatRange(0.1), help="Seconds to shake hands.  [default: 3]"),
     click.option("--connections", type=click.IntRange(1), help="At one socket.  [default: 10000]"),
+    click.option("--name-chars", type=click.IntRange(1, 256), help="Of a name that a client gives.  [default: 256]"),
+    click.option("--log-chars", type=click.IntRange(80), help="Of a log line; the rest is cut.  [default: 4000]"),
     click.option("--worker-starts", type=click.FloatRange(0.01), help="Per second, with one key.  [default: 100]"),
 )
 

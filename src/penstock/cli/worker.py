@@ -44,7 +44,7 @@ def command(
 ) -> int:
     """Run a worker until SIGTERM or Ctrl-C, which let it finish what runs; a second one hands everything back now."""
     from penstock.config import WorkerConfig, default_slots
-    from penstock.messages import TAGS_MAX
+    from penstock.job import TAGS_MAX
     from penstock.worker import main
 
     for tag in tags:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from penstock.job import ID_BYTES, BatchSpec
+from penstock.job import ID_BYTES, INSTANT_END, LABEL_CHARS, WHOLE_END, BatchSpec
 from penstock.prepared import Initializer, Prepared, Surroundings
 
 Seconds = float | int | timedelta | str
@@ -21,9 +21,6 @@ ISO = re.compile(r"\d{4}-")
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 SERIALIZERS = ("pickle", "msgpack")
-NAME_LENGTH = 256
-"""Characters: what a label on the wire may have."""
-PRIORITY_BOUND = 2**31
 
 
 def seconds(value: Seconds, name: str = "a duration") -> float:
@@ -54,10 +51,14 @@ def instant(value: Instant, name: str = "an instant") -> float:
         except ValueError:
             raise ValueError(f"{name}: {value!r} is no instant: write 2030-01-31T08:00+01:00") from None
     if not isinstance(value, datetime):
-        return time.time() + seconds(value, name)
-    if value.utcoffset() is None:
+        found = time.time() + seconds(value, name)
+    elif value.utcoffset() is None:
         raise ValueError(f"{name}: {value.isoformat()} has no time zone, write {value.isoformat()}+00:00 for UTC")
-    return max(0.0, value.timestamp())
+    else:
+        found = max(0.0, value.timestamp())
+    if found >= INSTANT_END:
+        raise ValueError(f"{name} must lie before the year 9892")
+    return found
 
 
 def _expires(value: Instant, name: str) -> float:
@@ -70,8 +71,8 @@ def _expires(value: Instant, name: str) -> float:
 def _name(value: object, name: str) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a string, not {type(value).__name__}")
-    if len(value) > NAME_LENGTH:
-        raise ValueError(f"{name} has {len(value)} characters, at most {NAME_LENGTH} are allowed")
+    if len(value) > LABEL_CHARS:
+        raise ValueError(f"{name} has {len(value)} characters, at most {LABEL_CHARS} are allowed")
     return value
 
 
@@ -79,8 +80,8 @@ def _whole(lowest: int) -> Callable[[object, str], int]:
     def parse(value: object, name: str) -> int:
         if isinstance(value, bool) or not isinstance(value, int):
             raise TypeError(f"{name} must be a whole number, not {type(value).__name__}")
-        if not lowest <= value < PRIORITY_BOUND:
-            raise ValueError(f"{name} must be from {lowest} to {PRIORITY_BOUND - 1}, not {value}")
+        if not lowest <= value < WHOLE_END:
+            raise ValueError(f"{name} must be from {lowest} to {WHOLE_END - 1}, not {value}")
         return value
 
     return parse
@@ -146,7 +147,7 @@ def _check(value: object, name: str) -> bool:
 
 PARSERS: dict[str, Callable[[Any, str], Any]] = {
     "name": _name,
-    "priority": _whole(-PRIORITY_BOUND),
+    "priority": _whole(-WHOLE_END),
     "retries": _whole(0),
     "retry_delay": seconds,
     "max_crashes": _whole(1),

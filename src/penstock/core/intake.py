@@ -27,7 +27,7 @@ from penstock.core.inputs import Bytes, ChunkLoaded, ChunksLoaded, FromClient, S
 from penstock.core.part import Place
 from penstock.core.placement import Placement
 from penstock.core.recall import Recalls
-from penstock.job import BatchSpec, JobState
+from penstock.job import LABEL_CHARS, BatchSpec, JobState
 from penstock.messages import (
     DIGEST_BYTES,
     Accepted,
@@ -58,13 +58,15 @@ class Intake:
         placement: Placement,
         *,
         pickles: bool = True,
+        name_chars: int = LABEL_CHARS,
     ) -> None:
-        """`pickles`: whether calls whose arguments are pickles are taken in."""
+        """`pickles`: whether calls whose arguments are pickles are taken in. `name_chars`: of a name among options."""
         self._books = books
         self.recalls = Recalls(books)
         self._gates = gates
         self._placement = placement
         self._pickles = pickles
+        self._name_chars = name_chars
         self.recovered = False
         """Whether what was given out before a restart is known: until then stored chunks wait in limbo."""
         self.forgotten: dict[bytes, None] = {}
@@ -133,6 +135,10 @@ class Intake:
         """Why nobody could accept it, or not this pipeline."""
         if not self._pickles and any(one.spec.is_pickled for one in submit.opens):
             text = "this pipeline takes no pickles: submit with serializer='msgpack'"
+            return Refused(submit.number, "Refused", text)
+        longest = max((one.spec.longest_name for one in submit.opens), default=0)
+        if longest > self._name_chars:
+            text = f"a name of {longest} characters: this pipeline takes {self._name_chars} (--name-chars)"
             return Refused(submit.number, "Refused", text)
         if any(len(one.digests) not in {0, one.count * DIGEST_BYTES} for one in submit.chunks):
             return Refused(submit.number, "ProtocolError", "a chunk with digests of another length")

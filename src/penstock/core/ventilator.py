@@ -45,6 +45,7 @@ from penstock.core.removal import Removal
 from penstock.core.retry import Retries
 from penstock.core.seal import NO_SEAL, Seal
 from penstock.core.settle import Settlement
+from penstock.job import LABEL_CHARS
 from penstock.messages import (
     Alive,
     AskBatches,
@@ -112,6 +113,7 @@ class VentilatorCore:
         seal: Seal = NO_SEAL,
         security: str = "",
         pickles: bool = True,
+        name_chars: int = LABEL_CHARS,
     ) -> None:
         self.books = Books(life, stored, applied, lease_time, heartbeat_interval, seed, seal)
         self.dispatcher = Dispatcher(self.books)
@@ -120,7 +122,7 @@ class VentilatorCore:
         self.settlement = Settlement(self.books)
         self.gates = Gates(self.books)
         self.placement = Placement(self.books)
-        self.intake = Intake(self.books, self.gates, self.placement, pickles=pickles)
+        self.intake = Intake(self.books, self.gates, self.placement, pickles=pickles, name_chars=name_chars)
         self.removal = Removal(self.books, self.gates, self.intake, forgotten, transient_time)
         self.retries = Retries(self.books, self.intake)
         self.agreement = Agreement(self.books, self.intake)

@@ -298,3 +298,13 @@ def test_a_restart_forgets_no_word_and_a_deleted_batch_frees_its_own(bench: Vent
     bench.turn(bench.head())
     sent = bench.submit(1, spec=once(b"that"), batch=OTHER)
     assert [message for to, message in sent if to == CLIENT] == [Accepted(3)]
+
+
+def test_a_pipeline_may_take_shorter_names_only(bench: VentilatorBench) -> None:
+    """Of whatever users name: refused, with the length and the setting."""
+    bench.core.intake._name_chars = 8
+    for spec in (BatchSpec(name="n" * 9), BatchSpec(needs=("x", "n" * 9)), BatchSpec(once="n" * 9)):
+        ((_, refused),) = bench.submit(1, spec=spec)
+        assert isinstance(refused, Refused)
+        assert "9 characters: this pipeline takes 8 (--name-chars)" in refused.text
+    assert of(Accepted, [message for _, message in bench.submit(1, spec=BatchSpec(name="n" * 8))])
