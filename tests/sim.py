@@ -37,6 +37,7 @@ from penstock.core.actions import (
     ReadLog,
     ReadRows,
     ReadSpan,
+    Renew,
     Report,
     Run,
     Save,
@@ -141,6 +142,8 @@ class Connection:
         self.one_way: Node | None = None
         self.held: list[tuple[Node, Any, bytes]] = []
         self.last = {outer: 0.0, inner: 0.0}
+        self.deaf = False
+        """Whether the ventilator did not admit its subscription."""
         self.flushed: tuple[int, Node] | None = None
         """A life of the connection that ended by the death of this node, of which what it had sent still arrives."""
 
@@ -248,7 +251,7 @@ class VentilatorNode(Node):
         match action:
             case Tell(topic, message):
                 connection = world.connection("control", topic)
-                if connection is not None:
+                if connection is not None and not connection.deaf:
                     world.send(connection, self, message, self.payload(message) if isinstance(message, Jobs) else b"")
             case Answer(_, message, payload):
                 world.send(world.connections["desk", world.client.name], self, message, bytes(payload))
@@ -301,6 +304,8 @@ class SinkNode(Node):
         match action:
             case Report(message):
                 world.send(world.connections["report", self.name], self, message, b"")
+            case Renew():
+                world.renew(self)
             case Answer(_, message, payload):
                 world.send(world.connections["results", world.client.name], self, message, bytes(payload))
             case ReadRows(client, batch, after, limit):
@@ -380,6 +385,8 @@ class WorkerNode(Node):
                     self.die(number, state, cause)
             case FreeLease(lease):
                 self.leases.pop(lease, None)
+            case Renew():
+                world.renew(self)
             case Leave():
                 world.crash(self)
             case _:
@@ -646,6 +653,8 @@ class World:
         self.fates: Callable[[bytes, int, Any], tuple[str, float]] = lambda *_: ("ok", 0.01)
         self.loss = 0.0
         self.duplication = 0.0
+        self.deafness = 0.0
+        """How many of the control connections that come up hear nothing."""
         self.faults: Counter[str] = Counter()
         self.ventilator = VentilatorNode(self, "ventilator")
         self.sink = SinkNode(self, "sink")
@@ -776,9 +785,17 @@ class World:
         self._tell_ends(connection)
         self.at(self.now + RECONNECT, lambda: self.connect(connection))
 
+    def renew(self, node: Node) -> None:
+        """A node connects to control anew, if it is connected."""
+        self.disconnect(self.connections["control", node.name])
+
     def _tell_ends(self, connection: Connection) -> None:
         kind, outer, inner, up = connection.kind, connection.outer, connection.inner, connection.up
         if kind == "control":
+            connection.deaf = self.deafness > 0 and up and self.random.random() < self.deafness
+            if connection.deaf:
+                self.faults["deaf"] += 1
+                return
             inner.put(Subscribed(outer.id) if up else Unsubscribed(outer.id))  # type: ignore[attr-defined]
         elif kind == "jobs":
             count = sum(c.up for c in self.connections.values() if c.kind == "jobs")

@@ -47,6 +47,11 @@ WORDS: dict[str, tuple[int, str]] = {
     "map_abandoned": (logging.INFO, "a map's client is gone: cancelled"),
     "nobody_fits": (logging.WARNING, "a batch waits for a worker that is not here"),
     "lost_touch": (logging.WARNING, "nothing heard of the ventilator: starting nothing until it answers"),
+    "connects_anew": (logging.WARNING, "nothing heard for a lease time over a connection that is up: connecting anew"),
+    "junk_at_control": (
+        logging.WARNING,
+        "the holder of a key sent what is no subscription: who joins at that moment waits for a lease time",
+    ),
     "drains": (logging.INFO, "takes no more, finishes what runs and leaves"),
     "left_undelivered": (
         logging.ERROR,

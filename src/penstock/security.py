@@ -150,6 +150,7 @@ class Guard:
         self._news = news
         self.refused = 0
         """Handshakes that were."""
+        self.junk = 0
         self.key = key
         self._own = Peer(key.name, Role.VENTILATOR, key.public)
         self._folder = folder
@@ -214,6 +215,12 @@ class Guard:
         )
 
     # ------------------------------------------------------------------------------------- inside
+
+    def note_junk(self, sender: Peer | None) -> None:
+        """Somebody said at control what is no subscription; logged the first time, the second, the fourth and so on."""
+        self.junk += 1
+        if not self.junk & (self.junk - 1):
+            self._news.log("junk_at_control", key=sender.name if sender is not None else "", count=self.junk)
 
     def sender(self, frame: zmq.Frame) -> Peer | None:
         """Who sent a frame; None: nobody who may be here now."""

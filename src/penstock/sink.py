@@ -22,7 +22,7 @@ from typing import Any
 
 from penstock import loop
 from penstock.config import SinkConfig, from_argv
-from penstock.core.actions import Answer, ReadLines, ReadLog, ReadRows, ReadSpan, Report
+from penstock.core.actions import Answer, ReadLines, ReadLog, ReadRows, ReadSpan, Renew, Report
 from penstock.core.inputs import FromClient, LinesRead, LogRead, OutcomesArrived, RowsRead
 from penstock.core.permit import Bindings, may_not_ask
 from penstock.core.sink import SinkCore
@@ -66,6 +66,7 @@ class Sink:
             self._store.claims(),
             sink=sink,
             heartbeat_interval=config.heartbeat_interval,
+            lease_time=config.lease_time,
             seal=security.seal,
         )
         self._outcomes = Decoder(WorkerToSink)
@@ -129,6 +130,8 @@ class Sink:
         match action:
             case Report(message):
                 self.links.send("report", message)
+            case Renew():
+                self.links.renew("control")
             case Answer(client, message, payload):
                 self.links.send("results", message, payload, peer=client)
             case ReadRows(client, batch, after, limit):

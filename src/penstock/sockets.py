@@ -35,6 +35,7 @@ from penstock.security import (
     event_of,
 )
 from penstock.selftest import self_test
+from penstock.subscribers import read_subscriptions
 
 HEARTBEAT_MILLIS = 500
 """ZMTP heartbeats find dead links: a peer silent for HEARTBEAT_TIMEOUT_MILLIS is disconnected (seen: 1.8 s)."""
@@ -93,6 +94,8 @@ class Links:
         self._monitors: dict[str, zmq.Socket[bytes]] = {}
         self._connections: dict[str, Connections] = {}
         self._ports: dict[str, int] = {}
+        self._endpoints: dict[str, str] = {}
+        """Of sockets that connect."""
         self._most_connections = self._security.limits.connections
         self._guard: Guard | None = None
         self.news = News()
@@ -145,9 +148,7 @@ class Links:
             socket.set(zmq.XPUB_VERBOSER, 1)  # every connection's coming and going, also of a known topic
             socket.set(zmq.XPUB_NODROP, 1)
             if self._guard is not None:
-                # who hears what is decided here, not by who asks for it; but libzmq takes a stranger's junk on this
-                # socket for the next subscriber's turn, so only where no stranger gets in
-                socket.set(zmq.XPUB_MANUAL, 1)
+                socket.set(zmq.XPUB_MANUAL, 1)  # see subscribers.py; no stranger gets in there
         self._sockets[name] = socket
         self._kinds[name] = kind
         if kind != zmq.PUSH:
@@ -189,7 +190,17 @@ class Links:
         else:
             socket.set(zmq.RECONNECT_IVL, IPC_RECONNECT_MILLIS)
             socket.set(zmq.RECONNECT_IVL_MAX, 0)
+        self._endpoints[name] = endpoint
         socket.connect(endpoint)
+
+    def renew(self, name: str) -> None:
+        """Connect anew, if there is a connection."""
+        endpoint = self._endpoints[name]
+        if self.connections(name):
+            self.news.log("connects_anew", socket=name, endpoint=endpoint)
+            self._sockets[name].disconnect(endpoint)
+            self._connections[name].closed(-1)
+            self._sockets[name].connect(endpoint)
 
     def _watch_connections(self, name: str, connections: Connections) -> None:
         came = zmq.Event.ACCEPTED if connections.bound else HANDSHAKE_FAILED
@@ -289,16 +300,7 @@ class Links:
 
     def subscriptions(self, name: str) -> Iterable[tuple[bool, bytes, Peer]]:
         """What an XPUB's subscribers did: (came, topic, who). With keys nobody hears anything before `admit`."""
-        with contextlib.suppress(zmq.Again):
-            while True:
-                frame = self._sockets[name].recv(zmq.NOBLOCK, copy=False)
-                data = frame.bytes
-                guard = self._guard if name in self._ports else None
-                sender = EVERYONE if guard is None else guard.sender(frame)
-                if data[:1] == b"\x00" and (guard is None or sender is None):
-                    yield False, data[1:], EVERYONE  # libzmq says so itself when a connection ends
-                elif data[:1] == b"\x01" and sender is not None:
-                    yield True, data[1:], sender
+        return read_subscriptions(self._sockets[name], self._guard if name in self._ports else None)
 
     def admit(self, name: str, topic: bytes) -> None:
         """Let whoever subscribed last to an XPUB hear of this topic."""

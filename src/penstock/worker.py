@@ -25,7 +25,7 @@ from typing import Any
 
 from penstock import loop
 from penstock.config import TERM_GRACE, WorkerConfig, from_argv
-from penstock.core.actions import Cut, Deliver, EndSlot, FreeLease, Leave, Report, Run
+from penstock.core.actions import Cut, Deliver, EndSlot, FreeLease, Leave, Renew, Report, Run
 from penstock.core.inputs import FunctionReady, JobsConnected, PieceDone, SinkConnected, Stop
 from penstock.core.shift import Shift
 from penstock.core.worker import WorkerCore
@@ -223,6 +223,8 @@ class Worker:
                 self.links.send("outcomes", message, *bodies)
             case Report(message):
                 self.links.send("report", message)
+            case Renew():
+                self.links.renew("control")
             case FreeLease(lease):
                 if self._works.pop(lease, None) is not None:
                     self._slots.free(lease)

@@ -16,6 +16,7 @@ import pytest
 from msgspec.structs import replace
 
 from penstock.core.books import Books
+from penstock.core.hearing import Hearing
 from penstock.core.held import HeldLease
 from penstock.core.liaison import Liaison
 from penstock.core.loss import Loss
@@ -127,6 +128,17 @@ def retrying(world: World, chance: random.Random) -> None:
     world.client.retry(chance.choice(sorted(world.specs)), 0, 1 << 60)
     world.run(world.now + 3.0)
     world.loss = 0.0
+
+
+def unheard(world: World, chance: random.Random) -> None:
+    """Most control connections that come up are not let hear anything, of workers and of the sink."""
+    world.deafness = 0.7
+    world.client.submit(chance.randbytes(16), BatchSpec(), [3] * 12)
+    for node in (world.sink, *world.workers):
+        world.crash(node)
+        world.start(node)
+    world.run(world.now + 2.0)
+    world.deafness = 0.0
 
 
 # ---------------------------------------------------------------------------------------------- rules, off
@@ -246,6 +258,11 @@ def no_recall_again(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Recalls, "on_handed_back", on_handed_back)
 
 
+def no_renewal(patch: pytest.MonkeyPatch) -> None:
+    """Who is connected and hears nothing waits."""
+    patch.setattr(Hearing, "look", lambda *_: [])
+
+
 def no_verdict_again(patch: pytest.MonkeyPatch) -> None:
     """A verdict is said once."""
     send = Books.send_verdicts
@@ -324,6 +341,7 @@ CONTROLS: dict[str, tuple[Control, Schedule]] = {
     "a retry opens once": (retries_are_new, retrying),
     "an opening is recorded once": (openings_are_new, retrying),
     "an opening is repeated": (no_verdict_again, retrying),
+    "who hears nothing connects anew": (no_renewal, unheard),
     "an earlier generation is late": (late_outcomes_count, retrying),
 }
 
@@ -353,6 +371,7 @@ def test_without_the_rule_something_goes_wrong(tmp_path: Path, monkeypatch: pyte
         "recalled is recalled",
         "suspects run alone",
         "a retry opens once",
+        "who hears nothing connects anew",
     ],
 )
 def test_with_all_rules_the_same_schedules_go_well(tmp_path: Path, name: str) -> None:

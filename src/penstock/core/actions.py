@@ -330,6 +330,10 @@ class Leave(Action, frozen=True):
     undelivered: int = 0
 
 
+class Renew(Action, frozen=True):
+    """Connect to control anew, if it is connected: nothing is heard of it."""
+
+
 class Log(Action, frozen=True):
     """An event for the log, worded in events.py."""
 
@@ -357,6 +361,7 @@ Effect = (
     | EndSlot
     | FreeLease
     | Leave
+    | Renew
     | Log
 )
 

@@ -26,7 +26,7 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
-from penstock.config import HEARTBEAT_INTERVAL
+from penstock.config import HEARTBEAT_INTERVAL, LEASE_TIME
 from penstock.core.actions import (
     Actions,
     Bytes,
@@ -43,6 +43,7 @@ from penstock.core.actions import (
 from penstock.core.chain import LogReplay, completion
 from penstock.core.claims import Claims
 from penstock.core.followers import Followers
+from penstock.core.hearing import Hearing
 from penstock.core.inputs import FromClient, LinesRead, LogRead, OutcomesArrived, RowsRead, StoredRecord
 from penstock.core.recorded import Recorded
 from penstock.core.seal import NO_SEAL, Seal, refused
@@ -96,6 +97,7 @@ class SinkCore:
         *,
         sink: bytes,
         heartbeat_interval: float = HEARTBEAT_INTERVAL,
+        lease_time: float = LEASE_TIME,
         seal: Seal = NO_SEAL,
     ) -> None:
         self._boot, self._sink, self._seal = boot, sink, seal
@@ -103,7 +105,7 @@ class SinkCore:
         self._batches = {stored.batch: Recorded.restore(stored) for stored in recorded}
         self._followers = Followers(boot)
         self._claims = Claims(claims)
-        self._heartbeat_interval = heartbeat_interval
+        self._hearing, self._heartbeat_interval = Hearing(lease_time), heartbeat_interval
         self._head_at = 0.0
         self._echo = 0
         self._applied = 0
@@ -124,6 +126,7 @@ class SinkCore:
 
     def handle(self, event: SinkInput, now: float) -> Actions:
         """Take in what happened."""
+        self._hearing.hear(event, now)
         match event:
             case OutcomesArrived():
                 return self.on_outcomes(event)
@@ -169,7 +172,7 @@ class SinkCore:
             self._head_at = now + self._heartbeat_interval
             actions.append(Report(SinkHead(self._sink, self._boot, self._seq, self._chain, self._echo)))
         self._followers.expire(now)
-        return actions
+        return actions + self._hearing.look(now)
 
     def next_wakeup(self) -> float | None:
         """When `tick` has something to do even if nothing happens."""
@@ -304,10 +307,7 @@ class SinkCore:
         return [Report(Completions(self._sink, self._boot, tuple(lines[at : at + LOG_LINES]))) for at in slices]
 
     def _diverged(self, seq: int) -> Actions:
-        return [
-            Report(Diverged(self._sink, self._boot, seq)),
-            Log("log_diverged", {"asked": seq, "end": self._seq}),
-        ]
+        return [Report(Diverged(self._sink, self._boot, seq)), Log("log_diverged", {"asked": seq, "end": self._seq})]
 
     def on_forget(self, message: ForgetBatch) -> Actions:
         """Delete a batch, at once if the ventilator has applied all of it, else when it has."""

@@ -18,6 +18,7 @@ from penstock.config import HEARTBEAT_INTERVAL, LEASE_TIME, RESEND
 from penstock.core.actions import Actions, FreeLease, Leave, Log, Report
 from penstock.core.feed import CANCEL_PATIENCE, Feed
 from penstock.core.giveback import GiveBack
+from penstock.core.hearing import Hearing
 from penstock.core.held import HeldLease, Holdings
 from penstock.core.inputs import (
     FunctionReady,
@@ -98,6 +99,7 @@ class WorkerCore:
         self._give_back = GiveBack(hello.worker, self.holdings, self.feed)
         self._liaison = Liaison(hello, now, lease_time, heartbeat_interval)
         self._outbox = Outbox(self.holdings, now)
+        self._hearing = Hearing(lease_time)
         self._shift = shift or Shift(now)
         self._runs = Runs(self.holdings, self.feed, self._outbox)
         self._functions: set[bytes] = set()
@@ -120,6 +122,7 @@ class WorkerCore:
 
     def handle(self, event: WorkerInput, now: float) -> Actions:
         """Take in what happened."""
+        self._hearing.hear(event, now)
         match event:
             case PieceDone():
                 self._came_back(self._runs.on_piece_done(event))
@@ -177,7 +180,7 @@ class WorkerCore:
         self._look_at_the_clock(now)
         if not self._liaison.lost and self.holdings.kept_bytes < KEPT_BYTES_MAX:
             self._actions += self.feed.fill(self._functions, now)
-        self._actions += self.feed.relieve(now)
+        self._actions += [*self.feed.relieve(now), *self._hearing.look(now)]
         self._report_took(now)
         if now >= self._liaison.beat_due_at:
             self._beat(now)
