@@ -16,6 +16,9 @@ import msgspec
 
 from penstock.errors import ConfigError
 
+VERSION = "0.1.0"
+"""Of penstock."""
+
 DEFAULT_URL = "tcp://127.0.0.1:5555"
 """What `penstock up` binds and the other commands ask when nothing else is said."""
 
@@ -76,6 +79,11 @@ def endpoints(url: str) -> Endpoints:
             raise ConfigError(f"{url}: the path is too long for a socket (at most {IPC_PATH_BYTES - 9} bytes)")
         return Endpoints(*(f"ipc://{folder}/{name}" for name in SOCKET_NAMES))
     raise ConfigError(f"{url!r} is no pipeline's URL: write tcp://HOST:PORT, tcp://HOST:PORT/SINKHOST or ipc:///FOLDER")
+
+
+def minor(version: str) -> str:
+    """``3.11`` of ``3.11.7``: within it versions go together."""
+    return ".".join(version.split(".")[:2])
 
 
 def default_slots() -> int:

@@ -20,6 +20,7 @@ WORDS: dict[str, tuple[int, str]] = {
     "recovered": (logging.INFO, "what was given out before the restart is known; going on"),
     "stood_still": (logging.WARNING, "this process stood still: all clocks start again"),
     "worker_joined": (logging.INFO, "worker joined"),
+    "other_version": (logging.WARNING, "that worker is of another penstock: install one version everywhere"),
     "worker_left": (logging.INFO, "worker left"),
     "worker_lost": (logging.WARNING, "worker lost: its jobs are queued again once the sink's log is known"),
     "sink_joined": (logging.INFO, "sink joined"),

@@ -411,6 +411,7 @@ class WorkerLine(Record, frozen=True):
     draining: bool
     python: Label
     tags: Tags = ()
+    version: Label = ""
 
 
 class PipelineInfo(Message, frozen=True):
@@ -495,6 +496,8 @@ class Hello(Message, frozen=True):
     held: Annotated[tuple[Held, ...], Many]
     python: Label
     tags: Tags = ()
+    version: Label = ""
+    """of penstock; empty: it is something else"""
 
 
 class Heartbeat(Message, frozen=True):

@@ -97,6 +97,8 @@ class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True):
     python: str
     tags: tuple[str, ...] = ()
     """What it has, for jobs that need that."""
+    version: str = ""
+    """Of penstock there; empty: the worker is no penstock."""
 
 
 class PipelineStatus(msgspec.Struct, frozen=True, kw_only=True):

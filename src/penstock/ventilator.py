@@ -23,7 +23,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from penstock import loop
-from penstock.config import VentilatorConfig, from_argv
+from penstock.config import VERSION, VentilatorConfig, from_argv
 from penstock.core.actions import (
     Answer,
     Deal,
@@ -64,7 +64,6 @@ from penstock.roles import Role
 from penstock.security import for_station
 from penstock.store import QueueStore
 
-VERSION = "0.1.0"
 CACHE_BYTES = 32 << 20
 """Payloads kept in memory between accepting and giving out: most go straight through."""
 

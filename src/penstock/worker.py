@@ -24,7 +24,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from penstock import loop
-from penstock.config import TERM_GRACE, WorkerConfig, from_argv
+from penstock.config import TERM_GRACE, VERSION, WorkerConfig, from_argv
 from penstock.core.actions import Cut, Deliver, EndSlot, FreeLease, Leave, Renew, Report, Run
 from penstock.core.inputs import FunctionReady, JobsConnected, PieceDone, SinkConnected, Stop
 from penstock.core.shift import Shift
@@ -92,6 +92,7 @@ class Worker:
             held=(),
             python=platform.python_version(),
             tags=config.tags,
+            version=VERSION,
         )
         self.core = WorkerCore(
             hello,

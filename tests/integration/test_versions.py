@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from conftest import Cli
 from penstock import Pipeline, errors, messages
 from support import LIMIT, Stations, until
 
@@ -27,6 +28,24 @@ def test_a_worker_with_another_python_is_warned_of(
         future = pipeline.submit(lambda: 1)
         assert "worker w1 has Python 3.99 and this is" in caplog.text
         assert future.result(LIMIT) == 1
+
+
+def test_a_worker_of_another_penstock_is_named(
+    stations: Stations, folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, cli: Cli
+) -> None:
+    """By the ventilator when it joins, in the list of workers, and to whoever submits code; its jobs run."""
+    (folder / "sitecustomize.py").write_text("import penstock.config\npenstock.config.VERSION = '99.1.0'\n")
+    stations.start("ventilator", "sink")
+    with monkeypatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
+        stations.start("w1")
+    with caplog.at_level(logging.WARNING), Pipeline(stations.url) as pipeline:
+        (worker,) = until(pipeline.workers)
+        assert worker.version == "99.1.0"
+        assert pipeline.submit(lambda: 1).result(LIMIT) == 1
+    assert "worker w1 has penstock 99.1.0 and this is" in caplog.text
+    assert b" other_version: " in stations.log("ventilator").read_bytes()
+    assert b" 99.1.0 " in cli("workers", "--url", stations.url).stdout
 
 
 def test_a_client_of_another_penstock_is_told(stations: Stations, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import tomllib
+from pathlib import Path
+
 import pytest
 
-from penstock.config import SOCKET_NAMES, default_slots, endpoints
+from penstock.config import SOCKET_NAMES, VERSION, default_slots, endpoints, minor
 from penstock.errors import ConfigError
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    """Said in two places, since to ask for it costs a station a tenth of its start."""
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    assert project["project"]["version"] == VERSION
+    assert [minor(version) for version in ("3.11.7", "3.11", "")] == ["3.11", "3.11", ""]
 
 
 def test_a_tcp_url_is_the_first_of_six_ports() -> None:

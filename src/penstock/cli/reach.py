@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from penstock.config import DEFAULT_URL, SOCKET_NAMES, endpoints
+from penstock.config import DEFAULT_URL, SOCKET_NAMES, VERSION, endpoints, minor
 from penstock.errors import ConfigError, NoPipeline, PenstockError, Refused
 from penstock.roles import CLIENTS, DOORS, OWNER_OF_SOCKET, Role
 
@@ -150,11 +150,7 @@ def _asked(url: str, key: KeyFile | None, key_path: str) -> Iterator[Finding]:
 
 def judged(status: PipelineStatus, now: float) -> Iterator[Finding]:
     """What a pipeline's own words mean for this machine, whose clock says `now`."""
-    from penstock.ventilator import VERSION
-
-    said = f"the pipeline has {status.version}, this is {VERSION}"
-    state = "ok" if status.version == VERSION else "warn"
-    yield Finding("penstock", state, said if state == "ok" else f"{said}: install one version everywhere")
+    yield _penstock(status)
     yield _clock(status.wall_time - now)
     sink = "connected" if status.sink_present else "not connected: nothing is recorded; start it with `penstock sink`"
     yield Finding("sink", "ok" if status.sink_present else "wrong", sink)
@@ -163,6 +159,16 @@ def judged(status: PipelineStatus, now: float) -> Iterator[Finding]:
     else:
         yield Finding("workers", "warn", "none: jobs are accepted and wait; start one with `penstock worker`")
     yield _python(status)
+
+
+def _penstock(status: PipelineStatus) -> Finding:
+    others = [
+        f"{one.version} at {one.name}" for one in status.workers if minor(one.version) not in {"", minor(VERSION)}
+    ]
+    said = ", ".join([f"the pipeline has {status.version}, this is {VERSION}", *others])
+    if status.version == VERSION and not others:
+        return Finding("penstock", "ok", said)
+    return Finding("penstock", "warn", f"{said}: install one version everywhere")
 
 
 def _clock(ahead: float) -> Finding:
@@ -174,8 +180,6 @@ def _clock(ahead: float) -> Finding:
 
 
 def _python(status: PipelineStatus) -> Finding:
-    from penstock.client.versions import minor
-
     here = f"{sys.version_info.major}.{sys.version_info.minor}"
     others = sorted({minor(worker.python) for worker in status.workers} - {here})
     if not others:

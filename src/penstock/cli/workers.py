@@ -29,6 +29,9 @@ def command(url: str, as_json: bool) -> None:
             json_line(msgspec.structs.asdict(worker))
         return
     columns(
-        ("NAME", "HOST", "PID", "SLOTS", "JOBS", "DONE", "PYTHON", "STATE", "TAGS"),
-        ((w.name, w.host, w.pid, w.slots, w.jobs, w.done, w.python, state(w), " ".join(w.tags)) for w in workers),
+        ("NAME", "HOST", "PID", "SLOTS", "JOBS", "DONE", "PYTHON", "PENSTOCK", "STATE", "TAGS"),
+        (
+            (w.name, w.host, w.pid, w.slots, w.jobs, w.done, w.python, w.version or "-", state(w), " ".join(w.tags))
+            for w in workers
+        ),
     )

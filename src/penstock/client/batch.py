@@ -250,6 +250,7 @@ def pipeline_status_of(info: PipelineInfo, url: str) -> PipelineStatus:
             draining=line.draining,
             python=line.python,
             tags=line.tags,
+            version=line.version,
         )
         for line in info.workers
     )

@@ -1,4 +1,5 @@
-"""Whether the workers can run what this Python sends: code objects are of one minor version."""
+"""Whether the workers can run what this Python sends: code objects are of one minor version. And whether they are of
+this penstock."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 
+from penstock.config import VERSION, minor
 from penstock.errors import PenstockError
 from penstock.outcome import PipelineStatus, WorkerInfo
 from penstock.shipped import PYTHON
@@ -16,11 +18,6 @@ LOOK_INTERVAL = 30.0
 """Seconds between two looks at who is connected: workers come and go, and a look is a question to the ventilator."""
 
 log = logging.getLogger("penstock.client")
-
-
-def minor(python: str) -> str:
-    """``3.11`` of ``3.11.7``."""
-    return ".".join(python.split(".")[:2])
 
 
 class Workers(Protocol):
@@ -58,4 +55,12 @@ class Versions:
                 worker.name,
                 python,
                 PYTHON,
+            )
+        if worker.version and minor(worker.version) != minor(VERSION) and worker.version not in self._said:
+            self._said.add(worker.version)
+            log.warning(
+                "worker %s has penstock %s and this is %s: install one version everywhere",
+                worker.name,
+                worker.version,
+                VERSION,
             )

@@ -70,6 +70,7 @@ class Liaison:
             held=held,
             python=me.python,
             tags=me.tags,
+            version=me.version,
         )
 
     def heartbeat(self, window: int, held: tuple[Held, ...], now: float) -> Heartbeat:

@@ -9,6 +9,7 @@ Promises:
 
 from __future__ import annotations
 
+from penstock.config import minor
 from penstock.core.actions import Answer, LoadChunk, SendFunction
 from penstock.core.books import Books
 from penstock.core.dispatch import Dispatcher
@@ -46,9 +47,10 @@ FREE = (Place.QUEUED, Place.DELAYED, Place.LIMBO, Place.ALONE)
 class Presence:
     """Keeps the books in step with what workers say."""
 
-    def __init__(self, books: Books, dispatcher: Dispatcher) -> None:
+    def __init__(self, books: Books, dispatcher: Dispatcher, version: str) -> None:
         self._books = books
         self._dispatcher = dispatcher
+        self._version = version
         self._connections = 0
         self.loss = Loss(books, self.greet)
         self.claims: dict[tuple[bytes, int], tuple[Worker, Held, int, bool]] = {}
@@ -101,6 +103,8 @@ class Presence:
         self._books.tell(worker.id, Welcome(hello.number, floor, tuple(drop)))
         if joined:
             self._books.log("worker_joined", worker=hello.name, host=hello.host, pid=hello.pid, slots=hello.slots)
+            if hello.version and minor(hello.version) != minor(self._version):
+                self._books.log("other_version", worker=hello.name, version=hello.version, here=self._version)
 
     def on_heartbeat(self, beat: Heartbeat, now: float) -> None:
         """Answered at once; an older one than the newest is ignored."""

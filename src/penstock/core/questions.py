@@ -113,6 +113,7 @@ class Questions:
                 draining=worker.draining,
                 python=worker.hello.python,
                 tags=worker.hello.tags,
+                version=worker.hello.version,
             )
             for worker in books.workers.values()
             if worker.hello is not None

@@ -117,7 +117,7 @@ class VentilatorCore:
     ) -> None:
         self.books = Books(life, stored, applied, lease_time, heartbeat_interval, seed, seal)
         self.dispatcher = Dispatcher(self.books)
-        self.presence = Presence(self.books, self.dispatcher)
+        self.presence = Presence(self.books, self.dispatcher, version)
         self.quarantine = Quarantine(self.books, self.dispatcher)
         self.settlement = Settlement(self.books)
         self.gates = Gates(self.books)

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from penstock.cli.reach import Finding, judged
+from penstock.config import VERSION
 from penstock.outcome import PipelineStatus, WorkerInfo
-from penstock.ventilator import VERSION
 
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 WORKER = WorkerInfo(id="", name="w1", host="h", pid=1, slots=4, jobs=0, done=0, draining=False, python=f"{HERE}.1")
@@ -43,6 +43,12 @@ def test_all_is_well() -> None:
     ("change", "check", "state", "said"),
     [
         ({"version": "0.0.1"}, "penstock", "warn", "the pipeline has 0.0.1"),
+        (
+            {"workers": (WORKER, msgspec.structs.replace(WORKER, name="w2", version="99.1.0"))},
+            "penstock",
+            "warn",
+            "99.1.0 at w2: install one version",
+        ),
         ({"wall_time": 1010.0}, "clock", "warn", "9.0 s ahead: set both by NTP"),
         ({"wall_time": 101.0}, "clock", "wrong", "900.0 s behind"),
         ({"sink_present": False}, "sink", "wrong", "`penstock sink`"),
