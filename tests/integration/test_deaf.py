@@ -45,10 +45,6 @@ class Scene:
         self.url = url
         self.came: list[bytes] = []
 
-    def until_connected(self, count: int) -> None:
-        """Handshakes are answered by the station's poll; nothing is read yet."""
-        until(lambda: self.station.poll(0.01) and self.station.connections("control") >= count)
-
     def read(self) -> list[bytes]:
         """What a ventilator does with who comes: all topics so far."""
         self.station.poll(0.01)
@@ -59,12 +55,11 @@ class Scene:
         return self.came
 
     def join(self) -> None:
-        """The thief says junk, the victim joins, the thief joins."""
-        self.until_connected(1)
+        """The thief says junk, the victim joins, the thief joins; nothing is read meanwhile."""
         self.stolen.send(b"junk")
+        until(lambda: "control" in self.station.poll(0.01)[0])
         self.victim.connect("control", endpoints(self.url).control, subscribe=VICTIM)
-        self.until_connected(2)
-        until(lambda: self.victim.poll(0) and self.victim.connections("control"))
+        until(lambda: self.station.poll(0.01) and self.victim.poll(0) and self.victim.connections("control"))
         self.stolen.send(b"\x01" + THIEF)
 
     def is_heard(self) -> bool:
