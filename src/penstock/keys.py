@@ -11,7 +11,7 @@
       peers.json          every key that was ever given out: name, role, public half, and whether it is revoked
 
 No secret is in peers.json: a sink on another host needs a copy of it and of sink.key. A running station looks at it
-several times a second.
+several times a second, and the ventilator tells the sink what its own says.
 """
 
 from __future__ import annotations
@@ -240,6 +240,12 @@ class KeyFolder:
             if not old:
                 (self.path / f"{name}.key").unlink(missing_ok=True)
             return len(gone)
+
+    @property
+    def has_sink_elsewhere(self) -> bool:
+        """Whether the sink is on another host than the ventilator, with a copy of the list."""
+        at = endpoints(load(self.path, Role.VENTILATOR).url)
+        return at.results.rpartition(":")[0] != at.desk.rpartition(":")[0]
 
     def entries(self) -> list[Entry]:
         """All that were ever given out, oldest first."""

@@ -56,7 +56,8 @@ tests/node is such a worker, in JavaScript.
 **Bounds.** A frame is at most MAX_FRAME_BYTES, a msgpack nesting at most what the struct has; numbers are
 0 <= n < 2**63. What does not decode, a message of several frames included, is counted, logged escaped and dropped; a
 client's request is then answered by a Refused if its number can be read, and its message of another version by one
-whose prefix tells the client the version of the station.
+whose prefix tells the client the version of the station. ZeroMQ gives a message of several frames away as a whole, and
+holds what it has of it without a bound: against a peer that never ends one there is only a limit of the process.
 """
 
 from __future__ import annotations
@@ -68,6 +69,7 @@ import msgspec
 
 from penstock.errors import ProtocolError, VersionMismatch
 from penstock.job import BatchSpec, Instant, JobState, Label, Seconds, Stamp, Tags
+from penstock.roles import Role
 
 VERSION = 1
 SIGNATURE = b"PNS" + bytes([VERSION])
@@ -721,7 +723,23 @@ class ForgetBatch(Message, frozen=True):
     batch: Id
 
 
-VentilatorToSink = Greeting | SinkBeat | Replay | Restate | Verdicts | ForgetBatch
+class KeyLine(Record, frozen=True):
+    """A key that is let in: its public half, and whose it is."""
+
+    public: Label
+    name: Label
+    role: Role
+
+
+class Keys(Message, frozen=True):
+    """The ventilator's list of keys, where there are any: a sink on another host has an older one. At each connection
+    of the sink's, and when it changes."""
+
+    allowed: tuple[KeyLine, ...]
+    revoked: tuple[Label, ...]
+
+
+VentilatorToSink = Greeting | SinkBeat | Replay | Restate | Verdicts | ForgetBatch | Keys
 
 
 # ---------------------------------------------------------------------------------------------- worker -> sink

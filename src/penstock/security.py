@@ -155,7 +155,9 @@ class Guard:
         self._own = Peer(key.name, Role.VENTILATOR, key.public)
         self._folder = folder
         self._seen = self._mark()
-        self._peers: Peers = load_peers(folder)
+        self.peers: Peers = load_peers(folder)
+        """Who is let in."""
+        self._listed, self._told = self.peers, Peers({}, frozenset())
         self._addresses: dict[str, set[str]] = {}
         self._look_at = 0.0
         self.throwaway = ""
@@ -188,10 +190,10 @@ class Guard:
 
     def verdict(self, door: str, public: str, address: str) -> bytes:
         """200: come in; 300: not known, try again; 400: never."""
-        peer = self._own if public == self.key.public else self._peers.allowed.get(public)
+        peer = self._own if public == self.key.public else self.peers.allowed.get(public)
         if peer is None:
-            final = public in self._peers.revoked or public == self.throwaway or not public
-            why = "revoked" if public in self._peers.revoked else "unknown"
+            final = public in self.peers.revoked or public == self.throwaway or not public
+            why = "revoked" if public in self.peers.revoked else "unknown"
         elif peer is self._own or peer.role in DOORS.get(door, ()):
             self._addresses.setdefault(public, set()).add(address)
             return b"200"
@@ -225,7 +227,7 @@ class Guard:
     def sender(self, frame: zmq.Frame) -> Peer | None:
         """Who sent a frame; None: nobody who may be here now."""
         try:
-            return self._peers.allowed.get(str(frame.get("User-Id")))
+            return self.peers.allowed.get(str(frame.get("User-Id")))
         except zmq.ZMQError:
             return None
 
@@ -240,11 +242,21 @@ class Guard:
             return
         self._seen = mark
         try:
-            peers = load_peers(self._folder)
+            self._listed = load_peers(self._folder)
         except ConfigError as error:
             self._news.log("keys_unreadable", error=str(error))
-            return
-        before, self._peers = self._peers, peers
+        self._put_together(doors)
+
+    def learn(self, told: Peers) -> None:
+        """What the ventilator's list says: its keys count here too, from the next look on, and who is revoked in one of
+        the two is out."""
+        self._told, self._seen = told, (0, 0, 0)
+
+    def _put_together(self, doors: Mapping[str, int]) -> None:
+        revoked = self._listed.revoked | self._told.revoked
+        both = self._told.allowed | self._listed.allowed
+        peers = Peers({public: peer for public, peer in both.items() if public not in revoked}, revoked)
+        before, self.peers = self.peers, peers
         for public in before.allowed.keys() - peers.allowed.keys():
             addresses, peer = self._addresses.pop(public, set()), before.allowed[public]
             ports = {port for door, port in doors.items() if peer.role in DOORS[door]}

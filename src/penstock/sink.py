@@ -29,16 +29,18 @@ from penstock.core.sink import SinkCore
 from penstock.errors import Refused
 from penstock.events import setup
 from penstock.job import new_worker_id
+from penstock.keys import Peers
 from penstock.links import sink_links
 from penstock.messages import (
     ClientToSink,
     Decoder,
     Fetched,
+    Keys,
     VentilatorToSink,
     WorkerToSink,
     split,
 )
-from penstock.roles import Role
+from penstock.roles import Peer, Role
 from penstock.security import for_station
 from penstock.store import ResultStore
 
@@ -85,7 +87,9 @@ class Sink:
         if "control" in names:
             for received in self.links.receive("control"):
                 wire = self._malformed.decode(self._control, received)
-                if wire is not None:
+                if wire is not None and isinstance(wire.message, Keys):
+                    self._learn(wire.message)
+                elif wire is not None:
                     yield wire.message
         if "outcomes" in names:
             for received in self.links.receive("outcomes"):
@@ -111,6 +115,11 @@ class Sink:
             self.leaving = self._signals.read() > 0 or self._lifeline in fds
             if self._signals.take_backup():
                 loop.back_up(self._store, self.logger)
+
+    def _learn(self, keys: Keys) -> None:
+        allowed = {line.public: Peer(line.name, line.role, line.public) for line in keys.allowed}
+        if self.links.guard is not None:
+            self.links.guard.learn(Peers(allowed, frozenset(keys.revoked)))
 
     def save(self, saves: list[Any]) -> None:
         """Commit."""

@@ -97,7 +97,8 @@ class Links:
         self._endpoints: dict[str, str] = {}
         """Of sockets that connect."""
         self._most_connections = self._security.limits.connections
-        self._guard: Guard | None = None
+        self.guard: Guard | None = None
+        """Of a station with keys."""
         self.news = News()
         """Of keys and strangers."""
         self.shut_out: dict[str, str] = {}
@@ -116,14 +117,14 @@ class Links:
         key, folder, *_ = self._security
         try:
             if key is not None and folder is not None:
-                self._guard = Guard(self._context, key, folder, self.news)
-                self._poller.register(self._guard.socket, zmq.POLLIN)
+                self.guard = Guard(self._context, key, folder, self.news)
+                self._poller.register(self.guard.socket, zmq.POLLIN)
             yield
             count, limit = max(1, len(self._ports)), self._security.limits.connections
             self._most_connections = (open_files(count * limit + SPARE_FILES) - SPARE_FILES) // count
-            if self._guard is not None:
+            if self.guard is not None:
                 doors = {name: self._sockets[name].get_string(zmq.LAST_ENDPOINT) for name in self._ports}
-                self_test(self._context, self._guard, doors)
+                self_test(self._context, self.guard, doors)
         except BaseException:
             self.close()
             raise
@@ -147,7 +148,7 @@ class Links:
         if kind == zmq.XPUB:
             socket.set(zmq.XPUB_VERBOSER, 1)  # every connection's coming and going, also of a known topic
             socket.set(zmq.XPUB_NODROP, 1)
-            if self._guard is not None:
+            if self.guard is not None:
                 socket.set(zmq.XPUB_MANUAL, 1)  # see subscribers.py; no stranger gets in there
         self._sockets[name] = socket
         self._kinds[name] = kind
@@ -161,7 +162,7 @@ class Links:
         socket = self.socket(name, BINDS[name])
         port = None
         if endpoint.startswith("tcp://"):
-            guarded = self._guard is not None or self._security.insecure
+            guarded = self.guard is not None or self._security.insecure
             endpoint = to_bind(endpoint, guarded=guarded)
             port = self._ports[name] = int(endpoint.rpartition(":")[2])
             socket.set(zmq.IPV6, 1 if "[" in endpoint else 0)
@@ -227,7 +228,7 @@ class Links:
     def poll(self, timeout: float | None) -> tuple[list[str], list[int]]:
         """Wait for something to read: names of sockets (``monitor:NAME`` when a connection came or went) and file
         descriptors. `timeout` in seconds; None waits for ever. Raises Refused: a station will never let this key in."""
-        if self._guard is not None:
+        if self.guard is not None:
             timeout = LOOK_INTERVAL if timeout is None else min(timeout, LOOK_INTERVAL)
         millis = None if timeout is None else max(0, int(timeout * 1000 + 0.999))
         names: list[str] = []
@@ -235,12 +236,12 @@ class Links:
         for item, _ in self._poller.poll(millis):
             if isinstance(item, int):
                 fds.append(item)
-            elif self._guard is not None and item is self._guard.socket:
-                self._guard.answer()
+            elif self.guard is not None and item is self.guard.socket:
+                self.guard.answer()
             else:
                 names.append(self._names[item])
-        if self._guard is not None:
-            self._guard.look(self._ports)
+        if self.guard is not None:
+            self.guard.look(self._ports)
         return [name for name in names if not name.startswith("monitor:") or self._read_monitor(name[8:])], fds
 
     def _read_monitor(self, name: str) -> bool:
@@ -279,7 +280,7 @@ class Links:
         socket = self._sockets[name]
         addressed = self._kinds[name] == zmq.ROUTER
         topic = ID_BYTES if self._kinds[name] == zmq.SUB else 0
-        guard = self._guard if name in self._ports else None
+        guard = self.guard if name in self._ports else None
         taken = 0
         for _ in range(TURN_MESSAGES):
             try:
@@ -300,11 +301,11 @@ class Links:
 
     def subscriptions(self, name: str) -> Iterable[tuple[bool, bytes, Peer]]:
         """What an XPUB's subscribers did: (came, topic, who). With keys nobody hears anything before `admit`."""
-        return read_subscriptions(self._sockets[name], self._guard if name in self._ports else None)
+        return read_subscriptions(self._sockets[name], self.guard if name in self._ports else None)
 
     def admit(self, name: str, topic: bytes) -> None:
         """Let whoever subscribed last to an XPUB hear of this topic."""
-        if self._guard is not None:
+        if self.guard is not None:
             self._sockets[name].set(zmq.SUBSCRIBE, topic)
 
     def send(self, name: str, message: Message, *payload: Bytes, peer: bytes = b"") -> bool:
@@ -326,9 +327,9 @@ class Links:
 
     def close(self) -> None:
         """Close everything; nothing that was not sent is waited for."""
-        if self._guard is not None:
-            self._guard.close()
-            self._guard = None
+        if self.guard is not None:
+            self.guard.close()
+            self.guard = None
         for name in self._monitors:
             self._sockets[name].disable_monitor()
         for socket in (*self._monitors.values(), *self._sockets.values()):

@@ -50,6 +50,7 @@ from penstock.core.permit import Bindings
 from penstock.core.ventilator import VentilatorCore
 from penstock.events import setup
 from penstock.job import ID_BYTES, LABEL_CHARS
+from penstock.keys import Peers
 from penstock.links import ventilator_links
 from penstock.messages import (
     PART_BYTES,
@@ -58,6 +59,8 @@ from penstock.messages import (
     Digests,
     FunctionPart,
     Jobs,
+    KeyLine,
+    Keys,
     ToVentilator,
 )
 from penstock.roles import Role
@@ -105,6 +108,8 @@ class Ventilator:
         self._bindings = Bindings(config.limits.worker_starts)
         self._eavesdroppers: Counter[bytes] = Counter()
         """How many connections asked for a topic that is not theirs, and hear nothing."""
+        self._passed: tuple[bytes, Peers] | None = None
+        """The sink that was told a list of keys, and which."""
         self._malformed = loop.Malformed(self.logger)
         self._cache: OrderedDict[tuple[bytes, int], bytes | memoryview] = OrderedDict()
         self._cache_bytes = 0
@@ -144,12 +149,23 @@ class Ventilator:
             if self._signals.take_backup():
                 loop.back_up(self._store, self.logger)
         self.core.malformed = self._malformed.count + self.links.malformed
+        self._pass_keys()
+
+    def _pass_keys(self) -> None:
+        """Tell the sink who is let in, when one of the two is new."""
+        sink, guard = self.core.settlement.sink, self.links.guard
+        if sink is None or guard is None or self._passed == (sink, guard.peers):
+            return
+        self._passed = sink, guard.peers
+        allowed = tuple(KeyLine(one.public, one.name, one.role) for one in guard.peers.allowed.values())
+        self.links.send("control", Keys(allowed, tuple(guard.peers.revoked)), peer=sink)
 
     def _subscriptions(self) -> Iterator[Any]:
         """Everybody hears what is said to an id of their own, and nothing else."""
         for came, topic, sender in self.links.subscriptions("control"):
             if came and len(topic) == ID_BYTES and self._bindings.admits(sender, topic):
                 self.links.admit("control", topic)
+                self._passed = None if topic == self.core.settlement.sink else self._passed
                 yield Subscribed(topic)
             elif came:
                 self._eavesdroppers[topic] += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import zmq
 
 from conftest import Cli
 from jobs import gated
@@ -161,6 +163,29 @@ def test_a_client_with_an_unknown_key_says_so(
     monkeypatch.setenv("PENSTOCK_KEY", path(keys, "alice"))
     with Pipeline(stations.url) as pipeline:
         assert pipeline.status().security == "keys"
+
+
+def test_a_sink_elsewhere_learns_of_keys(stations: Stations, keys: KeyFolder, folder: Path, cli: Cli) -> None:
+    """With a list of its own, an old one: who is revoked at the head is cut off there, who is new gets in; and again
+    after the sink has started anew."""
+    of_sink = folder / "of-sink"
+    of_sink.mkdir(mode=0o700)
+    for name in ("sink.key", "peers.json"):
+        shutil.copy2(keys.path / name, of_sink)
+    stations.start("ventilator", key=str(keys.path))
+    stations.start("sink", key=str(of_sink))
+    until(lambda: b" sink_joined: " in stations.log("ventilator").read_bytes())
+    alice = key_of(keys, "alice")
+    with door(stations.url, "results", alice) as results:
+        assert results.answer() == "let in"
+        cli("keys", "revoke", "alice", "--keys", str(keys.path))
+        assert results.got(zmq.Event.DISCONNECTED, 10_000)
+    until(lambda: knock(stations.url, "results", alice) == "refused")
+    keys.new(Role.SUBMIT, "bob")
+    until(lambda: knock(stations.url, "results", key_of(keys, "bob")) == "let in")
+    assert stations.end("sink") == 0
+    stations.start("sink", key=str(of_sink))
+    until(lambda: knock(stations.url, "results", alice) == "refused")
 
 
 def test_rotation_stops_nothing(stations: Stations, keys: KeyFolder, folder: Path) -> None:

@@ -12,6 +12,7 @@ import msgspec
 
 from penstock.cli.options import as_json, debug, key_path
 from penstock.cli.output import columns, json_line, local_time, say
+from penstock.keys import LIST
 from penstock.roles import GIVEN, Role
 
 if TYPE_CHECKING:
@@ -94,8 +95,11 @@ def list_(folder: Path | None, as_json: bool) -> None:
 @in_folder
 def revoke(folder: Path | None, name: str, old: bool) -> None:
     """Let the keys of NAME in no more; who uses one now is cut off within a second."""
-    count = _keys(folder).revoke(name, old=old)
+    keys = _keys(folder)
+    count = keys.revoke(name, old=old)
     say(f"{count} {'key' if count == 1 else 'keys'} of {name} revoked")
+    if keys.has_sink_elsewhere:
+        say(f"the running ventilator tells the sink on its own host; for when that starts anew copy {LIST} there, too")
 
 
 def default_folder() -> Path:

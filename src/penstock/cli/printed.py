@@ -58,6 +58,8 @@ WORKER_LINES = """\
 ProtectSystem=full"""
 STORE_LINES = """\
 {data}
+# who has a key can send a message without end: then the station is started again, and has lost nothing
+MemoryMax=50%
 ProtectSystem=strict
 ProtectHome=read-only
 PrivateDevices=yes

@@ -66,7 +66,6 @@ from penstock.messages import (
     SinkBeat,
     SinkHead,
     Unfollow,
-    VentilatorToSink,
     Verdicts,
 )
 
@@ -82,7 +81,8 @@ CHECKPOINT_LINES = 16
 FORGOTTEN_BATCHES = 10_000
 """Deleted batches whose late outcomes are still recognised: resends end within seconds."""
 
-SinkInput = OutcomesArrived | FromClient | RowsRead | LogRead | LinesRead | VentilatorToSink
+Said = Greeting | SinkBeat | Replay | Restate | Verdicts | ForgetBatch
+SinkInput = OutcomesArrived | FromClient | RowsRead | LogRead | LinesRead | Said
 
 
 class SinkCore:

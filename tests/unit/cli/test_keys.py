@@ -35,6 +35,13 @@ def test_keys_are_made_listed_and_revoked(keys: Path, capsys: pytest.CaptureFixt
     assert "submit" in capsys.readouterr().out
 
 
+def test_where_the_sink_is_elsewhere_its_list_is_spoken_of(keys: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The ventilator tells it, but its copy of the list is as it was."""
+    cli.main(["keys", "init", "tcp://head:7000/store"])
+    assert cli.main(["keys", "revoke", "workers"]) == 0
+    assert "copy peers.json there, too" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "words",
     [
