@@ -1,6 +1,6 @@
 """Damaged and foreign bytes at everything that decodes what came from outside: nothing but the errors that are meant.
 
-scripts/fuzz --minutes 30      half an hour; scripts/test does a part of a minute
+scripts/fuzz --minutes 30      half an hour; scripts/test does a minute
 
 Each decoder is given valid messages of each of its types, such with damage, and plain msgpack of any shape, by
 hypothesis, which cuts down what fails. Nothing here is unpickled. What is raised must be the decoder's own error, and

@@ -78,32 +78,81 @@ def test_a_job_script_starts_workers(cli: Cli, folder: Path, key: str) -> None:
         assert (given.get("--time-limit"), given["--idle-timeout"], given["--tag"]) == (limit, "10m", "a b")
 
 
-def test_a_manifest_is_what_kubernetes_takes(cli: Cli, folder: Path, key: str) -> None:
-    """By its schema; and the key that the pod makes of the secret is one that a worker takes."""
-    manifest = folder / "workers.yaml"
-    manifest.write_text(printed(cli, "k8s", "--key", key, "--image", "registry/penstock:1", "--workers", "2"))
+def objects(cli: Cli, folder: Path, *words: str) -> list[dict[str, Any]]:
+    """What a manifest has, which is what Kubernetes takes by its schema."""
+    manifest = folder / "manifest.yaml"
+    manifest.write_text(printed(cli, "k8s", "--image", "registry/penstock:1", *words))
     validate = Path(sys.executable).with_name("kubernetes-validate")
     done = subprocess.run([validate, "--strict", manifest], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    secret, deployment = yaml.safe_load_all(manifest.read_text())
+    return list(yaml.safe_load_all(manifest.read_text()))
+
+
+def make_keys_as_a_pod(folder: Path, secret: dict[str, Any], pod: dict[str, Any]) -> Path:
+    """Run what the pod runs first, on a volume and a secret as the kubelet makes them: the folder /keys."""
+    mounts = {"/secret": folder / "secret", "/keys": folder / "volume"}
+    for path in mounts.values():
+        shutil.rmtree(path, ignore_errors=True)
+        path.mkdir()
+    mounts["/keys"].chmod(0o777)  # as an emptyDir is
+    (mounts["/secret"] / "..data").mkdir()
+    for name, text in secret["stringData"].items():
+        (mounts["/secret"] / "..data" / name).write_text(text)
+        (mounts["/secret"] / name).symlink_to(f"..data/{name}")
+    (make,) = pod["initContainers"]
+    shell = shlex.join(make["command"])
+    for mounted, here in mounts.items():
+        shell = shell.replace(f"{mounted}/", f"{here}/")
+    subprocess.run(shell, shell=True, check=True)
+    return mounts["/keys"]
+
+
+def option(container: dict[str, Any], name: str) -> str:
+    """What a container's command says by an option."""
+    return str(container["command"][container["command"].index(name) + 1])
+
+
+def test_a_manifest_is_what_kubernetes_takes(cli: Cli, folder: Path, key: str) -> None:
+    """By its schema; and the key that the pod makes of the secret is one that a worker takes."""
+    secret, deployment = objects(cli, folder, "--key", key, "--workers", "2")
     pod: dict[str, Any] = deployment["spec"]["template"]["spec"]
     assert pod["securityContext"]["runAsNonRoot"] is True
     (container,) = pod["containers"]
     assert container["command"][:2] == ["penstock", "worker"]
+    volume = make_keys_as_a_pod(folder, secret, pod)
+    path = option(container, "--key").replace("/keys/", f"{volume}/")
+    assert keys.load(path, Role.WORK).url == "tcp://head:7555"
 
-    mounts = {"/secret": folder / "secret", "/keys": folder / "volume"}
-    mounts["/keys"].mkdir()
-    mounts["/keys"].chmod(0o777)  # as an emptyDir is
-    mounts["/secret"].mkdir()
-    (mounts["/secret"] / "..data").write_text(secret["stringData"]["worker.key"])
-    (mounts["/secret"] / "worker.key").symlink_to("..data")
-    (make,) = pod["initContainers"]
-    shell = shlex.join(make["command"])
-    for path, here in mounts.items():
-        shell = shell.replace(f"{path}/", f"{here}/")
-    subprocess.run(shell, shell=True, check=True)
-    at = container["command"][container["command"].index("--key") + 1]
-    assert keys.load(at.replace("/keys/", f"{mounts['/keys']}/"), Role.WORK).url == "tcp://head:7555"
+
+def test_a_manifest_of_the_head(cli: Cli, folder: Path, key: str) -> None:
+    """Both stations on one volume behind the service that the URL names, with all of its ports; of the keys they have
+    their own and the list, and no other."""
+    secret, service, stations, *workers = objects(cli, folder, "--key", key, "--head", "--storage", "1Gi")
+    assert [one["kind"] for one in workers] == ["Secret", "Deployment"]
+    assert service["metadata"]["name"] == "head"
+    assert [one["port"] for one in service["spec"]["ports"]] == list(range(7555, 7561))
+    pod: dict[str, Any] = stations["spec"]["template"]["spec"]
+    assert service["spec"]["selector"].items() <= stations["spec"]["template"]["metadata"]["labels"].items()
+    assert [one["command"][:2] for one in pod["containers"]] == [["penstock", "ventilator"], ["penstock", "sink"]]
+    assert set(secret["stringData"]) == {"ventilator.key", "sink.key", "peers.json"}
+    volume = make_keys_as_a_pod(folder, secret, pod)
+    for container, role in zip(pod["containers"], (Role.VENTILATOR, Role.SINK), strict=True):
+        own = Path(option(container, "--key").replace("/keys/", f"{volume}/"))
+        assert keys.load(own, role).role is role
+        assert "workers" in {peer.name for peer in keys.load_peers(own).allowed.values()}
+        assert (option(container, "--bind"), option(container, "--data")) == ("tcp://0.0.0.0:7555", "/data/own")
+    assert [one["kind"] for one in objects(cli, folder, "--url", "tcp://penstock.here:5555", "--head")] == [
+        "Service",
+        "StatefulSet",
+        "Deployment",
+    ]
+
+
+def test_a_head_needs_a_name_and_its_keys(cli: Cli, key: str) -> None:
+    """One line, exit code 2."""
+    for words in (["--url", "tcp://10.0.0.1:5555"], ["--url", "tcp://a:5555/b"], ["--key", f"{key}/workers.key"]):
+        done = cli("print", "k8s", "--image", "x", "--head", *words)
+        assert (done.returncode, done.stderr.count(b"\n")) == (2, 1), words
 
 
 def test_without_keys_nothing_is_said_of_them(cli: Cli) -> None:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import click
 
+from penstock.cli import manifest
 from penstock.cli.keys import work_key_file
 from penstock.cli.options import debug, key_path, keyed, url_option
 
@@ -58,7 +59,7 @@ WORKER_LINES = """\
 ProtectSystem=full"""
 STORE_LINES = """\
 {data}
-# who has a key can send a message without end: then the station is started again, and has lost nothing
+# a peer can send a message without end: the station is then started again, and has lost nothing
 MemoryMax=50%
 ProtectSystem=strict
 ProtectHome=read-only
@@ -87,79 +88,6 @@ if [ -n "$end" ]; then
 fi
 exec {command} ${{limit[@]+"${{limit[@]}}"}}
 """
-
-MANIFEST = """\
-# {replicas} workers for {url}: kubectl apply -f FILE
-# The image must have penstock and the Python {python} of the clients.
-{secret}apiVersion: apps/v1
-kind: Deployment
-metadata:
-  name: penstock-worker
-  labels: &labels {{app.kubernetes.io/name: penstock, app.kubernetes.io/component: worker}}
-spec:
-  replicas: {replicas}
-  selector:
-    matchLabels: *labels
-  template:
-    metadata:
-      labels: *labels
-    spec:
-      automountServiceAccountToken: false
-      terminationGracePeriodSeconds: {grace}
-      securityContext:
-        runAsNonRoot: true
-        runAsUser: 10001
-        runAsGroup: 10001
-        fsGroup: 10001
-        seccompProfile: {{type: RuntimeDefault}}
-{init}      containers:
-      - name: worker
-        image: {image}
-        command: {command}
-        resources:
-          requests: {{cpu: {slots}}}
-          limits: {{cpu: {slots}}}
-        securityContext:
-          allowPrivilegeEscalation: false
-          capabilities: {{drop: [ALL]}}
-{mounts}"""
-KEY_OBJECT = """\
-# this is the key for workers: whoever reads it can pose as one
-apiVersion: v1
-kind: Secret
-metadata:
-  name: penstock-worker
-type: Opaque
-stringData:
-  worker.key: {key}
----
-"""
-INIT = """\
-      # a secret's files are links, and its group's to read: penstock wants a file that is its own alone
-      initContainers:
-      - name: key
-        image: {image}
-        command: [install, -D, -m, "600", /secret/worker.key, /keys/own/worker.key]
-        securityContext:
-          allowPrivilegeEscalation: false
-          capabilities: {{drop: [ALL]}}
-        volumeMounts:
-        - {{name: secret, mountPath: /secret, readOnly: true}}
-        - {{name: keys, mountPath: /keys}}
-"""
-MOUNTS = """\
-        volumeMounts:
-        - {name: keys, mountPath: /keys, readOnly: true}
-      volumes:
-      - name: secret
-        secret: {secretName: penstock-worker, defaultMode: 288}  # 0440
-      - name: keys
-        emptyDir: {medium: Memory}
-"""
-WORKER_STOP_TIME = 600
-"""Seconds that a worker may take to finish what runs, before systemd or the kubelet ends it."""
-STORE_STOP_TIME = 90
-"""Seconds for the last commit of a station, on a disk that is busy."""
 
 
 def for_workers(function: Function) -> Function:
@@ -191,12 +119,12 @@ def systemd(station: str, user: str, data: Path | None, url: str, slots: int | N
     words = [sys.executable, "-m", "penstock", station]
     if station == "worker":
         words += _options(url, slots, tags, _key())
-        more, stop_time = WORKER_LINES, WORKER_STOP_TIME
+        more, stop_time = WORKER_LINES, manifest.WORKER_STOP_TIME
     else:
         folder = str(data.absolute()) if data else "/var/lib/penstock"
         words += ["--bind", url, "--data", folder, *(["--key", key_path()] if key_path() else [])]
         lines = f"ReadWritePaths={folder}" if data else "StateDirectory=penstock\nStateDirectoryMode=0700"
-        more, stop_time = STORE_LINES.format(data=lines), STORE_STOP_TIME
+        more, stop_time = STORE_LINES.format(data=lines), manifest.STORE_STOP_TIME
     print(
         UNIT.format(
             file=f"penstock-{station}.service",
@@ -245,29 +173,19 @@ def slurm(
 @command.command("k8s")
 @click.option("--image", required=True, help="A container image with penstock in it.")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Replicas.")
+@click.option("--head", is_flag=True, help="Also ventilator and sink: in one pod, with a volume, behind a service.")
+@click.option("--storage", default="10Gi", show_default=True, help="The volume's size.")
 @for_workers
-def k8s(image: str, workers: int, url: str, slots: int | None, tags: tuple[str, ...]) -> None:
-    """Print a manifest: a deployment of workers, and their key as a secret."""
-    words = ["penstock", "worker", *_options(url, slots or 1, tags, "/keys/own/worker.key" if key_path() else "")]
-    secret = init = mounts = ""
-    if key_path():
-        secret = KEY_OBJECT.format(key=json.dumps(work_key_file().read_text(encoding="utf-8")))
-        init, mounts = INIT.format(image=json.dumps(image)), MOUNTS
-    print(
-        MANIFEST.format(
-            replicas=workers,
-            url=url,
-            python=f"{sys.version_info[0]}.{sys.version_info[1]}",
-            secret=secret,
-            grace=WORKER_STOP_TIME,
-            init=init,
-            image=json.dumps(image),
-            command=json.dumps(words),
-            slots=slots or 1,
-            mounts=mounts,
-        ),
-        end="",
-    )
+def k8s(image: str, workers: int, head: bool, storage: str, url: str, slots: int | None, tags: tuple[str, ...]) -> None:
+    """Print a manifest: a deployment of workers, with --head the stations too, and their keys as secrets.
+
+    With --head the URL's host is the name of the service: `penstock keys init tcp://penstock:5555`.
+    """
+    if head:
+        print(manifest.of_head(image=image, url=url, storage=storage, folder=key_path()), end="---\n")
+    words = ["penstock", "worker", *_options(url, slots or 1, tags, manifest.WORKER_KEY if key_path() else "")]
+    key = work_key_file().read_text(encoding="utf-8") if key_path() else ""
+    print(manifest.of_workers(image=image, url=url, words=words, count=workers, slots=slots or 1, key=key), end="")
 
 
 def _key() -> str:
