@@ -77,6 +77,7 @@ def targets(folder: Path) -> Iterator[Target]:
         yield Target(
             name, st.one_of(framed(valid(union)), framed(plain()), st.binary()), frame_of(union), (ProtocolError,)
         )
+    yield Target("number", framed(valid(messages.ClientToVentilator)), messages.asked_number, ())
     for name, union, decoder in (
         ("agent to slot", slotwire.ToSlot, slotwire.to_slot.decode),
         ("slot to agent", slotwire.FromSlot, slotwire.from_slot.decode),

@@ -36,8 +36,9 @@ def _of(info: inspect.Type) -> st.SearchStrategy[Any]:
             return st.fixed_dictionaries({one.name: _of(one.type) for one in fields}).map(lambda all_: cls(**all_))
         case inspect.UnionType(types=types):
             return st.one_of([_of(one) for one in types])
-        case inspect.IntType(ge=low, le=high):
-            return st.integers(-(2**63) if low is None else low, 2**63 - 1 if high is None else high)
+        case inspect.IntType(ge=low, le=high, lt=end):
+            high = 2**63 - 1 if high is None else high
+            return st.integers(-(2**63) if low is None else low, high if end is None else end - 1)
         case inspect.FloatType(ge=low, lt=high):
             return st.floats(low, high, exclude_max=high is not None, allow_nan=False)
         case inspect.BytesType(min_length=low, max_length=high):
@@ -50,6 +51,8 @@ def _of(info: inspect.Type) -> st.SearchStrategy[Any]:
             return st.lists(_of(item), max_size=MOST).map(tuple if isinstance(info, inspect.VarTupleType) else list)
         case inspect.DictType(key_type=key, value_type=value):
             return st.dictionaries(_of(key), _of(value), max_size=MOST)
+        case inspect.LiteralType(values=values):
+            return st.sampled_from(values)
         case inspect.EnumType(cls=cls):
             return st.sampled_from(list(cls))
         case inspect.BoolType():
