@@ -31,7 +31,8 @@ PUSH (outcomes), and
    as FunctionParts; ask again after 2 s;
 4. every second: Heartbeat with a growing number and what it holds; a Beat answers it, a Welcome counts as one. Without
    an echo of a heartbeat or hello sent in the last half `lease_time`: start nothing, wait for a Greeting (any message
-   of an unknown worker brings one). Jobs that run meanwhile run on;
+   of an unknown worker brings one; if none comes for a `lease_time` over a connection that is up, connect anew: it was
+   not let hear anything). Jobs that run meanwhile run on;
 5. on HandBack and Recall: report HandedBack with what had not started (of the leases or spans it names, if any); on
    CancelSpan and Drop: end or forget those spans, and say nothing of them; but a finished one is kept until it is
    Closed;

@@ -151,6 +151,8 @@ class Guard:
         self.refused = 0
         """Handshakes that were."""
         self.junk = 0
+        self.is_clear = True
+        """Whether it is known who asks for a topic (see subscribers.py)."""
         self.key = key
         self._own = Peer(key.name, Role.VENTILATOR, key.public)
         self._folder = folder

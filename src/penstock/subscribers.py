@@ -16,22 +16,25 @@ from penstock.roles import EVERYONE, Peer
 from penstock.security import Guard
 
 COMES, GOES = b"\x01", b"\x00"
+TURN_SUBSCRIPTIONS = 1_000
+"""Read in a turn: a flood does not keep a station from its work."""
 
 
 def read_subscriptions(socket: zmq.Socket[bytes], guard: Guard | None) -> Iterator[tuple[bool, bytes, Peer]]:
-    """All that wait: (came, topic, who); to be admitted before the next one is read."""
-    is_clear = True
-    while True:
+    """Those that wait: (came, topic, who); to be admitted before the next one is read."""
+    for _ in range(TURN_SUBSCRIPTIONS):
         try:
             frame = socket.recv(zmq.NOBLOCK, copy=False)
         except zmq.Again:
+            if guard is not None:
+                guard.is_clear = True
             return
         data = frame.bytes
         sender = EVERYONE if guard is None else guard.sender(frame)
         if data[:1] == GOES and (guard is None or sender is None):
             yield False, data[1:], EVERYONE  # libzmq says so itself when a connection ends
-        elif data[:1] == COMES and sender is not None and is_clear:
+        elif data[:1] == COMES and sender is not None and (guard is None or guard.is_clear):
             yield True, data[1:], sender
         elif data[:1] not in {COMES, GOES} and guard is not None:
-            is_clear = False
+            guard.is_clear = False
             guard.note_junk(sender)

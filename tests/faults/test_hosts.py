@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import delay
+from conftest import Show
 from hosts_world import Network, needs_hosts
 from key_world import make_keys
 from penstock.keys import KeyFolder
@@ -227,15 +228,17 @@ def test_hosts_lose_their_power(world: World) -> None:
 
 
 @pytest.mark.parametrize("far", [True])
-def test_hosts_are_far_away(world: World) -> None:
+def test_hosts_are_far_away(world: World, show: Show) -> None:
     """20 ms there and back between all of them, the sink on a host of its own: all jobs once, also when connections are
-    half open, reset and cut meanwhile. What a map loses by the delay is printed, and who ran what."""
+    half open, reset and cut meanwhile. What a map loses by the delay is shown, and who ran what."""
     near = world.bulk(400_000)
     world.lengthen(ONE_WAY_MILLIS)
     until(lambda: world.bulk(1)[0] >= 2 * ONE_WAY_MILLIS / 1000)
     away = world.bulk(400_000)
-    for name, (answered, rate) in (("without delay", near), ("20 ms there and back", away)):
-        print(f"{name:20}  a question {answered * 1000:.1f} ms  a map {rate:,.0f} jobs/s")
+    rates = [
+        f"{name:20}  a question {answered * 1000:.1f} ms  a map {rate:,.0f} jobs/s"
+        for name, (answered, rate) in (("without delay", near), ("20 ms there and back", away))
+    ]
     world.submit(240)
     for break_it, name in (("half_open", "gpu1"), ("reset_connections", "gate"), ("half_open", "store")):
         before = len(world.runs())
@@ -244,4 +247,5 @@ def test_hosts_are_far_away(world: World) -> None:
     until(lambda: Counter(host for host, _ in world.runs())["gpu2"] >= 20)
     world.network["gpu2"].cut()
     outcomes = world.all_once(240)
+    show("hosts on one machine", "\n".join([*rates, picture(outcomes)]))
     assert {one["worker"] for one in outcomes} == {f"workers/{name}" for name in WORKERS}
