@@ -30,6 +30,8 @@ LEASE_TIME, HEARTBEAT_INTERVAL = 1.5, 0.3
 """Seconds: as in other fault tests, so that losing a worker takes no five."""
 COLUMNS = 60
 """Of the picture."""
+BULK_JOBS = 1_000_000
+"""Of a map whose rate is shown: a second of it, so that its beginning and end count little."""
 ONE_WAY_MILLIS = 10
 """So that there and back is 20 ms: two cities."""
 
@@ -231,10 +233,10 @@ def test_hosts_lose_their_power(world: World) -> None:
 def test_hosts_are_far_away(world: World, show: Show) -> None:
     """20 ms there and back between all of them, the sink on a host of its own: all jobs once, also when connections are
     half open, reset and cut meanwhile. What a map loses by the delay is shown, and who ran what."""
-    near = world.bulk(400_000)
+    near = world.bulk(BULK_JOBS)
     world.lengthen(ONE_WAY_MILLIS)
     until(lambda: world.bulk(1)[0] >= 2 * ONE_WAY_MILLIS / 1000)
-    away = world.bulk(400_000)
+    away = world.bulk(BULK_JOBS)
     rates = [
         f"{name:20}  a question {answered * 1000:.1f} ms  a map {rate:,.0f} jobs/s"
         for name, (answered, rate) in (("without delay", near), ("20 ms there and back", away))
