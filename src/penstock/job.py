@@ -147,6 +147,8 @@ class BatchSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     """``wait`` or ``fail``: while no worker fits."""
     retain: float = RETAIN
     """How long its results are kept after its end."""
+    live: bool = False
+    """Workers send what its jobs print while they run."""
     transient: bool = False
     """A map of a living client: nobody else will ask for its results."""
     owner: str = ""

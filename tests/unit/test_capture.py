@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from penstock.capture import KEPT_BYTES, Spill
+from penstock.capture import Spill
+from penstock.kept import KEPT_BYTES
 from penstock.slotwire import SPILL_BYTES
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from penstock import Batch, Pipeline
     from penstock.cli.records import JobLog, ResultFiles
     from penstock.cli.wanted import Wanted
+    from penstock.client.live import Live
 
 
 @click.command(
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
 @click.option("--results", metavar="DIR", help="A folder for each job with files stdout, stderr and seq.")
 @click.option("--resume", is_flag=True, help="Leave out what an earlier run of the same has done: by content.")
 @click.option("--resume-failed", is_flag=True, help="As --resume, and run again what failed.")
-@click.option("--lb", "--line-buffer", is_flag=True, expose_value=False, help="Accepted: no line is ever torn.")
+@click.option("--lb", "--line-buffer", "lines", is_flag=True, help="Output line by line, while jobs run.")
 @click.option("--bar", "--eta", "--progress", is_flag=True, expose_value=False, help="Accepted: a terminal has it.")
 @as_json
 @debug
@@ -62,7 +63,7 @@ def command(**asked: Any) -> int:
     No COMMAND: each input line is one. No shell is involved unless you say --shell.
     """
     ways = Ways(**{name: asked.pop(name) for name in Ways._fields})
-    ways.check()
+    ways.check(asked["once"])
     if ways.url and ways.slots:
         if asked["limit"]:
             raise click.UsageError("-j is --limit on a running pipeline: give one of them")
@@ -87,6 +88,7 @@ class Ways(NamedTuple):
     data: Path | None
     slots: int | None
     keep_order: bool
+    lines: bool
     tag: bool
     dry_run: bool
     halt: str | None
@@ -96,8 +98,12 @@ class Ways(NamedTuple):
     resume_failed: bool
     as_json: bool
 
-    def check(self) -> None:
+    def check(self, once: str | None) -> None:
         """UsageError: options that contradict each other."""
+        if self.lines and self.as_json:
+            raise click.UsageError("--lb and --json exclude each other: a record has all that its job printed")
+        if self.lines and once:
+            raise click.UsageError("--lb and --once exclude each other: its jobs may have run before")
         if self.url and self.data:
             raise click.UsageError(f"--data is for a pipeline of its own: the one at {self.url} has its own data")
         if self.as_json and self.tag:
@@ -159,13 +165,19 @@ def _submitted(pipeline: Pipeline, ways: Ways, work: Work, target: Any, inputs: 
     from penstock.cli.resume import Resumed
     from penstock.cli.wanted import Part, Wanted
     from penstock.client.growing import Growing
+    from penstock.client.live import Live
 
+    live = Live() if ways.lines else None
     if not ways.resumes:
-        batch = grow(pipeline, work, target, inputs)
+        batch = grow(pipeline, work, target, inputs, live)
         return Wanted([Part(batch)], batch.total if isinstance(batch, Growing) else batch.status().total)
     resumed = Resumed(earlier(pipeline, work, target), failed_too=ways.resume_failed)
     missing = first_of(resumed.missing(inputs))
-    new = hand_in(pipeline, work, target, missing) if missing is not None else None
+    new: Batch | None = None
+    if missing is not None and live is not None:
+        new = grow(pipeline, work, target, iter(list(missing)), live)  # Wanted must know the numbers of all of them
+    elif missing is not None:
+        new = hand_in(pipeline, work, target, missing)
     wanted = resumed.wanted(new, own=ways.url is None)
     say(f"resumed: {resumed.found} of {wanted.total} jobs were submitted before")
     return wanted
@@ -187,9 +199,9 @@ def earlier(pipeline: Pipeline, work: Work, target: Any) -> list[Any]:
     return batches_of(engine.session, function.call, kind)
 
 
-def grow(pipeline: Pipeline, work: Work, target: Any, inputs: Iterator[Any]) -> Batch:
-    """Submit the jobs as their input comes. ConfigError: an argument that no command can have; then nothing of them is
-    left, if it came at once."""
+def grow(pipeline: Pipeline, work: Work, target: Any, inputs: Iterator[Any], live: Live | None) -> Batch:
+    """Submit the jobs as their input comes; `live` has what they print while they run. ConfigError: an argument that no
+    command can have; then nothing of them is left, if it came at once."""
     from penstock.cli.resume import digest_of
     from penstock.client.engine import Engine
     from penstock.client.functions import Function
@@ -207,7 +219,7 @@ def grow(pipeline: Pipeline, work: Work, target: Any, inputs: Iterator[Any]) -> 
         inputs = ([argument_bytes(word) for word in words] for words in inputs)
     else:
         function = engine.function(around_of(options).prepare(target), spec)
-    batch = Growing(engine.session, spec, function, inputs, engine.slots(), digest_of)
+    batch = Growing(engine.session, spec, function, inputs, engine.slots(), digest_of, live)
     try:
         batch.begin()
     except ValueError as error:

@@ -32,6 +32,7 @@ from penstock.messages import (
 from penstock.outcome import BatchStatus, Outcome, PipelineStatus, WorkerInfo
 
 if TYPE_CHECKING:
+    from penstock.client.live import Live
     from penstock.client.session import Session
 
 POLL_INTERVAL = 0.01
@@ -49,6 +50,8 @@ class Batch:
         self._batch = batch
         self._spec = spec
         self._total = total
+        self.live: Live | None = None
+        """Where it is shown what its jobs write, while it is read."""
 
     def __repr__(self) -> str:
         return f"<Batch {self.id} {self._spec.name!r}>"
@@ -172,10 +175,14 @@ class Batch:
             self.status()
         reader = kind(self._session, self._batch)
         reader.refresh = lambda: self._refresh(reader)
+        if (live := self.live) is not None:
+            reader.live, live.wake = live, reader.wake
         if self._total is not None:
             reader.close_at(self._total)
         try:
             while (row := reader.next_row()) is not None:
+                if live is not None:
+                    live.settle(row)
                 yield row
         finally:
             reader.close()

@@ -43,8 +43,9 @@ from penstock.core.actions import (
 from penstock.core.chain import LogReplay, completion
 from penstock.core.claims import Claims
 from penstock.core.followers import Followers
-from penstock.core.inputs import FromClient, LinesRead, LogRead, OutcomesArrived, RowsRead, StoredRecord
+from penstock.core.inputs import FromClient, LinesRead, LogRead, OutcomesArrived, PrintsArrived, RowsRead, StoredRecord
 from penstock.core.recorded import Recorded
+from penstock.core.relay import Relay
 from penstock.core.seal import NO_SEAL, Seal, refused
 from penstock.job import FINAL
 from penstock.messages import (
@@ -81,7 +82,7 @@ CHECKPOINT_LINES = 16
 FORGOTTEN_BATCHES = 10_000
 """Deleted batches whose late outcomes are still recognised: resends end within seconds."""
 
-SinkInput = OutcomesArrived | FromClient | RowsRead | LogRead | LinesRead | VentilatorToSink
+SinkInput = OutcomesArrived | PrintsArrived | FromClient | RowsRead | LogRead | LinesRead | VentilatorToSink
 
 
 class SinkCore:
@@ -102,11 +103,10 @@ class SinkCore:
         self._seq, self._chain = head
         self._batches = {stored.batch: Recorded.restore(stored) for stored in recorded}
         self._followers = Followers(boot)
+        self._relay = Relay(sink, seal, self._followers)
         self._claims = Claims(claims)
-        self._heartbeat_interval = heartbeat_interval
-        self._head_at = 0.0
-        self._echo = 0
-        self._applied = 0
+        self._heartbeat_interval, self._head_at = heartbeat_interval, 0.0
+        self._echo = self._applied = 0
         self._replay: LogReplay | None = None
         self._forgotten: dict[bytes, bool] = {}
         """Batches to be forgotten, oldest first, and whether they are already."""
@@ -129,6 +129,8 @@ class SinkCore:
                 return self.on_outcomes(event)
             case Verdicts(records):
                 return self.on_outcomes(OutcomesArrived(b"", "", records, (b"",) * len(records)))
+            case PrintsArrived():
+                return self._relay.on_prints(event)
             case FromClient():
                 return self.on_client(event, now)
             case RowsRead():

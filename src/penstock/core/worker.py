@@ -21,6 +21,7 @@ from penstock.core.giveback import GiveBack
 from penstock.core.held import HeldLease, Holdings
 from penstock.core.inputs import (
     FunctionReady,
+    JobPrinted,
     JobsConnected,
     PieceCut,
     PieceDone,
@@ -47,6 +48,7 @@ from penstock.messages import (
     Jobs,
     LeaseSpan,
     Left,
+    LiveAck,
     NeedFunction,
     Recall,
     Took,
@@ -68,6 +70,7 @@ LEAVE_PATIENCE = 2.0
 
 WorkerInput = (
     VentilatorToWorker
+    | JobPrinted
     | JobsConnected
     | SinkConnected
     | SlotReady
@@ -111,9 +114,8 @@ class WorkerCore:
         self._took_at: float | None = None
         """When they are to be reported."""
         self._told_window = 0
-        self._draining = False
+        self._draining = self._left = False
         self._leave_at: float | None = None
-        self._left = False
         self._actions: Actions = []
 
     # ------------------------------------------------------------------------------------------ contract
@@ -160,6 +162,10 @@ class WorkerCore:
                     self._say_hello(now)
             case SinkConnected():
                 self._outbox.send_all_again()
+            case JobPrinted():
+                self._runs.on_printed(event)
+            case LiveAck(number):
+                self._outbox.prints.acknowledged(number)
             case Drain():
                 self._drain("asked to", now)
             case Stop():
@@ -198,9 +204,7 @@ class WorkerCore:
     @property
     def window(self) -> int:
         """How many leases this worker can have at once; how many it is given of them the ventilator decides."""
-        if self._draining or self.holdings.kept_bytes >= KEPT_BYTES_MAX:
-            return 0
-        return WINDOW
+        return 0 if self._draining or self.holdings.kept_bytes >= KEPT_BYTES_MAX else WINDOW
 
     # ------------------------------------------------------------------------------------ to the ventilator
 
