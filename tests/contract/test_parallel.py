@@ -108,6 +108,23 @@ def test_lines_without_a_command_are_commands(gnu: Cli, ours: Cli) -> None:
     assert ours("--shell", "-k", stdin=stdin).stdout == gnu("-k", stdin=stdin).stdout
 
 
+@pytest.mark.parametrize("options", [[], ["-k"], ["--tag"], ["--keep-order", "--tag"]])
+def test_line_by_line(gnu: Cli, ours: Cli, options: list[str]) -> None:
+    """`--lb` shows the same lines on the same streams, those of a job in their order, with `-k` those of all."""
+    line = "for n in 1 2 3; do echo {}-$n; echo err {} >&2; sleep 0.0{}; done; printf last"
+    words = ["--lb", *options, line, ":::", "1", "2", "3"]
+    expected, done = gnu(*words), ours("-j2", "--shell", *words)
+    assert len(done.stdout) == len(expected.stdout)
+    for job in (b"1-", b"2-", b"3-"):
+        mine, theirs = ([row for row in text.splitlines() if job in row] for text in (done.stdout, expected.stdout))
+        assert [row[row.index(job) :] for row in mine] == [row[row.index(job) :] for row in theirs]
+    if {"-k", "--keep-order"} & set(options):
+        assert done.stdout == expected.stdout
+    assert sorted(expected.stderr.splitlines()) == sorted(
+        row for row in done.stderr.splitlines() if not row.startswith(b"penstock:")
+    )
+
+
 @pytest.mark.parametrize("halt", ["soon,fail=1", "now,success=2"])
 def test_halt(gnu: Cli, ours: Cli, halt: str) -> None:
     """It stops after the same job, and says whether all went well."""
