@@ -427,6 +427,7 @@ class WorkerLine(Record, frozen=True):
     draining: bool
     python: Label
     tags: Tags = ()
+    users: Tags = ()
 
 
 class PipelineInfo(Message, frozen=True):
@@ -511,6 +512,8 @@ class Hello(Message, frozen=True):
     held: tuple[Held, ...]
     python: Label
     tags: Tags = ()
+    users: Tags = ()
+    """Whom jobs may run as: those with a `user` come to workers that name it here."""
 
 
 class Heartbeat(Message, frozen=True):

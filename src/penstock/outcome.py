@@ -97,6 +97,8 @@ class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True):
     python: str
     tags: tuple[str, ...] = ()
     """What it has, for jobs that need that."""
+    users: tuple[str, ...] = ()
+    """Whom its jobs may run as, beside its own user."""
 
 
 class PipelineStatus(msgspec.Struct, frozen=True, kw_only=True):

@@ -93,6 +93,7 @@ class Worker:
             held=(),
             python=platform.python_version(),
             tags=config.tags,
+            users=config.allow_users,
         )
         self.core = WorkerCore(
             hello,

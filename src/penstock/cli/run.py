@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from penstock.cli.atonce import AtOnce, AtOnceType
+from penstock.cli.fit import check_own, fit
 from penstock.cli.options import as_json, debug, key_url, keyed
 from penstock.cli.output import say, write
 from penstock.cli.work import Work, first_of, hand_in, jobs_options, shown
@@ -40,7 +42,11 @@ if TYPE_CHECKING:
     help="Keep what its own pipeline knows in this folder, for --resume and `penstock up --data`.",
 )
 @click.option(
-    "-j", "--jobs", "slots", type=click.IntRange(1), help="Jobs at once.  [default: cores, or slots of the pipeline]"
+    "-j",
+    "--jobs",
+    "at_once",
+    type=AtOnceType(),
+    help="Jobs at once: 8, 50%, +1, or 0 for no limit.  [default: cores, or slots of the pipeline]",
 )
 @click.option("-k", "--keep-order", is_flag=True, help="Output in the order of the input.")
 @click.option("--tag", is_flag=True, help="Put the arguments of its job before each line.")
@@ -64,11 +70,11 @@ def command(**asked: Any) -> int:
     """
     ways = Ways(**{name: asked.pop(name) for name in Ways._fields})
     ways.check(asked["once"])
-    if ways.url and ways.slots:
-        if asked["limit"]:
-            raise click.UsageError("-j is --limit on a running pipeline: give one of them")
-        asked["limit"], ways = ways.slots, ways._replace(slots=None)
+    if ways.url and ways.at_once and asked["limit"]:
+        raise click.UsageError("-j is --limit on a running pipeline: give one of them")
     work = Work(**asked)
+    if not ways.url:
+        check_own(work)
     inputs = first_of(work.inputs())
     if inputs is None:
         say("empty input: 0 jobs")
@@ -86,7 +92,7 @@ class Ways(NamedTuple):
 
     url: str | None
     data: Path | None
-    slots: int | None
+    at_once: AtOnce | None
     keep_order: bool
     lines: bool
     tag: bool
@@ -131,9 +137,12 @@ def _run(ways: Ways, work: Work, target: Any, inputs: Iterator[Any]) -> int:
         asked = Asked(partial(shown, work, target)) if records or ways.tag else None
         if asked is not None:
             inputs = asked.remember(inputs)
-        pipeline = Pipeline(ways.url or "local", slots=ways.slots, data=ways.data, pass_output=False, ship=work.ship)
+        slots = None if ways.url or ways.at_once is None else ways.at_once.slots(work)
+        pipeline = Pipeline(ways.url or "local", slots=slots, data=ways.data, pass_output=False, ship=work.ship)
         stack.enter_context(pipeline)
-        say(_place(pipeline, ways))
+        if ways.url:
+            fit(pipeline, work, ways.at_once)
+        say(_place(pipeline, ways, slots))
         wanted = _submitted(pipeline, ways, work, target, inputs)
         progress = stack.enter_context(Progress(wanted.total))
         wanted.when_complete(progress.expect)
@@ -227,12 +236,12 @@ def grow(pipeline: Pipeline, work: Work, target: Any, inputs: Iterator[Any], liv
     return batch
 
 
-def _place(pipeline: Pipeline, ways: Ways) -> str:
+def _place(pipeline: Pipeline, ways: Ways, slots: int | None) -> str:
     if ways.url is None:
         from penstock.config import default_slots
 
         kept = f", data in {ways.data}" if ways.data else ""
-        return f"embedded, {_plural(ways.slots or default_slots(), 'slot')}{kept}"
+        return f"embedded, {_plural(slots or default_slots(), 'slot')}{kept}"
     workers = pipeline.workers()
     hosts = len({worker.host for worker in workers})
     return f"{ways.url}, {_plural(sum(worker.slots for worker in workers), 'slot')} on {_plural(hosts, 'host')}"

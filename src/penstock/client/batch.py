@@ -257,6 +257,7 @@ def pipeline_status_of(info: PipelineInfo, url: str) -> PipelineStatus:
             draining=line.draining,
             python=line.python,
             tags=line.tags,
+            users=line.users,
         )
         for line in info.workers
     )

@@ -70,6 +70,7 @@ class Liaison:
             held=held,
             python=me.python,
             tags=me.tags,
+            users=me.users,
         )
 
     def heartbeat(self, window: int, held: tuple[Held, ...], now: float) -> Heartbeat:

@@ -113,6 +113,7 @@ class Questions:
                 draining=worker.draining,
                 python=worker.hello.python,
                 tags=worker.hello.tags,
+                users=worker.hello.users,
             )
             for worker in books.workers.values()
             if worker.hello is not None
