@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,8 @@ def check_own(work: Work) -> None:
     where = "name a running pipeline (--url)"
     if work.user:
         raise ConfigError(f"--user {work.user}: jobs of a pipeline of its own run as you; {where}")
+    if work.is_command and work.cwd and not os.path.isdir(work.cwd):
+        raise ConfigError(f"--cwd {work.cwd}: there is no such folder")
     if work.needs:
         raise ConfigError(f"--needs {work.needs[0]}: the worker of a pipeline of its own has no tags; {where}")
     if work.worker and work.worker not in {OWN_WORKER, socket.gethostname()}:

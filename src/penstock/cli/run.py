@@ -14,6 +14,7 @@ from penstock.cli.atonce import AtOnce, AtOnceType
 from penstock.cli.fit import check_own, fit
 from penstock.cli.options import as_json, debug, key_url, keyed
 from penstock.cli.output import say, write
+from penstock.cli.sections import JobsCommand
 from penstock.cli.work import Work, first_of, hand_in, jobs_options, shown
 from penstock.errors import ConfigError
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 @click.command(
     "run",
+    cls=JobsCommand,
     context_settings={"allow_interspersed_args": False},
     short_help="Run commands or calls over many inputs, like GNU parallel.",
 )
@@ -81,8 +83,10 @@ def command(**asked: Any) -> int:
         return 0
     target = work.target()
     if ways.dry_run:
+        from penstock.cli.watch import tag_of, tagged
+
         for number, item in enumerate(inputs, 1):
-            write(shown(work, target, item, number) + b"\n")
+            write(tagged(shown(work, target, item, number) + b"\n", tag_of(item) if ways.tag else None))
         return 0
     return _run(ways, work, target, inputs)
 

@@ -10,11 +10,13 @@ from penstock.cli.atonce import AtOnce, AtOnceType
 from penstock.cli.fit import fit
 from penstock.cli.options import as_json, running
 from penstock.cli.output import say
+from penstock.cli.sections import JobsCommand
 from penstock.cli.work import Work, first_of, hand_in, jobs_options
 
 
 @click.command(
     "submit",
+    cls=JobsCommand,
     context_settings={"allow_interspersed_args": False},
     short_help="As run, on a running pipeline: prints the batch id and returns.",
 )

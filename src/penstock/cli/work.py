@@ -159,7 +159,9 @@ class Work:
         try:
             spec_of({name: value for name, value in self.options().items() if name != "after"})
         except (TypeError, ValueError) as error:
-            raise ConfigError(str(error)) from None
+            raise ConfigError(_as_flag(str(error))) from None
+        for text in self.env:
+            _variable(text)
 
     def _check_call(self) -> None:
         if self.line.command:
@@ -256,6 +258,14 @@ class Work:
         )
 
 
+def _as_flag(text: str) -> str:
+    """What is wrong with an option, which is called as on the command line."""
+    from penstock.client.options import PARSERS
+
+    name = text.replace(":", " ").split()[0]
+    return f"--{name.replace('_', '-')}{text[len(name) :]}" if name in PARSERS else text
+
+
 def with_unit(text: str) -> str:
     """A duration as people type it: seconds need no unit."""
     return f"{text}s" if text.replace(".", "", 1).isdigit() else text
@@ -264,6 +274,8 @@ def with_unit(text: str) -> str:
 def _variable(text: str) -> tuple[bytes, bytes]:
     """``NAME=VALUE``, or ``NAME`` with the value it has here. ConfigError: it has none."""
     name, given, value = text.partition("=")
+    if not name:
+        raise ConfigError(f"--env {text}: no variable can have such a name; write NAME or NAME=VALUE")
     if not given and name not in os.environ:
         raise ConfigError(f"--env {name}: it is not set here; write {name}=VALUE")
     return os.fsencode(name), os.fsencode(value if given else os.environ[name])

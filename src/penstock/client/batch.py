@@ -45,13 +45,14 @@ ALL_JOBS = 2**63 - 1
 class Batch:
     """A handle on one batch. Its iterators wait for jobs that have not ended, and end with the batch."""
 
+    live: Live | None = None
+    """Where it is shown what its jobs write, while it is read."""
+
     def __init__(self, session: Session, batch: bytes, spec: BatchSpec, total: int | None) -> None:
         self._session = session
         self._batch = batch
         self._spec = spec
         self._total = total
-        self.live: Live | None = None
-        """Where it is shown what its jobs write, while it is read."""
 
     def __repr__(self) -> str:
         return f"<Batch {self.id} {self._spec.name!r}>"
