@@ -16,7 +16,9 @@ from penstock.outcome import WorkerInfo
 
 def asked(**options: Any) -> Any:
     """A Work that asks for this."""
-    return SimpleNamespace(**{"user": "", "needs": (), "worker": None, "limit": None} | options)
+    return SimpleNamespace(
+        **{"user": "", "needs": (), "worker": None, "limit": None, "cwd": None, "is_command": True} | options
+    )
 
 
 def pipeline(*users: tuple[str, ...]) -> Any:
@@ -37,6 +39,14 @@ def test_nobody_else_will_ever_come_to_a_pipeline_of_its_own(what: dict[str, Any
         check_own(asked(**what))
     check_own(asked(worker=socket.gethostname()))
     check_own(asked(worker="local"))
+
+
+def test_a_folder_that_is_not_here_is_nowhere_on_this_machine() -> None:
+    """Elsewhere it may be: there its job fails with that cause."""
+    with pytest.raises(ConfigError, match="--cwd /nowhere: there is no such folder"):
+        check_own(asked(cwd="/nowhere"))
+    check_own(asked(cwd="/"))
+    fit(pipeline(()), asked(cwd="/nowhere"), None)
 
 
 def test_a_user_that_nobody_allows_is_refused() -> None:
