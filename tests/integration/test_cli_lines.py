@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -127,3 +128,39 @@ def test_more_than_is_kept_is_shown_whole(folder: Path) -> None:
     until(lambda: run.out.count(b"\n") == 20_000)
     assert run.end() == 0
     assert run.out.splitlines() == [b"%d" % number for number in range(1, 30_001)]
+
+
+def test_what_the_sink_had_not_handed_on_comes_from_the_outcome(folder: Path, stations: Stations) -> None:
+    """It is killed when a line has been seen, and the job goes on without it; nothing is missing, and nothing is shown
+    twice."""
+    stations.start("ventilator", "sink", "w1")
+    line = "echo one; until [ -e on ]; do sleep 0.02; done; echo two; touch said; until [ -e go ]; do sleep 0.02; done"
+    run = Run(folder, "--url", stations.url, "--lb", "--shell", "--one", f"{line}; echo three; printf rest")
+    until(lambda: run.out == b"one\n")
+    stations.end("sink", signal.SIGKILL)
+    (folder / "on").touch()
+    until((folder / "said").exists)
+    stations.start("sink")
+    assert run.end() == 0
+    assert run.out == b"one\ntwo\nthree\nrest"
+
+
+def test_a_reader_that_pauses_holds_up_no_job(folder: Path) -> None:
+    """The job prints more than is kept anywhere, and ends while nobody reads; then what is missing is counted."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "penstock", "run", "-j1", "--lb", "--shell", "--one", "seq 1 4000000; touch done"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        cwd=folder,
+    )
+    until((folder / "done").exists, what="the job has printed all of it")
+    out, _ = process.communicate(timeout=2 * LIMIT)
+    assert process.returncode == 0
+    head, cut, tail = out.partition(b" bytes cut ...]\n")
+    head, _, missing = head.rpartition(b"[... ")
+    assert cut
+    assert head == b"".join(b"%d\n" % number for number in range(1, head.count(b"\n") + 1))
+    assert tail.endswith(b"\n3999999\n4000000\n")
+    printed = sum(9 * 10**digits * (digits + 2) for digits in range(6)) + 3_000_001 * 8
+    assert len(head) + int(missing) + len(tail) == printed

@@ -76,10 +76,16 @@ class NumberedOnlooker(NamedTuple):
     onlooker: Onlooker
     number: Callable[[int], int | None]
 
-    def show(self, index: int, stdout: bytes, stderr: bytes) -> bool:
+    def is_turn(self, index: int) -> bool:
         """As an Onlooker does."""
         number = self.number(index)
-        return number is not None and self.onlooker.show(number, stdout, stderr)
+        return number is not None and self.onlooker.is_turn(number)
+
+    def show(self, index: int, stdout: bytes, stderr: bytes) -> None:
+        """As an Onlooker does."""
+        number = self.number(index)
+        assert number is not None
+        self.onlooker.show(number, stdout, stderr)
 
     def shown(self) -> None:
         """As an Onlooker does."""

@@ -155,14 +155,15 @@ class Watch:
         """Whether it ended because the user asked for it; there may be a million of them."""
         return self._stopping and outcome.state == "cancelled"
 
-    def show(self, number: int, stdout: bytes, stderr: bytes) -> bool:
-        """Lines of a job that runs (`--lb`), if it is its turn."""
-        if self._in_order and number != self._turn:
-            return False
+    def is_turn(self, number: int) -> bool:
+        """Whether lines of this job are to be shown while it runs (`--lb`)."""
+        return not self._in_order or number == self._turn
+
+    def show(self, number: int, stdout: bytes, stderr: bytes) -> None:
+        """These are its lines."""
         self._interrupts.hold()
         tag = self._asked.tag(number) if self._asked is not None and self._tag else None
         self._progress.write(tagged(stdout, tag), tagged(stderr, tag))
-        return True
 
     def shown(self) -> None:
         """It is noted."""

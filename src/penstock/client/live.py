@@ -38,8 +38,11 @@ Seen = tuple[int, int]
 class Onlooker(Protocol):
     """Who shows it, in the thread that reads the batch."""
 
-    def show(self, index: int, stdout: bytes, stderr: bytes) -> bool:
-        """A job wrote these lines; False: it is not its turn, they are to be brought again."""
+    def is_turn(self, index: int) -> bool:
+        """Whether lines of this job are to be shown now."""
+
+    def show(self, index: int, stdout: bytes, stderr: bytes) -> None:
+        """A job wrote these lines."""
 
     def shown(self) -> None:
         """What was shown is noted: it does not come again."""
@@ -156,17 +159,19 @@ class Live:
         onlooker = self.onlooker
         if onlooker is None:
             return
-        for index, run, texts in self._lines():
-            if onlooker.show(index, *texts):
-                with self._lock:
-                    for stream, text in zip(run.streams, texts, strict=True):
-                        self._kept -= stream.pass_on(len(text)) if self._runs.get(index) is run else 0
+        for index in [index for index in list(self._runs) if onlooker.is_turn(index)]:
+            with self._lock:
+                run = self._runs[index]
+                texts = run.streams[0].lines(), run.streams[1].lines()
+            if any(texts):
+                onlooker.show(index, *texts)
+                self._pass_on(index, run, texts)
                 onlooker.shown()
 
-    def _lines(self) -> Iterator[tuple[int, Run, tuple[bytes, bytes]]]:
+    def _pass_on(self, index: int, run: Run, texts: tuple[bytes, bytes]) -> None:
         with self._lock:
-            runs = [(index, run, (run.streams[0].lines(), run.streams[1].lines())) for index, run in self._runs.items()]
-        return (one for one in runs if any(one[2]))
+            if self._runs[index] is run:  # else it began again meanwhile
+                self._kept -= sum(stream.pass_on(len(text)) for stream, text in zip(run.streams, texts, strict=True))
 
     def settle(self, row: Row) -> None:
         """These jobs have ended, and are about to be shown (the reading thread's part)."""

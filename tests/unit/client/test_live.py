@@ -22,12 +22,13 @@ class Screen:
         self.texts: dict[int, list[bytes]] = {}
         self.waiting: set[int] = set()
 
-    def show(self, index: int, stdout: bytes, stderr: bytes) -> bool:
+    def is_turn(self, index: int) -> bool:
         """As an Onlooker."""
-        if index in self.waiting:
-            return False
+        return index not in self.waiting
+
+    def show(self, index: int, stdout: bytes, stderr: bytes) -> None:
+        """As an Onlooker."""
         self.texts.setdefault(index, []).append(stdout + stderr)
-        return True
 
     def shown(self) -> None:
         """As an Onlooker."""
