@@ -201,14 +201,18 @@ def earlier(pipeline: Pipeline, work: Work, target: Any) -> list[Any]:
     from penstock.client.batch import batches_of
     from penstock.client.engine import Engine
     from penstock.client.functions import Function
-    from penstock.client.options import spec_of
+    from penstock.client.options import around_of, spec_of
 
     engine = pipeline.engine
     if not isinstance(engine, Engine):
         raise ConfigError("--resume needs a pipeline that remembers, and `inline` does not")
     kind = "command" if work.is_command else "call"
-    spec = spec_of({name: value for name, value in work.options().items() if name != "after"}, kind=kind)
-    function = Function.of(target.encode()) if work.is_command else engine.function(target, spec)
+    options = {name: value for name, value in work.options().items() if name != "after"}
+    spec = spec_of(options, kind=kind)
+    if work.is_command:
+        function = Function.of(target.encode())
+    else:
+        function = engine.function(around_of(options).prepare(target), spec)
     return batches_of(engine.session, function.call, kind)
 
 
