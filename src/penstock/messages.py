@@ -172,6 +172,7 @@ class Note(Record, frozen=True):
     cause: Text = ""
     """In plain words, one line."""
     traceback: Text = ""
+    # whole, or the first and the last 65,536 bytes with "\n[... N bytes cut ...]\n" between them
     stdout: bytes = b""
     stderr: bytes = b""
     returncode: int | None = None
@@ -202,7 +203,8 @@ class OutcomeHead(Record, frozen=True):
 
 
 class Print(Record, frozen=True):
-    """What a running job wrote to stdout, or stderr, from the byte `position` of its output on; owns `size` bytes."""
+    """What a running job wrote to stdout, or stderr, from the byte `position` of its output on: that of a run begins at
+    0, and so does what the note of its outcome has; owns `size` bytes."""
 
     batch: Id
     index: Count
