@@ -344,8 +344,7 @@ class WorkerCore:
         is_alone = not self.feed.busy and self._liaison.silence(now) > ALONE_LEASES * self._lease_time
         if done or is_alone or (self._leave_at is not None and now >= self._leave_at):
             self._left = True
-            undelivered = sum(held.finished.count for held in self.holdings.leases.values())
-            if undelivered:
+            if undelivered := sum(held.finished.count for held in self.holdings.leases.values()):
                 self._say(Log("left_undelivered", {"jobs": undelivered}))
             self._say(Report(Left(self._me.worker)))
             self._say(Leave(undelivered))
