@@ -96,13 +96,22 @@ def of(kind: type[T], messages: Iterable[object]) -> list[T]:
 class Peer:
     """A worker as the ventilator sees it: what it says is up to the test."""
 
-    def __init__(self, bench: VentilatorBench, name: str, slots: int, window: int, tags: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        bench: VentilatorBench,
+        name: str,
+        slots: int,
+        window: int,
+        tags: tuple[str, ...] = (),
+        users: tuple[str, ...] = (),
+    ) -> None:
         self.bench = bench
         self.name = name
         self.id = name.encode().ljust(16)
         self.slots = slots
         self.window = window
         self.tags = tags
+        self.users = users
         self.numbers = itertools.count(1)
 
     def hello(self, greeting: Greeting, *held: Held) -> Hello:
@@ -121,6 +130,7 @@ class Peer:
             held,
             "3",
             self.tags,
+            self.users,
         )
 
     def beat(self, *held: Held) -> Heartbeat:
@@ -241,9 +251,17 @@ class VentilatorBench:
 
     # ------------------------------------------------------------------------------------------ who is there
 
-    def worker(self, name: str = "w", *, slots: int = 1, window: int = 2, tags: tuple[str, ...] = ()) -> Peer:
+    def worker(
+        self,
+        name: str = "w",
+        *,
+        slots: int = 1,
+        window: int = 2,
+        tags: tuple[str, ...] = (),
+        users: tuple[str, ...] = (),
+    ) -> Peer:
         """A worker that has joined and holds nothing; its job connection is up."""
-        peer = Peer(self, name, slots, window, tags)
+        peer = Peer(self, name, slots, window, tags, users)
         self.peers.append(peer)
         self.turn(JobConnections(len(self.peers)))
         self.turn(peer.hello(peer.connect()))

@@ -17,11 +17,11 @@ import os
 import select
 import sys
 from collections.abc import Callable
+from typing import NamedTuple
 
-from penstock.slotwire import SPILL_BYTES, TAKEN, Page
+from penstock.kept import KEPT_BYTES, cut_line
+from penstock.slotwire import COLLECTED, PIECE, TAKEN, Page
 
-KEPT_BYTES = (SPILL_BYTES - 8) // 2
-"""Of each stream the first and the last so many bytes are kept."""
 PIPE_BYTES = 65_536
 """One read empties a pipe (its default size, pipe(7))."""
 HALF_FULL = PIPE_BYTES // 2
@@ -41,6 +41,11 @@ class Spill:
         self._total = memory[:8].cast("q")
         self._head = memory[8 : 8 + KEPT_BYTES]
         self._ring = memory[8 + KEPT_BYTES :]
+
+    @property
+    def total(self) -> int:
+        """Bytes so far, kept or not."""
+        return self._total[0]
 
     def add(self, data: bytes) -> None:
         """Append; what is neither head nor tail any more is gone."""
@@ -65,13 +70,25 @@ class Spill:
         if total <= 2 * KEPT_BYTES:
             return bytes(self._head) + bytes(self._ring[: total - KEPT_BYTES])
         place = total % KEPT_BYTES
-        missing = b"\n[... %d bytes cut ...]\n" % (total - 2 * KEPT_BYTES)
+        missing = cut_line(total - 2 * KEPT_BYTES)
         return bytes(self._head) + missing + bytes(self._ring[place:]) + bytes(self._ring[:place])
 
     def close(self) -> None:
         """Let go of the memory."""
         for view in (self._total, self._head, self._ring):
             view.release()
+
+
+class Moved(NamedTuple):
+    """What was in the pipes: the piece that wrote it (0: not known), and of each stream from where on and what."""
+
+    piece: int
+    streams: tuple[tuple[int, bytes], ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of the larger reading."""
+        return max(len(data) for _, data in self.streams)
 
 
 class Drain:
@@ -82,9 +99,8 @@ class Drain:
         self._pipes = pipes
         self._spills = (Spill(page.spills[0]), Spill(page.spills[1]))
 
-    def move(self) -> int | None:
-        """Move what the pipes hold to the spills (the agent's part); returns the bytes of the larger reading, None
-        if the slot is reading just now."""
+    def move(self) -> Moved | None:
+        """Move what the pipes hold to the spills (the agent's part); None: the slot is reading just now."""
         try:
             fcntl.lockf(self._page.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -94,9 +110,11 @@ class Drain:
         try:
             # said before the pipes are emptied: the slot looks at the pipes first
             cells[TAKEN] = 1
-            moved = max(self._move(place) for place in (0, 1))
-            cells[TAKEN] = before or moved > 0
-            return moved
+            out, err = self._move(0), self._move(1)
+            cells[TAKEN] = before or bool(out[1] or err[1])
+            # looked up behind the reading: what it brought is the piece's, unless its slot has come to collect
+            piece = cells[PIECE]
+            return Moved(piece if piece != cells[COLLECTED] else 0, (out, err))
         finally:
             fcntl.lockf(self._page.fd, fcntl.LOCK_UN)
 
@@ -110,10 +128,10 @@ class Drain:
             fcntl.lockf(self._page.fd, fcntl.LOCK_UN)
         return out, err
 
-    def _move(self, place: int) -> int:
-        data = _read(self._pipes[place])
+    def _move(self, place: int) -> tuple[int, bytes]:
+        data, position = _read(self._pipes[place]), self._spills[place].total
         self._spills[place].add(data)
-        return len(data)
+        return position, data
 
     def _take(self, place: int) -> bytes:
         # one pipe's worth at most: a child that outlives its job may go on printing for ever
@@ -198,6 +216,7 @@ class Capture:
             self.restore()
         if sys.stdout is not self._out or sys.stderr is not self._err:
             self._keep_foreign()
+        self._cells[COLLECTED] = self._cells[PIECE]
         if not self._poll.poll(0) and not self._cells[TAKEN]:
             return None
         output = self._drain.take()

@@ -51,9 +51,8 @@ class CommandTemplate(msgspec.Struct, frozen=True, omit_defaults=True, dict=True
 
     @cached_property
     def has_place(self) -> bool:
-        """Whether an argument goes to some place in the template, so that it is not appended."""
-        found = (match for word in self.words for match in REPLACEMENT.finditer(word))
-        return any(match[1] is None for match in found)
+        """Whether anything in the template is replaced, so that nothing is appended."""
+        return any(REPLACEMENT.search(word) for word in self.words)
 
     def encode(self) -> bytes:
         """As it travels."""

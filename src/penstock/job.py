@@ -166,6 +166,8 @@ class BatchSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     """``wait`` or ``fail``: while no worker fits."""
     retain: Seconds = RETAIN
     """How long its results are kept after its end."""
+    live: bool = False
+    """Workers send what its jobs print while they run."""
     transient: bool = False
     """A map of a living client: nobody else will ask for its results."""
     owner: Label = ""

@@ -37,7 +37,10 @@ PUSH (outcomes), and
    CancelSpan and Drop: end or forget those spans, and say nothing of them; but a finished one is kept until it is
    Closed;
 6. on Drain (or when it is told to stop): hand back what has not started (`number` 0), tell a `window` of 0, finish and
-   have closed what runs, send Left, go.
+   have closed what runs, send Left, go;
+7. if it likes: of jobs whose spec has `live`, PUSH Prints to the sink with what they write, while they run. Nothing
+   depends on these: what is not sent or gets lost is shown when the outcome is there. So it sends no more than some MB
+   beyond the last LiveAck, and drops what is too much.
 
 An inventory (`held`) has a line for each lease, with all spans that are not closed, handed back or dropped.
 
@@ -171,6 +174,7 @@ class Note(Record, frozen=True):
     cause: Text = ""
     """In plain words, one line."""
     traceback: Text = ""
+    # whole, or the first and the last 65,536 bytes with "\n[... N bytes cut ...]\n" between them
     stdout: bytes = b""
     stderr: bytes = b""
     returncode: int | None = None
@@ -198,6 +202,19 @@ class OutcomeHead(Record, frozen=True):
     note: Note | None = None
     offset: Count = 0
     worker: Label = ""
+
+
+class Print(Record, frozen=True):
+    """What a running job wrote to stdout, or stderr, from the byte `position` of its output on: that of a run begins at
+    0, and so does what the note of its outcome has; owns `size` bytes."""
+
+    batch: Id
+    index: Count
+    lease: Count
+    stamp: Stamp
+    is_error: bool
+    position: Count
+    size: Count
 
 
 class Completion(Record, frozen=True):
@@ -415,6 +432,7 @@ class WorkerLine(Record, frozen=True):
     python: Label
     tags: Tags = ()
     version: Label = ""
+    users: Tags = ()
 
 
 class PipelineInfo(Message, frozen=True):
@@ -501,6 +519,8 @@ class Hello(Message, frozen=True):
     tags: Tags = ()
     version: Label = ""
     """of penstock; empty: it is something else"""
+    users: Tags = ()
+    """Whom jobs may run as: those with a `user` come to workers that name it here."""
 
 
 class Heartbeat(Message, frozen=True):
@@ -568,6 +588,14 @@ class Diverged(Message, frozen=True):
     seq: Count
 
 
+class LiveTaken(Message, frozen=True):
+    """Passes the number of a Prints on, for its worker."""
+
+    sink: Id
+    worker: Id
+    number: Count
+
+
 class Forgotten(Message, frozen=True):
     """Answers ForgetBatch: nothing of this batch is recorded any more."""
 
@@ -600,6 +628,7 @@ ToVentilator = (
     | Diverged
     | Restated
     | Forgotten
+    | LiveTaken
 )
 
 
@@ -679,12 +708,18 @@ class FunctionPart(Message, frozen=True):
     size: Count
 
 
+class LiveAck(Message, frozen=True):
+    """The sink has taken in the Prints of this number, and those before it."""
+
+    number: Count
+
+
 class Drain(Message, frozen=True):
     """Hand back what has not started, finish what has, wait for Closed, leave."""
 
 
 VentilatorToWorker = (
-    Jobs | Greeting | Welcome | Beat | HandBack | Recall | CancelSpan | Drop | Closed | FunctionPart | Drain
+    Jobs | Greeting | Welcome | Beat | HandBack | Recall | CancelSpan | Drop | Closed | FunctionPart | Drain | LiveAck
 )
 
 
@@ -755,7 +790,18 @@ class Outcomes(Message, frozen=True):
     tokens: Annotated[tuple[bytes, ...], Many] = ()
 
 
-WorkerToSink = Outcomes
+class Prints(Message, frozen=True):
+    """What running jobs wrote; nothing of it is recorded. `tokens` are those of their leases. `number`: 0, or what a
+    LiveAck shall say; it grows."""
+
+    worker: Id
+    name: Label
+    records: Annotated[tuple[Print, ...], msgspec.Meta(max_length=MAX_RECORDS)]
+    tokens: Annotated[tuple[bytes, ...], msgspec.Meta(max_length=MAX_RECORDS)] = ()
+    number: Count = 0
+
+
+WorkerToSink = Outcomes | Prints
 
 
 # ---------------------------------------------------------------------------------------------- client <-> sink
@@ -763,19 +809,24 @@ WorkerToSink = Outcomes
 
 class Follow(Message, frozen=True):
     """Send the batch's outcomes after position `after`, as they are recorded, until they cost `credit` bytes (see
-    `credit_cost`; the last one may exceed it). Said again, it starts again: `number` tells old Rows from new ones."""
+    `credit_cost`; the last one may exceed it). Said again, it starts again: `number` tells old Rows from new ones.
+    `live`: also send what running jobs write, as it comes, until that costs so many bytes; what is beyond is dropped.
+    """
 
     batch: Id
     after: Count
     credit: Count
     number: Count = 0
+    live: Count = 0
 
 
 class Credit(Message, frozen=True):
-    """The client has taken in so many more bytes of this batch; 0 is a sign of life."""
+    """The client has taken in so many more bytes of this batch, and of what its running jobs write; 0 is a sign of
+    life."""
 
     batch: Id
     bytes: Count
+    live: Count = 0
 
 
 class Unfollow(Message, frozen=True):
@@ -826,6 +877,13 @@ class Rows(Message, frozen=True):
     number: Count = 0
 
 
+class Live(Message, frozen=True):
+    """What running jobs of a followed batch wrote. Of a job that is run again it begins again, under a larger lease."""
+
+    batch: Id
+    records: tuple[Print, ...]
+
+
 class Fetched(Message, frozen=True):
     """Answers the Fetch of this number; `cursor`: there is more, ask again from there."""
 
@@ -849,7 +907,7 @@ class SinkUp(Message, frozen=True):
     boot: Count
 
 
-SinkToClient = Rows | Fetched | Claimed | SinkUp | Refused
+SinkToClient = Rows | Live | Fetched | Claimed | SinkUp | Refused
 
 
 # ---------------------------------------------------------------------------------------------- encode, decode
@@ -929,7 +987,7 @@ def payload_bytes(message: Message) -> int:
     match message:
         case Submit():
             return sum(one.size for one in message.opens) + sum(one.size for one in message.chunks)
-        case Outcomes() | Rows() | Fetched():
+        case Outcomes() | Rows() | Fetched() | Prints() | Live():
             return sum(one.size for one in message.records)
         case Jobs():
             return sum(one.inline for one in message.batches) + sum(one.size for one in message.leases)
@@ -960,6 +1018,11 @@ def join(parts: list[Bytes]) -> Bytes:
 
 RECORD_BYTES = 128
 """What a record costs of a follower's credit beside its value: about its size in a header."""
+
+
+def print_cost(record: Print) -> int:
+    """What a Print costs of the credit for live output, in bytes: reckoned alike everywhere."""
+    return RECORD_BYTES + record.size
 
 
 def credit_cost(records: tuple[OutcomeHead, ...], payload: Bytes) -> int:

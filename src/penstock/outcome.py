@@ -99,6 +99,8 @@ class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True):
     """What it has, for jobs that need that."""
     version: str = ""
     """Of penstock there; empty: the worker is no penstock."""
+    users: tuple[str, ...] = ()
+    """Whom its jobs may run as, beside its own user."""
 
 
 class PipelineStatus(msgspec.Struct, frozen=True, kw_only=True):

@@ -93,6 +93,13 @@ class Prepared:
     def __reduce__(self) -> Any:
         return prepare, self.parts
 
+    @property
+    def bare(self) -> Prepared:
+        """The same without the key of its initializer, which is new each time: what tells it from other calls."""
+        function, initializer, surroundings = self.parts
+        unnamed = None if initializer is None else Initializer(b"", initializer.function, initializer.arguments)
+        return Prepared(function, unnamed, surroundings)
+
 
 def prepare(
     function: Callable[..., Any], initializer: Initializer | None, surroundings: Surroundings

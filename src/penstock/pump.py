@@ -6,7 +6,7 @@ import selectors
 from collections.abc import Callable
 
 from penstock.capture import HALF_FULL
-from penstock.core.inputs import Input
+from penstock.core.inputs import Input, JobPrinted
 from penstock.seat import Seat
 
 PUMP_DELAY = 0.005
@@ -47,6 +47,9 @@ class Pump:
     def _move(self, seat: Seat, reader: int) -> Inputs:
         if self._is_alive(seat):
             moved = seat.drain.move()
-            seat.prints_fast = moved is None or moved >= HALF_FULL
+            seat.prints_fast = moved is None or moved.size >= HALF_FULL
             self._watch(seat, reader)
+            piece = seat.pieces.get(moved.piece) if moved is not None else None
+            if moved is not None and piece is not None and piece.work.spec.live:
+                return [JobPrinted(seat.number, moved.piece, moved.streams)]
         return []

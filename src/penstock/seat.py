@@ -139,8 +139,8 @@ class Seat:
         self.pieces[piece] = Piece(work, start, stop, cell)
         self._load_function(piece, work, start)
         self._load_chunk(piece, work, start)
-        # a time limit and a command's output are one job's
-        single = work.spec.time_limit is not None or work.spec.kind == "command"
+        # a time limit, a command's output and what is shown while it comes are one job's
+        single = work.spec.time_limit is not None or work.spec.kind == "command" or work.spec.live
         self._is_limited |= work.spec.time_limit is not None
         self._send(RunPiece(piece, work.lease, start, stop, 1 if single else block, cell))
 

@@ -23,7 +23,7 @@ from typing import Any
 from penstock import loop
 from penstock.config import SinkConfig, from_argv
 from penstock.core.actions import Answer, ReadLines, ReadLog, ReadRows, ReadSpan, Renew, Report
-from penstock.core.inputs import FromClient, LinesRead, LogRead, OutcomesArrived, RowsRead
+from penstock.core.inputs import FromClient, LinesRead, LogRead, OutcomesArrived, PrintsArrived, RowsRead
 from penstock.core.permit import Bindings, may_not_ask
 from penstock.core.sink import SinkCore
 from penstock.errors import Refused
@@ -32,10 +32,13 @@ from penstock.job import new_worker_id
 from penstock.keys import Peers
 from penstock.links import sink_links
 from penstock.messages import (
+    Bytes,
     ClientToSink,
     Decoder,
     Fetched,
     Keys,
+    Outcomes,
+    Prints,
     VentilatorToSink,
     WorkerToSink,
     split,
@@ -98,8 +101,7 @@ class Sink:
                     continue
                 message = wire.message
                 if self._bindings.may_hand_in(received.sender, message):
-                    bodies = tuple(split(wire.payload, [record.size for record in message.records]))
-                    yield OutcomesArrived(message.worker, message.name, message.records, bodies, message.tokens)
+                    yield _from_worker(message, wire.payload)
                 else:
                     self._malformed.note(received, f"not for the key {received.sender.name} to say")
         if "results" in names:
@@ -162,6 +164,13 @@ class Sink:
         """Release the sockets, then the store."""
         self.links.close()
         self._store.close()
+
+
+def _from_worker(message: Outcomes | Prints, payload: Bytes) -> OutcomesArrived | PrintsArrived:
+    bodies = tuple(split(payload, [record.size for record in message.records]))
+    if isinstance(message, Prints):
+        return PrintsArrived(message.worker, message.name, message.records, bodies, message.tokens, message.number)
+    return OutcomesArrived(message.worker, message.name, message.records, bodies, message.tokens)
 
 
 def main(config: SinkConfig) -> int:

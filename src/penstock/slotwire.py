@@ -25,13 +25,14 @@ from typing import NamedTuple
 import msgspec
 
 from penstock.core.inputs import Ran
+from penstock.kept import KEPT_BYTES
 
 PREFIX = struct.Struct("<IQ")
 """Bytes of the header, bytes of the payload."""
 
-PIECE, INDEX, STARTED, UNIT, TAKEN = range(5)
+PIECE, INDEX, STARTED, UNIT, TAKEN, COLLECTED = range(6)
 """Cells: the piece, the job's index, when it started (CLOCK_MONOTONIC ns, 0: loading), how many jobs are run as one
-from there on, whether the agent has moved output to the spills."""
+from there on, whether the agent has moved output to the spills, the piece whose output the slot has begun to take."""
 LIMITS = 8
 LIMIT_CELLS = 64
 """The pieces queued on a slot have a cell each for their limits, from LIMITS on, in turns."""
@@ -43,7 +44,7 @@ READ_BYTES = 1 << 16
 """A payload up to this size is one write with its header."""
 
 CELLS_BYTES = 4096
-SPILL_BYTES = 8 + 2 * 65_536
+SPILL_BYTES = 8 + 2 * KEPT_BYTES
 PAGE_BYTES = CELLS_BYTES + 2 * SPILL_BYTES
 
 Bytes = bytes | bytearray | memoryview

@@ -7,6 +7,7 @@ import pwd
 from collections.abc import Sequence
 
 from penstock.errors import ConfigError
+from penstock.messages import TAGS_MAX
 from penstock.processes import give_up_privileges
 
 NAME_BYTES = 64
@@ -15,6 +16,8 @@ NAME_BYTES = 64
 
 def check_users(names: Sequence[str]) -> None:
     """ConfigError: this process cannot become one of them, or must not."""
+    if len(names) > TAGS_MAX:
+        raise ConfigError(f"--allow-user: {len(names)} users, at most {TAGS_MAX} can be named")
     if names and os.geteuid() != 0:
         raise ConfigError("--allow-user needs a worker that runs as root")
     for name in names:

@@ -25,7 +25,7 @@ from typing import Any
 
 from penstock import loop
 from penstock.config import TERM_GRACE, VERSION, WorkerConfig, from_argv
-from penstock.core.actions import Cut, Deliver, EndSlot, FreeLease, Leave, Renew, Report, Run
+from penstock.core.actions import Cut, Deliver, DeliverPrints, EndSlot, FreeLease, Leave, Renew, Report, Run
 from penstock.core.inputs import FunctionReady, JobsConnected, PieceDone, SinkConnected, Stop
 from penstock.core.shift import Shift
 from penstock.core.worker import WorkerCore
@@ -39,6 +39,7 @@ from penstock.messages import (
     Hello,
     Jobs,
     Outcomes,
+    Prints,
     VentilatorToWorker,
     split,
 )
@@ -93,6 +94,7 @@ class Worker:
             python=platform.python_version(),
             tags=config.tags,
             version=VERSION,
+            users=config.allow_users,
         )
         self.core = WorkerCore(
             hello,
@@ -222,6 +224,8 @@ class Worker:
             case Deliver(records, bodies, tokens):
                 message = Outcomes(self._id, self._name, records, tokens)
                 self.links.send("outcomes", message, *bodies)
+            case DeliverPrints(heads, texts, tokens, number):
+                self.links.send("outcomes", Prints(self._id, self._name, heads, tokens, number), *texts)
             case Report(message):
                 self.links.send("report", message)
             case Renew():

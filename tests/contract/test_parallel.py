@@ -39,6 +39,17 @@ REPLACED = [
     "--colsep [,;] | {3} ::: a,b;c",
     "-C , | {2} x{1} ::: a, b",
     "| {1} ::: a ::: b c :::+ d e",
+    "| {#}-{%} ::: a b",
+    "| {3}{1} ::: a ::: b ::: c d",
+    "| {} ::: a b c :::+ d e f ::: x y",
+    "| {} :::: one :::+ p q",
+    "-n2 | {1} x {2} ::: a b c",
+    "-n 2 --colsep , | {1} {2} {3} {4} ::: a,b c d,e,f",
+    "--colsep , | {1} {2} {3} ::: a,b,c d,e",
+    "--colsep , | ::: a,b,c d",
+    "--max-args 2 -a one |",
+    "--tag | {1} {2} ::: a b ::: c",
+    "--tag --colsep , | {2} ::: a,b",
 ]
 
 
@@ -96,6 +107,34 @@ def test_arguments_arrive_as_they_are(gnu: Cli, ours: Cli, shell: list[str]) -> 
     assert ours(*shell, *words, stdin=stdin).stdout == gnu(*words, stdin=stdin).stdout
 
 
+READ = [
+    (b"a\n\nb\n", ["echo x{}y"]),
+    (b"a\r\nb", ["echo x{}y"]),
+    (b"a b\0c\nd\0", ["-0", "echo x{}y"]),
+    (b"a b\nc\n", ["--colsep", " ", "-n2", "echo {1} {2} {3}"]),
+    (b"x\ny\n", ["echo {}", "::::", "-", ":::", "a", "b"]),
+    (b"ignored\n", ["cat; echo {}", ":::", "a", "b"]),
+    (b"", ["echo {}"]),
+]
+
+
+@pytest.mark.parametrize(("stdin", "words"), READ)
+def test_input_is_read_alike(gnu: Cli, ours: Cli, stdin: bytes, words: list[str]) -> None:
+    """Empty lines, a last line without an end, zero bytes, several sources of which one is stdin."""
+    expected, done = gnu("-k", *words, stdin=stdin), ours("--shell", "-k", *words, stdin=stdin)
+    assert (done.returncode, done.stdout) == (expected.returncode, expected.stdout)
+
+
+def test_order(gnu: Cli, ours: Cli, folder: Path) -> None:
+    """With `-k` the order of the input, though the last job ends first: each waits for the one behind it."""
+    wait = "until [ {} = 3 ] || [ -e ended-$(({} + 1)) ]; do sleep 0.02; done; echo {}; touch ended-{}"
+    words = ["-k", "-j3", wait, ":::", "1", "2", "3"]
+    expected = gnu(*words).stdout
+    for file in folder.glob("ended-*"):
+        file.unlink()
+    assert ours("-j1", "--shell", *words).stdout == expected == b"1\n2\n3\n"
+
+
 def test_tag_and_shell_lines(gnu: Cli, ours: Cli) -> None:
     """`--tag` puts the arguments before each line; pipes and quotes of a template are the shell's."""
     words = ["-k", "--tag", "(echo {1}; echo 'two  blanks {2}') | cat -n", ":::", "a b", "c", ":::", "d"]
@@ -108,7 +147,24 @@ def test_lines_without_a_command_are_commands(gnu: Cli, ours: Cli) -> None:
     assert ours("--shell", "-k", stdin=stdin).stdout == gnu("-k", stdin=stdin).stdout
 
 
-@pytest.mark.parametrize("halt", ["soon,fail=1", "now,success=2"])
+@pytest.mark.parametrize("options", [["--tag"], ["--keep-order"]])
+def test_line_by_line(gnu: Cli, ours: Cli, options: list[str]) -> None:
+    """`--lb` shows the same lines on the same streams, those of a job in their order, with `-k` those of all."""
+    line = "for n in 1 2 3; do echo {}-$n; echo err {} >&2; sleep 0.0{}; done; printf last"
+    words = ["--lb", *options, line, ":::", "1", "2", "3"]
+    expected, done = gnu(*words), ours("-j2", "--shell", *words)
+    assert len(done.stdout) == len(expected.stdout)
+    for job in (b"1-", b"2-", b"3-"):
+        mine, theirs = ([row for row in text.splitlines() if job in row] for text in (done.stdout, expected.stdout))
+        assert [row[row.index(job) :] for row in mine] == [row[row.index(job) :] for row in theirs]
+    if {"-k", "--keep-order"} & set(options):
+        assert done.stdout == expected.stdout
+    assert sorted(expected.stderr.splitlines()) == sorted(
+        row for row in done.stderr.splitlines() if not row.startswith(b"penstock:")
+    )
+
+
+@pytest.mark.parametrize("halt", ["soon,fail=1", "now,fail=1", "now,success=2", "soon,done=2", "2"])
 def test_halt(gnu: Cli, ours: Cli, halt: str) -> None:
     """It stops after the same job, and says whether all went well."""
     words = ["-k", "--halt", halt, "sleep 0.2; echo {}; exit {}", ":::", "0", "2", "0", *["1"] * 9]
@@ -150,6 +206,8 @@ def tree(folder: Path) -> dict[str, bytes]:
         ["echo {1} {2}", ":::", "a", "b", ":::", "c"],
         ["-n2", "echo", ":::", "a", "b", "c"],
         ["--colsep", ",", "echo {2}", ":::", "a,b", "c,d"],
+        ["-k", "--tag", "echo {1}; exit {2}", ":::", "a", "b", ":::+", "0", "3"],
+        ["--lb", "echo {}; printf last", ":::", "", "x" * 200],
     ],
 )
 def test_results(gnu: Cli, ours: Cli, folder: Path, words: list[str]) -> None:

@@ -93,3 +93,28 @@ def test_data_stays_readable_for_a_pipeline_that_stays(cli: Cli, folder: Path, s
     stations.start("ventilator", "sink")
     done = cli("results", "kept", "--url", stations.url)
     assert (done.returncode, done.stdout) == (0, b"a\n")
+
+
+def test_calls_are_found_again_whatever_is_around_them(cli: Cli, folder: Path) -> None:
+    """`--env` is part of the call, as of a command; an initializer is the same one at each run."""
+    (folder / "mine.py").write_text(
+        "import os\ndef note(x):\n    open('trace', 'a').write(x)\n    return os.environ['X']\n"
+    )
+    words = [
+        "--resume",
+        "--data",
+        "kept",
+        "--cwd",
+        ".",
+        "--initializer",
+        "os:getpid",
+        "--call",
+        "mine:note",
+        ":::",
+        "a",
+    ]
+    for _ in range(2):
+        assert cli("run", "--env", "X=1", *words).stdout == b"1\n"
+    assert (folder / "trace").read_text() == "a"
+    assert cli("run", "--env", "X=2", *words).stdout == b"2\n"
+    assert (folder / "trace").read_text() == "aa"

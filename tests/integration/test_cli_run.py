@@ -240,3 +240,29 @@ def test_halt_soon_starts_nothing_that_waits(cli: Cli, folder: Path) -> None:
     )
     assert done.returncode == 1
     assert len(list(folder.glob("*.begun"))) < 10
+
+
+def test_options_of_calls_and_crashes(cli: Cli, folder: Path) -> None:
+    """`--initializer` comes before the first call of a slot, with `--serializer msgpack` values are plain data, with
+    `--max-crashes 1` no job is started twice."""
+    (folder / "mine.py").write_text(
+        "import os\n"
+        "ready = []\n"
+        "def prepare():\n"
+        "    ready.append('ready')\n"
+        "def look(x):\n"
+        "    return [*ready, x]\n"
+        "def bag(x):\n"
+        "    return {x}\n"
+        "def crash(x):\n"
+        "    os.write(os.open(x, os.O_WRONLY | os.O_CREAT | os.O_APPEND), b'+')\n"
+        "    os.abort()\n"
+    )
+    words = ["run", "-j1", "-k", "--initializer", "mine:prepare", "--call", "mine:look", ":::", "a", "b"]
+    assert cli(*words).stdout == b'["ready", "a"]\n["ready", "b"]\n'
+    words = ["run", "-j1", "--call", "mine:bag", ":::", "a"]
+    assert cli(*words).stdout == b"{'a'}\n"
+    assert cli(*words[:2], "--serializer", "msgpack", *words[2:]).stdout == b'["a"]\n'
+    for crashes in (1, 2):
+        done = cli("run", "-j1", "--max-crashes", str(crashes), "--call", "mine:crash", ":::", f"trace{crashes}")
+        assert (done.returncode, (folder / f"trace{crashes}").read_bytes()) == (1, b"+" * crashes)

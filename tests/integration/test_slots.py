@@ -952,7 +952,7 @@ def test_command_arguments_are_bytes(agent: Agent) -> None:
 
 def test_command_environment(pair: Agent) -> None:
     """A command sees its id, index, attempt and slot, and what the template adds."""
-    words = "$PENSTOCK_JOB_ID $PENSTOCK_INDEX $PENSTOCK_ATTEMPT $PENSTOCK_SLOT $WORD {#} {%}"
+    words = "$PENSTOCK_JOB_ID $PENSTOCK_INDEX $PENSTOCK_ATTEMPT $PENSTOCK_SLOT $WORD {#} {%} {}"
     template = command("echo", words, shell=True, env={b"WORD": b"w"}, literal=False)
     piece = pair.run(pair.work(template, [[b"x"]], first=5), 5, 6, slot=1)
     note = pair.answer(PieceDone, piece).ran[0].note

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from conftest import Cli
-from penstock import Pipeline, payload
+from penstock import Pipeline, errors, payload
 from penstock.core.inputs import Input, PieceDone
 from penstock.job import BatchSpec, Stamp
 from penstock.seat import Work
@@ -69,16 +69,37 @@ def test_a_folder_that_the_user_must_not_enter_is_the_cause(stations: Stations, 
         assert (outcome.state, outcome.cause) == ("failed", f"cannot run in the folder '{folder}': Permission denied")
 
 
-def test_a_user_that_is_not_allowed_is_refused(stations: Stations) -> None:
-    """In one line that says what to do; the job has not started."""
+def test_a_user_that_is_not_allowed_is_refused(stations: Stations, cli: Cli) -> None:
+    """NoSuchWorker or a warning in Python, one line and exit code 2 on the command line; nothing has started."""
     stations.start("ventilator", "sink", "w1")
     with Pipeline(stations.url) as pipeline:
+        until(pipeline.workers)
         for target in (abs, ["true"]):
-            (outcome,) = pipeline.batch(target, [1], user=USER).outcomes()
-            assert outcome.state == "failed"
-            assert outcome.cause == (
-                f"worker w1 does not allow user={USER}: it has to be started as root with --allow-user {USER}"
-            )
+            with pytest.raises(errors.NoSuchWorker, match=f"no worker that allows user={USER}"):
+                pipeline.batch(target, [1], user=USER, on_missing="fail")
+            batch = pipeline.batch(target, [1], user=USER)
+            assert batch.status().waits == f"no worker that allows user={USER} is connected"
+            batch.cancel()
+        known = len(pipeline.batches())
+        for command in ("run", "submit"):
+            done = cli(command, "--url", stations.url, "--user", USER, "touch", "made", ":::", "a")
+            assert (done.returncode, done.stdout) == (2, b"")
+            assert done.stderr.splitlines()[-1].endswith(f"start one as root with --allow-user {USER}".encode())
+        assert len(pipeline.batches()) == known
+    assert not (stations.folder / "made").exists()
+
+
+@as_root
+def test_jobs_of_a_user_go_where_it_is_allowed(stations: Stations, cli: Cli) -> None:
+    """Of two workers, to the one that allows it; from the command line too."""
+    stations.start("ventilator", "sink", "w1")
+    stations.start("w2", allow_users=(USER,))
+    with Pipeline(stations.url) as pipeline:
+        until(lambda: len(pipeline.workers()) == 2)
+        found = {outcome.worker for outcome in pipeline.batch(abs, range(6), user=USER).outcomes()}
+        assert found == {"w2"}
+    done = cli("run", "--url", stations.url, "--user", USER, "--cwd", "/", "--one", "id", "-un")
+    assert (done.returncode, done.stdout) == (0, USER.encode() + b"\n")
 
 
 def test_a_worker_refuses_users_that_it_cannot_be(cli: Cli) -> None:

@@ -37,7 +37,7 @@ export function argv(template, args, number, slot) {
     const chosen = place === undefined ? args : [args.at(place > 0 ? place - 1 : Number(place))].filter(one => one !== undefined)
     return chosen.map(one => shown(part(one, kind))).join(" ")
   })
-  const takes = words.some(word => [...word.matchAll(PLACE)].some(match => match[1] === undefined))
+  const takes = words.some(word => [...word.matchAll(PLACE)].length)
   const rest = takes ? [] : args
   if (template.shell) return ["/bin/sh", "-c", [...words.map(filled), ...rest.map(quoted)].join(" ")]
   return [...words.flatMap(word => (word === "{}" ? args : [filled(word)])), ...rest]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from penstock.capture import KEPT_BYTES, Spill
-from penstock.slotwire import SPILL_BYTES
+from penstock.capture import Drain, Moved, Spill
+from penstock.kept import KEPT_BYTES
+from penstock.slotwire import COLLECTED, PIECE, SPILL_BYTES, Page
 
 
 def kept(text: bytes) -> bytes:
@@ -38,3 +41,32 @@ def test_taking_empties() -> None:
     spill.add(b"fresh")
     assert spill.take() == b"fresh"
     assert spill.take() == b""
+
+
+def test_what_is_moved_is_known_to_be_of_the_piece_that_runs() -> None:
+    """With its place in the output; what comes when the slot has begun to collect may be of nobody that runs."""
+    page = Page.create()
+    pipes = [os.pipe(), os.pipe()]
+    for reader, _ in pipes:
+        os.set_blocking(reader, False)
+    drain = Drain(page, (pipes[0][0], pipes[1][0]))
+    try:
+        moved = []
+        for piece, collected in ((7, 0), (7, 0), (7, 7), (8, 7)):
+            page.cells[PIECE], page.cells[COLLECTED] = piece, collected
+            os.write(pipes[0][1], b"out")
+            os.write(pipes[1][1], b"error")
+            moved.append(drain.move())
+            if collected == piece:
+                assert drain.take() == (b"out" * 3, b"error" * 3)
+        assert moved == [
+            Moved(7, ((0, b"out"), (0, b"error"))),
+            Moved(7, ((3, b"out"), (5, b"error"))),
+            Moved(0, ((6, b"out"), (10, b"error"))),
+            Moved(8, ((0, b"out"), (0, b"error"))),
+        ]
+    finally:
+        drain.close()
+        page.close()
+        for _, writer in pipes:
+            os.close(writer)

@@ -29,7 +29,7 @@ def argv(template: str, *arguments: bytes, shell: bool = False, literal: bool = 
         ("echo {//}", [b"a.gz"], [b"echo", b"."]),
         ("echo {//}", [b"/a"], [b"echo", b"/"]),
         ("echo {/.}", [b"d/a.tar.gz"], [b"echo", b"a.tar"]),
-        ("echo {#} {%}", [b"x"], [b"echo", b"8", b"3", b"x"]),
+        ("echo {#} {%}", [b"x"], [b"echo", b"8", b"3"]),
         ("cp {2} {1}", [b"a", b"b"], [b"cp", b"b", b"a"]),
         ("cp {-1} {1/.}", [b"d/a.c", b"b"], [b"cp", b"b", b"a"]),
         ("echo {3}.", [b"a"], [b"echo", b"."]),

@@ -53,6 +53,7 @@ from penstock.errors import (
     Refused,
     SchemaMismatch,
     StoreInUse,
+    UnfitFolder,
     VersionMismatch,
 )
 
@@ -123,6 +124,7 @@ def exit_code(error: Exception) -> int:
             | NoLongerKept()
             | OnceMismatch()
             | StoreInUse()
+            | UnfitFolder()
             | SchemaMismatch()
             | VersionMismatch()
         ):

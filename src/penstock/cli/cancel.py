@@ -8,7 +8,7 @@ import click
 
 from penstock.cli.options import running
 from penstock.cli.output import say
-from penstock.cli.show import job_name
+from penstock.cli.show import job_of
 
 if TYPE_CHECKING:
     from penstock import Batch, Pipeline
@@ -23,12 +23,12 @@ def command(url: str, which: str) -> None:
 
     with Pipeline(url) as pipeline:
         pipeline.cancel(named(pipeline, which))
-    say(f"{which} is cancelled")
+    say(f"{which} is cancelled, as far as it had not ended")
 
 
 def named(pipeline: Pipeline, which: str) -> Batch | str:
-    """The batch or the job that is named so. UsageError: it is written as neither."""
+    """The batch or the job that is named so. UsageError: it is written as neither. Raises NoSuchBatch."""
     if ":" not in which:
         return pipeline.attach(which)
-    batch, index = job_name(which)
-    return f"{pipeline.attach(batch).id}:{index}"
+    batch, index = job_of(pipeline, which)
+    return f"{batch.id}:{index}"

@@ -15,6 +15,10 @@ def command(url: str, batch: str) -> None:
     """Delete BATCH with all that is recorded of it; jobs of it that have not ended are cancelled."""
     from penstock import Pipeline
 
+    if ":" in batch:
+        raise click.UsageError(
+            f"{batch} is a job: its batch is deleted as a whole, `penstock delete {batch.partition(':')[0]}`"
+        )
     with Pipeline(url) as pipeline:
         pipeline.attach(batch).delete()
     say(f"{batch} is deleted")

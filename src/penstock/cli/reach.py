@@ -115,6 +115,11 @@ def _port(name: str, endpoint: str) -> Finding:
     return Finding(name, "ok", f"{place} answers ({station})")
 
 
+def is_taken(url: str) -> bool:
+    """Whether somebody listens where the stations would."""
+    return any(_port(name, endpoint).state == "ok" for name, endpoint in endpoints(url)._asdict().items())
+
+
 def _doors(at: dict[str, str], key: KeyFile | None) -> Iterator[Finding]:
     """Whether the handshake is accepted where this key belongs."""
     from penstock.selftest import try_doors

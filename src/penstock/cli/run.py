@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from penstock.cli.atonce import AtOnce, AtOnceType
+from penstock.cli.fit import check_own, fit
 from penstock.cli.options import as_json, debug, key_url, keyed
 from penstock.cli.output import say, write
+from penstock.cli.sections import JobsCommand
 from penstock.cli.work import Work, first_of, hand_in, jobs_options, shown
 from penstock.errors import ConfigError
 
@@ -19,10 +22,12 @@ if TYPE_CHECKING:
     from penstock import Batch, Pipeline
     from penstock.cli.records import JobLog, ResultFiles
     from penstock.cli.wanted import Wanted
+    from penstock.client.live import Live
 
 
 @click.command(
     "run",
+    cls=JobsCommand,
     context_settings={"allow_interspersed_args": False},
     short_help="Run commands or calls over many inputs, like GNU parallel.",
 )
@@ -39,7 +44,11 @@ if TYPE_CHECKING:
     help="Keep what its own pipeline knows in this folder, for --resume and `penstock up --data`.",
 )
 @click.option(
-    "-j", "--jobs", "slots", type=click.IntRange(1), help="Jobs at once.  [default: cores, or slots of the pipeline]"
+    "-j",
+    "--jobs",
+    "at_once",
+    type=AtOnceType(),
+    help="Jobs at once: 8, 50%, +1, or 0 for no limit.  [default: cores, or slots of the pipeline]",
 )
 @click.option("-k", "--keep-order", is_flag=True, help="Output in the order of the input.")
 @click.option("--tag", is_flag=True, help="Put the arguments of its job before each line.")
@@ -49,7 +58,7 @@ if TYPE_CHECKING:
 @click.option("--results", metavar="DIR", help="A folder for each job with files stdout, stderr and seq.")
 @click.option("--resume", is_flag=True, help="Leave out what an earlier run of the same has done: by content.")
 @click.option("--resume-failed", is_flag=True, help="As --resume, and run again what failed.")
-@click.option("--lb", "--line-buffer", is_flag=True, expose_value=False, help="Accepted: no line is ever torn.")
+@click.option("--lb", "--line-buffer", "lines", is_flag=True, help="Output line by line, while jobs run.")
 @click.option("--bar", "--eta", "--progress", is_flag=True, expose_value=False, help="Accepted: a terminal has it.")
 @as_json
 @debug
@@ -62,20 +71,22 @@ def command(**asked: Any) -> int:
     No COMMAND: each input line is one. No shell is involved unless you say --shell.
     """
     ways = Ways(**{name: asked.pop(name) for name in Ways._fields})
-    ways.check()
-    if ways.url and ways.slots:
-        if asked["limit"]:
-            raise click.UsageError("-j is --limit on a running pipeline: give one of them")
-        asked["limit"], ways = ways.slots, ways._replace(slots=None)
+    ways.check(asked["once"])
+    if ways.url and ways.at_once and asked["limit"]:
+        raise click.UsageError("-j is --limit on a running pipeline: give one of them")
     work = Work(**asked)
+    if not ways.url:
+        check_own(work)
     inputs = first_of(work.inputs())
     if inputs is None:
         say("empty input: 0 jobs")
         return 0
     target = work.target()
     if ways.dry_run:
+        from penstock.cli.watch import tag_of, tagged
+
         for number, item in enumerate(inputs, 1):
-            write(shown(work, target, item, number) + b"\n")
+            write(tagged(shown(work, target, item, number) + b"\n", tag_of(item) if ways.tag else None))
         return 0
     return _run(ways, work, target, inputs)
 
@@ -85,8 +96,9 @@ class Ways(NamedTuple):
 
     url: str | None
     data: Path | None
-    slots: int | None
+    at_once: AtOnce | None
     keep_order: bool
+    lines: bool
     tag: bool
     dry_run: bool
     halt: str | None
@@ -96,8 +108,12 @@ class Ways(NamedTuple):
     resume_failed: bool
     as_json: bool
 
-    def check(self) -> None:
+    def check(self, once: str | None) -> None:
         """UsageError: options that contradict each other."""
+        if self.lines and self.as_json:
+            raise click.UsageError("--lb and --json exclude each other: a record has all that its job printed")
+        if self.lines and once:
+            raise click.UsageError("--lb and --once exclude each other: its jobs may have run before")
         if self.url and self.data:
             raise click.UsageError(f"--data is for a pipeline of its own: the one at {self.url} has its own data")
         if self.as_json and self.tag:
@@ -125,9 +141,12 @@ def _run(ways: Ways, work: Work, target: Any, inputs: Iterator[Any]) -> int:
         asked = Asked(partial(shown, work, target)) if records or ways.tag else None
         if asked is not None:
             inputs = asked.remember(inputs)
-        pipeline = Pipeline(ways.url or "local", slots=ways.slots, data=ways.data, pass_output=False, ship=work.ship)
+        slots = None if ways.url or ways.at_once is None else ways.at_once.slots(work)
+        pipeline = Pipeline(ways.url or "local", slots=slots, data=ways.data, pass_output=False, ship=work.ship)
         stack.enter_context(pipeline)
-        say(_place(pipeline, ways))
+        if ways.url:
+            fit(pipeline, work, ways.at_once)
+        say(_place(pipeline, ways, slots))
         wanted = _submitted(pipeline, ways, work, target, inputs)
         progress = stack.enter_context(Progress(wanted.total))
         wanted.when_complete(progress.expect)
@@ -159,13 +178,19 @@ def _submitted(pipeline: Pipeline, ways: Ways, work: Work, target: Any, inputs: 
     from penstock.cli.resume import Resumed
     from penstock.cli.wanted import Part, Wanted
     from penstock.client.growing import Growing
+    from penstock.client.live import Live
 
+    live = Live() if ways.lines else None
     if not ways.resumes:
-        batch = grow(pipeline, work, target, inputs)
+        batch = grow(pipeline, work, target, inputs, live)
         return Wanted([Part(batch)], batch.total if isinstance(batch, Growing) else batch.status().total)
     resumed = Resumed(earlier(pipeline, work, target), failed_too=ways.resume_failed)
     missing = first_of(resumed.missing(inputs))
-    new = hand_in(pipeline, work, target, missing) if missing is not None else None
+    new: Batch | None = None
+    if missing is not None and live is not None:
+        new = grow(pipeline, work, target, iter(list(missing)), live)  # Wanted must know the numbers of all of them
+    elif missing is not None:
+        new = hand_in(pipeline, work, target, missing)
     wanted = resumed.wanted(new, own=ways.url is None)
     say(f"resumed: {resumed.found} of {wanted.total} jobs were submitted before")
     return wanted
@@ -176,20 +201,24 @@ def earlier(pipeline: Pipeline, work: Work, target: Any) -> list[Any]:
     from penstock.client.batch import batches_of
     from penstock.client.engine import Engine
     from penstock.client.functions import Function
-    from penstock.client.options import spec_of
+    from penstock.client.options import around_of, spec_of
 
     engine = pipeline.engine
     if not isinstance(engine, Engine):
         raise ConfigError("--resume needs a pipeline that remembers, and `inline` does not")
     kind = "command" if work.is_command else "call"
-    spec = spec_of({name: value for name, value in work.options().items() if name != "after"}, kind=kind)
-    function = Function.of(target.encode()) if work.is_command else engine.function(target, spec)
+    options = {name: value for name, value in work.options().items() if name != "after"}
+    spec = spec_of(options, kind=kind)
+    if work.is_command:
+        function = Function.of(target.encode())
+    else:
+        function = engine.function(around_of(options).prepare(target), spec)
     return batches_of(engine.session, function.call, kind)
 
 
-def grow(pipeline: Pipeline, work: Work, target: Any, inputs: Iterator[Any]) -> Batch:
-    """Submit the jobs as their input comes. ConfigError: an argument that no command can have; then nothing of them is
-    left, if it came at once."""
+def grow(pipeline: Pipeline, work: Work, target: Any, inputs: Iterator[Any], live: Live | None) -> Batch:
+    """Submit the jobs as their input comes; `live` has what they print while they run. ConfigError: an argument that no
+    command can have; then nothing of them is left, if it came at once."""
     from penstock.cli.resume import digest_of
     from penstock.client.engine import Engine
     from penstock.client.functions import Function
@@ -207,7 +236,7 @@ def grow(pipeline: Pipeline, work: Work, target: Any, inputs: Iterator[Any]) -> 
         inputs = ([argument_bytes(word) for word in words] for words in inputs)
     else:
         function = engine.function(around_of(options).prepare(target), spec)
-    batch = Growing(engine.session, spec, function, inputs, engine.slots(), digest_of)
+    batch = Growing(engine.session, spec, function, inputs, engine.slots(), digest_of, live)
     try:
         batch.begin()
     except ValueError as error:
@@ -215,12 +244,12 @@ def grow(pipeline: Pipeline, work: Work, target: Any, inputs: Iterator[Any]) -> 
     return batch
 
 
-def _place(pipeline: Pipeline, ways: Ways) -> str:
+def _place(pipeline: Pipeline, ways: Ways, slots: int | None) -> str:
     if ways.url is None:
         from penstock.config import default_slots
 
         kept = f", data in {ways.data}" if ways.data else ""
-        return f"embedded, {_plural(ways.slots or default_slots(), 'slot')}{kept}"
+        return f"embedded, {_plural(slots or default_slots(), 'slot')}{kept}"
     workers = pipeline.workers()
     hosts = len({worker.host for worker in workers})
     return f"{ways.url}, {_plural(sum(worker.slots for worker in workers), 'slot')} on {_plural(hosts, 'host')}"

@@ -6,29 +6,33 @@ from typing import Any
 
 import click
 
+from penstock.cli.atonce import AtOnce, AtOnceType
+from penstock.cli.fit import fit
 from penstock.cli.options import as_json, running
 from penstock.cli.output import say
+from penstock.cli.sections import JobsCommand
 from penstock.cli.work import Work, first_of, hand_in, jobs_options
 
 
 @click.command(
     "submit",
+    cls=JobsCommand,
     context_settings={"allow_interspersed_args": False},
     short_help="As run, on a running pipeline: prints the batch id and returns.",
 )
 @running
-@click.option("-j", "--jobs", type=click.IntRange(1), help="The same as --limit.")
+@click.option("-j", "--jobs", "at_once", type=AtOnceType(), help="As --limit; also 50% of the slots, 0 for no limit.")
 @click.option("--wait", is_flag=True, help="Wait for the outcomes and show them, as run does.")
 @as_json
 @jobs_options
-def command(url: str, jobs: int | None, wait: bool, as_json: bool, **asked: Any) -> int:
+def command(url: str, at_once: AtOnce | None, wait: bool, as_json: bool, **asked: Any) -> int:
     """Hand in COMMAND for each ARGUMENT, or --call a Python function with it, and print the batch's id.
 
     The jobs run whether this machine stays or not; `penstock results ID` shows what they came to.
     """
-    if jobs and asked["limit"]:
+    if at_once and asked["limit"]:
         raise click.UsageError("-j is --limit: give one of them")
-    work = Work(**asked | {"limit": jobs or asked["limit"]})
+    work = Work(**asked)
     inputs = first_of(work.inputs())
     if inputs is None:
         say("empty input: 0 jobs")
@@ -40,6 +44,7 @@ def command(url: str, jobs: int | None, wait: bool, as_json: bool, **asked: Any)
     from penstock.cli.watch import Watch
 
     with Pipeline(url, ship=work.ship) as pipeline:
+        fit(pipeline, work, at_once)
         batch = hand_in(pipeline, work, target, inputs)
         if not wait:
             print(batch.id)

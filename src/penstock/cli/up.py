@@ -53,6 +53,7 @@ def command(url: str, data: Path | None, workers: int, slots: int | None, **aske
     """Run a whole pipeline on this machine until Ctrl-C, which lets running jobs finish; a second one does not."""
     common = station_settings(url, **asked)
     folder = data_folder(data)
+    _check_places(url, folder)
     stations = Stations()
     with _terminable():
         try:
@@ -65,6 +66,19 @@ def command(url: str, data: Path | None, workers: int, slots: int | None, **aske
             stations.watch()
         finally:
             stations.stop()
+
+
+def _check_places(url: str, folder: str) -> None:
+    """Before anything is started. ConfigError: somebody else is there; UnfitFolder: no stores can be there."""
+    from penstock.cli.reach import is_taken
+    from penstock.store import prepare
+
+    if is_taken(url):
+        raise ConfigError(f"{url} is taken: see `penstock status --url {url}`, or take another --bind")
+    try:
+        prepare(Path(folder), durable=True)
+    except OSError as error:
+        raise ConfigError(f"{folder}: {(error.strerror or str(error)).lower()}") from None
 
 
 def _start(stations: Stations, common: dict[str, Any], folder: str, workers: int, slots: int | None) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from penstock.client.growing import Growing
 from penstock.errors import ConfigError
 
 if TYPE_CHECKING:
     from penstock import Batch, Outcome
+    from penstock.client.live import Onlooker, Seen
 
 Numbered = tuple[int, "Outcome"]
 """A job's number in the input, from 0, and what it came to."""
@@ -28,6 +29,7 @@ class Part:
         self._position = 0
         self._seen = 0
         self._left = None if numbers is None else len(numbers)
+        self._live: dict[int, Seen] = {}
 
     def arriving(self) -> Iterator[Numbered]:
         """As they are recorded. Called again, it goes on behind the last one that was used up."""
@@ -35,6 +37,7 @@ class Part:
             return
         for outcome in self.batch.follow(after=self._position):
             if (number := self._number(outcome.index)) is not None:
+                self._note(number, outcome.index)
                 yield number, outcome
                 if self._left is not None:
                     self._left -= 1
@@ -46,11 +49,47 @@ class Part:
         """In the order of the batch; called again, it goes on likewise."""
         for outcome in itertools.islice(self.batch.outcomes(), self._seen, None):
             if (number := self._number(outcome.index)) is not None:
+                self._note(number, outcome.index)
                 yield number, outcome
             self._seen += 1
 
+    def look_on(self, onlooker: Onlooker) -> None:
+        """Show what its jobs write, by their numbers, while it is read."""
+        if self.batch.live is not None:
+            self.batch.live.onlooker = NumberedOnlooker(onlooker, self._number)
+
+    def seen(self, number: int) -> Seen:
+        """How much was shown of a job that has ended. Forgets it."""
+        return self._live.pop(number, (0, 0))
+
+    def _note(self, number: int, index: int) -> None:
+        if self.batch.live is not None:
+            self._live[number] = self.batch.live.seen(index)
+
     def _number(self, index: int) -> int | None:
         return index if self._numbers is None else self._numbers.get(index)
+
+
+class NumberedOnlooker(NamedTuple):
+    """Knows jobs by their numbers; those that nobody wants have none."""
+
+    onlooker: Onlooker
+    number: Callable[[int], int | None]
+
+    def is_turn(self, index: int) -> bool:
+        """As an Onlooker does."""
+        number = self.number(index)
+        return number is not None and self.onlooker.is_turn(number)
+
+    def show(self, index: int, stdout: bytes, stderr: bytes) -> None:
+        """As an Onlooker does."""
+        number = self.number(index)
+        assert number is not None
+        self.onlooker.show(number, stdout, stderr)
+
+    def shown(self) -> None:
+        """As an Onlooker does."""
+        self.onlooker.shown()
 
 
 class Wanted:
@@ -84,6 +123,15 @@ class Wanted:
             yield number, self._early[number]
             del self._early[number]
             self._next += 1
+
+    def look_on(self, onlooker: Onlooker) -> None:
+        """Show what running jobs write, by their numbers, while they are read."""
+        for part in self._parts:
+            part.look_on(onlooker)
+
+    def seen(self, number: int) -> Seen:
+        """How much was shown of a job that has ended. Forgets it."""
+        return self._parts[self._places[number] if self._places else 0].seen(number)
 
     def when_complete(self, then: Callable[[int], None]) -> None:
         """Tell this how many jobs there are, if that is not known yet and as soon as it is."""

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
+from msgspec.structs import replace
+
 from penstock.cli.halt import Halt
 from penstock.cli.interrupts import Interrupts
 from penstock.cli.output import json_line, outcome_record, printable, value_text
@@ -13,6 +15,7 @@ from penstock.cli.progress import Progress
 from penstock.cli.records import Ended
 from penstock.cli.wanted import Numbered, Wanted
 from penstock.core.spans import SpanSet
+from penstock.kept import behind
 
 if TYPE_CHECKING:
     from penstock import Outcome
@@ -40,6 +43,10 @@ class Asked:
         for number, item in enumerate(items):
             self._items[number] = item
             yield item
+
+    def tag(self, number: int) -> bytes:
+        """What its lines begin with."""
+        return tag_of(self._items[number])
 
     def ended(self, number: int, outcome: Outcome) -> Ended:
         """What records are told."""
@@ -79,9 +86,12 @@ class Watch:
         self._interrupts = Interrupts()
         self._next = 0
         self._early: dict[int, Outcome] = {}
+        self._turn = 0
+        """The number whose turn it is to be shown, where there is an order."""
 
     def to_the_end(self) -> int:
         """Show all; the exit code. Ctrl-C lets finish what runs and starts no more; a second one ends that too."""
+        self._wanted.look_on(self)
         with self._interrupts:
             try:
                 self._show_all()
@@ -145,16 +155,34 @@ class Watch:
         """Whether it ended because the user asked for it; there may be a million of them."""
         return self._stopping and outcome.state == "cancelled"
 
+    def is_turn(self, number: int) -> bool:
+        """Whether lines of this job are to be shown while it runs (`--lb`)."""
+        return not self._in_order or number == self._turn
+
+    def show(self, number: int, stdout: bytes, stderr: bytes) -> None:
+        """These are its lines."""
+        self._interrupts.hold()
+        tag = self._asked.tag(number) if self._asked is not None and self._tag else None
+        self._progress.write(tagged(stdout, tag), tagged(stderr, tag))
+
+    def shown(self) -> None:
+        """It is noted."""
+        self._interrupts.release()
+
     def _show(self, number: int, outcome: Outcome) -> None:
+        self._turn = number + 1
         if self._is_stopped(outcome):
             return
-        stdout, stderr = printed(outcome), complaint(outcome)
         tag: bytes | None = None
         if self._asked is not None:
+            tag = self._asked.tag(number) if self._tag else None
             ended = self._asked.ended(number, outcome)
             for record in self._records:
                 record.add(ended)
-            tag = tag_of(ended.item) if self._tag else None
+        seen = self._wanted.seen(number)
+        if any(seen):
+            outcome = replace(outcome, stdout=behind(outcome.stdout, seen[0]), stderr=behind(outcome.stderr, seen[1]))
+        stdout, stderr = printed(outcome), complaint(outcome)
         if self._as_json:
             json_line(outcome_record(outcome))
         else:

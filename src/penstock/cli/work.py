@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-WHEN = ("not_before", "expires")
-"""Options that say when jobs may start."""
-TERMS = ("limit", "worker", "needs", "on_missing", "after", "once")
-"""Options that say where, and how many at once."""
+TIMES = ("not_before", "expires", "retry_delay", "retain")
+"""Options that are instants or durations."""
+TERMS = ("limit", "worker", "needs", "on_missing", "after", "once", "max_crashes", "serializer")
+"""Options that are taken as they are."""
 SHELL = (b"/bin/sh", b"-c", b"{}")
 
 
@@ -59,7 +59,14 @@ _OPTIONS = (
         default=0,
         help="Try a job that failed so many times more: 3 is up to four runs (in GNU parallel it is three).",
     ),
-    click.option("--timeout", metavar="TIME", help="End a job that runs longer: 90s, 5m, 2h."),
+    click.option("--retry-delay", metavar="TIME", help="Before the first retry; it doubles.  [default: 1s]"),
+    click.option(
+        "--max-crashes",
+        type=click.IntRange(1),
+        metavar="N",
+        help="Times a process may die under a job: 1 never starts one twice.  [default: 3]",
+    ),
+    click.option("--timeout", "--time-limit", metavar="TIME", help="End a job that runs longer: 90s, 5m, 2h."),
     click.option("--not-before", metavar="WHEN", help="Start no job earlier: 10m from now, 2030-01-31T08:00+01:00."),
     click.option("--expires", metavar="WHEN", help="Cancel what has not started by then."),
     click.option("--after", metavar="BATCH", help="Start when every job of that batch has succeeded."),
@@ -68,6 +75,9 @@ _OPTIONS = (
     click.option("--worker", metavar="NAME", help="Only on the worker, or the host, of this name."),
     click.option("--needs", multiple=True, metavar="TAG", help="Only on workers with this tag (with all of several)."),
     click.option("--on-missing", type=click.Choice(["wait", "fail"]), help="While no worker fits.  [default: wait]"),
+    click.option("--retain", metavar="TIME", help="Keep results so long after the end.  [default: 7d]"),
+    click.option("--serializer", type=click.Choice(["pickle", "msgpack"]), help="Of --call.  [default: pickle]"),
+    click.option("--initializer", metavar="MODULE:FUNCTION", help="Call it once in each slot, before --call."),
     click.option(
         "--ship/--no-ship", default=True, help="Whether the modules behind --call go along to a running pipeline."
     ),
@@ -104,10 +114,17 @@ class Work:
     after: str | None = None
     once: str | None = None
     ship: bool = True
+    retry_delay: str | None = None
+    max_crashes: int | None = None
+    retain: str | None = None
+    serializer: str | None = None
+    initializer: str | None = None
     line: Line = field(init=False)
 
     def __post_init__(self) -> None:
         self.line = parse(self.words, self.files)
+        if not self.call and (self.serializer or self.initializer):
+            raise ConfigError("--serializer and --initializer are for --call: a command is a program of its own")
         self._check_options()
         if self.call:
             self._check_call()
@@ -142,7 +159,9 @@ class Work:
         try:
             spec_of({name: value for name, value in self.options().items() if name != "after"})
         except (TypeError, ValueError) as error:
-            raise ConfigError(str(error)) from None
+            raise ConfigError(_as_flag(str(error))) from None
+        for text in self.env:
+            _variable(text)
 
     def _check_call(self) -> None:
         if self.line.command:
@@ -164,7 +183,9 @@ class Work:
             given |= {"cwd": self.cwd, "env": dict(map(_variable, self.env))}
         if self.timeout:
             given["time_limit"] = self._seconds(self.timeout)
-        given |= {name: with_unit(text) for name in WHEN if (text := getattr(self, name))}
+        if self.initializer:
+            given["initializer"] = _function("--initializer", self.initializer)
+        given |= {name: with_unit(text) for name in TIMES if (text := getattr(self, name))}
         return given | {name: value for name in TERMS if (value := getattr(self, name))}
 
     @staticmethod
@@ -195,6 +216,13 @@ class Work:
         except re.error as error:
             raise ConfigError(f"--colsep {text}: {error}") from None
 
+    def count_up_to(self, most: int) -> int:
+        """How many jobs there will be; `most` also if that cannot be said yet."""
+        are_there = self.one or all(not one.file or os.path.isfile(one.file) for one in self.line.sources)
+        if not are_there or not (self.one or self.line.sources):
+            return most
+        return sum(1 for _ in itertools.islice(self.inputs(), most))
+
     def _sources(self) -> list[Source]:
         if self.line.sources:
             return self.line.sources
@@ -216,7 +244,7 @@ class Work:
     def target(self) -> CommandTemplate | Callable[..., Any]:
         """What the jobs have in common. ConfigError: there is no such function."""
         if self.call:
-            return _function(self.call)
+            return _function("--call", self.call)
         from penstock.command import CommandTemplate
 
         words = tuple(map(os.fsencode, self.line.command))
@@ -230,6 +258,14 @@ class Work:
         )
 
 
+def _as_flag(text: str) -> str:
+    """What is wrong with an option, which is called as on the command line."""
+    from penstock.client.options import PARSERS
+
+    name = text.replace(":", " ").split()[0]
+    return f"--{name.replace('_', '-')}{text[len(name) :]}" if name in PARSERS else text
+
+
 def with_unit(text: str) -> str:
     """A duration as people type it: seconds need no unit."""
     return f"{text}s" if text.replace(".", "", 1).isdigit() else text
@@ -238,6 +274,8 @@ def with_unit(text: str) -> str:
 def _variable(text: str) -> tuple[bytes, bytes]:
     """``NAME=VALUE``, or ``NAME`` with the value it has here. ConfigError: it has none."""
     name, given, value = text.partition("=")
+    if not name:
+        raise ConfigError(f"--env {text}: no variable can have such a name; write NAME or NAME=VALUE")
     if not given and name not in os.environ:
         raise ConfigError(f"--env {name}: it is not set here; write {name}=VALUE")
     return os.fsencode(name), os.fsencode(value if given else os.environ[name])
@@ -252,20 +290,20 @@ def _json(number: int, item: bytes) -> Any:
         raise ConfigError(f"input line {number} is not JSON: {error}") from None
 
 
-def _function(name: str) -> Callable[..., Any]:
+def _function(flag: str, name: str) -> Callable[..., Any]:
     """The function ``package.module:name``, also of a module in the current folder."""
     module, _, path = name.partition(":")
     if not module or not path:
-        raise ConfigError(f"--call {name}: write MODULE:FUNCTION, like math:sqrt")
+        raise ConfigError(f"{flag} {name}: write MODULE:FUNCTION, like math:sqrt")
     folder = os.getcwd()
     if folder not in sys.path:
         sys.path.insert(0, folder)
     try:
         function = reduce(getattr, path.split("."), import_module(module))
     except (ImportError, AttributeError) as error:
-        raise ConfigError(f"--call {name}: {error}") from None
+        raise ConfigError(f"{flag} {name}: {error}") from None
     if not callable(function):
-        raise ConfigError(f"--call {name}: it is a {type(function).__name__}, nothing to call")
+        raise ConfigError(f"{flag} {name}: it is a {type(function).__name__}, nothing to call")
     return function
 
 

@@ -32,6 +32,7 @@ from penstock.messages import (
 from penstock.outcome import BatchStatus, Outcome, PipelineStatus, WorkerInfo
 
 if TYPE_CHECKING:
+    from penstock.client.live import Live
     from penstock.client.session import Session
 
 POLL_INTERVAL = 0.01
@@ -43,6 +44,9 @@ ALL_JOBS = 2**63 - 1
 
 class Batch:
     """A handle on one batch. Its iterators wait for jobs that have not ended, and end with the batch."""
+
+    live: Live | None = None
+    """Where it is shown what its jobs write, while it is read."""
 
     def __init__(self, session: Session, batch: bytes, spec: BatchSpec, total: int | None) -> None:
         self._session = session
@@ -172,10 +176,14 @@ class Batch:
             self.status()
         reader = kind(self._session, self._batch)
         reader.refresh = lambda: self._refresh(reader)
+        if (live := self.live) is not None:
+            reader.live, live.wake = live, reader.wake
         if self._total is not None:
             reader.close_at(self._total)
         try:
             while (row := reader.next_row()) is not None:
+                if live is not None:
+                    live.settle(row)
                 yield row
         finally:
             reader.close()
@@ -251,6 +259,7 @@ def pipeline_status_of(info: PipelineInfo, url: str) -> PipelineStatus:
             python=line.python,
             tags=line.tags,
             version=line.version,
+            users=line.users,
         )
         for line in info.workers
     )

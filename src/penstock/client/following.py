@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from itertools import count
 from typing import NamedTuple, Protocol
 
-from penstock.messages import Credit, Follow, Message, OutcomeHead, Rows, SinkUp, Unfollow, credit_cost, split
+from penstock.messages import Credit, Follow, Live, Message, OutcomeHead, Rows, SinkUp, Unfollow, credit_cost, split
 
 Bytes = bytes | memoryview
 
@@ -127,6 +127,9 @@ class Follower:
         self._position = message.position
         self.give_back(self.reader.take(rows, cost))
 
+    def on_live(self, message: Live, payload: Bytes) -> None:
+        """What running jobs wrote: only who asked for it is sent that."""
+
     def _rows(self, message: Rows, payload: Bytes) -> Iterator[Row]:
         for head, body in zip(message.records, split(payload, [r.size for r in message.records]), strict=True):
             row = Row(head, head.start, head.stop, head.offset, body, self._seen + 1)
@@ -171,14 +174,17 @@ class Channel:
         for follower in self._followers.values():
             follower.asked = False
 
-    def on_message(self, message: Rows | SinkUp, payload: Bytes) -> None:
-        """Rows for one of the followers, or the sink's answer to the first Follow."""
+    def on_message(self, message: Rows | Live | SinkUp, payload: Bytes) -> None:
+        """Something for one of the followers, or the sink's answer to the first Follow."""
         if isinstance(message, SinkUp):
             if self._boot not in (None, message.boot):
                 self._ask_all()
             self._boot = message.boot
         elif (follower := self._followers.get(message.batch)) is not None and follower.asked:
-            follower.on_rows(message, payload)
+            if isinstance(message, Live):
+                follower.on_live(message, payload)
+            else:
+                follower.on_rows(message, payload)
 
     def transmit(self, send: Callable[[Message], bool], now: float) -> bool:
         """Say what is to be said now; False: the socket takes no more."""

@@ -15,6 +15,7 @@ from penstock import payload
 from penstock.client.shipping import BY_VALUE, Shipper
 from penstock.client.versions import Versions
 from penstock.messages import MAX_FRAME_BYTES
+from penstock.prepared import Prepared
 from penstock.shipped import entered
 
 DIGEST_BYTES = 16
@@ -33,7 +34,7 @@ Bytes = bytes | memoryview
 
 class Function(NamedTuple):
     """A serialized function and its name on the wire. `bare` is its form without what goes along, `call` the digest of
-    that: by it a call is known again when only the code that went along has changed."""
+    that: by it a call is known again when only the code that went along has changed, or it is prepared anew."""
 
     code: bytes
     digest: bytes
@@ -120,6 +121,8 @@ class Functions:
             raise TypeError(f"{target!r} is not callable")
         bare = payload.function_blob(target, serializer)
         function = self._along(bare, b"") if serializer == "pickle" else Function.of(bare)
+        if isinstance(target, Prepared):
+            function = function._replace(call=_digest(payload.function_blob(target.bare, serializer)))
         if len(function.code) > MAX_PART_BYTES:
             raise ValueError(f"the function: {too_large(function.code)}")
         parts = _parts_of(target)
@@ -140,7 +143,7 @@ class Functions:
             return function
         key = (function.digest, names)
         if key not in self._with_items:
-            self._with_items[key] = self._along(function.bare, items)
+            self._with_items[key] = self._along(function.bare, items)._replace(call=function.call)
             if len(self._with_items) > CACHED:
                 self._with_items.popitem(last=False)
         return self._with_items[key]

@@ -14,6 +14,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from penstock.client.batch import Batch
 from penstock.client.functions import Function
 from penstock.client.mapping import CHUNKS_AHEAD, Digest, Feed
@@ -22,6 +24,7 @@ from penstock.job import BatchSpec
 
 if TYPE_CHECKING:
     from penstock.client.following import Row
+    from penstock.client.live import Live
     from penstock.client.session import Session
 
 HEADSTART = 0.3
@@ -37,7 +40,7 @@ STOP_TIME = 5.0
 
 
 class Growing(Batch):
-    """The handle on such a batch. `slots`: jobs that can run at once."""
+    """The handle on such a batch. `slots`: jobs that can run at once. `live`: where it is shown what they write."""
 
     def __init__(
         self,
@@ -47,9 +50,15 @@ class Growing(Batch):
         items: Iterable[Any],
         slots: int,
         digest: Digest | None = None,
+        live: Live | None = None,
     ) -> None:
+        if live is not None:
+            spec = replace(spec, live=True)
         self._feed = Feed(session, spec, function, self._arriving(), "item", 1, None, self._ready, digest)
         super().__init__(session, self._feed.batch, spec, None)
+        self.live = live
+        if live is not None:
+            live.begin(session, self._batch)
         self._moved = threading.Condition()
         self._waiting: deque[Any] = deque()
         self._input_error: Exception | None = None

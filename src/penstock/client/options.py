@@ -191,8 +191,8 @@ def spec_of(options: Mapping[str, Any], *, kind: str = "call") -> BatchSpec:
     spec = BatchSpec(**changes)
     if spec.expires_time is not None and spec.expires_time <= spec.not_before_time:
         raise ValueError("expires must be later than not_before, or no job could ever start")
-    if "on_missing" in options and not (spec.worker or spec.needs):
-        raise ValueError("on_missing says what to do while no worker fits: give worker or needs, too")
+    if "on_missing" in options and not (spec.worker or spec.needs or spec.user):
+        raise ValueError("on_missing says what to do while no worker fits: give worker, needs or user, too")
     return spec
 
 

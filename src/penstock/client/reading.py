@@ -22,6 +22,7 @@ from penstock.core.spans import Span, SpanSet
 from penstock.errors import NoSuchBatch
 
 if TYPE_CHECKING:
+    from penstock.client.live import Live
     from penstock.client.session import Session
 
 WINDOW = 64 << 20
@@ -47,6 +48,8 @@ class RowReader:
         """Why there will be no more."""
         self.refresh: Callable[[], None] | None = None
         """Called while waiting, to learn the total."""
+        self.live: Live | None = None
+        """What running jobs write, to be shown while waiting."""
         self._done = SpanSet()
         """Jobs that had ended when the last row was recorded, and how many they are."""
         self._done_count = 0
@@ -119,6 +122,8 @@ class RowReader:
     def next_row(self, deadline: float | None = None) -> Row | None:
         """The next row; None: there will be no more. Raises TimeoutError at the deadline (monotonic)."""
         while True:
+            if self.live is not None:
+                self.live.show()
             with self._moved:
                 row = self._get()
                 if row is None and not self._is_behind() and not self._ended():
@@ -127,6 +132,8 @@ class RowReader:
             if row is not None:
                 self._free(row.cost)
                 return row
+            if self.live is not None and self.live.ready:
+                continue
             if self._ended():
                 return None
             if self._is_behind():
@@ -139,6 +146,11 @@ class RowReader:
                 raise TimeoutError
             if self.refresh is not None:
                 self.refresh()
+
+    def wake(self) -> None:
+        """Let whoever waits look again."""
+        with self._moved:
+            self._moved.notify_all()
 
     def close_at(self, total: int) -> None:
         """There will be so many jobs."""
@@ -159,7 +171,7 @@ class RowReader:
 
     def _wait(self, deadline: float | None) -> None:
         left = WAIT_INTERVAL if deadline is None else deadline - time.monotonic()
-        if left > 0:
+        if left > 0 and not (self.live is not None and self.live.ready):
             self._moved.wait(min(left, WAIT_INTERVAL))
 
     def _free(self, cost: int) -> None:

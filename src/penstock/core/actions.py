@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from penstock.job import BatchSpec, JobState, Stamp
-from penstock.messages import Jobs, Message, OutcomeHead
+from penstock.messages import Jobs, Message, OutcomeHead, Print
 
 Bytes = bytes | memoryview
 
@@ -256,6 +256,15 @@ class Deliver(Action, frozen=True):
     tokens: tuple[bytes, ...] = ()
 
 
+class DeliverPrints(Action, frozen=True):
+    """To the sink: what running jobs wrote; `number` comes back, if it is not 0."""
+
+    records: tuple[Print, ...]
+    bodies: tuple[bytes, ...]
+    tokens: tuple[bytes, ...]
+    number: int
+
+
 class ReadRows(Action, frozen=True):
     """Read recorded rows of a batch after a position, at most `limit` bytes (at least one); comes back as RowsRead."""
 
@@ -352,6 +361,7 @@ Effect = (
     | LoadKept
     | Report
     | Deliver
+    | DeliverPrints
     | ReadRows
     | ReadLog
     | ReadLines

@@ -4,7 +4,7 @@ Promises:
 
 1. A slot is given nothing while its process does not wait for work, and pieces of one user only.
 2. The first piece of an unknown function is one job; so is every piece of commands, of jobs that may not be started
-   twice or have a time limit, and of a lease in which a slot died.
+   twice, have a time limit or are looked on while they print, and of a lease in which a slot died.
 3. While a slot idles and nothing is unstarted, a piece that overruns is cut after its running job.
 """
 
@@ -141,7 +141,8 @@ class Feed:
     @staticmethod
     def _single(held: HeldLease) -> bool:
         spec = held.spec
-        return held.careful or spec.time_limit is not None or spec.max_crashes == 1 or spec.kind == "command"
+        is_kind = spec.kind == "command" or spec.live
+        return held.careful or spec.time_limit is not None or spec.max_crashes == 1 or is_kind
 
     def _give(self, slot: int, held: HeldLease, now: float) -> Actions:
         mean = self._means.get(held.function)

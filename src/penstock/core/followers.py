@@ -7,13 +7,15 @@ Promises:
 2. It is never sent more than its credit, but for the last row; who gives no credit costs a few numbers.
 3. Who is at the end is given what is new without a read of the store; who is behind has one read under way at most.
 4. Who is not heard of for FOLLOWER_TIME is forgotten.
+5. Who asked for it is given what running jobs write, as it comes, as far as his credit for that goes; the rest is
+   dropped.
 """
 
 from __future__ import annotations
 
 from penstock.core.actions import Actions, Answer, Log, ReadRows, SaveRow
-from penstock.core.inputs import RowsRead
-from penstock.messages import Credit, Follow, Rows, SinkUp, credit_cost, join
+from penstock.core.inputs import Bytes, RowsRead
+from penstock.messages import Credit, Follow, Live, Print, Rows, SinkUp, credit_cost, join, print_cost
 
 FOLLOWER_TIME = 60.0
 """Seconds; a client says Follow or Credit every 20."""
@@ -33,11 +35,12 @@ Key = tuple[bytes, bytes]
 class Follower:
     """One client's place in one batch."""
 
-    __slots__ = ("credit", "number", "position")
+    __slots__ = ("credit", "live", "number", "position")
 
     def __init__(self, follow: Follow) -> None:
         self.position = follow.after
         self.credit = follow.credit
+        self.live = follow.live
         self.number = follow.number
 
 
@@ -77,6 +80,7 @@ class Followers:
             return []
         self._heard_at[client] = now
         follower.credit += message.bytes
+        follower.live += message.live
         return self._read((client, message.batch), follower, last)
 
     def unfollow(self, client: bytes, batch: bytes) -> None:
@@ -116,6 +120,17 @@ class Followers:
         for client, follower in self._of_batch.get(batch, {}).items():
             if before <= follower.position < rows[-1].seq and (client, batch) not in self._reading:
                 actions += self._give(client, batch, follower, rows)
+        return actions
+
+    def printed(self, batch: bytes, prints: list[tuple[Print, Bytes]]) -> Actions:
+        """Running jobs of the batch wrote this."""
+        actions: Actions = []
+        cost = sum(print_cost(record) for record, _ in prints)
+        for client, follower in self._of_batch.get(batch, {}).items():
+            if follower.live >= cost:
+                follower.live -= cost
+                message = Live(batch, tuple(record for record, _ in prints))
+                actions.append(Answer(client, message, join([body for _, body in prints])))
         return actions
 
     def expire(self, now: float) -> None:

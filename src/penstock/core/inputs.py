@@ -6,7 +6,7 @@ import msgspec
 
 from penstock.core.actions import EndedPart, OpenPart
 from penstock.job import BatchSpec, JobState, Stamp
-from penstock.messages import Completion, Note, OutcomeHead
+from penstock.messages import Completion, Note, OutcomeHead, Print
 from penstock.roles import EVERYONE, Peer
 
 Bytes = bytes | memoryview
@@ -111,6 +111,14 @@ class StoredBatch(msgspec.Struct, frozen=True):
 # ---------------------------------------------------------------------------------------------- worker
 
 
+class JobPrinted(Input, frozen=True):
+    """The job of a piece wrote this to stdout and to stderr: from which byte of its output on, and what."""
+
+    slot: int
+    piece: int
+    streams: tuple[tuple[int, bytes], ...]
+
+
 class JobsConnected(Input, frozen=True):
     """The job connection has shaken hands."""
 
@@ -212,6 +220,17 @@ class OutcomesArrived(Input, frozen=True):
     records: tuple[OutcomeHead, ...]
     bodies: tuple[Bytes, ...]
     tokens: tuple[bytes, ...] = ()
+
+
+class PrintsArrived(Input, frozen=True):
+    """What running jobs of a worker's wrote, the tokens of their leases, and the number it wants to hear again."""
+
+    worker: bytes
+    name: str
+    records: tuple[Print, ...]
+    bodies: tuple[Bytes, ...]
+    tokens: tuple[bytes, ...] = ()
+    number: int = 0
 
 
 class RowsRead(Input, frozen=True):

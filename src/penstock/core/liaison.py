@@ -71,6 +71,7 @@ class Liaison:
             python=me.python,
             tags=me.tags,
             version=me.version,
+            users=me.users,
         )
 
     def heartbeat(self, window: int, held: tuple[Held, ...], now: float) -> Heartbeat:

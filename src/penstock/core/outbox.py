@@ -15,6 +15,7 @@ from __future__ import annotations
 from penstock.config import RESEND
 from penstock.core.actions import Actions, Deliver
 from penstock.core.held import Holdings, Kept
+from penstock.core.prints import Prints
 
 OUTCOME_DELAY = 0.005
 """Seconds: about one durable commit of the sink; nobody feels it in the middle of a lease, and 1 ms jobs cost half."""
@@ -38,6 +39,7 @@ class Outbox:
         self._holdings = holdings
         self._waiting: list[Kept] = []
         self._looked_at = now
+        self.prints = Prints()
         self.due_at: float | None = None
         """When what waits must go."""
 
@@ -47,6 +49,7 @@ class Outbox:
 
     def send_all_again(self) -> None:
         """A new connection to the sink: who knows what the old one lost."""
+        self.prints.reconnected()
         for held in self._holdings.leases.values():
             for kept in held.kept:
                 if kept.sent_at is not None:
@@ -58,9 +61,9 @@ class Outbox:
         if now >= self._looked_at + RESEND / 2:
             self._looked_at = now
             self._find_unclosed(now)
+        actions = self.prints.deliver(now)
         if not self._is_due(now):
-            return []
-        actions: Actions = []
+            return actions
         message: list[Kept] = []
         size = 0
         for kept in self._due():

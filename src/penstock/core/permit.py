@@ -29,7 +29,9 @@ from penstock.messages import (
     DrainWorker,
     Forgotten,
     Hello,
+    LiveTaken,
     Outcomes,
+    Prints,
     Restated,
     SinkHead,
     Submit,
@@ -86,13 +88,13 @@ class Bindings:
         """Whether the sender may say this to the ventilator."""
         if not sender.public:
             return True
-        if isinstance(message, SinkHead | Completions | Diverged | Restated | Forgotten):
+        if isinstance(message, SinkHead | Completions | Diverged | Restated | Forgotten | LiveTaken):
             return sender.role is Role.SINK and self.admits(sender, message.sink)
         if isinstance(message, Hello) and not is_name_of(sender, message.name):
             return False
         return sender.role is Role.WORK and self.admits(sender, message.worker)
 
-    def may_hand_in(self, sender: Peer, message: Outcomes) -> bool:
+    def may_hand_in(self, sender: Peer, message: Outcomes | Prints) -> bool:
         """Whether the sender may say this to the sink."""
         if not sender.public:
             return True

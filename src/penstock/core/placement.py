@@ -12,7 +12,7 @@ from __future__ import annotations
 from penstock.core.actions import Answer
 from penstock.core.backlog import Batch
 from penstock.core.books import Books
-from penstock.core.turns import ANY, Terms, terms_of
+from penstock.core.turns import Terms, terms_of
 from penstock.job import BatchSpec
 from penstock.messages import Notice
 
@@ -38,7 +38,7 @@ class Placement:
 
     def watch(self, batch: Batch, client: bytes, now: float) -> None:
         """A client has submitted it."""
-        if batch.spec.worker or batch.spec.needs:
+        if asks_for_somebody(batch.terms):
             self._watched[batch.id] = (batch, client, now)
 
     def missing(self, batch: Batch) -> str:
@@ -61,17 +61,21 @@ class Placement:
                 self._books.say(Answer(client, Notice(batch_id, f"{text}: batch {batch_id.hex()} waits for that")))
 
     def _missing(self, terms: Terms) -> str:
-        if terms is ANY or not (terms.worker or terms.needs):
+        if not asks_for_somebody(terms):
             return ""
         if any(worker.present and worker.fits(terms) for worker in self._books.workers.values()):
             return ""
         return f"no {describe(terms)} is connected"
 
 
+def asks_for_somebody(terms: Terms) -> bool:
+    """Whether some workers may not run it."""
+    return bool(terms.worker or terms.needs or terms.user)
+
+
 def describe(terms: Terms) -> str:
     """The worker that is asked for, in words."""
-    named = f"worker named {terms.worker}" if terms.worker else "worker"
-    if not terms.needs:
-        return named
-    tags = "tag" if len(terms.needs) == 1 else "tags"
-    return f"{named} with the {tags} {' and '.join(terms.needs)}"
+    words = f"worker named {terms.worker}" if terms.worker else "worker"
+    if terms.needs:
+        words += f" with the {'tag' if len(terms.needs) == 1 else 'tags'} {' and '.join(terms.needs)}"
+    return f"{words} that allows user={terms.user}" if terms.user else words

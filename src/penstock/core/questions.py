@@ -114,6 +114,7 @@ class Questions:
                 python=worker.hello.python,
                 tags=worker.hello.tags,
                 version=worker.hello.version,
+                users=worker.hello.users,
             )
             for worker in books.workers.values()
             if worker.hello is not None

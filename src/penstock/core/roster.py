@@ -130,7 +130,8 @@ class Worker:
             return terms is ANY
         hello = self.hello
         named = not terms.worker or terms.worker in {hello.name, hello.host}
-        return named and set(terms.needs) <= set(hello.tags)
+        allowed = not terms.user or terms.user in hello.users
+        return named and allowed and set(terms.needs) <= set(hello.tags)
 
     def hold(self, jobs: int, mean: float, width: int) -> None:
         """So many jobs more (or fewer) are under its leases, of which so many can run at once."""

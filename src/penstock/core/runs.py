@@ -14,10 +14,10 @@ from msgspec.structs import replace
 
 from penstock.core.feed import Feed, Piece
 from penstock.core.held import Bytes, HeldLease, Holdings
-from penstock.core.inputs import PieceCut, PieceDone, Ran, SlotDied
+from penstock.core.inputs import JobPrinted, PieceCut, PieceDone, Ran, SlotDied
 from penstock.core.outbox import Outbox
 from penstock.job import JobState
-from penstock.messages import Note, OutcomeHead, split
+from penstock.messages import Note, OutcomeHead, Print, split
 
 
 class Runs:
@@ -46,6 +46,17 @@ class Runs:
             self._feed.observe(piece.held.function, done - piece.start, elapsed)
         self._holdings.unstart(piece.held, done, piece.stop)
         return piece.held
+
+    def on_printed(self, event: JobPrinted) -> None:
+        """What the job of a piece wrote goes to those who look on."""
+        piece = self._feed.find(event.slot, event.piece)
+        if piece is None or not piece.held.spec.live or piece.stop - piece.start != 1:
+            return
+        lease = piece.held.lease
+        for is_error, (position, body) in enumerate(event.streams):
+            if body:
+                head = Print(lease.batch, piece.start, lease.number, lease.stamp, bool(is_error), position, len(body))
+                self._outbox.prints.add(head, body, lease.token)
 
     def on_piece_cut(self, event: PieceCut) -> HeldLease | None:
         """The rest of a piece is unstarted again; returns its lease."""

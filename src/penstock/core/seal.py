@@ -14,9 +14,9 @@ from typing import NamedTuple
 import msgspec
 
 from penstock.core.actions import Actions, Log
-from penstock.core.inputs import OutcomesArrived
+from penstock.core.inputs import OutcomesArrived, PrintsArrived
 from penstock.job import Stamp
-from penstock.messages import OutcomeHead
+from penstock.messages import OutcomeHead, Print
 
 MAC_BYTES = 16
 """Guessed in 2**128 tries, each a message to the sink."""
@@ -31,9 +31,10 @@ class Grant(msgspec.Struct, frozen=True, array_like=True):
     stop: int
     stamp: Stamp
 
-    def covers(self, head: OutcomeHead) -> bool:
-        """Whether an outcome is of this lease."""
-        inside = self.start <= head.start and head.stop <= self.stop
+    def covers(self, head: OutcomeHead | Print) -> bool:
+        """Whether an outcome, or what a job wrote, is of this lease."""
+        start, stop = (head.index, head.index + 1) if isinstance(head, Print) else (head.start, head.stop)
+        inside = self.start <= start and stop <= self.stop
         return inside and (self.lease, self.batch, self.stamp) == (head.lease, head.batch, head.stamp)
 
 
@@ -63,9 +64,9 @@ class Seal(NamedTuple):
         except msgspec.DecodeError:
             return None
 
-    def opened(self, tokens: Iterable[bytes] | None) -> Callable[[OutcomeHead], bool]:
-        """Whether an outcome is granted by one of these tokens. Without a key, and where there need be none (None), all
-        are."""
+    def opened(self, tokens: Iterable[bytes] | None) -> Callable[[OutcomeHead | Print], bool]:
+        """Whether an outcome, or what a job wrote, is granted by one of these tokens. Without a key, and where there
+        need be none (None), all are."""
         if not self.key or tokens is None:
             return lambda _: True
         grants = {grant.lease: grant for grant in map(self.open, tokens) if grant is not None}
@@ -75,7 +76,7 @@ class Seal(NamedTuple):
         return hashlib.blake2b(words, key=self.key, digest_size=MAC_BYTES).digest()
 
 
-def refused(event: OutcomesArrived, count: int) -> Actions:
+def refused(event: OutcomesArrived | PrintsArrived, count: int) -> Actions:
     """What the log says of the `count`-th refused outcome: at the first, the second, the fourth and so on."""
     if count & (count - 1):
         return []

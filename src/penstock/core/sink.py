@@ -44,8 +44,9 @@ from penstock.core.chain import LogReplay, completion
 from penstock.core.claims import Claims
 from penstock.core.followers import Followers
 from penstock.core.hearing import Hearing
-from penstock.core.inputs import FromClient, LinesRead, LogRead, OutcomesArrived, RowsRead, StoredRecord
+from penstock.core.inputs import FromClient, LinesRead, LogRead, OutcomesArrived, PrintsArrived, RowsRead, StoredRecord
 from penstock.core.recorded import Recorded
+from penstock.core.relay import Relay
 from penstock.core.seal import NO_SEAL, Seal, refused
 from penstock.job import FINAL
 from penstock.messages import (
@@ -82,7 +83,7 @@ FORGOTTEN_BATCHES = 10_000
 """Deleted batches whose late outcomes are still recognised: resends end within seconds."""
 
 Said = Greeting | SinkBeat | Replay | Restate | Verdicts | ForgetBatch
-SinkInput = OutcomesArrived | FromClient | RowsRead | LogRead | LinesRead | Said
+SinkInput = OutcomesArrived | PrintsArrived | FromClient | RowsRead | LogRead | LinesRead | Said
 
 
 class SinkCore:
@@ -104,11 +105,11 @@ class SinkCore:
         self._seq, self._chain = head
         self._batches = {stored.batch: Recorded.restore(stored) for stored in recorded}
         self._followers = Followers(boot)
+        self._relay = Relay(sink, seal, self._followers)
         self._claims = Claims(claims)
-        self._hearing, self._heartbeat_interval = Hearing(lease_time), heartbeat_interval
-        self._head_at = 0.0
-        self._echo = 0
-        self._applied = 0
+        self._hearing = Hearing(lease_time)
+        self._heartbeat_interval, self._head_at = heartbeat_interval, 0.0
+        self._echo = self._applied = 0
         self._replay: LogReplay | None = None
         self._forgotten: dict[bytes, bool] = {}
         """Batches to be forgotten, oldest first, and whether they are already."""
@@ -132,6 +133,8 @@ class SinkCore:
                 return self.on_outcomes(event)
             case Verdicts(records):
                 return self.on_outcomes(OutcomesArrived(b"", "", records, (b"",) * len(records)))
+            case PrintsArrived():
+                return self._relay.on_prints(event)
             case FromClient():
                 return self.on_client(event, now)
             case RowsRead():

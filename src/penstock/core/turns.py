@@ -30,6 +30,8 @@ class Terms(NamedTuple):
     """Tags that the worker has, all of them."""
     limited: bool = False
     """Whether only so many of its jobs may run at once."""
+    user: str = ""
+    """Whom its jobs run as: the worker must allow that."""
 
 
 ANY = Terms()
@@ -43,7 +45,7 @@ def is_any(terms: Terms) -> bool:
 
 def terms_of(spec: BatchSpec) -> Terms:
     """The terms of a batch; ANY itself if there are none."""
-    terms = Terms(spec.worker, spec.needs, spec.limit is not None)
+    terms = Terms(spec.worker, spec.needs, spec.limit is not None, spec.user)
     return ANY if terms == ANY else terms
 
 

@@ -63,6 +63,8 @@ from penstock.messages import (
     Heartbeat,
     Hello,
     Left,
+    LiveAck,
+    LiveTaken,
     NeedFunction,
     Restated,
     Retry,
@@ -130,9 +132,7 @@ class VentilatorCore:
             self.books, self.gates, self.placement, self.settlement, self.agreement, version, security
         )
         self.intake.recovered = not any(one.open_from is not None for one in stored)
-        self._started_at = now
-        self._retention_at = now
-        self._ticked_at = now
+        self._started_at = self._retention_at = self._ticked_at = now
         self._beat_at = now
         self._verdicts_at = now
         self._recovery_barrier: int | None = None
@@ -176,6 +176,8 @@ class VentilatorCore:
                     self.agreement.begin(event.seq)
             case Forgotten(_, batch):
                 self.removal.on_forgotten(batch)
+            case LiveTaken(_, worker, number):
+                self.books.tell(worker, LiveAck(number))
             case Restated():
                 if self.settlement.is_of_sink(event) and self.settlement.diverged:
                     self.agreement.on_restated(event)

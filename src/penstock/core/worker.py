@@ -22,6 +22,7 @@ from penstock.core.hearing import Hearing
 from penstock.core.held import HeldLease, Holdings
 from penstock.core.inputs import (
     FunctionReady,
+    JobPrinted,
     JobsConnected,
     PieceCut,
     PieceDone,
@@ -48,6 +49,7 @@ from penstock.messages import (
     Jobs,
     LeaseSpan,
     Left,
+    LiveAck,
     NeedFunction,
     Recall,
     Took,
@@ -69,6 +71,7 @@ LEAVE_PATIENCE = 2.0
 
 WorkerInput = (
     VentilatorToWorker
+    | JobPrinted
     | JobsConnected
     | SinkConnected
     | SlotReady
@@ -113,9 +116,8 @@ class WorkerCore:
         self._took_at: float | None = None
         """When they are to be reported."""
         self._told_window = 0
-        self._draining = False
+        self._draining = self._left = False
         self._leave_at: float | None = None
-        self._left = False
         self._actions: Actions = []
 
     # ------------------------------------------------------------------------------------------ contract
@@ -163,6 +165,10 @@ class WorkerCore:
                     self._say_hello(now)
             case SinkConnected():
                 self._outbox.send_all_again()
+            case JobPrinted():
+                self._runs.on_printed(event)
+            case LiveAck(number):
+                self._outbox.prints.acknowledged(number)
             case Drain():
                 self._drain("asked to", now)
             case Stop():
@@ -201,9 +207,7 @@ class WorkerCore:
     @property
     def window(self) -> int:
         """How many leases this worker can have at once; how many it is given of them the ventilator decides."""
-        if self._draining or self.holdings.kept_bytes >= KEPT_BYTES_MAX:
-            return 0
-        return WINDOW
+        return 0 if self._draining or self.holdings.kept_bytes >= KEPT_BYTES_MAX else WINDOW
 
     # ------------------------------------------------------------------------------------ to the ventilator
 
@@ -343,8 +347,7 @@ class WorkerCore:
         is_alone = not self.feed.busy and self._liaison.silence(now) > ALONE_LEASES * self._lease_time
         if done or is_alone or (self._leave_at is not None and now >= self._leave_at):
             self._left = True
-            undelivered = sum(held.finished.count for held in self.holdings.leases.values())
-            if undelivered:
+            if undelivered := sum(held.finished.count for held in self.holdings.leases.values()):
                 self._say(Log("left_undelivered", {"jobs": undelivered}))
             self._say(Report(Left(self._me.worker)))
             self._say(Leave(undelivered))

@@ -91,12 +91,8 @@ class StoreFile:
         self._failed = False
         self._doomed: list[int] = []
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            folder = folder.resolve()
+            folder = prepare(folder, durable=durable)
             self.path = folder / name
-            _check_folder(folder)
-            if durable:
-                _check_filesystem(folder)
             self._lock = _lock(folder, name)
         except OSError as error:
             raise StoreError(f"{folder}: {error.strerror}") from None
@@ -263,6 +259,17 @@ class StoreFile:
         with suppress(apsw.Error):
             if self.db.in_transaction:
                 self.db.execute("ROLLBACK")
+
+
+def prepare(folder: Path, *, durable: bool) -> Path:
+    """Make the data folder, if need be, and look whether a store can be in it; its real place. Raises UnfitFolder: it
+    should not, OSError."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder = folder.resolve()
+    _check_folder(folder)
+    if durable:
+        _check_filesystem(folder)
+    return folder
 
 
 def _check_folder(folder: Path) -> None:

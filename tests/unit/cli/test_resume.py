@@ -17,6 +17,8 @@ S, F, C = JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED
 class Earlier:
     """A batch that is read: its jobs' arguments and how they stand (None: still open)."""
 
+    live = None
+
     def __init__(self, **jobs: JobState | None) -> None:
         self.jobs = list(jobs.items())
         self.cancelled: list[bool] = []

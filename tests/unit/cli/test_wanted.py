@@ -13,6 +13,8 @@ from penstock.outcome import Outcome
 class Batch:
     """Jobs recorded in the order of `indexes`."""
 
+    live = None
+
     def __init__(self, *indexes: int) -> None:
         self.indexes = indexes
 

@@ -9,6 +9,7 @@ from penstock.cli.halt import Halt
 from penstock.cli.records import Ended
 from penstock.cli.wanted import Numbered
 from penstock.cli.watch import Asked, Watch, complaint, printed, tagged
+from penstock.client.live import Onlooker, Seen
 from penstock.job import JobState
 from penstock.outcome import Outcome
 
@@ -53,6 +54,7 @@ class Jobs:
     def __init__(self, *states: tuple[int, JobState]) -> None:
         self.waiting = list(states)
         self.cancelled: list[bool] = []
+        self.shown: dict[int, Seen] = {}
 
     def arriving(self) -> Iterator[Numbered]:
         """As they come."""
@@ -63,6 +65,14 @@ class Jobs:
     def in_order(self) -> Iterator[Numbered]:
         """In order, as they come."""
         return iter(sorted(self.arriving()))
+
+    def look_on(self, onlooker: Onlooker) -> None:
+        """Who shows what running jobs write."""
+        self.onlooker = onlooker
+
+    def seen(self, number: int) -> Seen:
+        """How much of a job was shown."""
+        return self.shown.pop(number, (0, 0))
 
     def cancel(self, *, running: bool) -> None:
         """What has not come is cancelled."""
@@ -125,3 +135,23 @@ def test_an_outcome_that_comes_again_is_shown_once() -> None:
     paper: Any = Paper()
     assert Watch(jobs, paper, halt=Halt.parse("soon,fail=2")).to_the_end() == 1
     assert (paper.out, paper.failed, jobs.cancelled) == (b"01", 1, [])
+
+
+@pytest.mark.parametrize("in_order", [False, True])
+def test_what_was_shown_of_a_running_job_is_not_shown_again(in_order: bool) -> None:
+    """Its outcome begins behind it, records have all of it, and where there is an order a job waits for its turn."""
+    jobs: Any = Jobs((0, GOOD), (1, GOOD))
+    paper: Any = Paper()
+    asked = Asked(lambda *_: b"")
+    list(asked.remember(iter([[b"a"], [b"b"]])))
+    watch = Watch(jobs, paper, in_order=in_order, tag=True, asked=asked, records=[paper])
+    assert (watch.is_turn(0), watch.is_turn(1)) == (True, not in_order)
+    if not in_order:
+        watch.show(1, b"early\n", b"")
+    watch.show(0, b"first\n", b"error\n")
+    watch.shown()
+    jobs.shown = {1: (1, 0)}
+    watch.to_the_end()
+    assert paper.out == (b"" if in_order else b"b\tearly\n") + b"a\tfirst\n" + b"a\t0"
+    assert paper.err == b"a\terror\n"
+    assert [ended.stdout for ended in paper.ended] == [b"0", b"1"]

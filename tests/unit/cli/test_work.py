@@ -199,3 +199,31 @@ def test_first_of_tells_whether_there_is_input() -> None:
     """Nothing is None; else all of it comes, the first item too."""
     assert first_of(iter(())) is None
     assert list(first_of(iter("ab")) or ()) == ["a", "b"]
+
+
+def test_jobs_are_counted_where_all_of_the_input_is_there(tmp_path: Path, stdin: Path) -> None:
+    """Words and files; of what is still to come nobody knows, and nothing of it is used up."""
+    (tmp_path / "list").write_text("1\n2\n3\n")
+    stdin.write_text("1\n2\n")
+    assert work("echo", ":::", "a", "b", ":::", "c").count_up_to(9) == 2
+    assert work("echo", "::::", str(tmp_path / "list")).count_up_to(9) == 3
+    assert work("echo", ":::", *"abcdefgh").count_up_to(5) == 5
+    assert work("echo", one=True).count_up_to(5) == 1
+    piped = work("echo")
+    assert piped.count_up_to(5) == 5
+    assert len(list(piped.inputs())) == 2
+
+
+@pytest.mark.parametrize("option", [{"serializer": "msgpack"}, {"initializer": "math:sqrt"}])
+def test_options_of_calls_are_none_of_commands(option: dict[str, str]) -> None:
+    """A command is a program of its own."""
+    with pytest.raises(ConfigError, match="are for --call"):
+        work("echo", ":::", "a", **option)
+
+
+def test_durations_may_have_a_unit_or_none() -> None:
+    """Of every option that is one."""
+    found = work("echo", ":::", "a", retain="7d", retry_delay="5", timeout="1.5").options()
+    assert (found["retain"], found["retry_delay"], found["time_limit"]) == ("7d", "5s", 1.5)
+    with pytest.raises(ConfigError, match="retain"):
+        work("echo", ":::", "a", retain="-1d")

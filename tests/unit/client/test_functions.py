@@ -14,7 +14,8 @@ import pytest
 
 from penstock import payload
 from penstock.client import functions as module
-from penstock.client.functions import Functions
+from penstock.client.functions import Function, Functions
+from penstock.prepared import Initializer, Prepared, Surroundings
 
 Main = Callable[[str], types.ModuleType]
 
@@ -144,3 +145,19 @@ def test_only_so_many_are_remembered(monkeypatch: pytest.MonkeyPatch, counted: l
     for function in (len, pow, abs, len):
         known.serialized(function, "pickle")
     assert counted == [len, pow, abs, len]
+
+
+def test_a_call_is_known_again_though_it_is_prepared_anew() -> None:
+    """The key of an initializer is new each time; another initializer, or another environment, is another call."""
+    functions = Functions.here()
+
+    def prepared(initializer: Callable[..., Any], key: bytes, **variables: str) -> Function:
+        return functions.serialized(
+            Prepared(len, Initializer(key, initializer, ()), Surroundings(None, variables)), "pickle"
+        )
+
+    first, again = prepared(abs, b"1"), prepared(abs, b"2")
+    assert first.digest != again.digest
+    assert first.call == again.call
+    others = {prepared(max, b"1").call, prepared(abs, b"1", X="1").call, functions.serialized(len, "pickle").call}
+    assert len(others | {first.call}) == 4

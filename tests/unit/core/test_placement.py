@@ -57,3 +57,17 @@ def test_who_is_asked_for_is_said_in_words() -> None:
     assert describe(Terms("gpu3")) == "worker named gpu3"
     assert describe(Terms(needs=("big", "gpu"))) == "worker with the tags big and gpu"
     assert describe(Terms("w", ("gpu",))) == "worker named w with the tag gpu"
+    assert describe(Terms(user="bob")) == "worker that allows user=bob"
+
+
+def test_jobs_of_a_user_go_to_workers_that_allow_it(bench: VentilatorBench) -> None:
+    """Others would only fail them; until one is there, they wait and their client is told, or are refused."""
+    bench.worker("plain")
+    refused = bench.submit(1, spec=BatchSpec(user="bob", on_missing="fail"))
+    assert refused == [(CLIENT, Refused(1, "NoSuchWorker", "no worker that allows user=bob is connected"))]
+    assert leases(bench.submit(1, spec=BatchSpec(user="bob"))) == []
+    assert notices(bench.pass_time(MISSING_PATIENCE + 0.2)) != []
+    bench.worker("other", users=("alice",))
+    assert waits(bench) == "no worker that allows user=bob is connected"
+    bench.worker("theirs", users=("alice", "bob"))
+    assert waits(bench) == ""
