@@ -18,10 +18,12 @@ import msgspec
 from penstock import payload
 from penstock.client.batch import Batch, cancel_jobs, find_batch, find_batches, pipeline_status_of, status_of
 from penstock.client.functions import MAX_PART_BYTES, Function, Functions, too_large
+from penstock.client.futures import JobFuture, failed
 from penstock.client.mapping import CHUNKS_AHEAD, Digest, Feed, Map, input_length, joined, pace_of
 from penstock.client.once import batch_once, future_once
-from penstock.client.session import CONNECT_TIMEOUT, Session
-from penstock.client.streams import JobFuture, OnRow, Streams, failed
+from penstock.client.outage import CONNECT_TIMEOUT
+from penstock.client.session import Session
+from penstock.client.streams import OnRow, Streams
 from penstock.client.versions import Versions
 from penstock.errors import JobCancelled, PenstockError
 from penstock.job import BatchSpec
@@ -42,6 +44,8 @@ POLL_INTERVAL = 0.01
 """Seconds until the first look at whether an embedded pipeline has done everything; they double."""
 WAIT_INTERVAL = 0.5
 """Seconds between two looks at whether a pipeline that is waited for is still there."""
+
+LEFT = "its pipeline was left before it ended"
 
 _living: set[Engine] = set()
 
@@ -241,11 +245,13 @@ class Engine:
         if first and cancel_futures:
             for stream in self._streams.living():
                 stream.cancel_all(unstarted_only=True)
+            for run in list(self._maps):
+                run.cancel_unstarted()
         if wait:
             self._finish()
         elif first:
             self._streams.close_open()
-            with suppress(PenstockError):
+            with suppress(PenstockError, RuntimeError):  # nobody answers, or this is a callback that cannot wait
                 self._session.wait_for(self._session.accepted(), None)
             threading.Thread(target=self._finish_quietly, name="penstock-leaving", daemon=True).start()
 
@@ -272,7 +278,7 @@ class Engine:
                 self._streams.close_open()
                 self._session.wait_for(self._session.accepted(), timeout)
         self._close()
-        left = JobCancelled("its pipeline was left before it ended")
+        left = JobCancelled(LEFT)
         self._streams.fail(left)
         for run in list(self._maps):
             run.fail(left)
@@ -298,6 +304,7 @@ class Engine:
                 if self._session.failure is None and not self._gone:
                     self._wait_for_all()
                 self._close()
+                self._streams.fail(JobCancelled(LEFT))  # what another thread submitted meanwhile
         except BaseException:
             self.abandon()
             raise

@@ -25,7 +25,7 @@ from penstock.client.functions import Function
 from penstock.client.packing import Part, opening
 from penstock.client.reading import ArrivalReader, OrderReader, RowReader
 from penstock.job import BatchSpec, JobState, new_batch_id
-from penstock.messages import DIGEST_BYTES, BatchClose, ChunkHead, Forget
+from penstock.messages import DIGEST_BYTES, BatchClose, Cancel, ChunkHead, Forget
 
 if TYPE_CHECKING:
     from penstock.client.session import Session
@@ -264,6 +264,14 @@ class Map:
         """Draw no more, and expect no more outcomes than have come; the reader meets this error behind them."""
         self._feed.finished = True
         self._reader.fail(error)
+
+    def cancel_unstarted(self) -> None:
+        """Draw no more, and let nothing start any more; the reader meets JobCancelled in its place."""
+        if not self.closed:
+            self._feed.finish()
+            self._learn_total()
+            batch, jobs = self._feed.batch, self._feed.submitted
+            self._session.request(lambda number: Cancel(number, batch, 0, jobs, unstarted_only=True))
 
     def cancel(self) -> None:
         """End what has not ended, running jobs too."""

@@ -158,6 +158,7 @@ class RowReader:
         raise NotImplementedError
 
     def _wait(self, deadline: float | None) -> None:
+        self._session.ensure_may_wait()
         left = WAIT_INTERVAL if deadline is None else deadline - time.monotonic()
         if left > 0:
             self._moved.wait(min(left, WAIT_INTERVAL))
