@@ -45,8 +45,6 @@ POLL_INTERVAL = 0.01
 WAIT_INTERVAL = 0.5
 """Seconds between two looks at whether a pipeline that is waited for is still there."""
 
-LEFT = "its pipeline was left before it ended"
-
 _living: set[Engine] = set()
 
 
@@ -278,10 +276,6 @@ class Engine:
                 self._streams.close_open()
                 self._session.wait_for(self._session.accepted(), timeout)
         self._close()
-        left = JobCancelled(LEFT)
-        self._streams.fail(left)
-        for run in list(self._maps):
-            run.fail(left)
 
     def terminate(self) -> None:
         """Leave at once, and let nothing of what this client's futures and maps stand for run on."""
@@ -304,7 +298,6 @@ class Engine:
                 if self._session.failure is None and not self._gone:
                     self._wait_for_all()
                 self._close()
-                self._streams.fail(JobCancelled(LEFT))  # what another thread submitted meanwhile
         except BaseException:
             self.abandon()
             raise
@@ -342,6 +335,10 @@ class Engine:
             self._session.close()
             if self._stations is not None:
                 self._stations.stop()
+        left = JobCancelled("its pipeline was left before it ended")  # also what came in this moment
+        self._streams.fail(left)
+        for run in list(self._maps):
+            run.fail(left)
 
 
 @atexit.register
