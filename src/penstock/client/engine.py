@@ -17,9 +17,10 @@ import msgspec
 
 from penstock import payload
 from penstock.client.batch import Batch, cancel_jobs, find_batch, find_batches, pipeline_status_of, status_of
+from penstock.client.feeding import Digest, Feed, joined
 from penstock.client.functions import MAX_PART_BYTES, Function, Functions, too_large
 from penstock.client.futures import JobFuture, failed
-from penstock.client.mapping import CHUNKS_AHEAD, Digest, Feed, Map, input_length, joined, pace_of
+from penstock.client.mapping import CHUNKS_AHEAD, Map, input_length, pace_of
 from penstock.client.once import batch_once, future_once
 from penstock.client.outage import CONNECT_TIMEOUT
 from penstock.client.session import Session
@@ -329,16 +330,16 @@ class Engine:
             interval = min(2 * interval, WAIT_INTERVAL)
 
     def _close(self) -> None:
+        left = JobCancelled("its pipeline was left before it ended")
         with self._closed:
             self._gone = True
+            for run in list(self._maps):
+                run.fail(left)
             _living.discard(self)
             self._session.close()
             if self._stations is not None:
                 self._stations.stop()
-        left = JobCancelled("its pipeline was left before it ended")  # also what came in this moment
-        self._streams.fail(left)
-        for run in list(self._maps):
-            run.fail(left)
+        self._streams.fail(left)  # also what came in this moment
 
 
 @atexit.register

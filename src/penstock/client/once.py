@@ -13,10 +13,10 @@ from typing import Any
 import msgspec
 
 from penstock.client.cutting import FIRST_COUNT, Chunk, Cutter
+from penstock.client.feeding import joined, serializing
 from penstock.client.following import Follower
 from penstock.client.functions import DIGEST_BYTES, Function
 from penstock.client.futures import JobFuture, failed
-from penstock.client.mapping import joined, serializing
 from penstock.client.packing import Part, opening
 from penstock.client.refusals import AcceptedBeforeError
 from penstock.client.session import Session

@@ -15,10 +15,10 @@ from penstock.client.batch import ALL_JOBS, Batch
 from penstock.client.commands import ArgumentLists, Command, template_of, words_of
 from penstock.client.costs import Cost, map_longest_first
 from penstock.client.engine import Engine
+from penstock.client.feeding import Digest
 from penstock.client.functions import Function
 from penstock.client.futures import JobFuture, failed
 from penstock.client.locate import locate
-from penstock.client.mapping import Digest
 from penstock.client.options import around_of, depends_on_now, spec_of
 from penstock.command import CommandTemplate
 from penstock.job import BatchSpec
@@ -80,10 +80,11 @@ class Submitter(Executor):
     ) -> Iterator[T]:
         """``map(fn, *iterables)`` as jobs that begin now; the values in order, each raising what its job raised.
 
-        An input with a length is submitted whole; another one as far ahead of the reader as is worthwhile, or by
-        `buffersize` jobs. `timeout`: seconds from this call until TimeoutError. `chunksize` is found by itself.
-        `cost`: how long a job is likely to take, a function of its arguments or a list of numbers; the longest go
-        first, the input is drawn whole, and values wait in this process for their turn.
+        An input with a length is submitted whole; another one as far ahead of the reader as is worthwhile, and the rest
+        of it by `shutdown`. With a `buffersize` so many jobs are ahead, and `shutdown` draws no more. `timeout`:
+        seconds from this call until TimeoutError. `chunksize` is found by itself. `cost`: how long a job is likely to
+        take, a function of its arguments or a list of numbers; the longest go first, the input is drawn whole, and
+        values wait in this process for their turn.
         """
         return self._map(fn, iterables, timeout, chunksize, buffersize, cost, ordered=True)
 
