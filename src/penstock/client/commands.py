@@ -32,13 +32,16 @@ def words_of(words: Any) -> list[bytes]:
 
 class ArgumentLists:
     """Each item as the arguments of one command; its length is told if the items tell theirs. `words`: a template of
-    which no place may lie beyond the last argument of a job (ValueError)."""
+    which no place may lie beyond the last argument of a job: ValueError, of a list before anything is drawn."""
 
     def __init__(self, items: Iterable[Any], words: Sequence[bytes] = ()) -> None:
         self._items = items
         places = {abs(int(match[2])): match[0] for word in words for match in REPLACEMENT.finditer(word) if match[2]}
         self._most = max(places, default=0)
         self._place = os.fsdecode(places.get(self._most, b""))
+        if self._most and isinstance(items, Sequence):
+            for item in items:
+                self._fitting(item)
 
     def __iter__(self) -> Iterator[list[bytes]]:
         return map(self._fitting, self._items)
@@ -46,7 +49,7 @@ class ArgumentLists:
     def _fitting(self, item: Any) -> list[bytes]:
         arguments = _arguments(item)
         if self._most > len(arguments):
-            raise ValueError(f"{self._place} in the command, and the input {item!r} is {len(arguments)} of a job")
+            raise ValueError(f"{self._place} in the command, and the inputs of a job are {item!r}")
         return arguments
 
     def __len__(self) -> int:
