@@ -18,6 +18,7 @@ import pytest
 
 from jobs import MineError, die, flaky, mark_and_sleep, nap, nested, odd_one, raising, whoami
 from penstock import CommandResult, Pipeline, current_job, errors
+from penstock.config import default_slots
 from support import until
 
 
@@ -250,6 +251,16 @@ def test_a_job_knows_who_it_is(pipeline: Pipeline) -> None:
     future = pipeline.submit(whoami)
     assert future.result(30) == (future.job_id, 1)  # type: ignore[attr-defined]  # a JobFuture
     assert current_job() is None
+
+
+def test_numerical_libraries_have_their_share_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the cores; what is set for them stays."""
+    names = ["OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"]
+    monkeypatch.setenv(names[0], "77")
+    monkeypatch.delenv(names[1], raising=False)
+    with Pipeline("local", slots=default_slots()) as pipeline:
+        assert list(pipeline.map(os.getenv, names[:2])) == ["77", "1"]
+        assert pipeline.options(env={names[2]: "5"}).submit(os.getenv, names[2]).result(30) == "5"
 
 
 def test_a_job_has_its_own_pipeline(pipeline: Pipeline) -> None:
