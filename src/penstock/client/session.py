@@ -327,4 +327,5 @@ def _in_child() -> None:
         session.failure = RuntimeError("this Pipeline was made before a fork: make a new one in the child")
 
 
-os.register_at_fork(after_in_child=_in_child)
+if hasattr(os, "register_at_fork"):  # Windows knows no fork
+    os.register_at_fork(after_in_child=_in_child)
