@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 from penstock import Pipeline, current_job
 
@@ -117,3 +118,15 @@ def needs(path: str, index: int) -> int:
     if index % 3 == 0 and not Path(f"{path}/{index}").exists():
         raise FileNotFoundError(index)
     return index
+
+
+class Lost:
+    """Cannot be rebuilt."""
+
+    def __reduce__(self) -> Any:
+        return int, ("no number",)
+
+
+def odd_one(number: int) -> object:
+    """The sixth one is lost."""
+    return Lost() if number == 5 else number

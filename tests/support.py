@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -46,6 +47,13 @@ def until(look: Callable[[], T], limit: float = LIMIT, what: str = "") -> T:
         if time.monotonic() > end:
             raise AssertionError(f"not within {limit:g} s: {what or look}; last seen: {seen!r}")
         time.sleep(0.02)
+
+
+def at_once(trace: Path) -> int:
+    """How many jobs ran at once at most, by the trace of `overlapping` or one like it."""
+    signs = trace.read_text().replace("\n", "")
+    trace.unlink()
+    return max(accumulate(1 if sign == "+" else -1 for sign in signs))
 
 
 def free_url() -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import ipaddress
 import os
 import socket
@@ -72,6 +71,8 @@ def hold(path: Path) -> int:
 
     Returns the lock's file descriptor. Raises ConfigError: the folder is open to others, the path is in use.
     """
+    import fcntl  # noqa: PLC0415 - Windows has none, and clients there bind nothing
+
     folder = path.parent
     folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
     if stat.S_IMODE(folder.stat().st_mode) & 0o077:

@@ -6,8 +6,6 @@ Strangers that never do leave within the handshake's time; the count is exact wh
 
 from __future__ import annotations
 
-import resource
-
 
 class Connections:
     """Of one socket. `bound`: others connect to it; else it has one connection, which comes and goes."""
@@ -71,6 +69,8 @@ class Connections:
 def open_files(wanted: int) -> int:
     """How many files this process may open: as many as are wanted, if the system lets it. The usual limit of 1,024 is
     for programs with few."""
+    import resource  # noqa: PLC0415 - Windows has none, and clients there have few
+
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     if soft != resource.RLIM_INFINITY and soft < most:

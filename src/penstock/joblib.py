@@ -1,6 +1,7 @@
 """joblib's over a Pipeline: ``import penstock.joblib``, and ``joblib.parallel_config(backend="penstock")``.
 
-``url=`` there is as in Pipeline. ``n_jobs=-1`` is all slots that the pipeline has at the call. Nested calls run one
+``url=`` there is as in Pipeline. ``n_jobs=-1`` is all slots that the pipeline has at the call, any other number is the
+limit of how many run at once. Nested calls run one
 after the other, in the slot of the outer one.
 """
 
@@ -13,7 +14,7 @@ from typing import Any
 from joblib import register_parallel_backend
 from joblib._parallel_backends import AutoBatchingMixin, ParallelBackendBase, SequentialBackend
 
-from penstock.client import Pipeline
+from penstock.client import Pipeline, Submitter
 
 
 def run(batch: Callable[[], Any]) -> Any:
@@ -31,6 +32,7 @@ class Backend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc]  # 
         super().__init__(**options)
         self._url = url
         self._pipeline: Pipeline | None = None
+        self._jobs: Submitter | None = None
         self._open: set[Future[Any]] = set()
 
     def __reduce__(self) -> Any:
@@ -41,7 +43,9 @@ class Backend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc]  # 
         self.parallel = parallel
         if self._pipeline is None:
             self._pipeline = Pipeline(self._url)
-        return self.effective_n_jobs(n_jobs)
+        effective = self.effective_n_jobs(n_jobs)
+        self._jobs = self._pipeline.options(limit=None if n_jobs == -1 else effective)
+        return effective
 
     def effective_n_jobs(self, n_jobs: int | None) -> int:
         """How many jobs run at once: -1 is all slots, -2 all but one. Raises ValueError for 0."""
@@ -59,8 +63,8 @@ class Backend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc]  # 
 
     def submit(self, func: Callable[[], Any], callback: Callable[[Future[Any]], Any] | None = None) -> Future[Any]:
         """Dispatch some calls."""
-        assert self._pipeline is not None, "joblib configures a backend first"
-        future = self._pipeline.submit(run, func)
+        assert self._jobs is not None, "joblib configures a backend first"
+        future = self._jobs.submit(run, func)
         self._open.add(future)
         future.add_done_callback(self._open.discard)
         if callback is not None:
@@ -82,7 +86,7 @@ class Backend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc]  # 
 
     def terminate(self) -> None:
         """No more jobs will come."""
-        pipeline, self._pipeline = self._pipeline, None
+        pipeline, self._pipeline, self._jobs = self._pipeline, None, None
         if pipeline is not None:
             pipeline.engine.terminate()
 

@@ -18,13 +18,15 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import re
 import secrets
 import stat
+import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import reduce
+from operator import or_
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -35,6 +37,9 @@ from penstock.errors import ConfigError
 from penstock.roles import GIVEN, Peer, Role
 
 FOLDER_MODE, FILE_MODE = 0o700, 0o600
+_FLAGS = ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY")
+READ_FLAGS = reduce(or_, (getattr(os, name, 0) for name in _FLAGS), os.O_RDONLY)
+"""A file itself, not what it points to, and without waiting; as far as the system has flags for that."""
 FILE_BYTES = 4 << 20
 """No key file and no list of keys is larger: 20,000 keys."""
 SEAL_BYTES = 32
@@ -138,7 +143,7 @@ def _decoded(file: Path, data: bytes, kind: type[T]) -> T:
 def _read(file: Path) -> bytes:
     """The bytes of a file that is its owner's alone, and that owner is this process'."""
     try:
-        fd = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        fd = os.open(file, READ_FLAGS)
     except OSError as error:
         reason = "is a symbolic link" if error.errno == errno.ELOOP else f"cannot be read: {_reason(error)}"
         raise ConfigError(f"{file} {reason}; `penstock keys init` and `penstock keys new` make keys") from None
@@ -146,6 +151,8 @@ def _read(file: Path) -> bytes:
         about = os.fstat(fd)
         if not stat.S_ISREG(about.st_mode):
             raise ConfigError(f"{file} is no file")
+        if sys.platform == "win32":  # which has other means, and lets only its owner into the user's folder
+            return opened.read(FILE_BYTES)
         if about.st_uid != os.geteuid():
             raise ConfigError(f"{file} is not yours but of user {about.st_uid}: make a copy of your own")
         if stat.S_IMODE(about.st_mode) & 0o077:
@@ -279,6 +286,8 @@ class KeyFolder:
             fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
             raise ConfigError(f"no keys in {self.path} ({_reason(error)}): `penstock keys init`") from None
+        import fcntl  # noqa: PLC0415 - Windows has none, and clients there only read keys
+
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
             yield

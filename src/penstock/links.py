@@ -14,11 +14,14 @@ client                           desk, results
 from __future__ import annotations
 
 import contextlib
-import os
+import socket
 
 from penstock.config import endpoints
 from penstock.security import OPEN, Security
 from penstock.sockets import Links
+
+WAKES_BYTES = 4096
+"""Wake-ups seen at once."""
 
 
 def ventilator_links(url: str, security: Security = OPEN) -> Links:
@@ -63,8 +66,10 @@ class ClientLinks(Links):
         self.connect("desk", at.desk, monitored=True)
         self.connect("results", at.results, monitored=True)
         self._results = at.results
-        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self.watch(self._wake)
+        self._woken, self._wake = socket.socketpair()
+        for end in (self._woken, self._wake):
+            end.setblocking(False)
+        self.watch(self._woken.fileno())
 
     def add_results(self, name: str) -> None:
         """One more results connection."""
@@ -72,16 +77,16 @@ class ClientLinks(Links):
 
     def wake(self) -> None:
         """From any thread: let `poll` return."""
-        os.eventfd_write(self._wake, 1)
+        with contextlib.suppress(BlockingIOError):  # it is full of them
+            self._wake.send(b"w")
 
     def woken(self) -> None:
         """The wake-up was seen."""
         with contextlib.suppress(BlockingIOError):
-            os.eventfd_read(self._wake)
+            self._woken.recv(WAKES_BYTES)
 
     def close(self) -> None:
         """Close everything."""
         super().close()
-        if self._wake >= 0:
-            os.close(self._wake)
-            self._wake = -1
+        self._wake.close()
+        self._woken.close()

@@ -19,7 +19,7 @@ from pathlib import Path
 import msgspec
 
 from penstock.config import IPC_PATH_BYTES, SinkConfig, VentilatorConfig, WorkerConfig, default_slots
-from penstock.errors import NoPipeline
+from penstock.errors import ConfigError, NoPipeline
 
 START = "import json,sys; sys.path[:]=json.loads(sys.argv[1])['path']; "
 START += "from penstock.embedded import main; sys.exit(main(sys.argv[1]))"
@@ -42,6 +42,8 @@ class LocalStations:
     def __init__(self, slots: int | None = None, data: Path | None = None, *, pass_output: bool = True) -> None:
         """Starts them, and does not wait. `data`: a folder that keeps the batches; None: they go with the client.
         `pass_output`: show what jobs print where the client was started."""
+        if sys.platform == "win32":
+            raise ConfigError("an embedded pipeline needs Linux or WSL: give the URL of a running one")
         self.slots = slots or default_slots()
         self._pid = os.getpid()
         self._up = False
@@ -146,4 +148,5 @@ def _in_child() -> None:
         stations.let_go()
 
 
-os.register_at_fork(after_in_child=_in_child)
+if hasattr(os, "register_at_fork"):  # Windows knows no fork
+    os.register_at_fork(after_in_child=_in_child)

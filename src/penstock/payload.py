@@ -34,6 +34,9 @@ from penstock.prepared import Initializer, Prepared, Surroundings, prepare
 PROTOCOL = 5
 """Of pickle: the newest that Python 3.11 to 3.14 all read."""
 
+OPCODE_OF_CLASSES = pickle.STACK_GLOBAL
+"""In every pickle of anything but plain data; that can always be rebuilt."""
+
 NO_PICKLE = "PENSTOCK_NO_PICKLE"
 """In the environment of a process that opens no pickles."""
 
@@ -218,6 +221,17 @@ def encode_values(values: list[Any], serializer: str) -> bytes:
 def decode_values(body: Bytes, serializer: str) -> list[Any]:
     """The list of `encode_values`."""
     return decode(body, serializer)  # type: ignore[no-any-return]  # the slot made it so
+
+
+def may_break(body: Bytes, serializer: str) -> bool:
+    """Whether a list of `encode_values` cannot be rebuilt here: then its values had better travel one by one."""
+    if serializer != "pickle" or OPCODE_OF_CLASSES not in body:
+        return False
+    try:
+        loads(body)
+    except BaseException:  # noqa: BLE001 - rebuilding runs the classes' own code
+        return True
+    return False
 
 
 def unpicklable(values: Sequence[Any], serializer: str) -> dict[int, str]:

@@ -115,14 +115,14 @@ class Report:
         except BaseException as error:  # noqa: BLE001 - a value's own __reduce__ may raise anything
             self._sort_out(start, values, each, output, error)
             return
-        if len(body) > VALUE_BYTES:
+        if len(body) > VALUE_BYTES or (len(values) > 1 and payload.may_break(body, self._serializer)):
             self._split(start, values, each, output, len(body))
             return
         note = Note(stdout=output[0], stderr=output[1]) if output else None
         self._record(start, start + len(values), JobState.SUCCEEDED, each * len(values), body, note)
 
     def _split(self, start: int, values: list[object], each: float, output: Output | None, size: int) -> None:
-        """One record is one frame on the wire, and a frame has a bound."""
+        """A record is one frame on the wire, which has a bound; and a value that cannot be rebuilt stands alone."""
         if len(values) == 1:
             text = f"the job returned {size} bytes; at most {VALUE_BYTES} can be sent"
             self._not_picklable(start, text, each, output)

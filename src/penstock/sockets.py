@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -104,7 +103,7 @@ class Links:
         self.shut_out: dict[str, str] = {}
         """Sockets whose last try to connect ended in the handshake, and where."""
         self._poller = zmq.Poller()
-        self._files = select.poll()
+        self._files = zmq.Poller()
         self._names: dict[object, str] = {}
         self._locks: list[int] = []
         self.malformed = 0
@@ -215,11 +214,11 @@ class Links:
     def watch(self, fd: int, flags: int = zmq.POLLIN) -> None:
         """Poll a file descriptor too."""
         self._poller.register(fd, flags)
-        self._files.register(fd, select.POLLIN)
+        self._files.register(fd, zmq.POLLIN)
 
     def poll_files(self, timeout: float) -> list[int]:
         """Wait for the watched file descriptors only; whatever the sockets have stays in them."""
-        return [fd for fd, _ in self._files.poll(timeout * 1000)]
+        return [fd for fd, _ in self._files.poll(int(timeout * 1000 + 0.999))]
 
     def connections(self, name: str) -> int:
         """How many connections of a monitored socket have shaken hands."""

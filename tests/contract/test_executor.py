@@ -139,6 +139,27 @@ def maps_that_fail(executor: Executor) -> object:
     )
 
 
+def maps_that_are_closed(executor: Executor) -> object:
+    """The rest is cancelled, nothing more comes, and the executor goes on."""
+    found: Any = executor.map(nap, [0.01] * 5)
+    first = next(found), found.close(), caught(lambda: next(found), StopIteration)
+    return first, executor.submit(square, 3).result(LIMIT)
+
+
+def wrong_use(executor: Executor) -> object:
+    """The same exceptions; those of a call may be its future's, or come when it is made."""
+    anything: Any = executor
+    return (
+        caught(anything.submit, TypeError),
+        caught(lambda: anything.submit(5).result(LIMIT), TypeError),
+        caught(lambda: list(anything.map(5, [1])), TypeError),
+        caught(lambda: anything.map(square, 5), TypeError),
+        caught(lambda: anything.map(square, [1], chunks=2), TypeError),
+        caught(lambda: anything.submit(square, 1, 2).result(LIMIT), TypeError),
+        list(anything.map(square)),
+    )
+
+
 def what_cannot_be_pickled(executor: Executor) -> object:
     """The error of that future; others go on."""
     held: Any = threading.Lock()
@@ -202,6 +223,8 @@ OPEN = [
     cancels,
     maps,
     maps_that_fail,
+    maps_that_are_closed,
+    wrong_use,
     what_cannot_be_pickled,
     threads,
     coroutines,
@@ -257,9 +280,11 @@ def left_by_cancelling(make: Callable[[], Any]) -> object:
     first = executor.submit(marked_nap, str(mark), 0.7)
     until(mark.exists, what="the first has started")
     some: list[Future[float]] = [executor.submit(nap, 0.05) for _ in range(300)]
+    mapped = executor.map(nap, [0.05] * 300)
     executor.shutdown(wait=True, cancel_futures=True)
     last = some[-1]
-    return first.result(0), last.cancelled(), caught(last.result, CancelledError), all(one.done() for one in some)
+    ends = caught(last.result, CancelledError), caught(lambda: list(mapped), CancelledError)
+    return first.result(0), last.cancelled(), ends, all(one.done() for one in some)
 
 
 def left_by_an_error(make: Callable[[], Any]) -> object:

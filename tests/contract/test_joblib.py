@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import joblib
@@ -10,9 +11,9 @@ import pytest
 
 import penstock.joblib
 from contract_jobs import backend_inside, inner, thirds
-from jobs import square
+from jobs import overlapping, square
 from penstock import Pipeline
-from support import Stations, until
+from support import Stations, at_once, until
 
 
 def plain(parallel: Callable[..., Any]) -> object:
@@ -100,8 +101,8 @@ def test_calls_inside_of_a_job_run_one_after_the_other(place: str) -> None:
     assert kinds == ["SequentialBackend"] * 3
 
 
-def test_a_worker_that_comes_is_counted_at_the_next_call(stations: Stations) -> None:
-    """All slots are counted when a call begins, not once for all."""
+def test_a_worker_that_comes_is_counted_at_the_next_call(stations: Stations, folder: Path) -> None:
+    """All slots are counted when a call begins, not once for all; and fewer may be asked for."""
     stations.start("ventilator", "sink", "one")
     with Pipeline(stations.url) as pipeline, joblib.parallel_config(backend="penstock", url=stations.url):
         for count, name in ((1, ""), (3, "two")):
@@ -111,3 +112,6 @@ def test_a_worker_that_comes_is_counted_at_the_next_call(stations: Stations) -> 
             with joblib.Parallel(n_jobs=-1) as parallel:
                 assert parallel(joblib.delayed(pow)(n, 2) for n in range(5)) == [n * n for n in range(5)]
                 assert parallel._effective_n_jobs() == count
+        trace = folder / "trace"
+        joblib.Parallel(n_jobs=2)(joblib.delayed(overlapping)(str(trace)) for _ in range(6))
+        assert at_once(trace) <= 2

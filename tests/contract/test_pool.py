@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import pickle
+import sys
 import threading
 import time
 from collections import Counter
@@ -138,14 +139,18 @@ def results(pool: Any) -> object:
         result.wait(0.01),
         caught(lambda: result.get(0.01), multiprocessing.TimeoutError),
     )
-    return before, result.get(LIMIT), result.get(), result.ready(), result.successful()
+    failed = pool.map_async(thirds, [1, 3])
+    twice = caught(lambda: failed.get(LIMIT), KeyError), caught(lambda: failed.get(0), KeyError), failed.successful()
+    return before, result.get(LIMIT), result.get(), result.wait(0), result.ready(), result.successful(), twice
 
 
 def imap_with_a_timeout(pool: Any) -> object:
     """It can be asked again."""
     found = pool.imap(nap, [0.5])
     first = caught(lambda: found.next(0.01), multiprocessing.TimeoutError)
-    return first, found.next(timeout=LIMIT), caught(lambda: found.next(LIMIT), StopIteration)
+    value = found.next(timeout=LIMIT)
+    ended = [caught(lambda: found.next(LIMIT), StopIteration) for _ in range(2)]
+    return first, value, ended, list(found), iter(found) is found
 
 
 def what_cannot_be_pickled(pool: Any) -> object:
@@ -167,6 +172,11 @@ def wrong_use(pool: Any) -> object:
         caught(lambda: pool.map(square, 5), TypeError),
         caught(lambda: pool.starmap(square, [5]), TypeError),
         caught(lambda: pool.apply(square, (1, 2)), TypeError),
+        caught(lambda: pool.apply(5), TypeError),
+        caught(lambda: pool.apply(square, 5), TypeError),
+        caught(lambda: pool.map(5, [1]), TypeError),
+        caught(lambda: pool.imap(square, [1], "2"), TypeError),
+        caught(lambda: next(pool.imap(square, 5)), TypeError),
         caught(pool.join, ValueError),
     )
 
@@ -290,6 +300,16 @@ def read_after_it_was_closed(make: Callable[..., Any]) -> object:
     return seen
 
 
+def left_again(make: Callable[..., Any]) -> object:
+    """Whatever is said after the end changes nothing."""
+    closed, ended = make(), make()
+    closed.close()
+    said = [closed.close(), closed.join(), closed.terminate(), closed.join(), closed.close()]
+    said += [ended.terminate(), ended.terminate(), ended.close(), ended.join()]
+    refused = [caught(pool.__enter__, ValueError) for pool in (closed, ended)]
+    return said, refused, caught(lambda: ended.starmap(pow, [(1, 2)]), ValueError)
+
+
 def badly_made(make: Callable[..., Any]) -> object:
     """The same exceptions."""
     return (
@@ -299,7 +319,7 @@ def badly_made(make: Callable[..., Any]) -> object:
     )
 
 
-LIVES = [closed, terminated, initialized, renewed, read_after_it_was_closed, badly_made]
+LIVES = [closed, terminated, initialized, renewed, read_after_it_was_closed, left_again, badly_made]
 
 
 @pytest.mark.parametrize("case", LIVES)
@@ -321,6 +341,14 @@ def test_a_killed_process_hangs_nothing(ours: Any) -> None:
     found = ours.imap(die, [1])
     with pytest.raises(errors.JobDied):
         found.next(LIMIT)
+
+
+def test_a_job_that_wants_to_exit_hangs_nothing(ours: Any) -> None:
+    """It is the error of that call, and its process goes on."""
+    for function, arguments in ((sys.exit, (3,)), (exec, ("raise KeyboardInterrupt",))):
+        with pytest.raises(errors.JobExited):
+            ours.apply_async(function, arguments).get(LIMIT)
+    assert ours.apply(square, (3,)) == 9
 
 
 def test_an_endless_input_is_drawn_as_it_is_read(ours: Any) -> None:

@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 
-from jobs import MineError, die, flaky, mark_and_sleep, nap, nested, raising, whoami
+from jobs import MineError, die, flaky, mark_and_sleep, nap, nested, odd_one, raising, whoami
 from penstock import CommandResult, Pipeline, current_job, errors
+from penstock.config import default_slots
 from support import until
 
 
@@ -79,6 +80,65 @@ def test_a_result_that_cannot_be_pickled_fails_its_job_only(pipeline: Pipeline) 
     with pytest.raises(errors.ResultNotPicklable, match="lock"):
         pipeline.submit(threading.Lock).result(30)
     assert pipeline.submit(abs, -1).result(30) == 1
+
+
+def test_a_value_that_cannot_be_rebuilt_is_the_error_of_its_own_job(pipeline: Pipeline) -> None:
+    """Whatever chunk it travels in; its neighbours have their values."""
+    list(pipeline.map(odd_one, range(6, 1000)))  # now they are known to be short, and run in pieces
+    futures = [pipeline.submit(odd_one, number) for number in range(20)]
+    assert [type(future.exception(30)) for future in futures] == [type(None)] * 5 + [ValueError] + [type(None)] * 14
+    outcomes = list(pipeline.batch(odd_one, range(20)).outcomes())
+    assert [one.value for one in outcomes] == [*range(5), None, *range(6, 20)]
+    assert [one.index for one in outcomes if one.error is not None] == [5]
+    found = pipeline.map(odd_one, range(20), chunksize=20)
+    assert [next(found) for _ in range(5)] == list(range(5))
+    with pytest.raises(ValueError, match="no number"):
+        next(found)
+
+
+def test_a_callback_may_submit_and_is_told_that_it_cannot_wait(pipeline: Pipeline) -> None:
+    """It runs in the thread that brings all outcomes; the pipeline goes on."""
+    seen: list[object] = []
+
+    def ask(done: Future[int]) -> None:
+        seen.append(pipeline.submit(abs, -done.result()))
+        seen.append(done.cancel())
+        for wait_there in (
+            pipeline.status,
+            pipeline.submit(abs, -3).result,
+            lambda: list(pipeline.map(abs, [-1])),
+            lambda: pipeline.batch(abs, [-1]),
+        ):
+            with pytest.raises(RuntimeError, match="callback cannot wait"):
+                wait_there()
+        seen.append("asked")
+
+    pipeline.submit(abs, -2).add_done_callback(ask)
+    until(lambda: "asked" in seen)
+    assert isinstance(seen[0], Future)
+    assert (seen[0].result(30), seen[1], pipeline.submit(abs, -4).result(30)) == (2, False, 4)
+
+
+def test_a_pipeline_that_was_left_says_so(folder: Path) -> None:
+    """Whoever asks it, or reads one of its batches, does not wait for ever."""
+    with Pipeline("local", slots=1) as pipeline:
+        batch = pipeline.batch(abs, [-1])
+        read = batch.values()
+        future = pipeline.submit(abs, -2)
+    assert (future.result(0), future.cancel()) == (2, False)
+    for ask in (
+        batch.status,
+        lambda: next(read),
+        batch.wait,
+        batch.cancel,
+        pipeline.status,
+        lambda: pipeline.attach("last"),
+    ):
+        with pytest.raises(RuntimeError, match="has been left"):
+            ask()
+    with Pipeline("local", slots=1) as pipeline:
+        pipeline.submit(abs, -1).add_done_callback(lambda _: pipeline.shutdown(wait=False))
+        until(lambda: not list(folder.glob("penstock-*")), what="left by a callback, it ends")
 
 
 def test_a_function_that_workers_cannot_import_fails_with_their_import_error(
@@ -191,6 +251,16 @@ def test_a_job_knows_who_it_is(pipeline: Pipeline) -> None:
     future = pipeline.submit(whoami)
     assert future.result(30) == (future.job_id, 1)  # type: ignore[attr-defined]  # a JobFuture
     assert current_job() is None
+
+
+def test_numerical_libraries_have_their_share_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the cores; what is set for them stays."""
+    names = ["OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"]
+    monkeypatch.setenv(names[0], "77")
+    monkeypatch.delenv(names[1], raising=False)
+    with Pipeline("local", slots=default_slots()) as pipeline:
+        assert list(pipeline.map(os.getenv, names[:2])) == ["77", "1"]
+        assert pipeline.options(env={names[2]: "5"}).submit(os.getenv, names[2]).result(30) == "5"
 
 
 def test_a_job_has_its_own_pipeline(pipeline: Pipeline) -> None:

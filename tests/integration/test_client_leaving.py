@@ -135,6 +135,15 @@ def test_a_script_needs_no_guard_and_its_classes_come_back(script: Script, folde
     assert end_of(script(text), folder) == (0, "True 6\nodd 1\n")
 
 
+def test_a_module_that_makes_a_pipeline_is_told_so(script: Script, folder: Path) -> None:
+    """Where a slot imports it, and not where the program does; other functions run."""
+    (folder / "eager.py").write_text(HEAD + "p = Pipeline('local', slots=1)\ndef f(x): return x\n")
+    text = "import eager; print(eager.p.submit(eager.f, 1).exception()); print(eager.p.submit(abs, -1).result())"
+    code, output = end_of(script(text), folder)
+    assert (code, output.splitlines()[-1]) == (0, "1")
+    assert "a Pipeline was made while a slot imports your module: make it in a function" in output
+
+
 def test_an_embedded_pipeline_can_keep_its_batches(folder: Path) -> None:
     """In a folder that the user names."""
     with Pipeline("local", slots=1, data=folder / "kept") as pipeline:

@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from itertools import accumulate
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,7 @@ import pytest
 from conftest import Cli
 from jobs import nap, overlapping, together, worker_name
 from penstock import Pipeline, Pool, errors
-from support import Stations, until
+from support import Stations, at_once, until
 
 
 @pytest.fixture
@@ -39,13 +38,6 @@ def two_workers(stations: Stations, monkeypatch: pytest.MonkeyPatch) -> Iterator
     with Pipeline() as pipeline:
         until(lambda: len(pipeline.workers()) == 2)
         yield pipeline
-
-
-def at_once(trace: Path) -> int:
-    """How many jobs ran at once at most, by the trace of `overlapping` or of SHELL_OVERLAPPING."""
-    signs = trace.read_text().replace("\n", "")
-    trace.unlink()
-    return max(accumulate(1 if sign == "+" else -1 for sign in signs))
 
 
 SHELL_OVERLAPPING = "echo + >> trace; sleep 0.02; echo - >> trace; true {}"

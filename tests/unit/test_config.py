@@ -69,3 +69,12 @@ def test_a_path_must_fit_into_a_socket_address() -> None:
 def test_there_is_at_least_one_slot() -> None:
     """Whatever the machine's limits say."""
     assert default_slots() >= 1
+
+
+def test_slots_are_no_more_than_slurm_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever of the machine's limits is least; what is no number is none."""
+    monkeypatch.delenv("SLURM_CPUS_PER_TASK", raising=False)
+    cores = default_slots()
+    for said, slots in (("1", 1), ("100000", cores), ("many", cores), ("", cores)):
+        monkeypatch.setenv("SLURM_CPUS_PER_TASK", said)
+        assert default_slots() == slots

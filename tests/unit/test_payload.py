@@ -7,6 +7,7 @@ import pickle
 import sys
 import types
 from collections.abc import Callable
+from fractions import Fraction
 from threading import Lock
 from typing import Any
 
@@ -166,6 +167,21 @@ def test_values_come_back_as_one_list(serializer: str) -> None:
     values = [1, "a", None, [2.5]]
     assert payload.decode_values(payload.encode_values(values, serializer), serializer) == values
     assert list(payload.unpicklable([1, Lock(), 2, Lock()], serializer)) == [1, 3]
+
+
+class Lost:
+    """Cannot be rebuilt."""
+
+    def __reduce__(self) -> Any:
+        return int, ("no number",)
+
+
+def test_values_that_cannot_be_rebuilt_are_noticed() -> None:
+    """Plain data always can; so can what msgpack takes."""
+    assert payload.may_break(payload.encode_values([1, Lost()], "pickle"), "pickle")
+    assert not payload.may_break(payload.encode_values([1, Fraction(1, 2)], "pickle"), "pickle")
+    assert not payload.may_break(payload.encode_values([1, b"\x93"], "pickle"), "pickle")
+    assert not payload.may_break(payload.encode_values([1, b"\x93"], "msgpack"), "msgpack")
 
 
 def test_commands_are_bytes() -> None:

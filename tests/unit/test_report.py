@@ -38,6 +38,22 @@ def test_silent_neighbours_are_one_record() -> None:
     assert made.ran[0].note is None
 
 
+def test_a_value_that_cannot_be_rebuilt_stands_alone() -> None:
+    """Its neighbours' values are read without it."""
+
+    class Lost:
+        def __reduce__(self) -> Any:
+            return int, ("no number",)
+
+    made = report_of(1, 2, Lost(), 4)
+    made.flush(0)
+    assert (7, 8, "succeeded") in spans(made)
+    with pytest.raises(ValueError, match="no number"):
+        payload.loads(made.bodies[spans(made).index((7, 8, "succeeded"))])
+    others = [body for span, body in zip(spans(made), made.bodies, strict=True) if span[0] != 7]
+    assert [value for body in others for value in payload.loads(body)] == [1, 2, 4]
+
+
 def test_nothing_ran_is_no_record() -> None:
     """A report without jobs is empty."""
     made = report_of()

@@ -114,7 +114,8 @@ class Batch:
 
     def cancel(self, *, running: bool = True) -> int:
         """Cancel all jobs that have not ended; without `running` what runs is let finish and nothing is started any
-        more, also not again. Returns how many had not started."""
+        more, also not again. Returns how many had not been given to a worker, without `running` how many had not
+        started."""
         return cancel_jobs(self._session, self._batch, 0, ALL_JOBS, running=running)
 
     def retry(self, index: int | None = None) -> int:
@@ -219,7 +220,7 @@ def find_batch(session: Session, match: str) -> Batch:
 
 
 def cancel_jobs(session: Session, batch: bytes, start: int, stop: int, *, running: bool) -> int:
-    """End these jobs, without `running` only those that have not started; returns how many had not."""
+    """End these jobs, without `running` only those that have not started; returns how many were cancelled."""
     return int(session.ask(lambda number: Cancel(number, batch, start, stop, not running)).jobs)
 
 

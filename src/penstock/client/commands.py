@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from penstock.client.options import argument_bytes, environment_bytes
-from penstock.command import CommandTemplate
+from penstock.command import REPLACEMENT, CommandTemplate
 
 Command = Sequence[str | bytes | os.PathLike[str]]
 
@@ -25,19 +25,32 @@ def template_of(target: Command | CommandTemplate, options: dict[str, Any]) -> t
 
 def words_of(words: Any) -> list[bytes]:
     """A command as it travels. Raises TypeError for a string: no shell takes it apart."""
-    if isinstance(words, str | bytes | os.PathLike):
+    if isinstance(words, str | bytes | os.PathLike) or not isinstance(words, Iterable):
         raise TypeError(f"a command is a list of words, like ['gzip', 'file'], not {words!r}: no shell takes it apart")
     return [argument_bytes(word) for word in words]
 
 
 class ArgumentLists:
-    """Each item as the arguments of one command; its length is told if the items tell theirs."""
+    """Each item as the arguments of one command; its length is told if the items tell theirs. `words`: a template of
+    which no place may lie beyond the last argument of a job: ValueError, of a list before anything is drawn."""
 
-    def __init__(self, items: Iterable[Any]) -> None:
+    def __init__(self, items: Iterable[Any], words: Sequence[bytes] = ()) -> None:
         self._items = items
+        places = {abs(int(match[2])): match[0] for word in words for match in REPLACEMENT.finditer(word) if match[2]}
+        self._most = max(places, default=0)
+        self._place = os.fsdecode(places.get(self._most, b""))
+        if self._most and isinstance(items, Sequence):
+            for item in items:
+                self._fitting(item)
 
     def __iter__(self) -> Iterator[list[bytes]]:
-        return map(_arguments, self._items)
+        return map(self._fitting, self._items)
+
+    def _fitting(self, item: Any) -> list[bytes]:
+        arguments = _arguments(item)
+        if self._most > len(arguments):
+            raise ValueError(f"{self._place} in the command, and the inputs of a job are {item!r}")
+        return arguments
 
     def __len__(self) -> int:
         return len(self._items)  # type: ignore[arg-type]  # TypeError says that there is none

@@ -56,6 +56,10 @@ class Cutter:
             return None
         return self._fit(self._ready.pop())
 
+    def has_more(self) -> bool:
+        """Whether there is an item that has not left; it is drawn for that. Raises what the input raises."""
+        return bool(self._ready) or (not self.exhausted and bool(list(islice(self._items, 1))))
+
     def _draw(self, count: int) -> None:
         items: list[Any] = []
         wanted = min(count, self._fitting)

@@ -17,11 +17,14 @@ import msgspec
 
 from penstock import payload
 from penstock.client.batch import Batch, cancel_jobs, find_batch, find_batches, pipeline_status_of, status_of
+from penstock.client.feeding import Digest, Feed, joined
 from penstock.client.functions import MAX_PART_BYTES, Function, Functions, too_large
-from penstock.client.mapping import CHUNKS_AHEAD, Digest, Feed, Map, input_length, joined, pace_of
+from penstock.client.futures import JobFuture, failed
+from penstock.client.mapping import CHUNKS_AHEAD, Map, input_length, pace_of
 from penstock.client.once import batch_once, future_once
-from penstock.client.session import CONNECT_TIMEOUT, Session
-from penstock.client.streams import JobFuture, OnRow, Streams, failed
+from penstock.client.outage import CONNECT_TIMEOUT
+from penstock.client.session import Session
+from penstock.client.streams import OnRow, Streams
 from penstock.client.versions import Versions
 from penstock.errors import JobCancelled, PenstockError
 from penstock.job import BatchSpec
@@ -241,11 +244,13 @@ class Engine:
         if first and cancel_futures:
             for stream in self._streams.living():
                 stream.cancel_all(unstarted_only=True)
+            for run in list(self._maps):
+                run.cancel_unstarted()
         if wait:
             self._finish()
         elif first:
             self._streams.close_open()
-            with suppress(PenstockError):
+            with suppress(PenstockError, RuntimeError):  # nobody answers, or this is a callback that cannot wait
                 self._session.wait_for(self._session.accepted(), None)
             threading.Thread(target=self._finish_quietly, name="penstock-leaving", daemon=True).start()
 
@@ -272,10 +277,6 @@ class Engine:
                 self._streams.close_open()
                 self._session.wait_for(self._session.accepted(), timeout)
         self._close()
-        left = JobCancelled("its pipeline was left before it ended")
-        self._streams.fail(left)
-        for run in list(self._maps):
-            run.fail(left)
 
     def terminate(self) -> None:
         """Leave at once, and let nothing of what this client's futures and maps stand for run on."""
@@ -329,12 +330,16 @@ class Engine:
             interval = min(2 * interval, WAIT_INTERVAL)
 
     def _close(self) -> None:
+        left = JobCancelled("its pipeline was left before it ended")
         with self._closed:
             self._gone = True
+            for run in list(self._maps):
+                run.fail(left)
             _living.discard(self)
             self._session.close()
             if self._stations is not None:
                 self._stations.stop()
+        self._streams.fail(left)  # also what came in this moment
 
 
 @atexit.register

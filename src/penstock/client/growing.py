@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from penstock.client.batch import Batch
+from penstock.client.feeding import Digest, Feed
 from penstock.client.functions import Function
-from penstock.client.mapping import CHUNKS_AHEAD, Digest, Feed
+from penstock.client.mapping import CHUNKS_AHEAD
 from penstock.client.reading import RowReader
 from penstock.job import BatchSpec
 

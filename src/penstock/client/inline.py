@@ -10,12 +10,14 @@ from typing import Any
 from penstock import payload
 from penstock.client.answers import Piece, error_of, piece_of, values_of
 from penstock.client.batch import Batch
+from penstock.client.feeding import Digest
 from penstock.client.following import Row
 from penstock.client.functions import Function, Functions
+from penstock.client.futures import JobFuture, failed
 from penstock.client.inlinejobs import Jobs
-from penstock.client.mapping import Digest, input_length
+from penstock.client.mapping import input_length
 from penstock.client.reading import OrderReader, RowReader
-from penstock.client.streams import JobFuture, OnRow, failed
+from penstock.client.streams import OnRow
 from penstock.errors import NoSuchBatch, NoSuchWorker
 from penstock.job import BatchSpec, JobState
 from penstock.outcome import BatchStatus, Outcome, PipelineStatus

@@ -13,13 +13,14 @@ from typing import Any
 import msgspec
 
 from penstock.client.cutting import FIRST_COUNT, Chunk, Cutter
+from penstock.client.feeding import joined, serializing
 from penstock.client.following import Follower
 from penstock.client.functions import DIGEST_BYTES, Function
-from penstock.client.mapping import joined, serializing
+from penstock.client.futures import JobFuture, failed
 from penstock.client.packing import Part, opening
 from penstock.client.refusals import AcceptedBeforeError
 from penstock.client.session import Session
-from penstock.client.streams import JobFuture, Stream, Streams, chunk_of, failed
+from penstock.client.streams import Stream, Streams, chunk_of
 from penstock.errors import PenstockError
 from penstock.job import BatchId, BatchSpec, new_batch_id
 from penstock.messages import BatchClose, ChunkHead

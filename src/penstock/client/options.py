@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -73,6 +73,10 @@ def _name(value: object, name: str) -> str:
         raise TypeError(f"{name} must be a string, not {type(value).__name__}")
     if len(value) > LABEL_CHARS:
         raise ValueError(f"{name} has {len(value)} characters, at most {LABEL_CHARS} are allowed")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{name} must be text, and {value!r} has bytes that are none") from None
     return value
 
 
@@ -104,6 +108,8 @@ def _worker(value: Any, name: str) -> str:
 
 
 def _needs(value: Any, name: str) -> tuple[str, ...]:
+    if not isinstance(value, str | Iterable | None):
+        raise TypeError(f"{name} must be a tag or several, not {type(value).__name__}")
     tags = [value] if isinstance(value, str) else list(value or ())
     return tuple(sorted({tag(one, name) for one in tags}))
 
@@ -218,6 +224,8 @@ def argument_bytes(value: object) -> bytes:
 
 def environment_bytes(env: Mapping[Any, Any] | None) -> dict[bytes, bytes]:
     """What a job's environment has beyond the worker's. ValueError: no variable can have such a name."""
+    if not isinstance(env, Mapping | None):
+        raise TypeError(f"env must be a mapping of names to values, not {type(env).__name__}")
     found = {argument_bytes(name): argument_bytes(value) for name, value in (env or {}).items()}
     for name in found:
         if not name or b"=" in name:
@@ -238,7 +246,10 @@ class Around(NamedTuple):
 
 def around_of(options: Mapping[str, Any]) -> Around:
     """Of the options of calls. TypeError: an initializer that cannot be called; ValueError: a wrong value."""
-    function, arguments = options.get("initializer"), tuple(options.get("initargs", ()))
+    function, arguments = options.get("initializer"), options.get("initargs", ())
+    if not isinstance(arguments, Iterable):
+        raise TypeError(f"initargs must be a tuple of arguments, not {type(arguments).__name__}")
+    arguments = tuple(arguments)
     if function is None and arguments:
         raise ValueError("initargs without an initializer")
     if function is not None and not callable(function):

@@ -15,11 +15,11 @@ from penstock.client.batch import ALL_JOBS, Batch
 from penstock.client.commands import ArgumentLists, Command, template_of, words_of
 from penstock.client.costs import Cost, map_longest_first
 from penstock.client.engine import Engine
+from penstock.client.feeding import Digest
 from penstock.client.functions import Function
+from penstock.client.futures import JobFuture, failed
 from penstock.client.locate import locate
-from penstock.client.mapping import Digest
 from penstock.client.options import around_of, depends_on_now, spec_of
-from penstock.client.streams import JobFuture, failed
 from penstock.command import CommandTemplate
 from penstock.job import BatchSpec
 from penstock.outcome import BatchStatus, PipelineStatus, WorkerInfo
@@ -80,10 +80,11 @@ class Submitter(Executor):
     ) -> Iterator[T]:
         """``map(fn, *iterables)`` as jobs that begin now; the values in order, each raising what its job raised.
 
-        An input with a length is submitted whole; another one as far ahead of the reader as is worthwhile, or by
-        `buffersize` jobs. `timeout`: seconds from this call until TimeoutError. `chunksize` is found by itself.
-        `cost`: how long a job is likely to take, a function of its arguments or a list of numbers; the longest go
-        first, the input is drawn whole, and values wait in this process for their turn.
+        An input with a length is submitted whole; another one as far ahead of the reader as is worthwhile, and the rest
+        of it by `shutdown`. With a `buffersize` so many jobs are ahead, and `shutdown` draws no more. `timeout`:
+        seconds from this call until TimeoutError. `chunksize` is found by itself. `cost`: how long a job is likely to
+        take, a function of its arguments or a list of numbers; the longest go first, the input is drawn whole, and
+        values wait in this process for their turn.
         """
         return self._map(fn, iterables, timeout, chunksize, buffersize, cost, ordered=True)
 
@@ -110,6 +111,8 @@ class Submitter(Executor):
         *,
         ordered: bool,
     ) -> Iterator[T]:
+        if chunksize is not None and not isinstance(chunksize, int):
+            raise TypeError("chunksize must be an integer or None")
         if chunksize is not None and chunksize < 1:
             raise ValueError("chunksize must be >= 1.")
         if buffersize is not None and not isinstance(buffersize, int):
@@ -149,6 +152,8 @@ class Submitter(Executor):
         jobs it has (``penstock run --resume``). Raises PicklingError that names the job, or whatever an iterable
         raises; then nothing of the batch is left.
         """
+        if not iterables:
+            raise TypeError("batch needs the inputs of its jobs, batch(target, items); for one job there is submit")
         options = {**self._options, **self._resolved(options)}
         if callable(target):
             spec = spec_of(options)
@@ -157,7 +162,8 @@ class Submitter(Executor):
         template, options = template_of(target, options)
         spec = spec_of(options, kind="command")
         items: Iterable[Any] = iterables[0] if len(iterables) == 1 else zip(*iterables)  # noqa: B905 - as `map`
-        return self._engine.batch(spec, Function.of(template.encode()), [ArgumentLists(items)], digest)
+        arguments = ArgumentLists(items, () if target is template else template.words)
+        return self._engine.batch(spec, Function.of(template.encode()), [arguments], digest)
 
     def command(self, argv: Command, **options: Any) -> Future[Any]:
         """Run one command as a job, without a shell; its value is a CommandResult.
@@ -169,6 +175,8 @@ class Submitter(Executor):
         spec = spec_of(options, kind="command")
         try:
             words = words_of(argv)
+            if not words:
+                raise ValueError("a command begins with a program")
         except (TypeError, ValueError) as error:
             return failed(error)
         return self._engine.command(spec, Function.of(template.encode()), words)
@@ -211,6 +219,8 @@ class Pipeline(Submitter):
         url, loaded = locate(url, key)
         if url != "local" and (slots is not None or data is not None):
             raise ValueError("slots= and data= are for an embedded pipeline: a running one has its own")
+        if slots is not None and not isinstance(slots, int):
+            raise TypeError(f"slots must be a whole number, not {type(slots).__name__}")
         if slots is not None and slots < 1:
             raise ValueError(f"slots must be a whole number from 1 on, not {slots!r}")
         super().__init__(_engine(url, loaded, slots, data, pass_output=pass_output, ship=ship), {})
@@ -255,11 +265,13 @@ class Pipeline(Submitter):
 
         Raises NoSuchBatch: none fits, or several; NoPipeline: no answer.
         """
+        if not isinstance(batch, str):
+            raise TypeError(f"a batch is found by its id or name, not by {type(batch).__name__}")
         return self._engine.attach(batch)
 
     def cancel(self, job: Future[Any] | Batch | str) -> int:
-        """End a job (its Future, or ``BATCH:INDEX``) or a batch, also if running; returns how many jobs had not
-        started. Raises NoSuchBatch; ValueError: no job is named so."""
+        """End a job (its Future, or ``BATCH:INDEX``) or a batch, also if running; returns how many jobs had not been
+        given to a worker. Raises NoSuchBatch; ValueError: no job is named so."""
         if isinstance(job, JobFuture):
             job.expect_cancel()
         return self._engine.cancel(*self._jobs(job))
@@ -280,6 +292,8 @@ class Pipeline(Submitter):
             return batch, index, index + 1
         if isinstance(job, Future):
             raise ValueError("this Future is not of this pipeline")  # noqa: TRY004 - its type is right, it is not
+        if not isinstance(job, str | Batch):
+            raise TypeError(f"a job is named by its Future, its Batch or BATCH:INDEX, not by {type(job).__name__}")
         name, _, place = (job if isinstance(job, str) else job.id).partition(":")
         if place and not place.isdecimal():
             raise ValueError(f"{job!r} names no job: write BATCH:INDEX")

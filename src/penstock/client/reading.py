@@ -170,6 +170,7 @@ class RowReader:
         raise NotImplementedError
 
     def _wait(self, deadline: float | None) -> None:
+        self._session.ensure_may_wait()
         left = WAIT_INTERVAL if deadline is None else deadline - time.monotonic()
         if left > 0 and not (self.live is not None and self.live.ready):
             self._moved.wait(min(left, WAIT_INTERVAL))

@@ -12,7 +12,10 @@ from collections import deque
 from collections.abc import Callable
 from itertools import count
 
+import msgspec
+
 from penstock.config import RESEND
+from penstock.errors import ConfigError
 from penstock.messages import Message
 
 Bytes = bytes | memoryview
@@ -21,6 +24,14 @@ Answered = Callable[[Message, Bytes], None]
 
 RESEND_MAX = 16.0
 """Seconds: a ventilator that is slow to answer is not made slower by being asked ever again."""
+
+
+def check(message: Message) -> None:
+    """Raises ConfigError: the message has something that nobody could read, and that would never be answered."""
+    try:
+        msgspec.msgpack.decode(msgspec.msgpack.encode(message), type=type(message))
+    except (msgspec.ValidationError, UnicodeError, OverflowError, TypeError) as error:
+        raise ConfigError(f"{type(message).__name__} cannot be asked so: {error}") from None
 
 
 class Request:

@@ -18,8 +18,10 @@ from typing import Any, Protocol, TypeVar
 
 from penstock.client.courier import Answered, Courier
 from penstock.client.following import Follower
+from penstock.client.outage import CONNECT_TIMEOUT, Outage
 from penstock.client.packing import Part
 from penstock.client.refusals import error_named
+from penstock.client.requests import check
 from penstock.errors import NoPipeline, PenstockError, Refused
 from penstock.keys import KeyFile
 from penstock.messages import Known, Message, Notice, Submit
@@ -28,8 +30,6 @@ from penstock.messages import Refused as Refusal
 Bytes = bytes | memoryview
 T = TypeVar("T")
 
-CONNECT_TIMEOUT = 5.0
-"""Seconds within which a pipeline must answer, else NoPipeline."""
 UNACCEPTED_BYTES = 32 << 20
 """Who submits waits while so much is not accepted: the client's memory stays flat however long the input is."""
 SUPERVISE_INTERVAL = 0.1
@@ -108,9 +108,18 @@ class Session:
         return threading.current_thread() is self._thread
 
     def ensure_usable(self) -> None:
-        """Raises what failed, if the session has; RuntimeError in a forked child."""
+        """Raises what failed, if the session has; RuntimeError in a forked child, and when it has been closed."""
         if self.failure is not None:
             raise self.failure
+        if self._closing:
+            raise RuntimeError("this Pipeline has been left: make another one, and attach the batch there")
+
+    def ensure_may_wait(self) -> None:
+        """Raises RuntimeError in the background thread: what it waits for would never come."""
+        if self.in_thread:
+            raise RuntimeError(
+                "a Future's callback cannot wait for the pipeline: it runs in the thread that would answer"
+            )
 
     def submit(self, parts: list[Part]) -> None:
         """Have these accepted; waits until there is room for them."""
@@ -133,12 +142,14 @@ class Session:
             self._unaccepted += size
 
     def ask(self, make: Callable[[int], Message], timeout: float | None = CONNECT_TIMEOUT) -> Any:
-        """The ventilator's answer. Raises NoPipeline after `timeout` seconds without, or the error it answers with."""
+        """The ventilator's answer. Raises NoPipeline after `timeout` seconds without, or the error it answers with;
+        ConfigError for what no message can carry."""
         return self.wait_for(self.request(make), timeout)[0]
 
     def request(self, make: Callable[[int], Message]) -> Future[tuple[Any, Bytes]]:
         """Ask the ventilator; the answer is the future's result."""
         self.ensure_usable()
+        check(make(0))
         answer: Future[tuple[Any, Bytes]] = Future()
         self.call(lambda: self._courier.ask(make, _settling(answer)))
         return answer
@@ -146,6 +157,7 @@ class Session:
     def fetch(self, make: Callable[[int], Message]) -> tuple[Any, Bytes]:
         """The sink's answer, with its payload."""
         self.ensure_usable()
+        check(make(0))
         answer: Future[tuple[Any, Bytes]] = Future()
         self.call(lambda: self._courier.fetch(make, _settling(answer)))
         return self.wait_for(answer, None)
@@ -168,10 +180,7 @@ class Session:
 
     def wait_for(self, answer: Future[T], timeout: float | None) -> T:
         """The result of a request. Raises NoPipeline after `timeout` seconds, or what the session failed with."""
-        if self.in_thread:
-            raise RuntimeError(
-                "a Future's callback cannot wait for the pipeline: it runs in the thread that would answer"
-            )
+        self.ensure_may_wait()
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
             left = WAIT_INTERVAL if deadline is None else min(WAIT_INTERVAL, deadline - time.monotonic())
@@ -270,7 +279,8 @@ class Session:
             self._courier.submit(self._source.take_parts())  # what was submitted before leaves before
             action()
         self._courier.submit(self._source.take_parts())
-        if self._supervisor is not None and self.failure is None and time.monotonic() >= self._supervised_at:
+        usable = self.failure is None and not self._closing
+        if self._supervisor is not None and usable and time.monotonic() >= self._supervised_at:
             self._supervised_at = time.monotonic() + SUPERVISE_INTERVAL
             try:
                 self._supervisor.check()
@@ -296,27 +306,6 @@ class Session:
             then(error)
 
 
-class Outage:
-    """Says once, to whoever reads the log of this program, that a station is gone, and once that it is back."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self._since: float | None = None
-        self._said = False
-
-    def watch(self, missing: list[str], now: float) -> None:
-        """These stations are not connected now."""
-        if not missing:
-            if self._said:
-                log.warning("%s answers again", self._url)
-            self._since, self._said = None, False
-        elif self._since is None:
-            self._since = now
-        elif not self._said and now >= self._since + CONNECT_TIMEOUT:
-            self._said = True
-            log.warning("no %s answers at %s: waiting for it", " and no ".join(missing), self._url)
-
-
 def _say_notice(notice: Notice) -> None:
     """To whoever reads the log of this program: without a handler of its own, that is stderr."""
     log.warning("%s", notice.text)
@@ -338,4 +327,5 @@ def _in_child() -> None:
         session.failure = RuntimeError("this Pipeline was made before a fork: make a new one in the child")
 
 
-os.register_at_fork(after_in_child=_in_child)
+if hasattr(os, "register_at_fork"):  # Windows knows no fork
+    os.register_at_fork(after_in_child=_in_child)

@@ -9,9 +9,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, InvalidStateError
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -19,9 +17,10 @@ from penstock import payload
 from penstock.client.answers import error_of, values_of
 from penstock.client.following import Follower, Row
 from penstock.client.functions import Function
+from penstock.client.futures import JobFuture
 from penstock.client.packing import Part, opening
-from penstock.errors import JobCancelled, PenstockError
-from penstock.job import BatchSpec, JobState, job_id, new_batch_id
+from penstock.errors import PenstockError
+from penstock.job import BatchSpec, JobState, new_batch_id
 from penstock.messages import BatchClose, Cancel, ChunkHead
 
 if TYPE_CHECKING:
@@ -42,70 +41,6 @@ CANCEL_TIMEOUT = 5.0
 
 OnRow = Callable[[Row, BatchSpec], None]
 """Told of each outcome before its future is (in the session's thread)."""
-
-
-class JobFuture(Future[Any]):
-    """A Future of one job; ``job_id`` is its public name (empty: it could not be submitted)."""
-
-    _deciding = threading.Lock()
-
-    def __init__(self, stream: Stream | None, index: int, batch: bytes = b"") -> None:
-        super().__init__()
-        self._stream = stream
-        self._batch = batch
-        self._index = index
-        self._cancel_asked = False
-
-    @property
-    def job_id(self) -> str:
-        """``BATCH:INDEX``."""
-        return job_id(self._batch, self._index) if self._batch else ""
-
-    @property
-    def place(self) -> tuple[bytes, int]:
-        """The batch and the index; ValueError: it could not be submitted."""
-        if not self._batch:
-            raise ValueError("this job was never submitted: its error says why")
-        return self._batch, self._index
-
-    def cancel(self) -> bool:
-        """Cancel the job if it has not started, also where it waits at a worker; False: it is running, or done.
-
-        From a Future's callback the answer cannot be waited for: the job is cancelled if it can be, and this is False.
-        """
-        if self.done() or self._stream is None:
-            return self.cancelled()
-        self.expect_cancel()
-        if self._stream.cancel(self._index):
-            self.set_cancelled()
-        return self.cancelled()
-
-    def expect_cancel(self) -> None:
-        """Should the job come back cancelled, then so is this Future."""
-        self._cancel_asked = True
-
-    def set_cancelled(self) -> None:
-        """The job is cancelled: here, or as its outcome says, whichever comes first."""
-        with self._deciding:
-            if not self.done() and super().cancel():
-                self.set_running_or_notify_cancel()
-
-    def settle(self, value: Any, error: BaseException | None) -> None:
-        """The outcome is here."""
-        with suppress(InvalidStateError):  # it was cancelled meanwhile
-            if error is None:
-                self.set_result(value)
-            elif self._cancel_asked and isinstance(error, JobCancelled):
-                self.set_cancelled()
-            else:
-                self.set_exception(error)
-
-
-def failed(error: BaseException) -> JobFuture:
-    """The Future of a job that could not be submitted."""
-    future = JobFuture(None, 0)
-    future.set_exception(error)
-    return future
 
 
 def chunk_of(spec: BatchSpec, items: list[bytes]) -> bytes:
@@ -213,12 +148,14 @@ class Stream:
             future.settle(None, error)
         self._leave_if_done()
 
+    def ensure_may_wait(self) -> None:
+        """Raises RuntimeError: whoever waits here for an outcome is the one who would bring it."""
+        self._session.ensure_may_wait()
+
     def cancel(self, index: int) -> bool:
         """Whether this job was cancelled before it started."""
-        answer = self._session.request(lambda number: Cancel(number, self.batch, index, index + 1, True))
-        if self._session.in_thread:
-            return False
         try:
+            answer = self._session.request(lambda number: Cancel(number, self.batch, index, index + 1, True))
             return bool(self._session.wait_for(answer, CANCEL_TIMEOUT)[0].jobs)
         except (PenstockError, RuntimeError):
             return False

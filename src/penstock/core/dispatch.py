@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 from penstock.config import RESEND
 from penstock.core.actions import Deal
+from penstock.core.backlog import Batch
 from penstock.core.books import Books
 from penstock.core.lease import UNKNOWN_SECONDS, Given, Round
 from penstock.core.part import Part
@@ -125,11 +126,15 @@ class Dispatcher:
         self._tell(given)
 
     def _give_over(self, ready: list[Worker], now: float) -> None:
-        """To workers that want no more: what is more urgent than what they have, and some of each batch."""
+        """To workers that want no more: what is more urgent than what they have, and some of each batch, unless they
+        may run what is more urgent than that and waits."""
         slots = sum(worker.slots for worker in ready)
         given: dict[bytes, list[tuple[Part, Given]]] = {}
+        waiting: list[Batch] = []
         for batch in self._books.backlog.turns.waiting(BATCHES_AT_ONCE):
+            first = [one.terms for one in waiting if one.spec.priority > batch.spec.priority]
             owing = [worker for worker in ready if worker.owes(batch) and worker.fits(batch.terms)]
+            owing = [worker for worker in owing if not any(map(worker.fits, first))]
             while batch.in_turn and owing:
                 owing.sort(key=lambda worker: -len(worker.leases))
                 for left in range(len(owing), 0, -1):
@@ -140,6 +145,8 @@ class Dispatcher:
                         self._books.leases.attribute(pair[1], owing[left - 1])
                         given.setdefault(owing[left - 1].id, []).append(pair)
                 owing = [worker for worker in owing if worker.owes(batch)]
+            if batch.in_turn:
+                waiting.append(batch)
         self._tell(given)
 
     def _spread(self, part: Part, workers: int) -> None:

@@ -2,7 +2,8 @@
 
 Promises:
 
-1. A slot is given nothing while its process does not wait for work, and pieces of one user only.
+1. A slot is given nothing while its process does not wait for work, and pieces of one user only. It stays with a user
+   for USER_SECONDS while there is something of that user's to start: its process is replaced in between.
 2. The first piece of an unknown function is one job; so is every piece of commands, of jobs that may not be started
    twice, have a time limit or are looked on while they print, and of a lease in which a slot died.
 3. While a slot idles and nothing is unstarted, a piece that overruns is cut after its running job.
@@ -26,6 +27,8 @@ AHEAD_SECONDS = 0.05
 """A job expected to run longer than this is not put behind another one."""
 OVERRUN = 0.02
 """Seconds beyond twice its expected time after which a piece may be cut."""
+USER_SECONDS = 1.0
+"""Many times what a new process costs; and others' jobs wait little longer than for any job that runs."""
 CANCEL_PATIENCE = 0.05
 """Seconds a cancelled piece may still finish by itself before its slot is ended."""
 MEAN_WEIGHT = 0.3
@@ -63,6 +66,8 @@ class Feed:
         self._ready: set[int] = set()
         self._number = 0
         self._means: dict[bytes, float] = {}
+        self._users: dict[int, tuple[str, float]] = {}
+        """Whose jobs each slot runs, and since when."""
 
     # ------------------------------------------------------------------------------------------ slots
 
@@ -118,14 +123,17 @@ class Feed:
                 pieces = self._pieces[slot]
                 if len(pieces) > depth or (pieces and not self._moves_on(pieces, now)):
                     continue
-                held = self._choose(functions, pieces)
+                held = self._choose(functions, slot, now)
                 if held is None:
                     break
                 actions += self._give(slot, held, now)
         return actions
 
-    def _choose(self, functions: set[bytes], pieces: deque[Piece]) -> HeldLease | None:
-        held = self._holdings.next(functions)
+    def _choose(self, functions: set[bytes], slot: int, now: float) -> HeldLease | None:
+        held, pieces = self._holdings.next(functions), self._pieces[slot]
+        user, since = self._users.get(slot, ("", now))
+        if held is not None and held.spec.user != user and now < since + USER_SECONDS:
+            held = self._holdings.next_of(user, held.spec.priority, functions) or held
         if held is None or not pieces:
             return held
         if held.spec.user != pieces[0].held.spec.user:
@@ -155,6 +163,8 @@ class Feed:
         start, stop = held.unstarted.take_first(jobs)
         held.running.add(start, stop)
         self._holdings.shares.begun(held)
+        if slot not in self._users or self._users[slot][0] != held.spec.user:
+            self._users[slot] = (held.spec.user, now)
         self._number += 1
         piece = Piece(self._number, held, start, stop, now, (mean or 0.0) * (stop - start))
         self._pieces[slot].append(piece)

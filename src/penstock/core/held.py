@@ -144,6 +144,13 @@ class Holdings:
                 self._parked.setdefault(held.function, []).append(held)
         return None
 
+    def next_of(self, user: str, priority: int, functions: set[bytes]) -> HeldLease | None:
+        """The same among the batches of this user and priority; None: none of those that come first can start."""
+        held = self.shares.first_of(user, priority)
+        if held is None or held.function not in functions or (held.serial and held.running):
+            return None
+        return held if held.unstarted else None
+
     def is_last(self, held: HeldLease) -> bool:
         """Whether no other lease waits to be started."""
         return self.shares.waiting <= 1 and held.queued

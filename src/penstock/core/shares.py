@@ -27,6 +27,11 @@ class Share:
         self.pieces = 0
         self.turn = turn
 
+    def is_of(self, user: str, priority: int) -> bool:
+        """Whether its batch, of which there is a lease, has this user and priority."""
+        spec = self.leases[0][1].spec
+        return spec.user == user and spec.priority == priority
+
 
 class Shares:
     """The batches of a worker, by whose turn it is; a piece costs one entry in a heap, however many jobs it has."""
@@ -55,6 +60,11 @@ class Shares:
                 return share.leases[0][1]
             heapq.heappop(self._heap)
         return None
+
+    def first_of(self, user: str, priority: int) -> HeldLease | None:
+        """The lease whose turn it is among those of this user and priority."""
+        own = [share for share in self._shares.values() if share.leases and share.is_of(user, priority)]
+        return min(own, key=lambda share: (share.pieces, share.turn)).leases[0][1] if own else None
 
     def drop(self, held: HeldLease) -> None:
         """There is nothing to start of the lease whose turn it is."""

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from client_world import World, failure, rows, submitted, values
+from penstock.client.feeding import Feed
 from penstock.client.functions import Function
-from penstock.client.mapping import Feed, Map, Pace
+from penstock.client.mapping import Map, Pace
 from penstock.errors import RemoteError, StoreError
 from penstock.job import BatchSpec
 from penstock.messages import Accepted, Forget, Message, Submit, Unfollow

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from penstock.client.feeding import serializing
 from penstock.client.functions import Function
-from penstock.client.mapping import serializing
 from penstock.client.once import drawn_whole, fingerprint
 from penstock.job import BatchSpec
 

@@ -173,6 +173,9 @@ def test_check_is_an_option_of_commands_only() -> None:
         ("on_missing", "fail", ValueError),
         ("name", 5, TypeError),
         ("name", "x" * 257, ValueError),
+        ("name", "\udcff", ValueError),
+        ("user", "\udcff", ValueError),
+        ("needs", 5, TypeError),
     ],
 )
 def test_a_wrong_value_names_its_option(option: str, value: object, error: type[Exception]) -> None:
@@ -206,6 +209,8 @@ def test_an_argument_that_no_command_can_have_is_refused() -> None:
         ({"initargs": (1,)}, ValueError),
         ({"env": {"A=B": "c"}}, ValueError),
         ({"env": {"": "c"}}, ValueError),
+        ({"env": [("A", "b")]}, TypeError),
+        ({"initializer": print, "initargs": 5}, TypeError),
         ({"cwd": 3.5j}, TypeError),
     ],
 )

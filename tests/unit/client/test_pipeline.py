@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from concurrent.futures import Executor, Future
+from pathlib import Path
 
 import pytest
 
@@ -66,3 +67,24 @@ def test_cancel_takes_what_names_a_job() -> None:
             pipeline.cancel(Future())
         with pytest.raises(ValueError, match="BATCH:INDEX"):
             pipeline.cancel(f"{batch.id}:x")
+
+
+def test_what_cannot_be_meant_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    """A batch without inputs, a place that no input fills, a command without a program; names of other types."""
+    with Pipeline("inline") as pipeline:
+        with pytest.raises(TypeError, match="needs the inputs"):
+            pipeline.batch(["make"])
+        for inputs in ([["a", "b"]], [["a", "b"], ["c", "d"]], [[("a", "b", "c"), ("d", "e")]]):
+            with pytest.raises(ValueError, match=r"\{-?3\} in the command"):
+                pipeline.batch(["touch", "{1}", "x{-3}" if len(inputs) > 1 else "{3}"], *inputs, cwd=tmp_path)
+        with pytest.raises(ValueError, match="begins with a program"):
+            pipeline.command([]).result()
+        with pytest.raises(TypeError, match="list of words"):
+            pipeline.command(5).result()  # type: ignore[arg-type]  # that is the point
+        with pytest.raises(TypeError, match="by its id or name"):
+            pipeline.attach(b"last")  # type: ignore[arg-type]  # likewise
+        with pytest.raises(TypeError, match="BATCH:INDEX"):
+            pipeline.cancel(None)  # type: ignore[arg-type]  # likewise
+        assert list(tmp_path.iterdir()) == []
+    with pytest.raises(TypeError, match="whole number"):
+        Pipeline("local", slots=1.5)  # type: ignore[arg-type]  # likewise

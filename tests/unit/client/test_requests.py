@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from penstock.client.requests import RESEND_MAX, Requests
+from penstock.client.requests import RESEND_MAX, Requests, check
 from penstock.config import RESEND
-from penstock.messages import AskPipeline, Done, Forget, Message
+from penstock.errors import ConfigError
+from penstock.messages import AskBatches, AskPipeline, Cancel, Done, Forget, Message
 
 
 class Peer:
@@ -103,3 +104,20 @@ def test_a_message_without_an_answer_is_sent_once(requests: Requests) -> None:
     requests.transmit(peer.send, 0.0)
     assert peer.sent == [Forget(bytes(16))]
     assert requests.oldest() is None
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        AskBatches(1, "x" * 300, 1),
+        AskBatches(1, b"x", 1),  # type: ignore[arg-type]  # that is the point
+        AskBatches(1, "\udcff", 1),
+        Cancel(1, bytes(16), -1, 0, unstarted_only=False),
+        Cancel(1, bytes(16), 0, 10**30, unstarted_only=False),
+    ],
+)
+def test_what_nobody_could_read_is_not_asked(message: Message) -> None:
+    """It would be dropped there, and whoever asked would wait for ever."""
+    with pytest.raises(ConfigError, match="cannot be asked so"):
+        check(message)
+    check(Cancel(1, bytes(16), 0, 2**63 - 1, unstarted_only=True))

@@ -11,8 +11,9 @@ import pytest
 from client_world import World, failure, rows, submitted, values
 from penstock.client import streams as module
 from penstock.client.functions import Function
+from penstock.client.futures import JobFuture, failed
 from penstock.client.session import UNACCEPTED_BYTES
-from penstock.client.streams import JobFuture, Stream, Streams, failed
+from penstock.client.streams import Stream, Streams
 from penstock.errors import JobCancelled, JobDied, NoPipeline, StoreError
 from penstock.job import BatchSpec, JobState
 from penstock.messages import Accepted, Cancel, Cancelled, Follow, OutcomeHead, Refused, Submit, Unfollow

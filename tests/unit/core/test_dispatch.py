@@ -190,6 +190,19 @@ def test_after_a_restart_a_limit_waits_until_it_is_known_what_is_out(bench: Vent
 # ---------------------------------------------------------------------------------------------- a place
 
 
+def test_what_is_less_urgent_waits_behind_what_a_worker_may_run(bench: VentilatorBench) -> None:
+    """Though it has nothing of that batch yet; where the urgent one may not run, it is given."""
+    bench.worker("one", window=99)
+    bench.submit(*[1] * 9)
+    bench.submit(1, batch=b"2" * 16, spec=BatchSpec(priority=-1))
+    assert bench.places(b"2" * 16) == [(0, 1, Place.QUEUED)]
+    bench.submit(1, batch=b"3" * 16)
+    assert bench.places(b"3" * 16) == [(0, 1, Place.LEASED)]
+    bench.submit(9, batch=b"4" * 16, spec=BatchSpec(priority=9, needs=("gpu",)))
+    bench.submit(1, batch=b"5" * 16)
+    assert bench.places(b"5" * 16) == [(0, 1, Place.LEASED)]
+
+
 def test_jobs_go_to_the_worker_or_host_they_name(bench: VentilatorBench) -> None:
     """By name, over control; never in a round, although both have room."""
     one, two = bench.worker("one", window=9), bench.worker("two", window=9)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
+import pytest
+
 from cores import BATCH, WorkerBench, done, of, runs
+from penstock.core import feed
 from penstock.core.actions import Cut, EndSlot
 from penstock.core.feed import CANCEL_PATIENCE, PIECE_SECONDS
 from penstock.core.inputs import JobsConnected, PieceCut, SlotReady
@@ -76,6 +81,23 @@ def test_no_piece_of_another_user_is_put_behind_one() -> None:
     (second,) = runs(bench.turn(done(first, each=0.0001), bench.jobs(2, 4, lease=2, spec=BatchSpec(user="nobody"))))
     assert (second.start, second.stop) == (1, 2)
     assert [(run.start, run.stop) for run in runs(bench.turn(done(second, each=0.0001)))] == [(2, 4)]
+
+
+def test_a_slot_stays_with_a_user_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two users share a slot by time, not piece by piece; a larger priority comes first all the same."""
+    monkeypatch.setattr(feed, "USER_SECONDS", 0.4)
+    bench = WorkerBench()
+    theirs = bench.jobs(0, 10_000, lease=2, batch=b"2" * 16, spec=BatchSpec(user="nobody"))
+    (run,) = runs(bench.turn(bench.jobs(0, 10_000), theirs))
+    leases = [run.lease]
+    for _ in range(20):
+        (run,) = runs(bench.turn(done(run, each=0.1), after=0.1))
+        leases.append(run.lease)
+    assert 4 <= sum(one != other for one, other in pairwise(leases)) <= 5
+    assert abs(leases.count(bench.number(1)) - leases.count(bench.number(2))) <= 5
+    other = BatchSpec(user="nobody" if run.lease == bench.number(1) else "", priority=1)
+    bench.turn(bench.jobs(0, 9, lease=3, batch=b"3" * 16, spec=other))
+    assert [one.lease for one in runs(bench.turn(done(run, each=0.1)))] == [bench.number(3)]
 
 
 def test_a_lease_of_a_limited_batch_is_run_one_job_at_a_time() -> None:

@@ -1,10 +1,10 @@
-"""A session's part that needs no thread; the rest is tested on real stations."""
+"""What a client says of a pipeline that does not answer."""
 
 from __future__ import annotations
 
 import pytest
 
-from penstock.client.session import CONNECT_TIMEOUT, Outage
+from penstock.client.outage import CONNECT_TIMEOUT, Outage
 
 URL = "tcp://head:5555"
 

@@ -1,0 +1,152 @@
+"""The input of one batch, drawn, cut into chunks and submitted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from penstock import payload
+from penstock.client.cutting import FIRST_COUNT, Cutter
+from penstock.client.functions import Function
+from penstock.client.packing import Part, opening
+from penstock.job import BatchSpec, new_batch_id
+from penstock.messages import DIGEST_BYTES, BatchClose, ChunkHead, Forget
+
+if TYPE_CHECKING:
+    from penstock.client.session import Session
+
+Digest = Callable[[Any], bytes]
+Along = Callable[[Function, bytes], Function]
+
+MAX_CHUNK_JOBS = 1 << 15
+"""Of an input whose length is not known: a chunk is drawn at a stretch."""
+
+
+class Feed:
+    """Draws the input of one batch and submits it in chunks."""
+
+    def __init__(
+        self,
+        session: Session,
+        spec: BatchSpec,
+        function: Function,
+        items: Iterator[Any],
+        form: str,
+        target: int,
+        chunksize: int | None,
+        chunk: Callable[[int], int] | None = None,
+        digest: Digest | None = None,
+        along: Along | None = None,
+    ) -> None:
+        """`target`: jobs in a chunk; `chunk` tells it for each, by the index of its first job. `digest` tells items
+        apart: its 16 bytes for each job are kept with the batch. `along` is asked for the function once it is seen what
+        the first chunk needs."""
+        self.batch = new_batch_id()
+        self.finished = False
+        """All of the input is submitted."""
+        self._session = session
+        self._chunk = chunk
+        self._spec, self._function = spec, function
+        self._along = along or (lambda function, _: function)
+        self._opened = False
+        self._digests = bytearray()
+        if digest is not None:
+            items = self._digested(items, digest)
+        self.cutter = Cutter(items, serializing(spec, form), target, chunksize or FIRST_COUNT)
+
+    @property
+    def submitted(self) -> int:
+        """Jobs so far."""
+        return self.cutter.drawn
+
+    @property
+    def error(self) -> BaseException | None:
+        """Why the input ended early."""
+        return self.cutter.error
+
+    def draw(self, most: int | None = None) -> bool:
+        """Submit one more chunk, of at most `most` jobs; False: the input is at its end."""
+        if self.finished:
+            return False
+        first = self.cutter.drawn
+        if self._chunk is not None:
+            self.cutter.target = self._chunk(first)
+        chunk = self.cutter.next_chunk(most)
+        if chunk is None:
+            self.finish()
+            return False
+        parts = self._opening(chunk.payload)
+        digests = bytes(self._digests[: chunk.jobs * DIGEST_BYTES])
+        del self._digests[: chunk.jobs * DIGEST_BYTES]
+        parts.append(Part(ChunkHead(self.batch, first, chunk.jobs, len(chunk.payload), digests), chunk.payload))
+        self._session.submit(parts)
+        return True
+
+    def _opening(self, items: bytes) -> list[Part]:
+        """What comes before the first chunk, or before the end."""
+        if self._opened:
+            return []
+        self._opened = True
+        return [opening(self.batch, self._spec, self._along(self._function, items))]
+
+    def _digested(self, items: Iterator[Any], digest: Digest) -> Iterator[Any]:
+        for item in items:
+            self._digests += digest(item)
+            yield item
+
+    def draw_all(self) -> None:
+        """Submit the rest of the input."""
+        while self.draw():
+            pass
+
+    def draw_some(self, chunks: int) -> bool:
+        """Submit so many chunks; False: the input is at its end."""
+        return all(self.draw() for _ in range(chunks))
+
+    def submit_whole(self, chunks: int) -> None:
+        """Submit all of the input, so many chunks at a stretch, and wait until it is accepted. Raises what the input
+        raised, or why it is refused; then nothing of it is left."""
+        refusals: list[BaseException] = []
+        self._session.on_refusal(self.batch, refusals.append)
+        try:
+            while self.draw_some(chunks) and not refusals:
+                self.grow()
+            self.finish()
+            self._session.wait_for(self._session.accepted(), None)
+            for error in (self.error, *refusals):
+                if error is not None:
+                    raise error
+        except BaseException:
+            self.forget()
+            raise
+        finally:
+            self._session.on_refusal(self.batch, None)
+
+    def grow(self) -> None:
+        """Twice as large chunks from now on, within bounds."""
+        self.cutter.target = max(self.cutter.target, min(2 * self.cutter.target, MAX_CHUNK_JOBS))
+
+    def forget(self) -> None:
+        """Cancel what runs, and keep nothing."""
+        self._session.say(Forget(self.batch))
+
+    def finish(self) -> None:
+        """No more jobs will come."""
+        if not self.finished:
+            self.finished = True
+            parts = self._opening(b"")
+            self._session.submit([*parts, Part(BatchClose(self.batch, self.cutter.drawn))])
+
+
+def joined(iterables: Sequence[Iterable[Any]]) -> Iterator[Any]:
+    """The items of one iterable, or the tuples of several."""
+    return iter(iterables[0]) if len(iterables) == 1 else zip(*iterables)  # noqa: B905 - as the builtin map
+
+
+def serializing(spec: BatchSpec, form: str) -> Callable[[list[Any], int], bytes]:
+    """How some items, of which the first has this index, become a chunk's payload."""
+    if spec.kind == "command":
+        return lambda items, _: msgspec.msgpack.encode(items)
+    return lambda items, first: payload.chunk_blob(form, items, spec.serializer, first)
