@@ -37,6 +37,14 @@ BYTES_PER_MESSAGE = 4 << 20
 """Payload of one Jobs message beyond which the next lease waits for the next message."""
 BATCHES_AT_ONCE = 16
 """Batches that are looked at in a turn for what workers that have enough to do have nothing of; then it is others'."""
+LEASES_TO_COME = 16
+"""Per slot that the rest of a batch makes at least, if its jobs are not short: who gets the last ones is not late by
+much. So leases become shorter only towards the end, however long the batch is."""
+SHORT_LEASE = 0.02
+"""Seconds of work that a lease is not made shorter than: fifty times what it costs."""
+PAYLOAD_SPEED = 5e6
+"""Bytes for a second of work: a lease is not made so short that its chunk's payload takes longer on its way, even over
+a slow network."""
 STEAL_SECONDS = 0.005
 """Work worth taking back: less is finished before the request arrives."""
 STEAL_AGE = 0.01
@@ -59,6 +67,8 @@ class Dispatcher:
 
     def __init__(self, books: Books) -> None:
         self._books = books
+        self._slots = 0
+        """Of the workers that can be given something."""
         self.look_again_at: float | None = None
         """When an idle slot may be worth another look."""
 
@@ -67,6 +77,7 @@ class Dispatcher:
         self.look_again_at = None
         backlog = self._books.backlog
         ready = [worker for worker in self._books.workers.values() if worker.present and worker.gone_at is None]
+        self._slots = sum(worker.slots for worker in ready)
         if not any(worker.fits(terms) for terms in backlog.turns.particular() for worker in ready):
             while ready and backlog.free_parts >= len(ready) and self._in_step(ready):
                 if not self._deal(ready, now):
@@ -89,7 +100,21 @@ class Dispatcher:
 
     def _next(self, now: float, fits: Callable[[Terms], bool], lanes: int = 1) -> tuple[Part, Given] | None:
         part = self._books.backlog.next(fits, lanes)
-        return None if part is None else self._lease(part, now)
+        if part is None:
+            return None
+        self._shorten(part)
+        return self._lease(part, now)
+
+    def _shorten(self, part: Part) -> None:
+        """What is left of its batch is to be enough leases for every slot."""
+        chunk, batch = part.chunk, part.chunk.batch
+        if part.jobs == 1 or batch.mean is None:
+            return
+        left = batch.accepted - batch.done - batch.leased
+        least = max(SHORT_LEASE, chunk.size / PAYLOAD_SPEED) / max(batch.mean, 1e-9)
+        jobs = max(1, int(least), left // (LEASES_TO_COME * self._slots))
+        if jobs < part.jobs:
+            self._books.backlog.carve(chunk, part.start, part.start + jobs)
 
     def _lease(self, part: Part, now: float) -> tuple[Part, Given]:
         lease = self._books.leases.give(part.chunk, part.jobs, now)
@@ -105,14 +130,13 @@ class Dispatcher:
 
     def _give_by_name(self, ready: list[Worker], now: float) -> None:
         """One lease after the other to whoever needs it most and may have it: most idle slots, then most credit."""
-        slots = sum(worker.slots for worker in ready)
         given: dict[bytes, list[tuple[Part, Given]]] = {}
         needs = [(-worker.idle_slots, -worker.credit, at) for at, worker in enumerate(ready) if worker.wants]
         heapq.heapify(needs)
         while needs and self._books.backlog.queued_parts:
             at = needs[0][2]
             worker = ready[at]
-            pair = self._next(now, worker.fits, slots)
+            pair = self._next(now, worker.fits, self._slots)
             if pair is None:
                 heapq.heappop(needs)
                 continue
@@ -126,14 +150,13 @@ class Dispatcher:
 
     def _give_over(self, ready: list[Worker], now: float) -> None:
         """To workers that want no more: what is more urgent than what they have, and some of each batch."""
-        slots = sum(worker.slots for worker in ready)
         given: dict[bytes, list[tuple[Part, Given]]] = {}
         for batch in self._books.backlog.turns.waiting(BATCHES_AT_ONCE):
             owing = [worker for worker in ready if worker.owes(batch) and worker.fits(batch.terms)]
             while batch.in_turn and owing:
                 owing.sort(key=lambda worker: -len(worker.leases))
                 for left in range(len(owing), 0, -1):
-                    part = self._books.backlog.take(batch, slots) if batch.in_turn else None
+                    part = self._books.backlog.take(batch, self._slots) if batch.in_turn else None
                     if part is not None:
                         self._spread(part, left)
                         pair = self._lease(part, now)
@@ -270,7 +293,9 @@ class Dispatcher:
         return seconds / spare.worker.slots > STEAL_SECONDS
 
     def handed_back(self, worker: Worker, number: int, jobs: int, now: float) -> None:
-        """A request was answered."""
+        """A request was answered, or what waited behind jobs that last was given back unasked."""
+        if number == 0 and jobs:
+            worker.stuck = True
         if worker.hand_back is not None and worker.hand_back[0] == number:
             worker.hand_back = None
             if not jobs:
