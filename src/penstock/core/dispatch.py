@@ -26,7 +26,7 @@ from penstock.core.actions import Deal
 from penstock.core.books import Books
 from penstock.core.lease import UNKNOWN_SECONDS, Given, Round
 from penstock.core.part import Part
-from penstock.core.roster import LOOK_AHEAD_SECONDS, Worker
+from penstock.core.roster import LOOK_AHEAD_SECONDS, Worker, look_interval
 from penstock.core.seal import Grant
 from penstock.core.turns import ANY, Terms, is_any
 from penstock.messages import INLINE_FUNCTION_BYTES, BatchHead, HandBack, Jobs, Lease
@@ -45,6 +45,8 @@ SHORT_LEASE = 0.02
 PAYLOAD_SPEED = 5e6
 """Bytes for a second of work: a lease is not made so short that its chunk's payload takes longer on its way, even over
 a slow network."""
+MESSAGE_SECONDS = 0.002
+"""Of work per slot in one message, where there are workers enough: less is not worth sending to one more of them."""
 STEAL_SECONDS = 0.005
 """Work worth taking back: less is finished before the request arrives."""
 STEAL_AGE = 0.01
@@ -69,6 +71,8 @@ class Dispatcher:
         self._books = books
         self._slots = 0
         """Of the workers that can be given something."""
+        self._steal_at = 0.0
+        """Not before this instant is it looked for work to be taken back."""
         self.look_again_at: float | None = None
         """When an idle slot may be worth another look."""
 
@@ -79,7 +83,7 @@ class Dispatcher:
         ready = [worker for worker in self._books.workers.values() if worker.present and worker.gone_at is None]
         self._slots = sum(worker.slots for worker in ready)
         if not any(worker.fits(terms) for terms in backlog.turns.particular() for worker in ready):
-            while ready and backlog.free_parts >= len(ready) and self._in_step(ready):
+            while ready and backlog.free_parts >= len(ready) and self._in_step(ready) and self._fills(ready):
                 if not self._deal(ready, now):
                     break
         if backlog.queued_parts:
@@ -87,7 +91,11 @@ class Dispatcher:
         if backlog.queued_parts:
             self._give_over(ready, now)
         if not backlog.free_parts:
-            self._steal(ready, now)
+            if now < self._steal_at:
+                self.look_again_at = self._steal_at
+            else:
+                self._steal_at = now + look_interval(len(ready))
+                self._steal(ready, now)
 
     def _in_step(self, ready: list[Worker]) -> bool:
         """Whether a round is right: it reaches exactly these, each has credit, and none needs it more than others."""
@@ -95,6 +103,15 @@ class Dispatcher:
             return False
         idle = sum(worker.idle_slots > 0 for worker in ready)
         return idle in (0, len(ready))
+
+    def _fills(self, ready: list[Worker]) -> bool:
+        """Whether what is queued is worth a message to each of these."""
+        backlog = self._books.backlog
+        for batch in backlog.turns.waiting(1):
+            if len(ready) > 1 and batch.mean is not None and batch.queue:
+                seconds = batch.queue[0][2].jobs * batch.mean
+                return seconds * backlog.free_parts >= MESSAGE_SECONDS * self._slots
+        return True
 
     # ------------------------------------------------------------------------------------------ giving
 
@@ -136,17 +153,31 @@ class Dispatcher:
         while needs and self._books.backlog.queued_parts:
             at = needs[0][2]
             worker = ready[at]
-            pair = self._next(now, worker.fits, self._slots)
-            if pair is None:
+            pairs = self._fill(worker, now)
+            if not pairs:
                 heapq.heappop(needs)
                 continue
-            self._books.leases.attribute(pair[1], worker)
-            given.setdefault(worker.id, []).append(pair)
+            given.setdefault(worker.id, []).extend(pairs)
             if worker.wants:
                 heapq.heapreplace(needs, (-worker.idle_slots, -worker.credit, at))
             else:
                 heapq.heappop(needs)
         self._tell(given)
+
+    def _fill(self, worker: Worker, now: float) -> list[tuple[Part, Given]]:
+        """What is worth a message, or one lease that is more."""
+        pairs: list[tuple[Part, Given]] = []
+        seconds = 0.0
+        while not pairs or (worker.wants and len(pairs) < LEASES_PER_MESSAGE):
+            pair = self._next(now, worker.fits, self._slots)
+            if pair is None:
+                break
+            self._books.leases.attribute(pair[1], worker)
+            pairs.append(pair)
+            seconds += pair[1].jobs * pair[1].mean
+            if seconds >= MESSAGE_SECONDS * worker.slots:
+                break
+        return pairs
 
     def _give_over(self, ready: list[Worker], now: float) -> None:
         """To workers that want no more: what is more urgent than what they have, and some of each batch."""

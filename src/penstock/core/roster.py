@@ -30,6 +30,16 @@ LONG_LEASE = 0.015
 """Seconds of work in a lease of which LOOK_AHEAD are enough: that long, the next one is always there in time, and what
 is given out no earlier than that starts in the order in which it was submitted."""
 
+LOOK_SECONDS = 1e-5
+"""Between two looks at all workers, for each of MANY or more: ten times what that costs."""
+MANY = 64
+"""Workers; fewer are looked at in every turn."""
+
+
+def look_interval(workers: int) -> float:
+    """Seconds between two looks at so many workers."""
+    return LOOK_SECONDS * workers if workers >= MANY else 0.0
+
 
 class Worker:
     """One life of a worker process."""
@@ -44,6 +54,8 @@ class Worker:
         """Of the newest hello or heartbeat; older ones are ignored."""
         self.window = 0
         self.heard_at = 0.0
+        self.pace = 1.0
+        """Times the usual interval and lease time that it was told to take."""
         self.gone_at: float | None = None
         self.draining = False
         self.kept = False

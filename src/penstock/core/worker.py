@@ -128,7 +128,7 @@ class WorkerCore:
             case Closed():
                 self._on_closed(event)
             case Beat():
-                self._liaison.echoed(event.echo)
+                self._liaison.echoed(event.echo, event.pace)
             case Greeting():
                 self._liaison.greeted(event)
                 self._say_hello(now)
