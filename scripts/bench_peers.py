@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, redirect_stderr
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -102,7 +102,9 @@ def parsl() -> Iterator[Submit]:
     executor = import_module("parsl.executors").HighThroughputExecutor(
         max_workers_per_node=SLOTS, provider=provider, address="127.0.0.1", encrypted=False
     )
-    config = import_module("parsl.config").Config([executor], run_dir=folder, usage_tracking=0)
+    config = import_module("parsl.config").Config(
+        [executor], run_dir=folder, usage_tracking=0, initialize_logging=False
+    )
     try:
         with module.load(config) as kernel:
             app = module.python_app(increment, data_flow_kernel=kernel)
@@ -127,16 +129,9 @@ def celery() -> Iterator[Submit]:
     os.environ[REDIS_URL] = f"redis://127.0.0.1:{port}/0"
     redis = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
     code = "import bench_peers; bench_peers.celery_app()[0].worker_main(['worker', '-c', '2', '-l', 'error'])"
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
     with ExitStack() as stack:
         for command in (redis, [sys.executable, "-c", code]):
-            process = subprocess.Popen(
-                command,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                env=environment,
-                cwd=Path(__file__).parent,
-            )
+            process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             stack.callback(process.wait)
             stack.callback(process.terminate)
         app, task = celery_app()
@@ -197,7 +192,8 @@ def hyperqueue() -> Iterator[Run]:
             job = module.Job()
             for _ in range(count):
                 job.program(["/bin/true"])
-            client.wait_for_jobs([client.submit(job)])
+            with Path(os.devnull).open("w") as nowhere, redirect_stderr(nowhere):
+                client.wait_for_jobs([client.submit(job)])
 
         yield run
 
@@ -222,14 +218,19 @@ class Peers:
         self._rounds = 1 if short else 5
 
     def peers(self) -> None:
-        """All that are installed."""
+        """All that are installed; their processes import the jobs from this folder, and find their programs."""
+        for name, folder in (("PYTHONPATH", Path(__file__).parent), ("PATH", Path(sys.executable).parent)):
+            os.environ[name] = os.pathsep.join(filter(None, [str(folder), os.environ.get(name)]))
         for peer in PYTHON + COMMANDS:
             if lacks := absent(peer):
                 print(f"{peer.name}: not installed here ({', '.join(lacks)})")
-            elif peer in PYTHON:
-                self._functions(peer)
             else:
-                self._commands(peer)
+                try:
+                    (self._functions if peer in PYTHON else self._commands)(peer)
+                except AssertionError:
+                    raise
+                except Exception as error:  # noqa: BLE001 - of somebody else's program
+                    print(f"{peer.name} failed: {error!r}")
 
     def _functions(self, peer: Peer) -> None:
         jobs, trips = (200, 20) if self._short else (2_000, 100)

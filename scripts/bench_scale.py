@@ -158,7 +158,7 @@ class Scale:
 
     def killing(self) -> None:
         """Squares while a random process is killed again and again, and started again at once."""
-        seconds, jobs, interval = (6.0, 200_000, 4.0) if self._short else (6 * KILL_INTERVAL, 1_000_000, KILL_INTERVAL)
+        seconds, jobs, interval = (4.0, 200_000, 3.0) if self._short else (6 * KILL_INTERVAL, 1_000_000, KILL_INTERVAL)
         row = self._row(f"{jobs:,} squares, a kill -9 every {interval:g} s / undisturbed", "jobs/s", "more", 0.5)
         with stations() as running:
             running.start("w0", "--slots", "2")
