@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pytest
+
 from cores import BATCH, VentilatorBench, held, leases, of
 from penstock.config import RESEND
 from penstock.core.dispatch import LEASES_TO_COME
@@ -271,3 +273,16 @@ def test_who_hands_back_unasked_gets_nothing_until_a_job_has_ended(bench: Ventil
     assert given_to(bench.submit(5, batch=b"2" * 16)) == [other.id]
     bench.turn(bench.record(0, 1, lease=lease.number, worker=stuck.id))
     assert given_to(bench.submit(5, batch=b"3" * 16)) == [stuck.id]
+
+
+@pytest.mark.parametrize(("elapsed", "messages"), [(1e-6, 1), (0.1, 2)])
+def test_what_is_not_worth_a_message_travels_with_more(bench: VentilatorBench, elapsed: float, messages: int) -> None:
+    """Where jobs are short, one of two workers gets all that is left; where they are long, both have some."""
+    first = bench.worker("first", window=1)
+    (lease,) = leases(bench.submit(1, 10, 10, 10))
+    first.window = 0
+    bench.turn(first.beat(), bench.record(0, 1, lease=lease.number, worker=first.id, elapsed=elapsed))
+    peers = [bench.worker(name, window=0) for name in ("one", "two")]
+    for peer in peers:
+        peer.window = 9
+    assert len(given_to(bench.turn(*[peer.beat() for peer in peers]))) == messages
