@@ -1,22 +1,21 @@
 """What penstock costs beside its peers: figures are ratios of medians of one run, interleaved, answers checked.
 
 scripts/bench            everything, five rounds (a quarter of an hour)
-scripts/bench --short    three rounds, smaller inputs: for CI, which reports and does not judge
-scripts/bench --only map --json bench.json --plot .
-scripts/bench --peers    also GNU parallel and Dask, where they are installed
+scripts/bench --short    one round, small inputs: for CI, which reports and does not judge
+scripts/bench --only map --only skew --json bench.json --plot .
+scripts/bench --peers    also beside Celery, Dask, ipyparallel, Parsl, Ray, HyperQueue and GNU parallel, where installed
+
+It fails only if an answer is wrong.
 """
 
 from __future__ import annotations
 
 import argparse
-import heapq
 import importlib.util
 import json
 import multiprocessing
 import os
 import platform
-import random
-import shutil
 import statistics
 import subprocess
 import sys
@@ -25,11 +24,13 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from bench_balance import Balance
 from bench_parts import (
     SLOTS,
     RawPipeline,
@@ -39,10 +40,10 @@ from bench_parts import (
     fdatasync_ms,
     increment,
     mirror,
-    nap,
     square,
     timed,
 )
+from bench_peers import Peers, ran, words
 from bench_scale import Scale
 from penstock import Pipeline
 
@@ -58,18 +59,18 @@ def measured(jobs: int, call: Callable[[], Any], rates: list[float], cpu: list[f
 
 
 PARTS = [
-    *("map", "submit", "round_trip", "large", "commands", "balance", "start_up", "memory"),
-    *("players", "accepting", "queued", "killing", "others"),
+    *("map", "submit", "round_trip", "large", "commands", "skew", "pareto", "cost", "middle", "imports", "cold"),
+    *("memory", "players", "accepting", "queued", "killing"),
 ]
+PEERS = ["peers"]
 
 
 class Bench:
     """Everything that is measured; `short` takes smaller inputs."""
 
-    def __init__(self, *, short: bool, peers: bool) -> None:
+    def __init__(self, *, short: bool) -> None:
         self.short = short
-        self.peers = peers
-        self.rounds = 3 if short else 5
+        self.rounds = 1 if short else 5
         self.rows: list[Row] = []
 
     def row(self, name: str, unit: str, better: str, reach: float) -> Row:
@@ -172,51 +173,31 @@ class Bench:
         """The smallest command."""
         count = 300 if self.short else 2000
         ours = self.row(f"{count:,} x /bin/true, penstock run / xargs -P2 -n1", "jobs/s", "more", 0.8)
-        penstock = str(Path(sys.executable).with_name("penstock"))
-        words = "\n".join(map(str, range(count))).encode()
+        executable = str(Path(sys.executable).with_name("penstock"))
+        lines = words(count)
         for _ in range(self.rounds):
-            ours.theirs.append(count / ran(["xargs", "-P2", "-n1", "/bin/true"], words))
-            ours.ours.append(count / ran([penstock, "run", "-j", "2", "/bin/true"], words))
+            ours.theirs.append(count / timed(lambda: ran(["xargs", "-P2", "-n1", "/bin/true"], lines)))
+            ours.ours.append(count / timed(lambda: ran([executable, "run", "-j", "2", "/bin/true"], lines)))
 
-    def balance(self) -> None:
-        """Jobs of very different lengths against list scheduling in the same order."""
-        long = 0.5 if self.short else 2.0
-        skew = [long if number in (0, 100, 200) else 0.02 for number in range(203)]
-        chance = random.Random(7)
-        pareto = [min(1.5, 0.01 * chance.paretovariate(1.3)) for _ in range(200)]
-        middle = [2.0 if number == 5000 else 0.001 for number in range(10_000)]
-        self._makespan("203 sleeps, three long, 4 slots on 2 workers / list scheduling", skew, 2, 2, 1.02)
-        self._makespan("200 Pareto sleeps, 4 slots on 4 workers / list scheduling", pareto, 4, 1, 1.02)
-        bound = "200 Pareto sleeps with cost=, 4 slots on 4 workers / lower bound"
-        self._makespan(bound, pareto, 4, 1, 1.03, cost=pareto)
-        if not self.short:
-            self._makespan("10,000 x 1 ms, one of 2 s in the middle / lower bound", middle, 1, 2, 1.05)
-
-    def _makespan(
-        self, name: str, sleeps: list[float], workers: int, slots: int, reach: float, cost: list[float] | None = None
-    ) -> None:
-        row = self.row(name, "s", "less", reach)
-        with durable(workers, slots) as pipeline:
-            list(pipeline.map(nap, [0.0] * 16))
-            for _ in range(1 if self.short else 3):
-                bound = max(*sleeps, sum(sleeps) / (workers * slots))
-                row.theirs.append(list_schedule(sleeps, workers * slots) if cost is None else bound)
-                row.ours.append(timed(lambda: list(pipeline.map(nap, sleeps, cost=cost))))
-
-    def start_up(self) -> None:
-        """Import, and a cold pipeline's first result."""
-        imported = self.row("import penstock / 80 ms", "ms", "less", 1.0)
-        cold = self.row("Pipeline() to the first result, cold / 500 ms", "ms", "less", 1.0)
+    def imports(self) -> None:
+        """In a fresh interpreter."""
         code = "import time; t = time.perf_counter(); import penstock; print(time.perf_counter() - t)"
-        first = (
+        self._fresh("import penstock / 80 ms", code, 80.0)
+
+    def cold(self) -> None:
+        """A pipeline's first result, in a fresh interpreter."""
+        code = (
             "import time; from penstock import Pipeline; t = time.perf_counter(); p = Pipeline(slots=2)\n"
             "assert p.submit(pow, 2, 3).result() == 8; print(time.perf_counter() - t); p.shutdown()"
         )
+        self._fresh("Pipeline() to the first result, cold / 500 ms", code, 500.0)
+
+    def _fresh(self, name: str, code: str, limit: float) -> None:
+        row = self.row(name, "ms", "less", 1.0)
         for _ in range(self.rounds):
-            for row, program, limit in ((imported, code, 80.0), (cold, first, 500.0)):
-                out = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stdout
-                row.ours.append(float(out) * 1000)
-                row.theirs.append(limit)
+            out = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
+            row.ours.append(float(out) * 1000)
+            row.theirs.append(limit)
 
     def memory(self) -> None:
         """PSS of all idle processes."""
@@ -231,103 +212,71 @@ class Bench:
             row.theirs.append(80.0)
             process.communicate()
 
-    def others(self) -> None:
-        """GNU parallel and Dask, if asked for."""
-        if not self.peers:
-            return
-        if shutil.which("parallel"):
-            self._parallel()
-        else:
-            print("GNU parallel is not installed")
-        if importlib.util.find_spec("distributed"):
-            self._dask()
-        else:
-            print("Dask (distributed) is not installed")
-
-    def _parallel(self) -> None:
-        count = 100 if self.short else 500
-        row = self.row(f"{count:,} x /bin/true, penstock run / GNU parallel -j2", "jobs/s", "more", 1.0)
-        words = "\n".join(map(str, range(count))).encode()
-        penstock = str(Path(sys.executable).with_name("penstock"))
-        for _ in range(self.rounds):
-            row.theirs.append(count / ran(["parallel", "-j2", "/bin/true"], words))
-            row.ours.append(count / ran([penstock, "run", "-j", "2", "/bin/true"], words))
-
-    def _dask(self) -> None:
-        from distributed import Client, LocalCluster  # type: ignore[import-not-found]  # noqa: PLC0415
-
-        jobs = 2_000 if self.short else 10_000
-        row = self.row(f"{jobs:,} x submit, embedded / Dask", "jobs/s", "more", 4.0)
-        right = jobs * (jobs + 1) // 2
-        with (
-            LocalCluster(n_workers=SLOTS, threads_per_worker=1, dashboard_address=None) as cluster,
-            Client(cluster) as client,
-            Pipeline(slots=SLOTS) as embedded,
-        ):
-            for _ in range(self.rounds):
-                row.theirs.append(
-                    jobs / timed(lambda: _check(client.gather(client.map(increment, range(jobs))), right))
-                )
-                row.ours.append(jobs / timed(lambda: _check(_submitted(embedded, jobs), right)))
-
-
-def _check(values: Any, right: int) -> None:
-    assert sum(values) == right
-
-
-def _submitted(executor: Pipeline, jobs: int) -> list[int]:
-    futures = [executor.submit(increment, number) for number in range(jobs)]
-    return [future.result() for future in futures]
-
-
-def ran(command: list[str], words: bytes) -> float:
-    """Seconds of a command that reads these lines."""
-    return timed(lambda: subprocess.run(command, input=words, check=True, stderr=subprocess.DEVNULL))
-
-
-def list_schedule(sleeps: list[float], slots: int) -> float:
-    """The makespan when each job in order goes to the slot that is free first (Graham 1966), or, if that is greater
-    than the lower bound can explain, what no schedule can beat: the longest job and the mean load."""
-    free = [0.0] * slots
-    for sleep in sleeps:
-        heapq.heapreplace(free, free[0] + sleep)
-    return max(free)
-
 
 def plot(rows: list[Row], folder: Path) -> None:
-    """The ratios as a picture, ``ratios.png``."""
-    import matplotlib.pyplot as plt  # type: ignore[import-not-found]  # noqa: PLC0415 - only on request
-
-    scores = [row.ratio / row.reach if row.better == "more" else row.reach / row.ratio for row in rows]
-    figure, axes = plt.subplots(figsize=(10, 0.5 * len(rows) + 1.5), layout="constrained")
-    axes.barh([row.name for row in rows], scores, color=["tab:green" if row.holds else "tab:red" for row in rows])
+    """Two pictures: ``ratios.png``, how far each ratio is from what it must reach; ``cpu.png``, CPU time a job."""
+    plt = import_module("matplotlib.pyplot")
+    scores = [row.score for row in rows]
+    figure, axes = plt.subplots(figsize=(12, 0.4 * len(rows) + 1.5), layout="constrained")
+    colors = ["tab:green" if row.holds else "tab:red" for row in rows]
+    bars = axes.barh([row.name for row in rows], [score - 1 for score in scores], left=1, color=colors)
+    axes.bar_label(bars, [f" {row.ratio:.2f}" for row in rows])
     axes.axvline(1.0, color="black")
     axes.set_xscale("log")
-    axes.set_xlabel("how far each ratio is from what it must reach (1)")
+    axes.set_xlim(min(0.5, *scores) / 2.5, max(2.0, *scores) * 2.5)
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.set_xlabel("times as good as it must be; beside each bar the ratio itself")
     axes.invert_yaxis()
     figure.savefig(folder / "ratios.png")
+    plt.close(figure)
+    if told := [row for row in rows if row.our_cpu and row.their_cpu]:
+        figure, axes = plt.subplots(figsize=(12, 0.6 * len(told) + 1.5), layout="constrained")
+        for shift, name, color in ((-0.2, "ours", "tab:blue"), (0.2, "theirs", "tab:gray")):
+            medians = [statistics.median(row.our_cpu if name == "ours" else row.their_cpu) for row in told]
+            bars = axes.barh([at + shift for at in range(len(told))], medians, 0.4, label=name, color=color)
+            axes.bar_label(bars, [f" {median:.3g}" for median in medians])
+        axes.set_yticks(range(len(told)), [row.name for row in told])
+        axes.margins(x=0.1)
+        axes.set_xlabel("CPU microseconds a job, of all processes (median)")
+        figure.legend(loc="outside lower right")
+        axes.invert_yaxis()
+        figure.savefig(folder / "cpu.png")
+        plt.close(figure)
+
+
+def about(rounds: int) -> dict[str, Any]:
+    """Where and when this is measured."""
+    return {
+        "machine": platform.node(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "time": time.strftime("%Y-%m-%d %H:%M"),
+        "load": round(os.getloadavg()[0], 1),
+        "fdatasync_ms": round(fdatasync_ms(), 2),
+        "rounds": rounds,
+    }
 
 
 def main() -> int:
     """Measure what was asked for and print the table."""
     options = parse()
-    bench = Bench(short=options.short, peers=options.peers)
-    scale = Scale(bench.row, short=options.short)
-    print(
-        f"{platform.node()}, {os.cpu_count()} cores, Python {platform.python_version()}, load {os.getloadavg()[0]:.1f}"
-    )
-    print(f"fdatasync here: {fdatasync_ms():.2f} ms; medians of {bench.rounds} rounds (least-most)\n")
-    for name in options.only or PARTS:
+    bench = Bench(short=options.short)
+    makers = (bench, *(kind(bench.row, short=options.short) for kind in (Balance, Scale, Peers)))
+    head = about(bench.rounds)
+    print(", ".join(f"{name} {value}" for name, value in head.items()), end="; medians of the rounds (least-most)\n\n")
+    for name in options.only or PARTS + PEERS * options.peers:
         before = len(bench.rows)
-        getattr(bench if hasattr(bench, name) else scale, name)()
+        next(getattr(maker, name) for maker in makers if hasattr(maker, name))()
+        bench.rows[before:] = [row for row in bench.rows[before:] if row.ours and row.theirs]
         for row in bench.rows[before:]:
             print("\n".join(row.lines()), flush=True)
+    held = sum(row.holds for row in bench.rows)
+    print(f"\n{held} of {len(bench.rows)} hold; every answer was right")
     if options.json:
-        figures = [{**vars(row), "ratio": row.ratio, "holds": row.holds} for row in bench.rows]
-        options.json.write_text(json.dumps(figures, indent=2))
+        options.json.write_text(json.dumps({**head, "rows": [row.figures() for row in bench.rows]}, indent=2))
     if options.plot:
         plot(bench.rows, options.plot)
-    assert threading.active_count() < 5, "every pipeline was closed"
+    assert not [one for one in threading.enumerate() if one.name.startswith("penstock")], "every pipeline was closed"
     return 0
 
 
@@ -335,10 +284,10 @@ def parse() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--short", action="store_true", help="fewer rounds, smaller inputs")
-    parser.add_argument("--only", action="append", choices=PARTS, help="only this part; may be repeated")
-    parser.add_argument("--peers", action="store_true", help="GNU parallel and Dask too, where they are installed")
+    parser.add_argument("--only", action="append", choices=PARTS + PEERS, help="only this part; may be repeated")
+    parser.add_argument("--peers", action="store_true", help="other tools too, where they are installed")
     parser.add_argument("--json", type=Path, help="write the figures to this file too")
-    parser.add_argument("--plot", type=Path, metavar="DIR", help="draw the ratios into this folder (needs matplotlib)")
+    parser.add_argument("--plot", type=Path, metavar="DIR", help="draw ratios.png and cpu.png there (needs matplotlib)")
     options = parser.parse_args()
     if options.plot and importlib.util.find_spec("matplotlib") is None:
         parser.error("--plot needs matplotlib: pip install matplotlib")

@@ -49,9 +49,10 @@ def mirror(data: bytes) -> bytes:
 
 
 def nap(seconds: float) -> float:
-    """A job of known length."""
+    """A job of known length: returns what it was, in seconds."""
+    begun = time.perf_counter()
     time.sleep(seconds)
-    return seconds
+    return time.perf_counter() - begun
 
 
 # ------------------------------------------------------------------------------------------------ figures
@@ -82,6 +83,15 @@ class Row:
         """Whether the ratio is what it must be."""
         return self.ratio >= self.reach if self.better == "more" else self.ratio <= self.reach
 
+    @property
+    def score(self) -> float:
+        """Times as good as it must be."""
+        return self.ratio / self.reach if self.better == "more" else self.reach / self.ratio
+
+    def figures(self) -> dict[str, Any]:
+        """For --json."""
+        return {**vars(self), "ratio": self.ratio, "holds": self.holds}
+
     def lines(self) -> Iterator[str]:
         """As it is printed."""
         yield self.name
@@ -91,6 +101,10 @@ class Row:
         sign = ">=" if self.better == "more" else "<="
         verdict = "holds" if self.holds else "DOES NOT HOLD"
         yield f"    ratio {self.ratio:.2f}, to be {sign} {self.reach:g}: {verdict}"
+
+
+NewRow = Callable[[str, str, str, float], Row]
+"""Adds a line to the table."""
 
 
 def spread(values: list[float]) -> str:

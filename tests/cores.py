@@ -130,7 +130,7 @@ class Peer:
             held,
             "3",
             self.tags,
-            self.users,
+            users=self.users,
         )
 
     def beat(self, *held: Held) -> Heartbeat:
@@ -313,12 +313,13 @@ class VentilatorBench:
         stamp: Stamp | None = None,
         crashed: bool = False,
         batch: bytes = BATCH,
+        elapsed: float = 0.01,
     ) -> Completions:
         """The sink records an outcome: its next line."""
         self.seq += 1
         chain = str(self.seq).encode()
         line = Completion(
-            self.seq, batch, start, stop, state, final, stamp or Stamp(), crashed, lease, worker, 0.01, chain
+            self.seq, batch, start, stop, state, final, stamp or Stamp(), crashed, lease, worker, elapsed, chain
         )
         return Completions(SINK, BOOT, (line,))
 

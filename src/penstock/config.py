@@ -33,6 +33,11 @@ IPC_PATH_BYTES = 107
 
 HEARTBEAT_INTERVAL = 1.0
 """Seconds between a worker's heartbeats. Five fit into a lease, so four may be lost."""
+BEATS_PER_SECOND = 200.0
+"""Heartbeats that the ventilator wants to answer: some per cent of its time. Of more workers each beats less often, and
+its silence means something as much later."""
+PACE_MAX = 12.0
+"""Times the heartbeat interval: after a minute's silence also one of many thousand workers is lost."""
 LEASE_TIME = 5.0
 """Seconds of silence after which a worker is lost. A kernel-made disconnect is noticed at once."""
 RECONNECT_GRACE = 1.0

@@ -7,6 +7,7 @@ leave the process. What a read of the store brings goes through the core as one 
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -37,6 +38,9 @@ from penstock.store.file import BACKUP, StoreFile
 
 FULL_RETRY = 0.5
 """Seconds between looks whether a full disk has room again."""
+GC_THRESHOLDS = (10_000, 20, 50)
+"""Of gc.set_threshold: with thousands of chunks and leases in memory the usual ones cost a tenth of a busy station's
+time, and what a turn leaves behind are no cycles."""
 TIDY_PAUSE = 0.02
 """Seconds between two commits of an idle station that deletes what is no longer needed: a quarter of a disk's time."""
 EXIT_STORE = 74
@@ -180,6 +184,8 @@ class Signals:
 
 def run(station: Station, logger: logging.Logger) -> None:
     """Turn after turn, until the station leaves."""
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
     while not station.leaving:
         wakeup = station.next_wakeup()
         timeout = None if wakeup is None else max(0.0, wakeup - now())

@@ -29,10 +29,10 @@ PUSH (outcomes), and
    sink with the leases' tokens, keep them until Closed names them; send them again after 2 s without, and at each new
    connection to the sink. A function that is not inline (`inline` 0, `size` not) is asked for by NeedFunction and comes
    as FunctionParts; ask again after 2 s;
-4. every second: Heartbeat with a growing number and what it holds; a Beat answers it, a Welcome counts as one. Without
-   an echo of a heartbeat or hello sent in the last half `lease_time`: start nothing, wait for a Greeting (any message
-   of an unknown worker brings one; if none comes for a `lease_time` over a connection that is up, connect anew: it was
-   not let hear anything). Jobs that run meanwhile run on;
+4. every second, or as the Beats say: Heartbeat with a growing number and what it holds; a Beat answers it, a Welcome
+   counts as one. Without an echo of a heartbeat or hello sent in the last half `lease_time`: start nothing, wait for a
+   Greeting (any message of an unknown worker brings one; if none comes for a `lease_time` over a connection that is
+   up, connect anew: it was not let hear anything). Jobs that run meanwhile run on;
 5. on HandBack and Recall: report HandedBack with what had not started (of the leases or spans it names, if any); on
    CancelSpan and Drop: end or forget those spans, and say nothing of them; but a finished one is kept until it is
    Closed;
@@ -660,9 +660,11 @@ class Welcome(Message, frozen=True):
 
 
 class Beat(Message, frozen=True):
-    """Answers a Heartbeat, by its number."""
+    """Answers a Heartbeat, by its number. From now on the interval of heartbeats and the lease time are `pace` times as
+    long as the Greeting said: of many workers each is asked less often."""
 
     echo: Count
+    pace: Seconds = 1.0
 
 
 class HandBack(Message, frozen=True):

@@ -7,7 +7,7 @@ import pwd
 from collections.abc import Sequence
 
 from penstock.errors import ConfigError
-from penstock.messages import TAGS_MAX
+from penstock.job import TAGS_MAX
 from penstock.processes import give_up_privileges
 
 NAME_BYTES = 64

@@ -22,7 +22,7 @@ SECONDS = 2.0
 JOBS = 4
 """Of the small batch: one for each slot."""
 PATIENCE = 100 * SECONDS
-MANY = 20
+MANY = 10
 """Durations after which it is not waited for any longer."""
 
 

@@ -320,14 +320,15 @@ class Books:
         self._dirty_cancels[batch.id] = batch
 
     def cancel_on_disk(self, batch: Batch, start: int, stop: int) -> int:
-        """Those of these jobs that are not in memory are cancelled when they come there; returns how many."""
+        """Those of these jobs that are not in memory are cancelled when they come there; returns how many at most."""
         if not batch.on_disk:
             return 0
         loaded = SpanSet((chunk.first, chunk.first + chunk.count) for chunk in batch.chunks.values())
         absent = loaded.gaps(max(start, batch.loaded_to), stop)
         for gap in absent:
             self.mark_cancelled(batch, *gap)
-        return sum(high - low for low, high in absent)
+        here = sum(part.jobs for chunk in batch.chunks.values() for part in chunk.parts)
+        return min(sum(high - low for low, high in absent), batch.accepted - batch.done - here)
 
     def mark_applied(self, seq: int, chain: bytes) -> None:
         """The sink's log is applied up to this line."""

@@ -27,7 +27,7 @@ from penstock.core.backlog import Batch
 from penstock.core.books import Books
 from penstock.core.lease import UNKNOWN_SECONDS, Given, Round
 from penstock.core.part import Part
-from penstock.core.roster import LOOK_AHEAD_SECONDS, Worker
+from penstock.core.roster import LOOK_AHEAD_SECONDS, Worker, look_interval
 from penstock.core.seal import Grant
 from penstock.core.turns import ANY, Terms, is_any
 from penstock.messages import INLINE_FUNCTION_BYTES, BatchHead, HandBack, Jobs, Lease
@@ -38,6 +38,16 @@ BYTES_PER_MESSAGE = 4 << 20
 """Payload of one Jobs message beyond which the next lease waits for the next message."""
 BATCHES_AT_ONCE = 16
 """Batches that are looked at in a turn for what workers that have enough to do have nothing of; then it is others'."""
+LEASES_TO_COME = 16
+"""Per slot that the rest of a batch makes at least, if its jobs are not short: who gets the last ones is not late by
+much. So leases become shorter only towards the end, however long the batch is."""
+SHORT_LEASE = 0.02
+"""Seconds of work that a lease is not made shorter than: fifty times what it costs."""
+PAYLOAD_SPEED = 5e6
+"""Bytes for a second of work: a lease is not made so short that its chunk's payload takes longer on its way, even over
+a slow network."""
+MESSAGE_SECONDS = 0.002
+"""Of work per slot in one message, where there are workers enough: less is not worth sending to one more of them."""
 STEAL_SECONDS = 0.005
 """Work worth taking back: less is finished before the request arrives."""
 STEAL_AGE = 0.01
@@ -60,6 +70,10 @@ class Dispatcher:
 
     def __init__(self, books: Books) -> None:
         self._books = books
+        self._slots = 0
+        """Of the workers that can be given something."""
+        self._steal_at = 0.0
+        """Not before this instant is it looked for work to be taken back."""
         self.look_again_at: float | None = None
         """When an idle slot may be worth another look."""
 
@@ -68,8 +82,9 @@ class Dispatcher:
         self.look_again_at = None
         backlog = self._books.backlog
         ready = [worker for worker in self._books.workers.values() if worker.present and worker.gone_at is None]
+        self._slots = sum(worker.slots for worker in ready)
         if not any(worker.fits(terms) for terms in backlog.turns.particular() for worker in ready):
-            while ready and backlog.free_parts >= len(ready) and self._in_step(ready):
+            while ready and backlog.free_parts >= len(ready) and self._in_step(ready) and self._fills(ready):
                 if not self._deal(ready, now):
                     break
         if backlog.queued_parts:
@@ -77,7 +92,11 @@ class Dispatcher:
         if backlog.queued_parts:
             self._give_over(ready, now)
         if not backlog.free_parts:
-            self._steal(ready, now)
+            if now < self._steal_at:
+                self.look_again_at = self._steal_at
+            else:
+                self._steal_at = now + look_interval(len(ready))
+                self._steal(ready, now)
 
     def _in_step(self, ready: list[Worker]) -> bool:
         """Whether a round is right: it reaches exactly these, each has credit, and none needs it more than others."""
@@ -86,11 +105,34 @@ class Dispatcher:
         idle = sum(worker.idle_slots > 0 for worker in ready)
         return idle in (0, len(ready))
 
+    def _fills(self, ready: list[Worker]) -> bool:
+        """Whether what is queued is worth a message to each of these."""
+        backlog = self._books.backlog
+        for batch in backlog.turns.waiting(1):
+            if len(ready) > 1 and batch.mean is not None and batch.queue:
+                seconds = batch.queue[0][2].jobs * batch.mean
+                return seconds * backlog.free_parts >= MESSAGE_SECONDS * self._slots
+        return True
+
     # ------------------------------------------------------------------------------------------ giving
 
     def _next(self, now: float, fits: Callable[[Terms], bool], lanes: int = 1) -> tuple[Part, Given] | None:
         part = self._books.backlog.next(fits, lanes)
-        return None if part is None else self._lease(part, now)
+        if part is None:
+            return None
+        self._shorten(part)
+        return self._lease(part, now)
+
+    def _shorten(self, part: Part) -> None:
+        """What is left of its batch is to be enough leases for every slot."""
+        chunk, batch = part.chunk, part.chunk.batch
+        if part.jobs == 1 or batch.mean is None:
+            return
+        left = batch.accepted - batch.done - batch.leased
+        least = max(SHORT_LEASE, chunk.size / PAYLOAD_SPEED) / max(batch.mean, 1e-9)
+        jobs = max(1, int(least), left // (LEASES_TO_COME * self._slots))
+        if jobs < part.jobs:
+            self._books.backlog.carve(chunk, part.start, part.start + jobs)
 
     def _lease(self, part: Part, now: float) -> tuple[Part, Given]:
         lease = self._books.leases.give(part.chunk, part.jobs, now)
@@ -106,29 +148,41 @@ class Dispatcher:
 
     def _give_by_name(self, ready: list[Worker], now: float) -> None:
         """One lease after the other to whoever needs it most and may have it: most idle slots, then most credit."""
-        slots = sum(worker.slots for worker in ready)
         given: dict[bytes, list[tuple[Part, Given]]] = {}
         needs = [(-worker.idle_slots, -worker.credit, at) for at, worker in enumerate(ready) if worker.wants]
         heapq.heapify(needs)
         while needs and self._books.backlog.queued_parts:
             at = needs[0][2]
             worker = ready[at]
-            pair = self._next(now, worker.fits, slots)
-            if pair is None:
+            pairs = self._fill(worker, now)
+            if not pairs:
                 heapq.heappop(needs)
                 continue
-            self._books.leases.attribute(pair[1], worker)
-            given.setdefault(worker.id, []).append(pair)
+            given.setdefault(worker.id, []).extend(pairs)
             if worker.wants:
                 heapq.heapreplace(needs, (-worker.idle_slots, -worker.credit, at))
             else:
                 heapq.heappop(needs)
         self._tell(given)
 
+    def _fill(self, worker: Worker, now: float) -> list[tuple[Part, Given]]:
+        """What is worth a message, or one lease that is more."""
+        pairs: list[tuple[Part, Given]] = []
+        seconds = 0.0
+        while not pairs or (worker.wants and len(pairs) < LEASES_PER_MESSAGE):
+            pair = self._next(now, worker.fits, self._slots)
+            if pair is None:
+                break
+            self._books.leases.attribute(pair[1], worker)
+            pairs.append(pair)
+            seconds += pair[1].jobs * pair[1].mean
+            if seconds >= MESSAGE_SECONDS * worker.slots:
+                break
+        return pairs
+
     def _give_over(self, ready: list[Worker], now: float) -> None:
         """To workers that want no more: what is more urgent than what they have, and some of each batch, unless they
         may run what is more urgent than that and waits."""
-        slots = sum(worker.slots for worker in ready)
         given: dict[bytes, list[tuple[Part, Given]]] = {}
         waiting: list[Batch] = []
         for batch in self._books.backlog.turns.waiting(BATCHES_AT_ONCE):
@@ -138,7 +192,7 @@ class Dispatcher:
             while batch.in_turn and owing:
                 owing.sort(key=lambda worker: -len(worker.leases))
                 for left in range(len(owing), 0, -1):
-                    part = self._books.backlog.take(batch, slots) if batch.in_turn else None
+                    part = self._books.backlog.take(batch, self._slots) if batch.in_turn else None
                     if part is not None:
                         self._spread(part, left)
                         pair = self._lease(part, now)
@@ -277,7 +331,9 @@ class Dispatcher:
         return seconds / spare.worker.slots > STEAL_SECONDS
 
     def handed_back(self, worker: Worker, number: int, jobs: int, now: float) -> None:
-        """A request was answered."""
+        """A request was answered, or what waited behind jobs that last was given back unasked."""
+        if number == 0 and jobs:
+            worker.stuck = True
         if worker.hand_back is not None and worker.hand_back[0] == number:
             worker.hand_back = None
             if not jobs:

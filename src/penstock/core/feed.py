@@ -6,7 +6,8 @@ Promises:
    for USER_SECONDS while there is something of that user's to start: its process is replaced in between.
 2. The first piece of an unknown function is one job; so is every piece of commands, of jobs that may not be started
    twice, have a time limit or are looked on while they print, and of a lease in which a slot died.
-3. While a slot idles and nothing is unstarted, a piece that overruns is cut after its running job.
+3. While a slot idles and nothing is unstarted, or every slot is stuck, a piece that overruns is cut after its running
+   job.
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ OVERRUN = 0.02
 """Seconds beyond twice its expected time after which a piece may be cut."""
 USER_SECONDS = 1.0
 """Many times what a new process costs; and others' jobs wait little longer than for any job that runs."""
+STUCK = 0.05
+"""Seconds beyond the expected time of what it runs after which a slot is stuck: what waits behind that could have been
+started by another worker."""
 CANCEL_PATIENCE = 0.05
 """Seconds a cancelled piece may still finish by itself before its slot is ended."""
 MEAN_WEIGHT = 0.3
@@ -40,7 +44,7 @@ MEANS = 1024
 class Piece:
     """Jobs [start, stop) of a lease, in a slot."""
 
-    __slots__ = ("cut", "end_at", "expected", "given_at", "held", "number", "settled", "start", "stop")
+    __slots__ = ("cut", "end_at", "expected", "given_at", "held", "late", "number", "settled", "start", "stop")
 
     def __init__(self, number: int, held: HeldLease, start: int, stop: int, given_at: float, expected: float) -> None:
         self.number = number
@@ -53,6 +57,8 @@ class Piece:
         """Its slot was asked to stop it after the job that runs."""
         self.settled = False
         """What is left of it has started, or it is no longer in its slot."""
+        self.late = False
+        """It was seen that it keeps its slot from what waits behind it."""
         self.end_at: float | None = None
         """When its slot is ended if it is still there: it was cancelled."""
 
@@ -94,11 +100,13 @@ class Feed:
 
     def remove(self, slot: int, piece: Piece) -> None:
         """The slot is done with it."""
-        self._pieces[slot].remove(piece)
+        pieces = self._pieces[slot]
+        was_first = pieces[0] is piece
+        pieces.remove(piece)
         piece.settled = True
         self._holdings.shares.over(piece.held)
-        if self._pieces[slot]:
-            self._pieces[slot][0].given_at = max(self._pieces[slot][0].given_at, piece.given_at + piece.expected)
+        if was_first and pieces:
+            pieces[0].given_at = max(pieces[0].given_at, piece.given_at + piece.expected)
 
     @property
     def busy(self) -> bool:
@@ -144,7 +152,8 @@ class Feed:
     @classmethod
     def _moves_on(cls, pieces: deque[Piece], now: float) -> bool:
         """Whether what the slot runs is expected to end soon: nothing is put behind a job that lasts."""
-        return 0 < pieces[0].expected < AHEAD_SECONDS and now < cls._overrun_at(pieces)
+        ends_at = min(cls._overrun_at(pieces), cls._stuck_at(pieces))
+        return 0 < pieces[0].expected < AHEAD_SECONDS and now < ends_at
 
     @staticmethod
     def _single(held: HeldLease) -> bool:
@@ -176,12 +185,17 @@ class Feed:
         """Cut what overruns while a slot idles; end the slots of cancelled pieces that do not end by themselves."""
         actions: Actions = []
         idle = any(not self._pieces[slot] for slot in self._ready)
+        stuck = self.is_stuck(now)
         for slot, pieces in self._pieces.items():
             for place, piece in enumerate(pieces):
                 if piece.end_at is not None and piece.end_at <= now and place == 0:
                     piece.end_at = None
                     actions.append(EndSlot(slot, piece.number, JobState.CANCELLED, "cancelled"))
-                if idle and self._can_be_cut(place, piece) and not piece.cut and self._overrun_at(pieces) <= now:
+                if (
+                    not piece.cut
+                    and self._can_be_cut(place, piece)
+                    and (stuck or (idle and self._overrun_at(pieces) <= now))
+                ):
                     piece.cut = True
                     actions.append(Cut(slot, piece.number))
         return actions
@@ -206,6 +220,25 @@ class Feed:
         """Whether there may be a job in it that has not begun."""
         return place > 0 or piece.stop - piece.start > 1
 
+    def is_stuck(self, now: float) -> bool:
+        """Whether every slot runs something that lasts far longer than expected."""
+        stuck_at = self._all_stuck_at()
+        if stuck_at is None or now < stuck_at:
+            return False
+        for pieces in self._pieces.values():
+            pieces[0].late = True
+        return True
+
+    def _all_stuck_at(self) -> float | None:
+        """When every slot is stuck if none gets on before; None: one of them has nothing to run."""
+        if not all(self._pieces.values()):
+            return None
+        return max(self._stuck_at(pieces) for pieces in self._pieces.values())
+
+    @staticmethod
+    def _stuck_at(pieces: deque[Piece]) -> float:
+        return pieces[0].given_at + pieces[0].expected + STUCK
+
     @staticmethod
     def _overrun_at(pieces: deque[Piece]) -> float:
         return pieces[0].given_at + 2 * pieces[0].expected + OVERRUN
@@ -220,6 +253,9 @@ class Feed:
                 for pieces in self._pieces.values()
                 if any(not piece.cut and self._can_be_cut(place, piece) for place, piece in enumerate(pieces))
             ]
+        stuck_at = self._all_stuck_at()
+        if stuck_at is not None and not all(pieces[0].late for pieces in self._pieces.values()):
+            due.append(stuck_at)
         return min(due, default=None)
 
     def end(self, held: HeldLease, start: int, stop: int, at: float) -> None:

@@ -19,6 +19,7 @@ class Liaison:
     def __init__(self, me: Hello, now: float, lease_time: float, interval: float) -> None:
         self._me = me
         self._lease_time = lease_time
+        self._pace = 1.0
         self._interval = interval
         self._greeting: Greeting | None = None
         self._jobs_connected = False
@@ -36,7 +37,7 @@ class Liaison:
     @property
     def beat_due_at(self) -> float:
         """When the next heartbeat or hello is due."""
-        return self._beat_at + self._interval
+        return self._beat_at + self._interval * self._pace
 
     @property
     def can_say_hello(self) -> bool:
@@ -86,12 +87,13 @@ class Liaison:
         self._number += 1
         self._sent[self._number] = now
         self._beat_at = now
-        for number in [number for number, at in self._sent.items() if now - at > self._lease_time]:
+        for number in [number for number, at in self._sent.items() if now - at > self._lease_time * self._pace]:
             del self._sent[number]
         return self._number
 
-    def echoed(self, number: int) -> None:
-        """The ventilator heard that one."""
+    def echoed(self, number: int, pace: float) -> None:
+        """The ventilator heard that one, and wants so many times the usual interval between them."""
+        self._pace = pace
         sent_at = self._sent.pop(number, None)
         if sent_at is not None:
             self._alive_at = max(self._alive_at, sent_at)
@@ -100,7 +102,7 @@ class Liaison:
         """Whether the welcome counts; then the worker belongs again."""
         if self.joined or welcome.number != self._hello_number:
             return False
-        self.echoed(welcome.number)
+        self.echoed(welcome.number, 1.0)
         if self.silence(now) > self._lease_time / 2:
             return False
         self.joined, self.lost = True, False
@@ -112,7 +114,7 @@ class Liaison:
 
     def loses_touch(self, now: float) -> bool:
         """Whether it is at this moment that the worker must consider itself lost."""
-        if self.lost or self.silence(now) <= self._lease_time / 2:
+        if self.lost or self.silence(now) <= self._pace * self._lease_time / 2:
             return False
         self.joined, self.lost = False, True
         return True

@@ -19,7 +19,7 @@ from penstock.core.backlog import Batch
 from penstock.core.books import Books
 from penstock.core.lease import COUNTER_BITS, Given
 from penstock.core.part import Part, Place
-from penstock.core.roster import Worker
+from penstock.core.roster import Worker, look_interval
 from penstock.job import JobState
 
 
@@ -29,16 +29,20 @@ class Loss:
     def __init__(self, books: Books, greet: Callable[[Worker], None]) -> None:
         self._books = books
         self._greet = greet
+        self._look_at = 0.0
         self.barrier = books.life << COUNTER_BITS
         """Number of the newest beat to the sink; the core counts it. Greater than that of any beat of a former life."""
 
     def tick(self, now: float) -> None:
         """Find who is lost, and which dealt leases are."""
+        if now < self._look_at:
+            return
+        self._look_at = now + look_interval(len(self._books.workers))
         for worker in list(self._books.workers.values()):
             if worker.hello is None:
                 continue
             gone = worker.gone_at is not None and now - worker.gone_at > RECONNECT_GRACE
-            silent = now - worker.heard_at > self._books.lease_time
+            silent = now - worker.heard_at > self._books.lease_time * worker.pace
             if gone or silent:
                 cause = "its connection dropped" if gone else "nothing was heard of it"
                 self._books.log("worker_lost", worker=worker.hello.name, host=worker.hello.host, cause=cause)

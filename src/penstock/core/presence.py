@@ -9,7 +9,7 @@ Promises:
 
 from __future__ import annotations
 
-from penstock.config import minor
+from penstock.config import BEATS_PER_SECOND, PACE_MAX, minor
 from penstock.core.actions import Answer, LoadChunk, SendFunction
 from penstock.core.books import Books
 from penstock.core.dispatch import Dispatcher
@@ -116,7 +116,9 @@ class Presence:
         drop = self._compare(worker, beat.held, now, exact=False)
         if drop:
             self._books.tell(worker.id, Drop(tuple(drop)))
-        self._books.tell(worker.id, Beat(beat.number))
+        wanted = len(self._books.workers) / (BEATS_PER_SECOND * self._books.heartbeat_interval)
+        worker.pace = max(worker.pace, min(wanted, PACE_MAX))  # it may have heard of a longer lease time: that holds
+        self._books.tell(worker.id, Beat(beat.number, worker.pace))
 
     def on_took(self, took: Took, now: float) -> None:
         """These leases are where they should be."""

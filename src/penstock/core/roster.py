@@ -26,6 +26,19 @@ FIRST_OF_BATCH = 4
 """and if it is the first. So many batches begin at once beside a huge one; others when a lease has ended."""
 LOOK_AHEAD_SECONDS = 0.1
 """Of work per slot that a worker has where jobs are short: many times the way from and to the ventilator."""
+LONG_LEASE = 0.015
+"""Seconds of work in a lease of which LOOK_AHEAD are enough: that long, the next one is always there in time, and what
+is given out no earlier than that starts in the order in which it was submitted."""
+
+LOOK_SECONDS = 1e-5
+"""Between two looks at all workers, for each of MANY or more: ten times what that costs."""
+MANY = 64
+"""Workers; fewer are looked at in every turn."""
+
+
+def look_interval(workers: int) -> float:
+    """Seconds between two looks at so many workers."""
+    return LOOK_SECONDS * workers if workers >= MANY else 0.0
 
 
 class Worker:
@@ -41,6 +54,8 @@ class Worker:
         """Of the newest hello or heartbeat; older ones are ignored."""
         self.window = 0
         self.heard_at = 0.0
+        self.pace = 1.0
+        """Times the usual interval and lease time that it was told to take."""
         self.gone_at: float | None = None
         self.draining = False
         self.kept = False
@@ -64,6 +79,8 @@ class Worker:
         """By its newest inventory: (batch, span)."""
         self.hand_back: tuple[int, float] | None = None
         """Number and instant of a hand-back request that is open."""
+        self.stuck = False
+        """It handed back what waited behind jobs that last: it gets something only when one of them has ended."""
         self.barren_until = 0.0
         """It had nothing to hand back: do not ask again before."""
 
@@ -80,7 +97,7 @@ class Worker:
     @property
     def credit(self) -> int:
         """How many more leases it wants."""
-        if self.draining or self.kept:
+        if self.draining or self.kept or (self.stuck and not self.idle_slots):
             return 0
         return self.window - len(self.leases) - self.charged_leases
 
@@ -90,8 +107,9 @@ class Worker:
         if self.credit <= 0:
             return False
         ahead = len(self.leases) + self.charged_leases
-        seconds = self.seconds + self.charged_seconds
-        return ahead < LOOK_AHEAD * self.slots or seconds < LOOK_AHEAD_SECONDS * self.slots
+        if ahead < LOOK_AHEAD * self.slots:
+            return True
+        return self.seconds + self.charged_seconds < min(LOOK_AHEAD_SECONDS * self.slots, LONG_LEASE * ahead)
 
     def owes(self, batch: Batch) -> bool:
         """Whether to give it jobs of this batch although it wants no more: they would wait behind what is less urgent,
@@ -106,6 +124,7 @@ class Worker:
     def gain(self, number: int, batch: Batch) -> None:
         """It has this lease."""
         self.leases.add(number)
+        self.stuck = False
         self._of_batch[batch.id] += 1
         self._of_priority[batch.spec.priority] += 1
 

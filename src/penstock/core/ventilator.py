@@ -13,6 +13,7 @@ A turn is any number of `handle`, then one `tick`, which says all that the turn 
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable
 from typing import assert_never
@@ -132,10 +133,12 @@ class VentilatorCore:
             self.books, self.gates, self.placement, self.settlement, self.agreement, version, security
         )
         self.intake.recovered = not any(one.open_from is not None for one in stored)
-        self._started_at = self._retention_at = self._ticked_at = now
+        self._recovers_at = math.inf if self.intake.recovered else now + RECOVERY_GRACE
+        """When the grace ends: the next beat is the barrier."""
+        self._retention_at = self._ticked_at = now
         self._beat_at = now
         self._verdicts_at = now
-        self._recovery_barrier: int | None = None
+        self._recovery_barrier: float = math.inf
         """The first beat after the grace: its echo ends the recovery."""
         self._looked_up: dict[tuple[bytes, int], bool] = {}
         """What single chunks were read for in this turn, as (batch, index), and whether that job is open."""
@@ -230,6 +233,8 @@ class VentilatorCore:
     def next_wakeup(self) -> float | None:
         """When `tick` has something to do even if nothing happens."""
         due = [self._beat_at + self.books.heartbeat_interval]
+        if self.settlement.sink is not None:
+            due.append(self._recovers_at)
         if self.dispatcher.look_again_at is not None:
             due.append(self.dispatcher.look_again_at)
         if self.books.delayed:
@@ -322,8 +327,7 @@ class VentilatorCore:
             if first:
                 self._beat_at = now - self.books.heartbeat_interval
             return
-        barrier = self._recovery_barrier
-        if not self.intake.recovered and barrier is not None and head.echo >= barrier:
+        if not self.intake.recovered and head.echo >= self._recovery_barrier:
             self.intake.recover()
             self.books.log("recovered", batches=len(self.books.backlog.batches))
         if self.books.limbo and self.intake.recovered:
@@ -334,15 +338,15 @@ class VentilatorCore:
     def _beat(self, now: float) -> None:
         """To the sink: every interval, and at once when something in limbo or a retry waits for the echo."""
         sink = self.settlement.sink
-        due = now >= self._beat_at + self.books.heartbeat_interval
+        due = now >= min(self._beat_at + self.books.heartbeat_interval, self._recovers_at)
         if due:
             self._beat_at = now
         if sink is None:
             return
         if due or max(self.books.limbo_barrier, self.retries.barrier) > self.presence.loss.barrier:
             self.presence.loss.barrier += 1
-            if self._recovery_barrier is None and now >= self._started_at + RECOVERY_GRACE:
-                self._recovery_barrier = self.presence.loss.barrier
+            if now >= self._recovers_at:
+                self._recovery_barrier, self._recovers_at = self.presence.loss.barrier, math.inf
             self.books.tell(sink, SinkBeat(self.presence.loss.barrier, self.books.applied))
         again = now >= self._verdicts_at + RESEND
         if again:

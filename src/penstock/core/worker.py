@@ -133,7 +133,7 @@ class WorkerCore:
             case Closed():
                 self._on_closed(event)
             case Beat():
-                self._liaison.echoed(event.echo)
+                self._liaison.echoed(event.echo, event.pace)
             case Greeting():
                 self._liaison.greeted(event)
                 self._say_hello(now)
@@ -187,6 +187,8 @@ class WorkerCore:
         if not self._liaison.lost and self.holdings.kept_bytes < KEPT_BYTES_MAX:
             self._actions += self.feed.fill(self._functions, now)
         self._actions += [*self.feed.relieve(now), *self._hearing.look(now)]
+        if self._liaison.joined and self.feed.is_stuck(now):
+            self._actions += self._give_back.everything()
         self._report_took(now)
         if now >= self._liaison.beat_due_at:
             self._beat(now)

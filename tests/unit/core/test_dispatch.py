@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pytest
+
 from cores import BATCH, VentilatorBench, held, leases, of
 from penstock.config import RESEND
+from penstock.core.dispatch import LEASES_TO_COME
 from penstock.core.inputs import JobConnections
 from penstock.core.part import Place
 from penstock.job import BatchSpec
@@ -259,3 +262,40 @@ def test_what_comes_back_from_a_worker_goes_only_where_it_may(bench: VentilatorB
     sent = bench.turn(HandedBack(peer.id, 0, (LeaseSpan(lease.number, 0, 3),)))
     assert leases(sent) == []
     assert bench.places(BATCH) == [(0, 3, Place.QUEUED)]
+
+
+def test_leases_become_short_towards_the_end(bench: VentilatorBench) -> None:
+    """The rest of a batch is so many for each slot; where nothing is known of its jobs, or they are short, a chunk is
+    one lease."""
+    for batch, elapsed, size in ((b"1" * 16, 1e-6, 10_000), (b"2" * 16, 1.0, 10_000 // (2 * LEASES_TO_COME))):
+        peer = bench.worker(f"w{elapsed}", slots=2, window=1)
+        (first,) = leases(bench.submit(1, 10_000, batch=batch))
+        done = bench.record(0, 1, lease=first.number, batch=batch, worker=peer.id, elapsed=elapsed)
+        (lease,) = leases(bench.turn(done))
+        assert lease.stop - lease.start == size
+        peer.disconnect()
+
+
+def test_who_hands_back_unasked_gets_nothing_until_a_job_has_ended(bench: VentilatorBench) -> None:
+    """What waited behind jobs that last goes to others."""
+    stuck = bench.worker("stuck", window=9)
+    (lease,) = leases(bench.submit(10))
+    other = bench.worker("other", window=9)
+    (again,) = leases(bench.turn(HandedBack(stuck.id, 0, (LeaseSpan(lease.number, 1, 10),))))
+    assert (again.start, again.stop) == (1, 10)
+    assert given_to(bench.submit(5, batch=b"2" * 16)) == [other.id]
+    bench.turn(bench.record(0, 1, lease=lease.number, worker=stuck.id))
+    assert given_to(bench.submit(5, batch=b"3" * 16)) == [stuck.id]
+
+
+@pytest.mark.parametrize(("elapsed", "messages"), [(1e-6, 1), (0.1, 2)])
+def test_what_is_not_worth_a_message_travels_with_more(bench: VentilatorBench, elapsed: float, messages: int) -> None:
+    """Where jobs are short, one of two workers gets all that is left; where they are long, both have some."""
+    first = bench.worker("first", window=1)
+    (lease,) = leases(bench.submit(1, 10, 10, 10))
+    first.window = 0
+    bench.turn(first.beat(), bench.record(0, 1, lease=lease.number, worker=first.id, elapsed=elapsed))
+    peers = [bench.worker(name, window=0) for name in ("one", "two")]
+    for peer in peers:
+        peer.window = 9
+    assert len(given_to(bench.turn(*[peer.beat() for peer in peers]))) == messages

@@ -110,3 +110,14 @@ def test_a_lease_of_a_limited_batch_is_run_one_job_at_a_time() -> None:
     assert (again.lease, again.start) == (one.lease, one.stop)
     assert again.stop - again.start == int(PIECE_SECONDS / 0.0001)
     assert runs(bench.turn(bench.jobs(0, 5, lease=3, batch=b"2" * 16))) != []
+
+
+def test_what_comes_back_from_behind_says_nothing_of_what_runs() -> None:
+    """A slot that is late stays late: nothing is put behind its job again."""
+    bench = WorkerBench(slots=2)
+    first, second = runs(bench.turn(bench.jobs(0, 22)))
+    stuck, *_ = runs(bench.turn(done(first, each=0.004), done(second, each=0.004)))
+    (behind,) = [cut for cut in of(Cut, bench.turn(after=1.0)) if cut.slot == stuck.slot]
+    assert behind.piece != stuck.piece
+    again = runs(bench.turn(PieceCut(behind.slot, behind.piece, 0)))
+    assert stuck.slot not in {run.slot for run in again}

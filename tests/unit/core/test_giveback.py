@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cores import BATCH, WorkerBench, done, of, runs
 from penstock.core.actions import Cut, FreeLease, Run
+from penstock.core.feed import STUCK
 from penstock.core.inputs import PieceCut, SlotDied
 from penstock.job import JobState
 from penstock.messages import BatchSpan, Closed, HandedBack, LeaseSpan, Recall
@@ -62,3 +63,13 @@ def test_a_piece_that_ends_first_answers_as_well() -> None:
             died = SlotDied(piece.slot, piece.piece, piece.start, JobState.DEAD, "killed by SIGKILL", 1.0, 0.1)
             back = HandedBack(bench.id, 5, (LeaseSpan(bench.number(), piece.stop - 1, piece.stop),))
             assert back in bench.turn(died)
+
+
+def test_what_waits_behind_jobs_that_last_comes_back_unasked() -> None:
+    """Once every slot is late with what it runs; what waits in a slot is cut off and follows."""
+    bench = WorkerBench(slots=2)
+    first, second = runs(bench.turn(bench.jobs(0, 1, lease=1), bench.jobs(1, 9, lease=2)))
+    assert of(HandedBack, bench.turn(after=STUCK / 2)) == []
+    assert of(HandedBack, bench.turn(after=STUCK)) == [HandedBack(bench.id, 0, (LeaseSpan(bench.number(2), 2, 9),))]
+    assert {first.start, second.start} == {0, 1}
+    assert bench.turn(after=STUCK) == []

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from cores import BATCH, SINK, VentilatorBench, held, leases, of
-from penstock.config import FUSE, RECONNECT_GRACE
+from penstock.config import FUSE, LEASE_TIME, RECONNECT_GRACE
+from penstock.core import presence
 from penstock.core.part import Place
 from penstock.job import BatchSpec, JobState, Stamp
 from penstock.messages import (
@@ -74,6 +77,20 @@ def test_a_heartbeat_is_answered_with_its_number(bench: VentilatorBench) -> None
     peer = bench.worker("w")
     beat = peer.beat()
     assert bench.told(peer, beat) == [Beat(beat.number)]
+
+
+def test_of_many_workers_each_beats_less_often(bench: VentilatorBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And is lost after a silence that is as much longer; a pace that was told once holds."""
+    monkeypatch.setattr(presence, "BEATS_PER_SECOND", 1.0)
+    one, *others = [bench.worker(name) for name in ("one", "two", "three")]
+    assert bench.told(one, one.beat()) == [Beat(2, 3.0)]
+    for other in others:
+        bench.turn(Left(other.id))
+    assert bench.told(one, one.beat()) == [Beat(3, 3.0)]
+    bench.pass_time(2.9 * LEASE_TIME)
+    assert one.id in bench.core.books.workers
+    bench.pass_time(0.2 * LEASE_TIME)
+    assert of(Greeting, bench.told(one, one.beat()))
 
 
 def test_an_older_heartbeat_is_ignored(bench: VentilatorBench) -> None:

@@ -111,6 +111,16 @@ def test_without_an_echo_it_starts_nothing(bench: WorkerBench) -> None:
     assert runs(bench.turn(done(run))) == []
 
 
+def test_the_ventilator_says_how_often_it_beats(bench: WorkerBench) -> None:
+    """Of many workers each less often; without an echo it is lost only after as much longer a time."""
+    (beat,) = of(Heartbeat, bench.turn(after=BEAT))
+    bench.turn(Beat(beat.number, 3.0))
+    assert of(Heartbeat, bench.turn(after=2.9 * BEAT)) == []
+    assert len(of(Heartbeat, bench.turn(after=0.2 * BEAT))) == 1
+    assert of(Hello, bench.pass_time(2 * LOST, answered=False)) == []
+    assert of(Hello, bench.pass_time(LOST + BEAT, answered=False))
+
+
 def test_the_arrival_of_something_late_is_no_sign_of_life(bench: WorkerBench) -> None:
     """Rule 6: an echo counts from when its heartbeat was sent, not from when it arrives."""
     (beat,) = of(Heartbeat, bench.turn(after=BEAT))
