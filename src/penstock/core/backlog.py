@@ -13,7 +13,8 @@ from __future__ import annotations
 import heapq
 import itertools
 from bisect import bisect_right, insort
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from penstock.core.actions import EndedPart, OpenPart
 from penstock.core.inputs import StoredBatch, StoredChunk
@@ -319,3 +320,28 @@ class Backlog:
             wanted = not batch.held or batch.loaded_to in batch.cancelled
             if wanted and not batch.loading and len(batch.queue) < REFILL_CHUNKS // 4:
                 yield batch
+
+    def check(self, lanes: Mapping[bytes, int]) -> Counter[int]:
+        """The invariants; AssertionError if one does not hold. `lanes`: leases of each batch. Returns the jobs of each
+        lease."""
+        charged: Counter[int] = Counter()
+        places: Counter[Place] = Counter()
+        for batch in self.batches.values():
+            assert batch.lanes == lanes[batch.id], "the count of leases is right"
+            assert batch.firsts == sorted(batch.chunks), "the index of chunks is the chunks"
+            jobs: Counter[Place] = Counter()
+            for chunk in batch.chunks.values():
+                assert chunk.parts, "a chunk in memory has open jobs"
+                at = chunk.first
+                for part in chunk.parts:
+                    assert at <= part.start < part.stop <= chunk.first + chunk.count, "parts do not overlap"
+                    at = part.stop
+                    places[part.place] += 1
+                    jobs[part.place] += part.jobs
+                    assert (part.lease != 0) == (part.place is Place.LEASED), "leased means under a lease"
+                    if part.lease:
+                        charged[part.lease] += part.jobs
+            assert jobs[Place.LEASED] == batch.leased, "the count of leased jobs is right"
+            assert jobs[Place.OPENING] == batch.opening, "the count of jobs that are being opened again is right"
+        assert places[Place.QUEUED] == self.queued_parts, "the count of queued parts is right"
+        return charged

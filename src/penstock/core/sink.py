@@ -10,8 +10,7 @@ Promises:
    generation comes too late. The ventilator alone opens.
 5. The ventilator is told every line once, in order; after a Replay every line behind the one it named, and then the new
    ones. A log that does not have that line with that chain is Diverged, and says so instead.
-6. A SinkHead says that all lines up to it were told; it echoes the newest SinkBeat, so it is a barrier. While a replay
-   runs there is none.
+6. A SinkHead says that all lines up to it were told, and echoes the newest SinkBeat: a barrier; none during a replay.
 7. A batch is forgotten only when the ventilator has applied its last line. What comes in for it later changes nothing.
 8. Memory grows with the gaps in what is recorded, never with the number of outcomes.
 9. Where readers share a batch, each outcome is given to one of them (see claims.py).

@@ -36,7 +36,6 @@ from penstock.core.inputs import (
     WallClock,
 )
 from penstock.core.intake import Intake
-from penstock.core.part import Place
 from penstock.core.permit import refusal
 from penstock.core.placement import Placement
 from penstock.core.presence import Presence
@@ -245,29 +244,8 @@ class VentilatorCore:
 
     def check(self) -> None:
         """The invariants; AssertionError if one does not hold."""
-        charged: dict[int, int] = {}
-        queued = 0
         given = self.books.leases.given
-        lanes = Counter(lease.chunk.batch.id for lease in given.values())
-        for batch in self.books.backlog.batches.values():
-            leased = opening = 0
-            assert batch.lanes == lanes[batch.id], "the count of leases is right"
-            assert batch.firsts == sorted(batch.chunks), "the index of chunks is the chunks"
-            for chunk in batch.chunks.values():
-                assert chunk.parts, "a chunk in memory has open jobs"
-                at = chunk.first
-                for part in chunk.parts:
-                    assert at <= part.start < part.stop <= chunk.first + chunk.count, "parts do not overlap"
-                    at = part.stop
-                    queued += part.place is Place.QUEUED
-                    opening += part.jobs if part.place is Place.OPENING else 0
-                    assert (part.lease != 0) == (part.place is Place.LEASED), "leased means under a lease"
-                    if part.lease:
-                        charged[part.lease] = charged.get(part.lease, 0) + part.jobs
-                        leased += part.jobs
-            assert leased == batch.leased, "the count of leased jobs is right"
-            assert opening == batch.opening, "the count of jobs that are being opened again is right"
-        assert queued == self.books.backlog.queued_parts, "the count of queued parts is right"
+        charged = self.books.backlog.check(Counter(lease.chunk.batch.id for lease in given.values()))
         assert charged == {number: lease.jobs for number, lease in given.items()}, "a lease counts its jobs"
         for worker in self.books.workers.values():
             assert worker.jobs == sum(given[number].jobs for number in worker.leases), "a worker's jobs are its leases'"

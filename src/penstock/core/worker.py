@@ -33,6 +33,7 @@ from penstock.core.inputs import (
 )
 from penstock.core.liaison import Liaison
 from penstock.core.outbox import Outbox
+from penstock.core.receipts import Receipts
 from penstock.core.runs import Runs
 from penstock.core.shift import Shift
 from penstock.messages import (
@@ -61,8 +62,6 @@ WINDOW = 1024
 """Leases a worker never wants more of: each is some bytes in every inventory."""
 KEPT_BYTES_MAX = 256 << 20
 """Outcomes not closed, in bytes, from which on a worker starts nothing: the sink is slow or away."""
-TOOK_DELAY = 0.002
-"""Seconds: what has run by then is not reported as taken; its outcome says as much."""
 ALONE_LEASES = 6.0
 """Lease times without the ventilator after which a worker that drains, and runs nothing any more, leaves with what it
 could not deliver: whoever gets these jobs runs them again."""
@@ -112,9 +111,7 @@ class WorkerCore:
         """Leases below it are void when they come: the newest welcome said so."""
         self._arrivals: list[HeldLease] = []
         """What came before the welcome."""
-        self._took: list[int] = []
-        self._took_at: float | None = None
-        """When they are to be reported."""
+        self._receipts = Receipts()
         self._told_window = 0
         self._draining = self._left = False
         self._leave_at: float | None = None
@@ -199,7 +196,7 @@ class WorkerCore:
     def next_wakeup(self) -> float | None:
         """When `tick` has something to do even if nothing happens."""
         shift = self._shift.next_wakeup(draining=self._draining)
-        due = (self._liaison.beat_due_at, self._took_at, self._outbox.due_at, self.feed.next_wakeup(), shift)
+        due = (self._liaison.beat_due_at, self._receipts.due_at, self._outbox.due_at, self.feed.next_wakeup(), shift)
         return min(instant for instant in due if instant is not None)
 
     def check(self) -> None:
@@ -271,20 +268,18 @@ class WorkerCore:
         if self._draining:
             self._actions += self._give_back.everything()
             return
-        self._took.append(held.lease.number)
+        self._receipts.add(held.lease.number)
         if held.function not in self._functions and held.function not in self._asked:
             self._need(held.function, now)
 
     def _report_took(self, now: float) -> None:
-        if self._took and self._took_at is None:
-            self._took_at = now + TOOK_DELAY
-        if self._took_at is None or now < self._took_at:
+        numbers = self._receipts.due(now)
+        if numbers is None:
             return
-        numbers = tuple(number for number in self._took if number in self.holdings.leases)
+        numbers = [number for number in numbers if number in self.holdings.leases]
         if numbers or self.window != self._told_window:
             self._told_window = self.window
-            self._say(Report(Took(self._me.worker, numbers, self.window)))
-        self._took, self._took_at = [], None
+            self._say(Report(Took(self._me.worker, tuple(numbers), self.window)))
 
     def _need(self, function: bytes, now: float) -> None:
         self._asked[function] = now

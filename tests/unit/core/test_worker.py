@@ -10,6 +10,7 @@ from penstock.core import worker as module
 from penstock.core.actions import Deliver, EndSlot, FreeLease, Leave, Run
 from penstock.core.inputs import FunctionReady, JobsConnected, SinkConnected, SlotDied, SlotReady, Stop
 from penstock.core.outbox import OUTCOME_DELAY
+from penstock.core.receipts import TOOK_DELAY
 from penstock.job import BatchSpec, JobState
 from penstock.messages import (
     BatchSpan,
@@ -65,7 +66,7 @@ def test_nothing_starts_before_the_welcome() -> None:
     hello = bench.greet()
     assert bench.turn(bench.jobs(0, 5, lease=1), bench.jobs(5, 9, lease=2)) == []
     did = bench.welcome(hello, floor=bench.number(2))
-    assert of(Took, bench.turn(after=module.TOOK_DELAY)) == [Took(bench.id, (bench.number(2),), module.WINDOW)]
+    assert of(Took, bench.turn(after=TOOK_DELAY)) == [Took(bench.id, (bench.number(2),), module.WINDOW)]
     assert [run.lease for run in runs(did)] == [bench.number(2)]
     assert of(FreeLease, did) == [FreeLease(bench.number(1))]
 
@@ -159,11 +160,11 @@ def test_what_came_while_it_was_lost_is_dropped_by_the_floor(bench: WorkerBench)
 def test_what_arrives_is_reported_together(bench: WorkerBench) -> None:
     """Took names the leases of some turns, with the credit window."""
     assert of(Took, bench.turn(bench.jobs(0, 3, lease=1))) == []
-    assert bench.core.next_wakeup() == bench.now + module.TOOK_DELAY
+    assert bench.core.next_wakeup() == bench.now + TOOK_DELAY
     assert of(Took, bench.turn(bench.jobs(3, 6, lease=2))) == []
-    did = bench.turn(after=module.TOOK_DELAY)
+    did = bench.turn(after=TOOK_DELAY)
     assert of(Took, did) == [Took(bench.id, (bench.number(1), bench.number(2)), module.WINDOW)]
-    assert of(Took, bench.turn(after=module.TOOK_DELAY)) == []
+    assert of(Took, bench.turn(after=TOOK_DELAY)) == []
 
 
 def test_the_inventory_is_exact(bench: WorkerBench) -> None:
