@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any, get_args
 
 from penstock.core.actions import Renew
-from penstock.messages import Jobs, VentilatorToSink, VentilatorToWorker
+from penstock.messages import Beat, Jobs, VentilatorToSink, VentilatorToWorker
 
 SAID = frozenset(get_args(VentilatorToWorker)) - {Jobs} | frozenset(get_args(VentilatorToSink))
 """What comes over control only; jobs have a connection of their own, too."""
@@ -21,16 +21,20 @@ class Hearing:
 
     def __init__(self, lease_time: float) -> None:
         self._lease_time = lease_time
+        self._pace = 1.0
+        """Times the lease time that it may hear nothing: of many workers each is answered less often."""
         self._renew_at: float | None = None
 
     def hear(self, event: Any, now: float) -> None:
         """Something happened."""
         if type(event) in SAID:
-            self._renew_at = now + self._lease_time
+            if isinstance(event, Beat):
+                self._pace = event.pace
+            self._renew_at = now + self._lease_time * self._pace
 
     def look(self, now: float) -> list[Renew]:
         """What to do about it; called more often than once in a lease time."""
         if self._renew_at is not None and now < self._renew_at:
             return []
-        is_deaf, self._renew_at = self._renew_at is not None, now + self._lease_time
+        is_deaf, self._renew_at = self._renew_at is not None, now + self._lease_time * self._pace
         return [Renew()] if is_deaf else []

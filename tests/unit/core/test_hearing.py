@@ -6,7 +6,7 @@ from cores import BEAT, WorkerBench, of
 from penstock.core.actions import Renew
 from penstock.core.hearing import Hearing
 from penstock.core.sink import SinkCore
-from penstock.messages import SinkBeat
+from penstock.messages import Beat, SinkBeat
 from sink_world import SINK, MemoryResults
 
 LEASE = 5.0
@@ -41,3 +41,10 @@ def test_a_sink_that_hears_no_beat_tries_again() -> None:
         assert not of(Renew, core.tick(float(at)))
     found = [at for at in range(120, 131) if of(Renew, core.tick(float(at)))]
     assert found == [124, 129]
+
+
+def test_where_many_are_answered_seldom_silence_is_longer() -> None:
+    """The pace of the Beats is the pace of its patience."""
+    hearing = Hearing(LEASE)
+    hearing.hear(Beat(1, 3.0), 1000.0)
+    assert [at for at in range(1000, 1032) if hearing.look(float(at))] == [1015, 1030]
