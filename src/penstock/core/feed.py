@@ -18,8 +18,8 @@ from penstock.core.actions import Actions, Cut, EndSlot, Run
 from penstock.core.held import HeldLease, Holdings
 from penstock.job import JobState
 
-PIECE_SECONDS = 0.005
-"""Of work in one piece: a hundred times what handing it over costs."""
+PIECE_SECONDS = 0.01
+"""Of work in one piece: a hundred times what handing it over costs, also while all cores are busy."""
 SHARE_SECONDS = 0.0005
 """Of work in one piece at least, when the last lease is shared out among the slots."""
 AHEAD = 2

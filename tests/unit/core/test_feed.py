@@ -104,7 +104,7 @@ def test_a_lease_of_a_limited_batch_is_run_one_job_at_a_time() -> None:
     """Whatever slots are free: so many leases are out as jobs may run. Two leases of it run beside each other."""
     bench = WorkerBench(slots=4)
     limited = BatchSpec(limit=2)
-    one, two = runs(bench.turn(bench.jobs(0, 100, spec=limited), bench.jobs(100, 200, lease=2, spec=limited)))
+    one, two = runs(bench.turn(bench.jobs(0, 500, spec=limited), bench.jobs(500, 999, lease=2, spec=limited)))
     assert {one.lease, two.lease} == {bench.number(1), bench.number(2)}
     (again,) = runs(bench.turn(done(one, each=0.0001)))
     assert (again.lease, again.start) == (one.lease, one.stop)
@@ -116,7 +116,7 @@ def test_what_comes_back_from_behind_says_nothing_of_what_runs() -> None:
     """A slot that is late stays late: nothing is put behind its job again."""
     bench = WorkerBench(slots=2)
     first, second = runs(bench.turn(bench.jobs(0, 22)))
-    stuck, *_ = runs(bench.turn(done(first, each=0.004), done(second, each=0.004)))
+    stuck, *_ = runs(bench.turn(done(first, each=0.008), done(second, each=0.008)))
     (behind,) = [cut for cut in of(Cut, bench.turn(after=1.0)) if cut.slot == stuck.slot]
     assert behind.piece != stuck.piece
     again = runs(bench.turn(PieceCut(behind.slot, behind.piece, 0)))
