@@ -191,7 +191,7 @@ def hyperqueue() -> Iterator[Run]:
         def run(count: int) -> None:
             job = module.Job()
             for _ in range(count):
-                job.program(["/bin/true"])
+                job.program(["/bin/true"], stdout=None, stderr=None)
             with Path(os.devnull).open("w") as nowhere, redirect_stderr(nowhere):
                 client.wait_for_jobs([client.submit(job)])
 

@@ -116,7 +116,7 @@ def test_what_comes_back_from_behind_says_nothing_of_what_runs() -> None:
     """A slot that is late stays late: nothing is put behind its job again."""
     bench = WorkerBench(slots=2)
     first, second = runs(bench.turn(bench.jobs(0, 22)))
-    stuck, *_ = runs(bench.turn(done(first, each=0.008), done(second, each=0.008)))
+    stuck, *_ = runs(bench.turn(done(first, each=0.012), done(second, each=0.012)))
     (behind,) = [cut for cut in of(Cut, bench.turn(after=1.0)) if cut.slot == stuck.slot]
     assert behind.piece != stuck.piece
     again = runs(bench.turn(PieceCut(behind.slot, behind.piece, 0)))
