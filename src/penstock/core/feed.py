@@ -230,8 +230,8 @@ class Feed:
         return True
 
     def _all_stuck_at(self) -> float | None:
-        """When every slot is stuck if none gets on before; None: one of them has nothing to run."""
-        if not all(self._pieces.values()):
+        """When every slot is stuck if none gets on; None: one has nothing to run, or nobody knows how long it takes."""
+        if not all(pieces and pieces[0].expected for pieces in self._pieces.values()):
             return None
         return max(self._stuck_at(pieces) for pieces in self._pieces.values())
 
