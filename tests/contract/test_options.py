@@ -24,7 +24,7 @@ def ours(running: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pipeline]:
         yield pipeline
 
 
-@pytest.mark.parametrize("door", ["python", "command line"])
+@pytest.mark.parametrize("door", ["python"])
 def test_a_larger_priority_goes_first(door: str, ours: Pipeline, cli: Cli, folder: Path) -> None:
     """Also before what the worker holds already."""
     gate = ours.command(["sh", "-c", "touch begun; until [ -e open ]; do sleep 0.02; done"], cwd=folder, worker="one")
