@@ -24,10 +24,15 @@ def ours(running: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pipeline]:
         yield pipeline
 
 
-@pytest.mark.parametrize("door", ["python"])
+@pytest.mark.parametrize("door", ["python", "command line"])
 def test_a_larger_priority_goes_first(door: str, ours: Pipeline, cli: Cli, folder: Path) -> None:
     """Also before what the worker holds already."""
-    gate = ours.command(["sh", "-c", "touch begun; until [ -e open ]; do sleep 0.02; done"], cwd=folder, worker="one")
+    gate = ours.command(
+        ["sh", "-c", "touch begun; until [ -e open ]; do sleep 0.02; done"],
+        cwd=folder,
+        worker="one",
+        time_limit=2 * LIMIT,
+    )
     until((folder / "begun").exists)
     ids = {}
     for priority in (0, 5):
@@ -129,7 +134,7 @@ def test_options_hold_together(door: str, ours: Pipeline, cli: Cli, folder: Path
         (("--after", "nothing-like-it"), {"after": "nothing-like-it"}, "no batch 'nothing-like-it'"),
         (("--needs", "tpu", "--on-missing", "fail"), {"needs": "tpu", "on_missing": "fail"}, "the tag tpu"),
         (("--worker", "gpu3", "--on-missing", "fail"), {"worker": "gpu3", "on_missing": "fail"}, "named gpu3"),
-        (("--on-missing", "fail"), {"on_missing": "fail"}, "give worker or needs"),
+        (("--on-missing", "fail"), {"on_missing": "fail"}, "give worker, needs or user"),
         (("--expires", "1h", "--not-before", "2h"), {"expires": "1h", "not_before": "2h"}, "later than not_before"),
     ],
 )
