@@ -3,14 +3,18 @@ from __future__ import annotations
 import io
 import os
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from penstock.cli.submit import command as submit
 from penstock.cli.work import Work, first_of, shown
+from penstock.client.options import spec_of
 from penstock.command import CommandTemplate
 from penstock.errors import ConfigError
+from penstock.job import BatchSpec
 
 
 def work(*words: str, **options: Any) -> Work:
@@ -227,3 +231,33 @@ def test_durations_may_have_a_unit_or_none() -> None:
     assert (found["retain"], found["retry_delay"], found["time_limit"]) == ("7d", "5s", 1.5)
     with pytest.raises(ConfigError, match="retain"):
         work("echo", ":::", "a", retain="-1d")
+
+
+def spec(*flags: str) -> BatchSpec:
+    """What `penstock submit` makes of its flags."""
+    params = submit.make_context("submit", [*flags, ":::", "1"]).params
+    asked = Work(**{one.name: params[one.name] for one in fields(Work) if one.init})
+    return spec_of(asked.options(), kind="command" if asked.is_command else "call")
+
+
+@pytest.mark.parametrize(
+    ("flags", "wanted"),
+    [
+        ([], {}),
+        (["--retain", "2d"], {"retain": 172_800.0}),
+        (["--retries", "2", "--retry-delay", "5"], {"retries": 2, "retry_delay": 5.0}),
+        (["--max-crashes", "1"], {"max_crashes": 1}),
+        (["--time-limit", "1m"], {"time_limit": 60.0}),
+        (["--priority", "3", "--limit", "4"], {"priority": 3, "limit": 4}),
+        (["--needs", "gpu", "--needs", "big", "--worker", "w1"], {"needs": ("big", "gpu"), "worker": "w1"}),
+    ],
+)
+def test_a_flag_is_the_option_of_its_name(flags: list[str], wanted: dict[str, Any]) -> None:
+    """And without it there is the default."""
+    assert spec(*flags, "true") == BatchSpec(kind="command", **wanted)
+
+
+def test_the_serializer_of_calls() -> None:
+    """Pickle, unless it is said."""
+    assert spec("--call", "math:sqrt").serializer == "pickle"
+    assert spec("--call", "math:sqrt", "--serializer", "msgpack").serializer == "msgpack"
