@@ -74,6 +74,15 @@ class Commands(click.Group):
         except BrokenPipeError:
             raise ReaderGone from None
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command. Raises ConfigError: not on this system."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if sys.platform == "win32" and name in NEED_LINUX:
+            raise ConfigError("it needs Linux or WSL; here are the commands for a running pipeline")
+        return name, command, rest
+
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="penstock")
@@ -84,6 +93,8 @@ def group() -> None:
 STATIONS = (up, ventilator, sink, worker)
 WORK = (run, submit, results, cancel, retry, delete)
 LOOKS = (status, workers, batches, jobs, show, why, top, doctor)
+
+NEED_LINUX = {module.command.name for module in (*STATIONS, doctor, fleet)}
 
 for module in (*STATIONS, *WORK, *LOOKS, drain, backup, keys, fleet, printed):
     group.add_command(module.command)
