@@ -94,6 +94,15 @@ class Sink:
                     self._learn(wire.message)
                 elif wire is not None:
                     yield wire.message
+        if "results" in names:  # first: who begins to follow hears what comes in just then
+            for received in self.links.receive("results"):
+                wire = self._malformed.decode_asked(self._clients, received, self.links)
+                if wire is None:
+                    continue
+                if reason := may_not_ask(received.sender, wire.message):
+                    loop.refuse(self.links, received, wire.message.number, Refused(reason))
+                else:
+                    yield FromClient(received.peer, wire.message)
         if "outcomes" in names:
             for received in self.links.receive("outcomes"):
                 wire = self._malformed.decode(self._outcomes, received)
@@ -104,15 +113,6 @@ class Sink:
                     yield _from_worker(message, wire.payload)
                 else:
                     self._malformed.note(received, f"not for the key {received.sender.name} to say")
-        if "results" in names:
-            for received in self.links.receive("results"):
-                wire = self._malformed.decode_asked(self._clients, received, self.links)
-                if wire is None:
-                    continue
-                if reason := may_not_ask(received.sender, wire.message):
-                    loop.refuse(self.links, received, wire.message.number, Refused(reason))
-                else:
-                    yield FromClient(received.peer, wire.message)
         if fds:
             self.leaving = self._signals.read() > 0 or self._lifeline in fds
             if self._signals.take_backup():

@@ -28,6 +28,8 @@ class Prints:
     def __init__(self) -> None:
         self._waiting: list[tuple[Print, bytes, bytes]] = []
         self._waiting_bytes = 0
+        self._is_connected = False
+        """Whether there ever was a connection to the sink: before that what is sent is lost."""
         self._sent = 0
         """Bytes, so far; what is up to `_acknowledged` has arrived or is lost, and up to `_asked` it was asked for."""
         self._acknowledged = 0
@@ -46,11 +48,12 @@ class Prints:
 
     def reconnected(self) -> None:
         """A new connection to the sink: what was on its way is there or lost."""
+        self._is_connected = True
         self._acknowledged = self._sent
 
     def deliver(self, now: float) -> Actions:
         """Send what there is room for. Without any room ask again, now and then: the answer may have been lost."""
-        if not self._waiting:
+        if not self._waiting or not self._is_connected:
             return []
         before, count = self._sent, 0
         while count < len(self._waiting) and self._sent - self._acknowledged < LIVE_BYTES:

@@ -7,7 +7,7 @@ from penstock.config import RESEND
 from penstock.core import prints as module
 from penstock.core.actions import Answer, DeliverPrints, Report
 from penstock.core.followers import Followers
-from penstock.core.inputs import JobPrinted, PrintsArrived
+from penstock.core.inputs import JobPrinted, PrintsArrived, SinkConnected
 from penstock.core.prints import Prints
 from penstock.core.relay import Relay
 from penstock.core.seal import NO_SEAL, Grant, Seal
@@ -22,6 +22,13 @@ def head(size: int = 100, *, lease: int = 7, index: int = 3, position: int = 0) 
     return Print(BATCH, index, lease, Stamp(), is_error=False, position=position, size=size)
 
 
+def connected() -> Prints:
+    """With a connection to the sink."""
+    prints = Prints()
+    prints.reconnected()
+    return prints
+
+
 def fill(prints: Prints, now: float, *, messages: int = 100) -> list[DeliverPrints]:
     """A large write in each of some turns; what was sent."""
     sent: list[DeliverPrints] = []
@@ -33,7 +40,7 @@ def fill(prints: Prints, now: float, *, messages: int = 100) -> list[DeliverPrin
 
 def test_what_is_under_way_is_bounded_and_an_answer_makes_room() -> None:
     """Numbers that were asked for come back; what waits goes first then, and what was too much is gone."""
-    prints = Prints()
+    prints = connected()
     sent = fill(prints, 0.0, messages=200)
     cost = print_cost(head(1 << 16))
     assert (len(sent) - 1) * cost < module.LIVE_BYTES <= len(sent) * cost
@@ -44,9 +51,18 @@ def test_what_is_under_way_is_bounded_and_an_answer_makes_room() -> None:
     assert 0 < sum(len(message.records) for message in more) * cost <= module.LIVE_BYTES + module.WAITING_BYTES
 
 
+def test_what_is_written_before_the_sink_is_there_waits_for_it() -> None:
+    """A worker has its first jobs when it has the ventilator."""
+    prints = Prints()
+    prints.add(head(), b"first", b"")
+    assert prints.deliver(0.0) == []
+    prints.reconnected()
+    assert [message.bodies for message in of(DeliverPrints, prints.deliver(0.0))] == [(b"first",)]
+
+
 def test_a_lost_answer_is_asked_for_again_with_nothing_in_it() -> None:
     """A sink that stands still is not filled up by that."""
-    prints = Prints()
+    prints = connected()
     sent = fill(prints, 0.0)
     assert prints.deliver(RESEND / 2) == []
     (again,) = of(DeliverPrints, prints.deliver(RESEND))
@@ -63,7 +79,7 @@ def _rest(sent: list[DeliverPrints]) -> int:
 
 def test_a_new_connection_begins_with_nothing_under_way() -> None:
     """What was in the old one has arrived or is lost."""
-    prints = Prints()
+    prints = connected()
     fill(prints, 0.0)
     prints.reconnected()
     assert of(DeliverPrints, prints.deliver(0.0))
@@ -73,6 +89,7 @@ def test_only_jobs_of_a_live_batch_are_shown_while_they_run() -> None:
     """Each in a piece of its own, with the token and the number of its lease; before their outcomes."""
     for live in (True, False):
         bench = WorkerBench()
+        bench.turn(SinkConnected())
         (run,) = runs(bench.turn(bench.jobs(0, 9, spec=BatchSpec(live=live))))
         sent = of(DeliverPrints, bench.turn(JobPrinted(run.slot, run.piece, ((5, b"out"), (0, b"")))))
         records = [one for message in sent for one in message.records]
