@@ -31,6 +31,7 @@ from penstock.processes import descendants
 from penstock.seat import Work
 from penstock.serverprocess import OWNER_VARIABLE
 from penstock.slots import SlotHost
+from penstock.slotwire import CUT_DELAY
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # slots cannot import it by name
 
@@ -696,13 +697,20 @@ def wait_for(path: str) -> str:
     return path
 
 
+def mark_and_wait_for(path: str) -> str:
+    """The same, which tells that it has begun: a piece is seen a little before its first job is."""
+    Path(path + ".begun").touch()
+    return wait_for(path)
+
+
 @pytest.mark.parametrize("block", [1, 2])
 def test_cut_leaves_what_has_not_begun(agent: Agent, folder: Path, block: int) -> None:
     """PieceCut comes while the job still runs and says where the slot will stop; it stops there."""
     names = [str(folder / str(i)) for i in range(6)]
     Path(names[0]).touch()
-    piece = agent.run(agent.work(wait_for, names), 0, 6, block)
-    agent.until(lambda: agent.host.running(0) == (piece, 1 if block == 1 else 0))
+    piece = agent.run(agent.work(mark_and_wait_for, names), 0, 6, block)
+    agent.until(Path(names[1] + ".begun").exists)
+    assert agent.host.running(0) == (piece, 1 if block == 1 else 0)
     agent.host.cut(0, piece)
     cut = agent.answer(PieceCut, piece)
     assert cut.stop == 2
@@ -769,7 +777,7 @@ def test_ended_slot_comes_back_with_state_and_cause(agent: Agent, how: str) -> N
     piece = agent.run(agent.work(job, [0, 1]), 0, 2)
     agent.until(lambda: agent.host.running(0) == (piece, 0))
     agent.host.end(0, piece, 0.3, JobState.CANCELLED, "cancelled by test")
-    death = agent.answer(SlotDied, piece, 5)
+    death = agent.answer(SlotDied, piece)
     assert (death.index, death.state, death.cause) == (0, JobState.CANCELLED, "cancelled by test")
     agent.until(lambda: agent.count(SlotReady) == 2)
 
@@ -781,6 +789,8 @@ def test_end_of_a_piece_that_has_not_begun_spares_the_running_one(agent: Agent, 
     first, second = agent.run(work, 0, 1), agent.run(work, 1, 2)
     agent.until(lambda: agent.host.running(0) == (first, 0))
     agent.host.end(0, second, 0.2, JobState.CANCELLED, "cancelled")
+    looked_at = time.monotonic() + 10 * CUT_DELAY
+    agent.until(lambda: time.monotonic() > looked_at)
     Path(names[0]).touch()
     assert len(agent.answer(PieceDone, first).ran) == 1
     assert agent.answer(PieceDone, second).ran == ()
