@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
+import psutil
 import pytest
 
 from support import LIMIT, Stations, descendants, free_url, logs, until
@@ -63,6 +65,8 @@ def _watched(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         until(lambda: open_sockets() <= before, LIMIT, "every socket that the test opened is closed")
     finally:
         for process in descendants(mark):
+            with contextlib.suppress(psutil.Error):
+                print("left behind:", process.pid, process.status(), process.cmdline())
             process.kill()
     assert not list(folder.glob("penstock-*")), "a pipeline's private folder was left behind"
 

@@ -31,7 +31,7 @@ from penstock.config import (
 
 T = TypeVar("T")
 
-LIMIT = 30.0
+LIMIT = 60.0
 """Seconds that something on a busy machine may take. No test waits that long when all is well."""
 PORTS = range(10_000, 32_000, 10)
 """Below the range from which the kernel takes ports of its own accord (ip_local_port_range)."""
