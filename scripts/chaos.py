@@ -408,6 +408,8 @@ class Faults:
             what = "SIGKILL " + ("slot of" if victims is slots else "fork server of")
             with self._noted(what, worker), contextlib.suppress(psutil.Error):
                 self.rng.choice(victims).kill()
+                if victims is servers:
+                    psutil.wait_procs(slots, UP_TIME)  # they may start one more job before they notice
 
 
 # ------------------------------------------------------------------------------------------------ the run
