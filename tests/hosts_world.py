@@ -14,6 +14,9 @@ import pytest
 
 from support import LIMIT, until
 
+HEAD_URL = "tcp://head:7555"
+"""Of the pipeline that `up` makes."""
+
 NETWORK = "10.77.0"
 """Seen by nobody else: it is not this machine's."""
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
@@ -237,3 +240,18 @@ class Network:
                 host.gone()
         for daemon in self.daemons:
             daemon.wait(LIMIT)
+
+
+def up(network: Network, folder: Path) -> str:
+    """A pipeline with keys and without workers on the head; its key folder."""
+    head = network["head"]
+    assert head.penstock("keys", "init", HEAD_URL).returncode == 0
+    key = str(head.home / ".config" / "penstock" / "keys")
+    log = folder / "up.log"
+    network.daemons.append(
+        head.start(
+            log, sys.executable, "-m", "penstock", "up", "--workers", "0", "--key", key, "--data", head.home / "d"
+        )
+    )
+    until(lambda: b"is up" in log.read_bytes(), what="the pipeline is up")
+    return key

@@ -89,6 +89,10 @@ def test_outcome_that_is_recorded_twice_is_found(chaos: ModuleType, data: tuple[
         (["b:0 1 7 w1 20", "b:0 1 8 w2 25"], (0, 1, 0)),
         (["b:0 1 7 w1 0", "b:0 1 8 w2 200"], (1, 0, 0)),
         (["b:1 1 7 w1 0", "b:1 1 8 w2 20"], (0, 0, 1)),
+        (["b:0 1 7 w2 0", "b:0 1 8 w3 160.1"], (0, 0, 0)),
+        (["b:0 1 7 w2 0", "b:0 1 8 w3 161"], (1, 1, 0)),
+        (["b:0 1 7 w2 0", "b:0 1 8 w4 160.1"], (1, 1, 0)),
+        (["b:1 1 7 w2 0", "b:1 1 8 w3 160.1"], (0, 0, 1)),
     ],
 )
 def test_start_without_a_reason_is_found(
@@ -96,7 +100,7 @@ def test_start_without_a_reason_is_found(
 ) -> None:
     """After the outcome was seen; though nothing happened to the worker of the first; where it is forbidden.
 
-    The fault is a kill of w1 at 10; outcomes were seen at 100.
+    The faults are a kill of w1 at 10 and a stop of w3 until 160, which ends its turn then; outcomes were seen at 100.
     """
     (folder / "starts").write_text("\n".join(lines) + "\n")
     seen = chaos.Seen()
@@ -104,8 +108,9 @@ def test_start_without_a_reason_is_found(
     for job in kinds:
         seen.add(job, "succeeded", "")
         seen.times[job] = 100.0
-    fault = chaos.Fault("SIGKILL", "w1", 10.0, frozenset({"w1"}), 11.0)
-    starts = chaos.count_starts(folder / "starts", kinds, seen, [fault])
+    killed = chaos.Fault("SIGKILL", "w1", 10.0, frozenset({"w1"}), 11.0)
+    stopped = chaos.Fault("SIGSTOP", "w3", 150.0, frozenset({"w3"}), 160.0)
+    starts = chaos.count_starts(folder / "starts", kinds, seen, [killed, stopped])
     assert tuple(map(len, starts[:3])) == found
 
 

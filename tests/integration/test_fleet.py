@@ -12,13 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from hosts_world import Network, needs_hosts, needs_sshd
+from hosts_world import HEAD_URL, Network, needs_hosts, needs_sshd, up
 from penstock.wheel import pack
 from support import LIMIT, until
 
 pytestmark = [needs_hosts, needs_sshd]
 
-URL = "tcp://head:7555"
 TOP = Path(__file__).parents[2]
 
 
@@ -42,21 +41,6 @@ def fleet(network: Network, *words: str | Path, key: str = "") -> tuple[int, dic
     done = network["head"].penstock("fleet", *words, env=env)
     said = dict(line.split(": ", 1) for line in done.stdout.decode().splitlines())
     return done.returncode, said, done.stderr.decode()
-
-
-def up(network: Network, folder: Path) -> str:
-    """A pipeline with keys and without workers on the head; its key folder."""
-    head = network["head"]
-    assert head.penstock("keys", "init", URL).returncode == 0
-    key = str(head.home / ".config" / "penstock" / "keys")
-    log = folder / "up.log"
-    network.daemons.append(
-        head.start(
-            log, sys.executable, "-m", "penstock", "up", "--workers", "0", "--key", key, "--data", head.home / "d"
-        )
-    )
-    until(lambda: b"is up" in log.read_bytes(), what="the pipeline is up")
-    return key
 
 
 def hosts_file(folder: Path, *lines: str) -> Path:
@@ -170,10 +154,10 @@ def test_penstock_goes_along_where_it_is_missing(network: Network, folder: Path)
 def test_a_head_out_of_reach_is_said(network: Network, folder: Path) -> None:
     """The worker waits for it; the line and the exit code tell the user now."""
     hosts = hosts_file(folder, "gpu1")
-    code, said, _ = fleet(network, "start", hosts, "--url", URL)
+    code, said, _ = fleet(network, "start", hosts, "--url", HEAD_URL)
     assert code == 1
     assert "but cannot reach head:7555: connection refused" in said["gpu1"]
-    assert fleet(network, "stop", hosts, "--url", URL)[:2] == (0, {"gpu1": "stopped"})
+    assert fleet(network, "stop", hosts, "--url", HEAD_URL)[:2] == (0, {"gpu1": "stopped"})
 
 
 @pytest.mark.skipif(

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from hosts_world import Host, Network, needs_hosts
+from hosts_world import Host, Network, needs_hosts, up
 from support import until
 
-URL = "tcp://head:7555"
 PATH = f"{os.environ.get('PATH', '')}:/usr/sbin"
 PROGRAMS = [shutil.which(name, path=PATH) for name in ("munged", "slurmctld", "slurmd", "sbatch")]
 pytestmark = [
@@ -96,16 +94,8 @@ def test_an_array_of_workers(network: Network, folder: Path) -> None:
     """Sbatch: they join and run jobs. Scancel: that worker's jobs run elsewhere, none is lost. Nothing left to do: the
     other one leaves by itself. A wall time: the worker drains before that."""
     head, node = network["head"], network["node"]
-    assert head.penstock("keys", "init", URL).returncode == 0
-    key = str(head.home / ".config" / "penstock" / "keys")
-    up = folder / "up.log"
-    network.daemons.append(
-        head.start(
-            up, sys.executable, "-m", "penstock", "up", "--workers", "0", "--key", key, "--data", head.home / "data"
-        )
-    )
+    key = up(network, folder)
     slurm = Slurm(network, node, folder / "slurm")
-    until(lambda: b"is up" in up.read_bytes())
 
     ran, go = folder / "ran", folder / "go"
     script = f"echo {{}} >> {ran}; while [ ! -e {go} ]; do sleep 0.1; done; sleep 0.1"
