@@ -20,6 +20,23 @@ HEAD_KEYS = ("ventilator.key", "sink.key", "peers.json")
 SERVICE = re.compile(r"tcp://([a-z]([a-z0-9-]{0,61}[a-z0-9])?)(\.[a-z0-9.-]+)?:\d+$")
 """A URL whose host is, or begins with, what a service can be called."""
 
+POD = """\
+      automountServiceAccountToken: false
+      terminationGracePeriodSeconds: {grace}
+      securityContext:
+        runAsNonRoot: true
+        runAsUser: 10001
+        runAsGroup: 10001
+        fsGroup: 10001
+"""
+"""Of every pod; its user is nobody that an image knows."""
+CONTAINER = """\
+        securityContext:
+          allowPrivilegeEscalation: false
+          capabilities: {drop: [ALL]}
+"""
+"""Of every container: what a hardened unit of systemd says, too."""
+
 WORKERS = """\
 # {replicas} workers for {url}: kubectl apply -f FILE
 # The image must have penstock and the Python {python} of the clients.
@@ -36,14 +53,7 @@ spec:
     metadata:
       labels: *labels
     spec:
-      automountServiceAccountToken: false
-      terminationGracePeriodSeconds: {grace}
-      securityContext:
-        runAsNonRoot: true
-        runAsUser: 10001
-        runAsGroup: 10001
-        fsGroup: 10001
-        seccompProfile: {{type: RuntimeDefault}}
+{pod}        seccompProfile: {{type: RuntimeDefault}}
 {init}      containers:
       - name: worker
         image: {image}
@@ -51,10 +61,7 @@ spec:
         resources:
           requests: {{cpu: {slots}}}
           limits: {{cpu: {slots}}}
-        securityContext:
-          allowPrivilegeEscalation: false
-          capabilities: {{drop: [ALL]}}
-{mounts}"""
+{confined}{mounts}"""
 KEY_OBJECT = """\
 # whoever reads these keys can pose as their owner
 apiVersion: v1
@@ -71,10 +78,7 @@ INIT = """\
       - name: key
         image: {image}
         command: {command}
-        securityContext:
-          allowPrivilegeEscalation: false
-          capabilities: {{drop: [ALL]}}
-        volumeMounts:
+{confined}        volumeMounts:
         - {{name: secret, mountPath: /secret, readOnly: true}}
         - {{name: keys, mountPath: /keys}}
 """
@@ -112,14 +116,7 @@ spec:
     metadata:
       labels: *labels
     spec:
-      automountServiceAccountToken: false
-      terminationGracePeriodSeconds: {grace}
-      securityContext:
-        runAsNonRoot: true
-        runAsUser: 10001
-        runAsGroup: 10001
-        fsGroup: 10001
-        fsGroupChangePolicy: OnRootMismatch
+{pod}        fsGroupChangePolicy: OnRootMismatch
         seccompProfile: {{type: RuntimeDefault}}
 {init}      containers:
 {containers}{volumes}  volumeClaimTemplates:
@@ -140,10 +137,7 @@ STATION = """\
           requests: {{cpu: 500m, memory: 256Mi}}
           # a peer can send a message without end: the station is then started again, and has lost nothing
           limits: {{memory: 4Gi}}
-        securityContext:
-          allowPrivilegeEscalation: false
-          capabilities: {{drop: [ALL]}}
-        volumeMounts:
+{confined}        volumeMounts:
         - {{name: data, mountPath: /data}}
 """
 
@@ -155,11 +149,12 @@ def of_workers(*, image: str, url: str, words: list[str], count: int, slots: int
         url=url,
         python=f"{sys.version_info[0]}.{sys.version_info[1]}",
         secret=_secret("worker", {"worker.key": key}) if key else "",
-        grace=WORKER_STOP_TIME,
+        pod=POD.format(grace=WORKER_STOP_TIME),
         init=_init(image, "worker.key") if key else "",
         image=json.dumps(image),
         command=json.dumps(words),
         slots=slots,
+        confined=CONTAINER,
         mounts=f"        volumeMounts:\n{KEYS_MOUNT}      volumes:\n{_key_volumes('worker')}" if key else "",
     )
 
@@ -184,7 +179,7 @@ def of_head(*, image: str, url: str, storage: str, folder: str) -> str:
         name=found[1],
         secret=_secret("head", data) if data else "",
         ports="".join(f"  - {{name: {name}, port: {port}}}\n" for name, port in ports.items()),
-        grace=STORE_STOP_TIME,
+        pod=POD.format(grace=STORE_STOP_TIME),
         init=_init(image, *HEAD_KEYS) if data else "",
         containers="".join(
             STATION.format(
@@ -192,6 +187,7 @@ def of_head(*, image: str, url: str, storage: str, folder: str) -> str:
                 image=json.dumps(image),
                 command=json.dumps(["penstock", station, "--bind", bind, "--data", "/data/own", *guarded]),
                 port=ports[door],
+                confined=CONTAINER,
             )
             + (KEYS_MOUNT if data else "")
             for station, door in (("ventilator", "desk"), ("sink", "results"))
@@ -208,7 +204,7 @@ def _secret(name: str, data: dict[str, str]) -> str:
 
 def _init(image: str, *files: str) -> str:
     words = ["install", "-D", "-m", "600", "-t", str(Path(WORKER_KEY).parent), *(f"/secret/{file}" for file in files)]
-    return INIT.format(image=json.dumps(image), command=json.dumps(words))
+    return INIT.format(image=json.dumps(image), command=json.dumps(words), confined=CONTAINER)
 
 
 def _key_volumes(name: str) -> str:
