@@ -6,23 +6,14 @@ from typing import Any
 
 import pytest
 
-from penstock import BatchStatus, CommandResult, Outcome, PipelineStatus, WorkerInfo
+from penstock import BatchStatus, CommandResult, Outcome
 from penstock.job import JobState
+from records import pipeline_status, worker_info
 
 OUTCOME = Outcome(job_id="b:0", index=0, position=1, state=JobState.TIMED_OUT)
 STATUS = BatchStatus(id="b", name="", kind="call", created=0.0, total=None, accepted=5, leased=1, succeeded=1, dead=1)
-WORKER = WorkerInfo(id="w", name="w", host="h", pid=1, slots=3, jobs=0, done=0, draining=False, python="3.11")
-PIPELINE = PipelineStatus(
-    url="inline",
-    version="",
-    python="",
-    queued=0,
-    leased=0,
-    batches=0,
-    sink_present=True,
-    malformed=0,
-    workers=(WORKER,),
-)
+WORKER = worker_info(slots=3)
+PIPELINE = pipeline_status(WORKER)
 
 
 @pytest.mark.parametrize("record", [OUTCOME, STATUS, WORKER, PIPELINE])

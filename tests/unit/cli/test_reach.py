@@ -9,22 +9,12 @@ import pytest
 
 from penstock.cli.reach import Finding, judged
 from penstock.config import VERSION
-from penstock.outcome import PipelineStatus, WorkerInfo
+from penstock.outcome import PipelineStatus
+from records import pipeline_status, worker_info
 
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
-WORKER = WorkerInfo(id="", name="w1", host="h", pid=1, slots=4, jobs=0, done=0, draining=False, python=f"{HERE}.1")
-WELL = PipelineStatus(
-    url="",
-    version=VERSION,
-    python="3",
-    queued=0,
-    leased=0,
-    batches=0,
-    sink_present=True,
-    malformed=0,
-    workers=(WORKER,),
-    wall_time=1000.0,
-)
+WORKER = worker_info(name="w1", slots=4, python=f"{HERE}.1")
+WELL = pipeline_status(WORKER, version=VERSION, wall_time=1000.0)
 
 
 def found(status: PipelineStatus, now: float = 1001.0) -> dict[str, Finding]:

@@ -9,30 +9,15 @@ import pytest
 
 from penstock.client.versions import LOOK_INTERVAL, Versions
 from penstock.errors import NoPipeline
-from penstock.outcome import PipelineStatus, WorkerInfo
+from penstock.outcome import PipelineStatus
 from penstock.shipped import PYTHON
+from records import pipeline_status, worker_info
 
 
 def status(*versions: str) -> PipelineStatus:
     """A pipeline with a worker of each of these Pythons."""
     names = count()
-    workers = tuple(
-        WorkerInfo(
-            id="", name=f"w{next(names)}", host="h", pid=1, slots=1, jobs=0, done=0, draining=False, python=version
-        )
-        for version in versions
-    )
-    return PipelineStatus(
-        url="",
-        version="",
-        python="2.7.1",
-        queued=0,
-        leased=0,
-        batches=0,
-        sink_present=True,
-        malformed=0,
-        workers=workers,
-    )
+    return pipeline_status(*(worker_info(name=f"w{next(names)}", python=version) for version in versions))
 
 
 class World:
