@@ -170,6 +170,8 @@ def chunk_blob(form: str, items: Sequence[Any], serializer: str, first: int = 0)
     """
     if form not in FORMS:
         raise ValueError(f"{form!r} is no form of a chunk")
+    if serializer == "msgpack" and isinstance(items, range):
+        items = list(items)
     try:
         return encode((form, items), serializer)
     except Exception as error:

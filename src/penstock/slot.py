@@ -291,7 +291,9 @@ class Slot:
             extra[b"PENSTOCK_JOB_ID"] = job_id(head.batch, index).encode()
             extra[b"PENSTOCK_INDEX"] = b"%d" % index
             argv = template.argv(arguments, index + 1, self._number + 1)
-            return CommandEnd.of(template, argv, extra, check=head.check)
+            end = CommandEnd.of(template, argv, extra, check=head.check)
+            sweep_children()  # else what it left behind could print into the next one's output
+            return end
 
         return run
 

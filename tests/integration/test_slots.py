@@ -945,6 +945,13 @@ def test_command_has_argv_output_and_code(agent: Agent) -> None:
     assert msgspec.msgpack.decode(done.bodies[1])[0][-1] == b"3"
 
 
+def test_what_a_command_leaves_behind_does_not_print_into_the_next(agent: Agent) -> None:
+    """Several short ones are one piece; each is over, with all that it started, before the next begins."""
+    template = command("sh", "-c", 'trap "" TERM; (sleep 0.02; echo late) & echo $0', "{}")
+    done = agent.done(template, [[b"%d" % number] for number in range(30)])
+    assert [ran.note.stdout for ran in done.ran if ran.note] == [b"%d\n" % number for number in range(30)]
+
+
 def test_unchecked_command_succeeds_with_its_code(agent: Agent) -> None:
     """check=False makes any exit a success."""
     done = agent.done(command("false"), [[]], check=False)

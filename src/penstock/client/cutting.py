@@ -2,14 +2,15 @@
 
 Promises:
 
-1. Items leave in order, each in one chunk; a chunk is at most CHUNK_BYTES, or it is a single item.
+1. Items leave in order, each in one chunk; a chunk is at most CHUNK_BYTES, or it is a single item. Those of a range
+   leave as ranges: nobody but the slot makes its numbers.
 2. What was drawn before the input raised, or before an item that cannot be serialized, leaves; the error comes
    after it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -34,7 +35,7 @@ class Cutter:
     """Draws items and cuts them into chunks of about `target` items."""
 
     def __init__(
-        self, items: Iterator[Any], serialize: Callable[[list[Any], int], bytes], target: int, first: int
+        self, items: Iterator[Any] | range, serialize: Callable[[Sequence[Any], int], bytes], target: int, first: int
     ) -> None:
         """`serialize` is given items and the index of the first; the first chunk has at most `first` items."""
         self.target = target
@@ -46,7 +47,7 @@ class Cutter:
         self._items = items
         self._serialize = serialize
         self._fitting = first
-        self._ready: list[list[Any]] = []
+        self._ready: list[Sequence[Any]] = []
 
     def next_chunk(self, most: int | None = None) -> Chunk | None:
         """The next chunk, of at most `most` items; None: there is none."""
@@ -61,17 +62,24 @@ class Cutter:
         return bool(self._ready) or (not self.exhausted and bool(list(islice(self._items, 1))))
 
     def _draw(self, count: int) -> None:
-        items: list[Any] = []
         wanted = min(count, self._fitting)
-        try:
-            items.extend(islice(self._items, wanted))  # keeps what was drawn before an error
-        except Exception as error:  # noqa: BLE001 - the user's iterator may raise anything
-            self.error = error
+        items = self._take(wanted)
         self.exhausted = len(items) < wanted
         if items:
             self._ready.append(items)
 
-    def _fit(self, items: list[Any]) -> Chunk | None:
+    def _take(self, wanted: int) -> Sequence[Any]:
+        if isinstance(self._items, range):
+            items, self._items = self._items[:wanted], self._items[wanted:]
+            return items
+        drawn: list[Any] = []
+        try:
+            drawn.extend(islice(self._items, wanted))  # keeps what was drawn before an error
+        except Exception as error:  # noqa: BLE001 - the user's iterator may raise anything
+            self.error = error
+        return drawn
+
+    def _fit(self, items: Sequence[Any]) -> Chunk | None:
         try:
             payload = self._serialize(items, self.drawn)
         except Exception as error:  # noqa: BLE001 - as may its items' __reduce__
@@ -88,7 +96,7 @@ class Cutter:
         self._fitting = max(1, min(len(items) * GROWTH, CHUNK_BYTES // per_item))
         return Chunk(len(items), payload)
 
-    def _until_culprit(self, items: list[Any], error: Exception) -> Chunk | None:
+    def _until_culprit(self, items: Sequence[Any], error: Exception) -> Chunk | None:
         """The longest beginning that can be serialized; the input ends there with this error."""
         self.exhausted, self.error = True, error
         self._ready.clear()

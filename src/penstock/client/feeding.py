@@ -32,7 +32,7 @@ class Feed:
         session: Session,
         spec: BatchSpec,
         function: Function,
-        items: Iterator[Any],
+        items: Iterator[Any] | range,
         form: str,
         target: int,
         chunksize: int | None,
@@ -91,7 +91,7 @@ class Feed:
         self._opened = True
         return [opening(self.batch, self._spec, self._along(self._function, items))]
 
-    def _digested(self, items: Iterator[Any], digest: Digest) -> Iterator[Any]:
+    def _digested(self, items: Iterable[Any], digest: Digest) -> Iterator[Any]:
         for item in items:
             self._digests += digest(item)
             yield item
@@ -140,12 +140,15 @@ class Feed:
             self._session.submit([*parts, Part(BatchClose(self.batch, self.cutter.drawn))])
 
 
-def joined(iterables: Sequence[Iterable[Any]]) -> Iterator[Any]:
-    """The items of one iterable, or the tuples of several."""
-    return iter(iterables[0]) if len(iterables) == 1 else zip(*iterables)  # noqa: B905 - as the builtin map
+def joined(iterables: Sequence[Iterable[Any]]) -> Iterator[Any] | range:
+    """The items of one iterable, a range as it is, or the tuples of several."""
+    if len(iterables) > 1:
+        return zip(*iterables)  # noqa: B905 - as the builtin map
+    items = iterables[0]
+    return items if isinstance(items, range) else iter(items)
 
 
-def serializing(spec: BatchSpec, form: str) -> Callable[[list[Any], int], bytes]:
+def serializing(spec: BatchSpec, form: str) -> Callable[[Sequence[Any], int], bytes]:
     """How some items, of which the first has this index, become a chunk's payload."""
     if spec.kind == "command":
         return lambda items, _: msgspec.msgpack.encode(items)

@@ -45,10 +45,10 @@ class Pace(NamedTuple):
 
 
 def input_length(iterables: Sequence[Iterable[Any]]) -> int | None:
-    """How many items there will be, if all of them can tell."""
+    """How many items there will be, if all of them can tell (a range of more than 2**63 numbers cannot)."""
     try:
         return min(len(iterable) for iterable in iterables)  # type: ignore[arg-type]  # asked here
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
 
 

@@ -4,8 +4,8 @@ Promises:
 
 1. A slot is given nothing while its process does not wait for work, and pieces of one user only. It stays with a user
    for USER_SECONDS while there is something of that user's to start: its process is replaced in between.
-2. The first piece of an unknown function is one job; so is every piece of commands, of jobs that may not be started
-   twice, have a time limit or are looked on while they print, and of a lease in which a slot died.
+2. The first piece of an unknown function is one job; so is every piece of jobs that may not be started twice, have a
+   time limit or are looked on while they print, and of a lease in which a slot died.
 3. While a slot idles and nothing is unstarted, or every slot is stuck, a piece that overruns is cut after its running
    job.
 """
@@ -158,8 +158,7 @@ class Feed:
     @staticmethod
     def _single(held: HeldLease) -> bool:
         spec = held.spec
-        is_kind = spec.kind == "command" or spec.live
-        return held.careful or spec.time_limit is not None or spec.max_crashes == 1 or is_kind
+        return held.careful or spec.live or spec.time_limit is not None or spec.max_crashes == 1
 
     def _give(self, slot: int, held: HeldLease, now: float) -> Actions:
         mean = self._means.get(held.function)

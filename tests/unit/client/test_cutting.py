@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from penstock.client import cutting
 from penstock.client.cutting import CHUNK_BYTES, Cutter
-from penstock.payload import chunk_blob
+from penstock.payload import chunk_blob, load_chunk
 
 
 def serialize(items: list[Any], first: int) -> bytes:
@@ -46,6 +46,19 @@ def test_chunks_reach_the_target_after_a_small_first_one() -> None:
     """The first items show how large they are."""
     chunks, _ = cut(range(1000), 200)
     assert [len(chunk) for chunk in chunks] == [8, 64, 200, 200, 200, 200, 128]
+
+
+@given(st.integers(-(10**30), 10**30), st.integers(0, 300), st.integers(-3, 3).filter(bool), st.integers(1, 100))
+def test_a_range_leaves_as_ranges(start: int, count: int, step: int, target: int) -> None:
+    """In order, every number once; by msgpack, which knows no ranges, as lists."""
+    items = range(start, start + count * step, step)
+    cutter = Cutter(items, serialize, target, 8)
+    chunks = [pickle.loads(chunk.payload)[1] for chunk in iter(cutter.next_chunk, None)]
+    assert all(type(chunk) is range for chunk in chunks)
+    assert [number for chunk in chunks for number in chunk] == list(items)
+    assert (cutter.drawn, cutter.exhausted) == (count, True)
+    small = range(start % 1000, start % 1000 + count)
+    assert load_chunk(chunk_blob("item", small, "msgpack"), "msgpack") == ("item", list(small))
 
 
 def test_a_chunk_is_at_most_a_megabyte_and_larger_items_travel_alone() -> None:

@@ -40,8 +40,8 @@ def test_long_jobs_are_never_put_behind_another() -> None:
 
 
 def test_jobs_that_may_not_be_started_twice_come_one_by_one() -> None:
-    """So do those with a time limit, and commands."""
-    for spec in (BatchSpec(max_crashes=1), BatchSpec(time_limit=9.0), BatchSpec(kind="command")):
+    """So do those with a time limit, and those whose output is looked on."""
+    for spec in (BatchSpec(max_crashes=1), BatchSpec(time_limit=9.0), BatchSpec(kind="command", live=True)):
         bench = WorkerBench()
         (run,) = runs(bench.turn(bench.jobs(0, 100, spec=spec)))
         (run,) = runs(bench.turn(done(run, each=0.0001)))
