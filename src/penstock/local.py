@@ -20,6 +20,7 @@ import msgspec
 
 from penstock.config import IPC_PATH_BYTES, SinkConfig, VentilatorConfig, WorkerConfig, default_slots
 from penstock.errors import ConfigError, NoPipeline
+from penstock.room import check_slots
 
 START = "import json,sys; sys.path[:]=json.loads(sys.argv[1])['path']; "
 START += "from penstock.embedded import main; sys.exit(main(sys.argv[1]))"
@@ -40,11 +41,12 @@ class LocalStations:
     start_time = START_TIME
 
     def __init__(self, slots: int | None = None, data: Path | None = None, *, pass_output: bool = True) -> None:
-        """Starts them, and does not wait. `data`: a folder that keeps the batches; None: they go with the client.
+        """Starts them, and does not wait; ConfigError: there is no room for so many slots. `data`: a folder that keeps the batches; None: they go with the client.
         `pass_output`: show what jobs print where the client was started."""
         if sys.platform == "win32":
             raise ConfigError("an embedded pipeline needs Linux or WSL: give the URL of a running one")
         self.slots = slots or default_slots()
+        check_slots(self.slots)
         self._pid = os.getpid()
         self._up = False
         self._folder = _private_folder()

@@ -45,6 +45,7 @@ from penstock.messages import (
 )
 from penstock.payload import NO_PICKLE
 from penstock.roles import Role
+from penstock.room import make_room
 from penstock.seat import Work
 from penstock.security import for_station
 from penstock.slots import SlotHost
@@ -68,6 +69,7 @@ class Worker:
         self.leaving = False
         self.exit_code = 0
         self._config = config
+        make_room(config.slots)
         self._signals = loop.Signals()
         self._id = new_worker_id()
         security = for_station(config, Role.WORK)

@@ -1,0 +1,43 @@
+"""Room for slots."""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+from pathlib import Path
+
+import pytest
+
+from penstock import room
+from penstock.errors import ConfigError
+from penstock.room import check_slots, make_room
+
+
+def test_as_many_as_fit_are_refused_by_their_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The container's if it has less than the host, and the error says how many would do."""
+    limit = tmp_path / "memory.max"
+    limit.write_text("100000000")
+    monkeypatch.setattr(room, "MEMORY_LIMITS", (str(limit), str(tmp_path / "none")))
+    with pytest.raises(ConfigError, match="at most ([0-9,]+)") as caught:
+        check_slots(1_000_000)
+    most = int(re.findall(r"at most ([0-9,]+)", str(caught.value))[0])
+    check_slots(most)
+    with pytest.raises(ConfigError):
+        check_slots(most + 1)
+    limit.write_text("max")
+    check_slots(most + 1)
+    with pytest.raises(ConfigError):
+        check_slots(os.sysconf("SC_PHYS_PAGES"))  # a page each
+
+
+def test_open_files_are_asked_for_up_to_the_hard_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond it there is no room, whatever the memory."""
+    asked: list[tuple[int, int]] = []
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (256, 1000))
+    monkeypatch.setattr(resource, "setrlimit", lambda _, limits: asked.append(limits))
+    make_room(200)
+    assert asked == [(900, 1000)]
+    with pytest.raises(ConfigError, match="ulimit -Hn.*at most 225"):
+        check_slots(226)
+    check_slots(225)
