@@ -107,10 +107,6 @@ def _rows(path: Path, query: str) -> list[Any]:
 # ------------------------------------------------------------------------------------------------ the starts
 
 
-WAKING_TIME = 0.2
-"""Seconds around the SIGCONT in which a worker ends the turn that it stood still in; a piece is 10 ms."""
-
-
 class Start(NamedTuple):
     """A line that a job wrote."""
 
@@ -146,27 +142,17 @@ def count_starts(path: Path, kinds: dict[Job, str], seen: Seen, faults: list[Fau
         found.after_safe.extend(
             f"{name} started {start.at - safe_at + SAFE_MARGIN:.1f} s after it"
             for start in all_of_it
-            if start.at > safe_at and not _woke_with(start, faults)
+            if start.at > safe_at
         )
         if kind == "once" and len(all_of_it) > 1:
             found.forbidden.append(f"{name} {all_of_it}")
-        judged = [start for start in all_of_it if start is all_of_it[0] or not _woke_with(start, faults)]
         if not KINDS[kind].has_own_attempts:
             found.unexplained.extend(
                 f"{name} {first} and {again}"
-                for first, again in pairwise(judged)
+                for first, again in pairwise(all_of_it)
                 if not _explained(first, again, faults)
             )
     return found
-
-
-def _woke_with(start: Start, faults: list[Fault]) -> bool:
-    """Whether it began as its worker, which had stood still, went on in the middle of a turn: the piece was as good as
-    handed over, and nobody could tell the worker that others had run it meanwhile."""
-    return any(
-        "SIGSTOP" in fault.what and start.worker in fault.names and abs(start.at - fault.end) < WAKING_TIME
-        for fault in faults
-    )
 
 
 def _explained(first: Start, again: Start, faults: list[Fault]) -> bool:

@@ -24,6 +24,7 @@ from penstock.core.actions import (
     Run,
     Save,
     Tell,
+    Touch,
 )
 from penstock.core.inputs import (
     ChunkLoaded,
@@ -378,6 +379,8 @@ class WorkerBench:
         self.id = me.worker
         self.core = WorkerCore(me, self.now)
         self.logged: list[Log] = []
+        self.touched: list[float] = []
+        """Until when slots were allowed to start jobs, in the order told."""
         self.first_lease = 1 << 40
         if join:
             self.turn(JobsConnected(), *(SlotReady(slot) for slot in range(slots)))
@@ -390,10 +393,11 @@ class WorkerBench:
         actions += self.core.tick(self.now)
         self.core.check()
         self.logged += of(Log, actions)
+        self.touched += [touch.until for touch in of(Touch, actions)]
         return [
             _same(_report, action.message) if isinstance(action, Report) else action
             for action in actions
-            if not isinstance(action, Log)
+            if not isinstance(action, Log | Touch)
         ]
 
     def greet(self, *, life: int = 1, connection: int = 1) -> Hello:

@@ -63,6 +63,32 @@ def kill_agent(folder: str, x: int) -> None:
     time.sleep(60)
 
 
+def freeze_agent(folder: str, x: int) -> int:
+    """Two hundred short ones; then the first that has some behind it in its piece stops the agent, and from there on
+    each waits a second for the gate."""
+    frozen = Path(folder, "frozen")
+    if not frozen.exists():
+        time.sleep(0.0002)
+        if x < 200 or _piece_stop() < x + 4:
+            return x
+        frozen.touch()
+        psutil.Process().parents()[1].send_signal(signal.SIGSTOP)
+    note(folder, x)
+    end = time.monotonic() + 1.0
+    while not Path(folder, OPEN).exists() and time.monotonic() < end:
+        time.sleep(0.01)
+    return x
+
+
+def _piece_stop() -> int:
+    """Where the piece ends that this job belongs to."""
+    frame = sys._getframe()
+    while "order" not in frame.f_locals:
+        assert frame.f_back is not None
+        frame = frame.f_back
+    return int(frame.f_locals["order"].stop)
+
+
 def bomb(folder: str, x: int) -> None:
     """Forks as long as it can, and so do its children."""
     note(folder, x)

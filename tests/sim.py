@@ -44,6 +44,7 @@ from penstock.core.actions import (
     SaveRow,
     SendFunction,
     Tell,
+    Touch,
 )
 from penstock.core.inputs import (
     ChunkLoaded,
@@ -385,6 +386,8 @@ class WorkerNode(Node):
                     self.die(number, state, cause)
             case FreeLease(lease):
                 self.leases.pop(lease, None)
+            case Touch():
+                pass  # a slot of this world stands still with its worker
             case Renew():
                 world.renew(self)
             case Leave():

@@ -41,8 +41,9 @@ class LocalStations:
     start_time = START_TIME
 
     def __init__(self, slots: int | None = None, data: Path | None = None, *, pass_output: bool = True) -> None:
-        """Starts them, and does not wait; ConfigError: there is no room for so many slots. `data`: a folder that keeps the batches; None: they go with the client.
-        `pass_output`: show what jobs print where the client was started."""
+        """Starts them, and does not wait. `data`: a folder that keeps the batches; None: they go with the client.
+        `pass_output`: show what jobs print where the client was started. ConfigError: there is no room for so many
+        slots."""
         if sys.platform == "win32":
             raise ConfigError("an embedded pipeline needs Linux or WSL: give the URL of a running one")
         self.slots = slots or default_slots()

@@ -3,7 +3,8 @@
 What it promises:
 
 1. One Done for each RunPiece, in order, whatever the jobs raise.
-2. The page tells which job runs before the job begins, and a job at or behind its piece's limit is never begun.
+2. The page tells which job runs before the job begins, and a job at or behind its piece's limit is never begun, nor
+   any when the time that the page allows is over.
 3. What a job prints is that job's: neighbours are told apart, whoever wrote it.
 4. After a piece nothing that its jobs started is left running, and the working folder, 1, 2, sys.stdout, sys.stderr,
    the handlers of signals, their mask and the timer are what they were. Where a job left a thread that is no daemon,
@@ -38,6 +39,7 @@ from penstock.slotwire import (
     PIECE,
     STARTED,
     UNIT,
+    UNTIL,
     Done,
     DropFunction,
     FreeChunk,
@@ -210,7 +212,7 @@ class Slot:
             started = time.monotonic_ns()
             cells[STARTED] = started
             cells[INDEX] = index
-            if index >= cells[limit]:
+            if index >= cells[limit] or time.clock_gettime_ns(time.CLOCK_BOOTTIME) >= cells[UNTIL]:
                 return
             try:
                 value = job(item)
@@ -243,7 +245,7 @@ class Slot:
                 cells[INDEX] = index
                 # a cut that came while nothing ran yet may end inside of the block
                 stop = min(stop, cells[limit])
-                if index >= stop:
+                if index >= stop or time.clock_gettime_ns(time.CLOCK_BOOTTIME) >= cells[UNTIL]:
                     return
                 self._printing, self._stop = -1, stop
                 self._coming = iter(items[index - order.start : stop - order.start])

@@ -8,7 +8,8 @@ of the core. What it promises:
 2. A slot that died is replaced; SlotReady says so.
 3. A function or a chunk is sent to a slot only if the slot does not have it.
 4. After PieceCut the slot starts none of the piece's jobs from `stop` on; it may stop one earlier.
-5. When the agent dies, however, no slot and nothing that jobs started stays.
+5. From the time told to `allow` on slots start nothing; what they were given comes back as far as it was run.
+6. When the agent dies, however, no slot and nothing that jobs started stays.
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ from penstock.forkserver import CAUSES, END, NOT_STARTED, SPAWN, Order
 from penstock.job import JobState
 from penstock.processes import Coroner
 from penstock.pump import Pump
-from penstock.seat import Ended, Seat, Work, elapsed_of, refused
+from penstock.seat import NANOSECONDS, Ended, Seat, Work, elapsed_of, refused
 from penstock.serverprocess import ServerProcess
-from penstock.slotwire import CUT_DELAY, NO_LIMIT, Done, Ready, Running
+from penstock.slotwire import CUT_DELAY, NO_LIMIT, UNTIL, Done, Ready, Running
 from penstock.users import check_users, refusal
 
 FREE_BYTES = 1 << 16
@@ -55,6 +56,7 @@ class SlotHost:
         self._worker = worker_name
         self._users = users
         self._lives = count(1)
+        self._until = NO_LIMIT
         self._order = count()
         self._timers: list[tuple[float, int, Callable[[], Inputs]]] = []
         self._seats: dict[int, Seat] = {}
@@ -117,17 +119,17 @@ class SlotHost:
             seat.run(piece, work, start, stop, max(1, block))
             self._flush(seat)
 
+    def allow(self, until: float) -> None:
+        """Let slots start jobs until then, also if this process stands still meanwhile."""
+        self._until = int(until * NANOSECONDS)
+        for seat in self._seats.values():
+            seat.page.cells[UNTIL] = self._until
+
     def free(self, lease: int) -> None:
         """The slots need the lease's arguments no longer."""
         for seat in self._seats.values():
             if seat.free(lease) >= FREE_BYTES:
                 self._flush(seat)
-
-    def running(self, slot: int) -> tuple[int, int] | None:
-        """The piece and the index of the job that the slot runs at this moment."""
-        seat = self._seats.get(slot)
-        running = seat.running() if seat is not None else None
-        return None if running is None else (running.piece, running.index)
 
     def cut(self, slot: int, piece: int) -> None:
         """Let the slot stop the piece after what runs of it; comes back as PieceCut, unless the piece does first.
@@ -277,6 +279,7 @@ class SlotHost:
     def _spawn(self, slot: int, user: str = "") -> Inputs:
         try:
             seat = Seat(slot, next(self._lives), user)
+            seat.page.cells[UNTIL] = self._until
         except OSError:  # no file descriptors left
             self._later(RESPAWN_DELAY, lambda: self._spawn(slot))
             return []

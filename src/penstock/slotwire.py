@@ -5,7 +5,7 @@ frames in order and answers each RunPiece with one Done; nothing else is ever an
 
 **The page** says what the slot is doing without the slot's help: it may hold the GIL, be stopped or dead. All cells are
 int64. The slot writes PIECE (0: none) last when it begins and clears it after its Done is sent, so an index that is
-read between two equal readings of PIECE belongs to that piece. The agent writes LIMIT cells and TAKEN.
+read between two equal readings of PIECE belongs to that piece. The agent writes LIMIT cells, TAKEN and UNTIL.
 
 **A cut** is one cell: the slot compares the limit of its piece with the index *after* it has published the index. The
 agent lowers the limit, waits CUT_DELAY, and looks where the slot is by then: every store of either side has long been
@@ -30,9 +30,10 @@ from penstock.kept import KEPT_BYTES
 PREFIX = struct.Struct("<IQ")
 """Bytes of the header, bytes of the payload."""
 
-PIECE, INDEX, STARTED, UNIT, TAKEN, COLLECTED = range(6)
+PIECE, INDEX, STARTED, UNIT, TAKEN, COLLECTED, UNTIL = range(7)
 """Cells: the piece, the job's index, when it started (CLOCK_MONOTONIC ns, 0: loading), how many jobs are run as one
-from there on, whether the agent has moved output to the spills, the piece whose output the slot has begun to take."""
+from there on, whether the agent has moved output to the spills, the piece whose output the slot has begun to take, when
+the slot may start nothing any more (CLOCK_BOOTTIME ns)."""
 LIMITS = 8
 LIMIT_CELLS = 64
 """The pieces queued on a slot have a cell each for their limits, from LIMITS on, in turns."""

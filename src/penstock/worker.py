@@ -25,7 +25,7 @@ from typing import Any
 
 from penstock import loop
 from penstock.config import TERM_GRACE, VERSION, WorkerConfig, from_argv
-from penstock.core.actions import Cut, Deliver, DeliverPrints, EndSlot, FreeLease, Leave, Renew, Report, Run
+from penstock.core.actions import Cut, Deliver, DeliverPrints, EndSlot, FreeLease, Leave, Renew, Report, Run, Touch
 from penstock.core.inputs import FunctionReady, JobsConnected, PieceDone, SinkConnected, Stop
 from penstock.core.shift import Shift
 from penstock.core.worker import WorkerCore
@@ -230,6 +230,8 @@ class Worker:
                 self.links.send("outcomes", Prints(self._id, self._name, heads, tokens, number), *texts)
             case Report(message):
                 self.links.send("report", message)
+            case Touch(until):
+                self._slots.allow(until)
             case Renew():
                 self.links.renew("control")
             case FreeLease(lease):

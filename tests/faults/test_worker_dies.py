@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from fault_jobs import wait
+from fault_jobs import freeze_agent, wait
 from fault_world import LEASE_TIME, World, harm, is_alive
 from penstock import errors
 from support import until
@@ -36,6 +36,25 @@ def test_while_jobs_run(world: World, how: str) -> None:
     times = world.times()
     assert times.pop(running["w1"]) == (1 if how == "SIGTERM" else 2)
     assert set(times.values()) == {1}
+
+
+@pytest.mark.parametrize("obeys", [True, False])
+def test_slots_of_an_agent_that_stands_still_start_nothing_more(world: World, obeys: bool) -> None:
+    """Once others may have its jobs, though its slots have some to start; with a lease time far too long they go on."""
+    world.up()
+    world.start("w1", lease_time=LEASE_TIME if obeys else 1000.0)
+    batch = world.batch(freeze_agent, 400)
+    world.started(1)
+    log = world.stations.log("ventilator")
+    until(lambda: b"worker_lost" in log.read_bytes())
+    world.start("w2")
+    until(lambda: "w2" in [worker for _, _, worker in world.starts()])
+    world.open_gate()
+    world.check(batch, 400)
+    world.go_on("w1")
+    until(lambda: b"worker_joined" in log.read_bytes().split(b"worker_lost")[-1].replace(b"worker=w2", b""))
+    workers = [worker for _, _, worker in world.starts()]
+    assert ("w1" not in workers[workers.index("w2") :]) == obeys
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,11 @@ class Agent:
         self.host.run(slot, self._pieces, work, start, stop, block)
         return self._pieces
 
+    def running(self, slot: int) -> tuple[int, int] | None:
+        """The piece and the index of the job that the slot runs at this moment."""
+        running = self.host._seats[slot].running()
+        return None if running is None else (running.piece, running.index)
+
     def answer(self, kind: type[Any], piece: int | None, limit: float = LIMIT) -> Any:
         """The first input of this kind about the piece."""
 
@@ -710,7 +715,7 @@ def test_cut_leaves_what_has_not_begun(agent: Agent, folder: Path, block: int) -
     Path(names[0]).touch()
     piece = agent.run(agent.work(mark_and_wait_for, names), 0, 6, block)
     agent.until(Path(names[1] + ".begun").exists)
-    assert agent.host.running(0) == (piece, 1 if block == 1 else 0)
+    assert agent.running(0) == (piece, 1 if block == 1 else 0)
     agent.host.cut(0, piece)
     cut = agent.answer(PieceCut, piece)
     assert cut.stop == 2
@@ -725,7 +730,7 @@ def test_cut_of_a_queued_piece_leaves_all_of_it(agent: Agent, folder: Path) -> N
     names = [str(folder / str(i)) for i in range(4)]
     work = agent.work(wait_for, names)
     first, second = agent.run(work, 0, 1), agent.run(work, 1, 4)
-    agent.until(lambda: agent.host.running(0) == (first, 0))
+    agent.until(lambda: agent.running(0) == (first, 0))
     agent.host.cut(0, second)
     assert agent.answer(PieceCut, second).stop == 1
     Path(names[0]).touch()
@@ -755,9 +760,9 @@ def test_running_index_is_seen_while_the_gil_is_held(agent: Agent) -> None:
             ctypes.PyDLL(None).usleep(400_000)
 
     piece = agent.run(agent.work(hold, list(range(5))), 0, 5)
-    agent.until(lambda: agent.host.running(0) == (piece, 3))
+    agent.until(lambda: agent.running(0) == (piece, 3))
     agent.answer(PieceDone, piece)
-    agent.until(lambda: agent.host.running(0) is None)
+    agent.until(lambda: agent.running(0) is None)
 
 
 @pytest.mark.parametrize("how", ["sleeps", "ignores SIGTERM", "holds the GIL", "is stopped"])
@@ -775,7 +780,7 @@ def test_ended_slot_comes_back_with_state_and_cause(agent: Agent, how: str) -> N
             signal.pause()
 
     piece = agent.run(agent.work(job, [0, 1]), 0, 2)
-    agent.until(lambda: agent.host.running(0) == (piece, 0))
+    agent.until(lambda: agent.running(0) == (piece, 0))
     agent.host.end(0, piece, 0.3, JobState.CANCELLED, "cancelled by test")
     death = agent.answer(SlotDied, piece)
     assert (death.index, death.state, death.cause) == (0, JobState.CANCELLED, "cancelled by test")
@@ -787,7 +792,7 @@ def test_end_of_a_piece_that_has_not_begun_spares_the_running_one(agent: Agent, 
     names = [str(folder / str(i)) for i in range(2)]
     work = agent.work(wait_for, names)
     first, second = agent.run(work, 0, 1), agent.run(work, 1, 2)
-    agent.until(lambda: agent.host.running(0) == (first, 0))
+    agent.until(lambda: agent.running(0) == (first, 0))
     agent.host.end(0, second, 0.2, JobState.CANCELLED, "cancelled")
     looked_at = time.monotonic() + 10 * CUT_DELAY
     agent.until(lambda: time.monotonic() > looked_at)
@@ -823,7 +828,7 @@ def test_terminated_job_may_clean_up(agent: Agent, folder: Path) -> None:
             signal.pause()
 
     piece = agent.run(agent.work(job, [str(mark)]), 0, 1)
-    agent.until(lambda: agent.host.running(0) is not None and agent.host.running(0))
+    agent.until(lambda: agent.running(0) is not None and agent.running(0))
     pid = next(iter(descendants(agent.server)))
     agent.until(lambda: _catches_sigterm(pid))
     begun = time.monotonic()
@@ -925,6 +930,22 @@ def strike(agent: Agent, books: Books, dice: random.Random, *, hard: bool) -> No
         agent.host.free(dice.randrange(5))
     elif chance < 0.272:
         os.kill(agent.server, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("block", [1, 4])
+def test_a_slot_starts_nothing_when_its_time_is_over(agent: Agent, block: int) -> None:
+    """It looks at the clock itself, before each job; what it did not start comes back, and may be given again."""
+    work = agent.work(time.sleep, [0.02] * 1000)
+    agent.host.allow(now() + LIMIT)
+    piece = agent.run(work, 0, 1000, block)
+    agent.until(lambda: agent.running(0) not in {None, (piece, 0)})
+    agent.host.allow(now())
+    begun = agent.answer(PieceDone, piece).ran[-1].stop
+    assert 0 < begun < 1000
+    assert agent.answer(PieceDone, agent.run(work, begun, 1000, block)).ran == ()
+    agent.host.allow(now() + LIMIT)
+    (ran,) = agent.answer(PieceDone, agent.run(work, begun, begun + 4, block)).ran
+    assert (ran.start, ran.stop) == (begun, begun + 4)
 
 
 # ----------------------------------------------------------------------------------------------------- commands

@@ -6,6 +6,7 @@ outcome was recorded or although nothing happened to the worker that had it.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -194,6 +195,7 @@ def no_floor(patch: pytest.MonkeyPatch) -> None:
 def arrival_is_life(patch: pytest.MonkeyPatch) -> None:
     """A worker never considers itself lost."""
     patch.setattr(Liaison, "silence", lambda *_: 0.0)
+    patch.setattr(Liaison, "_touch_ends_at", math.inf)
 
 
 def no_resend(patch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ def test_as_many_as_fit_are_refused_by_their_memory(monkeypatch: pytest.MonkeyPa
     limit = tmp_path / "memory.max"
     limit.write_text("100000000")
     monkeypatch.setattr(room, "MEMORY_LIMITS", (str(limit), str(tmp_path / "none")))
-    with pytest.raises(ConfigError, match="at most ([0-9,]+)") as caught:
+    with pytest.raises(ConfigError, match=r"at most ([0-9,]+)") as caught:
         check_slots(1_000_000)
     most = int(re.findall(r"at most ([0-9,]+)", str(caught.value))[0])
     check_slots(most)
@@ -38,6 +38,6 @@ def test_open_files_are_asked_for_up_to_the_hard_limit(monkeypatch: pytest.Monke
     monkeypatch.setattr(resource, "setrlimit", lambda _, limits: asked.append(limits))
     make_room(150)
     assert asked == [(850, 1000)]
-    with pytest.raises(ConfigError, match="ulimit -Hn.*at most 180"):
+    with pytest.raises(ConfigError, match=r"ulimit -Hn.*at most 180"):
         check_slots(181)
     check_slots(180)

@@ -69,7 +69,7 @@ class OneJob(Stream):
         self._session.follow(self._follower)
 
 
-def drawn_whole(items: Iterable[Any], serialize: Callable[[list[Any], int], bytes]) -> list[Chunk]:
+def drawn_whole(items: Iterable[Any], serialize: Callable[[Sequence[Any], int], bytes]) -> list[Chunk]:
     """All of an input as chunks. Raises what the input raises, and PicklingError."""
     cutter = Cutter(iter(items), serialize, CHUNK_JOBS, FIRST_COUNT)
     chunks: list[Chunk] = []

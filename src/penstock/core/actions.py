@@ -339,6 +339,12 @@ class Leave(Action, frozen=True):
     undelivered: int = 0
 
 
+class Touch(Action, frozen=True):
+    """Until then slots may start what they were given; they look at it themselves, for the agent may be stopped."""
+
+    until: float
+
+
 class Renew(Action, frozen=True):
     """Connect to control anew, if it is connected: nothing is heard of it."""
 
@@ -371,6 +377,7 @@ Effect = (
     | EndSlot
     | FreeLease
     | Leave
+    | Touch
     | Renew
     | Log
 )

@@ -6,10 +6,12 @@ Promises:
    the mere arrival of something late is no sign of life.
 2. It says hello to the newest greeting only, and not before its job connection is up: until then rounds would miss it.
 3. A welcome counts only if it answers the newest hello while that is still a sign of life.
+4. The slots know when touch ends unless something is heard, and start nothing from then on, whatever the agent does.
 """
 
 from __future__ import annotations
 
+from penstock.core.actions import Touch
 from penstock.messages import Greeting, Heartbeat, Held, Hello, Welcome
 
 
@@ -28,6 +30,7 @@ class Liaison:
         self._sent: dict[int, float] = {}
         """When each hello or heartbeat that was not echoed yet was sent, by number."""
         self._alive_at = now
+        self._told_touch = 0.0
         self._beat_at = now
         self.joined = False
         """Whether the newest hello was welcomed."""
@@ -108,13 +111,25 @@ class Liaison:
         self.joined, self.lost = True, False
         return True
 
+    @property
+    def _touch_ends_at(self) -> float:
+        """When the worker must consider itself lost, unless it hears an echo."""
+        return self._alive_at + self._pace * self._lease_time / 2
+
+    def touch(self) -> list[Touch]:
+        """What the slots do not know yet of it."""
+        if self._touch_ends_at == self._told_touch:
+            return []
+        self._told_touch = self._touch_ends_at
+        return [Touch(self._told_touch)]
+
     def silence(self, now: float) -> float:
         """Seconds since the ventilator is known to have counted this worker as alive."""
         return now - self._alive_at
 
     def loses_touch(self, now: float) -> bool:
         """Whether it is at this moment that the worker must consider itself lost."""
-        if self.lost or self.silence(now) <= self._pace * self._lease_time / 2:
+        if self.lost or now <= self._touch_ends_at:
             return False
         self.joined, self.lost = False, True
         return True

@@ -181,6 +181,7 @@ class WorkerCore:
         if self._liaison.loses_touch(now):
             self._say(Log("lost_touch", {"seconds": round(self._liaison.silence(now), 1)}))
         self._look_at_the_clock(now)
+        self._actions += self._liaison.touch()
         if not self._liaison.lost and self.holdings.kept_bytes < KEPT_BYTES_MAX:
             self._actions += self.feed.fill(self._functions, now)
         self._actions += [*self.feed.relieve(now), *self._hearing.look(now)]
@@ -231,9 +232,8 @@ class WorkerCore:
             return
         self._told_window = self.window
         self._say(Report(self._liaison.heartbeat(self.window, self._inventory(), now)))
-        for function, asked_at in self._asked.items():
-            if now >= asked_at + RESEND:
-                self._need(function, now)
+        for function in [function for function, asked_at in self._asked.items() if now >= asked_at + RESEND]:
+            self._need(function, now)
 
     def _on_welcome(self, welcome: Welcome, now: float) -> None:
         if not self._liaison.welcomed(welcome, now):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -16,7 +16,7 @@ from penstock.client.cutting import CHUNK_BYTES, Cutter
 from penstock.payload import chunk_blob, load_chunk
 
 
-def serialize(items: list[Any], first: int) -> bytes:
+def serialize(items: Sequence[Any], first: int) -> bytes:
     """As a map of one iterable does it."""
     return chunk_blob("item", items, "pickle", first)
 

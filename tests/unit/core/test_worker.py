@@ -112,6 +112,16 @@ def test_without_an_echo_it_starts_nothing(bench: WorkerBench) -> None:
     assert runs(bench.turn(done(run))) == []
 
 
+def test_slots_are_told_until_when_they_may_start_jobs(bench: WorkerBench) -> None:
+    """Rule 6 holds for them while the agent stands still too: half a lease time after the newest echoed heartbeat."""
+    began = bench.touched[-1]
+    assert began == bench.now + LOST
+    (beat,) = of(Heartbeat, bench.turn(after=BEAT))
+    assert bench.touched[-1] == began
+    bench.turn(Beat(beat.number), after=0.3)
+    assert bench.touched[-1] == began + BEAT
+
+
 def test_the_ventilator_says_how_often_it_beats(bench: WorkerBench) -> None:
     """Of many workers each less often; without an echo it is lost only after as much longer a time."""
     (beat,) = of(Heartbeat, bench.turn(after=BEAT))
