@@ -141,8 +141,8 @@ class Feed:
 
 
 def joined(iterables: Sequence[Iterable[Any]]) -> Iterator[Any] | range:
-    """The items of one iterable, a range as it is, or the tuples of several."""
-    if len(iterables) > 1:
+    """The items of one iterable, a range as it is, or the tuples of any other number of them."""
+    if len(iterables) != 1:
         return zip(*iterables)  # noqa: B905 - as the builtin map
     items = iterables[0]
     return items if isinstance(items, range) else iter(items)
