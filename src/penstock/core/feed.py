@@ -126,6 +126,8 @@ class Feed:
     def fill(self, functions: set[bytes], now: float) -> Actions:
         """Give pieces to the slots that have room."""
         actions: Actions = []
+        if not self._holdings.shares.waiting:
+            return actions
         for depth in range(AHEAD):
             for slot in sorted(self._ready):
                 pieces = self._pieces[slot]
@@ -183,6 +185,8 @@ class Feed:
     def relieve(self, now: float) -> Actions:
         """Cut what overruns while a slot idles; end the slots of cancelled pieces that do not end by themselves."""
         actions: Actions = []
+        if not self.busy:
+            return actions
         idle = any(not self._pieces[slot] for slot in self._ready)
         stuck = self.is_stuck(now)
         for slot, pieces in self._pieces.items():
@@ -244,6 +248,8 @@ class Feed:
 
     def next_wakeup(self) -> float | None:
         """When `relieve` may have something to do."""
+        if not self.busy:
+            return None
         idle = any(not self._pieces[slot] for slot in self._ready)
         due = [piece.end_at for pieces in self._pieces.values() for piece in pieces if piece.end_at is not None]
         if idle:
