@@ -10,6 +10,9 @@ Promises:
 
 from __future__ import annotations
 
+from collections import ChainMap
+from typing import Any
+
 from msgspec.structs import replace
 
 from penstock.core.actions import (
@@ -150,7 +153,7 @@ class Intake:
 
     def _refusal(self, submit: Submit, new: dict[bytes, int]) -> Refused | Known | None:
         """Why not to accept it: a batch that asks for what is not here, or is here already."""
-        known = set(self._books.backlog.batches)
+        known: ChainMap[bytes, Any] = ChainMap({}, self._books.backlog.batches)
         for opened in submit.opens:
             if opened.batch in new:
                 if before := self._accepted_before(submit.number, opened.spec):
@@ -159,7 +162,7 @@ class Intake:
                     return Refused(submit.number, "NoSuchWorker", text)
                 if text := self._gates.refusal(opened.batch, opened.spec, known):
                     return Refused(submit.number, "NoSuchBatch", text)
-            known.add(opened.batch)
+            known[opened.batch] = opened
         return None
 
     def _accepted_before(self, number: int, spec: BatchSpec) -> Known | Refused | None:
