@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 import random
 import shutil
 from collections import Counter, defaultdict
@@ -159,6 +160,11 @@ class Node:
         self.paused_until = 0.0
         self.inbox: list[Any] = []
         self.core: Any = None
+        self.place = 0
+        """Among the nodes: of those that have something to do the first one has its turn first."""
+        self.is_awake = False
+        self.wakeup_at = math.inf
+        """When it is woken, if nothing happens before."""
         self.turns = 0
         self.crash_at: tuple[int, str] | None = None
         """Crash in the turn of this number: before commit, after commit, or after the first send."""
@@ -166,6 +172,7 @@ class Node:
     def start(self) -> None:
         self.alive = True
         self.core = None
+        self.wakeup_at = math.inf
 
     def put(self, event: Any) -> None:
         if self.alive:
@@ -208,7 +215,18 @@ class Node:
                 break
         wakeup = self.core.next_wakeup()
         if wakeup is not None and self.alive:
-            self.world.at(max(wakeup, now + 1e-4), lambda: self.world.wake(self), self)
+            self.wake_at(max(wakeup, now + 1e-4))
+
+    def wake_at(self, when: float) -> None:
+        """One wake-up at a time: another one only if it is earlier."""
+        if when < self.wakeup_at:
+            self.wakeup_at = when
+            self.world.at(when, partial(self._wakeup, when), self)
+
+    def _wakeup(self, when: float) -> None:
+        if when == self.wakeup_at:
+            self.wakeup_at = math.inf
+            self.world.wake(self)
 
     def save(self, saves: list[Any]) -> None:
         raise NotImplementedError
@@ -257,10 +275,9 @@ class VentilatorNode(Node):
             case Answer(_, message, payload):
                 world.send(world.connections["desk", world.client.name], self, message, bytes(payload))
             case Deal(messages):
-                for message in messages:
-                    ups = [c for c in world.connections.values() if c.kind == "jobs" and c.up]
-                    if ups:
-                        world.send(ups[next(self.rotation) % len(ups)], self, message, self.payload(message))
+                ups = list(world.jobs_up)
+                for message in messages if ups else ():
+                    world.send(ups[next(self.rotation) % len(ups)], self, message, self.payload(message))
             case LoadChunks(batch, first, limit):
                 return [ChunksLoaded(batch, limit, self.store.open_chunks(batch, first, limit))]
             case LoadChunk(batch, index):
@@ -280,7 +297,7 @@ class SinkNode(Node):
     def start(self) -> None:
         super().start()
         self.store = ResultStore(self.world.folder / "results", self.world.durable)
-        self.id = self.world.fresh_id()
+        self.id = self.world.name(self)
         self.core = SinkCore(
             self.world.random.getrandbits(60),
             self.store.head(),
@@ -339,6 +356,8 @@ class Slot:
 class WorkerNode(Node):
     """A worker with virtual slots."""
 
+    slot_type = Slot
+
     def __init__(self, world: World, name: str, slots: int, tags: tuple[str, ...] = ()) -> None:
         super().__init__(world, name)
         self.slot_count = slots
@@ -346,8 +365,8 @@ class WorkerNode(Node):
 
     def start(self) -> None:
         super().start()
-        self.id = self.world.fresh_id()
-        self.slots = {number: Slot() for number in range(self.slot_count)}
+        self.id = self.world.name(self)
+        self.slots = {number: self.slot_type() for number in range(self.slot_count)}
         self.leases: dict[int, Any] = {}
         hello = Hello(self.id, 0, 0, 0, self.name, "host", 1, self.slot_count, 0, (), "3", self.tags)
         self.core = WorkerCore(hello, self.world.now)
@@ -611,6 +630,8 @@ def line_head(line: Completion) -> OutcomeHead:
 class World:
     """All nodes, connections and the clock."""
 
+    ventilator_type, sink_type, worker_type, client_type = VentilatorNode, SinkNode, WorkerNode, ClientNode
+
     def __init__(
         self,
         folder: Path,
@@ -631,7 +652,8 @@ class World:
         """What becomes of the store of a node that dies."""
         self.events: list[tuple[float, int, Node | None, Callable[[], Any]]] = []
         self.serial = itertools.count()
-        self.awake: set[Node] = set()
+        self.awake: list[tuple[int, Node]] = []
+        """Heap of (place, node)."""
         self.logged: list[Log] = []
         self.attempted: set[tuple[bytes, int]] = set()
         self.acked: set[tuple[bytes, int]] = set()
@@ -659,14 +681,23 @@ class World:
         self.deafness = 0.0
         """How many of the control connections that come up hear nothing."""
         self.faults: Counter[str] = Counter()
-        self.ventilator = VentilatorNode(self, "ventilator")
-        self.sink = SinkNode(self, "sink")
-        self.workers = [WorkerNode(self, f"w{i}", slots, *tags[i : i + 1]) for i in range(workers)]
-        self.client = ClientNode(self)
+        self.ventilator = self.ventilator_type(self, "ventilator")
+        self.sink = self.sink_type(self, "sink")
+        self.workers = [self.worker_type(self, f"w{i}", slots, *tags[i : i + 1]) for i in range(workers)]
+        self.client = self.client_type(self)
         self.nodes: list[Node] = [self.ventilator, self.sink, *self.workers, self.client]
+        for place, node in enumerate(self.nodes):
+            node.place = place
+        self.named: dict[bytes, Node] = {}
+        """By the id of each life of a worker or a sink."""
         self.connections: dict[tuple[str, str], Connection] = {}
+        self.connections_of: dict[Node, list[Connection]] = defaultdict(list)
+        self.jobs_up: dict[Connection, None] = {}
+        """Of kind "jobs", in the order in which they came up."""
         for kind, outer, inner in self._plan():
-            self.connections[kind, outer.name] = Connection(kind, outer, inner)
+            connection = self.connections[kind, outer.name] = Connection(kind, outer, inner)
+            self.connections_of[outer].append(connection)
+            self.connections_of[inner].append(connection)
         for node in self.nodes:
             self.start(node)
 
@@ -685,25 +716,35 @@ class World:
     def fresh_id(self) -> bytes:
         return self.random.randbytes(16)
 
+    def name(self, node: Node) -> bytes:
+        """The id of a new life."""
+        new = self.fresh_id()
+        self.named[new] = node
+        return new
+
     # ------------------------------------------------------------------------------------------ time
 
     def at(self, when: float, call: Callable[[], Any], node: Node | None = None) -> None:
         heapq.heappush(self.events, (when, next(self.serial), node, call))
 
     def wake(self, node: Node) -> None:
-        self.awake.add(node)
+        """It has a turn; who is dead or paused is woken when that ends."""
+        if not node.is_awake and node.alive and node.paused_until <= self.now:
+            node.is_awake = True
+            heapq.heappush(self.awake, (node.place, node))
 
     def step(self) -> None:
         """The next thing that happens."""
-        ready = [node for node in self.nodes if node in self.awake and node.alive and node.paused_until <= self.now]
-        if ready:
-            self.awake.discard(ready[0])
-            ready[0].turn()
-            return
-        when, _, node, call = heapq.heappop(self.events)
+        while self.awake:
+            node = heapq.heappop(self.awake)[1]
+            node.is_awake = False
+            if node.alive and node.paused_until <= self.now:
+                node.turn()
+                return
+        when, _, owner, call = heapq.heappop(self.events)
         self.now = max(self.now, when)
-        if node is not None and isinstance(node, WorkerNode) and node.paused_until > self.now:
-            self.at(node.paused_until, call, node)  # its slots stand still with it
+        if isinstance(owner, WorkerNode) and owner.paused_until > self.now:
+            self.at(owner.paused_until, call, owner)  # its slots stand still with it
             return
         call()
 
@@ -722,10 +763,8 @@ class World:
     # ------------------------------------------------------------------------------------------ network
 
     def connection(self, kind: str, topic: bytes) -> Connection | None:
-        for (what, _), connection in self.connections.items():
-            if what == kind and getattr(connection.outer, "id", None) == topic:
-                return connection
-        return None
+        node = self.named.get(topic)
+        return self.connections[kind, node.name] if node is not None and getattr(node, "id", None) == topic else None
 
     def send(self, connection: Connection, sender: Node, message: Any, payload: bytes) -> None:
         if not connection.up:
@@ -734,8 +773,10 @@ class World:
             self.faults["lost"] += 1
             return
         direction = f"{connection.kind}>" if sender is connection.outer else f"<{connection.kind}"
-        decoded = union[direction].decode(encode(message, payload)).message
+        frame = encode(message, payload)
+        decoded = union[direction].decode(frame).message
         assert decoded == message
+        self.carried(direction, message, len(frame))
         copies = 1
         if self.duplication and connection.kind not in ("jobs", "control") and self.random.random() < self.duplication:
             copies = 2
@@ -745,6 +786,9 @@ class World:
                 connection.held.append((sender, decoded, payload))
             else:
                 self._post(connection, sender, decoded, payload)
+
+    def carried(self, direction: str, message: Any, size: int) -> None:
+        """A message of so many bytes was sent."""
 
     def _post(self, connection: Connection, sender: Node, message: Any, payload: bytes) -> None:
         when = max(self.now + LATENCY * (1 + self.random.random()), connection.last[sender] + 1e-7)
@@ -801,8 +845,11 @@ class World:
                 return
             inner.put(Subscribed(outer.id) if up else Unsubscribed(outer.id))  # type: ignore[attr-defined]
         elif kind == "jobs":
-            count = sum(c.up for c in self.connections.values() if c.kind == "jobs")
-            inner.put(JobConnections(count))
+            if up:
+                self.jobs_up[connection] = None
+            else:
+                self.jobs_up.pop(connection, None)
+            inner.put(JobConnections(len(self.jobs_up)))
             if up:
                 outer.put(JobsConnected())
         elif kind == "outcomes" and up:
@@ -817,9 +864,8 @@ class World:
             return
         node.paused_until = 0.0
         node.start()
-        for connection in self.connections.values():
-            if node in (connection.outer, connection.inner):
-                self.at(self.now + RECONNECT * self.random.random(), partial(self.connect, connection))
+        for connection in self.connections_of[node]:
+            self.at(self.now + RECONNECT * self.random.random(), partial(self.connect, connection))
 
     def crash(self, node: Node) -> None:
         """kill -9: connections drop at once, what was not committed is gone; what was sent may arrive or not."""
@@ -828,10 +874,9 @@ class World:
         node.alive = False
         node.crash_at = None
         node.inbox.clear()
-        for connection in self.connections.values():
-            if node in (connection.outer, connection.inner):
-                connection.flushed = (connection.life, node) if self.random.random() < 0.5 else None
-                self.disconnect(connection)
+        for connection in self.connections_of[node]:
+            connection.flushed = (connection.life, node) if self.random.random() < 0.5 else None
+            self.disconnect(connection)
         node.stop()  # type: ignore[attr-defined]
         self.faults[f"crash {type(node).__name__}"] += 1
 
@@ -841,10 +886,8 @@ class World:
         self.at(node.paused_until, lambda: self.wake(node))
         self.faults[f"pause {type(node).__name__}"] += 1
         if seconds > NOTICE:
-            for connection in self.connections.values():
-                if node in (connection.outer, connection.inner):
-                    life = connection.life
-                    self.at(self.now + NOTICE, partial(self._notice, node, connection, life))
+            for connection in self.connections_of[node]:
+                self.at(self.now + NOTICE, partial(self._notice, node, connection, connection.life))
 
     def _notice(self, node: Node, connection: Connection, life: int) -> None:
         if connection.life == life and node.paused_until > self.now:
