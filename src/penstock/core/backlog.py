@@ -15,13 +15,14 @@ import itertools
 from bisect import bisect_right, insort
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from operator import attrgetter
 
 from penstock.core.actions import EndedPart, OpenPart
 from penstock.core.inputs import StoredBatch, StoredChunk
 from penstock.core.part import Part, Place
 from penstock.core.spans import SpanSet
 from penstock.core.turns import ANY, Terms, Turns, terms_of
-from penstock.job import UNSUCCESSFUL, BatchSpec, JobState
+from penstock.job import UNSUCCESSFUL, BatchSpec, JobState, Stamp
 
 WINDOW_CHUNKS = 4096
 """Chunks of one batch in memory before the rest stays on disk: some 2 MB, and minutes of work in most cases."""
@@ -50,9 +51,9 @@ class Chunk:
         fresh: list[Part] = []
         if start >= stop:
             return inside
-        for part in self.parts:
-            if part.stop <= start or part.start >= stop:
-                continue
+        for part in itertools.islice(self.parts, bisect_right(self.parts, start, key=attrgetter("stop")), None):
+            if part.start >= stop:
+                break
             for at in (start, stop):
                 if part.start < at < part.stop:
                     right = part.cut(at)
@@ -68,14 +69,13 @@ class Chunk:
 
     def open_parts(self) -> tuple[OpenPart, ...]:
         """What is open, neighbours of one stamp together: the form in which it is stored."""
-        merged: list[OpenPart] = []
+        merged: list[tuple[int, int, tuple[Stamp, bool, bool]]] = []
         for part in self.parts:
-            marks = (part.stamp, part.given, part.recalled)
-            start = part.start
-            if merged and merged[-1] == OpenPart(merged[-1].start, start, *marks):
-                start = merged.pop().start
-            merged.append(OpenPart(start, part.stop, *marks))
-        return tuple(merged)
+            start, marks = part.start, (part.stamp, part.given, part.recalled)
+            if merged and merged[-1][1:] == (start, marks):
+                start = merged.pop()[0]
+            merged.append((start, part.stop, marks))
+        return tuple(OpenPart(start, stop, *marks) for start, stop, marks in merged)
 
     def end(self, part: Part, state: JobState) -> None:
         """Remember what a retry could open again."""
@@ -286,9 +286,9 @@ class Backlog:
 
     def carve(self, chunk: Chunk, start: int, stop: int) -> list[Part]:
         """As Chunk.carve; counts what it cuts."""
-        before = sum(part.place is Place.QUEUED for part in chunk.parts)
+        before = len(chunk.batch.queue)
         inside = chunk.carve(start, stop)
-        self._count(chunk.batch, sum(part.place is Place.QUEUED for part in chunk.parts) - before)
+        self._count(chunk.batch, len(chunk.batch.queue) - before)
         return inside
 
     def next(self, fits: Callable[[Terms], bool], lanes: int = 1) -> Part | None:

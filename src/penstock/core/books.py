@@ -65,6 +65,8 @@ class Books:
         self.backlog = Backlog(stored)
         self.leases = Leases(life)
         self.workers: dict[bytes, Worker] = {}
+        self.changed: dict[Worker, None] = {}
+        """Workers that may be given more or less than before."""
         self.applied, self.chain = applied
         self.delayed: list[tuple[float, int, Chunk]] = []
         """Heap of (instant, serial, chunk): when some part of the chunk is to be queued."""

@@ -16,7 +16,6 @@ Promises:
 
 from __future__ import annotations
 
-import heapq
 import math
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -26,6 +25,7 @@ from penstock.core.actions import Deal
 from penstock.core.backlog import Batch
 from penstock.core.books import Books
 from penstock.core.lease import UNKNOWN_SECONDS, Given, Round
+from penstock.core.needs import Needs
 from penstock.core.part import Part
 from penstock.core.roster import LOOK_AHEAD_SECONDS, Worker, look_interval
 from penstock.core.seal import Grant
@@ -70,8 +70,9 @@ class Dispatcher:
 
     def __init__(self, books: Books) -> None:
         self._books = books
-        self._slots = 0
-        """Of the workers that can be given something."""
+        self.needs = Needs(books.workers, books.changed)
+        self._over: set[bytes] = set()
+        """Batches that no worker that has not changed since the last turn owes anything."""
         self._steal_at = 0.0
         """Not before this instant is it looked for work to be taken back."""
         self.look_again_at: float | None = None
@@ -80,38 +81,43 @@ class Dispatcher:
     def run(self, now: float) -> None:
         """Give out all there is credit for."""
         self.look_again_at = None
-        backlog = self._books.backlog
-        ready = [worker for worker in self._books.workers.values() if worker.present and worker.gone_at is None]
-        self._slots = sum(worker.slots for worker in ready)
-        if not any(worker.fits(terms) for terms in backlog.turns.particular() for worker in ready):
-            while ready and backlog.free_parts >= len(ready) and self._in_step(ready) and self._fills(ready):
-                if not self._deal(ready, now):
-                    break
+        backlog, ready = self._books.backlog, self.needs.ready
+        self.needs.look()
+        while ready and backlog.free_parts >= len(ready) and self._in_step() and self._fills():
+            if not self._deal(list(ready), now):
+                break
+            self.needs.look()
         if backlog.queued_parts:
-            self._give_by_name(ready, now)
+            self._give_by_name(now)
+        over, self._over = self._over, set()
         if backlog.queued_parts:
-            self._give_over(ready, now)
+            self._give_over(over, now)
+        self.needs.recent.clear()
         if not backlog.free_parts:
             if now < self._steal_at:
                 self.look_again_at = self._steal_at
             else:
                 self._steal_at = now + look_interval(len(ready))
-                self._steal(ready, now)
+                self._steal(list(ready), now)
 
-    def _in_step(self, ready: list[Worker]) -> bool:
-        """Whether a round is right: it reaches exactly these, each has credit, and none needs it more than others."""
-        if len(ready) != self._books.connections or not all(worker.wants for worker in ready):
+    def _in_step(self) -> bool:
+        """Whether a round is right: it reaches exactly those that are ready, each has credit, none needs it more than
+        others, and nothing waits that only some of them may have."""
+        ready = self.needs.ready
+        if len(ready) != self._books.connections or not self.needs.all_want:
+            return False
+        if any(worker.fits(terms) for terms in self._books.backlog.turns.particular() for worker in ready):
             return False
         idle = sum(worker.idle_slots > 0 for worker in ready)
         return idle in (0, len(ready))
 
-    def _fills(self, ready: list[Worker]) -> bool:
-        """Whether what is queued is worth a message to each of these."""
+    def _fills(self) -> bool:
+        """Whether what is queued is worth a message to each of those that are ready."""
         backlog = self._books.backlog
         for batch in backlog.turns.waiting(1):
-            if len(ready) > 1 and batch.mean is not None and batch.queue:
+            if len(self.needs.ready) > 1 and batch.mean is not None and batch.queue:
                 seconds = batch.queue[0][2].jobs * batch.mean
-                return seconds * backlog.free_parts >= MESSAGE_SECONDS * self._slots
+                return seconds * backlog.free_parts >= MESSAGE_SECONDS * self.needs.slots
         return True
 
     # ------------------------------------------------------------------------------------------ giving
@@ -130,7 +136,7 @@ class Dispatcher:
             return
         left = batch.accepted - batch.done - batch.leased
         least = max(SHORT_LEASE, chunk.size / PAYLOAD_SPEED) / max(batch.mean, 1e-9)
-        jobs = max(1, int(least), left // (LEASES_TO_COME * self._slots))
+        jobs = max(1, int(least), left // (LEASES_TO_COME * self.needs.slots))
         if jobs < part.jobs:
             self._books.backlog.carve(chunk, part.start, part.start + jobs)
 
@@ -146,23 +152,20 @@ class Dispatcher:
         self._books.leases.attribute(pair[1], worker)
         self._books.tell(worker.id, self._message([pair]))
 
-    def _give_by_name(self, ready: list[Worker], now: float) -> None:
+    def _give_by_name(self, now: float) -> None:
         """One lease after the other to whoever needs it most and may have it: most idle slots, then most credit."""
         given: dict[bytes, list[tuple[Part, Given]]] = {}
-        needs = [(-worker.idle_slots, -worker.credit, at) for at, worker in enumerate(ready) if worker.wants]
-        heapq.heapify(needs)
-        while needs and self._books.backlog.queued_parts:
-            at = needs[0][2]
-            worker = ready[at]
+        passed: list[Worker] = []
+        while self._books.backlog.queued_parts and (worker := self.needs.first()) is not None:
             pairs = self._fill(worker, now)
-            if not pairs:
-                heapq.heappop(needs)
-                continue
-            given.setdefault(worker.id, []).extend(pairs)
-            if worker.wants:
-                heapq.heapreplace(needs, (-worker.idle_slots, -worker.credit, at))
+            if pairs:
+                given.setdefault(worker.id, []).extend(pairs)
             else:
-                heapq.heappop(needs)
+                self.needs.pass_over(worker)
+                passed.append(worker)
+            self.needs.look()
+        for worker in passed:
+            worker.change()
         self._tell(given)
 
     def _fill(self, worker: Worker, now: float) -> list[tuple[Part, Given]]:
@@ -170,7 +173,7 @@ class Dispatcher:
         pairs: list[tuple[Part, Given]] = []
         seconds = 0.0
         while not pairs or (worker.wants and len(pairs) < LEASES_PER_MESSAGE):
-            pair = self._next(now, worker.fits, self._slots)
+            pair = self._next(now, worker.fits, self.needs.slots)
             if pair is None:
                 break
             self._books.leases.attribute(pair[1], worker)
@@ -180,19 +183,22 @@ class Dispatcher:
                 break
         return pairs
 
-    def _give_over(self, ready: list[Worker], now: float) -> None:
+    def _give_over(self, over: set[bytes], now: float) -> None:
         """To workers that want no more: what is more urgent than what they have, and some of each batch, unless they
-        may run what is more urgent than that and waits."""
+        may run what is more urgent than that and waits. `over`: the batches of which only those that have changed are
+        to be looked at."""
         given: dict[bytes, list[tuple[Part, Given]]] = {}
         waiting: list[Batch] = []
         for batch in self._books.backlog.turns.waiting(BATCHES_AT_ONCE):
             first = [one.terms for one in waiting if one.spec.priority > batch.spec.priority]
-            owing = [worker for worker in ready if worker.owes(batch) and worker.fits(batch.terms)]
-            owing = [worker for worker in owing if not any(map(worker.fits, first))]
+            some = self.needs.recent if batch.id in over else self.needs.ready
+            wanting = [worker for worker in some if worker.owes(batch) and worker.fits(batch.terms)]
+            owing = [worker for worker in wanting if not any(map(worker.fits, first))]
+            are_all = len(owing) == len(wanting)
             while batch.in_turn and owing:
                 owing.sort(key=lambda worker: -len(worker.leases))
                 for left in range(len(owing), 0, -1):
-                    part = self._books.backlog.take(batch, self._slots) if batch.in_turn else None
+                    part = self._books.backlog.take(batch, self.needs.slots) if batch.in_turn else None
                     if part is not None:
                         self._spread(part, left)
                         pair = self._lease(part, now)
@@ -201,6 +207,7 @@ class Dispatcher:
                 owing = [worker for worker in owing if worker.owes(batch)]
             if batch.in_turn:
                 waiting.append(batch)
+                self._over.update({batch.id} if are_all else ())
         self._tell(given)
 
     def _spread(self, part: Part, workers: int) -> None:
@@ -256,17 +263,14 @@ class Dispatcher:
         books.say(Deal(tuple(self._message(bundle) for bundle in bundles)))
         return True
 
-    @staticmethod
-    def _charge(workers: list[Worker], bundles: list[list[tuple[Part, Given]]], now: float) -> None:
+    def _charge(self, workers: list[Worker], bundles: list[list[tuple[Part, Given]]], now: float) -> None:
         leases = max(len(bundle) for bundle in bundles)
         jobs = max(sum(part.jobs for part, _ in bundle) for bundle in bundles)
         seconds = max(sum(lease.jobs * lease.mean for _, lease in bundle) for bundle in bundles)
         dealt = Round(now, {worker.id: (leases, jobs, seconds) for worker in workers})
         for worker in workers:
             worker.charge(leases, jobs, seconds)
-        for bundle in bundles:
-            for _, lease in bundle:
-                lease.round = dealt
+        self._books.leases.deal(dealt, [lease for bundle in bundles for _, lease in bundle])
 
     def _message(self, pairs: list[tuple[Part, Given]]) -> Jobs:
         heads: dict[bytes, BatchHead] = {}

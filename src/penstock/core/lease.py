@@ -65,6 +65,8 @@ class Leases:
         self.given: dict[int, Given] = {}
         self.untaken: dict[int, Given] = {}
         """Those nobody has reported, oldest first."""
+        self.rounds: dict[Round, None] = {}
+        """Those of which somebody is charged something."""
 
     @property
     def next_number(self) -> int:
@@ -119,22 +121,29 @@ class Leases:
             self._uncharge(lease.round, worker)
             lease.round = None
 
-    @staticmethod
-    def _uncharge(dealt: Round, worker: Worker) -> None:
+    def deal(self, dealt: Round, leases: list[Given]) -> None:
+        """These leases went out as one round."""
+        self.rounds[dealt] = None
+        for lease in leases:
+            lease.round = dealt
+
+    def _uncharge(self, dealt: Round, worker: Worker) -> None:
         leases, jobs, seconds = dealt.waiting.pop(worker.id, (0, 0, 0.0))
         worker.charge(-leases, -jobs, -seconds)
+        if not dealt.waiting:
+            self.rounds.pop(dealt, None)
 
     def uncharge(self, worker: Worker) -> None:
         """What was dealt before and the worker has not reported, it will not run."""
-        for lease in self.untaken.values():
-            if lease.round is not None:
-                self._uncharge(lease.round, worker)
+        for dealt in [dealt for dealt in self.rounds if worker.id in dealt.waiting]:
+            self._uncharge(dealt, worker)
 
     def burn(self, dealt: Round, workers: dict[bytes, Worker]) -> None:
         """A round's fuse is out: nobody is charged for it any longer."""
         for worker_id in list(dealt.waiting):
             if worker_id in workers:
                 self._uncharge(dealt, workers[worker_id])
+        self.rounds.pop(dealt, None)
 
     def grow(self, lease: Given, jobs: int) -> None:
         """Jobs were moved under the lease (adopted)."""

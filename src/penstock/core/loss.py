@@ -56,18 +56,19 @@ class Loss:
             self._suspect_running(worker, leases)
             self._suspect_front(leases, worker.slots)
             self._accuse(leases, worker, alone=worker.jobs + worker.charged_jobs == 1)
-            for dealt in {lease.round for lease in self._books.leases.untaken.values() if lease.round is not None}:
+            for dealt in self._books.leases.rounds:
                 dealt.lost += [worker] if worker.id in dealt.waiting else []
         for lease in leases:
             for part in [part for part in lease.chunk.parts if part.lease == lease.number]:
                 self._books.hold(part, self.barrier + 1)
         self._books.leases.uncharge(worker)
         if worker.connections:
-            fresh = self._books.workers[worker.id] = Worker(worker.id)
+            fresh = self._books.workers[worker.id] = Worker(worker.id, self._books.changed)
             fresh.connections = worker.connections
             self._greet(fresh)
         else:
             del self._books.workers[worker.id]
+        worker.change()
 
     def _suspect_running(self, worker: Worker, leases: list[Given]) -> None:
         for lease in leases:

@@ -60,9 +60,10 @@ class Presence:
 
     def on_subscribed(self, event: Subscribed) -> None:
         """A new control connection is greeted; what it is, it will say."""
-        worker = self._books.workers.setdefault(event.topic, Worker(event.topic))
+        worker = self._books.workers.setdefault(event.topic, Worker(event.topic, self._books.changed))
         worker.connections += 1
         worker.gone_at = None
+        worker.change()
         self.greet(worker)
 
     def greet(self, worker: Worker) -> None:
@@ -78,6 +79,7 @@ class Presence:
         if worker is None:
             return
         worker.connections = max(0, worker.connections - 1)
+        worker.change()
         if worker.connections == 0:
             worker.gone_at = now
             if worker.hello is None:
@@ -97,6 +99,7 @@ class Presence:
         worker.number = hello.number
         worker.window = hello.window
         worker.heard_at = now
+        worker.change()
         floor = self._books.leases.next_number
         self._books.leases.uncharge(worker)
         drop = self._compare(worker, hello.held, now, exact=True)
@@ -159,6 +162,7 @@ class Presence:
         for worker in self._books.workers.values():
             if worker.hello is not None and drain.worker in (worker.hello.name, worker.id.hex()):
                 worker.draining = True
+                worker.change()
                 self._books.tell(worker.id, Drain())
                 self._books.say(Answer(client, Done(drain.number)))
                 return
@@ -180,6 +184,7 @@ class Presence:
                 self.greet(worker)
             return None
         worker.heard_at = now
+        worker.change()
         return worker
 
     # ------------------------------------------------------------------------------------ inventories

@@ -25,13 +25,15 @@ class Quarantine:
     def __init__(self, books: Books, dispatcher: Dispatcher) -> None:
         self._books = books
         self._dispatcher = dispatcher
+        self._keeps = False
+        """Whether any worker is kept."""
 
     def tick(self, now: float) -> None:
         """Keep as many workers free as are wanted and allowed, and give out what can be."""
         books = self._books
-        kept = [worker for worker in books.workers.values() if worker.kept]
-        if not books.alone and not kept:
+        if not books.alone and not self._keeps:
             return
+        kept = [worker for worker in books.workers.values() if worker.kept]
         waiting = self._waiting()
         ready = [
             w for w in books.workers.values() if w.present and w.gone_at is None and not w.draining and w.window > 0
@@ -39,12 +41,15 @@ class Quarantine:
         for worker in kept:
             if worker not in ready or (not waiting and not worker.leases):
                 worker.kept = False
+                worker.change()
         wanted = min(len(waiting), max(1, len(ready) // SHARE)) - sum(w.kept and not w.leases for w in ready)
         fitting = [w for w in ready if not w.kept and any(_may(w, part) for part in waiting)]
         free = sorted(fitting, key=lambda w: w.jobs + w.charged_jobs)
         allowed = max(1, len(ready) // SHARE) - sum(w.kept for w in ready)
         for worker in free[: max(0, min(wanted, allowed))]:
             worker.kept = True
+            worker.change()
+        self._keeps = any(w.kept for w in ready)
         for worker in [w for w in ready if w.kept]:
             if worker.leases or worker.charged_leases:
                 self._empty(worker, now)

@@ -44,8 +44,10 @@ def look_interval(workers: int) -> float:
 class Worker:
     """One life of a worker process."""
 
-    def __init__(self, worker_id: bytes) -> None:
+    def __init__(self, worker_id: bytes, changed: dict[Worker, None] | None = None) -> None:
+        """`changed` is told that something of it did."""
         self.id = worker_id
+        self._changed = {} if changed is None else changed
         self.connections = 0
         self.connection = 0
         """The number its newest control connection was greeted with."""
@@ -83,6 +85,10 @@ class Worker:
         """It handed back what waited behind jobs that last: it gets something only when one of them has ended."""
         self.barren_until = 0.0
         """It had nothing to hand back: do not ask again before."""
+
+    def change(self) -> None:
+        """What it can be given may be something else now; nobody looks at who is not marked."""
+        self._changed[self] = None
 
     @property
     def present(self) -> bool:
@@ -157,12 +163,14 @@ class Worker:
         self.jobs += jobs
         self.width += width
         self.seconds = self.seconds + jobs * mean if self.leases else 0.0
+        self.change()
 
     def charge(self, leases: int, jobs: int, seconds: float) -> None:
         """So much more (or less) of it was dealt and not reported."""
         self.charged_leases += leases
         self.charged_jobs += jobs
         self.charged_seconds += seconds
+        self.change()
 
     @property
     def idle_slots(self) -> int:

@@ -247,6 +247,7 @@ class VentilatorCore:
         given = self.books.leases.given
         charged = self.books.backlog.check(Counter(lease.chunk.batch.id for lease in given.values()))
         assert charged == {number: lease.jobs for number, lease in given.items()}, "a lease counts its jobs"
+        self.dispatcher.needs.check()
         for worker in self.books.workers.values():
             assert worker.jobs == sum(given[number].jobs for number in worker.leases), "a worker's jobs are its leases'"
             assert worker.width == sum(given[number].width for number in worker.leases), "and what of them can run"
@@ -299,7 +300,7 @@ class VentilatorCore:
             self.settlement.advance(now, absent)
 
     def _on_sink_head(self, head: SinkHead, now: float) -> None:
-        sink = self.books.workers.pop(head.sink, None)  # a subscriber that turned out to be the sink
+        sink = self.books.workers.pop(head.sink, None)  # a subscriber that turned out to be the sink: it had no hello
         first = sink is not None
         if not self.settlement.on_head(head, now):
             if first:
