@@ -120,6 +120,8 @@ class Batch:
         """After a restart: what of it is out is not known yet."""
         self.terms = terms_of(self.spec)
         self.in_turn = False
+        self.offered = 0
+        """No worker that has not changed after this change owes it anything (needs.py)."""
         self.turn = 0
         self.opening = 0
         """Jobs that are opened again as soon as the sink has recorded it."""

@@ -6,8 +6,8 @@ Promises:
 2. A round is dealt only while every present worker has credit and every job connection belongs to a present worker;
    then each gets exactly one message. Everything else goes by name.
 3. A worker with an idle slot is served before one that only looks ahead.
-4. While nothing is queued for a slot that idles, the fullest worker is asked for half of what it has not started and
-   the slot's worker may run.
+4. While nothing is queued for slots that idle, the fullest workers, one for each worker that idles, are asked for half
+   of what they have not started and those may run.
 5. Where workers have enough to do, a batch that is more urgent than what they have, or of which they have nothing, is
    given to them beyond that: they start what is urgent first, and share their slots among batches.
 6. What has terms (a worker's name, tags, a limit) goes by name, to those who fulfil them; of a batch with a limit no
@@ -16,6 +16,7 @@ Promises:
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -71,8 +72,6 @@ class Dispatcher:
     def __init__(self, books: Books) -> None:
         self._books = books
         self.needs = Needs(books.workers, books.changed)
-        self._over: set[bytes] = set()
-        """Batches that no worker that has not changed since the last turn owes anything."""
         self._steal_at = 0.0
         """Not before this instant is it looked for work to be taken back."""
         self.look_again_at: float | None = None
@@ -89,10 +88,8 @@ class Dispatcher:
             self.needs.look()
         if backlog.queued_parts:
             self._give_by_name(now)
-        over, self._over = self._over, set()
         if backlog.queued_parts:
-            self._give_over(over, now)
-        self.needs.recent.clear()
+            self._give_over(now)
         if not backlog.free_parts:
             if now < self._steal_at:
                 self.look_again_at = self._steal_at
@@ -183,15 +180,14 @@ class Dispatcher:
                 break
         return pairs
 
-    def _give_over(self, over: set[bytes], now: float) -> None:
+    def _give_over(self, now: float) -> None:
         """To workers that want no more: what is more urgent than what they have, and some of each batch, unless they
-        may run what is more urgent than that and waits. `over`: the batches of which only those that have changed are
-        to be looked at."""
+        may run what is more urgent than that and waits."""
         given: dict[bytes, list[tuple[Part, Given]]] = {}
         waiting: list[Batch] = []
         for batch in self._books.backlog.turns.waiting(BATCHES_AT_ONCE):
             first = [one.terms for one in waiting if one.spec.priority > batch.spec.priority]
-            some = self.needs.recent if batch.id in over else self.needs.ready
+            changes, some = self.needs.changes, self.needs.since(batch.offered)
             wanting = [worker for worker in some if worker.owes(batch) and worker.fits(batch.terms)]
             owing = [worker for worker in wanting if not any(map(worker.fits, first))]
             are_all = len(owing) == len(wanting)
@@ -207,7 +203,7 @@ class Dispatcher:
                 owing = [worker for worker in owing if worker.owes(batch)]
             if batch.in_turn:
                 waiting.append(batch)
-                self._over.update({batch.id} if are_all else ())
+                batch.offered = changes if are_all else batch.offered
         self._tell(given)
 
     def _spread(self, part: Part, workers: int) -> None:
@@ -298,13 +294,12 @@ class Dispatcher:
             return
         spares = [spare for w in workers if w.surplus > 0 and (spare := self._spare(w, idle)).jobs > 0]
         asked = [spare for spare in spares if now >= spare.worker.barren_until and self._worth(spare, now)]
-        if asked:
-            fullest = max(asked, key=lambda spare: spare.jobs / spare.worker.slots)
+        for full in heapq.nlargest(len(idle), asked, key=lambda spare: spare.jobs / spare.worker.slots):
             number = self._books.next_request()
-            fullest.worker.hand_back = (number, now)
-            named = tuple(lease.number for lease in fullest.leases) if fullest.some else ()
-            self._books.tell(fullest.worker.id, HandBack(number, (fullest.jobs + 1) // 2, named))
-        elif spares:
+            full.worker.hand_back = (number, now)
+            named = tuple(lease.number for lease in full.leases) if full.some else ()
+            self._books.tell(full.worker.id, HandBack(number, (full.jobs + 1) // 2, named))
+        if spares and not asked:
             self.look_again_at = now + STEAL_AGE
 
     def _spare(self, worker: Worker, idle: list[Worker]) -> Spare:

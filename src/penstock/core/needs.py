@@ -41,8 +41,9 @@ class Needs:
         """The workers that can be given something, in the order in which they came; a number of each."""
         self.slots = 0
         """Of these."""
-        self.recent: dict[Worker, None] = {}
-        """Those of them that have changed since it was emptied."""
+        self.changes = 0
+        self._changed_at: dict[Worker, int] = {}
+        """Number of the newest change of each of them, in that order."""
         self._needs: dict[Worker, Need] = {}
         """Of those that want more."""
         self._heap: list[Need] = []
@@ -58,6 +59,10 @@ class Needs:
         """Take in what has changed."""
         for worker in self._changed:
             self._count(worker)
+            self._changed_at.pop(worker, None)
+            if worker in self.ready:
+                self.changes += 1
+                self._changed_at[worker] = self.changes
             if worker in self.ready and worker.wants:
                 need = Need(-worker.idle_slots, -worker.credit, self.ready[worker], worker)
                 if self._needs.get(worker) != need:
@@ -65,7 +70,6 @@ class Needs:
                     heapq.heappush(self._heap, need)
             else:
                 self._needs.pop(worker, None)
-        self.recent.update((worker, None) for worker in self._changed if worker in self.ready)
         self._changed.clear()
         if len(self._heap) > VOID * len(self._needs) + VOID:
             self._heap = sorted(self._needs.values())
@@ -91,6 +95,11 @@ class Needs:
                 return need.worker
             heapq.heappop(self._heap)
         return None
+
+    def since(self, change: int) -> list[Worker]:
+        """Those that can be given something and have changed after the change of this number, the newest first."""
+        newest = itertools.takewhile(lambda one: one[1] > change, reversed(self._changed_at.items()))
+        return [worker for worker, _ in newest]
 
     def pass_over(self, worker: Worker) -> None:
         """It needs nothing of what there is; until it is marked changed."""
