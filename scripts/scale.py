@@ -80,15 +80,22 @@ def report(world: SpanWorld, options: argparse.Namespace, seconds: float, progre
     jobs, workers = options.jobs, options.workers
     bound = jobs * options.seconds / workers
     work = (world.busy_seconds + world.idle_seconds) / workers
-    print(f"\n{jobs:,} jobs of {options.seconds:g} s on {workers:,} workers, seed {options.seed}: every one recorded once")
+    print(
+        f"\n{jobs:,} jobs of {options.seconds:g} s on {workers:,} workers, seed {options.seed}: every one recorded once"
+    )
     print(f"virtual time     {seconds:.2f} s; lower bound {bound:.2f} s; with the time of slots that were dead and of")
     print(f"                 {world.repeated:,} jobs that ran again {work:.2f} s: {seconds / work:.3f} x")
     if options.crashes:
-        print(f"                 (a restart of the ventilator has {RECOVERY_GRACE:g} s of grace and the time it was away)")
+        print(
+            f"                 (a restart of the ventilator has {RECOVERY_GRACE:g} s of grace and the time it was away)"
+        )
     for name in ("ventilator", "sink"):
         used, turns = world.cpu[name], world.turns[name]
         each, hour = used / jobs * 1e6, used / seconds * 3600
-        print(f"{name:<16} {used:.1f} s of CPU in its core: {each:.2f} us a job, {used / turns * 1e3:.2f} ms a turn,", end="")
+        print(
+            f"{name:<16} {used:.1f} s of CPU in its core: {each:.2f} us a job, {used / turns * 1e3:.2f} ms a turn,",
+            end="",
+        )
         print(f" {hour:,.0f} s a virtual hour; {turns:,} turns")
     print(f"in memory        at most {world.most['chunks']:,} chunks and {world.most['leases']:,} leases, of", end="")
     print(f" {-(-jobs // options.chunk):,} chunks; RSS of all nodes together {progress.rss / MIB:,.0f} MiB")
@@ -125,7 +132,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=10_000_000)
     parser.add_argument("--seconds", type=float, default=0.001, help="length of a job, give or take a tenth")
     parser.add_argument("--chunk", type=int, default=250, help="jobs of a chunk")
-    parser.add_argument("--batches", type=int, default=2)
+    parser.add_argument("--batches", type=int, default=1)
     parser.add_argument("--crashes", type=int, default=300, help="workers that are killed; 0: nothing is")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 16))
     options = parser.parse_args()

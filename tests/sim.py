@@ -366,7 +366,7 @@ class WorkerNode(Node):
     def start(self) -> None:
         super().start()
         self.id = self.world.name(self)
-        self.slots = {number: self.slot_type() for number in range(self.slot_count)}
+        self.slots: dict[int, Any] = {number: self.slot_type() for number in range(self.slot_count)}
         self.leases: dict[int, Any] = {}
         hello = Hello(self.id, 0, 0, 0, self.name, "host", 1, self.slot_count, 0, (), "3", self.tags)
         self.core = WorkerCore(hello, self.world.now)

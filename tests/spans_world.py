@@ -341,7 +341,9 @@ class SpanWorld(World):
         self.run_until(lambda: len(self.ventilator.core.dispatcher.needs.ready) == len(self.workers), JOIN)
         begun, waiting, looks = self.now, faults[:], 0
         for at, batch in enumerate(batches):
-            self.client.submit_many(batch, BatchSpec(), jobs * (at + 1) // len(batches) - jobs * at // len(batches), chunk)
+            self.client.submit_many(
+                batch, BatchSpec(), jobs * (at + 1) // len(batches) - jobs * at // len(batches), chunk
+            )
         patience = 10 * (jobs * self.seconds / len(self.workers)) + PATIENCE
         while not self.settled:
             assert self.now < begun + patience, f"not within {patience:g} virtual seconds: {self.story()}"

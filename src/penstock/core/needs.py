@@ -16,7 +16,6 @@ from typing import NamedTuple
 
 from penstock.core.roster import Worker
 
-
 VOID = 4
 """Times as many entries as needs, and as many more, from which on the void ones are swept."""
 

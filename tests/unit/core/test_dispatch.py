@@ -87,6 +87,23 @@ def test_the_fullest_is_asked_for_half_while_a_slot_idles(bench: VentilatorBench
     assert [(one.start, one.stop) for one in leases(sent2)] == [(51, 101)]
 
 
+def test_as_many_are_asked_at_once_as_idle(bench: VentilatorBench) -> None:
+    """The fullest: of many workers one after the other would take minutes, half of each ends in O(log n) rounds."""
+    full = [bench.worker(name) for name in ("one", "two", "three")]
+    given = leases(bench.submit(101, 61, 81))
+    beats = []
+    for lease, peer in zip(given, full, strict=True):
+        mine = held(lease, running=((lease.start, lease.start + 1),), unstarted=((lease.start + 1, lease.stop),))
+        beats += [Took(peer.id, (lease.number,), 1), peer.beat(mine)]
+    bench.turn(*beats)
+    idle = [bench.worker(name) for name in ("four", "five")]
+    sent = bench.turn(*[peer.beat() for peer in idle], after=0.1)
+    assert [(to, message.jobs) for to, message in sent if isinstance(message, HandBack)] == [
+        (full[0].id, 50),
+        (full[2].id, 40),
+    ]
+
+
 def test_an_unanswered_request_is_repeated(bench: VentilatorBench) -> None:
     """Rule 13: after RESEND, under a new number; one is open at a time."""
     full = bench.worker("full")

@@ -52,6 +52,19 @@ def test_an_adopted_lease_keeps_its_number_and_counts_as_reported() -> None:
     assert leases.untaken == {}
 
 
+def test_a_round_is_kept_until_nobody_is_charged_for_it() -> None:
+    """Who says hello is charged for no round; it costs a look at the open rounds, not at what is out."""
+    leases, one, two = Leases(1), Worker(b"1" * 16), Worker(b"2" * 16)
+    given = [leases.give(chunk(), 1, 0.0) for _ in range(2)]
+    leases.deal(Round(0.0, {one.id: (1, 1, 0.1), two.id: (1, 1, 0.1)}), given)
+    for worker in (one, two):
+        worker.charge(1, 1, 0.1)
+    leases.reached(given[0].number, one)
+    assert (one.charged_leases, two.charged_leases, len(leases.rounds)) == (0, 1, 1)
+    leases.uncharge(two)
+    assert (two.charged_leases, leases.rounds) == (0, {})
+
+
 def test_a_round_is_paid_for_by_its_report_even_if_its_jobs_are_gone() -> None:
     """Jobs can be cancelled on their way: the worker that got the message must not stay charged for it."""
     leases, worker = Leases(1), Worker(b"w" * 16)
