@@ -72,10 +72,12 @@ class Dispatcher:
     def __init__(self, books: Books) -> None:
         self._books = books
         self.needs = Needs(books.workers, books.changed)
+        self._over_at = 0.0
+        """Not before this instant are workers that want no more given something beyond that."""
         self._steal_at = 0.0
         """Not before this instant is it looked for work to be taken back."""
         self.look_again_at: float | None = None
-        """When an idle slot may be worth another look."""
+        """When the workers may be worth another look."""
 
     def run(self, now: float) -> None:
         """Give out all there is credit for."""
@@ -89,13 +91,20 @@ class Dispatcher:
         if backlog.queued_parts:
             self._give_by_name(now)
         if backlog.queued_parts:
-            self._give_over(now)
+            if now < self._over_at:
+                self._look_again(self._over_at)
+            else:
+                self._over_at = now + look_interval(len(ready))
+                self._give_over(now)
         if not backlog.free_parts:
             if now < self._steal_at:
-                self.look_again_at = self._steal_at
+                self._look_again(self._steal_at)
             else:
                 self._steal_at = now + look_interval(len(ready))
                 self._steal(list(ready), now)
+
+    def _look_again(self, at: float) -> None:
+        self.look_again_at = at if self.look_again_at is None else min(self.look_again_at, at)
 
     def _in_step(self) -> bool:
         """Whether a round is right: it reaches exactly those that are ready, each has credit, none needs it more than
@@ -300,7 +309,7 @@ class Dispatcher:
             named = tuple(lease.number for lease in full.leases) if full.some else ()
             self._books.tell(full.worker.id, HandBack(number, (full.jobs + 1) // 2, named))
         if spares and not asked:
-            self.look_again_at = now + STEAL_AGE
+            self._look_again(now + STEAL_AGE)
 
     def _spare(self, worker: Worker, idle: list[Worker]) -> Spare:
         """What of a worker's leases one of those that idle may run."""

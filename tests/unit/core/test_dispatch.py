@@ -11,6 +11,7 @@ from penstock.config import RESEND
 from penstock.core.dispatch import LEASES_TO_COME
 from penstock.core.inputs import JobConnections
 from penstock.core.part import Place
+from penstock.core.roster import LOOK_AHEAD, MANY, look_interval
 from penstock.job import BatchSpec
 from penstock.messages import HandBack, HandedBack, Jobs, LeaseSpan, Message, Took
 
@@ -85,6 +86,19 @@ def test_the_fullest_is_asked_for_half_while_a_slot_idles(bench: VentilatorBench
     sent2 = bench.turn(HandedBack(full.id, 1, (LeaseSpan(lease.number, 51, 101),)))
     assert given_to(sent2) == [idle.id]
     assert [(one.start, one.stop) for one in leases(sent2)] == [(51, 101)]
+
+
+def test_many_who_have_enough_are_looked_at_now_and_then(bench: VentilatorBench) -> None:
+    """Not in every turn: a batch that they owe something waits for the next look, which wakes the ventilator."""
+    for number in range(MANY):
+        bench.worker(f"w{number}", window=9)
+    bench.turn(JobConnections(0))
+    bench.submit(*[1] * (LOOK_AHEAD * MANY + 1))
+    assert given_to(bench.submit(1, batch=b"2" * 16)) == []
+    wakeup = bench.core.next_wakeup()
+    assert wakeup is not None
+    assert wakeup <= bench.now + look_interval(MANY)
+    assert len(given_to(bench.turn(after=look_interval(MANY)))) == 1
 
 
 def test_as_many_are_asked_at_once_as_idle(bench: VentilatorBench) -> None:
