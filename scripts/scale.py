@@ -70,35 +70,35 @@ def tell_faults(faults: list[Fault], crashes: int) -> None:
     """Some of them by name."""
     for number, fault in enumerate(faults):
         if number < SHOWN or number >= crashes:
-            print(fault.story)
+            print(fault)
         elif number == SHOWN:
             print(f"... and {crashes - SHOWN} more workers ...")
 
 
-def report(world: SpanWorld, options: argparse.Namespace, seconds: float, progress: Progress) -> None:
-    """What it took."""
+def outage(world: SpanWorld, faults: list[Fault]) -> float:
+    """Seconds in which nothing may have been given out: a station was away, or the ventilator in its grace."""
+    return sum(fault.away for fault in faults if fault.node not in world.workers) + (RECOVERY_GRACE if faults else 0.0)
+
+
+def report(world: SpanWorld, options: argparse.Namespace, seconds: float, out: float, progress: Progress) -> None:
+    """What it took; the stations were `out` so long."""
     jobs, workers = options.jobs, options.workers
-    bound = jobs * options.seconds / workers
     work = (world.busy_seconds + world.idle_seconds) / workers
-    print(
-        f"\n{jobs:,} jobs of {options.seconds:g} s on {workers:,} workers, seed {options.seed}: every one recorded once"
-    )
-    print(f"virtual time     {seconds:.2f} s; lower bound {bound:.2f} s; with the time of slots that were dead and of")
-    print(f"                 {world.repeated:,} jobs that ran again {work:.2f} s: {seconds / work:.3f} x")
-    if options.crashes:
-        print(
-            f"                 (a restart of the ventilator has {RECOVERY_GRACE:g} s of grace and the time it was away)"
-        )
+    print(f"""
+{jobs:,} jobs of {options.seconds:g} s on {workers:,} workers, seed {options.seed}: every one recorded once
+virtual time     {seconds:.2f} s; lower bound {jobs * options.seconds / workers:.2f} s
+                 {seconds / work:.3f} x {work:.2f} s, with the time of dead slots and {world.repeated:,} jobs run again
+                 {seconds / (work + out):.3f} x {work + out:.2f} s, with the time that the stations were out""")
     for name in ("ventilator", "sink"):
         used, turns = world.cpu[name], world.turns[name]
-        each, hour = used / jobs * 1e6, used / seconds * 3600
         print(
-            f"{name:<16} {used:.1f} s of CPU in its core: {each:.2f} us a job, {used / turns * 1e3:.2f} ms a turn,",
-            end="",
+            f"{name:<16} {used:.1f} s of CPU in its core: {used / jobs * 1e6:.2f} us a job,"
+            f" {used / turns * 1e3:.2f} ms a turn, {used / seconds * 3600:,.0f} s a virtual hour; {turns:,} turns"
         )
-        print(f" {hour:,.0f} s a virtual hour; {turns:,} turns")
-    print(f"in memory        at most {world.most['chunks']:,} chunks and {world.most['leases']:,} leases, of", end="")
-    print(f" {-(-jobs // options.chunk):,} chunks; RSS of all nodes together {progress.rss / MIB:,.0f} MiB")
+    print(
+        f"in memory        at most {world.most['chunks']:,} chunks and {world.most['leases']:,} leases, of"
+        f" {-(-jobs // options.chunk):,} chunks; RSS of all nodes together {progress.rss / MIB:,.0f} MiB"
+    )
     total = sum(world.messages.values())
     print(f"messages         {total:,}: {total / jobs:.4f} a job; of each type, and the largest:")
     for (direction, name), count in sorted(world.messages.items(), key=lambda item: -item[1]):
@@ -121,7 +121,7 @@ def run(options: argparse.Namespace, folder: Path) -> int:
         return 1
     finally:
         world.close()
-    report(world, options, seconds, progress)
+    report(world, options, seconds, outage(world, faults), progress)
     return 0
 
 

@@ -262,11 +262,14 @@ class SpanClient(ClientNode):
 
 
 class Fault(NamedTuple):
-    """What happens when so many of the jobs (a share) are recorded, in words too."""
+    """A node is killed when so many of the jobs (a share) are recorded, and is back after so many seconds."""
 
     share: float
-    story: str
-    happen: Callable[[], None]
+    node: Node
+    away: float
+
+    def __str__(self) -> str:
+        return f"{self.node.name} is killed at {self.share:.1%} of the jobs and back after {self.away:.2f} s"
 
 
 class SpanWorld(World):
@@ -323,18 +326,14 @@ class SpanWorld(World):
     def faults_of(self, crashes: int) -> list[Fault]:
         """So many workers are killed between two and four tenths of the jobs, the ventilator at one half, the sink at
         seven tenths; each comes back."""
-        chosen = self.chance.sample(self.workers, crashes)
-        faults = [self._fault(self.chance.uniform(*CRASHES), worker) for worker in chosen]
-        return sorted([*faults, self._fault(0.5, self.ventilator), self._fault(0.7, self.sink)], key=lambda one: one[0])
+        ends: list[tuple[float, Node]] = [(0.5, self.ventilator), (0.7, self.sink)]
+        ends += [(self.chance.uniform(*CRASHES), worker) for worker in self.chance.sample(self.workers, crashes)]
+        faults = [Fault(share, node, self.chance.uniform(*AWAY)) for share, node in ends]
+        return sorted(faults, key=lambda fault: fault.share)
 
-    def _fault(self, share: float, node: Node) -> Fault:
-        seconds = self.chance.uniform(*AWAY)
-
-        def happen() -> None:
-            self.crash(node)
-            self.at(self.now + seconds, partial(self.start, node))
-
-        return Fault(share, f"{node.name} is killed at {share:.1%} of the jobs and back after {seconds:.2f} s", happen)
+    def _happen(self, fault: Fault) -> None:
+        self.crash(fault.node)
+        self.at(self.now + fault.away, partial(self.start, fault.node))
 
     def go(self, batches: list[bytes], jobs: int, chunk: int, faults: list[Fault], told: Callable[[], None]) -> float:
         """Have all done; `told` is called every STEP of virtual time. Returns the virtual seconds that it took."""
@@ -349,7 +348,7 @@ class SpanWorld(World):
             assert self.now < begun + patience, f"not within {patience:g} virtual seconds: {self.story()}"
             self.run(self.now + STEP)
             while waiting and self.done >= waiting[0].share * jobs:
-                waiting.pop(0).happen()
+                self._happen(waiting.pop(0))
             if self.done >= looks * jobs / LOOKS:
                 looks += 1
                 self.look()
