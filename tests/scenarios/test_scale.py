@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from penstock.config import PACE_MAX
+from penstock.core import presence
 from penstock.core.worker import WorkerCore
 from spans_world import SpanWorld
 
@@ -36,6 +38,12 @@ def test_a_hundred_thousand_jobs_are_recorded_once_each(tmp_path: Path) -> None:
     world = run(tmp_path, 100_000, 0.001, 500)
     assert world.faults["crash SpanWorker"] == CRASHES
     assert world.done == 100_000
+
+
+def test_what_many_workers_run_goes_on_through_a_restart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Although each of them beats slowly, and many a hello is lost while its connections come up again."""
+    monkeypatch.setattr(presence, "BEATS_PER_SECOND", WORKERS / PACE_MAX)
+    run(tmp_path, 2_000, 3.0, 10)
 
 
 def test_without_inventories_what_workers_hold_runs_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,6 +27,10 @@ class Liaison:
         self._jobs_connected = False
         self._number = 0
         self._hello_number = 0
+        self._prompt = False
+        """The next hello is due at the usual pace, however slowly this worker beats: the one that answered the greeting
+        may be lost, and a ventilator that has come up again waits RECOVERY_GRACE for it. One only: ten thousand workers
+        that repeat theirs would be a flood."""
         self._sent: dict[int, float] = {}
         """When each hello or heartbeat that was not echoed yet was sent, by number."""
         self._alive_at = now
@@ -40,7 +44,7 @@ class Liaison:
     @property
     def beat_due_at(self) -> float:
         """When the next heartbeat or hello is due."""
-        return self._beat_at + self._interval * self._pace
+        return self._beat_at + self._interval * (1.0 if self._prompt else self._pace)
 
     @property
     def can_say_hello(self) -> bool:
@@ -50,6 +54,7 @@ class Liaison:
     def greeted(self, greeting: Greeting) -> None:
         """A new control connection, or a ventilator that does not know this worker."""
         self._greeting = greeting
+        self._prompt = True
         self.joined = False
 
     def jobs_connected(self) -> None:
@@ -85,6 +90,7 @@ class Liaison:
     def postpone(self, now: float) -> None:
         """Nothing can be said now; look again after an interval."""
         self._beat_at = now
+        self._prompt = False
 
     def _next(self, now: float) -> int:
         self._number += 1
@@ -108,7 +114,7 @@ class Liaison:
         self.echoed(welcome.number, 1.0)
         if self.silence(now) > self._lease_time / 2:
             return False
-        self.joined, self.lost = True, False
+        self.joined, self.lost, self._prompt = True, False, False
         return True
 
     @property
