@@ -148,8 +148,10 @@ class SpanWorker(WorkerNode):
         for slot in self.slots.values():
             self.break_off(slot)
         for held in self.core.holdings.leases.values():
-            for start, stop in held.finished:
-                self.world.excused[held.lease.batch].add(start, stop)
+            begun, excused = self.world.begun[held.lease.batch], self.world.excused[held.lease.batch]
+            for start, stop in (*held.finished, *held.running):  # a piece that has just ended runs for its core
+                for span in begun.overlap(start, stop):
+                    excused.add(*span)
         self.world.away[self] = self.world.now
 
     def break_off(self, slot: SpanSlot) -> None:
