@@ -1,7 +1,7 @@
 """Thousands of workers and millions of jobs: the real cores, codec and stores in one process, in virtual time.
 
 scripts/scale                          10,000 workers of one slot and 10 million jobs of 1 ms: ten to twenty minutes
-scripts/scale --seconds 1              jobs of a second, each a message of its own: some hours; --jobs 200000 some minutes
+scripts/scale --seconds 1              jobs of a second, each in messages of its own: hours (--jobs 200000: minutes)
 scripts/scale --crashes 0              nothing dies: how far the end is from the lower bound
 
 Workers are killed and come back, then the ventilator, then the sink: when, and for how long, is from the seed, and is
