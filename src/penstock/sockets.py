@@ -49,8 +49,6 @@ IPC_RECONNECT_MILLIS = 10
 """On one machine a try costs microseconds, and a pipeline that starts is waited for by whoever started it."""
 HWM = 10_000
 """Messages per pipe. Only a memory fence: what may be under way is bounded by credit."""
-MAX_SOCKETS = 65_000
-"""libzmq's own bound is 1,023 sockets a context; connections count."""
 ZERO_COPY_BYTES = 64 << 10
 """From this size on handing the buffer to libzmq is cheaper than copying it (pyzmq's own threshold)."""
 TURN_MESSAGES = 1_000
@@ -87,7 +85,6 @@ class Links:
     def __init__(self, security: Security = OPEN) -> None:
         self._security = security
         self._context = zmq.Context()
-        self._context.set(zmq.ContextOption.MAX_SOCKETS, MAX_SOCKETS)
         self._sockets: dict[str, zmq.Socket[bytes]] = {}
         self._kinds: dict[str, int] = {}
         self._monitors: dict[str, zmq.Socket[bytes]] = {}

@@ -6,8 +6,8 @@ Promises:
 2. A round is dealt only while every present worker has credit and every job connection belongs to a present worker;
    then each gets exactly one message. Everything else goes by name.
 3. A worker with an idle slot is served before one that only looks ahead.
-4. While nothing is queued for slots that idle, the fullest workers, one for each worker that idles, are asked for half
-   of what they have not started and those may run.
+4. While nothing is queued for slots that idle, the fullest worker is asked for half of what it has not started and
+   those may run; where that lasts, so are as many more as there are workers that idle.
 5. Where workers have enough to do, a batch that is more urgent than what they have, or of which they have nothing, is
    given to them beyond that: they start what is urgent first, and share their slots among batches.
 6. What has terms (a worker's name, tags, a limit) goes by name, to those who fulfil them; of a batch with a limit no
@@ -51,6 +51,8 @@ MESSAGE_SECONDS = 0.002
 """Of work per slot in one message, where there are workers enough: less is not worth sending to one more of them."""
 STEAL_SECONDS = 0.005
 """Work worth taking back: less is finished before the request arrives."""
+SEVERAL_SECONDS = 0.1
+"""Work per slot worth taking back from several workers at once: a hundred times what asking one costs."""
 STEAL_AGE = 0.01
 """Seconds after which a worker of which nothing is known yet is asked to hand back."""
 BARREN = 0.05
@@ -294,16 +296,15 @@ class Dispatcher:
 
     def _steal(self, workers: list[Worker], now: float) -> None:
         idle = [w for w in workers if w.idle_slots and not w.draining and w.window > 0]
-        if not idle:
-            return
-        for worker in workers:
+        for worker in workers if idle else ():
             if worker.hand_back is not None and now >= worker.hand_back[1] + RESEND:
                 worker.hand_back = None
-        if any(w.hand_back is not None for w in workers):
+        if not idle or any(w.hand_back is not None for w in workers):
             return
         spares = [spare for w in workers if w.surplus > 0 and (spare := self._spare(w, idle)).jobs > 0]
         asked = [spare for spare in spares if now >= spare.worker.barren_until and self._worth(spare, now)]
-        for full in heapq.nlargest(len(idle), asked, key=lambda spare: spare.jobs / spare.worker.slots):
+        fullest = heapq.nlargest(len(idle), asked, key=lambda spare: spare.jobs / spare.worker.slots)
+        for full in fullest[:1] + [spare for spare in fullest[1:] if not 0 < self._seconds(spare) <= SEVERAL_SECONDS]:
             number = self._books.next_request()
             full.worker.hand_back = (number, now)
             named = tuple(lease.number for lease in full.leases) if full.some else ()
@@ -327,16 +328,16 @@ class Dispatcher:
         batch = lease.chunk.batch
         return batch.terms is ANY or (not batch.is_full and any(worker.fits(batch.terms) for worker in idle))
 
+    @classmethod
+    def _worth(cls, spare: Spare, now: float) -> bool:
+        """Whether what it has not started lasts longer than the request is on its way, or than it was expected to."""
+        is_late = any(now - lease.given_at > STEAL_AGE + 2 * lease.expected for lease in spare.leases)
+        return is_late or cls._seconds(spare) > STEAL_SECONDS
+
     @staticmethod
-    def _worth(spare: Spare, now: float) -> bool:
-        """Whether what it has not started is more than it will have done by the time the request arrives."""
-        seconds = 0.0
-        for lease in spare.leases:
-            expected = (lease.chunk.batch.mean or 0.0) * lease.jobs
-            if now - lease.given_at > STEAL_AGE + 2 * expected:
-                return True  # unknown, or stuck behind a job that is nothing like the others
-            seconds += expected
-        return seconds / spare.worker.slots > STEAL_SECONDS
+    def _seconds(spare: Spare) -> float:
+        """Of work per slot; 0: nobody knows."""
+        return sum(lease.expected for lease in spare.leases) / spare.worker.slots
 
     def handed_back(self, worker: Worker, number: int, jobs: int, now: float) -> None:
         """A request was answered, or what waited behind jobs that last was given back unasked."""

@@ -55,6 +55,11 @@ class Given:
         """How many of its jobs can run at once."""
         return min(1, self.jobs) if self.serial else self.jobs
 
+    @property
+    def expected(self) -> float:
+        """Seconds of work, by what is known of its batch by now; 0: nothing is."""
+        return (self.chunk.batch.mean or 0.0) * self.jobs
+
 
 class Leases:
     """The book of what is out."""
