@@ -5,6 +5,7 @@ Promises:
 1. Messages to the ventilator leave in the order they were given, so a Cancel never overtakes its Submit.
 2. What a connection may have lost is said again after it has come back.
 3. A message that does not decode is counted and dropped.
+4. Of a batch that was refused nothing more is said: it would leave a gap, and never be answered.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ ALIVE_INTERVAL = 20.0
 """Seconds between the signs of life of a map's batch; a third of what the ventilator waits for."""
 TURN_INTERVAL = 0.5
 """Seconds: the longest time between two looks at what must be said again."""
+REFUSED_KEPT = 4096
+"""Refused batches that are remembered: what was on its way here when one was refused comes within a turn or two."""
 BLOCKED_INTERVAL = 0.01
 """Seconds until a full pipe is tried again."""
 
@@ -91,6 +94,7 @@ class Courier:
         self._fetches = Requests()
         self._channels: dict[str, Channel] = {"results": Channel()}
         self._transient: set[bytes] = set()
+        self._refused_batches: dict[bytes, None] = {}
         self._alive_at = 0.0
         self._marks: deque[tuple[int, Callable[[], None]]] = deque()
         self._from_ventilator = Decoder(VentilatorToClient)
@@ -106,7 +110,10 @@ class Courier:
     def submit(self, parts: Iterable[Part]) -> None:
         """Have these accepted."""
         for part in parts:
-            self._add(self._packer.add(part))
+            if part.record.batch in self._refused_batches:
+                self._accepted(len(part.payload))
+            else:
+                self._add(self._packer.add(part))
 
     def ask(self, make: Callable[[int], Message], answered: Answered) -> None:
         """Ask the ventilator."""
@@ -208,9 +215,12 @@ class Courier:
         self._check_marks()
 
     def _on_refusal(self, submit: Submit, refusal: Refused | Known) -> None:
-        """What was to follow in these batches would leave a gap, and never be answered: it is refused with it."""
+        """What was to follow in these batches is refused with it."""
         self._refused(submit, refusal)
         batches = _batches(submit)
+        self._refused_batches |= dict.fromkeys(batches)
+        while len(self._refused_batches) > REFUSED_KEPT:
+            del self._refused_batches[next(iter(self._refused_batches))]
         for request in self._desk.waiting():
             if isinstance(request.message, Submit) and batches & _batches(request.message):
                 self._on_ventilator(msgspec.structs.replace(refusal, number=request.number))

@@ -71,6 +71,7 @@ class Stream:
         self._first = 0
         self._opening: Part | None = opening(self.batch, spec, function)
         self._said_closed = False
+        self._refusal: BaseException | None = None
         self._left = left
         self._follower = Follower(self.batch, self)
 
@@ -86,6 +87,9 @@ class Stream:
         """What was added since the last time (in the session's thread)."""
         self.collected = False
         items, self._pending = self._pending, []
+        if self._refusal is not None:  # these were added in the moment in which it came
+            self.fail(self._refusal)
+            return
         if self._opening is not None:
             yield self._opening
             self._opening = None
@@ -139,6 +143,7 @@ class Stream:
 
     def _refuse(self, error: BaseException) -> None:
         self.closed = self._said_closed = True
+        self._refusal = error
         self.fail(error)
 
     def fail(self, error: BaseException) -> None:

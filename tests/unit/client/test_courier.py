@@ -136,6 +136,19 @@ def test_what_follows_a_refused_submit_in_its_batch_is_refused_with_it(client: C
     assert [message.number for message in client.wire.taken("desk") if isinstance(message, Submit)] == [3]
 
 
+def test_of_a_refused_batch_nothing_more_is_said(client: Client) -> None:
+    """What was on its way here when the refusal came would leave a gap, and whoever waits would do so for ever."""
+    client.courier.submit([chunk(0)])
+    client.world.turn()
+    client.world.arrive("desk", Refused(1, "StoreError", "the disk is full"))
+    client.wire.taken()
+    told: list[str] = []
+    client.courier.submit([chunk(1)])
+    client.courier.when_accepted(lambda: told.append("all"))
+    client.world.turn()
+    assert (client.wire.taken("desk"), client.accepted, told) == ([], [1, 1], ["all"])
+
+
 def test_acceptance_of_all_before_is_told_in_its_turn(client: Client) -> None:
     """What is submitted later is not waited for."""
     told: list[str] = []

@@ -206,6 +206,17 @@ def test_a_refused_submit_is_the_error_of_its_futures(client: Client) -> None:
     assert client.submit(2).place[0] != future.place[0]
 
 
+def test_a_submit_in_the_moment_of_the_refusal_has_its_error_too(client: Client) -> None:
+    """Its thread had looked before whether the batch takes in more."""
+    client.submit(1)
+    client.turn()
+    (stream,) = client.streams.living()
+    client.world.arrive("desk", Refused(1, "StoreError", "the disk is full"))
+    late = stream.add(b"item")
+    assert list(stream.take_parts()) == []
+    assert isinstance(late.exception(0), StoreError)
+
+
 def test_a_lost_pipeline_is_the_error_of_every_future(client: Client) -> None:
     """Nothing waits for ever."""
     futures = [client.submit(1), client.submit(2, function=TWO)]
