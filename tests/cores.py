@@ -440,10 +440,13 @@ class WorkerBench:
         inline: bool = True,
         batch: bytes = BATCH,
         function: bytes = FUNCTION,
+        stamp: Stamp | None = None,
     ) -> Jobs:
         """A message with one lease."""
         head = BatchHead(batch, spec or BatchSpec(), function, 1, int(inline))
-        return Jobs((head,), (Lease(self.first_lease + lease, batch, start, stop - start, start, stop, Stamp(), 4),))
+        return Jobs(
+            (head,), (Lease(self.first_lease + lease, batch, start, stop - start, start, stop, stamp or Stamp(), 4),)
+        )
 
     def number(self, lease: int = 1) -> int:
         """The full number of the lease that `jobs` calls so."""

@@ -157,6 +157,15 @@ class BatchSpan(Record, frozen=True):
     stop: Count
 
 
+class RecordedSpan(Record, frozen=True):
+    """Part of a batch, up to the tries of this stamp: a later one may be under way or finished, and not recorded."""
+
+    batch: Id
+    start: Count
+    stop: Count
+    stamp: Stamp
+
+
 class Held(Record, frozen=True):
     """One line of a worker's inventory: the spans of a lease by what became of them. What is missing is not held."""
 
@@ -698,7 +707,7 @@ class Drop(Message, frozen=True):
 class Closed(Message, frozen=True):
     """The outcomes of these spans are recorded."""
 
-    spans: tuple[BatchSpan, ...]
+    spans: tuple[RecordedSpan, ...]
 
 
 class FunctionPart(Message, frozen=True):

@@ -16,6 +16,11 @@ const endpoint = offset => `tcp://${host}:${Number(port) + offset}`
 const now = () => Number(process.hrtime.bigint() / 1_000_000n)
 const key = bytes => Buffer.from(bytes).toString("hex")
 const covers = (start, stop) => index => Number(start) <= index && index < Number(stop)
+/** Whether a stamp is a later try than another; its parts are compared in their order. */
+const isLater = (stamp, other) => {
+  const at = stamp.findIndex((part, place) => Number(part) !== Number(other[place]))
+  return at >= 0 && Number(stamp[at]) > Number(other[at])
+}
 
 /** A socket whose sends wait for each other. */
 class Sender {
@@ -117,7 +122,8 @@ class Worker {
       Recall: () => this.recall(...fields),
       CancelSpan: () => this.onBatchSpans(fields[0], (lease, index) => this.drop(lease, index)),
       Drop: () => this.onDrop(fields[0]),
-      Closed: () => this.onBatchSpans(fields[0], (lease, index) => lease.jobs.get(index).record && lease.jobs.delete(index)),
+      Closed: () => this.onBatchSpans(fields[0], (lease, index, stamp) =>
+        !isLater(lease.stamp, stamp) && lease.jobs.get(index).record && lease.jobs.delete(index)),
       FunctionPart: () => this.onFunctionPart(...fields, payload),
       Drain: () => this.drain(),
     }
@@ -321,9 +327,9 @@ class Worker {
   }
 
   onBatchSpans(spans, act) {
-    for (const [batch, start, stop] of spans) {
+    for (const [batch, start, stop, stamp] of spans) {
       for (const lease of this.leases.values()) {
-        if (key(lease.batch) === key(batch)) [...lease.jobs.keys()].filter(covers(start, stop)).forEach(index => act(lease, index))
+        if (key(lease.batch) === key(batch)) [...lease.jobs.keys()].filter(covers(start, stop)).forEach(index => act(lease, index, stamp))
       }
     }
   }

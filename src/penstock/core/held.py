@@ -11,7 +11,7 @@ from __future__ import annotations
 from penstock.core.shares import Shares
 from penstock.core.spans import SpanSet
 from penstock.job import BatchSpec
-from penstock.messages import BatchHead, Held, Lease, OutcomeHead, credit_cost
+from penstock.messages import BatchHead, Held, Lease, OutcomeHead, RecordedSpan, credit_cost
 
 Bytes = bytes | memoryview
 
@@ -179,11 +179,13 @@ class Holdings:
         self.kept_bytes += kept.size
         return kept
 
-    def close(self, batch: bytes, start: int, stop: int) -> list[int]:
+    def close(self, span: RecordedSpan) -> list[int]:
         """These jobs are recorded; returns the numbers of leases of which nothing is left."""
         ended: list[int] = []
-        for held in self.of_batch(batch, start, stop):
-            self.kept_bytes -= held.close(start, stop)
+        for held in self.of_batch(span.batch, span.start, span.stop):
+            if held.lease.stamp > span.stamp:
+                continue  # what is recorded is an earlier try
+            self.kept_bytes -= held.close(span.start, span.stop)
             if held.empty:
                 self.remove(held)
                 ended.append(held.lease.number)

@@ -20,7 +20,6 @@ from penstock.core.part import Place
 from penstock.core.roster import Worker
 from penstock.core.spans import SpanSet
 from penstock.messages import (
-    BatchSpan,
     Beat,
     Closed,
     Done,
@@ -35,6 +34,7 @@ from penstock.messages import (
     LeaseSpan,
     Left,
     NeedFunction,
+    RecordedSpan,
     Refused,
     Took,
     Welcome,
@@ -201,7 +201,7 @@ class Presence:
                 self._miss(lease, listed.get(number))
         worker.running = [(held.batch, span) for held in inventory for span in held.running]
         drop: list[LeaseSpan] = []
-        closed: list[BatchSpan] = []
+        closed: list[RecordedSpan] = []
         for held in inventory:
             for start, stop in (*held.unstarted, *held.running):
                 drop += self._claim(worker, held, start, stop, now, finished=False)
@@ -252,10 +252,10 @@ class Presence:
                 kept.add(part.start, part.stop)  # somebody else has it now; the sink decides whose counts
         return [LeaseSpan(held.lease, *gap) for gap in kept.gaps(start, stop)]
 
-    def _finished(self, worker: Worker, held: Held, start: int, stop: int, now: float) -> list[BatchSpan]:
+    def _finished(self, worker: Worker, held: Held, start: int, stop: int, now: float) -> list[RecordedSpan]:
         """A worker holds an outcome: what of it is recorded is closed, the rest is its own."""
         closed = self._claim(worker, held, start, stop, now, finished=True)
-        return [BatchSpan(held.batch, span.start, span.stop) for span in closed]
+        return [RecordedSpan(held.batch, span.start, span.stop, held.stamp) for span in closed]
 
     def hear_claims(self, absent: set[tuple[bytes, int]], now: float) -> None:
         """Chunks came into memory: decide the claims on them; one on an `absent` (batch, index) is void."""
@@ -268,6 +268,8 @@ class Presence:
             else:
                 drop = self._claim(worker, held, start, stop, now, finished=finished)
             if drop and finished:
-                self._books.tell(worker.id, Closed(tuple(BatchSpan(batch, s.start, s.stop) for s in drop)))
+                self._books.tell(
+                    worker.id, Closed(tuple(RecordedSpan(batch, s.start, s.stop, held.stamp) for s in drop))
+                )
             elif drop:
                 self._books.tell(worker.id, Drop(tuple(drop)))

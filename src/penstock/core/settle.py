@@ -19,7 +19,17 @@ from penstock.core.backlog import Batch, Chunk
 from penstock.core.books import Books
 from penstock.core.part import Part, Place
 from penstock.job import JobState
-from penstock.messages import BatchSpan, Closed, Completion, Completions, Diverged, Greeting, Replay, Restated, SinkHead
+from penstock.messages import (
+    Closed,
+    Completion,
+    Completions,
+    Diverged,
+    Greeting,
+    RecordedSpan,
+    Replay,
+    Restated,
+    SinkHead,
+)
 
 RETRY_DELAY_MAX = 3600.0
 """Seconds: a retry never waits longer, however often it doubled."""
@@ -43,7 +53,7 @@ class Settlement:
         self._asked_at: float | None = None
         self._waiting: deque[Completion] = deque()
         """Lines in order whose chunk is not in memory yet: it was asked for."""
-        self._closed: dict[bytes, list[BatchSpan]] = {}
+        self._closed: dict[bytes, list[RecordedSpan]] = {}
 
     def is_present(self, now: float) -> bool:
         """Whether the sink was heard within a lease time."""
@@ -141,7 +151,7 @@ class Settlement:
     def _note(self, line: Completion, batch: Batch | None) -> None:
         if not line.worker:
             return
-        self._closed.setdefault(line.worker, []).append(BatchSpan(line.batch, line.start, line.stop))
+        self._closed.setdefault(line.worker, []).append(RecordedSpan(line.batch, line.start, line.stop, line.stamp))
         worker = self._books.workers.get(line.worker)
         if worker is not None:
             worker.done += line.stop - line.start

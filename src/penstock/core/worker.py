@@ -309,7 +309,7 @@ class WorkerCore:
 
     def _on_closed(self, closed: Closed) -> None:
         for span in closed.spans:
-            for number in self.holdings.close(span.batch, span.start, span.stop):
+            for number in self.holdings.close(span):
                 self._say(FreeLease(number))
 
     # ------------------------------------------------------------------------------------ leaving

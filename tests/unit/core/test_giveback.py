@@ -6,8 +6,8 @@ from cores import BATCH, WorkerBench, done, of, runs
 from penstock.core.actions import Cut, FreeLease, Run
 from penstock.core.feed import STUCK
 from penstock.core.inputs import PieceCut, SlotDied
-from penstock.job import JobState
-from penstock.messages import BatchSpan, Closed, HandedBack, LeaseSpan, Recall
+from penstock.job import JobState, Stamp
+from penstock.messages import Closed, HandedBack, LeaseSpan, Recall, RecordedSpan
 
 
 def piece_of_many(bench: WorkerBench) -> Run:
@@ -35,7 +35,7 @@ def test_a_lease_that_comes_back_whole_is_let_go() -> None:
     (run,) = runs(bench.turn(bench.jobs(0, 1, lease=1), bench.jobs(1, 5, lease=2)))
     did = bench.turn(Recall(5, (LeaseSpan(bench.number(2), 1, 5),)))
     assert FreeLease(bench.number(2)) in did
-    bench.turn(done(run), Closed((BatchSpan(BATCH, 0, 1),)))
+    bench.turn(done(run), Closed((RecordedSpan(BATCH, 0, 1, Stamp()),)))
     assert bench.inventory == []
 
 

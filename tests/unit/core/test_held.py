@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from penstock.core.held import HeldLease, Holdings
 from penstock.job import BatchSpec, JobState, Stamp
-from penstock.messages import RECORD_BYTES, BatchHead, Lease, OutcomeHead
+from penstock.messages import RECORD_BYTES, BatchHead, Lease, OutcomeHead, RecordedSpan
 
 BATCH = b"b" * 16
 FUNCTION = b"f" * 16
@@ -51,10 +51,10 @@ def test_an_outcome_is_kept_until_all_of_it_is_closed() -> None:
     holdings.add(held)
     start(held, 4)
     holdings.keep(held, outcome(0, 4), b"1234")
-    assert holdings.close(BATCH, 0, 3) == []
+    assert holdings.close(RecordedSpan(BATCH, 0, 3, Stamp())) == []
     assert holdings.kept_bytes == 4 + RECORD_BYTES
     assert held.line().finished == ((3, 4),)
-    assert holdings.close(BATCH, 3, 4) == [1]
+    assert holdings.close(RecordedSpan(BATCH, 3, 4, Stamp())) == [1]
     assert (holdings.kept_bytes, holdings.leases) == (0, {})
 
 
@@ -79,5 +79,5 @@ def test_closed_reaches_every_lease_that_has_something_of_the_span() -> None:
         holdings.add(held)
         start(held, 5)
         holdings.keep(held, outcome(first, first + 5), b"12345")
-    assert sorted(holdings.close(BATCH, 3, 10)) == [2]
+    assert sorted(holdings.close(RecordedSpan(BATCH, 3, 10, Stamp()))) == [2]
     assert holdings.leases[1].line().finished == ((0, 3),)

@@ -7,7 +7,7 @@ from penstock.core.actions import Actions, Deliver
 from penstock.core.held import HeldLease, Holdings
 from penstock.core.outbox import AGAIN_BYTES, UNDER_WAY_BYTES, Outbox
 from penstock.job import BatchSpec, JobState, Stamp
-from penstock.messages import BatchHead, Lease, OutcomeHead
+from penstock.messages import BatchHead, Lease, OutcomeHead, RecordedSpan
 
 BATCH = b"b" * 16
 
@@ -39,9 +39,9 @@ def test_what_is_under_way_is_bounded_and_goes_on_as_it_is_closed() -> None:
     holdings, outbox = kept([quarter] * 10)
     assert sent(outbox.deliver(1.0)) == [0, 1, 2, 3]
     assert sent(outbox.deliver(1.1)) == []
-    holdings.close(BATCH, 0, 2)
+    holdings.close(RecordedSpan(BATCH, 0, 2, Stamp()))
     assert sent(outbox.deliver(1.2)) == [4, 5]
-    holdings.close(BATCH, 2, 6)
+    holdings.close(RecordedSpan(BATCH, 2, 6, Stamp()))
     assert sent(outbox.deliver(1.3)) == [6, 7, 8, 9]
 
 
@@ -49,7 +49,7 @@ def test_an_outcome_that_is_larger_than_all_that_may_be_under_way_goes_alone() -
     """Nothing is too large to be sent."""
     holdings, outbox = kept([2 * UNDER_WAY_BYTES, 1])
     assert sent(outbox.deliver(1.0)) == [0]
-    holdings.close(BATCH, 0, 1)
+    holdings.close(RecordedSpan(BATCH, 0, 1, Stamp()))
     assert sent(outbox.deliver(1.1)) == [1]
 
 

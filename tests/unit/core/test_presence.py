@@ -12,7 +12,6 @@ from penstock.core import presence
 from penstock.core.part import Place
 from penstock.job import BatchSpec, JobState, Stamp
 from penstock.messages import (
-    BatchSpan,
     Beat,
     Cancel,
     Closed,
@@ -23,6 +22,7 @@ from penstock.messages import (
     Lease,
     LeaseSpan,
     Left,
+    RecordedSpan,
     SinkBeat,
     Took,
     Verdicts,
@@ -149,7 +149,7 @@ def test_finished_and_recorded_is_closed_again(bench: VentilatorBench) -> None:
     bench.turn(bench.record(0, 3, lease=lease.number, worker=peer.id))
     for _ in range(2):
         sent = bench.told(peer, peer.beat(held(lease, running=((3, 4),), finished=((0, 3),))))
-        assert of(Closed, sent) == [Closed((BatchSpan(BATCH, 0, 3),))]
+        assert of(Closed, sent) == [Closed((RecordedSpan(BATCH, 0, 3, Stamp()),))]
 
 
 def test_finished_is_never_dropped(bench: VentilatorBench) -> None:

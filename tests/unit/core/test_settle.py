@@ -11,7 +11,7 @@ from penstock.config import RESEND
 from penstock.core.actions import SaveApplied
 from penstock.core.part import Place
 from penstock.job import BatchSpec, JobState, Stamp
-from penstock.messages import BatchSpan, CancelSpan, Closed, Completions, Diverged, Greeting, Replay, Took
+from penstock.messages import BatchSpan, CancelSpan, Closed, Completions, Diverged, Greeting, RecordedSpan, Replay, Took
 
 
 def test_closed_is_said_in_the_turn_that_saves_the_outcome(bench: VentilatorBench) -> None:
@@ -20,7 +20,7 @@ def test_closed_is_said_in_the_turn_that_saves_the_outcome(bench: VentilatorBenc
     (lease,) = leases(bench.submit(4))
     bench.saved.clear()
     sent = bench.told(peer, bench.record(0, 4, lease=lease.number, worker=peer.id))
-    assert sent == [Closed((BatchSpan(BATCH, 0, 4),))]
+    assert sent == [Closed((RecordedSpan(BATCH, 0, 4, Stamp()),))]
     assert of(SaveApplied, bench.saved) == [SaveApplied(1, b"1")]
     assert bench.counts() == {"succeeded": 4}
 

@@ -7,8 +7,8 @@ import math
 from cores import BATCH, WorkerBench, done, of, runs
 from penstock.core.actions import EndSlot, Leave
 from penstock.core.shift import Shift
-from penstock.job import JobState
-from penstock.messages import BatchSpan, Closed
+from penstock.job import JobState, Stamp
+from penstock.messages import Closed, RecordedSpan
 
 
 def test_without_options_it_stays() -> None:
@@ -57,7 +57,7 @@ def test_an_idle_worker_leaves() -> None:
     assert of(Leave, bench.pass_time(20.0)) == []
     bench.turn(done(run))
     assert of(Leave, bench.pass_time(20.0)) == []
-    bench.turn(Closed((BatchSpan(BATCH, 0, 1),)))
+    bench.turn(Closed((RecordedSpan(BATCH, 0, 1, Stamp()),)))
     assert of(Leave, bench.pass_time(4.5)) == []
     assert of(Leave, bench.pass_time(0.6)) == [Leave()]
     assert [log.fields for log in bench.logged if log.event == "drains"] == [{"reason": "idle"}]

@@ -11,7 +11,7 @@ from penstock.core.actions import Deliver, EndSlot, FreeLease, Leave, Run
 from penstock.core.inputs import FunctionReady, JobsConnected, SinkConnected, SlotDied, SlotReady, Stop
 from penstock.core.outbox import OUTCOME_DELAY
 from penstock.core.receipts import TOOK_DELAY
-from penstock.job import BatchSpec, JobState
+from penstock.job import BatchSpec, JobState, Stamp
 from penstock.messages import (
     BatchSpan,
     Beat,
@@ -28,6 +28,7 @@ from penstock.messages import (
     LeaseSpan,
     Left,
     NeedFunction,
+    RecordedSpan,
     Took,
     Welcome,
 )
@@ -100,6 +101,15 @@ def test_what_the_welcome_does_not_leave_is_dropped(bench: WorkerBench) -> None:
     hello = bench.greet(connection=2)
     bench.welcome(hello, drop=(LeaseSpan(bench.number(), 1, 5),))
     assert runs(bench.turn(done(run))) == []
+
+
+def test_what_closes_an_earlier_try_leaves_the_later_one(bench: WorkerBench) -> None:
+    """It may end before word of the earlier one's record arrives; its outcome is kept until it is recorded itself."""
+    again = Stamp().after_crash()
+    (run,) = runs(bench.turn(bench.jobs(0, 1, stamp=again)))
+    did = bench.turn(done(run), Closed((RecordedSpan(BATCH, 0, 1, Stamp()),)))
+    assert (of(FreeLease, did), len(of(Deliver, did))) == ([], 1)
+    assert of(FreeLease, bench.turn(Closed((RecordedSpan(BATCH, 0, 1, again),)))) == [FreeLease(bench.number())]
 
 
 # ---------------------------------------------------------------------------------------------- liveness
@@ -184,7 +194,7 @@ def test_the_inventory_is_exact(bench: WorkerBench) -> None:
     bench.turn(HandBack(1, 2))
     (line,) = bench.beat().held
     assert (line.finished, line.running, line.unstarted) == (((0, 1),), ((1, 2),), ((2, 7),))
-    bench.turn(Closed((BatchSpan(BATCH, 0, 1),)))
+    bench.turn(Closed((RecordedSpan(BATCH, 0, 1, Stamp()),)))
     assert bench.beat().held[0].finished == ()
 
 
@@ -211,7 +221,7 @@ def test_an_outcome_is_sent_until_it_is_closed(bench: WorkerBench) -> None:
     (run,) = runs(bench.turn(bench.jobs(0, 1)))
     assert delivered(bench.turn(done(run))) == [(0, 1)]
     assert delivered(bench.pass_time(2 * RESEND + 1)) == [(0, 1)] * 2
-    assert of(FreeLease, bench.turn(Closed((BatchSpan(BATCH, 0, 1),)))) == [FreeLease(bench.number())]
+    assert of(FreeLease, bench.turn(Closed((RecordedSpan(BATCH, 0, 1, Stamp()),)))) == [FreeLease(bench.number())]
     assert delivered(bench.pass_time(2 * RESEND)) == []
 
 
@@ -228,7 +238,7 @@ def test_closed_names_spans(bench: WorkerBench) -> None:
     run = runs(bench.turn(done(run, each=0.001)))[0]
     bench.turn(done(run))
     assert run.stop - run.start > 1
-    bench.turn(Closed((BatchSpan(BATCH, 0, run.stop - 1),)))
+    bench.turn(Closed((RecordedSpan(BATCH, 0, run.stop - 1, Stamp()),)))
     assert (run.stop - 1, run.stop) in bench.inventory[0].finished
 
 
@@ -247,7 +257,7 @@ def test_it_takes_no_work_while_the_sink_is_slow(bench: WorkerBench, monkeypatch
     (run,) = runs(bench.turn(bench.jobs(0, 5)))
     assert runs(bench.turn(done(run))) == []
     assert bench.beat().window == 0
-    assert runs(bench.turn(Closed((BatchSpan(BATCH, 0, 1),))))
+    assert runs(bench.turn(Closed((RecordedSpan(BATCH, 0, 1, Stamp()),))))
 
 
 # ---------------------------------------------------------------------------------------------- giving back
@@ -278,7 +288,7 @@ def test_draining_hands_back_what_has_not_started_and_finishes_what_has(bench: W
     assert of(HandedBack, did) == [HandedBack(bench.id, 0, (LeaseSpan(bench.number(), 1, 4),))]
     assert bench.beat().window == 0
     assert delivered(bench.turn(done(run))) == [(0, 1)]
-    did = bench.turn(Closed((BatchSpan(BATCH, 0, 1),)))
+    did = bench.turn(Closed((RecordedSpan(BATCH, 0, 1, Stamp()),)))
     assert did == [FreeLease(bench.number()), Left(bench.id), Leave()]
 
 
@@ -299,7 +309,7 @@ def test_draining_it_waits_for_the_sink_while_the_ventilator_answers(bench: Work
     bench.turn(Drain())
     bench.turn(done(run))
     assert of(Leave, bench.pass_time(10 * module.ALONE_LEASES)) == []
-    assert Leave() in bench.turn(Closed((BatchSpan(BATCH, 0, 1),)))
+    assert Leave() in bench.turn(Closed((RecordedSpan(BATCH, 0, 1, Stamp()),)))
 
 
 def test_jobs_that_come_while_it_drains_are_handed_back(bench: WorkerBench) -> None:
