@@ -26,9 +26,9 @@ PUSH (outcomes), and
 2. on Welcome with that number: drop the spans in `drop`; leases below `floor` that are not held are void, also those
    that come later;
 3. on Jobs: report Took, run the spans (of a lease whose spec has a `limit` one job at a time), PUSH Outcomes to the
-   sink with the leases' tokens, keep them until Closed names them; send them again after 2 s without, and at each new
-   connection to the sink. A function that is not inline (`inline` 0, `size` not) is asked for by NeedFunction and comes
-   as FunctionParts; ask again after 2 s;
+   sink with the leases' tokens, keep them until Closed names them with their stamp or a later one (an earlier one is of
+   an earlier try); send them again after 2 s without, and at each new connection to the sink. A function that is not
+   inline (`inline` 0, `size` not) is asked for by NeedFunction and comes as FunctionParts; ask again after 2 s;
 4. every second, or as the Beats say: Heartbeat with a growing number and what it holds; a Beat answers it, a Welcome
    counts as one. Without an echo of a heartbeat or hello sent in the last half `lease_time`: start nothing, wait for a
    Greeting (any message of an unknown worker brings one; if none comes for a `lease_time` over a connection that is

@@ -198,7 +198,7 @@ class Pipeline(Submitter):
     that use them; without, they have to be installed on the workers.
 
     Raises NoPipeline: nobody answers at the URL; Refused: the key is not let in; ConfigError: the URL or the key is
-    none; ValueError: `slots` or `data` with a running pipeline.
+    none, or there is no room for so many slots; ValueError: `slots` or `data` with a running pipeline.
     """
 
     def __init__(

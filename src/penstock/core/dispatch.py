@@ -121,11 +121,10 @@ class Dispatcher:
 
     def _fills(self) -> bool:
         """Whether what is queued is worth a message to each of those that are ready."""
-        backlog = self._books.backlog
-        for batch in backlog.turns.waiting(1):
+        for batch in self._books.backlog.turns.waiting(1):
             if len(self.needs.ready) > 1 and batch.mean is not None and batch.queue:
                 seconds = batch.queue[0][2].jobs * batch.mean
-                return seconds * backlog.free_parts >= MESSAGE_SECONDS * self.needs.slots
+                return seconds * self._books.backlog.free_parts >= MESSAGE_SECONDS * self.needs.slots
         return True
 
     # ------------------------------------------------------------------------------------------ giving
@@ -296,10 +295,12 @@ class Dispatcher:
 
     def _steal(self, workers: list[Worker], now: float) -> None:
         idle = [w for w in workers if w.idle_slots and not w.draining and w.window > 0]
-        for worker in workers if idle else ():
+        if not idle:
+            return
+        for worker in workers:
             if worker.hand_back is not None and now >= worker.hand_back[1] + RESEND:
                 worker.hand_back = None
-        if not idle or any(w.hand_back is not None for w in workers):
+        if any(w.hand_back is not None for w in workers):
             return
         spares = [spare for w in workers if w.surplus > 0 and (spare := self._spare(w, idle)).jobs > 0]
         asked = [spare for spare in spares if now >= spare.worker.barren_until and self._worth(spare, now)]

@@ -44,10 +44,10 @@ def look_interval(workers: int) -> float:
 class Worker:
     """One life of a worker process."""
 
-    def __init__(self, worker_id: bytes, changed: dict[Worker, None] | None = None) -> None:
+    def __init__(self, worker_id: bytes, changed: dict[Worker, None]) -> None:
         """`changed` is told that something of it did."""
         self.id = worker_id
-        self._changed = {} if changed is None else changed
+        self._changed = changed
         self.connections = 0
         self.connection = 0
         """The number its newest control connection was greeted with."""

@@ -25,7 +25,7 @@ def test_a_number_is_never_used_twice() -> None:
 
 def test_a_lease_ends_with_its_last_job() -> None:
     """Its holder is rid of it, and of the jobs."""
-    leases, worker = Leases(1), Worker(b"w" * 16)
+    leases, worker = Leases(1), Worker(b"w" * 16, {})
     lease = leases.give(chunk(), 3, 0.0)
     leases.attribute(lease, worker)
     leases.shrink(lease.number, 2)
@@ -36,7 +36,7 @@ def test_a_lease_ends_with_its_last_job() -> None:
 
 def test_a_lease_has_one_holder() -> None:
     """Who reports it later takes it over with its jobs."""
-    leases, one, two = Leases(1), Worker(b"1" * 16), Worker(b"2" * 16)
+    leases, one, two = Leases(1), Worker(b"1" * 16, {}), Worker(b"2" * 16, {})
     lease = leases.give(chunk(), 3, 0.0)
     leases.attribute(lease, one)
     leases.attribute(lease, two)
@@ -45,7 +45,7 @@ def test_a_lease_has_one_holder() -> None:
 
 def test_an_adopted_lease_keeps_its_number_and_counts_as_reported() -> None:
     """After a restart the book is empty: what a worker says it holds is written into it."""
-    leases, worker = Leases(2), Worker(b"w" * 16)
+    leases, worker = Leases(2), Worker(b"w" * 16, {})
     lease = leases.adopt(77, chunk(), worker, 0.0)
     leases.grow(lease, 4)
     assert (lease.number, lease.taken, worker.jobs, worker.leases) == (77, True, 4, {77})
@@ -54,7 +54,7 @@ def test_an_adopted_lease_keeps_its_number_and_counts_as_reported() -> None:
 
 def test_a_round_is_kept_until_nobody_is_charged_for_it() -> None:
     """Who says hello is charged for no round; it costs a look at the open rounds, not at what is out."""
-    leases, one, two = Leases(1), Worker(b"1" * 16), Worker(b"2" * 16)
+    leases, one, two = Leases(1), Worker(b"1" * 16, {}), Worker(b"2" * 16, {})
     given = [leases.give(chunk(), 1, 0.0) for _ in range(2)]
     leases.deal(Round(0.0, {one.id: (1, 1, 0.1), two.id: (1, 1, 0.1)}), given)
     for worker in (one, two):
@@ -67,7 +67,7 @@ def test_a_round_is_kept_until_nobody_is_charged_for_it() -> None:
 
 def test_a_round_is_paid_for_by_its_report_even_if_its_jobs_are_gone() -> None:
     """Jobs can be cancelled on their way: the worker that got the message must not stay charged for it."""
-    leases, worker = Leases(1), Worker(b"w" * 16)
+    leases, worker = Leases(1), Worker(b"w" * 16, {})
     lease = leases.give(chunk(), 3, 0.0)
     lease.round = Round(0.0, {worker.id: (1, 3, 0.3)})
     worker.charge(1, 3, 0.3)

@@ -8,7 +8,7 @@ from penstock.messages import Hello
 
 def worker(*, slots: int = 2, window: int = 6) -> Worker:
     """One that has joined."""
-    one = Worker(b"w" * 16)
+    one = Worker(b"w" * 16, {})
     one.hello = Hello(b"w" * 16, 1, 1, 1, "w", "host", 1, slots, window, (), "3")
     one.window, one.connections = window, 1
     return one
@@ -26,7 +26,7 @@ def test_credit_is_the_window_less_what_is_charged() -> None:
 
 def test_presence_needs_a_hello_and_a_connection() -> None:
     """Either alone is not enough to be given something."""
-    joined, gone, silent = worker(), worker(), Worker(b"x" * 16)
+    joined, gone, silent = worker(), worker(), Worker(b"x" * 16, {})
     gone.connections, silent.connections = 0, 1
     assert [one.present for one in (joined, gone, silent)] == [True, False, False]
 
