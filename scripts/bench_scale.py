@@ -38,7 +38,7 @@ class Desk:
         self._decoder = Decoder(VentilatorToClient)
         self._number = self._answered = 0
         self._jobs = 0
-        code = payload.function_blob(square, "pickle")
+        code = payload.dumps(square)
         digest = hashlib.blake2b(code, digest_size=16).digest()
         self._send((BatchOpen(self.batch, BatchSpec(), digest, len(code)),), (), (), code)
         self._await(0)

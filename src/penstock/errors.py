@@ -24,7 +24,7 @@
         ├── JobExited                       the job raised SystemExit or KeyboardInterrupt
         ├── CommandFailed(CalledProcessError)
         ├── ResultNotPicklable
-        └── RemoteError                     the job's own exception cannot be rebuilt here
+        └── RemoteError                     the job's own exception, or its value, cannot be rebuilt here
 """
 
 from __future__ import annotations
@@ -132,4 +132,4 @@ class ResultNotPicklable(JobError):
 
 
 class RemoteError(JobError):
-    """The job's own exception cannot be rebuilt here; its text and traceback are in the message."""
+    """The job's own exception, or its value, cannot be rebuilt here; its text and traceback are in the message."""

@@ -31,5 +31,10 @@ class Limited:
             if _runs[key] >= limit:
                 current.retire()
 
+    @property
+    def wraps_only(self) -> tuple[Any, ...]:
+        """What of it can have a state."""
+        return (self._parts[2],)
+
     def __reduce__(self) -> Any:
         return Limited, self._parts

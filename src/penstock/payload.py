@@ -8,13 +8,16 @@ form      an item is                     the job is
 item      one argument                   ``f(x)``
 star      a tuple of arguments           ``f(*x)``
 call      ``(args, kwargs)``             ``f(*args, **kwargs)``
-blob      an item of form call, by       the same; jobs submitted one by one share
-          itself serialized              no objects, and each argument fails alone
+*blob     the item, by itself serialized the same; each item is a pickle of its own
 ========= ============================== ==========================================
 
-A chunk is ``(form, items)`` in the batch's serializer. The chunk of commands is a msgpack list of argument lists and
-their function is a CommandTemplate (command.py); commands are never pickled. With ``msgpack`` a function travels as its
-name (with what is to be around it, if anything), so nothing of a msgpack batch is ever unpickled.
+A chunk is ``(form, items)`` in the batch's serializer. No object is ever in two jobs: items travel together as one
+pickle only where all of them are plain values (stateless.py), which nobody can change; else each is a pickle of its
+own, in the forms ``itemblob``, ``starblob`` and ``blob`` (of a call). Values travel back the same way: as one pickle of
+a list of plain values, or as a msgpack list of pickles, each made when its job ended. The chunk of commands is a
+msgpack list of argument lists and their function is a CommandTemplate (command.py); commands are never pickled. With
+``msgpack`` a function travels as its name (with what is to be around it, if anything), so nothing of a msgpack batch is
+ever unpickled.
 """
 
 from __future__ import annotations
@@ -22,14 +25,14 @@ from __future__ import annotations
 import importlib
 import os
 import pickle
-import sys
 from collections.abc import Callable, Sequence
 from functools import reduce
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from penstock.prepared import Initializer, Prepared, Surroundings, prepare
+from penstock.stateless import are_plain
 
 PROTOCOL = 5
 """Of pickle: the newest that Python 3.11 to 3.14 all read."""
@@ -38,22 +41,37 @@ MAIN = b"\x8c\x08__main__"
 """In every pickle that names something of ``__main__``, as pickle writes a short text. Searched for from the end, which
 takes half the time in a megabyte."""
 
-OPCODE_OF_CLASSES = pickle.STACK_GLOBAL
-"""In every pickle of anything but plain data; that can always be rebuilt."""
+PICKLED = pickle.PROTO[0]
+"""First byte of every pickle; a msgpack list begins with another one."""
 
 NO_PICKLE = "PENSTOCK_NO_PICKLE"
 """In the environment of a process that opens no pickles."""
 
-FORMS = frozenset({"item", "star", "call", "blob"})
+FORMS = {"item": "itemblob", "star": "starblob", "call": "blob"}
+"""Each with the form in which its items are serialized one by one."""
 
 Bytes = bytes | bytearray | memoryview
+Dumps = Callable[[Any], bytes]
+
+
+class Alone(NamedTuple):
+    """One value, serialized by itself."""
+
+    data: bytes
+
+
+class Unreadable(NamedTuple):
+    """In the place of a value that cannot be rebuilt here."""
+
+    error: BaseException
 
 
 def dumps(value: object) -> bytes:
     """Pickle `value`: by pickle if it can be done so and nothing of ``__main__`` is in it, else by cloudpickle.
 
-    Classes and functions of ``__main__`` travel by value, and come back as the very same class. Raises
-    pickle.PicklingError, TypeError, AttributeError, or whatever the value's own ``__reduce__`` raises.
+    Classes and functions of the script travel by name where the client is known to have them under it, else by value,
+    and come back as the very same class. Raises pickle.PicklingError, TypeError, AttributeError, or whatever the
+    value's own ``__reduce__`` raises.
     """
     try:
         data = pickle.dumps(value, PROTOCOL)
@@ -61,13 +79,9 @@ def dumps(value: object) -> bytes:
             return data
     except Exception:  # noqa: BLE001, S110 - a value that pickle refuses is cloudpickle's
         pass
-    return _cloudpickled(value)
+    from penstock.named import dumps_named  # noqa: PLC0415 - cloudpickle is slow to import, and plain data needs none
 
-
-def _cloudpickled(value: object) -> bytes:
-    import cloudpickle  # noqa: PLC0415 - slow to import, and plain data never needs it
-
-    return bytes(cloudpickle.dumps(value, PROTOCOL))
+    return dumps_named(value)
 
 
 def loads(data: Bytes) -> Any:
@@ -91,29 +105,26 @@ def decode(data: Bytes, serializer: str) -> Any:
 # --------------------------------------------------------------------------------------------------- functions
 
 
-def function_blob(function: Callable[..., Any], serializer: str) -> bytes:
-    """The function as it travels. Raises pickle.PicklingError: it cannot be serialized, with the reason."""
-    if serializer == "msgpack":
-        return msgspec.msgpack.encode(_named(function) if isinstance(function, Prepared) else _name_of(function))
-    try:
-        return dumps(function) if not _travels_by_value(function) else _cloudpickled(function)
-    except Exception as error:
-        raise pickle.PicklingError(f"the function {_label(function)} cannot be pickled: {_reason(error)}") from error
+def name_blob(function: Callable[..., Any]) -> bytes:
+    """The function of a msgpack batch. Raises pickle.PicklingError: it has no name elsewhere."""
+    return msgspec.msgpack.encode(_named(function) if isinstance(function, Prepared) else _name_of(function))
 
 
-def load_function(blob: Bytes, serializer: str) -> Callable[..., Any]:
-    """The function of `function_blob`. Raises what importing its module raises; TypeError if it is not callable."""
-    function = loads(blob) if serializer == "pickle" else _found(msgspec.msgpack.decode(blob, type=str | Named))
+def load_named(blob: Bytes) -> Callable[..., Any]:
+    """The function of `name_blob`. Raises what importing its module raises; TypeError if it is not callable."""
+    return ensure_callable(_found(msgspec.msgpack.decode(blob, type=str | Named)))
+
+
+def ensure_callable(function: Any) -> Callable[..., Any]:
+    """The function. Raises TypeError: it is none."""
     if not callable(function):
         raise TypeError(f"{function!r} is not callable")
     return function  # type: ignore[no-any-return]  # callable() says all there is to say
 
 
-def _travels_by_value(function: object) -> bool:
-    """Whether the user told cloudpickle so (``cloudpickle.register_pickle_by_value``)."""
-    cloudpickle = sys.modules.get("cloudpickle")
-    by_value = cloudpickle.list_registry_pickle_by_value() if cloudpickle else ()
-    return getattr(function, "__module__", None) in by_value
+def call(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    """A job whose function is one of its arguments: what has a state of its own travels with each job anew."""
+    return function(*args, **kwargs)
 
 
 class Named(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -146,7 +157,7 @@ def _name_of(function: Callable[..., Any]) -> str:
     module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", "")
     if not module or module == "__main__" or "<" in name:
         raise pickle.PicklingError(
-            f"the function {_label(function)} cannot be named: with serializer='msgpack' it must be importable"
+            f"the function {label(function)} cannot be named: with serializer='msgpack' it must be importable"
         )
     return f"{module}:{name}"
 
@@ -156,7 +167,8 @@ def _find(name: str) -> Any:
     return reduce(getattr, path.split("."), importlib.import_module(module))
 
 
-def _label(function: object) -> str:
+def label(function: object) -> str:
+    """What people call it."""
     return str(getattr(function, "__qualname__", None) or repr(function))
 
 
@@ -167,8 +179,10 @@ def _reason(error: BaseException) -> str:
 # ---------------------------------------------------------------------------------------------- arguments, values
 
 
-def chunk_blob(form: str, items: Sequence[Any], serializer: str, first: int = 0) -> bytes:
-    """The arguments of the jobs [first, first + len(items)).
+def chunk_blob(
+    form: str, items: Sequence[Any], serializer: str, first: int = 0, one_by_one: Dumps | None = None
+) -> bytes:
+    """The arguments of the jobs [first, first + len(items)). `one_by_one` pickles a single item (default: `dumps`).
 
     Raises pickle.PicklingError that names the first job and argument that cannot be serialized.
     """
@@ -176,10 +190,22 @@ def chunk_blob(form: str, items: Sequence[Any], serializer: str, first: int = 0)
         raise ValueError(f"{form!r} is no form of a chunk")
     if serializer == "msgpack" and isinstance(items, range):
         items = list(items)
+    dump = one_by_one or dumps
     try:
-        return encode((form, items), serializer)
+        if serializer == "pickle" and not isinstance(items, range) and not are_plain(items):
+            form, items = FORMS[form], [dump(item) for item in items]
+        return _joined((form, items), serializer)
     except Exception as error:
-        raise _culprit(form, items, serializer, first) or pickle.PicklingError(_reason(error)) from error
+        raise _culprit(form, items, serializer, first, dump) or pickle.PicklingError(_reason(error)) from error
+
+
+def blobs_chunk(blobs: Sequence[bytes], serializer: str) -> bytes:
+    """The chunk of calls that are serialized already."""
+    return _joined(("blob", blobs), serializer)
+
+
+def _joined(value: object, serializer: str) -> bytes:
+    return pickle.dumps(value, PROTOCOL) if serializer == "pickle" else msgspec.msgpack.encode(value)
 
 
 def load_chunk(blob: Bytes, serializer: str) -> tuple[str, list[Any]]:
@@ -188,13 +214,14 @@ def load_chunk(blob: Bytes, serializer: str) -> tuple[str, list[Any]]:
     return form, items if type(items) is list else list(items)
 
 
-def call_blob(args: Sequence[Any], kwargs: dict[str, Any], serializer: str) -> bytes:
+def call_blob(args: Sequence[Any], kwargs: dict[str, Any], serializer: str, dump: Dumps | None = None) -> bytes:
     """One item of form ``blob``. Raises pickle.PicklingError that names the argument that cannot be serialized."""
     item = (tuple(args), kwargs)
     try:
-        return encode(item, serializer)
+        return (dump or dumps)(item) if serializer == "pickle" else msgspec.msgpack.encode(item)
     except Exception as error:
-        raise _culprit_argument("", "call", item, serializer) or pickle.PicklingError(_reason(error)) from error
+        culprit = _culprit_argument("", "call", item, serializer, dump or dumps)
+        raise culprit or pickle.PicklingError(_reason(error)) from error
 
 
 def load_commands(blob: Bytes) -> list[list[bytes]]:
@@ -210,6 +237,10 @@ def adapted(function: Callable[..., Any], form: str, serializer: str) -> Callabl
         return lambda item: function(*item)
     if form == "call":
         return lambda item: function(*item[0], **item[1])
+    if form == "itemblob":
+        return lambda item: function(loads(item))
+    if form == "starblob":
+        return lambda item: function(*loads(item))
     if form == "blob":
         return lambda item: _call(function, decode(item, serializer))
     raise ValueError(f"{form!r} is no form of a chunk")
@@ -220,51 +251,60 @@ def _call(function: Callable[..., Any], item: tuple[tuple[Any, ...], dict[str, A
 
 
 def encode_values(values: list[Any], serializer: str) -> bytes:
-    """The values of neighbouring jobs as one serialized list. Raises what `encode` raises: see `unpicklable`."""
-    return encode(values, serializer)
+    """The values of neighbouring jobs: plain ones, and those that are `Alone` already. Raises what `encode` raises."""
+    if not any(type(value) is Alone for value in values):
+        return _joined(values, serializer)
+    if serializer == "msgpack":
+        return msgspec.msgpack.encode([msgspec.Raw(value.data) if type(value) is Alone else value for value in values])
+    return msgspec.msgpack.encode([value.data if type(value) is Alone else dumps(value) for value in values])
+
+
+class Partial(list[Any]):
+    """Values of which some are Unreadable."""
 
 
 def decode_values(body: Bytes, serializer: str) -> list[Any]:
-    """The list of `encode_values`."""
-    return decode(body, serializer)  # type: ignore[no-any-return]  # the slot made it so
+    """The list of `encode_values`; a Partial one if a value cannot be rebuilt here."""
+    if serializer == "msgpack":
+        return msgspec.msgpack.decode(body)  # type: ignore[no-any-return]  # the slot made it so
+    if body[0] == PICKLED:
+        return loads(body)  # type: ignore[no-any-return]
+    values = list(map(_readable, msgspec.msgpack.decode(body, type=list[memoryview])))
+    return Partial(values) if any(type(value) is Unreadable for value in values) else values
 
 
-def may_break(body: Bytes, serializer: str) -> bool:
-    """Whether a list of `encode_values` cannot be rebuilt here: then its values had better travel one by one."""
-    if serializer != "pickle" or OPCODE_OF_CLASSES not in body:
-        return False
+def _readable(blob: memoryview) -> Any:
     try:
-        loads(body)
-    except BaseException:  # noqa: BLE001 - rebuilding runs the classes' own code
-        return True
-    return False
+        return loads(blob)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - rebuilding runs the classes' own code, which may even exit
+        return Unreadable(error)
 
 
-def unpicklable(values: Sequence[Any], serializer: str) -> dict[int, str]:
+def unpicklable(values: Sequence[Any], serializer: str, dump: Dumps | None = None) -> dict[int, str]:
     """Which of the values cannot be serialized, by place, with the reason."""
     found = {}
     for place, value in enumerate(values):
         try:
-            encode(value, serializer)
+            (dump or dumps)(value) if serializer == "pickle" else msgspec.msgpack.encode(value)
         except Exception as error:  # noqa: BLE001 - a value's __reduce__ may raise anything
             found[place] = _reason(error)
     return found
 
 
-def _culprit(form: str, items: Sequence[Any], serializer: str, first: int) -> pickle.PicklingError | None:
-    for place in unpicklable(items, serializer):
+def _culprit(form: str, items: Sequence[Any], serializer: str, first: int, dump: Dumps) -> pickle.PicklingError | None:
+    for place in unpicklable(items, serializer, dump):
         job = f" of job {first + place}" if len(items) > 1 else ""
-        return _culprit_argument(job, form, items[place], serializer)
+        return _culprit_argument(job, form, items[place], serializer, dump)
     return None
 
 
-def _culprit_argument(job: str, form: str, item: Any, serializer: str) -> pickle.PicklingError | None:
+def _culprit_argument(job: str, form: str, item: Any, serializer: str, dump: Dumps) -> pickle.PicklingError | None:
     arguments: dict[str, Any] = {"the argument": item}
     if form in {"star", "call"}:
         args, kwargs = (item, {}) if form == "star" else item
         arguments = {f"argument {at}": value for at, value in enumerate(args, 1)}
         arguments |= {f"argument {name!r}": value for name, value in kwargs.items()}
-    reasons = unpicklable(list(arguments.values()), serializer)
+    reasons = unpicklable(list(arguments.values()), serializer, dump)
     for place, reason in reasons.items():
         name, value = list(arguments.items())[place]
         kind = type(value).__name__

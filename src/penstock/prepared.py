@@ -26,21 +26,6 @@ class Initializer(msgspec.Struct, frozen=True):
     function: Callable[..., Any]
     arguments: tuple[Any, ...]
 
-    def run(self) -> None:
-        """Unless it has run here."""
-        if self.key in _done:
-            return
-        loading = current.is_loading()
-        current.set_loading(False)  # an initializer may make a Pipeline, as a job may
-        try:
-            self.function(*self.arguments)
-        except BaseException as error:
-            error.add_note(INITIALIZER_NOTE)
-            raise
-        finally:
-            current.set_loading(loading)
-        _done.add(self.key)
-
 
 class Surroundings(msgspec.Struct, frozen=True):
     """Where and among which variables a job runs: `folder` (None: where its slot is), and what is added to the
@@ -78,6 +63,43 @@ class Surroundings(msgspec.Struct, frozen=True):
             raise type(error)(error.errno, f"cannot run in the folder {folder}: {reason}") from None
 
 
+def run_initializer(
+    key: bytes, load: Callable[[], tuple[Callable[..., Any], tuple[Any, ...]]], surroundings: Surroundings
+) -> None:
+    """Run an initializer, unless it has run here. Raises what it raises, with a note; the next one tries again."""
+    if key in _done:
+        return
+    loading = current.is_loading()
+    try:
+        function, arguments = load()
+        current.set_loading(False)  # an initializer may make a Pipeline, as a job may
+        with surroundings() if surroundings != Surroundings() else contextlib.nullcontext():
+            function(*arguments)
+    except BaseException as error:
+        error.add_note(INITIALIZER_NOTE)
+        raise
+    finally:
+        current.set_loading(loading)
+    _done.add(key)
+
+
+class Placed:
+    """A function that runs in its surroundings."""
+
+    def __init__(self, function: Callable[..., Any], surroundings: Surroundings) -> None:
+        self._function = function
+        self._surroundings = surroundings
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        with self._surroundings():
+            return self._function(*args, **kwargs)
+
+    @property
+    def wraps_only(self) -> tuple[Any, ...]:
+        """What of it can have a state."""
+        return (self._function,)
+
+
 class Prepared:
     """The function as the client holds it; in a slot only `prepare` is left of it."""
 
@@ -93,27 +115,11 @@ class Prepared:
     def __reduce__(self) -> Any:
         return prepare, self.parts
 
-    @property
-    def bare(self) -> Prepared:
-        """The same without the key of its initializer, which is new each time: what tells it from other calls."""
-        function, initializer, surroundings = self.parts
-        unnamed = None if initializer is None else Initializer(b"", initializer.function, initializer.arguments)
-        return Prepared(function, unnamed, surroundings)
-
 
 def prepare(
     function: Callable[..., Any], initializer: Initializer | None, surroundings: Surroundings
 ) -> Callable[..., Any]:
     """The function, in its surroundings, after its initializer; what that raises is the error of the jobs that wait."""
-    is_somewhere = surroundings != Surroundings()
     if initializer is not None:
-        with surroundings() if is_somewhere else contextlib.nullcontext():
-            initializer.run()
-    if not is_somewhere:
-        return function
-
-    def placed(*args: Any, **kwargs: Any) -> Any:
-        with surroundings():
-            return function(*args, **kwargs)
-
-    return placed
+        run_initializer(initializer.key, lambda: (initializer.function, initializer.arguments), surroundings)
+    return function if surroundings == Surroundings() else Placed(function, surroundings)

@@ -20,6 +20,8 @@ from penstock.job import JobState
 from penstock.messages import MAX_FRAME_BYTES, Note
 from penstock.prepared import INITIALIZER_NOTE
 from penstock.processes import signal_name
+from penstock.shipped import clients_paths
+from penstock.stateless import are_plain
 
 TRACEBACK_CHARS = 65_000
 """Of a traceback, kept at both ends: what Note allows, less a line that says what is cut."""
@@ -62,6 +64,19 @@ class Report:
         """All is loaded: the time of the first job runs from here."""
         self._since = now
 
+    def frozen(self, value: object) -> object:
+        """The value as it is now, whatever its job's function, or the next job, does to it later: itself if it is
+        plain, else serialized. Raises ResultNotPicklable."""
+        if are_plain((value,)):
+            return value
+        try:
+            data = payload.encode(value, self._serializer)
+        except BaseException as error:  # noqa: BLE001 - a value's own __reduce__ may raise anything
+            raise ResultNotPicklable(_not_serialized(value, error)) from None
+        if len(data) > VALUE_BYTES:
+            raise ResultNotPicklable(_too_large(len(data)))
+        return payload.Alone(data)
+
     def printed(self, index: int, output: Output) -> None:
         """The job `index`, whose value is or will be among `values`, wrote this."""
         out, err = self.prints.get(index, SILENT)
@@ -84,7 +99,8 @@ class Report:
         body = b""
         if self._serializer == "pickle":
             body = _pickled(error)
-        self._failed(start, stop, cause_of(error), _traceback_of(error), (now - self._since) / SECOND, body, output)
+        trace = "" if type(error) is ResultNotPicklable else _traceback_of(error)
+        self._failed(start, stop, cause_of(error), trace, (now - self._since) / SECOND, body, output)
         self.start, self._since = stop, now
 
     def flush(self, now: int) -> None:
@@ -112,20 +128,19 @@ class Report:
     def _succeeded(self, start: int, values: list[object], each: float, output: Output | None) -> None:
         try:
             body = payload.encode_values(values, self._serializer)
-        except BaseException as error:  # noqa: BLE001 - a value's own __reduce__ may raise anything
+        except Exception as error:  # noqa: BLE001 - plain values for which msgpack has no form, such as huge integers
             self._sort_out(start, values, each, output, error)
             return
-        if len(body) > VALUE_BYTES or (len(values) > 1 and payload.may_break(body, self._serializer)):
+        if len(body) > VALUE_BYTES:
             self._split(start, values, each, output, len(body))
             return
         note = Note(stdout=output[0], stderr=output[1]) if output else None
         self._record(start, start + len(values), JobState.SUCCEEDED, each * len(values), body, note)
 
     def _split(self, start: int, values: list[object], each: float, output: Output | None, size: int) -> None:
-        """A record is one frame on the wire, which has a bound; and a value that cannot be rebuilt stands alone."""
+        """A record is one frame on the wire, which has a bound."""
         if len(values) == 1:
-            text = f"the job returned {size} bytes; at most {VALUE_BYTES} can be sent"
-            self._not_picklable(start, text, each, output)
+            self._not_picklable(start, _too_large(size), each, output)
             return
         half = len(values) // 2
         self._succeeded(start, values[:half], each, output)
@@ -136,15 +151,12 @@ class Report:
     ) -> None:
         """Some of the values cannot be serialized: those jobs failed."""
         bad = {0: str(error)} if len(values) == 1 else payload.unpicklable(values, self._serializer)
-        if not bad:
-            bad = dict.fromkeys(range(len(values)), str(error))
         good_from = 0
         for place, reason in [*bad.items(), (len(values), "")]:
             if good_from < place:
                 self._succeeded(start + good_from, values[good_from:place], each, output)
             if place < len(values):
-                text = f"the job returned a {type(values[place]).__name__} that cannot be serialized: {reason}"
-                self._not_picklable(start + place, text, each, output)
+                self._not_picklable(start + place, _not_serialized(values[place], reason), each, output)
             good_from = place + 1
 
     def _not_picklable(self, index: int, text: str, elapsed: float, output: Output | None) -> None:
@@ -187,6 +199,10 @@ class CommandReport(Report):
 
     is_each_alone = True
 
+    def frozen(self, value: object) -> object:
+        """A CommandEnd is what it is."""
+        return value
+
     def add(self, index: int, value: object, now: int, output: Output | None) -> None:
         """A command ended."""
         assert isinstance(value, CommandEnd)
@@ -196,6 +212,14 @@ class CommandReport(Report):
         body = msgspec.msgpack.encode([value.argv])
         self._record(index, index + 1, state, (now - self._since) / SECOND, body, note)
         self.start, self._since = index + 1, now
+
+
+def _not_serialized(value: object, reason: object) -> str:
+    return f"the job returned a {type(value).__name__} that cannot be serialized: {reason}"
+
+
+def _too_large(size: int) -> str:
+    return f"the job returned {size} bytes; at most {VALUE_BYTES} can be sent"
 
 
 def _not_started(error: OSError | ValueError, template: CommandTemplate, argv: Argv) -> str:
@@ -223,10 +247,14 @@ def cause_of(error: BaseException) -> str:
     return (f"{INITIALIZER_NOTE}: {first}" if is_foreign else first)[:CAUSE_CHARS]
 
 
+OWN_FOLDER = os.path.dirname(__file__) + os.sep
+
+
 def _traceback_of(error: BaseException) -> str:
-    # the first frame is the slot's own
-    trace = error.__traceback__.tb_next if error.__traceback__ else None
-    text = _clean("".join(traceback.format_exception(type(error), error, trace)))
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(OWN_FOLDER):
+        trace = trace.tb_next  # the first frames are the slot's own
+    text = clients_paths(_clean("".join(traceback.format_exception(type(error), error, trace))))
     if len(text) <= TRACEBACK_CHARS:
         return text
     half = TRACEBACK_CHARS // 2

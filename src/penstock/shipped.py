@@ -1,33 +1,175 @@
-"""A user's own modules, as they come along with a function: a project is the source of some of them.
+"""A user's own modules, as they come along with a function: what they are, and how a slot's process has them.
 
-A slot imports them as if they were installed there, so that a module has one state in a process, its classes are one
-class each, and values of them travel by name. Promises:
+A module (a package whole, with its data) is known by its content. Where the very files of the client are on this host
+too, they are imported from there; else they are laid out in a folder of this process's own. Promises:
 
 1. In a slot a name means what it means in the client: a module that came along is preferred to one that is installed.
-2. Projects do not meet: while one is entered, sys.modules has its modules and those of no other.
-3. A function that came by value (code objects, which each minor version of Python makes anew) is refused where another
-   version runs, before anything of it is opened.
+2. A process has one version of each module. One that has another one already is `Stale`: it is replaced.
+3. Modules are files on a path: data beside them, ``__file__`` and processes that jobs start find them.
 """
 
 from __future__ import annotations
 
+import os
 import pickle
 import sys
-import weakref
+import tempfile
 import zlib
 from collections.abc import Iterable, Sequence
-from importlib.abc import InspectLoader, MetaPathFinder
-from importlib.machinery import ModuleSpec
-from types import CodeType, ModuleType
+from importlib.abc import MetaPathFinder
+from importlib.machinery import PathFinder
+from types import ModuleType
 from typing import Any
 
 import msgspec
 
+from penstock.script import Stale
+
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 """Code objects of another one cannot be run."""
+CONTENT_BYTES = 64 << 20
+"""Of one module with all its data: several times what a client sends."""
 
-SOURCE_BYTES = 64 << 20
-"""Of all modules of a project: several times what a client sends."""
+
+class FileStat(msgspec.Struct, frozen=True, array_like=True):
+    """A file of a module as it was read: where, relative to one of the module's roots, how large, and of when."""
+
+    path: str
+    size: int
+    mtime_ns: int
+
+
+class Module(msgspec.Struct, frozen=True, array_like=True):
+    """A top-level module: its name, a digest of its content, the client's folders (or zip files) that it is in, its
+    files, and their content (`pack`; empty: it can only be used where those files are)."""
+
+    name: str
+    digest: bytes
+    roots: tuple[str, ...]
+    files: tuple[FileStat, ...]
+    content: bytes
+
+
+_contents = msgspec.msgpack.Decoder(list[tuple[str, bytes]])
+
+
+def pack(files: Iterable[tuple[str, bytes]]) -> bytes:
+    """Files with their relative paths, as they travel."""
+    return zlib.compress(msgspec.msgpack.encode(list(files)), 1)
+
+
+def unpack(content: bytes) -> list[tuple[str, bytes]]:
+    """The files of `pack`. Raises ValueError: they are none, or too large, or are to lie elsewhere."""
+    engine = zlib.decompressobj()
+    try:
+        data = engine.decompress(content, CONTENT_BYTES)
+    except zlib.error as error:
+        raise ValueError(f"no modules: {error}") from None
+    if not engine.eof:
+        raise ValueError(f"a module of more than {CONTENT_BYTES >> 20} MB, or cut off")
+    try:
+        files = _contents.decode(data)
+    except (ValueError, RecursionError) as error:  # msgspec's own, and text that is none
+        raise ValueError(f"no modules: {error}") from None
+    for path, _ in files:
+        if os.path.isabs(path) or ".." in path.split("/"):
+            raise ValueError(f"a file of a module cannot lie at {path!r}")
+    return files
+
+
+class Finder(MetaPathFinder):
+    """Finds the modules that came along, before all others."""
+
+    def __init__(self) -> None:
+        self.roots: dict[str, list[str]] = {}
+        """By top-level module."""
+
+    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> Any:
+        """Of one of them; what is in a package is found by its path."""
+        roots = self.roots.get(fullname) if path is None else None
+        return None if roots is None else PathFinder.find_spec(fullname, roots, target)
+
+
+class _Here:
+    """What this process has of a client's modules."""
+
+    digests: dict[str, bytes] = {}  # noqa: RUF012 - the process has one
+    finder = Finder()
+    folder = ""
+    """Where modules are laid out; empty: not known yet."""
+    laid_out: dict[str, str] = {}  # noqa: RUF012
+    """The client's root of each module that is laid out here."""
+
+
+def set_folder(folder: str) -> None:
+    """Lay modules out in this folder, which need not be there yet; whoever names it removes it."""
+    _Here.folder = folder
+
+
+def enter(modules: Iterable[Module]) -> None:
+    """Let this process import these modules. Raises Stale; ValueError: one cannot be had here."""
+    missing = [one for one in modules if _Here.digests.get(one.name) != one.digest]
+    if any(one.name in _Here.digests for one in missing):
+        raise Stale
+    if missing and _Here.digests and any(one.name in sys.modules for one in missing):
+        raise Stale
+    if missing and _Here.finder not in sys.meta_path:
+        sys.meta_path.insert(0, _Here.finder)
+    for one in missing:
+        _forget(one.name)
+        roots = list(one.roots) if _is_here(one) else [_lay_out(one)]
+        _Here.finder.roots[one.name] = roots
+        _Here.digests[one.name] = one.digest
+        # processes that jobs start know this path only
+        sys.path += [root for root in roots if root not in sys.path]
+
+
+def _forget(name: str) -> None:
+    """Another module of that name was imported in the fork server."""
+    for known in [known for known in sys.modules if known.partition(".")[0] == name]:
+        del sys.modules[known]
+
+
+def _is_here(module: Module) -> bool:
+    """Whether the client's own files are on this host, unchanged since it read them."""
+    return bool(module.roots) and all(any(_is_as_read(root, one) for root in module.roots) for one in module.files)
+
+
+def _is_as_read(root: str, file: FileStat) -> bool:
+    try:
+        found = os.stat(os.path.join(root, file.path) if file.path else root)
+    except OSError:
+        return False
+    return (found.st_size, found.st_mtime_ns) == (file.size, file.mtime_ns)
+
+
+def _lay_out(module: Module) -> str:
+    if not module.content:
+        raise ValueError(
+            f"the module {module.name} is too large to be sent, or has compiled parts, and its files are not on this "
+            "host as the client has them: install it here"
+        )
+    if not _Here.folder:
+        _Here.folder = tempfile.mkdtemp(prefix="penstock-modules-")
+    folder = os.path.join(_Here.folder, module.digest.hex())
+    for path, data in unpack(module.content):
+        at = os.path.join(folder, path)
+        os.makedirs(os.path.dirname(at), mode=0o700, exist_ok=True)
+        with open(at, "wb") as file:
+            file.write(data)
+    if module.roots:
+        _Here.laid_out[folder] = module.roots[0]
+    return folder
+
+
+def clients_paths(text: str) -> str:
+    """A text, such as a traceback, with the client's paths in place of this process's."""
+    for folder, root in _Here.laid_out.items():
+        text = text.replace(folder, root)
+    return text
+
+
+# ------------------------------------------------------------------------------ what the release before 0.2 sent
 
 
 class Source(msgspec.Struct, frozen=True, array_like=True):
@@ -39,130 +181,23 @@ class Source(msgspec.Struct, frozen=True, array_like=True):
     text: bytes
 
 
-_decoder = msgspec.msgpack.Decoder(list[Source])
-
-
-def pack(sources: Iterable[Source]) -> bytes:
-    """Modules as they travel."""
-    return zlib.compress(msgspec.msgpack.encode(list(sources)))
-
-
-def unpack(archive: bytes) -> list[Source]:
-    """The modules of `pack`. Raises ValueError: it is not one, or too large."""
-    engine = zlib.decompressobj()
-    try:
-        data = engine.decompress(archive, SOURCE_BYTES)
-    except zlib.error as error:
-        raise ValueError(f"no modules: {error}") from None
-    if not engine.eof:
-        raise ValueError(f"modules of more than {SOURCE_BYTES >> 20} MB, or cut off")
-    try:
-        return _decoder.decode(data)
-    except (ValueError, RecursionError) as error:  # msgspec's own, and text that is none
-        raise ValueError(f"no modules: {error}") from None
-
-
-class Project(MetaPathFinder, InspectLoader):
-    """Finds and loads the modules that came along."""
-
-    def __init__(self, sources: Iterable[Source]) -> None:
-        self.sources = {source.name: source for source in sources}
-        self.tops = {name.partition(".")[0] for name in self.sources}
-        self._own: dict[str, ModuleType] = {}
-        """Its modules, while it is not entered."""
-        self._hidden: dict[str, ModuleType] = {}
-        """Others of the same names, while it is."""
-
-    def enter(self) -> None:
-        """From now on the names are its own."""
-        self._hidden = self._taken()
-        sys.modules.update(self._own)
-        sys.meta_path.insert(0, self)
-
-    def leave(self) -> None:
-        """The names mean again what they meant before."""
-        sys.meta_path.remove(self)
-        self._own = self._taken()
-        sys.modules.update(self._hidden)
-
-    def _taken(self) -> dict[str, ModuleType]:
-        names = [name for name in sys.modules if name.partition(".")[0] in self.tops]
-        return {name: sys.modules.pop(name) for name in names}
-
-    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> Any:
-        """Of one of its modules."""
-        del path, target
-        source = self.sources.get(fullname)
-        if source is None:
-            return None
-        spec = ModuleSpec(fullname, self, origin=source.path, is_package=source.is_package)
-        spec.has_location = True
-        return spec
-
-    def is_package(self, fullname: str) -> bool:
-        """As its client has it."""
-        return self.sources[fullname].is_package
-
-    def get_source(self, fullname: str) -> str | None:
-        """For tracebacks: the client's file need not be here."""
-        from importlib.util import decode_source  # noqa: PLC0415 - only for tracebacks
-
-        source = self.sources.get(fullname)
-        return None if source is None else decode_source(source.text)
-
-    def get_code(self, fullname: str) -> CodeType | None:
-        """Compiled."""
-        source = self.sources[fullname]
-        return compile(source.text, source.path, "exec", dont_inherit=True)
-
-
-class _Here:
-    project: Project | None = None
-
-
-_known: weakref.WeakValueDictionary[bytes, Project] = weakref.WeakValueDictionary()
-"""Projects that a function of this process still needs, or that is entered, by digest."""
-
-
-def entered() -> Project | None:
-    """The project whose modules this process imports now."""
-    return _Here.project
-
-
-def enter(project: Project | None) -> None:
-    """Let this process import the modules of this project, and of no other."""
-    if project is _Here.project:
-        return
-    if _Here.project is not None:
-        _Here.project.leave()
-    _Here.project = project
-    if project is not None:
-        project.enter()
-
-
-class Along(msgspec.Struct, frozen=True):
-    """A pickled function with what it needs beside it: `archive` has modules (`pack`), `python` is the version
-    that it needs; both may be empty. It is unpickled as the function, whose project is entered then."""
-
-    code: bytes
-    digest: bytes
-    archive: bytes
-    python: str
-
-    def __reduce__(self) -> Any:
-        return opened, (self.code, self.digest, self.archive, self.python)
-
-
 def opened(code: bytes, digest: bytes, archive: bytes, python: str) -> Any:
-    """The function. RuntimeError: it needs another Python."""
+    """A function of a queue that the release before has written. RuntimeError: it needs another Python."""
+    ensure_python(python)
+    if archive:
+        sources = msgspec.msgpack.decode(zlib.decompress(archive), type=list[Source])
+        tops: dict[str, list[tuple[str, bytes]]] = {}
+        for one in sources:
+            path = one.name.replace(".", "/") + ("/__init__.py" if one.is_package else ".py")
+            tops.setdefault(one.name.partition(".")[0], []).append((path, one.text))
+        enter(Module(top, digest, (), (), pack(files)) for top, files in tops.items())
+    return pickle.loads(code)  # noqa: S301 - whoever opens pickles opened this one
+
+
+def ensure_python(python: str) -> None:
+    """Raises RuntimeError: code of this version of Python cannot be run here."""
     if python and python != PYTHON:
         raise RuntimeError(
             f"the function travels as code of Python {python}, and this worker runs Python {PYTHON}: give workers and "
             "client the same minor version, or put the function into a module of its own"
         )
-    if archive:
-        project = _known.get(digest)
-        if project is None:
-            project = _known[digest] = Project(unpack(archive))
-        enter(project)
-    return pickle.loads(code)  # noqa: S301 - whoever opens pickles opened this one

@@ -26,14 +26,16 @@ from collections.abc import Callable
 from operator import length_hint
 from typing import Any
 
-from penstock import payload, shipped
+from penstock import payload
+from penstock.bundle import LoadedFunction
 from penstock.capture import Capture, Stream
 from penstock.command import CommandTemplate
-from penstock.current import CurrentJob, announce, is_retiring, set_loading
+from penstock.current import CurrentJob, announce, is_retiring, retire
 from penstock.job import job_id
 from penstock.limited import Limited
 from penstock.processes import SignalState, ThreadState, sweep_children
 from penstock.report import CommandEnd, CommandReport, Report
+from penstock.script import Stale
 from penstock.slotwire import (
     INDEX,
     PIECE,
@@ -50,6 +52,7 @@ from penstock.slotwire import (
     RunPiece,
     Wire,
 )
+from penstock.stateless import ATOMS
 
 
 class Function:
@@ -60,21 +63,13 @@ class Function:
         self.prints = False
         self._blob = blob
         self._serializer = message.serializer
-        self._function: Callable[..., Any] | None = None
+        self._function: LoadedFunction | None = None
         self._template: CommandTemplate | None = None
-        self._project: shipped.Project | None = None
 
-    def load(self) -> Callable[..., Any]:
-        """The function itself; the modules that came along with it are what this process imports from now on. Raises
-        whatever importing it raises."""
-        shipped.enter(self._project)
+    def load(self) -> LoadedFunction:
+        """The function itself. Raises whatever importing it raises; Stale: not in this process."""
         if self._function is None:
-            set_loading(True)
-            try:
-                self._function = payload.load_function(self._blob, self._serializer)
-            finally:
-                set_loading(False)
-            self._project = shipped.entered()
+            self._function = LoadedFunction(self._blob, self._serializer)
             self._blob = bytearray()
         return self._function
 
@@ -191,13 +186,16 @@ class Slot:
                 with self._threads.admitting():
                     loaded = function.load()
                 items = chunk.items(are_commands=False)
-                job = payload.adapted(loaded, chunk.form, chunk.head.serializer)
+                job = loaded.runner(chunk.form)
             items = items[order.start - chunk.head.first : order.stop - chunk.head.first]
+        except Stale:
+            retire()  # another process takes its place, and runs the piece
+            return
         except BaseException as error:  # noqa: BLE001 - the user's module may raise anything
             report.fail(order.start, order.stop, error, time.monotonic_ns(), self._capture.collect())
             return
         report.begin(time.monotonic_ns())
-        is_single = function.prints or function.is_command or isinstance(function.load(), Limited)
+        is_single = function.prints or function.is_command or isinstance(function.load().function, Limited)
         if order.block > 1 and not is_single:
             self._run_blocks(order, function, job, items, report)
         else:
@@ -215,7 +213,7 @@ class Slot:
             if index >= cells[limit] or time.clock_gettime_ns(time.CLOCK_BOOTTIME) >= cells[UNTIL]:
                 return
             try:
-                value = job(item)
+                value = report.frozen(job(item))
             except BaseException as error:  # noqa: BLE001 - also SystemExit: the job failed, the slot lives
                 report.flush(started)
                 report.fail(index, index + 1, error, time.monotonic_ns(), collect())
@@ -261,18 +259,17 @@ class Slot:
             Stream.before = None
 
     def _run_block(self, job: Callable[[Any], Any], report: Report) -> None:
-        """Run the coming items at the speed of C; the place in them tells which job it is."""
-        values, coming = report.values, self._coming
+        """Run the coming items as fast as can be; the place in them tells which job it is. A value that can be changed
+        is serialized before the next job begins."""
+        coming, append, frozen = self._coming, report.values.append, report.frozen
         while True:
             try:
-                values.extend(map(job, coming))
+                for item in coming:
+                    value = job(item)
+                    append(value if type(value) in ATOMS else frozen(value))
+                return
             except BaseException as error:  # noqa: BLE001
                 self._fail_in_block(error, report)
-                continue
-            if report.next_index == self._stop - length_hint(coming):
-                return
-            # extend took a job's own StopIteration for the end
-            self._fail_in_block(StopIteration(), report)
 
     def _fail_in_block(self, error: BaseException, report: Report) -> None:
         index = self._index()

@@ -23,6 +23,7 @@ import psutil
 import pytest
 
 from penstock import payload
+from penstock.client.functions import Functions
 from penstock.command import CommandTemplate
 from penstock.core.inputs import Input, PieceCut, PieceDone, Ran, SlotDied, SlotReady
 from penstock.errors import ResultNotPicklable
@@ -87,7 +88,7 @@ class Agent:
             code, chunk = function.encode(), msgspec.msgpack.encode(items)
         else:
             spec = BatchSpec(**options)
-            code = payload.function_blob(function, spec.serializer)
+            code = Functions().serialized(function, spec.serializer).code
             chunk = payload.chunk_blob(form, items, spec.serializer)
         return Work(self._leases, BATCH, spec, os.urandom(16), lambda: code, first, chunk, Stamp(attempt=2))
 

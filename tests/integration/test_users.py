@@ -114,7 +114,7 @@ def test_a_slot_that_cannot_become_the_user_fails_the_job(monkeypatch: pytest.Mo
     """It is not tried for ever: the user may have been removed meanwhile."""
     monkeypatch.setattr("penstock.slots.refusal", lambda *_: "")
     with contextlib.closing(SlotHost(1, "mill")) as host:
-        code, chunk = payload.function_blob(abs, "pickle"), payload.chunk_blob("item", [1], "pickle")
+        code, chunk = payload.dumps(abs), payload.chunk_blob("item", [1], "pickle")
         work = Work(1, bytes(16), BatchSpec(user="no-such-user"), bytes(16), lambda: code, 0, chunk, Stamp())
         inputs: list[Input] = []
 

@@ -7,7 +7,6 @@ import pickle
 import sys
 import types
 from collections.abc import Callable
-from fractions import Fraction
 from threading import Lock
 from typing import Any
 
@@ -43,73 +42,60 @@ def test_class_of_main_comes_back_as_that_class(monkeypatch: pytest.MonkeyPatch)
     assert type(payload.loads(payload.dumps(main.Point()))) is main.Point
 
 
-@pytest.mark.parametrize("serializer", ["pickle", "msgpack"])
-def test_functions_travel(serializer: str) -> None:
-    """A function that can be imported travels in either serializer."""
-    blob = payload.function_blob(os.path.basename, serializer)
-    assert payload.load_function(blob, serializer) is os.path.basename
-
-
-def test_msgpack_function_is_a_name() -> None:
-    """Nothing of a msgpack batch is unpickled: a method is found by its path, a lambda is refused."""
-    blob = payload.function_blob(str.upper, "msgpack") if hasattr(str.upper, "__module__") else b""
-    assert not blob.startswith(b"\x80\x05")
+def test_a_msgpack_function_is_a_name() -> None:
+    """Nothing of a msgpack batch is unpickled: a function is found by its path, a lambda is refused."""
+    blob = payload.name_blob(os.path.basename)
+    assert payload.load_named(blob) is os.path.basename
+    assert msgspec.msgpack.decode(blob) == "posixpath:basename"
     with pytest.raises(pickle.PicklingError, match="must be importable"):
-        payload.function_blob(lambda x: x, "msgpack")
-
-
-def test_function_that_cannot_be_pickled_is_named() -> None:
-    """The error says which function and why."""
-    stream = Lock()
-
-    def reader() -> object:
-        return stream
-
-    with pytest.raises(pickle.PicklingError, match=r"reader cannot be pickled: .*lock"):
-        payload.function_blob(reader, "pickle")
+        payload.name_blob(lambda x: x)
 
 
 def test_what_is_no_function_is_refused() -> None:
-    """A blob that holds something else raises TypeError."""
+    """Something else raises TypeError."""
     with pytest.raises(TypeError, match="is not callable"):
-        payload.load_function(payload.dumps(3), "pickle")
+        payload.ensure_callable(3)
 
 
-def test_function_of_a_module_registered_by_value_travels_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    """cloudpickle.register_pickle_by_value is honoured."""
-    import cloudpickle
-
-    module = types.ModuleType("only_here")
-    exec("def double(x): return 2 * x", module.__dict__)
-    monkeypatch.setitem(sys.modules, "only_here", module)
-    cloudpickle.register_pickle_by_value(module)
-    try:
-        blob = payload.function_blob(module.double, "pickle")
-    finally:
-        cloudpickle.unregister_pickle_by_value(module)
-    monkeypatch.delitem(sys.modules, "only_here")
-    assert payload.load_function(blob, "pickle")(4) == 8
-
-
-CALLS: list[tuple[str, Any]] = [
-    ("item", (1, 2)),
-    ("star", (1, 2)),
-    ("call", ((1,), {"y": 2})),
-    ("blob", payload.call_blob((1,), {"y": 2}, "pickle")),
+CALLS: list[tuple[str, Any, str, Any]] = [
+    ("item", (1, 2), "item", (((1, 2),), {})),
+    ("item", [1, 2], "itemblob", (([1, 2],), {})),
+    ("star", (1, 2), "star", ((1, 2), {})),
+    ("star", (1, [2]), "starblob", ((1, [2]), {})),
+    ("call", ((1,), {"y": 2}), "blob", ((1,), {"y": 2})),
 ]
 
 
-@pytest.mark.parametrize(("form", "item"), CALLS)
-def test_chunks_travel_in_every_form(form: str, item: Any) -> None:
-    """Form and items come back, and adapted calls the function as the form says."""
+@pytest.mark.parametrize(("form", "item", "travels", "expected"), CALLS)
+def test_chunks_travel_in_every_form(form: str, item: Any, travels: str, expected: Any) -> None:
+    """Plain items together, others each as a pickle of its own; adapted calls the function as the form says."""
     found, items = payload.load_chunk(payload.chunk_blob(form, [item, item], "pickle"), "pickle")
-    assert (found, items) == (form, [item, item])
 
     def show(*args: Any, **kwargs: Any) -> Any:
         return args, kwargs
 
-    expected: Any = {"item": (((1, 2),), {}), "star": ((1, 2), {})}.get(form, ((1,), {"y": 2}))
-    assert payload.adapted(show, form, "pickle")(items[0]) == expected
+    assert (found, len(items)) == (travels, 2)
+    assert payload.adapted(show, found, "pickle")(items[0]) == expected
+
+
+def test_a_single_call_travels_as_it_was_serialized() -> None:
+    """At submit, and not when its chunk is made."""
+    blobs = [payload.call_blob((number,), {"y": [2]}, "pickle") for number in range(2)]
+    form, items = payload.load_chunk(payload.blobs_chunk(blobs, "pickle"), "pickle")
+    assert [payload.adapted(lambda x, y: (x, y), form, "pickle")(item) for item in items] == [(0, [2]), (1, [2])]
+
+
+def test_a_range_travels_as_a_range() -> None:
+    """Nobody but the slot makes its numbers."""
+    blob = payload.chunk_blob("item", range(1_000_000), "pickle")
+    assert len(blob) < 100
+    assert payload.load_chunk(blob, "pickle")[1][-1] == 999_999
+
+
+def test_a_chunk_of_the_release_before_is_opened() -> None:
+    """Its items were pickled together, whatever they were."""
+    old = pickle.dumps(("star", [([1], 2), ([3], 4)]), 5)
+    assert payload.load_chunk(old, "pickle") == ("star", [([1], 2), ([3], 4)])
 
 
 @pytest.mark.parametrize(
@@ -163,9 +149,10 @@ def test_reduce_that_fails_with_its_own_error_is_explained() -> None:
 
 @pytest.mark.parametrize("serializer", ["pickle", "msgpack"])
 def test_values_come_back_as_one_list(serializer: str) -> None:
-    """The values of neighbouring jobs are one list; those that cannot be serialized are found by place."""
-    values = [1, "a", None, [2.5]]
-    assert payload.decode_values(payload.encode_values(values, serializer), serializer) == values
+    """Plain ones, and those that were serialized when their jobs ended; what cannot be serialized is found by place."""
+    body = payload.encode_values([1, "a", payload.Alone(payload.encode([2.5], serializer))], serializer)
+    assert payload.decode_values(body, serializer) == [1, "a", [2.5]]
+    assert payload.decode_values(payload.encode_values([1, None], serializer), serializer) == [1, None]
     assert list(payload.unpicklable([1, Lock(), 2, Lock()], serializer)) == [1, 3]
 
 
@@ -176,12 +163,25 @@ class Lost:
         return int, ("no number",)
 
 
-def test_values_that_cannot_be_rebuilt_are_noticed() -> None:
-    """Plain data always can; so can what msgpack takes."""
-    assert payload.may_break(payload.encode_values([1, Lost()], "pickle"), "pickle")
-    assert not payload.may_break(payload.encode_values([1, Fraction(1, 2)], "pickle"), "pickle")
-    assert not payload.may_break(payload.encode_values([1, b"\x93"], "pickle"), "pickle")
-    assert not payload.may_break(payload.encode_values([1, b"\x93"], "msgpack"), "msgpack")
+class Exits:
+    """Ends the process that rebuilds it, if that lets it."""
+
+    def __reduce__(self) -> Any:
+        return sys.exit, ("bye",)
+
+
+@pytest.mark.parametrize(("value", "error"), [(Lost(), ValueError), (Exits(), SystemExit)])
+def test_a_value_that_cannot_be_rebuilt_is_nobody_elses(value: object, error: type[BaseException]) -> None:
+    """Its neighbours are read; in its place is the error."""
+    alone = payload.Alone(payload.dumps(value))
+    values = payload.decode_values(payload.encode_values([1, alone, "x"], "pickle"), "pickle")
+    assert type(values) is payload.Partial
+    assert (values[0], type(values[1].error), values[2]) == (1, error, "x")
+
+
+def test_values_of_the_release_before_are_read() -> None:
+    """They were one pickle of a list."""
+    assert payload.decode_values(pickle.dumps([[1], {"a": 2}], 5), "pickle") == [[1], {"a": 2}]
 
 
 def test_commands_are_bytes() -> None:

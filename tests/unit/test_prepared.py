@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from penstock import payload
+from penstock.bundle import LoadedFunction
+from penstock.client.functions import Functions
 from penstock.prepared import Initializer, Prepared, Surroundings
 
 ran: list[tuple[str, str]] = []
@@ -35,13 +36,13 @@ def test_a_job_is_somewhere_and_leaves_no_trace(tmp_path: Path, serializer: str)
     before = os.getcwd(), dict(os.environ)
     initializer = Initializer(os.urandom(16), remember, (serializer,))
     surroundings = Surroundings(str(tmp_path), {"HERE": "yes", "HOME": "/nowhere"})
-    blob = payload.function_blob(Prepared(look, initializer, surroundings), serializer)
-    function = payload.load_function(blob, serializer)
+    blob = Functions().serialized(Prepared(look, initializer, surroundings), serializer).code
+    function = LoadedFunction(blob, serializer).runner("item")
     assert ran[-1] == (serializer, str(tmp_path))
     assert function("HERE") == (str(tmp_path), "yes")
     assert function("HOME") == (str(tmp_path), "/nowhere")
     assert (os.getcwd(), dict(os.environ)) == before
-    payload.load_function(blob, serializer)
+    LoadedFunction(blob, serializer)
     assert len([word for word, _ in ran if word == serializer]) == 1
 
 

@@ -38,20 +38,21 @@ def test_silent_neighbours_are_one_record() -> None:
     assert made.ran[0].note is None
 
 
-def test_a_value_that_cannot_be_rebuilt_stands_alone() -> None:
-    """Its neighbours' values are read without it."""
-
-    class Lost:
-        def __reduce__(self) -> Any:
-            return int, ("no number",)
-
-    made = report_of(1, 2, Lost(), 4)
+def test_a_value_is_what_it_was_when_its_job_ended() -> None:
+    """What can be changed is serialized then; what cannot be is kept as it is."""
+    made, buffer = Report(5, "pickle"), [0]
+    for number in range(3):
+        buffer[0] = number
+        made.values += [made.frozen(buffer), made.frozen(number), made.frozen((number, "x"))]
     made.flush(0)
-    assert (7, 8, "succeeded") in spans(made)
-    with pytest.raises(ValueError, match="no number"):
-        payload.loads(made.bodies[spans(made).index((7, 8, "succeeded"))])
-    others = [body for span, body in zip(spans(made), made.bodies, strict=True) if span[0] != 7]
-    assert [value for body in others for value in payload.loads(body)] == [1, 2, 4]
+    assert payload.decode_values(made.bodies[0], "pickle") == [[0], 0, (0, "x"), [1], 1, (1, "x"), [2], 2, (2, "x")]
+
+
+@pytest.mark.parametrize("serializer", ["pickle", "msgpack"])
+def test_a_value_that_cannot_be_serialized_is_an_error(serializer: str) -> None:
+    """It says what it is."""
+    with pytest.raises(ResultNotPicklable, match="the job returned a lock that cannot be serialized"):
+        Report(0, serializer).frozen(Lock())
 
 
 def test_nothing_ran_is_no_record() -> None:

@@ -1,92 +1,140 @@
-"""Modules that came along: what a name means while a project is entered, and afterwards."""
+"""Modules that came along: what a name means in the process of a slot."""
 
 from __future__ import annotations
 
 import importlib
+import os
 import pickle
+import subprocess
 import sys
 import traceback
 import types
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 
+import msgspec
 import pytest
 
 from penstock import shipped
-from penstock.shipped import Along, Project, Source
+from penstock.script import Stale
+from penstock.shipped import FileStat, Finder, Module, Source
 
 
 @pytest.fixture(autouse=True)
-def _nothing_entered() -> Iterator[None]:
+def _fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A process to which nothing has come yet."""
+    here = shipped._Here
+    monkeypatch.setattr(here, "digests", {})
+    monkeypatch.setattr(here, "finder", Finder())
+    monkeypatch.setattr(here, "laid_out", {})
+    monkeypatch.setattr(here, "folder", str(tmp_path / "laid-out"))
+    monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
+    monkeypatch.setattr(sys, "path", list(sys.path))
     yield
-    shipped.enter(None)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "away"]:
+        del sys.modules[name]
 
 
-def project(number: int) -> list[Source]:
-    """A package of one module, in some version."""
-    text = b"number = %d\ndef fail(): raise LookupError(number)\nclass Thing: pass\n" % number
-    return [Source("away", "/not/here/__init__.py", True, b""), Source("away.it", "/not/here/it.py", False, text)]
+def module(number: int, *, roots: tuple[str, ...] = ("/not/here",), files: tuple[FileStat, ...] = ()) -> Module:
+    """A package with a module and a file of data, in some version."""
+    text = b"number = %d\ndef fail(): raise LookupError(number)\n" % number
+    content = [("away/__init__.py", b""), ("away/it.py", text), ("away/data.txt", b"data")]
+    return Module("away", b"%d" % number, roots, files or (FileStat("away/it.py", 0, 0),), shipped.pack(content))
 
 
-def test_names_are_the_projects_while_it_is_entered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where something of the name is there already; afterwards all is as it was. Modules keep their state."""
-    installed = types.ModuleType("away")
-    monkeypatch.setitem(sys.modules, "away", installed)
-    one, two = Project(project(1)), Project(project(2))
-    shipped.enter(one)
-    first = importlib.import_module("away.it")
-    assert (first.number, first.__file__) == (1, "/not/here/it.py")
-    shipped.enter(two)
-    assert importlib.import_module("away.it").number == 2
-    shipped.enter(one)
-    assert importlib.import_module("away.it") is first
-    shipped.enter(None)
-    assert sys.modules["away"] is installed
-    assert "away.it" not in sys.modules
+def test_a_name_means_what_came_along(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where something of the name is there already. It has its data, and processes of jobs find it."""
+    monkeypatch.setitem(sys.modules, "away", types.ModuleType("away"))
+    shipped.enter([module(1)])
+    it = importlib.import_module("away.it")
+    assert it.number == 1
+    assert (Path(str(it.__file__)).parent / "data.txt").read_text() == "data"
+    code = "import away.it; print(away.it.number)"
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    assert subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, check=True).stdout == b"1\n"
+    shipped.enter([module(1)])
+    assert importlib.import_module("away.it") is it
 
 
-def test_a_function_brings_its_project() -> None:
-    """It is entered, the same one for all that bring it; and a traceback shows the lines of its source."""
-    shipped.enter(Project(project(3)))
-    bare = pickle.dumps(importlib.import_module("away.it").fail)
-    shipped.enter(None)
-    archive = shipped.pack(project(3))
-    sent = pickle.dumps(Along(bare, b"digest", archive, ""))
-    fail = pickle.loads(sent)
-    entered = shipped.entered()
+def test_a_process_has_one_version() -> None:
+    """Another one is for another process, and nothing of it is seen here."""
+    shipped.enter([module(1)])
+    it = importlib.import_module("away.it")
+    with pytest.raises(Stale):
+        shipped.enter([module(2)])
+    assert sys.modules["away.it"] is it
+
+
+def test_the_very_files_are_used_where_they_are(tmp_path: Path) -> None:
+    """As long as they are what was read; else what came along is laid out, and tracebacks show the client's path."""
+    at = tmp_path / "away" / "it.py"
+    at.parent.mkdir()
+    at.write_text("number = 7\ndef fail(): raise LookupError(number)")
+    stat = FileStat("away/it.py", at.stat().st_size, at.stat().st_mtime_ns)
+    assert shipped._is_here(module(7, roots=(str(tmp_path),), files=(stat,)))
+    at.write_text("number = 8 # since edited")
+    edited = module(7, roots=(str(tmp_path),), files=(stat,))
+    shipped.enter([edited])
+    it = importlib.import_module("away.it")
+    assert it.number == 7
     with pytest.raises(LookupError) as caught:
-        fail()
-    assert "raise LookupError(number)" in "".join(traceback.format_exception(caught.value))
-    shipped.enter(None)
-    assert pickle.loads(sent) is fail
-    assert shipped.entered() is entered
+        it.fail()
+    text = shipped.clients_paths("".join(traceback.format_exception(caught.value)))
+    assert f'File "{at}", line 2, in fail\n    def fail(): raise LookupError(number)' in text
+
+
+def test_files_in_place_are_imported_in_place(tmp_path: Path) -> None:
+    """A module whose files are here unchanged knows itself by its own path."""
+    at = tmp_path / "away.py"
+    at.write_text("number = 9")
+    stat = FileStat("away.py", at.stat().st_size, at.stat().st_mtime_ns)
+    shipped.enter([Module("away", b"9", (str(tmp_path),), (stat,), b"")])
+    assert importlib.import_module("away").__file__ == str(at)
+
+
+def test_what_did_not_come_and_is_not_here_is_an_error() -> None:
+    """It names the module and what to do."""
+    with pytest.raises(ValueError, match=r"the module away is too large .* install it here"):
+        shipped.enter([Module("away", b"1", ("/not/here",), (FileStat("away.py", 1, 1),), b"")])
 
 
 def test_code_of_another_python_is_not_opened() -> None:
     """The error names both versions; the pickle inside is never looked at."""
     with pytest.raises(RuntimeError, match=r"code of Python 2\.7, and this worker runs Python 3"):
-        pickle.loads(pickle.dumps(Along(b"no pickle", b"", b"", "2.7")))
+        shipped.opened(b"no pickle", b"", b"", "2.7")
+
+
+def test_a_function_of_the_release_before_is_opened() -> None:
+    """A queue that it wrote has functions with the source of their modules beside them."""
+    sources = [Source("away", "/not/here/away/__init__.py", True, b"from away.it import f"),
+               Source("away.it", "/not/here/away/it.py", False, b"def f(): return 5")]  # fmt: skip
+    archive = zlib.compress(msgspec.msgpack.encode(sources))
+    code = pickle.PROTO + b"\x05" + b"caway\nf\n."
+    assert shipped.opened(code, b"digest", archive, shipped.PYTHON)() == 5
 
 
 @pytest.mark.parametrize(
-    "archive",
+    "content",
     [
         b"",
         b"no zlib",
-        shipped.pack(project(1))[:-5],
+        module(1).content[:-5],
         zlib.compress(b"\xc1"),
         zlib.compress(b"\x93\x01\x02\x03"),
         zlib.compress(b"\x91" * 100_000),
+        shipped.pack([("/etc/passwd", b"")]),
+        shipped.pack([("a/../../b", b"")]),
     ],
 )
-def test_a_broken_archive_is_an_error(archive: bytes) -> None:
-    """It says so, whatever it is."""
-    with pytest.raises(ValueError, match="modules"):
-        shipped.unpack(archive)
+def test_broken_content_is_an_error(content: bytes) -> None:
+    """It says so, whatever it is; and no file is written elsewhere."""
+    with pytest.raises(ValueError, match="module"):
+        shipped.unpack(content)
 
 
-def test_an_archive_does_not_grow_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A few bytes that unpack to more than a project may have are refused before they are unpacked."""
-    monkeypatch.setattr(shipped, "SOURCE_BYTES", 1000)
+def test_content_does_not_grow_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few bytes that unpack to more than a module may have are refused before they are unpacked."""
+    monkeypatch.setattr(shipped, "CONTENT_BYTES", 1000)
     with pytest.raises(ValueError, match="more than"):
         shipped.unpack(zlib.compress(bytes(1 << 20)))

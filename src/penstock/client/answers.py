@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import repeat
 from typing import Any, NamedTuple
 
@@ -11,10 +11,19 @@ import msgspec
 
 from penstock import payload
 from penstock.client.following import Row
-from penstock.errors import CommandFailed, JobCancelled, JobDied, JobError, JobExited, JobTimedOut, RemoteError
+from penstock.errors import (
+    CommandFailed,
+    JobCancelled,
+    JobDied,
+    JobError,
+    JobExited,
+    JobTimedOut,
+    RemoteError,
+)
 from penstock.job import BatchSpec, JobState, job_id
 from penstock.messages import Note
 from penstock.outcome import CommandResult, Outcome
+from penstock.payload import Partial, Unreadable
 
 SILENT = Note()
 
@@ -31,13 +40,36 @@ class RemoteTraceback(Exception):  # noqa: N818 - it is shown as the cause of an
 
 
 def values_of(row: Row, spec: BatchSpec) -> list[Any]:
-    """The values of jobs that succeeded. Raises what unpickling them raises."""
+    """The values of jobs that succeeded; a payload.Partial list if not all can be rebuilt here."""
     if spec.kind == "command":
         return [_result(row, row.head.note or SILENT)]
-    values = payload.decode_values(row.body, spec.serializer)
+    try:
+        values = payload.decode_values(row.body, spec.serializer)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - unpickling runs the user's code
+        return Partial([Unreadable(error)] * row.jobs)
     if row.offset or len(values) != row.jobs:
-        return values[row.offset : row.offset + row.jobs]
+        values = type(values)(values[row.offset : row.offset + row.jobs])
+    if len(values) != row.jobs:  # a worker of somebody's own may say anything
+        return Partial([Unreadable(ValueError(f"{len(values)} values came for {row.jobs} jobs"))] * row.jobs)
     return values
+
+
+def given(values: list[Any]) -> Iterable[Any]:
+    """The values one by one; raises in the place of one that cannot be rebuilt here."""
+    return map(_given, values) if type(values) is Partial else values
+
+
+def _given(value: Any) -> Any:
+    if type(value) is Unreadable:
+        raise readable_error(value.error)
+    return value
+
+
+def readable_error(error: BaseException) -> Exception:
+    """What is raised for a value that cannot be rebuilt here: what that raised, unless it was to end this process."""
+    if isinstance(error, Exception):
+        return error
+    return RemoteError(f"the job succeeded, but its value cannot be rebuilt here: {error!r}")
 
 
 def _argv(row: Row) -> list[str]:
@@ -81,7 +113,7 @@ def _own_error(row: Row, name: str, note: Note, spec: BatchSpec) -> BaseExceptio
     if len(row.body) and spec.serializer == "pickle":
         try:
             error = payload.loads(row.body)
-        except Exception:  # noqa: BLE001 - rebuilding runs the class's own code
+        except (Exception, SystemExit):  # noqa: BLE001 - rebuilding runs the class's own code
             error = None
     if isinstance(error, SystemExit | KeyboardInterrupt | GeneratorExit):
         code = error.code if isinstance(error, SystemExit) else None
@@ -102,36 +134,37 @@ class Piece(NamedTuple):
     error: BaseException | None
 
 
-def piece_of(row: Row, spec: BatchSpec) -> Piece:
-    """What a row says, without raising it."""
+def pieces_of(row: Row, spec: BatchSpec) -> list[Piece]:
+    """What a row says, without raising it: one piece, unless some of its values cannot be rebuilt here."""
     if row.head.state is not JobState.SUCCEEDED:
-        return Piece(row.start, row.jobs, [], error_of(row, row.start, spec))
-    try:
-        return Piece(row.start, row.jobs, values_of(row, spec), None)
-    except Exception as error:  # noqa: BLE001 - unpickling runs the user's code
-        return Piece(row.start, row.jobs, [], error)
+        return [Piece(row.start, row.jobs, [], error_of(row, row.start, spec))]
+    values = values_of(row, spec)
+    if type(values) is not Partial:
+        return [Piece(row.start, row.jobs, values, None)]
+    return [_piece_of_one(row.start + place, value) for place, value in enumerate(values)]
+
+
+def _piece_of_one(index: int, value: Any) -> Piece:
+    if type(value) is Unreadable:
+        return Piece(index, 1, [], readable_error(value.error))
+    return Piece(index, 1, [value], None)
 
 
 def outcomes_of(row: Row, spec: BatchSpec) -> Iterator[Outcome]:
     """The outcomes of a row's jobs, in order of their indexes."""
     head, note = row.head, row.head.note or SILENT
-    values: Iterator[Any] = repeat(None)
-    broken: BaseException | None = None
-    if head.state is JobState.SUCCEEDED:
-        try:
-            values = iter(values_of(row, spec))
-        except Exception as error:  # noqa: BLE001 - unpickling runs the user's code
-            broken = error
     succeeded = head.state is JobState.SUCCEEDED
-    for place in range(row.jobs):
+    for place, value in enumerate(values_of(row, spec) if succeeded else repeat(None, row.jobs)):
         index = row.start + place
+        is_readable = type(value) is not Unreadable
+        error = error_of(row, index, spec) if not succeeded else None if is_readable else readable_error(value.error)
         yield Outcome(
             job_id=job_id(head.batch, index),
             index=index,
             position=row.position + place,
             state=head.state,
-            value=next(values, None),
-            error=broken if succeeded else error_of(row, index, spec),
+            value=value if is_readable else None,
+            error=error,
             traceback=note.traceback,
             cause=note.cause,
             attempts=head.stamp.attempt,

@@ -10,12 +10,10 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from contextlib import nullcontext, suppress
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from penstock import payload
 from penstock.client.batch import Batch, cancel_jobs, find_batch, find_batches, pipeline_status_of, status_of
 from penstock.client.feeding import Digest, Feed, joined
 from penstock.client.functions import MAX_PART_BYTES, Function, Functions, too_large
@@ -24,6 +22,7 @@ from penstock.client.mapping import CHUNKS_AHEAD, Map, input_length, pace_of
 from penstock.client.once import batch_once, future_once
 from penstock.client.outage import CONNECT_TIMEOUT
 from penstock.client.session import Session
+from penstock.client.shipping import Shipper
 from penstock.client.streams import OnRow, Streams
 from penstock.client.versions import Versions
 from penstock.errors import JobCancelled, PenstockError
@@ -59,7 +58,8 @@ class Engine:
         self._pid = os.getpid()
         self._stations = stations
         self._streams = Streams()
-        self._functions = Functions.here() if stations else Functions.elsewhere(Versions(self), ship=ship)
+        is_local = stations is not None
+        self._functions = Functions(Shipper(ships=ship, is_local=is_local), None if is_local else Versions(self))
         self._maps: weakref.WeakSet[Map] = weakref.WeakSet()
         self._left = False
         self._gone = False
@@ -101,9 +101,7 @@ class Engine:
         """One call. What cannot be serialized is the error of the Future."""
         self.ensure_usable()
         try:
-            function = self._functions.serialized(target, spec.serializer)
-            item = payload.call_blob(args, kwargs, spec.serializer)
-            function = self._functions.with_items(function, item, spec.serializer)
+            function, item = self._functions.call(target, args, kwargs, spec.serializer)
         except Exception as error:  # noqa: BLE001 - a __reduce__ may raise anything
             return failed(error)
         if len(item) > MAX_PART_BYTES:
@@ -163,7 +161,7 @@ class Engine:
         """Submit a batch whole; returns once it is accepted. An error of the input is raised, and nothing is left."""
         self.ensure_usable()
         if spec.once:
-            batch, total = batch_once(self._session, spec, function, iterables)
+            batch, total = batch_once(self._session, spec, function, iterables, self._functions)
             return Batch(self._session, batch, spec, total)
         slots = self.slots()
         target, _ = pace_of(input_length(iterables), slots)
@@ -183,8 +181,8 @@ class Engine:
         digest: Digest | None = None,
     ) -> Feed:
         form = form or ("item" if len(iterables) == 1 else "star")
-        along = partial(self._functions.with_items, serializer=spec.serializer if spec.kind == "call" else "")
-        return Feed(self._session, spec, function, joined(iterables), form, target, chunksize, chunk, digest, along)
+        items = joined(iterables)
+        return Feed(self._session, spec, function, items, form, target, chunksize, chunk, digest, self._functions)
 
     # ------------------------------------------------------------------------------------- questions
 

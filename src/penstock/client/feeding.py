@@ -9,7 +9,7 @@ import msgspec
 
 from penstock import payload
 from penstock.client.cutting import FIRST_COUNT, Cutter
-from penstock.client.functions import Function
+from penstock.client.functions import Function, Functions, ItemDumper
 from penstock.client.packing import Part, opening
 from penstock.job import BatchSpec, new_batch_id
 from penstock.messages import DIGEST_BYTES, BatchClose, ChunkHead, Forget
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from penstock.client.session import Session
 
 Digest = Callable[[Any], bytes]
-Along = Callable[[Function, bytes], Function]
 
 MAX_CHUNK_JOBS = 1 << 15
 """Of an input whose length is not known: a chunk is drawn at a stretch."""
@@ -38,23 +37,24 @@ class Feed:
         chunksize: int | None,
         chunk: Callable[[int], int] | None = None,
         digest: Digest | None = None,
-        along: Along | None = None,
+        functions: Functions | None = None,
     ) -> None:
         """`target`: jobs in a chunk; `chunk` tells it for each, by the index of its first job. `digest` tells items
-        apart: its 16 bytes for each job are kept with the batch. `along` is asked for the function once it is seen what
-        the first chunk needs."""
+        apart: its 16 bytes for each job are kept with the batch. `functions` serialized the function: what the items
+        of the first chunk need goes along with it, too."""
         self.batch = new_batch_id()
         self.finished = False
         """All of the input is submitted."""
         self._session = session
         self._chunk = chunk
         self._spec, self._function = spec, function
-        self._along = along or (lambda function, _: function)
+        self._functions = functions
+        self._dumper = ItemDumper(functions) if functions is not None and spec.is_pickled else None
         self._opened = False
         self._digests = bytearray()
         if digest is not None:
             items = self._digested(items, digest)
-        self.cutter = Cutter(items, serializing(spec, form), target, chunksize or FIRST_COUNT)
+        self.cutter = Cutter(items, serializing(spec, form, self._dumper), target, chunksize or FIRST_COUNT)
 
     @property
     def submitted(self) -> int:
@@ -77,19 +77,23 @@ class Feed:
         if chunk is None:
             self.finish()
             return False
-        parts = self._opening(chunk.payload)
+        parts = self._opening()
         digests = bytes(self._digests[: chunk.jobs * DIGEST_BYTES])
         del self._digests[: chunk.jobs * DIGEST_BYTES]
         parts.append(Part(ChunkHead(self.batch, first, chunk.jobs, len(chunk.payload), digests), chunk.payload))
         self._session.submit(parts)
         return True
 
-    def _opening(self, items: bytes) -> list[Part]:
+    def _opening(self) -> list[Part]:
         """What comes before the first chunk, or before the end."""
         if self._opened:
             return []
         self._opened = True
-        return [opening(self.batch, self._spec, self._along(self._function, items))]
+        function = self._function
+        if self._functions is not None and self._dumper is not None:
+            function = self._functions.with_needs(function, self._dumper.needs)
+            self._dumper.close(function.needs)
+        return [opening(self.batch, self._spec, function)]
 
     def _digested(self, items: Iterable[Any], digest: Digest) -> Iterator[Any]:
         for item in items:
@@ -136,7 +140,7 @@ class Feed:
         """No more jobs will come."""
         if not self.finished:
             self.finished = True
-            parts = self._opening(b"")
+            parts = self._opening()
             self._session.submit([*parts, Part(BatchClose(self.batch, self.cutter.drawn))])
 
 
@@ -148,8 +152,9 @@ def joined(iterables: Sequence[Iterable[Any]]) -> Iterator[Any] | range:
     return items if isinstance(items, range) else iter(items)
 
 
-def serializing(spec: BatchSpec, form: str) -> Callable[[Sequence[Any], int], bytes]:
+def serializing(spec: BatchSpec, form: str, dumper: ItemDumper | None = None) -> Callable[[Sequence[Any], int], bytes]:
     """How some items, of which the first has this index, become a chunk's payload."""
     if spec.kind == "command":
         return lambda items, _: msgspec.msgpack.encode(items)
-    return lambda items, first: payload.chunk_blob(form, items, spec.serializer, first)
+    dump = None if dumper is None else dumper.dumps
+    return lambda items, first: payload.chunk_blob(form, items, spec.serializer, first, dump)

@@ -1,213 +1,381 @@
-"""Functions as they travel: serialized once where nothing can have changed since, else at each use."""
+"""Functions as they travel: as they are at each submit, serialized again only where something may have changed."""
 
 from __future__ import annotations
 
-import functools
+import io
+import linecache
+import os
 import pickle
-import sys
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
-from types import BuiltinFunctionType, CellType, CodeType, FunctionType, ModuleType
-from typing import Any, NamedTuple
+from types import CodeType, FunctionType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
 
 from penstock import payload
-from penstock.client.shipping import BY_VALUE, Shipper
+from penstock.bundle import Bundle, InitializerCode
+from penstock.client.shipping import Shipper
 from penstock.client.versions import Versions
 from penstock.messages import MAX_FRAME_BYTES
-from penstock.prepared import Prepared
-from penstock.shipped import entered
+from penstock.prepared import Initializer, Prepared, Surroundings
+from penstock.script import SourceText, Travelling
+from penstock.shipped import PYTHON
+from penstock.stateless import by_value_modules, is_importable, is_in_script, is_stateless
+
+if TYPE_CHECKING:
+    from penstock.client.script import Script
 
 DIGEST_BYTES = 16
 CACHED = 256
 """Functions whose serialized form is kept."""
 CACHED_BYTES = 64 << 10
 """A larger one is serialized at each use: that costs little beside sending it, and keeping it costs memory."""
+ITEM_BYTES = 16 << 10
+"""A function with a state of its own, or one of many of the same code, travels with each job's arguments if it is not
+larger; else it is sent once for all jobs that are given one like it."""
 MAX_PART_BYTES = MAX_FRAME_BYTES - (1 << 20)
 """A function or an argument can be this large: on the way to a worker it has to fit into a frame with others."""
-ATOMS = (int, float, complex, str, bytes, bool, type(None), type(Ellipsis))
-"""Of these, identity is equality for ever."""
-MISSING = object()
+TEXT_CHARS = 1 << 18
+"""Of a source that goes along for tracebacks."""
+BY_VALUE = b"cloudpickle"
+"""In every pickle that has code in it."""
 
 Bytes = bytes | memoryview
+NOWHERE = Surroundings()
+
+
+class Needs(NamedTuple):
+    """What must go along with a pickle: names of the script, own modules; and the files that tracebacks may show."""
+
+    names: frozenset[str] = frozenset()
+    modules: frozenset[str] = frozenset()
+    files: frozenset[str] = frozenset()
+
+    def with_all(self, other: Needs) -> Needs:
+        """Both."""
+        return Needs(self.names | other.names, self.modules | other.modules, self.files | other.files)
+
+    def covers(self, other: Needs) -> bool:
+        """Whether nothing else is needed."""
+        return other.names <= self.names and other.modules <= self.modules
 
 
 class Function(NamedTuple):
     """A serialized function and its name on the wire. `bare` is its form without what goes along, `call` the digest of
-    that: by it a call is known again when only the code that went along has changed, or it is prepared anew."""
+    that: by it a call is known again when only what went along has changed, or it is prepared anew."""
 
     code: bytes
     digest: bytes
-    bare: bytes
+    bare: Bundle | bytes
     call: bytes
-    is_code: bool
+    needs: Needs = Needs()
+    is_code: bool = False
     """Whether it only runs where Python has the same minor version."""
 
     @classmethod
-    def of(cls, code: bytes, bare: bytes | None = None) -> Function:
-        """Of its serialized form."""
-        digest = _digest(code)
-        bare = code if bare is None else bare
-        return cls(code, digest, bare, digest if bare is code else _digest(bare), BY_VALUE in bare)
+    def of(cls, code: bytes) -> Function:
+        """Of a form that needs nothing beside it."""
+        return cls(code, _digest(code), code, _digest(code))
 
 
 def _digest(code: bytes) -> bytes:
     return blake2b(code, digest_size=DIGEST_BYTES).digest()
 
 
-class _Part(NamedTuple):
-    """All that a plain function's serialized form is made of, as it was."""
+class Pickled(NamedTuple):
+    """A pickle, and what it needs."""
 
-    function: Any  # a FunctionType would be taken for a method
-    code: CodeType
-    defaults: tuple[Any, ...] | None
-    global_values: tuple[tuple[str, object], ...]
-    cell_values: tuple[tuple[CellType, object], ...]
-
-    @property
-    def is_as_it_was(self) -> bool:
-        """Whether the function is still made of the same objects."""
-        function, known = self.function, self.function.__globals__
-        if function.__code__ is not self.code or function.__defaults__ is not self.defaults:
-            return False
-        if function.__kwdefaults__ or function.__dict__:
-            return False
-        for name, value in self.global_values:
-            if known.get(name, MISSING) is not value:
-                return False
-        return all(_content(cell) is value for cell, value in self.cell_values)
-
-    @property
-    def values(self) -> list[object]:
-        """What it is made of, beside code."""
-        named = (*self.global_values, *self.cell_values)
-        return [*(self.defaults or ()), *(value for _, value in named)]
+    data: bytes
+    needs: Needs
 
 
 class _Entry(NamedTuple):
-    target: Callable[..., Any]
-    parts: list[_Part]
-    function: Function
+    """A function that was serialized, and how it is known that it would be the same again."""
+
+    around: tuple[Any, Any, Any]
+    has_name: Callable[[object], bool] | None
+    parts: Any
+    bare: Bundle
+    needs: Needs
+
+    @property
+    def is_as_it_was(self) -> bool:
+        if self.has_name is not None:
+            return self.has_name(self.around[0])
+        return bool(_script().is_as_it_was(self.parts))
+
+
+NOTHING = Travelling()
 
 
 class Functions:
-    """Serializes functions, and remembers those that cannot have changed since. With a `shipper` they have what they
-    need go along; `versions` looks who cannot run code."""
+    """Serializes functions and arguments for the workers of one client. Without a `shipper` the workers are this very
+    process (inline): nothing goes along. `versions` looks who cannot run code."""
 
     def __init__(self, shipper: Shipper | None = None, versions: Versions | None = None) -> None:
         self._versions = versions
-        self._entries: OrderedDict[tuple[int, str], _Entry] = OrderedDict()
         self._shipper = shipper
-        self._with_items: OrderedDict[tuple[bytes, frozenset[str]], Function] = OrderedDict()
+        self._script: Script | None = None
+        self._entries: OrderedDict[tuple[int, int, int, str], _Entry] = OrderedDict()
+        self._made: OrderedDict[tuple[Any, ...], Function] = OrderedDict()
+        self._seen: OrderedDict[CodeType, int] = OrderedDict()
+        """Code of functions that travelled by value, and of which function object."""
+        self._script_modules: tuple[Travelling, frozenset[str]] | None = None
 
-    @classmethod
-    def here(cls) -> Functions:
-        """For workers that import what this process does; only what came along to this slot has to go along again."""
-        return cls(None if entered() is None else Shipper())
-
-    @classmethod
-    def elsewhere(cls, versions: Versions, *, ship: bool) -> Functions:
-        """For workers that may not have what is here; with `ship` the user's modules go along."""
-        return cls(Shipper(ships=ship), versions)
+    # ------------------------------------------------------------------------------------------- functions
 
     def serialized(self, target: Callable[..., Any], serializer: str) -> Function:
         """The function as it travels now. Raises pickle.PicklingError; TypeError: it is not callable; ValueError: it,
         or what goes along, is too large."""
-        key = (id(target), serializer)
+        function, initializer, surroundings = _parts(target)
+        key = (id(function), id(initializer), id(surroundings), serializer)
         entry = self._entries.get(key)
-        if entry is not None and all(part.is_as_it_was for part in entry.parts):
-            return self._looked_at(entry.function)
-        if not callable(target):
+        if entry is not None and entry.is_as_it_was:
+            return self._looked_at(self._along(entry.bare, entry.needs))
+        if not callable(function):
             raise TypeError(f"{target!r} is not callable")
-        bare = payload.function_blob(target, serializer)
-        function = self._along(bare, b"") if serializer == "pickle" else Function.of(bare)
-        if isinstance(target, Prepared):
-            function = function._replace(call=_digest(payload.function_blob(target.bare, serializer)))
-        if len(function.code) > MAX_PART_BYTES:
-            raise ValueError(f"the function: {too_large(function.code)}")
-        parts = _parts_of(target)
-        if parts is not None and len(bare) <= CACHED_BYTES:
-            self._entries[key] = _Entry(target, parts, function)
-            if len(self._entries) > CACHED:
-                self._entries.popitem(last=False)
-        return self._looked_at(function)
+        if serializer == "msgpack":
+            return self._named(target)
+        bare, needs = self._bare(function, initializer, surroundings)
+        if len(bare.code) <= CACHED_BYTES and (entry := _entry((function, initializer, surroundings), bare, needs)):
+            self._entries[key] = entry
+            _trim(self._entries)
+        return self._looked_at(self._along(bare, needs))
+
+    def _named(self, target: Callable[..., Any]) -> Function:
+        made = Function.of(payload.name_blob(target))
+        if not isinstance(target, Prepared):
+            return made
+        function, initializer, surroundings = target.parts
+        unnamed = None if initializer is None else Initializer(b"", initializer.function, initializer.arguments)
+        return made._replace(call=_digest(payload.name_blob(Prepared(function, unnamed, surroundings))))
+
+    def _bare(
+        self, function: Callable[..., Any], initializer: Initializer | None, surroundings: Surroundings
+    ) -> tuple[Bundle, Needs]:
+        """The function without what goes along, and what that is."""
+        label = payload.label(function)
+        by_value = function if is_in_script(function) and not is_stateless(function) else None
+        pickled = self._pickled(function, f"the function {label}", by_value)
+        bundle, needs = Bundle(pickled.data, surroundings=surroundings), pickled.needs
+        if initializer is not None:
+            what = f"the initializer {payload.label(initializer.function)} or its arguments"
+            first = self._pickled((initializer.function, initializer.arguments), what)
+            code = InitializerCode(initializer.key, first.data)
+            bundle, needs = (
+                Bundle(pickled.data, initializer=code, surroundings=surroundings),
+                needs.with_all(first.needs),
+            )
+        return bundle, needs
 
     def _looked_at(self, function: Function) -> Function:
         if self._versions is not None and function.is_code:
             self._versions.look()
         return function
 
-    def with_items(self, function: Function, items: Bytes, serializer: str) -> Function:
-        """The function, with the modules of these pickled arguments too."""
-        if self._shipper is None or serializer != "pickle" or not (names := self._shipper.names_in(items)):
+    # ------------------------------------------------------------------------------------------- calls
+
+    def call(
+        self, target: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], serializer: str
+    ) -> tuple[Function, bytes]:
+        """One call: a function and an item. Raises what `serialized` does, and PicklingError that names an argument."""
+        function, initializer, surroundings = _parts(target)
+        if serializer == "pickle" and self._travels_with_arguments(function):
+            item = self._item((function, *args), kwargs, serializer, by_value=function)
+            if len(item.data) <= ITEM_BYTES:
+                target = payload.call
+                if initializer is not None or surroundings != Surroundings():
+                    target = Prepared(payload.call, initializer, surroundings)
+                return self.with_needs(self.serialized(target, serializer), item.needs), item.data
+        item = self._item(args, kwargs, serializer)
+        return self.with_needs(self.serialized(target, serializer), item.needs), item.data
+
+    def _travels_with_arguments(self, function: Any) -> bool:
+        """Whether a single call brings its function along: it has a state, or there are many like it."""
+        if is_importable(function) or (is_in_script(function) and is_stateless(function)):
+            return False
+        if type(function) is FunctionType and is_stateless(function):
+            known = self._seen.setdefault(function.__code__, id(function))
+            _trim(self._seen)
+            return known != id(function)
+        return callable(function)
+
+    def _item(self, args: Sequence[Any], kwargs: dict[str, Any], serializer: str, by_value: object = None) -> Pickled:
+        dumper = ItemDumper(self, by_value=by_value if is_in_script(by_value) else None)
+        data = payload.call_blob(args, kwargs, serializer, dumper.dumps if serializer == "pickle" else None)
+        return Pickled(data, dumper.needs)
+
+    def with_needs(self, function: Function, needs: Needs) -> Function:
+        """The function, with what its arguments need too."""
+        if function.needs.covers(needs) or isinstance(function.bare, bytes):
             return function
-        key = (function.digest, names)
-        if key not in self._with_items:
-            self._with_items[key] = self._along(function.bare, items)._replace(call=function.call)
-            if len(self._with_items) > CACHED:
-                self._with_items.popitem(last=False)
-        return self._with_items[key]
+        return self._along(function.bare, function.needs.with_all(needs))
 
-    def _along(self, bare: bytes, items: Bytes) -> Function:
+    # ------------------------------------------------------------------------------------------- what goes along
+
+    def needs_of(self, pickled: bytes | memoryview) -> frozenset[str]:
+        """The user's own modules that are named in a pickle."""
+        return frozenset() if self._shipper is None else self._shipper.names_in(pickled)
+
+    def own(self, modules: Iterable[str]) -> frozenset[str]:
+        """Those of some modules that are the user's own."""
+        return frozenset() if self._shipper is None else self._shipper.own(modules)
+
+    def _along(self, bare: Bundle, needs: Needs) -> Function:
+        """The function with all that it needs, as that is now."""
         if self._shipper is None:
-            return Function.of(bare)
-        names = self._shipper.names_in(bare) | self._shipper.names_in(items)
-        along = self._shipper.along(bare, names)
-        return Function.of(bare) if along is None else Function.of(pickle.dumps(along, payload.PROTOCOL), bare)
+            return _finished(bare, bare, needs)
+        script = self.script.travelling(needs.names) if needs.names else NOTHING
+        modules = self._shipper.modules(needs.modules | self._modules_of(script))
+        key = (
+            bare.code, bare.initializer, id(bare.surroundings), tuple(one.digest for one in script.definitions),
+            script.source, tuple(one.digest for one in modules),
+        )  # fmt: skip
+        made = self._made.get(key)
+        if made is None:
+            is_code = bool(script.definitions) or BY_VALUE in bare.code
+            texts = self._texts(needs.files | script.files)
+            bundle = Bundle(
+                bare.code, PYTHON if is_code else "", modules, script.definitions, script.source, texts,
+                bare.initializer, bare.surroundings,
+            )  # fmt: skip
+            made = _finished(bundle, bare, needs)
+            if len(made.code) <= CACHED_BYTES:
+                self._made[key] = made
+                _trim(self._made)
+        return made
+
+    def _modules_of(self, script: Travelling) -> frozenset[str]:
+        """The user's own modules that what goes along of the script needs."""
+        if script is NOTHING:
+            return frozenset()
+        known = self._script_modules
+        if known is None or known[0] is not script:
+            found = self.own(script.imports).union(*(self.needs_of(one.blob) for one in script.definitions))
+            known = self._script_modules = script, found
+        return known[1]
+
+    def _texts(self, files: frozenset[str]) -> tuple[SourceText, ...]:
+        """The sources of files that workers may not have."""
+        assert self._shipper is not None
+        wanted = [path for path in sorted(files) if not (self._shipper.is_local and os.path.isfile(path))]
+        texts = [SourceText(path, "".join(linecache.getlines(path))) for path in wanted]
+        return tuple(one for one in texts if 0 < len(one.text) <= TEXT_CHARS)
+
+    @property
+    def script(self) -> Script:
+        """What goes along of the script."""
+        if self._script is None:
+            from penstock.client.script import Script  # noqa: PLC0415 - cloudpickle is slow to import
+
+            self._script = Script()
+        return self._script
+
+    # ------------------------------------------------------------------------------------------- pickling
+
+    def _pickled(self, value: object, what: str, by_value: object = None) -> Pickled:
+        dumper = ItemDumper(self, by_value=by_value)
+        try:
+            return Pickled(dumper.dumps(value), dumper.needs)
+        except Exception as error:
+            raise pickle.PicklingError(f"{what} cannot be pickled: {str(error) or type(error).__name__}") from error
 
 
-def _is_importable(value: Any) -> bool:
-    """Whether it travels as a name: then its serialized form never changes."""
-    if isinstance(value, ModuleType):
-        return True
-    module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
-    if not isinstance(value, FunctionType | BuiltinFunctionType | type) or module in (None, "__main__"):
-        return False
-    found: Any = sys.modules.get(str(module))
-    for part in str(name).split("."):
-        found = getattr(found, part, None)
-    return found is value
+class ItemDumper:
+    """Pickles values one by one, each as if alone, and notes what they need."""
+
+    def __init__(self, functions: Functions, *, by_value: object = None) -> None:
+        """`by_value`: a function that travels by value, whatever its name."""
+        self._functions = functions
+        self._available: Needs | None = None
+        self._by_value = by_value
+        self._names: set[str] = set()
+        self._modules: set[str] = set()
+        self._files: set[str] = set()
+
+    @property
+    def needs(self) -> Needs:
+        """What is needed by what was pickled so far."""
+        return Needs(frozenset(self._names), frozenset(self._modules), frozenset(self._files))
+
+    def close(self, available: Needs) -> None:
+        """From now on nothing more can go along."""
+        self._available = available
+
+    def dumps(self, value: object) -> bytes:
+        """Pickle it. Raises PicklingError, TypeError, or whatever the value's own ``__reduce__`` raises."""
+        data = _quickly(value) if self._by_value is None and not by_value_modules() else None
+        if data is None:
+            data = self._named(value)
+        if self._available is None:
+            self._modules |= self._functions.needs_of(data)
+        return data
+
+    def _named(self, value: object) -> bytes:
+        file = io.BytesIO()
+        available = None if self._available is None else self._available.names
+        pickler = _script().ScriptPickler(file, available, self._by_value)
+        pickler.dump(value)
+        self._names |= pickler.needs | pickler.uses
+        self._modules |= self._functions.own(pickler.imports)
+        self._files |= pickler.files
+        return file.getvalue()
 
 
-def _parts_of(target: object) -> list[_Part] | None:
-    """The plain function and those it refers to; None: something in them can change while it is the same object."""
-    parts: dict[int, _Part] = {}
-    pending = [target]
-    while pending:
-        value = pending.pop()
-        if type(value) is FunctionType and not _is_importable(value):
-            if value.__kwdefaults__ or value.__dict__:
-                return None
-            if id(value) not in parts:
-                part = parts[id(value)] = _part_of(value)
-                pending += part.values
-        elif value is not MISSING and not isinstance(value, ATOMS) and not _is_importable(value):
-            return None
-    return list(parts.values())
-
-
-def _part_of(function: FunctionType) -> _Part:
-    code = function.__code__
-    global_values = tuple((name, function.__globals__.get(name, MISSING)) for name in _global_names(code))
-    cells = tuple((cell, _content(cell)) for cell in function.__closure__ or ())
-    return _Part(function, code, function.__defaults__, global_values, cells)
-
-
-def _content(cell: CellType) -> object:
+def _quickly(value: object) -> bytes | None:
+    """Pickled, if nothing of the script is in it."""
     try:
-        return cell.cell_contents
-    except ValueError:
-        return MISSING
+        data = pickle.dumps(value, payload.PROTOCOL)
+    except Exception:  # noqa: BLE001 - a value that pickle refuses is cloudpickle's
+        return None
+    return data if data.rfind(payload.MAIN) < 0 else None
 
 
-@functools.lru_cache(maxsize=CACHED)
-def _global_names(code: CodeType) -> tuple[str, ...]:
-    """Names that the code, or code in it, may look up in the module's globals."""
-    names = dict.fromkeys(code.co_names)
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            names |= dict.fromkeys(_global_names(constant))
-    return tuple(names)
+def _script() -> Any:
+    from penstock.client import script  # noqa: PLC0415 - cloudpickle is slow to import, and what has a name needs none
+
+    return script
+
+
+def _parts(target: Any) -> tuple[Any, Initializer | None, Surroundings]:
+    return target.parts if isinstance(target, Prepared) else (target, None, NOWHERE)
+
+
+def _entry(around: tuple[Any, Any, Any], bare: Bundle, needs: Needs) -> _Entry | None:
+    """What to remember of a function; None: it can change while nothing shows it."""
+    function = around[0]
+    if is_importable(function):
+        return _Entry(around, is_importable, None, bare, needs)
+    if is_in_script(function) and is_stateless(function):
+        return _Entry(around, is_in_script, None, bare, needs)
+    parts = _script().parts_of(function)
+    return None if parts is None else _Entry(around, None, parts, bare, needs)
+
+
+def _finished(bundle: Bundle, bare: Bundle, needs: Needs) -> Function:
+    code = bundle.dumps()
+    if len(code) > MAX_PART_BYTES:
+        raise ValueError(f"the function: {too_large(code)}{_largest(bundle)}")
+    call = _digest(bare.code)
+    if bare.initializer is not None or bare.surroundings != NOWHERE:
+        first = bare.initializer.code if bare.initializer is not None else b""
+        call = _digest(bare.code + first + msgspec.msgpack.encode(bare.surroundings))
+    return Function(code, _digest(code), bare, call, needs, bool(bundle.python))
+
+
+def _largest(bundle: Bundle) -> str:
+    """Which part of a function is too large."""
+    if not bundle.definitions:
+        return ""
+    one = max(bundle.definitions, key=lambda one: len(one.blob))
+    return f" ({' and '.join(map(repr, one.names))} of the script alone is {len(one.blob) >> 20} MB)"
+
+
+def _trim(entries: OrderedDict[Any, Any]) -> None:
+    if len(entries) > CACHED:
+        entries.popitem(last=False)
 
 
 def too_large(data: bytes) -> str:

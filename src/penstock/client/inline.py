@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from penstock import payload
-from penstock.client.answers import Piece, error_of, piece_of, values_of
+from penstock.client.answers import Piece, error_of, given, pieces_of, readable_error, values_of
 from penstock.client.batch import Batch
 from penstock.client.feeding import Digest
 from penstock.client.following import Row
@@ -48,8 +48,8 @@ class Inline:
         """One call, done when this returns."""
         self.ensure_usable(spec)
         try:
-            function = self._functions.serialized(target, spec.serializer)
-            return self._done(Jobs(spec, function), "blob", payload.call_blob(args, kwargs, spec.serializer))
+            function, item = self._functions.call(target, args, kwargs, spec.serializer)
+            return self._done(Jobs(spec, function, self._functions), payload.blobs_chunk([item], spec.serializer))
         except Exception as error:  # noqa: BLE001 - a __reduce__ may raise anything
             return failed(error)
 
@@ -60,15 +60,19 @@ class Inline:
     def command(self, spec: BatchSpec, function: Function, words: list[bytes]) -> JobFuture:
         """One command, done when this returns."""
         self.ensure_usable(spec)
-        return self._done(Jobs(spec, function), "item", words)
+        return self._done(Jobs(spec, function, self._functions), words)
 
-    def _done(self, jobs: Jobs, form: str, item: Any) -> JobFuture:
-        row = jobs.run(0, form, item)
+    def _done(self, jobs: Jobs, given_to_it: Any) -> JobFuture:
+        row = jobs.run(0, given_to_it)
         future = JobFuture(None, 0, jobs.batch)
         if self._on_row is not None:
             self._on_row(row, jobs.spec)
         if row.head.state is JobState.SUCCEEDED:
-            future.settle(values_of(row, jobs.spec)[0], None)
+            value = values_of(row, jobs.spec)[0]
+            if type(value) is payload.Unreadable:
+                future.settle(None, readable_error(value.error))
+            else:
+                future.settle(value, None)
         else:
             future.settle(None, error_of(row, 0, jobs.spec))
         self._remember(jobs, [row])
@@ -95,7 +99,7 @@ class Inline:
     ) -> Iterator[Any]:
         """An input with a length is run now, another one as it is read."""
         self.ensure_usable()
-        values = self._values(Jobs(spec, function), iterables)
+        values = self._values(Jobs(spec, function, self._functions), iterables)
         if input_length(iterables) is None or buffersize is not None:
             return values
         results: list[tuple[Any, BaseException | None]] = []
@@ -118,7 +122,7 @@ class Inline:
     ) -> InlineMap:
         """A map to be read piece by piece: run now if its input has a length, else as it is read."""
         self.ensure_usable()
-        rows = _rows(Jobs(spec, function), iterables, form)
+        rows = _rows(Jobs(spec, function, self._functions), iterables, form)
         if input_length(iterables) is not None:
             rows = iter(list(rows))
         return InlineMap(rows, spec)
@@ -127,7 +131,7 @@ class Inline:
         for row in _rows(jobs, iterables):
             if row.head.state is not JobState.SUCCEEDED:
                 raise error_of(row, row.start, jobs.spec)
-            yield from values_of(row, jobs.spec)
+            yield from given(values_of(row, jobs.spec))
 
     def batch(
         self, spec: BatchSpec, function: Function, iterables: Sequence[Iterable[Any]], digest: Digest | None = None
@@ -135,7 +139,7 @@ class Inline:
         """All its jobs are done when this returns, and nothing is kept that `digest` could tell apart later."""
         del digest
         self.ensure_usable(spec)
-        jobs = Jobs(spec, function)
+        jobs = Jobs(spec, function, self._functions)
         return self._remember(jobs, list(_rows(jobs, iterables)))
 
     def attach(self, match: str) -> InlineBatch:
@@ -277,7 +281,7 @@ class InlineMap:
     def next_piece(self, timeout: float | None = None) -> Piece | None:  # noqa: ARG002 - nothing is ever waited for
         """What the next job came to; None: that was all. An error of the input is raised."""
         row = next(self._rows, None)
-        return None if row is None else piece_of(row, self._spec)
+        return None if row is None else pieces_of(row, self._spec)[0]
 
     def watch(self, results: object) -> None:
         """What is not read is not run."""
@@ -290,7 +294,7 @@ def _rows(jobs: Jobs, iterables: Sequence[Iterable[Any]], form: str = "") -> Ite
     form = form or ("item" if len(iterables) == 1 else "star")
     items = iter(iterables[0]) if len(iterables) == 1 else zip(*iterables)  # noqa: B905 - as the builtin map
     for index, item in enumerate(items):
-        yield jobs.run(index, form, item)
+        yield jobs.run(index, jobs.chunk(index, form, item))
 
 
 def _replayed(results: list[tuple[Any, BaseException | None]]) -> Iterator[Any]:

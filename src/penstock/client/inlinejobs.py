@@ -8,8 +8,9 @@ import time
 from typing import Any
 
 from penstock import payload
+from penstock.bundle import LoadedFunction
 from penstock.client.following import Row
-from penstock.client.functions import Function
+from penstock.client.functions import Function, Functions, ItemDumper
 from penstock.command import Argv, CommandTemplate
 from penstock.job import BatchSpec, JobState, Stamp, new_batch_id
 from penstock.messages import OutcomeHead
@@ -19,35 +20,41 @@ from penstock.report import CommandEnd, CommandReport, Report
 class Jobs:
     """The jobs of one batch, run one after the other."""
 
-    def __init__(self, spec: BatchSpec, function: Function) -> None:
+    def __init__(self, spec: BatchSpec, function: Function, functions: Functions) -> None:
         self.batch = new_batch_id()
         self.spec = spec
         self._function = function
-        self._given: dict[int, tuple[int, bytes, Any]] = {}
+        self._dump = ItemDumper(functions).dumps
+        self._given: dict[int, tuple[int, Any]] = {}
         """Of those that did not succeed: the generation, and what they were given."""
 
-    def run(self, index: int, form: str, item: Any) -> Row:
-        """Run one to its last attempt. Raises PicklingError: its arguments cannot be serialized."""
-        blob = payload.chunk_blob(form, [item], self.spec.serializer, index) if self.spec.kind == "call" else b""
-        return self._to_the_end(index, Stamp(), blob, item)
+    def chunk(self, index: int, form: str, item: Any) -> Any:
+        """What a job is given. Raises PicklingError: its arguments cannot be serialized."""
+        if self.spec.kind == "command":
+            return item
+        return payload.chunk_blob(form, [item], self.spec.serializer, index, self._dump)
+
+    def run(self, index: int, given: Any) -> Row:
+        """Run one to its last attempt: `given` is its chunk, or the words of its command."""
+        return self._to_the_end(index, Stamp(), given)
 
     def run_again(self, index: int, position: int) -> Row | None:
         """Run one again that did not succeed, for it to be recorded at this position; None: it did, or there is
         none."""
         if index not in self._given:
             return None
-        generation, blob, item = self._given.pop(index)
-        return self._to_the_end(index, Stamp(generation + 1), blob, item)._replace(position=position)
+        generation, given = self._given.pop(index)
+        return self._to_the_end(index, Stamp(generation + 1), given)._replace(position=position)
 
-    def _to_the_end(self, index: int, stamp: Stamp, blob: bytes, item: Any) -> Row:
+    def _to_the_end(self, index: int, stamp: Stamp, given: Any) -> Row:
         while True:
-            report = self._attempt(index, blob, item)
+            report = self._attempt(index, given)
             ran = report.ran[0]
             if ran.state is JobState.SUCCEEDED or self.spec.is_last_attempt(stamp):
                 break
             stamp = stamp.after_failure()
         if ran.state is not JobState.SUCCEEDED:
-            self._given[index] = (stamp.generation, blob, item)
+            self._given[index] = (stamp.generation, given)
         head = OutcomeHead(
             batch=self.batch,
             start=index,
@@ -65,14 +72,14 @@ class Jobs:
         )
         return Row(head, index, index + 1, 0, report.bodies[0], index + 1)
 
-    def _attempt(self, index: int, blob: bytes, item: Any) -> Report:
+    def _attempt(self, index: int, given: Any) -> Report:
         if self.spec.kind == "command":
-            return self._run_command(index, item)
+            return self._run_command(index, given)
         report = Report(index, self.spec.serializer)
         try:
-            function = payload.load_function(self._function.code, self.spec.serializer)
-            form, (argument,) = payload.load_chunk(blob, self.spec.serializer)
-            value = payload.adapted(function, form, self.spec.serializer)(argument)
+            function = LoadedFunction(self._function.code, self.spec.serializer)
+            form, (argument,) = payload.load_chunk(given, self.spec.serializer)
+            value = report.frozen(function.runner(form)(argument))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - Ctrl-C is the caller's own here
             report.fail(index, index + 1, error, time.monotonic_ns(), None)
         else:

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import time
 import weakref
+from collections import deque
 from collections.abc import Generator, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from penstock.client.answers import Piece, error_of, piece_of, values_of
+from penstock.client.answers import Piece, error_of, given, pieces_of, values_of
 from penstock.client.feeding import MAX_CHUNK_JOBS, Feed
 from penstock.client.following import Row
 from penstock.client.reading import ArrivalReader, OrderReader, RowReader
@@ -86,6 +87,7 @@ class Map:
         self._reader: RowReader = kind(session, feed.batch)
         session.on_refusal(feed.batch, self._reader.fail)
         self._is_cut_off = False
+        self._pieces: deque[Piece] = deque()
         try:
             self._top_up()
         except BaseException:  # Ctrl-C while the input is drawn: nobody will read
@@ -100,11 +102,11 @@ class Map:
                     raise error_of(row, row.start, self._spec)
                 values = values_of(row, self._spec)
                 if self._pace.one_by_one:
-                    for value in values:
+                    for value in given(values):
                         self._passed(1)
                         yield value
                 else:
-                    yield from values
+                    yield from given(values)
                     self._passed(row.jobs)
             if self._feed.error is not None:
                 raise self._feed.error
@@ -119,10 +121,13 @@ class Map:
         Raises TimeoutError after `timeout` seconds, and the next call goes on waiting; an error of the input after
         what was drawn before it.
         """
+        if self._pieces:
+            return self._pieces.popleft()
         row = None if self.closed else self._next_row(None if timeout is None else time.monotonic() + timeout)
         if row is not None:
             self._passed(row.jobs)
-            return piece_of(row, self._spec)
+            self._pieces.extend(pieces_of(row, self._spec))
+            return self._pieces.popleft()
         if not self.closed:
             self.close()
             if self._feed.error is not None:

@@ -15,7 +15,7 @@ import msgspec
 from penstock.client.cutting import FIRST_COUNT, Chunk, Cutter
 from penstock.client.feeding import joined, serializing
 from penstock.client.following import Follower
-from penstock.client.functions import DIGEST_BYTES, Function
+from penstock.client.functions import DIGEST_BYTES, Function, Functions, ItemDumper
 from penstock.client.futures import JobFuture, failed
 from penstock.client.packing import Part, opening
 from penstock.client.refusals import AcceptedBeforeError
@@ -30,11 +30,18 @@ CHUNK_JOBS = 1_000
 
 
 def batch_once(
-    session: Session, spec: BatchSpec, function: Function, iterables: Sequence[Iterable[Any]]
+    session: Session,
+    spec: BatchSpec,
+    function: Function,
+    iterables: Sequence[Iterable[Any]],
+    functions: Functions,
 ) -> tuple[bytes, int]:
     """The id of the batch of this call, and how many jobs it has. Raises what its input raises, and OnceMismatch."""
     form = "item" if len(iterables) == 1 else "star"
-    chunks = drawn_whole(joined(iterables), serializing(spec, form))
+    dumper = ItemDumper(functions) if spec.is_pickled else None
+    chunks = drawn_whole(joined(iterables), serializing(spec, form, dumper))
+    if dumper is not None:
+        function = functions.with_needs(function, dumper.needs)
     return submit_once(session, spec, function, chunks), sum(chunk.jobs for chunk in chunks)
 
 

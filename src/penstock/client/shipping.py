@@ -1,12 +1,17 @@
-"""The user's own modules, sent along with functions that use them to workers that may not have them.
+"""The user's own modules, sent along with functions that use them.
 
 Own is what was loaded from source outside of the standard library and of what is installed (site-packages). Of those a
-function names, and those that they import, each file is sent as it was on disk when it was first sent; a package whole.
-A package with compiled parts is not: it has to be installed. Nothing but source travels: data files stay here.
+function names, and those that they import, each is sent as this process has it: a module or a package whole, with its
+data, known by its content. Promises:
+
+1. A module is read when it is first needed, and again once it was reloaded: what is sent is what its name means here.
+   One that this process has not imported is read as it is on disk now.
+2. What is unchanged is not read again.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import sys
@@ -16,91 +21,128 @@ from functools import lru_cache
 from hashlib import blake2b
 from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec, PathFinder
 from pathlib import Path
+from types import CodeType, FunctionType, ModuleType
+from typing import Any, NamedTuple
+from zipfile import ZipFile
+from zipimport import zipimporter
 
-from penstock.shipped import PYTHON, Along, Project, Source, pack
+from penstock.shipped import FileStat, Module, pack
 
 SHIPPED_BYTES = 16 << 20
-"""Of source, sent along with one function: far more than people write, far less than what they install."""
+"""Of one module with its data: far more than people write, far less than what they install."""
+SHIPPED_FILES = 5_000
+"""Of one module: a folder with more is no package that somebody wrote."""
 DIGEST_BYTES = 16
 INSTALLED = {"site-packages", "dist-packages"}
 """Folders of what is installed."""
-IMPORT = re.compile(rb"^[ \t]*(?:from[ \t]+(\w[\w.]*)[ \t]+import\b|import[ \t]+([^\n#;]+))", re.MULTILINE)
-MAIN = re.compile(rb"__main__")
-BY_VALUE = b"cloudpickle"
-"""In every pickle that has code in it."""
+IMPORT = re.compile(
+    rb"^[ \t]*(?:lazy[ \t]+)?(?:from[ \t]+(\w[\w.]*)[ \t]+import\b|import[ \t]+([^\n#;]+))", re.MULTILINE
+)
+NAMED = rb"\x8c.(%b)[.\x94]"
+"""Finds names in a pickle, by the way in which pickle writes short texts."""
+
+log = logging.getLogger("penstock.client")
+
+
+class _Captured(NamedTuple):
+    """A module as it was read, and by what it is seen that this process has another one now."""
+
+    module: Module
+    imports: frozenset[str]
+    specs: tuple[tuple[str, object], ...]
+    """Of the loaded module and what is loaded below it: a reload makes a new one."""
+    stats: tuple[tuple[str, int], ...]
+    """Of the files of one that is not loaded."""
+
+    @property
+    def is_as_it_was(self) -> bool:
+        if self.specs:
+            return all(getattr(sys.modules.get(name), "__spec__", None) is spec for name, spec in self.specs)
+        return not self.is_loaded and all(_mtime(path) == mtime for path, mtime in self.stats)
+
+    @property
+    def is_loaded(self) -> bool:
+        return self.module.name in sys.modules
 
 
 class Shipper:
-    """Of one client; unless it `ships`, no module goes along."""
+    """Of one client; unless it `ships`, no module goes along. `is_local`: all workers are on this host, where the files
+    of a module that is too large to be sent are."""
 
-    def __init__(self, *, ships: bool = True) -> None:
+    def __init__(self, *, ships: bool = True, is_local: bool = False) -> None:
         self._ships = ships
-        self._own: dict[str, bool] = {}
+        self.is_local = is_local
+        self._own: dict[str, tuple[object, bool]] = {}
         """Top-level modules, by what was found of them."""
         self._looked = 0
         self._pattern: re.Pattern[bytes] | None = None
-        self._sources: dict[str, list[Source]] = {}
-        self._archives: dict[frozenset[str], tuple[bytes, bytes]] = {}
+        self._captured: dict[str, _Captured] = {}
+        self._sets: dict[frozenset[str], tuple[_Captured, ...]] = {}
+        self._modules: dict[tuple[bytes, ...], tuple[Module, ...]] = {}
 
     def names_in(self, code: bytes | memoryview) -> frozenset[str]:
-        """The user's own top-level modules that are named in a pickle; of a script's function, all that it imports."""
+        """The user's own top-level modules that are named in a pickle."""
         pattern = self._named() if self._ships else None
-        found = {name.decode() for name in pattern.findall(code)} if pattern is not None else set()
-        if pattern is not None and MAIN.search(code):
-            found |= {name for name in _imported_by(sys.modules.get("__main__")) if self._is_own(name)}
-        return frozenset(found)
+        return frozenset(name.decode() for name in pattern.findall(code)) if pattern is not None else frozenset()
 
-    def along(self, code: bytes, names: frozenset[str]) -> Along | None:
-        """The pickled function with what it needs; None: it needs nothing. Raises ValueError: that is too much."""
-        python = PYTHON if BY_VALUE in code else ""
+    def own(self, names: Iterable[str]) -> frozenset[str]:
+        """Those of some modules that are the user's own, by their top-level names."""
+        tops = {name.partition(".")[0] for name in names} if self._ships else set()
+        return frozenset(top for top in tops if self._is_own(top))
+
+    def modules(self, names: frozenset[str]) -> tuple[Module, ...]:
+        """These modules and all that they import: the same object as long as nothing changed. Raises ValueError: one is
+        too large."""
         if not names:
-            return Along(code, b"", b"", python) if python else None
-        if names not in self._archives:
-            archive = pack(self._closure(names))
-            self._archives[names] = blake2b(archive, digest_size=DIGEST_BYTES).digest(), archive
-        return Along(code, *self._archives[names], python)
+            return ()
+        known = self._sets.get(names)
+        if known is None or not all(one.is_as_it_was for one in known):
+            known = self._sets[names] = tuple(self._closure(names))
+        key = tuple(one.module.digest for one in known)
+        return self._modules.setdefault(key, tuple(one.module for one in known))
 
     def _named(self) -> re.Pattern[bytes] | None:
-        """Finds own modules in a pickle, by the way in which pickle writes short texts."""
         if len(sys.modules) != self._looked:
             self._looked = len(sys.modules)
             tops = {name for name in list(sys.modules) if "." not in name}
             own = sorted(name.encode() for name in tops if self._is_own(name))
-            some = b"|".join(map(re.escape, own))
-            self._pattern = re.compile(rb"\x8c.(%b)[.\x94]" % some, re.DOTALL) if own else None
+            self._pattern = re.compile(NAMED % b"|".join(map(re.escape, own)), re.DOTALL) if own else None
         return self._pattern
 
     def _is_own(self, top: str) -> bool:
-        found = self._own.get(top)
-        if found is None:
+        loaded = sys.modules.get(top)
+        known = self._own.get(top)
+        if known is None or known[0] is not loaded or loaded is None:
             spec = _spec_of(top)
-            found = self._own[top] = spec is not None and _is_own(spec)
-        return found
+            known = self._own[top] = loaded, spec is not None and _is_own(spec)
+        return known[1]
 
-    def _closure(self, names: Iterable[str]) -> list[Source]:
-        """The sources of these modules and of all that they import, in order."""
-        sources: dict[str, Source] = {}
-        pending, size = sorted(names), 0
+    def _closure(self, names: Iterable[str]) -> list[_Captured]:
+        """These modules and all that they import, in order."""
+        found: dict[str, _Captured] = {}
+        pending = sorted(names)
         while pending:
             top = pending.pop()
-            if top in sources:
+            if top in found or (captured := self._capture(top)) is None:
                 continue
-            for source in self._sources_of(top):
-                sources[source.name] = source
-                size += len(source.text)
-                pending += [name for name in imports_of(source.text) if name not in sources and self._is_own(name)]
-            if size > SHIPPED_BYTES:
-                raise ValueError(
-                    f"the modules that the function uses ({', '.join(sorted(names))}) are more than "
-                    f"{SHIPPED_BYTES >> 20} MB of source: install them on the workers, and say Pipeline(ship=False)"
-                )
-        return [sources[name] for name in sorted(sources)]
+            found[top] = captured
+            pending += [name for name in captured.imports if name not in found and self._is_own(name)]
+        return [found[name] for name in sorted(found)]
 
-    def _sources_of(self, top: str) -> list[Source]:
-        if top not in self._sources:
-            spec = _spec_of(top)
-            self._sources[top] = [] if spec is None else list(_sources(spec))
-        return self._sources[top]
+    def _capture(self, top: str) -> _Captured | None:
+        known = self._captured.get(top)
+        if known is not None and known.is_as_it_was:
+            return known
+        spec = _spec_of(top)
+        if spec is None:
+            return None
+        captured = self._captured[top] = _captured(spec)
+        if not captured.module.content and not self.is_local and not _is_compiled(spec):
+            raise ValueError(
+                f"the module {top}, which the function uses, is more than {SHIPPED_BYTES >> 20} MB with its data: "
+                "install it on the workers, and say Pipeline(ship=False)"
+            )
+        return captured
 
 
 def imports_of(text: bytes) -> set[str]:
@@ -113,17 +155,12 @@ def imports_of(text: bytes) -> set[str]:
     return {name for name in found if name.isidentifier()}
 
 
-def _imported_by(module: object) -> Iterator[str]:
-    """The top-level modules that a module's globals are of."""
-    for value in list(vars(module).values()) if module is not None else ():
-        name = getattr(value, "__module__", None) or getattr(value, "__name__", None)
-        if isinstance(name, str):
-            yield name.partition(".")[0]
+# ---------------------------------------------------------------------------------------------- whose a module is
 
 
 def _spec_of(top: str) -> ModuleSpec | None:
     """Where a top-level module is, also if it is not imported yet."""
-    if top in sys.stdlib_module_names or top in {"__main__", "penstock"}:
+    if top in sys.stdlib_module_names or top in {"__main__", "__mp_main__", "penstock"}:
         return None
     if top in sys.modules:
         spec = getattr(sys.modules[top], "__spec__", None)
@@ -132,14 +169,13 @@ def _spec_of(top: str) -> ModuleSpec | None:
 
 
 def _is_own(spec: ModuleSpec) -> bool:
-    if isinstance(spec.loader, Project):
-        return True
     origin, folders = spec.origin, list(spec.submodule_search_locations or ())
+    loader: Any = spec.loader
+    if isinstance(loader, zipimporter):
+        return not _is_installed(loader.archive)
     if origin is None:
         return bool(folders) and not any(map(_is_installed, folders))
-    if not origin.endswith(".py") or _is_installed(origin) or not os.path.isfile(origin):
-        return False
-    return not any(name.endswith(tuple(EXTENSION_SUFFIXES)) for folder in folders for _, name in _files(Path(folder)))
+    return origin.endswith(".py") and not _is_installed(origin) and os.path.isfile(origin)
 
 
 def _is_installed(path: str) -> bool:
@@ -152,45 +188,113 @@ def _standard_library() -> tuple[str, ...]:
     return tuple(f"{sysconfig.get_path(name)}{os.sep}" for name in ("stdlib", "platstdlib"))
 
 
-def _sources(spec: ModuleSpec) -> Iterator[Source]:
-    """A module, or all of a package. Raises ValueError: there is too much in its folder."""
-    project = spec.loader
-    if isinstance(project, Project):
-        yield from (one for name, one in project.sources.items() if name.partition(".")[0] == spec.name)
-        return
+def _is_compiled(spec: ModuleSpec) -> bool:
+    folders = spec.submodule_search_locations or ()
+    return any(name.endswith(tuple(EXTENSION_SUFFIXES)) for folder in folders for name in _files(Path(folder)))
+
+
+# ------------------------------------------------------------------------------------------------- what it consists of
+
+
+class _Found(NamedTuple):
+    """A file of a module: its path relative to a root, and where it is."""
+
+    path: str
+    at: Path
+
+
+def _captured(spec: ModuleSpec) -> _Captured:
+    loader: Any = spec.loader
+    if isinstance(loader, zipimporter):
+        return _captured_zip(spec, loader)
+    roots, found = _located(spec)
+    stats = tuple(FileStat(one.path, (stat := one.at.stat()).st_size, stat.st_mtime_ns) for one in found)
+    is_whole = sum(one.size for one in stats) <= SHIPPED_BYTES and len(stats) <= SHIPPED_FILES
+    contents = [(one.path, one.at.read_bytes()) for one in found if is_whole or one.path.endswith(".py")]
+    sources = [text for path, text in contents if path.endswith(".py")]
+    if spec.origin is not None:
+        _warn_if_edited(spec, sources[0] if len(sources) == 1 else Path(spec.origin).read_bytes())
+    content = pack(contents) if is_whole and not _is_compiled(spec) else b""
+    return _made(spec, roots, stats, contents, content)
+
+
+def _captured_zip(spec: ModuleSpec, loader: zipimporter) -> _Captured:
+    at = Path(loader.archive)
+    stat = at.stat()
+    start = f"{loader.prefix}{spec.name}".replace(os.sep, "/")
+    with ZipFile(at) as file:
+        names = [name for name in file.namelist() if name == f"{start}.py" or name.startswith(f"{start}/")]
+        contents = [(name[len(loader.prefix) :], file.read(name)) for name in names if not name.endswith("/")]
+    stats = (FileStat("", stat.st_size, stat.st_mtime_ns),)
+    return _made(spec, () if loader.prefix else (loader.archive,), stats, contents, pack(contents))
+
+
+def _made(
+    spec: ModuleSpec,
+    roots: tuple[str, ...],
+    stats: tuple[FileStat, ...],
+    contents: list[tuple[str, bytes]],
+    content: bytes,
+) -> _Captured:
+    digest = blake2b(digest_size=DIGEST_BYTES)
+    for path, data in contents:
+        digest.update(f"{path}\0{len(data)}\0".encode() + data)
+    imports = frozenset().union(*(imports_of(data) for path, data in contents if path.endswith(".py")))
+    loaded = [name for name in list(sys.modules) if name.partition(".")[0] == spec.name]
+    specs = tuple((name, getattr(sys.modules.get(name), "__spec__", None)) for name in loaded)
+    times = tuple((os.path.join(root, one.path) if one.path else root, one.mtime_ns) for root in roots for one in stats)
+    module = Module(spec.name, digest.digest(), roots, stats, content)
+    return _Captured(module, imports, specs, times if not specs else ())
+
+
+def _located(spec: ModuleSpec) -> tuple[tuple[str, ...], list[_Found]]:
+    """The roots of a module (none: its files are not where an import would look for them), and its files."""
     if spec.submodule_search_locations is None:
         assert spec.origin is not None
-        yield Source(spec.name, spec.origin, False, Path(spec.origin).read_bytes())
-        return
-    if spec.origin is None:
-        yield Source(spec.name, "", True, b"")
-    size = 0
-    for folder in spec.submodule_search_locations:
-        for parts, name in _files(Path(folder)):
-            source = _source(spec.name, Path(folder), parts, name)
-            if source is not None:
-                yield source
-                size += len(source.text)
-            if size > SHIPPED_BYTES:
-                return  # whoever adds it up says so
+        at = Path(spec.origin)
+        roots = (str(at.parent),) if at.name == f"{spec.name}.py" else ()
+        return roots, [_Found(f"{spec.name}.py", at)]
+    folders = [Path(folder) for folder in spec.submodule_search_locations]
+    is_found = all(folder.name == spec.name for folder in folders)
+    found = [_Found(f"{spec.name}/{name}", folder / name) for folder in folders for name in _files(folder)]
+    return tuple(str(folder.parent) for folder in folders) if is_found else (), found
 
 
-def _files(folder: Path) -> Iterator[tuple[tuple[str, ...], str]]:
-    """All files of a package: the folders within it, the name. A folder without ``__init__.py`` has the name ``""``."""
+def _files(folder: Path) -> Iterator[str]:
+    """All files of a package, relative to its folder."""
     for path, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if name.isidentifier() and name != "__pycache__")
-        parts = Path(path).relative_to(folder).parts
-        if "__init__.py" not in names and parts:
-            yield parts, ""
-        yield from ((parts, name) for name in sorted(names))
+        folders[:] = sorted(name for name in folders if name != "__pycache__" and not name.startswith("."))
+        below = Path(path).relative_to(folder)
+        yield from (str(below / name) for name in sorted(names) if not name.endswith((".pyc", ".pyo")))
 
 
-def _source(top: str, folder: Path, parts: tuple[str, ...], name: str) -> Source | None:
-    path = folder.joinpath(*parts, name)
-    if not name:
-        return Source(".".join((top, *parts)), "", True, b"")
-    stem = name.removesuffix(".py")
-    if stem == name or not stem.isidentifier():
-        return None
-    is_package = stem == "__init__"
-    return Source(".".join((top, *parts, *(() if is_package else (stem,)))), str(path), is_package, path.read_bytes())
+def _mtime(path: str) -> int:
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError:
+        return -1
+
+
+def _warn_if_edited(spec: ModuleSpec, text: bytes) -> None:
+    """Say so if the file is not what this process has imported: the jobs would run something else than it would."""
+    loaded = sys.modules.get(spec.name)
+    if loaded is None or not _was_edited(loaded, str(spec.origin), text):
+        return
+    log.warning("%s was edited after this process had imported it: reload the module, or its jobs run the new text",
+                spec.origin)  # fmt: skip
+
+
+def _was_edited(module: ModuleType, path: str, text: bytes) -> bool:
+    try:
+        known = set(_codes(compile(text, path, "exec", dont_inherit=True)))
+    except (SyntaxError, ValueError):
+        return True
+    functions: list[Any] = [one for one in list(vars(module).values()) if type(one) is FunctionType]
+    return any(one.__code__.co_filename == path and one.__code__ not in known for one in functions)
+
+
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield constant
+            yield from _codes(constant)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from penstock import payload
-from penstock.client.answers import error_of, values_of
+from penstock.client.answers import error_of, readable_error, values_of
 from penstock.client.following import Follower, Row
 from penstock.client.functions import Function
 from penstock.client.futures import JobFuture
@@ -22,6 +22,7 @@ from penstock.client.packing import Part, opening
 from penstock.errors import PenstockError
 from penstock.job import BatchSpec, JobState, new_batch_id
 from penstock.messages import BatchClose, Cancel, ChunkHead
+from penstock.payload import Unreadable
 
 if TYPE_CHECKING:
     from penstock.client.session import Session
@@ -47,7 +48,7 @@ def chunk_of(spec: BatchSpec, items: list[bytes]) -> bytes:
     """The payload of single submits."""
     if spec.kind == "command":
         return msgspec.msgpack.encode([msgspec.Raw(item) for item in items])
-    return payload.chunk_blob("blob", items, spec.serializer)
+    return payload.blobs_chunk(items, spec.serializer)
 
 
 class Stream:
@@ -120,15 +121,12 @@ class Stream:
     def _settle(self, row: Row) -> None:
         futures = [self.futures.pop(index, None) for index in range(row.start, row.stop)]
         if row.head.state is JobState.SUCCEEDED:
-            try:
-                values = values_of(row, self.spec)
-            except Exception as error:  # noqa: BLE001 - unpickling runs the user's code
-                for future in futures:
-                    if future is not None:
-                        future.settle(None, error)
-                return
-            for future, value in zip(futures, values, strict=True):
-                if future is not None:
+            for future, value in zip(futures, values_of(row, self.spec), strict=True):
+                if future is None:
+                    continue
+                if type(value) is Unreadable:
+                    future.settle(None, readable_error(value.error))
+                else:
                     future.settle(value, None)
             return
         for place, future in enumerate(futures):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-import io
+import importlib.util
 import math
 import pickle
 import sys
@@ -12,13 +12,16 @@ from collections.abc import Callable, Iterator
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import pytest
 
 from penstock import shipped
+from penstock.bundle import Bundle
 from penstock.client import shipping
 from penstock.client.functions import Functions
 from penstock.client.shipping import Shipper, imports_of
+from penstock.shipped import Module
 
 Make = Callable[..., None]
 
@@ -40,25 +43,20 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
             del sys.modules[name]
 
 
-def sent(function: Any, *, serializer: str = "pickle") -> list[str]:
-    """The names of the modules that go along with a function."""
-    made = Functions(Shipper()).serialized(function, serializer)
-    if made.code == made.bare:
-        return []
-    along = _along(made.code)
-    return [source.name for source in shipped.unpack(along)] if along else []
+def sent(function: Any) -> list[Module]:
+    """The modules that go along with a function."""
+    bundle = pickle.loads(Functions(Shipper()).serialized(function, "pickle").code)
+    return list(bundle.modules) if isinstance(bundle, Bundle) else []
 
 
-def _along(code: bytes) -> bytes:
-    found: list[bytes] = []
+def names(modules: list[Module]) -> list[str]:
+    """What they are called."""
+    return [module.name for module in modules]
 
-    class Reader(pickle.Unpickler):
-        def find_class(self, module: str, name: str) -> Any:
-            assert (module, name) == ("penstock.shipped", "opened")
-            return lambda _code, _digest, archive, _python: found.append(archive)
 
-    Reader(io.BytesIO(code)).load()
-    return found[0]
+def files(module: Module) -> list[str]:
+    """What is in it."""
+    return sorted(path for path, _ in shipped.unpack(module.content))
 
 
 def test_what_is_installed_stays(make: Make) -> None:
@@ -71,21 +69,83 @@ def test_what_is_installed_stays(make: Make) -> None:
 def test_a_module_and_what_it_imports_go_along(make: Make) -> None:
     """Also what it imports late; not what lies beside it and is used by nobody."""
     make(own="import math, second\ndef f():\n    from third import z", second="", third="import own", unused="")
-    assert sent(importlib.import_module("own").f) == ["own", "second", "third"]
+    assert names(sent(importlib.import_module("own").f)) == ["own", "second", "third"]
 
 
-def test_a_package_goes_whole(make: Make) -> None:
-    """With modules that nobody has imported, and folders without an __init__.py."""
-    make(**{"pack/__init__": "def f(): pass", "pack/one": "", "pack/deep/two": "", "pack/no-module": ""})
-    expected = ["pack", "pack.deep", "pack.deep.two", "pack.one"]
-    assert sent(importlib.import_module("pack").f) == expected
+def test_a_package_goes_whole(make: Make, tmp_path: Path) -> None:
+    """With modules that nobody has imported, folders without an __init__.py, and data; not what Python made of it."""
+    make(**{"pack/__init__": "def f(): pass", "pack/one": "", "pack/deep/two": "", "pack/__pycache__/one": ""})
+    (tmp_path / "pack" / "words.txt").write_text("hello")
+    (module,) = sent(importlib.import_module("pack").f)
+    assert files(module) == ["pack/__init__.py", "pack/deep/two.py", "pack/one.py", "pack/words.txt"]
+    assert module.roots == (str(tmp_path),)
 
 
 def test_a_package_with_compiled_parts_stays(make: Make, tmp_path: Path) -> None:
-    """It has to be installed: half of it would hide the whole."""
+    """It has to be on the worker, where its very files are looked for: half of it would hide the whole."""
     make(**{"built/__init__": "def f(): pass"})
     (tmp_path / "built" / f"fast{EXTENSION_SUFFIXES[0]}").touch()
-    assert sent(importlib.import_module("built").f) == []
+    (module,) = sent(importlib.import_module("built").f)
+    assert (module.content, module.roots) == (b"", (str(tmp_path),))
+
+
+def test_a_namespace_package_goes_along_from_all_its_folders(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One package, whose parts lie in several folders of the path."""
+    monkeypatch.syspath_prepend(tmp_path / "more")
+    make(**{"spread/one": "def f(): pass", "more/spread/two": ""})
+    (module,) = sent(importlib.import_module("spread.one").f)
+    assert files(module) == ["spread/one.py", "spread/two.py"]
+    assert set(module.roots) == {str(tmp_path), str(tmp_path / "more")}
+
+
+def test_a_module_of_a_zip_goes_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its package, and what lies in it."""
+    archive = tmp_path / "lib.zip"
+    with ZipFile(archive, "w") as file:
+        file.writestr("zipped/__init__.py", "def f(): pass")
+        file.writestr("zipped/data.txt", "x")
+        file.writestr("beside.py", "")
+    monkeypatch.syspath_prepend(archive)
+    (module,) = sent(importlib.import_module("zipped").f)
+    del sys.modules["zipped"]
+    assert (files(module), module.roots) == (["zipped/__init__.py", "zipped/data.txt"], (str(archive),))
+
+
+def test_a_module_from_a_path_goes_along_under_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever its file is called."""
+    (tmp_path / "file-1.py").write_text("def f(): pass")
+    spec = importlib.util.spec_from_file_location("renamed", tmp_path / "file-1.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "renamed", module)
+    spec.loader.exec_module(module)
+    (sent_module,) = sent(module.f)
+    assert (files(sent_module), sent_module.roots) == (["renamed.py"], ())
+
+
+def test_a_reload_is_seen_and_an_edit_is_not(make: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """What is sent is what this process has: the new text once it was reloaded. Edited before it was first sent, what
+    was imported cannot be had any more: a warning says so."""
+    make(own="def f(): return 1")
+    known = Functions(Shipper())
+
+    def text() -> bytes:
+        (module,) = pickle.loads(known.serialized(own.f, "pickle").code).modules
+        return shipped.unpack(module.content)[0][1]
+
+    own = importlib.import_module("own")
+    assert text() == b"def f(): return 1"
+    make(own="def f(): return 'two'")
+    assert text() == b"def f(): return 1"
+    importlib.invalidate_caches()
+    importlib.reload(own)
+    assert (text(), caplog.text) == (b"def f(): return 'two'", "")
+    make(own="def f(): return 'three'")
+    sent(own.f)
+    assert f"{tmp_path}/own.py was edited after this process had imported it" in caplog.text
 
 
 def test_site_packages_in_the_project_stay(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,40 +156,45 @@ def test_site_packages_in_the_project_stay(make: Make, tmp_path: Path, monkeypat
 
 
 def test_a_script_sends_what_it_imports(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its functions travel as code; the modules of its globals go along, named in the function or not."""
+    """What its functions use goes along, also what they import only when they run."""
     make(own="class Point: pass", second="")
     main = types.ModuleType("__main__")
     monkeypatch.setitem(sys.modules, "__main__", main)
-    exec("import own\nfrom own import Point\ndef f(x): return [x]\ndef g(x):\n    import second", main.__dict__)
-    assert sent(main.f) == ["own"]
-    importlib.import_module("second")
-    assert sent(main.g) == ["own", "second"]
+    exec(
+        "import own\nfrom own import Point\ndef f(x): return [x]\ndef g(x):\n    import second\ndef h(): return Point",
+        main.__dict__,
+    )
+    assert names(sent(main.f)) == []
+    assert names(sent(main.g)) == ["second"]
+    assert names(sent(main.h)) == ["own"]
 
 
 def test_arguments_bring_their_modules(make: Make) -> None:
     """A class of the user's as the argument of a function that is none."""
     make(own="class Point: pass")
     known = Functions(Shipper())
-    plain = known.serialized(str, "pickle")
-    assert known.with_items(plain, pickle.dumps([1, "own."]), "pickle") is plain
-    item = pickle.dumps(importlib.import_module("own").Point(), 5)
-    more = known.with_items(plain, item, "pickle")
+    plain, _ = known.call(str, ([1, "own."],), {}, "pickle")
+    assert plain == known.serialized(str, "pickle")
+    point = importlib.import_module("own").Point()
+    more, _ = known.call(str, (point,), {}, "pickle")
     assert (more.call, more.digest != plain.digest) == (plain.digest, True)
-    assert known.with_items(plain, item, "pickle") is more
+    assert known.call(str, (point,), {}, "pickle")[0] is more
 
 
 def test_nothing_goes_along_with_msgpack(make: Make) -> None:
     """Where pickles are not welcome, code is not either."""
     make(own="def f(): pass")
-    assert sent(importlib.import_module("own").f, serializer="msgpack") == []
+    assert Functions(Shipper()).serialized(importlib.import_module("own").f, "msgpack").code == b"\xa5own:f"
 
 
 def test_too_much_is_an_error(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """The error names the module and what to do."""
     monkeypatch.setattr(shipping, "SHIPPED_BYTES", 10)
     make(own="def f(): pass  # of some length")
-    with pytest.raises(ValueError, match=r"\(own\) are more than .* say Pipeline\(ship=False\)"):
+    with pytest.raises(ValueError, match=r"module own, .* is more than .* say Pipeline\(ship=False\)"):
         sent(importlib.import_module("own").f)
+    local = Functions(Shipper(is_local=True)).serialized(importlib.import_module("own").f, "pickle")
+    assert pickle.loads(local.code).modules[0].content == b""
 
 
 @pytest.mark.parametrize(
@@ -139,6 +204,7 @@ def test_too_much_is_an_error(make: Make, monkeypatch: pytest.MonkeyPatch) -> No
         (b"def f():\n\tfrom g.h import i\n", {"g"}),
         (b"from . import j\nfrom .k import l\n", set()),
         (b"x = 'import m'\nimport n; import o", {"n"}),
+        (b"lazy import p\nlazy from q import r", {"p", "q"}),
         (b"import \nfrom \nimport 3\nimport \xff", set()),
     ],
 )

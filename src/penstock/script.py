@@ -1,0 +1,226 @@
+"""The script of a client (``__main__``) as its slots have it: a module of that name with what its functions use.
+
+What a script defines travels as *definitions*: some of its names with their values, made by the client
+(client/script.py) and put into this process's ``__main__`` once. Everything else, arguments and results included, names
+them there, so a class is one class, a global has one state in a process, and `pickle` and pools work inside of a job as
+they do in a script. Where something cannot travel as a definition, the slot runs the script's source as a module, as
+the start method ``spawn`` of multiprocessing does. Promises:
+
+1. A process has one version of each name. One that has another one already is `Stale`: it is replaced.
+2. What a definition holds beside other definitions is its own.
+"""
+
+from __future__ import annotations
+
+import functools
+import linecache
+import pickle
+import sys
+import threading
+import types
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import msgspec
+
+MAIN = "__main__"
+SPAWNED = "__mp_main__"
+"""The name of the script where it is run as a module: what its ``if __name__ == "__main__"`` guards is not."""
+
+
+class Stale(Exception):  # noqa: N818 - a state of this process, never shown to anybody
+    """This process holds another version of what a function needs: it has to be replaced."""
+
+
+class Definition(msgspec.Struct, frozen=True, array_like=True):
+    """Names of a script, pickled together as a dictionary: those that cannot be without each other."""
+
+    names: tuple[str, ...]
+    digest: bytes
+    blob: bytes
+
+
+class ScriptSource(msgspec.Struct, frozen=True, array_like=True):
+    """A script to be run as a module: its file, the package it belongs to, its text."""
+
+    path: str
+    package: str
+    text: str
+
+
+class SourceText(msgspec.Struct, frozen=True, array_like=True):
+    """What tracebacks show of a file, or of a cell of a notebook, that may not be here."""
+
+    path: str
+    text: str
+
+
+class Travelling(NamedTuple):
+    """What goes along of a script: definitions in the order in which they can be opened, or its source; the modules
+    that its functions import, and the files that those are from."""
+
+    definitions: tuple[Definition, ...] = ()
+    source: ScriptSource | None = None
+    imports: frozenset[str] = frozenset()
+    files: frozenset[str] = frozenset()
+
+
+class _Here:
+    """What this process has of a script."""
+
+    digests: dict[str, bytes] = {}  # noqa: RUF012 - the process has one
+    source: ScriptSource | None = None
+    module: ModuleType | None = None
+
+
+def enter(definitions: Iterable[Definition], source: ScriptSource | None, texts: Iterable[SourceText]) -> None:
+    """Have these in ``__main__``. Raises Stale; and whatever loading them raises."""
+    missing = [one for one in definitions if not _has(one)]
+    if source is not None and source != _Here.source and (_Here.digests or _Here.source):
+        raise Stale
+    if source is None and missing and _Here.source is not None:
+        raise Stale
+    for text in texts:
+        lines = text.text.splitlines(keepends=True)
+        linecache.cache.setdefault(text.path, (len(text.text), None, lines, text.path))
+    if source is not None and _Here.source is None:
+        _run(source)
+    for one in missing:
+        namespace().update(pickle.loads(one.blob))  # noqa: S301 - whoever opens pickles opened those around it
+        _Here.digests.update(dict.fromkeys(one.names, one.digest))
+
+
+def _has(one: Definition) -> bool:
+    known = {_Here.digests.get(name) for name in one.names}
+    if known == {one.digest}:
+        return True
+    if known != {None}:
+        raise Stale
+    return False
+
+
+def _run(source: ScriptSource) -> None:
+    module = _module(SPAWNED)
+    module.__file__ = source.path
+    module.__package__ = source.package
+    _Here.source = source
+    code = compile(source.text, source.path, "exec", dont_inherit=True)
+    exec(code, vars(module))  # noqa: S102 - the user's script, as `import` runs a module
+
+
+def namespace() -> dict[str, Any]:
+    """The globals of the script's functions in this process."""
+    return vars(_Here.module or _module(MAIN))
+
+
+def _module(name: str) -> ModuleType:
+    module = _Here.module = ModuleType(name)
+    sys.modules[MAIN] = module
+    sys.modules[SPAWNED] = module
+    return module
+
+
+def has_name(name: str) -> bool:
+    """Whether the client's script has this name too, so that what it stands for travels back by name."""
+    return name in _Here.digests or (_Here.source is not None and name in namespace())
+
+
+class Namespace(dict[str, Any]):
+    """Stands in a pickle for the globals of the script, wherever it is opened."""
+
+    def __reduce__(self) -> Any:
+        return namespace, ()
+
+
+# --------------------------------------------------------------------------------- what definitions are rebuilt with
+
+
+def rebuild_class(make: Callable[..., type], *args: Any) -> type:
+    """A class without its content. The hooks of its bases do not run: what they did is in the state that follows."""
+    bases = next(one for one in args if isinstance(one, tuple))
+    with _without_hooks(bases):
+        return make(*args)
+
+
+@contextmanager
+def _without_hooks(bases: tuple[Any, ...]) -> Iterator[None]:
+    family = dict.fromkeys(one for base in bases for one in getattr(base, "__mro__", ()))
+    hooks = {one: vars(one)["__init_subclass__"] for one in family if _is_hooked(one)}
+    for one in hooks:
+        one.__init_subclass__ = classmethod(_nothing)
+    try:
+        yield
+    finally:
+        for one, hook in hooks.items():
+            one.__init_subclass__ = hook
+
+
+def _is_hooked(one: type) -> bool:
+    return one.__module__ == MAIN and "__init_subclass__" in vars(one)
+
+
+def _nothing(cls: type, /, **_: Any) -> None:
+    """In place of a hook."""
+
+
+def rebuild_lru_cache(function: Callable[..., Any], parameters: Mapping[str, Any], attributes: dict[str, Any]) -> Any:
+    """A cached function with an empty cache."""
+    cached = functools.lru_cache(**parameters)(function)
+    vars(cached).update(attributes)
+    return cached
+
+
+def rebuild_singledispatch(function: Callable[..., Any], registry: dict[type, Callable[..., Any]]) -> Any:
+    """A generic function with its implementations."""
+    generic = functools.singledispatch(function)
+    for kind, implementation in registry.items():
+        if kind is not object:
+            generic.register(kind, implementation)
+    return generic
+
+
+def rebuild_context_variable(name: str, default: tuple[Any, ...]) -> ContextVar[Any]:
+    """A context variable that nobody has set."""
+    return ContextVar(name, default=default[0]) if default else ContextVar(name)
+
+
+def rebuild_from_bases(name: str, bases: tuple[type, ...], content: dict[str, Any]) -> type:
+    """A class that is made whole, as its statement does it."""
+    return types.new_class(name, bases, {}, lambda namespace: namespace.update(content))
+
+
+class Factory(NamedTuple):
+    """Makes the default of a field."""
+
+    make: Callable[[], Any]
+
+
+def rebuild_struct(name: str, bases: tuple[type, ...], fields: list[Any], config: dict[str, Any], rest: Any) -> type:
+    """A msgspec.Struct with its methods."""
+    made = [_field(*one) for one in fields]
+    return msgspec.defstruct(name, made, bases=bases, namespace=rest, module=MAIN, **config)
+
+
+def _field(name: str, kind: Any, *default: Any) -> Any:
+    if default and type(default[0]) is Factory:
+        return name, kind, msgspec.field(default_factory=default[0].make)
+    return (name, kind, *default)
+
+
+def fresh(kind: str) -> Any:
+    """A new one, as the script's own statement would make it."""
+    return FRESH[kind]()
+
+
+FRESH: dict[str, Callable[[], Any]] = {
+    "lock": threading.Lock,
+    "rlock": threading.RLock,
+    "local": threading.local,
+    "weak values": weakref.WeakValueDictionary,
+    "weak keys": weakref.WeakKeyDictionary,
+}
+"""Of these a definition has an empty one."""
