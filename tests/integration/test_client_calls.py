@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
 import pickle
 import sys
@@ -141,16 +142,19 @@ def test_a_pipeline_that_was_left_says_so(folder: Path) -> None:
         until(lambda: not list(folder.glob("penstock-*")), what="left by a callback, it ends")
 
 
-def test_a_function_that_workers_cannot_import_fails_with_their_import_error(
+def test_modules_that_were_found_since_go_along(
     pipeline: Pipeline, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It names the module."""
+    """The path was changed after the pipeline was made; and a module that was reloaded is sent anew."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
     (folder / "only_here.py").write_text("def f(x): return x")
     monkeypatch.syspath_prepend(str(folder))
     import only_here  # type: ignore[import-not-found]  # made above
 
-    with pytest.raises(ModuleNotFoundError, match="only_here"):
-        pipeline.submit(only_here.f, 1).result(30)
+    assert pipeline.submit(only_here.f, 1).result(30) == 1
+    (folder / "only_here.py").write_text("def f(x): return [x] * 3")
+    importlib.reload(only_here)
+    assert list(pipeline.map(only_here.f, range(3))) == [[0] * 3, [1] * 3, [2] * 3]
 
 
 @pytest.mark.parametrize(("raised", "code"), [(SystemExit(7), 7), (KeyboardInterrupt(), None)])
