@@ -33,6 +33,8 @@ class Bundle(msgspec.Struct, frozen=True, omit_defaults=True):
     modules: tuple[Module, ...] = ()
     definitions: tuple[Definition, ...] = ()
     source: ScriptSource | None = None
+    path: str = ""
+    """Of the script, where its client has it."""
     texts: tuple[SourceText, ...] = ()
     initializer: InitializerCode | None = None
     surroundings: Surroundings = Surroundings()
@@ -49,7 +51,8 @@ class Bundle(msgspec.Struct, frozen=True, omit_defaults=True):
         here can; and whatever loading it raises."""
         shipped.ensure_python(self.python)
         shipped.enter(self.modules)
-        script.enter(self.definitions, self.source, self.texts)
+        if self.definitions or self.source or self.texts:
+            script.enter(self.definitions, self.source, self.texts, self.path, shipped.folder())
         if self.initializer is not None:
             run_initializer(self.initializer.key, partial(payload.loads, self.initializer.code), self.surroundings)
 

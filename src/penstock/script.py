@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import functools
 import linecache
+import os
 import pickle
 import sys
 import threading
@@ -34,6 +35,27 @@ SPAWNED = "__mp_main__"
 
 class Stale(Exception):  # noqa: N818 - a state of this process, never shown to anybody
     """This process holds another version of what a function needs: it has to be replaced."""
+
+
+class ScriptModule(ModuleType):
+    """``__main__`` in a slot. Its functions read the client's ``__file__`` in their globals; who asks the module itself
+    is multiprocessing, for what a new process is to run to have the same: that is `RESTORER`, with the path of
+    what was kept for it."""
+
+    kept = ""
+    """The folder that has `RESTORER` and the definitions."""
+
+    @property
+    def __file__(self) -> str:  # type: ignore[override]  # a module's own is no property
+        if not self.kept:
+            raise AttributeError("__file__")
+        return os.path.join(self.kept, RESTORER)
+
+
+RESTORER = "restore_main.py"
+"""Fills the ``__main__`` of a process that a job starts by spawn or forkserver."""
+RESTORING = "from penstock.script import restored\nglobals().update(restored(__file__))\n"
+KEPT = "definitions"
 
 
 class Definition(msgspec.Struct, frozen=True, array_like=True):
@@ -67,18 +89,28 @@ class Travelling(NamedTuple):
     source: ScriptSource | None = None
     imports: frozenset[str] = frozenset()
     files: frozenset[str] = frozenset()
+    path: str = ""
+    """Of the script."""
 
 
 class _Here:
     """What this process has of a script."""
 
     digests: dict[str, bytes] = {}  # noqa: RUF012 - the process has one
+    entered: list[Definition] = []  # noqa: RUF012
     source: ScriptSource | None = None
     module: ModuleType | None = None
 
 
-def enter(definitions: Iterable[Definition], source: ScriptSource | None, texts: Iterable[SourceText]) -> None:
-    """Have these in ``__main__``. Raises Stale; and whatever loading them raises."""
+def enter(
+    definitions: Iterable[Definition],
+    source: ScriptSource | None,
+    texts: Iterable[SourceText],
+    path: str = "",
+    folder: str = "",
+) -> None:
+    """Have these in ``__main__``. `path` is the script's own, `folder` one for what processes that jobs start are to
+    find. Raises Stale; and whatever loading them raises."""
     missing = [one for one in definitions if not _has(one)]
     if source is not None and source != _Here.source and (_Here.digests or _Here.source):
         raise Stale
@@ -89,9 +121,33 @@ def enter(definitions: Iterable[Definition], source: ScriptSource | None, texts:
         linecache.cache.setdefault(text.path, (len(text.text), None, lines, text.path))
     if source is not None and _Here.source is None:
         _run(source)
+    if missing and path:
+        namespace()["__file__"] = path
     for one in missing:
         namespace().update(pickle.loads(one.blob))  # noqa: S301 - whoever opens pickles opened those around it
         _Here.digests.update(dict.fromkeys(one.names, one.digest))
+    if missing and folder:
+        _keep(missing, folder)
+
+
+def _keep(definitions: list[Definition], folder: str) -> None:
+    """For processes that jobs start."""
+    _Here.entered += definitions
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    for name, content in (KEPT, msgspec.msgpack.encode(_Here.entered)), (RESTORER, RESTORING.encode()):
+        with open(os.path.join(folder, f"{name}.new"), "wb") as file:
+            file.write(content)
+        os.replace(file.name, os.path.join(folder, name))
+    module = _Here.module
+    if isinstance(module, ScriptModule):
+        module.kept = folder
+
+
+def restored(path: str) -> dict[str, Any]:
+    """What ``__main__`` is to have in a process that a job has started; `path` is that of its restorer."""
+    with open(os.path.join(os.path.dirname(path), KEPT), "rb") as file:
+        enter(msgspec.msgpack.decode(file.read(), type=list[Definition]), None, ())
+    return {name: value for name, value in namespace().items() if not name.startswith("__")}
 
 
 def _has(one: Definition) -> bool:
@@ -118,7 +174,7 @@ def namespace() -> dict[str, Any]:
 
 
 def _module(name: str) -> ModuleType:
-    module = _Here.module = ModuleType(name)
+    module = _Here.module = (ScriptModule if name == MAIN else ModuleType)(name)
     sys.modules[MAIN] = module
     sys.modules[SPAWNED] = module
     return module

@@ -101,9 +101,16 @@ class _Here:
     """The client's root of each module that is laid out here."""
 
 
-def set_folder(folder: str) -> None:
+def set_folder(path: str) -> None:
     """Lay modules out in this folder, which need not be there yet; whoever names it removes it."""
-    _Here.folder = folder
+    _Here.folder = path
+
+
+def folder() -> str:
+    """Where this process lays out what it is sent."""
+    if not _Here.folder:
+        _Here.folder = tempfile.mkdtemp(prefix="penstock-modules-")
+    return _Here.folder
 
 
 def enter(modules: Iterable[Module]) -> None:
@@ -149,23 +156,21 @@ def _lay_out(module: Module) -> str:
             f"the module {module.name} is too large to be sent, or has compiled parts, and its files are not on this "
             "host as the client has them: install it here"
         )
-    if not _Here.folder:
-        _Here.folder = tempfile.mkdtemp(prefix="penstock-modules-")
-    folder = os.path.join(_Here.folder, module.digest.hex())
+    root = os.path.join(folder(), module.digest.hex())
     for path, data in unpack(module.content):
-        at = os.path.join(folder, path)
+        at = os.path.join(root, path)
         os.makedirs(os.path.dirname(at), mode=0o700, exist_ok=True)
         with open(at, "wb") as file:
             file.write(data)
     if module.roots:
-        _Here.laid_out[folder] = module.roots[0]
-    return folder
+        _Here.laid_out[root] = module.roots[0]
+    return root
 
 
 def clients_paths(text: str) -> str:
     """A text, such as a traceback, with the client's paths in place of this process's."""
-    for folder, root in _Here.laid_out.items():
-        text = text.replace(folder, root)
+    for here, there in _Here.laid_out.items():
+        text = text.replace(here, there)
     return text
 
 

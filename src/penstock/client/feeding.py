@@ -9,7 +9,8 @@ import msgspec
 
 from penstock import payload
 from penstock.client.cutting import FIRST_COUNT, Cutter
-from penstock.client.functions import Function, Functions, ItemDumper
+from penstock.client.functions import Function, Functions
+from penstock.client.items import ItemDumper
 from penstock.client.packing import Part, opening
 from penstock.job import BatchSpec, new_batch_id
 from penstock.messages import DIGEST_BYTES, BatchClose, ChunkHead, Forget

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import linecache
 import os
 import pickle
@@ -16,13 +15,15 @@ import msgspec
 
 from penstock import payload
 from penstock.bundle import Bundle, InitializerCode
+from penstock.client.items import ItemDumper, Needs, Pickled
+from penstock.client.parts import Parts, is_as_it_was, parts_of
 from penstock.client.shipping import Shipper
 from penstock.client.versions import Versions
 from penstock.messages import MAX_FRAME_BYTES
 from penstock.prepared import Initializer, Prepared, Surroundings
 from penstock.script import SourceText, Travelling
 from penstock.shipped import PYTHON
-from penstock.stateless import by_value_modules, is_importable, is_in_script, is_stateless
+from penstock.stateless import is_importable, is_in_script, is_stateless
 
 if TYPE_CHECKING:
     from penstock.client.script import Script
@@ -44,22 +45,6 @@ BY_VALUE = b"cloudpickle"
 
 Bytes = bytes | memoryview
 NOWHERE = Surroundings()
-
-
-class Needs(NamedTuple):
-    """What must go along with a pickle: names of the script, own modules; and the files that tracebacks may show."""
-
-    names: frozenset[str] = frozenset()
-    modules: frozenset[str] = frozenset()
-    files: frozenset[str] = frozenset()
-
-    def with_all(self, other: Needs) -> Needs:
-        """Both."""
-        return Needs(self.names | other.names, self.modules | other.modules, self.files | other.files)
-
-    def covers(self, other: Needs) -> bool:
-        """Whether nothing else is needed."""
-        return other.names <= self.names and other.modules <= self.modules
 
 
 class Function(NamedTuple):
@@ -84,19 +69,12 @@ def _digest(code: bytes) -> bytes:
     return blake2b(code, digest_size=DIGEST_BYTES).digest()
 
 
-class Pickled(NamedTuple):
-    """A pickle, and what it needs."""
-
-    data: bytes
-    needs: Needs
-
-
 class _Entry(NamedTuple):
     """A function that was serialized, and how it is known that it would be the same again."""
 
     around: tuple[Any, Any, Any]
     has_name: Callable[[object], bool] | None
-    parts: Any
+    parts: tuple[Parts, ...] | None
     bare: Bundle
     needs: Needs
 
@@ -104,7 +82,7 @@ class _Entry(NamedTuple):
     def is_as_it_was(self) -> bool:
         if self.has_name is not None:
             return self.has_name(self.around[0])
-        return bool(_script().is_as_it_was(self.parts))
+        return is_as_it_was(self.parts)
 
 
 NOTHING = Travelling()
@@ -238,7 +216,7 @@ class Functions:
             is_code = bool(script.definitions) or BY_VALUE in bare.code
             texts = self._texts(needs.files | script.files)
             bundle = Bundle(
-                bare.code, PYTHON if is_code else "", modules, script.definitions, script.source, texts,
+                bare.code, PYTHON if is_code else "", modules, script.definitions, script.source, script.path, texts,
                 bare.initializer, bare.surroundings,
             )  # fmt: skip
             made = _finished(bundle, bare, needs)
@@ -283,62 +261,6 @@ class Functions:
             raise pickle.PicklingError(f"{what} cannot be pickled: {str(error) or type(error).__name__}") from error
 
 
-class ItemDumper:
-    """Pickles values one by one, each as if alone, and notes what they need."""
-
-    def __init__(self, functions: Functions, *, by_value: object = None) -> None:
-        """`by_value`: a function that travels by value, whatever its name."""
-        self._functions = functions
-        self._available: Needs | None = None
-        self._by_value = by_value
-        self._names: set[str] = set()
-        self._modules: set[str] = set()
-        self._files: set[str] = set()
-
-    @property
-    def needs(self) -> Needs:
-        """What is needed by what was pickled so far."""
-        return Needs(frozenset(self._names), frozenset(self._modules), frozenset(self._files))
-
-    def close(self, available: Needs) -> None:
-        """From now on nothing more can go along."""
-        self._available = available
-
-    def dumps(self, value: object) -> bytes:
-        """Pickle it. Raises PicklingError, TypeError, or whatever the value's own ``__reduce__`` raises."""
-        data = _quickly(value) if self._by_value is None and not by_value_modules() else None
-        if data is None:
-            data = self._named(value)
-        if self._available is None:
-            self._modules |= self._functions.needs_of(data)
-        return data
-
-    def _named(self, value: object) -> bytes:
-        file = io.BytesIO()
-        available = None if self._available is None else self._available.names
-        pickler = _script().ScriptPickler(file, available, self._by_value)
-        pickler.dump(value)
-        self._names |= pickler.needs | pickler.uses
-        self._modules |= self._functions.own(pickler.imports)
-        self._files |= pickler.files
-        return file.getvalue()
-
-
-def _quickly(value: object) -> bytes | None:
-    """Pickled, if nothing of the script is in it."""
-    try:
-        data = pickle.dumps(value, payload.PROTOCOL)
-    except Exception:  # noqa: BLE001 - a value that pickle refuses is cloudpickle's
-        return None
-    return data if data.rfind(payload.MAIN) < 0 else None
-
-
-def _script() -> Any:
-    from penstock.client import script  # noqa: PLC0415 - cloudpickle is slow to import, and what has a name needs none
-
-    return script
-
-
 def _parts(target: Any) -> tuple[Any, Initializer | None, Surroundings]:
     return target.parts if isinstance(target, Prepared) else (target, None, NOWHERE)
 
@@ -350,7 +272,7 @@ def _entry(around: tuple[Any, Any, Any], bare: Bundle, needs: Needs) -> _Entry |
         return _Entry(around, is_importable, None, bare, needs)
     if is_in_script(function) and is_stateless(function):
         return _Entry(around, is_in_script, None, bare, needs)
-    parts = _script().parts_of(function)
+    parts = parts_of(function)
     return None if parts is None else _Entry(around, None, parts, bare, needs)
 
 

@@ -10,7 +10,8 @@ from typing import Any
 from penstock import payload
 from penstock.bundle import LoadedFunction
 from penstock.client.following import Row
-from penstock.client.functions import Function, Functions, ItemDumper
+from penstock.client.functions import Function, Functions
+from penstock.client.items import ItemDumper
 from penstock.command import Argv, CommandTemplate
 from penstock.job import BatchSpec, JobState, Stamp, new_batch_id
 from penstock.messages import OutcomeHead

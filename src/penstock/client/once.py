@@ -15,8 +15,9 @@ import msgspec
 from penstock.client.cutting import FIRST_COUNT, Chunk, Cutter
 from penstock.client.feeding import joined, serializing
 from penstock.client.following import Follower
-from penstock.client.functions import DIGEST_BYTES, Function, Functions, ItemDumper
+from penstock.client.functions import DIGEST_BYTES, Function, Functions
 from penstock.client.futures import JobFuture, failed
+from penstock.client.items import ItemDumper
 from penstock.client.packing import Part, opening
 from penstock.client.refusals import AcceptedBeforeError
 from penstock.client.session import Session

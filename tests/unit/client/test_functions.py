@@ -176,10 +176,16 @@ def test_only_so_many_are_remembered(monkeypatch: pytest.MonkeyPatch, main: Main
     assert (again is first, again) == (False, first)
 
 
-def test_the_culprit_is_named(main: Main, known: Functions) -> None:
+def test_the_culprit_is_named(main: Main, known: Functions, tmp_path: Path) -> None:
     """A global of the script that cannot be sent, with the reason; and what to do where the script has no guard."""
-    script = main("import socket\nconn = socket.socket()\ndef f(): return conn\nconn.close()")
-    with pytest.raises(pickle.PicklingError, match=r"'conn' of the script \(socket\) cannot be sent: .*__main__"):
+    text = "import socket\nconn = socket.socket()\ndef f(): return conn\nconn.close()"
+    script = main(text)
+    with pytest.raises(pickle.PicklingError, match=r"'conn' of the script \(socket\) cannot be sent: "):
+        known.serialized(script.f, "pickle")
+
+    (tmp_path / "script.py").write_text(text)
+    script.__file__ = str(tmp_path / "script.py")
+    with pytest.raises(pickle.PicklingError, match=rf"put what runs in {tmp_path}/script.py under `if __name__"):
         known.serialized(script.f, "pickle")
 
 

@@ -1,0 +1,96 @@
+"""Values pickled one by one, each as if alone, and what they need beside them where they are opened."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from collections.abc import Iterable
+from typing import NamedTuple, Protocol
+
+from penstock import payload
+from penstock.stateless import by_value_modules
+
+
+class Needs(NamedTuple):
+    """What must go along with a pickle: names of the script, own modules; and the files that tracebacks may show."""
+
+    names: frozenset[str] = frozenset()
+    modules: frozenset[str] = frozenset()
+    files: frozenset[str] = frozenset()
+
+    def with_all(self, other: Needs) -> Needs:
+        """Both."""
+        return Needs(self.names | other.names, self.modules | other.modules, self.files | other.files)
+
+    def covers(self, other: Needs) -> bool:
+        """Whether nothing else is needed."""
+        return other.names <= self.names and other.modules <= self.modules
+
+
+class Pickled(NamedTuple):
+    """A pickle, and what it needs."""
+
+    data: bytes
+    needs: Needs
+
+
+class Owned(Protocol):
+    """Who knows which modules are the user's own."""
+
+    def needs_of(self, pickled: bytes | memoryview) -> frozenset[str]:
+        """Those that are named in a pickle."""
+
+    def own(self, modules: Iterable[str]) -> frozenset[str]:
+        """Those among some modules."""
+
+
+class ItemDumper:
+    """Pickles values one by one, each as if alone, and notes what they need."""
+
+    def __init__(self, functions: Owned, *, by_value: object = None) -> None:
+        """`by_value`: a function that travels by value, whatever its name."""
+        self._functions = functions
+        self._available: Needs | None = None
+        self._by_value = by_value
+        self._names: set[str] = set()
+        self._modules: set[str] = set()
+        self._files: set[str] = set()
+
+    @property
+    def needs(self) -> Needs:
+        """What is needed by what was pickled so far."""
+        return Needs(frozenset(self._names), frozenset(self._modules), frozenset(self._files))
+
+    def close(self, available: Needs) -> None:
+        """From now on nothing more can go along."""
+        self._available = available
+
+    def dumps(self, value: object) -> bytes:
+        """Pickle it. Raises PicklingError, TypeError, or whatever the value's own ``__reduce__`` raises."""
+        data = _quickly(value) if self._by_value is None and not by_value_modules() else None
+        if data is None:
+            data = self._named(value)
+        if self._available is None:
+            self._modules |= self._functions.needs_of(data)
+        return data
+
+    def _named(self, value: object) -> bytes:
+        from penstock.client.pickling import ScriptPickler  # noqa: PLC0415 - cloudpickle is slow to import
+
+        file = io.BytesIO()
+        available = None if self._available is None else self._available.names
+        pickler = ScriptPickler(file, available, self._by_value)
+        pickler.dump(value)
+        self._names |= pickler.needs | pickler.uses
+        self._modules |= self._functions.own(pickler.imports)
+        self._files |= pickler.files
+        return file.getvalue()
+
+
+def _quickly(value: object) -> bytes | None:
+    """Pickled, if nothing of the script is in it."""
+    try:
+        data = pickle.dumps(value, payload.PROTOCOL)
+    except Exception:  # noqa: BLE001 - a value that pickle refuses is cloudpickle's
+        return None
+    return data if data.rfind(payload.MAIN) < 0 else None
