@@ -20,6 +20,7 @@ import contextlib
 import gc
 import os
 import select
+import shutil
 import signal
 import socket
 import struct
@@ -30,6 +31,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from penstock import shipped
 from penstock.fence import enter_fence, make_fence, remove_abandoned, remove_fence
 from penstock.processes import become_subreaper, children, descendants, die_with_parent, kill_all
 from penstock.slotwire import Page
@@ -80,11 +82,13 @@ class Exit(NamedTuple):
 
 
 class Setup(msgspec.Struct):
-    """What a fork server is told: its control socket, the worker's name, the agent's sys.path."""
+    """What a fork server is told: its control socket, the worker's name, the agent's sys.path, a folder in which each
+    slot lays out what it is sent."""
 
     control: int
     worker: str
     path: list[str]
+    folder: str
 
 
 class Ending:
@@ -122,6 +126,7 @@ class ForkServer:
 
     def __init__(self, setup: Setup) -> None:
         self._worker = setup.worker
+        self._folder = setup.folder
         self._control = socket.socket(fileno=setup.control)
         self._lives: dict[int, tuple[int, int]] = {}
         self._endings: dict[int, Ending] = {}
@@ -207,6 +212,7 @@ class ForkServer:
             for number in (*IGNORED, signal.SIGCHLD):
                 signal.signal(number, signal.SIG_DFL)
             self._control.close()
+            shipped.set_folder(self._folder_of(order.slot, order.life))
             os.close(self._wake_in)
             os.close(self._wake_out)
             run_slot(order.slot, self._worker, socket.socket(fileno=connection), Page(page), (*pipes,))  # type: ignore[arg-type]
@@ -217,6 +223,10 @@ class ForkServer:
             sys.excepthook(*sys.exc_info())
         finally:
             os._exit(code)
+
+    def _folder_of(self, slot: int, life: int) -> str:
+        """Made by the slot when it needs one, removed when it is buried."""
+        return os.path.join(self._folder, f"{slot}-{life}")
 
     def _reap(self) -> None:
         while True:
@@ -265,6 +275,7 @@ class ForkServer:
     def _report(self, exit_: Exit) -> None:
         if (fence := self._fences.pop((exit_.slot, exit_.life), None)) is not None:
             remove_fence(fence)
+        shutil.rmtree(self._folder_of(exit_.slot, exit_.life), ignore_errors=True)
         self._control.sendall(EXIT.pack(*exit_))
 
     def _kill_everything(self) -> None:
@@ -275,8 +286,9 @@ class ForkServer:
                 while os.waitpid(-1, os.WNOHANG)[0]:
                     pass
             if not family and all(map(remove_fence, self._fences.values())):
-                return
+                break
             time.sleep(POLL_INTERVAL)
+        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def main(setup: bytes) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import array
 import contextlib
 import os
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 
 import msgspec
@@ -31,7 +33,9 @@ class ServerProcess:
         _open_standard_files()
         self.owner = os.urandom(8).hex()
         self.control, theirs = socket.socketpair()
-        setup = Setup(theirs.fileno(), worker, [str(entry) for entry in sys.path])
+        self._folder = tempfile.mkdtemp(prefix="penstock-slots-")
+        os.chmod(self._folder, 0o1733)  # noqa: S103 - slots of other users make theirs in it, and see no other
+        setup = Setup(theirs.fileno(), worker, [str(entry) for entry in sys.path], self._folder)
         with theirs:
             self.process = subprocess.Popen(
                 [sys.executable, "-c", START, msgspec.json.encode(setup).decode()],
@@ -63,6 +67,7 @@ class ServerProcess:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        shutil.rmtree(self._folder, ignore_errors=True)
         if self.process.returncode:
             # it was killed before it could clear up: the kernel ends its slots, the rest is known by the variable
             kill_all(_owned_by(self.owner))

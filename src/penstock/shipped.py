@@ -13,7 +13,6 @@ from __future__ import annotations
 import os
 import pickle
 import sys
-import tempfile
 import zlib
 from collections.abc import Iterable, Sequence
 from importlib.abc import MetaPathFinder
@@ -96,7 +95,7 @@ class _Here:
     digests: dict[str, bytes] = {}  # noqa: RUF012 - the process has one
     finder = Finder()
     folder = ""
-    """Where modules are laid out; empty: not known yet."""
+    """Where modules are laid out; empty: this process is no slot."""
     laid_out: dict[str, str] = {}  # noqa: RUF012
     """The client's root of each module that is laid out here."""
 
@@ -107,9 +106,7 @@ def set_folder(path: str) -> None:
 
 
 def folder() -> str:
-    """Where this process lays out what it is sent."""
-    if not _Here.folder:
-        _Here.folder = tempfile.mkdtemp(prefix="penstock-modules-")
+    """Where this process lays out what it is sent; empty: it is no slot."""
     return _Here.folder
 
 
@@ -156,7 +153,8 @@ def _lay_out(module: Module) -> str:
             f"the module {module.name} is too large to be sent, or has compiled parts, and its files are not on this "
             "host as the client has them: install it here"
         )
-    root = os.path.join(folder(), module.digest.hex())
+    assert _Here.folder, "only slots lay modules out"
+    root = os.path.join(_Here.folder, module.digest.hex())
     for path, data in unpack(module.content):
         at = os.path.join(root, path)
         os.makedirs(os.path.dirname(at), mode=0o700, exist_ok=True)
