@@ -27,7 +27,7 @@ import os
 import pickle
 from collections.abc import Callable, Sequence
 from functools import reduce
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -51,7 +51,16 @@ FORMS = {"item": "itemblob", "star": "starblob", "call": "blob"}
 """Each with the form in which its items are serialized one by one."""
 
 Bytes = bytes | bytearray | memoryview
-Dumps = Callable[[Any], bytes]
+
+
+class Dumper(Protocol):
+    """Pickles values, each as if alone."""
+
+    def dumps(self, value: object) -> bytes:
+        """One."""
+
+    def dumps_each(self, values: Sequence[object]) -> list[bytes]:
+        """Each of several."""
 
 
 class Alone(NamedTuple):
@@ -179,10 +188,8 @@ def _reason(error: BaseException) -> str:
 # ---------------------------------------------------------------------------------------------- arguments, values
 
 
-def chunk_blob(
-    form: str, items: Sequence[Any], serializer: str, first: int = 0, one_by_one: Dumps | None = None
-) -> bytes:
-    """The arguments of the jobs [first, first + len(items)). `one_by_one` pickles a single item (default: `dumps`).
+def chunk_blob(form: str, items: Sequence[Any], serializer: str, first: int = 0, dumper: Dumper | None = None) -> bytes:
+    """The arguments of the jobs [first, first + len(items)). `dumper` pickles single items (default: `dumps`).
 
     Raises pickle.PicklingError that names the first job and argument that cannot be serialized.
     """
@@ -190,13 +197,16 @@ def chunk_blob(
         raise ValueError(f"{form!r} is no form of a chunk")
     if serializer == "msgpack" and isinstance(items, range):
         items = list(items)
-    dump = one_by_one or dumps
     try:
         if serializer == "pickle" and not isinstance(items, range) and not are_plain(items):
-            form, items = FORMS[form], [dump(item) for item in items]
+            form, items = FORMS[form], [dumps(item) for item in items] if dumper is None else dumper.dumps_each(items)
         return _joined((form, items), serializer)
     except Exception as error:
-        raise _culprit(form, items, serializer, first, dump) or pickle.PicklingError(_reason(error)) from error
+        raise _culprit(form, items, serializer, first, dumper) or pickle.PicklingError(_reason(error)) from error
+
+
+def _dumps(value: object, dumper: Dumper | None) -> bytes:
+    return dumps(value) if dumper is None else dumper.dumps(value)
 
 
 def blobs_chunk(blobs: Sequence[bytes], serializer: str) -> bytes:
@@ -214,13 +224,13 @@ def load_chunk(blob: Bytes, serializer: str) -> tuple[str, list[Any]]:
     return form, items if type(items) is list else list(items)
 
 
-def call_blob(args: Sequence[Any], kwargs: dict[str, Any], serializer: str, dump: Dumps | None = None) -> bytes:
+def call_blob(args: Sequence[Any], kwargs: dict[str, Any], serializer: str, dumper: Dumper | None = None) -> bytes:
     """One item of form ``blob``. Raises pickle.PicklingError that names the argument that cannot be serialized."""
     item = (tuple(args), kwargs)
     try:
-        return (dump or dumps)(item) if serializer == "pickle" else msgspec.msgpack.encode(item)
+        return _dumps(item, dumper) if serializer == "pickle" else msgspec.msgpack.encode(item)
     except Exception as error:
-        culprit = _culprit_argument("", "call", item, serializer, dump or dumps)
+        culprit = _culprit_argument("", "call", item, serializer, dumper)
         raise culprit or pickle.PicklingError(_reason(error)) from error
 
 
@@ -269,7 +279,11 @@ def decode_values(body: Bytes, serializer: str) -> list[Any]:
         return msgspec.msgpack.decode(body)  # type: ignore[no-any-return]  # the slot made it so
     if body[0] == PICKLED:
         return loads(body)  # type: ignore[no-any-return]
-    values = list(map(_readable, msgspec.msgpack.decode(body, type=list[memoryview])))
+    blobs = msgspec.msgpack.decode(body, type=list[memoryview])
+    try:
+        return list(map(loads, blobs))
+    except (Exception, SystemExit):  # noqa: BLE001 - see _readable
+        values = list(map(_readable, blobs))
     return Partial(values) if any(type(value) is Unreadable for value in values) else values
 
 
@@ -280,31 +294,35 @@ def _readable(blob: memoryview) -> Any:
         return Unreadable(error)
 
 
-def unpicklable(values: Sequence[Any], serializer: str, dump: Dumps | None = None) -> dict[int, str]:
+def unpicklable(values: Sequence[Any], serializer: str, dumper: Dumper | None = None) -> dict[int, str]:
     """Which of the values cannot be serialized, by place, with the reason."""
     found = {}
     for place, value in enumerate(values):
         try:
-            (dump or dumps)(value) if serializer == "pickle" else msgspec.msgpack.encode(value)
+            _dumps(value, dumper) if serializer == "pickle" else msgspec.msgpack.encode(value)
         except Exception as error:  # noqa: BLE001 - a value's __reduce__ may raise anything
             found[place] = _reason(error)
     return found
 
 
-def _culprit(form: str, items: Sequence[Any], serializer: str, first: int, dump: Dumps) -> pickle.PicklingError | None:
-    for place in unpicklable(items, serializer, dump):
+def _culprit(
+    form: str, items: Sequence[Any], serializer: str, first: int, dumper: Dumper | None
+) -> pickle.PicklingError | None:
+    for place in unpicklable(items, serializer, dumper):
         job = f" of job {first + place}" if len(items) > 1 else ""
-        return _culprit_argument(job, form, items[place], serializer, dump)
+        return _culprit_argument(job, form, items[place], serializer, dumper)
     return None
 
 
-def _culprit_argument(job: str, form: str, item: Any, serializer: str, dump: Dumps) -> pickle.PicklingError | None:
+def _culprit_argument(
+    job: str, form: str, item: Any, serializer: str, dumper: Dumper | None
+) -> pickle.PicklingError | None:
     arguments: dict[str, Any] = {"the argument": item}
     if form in {"star", "call"}:
         args, kwargs = (item, {}) if form == "star" else item
         arguments = {f"argument {at}": value for at, value in enumerate(args, 1)}
         arguments |= {f"argument {name!r}": value for name, value in kwargs.items()}
-    reasons = unpicklable(list(arguments.values()), serializer, dump)
+    reasons = unpicklable(list(arguments.values()), serializer, dumper)
     for place, reason in reasons.items():
         name, value = list(arguments.items())[place]
         kind = type(value).__name__

@@ -21,7 +21,7 @@ from penstock.messages import MAX_FRAME_BYTES, Note
 from penstock.prepared import INITIALIZER_NOTE
 from penstock.processes import signal_name
 from penstock.shipped import clients_paths
-from penstock.stateless import are_plain
+from penstock.stateless import ATOMS, are_plain
 
 TRACEBACK_CHARS = 65_000
 """Of a traceback, kept at both ends: what Note allows, less a line that says what is cut."""
@@ -67,7 +67,8 @@ class Report:
     def frozen(self, value: object) -> object:
         """The value as it is now, whatever its job's function, or the next job, does to it later: itself if it is
         plain, else serialized. Raises ResultNotPicklable."""
-        if are_plain((value,)):
+        kind = type(value)
+        if kind in ATOMS or (kind is tuple and are_plain((value,))):
             return value
         try:
             data = payload.encode(value, self._serializer)

@@ -157,5 +157,4 @@ def serializing(spec: BatchSpec, form: str, dumper: ItemDumper | None = None) ->
     """How some items, of which the first has this index, become a chunk's payload."""
     if spec.kind == "command":
         return lambda items, _: msgspec.msgpack.encode(items)
-    dump = None if dumper is None else dumper.dumps
-    return lambda items, first: payload.chunk_blob(form, items, spec.serializer, first, dump)
+    return lambda items, first: payload.chunk_blob(form, items, spec.serializer, first, dumper)

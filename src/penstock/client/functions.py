@@ -15,14 +15,14 @@ import msgspec
 
 from penstock import payload
 from penstock.bundle import Bundle, InitializerCode
-from penstock.client.items import ItemDumper, Needs, Pickled
+from penstock.client.items import NO_NEEDS, ItemDumper, Needs, Pickled, quickly
 from penstock.client.parts import Parts, is_as_it_was, parts_of
 from penstock.client.shipping import Shipper
 from penstock.client.versions import Versions
 from penstock.messages import MAX_FRAME_BYTES
 from penstock.prepared import Initializer, Prepared, Surroundings
 from penstock.script import SourceText, Travelling
-from penstock.shipped import PYTHON
+from penstock.shipped import PYTHON, Module
 from penstock.stateless import is_importable, is_in_script, is_stateless
 
 if TYPE_CHECKING:
@@ -85,6 +85,15 @@ class _Entry(NamedTuple):
         return is_as_it_was(self.parts)
 
 
+class _Made(NamedTuple):
+    """A function that was put together, and of what."""
+
+    bare: Bundle
+    script: Travelling
+    modules: tuple[Module, ...]
+    function: Function
+
+
 NOTHING = Travelling()
 
 
@@ -97,30 +106,34 @@ class Functions:
         self._shipper = shipper
         self._script: Script | None = None
         self._entries: OrderedDict[tuple[int, int, int, str], _Entry] = OrderedDict()
-        self._made: OrderedDict[tuple[Any, ...], Function] = OrderedDict()
+        self._made: OrderedDict[tuple[int, Needs], _Made] = OrderedDict()
         self._seen: OrderedDict[CodeType, int] = OrderedDict()
         """Code of functions that travelled by value, and of which function object."""
-        self._script_modules: tuple[Travelling, frozenset[str]] | None = None
+        self._script_modules: OrderedDict[int, tuple[Travelling, frozenset[str]]] = OrderedDict()
 
     # ------------------------------------------------------------------------------------------- functions
 
     def serialized(self, target: Callable[..., Any], serializer: str) -> Function:
         """The function as it travels now. Raises pickle.PicklingError; TypeError: it is not callable; ValueError: it,
         or what goes along, is too large."""
-        function, initializer, surroundings = _parts(target)
-        key = (id(function), id(initializer), id(surroundings), serializer)
-        entry = self._entries.get(key)
-        if entry is not None and entry.is_as_it_was:
+        entry = self._entry(target, serializer)
+        if entry is not None:
             return self._looked_at(self._along(entry.bare, entry.needs))
+        function, initializer, surroundings = around = _parts(target)
         if not callable(function):
             raise TypeError(f"{target!r} is not callable")
         if serializer == "msgpack":
             return self._named(target)
         bare, needs = self._bare(function, initializer, surroundings)
-        if len(bare.code) <= CACHED_BYTES and (entry := _entry((function, initializer, surroundings), bare, needs)):
-            self._entries[key] = entry
+        if len(bare.code) <= CACHED_BYTES and (entry := _entry(around, bare, needs)):
+            self._entries[_key(target, serializer)] = entry
             _trim(self._entries)
         return self._looked_at(self._along(bare, needs))
+
+    def _entry(self, target: Callable[..., Any], serializer: str) -> _Entry | None:
+        """What is remembered of a function that is as it was."""
+        entry = self._entries.get(_key(target, serializer))
+        return entry if entry is not None and entry.is_as_it_was else None
 
     def _named(self, target: Callable[..., Any]) -> Function:
         made = Function.of(payload.name_blob(target))
@@ -159,15 +172,17 @@ class Functions:
         self, target: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], serializer: str
     ) -> tuple[Function, bytes]:
         """One call: a function and an item. Raises what `serialized` does, and PicklingError that names an argument."""
+        if serializer == "msgpack":
+            return self.serialized(target, serializer), payload.call_blob(args, kwargs, serializer)
         function, initializer, surroundings = _parts(target)
-        if serializer == "pickle" and self._travels_with_arguments(function):
-            item = self._item((function, *args), kwargs, serializer, by_value=function)
+        if self._entry(target, serializer) is None and self._travels_with_arguments(function):
+            item = self._item((function, *args), kwargs, function)
             if len(item.data) <= ITEM_BYTES:
                 target = payload.call
-                if initializer is not None or surroundings != Surroundings():
+                if initializer is not None or surroundings != NOWHERE:
                     target = Prepared(payload.call, initializer, surroundings)
                 return self.with_needs(self.serialized(target, serializer), item.needs), item.data
-        item = self._item(args, kwargs, serializer)
+        item = self._item(args, kwargs)
         return self.with_needs(self.serialized(target, serializer), item.needs), item.data
 
     def _travels_with_arguments(self, function: Any) -> bool:
@@ -180,14 +195,16 @@ class Functions:
             return known != id(function)
         return callable(function)
 
-    def _item(self, args: Sequence[Any], kwargs: dict[str, Any], serializer: str, by_value: object = None) -> Pickled:
-        dumper = ItemDumper(self, by_value=by_value if is_in_script(by_value) else None)
-        data = payload.call_blob(args, kwargs, serializer, dumper.dumps if serializer == "pickle" else None)
-        return Pickled(data, dumper.needs)
+    def _item(self, args: Sequence[Any], kwargs: dict[str, Any], function: object = None) -> Pickled:
+        if not is_in_script(function) and (data := quickly((tuple(args), kwargs))) is not None:
+            modules = self.needs_of(data)
+            return Pickled(data, Needs(modules=modules) if modules else NO_NEEDS)
+        dumper = ItemDumper(self, by_value=function if is_in_script(function) else None)
+        return Pickled(payload.call_blob(args, kwargs, "pickle", dumper), dumper.needs)
 
     def with_needs(self, function: Function, needs: Needs) -> Function:
         """The function, with what its arguments need too."""
-        if function.needs.covers(needs) or isinstance(function.bare, bytes):
+        if needs is NO_NEEDS or isinstance(function.bare, bytes) or function.needs.covers(needs):
             return function
         return self._along(function.bare, function.needs.with_all(needs))
 
@@ -206,33 +223,31 @@ class Functions:
         if self._shipper is None:
             return _finished(bare, bare, needs)
         script = self.script.travelling(needs.names) if needs.names else NOTHING
-        modules = self._shipper.modules(needs.modules | self._modules_of(script))
-        key = (
-            bare.code, bare.initializer, id(bare.surroundings), tuple(one.digest for one in script.definitions),
-            script.source, tuple(one.digest for one in modules),
+        names = needs.modules if script is NOTHING else needs.modules | self._modules_of(script)
+        modules = self._shipper.modules(names) if names else ()
+        key = (id(bare), needs)
+        known = self._made.get(key)
+        if known is not None and known.script is script and known.modules is modules:
+            return known.function
+        is_code = bool(script.definitions) or BY_VALUE in bare.code
+        texts = self._texts(needs.files | script.files)
+        bundle = Bundle(
+            bare.code, PYTHON if is_code else "", modules, script.definitions, script.source, script.path, texts,
+            bare.initializer, bare.surroundings,
         )  # fmt: skip
-        made = self._made.get(key)
-        if made is None:
-            is_code = bool(script.definitions) or BY_VALUE in bare.code
-            texts = self._texts(needs.files | script.files)
-            bundle = Bundle(
-                bare.code, PYTHON if is_code else "", modules, script.definitions, script.source, script.path, texts,
-                bare.initializer, bare.surroundings,
-            )  # fmt: skip
-            made = _finished(bundle, bare, needs)
-            if len(made.code) <= CACHED_BYTES:
-                self._made[key] = made
-                _trim(self._made)
+        made = _finished(bundle, bare, needs)
+        if len(made.code) <= CACHED_BYTES:
+            self._made[key] = _Made(bare, script, modules, made)
+            _trim(self._made)
         return made
 
     def _modules_of(self, script: Travelling) -> frozenset[str]:
         """The user's own modules that what goes along of the script needs."""
-        if script is NOTHING:
-            return frozenset()
-        known = self._script_modules
-        if known is None or known[0] is not script:
+        known = self._script_modules.get(id(script))
+        if known is None:
             found = self.own(script.imports).union(*(self.needs_of(one.blob) for one in script.definitions))
-            known = self._script_modules = script, found
+            known = self._script_modules[id(script)] = script, found
+            _trim(self._script_modules)
         return known[1]
 
     def _texts(self, files: frozenset[str]) -> tuple[SourceText, ...]:
@@ -263,6 +278,11 @@ class Functions:
 
 def _parts(target: Any) -> tuple[Any, Initializer | None, Surroundings]:
     return target.parts if isinstance(target, Prepared) else (target, None, NOWHERE)
+
+
+def _key(target: Any, serializer: str) -> tuple[int, int, int, str]:
+    function, initializer, surroundings = _parts(target)
+    return id(function), id(initializer), id(surroundings), serializer
 
 
 def _entry(around: tuple[Any, Any, Any], bare: Bundle, needs: Needs) -> _Entry | None:

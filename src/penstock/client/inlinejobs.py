@@ -25,7 +25,7 @@ class Jobs:
         self.batch = new_batch_id()
         self.spec = spec
         self._function = function
-        self._dump = ItemDumper(functions).dumps
+        self._dumper = ItemDumper(functions)
         self._given: dict[int, tuple[int, Any]] = {}
         """Of those that did not succeed: the generation, and what they were given."""
 
@@ -33,7 +33,7 @@ class Jobs:
         """What a job is given. Raises PicklingError: its arguments cannot be serialized."""
         if self.spec.kind == "command":
             return item
-        return payload.chunk_blob(form, [item], self.spec.serializer, index, self._dump)
+        return payload.chunk_blob(form, [item], self.spec.serializer, index, self._dumper)
 
     def run(self, index: int, given: Any) -> Row:
         """Run one to its last attempt: `given` is its chunk, or the words of its command."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 from penstock import payload
@@ -25,6 +25,9 @@ class Needs(NamedTuple):
     def covers(self, other: Needs) -> bool:
         """Whether nothing else is needed."""
         return other.names <= self.names and other.modules <= self.modules
+
+
+NO_NEEDS = Needs()
 
 
 class Pickled(NamedTuple):
@@ -52,6 +55,8 @@ class ItemDumper:
         self._functions = functions
         self._available: Needs | None = None
         self._by_value = by_value
+        self._is_named = by_value is not None
+        """Whether the last values had something of the script in them: then the next ones have, too."""
         self._names: set[str] = set()
         self._modules: set[str] = set()
         self._files: set[str] = set()
@@ -67,30 +72,52 @@ class ItemDumper:
 
     def dumps(self, value: object) -> bytes:
         """Pickle it. Raises PicklingError, TypeError, or whatever the value's own ``__reduce__`` raises."""
-        data = _quickly(value) if self._by_value is None and not by_value_modules() else None
-        if data is None:
-            data = self._named(value)
-        if self._available is None:
-            self._modules |= self._functions.needs_of(data)
-        return data
+        return self.dumps_each([value])[0]
 
-    def _named(self, value: object) -> bytes:
+    def dumps_each(self, values: Sequence[object]) -> list[bytes]:
+        """Pickle each by itself. Raises what `dumps` raises."""
+        blobs = None if self._is_named or by_value_modules() else _each_quickly(values)
+        if blobs is None:
+            blobs = self._named(values)
+        if self._available is None:
+            self._modules |= self._functions.needs_of(b"".join(blobs))
+        return blobs
+
+    def _named(self, values: Sequence[object]) -> list[bytes]:
         from penstock.client.pickling import ScriptPickler  # noqa: PLC0415 - cloudpickle is slow to import
 
         file = io.BytesIO()
         available = None if self._available is None else self._available.names
         pickler = ScriptPickler(file, available, self._by_value)
-        pickler.dump(value)
+        blobs = []
+        for value in values:
+            pickler.dump(value)
+            pickler.clear_memo()
+            blobs.append(file.getvalue())
+            file.seek(0)
+            file.truncate()
+        self._is_named = bool(pickler.needs or pickler.uses)
         self._names |= pickler.needs | pickler.uses
         self._modules |= self._functions.own(pickler.imports)
         self._files |= pickler.files
-        return file.getvalue()
+        return blobs
 
 
-def _quickly(value: object) -> bytes | None:
-    """Pickled, if nothing of the script is in it."""
+def quickly(value: object) -> bytes | None:
+    """Pickled, if nothing of the script is in it, nor of modules that go by value."""
+    if by_value_modules():
+        return None
     try:
         data = pickle.dumps(value, payload.PROTOCOL)
     except Exception:  # noqa: BLE001 - a value that pickle refuses is cloudpickle's
         return None
     return data if data.rfind(payload.MAIN) < 0 else None
+
+
+def _each_quickly(values: Sequence[object]) -> list[bytes] | None:
+    dumps, protocol = pickle.dumps, payload.PROTOCOL
+    try:
+        blobs = [dumps(value, protocol) for value in values]
+    except Exception:  # noqa: BLE001 - likewise
+        return None
+    return None if any(payload.MAIN in blob for blob in blobs) else blobs

@@ -69,9 +69,12 @@ def _class_parts(kind: type) -> list[object]:
     return [*kind.__bases__, *(one for name, one in vars(kind).items() if name not in CLASS_OWN)]
 
 
-CLASS_OWN = frozenset({"__dict__", "__weakref__", "__annotations__", "__dataclass_fields__", "__dataclass_params__",
-                       "__abstractmethods__", "_abc_impl", "__match_args__", "__slots__"})  # fmt: skip
-"""Of a class, what is made of its statement and nobody changes."""
+CLASS_OWN = frozenset({
+    "__dict__", "__weakref__", "__annotations__", "__annotate__", "__annotate_func__", "__annotations_cache__",
+    "__dataclass_fields__", "__dataclass_params__", "__abstractmethods__", "_abc_impl", "__match_args__", "__slots__",
+    "__slotnames__",
+})  # fmt: skip
+"""Of a class, what is made of its statement and nobody changes; pickling an instance adds the last one."""
 WRAPPERS: dict[type, Callable[[Any], list[object]]] = {
     staticmethod: lambda one: [one.__func__],
     classmethod: lambda one: [one.__func__],

@@ -39,6 +39,10 @@ FRESH: dict[type, str] = {
 """What cannot be pickled and need not be: what a script makes of these, empty, does as well."""
 
 
+FUNCTIONS = frozenset({FunctionType, LruCache, CodeType})
+"""What is looked at, beside classes."""
+
+
 class ScriptPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
     """Pickles things of the script by name, and notes which names; what has none there travels by value, with the
     script's globals as its own."""
@@ -56,6 +60,8 @@ class ScriptPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle h
         self.files: set[str] = set()
         """Where the source of functions in it is."""
         self._by_value = by_value
+        self._by_name: dict[int, object] = {}
+        """What is known to go by name."""
         self._available = available
         self._main = vars(sys.modules[MAIN])
         self.globals_ref[id(self._main)] = script.Namespace()
@@ -63,12 +69,21 @@ class ScriptPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle h
     def reducer_override(self, value: Any) -> Any:
         """By name, by value, or as pickle does it."""
         kind = type(value)
-        if (kind is FunctionType or kind is LruCache or isinstance(value, type)) and is_in_script(value):
+        if kind not in FUNCTIONS and not isinstance(value, type):
+            return self._other(value, kind)
+        if id(value) in self._by_name:
+            return NotImplemented
+        if is_in_script(value):
             name = value.__qualname__.partition(".")[0]
             if value is not self._by_value and self._goes_by_name(name):
                 self.needs.add(name)
+                self._by_name[id(value)] = value
                 return NotImplemented
         return self._reduced(value, kind)
+
+    def _other(self, value: Any, kind: type) -> Any:  # noqa: ARG002
+        """What is no class and no function."""
+        return NotImplemented
 
     def _goes_by_name(self, name: str) -> bool:
         return self._available is None or name in self._available
@@ -103,13 +118,16 @@ class DefinitionPickler(ScriptPickler):
     def _goes_by_name(self, name: str) -> bool:
         return name not in self._names
 
-    def _reduced(self, value: Any, kind: type) -> Any:
+    def _other(self, value: Any, kind: type) -> Any:
         if kind in FRESH:
             return script.fresh, (FRESH[kind],)
-        if kind is LruCache:
-            return script.rebuild_lru_cache, (value.__wrapped__, value.cache_parameters(), _attributes(value))
         if kind is ContextVar:
             return script.rebuild_context_variable, (value.name, _default_of(value))
+        return NotImplemented
+
+    def _reduced(self, value: Any, kind: type) -> Any:
+        if kind is LruCache:
+            return script.rebuild_lru_cache, (value.__wrapped__, value.cache_parameters(), _attributes(value))
         if kind is FunctionType and _is_singledispatch(value):
             return script.rebuild_singledispatch, (value.__wrapped__, dict(value.registry))
         if isinstance(value, type) and value.__module__ == MAIN:
@@ -152,7 +170,7 @@ def _class(value: Any, reduced: Any) -> Any:
     if type(value).__module__ == "_ctypes":
         return _ctypes_class(value)
     make, arguments, (state, slots), *rest = reduced
-    state = {name: one for name, one in state.items() if not _is_made_again(one, value)}
+    state = {name: one for name, one in state.items() if name != "__slotnames__" and not _is_made_again(one, value)}
     arguments = list(arguments)
     arguments[-2] = None  # a class is known by its name here
     if not issubclass(value, Enum):

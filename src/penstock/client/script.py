@@ -28,6 +28,8 @@ from penstock.script import MAIN, SPAWNED, Definition, ScriptSource, Travelling
 DIGEST_BYTES = 16
 GUARD = re.compile(r"^if\b.*\b__name__\b.*==.*__main__|^if\b.*__main__.*==.*\b__name__\b", re.MULTILINE)
 """Of a script that can be imported without running: where it begins to work, there is this guard."""
+KEPT_BYTES = 1 << 20
+"""What is larger is serialized at each use: that costs little beside sending it, and keeping it costs memory."""
 OWN_NAMES = frozenset({"__builtins__", "__name__", "__doc__", "__loader__", "__spec__", "__package__", "__file__"})
 """Globals that each module has of its own."""
 
@@ -74,7 +76,9 @@ class Script:
             files = frozenset().union(*(one.files for one in known))
             path = getattr(main, "__file__", None)
             path = os.path.abspath(path) if isinstance(path, str) else ""
-            made = self._sets[names] = closure, Travelling(tuple(self._ordered(closure)), None, imports, files, path)
+            made = closure, Travelling(tuple(self._ordered(closure)), None, imports, files, path)
+            if sum(len(one.blob) for one in made[1].definitions) <= KEPT_BYTES:
+                self._sets[names] = made
         return made[1]
 
     def _as_source(self, error: pickle.PicklingError) -> Travelling:
@@ -109,10 +113,12 @@ class Script:
             return known
         definition = Definition((name,), _digest(blob), blob)
         needs = frozenset(pickler.needs)
-        self._known[name] = known = _Known(
+        known = _Known(
             value, parts_of(value), definition, needs | pickler.uses, needs, frozenset(pickler.imports),
             frozenset(pickler.files),
         )  # fmt: skip
+        if len(blob) <= KEPT_BYTES:
+            self._known[name] = known
         return known
 
     def _ordered(self, closure: dict[str, _Known]) -> list[Definition]:
