@@ -82,12 +82,12 @@ class SourceText(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Travelling(NamedTuple):
-    """What goes along of a script: definitions in the order in which they can be opened, or its source; the modules
-    that its functions import, and the files that those are from."""
+    """What goes along of a script: definitions in the order in which they can be opened, or its source; the user's own
+    modules that these need, and the files that they are from."""
 
     definitions: tuple[Definition, ...] = ()
     source: ScriptSource | None = None
-    imports: frozenset[str] = frozenset()
+    modules: frozenset[str] = frozenset()
     files: frozenset[str] = frozenset()
     path: str = ""
     """Of the script."""

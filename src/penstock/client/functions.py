@@ -109,7 +109,6 @@ class Functions:
         self._made: OrderedDict[tuple[int, Needs], _Made] = OrderedDict()
         self._seen: OrderedDict[CodeType, int] = OrderedDict()
         """Code of functions that travelled by value, and of which function object."""
-        self._script_modules: OrderedDict[int, tuple[Travelling, frozenset[str]]] = OrderedDict()
 
     # ------------------------------------------------------------------------------------------- functions
 
@@ -223,7 +222,7 @@ class Functions:
         if self._shipper is None:
             return _finished(bare, bare, needs)
         script = self.script.travelling(needs.names) if needs.names else NOTHING
-        names = needs.modules if script is NOTHING else needs.modules | self._modules_of(script)
+        names = needs.modules | script.modules
         modules = self._shipper.modules(names) if names else ()
         key = (id(bare), needs)
         known = self._made.get(key)
@@ -241,15 +240,6 @@ class Functions:
             _trim(self._made)
         return made
 
-    def _modules_of(self, script: Travelling) -> frozenset[str]:
-        """The user's own modules that what goes along of the script needs."""
-        known = self._script_modules.get(id(script))
-        if known is None:
-            found = self.own(script.imports).union(*(self.needs_of(one.blob) for one in script.definitions))
-            known = self._script_modules[id(script)] = script, found
-            _trim(self._script_modules)
-        return known[1]
-
     def _texts(self, files: frozenset[str]) -> tuple[SourceText, ...]:
         """The sources of files that workers may not have."""
         assert self._shipper is not None
@@ -263,7 +253,7 @@ class Functions:
         if self._script is None:
             from penstock.client.script import Script  # noqa: PLC0415 - cloudpickle is slow to import
 
-            self._script = Script()
+            self._script = Script(self)
         return self._script
 
     # ------------------------------------------------------------------------------------------- pickling

@@ -20,6 +20,7 @@ from graphlib import CycleError, TopologicalSorter
 from hashlib import blake2b
 from typing import NamedTuple
 
+from penstock.client.items import Owned
 from penstock.client.parts import Parts, is_as_it_was, parts_of
 from penstock.client.pickling import DefinitionPickler
 from penstock.client.shipping import imports_of
@@ -52,9 +53,10 @@ class _Known(NamedTuple):
 
 
 class Script:
-    """Makes definitions for one client."""
+    """Makes definitions for one client; `owned` knows which modules are its user's own."""
 
-    def __init__(self) -> None:
+    def __init__(self, owned: Owned) -> None:
+        self._owned = owned
         self._known: dict[str, _Known] = {}
         self._groups: dict[frozenset[str], tuple[tuple[_Known, ...], Definition]] = {}
         self._sets: dict[frozenset[str], tuple[dict[str, _Known], Travelling]] = {}
@@ -72,11 +74,12 @@ class Script:
             return self._as_source(error)
         if made is None or any(made[0].get(name) is not one for name, one in closure.items()):
             known = closure.values()
-            imports = frozenset().union(*(one.imports for one in known))
+            modules = self._owned.own(frozenset().union(*(one.imports for one in known)))
+            modules = modules.union(*(self._owned.needs_of(one.definition.blob) for one in known))
             files = frozenset().union(*(one.files for one in known))
             path = getattr(main, "__file__", None)
             path = os.path.abspath(path) if isinstance(path, str) else ""
-            made = closure, Travelling(tuple(self._ordered(closure)), None, imports, files, path)
+            made = closure, Travelling(tuple(self._ordered(closure)), None, modules, files, path)
             if sum(len(one.blob) for one in made[1].definitions) <= KEPT_BYTES:
                 self._sets[names] = made
         return made[1]
@@ -91,7 +94,7 @@ class Script:
             ) from error
         sys.modules.setdefault(SPAWNED, sys.modules[MAIN])  # what comes back is of that name, as with multiprocessing
         imports = {*imports_of(source.text.encode()), source.package.partition(".")[0]} - {""}
-        return Travelling((), source, frozenset(imports))
+        return Travelling((), source, self._owned.own(imports))
 
     def _closure(self, names: Iterable[str]) -> dict[str, _Known]:
         closure: dict[str, _Known] = {}
