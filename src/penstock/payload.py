@@ -32,7 +32,7 @@ import msgspec
 from penstock.prepared import Initializer, Prepared, Surroundings, prepare
 
 PROTOCOL = 5
-"""Of pickle: the newest that Python 3.11 to 3.14 all read."""
+"""Of pickle: the newest that Python 3.11 to 3.15 all read."""
 
 MAIN = b"\x8c\x08__main__"
 """In every pickle that names something of ``__main__``, as pickle writes a short text. Searched for from the end, which
@@ -65,9 +65,9 @@ def dumps(value: object) -> bytes:
 
 
 def _cloudpickled(value: object) -> bytes:
-    import cloudpickle  # noqa: PLC0415 - slow to import, and plain data never needs it
+    from penstock import byvalue  # noqa: PLC0415 - cloudpickle is slow to import, and plain data never needs it
 
-    return bytes(cloudpickle.dumps(value, PROTOCOL))
+    return byvalue.dumps(value, PROTOCOL)
 
 
 def loads(data: Bytes) -> Any:

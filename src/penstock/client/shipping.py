@@ -24,7 +24,9 @@ SHIPPED_BYTES = 16 << 20
 DIGEST_BYTES = 16
 INSTALLED = {"site-packages", "dist-packages"}
 """Folders of what is installed."""
-IMPORT = re.compile(rb"^[ \t]*(?:from[ \t]+(\w[\w.]*)[ \t]+import\b|import[ \t]+([^\n#;]+))", re.MULTILINE)
+IMPORT = re.compile(
+    rb"^[ \t]*(?:lazy[ \t]+)?(?:from[ \t]+(\w[\w.]*)[ \t]+import\b|import[ \t]+([^\n#;]+))", re.MULTILINE
+)
 MAIN = re.compile(rb"__main__")
 BY_VALUE = b"cloudpickle"
 """In every pickle that has code in it."""
