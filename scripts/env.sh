@@ -1,8 +1,8 @@
-# Sourced by the other scripts: a private .venv with penstock in it, and where logs and pid files go.
+# Sourced by the other scripts: a private venv with penstock in it, and where logs and pid files go.
 set -euo pipefail
 export PENSTOCK_TOP; PENSTOCK_TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 export PENSTOCK_RUN=${PENSTOCK_RUN:-$PENSTOCK_TOP/.run}
-venv=$PENSTOCK_TOP/.venv
+venv=${PENSTOCK_VENV:-$PENSTOCK_TOP/.venv}
 mkdir -p "$PENSTOCK_RUN"
 
 find_python() {
@@ -12,6 +12,13 @@ find_python() {
   done
   echo "penstock needs Python 3.11 or newer with venv; set PENSTOCK_PYTHON to one" >&2
   return 1
+}
+
+# use_python VERSION: what follows is done with that Python, in a venv of its own
+use_python() {
+  PENSTOCK_PYTHON=$("$PENSTOCK_TOP/scripts/other-python" "$1")
+  venv=$PENSTOCK_TOP/.venv-$1
+  export PENSTOCK_PYTHON PENSTOCK_VENV=$venv
 }
 
 # make_venv [EXTRA]: install penstock as it is now into .venv, unless just that was done before

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 import hypothesis
@@ -54,6 +55,8 @@ def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 def _watched(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    # the standard library starts its helper once, on Python 3.14 for any lock of multiprocessing: of no test's doing
+    resource_tracker.ensure_running()
     mark = uuid.uuid4().hex
     monkeypatch.setenv(MARK, mark)
     for name in ("PENSTOCK_URL", "PENSTOCK_DATA", "PENSTOCK_JOB_ID", "PENSTOCK_KEY", "PENSTOCK_KEYS"):

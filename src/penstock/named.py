@@ -6,16 +6,15 @@ import io
 from types import FunctionType
 from typing import Any
 
-import cloudpickle
-
 from penstock import script
+from penstock.byvalue import ValuePickler
 from penstock.stateless import is_in_script
 
 PROTOCOL = 5
 """See payload.PROTOCOL."""
 
 
-class NamePickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
+class NamePickler(ValuePickler):
     """What came from the client's script goes back by its name: it is the very same there."""
 
     def reducer_override(self, value: Any) -> Any:

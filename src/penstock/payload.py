@@ -35,7 +35,7 @@ from penstock.prepared import Initializer, Prepared, Surroundings, prepare
 from penstock.stateless import are_plain
 
 PROTOCOL = 5
-"""Of pickle: the newest that Python 3.11 to 3.14 all read."""
+"""Of pickle: the newest that Python 3.11 to 3.15 all read."""
 
 MAIN = b"\x8c\x08__main__"
 """In every pickle that names something of ``__main__``, as pickle writes a short text. Searched for from the end, which

@@ -150,7 +150,7 @@ def test_what_is_left_behind_is_found(processes: Any, folder: Path) -> None:
 def test_station_that_does_not_end_well_is_found(processes: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that fails when it is told to end, one that does not listen."""
     chaos = importlib.import_module("chaos")
-    code = "signal.signal(15, lambda *_: sys.exit(3)); print(flush=True); signal.pause()"
+    code = "signal.pthread_sigmask(signal.SIG_BLOCK, {15}); print(flush=True); signal.sigwait({15}); sys.exit(3)"
     processes.running["sink"] = python(processes, f"import signal, sys; {code}")
     processes._started_at["sink"] = time.monotonic() - chaos.NEW_TIME
     assert processes.end("sink", signal.SIGTERM) == "sink ended with exit code 3"

@@ -101,6 +101,7 @@ def test_a_forked_child_leaves_the_pipeline_alone(script: Script, folder: Path) 
     """It may not use it, it does not end it, and it does not keep it alive."""
     text = (
         "p = Pipeline(slots=1); p.submit(abs, 1).result()\n"
+        "import warnings; warnings.simplefilter('ignore', DeprecationWarning)\n"  # Python's, of a fork beside threads
         "pid = os.fork()\n"
         "if not pid:\n"
         "  try: p.submit(abs, 1)\n"

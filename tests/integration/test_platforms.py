@@ -14,6 +14,7 @@ for name in ("register_at_fork", "fork", "posix_spawnp", "sched_getaffinity", "s
 del select.poll, select.epoll
 for name in ("fcntl", "pwd", "grp", "resource", "termios"):
     sys.modules[name] = None
+import sysconfig; sysconfig.get_paths()  # reads a file that is named by the platform
 sys.platform = "win32"
 
 from penstock import Pipeline, Pool, errors

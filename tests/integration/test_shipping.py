@@ -122,6 +122,22 @@ def test_a_project_goes_along(far: Stations, folder: Path) -> None:
     assert run(folder, SCRIPT, far.url) == "AssertionError\n"
 
 
+@pytest.mark.skipif(sys.version_info < (3, 15), reason="no lazy imports here")
+def test_what_a_script_imports_lazily_goes_along(far: Stations, folder: Path) -> None:
+    """Also where the job is the first to need it: neither module is in sys.modules at submit."""
+    script = """
+import sys, penstock
+lazy import units
+lazy from shapes.area import seen
+def metre(_):
+    return units.METRE, seen()
+with penstock.Pipeline(sys.argv[1]) as p:
+    assert not {"units", "shapes"} & sys.modules.keys()
+    print(p.submit(metre, 0).result(60))
+"""
+    assert run(folder, script, far.url) == "(1, 0)\n"
+
+
 def test_without_it_the_error_says_what_to_do(far: Stations, folder: Path) -> None:
     """Opted out: a plain ModuleNotFoundError, whose line says what to do."""
     script = """

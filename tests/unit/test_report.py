@@ -200,3 +200,18 @@ def test_end_of_a_command(words: list[bytes], check: bool, returncode: int | Non
     """Exit codes, signals and what could not be started, in plain words."""
     end = CommandEnd.of(CommandTemplate((b"x",)), words, {}, check=check)
     assert (end.returncode, end.cause) == (returncode, cause)
+
+
+def test_a_traceback_has_no_colours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where Python is told to print its own in colours, wherever it prints them."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("PYTHON_COLORS", "1")
+    made = report_of()
+    try:
+        int("no number")
+    except ValueError as error:
+        made.fail(5, 6, error, 0, None)
+    note = made.ran[0].note
+    assert note is not None
+    assert "ValueError: invalid literal" in note.traceback
+    assert "\x1b" not in note.traceback + note.cause

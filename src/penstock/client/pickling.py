@@ -19,12 +19,13 @@ from contextvars import Context, ContextVar
 from dis import get_instructions
 from enum import Enum
 from types import CodeType, FunctionType, MemberDescriptorType
-from typing import Any
+from typing import Any, ForwardRef
 
 import cloudpickle
 import msgspec
 
 from penstock import script
+from penstock.byvalue import ValuePickler
 from penstock.payload import PROTOCOL
 from penstock.script import MAIN
 from penstock.stateless import LruCache, is_in_script
@@ -39,11 +40,11 @@ FRESH: dict[type, str] = {
 """What cannot be pickled and need not be: what a script makes of these, empty, does as well."""
 
 
-FUNCTIONS = frozenset({FunctionType, LruCache, CodeType})
+FUNCTIONS = frozenset({FunctionType, LruCache, CodeType, ForwardRef})
 """What is looked at, beside classes."""
 
 
-class ScriptPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
+class ScriptPickler(ValuePickler):
     """Pickles things of the script by name, and notes which names; what has none there travels by value, with the
     script's globals as its own."""
 
@@ -90,21 +91,18 @@ class ScriptPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle h
 
     def _reduced(self, value: Any, kind: type) -> Any:
         """By value, or as pickle does it."""
-        if kind is FunctionType:
-            self.imports |= imported_by(value.__code__)
-            if value.__globals__ is self._main:
-                return self._function(value)
-        if kind is CodeType:
-            return _code(value)
-        return super().reducer_override(value)
+        return _code(value) if kind is CodeType else super().reducer_override(value)
 
-    def _function(self, function: FunctionType) -> Any:
-        """Its globals are the script's, where it is opened: they go along as definitions of their own."""
-        reduced = self._dynamic_function_reduce(function)
-        self.files.add(function.__code__.co_filename)
-        slots = reduced[2][1]
-        self.uses |= slots["__globals__"].keys()
-        slots["__globals__"] = {}
+    def _dynamic_function_reduce(self, function: FunctionType) -> Any:
+        """A function by value. Those of the script have its globals, where they are opened: these go along as
+        definitions of their own."""
+        reduced = super()._dynamic_function_reduce(function)
+        self.imports |= imported_by(function.__code__)
+        if function.__globals__ is self._main:
+            self.files.add(function.__code__.co_filename)
+            slots = reduced[2][1]
+            self.uses |= slots["__globals__"].keys()
+            slots["__globals__"] = {}
         return reduced
 
 

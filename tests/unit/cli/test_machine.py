@@ -38,7 +38,9 @@ def test_a_full_disk_is_wrong(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, f
     assert ("--data" in found.said) is (state == "wrong")
 
 
-@pytest.mark.parametrize(("hard", "state"), [(20, "wrong"), (256, "warn"), (4096, "ok"), (-1, "ok")])
+@pytest.mark.parametrize(
+    ("hard", "state"), [(20, "wrong"), (256, "warn"), (4096, "ok"), (resource.RLIM_INFINITY, "ok")]
+)
 def test_too_few_files_are_wrong(monkeypatch: pytest.MonkeyPatch, hard: int, state: str) -> None:
     """What counts is the hard limit: stations take all of it."""
     monkeypatch.setattr(resource, "getrlimit", lambda _: (10, hard))

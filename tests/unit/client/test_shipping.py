@@ -204,7 +204,7 @@ def test_too_much_is_an_error(make: Make, monkeypatch: pytest.MonkeyPatch) -> No
         (b"def f():\n\tfrom g.h import i\n", {"g"}),
         (b"from . import j\nfrom .k import l\n", set()),
         (b"x = 'import m'\nimport n; import o", {"n"}),
-        (b"lazy import p\nlazy from q import r", {"p", "q"}),
+        (b"lazy import p\nlazy from q.r import s\nlazy = t", {"p", "q"}),
         (b"import \nfrom \nimport 3\nimport \xff", set()),
     ],
 )
