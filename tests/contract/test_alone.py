@@ -195,10 +195,15 @@ def answers_of(door: str, url: str, folder: Path) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("door", [*STANDARD, *OURS])
-def test_each_job_is_alone(door: str, folder: Path, request: pytest.FixtureRequest) -> None:
+@pytest.fixture(scope="module", params=[*STANDARD, *OURS])
+def place(request: pytest.FixtureRequest) -> tuple[str, str]:
+    """A kind of door, and where it leads to."""
+    return request.param, request.getfixturevalue("running") if request.param == "running" else ""
+
+
+def test_each_job_is_alone(place: tuple[str, str], folder: Path) -> None:
     """What each program sees is what it would see if each of its jobs had a process of its own."""
-    url = request.getfixturevalue("running") if door == "running" else ""
+    door, url = place
     found = answers_of(door, url, folder)
     expected = {name: answer for name, answer in expected_of(door).items() if answer is not NOT_RUN}
     wrong = [
