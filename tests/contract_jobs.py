@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from typing import Any
 
 _told: list[object] = []
 
@@ -24,6 +25,31 @@ def thirds(x: int) -> int:
     if x % 3 == 0:
         raise KeyError(x)
     return x
+
+
+class Falsy(Exception):  # noqa: N818 - it says that it is false
+    """An error that is one all the same."""
+
+    def __bool__(self) -> bool:
+        return False
+
+
+def falsy(x: int) -> int:
+    """Fails for 3 with an error that is false."""
+    if x == 3:
+        raise Falsy(x)
+    return x
+
+
+class FalsyTell:
+    """An initializer that is false."""
+
+    def __len__(self) -> int:
+        return 0
+
+    def __call__(self, value: object) -> None:
+        """Called all the same."""
+        tell(value)
 
 
 def note(path: str, x: int) -> int:
@@ -98,3 +124,33 @@ def backend_inside() -> str:
     parallel = joblib.Parallel(n_jobs=4)
     assert parallel(joblib.delayed(abs)(-x) for x in range(3)) == [0, 1, 2]
     return type(parallel._backend).__name__
+
+
+def threads_wanted() -> tuple[str | None, str | None]:
+    """What libraries read when they are imported."""
+    return os.environ.get("OMP_NUM_THREADS"), os.environ.get("OPENBLAS_NUM_THREADS")
+
+
+def blas_threads() -> list[int]:
+    """How many threads numpy's library has."""
+    import numpy as np
+    from threadpoolctl import threadpool_info
+
+    assert np.dot([1.0], [1.0]) == 1.0
+    return [found["num_threads"] for found in threadpool_info() if found["user_api"] == "blas"][:1]
+
+
+def add_to(array: Any, x: float) -> float:
+    """Changes its argument."""
+    array += x
+    return float(array[-1])
+
+
+def array_kind(array: object) -> str:
+    """What it has been given."""
+    return type(array).__name__
+
+
+def put(array: Any, n: int) -> None:
+    """Writes a place of its own."""
+    array[n] = n

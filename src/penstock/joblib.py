@@ -1,51 +1,188 @@
 """joblib's over a Pipeline: ``import penstock.joblib``, and ``joblib.parallel_config(backend="penstock")``.
 
-``url=`` there is as in Pipeline. ``n_jobs=-1`` is all slots that the pipeline has at the call, any other number is the
-limit of how many run at once. Nested calls run one
-after the other, in the slot of the outer one.
+``url=`` and ``key=`` there are as in Pipeline. ``n_jobs=-1`` is all slots that the pipeline has at the call, any other
+number is the limit of how many run at once; an embedded pipeline has a slot per core, or as many as that if it is more.
+One job at a time needs no pipeline. Nested calls run one after the other, in the slot of the outer one.
+
+``initializer=``, ``initargs=``, ``inner_max_num_threads=`` and ``idle_worker_timeout=`` are those of joblib's own
+backend for processes: the pipeline is kept for the next call, until another initializer or number of threads is asked
+for, it was not used for the idle time (300 s), the program ends, or `shutdown` is called. ``max_nbytes=``,
+``mmap_mode=`` and ``temp_folder=`` are for arguments of an embedded one: see arrays.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import weakref
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
+from contextlib import suppress
+from copy import copy
+from functools import partial
+from itertools import groupby
 from typing import Any
 
 from joblib import register_parallel_backend
-from joblib._parallel_backends import AutoBatchingMixin, ParallelBackendBase, SequentialBackend
+from joblib._parallel_backends import (
+    AutoBatchingMixin,
+    FallbackToBackend,
+    ParallelBackendBase,
+    SequentialBackend,
+)
+from joblib.parallel import default_parallel_config
 
-from penstock.client import Pipeline, Submitter
+from penstock.arrays import Arrays, File
+from penstock.client import Submitter
+from penstock.client.locate import locate
+from penstock.config import default_slots
+from penstock.errors import PenstockError
+from penstock.joblibjobs import begin, run
+from penstock.reused import IDLE_TIME, Begin, Reused, end_all, reuse
+
+OF_JOBLIB = {*default_parallel_config, "context"}
+"""What joblib tells every backend."""
 
 
-def run(batch: Callable[[], Any]) -> Any:
-    """A job: some calls that joblib has put together."""
-    return batch()
+def shutdown() -> None:
+    """End the pipelines that are kept for the next call, and what runs there."""
+    end_all()
+
+
+class Call:
+    """What one Parallel has under way."""
+
+    def __init__(self, reused: Reused, view: Submitter, arrays: Arrays | None) -> None:
+        self.reused = reused
+        self._view = view
+        self._arrays = arrays
+        self._open: dict[Future[Any], list[File]] = {}
+
+    def submit(self, batch: Any) -> Future[Any]:
+        """Some calls."""
+        files: list[File] = []
+        if self._arrays is not None:
+            batch = copy(batch)
+            batch.items, files = self._arrays.mapped(batch.items)
+        future = self.reused.submit(self._view, run, batch)
+        self._open[future] = files
+        future.add_done_callback(self._ended)
+        return future
+
+    def _ended(self, future: Future[Any]) -> None:
+        files = self._open.pop(future)
+        if self._arrays is not None:
+            self._arrays.release(files)
+
+    def close(self) -> None:
+        """Nothing more will come of it."""
+        if self._arrays is not None:
+            self._arrays.close()
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing is under way."""
+        return not self._open
+
+    def abort(self) -> None:
+        """End all, running ones too: neighbours with one question."""
+        pipeline = self.reused.pipeline
+        places = []
+        for future in list(self._open):
+            with suppress(ValueError):  # it ended at once
+                future.expect_cancel()  # type: ignore[attr-defined]  # it is a JobFuture
+                places.append(future.place)  # type: ignore[attr-defined]
+        runs = groupby(enumerate(sorted(places)), key=lambda at: (at[1][0], at[1][1] - at[0]))
+        for (batch, _), found in runs:
+            indexes = [index for _, (_, index) in found]
+            with suppress(PenstockError, RuntimeError):  # it cannot be reached: then nothing waits for these
+                pipeline.engine.cancel(batch, indexes[0], indexes[-1] + 1)
+
+
+class InSlot(SequentialBackend):  # type: ignore[misc]  # joblib has no types
+    """The backend of nested calls. It is loaded with each batch, and so this module: a nested call may name it, too."""
 
 
 class Backend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc]  # joblib has no types
-    """What joblib calls. It holds a Pipeline from `configure` to `terminate`."""
+    """What joblib calls. One may serve several Parallel at once, each with calls of its own under way."""
 
     supports_retrieve_callback = True
+    supports_inner_max_num_threads = True
     default_n_jobs = -1
 
-    def __init__(self, url: str | None = None, **options: Any) -> None:
-        super().__init__(**options)
-        self._url = url
-        self._pipeline: Pipeline | None = None
-        self._jobs: Submitter | None = None
-        self._open: set[Future[Any]] = set()
+    def __init__(
+        self,
+        url: str | None = None,
+        key: str | os.PathLike[str] | None = None,
+        *,
+        initializer: Callable[..., Any] | None = None,
+        initargs: Iterable[Any] = (),
+        idle_worker_timeout: float | None = None,
+        nesting_level: int | None = None,
+        inner_max_num_threads: int | None = None,
+    ) -> None:
+        super().__init__(nesting_level=nesting_level, inner_max_num_threads=inner_max_num_threads)
+        self._place = url, key
+        self._how = {
+            "initializer": initializer,
+            "initargs": tuple(initargs),
+            "idle_worker_timeout": idle_worker_timeout,
+        }
+        self._calls: weakref.WeakKeyDictionary[Any, Call] = weakref.WeakKeyDictionary()
 
     def __reduce__(self) -> Any:
-        return Backend, (self._url,)
+        how = {**self._how, "nesting_level": self.nesting_level, "inner_max_num_threads": self.inner_max_num_threads}
+        return partial(Backend, *self._place, **how), ()
 
-    def configure(self, n_jobs: int = 1, parallel: Any = None, **_: Any) -> int:
-        """Called before the first job; returns how many run at once."""
-        self.parallel = parallel
-        if self._pipeline is None:
-            self._pipeline = Pipeline(self._url)
+    def configure(self, n_jobs: int = 1, parallel: Any = None, **options: Any) -> int:
+        """Called before the first job; returns how many run at once. Raises TypeError: an unknown option."""
+        unknown = options.keys() - OF_JOBLIB - self._how.keys()
+        if unknown:
+            known = ", ".join(sorted(self._how))
+            raise TypeError(f"the backend penstock has no option {', '.join(sorted(unknown))}; known are {known}")
         effective = self.effective_n_jobs(n_jobs)
-        self._jobs = self._pipeline.options(limit=None if n_jobs == -1 else effective)
+        if effective == 1 and (n_jobs == 1 or self._is_local):
+            raise FallbackToBackend(SequentialBackend(nesting_level=self.nesting_level))
+        self.parallel = parallel
+        if effective > 1:
+            how = {**self._how, **{name: value for name, value in options.items() if name in self._how}}
+            reused = self._reused(effective, **how)
+            limit = None if n_jobs == -1 or effective == reused.slots else effective
+            self._calls[parallel] = Call(reused, reused.pipeline.options(limit=limit), self._arrays(reused, **options))
         return effective
+
+    def _reused(
+        self,
+        effective: int,
+        *,
+        initializer: Callable[..., Any] | None,
+        initargs: Iterable[Any],
+        idle_worker_timeout: float | None,
+    ) -> Reused:
+        started = Begin(initializer, tuple(initargs))
+        if self.inner_max_num_threads is not None:
+            started = Begin(begin, (self._prepare_worker_env(effective), *started))
+        idle_time = IDLE_TIME if idle_worker_timeout is None else idle_worker_timeout
+        return reuse(*self._place, slots=effective, begin=started, idle_time=idle_time)
+
+    def _arrays(
+        self,
+        reused: Reused,
+        *,
+        max_nbytes: int | None = None,
+        mmap_mode: str | None = None,
+        temp_folder: str | None = None,
+        **_: Any,
+    ) -> Arrays | None:
+        """Files are for slots of this machine; without a folder of the user's they go with the pipeline, however that
+        ends."""
+        if not self._is_local or max_nbytes is None or mmap_mode is None:
+            return None
+        folder = temp_folder or os.environ.get("JOBLIB_TEMP_FOLDER") or reused.pipeline.url.removeprefix("ipc://")
+        return Arrays(os.path.abspath(os.path.expanduser(folder)), max_nbytes, mmap_mode)
+
+    @property
+    def _is_local(self) -> bool:
+        return locate(*self._place)[0] == "local"
 
     def effective_n_jobs(self, n_jobs: int | None) -> int:
         """How many jobs run at once: -1 is all slots, -2 all but one. Raises ValueError for 0."""
@@ -53,20 +190,17 @@ class Backend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc]  # 
             raise ValueError("n_jobs == 0 in Parallel has no meaning")
         if n_jobs is not None and n_jobs > 0:
             return n_jobs
-        return max(1, self._slots() + 1 + (-1 if n_jobs is None else n_jobs))
-
-    def _slots(self) -> int:
-        if self._pipeline is not None:
-            return self._pipeline.engine.slots()
-        with Pipeline(self._url) as pipeline:
-            return pipeline.engine.slots()
+        slots = default_slots() if self._is_local else reuse(*self._place).pipeline.engine.slots()
+        return max(1, slots + 1 + (-1 if n_jobs is None else n_jobs))
 
     def submit(self, func: Callable[[], Any], callback: Callable[[Future[Any]], Any] | None = None) -> Future[Any]:
         """Dispatch some calls."""
-        assert self._jobs is not None, "joblib configures a backend first"
-        future = self._jobs.submit(run, func)
-        self._open.add(future)
-        future.add_done_callback(self._open.discard)
+        parallel = getattr(callback, "parallel", self.parallel)
+        call = self._calls.get(parallel)
+        if call is None or not call.reused.is_usable():
+            self.configure(parallel.n_jobs, parallel, **parallel._backend_kwargs)  # noqa: SLF001 - as loky's does
+            call = self._calls[parallel]
+        future = call.submit(func)
         if callback is not None:
             future.add_done_callback(callback)
         return future
@@ -77,22 +211,23 @@ class Backend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc]  # 
         """The values of some calls, or the exception of one."""
         return out.result()
 
-    def abort_everything(self, ensure_ready: bool = True) -> None:
-        """One has failed: the others need not end."""
-        for future in list(self._open):
-            future.cancel()
-        if not ensure_ready:
-            self.terminate()
+    def abort_everything(self, ensure_ready: bool = True) -> None:  # noqa: ARG002 - it always is
+        """One has failed, or nobody wants the rest: those of the same Parallel need not end."""
+        for parallel, call in list(self._calls.items()):
+            if parallel._aborting:  # noqa: SLF001 - joblib does not say which one it is
+                call.abort()
 
     def terminate(self) -> None:
-        """No more jobs will come."""
-        pipeline, self._pipeline, self._jobs = self._pipeline, None, None
-        if pipeline is not None:
-            pipeline.engine.terminate()
+        """Nothing more will come of one of them."""
+        for parallel, call in list(self._calls.items()):
+            if call.is_done or parallel._aborting:  # noqa: SLF001
+                del self._calls[parallel]
+                call.close()
+        self.reset_batch_stats()
 
     def get_nested_backend(self) -> tuple[Any, None]:
         """A slot is one processor: what is nested runs one after the other."""
-        return SequentialBackend(nesting_level=(self.nesting_level or 0) + 1), None
+        return InSlot(nesting_level=(self.nesting_level or 0) + 1), None
 
 
 register_parallel_backend("penstock", Backend)

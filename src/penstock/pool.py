@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -135,6 +136,8 @@ class Pool:
     Raises ValueError: a number below 1; TypeError: the initializer is not callable; NoPipeline: nobody answers.
     """
 
+    _running = False
+
     def __init__(
         self,
         processes: int | None = None,
@@ -152,14 +155,18 @@ class Pool:
         if maxtasksperchild is not None and (not isinstance(maxtasksperchild, int) or maxtasksperchild < 1):
             raise ValueError("maxtasksperchild must be a positive int or None")
         self._key = os.urandom(ID_BYTES)
-        self._initializer = initializer and Initializer(self._key, initializer, tuple(initargs))
+        self._initializer = None if initializer is None else Initializer(self._key, initializer, tuple(initargs))
         self._limit = maxtasksperchild
-        self._running = True
         self._terminated = False
         self._collectors: list[threading.Thread] = []
         where, _ = locate(url, None)
         self._spec = BatchSpec(limit=None if where == "local" else processes)
         self._pipeline = Pipeline(where, slots=processes if where == "local" else None)
+        self._running = True
+
+    def __del__(self) -> None:
+        if self._running:
+            warnings.warn(f"unclosed running multiprocessing pool {self!r}", ResourceWarning, stacklevel=1, source=self)
 
     def __repr__(self) -> str:
         return f"<penstock.Pool {self._pipeline.url}{'' if self._running else ' closed'}>"
@@ -330,8 +337,8 @@ def _collect(result: AsyncResult, run: Map | InlineMap, count: int) -> None:
     first: BaseException | None = None
     try:
         while (piece := run.next_piece()) is not None:
-            first = first or piece.error
+            first = piece.error if first is None else first
             values[piece.start : piece.start + piece.jobs] = piece.values or [None] * piece.jobs
     except BaseException as error:  # noqa: BLE001 - an error of the input, or the pipeline was left
-        first = first or error
+        first = error if first is None else first
     result.settle(None if first is not None else values, first)

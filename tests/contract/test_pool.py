@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import pickle
 import sys
 import threading
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -15,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from contract_jobs import die, keyword, lock, nap, note, process, tell, thirds, told
+from contract_jobs import Falsy, FalsyTell, die, falsy, keyword, lock, nap, note, process, tell, thirds, told
 from jobs import square
 from penstock import Pool, errors
 from support import LIMIT, until
@@ -30,11 +32,11 @@ def caught(call: Callable[[], object], *kinds: type[BaseException]) -> str:
     return "nothing"
 
 
-def failing() -> Iterator[int]:
+def failing(kind: type[Exception] = LookupError) -> Iterator[int]:
     """An input that breaks off."""
     yield 1
     yield 2
-    raise LookupError("no more")
+    raise kind("no more")
 
 
 # ------------------------------------------------------------------------------------- cases on one open pool
@@ -144,6 +146,25 @@ def results(pool: Any) -> object:
     return before, result.get(LIMIT), result.get(), result.wait(0), result.ready(), result.successful(), twice
 
 
+def errors_that_are_false(pool: Any) -> object:
+    """They are errors, of whatever was asked for."""
+    told: list[object] = []
+    result = pool.map_async(
+        falsy, [1, 3], 1, callback=told.append, error_callback=lambda error: told.append(str(error))
+    )
+    result.wait(LIMIT)
+    asked = [
+        lambda: pool.apply(falsy, (3,)),
+        lambda: pool.map(falsy, range(5)),
+        lambda: pool.starmap(falsy, [(3,), (3,)], 1),
+        lambda: list(pool.imap(falsy, [3])),
+        lambda: list(pool.imap_unordered(falsy, [3])),
+        lambda: pool.map(square, failing(Falsy)),
+        lambda: list(pool.imap(square, failing(Falsy))),
+    ]
+    return [caught(one, Falsy) for one in asked], told, result.successful()
+
+
 def imap_with_a_timeout(pool: Any) -> object:
     """It can be asked again."""
     found = pool.imap(nap, [0.5])
@@ -206,6 +227,7 @@ OPEN = [
     inputs_that_break,
     callbacks,
     results,
+    errors_that_are_false,
     imap_with_a_timeout,
     what_cannot_be_pickled,
     wrong_use,
@@ -310,6 +332,27 @@ def left_again(make: Callable[..., Any]) -> object:
     return said, refused, caught(lambda: ended.starmap(pow, [(1, 2)]), ValueError)
 
 
+def initialized_by_what_is_false(make: Callable[..., Any]) -> object:
+    """It is called all the same."""
+    with make(FalsyTell(), ("hello",)) as pool:
+        return pool.apply(told)[-1:]
+
+
+def forgotten(make: Callable[..., Any]) -> object:
+    """One that is garbage while it runs is warned of, and none that was closed or terminated."""
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        for ending in ("close", "terminate", ""):
+            pool = make()
+            pool.apply(abs, (-1,))
+            if ending:
+                getattr(pool, ending)()
+                pool.join()
+            del pool
+            gc.collect()
+    return [(warning.category.__name__, str(warning.message)[:36]) for warning in seen]
+
+
 def badly_made(make: Callable[..., Any]) -> object:
     """The same exceptions."""
     return (
@@ -319,7 +362,17 @@ def badly_made(make: Callable[..., Any]) -> object:
     )
 
 
-LIVES = [closed, terminated, initialized, renewed, read_after_it_was_closed, left_again, badly_made]
+LIVES = [
+    closed,
+    terminated,
+    initialized,
+    initialized_by_what_is_false,
+    forgotten,
+    renewed,
+    read_after_it_was_closed,
+    left_again,
+    badly_made,
+]
 
 
 @pytest.mark.parametrize("case", LIVES)

@@ -267,7 +267,10 @@ class Functions:
 
 
 def _parts(target: Any) -> tuple[Any, Initializer | None, Surroundings]:
-    return target.parts if isinstance(target, Prepared) else (target, None, NOWHERE)
+    if not isinstance(target, Prepared):
+        return target, None, NOWHERE
+    function, initializer, surroundings = target.parts
+    return function, initializer, NOWHERE if surroundings == NOWHERE else surroundings
 
 
 def _key(target: Any, serializer: str) -> tuple[int, int, int, str]:
