@@ -199,10 +199,25 @@ def chunk_blob(form: str, items: Sequence[Any], serializer: str, first: int = 0,
         items = list(items)
     try:
         if serializer == "pickle" and not isinstance(items, range) and not are_plain(items):
-            form, items = FORMS[form], [dumps(item) for item in items] if dumper is None else dumper.dumps_each(items)
+            form, items = FORMS[form], _blobs(items, dumper)
         return _joined((form, items), serializer)
     except Exception as error:
         raise _culprit(form, items, serializer, first, dumper) or pickle.PicklingError(_reason(error)) from error
+
+
+def _blobs(items: Sequence[Any], dumper: Dumper | None) -> list[bytes]:
+    if any(type(item) is Alone for item in items):
+        return [item.data if type(item) is Alone else _dumps(item, dumper) for item in items]
+    return [dumps(item) for item in items] if dumper is None else dumper.dumps_each(items)
+
+
+def alone(form: str, item: Any, index: int, dumper: Dumper) -> Alone:
+    """An item serialized as it is now. Raises pickle.PicklingError that names the job and the argument."""
+    try:
+        return Alone(dumper.dumps(item))
+    except Exception as error:
+        culprit = _culprit_argument(f" of job {index}", form, item, "pickle", dumper)
+        raise culprit or pickle.PicklingError(_reason(error)) from error
 
 
 def _dumps(value: object, dumper: Dumper | None) -> bytes:

@@ -28,6 +28,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from penstock import current
+
 MAIN = "__main__"
 SPAWNED = "__mp_main__"
 """The name of the script where it is run as a module: what its ``if __name__ == "__main__"`` guards is not."""
@@ -146,7 +148,9 @@ def _keep(definitions: list[Definition], folder: str) -> None:
 def restored(path: str) -> dict[str, Any]:
     """What ``__main__`` is to have in a process that a job has started; `path` is that of its restorer."""
     with open(os.path.join(os.path.dirname(path), KEPT), "rb") as file:
-        enter(msgspec.msgpack.decode(file.read(), type=list[Definition]), None, ())
+        definitions = msgspec.msgpack.decode(file.read(), type=list[Definition])
+    _module(MAIN)
+    enter(definitions, None, ())
     return {name: value for name, value in namespace().items() if not name.startswith("__")}
 
 
@@ -170,6 +174,8 @@ def _run(source: ScriptSource) -> None:
 
 def namespace() -> dict[str, Any]:
     """The globals of the script's functions in this process."""
+    if _Here.module is None and not current.in_slot():
+        return vars(sys.modules[MAIN])  # of a client that runs its jobs itself
     return vars(_Here.module or _module(MAIN))
 
 
@@ -182,6 +188,8 @@ def _module(name: str) -> ModuleType:
 
 def has_name(name: str) -> bool:
     """Whether the client's script has this name too, so that what it stands for travels back by name."""
+    if not current.in_slot():
+        return True
     return name in _Here.digests or (_Here.source is not None and name in namespace())
 
 

@@ -20,7 +20,7 @@ from typing import Any
 ATOMS = frozenset({int, float, complex, str, bytes, bool, type(None), type(Ellipsis)})
 """Values of exactly these types cannot be changed, and have no attributes of their own."""
 
-LruCache = type(functools.lru_cache(abs))
+LruCache: Any = type(functools.lru_cache(abs))
 """What `functools.cache` and `lru_cache` make: pickled by name."""
 
 
@@ -64,6 +64,11 @@ def is_in_script(value: object) -> bool:
     return getattr(value, "__module__", None) == "__main__" and _is_found(value, "__main__")
 
 
+def is_generic(value: object) -> bool:
+    """Whether it is a generic function of `functools.singledispatch`: its implementations are no state of a job's."""
+    return type(value) is FunctionType and value.__globals__ is vars(functools) and hasattr(value, "registry")
+
+
 def content_of(cell: CellType) -> object:
     """What a cell of a closure holds; the cell itself if it is empty."""
     try:
@@ -84,7 +89,7 @@ def _is_stateless(value: Any, seen: set[int]) -> bool:
         return True
     seen.add(id(value))
     kind = type(value)
-    if kind in ATOMS or isinstance(value, type) or kind is LruCache or is_importable(value):
+    if kind in ATOMS or isinstance(value, type) or kind is LruCache or is_generic(value) or is_importable(value):
         return True
     if kind is tuple or kind is frozenset:
         return all(_is_stateless(one, seen) for one in value)

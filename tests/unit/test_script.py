@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from penstock import payload, script
+from penstock import current, payload, script
 from penstock.bundle import LoadedFunction
 from penstock.client.functions import Functions
 from penstock.client.shipping import Shipper
@@ -43,6 +43,7 @@ class Both:
             module = self._here["module"] or types.ModuleType("__main__")
             patch.setitem(sys.modules, "__main__", module)
             patch.setitem(sys.modules, "__mp_main__", module)
+            patch.setattr(current, "in_slot", lambda: True)
             yield
             self._here = {name: getattr(script._Here, name) for name in self._here}
 

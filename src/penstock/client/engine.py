@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from penstock.client.batch import Batch, cancel_jobs, find_batch, find_batches, pipeline_status_of, status_of
-from penstock.client.feeding import Digest, Feed, joined
+from penstock.client.feeding import Digest, Feed
 from penstock.client.functions import MAX_PART_BYTES, Function, Functions, too_large
 from penstock.client.futures import JobFuture, failed
 from penstock.client.mapping import CHUNKS_AHEAD, Map, input_length, pace_of
@@ -181,8 +181,7 @@ class Engine:
         digest: Digest | None = None,
     ) -> Feed:
         form = form or ("item" if len(iterables) == 1 else "star")
-        items = joined(iterables)
-        return Feed(self._session, spec, function, items, form, target, chunksize, chunk, digest, self._functions)
+        return Feed(self._session, spec, function, iterables, form, target, chunksize, chunk, digest, self._functions)
 
     # ------------------------------------------------------------------------------------- questions
 

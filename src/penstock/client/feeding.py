@@ -10,7 +10,7 @@ import msgspec
 from penstock import payload
 from penstock.client.cutting import FIRST_COUNT, Cutter
 from penstock.client.functions import Function, Functions
-from penstock.client.items import ItemDumper
+from penstock.client.items import SETTLED, ItemDumper, as_drawn
 from penstock.client.packing import Part, opening
 from penstock.job import BatchSpec, new_batch_id
 from penstock.messages import DIGEST_BYTES, BatchClose, ChunkHead, Forget
@@ -32,7 +32,7 @@ class Feed:
         session: Session,
         spec: BatchSpec,
         function: Function,
-        items: Iterator[Any] | range,
+        iterables: Sequence[Iterable[Any]],
         form: str,
         target: int,
         chunksize: int | None,
@@ -53,8 +53,11 @@ class Feed:
         self._dumper = ItemDumper(functions) if functions is not None and spec.is_pickled else None
         self._opened = False
         self._digests = bytearray()
+        items = joined(iterables)
         if digest is not None:
             items = self._digested(items, digest)
+        if self._dumper is not None:
+            items = settled(items, iterables, form, self._dumper)
         self.cutter = Cutter(items, serializing(spec, form, self._dumper), target, chunksize or FIRST_COUNT)
 
     @property
@@ -151,6 +154,13 @@ def joined(iterables: Sequence[Iterable[Any]]) -> Iterator[Any] | range:
         return zip(*iterables)  # noqa: B905 - as the builtin map
     items = iterables[0]
     return items if isinstance(items, range) else iter(items)
+
+
+def settled(
+    items: Iterator[Any] | range, iterables: Sequence[Iterable[Any]], form: str, dumper: ItemDumper
+) -> Iterator[Any] | range:
+    """The joined items, each as it was when it was drawn."""
+    return items if all(type(one) in SETTLED for one in iterables) else as_drawn(items, form, dumper)
 
 
 def serializing(spec: BatchSpec, form: str, dumper: ItemDumper | None = None) -> Callable[[Sequence[Any], int], bytes]:

@@ -55,7 +55,7 @@ class Growing(Batch):
     ) -> None:
         if live is not None:
             spec = replace(spec, live=True)
-        self._feed = Feed(session, spec, function, self._arriving(), "item", 1, None, self._ready, digest)
+        self._feed = Feed(session, spec, function, [self._arriving()], "item", 1, None, self._ready, digest)
         super().__init__(session, self._feed.batch, spec, None)
         self.live = live
         if live is not None:

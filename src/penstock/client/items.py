@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 import pickle
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from penstock import payload
-from penstock.stateless import by_value_modules
+from penstock.stateless import ATOMS, are_plain, by_value_modules
+
+if TYPE_CHECKING:
+    from penstock.client.pickling import ScriptPickler
 
 
 class Needs(NamedTuple):
@@ -57,6 +60,8 @@ class ItemDumper:
         self._by_value = by_value
         self._is_named = by_value is not None
         """Whether the last values had something of the script in them: then the next ones have, too."""
+        self._file = io.BytesIO()
+        self._pickler: ScriptPickler | None = None
         self._names: set[str] = set()
         self._modules: set[str] = set()
         self._files: set[str] = set()
@@ -69,6 +74,7 @@ class ItemDumper:
     def close(self, available: Needs) -> None:
         """From now on nothing more can go along."""
         self._available = available
+        self._pickler = None
 
     def dumps(self, value: object) -> bytes:
         """Pickle it. Raises PicklingError, TypeError, or whatever the value's own ``__reduce__`` raises."""
@@ -84,11 +90,14 @@ class ItemDumper:
         return blobs
 
     def _named(self, values: Sequence[object]) -> list[bytes]:
-        from penstock.client.pickling import ScriptPickler  # noqa: PLC0415 - cloudpickle is slow to import
+        if self._pickler is None:
+            from penstock.client.pickling import ScriptPickler  # noqa: PLC0415 - cloudpickle is slow to import
 
-        file = io.BytesIO()
-        available = None if self._available is None else self._available.names
-        pickler = ScriptPickler(file, available, self._by_value)
+            available = None if self._available is None else self._available.names
+            self._pickler = ScriptPickler(self._file, available, self._by_value)
+        file, pickler = self._file, self._pickler
+        file.seek(0)
+        file.truncate()
         blobs = []
         for value in values:
             pickler.dump(value)
@@ -101,6 +110,18 @@ class ItemDumper:
         self._modules |= self._functions.own(pickler.imports)
         self._files |= pickler.files
         return blobs
+
+
+SETTLED = frozenset({list, tuple, range, str, bytes, dict, set, frozenset})
+"""Inputs that are all there: drawing from them runs no code of anybody's, which could change what was drawn before."""
+
+
+def as_drawn(items: Iterable[Any], form: str, dumper: ItemDumper) -> Iterator[Any]:
+    """The items of an input, each serialized when it is drawn unless it is plain: its generator may go on to change
+    it. Raises what the input raises; PicklingError that names the job and the argument."""
+    for index, item in enumerate(items):
+        is_plain = type(item) in ATOMS or are_plain((item,))
+        yield item if is_plain else payload.alone(form, item, index, dumper)
 
 
 def quickly(value: object) -> bytes | None:

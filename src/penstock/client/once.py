@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from penstock.client.cutting import FIRST_COUNT, Chunk, Cutter
-from penstock.client.feeding import joined, serializing
+from penstock.client.feeding import joined, serializing, settled
 from penstock.client.following import Follower
 from penstock.client.functions import DIGEST_BYTES, Function, Functions
 from penstock.client.futures import JobFuture, failed
@@ -40,7 +40,10 @@ def batch_once(
     """The id of the batch of this call, and how many jobs it has. Raises what its input raises, and OnceMismatch."""
     form = "item" if len(iterables) == 1 else "star"
     dumper = ItemDumper(functions) if spec.is_pickled else None
-    chunks = drawn_whole(joined(iterables), serializing(spec, form, dumper))
+    items = joined(iterables)
+    if dumper is not None:
+        items = settled(items, iterables, form, dumper)
+    chunks = drawn_whole(items, serializing(spec, form, dumper))
     if dumper is not None:
         function = functions.with_needs(function, dumper.needs)
     return submit_once(session, spec, function, chunks), sum(chunk.jobs for chunk in chunks)

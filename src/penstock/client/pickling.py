@@ -28,7 +28,7 @@ from penstock import script
 from penstock.byvalue import ValuePickler
 from penstock.payload import PROTOCOL
 from penstock.script import MAIN
-from penstock.stateless import LruCache, is_in_script
+from penstock.stateless import LruCache, is_generic, is_in_script
 
 FRESH: dict[type, str] = {
     type(threading.Lock()): "lock",
@@ -126,7 +126,7 @@ class DefinitionPickler(ScriptPickler):
     def _reduced(self, value: Any, kind: type) -> Any:
         if kind is LruCache:
             return script.rebuild_lru_cache, (value.__wrapped__, value.cache_parameters(), _attributes(value))
-        if kind is FunctionType and _is_singledispatch(value):
+        if is_generic(value):
             return script.rebuild_singledispatch, (value.__wrapped__, dict(value.registry))
         if isinstance(value, type) and value.__module__ == MAIN:
             return _class(value, super()._reduced(value, kind))
@@ -144,10 +144,6 @@ def imported_by(code: CodeType) -> frozenset[str]:
     """The modules that the code, or code in it, imports when it runs."""
     found = {str(one.argval) for one in get_instructions(code) if one.opname == "IMPORT_NAME"}
     return frozenset(found).union(*(imported_by(one) for one in code.co_consts if isinstance(one, CodeType)))
-
-
-def _is_singledispatch(value: FunctionType) -> bool:
-    return value.__globals__ is vars(functools) and hasattr(value, "registry") and hasattr(value, "dispatch")
 
 
 def _attributes(value: Any) -> dict[str, Any]:

@@ -40,7 +40,7 @@ class Mapping:
             return True
 
         self.wire.send = accepting  # type: ignore[method-assign]
-        feed = Feed(self.world, SPEC, Function.of(b"f"), iter(items), "item", target, target)
+        feed = Feed(self.world, SPEC, Function.of(b"f"), [iter(items)], "item", target, target)
         self.batch = feed.batch
         self.run = Map(self.world, feed, SPEC, pace, ordered=ordered, timeout=0.0)
         self.results: Generator[Any, None, None] = self.run.results()
