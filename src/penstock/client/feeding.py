@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from penstock import payload
 from penstock.client.cutting import FIRST_COUNT, Cutter
 from penstock.client.functions import Function
+from penstock.client.mistakes import chunk_blob
 from penstock.client.packing import Part, opening
 from penstock.job import BatchSpec, new_batch_id
 from penstock.messages import DIGEST_BYTES, BatchClose, ChunkHead, Forget
@@ -152,4 +152,4 @@ def serializing(spec: BatchSpec, form: str) -> Callable[[Sequence[Any], int], by
     """How some items, of which the first has this index, become a chunk's payload."""
     if spec.kind == "command":
         return lambda items, _: msgspec.msgpack.encode(items)
-    return lambda items, first: payload.chunk_blob(form, items, spec.serializer, first)
+    return lambda items, first: chunk_blob(form, items, spec.serializer, first)

@@ -10,6 +10,7 @@ from typing import Any
 from penstock import payload
 from penstock.client.following import Row
 from penstock.client.functions import Function
+from penstock.client.mistakes import chunk_blob
 from penstock.command import Argv, CommandTemplate
 from penstock.job import BatchSpec, JobState, Stamp, new_batch_id
 from penstock.messages import OutcomeHead
@@ -28,7 +29,7 @@ class Jobs:
 
     def run(self, index: int, form: str, item: Any) -> Row:
         """Run one to its last attempt. Raises PicklingError: its arguments cannot be serialized."""
-        blob = payload.chunk_blob(form, [item], self.spec.serializer, index) if self.spec.kind == "call" else b""
+        blob = chunk_blob(form, [item], self.spec.serializer, index) if self.spec.kind == "call" else b""
         return self._to_the_end(index, Stamp(), blob, item)
 
     def run_again(self, index: int, position: int) -> Row | None:
