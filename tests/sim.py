@@ -441,7 +441,7 @@ class WorkerNode(Node):
         def end() -> None:
             if slot.life != life or not self.alive:
                 return
-            self.world.running[lease.batch].discard((self.name, index))
+            self.world.running_with(lease.batch).discard((self.name, lease.batch, index))
             if fate == "kill":
                 self.world.crash(self)
                 self.world.at(self.world.now + 0.5, partial(self.world.start, self))
@@ -473,7 +473,8 @@ class WorkerNode(Node):
         slot = self.slots[number]
         run = slot.queue[0]
         if slot.index is not None:
-            self.world.running[slot.lease[run.piece].batch].discard((self.name, slot.index))
+            batch = slot.lease[run.piece].batch
+            self.world.running_with(batch).discard((self.name, batch, slot.index))
         slot.queue.clear()
         slot.life += 1
         self.put(SlotDied(number, run.piece, slot.index, state, cause, 1.0, 0.1))
@@ -671,10 +672,10 @@ class World:
         self.needless: list[tuple[float, str, int]] = []
         """Starts (when, where, index) of jobs that were recorded already."""
         self.starts: dict[tuple[bytes, int], list[tuple[float, str, Any]]] = defaultdict(list)
-        self.running: dict[bytes, set[tuple[str, int]]] = defaultdict(set)
-        """What runs now: (where, index), by batch."""
-        self.exceeded: list[tuple[float, set[tuple[str, int]]]] = []
-        """When more jobs of a batch ran than its limit, and which."""
+        self.running: dict[bytes, set[tuple[str, bytes, int]]] = defaultdict(set)
+        """What runs now: (where, batch, index), by batch or by the group that shares its limit."""
+        self.exceeded: list[tuple[float, set[tuple[str, bytes, int]]]] = []
+        """When more jobs of these ran than their limit, and which."""
         self.fates: Callable[[bytes, int, Any], tuple[str, float]] = lambda *_: ("ok", 0.01)
         self.loss = 0.0
         self.duplication = 0.0
@@ -921,10 +922,14 @@ class World:
     def job(self, batch: bytes, index: int, stamp: Any) -> tuple[str, float]:
         return self.fates(batch, index, stamp)
 
+    def running_with(self, batch: bytes) -> set[tuple[str, bytes, int]]:
+        """What runs now of a batch and of those that share its limit."""
+        return self.running[self.specs[batch].limit_group or batch]
+
     def ran(self, worker: WorkerNode, lease: Any, index: int) -> None:
         self.starts[lease.batch, index].append((self.now, worker.name, lease.stamp))
-        running, limit = self.running[lease.batch], self.specs[lease.batch].limit
-        running.add((worker.name, index))
+        running, limit = self.running_with(lease.batch), self.specs[lease.batch].limit
+        running.add((worker.name, lease.batch, index))
         if limit is not None and len(running) > limit:
             self.exceeded.append((self.now, set(running)))
         if (lease.batch, index) in self.recorded:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from penstock.outcome import BatchStatus, CommandResult, Outcome, PipelineStatus, WorkerInfo
     from penstock.pool import Pool
 
+    __version__: str
+
 __all__ = [
     "Batch",
     "BatchStatus",
@@ -41,6 +43,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "__version__": "config:VERSION",
     "Batch": "client",
     "Job": "jobqueues",
     "Pipeline": "client",
@@ -52,7 +55,13 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     # the stations import this package too, and need nothing of the client
-    if name not in __all__:
+    if name not in __all__ and name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(f"penstock.{_HOMES.get(name, 'outcome')}"), name)
+    home, _, there = _HOMES.get(name, "outcome").partition(":")
+    value = globals()[name] = getattr(import_module(f"penstock.{home}"), there or name)
     return value
+
+
+def __dir__() -> list[str]:
+    # without the modules of this package that have been imported by now
+    return [*__all__, "__version__"]

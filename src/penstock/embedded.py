@@ -25,6 +25,7 @@ import msgspec
 
 from penstock import sink, ventilator, worker
 from penstock.config import SinkConfig, VentilatorConfig, WorkerConfig
+from penstock.private import remove_abandoned
 from penstock.processes import die_with_parent
 
 RESTART_TIME = 60.0
@@ -41,10 +42,12 @@ STDIN = 0
 
 
 class Order(msgspec.Struct, frozen=True):
-    """What the client tells: the private folder, the stations' settings, the client's sys.path. `restarts`: so often a
-    station is started again within RESTART_TIME; then something is wrong that a restart does not heal."""
+    """What the client tells: the private folder and the open file that is its lock, the stations' settings, the
+    client's sys.path. `restarts`: so often a station is started again within RESTART_TIME; then something is wrong that
+    a restart does not heal."""
 
     folder: str
+    lock: int
     path: list[str]
     restarts: int
     worker: WorkerConfig
@@ -63,6 +66,7 @@ class Supervisor:
         self._order = order
         self._folder = Path(order.folder)
         self._lifeline, self._held = os.pipe2(os.O_CLOEXEC)
+        os.set_inheritable(order.lock, False)  # the stations have it, what they execute has not
         self._died, self._wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._living: dict[int, str] = {}
         self._starts: dict[str, list[float]] = {kind: [] for kind in STATIONS}
@@ -77,6 +81,7 @@ class Supervisor:
         try:
             for kind in STATIONS:
                 self._start(kind)
+            remove_abandoned(self._folder.parent)
             reason = self._supervise()
         finally:
             self._end()

@@ -158,6 +158,9 @@ class BatchSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     code go along, its digest without."""
     limit: Positive | None = None
     """At most so many of its jobs run at once, everywhere."""
+    limit_group: Annotated[bytes, msgspec.Meta(max_length=ID_BYTES)] = b""
+    """What was submitted through one view of a client: its batches with the same `limit` share the count; empty: this
+    one has its own."""
     worker: Label = ""
     """The name of the worker, or of the host, that must run it."""
     needs: Tags = ()

@@ -14,7 +14,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from penstock.client import Pipeline, Submitter
@@ -129,7 +129,8 @@ def queues(
         raise TypeError(f"run must be a function, not {type(run).__name__}")
     if name is not None:
         options["name"] = name
-    with Pipeline(url) as pipeline:
+    with ExitStack() as stack:
+        pipeline = stack.enter_context(Pipeline(url))
         jobs = pipeline.options(**options)
         session = pipeline.engine.session
         if name is None or session is None:
@@ -137,4 +138,8 @@ def queues(
             pipeline.engine.on_outcome(finished.on_row)
         else:
             finished = SharedFinished(session, name)
-        yield Dispatched(jobs, finished, run, maxsize), finished
+        try:
+            yield Dispatched(jobs, finished, run, maxsize), finished
+        except GeneratorExit:  # nobody holds the block any more: what was put goes on, as of a forgotten Pipeline
+            stack.pop_all()
+            pipeline.shutdown(wait=False)

@@ -9,17 +9,18 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
-import tempfile
 import time
 import weakref
 from pathlib import Path
 
 import msgspec
 
-from penstock.config import IPC_PATH_BYTES, SinkConfig, VentilatorConfig, WorkerConfig, default_slots
+from penstock.config import SinkConfig, VentilatorConfig, WorkerConfig, default_slots
 from penstock.errors import ConfigError, NoPipeline
+from penstock.processes import children, descendants, kill_all
 from penstock.room import check_slots
 
 START = "import json,sys; sys.path[:]=json.loads(sys.argv[1])['path']; "
@@ -29,6 +30,8 @@ START_TIME = 30.0
 """Seconds the stations have to come up: a cold start of Python from a slow disk, many times over."""
 RESTARTS = 5
 """So often a station, or their supervisor, is started again within a minute."""
+POLL_INTERVAL = 0.02
+"""Seconds between two looks whether slots have ended."""
 STOP_TIME = 5.0
 """Seconds the supervisor has to end when the client leaves; it gives the stations less."""
 
@@ -50,8 +53,11 @@ class LocalStations:
         check_slots(self.slots)
         self._pid = os.getpid()
         self._up = False
-        self._folder = _private_folder()
+        from penstock.private import make_folder  # noqa: PLC0415 - Windows has no such locks
+
+        self._folder, self._lock = make_folder()
         self.url = f"ipc://{self._folder}"
+        self.data = data
         self._order = self._order_of(data, pass_output=pass_output)
         self._restarted_at: list[float] = []
         _living.add(self)
@@ -59,6 +65,7 @@ class LocalStations:
             self._supervisor = self._start()
         except BaseException:
             shutil.rmtree(self._folder, ignore_errors=True)
+            os.close(self._lock)
             raise
 
     def _order_of(self, data: Path | None, *, pass_output: bool) -> str:
@@ -67,6 +74,7 @@ class LocalStations:
         folder = str(data.absolute() if data is not None else self._folder / "data")
         order = {
             "folder": str(self._folder),
+            "lock": self._lock,
             "path": sys.path,
             "restarts": RESTARTS,
             "worker": WorkerConfig(url=url, slots=self.slots, name="local", pass_output=pass_output, log_level="ERROR"),
@@ -80,6 +88,7 @@ class LocalStations:
             [sys.executable, "-c", START, self._order],
             stdin=subprocess.PIPE,
             bufsize=0,
+            pass_fds=(self._lock,),
             start_new_session=True,
         )
 
@@ -121,6 +130,23 @@ class LocalStations:
             self._supervisor.kill()
             self._supervisor.wait()
         shutil.rmtree(self._folder, ignore_errors=True)
+        os.close(self._lock)
+
+    def kill(self, *, grace: float) -> None:
+        """End them all at once; with a grace what runs is told before, and has so many seconds to clear up."""
+        worker = self.pids().get("worker")
+        if os.getpid() != self._pid or worker is None:
+            return
+        kill_all([worker], signal.SIGSTOP)  # it would start again what has ended
+        servers = children(worker)
+        slots = [pid for pid in descendants(worker) if pid not in servers]
+        if grace:
+            kill_all(slots, signal.SIGTERM)
+        deadline = time.monotonic() + grace
+        while time.monotonic() < deadline and any(map(_is_alive, slots)):
+            time.sleep(POLL_INTERVAL)
+        self._supervisor.kill()  # all the others end with it
+        kill_all([*slots, *servers, worker])
 
     def _close_stdin(self) -> bool:
         """Let go of the stations; False: that was done before."""
@@ -132,17 +158,17 @@ class LocalStations:
         return True
 
     def let_go(self) -> None:
-        """In a forked child: do not keep the stations alive."""
-        self._close_stdin()
+        """In a forked child: do not keep the stations alive, nor their folder."""
+        if self._close_stdin():
+            os.close(self._lock)
 
 
-def _private_folder() -> Path:
-    """A new folder that only this user can enter, with a path short enough for sockets."""
-    folder = Path(tempfile.mkdtemp(prefix="penstock-"))
-    if len(os.fsencode(folder / "outcomes.lock")) > IPC_PATH_BYTES:
-        folder.rmdir()
-        folder = Path(tempfile.mkdtemp(prefix="penstock-", dir="/tmp"))
-    return folder
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _in_child() -> None:

@@ -127,11 +127,11 @@ class IMapIterator:
 class Pool:
     """multiprocessing.Pool's interface: embedded in this process, or on the running pipeline at `url`.
 
-    `processes`: how many jobs run at once, by default as many as there are cores; on a running pipeline so many of each
-    map and of the single calls of each function, by default as many as it has slots. `initializer`: called with
-    `initargs` once in each process before its first job; what it raises is the error of the jobs. `maxtasksperchild`:
-    after so many jobs of this pool a process makes room for a new one; each call is one, whatever the chunksize.
-    `context` is accepted and changes nothing: slots are started in a way of their own. `url` is as in Pipeline.
+    `processes`: how many jobs run at once, by default as many as there are cores; on a running pipeline so many of
+    this pool's, by default as many as it has slots. `initializer`: called with `initargs` once in each process before
+    its first job; what it raises is the error of the jobs. `maxtasksperchild`: after so many jobs of this pool a
+    process makes room for a new one; each call is one, whatever the chunksize. `context` is accepted and changes
+    nothing: slots are started in a way of their own. `url` is as in Pipeline.
 
     Raises ValueError: a number below 1; TypeError: the initializer is not callable; NoPipeline: nobody answers.
     """
@@ -160,7 +160,8 @@ class Pool:
         self._terminated = False
         self._collectors: list[threading.Thread] = []
         where, _ = locate(url, None)
-        self._spec = BatchSpec(limit=None if where == "local" else processes)
+        limit = None if where == "local" else processes
+        self._spec = BatchSpec(limit=limit, limit_group=b"" if limit is None else self._key)
         self._pipeline = Pipeline(where, slots=processes if where == "local" else None)
         self._running = True
 

@@ -15,12 +15,15 @@ jobs to others; outcomes it had not delivered are lost with it, and those jobs r
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import platform
 import socket
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 from penstock import loop
@@ -44,6 +47,7 @@ from penstock.messages import (
     split,
 )
 from penstock.payload import NO_PICKLE
+from penstock.private import remove_abandoned
 from penstock.roles import Role
 from penstock.room import make_room
 from penstock.seat import Work
@@ -258,6 +262,8 @@ class Worker:
     def close(self) -> None:
         """End the slots, then the sockets."""
         self._slots.close()
+        with contextlib.suppress(OSError):  # there is no folder for temporary files
+            remove_abandoned(Path(tempfile.gettempdir()))  # jobs may have left pipelines open
         self.links.close()
         for echo in self._echoes:
             echo.flush(LAST_FLUSH_TIME)

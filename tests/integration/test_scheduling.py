@@ -9,7 +9,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import wait
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -106,6 +108,38 @@ def test_no_more_jobs_run_at_once_than_the_limit(cli: Cli, two_workers: Pipeline
         assert done.returncode == 0, done.stderr
         assert at_once(trace) <= 2
     list(two_workers.batch(together, [str(trace)] * 3).values())  # control: it is the limit that keeps them apart
+
+
+def test_a_limit_covers_all_that_came_through_one_view(two_workers: Pipeline, folder: Path) -> None:
+    """Flushed between, of several functions, options and ways of submitting; what came another way is not counted."""
+    trace = str(folder / "trace")
+    one = two_workers.options(limit=1)
+    futures = []
+    for _ in range(4):
+        futures.append(one.submit(overlapping, trace))
+        futures.append(one.options(retries=1).submit(partial(overlapping, trace)))
+        futures.append(two_workers.options(limit=1).submit(overlapping, trace))  # the same view, made again
+        two_workers.flush()
+    values = one.map(overlapping, [trace] * 4)
+    one.batch(overlapping, [trace] * 4).wait()
+    wait(futures)
+    assert len(list(values)) == 4
+    assert at_once(Path(trace)) == 1
+    views = [two_workers.options(limit=1, name=name) for name in "abc"]
+    for future in [view.submit(together, trace) for view in views]:
+        future.result()
+    two_workers.batch(together, [trace] * 2, limit=2).wait()  # a batch's own limit; the file is large enough by now
+    with Pool(1) as first, Pool(2) as second:
+        Path(trace).unlink()
+        waiting = [first.apply_async(together, (trace,)), second.map_async(together, [trace] * 2)]
+        for result in waiting:
+            result.get()
+        Path(trace).unlink()
+        waiting = [second.apply_async(partial(overlapping, trace)) for _ in range(6)]
+        waiting.append(second.map_async(overlapping, [trace] * 6))
+        for result in waiting:
+            result.get()
+        assert at_once(Path(trace)) <= 2
 
 
 def test_jobs_run_where_they_ask_for(cli: Cli, two_workers: Pipeline) -> None:
@@ -215,8 +249,16 @@ def test_a_call_is_accepted_once_under_a_word(
         assert other.options(once="daily").submit(overlapping, trace).result() is None
         with pytest.raises(errors.OnceMismatch, match="once='five': another call"):
             other.batch(abs, range(-4, 0), once="five")
+        other.flush()
+        refused = other.options(once="daily").submit(abs, -1)
         with pytest.raises(errors.OnceMismatch):
-            other.options(once="daily").submit(abs, -1).result()
+            refused.result()
+        with pytest.raises(errors.OnceMismatch):
+            other.flush()  # who answers 202 then must not
+        other.flush()
+        other.options(worker="nobody", on_missing="fail").submit(abs, -1)
+        with pytest.raises(errors.NoSuchWorker):
+            other.flush()
     assert Path(trace).read_text() == "+-"
     words = ("--once", "touched", "--shell", "echo {} | tee -a ran", ":::", "x")
     ids = {cli("submit", *words).stdout for _ in range(2)}

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from penstock.core.backlog import Batch
 from penstock.core.gates import Gates
 from penstock.core.held import HeldLease
+from penstock.core.inputs import StoredBatch
+from penstock.core.lanes import Groups, Lanes
 from penstock.core.roster import Worker
 from penstock.job import BatchSpec
 from penstock.messages import BatchHead, Lease
@@ -25,6 +26,7 @@ from sim import WorkerNode, World
 SEEDS = range(8)
 CONTROL_SEEDS = range(60)
 """Schedules that are tried until one goes wrong."""
+VIEW = b"one view".ljust(16)
 TAGS = (("gpu",), ("gpu", "big"), ())
 
 
@@ -44,6 +46,9 @@ def specs(world: World, chance: random.Random) -> list[BatchSpec]:
         BatchSpec(needs=("big", "gpu"), max_crashes=1),
         BatchSpec(worker="host", limit=1, expires_time=soon),
         BatchSpec(),
+        BatchSpec(limit=2, limit_group=VIEW),
+        BatchSpec(limit=2, limit_group=VIEW, needs=("gpu",)),
+        BatchSpec(limit=2, limit_group=VIEW, priority=1, max_crashes=1),
     ]
 
 
@@ -114,8 +119,18 @@ def no_place(patch: pytest.MonkeyPatch) -> None:
 
 def no_lanes(patch: pytest.MonkeyPatch) -> None:
     """As many leases go out as there is credit for."""
-    patch.setattr(Batch, "is_full", property(lambda _: False))
-    patch.setattr(Batch, "is_last_lane", property(lambda _: False))
+    patch.setattr(Lanes, "is_full", property(lambda _: False))
+    patch.setattr(Lanes, "is_last", property(lambda _: False))
+
+
+def no_groups(patch: pytest.MonkeyPatch) -> None:
+    """Each batch counts for itself, whatever else came through its view."""
+
+    def join(_: Groups, stored: StoredBatch) -> Lanes | None:
+        return None if stored.spec.limit is None else Lanes(stored.spec.limit)
+
+    patch.setattr(Groups, "join", join)
+    patch.setattr(Groups, "leave", lambda *_: None)
 
 
 def wide_leases(patch: pytest.MonkeyPatch) -> None:
@@ -129,7 +144,7 @@ def wide_leases(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(HeldLease, "__init__", begin)
 
 
-@pytest.mark.parametrize("rule_off", [no_gate, no_place, no_lanes, wide_leases])
+@pytest.mark.parametrize("rule_off", [no_gate, no_place, no_lanes, no_groups, wide_leases])
 def test_without_the_rule_terms_are_broken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rule_off: Callable[[pytest.MonkeyPatch], None]
 ) -> None:

@@ -105,6 +105,13 @@ class Courier:
         """The stations that are not connected."""
         return [name for name, socket in (("ventilator", "desk"), ("sink", "results")) if not self.connected[socket]]
 
+    @property
+    def unaccepted(self) -> int:
+        """Jobs that were given and have not been answered."""
+        self._add(self._packer.pack())
+        submits = [one.message for one in self._desk.waiting() if isinstance(one.message, Submit)]
+        return sum(chunk.count for submit in submits for chunk in submit.chunks)
+
     # ------------------------------------------------------------------------------------- what to carry
 
     def submit(self, parts: Iterable[Part]) -> None:

@@ -1,31 +1,27 @@
-"""What stands behind a Pipeline that has stations: sessions, streams, maps, and the rules of leaving."""
+"""What stands behind a Pipeline that has stations: what a client can ask of it."""
 
 from __future__ import annotations
 
-import atexit
-import os
-import threading
 import time
-import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, wait
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from penstock.client import mistakes
 from penstock.client.batch import Batch, cancel_jobs, find_batch, find_batches, pipeline_status_of, status_of
 from penstock.client.feeding import Digest, Feed
 from penstock.client.functions import MAX_PART_BYTES, Function, Functions, too_large
 from penstock.client.futures import JobFuture, failed
+from penstock.client.leaving import Member
 from penstock.client.mapping import CHUNKS_AHEAD, Map, input_length, pace_of
 from penstock.client.once import batch_once, future_once
-from penstock.client.outage import CONNECT_TIMEOUT
 from penstock.client.session import Session
 from penstock.client.shipping import Shipper
-from penstock.client.streams import OnRow, Streams
+from penstock.client.streams import OnRow
 from penstock.client.versions import Versions
-from penstock.errors import JobCancelled, PenstockError
+from penstock.errors import PenstockError
 from penstock.job import BatchSpec
 from penstock.messages import AskPipeline, DrainWorker, PipelineInfo
 from penstock.outcome import BatchStatus, PipelineStatus
@@ -36,46 +32,20 @@ if TYPE_CHECKING:
 
 DEFAULT_SLOTS = 8
 """Assumed of a pipeline to which no worker is connected yet."""
-EXIT_TIMEOUT = 30.0
-"""Seconds an interpreter that exits waits for what it submitted to be accepted."""
-INTERRUPTED_TIMEOUT = 2.0
-"""Seconds who leaves by Ctrl-C waits for it."""
-POLL_INTERVAL = 0.01
-"""Seconds until the first look at whether an embedded pipeline has done everything; they double."""
 WAIT_INTERVAL = 0.5
 """Seconds between two looks at whether a pipeline that is waited for is still there."""
 
-_living: set[Engine] = set()
 
-
-class Engine:
+class Engine(Member):
     """One client of one pipeline."""
 
     def __init__(
         self, url: str, stations: LocalStations | None = None, *, key: KeyFile | None = None, ship: bool = True
     ) -> None:
         """Raises NoPipeline: nobody answers; Refused: not with this key; ConfigError: not a URL."""
-        self._pid = os.getpid()
-        self._stations = stations
-        self._streams = Streams()
+        super().__init__(url, stations, key)
         is_local = stations is not None
         self._functions = Functions(Shipper(ships=ship, is_local=is_local), None if is_local else Versions(self))
-        self._maps: weakref.WeakSet[Map] = weakref.WeakSet()
-        self._left = False
-        self._gone = False
-        self._closed = threading.Lock()
-        self._finishing = threading.Lock()
-        self._session = Session(url, self._streams, stations, key)
-        self._streams.attach(self._session)
-        self._session.on_failure(self._streams.fail)
-        try:
-            self._session.connect(CONNECT_TIMEOUT if stations is None else stations.start_time)
-        except BaseException:
-            self._close()
-            raise
-        if stations is not None:
-            stations.up()
-        _living.add(self)
 
     @property
     def url(self) -> str:
@@ -89,7 +59,7 @@ class Engine:
 
     def ensure_usable(self) -> None:
         """Raises RuntimeError: it has been left, or this is a forked child."""
-        if self._left:
+        if self.left:
             raise RuntimeError("cannot schedule new futures after shutdown")
         self._session.ensure_usable()
 
@@ -101,7 +71,7 @@ class Engine:
         """One call. What cannot be serialized is the error of the Future."""
         self.ensure_usable()
         try:
-            function, item = self._functions.call(target, args, kwargs, spec.serializer)
+            function, item = mistakes.call(self._functions, target, args, kwargs, spec.serializer)
         except Exception as error:  # noqa: BLE001 - a __reduce__ may raise anything
             return failed(error)
         if len(item) > MAX_PART_BYTES:
@@ -124,7 +94,7 @@ class Engine:
 
     def function(self, target: Callable[..., Any], spec: BatchSpec) -> Function:
         """The function as it travels."""
-        return self._functions.serialized(target, spec.serializer)
+        return mistakes.serialized(self._functions, target, spec.serializer)
 
     def map(self, spec: BatchSpec, function: Function, iterables: Sequence[Iterable[Any]], **how: Any) -> Iterator[Any]:
         """`map`, or `imap_unordered`; `how` as `start_map` has it."""
@@ -162,11 +132,13 @@ class Engine:
         self.ensure_usable()
         if spec.once:
             batch, total = batch_once(self._session, spec, function, iterables, self._functions)
+            self.batched += total
             return Batch(self._session, batch, spec, total)
         slots = self.slots()
         target, _ = pace_of(input_length(iterables), slots)
         feed = self._feed(spec, function, iterables, target, None, digest=digest)
         feed.submit_whole(CHUNKS_AHEAD * slots)
+        self.batched += feed.submitted
         return Batch(self._session, feed.batch, spec, feed.submitted)
 
     def _feed(
@@ -218,7 +190,8 @@ class Engine:
         return cancel_jobs(self._session, batch, start, stop, running=True)
 
     def flush(self, timeout: float | None) -> None:
-        """Wait until all that was submitted is accepted. Raises TimeoutError."""
+        """Wait until all that was submitted is accepted. Raises TimeoutError, and why a single submit since the last
+        time was refused."""
         self.ensure_usable()
         self._streams.close_open()
         answer = self._session.accepted()
@@ -230,117 +203,5 @@ class Engine:
             with suppress(TimeoutError, PenstockError):
                 self._session.wait_for(answer, left)
             self._session.ensure_usable()
-
-    # ------------------------------------------------------------------------------------- leaving
-
-    def leave(self, *, wait: bool, cancel_futures: bool = False) -> None:
-        """No more jobs are taken. Waits for acceptance, with `wait` for all outcomes."""
-        if os.getpid() != self._pid:
-            return
-        first, self._left = not self._left, True
-        if first and cancel_futures:
-            for stream in self._streams.living():
-                stream.cancel_all(unstarted_only=True)
-            for run in list(self._maps):
-                run.cancel_unstarted()
-        if wait:
-            self._finish()
-        elif first:
-            self._streams.close_open()
-            with suppress(PenstockError, RuntimeError):  # nobody answers, or this is a callback that cannot wait
-                self._session.wait_for(self._session.accepted(), None)
-            threading.Thread(target=self._finish_quietly, name="penstock-leaving", daemon=True).start()
-
-    def leave_by(self, error: BaseException | None) -> None:
-        """Leave by an exception: embedded work is cancelled; a running pipeline's futures are waited for as every
-        executor does, unless the user or the system wants to be gone."""
-        if self._stations is not None:
-            self.abandon()
-        else:
-            self.leave(wait=isinstance(error, Exception))
-
-    def leave_forgotten(self) -> None:
-        """Leave in the background: its Pipeline was garbage."""
-        with suppress(RuntimeError):  # the interpreter is exiting
-            threading.Thread(target=self.leave, kwargs={"wait": False}, name="penstock-leaving", daemon=True).start()
-
-    def abandon(self, timeout: float = INTERRUPTED_TIMEOUT) -> None:
-        """Leave at once: embedded work ends, a running pipeline keeps what it accepts within `timeout` seconds."""
-        if os.getpid() != self._pid or self._gone:
-            return
-        self._left = True
-        if self._stations is None:
-            with suppress(PenstockError, RuntimeError):
-                self._streams.close_open()
-                self._session.wait_for(self._session.accepted(), timeout)
-        self._close()
-
-    def terminate(self) -> None:
-        """Leave at once, and let nothing of what this client's futures and maps stand for run on."""
-        if os.getpid() == self._pid and not self._left and self._stations is None:
-            self._left = True
-            with suppress(PenstockError, RuntimeError):  # nobody answers, or this is a callback that cannot wait
-                self._streams.close_open()
-                self._session.wait_for(self._session.accepted(), EXIT_TIMEOUT)
-                for stream in self._streams.living():
-                    stream.cancel_all(unstarted_only=False)
-                for run in list(self._maps):
-                    run.cancel()
-                self.status()  # it answers when it has read what was said before
-        self.abandon()
-
-    def _finish(self) -> None:
-        """Wait for everything, then close; who comes second waits for the first."""
-        try:
-            with nullcontext() if self._session.in_thread else self._finishing:
-                if self._session.failure is None and not self._gone:
-                    self._wait_for_all()
-                self._close()
-        except BaseException:
-            self.abandon()
-            raise
-
-    def _finish_quietly(self) -> None:
-        with suppress(Exception):
-            self._finish()
-
-    def _wait_for_all(self) -> None:
-        self._streams.close_open()
-        maps = list(self._maps)
-        for run in maps:
-            run.draw_rest()
-        self._session.wait_for(self._session.accepted(), None)
-        futures: list[Future[Any]] = list(self._streams.futures())
-        while futures and self._session.failure is None:
-            futures = list(wait(futures, WAIT_INTERVAL).not_done)
-        if self._stations is not None:
-            self._wait_until_idle()
-        for run in maps:
-            run.absorb()
-        if maps and self._stations is None:
-            self.status()  # it answers when it has read what was said before: which maps to forget
-
-    def _wait_until_idle(self) -> None:
-        interval = POLL_INTERVAL
-        while (status := self.status()).queued or status.leased:
-            time.sleep(interval)
-            interval = min(2 * interval, WAIT_INTERVAL)
-
-    def _close(self) -> None:
-        left = JobCancelled("its pipeline was left before it ended")
-        with self._closed:
-            self._gone = True
-            for run in list(self._maps):
-                run.fail(left)
-            _living.discard(self)
-            self._session.close()
-            if self._stations is not None:
-                self._stations.stop()
-        self._streams.fail(left)  # also what came in this moment
-
-
-@atexit.register
-def _leave_all() -> None:
-    """At the interpreter's exit nothing is waited for but acceptance."""
-    for engine in list(_living):
-        engine.abandon(EXIT_TIMEOUT)
+        if (refusal := self._streams.take_refusal()) is not None:
+            raise refusal

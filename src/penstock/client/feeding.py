@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from penstock import payload
 from penstock.client.cutting import FIRST_COUNT, Cutter
 from penstock.client.functions import Function, Functions
 from penstock.client.items import SETTLED, ItemDumper, as_drawn
+from penstock.client.mistakes import chunk_blob
 from penstock.client.packing import Part, opening
 from penstock.job import BatchSpec, new_batch_id
 from penstock.messages import DIGEST_BYTES, BatchClose, ChunkHead, Forget
@@ -167,4 +167,4 @@ def serializing(spec: BatchSpec, form: str, dumper: ItemDumper | None = None) ->
     """How some items, of which the first has this index, become a chunk's payload."""
     if spec.kind == "command":
         return lambda items, _: msgspec.msgpack.encode(items)
-    return lambda items, first: payload.chunk_blob(form, items, spec.serializer, first, dumper)
+    return lambda items, first: chunk_blob(form, items, spec.serializer, first, dumper)

@@ -175,7 +175,12 @@ class Functions:
             return self.serialized(target, serializer), payload.call_blob(args, kwargs, serializer)
         function, initializer, surroundings = _parts(target)
         if self._entry(target, serializer) is None and self._travels_with_arguments(function):
-            item = self._item((function, *args), kwargs, function)
+            try:
+                item = self._item((function, *args), kwargs, function)
+            except pickle.PicklingError:
+                self.serialized(target, serializer)  # if it is to blame, its error says so
+                self._item(args, kwargs)
+                raise
             if len(item.data) <= ITEM_BYTES:
                 target = payload.call
                 if initializer is not None or surroundings != NOWHERE:

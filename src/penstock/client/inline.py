@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from penstock import payload
+from penstock.client import mistakes
 from penstock.client.answers import Piece, error_of, given, pieces_of, readable_error, values_of
 from penstock.client.batch import Batch
 from penstock.client.feeding import Digest
@@ -48,7 +49,7 @@ class Inline:
         """One call, done when this returns."""
         self.ensure_usable(spec)
         try:
-            function, item = self._functions.call(target, args, kwargs, spec.serializer)
+            function, item = mistakes.call(self._functions, target, args, kwargs, spec.serializer)
             return self._done(Jobs(spec, function, self._functions), payload.blobs_chunk([item], spec.serializer))
         except Exception as error:  # noqa: BLE001 - a __reduce__ may raise anything
             return failed(error)
@@ -84,7 +85,7 @@ class Inline:
 
     def function(self, target: Callable[..., Any], spec: BatchSpec) -> Function:
         """The function as it travels."""
-        return self._functions.serialized(target, spec.serializer)
+        return mistakes.serialized(self._functions, target, spec.serializer)
 
     def map(
         self,
@@ -198,6 +199,10 @@ class Inline:
         self._left = True
 
     leave_forgotten = terminate = leave_by
+
+    def end_workers(self, operation: str, *, grace: float) -> None:  # noqa: ARG002 - nothing runs now
+        """The same."""
+        self._left = True
 
 
 class InlineBatch(Batch):

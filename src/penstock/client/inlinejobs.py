@@ -12,6 +12,7 @@ from penstock.bundle import LoadedFunction
 from penstock.client.following import Row
 from penstock.client.functions import Function, Functions
 from penstock.client.items import ItemDumper
+from penstock.client.mistakes import chunk_blob
 from penstock.command import Argv, CommandTemplate
 from penstock.job import BatchSpec, JobState, Stamp, new_batch_id
 from penstock.messages import OutcomeHead
@@ -33,7 +34,7 @@ class Jobs:
         """What a job is given. Raises PicklingError: its arguments cannot be serialized."""
         if self.spec.kind == "command":
             return item
-        return payload.chunk_blob(form, [item], self.spec.serializer, index, self._dumper)
+        return chunk_blob(form, [item], self.spec.serializer, index, self._dumper)
 
     def run(self, index: int, given: Any) -> Row:
         """Run one to its last attempt: `given` is its chunk, or the words of its command."""

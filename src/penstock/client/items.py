@@ -95,7 +95,7 @@ class ItemDumper:
 
             available = None if self._available is None else self._available.names
             self._pickler = ScriptPickler(self._file, available, self._by_value)
-        file, pickler = self._file, self._pickler
+        file, pickler, self._pickler = self._file, self._pickler, None  # one that failed is left in the middle
         file.seek(0)
         file.truncate()
         blobs = []
@@ -105,6 +105,7 @@ class ItemDumper:
             blobs.append(file.getvalue())
             file.seek(0)
             file.truncate()
+        self._pickler = pickler
         self._is_named = bool(pickler.needs or pickler.uses)
         self._names |= pickler.needs | pickler.uses
         self._modules |= self._functions.own(pickler.imports)

@@ -88,6 +88,7 @@ class Map:
         session.on_refusal(feed.batch, self._reader.fail)
         self._is_cut_off = False
         self._pieces: deque[Piece] = deque()
+        self._is_dropped = False
         try:
             self._top_up()
         except BaseException:  # Ctrl-C while the input is drawn: nobody will read
@@ -156,13 +157,28 @@ class Map:
         """Run on to the end when nobody can read `results` any more."""
         weakref.finalize(results, self._abandon).atexit = False
 
+    @property
+    def open_jobs(self) -> int:
+        """Jobs that were submitted and have not ended."""
+        return 0 if self.closed else max(0, self._feed.submitted - self._reader.done)
+
+    @property
+    def is_being_drawn(self) -> bool:
+        """Whether its reader may still draw more of its input."""
+        return not (self.closed or self._is_dropped or self._feed.finished)
+
+    def cut_off(self) -> None:
+        """The pipeline is about to be left: with a `buffersize` what nobody has made room for is not drawn any more, as
+        in Python 3.14."""
+        if self._pace.one_by_one and not self.closed and not self._feed.finished:
+            self._is_cut_off = True
+            self._feed.finish()
+            self._learn_total()
+
     def draw_rest(self) -> None:
-        """Submit all of the input, for the pipeline is about to be left; with a `buffersize`, as in Python 3.14, what
-        nobody has made room for is not drawn any more."""
+        """Submit all of the input, for the pipeline is about to be left; with a `buffersize` it is cut off."""
+        self.cut_off()
         if not self.closed:
-            if self._pace.one_by_one and not self._feed.finished:
-                self._feed.finish()
-                self._is_cut_off = True
             self._feed.draw_all()
             self._learn_total()
 
@@ -181,6 +197,7 @@ class Map:
             self._feed.forget()
 
     def _abandon(self) -> None:
+        self._is_dropped = True
         if not self.closed:
             self._reader.discard(self.close)
 

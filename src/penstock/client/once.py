@@ -54,6 +54,7 @@ def future_once(session: Session, streams: Streams, spec: BatchSpec, function: F
     try:
         batch = submit_once(session, spec, function, [Chunk(1, chunk_of(spec, [item]))])
     except PenstockError as error:
+        streams.note_refusal(error)
         return failed(error)
     mine = OneJob(session, batch, spec, function, streams.left)
     future = streams.enlist(mine, mine.future)

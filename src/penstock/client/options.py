@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
+from penstock.advice import ensure_plain
 from penstock.job import ID_BYTES, INSTANT_END, LABEL_CHARS, WHOLE_END, BatchSpec
 from penstock.prepared import Initializer, Prepared, Surroundings
 
@@ -254,6 +255,7 @@ def around_of(options: Mapping[str, Any]) -> Around:
         raise ValueError("initargs without an initializer")
     if function is not None and not callable(function):
         raise TypeError(f"initializer must be callable, not {type(function).__name__}")
+    ensure_plain(function)
     initializer = None if function is None else Initializer(os.urandom(ID_BYTES), function, arguments)
     cwd = options.get("cwd")
     folder = None if cwd is None else os.path.abspath(os.fsdecode(argument_bytes(cwd)))

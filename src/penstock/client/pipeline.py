@@ -6,11 +6,11 @@ import os
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from penstock import current
+from penstock.client.backend import engine_at
 from penstock.client.batch import ALL_JOBS, Batch
 from penstock.client.commands import ArgumentLists, Command, template_of, words_of
 from penstock.client.costs import Cost, map_longest_first
@@ -20,13 +20,14 @@ from penstock.client.functions import Function
 from penstock.client.futures import JobFuture, failed
 from penstock.client.locate import locate
 from penstock.client.options import around_of, depends_on_now, spec_of
+from penstock.client.views import group_of, in_group
 from penstock.command import CommandTemplate
-from penstock.job import BatchSpec
+from penstock.config import TERM_GRACE
+from penstock.job import ID_BYTES, BatchSpec
 from penstock.outcome import BatchStatus, PipelineStatus, WorkerInfo
 
 if TYPE_CHECKING:
     from penstock.client.inline import Inline
-    from penstock.keys import KeyFile
 
 T = TypeVar("T")
 
@@ -34,12 +35,22 @@ T = TypeVar("T")
 class Submitter(Executor):
     """An executor with job options: `Pipeline`, and what `Pipeline.options` returns."""
 
-    def __init__(self, engine: Engine | Inline, options: Mapping[str, Any]) -> None:
+    def __init__(
+        self, engine: Engine | Inline, options: Mapping[str, Any], key: bytes = b"", group: bytes = b""
+    ) -> None:
+        """`key` tells the Pipeline from others, `group` names what shares its limit: both are made if they are not
+        given."""
         self._engine = engine
         self._options = self._resolved(options)
-        self._fixed_spec = spec_of(self._options)
+        self._key = key or os.urandom(ID_BYTES)
+        spec = spec_of(self._options)
+        self._group = group or group_of(self._key, spec)
+        self._fixed_spec = in_group(spec, self._group)
         self._moves = depends_on_now(self._options)
         self._around = around_of(options)
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a Pipeline cannot be sent to a job: inside a job, make one there")
 
     def _resolved(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """The options with the id of the batch that they name. Raises NoSuchBatch."""
@@ -50,17 +61,19 @@ class Submitter(Executor):
 
     @property
     def _spec(self) -> BatchSpec:
-        return spec_of(self._options) if self._moves else self._fixed_spec
+        return in_group(spec_of(self._options), self._group) if self._moves else self._fixed_spec
 
     def options(self, **options: Any) -> Submitter:
         """The same pipeline, with these job options for whatever is submitted through what this returns.
 
+        A ``limit`` counts all of it together, and what comes through views of that view that have none of their own.
         An ``initializer`` runs once in each slot for it. Calls run in ``cwd`` (default: where the worker is), with
         ``env`` added to their environment.
 
         Raises TypeError: an unknown option; ValueError: a wrong value.
         """
-        return Submitter(self._engine, {**self._options, **options})
+        group = b"" if "limit" in options else self._group
+        return Submitter(self._engine, {**self._options, **options}, self._key, group)
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
         """Run ``fn(*args, **kwargs)`` as a job. The Future also has a ``job_id``.
@@ -154,13 +167,14 @@ class Submitter(Executor):
         """
         if not iterables:
             raise TypeError("batch needs the inputs of its jobs, batch(target, items); for one job there is submit")
+        group = b"" if "limit" in options else self._group
         options = {**self._options, **self._resolved(options)}
         if callable(target):
-            spec = spec_of(options)
+            spec = in_group(spec_of(options), group)
             function = self._engine.function(around_of(options).prepare(target), spec)
             return self._engine.batch(spec, function, iterables, digest)
         template, options = template_of(target, options)
-        spec = spec_of(options, kind="command")
+        spec = in_group(spec_of(options, kind="command"), group)
         items: Iterable[Any] = iterables[0] if len(iterables) == 1 else zip(*iterables)  # noqa: B905 - as `map`
         arguments = ArgumentLists(items, () if target is template else template.words)
         return self._engine.batch(spec, Function.of(template.encode()), [arguments], digest)
@@ -171,8 +185,10 @@ class Submitter(Executor):
         It runs in this process' folder or `cwd`, in the worker's environment and `env`. A non-zero exit raises
         CommandFailed, unless ``check=False``. Other options are those of `options`.
         """
+        is_limited = "limit" in options
         template, options = template_of((), {**self._options, **self._resolved(options)})
         spec = spec_of(options, kind="command")
+        spec = in_group(spec, group_of(self._key, spec) if is_limited else self._group)
         try:
             words = words_of(argv)
             if not words:
@@ -223,15 +239,12 @@ class Pipeline(Submitter):
             raise TypeError(f"slots must be a whole number, not {type(slots).__name__}")
         if slots is not None and slots < 1:
             raise ValueError(f"slots must be a whole number from 1 on, not {slots!r}")
-        super().__init__(_engine(url, loaded, slots, data, pass_output=pass_output, ship=ship), {})
-        self._finalizer = weakref.finalize(self, _leave_forgotten, self._engine)
-        self._finalizer.atexit = False
+        super().__init__(engine_at(url, loaded, slots, data, pass_output=pass_output, ship=ship), {})
+        self._finalizer = weakref.finalize(self, self._engine.leave_forgotten)
+        self._finalizer.atexit = False  # what becomes of it then is the engine's business
 
     def __repr__(self) -> str:
         return f"<Pipeline {self._engine.url}>"
-
-    def __reduce__(self) -> Any:
-        raise TypeError("a Pipeline cannot be sent to a job: inside a job, make one there")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -253,11 +266,25 @@ class Pipeline(Submitter):
         return self._engine
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Take no more jobs; with `wait`, return when all of this client's have ended, else when they are accepted.
+        """Take no more jobs; with `wait`, return when all of this client's have ended. Else they go on, also beyond the
+        end of the program: an embedded pipeline's exit waits for them, a running one has accepted them when this
+        returns.
 
         `cancel_futures` cancels those that have not started.
         """
         self._engine.leave(wait=wait, cancel_futures=cancel_futures)
+        self._finalizer.detach()
+
+    def terminate_workers(self) -> None:
+        """Leave at once, as ProcessPoolExecutor's of Python 3.14: what has not started is cancelled, what runs raises
+        JobDied. The slots of an embedded pipeline are sent SIGTERM, and killed after a few seconds; on a running
+        pipeline only the jobs of this client's futures and maps are ended."""
+        self._engine.end_workers("terminate_workers", grace=TERM_GRACE)
+        self._finalizer.detach()
+
+    def kill_workers(self) -> None:
+        """As `terminate_workers`, and embedded slots are killed at once."""
+        self._engine.end_workers("kill_workers", grace=0.0)
         self._finalizer.detach()
 
     def attach(self, batch: str) -> Batch:
@@ -317,31 +344,7 @@ class Pipeline(Submitter):
         self._engine.drain(worker)
 
     def flush(self, timeout: float | None = None) -> None:
-        """Return when all that was submitted so far is durably accepted. Raises TimeoutError after `timeout` s."""
+        """Return when all that was submitted so far is durably accepted. Raises TimeoutError after `timeout` s; what a
+        single submit since the last flush was refused for (OnceMismatch, NoSuchWorker): it is the Future's error too.
+        """
         self._engine.flush(timeout)
-
-
-def _engine(
-    url: str,
-    key: KeyFile | None,
-    slots: int | None,
-    data: str | os.PathLike[str] | None,
-    *,
-    pass_output: bool,
-    ship: bool,
-) -> Engine | Inline:
-    if url == "inline":
-        from penstock.client.inline import Inline  # noqa: PLC0415 - for tests and debuggers
-
-        return Inline()
-    if url != "local":
-        return Engine(url, key=key, ship=ship)
-    from penstock.local import LocalStations  # noqa: PLC0415 - only embedded pipelines start processes
-
-    stations = LocalStations(slots, None if data is None else Path(data), pass_output=pass_output)
-    return Engine(stations.url, stations, ship=ship)
-
-
-def _leave_forgotten(engine: Engine | Inline) -> None:
-    """A Pipeline that nobody holds any more: its jobs go on to their end, then it goes."""
-    engine.leave_forgotten()

@@ -63,6 +63,11 @@ class RowReader:
         self._follower = Follower(batch, self)
         session.follow(self._follower)
 
+    @property
+    def done(self) -> int:
+        """Jobs that had ended when the last row came."""
+        return self._done_count
+
     def close(self) -> None:
         """Read no more."""
         self._session.unfollow(self._follower)

@@ -178,6 +178,18 @@ class Session:
         self.call(mark)
         return answer
 
+    @property
+    def unaccepted(self) -> int:
+        """Jobs that nobody has accepted yet (in the thread)."""
+        return self._courier.unaccepted
+
+    def count_unaccepted(self) -> Future[int]:
+        """Their number."""
+        self.ensure_usable()
+        answer: Future[int] = Future()
+        self.call(lambda: answer.set_result(self.unaccepted))
+        return answer
+
     def wait_for(self, answer: Future[T], timeout: float | None) -> T:
         """The result of a request. Raises NoPipeline after `timeout` seconds, or what the session failed with."""
         self.ensure_may_wait()

@@ -9,7 +9,8 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -67,6 +68,7 @@ class Stream:
         self.collected = False
         """Whether it is among those that the next turn takes parts from."""
         self.on_row: OnRow | None = None
+        self.on_refused: Callable[[BaseException], None] | None = None
         self._session = session
         self._pending: list[bytes] = []
         self._first = 0
@@ -142,6 +144,8 @@ class Stream:
     def _refuse(self, error: BaseException) -> None:
         self.closed = self._said_closed = True
         self._refusal = error
+        if self.on_refused is not None:
+            self.on_refused(error)
         self.fail(error)
 
     def fail(self, error: BaseException) -> None:
@@ -163,11 +167,11 @@ class Stream:
         except (PenstockError, RuntimeError):
             return False
 
-    def cancel_all(self, *, unstarted_only: bool) -> None:
-        """Cancel what is open; the outcomes say which were."""
+    def cancel_all(self, *, unstarted_only: bool) -> Future[tuple[Any, Any]]:
+        """Cancel what is open; the outcomes say which were, the answer how many."""
         for future in list(self.futures.values()):
             future.expect_cancel()
-        self._session.request(lambda number: Cancel(number, self.batch, 0, self.count, unstarted_only))
+        return self._session.request(lambda number: Cancel(number, self.batch, 0, self.count, unstarted_only))
 
 
 class Streams:
@@ -181,6 +185,7 @@ class Streams:
         self.on_row: OnRow | None = None
         """Of the streams that start from now on."""
         self._session: Session | None = None
+        self._refusal: BaseException | None = None
         self._charged = 0
         """Bytes of items not yet taken that the session has been told of."""
         self._uncharged = 0
@@ -225,7 +230,7 @@ class Streams:
 
     def _start(self, session: Session, spec: BatchSpec, function: Function) -> Stream:
         stream = self._open[function.digest, spec] = Stream(session, spec, function, self.left)
-        stream.on_row = self.on_row
+        stream.on_row, stream.on_refused = self.on_row, self.note_refusal
         self._living[stream.batch] = stream
         if len(self._open) > OPEN_STREAMS:
             self._close(self._open.popitem(last=False)[1])
@@ -263,6 +268,16 @@ class Streams:
         """Those that are not done."""
         with self._lock:
             return [future for stream in self._living.values() for future in list(stream.futures.values())]
+
+    def note_refusal(self, error: BaseException) -> None:
+        """A submit was not accepted."""
+        if self._refusal is None:
+            self._refusal = error
+
+    def take_refusal(self) -> BaseException | None:
+        """Why the first was not that has not been since the last time; None: all were."""
+        refusal, self._refusal = self._refusal, None
+        return refusal
 
     def living(self) -> list[Stream]:
         """Streams that take in jobs or have open futures."""

@@ -19,6 +19,7 @@ from operator import attrgetter
 
 from penstock.core.actions import EndedPart, OpenPart
 from penstock.core.inputs import StoredBatch, StoredChunk
+from penstock.core.lanes import Groups, Lanes
 from penstock.core.part import Part, Place
 from penstock.core.spans import SpanSet
 from penstock.core.turns import ANY, Terms, Turns, terms_of
@@ -90,7 +91,7 @@ class Chunk:
 class Batch:
     """A batch, with those of its open chunks that are in memory."""
 
-    def __init__(self, stored: StoredBatch) -> None:
+    def __init__(self, stored: StoredBatch, lanes: Lanes | None) -> None:
         self.id = stored.batch
         self.spec: BatchSpec = stored.spec
         self.function = stored.function
@@ -114,8 +115,8 @@ class Batch:
         self.ended_time = stored.ended_time
         """When it was first seen to have ended, by the wall clock."""
         self.leased = 0
-        self.lanes = 0
-        """Leases that are out. If it has a limit, each is run one job at a time, so that this is what it limits."""
+        self.lanes = lanes
+        """What its limit counts; None: it has none."""
         self.uncertain = stored.open_from is not None
         """After a restart: what of it is out is not known yet."""
         self.terms = terms_of(self.spec)
@@ -148,12 +149,7 @@ class Batch:
     @property
     def is_full(self) -> bool:
         """Whether as many leases are out as its limit allows, or may be."""
-        return self.spec.limit is not None and (self.uncertain or self.lanes >= self.spec.limit)
-
-    @property
-    def is_last_lane(self) -> bool:
-        """Whether one lease more is all that its limit allows."""
-        return self.spec.limit is not None and self.lanes + 1 >= self.spec.limit
+        return self.lanes is not None and self.lanes.is_full
 
     def push(self, part: Part) -> None:
         """Into the queue, by index."""
@@ -189,7 +185,8 @@ class Backlog:
     """All batches, and whose turn it is."""
 
     def __init__(self, stored: Iterable[StoredBatch] = ()) -> None:
-        self.batches: dict[bytes, Batch] = {one.batch: Batch(one) for one in stored}
+        self._groups = Groups()
+        self.batches = {one.batch: Batch(one, self._groups.join(one)) for one in stored}
         self._on_disk = {key: batch for key, batch in self.batches.items() if batch.on_disk}
         self.queued_parts = 0
         self.free_parts = 0
@@ -203,7 +200,7 @@ class Backlog:
 
     def add_batch(self, stored: StoredBatch) -> Batch:
         """A new batch."""
-        batch = self.batches[stored.batch] = Batch(stored)
+        batch = self.batches[stored.batch] = Batch(stored, self._groups.join(stored))
         if batch.on_disk:
             self._on_disk[batch.id] = batch
         return batch
@@ -230,6 +227,7 @@ class Backlog:
                 if part.place is Place.QUEUED:
                     self._count(batch, -1)
         self.turns.leave(batch)
+        self._groups.leave(batch.spec)
         batch.queue.clear()
         batch.chunks.clear()
         batch.firsts.clear()
@@ -310,9 +308,7 @@ class Backlog:
 
     def _fill_lanes(self, part: Part, lanes: int) -> None:
         batch = part.chunk.batch
-        if batch.spec.limit is None:
-            return
-        shares = min(lanes, batch.spec.limit - batch.lanes) // (len(batch.queue) + 1)
+        shares = 0 if batch.lanes is None else min(lanes, batch.lanes.free) // (len(batch.queue) + 1)
         if shares > 1:
             self.carve(part.chunk, part.start, part.start - (-part.jobs // shares))
 
@@ -328,8 +324,10 @@ class Backlog:
         lease."""
         charged: Counter[int] = Counter()
         places: Counter[Place] = Counter()
+        out: Counter[Lanes] = Counter()
         for batch in self.batches.values():
-            assert batch.lanes == lanes[batch.id], "the count of leases is right"
+            if batch.lanes is not None:
+                out[batch.lanes] += lanes[batch.id]
             assert batch.firsts == sorted(batch.chunks), "the index of chunks is the chunks"
             jobs: Counter[Place] = Counter()
             for chunk in batch.chunks.values():
@@ -346,4 +344,6 @@ class Backlog:
             assert jobs[Place.LEASED] == batch.leased, "the count of leased jobs is right"
             assert jobs[Place.OPENING] == batch.opening, "the count of jobs that are being opened again is right"
         assert places[Place.QUEUED] == self.queued_parts, "the count of queued parts is right"
+        for shared, count in out.items():
+            shared.check(count)
         return charged

@@ -146,8 +146,7 @@ class Books:
         if part.lease:
             self.leases.shrink(part.lease, part.jobs)
             part.lease = 0
-            if part.chunk.batch.queue:
-                self.backlog.turns.join(part.chunk.batch)
+            self.backlog.turns.go_on(part.chunk.batch.lanes)
 
     def touch(self, chunk: Chunk) -> None:
         """What is open of the chunk changed."""
@@ -219,6 +218,7 @@ class Books:
         """Under a lease that counts its jobs already."""
         self._unlease(part)
         self.backlog.move(part, Place.LEASED, number)
+        self.backlog.turns.rest(part.chunk.batch.lanes)
         if part.recalls:
             self.recalled_leases[number] = None
 

@@ -211,8 +211,10 @@ class Intake:
         self.recovered = True
         for batch in self._books.backlog.batches.values():
             batch.uncertain = False
-            if batch.queue:
-                self._books.backlog.turns.join(batch)
+            if batch.lanes is not None:
+                batch.lanes.uncertain = False
+        for batch in self._books.backlog.batches.values():
+            self._books.backlog.turns.go_on(batch.lanes)
 
     def refill(self) -> None:
         """Ask for more of the batches that run low in memory."""

@@ -82,7 +82,7 @@ class Leases:
         """A new lease."""
         self._count += 1
         lease = Given((self._life << COUNTER_BITS) + self._count, chunk, jobs, now)
-        chunk.batch.lanes += 1
+        _count(chunk, 1)
         self.given[lease.number] = self.untaken[lease.number] = lease
         return lease
 
@@ -91,7 +91,7 @@ class Leases:
         lease = self.given.get(number)
         if lease is None:
             lease = self.given[number] = Given(number, chunk, 0, now)
-            chunk.batch.lanes += 1
+            _count(chunk, 1)
         self.attribute(lease, worker)
         self.take(lease, worker)
         return lease
@@ -166,10 +166,16 @@ class Leases:
         lease.jobs -= jobs
         if lease.jobs <= 0:
             del self.given[number]
-            lease.chunk.batch.lanes -= 1
+            _count(lease.chunk, -1)
             if lease.round is None:
                 self.untaken.pop(number, None)  # else somebody is charged for it until its report, or its fuse
             if lease.worker is not None:
                 lease.worker.lose(number, lease.chunk.batch)
         if lease.worker is not None:
             lease.worker.hold(-jobs, lease.mean, lease.width - width)
+
+
+def _count(chunk: Chunk, leases: int) -> None:
+    """So many more of its batch are out."""
+    if chunk.batch.lanes is not None:
+        chunk.batch.lanes.out += leases

@@ -68,10 +68,11 @@ class Reasons:
             return shut
         if missing := self._placement.missing(batch):
             return f"{missing}: it waits for that"
-        if batch.uncertain:
+        if batch.uncertain or (batch.lanes is not None and batch.lanes.uncertain):
             return "the ventilator was restarted: it waits until it is known what workers have of its batch"
         if batch.is_full:
-            return f"its batch has reached its limit of {batch.spec.limit} at once"
+            whose = "view" if batch.spec.limit_group else "batch"
+            return f"its {whose} has reached its limit of {batch.spec.limit} at once"
         able = [one for one in self._books.workers.values() if one.present and one.fits(batch.terms)]
         if not able:
             return "no worker is connected"
