@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import repeat
 from typing import Any, NamedTuple
 
@@ -11,7 +12,16 @@ import msgspec
 
 from penstock import payload
 from penstock.client.following import Row
-from penstock.errors import CommandFailed, JobCancelled, JobDied, JobError, JobExited, JobTimedOut, RemoteError
+from penstock.errors import (
+    CommandFailed,
+    JobCancelled,
+    JobDied,
+    JobError,
+    JobExited,
+    JobTimedOut,
+    RemoteError,
+    ResultNotPicklable,
+)
 from penstock.job import BatchSpec, JobState, job_id
 from penstock.messages import Note
 from penstock.outcome import CommandResult, Outcome
@@ -30,6 +40,16 @@ class RemoteTraceback(Exception):  # noqa: N818 - it is shown as the cause of an
         return f'\n"""\n{self.text}"""'
 
 
+def unusable(error: BaseException, row: Row) -> Exception:
+    """What rebuilding values raised, as their waiters are given it: they must not end of what is no Exception."""
+    if isinstance(error, Exception):
+        return error
+    name = job_id(row.head.batch, row.start)
+    wrapped = ResultNotPicklable(f"job {name}: its result cannot be rebuilt here, that raised {type(error).__name__}")
+    wrapped.__cause__ = error
+    return wrapped
+
+
 def values_of(row: Row, spec: BatchSpec) -> list[Any]:
     """The values of jobs that succeeded. Raises what unpickling them raises."""
     if spec.kind == "command":
@@ -38,6 +58,25 @@ def values_of(row: Row, spec: BatchSpec) -> list[Any]:
     if row.offset or len(values) != row.jobs:
         return values[row.offset : row.offset + row.jobs]
     return values
+
+
+def read_values(row: Row, spec: BatchSpec) -> list[Any]:
+    """The same in the thread of who reads them: raises an Exception, or KeyboardInterrupt, which is meant for it."""
+    try:
+        return values_of(row, spec)
+    except (Exception, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        raise unusable(error, row) from error
+
+
+def handed_out(values: list[Any], before: Callable[[], None] | None = None) -> Iterator[Any]:
+    """One by one, each after a call of `before`; none is kept that was given."""
+    values.reverse()
+    while values:
+        if before is not None:
+            before()
+        yield values.pop()
 
 
 def _argv(row: Row) -> list[str]:
@@ -81,7 +120,7 @@ def _own_error(row: Row, name: str, note: Note, spec: BatchSpec) -> BaseExceptio
     if len(row.body) and spec.serializer == "pickle":
         try:
             error = payload.loads(row.body)
-        except Exception:  # noqa: BLE001 - rebuilding runs the class's own code
+        except BaseException:  # noqa: BLE001 - rebuilding runs the class's own code
             error = None
     if isinstance(error, SystemExit | KeyboardInterrupt | GeneratorExit):
         code = error.code if isinstance(error, SystemExit) else None
@@ -89,8 +128,18 @@ def _own_error(row: Row, name: str, note: Note, spec: BatchSpec) -> BaseExceptio
     elif not isinstance(error, BaseException):
         error = RemoteError(f"job {name}: {note.cause}")
     if note.traceback:
-        error.__cause__ = RemoteTraceback(note.traceback)
+        trace(error, note.traceback)
     return error
+
+
+def trace(error: BaseException, text: str) -> None:
+    """Show the remote traceback as the error's cause. A class may refuse one, as frozen ones do: so it is set past the
+    class, and told in a note where it is hidden all the same, if that can be."""
+    cause = RemoteTraceback(text)
+    vars(BaseException)["__cause__"].__set__(error, cause)
+    with suppress(BaseException):  # it is the class's own code
+        if error.__cause__ is not cause:
+            error.add_note(str(cause))
 
 
 class Piece(NamedTuple):
@@ -107,7 +156,7 @@ def piece_of(row: Row, spec: BatchSpec) -> Piece:
     if row.head.state is not JobState.SUCCEEDED:
         return Piece(row.start, row.jobs, [], error_of(row, row.start, spec))
     try:
-        return Piece(row.start, row.jobs, values_of(row, spec), None)
+        return Piece(row.start, row.jobs, read_values(row, spec), None)
     except Exception as error:  # noqa: BLE001 - unpickling runs the user's code
         return Piece(row.start, row.jobs, [], error)
 
@@ -119,7 +168,7 @@ def outcomes_of(row: Row, spec: BatchSpec) -> Iterator[Outcome]:
     broken: BaseException | None = None
     if head.state is JobState.SUCCEEDED:
         try:
-            values = iter(values_of(row, spec))
+            values = handed_out(read_values(row, spec))
         except Exception as error:  # noqa: BLE001 - unpickling runs the user's code
             broken = error
     succeeded = head.state is JobState.SUCCEEDED

@@ -8,7 +8,6 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, wait
 from contextlib import nullcontext, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -111,7 +110,7 @@ class Engine:
         return self._submit(spec, function, item)
 
     def on_outcome(self, then: OnRow) -> None:
-        """Tell this of each outcome of single submits, in the background thread, before the Future is settled."""
+        """Tell this of each outcome of single submits, in the thread of callbacks, before the Future is settled."""
         self._streams.on_row = then
 
     def command(self, spec: BatchSpec, function: Function, words: list[bytes]) -> JobFuture:
@@ -250,7 +249,7 @@ class Engine:
             self._finish()
         elif first:
             self._streams.close_open()
-            with suppress(PenstockError, RuntimeError):  # nobody answers, or this is a callback that cannot wait
+            with suppress(PenstockError, RuntimeError):  # nobody answers
                 self._session.wait_for(self._session.accepted(), None)
             threading.Thread(target=self._finish_quietly, name="penstock-leaving", daemon=True).start()
 
@@ -282,7 +281,7 @@ class Engine:
         """Leave at once, and let nothing of what this client's futures and maps stand for run on."""
         if os.getpid() == self._pid and not self._left and self._stations is None:
             self._left = True
-            with suppress(PenstockError, RuntimeError):  # nobody answers, or this is a callback that cannot wait
+            with suppress(PenstockError, RuntimeError):  # nobody answers
                 self._streams.close_open()
                 self._session.wait_for(self._session.accepted(), EXIT_TIMEOUT)
                 for stream in self._streams.living():
@@ -295,7 +294,7 @@ class Engine:
     def _finish(self) -> None:
         """Wait for everything, then close; who comes second waits for the first."""
         try:
-            with nullcontext() if self._session.in_thread else self._finishing:
+            with nullcontext() if self._session.delivery.is_here else self._finishing:
                 if self._session.failure is None and not self._gone:
                     self._wait_for_all()
                 self._close()
@@ -313,9 +312,7 @@ class Engine:
         for run in maps:
             run.draw_rest()
         self._session.wait_for(self._session.accepted(), None)
-        futures: list[Future[Any]] = list(self._streams.futures())
-        while futures and self._session.failure is None:
-            futures = list(wait(futures, WAIT_INTERVAL).not_done)
+        self._streams.wait()
         if self._stations is not None:
             self._wait_until_idle()
         for run in maps:

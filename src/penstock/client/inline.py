@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from penstock import payload
-from penstock.client.answers import Piece, error_of, piece_of, values_of
+from penstock.client.answers import Piece, error_of, handed_out, piece_of, read_values
 from penstock.client.batch import Batch
 from penstock.client.feeding import Digest
 from penstock.client.following import Row
@@ -68,7 +68,7 @@ class Inline:
         if self._on_row is not None:
             self._on_row(row, jobs.spec)
         if row.head.state is JobState.SUCCEEDED:
-            future.settle(values_of(row, jobs.spec)[0], None)
+            future.settle(read_values(row, jobs.spec)[0], None)
         else:
             future.settle(None, error_of(row, 0, jobs.spec))
         self._remember(jobs, [row])
@@ -127,7 +127,7 @@ class Inline:
         for row in _rows(jobs, iterables):
             if row.head.state is not JobState.SUCCEEDED:
                 raise error_of(row, row.start, jobs.spec)
-            yield from values_of(row, jobs.spec)
+            yield from handed_out(read_values(row, jobs.spec))
 
     def batch(
         self, spec: BatchSpec, function: Function, iterables: Sequence[Iterable[Any]], digest: Digest | None = None
@@ -294,7 +294,8 @@ def _rows(jobs: Jobs, iterables: Sequence[Iterable[Any]], form: str = "") -> Ite
 
 
 def _replayed(results: list[tuple[Any, BaseException | None]]) -> Iterator[Any]:
-    for value, error in results:
-        if error is not None:
+    results.reverse()
+    while results:
+        if (error := results[-1][1]) is not None:
             raise error
-        yield value
+        yield results.pop()[0]

@@ -13,9 +13,10 @@ from __future__ import annotations
 import time
 import weakref
 from collections.abc import Generator, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from penstock.client.answers import Piece, error_of, piece_of, values_of
+from penstock.client.answers import Piece, error_of, handed_out, piece_of, read_values
 from penstock.client.feeding import MAX_CHUNK_JOBS, Feed
 from penstock.client.following import Row
 from penstock.client.reading import ArrivalReader, OrderReader, RowReader
@@ -83,7 +84,7 @@ class Map:
         self._grown_read = 0
         session.keep_alive(feed.batch, alive=True)
         kind = OrderReader if ordered else ArrivalReader
-        self._reader: RowReader = kind(session, feed.batch)
+        self._reader: RowReader = kind(session, feed.batch, accepted=False)
         session.on_refusal(feed.batch, self._reader.fail)
         self._is_cut_off = False
         try:
@@ -98,14 +99,13 @@ class Map:
             while (row := self._next_row(self._deadline)) is not None:
                 if row.head.state is not JobState.SUCCEEDED:
                     raise error_of(row, row.start, self._spec)
-                values = values_of(row, self._spec)
+                jobs, values = row.jobs, read_values(row, self._spec)
+                del row  # whoever reads slowly keeps only what is to come
                 if self._pace.one_by_one:
-                    for value in values:
-                        self._passed(1)
-                        yield value
+                    yield from handed_out(values, partial(self._passed, 1))
                 else:
-                    yield from values
-                    self._passed(row.jobs)
+                    yield from handed_out(values)
+                    self._passed(jobs)
             if self._feed.error is not None:
                 raise self._feed.error
             if self._is_cut_off and self._feed.cutter.has_more():

@@ -14,6 +14,7 @@ from penstock import current
 from penstock.client.batch import ALL_JOBS, Batch
 from penstock.client.commands import ArgumentLists, Command, template_of, words_of
 from penstock.client.costs import Cost, map_longest_first
+from penstock.client.delivery import ensure_threads
 from penstock.client.engine import Engine
 from penstock.client.feeding import Digest
 from penstock.client.functions import Function
@@ -334,6 +335,7 @@ def _engine(
         from penstock.client.inline import Inline  # noqa: PLC0415 - for tests and debuggers
 
         return Inline()
+    ensure_threads()
     if url != "local":
         return Engine(url, key=key, ship=ship)
     from penstock.local import LocalStations  # noqa: PLC0415 - only embedded pipelines start processes
