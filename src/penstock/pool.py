@@ -330,8 +330,8 @@ def _collect(result: AsyncResult, run: Map | InlineMap, count: int) -> None:
     first: BaseException | None = None
     try:
         while (piece := run.next_piece()) is not None:
-            first = first or piece.error
+            first = piece.error if first is None else first  # an exception may be false
             values[piece.start : piece.start + piece.jobs] = piece.values or [None] * piece.jobs
     except BaseException as error:  # noqa: BLE001 - an error of the input, or the pipeline was left
-        first = first or error
+        first = error if first is None else first
     result.settle(None if first is not None else values, first)
