@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import Any, NamedTuple, TypeVar
 
+from penstock.client.cancelling import Cancelling
 from penstock.client.courier import Courier
+from penstock.client.delivery import Delivery, attempt
 from penstock.client.packing import Part
 from penstock.client.session import Session
 from penstock.job import BatchSpec, JobState, Stamp
@@ -25,7 +27,8 @@ from penstock.messages import (
     join,
     split,
 )
-from penstock.payload import decode_values, encode_values, load_chunk
+from penstock.payload import Alone, decode_values, dumps, encode_values, load_chunk
+from penstock.stateless import are_plain
 
 Bytes = bytes | memoryview
 T = TypeVar("T")
@@ -91,6 +94,23 @@ class NoSource:
         return []
 
 
+class AtOnce(Delivery):
+    """A thread of callbacks that is the test: what is to be delivered is, at once."""
+
+    is_here = False
+    """Whether the caller is in it: as a test says."""
+
+    def start(self) -> None:
+        """There is no thread."""
+
+    def put(self, action: Callable[[], object]) -> None:
+        """Do it now."""
+        attempt(action)
+
+    def wait(self) -> None:
+        """Nothing waits here."""
+
+
 class World(Session):
     """A Session whose thread is the test: what callers want is done at once, and time stands still."""
 
@@ -107,7 +127,16 @@ class World(Session):
         self._unaccepted = 0
         self._refusals = {}
         self._on_failure = self.failing
-        self._courier = Courier(self.wire, self._accepted, self._refused, lambda _: None)
+        self.delivery = AtOnce()
+        self.is_away = False
+        """Whether the ventilator is not connected."""
+        self.cancelling = Cancelling(self)
+        self._courier = Courier(self.wire, self._accepted, self._refused, self._lost, lambda _: None)
+
+    @property
+    def is_connected(self) -> bool:
+        """It is, unless a test says otherwise."""
+        return not self.is_away
 
     @property
     def in_thread(self) -> bool:
@@ -127,10 +156,19 @@ class World(Session):
         action()
         self.turn()
 
-    def wait_for(self, answer: Future[T], timeout: float | None) -> T:  # noqa: ARG002 - time stands still
-        """What happens later happens now; then it must have been answered."""
+    def request(self, make: Callable[[int], Message]) -> Future[tuple[Any, Bytes]]:
+        """What happens later happens as soon as somebody asks."""
+        answer = super().request(make)
+        self._pass()
+        return answer
+
+    def _pass(self) -> None:
         while self.later:
             self.later.pop(0)()
+
+    def wait_for(self, answer: Future[T], timeout: float | None) -> T:  # noqa: ARG002 - time stands still
+        """What happens later happens now; then it must have been answered."""
+        self._pass()
         return answer.result(0)
 
     def turn(self) -> None:
@@ -161,7 +199,7 @@ def head(start: int, stop: int, body: Bytes = b"", batch: bytes = BATCH, **field
 
 def values(start: int, *some: Any, batch: bytes = BATCH) -> tuple[OutcomeHead, bytes]:
     """Jobs from `start` on succeeded with these values."""
-    body = encode_values(list(some), "pickle")
+    body = encode_values([one if are_plain((one,)) else Alone(dumps(one)) for one in some], "pickle")
     return head(start, start + len(some), body, batch), body
 
 

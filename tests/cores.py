@@ -23,12 +23,14 @@ from penstock.core.actions import (
     Report,
     Run,
     Save,
+    SeekClient,
     Tell,
     Touch,
 )
 from penstock.core.inputs import (
     ChunkLoaded,
     ChunksLoaded,
+    ClientSought,
     FromClient,
     JobConnections,
     JobsConnected,
@@ -161,6 +163,8 @@ class VentilatorBench:
         self.seq = 0
         self.saved: list[Any] = []
         self.logged: list[Log] = []
+        self.connected: set[bytes] = set()
+        """The clients whose connections are up, as far as anybody asks."""
         self._open()
 
     def _open(self) -> None:
@@ -217,6 +221,8 @@ class VentilatorBench:
                 sent.append((topic, _same(_control, message)))
             case Answer(client, message):
                 sent.append((client, _same(_to_client, message)))
+            case SeekClient(client):
+                return [ClientSought(client, client in self.connected)]
             case Deal(messages):
                 sent.extend((b"", _same(_control, message)) for message in messages)
             case LoadChunks(batch, first, limit):

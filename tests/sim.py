@@ -43,6 +43,7 @@ from penstock.core.actions import (
     Run,
     Save,
     SaveRow,
+    SeekClient,
     SendFunction,
     Tell,
     Touch,
@@ -50,6 +51,7 @@ from penstock.core.actions import (
 from penstock.core.inputs import (
     ChunkLoaded,
     ChunksLoaded,
+    ClientSought,
     FromClient,
     JobConnections,
     JobsConnected,
@@ -274,6 +276,8 @@ class VentilatorNode(Node):
                     world.send(connection, self, message, self.payload(message) if isinstance(message, Jobs) else b"")
             case Answer(_, message, payload):
                 world.send(world.connections["desk", world.client.name], self, message, bytes(payload))
+            case SeekClient(client):
+                return [ClientSought(client, world.connections["desk", world.client.name].up)]
             case Deal(messages):
                 ups = list(world.jobs_up)
                 for message in messages if ups else ():

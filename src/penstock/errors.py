@@ -128,7 +128,7 @@ class CommandFailed(JobError, CalledProcessError):
 
 
 class ResultNotPicklable(JobError):
-    """The job returned something that cannot be serialized."""
+    """The job returned something that cannot be serialized, or that ends whoever rebuilds it."""
 
 
 class RemoteError(JobError):

@@ -69,10 +69,30 @@ class Finished:
         with self._moved:
             if not self._moved.wait_for(lambda: self._waiting, timeout if block else 0):
                 raise queue.Empty
-            self._waiting -= 1
-            if not self._ready:
-                self._ready.extend(outcomes_of(*self._rows.popleft()))
-            return self._ready.popleft()
+            if self._ready:
+                self._waiting -= 1
+                return self._ready.popleft()
+            row, spec = self._rows.popleft()
+            self._waiting -= row.jobs
+        return self._first_of(row, spec)
+
+    def _first_of(self, row: Row, spec: BatchSpec) -> Outcome:
+        """Unpickled where nobody else waits for it: it is the code of users."""
+        try:
+            first, *rest = outcomes_of(row, spec)
+        except BaseException:  # Ctrl-C meanwhile
+            with self._moved:
+                self._rows.appendleft((row, spec))
+                self._came_back(row.jobs)
+            raise
+        with self._moved:
+            self._ready.extendleft(reversed(rest))
+            self._came_back(len(rest))
+        return first
+
+    def _came_back(self, jobs: int) -> None:
+        self._waiting += jobs
+        self._moved.notify_all()
 
     def get_nowait(self) -> Outcome:
         """`get` without waiting."""

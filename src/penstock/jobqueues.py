@@ -21,6 +21,7 @@ from penstock.client import Pipeline, Submitter
 from penstock.finished import Finished, SharedFinished
 from penstock.job import JobState
 from penstock.outcome import Outcome
+from penstock.report import cause_of
 
 
 class Job:
@@ -77,10 +78,9 @@ class Dispatched:
     def _ended(self, future: Future[Any]) -> None:
         if not getattr(future, "job_id", ""):
             error = future.exception()
+            cause = "" if error is None else cause_of(error)
             self._finished.add(
-                Outcome(
-                    job_id="", index=0, position=0, state=JobState.FAILED, error=error, cause=str(error), attempts=0
-                )
+                Outcome(job_id="", index=0, position=0, state=JobState.FAILED, error=error, cause=cause, attempts=0)
             )
         self._left()
 

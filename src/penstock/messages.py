@@ -266,6 +266,8 @@ class ChunkHead(Record, frozen=True):
     count: Annotated[int, msgspec.Meta(ge=1, le=10_000_000)]
     size: Count
     digests: bytes = b""
+    cancelled: SpanList = ()
+    # jobs of it that were cancelled before the chunk left its client: they have no arguments, and are never started
 
 
 class BatchClose(Record, frozen=True):
@@ -324,8 +326,17 @@ class Delete(Message, frozen=True):
 
 
 class Alive(Message, frozen=True):
-    """The client still reads these transient batches."""
+    """The client still reads these transient batches. It need not say so to keep them, as long as its connection is up
+    (see Knock)."""
 
+    batches: Annotated[tuple[Id, ...], Many]
+
+
+class AskGone(Message, frozen=True):
+    """Which of these batches, all of them accepted once, are not here any more? Answered by Gone. A client asks so of
+    all batches that it waits for, every 20 s and at each new connection: then nobody waits for what never comes."""
+
+    number: Count
     batches: Annotated[tuple[Id, ...], Many]
 
 
@@ -368,7 +379,18 @@ class AskDigests(Message, frozen=True):
 
 
 ClientToVentilator = (
-    Submit | Cancel | Retry | Forget | Delete | Alive | DrainWorker | AskPipeline | AskBatches | AskDigests | AskWhy
+    Submit
+    | Cancel
+    | Retry
+    | Forget
+    | Delete
+    | Alive
+    | AskGone
+    | DrainWorker
+    | AskPipeline
+    | AskBatches
+    | AskDigests
+    | AskWhy
 )
 
 
@@ -403,6 +425,26 @@ class Notice(Message, frozen=True):
 
     batch: Id
     text: Text
+
+
+class Knock(Message, frozen=True):
+    """Unasked, to a client that was silent: it says nothing and is not answered. Only who is connected can be sent it,
+    and a connection is kept up (by the heartbeats of ZeroMQ's own thread) also while the program under it is busy."""
+
+
+class GoneLine(Record, frozen=True):
+    """A batch that is not here any more; `kind` is the name of an error class, `text` one line for people."""
+
+    batch: Id
+    kind: Label
+    text: Text
+
+
+class Gone(Message, frozen=True):
+    """Answers the AskGone of this number: nothing more will come of these of its batches."""
+
+    number: Count
+    batches: tuple[GoneLine, ...]
 
 
 class Cancelled(Message, frozen=True):
@@ -504,7 +546,19 @@ class Why(Message, frozen=True):
 
 
 VentilatorToClient = (
-    Accepted | Refused | Known | Notice | Cancelled | Retried | Done | PipelineInfo | BatchesInfo | Digests | Why
+    Accepted
+    | Refused
+    | Known
+    | Notice
+    | Knock
+    | Gone
+    | Cancelled
+    | Retried
+    | Done
+    | PipelineInfo
+    | BatchesInfo
+    | Digests
+    | Why
 )
 
 

@@ -41,7 +41,7 @@ MAIN = b"\x8c\x08__main__"
 """In every pickle that names something of ``__main__``, as pickle writes a short text. Searched for from the end, which
 takes half the time in a megabyte."""
 
-PICKLED = pickle.PROTO[0]
+PICKLED = pickle.PROTO
 """First byte of every pickle; a msgpack list begins with another one."""
 
 NO_PICKLE = "PENSTOCK_NO_PICKLE"
@@ -292,7 +292,7 @@ def decode_values(body: Bytes, serializer: str) -> list[Any]:
     """The list of `encode_values`; a Partial one if a value cannot be rebuilt here."""
     if serializer == "msgpack":
         return msgspec.msgpack.decode(body)  # type: ignore[no-any-return]  # the slot made it so
-    if body[0] == PICKLED:
+    if body[:1] == PICKLED:
         return loads(body)  # type: ignore[no-any-return]
     blobs = msgspec.msgpack.decode(body, type=list[memoryview])
     try:

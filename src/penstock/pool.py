@@ -338,7 +338,7 @@ def _collect(result: AsyncResult, run: Map | InlineMap, count: int) -> None:
     first: BaseException | None = None
     try:
         while (piece := run.next_piece()) is not None:
-            first = piece.error if first is None else first
+            first = piece.error if first is None else first  # an exception may be false
             values[piece.start : piece.start + piece.jobs] = piece.values or [None] * piece.jobs
     except BaseException as error:  # noqa: BLE001 - an error of the input, or the pipeline was left
         first = error if first is None else first

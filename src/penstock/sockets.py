@@ -306,6 +306,14 @@ class Links:
 
     def send(self, name: str, message: Message, *payload: Bytes, peer: bytes = b"") -> bool:
         """Send now, or not at all (False): nobody there, or the pipe is full. `peer`: to whom, for a ROUTER or XPUB."""
+        return self._unsent(name, message, *payload, peer=peer) == 0
+
+    def reaches(self, name: str, message: Message, peer: bytes) -> bool:
+        """Whether this peer of a ROUTER is connected; it is sent the message, if it has room for it."""
+        return self._unsent(name, message, peer=peer) != zmq.EHOSTUNREACH
+
+    def _unsent(self, name: str, message: Message, *payload: Bytes, peer: bytes) -> int:
+        """Send now; 0, or why it was not: EAGAIN, EHOSTUNREACH (no such peer)."""
         socket = self._sockets[name]
         routed = self._kinds[name] == zmq.ROUTER
         frame = encode(message, *payload, topic=b"" if routed else peer)
@@ -313,13 +321,11 @@ class Links:
             if routed:
                 socket.send(peer, zmq.NOBLOCK | zmq.SNDMORE)
             socket.send(frame, zmq.NOBLOCK, copy=len(frame) < ZERO_COPY_BYTES)
-        except zmq.Again:
-            return False
         except zmq.ZMQError as error:
-            if error.errno == zmq.EHOSTUNREACH:
-                return False
-            raise
-        return True
+            if error.errno not in {zmq.EAGAIN, zmq.EHOSTUNREACH}:
+                raise
+            return error.errno
+        return 0
 
     def close(self) -> None:
         """Close everything; nothing that was not sent is waited for."""

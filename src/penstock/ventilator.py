@@ -33,12 +33,14 @@ from penstock.core.actions import (
     ReadDigests,
     SaveBatch,
     SaveChunk,
+    SeekClient,
     SendFunction,
     Tell,
 )
 from penstock.core.inputs import (
     ChunkLoaded,
     ChunksLoaded,
+    ClientSought,
     FromClient,
     JobConnections,
     KeptLoaded,
@@ -61,6 +63,7 @@ from penstock.messages import (
     Jobs,
     KeyLine,
     Keys,
+    Knock,
     ToVentilator,
 )
 from penstock.roles import Role
@@ -211,6 +214,8 @@ class Ventilator:
                 self.links.send("control", message, *payload, peer=topic)
             case Answer(client, message, payload):
                 self.links.send("desk", message, payload, peer=client)
+            case SeekClient(client):
+                return (ClientSought(client, self.links.reaches("desk", Knock(), client)),)
             case Deal(messages):
                 for jobs in messages:
                     self.links.send("jobs", jobs, *self._payload(jobs))

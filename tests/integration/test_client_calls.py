@@ -20,7 +20,7 @@ import pytest
 from jobs import MineError, die, flaky, mark_and_sleep, nap, nested, odd_one, raising, whoami
 from penstock import CommandResult, Pipeline, current_job, errors
 from penstock.config import default_slots
-from support import until
+from support import LIMIT, until
 
 
 @pytest.fixture
@@ -97,27 +97,61 @@ def test_a_value_that_cannot_be_rebuilt_is_the_error_of_its_own_job(pipeline: Pi
         next(found)
 
 
-def test_a_callback_may_submit_and_is_told_that_it_cannot_wait(pipeline: Pipeline) -> None:
-    """It runs in the thread that brings all outcomes; the pipeline goes on."""
+def test_a_callback_may_use_the_pipeline_but_not_wait_for_another_future(pipeline: Pipeline) -> None:
+    """It runs in a thread of its own: what that thread would settle it is told that it cannot wait for."""
     seen: list[object] = []
 
     def ask(done: Future[int]) -> None:
         seen.append(pipeline.submit(abs, -done.result()))
         seen.append(done.cancel())
-        for wait_there in (
-            pipeline.status,
-            pipeline.submit(abs, -3).result,
-            lambda: list(pipeline.map(abs, [-1])),
-            lambda: pipeline.batch(abs, [-1]),
-        ):
-            with pytest.raises(RuntimeError, match="callback cannot wait"):
-                wait_there()
+        seen.append((pipeline.status().url, list(pipeline.map(abs, [-1])), list(pipeline.batch(abs, [-5]).values())))
+        with pytest.raises(RuntimeError, match="callback cannot wait for another Future"):
+            pipeline.submit(abs, -3).result()
         seen.append("asked")
 
     pipeline.submit(abs, -2).add_done_callback(ask)
     until(lambda: "asked" in seen)
     assert isinstance(seen[0], Future)
     assert (seen[0].result(30), seen[1], pipeline.submit(abs, -4).result(30)) == (2, False, 4)
+    assert seen[2] == (pipeline.url, [1], [5])
+
+
+def test_a_callback_that_lasts_or_leaves_holds_nothing_up(pipeline: Pipeline) -> None:
+    """Other jobs run, maps are read and questions answered meanwhile; SystemExit ends nothing."""
+    entered, go_on = threading.Event(), threading.Event()
+
+    def stay(_: Future[int]) -> None:
+        entered.set()
+        go_on.wait(LIMIT)
+        sys.exit("leaving")
+
+    first = pipeline.submit(abs, -1)
+    first.add_done_callback(stay)
+    assert entered.wait(LIMIT)
+    waiting = pipeline.submit(abs, -2)
+    assert list(pipeline.map(abs, range(-100, 0))) == list(range(100, 0, -1))
+    assert pipeline.status().leased == 0
+    assert not waiting.done()
+    go_on.set()
+    assert (waiting.result(LIMIT), pipeline.submit(abs, -3).result(LIMIT)) == (2, 3)
+
+
+def test_who_waits_for_room_does_not_wait_for_a_callback(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A caller that holds a lock while it submits much, as joblib does, and callbacks that want it."""
+    monkeypatch.setattr("penstock.client.session.UNACCEPTED_BYTES", 1 << 20)
+    lock, seen = threading.Lock(), []
+
+    def want(done: Future[int]) -> None:
+        with lock:
+            seen.append(done.result())
+
+    for _ in range(20):
+        with lock:
+            futures = [pipeline.submit(len, bytes(700_000)) for _ in range(4)]
+            for future in futures:
+                future.add_done_callback(want)
+    until(lambda: len(seen) == 80)
+    assert set(seen) == {700_000}
 
 
 def test_a_pipeline_that_was_left_says_so(folder: Path) -> None:

@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 
+from client_world import values
 from jobs import square
 from penstock import Job, queues
+from penstock.client.following import Row
 from penstock.finished import Finished
+from penstock.job import BatchSpec
 from penstock.jobqueues import Dispatched
 from support import LIMIT
 
@@ -39,6 +42,38 @@ def test_plain_items_are_arguments_of_run() -> None:
         assert finished.qsize() == 5
         assert [finished.get().value for _ in range(5)] == [0, 1, 4, 9, 16]
         assert finished.empty()
+
+
+class Waits:
+    """Is rebuilt when the test lets it."""
+
+    go_on = threading.Event()
+    entered = threading.Event()
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return rebuilt, ()
+
+
+def rebuilt() -> str:
+    """In the thread of who gets it."""
+    Waits.entered.set()
+    assert Waits.go_on.wait(LIMIT)
+    return "late"
+
+
+def test_an_outcome_that_is_rebuilt_slowly_holds_up_nobody_else() -> None:
+    """Unpickling is the code of users: others come in and are got meanwhile."""
+    finished, seen = Finished(), []
+    for place, value in enumerate((Waits(), "quick")):
+        head, body = values(0, value)
+        finished.on_row(Row(head, head.start, head.stop, 0, body, place + 1), BatchSpec())
+    slow = threading.Thread(target=lambda: seen.append(finished.get().value))
+    slow.start()
+    assert Waits.entered.wait(LIMIT)
+    assert (finished.qsize(), finished.get(timeout=LIMIT).value, finished.empty()) == (1, "quick", True)
+    Waits.go_on.set()
+    slow.join(LIMIT)
+    assert seen == ["late"]
 
 
 def test_jobs_bring_their_own_function() -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import repeat
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ from penstock.errors import (
     JobExited,
     JobTimedOut,
     RemoteError,
+    ResultNotPicklable,
 )
 from penstock.job import BatchSpec, JobState, job_id
 from penstock.messages import Note
@@ -26,6 +28,8 @@ from penstock.outcome import CommandResult, Outcome
 from penstock.payload import Partial, Unreadable
 
 SILENT = Note()
+SMALL_BYTES = 256
+"""Plain values of no more are handed out as fast as can be, and freed a chunk at a time."""
 
 
 class RemoteTraceback(Exception):  # noqa: N818 - it is shown as the cause of an exception, never caught
@@ -37,6 +41,16 @@ class RemoteTraceback(Exception):  # noqa: N818 - it is shown as the cause of an
 
     def __str__(self) -> str:
         return f'\n"""\n{self.text}"""'
+
+
+def unusable(error: BaseException, row: Row) -> Exception:
+    """What rebuilding values raised, as their waiters are given it: they must not end of what is no Exception."""
+    if isinstance(error, Exception):
+        return error
+    name = job_id(row.head.batch, row.start)
+    wrapped = ResultNotPicklable(f"job {name}: its result cannot be rebuilt here, that raised {type(error).__name__}")
+    wrapped.__cause__ = error
+    return wrapped
 
 
 def values_of(row: Row, spec: BatchSpec) -> list[Any]:
@@ -54,22 +68,22 @@ def values_of(row: Row, spec: BatchSpec) -> list[Any]:
     return values
 
 
-def given(values: list[Any]) -> Iterable[Any]:
-    """The values one by one; raises in the place of one that cannot be rebuilt here."""
-    return map(_given, values) if type(values) is Partial else values
-
-
-def _given(value: Any) -> Any:
-    if type(value) is Unreadable:
-        raise readable_error(value.error)
-    return value
-
-
-def readable_error(error: BaseException) -> Exception:
-    """What is raised for a value that cannot be rebuilt here: what that raised, unless it was to end this process."""
-    if isinstance(error, Exception):
-        return error
-    return RemoteError(f"the job succeeded, but its value cannot be rebuilt here: {error!r}")
+def handed_out(row: Row, spec: BatchSpec, before: Callable[[], None] | None = None) -> Iterator[Any]:
+    """The values one by one, each after a call of `before`; of larger ones none is kept that was given. Raises in the
+    place of one that cannot be rebuilt here."""
+    values = values_of(row, spec)
+    is_plain = row.body[:1] == payload.PICKLED and spec.serializer == "pickle"
+    if is_plain and before is None and len(row.body) <= SMALL_BYTES * len(values):
+        yield from values
+        return
+    is_partial = type(values) is Partial
+    values.reverse()
+    while values:
+        if before is not None:
+            before()
+        if is_partial and type(values[-1]) is Unreadable:
+            raise unusable(values[-1].error, row)
+        yield values.pop()
 
 
 def _argv(row: Row) -> list[str]:
@@ -113,7 +127,7 @@ def _own_error(row: Row, name: str, note: Note, spec: BatchSpec) -> BaseExceptio
     if len(row.body) and spec.serializer == "pickle":
         try:
             error = payload.loads(row.body)
-        except (Exception, SystemExit):  # noqa: BLE001 - rebuilding runs the class's own code
+        except BaseException:  # noqa: BLE001 - rebuilding runs the class's own code
             error = None
     if isinstance(error, SystemExit | KeyboardInterrupt | GeneratorExit):
         code = error.code if isinstance(error, SystemExit) else None
@@ -121,8 +135,18 @@ def _own_error(row: Row, name: str, note: Note, spec: BatchSpec) -> BaseExceptio
     elif not isinstance(error, BaseException):
         error = RemoteError(f"job {name}: {note.cause}")
     if note.traceback:
-        error.__cause__ = RemoteTraceback(note.traceback)
+        trace(error, note.traceback)
     return error
+
+
+def trace(error: BaseException, text: str) -> None:
+    """Show the remote traceback as the error's cause. A class may refuse one, as frozen ones do: so it is set past the
+    class, and told in a note where it is hidden all the same, if that can be."""
+    cause = RemoteTraceback(text)
+    vars(BaseException)["__cause__"].__set__(error, cause)
+    with suppress(BaseException):  # it is the class's own code
+        if error.__cause__ is not cause:
+            error.add_note(str(cause))
 
 
 class Piece(NamedTuple):
@@ -141,13 +165,13 @@ def pieces_of(row: Row, spec: BatchSpec) -> list[Piece]:
     values = values_of(row, spec)
     if type(values) is not Partial:
         return [Piece(row.start, row.jobs, values, None)]
-    return [_piece_of_one(row.start + place, value) for place, value in enumerate(values)]
+    return [_piece_of_one(row, place, value) for place, value in enumerate(values)]
 
 
-def _piece_of_one(index: int, value: Any) -> Piece:
+def _piece_of_one(row: Row, place: int, value: Any) -> Piece:
     if type(value) is Unreadable:
-        return Piece(index, 1, [], readable_error(value.error))
-    return Piece(index, 1, [value], None)
+        return Piece(row.start + place, 1, [], unusable(value.error, row))
+    return Piece(row.start + place, 1, [value], None)
 
 
 def outcomes_of(row: Row, spec: BatchSpec) -> Iterator[Outcome]:
@@ -157,7 +181,7 @@ def outcomes_of(row: Row, spec: BatchSpec) -> Iterator[Outcome]:
     for place, value in enumerate(values_of(row, spec) if succeeded else repeat(None, row.jobs)):
         index = row.start + place
         is_readable = type(value) is not Unreadable
-        error = error_of(row, index, spec) if not succeeded else None if is_readable else readable_error(value.error)
+        error = error_of(row, index, spec) if not succeeded else None if is_readable else unusable(value.error, row)
         yield Outcome(
             job_id=job_id(head.batch, index),
             index=index,

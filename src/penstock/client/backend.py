@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from penstock.client.delivery import ensure_threads
 from penstock.client.engine import Engine
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def engine_at(
         from penstock.client.inline import Inline  # noqa: PLC0415 - for tests and debuggers
 
         return Inline()
+    ensure_threads()
     if url != "local":
         return Engine(url, key=key, ship=ship)
     from penstock.local import LocalStations  # noqa: PLC0415 - only embedded pipelines start processes

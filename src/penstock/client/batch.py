@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from penstock.client.answers import error_of, given, outcomes_of, values_of
+from penstock.client.answers import error_of, handed_out, outcomes_of
 from penstock.client.fetching import fetch_rows
 from penstock.client.following import Row
 from penstock.client.reading import ArrivalReader, OrderReader, RowReader
@@ -80,7 +80,7 @@ class Batch:
         for row in self._rows(OrderReader):
             if row.head.state is not JobState.SUCCEEDED:
                 raise error_of(row, row.start, self._spec)
-            yield from given(values_of(row, self._spec))
+            yield from handed_out(row, self._spec)
 
     def outcomes(self) -> Iterator[Outcome]:
         """The outcomes in the order of the jobs."""

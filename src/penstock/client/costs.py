@@ -141,11 +141,11 @@ def _in_order(run: Pieces, order: list[int] | None, deadline: float | None) -> G
             places = range(arrived, arrived + piece.jobs) if order is None else order[piece.start :]
             waiting.update((place, (value, piece.error)) for place, value in zip(places, values, strict=False))
             arrived += piece.jobs
+            del piece, values  # what was given is kept no longer
             while turn in waiting:
-                value, error = waiting.pop(turn)
-                turn += 1
-                if error is not None:
+                if (error := waiting[turn][1]) is not None:
                     raise error
-                yield value
+                turn += 1
+                yield waiting.pop(turn - 1)[0]
     finally:
         run.close()

@@ -5,27 +5,34 @@ Promises:
 1. Messages to the ventilator leave in the order they were given, so a Cancel never overtakes its Submit.
 2. What a connection may have lost is said again after it has come back.
 3. A message that does not decode is counted and dropped.
-4. Of a batch that was refused nothing more is said: it would leave a gap, and never be answered.
+4. Of a batch that was refused, or is gone, nothing more is said: it would leave a gap, and never be answered.
+5. Whoever waits for a batch is told when it is gone, whoever deleted it.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, Protocol
 
 import msgspec
 
 from penstock.client.following import Channel, Follower
-from penstock.client.packing import Packed, Packer, Part
+from penstock.client.packing import Packed, Packer, Part, without
+from penstock.client.refusals import error_named
 from penstock.client.requests import Requests
 from penstock.errors import ProtocolError, VersionMismatch
 from penstock.messages import (
+    MAX_RECORDS,
     Alive,
+    AskGone,
     Bytes,
     Claimed,
     Decoder,
     Fetched,
+    Gone,
+    Knock,
     Known,
     Message,
     Notice,
@@ -38,7 +45,8 @@ from penstock.messages import (
 Answered = Callable[[Message, Bytes], None]
 
 ALIVE_INTERVAL = 20.0
-"""Seconds between the signs of life of a map's batch; a third of what the ventilator waits for."""
+"""Seconds between two questions after what is waited for, and between the signs of life of maps' batches (a third of
+what the ventilator waits for, if it cannot see connections)."""
 TURN_INTERVAL = 0.5
 """Seconds: the longest time between two looks at what must be said again."""
 REFUSED_KEPT = 4096
@@ -79,15 +87,17 @@ class Courier:
         links: Links,
         accepted: Callable[[int], None],
         refused: Callable[[Submit, Refused | Known], None],
-        noticed: Callable[[Notice], None],
+        lost: Callable[[bytes, BaseException], None],
+        noticed: Callable[[str], None],
     ) -> None:
         """`accepted` is told of the bytes of each Submit that needs no more room, `refused` of each that was not,
-        `noticed` of what the ventilator says unasked."""
+        `lost` of each batch that is gone while it is waited for, `noticed` of what the ventilator says unasked."""
         self.malformed = 0
         self.connected = {"desk": False, "results": False}
         self._links = links
         self._accepted = accepted
         self._refused = refused
+        self._lost = lost
         self._noticed = noticed
         self._desk = Requests()
         self._packer = Packer(self._desk.next_number)
@@ -96,6 +106,8 @@ class Courier:
         self._transient: set[bytes] = set()
         self._refused_batches: dict[bytes, None] = {}
         self._alive_at = 0.0
+        self._asking = 0
+        """Questions after what is waited for that are not answered."""
         self._marks: deque[tuple[int, Callable[[], None]]] = deque()
         self._from_ventilator = Decoder(VentilatorToClient)
         self._from_sink = Decoder(SinkToClient)
@@ -172,9 +184,9 @@ class Courier:
     def turn(self, now: float) -> float:
         """Send what is to be sent; returns the seconds until the next turn at the latest."""
         self._add(self._packer.pack())
-        if self._transient and now >= self._alive_at + ALIVE_INTERVAL:
+        if now >= self._alive_at + ALIVE_INTERVAL:
             self._alive_at = now
-            self.say(Alive(tuple(self._transient)))
+            self._say_alive()
         self._desk.tick(now)
         self._fetches.tick(now)
         free = self._desk.transmit(self._sender("desk"), now)
@@ -183,6 +195,21 @@ class Courier:
             free &= channel.transmit(self._sender(name), now)
         free &= self._fetches.transmit(self._sender("results"), now)
         return TURN_INTERVAL if free or not all(self.connected.values()) else BLOCKED_INTERVAL
+
+    def _say_alive(self) -> None:
+        """Tell what is read here, and ask whether all is there that is waited for."""
+        if self._transient:
+            self.say(Alive(tuple(self._transient)))
+        followers = [follower for channel in self._channels.values() for follower in channel]
+        waited_for = list(dict.fromkeys(follower.batch for follower in followers if follower.accepted))
+        if not self._asking:
+            for at in range(0, len(waited_for), MAX_RECORDS):
+                self._asking += 1
+                self.ask(partial(AskGone, batches=tuple(waited_for[at : at + MAX_RECORDS])), self._on_gone)
+
+    def _following(self, batch: bytes) -> list[Follower]:
+        found = (channel.get(batch) for channel in self._channels.values())
+        return [follower for follower in found if follower is not None]
 
     def receive(self, name: str) -> None:
         """A socket, or the monitor of one, has something. Raises VersionMismatch: nothing can be said to each other."""
@@ -205,6 +232,7 @@ class Courier:
             self.connected[name] = up
             if up and name == "desk":
                 self._desk.reconnected()
+                self._alive_at = -ALIVE_INTERVAL  # what became of it meanwhile is asked at once
             elif up:
                 self._channels[name].reconnected()
                 if name == "results":
@@ -212,25 +240,57 @@ class Courier:
 
     def _on_ventilator(self, message: Any) -> None:
         if isinstance(message, Notice):
-            self._noticed(message)
+            self._noticed(message.text)
+        if isinstance(message, Notice | Knock):
             return
         request = self._desk.on_answer(message.number, message)
         if request is not None and isinstance(request.message, Submit):
             self._accepted(len(request.payload))
             if isinstance(message, Refused | Known):
                 self._on_refusal(request.message, message)
+            else:
+                self._on_accepted(request.message)
         self._check_marks()
+
+    def _on_accepted(self, submit: Submit) -> None:
+        for opened in submit.opens:
+            for follower in self._following(opened.batch):
+                follower.accepted = True
 
     def _on_refusal(self, submit: Submit, refusal: Refused | Known) -> None:
         """What was to follow in these batches is refused with it."""
         self._refused(submit, refusal)
         batches = _batches(submit)
-        self._refused_batches |= dict.fromkeys(batches)
-        while len(self._refused_batches) > REFUSED_KEPT:
-            del self._refused_batches[next(iter(self._refused_batches))]
+        self._say_no_more(batches)
         for request in self._desk.waiting():
             if isinstance(request.message, Submit) and batches & _batches(request.message):
                 self._on_ventilator(msgspec.structs.replace(refusal, number=request.number))
+
+    def _say_no_more(self, batches: set[bytes]) -> None:
+        self._refused_batches |= dict.fromkeys(batches)
+        while len(self._refused_batches) > REFUSED_KEPT:
+            del self._refused_batches[next(iter(self._refused_batches))]
+
+    def _on_gone(self, answer: Message, _: Bytes) -> None:
+        """Nothing more comes of some batches. (A ventilator of an earlier release refuses the question.)"""
+        self._asking -= 1
+        for line in answer.batches if isinstance(answer, Gone) else ():
+            self._transient.discard(line.batch)
+            self._say_no_more({line.batch})
+            self._withdraw(line.batch)
+            error = error_named(line)
+            self._lost(line.batch, error)
+            for follower in self._following(line.batch):
+                self.unfollow(follower)
+                follower.reader.fail(error)
+
+    def _withdraw(self, batch: bytes) -> None:
+        """A Submit with something of it may never be answered: what else is in it is submitted without."""
+        for request in self._desk.waiting():
+            if isinstance(request.message, Submit) and batch in _batches(request.message):
+                rest = without(request.message, request.payload, batch)
+                self._accepted(len(request.payload) - len(rest.payload))
+                self._desk.replace(request, *rest)
 
     def _on_sink(self, name: str, message: Any, payload: Bytes) -> None:
         if isinstance(message, Fetched | Claimed | Refused):

@@ -79,7 +79,7 @@ class Engine(Member):
         return self._submit(spec, function, item)
 
     def on_outcome(self, then: OnRow) -> None:
-        """Tell this of each outcome of single submits, in the background thread, before the Future is settled."""
+        """Tell this of each outcome of single submits, in the thread of callbacks, before the Future is settled."""
         self._streams.on_row = then
 
     def command(self, spec: BatchSpec, function: Function, words: list[bytes]) -> JobFuture:

@@ -71,13 +71,19 @@ class Reader(Protocol):
         A row that is not final is an opening, or what is left of an outcome that one behind it has superseded.
         """
 
+    def fail(self, error: BaseException) -> None:
+        """No more will come."""
+
 
 class Follower:
     """One reader's place in one batch."""
 
-    def __init__(self, batch: bytes, reader: Reader) -> None:
+    def __init__(self, batch: bytes, reader: Reader, *, accepted: bool = False) -> None:
+        """`accepted`: the batch is known to be so."""
         self.batch = batch
         self.reader = reader
+        self.accepted = accepted
+        """So if it is not at the ventilator it is gone."""
         self.held = 0
         """Bytes that the reader has not given back."""
         self.owed = 0
@@ -146,12 +152,16 @@ class Channel:
         self._gone: list[bytes] = []
         self._numbers = count(1)
 
-    def __len__(self) -> int:
-        return len(self._followers)
+    def __iter__(self) -> Iterator[Follower]:
+        return iter(list(self._followers.values()))
 
     def has(self, batch: bytes) -> bool:
         """Whether somebody follows this batch here."""
         return batch in self._followers
+
+    def get(self, batch: bytes) -> Follower | None:
+        """Who does."""
+        return self._followers.get(batch)
 
     def add(self, follower: Follower) -> None:
         """Follow one more batch."""

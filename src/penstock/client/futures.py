@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from penstock.errors import JobCancelled
@@ -12,6 +15,9 @@ from penstock.job import job_id
 
 if TYPE_CHECKING:
     from penstock.client.streams import Stream
+
+
+log = logging.getLogger("concurrent.futures")
 
 
 class JobFuture(Future[Any]):
@@ -25,6 +31,7 @@ class JobFuture(Future[Any]):
         self._batch = batch
         self._index = index
         self._cancel_asked = False
+        self._is_cancelled = False
 
     @property
     def job_id(self) -> str:
@@ -41,7 +48,11 @@ class JobFuture(Future[Any]):
     def result(self, timeout: float | None = None) -> Any:
         """As of every Future; RuntimeError from a Future's callback, where it could not come."""
         self._ensure_may_wait(timeout)
-        return super().result(timeout)
+        value = super().result(timeout)
+        error = super().exception(0)
+        if error is not None:  # one that is false: Python 3.11 takes it for none
+            raise error
+        return value
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """As of every Future; RuntimeError from a Future's callback, where it could not come."""
@@ -52,10 +63,17 @@ class JobFuture(Future[Any]):
         if timeout is None and self._stream is not None and not self.done():
             self._stream.ensure_may_wait()
 
-    def cancel(self) -> bool:
-        """Cancel the job if it has not started, also where it waits at a worker; False: it is running, or done.
+    def add_done_callback(self, fn: Callable[[Future[Any]], object]) -> None:
+        """As of every Future. Callbacks run in a thread of their own, one after the other; what one raises there is
+        logged and ends nothing, also SystemExit."""
+        super().add_done_callback(partial(_call, fn))
 
-        From a Future's callback the answer cannot be waited for: the job is cancelled if it can be, and this is False.
+    def cancel(self) -> bool:
+        """Cancel the job if it has not started, also where it waits at a worker; False: it is running, or done, or
+        nobody knows yet.
+
+        The ventilator is asked, but not waited for where others would stand still: in an event loop, and while it is
+        away. Then this is False, and the Future is cancelled when it turns out that the job is.
         """
         if self.done() or self._stream is None:
             return self.cancelled()
@@ -71,8 +89,9 @@ class JobFuture(Future[Any]):
     def set_cancelled(self) -> None:
         """The job is cancelled: here, or as its outcome says, whichever comes first."""
         with self._deciding:
-            if not self.done() and super().cancel():
-                self.set_running_or_notify_cancel()
+            is_first, self._is_cancelled = not self._is_cancelled, True
+        if is_first and not self.done() and super().cancel():
+            self.set_running_or_notify_cancel()
 
     def settle(self, value: Any, error: BaseException | None) -> None:
         """The outcome is here."""
@@ -83,6 +102,23 @@ class JobFuture(Future[Any]):
                 self.set_cancelled()
             else:
                 self.set_exception(error)
+
+    @property
+    def is_delivering(self) -> bool:
+        """Whether the caller is in the thread that settles it."""
+        return self._stream is not None and self._stream.is_delivering
+
+
+def _call(fn: Callable[[Future[Any]], object], future: Future[Any]) -> None:
+    """What is no Exception would end the thread, and keep the next callbacks from running."""
+    try:
+        fn(future)
+    except Exception:
+        raise  # concurrent.futures logs it
+    except BaseException:
+        if not (isinstance(future, JobFuture) and future.is_delivering):
+            raise
+        log.exception("exception calling callback for %r", future)
 
 
 def failed(error: BaseException) -> JobFuture:

@@ -107,7 +107,8 @@ class Growing(Batch):
     @property
     def error(self) -> BaseException | None:
         """Why its input ended early; None also if that was the user's wish."""
-        return None if self._stopped else next(filter(None, (self._feed.error, *self._refusals)), None)
+        errors = [error for error in (self._feed.error, *self._refusals) if error is not None]  # one may be false
+        return errors[0] if errors and not self._stopped else None
 
     def cancel(self, *, running: bool = True) -> int:
         """Read no more of the input, and cancel."""

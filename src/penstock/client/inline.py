@@ -9,7 +9,7 @@ from typing import Any
 
 from penstock import payload
 from penstock.client import mistakes
-from penstock.client.answers import Piece, error_of, given, pieces_of, readable_error, values_of
+from penstock.client.answers import Piece, error_of, handed_out, pieces_of, unusable, values_of
 from penstock.client.batch import Batch
 from penstock.client.feeding import Digest
 from penstock.client.following import Row
@@ -71,7 +71,7 @@ class Inline:
         if row.head.state is JobState.SUCCEEDED:
             value = values_of(row, jobs.spec)[0]
             if type(value) is payload.Unreadable:
-                future.settle(None, readable_error(value.error))
+                future.settle(None, unusable(value.error, row))
             else:
                 future.settle(value, None)
         else:
@@ -132,7 +132,7 @@ class Inline:
         for row in _rows(jobs, iterables):
             if row.head.state is not JobState.SUCCEEDED:
                 raise error_of(row, row.start, jobs.spec)
-            yield from given(values_of(row, jobs.spec))
+            yield from handed_out(row, jobs.spec)
 
     def batch(
         self, spec: BatchSpec, function: Function, iterables: Sequence[Iterable[Any]], digest: Digest | None = None
@@ -303,7 +303,8 @@ def _rows(jobs: Jobs, iterables: Sequence[Iterable[Any]], form: str = "") -> Ite
 
 
 def _replayed(results: list[tuple[Any, BaseException | None]]) -> Iterator[Any]:
-    for value, error in results:
-        if error is not None:
+    results.reverse()
+    while results:
+        if (error := results[-1][1]) is not None:
             raise error
-        yield value
+        yield results.pop()[0]

@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 import weakref
-from concurrent.futures import Future, wait
+from concurrent.futures import Future
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -94,7 +94,7 @@ class Member:
         if first and cancel_futures:
             with suppress(PenstockError):  # nobody answers any more: nothing will run
                 self._cancel_unstarted()
-        if wait and not self._session.in_thread:
+        if wait and not self._session.delivery.is_here:
             self._finish(draw=True)
             return
         if first:
@@ -224,13 +224,11 @@ class Member:
         """Until all that was submitted has ended, and what callbacks have submitted meanwhile."""
         while not self._gone:
             self._streams.close_open()
-            # also a barrier: the thread that settles futures answers when it has called their callbacks
             self._session.wait_for(self._session.accepted(), None)
-            futures: list[Future[Any]] = list(self._streams.futures())
-            if not futures and (self._stations is None or self._is_idle()):
+            is_idle = not self._streams.futures() and (self._stations is None or self._is_idle())
+            self._streams.wait()
+            if is_idle and not self._streams.futures():
                 return
-            while futures and self._session.failure is None:
-                futures = list(wait(futures, WAIT_INTERVAL).not_done)
 
     def _is_idle(self) -> bool:
         """Whether an embedded pipeline has done everything, and nothing was submitted meanwhile: waits until it has."""

@@ -130,6 +130,9 @@ class Live:
         """None are asked for."""
         return cost
 
+    def fail(self, error: BaseException) -> None:
+        """Who reads the batch is told so, too."""
+
     def add(self, records: tuple[Print, ...], bodies: list[memoryview]) -> None:
         """Running jobs wrote this."""
         with self._lock:

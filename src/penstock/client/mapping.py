@@ -14,9 +14,10 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Generator, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from penstock.client.answers import Piece, error_of, given, pieces_of, values_of
+from penstock.client.answers import Piece, error_of, handed_out, pieces_of
 from penstock.client.feeding import MAX_CHUNK_JOBS, Feed
 from penstock.client.following import Row
 from penstock.client.reading import ArrivalReader, OrderReader, RowReader
@@ -84,7 +85,7 @@ class Map:
         self._grown_read = 0
         session.keep_alive(feed.batch, alive=True)
         kind = OrderReader if ordered else ArrivalReader
-        self._reader: RowReader = kind(session, feed.batch)
+        self._reader: RowReader = kind(session, feed.batch, accepted=False)
         session.on_refusal(feed.batch, self._reader.fail)
         self._is_cut_off = False
         self._pieces: deque[Piece] = deque()
@@ -101,14 +102,12 @@ class Map:
             while (row := self._next_row(self._deadline)) is not None:
                 if row.head.state is not JobState.SUCCEEDED:
                     raise error_of(row, row.start, self._spec)
-                values = values_of(row, self._spec)
-                if self._pace.one_by_one:
-                    for value in given(values):
-                        self._passed(1)
-                        yield value
-                else:
-                    yield from given(values)
-                    self._passed(row.jobs)
+                jobs = row.jobs
+                values = handed_out(row, self._spec, partial(self._passed, 1) if self._pace.one_by_one else None)
+                del row  # whoever reads slowly keeps only what is to come
+                yield from values
+                if not self._pace.one_by_one:
+                    self._passed(jobs)
             if self._feed.error is not None:
                 raise self._feed.error
             if self._is_cut_off and self._feed.cutter.has_more():

@@ -70,10 +70,10 @@ class OneJob(Stream):
         self, session: Session, batch: bytes, spec: BatchSpec, function: Function, left: Callable[[Stream], None]
     ) -> None:
         super().__init__(session, spec, function, left)
-        self.batch, self.count = BatchId(batch), 1
+        self.batch, self.count, self._first = BatchId(batch), 1, 1
         self.closed = self._said_closed = True
         self._opening = None
-        self._follower = Follower(batch, self)
+        self._follower = Follower(batch, self, accepted=True)
         self.future = self.futures[0] = JobFuture(self, 0, batch)
 
     def follow(self) -> None:

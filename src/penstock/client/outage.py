@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Callable
 
 CONNECT_TIMEOUT = 5.0
 """Seconds within which a pipeline must answer, else NoPipeline."""
-
-log = logging.getLogger("penstock.client")
 
 
 class Outage:
     """Says once, to whoever reads the log of this program, that a station is gone, and once that it is back."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, warn: Callable[[str], None]) -> None:
         self._url = url
+        self._warn = warn
         self._since: float | None = None
         self._said = False
 
@@ -22,10 +21,10 @@ class Outage:
         """These stations are not connected now."""
         if not missing:
             if self._said:
-                log.warning("%s answers again", self._url)
+                self._warn(f"{self._url} answers again")
             self._since, self._said = None, False
         elif self._since is None:
             self._since = now
         elif not self._said and now >= self._since + CONNECT_TIMEOUT:
             self._said = True
-            log.warning("no %s answers at %s: waiting for it", " and no ".join(missing), self._url)
+            self._warn(f"no {' and no '.join(missing)} answers at {self._url}: waiting for it")

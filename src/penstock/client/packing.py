@@ -9,7 +9,7 @@ import msgspec
 
 from penstock.client.functions import Function
 from penstock.job import BatchSpec
-from penstock.messages import BatchClose, BatchOpen, ChunkHead, Submit, join
+from penstock.messages import BatchClose, BatchOpen, ChunkHead, Submit, join, split
 
 Bytes = bytes | memoryview
 
@@ -94,3 +94,17 @@ class Packer:
         packed = Packed(message, join([part.payload for part in (*self._opens, *self._chunks)]))
         self._opens, self._chunks, self._closes, self._bytes = [], [], [], 0
         return [packed]
+
+
+def without(submit: Submit, payload: Bytes, batch: bytes) -> Packed:
+    """The same Submit with nothing of this batch."""
+    owners: tuple[BatchOpen | ChunkHead, ...] = (*submit.opens, *submit.chunks)
+    parts = split(payload, [one.size for one in owners])
+    kept = [part for one, part in zip(owners, parts, strict=True) if one.batch != batch]
+    message = Submit(
+        number=submit.number,
+        opens=tuple(one for one in submit.opens if one.batch != batch),
+        chunks=tuple(one for one in submit.chunks if one.batch != batch),
+        closes=tuple(one for one in submit.closes if one.batch != batch),
+    )
+    return Packed(message, join([*kept]))

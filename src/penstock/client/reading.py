@@ -40,7 +40,8 @@ WAIT_INTERVAL = 0.5
 class RowReader:
     """Rows of one batch for one reading thread; the session's thread puts them in."""
 
-    def __init__(self, session: Session, batch: bytes, *, window: int = WINDOW) -> None:
+    def __init__(self, session: Session, batch: bytes, *, window: int = WINDOW, accepted: bool = True) -> None:
+        """`accepted`: the batch is known to be so."""
         self.window = window
         self.total: int | None = None
         """How many jobs there will be; None: not known yet."""
@@ -60,7 +61,7 @@ class RowReader:
         self._freed = 0
         self._absorbing = False
         self._discarded: Callable[[], None] | None = None
-        self._follower = Follower(batch, self)
+        self._follower = Follower(batch, self, accepted=accepted)
         session.follow(self._follower)
 
     @property
@@ -165,7 +166,7 @@ class RowReader:
         self._check_discarded()
 
     def fail(self, error: BaseException) -> None:
-        """There will be no more rows than have come."""
+        """There will be no more rows than have come (from any thread)."""
         with self._moved:
             self.failure = error
             self._moved.notify_all()
@@ -175,7 +176,6 @@ class RowReader:
         raise NotImplementedError
 
     def _wait(self, deadline: float | None) -> None:
-        self._session.ensure_may_wait()
         left = WAIT_INTERVAL if deadline is None else deadline - time.monotonic()
         if left > 0 and not (self.live is not None and self.live.ready):
             self._moved.wait(min(left, WAIT_INTERVAL))
@@ -213,9 +213,9 @@ class RowReader:
 class ArrivalReader(RowReader):
     """Rows in the order of recording."""
 
-    def __init__(self, session: Session, batch: bytes, *, window: int = WINDOW) -> None:
+    def __init__(self, session: Session, batch: bytes, *, window: int = WINDOW, accepted: bool = True) -> None:
         self._rows: deque[Row] = deque()
-        super().__init__(session, batch, window=window)
+        super().__init__(session, batch, window=window, accepted=accepted)
 
     def _put(self, row: Row) -> int:
         self._rows.append(row)
@@ -242,14 +242,14 @@ class ArrivalReader(RowReader):
 class OrderReader(RowReader):
     """Rows in the order of their jobs."""
 
-    def __init__(self, session: Session, batch: bytes, *, window: int = WINDOW) -> None:
+    def __init__(self, session: Session, batch: bytes, *, window: int = WINDOW, accepted: bool = True) -> None:
         self._rows: dict[int, Row] = {}
         self._held = 0
         self._given_up: dict[int, tuple[int, int]] = {}
         """start -> stop, cost"""
         self._next = 0
         self._batch = batch
-        super().__init__(session, batch, window=window)
+        super().__init__(session, batch, window=window, accepted=accepted)
 
     def _put(self, row: Row) -> int:
         if row.stop <= self._next:
@@ -327,6 +327,8 @@ class OrderReader(RowReader):
                     self._rows[low] = row.part(low, high)
                 newer.add(row.start, row.stop)
         if not any(row.start <= start < row.stop for row in found):
+            if self.failure is not None:
+                raise self.failure
             raise NoSuchBatch(f"results of batch {self._batch.hex()} are gone: it was deleted while it was read")
 
 

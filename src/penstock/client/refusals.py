@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
 from penstock import errors
 from penstock.errors import PenstockError
-from penstock.messages import Known, Refused
+from penstock.messages import Bytes, GoneLine, Known, Message, Refused
 
 
 class AcceptedBeforeError(PenstockError):
@@ -16,7 +20,7 @@ class AcceptedBeforeError(PenstockError):
         self.closed = known.closed
 
 
-def error_named(refusal: Refused | Known) -> PenstockError:
+def error_named(refusal: Refused | Known | GoneLine) -> PenstockError:
     """The error a station names."""
     if isinstance(refusal, Known):
         return AcceptedBeforeError(refusal)
@@ -24,3 +28,15 @@ def error_named(refusal: Refused | Known) -> PenstockError:
     if not (isinstance(kind, type) and issubclass(kind, PenstockError)):
         kind = PenstockError
     return kind(refusal.text)
+
+
+def settling(answer: Future[tuple[Any, Bytes]]) -> Callable[[Message, Bytes], None]:
+    """What makes a station's answer the result of this future, or the error it names its exception."""
+
+    def settle(message: Message, payload: Bytes) -> None:
+        if isinstance(message, Refused):
+            answer.set_exception(error_named(message))
+        else:
+            answer.set_result((message, payload))
+
+    return settle

@@ -74,6 +74,12 @@ class Requests:
         self._open[number] = request
         self._unsent.append(request)
 
+    def replace(self, request: Request, message: Message, payload: Bytes) -> None:
+        """Ask this instead, under the same number."""
+        request.message, request.payload = message, payload
+        if all(request is not one for one in self._unsent):
+            self._unsent.append(request)
+
     def transmit(self, send: Transmit, now: float) -> bool:
         """Send what waits; False: the socket takes no more now."""
         while self._unsent:

@@ -14,17 +14,20 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from contextlib import suppress
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
-from penstock.client.courier import Answered, Courier
+from penstock.client.cancelling import Cancelling
+from penstock.client.courier import Courier
+from penstock.client.delivery import Delivery
 from penstock.client.following import Follower
 from penstock.client.outage import CONNECT_TIMEOUT, Outage
 from penstock.client.packing import Part
-from penstock.client.refusals import error_named
+from penstock.client.refusals import error_named, settling
 from penstock.client.requests import check
 from penstock.errors import NoPipeline, PenstockError, Refused
 from penstock.keys import KeyFile
-from penstock.messages import Known, Message, Notice, Submit
+from penstock.messages import Known, Message, Submit
 from penstock.messages import Refused as Refusal
 
 Bytes = bytes | memoryview
@@ -82,8 +85,11 @@ class Session:
         self._supervised_at = 0.0
         self._room = threading.Condition()
         self._unaccepted = 0
+        self.delivery = Delivery()
+        """Where the code of users runs."""
+        self.cancelling = Cancelling(self)
         self._links = ClientLinks(url, Security(key))
-        self._courier = Courier(self._links, self._accepted, self._refused, _say_notice)
+        self._courier = Courier(self._links, self._accepted, self._refused, self._lost, self._warn)
         self._thread = threading.Thread(target=self._run, name="penstock-client", daemon=True)
         self._thread.start()
         _living.add(self)
@@ -104,8 +110,13 @@ class Session:
 
     @property
     def in_thread(self) -> bool:
-        """Whether the caller is the background thread: a callback of a Future."""
+        """Whether the caller is the background thread: users' code runs there only for the garbage collector."""
         return threading.current_thread() is self._thread
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the ventilator is."""
+        return self._courier.connected["desk"]
 
     def ensure_usable(self) -> None:
         """Raises what failed, if the session has; RuntimeError in a forked child, and when it has been closed."""
@@ -115,11 +126,10 @@ class Session:
             raise RuntimeError("this Pipeline has been left: make another one, and attach the batch there")
 
     def ensure_may_wait(self) -> None:
-        """Raises RuntimeError in the background thread: what it waits for would never come."""
-        if self.in_thread:
-            raise RuntimeError(
-                "a Future's callback cannot wait for the pipeline: it runs in the thread that would answer"
-            )
+        """Raises RuntimeError in a callback: the outcome it waits for would never come."""
+        if self.in_thread or self.delivery.is_here:
+            waits = "a Future's callback cannot wait for another Future of its pipeline"
+            raise RuntimeError(f"{waits}: it runs in the thread that would settle it")
 
     def submit(self, parts: list[Part]) -> None:
         """Have these accepted; waits until there is room for them."""
@@ -151,7 +161,7 @@ class Session:
         self.ensure_usable()
         check(make(0))
         answer: Future[tuple[Any, Bytes]] = Future()
-        self.call(lambda: self._courier.ask(make, _settling(answer)))
+        self.call(lambda: self._courier.ask(make, settling(answer)))
         return answer
 
     def fetch(self, make: Callable[[int], Message]) -> tuple[Any, Bytes]:
@@ -159,7 +169,7 @@ class Session:
         self.ensure_usable()
         check(make(0))
         answer: Future[tuple[Any, Bytes]] = Future()
-        self.call(lambda: self._courier.fetch(make, _settling(answer)))
+        self.call(lambda: self._courier.fetch(make, settling(answer)))
         return self.wait_for(answer, None)
 
     def say(self, message: Message) -> None:
@@ -192,7 +202,8 @@ class Session:
 
     def wait_for(self, answer: Future[T], timeout: float | None) -> T:
         """The result of a request. Raises NoPipeline after `timeout` seconds, or what the session failed with."""
-        self.ensure_may_wait()
+        if self.in_thread:
+            raise RuntimeError("what cleans up cannot wait for the pipeline: it runs in the thread that would answer")
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
             left = WAIT_INTERVAL if deadline is None else min(WAIT_INTERVAL, deadline - time.monotonic())
@@ -206,7 +217,8 @@ class Session:
                     raise NoPipeline(f"{self.url}: no answer within {timeout:g} s") from None
 
     def on_refusal(self, batch: bytes, then: Callable[[BaseException], None] | None) -> None:
-        """Call this (in the thread) when the ventilator refuses something of the batch; None: no more."""
+        """Call this (in the thread) when the ventilator refuses something of the batch, or it is gone; None: no
+        more."""
         if then is None:
             self._refusals.pop(batch, None)
         else:
@@ -249,7 +261,7 @@ class Session:
         if missing := self._courier.missing:
             silent = " and no ".join(missing)
             raise NoPipeline(f"no {silent} answers at {self.url}: start one there, or check the address")
-        self._outage = Outage(self.url)
+        self._outage = Outage(self.url, self._warn)
 
     def close(self) -> None:
         """End the thread and close the sockets. What was not accepted is lost."""
@@ -260,6 +272,7 @@ class Session:
         self.wake()
         if not self.in_thread:
             self._thread.join()
+        self.delivery.close()
 
     # ------------------------------------------------------------------------------------- the thread
 
@@ -309,28 +322,22 @@ class Session:
             if (then := self._refusals.get(batch)) is not None:
                 then(error_named(refusal))
 
+    def _lost(self, batch: bytes, error: BaseException) -> None:
+        """Nothing more will come of this batch."""
+        if (then := self._refusals.pop(batch, None)) is not None:
+            then(error)
+
+    def _warn(self, words: str) -> None:
+        """To whoever reads the log of this program: without a handler of its own, that is stderr."""
+        self.delivery.put(partial(log.warning, "%s", words))
+
     def _fail(self, error: BaseException) -> None:
-        log.debug("the connection to %s ended: %s", self.url, error)
+        self.delivery.put(partial(log.debug, "the connection to %s ended: %s", self.url, error))
         self.failure = error
         with self._room:
             self._room.notify_all()
         for then in self._on_failure:
             then(error)
-
-
-def _say_notice(notice: Notice) -> None:
-    """To whoever reads the log of this program: without a handler of its own, that is stderr."""
-    log.warning("%s", notice.text)
-
-
-def _settling(answer: Future[tuple[Any, Bytes]]) -> Answered:
-    def settle(message: Message, payload: Bytes) -> None:
-        if isinstance(message, Refusal):
-            answer.set_exception(error_named(message))
-        else:
-            answer.set_result((message, payload))
-
-    return settle
 
 
 def _in_child() -> None:

@@ -9,18 +9,20 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from penstock import payload
-from penstock.client.answers import error_of, readable_error, values_of
+from penstock.client.answers import error_of, unusable, values_of
+from penstock.client.delivery import attempt
 from penstock.client.following import Follower, Row
 from penstock.client.functions import Function
 from penstock.client.futures import JobFuture
 from penstock.client.packing import Part, opening
-from penstock.errors import PenstockError
+from penstock.core.spans import SpanSet
 from penstock.job import BatchSpec, JobState, new_batch_id
 from penstock.messages import BatchClose, Cancel, ChunkHead
 from penstock.payload import Unreadable
@@ -32,23 +34,27 @@ CHUNK_JOBS = 1_000
 """Single submits that travel as one chunk at most."""
 CHUNK_BYTES = 1 << 20
 WINDOW = 64 << 20
-"""Bytes of results under way to futures; they are taken in at once."""
+"""Bytes of results under way to futures, or waiting for the callbacks of earlier ones."""
+GIVE_BACK_SHARE = 8
+"""What was delivered is given back in so-manieths of the window."""
 CHARGE_BYTES = 64 << 10
 """Of submits that pile up, told to the session at once."""
 OPEN_STREAMS = 64
 """Batches kept open for further submits: the functions a program uses in turns."""
-CANCEL_TIMEOUT = 5.0
-"""Seconds `Future.cancel` waits for the ventilator, which needs RECALL_PATIENCE at most, to say whether it was."""
+WAIT_INTERVAL = 0.5
+"""Seconds between two looks at whether a session that is waited for is still there."""
+CANCELLED, NO_WORDS = b"", msgspec.msgpack.encode([])
+"""What stands for a job that was cancelled before it left, also among commands."""
 
 
 OnRow = Callable[[Row, BatchSpec], None]
-"""Told of each outcome before its future is (in the session's thread)."""
+"""Told of each outcome before its future is (in the thread of callbacks)."""
 
 
 def chunk_of(spec: BatchSpec, items: list[bytes]) -> bytes:
     """The payload of single submits."""
     if spec.kind == "command":
-        return msgspec.msgpack.encode([msgspec.Raw(item) for item in items])
+        return msgspec.msgpack.encode([msgspec.Raw(item or NO_WORDS) for item in items])
     return payload.blobs_chunk(items, spec.serializer)
 
 
@@ -71,7 +77,10 @@ class Stream:
         self.on_refused: Callable[[BaseException], None] | None = None
         self._session = session
         self._pending: list[bytes] = []
+        self._pending_lock = threading.Lock()
         self._first = 0
+        """Index of the first of these."""
+        self._freed = 0
         self._opening: Part | None = opening(self.batch, spec, function)
         self._said_closed = False
         self._refusal: BaseException | None = None
@@ -89,7 +98,9 @@ class Stream:
     def take_parts(self) -> Iterator[Part]:
         """What was added since the last time (in the session's thread)."""
         self.collected = False
-        items, self._pending = self._pending, []
+        with self._pending_lock:
+            first, items, self._pending = self._first, self._pending, []
+            self._first += len(items)
         if self._refusal is not None:  # these were added in the moment in which it came
             self.fail(self._refusal)
             return
@@ -101,8 +112,9 @@ class Stream:
         while items:
             some = _first_items(items)
             blob = chunk_of(self.spec, some)
-            yield Part(ChunkHead(self.batch, self._first, len(some), len(blob)), blob)
-            self._first += len(some)
+            cancelled = SpanSet((at, at + 1) for at, item in enumerate(some, first) if item == CANCELLED)
+            yield Part(ChunkHead(self.batch, first, len(some), len(blob), cancelled=tuple(cancelled)), blob)
+            first += len(some)
             items = items[len(some) :]
         if self.closed and not self._said_closed:
             self._said_closed = True
@@ -110,30 +122,37 @@ class Stream:
             self._leave_if_done()
 
     def take(self, rows: list[Row], cost: int) -> int:
-        """Outcomes came: settle their futures (in the session's thread)."""
+        """Outcomes came (in the session's thread): settle their futures where callbacks may run."""
+        self._session.delivery.put(partial(self._deliver, rows, cost))
+        return 0
+
+    def _deliver(self, rows: list[Row], cost: int) -> None:
         for row in rows:
             if not row.head.final:
                 continue  # a retry: the future has told what came of its job
             if self.on_row is not None:
                 self.on_row(row, self.spec)
             self._settle(row)
+        self._freed += cost
+        if self._freed * GIVE_BACK_SHARE >= self.window:
+            self._session.give_back(self._follower, self._freed)
+            self._freed = 0
         self._leave_if_done()
-        return cost
 
     def _settle(self, row: Row) -> None:
+        """What unpickling raises is the error of these jobs, and what a callback raises is nobody's."""
         futures = [self.futures.pop(index, None) for index in range(row.start, row.stop)]
+        values: list[Any] = [None] * row.jobs
         if row.head.state is JobState.SUCCEEDED:
-            for future, value in zip(futures, values_of(row, self.spec), strict=True):
-                if future is None:
-                    continue
-                if type(value) is Unreadable:
-                    future.settle(None, readable_error(value.error))
-                else:
-                    future.settle(value, None)
-            return
-        for place, future in enumerate(futures):
+            values = values_of(row, self.spec)
+        for place, (future, value) in enumerate(zip(futures, values, strict=True)):
             if future is not None:
-                future.settle(None, error_of(row, row.start + place, self.spec))
+                attempt(partial(future.settle, value, self._failure(row, place, value)))
+
+    def _failure(self, row: Row, place: int, value: Any) -> BaseException | None:
+        if row.head.state is not JobState.SUCCEEDED:
+            return error_of(row, row.start + place, self.spec)
+        return unusable(value.error, row) if type(value) is Unreadable else None
 
     def _leave_if_done(self) -> None:
         if self._said_closed and not self.futures:
@@ -150,22 +169,31 @@ class Stream:
 
     def fail(self, error: BaseException) -> None:
         """No outcome will come for what is open."""
-        while self.futures:
-            _, future = self.futures.popitem()
-            future.settle(None, error)
+        self._session.delivery.put(partial(self._fail, error))
+
+    def _fail(self, error: BaseException) -> None:
+        for index in list(self.futures):
+            if (future := self.futures.pop(index, None)) is not None:
+                attempt(partial(future.settle, None, error))
         self._leave_if_done()
 
     def ensure_may_wait(self) -> None:
         """Raises RuntimeError: whoever waits here for an outcome is the one who would bring it."""
         self._session.ensure_may_wait()
 
+    @property
+    def is_delivering(self) -> bool:
+        """Whether the caller is in the thread of callbacks."""
+        return self._session.delivery.is_here
+
     def cancel(self, index: int) -> bool:
-        """Whether this job was cancelled before it started."""
-        try:
-            answer = self._session.request(lambda number: Cancel(number, self.batch, index, index + 1, True))
-            return bool(self._session.wait_for(answer, CANCEL_TIMEOUT)[0].jobs)
-        except (PenstockError, RuntimeError):
-            return False
+        """Whether this job is known to be cancelled before it started."""
+        with self._pending_lock:
+            if index >= self._first:  # it has not left this process, and never will
+                self._pending[index - self._first] = CANCELLED
+                self.futures.pop(index, None)
+                return True
+        return self._session.cancelling.cancel(self.batch, index)
 
     def cancel_all(self, *, unstarted_only: bool) -> Future[tuple[Any, Any]]:
         """Cancel what is open; the outcomes say which were, the answer how many."""
@@ -229,6 +257,7 @@ class Streams:
         return future
 
     def _start(self, session: Session, spec: BatchSpec, function: Function) -> Stream:
+        session.delivery.start()  # when outcomes come, the interpreter may be too near its end for a new thread
         stream = self._open[function.digest, spec] = Stream(session, spec, function, self.left)
         stream.on_row, stream.on_refused = self.on_row, self.note_refusal
         self._living[stream.batch] = stream
@@ -279,17 +308,29 @@ class Streams:
         refusal, self._refusal = self._refusal, None
         return refusal
 
+    def wait(self) -> None:
+        """Wait until all of them are, and their callbacks have run, or the session has failed. Raises RuntimeError in
+        a callback."""
+        futures = self.futures()
+        session = self._session
+        assert session is not None
+        if futures:
+            session.ensure_may_wait()
+        while futures and session.failure is None:
+            futures = [future for future in wait(futures, WAIT_INTERVAL).not_done if isinstance(future, JobFuture)]
+        session.delivery.wait()
+
     def living(self) -> list[Stream]:
         """Streams that take in jobs or have open futures."""
         with self._lock:
             return list(self._living.values())
 
     def left(self, stream: Stream) -> None:
-        """It is closed and done (in the session's thread)."""
+        """It is closed and done."""
         self._living.pop(stream.batch, None)
 
     def fail(self, error: BaseException) -> None:
-        """Nothing will be answered any more (in the session's thread)."""
+        """Nothing will be answered any more."""
         for stream in self.living():
             stream.fail(error)
 

@@ -190,6 +190,12 @@ class Answer(Action, frozen=True):
     payload: Bytes = b""
 
 
+class SeekClient(Action, frozen=True):
+    """Is the connection with this routing id at the desk up? Comes back as ClientSought."""
+
+    client: bytes
+
+
 class Tell(Action, frozen=True):
     """Over control, to the worker or sink with this id."""
 
@@ -358,6 +364,7 @@ class Log(Action, frozen=True):
 
 Effect = (
     Answer
+    | SeekClient
     | Tell
     | Deal
     | SendFunction

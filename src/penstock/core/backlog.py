@@ -132,8 +132,8 @@ class Batch:
         """Its time has not come: what is queued is delayed."""
         self.doom = ""
         """Why what has not started never will."""
-        self.forget = False
-        self.alive_at = 0.0
+        self.gone: tuple[str, str] | None = None
+        """It is being deleted: the error and the words for whoever waits for it."""
         self._serial = itertools.count()
 
     @property

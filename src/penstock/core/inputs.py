@@ -29,6 +29,13 @@ class FromClient(Input, frozen=True):
     sender: Peer = EVERYONE
 
 
+class ClientSought(Input, frozen=True):
+    """Answers SeekClient: whether that connection is up."""
+
+    client: bytes
+    found: bool
+
+
 class WallClock(Input, frozen=True):
     """What the wall clock says at the beginning of a turn: the only clock that knows the instants of users."""
 

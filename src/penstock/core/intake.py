@@ -30,6 +30,7 @@ from penstock.core.inputs import Bytes, ChunkLoaded, ChunksLoaded, FromClient, S
 from penstock.core.part import Place
 from penstock.core.placement import Placement
 from penstock.core.recall import Recalls
+from penstock.core.spans import SpanSet
 from penstock.job import LABEL_CHARS, BatchSpec, JobState
 from penstock.messages import (
     DIGEST_BYTES,
@@ -72,8 +73,9 @@ class Intake:
         self._name_chars = name_chars
         self.recovered = False
         """Whether what was given out before a restart is known: until then stored chunks wait in limbo."""
-        self.forgotten: dict[bytes, None] = {}
-        """Batches deleted in this life, oldest first: what their clients still send again is accepted and dropped."""
+        self.forgotten: dict[bytes, tuple[str, str] | None] = {}
+        """Batches deleted in this life, oldest first, and why: what their clients still send again is accepted and
+        dropped."""
         self._words: dict[str, bytes] = {}
         """The batches that were accepted once under a word, for as long as they are here."""
         for batch in books.backlog.batches.values():
@@ -86,7 +88,7 @@ class Intake:
     def drop(self, batch: Batch) -> None:
         """It is deleted: its word is free, and what its client still sends again is known."""
         self._words.pop(batch.spec.once, None)
-        self.forgotten[batch.id] = None
+        self.forgotten[batch.id] = batch.gone
         if len(self.forgotten) > FORGOTTEN_BATCHES:
             del self.forgotten[next(iter(self.forgotten))]
 
@@ -128,7 +130,6 @@ class Intake:
         spec = replace(opened.spec, owner=event.sender.name)
         stored = StoredBatch(opened.batch, spec, opened.function, opened.size, event.wall_time, 0, None, {}, None)
         batch = self._books.backlog.add_batch(stored)
-        batch.alive_at = now
         self._remember_word(batch)
         self._gates.watch(batch, now)
         self._placement.watch(batch, event.client, now)
@@ -196,6 +197,8 @@ class Intake:
             return
         batch.accepted = head.first + head.count
         self._books.say(SaveChunk(head.batch, head.first, head.count, arguments, head.digests))
+        for start, stop in SpanSet(head.cancelled).overlap(head.first, batch.accepted):
+            self._books.mark_cancelled(batch, start, stop)
         if not batch.on_disk and len(batch.chunks) < WINDOW_CHUNKS:
             batch.loaded_to = batch.accepted
             stored = StoredChunk(head.first, head.count, head.size, (OpenPart(head.first, batch.accepted),))

@@ -60,6 +60,7 @@ class Loss:
                 dealt.lost += [worker] if worker.id in dealt.waiting else []
         for lease in leases:
             for part in [part for part in lease.chunk.parts if part.lease == lease.number]:
+                part.exposed = part.exposed or not left
                 self._books.hold(part, self.barrier + 1)
         self._books.leases.uncharge(worker)
         if worker.connections:
@@ -154,6 +155,7 @@ class Loss:
             self._accuse([lease], lost[0], alone=False)
         for part in [part for part in lease.chunk.parts if part.lease == lease.number]:
             if lost:
+                part.exposed = True
                 books.hold(part, self.barrier + 1)
             else:
                 books.queue(part)

@@ -55,6 +55,7 @@ class Part:
     __slots__ = (
         "chunk",
         "crashed",
+        "exposed",
         "given",
         "lease",
         "lost",
@@ -79,6 +80,8 @@ class Part:
         self.given = given
         self.crashed = False
         """Ran when its worker was lost: counts as a crash once it is given out again."""
+        self.exposed = False
+        """Was with a worker that is lost, which may have started it and bring it to its end."""
         self.suspect = False
         """May have taken a worker along."""
         self.lost = ""
@@ -108,11 +111,16 @@ class Part:
         """Whether its jobs have never started, as far as is known."""
         return self.stamp == FIRST and not self.crashed
 
+    @property
+    def is_untouched(self) -> bool:
+        """Whether nobody can have started its jobs, also not in an earlier try."""
+        return self.fresh and not self.exposed
+
     def answer_recalls(self, *, cancelled: bool) -> None:
-        """It is known by now whether its jobs have started."""
+        """It is known by now whether its jobs are cancelled; that counts of those that never started."""
         for recalling in self.recalls:
             recalling.open -= self.jobs
-            recalling.jobs += self.jobs if cancelled else 0
+            recalling.jobs += self.jobs if cancelled and self.is_untouched else 0
         self.recalls = ()
 
     def verdict_head(self) -> OutcomeHead:
@@ -138,7 +146,7 @@ class Part:
         rest = Part(self.chunk, at, self.stop, self.stamp, self.place, given=self.given)
         rest.lease, rest.wait, rest.verdict, rest.crashed = self.lease, self.wait, self.verdict, self.crashed
         rest.recalled, rest.recalls = self.recalled, self.recalls
-        rest.suspect, rest.lost = self.suspect, self.lost
+        rest.suspect, rest.lost, rest.exposed = self.suspect, self.lost, self.exposed
         self.stop = at
         return rest
 

@@ -21,6 +21,7 @@ from penstock.messages import (
     Alive,
     AskBatches,
     AskDigests,
+    AskGone,
     AskPipeline,
     AskWhy,
     Claim,
@@ -44,7 +45,7 @@ IDS_MAX = 100_000
 BURST_SECONDS = 100
 """Ids of so many seconds can come at once: workers of an array job start together."""
 
-READS = (AskPipeline, AskBatches, AskDigests, AskWhy)
+READS = (AskPipeline, AskBatches, AskDigests, AskWhy, AskGone)
 """Questions: every client may ask them."""
 
 

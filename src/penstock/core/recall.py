@@ -3,7 +3,8 @@
 Promises:
 
 1. A recalled job is never started any more: it is cancelled as soon as nobody runs it, whatever brings it back.
-2. The answer counts a job only when it will never be started, and comes once it is known of each job, or after
+2. The answer counts a job only when it was never started and never will be (a retry that waits was started before, a
+   job of a lost worker may have been), and comes once it is known of each job, or after
    RECALL_PATIENCE with what is known.
 3. A worker is asked only for leases that it has reported, so that it never answers for what is still on its way to it;
    without an answer it is asked again.
@@ -83,7 +84,8 @@ class Recalls:
 
     def _recall(self, part: Part, recalling: Recalling) -> None:
         if part.place is Place.VERDICT:
-            recalling.jobs += part.jobs if part.verdict is not None and part.verdict[0] is JobState.CANCELLED else 0
+            is_cancelled = part.verdict is not None and part.verdict[0] is JobState.CANCELLED
+            recalling.jobs += part.jobs if is_cancelled and part.is_untouched else 0
             return
         part.recalled = True
         self._books.touch(part.chunk)

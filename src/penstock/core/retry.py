@@ -65,7 +65,7 @@ class Retries:
     def on_retry(self, client: bytes, retry: Retry, barrier: int) -> None:
         """Known ones are answered, others wait for the echo of a beat that is still to be said."""
         batch = self._books.backlog.batches.get(retry.batch)
-        if batch is None or batch.forget:
+        if batch is None or batch.gone:
             self._refuse(client, retry, "NoSuchBatch", f"no batch {retry.batch.hex()}")
         elif retry.asked in batch.asked:
             self._unanswered[client, retry.number] = (batch.id, batch.asked[retry.asked])
@@ -94,7 +94,7 @@ class Retries:
         read, self._read = self._read, []
         for (client, retry, barrier), loaded in read:
             batch = self._books.backlog.batches.get(loaded.batch)
-            if batch is None or batch.forget or retry.asked in batch.asked:
+            if batch is None or batch.gone or retry.asked in batch.asked:
                 self.on_retry(client, retry, barrier)
                 continue
             found = self._unsuccessful(batch, loaded)

@@ -27,6 +27,7 @@ from penstock.core.gates import Gates
 from penstock.core.inputs import (
     ChunkLoaded,
     ChunksLoaded,
+    ClientSought,
     FromClient,
     JobConnections,
     KeptLoaded,
@@ -50,6 +51,7 @@ from penstock.messages import (
     Alive,
     AskBatches,
     AskDigests,
+    AskGone,
     AskPipeline,
     AskWhy,
     Cancel,
@@ -83,6 +85,7 @@ RETENTION_INTERVAL = 60.0
 
 VentilatorInput = (
     FromClient
+    | ClientSought
     | WallClock
     | Subscribed
     | Unsubscribed
@@ -125,7 +128,7 @@ class VentilatorCore:
         self.gates = Gates(self.books)
         self.placement = Placement(self.books)
         self.intake = Intake(self.books, self.gates, self.placement, pickles=pickles, name_chars=name_chars)
-        self.removal = Removal(self.books, self.gates, self.intake, forgotten, transient_time)
+        self.removal = Removal(self.books, self.gates, self.intake, now, forgotten, transient_time)
         self.retries = Retries(self.books, self.intake)
         self.agreement = Agreement(self.books, self.intake)
         self.questions = Questions(
@@ -144,7 +147,6 @@ class VentilatorCore:
         self.malformed = 0
         self.books.wall_offset = wall_time - now
         for batch in self.books.backlog.batches.values():
-            batch.alive_at = now
             self.gates.watch(batch, now)
 
     # ------------------------------------------------------------------------------------------ contract
@@ -154,6 +156,8 @@ class VentilatorCore:
         match event:
             case FromClient():
                 self._on_client(event, now)
+            case ClientSought():
+                self.removal.on_client_sought(event, now)
             case Completions():
                 self.settlement.on_completions(event, now)
             case Took():
@@ -206,6 +210,7 @@ class VentilatorCore:
         pause = now - self._ticked_at
         if pause > self.books.lease_time / 2:
             self.presence.loss.forgive(pause, now)
+            self.removal.forgive(pause, now)
             self.books.log("stood_still", seconds=round(pause, 1))
         self._ticked_at = now
         self._go_on(now)
@@ -263,16 +268,19 @@ class VentilatorCore:
         match event.message:
             case Submit():
                 self.intake.on_submit(event, now)
+                self.removal.on_submit(event.client, event.message, now)
             case Cancel() as cancel:
                 self.intake.on_cancel(event.client, cancel)
             case Retry() as retry:
                 self.retries.on_retry(event.client, retry, self.presence.loss.barrier + 1)
             case Forget() as forget:
-                self.removal.on_forget(forget)
+                self.removal.on_forget(forget.batch)
             case Delete() as delete:
                 self.removal.on_delete(event.client, delete)
             case Alive() as alive:
-                self.removal.on_alive(alive, now)
+                self.removal.on_alive(event.client, alive, now)
+            case AskGone() as ask_gone:
+                self.removal.on_ask_gone(event.client, ask_gone)
             case DrainWorker() as drain:
                 self.presence.on_drain(event.client, drain)
             case AskBatches() as ask:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from concurrent.futures import BrokenExecutor, CancelledError
+from dataclasses import dataclass
 from subprocess import CalledProcessError
 from typing import Any
 
@@ -11,9 +13,18 @@ import pytest
 
 from client_world import BATCH, failure, head, values
 from penstock import payload
-from penstock.client.answers import RemoteTraceback, error_of, outcomes_of, values_of
+from penstock.client.answers import RemoteTraceback, error_of, outcomes_of, pieces_of, values_of
 from penstock.client.following import Row
-from penstock.errors import CommandFailed, JobCancelled, JobDied, JobError, JobExited, JobTimedOut, RemoteError
+from penstock.errors import (
+    CommandFailed,
+    JobCancelled,
+    JobDied,
+    JobError,
+    JobExited,
+    JobTimedOut,
+    RemoteError,
+    ResultNotPicklable,
+)
 from penstock.job import BatchSpec, JobState, Stamp
 from penstock.messages import Note, OutcomeHead
 from penstock.outcome import CommandResult
@@ -150,3 +161,73 @@ def test_a_failed_outcome_has_error_cause_and_traceback() -> None:
     (outcome,) = outcomes_of(failed(ValueError("x"), cause="ValueError: x", traceback="T"), CALL)
     assert (outcome.state, outcome.value, outcome.cause, outcome.traceback) == ("failed", None, "ValueError: x", "T")
     assert isinstance(outcome.error, ValueError)
+
+
+@dataclass(frozen=True)
+class FrozenError(Exception):
+    """Refuses whatever is set on it."""
+
+    code: int
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return FrozenError, (self.code,)
+
+
+class HidingError(Exception):
+    """Has a cause of its own."""
+
+    @property
+    def __cause__(self) -> BaseException | None:  # type: ignore[override]
+        return None
+
+
+class ClosedError(HidingError):
+    """Takes no notes either."""
+
+    def add_note(self, note: str) -> None:
+        """No."""
+        raise SystemExit(note)
+
+
+def test_an_exception_that_takes_no_attributes_has_its_traceback() -> None:
+    """It is set as `raise ... from` would set it."""
+    error = error_of(failed(FrozenError(7), traceback="KeyError: 'k'"), 3, CALL)
+    assert isinstance(error, FrozenError)
+    assert (error.code, str(error.__cause__).strip('"\n')) == (7, "KeyError: 'k'")
+
+
+def test_where_the_cause_is_hidden_the_traceback_is_a_note_or_left_out() -> None:
+    """The exception itself comes whatever its class does."""
+    hiding = error_of(failed(HidingError(1), traceback="KeyError: 'k'"), 3, CALL)
+    assert isinstance(hiding, HidingError)
+    assert ["KeyError: 'k'" in note for note in hiding.__notes__] == [True]
+    closed = error_of(failed(ClosedError(1), traceback="KeyError: 'k'"), 3, CALL)
+    assert (type(closed), hasattr(closed, "__notes__")) == (ClosedError, False)
+
+
+class Leaves:
+    """Ends whoever rebuilds it."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return sys.exit, ("x",)
+
+
+class InterruptsError(Exception):
+    """Likewise, as an error."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return interrupt, ()
+
+
+def interrupt() -> None:
+    """As Ctrl-C would."""
+    raise KeyboardInterrupt
+
+
+def test_what_ends_who_rebuilds_it_is_an_error_of_ours() -> None:
+    """For readers of pieces and outcomes too; an error that cannot be rebuilt is its text."""
+    bad = row(values(0, Leaves()))
+    assert isinstance(pieces_of(bad, CALL)[0].error, ResultNotPicklable)
+    (outcome,) = outcomes_of(bad, CALL)
+    assert isinstance(outcome.error, ResultNotPicklable)
+    assert isinstance(error_of(failed(InterruptsError()), 3, CALL), RemoteError)

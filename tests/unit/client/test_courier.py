@@ -7,10 +7,14 @@ import pytest
 from client_world import BATCH, World, rows, values
 from penstock.client.courier import ALIVE_INTERVAL, Courier
 from penstock.client.following import Follower, Row
-from penstock.client.packing import Part
+from penstock.client.functions import Function
+from penstock.client.packing import Part, opening
+from penstock.errors import JobCancelled
+from penstock.job import BatchSpec
 from penstock.messages import (
     Accepted,
     Alive,
+    AskGone,
     AskPipeline,
     BatchClose,
     Cancel,
@@ -19,6 +23,9 @@ from penstock.messages import (
     Fetched,
     Follow,
     Forget,
+    Gone,
+    GoneLine,
+    Knock,
     Message,
     Notice,
     Refused,
@@ -33,11 +40,16 @@ class Reader:
 
     def __init__(self) -> None:
         self.rows: list[Row] = []
+        self.failure: BaseException | None = None
 
     def take(self, rows: list[Row], cost: int) -> int:
         """All of it is free again."""
         self.rows += rows
         return cost
+
+    def fail(self, error: BaseException) -> None:
+        """No more will come."""
+        self.failure = error
 
 
 class Client:
@@ -50,11 +62,13 @@ class Client:
         self.refused: list[str] = []
         self.answers: list[Message] = []
         self.noticed: list[str] = []
+        self.lost: list[tuple[bytes, str]] = []
         self.courier = Courier(
             self.wire,
             self.accepted.append,
             lambda _, refusal: self.refused.append(getattr(refusal, "text", "known")),
-            lambda notice: self.noticed.append(notice.text),
+            lambda batch, error: self.lost.append((batch, str(error))),
+            self.noticed.append,
         )
         self.world._courier = self.courier
 
@@ -205,6 +219,95 @@ def test_what_is_no_message_is_counted_and_dropped(client: Client) -> None:
     assert client.courier.malformed == 3
     client.world.arrive("results", *rows(0, values(0, 1)))
     assert len(reader.rows) == 1
+
+
+LATER = ALIVE_INTERVAL
+
+
+def asked(client: Client, now: float) -> list[AskGone]:
+    """What it asks at this time."""
+    client.courier.turn(now)
+    return [message for message in client.wire.taken("desk") if isinstance(message, AskGone)]
+
+
+def test_what_is_waited_for_is_asked_after_at_a_steady_pace(client: Client) -> None:
+    """And at each new connection; one question at a time."""
+    client.courier.follow(Follower(BATCH, Reader(), accepted=True))
+    (first,) = asked(client, LATER)
+    assert first.batches == (BATCH,)
+    client.world.arrive("desk", Gone(first.number, ()))
+    assert asked(client, LATER * 1.5) == []
+    (second,) = asked(client, LATER * 2)
+    assert all(again.number == second.number for again in asked(client, LATER * 3))
+    client.world.arrive("desk", Gone(second.number, ()))
+    client.wire.taken("desk")
+    client.world.now = LATER * 3.1
+    client.world.connect_again("desk")
+    assert [type(message) for message in client.wire.taken("desk")] == [AskGone]
+
+
+def test_what_is_not_accepted_is_not_asked_after(client: Client) -> None:
+    """The ventilator does not know it, and would say that it is gone."""
+    client.courier.follow(Follower(BATCH, Reader()))
+    assert asked(client, LATER) == []
+    client.courier.submit([opening(BATCH, BatchSpec(), Function.of(b"f"))])
+    client.courier.turn(LATER)
+    client.world.arrive("desk", Accepted(1))
+    assert [question.batches for question in asked(client, LATER * 2)] == [(BATCH,)]
+
+
+def test_who_waits_for_what_is_gone_is_told(client: Client) -> None:
+    """Every reader of it, once; nothing more is said of the batch, and others are left alone."""
+    one, two, other = Reader(), Reader(), Reader()
+    for batch, reader in ((BATCH, one), (BATCH, two), (bytes(16), other)):
+        client.courier.follow(Follower(batch, reader, accepted=True))
+    client.courier.keep_alive(BATCH, alive=True)
+    (question,) = asked(client, LATER)
+    line = GoneLine(BATCH, "JobCancelled", "its client was silent")
+    client.world.arrive("desk", Gone(question.number, (line,)))
+    assert [type(reader.failure) for reader in (one, two, other)] == [JobCancelled, JobCancelled, type(None)]
+    assert client.lost == [(BATCH, "its client was silent")]
+    client.wire.taken()
+    client.courier.submit([chunk(0)])
+    client.courier.turn(LATER * 2)
+    (again,) = client.wire.taken("desk")
+    assert isinstance(again, AskGone)
+    assert again.batches == (bytes(16),)
+
+
+def test_what_waits_for_acceptance_in_a_batch_that_is_gone_is_withdrawn(client: Client) -> None:
+    """It would leave a gap and never be answered; what was in one message with it goes on."""
+    mine = Part(ChunkHead(bytes(16), 0, 1, 1), b"y")
+    told: list[str] = []
+    client.courier.submit([chunk(5), mine])
+    client.courier.when_accepted(lambda: told.append("all"))
+    client.courier.follow(Follower(BATCH, Reader(), accepted=True))
+    client.courier.turn(LATER)
+    submit, question = client.wire.taken("desk")
+    assert isinstance(question, AskGone)
+    client.wire.payloads.clear()
+    client.world.arrive("desk", Gone(question.number, (GoneLine(BATCH, "NoSuchBatch", "deleted"),)))
+    (rest,) = client.wire.taken("desk")
+    assert isinstance(submit, Submit)
+    assert rest == Submit(submit.number, (), submit.chunks[1:], ())
+    assert (client.wire.payloads, client.accepted) == ([b"y"], [1])
+    client.world.arrive("desk", Accepted(submit.number))
+    assert (client.accepted, told) == ([1, 1], ["all"])
+
+
+def test_a_ventilator_of_an_earlier_release_does_not_know_the_question(client: Client) -> None:
+    """It refuses it, and everything else goes on."""
+    reader = Reader()
+    client.courier.follow(Follower(BATCH, reader, accepted=True))
+    (question,) = asked(client, LATER)
+    client.world.arrive("desk", Refused(question.number, "ProtocolError", "no message"))
+    assert (reader.failure, client.lost) == (None, [])
+
+
+def test_a_knock_is_not_answered(client: Client) -> None:
+    """That it could be sent was the answer."""
+    client.world.arrive("desk", Knock())
+    assert (client.wire.taken(), client.courier.malformed) == ([], 0)
 
 
 def test_a_map_that_is_read_is_kept_alive(client: Client) -> None:

@@ -27,6 +27,9 @@ class Reader:
         self.rows += rows
         return 0
 
+    def fail(self, error: BaseException) -> None:
+        """No more will come."""
+
     @property
     def spans(self) -> list[tuple[int, int]]:
         """What it was given."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import weakref
 from collections.abc import Generator, Iterable, Iterator
 from typing import Any
 
@@ -12,9 +13,9 @@ from client_world import World, failure, rows, submitted, values
 from penstock.client.feeding import Feed
 from penstock.client.functions import Function
 from penstock.client.mapping import Map, Pace
-from penstock.errors import RemoteError, StoreError
+from penstock.errors import JobCancelled, RemoteError, StoreError
 from penstock.job import BatchSpec
-from penstock.messages import Accepted, Forget, Message, Submit, Unfollow
+from penstock.messages import Accepted, AskGone, Forget, Gone, GoneLine, Message, Submit, Unfollow
 
 SPEC = BatchSpec(transient=True)
 ALL = Pace(None, grows=False, one_by_one=False)
@@ -54,7 +55,7 @@ class Mapping:
                 self.world._courier._channels["results"].on_message(message, body)
         for closed in submit.closes:
             self.closed_at = closed.total
-        self.world._courier._desk.on_answer(submit.number, Accepted(submit.number))
+        self.world._courier._on_ventilator(Accepted(submit.number))
 
     def record(self, *outcomes: Any) -> None:
         """Outcomes come in."""
@@ -193,6 +194,36 @@ def test_dropped_unread_it_runs_to_its_end() -> None:
     some = [(_of(head, batch), body) for head, body in (values(0, "a", "b"), values(2, "c", "d"))]
     mapping.world.arrive("results", *rows(0, *some, batch=batch, number=2))
     assert mapping.left == [Unfollow, Forget]
+
+
+def test_a_map_that_was_cancelled_while_its_client_was_away_says_so() -> None:
+    """Behind the values that came, instead of waiting for ever."""
+    mapping = Mapping(range(4))
+    mapping.record(values(0, "a"))
+    mapping.world.now += 100.0
+    mapping.world.turn()
+    (question,) = [one for one in mapping.wire.taken("desk") if isinstance(one, AskGone)]
+    line = GoneLine(mapping.batch, "JobCancelled", "it was cancelled, for its client was out of reach for 60 s")
+    mapping.world.arrive("desk", Gone(question.number, (line,)))
+    assert next(mapping.results) == "a"
+    with pytest.raises(JobCancelled, match="out of reach for 60 s"):
+        next(mapping.results)
+
+
+class Large:
+    """A value that can be watched."""
+
+
+@pytest.mark.parametrize("pace", [ALL, Pace(8, grows=False, one_by_one=True)])
+def test_a_value_that_was_given_is_kept_no_longer(pace: Pace) -> None:
+    """A row of many is not held until its last one."""
+    mapping = Mapping(range(3), pace)
+    mapping.record(values(0, Large(), Large(), Large()))
+    for _ in range(3):
+        value = next(mapping.results)
+        seen = weakref.ref(value)
+        del value
+        assert seen() is None
 
 
 def test_what_the_ventilator_refuses_is_raised_at_its_place() -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import pickle
+import sys
+import threading
+from collections.abc import Callable
 from concurrent.futures import CancelledError, wait
 
 import msgspec
@@ -12,12 +15,26 @@ from client_world import World, failure, rows, submitted, values
 from penstock.client import streams as module
 from penstock.client.functions import Function
 from penstock.client.futures import JobFuture, failed
+from penstock.client.once import OneJob
 from penstock.client.session import UNACCEPTED_BYTES
 from penstock.client.streams import Stream, Streams
-from penstock.errors import JobCancelled, JobDied, NoPipeline, StoreError
+from penstock.errors import JobCancelled, JobDied, NoPipeline, NoSuchBatch, ResultNotPicklable, StoreError
 from penstock.job import BatchSpec, JobState
-from penstock.messages import Accepted, Cancel, Cancelled, Follow, OutcomeHead, Refused, Submit, Unfollow
+from penstock.messages import (
+    Accepted,
+    AskGone,
+    Cancel,
+    Cancelled,
+    Follow,
+    Gone,
+    GoneLine,
+    OutcomeHead,
+    Refused,
+    Submit,
+    Unfollow,
+)
 from penstock.payload import call_blob
+from support import LIMIT
 
 ONE, TWO = Function.of(b"one"), Function.of(b"two")
 SPEC = BatchSpec()
@@ -119,6 +136,79 @@ def test_a_value_that_cannot_be_rebuilt_is_the_error_of_its_future(client: Clien
     assert isinstance(future.exception(0), ValueError)
 
 
+class Leaves:
+    """Ends whoever rebuilds it."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return sys.exit, ("x",)
+
+
+def test_a_value_that_ends_who_rebuilds_it_is_an_error_of_ours(client: Client) -> None:
+    """SystemExit would end the waiter, not the job; whatever comes next goes on."""
+    one, two = client.submit(1), client.submit(2)
+    client.turn()
+    client.outcomes(one, 0, values(0, Leaves()), values(1, "two"))
+    error = one.exception(0)
+    assert isinstance(error, ResultNotPicklable)
+    assert isinstance(error.__cause__, SystemExit)
+    assert "raised SystemExit" in str(error)
+    assert two.result(0) == "two"
+
+
+def leave(_: object) -> None:
+    """A callback that would end its thread."""
+    sys.exit("x")
+
+
+def test_a_callback_ends_nothing(client: Client, caplog: pytest.LogCaptureFixture) -> None:
+    """Neither the thread it is called in, nor the callbacks behind it."""
+    one, two = client.submit(1), client.submit(2)
+    seen: list[object] = []
+    client.world.delivery.is_here = True  # type: ignore[misc]  # the test is the thread
+    one.add_done_callback(leave)
+    one.add_done_callback(lambda _: seen.append("next"))
+    client.turn()
+    client.outcomes(one, 0, values(0, "one", "two"))
+    assert (seen, one.result(0), two.result(0)) == (["next"], "one", "two")
+    assert "SystemExit" in caplog.text
+    client.world.delivery.is_here = False  # type: ignore[misc]
+    with pytest.raises(SystemExit):
+        one.add_done_callback(leave)  # called here and now: it is the caller's own
+
+
+class FalseError(Exception):
+    """An exception that is false."""
+
+    def __bool__(self) -> bool:
+        return False
+
+
+def test_an_error_that_is_false_is_an_error(client: Client) -> None:
+    """Raised, and not taken for none."""
+    future = client.submit(1)
+    client.turn()
+    head, _ = failure(0, "it failed")
+    body = pickle.dumps(FalseError("no"))
+    client.outcomes(future, 0, (msgspec.structs.replace(head, size=len(body)), body))
+    with pytest.raises(FalseError, match="no"):
+        future.result(0)
+    assert isinstance(future.exception(0), FalseError)
+
+
+def test_what_waits_for_callbacks_is_bounded(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its window is given back when it was delivered, not when it came."""
+    waiting: list[Callable[[], object]] = []
+    monkeypatch.setattr(client.world.delivery, "put", waiting.append)
+    monkeypatch.setattr(Stream, "window", 4000)
+    future = client.submit(1)
+    client.turn()
+    client.outcomes(future, 0, values(0, bytes(3000)))
+    (stream,) = client.streams.living()
+    assert (stream._follower.held > 3000, future.done()) == (True, False)
+    waiting.pop()()
+    assert (stream._follower.held, len(future.result(0))) == (0, 3000)
+
+
 def test_a_failed_submit_is_a_done_future_without_an_id() -> None:
     """Its error is there when submit returns."""
     future = failed(pickle.PicklingError("no"))
@@ -172,6 +262,63 @@ def test_a_job_that_nobody_has_is_cancelled(client: Client) -> None:
     assert two.result(0) == "two"
 
 
+def test_a_job_that_has_not_left_is_taken_back(client: Client) -> None:
+    """At once, whoever is away: the others keep their indexes, and its place says that it is cancelled."""
+    client.world.is_away = True
+    one, two, three = (client.submit(n) for n in range(3))
+    assert (two.cancel(), two.cancelled(), two.cancel()) == (True, True, True)
+    (submit,) = client.turn()
+    assert [(chunk.first, chunk.count, chunk.cancelled) for chunk in submit.chunks] == [(0, 3, ((1, 2),))]
+    ((_, items),) = submitted(submit, client.wire.payloads[0])
+    assert [pickle.loads(item)[0][0] for item in items if item] == [0, 2]
+    client.outcomes(one, 0, values(0, "one"), failure(1, "cancelled", JobState.CANCELLED), values(2, "three"))
+    assert (one.result(0), two.cancelled(), three.result(0)) == ("one", True, "three")
+    assert client.streams.futures() == []
+
+
+def test_a_command_that_has_not_left_is_taken_back(client: Client) -> None:
+    """Its place is a list of no words."""
+    spec = BatchSpec(kind="command")
+    one, two = (client.streams.submit(spec, ONE, msgspec.msgpack.encode([b"x"])) for _ in range(2))
+    assert one.cancel()
+    (submit,) = client.turn()
+    assert submit.chunks[0].cancelled == ((0, 1),)
+    assert msgspec.msgpack.decode(client.wire.payloads[0][submit.opens[0].size :]) == [[], [b"x"]]
+    assert not two.done()
+
+
+def test_a_job_that_was_accepted_before_cannot_be_taken_back(client: Client) -> None:
+    """It is at the ventilator, under its word: only there it can be cancelled."""
+    job = OneJob(client.world, bytes(16), SPEC, ONE, client.streams.left)
+    client.world.is_away = True
+    assert (job.future.cancel(), job.future.cancelled()) == (False, False)
+
+
+def test_a_future_of_which_nobody_knows_yet_is_cancelled_by_its_outcome(client: Client) -> None:
+    """In an event loop, say: False at first, and then it is."""
+    future = client.submit(1)
+    client.turn()
+    client.world.is_away = True
+    assert (future.cancel(), future.cancelled()) == (False, False)
+    client.outcomes(future, 0, failure(0, "cancelled", JobState.CANCELLED))
+    assert future.cancelled()
+
+
+def test_a_callback_of_a_cancelled_future_holds_up_no_other(client: Client) -> None:
+    """It is called where nothing is locked: another one can be cancelled meanwhile, in whatever thread."""
+    one, two = client.submit(1), client.submit(2)
+    seen: list[bool] = []
+
+    def cancels_another(_: object) -> None:
+        thread = threading.Thread(target=lambda: seen.append(two.cancel()), daemon=True)
+        thread.start()
+        thread.join(LIMIT)
+
+    one.add_done_callback(cancels_another)
+    assert one.cancel()
+    assert seen == [True]
+
+
 def test_a_job_cancelled_by_others_is_an_error_that_says_so(client: Client) -> None:
     """The future itself was not cancelled."""
     future = client.submit(1)
@@ -204,6 +351,24 @@ def test_a_refused_submit_is_the_error_of_its_futures(client: Client) -> None:
     with pytest.raises(StoreError, match="the disk is full"):
         future.result(0)
     assert client.submit(2).place[0] != future.place[0]
+
+
+def test_a_batch_that_somebody_deleted_is_the_error_of_its_futures(client: Client) -> None:
+    """Nobody waits for ever; the next submit is of another batch."""
+    future = client.submit(1)
+    client.turn()
+    batch = future.place[0]
+    client.world.arrive("desk", Accepted(1))
+    client.world.now += 100.0
+    client.world.turn()
+    (question,) = client.wire.taken("desk")
+    assert isinstance(question, AskGone)
+    assert question.batches == (batch,)
+    client.world.arrive("desk", Gone(question.number, (GoneLine(batch, "NoSuchBatch", "it was deleted"),)))
+    with pytest.raises(NoSuchBatch, match="it was deleted"):
+        future.result(0)
+    assert client.submit(2).place[0] != batch
+    assert client.streams.futures()
 
 
 def test_a_submit_in_the_moment_of_the_refusal_has_its_error_too(client: Client) -> None:

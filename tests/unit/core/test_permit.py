@@ -11,6 +11,7 @@ from penstock.job import BatchSpec
 from penstock.messages import (
     Alive,
     AskBatches,
+    AskGone,
     AskPipeline,
     BatchClose,
     BatchOpen,
@@ -51,6 +52,7 @@ def hello(name: str) -> Hello:
         (Forget(B), False, False),
         (Alive((A,)), True, False),
         (Alive((A, B)), False, False),
+        (AskGone(1, (A, B)), True, True),
         (DrainWorker(1, "w"), False, False),
     ],
 )

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from cores import BATCH, CLIENT, Peer, VentilatorBench, held, leases, of
+from cores import BATCH, CLIENT, FUNCTION, Peer, VentilatorBench, held, leases, of
 from penstock.config import RECALL_PATIENCE, RESEND
 from penstock.core.inputs import FromClient
 from penstock.core.part import Place
 from penstock.job import BatchSpec, JobState
 from penstock.messages import (
+    BatchClose,
+    BatchOpen,
     Cancel,
     Cancelled,
+    ChunkHead,
     HandedBack,
     Lease,
     LeaseSpan,
     Message,
     Recall,
+    Submit,
     Took,
 )
 
@@ -133,3 +137,36 @@ def test_after_a_restart_it_waits_until_the_workers_have_spoken(bench: Ventilato
     sent += list(bench.turn(bench.head()))
     recall = recalled(sent, peer)
     assert bench.told(CLIENT, HandedBack(peer.id, recall.number, (LeaseSpan(lease.number, 1, 2),))) == [Cancelled(9, 1)]
+
+
+def test_a_retry_that_waits_is_cancelled_and_not_counted(bench: VentilatorBench) -> None:
+    """It was started before: nothing more is, and True would be a lie."""
+    peer, lease = give(bench, 1, spec=BatchSpec(retries=5, retry_delay=100.0))
+    bench.turn(bench.record(0, 1, JobState.FAILED, lease=lease.number, worker=peer.id, final=False))
+    assert bench.places() == [(0, 1, Place.DELAYED)]
+    assert answers(ask(bench)) == [Cancelled(9, 0)]
+    assert bench.places() == [(0, 1, Place.VERDICT)]
+    assert answers(ask(bench, number=10)) == [Cancelled(10, 0)]
+
+
+def test_what_a_lost_worker_may_have_started_is_not_counted(bench: VentilatorBench) -> None:
+    """It may be cut off only, and run the job to its end: only what it never had is sure."""
+    peer, lease = give(bench, 2, 3)
+    bench.turn(peer.beat(held(lease, unstarted=((0, 2),))))
+    bench.pass_time(10.0)
+    bench.turn(bench.head())
+    assert {place for _, _, place in bench.places()} == {Place.QUEUED}
+    assert answers(ask(bench)) == [Cancelled(9, 3)]
+    assert bench.places() == [(0, 5, Place.VERDICT)]
+
+
+def test_jobs_cancelled_before_they_came_are_never_given_out(bench: VentilatorBench) -> None:
+    """Their client has taken them back while it was about to send them; they have their outcome all the same."""
+    bench.worker("w", window=4)
+    opens = (BatchOpen(BATCH, BatchSpec(), FUNCTION, 1),)
+    chunks = (ChunkHead(BATCH, 0, 4, 4, cancelled=((1, 3), (3, 99))), ChunkHead(BATCH, 4, 1, 4))
+    submit = Submit(1, opens, chunks, (BatchClose(BATCH, 5),))
+    sent = list(bench.turn(FromClient(CLIENT, submit, b"fargsargs", 1.0)))
+    assert {(lease.start, lease.stop) for lease in leases(sent)} <= {(0, 1), (4, 5)}
+    assert [(start, stop) for start, stop, place in bench.places() if place is Place.VERDICT] == [(1, 4)]
+    assert list(bench.core.books.backlog.batches[BATCH].cancelled) == [(1, 4)]
