@@ -187,6 +187,9 @@ class Note(Record, frozen=True):
     stdout: bytes = b""
     stderr: bytes = b""
     returncode: int | None = None
+    pid: Count | None = None
+    """Of the process that died under the job, and how that ended: its exit code, or minus the signal's number."""
+    exitcode: int | None = None
 
 
 class OutcomeHead(Record, frozen=True):

@@ -158,8 +158,8 @@ class Pool:
         self._terminated = False
         self._collectors: list[threading.Thread] = []
         where, _ = locate(url, None)
-        self._spec = BatchSpec(limit=None if where == "local" else processes)
         self._pipeline = Pipeline(where, slots=processes if where == "local" else None)
+        self._spec = BatchSpec(limit=None if where == "local" else processes, client=self._pipeline.engine.client)
 
     def __repr__(self) -> str:
         return f"<penstock.Pool {self._pipeline.url}{'' if self._running else ' closed'}>"

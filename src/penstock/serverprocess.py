@@ -5,9 +5,11 @@ from __future__ import annotations
 import array
 import contextlib
 import os
+import select
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 
 import msgspec
@@ -55,8 +57,17 @@ class ServerProcess:
             return None
         return Exit(*EXIT.unpack(data)) if len(data) == EXIT.size else None
 
-    def close(self) -> None:
-        """End it and all that descends from it."""
+    def see_off(self, lives: set[tuple[int, int]], seconds: float) -> None:
+        """Wait until these lives of slots, as (slot, life), are over, at most so long."""
+        deadline = time.monotonic() + seconds
+        while lives and select.select([self.control], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            found = self.next_exit()
+            if found is None:
+                return
+            lives.discard((found.slot, found.life))
+
+    def close(self) -> int:
+        """End it and all that descends from it; returns its exit code."""
         self.control.close()
         try:
             self.process.wait(CLOSE_TIME)
@@ -66,6 +77,7 @@ class ServerProcess:
         if self.process.returncode:
             # it was killed before it could clear up: the kernel ends its slots, the rest is known by the variable
             kill_all(_owned_by(self.owner))
+        return self.process.returncode
 
 
 def _owned_by(owner: str) -> list[int]:

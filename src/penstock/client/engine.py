@@ -27,7 +27,7 @@ from penstock.client.session import Session
 from penstock.client.streams import OnRow, Streams
 from penstock.client.versions import Versions
 from penstock.errors import JobCancelled, PenstockError
-from penstock.job import BatchSpec
+from penstock.job import ID_BYTES, BatchSpec
 from penstock.messages import AskPipeline, DrainWorker, PipelineInfo
 from penstock.outcome import BatchStatus, PipelineStatus
 
@@ -57,6 +57,8 @@ class Engine:
     ) -> None:
         """Raises NoPipeline: nobody answers; Refused: not with this key; ConfigError: not a URL."""
         self._pid = os.getpid()
+        self.client = os.urandom(ID_BYTES)
+        """Tells its calls from other clients': they run in processes of their own."""
         self._stations = stations
         self._streams = Streams()
         self._functions = Functions.here() if stations else Functions.elsewhere(Versions(self), ship=ship)

@@ -28,6 +28,7 @@ class Inline:
 
     url = "inline"
     session = None
+    client = b""
 
     def __init__(self) -> None:
         self._functions = Functions()

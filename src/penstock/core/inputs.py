@@ -133,6 +133,13 @@ class SlotReady(Input, frozen=True):
     slot: int
 
 
+class SlotUnfit(Input, frozen=True):
+    """No process can be started for the slot, for this reason; it is tried again, and SlotReady says when it works."""
+
+    slot: int
+    cause: str
+
+
 class Ran(msgspec.Struct, frozen=True, array_like=True):
     """What the jobs [start, stop) of a piece came to, all alike; owns `size` bytes of the piece's payload: one
     serialized list of values. `started_time` is wall clock; `elapsed` seconds for all of them together."""
