@@ -195,7 +195,12 @@ class BatchSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     @property
     def is_pickled(self) -> bool:
         """Whether running its jobs opens pickles: commands are none."""
-        return self.kind == "call" and self.serializer == "pickle"
+        return self.opens == "pickle"
+
+    @property
+    def opens(self) -> Literal["pickle", "msgpack", "command"]:
+        """What its worker must be able to open (messages.py, Hello)."""
+        return "command" if self.kind == "command" else self.serializer
 
     @property
     def tenant(self) -> Tenant:

@@ -17,6 +17,7 @@ from itertools import count
 from typing import NamedTuple
 
 from penstock.core.inputs import Input, PieceDone
+from penstock.errors import ConfigError
 from penstock.forkserver import CAUSES, DISMISS, END, SPAWN, Order
 from penstock.processes import Coroner
 from penstock.seat import Seat
@@ -78,7 +79,7 @@ class Lives:
         """Start the fork server and all slots; what is to be said of it."""
         try:
             self.server = ServerProcess(self._slots, self._worker)
-        except OSError as error:
+        except (OSError, ConfigError) as error:
             return self._start_later(f"its fork server cannot be started: {error}")
         self._selector.register(self.server.control, selectors.EVENT_READ, self._on_control)
         return [event for slot in range(self._slots) for event in self._spawn(slot)]

@@ -20,6 +20,7 @@ import msgspec
 
 from penstock.config import IPC_PATH_BYTES, SinkConfig, VentilatorConfig, WorkerConfig, default_slots
 from penstock.errors import ConfigError, NoPipeline
+from penstock.interpreter import command, import_path, output
 from penstock.room import check_slots
 
 START = "import json,sys; sys.path[:]=json.loads(sys.argv[1])['path']; "
@@ -64,10 +65,13 @@ class LocalStations:
     def _order_of(self, data: Path | None, *, pass_output: bool) -> str:
         """What embedded.Order describes."""
         url, scratch = self.url, data is None
-        folder = str(data.absolute() if data is not None else self._folder / "data")
+        try:
+            folder = str(data.absolute() if data is not None else self._folder / "data")
+        except OSError:
+            raise ConfigError(f"data={data}: the working folder is gone; give the whole path") from None
         order = {
             "folder": str(self._folder),
-            "path": sys.path,
+            "path": import_path(),
             "restarts": RESTARTS,
             "worker": WorkerConfig(url=url, slots=self.slots, name="local", pass_output=pass_output, log_level="ERROR"),
             "ventilator": VentilatorConfig(url=url, data=folder, durable=False, scratch=scratch),
@@ -76,12 +80,17 @@ class LocalStations:
         return msgspec.json.encode(order).decode()
 
     def _start(self) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            [sys.executable, "-c", START, self._order],
-            stdin=subprocess.PIPE,
-            bufsize=0,
-            start_new_session=True,
-        )
+        try:
+            return subprocess.Popen(
+                command(START, self._order),
+                stdin=subprocess.PIPE,
+                stdout=output(1),
+                stderr=output(2),
+                bufsize=0,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise ConfigError(f"no process of {sys.executable} can be started: {error}") from None
 
     def pids(self) -> dict[str, int]:
         """The supervisor's process and the stations'."""
@@ -137,12 +146,19 @@ class LocalStations:
 
 
 def _private_folder() -> Path:
-    """A new folder that only this user can enter, with a path short enough for sockets."""
-    folder = Path(tempfile.mkdtemp(prefix="penstock-"))
-    if len(os.fsencode(folder / "outcomes.lock")) > IPC_PATH_BYTES:
+    """A new folder that only this user can enter, with a path short enough for sockets. ConfigError: there is no place
+    for one."""
+    failure: OSError | None = None
+    for place in (None, "/tmp"):  # noqa: S108 - mkdtemp makes a private one
+        try:
+            folder = Path(tempfile.mkdtemp(prefix="penstock-", dir=place))
+        except OSError as error:  # it was removed, or TMPDIR is wrong, or full
+            failure = failure or error
+            continue
+        if len(os.fsencode(folder / "outcomes.lock")) <= IPC_PATH_BYTES:
+            return folder
         folder.rmdir()
-        folder = Path(tempfile.mkdtemp(prefix="penstock-", dir="/tmp"))
-    return folder
+    raise ConfigError(f"no folder for a pipeline can be made where temporary files go: {failure}; set TMPDIR")
 
 
 def _in_child() -> None:

@@ -99,6 +99,8 @@ ASKED_BYTES = 64 << 10
 
 Many = msgspec.Meta(max_length=MAX_RECORDS)
 SpanList = Annotated[tuple[tuple[Count, Count], ...], Many]
+OPENS = ("pickle", "msgpack", "command")
+"""What a worker of penstock runs (Hello)."""
 Cursor = tuple[Count, Count]
 """In what a Fetch reads: first index and number in the log of the last record that came."""
 
@@ -445,6 +447,7 @@ class WorkerLine(Record, frozen=True):
     tags: Tags = ()
     version: Label = ""
     users: Tags = ()
+    broken: Text = ""
 
 
 class PipelineInfo(Message, frozen=True):
@@ -533,6 +536,11 @@ class Hello(Message, frozen=True):
     """of penstock; empty: it is something else"""
     users: Tags = ()
     """Whom jobs may run as: those with a `user` come to workers that name it here."""
+    opens: Tags = OPENS
+    """What it can run, by what has to be opened for it: calls whose function and arguments are ``pickle`` or
+    ``msgpack``, and ``command``. It is given nothing else."""
+    broken: Text = ""
+    """Why it can run nothing at present, for people; its `window` is 0 then."""
 
 
 class Heartbeat(Message, frozen=True):
@@ -542,6 +550,7 @@ class Heartbeat(Message, frozen=True):
     number: Count
     window: Count
     held: Annotated[tuple[Held, ...], Many]
+    broken: Text = ""
 
 
 class Took(Message, frozen=True):

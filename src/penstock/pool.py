@@ -159,7 +159,7 @@ class Pool:
         self._collectors: list[threading.Thread] = []
         where, _ = locate(url, None)
         self._pipeline = Pipeline(where, slots=processes if where == "local" else None)
-        self._spec = BatchSpec(limit=None if where == "local" else processes, client=self._pipeline.engine.client)
+        self._spec = BatchSpec(limit=None if where == "local" else processes, client=self._pipeline.engine.client.word)
 
     def __repr__(self) -> str:
         return f"<penstock.Pool {self._pipeline.url}{'' if self._running else ' closed'}>"
@@ -282,6 +282,7 @@ class Pool:
 
     def _prepared(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """The function, with what this pool does before and after each run."""
+        self._pipeline.engine.client.share_key()
         if self._limit is not None:
             func = Limited(self._key, self._limit, func)
         if self._initializer is None:

@@ -151,7 +151,7 @@ class Seat:
             spec, size = work.spec, len(work.payload)
             head = LoadChunk(
                 piece, start, work.lease, work.batch, work.first, work.stamp.attempt, work.function,
-                spec.serializer, spec.check,
+                spec.serializer, spec.check, spec.client,
             )  # fmt: skip
             while self._chunks and self._chunk_bytes + size > KEPT_CHUNK_BYTES:
                 self.free(next(iter(self._chunks)))

@@ -8,7 +8,6 @@ import os
 import select
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 
@@ -16,6 +15,7 @@ import msgspec
 
 from penstock.config import default_slots
 from penstock.forkserver import EXIT, ORDER, Exit, Order, Setup
+from penstock.interpreter import command, import_path
 from penstock.processes import kill_all
 
 CLOSE_TIME = 10.0
@@ -33,10 +33,10 @@ class ServerProcess:
         _open_standard_files()
         self.owner = os.urandom(8).hex()
         self.control, theirs = socket.socketpair()
-        setup = Setup(theirs.fileno(), worker, [str(entry) for entry in sys.path])
+        setup = Setup(theirs.fileno(), worker, import_path())
         with theirs:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", START, msgspec.json.encode(setup).decode()],
+                command(START, msgspec.json.encode(setup).decode()),
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,

@@ -29,6 +29,7 @@ from operator import length_hint
 from typing import Any
 
 from penstock import payload, shipped
+from penstock.authkeys import Heir
 from penstock.capture import Capture, Stream
 from penstock.command import CommandTemplate
 from penstock.current import CurrentJob, announce, is_retiring, set_loading
@@ -127,6 +128,7 @@ class Slot:
         self._home = Home()
         self._signals = SignalState()
         self._undertaker = Undertaker()
+        self._heir = Heir()
         self._head: LoadChunk | None = None
         self._report = Report(0, "")
         self._coming: Any = iter(())
@@ -154,6 +156,7 @@ class Slot:
                 case LoadChunk():
                     self._begin(message.piece, message.index)
                     self._chunks[message.lease] = Chunk(message, self._wire.payload(size))
+                    self._heir.look(message.client)
                 case DropFunction():
                     self._functions.pop(message.function, None)
                 case FreeChunk():

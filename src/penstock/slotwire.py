@@ -86,6 +86,7 @@ class LoadChunk(SlotMessage):
     function: bytes
     serializer: str
     check: bool
+    client: bytes
 
 
 class FreeChunk(SlotMessage):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from penstock import payload
+from penstock.authkeys import Client
 from penstock.client.batch import Batch, cancel_jobs, find_batch, find_batches, pipeline_status_of, status_of
 from penstock.client.feeding import Digest, Feed, joined
 from penstock.client.functions import MAX_PART_BYTES, Function, Functions, too_large
@@ -27,7 +28,7 @@ from penstock.client.session import Session
 from penstock.client.streams import OnRow, Streams
 from penstock.client.versions import Versions
 from penstock.errors import JobCancelled, PenstockError
-from penstock.job import ID_BYTES, BatchSpec
+from penstock.job import BatchSpec
 from penstock.messages import AskPipeline, DrainWorker, PipelineInfo
 from penstock.outcome import BatchStatus, PipelineStatus
 
@@ -57,14 +58,12 @@ class Engine:
     ) -> None:
         """Raises NoPipeline: nobody answers; Refused: not with this key; ConfigError: not a URL."""
         self._pid = os.getpid()
-        self.client = os.urandom(ID_BYTES)
-        """Tells its calls from other clients': they run in processes of their own."""
+        self.client = Client()
         self._stations = stations
         self._streams = Streams()
         self._functions = Functions.here() if stations else Functions.elsewhere(Versions(self), ship=ship)
         self._maps: weakref.WeakSet[Map] = weakref.WeakSet()
-        self._left = False
-        self._gone = False
+        self._left = self._gone = False
         self._closed = threading.Lock()
         self._finishing = threading.Lock()
         self._session = Session(url, self._streams, stations, key)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from penstock import payload
+from penstock.authkeys import Client
 from penstock.client.answers import Piece, error_of, piece_of, values_of
 from penstock.client.batch import Batch
 from penstock.client.feeding import Digest
@@ -28,9 +29,9 @@ class Inline:
 
     url = "inline"
     session = None
-    client = b""
 
     def __init__(self) -> None:
+        self.client = Client()
         self._functions = Functions()
         self._batches: dict[str, InlineBatch] = {}
         self._left = False

@@ -37,7 +37,7 @@ class Submitter(Executor):
     def __init__(self, engine: Engine | Inline, options: Mapping[str, Any]) -> None:
         self._engine = engine
         self._options = self._resolved(options)
-        self._fixed_spec = spec_of(self._options, client=engine.client)
+        self._fixed_spec = spec_of(self._options, client=engine.client.word)
         self._moves = depends_on_now(self._options)
         self._around = around_of(options)
 
@@ -50,7 +50,9 @@ class Submitter(Executor):
 
     @property
     def _spec(self) -> BatchSpec:
-        return spec_of(self._options, client=self._engine.client) if self._moves else self._fixed_spec
+        """What calls are submitted with; by then their processes can find what they need of this client."""
+        self._engine.client.share_key()
+        return spec_of(self._options, client=self._engine.client.word) if self._moves else self._fixed_spec
 
     def options(self, **options: Any) -> Submitter:
         """The same pipeline, with these job options for whatever is submitted through what this returns.
@@ -156,7 +158,8 @@ class Submitter(Executor):
             raise TypeError("batch needs the inputs of its jobs, batch(target, items); for one job there is submit")
         options = {**self._options, **self._resolved(options)}
         if callable(target):
-            spec = spec_of(options, client=self._engine.client)
+            self._engine.client.share_key()
+            spec = spec_of(options, client=self._engine.client.word)
             function = self._engine.function(around_of(options).prepare(target), spec)
             return self._engine.batch(spec, function, iterables, digest)
         template, options = template_of(target, options)

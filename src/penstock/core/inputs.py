@@ -6,7 +6,7 @@ import msgspec
 
 from penstock.core.actions import EndedPart, OpenPart
 from penstock.job import BatchSpec, JobState, Stamp
-from penstock.messages import Completion, Note, OutcomeHead, Print
+from penstock.messages import Completion, Note, OutcomeHead, Print, VentilatorToWorker
 from penstock.roles import EVERYONE, Peer
 
 Bytes = bytes | memoryview
@@ -192,6 +192,22 @@ class FunctionReady(Input, frozen=True):
 
 class Stop(Input, frozen=True):
     """SIGTERM: once is drain, twice is now."""
+
+
+WorkerInput = (
+    VentilatorToWorker
+    | JobPrinted
+    | JobsConnected
+    | SinkConnected
+    | SlotReady
+    | SlotUnfit
+    | PieceDone
+    | PieceCut
+    | SlotDied
+    | FunctionReady
+    | Stop
+)
+"""What a worker's core takes in."""
 
 
 # ---------------------------------------------------------------------------------------------- sink

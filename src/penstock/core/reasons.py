@@ -72,7 +72,7 @@ class Reasons:
             return "the ventilator was restarted: it waits until it is known what workers have of its batch"
         if batch.is_full:
             return f"its batch has reached its limit of {batch.spec.limit} at once"
-        able = [one for one in self._books.workers.values() if one.present and one.fits(batch.terms)]
+        able = [one for one in self._books.workers.values() if one.present and one.fits(batch.terms) and not one.broken]
         if not able:
             return "no worker is connected"
         return f"{self._busy(able)}; {self._before(batch, index)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from concurrent.futures import BrokenExecutor, CancelledError
 from subprocess import CalledProcessError
 from typing import Any
@@ -150,3 +151,13 @@ def test_a_failed_outcome_has_error_cause_and_traceback() -> None:
     (outcome,) = outcomes_of(failed(ValueError("x"), cause="ValueError: x", traceback="T"), CALL)
     assert (outcome.state, outcome.value, outcome.cause, outcome.traceback) == ("failed", None, "ValueError: x", "T")
     assert isinstance(outcome.error, ValueError)
+
+
+def test_who_died_under_a_job_is_told() -> None:
+    """As a worker process of ProcessPoolExecutor is; also where the error is pickled on."""
+    note = Note(cause="killed by SIGSEGV (segmentation fault), pid 77", pid=77, exitcode=-11)
+    dead = row((head(0, 1, b"", state=JobState.DEAD, note=note), b""))
+    for error in (error_of(dead, 0, CALL), pickle.loads(pickle.dumps(error_of(dead, 0, CALL)))):
+        assert isinstance(error, JobDied)
+        assert (error.pid, error.exitcode) == (77, -11)
+        assert str(error) == f"job {ID}:0: {note.cause}"
