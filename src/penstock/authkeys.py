@@ -72,6 +72,8 @@ class Heir:
 
     def look(self, client: bytes) -> None:
         """Take the key, if there is one that was not seen yet."""
+        if not client:  # a command, or the call of a client of another language
+            return
         try:
             fd = os.open(_path(client), os.O_RDONLY | os.O_NOFOLLOW)
         except OSError:

@@ -34,7 +34,8 @@ class ServerProcess:
         self.owner = os.urandom(8).hex()
         self.control, theirs = socket.socketpair()
         setup = Setup(theirs.fileno(), worker, import_path())
-        with theirs:
+        with theirs, contextlib.ExitStack() as failed:
+            failed.callback(self.control.close)
             self.process = subprocess.Popen(
                 command(START, msgspec.json.encode(setup).decode()),
                 stdin=subprocess.DEVNULL,
@@ -42,6 +43,7 @@ class ServerProcess:
                 start_new_session=True,
                 env=_environment(slots) | {OWNER_VARIABLE: self.owner},
             )
+            failed.pop_all()
 
     def order(self, order: Order, files: Sequence[int] = ()) -> None:
         """Send an order and its files. If the fork server is gone, `control` tells in a moment."""

@@ -166,15 +166,14 @@ class Page:
         return cls(_memory_file())
 
     def detach(self) -> None:
-        """In a forked child: from now on memory and file are its own, with what they hold at this moment."""
-        content = bytes(self._view)
+        """In a forked child: from now on memory and file are its own; the cells say what they say now, the spills
+        are empty."""
+        cells = self.cells.tobytes()
         place = ctypes.addressof(ctypes.c_char.from_buffer(self._map))
-        libc = ctypes.CDLL(None, use_errno=True)
-        libc.mmap.restype, libc.mmap.argtypes = ctypes.c_void_p, MMAP_ARGUMENTS
         kind = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_FIXED
-        if libc.mmap(place, PAGE_BYTES, mmap.PROT_READ | mmap.PROT_WRITE, kind, -1, 0) != place:
+        if _mmap(place, PAGE_BYTES, mmap.PROT_READ | mmap.PROT_WRITE, kind, -1, 0) != place:
             os._exit(1)  # it would be seen as the slot
-        self._view[:] = content
+        self._view[: len(cells)] = cells
         fd = _memory_file()
         os.dup2(fd, self.fd, inheritable=False)
         os.close(fd)
@@ -201,7 +200,9 @@ class Page:
         os.close(self.fd)
 
 
-MMAP_ARGUMENTS = (
+_mmap = ctypes.CDLL(None).mmap
+_mmap.restype = ctypes.c_void_p
+_mmap.argtypes = (
     ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long,
 )  # fmt: skip
 

@@ -32,6 +32,7 @@ def test_a_slot_has_the_key_of_its_client(root: Path) -> None:
     assert [root.stat().st_mode & 0o777, *(path.stat().st_mode & 0o777 for path in root.iterdir())] == [0o700, 0o600]
     process.current_process().authkey = b"of a slot"
     heir.look(os.urandom(16))
+    heir.look(b"")
     assert process.current_process().authkey == b"of a slot"
     heir.look(client.word)
     assert process.current_process().authkey == b"first"

@@ -62,7 +62,7 @@ def test_messages_come_back(message: SlotMessage) -> None:
     """A frame says the lengths of header and payload; the header decodes to the same message."""
     data = frame(message, b"payload")
     header_size, payload_size = PREFIX.unpack_from(data)
-    decoder = from_slot if isinstance(message, Ready | Done) else to_slot
+    decoder = from_slot if isinstance(message, Ready | Unfit | Done) else to_slot
     assert payload_size == 7
     assert decoder.decode(data[PREFIX.size :]) == message
     assert len(data) == PREFIX.size + header_size
