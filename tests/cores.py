@@ -47,6 +47,7 @@ from penstock.core.ventilator import VentilatorCore
 from penstock.core.worker import WorkerCore
 from penstock.job import BatchSpec, JobState, Stamp
 from penstock.messages import (
+    OPENS,
     BatchClose,
     BatchHead,
     BatchOpen,
@@ -107,6 +108,7 @@ class Peer:
         window: int,
         tags: tuple[str, ...] = (),
         users: tuple[str, ...] = (),
+        opens: tuple[str, ...] = OPENS,
     ) -> None:
         self.bench = bench
         self.name = name
@@ -115,6 +117,8 @@ class Peer:
         self.window = window
         self.tags = tags
         self.users = users
+        self.opens = opens
+        self.broken = ""
         self.numbers = itertools.count(1)
 
     def hello(self, greeting: Greeting, *held: Held) -> Hello:
@@ -134,11 +138,13 @@ class Peer:
             "3",
             self.tags,
             users=self.users,
+            opens=self.opens,
+            broken=self.broken,
         )
 
     def beat(self, *held: Held) -> Heartbeat:
         """A heartbeat with this inventory."""
-        return Heartbeat(self.id, next(self.numbers), self.window, held)
+        return Heartbeat(self.id, next(self.numbers), 0 if self.broken else self.window, held, self.broken)
 
     def connect(self) -> Greeting:
         """A new control connection; returns its greeting."""
@@ -266,9 +272,10 @@ class VentilatorBench:
         window: int = 2,
         tags: tuple[str, ...] = (),
         users: tuple[str, ...] = (),
+        opens: tuple[str, ...] = OPENS,
     ) -> Peer:
         """A worker that has joined and holds nothing; its job connection is up."""
-        peer = Peer(self, name, slots, window, tags, users)
+        peer = Peer(self, name, slots, window, tags, users, opens)
         self.peers.append(peer)
         self.turn(JobConnections(len(self.peers)))
         self.turn(peer.hello(peer.connect()))

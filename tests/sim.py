@@ -66,6 +66,7 @@ from penstock.core.inputs import (
     SinkConnected,
     SlotDied,
     SlotReady,
+    SlotUnfit,
     Stop,
     Subscribed,
     Unsubscribed,
@@ -485,6 +486,21 @@ class WorkerNode(Node):
         slot.index = None
         life = slot.life
         self.world.at(self.world.now + 0.05, lambda: self.put(SlotReady(number)) if slot.life == life else None, self)
+
+    def fail(self, cause: str) -> None:
+        """The processes of all its slots end, and no others can be started."""
+        for number, slot in self.slots.items():
+            if slot.queue:
+                self.die(number, JobState.DEAD, cause)
+            else:
+                self.put(SlotDied(number, None, None, JobState.DEAD, cause, 1.0, 0.0))
+            slot.life += 1
+            self.put(SlotUnfit(number, cause))
+
+    def mend(self) -> None:
+        """They can be again."""
+        for number in self.slots:
+            self.put(SlotReady(number))
 
     def cut(self, number: int, piece: int) -> None:
         slot = self.slots[number]

@@ -178,6 +178,7 @@ class Capture:
     def __init__(self, page: Page, writers: tuple[int, int], readers: tuple[int, int]) -> None:
         self._cells = page.cells
         self._drain = Drain(page, readers)
+        self.readers = readers
         self._writers = writers
         self._stdin = _identity(0)
         self._inodes = tuple(os.fstat(writer).st_ino for writer in writers)
@@ -188,8 +189,8 @@ class Capture:
         _unbuffer_c()
         self.restore()
 
-    def restore(self) -> None:
-        """Make 0, 1 and 2 ours again, whatever jobs did to them."""
+    def restore(self, *, renewed: bool = False) -> None:
+        """Make 0, 1 and 2 ours again, whatever jobs did to them; `renewed`: Python's streams over them, too."""
         if _identity(0) != self._stdin:
             _open_null()
         if sys.stdin is None or sys.stdin.closed or sys.stdin is not sys.__stdin__:
@@ -201,7 +202,7 @@ class Capture:
                 intact = False
             if not intact:
                 os.dup2(writer, fd)
-        if self._out.closed or self._err.closed:
+        if renewed or self._out.closed or self._err.closed:
             self._out, self._err = Stream(1), Stream(2)
         sys.stdout = sys.__stdout__ = self._out  # type: ignore[misc]  # who writes there means the same
         sys.stderr = sys.__stderr__ = self._err  # type: ignore[misc]
@@ -212,8 +213,7 @@ class Capture:
             self._out.flush()
             self._err.flush()
         except (OSError, ValueError):
-            self._out, self._err = Stream(1), Stream(2)  # the job closed them, or what they write to
-            self.restore()
+            self.restore(renewed=True)  # the job closed them, or what they write to
         if sys.stdout is not self._out or sys.stderr is not self._err:
             self._keep_foreign()
         self._cells[COLLECTED] = self._cells[PIECE]

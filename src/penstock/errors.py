@@ -98,7 +98,13 @@ class JobError(PenstockError):
 
 
 class JobDied(JobError, BrokenExecutor):
-    """Processes died under the job, or its worker was lost, as often as max_crashes allows."""
+    """Processes died under the job, or its worker was lost, as often as max_crashes allows. ``pid`` and ``exitcode``
+    (minus the signal's number) are those of the last process, None where nobody knows."""
+
+    def __init__(self, message: str, pid: int | None = None, exitcode: int | None = None) -> None:
+        super().__init__(message)
+        self.pid = pid
+        self.exitcode = exitcode
 
 
 class JobTimedOut(JobError):

@@ -46,6 +46,8 @@ WORDS: dict[str, tuple[int, str]] = {
     "retried": (logging.INFO, "jobs that ended without success were opened again"),
     "results_expired": (logging.INFO, "a batch's results were kept for long enough: deleted"),
     "map_abandoned": (logging.INFO, "a map's client is gone: cancelled"),
+    "worker_broken": (logging.WARNING, "a worker can run no jobs: they run elsewhere, or wait for it"),
+    "worker_healed": (logging.INFO, "a worker can run jobs again"),
     "nobody_fits": (logging.WARNING, "a batch waits for a worker that is not here"),
     "lost_touch": (logging.WARNING, "nothing heard of the ventilator: starting nothing until it answers"),
     "connects_anew": (logging.WARNING, "nothing heard for a lease time over a connection that is up: connecting anew"),
@@ -53,6 +55,12 @@ WORDS: dict[str, tuple[int, str]] = {
         logging.WARNING,
         "the holder of a key sent what is no subscription: who joins at that moment waits for a lease time",
     ),
+    "slot_unfit": (logging.ERROR, "no process can be started for a slot: trying on, and going on with the others"),
+    "broken": (
+        logging.ERROR,
+        "no process can be started for any slot: this worker runs no jobs until one can; trying on",
+    ),
+    "healed": (logging.WARNING, "processes can be started again: running jobs"),
     "drains": (logging.INFO, "takes no more, finishes what runs and leaves"),
     "left_undelivered": (
         logging.ERROR,

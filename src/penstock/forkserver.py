@@ -6,7 +6,8 @@ context. It runs no user code. What it promises:
 1. Each life of a slot is reported once: how it ended, after everything that came of it is gone.
 2. Orphans of dead slots come to it (it is their subreaper) and are killed, unless they were given a grace.
 3. A slot with more than PROCESS_LIMIT processes below it is ended with all of them, and the report says so; where
-   there are control groups it cannot have many more.
+   there are control groups it cannot have many more. Dead ones that nobody has asked for count only where they fill
+   the system's table.
 4. When the agent's end of the control socket closes, however, it kills all its descendants and ends.
 5. It keeps no file of a slot, so no slot inherits another one's.
 
@@ -33,11 +34,11 @@ import msgspec
 
 from penstock import shipped
 from penstock.fence import enter_fence, make_fence, remove_abandoned, remove_fence
-from penstock.processes import become_subreaper, children, descendants, die_with_parent, kill_all
-from penstock.slotwire import Page
+from penstock.processes import become_subreaper, children, descendants, die_with_parent, is_alive, kill_all
+from penstock.slotwire import Page, Unfit, frame
 from penstock.users import NAME_BYTES, become
 
-SPAWN, END, BOMB = range(3)
+SPAWN, END, BOMB, DISMISS = range(4)
 ORDER = struct.Struct(f"<IIIId{NAME_BYTES}s")
 EXIT = struct.Struct("<IIi")
 FILES = 6
@@ -45,6 +46,8 @@ NOT_STARTED, TOO_MANY = -1, -2
 """Instead of a wait status; CAUSES says why."""
 PROCESS_LIMIT = 1000
 """Processes below one slot. A `make -j` has hundreds; the system's table of 32,768 is full within seconds."""
+ZOMBIE_LIMIT = 8 * PROCESS_LIMIT
+"""Processes below one slot, dead ones included: a quarter of the system's table."""
 CAUSES = {
     NOT_STARTED: "the system has no room for another process",
     TOO_MANY: f"killed: it had more than {PROCESS_LIMIT:,} processes",
@@ -63,7 +66,8 @@ LAST_SWEEPS = 200
 
 class Order(NamedTuple):
     """SPAWN or END of a slot's life; BOMB is the fork server's own END. END: SIGTERM, `grace` seconds, SIGKILL; with
-    `spare` the slot itself gets no SIGTERM, it waits for its command to go. SPAWN: as `user`, if one is named."""
+    `spare` the slot itself gets no SIGTERM, it waits for its command to go. DISMISS: it goes by itself, within `grace`
+    seconds. SPAWN: as `user`, if one is named."""
 
     operation: int
     slot: int
@@ -100,13 +104,15 @@ class Ending:
         self.deadline = now + order.grace
         self.told: set[int] = set()
         self.is_bomb = order.operation == BOMB
+        self.goes = order.operation == DISMISS
 
     def press(self, now: float, ours: set[int]) -> None:
-        """SIGTERM for newcomers; past the deadline, SIGKILL for all. `ours` are the descendants of the fork server: a
-        number outside of it may be a stranger's by now."""
+        """SIGTERM for newcomers, unless it goes by itself; past the deadline, SIGKILL for all. `ours` are the
+        descendants of the fork server: a number outside of it may be a stranger's by now."""
         family = {*descendants(self.pid), self.pid} & ours
         if now >= self.deadline:
             kill_all(sorted(family | self.told & ours))
+        if self.goes or now >= self.deadline:
             return
         new = family - self.told - ({self.pid} if self.spare else set())
         kill_all(sorted(new), signal.SIGTERM)
@@ -219,8 +225,10 @@ class ForkServer:
             code = 0
         except ConnectionError:
             code = 0
-        except BaseException:  # noqa: BLE001 - nothing of a slot may run on as a second fork server
+        except BaseException as error:  # noqa: BLE001 - nothing of a slot may run on as a second fork server
             sys.excepthook(*sys.exc_info())
+            with contextlib.suppress(OSError):
+                os.write(files[0], frame(Unfit(f"{type(error).__name__}: {error}")))
         finally:
             os._exit(code)
 
@@ -244,7 +252,7 @@ class ForkServer:
         if now >= self._watched_at + WATCH_INTERVAL:
             self._watched_at = now
             for pid, life in self._lives.items():
-                if len(descendants(pid)) > PROCESS_LIMIT:
+                if is_bomb(descendants(pid)):
                     self._end(pid, Order(BOMB, *life), now)
 
     def _bury(self, pid: int, status: int, now: float) -> None:
@@ -289,6 +297,13 @@ class ForkServer:
                 break
             time.sleep(POLL_INTERVAL)
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def is_bomb(family: list[int]) -> bool:
+    """Whether these are too many processes for a slot."""
+    if len(family) <= PROCESS_LIMIT:
+        return False
+    return len(family) > ZOMBIE_LIMIT or sum(map(is_alive, family)) > PROCESS_LIMIT
 
 
 def main(setup: bytes) -> None:

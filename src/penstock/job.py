@@ -21,7 +21,7 @@ from __future__ import annotations
 import enum
 import os
 import time
-from typing import Annotated, Literal, NewType
+from typing import Annotated, Literal, NamedTuple, NewType
 
 import msgspec
 
@@ -121,6 +121,22 @@ class Stamp(msgspec.Struct, frozen=True, array_like=True, order=True):
         return Stamp(self.generation, self.attempt + 1, self.crashes + 1)
 
 
+class Tenant(NamedTuple):
+    """Whose jobs a slot's process runs: a user's (empty: the worker's own), and of calls one client's (None: it has run
+    none yet, or the job is a command, which is a process of its own)."""
+
+    user: str = ""
+    client: bytes | None = None
+
+    def admits(self, other: Tenant) -> bool:
+        """Whether the process that has run this one's jobs may run the other's."""
+        return self.user == other.user and (other.client is None or self.client in {None, other.client})
+
+    def joined_by(self, other: Tenant) -> Tenant:
+        """Whose process it is when it has run the other's jobs too."""
+        return self if other.client is None else other
+
+
 class BatchSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     """One batch's kind and options; the same for each of its jobs. Durations are seconds. What a client says is within
     these bounds, or is refused where it is decoded."""
@@ -175,11 +191,24 @@ class BatchSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     """A map of a living client: nobody else will ask for its results."""
     owner: Label = ""
     """The name of the key that submitted it; the ventilator fills it in."""
+    client: Annotated[bytes, msgspec.Meta(max_length=ID_BYTES)] = b""
+    """Of calls, which client's they are: a word of its own, new at each connection. No two clients' calls run in one
+    process."""
 
     @property
     def is_pickled(self) -> bool:
         """Whether running its jobs opens pickles: commands are none."""
-        return self.kind == "call" and self.serializer == "pickle"
+        return self.opens == "pickle"
+
+    @property
+    def opens(self) -> Literal["pickle", "msgpack", "command"]:
+        """What its worker must be able to open (messages.py, Hello)."""
+        return "command" if self.kind == "command" else self.serializer
+
+    @property
+    def tenant(self) -> Tenant:
+        """Whose process its jobs run in."""
+        return Tenant(self.user, self.client if self.kind == "call" else None)
 
     @property
     def longest_name(self) -> int:

@@ -20,6 +20,7 @@ import msgspec
 
 from penstock.config import SinkConfig, VentilatorConfig, WorkerConfig, default_slots
 from penstock.errors import ConfigError, NoPipeline
+from penstock.interpreter import command, import_path, output
 from penstock.processes import children, descendants, kill_all
 from penstock.room import check_slots
 
@@ -71,11 +72,14 @@ class LocalStations:
     def _order_of(self, data: Path | None, *, pass_output: bool) -> str:
         """What embedded.Order describes."""
         url, scratch = self.url, data is None
-        folder = str(data.absolute() if data is not None else self._folder / "data")
+        try:
+            folder = str(data.absolute() if data is not None else self._folder / "data")
+        except OSError:
+            raise ConfigError(f"data={data}: the working folder is gone; give the whole path") from None
         order = {
             "folder": str(self._folder),
             "lock": self._lock,
-            "path": sys.path,
+            "path": import_path(),
             "restarts": RESTARTS,
             "worker": WorkerConfig(url=url, slots=self.slots, name="local", pass_output=pass_output, log_level="ERROR"),
             "ventilator": VentilatorConfig(url=url, data=folder, durable=False, scratch=scratch),
@@ -84,13 +88,18 @@ class LocalStations:
         return msgspec.json.encode(order).decode()
 
     def _start(self) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            [sys.executable, "-c", START, self._order],
-            stdin=subprocess.PIPE,
-            bufsize=0,
-            pass_fds=(self._lock,),
-            start_new_session=True,
-        )
+        try:
+            return subprocess.Popen(
+                command(START, self._order),
+                stdin=subprocess.PIPE,
+                stdout=output(1),
+                stderr=output(2),
+                bufsize=0,
+                pass_fds=(self._lock,),
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise ConfigError(f"no process of {sys.executable} can be started: {error}") from None
 
     def pids(self) -> dict[str, int]:
         """The supervisor's process and the stations'."""

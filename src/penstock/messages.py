@@ -49,11 +49,19 @@ With kind ``command`` the function is a msgpack map of CommandTemplate's fields 
 `shell`, `literal`; defaults left out; all text and names are bytes), the chunk a list of argument lists, and the value
 a list with the argv that ran, one for each job; what it printed and its exit code are in the note. A command gets
 PENSTOCK_JOB_ID (``BATCH:INDEX``, in hex and from 0), _INDEX, _ATTEMPT and _SLOT (from 0). With kind ``call`` and
-serializer ``msgpack`` the function is its name ``module:name``, the chunk ``[form, items]`` (payload.py has the forms)
-and the value a list of what the jobs returned; without a value (any other state) the bytes are empty or, for a failed
-command, as for one that succeeded. An outcome is `final` unless it is ``failed`` with retries left, that is
-``stamp.attempt - 1 - stamp.crashes < spec.retries``, or a process died under the job (state ``dead``, `crashed`) and
+serializer ``msgpack`` the function is its name ``module:name``, a msgpack text, the chunk ``[form, items]`` (payload.py
+has the forms) and the value a list of what the jobs returned; without a value (any other state) the bytes are empty or,
+for a failed command, as for one that succeeded. An outcome is `final` unless it is ``failed`` with retries left, that
+is ``stamp.attempt - 1 - stamp.crashes < spec.retries``, or a process died under the job (state ``dead``, `crashed`) and
 ``stamp.crashes + 1 < spec.max_crashes``. The stamp and the lease number of an outcome are those of its Lease.
+Hello's `opens` says which of these it runs; it is given nothing else.
+
+**Where, and with which key.** A URL ``tcp://HOST:PORT`` stands for the ports PORT + 0 to + 5 as in the picture (with
+``/SINKHOST`` behind it outcomes and results are there), ``ipc:///FOLDER`` for the sockets FOLDER/desk, report, jobs,
+outcomes, control and results. Where there are keys every socket is CURVE. A key file is JSON: `role`, `name`, `public`
+and `secret` of its holder, `ventilator` and `sink` (public, the server keys), `url`; keys are Z85. The server key is
+the ventilator's for desk, report, jobs and control, and the sink's for outcomes and results. The name that a worker
+says begins with its key's `name` and a slash.
 
 tests/node is such a worker, in JavaScript.
 
@@ -99,6 +107,8 @@ ASKED_BYTES = 64 << 10
 
 Many = msgspec.Meta(max_length=MAX_RECORDS)
 SpanList = Annotated[tuple[tuple[Count, Count], ...], Many]
+OPENS = ("pickle", "msgpack", "command")
+"""What a worker of penstock runs (Hello)."""
 Cursor = tuple[Count, Count]
 """In what a Fetch reads: first index and number in the log of the last record that came."""
 
@@ -187,6 +197,9 @@ class Note(Record, frozen=True):
     stdout: bytes = b""
     stderr: bytes = b""
     returncode: int | None = None
+    pid: Count | None = None
+    """Of the process that died under the job, and how that ended: its exit code, or minus the signal's number."""
+    exitcode: int | None = None
 
 
 class OutcomeHead(Record, frozen=True):
@@ -484,6 +497,7 @@ class WorkerLine(Record, frozen=True):
     tags: Tags = ()
     version: Label = ""
     users: Tags = ()
+    broken: Text = ""
 
 
 class PipelineInfo(Message, frozen=True):
@@ -584,6 +598,11 @@ class Hello(Message, frozen=True):
     """of penstock; empty: it is something else"""
     users: Tags = ()
     """Whom jobs may run as: those with a `user` come to workers that name it here."""
+    opens: Tags = OPENS
+    """What it can run, by what has to be opened for it: calls whose function and arguments are ``pickle`` or
+    ``msgpack``, and ``command``. It is given nothing else."""
+    broken: Text = ""
+    """Why it can run nothing at present, for people; its `window` is 0 then."""
 
 
 class Heartbeat(Message, frozen=True):
@@ -593,6 +612,7 @@ class Heartbeat(Message, frozen=True):
     number: Count
     window: Count
     held: Annotated[tuple[Held, ...], Many]
+    broken: Text = ""
 
 
 class Took(Message, frozen=True):

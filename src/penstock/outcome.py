@@ -101,6 +101,8 @@ class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True):
     """Of penstock there; empty: the worker is no penstock."""
     users: tuple[str, ...] = ()
     """Whom its jobs may run as, beside its own user."""
+    broken: str = ""
+    """Why it can run no jobs at present; empty: it can."""
 
 
 class PipelineStatus(msgspec.Struct, frozen=True, kw_only=True):

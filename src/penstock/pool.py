@@ -161,8 +161,9 @@ class Pool:
         self._collectors: list[threading.Thread] = []
         where, _ = locate(url, None)
         limit = None if where == "local" else processes
-        self._spec = BatchSpec(limit=limit, limit_group=b"" if limit is None else self._key)
         self._pipeline = Pipeline(where, slots=processes if where == "local" else None)
+        word = self._pipeline.engine.client.word
+        self._spec = BatchSpec(limit=limit, limit_group=b"" if limit is None else self._key, client=word)
         self._running = True
 
     def __del__(self) -> None:
@@ -290,6 +291,7 @@ class Pool:
 
     def _prepared(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """The function, with what this pool does before and after each run."""
+        self._pipeline.engine.client.share_key()
         if self._limit is not None:
             func = Limited(self._key, self._limit, func)
         if self._initializer is None:

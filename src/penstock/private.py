@@ -21,6 +21,7 @@ import time
 from pathlib import Path
 
 from penstock.config import IPC_PATH_BYTES
+from penstock.errors import ConfigError
 
 PREFIX = "penstock-"
 LOCK, NEW_LOCK = "owner.lock", "new.lock"
@@ -31,15 +32,26 @@ UNFINISHED_TIME = 60.0
 
 def make_folder() -> tuple[Path, int]:
     """A new folder, and the file that is its lock: it is let go of when that is closed, here and in each child that has
-    it."""
-    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
-    if len(os.fsencode(folder / "outcomes.lock")) > IPC_PATH_BYTES:
-        folder.rmdir()
-        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir="/tmp"))
+    it. Raises ConfigError: there is no place for one."""
+    folder = _new_folder()
     lock = os.open(folder / NEW_LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     fcntl.flock(lock, fcntl.LOCK_EX)
     (folder / NEW_LOCK).rename(folder / LOCK)
     return folder, lock
+
+
+def _new_folder() -> Path:
+    failure: OSError | None = None
+    for place in (None, "/tmp"):  # noqa: S108 - mkdtemp makes a private one
+        try:
+            folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
+        except OSError as error:  # it was removed, or TMPDIR is wrong, or full
+            failure = failure or error
+            continue
+        if len(os.fsencode(folder / "outcomes.lock")) <= IPC_PATH_BYTES:
+            return folder
+        folder.rmdir()
+    raise ConfigError(f"no folder for a pipeline can be made where temporary files go: {failure}; set TMPDIR")
 
 
 def remove_abandoned(where: Path) -> None:

@@ -7,12 +7,10 @@ import ctypes
 import os
 import signal
 import sys
-import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection
 from itertools import pairwise
 from pathlib import Path
-from weakref import WeakSet
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
@@ -38,6 +36,10 @@ HANDLED = (
 SWEEP_TIME = 1.0
 """Seconds to wait for killed processes to be gone; one that hangs in the kernel must not hold up the slot."""
 SWEEP_INTERVAL = 0.001
+ZOMBIES = 100
+"""Dead children that are left for whoever may ask how they ended; they are listed oldest first."""
+LOOK_INTERVAL = 1.0
+"""Seconds between two looks at all children."""
 
 
 def _prctl(option: int, value: int) -> None:
@@ -64,31 +66,53 @@ def die_with_parent(parent: int) -> None:
 
 
 def children(pid: int) -> list[int]:
-    """The living and the unreaped children of a process; none if it is gone."""
+    """The living and the unreaped children of a process, oldest first; none if it is gone."""
     try:
-        return [
-            int(child)
-            for task in os.listdir(f"/proc/{pid}/task")
-            for child in Path(f"/proc/{pid}/task/{task}/children").read_bytes().split()
-        ]
+        return _listed_children(pid)
     except OSError:
-        return _children_by_scan(pid)
+        return [child for child, parent in _parents().items() if parent == pid]
 
 
-def _children_by_scan(pid: int) -> list[int]:
-    import psutil  # noqa: PLC0415 - where the kernel does not list children
-
-    try:
-        return [child.pid for child in psutil.Process(pid).children()]
-    except psutil.Error:
-        return []
+def _listed_children(pid: int) -> list[int]:
+    return [
+        int(child)
+        for task in os.listdir(f"/proc/{pid}/task")
+        for child in Path(f"/proc/{pid}/task/{task}/children").read_bytes().split()
+    ]
 
 
 def descendants(pid: int) -> list[int]:
     """The children of a process, theirs, and so on."""
-    found = children(pid)
+    try:
+        found = _listed_children(pid)
+    except OSError:
+        return _descendants_by_scan(pid)
     for child in found:
         found += children(child)
+    return found
+
+
+def _descendants_by_scan(pid: int) -> list[int]:
+    """Where the kernel does not list children: one look at all processes."""
+    below: dict[int, list[int]] = {}
+    for child, parent in _parents().items():
+        below.setdefault(parent, []).append(child)
+    found = list(below.get(pid, ()))
+    for child in found:
+        found += below.get(child, ())
+    return found
+
+
+def _parents() -> dict[int, int]:
+    """The parent of every process."""
+    if sys.platform != "linux":
+        import psutil  # noqa: PLC0415 - where there is no /proc
+
+        return {one.pid: one.info["ppid"] for one in psutil.process_iter(["ppid"])}
+    found: dict[int, int] = {}
+    for pid in sorted(int(name) for name in os.listdir("/proc") if name.isdecimal()):
+        with contextlib.suppress(OSError, IndexError):  # it is gone
+            found[pid] = int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[1])
     return found
 
 
@@ -99,22 +123,69 @@ def kill_all(pids: list[int], number: int = signal.SIGKILL) -> None:
             os.kill(pid, number)
 
 
-def sweep_children() -> None:
-    """Kill and reap whatever the jobs of this process left running, to the last grandchild."""
-    deadline: float | None = None
-    while True:
+def has_children() -> bool:
+    """Whether this process has any, dead ones included."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
+
+
+def sweep_children(spared: Collection[int]) -> None:
+    """Kill and reap, to the last grandchild, whatever runs below this process but for these children and theirs."""
+    deadline = time.monotonic() + SWEEP_TIME
+    while has_children():
+        left = [pid for pid in children(os.getpid()) if pid not in spared]
+        if not left or time.monotonic() > deadline:
+            return
+        for pid in left:
+            kill_all([pid, *descendants(pid)])  # whoever waits for a child that is killed would go on
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+        time.sleep(SWEEP_INTERVAL)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process is there and has not ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] not in {b"Z", b"X"}
+    except OSError:
+        return False
+
+
+def is_dead(pid: int) -> bool:
+    """Whether this child has ended and nobody has asked how."""
+    with contextlib.suppress(ChildProcessError):
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    return False
+
+
+class Undertaker:
+    """Buries dead children that nobody asks for, before they are too many.
+
+    How a child ended is for whoever started it and may ask for it late; of an orphan that came to this process nobody
+    ever will. They cannot be told apart, so the newest are left alone.
+    """
+
+    def __init__(self) -> None:
+        self._look_at = 0.0
+
+    def look(self) -> None:
+        """To be called often: it costs a system call while none is dead, and more once in a second."""
         try:
-            pid, _ = os.waitpid(-1, os.WNOHANG)
+            if os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+                return
         except ChildProcessError:
             return
-        if pid:
-            continue
         now = time.monotonic()
-        deadline = deadline or now + SWEEP_TIME
-        if now > deadline:
+        if now < self._look_at:
             return
-        kill_all(descendants(os.getpid()))
-        time.sleep(SWEEP_INTERVAL)
+        self._look_at = now + LOOK_INTERVAL
+        dead = [pid for pid in children(os.getpid()) if is_dead(pid)]
+        for pid in dead[:-ZOMBIES]:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
 
 
 class SignalState:
@@ -132,30 +203,6 @@ class SignalState:
         if signal.pthread_sigmask(signal.SIG_BLOCK, ()) != self._mask:
             signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
         signal.setitimer(signal.ITIMER_REAL, 0)
-
-
-class ThreadState:
-    """The threads that may run between jobs: those of now, and what a function brings along when it is loaded."""
-
-    def __init__(self) -> None:
-        self._known = WeakSet(threading.enumerate())
-
-    @contextlib.contextmanager
-    def admitting(self) -> Iterator[None]:
-        """Whatever is started meanwhile may stay."""
-        before = set(threading.enumerate())
-        try:
-            yield
-        finally:
-            for thread in threading.enumerate():
-                if thread not in before:
-                    self._known.add(thread)
-
-    def has_strangers(self) -> bool:
-        """Whether jobs have left threads running that are no daemons."""
-        if threading.active_count() == 1:
-            return False
-        return any(not thread.daemon and thread not in self._known for thread in threading.enumerate())
 
 
 def ending(status: int) -> str:

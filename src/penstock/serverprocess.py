@@ -5,17 +5,19 @@ from __future__ import annotations
 import array
 import contextlib
 import os
+import select
 import shutil
 import socket
 import subprocess
-import sys
-import tempfile
+import time
 from collections.abc import Sequence
 
 import msgspec
 
 from penstock.config import default_slots
 from penstock.forkserver import EXIT, ORDER, Exit, Order, Setup
+from penstock.interpreter import command, import_path
+from penstock.private import make_folder
 from penstock.processes import kill_all
 
 CLOSE_TIME = 10.0
@@ -33,17 +35,20 @@ class ServerProcess:
         _open_standard_files()
         self.owner = os.urandom(8).hex()
         self.control, theirs = socket.socketpair()
-        self._folder = tempfile.mkdtemp(prefix="penstock-slots-")
-        os.chmod(self._folder, 0o1733)  # noqa: S103 - slots of other users make theirs in it, and see no other
-        setup = Setup(theirs.fileno(), worker, [str(entry) for entry in sys.path], self._folder)
-        with theirs:
+        with theirs, contextlib.ExitStack() as failed:
+            failed.callback(self.control.close)
+            self._folder, self._lock = make_folder()
+            failed.callback(self._remove_folder)
+            os.chmod(self._folder, 0o1733)  # noqa: S103 - slots of other users make theirs in it, and see no other
+            setup = Setup(theirs.fileno(), worker, import_path(), str(self._folder))
             self.process = subprocess.Popen(
-                [sys.executable, "-c", START, msgspec.json.encode(setup).decode()],
+                command(START, msgspec.json.encode(setup).decode()),
                 stdin=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
+                pass_fds=[theirs.fileno(), self._lock],
                 start_new_session=True,
                 env=_environment(slots) | {OWNER_VARIABLE: self.owner},
             )
+            failed.pop_all()
 
     def order(self, order: Order, files: Sequence[int] = ()) -> None:
         """Send an order and its files. If the fork server is gone, `control` tells in a moment."""
@@ -59,18 +64,33 @@ class ServerProcess:
             return None
         return Exit(*EXIT.unpack(data)) if len(data) == EXIT.size else None
 
-    def close(self) -> None:
-        """End it and all that descends from it."""
+    def see_off(self, lives: set[tuple[int, int]], seconds: float) -> None:
+        """Wait until these lives of slots, as (slot, life), are over, at most so long."""
+        deadline = time.monotonic() + seconds
+        while lives and select.select([self.control], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            found = self.next_exit()
+            if found is None:
+                return
+            lives.discard((found.slot, found.life))
+
+    def close(self) -> int:
+        """End it and all that descends from it; returns its exit code."""
         self.control.close()
         try:
             self.process.wait(CLOSE_TIME)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._remove_folder()
         if self.process.returncode:
             # it was killed before it could clear up: the kernel ends its slots, the rest is known by the variable
             kill_all(_owned_by(self.owner))
+        return self.process.returncode
+
+    def _remove_folder(self) -> None:
+        """With what its slots have laid out."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+        os.close(self._lock)
 
 
 def _owned_by(owner: str) -> list[int]:

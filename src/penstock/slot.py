@@ -6,9 +6,11 @@ What it promises:
 2. The page tells which job runs before the job begins, and a job at or behind its piece's limit is never begun, nor
    any when the time that the page allows is over.
 3. What a job prints is that job's: neighbours are told apart, whoever wrote it.
-4. After a piece nothing that its jobs started is left running, and the working folder, 1, 2, sys.stdout, sys.stderr,
-   the handlers of signals, their mask and the timer are what they were. Where a job left a thread that is no daemon,
-   the process ends: another one takes its place.
+4. After a piece the working folder, 1, 2, sys.stdout, sys.stderr, the handlers of signals, their mask and the timer are
+   what they were, and nothing that a command started is left running. What a call or an initializer left running,
+   threads and processes, may live as long as this process: pools kept in globals, helpers, servers.
+5. What a job forks is never the slot (forked.py).
+6. When it is let go, exit handlers run (farewell.py).
 
 When it dies, its fork server reports how; when the agent or the fork server dies, the kernel kills it.
 """
@@ -27,15 +29,21 @@ from operator import length_hint
 from typing import Any
 
 from penstock import payload
+from penstock.authkeys import Heir
 from penstock.bundle import LoadedFunction
 from penstock.capture import Capture, Stream
 from penstock.command import CommandTemplate
 from penstock.current import CurrentJob, announce, is_retiring, retire
+from penstock.farewell import Farewell
+from penstock.forked import Forks
+from penstock.home import Home
+from penstock.identity import introduce
 from penstock.job import job_id
 from penstock.limited import Limited
-from penstock.processes import SignalState, ThreadState, sweep_children
-from penstock.report import CommandEnd, CommandReport, Report
+from penstock.processes import SignalState, Undertaker
+from penstock.report import CommandReport, Report
 from penstock.script import Stale
+from penstock.slotcommand import command_job
 from penstock.slotwire import (
     INDEX,
     PIECE,
@@ -108,12 +116,14 @@ class Slot:
         self._worker = worker
         self._wire = wire
         self._page = page.cells
+        self._forks = Forks(page, wire, capture.readers, lambda: (self._coming, self._report))
         self._capture = capture
         self._functions: dict[bytes, Function] = {}
         self._chunks: dict[int, Chunk] = {}
-        self._cwd = os.getcwd()
+        self._home = Home()
         self._signals = SignalState()
-        self._threads = ThreadState()
+        self._undertaker = Undertaker()
+        self._heir = Heir()
         self._head: LoadChunk | None = None
         self._report = Report(0, "")
         self._coming: Any = iter(())
@@ -127,12 +137,13 @@ class Slot:
         while True:
             try:
                 message, size = self._wire.receive()
-            except (EOFError, ConnectionError):
+            except (EOFError, OSError):
+                self._forks.leave_if_child()
                 return
             match message:
                 case RunPiece():
                     self._run(message)
-                    if is_retiring() or self._threads.has_strangers():
+                    if is_retiring():
                         return
                 case LoadFunction():
                     self._begin(message.piece, message.index)
@@ -140,6 +151,7 @@ class Slot:
                 case LoadChunk():
                     self._begin(message.piece, message.index)
                     self._chunks[message.lease] = Chunk(message, self._wire.payload(size))
+                    self._heir.look(message.client)
                 case DropFunction():
                     self._functions.pop(message.function, None)
                 case FreeChunk():
@@ -171,20 +183,21 @@ class Slot:
         self._page[INDEX] = order.start
         self._page[STARTED] = 0
         report.flush(time.monotonic_ns())
-        sweep_children()
+        self._forks.leave_if_child()
+        self._undertaker.look()
         self._signals.restore()
         self._capture.restore()
-        self._go_home()
+        self._home.go()
         self._wire.send(Done(order.piece, tuple(report.ran)), report.bodies)
         self._page[PIECE] = 0
 
     def _run_jobs(self, order: RunPiece, chunk: Chunk, function: Function, report: Report) -> None:
         try:
             if function.is_command:
-                job, items = self._command_job(chunk.head, function.template()), chunk.items(are_commands=True)
+                job = command_job(chunk.head, function.template(), self._number, self._index)
+                items = chunk.items(are_commands=True)
             else:
-                with self._threads.admitting():
-                    loaded = function.load()
+                loaded = function.load()
                 items = chunk.items(are_commands=False)
                 job = loaded.runner(chunk.form)
             items = items[order.start - chunk.head.first : order.stop - chunk.head.first]
@@ -225,7 +238,7 @@ class Slot:
                     report.flush(started)
                     report.add(index, value, time.monotonic_ns(), output)
             index += 1
-            self._go_home()
+            self._home.go()
             if is_retiring():
                 return
 
@@ -282,20 +295,6 @@ class Slot:
         report.flush(now)
         report.fail(index, index + 1, error, now, output)
 
-    def _command_job(self, head: LoadChunk, template: CommandTemplate) -> Callable[[list[bytes]], CommandEnd]:
-        extra = {b"PENSTOCK_ATTEMPT": b"%d" % head.attempt, b"PENSTOCK_SLOT": b"%d" % self._number}
-
-        def run(arguments: list[bytes]) -> CommandEnd:
-            index = self._index()
-            extra[b"PENSTOCK_JOB_ID"] = job_id(head.batch, index).encode()
-            extra[b"PENSTOCK_INDEX"] = b"%d" % index
-            argv = template.argv(arguments, index + 1, self._number + 1)
-            end = CommandEnd.of(template, argv, extra, check=head.check)
-            sweep_children()  # else what it left behind could print into the next one's output
-            return end
-
-        return run
-
     def _tell_apart(self) -> None:
         """Called before anything is written inside a block: what was written before belongs to an earlier job."""
         index = self._index()
@@ -321,26 +320,23 @@ class Slot:
             return None
         return CurrentJob(job_id(head.batch, self._index()), head.attempt, self._worker, self._number)
 
-    def _go_home(self) -> None:
-        try:
-            if os.getcwd() == self._cwd:
-                return
-        except OSError:
-            pass
-        with contextlib.suppress(OSError):
-            os.chdir(self._cwd)
-
 
 def run_slot(number: int, worker: str, connection: socket.socket, page: Page, pipes: tuple[int, int, int, int]) -> None:
-    """Be a slot until the agent is gone: `pipes` are the writing ends for 1 and 2, then their reading ends.
+    """Be a slot until the agent is gone or this process is used up, and let exit handlers run: `pipes` are the writing
+    ends for 1 and 2, then their reading ends.
 
     Called in a fresh child of the fork server.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    farewell = Farewell()
     capture = Capture(page, pipes[:2], pipes[2:])
     faulthandler.enable(2)
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "wb") as file:
         # the kernel shall take a slot, never the agent that knows whose job it was
         file.write(b"500")
     sys.argv = ["penstock-slot"]
-    Slot(number, worker, Wire(connection), page, capture).serve()
+    introduce(number)
+    wire = Wire(connection)
+    Slot(number, worker, wire, page, capture).serve()
+    wire.close()
+    farewell.say()

@@ -5,19 +5,18 @@ of the core. What it promises:
 
 1. Each piece comes back exactly once: as PieceDone, or within the SlotDied of the slot that ran it. Of a slot that
    died, SlotDied comes first, then a PieceDone with nothing for each piece that was only queued on it.
-2. A slot that died is replaced; SlotReady says so.
+2. A slot that died is replaced; SlotReady says so. Where none can be started, again and again, SlotUnfit says why.
 3. A function or a chunk is sent to a slot only if the slot does not have it.
 4. After PieceCut the slot starts none of the piece's jobs from `stop` on; it may stop one earlier.
 5. From the time told to `allow` on slots start nothing; what they were given comes back as far as it was run.
 6. When the agent dies, however, no slot and nothing that jobs started stays.
+7. A slot that is not needed any more, and runs nothing, has EXIT_TIME for its exit handlers.
 """
 
 from __future__ import annotations
 
-import contextlib
 import heapq
 import selectors
-import socket
 import time
 from collections.abc import Callable, Sequence
 from itertools import count
@@ -25,19 +24,15 @@ from itertools import count
 from penstock.config import TERM_GRACE
 from penstock.core.inputs import Input, PieceCut, PieceDone, SlotReady
 from penstock.errors import ProtocolError
-from penstock.forkserver import CAUSES, END, NOT_STARTED, SPAWN, Order
 from penstock.job import JobState
-from penstock.processes import Coroner
+from penstock.lives import Hooks, Lives
 from penstock.pump import Pump
-from penstock.seat import NANOSECONDS, Ended, Seat, Work, elapsed_of, refused
-from penstock.serverprocess import ServerProcess
-from penstock.slotwire import CUT_DELAY, NO_LIMIT, UNTIL, Done, Ready, Running
+from penstock.seat import NANOSECONDS, Ended, Seat, Work, refused
+from penstock.slotwire import CUT_DELAY, NO_LIMIT, UNTIL, Done, Ready, Running, Unfit
 from penstock.users import check_users, refusal
 
 FREE_BYTES = 1 << 16
 """Arguments of that size are freed at once; others with the next piece: a slot is not woken for them."""
-RESPAWN_DELAY = 0.5
-"""Seconds before the next try after a slot could not be started, so that a lasting cause costs no core."""
 
 Inputs = list[Input]
 
@@ -52,18 +47,22 @@ class SlotHost:
     def __init__(self, slots: int, worker_name: str, users: Sequence[str] = ()) -> None:
         """Raises ConfigError: this process cannot become those users."""
         check_users(users)
-        self._slots = slots
         self._worker = worker_name
         self._users = users
-        self._lives = count(1)
         self._until = NO_LIMIT
         self._order = count()
         self._timers: list[tuple[float, int, Callable[[], Inputs]]] = []
-        self._seats: dict[int, Seat] = {}
-        self._coroner = Coroner()
         self._selector = selectors.DefaultSelector()
         self._pump = Pump(self._selector, self._is_alive, self._later)
-        self._start()
+        self._lives = Lives(
+            slots, worker_name, self._selector, self._later, Hooks(self._read, self._on_socket, self._watch)
+        )
+        failed = self._lives.start()
+        self._later(0, lambda: failed)
+
+    def _watch(self, seat: Seat) -> None:
+        seat.page.cells[UNTIL] = self._until
+        self._pump.watch(seat)
 
     # ------------------------------------------------------------------------------------------- the agent's loop
 
@@ -83,15 +82,15 @@ class SlotHost:
         inputs: Inputs = []
         while self._timers and self._timers[0][0] <= now:
             inputs += heapq.heappop(self._timers)[2]()
-        for seat in self._seats.values():
-            if (left := seat.time_left()) is not None and left <= 0:
-                self._time_out(seat)
+        for seat in self._lives.seats.values():
+            if (left := seat.time_left()) is not None and left <= 0 and (over := seat.overdue()) is not None:
+                self._end(seat, over.running, TERM_GRACE, over.state, over.cause)
         return inputs
 
     def next_wakeup(self) -> float | None:
         """When `tick` has something to do."""
         now = _now()
-        times = [now + left for seat in self._seats.values() if (left := seat.time_left()) is not None]
+        times = [now + left for seat in self._lives.seats.values() if (left := seat.time_left()) is not None]
         times += [due for due, _, _ in self._timers[:1]]
         return min(times, default=None)
 
@@ -104,15 +103,15 @@ class SlotHost:
         """Queue the jobs [start, stop) of a lease on a slot as `piece` (from 1, never used twice).
 
         `block` jobs at a time are run at the speed of C, as one for cuts and deaths; 0 and 1 are no block. While the
-        slot has pieces, further ones must be for the same user.
+        slot has pieces, its tenant must admit further ones.
         """
-        user = work.spec.user
-        if cause := refusal(user, self._users, self._worker):
+        tenant = work.spec.tenant
+        if cause := refusal(tenant.user, self._users, self._worker):
             self._later(0, lambda: [refused(slot, piece, start, stop, cause)])
             return
-        seat = self._seats.get(slot)
-        if seat is not None and seat.user != user:
-            seat = self._replace(seat, user)
+        seat = self._lives.seats.get(slot)
+        if seat is not None and not seat.tenant.admits(tenant):
+            seat = self._lives.replace(seat, tenant.user)
         if seat is None:
             self._later(0, lambda: [PieceDone(slot, piece, (), b"")])
         else:
@@ -122,12 +121,12 @@ class SlotHost:
     def allow(self, until: float) -> None:
         """Let slots start jobs until then, also if this process stands still meanwhile."""
         self._until = int(until * NANOSECONDS)
-        for seat in self._seats.values():
+        for seat in self._lives.seats.values():
             seat.page.cells[UNTIL] = self._until
 
     def free(self, lease: int) -> None:
         """The slots need the lease's arguments no longer."""
-        for seat in self._seats.values():
+        for seat in self._lives.seats.values():
             if seat.free(lease) >= FREE_BYTES:
                 self._flush(seat)
 
@@ -136,7 +135,7 @@ class SlotHost:
 
         Said again it changes nothing.
         """
-        seat = self._seats.get(slot)
+        seat = self._lives.seats.get(slot)
         if seat is None or piece not in seat.pieces or piece in seat.cuts or seat.ended:
             return
         seat.cuts[piece] = NO_LIMIT
@@ -162,7 +161,7 @@ class SlotHost:
         With a piece: only if the slot runs that piece; if it has not begun it, it never will, and the piece comes back
         as PieceDone with nothing.
         """
-        seat = self._seats.get(slot)
+        seat = self._lives.seats.get(slot)
         if seat is None or seat.ended or (piece is not None and piece not in seat.pieces):
             return
         running = seat.running()
@@ -184,43 +183,29 @@ class SlotHost:
         seat.ended = Ended(state, cause, running)
         # a command's slot waits for the command, which may need its grace
         spare = running is not None and seat.pieces[running.piece].work.spec.kind == "command"
-        self._send_end(seat, grace, spare=spare)
-
-    def _send_end(self, seat: Seat, grace: float, *, spare: bool) -> None:
-        self._server.order(Order(END, seat.number, seat.life, int(spare), grace))
-
-    def _time_out(self, seat: Seat) -> None:
-        running = seat.running()
-        if running is None or not running.started:
-            return
-        limit = seat.pieces[running.piece].work.spec.time_limit
-        seat.hold_back(running.piece, running)
-        # it may have gone on to the next job just before: that one has its own time
-        if limit is not None and seat.running() == running and elapsed_of(running) >= limit:
-            cause = f"ran longer than its time limit of {limit:g} s"
-            self._end(seat, running, TERM_GRACE, JobState.TIMED_OUT, cause)
+        self._lives.end(seat, grace, spare=spare)
 
     # ------------------------------------------------------------------------------------------- what slots say
 
     def _flush(self, seat: Seat) -> None:
-        if seat.is_gone:
+        if seat.stream.is_gone:
             return
-        seat.flush()
-        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if seat.wants_write else 0)
-        if self._selector.get_key(seat.socket).events != events:
-            self._selector.modify(seat.socket, events, lambda: self._on_socket(seat))
+        seat.stream.flush()
+        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if seat.stream.wants_write else 0)
+        if self._selector.get_key(seat.stream.socket).events != events:
+            self._selector.modify(seat.stream.socket, events, lambda: self._on_socket(seat))
 
     def _on_socket(self, seat: Seat) -> Inputs:
         if not self._is_alive(seat):
             return []
-        if seat.wants_write:
+        if seat.stream.wants_write:
             self._flush(seat)
         return self._read(seat)
 
     def _read(self, seat: Seat) -> Inputs:
         inputs: Inputs = []
         try:
-            received = seat.receive()
+            received = seat.stream.receive()
         except ProtocolError as error:
             self._leave_socket(seat)
             # whoever wrote there may have written to the page as well: then it was the piece that was next
@@ -230,119 +215,41 @@ class SlotHost:
             match message:
                 case Done():
                     inputs += self._on_done(seat, message, payload)
-                case Ready():
-                    seat.is_ready = True
+                case Ready(pid):
+                    seat.ready(pid)
+                    self._lives.is_well(seat)
                     inputs.append(SlotReady(seat.number))
-        if seat.is_gone:
+                case Unfit(reason):
+                    seat.unfit = reason
+        if seat.stream.is_gone:
             self._leave_socket(seat)
         return inputs
 
     def _leave_socket(self, seat: Seat) -> None:
         """The fork server will report the exit; until then the socket would be readable for ever."""
-        seat.is_gone = True
-        self._unregister(seat.socket)
+        seat.stream.is_gone = True
+        self._lives.unregister(seat.stream.socket)
+        if not seat.ended:
+            self._lives.dismiss(seat)
 
     def _on_done(self, seat: Seat, message: Done, payload: bytes | memoryview) -> Inputs:
         if seat.ended and seat.ended.running and seat.ended.running.piece == message.piece:
             # it came to its end within the grace: nothing is left to wait for, but what it wrote then was its last
             notes = [ran.note for ran in message.ran if ran.note is not None and ran.start == seat.ended.running.index]
             seat.last_words = (notes[0].stdout, notes[0].stderr) if notes else (b"", b"")
-            self._send_end(seat, 0, spare=False)
+            self._lives.end(seat, 0, spare=False)
             return []
-        del seat.pieces[message.piece]
-        seat.cuts.pop(message.piece, None)
+        seat.done(message.piece)
         return [PieceDone(seat.number, message.piece, message.ran, payload)]
 
-    def _unregister(self, file: int | socket.socket) -> None:
-        with contextlib.suppress(KeyError, ValueError):
-            self._selector.unregister(file)
-
     def _is_alive(self, seat: Seat) -> bool:
-        return self._seats.get(seat.number) is seat
-
-    # ---------------------------------------------------------------------------------------- lives and deaths
-
-    def _start(self) -> None:
-        self._server = ServerProcess(self._slots, self._worker)
-        self._selector.register(self._server.control, selectors.EVENT_READ, self._on_control)
-        for slot in range(self._slots):
-            self._spawn(slot)
-
-    def _replace(self, seat: Seat, user: str) -> Seat | None:
-        """An idle slot's process makes room for one of another user."""
-        self._remove(seat)
-        self._send_end(seat, 0, spare=False)
-        seat.close()
-        self._spawn(seat.number, user)
-        return self._seats.get(seat.number)
-
-    def _spawn(self, slot: int, user: str = "") -> Inputs:
-        try:
-            seat = Seat(slot, next(self._lives), user)
-            seat.page.cells[UNTIL] = self._until
-        except OSError:  # no file descriptors left
-            self._later(RESPAWN_DELAY, lambda: self._spawn(slot))
-            return []
-        self._server.order(Order(SPAWN, slot, seat.life, user=user.encode()), seat.files())
-        seat.close_files()
-        self._seats[slot] = seat
-        self._selector.register(seat.socket, selectors.EVENT_READ, lambda: self._on_socket(seat))
-        self._pump.watch(seat)
-        return []
-
-    def _on_control(self) -> Inputs:
-        exit_ = self._server.next_exit()
-        if exit_ is None:
-            return self._on_server_lost()
-        seat = self._seats.get(exit_.slot)
-        if seat is None or seat.life != exit_.life:
-            return []
-        cause = CAUSES.get(exit_.status) or self._coroner.cause(exit_.status)
-        return self._bury(seat, cause, RESPAWN_DELAY if exit_.status == NOT_STARTED else 0)
-
-    def _on_server_lost(self) -> Inputs:
-        """The fork server was killed; the kernel ends its slots, the rest is found by the token."""
-        self._close_server()
-        inputs: Inputs = []
-        for seat in list(self._seats.values()):
-            inputs += self._bury(seat, "its fork server was killed", None)
-        self._start()
-        return inputs
-
-    def _bury(self, seat: Seat, cause: str, delay: float | None) -> Inputs:
-        """Say what became of the pieces of a dead slot and replace it after a delay (None: not here)."""
-        inputs = self._read(seat)
-        if seat.user and not seat.is_ready:
-            # it would not come up the next time either
-            inputs += seat.refuse_all(f"no slot can be started as user {seat.user}: {cause}")
-        running = seat.ended.running if seat.ended else seat.running()
-        was_known = seat.is_ready or bool(seat.pieces)
-        self._remove(seat)
-        if was_known:
-            inputs.append(seat.death(running, cause))
-        left = [piece for piece in seat.pieces if running is None or piece != running.piece]
-        inputs += [PieceDone(seat.number, piece, (), b"") for piece in left]
-        seat.close()
-        if delay is not None:
-            self._later(delay if was_known else RESPAWN_DELAY, lambda: self._spawn(seat.number))
-        return inputs
-
-    def _remove(self, seat: Seat) -> None:
-        for file in (seat.socket, *seat.readers):
-            self._unregister(file)
-        del self._seats[seat.number]
+        return self._lives.seats.get(seat.number) is seat
 
     def close(self) -> None:
-        """End every slot and what it started; nothing is left, no process and no file."""
-        self._close_server()
-        for seat in list(self._seats.values()):
-            self._remove(seat)
-            seat.close()
+        """End every slot and what it started; nothing is left, no process and no file. Those that run nothing have
+        their exit handlers run."""
+        self._lives.close()
         self._selector.close()
-
-    def _close_server(self) -> None:
-        self._unregister(self._server.control)
-        self._server.close()
 
 
 def _now() -> float:

@@ -16,6 +16,7 @@ Behind the cells the page has the two spills of captured output (capture.py).
 
 from __future__ import annotations
 
+import ctypes
 import mmap
 import os
 import socket
@@ -47,6 +48,8 @@ READ_BYTES = 1 << 16
 CELLS_BYTES = 4096
 SPILL_BYTES = 8 + 2 * KEPT_BYTES
 PAGE_BYTES = CELLS_BYTES + 2 * SPILL_BYTES
+MAP_FIXED = 0x10
+"""Of mmap(2): in place of what is mapped there."""
 
 Bytes = bytes | bytearray | memoryview
 
@@ -83,6 +86,7 @@ class LoadChunk(SlotMessage):
     function: bytes
     serializer: str
     check: bool
+    client: bytes
 
 
 class FreeChunk(SlotMessage):
@@ -108,6 +112,12 @@ class Ready(SlotMessage):
     pid: int
 
 
+class Unfit(SlotMessage):
+    """The slot's process cannot be one, for this reason: it ends."""
+
+    reason: str
+
+
 class Done(SlotMessage):
     """What the jobs of a piece came to; the payload is that of its Ran, one after the other."""
 
@@ -116,7 +126,7 @@ class Done(SlotMessage):
 
 
 ToSlot = LoadFunction | DropFunction | LoadChunk | FreeChunk | RunPiece
-FromSlot = Ready | Done
+FromSlot = Ready | Unfit | Done
 
 to_slot = msgspec.msgpack.Decoder(ToSlot)
 from_slot = msgspec.msgpack.Decoder(FromSlot)
@@ -153,15 +163,20 @@ class Page:
     @classmethod
     def create(cls) -> Page:
         """A new page of zeros, in memory only."""
-        if hasattr(os, "memfd_create"):
-            fd = os.memfd_create("penstock-slot")
-        else:
-            import tempfile  # noqa: PLC0415 - brings much that Linux needs not
+        return cls(_memory_file())
 
-            with tempfile.TemporaryFile() as file:
-                fd = os.dup(file.fileno())
-        os.ftruncate(fd, PAGE_BYTES)
-        return cls(fd)
+    def detach(self) -> None:
+        """In a forked child: from now on memory and file are its own; the cells say what they say now, the spills
+        are empty."""
+        cells = self.cells.tobytes()
+        place = ctypes.addressof(ctypes.c_char.from_buffer(self._map))
+        kind = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_FIXED
+        if _mmap(place, PAGE_BYTES, mmap.PROT_READ | mmap.PROT_WRITE, kind, -1, 0) != place:
+            os._exit(1)  # it would be seen as the slot
+        self._view[: len(cells)] = cells
+        fd = _memory_file()
+        os.dup2(fd, self.fd, inheritable=False)
+        os.close(fd)
 
     def running(self) -> Running | None:
         """What the slot runs at this moment."""
@@ -183,6 +198,26 @@ class Page:
             view.release()
         self._map.close()
         os.close(self.fd)
+
+
+_mmap = ctypes.CDLL(None).mmap
+_mmap.restype = ctypes.c_void_p
+_mmap.argtypes = (
+    ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long,
+)  # fmt: skip
+
+
+def _memory_file() -> int:
+    """A file descriptor of PAGE_BYTES zeros."""
+    if hasattr(os, "memfd_create"):
+        fd = os.memfd_create("penstock-slot")
+    else:
+        import tempfile  # noqa: PLC0415 - brings much that Linux needs not
+
+        with tempfile.TemporaryFile() as file:
+            fd = os.dup(file.fileno())
+    os.ftruncate(fd, PAGE_BYTES)
+    return fd
 
 
 class Wire:
@@ -226,6 +261,10 @@ class Wire:
         self._socket.sendall(head)
         for body in bodies:
             self._socket.sendall(body)
+
+    def close(self) -> None:
+        """Hang up."""
+        self._socket.close()
 
     def _fill(self, size: int) -> None:
         while len(self._buffer) < size:

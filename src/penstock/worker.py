@@ -37,6 +37,7 @@ from penstock.events import setup
 from penstock.job import new_worker_id
 from penstock.links import worker_links
 from penstock.messages import (
+    OPENS,
     Decoder,
     FunctionPart,
     Hello,
@@ -101,6 +102,7 @@ class Worker:
             tags=config.tags,
             version=VERSION,
             users=config.allow_users,
+            opens=tuple(kind for kind in OPENS if kind != "pickle" or not config.no_pickle),
         )
         self.core = WorkerCore(
             hello,

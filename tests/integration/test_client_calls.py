@@ -393,3 +393,20 @@ def test_a_large_function_and_large_arguments(pipeline: Pipeline) -> None:
     ]
     assert pipeline.submit(len, bytes(3 << 20)).result(30) == 3 << 20
     assert len(pipeline.submit(bytes, 4 << 20).result(30)) == 4 << 20
+
+
+def test_the_time_limit_counts_the_initializer(pipeline: Pipeline) -> None:
+    """From the moment a job has its slot."""
+    view = pipeline.options(time_limit=0.5, initializer=time.sleep, initargs=(60,))
+    error = view.submit(abs, 1).exception(30)
+    assert isinstance(error, errors.JobTimedOut)
+    assert "initializer" in str(error)
+    assert pipeline.submit(abs, -1).result(30) == 1
+
+
+def test_a_job_that_died_names_its_process(pipeline: Pipeline) -> None:
+    """As the error of a ProcessPoolExecutor does."""
+    error = pipeline.options(max_crashes=1).submit(die).exception(30)
+    assert isinstance(error, errors.JobDied)
+    assert (error.pid is not None, error.exitcode) == (True, -11)
+    assert str(error).endswith(f"killed by SIGSEGV (segmentation fault), pid {error.pid}")

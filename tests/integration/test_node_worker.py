@@ -95,14 +95,21 @@ def test_it_ends_what_is_to_end(pipeline: Pipeline, folder: Path) -> None:
 
 
 def test_it_runs_calls_that_it_knows_by_name(pipeline: Pipeline) -> None:
-    """Of serializer msgpack; others fail with a reason, and nothing of them is unpickled."""
+    """Of serializer msgpack; what it does not know fails with a reason."""
     named = pipeline.options(serializer="msgpack")
     assert list(named.map(math.sqrt, range(50))) == [math.sqrt(n) for n in range(50)]
     assert named.submit(abs, -5).result(LIMIT) == 5
     with pytest.raises(errors.RemoteError, match="no function math:cos"):
         named.submit(math.cos, 0).result(LIMIT)
-    with pytest.raises(errors.RemoteError, match="JavaScript"):
-        pipeline.submit(math.sqrt, 4).result(LIMIT)
+
+
+def test_it_is_given_no_pickles(pipeline: Pipeline, stations: Stations) -> None:
+    """It says what it opens: a pickled call waits for another worker, and is not blamed on its function."""
+    future = pipeline.submit(math.sqrt, 4)
+    batch, _, index = future.job_id.partition(":")  # type: ignore[attr-defined]
+    until(lambda: "no worker that opens pickles is connected" in pipeline.attach(batch).why(int(index)))
+    stations.start("python")
+    assert future.result(LIMIT) == 2.0
 
 
 def test_a_large_function_is_asked_for_once(pipeline: Pipeline) -> None:

@@ -99,7 +99,7 @@ class Agent:
 
     def running(self, slot: int) -> tuple[int, int] | None:
         """The piece and the index of the job that the slot runs at this moment."""
-        running = self.host._seats[slot].running()
+        running = self.host._lives.seats[slot].running()
         return None if running is None else (running.piece, running.index)
 
     def answer(self, kind: type[Any], piece: int | None, limit: float = LIMIT) -> Any:
@@ -126,7 +126,13 @@ class Agent:
 
     @property
     def server(self) -> int:
-        return self.host._server.process.pid
+        pid: int = self.until(lambda: self.host._lives.server).process.pid
+        return pid
+
+    @property
+    def token(self) -> str:
+        owner: str = self.until(lambda: self.host._lives.server).owner
+        return owner
 
     def slot_pid(self, slot: int = 0) -> int:
         pid: int = self.values(os.getpid, [()], form="star", slot=slot)[0]
@@ -180,7 +186,7 @@ def _agent(slots: int) -> Iterator[Agent]:
     files = len(os.listdir("/proc/self/fd"))
     agent = Agent(slots)
     yield agent
-    token = agent.host._server.owner
+    token = agent.token
     agent.host.close()
     assert not with_token(token)
     assert len(os.listdir("/proc/self/fd")) == files, "a file stayed open"
@@ -491,17 +497,17 @@ def close_all() -> None:
 
 
 @pytest.mark.parametrize(
-    ("crash", "cause"),
+    ("crash", "cause", "exitcode"),
     [
-        (segfault, "killed by SIGSEGV (segmentation fault)"),
-        (os.abort, "killed by SIGABRT (abort)"),
-        (exit_three, "exit code 3"),
-        (kill_self, "killed by SIGKILL"),
-        (close_all, "killed by SIGABRT (abort)"),
+        (segfault, "killed by SIGSEGV (segmentation fault)", -signal.SIGSEGV),
+        (os.abort, "killed by SIGABRT (abort)", -signal.SIGABRT),
+        (exit_three, "exit code 3", 3),
+        (kill_self, "killed by SIGKILL", -signal.SIGKILL),
+        (close_all, "killed by SIGABRT (abort)", -signal.SIGABRT),
     ],
 )
-def test_death_names_the_culprit(agent: Agent, crash: Callable[[], None], cause: str) -> None:
-    """A slot that dies is replaced, and it is known in which job and of what it died."""
+def test_death_names_the_culprit(agent: Agent, crash: Callable[[], None], cause: str, exitcode: int) -> None:
+    """A slot that dies is replaced, and it is known in which job, which process it was and of what it died."""
 
     def die_at_two(x: int) -> None:
         if x == 2:
@@ -509,8 +515,11 @@ def test_death_names_the_culprit(agent: Agent, crash: Callable[[], None], cause:
             sys.stdout.flush()
             crash()
 
+    pid = agent.slot_pid()
     death = agent.died(die_at_two, list(range(5)))
-    assert (death.index, death.state, death.cause) == (2, JobState.DEAD, cause)
+    assert (death.index, death.state, death.cause) == (2, JobState.DEAD, f"{cause}, pid {pid}")
+    assert death.note is not None
+    assert (death.note.pid, death.note.exitcode) == (pid, exitcode)
     assert death.note is not None
     assert death.note.stdout == b"last words\n"
     assert agent.done(abs, [-1]).values() == [1]
@@ -528,8 +537,9 @@ def test_death_while_loading_blames_the_first_job(agent: Agent) -> None:
         def __reduce__(self) -> tuple[Any, ...]:
             return os._exit, (9,)
 
+    pid = agent.slot_pid()
     death = agent.died(lambda x: x, [Deadly()])
-    assert (death.index, death.cause) == (0, "exit code 9")
+    assert (death.index, death.cause) == (0, f"exit code 9, pid {pid}")
 
 
 def test_pieces_queued_on_a_dead_slot_come_back_unrun(agent: Agent) -> None:
@@ -537,7 +547,7 @@ def test_pieces_queued_on_a_dead_slot_come_back_unrun(agent: Agent) -> None:
     work = agent.work(lambda x: os._exit(0) if x == 0 else x, [0, 1, 2])
     pieces = [agent.run(work, i, i + 1) for i in range(3)]
     death = agent.answer(SlotDied, pieces[0])
-    assert death.cause == "exit code 0"
+    assert death.cause.startswith("exit code 0, pid ")
     assert [agent.answer(PieceDone, piece).ran for piece in pieces[1:]] == [(), ()]
 
 
@@ -564,11 +574,11 @@ def test_nonsense_on_the_stream_ends_the_slot_only(agent: Agent) -> None:
 
 def test_lost_fork_server_is_replaced_with_its_slots(pair: Agent) -> None:
     """kill -9 of the fork server ends the slots, whatever they run, and all start anew."""
-    token = pair.host._server.owner
+    token = pair.token
     piece = pair.run(pair.work(lambda _: subprocess.run(["sleep", "1000"], check=False), [0]), 0, 1)
     pair.until(lambda: [p for p in with_token(token) if p.name() == "sleep"])
     os.kill(pair.server, signal.SIGKILL)
-    assert pair.answer(SlotDied, piece).cause == "its fork server was killed"
+    assert pair.answer(SlotDied, piece).cause.startswith("its fork server was killed, pid ")
     pair.until(lambda: pair.count(SlotReady) == 4)
     assert not [p for p in with_token(token) if p.name() == "sleep"]
     assert pair.done(abs, [-1]).values() == [1]
@@ -591,9 +601,10 @@ def test_out_of_memory_is_told_from_other_kills(agent: Agent) -> None:
         (group / "memory.limit_in_bytes").write_text(str(64 << 20))
         with contextlib.suppress(OSError):
             (group / "memory.memsw.limit_in_bytes").write_text(str(64 << 20))
-        (group / "cgroup.procs").write_text(str(agent.slot_pid()))
+        pid = agent.slot_pid()
+        (group / "cgroup.procs").write_text(str(pid))
         death = agent.died(lambda n: len(b"x" * n), [1 << 30])
-        assert death.cause == "killed by SIGKILL, out of memory"
+        assert death.cause == f"killed by SIGKILL, out of memory, pid {pid}"
     finally:
         agent.until(lambda: not (group / "cgroup.procs").read_text())
         group.rmdir()
@@ -611,9 +622,9 @@ def leave_behind(path: str) -> None:
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize("ending", ["succeeds", "crashes", "exits", "is ended"])
-def test_nothing_a_job_started_outlives_it(agent: Agent, folder: Path, ending: str) -> None:
-    """A grandchild in a session of its own is killed, however the job ends."""
+@pytest.mark.parametrize("ending", ["crashes", "exits", "is ended"])
+def test_nothing_a_job_started_outlives_its_slot(agent: Agent, folder: Path, ending: str) -> None:
+    """A grandchild in a session of its own is killed, however the slot's process ends."""
     path = str(folder / "pid")
 
     def job(_: int) -> None:
@@ -629,8 +640,20 @@ def test_nothing_a_job_started_outlives_it(agent: Agent, folder: Path, ending: s
     if ending == "is ended":
         agent.until(lambda: os.path.exists(path) and Path(path).read_text())
         agent.host.end(0, piece, 0.2, JobState.CANCELLED, "cancelled")
-    agent.answer(PieceDone if ending == "succeeds" else SlotDied, piece)
+    agent.answer(SlotDied, piece)
     assert not is_running(int(Path(path).read_text()))
+
+
+def test_what_a_call_left_running_lives_as_long_as_its_slot(agent: Agent, folder: Path) -> None:
+    """A grandchild that lost its parent is there for the jobs that follow, commands too, and gone with the process."""
+    path = str(folder / "pid")
+    agent.done(leave_behind, [path])
+    pid = int(Path(path).read_text())
+    assert agent.done(command("true"), [[]]).spans() == [(0, 1, "succeeded")]
+    assert agent.done(os.kill, [(pid, 0)], form="star").values() == [None]
+    agent.run(agent.work(os._exit, [0]), 0, 1)
+    agent.until(lambda: agent.count(SlotDied))
+    assert not is_running(pid)
 
 
 AGENT = """
@@ -641,7 +664,7 @@ agent = t.Agent(2)
 work = agent.work(t.leave_and_wait, [{folder!r} + "/0", {folder!r} + "/1"])
 for slot in (0, 1):
     agent.run(work, slot, slot + 1, slot=slot)
-print(agent.host._server.owner, flush=True)
+print(agent.token, flush=True)
 time.sleep(1000)
 """
 

@@ -128,4 +128,4 @@ def test_a_slot_that_cannot_become_the_user_fails_the_job(monkeypatch: pytest.Mo
         done = until(turn)
         assert done is not None
         assert done.ran[0].note is not None
-        assert done.ran[0].note.cause == "no slot can be started as user no-such-user: exit code 1"
+        assert done.ran[0].note.cause.startswith("no slot can be started as user no-such-user: KeyError: ")

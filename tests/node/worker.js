@@ -161,7 +161,7 @@ class Worker {
     this.helloNumber = this.next()
     const { life, connection } = this.greeting
     this.report.send("Hello", [id, life, connection, this.helloNumber, name, hostname(), process.pid, Number(slots),
-      this.window(), this.inventory(), `node ${process.versions.node}`])
+      this.window(), this.inventory(), `node ${process.versions.node}`, [], "", [], ["msgpack", "command"]])
   }
 
   echoed(number) {

@@ -12,6 +12,7 @@ from penstock.job import (
     BatchSpec,
     JobState,
     Stamp,
+    Tenant,
     job_id,
     new_batch_id,
     new_worker_id,
@@ -68,3 +69,15 @@ def test_batch_ids_are_sortable_and_of_the_layout_of_uuid7() -> None:
 def test_a_jobs_name_is_batch_and_index() -> None:
     """In hex, with a colon."""
     assert job_id(b"\x01\xff", 7) == "01ff:7"
+
+
+def test_a_process_runs_the_calls_of_one_client() -> None:
+    """Commands are processes of their own and go along with anybody's; another user's jobs never do."""
+    mine, theirs = BatchSpec(client=b"a").tenant, BatchSpec(client=b"b").tenant
+    nameless, command = BatchSpec().tenant, BatchSpec(kind="command").tenant
+    new = Tenant()
+    assert new.admits(mine)
+    assert new.joined_by(mine) == mine
+    assert [mine.admits(one) for one in (mine, theirs, nameless, command)] == [True, False, False, True]
+    assert mine.joined_by(command) == mine
+    assert not new.admits(BatchSpec(user="bob", kind="command").tenant)

@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 
 import pytest
 
-from penstock.processes import SignalState, descendants, ending, oom_kills, signal_name
+from penstock import processes
+from penstock.processes import (
+    SignalState,
+    Undertaker,
+    descendants,
+    ending,
+    is_alive,
+    is_dead,
+    oom_kills,
+    signal_name,
+    sweep_children,
+)
 
 
 @pytest.mark.parametrize(
@@ -53,3 +65,39 @@ def test_signals_are_as_before() -> None:
     assert signal.getsignal(signal.SIGUSR1) is before
     assert signal.SIGUSR2 not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
     assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+
+
+def forked(exitcode: int | None) -> int:
+    """A child that has ended with this code, or waits for a signal."""
+    pid = os.fork()
+    if pid == 0:
+        if exitcode is None:
+            signal.pause()
+        os._exit(exitcode or 0)
+    if exitcode is not None:
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    return pid
+
+
+def test_the_oldest_dead_are_buried_and_the_newest_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever started them may still ask how they ended; who lives is no concern of this."""
+    monkeypatch.setattr(processes, "ZOMBIES", 2)
+    living = forked(None)
+    dead = [forked(code) for code in range(5)]
+    assert [is_alive(living), is_alive(dead[0])] == [True, False]
+    Undertaker().look()
+    assert [is_dead(pid) for pid in [living, *dead]] == [False, False, False, False, True, True]
+    assert [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in dead[3:]] == [3, 4]
+    os.kill(living, signal.SIGKILL)
+    os.waitpid(living, 0)
+
+
+def test_a_sweep_spares_whom_it_is_told_to() -> None:
+    """All others are gone when it returns."""
+    kept = subprocess.Popen(["sleep", "1000"])
+    other = subprocess.Popen(["sh", "-c", "sleep 1000 & wait"])
+    sweep_children([kept.pid])
+    assert descendants(os.getpid()) == [kept.pid]
+    other.wait()
+    kept.kill()
+    kept.wait()

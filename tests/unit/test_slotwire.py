@@ -27,6 +27,7 @@ from penstock.slotwire import (
     Running,
     RunPiece,
     SlotMessage,
+    Unfit,
     frame,
     from_slot,
     to_slot,
@@ -41,7 +42,7 @@ def page() -> Iterator[Page]:
     page.close()
 
 
-NOTE = Note("cause", "trace", b"\xff", b"err", -9)
+NOTE = Note("cause", "trace", b"\xff", b"err", -9, 77, -11)
 
 
 @pytest.mark.parametrize(
@@ -49,10 +50,11 @@ NOTE = Note("cause", "trace", b"\xff", b"err", -9)
     [
         LoadFunction(1, 2, b"f", "call", "pickle"),
         DropFunction(b"f"),
-        LoadChunk(1, 2, 3, b"b", 4, 5, b"f", "msgpack", False),
+        LoadChunk(1, 2, 3, b"b", 4, 5, b"f", "msgpack", False, b"c"),
         FreeChunk(3),
         RunPiece(1, 3, 4, 5, 6, 7),
         Ready(77),
+        Unfit("no room"),
         Done(1, (Ran(4, 5, JobState.FAILED, 1.5, 0.5, 9, NOTE), Ran(5, 6, JobState.SUCCEEDED, 1.5, 0.5, 0))),
     ],
 )
@@ -60,7 +62,7 @@ def test_messages_come_back(message: SlotMessage) -> None:
     """A frame says the lengths of header and payload; the header decodes to the same message."""
     data = frame(message, b"payload")
     header_size, payload_size = PREFIX.unpack_from(data)
-    decoder = from_slot if isinstance(message, Ready | Done) else to_slot
+    decoder = from_slot if isinstance(message, Ready | Unfit | Done) else to_slot
     assert payload_size == 7
     assert decoder.decode(data[PREFIX.size :]) == message
     assert len(data) == PREFIX.size + header_size

@@ -163,6 +163,9 @@ def judged(status: PipelineStatus, now: float) -> Iterator[Finding]:
         yield Finding("workers", "ok", f"{len(status.workers)}, {status.slots} slots")
     else:
         yield Finding("workers", "warn", "none: jobs are accepted and wait; start one with `penstock worker`")
+    for worker in status.workers:
+        if worker.broken:
+            yield Finding("workers", "wrong", f"{worker.name} on {worker.host} runs no jobs: {worker.broken}")
     yield _python(status)
 
 

@@ -230,7 +230,7 @@ def grow(pipeline: Pipeline, work: Work, target: Any, inputs: Iterator[Any], liv
         return hand_in(pipeline, work, target, inputs)
     if work.after:
         options["after"] = engine.closed(work.after)
-    spec = spec_of(options, kind="command" if work.is_command else "call")
+    spec = spec_of(options, kind="command" if work.is_command else "call", client=engine.client.word)
     if work.is_command:
         function = Function.of(target.encode())
         inputs = ([argument_bytes(word) for word in words] for words in inputs)

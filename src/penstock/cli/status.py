@@ -6,6 +6,7 @@ import click
 
 from penstock.cli.options import as_json, running
 from penstock.cli.output import json_line
+from penstock.cli.workers import broken
 
 SECURITY = {
     "keys": "keys: encrypted, and only holders of a key get in",
@@ -28,10 +29,13 @@ def command(url: str, as_json: bool) -> None:
         json_line(
             {name: getattr(status, name) for name in status.__struct_fields__}
             | {"workers": len(status.workers), "slots": status.slots}
+            | {"broken": {worker.name: worker.broken for worker in status.workers if worker.broken}}
         )
         return
     print(f"pipeline  {status.url}")
     print(f"workers   {len(status.workers)}, {status.slots} slots")
+    for line in broken(status.workers):
+        print(line)
     print(f"jobs      {status.queued} waiting, {status.leased} given out")
     print(f"batches   {status.batches} with open jobs")
     print(f"sink      {'connected' if status.sink_present else 'not connected: start it with penstock sink'}")

@@ -104,7 +104,7 @@ def view(before: Sample, now: Sample) -> View:
 
 
 def _worker(worker: WorkerInfo, rate: float) -> Row:
-    state = "draining" if worker.draining else "working" if worker.jobs else "idle"
+    state = "broken" if worker.broken else "draining" if worker.draining else "working" if worker.jobs else "idle"
     cells = (worker.name, worker.host, worker.slots, worker.jobs, worker.done, f"{rate:.1f}", state)
     return tuple(printable(str(cell)) for cell in cells)
 

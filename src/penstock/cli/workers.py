@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import click
 import msgspec
 
 from penstock.cli.options import as_json, running
-from penstock.cli.output import columns, json_line
+from penstock.cli.output import columns, json_line, printable
 from penstock.outcome import WorkerInfo
 
 
 def state(worker: WorkerInfo) -> str:
     """What it is about."""
-    return "draining" if worker.draining else "working"
+    return "broken" if worker.broken else "draining" if worker.draining else "working"
 
 
 @click.command("workers", short_help="The workers that are connected.")
@@ -35,3 +37,11 @@ def command(url: str, as_json: bool) -> None:
             for w in workers
         ),
     )
+    for line in broken(workers):
+        print(line)
+
+
+def broken(workers: Iterable[WorkerInfo]) -> list[str]:
+    """A line for each worker that can run no jobs, and why."""
+    lines = (f"broken    {one.name} on {one.host} runs no jobs: {one.broken}" for one in workers if one.broken)
+    return [printable(line) for line in lines]

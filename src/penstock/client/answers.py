@@ -109,7 +109,7 @@ def error_of(row: Row, index: int, spec: BatchSpec) -> BaseException:
         case JobState.CANCELLED:
             return JobCancelled(f"job {name}: {cause}")
         case JobState.DEAD:
-            return JobDied(f"job {name}: {cause}")
+            return JobDied(f"job {name}: {cause}", note.pid, note.exitcode)
     if spec.kind == "command":
         return _command_error(row, name, note)
     return _own_error(row, name, note, spec)

@@ -261,6 +261,7 @@ def pipeline_status_of(info: PipelineInfo, url: str) -> PipelineStatus:
             tags=line.tags,
             version=line.version,
             users=line.users,
+            broken=line.broken,
         )
         for line in info.workers
     )

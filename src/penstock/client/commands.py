@@ -19,8 +19,15 @@ def template_of(target: Command | CommandTemplate, options: dict[str, Any]) -> t
     options = dict(options)
     cwd = options.pop("cwd", None)
     env = environment_bytes(options.pop("env", None))
-    folder = os.getcwdb() if cwd is None else os.path.abspath(argument_bytes(cwd))
+    folder = _here() if cwd is None else os.path.abspath(argument_bytes(cwd))
     return CommandTemplate(words=tuple(words_of(target)), cwd=folder, env=env), options
+
+
+def _here() -> bytes:
+    try:
+        return os.getcwdb()
+    except FileNotFoundError:
+        raise FileNotFoundError("this process' working folder is gone: name one for the command, cwd=") from None
 
 
 def words_of(words: Any) -> list[bytes]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from penstock.authkeys import Client
 from penstock.client import mistakes
 from penstock.client.batch import Batch, cancel_jobs, find_batch, find_batches, pipeline_status_of, status_of
 from penstock.client.feeding import Digest, Feed
@@ -44,6 +45,7 @@ class Engine(Member):
     ) -> None:
         """Raises NoPipeline: nobody answers; Refused: not with this key; ConfigError: not a URL."""
         super().__init__(url, stations, key)
+        self.client = Client()
         is_local = stations is not None
         self._functions = Functions(Shipper(ships=ship, is_local=is_local), None if is_local else Versions(self))
 

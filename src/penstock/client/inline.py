@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from penstock import payload
+from penstock.authkeys import Client
 from penstock.client import mistakes
 from penstock.client.answers import Piece, error_of, handed_out, pieces_of, unusable, values_of
 from penstock.client.batch import Batch
@@ -31,6 +32,7 @@ class Inline:
     session = None
 
     def __init__(self) -> None:
+        self.client = Client()
         self._functions = Functions()
         self._batches: dict[str, InlineBatch] = {}
         self._left = False

@@ -183,10 +183,11 @@ AROUND = ("initializer", "initargs", "cwd", "env")
 """Options of calls that travel with the function; ``cwd`` and ``env`` of commands travel with their template."""
 
 
-def spec_of(options: Mapping[str, Any], *, kind: str = "call") -> BatchSpec:
-    """The options as a BatchSpec. TypeError: an unknown one, named beside the known; ValueError: a wrong value."""
+def spec_of(options: Mapping[str, Any], *, kind: str = "call", client: bytes = b"") -> BatchSpec:
+    """The options as a BatchSpec; `client`: whose calls they are. TypeError: an unknown one, named beside the known;
+    ValueError: a wrong value."""
     known = COMMAND_PARSERS if kind == "command" else PARSERS
-    changes: dict[str, Any] = {"kind": kind}
+    changes: dict[str, Any] = {"kind": kind, "client": client if kind == "call" else b""}
     for name, value in options.items():
         if name in AROUND and kind == "call":
             continue

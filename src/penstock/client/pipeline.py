@@ -23,7 +23,7 @@ from penstock.client.options import around_of, depends_on_now, spec_of
 from penstock.client.views import group_of, in_group
 from penstock.command import CommandTemplate
 from penstock.config import TERM_GRACE
-from penstock.job import ID_BYTES, BatchSpec
+from penstock.job import BatchSpec
 from penstock.outcome import BatchStatus, PipelineStatus, WorkerInfo
 
 if TYPE_CHECKING:
@@ -35,16 +35,12 @@ T = TypeVar("T")
 class Submitter(Executor):
     """An executor with job options: `Pipeline`, and what `Pipeline.options` returns."""
 
-    def __init__(
-        self, engine: Engine | Inline, options: Mapping[str, Any], key: bytes = b"", group: bytes = b""
-    ) -> None:
-        """`key` tells the Pipeline from others, `group` names what shares its limit: both are made if they are not
-        given."""
+    def __init__(self, engine: Engine | Inline, options: Mapping[str, Any], group: bytes = b"") -> None:
+        """`group` names what shares its limit; it is made if it is not given."""
         self._engine = engine
         self._options = self._resolved(options)
-        self._key = key or os.urandom(ID_BYTES)
-        spec = spec_of(self._options)
-        self._group = group or group_of(self._key, spec)
+        spec = spec_of(self._options, client=engine.client.word)
+        self._group = group or group_of(engine.client.word, spec)
         self._fixed_spec = in_group(spec, self._group)
         self._moves = depends_on_now(self._options)
         self._around = around_of(options)
@@ -61,7 +57,10 @@ class Submitter(Executor):
 
     @property
     def _spec(self) -> BatchSpec:
-        return in_group(spec_of(self._options), self._group) if self._moves else self._fixed_spec
+        """What calls are submitted with; by then their processes can find what they need of this client."""
+        client = self._engine.client
+        client.share_key()
+        return in_group(spec_of(self._options, client=client.word), self._group) if self._moves else self._fixed_spec
 
     def options(self, **options: Any) -> Submitter:
         """The same pipeline, with these job options for whatever is submitted through what this returns.
@@ -73,7 +72,7 @@ class Submitter(Executor):
         Raises TypeError: an unknown option; ValueError: a wrong value.
         """
         group = b"" if "limit" in options else self._group
-        return Submitter(self._engine, {**self._options, **options}, self._key, group)
+        return Submitter(self._engine, {**self._options, **options}, group)
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
         """Run ``fn(*args, **kwargs)`` as a job. The Future also has a ``job_id``.
@@ -170,7 +169,8 @@ class Submitter(Executor):
         group = b"" if "limit" in options else self._group
         options = {**self._options, **self._resolved(options)}
         if callable(target):
-            spec = in_group(spec_of(options), group)
+            self._engine.client.share_key()
+            spec = in_group(spec_of(options, client=self._engine.client.word), group)
             function = self._engine.function(around_of(options).prepare(target), spec)
             return self._engine.batch(spec, function, iterables, digest)
         template, options = template_of(target, options)
@@ -188,7 +188,7 @@ class Submitter(Executor):
         is_limited = "limit" in options
         template, options = template_of((), {**self._options, **self._resolved(options)})
         spec = spec_of(options, kind="command")
-        spec = in_group(spec, group_of(self._key, spec) if is_limited else self._group)
+        spec = in_group(spec, group_of(self._engine.client.word, spec) if is_limited else self._group)
         try:
             words = words_of(argv)
             if not words:

@@ -114,10 +114,10 @@ class Dispatcher:
         ready = self.needs.ready
         if len(ready) != self._books.connections or not self.needs.all_want:
             return False
-        if any(worker.fits(terms) for terms in self._books.backlog.turns.particular() for worker in ready):
+        particular = list(self._books.backlog.turns.particular())
+        if any(not one.fits(ANY) or any(map(one.fits, particular)) for one in ready):
             return False
-        idle = sum(worker.idle_slots > 0 for worker in ready)
-        return idle in (0, len(ready))
+        return sum(worker.idle_slots > 0 for worker in ready) in (0, len(ready))
 
     def _fills(self) -> bool:
         """Whether what is queued is worth a message to each of those that are ready."""
@@ -327,7 +327,7 @@ class Dispatcher:
     @staticmethod
     def _is_movable(lease: Given, idle: list[Worker]) -> bool:
         batch = lease.chunk.batch
-        return batch.terms is ANY or (not batch.is_full and any(worker.fits(batch.terms) for worker in idle))
+        return not batch.is_full and any(worker.fits(batch.terms) for worker in idle)
 
     @classmethod
     def _worth(cls, spare: Spare, now: float) -> bool:

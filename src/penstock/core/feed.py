@@ -2,8 +2,9 @@
 
 Promises:
 
-1. A slot is given nothing while its process does not wait for work, and pieces of one user only. It stays with a user
-   for USER_SECONDS while there is something of that user's to start: its process is replaced in between.
+1. A slot is given nothing while its process does not wait for work, and pieces of one tenant only (job.py). It stays
+   with a tenant for TENANT_SECONDS while there is something of that tenant's to start: its process is replaced in
+   between. Of slots that idle those are taken first whose process need not be.
 2. The first piece of an unknown function is one job; so is every piece of jobs that may not be started twice, have a
    time limit or are looked on while they print, and of a lease in which a slot died.
 3. While a slot idles and nothing is unstarted, or every slot is stuck, a piece that overruns is cut after its running
@@ -16,7 +17,7 @@ from collections import deque
 
 from penstock.core.actions import Actions, Cut, EndSlot, Run
 from penstock.core.held import HeldLease, Holdings
-from penstock.job import JobState
+from penstock.job import JobState, Tenant
 
 PIECE_SECONDS = 0.01
 """Of work in one piece: a hundred times what handing it over costs, also while all cores are busy."""
@@ -28,7 +29,7 @@ AHEAD_SECONDS = 0.05
 """A job expected to run longer than this is not put behind another one."""
 OVERRUN = 0.02
 """Seconds beyond twice its expected time after which a piece may be cut."""
-USER_SECONDS = 1.0
+TENANT_SECONDS = 1.0
 """Many times what a new process costs; and others' jobs wait little longer than for any job that runs."""
 STUCK = 0.05
 """Seconds beyond the expected time of what it runs after which a slot is stuck: what waits behind that could have been
@@ -39,6 +40,8 @@ MEAN_WEIGHT = 0.3
 """Of the newest piece in the running mean of a function's duration."""
 MEANS = 1024
 """Functions remembered."""
+NOBODY = Tenant()
+"""Of a process that has run nothing yet."""
 
 
 class Piece:
@@ -72,8 +75,8 @@ class Feed:
         self._ready: set[int] = set()
         self._number = 0
         self._means: dict[bytes, float] = {}
-        self._users: dict[int, tuple[str, float]] = {}
-        """Whose jobs each slot runs, and since when."""
+        self._tenants: dict[int, tuple[Tenant, float]] = {}
+        """Whose jobs the process of each slot runs, and since when; none is named while it is new."""
 
     # ------------------------------------------------------------------------------------------ slots
 
@@ -84,6 +87,7 @@ class Feed:
     def slot_gone(self, slot: int) -> list[Piece]:
         """Its process is gone; returns the pieces it had, which are no longer in it."""
         self._ready.discard(slot)
+        self._tenants.pop(slot, None)
         pieces = list(self._pieces[slot])
         self._pieces[slot].clear()
         for piece in pieces:
@@ -129,7 +133,7 @@ class Feed:
         if not self._holdings.shares.waiting:
             return actions
         for depth in range(AHEAD):
-            for slot in sorted(self._ready):
+            for slot in self._in_order(functions):
                 pieces = self._pieces[slot]
                 if len(pieces) > depth or (pieces and not self._moves_on(pieces, now)):
                     continue
@@ -139,14 +143,24 @@ class Feed:
                 actions += self._give(slot, held, now)
         return actions
 
+    def _in_order(self, functions: set[bytes]) -> list[int]:
+        """The slots that wait for work, first those whose process may run what is next."""
+        slots, held = sorted(self._ready), self._holdings.next(functions)
+        if held is not None:
+            slots.sort(key=lambda slot: not self._tenant(slot).admits(held.tenant))
+        return slots
+
+    def _tenant(self, slot: int) -> Tenant:
+        return self._tenants[slot][0] if slot in self._tenants else NOBODY
+
     def _choose(self, functions: set[bytes], slot: int, now: float) -> HeldLease | None:
         held, pieces = self._holdings.next(functions), self._pieces[slot]
-        user, since = self._users.get(slot, ("", now))
-        if held is not None and held.spec.user != user and now < since + USER_SECONDS:
-            held = self._holdings.next_of(user, held.spec.priority, functions) or held
+        tenant, since = self._tenants.get(slot, (NOBODY, now))
+        if held is not None and now < since + TENANT_SECONDS and not tenant.admits(held.tenant):
+            held = self._holdings.next_of(tenant, held.spec.priority, functions) or held
         if held is None or not pieces:
             return held
-        if held.spec.user != pieces[0].held.spec.user:
+        if not tenant.admits(held.tenant):
             return None  # the slot's process is to be replaced in between
         short = self._means.get(held.function, AHEAD_SECONDS) < AHEAD_SECONDS
         return held if short and not self._single(held) else None
@@ -173,8 +187,10 @@ class Feed:
         start, stop = held.unstarted.take_first(jobs)
         held.running.add(start, stop)
         self._holdings.shares.begun(held)
-        if slot not in self._users or self._users[slot][0] != held.spec.user:
-            self._users[slot] = (held.spec.user, now)
+        tenant = self._tenant(slot)
+        joined = tenant.joined_by(held.tenant) if tenant.admits(held.tenant) else held.tenant
+        if slot not in self._tenants or joined != tenant:
+            self._tenants[slot] = (joined, now)
         self._number += 1
         piece = Piece(self._number, held, start, stop, now, (mean or 0.0) * (stop - start))
         self._pieces[slot].append(piece)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from penstock.core.shares import Shares
 from penstock.core.spans import SpanSet
-from penstock.job import BatchSpec
+from penstock.job import BatchSpec, Tenant
 from penstock.messages import BatchHead, Held, Lease, OutcomeHead, RecordedSpan, credit_cost
 
 Bytes = bytes | memoryview
@@ -46,12 +46,14 @@ class HeldLease:
         "running",
         "serial",
         "spec",
+        "tenant",
         "unstarted",
     )
 
     def __init__(self, lease: Lease, head: BatchHead) -> None:
         self.lease = lease
         self.spec: BatchSpec = head.spec
+        self.tenant = head.spec.tenant
         self.function = head.function
         self.unstarted = SpanSet([(lease.start, lease.stop)])
         self.running = SpanSet()
@@ -144,9 +146,9 @@ class Holdings:
                 self._parked.setdefault(held.function, []).append(held)
         return None
 
-    def next_of(self, user: str, priority: int, functions: set[bytes]) -> HeldLease | None:
-        """The same among the batches of this user and priority; None: none of those that come first can start."""
-        held = self.shares.first_of(user, priority)
+    def next_of(self, tenant: Tenant, priority: int, functions: set[bytes]) -> HeldLease | None:
+        """The same among the batches of this priority that the tenant admits; None: the first of them cannot start."""
+        held = self.shares.first_of(tenant, priority)
         if held is None or held.function not in functions or (held.serial and held.running):
             return None
         return held if held.unstarted else None

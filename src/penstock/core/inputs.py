@@ -6,7 +6,7 @@ import msgspec
 
 from penstock.core.actions import EndedPart, OpenPart
 from penstock.job import BatchSpec, JobState, Stamp
-from penstock.messages import Completion, Note, OutcomeHead, Print
+from penstock.messages import Completion, Note, OutcomeHead, Print, VentilatorToWorker
 from penstock.roles import EVERYONE, Peer
 
 Bytes = bytes | memoryview
@@ -140,6 +140,13 @@ class SlotReady(Input, frozen=True):
     slot: int
 
 
+class SlotUnfit(Input, frozen=True):
+    """No process can be started for the slot, for this reason; it is tried again, and SlotReady says when it works."""
+
+    slot: int
+    cause: str
+
+
 class Ran(msgspec.Struct, frozen=True, array_like=True):
     """What the jobs [start, stop) of a piece came to, all alike; owns `size` bytes of the piece's payload: one
     serialized list of values. `started_time` is wall clock; `elapsed` seconds for all of them together."""
@@ -192,6 +199,22 @@ class FunctionReady(Input, frozen=True):
 
 class Stop(Input, frozen=True):
     """SIGTERM: once is drain, twice is now."""
+
+
+WorkerInput = (
+    VentilatorToWorker
+    | JobPrinted
+    | JobsConnected
+    | SinkConnected
+    | SlotReady
+    | SlotUnfit
+    | PieceDone
+    | PieceCut
+    | SlotDied
+    | FunctionReady
+    | Stop
+)
+"""What a worker's core takes in."""
 
 
 # ---------------------------------------------------------------------------------------------- sink

@@ -61,8 +61,8 @@ class Liaison:
         """The job connection is up."""
         self._jobs_connected = True
 
-    def hello(self, window: int, held: tuple[Held, ...], now: float) -> Hello:
-        """The answer to the newest greeting."""
+    def hello(self, window: int, held: tuple[Held, ...], now: float, broken: str = "") -> Hello:
+        """The answer to the newest greeting; `broken`: why nothing can be run here."""
         assert self._greeting is not None
         me = self._me
         self._hello_number = self._next(now)
@@ -81,11 +81,13 @@ class Liaison:
             tags=me.tags,
             version=me.version,
             users=me.users,
+            opens=me.opens,
+            broken=broken,
         )
 
-    def heartbeat(self, window: int, held: tuple[Held, ...], now: float) -> Heartbeat:
+    def heartbeat(self, window: int, held: tuple[Held, ...], now: float, broken: str = "") -> Heartbeat:
         """The next sign of life."""
-        return Heartbeat(self._me.worker, self._next(now), window, held)
+        return Heartbeat(self._me.worker, self._next(now), window, held, broken)
 
     def postpone(self, now: float) -> None:
         """Nothing can be said now; look again after an interval."""

@@ -14,11 +14,13 @@ from penstock.core.backlog import Batch
 from penstock.core.books import Books
 from penstock.core.turns import Terms, terms_of
 from penstock.job import BatchSpec
-from penstock.messages import Notice
+from penstock.messages import OPENS, Notice
 
 MISSING_PATIENCE = 2.0
 """Seconds until the client is told that nobody fits: a worker that was started with it is connected by then."""
 
+OPENED = {"pickle": "opens pickles", "msgpack": "opens msgpack", "command": "runs commands"}
+"""What a worker can do that opens this."""
 LOOK_INTERVAL = 0.1
 """Seconds between two looks: each compares every batch that asks for somebody with every worker."""
 
@@ -61,11 +63,18 @@ class Placement:
                 self._books.say(Answer(client, Notice(batch_id, f"{text}: batch {batch_id.hex()} waits for that")))
 
     def _missing(self, terms: Terms) -> str:
-        if not asks_for_somebody(terms):
+        present = [worker for worker in self._books.workers.values() if worker.present]
+        if not present and not asks_for_somebody(terms):
             return ""
-        if any(worker.present and worker.fits(terms) for worker in self._books.workers.values()):
+        fitting = [worker for worker in present if worker.fits(terms)]
+        if not fitting:
+            alike = [terms._replace(opens=kind) for kind in OPENS]
+            others = any(worker.fits(one) for worker in present for one in alike)
+            return f"no {'worker that ' + OPENED[terms.opens] if others else describe(terms)} is connected"
+        broken = [f"{one.hello.name} on {one.hello.host}: {one.broken}" for one in fitting if one.broken and one.hello]
+        if len(broken) < len(fitting):
             return ""
-        return f"no {describe(terms)} is connected"
+        return f"every worker that may run it is broken ({broken[0]})"
 
 
 def asks_for_somebody(terms: Terms) -> bool:

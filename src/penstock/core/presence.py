@@ -98,6 +98,7 @@ class Presence:
         worker.hello = hello
         worker.number = hello.number
         worker.window = hello.window
+        worker.broken = hello.broken
         worker.heard_at = now
         worker.change()
         floor = self._books.leases.next_number
@@ -116,6 +117,12 @@ class Presence:
             return
         worker.number = beat.number
         worker.window = beat.window
+        if worker.broken != beat.broken and worker.hello is not None:
+            if beat.broken:
+                self._books.log("worker_broken", worker=worker.hello.name, reason=beat.broken)
+            else:
+                self._books.log("worker_healed", worker=worker.hello.name)
+        worker.broken = beat.broken
         drop = self._compare(worker, beat.held, now, exact=False)
         if drop:
             self._books.tell(worker.id, Drop(tuple(drop)))

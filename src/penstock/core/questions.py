@@ -115,6 +115,7 @@ class Questions:
                 tags=worker.hello.tags,
                 version=worker.hello.version,
                 users=worker.hello.users,
+                broken=worker.broken,
             )
             for worker in books.workers.values()
             if worker.hello is not None

@@ -73,7 +73,7 @@ class Reasons:
         if batch.is_full:
             whose = "view" if batch.spec.limit_group else "batch"
             return f"its {whose} has reached its limit of {batch.spec.limit} at once"
-        able = [one for one in self._books.workers.values() if one.present and one.fits(batch.terms)]
+        able = [one for one in self._books.workers.values() if one.present and one.fits(batch.terms) and not one.broken]
         if not able:
             return "no worker is connected"
         return f"{self._busy(able)}; {self._before(batch, index)}"

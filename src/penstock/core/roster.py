@@ -60,6 +60,8 @@ class Worker:
         """Times the usual interval and lease time that it was told to take."""
         self.gone_at: float | None = None
         self.draining = False
+        self.broken = ""
+        """Why it can run nothing at present, by its own words."""
         self.kept = False
         """It is to run one suspect and nothing else."""
         self.leases: set[int] = set()
@@ -151,9 +153,11 @@ class Worker:
 
     def fits(self, terms: Terms) -> bool:
         """Whether it may run what asks for this."""
-        if terms is ANY or self.hello is None:
-            return terms is ANY
         hello = self.hello
+        if hello is None or terms.opens not in hello.opens:
+            return False
+        if terms is ANY:
+            return True
         named = not terms.worker or terms.worker in {hello.name, hello.host}
         allowed = not terms.user or terms.user in hello.users
         return named and allowed and set(terms.needs) <= set(hello.tags)

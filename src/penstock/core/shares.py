@@ -13,6 +13,8 @@ import heapq
 import itertools
 from typing import TYPE_CHECKING
 
+from penstock.job import Tenant
+
 if TYPE_CHECKING:
     from penstock.core.held import HeldLease
 
@@ -27,10 +29,10 @@ class Share:
         self.pieces = 0
         self.turn = turn
 
-    def is_of(self, user: str, priority: int) -> bool:
-        """Whether its batch, of which there is a lease, has this user and priority."""
-        spec = self.leases[0][1].spec
-        return spec.user == user and spec.priority == priority
+    def is_for(self, tenant: Tenant, priority: int) -> bool:
+        """Whether its batch, of which there is a lease, has this priority and the tenant admits it."""
+        held = self.leases[0][1]
+        return held.spec.priority == priority and tenant.admits(held.tenant)
 
 
 class Shares:
@@ -61,9 +63,9 @@ class Shares:
             heapq.heappop(self._heap)
         return None
 
-    def first_of(self, user: str, priority: int) -> HeldLease | None:
-        """The lease whose turn it is among those of this user and priority."""
-        own = [share for share in self._shares.values() if share.leases and share.is_of(user, priority)]
+    def first_of(self, tenant: Tenant, priority: int) -> HeldLease | None:
+        """The lease whose turn it is among those of this priority that the tenant admits."""
+        own = [share for share in self._shares.values() if share.leases and share.is_for(tenant, priority)]
         return min(own, key=lambda share: (share.pieces, share.turn)).leases[0][1] if own else None
 
     def drop(self, held: HeldLease) -> None:

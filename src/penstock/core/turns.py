@@ -35,10 +35,12 @@ class Terms(NamedTuple):
     """Whether only so many of its jobs may run at once."""
     user: str = ""
     """Whom its jobs run as: the worker must allow that."""
+    opens: str = "pickle"
+    """What the worker must be able to open."""
 
 
 ANY = Terms()
-"""No terms: whoever has time may run it."""
+"""No terms: whoever has time may run it, if it opens pickles; most batches are of this kind."""
 
 
 def is_any(terms: Terms) -> bool:
@@ -48,7 +50,7 @@ def is_any(terms: Terms) -> bool:
 
 def terms_of(spec: BatchSpec) -> Terms:
     """The terms of a batch; ANY itself if there are none."""
-    terms = Terms(spec.worker, spec.needs, spec.limit is not None, spec.user)
+    terms = Terms(spec.worker, spec.needs, spec.limit is not None, spec.user, spec.opens)
     return ANY if terms == ANY else terms
 
 

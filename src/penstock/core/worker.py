@@ -17,6 +17,7 @@ from typing import assert_never
 from penstock.config import HEARTBEAT_INTERVAL, LEASE_TIME, RESEND
 from penstock.core.actions import Actions, FreeLease, Leave, Log, Report
 from penstock.core.feed import CANCEL_PATIENCE, Feed
+from penstock.core.fitness import Fitness
 from penstock.core.giveback import GiveBack
 from penstock.core.hearing import Hearing
 from penstock.core.held import HeldLease, Holdings
@@ -29,7 +30,9 @@ from penstock.core.inputs import (
     SinkConnected,
     SlotDied,
     SlotReady,
+    SlotUnfit,
     Stop,
+    WorkerInput,
 )
 from penstock.core.liaison import Liaison
 from penstock.core.outbox import Outbox
@@ -54,7 +57,6 @@ from penstock.messages import (
     NeedFunction,
     Recall,
     Took,
-    VentilatorToWorker,
     Welcome,
 )
 
@@ -67,19 +69,6 @@ ALONE_LEASES = 6.0
 could not deliver: whoever gets these jobs runs them again."""
 LEAVE_PATIENCE = 2.0
 """Seconds that a worker told twice to stop still waits for its outcomes to be closed."""
-
-WorkerInput = (
-    VentilatorToWorker
-    | JobPrinted
-    | JobsConnected
-    | SinkConnected
-    | SlotReady
-    | PieceDone
-    | PieceCut
-    | SlotDied
-    | FunctionReady
-    | Stop
-)
 
 
 class WorkerCore:
@@ -98,6 +87,7 @@ class WorkerCore:
         self._lease_time = lease_time
         self.holdings = Holdings()
         self.feed = Feed(hello.slots, self.holdings)
+        self._fitness = Fitness(hello.slots)
         self._give_back = GiveBack(hello.worker, self.holdings, self.feed)
         self._liaison = Liaison(hello, now, lease_time, heartbeat_interval)
         self._outbox = Outbox(self.holdings, now)
@@ -146,8 +136,11 @@ class WorkerCore:
                         self._drop(held, span.start, span.stop, now)
             case Drop():
                 self._on_drop(event.spans, now)
-            case SlotReady():
-                self.feed.slot_ready(event.slot)
+            case SlotReady(slot):
+                self.feed.slot_ready(slot)
+                self._note(self._fitness.ready(slot), now)
+            case SlotUnfit(slot, cause):
+                self._note(self._fitness.unfit(slot, cause), now)
             case SlotDied():
                 self._came_back(*self._runs.on_slot_died(event))
             case PieceCut():
@@ -185,7 +178,7 @@ class WorkerCore:
         if not self._liaison.lost and self.holdings.kept_bytes < KEPT_BYTES_MAX:
             self._actions += self.feed.fill(self._functions, now)
         self._actions += [*self.feed.relieve(now), *self._hearing.look(now)]
-        if self._liaison.joined and self.feed.is_stuck(now):
+        if self._liaison.joined and (self._fitness.broken or self.feed.is_stuck(now)):
             self._actions += self._give_back.everything()
         self._report_took(now)
         if now >= self._liaison.beat_due_at:
@@ -207,7 +200,8 @@ class WorkerCore:
     @property
     def window(self) -> int:
         """How many leases this worker can have at once; how many it is given of them the ventilator decides."""
-        return 0 if self._draining or self.holdings.kept_bytes >= KEPT_BYTES_MAX else WINDOW
+        is_shut = self._draining or self._fitness.broken or self.holdings.kept_bytes >= KEPT_BYTES_MAX
+        return 0 if is_shut else WINDOW
 
     # ------------------------------------------------------------------------------------ to the ventilator
 
@@ -223,7 +217,7 @@ class WorkerCore:
 
     def _say_hello(self, now: float) -> None:
         if self._liaison.can_say_hello and not self._left:
-            self._say(Report(self._liaison.hello(self.window, self._inventory(), now)))
+            self._say(Report(self._liaison.hello(self.window, self._inventory(), now, self._fitness.broken)))
 
     def _beat(self, now: float) -> None:
         self._liaison.postpone(now)
@@ -231,7 +225,7 @@ class WorkerCore:
             self._say_hello(now)
             return
         self._told_window = self.window
-        self._say(Report(self._liaison.heartbeat(self.window, self._inventory(), now)))
+        self._say(Report(self._liaison.heartbeat(self.window, self._inventory(), now, self._fitness.broken)))
         for function in [function for function, asked_at in self._asked.items() if now >= asked_at + RESEND]:
             self._need(function, now)
 
@@ -243,6 +237,12 @@ class WorkerCore:
         arrivals, self._arrivals = self._arrivals, []
         for held in arrivals:
             self._hold(held, now)
+
+    def _note(self, changes: list[Log], now: float) -> None:
+        """What was seen of the slots changes what can be run here."""
+        if changes:
+            self._actions += changes
+            self._beat(now)  # the window, before what is handed back
 
     # ------------------------------------------------------------------------------------ jobs come
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import sys
 from concurrent.futures import BrokenExecutor, CancelledError
 from dataclasses import dataclass
@@ -231,3 +232,13 @@ def test_what_ends_who_rebuilds_it_is_an_error_of_ours() -> None:
     (outcome,) = outcomes_of(bad, CALL)
     assert isinstance(outcome.error, ResultNotPicklable)
     assert isinstance(error_of(failed(InterruptsError()), 3, CALL), RemoteError)
+
+
+def test_who_died_under_a_job_is_told() -> None:
+    """As a worker process of ProcessPoolExecutor is; also where the error is pickled on."""
+    note = Note(cause="killed by SIGSEGV (segmentation fault), pid 77", pid=77, exitcode=-11)
+    dead = row((head(0, 1, b"", state=JobState.DEAD, note=note), b""))
+    for error in (error_of(dead, 0, CALL), pickle.loads(pickle.dumps(error_of(dead, 0, CALL)))):
+        assert isinstance(error, JobDied)
+        assert (error.pid, error.exitcode) == (77, -11)
+        assert str(error) == f"job {ID}:0: {note.cause}"

@@ -83,9 +83,35 @@ def test_no_piece_of_another_user_is_put_behind_one() -> None:
     assert [(run.start, run.stop) for run in runs(bench.turn(done(second, each=0.0001)))] == [(2, 4)]
 
 
+def test_no_piece_of_another_client_is_put_behind_one() -> None:
+    """The same of two clients' calls; commands, processes of their own, may follow anybody's."""
+    bench = WorkerBench()
+    mine, theirs, command = (BatchSpec(client=b"a"), BatchSpec(client=b"b"), BatchSpec(kind="command"))
+    (first,) = runs(bench.turn(bench.jobs(0, 2, spec=mine)))
+    (second,) = runs(bench.turn(done(first, each=0.0001), bench.jobs(2, 4, lease=2, spec=theirs)))
+    assert (second.start, second.stop) == (1, 2)
+    (third,) = runs(bench.turn(done(second, each=0.0001)))
+    assert (third.start, third.stop) == (2, 4)
+    (behind,) = runs(bench.turn(bench.jobs(4, 5, lease=3, batch=b"3" * 16, spec=command)))
+    assert behind.lease == bench.number(3)
+
+
+def test_clients_keep_to_slots_of_their_own() -> None:
+    """Two clients with a slot each take no turns in them, and one that comes takes a slot that nobody has used."""
+    bench = WorkerBench(slots=3)
+    mine, theirs = BatchSpec(client=b"a"), BatchSpec(client=b"b")
+    (first,) = runs(bench.turn(bench.jobs(0, 1, spec=mine)))
+    bench.turn(done(first))
+    (second,) = runs(bench.turn(bench.jobs(0, 1, lease=2, batch=b"2" * 16, spec=theirs)))
+    assert second.slot != first.slot
+    bench.turn(done(second))
+    (third,) = runs(bench.turn(bench.jobs(1, 2, lease=3, spec=mine)))
+    assert third.slot == first.slot
+
+
 def test_a_slot_stays_with_a_user_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two users share a slot by time, not piece by piece; a larger priority comes first all the same."""
-    monkeypatch.setattr(feed, "USER_SECONDS", 0.4)
+    monkeypatch.setattr(feed, "TENANT_SECONDS", 0.4)
     bench = WorkerBench()
     theirs = bench.jobs(0, 10_000, lease=2, batch=b"2" * 16, spec=BatchSpec(user="nobody"))
     (run,) = runs(bench.turn(bench.jobs(0, 10_000), theirs))

@@ -6,7 +6,19 @@ from cores import BATCH, CLIENT, VentilatorBench, leases, of
 from penstock.core.placement import MISSING_PATIENCE, describe
 from penstock.core.turns import Terms
 from penstock.job import BatchSpec
-from penstock.messages import Accepted, AskBatches, BatchesInfo, Message, Notice, Refused
+from penstock.messages import (
+    Accepted,
+    AskBatches,
+    AskPipeline,
+    AskWhy,
+    BatchesInfo,
+    Jobs,
+    Message,
+    Notice,
+    PipelineInfo,
+    Refused,
+    Why,
+)
 
 
 def notices(sent: list[tuple[bytes, Message]]) -> list[str]:
@@ -71,3 +83,35 @@ def test_jobs_of_a_user_go_to_workers_that_allow_it(bench: VentilatorBench) -> N
     assert waits(bench) == "no worker that allows user=bob is connected"
     bench.worker("theirs", users=("alice", "bob"))
     assert waits(bench) == ""
+
+
+def test_a_worker_is_given_nothing_that_it_cannot_open(bench: VentilatorBench) -> None:
+    """One of another language fails every pickled call: those wait for another, commands go to it."""
+    js = bench.worker("js", slots=2, window=9, opens=("msgpack", "command"))
+    assert leases(bench.submit(1, 1)) == []
+    assert waits(bench) == "no worker that opens pickles is connected"
+    other = b"command".ljust(16)
+    sent = bench.submit(1, batch=other, spec=BatchSpec(kind="command"))
+    assert [to for to, message in sent if isinstance(message, Jobs)] == [js.id]
+    python = bench.worker("python", slots=2, window=9)
+    assert waits(bench) == ""
+    assert [lease.batch for lease in leases(bench.turn(python.beat()))] == []
+    bench.submit(1, 1, batch=b"more".ljust(16))
+    held = {worker.hello.name: worker.jobs for worker in bench.core.books.workers.values() if worker.hello}
+    assert held == {"js": 1, "python": 4}
+
+
+def test_while_all_who_may_run_it_are_broken_it_says_so(bench: VentilatorBench) -> None:
+    """With the reason; it is run when one of them is not any more."""
+    peer = bench.worker("w")
+    peer.broken = "no room"
+    bench.turn(peer.beat())
+    assert leases(bench.submit(1)) == []
+    assert waits(bench) == "every worker that may run it is broken (w on host: no room)"
+    assert of(Why, bench.ask(AskWhy(1, BATCH, 0)))[0].reason.startswith("every worker that may run it is broken")
+    (info,) = of(PipelineInfo, bench.ask(AskPipeline(2)))
+    assert [line.broken for line in info.workers] == ["no room"]
+    peer.broken = ""
+    assert len(leases(bench.turn(peer.beat()))) == 1
+    assert waits(bench) == ""
+    assert [log.event for log in bench.logged if "worker_" in log.event][1:] == ["worker_broken", "worker_healed"]

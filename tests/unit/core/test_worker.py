@@ -8,7 +8,7 @@ from cores import BATCH, BEAT, FUNCTION, WorkerBench, delivered, done, of, runs
 from penstock.config import RESEND
 from penstock.core import worker as module
 from penstock.core.actions import Deliver, EndSlot, FreeLease, Leave, Run
-from penstock.core.inputs import FunctionReady, JobsConnected, SinkConnected, SlotDied, SlotReady, Stop
+from penstock.core.inputs import FunctionReady, JobsConnected, SinkConnected, SlotDied, SlotReady, SlotUnfit, Stop
 from penstock.core.outbox import OUTCOME_DELAY
 from penstock.core.receipts import TOOK_DELAY
 from penstock.job import BatchSpec, JobState, Stamp
@@ -436,3 +436,30 @@ def test_a_piece_that_was_taken_from_the_slot_is_not_finished_twice(bench: Worke
     (run,) = runs(bench.turn(bench.jobs(0, 2)))
     bench.turn(died(run, 0))
     assert delivered(bench.turn(done(run))) == []
+
+
+# ---------------------------------------------------------------------------------------------- slots fail
+
+
+def test_broken_it_says_so_and_gives_back_what_it_holds(bench: WorkerBench) -> None:
+    """The beat comes first: what is handed back is not to come again. What was on its way goes back, too."""
+    (run,) = runs(bench.turn(bench.jobs(0, 5, spec=BatchSpec(max_crashes=1))))
+    did = bench.turn(died(run, 0), SlotUnfit(0, "no room"))
+    beat, back = (message for message in did if isinstance(message, Heartbeat | HandedBack))
+    assert isinstance(beat, Heartbeat)
+    assert isinstance(back, HandedBack)
+    assert (beat.window, beat.broken) == (0, "no room")
+    assert back.spans == (LeaseSpan(run.lease, 1, 5),)
+    assert [log.event for log in bench.logged] == ["broken"]
+    (back,) = of(HandedBack, bench.turn(bench.jobs(0, 2, lease=2)))
+    assert back.spans == (LeaseSpan(bench.number(2), 0, 2),)
+    hello = bench.greet(connection=2)
+    assert (hello.window, hello.broken) == (0, "no room")
+
+
+def test_healed_it_wants_jobs_again(bench: WorkerBench) -> None:
+    """As soon as one of its slots has a process."""
+    bench.turn(SlotUnfit(0, "no room"))
+    (beat,) = of(Heartbeat, bench.turn(SlotReady(0)))
+    assert (beat.window, beat.broken) == (module.WINDOW, "")
+    assert len(runs(bench.turn(bench.jobs(0, 5)))) == 1

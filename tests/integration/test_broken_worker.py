@@ -1,0 +1,88 @@
+"""A worker that can start no slot, beside one that can: it says so, its jobs run elsewhere, and it heals."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from penstock import Pipeline, cli
+from penstock.client.engine import Engine
+from support import Stations, logs, until
+
+
+class Breakable(Stations):
+    """Stations whose workers run a Python that can be taken away."""
+
+    @property
+    def python(self) -> Path:
+        return self.folder / "bin" / "python"
+
+    def start_worker(self, name: str) -> None:
+        """A venv's Python is a link with a pyvenv.cfg beside its folder."""
+        self.python.parent.mkdir(exist_ok=True)
+        if not self.python.exists():
+            self.python.symlink_to(sys.executable)
+            base = Path(sys.prefix) / "pyvenv.cfg"
+            (self.folder / "pyvenv.cfg").write_text(
+                base.read_text() if base.exists() else f"home = {sys.base_prefix}/bin"
+            )
+            (self.folder / "lib").symlink_to(Path(sys.prefix) / "lib")
+        usual, sys.executable = sys.executable, str(self.python)
+        try:
+            self.start(name)
+        finally:
+            sys.executable = usual
+
+    def kill_fork_server(self, name: str) -> None:
+        (server,) = psutil.Process(self.processes[name].pid).children()
+        os.kill(server.pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def stations(folder: Path, url: str) -> Iterator[Breakable]:
+    made = Breakable(folder, url)
+    made.start("ventilator", "sink")
+    yield made
+    made.close()
+    print("\n".join(logs(folder)))
+
+
+@pytest.fixture
+def pipeline(stations: Breakable) -> Iterator[Pipeline]:
+    """With one worker, called frail."""
+    stations.start_worker("frail")
+    made = Pipeline(stations.url)
+    assert isinstance(made.engine, Engine)
+    yield made
+    made.engine.abandon()
+
+
+def test_a_worker_that_can_start_no_slot(
+    stations: Breakable, pipeline: Pipeline, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Log, `workers`, `why`, `status` and `doctor` have the reason; jobs run at another worker, or wait for it."""
+    assert pipeline.submit(abs, -1).result(60) == 1
+    stations.python.rename(stations.folder / "away")
+    stations.kill_fork_server("frail")
+    (worker,) = until(lambda: [one for one in pipeline.workers() if one.broken])
+    assert "bin/python" in worker.broken
+    assert b" broken: no process can be started for any slot" in stations.log("frail").read_bytes()
+    waiting = pipeline.submit(abs, -2)
+    batch, _, index = waiting.job_id.partition(":")  # type: ignore[attr-defined]
+    assert "every worker that may run it is broken (frail on" in pipeline.attach(batch).why(int(index))
+    for words in (["workers"], ["status"], ["doctor"]):
+        code = cli.main([*words, "--url", stations.url])
+        assert (code == 1) == (words == ["doctor"])
+        assert "frail on" in capfd.readouterr().out
+    stations.start("sound")
+    assert waiting.result(60) == 2
+    assert {outcome.worker for outcome in pipeline.batch(abs, range(50)).outcomes()} == {"sound"}
+    (stations.folder / "away").rename(stations.python)
+    until(lambda: not any(one.broken for one in pipeline.workers()))
+    assert pipeline.options(worker="frail").submit(abs, -3).result(60) == 3
