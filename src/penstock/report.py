@@ -52,6 +52,8 @@ class Report:
         self.ran: list[Ran] = []
         self.bodies: list[bytes] = []
         self._serializer = serializer
+        self._are_plain = True
+        """Whether none of the values is serialized yet."""
         self.start = start
         self._since = time.monotonic_ns()
 
@@ -76,6 +78,7 @@ class Report:
             raise ResultNotPicklable(_not_serialized(value, error)) from None
         if len(data) > VALUE_BYTES:
             raise ResultNotPicklable(_too_large(len(data)))
+        self._are_plain = False
         return payload.Alone(data)
 
     def printed(self, index: int, output: Output) -> None:
@@ -111,6 +114,7 @@ class Report:
         for low, high in self._parts():
             self._succeeded(low, self.values[low - self.start : high - self.start], each, self.prints.get(low))
         self.values.clear()
+        self._are_plain = True
         self.start += count
         self.prints = {index: output for index, output in self.prints.items() if index >= self.start}
         self._since = now
@@ -128,7 +132,7 @@ class Report:
 
     def _succeeded(self, start: int, values: list[object], each: float, output: Output | None) -> None:
         try:
-            body = payload.encode_values(values, self._serializer)
+            body = payload.encode_values(values, self._serializer, are_plain=self._are_plain)
         except Exception as error:  # noqa: BLE001 - plain values for which msgpack has no form, such as huge integers
             self._sort_out(start, values, each, output, error)
             return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from itertools import repeat
 from typing import Any, NamedTuple
@@ -68,14 +68,17 @@ def values_of(row: Row, spec: BatchSpec) -> list[Any]:
     return values
 
 
-def handed_out(row: Row, spec: BatchSpec, before: Callable[[], None] | None = None) -> Iterator[Any]:
+def handed_out(row: Row, spec: BatchSpec, before: Callable[[], None] | None = None) -> Iterable[Any]:
     """The values one by one, each after a call of `before`; of larger ones none is kept that was given. Raises in the
     place of one that cannot be rebuilt here."""
     values = values_of(row, spec)
     is_plain = row.body[:1] == payload.PICKLED and spec.serializer == "pickle"
     if is_plain and before is None and len(row.body) <= SMALL_BYTES * len(values):
-        yield from values
-        return
+        return values
+    return _popped(values, row, before)
+
+
+def _popped(values: list[Any], row: Row, before: Callable[[], None] | None) -> Iterator[Any]:
     is_partial = type(values) is Partial
     values.reverse()
     while values:

@@ -24,6 +24,10 @@ GROWTH = 8
 """How much larger than the last one a chunk may be: sizes of neighbours are alike, mostly."""
 
 
+Input = Iterator[Any] | range | list[Any] | tuple[Any, ...]
+"""Items as they are drawn, or all of them, to be cut."""
+
+
 class Chunk(NamedTuple):
     """Consecutive items, serialized."""
 
@@ -34,9 +38,7 @@ class Chunk(NamedTuple):
 class Cutter:
     """Draws items and cuts them into chunks of about `target` items."""
 
-    def __init__(
-        self, items: Iterator[Any] | range, serialize: Callable[[Sequence[Any], int], bytes], target: int, first: int
-    ) -> None:
+    def __init__(self, items: Input, serialize: Callable[[Sequence[Any], int], bytes], target: int, first: int) -> None:
         """`serialize` is given items and the index of the first; the first chunk has at most `first` items."""
         self.target = target
         self.error: BaseException | None = None
@@ -45,6 +47,8 @@ class Cutter:
         self.drawn = 0
         """Items that have left in chunks."""
         self._items = items
+        self._at = 0
+        """Place of the next one in an input that can be cut."""
         self._serialize = serialize
         self._fitting = first
         self._ready: list[Sequence[Any]] = []
@@ -59,7 +63,11 @@ class Cutter:
 
     def has_more(self) -> bool:
         """Whether there is an item that has not left; it is drawn for that. Raises what the input raises."""
-        return bool(self._ready) or (not self.exhausted and bool(list(islice(self._items, 1))))
+        if self._ready or self.exhausted:
+            return bool(self._ready)
+        if isinstance(self._items, range | list | tuple):
+            return self._at < len(self._items)
+        return bool(list(islice(self._items, 1)))
 
     def _draw(self, count: int) -> None:
         wanted = min(count, self._fitting)
@@ -69,8 +77,9 @@ class Cutter:
             self._ready.append(items)
 
     def _take(self, wanted: int) -> Sequence[Any]:
-        if isinstance(self._items, range):
-            items, self._items = self._items[:wanted], self._items[wanted:]
+        if isinstance(self._items, range | list | tuple):
+            items = self._items[self._at : self._at + wanted]
+            self._at += len(items)
             return items
         drawn: list[Any] = []
         try:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from penstock.client.cutting import FIRST_COUNT, Cutter
+from penstock.client.cutting import FIRST_COUNT, Cutter, Input
 from penstock.client.functions import Function, Functions
 from penstock.client.items import SETTLED, ItemDumper, as_drawn
 from penstock.client.mistakes import chunk_blob
@@ -148,17 +148,15 @@ class Feed:
             self._session.submit([*parts, Part(BatchClose(self.batch, self.cutter.drawn))])
 
 
-def joined(iterables: Sequence[Iterable[Any]]) -> Iterator[Any] | range:
-    """The items of one iterable, a range as it is, or the tuples of any other number of them."""
+def joined(iterables: Sequence[Iterable[Any]]) -> Input:
+    """The items of one iterable, one that can be cut as it is, or the tuples of any other number of them."""
     if len(iterables) != 1:
         return zip(*iterables)  # noqa: B905 - as the builtin map
     items = iterables[0]
-    return items if isinstance(items, range) else iter(items)
+    return items if type(items) in (range, list, tuple) else iter(items)  # type: ignore[return-value]  # asked here
 
 
-def settled(
-    items: Iterator[Any] | range, iterables: Sequence[Iterable[Any]], form: str, dumper: ItemDumper
-) -> Iterator[Any] | range:
+def settled(items: Input, iterables: Sequence[Iterable[Any]], form: str, dumper: ItemDumper) -> Input:
     """The joined items, each as it was when it was drawn."""
     return items if all(type(one) in SETTLED for one in iterables) else as_drawn(items, form, dumper)
 
