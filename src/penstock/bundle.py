@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from penstock import current, payload, script, shipped
+from penstock import current, function_names, payload, script, shipped
 from penstock.prepared import Placed, Surroundings, run_initializer
 from penstock.script import Definition, ScriptSource, SourceText
 from penstock.shipped import Module
@@ -73,7 +73,9 @@ class LoadedFunction:
         loading = current.is_loading()
         current.set_loading(True)
         try:
-            self._function = payload.load_named(blob) if serializer == "msgpack" else self._loaded(payload.loads(blob))
+            self._function = (
+                function_names.load_named(blob) if serializer == "msgpack" else self._loaded(payload.loads(blob))
+            )
         finally:
             current.set_loading(loading)
         self.is_shared = serializer == "msgpack" or is_stateless(self._function)
@@ -82,14 +84,14 @@ class LoadedFunction:
 
     def _loaded(self, found: Any) -> Callable[..., Any]:
         if not isinstance(found, Bundle):
-            return payload.ensure_callable(found)
+            return function_names.ensure_callable(found)
         found.enter()
         self._bundle = found
         return self._from_bundle(found)
 
     @staticmethod
     def _from_bundle(bundle: Bundle) -> Callable[..., Any]:
-        function = payload.ensure_callable(payload.loads(bundle.code))
+        function = function_names.ensure_callable(payload.loads(bundle.code))
         return function if bundle.surroundings == Surroundings() else Placed(function, bundle.surroundings)
 
     @property
@@ -110,4 +112,4 @@ class LoadedFunction:
     def _fresh(self) -> Callable[..., Any]:
         if self._bundle is not None:
             return self._from_bundle(self._bundle)
-        return payload.ensure_callable(payload.loads(self._blob))
+        return function_names.ensure_callable(payload.loads(self._blob))

@@ -10,6 +10,7 @@ too, they are imported from there; else they are laid out in a folder of this pr
 
 from __future__ import annotations
 
+import importlib
 import os
 import pickle
 import sys
@@ -40,13 +41,15 @@ class FileStat(msgspec.Struct, frozen=True, array_like=True):
 
 class Module(msgspec.Struct, frozen=True, array_like=True):
     """A top-level module: its name, a digest of its content, the client's folders (or zip files) that it is in, its
-    files, and their content (`pack`; empty: it can only be used where those files are)."""
+    files, and their content (`pack`; empty: it can only be used where those files are); and a pickle of what the client
+    has changed since, by module and name (empty: nothing)."""
 
     name: str
     digest: bytes
     roots: tuple[str, ...]
     files: tuple[FileStat, ...]
     content: bytes
+    changes: bytes = b""
 
 
 _contents = msgspec.msgpack.Decoder(list[tuple[str, bytes]])
@@ -96,6 +99,8 @@ class _Here:
     finder = Finder()
     folder = ""
     """Where modules are laid out; empty: this process is no slot."""
+    changes: list[bytes] = []  # noqa: RUF012
+    """Not made yet: the module that they are of may fail to be imported."""
     laid_out: dict[str, str] = {}  # noqa: RUF012
     """The client's root of each module that is laid out here."""
 
@@ -124,8 +129,13 @@ def enter(modules: Iterable[Module]) -> None:
         roots = list(one.roots) if _is_here(one) else [_lay_out(one)]
         _Here.finder.roots[one.name] = roots
         _Here.digests[one.name] = one.digest
+        _Here.changes += [one.changes] if one.changes else []
         # processes that jobs start know this path only
         sys.path += [root for root in roots if root not in sys.path]
+    while _Here.changes:
+        for name, values in pickle.loads(_Here.changes[0]).items():  # noqa: S301 - whoever opens pickles opened it
+            vars(importlib.import_module(name)).update(values)
+        del _Here.changes[0]
 
 
 def _forget(name: str) -> None:

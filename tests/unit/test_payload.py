@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock import current, payload
+from penstock import current, function_names, payload
 
 
 def test_plain_data_needs_no_cloudpickle(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,17 +46,17 @@ def test_class_of_main_comes_back_as_that_class(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_msgpack_function_is_a_name() -> None:
     """Nothing of a msgpack batch is unpickled: a function is found by its path, a lambda is refused."""
-    blob = payload.name_blob(os.path.basename)
-    assert payload.load_named(blob) is os.path.basename
+    blob = function_names.name_blob(os.path.basename)
+    assert function_names.load_named(blob) is os.path.basename
     assert msgspec.msgpack.decode(blob) == "posixpath:basename"
     with pytest.raises(pickle.PicklingError, match="must be importable"):
-        payload.name_blob(lambda x: x)
+        function_names.name_blob(lambda x: x)
 
 
 def test_what_is_no_function_is_refused() -> None:
     """Something else raises TypeError."""
     with pytest.raises(TypeError, match="is not callable"):
-        payload.ensure_callable(3)
+        function_names.ensure_callable(3)
 
 
 CALLS: list[tuple[str, Any, str, Any]] = [

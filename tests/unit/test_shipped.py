@@ -28,6 +28,7 @@ def _fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(here, "digests", {})
     monkeypatch.setattr(here, "finder", Finder())
     monkeypatch.setattr(here, "laid_out", {})
+    monkeypatch.setattr(here, "changes", [])
     monkeypatch.setattr(here, "folder", str(tmp_path / "laid-out"))
     monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
     monkeypatch.setattr(sys, "path", list(sys.path))
@@ -55,6 +56,13 @@ def test_a_name_means_what_came_along(monkeypatch: pytest.MonkeyPatch) -> None:
     assert subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, check=True).stdout == b"1\n"
     shipped.enter([module(1)])
     assert importlib.import_module("away.it") is it
+
+
+def test_settings_are_what_the_client_has_made_them() -> None:
+    """Whatever the source says."""
+    changes = pickle.dumps({"away.it": {"number": 3}})
+    shipped.enter([msgspec.structs.replace(module(1), changes=changes)])
+    assert importlib.import_module("away.it").number == 3
 
 
 def test_a_process_has_one_version() -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from penstock import payload
+from penstock import function_names, payload
 from penstock.bundle import Bundle, InitializerCode
 from penstock.client.items import NO_NEEDS, ItemDumper, Needs, Pickled, quickly
 from penstock.client.parts import Parts, is_as_it_was, parts_of
@@ -135,23 +135,23 @@ class Functions:
         return entry if entry is not None and entry.is_as_it_was else None
 
     def _named(self, target: Callable[..., Any]) -> Function:
-        made = Function.of(payload.name_blob(target))
+        made = Function.of(function_names.name_blob(target))
         if not isinstance(target, Prepared):
             return made
         function, initializer, surroundings = target.parts
         unnamed = None if initializer is None else Initializer(b"", initializer.function, initializer.arguments)
-        return made._replace(call=_digest(payload.name_blob(Prepared(function, unnamed, surroundings))))
+        return made._replace(call=_digest(function_names.name_blob(Prepared(function, unnamed, surroundings))))
 
     def _bare(
         self, function: Callable[..., Any], initializer: Initializer | None, surroundings: Surroundings
     ) -> tuple[Bundle, Needs]:
         """The function without what goes along, and what that is."""
-        label = payload.label(function)
+        label = function_names.label(function)
         by_value = function if is_in_script(function) and not is_stateless(function) else None
         pickled = self._pickled(function, f"the function {label}", by_value)
         bundle, needs = Bundle(pickled.data, surroundings=surroundings), pickled.needs
         if initializer is not None:
-            what = f"the initializer {payload.label(initializer.function)} or its arguments"
+            what = f"the initializer {function_names.label(initializer.function)} or its arguments"
             first = self._pickled((initializer.function, initializer.arguments), what)
             code = InitializerCode(initializer.key, first.data)
             bundle, needs = (

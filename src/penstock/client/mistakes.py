@@ -6,7 +6,7 @@ import pickle
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from penstock import payload
+from penstock import function_names, payload
 from penstock.advice import ensure_plain, explained
 from penstock.client.functions import Function, Functions
 from penstock.client.items import ItemDumper
@@ -58,7 +58,7 @@ def _initializer_error(functions: Functions, target: Callable[..., Any], seriali
     initializer: Initializer | None = target.parts[1] if isinstance(target, Prepared) else None
     if initializer is None:
         return None
-    name = payload.label(initializer.function)
+    name = function_names.label(initializer.function)
     try:
         functions.serialized(initializer.function, serializer)
     except pickle.PicklingError as error:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 import os
+import pickle
 import re
 import sys
 import sysconfig
@@ -26,10 +27,14 @@ from typing import Any, NamedTuple
 from zipfile import ZipFile
 from zipimport import zipimporter
 
+from penstock.client.constants import Constant, changed, constants_of
+from penstock.payload import PROTOCOL
 from penstock.shipped import FileStat, Module, pack
 
 SHIPPED_BYTES = 16 << 20
 """Of one module with its data: far more than people write, far less than what they install."""
+NO_PACKAGES = {"__pycache__", "node_modules"}
+"""Folders in which nothing is of a package."""
 SHIPPED_FILES = 5_000
 """Of one module: a folder with more is no package that somebody wrote."""
 DIGEST_BYTES = 16
@@ -53,9 +58,13 @@ class _Captured(NamedTuple):
     """Of the loaded module and what is loaded below it: a reload makes a new one."""
     stats: tuple[tuple[str, int], ...]
     """Of the files of one that is not loaded."""
+    constants: tuple[tuple[Constant, object], ...]
+    """What its source says of them, and what they were."""
 
     @property
     def is_as_it_was(self) -> bool:
+        if any(constant.now is not value for constant, value in self.constants):
+            return False
         if self.specs:
             return all(getattr(sys.modules.get(name), "__spec__", None) is spec for name, spec in self.specs)
         return not self.is_loaded and all(_mtime(path) == mtime for path, mtime in self.stats)
@@ -139,7 +148,7 @@ class Shipper:
         captured = self._captured[top] = _captured(spec)
         if not captured.module.content and not self.is_local and not _is_compiled(spec):
             raise ValueError(
-                f"the module {top}, which the function uses, is more than {SHIPPED_BYTES >> 20} MB with its data: "
+                f"the module {top}, which the function uses, is more than {SHIPPED_BYTES >> 20} MB of source: "
                 "install it on the workers, and say Pipeline(ship=False)"
             )
         return captured
@@ -208,14 +217,27 @@ def _captured(spec: ModuleSpec) -> _Captured:
     if isinstance(loader, zipimporter):
         return _captured_zip(spec, loader)
     roots, found = _located(spec)
-    stats = tuple(FileStat(one.path, (stat := one.at.stat()).st_size, stat.st_mtime_ns) for one in found)
-    is_whole = sum(one.size for one in stats) <= SHIPPED_BYTES and len(stats) <= SHIPPED_FILES
-    contents = [(one.path, one.at.read_bytes()) for one in found if is_whole or one.path.endswith(".py")]
+    stats = _stats(found)
+    if not _is_sent(stats):
+        found = [one for one in found if one.path.endswith(".py")]
+        stats = _stats(found)
+        if _is_sent(stats):
+            log.warning("the data in the folder of %s is too large to go along: only its source does", spec.name)
+    is_whole = _is_sent(stats)
+    contents = [(one.path, one.at.read_bytes()) for one in found]
     sources = [text for path, text in contents if path.endswith(".py")]
     if spec.origin is not None:
         _warn_if_edited(spec, sources[0] if len(sources) == 1 else Path(spec.origin).read_bytes())
     content = pack(contents) if is_whole and not _is_compiled(spec) else b""
     return _made(spec, roots, stats, contents, content)
+
+
+def _stats(found: list[_Found]) -> tuple[FileStat, ...]:
+    return tuple(FileStat(one.path, (stat := one.at.stat()).st_size, stat.st_mtime_ns) for one in found)
+
+
+def _is_sent(stats: tuple[FileStat, ...]) -> bool:
+    return sum(one.size for one in stats) <= SHIPPED_BYTES and len(stats) <= SHIPPED_FILES
 
 
 def _captured_zip(spec: ModuleSpec, loader: zipimporter) -> _Captured:
@@ -239,12 +261,27 @@ def _made(
     digest = blake2b(digest_size=DIGEST_BYTES)
     for path, data in contents:
         digest.update(f"{path}\0{len(data)}\0".encode() + data)
+    constants = [constant for path, data in contents for constant in _constants(path, data)]
+    changes = changed(constants)
+    packed = pickle.dumps(changes, PROTOCOL) if changes else b""
+    digest.update(packed)
     imports = frozenset().union(*(imports_of(data) for path, data in contents if path.endswith(".py")))
     loaded = [name for name in list(sys.modules) if name.partition(".")[0] == spec.name]
     specs = tuple((name, getattr(sys.modules.get(name), "__spec__", None)) for name in loaded)
     times = tuple((os.path.join(root, one.path) if one.path else root, one.mtime_ns) for root in roots for one in stats)
-    module = Module(spec.name, digest.digest(), roots, stats, content)
-    return _Captured(module, imports, specs, times if not specs else ())
+    module = Module(spec.name, digest.digest(), roots, stats, content, packed)
+    return _Captured(module, imports, specs, times if not specs else (), tuple((one, one.now) for one in constants))
+
+
+def _constants(path: str, text: bytes) -> list[Constant]:
+    """Of a file of a module that is loaded."""
+    name = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+    if not path.endswith(".py") or name not in sys.modules:
+        return []
+    try:
+        return constants_of(name, text, compile(text, path, "exec", dont_inherit=True))
+    except (SyntaxError, ValueError):  # it was edited since
+        return []
 
 
 def _located(spec: ModuleSpec) -> tuple[tuple[str, ...], list[_Found]]:
@@ -263,7 +300,7 @@ def _located(spec: ModuleSpec) -> tuple[tuple[str, ...], list[_Found]]:
 def _files(folder: Path) -> Iterator[str]:
     """All files of a package, relative to its folder."""
     for path, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if name != "__pycache__" and not name.startswith("."))
+        folders[:] = sorted(name for name in folders if name not in NO_PACKAGES and not name.startswith("."))
         below = Path(path).relative_to(folder)
         yield from (str(below / name) for name in sorted(names) if not name.endswith((".pyc", ".pyo")))
 

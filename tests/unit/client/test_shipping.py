@@ -155,6 +155,25 @@ def test_site_packages_in_the_project_stay(make: Make, tmp_path: Path, monkeypat
     assert sent(importlib.import_module("other").f) == []
 
 
+def test_a_setting_that_was_changed_goes_along(make: Make) -> None:
+    """What somebody has assigned since; not what the module itself counts, nor what is no plain value. It is seen when
+    it changes again."""
+    make(own="N = 1\nM = 'a'\nready = False\nconn = None\nif N: L = 2\ndef f():\n    global ready\n    ready = True\n")
+    own: Any = importlib.import_module("own")
+    known = Functions(Shipper())
+
+    def changes() -> Any:
+        (module,) = pickle.loads(known.serialized(own.f, "pickle").code).modules
+        return pickle.loads(module.changes) if module.changes else None
+
+    assert changes() is None
+    own.N, own.conn, own.L = 5, object(), 3
+    own.f()
+    assert changes() == {"own": {"N": 5}}
+    own.N, own.M = 1, ("b",)
+    assert changes() == {"own": {"M": ("b",)}}
+
+
 def test_a_script_sends_what_it_imports(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """What its functions use goes along, also what they import only when they run."""
     make(own="class Point: pass", second="")
