@@ -206,6 +206,18 @@ def test_nothing_goes_along_with_msgpack(make: Make) -> None:
     assert Functions(Shipper()).serialized(importlib.import_module("own").f, "msgpack").code == b"\xa5own:f"
 
 
+def test_too_much_data_stays(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The source goes along all the same, and a warning says what does not."""
+    monkeypatch.setattr(shipping, "SHIPPED_BYTES", 100)
+    make(**{"pack/__init__": "def f(): pass"})
+    (tmp_path / "pack" / "large.bin").write_bytes(bytes(1000))
+    (module,) = sent(importlib.import_module("pack").f)
+    assert files(module) == ["pack/__init__.py"]
+    assert "the data in the folder of pack is too large" in caplog.text
+
+
 def test_too_much_is_an_error(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """The error names the module and what to do."""
     monkeypatch.setattr(shipping, "SHIPPED_BYTES", 10)
