@@ -37,12 +37,13 @@ class Surroundings(msgspec.Struct, frozen=True):
     @contextlib.contextmanager
     def __call__(self) -> Iterator[None]:
         """Be there for a while. Raises OSError: there is no such folder here."""
-        here = os.getcwd() if self.folder is not None else None
+        # the folder itself, which may have lost its name
+        here = os.open(".", getattr(os, "O_PATH", os.O_RDONLY)) if self.folder is not None else None
         before = {name: os.environ.get(name) for name in self.variables}
-        if self.folder is not None:
-            self._enter(self.folder)
-        os.environ.update(self.variables)
         try:
+            if self.folder is not None:
+                self._enter(self.folder)
+            os.environ.update(self.variables)
             yield
         finally:
             for name, value in before.items():
@@ -51,8 +52,9 @@ class Surroundings(msgspec.Struct, frozen=True):
                 else:
                     os.environ[name] = value
             if here is not None:
-                with contextlib.suppress(OSError):  # it was removed meanwhile
-                    os.chdir(here)
+                with contextlib.suppress(OSError):  # a job has closed all files that it did not know
+                    os.fchdir(here)
+                    os.close(here)
 
     @staticmethod
     def _enter(folder: str) -> None:

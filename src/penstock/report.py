@@ -12,6 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from penstock import payload
+from penstock.advice import advice_on
 from penstock.capture import Output
 from penstock.command import Argv, CommandTemplate, run_command
 from penstock.core.inputs import Ran
@@ -220,7 +221,12 @@ class CommandReport(Report):
 
 
 def _not_serialized(value: object, reason: object) -> str:
-    return f"the job returned a {type(value).__name__} that cannot be serialized: {reason}"
+    text = f"the job returned a {type(value).__name__} that cannot be serialized: {reason}"
+    try:
+        advice = advice_on(value)
+    except Exception:  # noqa: BLE001 - to look at a value may run its own code
+        advice = ""
+    return f"{text}: {advice}" if advice else text
 
 
 def _too_large(size: int) -> str:

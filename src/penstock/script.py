@@ -247,6 +247,12 @@ def rebuild_singledispatch(function: Callable[..., Any], registry: dict[type, Ca
     return generic
 
 
+def rebuild_type_name(kind: type, name: str, *content: Any) -> Any:
+    """A name for annotations. It is of the module whose globals it is made with."""
+    known = {"__name__": MAIN, "kind": kind, "name": name, "content": content}
+    return eval("kind(name, *content)", known)  # noqa: S307 - of what is written here
+
+
 def rebuild_context_variable(name: str, default: tuple[Any, ...]) -> ContextVar[Any]:
     """A context variable that nobody has set."""
     return ContextVar(name, default=default[0]) if default else ContextVar(name)

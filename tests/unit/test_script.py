@@ -32,7 +32,7 @@ class Both:
         """Run something as the script."""
         with self._patch.context() as patch:
             patch.setitem(sys.modules, "__main__", self.main)
-            exec(text, vars(self.main))
+            exec(compile(text, "<script>", "exec", dont_inherit=True), vars(self.main))
 
     @contextmanager
     def slot(self) -> Iterator[None]:
@@ -132,6 +132,9 @@ KINDS = {
     "expected = True",
     "a decorator": "import functools\ndef deco(fn):\n  @functools.wraps(fn)\n  def inner(*a): return fn(*a) + 1\n"
     "  return inner\n@deco\ndef f(): return 2\nexpected = 3",
+    "names for annotations": "import typing\nP = typing.ParamSpec('P')\nN = typing.NewType('N', int)\n"
+    "def g(x: N, *a: P.args) -> N: return x\ndef f(): return g(N(3)), g.__annotations__['x'] is N, N\n"
+    "expected = (3, True, N)",
     "generators, recursion, comprehensions": "N = 2\ndef gen(n): yield from (i * N for i in range(n))\n"
     "def rec(n): return n and n + rec(n - 1)\ndef f(): return [x for x in gen(3)], rec(3)\nexpected = ([0, 2, 4], 6)",
 }  # fmt: skip
@@ -145,6 +148,13 @@ def test_what_a_script_defines_works_in_a_job(both: Both, kind: str) -> None:
     value = both.run("f")
     assert value == both.main.expected
     assert type(value) is type(both.main.expected)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="no such statement here")
+def test_a_type_alias_of_a_script_works_in_a_job(both: Both) -> None:
+    """Also as an annotation, and as a value."""
+    both.define("type A = list[int]\ndef f(x: A) -> A: return x, A")
+    assert both.run("f", [1]) == ([1], both.main.A)
 
 
 def test_globals_have_one_state_in_a_process(both: Both) -> None:

@@ -9,10 +9,12 @@ Promises:
 
 from __future__ import annotations
 
+import builtins
 import functools
 import io
 import sys
 import threading
+import typing
 import weakref
 from collections.abc import Iterable
 from contextvars import Context, ContextVar
@@ -40,6 +42,18 @@ FRESH: dict[type, str] = {
 """What cannot be pickled and need not be: what a script makes of these, empty, does as well."""
 
 
+TYPE_NAMES: dict[type, tuple[str, ...]] = {
+    kind: content
+    for kind, content in (
+        (typing.ParamSpec, ()),
+        (typing.TypeVarTuple, ()),
+        (typing.NewType, ("__supertype__",)),
+        (getattr(typing, "TypeAliasType", None), ("__value__",)),
+        (getattr(builtins, "sentinel", None), ()),
+    )
+    if kind is not None
+}
+"""What a script names for annotations, and what it is made of, beside its name: pickle knows it by that only."""
 FUNCTIONS = frozenset({FunctionType, LruCache, CodeType, ForwardRef})
 """What is looked at, beside classes."""
 
@@ -82,8 +96,10 @@ class ScriptPickler(ValuePickler):
                 return NotImplemented
         return self._reduced(value, kind)
 
-    def _other(self, value: Any, kind: type) -> Any:  # noqa: ARG002
+    def _other(self, value: Any, kind: type) -> Any:
         """What is no class and no function."""
+        if kind in TYPE_NAMES and value.__module__ == MAIN:
+            self.needs.add(value.__name__)  # pickle writes its name, and nothing else
         return NotImplemented
 
     def _goes_by_name(self, name: str) -> bool:
@@ -121,7 +137,10 @@ class DefinitionPickler(ScriptPickler):
             return script.fresh, (FRESH[kind],)
         if kind is ContextVar:
             return script.rebuild_context_variable, (value.name, _default_of(value))
-        return NotImplemented
+        if kind in TYPE_NAMES and value.__module__ == MAIN and value.__name__ in self._names:
+            content = tuple(getattr(value, name) for name in TYPE_NAMES[kind])
+            return script.rebuild_type_name, (kind, value.__name__, *content)
+        return super()._other(value, kind)
 
     def _reduced(self, value: Any, kind: type) -> Any:
         if kind is LruCache:
