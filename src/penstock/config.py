@@ -16,7 +16,7 @@ import msgspec
 
 from penstock.errors import ConfigError
 
-VERSION = "0.1.0"
+VERSION = "0.2.0"
 """Of penstock."""
 
 DEFAULT_URL = "tcp://127.0.0.1:5555"
