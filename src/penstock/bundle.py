@@ -91,7 +91,7 @@ class LoadedFunction:
 
     @staticmethod
     def _from_bundle(bundle: Bundle) -> Callable[..., Any]:
-        function = function_names.ensure_callable(payload.loads(bundle.code))
+        function = function_names.ensure_callable(payload.loads_for_job(bundle.code))
         return function if bundle.surroundings == Surroundings() else Placed(function, bundle.surroundings)
 
     @property
@@ -112,4 +112,4 @@ class LoadedFunction:
     def _fresh(self) -> Callable[..., Any]:
         if self._bundle is not None:
             return self._from_bundle(self._bundle)
-        return function_names.ensure_callable(payload.loads(self._blob))
+        return function_names.ensure_callable(payload.loads_for_job(self._blob))

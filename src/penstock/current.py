@@ -22,6 +22,7 @@ class _Place:
     job: Callable[[], CurrentJob | None] | None = None
     loading = False
     retiring = False
+    forks = 0
 
 
 def current_job() -> CurrentJob | None:
@@ -47,6 +48,16 @@ def is_retiring() -> bool:
 def retire() -> None:
     """Let this process run no further job (what slots do then; others take no notice)."""
     _Place.retiring = True
+
+
+def note_fork() -> None:
+    """This process is a child that somebody's code has forked (slots' children only)."""
+    _Place.forks += 1
+
+
+def forks() -> int:
+    """How often this process has become another one; whoever sees it grow is the child of what ran meanwhile."""
+    return _Place.forks
 
 
 def announce(job: Callable[[], CurrentJob | None]) -> None:

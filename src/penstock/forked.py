@@ -15,6 +15,7 @@ import traceback
 from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
+from penstock import current
 from penstock.report import Report
 from penstock.slotwire import LIMIT_CELLS, LIMITS, Page, Wire
 
@@ -35,6 +36,7 @@ class Forks:
     def _disarm(self) -> None:
         """Called in the child before any code of the job's goes on."""
         self._is_child = True
+        current.note_fork()
         self._page.detach()
         for cell in range(LIMITS, LIMITS + LIMIT_CELLS):
             self._page.cells[cell] = -1

@@ -21,18 +21,18 @@ import contextlib
 import gc
 import os
 import select
-import shutil
 import signal
 import socket
 import struct
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
-from penstock import shipped
+from penstock import private, shipped
 from penstock.fence import enter_fence, make_fence, remove_abandoned, remove_fence
 from penstock.processes import become_subreaper, children, descendants, die_with_parent, is_alive, kill_all
 from penstock.slotwire import Page, Unfit, frame
@@ -86,13 +86,11 @@ class Exit(NamedTuple):
 
 
 class Setup(msgspec.Struct):
-    """What a fork server is told: its control socket, the worker's name, the agent's sys.path, a folder in which each
-    slot lays out what it is sent."""
+    """What a fork server is told: its control socket, the worker's name, the agent's sys.path."""
 
     control: int
     worker: str
     path: list[str]
-    folder: str
 
 
 class Ending:
@@ -132,7 +130,6 @@ class ForkServer:
 
     def __init__(self, setup: Setup) -> None:
         self._worker = setup.worker
-        self._folder = setup.folder
         self._control = socket.socket(fileno=setup.control)
         self._lives: dict[int, tuple[int, int]] = {}
         self._endings: dict[int, Ending] = {}
@@ -218,7 +215,7 @@ class ForkServer:
             for number in (*IGNORED, signal.SIGCHLD):
                 signal.signal(number, signal.SIG_DFL)
             self._control.close()
-            shipped.set_folder(self._folder_of(order.slot, order.life))
+            shipped.lay_out_here()
             os.close(self._wake_in)
             os.close(self._wake_out)
             run_slot(order.slot, self._worker, socket.socket(fileno=connection), Page(page), (*pipes,))  # type: ignore[arg-type]
@@ -231,10 +228,6 @@ class ForkServer:
                 os.write(files[0], frame(Unfit(f"{type(error).__name__}: {error}")))
         finally:
             os._exit(code)
-
-    def _folder_of(self, slot: int, life: int) -> str:
-        """Made by the slot when it needs one, removed when it is buried."""
-        return os.path.join(self._folder, f"{slot}-{life}")
 
     def _reap(self) -> None:
         while True:
@@ -283,7 +276,7 @@ class ForkServer:
     def _report(self, exit_: Exit) -> None:
         if (fence := self._fences.pop((exit_.slot, exit_.life), None)) is not None:
             remove_fence(fence)
-        shutil.rmtree(self._folder_of(exit_.slot, exit_.life), ignore_errors=True)
+        private.remove_abandoned(Path(tempfile.gettempdir()))  # what it has laid out
         self._control.sendall(EXIT.pack(*exit_))
 
     def _kill_everything(self) -> None:
@@ -296,7 +289,7 @@ class ForkServer:
             if not family and all(map(remove_fence, self._fences.values())):
                 break
             time.sleep(POLL_INTERVAL)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        private.remove_abandoned(Path(tempfile.gettempdir()))
 
 
 def is_bomb(family: list[int]) -> bool:

@@ -30,6 +30,7 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
+from penstock import current
 from penstock.stateless import are_plain
 
 PROTOCOL = 5
@@ -102,6 +103,15 @@ def loads(data: Bytes) -> Any:
     if os.environ.get(NO_PICKLE):
         raise pickle.UnpicklingError("pickles are not opened here (--no-pickle): submit with serializer='msgpack'")
     return pickle.loads(data)  # noqa: S301 - it is what pickle batches are for
+
+
+def loads_for_job(data: Bytes) -> Any:
+    """What a job is about to be given, or called. What that forks while it is made is not to run the job."""
+    before = current.forks()
+    value = loads(data)
+    if current.forks() != before:
+        raise SystemExit(0)
+    return value
 
 
 def encode(value: object, serializer: str) -> bytes:
@@ -213,11 +223,11 @@ def adapted(function: Callable[..., Any], form: str, serializer: str) -> Callabl
     if form == "call":
         return lambda item: function(*item[0], **item[1])
     if form == "itemblob":
-        return lambda item: function(loads(item))
+        return lambda item: function(loads_for_job(item))
     if form == "starblob":
-        return lambda item: function(*loads(item))
+        return lambda item: function(*loads_for_job(item))
     if form == "blob":
-        return lambda item: _call(function, decode(item, serializer))
+        return lambda item: _call(function, loads_for_job(item) if serializer == "pickle" else decode(item, serializer))
     raise ValueError(f"{form!r} is no form of a chunk")
 
 

@@ -166,9 +166,9 @@ class Pool:
         self._spec = BatchSpec(limit=limit, limit_group=b"" if limit is None else self._key, client=word)
         self._running = True
 
-    def __del__(self) -> None:
+    def __del__(self, warn: Callable[..., None] = warnings.warn) -> None:  # the module may be gone by then
         if self._running:
-            warnings.warn(f"unclosed running multiprocessing pool {self!r}", ResourceWarning, stacklevel=1, source=self)
+            warn(f"unclosed running multiprocessing pool {self!r}", ResourceWarning, stacklevel=1, source=self)
 
     def __repr__(self) -> str:
         return f"<penstock.Pool {self._pipeline.url}{'' if self._running else ' closed'}>"

@@ -5,8 +5,8 @@ Promises:
 1. Only this user can enter one, and its path is short enough for sockets.
 2. It has an owner as long as one of those lives who hold its lock: the client, the supervisor, the stations. The kernel
    lets go of a lock, however they end.
-3. Of this user's folders only those are removed that have lost their owner: when another pipeline starts there, and
-   when a worker ends, in whose jobs some may have been left open.
+3. Of this user's folders (root has all) only those are removed that have lost their owner: when another pipeline starts
+   there, when a worker ends, in whose jobs some may have been left open, and when a slot does.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def remove_abandoned(where: Path) -> None:
 
 
 def _remove_if_abandoned(folder: Path, found: os.stat_result) -> None:
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
+    if not stat.S_ISDIR(found.st_mode) or os.geteuid() not in {0, found.st_uid} or found.st_mode & 0o077:
         return
     try:
         lock = os.open(folder / LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)

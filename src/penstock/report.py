@@ -21,6 +21,7 @@ from penstock.job import JobState
 from penstock.messages import MAX_FRAME_BYTES, Note
 from penstock.prepared import INITIALIZER_NOTE
 from penstock.processes import signal_name
+from penstock.raised import Raised
 from penstock.shipped import clients_paths
 from penstock.stateless import ATOMS, are_plain
 
@@ -275,7 +276,7 @@ def _traceback_of(error: BaseException) -> str:
 def _pickled(error: BaseException) -> bytes:
     """The exception, or nothing if it cannot be pickled or sent: then its text must do."""
     try:
-        data = payload.dumps(error)
+        data = payload.dumps(Raised(error))
     except BaseException:  # noqa: BLE001 - its own __reduce__ may raise anything
         return b""
     return data if len(data) <= VALUE_BYTES else b""

@@ -12,6 +12,7 @@ the start method ``spawn`` of multiprocessing does. Promises:
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import linecache
 import os
@@ -21,7 +22,6 @@ import threading
 import types
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from contextvars import ContextVar
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -129,7 +129,8 @@ def enter(
         namespace().update(pickle.loads(one.blob))  # noqa: S301 - whoever opens pickles opened those around it
         _Here.digests.update(dict.fromkeys(one.names, one.digest))
     if missing and folder:
-        _keep(missing, folder)
+        with contextlib.suppress(OSError):  # the disk is full: only processes that jobs start will miss it
+            _keep(missing, folder)
 
 
 def _keep(definitions: list[Definition], folder: str) -> None:
@@ -210,7 +211,7 @@ def rebuild_class(make: Callable[..., type], *args: Any) -> type:
         return make(*args)
 
 
-@contextmanager
+@contextlib.contextmanager
 def _without_hooks(bases: tuple[Any, ...]) -> Iterator[None]:
     family = dict.fromkeys(one for base in bases for one in getattr(base, "__mro__", ()))
     hooks = {one: vars(one)["__init_subclass__"] for one in family if _is_hooked(one)}

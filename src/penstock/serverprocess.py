@@ -6,7 +6,6 @@ import array
 import contextlib
 import os
 import select
-import shutil
 import socket
 import subprocess
 import time
@@ -17,7 +16,6 @@ import msgspec
 from penstock.config import default_slots
 from penstock.forkserver import EXIT, ORDER, Exit, Order, Setup
 from penstock.interpreter import command, import_path
-from penstock.private import make_folder
 from penstock.processes import kill_all
 
 CLOSE_TIME = 10.0
@@ -37,14 +35,11 @@ class ServerProcess:
         self.control, theirs = socket.socketpair()
         with theirs, contextlib.ExitStack() as failed:
             failed.callback(self.control.close)
-            self._folder, self._lock = make_folder()
-            failed.callback(self._remove_folder)
-            os.chmod(self._folder, 0o1733)  # noqa: S103 - slots of other users make theirs in it, and see no other
-            setup = Setup(theirs.fileno(), worker, import_path(), str(self._folder))
+            setup = Setup(theirs.fileno(), worker, import_path())
             self.process = subprocess.Popen(
                 command(START, msgspec.json.encode(setup).decode()),
                 stdin=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno(), self._lock],
+                pass_fds=[theirs.fileno()],
                 start_new_session=True,
                 env=_environment(slots) | {OWNER_VARIABLE: self.owner},
             )
@@ -81,16 +76,10 @@ class ServerProcess:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-        self._remove_folder()
         if self.process.returncode:
             # it was killed before it could clear up: the kernel ends its slots, the rest is known by the variable
             kill_all(_owned_by(self.owner))
         return self.process.returncode
-
-    def _remove_folder(self) -> None:
-        """With what its slots have laid out."""
-        shutil.rmtree(self._folder, ignore_errors=True)
-        os.close(self._lock)
 
 
 def _owned_by(owner: str) -> list[int]:

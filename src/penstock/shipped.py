@@ -10,6 +10,7 @@ too, they are imported from there; else they are laid out in a folder of this pr
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import pickle
@@ -23,6 +24,8 @@ from typing import Any
 
 import msgspec
 
+from penstock import private
+from penstock.errors import ConfigError
 from penstock.script import Stale
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -98,20 +101,27 @@ class _Here:
     digests: dict[str, bytes] = {}  # noqa: RUF012 - the process has one
     finder = Finder()
     folder = ""
-    """Where modules are laid out; empty: this process is no slot."""
+    """Where modules are laid out; empty: nowhere yet."""
+    lock = -1
+    is_slot = False
     changes: list[bytes] = []  # noqa: RUF012
     """Not made yet: the module that they are of may fail to be imported."""
     laid_out: dict[str, str] = {}  # noqa: RUF012
     """The client's root of each module that is laid out here."""
 
 
-def set_folder(path: str) -> None:
-    """Lay modules out in this folder, which need not be there yet; whoever names it removes it."""
-    _Here.folder = path
+def lay_out_here() -> None:
+    """Modules may be laid out in this process: it is a slot's."""
+    _Here.is_slot = True
 
 
 def folder() -> str:
-    """Where this process lays out what it is sent; empty: it is no slot."""
+    """Where this process lays out what it is sent, a private folder; empty: it has no place for one, or is no slot. Its
+    lock ends with this process, and whoever finds it so removes it."""
+    if _Here.is_slot and not _Here.folder:
+        with contextlib.suppress(ConfigError, OSError):
+            made, _Here.lock = private.make_folder()
+            _Here.folder = str(made)
     return _Here.folder
 
 
@@ -126,7 +136,7 @@ def enter(modules: Iterable[Module]) -> None:
         sys.meta_path.insert(0, _Here.finder)
     for one in missing:
         _forget(one.name)
-        roots = list(one.roots) if _is_here(one) else [_lay_out(one)]
+        roots = list(one.roots) if is_as_read(one) else [_lay_out(one)]
         _Here.finder.roots[one.name] = roots
         _Here.digests[one.name] = one.digest
         _Here.changes += [one.changes] if one.changes else []
@@ -144,12 +154,12 @@ def _forget(name: str) -> None:
         del sys.modules[known]
 
 
-def _is_here(module: Module) -> bool:
+def is_as_read(module: Module) -> bool:
     """Whether the client's own files are on this host, unchanged since it read them."""
-    return bool(module.roots) and all(any(_is_as_read(root, one) for root in module.roots) for one in module.files)
+    return bool(module.roots) and all(any(_is_there(root, one) for root in module.roots) for one in module.files)
 
 
-def _is_as_read(root: str, file: FileStat) -> bool:
+def _is_there(root: str, file: FileStat) -> bool:
     try:
         found = os.stat(os.path.join(root, file.path) if file.path else root)
     except OSError:
@@ -161,10 +171,11 @@ def _lay_out(module: Module) -> str:
     if not module.content:
         raise ValueError(
             f"the module {module.name} is too large to be sent, or has compiled parts, and its files are not on this "
-            "host as the client has them: install it here"
+            "host as the client has read them: install it here, or reload it if it was edited"
         )
-    assert _Here.folder, "only slots lay modules out"
-    root = os.path.join(_Here.folder, module.digest.hex())
+    if not folder():
+        raise ValueError(f"the module {module.name} came along, and there is no place for it: is there room in TMPDIR?")
+    root = os.path.join(folder(), module.digest.hex())
     for path, data in unpack(module.content):
         at = os.path.join(root, path)
         os.makedirs(os.path.dirname(at), mode=0o700, exist_ok=True)

@@ -145,9 +145,14 @@ INLINE = "`inline` runs jobs in this very process"
 ALONE = "a job that exits, forks, or comes to what cannot be rebuilt is no trouble to others"
 NESTED = "jobs may have pools of their own"
 
+NO_FILE = (
+    "a module that has no file stays where it was made, unless `cloudpickle.register_pickle_by_value` has been told"
+)
+
 DIFFERENT: dict[str, list[Difference]] = {
     "mutable_default": [Difference(STANDARD, [[1, 2, 3, 4, 5, 6], 0], STAYS)],
     "class_attribute": [Difference(("inline",), [1, 1], INLINE)],
+    "module_without_a_file": [Difference(("embedded", "running"), NOT_RUN, NO_FILE)],
     "environment_changed": [Difference(("inline",), ["changed", "changed"], INLINE)],
     "folder_changed": [Difference(("inline",), ["/", False], INLINE)],
     "closure_cell": [Difference(STANDARD, NOT_RUN, BY_VALUE)],

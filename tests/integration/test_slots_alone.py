@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -311,7 +312,7 @@ class Slow:
 
 def test_the_time_limit_counts_what_is_loaded(agent: Agent) -> None:
     """The job that was first in line is timed out, with a cause that says so; the next one has its own time."""
-    piece = agent.run(agent.work(abs, [Slow()], time_limit=0.3), 0, 1)
+    piece = agent.run(agent.work(partial(max, Slow()), [1], time_limit=0.3), 0, 1)
     death = agent.answer(SlotDied, piece)
     assert (death.index, death.state) == (0, JobState.TIMED_OUT)
     assert death.cause.startswith("ran longer than its time limit of 0.3 s, and was still being made ready")

@@ -30,6 +30,7 @@ def _fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(here, "laid_out", {})
     monkeypatch.setattr(here, "changes", [])
     monkeypatch.setattr(here, "folder", str(tmp_path / "laid-out"))
+    monkeypatch.setattr(here, "is_slot", True)
     monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
     monkeypatch.setattr(sys, "path", list(sys.path))
     yield
@@ -80,7 +81,7 @@ def test_the_very_files_are_used_where_they_are(tmp_path: Path) -> None:
     at.parent.mkdir()
     at.write_text("number = 7\ndef fail(): raise LookupError(number)")
     stat = FileStat("away/it.py", at.stat().st_size, at.stat().st_mtime_ns)
-    assert shipped._is_here(module(7, roots=(str(tmp_path),), files=(stat,)))
+    assert shipped.is_as_read(module(7, roots=(str(tmp_path),), files=(stat,)))
     at.write_text("number = 8 # since edited")
     edited = module(7, roots=(str(tmp_path),), files=(stat,))
     shipped.enter([edited])

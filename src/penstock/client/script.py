@@ -21,9 +21,9 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 from penstock.client.items import Owned
+from penstock.client.own_modules import imports_of
 from penstock.client.parts import Parts, is_as_it_was, parts_of
 from penstock.client.pickling import DefinitionPickler
-from penstock.client.shipping import imports_of
 from penstock.script import MAIN, SPAWNED, Definition, ScriptSource, Travelling
 
 DIGEST_BYTES = 16

@@ -12,24 +12,27 @@ data, known by its content. Promises:
 from __future__ import annotations
 
 import logging
+import math
 import os
 import pickle
 import re
 import sys
-import sysconfig
+import time
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
 from hashlib import blake2b
-from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec, PathFinder
+from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, NamedTuple
 from zipfile import ZipFile
 from zipimport import zipimporter
 
+import msgspec
+
 from penstock.client.constants import Constant, changed, constants_of
+from penstock.client.own_modules import imports_of, is_own, spec_of
 from penstock.payload import PROTOCOL
-from penstock.shipped import FileStat, Module, pack
+from penstock.shipped import FileStat, Module, is_as_read, pack
 
 SHIPPED_BYTES = 16 << 20
 """Of one module with its data: far more than people write, far less than what they install."""
@@ -37,12 +40,13 @@ NO_PACKAGES = {"__pycache__", "node_modules"}
 """Folders in which nothing is of a package."""
 SHIPPED_FILES = 5_000
 """Of one module: a folder with more is no package that somebody wrote."""
+CARRIED_BYTES = 4 << 10
+"""Of content that is sent in any case: it costs nothing."""
+LOOK_INTERVAL = 1.0
+"""Seconds between two looks at whether files have changed since they were read: a look costs 1 us for each."""
+SETS = 64
+"""Of modules that travelled together, remembered with their content."""
 DIGEST_BYTES = 16
-INSTALLED = {"site-packages", "dist-packages"}
-"""Folders of what is installed."""
-IMPORT = re.compile(
-    rb"^[ \t]*(?:lazy[ \t]+)?(?:from[ \t]+(\w[\w.]*)[ \t]+import\b|import[ \t]+([^\n#;]+))", re.MULTILINE
-)
 NAMED = rb"\x8c.(%b)[.\x94]"
 """Finds names in a pickle, by the way in which pickle writes short texts."""
 
@@ -87,7 +91,9 @@ class Shipper:
         self._pattern: re.Pattern[bytes] | None = None
         self._captured: dict[str, _Captured] = {}
         self._sets: dict[frozenset[str], tuple[_Captured, ...]] = {}
-        self._modules: dict[tuple[bytes, ...], tuple[Module, ...]] = {}
+        self._modules: dict[tuple[tuple[bytes, bool], ...], tuple[Module, ...]] = {}
+        self._here: dict[bytes, tuple[float, bool]] = {}
+        """Of modules, by digest: when it was looked whether their files are as they were read, and if they were."""
 
     def names_in(self, code: bytes | memoryview) -> frozenset[str]:
         """The user's own top-level modules that are named in a pickle."""
@@ -107,8 +113,21 @@ class Shipper:
         known = self._sets.get(names)
         if known is None or not all(one.is_as_it_was for one in known):
             known = self._sets[names] = tuple(self._closure(names))
-        key = tuple(one.module.digest for one in known)
-        return self._modules.setdefault(key, tuple(one.module for one in known))
+        sent = tuple(self._sent(one.module) for one in known)
+        if len(self._modules) > SETS:
+            self._modules.clear()
+        return self._modules.setdefault(tuple((one.digest, bool(one.content)) for one in sent), sent)
+
+    def _sent(self, module: Module) -> Module:
+        """A module as it travels: to slots of this host without its content, where they find its files."""
+        if not self.is_local or len(module.content) <= CARRIED_BYTES:
+            return module
+        now = time.monotonic()
+        looked_at, is_here = self._here.get(module.digest, (-math.inf, False))
+        if now >= looked_at + LOOK_INTERVAL:
+            is_here = is_as_read(module)
+            self._here[module.digest] = now, is_here
+        return msgspec.structs.replace(module, content=b"") if is_here else module
 
     def _named(self) -> re.Pattern[bytes] | None:
         if len(sys.modules) != self._looked:
@@ -122,8 +141,8 @@ class Shipper:
         loaded = sys.modules.get(top)
         known = self._own.get(top)
         if known is None or known[0] is not loaded or loaded is None:
-            spec = _spec_of(top)
-            known = self._own[top] = loaded, spec is not None and _is_own(spec)
+            spec = spec_of(top)
+            known = self._own[top] = loaded, spec is not None and is_own(spec)
         return known[1]
 
     def _closure(self, names: Iterable[str]) -> list[_Captured]:
@@ -142,7 +161,7 @@ class Shipper:
         known = self._captured.get(top)
         if known is not None and known.is_as_it_was:
             return known
-        spec = _spec_of(top)
+        spec = spec_of(top)
         if spec is None:
             return None
         captured = self._captured[top] = _captured(spec)
@@ -152,49 +171,6 @@ class Shipper:
                 "install it on the workers, and say Pipeline(ship=False)"
             )
         return captured
-
-
-def imports_of(text: bytes) -> set[str]:
-    """The top-level modules that a source may import, wherever in it."""
-    found: set[str] = set()
-    for module, several in IMPORT.findall(text):
-        for part in [module] if module else several.split(b","):
-            words = part.split()
-            found |= {words[0].partition(b".")[0].decode("utf-8", "replace")} if words else set()
-    return {name for name in found if name.isidentifier()}
-
-
-# ---------------------------------------------------------------------------------------------- whose a module is
-
-
-def _spec_of(top: str) -> ModuleSpec | None:
-    """Where a top-level module is, also if it is not imported yet."""
-    if top in sys.stdlib_module_names or top in {"__main__", "__mp_main__", "penstock"}:
-        return None
-    if top in sys.modules:
-        spec = getattr(sys.modules[top], "__spec__", None)
-        return spec if isinstance(spec, ModuleSpec) else None
-    return PathFinder.find_spec(top)
-
-
-def _is_own(spec: ModuleSpec) -> bool:
-    origin, folders = spec.origin, list(spec.submodule_search_locations or ())
-    loader: Any = spec.loader
-    if isinstance(loader, zipimporter):
-        return not _is_installed(loader.archive)
-    if origin is None:
-        return bool(folders) and not any(map(_is_installed, folders))
-    return origin.endswith(".py") and not _is_installed(origin) and os.path.isfile(origin)
-
-
-def _is_installed(path: str) -> bool:
-    parts = Path(path).parts
-    return bool(INSTALLED.intersection(parts)) or path.startswith(_standard_library())
-
-
-@lru_cache(maxsize=1)
-def _standard_library() -> tuple[str, ...]:
-    return tuple(f"{sysconfig.get_path(name)}{os.sep}" for name in ("stdlib", "platstdlib"))
 
 
 def _is_compiled(spec: ModuleSpec) -> bool:

@@ -20,7 +20,8 @@ from penstock import shipped
 from penstock.bundle import Bundle
 from penstock.client import shipping
 from penstock.client.functions import Functions
-from penstock.client.shipping import Shipper, imports_of
+from penstock.client.own_modules import imports_of
+from penstock.client.shipping import Shipper
 from penstock.shipped import Module
 
 Make = Callable[..., None]
@@ -204,6 +205,21 @@ def test_nothing_goes_along_with_msgpack(make: Make) -> None:
     """Where pickles are not welcome, code is not either."""
     make(own="def f(): pass")
     assert Functions(Shipper()).serialized(importlib.import_module("own").f, "msgpack").code == b"\xa5own:f"
+
+
+def test_to_slots_of_this_host_only_the_names_of_files_travel(make: Make, tmp_path: Path) -> None:
+    """Unless they have changed since they were read: then what was read."""
+    make(own="def f(): pass\nX = '" + "".join(map(str, range(20_000))) + "'\n")
+    function = importlib.import_module("own").f
+    for change, is_sent in (("", False), ("\n", True)):
+        with (tmp_path / "own.py").open("a") as file:
+            known = Functions(Shipper(is_local=True))
+            before = known.serialized(function, "pickle").digest
+            file.write(change)
+        shipper = Shipper(is_local=True)
+        shipper._captured = known._shipper._captured  # type: ignore[union-attr]
+        (module,) = shipper.modules(frozenset({"own"}))
+        assert (bool(module.content), len(before)) == (is_sent, 16)
 
 
 def test_too_much_data_stays(
