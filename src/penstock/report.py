@@ -91,6 +91,7 @@ class Report:
     def add(self, index: int, value: object, now: int, output: Output | None) -> None:
         """A job that gets a record of its own succeeded; all before it are flushed."""
         self.values.append(value)
+        self._are_plain = type(value) is not payload.Alone
         if output is not None:
             self.printed(index, output)
         self.flush(now)

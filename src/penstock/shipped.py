@@ -44,22 +44,28 @@ class FileStat(msgspec.Struct, frozen=True, array_like=True):
 
 class Module(msgspec.Struct, frozen=True, array_like=True):
     """A top-level module: its name, a digest of its content, the client's folders (or zip files) that it is in, its
-    files, and their content (`pack`; empty: it can only be used where those files are); and a pickle of what the client
-    has changed since, by module and name (empty: nothing)."""
+    files (`pack_stats`), and their content (`pack`; empty: it can only be used where those files are); and a pickle of
+    what the client has changed since, by module and name (empty: nothing)."""
 
     name: str
     digest: bytes
     roots: tuple[str, ...]
-    files: tuple[FileStat, ...]
+    files: bytes
     content: bytes
     changes: bytes = b""
 
 
+_stats = msgspec.msgpack.Decoder(list[FileStat])
 _contents = msgspec.msgpack.Decoder(list[tuple[str, bytes]])
 
 
 def pack(files: Iterable[tuple[str, bytes]]) -> bytes:
     """Files with their relative paths, as they travel."""
+    return zlib.compress(msgspec.msgpack.encode(list(files)), 1)
+
+
+def pack_stats(files: Iterable[FileStat]) -> bytes:
+    """What is known of a module's files, as it travels: a package of hundreds is a small part of a message."""
     return zlib.compress(msgspec.msgpack.encode(list(files)), 1)
 
 
@@ -156,7 +162,9 @@ def _forget(name: str) -> None:
 
 def is_as_read(module: Module) -> bool:
     """Whether the client's own files are on this host, unchanged since it read them."""
-    return bool(module.roots) and all(any(_is_there(root, one) for root in module.roots) for one in module.files)
+    return bool(module.roots and module.files) and all(
+        any(_is_there(root, one) for root in module.roots) for one in _stats.decode(zlib.decompress(module.files))
+    )
 
 
 def _is_there(root: str, file: FileStat) -> bool:
@@ -214,7 +222,7 @@ def opened(code: bytes, digest: bytes, archive: bytes, python: str) -> Any:
         for one in sources:
             path = one.name.replace(".", "/") + ("/__init__.py" if one.is_package else ".py")
             tops.setdefault(one.name.partition(".")[0], []).append((path, one.text))
-        enter(Module(top, digest, (), (), pack(files)) for top, files in tops.items())
+        enter(Module(top, digest, (), b"", pack(files)) for top, files in tops.items())
     return pickle.loads(code)  # noqa: S301 - whoever opens pickles opened this one
 
 

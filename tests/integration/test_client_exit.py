@@ -245,8 +245,9 @@ def test_all_workers_can_be_ended(folder: Path, operation: str) -> None:
         (folder / "up").touch()
         time.sleep(600)
 
-    running, batch = pipeline.submit(run), pipeline.batch(time.sleep, [600])
+    running = pipeline.submit(run)
     until((folder / "up").exists)
+    batch = pipeline.batch(time.sleep, [600])
     waiting = [pipeline.submit(abs, n) for n in range(3)]
     pipeline.flush()
     values = pipeline.map(abs, range(3))

@@ -17,7 +17,7 @@ from conftest import Cli
 from jobs import gated
 from key_world import door, key_of, knock, make_keys, start
 from penstock import Pipeline, errors
-from penstock.client import engine
+from penstock.client import leaving
 from penstock.config import Limits
 from penstock.job import JobState, Stamp
 from penstock.keys import KeyFolder
@@ -153,7 +153,7 @@ def test_a_client_with_an_unknown_key_says_so(
     stations: Stations, keys: KeyFolder, monkeypatch: pytest.MonkeyPatch, folder: Path
 ) -> None:
     """Refused, not a wait for ever: also with the key of another pipeline, and without any."""
-    monkeypatch.setattr(engine, "CONNECT_TIMEOUT", 4.0)
+    monkeypatch.setattr(leaving, "CONNECT_TIMEOUT", 4.0)
     start(stations, keys)
     other = make_keys(folder / "other", stations.url)
     with pytest.raises(errors.Refused, match="does not know this key"):

@@ -48,6 +48,15 @@ def test_a_value_is_what_it_was_when_its_job_ended() -> None:
     assert payload.decode_values(made.bodies[0], "pickle") == [[0], 0, (0, "x"), [1], 1, (1, "x"), [2], 2, (2, "x")]
 
 
+def test_a_value_of_a_job_that_printed_is_as_any_other() -> None:
+    """It has a record of its own, before which the others are flushed."""
+    made = report_of(1)
+    value = made.frozen([2])
+    made.flush(0)
+    made.add(6, value, 0, (b"heard", b""))
+    assert [payload.decode_values(body, "pickle") for body in made.bodies] == [[1], [[2]]]
+
+
 @pytest.mark.parametrize("serializer", ["pickle", "msgpack"])
 def test_a_value_that_cannot_be_serialized_is_an_error(serializer: str) -> None:
     """It says what it is."""

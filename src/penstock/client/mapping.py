@@ -14,6 +14,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Generator, Iterable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,8 +22,10 @@ from penstock.client.answers import Piece, error_of, handed_out, pieces_of
 from penstock.client.feeding import MAX_CHUNK_JOBS, Feed
 from penstock.client.following import Row
 from penstock.client.reading import ArrivalReader, OrderReader, RowReader
+from penstock.client.refusals import error_named
+from penstock.errors import PenstockError
 from penstock.job import BatchSpec, JobState
-from penstock.messages import Cancel
+from penstock.messages import AskGone, Cancel
 
 if TYPE_CHECKING:
     from penstock.client.session import Session
@@ -101,7 +104,7 @@ class Map:
         try:
             while (row := self._next_row(self._deadline)) is not None:
                 if row.head.state is not JobState.SUCCEEDED:
-                    raise error_of(row, row.start, self._spec)
+                    raise self._why_gone(row) or error_of(row, row.start, self._spec)
                 jobs = row.jobs
                 values = handed_out(row, self._spec, partial(self._passed, 1) if self._pace.one_by_one else None)
                 del row  # whoever reads slowly keeps only what is to come
@@ -114,6 +117,15 @@ class Map:
                 raise RuntimeError("cannot schedule new futures after shutdown")
         finally:
             self.close()
+
+    def _why_gone(self, row: Row) -> BaseException | None:
+        """Who finds a job of this map cancelled is told why the map is gone; None: it is not."""
+        if row.head.state is not JobState.CANCELLED:
+            return None
+        with suppress(PenstockError, RuntimeError):  # nobody answers, or it has been left
+            answer = self._session.ask(partial(AskGone, batches=(self._feed.batch,)))
+            return next((error_named(line) for line in answer.batches), None)
+        return None
 
     def next_piece(self, timeout: float | None = None) -> Piece | None:
         """What comes next, for a reader who goes on after an error; None: that was all.

@@ -32,7 +32,7 @@ import msgspec
 from penstock.client.constants import Constant, changed, constants_of
 from penstock.client.own_modules import imports_of, is_own, spec_of
 from penstock.payload import PROTOCOL
-from penstock.shipped import FileStat, Module, is_as_read, pack
+from penstock.shipped import FileStat, Module, is_as_read, pack, pack_stats
 
 SHIPPED_BYTES = 16 << 20
 """Of one module with its data: far more than people write, far less than what they install."""
@@ -40,8 +40,8 @@ NO_PACKAGES = {"__pycache__", "node_modules"}
 """Folders in which nothing is of a package."""
 SHIPPED_FILES = 5_000
 """Of one module: a folder with more is no package that somebody wrote."""
-CARRIED_BYTES = 4 << 10
-"""Of content that is sent in any case: it costs nothing."""
+CARRIED_BYTES = 1 << 20
+"""Of content that is sent in any case: a file may be edited while jobs are still to be started."""
 LOOK_INTERVAL = 1.0
 """Seconds between two looks at whether files have changed since they were read: a look costs 1 us for each."""
 SETS = 64
@@ -245,7 +245,7 @@ def _made(
     loaded = [name for name in list(sys.modules) if name.partition(".")[0] == spec.name]
     specs = tuple((name, getattr(sys.modules.get(name), "__spec__", None)) for name in loaded)
     times = tuple((os.path.join(root, one.path) if one.path else root, one.mtime_ns) for root in roots for one in stats)
-    module = Module(spec.name, digest.digest(), roots, stats, content, packed)
+    module = Module(spec.name, digest.digest(), roots, pack_stats(stats), content, packed)
     return _Captured(module, imports, specs, times if not specs else (), tuple((one, one.now) for one in constants))
 
 

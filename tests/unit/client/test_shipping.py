@@ -207,8 +207,11 @@ def test_nothing_goes_along_with_msgpack(make: Make) -> None:
     assert Functions(Shipper()).serialized(importlib.import_module("own").f, "msgpack").code == b"\xa5own:f"
 
 
-def test_to_slots_of_this_host_only_the_names_of_files_travel(make: Make, tmp_path: Path) -> None:
-    """Unless they have changed since they were read: then what was read."""
+def test_to_slots_of_this_host_only_the_names_of_files_travel(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of large modules, unless they have changed since they were read: then what was read."""
+    monkeypatch.setattr(shipping, "CARRIED_BYTES", 1000)
     make(own="def f(): pass\nX = '" + "".join(map(str, range(20_000))) + "'\n")
     function = importlib.import_module("own").f
     for change, is_sent in (("", False), ("\n", True)):
