@@ -151,6 +151,7 @@ class Member:
         else:
             self._stations.kill(grace=grace)
         self._close(died)
+        self._session.delivery.wait()  # the futures are settled there
 
     # ------------------------------------------------------------------------------------- at the interpreter's exit
 

@@ -20,7 +20,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
-from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec
+from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec, SourceFileLoader
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, NamedTuple
@@ -291,7 +291,9 @@ def _mtime(path: str) -> int:
 def _warn_if_edited(spec: ModuleSpec, text: bytes) -> None:
     """Say so if the file is not what this process has imported: the jobs would run something else than it would."""
     loaded = sys.modules.get(spec.name)
-    if loaded is None or not _was_edited(loaded, str(spec.origin), text):
+    if loaded is None or type(spec.loader) is not SourceFileLoader:  # others, as pytest's, make code of their own
+        return
+    if not _was_edited(loaded, str(spec.origin), text):
         return
     log.warning("%s was edited after this process had imported it: reload the module, or its jobs run the new text",
                 spec.origin)  # fmt: skip
