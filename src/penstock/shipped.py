@@ -24,7 +24,6 @@ from typing import Any
 
 import msgspec
 
-from penstock import private
 from penstock.errors import ConfigError
 from penstock.script import Stale
 
@@ -125,6 +124,8 @@ def folder() -> str:
     """Where this process lays out what it is sent, a private folder; empty: it has no place for one, or is no slot. Its
     lock ends with this process, and whoever finds it so removes it."""
     if _Here.is_slot and not _Here.folder:
+        from penstock import private  # noqa: PLC0415 - Windows, where clients are but no slots, has no such locks
+
         with contextlib.suppress(ConfigError, OSError):
             made, _Here.lock = private.make_folder()
             _Here.folder = str(made)
