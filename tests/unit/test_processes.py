@@ -67,13 +67,10 @@ def test_signals_are_as_before() -> None:
     assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
 
 
-def forked(exitcode: int | None) -> int:
-    """A child that has ended with this code, or waits for a signal."""
-    pid = os.fork()
-    if pid == 0:
-        if exitcode is None:
-            signal.pause()
-        os._exit(exitcode or 0)
+def started(exitcode: int | None) -> int:
+    """A child that nothing waits for: it has ended with this code, or sleeps."""
+    ends = "exec sleep 1000" if exitcode is None else f"exit {exitcode}"
+    pid = os.posix_spawn("/bin/sh", ["sh", "-c", ends], os.environ)
     if exitcode is not None:
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
     return pid
@@ -82,8 +79,8 @@ def forked(exitcode: int | None) -> int:
 def test_the_oldest_dead_are_buried_and_the_newest_left(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever started them may still ask how they ended; who lives is no concern of this."""
     monkeypatch.setattr(processes, "ZOMBIES", 2)
-    living = forked(None)
-    dead = [forked(code) for code in range(5)]
+    living = started(None)
+    dead = [started(code) for code in range(5)]
     assert [is_alive(living), is_alive(dead[0])] == [True, False]
     Undertaker().look()
     assert [is_dead(pid) for pid in [living, *dead]] == [False, False, False, False, True, True]
