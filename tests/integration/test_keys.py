@@ -341,7 +341,7 @@ def test_a_worker_can_refuse_pickles(stations: Stations) -> None:
     stations.start("w1", no_pickle=True)
     with Pipeline(stations.url) as pipeline:
         batch = pipeline.batch(abs, [-1])
-        assert "no worker that opens pickles is connected" in batch.why(0)
+        until(lambda: "no worker that opens pickles is connected" in batch.why(0))
         batch.cancel()
         assert pipeline.options(serializer="msgpack").submit(abs, -1).result(LIMIT) == 1
 
