@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 import warnings
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -339,7 +340,12 @@ def initialized_by_what_is_false(make: Callable[..., Any]) -> object:
 
 
 def forgotten(make: Callable[..., Any]) -> object:
-    """One that is garbage while it runs is warned of, and none that was closed or terminated."""
+    """One that is garbage while it runs is warned of, and none that was closed or terminated.
+
+    A thread of the pool may hold it for a moment after the call returned (multiprocessing's reader of results
+    wakes the caller before it lets go of the result, and so of the pool), so the case waits until it is gone,
+    or warned of (the warning holds it).
+    """
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
         for ending in ("close", "terminate", ""):
@@ -348,8 +354,9 @@ def forgotten(make: Callable[..., Any]) -> object:
             if ending:
                 getattr(pool, ending)()
                 pool.join()
+            gone = weakref.ref(pool)
             del pool
-            gc.collect()
+            until(lambda: gc.collect() >= 0 and (seen or gone() is None))  # noqa: B023  (it is called within the turn)
     return [(warning.category.__name__, str(warning.message)[:36]) for warning in seen]
 
 
