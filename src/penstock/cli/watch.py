@@ -13,6 +13,7 @@ from penstock.cli.interrupts import Interrupts
 from penstock.cli.output import json_line, outcome_record, printable, value_text
 from penstock.cli.progress import Progress
 from penstock.cli.records import Ended
+from penstock.cli.tags import Tagging
 from penstock.cli.wanted import Numbered, Wanted
 from penstock.core.spans import SpanSet
 from penstock.kept import behind
@@ -33,9 +34,12 @@ class Record(Protocol):
 class Asked:
     """What jobs are given, kept from the time they are submitted until they are shown."""
 
-    def __init__(self, shown: Callable[[Any, int, int], bytes]) -> None:
-        """`shown`: what a person would type for an item, its number from 1 and a slot from 1."""
+    def __init__(self, shown: Callable[[Any, int, int], bytes], tagging: Tagging | None = None) -> None:
+        """`shown`: what a person would type for an item, its number from 1 and a slot from 1. `tagging`: what its lines
+        begin with."""
         self._shown = shown
+        self._tagging = tagging
+        self._announced: set[int] = set()
         self._items: dict[int, Any] = {}
 
     def remember(self, items: Iterator[Any]) -> Iterator[Any]:
@@ -44,13 +48,21 @@ class Asked:
             self._items[number] = item
             yield item
 
-    def tag(self, number: int) -> bytes:
+    def tag(self, number: int) -> bytes | None:
         """What its lines begin with."""
-        return tag_of(self._items[number])
+        return self._tagging and self._tagging(self._items[number], number + 1)
+
+    def command(self, number: int, slot: int = 0) -> bytes:
+        """Its command as a line; nothing if that was said before."""
+        if number in self._announced:
+            return b""
+        self._announced.add(number)
+        return self._shown(self._items[number], number + 1, slot + 1) + b"\n"
 
     def ended(self, number: int, outcome: Outcome) -> Ended:
         """What records are told."""
         item = self._items.pop(number, None)
+        self._announced.discard(number)
         shown = partial(self._shown, item, number + 1)
         return Ended(number, item, shown, outcome, printed(outcome), complaint(outcome))
 
@@ -65,17 +77,17 @@ class Watch:
         *,
         as_json: bool = False,
         in_order: bool = False,
-        tag: bool = False,
         asked: Asked | None = None,
+        commands: tuple[bool, bool] = (False, False),
         records: Sequence[Record] = (),
         halt: Halt | None = None,
     ) -> None:
-        """`asked` is needed for `tag` and `records`."""
+        """`asked` is needed for tags, `commands` (on stdout, on stderr) and `records`."""
         self._wanted = wanted
         self._progress = progress
         self._as_json = as_json
         self._in_order = in_order
-        self._tag = tag
+        self._commands = commands
         self._asked = asked
         self._records = records
         self._halt = halt
@@ -162,8 +174,19 @@ class Watch:
     def show(self, number: int, stdout: bytes, stderr: bytes) -> None:
         """These are its lines."""
         self._interrupts.hold()
-        tag = self._asked.tag(number) if self._asked is not None and self._tag else None
+        tag = None
+        if self._asked is not None:
+            tag = self._asked.tag(number)
+            stdout, stderr = self._announced(number, stdout, stderr)
         self._progress.write(tagged(stdout, tag), tagged(stderr, tag))
+
+    def _announced(self, number: int, stdout: bytes, stderr: bytes, slot: int = 0) -> tuple[bytes, bytes]:
+        """The job's command before what it printed, where that is wanted (`-v`, `-t`)."""
+        if self._asked is None or not any(self._commands):
+            return stdout, stderr
+        command = self._asked.command(number, slot)
+        on_stdout, on_stderr = self._commands
+        return (command if on_stdout else b"") + stdout, (command if on_stderr else b"") + stderr
 
     def shown(self) -> None:
         """It is noted."""
@@ -174,8 +197,10 @@ class Watch:
         if self._is_stopped(outcome):
             return
         tag: bytes | None = None
+        before = (b"", b"")
         if self._asked is not None:
-            tag = self._asked.tag(number) if self._tag else None
+            tag = self._asked.tag(number)
+            before = self._announced(number, b"", b"", outcome.slot)
             ended = self._asked.ended(number, outcome)
             for record in self._records:
                 record.add(ended)
@@ -186,7 +211,7 @@ class Watch:
         if self._as_json:
             json_line(outcome_record(outcome))
         else:
-            self._progress.write(tagged(stdout, tag), tagged(stderr, tag))
+            self._progress.write(tagged(before[0] + stdout, tag), tagged(before[1] + stderr, tag))
         self._progress.add(failed=outcome.state != "succeeded")
 
 
@@ -204,13 +229,8 @@ def complaint(outcome: Outcome) -> bytes:
     return outcome.stderr + f"penstock: {outcome.job_id} {outcome.state}: {printable(outcome.cause)}\n".encode()
 
 
-def tag_of(item: Any) -> bytes:
-    """A job's arguments on one line."""
-    return b" ".join(item) if isinstance(item, list) else str(item).encode("utf-8", "surrogateescape")
-
-
 def tagged(data: bytes, tag: bytes | None) -> bytes:
-    """Each line behind the job's arguments and a tab (``--tag``)."""
+    """Each line behind the tag and a tab."""
     if tag is None:
         return data
     return b"".join(tag + b"\t" + line for line in data.splitlines(keepends=True))
