@@ -104,19 +104,8 @@ def without_suffix(pattern: re.Pattern[bytes], argument: bytes) -> bytes:
 
 
 def changed(pattern: re.Pattern[bytes], text: bytes, count: int, argument: bytes) -> bytes:
-    """``{/x/text}``: the first `count`, 0: all. The text may name groups, ``$1``."""
-
-    def made(match: re.Match[bytes]) -> bytes:
-        return re.sub(rb"\$(\d)|\\(.)", lambda name: _group(match, name), text)
-
-    return pattern.sub(made, argument, count=count)
-
-
-def _group(match: re.Match[bytes], name: re.Match[bytes]) -> bytes:
-    if name[1] is None:
-        return name[2]
-    number = int(name[1])
-    return (match[number] or b"") if number <= match.re.groups else b""
+    """``{/x/text}``: the first `count`, 0: all."""
+    return pattern.sub(lambda _: text, argument, count=count)
 
 
 def in_case(pattern: re.Pattern[bytes], case: Change, count: int, argument: bytes) -> bytes:
@@ -185,6 +174,22 @@ PERL_ONLY = re.compile(r"[$@](?![)|/\d]|\Z)|\\[QEUL]")
 """What Perl would put in."""
 
 
+def substituted(pattern: re.Pattern[bytes], text: bytes, count: int, argument: bytes) -> bytes:
+    """As `changed`, with ``$1`` in the text for a group."""
+
+    def made(match: re.Match[bytes]) -> bytes:
+        return re.sub(rb"\$(\d)|\\(.)", lambda name: _group(match, name), text)
+
+    return pattern.sub(made, argument, count=count)
+
+
+def _group(match: re.Match[bytes], name: re.Match[bytes]) -> bytes:
+    if name[1] is None:
+        return name[2]
+    number = int(name[1])
+    return (match[number] or b"") if number <= match.re.groups else b""
+
+
 def substitutions(tag: str, code: str) -> Change:
     """What ``--rpl 'tag s/old/new/; s/old/new/g'`` does. ConfigError: it is more than substitutions."""
     changes: list[Change] = []
@@ -200,6 +205,6 @@ def substitutions(tag: str, code: str) -> Change:
         if "i" in match["how"]:
             pattern = re.compile(pattern.pattern, pattern.flags | re.IGNORECASE)
         new = match["new"].encode("utf-8", "surrogateescape")
-        changes.append(partial(changed, pattern, new, 0 if "g" in match["how"] else 1))
+        changes.append(partial(substituted, pattern, new, 0 if "g" in match["how"] else 1))
         at = match.end()
     return lambda argument: reduce(lambda value, change: change(value), changes, argument)

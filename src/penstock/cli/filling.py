@@ -32,12 +32,17 @@ class Filling(NamedTuple):
     @property
     def fills(self) -> bool:
         """Whether a job gets as many as go on a command line."""
-        return self.context or self.many or self.xargs or self.max_chars is not None
+        return self.context or self.many or self.xargs
+
+    @property
+    def measures(self) -> bool:
+        """Whether the length of a command line counts."""
+        return self.fills or self.max_chars is not None
 
     @property
     def repeats(self) -> bool:
         """Whether a word with {} in it comes once for each argument."""
-        return not self.many and not self.xargs and (self.fills or self.lines is not None)
+        return not self.many and not self.xargs and (self.context or self.lines is not None)
 
     @property
     def longest(self) -> int:
@@ -53,11 +58,12 @@ class Filling(NamedTuple):
             )
         return min(LONGEST, int(number) << unit)
 
-    def groups(self, items: Iterator[Arguments], most: int, slots: int, length: Length) -> Iterator[Arguments]:
-        """The arguments of each job. `most`: items (0: no bound); `slots`: over which the last ones are spread.
+    def groups(self, items: Iterator[Arguments], count: int | None, slots: int, length: Length) -> Iterator[Arguments]:
+        """The arguments of each job. `count`: items at most; `slots`: over which the last ones are spread.
         ConfigError: one argument alone is too long."""
         longest = self.longest
-        spread = 1 if self.xargs else max(1, slots)
+        most = count or (0 if self.fills else 1)
+        spread = max(1, slots) if self.fills and not self.xargs else 1
         group: list[Arguments] = []
         size = bare = length(())
         for item in items:

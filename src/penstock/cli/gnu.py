@@ -86,7 +86,8 @@ STORE = "`penstock up` keeps jobs in its own store: `penstock submit`, and `pens
 PIPES = "cut the input into files (split), and run over these"
 PERL = "there is no Perl here: --plus, --rpl 'NAME s/A/B/', or compute it with --shell"
 MACHINE = "`nproc` and `lscpu` say it, of workers `penstock workers` does"
-LATER = "it is not built here"
+SHOWN = "it is one of `penstock run`; of what was submitted `penstock results --follow BATCH` shows the outcomes"
+LATER = "there is nothing instead yet"
 
 REFUSED = (
     Known("--sshlogin -S --sshloginfile --slf --ssh --ssh-delay --sshdelay", HOSTS),
@@ -114,7 +115,7 @@ REFUSED = (
     Known("--recstart --block-timeout --blocktimeout --bt --group-by --groupby --shard --bin", PIPES),
     Known("--csv", "--colsep , for simple ones; a program that reads CSV for others"),
     Known("--sql --sql-master --sqlmaster --sql-worker --sqlworker --sql-and-worker --sqlandworker", STORE),
-    Known("--tmpdir --tempdir", "set TMPDIR"),
+    Known("--tmpdir --tempdir", "set the variable TMPDIR"),
     Known("--output-as-files --outputasfiles --files", "--results DIR has a file for each job"),
     Known("--parens", PERL),
     Known("--filter", "leave out of the input what shall not run (grep, awk)"),
@@ -130,18 +131,18 @@ REFUSED = (
         " --color-fail --colour-fail --colorfail --colourfail --cf",
         "`penstock results --failed` shows them",
     ),
-    Known("--ctag-string --ctagstring", "--tagstring TEXT"),
-    Known("--retry-failed --retryfailed", "--resume-failed with the command and its input"),
+    Known("--ctag-string --ctagstring", "write --tagstring TEXT"),
+    Known("--retry-failed --retryfailed", "write --resume-failed with the command and its input"),
     Known("--term-seq --termseq", "SIGTERM, a grace (--grace TIME), SIGKILL"),
-    Known("--memsuspend", "--memfree SIZE"),
-    Known("--noswap", "--memfree SIZE or --load N"),
+    Known("--memsuspend", "write --memfree SIZE"),
+    Known("--noswap", "write --memfree SIZE or --load N"),
     Known("--process-slot-var --processslotvar", "{%} in the command, or PENSTOCK_SLOT in its environment (from 0)"),
     Known("--profile -J", "settings are in penstock.toml, job options on the command line"),
-    Known("--record-env --recordenv --session", "--env NAME for each variable and function that the jobs need"),
+    Known("--record-env --recordenv --session", "write --env NAME for each variable and function that the jobs need"),
     Known("--linkinputsource --xapplyinputsource", ":::+ links an input to the one before it"),
-    Known("--replace -i", "-I TEXT ({} needs none)"),
-    Known("--eof -e", "-E TEXT"),
-    Known("--max-lines --maxlines -l", "-L N"),
+    Known("--replace -i", "write -I TEXT ({} needs none)"),
+    Known("--eof -e", "write -E TEXT"),
+    Known("--max-lines --maxlines -l", "write -L N"),
     Known("--number-of-cpus --numberofcpus --number-of-cores --numberofcores", MACHINE),
     Known("--number-of-sockets --numberofsockets --number-of-threads --numberofthreads", MACHINE),
     Known("--max-line-length-allowed --maxlinelengthallowed --show-limits --showlimits", "`getconf ARG_MAX` says it"),
@@ -152,9 +153,14 @@ REFUSED = (
     Known("--shell-completion --shellcompletion", "`penstock completion bash|zsh|fish`"),
     Known("--_parset --_test", "write the results to files, and read these"),
     Known("--bug --tollef --ctrl-c --ctrlc --no-ctrl-c --no-ctrlc --noctrlc -T -Y -g", "GNU parallel has retired it"),
-    Known("--debug-of-parallel -D", "--debug shows tracebacks"),
+    Known("-D", "--debug shows tracebacks"),
     Known("-B -H -U -W", "GNU parallel has retired it"),
-    Known("--pipe --block --recend --delay --load --memfree --nice -N", LATER),
+    Known("--pipe --spreadstdin --block --block-size --blocksize --recend --delay --load --memfree --nice", LATER),
+    Known("-N --max-replace-args --maxreplaceargs", LATER),
+    Known("-k --keep-order --keeporder --tag --tagstring --tag-string --ungroup -u -v -t --verbose", SHOWN),
+    Known("--lb --line-buffer --line-buffered --linebuffer --linebuffered --bar --eta --progress", SHOWN),
+    Known("--dry-run --dryrun --dr --halt --halt-on-error --haltonerror --joblog --jl", SHOWN),
+    Known("--results --result --res --resume --resume-failed --resumefailed", SHOWN),
 )
 """Not built. What a command has itself is none of these."""
 

@@ -34,7 +34,7 @@ _OPTIONS = (
     click.option("--trim", type=click.Choice(list(TRIMS)), help="Take blanks from the left, the right, both, no end."),
     click.option("--skip-first-line", is_flag=True, help="Leave out the first item."),
     click.option("-r", "--no-run-if-empty", is_flag=True, help="Leave out items of blanks only."),
-    click.option("--link/--no-link", "link", default=False, help="One item of each input a job, as --xapply."),
+    click.option("--link", is_flag=True, help="One item of each input a job, as --xapply."),
     click.option("--header", metavar=":", help="The first item of each input names it: {NAME}, also {NAME.} ..."),
     click.option("--shuf", is_flag=True, help="In random order: reads all of the input first."),
     click.option(
@@ -56,7 +56,7 @@ _OPTIONS = (
     click.option("-X", "context", is_flag=True, help="As many arguments a job as fit; x{} comes once for each."),
     click.option("-m", "many", is_flag=True, help="As -X, but in x{} all stand side by side."),
     click.option("--xargs", is_flag=True, help="As -m, and the last ones are not spread over the slots."),
-    click.option("-s", "--max-chars", metavar="N", help="Of a command line, with -X, -m, --xargs (implies -X)."),
+    click.option("-s", "--max-chars", metavar="N", help="Characters of a command line, at most."),
     click.option(
         "-L", "lines", type=click.IntRange(0), metavar="N", help="As -n; an item that ends with a blank goes on."
     ),

@@ -130,7 +130,9 @@ class Ways(NamedTuple):
         if self.url and self.data:
             raise click.UsageError(f"--data is for a pipeline of its own: the one at {self.url} has its own data")
         if self.as_json and (self.tag or self.tagstring or self.verbose or self.verbose_stderr):
-            raise click.UsageError("--json excludes --tag, --tagstring, -v and -t: a record says which job it is of")
+            raise click.UsageError(
+                "--json and --tag, --tagstring, -v or -t exclude each other: a record says which job it is of"
+            )
         if self.resumes and not (self.url or self.data):
             raise click.UsageError(
                 "--resume needs what remembers the earlier run: the same --data DIR, or the --url of a running pipeline"

@@ -65,6 +65,8 @@ OPTIONS = {
     "nl": "sd",
 }
 """Their options whose value is a script, a pattern or a separator."""
+SCRIPTS = "ef"
+"""Of these, those that give what is an operand else."""
 FIND_VALUES = re.compile(r"-(?:i?name|i?path|i?wholename|i?regex|i?lname|printf|fprintf|newer\w*|exec|ok|execdir)")
 FIND_WORDS = frozenset({"(", ")", ";", "!", ",", "+", "{}"})
 GLOB_VALUES = re.compile(r"--?(?:in|ex)clude(?:-dir|-from)?|--?(?:i?glob|pattern|filter|wildcards|name|match|g)")
@@ -140,13 +142,17 @@ def _meant(command: Sequence[str]) -> set[int]:
 
 def _values(command: Sequence[str], at: int, letters: str, operands: int) -> set[int]:
     meant: set[int] = set()
-    is_value = False
+    option = ""
     for place in range(at + 1, len(command)):
         word = command[place]
-        if is_value or (operands and not word.startswith("-")):
+        if option:
             meant.add(place)
-            operands = 0 if is_value else operands - 1  # a script that an option gives is no operand
-        is_value = bool(letters) and re.fullmatch(rf"-\w*[{letters}]", word) is not None and place not in meant
+            operands = 0 if option in SCRIPTS else operands
+        elif operands and not word.startswith("-"):
+            meant.add(place)
+            operands -= 1
+        is_option = not option and letters and re.fullmatch(rf"-\w*[{letters}]", word)
+        option = word[-1] if is_option else ""
     return meant
 
 
@@ -191,7 +197,7 @@ def _line_sign(raw: Sequence[str]) -> str:
     for word in raw:
         if re.fullmatch(r"[|&;<>()]+", word):
             return word
-        bare = QUOTED.sub(lambda match: match[1] or "", word)
+        bare = QUOTED.sub(lambda match: "'" if match[1] is None else match[1], word)
         if found := re.search(r"\$[\w{(@*#?!$'\"]|`", bare):
             return found[0]
         bare = QUOTED.sub("", word)

@@ -165,7 +165,7 @@ class Work:
         if not self.one:
             refuse_unknown(self.line.command, self.naming)
             self._check_places()
-        if self.filling.fills and not self.line.command:
+        if self.filling.measures and not self.line.command:
             raise ConfigError("-X, -m, --xargs and -s put arguments behind a COMMAND, and there is none")
 
     def _check_places(self) -> None:
@@ -199,8 +199,11 @@ class Work:
     def _check_call(self) -> None:
         if self.line.command:
             raise ConfigError(f"--call takes arguments after :::, not a command: {self.line.command[0]!r}")
-        if self.one or self.shell or self.colsep or self.max_args is not None or len(self.line.sources) > 1:
+        is_plain = self.naming == Naming() and self.filling == Filling() and self.reading.header is None
+        if self.one or self.shell or self.colsep or self.max_args not in {None, 1} or len(self.line.sources) > 1:
             raise ConfigError("--call takes one input source, and none of --one, --shell, --colsep and -n")
+        if not is_plain:
+            raise ConfigError("--call has no replacement strings and no command line: no --header, --plus, -I, -X, -m")
 
     @property
     def is_command(self) -> bool:
@@ -249,8 +252,8 @@ class Work:
             items, count = continued(items), self.filling.lines
         if count == 0:
             return (() for _ in items)
-        if composer is not None and self.filling.fills:
-            return self.filling.groups(items, count or 0, self.slots, composer.length)
+        if composer is not None and self.filling.measures:
+            return self.filling.groups(items, count, self.slots, composer.length)
         return items if count in {None, 1} else grouped(items, count or 1)
 
     @staticmethod

@@ -53,10 +53,13 @@ def test_unknown_option_exits_2_by_name(capsys: pytest.CaptureFixture[str]) -> N
         ("--call math:sqrt --colsep , ::: a", "none of"),
         ("echo :::+ a", "links to the input source before it"),
         ("echo :::: /no/such/file", "cannot read /no/such/file"),
-        ("-X echo ::: a", "-X"),
+        ("--header 2 echo ::: a", "--header :"),
         ("--pipe wc ::: a", "--pipe"),
         ("--sshlogin h echo ::: a", "--sshlogin"),
-        ("-I {} echo ::: a", "-I"),
+        ("-X ::: a", "there is none"),
+        ("--plus echo {/(/x} ::: a", "{/(/x}: missing )"),
+        ("--tagstring {%} echo ::: a", "--tagstring"),
+        ("--call math:sqrt --plus ::: a", "--plus"),
     ],
 )
 def test_wrong_line_is_refused_before_anything_runs(

@@ -7,6 +7,7 @@ import pytest
 
 from penstock.cli.halt import Halt
 from penstock.cli.records import Ended
+from penstock.cli.tags import tag_of
 from penstock.cli.wanted import Numbered
 from penstock.cli.watch import Asked, Watch, complaint, printed, tagged
 from penstock.client.live import Onlooker, Seen
@@ -142,9 +143,9 @@ def test_what_was_shown_of_a_running_job_is_not_shown_again(in_order: bool) -> N
     """Its outcome begins behind it, records have all of it, and where there is an order a job waits for its turn."""
     jobs: Any = Jobs((0, GOOD), (1, GOOD))
     paper: Any = Paper()
-    asked = Asked(lambda *_: b"")
+    asked = Asked(lambda *_: b"", tag_of)
     list(asked.remember(iter([[b"a"], [b"b"]])))
-    watch = Watch(jobs, paper, in_order=in_order, tag=True, asked=asked, records=[paper])
+    watch = Watch(jobs, paper, in_order=in_order, asked=asked, records=[paper])
     assert (watch.is_turn(0), watch.is_turn(1)) == (True, not in_order)
     if not in_order:
         watch.show(1, b"early\n", b"")
