@@ -64,15 +64,13 @@ class Reading(NamedTuple):
         """The arguments of each item, and what --header calls them."""
         found = self.items(sources, separator)
         names: list[bytes] = []
+        strip = columns is not None and self.trim is None
         if self.header is not None:
-            if columns is None and len(sources) == 1 and sources[0].file:
-                columns = re.compile(rb"\t")
-            for items in found:
-                first = next(items, b"")
-                names += columns.split(first) if columns is not None else [first]
+            columns = columns or re.compile(rb"\t")
+            names = [name for items in found for name in columns.split(next(items, b""))]
         together = linked(found) if self.link else combined(found, [source.linked for source in sources])
         if columns is not None:
-            together = split_columns(together, columns, strip=self.trim is None)
+            together = split_columns(together, columns, strip=strip)
         return self._shuffled(together), names
 
     def _shuffled(self, items: Iterator[Arguments]) -> Iterator[Arguments]:

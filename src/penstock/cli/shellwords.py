@@ -31,6 +31,8 @@ VARIABLE = re.compile(r"\$(?:[A-Za-z_]\w*|\d|\{[A-Za-z_]\w*[^{}]*\}|[@*#?!$])")
 SUBSTITUTION = re.compile(r"\$\(.*\)|`[^`]+`", re.DOTALL)
 PATH = re.compile(r"[\w./:=,@+%{}\"~-]*")
 """What stands beside a variable in a word that is a path or a name."""
+BRACES = re.compile(r"(?<!\$)\{[^{}\s]*\}")
+"""A replacement string, whatever is in it."""
 PATTERN = re.compile(r"(?!-)[\w./~+@,%{}*?\[\]!^-]*\*[\w./~+@,%{}*?\[\]!^-]*")
 ASSIGNMENT = re.compile(r"[A-Za-z_]\w*\+?=.*", re.DOTALL)
 KEYWORDS = frozenset(
@@ -106,6 +108,7 @@ def refuse_shell_words(command: Sequence[str]) -> None:
 
 def _sign(word: str, before: str) -> str:
     """What a shell would have made of it; nothing if it would have been left as it is."""
+    word = BRACES.sub("{}", word)
     if OPERATOR.fullmatch(word):
         return "an operator of the shell"
     if SUBSTITUTION.search(word):

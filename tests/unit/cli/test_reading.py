@@ -45,7 +45,7 @@ def test_columns_are_trimmed_unless_it_is_said_how() -> None:
 
 
 def test_the_header_of_a_table(tmp_path: Path) -> None:
-    """Of a file it is cut at tabs, or where --colsep says."""
+    """It is cut at tabs, as every line of it, or where --colsep says."""
     table = tmp_path / "table"
     table.write_text("n\tv\n1\t2\n")
     items, names = Reading(header=":").arguments(parse(["::::", str(table)]).sources, b"\n", None)
