@@ -92,7 +92,7 @@ def refuse_shell_words(command: Sequence[str]) -> None:
     """ConfigError: a word of the command that no program was meant to see."""
     if not command:
         return
-    if shell_like(command):
+    if shell_like(command) or (re.search(r"\s", command[0]) and not shutil.which(command[0])):
         raise ConfigError(f"{command[0]!r} looks like a shell line: add --shell")
     if not shutil.which(command[0]) and (command[0] in KEYWORDS or ASSIGNMENT.fullmatch(command[0])):
         what = "a word of the shell" if command[0] in KEYWORDS else "an assignment (or --env)"

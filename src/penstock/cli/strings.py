@@ -76,17 +76,18 @@ class Naming(NamedTuple):
             (b"#", self.seqreplace),
             (b"%", self.slotreplace),
         ):
-            if name:
+            if name is not None:
                 yield inner, os.fsencode(name)
 
     @property
     def is_plain(self) -> bool:
         """Whether only the strings that every worker knows are replaced."""
-        return not self.plus and not self.rpl and not any(self[2:]) and not self.replace
+        return not self.plus and not self.rpl and not any(True for _ in self.renamed())
 
 
 class Strings:
-    """The replacement strings that a command line can have. ConfigError: --rpl with more than substitutions."""
+    """The replacement strings that a command line can have. ConfigError: one has no name, or does more
+    than substitute."""
 
     def __init__(self, naming: Naming, names: Sequence[bytes] = ()) -> None:
         """`names`: what --header calls the columns."""
@@ -107,6 +108,8 @@ class Strings:
         self._mark = re.compile(b"|".join([*whole, rb"\{[^}]*\}"]))
 
     def _put(self, name: bytes, place: Place) -> None:
+        if not name:
+            raise ConfigError("a replacement string has a name: -I TEXT, --rpl 'NAME s/OLD/NEW/'")
         if name.startswith(b"{") and name.endswith(b"}"):
             self._inner[name[1:-1]] = place
         else:
@@ -147,13 +150,13 @@ class Strings:
 
 def refuse_unknown(words: Sequence[str], naming: Naming) -> None:
     """ConfigError: a replacement string that GNU parallel has, and that is none here."""
+    if match := PERL.search(b" ".join(map(os.fsencode, words))):
+        shown = match[0].decode(errors="replace")
+        raise ConfigError(
+            f"{shown}: there is no Perl in replacement strings; use --plus ({{%.gz}}, {{/old/new}}),"
+            " --rpl 'NAME s/old/new/', or compute it with --shell"
+        )
     for word in map(os.fsencode, words):
-        if match := PERL.search(word):
-            shown = match[0].decode(errors="replace")
-            raise ConfigError(
-                f"{shown}: there is no Perl in replacement strings; use --plus ({{%.gz}}, {{/old/new}}),"
-                " --rpl 'NAME s/old/new/', or compute it with --shell"
-            )
         if naming.plus is not False:
             for token in word.split():
                 _refuse_in(token, naming)

@@ -47,6 +47,7 @@ ls '~'
 ls 'a.tx?'
 X=1 cmd {}
 for x in {}
+'no-such-program -v' {}
 export A={}
 """
 

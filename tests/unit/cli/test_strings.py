@@ -151,3 +151,16 @@ def test_whoever_says_so_means_text() -> None:
     refuse_unknown(["{..}", "{slot}", "{%x}"], Naming(plus=False))
     refuse_unknown(["{..}"], Naming(replace="{..}"))
     refuse_unknown(["{..}"], Naming(plus=True))
+
+
+def test_perl_over_several_words_is_perl() -> None:
+    """GNU parallel joins the words first."""
+    with pytest.raises(ConfigError, match=r"\{= uc =\}: there is no Perl"):
+        refuse_unknown(["echo", "{=", "uc", "=}"], Naming())
+
+
+@pytest.mark.parametrize("naming", [Naming(replace=""), Naming(rpl=("",)), Naming(rpl=(" s/a/b/",))])
+def test_a_string_has_a_name(naming: Naming) -> None:
+    """Nothing stands everywhere."""
+    with pytest.raises(ConfigError, match="has a name"):
+        Strings(naming)

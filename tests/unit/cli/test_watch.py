@@ -156,3 +156,21 @@ def test_what_was_shown_of_a_running_job_is_not_shown_again(in_order: bool) -> N
     assert paper.out == (b"" if in_order else b"b\tearly\n") + b"a\tfirst\n" + b"a\t0"
     assert paper.err == b"a\terror\n"
     assert [ended.stdout for ended in paper.ended] == [b"0", b"1"]
+
+
+@pytest.mark.parametrize(
+    ("commands", "out", "err"), [((True, False), b"t\t0 1 a\n", b""), ((False, True), b"", b"t\t0 1 a\n")]
+)
+def test_a_command_is_said_once_before_what_it_prints(commands: tuple[bool, bool], out: bytes, err: bytes) -> None:
+    """`-v` on stdout and `-t` on stderr, behind the tag, with the first line that is shown of it or at its end."""
+    jobs: Any = Jobs((0, GOOD))
+    paper: Any = Paper()
+    asked = Asked(lambda item, number, slot: b"%d %d %s" % (number - 1, slot, item[0]), lambda _, __: b"t")
+    list(asked.remember(iter([[b"a"]])))
+    watch = Watch(jobs, paper, asked=asked, commands=commands)
+    watch.show(0, b"line\n", b"")
+    watch.show(0, b"line\n", b"")
+    watch.shown()
+    jobs.shown = {0: (1, 0)}
+    watch.to_the_end()
+    assert (paper.out, paper.err) == (out + b"t\tline\n" * 2, err)
