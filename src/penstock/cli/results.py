@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from penstock.cli.options import as_json, running
 from penstock.cli.output import as_text, json_line, outcome_record, value_text, write
-from penstock.cli.watch import complaint, printed
+from penstock.cli.outputs import Shown
 
 if TYPE_CHECKING:
     from penstock import Batch, Outcome
@@ -46,8 +47,13 @@ def command(url: str, follow: bool, failed: bool, as_json: bool, as_csv: bool, b
                 code = 1
             elif failed:
                 continue
-            show(outcome)
+            show(Shown(outcome, partial(kept, handle)))
     return code
+
+
+def kept(batch: Batch, outcome: Outcome, is_error: bool, start: int) -> Iterator[bytes | int]:
+    """What is kept of the output of one of the batch's jobs, from a byte on."""
+    return batch.output(outcome, stderr=is_error, start=start)
 
 
 def recorded(batch: Batch, count: int) -> Iterator[Outcome]:
@@ -55,15 +61,18 @@ def recorded(batch: Batch, count: int) -> Iterator[Outcome]:
     return itertools.islice(batch.follow(), count)
 
 
-def _json(outcome: Outcome) -> None:
-    json_line(outcome_record(outcome))
+def _json(shown: Shown) -> None:
+    json_line(outcome_record(shown.whole()))
 
 
-def _plain(outcome: Outcome) -> None:
+def _plain(shown: Shown) -> None:
     import sys
 
-    write(printed(outcome))
-    sys.stderr.buffer.write(complaint(outcome))
+    for part in shown.stdout():
+        write(part)
+    for part in shown.stderr():
+        sys.stderr.buffer.write(part)
+    sys.stderr.buffer.write(shown.remarks())
 
 
 def _csv_writer() -> Any:
@@ -73,7 +82,8 @@ def _csv_writer() -> Any:
     rows = csv.writer(sys.stdout, lineterminator="\n")
     rows.writerow(CSV_COLUMNS)
 
-    def show(outcome: Outcome) -> None:
+    def show(shown: Shown) -> None:
+        outcome = shown.whole()
         record = outcome_record(outcome)
         record["value"] = "" if record.get("value") is None else value_text(record["value"])
         record["stdout"], record["stderr"] = as_text(outcome.stdout), as_text(outcome.stderr)

@@ -6,17 +6,15 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from msgspec.structs import replace
-
 from penstock.cli.halt import Halt
 from penstock.cli.interrupts import Interrupts
-from penstock.cli.output import json_line, outcome_record, printable, value_text
+from penstock.cli.output import json_line, outcome_record
+from penstock.cli.outputs import Shown, Tagged
 from penstock.cli.progress import Progress
 from penstock.cli.records import Ended
 from penstock.cli.tags import Tagging
 from penstock.cli.wanted import Numbered, Wanted
 from penstock.core.spans import SpanSet
-from penstock.kept import behind
 
 if TYPE_CHECKING:
     from penstock import Outcome
@@ -59,12 +57,11 @@ class Asked:
         self._announced.add(number)
         return self._shown(self._items[number], number + 1, slot + 1) + b"\n"
 
-    def ended(self, number: int, outcome: Outcome) -> Ended:
+    def ended(self, number: int, outcome: Shown) -> Ended:
         """What records are told."""
         item = self._items.pop(number, None)
         self._announced.discard(number)
-        shown = partial(self._shown, item, number + 1)
-        return Ended(number, item, shown, outcome, printed(outcome), complaint(outcome))
+        return Ended(number, item, partial(self._shown, item, number + 1), outcome)
 
 
 class Watch:
@@ -178,7 +175,7 @@ class Watch:
         if self._asked is not None:
             tag = self._asked.tag(number)
             stdout, stderr = self._announced(number, stdout, stderr)
-        self._progress.write(tagged(stdout, tag), tagged(stderr, tag))
+        self._progress.write(Tagged(tag)(stdout), Tagged(tag)(stderr))
 
     def _announced(self, number: int, stdout: bytes, stderr: bytes, slot: int = 0) -> tuple[bytes, bytes]:
         """The job's command before what it printed, where that is wanted (`-v`, `-t`)."""
@@ -201,36 +198,23 @@ class Watch:
         if self._asked is not None:
             tag = self._asked.tag(number)
             before = self._announced(number, b"", b"", outcome.slot)
-            ended = self._asked.ended(number, outcome)
+            ended = self._asked.ended(number, self._wanted.whole(number, outcome))
             for record in self._records:
                 record.add(ended)
-        seen = self._wanted.seen(number)
-        if any(seen):
-            outcome = replace(outcome, stdout=behind(outcome.stdout, seen[0]), stderr=behind(outcome.stderr, seen[1]))
-        stdout, stderr = printed(outcome), complaint(outcome)
+        shown = self._wanted.shown(number, outcome)
         if self._as_json:
-            json_line(outcome_record(outcome))
+            json_line(outcome_record(shown.whole()))
         else:
-            self._progress.write(tagged(before[0] + stdout, tag), tagged(before[1] + stderr, tag))
+            self._progress.write(Tagged(tag)(before[0]), Tagged(tag)(before[1]))
+            self._print(shown, tag)
         self._progress.add(failed=outcome.state != "succeeded")
 
-
-def printed(outcome: Outcome) -> bytes:
-    """What a job comes to on stdout: what it printed, then what a call returned unless that is None."""
-    if outcome.returncode is not None or outcome.value is None:
-        return outcome.stdout
-    return outcome.stdout + value_text(outcome.value).encode("utf-8", "surrogateescape") + b"\n"
-
-
-def complaint(outcome: Outcome) -> bytes:
-    """What a job comes to on stderr: what it printed, then why it failed; a bare exit code is no news."""
-    if outcome.state == "succeeded" or (outcome.state == "failed" and outcome.returncode is not None):
-        return outcome.stderr
-    return outcome.stderr + f"penstock: {outcome.job_id} {outcome.state}: {printable(outcome.cause)}\n".encode()
-
-
-def tagged(data: bytes, tag: bytes | None) -> bytes:
-    """Each line behind the tag and a tab."""
-    if tag is None:
-        return data
-    return b"".join(tag + b"\t" + line for line in data.splitlines(keepends=True))
+    def _print(self, shown: Shown, tag: bytes | None) -> None:
+        """All of its output, however much it is."""
+        tagged = Tagged(tag)
+        for part in shown.stderr():
+            self._progress.write(b"", tagged(part))
+        tagged = Tagged(tag)
+        for part in shown.stdout():
+            self._progress.write(tagged(part))
+        self._progress.write(b"", shown.remarks())

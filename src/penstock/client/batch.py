@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from penstock.client.answers import error_of, handed_out, outcomes_of
 from penstock.client.fetching import fetch_rows
 from penstock.client.following import Row
+from penstock.client.printed import output_of
 from penstock.client.reading import ArrivalReader, OrderReader, RowReader
 from penstock.errors import NoSuchBatch
 from penstock.job import ID_BYTES, BatchSpec, JobState
@@ -27,6 +28,7 @@ from penstock.messages import (
     Digests,
     PipelineInfo,
     Retry,
+    TrimOutput,
     Why,
 )
 from penstock.outcome import BatchStatus, Outcome, PipelineStatus, WorkerInfo
@@ -135,6 +137,16 @@ class Batch:
         """All that is recorded of one job, attempts that were not its last included; empty: nothing is yet."""
         rows = sorted(fetch_rows(self._session, self._batch, index, index + 1), key=lambda row: row.head.stamp)
         return [outcome for row in rows if not row.opens for outcome in outcomes_of(row, self._spec)]
+
+    def output(self, outcome: Outcome, *, stderr: bool = False, start: int = 0) -> Iterator[bytes | int]:
+        """What the job of one of its outcomes wrote to stdout, or to stderr, from the byte `start` on: bytes, some at a
+        time, and where some were not kept their number. The outcome itself has no more than head and tail of what is
+        long."""
+        return output_of(self._session, self._batch, self._spec, outcome, is_error=stderr, start=start)
+
+    def trim_output(self, keep: int) -> None:
+        """What its jobs wrote was read: no more than about `keep` bytes of each stream need be kept any longer."""
+        self._session.say(TrimOutput(self._batch, keep))
 
     def digests(self) -> Iterator[bytes]:
         """What tells its jobs apart by what they are given, in order; none if it was not submitted with digests."""
