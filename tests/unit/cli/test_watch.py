@@ -148,6 +148,6 @@ def test_a_command_is_said_once_before_what_it_prints(commands: tuple[bool, bool
     watch.show(0, b"line\n", b"")
     watch.show(0, b"line\n", b"")
     watch.shown()
-    jobs.shown = {0: (1, 0)}
+    jobs.seen = {0: (1, 0)}
     watch.to_the_end()
     assert (paper.out, paper.err) == (out + b"t\tline\n" * 2, err)
