@@ -19,6 +19,7 @@ from penstock.core.actions import (
     LoadChunks,
     LoadKept,
     Log,
+    ReadArguments,
     ReadDigests,
     Report,
     Run,
@@ -48,6 +49,7 @@ from penstock.core.worker import WorkerCore
 from penstock.job import BatchSpec, JobState, Stamp
 from penstock.messages import (
     OPENS,
+    Arguments,
     BatchClose,
     BatchHead,
     BatchOpen,
@@ -57,6 +59,7 @@ from penstock.messages import (
     Completions,
     Decoder,
     Digests,
+    GivenChunk,
     Greeting,
     Heartbeat,
     Held,
@@ -237,6 +240,10 @@ class VentilatorBench:
                 return [ChunkLoaded(batch, index, self.store.open_chunk_at(batch, index))]
             case ReadDigests(client, number, batch, start):
                 sent.append((client, _same(_to_client, Digests(number, self.store.digests(batch, start)))))
+            case ReadArguments(client, number, batch, _, start, stop):
+                kept = self.store.kept(batch, start, stop)
+                chunks = tuple(GivenChunk(one.first, one.count, 0, one.size) for one in kept)
+                sent.append((client, _same(_to_client, Arguments(number, 0, chunks))))
             case LoadKept(batch, start, stop):
                 return [KeptLoaded(batch, start, stop, self.store.kept(batch, start, stop))]
             case Log():

@@ -102,6 +102,8 @@ PART_BYTES = 1 << 20
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Id = Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
 Text = Annotated[str, msgspec.Meta(max_length=65_536)]
+SHOWN_BYTES = 1 << 20
+"""Of arguments in one answer, and of a function: what is larger nobody reads."""
 ASKED_BYTES = 64 << 10
 """A request is refused by its number only where it is no longer: who errs by more is no client of ours."""
 
@@ -391,6 +393,28 @@ class AskDigests(Message, frozen=True):
     start: Count
 
 
+class AskJobs(Message, frozen=True):
+    """Where those of the jobs [start, stop) of the batch are that have not ended; with an empty `batch`, the running
+    jobs of all batches. At most `limit` lines. Answered by JobsInfo."""
+
+    number: Count
+    batch: Annotated[bytes, msgspec.Meta(max_length=16)]
+    start: Count
+    stop: Count
+    limit: Count
+
+
+class AskArguments(Message, frozen=True):
+    """What the jobs [start, stop) of the batch were given, ended ones too, as far as that is kept; of chunks with more
+    than `each` bytes for a job only how many. Answered by Arguments."""
+
+    number: Count
+    batch: Id
+    start: Count
+    stop: Count
+    each: Count
+
+
 ClientToVentilator = (
     Submit
     | Cancel
@@ -404,6 +428,8 @@ ClientToVentilator = (
     | AskBatches
     | AskDigests
     | AskWhy
+    | AskJobs
+    | AskArguments
 )
 
 
@@ -498,6 +524,8 @@ class WorkerLine(Record, frozen=True):
     version: Label = ""
     users: Tags = ()
     broken: Text = ""
+    running: Count | None = None
+    """of the jobs held"""
 
 
 class PipelineInfo(Message, frozen=True):
@@ -520,6 +548,8 @@ class PipelineInfo(Message, frozen=True):
     """of these jobs no arguments were kept: dead"""
     security: Label = ""  # keys, private (only its own machine reaches it) or insecure
     wall_time: Instant = 0.0
+    running: Count | None = None
+    """of the jobs given out, as far as is known; None: nobody has counted"""
 
 
 class BatchLine(Record, frozen=True):
@@ -536,6 +566,8 @@ class BatchLine(Record, frozen=True):
     """Its digest."""
     waits: Text = ""
     """What keeps all of it from being run, for people"""
+    running: Count | None = None
+    """Of those given out."""
 
 
 class BatchesInfo(Message, frozen=True):
@@ -559,6 +591,49 @@ class Why(Message, frozen=True):
     reason: Text
 
 
+class JobLine(Record, frozen=True):
+    """Jobs that have not ended, all in one place. Their `state` is one of those or, of what will not run any more, the
+    final one that is about to be recorded; `worker` has them since `seconds`, and they run there or wait."""
+
+    batch: Id
+    start: Count
+    stop: Count
+    state: JobState
+    stamp: Stamp
+    running: bool = False
+    worker: Label = ""
+    seconds: Seconds = 0.0
+
+
+class JobsInfo(Message, frozen=True):
+    """Answers the AskJobs of this number, in the order of the jobs. `next`: there is more, ask again from there."""
+
+    number: Count
+    lines: tuple[JobLine, ...]
+    next: Count | None = None
+
+
+class GivenChunk(Record, frozen=True):
+    """The chunk [first, first + count) of a batch; owns `size` bytes, its payload, or none where that is too much to be
+    looked at: it has `whole`."""
+
+    first: Count
+    count: Count
+    size: Count
+    whole: Count
+
+
+class Arguments(Message, frozen=True):
+    """Answers the AskArguments of this number. The payload has the `function` bytes of the batch's function (0: too
+    many) and the chunks that have its jobs from the first one on: as many as go into one answer. What is missing of
+    [start, stop) in front of `next`, or without it to the end, is not kept any more."""
+
+    number: Count
+    function: Count
+    chunks: tuple[GivenChunk, ...]
+    next: Count | None = None
+
+
 VentilatorToClient = (
     Accepted
     | Refused
@@ -573,6 +648,8 @@ VentilatorToClient = (
     | BatchesInfo
     | Digests
     | Why
+    | JobsInfo
+    | Arguments
 )
 
 
@@ -1078,6 +1155,8 @@ def payload_bytes(message: Message) -> int:
             return sum(one.inline for one in message.batches) + sum(one.size for one in message.leases)
         case FunctionPart():
             return message.size
+        case Arguments():
+            return message.function + sum(one.size for one in message.chunks)
         case _:
             return 0
 

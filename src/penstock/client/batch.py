@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from penstock.client.answers import error_of, handed_out, outcomes_of
 from penstock.client.fetching import fetch_rows
 from penstock.client.following import Row
+from penstock.client.jobs import Jobs
 from penstock.client.reading import ArrivalReader, OrderReader, RowReader
 from penstock.errors import NoSuchBatch
 from penstock.job import ID_BYTES, BatchSpec, JobState
@@ -29,7 +30,7 @@ from penstock.messages import (
     Retry,
     Why,
 )
-from penstock.outcome import BatchStatus, Outcome, PipelineStatus, WorkerInfo
+from penstock.outcome import BatchStatus, JobInfo, Outcome, PipelineStatus, WorkerInfo
 
 if TYPE_CHECKING:
     from penstock.client.live import Live
@@ -136,6 +137,19 @@ class Batch:
         rows = sorted(fetch_rows(self._session, self._batch, index, index + 1), key=lambda row: row.head.stamp)
         return [outcome for row in rows if not row.opens for outcome in outcomes_of(row, self._spec)]
 
+    def jobs(self, states: Iterable[str] = (), *, limit: int | None = None, full: bool = False) -> Iterator[JobInfo]:
+        """Its jobs in order, each with what it is and how it stands: those that wait and run too; only those in one of
+        `states`, at most `limit`. With `full` what they were given is not shortened. Nothing is waited for."""
+        return Jobs(self._session, self._batch, self._spec, full=full).between(0, self.status().accepted, states, limit)
+
+    def job(self, index: int, *, full: bool = False) -> JobInfo:
+        """One of its jobs. Raises NoSuchBatch: there is no such job."""
+        jobs = self.status().accepted
+        if not 0 <= index < jobs:
+            raise NoSuchBatch(f"no job {self.id}:{index}: the batch has {jobs} job{'' if jobs == 1 else 's'} from 0 on")
+        (found,) = Jobs(self._session, self._batch, self._spec, full=full).between(index, index + 1)
+        return found
+
     def digests(self) -> Iterator[bytes]:
         """What tells its jobs apart by what they are given, in order; none if it was not submitted with digests."""
         start = 0
@@ -240,6 +254,7 @@ def status_of(line: BatchLine) -> BatchStatus:
         total=line.total,
         accepted=line.accepted,
         leased=line.leased,
+        running=line.leased if line.running is None else line.running,
         waits=line.waits,
         **{state: line.counts.get(state, 0) for state in ("succeeded", "failed", "timed_out", "cancelled", "dead")},
     )
@@ -255,6 +270,7 @@ def pipeline_status_of(info: PipelineInfo, url: str) -> PipelineStatus:
             pid=line.pid,
             slots=line.slots,
             jobs=line.jobs,
+            running=min(line.jobs, line.slots) if line.running is None else line.running,
             done=line.done,
             draining=line.draining,
             python=line.python,
@@ -271,6 +287,7 @@ def pipeline_status_of(info: PipelineInfo, url: str) -> PipelineStatus:
         python=info.python,
         queued=info.queued,
         leased=info.leased,
+        running=info.leased if info.running is None else info.running,
         batches=info.batches,
         sink_present=info.sink_present,
         malformed=info.malformed,

@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 import msgspec
 
+from penstock import faces
 from penstock.client.functions import Function
-from penstock.job import BatchSpec
+from penstock.job import LABEL_CHARS, BatchSpec
 from penstock.messages import BatchClose, BatchOpen, ChunkHead, Submit, join, split
 
 Bytes = bytes | memoryview
@@ -27,9 +28,11 @@ class Part(NamedTuple):
 
 
 def opening(batch: bytes, spec: BatchSpec, function: Function) -> Part:
-    """A new batch of this function. What it is called without the code that went along is kept with it."""
-    if function.call != function.digest and not spec.call:
-        spec = msgspec.structs.replace(spec, call=function.call)
+    """A new batch of this function. What it is called, by people and without the code that went along, is kept with
+    it."""
+    call = function.call if function.call != function.digest and not spec.call else spec.call
+    title = faces.command_title(function.code) if spec.kind == "command" else function.title
+    spec = msgspec.structs.replace(spec, call=call, title=title[:LABEL_CHARS])
     return Part(BatchOpen(batch, spec, function.digest, len(function.code)), function.code)
 
 

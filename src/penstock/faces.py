@@ -1,0 +1,67 @@
+"""What a job is, as a person would type it: the one way in which commands are shown, and texts are shortened."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Sequence
+
+import msgspec
+
+from penstock.command import SHELL, CommandTemplate
+
+SHORT = 100
+"""Characters of a text that is one of many: a line of a list, a cause."""
+HEAD_SHARE = 0.6
+"""Of a shortened text: commands begin alike, and end with what tells them apart."""
+DOTS = "..."
+SLOT = b"{%}"
+OPEN_SLOT = b"\0%\0"
+"""Stands for the slot's number where that is not known: no command can have it."""
+
+
+def command_text(template: CommandTemplate, arguments: Sequence[bytes], number: int, slot: int | None = None) -> bytes:
+    """The command line of a job; `number` and `slot` count from 1. Without a slot it is left as it was written."""
+    if slot is None:
+        open_words = tuple(word.replace(SLOT, OPEN_SLOT) for word in template.words)
+        template = msgspec.structs.replace(template, words=open_words)
+    argv = [word.replace(OPEN_SLOT, SLOT) for word in template.argv(arguments, number, slot or 1)]
+    return typed(argv)
+
+
+def typed(argv: Sequence[bytes]) -> bytes:
+    """An argv as one would type it; a line for the shell as it is."""
+    if len(argv) == 3 and tuple(argv[:2]) == (SHELL, b"-c"):
+        return bytes(argv[2])
+    return os.fsencode(shlex.join(map(os.fsdecode, argv)))
+
+
+def command_title(blob: bytes) -> str:
+    """What the commands of a batch have in common, from their encoded template; empty: it is none."""
+    try:
+        template = CommandTemplate.decode(blob)
+    except msgspec.DecodeError:
+        return ""
+    return shortened(text_of(b" ".join(template.words) if template.shell else typed(template.words)))
+
+
+def text_of(line: bytes) -> str:
+    """Bytes as text, without losing any."""
+    return line.decode("utf-8", "backslashreplace")
+
+
+def printable(text: str) -> str:
+    """Text that cannot move the cursor: names, causes and arguments come from strangers."""
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+
+
+def shortened(text: str, most: int = SHORT) -> str:
+    """On one line and no longer than that, with dots for what is left out."""
+    if len(text) > most:
+        text = text[:most] + text[-most:]  # of a megabyte, no more is looked at; it is cut below in any case
+    text = printable(text)
+    if len(text) <= most:
+        return text
+    head = int((most - len(DOTS)) * HEAD_SHARE)
+    tail = most - len(DOTS) - head
+    return text[:head] + DOTS + text[len(text) - tail :]
