@@ -20,6 +20,8 @@ WHOLE = 1 << 20
 CALL = "penstock.payload.call"
 """The function of jobs that bring their own."""
 RANGE = Name("builtins", "range")
+Text = Callable[[int, int | None], str]
+"""A job's text, by its index and, if it had one, the number of its slot from 1."""
 
 
 class Work:
@@ -46,19 +48,17 @@ class Work:
         """A job of which no more is known than what it has in common with the others."""
         return f"{self.label} {why}" if self._spec.kind == "command" else f"{self.label}({why})"
 
-    def texts(self, chunk: bytes, first: int, wanted: Iterable[tuple[int, int | None]], room: int) -> dict[int, str]:
-        """Jobs as text, from the chunk that begins with `first`: of each wanted index, which may have the number of its
-        slot from 1."""
-        wanted = list(wanted)
-        last = max((index for index, _ in wanted), default=first)
-        text = _attempt(lambda: self._reader(chunk, first, last - first + 1, room), None)
-        found = {}
-        for index, slot in wanted:
-            one = None if text is None else _attempt(lambda: text(index, slot), None)  # noqa: B023
-            found[index] = self.without_arguments(UNREADABLE) if one is None else one
-        return found
+    def reader(self, chunk: bytes, first: int, room: int, enough: int | None = None) -> Text:
+        """Reads jobs from the chunk that begins with `first`, of which `enough` may be looked at."""
+        text = _attempt(lambda: self._reader(chunk, first, room, enough), None)
 
-    def _reader(self, chunk: bytes, first: int, enough: int, room: int) -> Callable[[int, int | None], str]:
+        def read(index: int, slot: int | None) -> str:
+            found = None if text is None else _attempt(lambda: text(index, slot), None)
+            return self.without_arguments(UNREADABLE) if found is None else found
+
+        return read
+
+    def _reader(self, chunk: bytes, first: int, room: int, enough: int | None) -> Text:
         if self._spec.kind == "command":
             template = self.template
             if template is None:
@@ -70,7 +70,7 @@ class Work:
         form, items = self._items(chunk, enough)
         return lambda index, _: self._call_text(form, items[index - first], room)
 
-    def _items(self, chunk: bytes, enough: int) -> tuple[str, Sequence[Any]]:
+    def _items(self, chunk: bytes, enough: int | None) -> tuple[str, Sequence[Any]]:
         if self._spec.serializer == "msgpack":
             form, items = msgspec.msgpack.decode(chunk)
         else:

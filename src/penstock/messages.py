@@ -602,7 +602,10 @@ class JobLine(Record, frozen=True):
     stamp: Stamp
     running: bool = False
     worker: Label = ""
+    host: Label = ""
     seconds: Seconds = 0.0
+    in_slot: tuple[Count, Seconds] | None = None
+    """which one, and for how long it runs there, where that is known"""
 
 
 class JobsInfo(Message, frozen=True):
@@ -682,14 +685,25 @@ class Hello(Message, frozen=True):
     """Why it can run nothing at present, for people; its `window` is 0 then."""
 
 
+class InSlot(Record, frozen=True):
+    """What a slot runs: a job of a lease, or some of those from `index` on, since so many seconds."""
+
+    slot: Count
+    lease: Count
+    index: Count
+    seconds: Seconds
+
+
 class Heartbeat(Message, frozen=True):
-    """A sign of life and the exact inventory. `number` grows; `window` is how many leases the worker wants at once."""
+    """A sign of life and the exact inventory. `number` grows; `window` is how many leases the worker wants at once.
+    `slots` are those that run something: only people ask for it."""
 
     worker: Id
     number: Count
     window: Count
     held: Annotated[tuple[Held, ...], Many]
     broken: Text = ""
+    slots: Annotated[tuple[InSlot, ...], Many] = ()
 
 
 class Took(Message, frozen=True):

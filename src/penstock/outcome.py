@@ -58,15 +58,32 @@ class JobInfo(msgspec.Struct, frozen=True, kw_only=True):
     """Of its batch."""
     worker: str = ""
     """Who has it, or had it last."""
+    host: str = ""
+    """Of the worker that has it."""
     slot: int = 0
     attempts: int = 1
     started: float = 0.0
     """Of its last attempt that has ended; seconds since the epoch, by the worker's clock. 0: none has."""
     elapsed: float = 0.0
-    held: float = 0.0
-    """Seconds since it was given to the worker that has it."""
+    running: float | None = None
+    """Seconds for which it runs by now; None: it does not, or that is not known yet."""
     cause: str = ""
     """Why it did not succeed, in one line."""
+    # of one job that is asked for alone, not of those of a list
+    waits: str = ""
+    """What it waits for, or who has it; empty: it has ended."""
+    submitted: float = 0.0
+    """When its batch was; seconds since the epoch, by the ventilator's clock."""
+    owner: str = ""
+    """The key that submitted it."""
+    user: str = ""
+    """Whom it runs as; empty: as its worker does."""
+    cwd: str = ""
+    """The folder that it runs in; empty: its slot's."""
+    env: dict[str, str] = {}
+    """What is added to the environment of its worker."""
+    options: dict[str, Any] = {}
+    """Those that are not as they are by default, under the names that they are given by."""
 
 
 class BatchStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,6 +93,8 @@ class BatchStatus(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     kind: str
     """``call`` or ``command``"""
+    title: str = ""
+    """The function, or the command as it is before anything is replaced."""
     created: float
     """Seconds since the epoch."""
     total: int | None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -29,7 +30,8 @@ CSV_COLUMNS = (
 @click.option("--csv", "as_csv", is_flag=True, help="Comma-separated values, with a head line.")
 @click.argument("batch")
 def command(url: str, follow: bool, failed: bool, as_json: bool, as_csv: bool, batch: str) -> int:
-    """Print what the jobs of BATCH came to, in the order of recording; exit code 1 if some did not succeed.
+    """Print what the jobs of BATCH came to, in the order of recording; exit code 1 if some did not succeed. Which ones
+    these are and why is said on stderr.
 
     BATCH is an id, a unique beginning or end of one, a name (the newest), or `last`.
     """
@@ -37,10 +39,10 @@ def command(url: str, follow: bool, failed: bool, as_json: bool, as_csv: bool, b
         raise click.UsageError("--json and --csv exclude each other")
     from penstock import Pipeline
 
-    show = _json if as_json else _csv_writer() if as_csv else _plain
     code = 0
     with Pipeline(url) as pipeline:
         handle = pipeline.attach(batch)
+        show = _json if as_json else _csv_writer() if as_csv else partial(_plain, handle)
         for outcome in handle.follow() if follow else recorded(handle, handle.status().finished):
             if outcome.state != "succeeded":
                 code = 1
@@ -59,11 +61,12 @@ def _json(outcome: Outcome) -> None:
     json_line(outcome_record(outcome))
 
 
-def _plain(outcome: Outcome) -> None:
+def _plain(batch: Batch, outcome: Outcome) -> None:
     import sys
 
     write(printed(outcome))
-    sys.stderr.buffer.write(complaint(outcome))
+    what = None if outcome.state == "succeeded" else batch.text(outcome.index)
+    sys.stderr.buffer.write(complaint(outcome, what))
 
 
 def _csv_writer() -> Any:

@@ -36,7 +36,7 @@ def command(url: str, as_json: bool) -> None:
     print(f"workers   {len(status.workers)}, {status.slots} slots")
     for line in broken(status.workers):
         print(line)
-    print(f"jobs      {status.queued} waiting, {status.leased} given out")
+    print(f"jobs      {status.waiting} waiting, {status.running} running")
     print(f"batches   {status.batches} with open jobs")
     print(f"sink      {'connected' if status.sink_present else 'not connected: start it with penstock sink'}")
     print(f"versions  penstock {status.version}, Python {status.python}")

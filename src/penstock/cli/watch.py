@@ -15,6 +15,7 @@ from penstock.cli.progress import Progress
 from penstock.cli.records import Ended
 from penstock.cli.wanted import Numbered, Wanted
 from penstock.core.spans import SpanSet
+from penstock.faces import shortened
 from penstock.kept import behind
 
 if TYPE_CHECKING:
@@ -197,11 +198,14 @@ def printed(outcome: Outcome) -> bytes:
     return outcome.stdout + value_text(outcome.value).encode("utf-8", "surrogateescape") + b"\n"
 
 
-def complaint(outcome: Outcome) -> bytes:
-    """What a job comes to on stderr: what it printed, then why it failed; a bare exit code is no news."""
-    if outcome.state == "succeeded" or (outcome.state == "failed" and outcome.returncode is not None):
+def complaint(outcome: Outcome, what: str | None = None) -> bytes:
+    """What a job comes to on stderr: what it printed, then why it failed and `what` it is. Where that is not said, a
+    bare exit code is no news."""
+    if outcome.state == "succeeded" or (what is None and outcome.state == "failed" and outcome.returncode is not None):
         return outcome.stderr
-    return outcome.stderr + f"penstock: {outcome.job_id} {outcome.state}: {printable(outcome.cause)}\n".encode()
+    cause = "" if outcome.cause == outcome.state else printable(outcome.cause)
+    said = ": ".join(filter(None, (f"{outcome.job_id} {outcome.state}", cause, shortened(what or ""))))
+    return outcome.stderr + f"penstock: {said}\n".encode()
 
 
 def tag_of(item: Any) -> bytes:

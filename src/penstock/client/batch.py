@@ -54,6 +54,7 @@ class Batch:
         self._batch = batch
         self._spec = spec
         self._total = total
+        self._faces = Jobs(session, batch, spec)
 
     def __repr__(self) -> str:
         return f"<Batch {self.id} {self._spec.name!r}>"
@@ -142,13 +143,16 @@ class Batch:
         `states`, at most `limit`. With `full` what they were given is not shortened. Nothing is waited for."""
         return Jobs(self._session, self._batch, self._spec, full=full).between(0, self.status().accepted, states, limit)
 
+    def text(self, index: int) -> str:
+        """What one of its jobs is: the command line, or the function and its arguments. Empty: the ventilator is of a
+        release that does not say."""
+        return self._faces.text(index)
+
     def job(self, index: int, *, full: bool = False) -> JobInfo:
-        """One of its jobs. Raises NoSuchBatch: there is no such job."""
-        jobs = self.status().accepted
-        if not 0 <= index < jobs:
-            raise NoSuchBatch(f"no job {self.id}:{index}: the batch has {jobs} job{'' if jobs == 1 else 's'} from 0 on")
-        (found,) = Jobs(self._session, self._batch, self._spec, full=full).between(index, index + 1)
-        return found
+        """All that is known of one of its jobs. Raises NoSuchBatch: there is no such job."""
+        waits: Why = self._session.ask(lambda number: AskWhy(number, self._batch, index))
+        status = self.status()
+        return Jobs(self._session, self._batch, self._spec, full=full).one(index, status.created, waits.reason)
 
     def digests(self) -> Iterator[bytes]:
         """What tells its jobs apart by what they are given, in order; none if it was not submitted with digests."""
@@ -250,6 +254,7 @@ def status_of(line: BatchLine) -> BatchStatus:
         id=line.batch.hex(),
         name=line.spec.name,
         kind=line.spec.kind,
+        title=line.spec.title,
         created=line.created_time,
         total=line.total,
         accepted=line.accepted,

@@ -8,17 +8,30 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
 
 from penstock.client.answers import argv_of
 from penstock.client.fetching import fetch_rows
 from penstock.client.following import Row
 from penstock.client.outage import CONNECT_TIMEOUT
-from penstock.errors import ProtocolError
+from penstock.errors import NoSuchBatch, ProtocolError
 from penstock.faces import text_of, typed
-from penstock.given import NOT_KEPT, WHOLE, Work
+from penstock.given import NOT_KEPT, WHOLE, Text, Work
 from penstock.job import FINAL, BatchSpec, JobState, Stamp, job_id
-from penstock.messages import SHOWN_BYTES, Arguments, AskArguments, AskJobs, JobLine, JobsInfo, Note, split
+from penstock.messages import (
+    SHOWN_BYTES,
+    Arguments,
+    AskArguments,
+    AskBatches,
+    AskJobs,
+    BatchesInfo,
+    JobLine,
+    JobsInfo,
+    Note,
+    split,
+)
 from penstock.outcome import JobInfo
 
 if TYPE_CHECKING:
@@ -51,8 +64,15 @@ class Wanted(NamedTuple):
     row: Row | None
 
     @property
+    def in_slot(self) -> tuple[int, float] | None:
+        """Where it runs, and for how long."""
+        return None if self.line is None else self.line.in_slot
+
+    @property
     def slot(self) -> int | None:
-        """Of its last attempt, counted from 1."""
+        """Counted from 1: that in which it runs, or ran last."""
+        if self.line is not None:
+            return None if self.in_slot is None else self.in_slot[0] + 1
         return None if self.row is None or not self.row.head.worker else self.row.head.slot + 1
 
 
@@ -67,6 +87,8 @@ class Jobs:
         self._room, self._each = (WHOLE, SHOWN_BYTES) if full else (ROOM, EACH)
         self.work = Work(spec, b"")
         """What they have in common, as soon as it is known."""
+        self._read: tuple[int, int, Text] | None = None
+        """The chunk that was read last, and how: from one job to its neighbour."""
 
     def between(self, start: int, stop: int, states: Iterable[str] = (), limit: int | None = None) -> Iterator[JobInfo]:
         """Those of the jobs [start, stop) in one of these states (none: in any), in order, at most `limit`."""
@@ -80,6 +102,25 @@ class Jobs:
             texts = self.texts({index: one.slot for index, one in some.items()})
             for index, one in some.items():
                 yield self._info(index, one, texts.get(index, ""))
+
+    def one(self, index: int, submitted: float, waits: str) -> JobInfo:
+        """All that is known of one job."""
+        (found,) = self.between(index, index + 1)
+        spec, work = self._spec, self.work
+        cwd, env = work.surroundings.folder or "", work.surroundings.variables
+        if work.template is not None:
+            cwd = text_of(work.template.cwd or b"")
+            env = {text_of(name): text_of(value) for name, value in work.template.env.items()}
+        return msgspec.structs.replace(
+            found,
+            waits=waits if found.state not in ENDED else "",
+            submitted=submitted,
+            owner=spec.owner,
+            user=spec.user,
+            cwd=cwd,
+            env=env,
+            options=options_of(spec),
+        )
 
     def _pages(self, start: int, stop: int, wanted: frozenset[str]) -> Iterator[tuple[int, int]]:
         """Where to look: where only open jobs are wanted, not at the millions that have ended."""
@@ -146,15 +187,24 @@ class Jobs:
             text=text,
             name=self._spec.name,
             worker=line.worker if line is not None else "" if head is None else head.worker,
-            slot=0 if head is None else head.slot,
+            host=line.host if line is not None else "",
+            slot=one.in_slot[0] if one.in_slot is not None else 0 if head is None else head.slot,
             attempts=line.stamp.attempt if line is not None else 1 if head is None else head.stamp.attempt,
             started=0.0 if head is None else head.started_time,
             elapsed=0.0 if head is None else head.elapsed / max(1, head.stop - head.start),
-            held=line.seconds if line is not None and line.worker else 0.0,
+            running=None if one.in_slot is None else one.in_slot[1],
             cause=note.cause if line is None or one.state == "delayed" else "",
         )
 
     # ------------------------------------------------------------------------------------- what they are
+
+    def text(self, index: int, slot: int | None = None) -> str:
+        """One job as text; empty: the ventilator is of a release that does not say."""
+        if self._read is None or not self._read[0] <= index < self._read[1]:
+            texts = self.texts({index: slot})
+            if self._read is None or not self._read[0] <= index < self._read[1]:
+                return texts[index]
+        return self._read[2](index, slot)
 
     def texts(self, slots: Mapping[int, int | None]) -> dict[int, str]:
         """Jobs as text, by index; of each its slot, from 1, where it had one."""
@@ -189,17 +239,75 @@ class Jobs:
             if one.whole and not one.size:
                 texts |= dict.fromkeys(inside, self.work.without_arguments(LARGE))
             else:
-                texts |= self.work.texts(bytes(body), one.first, inside.items(), self._room)
+                enough = None if len(slots) == 1 else max(inside, default=one.first) + 1 - one.first
+                text = self.work.reader(bytes(body), one.first, self._room, enough)
+                texts |= {index: text(index, slot) for index, slot in inside.items()}
+                if enough is None:
+                    self._read = one.first, one.first + one.count, text
         return texts
 
 
-def running_jobs(session: Session, limit: int) -> list[JobLine] | None:
-    """Those of all batches that run now; None: the ventilator is of a release that does not say."""
-    try:
-        answer: JobsInfo = session.ask(partial(AskJobs, batch=b"", start=0, stop=0, limit=limit))
-    except ProtocolError:
-        return None
-    return list(answer.lines)
+SAME = (
+    *("priority", "retries", "retry_delay", "max_crashes", "time_limit", "serializer", "check", "after", "once"),
+    *("limit", "worker", "needs", "on_missing", "retain"),
+)
+OPTIONS = {"not_before_time": "not_before", "expires_time": "expires"} | {name: name for name in SAME}
+"""Fields of a BatchSpec, and the options that they were given as."""
+
+
+def options_of(spec: BatchSpec) -> dict[str, Any]:
+    """What was asked for beyond the defaults; ids as text."""
+    default = BatchSpec()
+    given = {option: (getattr(spec, name), getattr(default, name)) for name, option in OPTIONS.items()}
+    others = {option: value for option, (value, usual) in given.items() if value != usual}
+    return {option: value.hex() if isinstance(value, bytes) else value for option, value in others.items()}
+
+
+class Runners:
+    """What runs in a pipeline, asked again and again: what a job is, is asked once."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._jobs: dict[bytes, Jobs] = {}
+        self._texts: dict[tuple[bytes, int], str] = {}
+
+    def look(self, limit: int) -> list[JobInfo]:
+        """The jobs that run now, those first that have run longest; none, where the ventilator does not say."""
+        try:
+            answer: JobsInfo = self._session.ask(partial(AskJobs, batch=b"", start=0, stop=0, limit=LINES))
+        except ProtocolError:
+            return []
+        lines = sorted(answer.lines, key=lambda line: -1.0 if line.in_slot is None else line.in_slot[1], reverse=True)
+        texts = {(line.batch, line.start): self._text(line) for line in lines[:limit]}
+        self._texts = texts
+        return [_running(line, texts[line.batch, line.start]) for line in lines[:limit]]
+
+    def _text(self, line: JobLine) -> str:
+        key = line.batch, line.start
+        if key in self._texts:
+            return self._texts[key]
+        try:
+            if line.batch not in self._jobs:
+                found: BatchesInfo = self._session.ask(partial(AskBatches, match=line.batch.hex(), limit=1))
+                self._jobs[line.batch] = Jobs(self._session, line.batch, found.batches[0].spec)
+            return self._jobs[line.batch].text(line.start, None if line.in_slot is None else line.in_slot[0] + 1)
+        except (NoSuchBatch, IndexError):  # it has just been deleted
+            return ""
+
+
+def _running(line: JobLine, text: str) -> JobInfo:
+    slot, seconds = line.in_slot or (0, None)
+    return JobInfo(
+        id=job_id(line.batch, line.start),
+        index=line.start,
+        state=RUNNING,
+        text=text,
+        worker=line.worker,
+        host=line.host,
+        slot=slot,
+        attempts=line.stamp.attempt,
+        running=seconds,
+    )
 
 
 def _standing(line: JobLine | None, row: Row | None, *, knows: bool) -> Wanted:

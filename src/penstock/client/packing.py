@@ -28,12 +28,16 @@ class Part(NamedTuple):
 
 
 def opening(batch: bytes, spec: BatchSpec, function: Function) -> Part:
-    """A new batch of this function. What it is called, by people and without the code that went along, is kept with
-    it."""
+    """A new batch of this function."""
+    return Part(BatchOpen(batch, opened(spec, function), function.digest, len(function.code)), function.code)
+
+
+def opened(spec: BatchSpec, function: Function) -> BatchSpec:
+    """What is kept with a batch of this function: also what it is called, by people and without the code that went
+    along."""
     call = function.call if function.call != function.digest and not spec.call else spec.call
     title = faces.command_title(function.code) if spec.kind == "command" else function.title
-    spec = msgspec.structs.replace(spec, call=call, title=title[:LABEL_CHARS])
-    return Part(BatchOpen(batch, spec, function.digest, len(function.code)), function.code)
+    return msgspec.structs.replace(spec, call=call, title=title[:LABEL_CHARS])
 
 
 def may_be_refused(spec: BatchSpec) -> bool:

@@ -4,8 +4,8 @@ Promises:
 
 1. A worker runs at most as many jobs as it has slots, and one at a time of a lease whose batch has a limit: what else
    it holds waits there.
-2. What a worker's newest inventory has in its slots counts as running first; slots that would be idle by it are counted
-   as running what the worker starts next. An inventory is a second old, and no slot idles beside jobs that it may run.
+2. What a worker's newest heartbeat has in its slots counts as running first; slots that would be idle by it are counted
+   as running what the worker starts next. A heartbeat is a second old, and no slot idles beside jobs that it may run.
 3. Asking changes nothing, and costs as much as there is to say.
 """
 
@@ -51,9 +51,11 @@ def running_at(worker: Worker, books: Books) -> list[Running]:
     parts = [(lease, part) for lease in leases for part in lease.chunk.parts if part.lease == lease.number]
     found: list[Running] = []
     busy: set[int] = set()
-    for lease, part, index in _candidates(parts, seen):
-        if lease.serial and lease.number in busy:
+    taken: set[tuple[int, int]] = set()
+    for lease, part, index in _candidates(parts, worker, seen):
+        if (lease.number, index) in taken or (lease.serial and lease.number in busy):
             continue
+        taken.add((lease.number, index))
         busy.add(lease.number)
         found.append(Running(lease, part, index))
         if len(found) == worker.slots:
@@ -61,8 +63,14 @@ def running_at(worker: Worker, books: Books) -> list[Running]:
     return sorted(found, key=lambda one: (one.lease.number, one.job))
 
 
-def _candidates(parts: list[tuple[Given, Part]], seen: dict[bytes, SpanSet]) -> Iterator[tuple[Given, Part, int]]:
-    """Jobs of leases: those that were seen in slots, then the others."""
+def _candidates(
+    parts: list[tuple[Given, Part]], worker: Worker, seen: dict[bytes, SpanSet]
+) -> Iterator[tuple[Given, Part, int]]:
+    """Jobs of leases: those that slots ran, those that were given to slots, then the others."""
+    for number, index in worker.in_slots:
+        for lease, part in parts:
+            if lease.number == number and part.start <= index < part.stop:
+                yield lease, part, index
     nothing = SpanSet()
     for lease, part in parts:
         for start, stop in seen.get(part.chunk.batch.id, nothing).overlap(part.start, part.stop):
@@ -133,14 +141,16 @@ class Standing:
             if low >= high:
                 continue
             lease = self._books.leases.given.get(part.lease)
-            spans = [(*span, True) for span in running.overlap(low, high)]
+            spans = [(at, at + 1, True) for span in running.overlap(low, high) for at in range(*span)]
             spans += [(*span, False) for span in running.gaps(low, high)]
             for begin, end, runs in sorted(spans):
                 yield _line(part, begin, end, now, lease, running=runs)
 
 
 def _line(part: Part, start: int, stop: int, now: float, lease: Given | None, *, running: bool) -> JobLine:
-    hello = lease.worker.hello if lease is not None and lease.worker is not None else None
+    worker = None if lease is None else lease.worker
+    hello = None if worker is None else worker.hello
+    slot = None if worker is None or not running else worker.in_slots.get((part.lease, start))
     doomed = part.verdict if part.place is Place.VERDICT else None
     return JobLine(
         batch=part.chunk.batch.id,
@@ -150,5 +160,7 @@ def _line(part: Part, start: int, stop: int, now: float, lease: Given | None, *,
         stamp=part.stamp,
         running=running,
         worker="" if hello is None else hello.name,
+        host="" if hello is None else hello.host,
         seconds=0.0 if lease is None else max(0.0, now - lease.given_at),
+        in_slot=None if slot is None or stop - start > 1 else (slot[0], max(0.0, now - slot[1])),
     )
