@@ -64,6 +64,7 @@ from penstock.messages import (
     Heartbeat,
     Held,
     Hello,
+    InSlot,
     Jobs,
     Lease,
     Message,
@@ -145,9 +146,9 @@ class Peer:
             broken=self.broken,
         )
 
-    def beat(self, *held: Held) -> Heartbeat:
+    def beat(self, *held: Held, slots: tuple[InSlot, ...] = ()) -> Heartbeat:
         """A heartbeat with this inventory."""
-        return Heartbeat(self.id, next(self.numbers), 0 if self.broken else self.window, held, self.broken)
+        return Heartbeat(self.id, next(self.numbers), 0 if self.broken else self.window, held, self.broken, slots)
 
     def connect(self) -> Greeting:
         """A new control connection; returns its greeting."""

@@ -16,17 +16,15 @@ HEAD_SHARE = 0.6
 """Of a shortened text: commands begin alike, and end with what tells them apart."""
 DOTS = "..."
 SLOT = b"{%}"
-OPEN_SLOT = b"\0%\0"
-"""Stands for the slot's number where that is not known: no command can have it."""
+OPEN_SLOT = 31415926535897932384626433832795028841
+"""Stands for the number of a slot that is not known: no machine has so many, and nobody types it."""
 
 
 def command_text(template: CommandTemplate, arguments: Sequence[bytes], number: int, slot: int | None = None) -> bytes:
-    """The command line of a job; `number` and `slot` count from 1. Without a slot it is left as it was written."""
-    if slot is None:
-        open_words = tuple(word.replace(SLOT, OPEN_SLOT) for word in template.words)
-        template = msgspec.structs.replace(template, words=open_words)
-    argv = [word.replace(OPEN_SLOT, SLOT) for word in template.argv(arguments, number, slot or 1)]
-    return typed(argv)
+    """The command line of a job; `number` and `slot` count from 1. Without a slot its place is left as it was."""
+    if slot is not None:
+        return typed(template.argv(arguments, number, slot))
+    return typed(template.argv(arguments, number, OPEN_SLOT)).replace(b"%d" % OPEN_SLOT, SLOT)
 
 
 def typed(argv: Sequence[bytes]) -> bytes:

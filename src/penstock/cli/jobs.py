@@ -82,9 +82,9 @@ class Lines:
 
     def _what(self, job: JobInfo, used: int) -> str:
         """The job, and behind it why it failed."""
-        cause = f"  ({printable(job.cause)})" if job.cause else ""
         if self._full:
-            return printable(job.text) + cause
+            return printable(job.text) + (f"  ({printable(job.cause)})" if job.cause else "")
+        cause = f"  ({shortened(job.cause)})" if job.cause else ""
         text = shortened(job.text)
         if self._screen is None:
             return text + cause

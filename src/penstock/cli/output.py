@@ -107,6 +107,11 @@ def screen_cells() -> int | None:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
+def counted(count: int, noun: str) -> str:
+    """So many of them."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def local_time(seconds: float) -> str:
     """A wall-clock instant for people."""
     return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S") if seconds else "-"
@@ -115,7 +120,7 @@ def local_time(seconds: float) -> str:
 def duration(seconds: float) -> str:
     """A duration for people: three digits and a unit."""
     if seconds < 1:
-        return f"{seconds * 1000:.3g} ms"
+        return f"{round(seconds * 1000, 2):.3g} ms"
     if seconds < 60:
         return f"{seconds:.3g} s"
     minutes, rest = divmod(round(seconds), 60)

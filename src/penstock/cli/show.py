@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from penstock.cli.options import as_json, running
-from penstock.cli.output import as_text, duration, json_line, local_time, outcome_record, printable, value_text
+from penstock.cli.output import as_text, counted, duration, json_line, local_time, outcome_record, printable, value_text
 from penstock.errors import NoSuchBatch
 from penstock.faces import shortened
 from penstock.outcome import JobInfo, Outcome
@@ -48,7 +48,7 @@ def command(url: str, full: bool, as_json: bool, job: str) -> None:
         return
     _facts(_of_job(info, full=full))
     for outcome in attempts:
-        if len(attempts) > 1:
+        if len(attempts) > 1 or info.waits:
             print()
         _show(outcome)
 
@@ -68,7 +68,7 @@ def job_of(pipeline: Pipeline, text: str) -> tuple[Batch, int]:
     batch = pipeline.attach(name)
     jobs = batch.status().accepted
     if index >= jobs:
-        raise NoSuchBatch(f"no job {text}: the batch has {jobs} job{'' if jobs == 1 else 's'}, counted from 0")
+        raise NoSuchBatch(f"no job {text}: the batch has {counted(jobs, 'job')}, counted from 0")
     return batch, index
 
 
@@ -105,9 +105,9 @@ def _option(name: str, value: Any) -> str:
 def _show(outcome: Outcome) -> None:
     _facts(
         {
+            "attempt": outcome.attempts,
             "state": outcome.state,
             "cause": outcome.cause,
-            "attempt": outcome.attempts,
             "worker": f"{outcome.worker} slot {outcome.slot}" if outcome.worker else "",
             "started": local_time(outcome.started),
             "ran": duration(outcome.elapsed),

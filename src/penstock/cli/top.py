@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from penstock.cli.options import running
-from penstock.cli.output import columns, duration, printable
+from penstock.cli.output import columns, counted, duration, printable
 from penstock.errors import NoPipeline
 from penstock.faces import shortened
 
@@ -28,8 +28,12 @@ BATCHES = 50
 """Asked for: more than a screen has lines for."""
 RUNNING = 20
 """Jobs that are asked for: those that have run longest."""
-FIXED_LINES = 9
-"""Of the screen: the heading, the heads of the tables, the lines between."""
+FIXED_LINES = 7
+"""Of the screen: the heading, the heads of workers and batches, the lines between."""
+JOB_LINES = 2
+"""The head of the jobs that run, and the line before it."""
+LINES_WITH_JOBS = 8
+"""On fewer the jobs that run are left out."""
 SHARE = 3
 """Workers, and jobs that run, have each one so-manieth of the lines at most."""
 
@@ -107,9 +111,10 @@ def view(before: Sample, now: Sample) -> View:
     ended_before = {batch.id: batch.finished for batch in before.batches}
     rates = {worker.id: max(0, worker.done - done_before.get(worker.id, 0)) / span for worker in status.workers}
     paces = {batch.id: max(0, batch.finished - ended_before.get(batch.id, 0)) / span for batch in now.batches}
+    who = f"{counted(len(status.workers), 'worker')}, {counted(status.slots, 'slot')}"
     heading = (
         f"penstock {status.version} at {status.url}",
-        f"{len(status.workers)} workers, {status.slots} slots   {status.waiting} waiting, {status.running} running   "
+        f"{who}   {status.waiting} waiting, {status.running} running   "
         f"{sum(paces.values()):.1f} jobs per second" + ("" if status.sink_present else "   no sink is connected"),
     )
     busiest = sorted(status.workers, key=lambda worker: (-worker.running, worker.name))
@@ -180,9 +185,10 @@ def screen(shown: View, lost: str = "") -> Group:
             made.add_row(*(Text(cell, no_wrap=True, overflow="ellipsis") for cell in row))
         return made
 
-    lines = max(3, shutil.get_terminal_size().lines - FIXED_LINES)
-    for_workers, for_jobs = (min(len(rows), max(1, lines // SHARE)) for rows in (shown.workers, shown.jobs))
-    for_batches = min(len(shown.batches), lines - for_workers - for_jobs)
+    lines = max(2, shutil.get_terminal_size().lines - FIXED_LINES)
+    for_workers = min(len(shown.workers), max(1, lines // SHARE))
+    for_jobs = min(len(shown.jobs), lines // SHARE) if lines >= LINES_WITH_JOBS else 0
+    for_batches = lines - for_workers - (for_jobs + JOB_LINES if for_jobs else 0)
     first, *others = shown.heading
     return Group(
         Text(f"{first}   (q ends)", style="bold", no_wrap=True),
@@ -191,8 +197,7 @@ def screen(shown: View, lost: str = "") -> Group:
         table(WORKER_HEAD, shown.workers, for_workers),
         Text(_more(len(shown.workers), for_workers)),
         table(BATCH_HEAD, shown.batches, for_batches),
-        Text(),
-        table(JOB_HEAD, shown.jobs, for_jobs),
+        *((Text(), table(JOB_HEAD, shown.jobs, for_jobs)) if for_jobs else ()),
     )
 
 
