@@ -90,7 +90,8 @@ def cells(text: str) -> int:
 
 def padded(text: str, width: int) -> str:
     """So wide on a terminal: with blanks behind it, or cut."""
-    return clipped(text, width) + " " * max(0, width - cells(text))
+    text = clipped(text, width)
+    return text + " " * max(0, width - cells(text))
 
 
 def clipped(text: str, width: int) -> str:
