@@ -42,7 +42,7 @@ def command(url: str, full: bool, as_json: bool, job: str) -> None:
         info = batch.job(index, full=full)
         attempts = batch.attempts(index)
     if as_json:
-        record = msgspec.structs.asdict(info)
+        record = msgspec.structs.asdict(info) | {"env": info.env if full else dict.fromkeys(info.env)}
         for outcome in attempts or (None,):
             json_line(record if outcome is None else record | outcome_record(outcome))
         return
