@@ -24,7 +24,7 @@ EVERY = 100_000
 STATES = ("waiting", "working", "done", "failed")
 HEAD = ("BATCH", "NAME", "JOBS", "DONE", "RUNNING", "FAILED", "CANCELLED", "STATE", "CREATED")
 ID_END = 12
-"""Of an id on a terminal: enough to name it."""
+DAY = len("2026-05-31")
 
 
 @click.command("batches", short_help="The newest batches.")
@@ -55,7 +55,13 @@ def command(url: str, name: str | None, state: str | None, since: str | None, ev
         for batch in shown:
             json_line(msgspec.structs.asdict(batch))
         return
-    columns(HEAD, map(_row, shown), elastic="NAME")
+    if screen_cells() is None:
+        columns(HEAD, map(_row, shown))
+    else:
+        left_out = {"CANCELLED"} if not any(batch.cancelled for batch in shown) else set[str]()
+        rows = (_narrow_row(batch, time.time()) for batch in shown)
+        kept = [place for place, name in enumerate(HEAD) if name not in left_out]
+        columns([HEAD[at] for at in kept], ([row[at] for at in kept] for row in rows), elastic="NAME")
 
 
 def is_in(batch: BatchStatus, state: str) -> bool:
@@ -84,8 +90,14 @@ def instant(text: str, now: float) -> float:
         raise ConfigError(f"--since {text}: write 2h (ago), 2026-05-31 or 2026-05-31T14:00") from None
 
 
+def _narrow_row(batch: BatchStatus, now: float) -> tuple[object, ...]:
+    """For a terminal: the end of the id is enough to name it, and of what is old the day."""
+    batch_id, *cells, _ = _row(batch)
+    created, today = local_time(batch.created), local_time(now)[:DAY]
+    return str(batch_id)[-ID_END:], *cells, created[DAY:].strip() if created[:DAY] == today else created[:DAY]
+
+
 def _row(batch: BatchStatus) -> tuple[object, ...]:
     jobs = batch.accepted if batch.total is None else batch.total
     ended = batch.finished, batch.running, batch.unsuccessful, batch.cancelled
-    batch_id = batch.id if screen_cells() is None else batch.id[-ID_END:]
-    return batch_id, batch.name or batch.title, jobs, *ended, state_of(batch), local_time(batch.created)
+    return batch.id, batch.name or batch.title, jobs, *ended, state_of(batch), local_time(batch.created)

@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from penstock.outcome import JobInfo
 
 STATES = ("queued", "delayed", "running", "succeeded", "failed", "timed_out", "cancelled", "dead")
-LEAST_TEXT = 12
-"""Cells that are left to a job on a narrow terminal, and to its cause."""
-WORKER_CELLS = 12
-CAUSE_SHARE = 2
-"""A cause has at most one so-manieth of what is left to it and its job."""
+NARROW = 100
+"""On a terminal with fewer columns some are left out: what a job is matters more."""
+WORKER_CELLS, WORKER_CELLS_NARROW = 12, 8
+LEAST_CELLS = 12
+"""That are left to a job on the narrowest terminal, and to its cause."""
+CAUSE_SHARE = 0.4
+"""Of what is left to a job and its cause, the most that a cause has if both are too long."""
 
 
 @click.command("jobs", short_help="The jobs of one batch.")
@@ -65,19 +67,23 @@ class Lines:
         self._index_width = index_width
         self._full = full
         self._screen = None if full else screen_cells()
+        self._is_narrow = self._screen is not None and self._screen < NARROW
+        self._worker_width = WORKER_CELLS_NARROW if self._is_narrow else WORKER_CELLS
 
     def head(self) -> str:
         """What stands over them."""
-        worker = padded("WORKER", WORKER_CELLS)
-        return f"{'INDEX':>{self._index_width}}  {'STATE':9}  ATTEMPTS  {'TIME':>7}  {worker}  JOB"
+        return self._begin("INDEX", "STATE", "ATTEMPTS", "TIME", "WORKER") + "JOB"
+
+    def _begin(self, index: str, state: str, attempts: str, time: str, worker: str) -> str:
+        worker = padded(worker, self._worker_width if self._screen else max(self._worker_width, cells(worker)))
+        attempts = "" if self._is_narrow else f"{attempts:>8}  "
+        return f"{index:>{self._index_width}}  {state:9}  {attempts}{time:>7}  {worker}  "
 
     def line(self, job: JobInfo) -> str:
         """One of them."""
         seconds = job.running if job.state == "running" else job.elapsed if job.started else None
         time = "-" if seconds is None else duration(seconds)
-        worker = printable(job.worker)
-        begin = f"{job.index:>{self._index_width}}  {job.state:9}  {job.attempts:>8}  {time:>7}  "
-        begin += f"{padded(worker, WORKER_CELLS if self._screen else max(WORKER_CELLS, cells(worker)))}  "
+        begin = self._begin(str(job.index), job.state, str(job.attempts), time, printable(job.worker))
         return (begin + self._what(job, cells(begin))).rstrip()
 
     def _what(self, job: JobInfo, used: int) -> str:
@@ -88,7 +94,7 @@ class Lines:
         text = shortened(job.text)
         if self._screen is None:
             return text + cause
-        room = max(2 * LEAST_TEXT, self._screen - used)
-        cause = clipped(cause, max(LEAST_TEXT, room // CAUSE_SHARE, room - cells(text)))
-        room = max(LEAST_TEXT, min(SHORT, room - cells(cause)))
+        room = max(2 * LEAST_CELLS, self._screen - used)
+        cause = clipped(cause, max(LEAST_CELLS, int(room * CAUSE_SHARE), room - cells(text)))
+        room = max(LEAST_CELLS, min(SHORT, room - cells(cause)))
         return clipped(shortened(job.text, room), room) + cause

@@ -42,6 +42,8 @@ Pressed = Callable[[float], str]
 """Waits so many seconds for a key."""
 WORKER_HEAD = ("WORKER", "HOST", "SLOTS", "RUNNING", "DONE", "PER SECOND", "STATE")
 BATCH_HEAD = ("BATCH", "NAME", "DONE", "OF", "FAILED", "RUNNING", "PER SECOND", "TIME LEFT")
+WIDE = frozenset({"NAME", "RUNS", "HOST"})
+"""What has the room that the others leave."""
 JOB_HEAD = ("JOB", "WORKER", "TIME", "RUNS")
 
 
@@ -180,7 +182,7 @@ def screen(shown: View, lost: str = "") -> Group:
     def table(head: Row, rows: list[Row], lines: int) -> Table:
         made = Table(box=None, header_style="reverse", expand=True, pad_edge=False)
         for name in head:
-            made.add_column(name, justify="right" if name in NUMBERS else "left")
+            made.add_column(name, justify="right" if name in NUMBERS else "left", ratio=1 if name in WIDE else None)
         for row in rows[:lines]:
             made.add_row(*(Text(cell, no_wrap=True, overflow="ellipsis") for cell in row))
         return made
