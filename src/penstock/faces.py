@@ -50,7 +50,13 @@ def text_of(line: bytes) -> str:
 
 def printable(text: str) -> str:
     """Text that cannot move the cursor: names, causes and arguments come from strangers."""
-    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+    return text if text.isprintable() else "".join(sign if sign.isprintable() else _escaped(sign) for sign in text)
+
+
+def _escaped(sign: str) -> str:
+    if "\udc80" <= sign <= "\udcff":
+        return f"\\x{ord(sign) - 0xDC00:02x}"  # a byte of a file's name that is no UTF-8
+    return sign.encode("unicode_escape").decode()
 
 
 def shortened(text: str, most: int = SHORT) -> str:

@@ -45,6 +45,8 @@ ROOM = 400
 """Characters that are made of a job's arguments unless all are wanted."""
 EACH = 64 << 10
 """Bytes of arguments of one job that are looked at for that."""
+RUNNERS = 500
+"""Of running jobs in all batches: among these are the ones that have run longest, in all but huge pipelines."""
 RUNNING = "running"
 ENDED = frozenset(map(str, FINAL))
 STATES = ("queued", "delayed", RUNNING, "succeeded", "failed", "timed_out", "cancelled", "dead")
@@ -274,7 +276,7 @@ class Runners:
     def look(self, limit: int) -> list[JobInfo]:
         """The jobs that run now, those first that have run longest; none, where the ventilator does not say."""
         try:
-            answer: JobsInfo = self._session.ask(partial(AskJobs, batch=b"", start=0, stop=0, limit=LINES))
+            answer: JobsInfo = self._session.ask(partial(AskJobs, batch=b"", start=0, stop=0, limit=RUNNERS))
         except ProtocolError:
             return []
         lines = sorted(answer.lines, key=lambda line: -1.0 if line.in_slot is None else line.in_slot[1], reverse=True)

@@ -12,7 +12,7 @@ from penstock.core.gates import Gates
 from penstock.core.placement import Placement
 from penstock.core.reasons import Reasons
 from penstock.core.settle import Settlement
-from penstock.core.standing import Standing, running_at
+from penstock.core.standing import Standing
 from penstock.messages import (
     AskArguments,
     AskBatches,
@@ -84,8 +84,9 @@ class Questions:
 
     def _batches(self, ask: AskBatches) -> BatchesInfo:
         """The newest first."""
-        running = self._standing.counts()
-        lines = (self._line(batch, running[batch.id]) for batch in self._matching(ask.match)[: ask.limit])
+        found = self._matching(ask.match)[: ask.limit]
+        running = self._standing.counts(found)
+        lines = (self._line(batch, running[batch.id]) for batch in found)
         return BatchesInfo(ask.number, tuple(lines))
 
     def _matching(self, match: str) -> list[Batch]:
@@ -123,7 +124,6 @@ class Questions:
         books = self._books
         batches = books.backlog.batches.values()
         leased = sum(batch.leased for batch in batches)
-        running = {worker.id: len(running_at(worker, books)) for worker in books.workers.values()}
         lines = tuple(
             WorkerLine(
                 id=worker.id,
@@ -139,7 +139,7 @@ class Questions:
                 version=worker.hello.version,
                 users=worker.hello.users,
                 broken=worker.broken,
-                running=running[worker.id],
+                running=worker.running_jobs,
             )
             for worker in books.workers.values()
             if worker.hello is not None
@@ -159,7 +159,7 @@ class Questions:
             reopened=self._agreement.reopened,
             lost=self._agreement.lost,
             wall_time=max(0.0, now + books.wall_offset),
-            running=sum(running.values()),
+            running=sum(worker.running_jobs for worker in books.workers.values()),
         )
         self._answer(client, info)
 

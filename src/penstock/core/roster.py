@@ -11,6 +11,7 @@ Promises:
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import KeysView
 
 from penstock.core.backlog import Batch
 from penstock.core.part import Part
@@ -103,6 +104,16 @@ class Worker:
     def slots(self) -> int:
         """How many jobs it runs at once."""
         return self.hello.slots if self.hello else 0
+
+    @property
+    def running_jobs(self) -> int:
+        """How many jobs it runs, as far as is known: what could run beyond its slots waits there."""
+        return min(self.slots, self.width)
+
+    @property
+    def batches(self) -> KeysView[bytes]:
+        """Those of which it has leases."""
+        return self._of_batch.keys()
 
     @property
     def credit(self) -> int:

@@ -40,46 +40,60 @@ class Running(NamedTuple):
     """Its index."""
 
 
-def running_at(worker: Worker, books: Books) -> list[Running]:
-    """The jobs in a worker's slots, in the order in which it had them."""
-    leases = [books.leases.given[number] for number in sorted(worker.leases)]
-    if not leases or not worker.slots:
+class Parts:
+    """The parts under each lease, found in one pass through a chunk however many leases it is given out in."""
+
+    def __init__(self) -> None:
+        self._chunks: set[int] = set()
+        self._parts: dict[int, list[Part]] = {}
+
+    def under(self, lease: Given) -> list[Part]:
+        """Those of this lease."""
+        chunk = lease.chunk
+        if id(chunk) not in self._chunks:
+            self._chunks.add(id(chunk))
+            for part in chunk.parts:
+                if part.lease:
+                    self._parts.setdefault(part.lease, []).append(part)
+        return self._parts.get(lease.number, [])
+
+
+def running_at(worker: Worker, books: Books, parts: Parts | None = None) -> list[Running]:
+    """The jobs in a worker's slots, in the order in which it had them: as many as it is said to run."""
+    if not worker.running_jobs:
         return []
-    seen: dict[bytes, SpanSet] = {}
-    for batch, span in worker.running:
-        seen.setdefault(batch, SpanSet()).add(*span)
-    parts = [(lease, part) for lease in leases for part in lease.chunk.parts if part.lease == lease.number]
+    parts = parts or Parts()
     found: list[Running] = []
-    busy: set[int] = set()
     taken: set[tuple[int, int]] = set()
-    for lease, part, index in _candidates(parts, worker, seen):
+    busy: set[int] = set()
+    held = {number: (lease := books.leases.given[number], parts.under(lease)) for number in sorted(worker.leases)}
+    for lease, part, index in _candidates(held, worker):
         if (lease.number, index) in taken or (lease.serial and lease.number in busy):
             continue
         taken.add((lease.number, index))
         busy.add(lease.number)
         found.append(Running(lease, part, index))
-        if len(found) == worker.slots:
+        if len(found) == worker.running_jobs:
             break
     return sorted(found, key=lambda one: (one.lease.number, one.job))
 
 
-def _candidates(
-    parts: list[tuple[Given, Part]], worker: Worker, seen: dict[bytes, SpanSet]
-) -> Iterator[tuple[Given, Part, int]]:
+def _candidates(held: dict[int, tuple[Given, list[Part]]], worker: Worker) -> Iterator[tuple[Given, Part, int]]:
     """Jobs of leases: those that slots ran, those that were given to slots, then the others."""
     for number, index in worker.in_slots:
-        for lease, part in parts:
-            if lease.number == number and part.start <= index < part.stop:
-                yield lease, part, index
+        for part in held[number][1] if number in held else ():
+            if part.start <= index < part.stop:
+                yield held[number][0], part, index
+    seen: dict[bytes, SpanSet] = {}
+    for batch, span in worker.running:
+        seen.setdefault(batch, SpanSet()).add(*span)
     nothing = SpanSet()
-    for lease, part in parts:
-        for start, stop in seen.get(part.chunk.batch.id, nothing).overlap(part.start, part.stop):
-            for index in range(start, stop):
-                yield lease, part, index
-    for lease, part in parts:
-        for start, stop in seen.get(part.chunk.batch.id, nothing).gaps(part.start, part.stop):
-            for index in range(start, stop):
-                yield lease, part, index
+    for spans_of in (SpanSet.overlap, SpanSet.gaps):
+        for lease, parts in held.values():
+            for part in parts:
+                for start, stop in spans_of(seen.get(part.chunk.batch.id, nothing), part.start, part.stop):
+                    for index in range(start, stop):
+                        yield lease, part, index
 
 
 class Standing:
@@ -88,14 +102,26 @@ class Standing:
     def __init__(self, books: Books) -> None:
         self._books = books
 
-    def running(self) -> Iterator[Running]:
-        """All jobs that run."""
+    def running(self, batch: Batch | None = None) -> Iterator[Running]:
+        """All jobs that run, or those of the workers that have some of this batch."""
+        parts = Parts()
         for worker in self._books.workers.values():
-            yield from running_at(worker, self._books)
+            if batch is None or batch.id in worker.batches:
+                yield from running_at(worker, self._books, parts)
 
-    def counts(self) -> Counter[bytes]:
-        """Running jobs of each batch."""
-        return Counter(one.part.chunk.batch.id for one in self.running())
+    def counts(self, batches: Iterable[Batch]) -> Counter[bytes]:
+        """Running jobs of each of these batches. Clients that wait for one ask this again and again: of a worker that
+        has leases of one batch only it is not looked which jobs they are."""
+        found: Counter[bytes] = Counter()
+        wanted, parts = {batch.id for batch in batches}, Parts()
+        for worker in self._books.workers.values():
+            if wanted.isdisjoint(worker.batches):
+                continue
+            if len(worker.batches) == 1:
+                found.update({next(iter(worker.batches)): worker.running_jobs})
+            else:
+                found.update(one.part.chunk.batch.id for one in running_at(worker, self._books, parts))
+        return found
 
     def answer(self, ask: AskJobs, batch: Batch | None, now: float) -> JobsInfo:
         """What was asked, of this batch or of all that run."""
@@ -112,7 +138,7 @@ class Standing:
             yield _line(one.part, one.job, one.job + 1, now, one.lease, running=True)
 
     def _of_batch(self, batch: Batch, ask: AskJobs, now: float) -> Iterator[JobLine]:
-        running = SpanSet((one.job, one.job + 1) for one in self.running() if one.part.chunk.batch is batch)
+        running = SpanSet((one.job, one.job + 1) for one in self.running(batch) if one.part.chunk.batch is batch)
         start, stop = ask.start, min(ask.stop, batch.accepted)
         at = max(start, batch.loaded_to) if batch.on_disk else stop
         for first in list(batch.firsts):

@@ -128,3 +128,16 @@ def test_arguments_are_read_of_batches_that_are_here(bench: VentilatorBench) -> 
     unknown = bytes(16)
     assert bench.ask(AskArguments(2, unknown, 0, 1, 1)) == [Refused(2, "NoSuchBatch", f"no batch {unknown.hex()}")]
     assert bench.ask(AskJobs(3, unknown, 0, 1, 1)) == [Refused(3, "NoSuchBatch", f"no batch {unknown.hex()}")]
+
+
+def test_jobs_of_two_batches_at_one_worker_are_told_apart(bench: VentilatorBench) -> None:
+    """Together they are as many as it has slots; each batch has its own."""
+    one, other = bench.worker(slots=3, window=8), b"o" * 16
+    (first,) = leases(bench.submit(2))
+    (second,) = leases(bench.submit(4, batch=other))
+    bench.turn(Took(one.id, (first.number, second.number), 8))
+    (batches,) = bench.ask(AskBatches(1, "", 9))
+    assert isinstance(batches, BatchesInfo)
+    assert {line.batch: line.running for line in batches.batches} == {BATCH: 2, other: 1}
+    assert (running(bench), running(bench, other)) == ([0, 1], [0])
+    assert len(lines(bench, b"")) == 3
