@@ -24,6 +24,8 @@ DATE, DATETIME = struct.Struct(">HBB"), struct.Struct(">HBBBBB3s")
 """How pickle has them."""
 ARRAYS = frozenset({"_frombuffer", "_reconstruct"})
 """What numpy's arrays are made by."""
+REBUILDS = frozenset({Name("copyreg", "_reconstructor"), Name("copyreg", "__newobj__")})
+"""What makes objects of the class that is its first argument."""
 DOTS = "..."
 
 
@@ -173,18 +175,32 @@ def _numbers(name: str, arguments: tuple[Any, ...]) -> str:
     return ""
 
 
-def function_name(value: Any) -> str:
+def function_name(value: Any, depth: int = 0) -> str:
     """What a function is called that travels as code; empty: it is none."""
+    if depth > DEPTH:
+        return ""
     if type(value) is Name:
         return value.label
     if type(value) is not Made or type(value.what) is not Name or type(value.arguments) is not tuple:
         return ""
     if value.what.label == "functools.partial" or value.what.name == "partial":
-        inner = function_name(value.arguments[0]) if value.arguments else ""
+        inner = function_name(value.arguments[0], depth + 1) if value.arguments else ""
         return f"partial({inner})" if inner else ""
+    if value.what == Name("builtins", "getattr") and len(value.arguments) == 2 and type(value.arguments[1]) is str:
+        return f"{_class_name(value.arguments[0])}.{value.arguments[1]}"
     if value.what.name != "_make_function" or not value.arguments:
         return ""
     code = value.arguments[0]
     given = code.arguments if type(code) is Made and type(code.arguments) is tuple else ()
     texts = [one for one in given if type(one) is str]
     return texts[-1] if texts else "<function>"
+
+
+def _class_name(value: Any) -> str:
+    """Of an object that has a method."""
+    if type(value) is Made:
+        named = value.what
+        if type(named) is Name and named in REBUILDS and type(value.arguments) is tuple and value.arguments:
+            named = value.arguments[0]
+        return named.label if type(named) is Name else "<object>"
+    return value.label if type(value) is Name else type(value).__name__

@@ -91,6 +91,12 @@ DEEP = b"\x80\x04" + b"]" * 500_000 + b"a" * 499_999 + b"."
 DEEP_KEY = b"\x80\x04}" + b")" + b"\x85" * 500_000 + b"K\x01s."
 
 
+DEEP_PARTIAL = (
+    b"\x80\x04\x8c\x09functools\x8c\x07partial\x93\x94" + b"h\x00" * 50_000 + b"K\x01" + b"\x85R" * 50_000 + b"."
+)
+DEEP_GETATTR = b"\x80\x04\x8c\x08builtins\x8c\x07getattr\x93" + b")" + b"\x85" * 500_000 + b")R\x8c\x01x\x86R."
+
+
 def laughing(levels: int = 60) -> bytes:
     """A list of two times the same list, of two times the same list ..."""
     return (
@@ -105,6 +111,8 @@ def laughing(levels: int = 60) -> bytes:
     [
         DEEP,
         DEEP_KEY,
+        DEEP_PARTIAL,
+        DEEP_GETATTR,
         laughing(),
         b"\x80\x04]\x94h\x00a.",  # a list in itself
         b"\x80\x04K\x01r\xff\xff\xff\x7f.",  # remembered in a place far away
