@@ -43,6 +43,12 @@ def command_title(blob: bytes) -> str:
     return shortened(text_of(b" ".join(template.words) if template.shell else typed(template.words)))
 
 
+def cause_line(job: str, state: str, cause: str, text: str = "") -> str:
+    """Why a job did not succeed and, where that is known, what it is: ``BATCH:3 failed: exit code 2: rm x``."""
+    why = "" if cause == state else printable(cause)
+    return ": ".join(filter(None, (f"{job} {state}", why, shortened(text))))
+
+
 def text_of(line: bytes) -> str:
     """Bytes as text, without losing any."""
     return line.decode("utf-8", "backslashreplace")

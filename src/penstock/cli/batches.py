@@ -38,7 +38,7 @@ def command(url: str, name: str | None, state: str | None, since: str | None, ev
     """List the newest 50 batches and what their jobs came to.
 
     Jobs that a program submits one by one are in one batch for each function and set of options. A batch without a
-    name is called by its function or command; on a terminal, by the end of its id.
+    name is called by its function or command; a terminal has the ends of ids only, which are enough for BATCH.
     """
     after = instant(since, time.time()) if since else 0.0
     from penstock import Pipeline

@@ -10,12 +10,12 @@ from msgspec.structs import replace
 
 from penstock.cli.halt import Halt
 from penstock.cli.interrupts import Interrupts
-from penstock.cli.output import json_line, outcome_record, printable, value_text
+from penstock.cli.output import json_line, outcome_record, value_text
 from penstock.cli.progress import Progress
 from penstock.cli.records import Ended
 from penstock.cli.wanted import Numbered, Wanted
 from penstock.core.spans import SpanSet
-from penstock.faces import shortened
+from penstock.faces import cause_line
 from penstock.kept import behind
 
 if TYPE_CHECKING:
@@ -203,8 +203,7 @@ def complaint(outcome: Outcome, what: str | None = None) -> bytes:
     bare exit code is no news."""
     if outcome.state == "succeeded" or (what is None and outcome.state == "failed" and outcome.returncode is not None):
         return outcome.stderr
-    cause = "" if outcome.cause == outcome.state else printable(outcome.cause)
-    said = ": ".join(filter(None, (f"{outcome.job_id} {outcome.state}", cause, shortened(what or ""))))
+    said = cause_line(outcome.job_id, outcome.state, outcome.cause, what or "")
     return outcome.stderr + f"penstock: {said}\n".encode()
 
 
