@@ -19,7 +19,8 @@ import os
 import sys
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 from penstock import loop
@@ -30,6 +31,7 @@ from penstock.core.actions import (
     LoadChunk,
     LoadChunks,
     LoadKept,
+    ReadArguments,
     ReadDigests,
     SaveBatch,
     SaveChunk,
@@ -50,21 +52,26 @@ from penstock.core.inputs import (
 )
 from penstock.core.permit import Bindings
 from penstock.core.ventilator import VentilatorCore
+from penstock.errors import StoreError
 from penstock.events import setup
 from penstock.job import ID_BYTES, LABEL_CHARS
 from penstock.keys import Peers
 from penstock.links import ventilator_links
 from penstock.messages import (
     PART_BYTES,
+    SHOWN_BYTES,
+    Arguments,
     ClientToVentilator,
     Decoder,
     Digests,
     FunctionPart,
+    GivenChunk,
     Jobs,
     KeyLine,
     Keys,
     Knock,
     ToVentilator,
+    join,
 )
 from penstock.roles import Role
 from penstock.security import for_station
@@ -227,6 +234,8 @@ class Ventilator:
                 return (ChunkLoaded(batch, index, self._store.open_chunk_at(batch, index)),)
             case ReadDigests(client, number, batch, start):
                 self.links.send("desk", Digests(number, self._store.digests(batch, start)), peer=client)
+            case ReadArguments():
+                self._send_arguments(action)
             case LoadKept(batch, start, stop):
                 return (KeptLoaded(batch, start, stop, self._store.kept(batch, start, stop)),)
             case _:
@@ -242,6 +251,32 @@ class Ventilator:
         for offset in range(0, len(code), PART_BYTES):
             piece = code[offset : offset + PART_BYTES]
             self.links.send("control", FunctionPart(digest, offset, len(code), len(piece)), piece, peer=worker)
+
+    def _send_arguments(self, asked: ReadArguments) -> None:
+        """The function and the chunks, as many as fit; a chunk that is too large or damaged comes without its bytes."""
+        code = self._shown(partial(self._store.function, asked.function))
+        chunks: list[GivenChunk] = []
+        bodies: list[bytes] = []
+        left, more = SHOWN_BYTES, asked.stop if asked.more else None
+        for one in self._store.kept(asked.batch, asked.start, asked.stop):
+            is_shown = one.size <= min(SHOWN_BYTES, asked.each * one.count)
+            if is_shown and one.size > left:
+                more = max(asked.start, one.first)
+                break
+            body = self._shown(partial(self._store.chunk, asked.batch, one.first)) if is_shown else b""
+            chunks.append(GivenChunk(one.first, one.count, len(body), one.size))
+            bodies.append(body)
+            left -= len(body)
+        answer = Arguments(asked.number, len(code), tuple(chunks), more)
+        self.links.send("desk", answer, join([code, *bodies]), peer=asked.client)
+
+    def _shown(self, read: Callable[[], bytes]) -> bytes:
+        """What is only for people to look at: nothing, where that is too much or is damaged."""
+        try:
+            found = read()
+        except StoreError:
+            return b""
+        return found if len(found) <= SHOWN_BYTES else b""
 
     # ------------------------------------------------------------------------------------------ at hand
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from penstock.cli.options import as_json, running
-from penstock.cli.output import json_line
+from penstock.cli.output import counted, json_line
 from penstock.cli.workers import broken
 
 SECURITY = {
@@ -33,10 +33,10 @@ def command(url: str, as_json: bool) -> None:
         )
         return
     print(f"pipeline  {status.url}")
-    print(f"workers   {len(status.workers)}, {status.slots} slots")
+    print(f"workers   {len(status.workers)}, {counted(status.slots, 'slot')}")
     for line in broken(status.workers):
         print(line)
-    print(f"jobs      {status.queued} waiting, {status.leased} given out")
+    print(f"jobs      {status.waiting} waiting, {status.running} running")
     print(f"batches   {status.batches} with open jobs")
     print(f"sink      {'connected' if status.sink_present else 'not connected: start it with penstock sink'}")
     print(f"versions  penstock {status.version}, Python {status.python}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import os
 import re
-import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ import click
 from penstock.cli.arguments import Line, Source, combined, command_words, grouped, parse, shell_like, split_columns
 from penstock.cli.output import say
 from penstock.errors import ConfigError
+from penstock.faces import command_text
 
 if TYPE_CHECKING:
     from penstock import Batch, Pipeline
@@ -337,7 +337,4 @@ def shown(work: Work, target: Any, item: Any, number: int, slot: int = 1) -> byt
     """A job as a person would type it: `number` and `slot` count from 1."""
     if not work.is_command:
         return f"{work.call}({item!r})".encode("utf-8", "surrogateescape")
-    argv = target.argv(item, number, slot)
-    if target.shell or target.words == SHELL:
-        return bytes(argv[-1])
-    return os.fsencode(shlex.join(map(os.fsdecode, argv)))
+    return command_text(target, item, number, slot)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 
-from penstock.core.actions import Answer, ReadDigests
+from penstock.core.actions import Answer, ReadArguments, ReadDigests
 from penstock.core.agreement import Agreement
 from penstock.core.backlog import Batch
 from penstock.core.books import Books
@@ -12,9 +12,12 @@ from penstock.core.gates import Gates
 from penstock.core.placement import Placement
 from penstock.core.reasons import Reasons
 from penstock.core.settle import Settlement
+from penstock.core.standing import Standing
 from penstock.messages import (
+    AskArguments,
     AskBatches,
     AskDigests,
+    AskJobs,
     AskWhy,
     BatchesInfo,
     BatchLine,
@@ -24,6 +27,11 @@ from penstock.messages import (
     Why,
     WorkerLine,
 )
+
+JOBS_PER_ANSWER = 10_000
+"""Whose arguments are looked for at once."""
+
+Asked = AskBatches | AskDigests | AskWhy | AskJobs | AskArguments
 
 
 class Questions:
@@ -47,19 +55,39 @@ class Questions:
         self._version = version
         self._security = security
         self._reasons = Reasons(books, gates, placement)
+        self._standing = Standing(books)
 
-    def on_ask_batches(self, client: bytes, ask: AskBatches) -> None:
-        """The newest first."""
-        found = self._matching(ask.match)
-        lines = tuple(self._line(batch) for batch in found[: ask.limit])
-        self._answer(client, BatchesInfo(ask.number, lines))
-
-    def on_ask_digests(self, client: bytes, ask: AskDigests) -> None:
-        """They are on disk only."""
-        if ask.batch in self._books.backlog.batches:
-            self._books.say(ReadDigests(client, ask.number, ask.batch, ask.start))
-        else:
+    def on_ask(self, client: bytes, ask: Asked, now: float) -> None:
+        """What is asked of batches and their jobs."""
+        match ask:
+            case AskBatches():
+                self._answer(client, self._batches(ask))
+                return
+            case AskJobs(batch=b""):
+                self._answer(client, self._standing.answer(ask, None, now))
+                return
+        batch = self._books.backlog.batches.get(ask.batch)
+        if batch is None:
             self._answer(client, Refused(ask.number, "NoSuchBatch", f"no batch {ask.batch.hex()}"))
+            return
+        match ask:
+            case AskJobs():
+                self._answer(client, self._standing.answer(ask, batch, now))
+            case AskWhy():
+                self._answer(client, self._why(ask, batch, now))
+            case AskDigests(number, _, start):
+                self._books.say(ReadDigests(client, number, batch.id, start))
+            case AskArguments(number, _, start, stop, each):
+                last = min(stop, batch.accepted)
+                end = min(last, start + JOBS_PER_ANSWER)
+                self._books.say(ReadArguments(client, number, batch.id, batch.function, start, end, each, end < last))
+
+    def _batches(self, ask: AskBatches) -> BatchesInfo:
+        """The newest first."""
+        found = self._matching(ask.match)[: ask.limit]
+        running = self._standing.counts(found)
+        lines = (self._line(batch, running[batch.id]) for batch in found)
+        return BatchesInfo(ask.number, tuple(lines))
 
     def _matching(self, match: str) -> list[Batch]:
         newest = sorted(self._books.backlog.batches.values(), key=lambda batch: batch.id, reverse=True)
@@ -71,7 +99,7 @@ class Questions:
         by_id = named or [batch for batch in newest if batch.id.hex().startswith(match)]
         return by_id or [batch for batch in newest if batch.id.hex().endswith(match)]
 
-    def _line(self, batch: Batch) -> BatchLine:
+    def _line(self, batch: Batch, running: int) -> BatchLine:
         return BatchLine(
             batch=batch.id,
             spec=batch.spec,
@@ -82,16 +110,11 @@ class Questions:
             created_time=batch.created_time,
             waits=self._gates.shut(batch) or self._placement.missing(batch),
             function=batch.function,
+            running=running,
         )
 
-    def on_why(self, client: bytes, ask: AskWhy, now: float) -> None:
+    def _why(self, ask: AskWhy, batch: Batch, now: float) -> Why | Refused:
         """What a job waits for."""
-        self._answer(client, self._why(ask, now))
-
-    def _why(self, ask: AskWhy, now: float) -> Why | Refused:
-        batch = self._books.backlog.batches.get(ask.batch)
-        if batch is None:
-            return Refused(ask.number, "NoSuchBatch", f"no batch {ask.batch.hex()}")
         if ask.index >= batch.accepted:
             return Refused(ask.number, "NoSuchBatch", f"no job {ask.index}: the batch has {batch.accepted} jobs")
         return Why(ask.number, self._reasons.why(batch, ask.index, now))
@@ -116,6 +139,7 @@ class Questions:
                 version=worker.hello.version,
                 users=worker.hello.users,
                 broken=worker.broken,
+                running=worker.running_jobs,
             )
             for worker in books.workers.values()
             if worker.hello is not None
@@ -135,6 +159,7 @@ class Questions:
             reopened=self._agreement.reopened,
             lost=self._agreement.lost,
             wall_time=max(0.0, now + books.wall_offset),
+            running=sum(worker.running_jobs for worker in books.workers.values()),
         )
         self._answer(client, info)
 
