@@ -520,6 +520,8 @@ class PipelineInfo(Message, frozen=True):
     """of these jobs no arguments were kept: dead"""
     security: Label = ""  # keys, private (only its own machine reaches it) or insecure
     wall_time: Instant = 0.0
+    trouble: Text = ""
+    """What keeps jobs from being taken in, run or recorded, for people"""
 
 
 class BatchLine(Record, frozen=True):
@@ -645,13 +647,15 @@ class Left(Message, frozen=True):
 
 
 class SinkHead(Message, frozen=True):
-    """The sink's sign of life: its boot (new at each start), the end of its log, the echo of the last SinkBeat."""
+    """The sink's sign of life: its boot (new at each start), the end of its log, the echo of the last SinkBeat.
+    `trouble`: why it records nothing more at present, for people."""
 
     sink: Id
     boot: Count
     seq: Count
     chain: bytes
     echo: Count
+    trouble: Text = ""
 
 
 class Completions(Message, frozen=True):

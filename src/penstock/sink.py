@@ -20,6 +20,8 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from msgspec.structs import replace
+
 from penstock import loop
 from penstock.config import SinkConfig, from_argv
 from penstock.core.actions import Answer, ReadLines, ReadLog, ReadRows, ReadSpan, Renew, Report
@@ -39,6 +41,7 @@ from penstock.messages import (
     Keys,
     Outcomes,
     Prints,
+    SinkHead,
     VentilatorToSink,
     WorkerToSink,
     split,
@@ -79,6 +82,8 @@ class Sink:
         self._clients = Decoder(ClientToSink)
         self._bindings = Bindings(config.limits.worker_starts)
         self._malformed = loop.Malformed(self.logger)
+        self._head: SinkHead | None = None
+        """The last one told."""
 
     def next_wakeup(self) -> float | None:
         """When the core has something to do."""
@@ -113,6 +118,9 @@ class Sink:
                     yield _from_worker(message, wire.payload)
                 else:
                     self._malformed.note(received, f"not for the key {received.sender.name} to say")
+        self._read_files(fds)
+
+    def _read_files(self, fds: list[int]) -> None:
         if fds:
             self.leaving = self._signals.read() > 0 or self._lifeline in fds
             if self._signals.take_backup():
@@ -136,10 +144,19 @@ class Sink:
         """Open the store anew."""
         self._store.reopen()
 
+    def wait_for_room(self, why: str, seconds: float) -> None:
+        """The ventilator is told, with the head that was told last: all that it says is still so."""
+        if self._head is not None:
+            self.links.send("report", replace(self._head, trouble=why))
+        _, fds = self.links.poll(seconds, only=())
+        self._read_files(fds)
+
     def perform(self, action: Any) -> Iterable[Any]:
         """Carry out one effect."""
         match action:
             case Report(message):
+                if isinstance(message, SinkHead):
+                    self._head = message
                 self.links.send("report", message)
             case Renew():
                 self.links.renew("control")

@@ -224,6 +224,9 @@ class Worker:
     def reopen(self) -> None:
         """A worker has no store."""
 
+    def wait_for_room(self, why: str, seconds: float) -> None:
+        """A worker has no store."""
+
     def perform(self, action: Any) -> Iterable[Any]:
         """Carry out one effect."""
         match action:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from penstock.cli.options import as_json, running
-from penstock.cli.output import json_line
+from penstock.cli.output import json_line, printable
 from penstock.cli.workers import broken
 
 SECURITY = {
@@ -43,5 +43,7 @@ def command(url: str, as_json: bool) -> None:
     if status.reopened or status.lost:
         print(f"damage    the results file lost outcomes: {status.reopened} jobs run again, {status.lost} are dead")
     print(f"security  {SECURITY.get(status.security, status.security)}")
+    if status.trouble:
+        print(f"TROUBLE   {printable(status.trouble)}")
     if status.malformed:
         print(f"dropped   {status.malformed} malformed messages")

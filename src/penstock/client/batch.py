@@ -279,4 +279,5 @@ def pipeline_status_of(info: PipelineInfo, url: str) -> PipelineStatus:
         workers=workers,
         security=info.security,
         wall_time=info.wall_time,
+        trouble=info.trouble,
     )

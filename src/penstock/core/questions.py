@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Iterator
 
 from penstock.core.actions import Answer, ReadDigests
 from penstock.core.agreement import Agreement
@@ -47,6 +48,8 @@ class Questions:
         self._version = version
         self._security = security
         self._reasons = Reasons(books, gates, placement)
+        self.trouble = ""
+        """Why the ventilator takes nothing in."""
 
     def on_ask_batches(self, client: bytes, ask: AskBatches) -> None:
         """The newest first."""
@@ -135,8 +138,21 @@ class Questions:
             reopened=self._agreement.reopened,
             lost=self._agreement.lost,
             wall_time=max(0.0, now + books.wall_offset),
+            trouble="; ".join(self._troubles(now)),
         )
         self._answer(client, info)
+
+    def _troubles(self, now: float) -> Iterator[str]:
+        """What keeps jobs from being taken in, recorded and run: one after the other, the worst first."""
+        if self.trouble:
+            yield f"the ventilator takes nothing in: {self.trouble}"
+        if not self._settlement.is_present(now):
+            yield "the sink is not connected: nothing is recorded until it is"
+        elif self._settlement.trouble:
+            yield f"the sink records nothing: {self._settlement.trouble}"
+        wait = any(batch.accepted > batch.done for batch in self._books.backlog.batches.values())
+        if wait and not any(worker.hello is not None for worker in self._books.workers.values()):
+            yield "no worker is connected, and jobs wait for one"
 
     def _answer(self, client: bytes, message: Message) -> None:
         self._books.say(Answer(client, message))

@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from penstock.errors import NoPipeline, PenstockError, Refused
 
-EXIT_CODES = {NoPipeline: 3, Refused: 4}
+EXIT_CODES: dict[type[Exception], int] = {NoPipeline: 3, Refused: 4}
 """As of the command line; of other errors 1."""
 INTERRUPTED = 130
 
