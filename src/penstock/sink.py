@@ -24,12 +24,13 @@ from msgspec.structs import replace
 
 from penstock import loop
 from penstock.config import SinkConfig, from_argv
-from penstock.core.actions import Answer, ReadLines, ReadLog, ReadRows, ReadSpan, Renew, Report
+from penstock.core.actions import Answer, Log, ReadLines, ReadLog, ReadRows, ReadSpan, Renew, Report
+from penstock.core.contact import Contact
 from penstock.core.inputs import FromClient, LinesRead, LogRead, OutcomesArrived, PrintsArrived, RowsRead
 from penstock.core.permit import Bindings, may_not_ask
 from penstock.core.sink import SinkCore
 from penstock.errors import Refused
-from penstock.events import setup
+from penstock.events import emit, setup
 from penstock.job import new_worker_id
 from penstock.keys import Peers
 from penstock.links import sink_links
@@ -82,19 +83,25 @@ class Sink:
         self._clients = Decoder(ClientToSink)
         self._bindings = Bindings(config.limits.worker_starts)
         self._malformed = loop.Malformed(self.logger)
+        self._contact = Contact(config.url, loop.now())
         self._head: SinkHead | None = None
         """The last one told."""
 
     def next_wakeup(self) -> float | None:
-        """When the core has something to do."""
-        return self.core.next_wakeup()
+        """When there is something to do or to say."""
+        due = (self.core.next_wakeup(), self._contact.due_at)
+        return min((instant for instant in due if instant is not None), default=None)
 
     def receive(self, names: list[str], fds: list[int]) -> Iterator[Any]:
         """Messages, as inputs for the core."""
         self._bindings.tick(loop.now())
+        connected = self.links.connections("control") > 0
+        self._say(self._contact.look(connected, bool(self.links.shut_out), loop.now()))
         if "control" in names:
             for received in self.links.receive("control"):
                 wire = self._malformed.decode(self._control, received)
+                if wire is not None and connected:
+                    self._say(self._contact.heard(loop.now()))
                 if wire is not None and isinstance(wire.message, Keys):
                     self._learn(wire.message)
                 elif wire is not None:
@@ -119,6 +126,10 @@ class Sink:
                 else:
                     self._malformed.note(received, f"not for the key {received.sender.name} to say")
         self._read_files(fds)
+
+    def _say(self, news: Iterable[Log]) -> None:
+        for log in news:
+            emit(self.logger, log.event, log.fields)
 
     def _read_files(self, fds: list[int]) -> None:
         if fds:
