@@ -40,7 +40,7 @@ def test_what_must_be_found_is_in_it() -> None:
 @needs_groff
 def test_it_renders_without_a_warning() -> None:
     """By groff with all its warnings; nothing of the markup is left in what one reads."""
-    argv = ["groff", "-man", "-ww", "-Tascii", "-P-c", "-P-b", "-P-u", PAGE]
+    argv = ["groff", "-man", "-ww", "-Tascii", "-P-c", "-P-b", "-P-u", str(PAGE)]
     done = subprocess.run(argv, capture_output=True, text=True, check=True)
     assert done.stderr == ""
     assert "penstock run" in done.stdout
