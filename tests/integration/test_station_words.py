@@ -55,3 +55,18 @@ def test_a_worker_prints_a_line_for_each_job(stations: Stations, folder: Path) -
     assert f"{batch.id}:1  failed (exit code 3)" in lines[1]
     assert lines[1].endswith("sys.exit(3)'")
     assert "slot 0" not in stations.log("quiet").read_text()
+
+
+def test_status_says_who_is_missing(stations: Stations, cli: Cli) -> None:
+    """No sink, though nobody can tell what was recorded then; no worker, while jobs wait for one."""
+    stations.start("ventilator")
+    until(lambda: count(stations, "ventilator", "started"), what="the ventilator is up")
+    done = cli("status", "--url", stations.url)
+    assert done.returncode == 0, done
+    assert b"TROUBLE   the sink is not connected" in done.stdout
+    stations.start("sink")
+    until(lambda: count(stations, "sink", "joined"), what="the sink has joined")
+    assert b"TROUBLE" not in cli("status", "--url", stations.url).stdout
+    assert cli("submit", "--url", stations.url, "true", ":::", "x").returncode == 0
+    for command in ("status", "doctor"):
+        assert b"no worker is connected, and jobs wait for one" in cli(command, "--url", stations.url).stdout

@@ -21,10 +21,9 @@ SECURITY = {
 @as_json
 def command(url: str, as_json: bool) -> None:
     """Say how the pipeline stands: jobs, batches, workers, sink."""
-    from penstock import Pipeline
+    from penstock.client.asking import ask_status
 
-    with Pipeline(url) as pipeline:
-        status = pipeline.status()
+    status = ask_status(url)
     if as_json:
         json_line(
             {name: getattr(status, name) for name in status.__struct_fields__}

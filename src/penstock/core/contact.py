@@ -61,8 +61,8 @@ class Contact:
         first, self._has_waited, self._say_at = not self._has_waited, True, now + WAIT_AGAIN
         if refused:
             return [] if first else [Log("not_let_in", {"url": self._url})]
-        event = "not_joined" if connected else "no_answer"
-        return [Log(event, {"url": self._url, "seconds": round(now - self._since)})]
+        fields = {"url": self._url, "seconds": round(now - self._since)}
+        return [Log("not_joined", fields) if connected else Log("no_answer", fields)]
 
     def _part(self, now: float) -> None:
         if self.joined:
