@@ -46,7 +46,7 @@ def script(folder: Path, run_folder: Path, url: str) -> Iterator[Script]:
     """Runs a script with a folder, a pipeline and (as it was installed already) a venv of its own."""
     venv = folder / "venv"
     (venv / "bin").mkdir(parents=True)
-    for name in ("python", "penstock"):
+    for name in ("python", "penstock", "pytest"):
         program = venv / "bin" / name
         program.write_text(f'#!/bin/sh\nexec {Path(sys.executable).parent / name} "$@"\n')
         program.chmod(0o755)
@@ -117,6 +117,7 @@ def test_programs_say_their_help_and_refuse(name: str, script: Script) -> None:
         ("other-python", [], "it takes one version"),
         ("other-python", ["4"], "'4' is no version of Python"),
         ("test", ["--python"], "--python needs a version"),
+        ("test", ["--no-such-option"], "pytest does not know all of '--no-such-option'"),
     ],
 )
 def test_what_it_does_not_know_is_refused(name: str, words: list[str], said: str, script: Script) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from conftest import Cli
 from penstock import Pipeline
 from support import LIMIT, Stations, until
 
