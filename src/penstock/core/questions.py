@@ -131,7 +131,7 @@ class Questions:
             queued=sum(batch.accepted - batch.done for batch in batches) - leased,
             leased=leased,
             batches=sum(batch.accepted > batch.done for batch in batches),
-            sink_present=self._settlement.is_present(now),
+            sink_present=self._has_sink(now),
             malformed=malformed,
             security=self._security,
             workers=lines,
@@ -142,11 +142,15 @@ class Questions:
         )
         self._answer(client, info)
 
+    def _has_sink(self, now: float) -> bool:
+        """Whether it is there; while the ventilator takes nothing in it hears nobody, and whoever was there counts."""
+        return self._settlement.is_present(now) or (bool(self.trouble) and self._settlement.sink is not None)
+
     def _troubles(self, now: float) -> Iterator[str]:
         """What keeps jobs from being taken in, recorded and run: one after the other, the worst first."""
         if self.trouble:
             yield f"the ventilator takes nothing in: {self.trouble}"
-        if not self._settlement.is_present(now):
+        if not self._has_sink(now):
             yield "the sink is not connected: nothing is recorded until it is"
         elif self._settlement.trouble:
             yield f"the sink records nothing: {self._settlement.trouble}"

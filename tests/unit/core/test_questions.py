@@ -47,6 +47,8 @@ def test_trouble_is_told_of_until_it_is_over(bench: VentilatorBench) -> None:
     assert stand(bench).trouble == (
         "the ventilator takes nothing in: q: the disk is full; the sink records nothing: r: the disk is full"
     )
+    bench.now += bench.lease_time + 1
+    assert stand(bench).sink_present, "it hears nobody meanwhile, which is not the sink's fault"
     bench.core.questions.trouble = ""
     bench.turn(bench.head())
     assert not stand(bench).trouble
