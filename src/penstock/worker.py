@@ -28,9 +28,9 @@ from pathlib import Path
 from typing import Any
 
 from penstock import loop
-from penstock.config import TERM_GRACE, VERSION, WorkerConfig, from_argv
+from penstock.config import TERM_GRACE, VERSION, WorkerConfig, endpoints, from_argv
 from penstock.core.actions import Cut, Deliver, DeliverPrints, EndSlot, FreeLease, Leave, Log, Renew, Report, Run, Touch
-from penstock.core.contact import Contact
+from penstock.core.contact import Contact, Outlet
 from penstock.core.inputs import FunctionReady, JobsConnected, PieceDone, SinkConnected, Stop
 from penstock.core.shift import Shift
 from penstock.core.worker import WorkerCore
@@ -120,6 +120,7 @@ class Worker:
         self._echoes = tuple(Echo(stream.fileno()) for stream in streams)
         self._malformed = loop.Malformed(self.logger)
         self._contact = Contact(config.url, loop.now(), slots=config.slots)
+        self._outlet = Outlet(endpoints(config.url).outcomes, loop.now())
         self._job_lines = JobLines(Echo(sys.stdout.fileno())) if config.show_jobs else None
         self._screens = self._echoes if self._job_lines is None else (*self._echoes, self._job_lines.screen)
         self._works: dict[int, Work] = {}
@@ -128,7 +129,7 @@ class Worker:
 
     def next_wakeup(self) -> float | None:
         """When the core or the slots have something to do."""
-        due = [self.core.next_wakeup(), self._contact.due_at]
+        due = [self.core.next_wakeup(), self._contact.due_at, self._outlet.due_at]
         if any(echo.waits for echo in self._screens):
             due.append(loop.now() + FLUSH_INTERVAL)
         if (slots_due := self._slots.next_wakeup()) is not None:
@@ -150,6 +151,7 @@ class Worker:
         for echo in self._screens:
             echo.flush()
         self._say(self._contact.look(self.links.connections("control") > 0, bool(self.links.shut_out), loop.now()))
+        self._say(self._outlet.look(self.links.connections("outcomes") > 0, loop.now()))
         if "monitor:jobs" in names and any(self.links.connection_events("jobs")):
             yield JobsConnected()
         if "monitor:outcomes" in names and any(self.links.connection_events("outcomes")):

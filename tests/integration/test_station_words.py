@@ -71,3 +71,11 @@ def test_status_says_who_is_missing(stations: Stations, cli: Cli) -> None:
     assert cli("submit", "--url", stations.url, "true", ":::", "x").returncode == 0
     for command in ("status", "doctor"):
         assert b"no worker is connected, and jobs wait for one" in cli(command, "--url", stations.url).stdout
+
+
+def test_a_worker_says_that_nobody_takes_its_outcomes(stations: Stations) -> None:
+    """A sink that is away, or behind a port that is shut, and that it is there again."""
+    stations.start("ventilator", "w1")
+    until(lambda: count(stations, "w1", "no_sink") == 1, what="it waits for the sink")
+    stations.start("sink")
+    until(lambda: count(stations, "w1", "sink_reached") == 1, what="the sink is there")

@@ -1,6 +1,7 @@
 """What a station says of its touch with the ventilator: that it waits for one, has joined, or lost the link.
 
-Promise: a station that is not part of a pipeline says so after WAIT_PATIENCE, and again every WAIT_AGAIN, until it is.
+Promise: a station that is not part of a pipeline says so after WAIT_PATIENCE, and again every WAIT_AGAIN, until it is;
+so does a worker whose outcomes nobody takes.
 """
 
 from __future__ import annotations
@@ -68,3 +69,33 @@ class Contact:
         if self.joined:
             self.joined, self._has_waited = False, False
             self._since, self._say_at = now, now + WAIT_PATIENCE
+
+
+class Outlet:
+    """A worker's way to the sink, at this endpoint."""
+
+    def __init__(self, endpoint: str, now: float) -> None:
+        self._endpoint = endpoint
+        self._since = now
+        """When the way was last seen open."""
+        self._say_at = now + WAIT_PATIENCE
+        self._is_open = self._said = False
+
+    @property
+    def due_at(self) -> float | None:
+        """When there is something to say even if nothing happens."""
+        return None if self._is_open else self._say_at
+
+    def look(self, is_open: bool, now: float) -> list[Log]:
+        """What is to be said now."""
+        if is_open:
+            news = [Log("sink_reached", {"endpoint": self._endpoint})] if self._said else []
+            self._is_open, self._said = True, False
+            self._since, self._say_at = now, now + WAIT_PATIENCE
+            return news
+        if self._is_open:
+            self._is_open, self._since, self._say_at = False, now, now + WAIT_PATIENCE
+        if now < self._say_at:
+            return []
+        self._said, self._say_at = True, now + WAIT_AGAIN
+        return [Log("no_sink", {"endpoint": self._endpoint, "seconds": round(now - self._since)})]

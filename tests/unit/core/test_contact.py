@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from penstock.core.contact import WAIT_AGAIN, WAIT_PATIENCE, Contact
+from penstock.core.contact import WAIT_AGAIN, WAIT_PATIENCE, Contact, Outlet
 
 URL = "tcp://head:5555"
 
@@ -51,3 +51,23 @@ def test_a_key_that_is_not_let_in_is_said_again() -> None:
     contact = Contact(URL, 0.0)
     assert said(contact, WAIT_PATIENCE, refused=True) == []
     assert said(contact, WAIT_PATIENCE + WAIT_AGAIN, refused=True) == ["not_let_in"]
+
+
+def test_outcomes_that_nobody_takes_are_told_of() -> None:
+    """A sink that is away for a moment is nothing; for longer it is said, said again, and that it is over."""
+    outlet = Outlet("tcp://head:5558", 0.0)
+
+    def events(now: float, *, is_open: bool = False) -> list[str]:
+        return [log.event for log in outlet.look(is_open, now)]
+
+    assert events(1.0) == events(1.1, is_open=True) == events(50.0, is_open=True) == []
+    assert not outlet.due_at
+    assert events(60.0) == events(60.0 + WAIT_PATIENCE / 2) == events(62.0, is_open=True) == []
+    assert events(70.0) == []
+    assert outlet.due_at == 70.0 + WAIT_PATIENCE
+    (log,) = outlet.look(is_open=False, now=70.0 + WAIT_PATIENCE)
+    assert (log.event, log.fields) == ("no_sink", {"endpoint": "tcp://head:5558", "seconds": 2})
+    assert events(70.0 + WAIT_PATIENCE + WAIT_AGAIN - 0.1) == []
+    assert events(70.0 + WAIT_PATIENCE + WAIT_AGAIN) == ["no_sink"]
+    assert events(200.0, is_open=True) == ["sink_reached"]
+    assert events(201.0, is_open=True) == []
