@@ -565,6 +565,8 @@ class PipelineInfo(Message, frozen=True):
     wall_time: Instant = 0.0
     running: Count | None = None
     """of the jobs given out, as far as is known; None: nobody has counted"""
+    trouble: Text = ""
+    """What keeps jobs from being taken in, run or recorded, for people"""
 
 
 class BatchLine(Record, frozen=True):
@@ -751,13 +753,15 @@ class Left(Message, frozen=True):
 
 
 class SinkHead(Message, frozen=True):
-    """The sink's sign of life: its boot (new at each start), the end of its log, the echo of the last SinkBeat."""
+    """The sink's sign of life: its boot (new at each start), the end of its log, the echo of the last SinkBeat.
+    `trouble`: why it records nothing more at present, for people."""
 
     sink: Id
     boot: Count
     seq: Count
     chain: bytes
     echo: Count
+    trouble: Text = ""
 
 
 class Completions(Message, frozen=True):

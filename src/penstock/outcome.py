@@ -192,6 +192,8 @@ class PipelineStatus(msgspec.Struct, frozen=True, kw_only=True):
     """``keys``, ``private`` (only its own machine reaches it), or ``insecure``: whoever reaches it may use it."""
     wall_time: float = 0.0
     """Seconds since the epoch, by the ventilator's clock."""
+    trouble: str = ""
+    """What keeps jobs from being taken in, run or recorded, for people: a full disk, no sink, no worker."""
 
     @property
     def waiting(self) -> int:

@@ -61,6 +61,7 @@ from penstock.messages import (
     PART_BYTES,
     SHOWN_BYTES,
     Arguments,
+    AskPipeline,
     ClientToVentilator,
     Decoder,
     Digests,
@@ -79,6 +80,10 @@ from penstock.store import QueueStore
 
 CACHE_BYTES = 32 << 20
 """Payloads kept in memory between accepting and giving out: most go straight through."""
+
+
+POSTPONED_BYTES = 64 << 20
+"""What clients may submit while the disk is full: of two that have submitted as much as they may (UNACCEPTED_BYTES)."""
 
 
 class Ventilator:
@@ -121,6 +126,8 @@ class Ventilator:
         self._passed: tuple[bytes, Peers] | None = None
         """The sink that was told a list of keys, and which."""
         self._malformed = loop.Malformed(self.logger)
+        self._postponed: list[FromClient] = []
+        """What clients said while the disk was full."""
         self._cache: OrderedDict[tuple[bytes, int], bytes | memoryview] = OrderedDict()
         self._cache_bytes = 0
         self._functions: OrderedDict[bytes, bytes | memoryview] = OrderedDict()
@@ -129,7 +136,7 @@ class Ventilator:
 
     def next_wakeup(self) -> float | None:
         """When the core has something to do."""
-        return self.core.next_wakeup()
+        return loop.now() if self._postponed else self.core.next_wakeup()
 
     def receive(self, names: list[str], fds: list[int]) -> Iterator[Any]:
         """Messages and connections, as inputs for the core."""
@@ -149,17 +156,25 @@ class Ventilator:
                     yield wire.message
                 else:
                     self._malformed.note(received, f"not for the key {received.sender.name} to say")
+        postponed, self._postponed = self._postponed, []
+        yield from postponed
         if "desk" in names:
-            for received in self.links.receive("desk"):
-                wire = self._malformed.decode_asked(self._clients, received, self.links)
-                if wire is not None:
-                    yield FromClient(received.peer, wire.message, wire.payload, time.time(), received.sender)
+            yield from self._from_clients()
+        self._read_files(fds)
+        self.core.malformed = self._malformed.count + self.links.malformed
+        self._pass_keys()
+
+    def _from_clients(self) -> Iterator[FromClient]:
+        for received in self.links.receive("desk"):
+            wire = self._malformed.decode_asked(self._clients, received, self.links)
+            if wire is not None:
+                yield FromClient(received.peer, wire.message, wire.payload, time.time(), received.sender)
+
+    def _read_files(self, fds: list[int]) -> None:
         if fds:
             self.leaving = self._signals.read() > 0 or self._lifeline in fds
             if self._signals.take_backup():
                 loop.back_up(self._store, self.logger)
-        self.core.malformed = self._malformed.count + self.links.malformed
-        self._pass_keys()
 
     def _pass_keys(self) -> None:
         """Tell the sink who is let in, when one of the two is new."""
@@ -198,6 +213,7 @@ class Ventilator:
     def save(self, saves: list[Any]) -> None:
         """Commit; what was accepted is likely to be given out at once, so it is kept at hand."""
         self._store.save(saves)
+        self.core.questions.trouble = ""
         for save in saves:
             if isinstance(save, SaveChunk):
                 self._remember((save.batch, save.first), save.payload)
@@ -212,6 +228,22 @@ class Ventilator:
     def reopen(self) -> None:
         """Open the store anew."""
         self._store.reopen()
+
+    def wait_for_room(self, why: str, seconds: float) -> None:
+        """Clients that ask how the pipeline stands are told; what else they say waits, as far as there is room for it
+        in memory, and so does what others say."""
+        self.core.questions.trouble = why
+        end = loop.now() + seconds
+        while not self.leaving and (left := end - loop.now()) > 0:
+            waiting = sum(len(event.payload) for event in self._postponed)
+            names, fds = self.links.poll(left, only=("desk",) if waiting < POSTPONED_BYTES else ())
+            self._read_files(fds)
+            for event in self._from_clients() if "desk" in names else ():
+                if isinstance(event.message, AskPipeline):
+                    for answer in self.core.handle(event, loop.now()):
+                        self.perform(answer)
+                else:
+                    self._postponed.append(event)
 
     def perform(self, action: Any) -> Iterable[Any]:
         """Carry out one effect."""

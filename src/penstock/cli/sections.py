@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import click
+from click.shell_completion import CompletionItem
 
 SECTIONS = {
     "Input": ("files", "null", "colsep", "max_args", "call", "kind", "shell", "one"),
@@ -28,6 +29,12 @@ SECTIONS = {
 
 class JobsCommand(click.Command):
     """A command with these options."""
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Options, as long as the command has not begun: behind it are its own."""
+        if ctx.params.get("words"):
+            return [CompletionItem(incomplete, type="file")]
+        return super().shell_complete(ctx, incomplete)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options, section by section."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from penstock.cli.options import as_json, running
-from penstock.cli.output import counted, json_line
+from penstock.cli.output import counted, json_line, printable
 from penstock.cli.workers import broken
 
 SECURITY = {
@@ -21,10 +21,9 @@ SECURITY = {
 @as_json
 def command(url: str, as_json: bool) -> None:
     """Say how the pipeline stands: jobs, batches, workers, sink."""
-    from penstock import Pipeline
+    from penstock.client.asking import ask_status
 
-    with Pipeline(url) as pipeline:
-        status = pipeline.status()
+    status = ask_status(url)
     if as_json:
         json_line(
             {name: getattr(status, name) for name in status.__struct_fields__}
@@ -43,5 +42,7 @@ def command(url: str, as_json: bool) -> None:
     if status.reopened or status.lost:
         print(f"damage    the results file lost outcomes: {status.reopened} jobs run again, {status.lost} are dead")
     print(f"security  {SECURITY.get(status.security, status.security)}")
+    if status.trouble:
+        print(f"TROUBLE   {printable(status.trouble)}")
     if status.malformed:
         print(f"dropped   {status.malformed} malformed messages")

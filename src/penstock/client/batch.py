@@ -313,4 +313,5 @@ def pipeline_status_of(info: PipelineInfo, url: str) -> PipelineStatus:
         workers=workers,
         security=info.security,
         wall_time=info.wall_time,
+        trouble=info.trouble,
     )

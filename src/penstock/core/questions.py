@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Iterator
 
 from penstock.core.actions import Answer, ReadArguments, ReadDigests
 from penstock.core.agreement import Agreement
@@ -56,6 +57,8 @@ class Questions:
         self._security = security
         self._reasons = Reasons(books, gates, placement)
         self._standing = Standing(books)
+        self.trouble = ""
+        """Why the ventilator takes nothing in."""
 
     def on_ask(self, client: bytes, ask: Asked, now: float) -> None:
         """What is asked of batches and their jobs."""
@@ -152,7 +155,7 @@ class Questions:
             queued=sum(batch.accepted - batch.done for batch in batches) - leased,
             leased=leased,
             batches=sum(batch.accepted > batch.done for batch in batches),
-            sink_present=self._settlement.is_present(now),
+            sink_present=self._has_sink(now),
             malformed=malformed,
             security=self._security,
             workers=lines,
@@ -160,8 +163,25 @@ class Questions:
             lost=self._agreement.lost,
             wall_time=max(0.0, now + books.wall_offset),
             running=sum(worker.running_jobs for worker in books.workers.values()),
+            trouble="; ".join(self._troubles(now)),
         )
         self._answer(client, info)
+
+    def _has_sink(self, now: float) -> bool:
+        """Whether it is there; while the ventilator takes nothing in it hears nobody, and whoever was there counts."""
+        return self._settlement.is_present(now) or (bool(self.trouble) and self._settlement.sink is not None)
+
+    def _troubles(self, now: float) -> Iterator[str]:
+        """What keeps jobs from being taken in, recorded and run: one after the other, the worst first."""
+        if self.trouble:
+            yield f"the ventilator takes nothing in: {self.trouble}"
+        if not self._has_sink(now):
+            yield "the sink is not connected: nothing is recorded until it is"
+        elif self._settlement.trouble:
+            yield f"the sink records nothing: {self._settlement.trouble}"
+        wait = any(batch.accepted > batch.done for batch in self._books.backlog.batches.values())
+        if wait and not any(worker.hello is not None for worker in self._books.workers.values()):
+            yield "no worker is connected, and jobs wait for one"
 
     def _answer(self, client: bytes, message: Message) -> None:
         self._books.say(Answer(client, message))
