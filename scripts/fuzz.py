@@ -250,8 +250,8 @@ def fuzz(minutes: float, number: int, folder: Path) -> int:
 def main() -> int:
     """Parse the command line and run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=1.0)
-    parser.add_argument("--seed", type=int, default=struct.unpack("I", os.urandom(4))[0])
+    parser.add_argument("--minutes", type=float, default=1.0, help="how long it goes on (1)")
+    parser.add_argument("--seed", type=int, default=struct.unpack("I", os.urandom(4))[0], help="random if not given")
     asked = parser.parse_args()
     print(f"seed {asked.seed}", flush=True)
     with tempfile.TemporaryDirectory(prefix="penstock-fuzz-") as folder:

@@ -128,13 +128,13 @@ def run(options: argparse.Namespace, folder: Path) -> int:
 def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--workers", type=int, default=10_000)
-    parser.add_argument("--jobs", type=int, default=10_000_000)
+    parser.add_argument("--workers", type=int, default=10_000, help="how many (10000)")
+    parser.add_argument("--jobs", type=int, default=10_000_000, help="how many (10000000)")
     parser.add_argument("--seconds", type=float, default=0.001, help="length of a job, give or take a tenth")
     parser.add_argument("--chunk", type=int, default=250, help="jobs of a chunk")
-    parser.add_argument("--batches", type=int, default=1)
+    parser.add_argument("--batches", type=int, default=1, help="in so many batches (1)")
     parser.add_argument("--crashes", type=int, default=300, help="workers that are killed; 0: nothing is")
-    parser.add_argument("--seed", type=int, default=random.randrange(1 << 16))
+    parser.add_argument("--seed", type=int, default=random.randrange(1 << 16), help="random if not given")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="penstock-scale-") as folder:
         return run(options, Path(folder))

@@ -133,7 +133,7 @@ def run(minutes: float, folder: Path) -> int:
 def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=5.0)
+    parser.add_argument("--minutes", type=float, default=5.0, help="how long the load goes on (5)")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="penstock-soak-"))
     code = run(options.minutes, folder)

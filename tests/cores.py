@@ -19,6 +19,7 @@ from penstock.core.actions import (
     LoadChunks,
     LoadKept,
     Log,
+    ReadArguments,
     ReadDigests,
     Report,
     Run,
@@ -48,6 +49,7 @@ from penstock.core.worker import WorkerCore
 from penstock.job import BatchSpec, JobState, Stamp
 from penstock.messages import (
     OPENS,
+    Arguments,
     BatchClose,
     BatchHead,
     BatchOpen,
@@ -57,10 +59,12 @@ from penstock.messages import (
     Completions,
     Decoder,
     Digests,
+    GivenChunk,
     Greeting,
     Heartbeat,
     Held,
     Hello,
+    InSlot,
     Jobs,
     Lease,
     Message,
@@ -142,9 +146,9 @@ class Peer:
             broken=self.broken,
         )
 
-    def beat(self, *held: Held) -> Heartbeat:
+    def beat(self, *held: Held, slots: tuple[InSlot, ...] = ()) -> Heartbeat:
         """A heartbeat with this inventory."""
-        return Heartbeat(self.id, next(self.numbers), 0 if self.broken else self.window, held, self.broken)
+        return Heartbeat(self.id, next(self.numbers), 0 if self.broken else self.window, held, self.broken, slots)
 
     def connect(self) -> Greeting:
         """A new control connection; returns its greeting."""
@@ -237,6 +241,10 @@ class VentilatorBench:
                 return [ChunkLoaded(batch, index, self.store.open_chunk_at(batch, index))]
             case ReadDigests(client, number, batch, start):
                 sent.append((client, _same(_to_client, Digests(number, self.store.digests(batch, start)))))
+            case ReadArguments(client, number, batch, _, start, stop):
+                kept = self.store.kept(batch, start, stop)
+                chunks = tuple(GivenChunk(one.first, one.count, 0, one.size) for one in kept)
+                sent.append((client, _same(_to_client, Arguments(number, 0, chunks))))
             case LoadKept(batch, start, stop):
                 return [KeptLoaded(batch, start, stop, self.store.kept(batch, start, stop))]
             case Log():

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from penstock.client import Batch, Pipeline
     from penstock.current import current_job
     from penstock.jobqueues import Job, queues
-    from penstock.outcome import BatchStatus, CommandResult, Outcome, PipelineStatus, WorkerInfo
+    from penstock.outcome import BatchStatus, CommandResult, JobInfo, Outcome, PipelineStatus, WorkerInfo
     from penstock.pool import Pool
 
     __version__: str
@@ -32,6 +32,7 @@ __all__ = [
     "BatchStatus",
     "CommandResult",
     "Job",
+    "JobInfo",
     "Outcome",
     "Pipeline",
     "PipelineStatus",

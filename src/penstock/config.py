@@ -178,7 +178,7 @@ class SinkConfig(StoreConfig, frozen=True, kw_only=True):
 
 class WorkerConfig(StationConfig, frozen=True, kw_only=True):
     """Of a worker: so many slots, the name people know it by, and what it has, for jobs that need that. `allow_users`:
-    whom jobs may ask to run as. `pass_output` shows what jobs print (embedded).
+    whom jobs may ask to run as. `pass_output` shows what jobs print (embedded), `show_jobs` a line for each as it ends.
 
     Seconds: after `idle_timeout` without a job it leaves; it is ended from outside at `time_limit` after its start, so
     it drains `drain_before` earlier."""
@@ -188,6 +188,7 @@ class WorkerConfig(StationConfig, frozen=True, kw_only=True):
     tags: tuple[str, ...] = ()
     allow_users: tuple[str, ...] = ()
     pass_output: bool = False
+    show_jobs: bool = False
     idle_timeout: float | None = None
     time_limit: float | None = None
     drain_before: float = DRAIN_BEFORE

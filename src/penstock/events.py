@@ -17,6 +17,12 @@ VALUE_CHARS = 400
 WORDS: dict[str, tuple[int, str]] = {
     "started": (logging.INFO, "up"),
     "stopped": (logging.INFO, "down"),
+    "no_answer": (logging.WARNING, "waiting for the ventilator, nothing answers there: trying on"),
+    "not_joined": (logging.WARNING, "waiting for the ventilator, it is connected and has not let this one join yet"),
+    "joined": (logging.INFO, "joined the pipeline"),
+    "no_sink": (logging.WARNING, "waiting for the sink, nothing answers there: outcomes are kept here until it does"),
+    "sink_reached": (logging.INFO, "the sink answers again: outcomes are sent"),
+    "lost_link": (logging.WARNING, "the link to the ventilator is lost: waiting for it"),
     "recovered": (logging.INFO, "what was given out before the restart is known; going on"),
     "stood_still": (logging.WARNING, "this process stood still: all clocks start again"),
     "worker_joined": (logging.INFO, "worker joined"),

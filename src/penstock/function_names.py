@@ -5,14 +5,18 @@ from __future__ import annotations
 import importlib
 import pickle
 from collections.abc import Callable
-from functools import reduce
+from functools import partial, reduce
+from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
 
 import msgspec
 
 from penstock.prepared import Initializer, Prepared, Surroundings, prepare
+from penstock.stateless import LruCache
 
 Bytes = bytes | bytearray | memoryview
+NAMED = (FunctionType, BuiltinFunctionType, MethodType, LruCache, type)
+"""What has a name of its own; anything else is called by that of its class."""
 
 
 def name_blob(function: Callable[..., Any]) -> bytes:
@@ -70,6 +74,17 @@ def _name_of(function: Callable[..., Any]) -> str:
 def _find(name: str) -> Any:
     module, _, path = name.partition(":")
     return reduce(getattr, path.split("."), importlib.import_module(module))
+
+
+def title(function: Any) -> str:
+    """What people call it, in a line that says which one; nothing of it is asked that could run its own code."""
+    if isinstance(function, partial):
+        return f"partial({title(function.func)})"
+    if not isinstance(function, NAMED):
+        return type(function).__qualname__
+    module = function.__module__
+    name = str(function.__qualname__)
+    return f"{module}.{name}" if module not in {None, "__main__", "builtins"} else name
 
 
 def label(function: object) -> str:

@@ -196,6 +196,8 @@ class BatchSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     """A map of a living client: nobody else will ask for its results."""
     owner: Label = ""
     """The name of the key that submitted it; the ventilator fills it in."""
+    title: Label = ""
+    """What its jobs do, for people: the name of the function, or the command as it is before anything is replaced."""
     client: Annotated[bytes, msgspec.Meta(max_length=ID_BYTES)] = b""
     """Of calls, which client's they are: a word of its own, new at each connection. No two clients' calls run in one
     process."""

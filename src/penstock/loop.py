@@ -102,6 +102,9 @@ class Station(Protocol):
     def reopen(self) -> None:
         """Open the store anew after a commit of which nobody knows whether it happened."""
 
+    def wait_for_room(self, why: str, seconds: float) -> None:
+        """Its disk is full: take in only what needs no commit, and let those know who look at the pipeline."""
+
     def perform(self, action: Any) -> Iterable[Any]:
         """Carry out one effect; what it brings back goes to the core."""
 
@@ -220,8 +223,8 @@ def turn(station: Station, inputs: list[Any], logger: logging.Logger) -> Iterato
 
 
 def save(station: Station, saves: list[Any], logger: logging.Logger) -> None:
-    """Commit; while the disk is full, wait for room and commit the same again. Nothing is said and nothing is taken in
-    meanwhile, so nothing is lost: whoever waits for an answer asks again."""
+    """Commit; while the disk is full, wait for room and commit the same again. Nothing is accepted and nothing recorded
+    meanwhile, so nothing is lost; but whoever asks how things stand is told."""
     said = False
     while not station.leaving:
         try:
@@ -232,7 +235,7 @@ def save(station: Station, saves: list[Any], logger: logging.Logger) -> None:
             if not said:
                 events.emit(logger, "disk_full", {"error": str(error)})
             said = True
-            list(station.receive([], station.links.poll_files(FULL_RETRY)))
+            station.wait_for_room(str(error), FULL_RETRY)
         else:
             if said:
                 events.emit(logger, "disk_has_room", {})

@@ -104,6 +104,8 @@ PART_BYTES = 1 << 20
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Id = Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
 Text = Annotated[str, msgspec.Meta(max_length=65_536)]
+SHOWN_BYTES = 1 << 20
+"""Of arguments in one answer, and of a function: what is larger nobody reads."""
 ASKED_BYTES = 64 << 10
 """A request is refused by its number only where it is no longer: who errs by more is no client of ours."""
 
@@ -405,6 +407,28 @@ class AskDigests(Message, frozen=True):
     start: Count
 
 
+class AskJobs(Message, frozen=True):
+    """Where those of the jobs [start, stop) of the batch are that have not ended; with an empty `batch`, the running
+    jobs of all batches. At most `limit` lines. Answered by JobsInfo."""
+
+    number: Count
+    batch: Annotated[bytes, msgspec.Meta(max_length=16)]
+    start: Count
+    stop: Count
+    limit: Count
+
+
+class AskArguments(Message, frozen=True):
+    """What the jobs [start, stop) of the batch were given, ended ones too, as far as that is kept; of chunks with more
+    than `each` bytes for a job only how many. Answered by Arguments."""
+
+    number: Count
+    batch: Id
+    start: Count
+    stop: Count
+    each: Count
+
+
 ClientToVentilator = (
     Submit
     | TrimOutput
@@ -419,6 +443,8 @@ ClientToVentilator = (
     | AskBatches
     | AskDigests
     | AskWhy
+    | AskJobs
+    | AskArguments
 )
 
 
@@ -513,6 +539,8 @@ class WorkerLine(Record, frozen=True):
     version: Label = ""
     users: Tags = ()
     broken: Text = ""
+    running: Count | None = None
+    """of the jobs held"""
 
 
 class PipelineInfo(Message, frozen=True):
@@ -535,6 +563,10 @@ class PipelineInfo(Message, frozen=True):
     """of these jobs no arguments were kept: dead"""
     security: Label = ""  # keys, private (only its own machine reaches it) or insecure
     wall_time: Instant = 0.0
+    running: Count | None = None
+    """of the jobs given out, as far as is known; None: nobody has counted"""
+    trouble: Text = ""
+    """What keeps jobs from being taken in, run or recorded, for people"""
 
 
 class BatchLine(Record, frozen=True):
@@ -551,6 +583,8 @@ class BatchLine(Record, frozen=True):
     """Its digest."""
     waits: Text = ""
     """What keeps all of it from being run, for people"""
+    running: Count | None = None
+    """Of those given out."""
 
 
 class BatchesInfo(Message, frozen=True):
@@ -574,6 +608,52 @@ class Why(Message, frozen=True):
     reason: Text
 
 
+class JobLine(Record, frozen=True):
+    """Jobs that have not ended, all in one place. Their `state` is one of those or, of what will not run any more, the
+    final one that is about to be recorded; `worker` has them since `seconds`, and they run there or wait."""
+
+    batch: Id
+    start: Count
+    stop: Count
+    state: JobState
+    stamp: Stamp
+    running: bool = False
+    worker: Label = ""
+    host: Label = ""
+    seconds: Seconds = 0.0
+    in_slot: tuple[Count, Seconds] | None = None
+    """which one, and for how long it runs there, where that is known"""
+
+
+class JobsInfo(Message, frozen=True):
+    """Answers the AskJobs of this number, in the order of the jobs. `next`: there is more, ask again from there."""
+
+    number: Count
+    lines: tuple[JobLine, ...]
+    next: Count | None = None
+
+
+class GivenChunk(Record, frozen=True):
+    """The chunk [first, first + count) of a batch; owns `size` bytes, its payload, or none where that is too much to be
+    looked at: it has `whole`."""
+
+    first: Count
+    count: Count
+    size: Count
+    whole: Count
+
+
+class Arguments(Message, frozen=True):
+    """Answers the AskArguments of this number. The payload has the `function` bytes of the batch's function (0: too
+    many) and the chunks that have its jobs from the first one on: as many as go into one answer. What is missing of
+    [start, stop) in front of `next`, or without it to the end, is not kept any more."""
+
+    number: Count
+    function: Count
+    chunks: tuple[GivenChunk, ...]
+    next: Count | None = None
+
+
 VentilatorToClient = (
     Accepted
     | Refused
@@ -588,6 +668,8 @@ VentilatorToClient = (
     | BatchesInfo
     | Digests
     | Why
+    | JobsInfo
+    | Arguments
 )
 
 
@@ -620,14 +702,25 @@ class Hello(Message, frozen=True):
     """Why it can run nothing at present, for people; its `window` is 0 then."""
 
 
+class InSlot(Record, frozen=True):
+    """What a slot runs: a job of a lease, or some of those from `index` on, since so many seconds."""
+
+    slot: Count
+    lease: Count
+    index: Count
+    seconds: Seconds
+
+
 class Heartbeat(Message, frozen=True):
-    """A sign of life and the exact inventory. `number` grows; `window` is how many leases the worker wants at once."""
+    """A sign of life and the exact inventory. `number` grows; `window` is how many leases the worker wants at once.
+    `slots` are those that run something: only people ask for it."""
 
     worker: Id
     number: Count
     window: Count
     held: Annotated[tuple[Held, ...], Many]
     broken: Text = ""
+    slots: Annotated[tuple[InSlot, ...], Many] = ()
 
 
 class Took(Message, frozen=True):
@@ -660,13 +753,15 @@ class Left(Message, frozen=True):
 
 
 class SinkHead(Message, frozen=True):
-    """The sink's sign of life: its boot (new at each start), the end of its log, the echo of the last SinkBeat."""
+    """The sink's sign of life: its boot (new at each start), the end of its log, the echo of the last SinkBeat.
+    `trouble`: why it records nothing more at present, for people."""
 
     sink: Id
     boot: Count
     seq: Count
     chain: bytes
     echo: Count
+    trouble: Text = ""
 
 
 class Completions(Message, frozen=True):
@@ -1126,6 +1221,8 @@ def payload_bytes(message: Message) -> int:
             return sum(one.inline for one in message.batches) + sum(one.size for one in message.leases)
         case FunctionPart() | FetchedOutput():
             return message.size
+        case Arguments():
+            return message.function + sum(one.size for one in message.chunks)
         case _:
             return 0
 

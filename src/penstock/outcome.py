@@ -46,6 +46,50 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes that the job wrote, whatever is kept of them."""
 
 
+class JobInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """How one job stands, whether it waits, runs or has ended."""
+
+    id: str
+    """``BATCH:INDEX``"""
+    index: int
+    state: str
+    """``queued``, ``delayed``, ``running``, ``succeeded``, ``failed``, ``timed_out``, ``cancelled`` or ``dead``;
+    ``open``: it has not ended, and the ventilator is of an earlier release that cannot say more."""
+    text: str
+    """What it is: the command line, or the function and its arguments. Those are read without opening a pickle: plain
+    values as they are, objects by the name of their class."""
+    name: str = ""
+    """Of its batch."""
+    worker: str = ""
+    """Who has it, or had it last."""
+    host: str = ""
+    """Of the worker that has it."""
+    slot: int = 0
+    attempts: int = 1
+    started: float = 0.0
+    """Of its last attempt that has ended; seconds since the epoch, by the worker's clock. 0: none has."""
+    elapsed: float = 0.0
+    running: float | None = None
+    """Seconds for which it runs by now; None: it does not, or that is not known yet."""
+    cause: str = ""
+    """Why it did not succeed, in one line."""
+    # of one job that is asked for alone, not of those of a list
+    waits: str = ""
+    """What it waits for, or who has it; empty: it has ended."""
+    submitted: float = 0.0
+    """When its batch was; seconds since the epoch, by the ventilator's clock."""
+    owner: str = ""
+    """The key that submitted it."""
+    user: str = ""
+    """Whom it runs as; empty: as its worker does."""
+    cwd: str = ""
+    """The folder that it runs in; empty: its slot's."""
+    env: dict[str, str] = {}
+    """What is added to the environment of its worker."""
+    options: dict[str, Any] = {}
+    """Those that are not as they are by default, under the names that they are given by."""
+
+
 class BatchStatus(msgspec.Struct, frozen=True, kw_only=True):
     """How a batch stands."""
 
@@ -53,6 +97,8 @@ class BatchStatus(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     kind: str
     """``call`` or ``command``"""
+    title: str = ""
+    """The function, or the command as it is before anything is replaced."""
     created: float
     """Seconds since the epoch."""
     total: int | None
@@ -60,7 +106,9 @@ class BatchStatus(msgspec.Struct, frozen=True, kw_only=True):
     accepted: int
     """Jobs taken in so far."""
     leased: int
-    """Given out to workers now."""
+    """Given out to workers now, those included that wait there."""
+    running: int = 0
+    """Of these, in slots, as far as is known: what a worker says is a second old."""
     waits: str = ""
     """What keeps all of it from being run: its time has not come, or no worker fits. Empty: nothing does."""
     succeeded: int = 0
@@ -76,8 +124,13 @@ class BatchStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def waiting(self) -> int:
-        """Jobs queued or delayed."""
-        return max(0, self.accepted - self.finished - self.leased)
+        """Jobs that have not ended and do not run."""
+        return max(0, self.accepted - self.finished - self.running)
+
+    @property
+    def unsuccessful(self) -> int:
+        """Jobs that ended without success and that nobody cancelled."""
+        return self.failed + self.timed_out + self.dead
 
     @property
     def done(self) -> bool:
@@ -94,7 +147,9 @@ class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True):
     pid: int
     slots: int
     jobs: int
-    """Held now."""
+    """Held now: those that run, and those that wait there."""
+    running: int = 0
+    """In its slots, as far as is known."""
     done: int
     """Completed since it joined."""
     draining: bool
@@ -118,9 +173,11 @@ class PipelineStatus(msgspec.Struct, frozen=True, kw_only=True):
     python: str
     """Of the ventilator."""
     queued: int
-    """Jobs that wait."""
+    """Jobs that are not given out."""
     leased: int
-    """Jobs given out to workers."""
+    """Jobs given out to workers, those included that wait there."""
+    running: int = 0
+    """Jobs in slots, as far as is known."""
     batches: int
     """Batches with open jobs."""
     sink_present: bool
@@ -135,6 +192,13 @@ class PipelineStatus(msgspec.Struct, frozen=True, kw_only=True):
     """``keys``, ``private`` (only its own machine reaches it), or ``insecure``: whoever reaches it may use it."""
     wall_time: float = 0.0
     """Seconds since the epoch, by the ventilator's clock."""
+    trouble: str = ""
+    """What keeps jobs from being taken in, run or recorded, for people: a full disk, no sink, no worker."""
+
+    @property
+    def waiting(self) -> int:
+        """Jobs that have not ended and do not run."""
+        return max(0, self.queued + self.leased - self.running)
 
     @property
     def slots(self) -> int:

@@ -20,9 +20,12 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from msgspec.structs import replace
+
 from penstock import loop
 from penstock.config import SinkConfig, from_argv
-from penstock.core.actions import Answer, ReadLines, ReadLog, ReadOutput, ReadRows, ReadSpan, Renew, Report
+from penstock.core.actions import Answer, Log, ReadLines, ReadLog, ReadOutput, ReadRows, ReadSpan, Renew, Report
+from penstock.core.contact import Contact
 from penstock.core.inputs import (
     FromClient,
     LinesRead,
@@ -35,7 +38,7 @@ from penstock.core.inputs import (
 from penstock.core.permit import Bindings, may_not_ask
 from penstock.core.sink import SinkCore
 from penstock.errors import Refused
-from penstock.events import setup
+from penstock.events import emit, setup
 from penstock.job import new_worker_id
 from penstock.keys import Peers
 from penstock.links import sink_links
@@ -49,6 +52,7 @@ from penstock.messages import (
     Outcomes,
     Output,
     Prints,
+    SinkHead,
     VentilatorToSink,
     WorkerToSink,
     split,
@@ -89,17 +93,25 @@ class Sink:
         self._clients = Decoder(ClientToSink)
         self._bindings = Bindings(config.limits.worker_starts)
         self._malformed = loop.Malformed(self.logger)
+        self._contact = Contact(config.url, loop.now())
+        self._head: SinkHead | None = None
+        """The last one told."""
 
     def next_wakeup(self) -> float | None:
-        """When the core has something to do."""
-        return self.core.next_wakeup()
+        """When there is something to do or to say."""
+        due = (self.core.next_wakeup(), self._contact.due_at)
+        return min((instant for instant in due if instant is not None), default=None)
 
     def receive(self, names: list[str], fds: list[int]) -> Iterator[Any]:
         """Messages, as inputs for the core."""
         self._bindings.tick(loop.now())
+        connected = self.links.connections("control") > 0
+        self._say(self._contact.look(connected, bool(self.links.shut_out), loop.now()))
         if "control" in names:
             for received in self.links.receive("control"):
                 wire = self._malformed.decode(self._control, received)
+                if wire is not None and connected:
+                    self._say(self._contact.heard(loop.now()))
                 if wire is not None and isinstance(wire.message, Keys):
                     self._learn(wire.message)
                 elif wire is not None:
@@ -123,6 +135,13 @@ class Sink:
                     yield _from_worker(message, wire.payload)
                 else:
                     self._malformed.note(received, f"not for the key {received.sender.name} to say")
+        self._read_files(fds)
+
+    def _say(self, news: Iterable[Log]) -> None:
+        for log in news:
+            emit(self.logger, log.event, log.fields)
+
+    def _read_files(self, fds: list[int]) -> None:
         if fds:
             self.leaving = self._signals.read() > 0 or self._lifeline in fds
             if self._signals.take_backup():
@@ -146,10 +165,19 @@ class Sink:
         """Open the store anew."""
         self._store.reopen()
 
+    def wait_for_room(self, why: str, seconds: float) -> None:
+        """The ventilator is told, with the head that was told last: all that it says is still so."""
+        if self._head is not None:
+            self.links.send("report", replace(self._head, trouble=why))
+        _, fds = self.links.poll(seconds, only=())
+        self._read_files(fds)
+
     def perform(self, action: Any) -> Iterable[Any]:
         """Carry out one effect."""
         match action:
             case Report(message):
+                if isinstance(message, SinkHead):
+                    self._head = message
                 self.links.send("report", message)
             case Renew():
                 self.links.renew("control")

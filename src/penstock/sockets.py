@@ -95,12 +95,10 @@ class Links:
         self._most_connections = self._security.limits.connections
         self.guard: Guard | None = None
         """Of a station with keys."""
-        self.news = News()
-        """Of keys and strangers."""
+        self.news = News()  # of keys and strangers
         self.shut_out: dict[str, str] = {}
         """Sockets whose last try to connect ended in the handshake, and where."""
         self._poller = zmq.Poller()
-        self._files = zmq.Poller()
         self._names: dict[object, str] = {}
         self._locks: list[int] = []
         self.malformed = 0
@@ -211,25 +209,21 @@ class Links:
     def watch(self, fd: int, flags: int = zmq.POLLIN) -> None:
         """Poll a file descriptor too."""
         self._poller.register(fd, flags)
-        self._files.register(fd, zmq.POLLIN)
-
-    def poll_files(self, timeout: float) -> list[int]:
-        """Wait for the watched file descriptors only; whatever the sockets have stays in them."""
-        return [fd for fd, _ in self._files.poll(int(timeout * 1000 + 0.999))]
 
     def connections(self, name: str) -> int:
         """How many connections of a monitored socket have shaken hands."""
         return self._connections[name].shaken
 
-    def poll(self, timeout: float | None) -> tuple[list[str], list[int]]:
-        """Wait for something to read: names of sockets (``monitor:NAME`` when a connection came or went) and file
-        descriptors. `timeout` in seconds; None waits for ever. Raises Refused: a station will never let this key in."""
+    def poll(self, timeout: float | None, only: Iterable[str] | None = None) -> tuple[list[str], list[int]]:
+        """Wait for something to read: names of sockets (``monitor:NAME`` when a connection came or went; if there is an
+        `only`, of those) and file descriptors. `timeout` in seconds; None: for ever. Raises Refused: no station will
+        let this key in."""
         if self.guard is not None:
             timeout = LOOK_INTERVAL if timeout is None else min(timeout, LOOK_INTERVAL)
         millis = None if timeout is None else max(0, int(timeout * 1000 + 0.999))
         names: list[str] = []
         fds: list[int] = []
-        for item, _ in self._poller.poll(millis):
+        for item, _ in (self._poller if only is None else self._some(only)).poll(millis):
             if isinstance(item, int):
                 fds.append(item)
             elif self.guard is not None and item is self.guard.socket:
@@ -239,6 +233,14 @@ class Links:
         if self.guard is not None:
             self.guard.look(self._ports)
         return [name for name in names if not name.startswith("monitor:") or self._read_monitor(name[8:])], fds
+
+    def _some(self, names: Iterable[str]) -> zmq.Poller:
+        """Of these sockets, what else is watched, and who is let in."""
+        poller = zmq.Poller()
+        for item, flags in self._poller.sockets:
+            if self._names.get(item, "") in {"", *names}:
+                poller.register(item, flags)
+        return poller
 
     def _read_monitor(self, name: str) -> bool:
         """Take in what the connections of a socket did; whether anybody else is to know."""

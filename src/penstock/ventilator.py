@@ -19,7 +19,8 @@ import os
 import sys
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 from penstock import loop
@@ -30,6 +31,7 @@ from penstock.core.actions import (
     LoadChunk,
     LoadChunks,
     LoadKept,
+    ReadArguments,
     ReadDigests,
     SaveBatch,
     SaveChunk,
@@ -50,21 +52,27 @@ from penstock.core.inputs import (
 )
 from penstock.core.permit import Bindings
 from penstock.core.ventilator import VentilatorCore
+from penstock.errors import StoreError
 from penstock.events import setup
 from penstock.job import ID_BYTES, LABEL_CHARS
 from penstock.keys import Peers
 from penstock.links import ventilator_links
 from penstock.messages import (
     PART_BYTES,
+    SHOWN_BYTES,
+    Arguments,
+    AskPipeline,
     ClientToVentilator,
     Decoder,
     Digests,
     FunctionPart,
+    GivenChunk,
     Jobs,
     KeyLine,
     Keys,
     Knock,
     ToVentilator,
+    join,
 )
 from penstock.roles import Role
 from penstock.security import for_station
@@ -72,6 +80,10 @@ from penstock.store import QueueStore
 
 CACHE_BYTES = 32 << 20
 """Payloads kept in memory between accepting and giving out: most go straight through."""
+
+
+POSTPONED_BYTES = 64 << 20
+"""What clients may submit while the disk is full: of two that have submitted as much as they may (UNACCEPTED_BYTES)."""
 
 
 class Ventilator:
@@ -114,6 +126,8 @@ class Ventilator:
         self._passed: tuple[bytes, Peers] | None = None
         """The sink that was told a list of keys, and which."""
         self._malformed = loop.Malformed(self.logger)
+        self._postponed: list[FromClient] = []
+        """What clients said while the disk was full."""
         self._cache: OrderedDict[tuple[bytes, int], bytes | memoryview] = OrderedDict()
         self._cache_bytes = 0
         self._functions: OrderedDict[bytes, bytes | memoryview] = OrderedDict()
@@ -122,7 +136,7 @@ class Ventilator:
 
     def next_wakeup(self) -> float | None:
         """When the core has something to do."""
-        return self.core.next_wakeup()
+        return loop.now() if self._postponed else self.core.next_wakeup()
 
     def receive(self, names: list[str], fds: list[int]) -> Iterator[Any]:
         """Messages and connections, as inputs for the core."""
@@ -142,17 +156,25 @@ class Ventilator:
                     yield wire.message
                 else:
                     self._malformed.note(received, f"not for the key {received.sender.name} to say")
+        postponed, self._postponed = self._postponed, []
+        yield from postponed
         if "desk" in names:
-            for received in self.links.receive("desk"):
-                wire = self._malformed.decode_asked(self._clients, received, self.links)
-                if wire is not None:
-                    yield FromClient(received.peer, wire.message, wire.payload, time.time(), received.sender)
+            yield from self._from_clients()
+        self._read_files(fds)
+        self.core.malformed = self._malformed.count + self.links.malformed
+        self._pass_keys()
+
+    def _from_clients(self) -> Iterator[FromClient]:
+        for received in self.links.receive("desk"):
+            wire = self._malformed.decode_asked(self._clients, received, self.links)
+            if wire is not None:
+                yield FromClient(received.peer, wire.message, wire.payload, time.time(), received.sender)
+
+    def _read_files(self, fds: list[int]) -> None:
         if fds:
             self.leaving = self._signals.read() > 0 or self._lifeline in fds
             if self._signals.take_backup():
                 loop.back_up(self._store, self.logger)
-        self.core.malformed = self._malformed.count + self.links.malformed
-        self._pass_keys()
 
     def _pass_keys(self) -> None:
         """Tell the sink who is let in, when one of the two is new."""
@@ -191,6 +213,7 @@ class Ventilator:
     def save(self, saves: list[Any]) -> None:
         """Commit; what was accepted is likely to be given out at once, so it is kept at hand."""
         self._store.save(saves)
+        self.core.questions.trouble = ""
         for save in saves:
             if isinstance(save, SaveChunk):
                 self._remember((save.batch, save.first), save.payload)
@@ -205,6 +228,22 @@ class Ventilator:
     def reopen(self) -> None:
         """Open the store anew."""
         self._store.reopen()
+
+    def wait_for_room(self, why: str, seconds: float) -> None:
+        """Clients that ask how the pipeline stands are told; what else they say waits, as far as there is room for it
+        in memory, and so does what others say."""
+        self.core.questions.trouble = why
+        end = loop.now() + seconds
+        while not self.leaving and (left := end - loop.now()) > 0:
+            waiting = sum(len(event.payload) for event in self._postponed)
+            names, fds = self.links.poll(left, only=("desk",) if waiting < POSTPONED_BYTES else ())
+            self._read_files(fds)
+            for event in self._from_clients() if "desk" in names else ():
+                if isinstance(event.message, AskPipeline):
+                    for answer in self.core.handle(event, loop.now()):
+                        self.perform(answer)
+                else:
+                    self._postponed.append(event)
 
     def perform(self, action: Any) -> Iterable[Any]:
         """Carry out one effect."""
@@ -227,6 +266,8 @@ class Ventilator:
                 return (ChunkLoaded(batch, index, self._store.open_chunk_at(batch, index)),)
             case ReadDigests(client, number, batch, start):
                 self.links.send("desk", Digests(number, self._store.digests(batch, start)), peer=client)
+            case ReadArguments():
+                self._send_arguments(action)
             case LoadKept(batch, start, stop):
                 return (KeptLoaded(batch, start, stop, self._store.kept(batch, start, stop)),)
             case _:
@@ -242,6 +283,32 @@ class Ventilator:
         for offset in range(0, len(code), PART_BYTES):
             piece = code[offset : offset + PART_BYTES]
             self.links.send("control", FunctionPart(digest, offset, len(code), len(piece)), piece, peer=worker)
+
+    def _send_arguments(self, asked: ReadArguments) -> None:
+        """The function and the chunks, as many as fit; a chunk that is too large or damaged comes without its bytes."""
+        code = self._shown(partial(self._store.function, asked.function))
+        chunks: list[GivenChunk] = []
+        bodies: list[bytes] = []
+        left, more = SHOWN_BYTES, asked.stop if asked.more else None
+        for one in self._store.kept(asked.batch, asked.start, asked.stop):
+            is_shown = one.size <= min(SHOWN_BYTES, asked.each * one.count)
+            if is_shown and one.size > left:
+                more = max(asked.start, one.first)
+                break
+            body = self._shown(partial(self._store.chunk, asked.batch, one.first)) if is_shown else b""
+            chunks.append(GivenChunk(one.first, one.count, len(body), one.size))
+            bodies.append(body)
+            left -= len(body)
+        answer = Arguments(asked.number, len(code), tuple(chunks), more)
+        self.links.send("desk", answer, join([code, *bodies]), peer=asked.client)
+
+    def _shown(self, read: Callable[[], bytes]) -> bytes:
+        """What is only for people to look at: nothing, where that is too much or is damaged."""
+        try:
+            found = read()
+        except StoreError:
+            return b""
+        return found if len(found) <= SHOWN_BYTES else b""
 
     # ------------------------------------------------------------------------------------------ at hand
 

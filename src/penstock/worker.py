@@ -22,12 +22,13 @@ import platform
 import socket
 import sys
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from penstock import loop
-from penstock.config import TERM_GRACE, VERSION, WorkerConfig, from_argv
+from penstock.config import TERM_GRACE, VERSION, WorkerConfig, endpoints, from_argv
 from penstock.core.actions import (
     Cut,
     Deliver,
@@ -37,18 +38,21 @@ from penstock.core.actions import (
     FreeLease,
     FreeOutput,
     Leave,
+    Log,
     Renew,
     Report,
     Run,
     Touch,
 )
+from penstock.core.contact import Contact, Outlet
 from penstock.core.inputs import FunctionReady, JobsConnected, PieceDone, SinkConnected, Stop
 from penstock.core.shift import Shift
 from penstock.core.spooled import Segments
 from penstock.core.worker import WorkerCore
 from penstock.echo import FLUSH_INTERVAL, Echo
-from penstock.events import setup
+from penstock.events import emit, setup
 from penstock.job import new_worker_id
+from penstock.joblines import JobLines
 from penstock.links import worker_links
 from penstock.messages import (
     OPENS,
@@ -61,6 +65,7 @@ from penstock.messages import (
     Print,
     Prints,
     VentilatorToWorker,
+    Welcome,
     split,
 )
 from penstock.payload import NO_PICKLE
@@ -131,14 +136,18 @@ class Worker:
         streams = (sys.stdout, sys.stderr) if config.pass_output else ()
         self._echoes = tuple(Echo(stream.fileno()) for stream in streams)
         self._malformed = loop.Malformed(self.logger)
+        self._contact = Contact(config.url, loop.now(), slots=config.slots)
+        self._outlet = Outlet(endpoints(config.url).outcomes, loop.now())
+        self._job_lines = JobLines(Echo(sys.stdout.fileno())) if config.show_jobs else None
+        self._screens = self._echoes if self._job_lines is None else (*self._echoes, self._job_lines.screen)
         self._works: dict[int, Work] = {}
         self._functions: dict[bytes, bytes | memoryview] = {}
         self._parts: dict[bytes, bytearray] = {}
 
     def next_wakeup(self) -> float | None:
         """When the core or the slots have something to do."""
-        due = [self.core.next_wakeup()]
-        if any(echo.waits for echo in self._echoes):
+        due = [self.core.next_wakeup(), self._contact.due_at, self._outlet.due_at]
+        if any(echo.waits for echo in self._screens):
             due.append(loop.now() + FLUSH_INTERVAL)
         if (slots_due := self._slots.next_wakeup()) is not None:
             due.append(slots_due)
@@ -156,8 +165,10 @@ class Worker:
             else:
                 yield from self._from_slots(self._slots.receive(fd))
         yield from self._from_slots(self._slots.tick(loop.now()))
-        for echo in self._echoes:
+        for echo in self._screens:
             echo.flush()
+        self._say(self._contact.look(self.links.connections("control") > 0, bool(self.links.shut_out), loop.now()))
+        self._say(self._outlet.look(self.links.connections("outcomes") > 0, loop.now()))
         if "monitor:jobs" in names and any(self.links.connection_events("jobs")):
             yield JobsConnected()
         if "monitor:outcomes" in names and any(self.links.connection_events("outcomes")):
@@ -169,6 +180,8 @@ class Worker:
 
     def _from_slots(self, inputs: Iterable[Any]) -> Iterator[Any]:
         for event in inputs:
+            if self._job_lines is not None:
+                self._job_lines.ended(event, time.time())
             if self._config.pass_output and isinstance(event, PieceDone):
                 self._pass_output(event)
             yield event
@@ -184,6 +197,8 @@ class Worker:
         wire = self._malformed.decode(self._decoder, received)
         if wire is None:
             return
+        if isinstance(wire.message, Welcome):
+            self._say(self._contact.welcomed(wire.message.number, loop.now()))
         if isinstance(wire.message, FunctionPart):
             yield from self._assemble(wire.message, wire.payload)
             return
@@ -240,6 +255,9 @@ class Worker:
     def reopen(self) -> None:
         """A worker has no store."""
 
+    def wait_for_room(self, why: str, seconds: float) -> None:
+        """A worker has no store."""
+
     def perform(self, action: Any) -> Iterable[Any]:
         """Carry out one effect."""
         match action:
@@ -256,6 +274,8 @@ class Worker:
             case FreeOutput(slot, output):
                 self._slots.free_output(slot, output)
             case Report(message):
+                if isinstance(message, Hello):
+                    self._contact.said_hello(message.number, loop.now())
                 self.links.send("report", message)
             case Touch(until):
                 self._slots.allow(until)
@@ -279,8 +299,14 @@ class Worker:
         slot, output = source
         return self._slots.read_output(slot, int(head.is_error), output, head.position, head.size)
 
+    def _say(self, news: Iterable[Log]) -> None:
+        for log in news:
+            emit(self.logger, log.event, log.fields)
+
     def _run(self, action: Run) -> None:
         work = self._works[action.lease]
+        if self._job_lines is not None:
+            self._job_lines.given(action.slot, action.piece, work)
         block = 1
         if action.mean is not None and action.mean < BLOCK_BELOW:
             block = max(1, int(BLOCK_SECONDS / max(action.mean, 1e-8)))
@@ -292,7 +318,7 @@ class Worker:
         with contextlib.suppress(OSError):  # there is no folder for temporary files
             remove_abandoned(Path(tempfile.gettempdir()))  # jobs may have left pipelines open
         self.links.close()
-        for echo in self._echoes:
+        for echo in self._screens:
             echo.flush(LAST_FLUSH_TIME)
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from conftest import Cli
 from fault_world import World
-from support import until
+from support import LIMIT, until
 
 DISK = "64M"
 """Room for the stores, their logs and the results below, without the ballast."""
@@ -40,6 +43,29 @@ def test_full_disk_stops_the_sink_until_there_is_room(small_disk: Path, world: W
     batch = pipeline.batch(lambda index: bytes(VALUE_BYTES) + b"%d" % index, range(JOBS))
     log = world.stations.log("sink")
     until(lambda: "disk_full" in log.read_text(), what="the disk is full")
+    words = f"the sink records nothing: {small_disk.parent}/results.db: the disk is full"
+    until(lambda: words in pipeline.status().trouble, what="who asks is told of it")
     small_disk.unlink()
     assert [value[VALUE_BYTES:] for value in batch.values()] == [b"%d" % index for index in range(JOBS)]
     assert "disk_has_room" in log.read_text()
+    until(lambda: not pipeline.status().trouble, what="all is well again")
+
+
+def test_full_disk_stops_the_ventilator_until_there_is_room(small_disk: Path, world: World, cli: Cli) -> None:
+    """What cannot be stored is not accepted and waits at its client; `status` and `doctor` say why, and when there is
+    room it is accepted."""
+    pipeline = world.up()
+    log = world.stations.log("ventilator")
+    with ThreadPoolExecutor(1) as thread:
+        submitted = thread.submit(pipeline.batch, len, [os.urandom(VALUE_BYTES) for _ in range(JOBS)])
+        until(lambda: "disk_full" in log.read_text(), what="the disk is full")
+        words = f"the ventilator takes nothing in: {small_disk.parent}/queue.db: the disk is full"
+        for command in ("status", "doctor"):
+            done = cli(command, "--url", world.stations.url)
+            assert words in done.stdout.decode(), done
+        assert not submitted.done()
+        small_disk.unlink()
+        batch = submitted.result(LIMIT)
+    assert pipeline.status().trouble == "no worker is connected, and jobs wait for one"
+    world.start("w1")
+    assert list(batch.values()) == [VALUE_BYTES] * JOBS

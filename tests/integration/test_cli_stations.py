@@ -134,7 +134,7 @@ def test_top_prints_once_where_nobody_looks(cli: Cli, env: str) -> None:
     cli("submit", "--wait", "--name", "some", "true", ":::", "a", "b")
     done = cli("top", "--interval", "0.1")
     assert done.returncode == 0, done.stderr
-    assert b"1 workers, 2 slots" in done.stdout
+    assert b"1 worker, 2 slots" in done.stdout
     assert re.search(rb"\nw1 .*idle\n", done.stdout)
     assert re.search(rb"some +2 +2 +0 .*done\n", done.stdout)
 

@@ -130,3 +130,36 @@ def test_a_queue_of_mails(mailbox: tuple[Mailbox, str]) -> None:
     assert len({match[1] for match in found if match}) == len(handler.mails)
     refused = ["nobody@example.org: refused: no such user"]
     assert sorted(lines) == sorted([*(f"{address}: sent" for address in addresses[:-1]), *refused])
+
+
+NAMES = ("ten", "squares", "pool", "channels", "mails", "queens")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_says_what_it_is(name: str) -> None:
+    """`--help` has what it shows and what it takes, and nothing is run."""
+    lines = run(name, "--help")
+    assert lines[0].startswith(f"usage: python -m penstock.examples.{name}")
+    assert any(line.startswith("It uses the pipeline of PENSTOCK_URL") for line in lines)
+
+
+@pytest.mark.parametrize(
+    "words", [("mails",), ("channels",), ("ten", "x"), ("ten", "0"), ("queens", "2"), ("pool", "x")]
+)
+def test_what_is_missing_is_said_in_one_line(words: tuple[str, ...]) -> None:
+    """A missing or impossible argument is one line on stderr, exit code 2."""
+    argv = [sys.executable, "-m", f"penstock.examples.{words[0]}", *words[1:]]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=LIMIT, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"python -m penstock.examples.{words[0]}: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_no_pipeline_is_one_line(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where PENSTOCK_URL names a pipeline that is not there, that is said, with the exit code of the command line."""
+    monkeypatch.setenv("PENSTOCK_URL", url)
+    argv = [sys.executable, "-m", "penstock.examples.squares"]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=2 * LIMIT, check=False)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert f"answers at {url}" in done.stderr
+    assert done.stderr.count("\n") == 1

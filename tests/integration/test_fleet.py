@@ -95,7 +95,7 @@ def test_a_second_stop_ends_what_runs(network: Network, folder: Path) -> None:
     assert fleet(network, "start", hosts, key=key)[0] == 0
     head = network["head"]
     assert head.penstock("submit", "--key", key, "--one", "sleep", "600").returncode == 0
-    until(lambda: b"1 given out" in head.penstock("status", "--key", key).stdout)
+    until(lambda: b"1 running" in head.penstock("status", "--key", key).stdout)
     log = folder / "first-stop.log"
     penstock = (sys.executable, "-m", "penstock", "fleet", "stop")
     first = head.start(log, *penstock, hosts, "--key", key, "--ssh", network.ssh)

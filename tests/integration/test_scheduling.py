@@ -282,14 +282,14 @@ def test_why_says_in_one_line_what_a_job_waits_for(cli: Cli, two_workers: Pipeli
     two_workers.batch(abs, [-1], not_before="1h", name="later")
     assert why("later").startswith("it may not begin before 20")
     two_workers.batch(abs, [-1], after="later", name="then")
-    assert why("then").endswith("0 of 1 jobs have ended")
+    assert why("then").endswith("0 of 1 jobs have ended: abs(-1)")
     two_workers.batch(abs, [-1], worker="gpu3", name="placed")
-    assert why("placed") == "no worker named gpu3 is connected: it waits for that"
+    assert why("placed") == "no worker named gpu3 is connected: it waits for that: abs(-1)"
     runs = two_workers.batch(nap, [600], name="runs", worker="plain")
     until(lambda: why("runs").startswith("it runs at worker plain on "))
     runs.cancel()
     two_workers.batch(["false"], ["x"], name="ended", worker="tagged").wait(30)
-    assert why("ended") == "it has ended: failed at worker tagged: exit code 1"
+    assert why("ended") == "it has ended: failed at worker tagged: exit code 1: false x"
     assert cli("why", "ended:5").returncode == 2
     two_workers.attach("then").cancel()
     two_workers.attach("later").cancel()

@@ -11,7 +11,9 @@ from penstock.job import JobState
 from records import pipeline_status, worker_info
 
 OUTCOME = Outcome(job_id="b:0", index=0, position=1, state=JobState.TIMED_OUT)
-STATUS = BatchStatus(id="b", name="", kind="call", created=0.0, total=None, accepted=5, leased=1, succeeded=1, dead=1)
+STATUS = BatchStatus(
+    id="b", name="", kind="call", created=0.0, total=None, accepted=5, leased=2, running=1, succeeded=1, dead=1
+)
 WORKER = worker_info(slots=3)
 PIPELINE = pipeline_status(WORKER)
 
@@ -31,7 +33,7 @@ def test_a_state_is_equal_to_its_name() -> None:
 
 
 def test_a_batch_is_done_when_no_more_can_come() -> None:
-    """Waiting is what nobody has; an open batch is never done."""
+    """Waiting is what does not run, also what a worker holds; an open batch is never done."""
     assert (STATUS.finished, STATUS.waiting, STATUS.done, PIPELINE.slots) == (2, 2, False, 3)
 
 

@@ -19,6 +19,7 @@ from penstock.cli import (
     backup,
     batches,
     cancel,
+    completion,
     delete,
     doctor,
     drain,
@@ -96,12 +97,14 @@ LOOKS = (status, workers, batches, jobs, show, why, top, doctor)
 
 NEED_LINUX = {module.command.name for module in (*STATIONS, doctor, fleet)}
 
-for module in (*STATIONS, *WORK, *LOOKS, drain, backup, keys, fleet, printed):
+for module in (*STATIONS, *WORK, *LOOKS, drain, backup, keys, fleet, printed, completion):
     group.add_command(module.command)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; whatever goes wrong becomes one line on stderr."""
+    if completion.VARIABLE in os.environ:
+        completion.answer(group)
     state = State()
     logging.getLogger("penstock.client").handlers = [Says()]
     try:

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from penstock import faces
+from penstock.faces import DOTS
+
 if TYPE_CHECKING:
     from penstock.outcome import Outcome
+
+printable = faces.printable
+"""As much a part of what goes to stdout as the rest."""
 
 
 def say(text: str) -> None:
@@ -61,17 +68,49 @@ def outcome_record(outcome: Outcome) -> dict[str, Any]:
     return record
 
 
-def columns(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """A table, as wide as it must be."""
+def columns(head: Sequence[str], rows: Iterable[Sequence[object]], elastic: str = "") -> None:
+    """A table, as wide as it must be; on a terminal its `elastic` column is as narrow as it must be."""
     lines = [tuple(printable(str(cell)) for cell in row) for row in (head, *rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    widths = [max(map(cells, column)) for column in zip(*lines, strict=True)]
+    if elastic and (screen := screen_cells()):
+        at = head.index(elastic)
+        widths[at] = min(widths[at], max(len(elastic), screen - sum(widths) - 2 * (len(widths) - 1) + widths[at]))
     for line in lines:
-        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+        print("  ".join(padded(cell, width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
-def printable(text: str) -> str:
-    """Text that cannot move the cursor: names and causes come from strangers."""
-    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+def cells(text: str) -> int:
+    """How wide it is on a terminal."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def padded(text: str, width: int) -> str:
+    """So wide on a terminal: with blanks behind it, or cut."""
+    text = clipped(text, width)
+    return text + " " * max(0, width - cells(text))
+
+
+def clipped(text: str, width: int) -> str:
+    """No wider than that on a terminal, with dots for what is left out."""
+    if cells(text) <= width:
+        return text
+    from rich.cells import set_cell_size
+
+    return set_cell_size(text, max(0, width - len(DOTS))).rstrip() + DOTS
+
+
+def screen_cells() -> int | None:
+    """The width of the terminal that stdout is; None: it is none, and nothing need be cut."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def counted(count: int, noun: str) -> str:
+    """So many of them."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def local_time(seconds: float) -> str:
@@ -82,7 +121,7 @@ def local_time(seconds: float) -> str:
 def duration(seconds: float) -> str:
     """A duration for people: three digits and a unit."""
     if seconds < 1:
-        return f"{seconds * 1000:.3g} ms"
+        return f"{round(seconds * 1000, 2):.3g} ms"
     if seconds < 60:
         return f"{seconds:.3g} s"
     minutes, rest = divmod(round(seconds), 60)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from penstock.cli.output import printable, value_text
+from penstock.cli.output import value_text
+from penstock.faces import cause_line
 
 if TYPE_CHECKING:
     from penstock import Outcome
@@ -20,8 +21,10 @@ Kept = Callable[["Outcome", bool, int], Iterator["Printed"]]
 class Shown:
     """An outcome that is to be shown: `seen` bytes of either stream were, while the job ran."""
 
-    def __init__(self, outcome: Outcome, kept: Kept, seen: tuple[int, int] = (0, 0)) -> None:
+    def __init__(self, outcome: Outcome, kept: Kept, seen: tuple[int, int] = (0, 0), what: str = "") -> None:
+        """`what` it is, to be said if it did not succeed."""
         self.outcome = outcome
+        self._what = what
         self._kept = kept
         self._seen = seen
         self._missing = [0, 0]
@@ -43,7 +46,7 @@ class Shown:
             if missing:
                 said = f"{missing:,} bytes of its {name} are missing here, they were not kept: --keep-output keeps more"
                 text += f"penstock: {self.outcome.job_id}: {said}\n".encode()
-        return text + complaint(self.outcome)
+        return text + complaint(self.outcome, self._what)
 
     @property
     def stdout_size(self) -> int:
@@ -82,11 +85,11 @@ class Shown:
         return value_text(self.outcome.value).encode("utf-8", "surrogateescape") + b"\n"
 
 
-def complaint(outcome: Outcome) -> bytes:
-    """Why a job did not succeed, on a line; a bare exit code is no news."""
-    if outcome.state == "succeeded" or (outcome.state == "failed" and outcome.returncode is not None):
+def complaint(outcome: Outcome, what: str = "") -> bytes:
+    """Why a job did not succeed and `what` it is, on a line. Where that is not said, a bare exit code is no news."""
+    if outcome.state == "succeeded" or (not what and outcome.state == "failed" and outcome.returncode is not None):
         return b""
-    return f"penstock: {outcome.job_id} {outcome.state}: {printable(outcome.cause)}\n".encode()
+    return f"penstock: {cause_line(outcome.job_id, outcome.state, outcome.cause, what)}\n".encode()
 
 
 class Tagged:

@@ -157,6 +157,8 @@ def judged(status: PipelineStatus, now: float) -> Iterator[Finding]:
     """What a pipeline's own words mean for this machine, whose clock says `now`."""
     yield _penstock(status)
     yield _clock(status.wall_time - now)
+    if status.trouble:
+        yield Finding("trouble", "wrong", status.trouble)
     sink = "connected" if status.sink_present else "not connected: nothing is recorded; start it with `penstock sink`"
     yield Finding("sink", "ok" if status.sink_present else "wrong", sink)
     if status.workers:

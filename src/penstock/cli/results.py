@@ -30,7 +30,8 @@ CSV_COLUMNS = (
 @click.option("--csv", "as_csv", is_flag=True, help="Comma-separated values, with a head line.")
 @click.argument("batch")
 def command(url: str, follow: bool, failed: bool, as_json: bool, as_csv: bool, batch: str) -> int:
-    """Print what the jobs of BATCH came to, in the order of recording; exit code 1 if some did not succeed.
+    """Print what the jobs of BATCH came to, in the order of recording; exit code 1 if some did not succeed. Which ones
+    these are and why is said on stderr.
 
     BATCH is an id, a unique beginning or end of one, a name (the newest), or `last`.
     """
@@ -38,16 +39,17 @@ def command(url: str, follow: bool, failed: bool, as_json: bool, as_csv: bool, b
         raise click.UsageError("--json and --csv exclude each other")
     from penstock import Pipeline
 
-    show = _json if as_json else _csv_writer() if as_csv else _plain
     code = 0
     with Pipeline(url) as pipeline:
         handle = pipeline.attach(batch)
+        show = _json if as_json else _csv_writer() if as_csv else _plain
         for outcome in handle.follow() if follow else recorded(handle, handle.status().finished):
             if outcome.state != "succeeded":
                 code = 1
             elif failed:
                 continue
-            show(Shown(outcome, partial(kept, handle)))
+            what = "" if outcome.state == "succeeded" or as_json or as_csv else handle.text(outcome.index)
+            show(Shown(outcome, partial(kept, handle), what=what))
     return code
 
 

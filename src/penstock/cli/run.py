@@ -16,8 +16,7 @@ from penstock.cli.options import as_json, debug, key_url, keyed
 from penstock.cli.output import say, write
 from penstock.cli.sections import JobsCommand
 from penstock.cli.tags import Tagging, tag_of, tagging
-from penstock.cli.templates import shown
-from penstock.cli.work import Work, first_of, hand_in, jobs_options
+from penstock.cli.work import Work, first_of, hand_in, jobs_options, shown
 from penstock.errors import ConfigError
 
 if TYPE_CHECKING:

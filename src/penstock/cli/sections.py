@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import click
+from click.shell_completion import CompletionItem
 
 from penstock.cli.gnu import hidden_options, spelled
 
@@ -71,6 +72,12 @@ class JobsCommand(click.Command):
         for option in spelled(self.params):
             option.add_to_parser(parser, ctx)
         return parser
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Options, as long as the command has not begun: behind it are its own."""
+        if ctx.params.get("words"):
+            return [CompletionItem(incomplete, type="file")]
+        return super().shell_complete(ctx, incomplete)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options, section by section."""

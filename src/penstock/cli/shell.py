@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterable, Mapping, Sequence
 
 from penstock.errors import ConfigError
+from penstock.faces import CALLED
 
 SH = "/bin/sh"
 POSIX = frozenset({"sh", "bash", "dash", "ash", "zsh", "ksh", "mksh"})
@@ -41,13 +42,7 @@ def is_function(word: str, named: Iterable[str] = ()) -> bool:
 
 def called(name: str) -> tuple[str, ...]:
     """The words before the arguments of a function: each reaches it as it is."""
-    return ("bash", "-c", f'{name} "$@"', name)
-
-
-def as_typed(argv: Sequence[bytes]) -> Sequence[bytes]:
-    """The words of a command without those that `called` puts before a function."""
-    is_function = len(argv) > 3 and argv[:2] == [b"bash", b"-c"] and argv[2] == argv[3] + b' "$@"'
-    return argv[3:] if is_function else argv
+    return ("bash", "-c", name + CALLED.decode(), name)
 
 
 def with_bash(command: Sequence[str], named: Iterable[str], *, is_line: bool) -> Sequence[str]:

@@ -2,37 +2,55 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
 from penstock.cli.options import as_json, running
-from penstock.cli.output import as_text, duration, json_line, local_time, outcome_record, say, value_text
+from penstock.cli.output import as_text, counted, duration, json_line, local_time, outcome_record, printable, value_text
 from penstock.errors import NoSuchBatch
-from penstock.outcome import Outcome
+from penstock.faces import shortened
+from penstock.outcome import JobInfo, Outcome
 
 if TYPE_CHECKING:
     from penstock import Batch, Pipeline
 
+SHOWN = 1_000
+"""Characters of a command or call that are shown unless all is wanted: a screen has room for it, and for the rest."""
+INSTANTS = ("not_before", "expires")
+"""Options that are shown as times."""
+DURATIONS = ("retry_delay", "time_limit", "retain")
+
 
 @click.command("show", short_help="All that is known of one job.")
 @running
+@click.option("--full", is_flag=True, help="The whole command or arguments, and the values of variables (--env).")
 @as_json
 @click.argument("job", metavar="BATCH:INDEX")
-def command(url: str, as_json: bool, job: str) -> None:
-    """Show one job: its attempts, what it printed, its traceback."""
+def command(url: str, full: bool, as_json: bool, job: str) -> None:
+    """Show one job: what it is, who submitted it with which options, its attempts, what it printed, its traceback.
+
+    Of one that has not ended: what it waits for, or where it runs.
+    """
     from penstock import Pipeline
 
     with Pipeline(url) as pipeline:
         batch, index = job_of(pipeline, job)
+        info = batch.job(index, full=full)
         attempts = batch.attempts(index)
-    if not attempts:
-        say(f"{job} has not ended yet: `penstock why {job}`")
+    if as_json:
+        record = msgspec.structs.asdict(info) | {"env": info.env if full else dict.fromkeys(info.env)}
+        for outcome in attempts or (None,):
+            json_line(record if outcome is None else record | outcome_record(outcome))
+        return
+    _facts(_of_job(info, full=full))
     for outcome in attempts:
-        if as_json:
-            json_line(outcome_record(outcome))
-        else:
-            _show(outcome)
+        if len(attempts) > 1 or info.waits:
+            print()
+        _show(outcome)
 
 
 def job_name(text: str) -> tuple[str, int]:
@@ -50,29 +68,63 @@ def job_of(pipeline: Pipeline, text: str) -> tuple[Batch, int]:
     batch = pipeline.attach(name)
     jobs = batch.status().accepted
     if index >= jobs:
-        raise NoSuchBatch(f"no job {text}: the batch has {jobs} job{'' if jobs == 1 else 's'}, counted from 0")
+        raise NoSuchBatch(f"no job {text}: the batch has {counted(jobs, 'job')}, counted from 0")
     return batch, index
 
 
-def _show(outcome: Outcome) -> None:
-    facts = {
-        "job": outcome.job_id,
-        "state": outcome.state,
-        "cause": outcome.cause,
-        "attempt": outcome.attempts,
-        "worker": f"{outcome.worker} slot {outcome.slot}" if outcome.worker else "",
-        "started": local_time(outcome.started),
-        "ran": duration(outcome.elapsed),
-        "exit code": outcome.returncode,
-        "value": "" if outcome.value is None or outcome.returncode is not None else value_text(outcome.value),
+def _of_job(info: JobInfo, *, full: bool) -> dict[str, Any]:
+    """What holds for all of its attempts, and how it stands if it has not ended."""
+    env = [f"{name}={value}" if full else name for name, value in info.env.items()]
+    where = f"{info.worker} on {info.host}" if info.host else ""
+    if where and info.running is not None:
+        where += f", slot {info.slot}, for {duration(info.running)}"
+    return {
+        "job": info.id,
+        "runs": printable(info.text) if full else shortened(info.text, SHOWN),
+        "name": info.name,
+        "submitted": local_time(info.submitted),
+        "by key": info.owner,
+        "user": info.user,
+        "folder": info.cwd,
+        "env": " ".join(env),
+        "options": ", ".join(f"{name} {_option(name, value)}" for name, value in info.options.items()),
+        "state": info.state if info.waits else "",
+        "worker": where,
+        "waits": info.waits if info.state != "running" else "",
     }
-    for name, fact in facts.items():
-        if fact not in {"", None}:
-            print(f"{name:10} {fact}")
+
+
+def _option(name: str, value: Any) -> str:
+    if name in INSTANTS:
+        return datetime.fromtimestamp(value).astimezone().isoformat(" ", "seconds")
+    if name in DURATIONS:
+        return duration(value)
+    return " ".join(value) if isinstance(value, tuple) else json.dumps(value) if value is False else str(value)
+
+
+def _show(outcome: Outcome) -> None:
+    _facts(
+        {
+            "attempt": outcome.attempts,
+            "state": outcome.state,
+            "cause": outcome.cause,
+            "worker": f"{outcome.worker} slot {outcome.slot}" if outcome.worker else "",
+            "started": local_time(outcome.started),
+            "ran": duration(outcome.elapsed),
+            "exit code": outcome.returncode,
+            "value": "" if outcome.value is None or outcome.returncode is not None else value_text(outcome.value),
+        }
+    )
     for name, text in {
-        "stdout": as_text(outcome.stdout),
-        "stderr": as_text(outcome.stderr),
+        f"stdout ({len(outcome.stdout)} bytes)": as_text(outcome.stdout),
+        f"stderr ({len(outcome.stderr)} bytes)": as_text(outcome.stderr),
         "traceback": outcome.traceback,
     }.items():
         if text:
             print(f"{name}:\n{text.rstrip()}")
+
+
+def _facts(facts: dict[str, Any]) -> None:
+    for name, fact in facts.items():
+        if fact not in {"", None}:
+            print(f"{name:10} {fact if name == 'value' else printable(str(fact))}")

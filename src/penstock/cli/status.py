@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from penstock.cli.options import as_json, running
-from penstock.cli.output import json_line
+from penstock.cli.output import counted, json_line, printable
 from penstock.cli.workers import broken
 
 SECURITY = {
@@ -21,10 +21,9 @@ SECURITY = {
 @as_json
 def command(url: str, as_json: bool) -> None:
     """Say how the pipeline stands: jobs, batches, workers, sink."""
-    from penstock import Pipeline
+    from penstock.client.asking import ask_status
 
-    with Pipeline(url) as pipeline:
-        status = pipeline.status()
+    status = ask_status(url)
     if as_json:
         json_line(
             {name: getattr(status, name) for name in status.__struct_fields__}
@@ -33,15 +32,17 @@ def command(url: str, as_json: bool) -> None:
         )
         return
     print(f"pipeline  {status.url}")
-    print(f"workers   {len(status.workers)}, {status.slots} slots")
+    print(f"workers   {len(status.workers)}, {counted(status.slots, 'slot')}")
     for line in broken(status.workers):
         print(line)
-    print(f"jobs      {status.queued} waiting, {status.leased} given out")
+    print(f"jobs      {status.waiting} waiting, {status.running} running")
     print(f"batches   {status.batches} with open jobs")
     print(f"sink      {'connected' if status.sink_present else 'not connected: start it with penstock sink'}")
     print(f"versions  penstock {status.version}, Python {status.python}")
     if status.reopened or status.lost:
         print(f"damage    the results file lost outcomes: {status.reopened} jobs run again, {status.lost} are dead")
     print(f"security  {SECURITY.get(status.security, status.security)}")
+    if status.trouble:
+        print(f"TROUBLE   {printable(status.trouble)}")
     if status.malformed:
         print(f"dropped   {status.malformed} malformed messages")

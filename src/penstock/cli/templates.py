@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import shlex
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from penstock.cli import shell
 from penstock.cli.composing import Composer
@@ -56,19 +55,9 @@ def template_of(work: Work) -> CommandTemplate:
         env=shell.environment(work.line.command, work.env, is_line=bool(work.shell)),
         shell=is_line,
         literal=work.one,
-        interpreter=interpreter if is_line else SHELL,
+        interpreter=interpreter if work.shell else SHELL,
     )
 
 
 def _words(work: Work) -> tuple[bytes, ...]:
     return tuple(map(os.fsencode, shell.with_bash(work.line.command, work.env, is_line=bool(work.shell))))
-
-
-def shown(work: Work, target: Any, item: Any, number: int, slot: int = 1) -> bytes:
-    """A job as a person would type it: `number` and `slot` count from 1."""
-    if not work.is_command:
-        return f"{work.call}({item!r})".encode("utf-8", "surrogateescape")
-    argv = target.argv(item, number, slot)
-    if work.shell:
-        return bytes(argv[-1])
-    return os.fsencode(shlex.join(map(os.fsdecode, shell.as_typed(argv))))

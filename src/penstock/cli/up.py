@@ -48,8 +48,9 @@ SETTLED_TIME = 5.0
     envvar="PENSTOCK_SLOTS",
     help="Jobs at once in each worker.  [default: cores / workers]",
 )
+@click.option("--show-jobs", is_flag=True, help="Print a line for each job as it ends.")
 @binding
-def command(url: str, data: Path | None, workers: int, slots: int | None, **asked: Any) -> None:
+def command(url: str, data: Path | None, workers: int, slots: int | None, show_jobs: bool, **asked: Any) -> None:
     """Run a whole pipeline on this machine until Ctrl-C, which lets running jobs finish; a second one does not."""
     common = station_settings(url, **asked)
     folder = data_folder(data)
@@ -57,7 +58,7 @@ def command(url: str, data: Path | None, workers: int, slots: int | None, **aske
     stations = Stations()
     with _terminable():
         try:
-            _start(stations, common, folder, workers, slots)
+            _start(stations, common, folder, workers, slots, show_jobs=show_jobs)
             _wait_until_up(stations, url, workers)
             say(f"{url} is up, its data is in {folder}; others on this machine find it by")
             print(f"export PENSTOCK_URL={url}", flush=True)
@@ -81,8 +82,10 @@ def _check_places(url: str, folder: str) -> None:
         raise ConfigError(f"{folder}: {(error.strerror or str(error)).lower()}") from None
 
 
-def _start(stations: Stations, common: dict[str, Any], folder: str, workers: int, slots: int | None) -> None:
-    """`common`: what every station is told."""
+def _start(
+    stations: Stations, common: dict[str, Any], folder: str, workers: int, slots: int | None, **of_workers: Any
+) -> None:
+    """`common`: what every station is told; `of_workers`: what only workers are."""
     from penstock.cli.worker import default_name
     from penstock.config import SinkConfig, VentilatorConfig, WorkerConfig, default_slots
 
@@ -92,7 +95,7 @@ def _start(stations: Stations, common: dict[str, Any], folder: str, workers: int
     each = slots or max(1, default_slots() // max(1, workers))
     for number in range(1, workers + 1):
         name = f"{default_name()}-{number}"
-        stations.start("worker", WorkerConfig(slots=each, name=name, **common))
+        stations.start("worker", WorkerConfig(slots=each, name=name, **of_workers, **common))
 
 
 def _wait_until_up(stations: Stations, url: str, workers: int) -> None:

@@ -23,6 +23,7 @@ from penstock.cli.shellwords import refuse_shell_words
 from penstock.cli.strings import Naming, refuse_unknown
 from penstock.cli.templates import composer_of, composes, template_of
 from penstock.errors import ConfigError
+from penstock.faces import command_text
 
 if TYPE_CHECKING:
     from penstock import Batch, Pipeline
@@ -329,3 +330,10 @@ def first_of(inputs: Iterator[Any]) -> Iterator[Any] | None:
     for first in inputs:
         return itertools.chain((first,), inputs)
     return None
+
+
+def shown(work: Work, target: Any, item: Any, number: int, slot: int = 1) -> bytes:
+    """A job as a person would type it: `number` and `slot` count from 1."""
+    if not work.is_command:
+        return f"{work.call}({item!r})".encode("utf-8", "surrogateescape")
+    return command_text(target, item, number, slot)

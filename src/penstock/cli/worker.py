@@ -27,6 +27,7 @@ TAG_LENGTH = 256
 )
 @click.option("--allow-user", "users", multiple=True, metavar="NAME", help="Jobs may run as NAME (worker as root).")
 @click.option("--tag", "tags", multiple=True, metavar="WORD", help="What it has, for jobs that need that.")
+@click.option("--show-jobs", is_flag=True, help="Print a line for each job as it ends.")
 @click.option("--idle-timeout", metavar="TIME", help="Leave after so long without a job: 90s, 5m, 2h.")
 @click.option("--time-limit", metavar="TIME", help="It is ended from outside so long after its start.")
 @click.option(
@@ -40,6 +41,7 @@ def command(
     users: tuple[str, ...],
     tags: tuple[str, ...],
     no_pickle: bool,
+    show_jobs: bool,
     **times: str | None,
 ) -> int:
     """Run a worker until SIGTERM or Ctrl-C, which let it finish what runs; a second one hands everything back now."""
@@ -58,6 +60,7 @@ def command(
         name=name or default_name(),
         allow_users=users,
         tags=tags,
+        show_jobs=show_jobs,
         **_durations(times),
     )
     if config.time_limit is not None and config.drain_before >= config.time_limit:

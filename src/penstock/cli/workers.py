@@ -21,7 +21,7 @@ def state(worker: WorkerInfo) -> str:
 @running
 @as_json
 def command(url: str, as_json: bool) -> None:
-    """List the workers: slots, jobs they hold now, jobs they have done."""
+    """List the workers: their slots, the jobs that run there, all that they hold, and what they have done."""
     from penstock import Pipeline
 
     with Pipeline(url) as pipeline:
@@ -31,9 +31,21 @@ def command(url: str, as_json: bool) -> None:
             json_line(msgspec.structs.asdict(worker))
         return
     columns(
-        ("NAME", "HOST", "PID", "SLOTS", "JOBS", "DONE", "PYTHON", "PENSTOCK", "STATE", "TAGS"),
+        ("NAME", "HOST", "PID", "SLOTS", "RUNNING", "HELD", "DONE", "PYTHON", "PENSTOCK", "STATE", "TAGS"),
         (
-            (w.name, w.host, w.pid, w.slots, w.jobs, w.done, w.python, w.version or "-", state(w), " ".join(w.tags))
+            (
+                w.name,
+                w.host,
+                w.pid,
+                w.slots,
+                w.running,
+                w.jobs,
+                w.done,
+                w.python,
+                w.version or "-",
+                state(w),
+                " ".join(w.tags),
+            )
             for w in workers
         ),
     )

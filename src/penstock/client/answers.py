@@ -89,12 +89,17 @@ def _popped(values: list[Any], row: Row, before: Callable[[], None] | None) -> I
         yield values.pop()
 
 
-def _argv(row: Row) -> list[str]:
+def argv_of(row: Row) -> list[bytes]:
+    """Of a command, as it ran."""
     try:
         words = msgspec.msgpack.decode(row.body, type=list[list[bytes]]) if len(row.body) else []
     except msgspec.DecodeError:  # a worker of somebody's own may say anything
         words = []
-    return [os.fsdecode(word) for word in words[row.offset]] if row.offset < len(words) else []
+    return words[row.offset] if row.offset < len(words) else []
+
+
+def _argv(row: Row) -> list[str]:
+    return [os.fsdecode(word) for word in argv_of(row)]
 
 
 def _result(row: Row, note: Note) -> CommandResult:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from penstock.client.answers import error_of, handed_out, outcomes_of
 from penstock.client.fetching import fetch_rows
 from penstock.client.following import Row
+from penstock.client.jobs import Jobs
 from penstock.client.printed import output_of
 from penstock.client.reading import ArrivalReader, OrderReader, RowReader
 from penstock.errors import NoSuchBatch
@@ -31,7 +32,7 @@ from penstock.messages import (
     TrimOutput,
     Why,
 )
-from penstock.outcome import BatchStatus, Outcome, PipelineStatus, WorkerInfo
+from penstock.outcome import BatchStatus, JobInfo, Outcome, PipelineStatus, WorkerInfo
 
 if TYPE_CHECKING:
     from penstock.client.live import Live
@@ -55,6 +56,7 @@ class Batch:
         self._batch = batch
         self._spec = spec
         self._total = total
+        self._faces = Jobs(session, batch, spec)
 
     def __repr__(self) -> str:
         return f"<Batch {self.id} {self._spec.name!r}>"
@@ -147,6 +149,22 @@ class Batch:
     def trim_output(self, keep: int) -> None:
         """What its jobs wrote was read: no more than about `keep` bytes of each stream need be kept any longer."""
         self._session.say(TrimOutput(self._batch, keep))
+
+    def jobs(self, states: Iterable[str] = (), *, limit: int | None = None, full: bool = False) -> Iterator[JobInfo]:
+        """Its jobs in order, each with what it is and how it stands: those that wait and run too; only those in one of
+        `states`, at most `limit`. With `full` what they were given is not shortened. Nothing is waited for."""
+        return Jobs(self._session, self._batch, self._spec, full=full).between(0, self.status().accepted, states, limit)
+
+    def text(self, index: int) -> str:
+        """What one of its jobs is: the command line, or the function and its arguments. Empty: the ventilator is of a
+        release that does not say."""
+        return self._faces.text(index)
+
+    def job(self, index: int, *, full: bool = False) -> JobInfo:
+        """All that is known of one of its jobs. Raises NoSuchBatch: there is no such job."""
+        waits: Why = self._session.ask(lambda number: AskWhy(number, self._batch, index))
+        status = self.status()
+        return Jobs(self._session, self._batch, self._spec, full=full).one(index, status.created, waits.reason)
 
     def digests(self) -> Iterator[bytes]:
         """What tells its jobs apart by what they are given, in order; none if it was not submitted with digests."""
@@ -248,10 +266,12 @@ def status_of(line: BatchLine) -> BatchStatus:
         id=line.batch.hex(),
         name=line.spec.name,
         kind=line.spec.kind,
+        title=line.spec.title,
         created=line.created_time,
         total=line.total,
         accepted=line.accepted,
         leased=line.leased,
+        running=line.leased if line.running is None else line.running,
         waits=line.waits,
         **{state: line.counts.get(state, 0) for state in ("succeeded", "failed", "timed_out", "cancelled", "dead")},
     )
@@ -267,6 +287,7 @@ def pipeline_status_of(info: PipelineInfo, url: str) -> PipelineStatus:
             pid=line.pid,
             slots=line.slots,
             jobs=line.jobs,
+            running=min(line.jobs, line.slots) if line.running is None else line.running,
             done=line.done,
             draining=line.draining,
             python=line.python,
@@ -283,6 +304,7 @@ def pipeline_status_of(info: PipelineInfo, url: str) -> PipelineStatus:
         python=info.python,
         queued=info.queued,
         leased=info.leased,
+        running=info.leased if info.running is None else info.running,
         batches=info.batches,
         sink_present=info.sink_present,
         malformed=info.malformed,
@@ -291,4 +313,5 @@ def pipeline_status_of(info: PipelineInfo, url: str) -> PipelineStatus:
         workers=workers,
         security=info.security,
         wall_time=info.wall_time,
+        trouble=info.trouble,
     )

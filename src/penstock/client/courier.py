@@ -220,7 +220,7 @@ class Courier:
         for received in self._links.receive(name):
             try:
                 if name == "desk":
-                    self._on_ventilator(self._from_ventilator.decode(received.frame).message)
+                    self._on_ventilator(*self._from_ventilator.decode(received.frame))
                 else:
                     self._on_sink(name, *self._from_sink.decode(received.frame))
             except VersionMismatch as error:
@@ -239,12 +239,12 @@ class Courier:
                 if name == "results":
                     self._fetches.reconnected()
 
-    def _on_ventilator(self, message: Any) -> None:
+    def _on_ventilator(self, message: Any, payload: Bytes = b"") -> None:
         if isinstance(message, Notice):
             self._noticed(message.text)
         if isinstance(message, Notice | Knock):
             return
-        request = self._desk.on_answer(message.number, message)
+        request = self._desk.on_answer(message.number, message, payload)
         if request is not None and isinstance(request.message, Submit):
             self._accepted(len(request.payload))
             if isinstance(message, Refused | Known):

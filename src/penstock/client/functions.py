@@ -58,11 +58,13 @@ class Function(NamedTuple):
     needs: Needs = Needs()
     is_code: bool = False
     """Whether it only runs where Python has the same minor version."""
+    title: str = ""
+    """What people call it."""
 
     @classmethod
-    def of(cls, code: bytes) -> Function:
+    def of(cls, code: bytes, title: str = "") -> Function:
         """Of a form that needs nothing beside it."""
-        return cls(code, _digest(code), code, _digest(code))
+        return cls(code, _digest(code), code, _digest(code), title=title)
 
 
 def _digest(code: bytes) -> bytes:
@@ -77,6 +79,7 @@ class _Entry(NamedTuple):
     parts: tuple[Parts, ...] | None
     bare: Bundle
     needs: Needs
+    title: str
 
     @property
     def is_as_it_was(self) -> bool:
@@ -117,17 +120,18 @@ class Functions:
         or what goes along, is too large."""
         entry = self._entry(target, serializer)
         if entry is not None:
-            return self._looked_at(self._along(entry.bare, entry.needs))
+            return self._looked_at(self._along(entry.bare, entry.needs, entry.title))
         function, initializer, surroundings = around = _parts(target)
         if not callable(function):
             raise TypeError(f"{target!r} is not callable")
         if serializer == "msgpack":
             return self._named(target)
         bare, needs = self._bare(function, initializer, surroundings)
-        if len(bare.code) <= CACHED_BYTES and (entry := _entry(around, bare, needs)):
+        title = function_names.title(function)
+        if len(bare.code) <= CACHED_BYTES and (entry := _entry(around, bare, needs, title)):
             self._entries[_key(target, serializer)] = entry
             _trim(self._entries)
-        return self._looked_at(self._along(bare, needs))
+        return self._looked_at(self._along(bare, needs, title))
 
     def _entry(self, target: Callable[..., Any], serializer: str) -> _Entry | None:
         """What is remembered of a function that is as it was."""
@@ -135,10 +139,10 @@ class Functions:
         return entry if entry is not None and entry.is_as_it_was else None
 
     def _named(self, target: Callable[..., Any]) -> Function:
-        made = Function.of(function_names.name_blob(target))
+        function, initializer, surroundings = _parts(target)
+        made = Function.of(function_names.name_blob(target), function_names.title(function))
         if not isinstance(target, Prepared):
             return made
-        function, initializer, surroundings = target.parts
         unnamed = None if initializer is None else Initializer(b"", initializer.function, initializer.arguments)
         return made._replace(call=_digest(function_names.name_blob(Prepared(function, unnamed, surroundings))))
 
@@ -210,7 +214,7 @@ class Functions:
         """The function, with what its arguments need too."""
         if needs is NO_NEEDS or isinstance(function.bare, bytes) or function.needs.covers(needs):
             return function
-        return self._along(function.bare, function.needs.with_all(needs))
+        return self._along(function.bare, function.needs.with_all(needs), function.title)
 
     # ------------------------------------------------------------------------------------------- what goes along
 
@@ -222,10 +226,10 @@ class Functions:
         """Those of some modules that are the user's own."""
         return frozenset() if self._shipper is None else self._shipper.own(modules)
 
-    def _along(self, bare: Bundle, needs: Needs) -> Function:
+    def _along(self, bare: Bundle, needs: Needs, title: str) -> Function:
         """The function with all that it needs, as that is now."""
         if self._shipper is None:
-            return _finished(bare, bare, needs)
+            return _finished(bare, bare, needs, title)
         script = self.script.travelling(needs.names) if needs.names else NOTHING
         names = needs.modules | script.modules
         modules = self._shipper.modules(names) if names else ()
@@ -239,7 +243,7 @@ class Functions:
             bare.code, PYTHON if is_code else "", modules, script.definitions, script.source, script.path, texts,
             bare.initializer, bare.surroundings,
         )  # fmt: skip
-        made = _finished(bundle, bare, needs)
+        made = _finished(bundle, bare, needs, title)
         if len(made.code) <= CACHED_BYTES:
             self._made[key] = _Made(bare, script, modules, made)
             _trim(self._made)
@@ -283,18 +287,18 @@ def _key(target: Any, serializer: str) -> tuple[int, int, int, str]:
     return id(function), id(initializer), id(surroundings), serializer
 
 
-def _entry(around: tuple[Any, Any, Any], bare: Bundle, needs: Needs) -> _Entry | None:
+def _entry(around: tuple[Any, Any, Any], bare: Bundle, needs: Needs, title: str) -> _Entry | None:
     """What to remember of a function; None: it can change while nothing shows it."""
     function = around[0]
     if is_importable(function):
-        return _Entry(around, is_importable, None, bare, needs)
+        return _Entry(around, is_importable, None, bare, needs, title)
     if is_in_script(function) and is_stateless(function):
-        return _Entry(around, is_in_script, None, bare, needs)
+        return _Entry(around, is_in_script, None, bare, needs, title)
     parts = parts_of(function)
-    return None if parts is None else _Entry(around, None, parts, bare, needs)
+    return None if parts is None else _Entry(around, None, parts, bare, needs, title)
 
 
-def _finished(bundle: Bundle, bare: Bundle, needs: Needs) -> Function:
+def _finished(bundle: Bundle, bare: Bundle, needs: Needs, title: str) -> Function:
     code = bundle.dumps()
     if len(code) > MAX_PART_BYTES:
         raise ValueError(f"the function: {too_large(code)}{_largest(bundle)}")
@@ -302,7 +306,7 @@ def _finished(bundle: Bundle, bare: Bundle, needs: Needs) -> Function:
     if bare.initializer is not None or bare.surroundings != NOWHERE:
         first = bare.initializer.code if bare.initializer is not None else b""
         call = _digest(bare.code + first + msgspec.msgpack.encode(bare.surroundings))
-    return Function(code, _digest(code), bare, call, needs, bool(bundle.python))
+    return Function(code, _digest(code), bare, call, needs, bool(bundle.python), title)
 
 
 def _largest(bundle: Bundle) -> str:

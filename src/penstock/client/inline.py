@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import platform
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,7 +23,7 @@ from penstock.client.reading import OrderReader, RowReader
 from penstock.client.streams import OnRow
 from penstock.errors import NoSuchBatch, NoSuchWorker
 from penstock.job import BatchSpec, JobState
-from penstock.outcome import BatchStatus, Outcome, PipelineStatus
+from penstock.outcome import BatchStatus, JobInfo, Outcome, PipelineStatus
 
 
 class Inline:
@@ -268,6 +269,38 @@ class InlineBatch(Batch):
     def attempts(self, index: int) -> list[Outcome]:
         """The last attempt of a job."""
         return [outcome for outcome in self.outcomes() if outcome.index == index]
+
+    def jobs(self, states: Iterable[str] = (), *, limit: int | None = None, full: bool = False) -> Iterator[JobInfo]:
+        """Its jobs; what they were given is not kept."""
+        del full
+        wanted = frozenset(states)
+        found = (outcome for outcome in self.outcomes() if not wanted or outcome.state in wanted)
+        return itertools.islice(map(self._info, found), limit)
+
+    def job(self, index: int, *, full: bool = False) -> JobInfo:
+        """One of them."""
+        del full
+        for outcome in self.attempts(index):
+            return self._info(outcome)
+        raise NoSuchBatch(f"no job {self.id}:{index}")
+
+    def text(self, index: int) -> str:  # noqa: ARG002 - likewise
+        """What its jobs have in common."""
+        return self._jobs.work.without_arguments()
+
+    def _info(self, outcome: Outcome) -> JobInfo:
+        return JobInfo(
+            id=outcome.job_id,
+            index=outcome.index,
+            state=str(outcome.state),
+            text=self.text(outcome.index),
+            name=self.name,
+            worker=outcome.worker,
+            started=outcome.started,
+            elapsed=outcome.elapsed,
+            cause=outcome.cause,
+            submitted=self._created,
+        )
 
     def why(self, index: int) -> str:
         """It has ended."""

@@ -14,7 +14,9 @@ from penstock.client.following import Row
 from penstock.client.functions import Function, Functions
 from penstock.client.items import ItemDumper
 from penstock.client.mistakes import chunk_blob
+from penstock.client.packing import opened
 from penstock.command import Argv, CommandTemplate
+from penstock.given import Work
 from penstock.job import BatchSpec, JobState, Stamp, new_batch_id
 from penstock.messages import OutcomeHead
 from penstock.report import CommandEnd, CommandReport, Report
@@ -30,6 +32,11 @@ class Jobs:
         self._dumper = ItemDumper(functions)
         self._given: dict[int, tuple[int, Any]] = {}
         """Of those that did not succeed: the generation, and what they were given."""
+
+    @property
+    def work(self) -> Work:
+        """What people are shown of them."""
+        return Work(opened(self.spec, self._function), b"")
 
     def chunk(self, index: int, form: str, item: Any) -> Any:
         """What a job is given. Raises PicklingError: its arguments cannot be serialized."""

@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 import msgspec
 
+from penstock import faces
 from penstock.client.functions import Function
-from penstock.job import BatchSpec
+from penstock.job import LABEL_CHARS, BatchSpec
 from penstock.messages import BatchClose, BatchOpen, ChunkHead, Submit, join, split
 
 Bytes = bytes | memoryview
@@ -27,10 +28,16 @@ class Part(NamedTuple):
 
 
 def opening(batch: bytes, spec: BatchSpec, function: Function) -> Part:
-    """A new batch of this function. What it is called without the code that went along is kept with it."""
-    if function.call != function.digest and not spec.call:
-        spec = msgspec.structs.replace(spec, call=function.call)
-    return Part(BatchOpen(batch, spec, function.digest, len(function.code)), function.code)
+    """A new batch of this function."""
+    return Part(BatchOpen(batch, opened(spec, function), function.digest, len(function.code)), function.code)
+
+
+def opened(spec: BatchSpec, function: Function) -> BatchSpec:
+    """What is kept with a batch of this function: also what it is called, by people and without the code that went
+    along."""
+    call = function.call if function.call != function.digest and not spec.call else spec.call
+    title = faces.command_title(function.code) if spec.kind == "command" else function.title
+    return msgspec.structs.replace(spec, call=call, title=title[:LABEL_CHARS])
 
 
 def may_be_refused(spec: BatchSpec) -> bool:

@@ -257,6 +257,19 @@ class ReadDigests(Action, frozen=True):
     start: int
 
 
+class ReadArguments(Action, frozen=True):
+    """Answer an AskArguments from the store; `more`: it asked for jobs behind `stop`, too."""
+
+    client: bytes
+    number: int
+    batch: bytes
+    function: bytes
+    start: int
+    stop: int
+    each: int
+    more: bool
+
+
 class LoadKept(Action, frozen=True):
     """Read what is kept of the chunks that have jobs in [start, stop), finished ones too; comes back as KeptLoaded."""
 
@@ -416,6 +429,7 @@ Effect = (
     | LoadChunks
     | LoadChunk
     | ReadDigests
+    | ReadArguments
     | LoadKept
     | Report
     | Deliver

@@ -18,6 +18,7 @@ from collections import deque
 from penstock.core.actions import Actions, Cut, EndSlot, Run
 from penstock.core.held import HeldLease, Holdings
 from penstock.job import JobState, Tenant
+from penstock.messages import InSlot
 
 PIECE_SECONDS = 0.01
 """Of work in one piece: a hundred times what handing it over costs, also while all cores are busy."""
@@ -111,6 +112,13 @@ class Feed:
         self._holdings.shares.over(piece.held)
         if was_first and pieces:
             pieces[0].given_at = max(pieces[0].given_at, piece.given_at + piece.expected)
+
+    def in_slots(self, now: float) -> tuple[InSlot, ...]:
+        """What each slot runs, and for how long."""
+        first = [(slot, pieces[0]) for slot, pieces in self._pieces.items() if pieces]
+        return tuple(
+            InSlot(slot, piece.held.lease.number, piece.start, max(0.0, now - piece.given_at)) for slot, piece in first
+        )
 
     @property
     def busy(self) -> bool:

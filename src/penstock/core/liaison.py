@@ -11,15 +11,20 @@ Promises:
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from penstock.core.actions import Touch
-from penstock.messages import Greeting, Heartbeat, Held, Hello, Welcome
+from penstock.messages import Greeting, Heartbeat, Held, Hello, InSlot, Welcome
+
+InSlots = Callable[[float], tuple[InSlot, ...]]
 
 
 class Liaison:
-    """`me` has who this worker is; its other fields are filled in for each hello."""
+    """`me` has who this worker is; its other fields are filled in for each hello. `in_slots`: what runs at a moment."""
 
-    def __init__(self, me: Hello, now: float, lease_time: float, interval: float) -> None:
+    def __init__(self, me: Hello, now: float, lease_time: float, interval: float, in_slots: InSlots) -> None:
         self._me = me
+        self._in_slots = in_slots
         self._lease_time = lease_time
         self._pace = 1.0
         self._interval = interval
@@ -87,7 +92,7 @@ class Liaison:
 
     def heartbeat(self, window: int, held: tuple[Held, ...], now: float, broken: str = "") -> Heartbeat:
         """The next sign of life."""
-        return Heartbeat(self._me.worker, self._next(now), window, held, broken)
+        return Heartbeat(self._me.worker, self._next(now), window, held, broken, self._in_slots(now))
 
     def postpone(self, now: float) -> None:
         """Nothing can be said now; look again after an interval."""

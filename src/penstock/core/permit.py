@@ -19,9 +19,11 @@ from typing import Any
 from penstock.config import IDS_PER_SECOND
 from penstock.messages import (
     Alive,
+    AskArguments,
     AskBatches,
     AskDigests,
     AskGone,
+    AskJobs,
     AskPipeline,
     AskWhy,
     Claim,
@@ -46,8 +48,8 @@ IDS_MAX = 100_000
 BURST_SECONDS = 100
 """Ids of so many seconds can come at once: workers of an array job start together."""
 
-READS = (AskPipeline, AskBatches, AskDigests, AskWhy, AskGone)
-"""Questions: every client may ask them."""
+READS = (AskPipeline, AskBatches, AskDigests, AskWhy, AskGone, AskJobs, AskArguments)
+"""Questions: every client may ask them. What jobs were given is shown to those who may read what they came to."""
 
 
 class Bindings:

@@ -123,6 +123,7 @@ class Presence:
             else:
                 self._books.log("worker_healed", worker=worker.hello.name)
         worker.broken = beat.broken
+        worker.in_slots = {(one.lease, one.index): (one.slot, now - one.seconds) for one in beat.slots}
         drop = self._compare(worker, beat.held, now, exact=False)
         if drop:
             self._books.tell(worker.id, Drop(tuple(drop)))

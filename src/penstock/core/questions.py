@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Iterator
 
-from penstock.core.actions import Answer, ReadDigests
+from penstock.core.actions import Answer, ReadArguments, ReadDigests
 from penstock.core.agreement import Agreement
 from penstock.core.backlog import Batch
 from penstock.core.books import Books
@@ -12,9 +13,12 @@ from penstock.core.gates import Gates
 from penstock.core.placement import Placement
 from penstock.core.reasons import Reasons
 from penstock.core.settle import Settlement
+from penstock.core.standing import Standing
 from penstock.messages import (
+    AskArguments,
     AskBatches,
     AskDigests,
+    AskJobs,
     AskWhy,
     BatchesInfo,
     BatchLine,
@@ -24,6 +28,11 @@ from penstock.messages import (
     Why,
     WorkerLine,
 )
+
+JOBS_PER_ANSWER = 10_000
+"""Whose arguments are looked for at once."""
+
+Asked = AskBatches | AskDigests | AskWhy | AskJobs | AskArguments
 
 
 class Questions:
@@ -47,19 +56,41 @@ class Questions:
         self._version = version
         self._security = security
         self._reasons = Reasons(books, gates, placement)
+        self._standing = Standing(books)
+        self.trouble = ""
+        """Why the ventilator takes nothing in."""
 
-    def on_ask_batches(self, client: bytes, ask: AskBatches) -> None:
-        """The newest first."""
-        found = self._matching(ask.match)
-        lines = tuple(self._line(batch) for batch in found[: ask.limit])
-        self._answer(client, BatchesInfo(ask.number, lines))
-
-    def on_ask_digests(self, client: bytes, ask: AskDigests) -> None:
-        """They are on disk only."""
-        if ask.batch in self._books.backlog.batches:
-            self._books.say(ReadDigests(client, ask.number, ask.batch, ask.start))
-        else:
+    def on_ask(self, client: bytes, ask: Asked, now: float) -> None:
+        """What is asked of batches and their jobs."""
+        match ask:
+            case AskBatches():
+                self._answer(client, self._batches(ask))
+                return
+            case AskJobs(batch=b""):
+                self._answer(client, self._standing.answer(ask, None, now))
+                return
+        batch = self._books.backlog.batches.get(ask.batch)
+        if batch is None:
             self._answer(client, Refused(ask.number, "NoSuchBatch", f"no batch {ask.batch.hex()}"))
+            return
+        match ask:
+            case AskJobs():
+                self._answer(client, self._standing.answer(ask, batch, now))
+            case AskWhy():
+                self._answer(client, self._why(ask, batch, now))
+            case AskDigests(number, _, start):
+                self._books.say(ReadDigests(client, number, batch.id, start))
+            case AskArguments(number, _, start, stop, each):
+                last = min(stop, batch.accepted)
+                end = min(last, start + JOBS_PER_ANSWER)
+                self._books.say(ReadArguments(client, number, batch.id, batch.function, start, end, each, end < last))
+
+    def _batches(self, ask: AskBatches) -> BatchesInfo:
+        """The newest first."""
+        found = self._matching(ask.match)[: ask.limit]
+        running = self._standing.counts(found)
+        lines = (self._line(batch, running[batch.id]) for batch in found)
+        return BatchesInfo(ask.number, tuple(lines))
 
     def _matching(self, match: str) -> list[Batch]:
         newest = sorted(self._books.backlog.batches.values(), key=lambda batch: batch.id, reverse=True)
@@ -71,7 +102,7 @@ class Questions:
         by_id = named or [batch for batch in newest if batch.id.hex().startswith(match)]
         return by_id or [batch for batch in newest if batch.id.hex().endswith(match)]
 
-    def _line(self, batch: Batch) -> BatchLine:
+    def _line(self, batch: Batch, running: int) -> BatchLine:
         return BatchLine(
             batch=batch.id,
             spec=batch.spec,
@@ -82,16 +113,11 @@ class Questions:
             created_time=batch.created_time,
             waits=self._gates.shut(batch) or self._placement.missing(batch),
             function=batch.function,
+            running=running,
         )
 
-    def on_why(self, client: bytes, ask: AskWhy, now: float) -> None:
+    def _why(self, ask: AskWhy, batch: Batch, now: float) -> Why | Refused:
         """What a job waits for."""
-        self._answer(client, self._why(ask, now))
-
-    def _why(self, ask: AskWhy, now: float) -> Why | Refused:
-        batch = self._books.backlog.batches.get(ask.batch)
-        if batch is None:
-            return Refused(ask.number, "NoSuchBatch", f"no batch {ask.batch.hex()}")
         if ask.index >= batch.accepted:
             return Refused(ask.number, "NoSuchBatch", f"no job {ask.index}: the batch has {batch.accepted} jobs")
         return Why(ask.number, self._reasons.why(batch, ask.index, now))
@@ -116,6 +142,7 @@ class Questions:
                 version=worker.hello.version,
                 users=worker.hello.users,
                 broken=worker.broken,
+                running=worker.running_jobs,
             )
             for worker in books.workers.values()
             if worker.hello is not None
@@ -128,15 +155,33 @@ class Questions:
             queued=sum(batch.accepted - batch.done for batch in batches) - leased,
             leased=leased,
             batches=sum(batch.accepted > batch.done for batch in batches),
-            sink_present=self._settlement.is_present(now),
+            sink_present=self._has_sink(now),
             malformed=malformed,
             security=self._security,
             workers=lines,
             reopened=self._agreement.reopened,
             lost=self._agreement.lost,
             wall_time=max(0.0, now + books.wall_offset),
+            running=sum(worker.running_jobs for worker in books.workers.values()),
+            trouble="; ".join(self._troubles(now)),
         )
         self._answer(client, info)
+
+    def _has_sink(self, now: float) -> bool:
+        """Whether it is there; while the ventilator takes nothing in it hears nobody, and whoever was there counts."""
+        return self._settlement.is_present(now) or (bool(self.trouble) and self._settlement.sink is not None)
+
+    def _troubles(self, now: float) -> Iterator[str]:
+        """What keeps jobs from being taken in, recorded and run: one after the other, the worst first."""
+        if self.trouble:
+            yield f"the ventilator takes nothing in: {self.trouble}"
+        if not self._has_sink(now):
+            yield "the sink is not connected: nothing is recorded until it is"
+        elif self._settlement.trouble:
+            yield f"the sink records nothing: {self._settlement.trouble}"
+        wait = any(batch.accepted > batch.done for batch in self._books.backlog.batches.values())
+        if wait and not any(worker.hello is not None for worker in self._books.workers.values()):
+            yield "no worker is connected, and jobs wait for one"
 
     def _answer(self, client: bytes, message: Message) -> None:
         self._books.say(Answer(client, message))

@@ -14,6 +14,7 @@ from penstock.core.gates import Gates
 from penstock.core.part import FOREVER, Part, Place
 from penstock.core.placement import Placement
 from penstock.core.roster import Worker
+from penstock.core.standing import running_at
 
 
 class Reasons:
@@ -57,11 +58,13 @@ class Reasons:
         if lease.worker is None or lease.worker.hello is None:
             return f"it is on its way to a worker, {since}"
         hello = lease.worker.hello
-        here = any(
-            batch == part.chunk.batch.id and start <= index < stop for batch, (start, stop) in lease.worker.running
-        )
-        what = "it runs" if here else "it has been given out"
-        return f"{what} at worker {hello.name} on {hello.host}, which has it {since}"
+        where = f"worker {hello.name} on {hello.host}"
+        running = running_at(lease.worker, self._books)
+        if not any(one.part is part and one.job == index for one in running):
+            return f"it waits for a slot at {where}, which has had it {since}"
+        if (slot := lease.worker.in_slots.get((lease.number, index))) is not None:
+            return f"it runs at {where} for {max(0.0, now - slot[1]):.1f} s"
+        return f"it runs at {where}, which has had it {since}"
 
     def _why_not_given(self, batch: Batch, index: int) -> str:
         if shut := self._gates.shut(batch):

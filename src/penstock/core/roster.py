@@ -11,6 +11,7 @@ Promises:
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import KeysView
 
 from penstock.core.backlog import Batch
 from penstock.core.part import Part
@@ -81,6 +82,8 @@ class Worker:
         self.done = 0
         self.running: list[tuple[bytes, Span]] = []
         """By its newest inventory: (batch, span)."""
+        self.in_slots: dict[tuple[int, int], tuple[int, float]] = {}
+        """By its newest heartbeat: which slot runs a job, by its lease and index, and since when."""
         self.hand_back: tuple[int, float] | None = None
         """Number and instant of a hand-back request that is open."""
         self.stuck = False
@@ -101,6 +104,16 @@ class Worker:
     def slots(self) -> int:
         """How many jobs it runs at once."""
         return self.hello.slots if self.hello else 0
+
+    @property
+    def running_jobs(self) -> int:
+        """How many jobs it runs, as far as is known: what could run beyond its slots waits there."""
+        return min(self.slots, self.width)
+
+    @property
+    def batches(self) -> KeysView[bytes]:
+        """Those of which it has leases."""
+        return self._of_batch.keys()
 
     @property
     def credit(self) -> int:

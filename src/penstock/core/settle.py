@@ -50,6 +50,8 @@ class Settlement:
         self.sink_heard_at = 0.0
         self._boot: int | None = None
         self.diverged = False
+        self.trouble = ""
+        """Why the sink records nothing more, by its own words."""
         self._asked_at: float | None = None
         self._waiting: deque[Completion] = deque()
         """Lines in order whose chunk is not in memory yet: it was asked for."""
@@ -62,7 +64,7 @@ class Settlement:
     def on_head(self, head: SinkHead, now: float) -> bool:
         """The sink's sign of life; returns whether all that it had recorded is applied."""
         books = self._books
-        self.sink_heard_at = now
+        self.sink_heard_at, self.trouble = now, head.trouble
         if head.sink != self.sink or head.boot != self._boot:
             books.log("sink_joined", sink=head.sink.hex()[:8], seq=head.seq)
             self.sink, self._boot = head.sink, head.boot

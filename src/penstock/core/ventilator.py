@@ -49,9 +49,11 @@ from penstock.core.settle import Settlement
 from penstock.job import LABEL_CHARS
 from penstock.messages import (
     Alive,
+    AskArguments,
     AskBatches,
     AskDigests,
     AskGone,
+    AskJobs,
     AskPipeline,
     AskWhy,
     Cancel,
@@ -287,12 +289,8 @@ class VentilatorCore:
                 self.removal.on_ask_gone(event.client, ask_gone)
             case DrainWorker() as drain:
                 self.presence.on_drain(event.client, drain)
-            case AskBatches() as ask:
-                self.questions.on_ask_batches(event.client, ask)
-            case AskDigests() as ask_digests:
-                self.questions.on_ask_digests(event.client, ask_digests)
-            case AskWhy() as ask_why:
-                self.questions.on_why(event.client, ask_why, now)
+            case AskBatches() | AskDigests() | AskWhy() | AskJobs() | AskArguments() as ask:
+                self.questions.on_ask(event.client, ask, now)
             case AskPipeline() as ask_pipeline:
                 self.questions.on_ask_pipeline(event.client, ask_pipeline.number, self.malformed, now)
             case _:

@@ -89,7 +89,7 @@ class WorkerCore:
         self.feed = Feed(hello.slots, self.holdings)
         self._fitness = Fitness(hello.slots)
         self._give_back = GiveBack(hello.worker, self.holdings, self.feed)
-        self._liaison = Liaison(hello, now, lease_time, heartbeat_interval)
+        self._liaison = Liaison(hello, now, lease_time, heartbeat_interval, self.feed.in_slots)
         self._outbox = Outbox(self.holdings, now)
         self._hearing = Hearing(lease_time)
         self._shift = shift or Shift(now)

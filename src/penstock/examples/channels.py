@@ -5,10 +5,10 @@ What a dispatcher does with publish and subscribe; but it is told when nobody li
 
 from __future__ import annotations
 
-import sys
 from concurrent.futures import as_completed
 
 from penstock import Pipeline, current_job, errors
+from penstock.examples import Arguments, run
 
 
 def task(number: int) -> str:
@@ -17,11 +17,15 @@ def task(number: int) -> str:
     return f"task {number} on {job.worker if job else 'no worker'}"
 
 
-def main() -> None:
+def main(arguments: Arguments) -> None:
     """Two tasks for each."""
+    arguments.add_argument(
+        "workers", nargs="+", metavar="WORKER", help="the name of a worker: `penstock workers` has them"
+    )
+    workers = arguments.parse_args().workers
     with Pipeline() as pipeline:
         sent = {}
-        for number, worker in enumerate(sys.argv[1:] * 2, 1):
+        for number, worker in enumerate(workers * 2, 1):
             channel = pipeline.options(worker=worker, on_missing="fail")
             sent[channel.submit(task, number)] = f"task {number} to {worker}"
         for future in as_completed(sent):
@@ -32,4 +36,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main, "channels", __doc__)

@@ -6,11 +6,11 @@ A server that is busy is tried again; a mail during which a process died is not,
 from __future__ import annotations
 
 import smtplib
-import sys
 from email.message import EmailMessage
 from functools import partial
 
 from penstock import Pipeline, current_job
+from penstock.examples import Arguments, run
 
 
 def send(server: str, address: str) -> str:
@@ -31,9 +31,12 @@ def send(server: str, address: str) -> str:
     return "sent"
 
 
-def main() -> int:
+def main(arguments: Arguments) -> int:
     """Send to all; the exit code says whether all were sent."""
-    server, *addresses = sys.argv[1:]
+    arguments.add_argument("server", metavar="SERVER:PORT", help="the mail server that is asked to send them")
+    arguments.add_argument("addresses", nargs="+", metavar="ADDRESS", help="who gets one")
+    asked = arguments.parse_args()
+    server, addresses = asked.server, asked.addresses
     sent = 0
     with Pipeline() as pipeline:
         batch = pipeline.batch(
@@ -46,4 +49,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main, "mails", __doc__)

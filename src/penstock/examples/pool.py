@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from penstock import Pool
+from penstock.examples import Arguments, run
 
 
 def square(x: int) -> int:
@@ -12,8 +13,9 @@ def square(x: int) -> int:
     return x * x
 
 
-def main() -> None:
+def main(arguments: Arguments) -> None:
     """From apply to join."""
+    arguments.parse_args()
     with Pool(4) as pool:
         print("apply:", pool.apply(square, (10,)))
         result = pool.apply_async(square, (20,))
@@ -32,4 +34,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main, "pool", __doc__)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from penstock import Pipeline
+from penstock.examples import Arguments, run
 from penstock.examples.timeline import timeline
 
 
@@ -21,17 +21,20 @@ def solutions(size: int, row: int, columns: int, left: int, right: int) -> int:
     return count
 
 
-def main() -> None:
+def main(arguments: Arguments) -> None:
     """A job for each pair of queens in the first two rows."""
-    size = int(sys.argv[1]) if sys.argv[1:] else 12
+    arguments.add_argument("size", nargs="?", type=int, choices=range(3, 33), default=12, metavar="N", help="3 to 32")
+    arguments.add_argument("picture", nargs="?", type=Path, metavar="PICTURE.svg", help="a file to draw it to")
+    asked = arguments.parse_args()
+    size = asked.size
     pairs = [(1 << one, 1 << two) for one in range(size) for two in range(size) if abs(one - two) > 1]
     jobs = [(size, 2, one | two, (one << 1 | two) << 1, (one >> 1 | two) >> 1) for one, two in pairs]
     with Pipeline() as pipeline:
         outcomes = list(pipeline.batch(solutions, *zip(*jobs, strict=True), name=f"{size} queens").outcomes())
     print(f"{size} queens: {sum(outcome.value for outcome in outcomes)} solutions in {len(jobs)} jobs")
-    if sys.argv[2:]:
-        Path(sys.argv[2]).write_text(timeline(outcomes), encoding="utf-8")
+    if asked.picture:
+        asked.picture.write_text(timeline(outcomes), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    run(main, "queens", __doc__)

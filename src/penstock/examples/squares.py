@@ -6,6 +6,7 @@ import queue
 import random
 
 from penstock import queues
+from penstock.examples import Arguments, run
 
 
 def square(n: int) -> str:
@@ -13,8 +14,9 @@ def square(n: int) -> str:
     return f"{n} * {n} = {n * n}"
 
 
-def main() -> None:
+def main(arguments: Arguments) -> None:
     """Put, then get until nothing comes any more."""
+    arguments.parse_args()
     with queues(run=square) as (dispatched, finished):
         for _ in range(10):
             n = random.randint(0, 10_000)
@@ -29,4 +31,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main, "squares", __doc__)

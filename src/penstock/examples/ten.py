@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
 from itertools import count, islice
 
 from penstock import queues
+from penstock.examples import Arguments, run
 
 
 def job(number: int) -> int:
@@ -15,9 +14,12 @@ def job(number: int) -> int:
     return number
 
 
-def main() -> None:
+def main(arguments: Arguments) -> None:
     """Ten at a time."""
-    rounds = int(sys.argv[1]) if sys.argv[1:] else None
+    arguments.add_argument("rounds", nargs="?", type=int, metavar="ROUNDS", help="so often; else until Ctrl-C")
+    rounds = arguments.parse_args().rounds
+    if rounds is not None and rounds < 1:
+        arguments.error("ROUNDS is a number from 1 on")
     with queues(run=job) as (dispatched, finished):
         for first in islice(count(1, 10), rounds):
             for number in range(first, first + 10):
@@ -28,5 +30,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with contextlib.suppress(KeyboardInterrupt):
-        main()
+    run(main, "ten", __doc__)

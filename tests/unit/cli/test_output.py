@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 
-from penstock.cli.output import columns, duration, json_line, outcome_record, printable, value_text
+from penstock.cli.output import clipped, columns, duration, json_line, outcome_record, padded, printable, value_text
 from penstock.job import JobState
 from penstock.outcome import CommandResult, Outcome
 
@@ -36,6 +37,27 @@ def test_columns_are_as_wide_as_they_must_be(capsys: pytest.CaptureFixture[str])
     """Cells stand under their head."""
     columns(("NAME", "N"), [("a", 10), ("longer", 1)])
     assert capsys.readouterr().out == "NAME    N\na       10\nlonger  1\n"
+
+
+def test_wide_signs_take_two_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    """What stands behind them is in line; what is cut is no wider than it may be."""
+    columns(("NAME", "N"), [("日本", 10), ("ab", 1)])
+    assert capsys.readouterr().out == "NAME  N\n日本  10\nab    1\n"
+    assert padded("日本語", 8) == "日本語  "
+    assert [clipped("日本語日本語", width) for width in (12, 11, 8)] == ["日本語日本語", "日本語日...", "日本..."]
+
+
+def test_only_a_terminal_has_columns_that_shrink(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There the elastic one gives way, so that no line is broken."""
+    table = ("ID", "NAME", "N"), [("abc", "n" * 100, 1)]
+    columns(*table, elastic="NAME")
+    assert "n" * 100 in capsys.readouterr().out
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "40")
+    columns(*table, elastic="NAME")
+    assert [len(line) for line in capsys.readouterr().out.splitlines()] == [40, 40]
 
 
 def test_outcome_of_a_command_is_a_flat_record(capfdbinary: pytest.CaptureFixture[bytes]) -> None:

@@ -35,6 +35,14 @@ def test_command_prints_what_it_printed() -> None:
     assert printed(outcome(stdout=b"out", value="ignored", returncode=0)) == b"out"
 
 
+def test_a_complaint_says_what_the_job_is() -> None:
+    """Where that is known, also of a command that printed nothing; on one line, a long one shortened."""
+    silent = outcome(JobState.FAILED, returncode=3, cause="exit code 3")
+    assert complaint(silent, "exit 3; : x") == b"penstock: ab:7 failed: exit code 3: exit 3; : x\n"
+    assert complaint(outcome(JobState.CANCELLED, cause="cancelled"), "f(1)") == b"penstock: ab:7 cancelled: f(1)\n"
+    assert len(complaint(silent, "x" * 1_000 + "\n")) < 150
+
+
 def test_exit_code_is_no_complaint() -> None:
     """grep and its like exit with 1 without being wrong; their own stderr passes."""
     failed = outcome(JobState.FAILED, returncode=1, stderr=b"err\n", cause="exit code 1")

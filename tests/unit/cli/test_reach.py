@@ -42,6 +42,7 @@ def test_all_is_well() -> None:
         ({"wall_time": 1010.0}, "clock", "warn", "9.0 s ahead: set both by NTP"),
         ({"wall_time": 101.0}, "clock", "wrong", "900.0 s behind"),
         ({"sink_present": False}, "sink", "wrong", "`penstock sink`"),
+        ({"trouble": "d: the disk is full"}, "trouble", "wrong", "d: the disk is full"),
         ({"workers": ()}, "workers", "warn", "`penstock worker`"),
         (
             {"workers": (WORKER, msgspec.structs.replace(WORKER, name="w2", python="3.99.1"))},

@@ -52,12 +52,6 @@ def test_a_function_is_called_by_bash_with_each_argument_as_it_is() -> None:
     assert shell.with_bash(["hello {}"], [], is_line=True) == ["hello {}"]
 
 
-def test_nobody_sees_the_bash_before_it() -> None:
-    """In the joblog and with -v."""
-    assert shell.as_typed([b"bash", b"-c", b'hello "$@"', b"hello", b"a"]) == [b"hello", b"a"]
-    assert shell.as_typed([b"bash", b"-c", b"echo", b"x"]) == [b"bash", b"-c", b"echo", b"x"]
-
-
 def test_the_text_of_a_function_travels_with_what_calls_it() -> None:
     """What the command names, what --env names, and all where commands are input."""
     hello = {HELLO.encode(): b"() {  echo hello\n}"}

@@ -11,8 +11,7 @@ import pytest
 
 from penstock.cli.shell import functions
 from penstock.cli.submit import command as submit
-from penstock.cli.templates import shown
-from penstock.cli.work import Work, first_of
+from penstock.cli.work import Work, first_of, shown
 from penstock.client.options import spec_of
 from penstock.command import CommandTemplate
 from penstock.errors import ConfigError

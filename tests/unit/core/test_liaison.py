@@ -11,7 +11,7 @@ INTERVAL, LEASE_TIME, PACE = 1.0, 5.0, 12.0
 def test_a_hello_that_may_be_lost_is_soon_said_again() -> None:
     """Once, however slowly the worker was told to beat: a ventilator that has come up again waits 2 s for it."""
     me = Hello(b"w" * 16, 0, 0, 0, "w", "host", 1, 1, 0, (), "3")
-    liaison = Liaison(me, 0.0, LEASE_TIME, INTERVAL)
+    liaison = Liaison(me, 0.0, LEASE_TIME, INTERVAL, lambda _: ())
     liaison.jobs_connected()
     liaison.greeted(Greeting(1, 1, LEASE_TIME, INTERVAL))
     hello = liaison.hello(9, (), 0.0)

@@ -10,8 +10,10 @@ from penstock.core.permit import Bindings, refusal
 from penstock.job import BatchSpec
 from penstock.messages import (
     Alive,
+    AskArguments,
     AskBatches,
     AskGone,
+    AskJobs,
     AskPipeline,
     BatchClose,
     BatchOpen,
@@ -42,6 +44,8 @@ def hello(name: str) -> Hello:
     [
         (AskPipeline(1), True, True),
         (AskBatches(1, "", 50), True, True),
+        (AskJobs(1, B, 0, 1, 1), True, True),
+        (AskArguments(1, B, 0, 1, 1), True, True),
         (Submit(1, (BatchOpen(b"n" * 16, BatchSpec(), A, 0),), (), ()), True, False),
         (Submit(1, (), (), (BatchClose(A, 1),)), True, False),
         (Submit(1, (), (), (BatchClose(B, 1),)), False, False),

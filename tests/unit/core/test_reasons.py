@@ -7,7 +7,7 @@ import pytest
 from cores import BATCH, VentilatorBench, held, leases
 from penstock.core.gates import EXPIRED
 from penstock.job import BatchSpec, JobState
-from penstock.messages import AskWhy, Cancel, Refused, Took, Why
+from penstock.messages import AskWhy, Cancel, InSlot, Refused, Took, Why
 
 FIRST = b"first".ljust(16)
 
@@ -54,15 +54,21 @@ def test_a_job_that_may_not_run_yet_says_until_when(bench: VentilatorBench) -> N
 
 
 def test_a_job_that_somebody_has_says_who(bench: VentilatorBench) -> None:
-    """On its way, there, and running there by the newest inventory; after the loss of its worker that is said."""
+    """On its way, there (an idle slot takes it at once), and running there, if it is known since when; that its worker
+    was lost is said, too."""
     one, _ = bench.worker("one"), bench.worker("two")
     (lease, _) = leases(bench.submit(5, 5))
     assert why(bench) == "it is on its way to a worker, for 0.0 s"
     bench.turn(Took(one.id, (lease.number,), 2), after=1.0)
-    assert why(bench) == "it has been given out at worker one on host, which has it for 1.0 s"
+    assert why(bench) == "it runs at worker one on host, which has had it for 1.0 s"
     bench.turn(one.beat(held(lease, running=((0, 1),), unstarted=((1, 5),))), after=0.5)
-    assert why(bench) == "it runs at worker one on host, which has it for 1.5 s"
-    assert why(bench, 4) == "it has been given out at worker one on host, which has it for 1.5 s"
+    assert why(bench) == "it runs at worker one on host, which has had it for 1.5 s"
+    assert why(bench, 4) == "it waits for a slot at worker one on host, which has had it for 1.5 s"
+    bench.turn(
+        one.beat(held(lease, running=((0, 1),), unstarted=((1, 5),)), slots=(InSlot(0, lease.number, 0, 0.3),)),
+        after=0.5,
+    )
+    assert why(bench) == "it runs at worker one on host for 0.3 s"
     one.disconnect()
     bench.turn(after=2.0)
     assert why(bench, 0).startswith("whoever had it is lost")

@@ -45,6 +45,20 @@ def test_on_a_gap_the_log_is_asked_for(bench: VentilatorBench) -> None:
     assert bench.counts() == {"succeeded": 4}
 
 
+def test_a_head_that_is_told_again_changes_nothing(bench: VentilatorBench) -> None:
+    """A sink whose disk is full repeats its last one, with why: what was told since is not undone, nor waited for."""
+    bench.submit(4)
+    last = bench.head()
+    bench.turn(bench.record(0, 2))
+    bench.turn(after=RESEND)
+    for _ in range(2):
+        assert of(Replay, bench.told(SINK, replace(last, trouble="full"))) in ([Replay(1, b"1")], [])
+    assert bench.core.settlement.trouble == "full"
+    bench.turn(bench.record(2, 4), bench.head())
+    assert bench.counts() == {"succeeded": 4}
+    assert not bench.core.settlement.trouble
+
+
 def test_a_new_sink_is_asked_from_the_last_applied_line(bench: VentilatorBench) -> None:
     """After either side restarts the chains are compared."""
     bench.submit(4)
