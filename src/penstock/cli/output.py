@@ -5,24 +5,54 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any
+
+from penstock.cli.jsontext import json_text
 
 if TYPE_CHECKING:
     from penstock.outcome import Outcome
 
 
+def _print(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+_ways: list[Callable[[str], None]] = [_print]
+"""How a line comes to stderr: the last of them, whose line may stand there."""
+_warned: deque[str] = deque(maxlen=20)
+
+
 def say(text: str) -> None:
     """One line for people, on stderr."""
-    print(f"penstock: {text}", file=sys.stderr, flush=True)
+    _ways[-1](f"penstock: {text}")
+
+
+@contextmanager
+def saying(way: Callable[[str], None]) -> Iterator[None]:
+    """Lines for people go this way meanwhile."""
+    _ways.append(way)
+    try:
+        yield
+    finally:
+        _ways.remove(way)
 
 
 class Says(logging.Handler):
     """What the client warns of, as `say` says it."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        _warned.append(record.getMessage())
         say(record.getMessage())
+
+
+def said(reason: str) -> bool:
+    """Whether the client has warned of that."""
+    return any(reason in text for text in _warned)
 
 
 def write(data: bytes) -> None:
@@ -32,8 +62,14 @@ def write(data: bytes) -> None:
 
 
 def json_line(record: Mapping[str, Any]) -> None:
-    """A record as a line of JSON; what JSON has no form for is written as text."""
-    write(json.dumps(record, default=as_text).encode() + b"\n")
+    """A record as a line of JSON; what JSON has no form for is written as text, NaN and infinity as null, which is
+    said."""
+    write(json_text(record, as_text, _say_no_number).encode() + b"\n")
+
+
+@cache
+def _say_no_number() -> None:
+    say("NaN and infinity are null in JSON, which has no such numbers")
 
 
 def as_text(value: object) -> str:
@@ -46,8 +82,8 @@ def value_text(value: object) -> str:
     if isinstance(value, str):
         return value
     try:
-        return json.dumps(value)
-    except (TypeError, ValueError):
+        return json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
         return repr(value)
 
 
@@ -71,7 +107,13 @@ def columns(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
 
 def printable(text: str) -> str:
     """Text that cannot move the cursor: names and causes come from strangers."""
-    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+    return "".join(sign if sign.isprintable() else _escaped(sign) for sign in text)
+
+
+def _escaped(sign: str) -> str:
+    if "\udc80" <= sign <= "\udcff":
+        return f"\\x{ord(sign) - 0xDC00:02x}"  # a byte of a file's name that is no UTF-8
+    return sign.encode("unicode_escape").decode()
 
 
 def local_time(seconds: float) -> str:

@@ -67,16 +67,14 @@ def _plain(outcome: Outcome) -> None:
 
 
 def _csv_writer() -> Any:
-    import csv
-    import sys
+    from penstock.cli.csvrows import write_row
 
-    rows = csv.writer(sys.stdout, lineterminator="\n")
-    rows.writerow(CSV_COLUMNS)
+    write_row(CSV_COLUMNS)
 
     def show(outcome: Outcome) -> None:
         record = outcome_record(outcome)
         record["value"] = "" if record.get("value") is None else value_text(record["value"])
         record["stdout"], record["stderr"] = as_text(outcome.stdout), as_text(outcome.stderr)
-        rows.writerow([record[name] for name in CSV_COLUMNS])
+        write_row([record[name] for name in CSV_COLUMNS])
 
     return show

@@ -39,7 +39,9 @@ def command(url: str, at_once: AtOnce | None, wait: bool, as_json: bool, **asked
         return 0
     target = work.target()
     from penstock import Pipeline
+    from penstock.cli.lookout import Lookout
     from penstock.cli.progress import Progress
+    from penstock.cli.summary import Summary, shown_by
     from penstock.cli.wanted import Part, Wanted
     from penstock.cli.watch import Watch
 
@@ -53,5 +55,10 @@ def command(url: str, at_once: AtOnce | None, wait: bool, as_json: bool, **asked
             return 0
         say(f"batch {batch.id}")
         wanted = Wanted([Part(batch)], batch.status().total)
-        with Progress(wanted.total) as progress:
-            return Watch(wanted, progress, as_json=as_json).to_the_end()
+        summary = Summary(
+            failed=f"see them: {shown_by('results --failed', url, batch.id)}",
+            left=f"they go on: {shown_by('results --follow', url, batch.id)} shows them",
+        )
+        with summary, Progress(wanted.total) as progress, Lookout(pipeline, batch, lambda: summary.ended):
+            summary.begin(wanted)
+            return Watch(wanted, progress, as_json=as_json, summary=summary, ends_jobs=False).to_the_end()

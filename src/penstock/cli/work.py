@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from penstock.cli.arguments import Line, Source, combined, command_words, grouped, parse, shell_like, split_columns
+from penstock.cli.given import WORD
 from penstock.cli.output import say
 from penstock.errors import ConfigError
 
@@ -49,7 +50,9 @@ _OPTIONS = (
     click.option("--call", metavar="MODULE:FUNCTION", help="Call a Python function with each argument."),
     click.option("--input", "kind", type=click.Choice(["text", "json"]), default="text", help="What --call is given."),
     click.option("--env", multiple=True, metavar="NAME[=VALUE]", help="Add to the environment of the jobs."),
-    click.option("--cwd", metavar="FOLDER", help="Run there.  [default: commands here, calls where the worker is]"),
+    click.option(
+        "--cwd", type=WORD, metavar="FOLDER", help="Run there.  [default: commands here, calls where the worker is]"
+    ),
     click.option("--user", default="", metavar="NAME", help="Run as NAME, on workers with --allow-user NAME."),
     click.option("--name", default="", help="A name for the batch."),
     click.option("--priority", type=int, default=0, help="Larger goes first."),
@@ -66,7 +69,9 @@ _OPTIONS = (
         metavar="N",
         help="Times a process may die under a job: 1 never starts one twice.  [default: 3]",
     ),
-    click.option("--timeout", "--time-limit", metavar="TIME", help="End a job that runs longer: 90s, 5m, 2h."),
+    click.option(
+        "--timeout", "--time-limit", type=WORD, metavar="TIME", help="End a job that runs longer: 90s, 5m, 2h."
+    ),
     click.option("--not-before", metavar="WHEN", help="Start no job earlier: 10m from now, 2030-01-31T08:00+01:00."),
     click.option("--expires", metavar="WHEN", help="Cancel what has not started by then."),
     click.option("--after", metavar="BATCH", help="Start when every job of that batch has succeeded."),

@@ -293,7 +293,7 @@ class Session:
             self._links.woken()
         self._woken = False
         if self._outage is not None:
-            self._outage.watch(self._courier.missing, time.monotonic())
+            self._outage.watch(self._courier.missing, self._courier.silence(now := time.monotonic()), now)
         for name in names:
             self._courier.receive(name)
             if name.startswith("monitor:"):
