@@ -82,6 +82,8 @@ def _marked(mark: str, words: Sequence[str], after_another: bool) -> list[Source
     are_files, linked = MARKS[mark]
     if linked and not after_another:
         raise ConfigError(f"{mark} links to the input source before it, and there is none")
+    if are_files and "" in words:
+        raise ConfigError(f"{mark} names a file that has no name: is a variable of your shell not set?")
     if are_files:
         return [Source(file=word, linked=linked) for word in words]
     return [Source(words=words, linked=linked)]

@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+from penstock.cli.output import printable
+
 EMPTY = "it is empty: is a variable of your shell not set?"
 
 
@@ -31,7 +33,7 @@ class Place(click.Path):
         try:
             str(value).encode()
         except UnicodeEncodeError:
-            self.fail(f"{str(value)!r}: its name is no UTF-8; name another folder", param, ctx)
+            self.fail(f"{printable(str(value))} is no UTF-8, as names that are written down must be", param, ctx)
         return super().convert(value, param, ctx)
 
 

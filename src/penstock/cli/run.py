@@ -14,8 +14,9 @@ from penstock.cli.atonce import AtOnce, AtOnceType
 from penstock.cli.fit import check_own, fit
 from penstock.cli.given import WORD, Place
 from penstock.cli.options import as_json, debug, key_url, keyed
-from penstock.cli.output import say, write
+from penstock.cli.output import printable, say, write
 from penstock.cli.sections import JobsCommand
+from penstock.cli.streams import check_stdout
 from penstock.cli.work import Work, first_of, hand_in, jobs_options, shown
 from penstock.errors import ConfigError
 
@@ -77,6 +78,8 @@ def command(**asked: Any) -> int:
     No COMMAND: each input line is one. No shell is involved unless you say --shell.
     """
     ways = Ways(**{name: asked.pop(name) for name in Ways._fields})
+    if ways.url == "local":
+        ways = ways._replace(url=None)
     ways.check(asked["once"])
     if ways.url and ways.at_once and asked["limit"]:
         raise click.UsageError("-j is --limit on a running pipeline: give one of them")
@@ -143,6 +146,7 @@ def _run(ways: Ways, work: Work, target: Any, inputs: Iterator[Any]) -> int:
     from penstock.cli.summary import shown_by
     from penstock.cli.watch import Asked, Watch
 
+    check_stdout()
     halt = Halt.parse(ways.halt) if ways.halt else None
     records = list(_records(ways, work))
     asked = Asked(partial(shown, work, target)) if records or ways.tag or not ways.url else None
@@ -286,7 +290,7 @@ def _place(pipeline: Pipeline, ways: Ways, slots: int | None) -> str:
     if ways.url is None:
         from penstock.config import default_slots
 
-        kept = f", data in {ways.data}" if ways.data else ""
+        kept = f", data in {printable(str(ways.data))}" if ways.data else ""
         return f"embedded, {_plural(slots or default_slots(), 'slot')}{kept}"
     workers = pipeline.workers()
     hosts = len({worker.host for worker in workers})

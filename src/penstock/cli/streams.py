@@ -12,6 +12,7 @@ Promises:
 from __future__ import annotations
 
 import errno
+import fcntl
 import io
 import os
 import select
@@ -82,6 +83,13 @@ def _text(raw: io.FileIO, errors: str, before: Any) -> io.TextIOWrapper:
     if errors == "surrogateescape" and encoding.lower().replace("-", "") != "utf8":
         errors = "backslashreplace"  # names of files that this encoding has no letters for
     return io.TextIOWrapper(io.BufferedWriter(raw), encoding, errors, line_buffering=raw.isatty() or raw.fileno() == 2)
+
+
+def check_stdout() -> None:
+    """Before anything is begun whose results it is to have. CannotWrite: it is closed."""
+    raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
+    if isinstance(raw, _Out) and fcntl.fcntl(raw.fileno(), fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+        raise CannotWrite("stdout", OSError(errno.EBADF, ""))
 
 
 def lost() -> OSError | None:

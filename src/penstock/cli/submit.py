@@ -11,6 +11,7 @@ from penstock.cli.fit import fit
 from penstock.cli.options import as_json, running
 from penstock.cli.output import say
 from penstock.cli.sections import JobsCommand
+from penstock.cli.streams import CannotWrite, check_stdout
 from penstock.cli.work import Work, first_of, hand_in, jobs_options
 
 
@@ -38,6 +39,7 @@ def command(url: str, at_once: AtOnce | None, wait: bool, as_json: bool, **asked
         say("empty input: 0 jobs")
         return 0
     target = work.target()
+    check_stdout()
     from penstock import Pipeline
     from penstock.cli.lookout import Lookout
     from penstock.cli.progress import Progress
@@ -49,7 +51,7 @@ def command(url: str, at_once: AtOnce | None, wait: bool, as_json: bool, **asked
         fit(pipeline, work, at_once)
         batch = hand_in(pipeline, work, target, inputs)
         if not wait:
-            print(batch.id)
+            _print(batch.id)
             if waits := batch.status().waits:
                 say(f"{waits}: it waits for that")
             return 0
@@ -62,3 +64,12 @@ def command(url: str, at_once: AtOnce | None, wait: bool, as_json: bool, **asked
         with summary, Progress(wanted.total) as progress, Lookout(pipeline, batch, lambda: summary.ended):
             summary.begin(wanted)
             return Watch(wanted, progress, as_json=as_json, summary=summary, ends_jobs=False).to_the_end()
+
+
+def _print(batch: str) -> None:
+    """The id of a batch that was handed in: who cannot have it on stdout must have it all the same."""
+    try:
+        print(batch, flush=True)
+    except CannotWrite:
+        say(f"batch {batch} is handed in")
+        raise

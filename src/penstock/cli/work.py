@@ -41,7 +41,9 @@ def jobs_options(function: Function) -> Function:
 
 
 _OPTIONS = (
-    click.option("-a", "--arg-file", "files", multiple=True, metavar="FILE", help="Arguments: the lines of FILE."),
+    click.option(
+        "-a", "--arg-file", "files", type=WORD, multiple=True, metavar="FILE", help="Arguments: the lines of FILE."
+    ),
     click.option("-0", "--null", is_flag=True, help="Input items end with a zero byte, not with a line."),
     click.option("-C", "--colsep", metavar="REGEX", help="Cut each input item into columns {1} {2} ... at REGEX."),
     click.option("-n", "--max-args", type=click.IntRange(1), default=1, metavar="N", help="N arguments a job."),
