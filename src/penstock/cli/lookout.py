@@ -11,16 +11,16 @@ Promises:
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
-from penstock.cli.output import printable, said, say
+from penstock.cli.output import in_local_time, printable, said, say
 from penstock.errors import PenstockError
 
 if TYPE_CHECKING:
-    from penstock import Batch, Pipeline
+    from penstock import Batch, Outcome, Pipeline
     from penstock.outcome import BatchStatus, PipelineStatus
 
 PATIENCE = 2.3
@@ -36,7 +36,7 @@ class Lookout:
         self._pipeline = pipeline
         self._batch = batch
         self._has_come = has_come
-        self._told: list[str] = []
+        self._told: list[Reason] = []
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._look_again_and_again, name="penstock-lookout", daemon=True)
 
@@ -61,20 +61,40 @@ class Lookout:
     def _look(self) -> None:
         reasons = list(ailing(self._pipeline.status(), self._batch.status()))
         for reason in reasons:
-            if reason not in self._told and not self._over.is_set() and not said(reason):
-                say(f"{printable(reason)}: batch {self._batch.id} waits")
+            if reason not in self._told and not self._over.is_set() and not said(reason.cause):
+                say(printable(in_local_time(reason.text)))
         self._told = reasons
 
 
-def ailing(pipeline: PipelineStatus, batch: BatchStatus) -> list[str]:
-    """Why nothing of a batch runs, for people; empty: nothing is wrong."""
-    found = [getattr(pipeline, "trouble", ""), batch.waits]
-    if not batch.waits and not pipeline.workers and batch.waiting:
-        start = f"start one: penstock worker --connect {pipeline.url}"
-        found.append(f"no worker is connected to {pipeline.url} ({start}), {waiting(batch.waiting)}")
-    return [one for one in found if one]
+class Reason(NamedTuple):
+    """Why nothing comes; `cause`: what is in whatever else is said of it."""
+
+    cause: str
+    text: str
+
+
+def ailing(pipeline: PipelineStatus, batch: BatchStatus) -> Iterator[Reason]:
+    """What keeps a batch from being run, for people; nothing, if nothing does."""
+    if trouble := getattr(pipeline, "trouble", ""):
+        yield Reason(trouble, trouble)
+    if batch.waits:
+        yield Reason(batch.waits, f"{batch.waits}: batch {batch.id} waits for that")
+    elif batch.waiting and not pipeline.workers:
+        cause = f"no worker is connected to {pipeline.url}"
+        yield Reason(
+            cause, f"{cause}: {waiting(batch.waiting)} for one (start one: penstock worker --connect {pipeline.url})"
+        )
 
 
 def waiting(count: int) -> str:
     """So many jobs do."""
     return f"{count} {'job waits' if count == 1 else 'jobs wait'}"
+
+
+def followed(pipeline: Pipeline, batch: Batch) -> Iterator[Outcome]:
+    """The outcomes of a batch as they are recorded; why none comes is said."""
+    come = 0
+    with Lookout(pipeline, batch, lambda: come):
+        for outcome in batch.follow():
+            come += 1
+            yield outcome

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,6 +17,8 @@ from penstock.cli.jsontext import json_text
 
 if TYPE_CHECKING:
     from penstock.outcome import Outcome
+
+UTC_TIME = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC")
 
 
 def _print(line: str) -> None:
@@ -119,6 +122,11 @@ def _escaped(sign: str) -> str:
 def local_time(seconds: float) -> str:
     """A wall-clock instant for people."""
     return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S") if seconds else "-"
+
+
+def in_local_time(text: str) -> str:
+    """What a station says, which knows no zone but UTC, with its instants as the reader's clock has them."""
+    return UTC_TIME.sub(lambda found: local_time(datetime.fromisoformat(f"{found[1]}+00:00").timestamp()), text)
 
 
 def duration(seconds: float) -> str:

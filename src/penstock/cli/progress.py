@@ -72,6 +72,13 @@ class Progress:
         self._failed += failed
         self._earlier += earlier
 
+    def interrupted(self) -> None:
+        """The terminal has shown ^C: what is said next begins a line."""
+        with self._lock:
+            if sys.stderr.isatty() and not (self._is_drawn and self._at_line_start):
+                self._to_stderr(b"\n")
+                self._at_line_start = True
+
     def write(self, stdout: bytes, stderr: bytes = b"") -> None:
         """What a job printed, to where it belongs."""
         if not stdout and not stderr:

@@ -36,12 +36,13 @@ def command(url: str, follow: bool, failed: bool, as_json: bool, as_csv: bool, b
     if as_json and as_csv:
         raise click.UsageError("--json and --csv exclude each other")
     from penstock import Pipeline
+    from penstock.cli.lookout import followed
 
     show = _json if as_json else _csv_writer() if as_csv else _plain
     code = 0
     with Pipeline(url) as pipeline:
         handle = pipeline.attach(batch)
-        for outcome in handle.follow() if follow else recorded(handle, handle.status().finished):
+        for outcome in followed(pipeline, handle) if follow else recorded(handle, handle.status().finished):
             if outcome.state != "succeeded":
                 code = 1
             elif failed:

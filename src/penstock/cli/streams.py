@@ -12,7 +12,6 @@ Promises:
 from __future__ import annotations
 
 import errno
-import fcntl
 import io
 import os
 import select
@@ -35,6 +34,9 @@ class CannotWrite(PenstockError):  # noqa: N818 - a state of the world, as those
 
 class _Out(io.FileIO):
     """stdout: all of what it is given is written, or it says why not."""
+
+    is_closed = False
+    """It was, when this process was started."""
 
     def write(self, data: Any, /) -> int:
         """All of it, also where the file does not block, as a pipe that another program has made so."""
@@ -66,15 +68,19 @@ class _Err(io.FileIO):
 
 def adopt() -> None:
     """Make them so: the first thing that a process does."""
+    closed = set()
     for fd, mode in ((STDIN, os.O_WRONLY), (STDOUT, os.O_RDONLY), (STDERR, os.O_WRONLY)):
         try:
             os.fstat(fd)
         except OSError:
             os.dup2(os.open(os.devnull, mode), fd)  # the lowest number that is free is this one, or one before it
+            closed.add(fd)
             os.set_inheritable(fd, True)  # stations that are started must find them occupied, too
     if sys.stdin is None:
         sys.stdin = io.TextIOWrapper(io.BufferedReader(io.FileIO(STDIN, "rb", closefd=False)))
-    sys.stdout = _text(_Out(STDOUT, "wb", closefd=False), "surrogateescape", sys.stdout)
+    out = _Out(STDOUT, "wb", closefd=False)
+    out.is_closed = STDOUT in closed
+    sys.stdout = _text(out, "surrogateescape", sys.stdout)
     sys.stderr = _text(_Err(STDERR, "wb", closefd=False), "backslashreplace", sys.stderr)
 
 
@@ -88,7 +94,7 @@ def _text(raw: io.FileIO, errors: str, before: Any) -> io.TextIOWrapper:
 def check_stdout() -> None:
     """Before anything is begun whose results it is to have. CannotWrite: it is closed."""
     raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
-    if isinstance(raw, _Out) and fcntl.fcntl(raw.fileno(), fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+    if isinstance(raw, _Out) and raw.is_closed:
         raise CannotWrite("stdout", OSError(errno.EBADF, ""))
 
 

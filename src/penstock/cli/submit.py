@@ -9,7 +9,7 @@ import click
 from penstock.cli.atonce import AtOnce, AtOnceType
 from penstock.cli.fit import fit
 from penstock.cli.options import as_json, running
-from penstock.cli.output import say
+from penstock.cli.output import in_local_time, say
 from penstock.cli.sections import JobsCommand
 from penstock.cli.streams import CannotWrite, check_stdout
 from penstock.cli.work import Work, first_of, hand_in, jobs_options
@@ -41,7 +41,7 @@ def command(url: str, at_once: AtOnce | None, wait: bool, as_json: bool, **asked
     target = work.target()
     check_stdout()
     from penstock import Pipeline
-    from penstock.cli.lookout import Lookout
+    from penstock.cli.lookout import Lookout, ailing
     from penstock.cli.progress import Progress
     from penstock.cli.summary import Summary, shown_by
     from penstock.cli.wanted import Part, Wanted
@@ -52,8 +52,8 @@ def command(url: str, at_once: AtOnce | None, wait: bool, as_json: bool, **asked
         batch = hand_in(pipeline, work, target, inputs)
         if not wait:
             _print(batch.id)
-            if waits := batch.status().waits:
-                say(f"{waits}: it waits for that")
+            for reason in ailing(pipeline.status(), batch.status()):
+                say(in_local_time(reason.text))
             return 0
         say(f"batch {batch.id}")
         wanted = Wanted([Part(batch)], batch.status().total)

@@ -123,8 +123,9 @@ class Watch:
         self._stopping = True
         if not isinstance(end, Told):
             try:
-                self._wanted.cancel(running=False)
+                self._progress.interrupted()
                 self._say("running jobs finish, no more are started; Ctrl-C again ends them")
+                self._wanted.cancel(running=False)
                 self._show_all()
                 return exit_code(end)
             except KeyboardInterrupt as again:
@@ -137,9 +138,9 @@ class Watch:
     def _end_running(self) -> None:
         """End what runs, and wait until it is gone."""
         self._stopping = True
-        self._wanted.cancel(running=True)
         try:
             self._say("running jobs are told to end; once more leaves at once")
+            self._wanted.cancel(running=True)
             self._show_all()
         except (CannotWrite, BrokenPipeError):  # its terminal was closed
             self._is_heard = False

@@ -11,10 +11,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from penstock.errors import PenstockError, Refused
+
 CONNECT_TIMEOUT = 5.0
 """Seconds within which a pipeline must answer, else NoPipeline."""
 SAID_AFTER = 2.5
 """Seconds of either: a person who waits is told before he wonders."""
+
+
+def not_let_in(endpoint: str, *, has_key: bool) -> PenstockError:
+    """Somebody is there, and has not shaken hands."""
+    if has_key:
+        known = "it is not on the list there (`penstock keys list`), or of another pipeline"
+        return Refused(f"{endpoint} does not know this key: {known}")
+    why = "it wants a key (--key), is stopped, or is no penstock"
+    return Refused(f"{endpoint} is there and does not let this in without a key: {why}")
 
 
 class Outage:
