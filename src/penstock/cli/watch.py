@@ -138,9 +138,9 @@ class Watch:
     def _end_running(self) -> None:
         """End what runs, and wait until it is gone."""
         self._stopping = True
+        self._say("running jobs are told to end; once more leaves at once")
+        self._wanted.cancel(running=True)
         try:
-            self._say("running jobs are told to end; once more leaves at once")
-            self._wanted.cancel(running=True)
             self._show_all()
         except (CannotWrite, BrokenPipeError):  # its terminal was closed
             self._is_heard = False
