@@ -64,7 +64,7 @@ def test_what_was_ended_by_a_signal_is_run_by_resume(cli: Cli, folder: Path) -> 
 def test_nohup_is_obeyed(folder: Path) -> None:
     """Who was started with SIGHUP ignored goes on when the terminal is closed."""
     process = subprocess.Popen(
-        ["nohup", *PENSTOCK, "run", "--shell", "touch begun; while [ ! -e go ]; do sleep 0.05; done", ":::", "a"],
+        ["nohup", *PENSTOCK, "run", "--shell", ": {}; touch begun; while [ ! -e go ]; do sleep 0.05; done", ":::", "a"],
         cwd=folder,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -47,10 +46,10 @@ class Heard:
 
 
 @pytest.fixture
-def alone(stations: Stations) -> Iterator[Stations]:
+def alone(stations: Stations) -> Stations:
     """A pipeline without a worker."""
     stations.start("ventilator", "sink")
-    yield stations
+    return stations
 
 
 @pytest.mark.parametrize("words", [["run"], ["submit", "--wait"]])
