@@ -38,9 +38,9 @@ class JobLog:
     def __init__(self, path: str, host: str) -> None:
         """`host`: instead of the worker's name. ConfigError: the file cannot be written."""
         self._host = host
+        path = "/dev/stdout" if path == "-" else path
         try:
-            # stdout is written on, where it is: opened again by a name, it would begin anew
-            self._file: BinaryIO = open(os.dup(1) if path == "-" else path, "wb", buffering=0)  # noqa: SIM115 - `close`
+            self._file: BinaryIO = open(path, "wb", buffering=0)  # noqa: SIM115 - `close`
         except OSError as error:
             raise ConfigError(f"cannot write {path}: {(error.strerror or str(error)).lower()}") from None
         self._file.write(HEAD)
