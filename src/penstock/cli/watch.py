@@ -53,6 +53,10 @@ class Asked:
         """What its lines begin with."""
         return tag_of(self._items[number])
 
+    def forget(self, number: int) -> None:
+        """It has been shown."""
+        self._items.pop(number, None)
+
     def ended(self, number: int, outcome: Outcome) -> Ended:
         """What records are told."""
         item = self._items.pop(number, None)
@@ -225,9 +229,12 @@ class Watch:
         tag: bytes | None = None
         if self._asked is not None:
             tag = self._asked.tag(number) if self._tag else None
-            ended = self._asked.ended(number, outcome)
-            for record in self._records:
-                record.add(ended)
+            if self._records:
+                ended = self._asked.ended(number, outcome)
+                for record in self._records:
+                    record.add(ended)
+            else:
+                self._asked.forget(number)
         seen = self._wanted.seen(number)
         if any(seen):
             outcome = replace(outcome, stdout=behind(outcome.stdout, seen[0]), stderr=behind(outcome.stderr, seen[1]))
