@@ -12,6 +12,7 @@ bytes as the operating system gave them, so that any file name is an argument.
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import re
@@ -49,11 +50,11 @@ class Source(NamedTuple):
         if not self.file:
             return (os.fsencode(word) for word in self.words)
         if self.file == "-":
-            return pieces(sys.stdin.buffer, separator)
+            return readable(pieces(sys.stdin.buffer, separator), "stdin")
         try:
-            return pieces(open(self.file, "rb"), separator)
+            return readable(pieces(open(self.file, "rb"), separator), self.file)
         except OSError as error:
-            raise ConfigError(f"cannot read {self.file}: {(error.strerror or str(error)).lower()}") from None
+            raise unreadable(self.file, error) from None
 
 
 class Line(NamedTuple):
@@ -72,6 +73,8 @@ def parse(words: Sequence[str], files: Sequence[str] = ()) -> Line:
         end = next((i for i in range(at + 1, len(words)) if words[i] in MARKS), len(words))
         sources += _marked(words[at], words[at + 1 : end], bool(sources))
         at = end
+    if sum(source.file == "-" for source in sources) > 1:
+        raise ConfigError("stdin (-) is named twice, and can be read once: put it into a file, or leave one out")
     return Line(list(words[:first]), sources)
 
 
@@ -79,6 +82,8 @@ def _marked(mark: str, words: Sequence[str], after_another: bool) -> list[Source
     are_files, linked = MARKS[mark]
     if linked and not after_another:
         raise ConfigError(f"{mark} links to the input source before it, and there is none")
+    if are_files and "" in words:
+        raise ConfigError(f"{mark} names a file that has no name: is a variable of your shell not set?")
     if are_files:
         return [Source(file=word, linked=linked) for word in words]
     return [Source(words=words, linked=linked)]
@@ -125,6 +130,20 @@ def pieces(file: IO[bytes], separator: bytes) -> Iterator[bytes]:
                 begun = [other]
     if last := b"".join(begun):
         yield last
+
+
+def readable(items: Iterator[bytes], name: str) -> Iterator[bytes]:
+    """The same items. ConfigError, in their midst: the file cannot be read (any further)."""
+    try:
+        yield from items
+    except OSError as error:
+        raise unreadable(name, error) from None
+
+
+def unreadable(name: str, error: OSError) -> ConfigError:
+    """Why a file cannot be read."""
+    why = "it is closed" if error.errno == errno.EBADF else (error.strerror or str(error)).lower()
+    return ConfigError(f"cannot read {name}: {why}")
 
 
 def shell_like(command: Sequence[str]) -> bool:

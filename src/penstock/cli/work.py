@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from penstock.cli.arguments import Line, Source, combined, command_words, grouped, parse, shell_like, split_columns
+from penstock.cli.given import WORD
 from penstock.cli.output import say
 from penstock.errors import ConfigError
 from penstock.faces import command_text
@@ -40,7 +41,9 @@ def jobs_options(function: Function) -> Function:
 
 
 _OPTIONS = (
-    click.option("-a", "--arg-file", "files", multiple=True, metavar="FILE", help="Arguments: the lines of FILE."),
+    click.option(
+        "-a", "--arg-file", "files", type=WORD, multiple=True, metavar="FILE", help="Arguments: the lines of FILE."
+    ),
     click.option("-0", "--null", is_flag=True, help="Input items end with a zero byte, not with a line."),
     click.option("-C", "--colsep", metavar="REGEX", help="Cut each input item into columns {1} {2} ... at REGEX."),
     click.option("-n", "--max-args", type=click.IntRange(1), default=1, metavar="N", help="N arguments a job."),
@@ -49,7 +52,9 @@ _OPTIONS = (
     click.option("--call", metavar="MODULE:FUNCTION", help="Call a Python function with each argument."),
     click.option("--input", "kind", type=click.Choice(["text", "json"]), default="text", help="What --call is given."),
     click.option("--env", multiple=True, metavar="NAME[=VALUE]", help="Add to the environment of the jobs."),
-    click.option("--cwd", metavar="FOLDER", help="Run there.  [default: commands here, calls where the worker is]"),
+    click.option(
+        "--cwd", type=WORD, metavar="FOLDER", help="Run there.  [default: commands here, calls where the worker is]"
+    ),
     click.option("--user", default="", metavar="NAME", help="Run as NAME, on workers with --allow-user NAME."),
     click.option("--name", default="", help="A name for the batch."),
     click.option("--priority", type=int, default=0, help="Larger goes first."),
@@ -66,7 +71,9 @@ _OPTIONS = (
         metavar="N",
         help="Times a process may die under a job: 1 never starts one twice.  [default: 3]",
     ),
-    click.option("--timeout", "--time-limit", metavar="TIME", help="End a job that runs longer: 90s, 5m, 2h."),
+    click.option(
+        "--timeout", "--time-limit", type=WORD, metavar="TIME", help="End a job that runs longer: 90s, 5m, 2h."
+    ),
     click.option("--not-before", metavar="WHEN", help="Start no job earlier: 10m from now, 2030-01-31T08:00+01:00."),
     click.option("--expires", metavar="WHEN", help="Cancel what has not started by then."),
     click.option("--after", metavar="BATCH", help="Start when every job of that batch has succeeded."),
