@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 
 def main() -> int:
     """Run the command line; returns its exit code."""
-    from penstock.cli import main as run  # noqa: PLC0415 - a job that imports this module must not load the command line
+    try:
+        # a job that imports this module must not load the command line
+        from penstock.cli import main as run  # noqa: PLC0415
+        from penstock.cli import signals, streams  # noqa: PLC0415
 
-    return run()
+        streams.adopt()
+        signals.adopt()
+        sys.set_int_max_str_digits(0)  # a number is shown whole, however long it is
+        return run()
+    except KeyboardInterrupt as end:  # in the moment before or after a command
+        return 128 + int(getattr(end, "number", signal.SIGINT))
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ def test_commands_run_and_print_in_order(cli: Cli) -> None:
     """`-k` prints in the order of the input; the place is said on stderr; exit code 0."""
     done = cli("run", "-k", "-j2", "echo", "{#}-{}", ":::", "a", "b c")
     assert (done.returncode, done.stdout) == (0, b"1-a\n2-b c\n")
-    assert done.stderr == b"penstock: embedded, 2 slots\n"
+    assert done.stderr == b"penstock: embedded, 2 slots\npenstock: 2 jobs succeeded\n"
 
 
 def test_failed_commands_exit_1_and_say_why(cli: Cli) -> None:

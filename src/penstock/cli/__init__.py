@@ -1,11 +1,13 @@
 """The command line: one small file per noun.
 
 Exit codes: 0 all well, 1 some job did not succeed, 2 wrong use or no such batch, 3 no pipeline answers, 4 refused,
-130 interrupted. Results go to stdout and nothing else does; one line on stderr says what is wrong and what to do.
+130 interrupted (143 by SIGTERM, 129 by SIGHUP). Results go to stdout and nothing else does; one line on stderr says
+what is wrong and what to do.
 """
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import sys
@@ -41,32 +43,30 @@ from penstock.cli import (
     worker,
     workers,
 )
+from penstock.cli.causes import WRONG_USE, exit_code, text_of
 from penstock.cli.options import State
 from penstock.cli.output import Says
-from penstock.errors import (
-    ConfigError,
-    NoLongerKept,
-    NoPipeline,
-    NoSuchBatch,
-    NoSuchWorker,
-    OnceMismatch,
-    PenstockError,
-    Refused,
-    SchemaMismatch,
-    StoreInUse,
-    UnfitFolder,
-    VersionMismatch,
-)
+from penstock.cli.signals import exit_code as exit_code_of_signal
+from penstock.cli.streams import CannotWrite, abandon_stdout, flush_or_abandon_stdout, lost
+from penstock.errors import ConfigError
 
-WRONG_USE, NO_PIPELINE, REFUSED, INTERRUPTED = 2, 3, 4, 130
+INTERRUPTED = 130
 
 
 class ReaderGone(Exception):  # noqa: N818 - no error: whoever read stdout has had enough
     """Stands for BrokenPipeError, of which click would make exit code 1."""
 
 
+class ToldToEnd(Exception):  # noqa: N818 - likewise
+    """Stands for KeyboardInterrupt, of which click would make an empty line and an error that has forgotten why."""
+
+    def __init__(self, end: KeyboardInterrupt) -> None:
+        super().__init__()
+        self.end = end
+
+
 class Commands(click.Group):
-    """A group whose commands end quietly when nobody reads any more (`| head`)."""
+    """A group whose commands end quietly when nobody reads any more (`| head`), and when they are told to."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
@@ -74,6 +74,8 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except BrokenPipeError:
             raise ReaderGone from None
+        except KeyboardInterrupt as end:
+            raise ToldToEnd(end) from end
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -110,11 +112,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         code = group.main(args=argv, prog_name="penstock", obj=state, standalone_mode=False)
         sys.stdout.flush()
-        return code or 0
+        return int(code or _unsaid())
     except (BrokenPipeError, ReaderGone):
-        # without this the interpreter complains when it flushes stdout at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        abandon_stdout()
         return 0
+    except ToldToEnd as told:
+        flush_or_abandon_stdout()
+        return exit_code_of_signal(told.end)
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
     except click.exceptions.NoArgsIsHelpError as error:
@@ -123,43 +127,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:  # noqa: BLE001 - the last line of defence: a person reads it
         if state.debug:
             traceback.print_exc()
-        print(f"{_speaker(error, state)}: {_text(error)}", file=sys.stderr)
+        if isinstance(error, CannotWrite):
+            abandon_stdout()
+        print(f"{_speaker(error, state)}: {text_of(error)}", file=sys.stderr)
         return exit_code(error)
 
 
-def exit_code(error: Exception) -> int:
-    """What the shell is told."""
-    match error:
-        case (
-            click.ClickException()
-            | ConfigError()
-            | NoSuchBatch()
-            | NoSuchWorker()
-            | NoLongerKept()
-            | OnceMismatch()
-            | StoreInUse()
-            | UnfitFolder()
-            | SchemaMismatch()
-            | VersionMismatch()
-        ):
-            return WRONG_USE
-        case NoPipeline():
-            return NO_PIPELINE
-        case Refused():
-            return REFUSED
-        case _:
-            return 1
+def _unsaid() -> int:
+    """The exit code of a command that all went well for, but for what it had to say on stderr: as GNU's tools do."""
+    error = lost()
+    return 1 if error is not None and error.errno != errno.EPIPE else 0
 
 
 def _speaker(error: Exception, state: State) -> str:
     if isinstance(error, click.UsageError) and error.ctx is not None:
         return error.ctx.command_path
     return state.command_path
-
-
-def _text(error: Exception) -> str:
-    if isinstance(error, click.ClickException):
-        return error.format_message()
-    if isinstance(error, PenstockError):
-        return str(error)
-    return f"{type(error).__name__}: {error} (a fault of penstock's own: --debug shows where)"

@@ -12,6 +12,7 @@ bytes as the operating system gave them, so that any file name is an argument.
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import re
@@ -40,11 +41,11 @@ class Source(NamedTuple):
         if not self.file:
             return (os.fsencode(word) for word in self.words)
         if self.file == "-":
-            return pieces(sys.stdin.buffer, separator)
+            return readable(pieces(sys.stdin.buffer, separator), "stdin")
         try:
-            return pieces(open(self.file, "rb"), separator)
+            return readable(pieces(open(self.file, "rb"), separator), self.file)
         except OSError as error:
-            raise ConfigError(f"cannot read {self.file}: {(error.strerror or str(error)).lower()}") from None
+            raise unreadable(self.file, error) from None
 
 
 class Line(NamedTuple):
@@ -72,12 +73,16 @@ def parse(
         if is_linked and not sources:
             raise ConfigError(f"{words[at]} links to the input source before it, and there is none")
         found = words[at + 1 : end]
+        if are_files and "" in found:
+            raise ConfigError(f"{words[at]} names a file that has no name: is a variable of your shell not set?")
         sources += (
             [Source(file=word, linked=is_linked) for word in found]
             if are_files
             else [Source(words=found, linked=is_linked)]
         )
         at = end
+    if sum(source.file == "-" for source in sources) > 1:
+        raise ConfigError("stdin (-) is named twice, and can be read once: put it into a file, or leave one out")
     return Line(list(words[:first]), sources)
 
 
@@ -136,3 +141,17 @@ def pieces(file: IO[bytes], separator: bytes) -> Iterator[bytes]:
                 begun = [other]
     if last := b"".join(begun):
         yield last
+
+
+def readable(items: Iterator[bytes], name: str) -> Iterator[bytes]:
+    """The same items. ConfigError, in their midst: the file cannot be read (any further)."""
+    try:
+        yield from items
+    except OSError as error:
+        raise unreadable(name, error) from None
+
+
+def unreadable(name: str, error: OSError) -> ConfigError:
+    """Why a file cannot be read."""
+    why = "it is closed" if error.errno == errno.EBADF else (error.strerror or str(error)).lower()
+    return ConfigError(f"cannot read {name}: {why}")

@@ -1,4 +1,4 @@
-"""Ctrl-C while outcomes are shown: one that has begun to be shown is shown whole, and once."""
+"""Ctrl-C, SIGTERM and SIGHUP while outcomes are shown: one that has begun to be shown is shown whole, and once."""
 
 from __future__ import annotations
 
@@ -6,30 +6,34 @@ import signal
 from types import FrameType, TracebackType
 from typing import Any, Self
 
+from penstock.cli.signals import TOLD_BY, Told, told
+
 
 class Interrupts:
-    """As a context manager it holds Ctrl-C back while `busy`, once; a second one comes through. Who ignores Ctrl-C, or
-    has a handler of his own, keeps it."""
+    """As a context manager it holds them back while `busy`, once; a second one comes through. Who ignores one, or has a
+    handler of his own, keeps it."""
 
     def __init__(self) -> None:
         self._busy = False
-        self._held = False
-        self._before: Any = None
+        self._held: KeyboardInterrupt | None = None
+        self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
-        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            self._before = signal.signal(signal.SIGINT, self._on_signal)
+        for number, ours in ((signal.SIGINT, signal.default_int_handler), *((number, told) for number in TOLD_BY)):
+            if signal.getsignal(number) is ours:
+                self._before[number] = signal.signal(number, self._on_signal)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
+        for number, before in self._before.items():
+            signal.signal(number, before)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - as the system calls it
-        if not self._busy or self._held:
-            self._busy = self._held = False
-            raise KeyboardInterrupt
-        self._held = True
+        end = KeyboardInterrupt() if number == signal.SIGINT else Told(number)
+        if not self._busy or self._held is not None:
+            self._busy, self._held = False, None
+            raise end
+        self._held = end
 
     def hold(self) -> None:
         """From now on it waits."""
@@ -38,6 +42,6 @@ class Interrupts:
     def release(self) -> None:
         """No longer. Raises KeyboardInterrupt: it has come meanwhile."""
         self._busy = False
-        if self._held:
-            self._held = False
-            raise KeyboardInterrupt
+        if self._held is not None:
+            end, self._held = self._held, None
+            raise end

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from penstock.cli import settings
+from penstock.cli.given import WORD, Place
 from penstock.config import DEFAULT_URL
 
 KEY_VARIABLE = "PENSTOCK_KEY"
@@ -54,7 +55,7 @@ def _remember_key(_: click.Context, __: click.Parameter, value: Path | None) -> 
 keyed = click.option(
     "--key",
     envvar=KEY_VARIABLE,
-    type=click.Path(path_type=Path),
+    type=Place(path_type=Path),
     is_eager=True,
     callback=_remember_key,
     expose_value=False,
@@ -89,6 +90,7 @@ def url_option(flag: str, what: str) -> Callable[[Function], Function]:
         flag,
         "url",
         envvar="PENSTOCK_URL",
+        type=WORD,
         default=default_url,
         show_default=f"the key's, or {DEFAULT_URL}",
         help=f"{what}  [env: PENSTOCK_URL]",
@@ -132,7 +134,7 @@ def binding(function: Function) -> Function:
         click.option(
             "--data",
             envvar="PENSTOCK_DATA",
-            type=click.Path(path_type=Path, file_okay=False),
+            type=Place(path_type=Path, file_okay=False),
             help="The folder of its store.  [env: PENSTOCK_DATA; default: penstock in the user's state folder]",
         ),
         keyed,

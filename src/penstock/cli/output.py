@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import shutil
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from penstock import faces
+from penstock.cli.jsontext import json_text
 from penstock.faces import DOTS
 
 if TYPE_CHECKING:
@@ -18,18 +23,44 @@ if TYPE_CHECKING:
 
 printable = faces.printable
 """As much a part of what goes to stdout as the rest."""
+UTC_TIME = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC")
+
+
+def _print(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+_ways: list[Callable[[str], None]] = [_print]
+"""How a line comes to stderr: the last of them, whose line may stand there."""
+_warned: deque[str] = deque(maxlen=20)
 
 
 def say(text: str) -> None:
     """One line for people, on stderr."""
-    print(f"penstock: {text}", file=sys.stderr, flush=True)
+    _ways[-1](f"penstock: {text}")
+
+
+@contextmanager
+def saying(way: Callable[[str], None]) -> Iterator[None]:
+    """Lines for people go this way meanwhile."""
+    _ways.append(way)
+    try:
+        yield
+    finally:
+        _ways.remove(way)
 
 
 class Says(logging.Handler):
     """What the client warns of, as `say` says it."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        _warned.append(record.getMessage())
         say(record.getMessage())
+
+
+def said(reason: str) -> bool:
+    """Whether the client has warned of that."""
+    return any(reason in text for text in _warned)
 
 
 def write(data: bytes) -> None:
@@ -39,8 +70,14 @@ def write(data: bytes) -> None:
 
 
 def json_line(record: Mapping[str, Any]) -> None:
-    """A record as a line of JSON; what JSON has no form for is written as text."""
-    write(json.dumps(record, default=as_text).encode() + b"\n")
+    """A record as a line of JSON; what JSON has no form for is written as text, NaN and infinity as null, which is
+    said."""
+    write(json_text(record, as_text, _say_no_number).encode() + b"\n")
+
+
+@cache
+def _say_no_number() -> None:
+    say("NaN and infinity are null in JSON, which has no such numbers")
 
 
 def as_text(value: object) -> str:
@@ -53,8 +90,8 @@ def value_text(value: object) -> str:
     if isinstance(value, str):
         return value
     try:
-        return json.dumps(value)
-    except (TypeError, ValueError):
+        return json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
         return repr(value)
 
 
@@ -116,6 +153,11 @@ def counted(count: int, noun: str) -> str:
 def local_time(seconds: float) -> str:
     """A wall-clock instant for people."""
     return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S") if seconds else "-"
+
+
+def in_local_time(text: str) -> str:
+    """What a station says, which knows no zone but UTC, with its instants as the reader's clock has them."""
+    return UTC_TIME.sub(lambda found: local_time(datetime.fromisoformat(f"{found[1]}+00:00").timestamp()), text)
 
 
 def duration(seconds: float) -> str:

@@ -1,86 +1,120 @@
-"""A line on stderr that says how far a batch is, when stderr is a terminal."""
+"""A line on stderr that says how far a batch is, when stderr is a terminal that can take a line back."""
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import NamedTuple, Self
 
-from penstock.cli.output import write
+from penstock.cli.output import duration, saying, write
 
-if TYPE_CHECKING:
-    from rich.progress import Progress as RichProgress
-
-REDRAW_INTERVAL = 0.05
-"""Seconds: faster is not seen."""
+REDRAW_INTERVAL = 0.1
+"""Seconds: faster is not read."""
 ERASE_LINE = b"\r\x1b[2K"
+BAR_CELLS = 24
+"""Of the bar, on a terminal that is wide enough."""
+COLUMNS = 80
+"""Of a terminal that does not say how wide it is."""
 
 
 class Progress:
-    """Done, failed, rate and time to go. What jobs print passes through it, so that the line never stands between."""
+    """Done, failed, rate and time to go. What jobs print passes through it, so that the line never stands between: it
+    is taken back before anything else comes to the terminal, and never drawn behind a line that has not ended."""
 
     def __init__(self, total: int | None) -> None:
         self._total = total
         self._done = 0
         self._failed = 0
+        self._earlier = 0
         self._started_at = time.monotonic()
         self._drawn_at = 0.0
+        self._drawn = b""
+        """The line, as it stands on the terminal; empty: it does not."""
         self._at_line_start = True
-        self._bar: RichProgress | None = None
+        self._is_shared = False
+        """Whether stdout comes to the terminal, too."""
+        self._is_drawn = False
+        self._saying = saying(lambda line: self.write(b"", line.encode("utf-8", "backslashreplace") + b"\n"))
         self._lock = threading.Lock()
         self._over = threading.Event()
         self._redrawing = threading.Thread(target=self._redraw_again_and_again, name="penstock-progress", daemon=True)
 
     def __enter__(self) -> Self:
-        if sys.stderr.isatty():
-            self._bar = _bar()
-            self._task = self._bar.add_task("", total=self._total, failed=0, rate=0.0)
-            self._bar.start()
+        self._saying.__enter__()
+        if can_take_back(sys.stderr.isatty(), os.environ):
+            self._is_shared = sys.stdout.isatty()
+            self._is_drawn = True
             self._redrawing.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if self._bar:
-            self._over.set()
+        self._over.set()
+        if self._is_drawn:
             self._redrawing.join()
-            self._bar.stop()
+        with self._lock:
+            self._take_back()
+            if not self._at_line_start and self._is_shared:
+                self._to_stderr(b"\n")  # what is said next is not a part of what the last job printed
+        self._saying.__exit__(kind, error, at)
 
     def expect(self, total: int) -> None:
         """So many jobs there are."""
         with self._lock:
             self._total = total
-            if self._bar:
-                self._bar.update(self._task, total=total)
 
-    def add(self, *, failed: bool) -> None:
-        """One more job has an outcome."""
+    def add(self, *, failed: bool, earlier: bool = False) -> None:
+        """One more job has an outcome; `earlier`: of an earlier run, which says nothing of the pace of this one."""
         self._done += 1
         self._failed += failed
+        self._earlier += earlier
+
+    def interrupted(self) -> None:
+        """The terminal has shown ^C: what is said next begins a line."""
+        with self._lock:
+            if sys.stderr.isatty() and not (self._is_drawn and self._at_line_start):
+                self._to_stderr(b"\n")
+                self._at_line_start = True
 
     def write(self, stdout: bytes, stderr: bytes = b"") -> None:
         """What a job printed, to where it belongs."""
         if not stdout and not stderr:
             return
         with self._lock:
-            if self._bar and self._at_line_start:
-                stderr = ERASE_LINE + stderr
+            if stderr or self._is_shared:
+                self._take_back()
             if stderr:
-                sys.stderr.buffer.write(stderr)
-                sys.stderr.buffer.flush()
+                self._to_stderr(stderr)
             if stdout:
                 write(stdout)
-            if self._bar:
-                self._at_line_start = (stdout or stderr).endswith((b"\n", ERASE_LINE))
-                if time.monotonic() - self._drawn_at > REDRAW_INTERVAL:
-                    self._draw()
+            if shown := (stdout if self._is_shared else b"") or stderr:
+                self._at_line_start = shown.endswith(b"\n")
+            if time.monotonic() - self._drawn_at > REDRAW_INTERVAL:
+                self._draw()
 
     def _draw(self) -> None:
-        if self._bar and self._at_line_start:
-            self._drawn_at = time.monotonic()
-            rate = self._done / (self._drawn_at - self._started_at)
-            self._bar.update(self._task, completed=self._done, failed=self._failed, rate=rate, refresh=True)
+        if not self._is_drawn or not self._at_line_start or self._over.is_set():
+            return
+        self._drawn_at = time.monotonic()
+        new = self._done - self._earlier
+        state = State(self._done, self._total, self._failed, new / max(1e-6, self._drawn_at - self._started_at))
+        line = state.line(_columns()).encode(sys.stderr.encoding, "replace")
+        if line != self._drawn:
+            self._to_stderr(ERASE_LINE + line)
+            self._drawn = line
+
+    def _take_back(self) -> None:
+        if self._drawn:
+            self._to_stderr(ERASE_LINE)
+            self._drawn = b""
+
+    @staticmethod
+    def _to_stderr(data: bytes) -> None:
+        sys.stderr.buffer.write(data)
+        sys.stderr.buffer.flush()
 
     def _redraw_again_and_again(self) -> None:
         while not self._over.wait(REDRAW_INTERVAL):
@@ -88,19 +122,36 @@ class Progress:
                 self._draw()
 
 
-def _bar() -> RichProgress:
-    from rich import progress
-    from rich.console import Console
+class State(NamedTuple):
+    """What the line says."""
 
-    return progress.Progress(
-        progress.BarColumn(bar_width=24),
-        progress.MofNCompleteColumn(),
-        progress.TextColumn("{task.fields[failed]} failed"),
-        progress.TextColumn("{task.fields[rate]:,.1f}/s"),
-        progress.TimeRemainingColumn(compact=True),
-        console=Console(stderr=True),
-        transient=True,
-        auto_refresh=False,
-        redirect_stdout=False,  # what jobs print are bytes, and none of rich's business
-        redirect_stderr=False,
-    )
+    done: int
+    total: int | None
+    failed: int
+    rate: float
+    """Jobs a second."""
+
+    def line(self, columns: int) -> str:
+        """As wide as the terminal allows: the bar gives way first."""
+        words = [f"{self.done}/{'?' if self.total is None else self.total}", f"{self.failed} failed"]
+        words.append(f"{self.rate:,.1f}/s")
+        if self.total is not None and self.done < self.total and self.rate:
+            words.append(f"{duration(round((self.total - self.done) / self.rate))} left")
+        text = "  ".join(words)
+        cells = min(BAR_CELLS, columns - 3 - len(text))
+        if self.total and cells > BAR_CELLS // 3:
+            full = cells * self.done // self.total
+            text = f"[{'#' * full}{'-' * (cells - full)}] {text}"
+        return text[: columns - 1]
+
+
+def _columns() -> int:
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or COLUMNS
+    except OSError:
+        return COLUMNS
+
+
+def can_take_back(is_terminal: bool, environment: Mapping[str, str]) -> bool:
+    """Whether a line can be drawn over: not where the terminal is a log (of a CI job) or a typewriter."""
+    return is_terminal and environment.get("TERM", "dumb") not in {"", "dumb", "unknown"} and not environment.get("CI")

@@ -38,12 +38,13 @@ def command(url: str, follow: bool, failed: bool, as_json: bool, as_csv: bool, b
     if as_json and as_csv:
         raise click.UsageError("--json and --csv exclude each other")
     from penstock import Pipeline
+    from penstock.cli.lookout import followed
 
     code = 0
     with Pipeline(url) as pipeline:
         handle = pipeline.attach(batch)
         show = _json if as_json else _csv_writer() if as_csv else _plain
-        for outcome in handle.follow() if follow else recorded(handle, handle.status().finished):
+        for outcome in followed(pipeline, handle) if follow else recorded(handle, handle.status().finished):
             if outcome.state != "succeeded":
                 code = 1
             elif failed:
@@ -78,17 +79,15 @@ def _plain(shown: Shown) -> None:
 
 
 def _csv_writer() -> Any:
-    import csv
-    import sys
+    from penstock.cli.csvrows import write_row
 
-    rows = csv.writer(sys.stdout, lineterminator="\n")
-    rows.writerow(CSV_COLUMNS)
+    write_row(CSV_COLUMNS)
 
     def show(shown: Shown) -> None:
         outcome = shown.whole()
         record = outcome_record(outcome)
         record["value"] = "" if record.get("value") is None else value_text(record["value"])
         record["stdout"], record["stderr"] = as_text(outcome.stdout), as_text(outcome.stderr)
-        rows.writerow([record[name] for name in CSV_COLUMNS])
+        write_row([record[name] for name in CSV_COLUMNS])
 
     return show

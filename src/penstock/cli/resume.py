@@ -74,7 +74,7 @@ class Resumed:
         parts = [Part(batch, at, is_own=own) for batch, at in zip(self._batches, self._numbers, strict=True)]
         if new is not None:
             parts.append(Part(new, dict(enumerate(self._new))))
-        return Wanted(parts, len(self._parts), self._parts)
+        return Wanted(parts, len(self._parts), self._parts, has_new=new is not None)
 
     def _read(self, number: int, batch: Batch) -> None:
         standing = bytearray()

@@ -12,17 +12,21 @@ import click
 
 from penstock.cli.atonce import AtOnce, AtOnceType
 from penstock.cli.fit import check_own, fit, slots_for
+from penstock.cli.given import WORD, Place
 from penstock.cli.options import as_json, debug, key_url, keyed
-from penstock.cli.output import say, write
+from penstock.cli.output import printable, say, write
 from penstock.cli.sections import JobsCommand
+from penstock.cli.streams import check_stdout
 from penstock.cli.tags import Tagging, tag_of, tagging
 from penstock.cli.work import Work, first_of, hand_in, jobs_options, shown
 from penstock.errors import ConfigError
 
 if TYPE_CHECKING:
     from penstock import Batch, Pipeline
-    from penstock.cli.records import JobLog, ResultFiles
+    from penstock.cli.recording import Recording
+    from penstock.cli.summary import Summary
     from penstock.cli.wanted import Wanted
+    from penstock.cli.watch import Asked
     from penstock.client.live import Live
 
 
@@ -36,12 +40,13 @@ if TYPE_CHECKING:
 @click.option(
     "--url",
     envvar="PENSTOCK_URL",
+    type=WORD,
     default=key_url,
     help="A running pipeline; without one, and without a key, run brings its own.  [env: PENSTOCK_URL]",
 )
 @click.option(
     "--data",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=Place(path_type=Path, file_okay=False),
     help="Keep what its own pipeline knows in this folder, for --resume and `penstock up --data`.",
 )
 @click.option(
@@ -58,8 +63,10 @@ if TYPE_CHECKING:
 @click.option("-t", "--verbose", "verbose_stderr", is_flag=True, help="As -v, on stderr.")
 @click.option("--dry-run", "--dryrun", is_flag=True, help="Print the commands and run none.")
 @click.option("--halt", metavar="WHEN,WHY=N", help="soon,fail=N: start no more after N failures; now,fail=N: end all.")
-@click.option("--joblog", metavar="FILE", help="A line for each job that was run, as GNU parallel writes it.")
-@click.option("--results", metavar="DIR", help="A folder for each job with files stdout, stderr and seq.")
+@click.option(
+    "--joblog", type=WORD, metavar="FILE", help="A line for each job that was run, as GNU parallel writes it."
+)
+@click.option("--results", type=WORD, metavar="DIR", help="A folder for each job with files stdout, stderr and seq.")
 @click.option("--resume", is_flag=True, help="Leave out what an earlier run of the same has done: by content.")
 @click.option("--resume-failed", is_flag=True, help="As --resume, and run again what failed.")
 @click.option("--lb", "--line-buffer", "live", is_flag=True, help="Output line by line, while jobs run.")
@@ -76,6 +83,8 @@ def command(**asked: Any) -> int:
     No COMMAND: each input line is one. No shell is involved unless you say --shell.
     """
     ways = Ways(**{name: asked.pop(name) for name in Ways._fields})
+    if ways.url == "local":
+        ways = ways._replace(url=None)
     ways.check(asked["once"])
     if ways.url and ways.at_once and asked["limit"]:
         raise click.UsageError("-j is --limit on a running pipeline: give one of them")
@@ -158,27 +167,37 @@ class Ways(NamedTuple):
 def _run(ways: Ways, work: Work, target: Any, inputs: Iterator[Any]) -> int:
     from penstock import Pipeline
     from penstock.cli.halt import Halt
+    from penstock.cli.lookout import Lookout
     from penstock.cli.progress import Progress
+    from penstock.cli.summary import shown_by
     from penstock.cli.watch import Asked, Watch
     from penstock.client.options import output_size
 
+    check_stdout()
     halt = Halt.parse(ways.halt) if ways.halt else None
+    records = list(_records(ways, work))
+    tag = ways.tagging(work)
+    is_asked = records or tag or ways.verbose or ways.verbose_stderr or not ways.url
+    asked = Asked(partial(shown, work, target), tag) if is_asked else None
+    if asked is not None:
+        inputs = asked.remember(inputs)
     with ExitStack() as stack:
-        records = [stack.enter_context(closing(record)) for record in _records(ways, work)]
-        tag = ways.tagging(work)
-        says_commands = bool(ways.verbose or ways.verbose_stderr)
-        asked = Asked(partial(shown, work, target), tag) if records or tag or says_commands else None
-        if asked is not None:
-            inputs = asked.remember(inputs)
+        summary = stack.enter_context(_summary(ways, asked))
         slots = None if ways.url or ways.at_once is None else ways.at_once.slots(work)
         pipeline = Pipeline(ways.url or "local", slots=slots, data=ways.data, pass_output=False, ship=work.ship)
         stack.enter_context(pipeline)
         if ways.url:
             fit(pipeline, work, ways.at_once)
+        for record in records:
+            stack.enter_context(closing(record)).begin()
         say(_place(pipeline, ways, slots))
         wanted = _submitted(pipeline, ways, work, target, inputs)
         progress = stack.enter_context(Progress(wanted.total))
         wanted.when_complete(progress.expect)
+        summary.begin(wanted)
+        if ways.url:
+            stack.enter_context(Lookout(pipeline, wanted.newest, lambda: summary.ended))
+            summary.failed_hint = f"see them: {shown_by('results --failed', ways.url, wanted.newest.id)}"
         code = Watch(
             wanted,
             progress,
@@ -188,6 +207,7 @@ def _run(ways: Ways, work: Work, target: Any, inputs: Iterator[Any]) -> int:
             commands=(bool(ways.verbose), ways.verbose_stderr),
             records=records,
             halt=halt,
+            summary=summary,
         ).to_the_end()
         if (kept := output_size(ways.keep_output, "--keep-output")) is not None:
             wanted.trim(kept)
@@ -195,13 +215,35 @@ def _run(ways: Ways, work: Work, target: Any, inputs: Iterator[Any]) -> int:
         return code
 
 
-def _records(ways: Ways, work: Work) -> Iterator[JobLog | ResultFiles]:
+def _summary(ways: Ways, asked: Asked | None) -> Summary:
+    """What is said at the end, and what shows more."""
+    from penstock.cli.summary import Summary
+
+    goes_on = "the same again with --resume goes on"
+    if ways.url:
+        return Summary(left=goes_on)
+    return Summary(
+        failed=f"all are in {ways.joblog}" if ways.joblog else "--joblog FILE lists all",
+        again="the same again with --resume-failed runs the failed ones again" if ways.data else "",
+        left=goes_on if ways.data else "with --data DIR what is done is kept, for --resume",
+        names=None if asked is None else asked.name,
+    )
+
+
+def _records(ways: Ways, work: Work) -> Iterator[Recording]:
+    """ConfigError: one cannot be written."""
+    from penstock.cli.recording import Recording, check_file, check_folder
     from penstock.cli.records import JobLog, ResultFiles
 
     if ways.results:
-        yield ResultFiles(ways.results, work.columns, work.names)
+        files = ResultFiles(ways.results, work.columns, work.names)
+        check_folder(ways.results)
+        yield Recording(ways.results, lambda: files)
     if ways.joblog:
-        yield JobLog(ways.joblog, "" if ways.url else ":")
+        path = ways.joblog
+        if path != "-":
+            check_file(path)
+        yield Recording(path, lambda: JobLog(path, "" if ways.url else ":"))
 
 
 def _submitted(pipeline: Pipeline, ways: Ways, work: Work, target: Any, inputs: Iterator[Any]) -> Wanted:
@@ -279,7 +321,7 @@ def _place(pipeline: Pipeline, ways: Ways, slots: int | None) -> str:
     if ways.url is None:
         from penstock.config import default_slots
 
-        kept = f", data in {ways.data}" if ways.data else ""
+        kept = f", data in {printable(str(ways.data))}" if ways.data else ""
         return f"embedded, {_plural(slots or default_slots(), 'slot')}{kept}"
     workers = pipeline.workers()
     hosts = len({worker.host for worker in workers})

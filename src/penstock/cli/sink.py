@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from penstock.cli.options import binding, data_folder, station_settings
+from penstock.cli.signals import give_back
 
 
 @click.command("sink", short_help="Run a sink: it records outcomes and shows them to clients.")
@@ -18,4 +19,5 @@ def command(url: str, data: Path | None, **asked: Any) -> int:
     from penstock.config import SinkConfig
     from penstock.sink import main
 
+    give_back()
     return main(SinkConfig(data=data_folder(data), **common))

@@ -9,8 +9,9 @@ import click
 from penstock.cli.atonce import AtOnce, AtOnceType
 from penstock.cli.fit import fit, slots_for
 from penstock.cli.options import as_json, running
-from penstock.cli.output import say
+from penstock.cli.output import in_local_time, say
 from penstock.cli.sections import JobsCommand
+from penstock.cli.streams import CannotWrite, check_stdout
 from penstock.cli.work import Work, first_of, hand_in, jobs_options
 
 
@@ -40,8 +41,11 @@ def command(url: str, at_once: AtOnce | None, wait: bool, as_json: bool, **asked
         say("empty input: 0 jobs")
         return 0
     target = work.target()
+    check_stdout()
     from penstock import Pipeline
+    from penstock.cli.lookout import Lookout, ailing
     from penstock.cli.progress import Progress
+    from penstock.cli.summary import Summary, shown_by
     from penstock.cli.wanted import Part, Wanted
     from penstock.cli.watch import Watch
 
@@ -49,11 +53,25 @@ def command(url: str, at_once: AtOnce | None, wait: bool, as_json: bool, **asked
         fit(pipeline, work, at_once)
         batch = hand_in(pipeline, work, target, inputs)
         if not wait:
-            print(batch.id)
-            if waits := batch.status().waits:
-                say(f"{waits}: it waits for that")
+            _print(batch.id)
+            for reason in ailing(pipeline.status(), batch.status()):
+                say(in_local_time(reason.text))
             return 0
         say(f"batch {batch.id}")
         wanted = Wanted([Part(batch)], batch.status().total)
-        with Progress(wanted.total) as progress:
-            return Watch(wanted, progress, as_json=as_json).to_the_end()
+        summary = Summary(
+            failed=f"see them: {shown_by('results --failed', url, batch.id)}",
+            left=f"they go on: {shown_by('results --follow', url, batch.id)} shows them",
+        )
+        with summary, Progress(wanted.total) as progress, Lookout(pipeline, batch, lambda: summary.ended):
+            summary.begin(wanted)
+            return Watch(wanted, progress, as_json=as_json, summary=summary, ends_jobs=False).to_the_end()
+
+
+def _print(batch: str) -> None:
+    """The id of a batch that was handed in: who cannot have it on stdout must have it all the same."""
+    try:
+        print(batch, flush=True)
+    except CannotWrite:
+        say(f"batch {batch} is handed in")
+        raise

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from penstock.cli.options import binding, data_folder, station_settings
+from penstock.cli.signals import give_back
 
 
 @click.command("ventilator", short_help="Run a ventilator: it takes in jobs and hands them to workers.")
@@ -18,4 +19,5 @@ def command(url: str, data: Path | None, **asked: Any) -> int:
     from penstock.config import VentilatorConfig
     from penstock.ventilator import main
 
+    give_back()
     return main(VentilatorConfig(data=data_folder(data), **common))

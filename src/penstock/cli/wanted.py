@@ -101,17 +101,23 @@ class NumberedOnlooker(NamedTuple):
 class Wanted:
     """The jobs of all parts; `places` names the part of each number, where there are several."""
 
-    def __init__(self, parts: Sequence[Part], total: int | None, places: Sequence[int] = ()) -> None:
+    def __init__(
+        self, parts: Sequence[Part], total: int | None, places: Sequence[int] = (), *, has_new: bool = True
+    ) -> None:
+        """`has_new`: the last part was handed in now; the others, the newest first, were before."""
         self.total = total
+        self._has_new = has_new
         self._parts = parts
         self._places = places
         self._next = 0
         self._early: dict[int, Outcome] = {}
+        self._is_cancelled = False
 
     def arriving(self) -> Iterator[Numbered]:
-        """As they are recorded, part by part."""
+        """As they are recorded, part by part; once cancelled, only those that were."""
         for part in self._parts:
-            yield from part.arriving()
+            if part.is_own or not self._is_cancelled:
+                yield from part.arriving()
 
     def in_order(self) -> Iterator[Numbered]:
         """In the order of the input."""
@@ -121,6 +127,9 @@ class Wanted:
         parts = [part.in_order() for part in self._parts]
         while self._next < len(self._places):
             number = self._next
+            if self._is_cancelled and not self._parts[self._places[number]].is_own:
+                self._next += 1
+                continue
             if number not in self._early:
                 for found, outcome in parts[self._places[number]]:
                     self._early[found] = outcome
@@ -144,6 +153,25 @@ class Wanted:
         """The same, as if nothing of it was shown yet: for records."""
         return Shown(outcome, self._parts[self._places[number] if self._places else 0].kept)
 
+    @property
+    def newest(self) -> Batch:
+        """The batch that was handed in now, or the newest that was."""
+        return self._parts[-1].batch if self._has_new else self._parts[0].batch
+
+    def count(self) -> int | None:
+        """How many jobs there are, as soon as that is known."""
+        only = self._parts[0].batch
+        return only.total if self.total is None and isinstance(only, Growing) else self.total
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether there was more input, which nobody has read."""
+        return any(isinstance(part.batch, Growing) and part.batch.is_cut for part in self._parts)
+
+    def is_earlier(self, number: int) -> bool:
+        """Whether a job is of an earlier run."""
+        return bool(self._places) and not (self._has_new and self._places[number] == len(self._parts) - 1)
+
     def when_complete(self, then: Callable[[int], None]) -> None:
         """Tell this how many jobs there are, if that is not known yet and as soon as it is."""
         for part in self._parts:
@@ -163,7 +191,8 @@ class Wanted:
                 part.batch.trim_output(keep)
 
     def cancel(self, *, running: bool) -> None:
-        """Start no more of them; `running`: and end those that run."""
+        """Start no more of them; `running`: and end those that run. Those of others go on, and are not waited for."""
+        self._is_cancelled = True
         for part in self._parts:
             if part.is_own:
                 part.batch.cancel(running=running)

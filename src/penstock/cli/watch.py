@@ -12,14 +12,15 @@ from penstock.cli.output import json_line, outcome_record
 from penstock.cli.outputs import Shown, Tagged
 from penstock.cli.progress import Progress
 from penstock.cli.records import Ended
+from penstock.cli.signals import Told, exit_code
+from penstock.cli.streams import CannotWrite
 from penstock.cli.tags import Tagging
 from penstock.cli.wanted import Numbered, Wanted
 from penstock.core.spans import SpanSet
 
 if TYPE_CHECKING:
     from penstock import Outcome
-
-INTERRUPTED = 130
+    from penstock.cli.summary import Summary
 
 
 class Record(Protocol):
@@ -46,6 +47,10 @@ class Asked:
             self._items[number] = item
             yield item
 
+    def name(self, number: int) -> bytes:
+        """What a person would type for a job that has not been shown yet."""
+        return self._shown(self._items[number], number + 1, 1)
+
     def tag(self, number: int) -> bytes | None:
         """What its lines begin with."""
         return self._tagging and self._tagging(self._items[number], number + 1)
@@ -56,6 +61,11 @@ class Asked:
             return b""
         self._announced.add(number)
         return self._shown(self._items[number], number + 1, slot + 1) + b"\n"
+
+    def forget(self, number: int) -> None:
+        """It has been shown."""
+        self._items.pop(number, None)
+        self._announced.discard(number)
 
     def ended(self, number: int, outcome: Shown) -> Ended:
         """What records are told."""
@@ -78,8 +88,11 @@ class Watch:
         commands: tuple[bool, bool] = (False, False),
         records: Sequence[Record] = (),
         halt: Halt | None = None,
+        summary: Summary | None = None,
+        ends_jobs: bool = True,
     ) -> None:
-        """`asked` is needed for tags, `commands` (on stdout, on stderr) and `records`."""
+        """`asked` is needed for tags, `commands` (on stdout, on stderr) and `records`. `summary` is told of each job
+        that ends. `ends_jobs`: who has had enough ends them; else only the watching."""
         self._wanted = wanted
         self._progress = progress
         self._as_json = as_json
@@ -88,6 +101,9 @@ class Watch:
         self._asked = asked
         self._records = records
         self._halt = halt
+        self._summary = summary
+        self._ends_jobs = ends_jobs
+        self._is_heard = True
         self._failed = 0
         self._succeeded = 0
         self._stopping = False
@@ -99,28 +115,62 @@ class Watch:
         """The number whose turn it is to be shown, where there is an order."""
 
     def to_the_end(self) -> int:
-        """Show all; the exit code. Ctrl-C lets finish what runs and starts no more; a second one ends that too."""
+        """Show all; the exit code. Ctrl-C lets finish what runs and starts no more; a second one, SIGTERM and SIGHUP
+        end that too, gently, and are obeyed when it is gone; one more raises KeyboardInterrupt, as somebody is out of
+        patience. CannotWrite, BrokenPipeError: nobody hears any more, and all has been ended likewise."""
         self._wanted.look_on(self)
         with self._interrupts:
             try:
                 self._show_all()
-            except KeyboardInterrupt:
-                self._stop()
-                return INTERRUPTED
+            except KeyboardInterrupt as end:
+                if not self._ends_jobs:
+                    raise
+                return self._stop(end)
+            except (CannotWrite, BrokenPipeError):
+                if self._ends_jobs:
+                    self._end_unheard()
+                raise
         is_enough = self._stopping and self._halt is not None and self._halt.kind == "success"
         return 1 if self._failed and not is_enough else 0
 
-    def _stop(self) -> None:
+    def _stop(self, end: KeyboardInterrupt) -> int:
         self._stopping = True
+        if not isinstance(end, Told):
+            try:
+                self._progress.interrupted()
+                self._say("running jobs finish, no more are started; Ctrl-C again ends them")
+                self._wanted.cancel(running=False)
+                self._show_all()
+                return exit_code(end)
+            except KeyboardInterrupt as again:
+                end = again
+            except (CannotWrite, BrokenPipeError):
+                self._is_heard = False
+        self._end_running()
+        return exit_code(end)
+
+    def _end_running(self) -> None:
+        """End what runs, and wait until it is gone."""
+        self._stopping = True
+        self._say("running jobs are told to end; once more leaves at once")
+        self._wanted.cancel(running=True)
         try:
-            self._wanted.cancel(running=False)
-            self._say("running jobs finish, no more are started; Ctrl-C again ends them")
             self._show_all()
-        except KeyboardInterrupt:
-            self._wanted.cancel(running=True)
+        except (CannotWrite, BrokenPipeError):  # its terminal was closed
+            self._is_heard = False
+            self._show_all()
+
+    def _end_unheard(self) -> None:
+        self._is_heard = False
+        try:
+            self._interrupts.release()
+            self._end_running()
+        except Told:  # a terminal that is closed is found so in two ways: by what is written to it, and by SIGHUP
+            self._end_running()
 
     def _say(self, text: str) -> None:
-        self._progress.write(b"", f"penstock: {text}\n".encode())
+        if self._is_heard:
+            self._progress.write(b"", f"penstock: {text}\n".encode())
 
     def _show_all(self) -> None:
         for number, outcome in self._outcomes():
@@ -146,15 +196,17 @@ class Watch:
             self._interrupts.hold()
             if number not in self._seen:
                 self._seen.add(number, number + 1)
-                self._count(outcome)
+                self._count(number, outcome)
                 yield number, outcome
             self._interrupts.release()
 
-    def _count(self, outcome: Outcome) -> None:
+    def _count(self, number: int, outcome: Outcome) -> None:
         if outcome.state == "succeeded":
             self._succeeded += 1
         elif not self._is_stopped(outcome):
             self._failed += 1
+        if self._summary is not None:
+            self._summary.count(number, outcome, stopped=self._is_stopped(outcome))
         if self._halt is not None and not self._stopping and self._halt.is_due(self._failed, self._succeeded):
             self._stopping = True
             self._say(self._halt.said(self._failed, self._succeeded))
@@ -171,6 +223,8 @@ class Watch:
     def show(self, number: int, stdout: bytes, stderr: bytes) -> None:
         """These are its lines."""
         self._interrupts.hold()
+        if not self._is_heard:
+            return
         tag = None
         if self._asked is not None:
             tag = self._asked.tag(number)
@@ -191,23 +245,27 @@ class Watch:
 
     def _show(self, number: int, outcome: Outcome) -> None:
         self._turn = number + 1
-        if self._is_stopped(outcome):
+        if self._is_stopped(outcome) or not self._is_heard:
             return
         tag: bytes | None = None
         before = (b"", b"")
         if self._asked is not None:
             tag = self._asked.tag(number)
             before = self._announced(number, b"", b"", outcome.slot)
-            ended = self._asked.ended(number, self._wanted.whole(number, outcome))
-            for record in self._records:
-                record.add(ended)
+            if self._records:
+                ended = self._asked.ended(number, self._wanted.whole(number, outcome))
+                for record in self._records:
+                    record.add(ended)
+            else:
+                self._asked.forget(number)
         shown = self._wanted.shown(number, outcome)
         if self._as_json:
             json_line(outcome_record(shown.whole()))
         else:
             self._progress.write(Tagged(tag)(before[0]), Tagged(tag)(before[1]))
             self._print(shown, tag)
-        self._progress.add(failed=outcome.state != "succeeded")
+        is_failure = outcome.state not in {"succeeded", "cancelled"}
+        self._progress.add(failed=is_failure, earlier=self._wanted.is_earlier(number))
 
     def _print(self, shown: Shown, tag: bytes | None) -> None:
         """All of its output, however much it is."""

@@ -16,6 +16,7 @@ from penstock.cli import calls, jobfile, shell
 from penstock.cli.arguments import Line, Source, grouped, marks, parse
 from penstock.cli.composing import Composer
 from penstock.cli.filling import Arguments, Filling, continued
+from penstock.cli.given import WORD
 from penstock.cli.joboptions import Marks, options_like_parallel
 from penstock.cli.output import say
 from penstock.cli.reading import Reading
@@ -46,7 +47,9 @@ def jobs_options(function: Function) -> Function:
 
 
 _OPTIONS = (
-    click.option("-a", "--arg-file", "files", multiple=True, metavar="FILE", help="Arguments: the lines of FILE."),
+    click.option(
+        "-a", "--arg-file", "files", type=WORD, multiple=True, metavar="FILE", help="Arguments: the lines of FILE."
+    ),
     click.option("-0", "--null", is_flag=True, help="Input items end with a zero byte, not with a line."),
     click.option("-C", "--colsep", metavar="REGEX", help="Cut each input item into columns {1} {2} ... at REGEX."),
     click.option(
@@ -66,7 +69,9 @@ _OPTIONS = (
         metavar="NAME[=VALUE]",
         help="Add to the environment of the jobs; also a function that bash has exported.",
     ),
-    click.option("--cwd", metavar="FOLDER", help="Run there.  [default: commands here, calls where the worker is]"),
+    click.option(
+        "--cwd", type=WORD, metavar="FOLDER", help="Run there.  [default: commands here, calls where the worker is]"
+    ),
     click.option("--user", default="", metavar="NAME", help="Run as NAME, on workers with --allow-user NAME."),
     click.option("--name", default="", help="A name for the batch."),
     click.option("--priority", type=int, default=0, help="Larger goes first."),
@@ -83,7 +88,9 @@ _OPTIONS = (
         metavar="N",
         help="Times a process may die under a job: 1 never starts one twice.  [default: 3]",
     ),
-    click.option("--timeout", "--time-limit", metavar="TIME", help="End a job that runs longer: 90s, 5m, 2h."),
+    click.option(
+        "--timeout", "--time-limit", type=WORD, metavar="TIME", help="End a job that runs longer: 90s, 5m, 2h."
+    ),
     click.option("--not-before", metavar="WHEN", help="Start no job earlier: 10m from now, 2030-01-31T08:00+01:00."),
     click.option("--expires", metavar="WHEN", help="Cancel what has not started by then."),
     click.option("--after", metavar="BATCH", help="Start when every job of that batch has succeeded."),

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from penstock.cli.options import debug, key_path, keyed, url_option, without_pickles
+from penstock.cli.signals import give_back
 from penstock.cli.work import with_unit
 from penstock.config import DRAIN_BEFORE
 from penstock.errors import ConfigError
@@ -67,6 +68,7 @@ def command(
         raise ConfigError(
             f"--time-limit leaves no time to work: it drains {config.drain_before:g} s before (--drain-before)"
         )
+    give_back()
     return main(config)
 
 

@@ -26,7 +26,10 @@ from penstock.errors import ProtocolError, VersionMismatch
 from penstock.messages import (
     MAX_RECORDS,
     Alive,
+    AskBatches,
     AskGone,
+    AskPipeline,
+    AskWhy,
     Bytes,
     Claimed,
     Decoder,
@@ -54,6 +57,9 @@ REFUSED_KEPT = 4096
 """Refused batches that are remembered: what was on its way here when one was refused comes within a turn or two."""
 BLOCKED_INTERVAL = 0.01
 """Seconds until a full pipe is tried again."""
+
+PROMPT = (Submit, AskPipeline, AskBatches, AskWhy, AskGone)
+"""What a ventilator answers at once; other answers wait for workers, or for the sink."""
 
 
 class Received(Protocol):
@@ -109,6 +115,9 @@ class Courier:
         self._alive_at = 0.0
         self._asking = 0
         """Questions after what is waited for that are not answered."""
+        self._heard = False
+        """The ventilator, since the last look at whether it is silent."""
+        self._silent_since = 0.0
         self._marks: deque[tuple[int, Callable[[], None]]] = deque()
         self._from_ventilator = Decoder(VentilatorToClient)
         self._from_sink = Decoder(SinkToClient)
@@ -117,6 +126,12 @@ class Courier:
     def missing(self) -> list[str]:
         """The stations that are not connected."""
         return [name for name, socket in (("ventilator", "desk"), ("sink", "results")) if not self.connected[socket]]
+
+    def silence(self, now: float) -> float:
+        """Seconds for which the ventilator has said nothing while it owed an answer that it gives at once."""
+        if self._heard or not self._desk.has(PROMPT):
+            self._heard, self._silent_since = False, now
+        return now - self._silent_since
 
     @property
     def unaccepted(self) -> int:
@@ -240,6 +255,7 @@ class Courier:
                     self._fetches.reconnected()
 
     def _on_ventilator(self, message: Any, payload: Bytes = b"") -> None:
+        self._heard = True
         if isinstance(message, Notice):
             self._noticed(message.text)
         if isinstance(message, Notice | Knock):

@@ -65,6 +65,8 @@ class Growing(Batch):
         self._input_error: Exception | None = None
         self._ended = False
         self._stopped = False
+        self.is_cut = False
+        """Whether it was cancelled before its input had ended."""
         self._passed = 0
         self._chunks = 0
         self._chunks_of_a_size = CHUNKS_AHEAD * slots
@@ -168,6 +170,7 @@ class Growing(Batch):
             with self._moved:
                 self._moved.wait_for(lambda: self._stopped or self._ended or self._waiting)
                 if self._stopped:
+                    self.is_cut = not self._ended or bool(self._waiting)
                     return
                 if not self._waiting:
                     break

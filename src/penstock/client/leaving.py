@@ -104,11 +104,16 @@ class Member:
 
     def leave_by(self, error: BaseException | None) -> None:
         """Leave by an exception: embedded work is cancelled; a running pipeline's futures are waited for as every
-        executor does, unless the user or the system wants to be gone."""
+        executor does, unless nobody answers, or the user or the system wants to be gone: then it has a moment to accept
+        them."""
         if self._stations is not None:
             self.abandon()
+        elif isinstance(error, NoPipeline):
+            self.drop("nobody answers")
+        elif isinstance(error, Exception):
+            self.leave(wait=True)
         else:
-            self.leave(wait=isinstance(error, Exception))
+            self.drop("interrupted")
 
     def leave_forgotten(self) -> None:
         """Leave in the background: its Pipeline was garbage."""

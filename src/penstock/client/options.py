@@ -16,7 +16,7 @@ from penstock.prepared import Initializer, Prepared, Surroundings
 Seconds = float | int | timedelta | str
 Instant = Seconds | datetime
 
-DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
+DURATION = re.compile(r"(\d+(?:\.\d+)?|\.\d+)([smhd])")
 ISO = re.compile(r"\d{4}-")
 """How text begins that means an instant, not a duration."""
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}

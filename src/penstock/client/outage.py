@@ -1,15 +1,35 @@
-"""A pipeline that does not answer: how long a client waits for it at first, and what it says of it later."""
+"""A pipeline that does not answer: how long a client waits for it at first, and what it says of it later.
+
+Promises:
+
+1. That a station is gone, or that the ventilator is there and answers nothing, is said once, to whoever reads the log
+   of this program, and once that it is over.
+2. A restart, and what is merely slow, are not worth a word.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from penstock.errors import PenstockError, Refused
+
 CONNECT_TIMEOUT = 5.0
 """Seconds within which a pipeline must answer, else NoPipeline."""
+SAID_AFTER = 2.5
+"""Seconds of either: a person who waits is told before he wonders."""
+
+
+def not_let_in(endpoint: str, *, has_key: bool) -> PenstockError:
+    """Somebody is there, and has not shaken hands."""
+    if has_key:
+        known = "it is not on the list there (`penstock keys list`), or of another pipeline"
+        return Refused(f"{endpoint} does not know this key: {known}")
+    why = "it wants a key (--key), is stopped, or is no penstock"
+    return Refused(f"{endpoint} is there and does not let this in without a key: {why}")
 
 
 class Outage:
-    """Says once, to whoever reads the log of this program, that a station is gone, and once that it is back."""
+    """Says it."""
 
     def __init__(self, url: str, warn: Callable[[str], None]) -> None:
         self._url = url
@@ -17,14 +37,21 @@ class Outage:
         self._since: float | None = None
         self._said = False
 
-    def watch(self, missing: list[str], now: float) -> None:
-        """These stations are not connected now."""
-        if not missing:
+    def watch(self, missing: list[str], silence: float, now: float) -> None:
+        """These stations are not connected now; for so many seconds the ventilator has owed an answer."""
+        if not missing and not silence:
             if self._said:
                 self._warn(f"{self._url} answers again")
             self._since, self._said = None, False
-        elif self._since is None:
-            self._since = now
-        elif not self._said and now >= self._since + CONNECT_TIMEOUT:
+            return
+        if self._since is None:
+            self._since = now - silence
+        if not self._said and now >= self._since + SAID_AFTER:
             self._said = True
-            self._warn(f"no {' and no '.join(missing)} answers at {self._url}: waiting for it")
+            self._warn(self._words(missing))
+
+    def _words(self, missing: list[str]) -> str:
+        if missing:
+            return f"no {' and no '.join(missing)} answers at {self._url}: waiting for it"
+        why = "it is stopped, its disk is full, or the network is slow"
+        return f"the ventilator at {self._url} does not answer ({why}): waiting for it"

@@ -64,6 +64,10 @@ class Requests:
         """Those that are not answered."""
         return list(self._open.values())
 
+    def has(self, kinds: tuple[type[Message], ...]) -> bool:
+        """Whether one of these is not answered."""
+        return any(isinstance(request.message, kinds) for request in self._open.values())
+
     def oldest(self) -> int | None:
         """The lowest number that is not answered."""
         return next(iter(self._open), None)

@@ -21,11 +21,11 @@ from penstock.client.cancelling import Cancelling
 from penstock.client.courier import Courier
 from penstock.client.delivery import Delivery
 from penstock.client.following import Follower
-from penstock.client.outage import CONNECT_TIMEOUT, Outage
+from penstock.client.outage import CONNECT_TIMEOUT, Outage, not_let_in
 from penstock.client.packing import Part
 from penstock.client.refusals import error_named, settling
 from penstock.client.requests import check
-from penstock.errors import NoPipeline, PenstockError, Refused
+from penstock.errors import NoPipeline, PenstockError
 from penstock.keys import KeyFile
 from penstock.messages import Known, Message, Submit
 from penstock.messages import Refused as Refusal
@@ -70,6 +70,7 @@ class Session:
         from penstock.security import Security  # noqa: PLC0415 - likewise
 
         self.url = url
+        self._has_key = key is not None
         self.failure: BaseException | None = None
         """Why nothing will be answered any more."""
         self._pid = os.getpid()
@@ -253,11 +254,8 @@ class Session:
             while not all(connected.values()) and self.failure is None and time.monotonic() < deadline:
                 self._room.wait(min(WAIT_INTERVAL, max(0.0, deadline - time.monotonic())))
         self.ensure_usable()
-        for endpoint in self._links.shut_out.values():
-            raise Refused(
-                f"{endpoint} does not know this key: it is not on the list there (`penstock keys list`), or of another "
-                "pipeline"
-            )
+        if self._links.shut_out:
+            raise not_let_in(next(iter(self._links.shut_out.values())), has_key=self._has_key)
         if missing := self._courier.missing:
             silent = " and no ".join(missing)
             raise NoPipeline(f"no {silent} answers at {self.url}: start one there, or check the address")
@@ -293,7 +291,7 @@ class Session:
             self._links.woken()
         self._woken = False
         if self._outage is not None:
-            self._outage.watch(self._courier.missing, time.monotonic())
+            self._outage.watch(self._courier.missing, self._courier.silence(now := time.monotonic()), now)
         for name in names:
             self._courier.receive(name)
             if name.startswith("monitor:"):

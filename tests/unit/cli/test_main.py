@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from penstock import cli, errors
+from penstock.cli.causes import exit_code, text_of
 
 
 @pytest.mark.parametrize(
@@ -23,7 +25,23 @@ from penstock import cli, errors
 )
 def test_each_kind_of_error_has_its_exit_code(error: Exception, code: int) -> None:
     """A shell script can tell wrong use, no pipeline and refusal apart."""
-    assert cli.exit_code(error) == code
+    assert exit_code(error) == code
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "/data/x\n"), "/data/x\\n: no space left on device"),
+        (OSError(errno.EMFILE, "Too many open files"), "too many open files"),
+        (MemoryError(), "out of memory"),
+        (errors.ConfigError("no file a\nb\x1b[2J"), "no file a\\nb\\x1b[2J"),
+    ],
+)
+def test_what_the_system_says_of_the_machine_is_no_fault_of_ours(error: Exception, text: str) -> None:
+    """A full disk, too few files: one line about that, whatever the file is called. Only what is left is a fault."""
+    assert text_of(error) == text
+    assert "a fault of penstock's own" in text_of(OSError(errno.EBADF, "Bad file descriptor"))
+    assert "a fault of penstock's own" in text_of(AssertionError())
 
 
 def test_unknown_option_exits_2_by_name(capsys: pytest.CaptureFixture[str]) -> None:
@@ -54,6 +72,10 @@ def test_unknown_option_exits_2_by_name(capsys: pytest.CaptureFixture[str]) -> N
         ("echo :::+ a", "links to the input source before it"),
         ("echo :::: /no/such/file", "cannot read /no/such/file"),
         ("--header 2 echo ::: a", "--header :"),
+        ("echo :::: - -", "stdin (-) is named twice"),
+        ("-a - echo :::: -", "stdin (-) is named twice"),
+        ("--timeout nan echo ::: a", "no duration"),
+        ("--results /etc/passwd/x echo ::: a", "there is no folder"),
         ("--pipe wc ::: a", "--pipe"),
         ("--sshlogin h echo ::: a", "--sshlogin"),
         ("-X ::: a", "there is none"),
@@ -71,6 +93,19 @@ def test_wrong_line_is_refused_before_anything_runs(
     said = capsys.readouterr()
     assert said.err.startswith("penstock run: ")
     assert reason in said.err
+    assert said.err.count("\n") == 1
+    assert (said.out, list(tmp_path.iterdir())) == ("", [])
+
+
+@pytest.mark.parametrize("option", ["--url", "--data", "--key", "--joblog", "--results", "--cwd", "--timeout", "-a"])
+def test_an_empty_value_is_a_variable_that_is_not_set(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    """It never means the current folder, a pipeline of one's own, or no limit."""
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["run", option, "", "echo", ":::", "a"]) == 2
+    said = capsys.readouterr()
+    assert "it is empty" in said.err
     assert said.err.count("\n") == 1
     assert (said.out, list(tmp_path.iterdir())) == ("", [])
 

@@ -2,17 +2,37 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 
 import pytest
 
-from penstock.cli.output import clipped, columns, duration, json_line, outcome_record, padded, printable, value_text
+from penstock.cli.output import (
+    clipped,
+    columns,
+    duration,
+    in_local_time,
+    json_line,
+    outcome_record,
+    padded,
+    printable,
+    value_text,
+)
 from penstock.job import JobState
 from penstock.outcome import CommandResult, Outcome
 
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [("a b", "a b"), (4, "4"), (1.5, "1.5"), ([1, None], "[1, null]"), ({1}, "{1}"), (b"x", "b'x'"), (True, "true")],
+    [
+        ("a b", "a b"),
+        (4, "4"),
+        (1.5, "1.5"),
+        ([1, None], "[1, null]"),
+        ({1}, "{1}"),
+        (b"x", "b'x'"),
+        (True, "true"),
+        (float("nan"), "nan"),
+    ],
 )
 def test_value_is_one_line(value: object, text: str) -> None:
     """Text as it is, what JSON can say as JSON, anything else by repr."""
@@ -31,6 +51,18 @@ def test_duration_has_a_unit(seconds: float, text: str) -> None:
 def test_names_cannot_move_the_cursor() -> None:
     """Control characters of a stranger's name are shown, not obeyed."""
     assert printable("a\x1b[2J\nü") == "a\\x1b[2J\\nü"
+    assert printable("no UTF-8: \udcff") == "no UTF-8: \\xff"
+
+
+def test_instants_are_those_of_the_readers_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A station says UTC; who reads it has a zone."""
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        assert in_local_time("not before 2026-11-30 10:48:23 UTC, say") == "not before 2026-11-30 05:48:23, say"
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_columns_are_as_wide_as_they_must_be(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,8 @@ import pytest
 from penstock.cli.halt import Halt
 from penstock.cli.outputs import Shown
 from penstock.cli.records import Ended
+from penstock.cli.signals import Told
+from penstock.cli.streams import CannotWrite
 from penstock.cli.tags import tag_of
 from penstock.cli.wanted import Numbered
 from penstock.cli.watch import Asked, Watch
@@ -52,6 +54,10 @@ class Jobs:
         """All of it."""
         return Shown(outcome, lambda *_: iter(()))
 
+    def is_earlier(self, _: int) -> bool:
+        """None is."""
+        return False
+
     def cancel(self, *, running: bool) -> None:
         """What has not come is cancelled."""
         self.cancelled.append(running)
@@ -63,7 +69,7 @@ class Paper:
 
     def __init__(self) -> None:
         self.out = self.err = b""
-        self.failed = 0
+        self.failed = self.earlier = 0
         self.ended: list[Ended] = []
 
     def write(self, stdout: bytes, stderr: bytes = b"") -> None:
@@ -71,9 +77,13 @@ class Paper:
         self.out += stdout
         self.err += stderr
 
-    def add(self, ended: Any = None, *, failed: bool = False) -> None:
+    def interrupted(self) -> None:
+        """It has no terminal."""
+
+    def add(self, ended: Any = None, *, failed: bool = False, earlier: bool = False) -> None:
         """One more."""
         self.failed += failed
+        self.earlier += earlier
         if ended is not None:
             self.ended.append(ended)
 
@@ -151,3 +161,70 @@ def test_a_command_is_said_once_before_what_it_prints(commands: tuple[bool, bool
     jobs.seen = {0: (1, 0)}
     watch.to_the_end()
     assert (paper.out, paper.err) == (out + b"t\tline\n" * 2, err)
+
+
+class Interrupted(Jobs):
+    """Jobs whose reader is interrupted, each time it waits for what comes next, by one of these."""
+
+    def __init__(self, *ends: BaseException) -> None:
+        super().__init__((0, GOOD), (1, GOOD))
+        self.ends = list(ends)
+
+    def arriving(self) -> Iterator[Numbered]:
+        """The first, then the interruptions, then what is left of the others."""
+        for number, outcome in super().arriving():
+            yield number, outcome
+            if self.ends:
+                raise self.ends.pop(0)
+
+
+@pytest.mark.parametrize(
+    ("ends", "cancelled", "code"),
+    [
+        ([KeyboardInterrupt()], [False], 130),
+        ([KeyboardInterrupt(), KeyboardInterrupt()], [False, True], 130),
+        ([KeyboardInterrupt(), Told(15)], [False, True], 143),
+        ([Told(15)], [True], 143),
+        ([Told(1)], [True], 129),
+    ],
+)
+def test_who_is_told_to_end_ends_jobs_as_gently_as_he_is_told(
+    ends: list[BaseException], cancelled: list[bool], code: int
+) -> None:
+    """One Ctrl-C lets them finish; a second one, SIGTERM and SIGHUP end them, and what comes until then is awaited."""
+    jobs: Any = Interrupted(*ends)
+    assert Watch(jobs, Paper()).to_the_end() == code  # type: ignore[arg-type]  # it has all that is needed
+    assert (jobs.cancelled, jobs.waiting) == (cancelled, [])
+
+
+def test_one_signal_more_leaves_at_once() -> None:
+    """Whoever sends it is out of patience."""
+    jobs: Any = Interrupted(Told(15), KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        Watch(jobs, Paper()).to_the_end()  # type: ignore[arg-type]  # as above
+
+
+def test_who_only_looks_on_ends_no_jobs() -> None:
+    """`submit --wait` is left, and its jobs go on."""
+    jobs: Any = Interrupted(KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        Watch(jobs, Paper(), ends_jobs=False).to_the_end()  # type: ignore[arg-type]  # as above
+    assert jobs.cancelled == []
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError(), CannotWrite("stdout", OSError(28, "No space left on device"))])
+def test_jobs_whose_output_nobody_takes_are_ended(error: Exception) -> None:
+    """Nothing is written any more, and the error comes when they are gone; a SIGHUP in between changes nothing."""
+    jobs: Any = Interrupted()
+    paper: Any = Paper()
+
+    def fails(stdout: bytes, stderr: bytes = b"") -> None:
+        jobs.ends = [Told(1)]
+        raise error
+
+    paper.write = fails
+    with pytest.raises(type(error)):
+        Watch(jobs, paper).to_the_end()
+    assert jobs.cancelled
+    assert all(jobs.cancelled)
+    assert jobs.waiting == []
