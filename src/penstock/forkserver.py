@@ -34,7 +34,15 @@ import msgspec
 
 from penstock import private, shipped
 from penstock.fence import enter_fence, make_fence, remove_abandoned, remove_fence
-from penstock.processes import become_subreaper, children, descendants, die_with_parent, is_alive, kill_all
+from penstock.processes import (
+    become_subreaper,
+    children,
+    descendants,
+    die_with_parent,
+    is_alive,
+    kill_all,
+    reset_signals,
+)
 from penstock.slotwire import Page, Unfit, frame
 from penstock.users import NAME_BYTES, become
 
@@ -166,6 +174,8 @@ class ForkServer:
 
     def _obey(self) -> None:
         data, files, _, _ = socket.recv_fds(self._control, ORDER.size, FILES, socket.MSG_WAITALL)
+        for file in files:
+            os.set_inheritable(file, False)  # files that come through a socket are: every command would have them
         if not data:
             raise EOFError
         order = Order(*ORDER.unpack(data))
@@ -212,8 +222,7 @@ class ForkServer:
                 become(user.decode(), pipes)
             die_with_parent(server)  # a change of user would undo it
             signal.set_wakeup_fd(-1)
-            for number in (*IGNORED, signal.SIGCHLD):
-                signal.signal(number, signal.SIG_DFL)
+            reset_signals()
             self._control.close()
             shipped.lay_out_here()
             os.close(self._wake_in)

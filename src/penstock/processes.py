@@ -33,6 +33,9 @@ HANDLED = (
 )  # fmt: skip
 """Signals whose handlers a job may leave changed to the next one's harm; to look at one costs about 1 us."""
 
+IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
+"""They are errors instead; what it starts by way of subprocess has the defaults."""
+
 SWEEP_TIME = 1.0
 """Seconds to wait for killed processes to be gone; one that hangs in the kernel must not hold up the slot."""
 SWEEP_INTERVAL = 0.001
@@ -186,6 +189,15 @@ class Undertaker:
         for pid in dead[:-ZOMBIES]:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, os.WNOHANG)
+
+
+def reset_signals() -> None:
+    """Signals as Python has them at its start, and none blocked: whatever this process, or who started the worker
+    (nohup, a shell in the background), does with them, a job's own processes would inherit (main thread only)."""
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, *IGNORED_BY_PYTHON}:
+        if signal.getsignal(number) is not signal.SIG_DFL:
+            signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 class SignalState:

@@ -327,7 +327,7 @@ def run_slot(number: int, worker: str, connection: socket.socket, page: Page, pi
 
     Called in a fresh child of the fork server.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, lambda *_: None)  # ignored; whatever a call executes has the default all the same
     farewell = Farewell()
     capture = Capture(page, pipes[:2], pipes[2:])
     faulthandler.enable(2)

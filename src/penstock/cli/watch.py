@@ -16,6 +16,7 @@ from penstock.cli.records import Ended
 from penstock.cli.wanted import Numbered, Wanted
 from penstock.core.spans import SpanSet
 from penstock.kept import behind
+from penstock.spawning import CANNOT_START
 
 if TYPE_CHECKING:
     from penstock import Outcome
@@ -199,7 +200,8 @@ def printed(outcome: Outcome) -> bytes:
 
 def complaint(outcome: Outcome) -> bytes:
     """What a job comes to on stderr: what it printed, then why it failed; a bare exit code is no news."""
-    if outcome.state == "succeeded" or (outcome.state == "failed" and outcome.returncode is not None):
+    has_run = outcome.returncode is not None and not outcome.cause.startswith(CANNOT_START)
+    if outcome.state == "succeeded" or (outcome.state == "failed" and has_run):
         return outcome.stderr
     return outcome.stderr + f"penstock: {outcome.job_id} {outcome.state}: {printable(outcome.cause)}\n".encode()
 
