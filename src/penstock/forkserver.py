@@ -113,16 +113,18 @@ class Ending:
         self.goes = order.operation == DISMISS
 
     def press(self, now: float, ours: set[int]) -> None:
-        """SIGTERM for newcomers, unless it goes by itself; past the deadline, SIGKILL for all. `ours` are the
-        descendants of the fork server: a number outside of it may be a stranger's by now."""
+        """SIGTERM for all that run, once, unless it goes by itself: what they start then is their way to clear up. Past
+        the deadline, SIGKILL for all. `ours` are the descendants of the fork server: a number outside of it may be a
+        stranger's by now."""
         family = {*descendants(self.pid), self.pid} & ours
         if now >= self.deadline:
             kill_all(sorted(family | self.told & ours))
-        if self.goes or now >= self.deadline:
             return
-        new = family - self.told - ({self.pid} if self.spare else set())
-        kill_all(sorted(new), signal.SIGTERM)
-        self.told |= new
+        if self.told:
+            self.told |= family  # they have their grace also when the slot is gone
+        elif not self.goes:
+            self.told = family - {self.pid} if self.spare else family
+            terminate(self.told, self.pid)
 
 
 class Burial(NamedTuple):
@@ -299,6 +301,21 @@ class ForkServer:
                 break
             time.sleep(POLL_INTERVAL)
         private.remove_abandoned(Path(tempfile.gettempdir()))
+
+
+def terminate(family: set[int], slot: int) -> None:
+    """SIGTERM, once, to these processes: by their groups, which reaches also whom they fork just now, except for the
+    slot's own group if the slot is to be spared."""
+    groups: dict[int, list[int]] = {}
+    for pid in sorted(family):
+        with contextlib.suppress(ProcessLookupError):
+            groups.setdefault(os.getpgid(pid), []).append(pid)
+    for group, members in groups.items():
+        if group == slot not in family:
+            kill_all(members, signal.SIGTERM)
+        else:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(group, signal.SIGTERM)
 
 
 def is_bomb(family: list[int]) -> bool:

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from itertools import pairwise
 from pathlib import Path
 
@@ -135,15 +135,18 @@ def has_children() -> bool:
     return True
 
 
-def sweep_children(spared: Collection[int]) -> None:
-    """Kill and reap, to the last grandchild, whatever runs below this process but for these children and theirs."""
+def sweep_children(spared: Collection[int], has_grace: Callable[[], object]) -> None:
+    """Kill and reap, to the last grandchild, whatever runs below this process but for these children and theirs; with a
+    grace wait until they have gone, somebody else looks at the clock then."""
     deadline = time.monotonic() + SWEEP_TIME
     while has_children():
         left = [pid for pid in children(os.getpid()) if pid not in spared]
-        if not left or time.monotonic() > deadline:
+        waits = has_grace()
+        if not left or (time.monotonic() > deadline and not waits):
             return
         for pid in left:
-            kill_all([pid, *descendants(pid)])  # whoever waits for a child that is killed would go on
+            if not waits:
+                kill_all([pid, *descendants(pid)])  # whoever waits for a child that is killed would go on
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, os.WNOHANG)
         time.sleep(SWEEP_INTERVAL)

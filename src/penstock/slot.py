@@ -45,6 +45,7 @@ from penstock.report import CommandReport, Report
 from penstock.script import Stale
 from penstock.slotcommand import command_job
 from penstock.slotwire import (
+    ENDED,
     INDEX,
     PIECE,
     STARTED,
@@ -194,7 +195,7 @@ class Slot:
     def _run_jobs(self, order: RunPiece, chunk: Chunk, function: Function, report: Report) -> None:
         try:
             if function.is_command:
-                job = command_job(chunk.head, function.template(), self._number, self._index)
+                job = command_job(chunk.head, function.template(), self._number, self._index, self._is_ended)
                 items = chunk.items(are_commands=True)
             else:
                 loaded = function.load()
@@ -313,6 +314,9 @@ class Slot:
     def _index(self) -> int:
         """The job that runs: what has been drawn from the coming items tells, also in the middle of a block."""
         return self._stop - length_hint(self._coming) - 1
+
+    def _is_ended(self) -> int:
+        return self._page[ENDED]
 
     def _current_job(self) -> CurrentJob | None:
         head = self._head

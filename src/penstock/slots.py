@@ -16,6 +16,7 @@ of the core. What it promises:
 from __future__ import annotations
 
 import heapq
+import select
 import selectors
 import time
 from collections.abc import Callable, Sequence
@@ -25,14 +26,16 @@ from penstock.config import TERM_GRACE
 from penstock.core.inputs import Input, PieceCut, PieceDone, SlotReady
 from penstock.errors import ProtocolError
 from penstock.job import JobState
-from penstock.lives import Hooks, Lives
+from penstock.lives import EXIT_TIME, Hooks, Lives
 from penstock.pump import Pump
 from penstock.seat import NANOSECONDS, Ended, Seat, Work, refused
-from penstock.slotwire import CUT_DELAY, NO_LIMIT, UNTIL, Done, Ready, Running, Unfit
+from penstock.slotwire import CUT_DELAY, ENDED, NO_LIMIT, UNTIL, Done, Ready, Running, Unfit
 from penstock.users import check_users, refusal
 
 FREE_BYTES = 1 << 16
 """Arguments of that size are freed at once; others with the next piece: a slot is not woken for them."""
+LAST_TIME = 3.0
+"""Seconds beyond their grace in which killed processes are gone: what the fork server waits for them, and a margin."""
 
 Inputs = list[Input]
 
@@ -44,9 +47,11 @@ class SlotHost:
     clock (CLOCK_BOOTTIME).
     """
 
-    def __init__(self, slots: int, worker_name: str, users: Sequence[str] = ()) -> None:
-        """Raises ConfigError: this process cannot become those users."""
+    def __init__(self, slots: int, worker_name: str, users: Sequence[str] = (), *, grace: float = TERM_GRACE) -> None:
+        """`grace`: between SIGTERM and SIGKILL for what is ended here. ConfigError: this process cannot become those
+        users."""
         check_users(users)
+        self._grace = grace
         self._worker = worker_name
         self._users = users
         self._until = NO_LIMIT
@@ -84,7 +89,7 @@ class SlotHost:
             inputs += heapq.heappop(self._timers)[2]()
         for seat in self._lives.seats.values():
             if (left := seat.time_left()) is not None and left <= 0 and (over := seat.overdue()) is not None:
-                self._end(seat, over.running, TERM_GRACE, over.state, over.cause)
+                self._end(seat, over.running, self._grace, over.state, over.cause)
         return inputs
 
     def next_wakeup(self) -> float | None:
@@ -181,6 +186,7 @@ class SlotHost:
         for piece in seat.pieces:
             seat.hold_back(piece, running)
         seat.ended = Ended(state, cause, running)
+        seat.page.cells[ENDED] = 1
         # a command's slot waits for the command, which may need its grace
         spare = running is not None and seat.pieces[running.piece].work.spec.kind == "command"
         self._lives.end(seat, grace, spare=spare)
@@ -245,11 +251,28 @@ class SlotHost:
     def _is_alive(self, seat: Seat) -> bool:
         return self._lives.seats.get(seat.number) is seat
 
-    def close(self) -> None:
-        """End every slot and what it started; nothing is left, no process and no file. Those that run nothing have
-        their exit handlers run."""
+    def close(self, grace: float = 0.0, hurry: Sequence[int] = ()) -> Inputs:
+        """End every slot and what it started; nothing is left, no process and no file. What runs has the grace, until
+        one of the files `hurry` can be read; slots that run nothing have their exit handlers run. Returns what was said
+        meanwhile."""
+        for seat in self._lives.begin_to_close():
+            if not seat.ended:
+                self._end(seat, seat.running(), grace, JobState.CANCELLED, "its worker was left")
+        inputs: Inputs = []
+        deadline = _now() + max(EXIT_TIME, grace) + LAST_TIME
+        while self._lives.seats and (left := deadline - _now()) > 0:
+            due = self.next_wakeup()
+            timeout = left if due is None else min(left, max(0.0, due - _now()))
+            ready = select.select([*self.filenos(), *hurry], (), (), timeout)[0]
+            inputs += [event for fd in ready if fd not in hurry for event in self.receive(fd)]
+            inputs += self.tick(_now())
+            if any(fd in hurry for fd in ready):
+                hurry = ()
+                for seat in self._lives.seats.values():
+                    self._lives.end(seat, 0, spare=False)
         self._lives.close()
         self._selector.close()
+        return inputs
 
 
 def _now() -> float:

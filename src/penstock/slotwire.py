@@ -31,10 +31,11 @@ from penstock.kept import KEPT_BYTES
 PREFIX = struct.Struct("<IQ")
 """Bytes of the header, bytes of the payload."""
 
-PIECE, INDEX, STARTED, UNIT, TAKEN, COLLECTED, UNTIL = range(7)
+PIECE, INDEX, STARTED, UNIT, TAKEN, COLLECTED, UNTIL, ENDED = range(8)
 """Cells: the piece, the job's index, when it started (CLOCK_MONOTONIC ns, 0: loading), how many jobs are run as one
 from there on, whether the agent has moved output to the spills, the piece whose output the slot has begun to take, when
-the slot may start nothing any more (CLOCK_BOOTTIME ns)."""
+the slot may start nothing any more (CLOCK_BOOTTIME ns), whether it is being ended: what its command started has its
+grace then."""
 LIMITS = 8
 LIMIT_CELLS = 64
 """The pieces queued on a slot have a cell each for their limits, from LIMITS on, in turns."""

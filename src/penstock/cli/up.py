@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from penstock.cli.options import binding, data_folder, key_path, station_settings
+from penstock.cli.options import binding, data_folder, graced, key_path, station_settings
 from penstock.cli.output import say
 from penstock.config import EXIT_REFUSED
 from penstock.errors import ConfigError, NoPipeline, PenstockError
@@ -48,16 +48,18 @@ SETTLED_TIME = 5.0
     envvar="PENSTOCK_SLOTS",
     help="Jobs at once in each worker.  [default: cores / workers]",
 )
+@graced()
 @binding
-def command(url: str, data: Path | None, workers: int, slots: int | None, **asked: Any) -> None:
-    """Run a whole pipeline on this machine until Ctrl-C, which lets running jobs finish; a second one does not."""
+def command(url: str, data: Path | None, workers: int, slots: int | None, grace: float, **asked: Any) -> None:
+    """Run a whole pipeline on this machine until Ctrl-C, which lets running jobs finish; a second one ends them, within
+    the grace, a third one at once."""
     common = station_settings(url, **asked)
     folder = data_folder(data)
     _check_places(url, folder)
     stations = Stations()
     with _terminable():
         try:
-            _start(stations, common, folder, workers, slots)
+            _start(stations, common, folder, workers, slots, grace)
             _wait_until_up(stations, url, workers)
             say(f"{url} is up, its data is in {folder}; others on this machine find it by")
             print(f"export PENSTOCK_URL={url}", flush=True)
@@ -81,7 +83,9 @@ def _check_places(url: str, folder: str) -> None:
         raise ConfigError(f"{folder}: {(error.strerror or str(error)).lower()}") from None
 
 
-def _start(stations: Stations, common: dict[str, Any], folder: str, workers: int, slots: int | None) -> None:
+def _start(
+    stations: Stations, common: dict[str, Any], folder: str, workers: int, slots: int | None, grace: float
+) -> None:
     """`common`: what every station is told."""
     from penstock.cli.worker import default_name
     from penstock.config import SinkConfig, VentilatorConfig, WorkerConfig, default_slots
@@ -92,7 +96,7 @@ def _start(stations: Stations, common: dict[str, Any], folder: str, workers: int
     each = slots or max(1, default_slots() // max(1, workers))
     for number in range(1, workers + 1):
         name = f"{default_name()}-{number}"
-        stations.start("worker", WorkerConfig(slots=each, name=name, **common))
+        stations.start("worker", WorkerConfig(slots=each, name=name, grace=grace, **common))
 
 
 def _wait_until_up(stations: Stations, url: str, workers: int) -> None:
@@ -175,17 +179,30 @@ class Stations:
             time.sleep(LOOK_INTERVAL)
 
     def stop(self) -> None:
-        """Workers finish first, while there is someone to report to. Interrupted, it ends all of them at once."""
+        """Workers finish first, while there is someone to report to. Interrupted, all end as soon as what runs has had
+        its grace; interrupted again, at once."""
         try:
             for kinds in ({"worker"}, {"ventilator", "sink"}):
-                some = [station.process for station in self._running if station.kind in kinds]
-                for process in some:
-                    process.terminate()
-                for process in some:
-                    process.wait()
+                self._terminate(kinds)
         finally:
             os.close(self._held)  # whoever still lives sees its lifeline end
             os.close(self.lifeline)
+            try:
+                self._wait()
+            except KeyboardInterrupt:
+                self._terminate({"worker"})
+                raise
+
+    def _terminate(self, kinds: Collection[str]) -> None:
+        some = [station.process for station in self._running if station.kind in kinds]
+        for process in some:
+            process.terminate()
+        for process in some:
+            process.wait()
+
+    def _wait(self) -> None:
+        for station in self._running:
+            station.process.wait()
 
 
 def _ending(code: int) -> str:
