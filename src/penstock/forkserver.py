@@ -34,6 +34,7 @@ import msgspec
 
 from penstock import private, shipped
 from penstock.fence import enter_fence, make_fence, remove_abandoned, remove_fence
+from penstock.ownfiles import OwnFiles, move_up
 from penstock.processes import (
     become_subreaper,
     children,
@@ -213,13 +214,15 @@ class ForkServer:
     def _become_slot(self, order: Order, files: list[int], server: int, fence: Path | None) -> None:
         from penstock.slot import run_slot  # noqa: PLC0415 - loaded by main; the agent, which is here too, needs none of it
 
-        code = 1
+        code, own = 1, None
         try:
             os.setsid()
             if fence is not None:
                 enter_fence(fence)
             become_subreaper()
+            files = [move_up(file) for file in files]
             connection, page, *pipes = files
+            own = OwnFiles(connection)
             if user := order.user.rstrip(b"\0"):
                 become(user.decode(), pipes)
             die_with_parent(server)  # a change of user would undo it
@@ -236,7 +239,8 @@ class ForkServer:
         except BaseException as error:  # noqa: BLE001 - nothing of a slot may run on as a second fork server
             sys.excepthook(*sys.exc_info())
             with contextlib.suppress(OSError):
-                os.write(files[0], frame(Unfit(f"{type(error).__name__}: {error}")))
+                if own is None or own.has_first():
+                    os.write(files[0], frame(Unfit(f"{type(error).__name__}: {error}")))
         finally:
             os._exit(code)
 

@@ -6,6 +6,7 @@ of the core. What it promises:
 1. Each piece comes back exactly once: as PieceDone, or within the SlotDied of the slot that ran it. Of a slot that
    died, SlotDied comes first, then a PieceDone with nothing for each piece that was only queued on it.
 2. A slot that died is replaced; SlotReady says so. Where none can be started, again and again, SlotUnfit says why.
+   One that speaks nonsense, or whose descriptors a job has closed, is ended: the job that ran is dead of it.
 3. A function or a chunk is sent to a slot only if the slot does not have it.
 4. After PieceCut the slot starts none of the piece's jobs from `stop` on; it may stop one earlier.
 5. From the time told to `allow` on slots start nothing; what they were given comes back as far as it was run.
@@ -24,16 +25,19 @@ from itertools import count
 
 from penstock.config import TERM_GRACE
 from penstock.core.inputs import Input, PieceCut, PieceDone, SlotReady
-from penstock.errors import ProtocolError
 from penstock.job import JobState
 from penstock.lives import EXIT_TIME, Hooks, Lives
+from penstock.processes import is_alive
 from penstock.pump import Pump
 from penstock.seat import NANOSECONDS, Ended, Seat, Work, refused
-from penstock.slotwire import CUT_DELAY, ENDED, NO_LIMIT, UNTIL, Done, Ready, Running, Unfit
+from penstock.sense import nonsense
+from penstock.slotwire import CUT_DELAY, ENDED, MEDDLING, NO_LIMIT, UNTIL, Done, Ready, Running, Unfit
 from penstock.users import check_users, refusal
 
 FREE_BYTES = 1 << 16
 """Arguments of that size are freed at once; others with the next piece: a slot is not woken for them."""
+HANG_UP_TIME = 0.25
+"""Seconds after its last word in which a slot that dies is gone."""
 LAST_TIME = 3.0
 """Seconds beyond their grace in which killed processes are gone: what the fork server waits for them, and a margin."""
 
@@ -210,14 +214,10 @@ class SlotHost:
 
     def _read(self, seat: Seat) -> Inputs:
         inputs: Inputs = []
-        try:
-            received = seat.stream.receive()
-        except ProtocolError as error:
-            self._leave_socket(seat)
-            # whoever wrote there may have written to the page as well: then it was the piece that was next
-            self._end(seat, seat.running() or seat.next_running(), 0, JobState.DEAD, str(error))
-            return []
-        for message, payload in received:
+        for message, payload in seat.stream.receive():
+            if why := nonsense(message, len(payload), seat):
+                seat.stream.nonsense = why
+                break
             match message:
                 case Done():
                     inputs += self._on_done(seat, message, payload)
@@ -227,16 +227,37 @@ class SlotHost:
                     inputs.append(SlotReady(seat.number))
                 case Unfit(reason):
                     seat.unfit = reason
-        if seat.stream.is_gone:
+        if seat.stream.nonsense:
             self._leave_socket(seat)
+            self._on_meddling(seat, seat.stream.nonsense)
+        elif seat.stream.is_gone:
+            self._leave_socket(seat)
+            self._on_hang_up(seat)
         return inputs
 
     def _leave_socket(self, seat: Seat) -> None:
         """The fork server will report the exit; until then the socket would be readable for ever."""
         seat.stream.is_gone = True
         self._lives.unregister(seat.stream.socket)
-        if not seat.ended:
+
+    def _on_hang_up(self, seat: Seat) -> None:
+        if seat.ended:
+            return
+        if seat.running() is None:
             self._lives.dismiss(seat)
+        else:  # it is dying, unless its job has closed the socket
+            self._later(HANG_UP_TIME, lambda: self._if_it_lives(seat))
+
+    def _if_it_lives(self, seat: Seat) -> Inputs:
+        if self._is_alive(seat) and not seat.ended and is_alive(seat.pid):
+            self._on_meddling(seat, "its socket is closed")
+        return []
+
+    def _on_meddling(self, seat: Seat, what: str) -> None:
+        """The slot is no use any more, and what it runs is the culprit; if nothing does as far as is known, what would
+        be next: whoever wrote to the socket may have written to the page as well."""
+        if not seat.ended:
+            self._end(seat, seat.running() or seat.next_running(), 0, JobState.DEAD, f"{MEDDLING}: {what}")
 
     def _on_done(self, seat: Seat, message: Done, payload: bytes | memoryview) -> Inputs:
         if seat.ended and seat.ended.running and seat.ended.running.piece == message.piece:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from penstock.core.actions import EndedPart, OpenPart
-from penstock.job import BatchSpec, JobState, Stamp
-from penstock.messages import Completion, Note, OutcomeHead, Print, VentilatorToWorker
+from penstock.job import BatchSpec, Instant, JobState, Seconds, Stamp
+from penstock.messages import Completion, Count, Note, OutcomeHead, Print, VentilatorToWorker
 from penstock.roles import EVERYONE, Peer
 
 Bytes = bytes | memoryview
@@ -154,9 +154,9 @@ class Ran(msgspec.Struct, frozen=True, array_like=True):
     start: int
     stop: int
     state: JobState
-    started_time: float
-    elapsed: float
-    size: int
+    started_time: Instant
+    elapsed: Seconds
+    size: Count
     note: Note | None = None
 
 
