@@ -106,6 +106,7 @@ def test_a_sweep_spares_whom_it_is_told_to() -> None:
 def test_who_has_a_grace_is_waited_for(has_grace: bool, tmp_path: Path) -> None:
     """A sweep lets them come to their end then; else they never do."""
     before = descendants(os.getpid())
-    subprocess.Popen(["sh", "-c", f"sleep 0.2; echo > {tmp_path}/end"])
+    process = subprocess.Popen(["sh", "-c", f"sleep 0.2; echo > {tmp_path}/end"])
     sweep_children(before, lambda: has_grace)
+    process.wait()
     assert (set(descendants(os.getpid())), (tmp_path / "end").exists()) == (set(before), has_grace)

@@ -15,6 +15,7 @@ SECTIONS = {
         "retry_delay",
         "max_crashes",
         "timeout",
+        "grace",
         "priority",
         "resume",
         "resume_failed",

@@ -51,8 +51,10 @@ SETTLED_TIME = 5.0
 @graced()
 @binding
 def command(url: str, data: Path | None, workers: int, slots: int | None, grace: float, **asked: Any) -> None:
-    """Run a whole pipeline on this machine until Ctrl-C, which lets running jobs finish; a second one ends them, within
-    the grace, a third one at once."""
+    """Run a whole pipeline on this machine until Ctrl-C, which lets running jobs finish.
+
+    A second one ends them, within the grace, a third one at once.
+    """
     common = station_settings(url, **asked)
     folder = data_folder(data)
     _check_places(url, folder)

@@ -44,8 +44,10 @@ def command(
     grace: float,
     **times: str | None,
 ) -> int:
-    """Run a worker until SIGTERM or Ctrl-C, which let it finish what runs; a second one ends that, within the grace,
-    and hands everything back; a third one does so at once."""
+    """Run a worker until SIGTERM or Ctrl-C, which let it finish what runs.
+
+    A second one ends what runs, within the grace, and hands everything back; a third one does so at once.
+    """
     from penstock.config import WorkerConfig, default_slots
     from penstock.job import TAGS_MAX
     from penstock.worker import main
