@@ -21,7 +21,7 @@ import msgspec
 from penstock.config import TERM_GRACE, SinkConfig, VentilatorConfig, WorkerConfig, default_slots
 from penstock.errors import ConfigError, NoPipeline
 from penstock.interpreter import command, import_path, output
-from penstock.processes import children, descendants, is_alive, kill_all
+from penstock.processes import descendants, is_alive, kill_all
 from penstock.room import check_slots
 
 START = "import json,sys; sys.path[:]=json.loads(sys.argv[1])['path']; "
@@ -171,21 +171,15 @@ class LocalStations:
         while time.monotonic() < deadline and any(map(is_alive, below)):
             time.sleep(POLL_INTERVAL)
 
-    def kill(self, *, grace: float) -> None:
-        """End them all at once; with a grace what runs is told before, and has so many seconds to clear up."""
+    def kill(self) -> None:
+        """End them all at once, with what runs."""
         worker = self.pids().get("worker")
         if os.getpid() != self._pid or worker is None:
             return
         kill_all([worker], signal.SIGSTOP)  # it would start again what has ended
-        servers = children(worker)
-        slots = [pid for pid in descendants(worker) if pid not in servers]
-        if grace:
-            kill_all(slots, signal.SIGTERM)
-        deadline = time.monotonic() + grace
-        while time.monotonic() < deadline and any(map(is_alive, slots)):
-            time.sleep(POLL_INTERVAL)
+        below = descendants(worker)
         self._supervisor.kill()  # all the others end with it
-        kill_all([*slots, *servers, worker])
+        kill_all([*below, worker])
 
     def _close_stdin(self) -> bool:
         """Let go of the stations; False: that was done before."""

@@ -148,8 +148,8 @@ class Member:
                 for stream in streams:
                     stream.cancel_all(unstarted_only=False)
                 self._cancel_running()
-        else:
-            self._stations.kill(grace=0.0 if at_once else self._stations.grace)
+        elif at_once:
+            self._stations.kill()
         self._close(died)
         self._session.delivery.wait()  # the futures are settled there
 
