@@ -112,7 +112,9 @@ def test_a_run_has_its_exit_code(inside: Inside, word: str, code: int) -> None:
 
 
 def test_a_run_answers(inside: Inside, folder: Path) -> None:
-    """SIGTERM ends it."""
-    run = inside("run", "--shell", f"touch {folder}/up; sleep 1000; : {{}}", ":::", "x")
+    """It ends, and its jobs are told and have their grace: the container is not gone before they are."""
+    text = f"trap 'sleep 0.5; echo clean > {folder}/mark; exit' TERM; touch {folder}/up; while :; do sleep 0.05; done"
+    run = inside("run", "--shell", f"{text}; : {{}}", ":::", "x")
     until((folder / "up").exists)
     assert run.end(signal.SIGTERM) != 0
+    assert (folder / "mark").read_text() == "clean\n"
