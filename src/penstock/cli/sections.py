@@ -16,6 +16,7 @@ SECTIONS = {
         "retry_delay",
         "max_crashes",
         "timeout",
+        "grace",
         "priority",
         "resume",
         "resume_failed",
