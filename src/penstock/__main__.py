@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 
 
 def main() -> int:
     """Run the command line; returns its exit code."""
+    if os.getpid() == 1:
+        from penstock.reaper import stand_before  # noqa: PLC0415 - in containers only
+
+        stand_before()
     try:
         # a job that imports this module must not load the command line
         from penstock.cli import main as run  # noqa: PLC0415

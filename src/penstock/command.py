@@ -17,20 +17,18 @@ Without any of these in the template the arguments are appended.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
-import shutil
-import signal
 from collections.abc import Sequence
 from functools import cached_property
 
 import msgspec
 
+from penstock.spawning import SHELL, spawn
+
 REPLACEMENT = re.compile(rb"\{(?:(#|%)|(-?[1-9]\d*)?(//|/\.|/|\.)?)\}")
 UNSAFE = re.compile(rb"[^A-Za-z0-9@%+=:,./_-]")
-SHELL = b"/bin/sh"
-RESET_SIGNALS = (signal.SIGINT, signal.SIGPIPE)
-"""Python and the slot ignore these two; a command starts with the defaults."""
 
 Argv = list[bytes]
 
@@ -144,27 +142,22 @@ def quoted(argument: bytes) -> bytes:
 def run_command(template: CommandTemplate, argv: Argv, extra: dict[bytes, bytes]) -> int:
     """Run one command to its end and return its exit code (minus the signal's number if one killed it).
 
-    It is a process group of its own and writes to the caller's stdout and stderr. Raises OSError: its folder is
-    missing, or the program cannot be started; ValueError: a zero byte in an argument.
+    It writes to the caller's stdout and stderr. Raises OSError: its folder is missing; its program cannot be
+    started; ValueError: a zero byte in an argument.
     """
     if not argv:
-        raise FileNotFoundError("the command is empty")
+        raise OSError(errno.ENOENT, "the command is empty")
     environment = {**os.environb, **template.env, **extra}
     if template.cwd is None:
-        return _spawn(argv, environment, template)
+        return _run(argv, environment)
     home = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.chdir(template.cwd)
-        return _spawn(argv, environment, template)
+        return _run(argv, environment)
     finally:
         os.fchdir(home)
         os.close(home)
 
 
-def _spawn(argv: Argv, environment: dict[bytes, bytes], template: CommandTemplate) -> int:
-    program = argv[0]
-    if b"PATH" in template.env and b"/" not in program:
-        # posix_spawnp looks in the caller's PATH, not in the one given
-        program = shutil.which(program, path=os.fsdecode(template.env[b"PATH"])) or program
-    pid = os.posix_spawnp(program, argv, environment, setpgroup=0, setsigdef=RESET_SIGNALS)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+def _run(argv: Argv, environment: dict[bytes, bytes]) -> int:
+    return os.waitstatus_to_exitcode(os.waitpid(spawn(argv, environment), 0)[1])

@@ -53,8 +53,8 @@ TRANSIENT_TIME = 60.0
 """Seconds after which a map whose client is gone is cancelled."""
 EXIT_REFUSED = 4
 """A station's exit code when another does not let it in, and never will."""
-TERM_GRACE = 5.0
-"""Seconds between SIGTERM and SIGKILL for a job's processes."""
+TERM_GRACE = 10.0
+"""Seconds between SIGTERM and SIGKILL for a job's processes: as long as `docker stop` gives, a third of Kubernetes."""
 DRAIN_BEFORE = 60.0
 """Seconds before its time limit at which a worker drains: most jobs that run then still end by themselves."""
 
@@ -180,8 +180,8 @@ class WorkerConfig(StationConfig, frozen=True, kw_only=True):
     """Of a worker: so many slots, the name people know it by, and what it has, for jobs that need that. `allow_users`:
     whom jobs may ask to run as. `pass_output` shows what jobs print (embedded), `show_jobs` a line for each as it ends.
 
-    Seconds: after `idle_timeout` without a job it leaves; it is ended from outside at `time_limit` after its start, so
-    it drains `drain_before` earlier."""
+    Seconds: jobs that are ended have `grace` between SIGTERM and SIGKILL; after `idle_timeout` without a job it leaves;
+    it is ended from outside at `time_limit` after its start, so it drains `drain_before` earlier."""
 
     slots: int
     name: str
@@ -189,6 +189,7 @@ class WorkerConfig(StationConfig, frozen=True, kw_only=True):
     allow_users: tuple[str, ...] = ()
     pass_output: bool = False
     show_jobs: bool = False
+    grace: float = TERM_GRACE
     idle_timeout: float | None = None
     time_limit: float | None = None
     drain_before: float = DRAIN_BEFORE

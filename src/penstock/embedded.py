@@ -30,8 +30,8 @@ from penstock.processes import die_with_parent
 
 RESTART_TIME = 60.0
 """Seconds within which `restarts` are counted."""
-STOP_TIME = 3.0
-"""Seconds a station has to end by itself when the client leaves; all of its work is done or given up by then."""
+STOP_TIME = 5.0
+"""Seconds a station has to end by itself when the client leaves, beyond the grace of the jobs that run then."""
 LOG_LINES = 5
 """Shown of the log of a station that died."""
 EXIT_ENDED = 1
@@ -171,7 +171,7 @@ class Supervisor:
     def _end(self) -> None:
         """Let the stations end; kill those that do not."""
         os.close(self._held)
-        deadline = time.monotonic() + STOP_TIME
+        deadline = time.monotonic() + STOP_TIME + self._order.worker.grace
         while True:
             self._ended()
             left = deadline - time.monotonic()

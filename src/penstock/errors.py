@@ -124,13 +124,17 @@ class JobExited(JobError):
 
 
 class CommandFailed(JobError, CalledProcessError):
-    """The command's exit code was not 0."""
+    """The command's exit code was not 0; ``cause`` says why where the code alone does not: it could not be started."""
 
-    def __init__(self, returncode: int, cmd: list[str], output: bytes = b"", stderr: bytes = b"") -> None:
+    def __init__(
+        self, returncode: int, cmd: list[str], output: bytes = b"", stderr: bytes = b"", cause: str = ""
+    ) -> None:
         CalledProcessError.__init__(self, returncode, cmd, output, stderr)
+        self.cause = cause
 
     def __str__(self) -> str:
-        return CalledProcessError.__str__(self)
+        text = CalledProcessError.__str__(self)
+        return f"{text.removesuffix('.')}: {self.cause}" if self.cause else text
 
 
 class ResultNotPicklable(JobError):

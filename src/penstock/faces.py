@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from penstock.command import SHELL, CommandTemplate
+from penstock.command import CommandTemplate
+from penstock.spawning import SHELL
 
 SHORT = 100
 """Characters of a text that is one of many: a line of a list, a cause."""

@@ -14,6 +14,8 @@ import signal
 import sys
 import threading
 
+from penstock.ownfiles import move_up
+
 THREADS_TIME = 1.0
 """Seconds that threads of user code have to end: less than the agent allows for all."""
 
@@ -22,7 +24,7 @@ class Farewell:
     """Made before anything is captured; knows where 1 and 2 led then."""
 
     def __init__(self) -> None:
-        self._outputs = (os.dup(1), os.dup(2))
+        self._outputs = (move_up(os.dup(1)), move_up(os.dup(2)))
 
     def say(self) -> None:
         """Run all that waits for the end of this process; it exits afterwards without any more ado."""

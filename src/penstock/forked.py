@@ -30,12 +30,13 @@ class Forks:
         self, page: Page, wire: Wire, readers: Iterable[int], now: Callable[[], tuple[Iterable[Any], Report]]
     ) -> None:
         self._page, self._wire, self._readers, self._now = page, wire, readers, now
-        self._is_child = False
+        self.is_child = False
+        """Whether this is a process that a job has forked."""
         os.register_at_fork(after_in_child=self._disarm)
 
     def _disarm(self) -> None:
         """Called in the child before any code of the job's goes on."""
-        self._is_child = True
+        self.is_child = True
         current.note_fork()
         self._page.detach()
         for cell in range(LIMITS, LIMITS + LIMIT_CELLS):
@@ -52,7 +53,7 @@ class Forks:
 
     def leave_if_child(self) -> None:
         """Before anything is said or begun after user code: a child does neither."""
-        if self._is_child:
+        if self.is_child:
             leave()
 
 

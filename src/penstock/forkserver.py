@@ -34,7 +34,16 @@ import msgspec
 
 from penstock import private, shipped
 from penstock.fence import enter_fence, make_fence, remove_abandoned, remove_fence
-from penstock.processes import become_subreaper, children, descendants, die_with_parent, is_alive, kill_all
+from penstock.ownfiles import OwnFiles, move_up
+from penstock.processes import (
+    become_subreaper,
+    children,
+    descendants,
+    die_with_parent,
+    is_alive,
+    kill_all,
+    reset_signals,
+)
 from penstock.slotwire import Page, Unfit, frame
 from penstock.users import NAME_BYTES, become
 
@@ -105,16 +114,18 @@ class Ending:
         self.goes = order.operation == DISMISS
 
     def press(self, now: float, ours: set[int]) -> None:
-        """SIGTERM for newcomers, unless it goes by itself; past the deadline, SIGKILL for all. `ours` are the
-        descendants of the fork server: a number outside of it may be a stranger's by now."""
+        """SIGTERM for all that run, once, unless it goes by itself: what they start then is their way to clear up. Past
+        the deadline, SIGKILL for all. `ours` are the descendants of the fork server: a number outside of it may be a
+        stranger's by now."""
         family = {*descendants(self.pid), self.pid} & ours
         if now >= self.deadline:
             kill_all(sorted(family | self.told & ours))
-        if self.goes or now >= self.deadline:
             return
-        new = family - self.told - ({self.pid} if self.spare else set())
-        kill_all(sorted(new), signal.SIGTERM)
-        self.told |= new
+        if self.told:
+            self.told |= family  # they have their grace also when the slot is gone
+        elif not self.goes:
+            self.told = family - {self.pid} if self.spare else family
+            terminate(self.told, self.pid)
 
 
 class Burial(NamedTuple):
@@ -166,6 +177,8 @@ class ForkServer:
 
     def _obey(self) -> None:
         data, files, _, _ = socket.recv_fds(self._control, ORDER.size, FILES, socket.MSG_WAITALL)
+        for file in files:
+            os.set_inheritable(file, False)  # files that come through a socket are: every command would have them
         if not data:
             raise EOFError
         order = Order(*ORDER.unpack(data))
@@ -201,19 +214,20 @@ class ForkServer:
     def _become_slot(self, order: Order, files: list[int], server: int, fence: Path | None) -> None:
         from penstock.slot import run_slot  # noqa: PLC0415 - loaded by main; the agent, which is here too, needs none of it
 
-        code = 1
+        code, own = 1, None
         try:
             os.setsid()
             if fence is not None:
                 enter_fence(fence)
             become_subreaper()
+            files = [move_up(file) for file in files]
             connection, page, *pipes = files
+            own = OwnFiles(connection)
             if user := order.user.rstrip(b"\0"):
                 become(user.decode(), pipes)
             die_with_parent(server)  # a change of user would undo it
             signal.set_wakeup_fd(-1)
-            for number in (*IGNORED, signal.SIGCHLD):
-                signal.signal(number, signal.SIG_DFL)
+            reset_signals()
             self._control.close()
             shipped.lay_out_here()
             os.close(self._wake_in)
@@ -225,7 +239,8 @@ class ForkServer:
         except BaseException as error:  # noqa: BLE001 - nothing of a slot may run on as a second fork server
             sys.excepthook(*sys.exc_info())
             with contextlib.suppress(OSError):
-                os.write(files[0], frame(Unfit(f"{type(error).__name__}: {error}")))
+                if own is None or own.has_first():
+                    os.write(files[0], frame(Unfit(f"{type(error).__name__}: {error}")))
         finally:
             os._exit(code)
 
@@ -290,6 +305,21 @@ class ForkServer:
                 break
             time.sleep(POLL_INTERVAL)
         private.remove_abandoned(Path(tempfile.gettempdir()))
+
+
+def terminate(family: set[int], slot: int) -> None:
+    """SIGTERM, once, to these processes: by their groups, which reaches also whom they fork just now, except for the
+    slot's own group if the slot is to be spared."""
+    groups: dict[int, list[int]] = {}
+    for pid in sorted(family):
+        with contextlib.suppress(ProcessLookupError):
+            groups.setdefault(os.getpgid(pid), []).append(pid)
+    for group, members in groups.items():
+        if group == slot not in family:
+            kill_all(members, signal.SIGTERM)
+        else:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(group, signal.SIGTERM)
 
 
 def is_bomb(family: list[int]) -> bool:

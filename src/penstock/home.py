@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 
+from penstock.ownfiles import move_up
+
 
 class Home:
     """This process' working folder as it is now."""
 
     def __init__(self) -> None:
         self._path = _here()
-        self._fd = os.open(".", getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY)
+        self._fd = move_up(os.open(".", getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY))
 
     def go(self) -> None:
         """Be there again, wherever a job went."""

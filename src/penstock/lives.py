@@ -64,6 +64,7 @@ class Lives:
         self.server: ServerProcess | None = None
         """None: it cannot be started just now."""
         self.seats: dict[int, Seat] = {}
+        self._closing = False
 
     def is_well(self, seat: Seat) -> None:
         """Its process waits for pieces."""
@@ -80,6 +81,8 @@ class Lives:
 
     def start(self) -> Inputs:
         """Start the fork server and all slots; what is to be said of it."""
+        if self._closing:
+            return []
         try:
             self.server = ServerProcess(self._slots, self._worker)
         except (OSError, ConfigError) as error:
@@ -107,7 +110,7 @@ class Lives:
         self._order(Order(DISMISS, seat.number, seat.life, grace=EXIT_TIME))
 
     def _spawn(self, slot: int, user: str = "") -> Inputs:
-        if slot in self.seats or self.server is None:
+        if slot in self.seats or self.server is None or self._closing:
             return []
         try:
             seat = Seat(slot, next(self._numbers), self.spools[slot], user)
@@ -173,20 +176,25 @@ class Lives:
             self.unregister(file)
         del self.seats[seat.number]
 
-    def close(self) -> None:
-        """End every slot and what it started; nothing is left, no process and no file. Those that run nothing have
-        their exit handlers run."""
-        seats = list(self.seats.values())
-        going = {(seat.number, seat.life) for seat in seats if seat.is_ready and not seat.pieces and not seat.ended}
-        for seat in seats:
-            if (seat.number, seat.life) in going:
+    def begin_to_close(self) -> list[Seat]:
+        """No slot is replaced from now on, and those that run nothing may go; returns the others."""
+        self._closing = True
+        if self.server is None:
+            self.close()
+        busy = []
+        for seat in list(self.seats.values()):
+            if seat.ended or seat.pieces:
+                busy.append(seat)
+            elif seat.is_ready:
                 self.dismiss(seat)
             else:
                 self.end(seat, 0, spare=False)
-        if self.server is not None:
-            self.server.see_off(going, EXIT_TIME)
+        return busy
+
+    def close(self) -> None:
+        """End what is left of them; nothing stays, no process and no file."""
         self._close_server()
-        for seat in seats:
+        for seat in list(self.seats.values()):
             self._remove(seat)
             seat.close()
         for spool in (spool for pair in self.spools for spool in pair):

@@ -18,10 +18,10 @@ from pathlib import Path
 
 import msgspec
 
-from penstock.config import SinkConfig, VentilatorConfig, WorkerConfig, default_slots
+from penstock.config import TERM_GRACE, SinkConfig, VentilatorConfig, WorkerConfig, default_slots
 from penstock.errors import ConfigError, NoPipeline
 from penstock.interpreter import command, import_path, output
-from penstock.processes import children, descendants, kill_all
+from penstock.processes import descendants, is_alive, kill_all
 from penstock.room import check_slots
 
 START = "import json,sys; sys.path[:]=json.loads(sys.argv[1])['path']; "
@@ -33,8 +33,10 @@ RESTARTS = 5
 """So often a station, or their supervisor, is started again within a minute."""
 POLL_INTERVAL = 0.02
 """Seconds between two looks whether slots have ended."""
-STOP_TIME = 5.0
-"""Seconds the supervisor has to end when the client leaves; it gives the stations less."""
+STOP_TIME = 8.0
+"""Seconds the supervisor has to end when the client leaves, beyond the jobs' grace; it gives the stations less."""
+KILL_TIME = 2.0
+"""Seconds for what was killed to be gone; what hangs in the kernel must not hold up its client."""
 
 _living: weakref.WeakSet[LocalStations] = weakref.WeakSet()
 
@@ -44,13 +46,21 @@ class LocalStations:
 
     start_time = START_TIME
 
-    def __init__(self, slots: int | None = None, data: Path | None = None, *, pass_output: bool = True) -> None:
+    def __init__(
+        self,
+        slots: int | None = None,
+        data: Path | None = None,
+        *,
+        pass_output: bool = True,
+        grace: float = TERM_GRACE,
+    ) -> None:
         """Starts them, and does not wait. `data`: a folder that keeps the batches; None: they go with the client.
-        `pass_output`: show what jobs print where the client was started. ConfigError: there is no room for so many
-        slots."""
+        `pass_output`: show what jobs print where the client was started. `grace`: seconds between SIGTERM and SIGKILL
+        for jobs. ConfigError: there is no room for so many slots."""
         if sys.platform == "win32":
             raise ConfigError("an embedded pipeline needs Linux or WSL: give the URL of a running one")
         self.slots = slots or default_slots()
+        self.grace = grace
         check_slots(self.slots)
         self._pid = os.getpid()
         self._up = False
@@ -81,7 +91,14 @@ class LocalStations:
             "lock": self._lock,
             "path": import_path(),
             "restarts": RESTARTS,
-            "worker": WorkerConfig(url=url, slots=self.slots, name="local", pass_output=pass_output, log_level="ERROR"),
+            "worker": WorkerConfig(
+                url=url,
+                slots=self.slots,
+                name="local",
+                pass_output=pass_output,
+                grace=self.grace,
+                log_level="ERROR",
+            ),
             "ventilator": VentilatorConfig(url=url, data=folder, durable=False, scratch=scratch),
             "sink": SinkConfig(url=url, data=folder, durable=False, scratch=scratch),
         }
@@ -130,32 +147,39 @@ class LocalStations:
         self.up()
 
     def stop(self) -> None:
-        """End them, and leave nothing behind. In a forked child: nothing."""
+        """End them, and leave nothing behind: jobs that run have their grace, unless this is interrupted. In a forked
+        child: nothing."""
         if os.getpid() != self._pid or not self._close_stdin():
             return
         try:
-            self._supervisor.wait(STOP_TIME)
+            self._supervisor.wait(STOP_TIME + self.grace)
         except subprocess.TimeoutExpired:
-            self._supervisor.kill()
-            self._supervisor.wait()
-        shutil.rmtree(self._folder, ignore_errors=True)
-        os.close(self._lock)
+            self._kill()
+        except BaseException:
+            self._kill()
+            raise
+        finally:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            os.close(self._lock)
 
-    def kill(self, *, grace: float) -> None:
-        """End them all at once; with a grace what runs is told before, and has so many seconds to clear up."""
+    def _kill(self) -> None:
+        """The stations end with their supervisor, the jobs with them."""
+        below = descendants(self._supervisor.pid)
+        self._supervisor.kill()
+        self._supervisor.wait()
+        deadline = time.monotonic() + KILL_TIME
+        while time.monotonic() < deadline and any(map(is_alive, below)):
+            time.sleep(POLL_INTERVAL)
+
+    def kill(self) -> None:
+        """End them all at once, with what runs."""
         worker = self.pids().get("worker")
         if os.getpid() != self._pid or worker is None:
             return
         kill_all([worker], signal.SIGSTOP)  # it would start again what has ended
-        servers = children(worker)
-        slots = [pid for pid in descendants(worker) if pid not in servers]
-        if grace:
-            kill_all(slots, signal.SIGTERM)
-        deadline = time.monotonic() + grace
-        while time.monotonic() < deadline and any(map(_is_alive, slots)):
-            time.sleep(POLL_INTERVAL)
+        below = descendants(worker)
         self._supervisor.kill()  # all the others end with it
-        kill_all([*slots, *servers, worker])
+        kill_all([*below, worker])
 
     def _close_stdin(self) -> bool:
         """Let go of the stations; False: that was done before."""
@@ -170,14 +194,6 @@ class LocalStations:
         """In a forked child: do not keep the stations alive, nor their folder."""
         if self._close_stdin():
             os.close(self._lock)
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def _in_child() -> None:

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from itertools import pairwise
 from pathlib import Path
 
@@ -32,6 +32,9 @@ HANDLED = (
     signal.SIGUSR2,
 )  # fmt: skip
 """Signals whose handlers a job may leave changed to the next one's harm; to look at one costs about 1 us."""
+
+IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
+"""They are errors instead; what it starts by way of subprocess has the defaults."""
 
 SWEEP_TIME = 1.0
 """Seconds to wait for killed processes to be gone; one that hangs in the kernel must not hold up the slot."""
@@ -132,15 +135,18 @@ def has_children() -> bool:
     return True
 
 
-def sweep_children(spared: Collection[int]) -> None:
-    """Kill and reap, to the last grandchild, whatever runs below this process but for these children and theirs."""
+def sweep_children(spared: Collection[int], has_grace: Callable[[], object]) -> None:
+    """Kill and reap, to the last grandchild, whatever runs below this process but for these children and theirs; with a
+    grace wait until they have gone, somebody else looks at the clock then."""
     deadline = time.monotonic() + SWEEP_TIME
     while has_children():
         left = [pid for pid in children(os.getpid()) if pid not in spared]
-        if not left or time.monotonic() > deadline:
+        waits = has_grace()
+        if not left or (time.monotonic() > deadline and not waits):
             return
         for pid in left:
-            kill_all([pid, *descendants(pid)])  # whoever waits for a child that is killed would go on
+            if not waits:
+                kill_all([pid, *descendants(pid)])  # whoever waits for a child that is killed would go on
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, os.WNOHANG)
         time.sleep(SWEEP_INTERVAL)
@@ -186,6 +192,15 @@ class Undertaker:
         for pid in dead[:-ZOMBIES]:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, os.WNOHANG)
+
+
+def reset_signals() -> None:
+    """Signals as Python has them at its start, and none blocked: whatever this process, or who started the worker
+    (nohup, a shell in the background), does with them, a job's own processes would inherit (main thread only)."""
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, *IGNORED_BY_PYTHON}:
+        if signal.getsignal(number) is not signal.SIG_DFL:
+            signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 class SignalState:

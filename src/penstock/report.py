@@ -24,6 +24,7 @@ from penstock.prepared import INITIALIZER_NOTE
 from penstock.processes import signal_name
 from penstock.raised import Raised
 from penstock.shipped import clients_paths
+from penstock.spawning import CANNOT_START, returncode_of
 from penstock.stateless import ATOMS, are_plain
 
 TRACEBACK_CHARS = 65_000
@@ -197,7 +198,8 @@ class Report:
 
 
 class CommandEnd(NamedTuple):
-    """How a command ended. `cause` says why it did not succeed; `returncode` is None if it was never started."""
+    """How a command ended. `cause` says why it did not succeed; `returncode` is a shell's for it, None where that has
+    none."""
 
     argv: Argv
     returncode: int | None
@@ -209,10 +211,20 @@ class CommandEnd(NamedTuple):
         try:
             code = run_command(template, argv, extra)
         except (OSError, ValueError) as error:
-            return cls(argv, None, _not_started(error, template, argv))
+            return cls.unstarted(error, template, argv)
         if code == 0 or not check:
             return cls(argv, code, "")
         return cls(argv, code, f"exit code {code}" if code > 0 else f"killed by {signal_name(-code)}")
+
+    @classmethod
+    def unstarted(cls, error: OSError | ValueError, template: CommandTemplate, argv: Argv) -> CommandEnd:
+        """Of one that could not be started."""
+        if isinstance(error, OSError) and template.cwd is not None and error.filename == template.cwd:
+            return cls(argv, None, _clean(f"cannot run in the folder {_shown(template.cwd)}: {error.strerror}"))
+        if not isinstance(error, OSError):
+            return cls(argv, None, f"{CANNOT_START} the command: {error}")
+        name = _shown(argv[0]) if argv else "the command"
+        return cls(argv, returncode_of(error), _clean(f"{CANNOT_START} {name}: {error.strerror or error}"))
 
 
 class CommandReport(Report):
@@ -254,15 +266,6 @@ def _not_serialized(value: object, reason: object) -> str:
 
 def _too_large(size: int) -> str:
     return f"the job returned {size} bytes; at most {VALUE_BYTES} can be sent"
-
-
-def _not_started(error: OSError | ValueError, template: CommandTemplate, argv: Argv) -> str:
-    if not isinstance(error, OSError):
-        return f"cannot start the command: {error}"
-    reason = os.strerror(error.errno) if error.errno else str(error)
-    if template.cwd is not None and error.filename == template.cwd:
-        return _clean(f"cannot run in the folder {_shown(template.cwd)}: {reason}")
-    return _clean(f"cannot start {_shown(argv[0]) if argv else 'the command'}: {reason}")
 
 
 def _shown(name: bytes) -> str:

@@ -10,8 +10,8 @@ from penstock.errors import ConfigError
 
 SLOT_BYTES = 4 << 20
 """Of memory that an idle slot takes (PSS, measured: 4.4 MB)."""
-SLOT_FILES = 5
-"""The agent's open files for a slot: its socket, its page (twice: mmap keeps one of its own) and two pipes."""
+SLOT_FILES = 6
+"""The agent's open files for a slot: its socket, its page, two pipes, and two spools for jobs that print much."""
 OTHER_FILES = 100
 """Open files of the agent that are not for its slots."""
 MEMORY_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")

@@ -20,6 +20,8 @@ from penstock.seatstream import SeatStream
 from penstock.slotwire import (
     LIMIT_CELLS,
     LIMITS,
+    MEDDLED,
+    MEDDLING,
     NO_LIMIT,
     Bytes,
     DropFunction,
@@ -194,9 +196,14 @@ class Seat:
         self.begun_at = time.monotonic_ns()
 
     def running(self) -> Running | None:
-        """What the slot runs of what is outstanding."""
+        """What the slot runs of what is outstanding; a job may have written to the page."""
         running = self.page.running()
-        return running if running is not None and running.piece in self.pieces else None
+        piece = self.pieces.get(running.piece) if running is not None else None
+        if running is None or piece is None:
+            return None
+        if running.unit < 1 or not piece.start <= running.index <= piece.stop - running.unit or running.started < 0:
+            return Running(running.piece, piece.start, 0, piece.stop - piece.start)
+        return running
 
     def next_running(self) -> Running | None:
         """The piece that is to run next, as if it ran, without a job to name if it has more than one."""
@@ -256,6 +263,8 @@ class Seat:
         state, pid = JobState.DEAD, self.pid or None
         if self.ended:
             state, cause, pid, exitcode = self.ended.state, self.ended.cause, None, None
+        elif self.page.cells[MEDDLED]:
+            cause = MEDDLING
         elif pid is not None:
             cause = f"{cause}, pid {pid}"
         elapsed = elapsed_of(running) or (self.elapsed(running) if running is not None else 0.0)

@@ -8,7 +8,7 @@ from collections import deque
 from itertools import islice
 
 from penstock.errors import ProtocolError
-from penstock.slotwire import PREFIX, Bytes, FromSlot, SlotMessage, frame, from_slot
+from penstock.slotwire import MAGIC, PREFIX, Bytes, FromSlot, SlotMessage, frame, from_slot
 
 READ_BYTES = 1 << 18
 JOINED_BYTES = 1 << 16
@@ -29,6 +29,8 @@ class SeatStream:
         connection.setblocking(False)
         self.is_gone = False
         """Nothing more will come from there."""
+        self.nonsense = ""
+        """What came instead of a frame: a job has written to its slot's socket."""
         self._out: deque[memoryview] = deque()
         self._in = bytearray()
         self._large: tuple[FromSlot, bytearray, int] | None = None
@@ -68,13 +70,13 @@ class SeatStream:
                 self._out[0] = self._out[0][sent:]
 
     def receive(self) -> list[Received]:
-        """Whatever whole messages have come; `is_gone` then says whether these were the last.
-
-        Raises ProtocolError: a job has written to its slot's socket.
-        """
+        """Whatever whole messages have come; `is_gone` and `nonsense` then say whether these were the last."""
         found: list[Received] = []
-        while self._read():
-            self._parse(found)
+        try:
+            while self._read():
+                self._parse(found)
+        except ProtocolError as error:
+            self.nonsense = str(error)
         return found
 
     def _read(self) -> bool:
@@ -107,10 +109,14 @@ class SeatStream:
             return
         place = 0
         data = self._in
-        while len(data) - place >= PREFIX.size:
-            header_size, payload_size = PREFIX.unpack_from(data, place)
+        while len(data) > place:
+            if not data.startswith(MAGIC[: len(data) - place], place):
+                raise ProtocolError("no frame begins there")
+            if len(data) - place < PREFIX.size:
+                break
+            _, header_size, payload_size = PREFIX.unpack_from(data, place)
             if max(header_size, payload_size) > MAX_BYTES:
-                raise ProtocolError("a frame of a slot is too large")
+                raise ProtocolError("a frame is too large")
             begin = place + PREFIX.size + header_size
             if len(data) < begin:
                 break
@@ -121,16 +127,23 @@ class SeatStream:
                 found.append((message, bytes(data[begin : begin + payload_size])))
                 place = begin + payload_size
                 continue
-            body = bytearray(payload_size)
+            body = _room(payload_size)
             body[: len(data) - begin] = data[begin:]
             self._large = (message, body, len(data) - begin)
             place = len(data)
         del data[:place]
 
 
+def _room(size: int) -> bytearray:
+    try:
+        return bytearray(size)
+    except MemoryError:
+        raise ProtocolError("a frame is too large") from None
+
+
 def _decoded(header: memoryview) -> FromSlot:
     try:
         message: FromSlot = from_slot.decode(header)
     except (ValueError, RecursionError) as error:  # msgspec's own, and text that is none
-        raise ProtocolError(f"a frame of a slot cannot be read: {error}") from error
+        raise ProtocolError(f"a frame cannot be read: {error}") from error
     return message

@@ -5,10 +5,8 @@ from __future__ import annotations
 import array
 import contextlib
 import os
-import select
 import socket
 import subprocess
-import time
 from collections.abc import Sequence
 
 import msgspec
@@ -58,15 +56,6 @@ class ServerProcess:
         except ConnectionError:
             return None
         return Exit(*EXIT.unpack(data)) if len(data) == EXIT.size else None
-
-    def see_off(self, lives: set[tuple[int, int]], seconds: float) -> None:
-        """Wait until these lives of slots, as (slot, life), are over, at most so long."""
-        deadline = time.monotonic() + seconds
-        while lives and select.select([self.control], [], [], max(0.0, deadline - time.monotonic()))[0]:
-            found = self.next_exit()
-            if found is None:
-                return
-            lives.discard((found.slot, found.life))
 
     def close(self) -> int:
         """End it and all that descends from it; returns its exit code."""

@@ -26,26 +26,28 @@ import sys
 import time
 from collections.abc import Callable
 from operator import length_hint
-from typing import Any
+from typing import Any, NoReturn
 
-from penstock import payload
 from penstock.authkeys import Heir
-from penstock.bundle import LoadedFunction
 from penstock.capture import Capture, Stream
-from penstock.command import CommandTemplate
 from penstock.current import CurrentJob, announce, is_retiring, retire
+from penstock.errors import ProtocolError
 from penstock.farewell import Farewell
 from penstock.forked import Forks
 from penstock.home import Home
 from penstock.identity import introduce
 from penstock.job import job_id
 from penstock.limited import Limited
+from penstock.loads import Chunk, Function
+from penstock.ownfiles import OwnFiles
 from penstock.processes import SignalState, Undertaker
 from penstock.report import CommandReport, Report
 from penstock.script import Stale
 from penstock.slotcommand import command_job
 from penstock.slotwire import (
+    ENDED,
     INDEX,
+    MEDDLED,
     PIECE,
     STARTED,
     UNIT,
@@ -63,61 +65,17 @@ from penstock.slotwire import (
 from penstock.stateless import ATOMS
 
 
-class Function:
-    """A function as the slot keeps it: loaded when it is first run."""
-
-    def __init__(self, message: LoadFunction, blob: bytearray) -> None:
-        self.is_command = message.kind == "command"
-        self.prints = False
-        self._blob = blob
-        self._serializer = message.serializer
-        self._function: LoadedFunction | None = None
-        self._template: CommandTemplate | None = None
-
-    def load(self) -> LoadedFunction:
-        """The function itself. Raises whatever importing it raises; Stale: not in this process."""
-        if self._function is None:
-            self._function = LoadedFunction(self._blob, self._serializer)
-            self._blob = bytearray()
-        return self._function
-
-    def template(self) -> CommandTemplate:
-        """The template of a batch of commands."""
-        if self._template is None:
-            self._template = CommandTemplate.decode(self._blob)
-        return self._template
-
-
-class Chunk:
-    """The arguments of a lease as the slot keeps them: decoded when they are first run."""
-
-    def __init__(self, message: LoadChunk, blob: bytearray) -> None:
-        self.head = message
-        self.form = "item"
-        self._blob: bytearray | None = blob
-        self._items: list[Any] = []
-
-    def items(self, *, are_commands: bool) -> list[Any]:
-        """The arguments, from index `head.first` on."""
-        if self._blob is not None:
-            if are_commands:
-                self._items = payload.load_commands(self._blob)
-            else:
-                self.form, self._items = payload.load_chunk(self._blob, self.head.serializer)
-            self._blob = None
-        return self._items
-
-
 class Slot:
     """Slot `number` of the worker called `worker`."""
 
-    def __init__(self, number: int, worker: str, wire: Wire, page: Page, capture: Capture) -> None:
+    def __init__(self, number: int, worker: str, wire: Wire, page: Page, capture: Capture, files: OwnFiles) -> None:
         self._number = number
         self._worker = worker
         self._wire = wire
         self._page = page.cells
         self._forks = Forks(page, wire, capture.readers, lambda: (self._coming, self._report))
         self._capture = capture
+        self._files = files
         self._functions: dict[bytes, Function] = {}
         self._chunks: dict[int, Chunk] = {}
         self._home = Home()
@@ -140,9 +98,11 @@ class Slot:
             except (EOFError, OSError):
                 self._forks.leave_if_child()
                 return
+            except ProtocolError:
+                self._end_meddled()
             match message:
                 case RunPiece():
-                    self._run(message)
+                    self._run_intact(message)
                     if is_retiring():
                         return
                 case LoadFunction():
@@ -156,6 +116,20 @@ class Slot:
                     self._functions.pop(message.function, None)
                 case FreeChunk():
                     self._chunks.pop(message.lease, None)
+
+    def _run_intact(self, order: RunPiece) -> None:
+        try:
+            self._run(order)
+        except OSError:
+            self._forks.leave_if_child()
+            if not self._files.are_intact():
+                self._end_meddled()
+            raise
+
+    def _end_meddled(self) -> NoReturn:
+        """The job that runs has closed or replaced descriptors of this process, which must not write anywhere now."""
+        self._page[MEDDLED] = 1
+        os._exit(1)
 
     def _begin(self, piece: int, index: int) -> None:
         cells = self._page
@@ -184,6 +158,8 @@ class Slot:
         self._page[STARTED] = 0
         report.flush(time.monotonic_ns())
         self._forks.leave_if_child()
+        if not self._files.are_intact():
+            self._end_meddled()
         self._undertaker.look()
         self._signals.restore()
         self._capture.restore()
@@ -194,7 +170,7 @@ class Slot:
     def _run_jobs(self, order: RunPiece, chunk: Chunk, function: Function, report: Report) -> None:
         try:
             if function.is_command:
-                job = command_job(chunk.head, function.template(), self._number, self._index)
+                job = command_job(chunk.head, function.template(), self._number, self._index, self._is_ended)
                 items = chunk.items(are_commands=True)
             else:
                 loaded = function.load()
@@ -231,6 +207,8 @@ class Slot:
                 report.flush(started)
                 report.fail(index, index + 1, error, time.monotonic_ns(), collect())
             else:
+                if not self._files.has_first() and not self._forks.is_child:
+                    self._end_meddled()
                 output = collect()
                 if output is None and not report.is_each_alone:
                     report.values.append(value)
@@ -314,6 +292,9 @@ class Slot:
         """The job that runs: what has been drawn from the coming items tells, also in the middle of a block."""
         return self._stop - length_hint(self._coming) - 1
 
+    def _is_ended(self) -> int:
+        return self._page[ENDED]
+
     def _current_job(self) -> CurrentJob | None:
         head = self._head
         if head is None:
@@ -327,7 +308,7 @@ def run_slot(number: int, worker: str, connection: socket.socket, page: Page, pi
 
     Called in a fresh child of the fork server.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, lambda *_: None)  # ignored; whatever a call executes has the default all the same
     farewell = Farewell()
     capture = Capture(page, pipes[:2], pipes[2:])
     faulthandler.enable(2)
@@ -337,6 +318,7 @@ def run_slot(number: int, worker: str, connection: socket.socket, page: Page, pi
     sys.argv = ["penstock-slot"]
     introduce(number)
     wire = Wire(connection)
-    Slot(number, worker, wire, page, capture).serve()
+    files = OwnFiles(connection.fileno(), page.fd, *pipes)
+    Slot(number, worker, wire, page, capture, files).serve()
     wire.close()
     farewell.say()

@@ -13,10 +13,15 @@ from penstock.slotwire import LoadChunk
 
 
 def command_job(
-    head: LoadChunk, template: CommandTemplate, slot: int, index_now: Callable[[], int]
+    head: LoadChunk,
+    template: CommandTemplate,
+    slot: int,
+    index_now: Callable[[], int],
+    is_ended: Callable[[], object],
 ) -> Callable[[list[bytes]], CommandEnd]:
     """What runs a command with the arguments of a job, of which `index_now` tells which one it is; nothing that it has
-    started is left then. What calls left running in this process goes on."""
+    started is left then, unless the slot `is_ended`: then all of it has its grace. What calls left running in this
+    process goes on."""
     extra = {b"PENSTOCK_ATTEMPT": b"%d" % head.attempt, b"PENSTOCK_SLOT": b"%d" % slot}
 
     def run(arguments: list[bytes]) -> CommandEnd:
@@ -26,7 +31,7 @@ def command_job(
         argv = template.argv(arguments, index + 1, slot + 1)
         others = children(os.getpid()) if has_children() else ()
         end = CommandEnd.of(template, argv, extra, check=head.check)
-        sweep_children(others)  # else what it left behind could print into the next one's output
+        sweep_children(others, is_ended)  # else what it left behind could print into the next one's output
         return end
 
     return run

@@ -6,6 +6,7 @@ of the core. What it promises:
 1. Each piece comes back exactly once: as PieceDone, or within the SlotDied of the slot that ran it. Of a slot that
    died, SlotDied comes first, then a PieceDone with nothing for each piece that was only queued on it.
 2. A slot that died is replaced; SlotReady says so. Where none can be started, again and again, SlotUnfit says why.
+   One that speaks nonsense, or whose descriptors a job has closed, is ended: the job that ran is dead of it.
 3. A function or a chunk is sent to a slot only if the slot does not have it.
 4. After PieceCut the slot starts none of the piece's jobs from `stop` on; it may stop one earlier.
 5. From the time told to `allow` on slots start nothing; what they were given comes back as far as it was run.
@@ -16,6 +17,7 @@ of the core. What it promises:
 from __future__ import annotations
 
 import heapq
+import select
 import selectors
 import time
 from collections.abc import Callable, Sequence
@@ -24,18 +26,23 @@ from itertools import count
 from penstock.config import TERM_GRACE
 from penstock.core.inputs import Input, PieceCut, PieceDone, SlotReady
 from penstock.core.spooled import Segments, Spooled
-from penstock.errors import ProtocolError
 from penstock.job import JobState
-from penstock.lives import Hooks, Lives
+from penstock.lives import EXIT_TIME, Hooks, Lives
 from penstock.noted import noted_all
+from penstock.processes import is_alive
 from penstock.pump import Pump
 from penstock.seat import NANOSECONDS, Ended, Seat, Work, refused
-from penstock.slotwire import CUT_DELAY, NO_LIMIT, UNTIL, Done, Ready, Running, Unfit
+from penstock.sense import nonsense
+from penstock.slotwire import CUT_DELAY, ENDED, MEDDLING, NO_LIMIT, UNTIL, Done, Ready, Running, Unfit
 from penstock.spool import free_all, read_at
 from penstock.users import check_users, refusal
 
 FREE_BYTES = 1 << 16
 """Arguments of that size are freed at once; others with the next piece: a slot is not woken for them."""
+HANG_UP_TIME = 0.25
+"""Seconds after its last word in which a slot that dies is gone."""
+LAST_TIME = 3.0
+"""Seconds beyond their grace in which killed processes are gone: what the fork server waits for them, and a margin."""
 
 Inputs = list[Input]
 
@@ -47,9 +54,11 @@ class SlotHost:
     clock (CLOCK_BOOTTIME).
     """
 
-    def __init__(self, slots: int, worker_name: str, users: Sequence[str] = ()) -> None:
-        """Raises ConfigError: this process cannot become those users."""
+    def __init__(self, slots: int, worker_name: str, users: Sequence[str] = (), *, grace: float = TERM_GRACE) -> None:
+        """`grace`: between SIGTERM and SIGKILL for what is ended here. ConfigError: this process cannot become those
+        users."""
         check_users(users)
+        self._grace = grace
         self._worker = worker_name
         self._users = users
         self._until = NO_LIMIT
@@ -87,7 +96,7 @@ class SlotHost:
             inputs += heapq.heappop(self._timers)[2]()
         for seat in self._lives.seats.values():
             if (left := seat.time_left()) is not None and left <= 0 and (over := seat.overdue()) is not None:
-                self._end(seat, over.running, TERM_GRACE, over.state, over.cause)
+                self._end(seat, over.running, self._grace, over.state, over.cause)
         return inputs
 
     def next_wakeup(self) -> float | None:
@@ -184,6 +193,7 @@ class SlotHost:
         for piece in seat.pieces:
             seat.hold_back(piece, running)
         seat.ended = Ended(state, cause, running)
+        seat.page.cells[ENDED] = 1
         # a command's slot waits for the command, which may need its grace
         spare = running is not None and seat.pieces[running.piece].work.spec.kind == "command"
         self._lives.end(seat, grace, spare=spare)
@@ -218,14 +228,10 @@ class SlotHost:
 
     def _read(self, seat: Seat) -> Inputs:
         inputs: Inputs = []
-        try:
-            received = seat.stream.receive()
-        except ProtocolError as error:
-            self._leave_socket(seat)
-            # whoever wrote there may have written to the page as well: then it was the piece that was next
-            self._end(seat, seat.running() or seat.next_running(), 0, JobState.DEAD, str(error))
-            return []
-        for message, payload in received:
+        for message, payload in seat.stream.receive():
+            if why := nonsense(message, len(payload), seat):
+                seat.stream.nonsense = why
+                break
             match message:
                 case Done():
                     inputs += self._on_done(seat, message, payload)
@@ -235,16 +241,37 @@ class SlotHost:
                     inputs.append(SlotReady(seat.number))
                 case Unfit(reason):
                     seat.unfit = reason
-        if seat.stream.is_gone:
+        if seat.stream.nonsense:
             self._leave_socket(seat)
+            self._on_meddling(seat, seat.stream.nonsense)
+        elif seat.stream.is_gone:
+            self._leave_socket(seat)
+            self._on_hang_up(seat)
         return inputs
 
     def _leave_socket(self, seat: Seat) -> None:
         """The fork server will report the exit; until then the socket would be readable for ever."""
         seat.stream.is_gone = True
         self._lives.unregister(seat.stream.socket)
-        if not seat.ended:
+
+    def _on_hang_up(self, seat: Seat) -> None:
+        if seat.ended:
+            return
+        if seat.running() is None:
             self._lives.dismiss(seat)
+        else:  # it is dying, unless its job has closed the socket
+            self._later(HANG_UP_TIME, lambda: self._if_it_lives(seat))
+
+    def _if_it_lives(self, seat: Seat) -> Inputs:
+        if self._is_alive(seat) and not seat.ended and is_alive(seat.pid):
+            self._on_meddling(seat, "its socket is closed")
+        return []
+
+    def _on_meddling(self, seat: Seat, what: str) -> None:
+        """The slot is no use any more, and what it runs is the culprit; if nothing does as far as is known, what would
+        be next: whoever wrote to the socket may have written to the page as well."""
+        if not seat.ended:
+            self._end(seat, seat.running() or seat.next_running(), 0, JobState.DEAD, f"{MEDDLING}: {what}")
 
     def _on_done(self, seat: Seat, message: Done, payload: bytes | memoryview) -> Inputs:
         if seat.ended and seat.ended.running and seat.ended.running.piece == message.piece:
@@ -260,11 +287,28 @@ class SlotHost:
     def _is_alive(self, seat: Seat) -> bool:
         return self._lives.seats.get(seat.number) is seat
 
-    def close(self) -> None:
-        """End every slot and what it started; nothing is left, no process and no file. Those that run nothing have
-        their exit handlers run."""
+    def close(self, grace: float = 0.0, hurry: Sequence[int] = ()) -> Inputs:
+        """End every slot and what it started; nothing is left, no process and no file. What runs has the grace, until
+        one of the files `hurry` can be read; slots that run nothing have their exit handlers run. Returns what was said
+        meanwhile."""
+        for seat in self._lives.begin_to_close():
+            if not seat.ended:
+                self._end(seat, seat.running(), grace, JobState.CANCELLED, "its worker was left")
+        inputs: Inputs = []
+        deadline = _now() + max(EXIT_TIME, grace) + LAST_TIME
+        while self._lives.seats and (left := deadline - _now()) > 0:
+            due = self.next_wakeup()
+            timeout = left if due is None else min(left, max(0.0, due - _now()))
+            ready = select.select([*self.filenos(), *hurry], (), (), timeout)[0]
+            inputs += [event for fd in ready if fd not in hurry for event in self.receive(fd)]
+            inputs += self.tick(_now())
+            if any(fd in hurry for fd in ready):
+                hurry = ()
+                for seat in self._lives.seats.values():
+                    self._lives.end(seat, 0, spare=False)
         self._lives.close()
         self._selector.close()
+        return inputs
 
 
 def _now() -> float:

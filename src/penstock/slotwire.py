@@ -1,6 +1,6 @@
 """What an agent and one of its slots share: a stream socket and a page of memory.
 
-**The stream.** A frame is two lengths (header, payload), a msgpack header and a raw payload. A slot handles its
+**The stream.** A frame is MAGIC, two lengths (header, payload), a msgpack header and a raw payload. A slot handles its
 frames in order and answers each RunPiece with one Done; nothing else is ever answered.
 
 **The page** says what the slot is doing without the slot's help: it may hold the GIL, be stopped or dead. All cells are
@@ -17,6 +17,7 @@ What jobs print goes through pipes, and where it is much through files of the ag
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import mmap
 import os
 import socket
@@ -26,20 +27,28 @@ from typing import NamedTuple
 import msgspec
 
 from penstock.core.inputs import Ran
+from penstock.errors import ProtocolError
 
-PREFIX = struct.Struct("<IQ")
-"""Bytes of the header, bytes of the payload."""
+MAGIC = b"\xf3pst"
+"""Begins a frame: what else is written there, text above all, is known for what it is at its first byte."""
+PREFIX = struct.Struct("<4sIQ")
+"""MAGIC, bytes of the header, bytes of the payload."""
 
-PIECE, INDEX, STARTED, UNIT, TAKEN, COLLECTED, UNTIL = range(7)
+PIECE, INDEX, STARTED, UNIT, TAKEN, COLLECTED, UNTIL, ENDED = range(8)
 """Cells: the piece, the job's index, when it started (CLOCK_MONOTONIC ns, 0: loading), how many jobs are run as one
 from there on, whether the agent has moved output to the spools, the piece whose output the slot has begun to take, when
-the slot may start nothing any more (CLOCK_BOOTTIME ns)."""
+the slot may start nothing any more (CLOCK_BOOTTIME ns), whether it is being ended: what its command started has its
+grace then."""
 SPOOL_START, SPOOLED, SPOOL_LOST = 8, 10, 12
 """Two cells each, of stdout and of stderr: where in its spool the output since the slot took some last begins, how many
 bytes of it are there, and how many the disk had no room for."""
 LIMITS = 16
 LIMIT_CELLS = 64
 """The pieces queued on a slot have a cell each for their limits, from LIMITS on, in turns."""
+MEDDLED = LIMITS + LIMIT_CELLS
+"""Cell: the slot ends because the job that runs has closed or replaced descriptors of its own."""
+MEDDLING = "it wrote to, closed or replaced descriptors of its slot"
+"""The cause, of a job."""
 NO_LIMIT = 2**63 - 1
 CUT_DELAY = 0.002
 """Seconds between lowering a limit and looking; a store is visible to another core within microseconds."""
@@ -136,7 +145,7 @@ _encoder = msgspec.msgpack.Encoder()
 def frame(message: SlotMessage, payload: Bytes = b"") -> bytes:
     """The frame up to its payload."""
     header = _encoder.encode(message)
-    return PREFIX.pack(len(header), len(payload)) + header
+    return PREFIX.pack(MAGIC, len(header), len(payload)) + header
 
 
 class Running(NamedTuple):
@@ -153,8 +162,9 @@ class Page:
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
-        self._map = mmap.mmap(fd, PAGE_BYTES)
-        self._view = memoryview(self._map)
+        # not by mmap.mmap, which keeps a descriptor of its own under a low number, where jobs look for theirs
+        self._place = _mapped(fd, 0, mmap.MAP_SHARED)
+        self._view = memoryview((ctypes.c_ubyte * PAGE_BYTES).from_address(self._place)).cast("B")
         self.cells = self._view.cast("q")
 
     @classmethod
@@ -166,9 +176,9 @@ class Page:
         """In a forked child: from now on memory and file are its own; the cells say what they say now, and that
         nothing of its output is in a spool."""
         cells = self.cells.tobytes()
-        place = ctypes.addressof(ctypes.c_char.from_buffer(self._map))
-        kind = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_FIXED
-        if _mmap(place, PAGE_BYTES, mmap.PROT_READ | mmap.PROT_WRITE, kind, -1, 0) != place:
+        try:
+            _mapped(-1, self._place, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_FIXED)
+        except OSError:
             os._exit(1)  # it would be seen as the slot
         self._view[:] = cells
         for cell in range(SPOOL_START, LIMITS):
@@ -195,27 +205,39 @@ class Page:
         """Unmap it and close its file."""
         for view in (self.cells, self._view):
             view.release()
-        self._map.close()
+        _libc.munmap(ctypes.c_void_p(self._place), ctypes.c_size_t(PAGE_BYTES))
         os.close(self.fd)
 
 
-_mmap = ctypes.CDLL(None).mmap
-_mmap.restype = ctypes.c_void_p
-_mmap.argtypes = (
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.mmap.restype = ctypes.c_void_p
+_libc.mmap.argtypes = (
     ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long,
 )  # fmt: skip
+MAP_FAILED = ctypes.c_void_p(-1).value
+
+
+def _mapped(fd: int, place: int, kind: int) -> int:
+    """Where PAGE_BYTES of the file are mapped."""
+    found: int | None = _libc.mmap(place, PAGE_BYTES, mmap.PROT_READ | mmap.PROT_WRITE, kind, fd, 0)
+    if found is None or found == MAP_FAILED:
+        raise OSError(ctypes.get_errno(), "no memory can be shared with a slot")
+    return found
 
 
 def _memory_file() -> int:
     """A file descriptor of PAGE_BYTES zeros."""
     if hasattr(os, "memfd_create"):
-        fd = os.memfd_create("penstock-slot")
+        fd = os.memfd_create("penstock-slot", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        os.ftruncate(fd, PAGE_BYTES)
+        # a job that truncated it would kill the agent
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
     else:
         import tempfile  # noqa: PLC0415 - brings much that Linux needs not
 
         with tempfile.TemporaryFile() as file:
             fd = os.dup(file.fileno())
-    os.ftruncate(fd, PAGE_BYTES)
+        os.ftruncate(fd, PAGE_BYTES)
     return fd
 
 
@@ -227,9 +249,12 @@ class Wire:
         self._buffer = bytearray()
 
     def receive(self) -> tuple[SlotMessage, int]:
-        """The next message, and the size of the payload to be read next. Raises EOFError: the agent is gone."""
+        """The next message, and the size of the payload to be read next. Raises EOFError: the agent is gone;
+        ProtocolError: a job has read some of it."""
         self._fill(PREFIX.size)
-        header_size, payload_size = PREFIX.unpack_from(self._buffer)
+        magic, header_size, payload_size = PREFIX.unpack_from(self._buffer)
+        if magic != MAGIC:
+            raise ProtocolError("no frame begins here")
         self._fill(PREFIX.size + header_size)
         message = to_slot.decode(memoryview(self._buffer)[PREFIX.size : PREFIX.size + header_size])
         del self._buffer[: PREFIX.size + header_size]
@@ -253,7 +278,7 @@ class Wire:
         """Send a message and its payload."""
         head = frame(message, b"")
         size = sum(map(len, bodies))
-        head = PREFIX.pack(PREFIX.unpack_from(head)[0], size) + head[PREFIX.size :]
+        head = PREFIX.pack(MAGIC, len(head) - PREFIX.size, size) + head[PREFIX.size :]
         if size < READ_BYTES:
             self._socket.sendall(head + b"".join(bodies))
             return

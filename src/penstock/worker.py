@@ -19,6 +19,7 @@ import contextlib
 import functools
 import os
 import platform
+import signal
 import socket
 import sys
 import tempfile
@@ -28,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from penstock import loop
-from penstock.config import TERM_GRACE, VERSION, WorkerConfig, endpoints, from_argv
+from penstock.config import VERSION, WorkerConfig, endpoints, from_argv
 from penstock.core.actions import (
     Cut,
     Deliver,
@@ -45,7 +46,7 @@ from penstock.core.actions import (
     Touch,
 )
 from penstock.core.contact import Contact, Outlet
-from penstock.core.inputs import FunctionReady, JobsConnected, PieceDone, SinkConnected, Stop
+from penstock.core.inputs import FunctionReady, JobsConnected, PieceDone, SinkConnected, SlotDied, Stop
 from penstock.core.shift import Shift
 from penstock.core.spooled import Segments
 from penstock.core.worker import WorkerCore
@@ -60,6 +61,7 @@ from penstock.messages import (
     FunctionPart,
     Hello,
     Jobs,
+    Note,
     Outcomes,
     Output,
     Print,
@@ -102,7 +104,9 @@ class Worker:
         self._name = config.name if security.key is None else f"{security.key.name}/{config.name}"
         if config.no_pickle:
             os.environ[NO_PICKLE] = "1"
-        self._slots = SlotHost(config.slots, self._name, config.allow_users)  # forks before any ZeroMQ context exists
+        self._grace = config.grace
+        # forks before any ZeroMQ context exists
+        self._slots = SlotHost(config.slots, self._name, config.allow_users, grace=config.grace)
         self.links = worker_links(config.url, self._id, security)
         for fd in (self._signals.fd, *self._slots.filenos()):
             self.links.watch(fd)
@@ -130,7 +134,7 @@ class Worker:
             loop.now(),
             lease_time=config.lease_time,
             heartbeat_interval=config.heartbeat_interval,
-            shift=Shift(loop.now(), config.idle_timeout, config.time_limit, config.drain_before),
+            shift=Shift(loop.now(), config.idle_timeout, config.time_limit, config.drain_before, config.grace),
         )
         self._decoder = Decoder(VentilatorToWorker)
         streams = (sys.stdout, sys.stderr) if config.pass_output else ()
@@ -182,15 +186,15 @@ class Worker:
         for event in inputs:
             if self._job_lines is not None:
                 self._job_lines.ended(event, time.time())
-            if self._config.pass_output and isinstance(event, PieceDone):
-                self._pass_output(event)
+            if self._config.pass_output and isinstance(event, PieceDone | SlotDied):
+                self._pass_output([event.note] if isinstance(event, SlotDied) else [ran.note for ran in event.ran])
             yield event
 
-    def _pass_output(self, event: PieceDone) -> None:
+    def _pass_output(self, notes: Iterable[Note | None]) -> None:
         """Show what jobs printed where this worker was started."""
-        for ran in event.ran:
-            if ran.note is not None:
-                for echo, text in zip(self._echoes, (ran.note.stdout, ran.note.stderr), strict=True):
+        for note in notes:
+            if note is not None:
+                for echo, text in zip(self._echoes, (note.stdout, note.stderr), strict=True):
                     echo.show(text)
 
     def _from_ventilator(self, received: Received) -> Iterator[Any]:
@@ -287,9 +291,10 @@ class Worker:
             case Cut(slot, piece):
                 self._slots.cut(slot, piece)
             case EndSlot(slot, piece, state, cause):
-                self._slots.end(slot, piece, TERM_GRACE, state, cause)
+                self._slots.end(slot, piece, self._grace, state, cause)
             case Leave(undelivered):
                 self.leaving = True
+                self._grace = 0.0  # what runs still has had it
                 self.exit_code = EXIT_UNDELIVERED if undelivered else 0
             case _:
                 raise AssertionError(f"not for a worker: {action!r}")
@@ -313,8 +318,10 @@ class Worker:
         self._slots.run(action.slot, action.piece, work, action.start, action.stop, block)
 
     def close(self) -> None:
-        """End the slots, then the sockets."""
-        self._slots.close()
+        """End the slots, which is hurried by a signal, then the sockets."""
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+        self._signals.read()
+        list(self._from_slots(self._slots.close(self._grace, [self._signals.fd])))
         with contextlib.suppress(OSError):  # there is no folder for temporary files
             remove_abandoned(Path(tempfile.gettempdir()))  # jobs may have left pipelines open
         self.links.close()

@@ -25,6 +25,7 @@ from penstock import lives
 from penstock.core.inputs import PieceDone, SlotDied, SlotReady, SlotUnfit
 from penstock.job import JobState
 from penstock.processes import ZOMBIES
+from penstock.slots import SlotHost
 
 __all__ = ["agent", "pair"]
 
@@ -264,8 +265,8 @@ def test_exit_handlers_run_when_a_slot_is_let_go(agent: Agent, folder: Path, how
     if how == "replaced":
         pid_of(agent, b"b")
     elif how == "closed":
-        agent.host._lives.close()
-        agent.host._lives.start()
+        agent.host.close()
+        agent.host = SlotHost(1, "mill")
     agent.until(lambda: not is_running(pid))
     assert Path(path).read_text() == "goodbye"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -94,8 +95,18 @@ def test_a_sweep_spares_whom_it_is_told_to() -> None:
     before = descendants(os.getpid())  # multiprocessing's resource tracker, after some other test
     kept = subprocess.Popen(["sleep", "1000"])
     other = subprocess.Popen(["sh", "-c", "sleep 1000 & wait"])
-    sweep_children([*before, kept.pid])
+    sweep_children([*before, kept.pid], lambda: False)
     assert set(descendants(os.getpid())) == {*before, kept.pid}
     other.wait()
     kept.kill()
     kept.wait()
+
+
+@pytest.mark.parametrize("has_grace", [True, False])
+def test_who_has_a_grace_is_waited_for(has_grace: bool, tmp_path: Path) -> None:
+    """A sweep lets them come to their end then; else they never do."""
+    before = descendants(os.getpid())
+    process = subprocess.Popen(["sh", "-c", f"sleep 0.2; echo > {tmp_path}/end"])
+    sweep_children(before, lambda: has_grace)
+    process.wait()
+    assert (set(descendants(os.getpid())), (tmp_path / "end").exists()) == (set(before), has_grace)

@@ -218,7 +218,7 @@ def test_commands_are_never_put_together() -> None:
         ([b"/bin/sh", b"-c", b"exit 3"], True, 3, "exit code 3"),
         ([b"/bin/sh", b"-c", b"exit 3"], False, 3, ""),
         ([b"/bin/sh", b"-c", b"kill -9 $$"], True, -9, "killed by SIGKILL"),
-        ([b"/no\xff"], True, None, "cannot start '/no\\\\xff': No such file or directory"),
+        ([b"/no\xff"], True, 127, "cannot start '/no\\\\xff': No such file or directory"),
     ],
 )
 def test_end_of_a_command(words: list[bytes], check: bool, returncode: int | None, cause: str) -> None:

@@ -12,6 +12,7 @@ from penstock.messages import Note
 from penstock.slotwire import (
     INDEX,
     LIMITS,
+    MAGIC,
     NO_LIMIT,
     PIECE,
     PREFIX,
@@ -61,9 +62,9 @@ NOTE = Note("cause", "trace", b"\xff", b"err", -9, 77, -11)
 def test_messages_come_back(message: SlotMessage) -> None:
     """A frame says the lengths of header and payload; the header decodes to the same message."""
     data = frame(message, b"payload")
-    header_size, payload_size = PREFIX.unpack_from(data)
+    magic, header_size, payload_size = PREFIX.unpack_from(data)
     decoder = from_slot if isinstance(message, Ready | Unfit | Done) else to_slot
-    assert payload_size == 7
+    assert (magic, payload_size) == (MAGIC, 7)
     assert decoder.decode(data[PREFIX.size :]) == message
     assert len(data) == PREFIX.size + header_size
 

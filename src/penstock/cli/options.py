@@ -12,7 +12,7 @@ import click
 
 from penstock.cli import settings
 from penstock.cli.given import WORD, Place
-from penstock.config import DEFAULT_URL
+from penstock.config import DEFAULT_URL, TERM_GRACE
 
 KEY_VARIABLE = "PENSTOCK_KEY"
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -113,6 +113,36 @@ without_pickles = click.option(
     envvar="PENSTOCK_NO_PICKLE",
     help="Take no pickles, only commands and calls with serializer='msgpack'.  [env: PENSTOCK_NO_PICKLE]",
 )
+
+GRACE_MAX = 86_400.0
+"""Seconds: who waits longer for a job to end wants no end of it."""
+
+
+def _graced(_: click.Context, __: click.Parameter, value: str | None) -> float:
+    from penstock.cli.work import with_unit
+    from penstock.client.options import seconds
+
+    if value is None:
+        return TERM_GRACE
+    try:
+        grace = seconds(with_unit(value), "--grace")
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    if grace > GRACE_MAX:
+        raise click.UsageError(f"--grace: {value} is too long, a day is the most")
+    return grace
+
+
+def graced(more: str = "") -> Callable[[Function], Function]:
+    """``--grace``, of whatever has workers of its own."""
+    return click.option(
+        "--grace",
+        metavar="TIME",
+        envvar="PENSTOCK_GRACE",
+        callback=_graced,
+        help=f"Between SIGTERM and SIGKILL for jobs that are ended{more}.  [default: {TERM_GRACE:g}s]",
+    )
+
 
 _LIMITS = (
     click.option("--frame-bytes", type=click.IntRange(1024), help="Largest frame taken in.  [default: 256 MiB]"),

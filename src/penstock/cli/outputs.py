@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from penstock.cli.output import value_text
 from penstock.faces import cause_line
+from penstock.spawning import CANNOT_START
 
 if TYPE_CHECKING:
     from penstock import Outcome
@@ -87,7 +88,8 @@ class Shown:
 
 def complaint(outcome: Outcome, what: str = "") -> bytes:
     """Why a job did not succeed and `what` it is, on a line. Where that is not said, a bare exit code is no news."""
-    if outcome.state == "succeeded" or (not what and outcome.state == "failed" and outcome.returncode is not None):
+    has_run = outcome.returncode is not None and not outcome.cause.startswith(CANNOT_START)
+    if outcome.state == "succeeded" or (not what and outcome.state == "failed" and has_run):
         return b""
     return f"penstock: {cause_line(outcome.job_id, outcome.state, outcome.cause, what)}\n".encode()
 

@@ -13,7 +13,7 @@ import click
 from penstock.cli.atonce import AtOnce, AtOnceType
 from penstock.cli.fit import check_own, fit, slots_for
 from penstock.cli.given import WORD, Place
-from penstock.cli.options import as_json, debug, key_url, keyed
+from penstock.cli.options import as_json, debug, graced, key_url, keyed
 from penstock.cli.output import printable, say, write
 from penstock.cli.sections import JobsCommand
 from penstock.cli.streams import check_stdout
@@ -72,6 +72,7 @@ if TYPE_CHECKING:
 @click.option("--lb", "--line-buffer", "live", is_flag=True, help="Output line by line, while jobs run.")
 @click.option("-u", "--ungroup", is_flag=True, help="As --lb, and no --tag.")
 @click.option("--bar", "--eta", "--progress", is_flag=True, expose_value=False, help="Accepted: a terminal has it.")
+@graced("; those of a running pipeline have their worker's")
 @as_json
 @debug
 @jobs_options
@@ -127,6 +128,7 @@ class Ways(NamedTuple):
     results: str | None
     resume: bool
     resume_failed: bool
+    grace: float
     as_json: bool
     keep_output: str
 
@@ -184,7 +186,14 @@ def _run(ways: Ways, work: Work, target: Any, inputs: Iterator[Any]) -> int:
     with ExitStack() as stack:
         summary = stack.enter_context(_summary(ways, asked))
         slots = None if ways.url or ways.at_once is None else ways.at_once.slots(work)
-        pipeline = Pipeline(ways.url or "local", slots=slots, data=ways.data, pass_output=False, ship=work.ship)
+        pipeline = Pipeline(
+            ways.url or "local",
+            slots=slots,
+            data=ways.data,
+            pass_output=False,
+            ship=work.ship,
+            grace=ways.grace,
+        )
         stack.enter_context(pipeline)
         if ways.url:
             fit(pipeline, work, ways.at_once)

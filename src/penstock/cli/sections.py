@@ -44,6 +44,7 @@ SECTIONS = {
         "retry_delay",
         "max_crashes",
         "timeout",
+        "grace",
         "priority",
         "resume",
         "resume_failed",

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from penstock.cli.options import binding, data_folder, key_path, station_settings
+from penstock.cli.options import binding, data_folder, graced, key_path, station_settings
 from penstock.cli.output import say
 from penstock.config import EXIT_REFUSED
 from penstock.errors import ConfigError, NoPipeline, PenstockError
@@ -49,16 +49,22 @@ SETTLED_TIME = 5.0
     help="Jobs at once in each worker.  [default: cores / workers]",
 )
 @click.option("--show-jobs", is_flag=True, help="Print a line for each job as it ends.")
+@graced()
 @binding
-def command(url: str, data: Path | None, workers: int, slots: int | None, show_jobs: bool, **asked: Any) -> None:
-    """Run a whole pipeline on this machine until Ctrl-C, which lets running jobs finish; a second one does not."""
+def command(
+    url: str, data: Path | None, workers: int, slots: int | None, show_jobs: bool, grace: float, **asked: Any
+) -> None:
+    """Run a whole pipeline on this machine until Ctrl-C, which lets running jobs finish.
+
+    A second one ends them, within the grace, a third one at once.
+    """
     common = station_settings(url, **asked)
     folder = data_folder(data)
     _check_places(url, folder)
     stations = Stations()
     with _terminable():
         try:
-            _start(stations, common, folder, workers, slots, show_jobs=show_jobs)
+            _start(stations, common, folder, workers, slots, show_jobs=show_jobs, grace=grace)
             _wait_until_up(stations, url, workers)
             say(f"{url} is up, its data is in {folder}; others on this machine find it by")
             print(f"export PENSTOCK_URL={url}", flush=True)
@@ -178,17 +184,30 @@ class Stations:
             time.sleep(LOOK_INTERVAL)
 
     def stop(self) -> None:
-        """Workers finish first, while there is someone to report to. Interrupted, it ends all of them at once."""
+        """Workers finish first, while there is someone to report to. Interrupted, all end as soon as what runs has had
+        its grace; interrupted again, at once."""
         try:
             for kinds in ({"worker"}, {"ventilator", "sink"}):
-                some = [station.process for station in self._running if station.kind in kinds]
-                for process in some:
-                    process.terminate()
-                for process in some:
-                    process.wait()
+                self._terminate(kinds)
         finally:
             os.close(self._held)  # whoever still lives sees its lifeline end
             os.close(self.lifeline)
+            try:
+                self._wait()
+            except KeyboardInterrupt:
+                self._terminate({"worker"})
+                raise
+
+    def _terminate(self, kinds: Collection[str]) -> None:
+        some = [station.process for station in self._running if station.kind in kinds]
+        for process in some:
+            process.terminate()
+        for process in some:
+            process.wait()
+
+    def _wait(self) -> None:
+        for station in self._running:
+            station.process.wait()
 
 
 def _ending(code: int) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from penstock.cli.options import debug, key_path, keyed, url_option, without_pickles
+from penstock.cli.options import debug, graced, key_path, keyed, url_option, without_pickles
 from penstock.cli.signals import give_back
 from penstock.cli.work import with_unit
 from penstock.config import DRAIN_BEFORE
@@ -29,6 +29,7 @@ TAG_LENGTH = 256
 @click.option("--allow-user", "users", multiple=True, metavar="NAME", help="Jobs may run as NAME (worker as root).")
 @click.option("--tag", "tags", multiple=True, metavar="WORD", help="What it has, for jobs that need that.")
 @click.option("--show-jobs", is_flag=True, help="Print a line for each job as it ends.")
+@graced()
 @click.option("--idle-timeout", metavar="TIME", help="Leave after so long without a job: 90s, 5m, 2h.")
 @click.option("--time-limit", metavar="TIME", help="It is ended from outside so long after its start.")
 @click.option(
@@ -43,9 +44,13 @@ def command(
     tags: tuple[str, ...],
     no_pickle: bool,
     show_jobs: bool,
+    grace: float,
     **times: str | None,
 ) -> int:
-    """Run a worker until SIGTERM or Ctrl-C, which let it finish what runs; a second one hands everything back now."""
+    """Run a worker until SIGTERM or Ctrl-C, which let it finish what runs.
+
+    A second one ends what runs, within the grace, and hands everything back; a third one does so at once.
+    """
     from penstock.config import WorkerConfig, default_slots
     from penstock.job import TAGS_MAX
     from penstock.worker import main
@@ -62,6 +67,7 @@ def command(
         allow_users=users,
         tags=tags,
         show_jobs=show_jobs,
+        grace=grace,
         **_durations(times),
     )
     if config.time_limit is not None and config.drain_before >= config.time_limit:

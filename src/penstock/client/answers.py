@@ -26,6 +26,7 @@ from penstock.job import BatchSpec, JobState, job_id
 from penstock.messages import Note
 from penstock.outcome import CommandResult, Outcome
 from penstock.payload import Partial, Unreadable
+from penstock.spawning import CANNOT_START
 
 SILENT = Note()
 SMALL_BYTES = 256
@@ -126,7 +127,8 @@ def error_of(row: Row, index: int, spec: BatchSpec) -> BaseException:
 def _command_error(row: Row, name: str, note: Note) -> BaseException:
     if note.returncode is None:
         return JobError(f"job {name}: {note.cause}")
-    return CommandFailed(note.returncode, _argv(row), note.stdout, note.stderr)
+    cause = note.cause if note.cause.startswith(CANNOT_START) else ""
+    return CommandFailed(note.returncode, _argv(row), note.stdout, note.stderr, cause)
 
 
 def _own_error(row: Row, name: str, note: Note, spec: BatchSpec) -> BaseException:

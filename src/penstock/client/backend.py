@@ -22,6 +22,7 @@ def engine_at(
     *,
     pass_output: bool,
     ship: bool,
+    grace: float,
 ) -> Engine | Inline:
     """Of this URL, as Pipeline has the rest. Raises NoPipeline, Refused, ConfigError."""
     if url == "inline":
@@ -33,5 +34,5 @@ def engine_at(
         return Engine(url, key=key, ship=ship)
     from penstock.local import LocalStations  # noqa: PLC0415 - only embedded pipelines start processes
 
-    stations = LocalStations(slots, None if data is None else Path(data), pass_output=pass_output)
+    stations = LocalStations(slots, None if data is None else Path(data), pass_output=pass_output, grace=grace)
     return Engine(stations.url, stations, ship=ship)

@@ -203,7 +203,7 @@ class Inline:
 
     leave_forgotten = terminate = leave_by
 
-    def end_workers(self, operation: str, *, grace: float) -> None:  # noqa: ARG002 - nothing runs now
+    def end_workers(self, operation: str, *, at_once: bool) -> None:  # noqa: ARG002 - nothing runs now
         """The same."""
         self._left = True
 

@@ -20,6 +20,7 @@ from penstock.given import Work
 from penstock.job import BatchSpec, JobState, Stamp, new_batch_id
 from penstock.messages import OutcomeHead
 from penstock.report import CommandEnd, CommandReport, Report
+from penstock.spawning import interpreted, is_unknown, reason
 
 
 class Jobs:
@@ -106,21 +107,31 @@ class Jobs:
 
 
 def _run(template: CommandTemplate, argv: Argv, *, check: bool, time_limit: float | None) -> tuple[CommandEnd, Output]:
-    environment = {**os.environb, **template.env}
     try:
-        done = subprocess.run(
-            argv,
-            cwd=template.cwd,
-            env=environment,
-            capture_output=True,
-            stdin=subprocess.DEVNULL,
-            timeout=time_limit,
-            check=False,
-        )
+        try:
+            done = _finished(template, argv, time_limit)
+        except OSError as error:
+            if not is_unknown(error):
+                raise
+            done = _finished(template, interpreted(argv, template.env.get(b"PATH")), time_limit)
     except (OSError, ValueError) as error:
-        return CommandEnd(argv, None, f"cannot start the command: {error}"), ((), ())
+        if isinstance(error, OSError) and argv and error.filename != template.cwd:
+            error = OSError(error.errno, reason(error, argv[0]))
+        return CommandEnd.unstarted(error, template, argv), ((), ())
     except subprocess.TimeoutExpired as error:
         cause = f"ran longer than its time limit of {time_limit:g} s"
         return CommandEnd(argv, None, cause), ((error.stdout or b"",), (error.stderr or b"",))
     cause = f"exit code {done.returncode}" if check and done.returncode else ""
     return CommandEnd(argv, done.returncode, cause), ((done.stdout,), (done.stderr,))
+
+
+def _finished(template: CommandTemplate, argv: Argv, time_limit: float | None) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        argv,
+        cwd=template.cwd,
+        env={**os.environb, **template.env},
+        capture_output=True,
+        stdin=subprocess.DEVNULL,
+        timeout=time_limit,
+        check=False,
+    )

@@ -135,9 +135,9 @@ class Member:
                 self._cancel_running()
         self.abandon()
 
-    def end_workers(self, operation: str, *, grace: float) -> None:
-        """As `terminate`: what has not started is cancelled, what runs raises JobDied that names the operation. With a
-        grace embedded jobs are told, and have so many seconds to clear up."""
+    def end_workers(self, operation: str, *, at_once: bool) -> None:
+        """As `terminate`: what has not started is cancelled, what runs raises JobDied that names the operation. Unless
+        `at_once` embedded jobs are told, and have their grace to clear up."""
         if not self._is_here:
             return
         self.left = True
@@ -153,8 +153,8 @@ class Member:
                 for stream in streams:
                     stream.cancel_all(unstarted_only=False)
                 self._cancel_running()
-        else:
-            self._stations.kill(grace=grace)
+        elif at_once:
+            self._stations.kill()
         self._close(died)
         self._session.delivery.wait()  # the futures are settled there
 

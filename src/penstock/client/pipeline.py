@@ -205,13 +205,12 @@ class Pipeline(Submitter):
     """A pipeline, embedded or running elsewhere, as a concurrent.futures.Executor.
 
     `url`: ``tcp://host:port`` or ``ipc:///folder`` of a running one; ``"local"`` starts one on this machine, for as
-    long as this object is used; ``"inline"`` runs each job in the caller, at once, whatever options say
-    of when and where; None is where `key` belongs, else the
-    environment's PENSTOCK_URL, else local. `key`: a key file or folder, for a pipeline that wants one; it alone is
-    enough; None is the environment's PENSTOCK_KEY. `slots` and `data` are for local ones: jobs at once (default: the
-    cores there are) and the folder to keep batches in (default: none is kept). `pass_output`: a local one also shows
-    here what its jobs print. `ship`: to a running one the source of your own modules goes along with the functions
-    that use them; without, they have to be installed on the workers.
+    long as this object is used; ``"inline"`` runs each job in the caller, at once, whatever its options say; None
+    is where `key` belongs, else the environment's PENSTOCK_URL, else local. `key`: a key file or folder, for a pipeline
+    that wants one; it alone is enough; None is the environment's PENSTOCK_KEY. For local ones are `slots`, jobs at once
+    (default: the cores there are), `data`, the folder to keep batches in (default: none is kept), `grace`, seconds
+    between SIGTERM and SIGKILL, and `pass_output`: what jobs print is also shown here. `ship`: to a running one the
+    source of your own modules goes along with the functions that use them; without, they must be on the workers.
 
     Raises NoPipeline: nobody answers at the URL; Refused: the key is not let in; ConfigError: the URL or the key is
     none, or there is no room for so many slots; ValueError: `slots` or `data` with a running pipeline.
@@ -226,6 +225,7 @@ class Pipeline(Submitter):
         data: str | os.PathLike[str] | None = None,
         pass_output: bool = True,
         ship: bool = True,
+        grace: float = TERM_GRACE,
     ) -> None:
         if current.is_loading():
             raise RuntimeError(
@@ -239,7 +239,7 @@ class Pipeline(Submitter):
             raise TypeError(f"slots must be a whole number, not {type(slots).__name__}")
         if slots is not None and slots < 1:
             raise ValueError(f"slots must be a whole number from 1 on, not {slots!r}")
-        super().__init__(engine_at(url, loaded, slots, data, pass_output=pass_output, ship=ship), {})
+        super().__init__(engine_at(url, loaded, slots, data, pass_output=pass_output, ship=ship, grace=grace), {})
         self._finalizer = weakref.finalize(self, self._engine.leave_forgotten)
         self._finalizer.atexit = False  # what becomes of it then is the engine's business
 
@@ -277,14 +277,14 @@ class Pipeline(Submitter):
 
     def terminate_workers(self) -> None:
         """Leave at once, as ProcessPoolExecutor's of Python 3.14: what has not started is cancelled, what runs raises
-        JobDied. The slots of an embedded pipeline are sent SIGTERM, and killed after a few seconds; on a running
-        pipeline only the jobs of this client's futures and maps are ended."""
-        self._engine.end_workers("terminate_workers", grace=TERM_GRACE)
+        JobDied. The slots of an embedded pipeline are sent SIGTERM, and killed after their grace; on a running pipeline
+        only the jobs of this client's futures and maps are ended."""
+        self._engine.end_workers("terminate_workers", at_once=False)
         self._finalizer.detach()
 
     def kill_workers(self) -> None:
         """As `terminate_workers`, and embedded slots are killed at once."""
-        self._engine.end_workers("kill_workers", grace=0.0)
+        self._engine.end_workers("kill_workers", at_once=True)
         self._finalizer.detach()
 
     def attach(self, batch: str) -> Batch:

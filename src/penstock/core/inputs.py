@@ -6,8 +6,8 @@ import msgspec
 
 from penstock.core.actions import EndedPart, OpenPart
 from penstock.core.spooled import Spooled
-from penstock.job import BatchSpec, JobState, Stamp
-from penstock.messages import Completion, Note, OutcomeHead, Print, VentilatorToWorker
+from penstock.job import BatchSpec, Instant, JobState, Seconds, Stamp
+from penstock.messages import Completion, Count, Note, OutcomeHead, Print, VentilatorToWorker
 from penstock.roles import EVERYONE, Peer
 
 Bytes = bytes | memoryview
@@ -156,9 +156,9 @@ class Ran(msgspec.Struct, frozen=True, array_like=True):
     start: int
     stop: int
     state: JobState
-    started_time: float
-    elapsed: float
-    size: int
+    started_time: Instant
+    elapsed: Seconds
+    size: Count
     note: Note | None = None
     spooled: Spooled | None = None
     lost: tuple[int, int] = (0, 0)

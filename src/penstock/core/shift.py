@@ -4,17 +4,20 @@ Promises:
 
 1. It is idle from its start, and from the moment it holds nothing: outcomes that no sink has taken keep it.
 2. Before its time limit it drains, and shortly before it what still runs is handed back: nothing is cut off with it.
+3. Told twice to stop it leaves when what ran has had its grace; told once more, now.
 """
 
 from __future__ import annotations
 
 import math
 
-from penstock.config import DRAIN_BEFORE
+from penstock.config import DRAIN_BEFORE, TERM_GRACE
 
-LAST_CALL = 10.0
-"""Seconds before the time limit at which what still runs is ended and handed back: TERM_GRACE, and as long again for
-its outcomes. Never earlier than half of the time to drain."""
+LAST_CALL = 5.0
+"""Seconds before the time limit, and beyond the grace, at which what still runs is ended and handed back: for its
+outcomes. Never earlier than half of the time to drain."""
+LEAVE_PATIENCE = 2.0
+"""Seconds that a worker told twice to stop still waits for its outcomes to be closed, beyond the grace of what ran."""
 
 
 class Shift:
@@ -26,13 +29,23 @@ class Shift:
         idle_timeout: float | None = None,
         time_limit: float | None = None,
         drain_before: float = DRAIN_BEFORE,
+        grace: float = TERM_GRACE,
     ) -> None:
         self._idle_timeout = math.inf if idle_timeout is None else idle_timeout
+        self._grace = grace
+        self.leaves_at = math.inf
+        """When it leaves, whatever still runs or is not delivered."""
         self._idle_since = now
         self._was_busy = False
         self._ends_at = math.inf if time_limit is None else now + time_limit
         self._drain_at = self._ends_at - drain_before
-        self._last_call_at = self._ends_at - min(LAST_CALL, drain_before / 2)
+        self._last_call_at = self._ends_at - min(grace + LAST_CALL, drain_before / 2)
+
+    def hurry(self, now: float) -> bool:
+        """What runs is to be ended, if it is not already: then nothing is waited for any more."""
+        first = self.leaves_at == math.inf
+        self.leaves_at = now + self._grace + LEAVE_PATIENCE if first else now
+        return first
 
     def drains(self, now: float, *, busy: bool) -> str | None:
         """Why it drains now, if it does; `busy`: it holds something."""

@@ -67,12 +67,10 @@ KEPT_BYTES_MAX = 256 << 20
 ALONE_LEASES = 6.0
 """Lease times without the ventilator after which a worker that drains, and runs nothing any more, leaves with what it
 could not deliver: whoever gets these jobs runs them again."""
-LEAVE_PATIENCE = 2.0
-"""Seconds that a worker told twice to stop still waits for its outcomes to be closed."""
 
 
 class WorkerCore:
-    """`hello` has who this worker is; its other fields are filled in for each hello. `shift`: when it goes unasked."""
+    """`hello` has who this worker is; its other fields are filled in for each hello. `shift`: when it goes."""
 
     def __init__(
         self,
@@ -103,7 +101,6 @@ class WorkerCore:
         """What came before the welcome."""
         self._receipts, self._told_window = Receipts(), 0
         self._draining = self._left = False
-        self._leave_at: float | None = None
         self._actions: Actions = []
 
     # ------------------------------------------------------------------------------------------ contract
@@ -332,7 +329,8 @@ class WorkerCore:
         if not self._draining:
             self._drain("signal", now)
             return
-        self._leave_at = now + LEAVE_PATIENCE
+        if not self._shift.hurry(now):
+            return
         self._runs.hurried = True
         for held in self.holdings.leases.values():
             self.feed.end(held, held.lease.start, held.lease.stop, now)
@@ -342,7 +340,7 @@ class WorkerCore:
             return
         done = not self.holdings.leases and not self.feed.busy
         is_alone = not self.feed.busy and self._liaison.silence(now) > ALONE_LEASES * self._lease_time
-        if done or is_alone or (self._leave_at is not None and now >= self._leave_at):
+        if done or is_alone or now >= self._shift.leaves_at:
             self._left = True
             if undelivered := sum(held.finished.count for held in self.holdings.leases.values()):
                 self._say(Log("left_undelivered", {"jobs": undelivered}))

@@ -33,8 +33,8 @@ def test_idle_counts_from_the_last_moment_it_was_busy() -> None:
 
 
 def test_it_drains_before_its_time_limit_and_then_ends_what_runs() -> None:
-    """Busy or not; the last call comes once."""
-    shift = Shift(0.0, time_limit=600.0, drain_before=60.0)
+    """Busy or not; the last call comes once, and leaves what runs its grace."""
+    shift = Shift(0.0, time_limit=600.0, drain_before=60.0, grace=5.0)
     assert shift.drains(539.0, busy=True) is None
     assert shift.drains(540.0, busy=True) == "time limit"
     assert shift.next_wakeup(draining=True) == 590.0
@@ -47,6 +47,13 @@ def test_with_little_time_to_drain_half_of_it_is_for_what_runs() -> None:
     shift = Shift(0.0, time_limit=10.0, drain_before=4.0)
     assert shift.next_wakeup(draining=False) == 6.0
     assert shift.next_wakeup(draining=True) == 8.0
+
+
+def test_who_is_told_twice_to_stop_leaves_after_the_grace() -> None:
+    """Told once more: now."""
+    shift = Shift(0.0, grace=5.0)
+    assert shift.leaves_at == math.inf
+    assert [(shift.hurry(now), shift.leaves_at) for now in (10.0, 11.0)] == [(True, 17.0), (False, 11.0)]
 
 
 def test_an_idle_worker_leaves() -> None:
@@ -66,7 +73,7 @@ def test_an_idle_worker_leaves() -> None:
 def test_what_runs_at_the_last_call_is_ended_and_given_back() -> None:
     """As a second SIGTERM does it: what had not started goes back first, what runs is no failure."""
     bench = WorkerBench()
-    bench.core._shift = Shift(bench.now, time_limit=60.0, drain_before=30.0)
+    bench.core._shift = Shift(bench.now, time_limit=60.0, drain_before=30.0, grace=5.0)
     (run,) = runs(bench.turn(bench.jobs(0, 4)))
     assert of(EndSlot, bench.pass_time(49.0)) == []
     assert of(EndSlot, bench.pass_time(2.0)) == [EndSlot(0, run.piece, JobState.CANCELLED, "cancelled")]
