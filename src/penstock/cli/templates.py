@@ -40,7 +40,8 @@ def composer_of(work: Work) -> Composer:
 
 def template_of(work: Work) -> CommandTemplate:
     """What a worker fills."""
-    from penstock.command import SHELL, CommandTemplate
+    from penstock.command import CommandTemplate
+    from penstock.spawning import SHELL
 
     words = _words(work)
     interpreter = shell.shell(of_bash=bool(shell.functions()))
