@@ -72,7 +72,12 @@ def write(data: bytes) -> None:
 def json_line(record: Mapping[str, Any]) -> None:
     """A record as a line of JSON; what JSON has no form for is written as text, NaN and infinity as null, which is
     said."""
-    write(json_text(record, as_text, _say_no_number).encode() + b"\n")
+    write(json_bytes(record) + b"\n")
+
+
+def json_bytes(record: Mapping[str, Any]) -> bytes:
+    """The line without its end."""
+    return json_text(record, as_text, _say_no_number).encode()
 
 
 @cache

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from codecs import getincrementaldecoder
 from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from penstock.cli.output import value_text
+from penstock.cli.output import json_bytes, json_line, outcome_record, say, value_text, write
 from penstock.faces import cause_line
 from penstock.spawning import CANNOT_START
 
@@ -32,22 +35,25 @@ class Shown:
 
     def stdout(self) -> Iterator[bytes]:
         """What it printed, then what a call returned unless that is None."""
-        yield from self._printed(is_error=False)
+        yield from self.printed(is_error=False)
         if value := self._value():
             yield value
 
     def stderr(self) -> Iterator[bytes]:
         """What it printed there."""
-        return self._printed(is_error=True)
+        return self.printed(is_error=True)
 
     def remarks(self) -> bytes:
         """How much of what was given out is missing, and why the job failed."""
-        text = b""
+        text = b"".join(f"penstock: {line}\n".encode() for line in self.said_missing())
+        return text + complaint(self.outcome, self._what)
+
+    def said_missing(self) -> Iterator[str]:
+        """For each stream of which not all was there to give out, a line."""
         for name, missing in zip(("stdout", "stderr"), self._missing, strict=True):
             if missing:
                 said = f"{missing:,} bytes of its {name} are missing here, they were not kept: --keep-output keeps more"
-                text += f"penstock: {self.outcome.job_id}: {said}\n".encode()
-        return text + complaint(self.outcome, self._what)
+                yield f"{self.outcome.job_id}: {said}"
 
     @property
     def stdout_size(self) -> int:
@@ -64,9 +70,10 @@ class Shown:
         """The outcome with all of its output that is kept."""
         if self.is_whole:
             return self.outcome
-        return replace(self.outcome, stdout=b"".join(self._printed(is_error=False)), stderr=b"".join(self.stderr()))
+        return replace(self.outcome, stdout=b"".join(self.printed(is_error=False)), stderr=b"".join(self.stderr()))
 
-    def _printed(self, *, is_error: bool) -> Iterator[bytes]:
+    def printed(self, *, is_error: bool) -> Iterator[bytes]:
+        """What it wrote to one of them, and was not shown before."""
         self._missing[is_error] = 0
         if self.is_whole:
             text = (self.outcome.stderr if is_error else self.outcome.stdout)[self._seen[is_error] :]
@@ -84,6 +91,26 @@ class Shown:
         if self.outcome.returncode is not None or self.outcome.value is None:
             return b""
         return value_text(self.outcome.value).encode("utf-8", "surrogateescape") + b"\n"
+
+
+def json_record(shown: Shown) -> None:
+    """The outcome as a line of JSON on stdout. A long output is written as it is read: it may be larger than memory."""
+    record = outcome_record(shown.outcome)
+    if shown.is_whole:
+        json_line(record)
+        return
+    del record["stdout"], record["stderr"]
+    write(json_bytes(record).removesuffix(b"}"))
+    for name, parts in (("stdout", shown.printed(is_error=False)), ("stderr", shown.printed(is_error=True))):
+        write(f', "{name}": "'.encode())
+        decoder = getincrementaldecoder("utf-8")("backslashreplace")
+        for part in chain(parts, (None,)):
+            text = decoder.decode(part or b"", final=part is None)
+            write(json.dumps(text)[1:-1].encode())
+        write(b'"')
+    write(b"}\n")
+    for missing in shown.said_missing():
+        say(missing)
 
 
 def complaint(outcome: Outcome, what: str = "") -> bytes:

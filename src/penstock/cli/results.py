@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from penstock.cli.options import as_json, running
-from penstock.cli.output import as_text, json_line, outcome_record, value_text, write
-from penstock.cli.outputs import Shown
+from penstock.cli.output import as_text, outcome_record, value_text, write
+from penstock.cli.outputs import Shown, json_record
 
 if TYPE_CHECKING:
     from penstock import Batch, Outcome
@@ -43,7 +43,7 @@ def command(url: str, follow: bool, failed: bool, as_json: bool, as_csv: bool, b
     code = 0
     with Pipeline(url) as pipeline:
         handle = pipeline.attach(batch)
-        show = _json if as_json else _csv_writer() if as_csv else _plain
+        show = json_record if as_json else _csv_writer() if as_csv else _plain
         for outcome in followed(pipeline, handle) if follow else recorded(handle, handle.status().finished):
             if outcome.state != "succeeded":
                 code = 1
@@ -62,10 +62,6 @@ def kept(batch: Batch, outcome: Outcome, is_error: bool, start: int) -> Iterator
 def recorded(batch: Batch, count: int) -> Iterator[Outcome]:
     """The first `count` outcomes: those that are there already, without waiting for others."""
     return itertools.islice(batch.follow(), count)
-
-
-def _json(shown: Shown) -> None:
-    json_line(outcome_record(shown.whole()))
 
 
 def _plain(shown: Shown) -> None:

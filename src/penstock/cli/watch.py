@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from penstock.cli.halt import Halt
 from penstock.cli.interrupts import Interrupts
-from penstock.cli.output import json_line, outcome_record
-from penstock.cli.outputs import Shown, Tagged
+from penstock.cli.outputs import Shown, Tagged, json_record
 from penstock.cli.progress import Progress
 from penstock.cli.records import Ended
 from penstock.cli.signals import Told, exit_code
@@ -260,7 +259,7 @@ class Watch:
                 self._asked.forget(number)
         shown = self._wanted.shown(number, outcome)
         if self._as_json:
-            json_line(outcome_record(shown.whole()))
+            json_record(shown)
         else:
             self._progress.write(Tagged(tag)(before[0]), Tagged(tag)(before[1]))
             self._print(shown, tag)

@@ -104,16 +104,13 @@ class Member:
 
     def leave_by(self, error: BaseException | None) -> None:
         """Leave by an exception: embedded work is cancelled; a running pipeline's futures are waited for as every
-        executor does, unless nobody answers, or the user or the system wants to be gone: then it has a moment to accept
-        them."""
+        executor does, unless nobody answers, or the user or the system wants to be gone: then it has a moment."""
         if self._stations is not None:
             self.abandon()
-        elif isinstance(error, NoPipeline):
-            self.drop("nobody answers")
-        elif isinstance(error, Exception):
+        elif isinstance(error, Exception) and not isinstance(error, NoPipeline):
             self.leave(wait=True)
         else:
-            self.drop("interrupted")
+            self.drop(str(error) or "interrupted")
 
     def leave_forgotten(self) -> None:
         """Leave in the background: its Pipeline was garbage."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.cli.outputs import Shown, Tagged, complaint
+from penstock.cli.outputs import Shown, Tagged, complaint, json_record
 from penstock.job import JobState
 from penstock.outcome import Outcome
 
@@ -71,6 +72,19 @@ def test_what_is_not_kept_is_counted_and_nothing_stands_in_its_place() -> None:
     assert b"1,000 bytes of its stdout are missing here" in shown.remarks()
     assert shown.stdout_size == 3000
     assert shown.whole().stdout == b"a" * 990 + b"c" * 1000
+
+
+def test_a_record_of_a_long_output_is_one_line_of_json(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    """Written as it is read: a letter may be cut by the end of a part, and bytes may be no text."""
+    whole = 'é"\\\n'.encode() * 100 + b"\xff"
+    parts = [whole[at : at + 7] for at in range(0, len(whole), 7)]
+    found = outcome(stdout=b"head", stdout_size=len(whole) + 5, returncode=0)
+    json_record(Shown(found, lambda _, is_error, __: iter([] if is_error else [*parts, 5])))
+    out, err = capfdbinary.readouterr()
+    record = json.loads(out)
+    assert (record["stdout"], record["stderr"]) == (whole.decode("utf-8", "backslashreplace"), "")
+    assert (record["returncode"], out.count(b"\n")) == (0, 1)
+    assert b"5 bytes of its stdout are missing here" in err
 
 
 @pytest.mark.parametrize("text", [b"", b"x", b"x\n", b"x\ny", b"\n\n", b"a\rb\n"])

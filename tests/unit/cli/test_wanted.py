@@ -24,6 +24,9 @@ class Batch:
             if position > after:
                 yield Outcome(job_id="", index=index, position=position, state=JobState.SUCCEEDED)
 
+    def cancel(self, *, running: bool) -> None:
+        """It is a wish."""
+
     def outcomes(self) -> Iterator[Outcome]:
         """In order."""
         return iter(sorted(self.follow(), key=lambda outcome: outcome.index))
@@ -55,3 +58,17 @@ def test_nothing_is_waited_for_when_all_wanted_ones_have_come() -> None:
     jobs = wanted({2: 0, 0: 1}, 2, 0, 1)
     assert [number for number, _ in jobs.arriving()] == [0, 1]
     assert list(wanted({}, 0).arriving()) == []
+
+
+def test_jobs_of_an_earlier_run_are_known_and_not_waited_for_once_cancelled() -> None:
+    """They are of another batch, which goes on; the new ones come all the same, in any order."""
+    earlier: Any = Batch(1, 0)
+    new: Any = Batch(0)
+    for in_order in (False, True):
+        jobs = Wanted([Part(earlier, {0: 0, 1: 2}, is_own=False), Part(new, {0: 1})], 3, [0, 1, 0])
+        assert [jobs.is_earlier(number) for number in range(3)] == [True, False, True]
+        assert jobs.newest is new
+        first = jobs.in_order() if in_order else jobs.arriving()
+        assert next(first)[0] == (0 if in_order else 2)
+        jobs.cancel(running=True)
+        assert [number for number, _ in (jobs.in_order() if in_order else jobs.arriving())] == [1]

@@ -320,3 +320,16 @@ def test_a_map_that_is_read_is_kept_alive(client: Client) -> None:
     client.courier.keep_alive(BATCH, alive=False)
     client.courier.turn(200.0)
     assert client.wire.taken("desk") == []
+
+
+def test_a_ventilator_that_owes_an_answer_is_silent_until_it_says_anything(client: Client) -> None:
+    """What it answers only when others have done something does not count, nor the time before it was asked."""
+    client.courier.ask(lambda number: Cancel(number, BATCH, 0, 1, unstarted_only=True), client.answered)
+    client.courier.turn(0.0)
+    assert client.courier.silence(0.0) == client.courier.silence(5.0) == 0
+    client.courier.ask(AskPipeline, client.answered)
+    client.courier.turn(5.0)
+    assert client.courier.silence(7.0) == 2
+    client.world.arrive("desk", Notice(BATCH, "nobody is here"))
+    assert client.courier.silence(8.0) == 0
+    assert client.courier.silence(9.0) == 1

@@ -75,6 +75,8 @@ def test_an_input_that_comes_at_once_is_submitted_whole() -> None:
     session = Session()
     batch = begun(session, iter([[b"a"]] * 100))
     assert (session.jobs, session.is_closed, batch.total) == (100, True, 100)
+    batch._stop()
+    assert not batch.is_cut
 
 
 def test_what_is_there_is_submitted_before_the_rest_has_come() -> None:
@@ -112,3 +114,4 @@ def test_it_reads_no_further_ahead_than_it_may(monkeypatch: pytest.MonkeyPatch) 
     assert session.jobs <= 50 + growing.READ_AHEAD
     batch._stop()
     assert session.is_closed
+    assert batch.is_cut
