@@ -37,15 +37,17 @@ class CommandTemplate(msgspec.Struct, frozen=True, omit_defaults=True, dict=True
     """What the commands of a batch share; the function of such a batch is its msgpack form."""
 
     words: tuple[bytes, ...]
-    """The argv with its replacement strings; with `shell` they are joined by blanks to a line for /bin/sh."""
+    """The argv with its replacement strings; with `shell` they are joined by blanks to a line for a shell."""
     cwd: bytes | None = None
     """The folder to run in; missing there = failed."""
     env: dict[bytes, bytes] = {}
     """Added to the worker's environment."""
     shell: bool = False
-    """Run by /bin/sh; every substituted argument is quoted."""
+    """Run by `interpreter`; every substituted argument is quoted."""
     literal: bool = False
     """Run as it stands: nothing is replaced and nothing appended."""
+    interpreter: bytes = SHELL
+    """What runs a line; it takes it after -c."""
 
     @cached_property
     def has_place(self) -> bool:
@@ -64,10 +66,10 @@ class CommandTemplate(msgspec.Struct, frozen=True, omit_defaults=True, dict=True
     def argv(self, arguments: Sequence[bytes], number: int = 1, slot: int = 1) -> Argv:
         """The argv for one job: its arguments, its number from 1 and its slot's number from 1."""
         if self.literal:
-            return [SHELL, b"-c", b" ".join(self.words)] if self.shell else list(self.words)
+            return [self.interpreter, b"-c", b" ".join(self.words)] if self.shell else list(self.words)
         counters = {b"#": b"%d" % number, b"%": b"%d" % slot}
         if self.shell:
-            return [SHELL, b"-c", self._line([_quoted(argument) for argument in arguments], arguments, counters)]
+            return [self.interpreter, b"-c", self._line(list(map(quoted, arguments)), arguments, counters)]
         argv: Argv = []
         for word in self.words:
             if word == b"{}":
@@ -76,15 +78,15 @@ class CommandTemplate(msgspec.Struct, frozen=True, omit_defaults=True, dict=True
                 argv.append(_filled(word, arguments, counters, quote=False))
         return argv if self.has_place else [*argv, *arguments]
 
-    def _line(self, quoted: Argv, arguments: Sequence[bytes], counters: dict[bytes, bytes]) -> bytes:
+    def _line(self, words_after: Argv, arguments: Sequence[bytes], counters: dict[bytes, bytes]) -> bytes:
         words = [_filled(word, arguments, counters, quote=True) for word in self.words]
-        return b" ".join(words if self.has_place else [*words, *quoted])
+        return b" ".join(words if self.has_place else [*words, *words_after])
 
 
 def _is_missing(word: bytes, arguments: Sequence[bytes]) -> bool:
     """Whether the word is nothing but the place of an argument that this job does not have."""
     match = REPLACEMENT.fullmatch(word)
-    return match is not None and match[2] is not None and not _at(arguments, int(match[2]))
+    return match is not None and match[2] is not None and not at_place(arguments, int(match[2]))
 
 
 def _filled(word: bytes, arguments: Sequence[bytes], counters: dict[bytes, bytes], *, quote: bool) -> bytes:
@@ -92,19 +94,21 @@ def _filled(word: bytes, arguments: Sequence[bytes], counters: dict[bytes, bytes
         counter, place, part = match.groups()
         if counter:
             return counters[counter]
-        chosen = arguments if place is None else _at(arguments, int(place))
-        parts = [_part(argument, part) for argument in chosen]
-        return b" ".join(map(_quoted, parts) if quote else parts)
+        chosen = arguments if place is None else at_place(arguments, int(place))
+        parts = [part_of(argument, part) for argument in chosen]
+        return b" ".join(map(quoted, parts) if quote else parts)
 
     return REPLACEMENT.sub(value, word)
 
 
-def _at(arguments: Sequence[bytes], place: int) -> Sequence[bytes]:
+def at_place(arguments: Sequence[bytes], place: int) -> Sequence[bytes]:
+    """The argument ``{place}`` alone, or nothing."""
     index = place - 1 if place > 0 else len(arguments) + place
     return arguments[index : index + 1] if index >= 0 else ()
 
 
-def _part(argument: bytes, part: bytes | None) -> bytes:
+def part_of(argument: bytes, part: bytes | None) -> bytes:
+    """What ``{part}`` makes of an argument."""
     base = argument.rpartition(b"/")[2]
     match part:
         case b"/":
@@ -125,7 +129,8 @@ def _without_extension(base: bytes) -> bytes:
     return stem if dot else base
 
 
-def _quoted(argument: bytes) -> bytes:
+def quoted(argument: bytes) -> bytes:
+    """As one word to a shell."""
     if argument and not UNSAFE.search(argument):
         return argument
     return b"'" + argument.replace(b"'", b"'\"'\"'") + b"'"

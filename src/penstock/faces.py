@@ -16,6 +16,8 @@ SHORT = 100
 HEAD_SHARE = 0.6
 """Of a shortened text: commands begin alike, and end with what tells them apart."""
 DOTS = "..."
+CALLED = b' "$@"'
+"""What bash is told after the name of a function: its arguments follow, each as it is."""
 SLOT = b"{%}"
 OPEN_SLOT = 31415926535897932384626433832795028841
 """Stands for the number of a slot that is not known: no machine has so many, and nobody types it."""
@@ -24,14 +26,17 @@ OPEN_SLOT = 31415926535897932384626433832795028841
 def command_text(template: CommandTemplate, arguments: Sequence[bytes], number: int, slot: int | None = None) -> bytes:
     """The command line of a job; `number` and `slot` count from 1. Without a slot its place is left as it was."""
     if slot is not None:
-        return typed(template.argv(arguments, number, slot))
-    return typed(template.argv(arguments, number, OPEN_SLOT)).replace(b"%d" % OPEN_SLOT, SLOT)
+        return typed(template.argv(arguments, number, slot), template.interpreter)
+    text = typed(template.argv(arguments, number, OPEN_SLOT), template.interpreter)
+    return text.replace(b"%d" % OPEN_SLOT, SLOT)
 
 
-def typed(argv: Sequence[bytes]) -> bytes:
-    """An argv as one would type it; a line for the shell as it is."""
-    if len(argv) == 3 and tuple(argv[:2]) == (SHELL, b"-c"):
+def typed(argv: Sequence[bytes], shell: bytes = SHELL) -> bytes:
+    """An argv as one would type it; a line for the shell as it is, a function without the bash that calls it."""
+    if len(argv) == 3 and tuple(argv[:2]) == (shell, b"-c"):
         return bytes(argv[2])
+    if len(argv) > 3 and tuple(argv[:3]) == (b"bash", b"-c", argv[3] + CALLED):
+        argv = argv[3:]
     return os.fsencode(shlex.join(map(os.fsdecode, argv)))
 
 
@@ -41,7 +46,9 @@ def command_title(blob: bytes) -> str:
         template = CommandTemplate.decode(blob)
     except msgspec.DecodeError:
         return ""
-    return shortened(text_of(b" ".join(template.words) if template.shell else typed(template.words)))
+    return shortened(
+        text_of(b" ".join(template.words) if template.shell else typed(template.words, template.interpreter))
+    )
 
 
 def cause_line(job: str, state: str, cause: str, text: str = "") -> str:

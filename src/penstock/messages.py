@@ -48,7 +48,7 @@ An inventory (`held`) has a line for each lease, with all spans that are not clo
 
 **What a worker finds in the bytes.** A spec is a map of BatchSpec's fields (job.py), those of default value left out.
 With kind ``command`` the function is a msgpack map of CommandTemplate's fields (command.py: `words`, `cwd`, `env`,
-`shell`, `literal`; defaults left out; all text and names are bytes), the chunk a list of argument lists, and the value
+`shell`, `literal`, `interpreter`; defaults left out; all in bytes), the chunk a list of argument lists, and the value
 a list with the argv that ran, one for each job; what it printed and its exit code are in the note. A command gets
 PENSTOCK_JOB_ID (``BATCH:INDEX``, in hex and from 0), _INDEX, _ATTEMPT and _SLOT (from 0). With kind ``call`` and
 serializer ``msgpack`` the function is its name ``module:name``, a msgpack text, the chunk ``[form, items]`` (payload.py

@@ -1,10 +1,12 @@
-"""The doors of the contract tests: the standard library's class, an embedded pipeline, a running one of two workers."""
+"""The doors of the contract tests: the standard library's class, an embedded pipeline, a running one of two workers;
+and GNU parallel beside `penstock run`."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -15,8 +17,9 @@ from typing import Any, Protocol
 
 import pytest
 
+from conftest import Cli
 from penstock import Pipeline
-from support import Stations, free_url, logs, until
+from support import LIMIT, Stations, free_url, logs, until
 
 TESTS = Path(__file__).parents[1]
 
@@ -100,3 +103,38 @@ def standard(context: BaseContext) -> Door:
 def door(request: pytest.FixtureRequest) -> Door:
     """Penstock, both ways."""
     return Ours(None if request.param == "embedded" else request.getfixturevalue("running"))
+
+
+Done = subprocess.CompletedProcess[bytes]
+
+
+@pytest.fixture
+def gnu(folder: Path) -> Cli:
+    """Runs a line through GNU parallel, where the files `one` and `two` are."""
+    if shutil.which("parallel") is None and not os.environ.get("CI"):
+        pytest.skip("GNU parallel is not here: scripts/test installs it as root")
+    (folder / "one").write_text("1 uno\n2\n")
+    (folder / "two").write_text("a\nb\n")
+
+    def run(*words: str, stdin: bytes = b"") -> Done:
+        return subprocess.run(
+            ["parallel", "--will-cite", "-j1", *words],
+            input=stdin,
+            capture_output=True,
+            cwd=folder,
+            timeout=LIMIT,
+            check=False,
+            env=os.environ | {"HOME": str(folder)},
+        )
+
+    return run
+
+
+@pytest.fixture
+def ours(cli: Cli, running: str) -> Cli:
+    """Runs it through penstock, in the same folder."""
+
+    def run(*words: str, stdin: bytes = b"") -> Done:
+        return cli("run", *([] if "-j1" in words else ["--url", running]), *words, stdin=stdin)
+
+    return run

@@ -13,9 +13,6 @@ from pathlib import Path
 import pytest
 
 from conftest import Cli
-from support import LIMIT
-
-Done = subprocess.CompletedProcess[bytes]
 
 if shutil.which("parallel") is None and not os.environ.get("CI"):
     pytest.skip("GNU parallel is not here: scripts/test installs it as root", allow_module_level=True)
@@ -64,36 +61,6 @@ REPLACED = [
     "--tag | {1} {2} ::: a b ::: c",
     "--tag --colsep , | {2} ::: a,b",
 ]
-
-
-@pytest.fixture
-def gnu(folder: Path) -> Cli:
-    """Runs a line through GNU parallel, where the files `one` and `two` are."""
-    (folder / "one").write_text("1 uno\n2\n")
-    (folder / "two").write_text("a\nb\n")
-
-    def run(*words: str, stdin: bytes = b"") -> Done:
-        return subprocess.run(
-            ["parallel", "--will-cite", "-j1", *words],
-            input=stdin,
-            capture_output=True,
-            cwd=folder,
-            timeout=LIMIT,
-            check=False,
-            env=os.environ | {"HOME": str(folder)},
-        )
-
-    return run
-
-
-@pytest.fixture
-def ours(cli: Cli, running: str) -> Cli:
-    """Runs it through penstock, in the same folder."""
-
-    def run(*words: str, stdin: bytes = b"") -> Done:
-        return cli("run", *([] if "-j1" in words else ["--url", running]), *words, stdin=stdin)
-
-    return run
 
 
 @pytest.mark.parametrize("line", REPLACED)

@@ -8,9 +8,7 @@ from pathlib import Path
 import pytest
 
 from conftest import Cli
-from contract.test_parallel import columns, gnu, ours, until_2023
-
-__all__ = ["gnu", "ours"]  # fixtures
+from contract.test_parallel import columns, until_2023
 
 KINDS = [
     "no-such-program",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -77,3 +78,12 @@ def test_template_travels() -> None:
     """Encoded and decoded it is the same."""
     template = CommandTemplate((b"a\xff", b"{}"), cwd=b"/\xfe", env={b"A": b"\xff"}, shell=True)
     assert CommandTemplate.decode(template.encode()) == template
+
+
+def test_a_line_is_run_by_the_shell_that_was_asked_for() -> None:
+    """By /bin/sh where nothing is said: so it was in templates that are older than the field."""
+    old = msgspec.msgpack.encode({"words": [b"echo {}"], "shell": True})
+    assert CommandTemplate.decode(old).argv([b"a"]) == [b"/bin/sh", b"-c", b"echo a"]
+    assert CommandTemplate.decode(old).encode() == old
+    bash = CommandTemplate((b"echo {}",), shell=True, interpreter=b"bash")
+    assert CommandTemplate.decode(bash.encode()).argv([b"a"]) == [b"bash", b"-c", b"echo a"]

@@ -18,6 +18,9 @@ from penstock.faces import command_text, command_title, printable, shortened
         (CommandTemplate((b"/bin/sh", b"-c", b"{}")), [b"a | b"], 1, b"a | b"),
         (CommandTemplate((b"sh", b"-c", b"a | b"), literal=True), [], 1, b"sh -c 'a | b'"),
         (CommandTemplate((b"cat",)), [b"\xff"], 1, b"cat '\xff'"),
+        (CommandTemplate((b"zsh", b"-c", b"{}"), interpreter=b"zsh"), [b"a | b"], 1, b"a | b"),
+        (CommandTemplate((b"bash", b"-c", b"{}")), [b"a | b"], 1, b"bash -c 'a | b'"),
+        (CommandTemplate((b"bash", b"-c", b'f "$@"', b"f", b"{}")), [b"a b"], 1, b"f 'a b'"),
     ],
 )
 def test_a_command_as_it_would_be_typed(

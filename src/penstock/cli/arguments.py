@@ -16,10 +16,9 @@ import errno
 import itertools
 import os
 import re
-import shlex
-import shutil
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import IO, NamedTuple
 
 from penstock.errors import ConfigError
@@ -28,14 +27,6 @@ MARKS = {":::": (False, False), ":::+": (False, True), "::::": (True, False), ":
 """A mark's meaning: whether its words are files, whether they are linked to the source before."""
 
 READ_BYTES = 1 << 16
-
-SHELL_SIGNS = re.compile(r"[|&;<>()$`*?~\s]")
-"""What makes a lone word a line for a shell."""
-SHELL_PUNCTUATION = "|&;<>()"
-SHELL_WORDS = frozenset(
-    {"|", "||", "&", "&&", "|&", ";", ";;", "<", ">", "<<", ">>", "<>", ">&", "<&", "&>", "(", ")", "()"}
-)
-REPLACEMENTS = re.compile(r"\{[#%/.\d-]*\}")
 
 
 class Source(NamedTuple):
@@ -64,37 +55,43 @@ class Line(NamedTuple):
     sources: list[Source]
 
 
-def parse(words: Sequence[str], files: Sequence[str] = ()) -> Line:
+def marks(words: str = ":::", files: str = "::::") -> dict[str, tuple[bool, bool]]:
+    """The marks, called by other names (``--arg-sep``, ``--arg-file-sep``)."""
+    return {words: MARKS[":::"], f"{words}+": MARKS[":::+"], files: MARKS["::::"], f"{files}+": MARKS["::::+"]}
+
+
+def parse(
+    words: Sequence[str], files: Sequence[str] = (), marked: Mapping[str, tuple[bool, bool]] = MappingProxyType(MARKS)
+) -> Line:
     """Cut the words after the options into the command and its sources; `files` (``-a``) come before the others."""
     sources = [Source(file=file) for file in files]
-    first = next((at for at, word in enumerate(words) if word in MARKS), len(words))
+    first = next((at for at, word in enumerate(words) if word in marked), len(words))
     at = first
     while at < len(words):
-        end = next((i for i in range(at + 1, len(words)) if words[i] in MARKS), len(words))
-        sources += _marked(words[at], words[at + 1 : end], bool(sources))
+        end = next((i for i in range(at + 1, len(words)) if words[i] in marked), len(words))
+        are_files, is_linked = marked[words[at]]
+        if is_linked and not sources:
+            raise ConfigError(f"{words[at]} links to the input source before it, and there is none")
+        found = words[at + 1 : end]
+        if are_files and "" in found:
+            raise ConfigError(f"{words[at]} names a file that has no name: is a variable of your shell not set?")
+        sources += (
+            [Source(file=word, linked=is_linked) for word in found]
+            if are_files
+            else [Source(words=found, linked=is_linked)]
+        )
         at = end
     if sum(source.file == "-" for source in sources) > 1:
         raise ConfigError("stdin (-) is named twice, and can be read once: put it into a file, or leave one out")
     return Line(list(words[:first]), sources)
 
 
-def _marked(mark: str, words: Sequence[str], after_another: bool) -> list[Source]:
-    are_files, linked = MARKS[mark]
-    if linked and not after_another:
-        raise ConfigError(f"{mark} links to the input source before it, and there is none")
-    if are_files and "" in words:
-        raise ConfigError(f"{mark} names a file that has no name: is a variable of your shell not set?")
-    if are_files:
-        return [Source(file=word, linked=linked) for word in words]
-    return [Source(words=words, linked=linked)]
-
-
-def combined(sources: Sequence[Source], separator: bytes) -> Iterator[tuple[bytes, ...]]:
-    """The arguments of each job. A single source is read as it is used; of several, all but the first are kept."""
+def combined(sources: Sequence[Iterator[bytes]], links: Sequence[bool]) -> Iterator[tuple[bytes, ...]]:
+    """The arguments of each job: an item of each source with every one of the others, or with that at its own place in
+    the source before. A single source is read as it is used; of several, all but the first are kept."""
     groups: list[Iterator[tuple[bytes, ...]]] = []
-    for source in sources:
-        items = source.items(separator)
-        if source.linked:
+    for items, is_linked in zip(sources, links, strict=True):
+        if is_linked:
             groups[-1] = ((*kept, item) for kept, item in zip(groups[-1], items, strict=False))
         else:
             groups.append((item,) for item in items)
@@ -105,6 +102,17 @@ def combined(sources: Sequence[Source], separator: bytes) -> Iterator[tuple[byte
     return (tuple(itertools.chain(first, *rest)) for first in slow for rest in itertools.product(*kept))
 
 
+def linked(sources: Sequence[Iterator[bytes]]) -> Iterator[tuple[bytes, ...]]:
+    """One item of each source; those that end earlier begin again. A single source is read as it is used."""
+    if len(sources) == 1:
+        return ((item,) for item in sources[0])
+    kept = [list(items) for items in sources]
+    longest = max(map(len, kept), default=0)
+    if not all(kept):
+        return iter(())
+    return (tuple(items[at % len(items)] for items in kept) for at in range(longest))
+
+
 def grouped(arguments: Iterable[tuple[bytes, ...]], count: int) -> Iterator[tuple[bytes, ...]]:
     """The arguments of `count` jobs at a time as those of one."""
     items = iter(arguments)
@@ -112,10 +120,13 @@ def grouped(arguments: Iterable[tuple[bytes, ...]], count: int) -> Iterator[tupl
         yield some
 
 
-def split_columns(arguments: Iterable[tuple[bytes, ...]], separator: re.Pattern[bytes]) -> Iterator[tuple[bytes, ...]]:
+def split_columns(
+    arguments: Iterable[tuple[bytes, ...]], separator: re.Pattern[bytes], *, strip: bool = True
+) -> Iterator[tuple[bytes, ...]]:
     """Each argument cut into columns, without the blanks around them."""
     for some in arguments:
-        yield tuple(column.strip() for argument in some for column in separator.split(argument))
+        columns = (column for argument in some for column in separator.split(argument))
+        yield tuple(column.strip() for column in columns) if strip else tuple(columns)
 
 
 def pieces(file: IO[bytes], separator: bytes) -> Iterator[bytes]:
@@ -144,30 +155,3 @@ def unreadable(name: str, error: OSError) -> ConfigError:
     """Why a file cannot be read."""
     why = "it is closed" if error.errno == errno.EBADF else (error.strerror or str(error)).lower()
     return ConfigError(f"cannot read {name}: {why}")
-
-
-def shell_like(command: Sequence[str]) -> bool:
-    """Whether the command is one word that only a shell could make sense of."""
-    if len(command) != 1 or shutil.which(command[0]):
-        return False
-    return SHELL_SIGNS.search(REPLACEMENTS.sub("", command[0])) is not None
-
-
-def command_words(line: bytes) -> tuple[bytes, ...]:
-    """An input line as a command without a shell. ConfigError: it needs one, or a quotation mark is missing."""
-    text = os.fsdecode(line)
-    try:
-        signs = set(_raw_words(text)) & SHELL_WORDS
-        words = shlex.split(text)
-    except ValueError as error:
-        raise ConfigError(f"input line {text!r}: {str(error).lower()}") from None
-    if signs:
-        raise ConfigError(f"input line {text!r} looks like a shell line: add --shell")
-    return tuple(map(os.fsencode, words))
-
-
-def _raw_words(text: str) -> Iterator[str]:
-    """The words with their quotation marks, and each run of a shell's signs as a word of its own."""
-    lexer = shlex.shlex(text, posix=False, punctuation_chars=SHELL_PUNCTUATION)
-    lexer.whitespace_split, lexer.commenters = True, ""
-    return iter(lexer)

@@ -42,3 +42,19 @@ def fit(pipeline: Pipeline, work: Work, at_once: AtOnce | None) -> None:
             )
     if at_once is not None:
         work.limit = at_once.of(sum(worker.slots for worker in pipeline.workers()))
+
+
+def slots_for(at_once: AtOnce | None, url: str | None) -> int:
+    """Over how many the last arguments of -X and -m are spread: so many jobs can run at once."""
+    from penstock import Pipeline
+    from penstock.cli.atonce import MOST_SLOTS
+    from penstock.config import default_slots
+
+    if url is None:
+        there = default_slots()
+    else:
+        with Pipeline(url) as pipeline:
+            there = sum(worker.slots for worker in pipeline.workers())
+    if at_once is None:
+        return max(1, there)
+    return at_once.of(there) or MOST_SLOTS

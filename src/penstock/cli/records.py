@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
+from penstock.cli.composing import given_of
 from penstock.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -80,12 +81,14 @@ class JobLog:
 class ResultFiles:
     """A folder for each job, named after its arguments, with the files stdout, stderr and seq."""
 
-    def __init__(self, folder: str, columns: int) -> None:
-        """`columns`: arguments that one input item has; with -n they are numbered again for each item."""
+    def __init__(self, folder: str, columns: int, names: Sequence[bytes] = ()) -> None:
+        """`columns`: arguments that one input item has; with -n they are numbered again for each item. `names`: what
+        --header calls them."""
         if "{" in folder or folder.endswith((".csv", ".tsv", ".json")):
             raise ConfigError(f"--results {folder}: write a folder's name (`penstock results --csv` is one file)")
         self._folder = os.fsencode(folder)
         self._columns = columns
+        self._names_of_columns = names
 
     def add(self, ended: Ended) -> None:
         """One more has ended."""
@@ -104,10 +107,13 @@ class ResultFiles:
         """Nothing is open."""
 
     def _names(self, item: Any) -> Sequence[bytes]:
-        arguments = item if isinstance(item, list) else [str(item).encode("utf-8", "surrogateescape")]
+        given = given_of(item)
+        arguments = [str(item).encode("utf-8", "surrogateescape")] if given is None else given
         names: list[bytes] = []
         for place, argument in enumerate(arguments):
-            names += (b"%d" % (place % (self._columns or len(arguments)) + 1), file_name(argument))
+            column = place % (self._columns or len(arguments))
+            header = self._names_of_columns[column : column + 1]
+            names += (file_name(header[0]) if header else b"%d" % (column + 1), file_name(argument))
         return names
 
 

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from penstock.cli.atonce import AtOnce, AtOnceType
-from penstock.cli.fit import check_own, fit
+from penstock.cli.fit import check_own, fit, slots_for
 from penstock.cli.given import WORD, Place
 from penstock.cli.options import as_json, debug, graced, key_url, keyed
 from penstock.cli.output import printable, say, write
 from penstock.cli.sections import JobsCommand
 from penstock.cli.streams import check_stdout
+from penstock.cli.tags import Tagging, tag_of, tagging
 from penstock.cli.work import Work, first_of, hand_in, jobs_options, shown
 from penstock.errors import ConfigError
 
@@ -57,6 +58,9 @@ if TYPE_CHECKING:
 )
 @click.option("-k", "--keep-order", is_flag=True, help="Output in the order of the input.")
 @click.option("--tag", is_flag=True, help="Put the arguments of its job before each line.")
+@click.option("--tagstring", metavar="TEXT", help="Put this before each line; {} and the like in it are replaced.")
+@click.option("-v", "verbose", count=True, help="Print each command before what it prints.")
+@click.option("-t", "--verbose", "verbose_stderr", is_flag=True, help="As -v, on stderr.")
 @click.option("--dry-run", "--dryrun", is_flag=True, help="Print the commands and run none.")
 @click.option("--halt", metavar="WHEN,WHY=N", help="soon,fail=N: start no more after N failures; now,fail=N: end all.")
 @click.option(
@@ -65,7 +69,8 @@ if TYPE_CHECKING:
 @click.option("--results", type=WORD, metavar="DIR", help="A folder for each job with files stdout, stderr and seq.")
 @click.option("--resume", is_flag=True, help="Leave out what an earlier run of the same has done: by content.")
 @click.option("--resume-failed", is_flag=True, help="As --resume, and run again what failed.")
-@click.option("--lb", "--line-buffer", "lines", is_flag=True, help="Output line by line, while jobs run.")
+@click.option("--lb", "--line-buffer", "live", is_flag=True, help="Output line by line, while jobs run.")
+@click.option("-u", "--ungroup", is_flag=True, help="As --lb, and no --tag.")
 @click.option("--bar", "--eta", "--progress", is_flag=True, expose_value=False, help="Accepted: a terminal has it.")
 @graced("; those of a running pipeline have their worker's")
 @as_json
@@ -87,6 +92,8 @@ def command(**asked: Any) -> int:
     work = Work(**asked)
     if not ways.url:
         check_own(work)
+    if work.filling.fills:
+        work.slots = slots_for(ways.at_once, ways.url)
     inputs = first_of(work.inputs())
     if inputs is None:
         say("empty input: 0 jobs")
@@ -94,10 +101,10 @@ def command(**asked: Any) -> int:
     target = work.target()
     if ways.dry_run:
         from penstock.cli.outputs import Tagged
-        from penstock.cli.watch import tag_of
 
+        tag = ways.tagging(work)
         for number, item in enumerate(inputs, 1):
-            write(Tagged(tag_of(item) if ways.tag else None)(shown(work, target, item, number) + b"\n"))
+            write(Tagged(tag and tag(item, number))(shown(work, target, item, number) + b"\n"))
         return 0
     return _run(ways, work, target, inputs)
 
@@ -109,8 +116,12 @@ class Ways(NamedTuple):
     data: Path | None
     at_once: AtOnce | None
     keep_order: bool
-    lines: bool
+    live: bool
+    ungroup: bool
     tag: bool
+    tagstring: str | None
+    verbose: int
+    verbose_stderr: bool
     dry_run: bool
     halt: str | None
     joblog: str | None
@@ -123,18 +134,31 @@ class Ways(NamedTuple):
 
     def check(self, once: str | None) -> None:
         """UsageError: options that contradict each other."""
-        if self.lines and self.as_json:
+        if self.shows_lines and self.as_json:
             raise click.UsageError("--lb and --json exclude each other: a record has all that its job printed")
-        if self.lines and once:
+        if self.shows_lines and once:
             raise click.UsageError("--lb and --once exclude each other: its jobs may have run before")
         if self.url and self.data:
             raise click.UsageError(f"--data is for a pipeline of its own: the one at {self.url} has its own data")
-        if self.as_json and self.tag:
-            raise click.UsageError("--json and --tag exclude each other: a record says which job it is of")
+        if self.as_json and (self.tag or self.tagstring or self.verbose or self.verbose_stderr):
+            raise click.UsageError(
+                "--json and --tag, --tagstring, -v or -t exclude each other: a record says which job it is of"
+            )
         if self.resumes and not (self.url or self.data):
             raise click.UsageError(
                 "--resume needs what remembers the earlier run: the same --data DIR, or the --url of a running pipeline"
             )
+
+    @property
+    def shows_lines(self) -> bool:
+        """Whether they are shown while jobs run."""
+        return self.live or self.ungroup
+
+    def tagging(self, work: Work) -> Tagging | None:
+        """What lines begin with, if with anything. ConfigError: what nobody knows before the job has ended."""
+        if self.ungroup:
+            return None
+        return tagging(work, self.tagstring) if self.tagstring is not None else tag_of if self.tag else None
 
     @property
     def resumes(self) -> bool:
@@ -154,7 +178,9 @@ def _run(ways: Ways, work: Work, target: Any, inputs: Iterator[Any]) -> int:
     check_stdout()
     halt = Halt.parse(ways.halt) if ways.halt else None
     records = list(_records(ways, work))
-    asked = Asked(partial(shown, work, target)) if records or ways.tag or not ways.url else None
+    tag = ways.tagging(work)
+    is_asked = records or tag or ways.verbose or ways.verbose_stderr or not ways.url
+    asked = Asked(partial(shown, work, target), tag) if is_asked else None
     if asked is not None:
         inputs = asked.remember(inputs)
     with ExitStack() as stack:
@@ -186,8 +212,8 @@ def _run(ways: Ways, work: Work, target: Any, inputs: Iterator[Any]) -> int:
             progress,
             as_json=ways.as_json,
             in_order=ways.keep_order,
-            tag=ways.tag,
             asked=asked,
+            commands=(bool(ways.verbose), ways.verbose_stderr),
             records=records,
             halt=halt,
             summary=summary,
@@ -219,7 +245,7 @@ def _records(ways: Ways, work: Work) -> Iterator[Recording]:
     from penstock.cli.records import JobLog, ResultFiles
 
     if ways.results:
-        files = ResultFiles(ways.results, work.columns)
+        files = ResultFiles(ways.results, work.columns, work.names)
         check_folder(ways.results)
         yield Recording(ways.results, lambda: files)
     if ways.joblog:
@@ -236,7 +262,7 @@ def _submitted(pipeline: Pipeline, ways: Ways, work: Work, target: Any, inputs: 
     from penstock.client.growing import Growing
     from penstock.client.live import Live
 
-    live = Live() if ways.lines else None
+    live = Live() if ways.shows_lines else None
     if not ways.resumes:
         batch = grow(pipeline, work, target, inputs, live)
         return Wanted([Part(batch)], batch.total if isinstance(batch, Growing) else batch.status().total)

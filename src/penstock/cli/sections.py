@@ -2,12 +2,40 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+from typing import TYPE_CHECKING
+
 import click
 from click.shell_completion import CompletionItem
 
+from penstock.cli.gnu import hidden_options, spelled
+
+if TYPE_CHECKING:
+    from click.parser import _OptionParser
+
 SECTIONS = {
-    "Input": ("files", "null", "colsep", "max_args", "call", "kind", "shell", "one"),
-    "Output": ("keep_order", "lines", "tag", "as_json", "joblog", "results", "dry_run", "wait"),
+    "Input": (
+        *(
+            "files",
+            "null",
+            "delimiter",
+            "colsep",
+            "header",
+            "link",
+            "trim",
+            "skip_first_line",
+            "no_run_if_empty",
+            "eof",
+        ),
+        *("shuf", "arg_sep", "arg_file_sep", "call", "kind"),
+    ),
+    "Command": (
+        *("max_args", "context", "many", "xargs", "max_chars", "lines", "shell", "one", "plus", "replace", "rpl"),
+    ),
+    "Output": (
+        *("keep_order", "live", "ungroup", "tag", "tagstring", "verbose", "verbose_stderr", "as_json", "joblog"),
+        *("results", "dry_run", "wait"),
+    ),
     "How many, how often, how long": (
         "at_once",
         "limit",
@@ -29,7 +57,22 @@ SECTIONS = {
 
 
 class JobsCommand(click.Command):
-    """A command with these options."""
+    """A command with these options, which knows those of GNU parallel too."""
+
+    @cached_property
+    def _hidden(self) -> list[click.Option]:
+        return hidden_options(self.params)
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Its parameters, and those that are accepted or refused by name."""
+        return [*super().get_params(ctx), *self._hidden]
+
+    def make_parser(self, ctx: click.Context) -> _OptionParser:
+        """What reads its words, with the other names of its options."""
+        parser = super().make_parser(ctx)
+        for option in spelled(self.params):
+            option.add_to_parser(parser, ctx)
+        return parser
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Options, as long as the command has not begun: behind it are its own."""

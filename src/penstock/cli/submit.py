@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from penstock.cli.atonce import AtOnce, AtOnceType
-from penstock.cli.fit import fit
+from penstock.cli.fit import fit, slots_for
 from penstock.cli.options import as_json, running
 from penstock.cli.output import in_local_time, say
 from penstock.cli.sections import JobsCommand
@@ -34,6 +34,8 @@ def command(url: str, at_once: AtOnce | None, wait: bool, as_json: bool, **asked
     if at_once and asked["limit"]:
         raise click.UsageError("-j is --limit: give one of them")
     work = Work(**asked)
+    if work.filling.fills:
+        work.slots = slots_for(at_once, url)
     inputs = first_of(work.inputs())
     if inputs is None:
         say("empty input: 0 jobs")

@@ -13,6 +13,7 @@ from penstock.cli.progress import Progress
 from penstock.cli.records import Ended
 from penstock.cli.signals import Told, exit_code
 from penstock.cli.streams import CannotWrite
+from penstock.cli.tags import Tagging
 from penstock.cli.wanted import Numbered, Wanted
 from penstock.core.spans import SpanSet
 
@@ -31,9 +32,12 @@ class Record(Protocol):
 class Asked:
     """What jobs are given, kept from the time they are submitted until they are shown."""
 
-    def __init__(self, shown: Callable[[Any, int, int], bytes]) -> None:
-        """`shown`: what a person would type for an item, its number from 1 and a slot from 1."""
+    def __init__(self, shown: Callable[[Any, int, int], bytes], tagging: Tagging | None = None) -> None:
+        """`shown`: what a person would type for an item, its number from 1 and a slot from 1. `tagging`: what its lines
+        begin with."""
         self._shown = shown
+        self._tagging = tagging
+        self._announced: set[int] = set()
         self._items: dict[int, Any] = {}
 
     def remember(self, items: Iterator[Any]) -> Iterator[Any]:
@@ -46,17 +50,26 @@ class Asked:
         """What a person would type for a job that has not been shown yet."""
         return self._shown(self._items[number], number + 1, 1)
 
-    def tag(self, number: int) -> bytes:
+    def tag(self, number: int) -> bytes | None:
         """What its lines begin with."""
-        return tag_of(self._items[number])
+        return self._tagging and self._tagging(self._items[number], number + 1)
+
+    def command(self, number: int, slot: int = 0) -> bytes:
+        """Its command as a line; nothing if that was said before."""
+        if number in self._announced:
+            return b""
+        self._announced.add(number)
+        return self._shown(self._items[number], number + 1, slot + 1) + b"\n"
 
     def forget(self, number: int) -> None:
         """It has been shown."""
         self._items.pop(number, None)
+        self._announced.discard(number)
 
     def ended(self, number: int, outcome: Shown) -> Ended:
         """What records are told."""
         item = self._items.pop(number, None)
+        self._announced.discard(number)
         return Ended(number, item, partial(self._shown, item, number + 1), outcome)
 
 
@@ -70,20 +83,20 @@ class Watch:
         *,
         as_json: bool = False,
         in_order: bool = False,
-        tag: bool = False,
         asked: Asked | None = None,
+        commands: tuple[bool, bool] = (False, False),
         records: Sequence[Record] = (),
         halt: Halt | None = None,
         summary: Summary | None = None,
         ends_jobs: bool = True,
     ) -> None:
-        """`asked` is needed for `tag` and `records`. `summary` is told of each job that ends. `ends_jobs`: who has had
-        enough ends them; else only the watching."""
+        """`asked` is needed for tags, `commands` (on stdout, on stderr) and `records`. `summary` is told of each job
+        that ends. `ends_jobs`: who has had enough ends them; else only the watching."""
         self._wanted = wanted
         self._progress = progress
         self._as_json = as_json
         self._in_order = in_order
-        self._tag = tag
+        self._commands = commands
         self._asked = asked
         self._records = records
         self._halt = halt
@@ -211,8 +224,19 @@ class Watch:
         self._interrupts.hold()
         if not self._is_heard:
             return
-        tag = self._asked.tag(number) if self._asked is not None and self._tag else None
+        tag = None
+        if self._asked is not None:
+            tag = self._asked.tag(number)
+            stdout, stderr = self._announced(number, stdout, stderr)
         self._progress.write(Tagged(tag)(stdout), Tagged(tag)(stderr))
+
+    def _announced(self, number: int, stdout: bytes, stderr: bytes, slot: int = 0) -> tuple[bytes, bytes]:
+        """The job's command before what it printed, where that is wanted (`-v`, `-t`)."""
+        if self._asked is None or not any(self._commands):
+            return stdout, stderr
+        command = self._asked.command(number, slot)
+        on_stdout, on_stderr = self._commands
+        return (command if on_stdout else b"") + stdout, (command if on_stderr else b"") + stderr
 
     def shown(self) -> None:
         """It is noted."""
@@ -223,8 +247,10 @@ class Watch:
         if self._is_stopped(outcome) or not self._is_heard:
             return
         tag: bytes | None = None
+        before = (b"", b"")
         if self._asked is not None:
-            tag = self._asked.tag(number) if self._tag else None
+            tag = self._asked.tag(number)
+            before = self._announced(number, b"", b"", outcome.slot)
             if self._records:
                 ended = self._asked.ended(number, self._wanted.whole(number, outcome))
                 for record in self._records:
@@ -235,6 +261,7 @@ class Watch:
         if self._as_json:
             json_record(shown)
         else:
+            self._progress.write(Tagged(tag)(before[0]), Tagged(tag)(before[1]))
             self._print(shown, tag)
         is_failure = outcome.state not in {"succeeded", "cancelled"}
         self._progress.add(failed=is_failure, earlier=self._wanted.is_earlier(number))
@@ -248,8 +275,3 @@ class Watch:
         for part in shown.stdout():
             self._progress.write(tagged(part))
         self._progress.write(b"", shown.remarks())
-
-
-def tag_of(item: Any) -> bytes:
-    """A job's arguments on one line."""
-    return b" ".join(item) if isinstance(item, list) else str(item).encode("utf-8", "surrogateescape")

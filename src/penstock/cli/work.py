@@ -8,15 +8,21 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import reduce
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from penstock.cli.arguments import Line, Source, combined, command_words, grouped, parse, shell_like, split_columns
+from penstock.cli import calls, jobfile, shell
+from penstock.cli.arguments import Line, Source, grouped, marks, parse
+from penstock.cli.composing import Composer
+from penstock.cli.filling import Arguments, Filling, continued
 from penstock.cli.given import WORD
+from penstock.cli.joboptions import Marks, options_like_parallel
 from penstock.cli.output import say
+from penstock.cli.reading import Reading
+from penstock.cli.shellwords import refuse_shell_words
+from penstock.cli.strings import Naming, refuse_unknown
+from penstock.cli.templates import composer_of, composes, template_of
 from penstock.errors import ConfigError
 from penstock.faces import command_text
 
@@ -30,11 +36,11 @@ TIMES = ("not_before", "expires", "retry_delay", "retain")
 """Options that are instants or durations."""
 TERMS = ("limit", "worker", "needs", "on_missing", "after", "once", "max_crashes", "serializer")
 """Options that are taken as they are."""
-SHELL = (b"/bin/sh", b"-c", b"{}")
 
 
 def jobs_options(function: Function) -> Function:
     """The options that say what to run."""
+    function = options_like_parallel(function)
     for option in reversed(_OPTIONS):
         function = option(function)
     return function
@@ -46,12 +52,23 @@ _OPTIONS = (
     ),
     click.option("-0", "--null", is_flag=True, help="Input items end with a zero byte, not with a line."),
     click.option("-C", "--colsep", metavar="REGEX", help="Cut each input item into columns {1} {2} ... at REGEX."),
-    click.option("-n", "--max-args", type=click.IntRange(1), default=1, metavar="N", help="N arguments a job."),
-    click.option("--shell", is_flag=True, help="COMMAND is a line for /bin/sh; every argument in it is quoted."),
+    click.option(
+        "-n", "--max-args", type=click.IntRange(0), metavar="N", help="N arguments a job; 0: one job each, without it."
+    ),
+    click.option(
+        "--shell/--no-shell",
+        default=None,
+        help="COMMAND is a line for your shell; every argument in it is quoted. --no-shell: > or $X in it is text.",
+    ),
     click.option("--one", is_flag=True, help="Run COMMAND once, as it stands."),
     click.option("--call", metavar="MODULE:FUNCTION", help="Call a Python function with each argument."),
     click.option("--input", "kind", type=click.Choice(["text", "json"]), default="text", help="What --call is given."),
-    click.option("--env", multiple=True, metavar="NAME[=VALUE]", help="Add to the environment of the jobs."),
+    click.option(
+        "--env",
+        multiple=True,
+        metavar="NAME[=VALUE]",
+        help="Add to the environment of the jobs; also a function that bash has exported.",
+    ),
     click.option(
         "--cwd", type=WORD, metavar="FOLDER", help="Run there.  [default: commands here, calls where the worker is]"
     ),
@@ -105,8 +122,8 @@ class Work:
     files: Sequence[str]
     null: bool
     colsep: str | None
-    max_args: int
-    shell: bool
+    max_args: int | None
+    shell: bool | None
     one: bool
     call: str | None
     kind: str
@@ -133,10 +150,19 @@ class Work:
     serializer: str | None = None
     initializer: str | None = None
     keep_output: str = "all"
+    reading: Reading = field(default_factory=Reading)
+    naming: Naming = field(default_factory=Naming)
+    filling: Filling = field(default_factory=Filling)
+    marks: Marks = field(default_factory=Marks)
+    slots: int = 1
+    """Over which the arguments of -X and -m are spread."""
+    names: list[bytes] = field(init=False, default_factory=list)
+    """What --header calls the columns, once `inputs` has begun."""
     line: Line = field(init=False)
 
     def __post_init__(self) -> None:
-        self.line = parse(self.words, self.files)
+        self.line = parse(self.words, self.files, marks(self.marks.arg_sep, self.marks.arg_file_sep))
+        self.reading.check()
         if not self.call and (self.serializer or self.initializer):
             raise ConfigError("--serializer and --initializer are for --call: a command is a program of its own")
         self._check_options()
@@ -144,18 +170,26 @@ class Work:
             self._check_call()
         elif self.one and (self.line.sources or not self.line.command):
             raise ConfigError("--one runs COMMAND once as it stands: it needs one and takes no input")
-        elif not self.shell and shell_like(self.line.command):
-            raise ConfigError(f"{self.line.command[0]!r} looks like a shell line: add --shell")
         else:
+            self._check_command()
+
+    def _check_command(self) -> None:
+        """ConfigError: it cannot be meant."""
+        if self.shell is None:
+            refuse_shell_words(self.line.command)
+        if not self.one:
+            refuse_unknown(self.line.command, self.naming)
             self._check_places()
+        if self.filling.measures and not self.line.command:
+            raise ConfigError("-X, -m, --xargs and -s put arguments behind a COMMAND, and there is none")
 
     def _check_places(self) -> None:
         """A place beyond the last argument would be empty in every job."""
-        if self.one or self.colsep is not None:
+        if self.colsep is not None or self.filling.fills or composes(self) or self.max_args == 0:
             return
         from penstock.command import REPLACEMENT
 
-        count = self.columns * self.max_args
+        count = self.columns * (self.max_args or 1)
         for word in map(os.fsencode, self.line.command):
             for match in REPLACEMENT.finditer(word):
                 if match[2] and abs(int(match[2])) > count:
@@ -175,13 +209,16 @@ class Work:
         except (TypeError, ValueError) as error:
             raise ConfigError(_as_flag(str(error))) from None
         for text in self.env:
-            _variable(text)
+            shell.variables(text)
 
     def _check_call(self) -> None:
         if self.line.command:
             raise ConfigError(f"--call takes arguments after :::, not a command: {self.line.command[0]!r}")
-        if self.one or self.shell or self.colsep or self.max_args > 1 or len(self.line.sources) > 1:
+        is_plain = self.naming == Naming() and self.filling == Filling() and self.reading.header is None
+        if self.one or self.shell or self.colsep or self.max_args not in {None, 1} or len(self.line.sources) > 1:
             raise ConfigError("--call takes one input source, and none of --one, --shell, --colsep and -n")
+        if not is_plain:
+            raise ConfigError("--call has no replacement strings and no command line: no --header, --plus, -I, -X, -m")
 
     @property
     def is_command(self) -> bool:
@@ -195,11 +232,11 @@ class Work:
         if self.user:
             given["user"] = self.user
         if self.call:
-            given |= {"cwd": self.cwd, "env": dict(map(_variable, self.env))}
+            given |= {"cwd": self.cwd, "env": dict(pair for text in self.env for pair in shell.variables(text))}
         if self.timeout:
             given["time_limit"] = self._seconds(self.timeout)
         if self.initializer:
-            given["initializer"] = _function("--initializer", self.initializer)
+            given["initializer"] = calls.function("--initializer", self.initializer)
         given |= {name: with_unit(text) for name in TIMES if (text := getattr(self, name))}
         return given | {name: value for name in TERMS if (value := getattr(self, name))}
 
@@ -213,16 +250,35 @@ class Work:
         """What each job is given, read as it is used: argument lists for commands, an argument for a function."""
         if self.one:
             return iter(([],))
-        items = combined(self._sources(), b"\0" if self.null else b"\n")
+        columns = None if self.colsep is None else self._separator(self.colsep)
+        separator = self.reading.separator(null=self.null)
+        items, self.names = self.reading.arguments(self._sources(), separator, columns)
         if self.call:
-            return self._values(item for (item,) in items)
-        if self.colsep is not None:
-            items = split_columns(items, self._separator(self.colsep))
-        if self.max_args > 1:
-            items = grouped(items, self.max_args)
+            return calls.arguments((item for (item,) in items), self.kind)
+        composer = composer_of(self) if composes(self) else None
+        items = self._grouped(items, composer)
         if not self.line.command:
-            return self._lines(items)
-        return map(list, items)
+            return jobfile.commands(items, shell=bool(self.shell), sources=self.line.sources, separator=separator)
+        return map(list, items) if composer is None else self._composed(items, composer)
+
+    def _grouped(self, items: Iterator[Arguments], composer: Composer | None) -> Iterator[Arguments]:
+        """The arguments of each job."""
+        count = self.max_args
+        if self.filling.lines is not None:
+            items, count = continued(items), self.filling.lines
+        if count == 0:
+            return (() for _ in items)
+        if composer is not None and self.filling.measures:
+            return self.filling.groups(items, count, self.slots, composer.length)
+        return items if count in {None, 1} else grouped(items, count or 1)
+
+    @staticmethod
+    def _composed(items: Iterator[Arguments], composer: Composer) -> Iterator[Any]:
+        total = 0
+        if composer.needs_total:
+            everything = list(items)
+            items, total = iter(everything), len(everything)
+        return (composer.compose(item, number, total) for number, item in enumerate(items, 1))
 
     @staticmethod
     def _separator(text: str) -> re.Pattern[bytes]:
@@ -245,32 +301,11 @@ class Work:
             say("reading arguments from the terminal, one a line, Ctrl-D ends them (or name them after :::)")
         return [Source(file="-")]
 
-    def _lines(self, items: Iterator[tuple[bytes, ...]]) -> Iterator[list[bytes]]:
-        """Each item as a command of its own."""
-        lines = (b" ".join(item) for item in items)
-        wanted = (line for line in lines if line.strip())
-        return ([line] for line in wanted) if self.shell else (list(command_words(line)) for line in wanted)
-
-    def _values(self, items: Iterator[bytes]) -> Iterator[Any]:
-        if self.kind == "text":
-            return map(os.fsdecode, items)
-        return (_json(number, item) for number, item in enumerate(items, 1))
-
     def target(self) -> CommandTemplate | Callable[..., Any]:
         """What the jobs have in common. ConfigError: there is no such function."""
         if self.call:
-            return _function("--call", self.call)
-        from penstock.command import CommandTemplate
-
-        words = tuple(map(os.fsencode, self.line.command))
-        line_by_line = not words and self.shell
-        return CommandTemplate(
-            words=SHELL if line_by_line else words,
-            cwd=os.path.abspath(os.fsencode(self.cwd or b".")),
-            env=dict(map(_variable, self.env)),
-            shell=self.shell and not line_by_line,
-            literal=self.one,
-        )
+            return calls.function("--call", self.call)
+        return template_of(self)
 
 
 def _as_flag(text: str) -> str:
@@ -284,42 +319,6 @@ def _as_flag(text: str) -> str:
 def with_unit(text: str) -> str:
     """A duration as people type it: seconds need no unit."""
     return f"{text}s" if text.replace(".", "", 1).isdigit() else text
-
-
-def _variable(text: str) -> tuple[bytes, bytes]:
-    """``NAME=VALUE``, or ``NAME`` with the value it has here. ConfigError: it has none."""
-    name, given, value = text.partition("=")
-    if not name:
-        raise ConfigError(f"--env {text}: no variable can have such a name; write NAME or NAME=VALUE")
-    if not given and name not in os.environ:
-        raise ConfigError(f"--env {name}: it is not set here; write {name}=VALUE")
-    return os.fsencode(name), os.fsencode(value if given else os.environ[name])
-
-
-def _json(number: int, item: bytes) -> Any:
-    import json
-
-    try:
-        return json.loads(item)
-    except ValueError as error:
-        raise ConfigError(f"input line {number} is not JSON: {error}") from None
-
-
-def _function(flag: str, name: str) -> Callable[..., Any]:
-    """The function ``package.module:name``, also of a module in the current folder."""
-    module, _, path = name.partition(":")
-    if not module or not path:
-        raise ConfigError(f"{flag} {name}: write MODULE:FUNCTION, like math:sqrt")
-    folder = os.getcwd()
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
-    try:
-        function = reduce(getattr, path.split("."), import_module(module))
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"{flag} {name}: {error}") from None
-    if not callable(function):
-        raise ConfigError(f"{flag} {name}: it is a {type(function).__name__}, nothing to call")
-    return function
 
 
 def hand_in(pipeline: Pipeline, work: Work, target: Any, inputs: Iterator[Any]) -> Batch:

@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.cli.arguments import Source, combined, command_words, grouped, parse, pieces, shell_like
+from penstock.cli.arguments import Source, combined, grouped, linked, marks, parse, pieces
 from penstock.errors import ConfigError
 
 
 def listed(*words: str, separator: bytes = b"\n") -> list[tuple[bytes, ...]]:
-    return list(combined(parse(words).sources, separator))
+    sources = parse(words).sources
+    return list(combined([one.items(separator) for one in sources], [one.linked for one in sources]))
 
 
 def test_command_ends_at_the_first_mark() -> None:
@@ -107,44 +108,13 @@ def test_grouped_arguments_fill_jobs() -> None:
     assert list(grouped(iter([(b"a",), (b"b",), (b"c",)]), 2)) == [(b"a", b"b"), (b"c",)]
 
 
-@pytest.mark.parametrize("word", ["grep x | wc", "echo {} > out", "a;b", "ls *.c", "cd ~"])
-def test_lone_word_with_shell_signs_is_shell_like(word: str) -> None:
-    """One word that only a shell could read is noticed."""
-    assert shell_like([word])
+def test_other_marks_can_be_named() -> None:
+    """`--arg-sep ,,`: then `:::` is a word."""
+    line = parse(["echo", ":::", ",,", "a", ",,+", "b", "//", "f"], marked=marks(",,", "//"))
+    assert line.command == ["echo", ":::"]
+    assert line.sources == [Source(words=["a"]), Source(words=["b"], linked=True), Source(file="f")]
 
 
-@pytest.mark.parametrize("command", [["{}"], ["gzip"], ["{1}{2.}"], ["echo", "a b"], []])
-def test_plain_commands_are_not_shell_like(command: list[str]) -> None:
-    """Replacement strings and several words are fine."""
-    assert not shell_like(command)
-
-
-def test_program_with_a_blank_in_its_name_is_no_shell_line(tmp_path: Path) -> None:
-    """A file that can be run is a program, whatever its name."""
-    program = tmp_path / "my tool"
-    program.write_text("#!/bin/sh\n")
-    program.chmod(0o700)
-    assert not shell_like([str(program)])
-
-
-def test_input_line_is_cut_as_a_shell_would() -> None:
-    """Quotation marks hold words together; any bytes survive."""
-    assert command_words(b"echo 'a  b' \"c\" d\\ e \xff") == (b"echo", b"a  b", b"c", b"d e", b"\xff")
-
-
-@pytest.mark.parametrize("line", [b"a | b", b"a > b", b"a && b", b"(a)"])
-def test_input_line_with_shell_signs_is_refused(line: bytes) -> None:
-    """What needs a shell says so."""
-    with pytest.raises(ConfigError, match="add --shell"):
-        command_words(line)
-
-
-def test_quoted_shell_signs_are_words() -> None:
-    """A quoted sign is an argument like any other."""
-    assert command_words(b"grep 'a|b' '|' f") == (b"grep", b"a|b", b"|", b"f")
-
-
-def test_unclosed_quotation_is_named() -> None:
-    """A line with an open quotation mark is wrong use."""
-    with pytest.raises(ConfigError, match="no closing quotation"):
-        command_words(b"echo 'a")
+def test_linked_sources_begin_again() -> None:
+    """`--link` goes on to the end of the longest."""
+    assert list(linked([iter([b"1", b"2", b"3"]), iter([b"a", b"b"])])) == [(b"1", b"a"), (b"2", b"b"), (b"3", b"a")]

@@ -10,6 +10,7 @@ from penstock.cli.outputs import Shown
 from penstock.cli.records import Ended
 from penstock.cli.signals import Told
 from penstock.cli.streams import CannotWrite
+from penstock.cli.tags import tag_of
 from penstock.cli.wanted import Numbered
 from penstock.cli.watch import Asked, Watch
 from penstock.client.live import Onlooker, Seen
@@ -129,9 +130,9 @@ def test_what_was_shown_of_a_running_job_is_not_shown_again(in_order: bool) -> N
     """Its outcome begins behind it, records have all of it, and where there is an order a job waits for its turn."""
     jobs: Any = Jobs((0, GOOD), (1, GOOD))
     paper: Any = Paper()
-    asked = Asked(lambda *_: b"")
+    asked = Asked(lambda *_: b"", tag_of)
     list(asked.remember(iter([[b"a"], [b"b"]])))
-    watch = Watch(jobs, paper, in_order=in_order, tag=True, asked=asked, records=[paper])
+    watch = Watch(jobs, paper, in_order=in_order, asked=asked, records=[paper])
     assert (watch.is_turn(0), watch.is_turn(1)) == (True, not in_order)
     if not in_order:
         watch.show(1, b"early\n", b"")
@@ -142,6 +143,24 @@ def test_what_was_shown_of_a_running_job_is_not_shown_again(in_order: bool) -> N
     assert paper.out == (b"" if in_order else b"b\tearly\n") + b"a\tfirst\n" + b"a\t0"
     assert paper.err == b"a\terror\n"
     assert [b"".join(ended.printed.stdout()) for ended in paper.ended] == [b"0", b"1"]
+
+
+@pytest.mark.parametrize(
+    ("commands", "out", "err"), [((True, False), b"t\t0 1 a\n", b""), ((False, True), b"", b"t\t0 1 a\n")]
+)
+def test_a_command_is_said_once_before_what_it_prints(commands: tuple[bool, bool], out: bytes, err: bytes) -> None:
+    """`-v` on stdout and `-t` on stderr, behind the tag, with the first line that is shown of it or at its end."""
+    jobs: Any = Jobs((0, GOOD))
+    paper: Any = Paper()
+    asked = Asked(lambda item, number, slot: b"%d %d %s" % (number - 1, slot, item[0]), lambda _, __: b"t")
+    list(asked.remember(iter([[b"a"]])))
+    watch = Watch(jobs, paper, asked=asked, commands=commands)
+    watch.show(0, b"line\n", b"")
+    watch.show(0, b"line\n", b"")
+    watch.shown()
+    jobs.seen = {0: (1, 0)}
+    watch.to_the_end()
+    assert (paper.out, paper.err) == (out + b"t\tline\n" * 2, err)
 
 
 class Interrupted(Jobs):

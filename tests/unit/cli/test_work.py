@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from penstock.cli.shell import functions
 from penstock.cli.submit import command as submit
 from penstock.cli.work import Work, first_of, shown
 from penstock.client.options import spec_of
@@ -22,8 +23,8 @@ def work(*words: str, **options: Any) -> Work:
         "files": (),
         "null": False,
         "colsep": None,
-        "max_args": 1,
-        "shell": False,
+        "max_args": None,
+        "shell": None,
         "one": False,
         "call": None,
         "kind": "text",
@@ -42,6 +43,14 @@ def template(asked: Work) -> CommandTemplate:
     target = asked.target()
     assert isinstance(target, CommandTemplate)
     return target
+
+
+@pytest.fixture(autouse=True)
+def _no_shell_of_mine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines are run by /bin/sh, whoever runs the tests."""
+    monkeypatch.setenv("SHELL", "/bin/sh")
+    for name in functions().values():
+        monkeypatch.delenv(name)
 
 
 def argvs(asked: Work) -> list[list[bytes]]:
@@ -236,7 +245,7 @@ def test_durations_may_have_a_unit_or_none() -> None:
 def spec(*flags: str) -> BatchSpec:
     """What `penstock submit` makes of its flags."""
     params = submit.make_context("submit", [*flags, ":::", "1"]).params
-    asked = Work(**{one.name: params[one.name] for one in fields(Work) if one.init})
+    asked = Work(**{one.name: params[one.name] for one in fields(Work) if one.name in params})
     return spec_of(asked.options(), kind="command" if asked.is_command else "call")
 
 
