@@ -18,7 +18,7 @@ TESTS = sorted((TOP / "tests").rglob("*.py"))
 SCRIPTS = sorted(path for path in (TOP / "scripts").iterdir() if path.is_file())
 
 FUNCTION_LINES, MEDIAN_LINES, MODULE_LINES = 60, 8, 350
-LONG_MODULES = {"messages.py": 1_250, "actions.py": 420}
+LONG_MODULES = {"messages.py": 1_300, "actions.py": 470}
 """The protocol, and what the cores want done, are one file each by intention: half of it is documentation."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef

@@ -1,10 +1,10 @@
-"""What jobs print: kept whole up to a bound, then head and tail with a line that says what is missing.
+"""What jobs print, all of it.
 
 File descriptors 1 and 2 of a slot are pipes, so Python, C and child processes are caught alike. The slot itself
 empties them when a job ends, which makes the output that job's; a silent job costs one poll. While a job prints more
-than a pipe holds, or prints and runs on, the agent moves what is there to a *spill* in the slot's shared page: the job
-is never blocked for long, whoever holds the GIL. A lock on the page's file keeps slot and agent from reading at the
-same time; neither memory nor disk grows.
+than a pipe holds, or prints and runs on, the agent moves what is there to a *spool*, a file of its own: the job is
+never blocked for long, whoever holds the GIL, and no memory grows. A lock on the page's file keeps slot and agent from
+reading at the same time; the page tells the slot where in the spool its job's output is.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ import sys
 from collections.abc import Callable
 from typing import NamedTuple
 
-from penstock.kept import KEPT_BYTES, cut_line
-from penstock.slotwire import COLLECTED, PIECE, TAKEN, Page
+from penstock.core.spooled import Extent, Segments, Spooled
+from penstock.slotwire import COLLECTED, PIECE, SPOOL_LOST, SPOOL_START, SPOOLED, TAKEN, Page
+from penstock.spool import Spool
 
 PIPE_BYTES = 65_536
 """One read empties a pipe (its default size, pipe(7))."""
@@ -30,53 +31,15 @@ HALF_FULL = PIPE_BYTES // 2
 _IONBF = 2
 """Of stdio.h, for setvbuf: no buffer."""
 
-Output = tuple[bytes, bytes]
+Output = Spooled
 """What went to stdout and to stderr."""
 
 
-class Spill:
-    """A bounded record of one stream in shared memory: its length so far, its head, and a ring with its tail."""
+class Taken(NamedTuple):
+    """An output, and how many bytes of either stream the agent's disk had no room for."""
 
-    def __init__(self, memory: memoryview) -> None:
-        self._total = memory[:8].cast("q")
-        self._head = memory[8 : 8 + KEPT_BYTES]
-        self._ring = memory[8 + KEPT_BYTES :]
-
-    @property
-    def total(self) -> int:
-        """Bytes so far, kept or not."""
-        return self._total[0]
-
-    def add(self, data: bytes) -> None:
-        """Append; what is neither head nor tail any more is gone."""
-        at = self._total[0]
-        self._total[0] = at + len(data)
-        if at < KEPT_BYTES:
-            taken = min(KEPT_BYTES - at, len(data))
-            self._head[at : at + taken] = data[:taken]
-            data, at = data[taken:], at + taken
-        data, at = data[-KEPT_BYTES:], at + len(data[:-KEPT_BYTES])
-        place = at % KEPT_BYTES
-        first = data[: KEPT_BYTES - place]
-        self._ring[place : place + len(first)] = first
-        self._ring[: len(data) - len(first)] = data[len(first) :]
-
-    def take(self) -> bytes:
-        """All that is kept, with a line in place of what is not; empties it."""
-        total = self._total[0]
-        self._total[0] = 0
-        if total <= KEPT_BYTES:
-            return bytes(self._head[:total])
-        if total <= 2 * KEPT_BYTES:
-            return bytes(self._head) + bytes(self._ring[: total - KEPT_BYTES])
-        place = total % KEPT_BYTES
-        missing = cut_line(total - 2 * KEPT_BYTES)
-        return bytes(self._head) + missing + bytes(self._ring[place:]) + bytes(self._ring[:place])
-
-    def close(self) -> None:
-        """Let go of the memory."""
-        for view in (self._total, self._head, self._ring):
-            view.release()
+    output: Output
+    lost: tuple[int, int]
 
 
 class Moved(NamedTuple):
@@ -92,15 +55,54 @@ class Moved(NamedTuple):
 
 
 class Drain:
-    """The reading ends of a slot's two pipes with their spills, as the agent and the slot have them."""
+    """The reading ends of a slot's two pipes, as the slot has them, and the agent."""
 
     def __init__(self, page: Page, pipes: tuple[int, int]) -> None:
         self._page = page
         self._pipes = pipes
-        self._spills = (Spill(page.spills[0]), Spill(page.spills[1]))
+
+    def take(self) -> Taken:
+        """Take all there is, and leave the pipes empty (the slot's part; the agent's once the slot is dead). What is
+        in the spools is named, not read."""
+        fcntl.lockf(self._page.fd, fcntl.LOCK_EX)
+        try:
+            output = self._take(0), self._take(1)
+            cells = self._page.cells
+            lost = cells[SPOOL_LOST], cells[SPOOL_LOST + 1]
+            cells[SPOOL_LOST] = cells[SPOOL_LOST + 1] = cells[TAKEN] = 0
+        finally:
+            fcntl.lockf(self._page.fd, fcntl.LOCK_UN)
+        return Taken(output, lost)
+
+    def _take(self, stream: int) -> Segments:
+        # one pipe's worth at most: a child that outlives its job may go on printing for ever
+        data = _read(self._pipes[stream])
+        cells = self._page.cells
+        found: list[bytes | Extent] = []
+        if spooled := cells[SPOOLED + stream]:
+            start = cells[SPOOL_START + stream]
+            found.append((start, start + spooled))
+            cells[SPOOL_START + stream], cells[SPOOLED + stream] = start + spooled, 0
+        if data:
+            found.append(data)
+        return tuple(found)
+
+    def close(self) -> None:
+        """Close the pipes."""
+        for pipe in self._pipes:
+            os.close(pipe)
+
+
+class Spooler(Drain):
+    """The agent's, which moves what the pipes hold to the slot's spools while its job runs."""
+
+    def __init__(self, page: Page, pipes: tuple[int, int], spools: tuple[Spool, Spool]) -> None:
+        super().__init__(page, pipes)
+        self._spools = spools
+        page.cells[SPOOL_START], page.cells[SPOOL_START + 1] = (spool.end for spool in spools)
 
     def move(self) -> Moved | None:
-        """Move what the pipes hold to the spills (the agent's part); None: the slot is reading just now."""
+        """Empty the pipes; None: the slot is reading just now."""
         try:
             fcntl.lockf(self._page.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -118,35 +120,14 @@ class Drain:
         finally:
             fcntl.lockf(self._page.fd, fcntl.LOCK_UN)
 
-    def take(self) -> Output:
-        """Take all there is, and leave pipes and spills empty (the slot's part; the agent's once the slot is dead)."""
-        fcntl.lockf(self._page.fd, fcntl.LOCK_EX)
-        try:
-            out, err = self._take(0), self._take(1)
-            self._page.cells[TAKEN] = 0
-        finally:
-            fcntl.lockf(self._page.fd, fcntl.LOCK_UN)
-        return out, err
-
-    def _move(self, place: int) -> tuple[int, bytes]:
-        data, position = _read(self._pipes[place]), self._spills[place].total
-        self._spills[place].add(data)
+    def _move(self, stream: int) -> tuple[int, bytes]:
+        data, cells = _read(self._pipes[stream]), self._page.cells
+        position = cells[SPOOLED + stream]
+        if data:
+            written = self._spools[stream].write(data, cells[SPOOL_START + stream] + position)
+            cells[SPOOLED + stream] = position + written
+            cells[SPOOL_LOST + stream] += len(data) - written
         return position, data
-
-    def _take(self, place: int) -> bytes:
-        # one pipe's worth at most: a child that outlives its job may go on printing for ever
-        data = _read(self._pipes[place])
-        if not self._page.cells[TAKEN]:
-            return data
-        self._spills[place].add(data)
-        return self._spills[place].take()
-
-    def close(self) -> None:
-        """Close the pipes and let go of the memory."""
-        for spill in self._spills:
-            spill.close()
-        for pipe in self._pipes:
-            os.close(pipe)
 
 
 def _read(pipe: int) -> bytes:
@@ -207,7 +188,7 @@ class Capture:
         sys.stdout = sys.__stdout__ = self._out  # type: ignore[misc]  # who writes there means the same
         sys.stderr = sys.__stderr__ = self._err  # type: ignore[misc]
 
-    def collect(self) -> Output | None:
+    def collect(self) -> Taken | None:
         """What was printed since the last time; None if nothing."""
         try:
             self._out.flush()
@@ -219,8 +200,8 @@ class Capture:
         self._cells[COLLECTED] = self._cells[PIECE]
         if not self._poll.poll(0) and not self._cells[TAKEN]:
             return None
-        output = self._drain.take()
-        return output if output[0] or output[1] else None
+        taken = self._drain.take()
+        return taken if any(taken.output) or any(taken.lost) else None
 
     def _keep_foreign(self) -> None:
         """A job put streams of its own in place and left them there."""

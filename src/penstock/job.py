@@ -35,6 +35,8 @@ Digest = NewType("Digest", bytes)
 """blake2b, 16 bytes, of a function's serialized form."""
 
 ID_BYTES = 16
+KEEP_OUTPUT = 1 << 20
+"""Bytes of what a job writes to stdout, and to stderr, that are kept with its outcome: the logs of most jobs."""
 RETAIN = 7 * 24 * 3600.0
 """Seconds for which the results of a batch are kept after its end: a week is enough to come back for them."""
 WHOLE_END = 2**31
@@ -185,6 +187,9 @@ class BatchSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     """``wait`` or ``fail``: while no worker fits."""
     retain: Seconds = RETAIN
     """How long its results are kept after its end."""
+    keep_output: Whole | None = KEEP_OUTPUT
+    """Bytes of either stream of a job's output that are kept with its outcome: more of it is kept as head and tail.
+    None: all of it is kept."""
     live: bool = False
     """Workers send what its jobs print while they run."""
     transient: bool = False

@@ -22,6 +22,7 @@ from penstock.forkserver import CAUSES, DISMISS, END, SPAWN, Order
 from penstock.processes import Coroner
 from penstock.seat import Seat
 from penstock.serverprocess import ServerProcess
+from penstock.spool import Spool
 from penstock.starts import Starts
 
 EXIT_TIME = 2.0
@@ -55,6 +56,8 @@ class Lives:
         self._selector = selector
         self._later = later
         self._hooks = hooks
+        self.spools = [(Spool(), Spool()) for _ in range(slots)]
+        """Of each slot: what its jobs print and is not yet delivered outlives its process."""
         self._numbers = count(1)
         self._starts = Starts()
         self._coroner = Coroner()
@@ -107,7 +110,7 @@ class Lives:
         if slot in self.seats or self.server is None:
             return []
         try:
-            seat = Seat(slot, next(self._numbers), user)
+            seat = Seat(slot, next(self._numbers), self.spools[slot], user)
         except OSError as error:  # no file descriptors left
             return self._spawn_later(slot, str(error))
         self._order(Order(SPAWN, slot, seat.life, user=user.encode()), seat.files())
@@ -186,6 +189,8 @@ class Lives:
         for seat in seats:
             self._remove(seat)
             seat.close()
+        for spool in (spool for pair in self.spools for spool in pair):
+            spool.close()
 
     def _close_server(self) -> int:
         """Returns its exit code."""

@@ -40,7 +40,9 @@ PUSH (outcomes), and
    have closed what runs, send Left, go;
 7. if it likes: of jobs whose spec has `live`, PUSH Prints to the sink with what they write, while they run. Nothing
    depends on these: what is not sent or gets lost is shown when the outcome is there. So it sends no more than some MB
-   beyond the last LiveAck, and drops what is too much.
+   beyond the last LiveAck, and drops what is too much;
+8. of a spec whose `keep_output` is more than 1 MiB, or null: what a job wrote beyond 128 KiB of a stream goes to the
+   sink as Output, and its outcome follows when a LiveAck has named the last part; the note has head and tail.
 
 An inventory (`held`) has a line for each lease, with all spans that are not closed, handed back or dropped.
 
@@ -195,13 +197,17 @@ class Note(Record, frozen=True):
     cause: Text = ""
     """In plain words, one line."""
     traceback: Text = ""
-    # whole, or the first and the last 65,536 bytes with "\n[... N bytes cut ...]\n" between them
+    # whole, or head and tail with "\n[... N bytes cut ...]\n" between them
     stdout: bytes = b""
     stderr: bytes = b""
     returncode: int | None = None
     pid: Count | None = None
     """Of the process that died under the job, and how that ended: its exit code, or minus the signal's number."""
     exitcode: int | None = None
+    stdout_size: Count = 0
+    """What the job wrote to it, in bytes, if the note does not have all of it: what is kept of that beside the note is
+    asked for by FetchOutput."""
+    stderr_size: Count = 0
 
 
 class OutcomeHead(Record, frozen=True):
@@ -332,6 +338,14 @@ class Forget(Message, frozen=True):
     batch: Id
 
 
+class TrimOutput(Message, frozen=True):
+    """What the jobs of this batch wrote was shown: of each stream of each job about `bound` bytes, head and tail, and
+    what its note has, are enough from now on. Also from the ventilator to the sink."""
+
+    batch: Id
+    bound: Count
+
+
 class Delete(Message, frozen=True):
     """Delete this batch with all that is recorded of it; what of it is open is cancelled. Answered by Done when it is
     gone."""
@@ -418,6 +432,7 @@ class AskArguments(Message, frozen=True):
 
 ClientToVentilator = (
     Submit
+    | TrimOutput
     | Cancel
     | Retry
     | Forget
@@ -764,11 +779,12 @@ class Diverged(Message, frozen=True):
 
 
 class LiveTaken(Message, frozen=True):
-    """Passes the number of a Prints on, for its worker."""
+    """Passes the number of a Prints on, or of an Output (`is_kept`), for its worker."""
 
     sink: Id
     worker: Id
     number: Count
+    is_kept: bool = False
 
 
 class Forgotten(Message, frozen=True):
@@ -886,9 +902,10 @@ class FunctionPart(Message, frozen=True):
 
 
 class LiveAck(Message, frozen=True):
-    """The sink has taken in the Prints of this number, and those before it."""
+    """The sink has taken in the Prints of this number, and those before it; or has recorded an Output (`is_kept`)."""
 
     number: Count
+    is_kept: bool = False
 
 
 class Drain(Message, frozen=True):
@@ -952,7 +969,7 @@ class Keys(Message, frozen=True):
     revoked: tuple[Label, ...]
 
 
-VentilatorToSink = Greeting | SinkBeat | Replay | Restate | Verdicts | ForgetBatch | Keys
+VentilatorToSink = Greeting | SinkBeat | Replay | Restate | Verdicts | ForgetBatch | TrimOutput | Keys
 
 
 # ---------------------------------------------------------------------------------------------- worker -> sink
@@ -978,7 +995,18 @@ class Prints(Message, frozen=True):
     number: Count = 0
 
 
-WorkerToSink = Outcomes | Prints
+class Output(Message, frozen=True):
+    """Parts of what jobs wrote, to be kept beside the notes of their outcomes, which follow when all of it is recorded.
+    `number` grows: a LiveAck says it then. Said twice, they are recorded once."""
+
+    worker: Id
+    name: Label
+    records: Annotated[tuple[Print, ...], msgspec.Meta(max_length=MAX_RECORDS)]
+    tokens: Annotated[tuple[bytes, ...], msgspec.Meta(max_length=MAX_RECORDS)]
+    number: Count
+
+
+WorkerToSink = Outcomes | Prints | Output
 
 
 # ---------------------------------------------------------------------------------------------- client <-> sink
@@ -1036,7 +1064,18 @@ class Claim(Message, frozen=True):
     received: Count
 
 
-ClientToSink = Follow | Credit | Unfollow | Fetch | Claim
+class FetchOutput(Message, frozen=True):
+    """What is kept beside its note of what a job wrote, from the byte `position` on: of the outcome that was recorded
+    last. Answered by FetchedOutput."""
+
+    number: Count
+    batch: Id
+    index: Count
+    is_error: bool
+    position: Count
+
+
+ClientToSink = Follow | Credit | Unfollow | Fetch | Claim | FetchOutput
 
 
 class Rows(Message, frozen=True):
@@ -1078,13 +1117,22 @@ class Claimed(Message, frozen=True):
     stop: Count
 
 
+class FetchedOutput(Message, frozen=True):
+    """Answers the FetchOutput of this number with `size` bytes from `position` on, which is behind the one asked for if
+    what is between is not kept; with none: there is no more."""
+
+    number: Count
+    position: Count
+    size: Count
+
+
 class SinkUp(Message, frozen=True):
     """The first answer to Follow after the sink started or the client (re)connected: `boot` is new at each start."""
 
     boot: Count
 
 
-SinkToClient = Rows | Live | Fetched | Claimed | SinkUp | Refused
+SinkToClient = Rows | Live | Fetched | FetchedOutput | Claimed | SinkUp | Refused
 
 
 # ---------------------------------------------------------------------------------------------- encode, decode
@@ -1164,11 +1212,11 @@ def payload_bytes(message: Message) -> int:
     match message:
         case Submit():
             return sum(one.size for one in message.opens) + sum(one.size for one in message.chunks)
-        case Outcomes() | Rows() | Fetched() | Prints() | Live():
+        case Outcomes() | Rows() | Fetched() | Prints() | Output() | Live():
             return sum(one.size for one in message.records)
         case Jobs():
             return sum(one.inline for one in message.batches) + sum(one.size for one in message.leases)
-        case FunctionPart():
+        case FunctionPart() | FetchedOutput():
             return message.size
         case Arguments():
             return message.function + sum(one.size for one in message.chunks)

@@ -38,8 +38,12 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds it ran. Tiny jobs are timed together: then it is their mean."""
     stdout: bytes = b""
     stderr: bytes = b""
+    """Whole, or head and tail with a line between them that says how many bytes are cut there."""
     returncode: int | None = None
     """Of a command."""
+    stdout_size: int = 0
+    stderr_size: int = 0
+    """Bytes that the job wrote, whatever is kept of them."""
 
 
 class JobInfo(msgspec.Struct, frozen=True, kw_only=True):

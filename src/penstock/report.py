@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from penstock import payload
 from penstock.advice import advice_on
-from penstock.capture import Output
+from penstock.capture import Output, Taken
 from penstock.command import Argv, CommandTemplate, run_command
 from penstock.core.inputs import Ran
 from penstock.errors import ResultNotPicklable
@@ -33,7 +34,7 @@ VALUE_BYTES = MAX_FRAME_BYTES - (1 << 20)
 """Of serialized values in one record."""
 SECOND = 1e9
 """In nanoseconds."""
-SILENT: Output = (b"", b"")
+SILENT = Taken(((), ()), (0, 0))
 MISSING = "it is not where the job ran: install it there (your own modules go along with functions that use them)"
 """Put on an import that failed in a job."""
 
@@ -50,7 +51,7 @@ class Report:
 
     def __init__(self, start: int, serializer: str) -> None:
         self.values: list[object] = []
-        self.prints: dict[int, Output] = {}
+        self.prints: dict[int, Taken] = {}
         self.ran: list[Ran] = []
         self.bodies: list[bytes] = []
         self._serializer = serializer
@@ -83,12 +84,13 @@ class Report:
         self._are_plain = False
         return payload.Alone(data)
 
-    def printed(self, index: int, output: Output) -> None:
+    def printed(self, index: int, taken: Taken) -> None:
         """The job `index`, whose value is or will be among `values`, wrote this."""
-        out, err = self.prints.get(index, SILENT)
-        self.prints[index] = (out + output[0], err + output[1])
+        (out, err), (out_lost, err_lost) = self.prints.get(index, SILENT)
+        (more_out, more_err), (out_gone, err_gone) = taken
+        self.prints[index] = Taken((out + more_out, err + more_err), (out_lost + out_gone, err_lost + err_gone))
 
-    def add(self, index: int, value: object, now: int, output: Output | None) -> None:
+    def add(self, index: int, value: object, now: int, output: Taken | None) -> None:
         """A job that gets a record of its own succeeded; all before it are flushed."""
         self.values.append(value)
         self._are_plain = type(value) is not payload.Alone
@@ -96,7 +98,7 @@ class Report:
             self.printed(index, output)
         self.flush(now)
 
-    def fail(self, start: int, stop: int, error: BaseException, now: int, output: Output | None) -> None:
+    def fail(self, start: int, stop: int, error: BaseException, now: int, output: Taken | None) -> None:
         """The jobs [start, stop) failed alike; all before them are flushed."""
         if output is not None:
             self.printed(start, output)
@@ -133,7 +135,7 @@ class Report:
         if at < stop:
             yield at, stop
 
-    def _succeeded(self, start: int, values: list[object], each: float, output: Output | None) -> None:
+    def _succeeded(self, start: int, values: list[object], each: float, output: Taken | None) -> None:
         try:
             body = payload.encode_values(values, self._serializer, are_plain=self._are_plain)
         except Exception as error:  # noqa: BLE001 - plain values for which msgpack has no form, such as huge integers
@@ -142,10 +144,10 @@ class Report:
         if len(body) > VALUE_BYTES:
             self._split(start, values, each, output, len(body))
             return
-        note = Note(stdout=output[0], stderr=output[1]) if output else None
-        self._record(start, start + len(values), JobState.SUCCEEDED, each * len(values), body, note)
+        note = Note() if output else None
+        self._record(start, start + len(values), JobState.SUCCEEDED, each * len(values), body, note, output)
 
-    def _split(self, start: int, values: list[object], each: float, output: Output | None, size: int) -> None:
+    def _split(self, start: int, values: list[object], each: float, output: Taken | None, size: int) -> None:
         """A record is one frame on the wire, which has a bound."""
         if len(values) == 1:
             self._not_picklable(start, _too_large(size), each, output)
@@ -155,7 +157,7 @@ class Report:
         self._succeeded(start + half, values[half:], each, output)
 
     def _sort_out(
-        self, start: int, values: list[object], each: float, output: Output | None, error: BaseException
+        self, start: int, values: list[object], each: float, output: Taken | None, error: BaseException
     ) -> None:
         """Some of the values cannot be serialized: those jobs failed."""
         bad = {0: str(error)} if len(values) == 1 else payload.unpicklable(values, self._serializer)
@@ -167,19 +169,30 @@ class Report:
                 self._not_picklable(start + place, _not_serialized(values[place], reason), each, output)
             good_from = place + 1
 
-    def _not_picklable(self, index: int, text: str, elapsed: float, output: Output | None) -> None:
+    def _not_picklable(self, index: int, text: str, elapsed: float, output: Taken | None) -> None:
         error = ResultNotPicklable(text)
         body = payload.dumps(error) if self._serializer == "pickle" else b""
         self._failed(index, index + 1, cause_of(error), "", elapsed, body, output)
 
     def _failed(
-        self, start: int, stop: int, cause: str, trace: str, elapsed: float, body: bytes, output: Output | None
+        self, start: int, stop: int, cause: str, trace: str, elapsed: float, body: bytes, output: Taken | None
     ) -> None:
-        out, err = output or SILENT
-        self._record(start, stop, JobState.FAILED, elapsed, body, Note(cause, trace, out, err))
+        self._record(start, stop, JobState.FAILED, elapsed, body, Note(cause, trace), output)
 
-    def _record(self, start: int, stop: int, state: JobState, elapsed: float, body: bytes, note: Note | None) -> None:
-        self.ran.append(Ran(start, stop, state, time.time() - elapsed, elapsed, len(body), note))
+    def _record(
+        self,
+        start: int,
+        stop: int,
+        state: JobState,
+        elapsed: float,
+        body: bytes,
+        note: Note | None,
+        taken: Taken | None,
+    ) -> None:
+        spooled, lost = None, (0, 0)
+        if note is not None and taken is not None:
+            note, spooled, lost = _with(note, taken)
+        self.ran.append(Ran(start, stop, state, time.time() - elapsed, elapsed, len(body), note, spooled, lost))
         self.bodies.append(body)
 
 
@@ -211,15 +224,23 @@ class CommandReport(Report):
         """A CommandEnd is what it is."""
         return value
 
-    def add(self, index: int, value: object, now: int, output: Output | None) -> None:
+    def add(self, index: int, value: object, now: int, output: Taken | None) -> None:
         """A command ended."""
         assert isinstance(value, CommandEnd)
-        out, err = output or SILENT
-        note = Note(value.cause, "", out, err, value.returncode)
+        note = Note(value.cause, returncode=value.returncode)
         state = JobState.FAILED if value.cause else JobState.SUCCEEDED
         body = msgspec.msgpack.encode([value.argv])
-        self._record(index, index + 1, state, (now - self._since) / SECOND, body, note)
+        self._record(index, index + 1, state, (now - self._since) / SECOND, body, note, output)
         self.start, self._since = index + 1, now
+
+
+def _with(note: Note, taken: Taken) -> tuple[Note, Output | None, tuple[int, int]]:
+    """The note with what was printed, if that is here; what is in a spool the agent puts there."""
+    out, err = taken.output
+    if all(isinstance(segment, bytes) for segment in (*out, *err)):
+        note = replace(note, stdout=b"".join(out), stderr=b"".join(err))  # type: ignore[arg-type]
+        return note, None, taken.lost
+    return note, taken.output, taken.lost
 
 
 def _not_serialized(value: object, reason: object) -> str:

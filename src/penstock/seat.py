@@ -10,10 +10,12 @@ from collections.abc import Callable
 
 import msgspec
 
-from penstock.capture import Drain, Output
+from penstock.capture import Output, Spooler
 from penstock.core.inputs import PieceDone, Ran, SlotDied
+from penstock.core.spooled import Spooled
 from penstock.job import BatchSpec, JobState, Stamp, Tenant
 from penstock.messages import Note
+from penstock.noted import Spools, noted
 from penstock.seatstream import SeatStream
 from penstock.slotwire import (
     LIMIT_CELLS,
@@ -71,9 +73,10 @@ class Ended(msgspec.Struct, frozen=True):
 class Seat:
     """One life of the slot `number`. `files` are for the fork server; they are closed once it has them."""
 
-    def __init__(self, number: int, life: int, user: str = "") -> None:
+    def __init__(self, number: int, life: int, spools: Spools, user: str = "") -> None:
         self.number = number
         self.life = life
+        self.spools = spools
         self.tenant = Tenant(user)
         self.pid = 0
         """Of its process, once that is ready."""
@@ -81,7 +84,7 @@ class Seat:
         self.cuts: dict[int, int] = {}
         """Where pieces stop whose cut was asked for; NO_LIMIT until that is settled."""
         self.ended: Ended | None = None
-        self.last_words: Output = (b"", b"")
+        self.last_words: Output = ((), ())
         """What a job wrote that came to its end while its slot was being ended."""
         self.prints_fast = False
         self.unfit = ""
@@ -96,7 +99,7 @@ class Seat:
         self._writers = (pipes[0][1], pipes[1][1])
         for reader in self.readers:
             os.set_blocking(reader, False)
-        self.drain = Drain(self.page, self.readers)
+        self.drain = Spooler(self.page, self.readers, spools)
         self._functions: OrderedDict[bytes, None] = OrderedDict()
         self._chunks: OrderedDict[int, int] = OrderedDict()
         self._chunk_bytes = 0
@@ -256,16 +259,23 @@ class Seat:
         elif pid is not None:
             cause = f"{cause}, pid {pid}"
         elapsed = elapsed_of(running) or (self.elapsed(running) if running is not None else 0.0)
-        out, err = (words + rest for words, rest in zip(self.last_words, self.drain.take(), strict=True))
-        note = None
-        if running is not None:
-            note = Note(cause=cause, stdout=out, stderr=err, pid=pid, exitcode=exitcode)
         piece = running.piece if running is not None else None
+        note, spooled = None, None
+        if piece is not None:
+            note, spooled = self._last_output(piece, Note(cause=cause, pid=pid, exitcode=exitcode))
         index = None
         if running is not None and running.unit == 1 and running.index < self.cuts.get(running.piece, NO_LIMIT):
             # an index at a cut is published by a slot that then sees the limit
             index = running.index
-        return SlotDied(self.number, piece, index, state, cause, time.time() - elapsed, elapsed, note)
+        return SlotDied(self.number, piece, index, state, cause, time.time() - elapsed, elapsed, note, spooled)
+
+    def _last_output(self, piece: int, note: Note) -> tuple[Note | None, Spooled | None]:
+        """What the job wrote in which this life ended."""
+        (out, err), lost = self.drain.take()
+        output = self.last_words[0] + out, self.last_words[1] + err
+        bound = self.pieces[piece].work.spec.keep_output if piece in self.pieces else 0
+        ran = noted(Ran(0, 1, JobState.DEAD, 0.0, 0.0, 0, note, output, lost), self.spools, bound)
+        return ran.note, ran.spooled
 
 
 def refused(slot: int, piece: int, start: int, stop: int, cause: str) -> PieceDone:

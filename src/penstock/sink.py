@@ -22,8 +22,16 @@ from typing import Any
 
 from penstock import loop
 from penstock.config import SinkConfig, from_argv
-from penstock.core.actions import Answer, ReadLines, ReadLog, ReadRows, ReadSpan, Renew, Report
-from penstock.core.inputs import FromClient, LinesRead, LogRead, OutcomesArrived, PrintsArrived, RowsRead
+from penstock.core.actions import Answer, ReadLines, ReadLog, ReadOutput, ReadRows, ReadSpan, Renew, Report
+from penstock.core.inputs import (
+    FromClient,
+    LinesRead,
+    LogRead,
+    OutcomesArrived,
+    OutputArrived,
+    PrintsArrived,
+    RowsRead,
+)
 from penstock.core.permit import Bindings, may_not_ask
 from penstock.core.sink import SinkCore
 from penstock.errors import Refused
@@ -36,8 +44,10 @@ from penstock.messages import (
     ClientToSink,
     Decoder,
     Fetched,
+    FetchedOutput,
     Keys,
     Outcomes,
+    Output,
     Prints,
     VentilatorToSink,
     WorkerToSink,
@@ -153,6 +163,9 @@ class Sink:
                 return (LogRead(after, chain, lines, more),)
             case ReadLines(after, limit):
                 return (LinesRead(after, *self._store.lines_after(after, limit)),)
+            case ReadOutput(client, number, batch, index, is_error, position):
+                start, data = self._store.output_at(batch, index, int(is_error), position)
+                self.links.send("results", FetchedOutput(number, start, len(data)), data, peer=client)
             case ReadSpan(client, number, batch, start, stop, cursor):
                 records, payload, rest = self._store.rows_in(batch, start, stop, cursor)
                 self.links.send("results", Fetched(number, records, rest), payload, peer=client)
@@ -166,8 +179,12 @@ class Sink:
         self._store.close()
 
 
-def _from_worker(message: Outcomes | Prints, payload: Bytes) -> OutcomesArrived | PrintsArrived:
+def _from_worker(
+    message: Outcomes | Prints | Output, payload: Bytes
+) -> OutcomesArrived | PrintsArrived | OutputArrived:
     bodies = tuple(split(payload, [record.size for record in message.records]))
+    if isinstance(message, Output):
+        return OutputArrived(message.worker, message.name, message.records, bodies, message.tokens, message.number)
     if isinstance(message, Prints):
         return PrintsArrived(message.worker, message.name, message.records, bodies, message.tokens, message.number)
     return OutcomesArrived(message.worker, message.name, message.records, bodies, message.tokens)

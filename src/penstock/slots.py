@@ -23,12 +23,15 @@ from itertools import count
 
 from penstock.config import TERM_GRACE
 from penstock.core.inputs import Input, PieceCut, PieceDone, SlotReady
+from penstock.core.spooled import Segments, Spooled
 from penstock.errors import ProtocolError
 from penstock.job import JobState
 from penstock.lives import Hooks, Lives
+from penstock.noted import noted_all
 from penstock.pump import Pump
 from penstock.seat import NANOSECONDS, Ended, Seat, Work, refused
 from penstock.slotwire import CUT_DELAY, NO_LIMIT, UNTIL, Done, Ready, Running, Unfit
+from penstock.spool import free_all, read_at
 from penstock.users import check_users, refusal
 
 FREE_BYTES = 1 << 16
@@ -185,8 +188,6 @@ class SlotHost:
         spare = running is not None and seat.pieces[running.piece].work.spec.kind == "command"
         self._lives.end(seat, grace, spare=spare)
 
-    # ------------------------------------------------------------------------------------------- what slots say
-
     def _flush(self, seat: Seat) -> None:
         if seat.stream.is_gone:
             return
@@ -194,6 +195,19 @@ class SlotHost:
         events = selectors.EVENT_READ | (selectors.EVENT_WRITE if seat.stream.wants_write else 0)
         if self._selector.get_key(seat.stream.socket).events != events:
             self._selector.modify(seat.stream.socket, events, lambda: self._on_socket(seat))
+
+    # --------------------------------------------------------------------------------------- what jobs printed
+
+    def read_output(self, slot: int, stream: int, output: Segments, position: int, size: int) -> bytes:
+        """So many bytes of what a job of this slot wrote, from `position` on."""
+        return read_at(self._lives.spools[slot][stream], output, position, size)
+
+    def free_output(self, slot: int, output: Spooled) -> None:
+        """It is wanted no more."""
+        for spool, segments in zip(self._lives.spools[slot], output, strict=True):
+            free_all(spool, segments)
+
+    # ------------------------------------------------------------------------------------------- what slots say
 
     def _on_socket(self, seat: Seat) -> Inputs:
         if not self._is_alive(seat):
@@ -235,12 +249,13 @@ class SlotHost:
     def _on_done(self, seat: Seat, message: Done, payload: bytes | memoryview) -> Inputs:
         if seat.ended and seat.ended.running and seat.ended.running.piece == message.piece:
             # it came to its end within the grace: nothing is left to wait for, but what it wrote then was its last
-            notes = [ran.note for ran in message.ran if ran.note is not None and ran.start == seat.ended.running.index]
-            seat.last_words = (notes[0].stdout, notes[0].stderr) if notes else (b"", b"")
+            last = [ran for ran in message.ran if ran.note is not None and ran.start == seat.ended.running.index]
+            seat.last_words = last[0].output() if last else ((), ())
             self._lives.end(seat, 0, spare=False)
             return []
+        bound = seat.pieces[message.piece].work.spec.keep_output
         seat.done(message.piece)
-        return [PieceDone(seat.number, message.piece, message.ran, payload)]
+        return [PieceDone(seat.number, message.piece, noted_all(message.ran, seat.spools, bound), payload)]
 
     def _is_alive(self, seat: Seat) -> bool:
         return self._lives.seats.get(seat.number) is seat

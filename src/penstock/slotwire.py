@@ -11,7 +11,7 @@ read between two equal readings of PIECE belongs to that piece. The agent writes
 agent lowers the limit, waits CUT_DELAY, and looks where the slot is by then: every store of either side has long been
 seen by the other.
 
-Behind the cells the page has the two spills of captured output (capture.py).
+What jobs print goes through pipes, and where it is much through files of the agent's (capture.py).
 """
 
 from __future__ import annotations
@@ -26,16 +26,18 @@ from typing import NamedTuple
 import msgspec
 
 from penstock.core.inputs import Ran
-from penstock.kept import KEPT_BYTES
 
 PREFIX = struct.Struct("<IQ")
 """Bytes of the header, bytes of the payload."""
 
 PIECE, INDEX, STARTED, UNIT, TAKEN, COLLECTED, UNTIL = range(7)
 """Cells: the piece, the job's index, when it started (CLOCK_MONOTONIC ns, 0: loading), how many jobs are run as one
-from there on, whether the agent has moved output to the spills, the piece whose output the slot has begun to take, when
+from there on, whether the agent has moved output to the spools, the piece whose output the slot has begun to take, when
 the slot may start nothing any more (CLOCK_BOOTTIME ns)."""
-LIMITS = 8
+SPOOL_START, SPOOLED, SPOOL_LOST = 8, 10, 12
+"""Two cells each, of stdout and of stderr: where in its spool the output since the slot took some last begins, how many
+bytes of it are there, and how many the disk had no room for."""
+LIMITS = 16
 LIMIT_CELLS = 64
 """The pieces queued on a slot have a cell each for their limits, from LIMITS on, in turns."""
 NO_LIMIT = 2**63 - 1
@@ -45,9 +47,7 @@ CUT_DELAY = 0.002
 READ_BYTES = 1 << 16
 """A payload up to this size is one write with its header."""
 
-CELLS_BYTES = 4096
-SPILL_BYTES = 8 + 2 * KEPT_BYTES
-PAGE_BYTES = CELLS_BYTES + 2 * SPILL_BYTES
+PAGE_BYTES = 4096
 MAP_FIXED = 0x10
 """Of mmap(2): in place of what is mapped there."""
 
@@ -155,10 +155,7 @@ class Page:
         self.fd = fd
         self._map = mmap.mmap(fd, PAGE_BYTES)
         self._view = memoryview(self._map)
-        self.cells = self._view[:CELLS_BYTES].cast("q")
-        self.spills = [
-            self._view[at : at + SPILL_BYTES] for at in range(CELLS_BYTES, CELLS_BYTES + 2 * SPILL_BYTES, SPILL_BYTES)
-        ]
+        self.cells = self._view.cast("q")
 
     @classmethod
     def create(cls) -> Page:
@@ -166,14 +163,16 @@ class Page:
         return cls(_memory_file())
 
     def detach(self) -> None:
-        """In a forked child: from now on memory and file are its own; the cells say what they say now, the spills
-        are empty."""
+        """In a forked child: from now on memory and file are its own; the cells say what they say now, and that
+        nothing of its output is in a spool."""
         cells = self.cells.tobytes()
         place = ctypes.addressof(ctypes.c_char.from_buffer(self._map))
         kind = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_FIXED
         if _mmap(place, PAGE_BYTES, mmap.PROT_READ | mmap.PROT_WRITE, kind, -1, 0) != place:
             os._exit(1)  # it would be seen as the slot
-        self._view[: len(cells)] = cells
+        self._view[:] = cells
+        for cell in range(SPOOL_START, LIMITS):
+            self.cells[cell] = 0
         fd = _memory_file()
         os.dup2(fd, self.fd, inheritable=False)
         os.close(fd)
@@ -194,7 +193,7 @@ class Page:
 
     def close(self) -> None:
         """Unmap it and close its file."""
-        for view in (*self.spills, self.cells, self._view):
+        for view in (self.cells, self._view):
             view.release()
         self._map.close()
         os.close(self.fd)

@@ -28,9 +28,23 @@ from typing import Any
 
 from penstock import loop
 from penstock.config import TERM_GRACE, VERSION, WorkerConfig, from_argv
-from penstock.core.actions import Cut, Deliver, DeliverPrints, EndSlot, FreeLease, Leave, Renew, Report, Run, Touch
+from penstock.core.actions import (
+    Cut,
+    Deliver,
+    DeliverOutput,
+    DeliverPrints,
+    EndSlot,
+    FreeLease,
+    FreeOutput,
+    Leave,
+    Renew,
+    Report,
+    Run,
+    Touch,
+)
 from penstock.core.inputs import FunctionReady, JobsConnected, PieceDone, SinkConnected, Stop
 from penstock.core.shift import Shift
+from penstock.core.spooled import Segments
 from penstock.core.worker import WorkerCore
 from penstock.echo import FLUSH_INTERVAL, Echo
 from penstock.events import setup
@@ -43,6 +57,8 @@ from penstock.messages import (
     Hello,
     Jobs,
     Outcomes,
+    Output,
+    Print,
     Prints,
     VentilatorToWorker,
     split,
@@ -234,6 +250,11 @@ class Worker:
                 self.links.send("outcomes", message, *bodies)
             case DeliverPrints(heads, texts, tokens, number):
                 self.links.send("outcomes", Prints(self._id, self._name, heads, tokens, number), *texts)
+            case DeliverOutput(heads, sources, tokens, number):
+                parts = Output(self._id, self._name, heads, tokens, number)
+                self.links.send("outcomes", parts, *map(self._read_output, heads, sources))
+            case FreeOutput(slot, output):
+                self._slots.free_output(slot, output)
             case Report(message):
                 self.links.send("report", message)
             case Touch(until):
@@ -253,6 +274,10 @@ class Worker:
             case _:
                 raise AssertionError(f"not for a worker: {action!r}")
         return ()
+
+    def _read_output(self, head: Print, source: tuple[int, Segments]) -> bytes:
+        slot, output = source
+        return self._slots.read_output(slot, int(head.is_error), output, head.position, head.size)
 
     def _run(self, action: Run) -> None:
         work = self._works[action.lease]

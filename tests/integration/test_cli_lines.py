@@ -146,7 +146,7 @@ def test_what_the_sink_had_not_handed_on_comes_from_the_outcome(folder: Path, st
 
 
 def test_a_reader_that_pauses_holds_up_no_job(folder: Path) -> None:
-    """The job prints more than is kept anywhere, and ends while nobody reads; then what is missing is counted."""
+    """The job prints more than any memory keeps, and ends while nobody reads; then all of it is shown."""
     process = subprocess.Popen(
         [sys.executable, "-m", "penstock", "run", "-j1", "--lb", "--shell", "--one", "seq 1 4000000; touch done"],
         stdin=subprocess.DEVNULL,
@@ -157,10 +157,4 @@ def test_a_reader_that_pauses_holds_up_no_job(folder: Path) -> None:
     until((folder / "done").exists, what="the job has printed all of it")
     out, _ = process.communicate(timeout=2 * LIMIT)
     assert process.returncode == 0
-    head, cut, tail = out.partition(b" bytes cut ...]\n")
-    head, _, missing = head.rpartition(b"[... ")
-    assert cut
-    assert head == b"".join(b"%d\n" % number for number in range(1, head.count(b"\n") + 1))
-    assert tail.endswith(b"\n3999999\n4000000\n")
-    printed = sum(9 * 10**digits * (digits + 2) for digits in range(6)) + 3_000_001 * 8
-    assert len(head) + int(missing) + len(tail) == printed
+    assert out == b"".join(b"%d\n" % number for number in range(1, 4_000_001))

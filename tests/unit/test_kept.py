@@ -1,38 +1,64 @@
-"""What is left to show of an output that was kept with head and tail."""
+"""Head and tail of an output, and what is left to show of it."""
 
 from __future__ import annotations
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from penstock.capture import Spill
-from penstock.kept import KEPT_BYTES, behind, cut_line
-from penstock.slotwire import SPILL_BYTES
+from penstock.kept import OLD_HALF, behind, cut_line, cut_of, kept_spans, note_bytes, shortened
 
-SIZE = st.integers(0, 3 * KEPT_BYTES) | st.sampled_from([2 * KEPT_BYTES, 2 * KEPT_BYTES + 1])
+SIZE = st.integers(0, 3_000)
 
 
-@settings(max_examples=60)
-@given(SIZE, SIZE)
-@example(3 * KEPT_BYTES, KEPT_BYTES)
-@example(3 * KEPT_BYTES, 2 * KEPT_BYTES)
-def test_what_was_seen_is_not_shown_again_and_nothing_else_is_left_out(size: int, seen: int) -> None:
+def noted(text: bytes, bound: int) -> tuple[bytes, int]:
+    """The note of an output, as the agent makes it, and the size it says."""
+    if len(text) <= bound:
+        return text, 0
+    half = bound // 2
+    return shortened(text[:half], len(text) - 2 * half, text[len(text) - half :]), len(text)
+
+
+@settings(max_examples=300)
+@given(SIZE, st.integers(0, 1_000))
+@example(1_030, 1_000)
+@example(100, 1)
+def test_a_note_tells_how_much_is_missing_and_where(size: int, bound: int) -> None:
+    """From its text and the size of the whole alone, whatever was written and however many digits the number has."""
+    text = bytes(n % 251 for n in range(size))
+    kept, said = noted(text, bound)
+    head, missing, tail = cut_of(kept, said)
+    assert head + text[len(head) : len(head) + missing] + tail == text
+    assert missing == (size - 2 * (bound // 2) if size > bound else 0)
+
+
+@settings(max_examples=300)
+@given(SIZE, SIZE, st.integers(2, 1_000))
+def test_what_was_seen_is_not_shown_again_and_nothing_else_is_left_out(size: int, seen: int, bound: int) -> None:
     """Behind what was seen come all bytes that were kept, and a line that counts those that were not."""
     text = b"".join(b"%06d\n" % number for number in range(size // 7 + 1))[:size]
     seen = min(seen, size) // 7 * 7  # whole lines are shown
-    spill = Spill(memoryview(bytearray(SPILL_BYTES)))
-    spill.add(text)
-    left = behind(spill.take(), seen)
-    missing = size - KEPT_BYTES - max(seen, KEPT_BYTES)
-    if size <= 2 * KEPT_BYTES or missing <= 0:
+    left = behind(*noted(text, bound), seen)
+    half = bound // 2
+    missing = size - half - max(seen, half)
+    if size <= bound or missing <= 0:
         assert left == text[seen:]
-    elif seen <= KEPT_BYTES:
-        assert left == text[seen:KEPT_BYTES] + cut_line(missing) + text[-KEPT_BYTES:]
+    elif seen <= half:
+        assert left == text[seen:half] + cut_line(missing) + text[-half:]
     else:
-        assert left == cut_line(missing).lstrip() + text[-KEPT_BYTES:]
+        assert left == cut_line(missing).lstrip() + text[-half:]
 
 
-def test_a_job_may_print_such_a_line_itself() -> None:
-    """Only what is longer than what is kept was cut."""
-    text = b"x" * KEPT_BYTES + cut_line(1000) + b"y"
-    assert behind(text, 10) == text[10:]
+def test_notes_of_the_release_before_are_read() -> None:
+    """They did not say how much was written; a job may print such a line itself."""
+    old = b"x" * OLD_HALF + cut_line(1000) + b"y" * OLD_HALF
+    assert cut_of(old, 0) == (b"x" * OLD_HALF, 1000, b"y" * OLD_HALF)
+    whole = b"x" * OLD_HALF + cut_line(1000) + b"y"
+    assert behind(whole, 0, 10) == whole[10:]
+
+
+def test_what_is_kept_is_never_more_than_its_bound() -> None:
+    """Head and tail, all, or nothing."""
+    assert kept_spans(10, None) == kept_spans(10, 10) == ((0, 10),)
+    assert kept_spans(10, 4) == ((0, 2), (8, 10))
+    assert kept_spans(10, 0) == ()
+    assert (note_bytes(0), note_bytes(1 << 20), note_bytes(None)) == (0, 1 << 20, note_bytes(1 << 30))

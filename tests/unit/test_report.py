@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from penstock import payload, report
+from penstock.capture import Taken
 from penstock.command import CommandTemplate
 from penstock.errors import ResultNotPicklable
 from penstock.job import JobState
@@ -26,6 +27,10 @@ def report_of(*found: Any, start: int = 5, serializer: str = "pickle") -> Report
     made = Report(start, serializer)
     made.values += found
     return made
+
+
+def taken(out: bytes, err: bytes = b"") -> Taken:
+    return Taken(((out,), (err,)), (0, 0))
 
 
 def test_silent_neighbours_are_one_record() -> None:
@@ -53,7 +58,7 @@ def test_a_value_of_a_job_that_printed_is_as_any_other() -> None:
     made = report_of(1)
     value = made.frozen([2])
     made.flush(0)
-    made.add(6, value, 0, (b"heard", b""))
+    made.add(6, value, 0, taken(b"heard"))
     assert [payload.decode_values(body, "pickle") for body in made.bodies] == [[1], [[2]]]
 
 
@@ -74,8 +79,8 @@ def test_nothing_ran_is_no_record() -> None:
 def test_a_job_that_printed_stands_alone() -> None:
     """With its output in the note; what was printed at several times is joined."""
     made = report_of("a", "b", "c")
-    made.printed(6, (b"x", b""))
-    made.printed(6, (b"y", b"z"))
+    made.printed(6, taken(b"x"))
+    made.printed(6, taken(b"y", b"z"))
     made.flush(0)
     assert spans(made) == [(5, 6, "succeeded"), (6, 7, "succeeded"), (7, 8, "succeeded")]
     note = made.ran[1].note
@@ -86,9 +91,9 @@ def test_a_job_that_printed_stands_alone() -> None:
 def test_output_of_the_failing_job_is_in_its_note() -> None:
     """What a job printed before it failed is no neighbour's."""
     made = report_of("a")
-    made.printed(6, (b"before", b""))
+    made.printed(6, taken(b"before"))
     made.flush(0)
-    made.fail(6, 7, ValueError("x"), 0, (b" after", b""))
+    made.fail(6, 7, ValueError("x"), 0, taken(b" after"))
     made.values.append("c")
     made.flush(0)
     assert spans(made) == [(5, 6, "succeeded"), (6, 7, "failed"), (7, 8, "succeeded")]
@@ -97,12 +102,23 @@ def test_output_of_the_failing_job_is_in_its_note() -> None:
     assert note.stdout == b"before after"
 
 
+def test_an_output_in_a_spool_is_named_in_its_record() -> None:
+    """All of it, in order: the agent has the file."""
+    made = report_of("a")
+    made.printed(5, Taken((((0, 70_000), b"x"), ()), (0, 0)))
+    made.printed(5, Taken(((b"y",), (b"z",)), (3, 0)))
+    made.flush(0)
+    (ran,) = made.ran
+    assert ran.note is not None
+    assert (ran.note.stdout, ran.spooled, ran.lost) == (b"", (((0, 70_000), b"x", b"y"), (b"z",)), (3, 0))
+
+
 def test_times_are_shared_out() -> None:
     """The seconds between flushes are those of the jobs flushed."""
     made = Report(0, "pickle")
     made.begin(1_000_000_000)
     made.values += [1, 2]
-    made.printed(1, (b"x", b""))
+    made.printed(1, taken(b"x"))
     made.flush(3_000_000_000)
     made.fail(2, 3, ValueError(), 7_000_000_000, None)
     assert [ran.elapsed for ran in made.ran] == [1.0, 1.0, 4.0]
@@ -190,7 +206,7 @@ def test_commands_are_never_put_together() -> None:
     """Each has a record with its code; why it did not succeed is its cause."""
     made = CommandReport(3, "pickle")
     made.add(3, CommandEnd([b"true"], 0, ""), 0, None)
-    made.add(4, CommandEnd([b"false"], 1, "exit code 1"), 0, (b"out", b"err"))
+    made.add(4, CommandEnd([b"false"], 1, "exit code 1"), 0, taken(b"out", b"err"))
     assert [(ran.state, ran.note.returncode, ran.note.stdout) for ran in made.ran if ran.note] == [
         (JobState.SUCCEEDED, 0, b""), (JobState.FAILED, 1, b"out")
     ]  # fmt: skip

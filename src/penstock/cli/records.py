@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 from penstock.errors import ConfigError
 
 if TYPE_CHECKING:
+    from penstock.cli.outputs import Shown
     from penstock.outcome import Outcome
 
 HEAD = b"Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand\n"
@@ -27,9 +29,12 @@ class Ended(NamedTuple):
     item: Any
     shown: Callable[[int], bytes]
     """Of the slot's number from 1."""
-    outcome: Outcome
-    stdout: bytes
-    stderr: bytes
+    printed: Shown
+
+    @property
+    def outcome(self) -> Outcome:
+        """What it came to."""
+        return self.printed.outcome
 
 
 class JobLog:
@@ -60,7 +65,7 @@ class JobLog:
                 os.fsencode(host),
                 outcome.started,
                 outcome.elapsed,
-                len(ended.stdout),
+                ended.printed.stdout_size,
                 exitval,
                 number,
                 command,
@@ -86,13 +91,14 @@ class ResultFiles:
         """One more has ended."""
         folder = os.path.join(self._folder, *self._names(ended.item))
         os.makedirs(folder, exist_ok=True)
-        for name, content in (
-            (b"stdout", ended.stdout),
-            (b"stderr", ended.stderr),
-            (b"seq", b"%d" % (ended.number + 1)),
+        printed = ended.printed
+        for name, parts in (
+            (b"stdout", printed.stdout()),
+            (b"stderr", itertools.chain(printed.stderr(), (part() for part in (printed.remarks,)))),
+            (b"seq", (b"%d" % (ended.number + 1),)),
         ):
             with open(os.path.join(folder, name), "wb") as file:
-                file.write(content)
+                file.writelines(parts)
 
     def close(self) -> None:
         """Nothing is open."""

@@ -11,7 +11,7 @@ import click
 
 from penstock.cli.options import as_json, running
 from penstock.cli.output import as_text, json_line, outcome_record, value_text, write
-from penstock.cli.watch import complaint, printed
+from penstock.cli.outputs import Shown
 
 if TYPE_CHECKING:
     from penstock import Batch, Outcome
@@ -48,8 +48,13 @@ def command(url: str, follow: bool, failed: bool, as_json: bool, as_csv: bool, b
                 code = 1
             elif failed:
                 continue
-            show(outcome)
+            show(Shown(outcome, partial(kept, handle)))
     return code
+
+
+def kept(batch: Batch, outcome: Outcome, is_error: bool, start: int) -> Iterator[bytes | int]:
+    """What is kept of the output of one of the batch's jobs, from a byte on."""
+    return batch.output(outcome, stderr=is_error, start=start)
 
 
 def recorded(batch: Batch, count: int) -> Iterator[Outcome]:
@@ -57,16 +62,19 @@ def recorded(batch: Batch, count: int) -> Iterator[Outcome]:
     return itertools.islice(batch.follow(), count)
 
 
-def _json(outcome: Outcome) -> None:
-    json_line(outcome_record(outcome))
+def _json(shown: Shown) -> None:
+    json_line(outcome_record(shown.whole()))
 
 
-def _plain(batch: Batch, outcome: Outcome) -> None:
+def _plain(batch: Batch, shown: Shown) -> None:
     import sys
 
-    write(printed(outcome))
-    what = None if outcome.state == "succeeded" else batch.text(outcome.index)
-    sys.stderr.buffer.write(complaint(outcome, what))
+    for part in shown.stdout():
+        write(part)
+    for part in shown.stderr():
+        sys.stderr.buffer.write(part)
+    outcome = shown.outcome
+    sys.stderr.buffer.write(shown.remarks(None if outcome.state == "succeeded" else batch.text(outcome.index)))
 
 
 def _csv_writer() -> Any:
@@ -76,7 +84,8 @@ def _csv_writer() -> Any:
     rows = csv.writer(sys.stdout, lineterminator="\n")
     rows.writerow(CSV_COLUMNS)
 
-    def show(outcome: Outcome) -> None:
+    def show(shown: Shown) -> None:
+        outcome = shown.whole()
         record = outcome_record(outcome)
         record["value"] = "" if record.get("value") is None else value_text(record["value"])
         record["stdout"], record["stderr"] = as_text(outcome.stdout), as_text(outcome.stderr)

@@ -83,10 +83,11 @@ def command(**asked: Any) -> int:
         return 0
     target = work.target()
     if ways.dry_run:
-        from penstock.cli.watch import tag_of, tagged
+        from penstock.cli.outputs import Tagged
+        from penstock.cli.watch import tag_of
 
         for number, item in enumerate(inputs, 1):
-            write(tagged(shown(work, target, item, number) + b"\n", tag_of(item) if ways.tag else None))
+            write(Tagged(tag_of(item) if ways.tag else None)(shown(work, target, item, number) + b"\n"))
         return 0
     return _run(ways, work, target, inputs)
 
@@ -107,6 +108,7 @@ class Ways(NamedTuple):
     resume: bool
     resume_failed: bool
     as_json: bool
+    keep_output: str
 
     def check(self, once: str | None) -> None:
         """UsageError: options that contradict each other."""
@@ -134,6 +136,7 @@ def _run(ways: Ways, work: Work, target: Any, inputs: Iterator[Any]) -> int:
     from penstock.cli.halt import Halt
     from penstock.cli.progress import Progress
     from penstock.cli.watch import Asked, Watch
+    from penstock.client.options import output_size
 
     halt = Halt.parse(ways.halt) if ways.halt else None
     with ExitStack() as stack:
@@ -160,6 +163,8 @@ def _run(ways: Ways, work: Work, target: Any, inputs: Iterator[Any]) -> int:
             records=records,
             halt=halt,
         ).to_the_end()
+        if (kept := output_size(ways.keep_output, "--keep-output")) is not None:
+            wanted.trim(kept)
         wanted.check()
         return code
 

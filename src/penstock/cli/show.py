@@ -116,8 +116,8 @@ def _show(outcome: Outcome) -> None:
         }
     )
     for name, text in {
-        f"stdout ({len(outcome.stdout)} bytes)": as_text(outcome.stdout),
-        f"stderr ({len(outcome.stderr)} bytes)": as_text(outcome.stderr),
+        f"stdout ({outcome.stdout_size} bytes)": as_text(outcome.stdout),
+        f"stderr ({outcome.stderr_size} bytes)": as_text(outcome.stderr),
         "traceback": outcome.traceback,
     }.items():
         if text:

@@ -6,12 +6,14 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from penstock.cli.outputs import Shown
 from penstock.client.growing import Growing
 from penstock.errors import ConfigError
 
 if TYPE_CHECKING:
     from penstock import Batch, Outcome
     from penstock.client.live import Onlooker, Seen
+    from penstock.client.printed import Printed
 
 Numbered = tuple[int, "Outcome"]
 """A job's number in the input, from 0, and what it came to."""
@@ -61,6 +63,10 @@ class Part:
     def seen(self, number: int) -> Seen:
         """How much was shown of a job that has ended. Forgets it."""
         return self._live.pop(number, (0, 0))
+
+    def kept(self, outcome: Outcome, is_error: bool, start: int) -> Iterator[Printed]:
+        """What is kept of the output of one of its jobs, from a byte on."""
+        return self.batch.output(outcome, stderr=is_error, start=start)
 
     def _note(self, number: int, index: int) -> None:
         if self.batch.live is not None:
@@ -129,9 +135,14 @@ class Wanted:
         for part in self._parts:
             part.look_on(onlooker)
 
-    def seen(self, number: int) -> Seen:
-        """How much was shown of a job that has ended. Forgets it."""
-        return self._parts[self._places[number] if self._places else 0].seen(number)
+    def shown(self, number: int, outcome: Outcome) -> Shown:
+        """The outcome of a job that has ended, to be shown. Forgets how much was shown already."""
+        part = self._parts[self._places[number] if self._places else 0]
+        return Shown(outcome, part.kept, part.seen(number))
+
+    def whole(self, number: int, outcome: Outcome) -> Shown:
+        """The same, as if nothing of it was shown yet: for records."""
+        return Shown(outcome, self._parts[self._places[number] if self._places else 0].kept)
 
     def when_complete(self, then: Callable[[int], None]) -> None:
         """Tell this how many jobs there are, if that is not known yet and as soon as it is."""
@@ -144,6 +155,12 @@ class Wanted:
         for part in self._parts:
             if isinstance(part.batch, Growing) and part.batch.error is not None:
                 raise ConfigError(str(part.batch.error))
+
+    def trim(self, keep: int) -> None:
+        """All of them were shown: of their outputs no more than this need be kept any longer."""
+        for part in self._parts:
+            if part.is_own:
+                part.batch.trim_output(keep)
 
     def cancel(self, *, running: bool) -> None:
         """Start no more of them; `running`: and end those that run."""

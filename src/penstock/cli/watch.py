@@ -6,17 +6,14 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from msgspec.structs import replace
-
 from penstock.cli.halt import Halt
 from penstock.cli.interrupts import Interrupts
-from penstock.cli.output import json_line, outcome_record, value_text
+from penstock.cli.output import json_line, outcome_record
+from penstock.cli.outputs import Shown, Tagged
 from penstock.cli.progress import Progress
 from penstock.cli.records import Ended
 from penstock.cli.wanted import Numbered, Wanted
 from penstock.core.spans import SpanSet
-from penstock.faces import cause_line
-from penstock.kept import behind
 
 if TYPE_CHECKING:
     from penstock import Outcome
@@ -49,11 +46,10 @@ class Asked:
         """What its lines begin with."""
         return tag_of(self._items[number])
 
-    def ended(self, number: int, outcome: Outcome) -> Ended:
+    def ended(self, number: int, outcome: Shown) -> Ended:
         """What records are told."""
         item = self._items.pop(number, None)
-        shown = partial(self._shown, item, number + 1)
-        return Ended(number, item, shown, outcome, printed(outcome), complaint(outcome))
+        return Ended(number, item, partial(self._shown, item, number + 1), outcome)
 
 
 class Watch:
@@ -164,7 +160,7 @@ class Watch:
         """These are its lines."""
         self._interrupts.hold()
         tag = self._asked.tag(number) if self._asked is not None and self._tag else None
-        self._progress.write(tagged(stdout, tag), tagged(stderr, tag))
+        self._progress.write(Tagged(tag)(stdout), Tagged(tag)(stderr))
 
     def shown(self) -> None:
         """It is noted."""
@@ -177,43 +173,27 @@ class Watch:
         tag: bytes | None = None
         if self._asked is not None:
             tag = self._asked.tag(number) if self._tag else None
-            ended = self._asked.ended(number, outcome)
+            ended = self._asked.ended(number, self._wanted.whole(number, outcome))
             for record in self._records:
                 record.add(ended)
-        seen = self._wanted.seen(number)
-        if any(seen):
-            outcome = replace(outcome, stdout=behind(outcome.stdout, seen[0]), stderr=behind(outcome.stderr, seen[1]))
-        stdout, stderr = printed(outcome), complaint(outcome)
+        shown = self._wanted.shown(number, outcome)
         if self._as_json:
-            json_line(outcome_record(outcome))
+            json_line(outcome_record(shown.whole()))
         else:
-            self._progress.write(tagged(stdout, tag), tagged(stderr, tag))
+            self._print(shown, tag)
         self._progress.add(failed=outcome.state != "succeeded")
 
-
-def printed(outcome: Outcome) -> bytes:
-    """What a job comes to on stdout: what it printed, then what a call returned unless that is None."""
-    if outcome.returncode is not None or outcome.value is None:
-        return outcome.stdout
-    return outcome.stdout + value_text(outcome.value).encode("utf-8", "surrogateescape") + b"\n"
-
-
-def complaint(outcome: Outcome, what: str | None = None) -> bytes:
-    """What a job comes to on stderr: what it printed, then why it failed and `what` it is. Where that is not said, a
-    bare exit code is no news."""
-    if outcome.state == "succeeded" or (what is None and outcome.state == "failed" and outcome.returncode is not None):
-        return outcome.stderr
-    said = cause_line(outcome.job_id, outcome.state, outcome.cause, what or "")
-    return outcome.stderr + f"penstock: {said}\n".encode()
+    def _print(self, shown: Shown, tag: bytes | None) -> None:
+        """All of its output, however much it is."""
+        tagged = Tagged(tag)
+        for part in shown.stderr():
+            self._progress.write(b"", tagged(part))
+        tagged = Tagged(tag)
+        for part in shown.stdout():
+            self._progress.write(tagged(part))
+        self._progress.write(b"", shown.remarks())
 
 
 def tag_of(item: Any) -> bytes:
     """A job's arguments on one line."""
     return b" ".join(item) if isinstance(item, list) else str(item).encode("utf-8", "surrogateescape")
-
-
-def tagged(data: bytes, tag: bytes | None) -> bytes:
-    """Each line behind the job's arguments and a tab (``--tag``)."""
-    if tag is None:
-        return data
-    return b"".join(tag + b"\t" + line for line in data.splitlines(keepends=True))

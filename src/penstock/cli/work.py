@@ -76,6 +76,12 @@ _OPTIONS = (
     click.option("--needs", multiple=True, metavar="TAG", help="Only on workers with this tag (with all of several)."),
     click.option("--on-missing", type=click.Choice(["wait", "fail"]), help="While no worker fits.  [default: wait]"),
     click.option("--retain", metavar="TIME", help="Keep results so long after the end.  [default: 7d]"),
+    click.option(
+        "--keep-output",
+        metavar="SIZE",
+        default="all",
+        help="How much of a job's stdout and stderr is kept for later: 1M, all or none.  [default: all]",
+    ),
     click.option("--serializer", type=click.Choice(["pickle", "msgpack"]), help="Of --call.  [default: pickle]"),
     click.option("--initializer", metavar="MODULE:FUNCTION", help="Call it once in each slot, before --call."),
     click.option(
@@ -119,6 +125,7 @@ class Work:
     retain: str | None = None
     serializer: str | None = None
     initializer: str | None = None
+    keep_output: str = "all"
     line: Line = field(init=False)
 
     def __post_init__(self) -> None:
@@ -177,6 +184,7 @@ class Work:
     def options(self) -> dict[str, Any]:
         """The job options, as `Pipeline.batch` has them."""
         given: dict[str, Any] = {"name": self.name, "priority": self.priority, "retries": self.retries}
+        given["keep_output"] = self.keep_output
         if self.user:
             given["user"] = self.user
         if self.call:

@@ -207,4 +207,6 @@ def outcomes_of(row: Row, spec: BatchSpec) -> Iterator[Outcome]:
             stdout=note.stdout,
             stderr=note.stderr,
             returncode=note.returncode,
+            stdout_size=note.stdout_size or len(note.stdout),
+            stderr_size=note.stderr_size or len(note.stderr),
         )

@@ -12,6 +12,7 @@ from penstock.client.answers import error_of, handed_out, outcomes_of
 from penstock.client.fetching import fetch_rows
 from penstock.client.following import Row
 from penstock.client.jobs import Jobs
+from penstock.client.printed import output_of
 from penstock.client.reading import ArrivalReader, OrderReader, RowReader
 from penstock.errors import NoSuchBatch
 from penstock.job import ID_BYTES, BatchSpec, JobState
@@ -28,6 +29,7 @@ from penstock.messages import (
     Digests,
     PipelineInfo,
     Retry,
+    TrimOutput,
     Why,
 )
 from penstock.outcome import BatchStatus, JobInfo, Outcome, PipelineStatus, WorkerInfo
@@ -153,6 +155,16 @@ class Batch:
         waits: Why = self._session.ask(lambda number: AskWhy(number, self._batch, index))
         status = self.status()
         return Jobs(self._session, self._batch, self._spec, full=full).one(index, status.created, waits.reason)
+
+    def output(self, outcome: Outcome, *, stderr: bool = False, start: int = 0) -> Iterator[bytes | int]:
+        """What the job of one of its outcomes wrote to stdout, or to stderr, from the byte `start` on: bytes, some at a
+        time, and where some were not kept their number. The outcome itself has no more than head and tail of what is
+        long."""
+        return output_of(self._session, self._batch, self._spec, outcome, is_error=stderr, start=start)
+
+    def trim_output(self, keep: int) -> None:
+        """What its jobs wrote was read: no more than about `keep` bytes of each stream need be kept any longer."""
+        self._session.say(TrimOutput(self._batch, keep))
 
     def digests(self) -> Iterator[bytes]:
         """What tells its jobs apart by what they are given, in order; none if it was not submitted with digests."""

@@ -31,6 +31,7 @@ from penstock.messages import (
     Claimed,
     Decoder,
     Fetched,
+    FetchedOutput,
     Gone,
     Knock,
     Known,
@@ -293,7 +294,7 @@ class Courier:
                 self._desk.replace(request, *rest)
 
     def _on_sink(self, name: str, message: Any, payload: Bytes) -> None:
-        if isinstance(message, Fetched | Claimed | Refused):
+        if isinstance(message, Fetched | FetchedOutput | Claimed | Refused):
             self._fetches.on_answer(message.number, message, payload)
         else:
             self._channels[name].on_message(message, payload)

@@ -9,6 +9,7 @@ from typing import Any
 
 from penstock import payload
 from penstock.bundle import LoadedFunction
+from penstock.capture import Output, Taken
 from penstock.client.following import Row
 from penstock.client.functions import Function, Functions
 from penstock.client.items import ItemDumper
@@ -100,13 +101,11 @@ class Jobs:
         argv = template.argv(arguments, index + 1)
         end, output = _run(template, argv, check=self.spec.check, time_limit=self.spec.time_limit)
         report = CommandReport(index, self.spec.serializer)
-        report.add(index, end, time.monotonic_ns(), output)
+        report.add(index, end, time.monotonic_ns(), Taken(output, (0, 0)))
         return report
 
 
-def _run(
-    template: CommandTemplate, argv: Argv, *, check: bool, time_limit: float | None
-) -> tuple[CommandEnd, tuple[bytes, bytes]]:
+def _run(template: CommandTemplate, argv: Argv, *, check: bool, time_limit: float | None) -> tuple[CommandEnd, Output]:
     environment = {**os.environb, **template.env}
     try:
         done = subprocess.run(
@@ -119,9 +118,9 @@ def _run(
             check=False,
         )
     except (OSError, ValueError) as error:
-        return CommandEnd(argv, None, f"cannot start the command: {error}"), (b"", b"")
+        return CommandEnd(argv, None, f"cannot start the command: {error}"), ((), ())
     except subprocess.TimeoutExpired as error:
         cause = f"ran longer than its time limit of {time_limit:g} s"
-        return CommandEnd(argv, None, cause), (error.stdout or b"", error.stderr or b"")
+        return CommandEnd(argv, None, cause), ((error.stdout or b"",), (error.stderr or b"",))
     cause = f"exit code {done.returncode}" if check and done.returncode else ""
-    return CommandEnd(argv, done.returncode, cause), (done.stdout, done.stderr)
+    return CommandEnd(argv, done.returncode, cause), ((done.stdout,), (done.stderr,))

@@ -21,6 +21,8 @@ ISO = re.compile(r"\d{4}-")
 """How text begins that means an instant, not a duration."""
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
+SIZE = re.compile(r"(\d+)([kmgKMG]?)")
+UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 SERIALIZERS = ("pickle", "msgpack")
 
 
@@ -90,6 +92,20 @@ def _whole(lowest: int) -> Callable[[object, str], int]:
         return value
 
     return parse
+
+
+def output_size(value: Any, name: str) -> int | None:
+    """How much of an output is kept, in bytes: a number, text like ``500k``, ``1M``, ``none``; None, or ``all``: all.
+    Raises ValueError, TypeError."""
+    if isinstance(value, str):
+        value = {"all": None, "none": 0}.get(value, value)
+    if not isinstance(value, str):
+        return None if value is None else _whole(0)(value, name)
+    match = SIZE.fullmatch(value)
+    if match is None:
+        raise ValueError(f"{name}: {value!r} is no size: write 500k, 1M, 2G, `all` or `none`")
+    size = int(match[1]) * UNITS[match[2].lower()]
+    return size if size < WHOLE_END else None
 
 
 def _limit(value: Any, name: str) -> int | None:
@@ -164,6 +180,7 @@ PARSERS: dict[str, Callable[[Any, str], Any]] = {
     "expires": _expires,
     "after": _after,
     "once": _once,
+    "keep_output": output_size,
     "limit": _limit,
     "worker": _worker,
     "needs": _needs,

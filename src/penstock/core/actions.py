@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from penstock.core.spooled import Segments, Spooled
 from penstock.job import BatchSpec, JobState, Stamp
 from penstock.messages import Jobs, Message, OutcomeHead, Print
 
@@ -162,6 +163,20 @@ class SaveClaim(Action, frozen=True):
     stop: int
 
 
+class SaveOutput(Action, frozen=True):
+    """A part of what a job wrote, to be kept beside its outcome."""
+
+    head: Print
+    body: Bytes
+
+
+class SaveTrimmed(Action, frozen=True):
+    """No more than `bound` bytes of either stream of each output of this batch need be kept any longer."""
+
+    batch: bytes
+    bound: int
+
+
 Save = (
     SaveBatch
     | SaveChunk
@@ -177,6 +192,8 @@ Save = (
     | SaveRow
     | SaveRecorded
     | SaveClaim
+    | SaveOutput
+    | SaveTrimmed
 )
 
 # ---------------------------------------------------------------------------------- effects: after the commit
@@ -285,6 +302,23 @@ class DeliverPrints(Action, frozen=True):
     number: int
 
 
+class DeliverOutput(Action, frozen=True):
+    """To the sink: parts of what jobs have written, each from this output of a slot; `number` comes back when they are
+    recorded."""
+
+    records: tuple[Print, ...]
+    sources: tuple[tuple[int, Segments], ...]
+    tokens: tuple[bytes, ...]
+    number: int
+
+
+class FreeOutput(Action, frozen=True):
+    """What a job of this slot wrote is wanted no more."""
+
+    slot: int
+    output: Spooled
+
+
 class ReadRows(Action, frozen=True):
     """Read recorded rows of a batch after a position, at most `limit` bytes (at least one); comes back as RowsRead."""
 
@@ -317,6 +351,17 @@ class ReadSpan(Action, frozen=True):
     start: int
     stop: int
     cursor: tuple[int, int]
+
+
+class ReadOutput(Action, frozen=True):
+    """Answer a FetchOutput from the store."""
+
+    client: bytes
+    number: int
+    batch: bytes
+    index: int
+    is_error: bool
+    position: int
 
 
 class Run(Action, frozen=True):
@@ -390,10 +435,13 @@ Effect = (
     | Report
     | Deliver
     | DeliverPrints
+    | DeliverOutput
+    | FreeOutput
     | ReadRows
     | ReadLog
     | ReadLines
     | ReadSpan
+    | ReadOutput
     | Run
     | Cut
     | EndSlot

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from penstock.core.actions import EndedPart, OpenPart
+from penstock.core.spooled import Spooled
 from penstock.job import BatchSpec, JobState, Stamp
 from penstock.messages import Completion, Note, OutcomeHead, Print, VentilatorToWorker
 from penstock.roles import EVERYONE, Peer
@@ -149,7 +150,8 @@ class SlotUnfit(Input, frozen=True):
 
 class Ran(msgspec.Struct, frozen=True, array_like=True):
     """What the jobs [start, stop) of a piece came to, all alike; owns `size` bytes of the piece's payload: one
-    serialized list of values. `started_time` is wall clock; `elapsed` seconds for all of them together."""
+    serialized list of values. `started_time` is wall clock; `elapsed` seconds for all of them together. Of an output
+    that is `spooled` the note has head and tail."""
 
     start: int
     stop: int
@@ -158,6 +160,15 @@ class Ran(msgspec.Struct, frozen=True, array_like=True):
     elapsed: float
     size: int
     note: Note | None = None
+    spooled: Spooled | None = None
+    lost: tuple[int, int] = (0, 0)
+    """Bytes of stdout and of stderr that the worker's disk had no room for."""
+
+    def output(self) -> Spooled:
+        """What the jobs wrote, wherever that is."""
+        if self.spooled is not None or self.note is None:
+            return self.spooled or ((), ())
+        return (self.note.stdout,), (self.note.stderr,)
 
 
 class PieceDone(Input, frozen=True):
@@ -189,6 +200,7 @@ class SlotDied(Input, frozen=True):
     started_time: float
     elapsed: float
     note: Note | None = None
+    spooled: Spooled | None = None
 
 
 class FunctionReady(Input, frozen=True):
@@ -261,6 +273,18 @@ class PrintsArrived(Input, frozen=True):
     bodies: tuple[Bytes, ...]
     tokens: tuple[bytes, ...] = ()
     number: int = 0
+
+
+class OutputArrived(Input, frozen=True):
+    """Parts of what jobs of a worker's have written, the tokens of their leases, and the number it wants to hear when
+    they are recorded."""
+
+    worker: bytes
+    name: str
+    records: tuple[Print, ...]
+    bodies: tuple[Bytes, ...]
+    tokens: tuple[bytes, ...]
+    number: int
 
 
 class RowsRead(Input, frozen=True):

@@ -16,6 +16,7 @@ from penstock.config import RESEND
 from penstock.core.actions import Actions, Deliver
 from penstock.core.held import Holdings, Kept
 from penstock.core.prints import Prints
+from penstock.core.uploads import Uploads
 
 OUTCOME_DELAY = 0.005
 """Seconds: about one durable commit of the sink; nobody feels it in the middle of a lease, and 1 ms jobs cost half."""
@@ -40,8 +41,14 @@ class Outbox:
         self._waiting: list[Kept] = []
         self._looked_at = now
         self.prints = Prints()
+        self.uploads = Uploads()
         self.due_at: float | None = None
         """When what waits must go."""
+
+    def next_wakeup(self) -> float | None:
+        """When something must go, or go again."""
+        due = (self.due_at, self.uploads.due_at)
+        return min((instant for instant in due if instant is not None), default=None)
 
     def add(self, kept: Kept) -> None:
         """A new outcome."""
@@ -50,6 +57,7 @@ class Outbox:
     def send_all_again(self) -> None:
         """A new connection to the sink: who knows what the old one lost."""
         self.prints.reconnected()
+        self.uploads.reconnected()
         for held in self._holdings.leases.values():
             for kept in held.kept:
                 if kept.sent_at is not None:
@@ -61,7 +69,9 @@ class Outbox:
         if now >= self._looked_at + RESEND / 2:
             self._looked_at = now
             self._find_unclosed(now)
-        actions = self.prints.deliver(now)
+        recorded, actions = self.uploads.take_done()
+        self._waiting += recorded
+        actions += [*self.prints.deliver(now), *self.uploads.deliver(now)]
         if not self._is_due(now):
             return actions
         message: list[Kept] = []
@@ -103,7 +113,7 @@ class Outbox:
     def _under_way(self) -> int:
         """Bytes that are sent and not closed."""
         self._waiting = [kept for kept in self._waiting if kept.left]
-        return self._holdings.kept_bytes - sum(kept.size for kept in self._waiting)
+        return self._holdings.kept_bytes - self.uploads.waiting_bytes - sum(kept.size for kept in self._waiting)
 
     def _find_unclosed(self, now: float) -> None:
         """Those that were sent longest ago first."""

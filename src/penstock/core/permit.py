@@ -34,6 +34,7 @@ from penstock.messages import (
     Hello,
     LiveTaken,
     Outcomes,
+    Output,
     Prints,
     Restated,
     SinkHead,
@@ -97,7 +98,7 @@ class Bindings:
             return False
         return sender.role is Role.WORK and self.admits(sender, message.worker)
 
-    def may_hand_in(self, sender: Peer, message: Outcomes | Prints) -> bool:
+    def may_hand_in(self, sender: Peer, message: Outcomes | Prints | Output) -> bool:
         """Whether the sender may say this to the sink."""
         if not sender.public:
             return True

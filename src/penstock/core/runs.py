@@ -97,7 +97,7 @@ class Runs:
                 piece.held.running.remove(index, index + 1)
                 return
             state, note = JobState.DEAD, replace(note, cause="its worker was told to leave at once while it ran")
-        ran = Ran(index, index + 1, state, event.started_time, event.elapsed, 0, note)
+        ran = Ran(index, index + 1, state, event.started_time, event.elapsed, 0, note, event.spooled)
         self._finish(piece.held, event.slot, ran, b"", crashed=state is JobState.DEAD)
 
     def _finish(self, held: HeldLease, slot: int, ran: Ran, body: Bytes, *, crashed: bool = False) -> None:
@@ -122,4 +122,8 @@ class Runs:
             crashed=crashed,
             note=ran.note,
         )
-        self._outbox.add(self._holdings.keep(held, head, body))
+        kept = self._holdings.keep(held, head, body)
+        if ran.spooled is None:
+            self._outbox.add(kept)
+        else:
+            self._outbox.uploads.add(kept, slot, ran.spooled, spec.keep_output)

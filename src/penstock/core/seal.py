@@ -14,7 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 from penstock.core.actions import Actions, Log
-from penstock.core.inputs import OutcomesArrived, PrintsArrived
+from penstock.core.inputs import OutcomesArrived, OutputArrived, PrintsArrived
 from penstock.job import Stamp
 from penstock.messages import OutcomeHead, Print
 
@@ -76,7 +76,7 @@ class Seal(NamedTuple):
         return hashlib.blake2b(words, key=self.key, digest_size=MAC_BYTES).digest()
 
 
-def refused(event: OutcomesArrived | PrintsArrived, count: int) -> Actions:
+def refused(event: OutcomesArrived | PrintsArrived | OutputArrived, count: int) -> Actions:
     """What the log says of the `count`-th refused outcome: at the first, the second, the fourth and so on."""
     if count & (count - 1):
         return []

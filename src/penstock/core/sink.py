@@ -33,29 +33,34 @@ from penstock.core.actions import (
     Log,
     ReadLines,
     ReadLog,
-    ReadSpan,
     Report,
     SaveClaim,
     SaveRecorded,
     SaveRow,
+    SaveTrimmed,
 )
 from penstock.core.chain import LogReplay, completion
-from penstock.core.claims import Claims
-from penstock.core.followers import Followers
 from penstock.core.hearing import Hearing
-from penstock.core.inputs import FromClient, LinesRead, LogRead, OutcomesArrived, PrintsArrived, RowsRead, StoredRecord
+from penstock.core.inputs import (
+    FromClient,
+    LinesRead,
+    LogRead,
+    OutcomesArrived,
+    OutputArrived,
+    PrintsArrived,
+    RowsRead,
+    StoredRecord,
+)
+from penstock.core.outputs import Outputs
+from penstock.core.readers import Readers
 from penstock.core.recorded import Recorded
 from penstock.core.relay import Relay
 from penstock.core.seal import NO_SEAL, Seal, refused
 from penstock.job import FINAL
 from penstock.messages import (
-    Claim,
     Completion,
     Completions,
-    Credit,
     Diverged,
-    Fetch,
-    Follow,
     ForgetBatch,
     Forgotten,
     Greeting,
@@ -65,7 +70,7 @@ from penstock.messages import (
     Restated,
     SinkBeat,
     SinkHead,
-    Unfollow,
+    TrimOutput,
     Verdicts,
 )
 
@@ -81,8 +86,8 @@ CHECKPOINT_LINES = 16
 FORGOTTEN_BATCHES = 10_000
 """Deleted batches whose late outcomes are still recognised: resends end within seconds."""
 
-Said = Greeting | SinkBeat | Replay | Restate | Verdicts | ForgetBatch
-SinkInput = OutcomesArrived | PrintsArrived | FromClient | RowsRead | LogRead | LinesRead | Said
+Said = Greeting | SinkBeat | Replay | Restate | Verdicts | ForgetBatch | TrimOutput
+SinkInput = OutcomesArrived | PrintsArrived | OutputArrived | FromClient | RowsRead | LogRead | LinesRead | Said
 
 
 class SinkCore:
@@ -103,15 +108,16 @@ class SinkCore:
         self._boot, self._sink, self._seal = boot, sink, seal
         self._seq, self._chain = head
         self._batches = {stored.batch: Recorded.restore(stored) for stored in recorded}
-        self._followers = Followers(boot)
+        self._readers = Readers(boot, claims, self._last)
+        self._followers = self._readers.followers
         self._relay = Relay(sink, seal, self._followers)
-        self._claims = Claims(claims)
         self._hearing = Hearing(lease_time)
         self._heartbeat_interval, self._head_at = heartbeat_interval, 0.0
         self._echo = self._applied = 0
         self._replay: LogReplay | None = None
         self._forgotten: dict[bytes, bool] = {}
         """Batches to be forgotten, oldest first, and whether they are already."""
+        self._outputs = Outputs(sink, seal, self._forgotten)
         self._lines: list[Completion] = []
         """Not told yet."""
         self._tell_at: float | None = None
@@ -134,8 +140,10 @@ class SinkCore:
                 return self.on_outcomes(OutcomesArrived(b"", "", records, (b"",) * len(records)))
             case PrintsArrived():
                 return self._relay.on_prints(event)
+            case OutputArrived():
+                return self._outputs.on_output(event)
             case FromClient():
-                return self.on_client(event, now)
+                return self._readers.on_client(event, now)
             case RowsRead():
                 return self._followers.rows_read(event, self._last(event.batch))
             case LogRead():
@@ -153,6 +161,8 @@ class SinkCore:
                 return [Report(Restated(self._sink, self._boot, after, position, seq, chain, records))]
             case ForgetBatch():
                 return self.on_forget(event)
+            case TrimOutput(batch, bound):
+                return [SaveTrimmed(batch, bound)]
             case _:
                 assert_never(event)
 
@@ -190,8 +200,7 @@ class SinkCore:
         numbers = [line.seq for line in self._lines]
         assert numbers == list(range(self._seq - len(numbers) + 1, self._seq + 1)), "lines wait in order, to the last"
         assert all(rows for rows in self._rows.values()), "a batch is touched by rows"
-        self._followers.check()
-        self._claims.check()
+        self._readers.check()
 
     # ------------------------------------------------------------------------------------------ outcomes
 
@@ -319,32 +328,12 @@ class SinkCore:
     def _forget(self, batch: bytes) -> Actions:
         if self._last(batch) > self._applied:
             return []
+        deleted: Actions = [] if self._forgotten[batch] else [DeleteBatch(batch)]
         self._forgotten[batch] = True
         self._rows.pop(batch, None)
-        self._followers.drop_batch(batch)
-        self._claims.drop_batch(batch)
+        self._readers.drop_batch(batch)
         if len(self._forgotten) > FORGOTTEN_BATCHES:
             oldest = next(batch for batch, is_gone in self._forgotten.items() if is_gone)
             del self._forgotten[oldest]
-        deleted: Actions = [] if self._batches.pop(batch, None) is None else [DeleteBatch(batch)]
+        self._batches.pop(batch, None)
         return [*deleted, Report(Forgotten(self._sink, batch))]
-
-    # ------------------------------------------------------------------------------------------- clients
-
-    def on_client(self, event: FromClient, now: float) -> Actions:
-        """A message on the results socket."""
-        client = event.client
-        match event.message:
-            case Follow() as follow:
-                return self._followers.follow(client, follow, self._last(follow.batch), now)
-            case Credit() as credit:
-                return self._followers.credit(client, credit, self._last(credit.batch), now)
-            case Unfollow(batch):
-                self._followers.unfollow(client, batch)
-                return []
-            case Fetch(number, batch, start, stop, cursor):
-                return [ReadSpan(client, number, batch, start, stop, cursor)]
-            case Claim() as claim:
-                return self._claims.claim(client, claim, known=claim.batch in self._batches)
-            case _:
-                raise AssertionError(f"no client says {event.message!r}")

@@ -77,6 +77,7 @@ from penstock.messages import (
     Submit,
     Took,
     ToVentilator,
+    TrimOutput,
 )
 
 RECOVERY_GRACE = 2.0
@@ -184,8 +185,8 @@ class VentilatorCore:
                     self.agreement.begin(event.seq)
             case Forgotten(_, batch):
                 self.removal.on_forgotten(batch)
-            case LiveTaken(_, worker, number):
-                self.books.tell(worker, LiveAck(number))
+            case LiveTaken(_, worker, number, is_kept):
+                self.books.tell(worker, LiveAck(number, is_kept))
             case Restated():
                 if self.settlement.is_of_sink(event) and self.settlement.diverged:
                     self.agreement.on_restated(event)
@@ -277,6 +278,9 @@ class VentilatorCore:
                 self.retries.on_retry(event.client, retry, self.presence.loss.barrier + 1)
             case Forget() as forget:
                 self.removal.on_forget(forget.batch)
+            case TrimOutput() as trim:
+                if self.settlement.sink is not None:
+                    self.books.tell(self.settlement.sink, trim)
             case Delete() as delete:
                 self.removal.on_delete(event.client, delete)
             case Alive() as alive:

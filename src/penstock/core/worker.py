@@ -101,8 +101,7 @@ class WorkerCore:
         """Leases below it are void when they come: the newest welcome said so."""
         self._arrivals: list[HeldLease] = []
         """What came before the welcome."""
-        self._receipts = Receipts()
-        self._told_window = 0
+        self._receipts, self._told_window = Receipts(), 0
         self._draining = self._left = False
         self._leave_at: float | None = None
         self._actions: Actions = []
@@ -157,8 +156,8 @@ class WorkerCore:
                 self._outbox.send_all_again()
             case JobPrinted():
                 self._runs.on_printed(event)
-            case LiveAck(number):
-                self._outbox.prints.acknowledged(number)
+            case LiveAck(number, is_kept):
+                (self._outbox.uploads.recorded if is_kept else self._outbox.prints.acknowledged)(number)
             case Drain():
                 self._drain("asked to", now)
             case Stop():
@@ -190,7 +189,8 @@ class WorkerCore:
     def next_wakeup(self) -> float | None:
         """When `tick` has something to do even if nothing happens."""
         shift = self._shift.next_wakeup(draining=self._draining)
-        due = (self._liaison.beat_due_at, self._receipts.due_at, self._outbox.due_at, self.feed.next_wakeup(), shift)
+        outbox = self._outbox.next_wakeup()
+        due = (self._liaison.beat_due_at, self._receipts.due_at, outbox, self.feed.next_wakeup(), shift)
         return min(instant for instant in due if instant is not None)
 
     def check(self) -> None:

@@ -20,7 +20,7 @@ import apsw
 import msgspec
 from msgspec.structs import replace
 
-from penstock.core.actions import DeleteBatch, Save, SaveClaim, SaveRecorded, SaveRow
+from penstock.core.actions import DeleteBatch, Save, SaveClaim, SaveOutput, SaveRecorded, SaveRow, SaveTrimmed
 from penstock.core.chain import completion
 from penstock.core.inputs import Bytes, RecordedLine, StoredRecord
 from penstock.core.spans import SpanSet
@@ -28,13 +28,16 @@ from penstock.errors import StoreError
 from penstock.job import Stamp
 from penstock.messages import Completion, OutcomeHead, credit_cost, join
 from penstock.store.file import DELETE_BYTES, DELETE_ROWS, StoreFile, checksum
+from penstock.store.outputs import DoomedOutputs, add_part, part_at
 
 FETCH_BYTES = 64 << 20
 """What one `rows_in` gives out at most; who wants more goes on from there."""
 FETCH_ROWS = 50_000
 """Lines in one answer at most: half of what a message may hold."""
 
-SCRIPTS = (Path(__file__).with_name("results.sql").read_text(encoding="utf-8"),)
+SCRIPTS = tuple(
+    Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("results.sql", "results_output.sql")
+)
 KIND = ord("R")
 
 ATTEMPT, FINAL, OPENING = range(3)
@@ -104,6 +107,11 @@ class ResultStore(StoreFile):
             meta: Any = self.db.execute("SELECT seq, chain, hole, hole_chain FROM meta").fetchone()
             self._seq, self._chain, self._hole, self._hole_chain = meta
             self._doomed = self.doomed()
+            self._doomed_outputs = DoomedOutputs(self.db)
+
+    @property
+    def untidy(self) -> bool:
+        return super().untidy or bool(self._doomed_outputs)
 
     # ------------------------------------------------------------------------------------------------ reading
 
@@ -187,6 +195,11 @@ class ResultStore(StoreFile):
                 cursor = (heads[-1].start, seq)
         return tuple(heads), join(bodies), None
 
+    def output_at(self, batch: bytes, index: int, stream: int, position: int) -> tuple[int, bytes]:
+        """Some bytes of what a job wrote, and where they begin: see `part_at`."""
+        with self.guard():
+            return part_at(self.db, batch, index, stream, position)
+
     def log_after(self, seq: int, limit: int) -> tuple[bytes | None, tuple[Completion, ...], bool]:
         """The chain of line `seq`, up to `limit` lines after it, whether there are more.
 
@@ -249,6 +262,10 @@ class ResultStore(StoreFile):
                     case SaveClaim():
                         self._save_rows(cursor, rows)
                         cursor.execute(SET_CLAIM, (save.batch, save.reader, save.number, save.start, save.stop))
+                    case SaveOutput():
+                        add_part(cursor, save)
+                    case SaveTrimmed(batch, bound):
+                        self._doomed_outputs.doom(cursor, batch, max(1, bound))
                     case DeleteBatch(batch):
                         self._save_rows(cursor, rows)
                         self._delete_batch(cursor, batch)
@@ -259,6 +276,8 @@ class ResultStore(StoreFile):
                 cursor.execute("UPDATE meta SET seq = ?, chain = ?", (self._seq, self._chain))
             if self._doomed:
                 self._delete_slice(cursor, self._doomed[0])
+            elif self._doomed_outputs:
+                self._doomed_outputs.delete_some(cursor)
 
     def _save_rows(self, cursor: apsw.Cursor, rows: list[SaveRow]) -> None:
         """Insert what has piled up; leaves `rows` empty."""
@@ -279,6 +298,7 @@ class ResultStore(StoreFile):
         rows.clear()
 
     def _delete_batch(self, cursor: apsw.Cursor, batch: bytes) -> None:
+        self._doomed_outputs.doom(cursor, batch)
         numbers: list[Any] = cursor.execute("DELETE FROM batch WHERE batch = ? RETURNING number", (batch,)).fetchall()
         for (number,) in numbers:
             cursor.execute("DELETE FROM claim WHERE batch = ?", (number,))

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from penstock.cli.outputs import Shown
 from penstock.cli.records import HEAD, Ended, JobLog, ResultFiles, file_name
 from penstock.errors import ConfigError
 from penstock.job import JobState
@@ -14,8 +15,9 @@ from penstock.outcome import Outcome
 
 
 def ended(state: JobState = JobState.SUCCEEDED, item: Any = "a", shown: bytes = b"f('a')", **fields: Any) -> Ended:
+    fields = {"stdout": b"out", "stderr": b"err", "stdout_size": 3, "stderr_size": 3, **fields}
     outcome = Outcome(job_id="ab:7", index=7, position=1, state=state, **fields)
-    return Ended(7, item, lambda slot: shown + b" %d" % slot, outcome, b"out", b"err")
+    return Ended(7, item, lambda slot: shown + b" %d" % slot, Shown(outcome, lambda *_: iter(())))
 
 
 def test_jobs_that_never_started_are_not_in_the_joblog(tmp_path: Path) -> None:

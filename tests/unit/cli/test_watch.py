@@ -6,54 +6,13 @@ from typing import Any
 import pytest
 
 from penstock.cli.halt import Halt
+from penstock.cli.outputs import Shown
 from penstock.cli.records import Ended
 from penstock.cli.wanted import Numbered
-from penstock.cli.watch import Asked, Watch, complaint, printed, tagged
+from penstock.cli.watch import Asked, Watch
 from penstock.client.live import Onlooker, Seen
 from penstock.job import JobState
 from penstock.outcome import Outcome
-
-
-def outcome(state: JobState = JobState.SUCCEEDED, **fields: Any) -> Outcome:
-    return Outcome(job_id="ab:7", index=7, position=1, state=state, **fields)
-
-
-def test_call_prints_what_it_printed_and_then_its_value() -> None:
-    """None is no output; text is not quoted; a surrogate goes back to the byte it was."""
-    assert printed(outcome(stdout=b"log\n", value="a\udcff")) == b"log\na\xff\n"
-    assert printed(outcome(stdout=b"log\n", value=None)) == b"log\n"
-    assert printed(outcome(value=[1, 2])) == b"[1, 2]\n"
-
-
-def test_command_prints_what_it_printed() -> None:
-    """A command's value is its output."""
-    assert printed(outcome(stdout=b"out", value="ignored", returncode=0)) == b"out"
-
-
-def test_a_complaint_says_what_the_job_is() -> None:
-    """Where that is known, also of a command that printed nothing; on one line, a long one shortened."""
-    silent = outcome(JobState.FAILED, returncode=3, cause="exit code 3")
-    assert complaint(silent, "exit 3; : x") == b"penstock: ab:7 failed: exit code 3: exit 3; : x\n"
-    assert complaint(outcome(JobState.CANCELLED, cause="cancelled"), "f(1)") == b"penstock: ab:7 cancelled: f(1)\n"
-    assert len(complaint(silent, "x" * 1_000 + "\n")) < 150
-
-
-def test_exit_code_is_no_complaint() -> None:
-    """grep and its like exit with 1 without being wrong; their own stderr passes."""
-    assert complaint(outcome(JobState.FAILED, returncode=1, stderr=b"err\n", cause="exit code 1")) == b"err\n"
-
-
-def test_any_other_failure_is_named() -> None:
-    """Which job, what became of it, and why."""
-    assert complaint(outcome(JobState.TIMED_OUT, cause="too long")) == b"penstock: ab:7 timed_out: too long\n"
-    assert complaint(outcome(JobState.FAILED, cause="ValueError: x")) == b"penstock: ab:7 failed: ValueError: x\n"
-
-
-def test_tag_stands_before_every_line() -> None:
-    """Also before a last line without an end; nothing is added to nothing."""
-    assert tagged(b"a\nb", b"t") == b"t\ta\nt\tb"
-    assert tagged(b"", b"t") == b""
-    assert tagged(b"a\n", None) == b"a\n"
 
 
 class Jobs:
@@ -62,13 +21,19 @@ class Jobs:
     def __init__(self, *states: tuple[int, JobState]) -> None:
         self.waiting = list(states)
         self.cancelled: list[bool] = []
-        self.shown: dict[int, Seen] = {}
+        self.seen: dict[int, Seen] = {}
 
     def arriving(self) -> Iterator[Numbered]:
         """As they come."""
         while self.waiting:
             number, state = self.waiting.pop(0)
-            yield number, Outcome(job_id="", index=number, position=1, state=state, returncode=0, stdout=b"%d" % number)
+            text = b"%d" % number
+            yield (
+                number,
+                Outcome(
+                    job_id="", index=number, position=1, state=state, returncode=0, stdout=text, stdout_size=len(text)
+                ),
+            )
 
     def in_order(self) -> Iterator[Numbered]:
         """In order, as they come."""
@@ -78,9 +43,13 @@ class Jobs:
         """Who shows what running jobs write."""
         self.onlooker = onlooker
 
-    def seen(self, number: int) -> Seen:
-        """How much of a job was shown."""
-        return self.shown.pop(number, (0, 0))
+    def shown(self, number: int, outcome: Outcome) -> Shown:
+        """What is left to show of it."""
+        return Shown(outcome, lambda *_: iter(()), self.seen.pop(number, (0, 0)))
+
+    def whole(self, _: int, outcome: Outcome) -> Shown:
+        """All of it."""
+        return Shown(outcome, lambda *_: iter(()))
 
     def cancel(self, *, running: bool) -> None:
         """What has not come is cancelled."""
@@ -158,8 +127,8 @@ def test_what_was_shown_of_a_running_job_is_not_shown_again(in_order: bool) -> N
         watch.show(1, b"early\n", b"")
     watch.show(0, b"first\n", b"error\n")
     watch.shown()
-    jobs.shown = {1: (1, 0)}
+    jobs.seen = {1: (1, 0)}
     watch.to_the_end()
     assert paper.out == (b"" if in_order else b"b\tearly\n") + b"a\tfirst\n" + b"a\t0"
     assert paper.err == b"a\terror\n"
-    assert [ended.stdout for ended in paper.ended] == [b"0", b"1"]
+    assert [b"".join(ended.printed.stdout()) for ended in paper.ended] == [b"0", b"1"]

@@ -254,7 +254,7 @@ def spec(*flags: str) -> BatchSpec:
 )
 def test_a_flag_is_the_option_of_its_name(flags: list[str], wanted: dict[str, Any]) -> None:
     """And without it there is the default."""
-    assert spec(*flags, "true") == BatchSpec(kind="command", **wanted)
+    assert spec(*flags, "true") == BatchSpec(kind="command", **{"keep_output": None, **wanted})
 
 
 def test_the_serializer_of_calls() -> None:
