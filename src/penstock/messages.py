@@ -427,6 +427,7 @@ class AskArguments(Message, frozen=True):
     start: Count
     stop: Count
     each: Count
+    code: bool = True  # the function, too
 
 
 ClientToVentilator = (
@@ -645,8 +646,8 @@ class GivenChunk(Record, frozen=True):
 
 class Arguments(Message, frozen=True):
     """Answers the AskArguments of this number. The payload has the `function` bytes of the batch's function (0: too
-    many) and the chunks that have its jobs from the first one on: as many as go into one answer. What is missing of
-    [start, stop) in front of `next`, or without it to the end, is not kept any more."""
+    many, or not asked for) and the chunks that have its jobs from the first one on: as many as go into one answer. What
+    is missing of [start, stop) in front of `next`, or without it to the end, is not kept any more."""
 
     number: Count
     function: Count

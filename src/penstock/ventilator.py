@@ -286,7 +286,7 @@ class Ventilator:
 
     def _send_arguments(self, asked: ReadArguments) -> None:
         """The function and the chunks, as many as fit; a chunk that is too large or damaged comes without its bytes."""
-        code = self._shown(partial(self._store.function, asked.function))
+        code = self._shown(partial(self._store.function, asked.function)) if asked.function else b""
         chunks: list[GivenChunk] = []
         bodies: list[bytes] = []
         left, more = SHOWN_BYTES, asked.stop if asked.more else None

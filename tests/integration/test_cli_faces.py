@@ -160,6 +160,17 @@ def test_nothing_of_a_stranger_is_opened(cli: Cli, pipeline: Pipeline, folder: P
     pipeline.attach("trap").cancel()
 
 
+def test_no_result_is_opened_to_say_what_became_of_a_job(cli: Cli, pipeline: Pipeline, folder: Path) -> None:
+    """A job that gave back what runs a command where it is opened is listed and explained, and none has run."""
+    trap = folder / "ran"
+    batch = pipeline.batch(Hostile, [trap], name="gave")
+    batch.wait(LIMIT)
+    assert "Hostile(PosixPath(" in said(cli, "jobs", "gave")
+    assert "it has ended: succeeded at worker w1: " in said(cli, "why", "gave:0")
+    said(cli, "batches")
+    assert not trap.exists()
+
+
 def test_a_failed_command_that_printed_nothing_is_named(cli: Cli, pipeline: Pipeline) -> None:
     """On stderr, one line for each; stdout has what jobs printed."""
     batch = cli("submit", "--shell", "exit {}", ":::", "0", "3", "4").stdout.decode().strip()
@@ -186,7 +197,9 @@ def test_an_earlier_ventilator_does_not_know_the_question(
     stations: Stations, folder: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli
 ) -> None:
     """What jobs are is missing then; all else is there."""
-    (folder / "sitecustomize.py").write_text(
+    earlier = folder / "earlier"
+    earlier.mkdir()
+    (earlier / "sitecustomize.py").write_text(
         "from typing import Union, get_args\n"
         "from penstock import messages\n"
         "new = {messages.AskJobs, messages.AskArguments}\n"
@@ -194,10 +207,9 @@ def test_an_earlier_ventilator_does_not_know_the_question(
         "messages.ClientToVentilator = Union[tuple(known)]\n"
     )
     with monkeypatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
+        patch.setenv("PYTHONPATH", str(earlier), prepend=os.pathsep)
         stations.start("ventilator", "sink", "w1")
     monkeypatch.setenv("PENSTOCK_URL", stations.url)
-    (folder / "sitecustomize.py").unlink()
     done = cli("submit", "--wait", "false", ":::", "x")
     assert done.returncode == 1, done.stderr
     (job,) = records(cli, "jobs", "last")

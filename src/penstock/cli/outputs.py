@@ -115,10 +115,14 @@ def json_record(shown: Shown) -> None:
 
 def complaint(outcome: Outcome, what: str = "") -> bytes:
     """Why a job did not succeed and `what` it is, on a line. Where that is not said, a bare exit code is no news."""
-    has_run = outcome.returncode is not None and not outcome.cause.startswith(CANNOT_START)
-    if outcome.state == "succeeded" or (not what and outcome.state == "failed" and has_run):
+    if outcome.state == "succeeded" or (not what and is_bare_exit(outcome)):
         return b""
     return f"penstock: {cause_line(outcome.job_id, outcome.state, outcome.cause, what)}\n".encode()
+
+
+def is_bare_exit(outcome: Outcome) -> bool:
+    """Whether all there is to say of it is a command's exit code, which grep and its like have for an answer."""
+    return outcome.state == "failed" and outcome.returncode is not None and not outcome.cause.startswith(CANNOT_START)
 
 
 class Tagged:

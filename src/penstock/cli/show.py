@@ -10,7 +10,17 @@ import click
 import msgspec
 
 from penstock.cli.options import as_json, running
-from penstock.cli.output import as_text, counted, duration, json_line, local_time, outcome_record, printable, value_text
+from penstock.cli.output import (
+    as_text,
+    counted,
+    duration,
+    in_local_time,
+    json_line,
+    local_time,
+    outcome_record,
+    printable,
+    value_text,
+)
 from penstock.errors import NoSuchBatch
 from penstock.faces import shortened
 from penstock.outcome import JobInfo, Outcome
@@ -90,7 +100,7 @@ def _of_job(info: JobInfo, *, full: bool) -> dict[str, Any]:
         "options": ", ".join(f"{name} {_option(name, value)}" for name, value in info.options.items()),
         "state": info.state if info.waits else "",
         "worker": where,
-        "waits": info.waits if info.state != "running" else "",
+        "waits": in_local_time(info.waits) if info.state != "running" else "",
     }
 
 
@@ -116,8 +126,8 @@ def _show(outcome: Outcome) -> None:
         }
     )
     for name, text in {
-        f"stdout ({len(outcome.stdout)} bytes)": as_text(outcome.stdout),
-        f"stderr ({len(outcome.stderr)} bytes)": as_text(outcome.stderr),
+        f"stdout ({outcome.stdout_size} bytes)": as_text(outcome.stdout),
+        f"stderr ({outcome.stderr_size} bytes)": as_text(outcome.stderr),
         "traceback": outcome.traceback,
     }.items():
         if text:

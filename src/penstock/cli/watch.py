@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from penstock.cli.halt import Halt
 from penstock.cli.interrupts import Interrupts
-from penstock.cli.outputs import Shown, Tagged, json_record
+from penstock.cli.outputs import Shown, Tagged, is_bare_exit, json_record
 from penstock.cli.progress import Progress
 from penstock.cli.records import Ended
 from penstock.cli.signals import Told, exit_code
@@ -16,6 +16,7 @@ from penstock.cli.streams import CannotWrite
 from penstock.cli.tags import Tagging
 from penstock.cli.wanted import Numbered, Wanted
 from penstock.core.spans import SpanSet
+from penstock.faces import text_of
 
 if TYPE_CHECKING:
     from penstock import Outcome
@@ -247,8 +248,10 @@ class Watch:
         if self._is_stopped(outcome) or not self._is_heard:
             return
         tag: bytes | None = None
-        before = (b"", b"")
+        before, what = (b"", b""), ""
         if self._asked is not None:
+            if outcome.state != "succeeded" and not is_bare_exit(outcome):
+                what = text_of(self._asked.name(number))
             tag = self._asked.tag(number)
             before = self._announced(number, b"", b"", outcome.slot)
             if self._records:
@@ -257,7 +260,7 @@ class Watch:
                     record.add(ended)
             else:
                 self._asked.forget(number)
-        shown = self._wanted.shown(number, outcome)
+        shown = self._wanted.shown(number, outcome, what)
         if self._as_json:
             json_record(shown)
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from penstock.cli.options import running
-from penstock.cli.output import printable
+from penstock.cli.output import in_local_time, printable
 from penstock.cli.show import job_name
 from penstock.faces import shortened
 
@@ -22,4 +22,4 @@ def command(url: str, job: str) -> None:
         batch = pipeline.attach(name)
         reason = batch.why(index)
         text = shortened(batch.job(index).text)
-    print(f"{batch.id}:{index}: {printable(reason)}{f': {text}' if text else ''}")
+    print(f"{batch.id}:{index}: {printable(in_local_time(reason))}{f': {text}' if text else ''}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from penstock.client.answers import error_of, handed_out, outcomes_of
 from penstock.client.fetching import fetch_rows
 from penstock.client.following import Row
-from penstock.client.jobs import Jobs
+from penstock.client.jobs import ENDED, Jobs
 from penstock.client.printed import output_of
 from penstock.client.reading import ArrivalReader, OrderReader, RowReader
 from penstock.errors import NoSuchBatch
@@ -195,10 +195,9 @@ class Batch:
         answer: Why = self._session.ask(lambda number: AskWhy(number, self._batch, index))
         if answer.reason:
             return answer.reason
-        attempts = self.attempts(index)
-        if not attempts:
+        (last,) = Jobs(self._session, self._batch, self._spec).between(index, index + 1)
+        if last.state not in ENDED:
             return "it has ended; what it came to is recorded by now or is about to be"
-        last = attempts[-1]
         where = f" at worker {last.worker}" if last.worker else ""
         return f"it has ended: {last.state}{where}{': ' if last.cause else ''}{last.cause}"
 

@@ -89,6 +89,7 @@ class Jobs:
         self._room, self._each = (WHOLE, SHOWN_BYTES) if full else (ROOM, EACH)
         self.work = Work(spec, b"")
         """What they have in common, as soon as it is known."""
+        self._knows = False
         self._read: tuple[int, int, Text] | None = None
         """The chunk that was read last, and how: from one job to its neighbour."""
 
@@ -202,17 +203,16 @@ class Jobs:
 
     def text(self, index: int, slot: int | None = None) -> str:
         """One job as text; empty: the ventilator is of a release that does not say."""
-        if self._read is None or not self._read[0] <= index < self._read[1]:
-            texts = self.texts({index: slot})
-            if self._read is None or not self._read[0] <= index < self._read[1]:
-                return texts[index]
-        return self._read[2](index, slot)
+        return self.texts({index: slot})[index]
 
     def texts(self, slots: Mapping[int, int | None]) -> dict[int, str]:
         """Jobs as text, by index; of each its slot, from 1, where it had one."""
         texts: dict[int, str] = {}
         for index in sorted(slots):
             if index in texts:
+                continue
+            if self._read is not None and self._read[0] <= index < self._read[1]:
+                texts[index] = self._read[2](index, slots[index])
                 continue
             answer = self._arguments(index, max(slots) + 1)
             if answer is None:
@@ -221,7 +221,7 @@ class Jobs:
         return texts
 
     def _arguments(self, start: int, stop: int) -> tuple[Arguments, bytes | memoryview] | None:
-        make = partial(AskArguments, batch=self._batch, start=start, stop=stop, each=self._each)
+        make = partial(AskArguments, batch=self._batch, start=start, stop=stop, each=self._each, code=not self._knows)
         try:
             return self._session.wait_for(self._session.request(make), CONNECT_TIMEOUT)
         except ProtocolError:  # it is of an earlier release
@@ -232,19 +232,20 @@ class Jobs:
     ) -> dict[int, str]:
         """What one answer says of these jobs."""
         code, *bodies = split(payload, [answer.function, *(one.size for one in answer.chunks)])
-        if self.work.template is None:
-            self.work = Work(self._spec, bytes(code))
+        if not self._knows:
+            self.work, self._knows = Work(self._spec, bytes(code)), True
         end = max(slots) + 1 if answer.next is None else answer.next
+        goes_on = len(slots) == 1 or len(slots) >= PAGE  # its neighbours are likely to be asked for next
         texts = {index: self.work.without_arguments() for index in slots if start <= index < end}
         for one, body in zip(answer.chunks, bodies, strict=True):
             inside = {index: slot for index, slot in slots.items() if one.first <= index < one.first + one.count}
             if one.whole and not one.size:
                 texts |= dict.fromkeys(inside, self.work.without_arguments(LARGE))
             else:
-                enough = None if len(slots) == 1 else max(inside, default=one.first) + 1 - one.first
+                enough = None if goes_on else max(inside, default=one.first) + 1 - one.first
                 text = self.work.reader(bytes(body), one.first, self._room, enough)
                 texts |= {index: text(index, slot) for index, slot in inside.items()}
-                if enough is None:
+                if goes_on:
                     self._read = one.first, one.first + one.count, text
         return texts
 

@@ -258,7 +258,8 @@ class ReadDigests(Action, frozen=True):
 
 
 class ReadArguments(Action, frozen=True):
-    """Answer an AskArguments from the store; `more`: it asked for jobs behind `stop`, too."""
+    """Answer an AskArguments from the store, with this function (empty: without); `more`: it asked for jobs behind
+    `stop`, too."""
 
     client: bytes
     number: int

@@ -80,10 +80,11 @@ class Questions:
                 self._answer(client, self._why(ask, batch, now))
             case AskDigests(number, _, start):
                 self._books.say(ReadDigests(client, number, batch.id, start))
-            case AskArguments(number, _, start, stop, each):
+            case AskArguments(number, _, start, stop, each, code):
                 last = min(stop, batch.accepted)
                 end = min(last, start + JOBS_PER_ANSWER)
-                self._books.say(ReadArguments(client, number, batch.id, batch.function, start, end, each, end < last))
+                function = batch.function if code else b""
+                self._books.say(ReadArguments(client, number, batch.id, function, start, end, each, end < last))
 
     def _batches(self, ask: AskBatches) -> BatchesInfo:
         """The newest first."""

@@ -46,9 +46,9 @@ class Jobs:
         """Who shows what running jobs write."""
         self.onlooker = onlooker
 
-    def shown(self, number: int, outcome: Outcome) -> Shown:
+    def shown(self, number: int, outcome: Outcome, what: str = "") -> Shown:
         """What is left to show of it."""
-        return Shown(outcome, lambda *_: iter(()), self.seen.pop(number, (0, 0)))
+        return Shown(outcome, lambda *_: iter(()), self.seen.pop(number, (0, 0)), what)
 
     def whole(self, _: int, outcome: Outcome) -> Shown:
         """All of it."""

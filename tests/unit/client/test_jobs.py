@@ -85,9 +85,10 @@ class Stations:
             raise EARLIER
         inside = [one for one in self.chunks if one[0] < message.stop and message.start < one[0] + one[1]]
         first, rest = inside[:1], inside[1:]  # one chunk in each answer
+        function = self.function if message.code else b""
         found = tuple(GivenChunk(at, count, len(body), len(body) or 999) for at, count, body in first)
-        body = b"".join((self.function, *(body for _, _, body in first)))
-        return Arguments(1, len(self.function), found, rest[0][0] if rest else None), body
+        body = b"".join((function, *(body for _, _, body in first)))
+        return Arguments(1, len(function), found, rest[0][0] if rest else None), body
 
     def fetch(self, make: Callable[[int], Any]) -> tuple[Fetched, bytes]:
         message = make(1)
@@ -208,6 +209,15 @@ def test_neighbours_are_read_from_one_answer() -> None:
     reader = Jobs(stations, BATCH, CALLS)  # type: ignore[arg-type]
     assert [reader.text(index) for index in (3, 1, 4)] == ["f(3)", "f(1)", "f(4)"]
     assert len(stations.asked) == 1
+
+
+def test_a_long_chunk_is_asked_for_once() -> None:
+    """Not again with each page; nor is the function."""
+    stations = Stations(lines=[line(0, 4 * PAGE)], chunks=[(0, 3 * PAGE, chunk(*range(3 * PAGE)))], function=b"f")
+    texts = [one.text for one in jobs(stations, 4 * PAGE)]
+    assert texts[: 3 * PAGE] == [f"f({at})" for at in range(3 * PAGE)]
+    assert set(texts[3 * PAGE :]) == {"f(<arguments no longer kept>)"}
+    assert [one.code for one in stations.asked if isinstance(one, AskArguments)] == [True, False]
 
 
 def test_a_ventilator_of_an_earlier_release_is_no_error() -> None:
