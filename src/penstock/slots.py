@@ -28,7 +28,7 @@ from penstock.config import TERM_GRACE
 from penstock.core.inputs import Input, PieceCut, PieceDone, SlotReady
 from penstock.job import JobState
 from penstock.lives import EXIT_TIME, Hooks, Lives
-from penstock.processes import is_alive
+from penstock.processes import is_leaving
 from penstock.pump import Pump
 from penstock.seat import NANOSECONDS, Ended, Seat, Work, refused
 from penstock.sense import nonsense
@@ -37,8 +37,6 @@ from penstock.users import check_users, refusal
 
 FREE_BYTES = 1 << 16
 """Arguments of that size are freed at once; others with the next piece: a slot is not woken for them."""
-HANG_UP_TIME = 0.25
-"""Seconds after its last word in which a slot that dies is gone."""
 DEAF_TIME = 15.0
 """Seconds after which a slot that idles although it has orders is replaced: a job has read them."""
 LAST_TIME = 3.0
@@ -251,15 +249,10 @@ class SlotHost:
     def _on_hang_up(self, seat: Seat) -> None:
         if seat.ended:
             return
-        if seat.running() is None:
+        if seat.running() is None or is_leaving(seat.pid):
             self._lives.dismiss(seat)
-        else:  # it is dying, unless its job has closed the socket
-            self._later(HANG_UP_TIME, lambda: self._if_it_lives(seat))
-
-    def _if_it_lives(self, seat: Seat) -> Inputs:
-        if self._is_alive(seat) and not seat.ended and is_alive(seat.pid):
+        else:
             self._on_meddling(seat, "its socket is closed")
-        return []
 
     def _on_meddling(self, seat: Seat, what: str) -> None:
         """The slot is no use any more, and what it runs is the culprit; if nothing does as far as is known, what would
