@@ -37,7 +37,7 @@ def test_open_files_are_asked_for_up_to_the_hard_limit(monkeypatch: pytest.Monke
     monkeypatch.setattr(resource, "getrlimit", lambda _: (256, 1000))
     monkeypatch.setattr(resource, "setrlimit", lambda _, limits: asked.append(limits))
     make_room(150)
-    assert asked == [(850, 1000)]
-    with pytest.raises(ConfigError, match=r"ulimit -Hn.*at most 180"):
-        check_slots(181)
-    check_slots(180)
+    assert asked == [(700, 1000)]
+    with pytest.raises(ConfigError, match=r"ulimit -Hn.*at most 225"):
+        check_slots(226)
+    check_slots(225)
