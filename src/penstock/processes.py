@@ -18,6 +18,9 @@ PR_SET_DUMPABLE = 4
 PR_SET_NO_NEW_PRIVS = 38
 """prctl(2)."""
 
+PF_EXITING = 0x4
+"""Of the flags in /proc/PID/stat (linux/sched.h): set before a process closes its files at its end."""
+
 SIGNAL_WORDS = {
     signal.SIGSEGV: "segmentation fault",
     signal.SIGABRT: "abort",
@@ -158,6 +161,15 @@ def is_alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] not in {b"Z", b"X"}
     except OSError:
         return False
+
+
+def is_leaving(pid: int) -> bool:
+    """Whether a process has ended, or is about to without any more of its code being run."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+    except OSError:
+        return True
+    return fields[0] in {b"Z", b"X"} or bool(int(fields[6]) & PF_EXITING)
 
 
 def is_dead(pid: int) -> bool:

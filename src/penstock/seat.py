@@ -23,6 +23,7 @@ from penstock.slotwire import (
     MEDDLED,
     MEDDLING,
     NO_LIMIT,
+    PIECE,
     Bytes,
     DropFunction,
     FreeChunk,
@@ -210,6 +211,12 @@ class Seat:
         for number, piece in self.pieces.items():
             return Running(number, piece.start, 0, piece.stop - piece.start)
         return None
+
+    def idle_with_orders(self) -> float | None:
+        """Seconds that its process has begun none of what it was told; None: it has, or has nothing to begin."""
+        if self.ended or not self.pieces or not self.is_ready or self.stream.wants_write or self.page.cells[PIECE]:
+            return None
+        return (time.monotonic_ns() - self.begun_at) / NANOSECONDS
 
     def hold_back(self, piece: int, running: Running | None) -> int:
         """Lower the piece's limit to behind what runs of it, or to its start; returns the limit, which never grows."""

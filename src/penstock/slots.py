@@ -6,7 +6,8 @@ of the core. What it promises:
 1. Each piece comes back exactly once: as PieceDone, or within the SlotDied of the slot that ran it. Of a slot that
    died, SlotDied comes first, then a PieceDone with nothing for each piece that was only queued on it.
 2. A slot that died is replaced; SlotReady says so. Where none can be started, again and again, SlotUnfit says why.
-   One that speaks nonsense, or whose descriptors a job has closed, is ended: the job that ran is dead of it.
+   One that speaks nonsense, or whose descriptors a job has closed, is ended: the job that ran is dead of it. One that
+   does not take its orders is ended, and nobody is dead of it.
 3. A function or a chunk is sent to a slot only if the slot does not have it.
 4. After PieceCut the slot starts none of the piece's jobs from `stop` on; it may stop one earlier.
 5. From the time told to `allow` on slots start nothing; what they were given comes back as far as it was run.
@@ -29,7 +30,7 @@ from penstock.core.spooled import Segments, Spooled
 from penstock.job import JobState
 from penstock.lives import EXIT_TIME, Hooks, Lives
 from penstock.noted import noted_all
-from penstock.processes import is_alive
+from penstock.processes import is_leaving
 from penstock.pump import Pump
 from penstock.seat import NANOSECONDS, Ended, Seat, Work, refused
 from penstock.sense import nonsense
@@ -39,8 +40,8 @@ from penstock.users import check_users, refusal
 
 FREE_BYTES = 1 << 16
 """Arguments of that size are freed at once; others with the next piece: a slot is not woken for them."""
-HANG_UP_TIME = 0.25
-"""Seconds after its last word in which a slot that dies is gone."""
+DEAF_TIME = 15.0
+"""Seconds after which a slot that idles although it has orders is replaced: a job has read them."""
 LAST_TIME = 3.0
 """Seconds beyond their grace in which killed processes are gone: what the fork server waits for them, and a margin."""
 
@@ -97,12 +98,17 @@ class SlotHost:
         for seat in self._lives.seats.values():
             if (left := seat.time_left()) is not None and left <= 0 and (over := seat.overdue()) is not None:
                 self._end(seat, over.running, self._grace, over.state, over.cause)
+            if (idle := seat.idle_with_orders()) is not None and idle >= DEAF_TIME:
+                # nobody's fault as far as is known: what it was to run is run elsewhere
+                self._end(seat, None, 0, JobState.DEAD, "it did not take its orders")
         return inputs
 
     def next_wakeup(self) -> float | None:
         """When `tick` has something to do."""
         now = _now()
         times = [now + left for seat in self._lives.seats.values() if (left := seat.time_left()) is not None]
+        seats = self._lives.seats.values()
+        times += [now + DEAF_TIME - idle for seat in seats if (idle := seat.idle_with_orders()) is not None]
         times += [due for due, _, _ in self._timers[:1]]
         return min(times, default=None)
 
@@ -257,15 +263,10 @@ class SlotHost:
     def _on_hang_up(self, seat: Seat) -> None:
         if seat.ended:
             return
-        if seat.running() is None:
+        if seat.running() is None or is_leaving(seat.pid):
             self._lives.dismiss(seat)
-        else:  # it is dying, unless its job has closed the socket
-            self._later(HANG_UP_TIME, lambda: self._if_it_lives(seat))
-
-    def _if_it_lives(self, seat: Seat) -> Inputs:
-        if self._is_alive(seat) and not seat.ended and is_alive(seat.pid):
+        else:
             self._on_meddling(seat, "its socket is closed")
-        return []
 
     def _on_meddling(self, seat: Seat, what: str) -> None:
         """The slot is no use any more, and what it runs is the culprit; if nothing does as far as is known, what would

@@ -17,10 +17,10 @@ KINDS = [
     "./script a",
     "./binary",
     "./script a 44",
-    "./script a k",
-    "./script a t",
     "sh ./script a 137",
 ]
+SIGNALS = ["./script a k", "./script a t"]
+"""What a shell says of them is its own: without one the joblog has the signal."""
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def programs(folder: Path) -> Path:
 def test_exit_codes_are_those_of_a_shell(gnu: Cli, ours: Cli, programs: Path, shell: list[str]) -> None:
     """127 what is not there, 126 what cannot be run, 128 and more what a shell says of a signal, and the signal itself,
     in the joblog; with a shell of its own, and without."""
-    lines = "".join(f"{kind}\n" for kind in KINDS).encode()
+    lines = "".join(f"{kind}\n" for kind in (*KINDS, *(SIGNALS if shell else ()))).encode()
     words = ["-k", "--joblog", "log"]
     done = ours("-j1", *shell, *words, stdin=lines)
     log = (programs / "log").read_bytes()

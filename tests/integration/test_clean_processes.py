@@ -18,7 +18,8 @@ import pytest
 
 from conftest import Cli
 from integration.test_slots import Agent, agent, pair
-from penstock import Pipeline
+from integration.test_slots import Done as Answer
+from penstock import Pipeline, slots
 from penstock.core.inputs import PieceDone, Ran, SlotDied
 from penstock.job import JobState
 from penstock.slotwire import MEDDLING, Done, Ready, Unfit, frame
@@ -244,6 +245,21 @@ def test_who_reads_what_is_the_slots_is_dead_of_it(agent: Agent) -> None:
     death = agent.answer(SlotDied, None)
     assert death.cause.startswith(MEDDLING)
     assert agent.answer(PieceDone, second).ran == ()
+
+
+def test_an_order_that_a_job_has_read_is_given_again(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is dead of it: the slot is replaced, and what it was to run comes back unrun."""
+    monkeypatch.setattr(slots, "DEAF_TIME", 0.5)
+
+    def read_all(_: int) -> int:
+        return len(own_socket().recv(1 << 20))
+
+    first = agent.run(agent.work(read_all, [0]), 0, 1)
+    agent.until(lambda: agent.running(0) == (first, 0))
+    second = agent.run(agent.work(abs, [-1]), 0, 1)
+    assert Answer(agent.answer(PieceDone, first), "pickle").values()[0] > 0
+    assert (agent.answer(PieceDone, second).ran, agent.answer(SlotDied, None).index) == ((), None)
+    assert agent.done(abs, [-1]).values() == [1]
 
 
 def test_the_shared_page_cannot_be_cut(agent: Agent) -> None:

@@ -17,6 +17,7 @@ from penstock.processes import (
     ending,
     is_alive,
     is_dead,
+    is_leaving,
     oom_kills,
     signal_name,
     sweep_children,
@@ -88,6 +89,15 @@ def test_the_oldest_dead_are_buried_and_the_newest_left(monkeypatch: pytest.Monk
     assert [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in dead[3:]] == [3, 4]
     os.kill(living, signal.SIGKILL)
     os.waitpid(living, 0)
+
+
+def test_who_is_leaving_runs_no_more_code() -> None:
+    """A zombie and who is gone, not who runs."""
+    living, dead = started(None), started(3)
+    assert [is_leaving(pid) for pid in (living, dead, 2**22 + 1)] == [False, True, True]
+    os.kill(living, signal.SIGKILL)
+    for pid in (living, dead):
+        os.waitpid(pid, 0)
 
 
 def test_a_sweep_spares_whom_it_is_told_to() -> None:
