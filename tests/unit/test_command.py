@@ -77,3 +77,13 @@ def test_template_travels() -> None:
     """Encoded and decoded it is the same."""
     template = CommandTemplate((b"a\xff", b"{}"), cwd=b"/\xfe", env={b"A": b"\xff"}, shell=True)
     assert CommandTemplate.decode(template.encode()) == template
+
+
+def test_what_a_job_is_given_is_sorted_out() -> None:
+    """Its number if it does not know it by its place, its arguments, and what it reads; any bytes there."""
+    words = [b"7", b"a", b"b\0"]
+    template = CommandTemplate(words=(b"cat",))
+    assert template.given(words, 1) == (1, words, None)
+    assert CommandTemplate(words=(b"cat",), stdin=True).given(words, 2) == (2, [b"7", b"a"], b"b\0")
+    both = CommandTemplate(words=(b"cat",), stdin=True, numbered=True)
+    assert CommandTemplate.decode(both.encode()).given(words, 3) == (7, [b"a"], b"b\0")

@@ -6,11 +6,15 @@ import click
 
 SECTIONS = {
     "Input": ("files", "null", "colsep", "max_args", "call", "kind", "shell", "one"),
+    "Blocks of stdin": ("pipe", "block", "recend", "recstart", "record_lines"),
     "Output": ("keep_order", "lines", "tag", "as_json", "joblog", "results", "dry_run", "wait"),
     "How many, how often, how long": (
         "at_once",
         "limit",
         "halt",
+        "delay",
+        "load",
+        "memfree",
         "retries",
         "retry_delay",
         "max_crashes",
@@ -18,8 +22,9 @@ SECTIONS = {
         "priority",
         "resume",
         "resume_failed",
+        "retry_failed",
     ),
-    "When and where": ("not_before", "expires", "after", "worker", "needs", "on_missing", "user", "cwd", "env"),
+    "When and where": ("not_before", "expires", "after", "worker", "needs", "on_missing", "user", "cwd", "env", "nice"),
     "Of the batch": ("name", "once", "retain", "serializer", "initializer", "ship"),
     "The pipeline": ("url", "key", "data", "config", "debug"),
 }

@@ -8,10 +8,11 @@ import click
 
 from penstock.cli.atonce import AtOnce, AtOnceType
 from penstock.cli.fit import fit
+from penstock.cli.handing import hand_in
 from penstock.cli.options import as_json, running
 from penstock.cli.output import say
 from penstock.cli.sections import JobsCommand
-from penstock.cli.work import Work, first_of, hand_in, jobs_options
+from penstock.cli.work import Work, first_of, jobs_options
 
 
 @click.command(

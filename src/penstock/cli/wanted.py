@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from penstock.cli.outputs import Shown
 from penstock.client.growing import Growing
+from penstock.core.spans import SpanSet
 from penstock.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -101,8 +102,12 @@ class NumberedOnlooker(NamedTuple):
 class Wanted:
     """The jobs of all parts; `places` names the part of each number, where there are several."""
 
-    def __init__(self, parts: Sequence[Part], total: int | None, places: Sequence[int] = ()) -> None:
+    def __init__(
+        self, parts: Sequence[Part], total: int | None, places: Sequence[int] = (), earlier: SpanSet | None = None
+    ) -> None:
+        """`earlier`: the numbers of jobs that had ended before anything was asked for."""
         self.total = total
+        self._ended_before = earlier
         self._parts = parts
         self._places = places
         self._next = 0
@@ -129,6 +134,10 @@ class Wanted:
             yield number, self._early[number]
             del self._early[number]
             self._next += 1
+
+    def is_earlier(self, number: int) -> bool:
+        """Whether this job had ended before anything was asked for."""
+        return self._ended_before is not None and number in self._ended_before
 
     def look_on(self, onlooker: Onlooker) -> None:
         """Show what running jobs write, by their numbers, while they are read."""

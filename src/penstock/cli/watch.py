@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from penstock.cli.halt import Halt
+from penstock.cli.halt import Counts, Halt
 from penstock.cli.interrupts import Interrupts
 from penstock.cli.output import json_line, outcome_record
 from penstock.cli.outputs import Shown, Tagged
@@ -31,15 +31,23 @@ class Record(Protocol):
 class Asked:
     """What jobs are given, kept from the time they are submitted until they are shown."""
 
-    def __init__(self, shown: Callable[[Any, int, int], bytes]) -> None:
-        """`shown`: what a person would type for an item, its number from 1 and a slot from 1."""
+    def __init__(
+        self,
+        shown: Callable[[Any, int, int], bytes],
+        seq_of: Callable[[int], int] = int,
+        kept: Callable[[Any], Any] | None = None,
+    ) -> None:
+        """`shown`: what a person would type for an item, its number from 1 and a slot from 1. `seq_of`: a job's place
+        in the whole input, from 0, by its place in what is run of it. `kept`: what is kept of an item."""
         self._shown = shown
+        self._seq_of = seq_of
+        self._kept = kept
         self._items: dict[int, Any] = {}
 
     def remember(self, items: Iterator[Any]) -> Iterator[Any]:
         """The items, as they are drawn."""
         for number, item in enumerate(items):
-            self._items[number] = item
+            self._items[number] = self._kept(item) if self._kept is not None else item
             yield item
 
     def tag(self, number: int) -> bytes:
@@ -49,7 +57,8 @@ class Asked:
     def ended(self, number: int, outcome: Shown) -> Ended:
         """What records are told."""
         item = self._items.pop(number, None)
-        return Ended(number, item, partial(self._shown, item, number + 1), outcome)
+        seq = self._seq_of(number)
+        return Ended(seq, item, partial(self._shown, item, seq + 1), outcome)
 
 
 class Watch:
@@ -76,8 +85,9 @@ class Watch:
         self._asked = asked
         self._records = records
         self._halt = halt
+        self._counts = Counts()
+        """Of what has ended while this was shown."""
         self._failed = 0
-        self._succeeded = 0
         self._stopping = False
         self._seen = SpanSet()
         self._interrupts = Interrupts()
@@ -134,18 +144,24 @@ class Watch:
             self._interrupts.hold()
             if number not in self._seen:
                 self._seen.add(number, number + 1)
-                self._count(outcome)
+                self._count(number, outcome)
                 yield number, outcome
             self._interrupts.release()
 
-    def _count(self, outcome: Outcome) -> None:
-        if outcome.state == "succeeded":
-            self._succeeded += 1
-        elif not self._is_stopped(outcome):
-            self._failed += 1
-        if self._halt is not None and not self._stopping and self._halt.is_due(self._failed, self._succeeded):
+    def _count(self, number: int, outcome: Outcome) -> None:
+        failed = outcome.state != "succeeded"
+        if failed and self._is_stopped(outcome):
+            return
+        self._failed += failed
+        if self._halt is None or self._stopping:
+            return
+        if self._wanted.is_earlier(number):
+            self._halt = self._halt.after(self._halt.before.plus(failed=failed))
+            return
+        self._counts = self._counts.plus(failed=failed)
+        if self._halt.is_due(self._counts):
             self._stopping = True
-            self._say(self._halt.said(self._failed, self._succeeded))
+            self._say(self._halt.said(self._counts))
             self._wanted.cancel(running=self._halt.now)
 
     def _is_stopped(self, outcome: Outcome) -> bool:
@@ -170,17 +186,18 @@ class Watch:
         self._turn = number + 1
         if self._is_stopped(outcome):
             return
-        tag: bytes | None = None
+        tag, ended = None, None
         if self._asked is not None:
             tag = self._asked.tag(number) if self._tag else None
             ended = self._asked.ended(number, self._wanted.whole(number, outcome))
-            for record in self._records:
-                record.add(ended)
         shown = self._wanted.shown(number, outcome)
         if self._as_json:
             json_line(outcome_record(shown.whole()))
         else:
             self._print(shown, tag)
+        if ended is not None:
+            for record in self._records:
+                record.add(ended)  # what is in a joblog was shown: whoever resumes misses nothing
         self._progress.add(failed=outcome.state != "succeeded")
 
     def _print(self, shown: Shown, tag: bytes | None) -> None:

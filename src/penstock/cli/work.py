@@ -17,10 +17,10 @@ import click
 
 from penstock.cli.arguments import Line, Source, combined, command_words, grouped, parse, shell_like, split_columns
 from penstock.cli.output import say
+from penstock.cli.pipe import PIPE_OPTIONS, PipeAsked, blocks, check_pipe
 from penstock.errors import ConfigError
 
 if TYPE_CHECKING:
-    from penstock import Batch, Pipeline
     from penstock.command import CommandTemplate
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -43,7 +43,8 @@ _OPTIONS = (
     click.option("-a", "--arg-file", "files", multiple=True, metavar="FILE", help="Arguments: the lines of FILE."),
     click.option("-0", "--null", is_flag=True, help="Input items end with a zero byte, not with a line."),
     click.option("-C", "--colsep", metavar="REGEX", help="Cut each input item into columns {1} {2} ... at REGEX."),
-    click.option("-n", "--max-args", type=click.IntRange(1), default=1, metavar="N", help="N arguments a job."),
+    click.option("-n", "-N", "--max-args", type=click.IntRange(1), metavar="N", help="N arguments (records) a job."),
+    *PIPE_OPTIONS,
     click.option("--shell", is_flag=True, help="COMMAND is a line for /bin/sh; every argument in it is quoted."),
     click.option("--one", is_flag=True, help="Run COMMAND once, as it stands."),
     click.option("--call", metavar="MODULE:FUNCTION", help="Call a Python function with each argument."),
@@ -51,6 +52,7 @@ _OPTIONS = (
     click.option("--env", multiple=True, metavar="NAME[=VALUE]", help="Add to the environment of the jobs."),
     click.option("--cwd", metavar="FOLDER", help="Run there.  [default: commands here, calls where the worker is]"),
     click.option("--user", default="", metavar="NAME", help="Run as NAME, on workers with --allow-user NAME."),
+    click.option("--nice", type=int, metavar="N", help="Run commands at this niceness: 19 gives way to all others."),
     click.option("--name", default="", help="A name for the batch."),
     click.option("--priority", type=int, default=0, help="Larger goes first."),
     click.option(
@@ -92,13 +94,13 @@ _OPTIONS = (
 
 
 @dataclass(kw_only=True)
-class Work:
+class Work(PipeAsked):
     """The jobs that a command line asks for."""
 
     files: Sequence[str]
     null: bool
     colsep: str | None
-    max_args: int
+    max_args: int | None
     shell: bool
     one: bool
     call: str | None
@@ -125,6 +127,7 @@ class Work:
     retain: str | None = None
     serializer: str | None = None
     initializer: str | None = None
+    nice: int | None = None
     keep_output: str = "all"
     line: Line = field(init=False)
 
@@ -133,6 +136,7 @@ class Work:
         if not self.call and (self.serializer or self.initializer):
             raise ConfigError("--serializer and --initializer are for --call: a command is a program of its own")
         self._check_options()
+        check_pipe(self)
         if self.call:
             self._check_call()
         elif self.one and (self.line.sources or not self.line.command):
@@ -144,11 +148,11 @@ class Work:
 
     def _check_places(self) -> None:
         """A place beyond the last argument would be empty in every job."""
-        if self.one or self.colsep is not None:
+        if self.one or self.colsep is not None or self.pipe:
             return
         from penstock.command import REPLACEMENT
 
-        count = self.columns * self.max_args
+        count = self.columns * (self.max_args or 1)
         for word in map(os.fsencode, self.line.command):
             for match in REPLACEMENT.finditer(word):
                 if match[2] and abs(int(match[2])) > count:
@@ -173,7 +177,9 @@ class Work:
     def _check_call(self) -> None:
         if self.line.command:
             raise ConfigError(f"--call takes arguments after :::, not a command: {self.line.command[0]!r}")
-        if self.one or self.shell or self.colsep or self.max_args > 1 or len(self.line.sources) > 1:
+        if self.nice is not None:
+            raise ConfigError("--nice is for commands: a call runs in a process that lasts")
+        if self.one or self.shell or self.colsep or (self.max_args or 1) > 1 or len(self.line.sources) > 1:
             raise ConfigError("--call takes one input source, and none of --one, --shell, --colsep and -n")
 
     @property
@@ -206,12 +212,14 @@ class Work:
         """What each job is given, read as it is used: argument lists for commands, an argument for a function."""
         if self.one:
             return iter(([],))
+        if self.pipe:
+            return blocks(self)
         items = combined(self._sources(), b"\0" if self.null else b"\n")
         if self.call:
             return self._values(item for (item,) in items)
         if self.colsep is not None:
             items = split_columns(items, self._separator(self.colsep))
-        if self.max_args > 1:
+        if self.max_args is not None:
             items = grouped(items, self.max_args)
         if not self.line.command:
             return self._lines(items)
@@ -263,6 +271,8 @@ class Work:
             env=dict(map(_variable, self.env)),
             shell=self.shell and not line_by_line,
             literal=self.one,
+            stdin=self.pipe,
+            nice=self.nice,
         )
 
 
@@ -313,17 +323,6 @@ def _function(flag: str, name: str) -> Callable[..., Any]:
     if not callable(function):
         raise ConfigError(f"{flag} {name}: it is a {type(function).__name__}, nothing to call")
     return function
-
-
-def hand_in(pipeline: Pipeline, work: Work, target: Any, inputs: Iterator[Any]) -> Batch:
-    """Submit the jobs, so that `--resume` can find them. ConfigError: an argument that no command can have; then
-    nothing of them is left."""
-    from penstock.cli.resume import digest_of
-
-    try:
-        return pipeline.batch(target, inputs, digest=digest_of, **work.options())
-    except ValueError as error:
-        raise ConfigError(str(error)) from None
 
 
 def first_of(inputs: Iterator[Any]) -> Iterator[Any] | None:

@@ -89,16 +89,19 @@ class Jobs:
             report.add(index, value, time.monotonic_ns(), None)
         return report
 
-    def _run_command(self, index: int, arguments: list[bytes]) -> Report:
+    def _run_command(self, index: int, words: list[bytes]) -> Report:
         template = CommandTemplate.decode(self._function.code)
-        argv = template.argv(arguments, index + 1)
-        end, output = _run(template, argv, check=self.spec.check, time_limit=self.spec.time_limit)
+        number, arguments, block = template.given(words, index + 1)
+        argv = template.argv(arguments, number)
+        end, output = _run(template, argv, block or b"", check=self.spec.check, time_limit=self.spec.time_limit)
         report = CommandReport(index, self.spec.serializer)
         report.add(index, end, time.monotonic_ns(), Taken(output, (0, 0)))
         return report
 
 
-def _run(template: CommandTemplate, argv: Argv, *, check: bool, time_limit: float | None) -> tuple[CommandEnd, Output]:
+def _run(
+    template: CommandTemplate, argv: Argv, block: bytes, *, check: bool, time_limit: float | None
+) -> tuple[CommandEnd, Output]:
     environment = {**os.environb, **template.env}
     try:
         done = subprocess.run(
@@ -106,7 +109,7 @@ def _run(template: CommandTemplate, argv: Argv, *, check: bool, time_limit: floa
             cwd=template.cwd,
             env=environment,
             capture_output=True,
-            stdin=subprocess.DEVNULL,
+            input=block,
             timeout=time_limit,
             check=False,
         )

@@ -22,6 +22,7 @@ class Jobs:
         self.waiting = list(states)
         self.cancelled: list[bool] = []
         self.seen: dict[int, Seen] = {}
+        self.earlier: set[int] = set()
 
     def arriving(self) -> Iterator[Numbered]:
         """As they come."""
@@ -38,6 +39,10 @@ class Jobs:
     def in_order(self) -> Iterator[Numbered]:
         """In order, as they come."""
         return iter(sorted(self.arriving()))
+
+    def is_earlier(self, number: int) -> bool:
+        """Those that had ended before."""
+        return number in self.earlier
 
     def look_on(self, onlooker: Onlooker) -> None:
         """Who shows what running jobs write."""
@@ -132,3 +137,35 @@ def test_what_was_shown_of_a_running_job_is_not_shown_again(in_order: bool) -> N
     assert paper.out == (b"" if in_order else b"b\tearly\n") + b"a\tfirst\n" + b"a\t0"
     assert paper.err == b"a\terror\n"
     assert [b"".join(ended.printed.stdout()) for ended in paper.ended] == [b"0", b"1"]
+
+
+def test_what_ended_before_halts_nothing() -> None:
+    """A run that goes on shows earlier failures; its own count, and earlier successes count with them."""
+    jobs: Any = Jobs((0, BAD), (1, BAD), (2, GOOD), (3, BAD), (4, GOOD))
+    jobs.earlier = {0, 1, 2}
+    paper: Any = Paper()
+    assert Watch(jobs, paper, halt=Halt.parse("soon,fail=2")).to_the_end() == 1
+    assert (jobs.cancelled, paper.failed) == ([], 3)
+    jobs = Jobs((0, GOOD), (1, GOOD), (2, GOOD), (3, GOOD))
+    jobs.earlier = {0, 1}
+    assert Watch(jobs, Paper(), halt=Halt.parse("soon,success=2")).to_the_end() == 0  # type: ignore[arg-type]
+    assert (jobs.cancelled, jobs.waiting) == ([False], [])
+
+
+def test_a_job_is_logged_when_it_was_shown() -> None:
+    """By its place in the whole input; of what it was given only what is kept is told."""
+    paper: Any = Paper()
+    asked = Asked(lambda item, number, _: b"%s %d" % (item, number), lambda place: place + 40, lambda item: item[:2])
+    list(asked.remember(iter([b"first", b"second"])))
+
+    class Log:
+        """Looks at what was shown before."""
+
+        def add(self, ended: Ended) -> None:
+            """One more."""
+            seen.append((ended.number, ended.shown(1), paper.out))
+
+    seen: list[Any] = []
+    jobs: Any = Jobs((0, GOOD), (1, GOOD))
+    Watch(jobs, paper, asked=asked, records=[Log()]).to_the_end()
+    assert seen == [(40, b"fi 41", b"0"), (41, b"se 42", b"01")]

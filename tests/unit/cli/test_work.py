@@ -22,7 +22,7 @@ def work(*words: str, **options: Any) -> Work:
         "files": (),
         "null": False,
         "colsep": None,
-        "max_args": 1,
+        "max_args": None,
         "shell": False,
         "one": False,
         "call": None,
