@@ -22,6 +22,7 @@ import os
 import re
 from collections.abc import Sequence
 from functools import cached_property
+from typing import NamedTuple
 
 import msgspec
 
@@ -31,6 +32,16 @@ REPLACEMENT = re.compile(rb"\{(?:(#|%)|(-?[1-9]\d*)?(//|/\.|/|\.)?)\}")
 UNSAFE = re.compile(rb"[^A-Za-z0-9@%+=:,./_-]")
 
 Argv = list[bytes]
+
+
+class Given(NamedTuple):
+    """What one job is given."""
+
+    number: int
+    """From 1."""
+    arguments: Sequence[bytes]
+    stdin: bytes | None
+    """What it reads on its standard input; None: nothing."""
 
 
 class CommandTemplate(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
@@ -48,6 +59,12 @@ class CommandTemplate(msgspec.Struct, frozen=True, omit_defaults=True, dict=True
     """Run as it stands: nothing is replaced and nothing appended."""
     interpreter: bytes = SHELL
     """What runs a line; it takes it after -c."""
+    stdin: bool = False
+    """The last word that a job is given is no argument: it is what the command reads on its standard input."""
+    numbered: bool = False
+    """The first word that a job is given is no argument: it is the job's number, where it is not its place."""
+    nice: int | None = None
+    """The niceness to run at."""
 
     @cached_property
     def has_place(self) -> bool:
@@ -62,6 +79,11 @@ class CommandTemplate(msgspec.Struct, frozen=True, omit_defaults=True, dict=True
     def decode(cls, blob: bytes | bytearray | memoryview) -> CommandTemplate:
         """The template of `encode`."""
         return msgspec.msgpack.decode(blob, type=cls)
+
+    def given(self, words: Sequence[bytes], number: int) -> Given:
+        """What a job is given, sorted out; `number` from 1 is its place."""
+        start, stop = int(self.numbered), len(words) - self.stdin
+        return Given(int(words[0]) if self.numbered else number, words[start:stop], words[stop] if self.stdin else None)
 
     def argv(self, arguments: Sequence[bytes], number: int = 1, slot: int = 1) -> Argv:
         """The argv for one job: its arguments, its number from 1 and its slot's number from 1."""

@@ -87,3 +87,13 @@ def test_a_line_is_run_by_the_shell_that_was_asked_for() -> None:
     assert CommandTemplate.decode(old).encode() == old
     bash = CommandTemplate((b"echo {}",), shell=True, interpreter=b"bash")
     assert CommandTemplate.decode(bash.encode()).argv([b"a"]) == [b"bash", b"-c", b"echo a"]
+
+
+def test_what_a_job_is_given_is_sorted_out() -> None:
+    """Its number if it does not know it by its place, its arguments, and what it reads; any bytes there."""
+    words = [b"7", b"a", b"b\0"]
+    template = CommandTemplate(words=(b"cat",))
+    assert template.given(words, 1) == (1, words, None)
+    assert CommandTemplate(words=(b"cat",), stdin=True).given(words, 2) == (2, [b"7", b"a"], b"b\0")
+    both = CommandTemplate(words=(b"cat",), stdin=True, numbered=True)
+    assert CommandTemplate.decode(both.encode()).given(words, 3) == (7, [b"a"], b"b\0")

@@ -49,6 +49,7 @@ SPELLINGS = {
     "--spreadstdin": "--pipe",
     "--max-replace-args": "-N",
     "--maxreplaceargs": "-N",
+    "--retryfailed": "--retry-failed",
     "-q": "--no-shell",
     "--quote": "--no-shell",
 }
@@ -87,7 +88,6 @@ PIPES = "cut the input into files (split), and run over these"
 PERL = "there is no Perl here: --plus, --rpl 'NAME s/A/B/', or compute it with --shell"
 MACHINE = "`nproc` and `lscpu` say it, of workers `penstock workers` does"
 SHOWN = "it is one of `penstock run`; of what was submitted `penstock results --follow BATCH` shows the outcomes"
-LATER = "there is nothing instead yet"
 
 REFUSED = (
     Known("--sshlogin -S --sshloginfile --slf --ssh --ssh-delay --sshdelay", HOSTS),
@@ -112,7 +112,7 @@ REFUSED = (
     Known("--pipe-part --pipepart", PIPES),
     Known("--round-robin --roundrobin --round --tee --cat --fifo --regexp --regex", PIPES),
     Known("--remove-rec-sep --removerecsep --rrs --_pipe-means-argfiles", PIPES),
-    Known("--recstart --block-timeout --blocktimeout --bt --group-by --groupby --shard --bin", PIPES),
+    Known("--block-timeout --blocktimeout --bt --group-by --groupby --shard --bin", PIPES),
     Known("--csv", "--colsep , for simple ones; a program that reads CSV for others"),
     Known("--sql --sql-master --sqlmaster --sql-worker --sqlworker --sql-and-worker --sqlandworker", STORE),
     Known("--tmpdir --tempdir", "set the variable TMPDIR"),
@@ -132,7 +132,6 @@ REFUSED = (
         "`penstock results --failed` shows them",
     ),
     Known("--ctag-string --ctagstring", "write --tagstring TEXT"),
-    Known("--retry-failed --retryfailed", "write --resume-failed with the command and its input"),
     Known("--term-seq --termseq", "SIGTERM, a grace (--grace TIME), SIGKILL"),
     Known("--memsuspend", "write --memfree SIZE"),
     Known("--noswap", "write --memfree SIZE or --load N"),
@@ -155,8 +154,7 @@ REFUSED = (
     Known("--bug --tollef --ctrl-c --ctrlc --no-ctrl-c --no-ctrlc --noctrlc -T -Y -g", "GNU parallel has retired it"),
     Known("-D", "--debug shows tracebacks"),
     Known("-B -H -U -W", "GNU parallel has retired it"),
-    Known("--pipe --spreadstdin --block --block-size --blocksize --recend --delay --load --memfree --nice", LATER),
-    Known("-N --max-replace-args --maxreplaceargs", LATER),
+    Known("--delay --load --memfree --retry-failed --retryfailed", SHOWN),
     Known("-k --keep-order --keeporder --tag --tagstring --tag-string --ungroup -u -v -t --verbose", SHOWN),
     Known("--lb --line-buffer --line-buffered --linebuffer --linebuffered --bar --eta --progress", SHOWN),
     Known("--dry-run --dryrun --dr --halt --halt-on-error --haltonerror --joblog --jl", SHOWN),

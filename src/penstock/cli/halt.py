@@ -7,9 +7,25 @@ from typing import NamedTuple
 
 from penstock.errors import ConfigError
 
-FORM = re.compile(r"(soon|now),(fail|success|done)=([1-9]\d*)")
-SHORT = {"0": "never", "1": "soon,fail=1", "2": "now,fail=1"}
+FORM = re.compile(r"(soon|now),(fail|success|done)=(\d+)(%?)")
+SHORT = {"0": "never", "1": "soon,fail=1", "2": "now,fail=1", "-1": "soon,success=1", "-2": "now,success=1"}
 """As GNU parallel has them."""
+PERCENT = re.compile(r"\d+%")
+
+
+class Counts(NamedTuple):
+    """How many jobs ended how."""
+
+    failed: int = 0
+    succeeded: int = 0
+
+    def of(self, kind: str) -> int:
+        """Of those that `fail`, `success` or `done` means."""
+        return {"fail": self.failed, "success": self.succeeded, "done": self.failed + self.succeeded}[kind]
+
+    def plus(self, *, failed: bool) -> Counts:
+        """And one more."""
+        return Counts(self.failed + failed, self.succeeded + (not failed))
 
 
 class Halt(NamedTuple):
@@ -17,24 +33,40 @@ class Halt(NamedTuple):
 
     now: bool
     kind: str
-    jobs: int
+    jobs: float
+    percent: bool = False
+    """`jobs` are so many of a hundred: `among` says of how many."""
+    before: Counts = Counts()
+    """What an earlier run of the same has done."""
 
     @classmethod
     def parse(cls, text: str) -> Halt | None:
         """``soon,fail=1``; None: never. ConfigError: it is written otherwise."""
-        text = SHORT.get(text, text)
-        if text == "never":
+        long = SHORT.get(text, f"soon,fail={text}" if PERCENT.fullmatch(text) else text)
+        if long == "never":
             return None
-        match = FORM.fullmatch(text)
+        match = FORM.fullmatch(long)
         if match is None:
-            raise ConfigError(f"--halt {text}: write soon,fail=N or now,fail=N (also success=N, done=N), or never")
-        return cls(match[1] == "now", match[2], int(match[3]))
+            raise ConfigError(
+                f"--halt {text}: write soon,fail=N or now,fail=N (also success=N, done=N, N% of the jobs), or never"
+            )
+        return cls(match[1] == "now", match[2], int(match[3]), bool(match[4]))
 
-    def is_due(self, failed: int, succeeded: int) -> bool:
-        """Whether so many are enough."""
-        return {"fail": failed, "success": succeeded, "done": failed + succeeded}[self.kind] >= self.jobs
+    def among(self, total: int) -> Halt:
+        """The same of so many jobs."""
+        return self._replace(jobs=total * self.jobs / 100, percent=False)
 
-    def said(self, failed: int, succeeded: int) -> str:
+    def after(self, before: Counts) -> Halt:
+        """The same in a run that goes on: what was done before counts as done, and what failed then has had its
+        halt."""
+        return self._replace(before=before._replace(failed=0) if self.kind == "fail" else before)
+
+    def is_due(self, counts: Counts) -> bool:
+        """Whether so many are enough; none is never."""
+        now = counts.of(self.kind)
+        return now > 0 and now + self.before.of(self.kind) >= self.jobs
+
+    def said(self, counts: Counts) -> str:
         """For people."""
         how = "running ones are ended" if self.now else "running ones finish"
-        return f"--halt: {failed} failed and {succeeded} succeeded, no more jobs are started and {how}"
+        return f"--halt: {counts.failed} failed and {counts.succeeded} succeeded, no more jobs are started and {how}"

@@ -65,14 +65,20 @@ _OPTIONS = (
 )
 
 
+def grouped(asked: dict[str, Any]) -> dict[str, Any]:
+    """What was asked for, the options of each group put together."""
+    rest = dict(asked)
+    groups = {name: kind(**{one: rest.pop(one) for one in kind._fields}) for name, kind in GROUPS.items()}
+    return {**rest, **groups}
+
+
 def options_like_parallel(function: Function) -> Function:
     """These options."""
 
     @functools.wraps(function)
-    def grouped(**asked: Any) -> Any:
-        groups = {name: kind(**{one: asked.pop(one) for one in kind._fields}) for name, kind in GROUPS.items()}
-        return function(**asked, **groups)
+    def with_groups(**asked: Any) -> Any:
+        return function(**grouped(asked))
 
     for option in reversed(_OPTIONS):
-        grouped = option(grouped)
-    return grouped  # type: ignore[return-value]  # it takes more than the function does
+        with_groups = option(with_groups)
+    return with_groups  # type: ignore[return-value]  # it takes more than the function does

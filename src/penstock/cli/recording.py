@@ -27,6 +27,10 @@ class Record(Protocol):
     def close(self) -> None:
         """No more will."""
 
+    @property
+    def failure(self) -> str:
+        """Why it is not whole."""
+
 
 class Recording:
     """A record that begins when it is told to."""
@@ -51,6 +55,11 @@ class Recording:
             self._record.add(ended)
         except OSError as error:
             raise CannotWrite(self._path, error) from None
+
+    @property
+    def failure(self) -> str:
+        """Why it is not whole, if the run went on without it."""
+        return self._record.failure if self._record is not None else ""
 
     def close(self) -> None:
         """No more will."""

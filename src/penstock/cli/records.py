@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import itertools
 import os
+import stat
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from penstock.cli.composing import given_of
+from penstock.cli.output import say
 from penstock.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 HEAD = b"Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand\n"
 TIMED_OUT = (-1, 15)
 """Exit value and signal of a job that ran too long, as GNU parallel has them."""
+STDOUT = frozenset({"-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"})
 NAME_BYTES = 255
 """The longest file name (NAME_MAX of Linux)."""
 ESCAPES = {b"\\": b"\\\\", b"\t": b"\\t", b"\0": b"\\0", b"/": b"\\_"}
@@ -37,49 +40,88 @@ class Ended(NamedTuple):
         """What it came to."""
         return self.printed.outcome
 
+    @property
+    def sent(self) -> int | None:
+        """Bytes that it was given on stdin; None: it had none."""
+        return getattr(self.item, "sent", None)
+
 
 class JobLog:
     """A line for each job that was started, as it ends."""
 
-    def __init__(self, path: str, host: str) -> None:
-        """`host`: instead of the worker's name. ConfigError: the file cannot be written."""
+    def __init__(self, path: str, host: str, *, resumed: int | None = None) -> None:
+        """`host`: instead of the worker's name. `resumed`: go on behind so many bytes of the file. ``+FILE`` goes on
+        behind all of it, ``-`` is stdout. ConfigError: the file cannot be written."""
         self._host = host
-        path = "/dev/stdout" if path == "-" else path
+        self._path = path.removeprefix("+")
+        self.failure = ""
+        """Why it is not whole."""
+        self._fd = -1
         try:
-            self._file: BinaryIO = open(path, "wb", buffering=0)  # noqa: SIM115 - `close`
+            self._fd = self._open(path, resumed)
+            if not path.startswith("+") and not resumed:
+                self._write(HEAD)
         except OSError as error:
-            raise ConfigError(f"cannot write {path}: {(error.strerror or str(error)).lower()}") from None
-        self._file.write(HEAD)
+            self.close()
+            raise ConfigError(f"cannot write {self._path}: {(error.strerror or str(error)).lower()}") from None
+
+    def _open(self, path: str, resumed: int | None) -> int:
+        if self._path in STDOUT:
+            return os.dup(1)  # opened by its name a file would be overwritten
+        flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_APPEND
+        if resumed is None and not path.startswith("+"):
+            flags |= os.O_TRUNC
+        fd = os.open(self._path, flags, 0o666)
+        if resumed is not None and stat.S_ISREG(os.fstat(fd).st_mode):
+            os.ftruncate(fd, resumed)
+        return fd
 
     def add(self, ended: Ended) -> None:
-        """One more has ended."""
+        """One more has ended. On a full disk it says so, once, and the jobs go on."""
         outcome = ended.outcome
-        if not outcome.started:
+        if not outcome.started or self.failure:
             return
-        command = ended.shown(outcome.slot + 1).replace(b"\n", b"\\n").replace(b"\t", b"\\t")
+        command = ended.shown(outcome.slot + 1).replace(b"\n", b"\0")
         host = self._host or outcome.worker
         exitval, number = exit_of(outcome)
-        self._file.write(
-            b"%d\t%s\t%.3f\t%10.3f\t0\t%d\t%d\t%d\t%s\n"
-            % (
-                ended.number + 1,
-                os.fsencode(host),
-                outcome.started,
-                outcome.elapsed,
-                ended.printed.stdout_size,
-                exitval,
-                number,
-                command,
-            )
+        line = b"%d\t%s\t%.3f\t%10.3f\t%d\t%d\t%d\t%d\t%s\n" % (
+            ended.number + 1,
+            os.fsencode(host),
+            outcome.started,
+            outcome.elapsed,
+            ended.sent or 0,
+            ended.printed.stdout_size,
+            exitval,
+            number,
+            command,
         )
+        try:
+            self._write(line)
+        except BrokenPipeError:
+            raise  # nobody reads stdout any more
+        except OSError as error:
+            self.failure = (error.strerror or str(error)).lower()
+            say(f"cannot write {self._path}: {self.failure}; what ends from now on is not in it, and the jobs go on")
+
+    def _write(self, data: bytes) -> None:
+        while data:
+            data = data[os.write(self._fd, data) :]
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        if self._fd >= 0:
+            os.close(self._fd)
+
+
+def readable(command: bytes) -> bytes:
+    """A command as it was, from a joblog's line."""
+    return command.replace(b"\0", b"\n")
 
 
 class ResultFiles:
     """A folder for each job, named after its arguments, with the files stdout, stderr and seq."""
+
+    failure = ""
 
     def __init__(self, folder: str, columns: int, names: Sequence[bytes] = ()) -> None:
         """`columns`: arguments that one input item has; with -n they are numbered again for each item. `names`: what
@@ -92,7 +134,9 @@ class ResultFiles:
 
     def add(self, ended: Ended) -> None:
         """One more has ended."""
-        folder = os.path.join(self._folder, *self._names(ended.item))
+        # a block has no name: GNU parallel writes all of them into one folder, and only the last one stays
+        names = self._names(ended.item) if ended.sent is None else [b"%d" % (ended.number + 1)]
+        folder = os.path.join(self._folder, *names)
         os.makedirs(folder, exist_ok=True)
         printed = ended.printed
         for name, parts in (

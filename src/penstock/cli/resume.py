@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from penstock.cli.wanted import Part, Wanted
+from penstock.core.spans import SpanSet
 from penstock.job import JobState
 from penstock.messages import DIGEST_BYTES
 
@@ -52,6 +53,7 @@ class Resumed:
         self._parts = array("q")
         self._numbers: list[dict[int, int]] = [{} for _ in batches]
         self._new = array("q")
+        self._ended = SpanSet()
         for number, batch in enumerate(batches):
             self._read(number, batch)
 
@@ -68,13 +70,15 @@ class Resumed:
                 batch = place >> BATCH_BITS & BATCHES
                 self._parts.append(batch)
                 self._numbers[batch][place & INDEXES] = number
+                if place >> RANK_BITS != OPEN:
+                    self._ended.add(number, number + 1)
 
     def wanted(self, new: Batch | None, *, own: bool) -> Wanted:
         """All jobs, once `missing` is used up; `new` has the missing ones. `own`: the earlier ones may be cancelled."""
         parts = [Part(batch, at, is_own=own) for batch, at in zip(self._batches, self._numbers, strict=True)]
         if new is not None:
             parts.append(Part(new, dict(enumerate(self._new))))
-        return Wanted(parts, len(self._parts), self._parts, has_new=new is not None)
+        return Wanted(parts, len(self._parts), self._parts, self._ended, has_new=new is not None)
 
     def _read(self, number: int, batch: Batch) -> None:
         standing = bytearray()

@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, closing
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 import click
 
-from penstock.cli.atonce import AtOnce, AtOnceType
-from penstock.cli.fit import check_own, fit, slots_for
+from penstock.cli.atonce import AtOnceType
+from penstock.cli.fit import check_own, slots_for
 from penstock.cli.given import WORD, Place
+from penstock.cli.onerun import Run
 from penstock.cli.options import as_json, debug, graced, key_url, keyed
-from penstock.cli.output import printable, say, write
+from penstock.cli.output import say
+from penstock.cli.pacing import pace_options
 from penstock.cli.sections import JobsCommand
-from penstock.cli.streams import check_stdout
-from penstock.cli.tags import Tagging, tag_of, tagging
-from penstock.cli.work import Work, first_of, hand_in, jobs_options, shown
-from penstock.errors import ConfigError
-
-if TYPE_CHECKING:
-    from penstock import Batch, Pipeline
-    from penstock.cli.recording import Recording
-    from penstock.cli.summary import Summary
-    from penstock.cli.wanted import Wanted
-    from penstock.cli.watch import Asked
-    from penstock.client.live import Live
+from penstock.cli.ways import Ways
+from penstock.cli.work import Work, first_of, jobs_options
 
 
 @click.command(
@@ -63,12 +52,17 @@ if TYPE_CHECKING:
 @click.option("-t", "--verbose", "verbose_stderr", is_flag=True, help="As -v, on stderr.")
 @click.option("--dry-run", "--dryrun", is_flag=True, help="Print the commands and run none.")
 @click.option("--halt", metavar="WHEN,WHY=N", help="soon,fail=N: start no more after N failures; now,fail=N: end all.")
+@pace_options
 @click.option(
-    "--joblog", type=WORD, metavar="FILE", help="A line for each job that was run, as GNU parallel writes it."
+    "--joblog",
+    type=WORD,
+    metavar="FILE",
+    help="A line for each job that was run, as GNU parallel writes it; +FILE: add.",
 )
 @click.option("--results", type=WORD, metavar="DIR", help="A folder for each job with files stdout, stderr and seq.")
-@click.option("--resume", is_flag=True, help="Leave out what an earlier run of the same has done: by content.")
+@click.option("--resume", is_flag=True, help="Leave out what an earlier run of the same has done.")
 @click.option("--resume-failed", is_flag=True, help="As --resume, and run again what failed.")
+@click.option("--retry-failed", is_flag=True, help="Run the commands again that failed, as the --joblog FILE has them.")
 @click.option("--lb", "--line-buffer", "live", is_flag=True, help="Output line by line, while jobs run.")
 @click.option("-u", "--ungroup", is_flag=True, help="As --lb, and no --tag.")
 @click.option("--bar", "--eta", "--progress", is_flag=True, expose_value=False, help="Accepted: a terminal has it.")
@@ -89,253 +83,21 @@ def command(**asked: Any) -> int:
     ways.check(asked["once"])
     if ways.url and ways.at_once and asked["limit"]:
         raise click.UsageError("-j is --limit on a running pipeline: give one of them")
+    logged = ways.logged()
+    if logged is not None and ways.retry_failed:
+        asked["words"] = (":::", *logged.failures())
     work = Work(**asked)
     if not ways.url:
         check_own(work)
     if work.filling.fills:
         work.slots = slots_for(ways.at_once, ways.url)
     inputs = first_of(work.inputs())
+    run = Run(ways, work, logged)
     if inputs is None:
-        say("empty input: 0 jobs")
+        say("no job failed by the joblog: nothing to do" if ways.retry_failed else "empty input: 0 jobs")
+        return run.of_nothing()
+    inputs = run.left(inputs)
+    if inputs is None:
+        say("resumed: every job is done by the joblog, nothing is left")
         return 0
-    target = work.target()
-    if ways.dry_run:
-        from penstock.cli.outputs import Tagged
-
-        tag = ways.tagging(work)
-        for number, item in enumerate(inputs, 1):
-            write(Tagged(tag and tag(item, number))(shown(work, target, item, number) + b"\n"))
-        return 0
-    return _run(ways, work, target, inputs)
-
-
-class Ways(NamedTuple):
-    """The options that say how and where, not what."""
-
-    url: str | None
-    data: Path | None
-    at_once: AtOnce | None
-    keep_order: bool
-    live: bool
-    ungroup: bool
-    tag: bool
-    tagstring: str | None
-    verbose: int
-    verbose_stderr: bool
-    dry_run: bool
-    halt: str | None
-    joblog: str | None
-    results: str | None
-    resume: bool
-    resume_failed: bool
-    grace: float
-    as_json: bool
-    keep_output: str
-
-    def check(self, once: str | None) -> None:
-        """UsageError: options that contradict each other."""
-        if self.shows_lines and self.as_json:
-            raise click.UsageError("--lb and --json exclude each other: a record has all that its job printed")
-        if self.shows_lines and once:
-            raise click.UsageError("--lb and --once exclude each other: its jobs may have run before")
-        if self.url and self.data:
-            raise click.UsageError(f"--data is for a pipeline of its own: the one at {self.url} has its own data")
-        if self.as_json and (self.tag or self.tagstring or self.verbose or self.verbose_stderr):
-            raise click.UsageError(
-                "--json and --tag, --tagstring, -v or -t exclude each other: a record says which job it is of"
-            )
-        if self.resumes and not (self.url or self.data):
-            raise click.UsageError(
-                "--resume needs what remembers the earlier run: the same --data DIR, or the --url of a running pipeline"
-            )
-
-    @property
-    def shows_lines(self) -> bool:
-        """Whether they are shown while jobs run."""
-        return self.live or self.ungroup
-
-    def tagging(self, work: Work) -> Tagging | None:
-        """What lines begin with, if with anything. ConfigError: what nobody knows before the job has ended."""
-        if self.ungroup:
-            return None
-        return tagging(work, self.tagstring) if self.tagstring is not None else tag_of if self.tag else None
-
-    @property
-    def resumes(self) -> bool:
-        """Whether earlier runs count."""
-        return self.resume or self.resume_failed
-
-
-def _run(ways: Ways, work: Work, target: Any, inputs: Iterator[Any]) -> int:
-    from penstock import Pipeline
-    from penstock.cli.halt import Halt
-    from penstock.cli.lookout import Lookout
-    from penstock.cli.progress import Progress
-    from penstock.cli.summary import shown_by
-    from penstock.cli.watch import Asked, Watch
-    from penstock.client.options import output_size
-
-    check_stdout()
-    halt = Halt.parse(ways.halt) if ways.halt else None
-    records = list(_records(ways, work))
-    tag = ways.tagging(work)
-    is_asked = records or tag or ways.verbose or ways.verbose_stderr or not ways.url
-    asked = Asked(partial(shown, work, target), tag) if is_asked else None
-    if asked is not None:
-        inputs = asked.remember(inputs)
-    with ExitStack() as stack:
-        summary = stack.enter_context(_summary(ways, asked))
-        slots = None if ways.url or ways.at_once is None else ways.at_once.slots(work)
-        pipeline = Pipeline(
-            ways.url or "local",
-            slots=slots,
-            data=ways.data,
-            pass_output=False,
-            ship=work.ship,
-            grace=ways.grace,
-        )
-        stack.enter_context(pipeline)
-        if ways.url:
-            fit(pipeline, work, ways.at_once)
-        for record in records:
-            stack.enter_context(closing(record)).begin()
-        say(_place(pipeline, ways, slots))
-        wanted = _submitted(pipeline, ways, work, target, inputs)
-        progress = stack.enter_context(Progress(wanted.total))
-        wanted.when_complete(progress.expect)
-        summary.begin(wanted)
-        if ways.url:
-            stack.enter_context(Lookout(pipeline, wanted.newest, lambda: summary.ended))
-            summary.failed_hint = f"see them: {shown_by('results --failed', ways.url, wanted.newest.id)}"
-        code = Watch(
-            wanted,
-            progress,
-            as_json=ways.as_json,
-            in_order=ways.keep_order,
-            asked=asked,
-            commands=(bool(ways.verbose), ways.verbose_stderr),
-            records=records,
-            halt=halt,
-            summary=summary,
-        ).to_the_end()
-        if (kept := output_size(ways.keep_output, "--keep-output")) is not None:
-            wanted.trim(kept)
-        wanted.check()
-        return code
-
-
-def _summary(ways: Ways, asked: Asked | None) -> Summary:
-    """What is said at the end, and what shows more."""
-    from penstock.cli.summary import Summary
-
-    goes_on = "the same again with --resume goes on"
-    if ways.url:
-        return Summary(left=goes_on)
-    return Summary(
-        failed=f"all are in {ways.joblog}" if ways.joblog else "--joblog FILE lists all",
-        again="the same again with --resume-failed runs the failed ones again" if ways.data else "",
-        left=goes_on if ways.data else "with --data DIR what is done is kept, for --resume",
-        names=None if asked is None else asked.name,
-    )
-
-
-def _records(ways: Ways, work: Work) -> Iterator[Recording]:
-    """ConfigError: one cannot be written."""
-    from penstock.cli.recording import Recording, check_file, check_folder
-    from penstock.cli.records import JobLog, ResultFiles
-
-    if ways.results:
-        files = ResultFiles(ways.results, work.columns, work.names)
-        check_folder(ways.results)
-        yield Recording(ways.results, lambda: files)
-    if ways.joblog:
-        path = ways.joblog
-        if path != "-":
-            check_file(path)
-        yield Recording(path, lambda: JobLog(path, "" if ways.url else ":"))
-
-
-def _submitted(pipeline: Pipeline, ways: Ways, work: Work, target: Any, inputs: Iterator[Any]) -> Wanted:
-    """Hand in the jobs, with --resume only the missing ones."""
-    from penstock.cli.resume import Resumed
-    from penstock.cli.wanted import Part, Wanted
-    from penstock.client.growing import Growing
-    from penstock.client.live import Live
-
-    live = Live() if ways.shows_lines else None
-    if not ways.resumes:
-        batch = grow(pipeline, work, target, inputs, live)
-        return Wanted([Part(batch)], batch.total if isinstance(batch, Growing) else batch.status().total)
-    resumed = Resumed(earlier(pipeline, work, target), failed_too=ways.resume_failed)
-    missing = first_of(resumed.missing(inputs))
-    new: Batch | None = None
-    if missing is not None and live is not None:
-        new = grow(pipeline, work, target, iter(list(missing)), live)  # Wanted must know the numbers of all of them
-    elif missing is not None:
-        new = hand_in(pipeline, work, target, missing)
-    wanted = resumed.wanted(new, own=ways.url is None)
-    say(f"resumed: {resumed.found} of {wanted.total} jobs were submitted before")
-    return wanted
-
-
-def earlier(pipeline: Pipeline, work: Work, target: Any) -> list[Any]:
-    """The batches of the same command or function, the newest first."""
-    from penstock.client.batch import batches_of
-    from penstock.client.engine import Engine
-    from penstock.client.functions import Function
-    from penstock.client.options import around_of, spec_of
-
-    engine = pipeline.engine
-    if not isinstance(engine, Engine):
-        raise ConfigError("--resume needs a pipeline that remembers, and `inline` does not")
-    kind = "command" if work.is_command else "call"
-    options = {name: value for name, value in work.options().items() if name != "after"}
-    spec = spec_of(options, kind=kind)
-    if work.is_command:
-        function = Function.of(target.encode())
-    else:
-        function = engine.function(around_of(options).prepare(target), spec)
-    return batches_of(engine.session, function.call, kind)
-
-
-def grow(pipeline: Pipeline, work: Work, target: Any, inputs: Iterator[Any], live: Live | None) -> Batch:
-    """Submit the jobs as their input comes; `live` has what they print while they run. ConfigError: an argument that no
-    command can have; then nothing of them is left, if it came at once."""
-    from penstock.cli.resume import digest_of
-    from penstock.client.engine import Engine
-    from penstock.client.functions import Function
-    from penstock.client.growing import Growing
-    from penstock.client.options import argument_bytes, around_of, spec_of
-
-    engine, options = pipeline.engine, work.options()
-    if not isinstance(engine, Engine) or work.once:
-        return hand_in(pipeline, work, target, inputs)
-    if work.after:
-        options["after"] = engine.closed(work.after)
-    spec = spec_of(options, kind="command" if work.is_command else "call", client=engine.client.word)
-    if work.is_command:
-        function = Function.of(target.encode())
-        inputs = ([argument_bytes(word) for word in words] for words in inputs)
-    else:
-        function = engine.function(around_of(options).prepare(target), spec)
-    batch = Growing(engine.session, spec, function, inputs, engine.slots(), digest_of, live)
-    try:
-        batch.begin()
-    except ValueError as error:
-        raise ConfigError(str(error)) from None
-    return batch
-
-
-def _place(pipeline: Pipeline, ways: Ways, slots: int | None) -> str:
-    if ways.url is None:
-        from penstock.config import default_slots
-
-        kept = f", data in {printable(str(ways.data))}" if ways.data else ""
-        return f"embedded, {_plural(slots or default_slots(), 'slot')}{kept}"
-    workers = pipeline.workers()
-    hosts = len({worker.host for worker in workers})
-    return f"{ways.url}, {_plural(sum(worker.slots for worker in workers), 'slot')} on {_plural(hosts, 'host')}"
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+    return run.show(inputs) if ways.dry_run else run.to_the_end(inputs)

@@ -15,20 +15,10 @@ if TYPE_CHECKING:
 
 SECTIONS = {
     "Input": (
-        *(
-            "files",
-            "null",
-            "delimiter",
-            "colsep",
-            "header",
-            "link",
-            "trim",
-            "skip_first_line",
-            "no_run_if_empty",
-            "eof",
-        ),
-        *("shuf", "arg_sep", "arg_file_sep", "call", "kind"),
+        *("files", "null", "delimiter", "colsep", "header", "link", "trim", "skip_first_line", "no_run_if_empty"),
+        *("eof", "shuf", "arg_sep", "arg_file_sep", "call", "kind"),
     ),
+    "Blocks of stdin": ("pipe", "block", "recend", "recstart"),
     "Command": (
         *("max_args", "context", "many", "xargs", "max_chars", "lines", "shell", "one", "plus", "replace", "rpl"),
     ),
@@ -40,6 +30,9 @@ SECTIONS = {
         "at_once",
         "limit",
         "halt",
+        "delay",
+        "load",
+        "memfree",
         "retries",
         "retry_delay",
         "max_crashes",
@@ -48,8 +41,9 @@ SECTIONS = {
         "priority",
         "resume",
         "resume_failed",
+        "retry_failed",
     ),
-    "When and where": ("not_before", "expires", "after", "worker", "needs", "on_missing", "user", "cwd", "env"),
+    "When and where": ("not_before", "expires", "after", "worker", "needs", "on_missing", "user", "cwd", "env", "nice"),
     "Of the batch": ("name", "once", "retain", "serializer", "initializer", "ship"),
     "The pipeline": ("url", "key", "data", "config", "debug"),
 }

@@ -8,11 +8,12 @@ import click
 
 from penstock.cli.atonce import AtOnce, AtOnceType
 from penstock.cli.fit import fit, slots_for
+from penstock.cli.handing import hand_in
 from penstock.cli.options import as_json, running
 from penstock.cli.output import in_local_time, say
 from penstock.cli.sections import JobsCommand
 from penstock.cli.streams import CannotWrite, check_stdout
-from penstock.cli.work import Work, first_of, hand_in, jobs_options
+from penstock.cli.work import Work, first_of, jobs_options
 
 
 @click.command(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def composes(work: Work) -> bool:
     """Whether commands are put together here, as no worker knows all that is in them."""
-    if not work.line.command or work.one:
+    if not work.line.command or work.one or work.pipe:
         return False
     is_plain = work.naming.is_plain and work.reading.header is None and work.filling == Filling()
     return not is_plain or (bool(work.max_args and work.max_args > 1) and not work.shell and _joins(work))
@@ -57,6 +57,8 @@ def template_of(work: Work) -> CommandTemplate:
         shell=is_line,
         literal=work.one,
         interpreter=interpreter if work.shell else SHELL,
+        stdin=work.pipe,
+        nice=work.nice,
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from penstock.cli.outputs import Shown
 from penstock.client.growing import Growing
+from penstock.core.spans import SpanSet
 from penstock.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -102,10 +103,18 @@ class Wanted:
     """The jobs of all parts; `places` names the part of each number, where there are several."""
 
     def __init__(
-        self, parts: Sequence[Part], total: int | None, places: Sequence[int] = (), *, has_new: bool = True
+        self,
+        parts: Sequence[Part],
+        total: int | None,
+        places: Sequence[int] = (),
+        earlier: SpanSet | None = None,
+        *,
+        has_new: bool = True,
     ) -> None:
-        """`has_new`: the last part was handed in now; the others, the newest first, were before."""
+        """`earlier`: the numbers of jobs that had ended before anything was asked for. `has_new`: the last part was
+        handed in now; the others, the newest first, were before."""
         self.total = total
+        self._ended_before = earlier
         self._has_new = has_new
         self._parts = parts
         self._places = places
@@ -139,6 +148,10 @@ class Wanted:
             del self._early[number]
             self._next += 1
 
+    def is_earlier(self, number: int) -> bool:
+        """Whether this job had ended before anything was asked for."""
+        return self._ended_before is not None and number in self._ended_before
+
     def look_on(self, onlooker: Onlooker) -> None:
         """Show what running jobs write, by their numbers, while they are read."""
         for part in self._parts:
@@ -167,10 +180,6 @@ class Wanted:
     def is_cut(self) -> bool:
         """Whether there was more input, which nobody has read."""
         return any(isinstance(part.batch, Growing) and part.batch.is_cut for part in self._parts)
-
-    def is_earlier(self, number: int) -> bool:
-        """Whether a job is of an earlier run."""
-        return bool(self._places) and not (self._has_new and self._places[number] == len(self._parts) - 1)
 
     def when_complete(self, then: Callable[[int], None]) -> None:
         """Tell this how many jobs there are, if that is not known yet and as soon as it is."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from penstock.cli.halt import Halt
+from penstock.cli.halt import Counts, Halt
 from penstock.cli.interrupts import Interrupts
 from penstock.cli.outputs import Shown, Tagged, is_bare_exit, json_record
 from penstock.cli.progress import Progress
@@ -33,34 +33,43 @@ class Record(Protocol):
 class Asked:
     """What jobs are given, kept from the time they are submitted until they are shown."""
 
-    def __init__(self, shown: Callable[[Any, int, int], bytes], tagging: Tagging | None = None) -> None:
+    def __init__(
+        self,
+        shown: Callable[[Any, int, int], bytes],
+        tagging: Tagging | None = None,
+        seq_of: Callable[[int], int] = int,
+        kept: Callable[[Any], Any] | None = None,
+    ) -> None:
         """`shown`: what a person would type for an item, its number from 1 and a slot from 1. `tagging`: what its lines
-        begin with."""
+        begin with. `seq_of`: a job's place in the whole input, from 0, by its place in what is run of it. `kept`: what
+        is kept of an item."""
         self._shown = shown
         self._tagging = tagging
+        self._seq_of = seq_of
+        self._kept = kept
         self._announced: set[int] = set()
         self._items: dict[int, Any] = {}
 
     def remember(self, items: Iterator[Any]) -> Iterator[Any]:
         """The items, as they are drawn."""
         for number, item in enumerate(items):
-            self._items[number] = item
+            self._items[number] = self._kept(item) if self._kept is not None else item
             yield item
 
     def name(self, number: int) -> bytes:
         """What a person would type for a job that has not been shown yet."""
-        return self._shown(self._items[number], number + 1, 1)
+        return self._shown(self._items[number], self._seq_of(number) + 1, 1)
 
     def tag(self, number: int) -> bytes | None:
         """What its lines begin with."""
-        return self._tagging and self._tagging(self._items[number], number + 1)
+        return self._tagging and self._tagging(self._items[number], self._seq_of(number) + 1)
 
     def command(self, number: int, slot: int = 0) -> bytes:
         """Its command as a line; nothing if that was said before."""
         if number in self._announced:
             return b""
         self._announced.add(number)
-        return self._shown(self._items[number], number + 1, slot + 1) + b"\n"
+        return self._shown(self._items[number], self._seq_of(number) + 1, slot + 1) + b"\n"
 
     def forget(self, number: int) -> None:
         """It has been shown."""
@@ -71,7 +80,8 @@ class Asked:
         """What records are told."""
         item = self._items.pop(number, None)
         self._announced.discard(number)
-        return Ended(number, item, partial(self._shown, item, number + 1), outcome)
+        seq = self._seq_of(number)
+        return Ended(seq, item, partial(self._shown, item, seq + 1), outcome)
 
 
 class Watch:
@@ -104,8 +114,9 @@ class Watch:
         self._summary = summary
         self._ends_jobs = ends_jobs
         self._is_heard = True
+        self._counts = Counts()
+        """Of what has ended while this was shown."""
         self._failed = 0
-        self._succeeded = 0
         self._stopping = False
         self._seen = SpanSet()
         self._interrupts = Interrupts()
@@ -201,15 +212,22 @@ class Watch:
             self._interrupts.release()
 
     def _count(self, number: int, outcome: Outcome) -> None:
-        if outcome.state == "succeeded":
-            self._succeeded += 1
-        elif not self._is_stopped(outcome):
-            self._failed += 1
+        failed = outcome.state != "succeeded"
+        stopped = failed and self._is_stopped(outcome)
         if self._summary is not None:
-            self._summary.count(number, outcome, stopped=self._is_stopped(outcome))
-        if self._halt is not None and not self._stopping and self._halt.is_due(self._failed, self._succeeded):
+            self._summary.count(number, outcome, stopped=stopped)
+        if stopped:
+            return
+        self._failed += failed
+        if self._halt is None or self._stopping:
+            return
+        if self._wanted.is_earlier(number):
+            self._halt = self._halt.after(self._halt.before.plus(failed=failed))
+            return
+        self._counts = self._counts.plus(failed=failed)
+        if self._halt.is_due(self._counts):
             self._stopping = True
-            self._say(self._halt.said(self._failed, self._succeeded))
+            self._say(self._halt.said(self._counts))
             self._wanted.cancel(running=self._halt.now)
 
     def _is_stopped(self, outcome: Outcome) -> bool:
@@ -247,7 +265,7 @@ class Watch:
         self._turn = number + 1
         if self._is_stopped(outcome) or not self._is_heard:
             return
-        tag: bytes | None = None
+        tag, ended = None, None
         before, what = (b"", b""), ""
         if self._asked is not None:
             if outcome.state != "succeeded" and not is_bare_exit(outcome):
@@ -256,8 +274,6 @@ class Watch:
             before = self._announced(number, b"", b"", outcome.slot)
             if self._records:
                 ended = self._asked.ended(number, self._wanted.whole(number, outcome))
-                for record in self._records:
-                    record.add(ended)
             else:
                 self._asked.forget(number)
         shown = self._wanted.shown(number, outcome, what)
@@ -266,6 +282,9 @@ class Watch:
         else:
             self._progress.write(Tagged(tag)(before[0]), Tagged(tag)(before[1]))
             self._print(shown, tag)
+        if ended is not None:
+            for record in self._records:
+                record.add(ended)  # what is in a joblog was shown: whoever resumes misses nothing
         is_failure = outcome.state not in {"succeeded", "cancelled"}
         self._progress.add(failed=is_failure, earlier=self._wanted.is_earlier(number))
 

@@ -19,6 +19,7 @@ from penstock.cli.filling import Arguments, Filling, continued
 from penstock.cli.given import WORD
 from penstock.cli.joboptions import Marks, options_like_parallel
 from penstock.cli.output import say
+from penstock.cli.pipe import PIPE_OPTIONS, PipeAsked, blocks, check_pipe
 from penstock.cli.reading import Reading
 from penstock.cli.shellwords import refuse_shell_words
 from penstock.cli.strings import Naming, refuse_unknown
@@ -27,7 +28,6 @@ from penstock.errors import ConfigError
 from penstock.faces import command_text
 
 if TYPE_CHECKING:
-    from penstock import Batch, Pipeline
     from penstock.command import CommandTemplate
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -53,8 +53,12 @@ _OPTIONS = (
     click.option("-0", "--null", is_flag=True, help="Input items end with a zero byte, not with a line."),
     click.option("-C", "--colsep", metavar="REGEX", help="Cut each input item into columns {1} {2} ... at REGEX."),
     click.option(
-        "-n", "--max-args", type=click.IntRange(0), metavar="N", help="N arguments a job; 0: one job each, without it."
+        *("-n", "-N", "--max-args"),
+        type=click.IntRange(0),
+        metavar="N",
+        help="N arguments (records of --pipe) a job; 0: one job each, without it.",
     ),
+    *PIPE_OPTIONS,
     click.option(
         "--shell/--no-shell",
         default=None,
@@ -73,6 +77,7 @@ _OPTIONS = (
         "--cwd", type=WORD, metavar="FOLDER", help="Run there.  [default: commands here, calls where the worker is]"
     ),
     click.option("--user", default="", metavar="NAME", help="Run as NAME, on workers with --allow-user NAME."),
+    click.option("--nice", type=int, metavar="N", help="Run commands at this niceness: 19 gives way to all others."),
     click.option("--name", default="", help="A name for the batch."),
     click.option("--priority", type=int, default=0, help="Larger goes first."),
     click.option(
@@ -116,7 +121,7 @@ _OPTIONS = (
 
 
 @dataclass(kw_only=True)
-class Work:
+class Work(PipeAsked):
     """The jobs that a command line asks for."""
 
     files: Sequence[str]
@@ -149,6 +154,7 @@ class Work:
     retain: str | None = None
     serializer: str | None = None
     initializer: str | None = None
+    nice: int | None = None
     keep_output: str = "all"
     reading: Reading = field(default_factory=Reading)
     naming: Naming = field(default_factory=Naming)
@@ -166,6 +172,7 @@ class Work:
         if not self.call and (self.serializer or self.initializer):
             raise ConfigError("--serializer and --initializer are for --call: a command is a program of its own")
         self._check_options()
+        check_pipe(self)
         if self.call:
             self._check_call()
         elif self.one and (self.line.sources or not self.line.command):
@@ -185,7 +192,7 @@ class Work:
 
     def _check_places(self) -> None:
         """A place beyond the last argument would be empty in every job."""
-        if self.colsep is not None or self.filling.fills or composes(self) or self.max_args == 0:
+        if self.colsep is not None or self.filling.fills or composes(self) or self.max_args == 0 or self.pipe:
             return
         from penstock.command import REPLACEMENT
 
@@ -214,6 +221,8 @@ class Work:
     def _check_call(self) -> None:
         if self.line.command:
             raise ConfigError(f"--call takes arguments after :::, not a command: {self.line.command[0]!r}")
+        if self.nice is not None:
+            raise ConfigError("--nice is for commands: a call runs in a process that lasts")
         is_plain = self.naming == Naming() and self.filling == Filling() and self.reading.header is None
         if self.one or self.shell or self.colsep or self.max_args not in {None, 1} or len(self.line.sources) > 1:
             raise ConfigError("--call takes one input source, and none of --one, --shell, --colsep and -n")
@@ -250,6 +259,8 @@ class Work:
         """What each job is given, read as it is used: argument lists for commands, an argument for a function."""
         if self.one:
             return iter(([],))
+        if self.pipe:
+            return blocks(self)
         columns = None if self.colsep is None else self._separator(self.colsep)
         separator = self.reading.separator(null=self.null)
         items, self.names = self.reading.arguments(self._sources(), separator, columns)
@@ -319,17 +330,6 @@ def _as_flag(text: str) -> str:
 def with_unit(text: str) -> str:
     """A duration as people type it: seconds need no unit."""
     return f"{text}s" if text.replace(".", "", 1).isdigit() else text
-
-
-def hand_in(pipeline: Pipeline, work: Work, target: Any, inputs: Iterator[Any]) -> Batch:
-    """Submit the jobs, so that `--resume` can find them. ConfigError: an argument that no command can have; then
-    nothing of them is left."""
-    from penstock.cli.resume import digest_of
-
-    try:
-        return pipeline.batch(target, inputs, digest=digest_of, **work.options())
-    except ValueError as error:
-        raise ConfigError(str(error)) from None
 
 
 def first_of(inputs: Iterator[Any]) -> Iterator[Any] | None:

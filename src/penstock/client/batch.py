@@ -204,7 +204,7 @@ class Batch:
     def _rows(self, kind: type[RowReader]) -> Iterator[Row]:
         if self._total is None:
             self.status()
-        reader = kind(self._session, self._batch)
+        reader = self._reader(kind)
         reader.refresh = lambda: self._refresh(reader)
         if (live := self.live) is not None:
             reader.live, live.wake = live, reader.wake
@@ -217,6 +217,9 @@ class Batch:
                 yield row
         finally:
             reader.close()
+
+    def _reader(self, kind: type[RowReader]) -> RowReader:
+        return kind(self._session, self._batch)
 
     def _refresh(self, reader: RowReader) -> None:
         """While a reader waits: is the batch closed by now, is it still there?"""

@@ -39,10 +39,12 @@ def words_of(words: Any) -> list[bytes]:
 
 class ArgumentLists:
     """Each item as the arguments of one command; its length is told if the items tell theirs. `words`: a template of
-    which no place may lie beyond the last argument of a job: ValueError, of a list before anything is drawn."""
+    which no place may lie beyond the last argument of a job: ValueError, of a list before anything is drawn. `stdin`:
+    the last word of each is what the command reads, and may be any bytes."""
 
-    def __init__(self, items: Iterable[Any], words: Sequence[bytes] = ()) -> None:
+    def __init__(self, items: Iterable[Any], words: Sequence[bytes] = (), *, stdin: bool = False) -> None:
         self._items = items
+        self._stdin = stdin
         places = {abs(int(match[2])): match[0] for word in words for match in REPLACEMENT.finditer(word) if match[2]}
         self._most = max(places, default=0)
         self._place = os.fsdecode(places.get(self._most, b""))
@@ -54,6 +56,8 @@ class ArgumentLists:
         return map(self._fitting, self._items)
 
     def _fitting(self, item: Any) -> list[bytes]:
+        if self._stdin:
+            return [*_arguments(item[:-1]), item[-1]]
         arguments = _arguments(item)
         if self._most > len(arguments):
             raise ValueError(f"{self._place} in the command, and the inputs of a job are {item!r}")

@@ -97,23 +97,26 @@ class Jobs:
             report.add(index, value, time.monotonic_ns(), None)
         return report
 
-    def _run_command(self, index: int, arguments: list[bytes]) -> Report:
+    def _run_command(self, index: int, words: list[bytes]) -> Report:
         template = CommandTemplate.decode(self._function.code)
-        argv = template.argv(arguments, index + 1)
-        end, output = _run(template, argv, check=self.spec.check, time_limit=self.spec.time_limit)
+        number, arguments, block = template.given(words, index + 1)
+        argv = template.argv(arguments, number)
+        end, output = _run(template, argv, block or b"", check=self.spec.check, time_limit=self.spec.time_limit)
         report = CommandReport(index, self.spec.serializer)
         report.add(index, end, time.monotonic_ns(), Taken(output, (0, 0)))
         return report
 
 
-def _run(template: CommandTemplate, argv: Argv, *, check: bool, time_limit: float | None) -> tuple[CommandEnd, Output]:
+def _run(
+    template: CommandTemplate, argv: Argv, block: bytes, *, check: bool, time_limit: float | None
+) -> tuple[CommandEnd, Output]:
     try:
         try:
-            done = _finished(template, argv, time_limit)
+            done = _finished(template, argv, block, time_limit)
         except OSError as error:
             if not is_unknown(error):
                 raise
-            done = _finished(template, interpreted(argv, template.env.get(b"PATH")), time_limit)
+            done = _finished(template, interpreted(argv, template.env.get(b"PATH")), block, time_limit)
     except (OSError, ValueError) as error:
         if isinstance(error, OSError) and argv and error.filename != template.cwd:
             error = OSError(error.errno, reason(error, argv[0]))
@@ -125,13 +128,15 @@ def _run(template: CommandTemplate, argv: Argv, *, check: bool, time_limit: floa
     return CommandEnd(argv, done.returncode, cause), ((done.stdout,), (done.stderr,))
 
 
-def _finished(template: CommandTemplate, argv: Argv, time_limit: float | None) -> subprocess.CompletedProcess[bytes]:
+def _finished(
+    template: CommandTemplate, argv: Argv, block: bytes, time_limit: float | None
+) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
         argv,
         cwd=template.cwd,
         env={**os.environb, **template.env},
         capture_output=True,
-        stdin=subprocess.DEVNULL,
+        input=block,
         timeout=time_limit,
         check=False,
     )

@@ -176,7 +176,7 @@ class Submitter(Executor):
         template, options = template_of(target, options)
         spec = in_group(spec_of(options, kind="command"), group)
         items: Iterable[Any] = iterables[0] if len(iterables) == 1 else zip(*iterables)  # noqa: B905 - as `map`
-        arguments = ArgumentLists(items, () if target is template else template.words)
+        arguments = ArgumentLists(items, () if target is template else template.words, stdin=template.stdin)
         return self._engine.batch(spec, Function.of(template.encode()), [arguments], digest)
 
     def command(self, argv: Command, **options: Any) -> Future[Any]:

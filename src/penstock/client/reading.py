@@ -49,6 +49,8 @@ class RowReader:
         """Why there will be no more."""
         self.refresh: Callable[[], None] | None = None
         """Called while waiting, to learn the total."""
+        self.on_done: Callable[[int], None] | None = None
+        """Told how many jobs had ended, when rows came (in the session's thread)."""
         self.live: Live | None = None
         """What running jobs write, to be shown while waiting."""
         self._done = SpanSet()
@@ -98,6 +100,8 @@ class RowReader:
         with self._moved:
             freed = sum(map(self._take, rows)) + self._give_up()
             self._moved.notify_all()
+        if self.on_done is not None:
+            self.on_done(self._done_count)
         self._check_discarded()
         return cost if self._discarded is not None else cost - sum(row.cost for row in rows) + freed
 

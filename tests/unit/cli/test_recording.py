@@ -50,6 +50,8 @@ def test_looking_makes_nothing_and_changes_nothing(
 class Full:
     """A record on a full disk."""
 
+    failure = ""
+
     def add(self, _: Any) -> None:
         """It cannot be written."""
         raise OSError(28, os.strerror(28))

@@ -68,6 +68,14 @@ def test_what_ended_or_is_open_is_not_submitted_again(failed_too: bool, left: st
     assert one.found == 5 - len(left)
 
 
+def test_what_had_ended_is_told_from_what_is_open() -> None:
+    """Only what ends now can halt a run."""
+    one = resumed(Earlier(a=S, b=F, c=C, d=None))
+    missing(one, "abcd")
+    wanted = one.wanted(None, own=True)
+    assert [wanted.is_earlier(number) for number in range(4)] == [True, True, False, False]
+
+
 def test_equal_lines_are_counted() -> None:
     """Two are done and three are wanted: one is missing."""
     assert missing(resumed(Earlier(a1=S, a2=S)), "aaa") == "a"

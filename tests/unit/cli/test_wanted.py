@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from penstock.cli.wanted import Part, Wanted
+from penstock.core.spans import SpanSet
 from penstock.job import JobState
 from penstock.outcome import Outcome
 
@@ -65,7 +66,8 @@ def test_jobs_of_an_earlier_run_are_known_and_not_waited_for_once_cancelled() ->
     earlier: Any = Batch(1, 0)
     new: Any = Batch(0)
     for in_order in (False, True):
-        jobs = Wanted([Part(earlier, {0: 0, 1: 2}, is_own=False), Part(new, {0: 1})], 3, [0, 1, 0])
+        ended = SpanSet([(0, 1), (2, 3)])
+        jobs = Wanted([Part(earlier, {0: 0, 1: 2}, is_own=False), Part(new, {0: 1})], 3, [0, 1, 0], ended)
         assert [jobs.is_earlier(number) for number in range(3)] == [True, False, True]
         assert jobs.newest is new
         first = jobs.in_order() if in_order else jobs.arriving()

@@ -25,6 +25,7 @@ class Jobs:
         self.waiting = list(states)
         self.cancelled: list[bool] = []
         self.seen: dict[int, Seen] = {}
+        self.earlier: set[int] = set()
 
     def arriving(self) -> Iterator[Numbered]:
         """As they come."""
@@ -42,6 +43,10 @@ class Jobs:
         """In order, as they come."""
         return iter(sorted(self.arriving()))
 
+    def is_earlier(self, number: int) -> bool:
+        """Those that had ended before."""
+        return number in self.earlier
+
     def look_on(self, onlooker: Onlooker) -> None:
         """Who shows what running jobs write."""
         self.onlooker = onlooker
@@ -53,10 +58,6 @@ class Jobs:
     def whole(self, _: int, outcome: Outcome) -> Shown:
         """All of it."""
         return Shown(outcome, lambda *_: iter(()))
-
-    def is_earlier(self, _: int) -> bool:
-        """None is."""
-        return False
 
     def cancel(self, *, running: bool) -> None:
         """What has not come is cancelled."""
@@ -228,3 +229,35 @@ def test_jobs_whose_output_nobody_takes_are_ended(error: Exception) -> None:
     assert jobs.cancelled
     assert all(jobs.cancelled)
     assert jobs.waiting == []
+
+
+def test_what_ended_before_halts_nothing() -> None:
+    """A run that goes on shows earlier failures; its own count, and earlier successes count with them."""
+    jobs: Any = Jobs((0, BAD), (1, BAD), (2, GOOD), (3, BAD), (4, GOOD))
+    jobs.earlier = {0, 1, 2}
+    paper: Any = Paper()
+    assert Watch(jobs, paper, halt=Halt.parse("soon,fail=2")).to_the_end() == 1
+    assert (jobs.cancelled, paper.failed) == ([], 3)
+    jobs = Jobs((0, GOOD), (1, GOOD), (2, GOOD), (3, GOOD))
+    jobs.earlier = {0, 1}
+    assert Watch(jobs, Paper(), halt=Halt.parse("soon,success=2")).to_the_end() == 0  # type: ignore[arg-type]
+    assert (jobs.cancelled, jobs.waiting) == ([False], [])
+
+
+def test_a_job_is_logged_when_it_was_shown() -> None:
+    """By its place in the whole input; of what it was given only what is kept is told."""
+    paper: Any = Paper()
+    asked = Asked(lambda item, at, _: b"%s %d" % (item, at), None, lambda place: place + 40, lambda item: item[:2])
+    list(asked.remember(iter([b"first", b"second"])))
+
+    class Log:
+        """Looks at what was shown before."""
+
+        def add(self, ended: Ended) -> None:
+            """One more."""
+            seen.append((ended.number, ended.shown(1), paper.out))
+
+    seen: list[Any] = []
+    jobs: Any = Jobs((0, GOOD), (1, GOOD))
+    Watch(jobs, paper, asked=asked, records=[Log()]).to_the_end()
+    assert seen == [(40, b"fi 41", b"0"), (41, b"se 42", b"01")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from penstock.client import growing
 from penstock.client.functions import Function
 from penstock.client.growing import Growing
+from penstock.client.pacing import Pace
 from penstock.job import BatchSpec
 from penstock.messages import BatchClose, ChunkHead, Forget
 from support import LIMIT, until
@@ -56,9 +58,10 @@ class Session:
         return any(isinstance(head, BatchClose) for head in self.parts)
 
 
-def begun(session: Session, items: Iterator[Any]) -> Growing:
+def begun(session: Session, items: Iterator[Any], pace: Pace | None = None) -> Growing:
     """A batch of commands."""
-    batch = Growing(session, BatchSpec(kind="command"), Function.of(b"f"), items, 2)  # type: ignore[arg-type]
+    function = Function.of(b"f")
+    batch = Growing(session, BatchSpec(kind="command"), function, items, 2, pace=pace)  # type: ignore[arg-type]
     batch.begin()
     return batch
 
@@ -115,3 +118,66 @@ def test_it_reads_no_further_ahead_than_it_may(monkeypatch: pytest.MonkeyPatch) 
     batch._stop()
     assert session.is_closed
     assert batch.is_cut
+
+
+class Gate:
+    """Lets through so many jobs."""
+
+    def __init__(self, jobs: int) -> None:
+        self.jobs = jobs
+        self.begun_at: list[float] = []
+
+    def left(self, now: float) -> float:  # noqa: ARG002 - as a Gate has it
+        """Seconds."""
+        return 0 if self.jobs else 0.01
+
+    def begun(self, now: float) -> None:
+        """One more."""
+        self.jobs -= 1
+        self.begun_at.append(now)
+
+
+def has_jobs(session: Session, jobs: int) -> bool:
+    """Whether so many were submitted."""
+    return session.jobs == jobs
+
+
+def paced(*gates: Gate, at_once: int = 3) -> Pace:
+    """As for --halt."""
+    return Pace(lambda: at_once, gates, read_ahead=1000, as_read=True)
+
+
+def test_with_a_pace_no_more_jobs_are_open_than_can_run() -> None:
+    """One is submitted for each whose outcome was read, each by itself; how many there will be is known at once."""
+    session, totals = Session(), list[int]()
+    batch = begun(session, iter([[b"x"]] * 10), paced())
+    batch.when_complete(totals.append)
+    until(lambda: bool(totals))
+    assert (session.jobs, session.is_closed, batch.total, totals) == (3, False, None, [10])
+    for passed in range(1, 11):
+        batch._pass(passed)
+        until(partial(has_jobs, session, min(10, 3 + passed)))
+    until(lambda: session.is_closed)
+    assert [head.count for head in session.parts if isinstance(head, ChunkHead)] == [1] * 10
+    assert batch.total == 10
+
+
+def test_who_stops_a_paced_batch_finds_nothing_submitted_after_it() -> None:
+    """Though places are free by then, and more input is there."""
+    session = Session()
+    batch = begun(session, iter([[b"x"]] * 10), paced())
+    until(lambda: session.jobs == 3)
+    batch._stop()
+    batch._pass(3)
+    assert (session.jobs, session.is_closed, batch.total) == (3, True, 3)
+
+
+def test_a_gate_keeps_jobs_back() -> None:
+    """Until it lets them through: it is asked again, and told of each."""
+    session, gate = Session(), Gate(2)
+    batch = begun(session, iter([[b"x"]] * 5), paced(gate, at_once=5))
+    until(lambda: len(gate.begun_at) == 2)
+    assert (session.jobs, session.is_closed) == (2, False)
+    gate.jobs = 3
+    until(lambda: session.is_closed)
+    assert (session.jobs, len(gate.begun_at), batch.error) == (5, 5, None)

@@ -1,0 +1,49 @@
+"""Sizes and durations as GNU parallel's users write them."""
+
+from __future__ import annotations
+
+import re
+
+import click
+
+SIZE = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(?:([kmgtpKMGTP])(i?))?")
+POWERS = {"k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
+BARE_FRACTION = re.compile(r"(?<!\d)\.(?=\d)")
+
+
+class SizeType(click.ParamType[int]):
+    """Bytes: a large letter, or one with an i, counts in 1024s, a small one in 1000s."""
+
+    name = "size"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Raises BadParameter: it has another form, or it is nothing."""
+        if isinstance(value, int):
+            return value
+        match = SIZE.fullmatch(str(value))
+        size = 0
+        if match is not None:
+            letter = match[2] or ""
+            base = 1000 if letter.islower() and not match[3] else 1024
+            size = int(float(match[1]) * base ** POWERS.get(letter.lower(), 0))
+        if not size:
+            self.fail(f"{value!r} is no size: write bytes, or 10k (10,000), 10K (10,240), 1M, 2G", param, ctx)
+        return size
+
+
+class DurationType(click.ParamType[float]):
+    """Seconds, or with units."""
+
+    name = "time"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Raises BadParameter: it has another form."""
+        from penstock.client.options import seconds
+
+        if isinstance(value, float):
+            return value
+        text = BARE_FRACTION.sub("0.", str(value).lower())
+        try:
+            return seconds(f"{text}s" if text.replace(".", "", 1).isdigit() else text, str(value))
+        except ValueError:
+            self.fail(f"{value!r} is no duration: write seconds, as 0.5, or 90s, 5m, 2h, 1h30m", param, ctx)

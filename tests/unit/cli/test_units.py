@@ -1,0 +1,37 @@
+"""Sizes and durations."""
+
+from __future__ import annotations
+
+import click
+import pytest
+
+from penstock.cli.units import DurationType, SizeType
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("10", 10), ("10k", 10_000), ("10K", 10_240), ("1ki", 1024), ("1.5M", 1_572_864), (".5g", 500_000_000)],
+)
+def test_small_letters_are_thousands(text: str, size: int) -> None:
+    """As GNU parallel has it."""
+    assert SizeType().convert(text, None, None) == size
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "k", "1kb", "1 k", "1e3", "0.1"])
+def test_what_is_no_size_is_refused(text: str) -> None:
+    """With those that are."""
+    with pytest.raises(click.BadParameter, match="write bytes"):
+        SizeType().convert(text, None, None)
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("2", 2), (".5", 0.5), ("0.25s", 0.25), ("1M", 60), ("1h.5m", 3630)])
+def test_durations(text: str, seconds: float) -> None:
+    """Seconds need no unit; letters of either size."""
+    assert DurationType().convert(text, None, None) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "auto", "1sauto", "123ms", "-1", "1.2.3", "nan"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    """GNU parallel takes 123ms for two hours."""
+    with pytest.raises(click.BadParameter, match="write seconds"):
+        DurationType().convert(text, None, None)
