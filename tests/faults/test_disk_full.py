@@ -66,6 +66,6 @@ def test_full_disk_stops_the_ventilator_until_there_is_room(small_disk: Path, wo
         assert not submitted.done()
         small_disk.unlink()
         batch = submitted.result(LIMIT)
-    assert pipeline.status().trouble == "no worker is connected, and jobs wait for one"
+    assert pipeline.status().trouble == ""
     world.start("w1")
     assert list(batch.values()) == [VALUE_BYTES] * JOBS

@@ -164,10 +164,8 @@ def test_a_client_is_told_that_nobody_fits(
         assert batch.status().waits == "no worker with the tag gpu is connected"
         until(lambda: caplog.messages == [f"no worker with the tag gpu is connected: batch {batch.id} waits for that"])
         done = cli("submit", "--worker", "gpu3", "true", ":::", "x")
-        assert (done.returncode, done.stderr) == (
-            0,
-            b"penstock: no worker named gpu3 is connected: it waits for that\n",
-        )
+        waits = f"penstock: no worker named gpu3 is connected: batch {done.stdout.decode().strip()} waits for that\n"
+        assert (done.returncode, done.stderr.decode()) == (0, waits)
         words = ["worker", "--connect", no_workers.url, "--name", "gpu3", "--slots", "1", "--tag", "gpu"]
         with (folder / "gpu3.log").open("wb") as log:
             no_workers.processes["gpu3"] = subprocess.Popen(

@@ -70,7 +70,7 @@ def test_status_says_who_is_missing(stations: Stations, cli: Cli) -> None:
     assert b"TROUBLE" not in cli("status", "--url", stations.url).stdout
     assert cli("submit", "--url", stations.url, "true", ":::", "x").returncode == 0
     for command in ("status", "doctor"):
-        assert b"no worker is connected, and jobs wait for one" in cli(command, "--url", stations.url).stdout
+        assert b"no worker is connected, and 1 job waits for one" in cli(command, "--url", stations.url).stdout
 
 
 def test_a_worker_says_that_nobody_takes_its_outcomes(stations: Stations) -> None:

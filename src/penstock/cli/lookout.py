@@ -75,8 +75,8 @@ class Reason(NamedTuple):
 
 def ailing(pipeline: PipelineStatus, batch: BatchStatus) -> Iterator[Reason]:
     """What keeps a batch from being run, for people; nothing, if nothing does."""
-    if trouble := getattr(pipeline, "trouble", ""):
-        yield Reason(trouble, trouble)
+    if pipeline.trouble:
+        yield Reason(pipeline.trouble, pipeline.trouble)
     if batch.waits:
         yield Reason(batch.waits, f"{batch.waits}: batch {batch.id} waits for that")
     elif batch.waiting and not pipeline.workers:

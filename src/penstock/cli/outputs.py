@@ -25,8 +25,8 @@ Kept = Callable[["Outcome", bool, int], Iterator["Printed"]]
 class Shown:
     """An outcome that is to be shown: `seen` bytes of either stream were, while the job ran."""
 
-    def __init__(self, outcome: Outcome, kept: Kept, seen: tuple[int, int] = (0, 0), what: str = "") -> None:
-        """`what` it is, to be said if it did not succeed."""
+    def __init__(self, outcome: Outcome, kept: Kept, seen: tuple[int, int] = (0, 0), what: str | None = None) -> None:
+        """`what` it is, to be said if it did not succeed; None: a bare exit code is no news."""
         self.outcome = outcome
         self._what = what
         self._kept = kept
@@ -113,11 +113,11 @@ def json_record(shown: Shown) -> None:
         say(missing)
 
 
-def complaint(outcome: Outcome, what: str = "") -> bytes:
+def complaint(outcome: Outcome, what: str | None = None) -> bytes:
     """Why a job did not succeed and `what` it is, on a line. Where that is not said, a bare exit code is no news."""
-    if outcome.state == "succeeded" or (not what and is_bare_exit(outcome)):
+    if outcome.state == "succeeded" or (what is None and is_bare_exit(outcome)):
         return b""
-    return f"penstock: {cause_line(outcome.job_id, outcome.state, outcome.cause, what)}\n".encode()
+    return f"penstock: {cause_line(outcome.job_id, outcome.state, outcome.cause, what or '')}\n".encode()
 
 
 def is_bare_exit(outcome: Outcome) -> bool:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+from penstock.cli.status import without_workers
 from penstock.config import DEFAULT_URL, SOCKET_NAMES, VERSION, endpoints, minor
 from penstock.errors import ConfigError, NoPipeline, PenstockError, Refused
 from penstock.roles import CLIENTS, DOORS, OWNER_OF_SOCKET, Role
@@ -163,6 +164,8 @@ def judged(status: PipelineStatus, now: float) -> Iterator[Finding]:
     yield Finding("sink", "ok" if status.sink_present else "wrong", sink)
     if status.workers:
         yield Finding("workers", "ok", f"{len(status.workers)}, {status.slots} slots")
+    elif waits := without_workers(status):
+        yield Finding("workers", "wrong", waits)
     else:
         yield Finding("workers", "warn", "none: jobs are accepted and wait; start one with `penstock worker`")
     for worker in status.workers:

@@ -49,7 +49,7 @@ def command(url: str, follow: bool, failed: bool, as_json: bool, as_csv: bool, b
                 code = 1
             elif failed:
                 continue
-            what = "" if outcome.state == "succeeded" or as_json or as_csv else handle.text(outcome.index)
+            what = None if outcome.state == "succeeded" or as_json or as_csv else handle.text(outcome.index)
             show(Shown(outcome, partial(kept, handle), what=what))
     return code
 

@@ -7,6 +7,7 @@ import click
 from penstock.cli.options import as_json, running
 from penstock.cli.output import counted, json_line, printable
 from penstock.cli.workers import broken
+from penstock.outcome import PipelineStatus
 
 SECURITY = {
     "keys": "keys: encrypted, and only holders of a key get in",
@@ -32,7 +33,8 @@ def command(url: str, as_json: bool) -> None:
         )
         return
     print(f"pipeline  {status.url}")
-    print(f"workers   {len(status.workers)}, {counted(status.slots, 'slot')}")
+    workers = f"{len(status.workers)}, {counted(status.slots, 'slot')}"
+    print(f"workers   {without_workers(status) or workers}")
     for line in broken(status.workers):
         print(line)
     print(f"jobs      {status.waiting} waiting, {status.running} running")
@@ -46,3 +48,11 @@ def command(url: str, as_json: bool) -> None:
         print(f"TROUBLE   {printable(status.trouble)}")
     if status.malformed:
         print(f"dropped   {status.malformed} malformed messages")
+
+
+def without_workers(status: PipelineStatus) -> str:
+    """That jobs wait and there is nobody to run them, if that is so."""
+    if status.workers or not status.waiting:
+        return ""
+    waits = "1 job waits" if status.waiting == 1 else f"{status.waiting} jobs wait"
+    return f"no worker is connected, and {waits} for one: start one with `penstock worker`"

@@ -157,7 +157,7 @@ class Wanted:
         for part in self._parts:
             part.look_on(onlooker)
 
-    def shown(self, number: int, outcome: Outcome, what: str = "") -> Shown:
+    def shown(self, number: int, outcome: Outcome, what: str | None = None) -> Shown:
         """The outcome of a job that has ended, to be shown; `what` it is. Forgets how much was shown already."""
         part = self._parts[self._places[number] if self._places else 0]
         return Shown(outcome, part.kept, part.seen(number), what)

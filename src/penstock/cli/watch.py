@@ -266,7 +266,7 @@ class Watch:
         if self._is_stopped(outcome) or not self._is_heard:
             return
         tag, ended = None, None
-        before, what = (b"", b""), ""
+        before, what = (b"", b""), None
         if self._asked is not None:
             if outcome.state != "succeeded" and not is_bare_exit(outcome):
                 what = text_of(self._asked.name(number))

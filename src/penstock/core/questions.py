@@ -180,9 +180,6 @@ class Questions:
             yield "the sink is not connected: nothing is recorded until it is"
         elif self._settlement.trouble:
             yield f"the sink records nothing: {self._settlement.trouble}"
-        wait = any(batch.accepted > batch.done for batch in self._books.backlog.batches.values())
-        if wait and not any(worker.hello is not None for worker in self._books.workers.values()):
-            yield "no worker is connected, and jobs wait for one"
 
     def _answer(self, client: bytes, message: Message) -> None:
         self._books.say(Answer(client, message))

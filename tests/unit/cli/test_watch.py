@@ -51,7 +51,7 @@ class Jobs:
         """Who shows what running jobs write."""
         self.onlooker = onlooker
 
-    def shown(self, number: int, outcome: Outcome, what: str = "") -> Shown:
+    def shown(self, number: int, outcome: Outcome, what: str | None = None) -> Shown:
         """What is left to show of it."""
         return Shown(outcome, lambda *_: iter(()), self.seen.pop(number, (0, 0)), what)
 
