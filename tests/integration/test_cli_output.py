@@ -59,6 +59,8 @@ def test_results_of_a_submitted_batch_are_whole(cli: Cli, folder: Path, stations
         assert digest(done.stdout) == digest(BINARY if kept == len(BINARY) else BINARY[:half] + BINARY[-half:][:half])
         missing = f"{len(BINARY) - kept:,} bytes of its stdout are missing here".encode()
         assert (missing in done.stderr) == (kept < len(BINARY))
+        assert (missing in cli("results", *where, "--csv", keep).stderr) == (kept < len(BINARY))
+        assert b"its stdout had 5,120,016 bytes" in cli("show", *where, f"{keep}:0").stderr
 
 
 def test_run_shows_all_and_leaves_what_is_to_be_kept(cli: Cli, folder: Path, stations: Stations) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from penstock.cli.options import as_json, running
-from penstock.cli.output import as_text, outcome_record, value_text, write
+from penstock.cli.output import as_text, outcome_record, say, value_text, write
 from penstock.cli.outputs import Shown, json_record
 
 if TYPE_CHECKING:
@@ -85,5 +85,7 @@ def _csv_writer() -> Any:
         record["value"] = "" if record.get("value") is None else value_text(record["value"])
         record["stdout"], record["stderr"] = as_text(outcome.stdout), as_text(outcome.stderr)
         write_row([record[name] for name in CSV_COLUMNS])
+        for missing in shown.said_missing():
+            say(missing)
 
     return show

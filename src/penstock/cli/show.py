@@ -19,6 +19,7 @@ from penstock.cli.output import (
     local_time,
     outcome_record,
     printable,
+    say,
     value_text,
 )
 from penstock.errors import NoSuchBatch
@@ -132,6 +133,12 @@ def _show(outcome: Outcome) -> None:
     }.items():
         if text:
             print(f"{name}:\n{text.rstrip()}")
+    for name, kept, size in (
+        ("stdout", outcome.stdout, outcome.stdout_size),
+        ("stderr", outcome.stderr, outcome.stderr_size),
+    ):
+        if size > len(kept):
+            say(f"{outcome.job_id}: its {name} had {size:,} bytes; `penstock results` gives out all that is kept of it")
 
 
 def _facts(facts: dict[str, Any]) -> None:
