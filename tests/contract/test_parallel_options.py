@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -234,12 +235,15 @@ def test_functions(folder: Path, running: str, words: list[str], url: bool) -> N
             capture_output=True,
             cwd=folder,
             check=True,
-            env=os.environ | {"HOME": str(folder), "SHELL": "/bin/sh"},
+            # GNU parallel looks for a shell among its ancestors, which there may be none of
+            env=os.environ | {"HOME": str(folder), "SHELL": "/bin/sh", "PARALLEL_SHELL": "/bin/bash"},
         ).stdout
 
     expected = output("parallel", "--will-cite", "-k", *(word for word in words if word != "--shell"))
     theirs = commands(folder)
-    assert output("penstock", "run", *(["--url", running] if url else []), "-k", *words) == expected
+    assert (
+        output(sys.executable, "-m", "penstock", "run", *(["--url", running] if url else []), "-k", *words) == expected
+    )
     assert theirs == commands(folder)
 
 

@@ -10,6 +10,7 @@ import pytest
 from fault_jobs import chatter, large
 from fault_world import World
 from penstock.core.worker import KEPT_BYTES_MAX
+from penstock.job import KEEP_OUTPUT
 from support import until
 
 LARGE_BYTES = 1 << 20
@@ -94,5 +95,5 @@ def test_job_that_prints_without_end_is_cut_and_costs_nothing(world: World) -> N
         assert text.startswith(b"begin")
         assert text.endswith(b"end")
         assert b"cut" in text
-        assert len(text) < 200_000
+        assert len(text) < KEEP_OUTPUT + 1_000
     check_peaks(world)
