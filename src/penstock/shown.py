@@ -24,6 +24,9 @@ DATE, DATETIME = struct.Struct(">HBB"), struct.Struct(">HBBBBB3s")
 """How pickle has them."""
 ARRAYS = frozenset({"_frombuffer", "_reconstruct"})
 """What numpy's arrays are made by."""
+METHOD_MAKER = Name("cloudpickle.cloudpickle", "_builtin_type")
+SKELETONS = frozenset({"_make_skeleton_class", "_make_skeleton_enum"})
+"""What cloudpickle makes a class of that travels as code: its second argument is the name."""
 REBUILDS = frozenset({Name("copyreg", "_reconstructor"), Name("copyreg", "__newobj__")})
 """What makes objects of the class that is its first argument."""
 DOTS = "..."
@@ -140,10 +143,11 @@ class _Writer:
         if name := function_name(made):
             self.put(name)
             return
-        if type(made.what) is not Name:
+        made_by = made.what if type(made.what) is Name else _travelling_class(made.what)
+        if made_by is None:
             self.put("<object>")
             return
-        module, name = made.what
+        module, name = made_by
         arguments = made.arguments if type(made.arguments) is tuple else ()
         state = made.state.pairs if type(made.state) is Pairs else ()
         if module.partition(".")[0] == "numpy" and name in ARRAYS:
@@ -181,7 +185,12 @@ def function_name(value: Any, depth: int = 0) -> str:
         return ""
     if type(value) is Name:
         return value.label
-    if type(value) is not Made or type(value.what) is not Name or type(value.arguments) is not tuple:
+    if type(value) is not Made or type(value.arguments) is not tuple:
+        return ""
+    if _is_method(value.what) and len(value.arguments) == 2:
+        method = function_name(value.arguments[0], depth + 1).rpartition(".")[2]
+        return f"{_class_name(value.arguments[1])}.{method}"
+    if type(value.what) is not Name:
         return ""
     if value.what.label == "functools.partial" or value.what.name == "partial":
         inner = function_name(value.arguments[0], depth + 1) if value.arguments else ""
@@ -202,5 +211,20 @@ def _class_name(value: Any) -> str:
         named = value.what
         if type(named) is Name and named in REBUILDS and type(value.arguments) is tuple and value.arguments:
             named = value.arguments[0]
-        return named.label if type(named) is Name else "<object>"
+        if type(named) is not Name:
+            named = _travelling_class(named)
+        return named.label if named is not None else "<object>"
     return value.label if type(value) is Name else type(value).__name__
+
+
+def _travelling_class(value: Any) -> Name | None:
+    """The name of a class that travels as code, as one of `__main__` does; None: it is none."""
+    if type(value) is not Made or type(value.what) is not Name or value.what.name not in SKELETONS:
+        return None
+    given = value.arguments if type(value.arguments) is tuple else ()
+    return Name("", given[1]) if len(given) > 1 and type(given[1]) is str else None
+
+
+def _is_method(value: Any) -> bool:
+    """Whether this makes a method of a function and an object, as cloudpickle has it."""
+    return type(value) is Made and value.what == METHOD_MAKER and value.arguments == ("MethodType",)

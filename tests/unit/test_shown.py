@@ -97,3 +97,17 @@ def test_functions_that_travel_as_code_have_their_names() -> None:
         assert name in function_name(inert.read(cloudpickle.dumps(function)))
     assert function_name(inert.read(pickle.dumps(Point(1, 2)))) == ""
     assert "<lambda>" in value_text(inert.read(cloudpickle.dumps([lambda: 1])), 100)
+
+
+def test_what_is_of_a_class_that_travels_as_code_has_its_name() -> None:
+    """As classes of scripts and notebooks do: their objects, and their methods as functions."""
+
+    class Local:
+        def __init__(self, size: int) -> None:
+            self.size = size
+
+        def grown(self, by: int) -> int:
+            return self.size + by
+
+    assert value_text(inert.read(cloudpickle.dumps(Local(3), 5)), 1_000) == "Local(size=3)"
+    assert function_name(inert.read(cloudpickle.dumps(Local(3).grown, 5))) == "Local.grown"
