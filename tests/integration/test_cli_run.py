@@ -180,6 +180,7 @@ def test_progress_is_on_a_terminals_stderr_only(folder: Path) -> None:
             done = subprocess.run(
                 [sys.executable, "-m", "penstock", "run", "-k", "--shell", "sleep 0.2; echo {}", ":::", "a", "b", "c"],
                 cwd=folder,
+                env=os.environ | {"TERM": "xterm", "CI": ""},  # where these say that nobody looks on there is none
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 check=True,
