@@ -155,7 +155,7 @@ def test_what_a_closer_opens_is_not_written_to(agent: Agent, folder: Path) -> No
             os.dup2(file, fd)
 
     death = agent.died(take_all_numbers, [str(folder / "mine")])
-    assert (death.cause, (folder / "mine").read_bytes()) == (MEDDLING, b"")
+    assert (death.cause.startswith(MEDDLING), (folder / "mine").read_bytes()) == (True, b"")
 
 
 def test_the_culprit_is_found_among_many(folder: Path) -> None:
@@ -169,7 +169,7 @@ def test_the_culprit_is_found_among_many(folder: Path) -> None:
     with Pipeline("local", slots=2, data=folder / "data") as pipeline:
         outcomes = list(pipeline.batch(job, range(1000), max_crashes=2).outcomes())
     assert [one.index for one in outcomes if one.state != "succeeded"] == [700]
-    assert (outcomes[700].state, outcomes[700].cause) == ("dead", MEDDLING)
+    assert (outcomes[700].state, outcomes[700].cause.startswith(MEDDLING)) == ("dead", True)
 
 
 def test_a_child_that_closes_all_is_no_harm(agent: Agent) -> None:
