@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
+from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
 from penstock.inert import Made, Members, Name, Pairs
@@ -154,6 +155,8 @@ class _Writer:
             name, arguments = "ndarray", ()
         if module == "copyreg" and arguments and type(arguments[0]) is Name:
             name, arguments = arguments[0].name, ()
+        if module.partition(".")[0] == "pathlib" and all(type(part) is str for part in arguments):
+            arguments = _path(name, arguments)  # in its parts or in one, by the Python that pickled it
         short = name.rpartition(".")[2]
         if module == "datetime" and (numbers := _numbers(name, arguments)):
             self.put(f"{name}({numbers})")
@@ -167,6 +170,11 @@ class _Writer:
             self.put(")")
         else:
             self.put(f"{short}({DOTS})" if made.arguments or made.state is not None else f"{short}()")
+
+
+def _path(name: str, parts: tuple[Any, ...]) -> tuple[str, ...]:
+    """A path as one text."""
+    return (str((PureWindowsPath if "Windows" in name else PurePosixPath)(*parts)),) if parts else ()
 
 
 def _numbers(name: str, arguments: tuple[Any, ...]) -> str:

@@ -54,7 +54,7 @@ def shown(value: Any) -> str:
         (bytearray(b"a"), "bytearray(b'a')"),
         ("it's", '"it\'s"'),
         (decimal.Decimal("1.5"), "Decimal('1.5')"),
-        (Path("/a/b"), "PosixPath('/', 'a', 'b')"),
+        (Path("/a/b"), "PosixPath('/a/b')"),
         (dt.date(2026, 11, 30), "date(2026, 11, 30)"),
         (dt.datetime(2026, 11, 30, 8, 5, 1), "datetime(2026, 11, 30, 8, 5, 1)"),  # noqa: DTZ001 - as users do
         (Color.RED, "Color(1)"),
