@@ -331,6 +331,9 @@ def is_bomb(family: list[int]) -> bool:
 
 def main(setup: bytes) -> None:
     """Entry of the process; `setup` is a Setup in JSON."""
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:  # one of 0, 1, 2 is closed: its number is nobody else's
+        pass
+    os.close(fd)
     become_subreaper()
     import cloudpickle  # noqa: F401, PLC0415 - shared by all slots instead of loaded by each
 

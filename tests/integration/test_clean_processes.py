@@ -289,3 +289,17 @@ def test_a_page_of_noise_harms_its_job_only(pair: Agent) -> None:
     death = pair.died(scribble, [0])
     assert (death.index, death.state) == (0, JobState.DEAD)
     assert pair.done(abs, [-1]).values() == [1]
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_a_program_whose_streams_are_closed_has_its_results(folder: Path, closed: str) -> None:
+    """Their numbers are nobody else's in the slots: one that had a pipe of its fork server there could not start."""
+    script = folder / "script.py"
+    script.write_text(
+        "from penstock import Pipeline\n"
+        "with Pipeline(slots=1) as pipeline:\n"
+        "    open('result', 'w').write(str(pipeline.submit(abs, -2).result(60)))\n"
+    )
+    line = f"exec {sys.executable} script.py {closed}"
+    subprocess.run(["bash", "-c", line], cwd=folder, check=True, timeout=2 * LIMIT)
+    assert (folder / "result").read_text() == "2"
