@@ -34,7 +34,7 @@ import msgspec
 
 from penstock import private, shipped
 from penstock.fence import enter_fence, make_fence, remove_abandoned, remove_fence
-from penstock.ownfiles import OwnFiles, move_up
+from penstock.ownfiles import OwnFiles, move_up, open_standard_files
 from penstock.processes import (
     become_subreaper,
     children,
@@ -331,9 +331,7 @@ def is_bomb(family: list[int]) -> bool:
 
 def main(setup: bytes) -> None:
     """Entry of the process; `setup` is a Setup in JSON."""
-    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:  # one of 0, 1, 2 is closed: its number is nobody else's
-        pass
-    os.close(fd)
+    open_standard_files()  # the agent's own do not come through exec
     become_subreaper()
     import cloudpickle  # noqa: F401, PLC0415 - shared by all slots instead of loaded by each
 

@@ -68,15 +68,3 @@ def cut_of(kept: bytes, size: int) -> Cut:
             half = (size - missing) // 2
             return Cut(kept[:half], missing, kept[len(kept) - half :])
     return Cut(kept, 0, b"")  # a worker of somebody's own may say anything
-
-
-def behind(kept: bytes, size: int, seen: int) -> bytes:
-    """What is to be shown of an output that was kept like this to somebody who has seen its first `seen` bytes."""
-    head, missing, tail = cut_of(kept, size)
-    if not missing or seen <= len(head):
-        return kept[seen:]
-    left = missing + len(head) - seen
-    if left <= 0:
-        return tail[-left:]
-    # who has seen all up to here has ended with a line
-    return cut_line(left).lstrip(b"\n") + tail

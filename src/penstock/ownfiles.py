@@ -18,6 +18,13 @@ ROOM = 64
 """Numbers below it, where a slot's own begin."""
 
 
+def open_standard_files() -> None:
+    """Let 0, 1 and 2 be nobody else's: a process started without one would give its number to a socket or a pipe."""
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(fd)
+
+
 def move_up(fd: int) -> int:
     """The same file under a high number, which no program inherits; the low one is free again."""
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]

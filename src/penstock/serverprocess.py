@@ -14,6 +14,7 @@ import msgspec
 from penstock.config import default_slots
 from penstock.forkserver import EXIT, ORDER, Exit, Order, Setup
 from penstock.interpreter import command, import_path
+from penstock.ownfiles import open_standard_files
 from penstock.processes import kill_all
 
 CLOSE_TIME = 10.0
@@ -28,7 +29,7 @@ class ServerProcess:
     """The agent's side: a fork server for so many slots of a worker, as a child process in a session of its own."""
 
     def __init__(self, slots: int, worker: str) -> None:
-        _open_standard_files()
+        open_standard_files()
         self.owner = os.urandom(8).hex()
         self.control, theirs = socket.socketpair()
         with theirs, contextlib.ExitStack() as failed:
@@ -83,10 +84,3 @@ def _environment(slots: int) -> dict[str, str]:
     environment = {name: value for name, value in os.environ.items() if name != "PENSTOCK_KEY"}
     share = str(max(1, default_slots() // slots))
     return {f"{library}_NUM_THREADS": share for library in ("OMP", "MKL", "OPENBLAS")} | environment
-
-
-def _open_standard_files() -> None:
-    """A process started without 0, 1 or 2 would give these numbers to sockets, and the slots' output to those."""
-    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
-        pass
-    os.close(fd)

@@ -1,11 +1,11 @@
-"""Head and tail of an output, and what is left to show of it."""
+"""Head and tail of an output, as notes have them."""
 
 from __future__ import annotations
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from penstock.kept import OLD_HALF, behind, cut_line, cut_of, kept_spans, note_bytes, shortened
+from penstock.kept import OLD_HALF, cut_line, cut_of, kept_spans, note_bytes, shortened
 
 SIZE = st.integers(0, 3_000)
 
@@ -31,29 +31,12 @@ def test_a_note_tells_how_much_is_missing_and_where(size: int, bound: int) -> No
     assert missing == (size - 2 * (bound // 2) if size > bound else 0)
 
 
-@settings(max_examples=300)
-@given(SIZE, SIZE, st.integers(2, 1_000))
-def test_what_was_seen_is_not_shown_again_and_nothing_else_is_left_out(size: int, seen: int, bound: int) -> None:
-    """Behind what was seen come all bytes that were kept, and a line that counts those that were not."""
-    text = b"".join(b"%06d\n" % number for number in range(size // 7 + 1))[:size]
-    seen = min(seen, size) // 7 * 7  # whole lines are shown
-    left = behind(*noted(text, bound), seen)
-    half = bound // 2
-    missing = size - half - max(seen, half)
-    if size <= bound or missing <= 0:
-        assert left == text[seen:]
-    elif seen <= half:
-        assert left == text[seen:half] + cut_line(missing) + text[-half:]
-    else:
-        assert left == cut_line(missing).lstrip() + text[-half:]
-
-
 def test_notes_of_the_release_before_are_read() -> None:
     """They did not say how much was written; a job may print such a line itself."""
     old = b"x" * OLD_HALF + cut_line(1000) + b"y" * OLD_HALF
     assert cut_of(old, 0) == (b"x" * OLD_HALF, 1000, b"y" * OLD_HALF)
     whole = b"x" * OLD_HALF + cut_line(1000) + b"y"
-    assert behind(whole, 0, 10) == whole[10:]
+    assert cut_of(whole, 0) == (whole, 0, b"")
 
 
 def test_what_is_kept_is_never_more_than_its_bound() -> None:

@@ -12,7 +12,7 @@ from penstock.cli.fit import fit
 from penstock.cli.halt import Halt
 from penstock.cli.handing import earlier, grow, hand_in
 from penstock.cli.logged import Logged
-from penstock.cli.output import printable, say, write
+from penstock.cli.output import counted, printable, say, write
 from penstock.cli.pipe import kept
 from penstock.cli.records import STDOUT, JobLog, ResultFiles
 from penstock.cli.streams import check_stdout
@@ -180,7 +180,7 @@ class Run:
 
     def _numbered(self, logged: Logged, inputs: Iterator[Any]) -> tuple[Any, Iterator[Any]]:
         """Jobs that do not know their numbers by their places are told: of those that a joblog leaves."""
-        say(f"resumed: {_plural(logged.counts.of('done'), 'job')} done by the joblog {logged.path}")
+        say(f"resumed: {counted(logged.counts.of('done'), 'job')} done by the joblog {logged.path}")
         if self._halt is not None:
             self._halt = self._halt.after(logged.counts)
         if not self._has(b"{#}"):
@@ -227,11 +227,7 @@ def _place(pipeline: Pipeline, ways: Ways, slots: int | None) -> str:
         from penstock.config import default_slots
 
         kept = f", data in {printable(str(ways.data))}" if ways.data else ""
-        return f"embedded, {_plural(slots or default_slots(), 'slot')}{kept}"
+        return f"embedded, {counted(slots or default_slots(), 'slot')}{kept}"
     workers = pipeline.workers()
     hosts = len({worker.host for worker in workers})
-    return f"{ways.url}, {_plural(sum(worker.slots for worker in workers), 'slot')} on {_plural(hosts, 'host')}"
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+    return f"{ways.url}, {counted(sum(worker.slots for worker in workers), 'slot')} on {counted(hosts, 'host')}"

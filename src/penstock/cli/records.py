@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import os
 import stat
 from collections.abc import Callable, Sequence
@@ -139,13 +138,13 @@ class ResultFiles:
         folder = os.path.join(self._folder, *names)
         os.makedirs(folder, exist_ok=True)
         printed = ended.printed
-        for name, parts in (
-            (b"stdout", printed.stdout()),
-            (b"stderr", itertools.chain(printed.stderr(), (part() for part in (printed.remarks,)))),
-            (b"seq", (b"%d" % (ended.number + 1),)),
-        ):
-            with open(os.path.join(folder, name), "wb") as file:
-                file.writelines(parts)
+        with open(os.path.join(folder, b"stdout"), "wb") as file:
+            file.writelines(printed.stdout())
+        with open(os.path.join(folder, b"stderr"), "wb") as file:
+            file.writelines(printed.stderr())
+            file.write(printed.remarks())  # these count what was missing of both
+        with open(os.path.join(folder, b"seq"), "wb") as file:
+            file.write(b"%d" % (ended.number + 1))
 
     def close(self) -> None:
         """Nothing is open."""
