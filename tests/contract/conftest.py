@@ -124,7 +124,7 @@ def gnu(folder: Path) -> Cli:
             cwd=folder,
             timeout=LIMIT,
             check=False,
-            env=os.environ | {"HOME": str(folder)},
+            env=os.environ | {"HOME": str(folder), "PARALLEL_SHELL": os.environ.get("SHELL", "/bin/sh")},
         )
 
     return run

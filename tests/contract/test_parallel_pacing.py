@@ -40,7 +40,7 @@ def gnu(folder: Path) -> Cli:
             cwd=folder,
             timeout=LIMIT,
             check=False,
-            env=os.environ | {"HOME": str(folder)},
+            env=os.environ | {"HOME": str(folder), "PARALLEL_SHELL": os.environ.get("SHELL", "/bin/sh")},
         )
 
     return run
@@ -230,7 +230,7 @@ def test_niceness(folder: Path, niceness: int | None, started_at: int) -> None:
             timeout=LIMIT,
             check=True,
             cwd=folder,
-            env=os.environ | {"HOME": str(folder)},
+            env=os.environ | {"HOME": str(folder), "PARALLEL_SHELL": os.environ.get("SHELL", "/bin/sh")},
         ).stdout
         for program in ("parallel --will-cite", f"{OURS} run --shell")
     ]
