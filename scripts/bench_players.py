@@ -14,13 +14,15 @@ from typing import Any
 
 import zmq
 
-from penstock import loop, payload
-from penstock.config import endpoints
-from penstock.core.actions import Deliver, Report, Run
-from penstock.core.inputs import JobsConnected, PieceDone, Ran, SlotReady
-from penstock.core.worker import WorkerCore
-from penstock.job import ID_BYTES, JobState, new_worker_id
-from penstock.messages import Decoder, Hello, Jobs, Message, Outcomes, VentilatorToWorker, encode, split
+from penstock.job import payload
+from penstock.job.spec import ID_BYTES, JobState, new_worker_id
+from penstock.station import loop
+from penstock.station.contract import Deliver, Report, Run
+from penstock.station.inputs import JobsConnected, PieceDone, Ran, SlotReady
+from penstock.url import endpoints
+from penstock.wire.frames import Decoder, encode, split
+from penstock.wire.messages import Hello, Jobs, Message, Outcomes, VentilatorToWorker
+from penstock.worker.core import WorkerCore
 
 SOCKETS = 65_000
 JOBS_CONNECTED_AFTER = 2.0

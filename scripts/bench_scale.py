@@ -14,10 +14,12 @@ import psutil
 import zmq
 
 from bench_parts import NewRow, Stations, await_workers, cpu_seconds, increment, square, stations
-from penstock import Pipeline, payload
-from penstock.config import endpoints
-from penstock.job import BatchSpec, new_batch_id
-from penstock.messages import Accepted, BatchClose, BatchOpen, ChunkHead, Decoder, Submit, VentilatorToClient, encode
+from penstock import Pipeline
+from penstock.job import payload
+from penstock.job.spec import BatchSpec, new_batch_id
+from penstock.url import endpoints
+from penstock.wire.frames import Decoder, encode
+from penstock.wire.messages import Accepted, BatchClose, BatchOpen, ChunkHead, Submit, VentilatorToClient
 
 CHUNK = 100
 """Jobs in a chunk of the deep queue: a ten thousandth of what `map` would make of ten million."""

@@ -36,9 +36,10 @@ from chaos_count import Fault, Seen, count_files, count_outcomes, count_starts
 from chaos_load import KINDS, STARTS, nap
 from demo import free_url
 from penstock import CommandResult, Pipeline
-from penstock.config import LEASE_TIME, SinkConfig, VentilatorConfig, WorkerConfig
+from penstock.client.records import Outcome
 from penstock.errors import NoSuchBatch, PenstockError
-from penstock.outcome import Outcome
+from penstock.station.config import SinkConfig, VentilatorConfig, WorkerConfig
+from penstock.wire.bounds import LEASE_TIME
 
 MARK = "PENSTOCK_CHAOS_MARK"
 WORKERS = ("worker-1", "worker-2", "worker-3")
@@ -121,7 +122,7 @@ class Processes:
         else:
             config = WorkerConfig(url=self.url, slots=SLOTS, name=name)
         module = name if name in {"ventilator", "sink"} else "worker"
-        return ["-m", f"penstock.{module}", msgspec.json.encode(config).decode()]
+        return ["-m", f"penstock.{module}.process", msgspec.json.encode(config).decode()]
 
     def signal(self, name: str, number: int) -> None:
         """Send one of them a signal, if it is there."""

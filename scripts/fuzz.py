@@ -29,13 +29,16 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from fuzz_inputs import Decode, damaged, packed, plain, valid
-from penstock import keys, messages, payload, shipped, slotwire
-from penstock.command import CommandTemplate
-from penstock.config import endpoints
 from penstock.errors import ConfigError, ProtocolError
-from penstock.job import BatchSpec
-from penstock.messages import PREFIX, SIGNATURE
-from penstock.roles import Role
+from penstock.job import payload, shipped_modules
+from penstock.job.command import CommandTemplate
+from penstock.job.spec import BatchSpec
+from penstock.keys import files
+from penstock.keys.roles import Role
+from penstock.slot import protocol
+from penstock.url import endpoints
+from penstock.wire import frames, messages
+from penstock.wire.frames import PREFIX, SIGNATURE
 
 EXAMPLES = 100
 """Of each decoder in a round: some seconds a round."""
@@ -77,19 +80,19 @@ def targets(folder: Path) -> Iterator[Target]:
         yield Target(
             name, st.one_of(framed(valid(union)), framed(plain()), st.binary()), frame_of(union), (ProtocolError,)
         )
-    yield Target("number", framed(valid(messages.ClientToVentilator)), messages.asked_number, ())
+    yield Target("number", framed(valid(messages.ClientToVentilator)), frames.asked_number, ())
     for name, union, decoder in (
-        ("agent to slot", slotwire.ToSlot, slotwire.to_slot.decode),
-        ("slot to agent", slotwire.FromSlot, slotwire.from_slot.decode),
+        ("agent to slot", protocol.ToSlot, protocol.to_slot.decode),
+        ("slot to agent", protocol.FromSlot, protocol.from_slot.decode),
     ):
         yield Target(name, either(valid(union)), decoder, MEANT)
     yield Target("template", either(valid(CommandTemplate)), argv_of, MEANT)
     yield Target("spec", either(valid(BatchSpec)), decoding(BatchSpec), MEANT)
     yield Target("commands", either(valid(list[list[bytes]])), payload.load_commands, MEANT)
     yield Target("chunk", either(valid(tuple[str, list[int]])), chunk_of, (*MEANT, TypeError))
-    yield Target("modules", st.one_of(modules(), st.binary()), shipped.unpack, (ValueError,))
-    yield Target("key file", json_of(keys.KeyFile), file_of(folder, "some.key", load_key), (ConfigError,))
-    yield Target("peers", json_of(list[keys.Entry]), file_of(folder, keys.LIST, load_peers), (ConfigError,))
+    yield Target("modules", st.one_of(modules(), st.binary()), shipped_modules.unpack, (ValueError,))
+    yield Target("key file", json_of(files.KeyFile), file_of(folder, "some.key", load_key), (ConfigError,))
+    yield Target("peers", json_of(list[files.Entry]), file_of(folder, files.LIST, load_peers), (ConfigError,))
     yield Target("url", st.text().map(lambda text: f"tcp://{text}".encode()), url_of, (ConfigError,))
 
 
@@ -111,7 +114,7 @@ def either(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[bytes]:
 
 def modules() -> st.SearchStrategy[bytes]:
     """Archives of modules, and of what is none."""
-    return st.one_of(valid(list[shipped.Source]).map(shipped.pack), either(plain()).map(zlib.compress))
+    return st.one_of(valid(list[shipped_modules.Source]).map(shipped_modules.pack), either(plain()).map(zlib.compress))
 
 
 def json_of(kind: Any) -> st.SearchStrategy[bytes]:
@@ -124,13 +127,13 @@ def json_of(kind: Any) -> st.SearchStrategy[bytes]:
 
 def frame_of(union: Any) -> Decode:
     """Decodes a frame; what it holds must encode again and be the same."""
-    decoder = messages.Decoder(union)
+    decoder = frames.Decoder(union)
 
     def decode(data: bytes) -> object:
         wire = decoder.decode(data)
-        frame = messages.encode(wire.message, wire.payload)
+        frame = frames.encode(wire.message, wire.payload)
         again = decoder.decode(frame)
-        same = messages.encode(again.message, again.payload) == frame  # as bytes: NaN is not equal to itself
+        same = frames.encode(again.message, again.payload) == frame  # as bytes: NaN is not equal to itself
         assert same, "what was decoded encodes to something else"
         return wire
 
@@ -165,12 +168,12 @@ def url_of(data: bytes) -> object:
 
 def load_key(folder: Path) -> object:
     """A key file, for any role."""
-    return keys.load(folder / "some.key", *Role)
+    return files.load(folder / "some.key", *Role)
 
 
 def load_peers(folder: Path) -> object:
     """The list of keys."""
-    return keys.load_peers(folder)
+    return files.load_peers(folder)
 
 
 def file_of(folder: Path, name: str, load: Any) -> Decode:

@@ -15,8 +15,8 @@ from pathlib import Path
 import click
 
 from penstock.cli import group
-from penstock.cli.sections import SECTIONS, JobsCommand
-from penstock.config import VERSION
+from penstock.cli.run.help_sections import SECTIONS, JobsCommand
+from penstock.version import VERSION
 
 PAGE = Path(__file__).parents[1] / "src" / "penstock" / "penstock.1"
 

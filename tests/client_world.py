@@ -8,27 +8,16 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import Any, NamedTuple, TypeVar
 
-from penstock.client.cancelling import Cancelling
+from penstock.client.callback_thread import Delivery, attempt
 from penstock.client.courier import Courier
-from penstock.client.delivery import Delivery, attempt
-from penstock.client.packing import Part
+from penstock.client.future_cancel import Cancelling
 from penstock.client.session import Session
-from penstock.job import BatchSpec, JobState, Stamp
-from penstock.messages import (
-    ClientToSink,
-    ClientToVentilator,
-    Decoder,
-    Message,
-    Note,
-    OutcomeHead,
-    Rows,
-    Submit,
-    encode,
-    join,
-    split,
-)
-from penstock.payload import Alone, decode_values, dumps, encode_values, load_chunk
-from penstock.stateless import are_plain
+from penstock.client.submit_packing import Part
+from penstock.job.payload import Alone, decode_values, dumps, encode_values, load_chunk
+from penstock.job.spec import BatchSpec, JobState, Stamp
+from penstock.job.stateless import are_plain
+from penstock.wire.frames import Decoder, encode, join, split
+from penstock.wire.messages import ClientToSink, ClientToVentilator, Message, Note, OutcomeHead, Rows, Submit
 
 Bytes = bytes | memoryview
 T = TypeVar("T")

@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
-from penstock.core.actions import (
+from penstock.job.spec import BatchSpec, JobState, Stamp
+from penstock.station.contract import (
     Answer,
     Deal,
     Deliver,
@@ -28,7 +29,7 @@ from penstock.core.actions import (
     Tell,
     Touch,
 )
-from penstock.core.inputs import (
+from penstock.station.inputs import (
     ChunkLoaded,
     ChunksLoaded,
     ClientSought,
@@ -43,11 +44,11 @@ from penstock.core.inputs import (
     Unsubscribed,
     WallClock,
 )
-from penstock.core.part import Part, Place
-from penstock.core.ventilator import VentilatorCore
-from penstock.core.worker import WorkerCore
-from penstock.job import BatchSpec, JobState, Stamp
-from penstock.messages import (
+from penstock.ventilator.core import VentilatorCore
+from penstock.ventilator.jobs_model import Part, Place
+from penstock.ventilator.store import QueueStore
+from penstock.wire.frames import Decoder, encode
+from penstock.wire.messages import (
     OPENS,
     Arguments,
     BatchClose,
@@ -57,7 +58,6 @@ from penstock.messages import (
     ChunkHead,
     Completion,
     Completions,
-    Decoder,
     Digests,
     GivenChunk,
     Greeting,
@@ -75,10 +75,9 @@ from penstock.messages import (
     VentilatorToSink,
     VentilatorToWorker,
     Welcome,
-    encode,
     payload_bytes,
 )
-from penstock.store import QueueStore
+from penstock.worker.core import WorkerCore
 
 T = TypeVar("T")
 

@@ -11,11 +11,13 @@ from typing import Any
 import msgspec
 import zmq
 
-from penstock.config import SOCKET_NAMES, Limits
-from penstock.keys import KeyFile, KeyFolder, load
-from penstock.messages import Message, encode
-from penstock.roles import Role
-from penstock.security import PEERS, Security, event_of, new_pair
+from penstock.keys.files import KeyFile, KeyFolder, load
+from penstock.keys.roles import Role
+from penstock.url import SOCKET_NAMES
+from penstock.wire.bounds import Limits
+from penstock.wire.frames import encode
+from penstock.wire.guard import PEERS, Security, event_of, new_pair
+from penstock.wire.messages import Message
 from support import Stations, until
 
 ANSWER_MILLIS = 5000

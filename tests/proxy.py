@@ -9,7 +9,7 @@ import struct
 import threading
 from urllib.parse import urlsplit
 
-from penstock.config import SOCKET_NAMES
+from penstock.url import SOCKET_NAMES
 from support import free_url
 
 CHUNK_BYTES = 1 << 16

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from penstock.outcome import PipelineStatus, WorkerInfo
+from penstock.client.records import PipelineStatus, WorkerInfo
 
 
 def worker_info(**changes: Any) -> WorkerInfo:

@@ -22,7 +22,10 @@ from typing import Any, get_args
 
 import msgspec
 
-from penstock.core.actions import (
+from penstock.job.spec import BatchSpec, JobState
+from penstock.sink.core import SinkCore
+from penstock.sink.store import ResultStore
+from penstock.station.contract import (
     Answer,
     Cut,
     Deal,
@@ -48,7 +51,7 @@ from penstock.core.actions import (
     Tell,
     Touch,
 )
-from penstock.core.inputs import (
+from penstock.station.inputs import (
     ChunkLoaded,
     ChunksLoaded,
     ClientSought,
@@ -71,12 +74,11 @@ from penstock.core.inputs import (
     Subscribed,
     Unsubscribed,
 )
-from penstock.core.seal import Seal
-from penstock.core.sink import SinkCore
-from penstock.core.ventilator import VentilatorCore
-from penstock.core.worker import WorkerCore
-from penstock.job import BatchSpec, JobState
-from penstock.messages import (
+from penstock.station.lease_tokens import Seal
+from penstock.ventilator.core import VentilatorCore
+from penstock.ventilator.store import QueueStore
+from penstock.wire.frames import Decoder, encode, join, split
+from penstock.wire.messages import (
     Accepted,
     BatchClose,
     BatchOpen,
@@ -86,7 +88,6 @@ from penstock.messages import (
     ClientToSink,
     ClientToVentilator,
     Completion,
-    Decoder,
     Follow,
     Hello,
     Jobs,
@@ -103,11 +104,8 @@ from penstock.messages import (
     VentilatorToSink,
     VentilatorToWorker,
     WorkerToSink,
-    encode,
-    join,
-    split,
 )
-from penstock.store import QueueStore, ResultStore
+from penstock.worker.core import WorkerCore
 
 SAVES = get_args(Save)
 LATENCY = 0.0005

@@ -13,13 +13,13 @@ import msgspec
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from penstock.core import sink
-from penstock.core.actions import Actions, Answer, Log, ReadLog, ReadRows, ReadSpan, Report
-from penstock.core.inputs import Bytes, FromClient, LogRead, OutcomesArrived, RowsRead
-from penstock.core.sink import SinkCore
-from penstock.job import JobState, Stamp
-from penstock.messages import Credit, ForgetBatch, OutcomeHead, Replay, Rows, SinkBeat, SinkUp, Verdicts
-from penstock.store import ResultStore
+from penstock.job.spec import JobState, Stamp
+from penstock.sink import core
+from penstock.sink.core import SinkCore
+from penstock.sink.store import ResultStore
+from penstock.station.contract import Actions, Answer, Log, ReadLog, ReadRows, ReadSpan, Report
+from penstock.station.inputs import Bytes, FromClient, LogRead, OutcomesArrived, RowsRead
+from penstock.wire.messages import Credit, ForgetBatch, OutcomeHead, Replay, Rows, SinkBeat, SinkUp, Verdicts
 from sink_world import (
     BATCHES,
     CLIENTS,
@@ -336,7 +336,7 @@ class StoredSinkMachine(SinkMachine):
 
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory()
-        self._checkpoint_lines, sink.CHECKPOINT_LINES = sink.CHECKPOINT_LINES, 1  # so that short runs have some
+        self._checkpoint_lines, core.CHECKPOINT_LINES = core.CHECKPOINT_LINES, 1  # so that short runs have some
         super().__init__()
 
     def make_store(self) -> Results:
@@ -355,4 +355,4 @@ class StoredSinkMachine(SinkMachine):
             assert isinstance(self.store, ResultStore)
             self.store.close()
             self._folder.cleanup()
-            sink.CHECKPOINT_LINES = self._checkpoint_lines
+            core.CHECKPOINT_LINES = self._checkpoint_lines

@@ -10,17 +10,12 @@ import msgspec
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from penstock.core.actions import (
-    DeleteBatch,
-    Save,
-    SaveClaim,
-    SaveRecorded,
-    SaveRow,
-)
-from penstock.core.chain import completion
-from penstock.core.inputs import Bytes, FromClient, OutcomesArrived, RecordedLine, StoredRecord
-from penstock.job import JobState, Stamp
-from penstock.messages import (
+from penstock.job.spec import JobState, Stamp
+from penstock.sink.hash_chain import completion
+from penstock.station.contract import DeleteBatch, Save, SaveClaim, SaveRecorded, SaveRow
+from penstock.station.inputs import Bytes, FromClient, OutcomesArrived, RecordedLine, StoredRecord
+from penstock.wire.frames import join, split
+from penstock.wire.messages import (
     Completion,
     Completions,
     Credit,
@@ -34,8 +29,6 @@ from penstock.messages import (
     SinkBeat,
     SinkHead,
     credit_cost,
-    join,
-    split,
 )
 
 SINK = b"s" * 16

@@ -17,21 +17,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from penstock.core.backlog import WINDOW_CHUNKS
-from penstock.core.inputs import PieceCut, PieceDone, Ran, SlotDied, SlotReady
-from penstock.core.spans import Span, SpanSet
-from penstock.job import BatchSpec, JobState
-from penstock.messages import (
-    Accepted,
-    BatchClose,
-    BatchOpen,
-    ChunkHead,
-    Lease,
-    OutcomeHead,
-    Rows,
-    Submit,
-    split,
-)
+from penstock.job.spans import Span, SpanSet
+from penstock.job.spec import BatchSpec, JobState
+from penstock.station.inputs import PieceCut, PieceDone, Ran, SlotDied, SlotReady
+from penstock.ventilator.backlog import WINDOW_CHUNKS
+from penstock.wire.frames import split
+from penstock.wire.messages import Accepted, BatchClose, BatchOpen, ChunkHead, Lease, OutcomeHead, Rows, Submit
 from sim import FUNCTION, ClientNode, Node, SinkNode, Slot, VentilatorNode, WorkerNode, World
 
 COMMIT = 0.002

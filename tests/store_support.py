@@ -7,11 +7,12 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from penstock.core.actions import SaveBatch, SaveChunk, SaveRow
-from penstock.core.chain import completion
-from penstock.job import BatchSpec
-from penstock.messages import OutcomeHead
-from penstock.store import QueueStore, ResultStore
+from penstock.job.spec import BatchSpec
+from penstock.sink.hash_chain import completion
+from penstock.sink.store import ResultStore
+from penstock.station.contract import SaveBatch, SaveChunk, SaveRow
+from penstock.ventilator.store import QueueStore
+from penstock.wire.messages import OutcomeHead
 from sink_world import WORKERS
 
 BATCH, OTHER = b"b" * 16, b"c" * 16

@@ -18,16 +18,9 @@ from typing import Any, TypeVar
 import msgspec
 import psutil
 
-from penstock.config import (
-    HEARTBEAT_INTERVAL,
-    LEASE_TIME,
-    SOCKET_NAMES,
-    TRANSIENT_TIME,
-    SinkConfig,
-    StationConfig,
-    VentilatorConfig,
-    WorkerConfig,
-)
+from penstock.station.config import SinkConfig, StationConfig, VentilatorConfig, WorkerConfig
+from penstock.url import SOCKET_NAMES
+from penstock.wire.bounds import HEARTBEAT_INTERVAL, LEASE_TIME, TRANSIENT_TIME
 
 T = TypeVar("T")
 
@@ -121,7 +114,7 @@ class Stations:
         else:
             config = WorkerConfig(url=url, slots=slots, name=name, **common)
         module = name if name in {"ventilator", "sink"} else "worker"
-        return [sys.executable, "-m", f"penstock.{module}", msgspec.json.encode(config).decode()]
+        return [sys.executable, "-m", f"penstock.{module}.process", msgspec.json.encode(config).decode()]
 
     def log(self, name: str) -> Path:
         """Where a station's log is."""

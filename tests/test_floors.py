@@ -17,8 +17,8 @@ SOURCES = sorted((TOP / "src").rglob("*.py"))
 TESTS = sorted((TOP / "tests").rglob("*.py"))
 SCRIPTS = sorted(path for path in (TOP / "scripts").iterdir() if path.is_file())
 
-FUNCTION_LINES, MEDIAN_LINES, MODULE_LINES = 60, 8, 350
-LONG_MODULES = {"messages.py": 1_300, "actions.py": 480}
+FUNCTION_LINES, MEDIAN_LINES, MODULE_LINES = 60, 8, 400
+LONG_MODULES = {"messages.py": 1_300, "contract.py": 480}
 """The protocol, and what the cores want done, are one file each by intention: half of it is documentation."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -59,7 +59,7 @@ def test_no_function_is_long() -> None:
 
 
 def test_no_module_is_long() -> None:
-    """A module that outgrows 350 lines becomes a folder."""
+    """A module that outgrows 400 lines has a second concern without a name."""
     found = {named(path): len(path.read_text().splitlines()) for path in SOURCES}
     limit = {name: LONG_MODULES.get(Path(name).name, MODULE_LINES) for name in found}
     assert {name: count for name, count in found.items() if count > limit[name]} == {}

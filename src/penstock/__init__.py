@@ -17,13 +17,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from penstock import errors
+from penstock.former_names import admit
 
 if TYPE_CHECKING:
+    from penstock.adapters.pool import Pool
+    from penstock.adapters.queues import Job, queues
     from penstock.client import Batch, Pipeline
-    from penstock.current import current_job
-    from penstock.jobqueues import Job, queues
-    from penstock.outcome import BatchStatus, CommandResult, JobInfo, Outcome, PipelineStatus, WorkerInfo
-    from penstock.pool import Pool
+    from penstock.client.records import BatchStatus, CommandResult, JobInfo, Outcome, PipelineStatus, WorkerInfo
+    from penstock.job.current_job import current_job
 
     __version__: str
 
@@ -44,21 +45,24 @@ __all__ = [
 ]
 
 _HOMES = {
-    "__version__": "config:VERSION",
+    "__version__": "version:VERSION",
     "Batch": "client",
-    "Job": "jobqueues",
+    "Job": "adapters.queues",
     "Pipeline": "client",
-    "Pool": "pool",
-    "current_job": "current",
-    "queues": "jobqueues",
+    "Pool": "adapters.pool",
+    "current_job": "job.current_job",
+    "queues": "adapters.queues",
 }
+
+
+admit()
 
 
 def __getattr__(name: str) -> Any:
     # the stations import this package too, and need nothing of the client
     if name not in __all__ and name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home, _, there = _HOMES.get(name, "outcome").partition(":")
+    home, _, there = _HOMES.get(name, "client.records").partition(":")
     value = globals()[name] = getattr(import_module(f"penstock.{home}"), there or name)
     return value
 

@@ -10,7 +10,7 @@ import sys
 def main() -> int:
     """Run the command line; returns its exit code."""
     if os.getpid() == 1:
-        from penstock.reaper import stand_before  # noqa: PLC0415 - in containers only
+        from penstock.cli.first_process import stand_before  # noqa: PLC0415 - in containers only
 
         stand_before()
     try:

@@ -7,7 +7,7 @@ One job at a time needs no pipeline. Nested calls run one after the other, in th
 ``initializer=``, ``initargs=``, ``inner_max_num_threads=`` and ``idle_worker_timeout=`` are those of joblib's own
 backend for processes: the pipeline is kept for the next call, until another initializer or number of threads is asked
 for, it was not used for the idle time (300 s), the program ends, or `shutdown` is called. ``max_nbytes=``,
-``mmap_mode=`` and ``temp_folder=`` are for arguments of an embedded one: see arrays.py.
+``mmap_mode=`` and ``temp_folder=`` are for arguments of an embedded one: see adapters/mapped_arrays.py.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from joblib._parallel_backends import (
 )
 from joblib.parallel import default_parallel_config
 
-from penstock.arrays import Arrays, File
+from penstock.adapters.joblib_jobs import begin, run
+from penstock.adapters.mapped_arrays import Arrays, File
+from penstock.adapters.reused_pipelines import IDLE_TIME, Begin, Reused, end_all, reuse
 from penstock.client import Submitter
 from penstock.client.locate import locate
-from penstock.config import default_slots
 from penstock.errors import PenstockError
-from penstock.joblibjobs import begin, run
-from penstock.reused import IDLE_TIME, Begin, Reused, end_all, reuse
+from penstock.station.capacity import default_slots
 
 OF_JOBLIB = {*default_parallel_config, "context"}
 """What joblib tells every backend."""

@@ -29,8 +29,9 @@ from contract_jobs import (
     told,
 )
 from jobs import overlapping, square
-from penstock import Pipeline, reused
-from penstock.config import default_slots
+from penstock import Pipeline
+from penstock.adapters import reused_pipelines
+from penstock.station.capacity import default_slots
 from support import LIMIT, Stations, at_once, until
 
 
@@ -177,21 +178,21 @@ def test_the_next_call_finds_the_pipeline_there(place: str) -> None:
     for n_jobs in (2, -1, 2):
         backend = penstock.joblib.Backend(place)
         joblib.Parallel(n_jobs=n_jobs, backend=backend)(joblib.delayed(square)(n) for n in range(4))
-        seen += reused._shelf.kept
+        seen += reused_pipelines._shelf.kept
     if default_slots() > 1 or place != "local":
         assert len(set(seen)) == 1
         seen[0].pipeline.shutdown()
     with joblib.parallel_config(backend="penstock", url=place):
         assert joblib.Parallel(n_jobs=2)(joblib.delayed(square)(n) for n in range(4)) == [0, 1, 4, 9]
-    assert len(reused._shelf.kept) == 1
-    assert seen[0] not in reused._shelf.kept
+    assert len(reused_pipelines._shelf.kept) == 1
+    assert seen[0] not in reused_pipelines._shelf.kept
 
 
 def test_it_goes_when_it_is_not_used() -> None:
     """After the time that joblib's own backend has a word for."""
     with joblib.parallel_config(backend="penstock", idle_worker_timeout=0.1):
         assert joblib.Parallel(n_jobs=2)(joblib.delayed(square)(n) for n in range(4)) == [0, 1, 4, 9]
-    until(lambda: not reused._shelf.kept, what="it is kept no longer")
+    until(lambda: not reused_pipelines._shelf.kept, what="it is kept no longer")
 
 
 def test_one_job_at_a_time_needs_no_pipeline() -> None:
@@ -200,7 +201,7 @@ def test_one_job_at_a_time_needs_no_pipeline() -> None:
         parallel = joblib.Parallel(n_jobs=1)
         assert parallel(joblib.delayed(process)() for _ in range(3)) == [process()] * 3
         assert joblib.effective_n_jobs(-1) == default_slots()
-    assert not reused._shelf.kept
+    assert not reused_pipelines._shelf.kept
 
 
 def test_more_jobs_than_cores_run_at_once(folder: Path) -> None:
@@ -248,7 +249,7 @@ def test_an_option_that_does_not_exist_is_refused() -> None:
         joblib.Parallel(n_jobs=2, backend="penstock", initialiser=tell)(joblib.delayed(abs)(n) for n in range(2))
     with pytest.raises(TypeError, match="initialiser"):
         joblib.parallel_config(backend="penstock", initialiser=tell)
-    assert not reused._shelf.kept
+    assert not reused_pipelines._shelf.kept
 
 
 def test_what_nobody_waits_for_any_more_is_ended(place: str) -> None:

@@ -15,8 +15,8 @@ import pytest
 from contract_jobs import die, echo, nap, thirds
 from jobs import square
 from penstock import Job, queues
-from penstock.finished import Finished
-from penstock.jobqueues import Dispatched
+from penstock.adapters.finished_queue import Finished
+from penstock.adapters.queues import Dispatched
 from support import LIMIT
 
 Made = AbstractContextManager[tuple[Dispatched, Finished]]

@@ -9,8 +9,8 @@ import pytest
 
 from fault_jobs import chatter, large
 from fault_world import World
-from penstock.core.worker import KEPT_BYTES_MAX
-from penstock.job import KEEP_OUTPUT
+from penstock.job.spec import KEEP_OUTPUT
+from penstock.worker.core import KEPT_BYTES_MAX
 from support import until
 
 LARGE_BYTES = 1 << 20

@@ -8,7 +8,7 @@ import pytest
 
 from fault_jobs import nap, wait
 from fault_world import World
-from penstock.worker import EXIT_UNDELIVERED
+from penstock.worker.process import EXIT_UNDELIVERED
 from support import Stations
 
 

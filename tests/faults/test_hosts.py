@@ -16,7 +16,7 @@ import delay
 from conftest import Show
 from hosts_world import Network, needs_hosts
 from key_world import make_keys
-from penstock.keys import KeyFolder
+from penstock.keys.files import KeyFolder
 from support import Stations, logs, until
 
 pytestmark = needs_hosts

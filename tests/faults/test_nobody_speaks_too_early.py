@@ -15,13 +15,13 @@ import pytest
 
 from penstock import Pipeline
 from penstock.errors import ProtocolError
-from penstock.messages import (
+from penstock.wire.frames import Decoder, Wire
+from penstock.wire.messages import (
     Accepted,
     Bytes,
     ClientToVentilator,
     Closed,
     Completions,
-    Decoder,
     Jobs,
     Rows,
     SinkToClient,
@@ -30,7 +30,6 @@ from penstock.messages import (
     VentilatorToClient,
     VentilatorToSink,
     VentilatorToWorker,
-    Wire,
 )
 from straced import STRACE, Call, calls, messages, synced
 from support import Stations, logs, until

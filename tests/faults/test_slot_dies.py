@@ -30,8 +30,8 @@ from fault_jobs import (
 )
 from fault_world import World
 from penstock import errors
-from penstock.fence import ROOM
-from penstock.forkserver import CAUSES, PROCESS_LIMIT, TOO_MANY
+from penstock.slot.fork_server import CAUSES, PROCESS_LIMIT, TOO_MANY
+from penstock.slot.process_limit import ROOM
 
 
 def test_while_jobs_run(world: World) -> None:

@@ -19,10 +19,11 @@ import pytest
 from conftest import Cli
 from integration.test_slots import Agent, agent, pair
 from integration.test_slots import Done as Answer
-from penstock import Pipeline, slots
-from penstock.core.inputs import PieceDone, Ran, SlotDied
-from penstock.job import JobState
-from penstock.slotwire import MEDDLING, Done, Ready, Unfit, frame
+from penstock import Pipeline
+from penstock.job.spec import JobState
+from penstock.slot.protocol import MEDDLING, Done, Ready, Unfit, frame
+from penstock.station.inputs import PieceDone, Ran, SlotDied
+from penstock.worker import slot_host
 from support import LIMIT, Stations
 
 __all__ = ["agent", "pair"]  # fixtures
@@ -249,7 +250,7 @@ def test_who_reads_what_is_the_slots_is_dead_of_it(agent: Agent) -> None:
 
 def test_an_order_that_a_job_has_read_is_given_again(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody is dead of it: the slot is replaced, and what it was to run comes back unrun."""
-    monkeypatch.setattr(slots, "DEAF_TIME", 0.5)
+    monkeypatch.setattr(slot_host, "DEAF_TIME", 0.5)
 
     def read_all(_: int) -> int:
         return len(own_socket().recv(1 << 20))

@@ -22,7 +22,7 @@ import pytest
 
 from conftest import Cli
 from penstock import Pipeline
-from penstock.cli.up import SETTLED_TIME
+from penstock.cli.commands.up import SETTLED_TIME
 from support import LIMIT, Stations, free_url, until
 
 

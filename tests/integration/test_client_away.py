@@ -104,7 +104,7 @@ def test_whoever_waits_is_told_when_its_batch_is_deleted(running: Stations, monk
         waiting = pipeline.options(name="mine", worker="nobody").submit(pow, 2, 3)
         batch = pipeline.batch(pow, [2], [3], name="read", worker="nobody")
         pipeline.flush(LIMIT)
-        monkeypatch.setattr("penstock.client.following.Follower.on_rows", lambda *_: None)  # they are lost
+        monkeypatch.setattr("penstock.client.follow.Follower.on_rows", lambda *_: None)  # they are lost
         for name in ("mine", "read"):
             other.attach(name).delete()
         assert isinstance(waiting.exception(LIMIT), errors.NoSuchBatch)

@@ -19,7 +19,7 @@ import pytest
 
 from jobs import MineError, die, flaky, mark_and_sleep, nap, nested, odd_one, raising, whoami
 from penstock import CommandResult, Pipeline, current_job, errors
-from penstock.config import default_slots
+from penstock.station.capacity import default_slots
 from support import LIMIT, until
 
 

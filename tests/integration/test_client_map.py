@@ -16,7 +16,7 @@ import pytest
 
 from jobs import inverse, moment, nap, slow, square
 from penstock import Pipeline
-from penstock.client import reading
+from penstock.client import readers
 from penstock.errors import JobError
 from support import until
 
@@ -163,7 +163,7 @@ def test_a_slow_first_job_lets_the_others_go_on_in_bounded_memory(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What came in behind it is fetched again when its turn comes."""
-    monkeypatch.setattr(reading.OrderReader.__init__, "__kwdefaults__", {"window": 1 << 20})
+    monkeypatch.setattr(readers.OrderReader.__init__, "__kwdefaults__", {"window": 1 << 20})
     big = 100_000
 
     def job(x: int) -> bytes:

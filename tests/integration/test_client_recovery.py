@@ -57,7 +57,7 @@ def test_an_embedded_station_that_dies_is_started_again(name: str) -> None:
 
 def test_a_station_that_cannot_live_ends_the_pipeline(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every future has an error that says which station, and no caller waits for ever."""
-    monkeypatch.setattr("penstock.local.RESTARTS", 1)
+    monkeypatch.setattr("penstock.client.local_stations.RESTARTS", 1)
     with Pipeline("local") as pipeline:
         session = pipeline._engine._session  # type: ignore[union-attr]  # it is embedded
         pids = pipeline._engine._stations.pids  # type: ignore[union-attr]

@@ -11,14 +11,15 @@ import pytest
 import zmq
 
 from key_world import key_of, make_keys
-from penstock import Pipeline, sockets
-from penstock.config import endpoints
-from penstock.keys import KeyFile, KeyFolder
-from penstock.links import ventilator_links
-from penstock.messages import Beat
-from penstock.roles import EVERYONE, Peer
-from penstock.security import Guard, Security
-from penstock.sockets import Links
+from penstock import Pipeline
+from penstock.keys.files import KeyFile, KeyFolder
+from penstock.keys.roles import EVERYONE, Peer
+from penstock.url import endpoints
+from penstock.wire import sockets
+from penstock.wire.guard import Guard, Security
+from penstock.wire.messages import Beat
+from penstock.wire.socket_sets import ventilator_links
+from penstock.wire.sockets import Links
 from support import LIMIT, Stations, until
 
 VICTIM, THIEF = b"v" * 16, b"t" * 16

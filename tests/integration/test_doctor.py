@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from key_world import make_keys, start
-from penstock import cli, messages
-from penstock.cli import machine, reach
-from penstock.cli.reach import Finding
-from penstock.keys import KeyFolder
+from penstock import cli
+from penstock.cli.commands import doctor_machine, doctor_reach
+from penstock.cli.commands.doctor_reach import Finding
+from penstock.keys.files import KeyFolder
+from penstock.wire import messages
 from support import Stations, until
 
 DOORS = ("desk", "report", "jobs", "outcomes", "control", "results")
@@ -23,7 +24,7 @@ DOORS = ("desk", "report", "jobs", "outcomes", "control", "results")
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The slot has a test of its own."""
-    monkeypatch.setattr(machine, "slot", lambda: Finding("slot", "ok", ""))
+    monkeypatch.setattr(doctor_machine, "slot", lambda: Finding("slot", "ok", ""))
 
 
 def doctor(capfd: pytest.CaptureFixture[str], *words: str) -> tuple[int, dict[str, dict[str, Any]]]:
@@ -103,7 +104,7 @@ def test_a_key_that_is_not_let_in(
 ) -> None:
     """None, one that was revoked, one of another pipeline: the doors say so."""
     start(stations, keys)
-    monkeypatch.setattr(reach, "HANDSHAKE_TIME", 3.0)
+    monkeypatch.setattr(doctor_reach, "HANDSHAKE_TIME", 3.0)
     found = wrong(doctor(capfd, "--url", stations.url)[1])
     assert list(found) == [f"{name} door" for name in DOORS]
     assert all("without a key" in said for said in found.values()), found
@@ -130,9 +131,9 @@ def test_a_pipeline_of_another_penstock(
 def test_a_slot_that_cannot_start(monkeypatch: pytest.MonkeyPatch) -> None:
     """A Python that does not run: no job does."""
     monkeypatch.undo()
-    assert machine.slot().state == "ok"
+    assert doctor_machine.slot().state == "ok"
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    found = machine.slot()
+    found = doctor_machine.slot()
     assert (found.state, "no job runs here" in found.said) == ("wrong", True)
 
 

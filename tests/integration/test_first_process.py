@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from penstock import Pipeline
-from penstock.processes import children
+from penstock.slot.process_tree import children
 from support import LIMIT, Stations, free_url, until
 
 UNSHARE = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from hosts_world import HEAD_URL, Network, needs_hosts, needs_sshd, up
-from penstock.shipped import PYTHON
-from penstock.wheel import pack
+from penstock.fleet.wheel import pack
+from penstock.job.shipped_modules import PYTHON
 from support import LIMIT, until
 
 pytestmark = [needs_hosts, needs_sshd]

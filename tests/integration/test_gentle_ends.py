@@ -15,9 +15,9 @@ import pytest
 
 from integration.test_slots import Agent, agent, command, with_token
 from penstock import Pipeline
-from penstock.core.inputs import SlotDied
-from penstock.job import JobState
-from penstock.slots import SlotHost
+from penstock.job.spec import JobState
+from penstock.station.inputs import SlotDied
+from penstock.worker.slot_host import SlotHost
 from support import LIMIT, Stations, descendants, free_url, until
 
 __all__ = ["agent"]  # a fixture

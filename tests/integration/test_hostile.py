@@ -24,23 +24,12 @@ import zmq
 from conftest import Cli, Show
 from key_world import LIMITS, door, key_of, knock, knock_at, make_keys, open_files, start, stranger
 from penstock import Pipeline
-from penstock.config import SOCKET_NAMES
-from penstock.job import BatchSpec, new_batch_id
-from penstock.keys import KeyFile, KeyFolder
-from penstock.messages import (
-    PREFIX,
-    SIGNATURE,
-    BatchClose,
-    BatchOpen,
-    ChunkHead,
-    Decoder,
-    Left,
-    Refused,
-    Submit,
-    VentilatorToClient,
-    encode,
-)
-from penstock.roles import Role
+from penstock.job.spec import BatchSpec, new_batch_id
+from penstock.keys.files import KeyFile, KeyFolder
+from penstock.keys.roles import Role
+from penstock.url import SOCKET_NAMES
+from penstock.wire.frames import PREFIX, SIGNATURE, Decoder, encode
+from penstock.wire.messages import BatchClose, BatchOpen, ChunkHead, Left, Refused, Submit, VentilatorToClient
 from support import Stations, until
 
 LIMIT_BYTES = LIMITS.frame_bytes or 0

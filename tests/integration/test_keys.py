@@ -18,13 +18,13 @@ from jobs import gated
 from key_world import door, key_of, knock, make_keys, start
 from penstock import Pipeline, errors
 from penstock.client import leaving
-from penstock.config import Limits
-from penstock.job import JobState, Stamp
-from penstock.keys import KeyFolder
-from penstock.links import ventilator_links
-from penstock.messages import Claim, Hello, OutcomeHead, Outcomes
-from penstock.roles import DOORS, Role
-from penstock.security import Guard, Security
+from penstock.job.spec import JobState, Stamp
+from penstock.keys.files import KeyFolder
+from penstock.keys.roles import DOORS, Role
+from penstock.wire.bounds import Limits
+from penstock.wire.guard import Guard, Security
+from penstock.wire.messages import Claim, Hello, OutcomeHead, Outcomes
+from penstock.wire.socket_sets import ventilator_links
 from support import LIMIT, Stations, free_url, until
 
 

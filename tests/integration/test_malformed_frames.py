@@ -11,8 +11,9 @@ from collections.abc import Iterator
 import pytest
 
 from penstock import Pipeline
-from penstock.config import SOCKET_NAMES
-from penstock.messages import MAX_FRAME_BYTES, PREFIX, SIGNATURE, VERSION
+from penstock.url import SOCKET_NAMES
+from penstock.wire.frames import PREFIX, SIGNATURE, VERSION
+from penstock.wire.messages import MAX_FRAME_BYTES
 from support import Stations, until
 
 PEERS = dict(zip(SOCKET_NAMES, (b"DEALER", b"PUSH", b"PULL", b"PUSH", b"SUB", b"DEALER"), strict=True))

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from penstock import Pipeline, errors
-from penstock.command import CommandTemplate
+from penstock.job.command import CommandTemplate
 from support import LIMIT, Stations, logs, until
 
 NODE = Path(__file__).parents[1] / "node"

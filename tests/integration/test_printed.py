@@ -14,10 +14,10 @@ import pytest
 import yaml
 
 from conftest import Cli
-from penstock import keys
-from penstock.keys import KeyFolder
-from penstock.roles import Role
-from penstock.security import new_pair
+from penstock.keys import files
+from penstock.keys.files import KeyFolder
+from penstock.keys.roles import Role
+from penstock.wire.guard import new_pair
 
 needs_systemd = pytest.mark.skipif(
     not shutil.which("systemd-analyze") and not os.environ.get("CI"), reason="no systemd-analyze here"
@@ -121,7 +121,7 @@ def test_a_manifest_is_what_kubernetes_takes(cli: Cli, folder: Path, key: str) -
     assert container["command"][:2] == ["penstock", "worker"]
     volume = make_keys_as_a_pod(folder, secret, pod)
     path = option(container, "--key").replace("/keys/", f"{volume}/")
-    assert keys.load(path, Role.WORK).url == "tcp://head:7555"
+    assert files.load(path, Role.WORK).url == "tcp://head:7555"
 
 
 def test_a_manifest_of_the_head(cli: Cli, folder: Path, key: str) -> None:
@@ -138,8 +138,8 @@ def test_a_manifest_of_the_head(cli: Cli, folder: Path, key: str) -> None:
     volume = make_keys_as_a_pod(folder, secret, pod)
     for container, role in zip(pod["containers"], (Role.VENTILATOR, Role.SINK), strict=True):
         own = Path(option(container, "--key").replace("/keys/", f"{volume}/"))
-        assert keys.load(own, role).role is role
-        assert "workers" in {peer.name for peer in keys.load_peers(own).allowed.values()}
+        assert files.load(own, role).role is role
+        assert "workers" in {peer.name for peer in files.load_peers(own).allowed.values()}
         assert (option(container, "--bind"), option(container, "--data")) == ("tcp://0.0.0.0:7555", "/data/own")
     assert [one["kind"] for one in objects(cli, folder, "--url", "tcp://penstock.here:5555", "--head")] == [
         "Service",

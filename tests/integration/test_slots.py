@@ -22,17 +22,17 @@ import msgspec
 import psutil
 import pytest
 
-from penstock import payload
 from penstock.client.functions import Functions
-from penstock.command import CommandTemplate
-from penstock.core.inputs import Input, PieceCut, PieceDone, Ran, SlotDied, SlotReady
 from penstock.errors import ResultNotPicklable
-from penstock.job import KEEP_OUTPUT, BatchSpec, JobState, Stamp
-from penstock.processes import descendants
-from penstock.seat import Work
-from penstock.serverprocess import OWNER_VARIABLE
-from penstock.slots import SlotHost
-from penstock.slotwire import CUT_DELAY, MEDDLING
+from penstock.job import payload
+from penstock.job.command import CommandTemplate
+from penstock.job.spec import KEEP_OUTPUT, BatchSpec, JobState, Stamp
+from penstock.slot.process_tree import descendants
+from penstock.slot.protocol import CUT_DELAY, MEDDLING
+from penstock.station.inputs import Input, PieceCut, PieceDone, Ran, SlotDied, SlotReady
+from penstock.worker.fork_server_handle import OWNER_VARIABLE
+from penstock.worker.slot_handle import Work
+from penstock.worker.slot_host import SlotHost
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # slots cannot import it by name
 
@@ -279,7 +279,7 @@ def test_current_job_and_environment(pair: Agent) -> None:
     """Inside a job current_job tells which one, in a block too; libraries get their share of the cores."""
 
     def tell(_: int) -> Any:
-        from penstock.current import current_job
+        from penstock.job.current_job import current_job
 
         job = current_job()
         return job and (job.id, job.attempt, job.worker, job.slot), os.environ["OMP_NUM_THREADS"]
@@ -309,7 +309,7 @@ def test_failed_job_has_its_own_record(agent: Agent, block: int) -> None:
     assert note is not None
     assert note.cause == "ValueError: no 2"
     assert "fail_at_two" in note.traceback
-    assert "slot.py" not in note.traceback
+    assert "slot/process.py" not in note.traceback
     assert repr(done.error(1)) == "ValueError('no 2')"
 
 

@@ -21,11 +21,11 @@ import cloudpickle
 import pytest
 
 from integration.test_slots import Agent, Done, agent, command, is_running, pair
-from penstock import lives
-from penstock.core.inputs import PieceDone, SlotDied, SlotReady, SlotUnfit
-from penstock.job import JobState
-from penstock.processes import ZOMBIES
-from penstock.slots import SlotHost
+from penstock.job.spec import JobState
+from penstock.slot.process_tree import ZOMBIES
+from penstock.station.inputs import PieceDone, SlotDied, SlotReady, SlotUnfit
+from penstock.worker import slot_lives
+from penstock.worker.slot_host import SlotHost
 
 __all__ = ["agent", "pair"]
 
@@ -195,7 +195,7 @@ def test_dead_children_that_nobody_asked_for_are_bounded(agent: Agent) -> None:
         return pid
 
     def look(pid: int) -> tuple[int, int]:
-        from penstock.processes import children
+        from penstock.slot.process_tree import children
 
         left = len(children(os.getpid()))
         return left, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
@@ -255,7 +255,7 @@ def test_exit_handlers_run_when_a_slot_is_let_go(agent: Agent, folder: Path, how
     def job(path: str) -> int:
         threading.Thread(target=time.sleep, args=(0.1,)).start()
         if how == "used up":
-            from penstock.current import retire
+            from penstock.job.current_job import retire
 
             retire()
         return says_goodbye(path)
@@ -273,7 +273,7 @@ def test_exit_handlers_run_when_a_slot_is_let_go(agent: Agent, folder: Path, how
 
 def test_an_exit_handler_that_hangs_is_not_waited_for(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
     """The next client has its process at once, and the old one is ended after a while."""
-    monkeypatch.setattr(lives, "EXIT_TIME", 0.2)
+    monkeypatch.setattr(slot_lives, "EXIT_TIME", 0.2)
 
     def hang() -> int:
         atexit.register(time.sleep, 1000)

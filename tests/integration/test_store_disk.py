@@ -18,7 +18,11 @@ import apsw
 import pytest
 
 from disk import Disk
-from penstock.core.actions import (
+from penstock.errors import StoreError, StoreFull
+from penstock.job.spec import Stamp
+from penstock.sink.store import ResultStore
+from penstock.station import store_file
+from penstock.station.contract import (
     DeleteBatch,
     OpenPart,
     Save,
@@ -29,9 +33,7 @@ from penstock.core.actions import (
     SaveRecorded,
     SaveTotal,
 )
-from penstock.errors import StoreError, StoreFull
-from penstock.job import Stamp
-from penstock.store import QueueStore, ResultStore, file
+from penstock.ventilator.store import QueueStore
 from sink_world import head_of
 from store_support import BATCH, OTHER, a_batch, lines
 
@@ -119,10 +121,10 @@ class Bench:
 @pytest.fixture
 def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
     """The default one; a checkpoint every few turns."""
-    monkeypatch.setattr(file, "CHECKPOINT_PAGES", 12)
-    monkeypatch.setattr(file, "filesystem", lambda _: "ext4")  # some hundred stores are opened here
+    monkeypatch.setattr(store_file, "CHECKPOINT_PAGES", 12)
+    monkeypatch.setattr(store_file, "filesystem", lambda _: "ext4")  # some hundred stores are opened here
     made = Disk()
-    monkeypatch.setattr(file, "_sync_folder", made.sync_folder)
+    monkeypatch.setattr(store_file, "_sync_folder", made.sync_folder)
     yield made
     made.unregister()
     assert "disk" not in apsw.vfs_names()
@@ -224,7 +226,7 @@ def test_a_start_that_only_reads_may_tell_what_is_not_on_the_disk(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The control: a store that does not settle what it found, as SQLite alone does not."""
-    monkeypatch.setattr(file.StoreFile, "_settle", lambda *_: None)
+    monkeypatch.setattr(store_file.StoreFile, "_settle", lambda *_: None)
     assert any(told > left for told, left in kills_then_cuts(bench))
 
 

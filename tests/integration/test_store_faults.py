@@ -13,9 +13,11 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from penstock.core.actions import DeleteBatch, SaveRow
 from penstock.errors import StoreError
-from penstock.store import QueueStore, ResultStore, file
+from penstock.sink.store import ResultStore
+from penstock.station import store_file
+from penstock.station.contract import DeleteBatch, SaveRow
+from penstock.ventilator.store import QueueStore
 from sink_world import head_of, values_of
 from store_support import BATCH, OTHER, lines
 from support import LIMIT, until
@@ -77,7 +79,7 @@ def test_memory_is_no_place_for_what_must_last(small_disk: Path) -> None:
 
 def test_a_network_file_system_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its locks and syncs are not to be relied on."""
-    monkeypatch.setattr(file, "filesystem", lambda _: "nfs4")
+    monkeypatch.setattr(store_file, "filesystem", lambda _: "nfs4")
     with pytest.raises(StoreError, match=r"network file system \(nfs4\).* name a local folder with --data"):
         QueueStore(folder / "data")
 
@@ -86,7 +88,7 @@ WRITER = """
 import sys
 from penstock.core.actions import SaveRow
 from penstock.core.chain import completion
-from penstock.store import ResultStore
+from penstock.store.results import ResultStore
 sys.path.insert(0, sys.argv[2])
 from sink_world import head_of
 import msgspec

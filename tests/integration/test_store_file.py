@@ -13,9 +13,10 @@ from pathlib import Path
 import apsw
 import pytest
 
-from penstock.core.actions import SaveChunk
 from penstock.errors import SchemaMismatch, StoreError, StoreInUse
-from penstock.store import QueueStore, ResultStore
+from penstock.sink.store import ResultStore
+from penstock.station.contract import SaveChunk
+from penstock.ventilator.store import QueueStore
 from store_support import BATCH, queue_of_two_chunks
 from support import LIMIT
 
@@ -64,7 +65,7 @@ def test_a_path_that_cannot_be_a_folder_is_refused(folder: Path) -> None:
 
 def test_a_second_process_on_the_folder_is_refused(queued: QueueStore, folder: Path) -> None:
     """It is told which process has it; and when that one is gone, however, it may."""
-    code = f"from penstock.store import QueueStore; QueueStore({str(folder / 'data')!r}, durable=False)"
+    code = f"from penstock.ventilator.store import QueueStore; QueueStore({str(folder / 'data')!r}, durable=False)"
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=LIMIT, check=False)
     assert "StoreInUse" in other.stderr
     assert f"queue.db is in use by process {os.getpid()}" in other.stderr

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from penstock.core.actions import DeleteBatch, SaveOutput, SaveTrimmed
 from penstock.errors import StoreError
-from penstock.job import Stamp
-from penstock.messages import Print
-from penstock.store import ResultStore, results
+from penstock.job.spec import Stamp
+from penstock.sink import store as results
+from penstock.sink.store import ResultStore
+from penstock.station.contract import DeleteBatch, SaveOutput, SaveTrimmed
+from penstock.wire.messages import Print
 from sink_world import head_of
 from store_support import BATCH, OTHER, lines
 
@@ -63,7 +64,7 @@ def test_it_is_that_of_the_run_that_was_recorded(store: ResultStore) -> None:
 
 def test_with_its_batch_it_goes_a_few_parts_at_a_time(store: ResultStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also if nothing else of the batch was recorded; other batches keep theirs."""
-    monkeypatch.setattr("penstock.store.outputs.DELETE_ROWS", 2)
+    monkeypatch.setattr("penstock.sink.output_store.DELETE_ROWS", 2)
     store.save([*(part(at, b"x") for at in range(5)), part(0, b"other", batch=OTHER)])
     finished(store, 1, OTHER)
     store.save([DeleteBatch(BATCH)])

@@ -10,7 +10,9 @@ from pathlib import Path
 import apsw
 import pytest
 
-from penstock.core.actions import (
+from penstock.errors import StoreError
+from penstock.job.spec import BatchSpec, Stamp
+from penstock.station.contract import (
     DeleteBatch,
     OpenPart,
     Save,
@@ -21,10 +23,9 @@ from penstock.core.actions import (
     SaveOpen,
     SaveTotal,
 )
-from penstock.core.inputs import StoredChunk
-from penstock.errors import StoreError
-from penstock.job import BatchSpec, Stamp
-from penstock.store import QueueStore, queue
+from penstock.station.inputs import StoredChunk
+from penstock.ventilator import store as queue
+from penstock.ventilator.store import QueueStore
 from store_support import BATCH, CODE, DIGEST, OTHER, a_batch, queue_of_two_chunks
 
 SECOND = Stamp(0, 2, 1)

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import settings
 from msgspec.structs import replace
 
-from penstock.core.actions import DeleteBatch, SaveClaim, SaveRecorded
-from penstock.core.inputs import RecordedLine, StoredRecord
 from penstock.errors import StoreError
-from penstock.job import JobState, Stamp, new_batch_id
-from penstock.store import ResultStore
+from penstock.job.spec import JobState, Stamp, new_batch_id
+from penstock.sink.store import ResultStore
+from penstock.station.contract import DeleteBatch, SaveClaim, SaveRecorded
+from penstock.station.inputs import RecordedLine, StoredRecord
 from sink_machine import StoredSinkMachine
 from sink_world import head_of
 from store_support import BATCH, OTHER, lines
@@ -116,7 +116,7 @@ def test_readers_get_no_value_of_what_was_opened_again(results: ResultStore, mon
         (1, 2, True, True, 0),
     ]
     assert (position, more) == (3, False)
-    monkeypatch.setattr("penstock.store.results.FETCH_ROWS", 2)
+    monkeypatch.setattr("penstock.sink.store.FETCH_ROWS", 2)
     some, _, place = results.rows_in(BATCH, 0, 4)
     assert place == (1, 2)
     rest, _, end = results.rows_in(BATCH, 0, 4, place)
@@ -136,7 +136,7 @@ def test_the_same_lines_again_change_nothing_and_others_are_refused(results: Res
 
 def test_a_deleted_batch_leaves_a_hole_in_the_log(results: ResultStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who applied all of it goes on; who would need what is gone is told that it is not there."""
-    monkeypatch.setattr("penstock.store.results.DELETE_ROWS", 2)
+    monkeypatch.setattr("penstock.sink.store.DELETE_ROWS", 2)
     rows = lines(results, head_of(OTHER, 0, 1), *[head_of(BATCH, at, at + 1) for at in range(5)], head_of(OTHER, 1, 2))
     results.save(rows)
     results.save([DeleteBatch(BATCH)])

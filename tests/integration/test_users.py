@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from conftest import Cli
-from penstock import Pipeline, errors, payload
-from penstock.core.inputs import Input, PieceDone
-from penstock.job import BatchSpec, Stamp
-from penstock.seat import Work
-from penstock.slots import SlotHost
+from penstock import Pipeline, errors
+from penstock.job import payload
+from penstock.job.spec import BatchSpec, Stamp
+from penstock.station.inputs import Input, PieceDone
+from penstock.worker.slot_handle import Work
+from penstock.worker.slot_host import SlotHost
 from support import Stations, until
 
 USER = "nobody"
@@ -112,7 +113,7 @@ def test_a_worker_refuses_users_that_it_cannot_be(cli: Cli) -> None:
 
 def test_a_slot_that_cannot_become_the_user_fails_the_job(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     """It is not tried for ever: the user may have been removed meanwhile."""
-    monkeypatch.setattr("penstock.slots.refusal", lambda *_: "")
+    monkeypatch.setattr("penstock.worker.slot_host.refusal", lambda *_: "")
     with contextlib.closing(SlotHost(1, "mill")) as host:
         code, chunk = payload.dumps(abs), payload.chunk_blob("item", [1], "pickle")
         work = Work(1, bytes(16), BatchSpec(user="no-such-user"), bytes(16), lambda: code, 0, chunk, Stamp())

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from conftest import Cli
-from penstock import Pipeline, errors, messages
+from penstock import Pipeline, errors
+from penstock.wire import messages
 from support import LIMIT, Stations, until
 
 
@@ -34,7 +35,7 @@ def test_a_worker_of_another_penstock_is_named(
     stations: Stations, folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, cli: Cli
 ) -> None:
     """By the ventilator when it joins, in the list of workers, and to whoever submits code; its jobs run."""
-    (folder / "sitecustomize.py").write_text("import penstock.config\npenstock.config.VERSION = '99.1.0'\n")
+    (folder / "sitecustomize.py").write_text("import penstock.station.config\npenstock.config.VERSION = '99.1.0'\n")
     stations.start("ventilator", "sink")
     with monkeypatch.context() as patch:
         patch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)

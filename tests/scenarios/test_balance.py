@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from penstock.core import feed
-from penstock.job import BatchSpec
+from penstock.job.spec import BatchSpec
+from penstock.worker import slot_feed
 from sim import World
 
 BATCH = b"batch".ljust(16)
@@ -43,6 +43,6 @@ def test_nothing_waits_behind_a_job_that_lasts(tmp_path: Path) -> None:
 
 def test_without_handing_back_it_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """For as long as the job lasts, or until somebody idles."""
-    monkeypatch.setattr(feed, "STUCK", PATIENCE)
+    monkeypatch.setattr(slot_feed, "STUCK", PATIENCE)
     starts = started(tmp_path, LATE, 4)
     assert max(starts[41:48]) > starts[40] + 0.9 * (LONG - SHORT)

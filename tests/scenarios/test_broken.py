@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from penstock.core.fitness import Fitness
-from penstock.job import BatchSpec
+from penstock.job.spec import BatchSpec
+from penstock.worker.fitness import Fitness
 from sim import WorkerNode, World
 
 BATCH = b"batch".ljust(16)

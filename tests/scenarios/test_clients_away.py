@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from penstock.config import TRANSIENT_TIME
-from penstock.core.actions import SeekClient
-from penstock.core.inputs import ClientSought
-from penstock.core.removal import Removal
-from penstock.job import BatchSpec, JobState
-from penstock.messages import Alive, AskGone, Gone, GoneLine
+from penstock.job.spec import BatchSpec, JobState
+from penstock.station.contract import SeekClient
+from penstock.station.inputs import ClientSought
+from penstock.ventilator.deletion import Removal
+from penstock.wire.bounds import TRANSIENT_TIME
+from penstock.wire.messages import Alive, AskGone, Gone, GoneLine
 from sim import ClientNode, VentilatorNode, World
 
 JOBS = 6

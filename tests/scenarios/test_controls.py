@@ -16,21 +16,21 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from penstock.core.books import Books
-from penstock.core.hearing import Hearing
-from penstock.core.held import HeldLease
-from penstock.core.liaison import Liaison
-from penstock.core.loss import Loss
-from penstock.core.outbox import Outbox
-from penstock.core.part import Part
-from penstock.core.presence import Presence
-from penstock.core.recall import Recalls
-from penstock.core.recorded import Recorded
-from penstock.core.settle import Settlement
-from penstock.core.worker import WorkerCore
 from penstock.errors import StoreError
-from penstock.job import BatchSpec
-from penstock.messages import Completions, HandedBack, OutcomeHead
+from penstock.job.spec import BatchSpec
+from penstock.station.control_silence import Hearing
+from penstock.station.recorded_jobs import Recorded
+from penstock.ventilator.cancel_unstarted import Recalls
+from penstock.ventilator.jobs_model import Part
+from penstock.ventilator.ledger import Books
+from penstock.ventilator.sink_log import Settlement
+from penstock.ventilator.worker_loss import Loss
+from penstock.ventilator.worker_reports import Presence
+from penstock.wire.messages import Completions, HandedBack, OutcomeHead
+from penstock.worker.core import WorkerCore
+from penstock.worker.held_lease import HeldLease
+from penstock.worker.membership import Liaison
+from penstock.worker.outbox import Outbox
 from scenarios.test_schedules import innocents, is_settled, poisoned, recalling
 from sim import Node, SinkNode, VentilatorNode, World
 
@@ -232,7 +232,7 @@ def no_dedupe(patch: pytest.MonkeyPatch) -> None:
 
 def no_claims(patch: pytest.MonkeyPatch) -> None:
     """After a restart what workers hold is not believed: all is queued again at once."""
-    patch.setattr("penstock.core.ventilator.RECOVERY_GRACE", -1.0)
+    patch.setattr("penstock.ventilator.core.RECOVERY_GRACE", -1.0)
     patch.setattr(Presence, "_claim", lambda *_, **__: [])
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from penstock.core.agreement import Agreement
-from penstock.job import BatchSpec, JobState
+from penstock.job.spec import BatchSpec, JobState
+from penstock.ventilator.sink_log_repair import Agreement
 from sim import World
 
 HEAL = 60.0

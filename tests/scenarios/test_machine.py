@@ -11,7 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from penstock.job import BatchSpec
+from penstock.job.spec import BatchSpec
 from sim import Node, World
 
 HEAL = 60.0

@@ -11,8 +11,10 @@ import pytest
 
 from disk import Disk
 from penstock.errors import StoreError
-from penstock.job import BatchSpec
-from penstock.store import QueueStore, ResultStore, file
+from penstock.job.spec import BatchSpec
+from penstock.sink.store import ResultStore
+from penstock.station import store_file
+from penstock.ventilator.store import QueueStore
 from scenarios.test_schedules import HEAL, heal, is_settled, mixed
 from sim import World
 
@@ -22,10 +24,10 @@ SEEDS = range(5)
 @pytest.fixture
 def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
     """Every store is on it; a checkpoint every few turns."""
-    monkeypatch.setattr(file, "CHECKPOINT_PAGES", 40)
-    monkeypatch.setattr(file, "filesystem", lambda _: "ext4")
+    monkeypatch.setattr(store_file, "CHECKPOINT_PAGES", 40)
+    monkeypatch.setattr(store_file, "filesystem", lambda _: "ext4")
     made = Disk()
-    monkeypatch.setattr(file, "_sync_folder", made.sync_folder)
+    monkeypatch.setattr(store_file, "_sync_folder", made.sync_folder)
     yield made
     made.unregister()
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from penstock.config import PACE_MAX
-from penstock.core import presence
-from penstock.core.worker import WorkerCore
+from penstock.ventilator import worker_reports
+from penstock.wire.bounds import PACE_MAX
+from penstock.worker.core import WorkerCore
 from spans_world import SpanWorld
 
 SEED = int(os.environ.get("PENSTOCK_SEED", "6"))
@@ -42,7 +42,7 @@ def test_a_hundred_thousand_jobs_are_recorded_once_each(tmp_path: Path) -> None:
 
 def test_what_many_workers_run_goes_on_through_a_restart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Although each of them beats slowly, and many a hello is lost while its connections come up again."""
-    monkeypatch.setattr(presence, "BEATS_PER_SECOND", WORKERS / PACE_MAX)
+    monkeypatch.setattr(worker_reports, "BEATS_PER_SECOND", WORKERS / PACE_MAX)
     run(tmp_path, 2_000, 3.0, 10)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from penstock.job import BatchSpec
+from penstock.job.spec import BatchSpec
 from sim import Node, WorkerNode, World
 
 SCHEDULES = int(os.environ.get("PENSTOCK_SCHEDULES", "40"))

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from penstock.core.held import HeldLease
-from penstock.core.roster import Worker
-from penstock.core.shares import Shares
-from penstock.job import BatchSpec
+from penstock.job.spec import BatchSpec
+from penstock.ventilator.known_worker import Worker
+from penstock.worker.fair_shares import Shares
+from penstock.worker.held_lease import HeldLease
 from sim import World
 
 HUGE, SMALL = b"huge".ljust(16), b"small".ljust(16)

@@ -13,13 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from penstock.core.gates import Gates
-from penstock.core.held import HeldLease
-from penstock.core.inputs import StoredBatch
-from penstock.core.lanes import Groups, Lanes
-from penstock.core.roster import Worker
-from penstock.job import BatchSpec
-from penstock.messages import BatchHead, Lease
+from penstock.job.spec import BatchSpec
+from penstock.station.inputs import StoredBatch
+from penstock.ventilator.jobs_model import Batch
+from penstock.ventilator.known_worker import Worker
+from penstock.ventilator.open_leases import Groups, Lanes
+from penstock.ventilator.start_conditions import Gates
+from penstock.wire.messages import BatchHead, Lease
+from penstock.worker.held_lease import HeldLease
 from scenarios.test_schedules import HEAL, heal, is_settled
 from sim import WorkerNode, World
 
@@ -126,7 +127,7 @@ def no_lanes(patch: pytest.MonkeyPatch) -> None:
 def no_groups(patch: pytest.MonkeyPatch) -> None:
     """Each batch counts for itself, whatever else came through its view."""
 
-    def join(_: Groups, stored: StoredBatch) -> Lanes | None:
+    def join(_: Groups[Batch], stored: StoredBatch) -> Lanes[Batch] | None:
         return None if stored.spec.limit is None else Lanes(stored.spec.limit)
 
     patch.setattr(Groups, "join", join)

@@ -17,7 +17,7 @@ from typing import Any
 
 import click
 
-from penstock.cli import (
+from penstock.cli.commands import (
     backup,
     batches,
     cancel,
@@ -28,14 +28,11 @@ from penstock.cli import (
     fleet,
     jobs,
     keys,
-    printed,
     results,
     retry,
-    run,
     show,
     sink,
     status,
-    submit,
     top,
     up,
     ventilator,
@@ -43,9 +40,11 @@ from penstock.cli import (
     worker,
     workers,
 )
-from penstock.cli.causes import WRONG_USE, exit_code, text_of
+from penstock.cli.commands import print as printing
+from penstock.cli.error_exit import WRONG_USE, exit_code, text_of
 from penstock.cli.options import State
 from penstock.cli.output import Says
+from penstock.cli.run import run, submit
 from penstock.cli.signals import exit_code as exit_code_of_signal
 from penstock.cli.streams import CannotWrite, abandon_stdout, flush_or_abandon_stdout, lost
 from penstock.errors import ConfigError
@@ -99,7 +98,7 @@ LOOKS = (status, workers, batches, jobs, show, why, top, doctor)
 
 NEED_LINUX = {module.command.name for module in (*STATIONS, doctor, fleet)}
 
-for module in (*STATIONS, *WORK, *LOOKS, drain, backup, keys, fleet, printed, completion):
+for module in (*STATIONS, *WORK, *LOOKS, drain, backup, keys, fleet, printing, completion):
     group.add_command(module.command)
 
 

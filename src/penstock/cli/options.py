@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 import click
 
 from penstock.cli import settings
-from penstock.cli.given import WORD, Place
-from penstock.config import DEFAULT_URL, TERM_GRACE
+from penstock.cli.option_types import WORD, Place, with_unit
+from penstock.station.config import TERM_GRACE
+from penstock.url import DEFAULT_URL
 
 KEY_VARIABLE = "PENSTOCK_KEY"
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -73,8 +74,8 @@ def default_url() -> str:
     """Where the key belongs; without one, what `up` binds."""
     if not key_path():
         return DEFAULT_URL
-    from penstock.keys import load
-    from penstock.roles import Role
+    from penstock.keys.files import load
+    from penstock.keys.roles import Role
 
     return load(key_path(), *Role).url
 
@@ -119,7 +120,6 @@ GRACE_MAX = 86_400.0
 
 
 def _graced(_: click.Context, __: click.Parameter, value: str | None) -> float:
-    from penstock.cli.work import with_unit
     from penstock.client.options import seconds
 
     if value is None:
@@ -178,8 +178,8 @@ def binding(function: Function) -> Function:
 
 def checked_bind(url: str, *, insecure: bool) -> None:
     """Before anything is made or started. ConfigError: strangers could reach it."""
-    from penstock.address import to_bind
-    from penstock.config import endpoints
+    from penstock.url import endpoints
+    from penstock.wire.bind_address import to_bind
 
     desk = endpoints(url).desk
     if desk.startswith("tcp://"):
@@ -188,7 +188,7 @@ def checked_bind(url: str, *, insecure: bool) -> None:
 
 def station_settings(url: str, *, insecure: bool, no_pickle: bool, **limits: Any) -> dict[str, Any]:
     """The options of `binding` as every station's configuration has them. ConfigError: strangers could reach it."""
-    from penstock.config import Limits
+    from penstock.wire.bounds import Limits
 
     checked_bind(url, insecure=insecure)
     asked = Limits(**{name: value for name, value in limits.items() if value is not None})

@@ -14,14 +14,14 @@ from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from penstock import faces
-from penstock.cli.jsontext import json_text
-from penstock.faces import DOTS
+from penstock.cli.json_text import json_text
+from penstock.job import display
+from penstock.job.display import DOTS
 
 if TYPE_CHECKING:
-    from penstock.outcome import Outcome
+    from penstock.client.records import Outcome
 
-printable = faces.printable
+printable = display.printable
 """As much a part of what goes to stdout as the rest."""
 UTC_TIME = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC")
 

@@ -76,3 +76,8 @@ option = click.option(
     callback=apply,
     help="The settings file.  [env: PENSTOCK_CONFIG; default: ~/.config/penstock/penstock.toml, then /etc/penstock]",
 )
+
+
+def default_key_folder() -> Path:
+    """Where keys are when nothing else is said."""
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "penstock" / "keys"

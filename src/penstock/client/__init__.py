@@ -4,8 +4,8 @@
 
     pipeline.py     Pipeline: what users hold; options.py, batch.py (handles on batches), inline.py (no stations)
     engine.py       one client of one pipeline, and the rules of leaving
-    streams.py      single submits, joined into batches; mapping.py, cutting.py: map; functions.py: what they run
-    reading.py      readers of results; answers.py: what these mean
+    single_submits.py      single submits, joined into batches; map.py, chunking.py: map; functions.py: what they run
+    readers.py      readers of results; results.py: what these mean
     session.py      the background thread; courier.py: what it carries; requests, packing, following: and how
 """
 

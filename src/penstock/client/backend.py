@@ -6,12 +6,12 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from penstock.client.delivery import ensure_threads
+from penstock.client.callback_thread import ensure_threads
 from penstock.client.engine import Engine
 
 if TYPE_CHECKING:
     from penstock.client.inline import Inline
-    from penstock.keys import KeyFile
+    from penstock.keys.files import KeyFile
 
 
 def engine_at(
@@ -32,7 +32,7 @@ def engine_at(
     ensure_threads()
     if url != "local":
         return Engine(url, key=key, ship=ship)
-    from penstock.local import LocalStations  # noqa: PLC0415 - only embedded pipelines start processes
+    from penstock.client.local_stations import LocalStations  # noqa: PLC0415 - only embedded pipelines start processes
 
     stations = LocalStations(slots, None if data is None else Path(data), pass_output=pass_output, grace=grace)
     return Engine(stations.url, stations, ship=ship)

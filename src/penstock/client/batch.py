@@ -8,15 +8,16 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from penstock.client.answers import error_of, handed_out, outcomes_of
-from penstock.client.fetching import fetch_rows
-from penstock.client.following import Row
-from penstock.client.jobs import ENDED, Jobs
-from penstock.client.printed import output_of
-from penstock.client.reading import ArrivalReader, OrderReader, RowReader
+from penstock.client.batch_jobs import ENDED, Jobs
+from penstock.client.follow import Row
+from penstock.client.kept_output import output_of
+from penstock.client.readers import ArrivalReader, OrderReader, RowReader
+from penstock.client.records import BatchStatus, JobInfo, Outcome, PipelineStatus, WorkerInfo
+from penstock.client.results import error_of, handed_out, outcomes_of
+from penstock.client.row_fetch import fetch_rows
 from penstock.errors import NoSuchBatch
-from penstock.job import ID_BYTES, BatchSpec, JobState
-from penstock.messages import (
+from penstock.job.spec import ID_BYTES, BatchSpec, JobState
+from penstock.wire.messages import (
     DIGEST_BYTES,
     MAX_RECORDS,
     AskBatches,
@@ -32,10 +33,9 @@ from penstock.messages import (
     TrimOutput,
     Why,
 )
-from penstock.outcome import BatchStatus, JobInfo, Outcome, PipelineStatus, WorkerInfo
 
 if TYPE_CHECKING:
-    from penstock.client.live import Live
+    from penstock.client.live_output import Live
     from penstock.client.session import Session
 
 POLL_INTERVAL = 0.01

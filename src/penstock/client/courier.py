@@ -18,12 +18,13 @@ from typing import Any, Protocol
 
 import msgspec
 
-from penstock.client.following import Channel, Follower
-from penstock.client.packing import Packed, Packer, Part, without
+from penstock.client.follow import Channel, Follower
 from penstock.client.refusals import error_named
 from penstock.client.requests import Requests
+from penstock.client.submit_packing import Packed, Packer, Part, without
 from penstock.errors import ProtocolError, VersionMismatch
-from penstock.messages import (
+from penstock.wire.frames import Decoder
+from penstock.wire.messages import (
     MAX_RECORDS,
     Alive,
     AskBatches,
@@ -32,7 +33,6 @@ from penstock.messages import (
     AskWhy,
     Bytes,
     Claimed,
-    Decoder,
     Fetched,
     FetchedOutput,
     Gone,

@@ -9,27 +9,27 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from penstock.authkeys import Client
-from penstock.client import mistakes
+from penstock.client import serialization_errors
 from penstock.client.batch import Batch, cancel_jobs, find_batch, find_batches, pipeline_status_of, status_of
-from penstock.client.feeding import Digest, Feed
+from penstock.client.batch_input import Digest, Feed
 from penstock.client.functions import MAX_PART_BYTES, Function, Functions, too_large
 from penstock.client.futures import JobFuture, failed
 from penstock.client.leaving import Member
-from penstock.client.mapping import CHUNKS_AHEAD, Map, input_length, pace_of
+from penstock.client.map import CHUNKS_AHEAD, Map, input_length, pace_of
+from penstock.client.module_shipping import Shipper
 from penstock.client.once import batch_once, future_once
+from penstock.client.records import BatchStatus, PipelineStatus
 from penstock.client.session import Session
-from penstock.client.shipping import Shipper
-from penstock.client.streams import OnRow
-from penstock.client.versions import Versions
+from penstock.client.single_submits import OnRow
+from penstock.client.version_check import Versions
 from penstock.errors import PenstockError
-from penstock.job import BatchSpec
-from penstock.messages import AskPipeline, DrainWorker, PipelineInfo
-from penstock.outcome import BatchStatus, PipelineStatus
+from penstock.job.manager_authkeys import Client
+from penstock.job.spec import BatchSpec
+from penstock.wire.messages import AskPipeline, DrainWorker, PipelineInfo
 
 if TYPE_CHECKING:
-    from penstock.keys import KeyFile
-    from penstock.local import LocalStations
+    from penstock.client.local_stations import LocalStations
+    from penstock.keys.files import KeyFile
 
 DEFAULT_SLOTS = 8
 """Assumed of a pipeline to which no worker is connected yet."""
@@ -73,7 +73,7 @@ class Engine(Member):
         """One call. What cannot be serialized is the error of the Future."""
         self.ensure_usable()
         try:
-            function, item = mistakes.call(self._functions, target, args, kwargs, spec.serializer)
+            function, item = serialization_errors.call(self._functions, target, args, kwargs, spec.serializer)
         except Exception as error:  # noqa: BLE001 - a __reduce__ may raise anything
             return failed(error)
         if len(item) > MAX_PART_BYTES:
@@ -96,7 +96,7 @@ class Engine(Member):
 
     def function(self, target: Callable[..., Any], spec: BatchSpec) -> Function:
         """The function as it travels."""
-        return mistakes.serialized(self._functions, target, spec.serializer)
+        return serialization_errors.serialized(self._functions, target, spec.serializer)
 
     def map(self, spec: BatchSpec, function: Function, iterables: Sequence[Iterable[Any]], **how: Any) -> Iterator[Any]:
         """`map`, or `imap_unordered`; `how` as `start_map` has it."""

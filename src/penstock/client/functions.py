@@ -13,20 +13,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from penstock import function_names, payload
-from penstock.bundle import Bundle, InitializerCode
-from penstock.client.items import NO_NEEDS, ItemDumper, Needs, Pickled, quickly
-from penstock.client.parts import Parts, is_as_it_was, parts_of
-from penstock.client.shipping import Shipper
-from penstock.client.versions import Versions
-from penstock.messages import MAX_FRAME_BYTES
-from penstock.prepared import Initializer, Prepared, Surroundings
-from penstock.script import SourceText, Travelling
-from penstock.shipped import PYTHON, Module
-from penstock.stateless import is_importable, is_in_script, is_stateless
+from penstock.client.argument_pickling import NO_NEEDS, ItemDumper, Needs, Pickled, quickly
+from penstock.client.function_parts import Parts, is_as_it_was, parts_of
+from penstock.client.module_shipping import Shipper
+from penstock.client.version_check import Versions
+from penstock.job import function_names, payload
+from penstock.job.bundle import Bundle, InitializerCode
+from penstock.job.main_module import SourceText, Travelling
+from penstock.job.shipped_modules import PYTHON, Module
+from penstock.job.stateless import is_importable, is_in_script, is_stateless
+from penstock.job.wrappers import Initializer, Prepared, Surroundings
+from penstock.wire.messages import MAX_FRAME_BYTES
 
 if TYPE_CHECKING:
-    from penstock.client.script import Script
+    from penstock.client.script_definitions import Script
 
 DIGEST_BYTES = 16
 CACHED = 256
@@ -260,7 +260,7 @@ class Functions:
     def script(self) -> Script:
         """What goes along of the script."""
         if self._script is None:
-            from penstock.client.script import Script  # noqa: PLC0415 - cloudpickle is slow to import
+            from penstock.client.script_definitions import Script  # noqa: PLC0415 - cloudpickle is slow to import
 
             self._script = Script(self)
         return self._script

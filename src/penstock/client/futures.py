@@ -8,16 +8,26 @@ from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from penstock.errors import JobCancelled
-from penstock.job import job_id
-
-if TYPE_CHECKING:
-    from penstock.client.streams import Stream
-
+from penstock.job.spec import job_id
 
 log = logging.getLogger("concurrent.futures")
+
+
+class Submitted(Protocol):
+    """What a Future asks of whoever submitted its job."""
+
+    @property
+    def is_delivering(self) -> bool:
+        """Whether the caller is in the thread that settles futures."""
+
+    def ensure_may_wait(self) -> None:
+        """RuntimeError: the caller is in a callback that others wait for."""
+
+    def cancel(self, index: int) -> bool:
+        """Whether the job will not start any more."""
 
 
 class JobFuture(Future[Any]):
@@ -25,7 +35,7 @@ class JobFuture(Future[Any]):
 
     _deciding = threading.Lock()
 
-    def __init__(self, stream: Stream | None, index: int, batch: bytes = b"") -> None:
+    def __init__(self, stream: Submitted | None, index: int, batch: bytes = b"") -> None:
         super().__init__()
         self._stream = stream
         self._batch = batch

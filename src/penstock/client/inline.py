@@ -8,22 +8,22 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from penstock import payload
-from penstock.authkeys import Client
-from penstock.client import mistakes
-from penstock.client.answers import Piece, error_of, handed_out, pieces_of, unusable, values_of
+from penstock.client import serialization_errors
 from penstock.client.batch import Batch
-from penstock.client.feeding import Digest
-from penstock.client.following import Row
+from penstock.client.batch_input import Digest
+from penstock.client.follow import Row
 from penstock.client.functions import Function, Functions
 from penstock.client.futures import JobFuture, failed
-from penstock.client.inlinejobs import Jobs
-from penstock.client.mapping import input_length
-from penstock.client.reading import OrderReader, RowReader
-from penstock.client.streams import OnRow
+from penstock.client.inline_jobs import Jobs
+from penstock.client.map import input_length
+from penstock.client.readers import OrderReader, RowReader
+from penstock.client.records import BatchStatus, JobInfo, Outcome, PipelineStatus
+from penstock.client.results import Piece, error_of, handed_out, pieces_of, unusable, values_of
+from penstock.client.single_submits import OnRow
 from penstock.errors import NoSuchBatch, NoSuchWorker
-from penstock.job import BatchSpec, JobState
-from penstock.outcome import BatchStatus, JobInfo, Outcome, PipelineStatus
+from penstock.job import payload
+from penstock.job.manager_authkeys import Client
+from penstock.job.spec import BatchSpec, JobState
 
 
 class Inline:
@@ -52,7 +52,7 @@ class Inline:
         """One call, done when this returns."""
         self.ensure_usable(spec)
         try:
-            function, item = mistakes.call(self._functions, target, args, kwargs, spec.serializer)
+            function, item = serialization_errors.call(self._functions, target, args, kwargs, spec.serializer)
             return self._done(Jobs(spec, function, self._functions), payload.blobs_chunk([item], spec.serializer))
         except Exception as error:  # noqa: BLE001 - a __reduce__ may raise anything
             return failed(error)
@@ -88,7 +88,7 @@ class Inline:
 
     def function(self, target: Callable[..., Any], spec: BatchSpec) -> Function:
         """The function as it travels."""
-        return mistakes.serialized(self._functions, target, spec.serializer)
+        return serialization_errors.serialized(self._functions, target, spec.serializer)
 
     def map(
         self,

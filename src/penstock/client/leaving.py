@@ -22,17 +22,17 @@ from concurrent.futures import Future
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from penstock.client.exits import living
-from penstock.client.mapping import Map
+from penstock.client.interpreter_exit import living
+from penstock.client.map import Map
 from penstock.client.outage import CONNECT_TIMEOUT
 from penstock.client.session import Session
-from penstock.client.streams import Streams
+from penstock.client.single_submits import Streams
 from penstock.errors import JobCancelled, JobDied, NoPipeline, PenstockError
-from penstock.messages import AskPipeline, PipelineInfo
+from penstock.wire.messages import AskPipeline, PipelineInfo
 
 if TYPE_CHECKING:
-    from penstock.keys import KeyFile
-    from penstock.local import LocalStations
+    from penstock.client.local_stations import LocalStations
+    from penstock.keys.files import KeyFile
 
 EXIT_TIMEOUT = 30.0
 """Seconds an interpreter that exits waits for what it submitted to be accepted."""

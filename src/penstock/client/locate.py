@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
-from penstock import current
-from penstock.keys import KeyFile, load
-from penstock.roles import Role
+from penstock.job import current_job
+from penstock.keys.files import KeyFile, load
+from penstock.keys.roles import Role
 
 URL_VARIABLE = "PENSTOCK_URL"
 KEY_VARIABLE = "PENSTOCK_KEY"
@@ -25,7 +25,7 @@ def locate(url: str | None, key: str | os.PathLike[str] | None) -> tuple[str, Ke
     if key is not None and (url or "").startswith(KEYLESS):
         raise ValueError(f"key= is for a pipeline that others can reach: {url} is not")
     if key is None:
-        if url is None and (current.in_slot() or JOB_VARIABLE in os.environ):
+        if url is None and (current_job.in_slot() or JOB_VARIABLE in os.environ):
             return "local", None
         url = url or os.environ.get(URL_VARIABLE) or None
         key = os.environ.get(KEY_VARIABLE) or None

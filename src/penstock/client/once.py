@@ -12,19 +12,19 @@ from typing import Any
 
 import msgspec
 
-from penstock.client.cutting import FIRST_COUNT, Chunk, Cutter
-from penstock.client.feeding import joined, serializing, settled
-from penstock.client.following import Follower
+from penstock.client.argument_pickling import ItemDumper
+from penstock.client.batch_input import joined, serializing, settled
+from penstock.client.chunking import FIRST_COUNT, Chunk, Cutter
+from penstock.client.follow import Follower
 from penstock.client.functions import DIGEST_BYTES, Function, Functions
 from penstock.client.futures import JobFuture, failed
-from penstock.client.items import ItemDumper
-from penstock.client.packing import Part, opening
 from penstock.client.refusals import AcceptedBeforeError
 from penstock.client.session import Session
-from penstock.client.streams import Stream, Streams, chunk_of
+from penstock.client.single_submits import Stream, Streams, chunk_of
+from penstock.client.submit_packing import Part, opening
 from penstock.errors import PenstockError
-from penstock.job import BatchId, BatchSpec, new_batch_id
-from penstock.messages import BatchClose, ChunkHead
+from penstock.job.spec import BatchId, BatchSpec, new_batch_id
+from penstock.wire.messages import BatchClose, ChunkHead
 
 CHUNK_JOBS = 1_000
 """Jobs of a chunk at most; the same everywhere, whatever slots there are."""

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from penstock.advice import ensure_plain
-from penstock.job import ID_BYTES, INSTANT_END, LABEL_CHARS, WHOLE_END, BatchSpec
-from penstock.prepared import Initializer, Prepared, Surroundings
+from penstock.job.advice import ensure_plain
+from penstock.job.spec import ID_BYTES, INSTANT_END, LABEL_CHARS, WHOLE_END, BatchSpec
+from penstock.job.wrappers import Initializer, Prepared, Surroundings
 
 Seconds = float | int | timedelta | str
 Instant = Seconds | datetime

@@ -9,22 +9,22 @@ from concurrent.futures import Executor, Future
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from penstock import current
 from penstock.client.backend import engine_at
 from penstock.client.batch import ALL_JOBS, Batch
-from penstock.client.commands import ArgumentLists, Command, template_of, words_of
-from penstock.client.costs import Cost, map_longest_first
+from penstock.client.batch_input import Digest
+from penstock.client.command_arguments import ArgumentLists, Command, template_of, words_of
 from penstock.client.engine import Engine
-from penstock.client.feeding import Digest
 from penstock.client.functions import Function
 from penstock.client.futures import JobFuture, failed
 from penstock.client.locate import locate
+from penstock.client.longest_first import Cost, map_longest_first
 from penstock.client.options import around_of, depends_on_now, spec_of
-from penstock.client.views import group_of, in_group
-from penstock.command import CommandTemplate
-from penstock.config import TERM_GRACE
-from penstock.job import BatchSpec
-from penstock.outcome import BatchStatus, PipelineStatus, WorkerInfo
+from penstock.client.pipeline_views import group_of, in_group
+from penstock.client.records import BatchStatus, PipelineStatus, WorkerInfo
+from penstock.job import current_job
+from penstock.job.command import CommandTemplate
+from penstock.job.spec import BatchSpec
+from penstock.station.config import TERM_GRACE
 
 if TYPE_CHECKING:
     from penstock.client.inline import Inline
@@ -227,7 +227,7 @@ class Pipeline(Submitter):
         ship: bool = True,
         grace: float = TERM_GRACE,
     ) -> None:
-        if current.is_loading():
+        if current_job.is_loading():
             raise RuntimeError(
                 "a Pipeline was made while a slot imports your module: make it in a function, or under "
                 'if __name__ == "__main__"'

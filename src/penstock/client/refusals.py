@@ -8,7 +8,7 @@ from typing import Any
 
 from penstock import errors
 from penstock.errors import PenstockError
-from penstock.messages import Bytes, GoneLine, Known, Message, Refused
+from penstock.wire.messages import Bytes, GoneLine, Known, Message, Refused
 
 
 class AcceptedBeforeError(PenstockError):

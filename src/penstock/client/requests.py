@@ -14,9 +14,9 @@ from itertools import count
 
 import msgspec
 
-from penstock.config import RESEND
 from penstock.errors import ConfigError
-from penstock.messages import Message
+from penstock.wire.bounds import RESEND
+from penstock.wire.messages import Message
 
 Bytes = bytes | memoryview
 Transmit = Callable[[Message, Bytes], bool]

@@ -17,18 +17,18 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
-from penstock.client.cancelling import Cancelling
+from penstock.client.callback_thread import Delivery
 from penstock.client.courier import Courier
-from penstock.client.delivery import Delivery
-from penstock.client.following import Follower
+from penstock.client.follow import Follower
+from penstock.client.future_cancel import Cancelling
 from penstock.client.outage import CONNECT_TIMEOUT, Outage, not_let_in
-from penstock.client.packing import Part
 from penstock.client.refusals import error_named, settling
 from penstock.client.requests import check
+from penstock.client.submit_packing import Part
 from penstock.errors import NoPipeline, PenstockError
-from penstock.keys import KeyFile
-from penstock.messages import Known, Message, Submit
-from penstock.messages import Refused as Refusal
+from penstock.keys.files import KeyFile
+from penstock.wire.messages import Known, Message, Submit
+from penstock.wire.messages import Refused as Refusal
 
 Bytes = bytes | memoryview
 T = TypeVar("T")
@@ -66,8 +66,10 @@ class Session:
         self, url: str, source: Source, supervisor: Supervisor | None = None, key: KeyFile | None = None
     ) -> None:
         """Raises ConfigError: not a URL of ours."""
-        from penstock.links import ClientLinks  # noqa: PLC0415 - zmq is slow to import, and inline never needs it
-        from penstock.security import Security  # noqa: PLC0415 - likewise
+        from penstock.wire.guard import Security  # noqa: PLC0415 - likewise
+
+        # zmq is slow to import, and inline never needs it
+        from penstock.wire.socket_sets import ClientLinks  # noqa: PLC0415
 
         self.url = url
         self._has_key = key is not None

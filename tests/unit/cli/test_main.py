@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from penstock import cli, errors
-from penstock.cli.causes import exit_code, text_of
+from penstock.cli.error_exit import exit_code, text_of
 
 
 @pytest.mark.parametrize(

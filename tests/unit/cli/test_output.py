@@ -17,8 +17,8 @@ from penstock.cli.output import (
     printable,
     value_text,
 )
-from penstock.job import JobState
-from penstock.outcome import CommandResult, Outcome
+from penstock.client.records import CommandResult, Outcome
+from penstock.job.spec import JobState
 
 
 @pytest.mark.parametrize(

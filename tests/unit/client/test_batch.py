@@ -9,8 +9,8 @@ import pytest
 from client_world import BATCH, World, failure, head, rows, values
 from penstock.client.batch import ALL_JOBS, Batch, status_of
 from penstock.errors import NoSuchBatch, RemoteError
-from penstock.job import BatchSpec
-from penstock.messages import AskBatches, BatchesInfo, BatchLine, Cancel, Cancelled, Fetched, Message, Unfollow
+from penstock.job.spec import BatchSpec
+from penstock.wire.messages import AskBatches, BatchesInfo, BatchLine, Cancel, Cancelled, Fetched, Message, Unfollow
 
 SPEC = BatchSpec(name="squares")
 

@@ -6,12 +6,12 @@ import pytest
 
 from client_world import BATCH, World, rows, values
 from penstock.client.courier import ALIVE_INTERVAL, Courier
-from penstock.client.following import Follower, Row
+from penstock.client.follow import Follower, Row
 from penstock.client.functions import Function
-from penstock.client.packing import Part, opening
+from penstock.client.submit_packing import Part, opening
 from penstock.errors import JobCancelled
-from penstock.job import BatchSpec
-from penstock.messages import (
+from penstock.job.spec import BatchSpec
+from penstock.wire.messages import (
     Accepted,
     Alive,
     AskGone,

@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from penstock import payload
-from penstock.bundle import Bundle
 from penstock.client import functions as module
 from penstock.client.functions import Function, Functions
-from penstock.client.shipping import Shipper
-from penstock.prepared import Initializer, Prepared, Surroundings
-from penstock.script import ScriptSource
+from penstock.client.module_shipping import Shipper
+from penstock.job import payload
+from penstock.job.bundle import Bundle
+from penstock.job.main_module import ScriptSource
+from penstock.job.wrappers import Initializer, Prepared, Surroundings
 
 Main = Callable[[str], types.ModuleType]
 

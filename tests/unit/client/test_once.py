@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from penstock.client.feeding import serializing
+from penstock.client.batch_input import serializing
 from penstock.client.functions import Function
 from penstock.client.once import drawn_whole, fingerprint
-from penstock.job import BatchSpec
+from penstock.job.spec import BatchSpec
 
 FUNCTION = Function.of(b"code")
 

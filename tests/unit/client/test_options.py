@@ -9,15 +9,8 @@ from typing import Any
 
 import pytest
 
-from penstock.client.options import (
-    argument_bytes,
-    around_of,
-    depends_on_now,
-    environment_bytes,
-    seconds,
-    spec_of,
-)
-from penstock.job import BatchSpec
+from penstock.client.options import argument_bytes, around_of, depends_on_now, environment_bytes, seconds, spec_of
+from penstock.job.spec import BatchSpec
 
 
 @pytest.mark.parametrize(

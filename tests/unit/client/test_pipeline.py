@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from penstock import Pipeline, current
+from penstock import Pipeline
 from penstock.errors import ConfigError
+from penstock.job import current_job
 
 
 def test_a_pipeline_is_an_executor() -> None:
@@ -46,7 +47,7 @@ def test_the_environment_names_the_pipeline(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_none_is_made_while_a_slot_imports_the_users_module(monkeypatch: pytest.MonkeyPatch) -> None:
     """It would start a pipeline in every slot."""
-    monkeypatch.setattr(current, "is_loading", lambda: True)
+    monkeypatch.setattr(current_job, "is_loading", lambda: True)
     with pytest.raises(RuntimeError, match="while a slot imports your module"):
         Pipeline("inline")
 

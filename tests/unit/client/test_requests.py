@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from penstock.client.requests import RESEND_MAX, Requests, check
-from penstock.config import RESEND
 from penstock.errors import ConfigError
-from penstock.messages import AskBatches, AskPipeline, Cancel, Done, Forget, Message
+from penstock.wire.bounds import RESEND
+from penstock.wire.messages import AskBatches, AskPipeline, Cancel, Done, Forget, Message
 
 
 class Peer:

@@ -1,0 +1,57 @@
+"""``penstock doctor``: what keeps this machine from using a pipeline, or from running jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from penstock.cli.options import as_json, data_folder, debug, key_path, keyed
+from penstock.cli.output import json_line, printable
+
+if TYPE_CHECKING:
+    from penstock.cli.commands.doctor_reach import Finding
+
+UNWELL = 1
+"""Something is wrong."""
+
+
+@click.command("doctor", short_help="Whether this machine can use a pipeline, and what to do if not.")
+@click.option("--url", envvar="PENSTOCK_URL", help="The pipeline.  [env: PENSTOCK_URL; default: the key's]")
+@keyed
+@click.option("--module", "names", multiple=True, metavar="NAME", help="Something that jobs import.")
+@click.option(
+    "--data",
+    envvar="PENSTOCK_DATA",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="The folder of the stores.  [env: PENSTOCK_DATA]",
+)
+@debug
+@as_json
+def command(url: str | None, names: tuple[str, ...], data: Path | None, as_json: bool) -> int:
+    """Look at all that a client or a worker on this machine needs, and say what is wrong and what to do.
+
+    A line for each: ok, warn or wrong. The exit code is 1 if something is wrong.
+    """
+    unwell = 0
+    for finding in _findings(url, names, data):
+        unwell |= finding.state == "wrong"
+        if as_json:
+            json_line(finding._asdict())
+        else:
+            print(f"{finding.state:5}  {finding.check:13}  {printable(finding.said)}", flush=True)
+    return UNWELL if unwell else 0
+
+
+def _findings(url: str | None, names: tuple[str, ...], data: Path | None) -> Iterator[Finding]:
+    from penstock.cli.commands import doctor_machine
+    from penstock.cli.commands.doctor_reach import reach
+
+    yield from reach(url, key_path())
+    yield from doctor_machine.modules(names)
+    yield doctor_machine.disk(Path(data_folder(data)))
+    yield doctor_machine.files()
+    yield doctor_machine.processes()
+    yield doctor_machine.slot()

@@ -1,0 +1,123 @@
+"""``penstock keys``: who may do what with a pipeline that others can reach."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+import msgspec
+
+from penstock.cli.options import as_json, debug, key_path
+from penstock.cli.output import columns, json_line, local_time, say
+from penstock.cli.settings import default_key_folder
+from penstock.keys.files import LIST
+from penstock.keys.roles import GIVEN, Role
+
+if TYPE_CHECKING:
+    from penstock.keys.files import KeyFolder
+
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def in_folder(function: Function) -> Function:
+    """``--keys`` of each of these commands."""
+    option = click.option(
+        "--keys",
+        "folder",
+        envvar="PENSTOCK_KEYS",
+        type=click.Path(path_type=Path, file_okay=False),
+        help="The key folder.  [env: PENSTOCK_KEYS; default: penstock/keys in the user's configuration folder]",
+    )
+    return debug(option(function))
+
+
+@click.group("keys", short_help="Make, list and revoke keys.")
+@debug
+def command() -> None:
+    """Make, list and revoke keys.
+
+    With keys a pipeline may listen beyond this machine: everything is encrypted, and the role of a key says what its
+    holder may do: work, submit, observe, admin.
+    """
+
+
+@command.command("init")
+@click.argument("url", metavar="URL")
+@in_folder
+def init(folder: Path | None, url: str) -> None:
+    """Make a key folder: the keys of ventilator and sink, one for an admin (you) and one for workers.
+
+    URL is where the pipeline is, as others reach it: tcp://HOST:PORT.
+    """
+    keys = _keys(folder)
+    keys.init(url)
+    say(f"keys for {url} are in {keys.path}; this runs a pipeline with them, and is its admin:")
+    print(f"export PENSTOCK_KEY={keys.path}")
+
+
+@command.command("new")
+@click.argument("role", type=click.Choice([str(role) for role in GIVEN]))
+@click.argument("name")
+@in_folder
+def new(folder: Path | None, role: str, name: str) -> None:
+    """Make a key for ROLE (work, submit, observe, admin) and print its file, which is all that its holder needs.
+
+    A second key of the same NAME is let in beside the first, until `penstock keys revoke NAME --old`.
+    """
+    print(_keys(folder).new(Role(role), name))
+
+
+@command.command("list")
+@as_json
+@in_folder
+def list_(folder: Path | None, as_json: bool) -> None:
+    """List the keys that were given out."""
+    entries = _keys(folder).entries()
+    if as_json:
+        for entry in entries:
+            json_line(msgspec.structs.asdict(entry))
+        return
+    columns(
+        ("NAME", "ROLE", "KEY", "MADE", "REVOKED"),
+        (
+            (one.name, one.role, one.public[:8], local_time(one.created_time), local_time(one.revoked_time or 0))
+            for one in entries
+        ),
+    )
+
+
+@command.command("revoke")
+@click.argument("name")
+@click.option("--old", is_flag=True, help="Only its older keys, not the newest.")
+@in_folder
+def revoke(folder: Path | None, name: str, old: bool) -> None:
+    """Let the keys of NAME in no more; who uses one now is cut off within a second."""
+    keys = _keys(folder)
+    count = keys.revoke(name, old=old)
+    say(f"{count} {'key' if count == 1 else 'keys'} of {name} revoked")
+    if keys.has_sink_elsewhere:
+        say(f"the running ventilator tells the sink on its own host; for when that starts anew copy {LIST} there, too")
+
+
+def work_key_file() -> Path:
+    """The key for workers that ``--key`` leads to: the file itself, or ``workers.key`` of a key folder, made if it is
+    not there. ConfigError: it is a key for something else."""
+    from penstock.keys.files import load
+
+    path = Path(key_path())
+    if path.is_dir():
+        folder, path = path, path / "workers.key"
+        if not path.exists():
+            _keys(folder).new(Role.WORK, "workers")
+    load(path, Role.WORK)
+    return path
+
+
+def _keys(folder: Path | None) -> KeyFolder:
+    from penstock.keys.files import KeyFolder
+    from penstock.wire.guard import new_pair
+
+    return KeyFolder((folder or default_key_folder()).absolute(), new_pair)

@@ -1,0 +1,204 @@
+"""``penstock print``: units, a job script and a manifest, filled in from the options."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import re
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from penstock.cli.commands import print_k8s
+from penstock.cli.commands.keys import work_key_file
+from penstock.cli.options import debug, key_path, keyed, url_option
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+UNIT = """\
+# {file}: put it into /etc/systemd/system, then: systemctl enable --now {file}
+[Unit]
+Description=penstock {station} of {url}
+Wants=network-online.target
+After=network-online.target
+
+[Service]
+User={user}
+ExecStart={command}
+# 2 is wrong use, 4 a key that is not let in: trying again changes neither
+Restart=on-failure
+RestartSec=2
+RestartPreventExitStatus=2 4
+# only the {station} itself is told to stop; it ends what it started
+KillMode=mixed
+TimeoutStopSec={stop_time}
+LimitNOFILE=65536
+NoNewPrivileges=yes
+PrivateTmp=yes
+ProtectKernelTunables=yes
+ProtectKernelModules=yes
+ProtectKernelLogs=yes
+ProtectControlGroups=yes
+ProtectClock=yes
+ProtectHostname=yes
+LockPersonality=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+CapabilityBoundingSet=
+{more}
+
+[Install]
+WantedBy=multi-user.target
+"""
+WORKER_LINES = """\
+# jobs are programs of all kinds: they may use what User= may, except for writing to the system
+ProtectSystem=full"""
+STORE_LINES = """\
+{data}
+# a peer can send a message without end: the station is then started again, and has lost nothing
+MemoryMax=50%
+ProtectSystem=strict
+ProtectHome=read-only
+PrivateDevices=yes
+RestrictNamespaces=yes
+RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX AF_NETLINK
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+UMask=0077"""
+
+SLURM = """\
+#!/bin/bash
+# {count} workers for {url}: sbatch FILE
+#SBATCH --job-name=penstock
+#SBATCH --array=1-{count}
+#SBATCH --cpus-per-task={slots}
+{time}#SBATCH --output=penstock-%A_%a.log
+#SBATCH --no-requeue
+set -eu
+# the worker drains before its wall time, if it has one
+limit=()
+task=${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID
+end=$(scontrol show job "$task" | sed -n 's/.* EndTime=\\([0-9][0-9T:-]*\\).*/\\1/p')
+if [ -n "$end" ]; then
+  limit=(--time-limit "$(($(date -d "$end" +%s) - $(date +%s)))s" --drain-before {drain_before})
+fi
+exec {command} ${{limit[@]+"${{limit[@]}}"}}
+"""
+
+
+def for_workers(function: Function) -> Function:
+    """What the workers of each of these are told."""
+    for option in (
+        debug,
+        keyed,
+        url_option("--url", "The pipeline."),
+        click.option("--slots", type=click.IntRange(1), help="Jobs at once in each worker."),
+        click.option("--tag", "tags", multiple=True, metavar="WORD", help="What the workers have."),
+    ):
+        function = option(function)
+    return function
+
+
+@click.group("print", short_help="Print systemd units, a Slurm job script, a Kubernetes manifest.")
+@debug
+def command() -> None:
+    """Print systemd units, a Slurm job script or a Kubernetes manifest, filled in."""
+
+
+@command.command("systemd")
+@click.argument("station", type=click.Choice(["ventilator", "sink", "worker"]))
+@click.option("--user", default=getpass.getuser, show_default="you", help="Whom it runs as; key files are this user's.")
+@click.option("--data", type=click.Path(path_type=Path), help="Of ventilator or sink.  [default: /var/lib/penstock]")
+@for_workers
+def systemd(station: str, user: str, data: Path | None, url: str, slots: int | None, tags: tuple[str, ...]) -> None:
+    """Print the unit of a STATION: ventilator, sink or worker."""
+    words = [sys.executable, "-m", "penstock", station]
+    if station == "worker":
+        words += _options(url, slots, tags, _key())
+        more, stop_time = WORKER_LINES, print_k8s.WORKER_STOP_TIME
+    else:
+        folder = str(data.absolute()) if data else "/var/lib/penstock"
+        words += ["--bind", url, "--data", folder, *(["--key", key_path()] if key_path() else [])]
+        lines = f"ReadWritePaths={folder}" if data else "StateDirectory=penstock\nStateDirectoryMode=0700"
+        more, stop_time = STORE_LINES.format(data=lines), print_k8s.STORE_STOP_TIME
+    print(
+        UNIT.format(
+            file=f"penstock-{station}.service",
+            station=station,
+            url=url,
+            user=user,
+            command=" ".join(map(_for_systemd, words)) + (" --name %H" if station == "worker" else ""),
+            stop_time=stop_time,
+            more=more,
+        ),
+        end="",
+    )
+
+
+@command.command("slurm")
+@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Array tasks.")
+@click.option("--time", help="Their wall time, as sbatch has it.  [default: the partition's]")
+@click.option("--idle-timeout", default="10m", show_default=True, help="Leave after so long without a job.")
+@click.option("--drain-before", default="60s", show_default=True, help="Drain so long before the wall time.")
+@for_workers
+def slurm(
+    workers: int,
+    time: str | None,
+    idle_timeout: str,
+    drain_before: str,
+    url: str,
+    slots: int | None,
+    tags: tuple[str, ...],
+) -> None:
+    """Print a job script: an array of workers, which leave when idle and drain before their wall time."""
+    words = [sys.executable, "-m", "penstock", "worker"]
+    words += [*_options(url, None, tags, _key()), "--idle-timeout", idle_timeout]
+    print(
+        SLURM.format(
+            count=workers,
+            url=url,
+            slots=slots or 1,
+            time=f"#SBATCH --time={shlex.quote(time)}\n" if time else "",
+            drain_before=shlex.quote(drain_before),
+            command=shlex.join(words),
+        ),
+        end="",
+    )
+
+
+@command.command("k8s")
+@click.option("--image", required=True, help="A container image with penstock in it.")
+@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Replicas.")
+@click.option("--head", is_flag=True, help="Also ventilator and sink: in one pod, with a volume, behind a service.")
+@click.option("--storage", default="10Gi", show_default=True, help="The volume's size.")
+@for_workers
+def k8s(image: str, workers: int, head: bool, storage: str, url: str, slots: int | None, tags: tuple[str, ...]) -> None:
+    """Print a manifest: a deployment of workers, with --head the stations too, and their keys as secrets.
+
+    With --head the URL's host is the name of the service: `penstock keys init tcp://penstock:5555`.
+    """
+    if head:
+        print(print_k8s.of_head(image=image, url=url, storage=storage, folder=key_path()), end="---\n")
+    words = ["penstock", "worker", *_options(url, slots or 1, tags, print_k8s.WORKER_KEY if key_path() else "")]
+    key = work_key_file().read_text(encoding="utf-8") if key_path() else ""
+    print(print_k8s.of_workers(image=image, url=url, words=words, count=workers, slots=slots or 1, key=key), end="")
+
+
+def _key() -> str:
+    return str(work_key_file()) if key_path() else ""
+
+
+def _options(url: str, slots: int | None, tags: tuple[str, ...], key: str) -> list[str]:
+    """What a worker is told."""
+    found = ["--connect", url, *(["--key", key] if key else []), *(["--slots", str(slots)] if slots else [])]
+    return found + [word for tag in tags for word in ("--tag", tag)]
+
+
+def _for_systemd(word: str) -> str:
+    """A word as ExecStart= has it (systemd.service(5), "Command lines")."""
+    word = word.replace("%", "%%").replace("$", "$$")
+    return word if re.fullmatch(r"[\w@%+=:,./$\[\]-]+", word) else json.dumps(word, ensure_ascii=False)

@@ -1,0 +1,91 @@
+"""``penstock results``: what the jobs of a batch came to."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from penstock.cli.job_output import Shown, json_record
+from penstock.cli.options import as_json, running
+from penstock.cli.output import as_text, outcome_record, say, value_text, write
+
+if TYPE_CHECKING:
+    from penstock import Batch, Outcome
+
+CSV_COLUMNS = (
+    *("index", "state", "value", "returncode", "cause", "attempts", "worker", "started", "elapsed"),
+    *("stdout", "stderr"),
+)
+
+
+@click.command("results", short_help="What the jobs of a batch came to.")
+@running
+@click.option("--follow", is_flag=True, help="Go on until the batch ends.")
+@click.option("--failed", is_flag=True, help="Only jobs that did not succeed.")
+@as_json
+@click.option("--csv", "as_csv", is_flag=True, help="Comma-separated values, with a head line.")
+@click.argument("batch")
+def command(url: str, follow: bool, failed: bool, as_json: bool, as_csv: bool, batch: str) -> int:
+    """Print what the jobs of BATCH came to, in the order of recording; exit code 1 if some did not succeed. Which ones
+    these are and why is said on stderr.
+
+    BATCH is an id, a unique beginning or end of one, a name (the newest), or `last`.
+    """
+    if as_json and as_csv:
+        raise click.UsageError("--json and --csv exclude each other")
+    from penstock import Pipeline
+    from penstock.cli.why_waiting import followed
+
+    code = 0
+    with Pipeline(url) as pipeline:
+        handle = pipeline.attach(batch)
+        show = json_record if as_json else _csv_writer() if as_csv else _plain
+        for outcome in followed(pipeline, handle) if follow else recorded(handle, handle.status().finished):
+            if outcome.state != "succeeded":
+                code = 1
+            elif failed:
+                continue
+            what = None if outcome.state == "succeeded" or as_json or as_csv else handle.text(outcome.index)
+            show(Shown(outcome, partial(kept, handle), what=what))
+    return code
+
+
+def kept(batch: Batch, outcome: Outcome, is_error: bool, start: int) -> Iterator[bytes | int]:
+    """What is kept of the output of one of the batch's jobs, from a byte on."""
+    return batch.output(outcome, stderr=is_error, start=start)
+
+
+def recorded(batch: Batch, count: int) -> Iterator[Outcome]:
+    """The first `count` outcomes: those that are there already, without waiting for others."""
+    return itertools.islice(batch.follow(), count)
+
+
+def _plain(shown: Shown) -> None:
+    import sys
+
+    for part in shown.stdout():
+        write(part)
+    for part in shown.stderr():
+        sys.stderr.buffer.write(part)
+    sys.stderr.buffer.write(shown.remarks())
+
+
+def _csv_writer() -> Any:
+    from penstock.cli.csv_rows import write_row
+
+    write_row(CSV_COLUMNS)
+
+    def show(shown: Shown) -> None:
+        outcome = shown.whole()
+        record = outcome_record(outcome)
+        record["value"] = "" if record.get("value") is None else value_text(record["value"])
+        record["stdout"], record["stderr"] = as_text(outcome.stdout), as_text(outcome.stderr)
+        write_row([record[name] for name in CSV_COLUMNS])
+        for missing in shown.said_missing():
+            say(missing)
+
+    return show

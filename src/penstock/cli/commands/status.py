@@ -1,0 +1,58 @@
+"""``penstock status``: how a pipeline stands."""
+
+from __future__ import annotations
+
+import click
+
+from penstock.cli.commands.workers import broken
+from penstock.cli.options import as_json, running
+from penstock.cli.output import counted, json_line, printable
+from penstock.client.records import PipelineStatus
+
+SECURITY = {
+    "keys": "keys: encrypted, and only holders of a key get in",
+    "private": "no keys: only this machine reaches it",
+    "insecure": "INSECURE: no keys, and whoever reaches it runs code there; `penstock keys init` makes keys",
+}
+"""What the ventilator says of itself, in words."""
+
+
+@click.command("status", short_help="How the pipeline stands.")
+@running
+@as_json
+def command(url: str, as_json: bool) -> None:
+    """Say how the pipeline stands: jobs, batches, workers, sink."""
+    from penstock.client.ventilator_status import ask_status
+
+    status = ask_status(url)
+    if as_json:
+        json_line(
+            {name: getattr(status, name) for name in status.__struct_fields__}
+            | {"workers": len(status.workers), "slots": status.slots}
+            | {"broken": {worker.name: worker.broken for worker in status.workers if worker.broken}}
+        )
+        return
+    print(f"pipeline  {status.url}")
+    workers = f"{len(status.workers)}, {counted(status.slots, 'slot')}"
+    print(f"workers   {without_workers(status) or workers}")
+    for line in broken(status.workers):
+        print(line)
+    print(f"jobs      {status.waiting} waiting, {status.running} running")
+    print(f"batches   {status.batches} with open jobs")
+    print(f"sink      {'connected' if status.sink_present else 'not connected: start it with penstock sink'}")
+    print(f"versions  penstock {status.version}, Python {status.python}")
+    if status.reopened or status.lost:
+        print(f"damage    the results file lost outcomes: {status.reopened} jobs run again, {status.lost} are dead")
+    print(f"security  {SECURITY.get(status.security, status.security)}")
+    if status.trouble:
+        print(f"TROUBLE   {printable(status.trouble)}")
+    if status.malformed:
+        print(f"dropped   {status.malformed} malformed messages")
+
+
+def without_workers(status: PipelineStatus) -> str:
+    """That jobs wait and there is nobody to run them, if that is so."""
+    if status.workers or not status.waiting:
+        return ""
+    waits = "1 job waits" if status.waiting == 1 else f"{status.waiting} jobs wait"
+    return f"no worker is connected, and {waits} for one: start one with `penstock worker`"

@@ -1,0 +1,93 @@
+"""``penstock worker``: the process that runs jobs."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import Any
+
+import click
+
+from penstock.cli.option_types import with_unit
+from penstock.cli.options import debug, graced, key_path, keyed, url_option, without_pickles
+from penstock.cli.signals import give_back
+from penstock.errors import ConfigError
+from penstock.station.config import DRAIN_BEFORE
+
+TAG_LENGTH = 256
+"""Characters: what a label on the wire may have."""
+
+
+@click.command("worker", short_help="Run a worker: so many jobs at once, on this machine.")
+@url_option("--connect", "The pipeline.")
+@keyed
+@without_pickles
+@click.option("--slots", type=click.IntRange(1), envvar="PENSTOCK_SLOTS", help="Jobs at once.  [default: usable cores]")
+@click.option(
+    "--name", envvar="PENSTOCK_NAME", help="What people call it.  [default: HOST-PID; with a key KEY/HOST/PID]"
+)
+@click.option("--allow-user", "users", multiple=True, metavar="NAME", help="Jobs may run as NAME (worker as root).")
+@click.option("--tag", "tags", multiple=True, metavar="WORD", help="What it has, for jobs that need that.")
+@click.option("--show-jobs", is_flag=True, help="Print a line for each job as it ends.")
+@graced()
+@click.option("--idle-timeout", metavar="TIME", help="Leave after so long without a job: 90s, 5m, 2h.")
+@click.option("--time-limit", metavar="TIME", help="It is ended from outside so long after its start.")
+@click.option(
+    "--drain-before", metavar="TIME", help=f"Drain so long before the time limit.  [default: {DRAIN_BEFORE:g}s]"
+)
+@debug
+def command(
+    url: str,
+    slots: int | None,
+    name: str | None,
+    users: tuple[str, ...],
+    tags: tuple[str, ...],
+    no_pickle: bool,
+    show_jobs: bool,
+    grace: float,
+    **times: str | None,
+) -> int:
+    """Run a worker until SIGTERM or Ctrl-C, which let it finish what runs.
+
+    A second one ends what runs, within the grace, and hands everything back; a third one does so at once.
+    """
+    from penstock.job.spec import TAGS_MAX
+    from penstock.station.capacity import default_slots
+    from penstock.station.config import WorkerConfig
+    from penstock.worker.process import main
+
+    for tag in tags:
+        if not tag or not tag.isprintable() or tag != tag.strip() or len(tag) > TAG_LENGTH or len(tags) > TAGS_MAX:
+            raise ConfigError(f"--tag {tag!r}: write at most {TAGS_MAX} words of at most {TAG_LENGTH} characters")
+    config = WorkerConfig(
+        url=url,
+        key=key_path(),
+        no_pickle=no_pickle,
+        slots=slots or default_slots(),
+        name=name or default_name(),
+        allow_users=users,
+        tags=tags,
+        show_jobs=show_jobs,
+        grace=grace,
+        **_durations(times),
+    )
+    if config.time_limit is not None and config.drain_before >= config.time_limit:
+        raise ConfigError(
+            f"--time-limit leaves no time to work: it drains {config.drain_before:g} s before (--drain-before)"
+        )
+    give_back()
+    return main(config)
+
+
+def _durations(times: dict[str, str | None]) -> dict[str, Any]:
+    from penstock.client.options import seconds
+
+    try:
+        return {name: seconds(with_unit(text), f"--{name.replace('_', '-')}") for name, text in times.items() if text}
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+
+
+def default_name() -> str:
+    """A worker's name when nobody gave one; under a key, the key's name comes before it."""
+    return f"{socket.gethostname()}{'/' if key_path() else '-'}{os.getpid()}"

@@ -1,0 +1,59 @@
+"""``penstock workers``: who is connected."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import click
+import msgspec
+
+from penstock.cli.options import as_json, running
+from penstock.cli.output import columns, json_line, printable
+from penstock.client.records import WorkerInfo
+
+
+def state(worker: WorkerInfo) -> str:
+    """What it is about."""
+    return "broken" if worker.broken else "draining" if worker.draining else "working"
+
+
+@click.command("workers", short_help="The workers that are connected.")
+@running
+@as_json
+def command(url: str, as_json: bool) -> None:
+    """List the workers: their slots, the jobs that run there, all that they hold, and what they have done."""
+    from penstock import Pipeline
+
+    with Pipeline(url) as pipeline:
+        workers = sorted(pipeline.workers(), key=lambda worker: (worker.host, worker.name))
+    if as_json:
+        for worker in workers:
+            json_line(msgspec.structs.asdict(worker))
+        return
+    columns(
+        ("NAME", "HOST", "PID", "SLOTS", "RUNNING", "HELD", "DONE", "PYTHON", "PENSTOCK", "STATE", "TAGS"),
+        (
+            (
+                w.name,
+                w.host,
+                w.pid,
+                w.slots,
+                w.running,
+                w.jobs,
+                w.done,
+                w.python,
+                w.version or "-",
+                state(w),
+                " ".join(w.tags),
+            )
+            for w in workers
+        ),
+    )
+    for line in broken(workers):
+        print(line)
+
+
+def broken(workers: Iterable[WorkerInfo]) -> list[str]:
+    """A line for each worker that can run no jobs, and why."""
+    lines = (f"broken    {one.name} on {one.host} runs no jobs: {one.broken}" for one in workers if one.broken)
+    return [printable(line) for line in lines]

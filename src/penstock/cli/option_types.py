@@ -1,0 +1,45 @@
+"""Types of options whose value must be there: an empty one is a shell variable that is not set."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from penstock.cli.output import printable
+
+EMPTY = "it is empty: is a variable of your shell not set?"
+
+
+class Word(click.ParamType[str]):
+    """Text that is not empty."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Raises BadParameter: it is empty."""
+        if not value:
+            self.fail(EMPTY, param, ctx)
+        return str(value)
+
+
+class Place(click.Path):
+    """A path that is not empty, and is text that can be written down: stores and settings name it."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Raises BadParameter: it is not."""
+        if not str(value):
+            self.fail(EMPTY, param, ctx)
+        try:
+            str(value).encode()
+        except UnicodeEncodeError:
+            self.fail(f"{printable(str(value))} is no UTF-8, as names that are written down must be", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+WORD = Word()
+
+
+def with_unit(text: str) -> str:
+    """A duration as people type it: seconds need no unit."""
+    return f"{text}s" if text.replace(".", "", 1).isdigit() else text

@@ -1,0 +1,150 @@
+"""Commands that are put together here, where the command line is: those whose replacement strings no worker knows.
+
+A worker, of whatever release and language, replaces what `penstock.job.command` has. The rest (``--plus``,
+``--header``, ``-I``, ``-X``, ...) is replaced before a job is submitted: it then travels as finished words, in a
+template that only puts them side by side. The one thing that is not known here is the slot (``{%}``): it stays in the
+template, and what is around it becomes arguments.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from penstock.cli.run.replacement_strings import Piece, Place, Strings
+from penstock.errors import ConfigError
+from penstock.job.command import at_place, quoted
+
+SLOT = b"\0%\0"
+"""Stands for the slot's number; no argument can have a zero byte."""
+
+
+class Composed(list[bytes]):
+    """What a job is given, as it travels, with the arguments that its user gave."""
+
+    given: Sequence[bytes] = ()
+
+
+def given_of(item: object) -> list[bytes] | None:
+    """A command's arguments as its user gave them; None: it is a call's."""
+    if isinstance(item, Composed):
+        return list(item.given)
+    return item if isinstance(item, list) else None
+
+
+class Job(NamedTuple):
+    """What is put in."""
+
+    arguments: Sequence[bytes]
+    number: int
+    total: int
+
+    def counted(self, place: Place) -> bytes:
+        """A count."""
+        match place.counted:
+            case "number":
+                return b"%d" % self.number
+            case "slot":
+                return SLOT
+            case "total":
+                return b"%d" % self.total
+            case "padded":
+                return b"%0*d" % (len(str(self.total)), self.number)
+
+    def values(self, place: Place, *, is_shell: bool) -> list[bytes]:
+        """What stands at a place."""
+        if place.change is None:
+            return [self.counted(place)]
+        chosen = self.arguments if place.which is None else at_place(self.arguments, place.which)
+        values = [place.change(argument) for argument in chosen]
+        return list(map(quoted, values)) if is_shell else values
+
+
+class Composer:
+    """Puts a command together for each job. ConfigError: an argument stands where there can be only one."""
+
+    def __init__(self, words: Sequence[bytes], strings: Strings, *, shell: bool, repeats: bool) -> None:
+        """`repeats`: a word with an argument in it comes once for each of them; else they stand side by side."""
+        self._shell = shell
+        self._repeats = repeats
+        if shell:
+            words = re.split(rb"(\s+)", b" ".join(words)) if repeats else [b" ".join(words)]
+        self._words = [strings.parse(word) for word in words]
+        places = [piece for word in self._words for piece in word if isinstance(piece, Place)]
+        self._has_place = bool(places)
+        self._slots = sum(place.counted == "slot" and place.change is None for place in places)
+        self.needs_total = any(place.counted in {"total", "padded"} and place.change is None for place in places)
+        """Whether a job has to know how many there are."""
+
+    def template(self, interpreter: bytes) -> tuple[bytes, ...]:
+        """The words of the template."""
+        if self._shell:
+            places = b"{%}".join(b"{%d}" % (at + 1) for at in range(self._slots + 1))
+            return (interpreter, b"-c", places if self._slots else b"{}")
+        if not self._slots:
+            return ()
+        at = 0
+        words: list[bytes] = []
+        for word in self._words:
+            count = 1 + sum(isinstance(piece, Place) and piece.counted == "slot" for piece in word)
+            words.append(b"{%}".join(b"{%d}" % (at + number + 1) for number in range(count)))
+            at += count
+        return tuple(words)
+
+    def compose(self, arguments: Sequence[bytes], number: int, total: int = 0) -> Composed:
+        """What a job is given."""
+        words = self._filled(Job(arguments, number, total))
+        if self._slots:
+            one = [word[0] if word else b"" for word in words]
+            made = Composed(piece for word in one for piece in word.split(SLOT))
+            if any(len(word) > 1 for word in words) or sum(word.count(SLOT) for word in one) != self._slots:
+                raise ConfigError("{%} and several arguments for one word do not go together: write it in --shell")
+        else:
+            made = Composed(piece for word in words for piece in word)
+        made.given = arguments
+        return made
+
+    def length(self, arguments: Sequence[bytes]) -> int:
+        """Of the command line with these, in bytes."""
+        words = [word for found in self._filled(Job(arguments, 1, 1)) for word in found]
+        return len(words[0]) if self._shell else len(b" ".join(map(quoted, words)))
+
+    def _filled(self, job: Job) -> list[list[bytes]]:
+        """What becomes of each word of the template, then of what is appended."""
+        if not self._shell:
+            words = [self._word(word, job) for word in self._words]
+            return words if self._has_place else [*words, list(job.arguments)]
+        line = b"".join(b" ".join(self._word(word, job)) for word in self._words)
+        return [[line if self._has_place else b" ".join([line, *map(quoted, job.arguments)])]]
+
+    def _word(self, word: Sequence[Piece], job: Job) -> list[bytes]:
+        takes_all = any(isinstance(piece, Place) and piece.change and piece.which is None for piece in word)
+        if not takes_all or not self._repeats:
+            return self._side_by_side(word, job, job)
+        each = (self._side_by_side(word, job._replace(arguments=[one]), job) for one in job.arguments)
+        return [made for words in each for made in words]
+
+    def _side_by_side(self, word: Sequence[Piece], job: Job, whole: Job) -> list[bytes]:
+        """The word; what stands at one place may be several, then all but the outer ones are words of their own."""
+        made: list[bytes] = [] if word else [b""]
+        is_begun = False
+        for piece in word:
+            if isinstance(piece, bytes):
+                values = [piece]
+            else:
+                values = (whole if piece.which is not None else job).values(piece, is_shell=self._shell)
+            if values and is_begun:
+                made[-1] += values[0]
+                made += values[1:]
+            elif values:
+                made, is_begun = values, True
+        return made
+
+
+def text_of(pieces: Sequence[Piece], arguments: Sequence[bytes], number: int) -> bytes:
+    """Text with replacement strings, as of `--tagstring`."""
+    job = Job(arguments, number, 0)
+    return b"".join(
+        piece if isinstance(piece, bytes) else b" ".join(job.values(piece, is_shell=False)) for piece in pieces
+    )

@@ -1,0 +1,210 @@
+"""What a replacement string makes of an argument: the parts of a path, the forms that bash's parameters have, and the
+substitutions of `--rpl`. Bytes in, bytes out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import partial, reduce
+from typing import NamedTuple
+
+from penstock.errors import ConfigError
+from penstock.job.command import part_of
+
+Change = Callable[[bytes], bytes]
+"""Of an argument."""
+
+
+def extension(count: int, argument: bytes) -> bytes:
+    """The last `count` extensions; nothing if there are fewer."""
+    match = re.search(rb"\.([^/.]*(?:\.[^/.]*){%d})\Z" % (count - 1), argument)
+    return match[1] if match else b""
+
+
+def last_extension(argument: bytes) -> bytes:
+    """What follows the last dot, wherever it is."""
+    return argument.rpartition(b".")[2] if b"." in argument else b""
+
+
+def without_extensions(count: int, argument: bytes) -> bytes:
+    """Without the last `count`; as it is if there are fewer."""
+    return re.sub(rb"(?:\.[^/.]*){%d}\Z" % count, b"", argument)
+
+
+def folder(argument: bytes) -> bytes:
+    """What stands before the last slash, which may be nothing."""
+    return argument.rpartition(b"/")[0]
+
+
+def base(change: Change, argument: bytes) -> bytes:
+    """The change, of the base name."""
+    return change(argument.rpartition(b"/")[2])
+
+
+PATHS: dict[bytes, Change] = {
+    b"": partial(part_of, part=None),
+    b".": partial(part_of, part=b"."),
+    b"/": partial(part_of, part=b"/"),
+    b"//": partial(part_of, part=b"//"),
+    b"/.": partial(part_of, part=b"/."),
+}
+"""What stands between the braces, of the strings that are always there."""
+
+PLUS: dict[bytes, Change] = {
+    b"+/": folder,
+    b"+.": last_extension,
+    b"+..": partial(extension, 2),
+    b"+...": partial(extension, 3),
+    b"..": partial(without_extensions, 2),
+    b"...": partial(without_extensions, 3),
+    b"/..": partial(base, partial(without_extensions, 2)),
+    b"/...": partial(base, partial(without_extensions, 3)),
+}
+"""Those of ``--plus`` that have a fixed name."""
+
+
+# ------------------------------------------------------------------------------------------- as parameters of bash
+
+
+def lazy(pattern: bytes) -> bytes:
+    """The pattern with every quantifier made lazy, outside of escapes and classes."""
+
+    def made(match: re.Match[bytes]) -> bytes:
+        token = match[0]
+        return token + b"?" if token in {b"*", b"+", b"}"} else token
+
+    return re.sub(rb"\\.|\[[^\]]*\]|[*+}]\??|.", made, pattern, flags=re.DOTALL)
+
+
+def default(text: bytes, argument: bytes) -> bytes:
+    """``{:-text}``; zero counts as empty, as it does in Perl."""
+    return text if argument in {b"", b"0"} else argument
+
+
+def behind(start: bytes, argument: bytes) -> bytes:
+    """``{:2}``"""
+    return argument[int(start) :]
+
+
+def piece(start: bytes, length: bytes, argument: bytes) -> bytes:
+    """``{:2:3}``"""
+    return argument[int(start) : int(start) + int(length)]
+
+
+def without_prefix(pattern: re.Pattern[bytes], argument: bytes) -> bytes:
+    """``{#x}`` ``{##x}``"""
+    match = pattern.match(argument)
+    return argument[match.end() :] if match else argument
+
+
+def without_suffix(pattern: re.Pattern[bytes], argument: bytes) -> bytes:
+    """``{%x}``: the shortest."""
+    match = pattern.fullmatch(argument)
+    return match[1] if match else argument
+
+
+def changed(pattern: re.Pattern[bytes], text: bytes, count: int, argument: bytes) -> bytes:
+    """``{/x/text}``: the first `count`, 0: all."""
+    return pattern.sub(lambda _: text, argument, count=count)
+
+
+def in_case(pattern: re.Pattern[bytes], case: Change, count: int, argument: bytes) -> bytes:
+    """``{^x}`` ``{^^x}`` ``{,x}`` ``{,,x}``"""
+    return pattern.sub(lambda match: case(match[0]), argument, count=count)
+
+
+def compiled(text: bytes, shown: bytes) -> re.Pattern[bytes]:
+    """A regular expression that the user wrote in the replacement string `shown`. ConfigError: it is none."""
+    try:
+        return re.compile(text, re.DOTALL)
+    except re.error as error:
+        raise ConfigError(f"{shown.decode(errors='replace')}: {error}") from None
+
+
+Made = Callable[[bytes, "re.Match[bytes]"], Change]
+
+
+class Form(NamedTuple):
+    """A family of replacement strings: what stands between the braces, and the change that it names."""
+
+    pattern: re.Pattern[bytes]
+    make: Made
+
+
+def _form(pattern: bytes, make: Made) -> Form:
+    return Form(re.compile(pattern, re.DOTALL), make)
+
+
+FORMS = (
+    _form(rb":-([^}]+)", lambda _, m: partial(default, m[1])),
+    _form(rb":(\d+)", lambda _, m: partial(behind, m[1])),
+    _form(rb":(\d+):(\d+)", lambda _, m: partial(piece, m[1], m[2])),
+    _form(rb"#([^#}][^}]*)", lambda all_, m: partial(without_prefix, compiled(lazy(m[1]), all_))),
+    _form(rb"##([^#}][^}]*)", lambda all_, m: partial(without_prefix, compiled(m[1], all_))),
+    _form(rb"%%([^}]+)", lambda all_, m: partial(changed, compiled(b"(?:%s)\\Z" % m[1], all_), b"", 1)),
+    _form(rb"%([^%}][^}]*)", lambda all_, m: partial(without_suffix, compiled(b"(.*)(?:%s)" % lazy(m[1]), all_))),
+    _form(rb"/#([^}/]+)/([^}]*)", lambda all_, m: partial(changed, compiled(b"\\A(?:%s)" % m[1], all_), m[2], 1)),
+    _form(rb"/%([^}/]+)/([^}]*)", lambda all_, m: partial(changed, compiled(b"(?:%s)\\Z" % m[1], all_), m[2], 1)),
+    _form(rb"//([^}/]+)/([^}]*)", lambda all_, m: partial(changed, compiled(m[1], all_), m[2], 0)),
+    _form(rb"/([^#%}/]+)/([^}]*)", lambda all_, m: partial(changed, compiled(m[1], all_), m[2], 1)),
+    _form(rb"\^\^([^}]+)", lambda all_, m: partial(in_case, compiled(m[1], all_), bytes.upper, 0)),
+    _form(rb"\^([^^}][^}]*)", lambda all_, m: partial(in_case, compiled(b"\\A(?:%s)" % m[1], all_), bytes.upper, 1)),
+    _form(rb",,([^}]+)", lambda all_, m: partial(in_case, compiled(m[1], all_), bytes.lower, 0)),
+    _form(rb",([^,}][^}]*)", lambda all_, m: partial(in_case, compiled(b"\\A(?:%s)" % m[1], all_), bytes.lower, 1)),
+)
+"""Those of ``--plus`` that take a text, as bash's ``${name%text}`` does."""
+
+
+def expansion(inner: bytes) -> Change | None:
+    """The change of ``--plus`` that ``{inner}`` names. ConfigError: with a regular expression that is none."""
+    if (fixed := PLUS.get(inner)) is not None:
+        return fixed
+    for form in FORMS:
+        if match := form.pattern.fullmatch(inner):
+            return form.make(b"{%s}" % inner, match)
+    return None
+
+
+# ------------------------------------------------------------------------------------------- --rpl
+
+SUBSTITUTION = re.compile(
+    r"\s*s(?P<by>[^\w\s])(?P<old>(?:\\.|(?!(?P=by)).)*)(?P=by)(?P<new>(?:\\.|(?!(?P=by)).)*)(?P=by)(?P<how>[gi]*)\s*(?:;|\Z)"
+)
+PERL_ONLY = re.compile(r"[$@](?![)|/\d]|\Z)|\\[QEUL]")
+"""What Perl would put in."""
+
+
+def substituted(pattern: re.Pattern[bytes], text: bytes, count: int, argument: bytes) -> bytes:
+    """As `changed`, with ``$1`` in the text for a group."""
+
+    def made(match: re.Match[bytes]) -> bytes:
+        return re.sub(rb"\$(\d)|\\(.)", lambda name: _group(match, name), text)
+
+    return pattern.sub(made, argument, count=count)
+
+
+def _group(match: re.Match[bytes], name: re.Match[bytes]) -> bytes:
+    if name[1] is None:
+        return name[2]
+    number = int(name[1])
+    return (match[number] or b"") if number <= match.re.groups else b""
+
+
+def substitutions(tag: str, code: str) -> Change:
+    """What ``--rpl 'tag s/old/new/; s/old/new/g'`` does. ConfigError: it is more than substitutions."""
+    changes: list[Change] = []
+    at = 0
+    while at < len(code):
+        match = SUBSTITUTION.match(code, at)
+        if match is None or PERL_ONLY.search(match["old"]) or PERL_ONLY.search(match["new"]):
+            raise ConfigError(
+                f"--rpl {tag}: there is no Perl here; write s/OLD/NEW/ or s/OLD/NEW/g (several with ; between them),"
+                " or compute it with --shell"
+            )
+        pattern = compiled(match["old"].encode("utf-8", "surrogateescape"), tag.encode("utf-8", "surrogateescape"))
+        if "i" in match["how"]:
+            pattern = re.compile(pattern.pattern, pattern.flags | re.IGNORECASE)
+        new = match["new"].encode("utf-8", "surrogateescape")
+        changes.append(partial(substituted, pattern, new, 0 if "g" in match["how"] else 1))
+        at = match.end()
+    return lambda argument: reduce(lambda value, change: change(value), changes, argument)

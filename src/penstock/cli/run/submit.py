@@ -1,0 +1,78 @@
+"""``penstock submit``: as `run`, on a running pipeline, without waiting."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from penstock.cli.options import as_json, running
+from penstock.cli.output import in_local_time, say
+from penstock.cli.run.help_sections import JobsCommand
+from penstock.cli.run.jobs_option import AtOnce, AtOnceType
+from penstock.cli.run.submitting import hand_in
+from penstock.cli.run.who_can_run import fit, slots_for
+from penstock.cli.run.work import Work, first_of, jobs_options
+from penstock.cli.streams import CannotWrite, check_stdout
+
+
+@click.command(
+    "submit",
+    cls=JobsCommand,
+    context_settings={"allow_interspersed_args": False},
+    short_help="As run, on a running pipeline: prints the batch id and returns.",
+)
+@running
+@click.option("-j", "--jobs", "at_once", type=AtOnceType(), help="As --limit; also 50% of the slots, 0 for no limit.")
+@click.option("--wait", is_flag=True, help="Wait for the outcomes and show them, as run does.")
+@as_json
+@jobs_options
+def command(url: str, at_once: AtOnce | None, wait: bool, as_json: bool, **asked: Any) -> int:
+    """Hand in COMMAND for each ARGUMENT, or --call a Python function with it, and print the batch's id.
+
+    The jobs run whether this machine stays or not; `penstock results ID` shows what they came to.
+    """
+    if at_once and asked["limit"]:
+        raise click.UsageError("-j is --limit: give one of them")
+    work = Work(**asked)
+    if work.filling.fills:
+        work.slots = slots_for(at_once, url)
+    inputs = first_of(work.inputs())
+    if inputs is None:
+        say("empty input: 0 jobs")
+        return 0
+    target = work.target()
+    check_stdout()
+    from penstock import Pipeline
+    from penstock.cli.run.progress import Progress
+    from penstock.cli.run.summary import Summary, shown_by
+    from penstock.cli.run.wanted_jobs import Part, Wanted
+    from penstock.cli.run.watch import Watch
+    from penstock.cli.why_waiting import Lookout, ailing
+
+    with Pipeline(url, ship=work.ship) as pipeline:
+        fit(pipeline, work, at_once)
+        batch = hand_in(pipeline, work, target, inputs)
+        if not wait:
+            _print(batch.id)
+            for reason in ailing(pipeline.status(), batch.status()):
+                say(in_local_time(reason.text))
+            return 0
+        say(f"batch {batch.id}")
+        wanted = Wanted([Part(batch)], batch.status().total)
+        summary = Summary(
+            failed=f"see them: {shown_by('results --failed', url, batch.id)}",
+            left=f"they go on: {shown_by('results --follow', url, batch.id)} shows them",
+        )
+        with summary, Progress(wanted.total) as progress, Lookout(pipeline, batch, lambda: summary.ended):
+            summary.begin(wanted)
+            return Watch(wanted, progress, as_json=as_json, summary=summary, ends_jobs=False).to_the_end()
+
+
+def _print(batch: str) -> None:
+    """The id of a batch that was handed in: who cannot have it on stdout must have it all the same."""
+    try:
+        print(batch, flush=True)
+    except CannotWrite:
+        say(f"batch {batch} is handed in")
+        raise

@@ -1,0 +1,137 @@
+"""The last line of a run: how it was.
+
+Promises:
+
+1. It is one line on stderr, after everything else, however the run ended; only who closed stdout on it hears nothing.
+2. Its numbers add up: what succeeded, what failed, what somebody else cancelled, what is left.
+3. Where something failed it says how to see it, where something is left it says how to go on.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from penstock.cli.output import printable, say
+from penstock.url import DEFAULT_URL
+
+if TYPE_CHECKING:
+    from penstock import Outcome
+    from penstock.cli.run.wanted_jobs import Wanted
+
+EXAMPLES = 3
+"""Failed jobs that are named where nothing else keeps them."""
+EXAMPLE_CHARS = 60
+"""Of a job, where it is named."""
+KINDS = {"timed_out": "ran too long", "dead": "died"}
+"""How a job fails that did not end by itself, in words."""
+
+
+class Summary:
+    """Counts outcomes, and says what they were when it is left."""
+
+    def __init__(
+        self, *, failed: str = "", again: str = "", left: str = "", names: Callable[[int], bytes] | None = None
+    ) -> None:
+        """`failed`: what shows failed jobs, `again`: what runs them again, `left`: what goes on with those that are
+        left; `names`: what a job is, by its number, where failed ones are to be named here."""
+        self.failed_hint = failed
+        self._again_hint = again
+        self._left_hint = left
+        self._names = names
+        self._wanted: Wanted | None = None
+        self._earlier = 0
+        self._succeeded = 0
+        self._failed = 0
+        self._kinds: dict[str, int] = {}
+        self._cancelled = 0
+        self._stopped = 0
+        self._examples: list[str] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self._wanted is not None and not isinstance(error, BrokenPipeError):
+            say(self.text())
+
+    def begin(self, wanted: Wanted) -> None:
+        """These were handed in: from now on there is something to say."""
+        self._wanted = wanted
+
+    @property
+    def ended(self) -> int:
+        """How many jobs have."""
+        return self._succeeded + self._failed + self._cancelled + self._stopped
+
+    def count(self, number: int, outcome: Outcome, *, stopped: bool) -> None:
+        """One more has ended; `stopped`: because the user has had enough."""
+        if stopped:
+            self._stopped += 1
+        elif outcome.state == "succeeded":
+            self._succeeded += 1
+            self._earlier += self._wanted is not None and self._wanted.is_earlier(number)
+        elif outcome.state == "cancelled":
+            self._cancelled += 1
+        else:
+            self._failed += 1
+            state = str(outcome.state)
+            if state in KINDS:
+                self._kinds[state] = self._kinds.get(state, 0) + 1
+            if self._names is not None and len(self._examples) < EXAMPLES:
+                self._examples.append(f"{shortened(self._names(number))} ({printable(cause_of(outcome))})")
+
+    def text(self) -> str:
+        """The line."""
+        total = None if self._wanted is None else self._wanted.count()
+        left = self._stopped if total is None else total - self.ended + self._stopped
+        is_cut = self._wanted is not None and self._wanted.is_cut
+        before = f" ({self._earlier} of them before)" if self._earlier else ""
+        if not (self._failed or self._cancelled or left or is_cut):
+            return jobs(self._succeeded, "succeeded") + before
+        parts = [f"{self._succeeded} succeeded{before}"]
+        if self._failed:
+            parts.append(f"{self._failed} failed{self._how_failed()}")
+        if self._cancelled:
+            parts.append(f"{self._cancelled} cancelled")
+        if is_cut:
+            parts.append(f"{left} left and the rest of the input")
+        elif left:
+            parts.append(f"{left} left")
+        hints = [self._again_hint] if self._failed else []
+        hints += [self._left_hint] if left or is_cut else []
+        return "; ".join(filter(None, (", ".join(parts), *hints)))
+
+    def _how_failed(self) -> str:
+        kinds = ", ".join(f"{count} {KINDS[state]}" for state, count in self._kinds.items())
+        more = self._failed - len(self._examples)
+        if not self._examples:
+            said = "; ".join(filter(None, (kinds, self.failed_hint)))
+            return f" ({said})" if said else ""
+        rest = f" and {more} more ({self.failed_hint})" if more and self.failed_hint else ""
+        return f" ({', '.join(self._examples)}{rest})"
+
+
+def jobs(count: int, verb: str) -> str:
+    """So many jobs did that."""
+    return f"{count} {'job' if count == 1 else 'jobs'} {verb}"
+
+
+def cause_of(outcome: Outcome) -> str:
+    """Why a job did not succeed, without what stands before that for machines."""
+    return outcome.cause or str(outcome.state)
+
+
+def shortened(text: bytes) -> str:
+    """A job, not too long."""
+    shown = printable(text.decode("utf-8", "backslashreplace"))
+    return shown if len(shown) <= EXAMPLE_CHARS else f"{shown[: EXAMPLE_CHARS - 1]}…"
+
+
+def shown_by(command: str, url: str, batch: str) -> str:
+    """What shows a batch on a running pipeline, as short as it can be typed here."""
+    is_default = url == os.environ.get("PENSTOCK_URL", DEFAULT_URL)
+    return f"penstock {command} {'' if is_default else f'--url {shlex.quote(url)} '}{batch}"

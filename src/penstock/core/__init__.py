@@ -1,1 +1,0 @@
-"""The decisions: no sockets, no clock, no files. Time comes in as an argument, randomness in the constructor."""

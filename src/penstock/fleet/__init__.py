@@ -1,0 +1,1 @@
+"""Workers on many hosts, started and asked through the system's ssh."""

@@ -1,0 +1,1 @@
+"""Keys: the files that their holders need, and what each role may do."""

@@ -1,0 +1,339 @@
+"""The sink's decisions.
+
+Promises:
+
+1. The first outcome of a job wins, a worker's like the ventilator's verdict: an outcome that overlaps what is recorded
+   is cut down to what is new, and each new part is one line of the log.
+2. The log's lines are numbered from 1 without a gap, each with the chain of all lines up to it.
+3. Whatever leaves - completions, rows, heads - is about lines that were saved before.
+4. A retry's opening is a line of the log too: the jobs in it have no outcome from then on, and what is of an older
+   generation comes too late. The ventilator alone opens.
+5. The ventilator is told every line once, in order; after a Replay every line behind the one it named, and then the new
+   ones. A log that does not have that line with that chain is Diverged, and says so instead.
+6. A SinkHead says that all lines up to it were told, and echoes the newest SinkBeat: a barrier; none during a replay.
+7. A batch is forgotten only when the ventilator has applied its last line. What comes in for it later changes nothing.
+8. Memory grows with the gaps in what is recorded, never with the number of outcomes.
+9. Where readers share a batch, each outcome is given to one of them (see claims.py).
+
+A turn is any number of `handle`, then one `tick`, which says what the turn has to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import assert_never
+
+from msgspec.structs import replace
+
+from penstock.job.spec import FINAL
+from penstock.sink.hash_chain import LogReplay, completion
+from penstock.sink.kept_output import Outputs
+from penstock.sink.live_output import Relay
+from penstock.sink.readers import Readers
+from penstock.station.contract import (
+    Actions,
+    Bytes,
+    DeleteBatch,
+    Log,
+    ReadLines,
+    ReadLog,
+    Report,
+    SaveClaim,
+    SaveRecorded,
+    SaveRow,
+    SaveTrimmed,
+)
+from penstock.station.control_silence import Hearing
+from penstock.station.inputs import (
+    FromClient,
+    LinesRead,
+    LogRead,
+    OutcomesArrived,
+    OutputArrived,
+    PrintsArrived,
+    RowsRead,
+    StoredRecord,
+)
+from penstock.station.lease_tokens import NO_SEAL, Seal, refused
+from penstock.station.recorded_jobs import Recorded
+from penstock.wire.bounds import HEARTBEAT_INTERVAL, LEASE_TIME
+from penstock.wire.messages import (
+    Completion,
+    Completions,
+    Diverged,
+    ForgetBatch,
+    Forgotten,
+    Greeting,
+    OutcomeHead,
+    Replay,
+    Restate,
+    Restated,
+    SinkBeat,
+    SinkHead,
+    TrimOutput,
+    Verdicts,
+)
+
+LOG_LINES = 2000
+"""Lines of a replay read and told per turn: about 10 ms, so that workers and clients are served in between."""
+TELL_DELAY = 0.002
+"""Seconds that the ventilator is told of a line later than its followers: jobs done one by one cost it a turn and a
+sync less each, and a worker looks further ahead than that."""
+TELL_LINES = 64
+"""So many lines are told at once."""
+CHECKPOINT_LINES = 16
+"""Lines of a batch between checkpoints, beside one for each gap: what a start has to read again."""
+FORGOTTEN_BATCHES = 10_000
+"""Deleted batches whose late outcomes are still recognised: resends end within seconds."""
+
+Said = Greeting | SinkBeat | Replay | Restate | Verdicts | ForgetBatch | TrimOutput
+SinkInput = OutcomesArrived | PrintsArrived | OutputArrived | FromClient | RowsRead | LogRead | LinesRead | Said
+
+
+class SinkCore:
+    """`head`, `recorded` and `claims` are what the results file says; `sink` and `boot` are new at each start."""
+
+    def __init__(
+        self,
+        boot: int,
+        head: tuple[int, bytes],
+        recorded: Iterable[StoredRecord],
+        claims: Iterable[SaveClaim],
+        *,
+        sink: bytes,
+        heartbeat_interval: float = HEARTBEAT_INTERVAL,
+        lease_time: float = LEASE_TIME,
+        seal: Seal = NO_SEAL,
+    ) -> None:
+        self._boot, self._sink, self._seal = boot, sink, seal
+        self._seq, self._chain = head
+        self._batches = {stored.batch: Recorded.restore(stored) for stored in recorded}
+        self._readers = Readers(boot, claims, self._last)
+        self._followers = self._readers.followers
+        self._relay = Relay(sink, seal, self._followers)
+        self._hearing = Hearing(lease_time)
+        self._heartbeat_interval, self._head_at = heartbeat_interval, 0.0
+        self._echo = self._applied = 0
+        self._replay: LogReplay | None = None
+        self._forgotten: dict[bytes, bool] = {}
+        """Batches to be forgotten, oldest first, and whether they are already."""
+        self._outputs = Outputs(sink, seal, self._forgotten)
+        self._lines: list[Completion] = []
+        """Not told yet."""
+        self._tell_at: float | None = None
+        """When they are to be told."""
+        self._rows: dict[bytes, list[SaveRow]] = {}
+        self._before: dict[bytes, int] = {}
+        """Both of this turn: what was recorded, and the last line of each batch before it."""
+        self.refused = 0
+        """Records that no worker should have sent, or not this one (see station/lease_tokens.py)."""
+
+    # ------------------------------------------------------------------------------------------ contract
+
+    def handle(self, event: SinkInput, now: float) -> Actions:
+        """Take in what happened."""
+        self._hearing.hear(event, now)
+        match event:
+            case OutcomesArrived():
+                return self.on_outcomes(event)
+            case Verdicts(records):
+                return self.on_outcomes(OutcomesArrived(b"", "", records, (b"",) * len(records)))
+            case PrintsArrived():
+                return self._relay.on_prints(event)
+            case OutputArrived():
+                return self._outputs.on_output(event)
+            case FromClient():
+                return self._readers.on_client(event, now)
+            case RowsRead():
+                return self._followers.rows_read(event, self._last(event.batch))
+            case LogRead():
+                return self.on_log_read(event)
+            case SinkBeat():
+                return self.on_beat(event)
+            case Greeting():
+                self._head_at = now  # a ventilator that has just come up learns of the sink at once
+                return []
+            case Replay():
+                return self.on_replay(event)
+            case Restate(after):
+                return [ReadLines(after, LOG_LINES)]
+            case LinesRead(after, position, seq, chain, records):
+                return [Report(Restated(self._sink, self._boot, after, position, seq, chain, records))]
+            case ForgetBatch():
+                return self.on_forget(event)
+            case TrimOutput(batch, bound):
+                return [SaveTrimmed(batch, bound)]
+            case _:
+                assert_never(event)
+
+    def tick(self, now: float) -> Actions:
+        """Close the turn: tell the followers, then the ventilator, of several turns at once if they are short."""
+        actions: Actions = []
+        for batch, rows in self._rows.items():
+            actions += self._checkpoint(batch)
+            actions += self._followers.recorded(batch, rows, self._before[batch])
+        self._rows, self._before = {}, {}
+        if self._lines and self._tell_at is None:
+            self._tell_at = now + TELL_DELAY
+        is_head_due = now >= self._head_at
+        if self._replay is not None or is_head_due or self._tell_is_due(now):
+            actions += self._tell_lines()
+        if self._replay is not None:
+            actions += self._read_on(self._replay)
+        elif is_head_due:
+            self._head_at = now + self._heartbeat_interval
+            actions.append(Report(SinkHead(self._sink, self._boot, self._seq, self._chain, self._echo)))
+        self._followers.expire(now)
+        return actions + self._hearing.look(now)
+
+    def next_wakeup(self) -> float | None:
+        """When `tick` has something to do even if nothing happens."""
+        due = self._head_at if self._replay is None else 0.0
+        return due if self._tell_at is None else min(due, self._tell_at)
+
+    def check(self) -> None:
+        """The invariants; AssertionError if one does not hold."""
+        for batch, recorded in self._batches.items():
+            recorded.check()
+            assert 0 < recorded.last <= self._seq, "a batch is known by its lines in the log"
+            assert not self._forgotten.get(batch), "what is forgotten is gone"
+        numbers = [line.seq for line in self._lines]
+        assert numbers == list(range(self._seq - len(numbers) + 1, self._seq + 1)), "lines wait in order, to the last"
+        assert all(rows for rows in self._rows.values()), "a batch is touched by rows"
+        self._readers.check()
+
+    # ------------------------------------------------------------------------------------------ outcomes
+
+    def on_outcomes(self, event: OutcomesArrived) -> Actions:
+        """Record what is new."""
+        saves: Actions = []
+        is_granted = self._seal.opened(event.tokens if event.worker else None)
+        for head, body in zip(event.records, event.bodies, strict=True):
+            opens = not event.worker and head.stamp.opens and not head.final
+            is_outcome = (head.state not in FINAL or head.stamp.opens) is opens
+            if head.start >= head.stop or not is_outcome or not is_granted(head):
+                self.refused += 1
+                saves += refused(event, self.refused)
+                continue
+            new = self._claim(head)
+            saves += [self._line(event, head, body, start, stop) for start, stop in new]
+        return saves
+
+    def _claim(self, head: OutcomeHead) -> list[tuple[int, int]]:
+        if head.batch in self._forgotten:
+            return []
+        recorded = self._batches.get(head.batch)
+        if recorded is None:
+            recorded = self._batches[head.batch] = Recorded()
+        return recorded.claim(head)
+
+    def _line(self, event: OutcomesArrived, head: OutcomeHead, body: Bytes, start: int, stop: int) -> SaveRow:
+        """The next line of the log. The body is not cut: `offset` says where the values begin in it."""
+        offset = head.offset + start - head.start
+        head = replace(head, start=start, stop=stop, offset=offset, size=len(body), worker=event.name)
+        line = completion(self._seq + 1, head, event.worker, self._chain)
+        self._seq, self._chain = line.seq, line.chain
+        self._lines.append(line)
+        row = SaveRow(line.seq, head, event.worker, line.chain, body)
+        recorded = self._batches[head.batch]
+        self._before.setdefault(head.batch, recorded.last)
+        self._rows.setdefault(head.batch, []).append(row)
+        recorded.last = line.seq
+        recorded.unsaved += 1
+        return row
+
+    def _checkpoint(self, batch: bytes) -> Actions:
+        recorded = self._batches[batch]
+        if not recorded.checkpoint_is_due(CHECKPOINT_LINES):
+            return []
+        recorded.unsaved = 0
+        return [SaveRecorded(batch, tuple(recorded.ended), recorded.generation_spans(), recorded.attempt_spans())]
+
+    def _last(self, batch: bytes) -> int:
+        recorded = self._batches.get(batch)
+        return 0 if recorded is None else recorded.last
+
+    # ---------------------------------------------------------------------------------------- ventilator
+
+    def on_beat(self, beat: SinkBeat) -> Actions:
+        """The ventilator's sign of life: its number is echoed behind all that is recorded."""
+        self._echo = beat.number
+        self._applied = beat.applied
+        self._head_at = 0.0
+        replay = self._replay
+        if replay is not None and replay.after < beat.applied <= self._seq:  # an earlier answer arrived after all
+            replay.after, replay.chain = beat.applied, None
+            self._end_replay(replay)
+        unforgotten = [batch for batch, is_gone in self._forgotten.items() if not is_gone]
+        return [action for batch in unforgotten for action in self._forget(batch)]
+
+    def on_replay(self, message: Replay) -> Actions:
+        """Tell the log again, from behind a line that must have this chain."""
+        self._replay = None
+        if message.seq > self._seq or (message.seq == self._seq and message.chain != self._chain):
+            return self._diverged(message.seq)
+        self._head_at = 0.0
+        if message.seq < self._seq:
+            self._replay = LogReplay(message.seq, message.chain)
+        else:
+            self._lines, self._tell_at = [], None  # it has them
+        return []
+
+    def on_log_read(self, read: LogRead) -> Actions:
+        """The next slice of a replay."""
+        replay = self._replay
+        if replay is None:
+            return []
+        replay.is_reading = False
+        if read.after != replay.after:
+            return []
+        if (replay.chain is not None and read.chain != replay.chain) or not read.records:
+            self._replay = None
+            return self._diverged(read.after)
+        replay.after, replay.chain, replay.rests = read.records[-1].seq, None, True
+        self._end_replay(replay)
+        return [Report(Completions(self._sink, self._boot, read.records))]
+
+    def _end_replay(self, replay: LogReplay) -> None:
+        """If it has reached the lines of this turn: those are told like any others."""
+        first = self._lines[0].seq if self._lines else self._seq + 1
+        if replay.after >= first - 1:
+            self._replay = None
+
+    def _read_on(self, replay: LogReplay) -> Actions:
+        if replay.is_reading or replay.rests:
+            replay.rests = False
+            return []
+        replay.is_reading = True
+        return [ReadLog(replay.after, LOG_LINES)]
+
+    def _tell_is_due(self, now: float) -> bool:
+        return self._tell_at is not None and (now >= self._tell_at or len(self._lines) >= TELL_LINES)
+
+    def _tell_lines(self) -> Actions:
+        lines, self._lines, self._tell_at = self._lines, [], None
+        if self._replay is not None:
+            return []  # the replay will read them
+        slices = range(0, len(lines), LOG_LINES)
+        return [Report(Completions(self._sink, self._boot, tuple(lines[at : at + LOG_LINES]))) for at in slices]
+
+    def _diverged(self, seq: int) -> Actions:
+        return [Report(Diverged(self._sink, self._boot, seq)), Log("log_diverged", {"asked": seq, "end": self._seq})]
+
+    def on_forget(self, message: ForgetBatch) -> Actions:
+        """Delete a batch, at once if the ventilator has applied all of it, else when it has."""
+        self._forgotten.setdefault(message.batch, False)
+        return self._forget(message.batch)
+
+    def _forget(self, batch: bytes) -> Actions:
+        if self._last(batch) > self._applied:
+            return []
+        deleted: Actions = [] if self._forgotten[batch] else [DeleteBatch(batch)]
+        self._forgotten[batch] = True
+        self._rows.pop(batch, None)
+        self._readers.drop_batch(batch)
+        if len(self._forgotten) > FORGOTTEN_BATCHES:
+            oldest = next(batch for batch, is_gone in self._forgotten.items() if is_gone)
+            del self._forgotten[oldest]
+        self._batches.pop(batch, None)
+        return [*deleted, Report(Forgotten(self._sink, batch))]

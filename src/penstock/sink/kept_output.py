@@ -1,0 +1,33 @@
+"""What is kept of the output of jobs beside the notes of their outcomes, at the sink."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+
+from penstock.station.contract import Actions, Report, SaveOutput
+from penstock.station.inputs import OutputArrived
+from penstock.station.lease_tokens import Seal, refused
+from penstock.wire.messages import LiveTaken
+
+
+class Outputs:
+    """At the sink with this id; `forgotten` are batches of which nothing is kept any more."""
+
+    def __init__(self, sink: bytes, seal: Seal, forgotten: Container[bytes]) -> None:
+        self._sink = sink
+        self._seal = seal
+        self._forgotten = forgotten
+        self.refused = 0
+        """Parts of jobs that their worker was not given."""
+
+    def on_output(self, event: OutputArrived) -> Actions:
+        """Record what is granted, and say so behind that: the worker gives its own copy away."""
+        actions: Actions = []
+        is_granted = self._seal.opened(event.tokens)
+        for head, body in zip(event.records, event.bodies, strict=True):
+            if not is_granted(head):
+                self.refused += 1
+                actions += refused(event, self.refused)
+            elif head.batch not in self._forgotten:
+                actions.append(SaveOutput(head, body))
+        return [*actions, Report(LiveTaken(self._sink, event.worker, event.number, is_kept=True))]

@@ -1,0 +1,35 @@
+"""What running jobs write, from their workers to the clients that look on. Nothing of it is recorded."""
+
+from __future__ import annotations
+
+from penstock.sink.followers import Followers
+from penstock.station.contract import Actions, Bytes, Report
+from penstock.station.inputs import PrintsArrived
+from penstock.station.lease_tokens import Seal, refused
+from penstock.wire.messages import LiveTaken, Print
+
+
+class Relay:
+    """At the sink with this id."""
+
+    def __init__(self, sink: bytes, seal: Seal, followers: Followers) -> None:
+        self._sink = sink
+        self._seal = seal
+        self._followers = followers
+        self.refused = 0
+        """Records of jobs that their worker was not given."""
+
+    def on_prints(self, event: PrintsArrived) -> Actions:
+        """Hand it on to those who follow, and say that it came if the worker wants to hear that."""
+        actions: Actions = [Report(LiveTaken(self._sink, event.worker, event.number))] if event.number else []
+        is_granted = self._seal.opened(event.tokens)
+        of_batch: dict[bytes, list[tuple[Print, Bytes]]] = {}
+        for head, body in zip(event.records, event.bodies, strict=True):
+            if is_granted(head):
+                of_batch.setdefault(head.batch, []).append((head, body))
+            else:
+                self.refused += 1
+                actions += refused(event, self.refused)
+        for batch, prints in of_batch.items():
+            actions += self._followers.printed(batch, prints)
+        return actions

@@ -1,0 +1,228 @@
+"""The sink: records what every job came to, once, and tells whoever asks.
+
+======== ====== ============ ====================================
+socket   type   peers        carries
+======== ====== ============ ====================================
+outcomes PULL   workers      outcomes
+results  ROUTER clients      follow, fetch; rows
+report   PUSH   ventilator   its log, its head
+control  SUB    ventilator   beats, replay, verdicts, forget
+======== ====== ============ ====================================
+
+It promises that what it says is on disk. When it dies, workers keep what is not closed and send it again; clients
+follow from where they were.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from msgspec.structs import replace
+
+from penstock.errors import Refused
+from penstock.job.spec import new_worker_id
+from penstock.keys.files import Peers
+from penstock.keys.roles import Peer, Role
+from penstock.sink.core import SinkCore
+from penstock.sink.store import ResultStore
+from penstock.station import loop
+from penstock.station.config import SinkConfig, from_argv
+from penstock.station.contract import Answer, Log, ReadLines, ReadLog, ReadOutput, ReadRows, ReadSpan, Renew, Report
+from penstock.station.inputs import (
+    FromClient,
+    LinesRead,
+    LogRead,
+    OutcomesArrived,
+    OutputArrived,
+    PrintsArrived,
+    RowsRead,
+)
+from penstock.station.lease_tokens import Seal
+from penstock.station.log_events import emit, setup
+from penstock.station.permissions import Bindings, may_not_ask
+from penstock.station.station_keys import for_station
+from penstock.station.ventilator_contact import Contact
+from penstock.wire.frames import Decoder, split
+from penstock.wire.messages import (
+    Bytes,
+    ClientToSink,
+    Fetched,
+    FetchedOutput,
+    Keys,
+    Outcomes,
+    Output,
+    Prints,
+    SinkHead,
+    VentilatorToSink,
+    WorkerToSink,
+)
+from penstock.wire.socket_sets import sink_links
+
+
+class Sink:
+    """Sockets and store around SinkCore."""
+
+    def __init__(self, config: SinkConfig) -> None:
+        self.logger = setup("sink", config.log_level, config.limits.log_chars)
+        self.leaving = False
+        self.exit_code = 0
+        self._signals = loop.Signals()
+        security = for_station(config, Role.SINK)
+        self._store = ResultStore(config.data, config.durable, scratch=config.scratch)
+        sink = new_worker_id()
+        self.links = sink_links(config.url, sink, security)
+        self.links.watch(self._signals.fd)
+        self._lifeline = config.lifeline
+        if config.lifeline is not None:
+            self.links.watch(config.lifeline)
+        self.core = SinkCore(
+            int.from_bytes(os.urandom(7), "big"),
+            self._store.head(),
+            self._store.recorded(),
+            self._store.claims(),
+            sink=sink,
+            heartbeat_interval=config.heartbeat_interval,
+            lease_time=config.lease_time,
+            seal=Seal(security.seal),
+        )
+        self._outcomes = Decoder(WorkerToSink)
+        self._control = Decoder(VentilatorToSink)
+        self._clients = Decoder(ClientToSink)
+        self._bindings = Bindings(config.limits.worker_starts)
+        self._malformed = loop.Malformed(self.logger)
+        self._contact = Contact(config.url, loop.now())
+        self._head: SinkHead | None = None
+        """The last one told."""
+
+    def next_wakeup(self) -> float | None:
+        """When there is something to do or to say."""
+        due = (self.core.next_wakeup(), self._contact.due_at)
+        return min((instant for instant in due if instant is not None), default=None)
+
+    def receive(self, names: list[str], fds: list[int]) -> Iterator[Any]:
+        """Messages, as inputs for the core."""
+        self._bindings.tick(loop.now())
+        connected = self.links.connections("control") > 0
+        self._say(self._contact.look(connected, bool(self.links.shut_out), loop.now()))
+        if "control" in names:
+            for received in self.links.receive("control"):
+                wire = self._malformed.decode(self._control, received)
+                if wire is not None and connected:
+                    self._say(self._contact.heard(loop.now()))
+                if wire is not None and isinstance(wire.message, Keys):
+                    self._learn(wire.message)
+                elif wire is not None:
+                    yield wire.message
+        if "results" in names:  # first: who begins to follow hears what comes in just then
+            for received in self.links.receive("results"):
+                wire = self._malformed.decode_asked(self._clients, received, self.links)
+                if wire is None:
+                    continue
+                if reason := may_not_ask(received.sender, wire.message):
+                    loop.refuse(self.links, received, wire.message.number, Refused(reason))
+                else:
+                    yield FromClient(received.peer, wire.message)
+        if "outcomes" in names:
+            for received in self.links.receive("outcomes"):
+                wire = self._malformed.decode(self._outcomes, received)
+                if wire is None:
+                    continue
+                message = wire.message
+                if self._bindings.may_hand_in(received.sender, message):
+                    yield _from_worker(message, wire.payload)
+                else:
+                    self._malformed.note(received, f"not for the key {received.sender.name} to say")
+        self._read_files(fds)
+
+    def _say(self, news: Iterable[Log]) -> None:
+        for log in news:
+            emit(self.logger, log.event, log.fields)
+
+    def _read_files(self, fds: list[int]) -> None:
+        if fds:
+            self.leaving = self._signals.read() > 0 or self._lifeline in fds
+            if self._signals.take_backup():
+                loop.back_up(self._store, self.logger)
+
+    def _learn(self, keys: Keys) -> None:
+        allowed = {line.public: Peer(line.name, line.role, line.public) for line in keys.allowed}
+        if self.links.guard is not None:
+            self.links.guard.learn(Peers(allowed, frozenset(keys.revoked)))
+
+    def save(self, saves: list[Any]) -> None:
+        """Commit."""
+        self._store.save(saves)
+
+    @property
+    def untidy(self) -> bool:
+        """Whether deleted batches still have rows."""
+        return self._store.untidy
+
+    def reopen(self) -> None:
+        """Open the store anew."""
+        self._store.reopen()
+
+    def wait_for_room(self, why: str, seconds: float) -> None:
+        """The ventilator is told, with the head that was told last: all that it says is still so."""
+        if self._head is not None:
+            self.links.send("report", replace(self._head, trouble=why))
+        _, fds = self.links.poll(seconds, only=())
+        self._read_files(fds)
+
+    def perform(self, action: Any) -> Iterable[Any]:
+        """Carry out one effect."""
+        match action:
+            case Report(message):
+                if isinstance(message, SinkHead):
+                    self._head = message
+                self.links.send("report", message)
+            case Renew():
+                self.links.renew("control")
+            case Answer(client, message, payload):
+                self.links.send("results", message, payload, peer=client)
+            case ReadRows(client, batch, after, limit):
+                records, payload, position, more = self._store.rows_after(batch, after, limit)
+                return (RowsRead(client, batch, records, payload, position, more),)
+            case ReadLog(after, limit):
+                chain, lines, more = self._store.log_after(after, limit)
+                return (LogRead(after, chain, lines, more),)
+            case ReadLines(after, limit):
+                return (LinesRead(after, *self._store.lines_after(after, limit)),)
+            case ReadOutput(client, number, batch, index, is_error, position):
+                start, data = self._store.output_at(batch, index, int(is_error), position)
+                self.links.send("results", FetchedOutput(number, start, len(data)), data, peer=client)
+            case ReadSpan(client, number, batch, start, stop, cursor):
+                records, payload, rest = self._store.rows_in(batch, start, stop, cursor)
+                self.links.send("results", Fetched(number, records, rest), payload, peer=client)
+            case _:
+                raise AssertionError(f"not for the sink: {action!r}")
+        return ()
+
+    def close(self) -> None:
+        """Release the sockets, then the store."""
+        self.links.close()
+        self._store.close()
+
+
+def _from_worker(
+    message: Outcomes | Prints | Output, payload: Bytes
+) -> OutcomesArrived | PrintsArrived | OutputArrived:
+    bodies = tuple(split(payload, [record.size for record in message.records]))
+    if isinstance(message, Output):
+        return OutputArrived(message.worker, message.name, message.records, bodies, message.tokens, message.number)
+    if isinstance(message, Prints):
+        return PrintsArrived(message.worker, message.name, message.records, bodies, message.tokens, message.number)
+    return OutcomesArrived(message.worker, message.name, message.records, bodies, message.tokens)
+
+
+def main(config: SinkConfig) -> int:
+    """Run a sink until SIGTERM; returns the exit code."""
+    logger = setup("sink", config.log_level, config.limits.log_chars)
+    return loop.main(lambda: Sink(config), logger, url=config.url, data=config.data)
+
+
+if __name__ == "__main__":
+    sys.exit(main(from_argv(SinkConfig)))

@@ -1,0 +1,50 @@
+"""What clients ask the sink for: to follow batches, to read what is recorded, to have outcomes for themselves alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from penstock.sink.claims import Claims
+from penstock.sink.followers import Followers
+from penstock.station.contract import Actions, ReadOutput, ReadSpan, SaveClaim
+from penstock.station.inputs import FromClient
+from penstock.wire.messages import Claim, Credit, Fetch, FetchOutput, Follow, Unfollow
+
+
+class Readers:
+    """`last` gives the last line of a batch, 0 if nothing of it is recorded."""
+
+    def __init__(self, boot: int, claims: Iterable[SaveClaim], last: Callable[[bytes], int]) -> None:
+        self.followers = Followers(boot)
+        self._claims = Claims(claims)
+        self._last = last
+
+    def on_client(self, event: FromClient, now: float) -> Actions:
+        """A message on the results socket."""
+        client = event.client
+        match event.message:
+            case Follow() as follow:
+                return self.followers.follow(client, follow, self._last(follow.batch), now)
+            case Credit() as credit:
+                return self.followers.credit(client, credit, self._last(credit.batch), now)
+            case Unfollow(batch):
+                self.followers.unfollow(client, batch)
+                return []
+            case Fetch(number, batch, start, stop, cursor):
+                return [ReadSpan(client, number, batch, start, stop, cursor)]
+            case FetchOutput(number, batch, index, is_error, position):
+                return [ReadOutput(client, number, batch, index, is_error, position)]
+            case Claim() as claim:
+                return self._claims.claim(client, claim, known=self._last(claim.batch) > 0)
+            case _:
+                raise AssertionError(f"no client says {event.message!r}")
+
+    def drop_batch(self, batch: bytes) -> None:
+        """It is forgotten."""
+        self.followers.drop_batch(batch)
+        self._claims.drop_batch(batch)
+
+    def check(self) -> None:
+        """The invariants; AssertionError if one does not hold."""
+        self.followers.check()
+        self._claims.check()

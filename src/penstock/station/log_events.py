@@ -1,0 +1,129 @@
+"""The only place that words log lines: an event's name, its level, and its fields as key=value in the order given.
+
+What comes from a peer or a user is escaped and cut, so that a log line is one line.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+from penstock.wire.bounds import LOG_CHARS
+
+VALUE_CHARS = 400
+"""Of one field in a log line; longer ones are cut."""
+
+WORDS: dict[str, tuple[int, str]] = {
+    "started": (logging.INFO, "up"),
+    "stopped": (logging.INFO, "down"),
+    "no_answer": (logging.WARNING, "waiting for the ventilator, nothing answers there: trying on"),
+    "not_joined": (logging.WARNING, "waiting for the ventilator, it is connected and has not let this one join yet"),
+    "joined": (logging.INFO, "joined the pipeline"),
+    "no_sink": (logging.WARNING, "waiting for the sink, nothing answers there: outcomes are kept here until it does"),
+    "sink_reached": (logging.INFO, "the sink answers again: outcomes are sent"),
+    "lost_link": (logging.WARNING, "the link to the ventilator is lost: waiting for it"),
+    "recovered": (logging.INFO, "what was given out before the restart is known; going on"),
+    "stood_still": (logging.WARNING, "this process stood still: all clocks start again"),
+    "worker_joined": (logging.INFO, "worker joined"),
+    "other_version": (logging.WARNING, "that worker is of another penstock: install one version everywhere"),
+    "worker_left": (logging.INFO, "worker left"),
+    "worker_lost": (logging.WARNING, "worker lost: its jobs are queued again once the sink's log is known"),
+    "sink_joined": (logging.INFO, "sink joined"),
+    "sink_diverged": (
+        logging.ERROR,
+        "the sink's log is not the one applied here, its results file lost its end or is another's: comparing all",
+    ),
+    "sink_agreed": (
+        logging.ERROR,
+        (
+            "the sink's log is taken as it is: jobs whose outcomes it has lost were opened again, and are dead where"
+            " their arguments are no longer kept"
+        ),
+    ),
+    "log_diverged": (
+        logging.ERROR,
+        (
+            "the ventilator asks for a line of the log that is not here: this results file lost its end, or the two"
+            " files are not of one pipeline"
+        ),
+    ),
+    "too_many_followers": (logging.WARNING, "a client follows more batches than this sink keeps"),
+    "retried": (logging.INFO, "jobs that ended without success were opened again"),
+    "results_expired": (logging.INFO, "a batch's results were kept for long enough: deleted"),
+    "map_abandoned": (logging.INFO, "a map's client is gone: cancelled"),
+    "worker_broken": (logging.WARNING, "a worker can run no jobs: they run elsewhere, or wait for it"),
+    "worker_healed": (logging.INFO, "a worker can run jobs again"),
+    "nobody_fits": (logging.WARNING, "a batch waits for a worker that is not here"),
+    "lost_touch": (logging.WARNING, "nothing heard of the ventilator: starting nothing until it answers"),
+    "connects_anew": (logging.WARNING, "nothing heard for a lease time over a connection that is up: connecting anew"),
+    "junk_at_control": (
+        logging.WARNING,
+        "the holder of a key sent what is no subscription: who joins at that moment waits for a lease time",
+    ),
+    "slot_unfit": (logging.ERROR, "no process can be started for a slot: trying on, and going on with the others"),
+    "broken": (
+        logging.ERROR,
+        "no process can be started for any slot: this worker runs no jobs until one can; trying on",
+    ),
+    "healed": (logging.WARNING, "processes can be started again: running jobs"),
+    "drains": (logging.INFO, "takes no more, finishes what runs and leaves"),
+    "left_undelivered": (
+        logging.ERROR,
+        "left with outcomes that no sink has taken: the jobs run again when the stations are back",
+    ),
+    "malformed": (logging.WARNING, "dropped what is no message"),
+    "outcome_refused": (logging.WARNING, "an outcome of what its worker was not given: not recorded"),
+    "peer_refused": (logging.WARNING, "not let in"),
+    "too_many_starts": (logging.WARNING, "more workers start with one key than --worker-starts allows: not let in"),
+    "key_added": (logging.INFO, "key added"),
+    "key_revoked": (logging.WARNING, "key revoked: its holder is cut off"),
+    "keys_unreadable": (logging.ERROR, "the list of keys cannot be read: the last one that could holds"),
+    "not_let_in": (logging.WARNING, "not let in: the key is not known there, or is of another pipeline; trying on"),
+    "disk_full": (logging.ERROR, "the disk is full: nothing is accepted or said until there is room; nothing is lost"),
+    "disk_has_room": (logging.INFO, "the disk has room again: going on"),
+    "backed_up": (logging.INFO, "a copy of the store is made"),
+    "backup_failed": (logging.ERROR, "no copy of the store could be made; nothing else is touched by that"),
+    "store_failed": (logging.ERROR, "the store failed: stopping, nothing that was acknowledged is lost"),
+}
+"""Every event: level and wording."""
+
+
+class Line(logging.Formatter):
+    """A log line of at most so many characters."""
+
+    def __init__(self, chars: int) -> None:
+        super().__init__("%(asctime)s %(name)s %(levelname)s %(message)s")
+        self._chars = chars
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Cut, if it is longer."""
+        line = super().format(record)
+        return line if len(line) <= self._chars else f"{line[: self._chars - 3]}..."
+
+
+def setup(station: str, level: str, chars: int = LOG_CHARS) -> logging.Logger:
+    """The logger of a station, writing to stderr in lines of at most so many characters."""
+    logger = logging.getLogger(f"penstock.{station}")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(Line(chars))
+    logger.handlers[:] = [handler]
+    logger.setLevel(level)
+    logger.propagate = False
+    return logger
+
+
+def emit(logger: logging.Logger, event: str, fields: dict[str, Any]) -> None:
+    """Write an event to the log."""
+    level, words = WORDS[event]
+    if logger.isEnabledFor(level):
+        pairs = "".join(f" {key}={escape(value)}" for key, value in fields.items())
+        logger.log(level, "%s: %s%s", event, words, pairs)
+
+
+def escape(value: object) -> str:
+    """A value as one harmless word: control characters escaped, cut at VALUE_CHARS."""
+    text = value.decode("ascii", "backslashreplace") if isinstance(value, bytes) else str(value)
+    text = text[:VALUE_CHARS] + ("..." if len(text) > VALUE_CHARS else "")
+    plain = text.encode("unicode_escape").decode("ascii")
+    return f'"{plain}"' if not plain or " " in plain else plain

@@ -1,0 +1,274 @@
+"""The only clock, and the turn that every station is made of: poll, decode, core.handle, save, commit, send.
+
+Persist, then speak: what a turn's messages decided is saved in one transaction, and only after its commit does anything
+leave the process. What a read of the store brings goes through the core as one more turn before the next poll.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import Any, Protocol, get_args
+
+from penstock.errors import (
+    PenstockError,
+    ProtocolError,
+    Refused,
+    SchemaMismatch,
+    StoreError,
+    StoreFull,
+    StoreInUse,
+    UnfitFolder,
+    VersionMismatch,
+)
+from penstock.station import log_events
+from penstock.station.config import EXIT_REFUSED
+from penstock.station.contract import Actions, Log, Save
+from penstock.station.store_file import BACKUP, StoreFile
+from penstock.wire.frames import Decoder, Wire, asked_number
+from penstock.wire.messages import Refused as Refusal
+from penstock.wire.sockets import Links, Received
+
+FULL_RETRY = 0.5
+"""Seconds between looks whether a full disk has room again."""
+GC_THRESHOLDS = (10_000, 20, 50)
+"""Of gc.set_threshold: with thousands of chunks and leases in memory the usual ones cost a tenth of a busy station's
+time, and what a turn leaves behind are no cycles."""
+TIDY_PAUSE = 0.02
+"""Seconds between two commits of an idle station that deletes what is no longer needed: a quarter of a disk's time."""
+EXIT_STORE = 74
+"""EX_IOERR of sysexits.h: the store failed; what was acknowledged is safe in it."""
+EXIT_CONFIG = 2
+"""Wrong use: an address or a data folder that is in use, a setting that cannot be. Nothing was started."""
+LOG_MALFORMED_INTERVAL = 1.0
+"""Seconds between log lines about malformed messages; all are counted."""
+
+_SAVES: tuple[type, ...] = get_args(Save)
+
+
+def now() -> float:
+    """Seconds on a clock that goes on while the machine sleeps (CLOCK_BOOTTIME) and is never set."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class Core(Protocol):
+    """The contract of the three cores."""
+
+    def handle(self, event: Any, now: float) -> Actions:
+        """Take in what happened."""
+
+    def tick(self, now: float) -> Actions:
+        """Close the turn."""
+
+    def next_wakeup(self) -> float | None:
+        """When `tick` has something to do."""
+
+
+class Station(Protocol):
+    """What a process puts around its core."""
+
+    leaving: bool
+    exit_code: int
+    """Of the process, when it leaves."""
+
+    @property
+    def core(self) -> Core:
+        """Its decisions."""
+
+    @property
+    def links(self) -> Links:
+        """Its sockets."""
+
+    def next_wakeup(self) -> float | None:
+        """When there is something to do even if nothing arrives."""
+
+    def receive(self, names: list[str], fds: list[int]) -> Iterable[Any]:
+        """What arrived, as inputs for the core."""
+
+    def save(self, saves: list[Any]) -> None:
+        """Commit."""
+
+    @property
+    def untidy(self) -> bool:
+        """Whether its store has something to delete, a little with each commit."""
+
+    def reopen(self) -> None:
+        """Open the store anew after a commit of which nobody knows whether it happened."""
+
+    def wait_for_room(self, why: str, seconds: float) -> None:
+        """Its disk is full: take in only what needs no commit, and let those know who look at the pipeline."""
+
+    def perform(self, action: Any) -> Iterable[Any]:
+        """Carry out one effect; what it brings back goes to the core."""
+
+    def close(self) -> None:
+        """Release everything."""
+
+
+class Malformed:
+    """Counts and logs what does not decode."""
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self.count = 0
+        self._logger = logger
+        self._logged_at = 0.0
+
+    def decode(
+        self, decoder: Decoder, received: Received, refuse: Callable[[ProtocolError], object] | None = None
+    ) -> Wire | None:
+        """The message and its payload, or None: that was told to `refuse`."""
+        try:
+            return decoder.decode(received.frame)
+        except ProtocolError as error:
+            self.note(received, str(error))
+            if refuse is not None:
+                refuse(error)
+            return None
+
+    def decode_asked(self, decoder: Decoder, received: Received, links: Links) -> Wire | None:
+        """The same of a client, who is told why, or which version this is."""
+        return self.decode(decoder, received, partial(_refuse_undecoded, links, received))
+
+    def note(self, received: Received, reason: str) -> None:
+        """One more that was dropped."""
+        self.count += 1
+        if now() > self._logged_at + LOG_MALFORMED_INTERVAL:
+            self._logged_at = now()
+            fields = {
+                "socket": received.socket,
+                "peer": received.peer,
+                "reason": reason,
+                "frame": bytes(received.frame[:64]),
+            }
+            log_events.emit(self._logger, "malformed", {**fields, "count": self.count})
+
+
+def refuse(links: Links, received: Received, number: int, error: PenstockError) -> None:
+    """Answer a client's request of this number with an error."""
+    links.send(received.socket, Refusal(number, type(error).__name__, str(error)), peer=received.peer)
+
+
+def _refuse_undecoded(links: Links, received: Received, error: ProtocolError) -> None:
+    number = 0 if isinstance(error, VersionMismatch) else asked_number(received.frame)
+    if number is not None:
+        refuse(links, received, number, error)
+
+
+class Signals:
+    """SIGTERM and SIGINT (to leave) and SIGUSR1 (to back up) as a file descriptor that the loop polls."""
+
+    def __init__(self) -> None:
+        self.fd, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+        self._backup = False
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+            signal.signal(number, lambda *_: None)
+
+    def read(self) -> int:
+        """How many arrived since the last call that say to leave."""
+        with contextlib.suppress(BlockingIOError):
+            arrived = os.read(self.fd, 64)
+            self._backup |= signal.SIGUSR1 in arrived
+            return len(arrived) - arrived.count(signal.SIGUSR1)
+        return 0
+
+    def take_backup(self) -> bool:
+        """Whether somebody asked for a backup since the last call."""
+        wanted, self._backup = self._backup, False
+        return wanted
+
+
+def run(station: Station, logger: logging.Logger) -> None:
+    """Turn after turn, until the station leaves."""
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
+    while not station.leaving:
+        wakeup = station.next_wakeup()
+        timeout = None if wakeup is None else max(0.0, wakeup - now())
+        if station.untidy:
+            timeout = TIDY_PAUSE if timeout is None else min(TIDY_PAUSE, timeout)
+        inputs = list(station.receive(*station.links.poll(timeout)))
+        for event, fields in station.links.news.take():
+            log_events.emit(logger, event, fields)
+        if station.untidy and not inputs:
+            save(station, [], logger)
+        while True:
+            inputs = list(turn(station, inputs, logger))
+            if not inputs:
+                break
+
+
+def turn(station: Station, inputs: list[Any], logger: logging.Logger) -> Iterator[Any]:
+    """One turn; yields what the effects brought back."""
+    instant = now()
+    actions: Actions = []
+    for event in inputs:
+        actions += station.core.handle(event, instant)
+    actions += station.core.tick(instant)
+    saves = [action for action in actions if isinstance(action, _SAVES)]
+    if saves:
+        save(station, saves, logger)
+    for action in actions:
+        if isinstance(action, Log):
+            log_events.emit(logger, action.event, action.fields)
+        elif not isinstance(action, _SAVES):
+            yield from station.perform(action)
+
+
+def save(station: Station, saves: list[Any], logger: logging.Logger) -> None:
+    """Commit; while the disk is full, wait for room and commit the same again. Nothing is accepted and nothing recorded
+    meanwhile, so nothing is lost; but whoever asks how things stand is told."""
+    said = False
+    while not station.leaving:
+        try:
+            if said:
+                station.reopen()
+            station.save(saves)
+        except StoreFull as error:
+            if not said:
+                log_events.emit(logger, "disk_full", {"error": str(error)})
+            said = True
+            station.wait_for_room(str(error), FULL_RETRY)
+        else:
+            if said:
+                log_events.emit(logger, "disk_has_room", {})
+            return
+    raise StoreFull("told to stop while the disk was full")
+
+
+def back_up(store: StoreFile, logger: logging.Logger) -> None:
+    """Into the folder `backup` beside the store; a failure is said, and changes nothing."""
+    try:
+        log_events.emit(logger, "backed_up", {"path": store.back_up(store.path.parent / BACKUP)})
+    except StoreError as error:
+        log_events.emit(logger, "backup_failed", {"error": str(error)})
+
+
+def main(start: Callable[[], Station], logger: logging.Logger, **about: object) -> int:
+    """Start a station, run it, close it; returns its exit code. Errors are one line on stderr."""
+    try:
+        station = start()
+    except PenstockError as error:
+        sys.stderr.write(f"penstock: {error}\n")
+        wrong_use = isinstance(error, StoreInUse | SchemaMismatch | UnfitFolder)
+        return EXIT_STORE if isinstance(error, StoreError) and not wrong_use else EXIT_CONFIG
+    log_events.emit(logger, "started", {"pid": os.getpid(), **about})
+    try:
+        run(station, logger)
+    except StoreError as error:
+        log_events.emit(logger, "store_failed", {"error": str(error)})
+        return EXIT_STORE
+    except Refused as error:
+        sys.stderr.write(f"penstock: {error}\n")
+        return EXIT_REFUSED
+    finally:
+        station.close()
+    log_events.emit(logger, "stopped", {"pid": os.getpid()})
+    return station.exit_code

@@ -1,0 +1,144 @@
+"""What the holder of a key may say: the roles, message by message.
+
+Promises:
+
+1. A worker's id belongs to the key that used it first; what another key says under it is dropped. A key has so many
+   new ones in a second and no more, so that its holder fills no memory and pushes nobody out.
+2. A worker's name begins with the name of its key.
+3. Only the sink's key speaks for the sink.
+4. A client that may only look changes nothing; one that may submit ends and deletes what it submitted itself; the rest
+   is an admin's.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+from penstock.keys.roles import Peer, Role
+from penstock.wire.bounds import IDS_PER_SECOND
+from penstock.wire.messages import (
+    Alive,
+    AskArguments,
+    AskBatches,
+    AskDigests,
+    AskGone,
+    AskJobs,
+    AskPipeline,
+    AskWhy,
+    Claim,
+    Completions,
+    Diverged,
+    DrainWorker,
+    Forgotten,
+    Hello,
+    LiveTaken,
+    Outcomes,
+    Output,
+    Prints,
+    Restated,
+    SinkHead,
+    Submit,
+)
+
+IDS_MAX = 100_000
+"""Worker ids whose key is remembered: ten lives of each of ten thousand workers."""
+
+BURST_SECONDS = 100
+"""Ids of so many seconds can come at once: workers of an array job start together."""
+
+READS = (AskPipeline, AskBatches, AskDigests, AskWhy, AskGone, AskJobs, AskArguments)
+"""Questions: every client may ask them. What jobs were given is shown to those who may read what they came to."""
+
+
+class Bindings:
+    """Which key each id belongs to. `rate`: how many new ones a key can have in a second, in the long run."""
+
+    def __init__(self, rate: float = IDS_PER_SECOND) -> None:
+        self._rate = rate
+        self._keys: OrderedDict[bytes, str] = OrderedDict()
+        self._spare: dict[str, tuple[float, float]] = {}
+        """By key: how many ids it could have at once, at which time."""
+        self._now = 0.0
+        self.refused: Counter[str] = Counter()
+        """By the name of the key: ids that it could not have."""
+
+    def tick(self, now: float) -> None:
+        """It is so late now."""
+        self._now = now
+
+    def _takes(self, sender: Peer) -> bool:
+        most = self._rate * BURST_SECONDS
+        spare, at = self._spare.get(sender.public, (most, self._now))
+        spare = min(most, spare + (self._now - at) * self._rate)
+        self._spare[sender.public] = (spare - 1 if spare >= 1 else spare, self._now)
+        self.refused[sender.name] += spare < 1
+        return spare >= 1
+
+    def admits(self, sender: Peer, owner: bytes) -> bool:
+        """Whether this id is the sender's; an unused one becomes so, unless the key had many of late."""
+        if not sender.public:
+            return True
+        if owner not in self._keys and not self._takes(sender):
+            return False
+        bound = self._keys.setdefault(owner, sender.public)
+        self._keys.move_to_end(owner)
+        if len(self._keys) > IDS_MAX:
+            self._keys.popitem(last=False)
+        return bound == sender.public
+
+    def may_report(self, sender: Peer, message: Any) -> bool:
+        """Whether the sender may say this to the ventilator."""
+        if not sender.public:
+            return True
+        if isinstance(message, SinkHead | Completions | Diverged | Restated | Forgotten | LiveTaken):
+            return sender.role is Role.SINK and self.admits(sender, message.sink)
+        if isinstance(message, Hello) and not is_name_of(sender, message.name):
+            return False
+        return sender.role is Role.WORK and self.admits(sender, message.worker)
+
+    def may_hand_in(self, sender: Peer, message: Outcomes | Prints | Output) -> bool:
+        """Whether the sender may say this to the sink."""
+        if not sender.public:
+            return True
+        return is_name_of(sender, message.name) and self.admits(sender, message.worker)
+
+
+def may_not_ask(sender: Peer, message: Any) -> str:
+    """Why a client may not say this to the sink; empty if it may. To claim outcomes takes them from others, all else is
+    reading."""
+    if sender.role is Role.OBSERVE and isinstance(message, Claim):
+        return f"the key {sender.name} has the role {sender.role}: it may look, and outcomes are given to others"
+    return ""
+
+
+def is_name_of(sender: Peer, name: str) -> bool:
+    """Whether a worker of this key can have that name."""
+    return name.startswith(f"{sender.name}/")
+
+
+def refusal(sender: Peer, message: Any, owner: Callable[[bytes], str | None]) -> str:
+    """Why a client may not say this; empty if it may. `owner`: who submitted a batch, None if it is not known."""
+    if sender.role is Role.ADMIN or isinstance(message, READS):
+        return ""
+    if sender.role is not Role.SUBMIT:
+        return f"the key {sender.name} has the role {sender.role}: it may look and change nothing"
+    if isinstance(message, DrainWorker):
+        return f"the key {sender.name} has the role {sender.role}: workers are an admin's business"
+    for batch in _touched(message):
+        if owner(batch) not in {None, sender.name}:
+            return f"batch {batch.hex()} is not of the key {sender.name}: its own submitter or an admin can do that"
+    return ""
+
+
+def _touched(message: Any) -> set[bytes]:
+    match message:
+        case Submit():
+            known = {one.batch for one in message.opens} | {one.batch for one in message.chunks}
+            return known | {one.batch for one in message.closes}
+        case Alive():
+            return set(message.batches)
+        case _:
+            batch = getattr(message, "batch", None)
+            return set() if batch is None else {batch}

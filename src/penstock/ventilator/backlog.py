@@ -1,0 +1,194 @@
+"""What the ventilator still has to have done: batches, their chunks, and the parts of chunks.
+
+Promises:
+
+1. One place per job: the parts of a chunk partition its open jobs, and each part is in exactly one place.
+2. Every change of place goes through `Backlog.move`, so the counts are right.
+3. Memory holds a window of each batch's open chunks; the rest lies in the queue file.
+4. What can be given out takes turns.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right, insort
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from penstock.job.spans import SpanSet
+from penstock.station.inputs import StoredBatch, StoredChunk
+from penstock.ventilator.jobs_model import ANY, Batch, Chunk, Part, Place, Terms
+from penstock.ventilator.open_leases import Groups, Lanes
+from penstock.ventilator.turns import Turns
+
+WINDOW_CHUNKS = 4096
+"""Chunks of one batch in memory before the rest stays on disk: some 2 MB, and minutes of work in most cases."""
+REFILL_CHUNKS = 1024
+"""Chunks read from disk at once; read again when fewer than a quarter of that are queued in memory."""
+
+
+class Backlog:
+    """All batches, and whose turn it is."""
+
+    def __init__(self, stored: Iterable[StoredBatch] = ()) -> None:
+        self._groups = Groups[Batch]()
+        self.batches = {one.batch: Batch(one, self._groups.join(one)) for one in stored}
+        self._on_disk = {key: batch for key, batch in self.batches.items() if batch.on_disk}
+        self.queued_parts = 0
+        self.free_parts = 0
+        """Those among them that whoever has time may run."""
+        self.turns = Turns()
+
+    def owner(self, batch: bytes) -> str | None:
+        """The key that submitted a batch; None: no such batch."""
+        found = self.batches.get(batch)
+        return None if found is None else found.spec.owner
+
+    def add_batch(self, stored: StoredBatch) -> Batch:
+        """A new batch."""
+        batch = self.batches[stored.batch] = Batch(stored, self._groups.join(stored))
+        if batch.on_disk:
+            self._on_disk[batch.id] = batch
+        return batch
+
+    def leave_on_disk(self, batch: Batch) -> None:
+        """What of it comes from now on stays there until it is asked for."""
+        batch.on_disk = True
+        self._on_disk[batch.id] = batch
+
+    def has_all(self, batch: Batch) -> None:
+        """All that is open of it is in memory."""
+        batch.on_disk = False
+        self._on_disk.pop(batch.id, None)
+
+    def _count(self, batch: Batch, parts: int) -> None:
+        self.queued_parts += parts
+        if batch.terms is ANY:
+            self.free_parts += parts
+
+    def remove_batch(self, batch: Batch) -> None:
+        """Forget a batch without leases."""
+        for chunk in batch.chunks.values():
+            for part in chunk.parts:
+                if part.place is Place.QUEUED:
+                    self._count(batch, -1)
+        self.turns.leave(batch)
+        self._groups.leave(batch.spec)
+        batch.queue.clear()
+        batch.chunks.clear()
+        batch.firsts.clear()
+        self._on_disk.pop(batch.id, None)
+        del self.batches[batch.id]
+
+    def add_chunk(self, batch: Batch, chunk: StoredChunk, place: Place) -> Chunk:
+        """Take a chunk into memory, all of it in one place."""
+        new = Chunk(batch, chunk.first, chunk.count, chunk.size)
+        batch.chunks[new.first] = new
+        insort(batch.firsts, new.first)
+        for stored in chunk.parts:
+            part = Part(new, stored.start, stored.stop, stored.stamp, Place.DELAYED, given=stored.given)
+            part.recalled = stored.recalled
+            new.parts.append(part)
+            self.move(part, place)
+        for ended in chunk.ended:
+            new.ended.setdefault(ended.state, SpanSet()).add(ended.start, ended.stop)
+        return new
+
+    def add_part(self, part: Part, place: Place) -> None:
+        """Jobs of a chunk that are open again."""
+        insort(part.chunk.parts, part)
+        self.move(part, place)
+
+    def drop_chunk(self, chunk: Chunk) -> None:
+        """A chunk without open jobs leaves the memory."""
+        del chunk.batch.chunks[chunk.first]
+        at = bisect_right(chunk.batch.firsts, chunk.first) - 1
+        del chunk.batch.firsts[at]
+
+    def move(self, part: Part, place: Place, lease: int = 0) -> None:
+        """Change a part's place."""
+        batch = part.chunk.batch
+        if part.place is Place.QUEUED:
+            self._count(batch, -1)
+        elif part.place is Place.LEASED:
+            batch.leased -= part.jobs
+        elif part.place is Place.OPENING:
+            batch.opening -= part.jobs
+        part.place = place
+        part.lease = lease
+        if place is Place.QUEUED:
+            self._count(batch, 1)
+            batch.push(part)
+            self.turns.join(batch)
+        elif place is Place.LEASED:
+            batch.leased += part.jobs
+        elif place is Place.OPENING:
+            batch.opening += part.jobs
+
+    def remove(self, part: Part) -> None:
+        """The part's jobs have their outcome."""
+        self.move(part, Place.VERDICT)
+        part.chunk.parts.remove(part)
+
+    def carve(self, chunk: Chunk, start: int, stop: int) -> list[Part]:
+        """As Chunk.carve; counts what it cuts."""
+        before = len(chunk.batch.queue)
+        inside = chunk.carve(start, stop)
+        self._count(chunk.batch, len(chunk.batch.queue) - before)
+        return inside
+
+    def next(self, fits: Callable[[Terms], bool], lanes: int = 1) -> Part | None:
+        """The part whose turn it is among those that fit, cut if its batch has a limit so that `lanes` of its leases
+        can be filled; it must be given out now, or it is lost from the queue."""
+        part = self.turns.next(fits)
+        if part is not None:
+            self._fill_lanes(part, lanes)
+        return part
+
+    def take(self, batch: Batch, lanes: int = 1) -> Part | None:
+        """As `next`, of this batch."""
+        part = self.turns.take(batch)
+        if part is not None:
+            self._fill_lanes(part, lanes)
+        return part
+
+    def _fill_lanes(self, part: Part, lanes: int) -> None:
+        batch = part.chunk.batch
+        shares = 0 if batch.lanes is None else min(lanes, batch.lanes.free) // (len(batch.queue) + 1)
+        if shares > 1:
+            self.carve(part.chunk, part.start, part.start - (-part.jobs // shares))
+
+    def hungry_batches(self) -> Iterator[Batch]:
+        """Batches with more on disk and little left in memory."""
+        for batch in self._on_disk.values():
+            wanted = not batch.held or batch.loaded_to in batch.cancelled
+            if wanted and not batch.loading and len(batch.queue) < REFILL_CHUNKS // 4:
+                yield batch
+
+    def check(self, lanes: Mapping[bytes, int]) -> Counter[int]:
+        """The invariants; AssertionError if one does not hold. `lanes`: leases of each batch. Returns the jobs of each
+        lease."""
+        charged: Counter[int] = Counter()
+        places: Counter[Place] = Counter()
+        out: Counter[Lanes[Batch]] = Counter()
+        for batch in self.batches.values():
+            if batch.lanes is not None:
+                out[batch.lanes] += lanes[batch.id]
+            assert batch.firsts == sorted(batch.chunks), "the index of chunks is the chunks"
+            jobs: Counter[Place] = Counter()
+            for chunk in batch.chunks.values():
+                assert chunk.parts, "a chunk in memory has open jobs"
+                at = chunk.first
+                for part in chunk.parts:
+                    assert at <= part.start < part.stop <= chunk.first + chunk.count, "parts do not overlap"
+                    at = part.stop
+                    places[part.place] += 1
+                    jobs[part.place] += part.jobs
+                    assert (part.lease != 0) == (part.place is Place.LEASED), "leased means under a lease"
+                    if part.lease:
+                        charged[part.lease] += part.jobs
+            assert jobs[Place.LEASED] == batch.leased, "the count of leased jobs is right"
+            assert jobs[Place.OPENING] == batch.opening, "the count of jobs that are being opened again is right"
+        assert places[Place.QUEUED] == self.queued_parts, "the count of queued parts is right"
+        for shared, count in out.items():
+            shared.check(count)
+        return charged

@@ -1,0 +1,342 @@
+"""Open jobs, for the ventilator: batches, their chunks, and the parts of chunks that are in one place.
+
+Promise: one place per job. The parts of a chunk partition its open jobs, and each part is in exactly one place.
+"""
+
+from __future__ import annotations
+
+import enum
+import heapq
+import itertools
+import math
+from bisect import bisect_right, insort
+from operator import attrgetter
+from typing import NamedTuple
+
+from penstock.job.spans import SpanSet
+from penstock.job.spec import UNSUCCESSFUL, BatchSpec, JobState, Stamp
+from penstock.station.contract import EndedPart, OpenPart
+from penstock.station.inputs import StoredBatch
+from penstock.ventilator.open_leases import Lanes
+from penstock.wire.messages import Note, OutcomeHead
+
+FOREVER = math.inf
+"""Until its batch may begin: what a delayed part of a held batch waits for."""
+
+FIRST = Stamp()
+MEAN_WEIGHT = 0.2
+"""Of the newest outcome in the running mean of a job's duration."""
+
+
+class Place(enum.Enum):
+    """Where an open job is, for the ventilator."""
+
+    QUEUED = "queued"
+    DELAYED = "delayed"
+    LIMBO = "limbo"
+    """Was given out before a restart or to a worker now lost: waits until all that the sink has is known."""
+    LEASED = "leased"
+    ALONE = "alone"
+    """Waits for a worker that runs nothing else (quarantine.py)."""
+    VERDICT = "verdict"
+    """The ventilator's own verdict is on its way through the sink."""
+    OPENING = "opening"
+    """Opened again by a user's retry, which is on its way through the sink."""
+
+
+class Recalling:
+    """A client's request to cancel what has not started, until it is known of each job."""
+
+    __slots__ = ("client", "jobs", "number", "open", "until")
+
+    def __init__(self, client: bytes, number: int, until: float) -> None:
+        self.client = client
+        self.number = number
+        self.until = until
+        self.open = 0
+        """Jobs of which it is not known whether they have started."""
+        self.jobs = 0
+        """Jobs that were cancelled."""
+
+
+class Part:
+    """Jobs [start, stop) of a chunk: in one place, with one stamp, under at most one lease."""
+
+    __slots__ = (
+        "chunk",
+        "crashed",
+        "exposed",
+        "given",
+        "lease",
+        "lost",
+        "place",
+        "recalled",
+        "recalls",
+        "stamp",
+        "start",
+        "stop",
+        "suspect",
+        "verdict",
+        "wait",
+    )
+
+    def __init__(self, chunk: Chunk, start: int, stop: int, stamp: Stamp, place: Place, *, given: bool = False) -> None:
+        self.chunk = chunk
+        self.start = start
+        self.stop = stop
+        self.stamp = stamp
+        self.place = place
+        self.lease = 0
+        self.given = given
+        self.crashed = False
+        """Ran when its worker was lost: counts as a crash once it is given out again."""
+        self.exposed = False
+        """Was with a worker that is lost, which may have started it and bring it to its end."""
+        self.suspect = False
+        """May have taken a worker along."""
+        self.lost = ""
+        """The worker that was lost with it last."""
+        self.wait = 0.0
+        """DELAYED: until this instant, or FOREVER. LIMBO: until the sink has echoed the beat of this number."""
+        self.verdict: tuple[JobState, str] | None = None
+        """VERDICT: the final state and its cause."""
+        self.recalled = False
+        """Not to be started any more: cancelled as soon as nobody runs it."""
+        self.recalls: tuple[Recalling, ...] = ()
+        """Requests that wait to know whether it has started."""
+
+    @property
+    def jobs(self) -> int:
+        """How many jobs."""
+        return self.stop - self.start
+
+    @property
+    def is_to_be_alone(self) -> bool:
+        """Whether it is a suspect that would be dead with the next worker."""
+        stamp = self.stamp.after_crash() if self.crashed else self.stamp
+        return self.suspect and self.chunk.batch.spec.is_last_crash(stamp)
+
+    @property
+    def fresh(self) -> bool:
+        """Whether its jobs have never started, as far as is known."""
+        return self.stamp == FIRST and not self.crashed
+
+    @property
+    def is_untouched(self) -> bool:
+        """Whether nobody can have started its jobs, also not in an earlier try."""
+        return self.fresh and not self.exposed
+
+    def answer_recalls(self, *, cancelled: bool) -> None:
+        """It is known by now whether its jobs are cancelled; that counts of those that never started."""
+        for recalling in self.recalls:
+            recalling.open -= self.jobs
+            recalling.jobs += self.jobs if cancelled and self.is_untouched else 0
+        self.recalls = ()
+
+    def verdict_head(self) -> OutcomeHead:
+        """The outcome that the ventilator hands in for what awaits its verdict, or is opened again."""
+        state, cause = self.verdict or (JobState.QUEUED, "opened again")
+        return OutcomeHead(
+            batch=self.chunk.batch.id,
+            start=self.start,
+            stop=self.stop,
+            state=state,
+            final=self.place is Place.VERDICT,
+            stamp=self.stamp,
+            lease=0,
+            slot=0,
+            started_time=0.0,
+            elapsed=0.0,
+            size=0,
+            note=Note(cause=cause),
+        )
+
+    def cut(self, at: int) -> Part:
+        """Keep what is before `at`; returns the rest, which is alike in everything."""
+        rest = Part(self.chunk, at, self.stop, self.stamp, self.place, given=self.given)
+        rest.lease, rest.wait, rest.verdict, rest.crashed = self.lease, self.wait, self.verdict, self.crashed
+        rest.recalled, rest.recalls = self.recalled, self.recalls
+        rest.suspect, rest.lost, rest.exposed = self.suspect, self.lost, self.exposed
+        self.stop = at
+        return rest
+
+    def __lt__(self, other: Part) -> bool:
+        return self.start < other.start
+
+
+class Chunk:
+    """A chunk with open jobs; `ended` are those that ended without success."""
+
+    __slots__ = ("batch", "count", "ended", "first", "parts", "size")
+
+    def __init__(self, batch: Batch, first: int, count: int, size: int) -> None:
+        self.batch = batch
+        self.first = first
+        self.count = count
+        self.size = size
+        self.parts: list[Part] = []
+        self.ended: dict[JobState, SpanSet] = {}
+
+    def carve(self, start: int, stop: int) -> list[Part]:
+        """The parts in [start, stop), cut so that none reaches beyond."""
+        inside: list[Part] = []
+        fresh: list[Part] = []
+        if start >= stop:
+            return inside
+        for part in itertools.islice(self.parts, bisect_right(self.parts, start, key=attrgetter("stop")), None):
+            if part.start >= stop:
+                break
+            for at in (start, stop):
+                if part.start < at < part.stop:
+                    right = part.cut(at)
+                    fresh.append(right)
+                    if at == start:
+                        part = right  # noqa: PLW2901 - go on with what is inside
+            inside.append(part)
+        for part in fresh:
+            insort(self.parts, part)
+            if part.place is Place.QUEUED:
+                self.batch.push(part)
+        return inside
+
+    def open_parts(self) -> tuple[OpenPart, ...]:
+        """What is open, neighbours of one stamp together: the form in which it is stored."""
+        merged: list[tuple[int, int, tuple[Stamp, bool, bool]]] = []
+        for part in self.parts:
+            start, marks = part.start, (part.stamp, part.given, part.recalled)
+            if merged and merged[-1][1:] == (start, marks):
+                start = merged.pop()[0]
+            merged.append((start, part.stop, marks))
+        return tuple(OpenPart(start, stop, *marks) for start, stop, marks in merged)
+
+    def end(self, part: Part, state: JobState) -> None:
+        """Remember what a retry could open again."""
+        if state in UNSUCCESSFUL:
+            self.ended.setdefault(state, SpanSet()).add(part.start, part.stop)
+
+    def ended_parts(self) -> tuple[EndedPart, ...]:
+        """Jobs that ended without success: the form in which they are stored."""
+        return tuple(EndedPart(start, stop, state) for state, jobs in self.ended.items() for start, stop in jobs)
+
+
+class Batch:
+    """A batch, with those of its open chunks that are in memory."""
+
+    def __init__(self, stored: StoredBatch, lanes: Lanes[Batch] | None) -> None:
+        self.id = stored.batch
+        self.spec: BatchSpec = stored.spec
+        self.function = stored.function
+        self.function_size = stored.function_size
+        self.created_time = stored.created_time
+        self.accepted = stored.accepted
+        self.total = stored.total
+        self.counts = dict(stored.counts)
+        self.cancelled = SpanSet(stored.cancelled)
+        self.generation = stored.generation
+        """Grows with each retry that opens jobs again."""
+        self.asked = dict(stored.asked)
+        """The latest of these retries, and how many jobs each opened."""
+        self.on_disk = stored.open_from is not None
+        """There may be open chunks from `loaded_to` on that are not in memory."""
+        self.loaded_to = stored.open_from or 0
+        self.loading = False
+        self.chunks: dict[int, Chunk] = {}
+        self.firsts: list[int] = []
+        self.queue: list[tuple[int, int, Part]] = []
+        self.ended_time = stored.ended_time
+        """When it was first seen to have ended, by the wall clock."""
+        self.leased = 0
+        self.lanes = lanes
+        """What its limit counts; None: it has none."""
+        self.uncertain = stored.open_from is not None
+        """After a restart: what of it is out is not known yet."""
+        self.terms = terms_of(self.spec)
+        self.in_turn = False
+        self.offered = 0
+        """No worker that has not changed after this change owes it anything (worker_demand.py)."""
+        self.turn = 0
+        self.opening = 0
+        """Jobs that are opened again as soon as the sink has recorded it."""
+        self.mean: float | None = None
+        """Seconds one job takes, a running mean; None: nothing is known yet."""
+        self.held = False
+        """Its time has not come: what is queued is delayed."""
+        self.doom = ""
+        """Why what has not started never will."""
+        self.gone: tuple[str, str] | None = None
+        """It is being deleted: the error and the words for whoever waits for it."""
+        self._serial = itertools.count()
+
+    @property
+    def done(self) -> int:
+        """Jobs with a final outcome."""
+        return sum(self.counts.values())
+
+    @property
+    def ended(self) -> bool:
+        """Closed, and every job has its outcome."""
+        return self.total is not None and self.done >= self.total
+
+    @property
+    def is_full(self) -> bool:
+        """Whether as many leases are out as its limit allows, or may be."""
+        return self.lanes is not None and self.lanes.is_full
+
+    def push(self, part: Part) -> None:
+        """Into the queue, by index."""
+        heapq.heappush(self.queue, (part.start, next(self._serial), part))
+
+    def pop(self) -> Part | None:
+        """The queued part with the lowest index; it stays QUEUED until moved."""
+        while self.queue:
+            start, _, part = heapq.heappop(self.queue)
+            if part.place is Place.QUEUED and part.start == start and part.jobs:
+                return part
+        return None
+
+    def chunk_at(self, index: int) -> Chunk | None:
+        """The chunk in memory that has this index."""
+        at = bisect_right(self.firsts, index) - 1
+        if at < 0:
+            return None
+        chunk = self.chunks[self.firsts[at]]
+        return chunk if index < chunk.first + chunk.count else None
+
+    def on_file(self, index: int) -> bool:
+        """Whether the index may be open without being in memory."""
+        return self.on_disk and self.loaded_to <= index < self.accepted
+
+    def observe(self, jobs: int, elapsed: float) -> None:
+        """Take in how long some jobs took."""
+        mean = elapsed / jobs
+        self.mean = mean if self.mean is None else self.mean + MEAN_WEIGHT * (mean - self.mean)
+
+
+class Terms(NamedTuple):
+    """What a batch asks of those who run it."""
+
+    worker: str = ""
+    """The name of a worker or a host."""
+    needs: tuple[str, ...] = ()
+    """Tags that the worker has, all of them."""
+    limited: bool = False
+    """Whether only so many of its jobs may run at once."""
+    user: str = ""
+    """Whom its jobs run as: the worker must allow that."""
+    opens: str = "pickle"
+    """What the worker must be able to open."""
+
+
+ANY = Terms()
+"""No terms: whoever has time may run it, if it opens pickles; most batches are of this kind."""
+
+
+def is_any(terms: Terms) -> bool:
+    """Whether there are none."""
+    return terms is ANY
+
+
+def terms_of(spec: BatchSpec) -> Terms:
+    """The terms of a batch; ANY itself if there are none."""
+    terms = Terms(spec.worker, spec.needs, spec.limit is not None, spec.user, spec.opens)
+    return ANY if terms == ANY else terms

@@ -1,0 +1,198 @@
+"""The workers the ventilator knows: their presence, their credit, what they hold.
+
+Promises:
+
+1. Credit is computed, never counted by messages: the newest window less the open leases charged to the worker. Of its
+   credit a worker is given what keeps its slots busy, and no more: what it does not hold, others can have.
+2. A worker is present from its hello until its control connection drops; it is lost when that stays so, or when
+   nothing was heard of it for a lease time.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import KeysView
+
+from penstock.job.spans import Span
+from penstock.ventilator.jobs_model import ANY, Batch, Part, Terms
+from penstock.wire.messages import Hello
+
+LOOK_AHEAD = 2
+"""Leases per slot that a worker has at least: one that runs and one behind it."""
+MORE_OF_BATCH = 2
+"""Times as many leases a worker may have if they are the next of a batch of which it has less than one per slot,"""
+FIRST_OF_BATCH = 4
+"""and if it is the first. So many batches begin at once beside a huge one; others when a lease has ended."""
+LOOK_AHEAD_SECONDS = 0.1
+"""Of work per slot that a worker has where jobs are short: many times the way from and to the ventilator."""
+LONG_LEASE = 0.015
+"""Seconds of work in a lease of which LOOK_AHEAD are enough: that long, the next one is always there in time, and what
+is given out no earlier than that starts in the order in which it was submitted."""
+
+LOOK_SECONDS = 1e-5
+"""Between two looks at all workers, for each of MANY or more: ten times what that costs."""
+MANY = 64
+"""Workers; fewer are looked at in every turn."""
+
+
+def look_interval(workers: int) -> float:
+    """Seconds between two looks at so many workers."""
+    return LOOK_SECONDS * workers if workers >= MANY else 0.0
+
+
+class Worker:
+    """One life of a worker process."""
+
+    def __init__(self, worker_id: bytes, changed: dict[Worker, None]) -> None:
+        """`changed` is told that something of it did."""
+        self.id = worker_id
+        self._changed = changed
+        self.connections = 0
+        self.connection = 0
+        """The number its newest control connection was greeted with."""
+        self.hello: Hello | None = None
+        self.number = 0
+        """Of the newest hello or heartbeat; older ones are ignored."""
+        self.window = 0
+        self.heard_at = 0.0
+        self.pace = 1.0
+        """Times the usual interval and lease time that it was told to take."""
+        self.gone_at: float | None = None
+        self.draining = False
+        self.broken = ""
+        """Why it can run nothing at present, by its own words."""
+        self.kept = False
+        """It is to run one suspect and nothing else."""
+        self.leases: set[int] = set()
+        self._of_batch: Counter[bytes] = Counter()
+        """How many of its leases are of a batch, and of a priority."""
+        self._of_priority: Counter[int] = Counter()
+        self.jobs = 0
+        """Open jobs under its leases."""
+        self.width = 0
+        """Those of them that could run at once if it had slots without end."""
+        self.seconds = 0.0
+        """Of work that these jobs were expected to be."""
+        self.charged_leases = 0
+        """Leases of rounds that it has not reported."""
+        self.charged_jobs = 0
+        self.charged_seconds = 0.0
+        self.done = 0
+        self.running: list[tuple[bytes, Span]] = []
+        """By its newest inventory: (batch, span)."""
+        self.in_slots: dict[tuple[int, int], tuple[int, float]] = {}
+        """By its newest heartbeat: which slot runs a job, by its lease and index, and since when."""
+        self.hand_back: tuple[int, float] | None = None
+        """Number and instant of a hand-back request that is open."""
+        self.stuck = False
+        """It handed back what waited behind jobs that last: it gets something only when one of them has ended."""
+        self.barren_until = 0.0
+        """It had nothing to hand back: do not ask again before."""
+
+    def change(self) -> None:
+        """What it can be given may be something else now; nobody looks at who is not marked."""
+        self._changed[self] = None
+
+    @property
+    def present(self) -> bool:
+        """Whether it can be given something."""
+        return self.hello is not None and self.connections > 0
+
+    @property
+    def slots(self) -> int:
+        """How many jobs it runs at once."""
+        return self.hello.slots if self.hello else 0
+
+    @property
+    def running_jobs(self) -> int:
+        """How many jobs it runs, as far as is known: what could run beyond its slots waits there."""
+        return min(self.slots, self.width)
+
+    @property
+    def batches(self) -> KeysView[bytes]:
+        """Those of which it has leases."""
+        return self._of_batch.keys()
+
+    @property
+    def credit(self) -> int:
+        """How many more leases it wants."""
+        if self.draining or self.kept or (self.stuck and not self.idle_slots):
+            return 0
+        return self.window - len(self.leases) - self.charged_leases
+
+    @property
+    def wants(self) -> bool:
+        """Whether to give it more: it has credit, and not enough to do until more can come."""
+        if self.credit <= 0:
+            return False
+        ahead = len(self.leases) + self.charged_leases
+        if ahead < LOOK_AHEAD * self.slots:
+            return True
+        return self.seconds + self.charged_seconds < min(LOOK_AHEAD_SECONDS * self.slots, LONG_LEASE * ahead)
+
+    def owes(self, batch: Batch) -> bool:
+        """Whether to give it jobs of this batch although it wants no more: they would wait behind what is less urgent,
+        or it has so much of others that this batch has nothing of its share here."""
+        if self.credit <= 0 or self.charged_leases:
+            return False
+        urgent = sum(leases for priority, leases in self._of_priority.items() if priority >= batch.spec.priority)
+        own = self._of_batch[batch.id]  # a Counter: asking adds nothing
+        times = FIRST_OF_BATCH if own == 0 else MORE_OF_BATCH if own < self.slots else 1
+        return urgent < times * LOOK_AHEAD * self.slots
+
+    def gain(self, number: int, batch: Batch) -> None:
+        """It has this lease."""
+        self.leases.add(number)
+        self.stuck = False
+        self._of_batch[batch.id] += 1
+        self._of_priority[batch.spec.priority] += 1
+
+    def lose(self, number: int, batch: Batch) -> None:
+        """It has it no longer."""
+        self.leases.discard(number)
+        self._of_batch[batch.id] -= 1
+        self._of_priority[batch.spec.priority] -= 1
+        if not self._of_batch[batch.id]:
+            del self._of_batch[batch.id]
+        if not self._of_priority[batch.spec.priority]:
+            del self._of_priority[batch.spec.priority]
+
+    def runs(self, part: Part) -> bool:
+        """Whether all jobs of a part were in its slots by its newest inventory."""
+        batch = part.chunk.batch.id
+        return any(batch == of and span[0] <= part.start and part.stop <= span[1] for of, span in self.running)
+
+    def fits(self, terms: Terms) -> bool:
+        """Whether it may run what asks for this."""
+        hello = self.hello
+        if hello is None or terms.opens not in hello.opens:
+            return False
+        if terms is ANY:
+            return True
+        named = not terms.worker or terms.worker in {hello.name, hello.host}
+        allowed = not terms.user or terms.user in hello.users
+        return named and allowed and set(terms.needs) <= set(hello.tags)
+
+    def hold(self, jobs: int, mean: float, width: int) -> None:
+        """So many jobs more (or fewer) are under its leases, of which so many can run at once."""
+        self.jobs += jobs
+        self.width += width
+        self.seconds = self.seconds + jobs * mean if self.leases else 0.0
+        self.change()
+
+    def charge(self, leases: int, jobs: int, seconds: float) -> None:
+        """So much more (or less) of it was dealt and not reported."""
+        self.charged_leases += leases
+        self.charged_jobs += jobs
+        self.charged_seconds += seconds
+        self.change()
+
+    @property
+    def idle_slots(self) -> int:
+        """Slots without a job, by the ventilator's books, that others' jobs may have."""
+        return 0 if self.kept else max(0, self.slots - self.width - self.charged_jobs)
+
+    @property
+    def surplus(self) -> int:
+        """Jobs it holds beyond those that can run now."""
+        return self.jobs - min(self.width, self.slots)

@@ -1,0 +1,181 @@
+"""Leases and rounds: what was given out, to whom, and since when.
+
+Promises:
+
+1. A lease number is never used twice: the ventilator's life (stored, counted up at each start) is its upper half.
+2. A dealt lease belongs to nobody until a worker reports it; until then each worker of its round is charged for it.
+3. A lease ends when none of its jobs is left under it.
+"""
+
+from __future__ import annotations
+
+from penstock.ventilator.jobs_model import Chunk
+from penstock.ventilator.known_worker import Worker
+
+COUNTER_BITS = 40
+"""Of a lease number: a million million leases a life, eight million lives."""
+
+UNKNOWN_SECONDS = 0.1
+"""What a job of which nothing is known is expected to take: long enough not to be given out far ahead."""
+
+
+class Round:
+    """One message to each of some workers, over the jobs socket."""
+
+    __slots__ = ("dealt_at", "lost", "waiting")
+
+    def __init__(self, dealt_at: float, waiting: dict[bytes, tuple[int, int, float]]) -> None:
+        self.dealt_at = dealt_at
+        self.waiting = waiting
+        """Workers that have not reported theirs, each with the leases, jobs and seconds of work it is charged."""
+        self.lost: list[Worker] = []
+        """Those that were lost before they reported."""
+
+
+class Given:
+    """A lease: `jobs` of a chunk, held by `worker` (None: dealt, and nobody has reported it)."""
+
+    __slots__ = ("chunk", "given_at", "jobs", "mean", "number", "round", "serial", "taken", "worker")
+
+    def __init__(self, number: int, chunk: Chunk, jobs: int, given_at: float) -> None:
+        self.number = number
+        self.chunk = chunk
+        self.jobs = jobs
+        self.given_at = given_at
+        self.serial = chunk.batch.spec.limit is not None
+        """Whether its worker runs one job of it at a time."""
+        self.mean = UNKNOWN_SECONDS if chunk.batch.mean is None else chunk.batch.mean
+        """Seconds that one of its jobs was expected to take when it was given out."""
+        self.worker: Worker | None = None
+        self.round: Round | None = None
+        self.taken = False
+
+    @property
+    def width(self) -> int:
+        """How many of its jobs can run at once."""
+        return min(1, self.jobs) if self.serial else self.jobs
+
+    @property
+    def expected(self) -> float:
+        """Seconds of work, by what is known of its batch by now; 0: nothing is."""
+        return (self.chunk.batch.mean or 0.0) * self.jobs
+
+
+class Leases:
+    """The book of what is out."""
+
+    def __init__(self, life: int) -> None:
+        self._life = life
+        self._count = 0
+        self.given: dict[int, Given] = {}
+        self.untaken: dict[int, Given] = {}
+        """Those nobody has reported, oldest first."""
+        self.rounds: dict[Round, None] = {}
+        """Those of which somebody is charged something."""
+
+    @property
+    def next_number(self) -> int:
+        """Greater than every number used so far."""
+        return (self._life << COUNTER_BITS) + self._count + 1
+
+    def give(self, chunk: Chunk, jobs: int, now: float) -> Given:
+        """A new lease."""
+        self._count += 1
+        lease = Given((self._life << COUNTER_BITS) + self._count, chunk, jobs, now)
+        _count(chunk, 1)
+        self.given[lease.number] = self.untaken[lease.number] = lease
+        return lease
+
+    def adopt(self, number: int, chunk: Chunk, worker: Worker, now: float) -> Given:
+        """A lease that a worker says it holds; new in the book after a restart."""
+        lease = self.given.get(number)
+        if lease is None:
+            lease = self.given[number] = Given(number, chunk, 0, now)
+            _count(chunk, 1)
+        self.attribute(lease, worker)
+        self.take(lease, worker)
+        return lease
+
+    def attribute(self, lease: Given, worker: Worker) -> None:
+        """The worker is the one that holds it."""
+        if lease.worker is worker:
+            return
+        if lease.worker is not None:
+            lease.worker.lose(lease.number, lease.chunk.batch)
+            lease.worker.hold(-lease.jobs, lease.mean, -lease.width)
+        lease.worker = worker
+        worker.gain(lease.number, lease.chunk.batch)
+        worker.hold(lease.jobs, lease.mean, lease.width)
+
+    def reached(self, number: int, worker: Worker | None) -> None:
+        """The worker has or had it: its report or an outcome says so, maybe when all its jobs have left it."""
+        lease = self.given.get(number) or self.untaken.get(number)
+        if lease is None or worker is None or lease.worker not in {None, worker}:
+            return
+        if number in self.given:
+            self.attribute(lease, worker)
+        self.take(lease, worker)
+
+    def take(self, lease: Given, worker: Worker) -> None:
+        """Its holder has reported it."""
+        if lease.taken:
+            return
+        lease.taken = True
+        self.untaken.pop(lease.number, None)
+        if lease.round is not None:
+            self._uncharge(lease.round, worker)
+            lease.round = None
+
+    def deal(self, dealt: Round, leases: list[Given]) -> None:
+        """These leases went out as one round."""
+        self.rounds[dealt] = None
+        for lease in leases:
+            lease.round = dealt
+
+    def _uncharge(self, dealt: Round, worker: Worker) -> None:
+        leases, jobs, seconds = dealt.waiting.pop(worker.id, (0, 0, 0.0))
+        worker.charge(-leases, -jobs, -seconds)
+        if not dealt.waiting:
+            self.rounds.pop(dealt, None)
+
+    def uncharge(self, worker: Worker) -> None:
+        """What was dealt before and the worker has not reported, it will not run."""
+        for dealt in [dealt for dealt in self.rounds if worker.id in dealt.waiting]:
+            self._uncharge(dealt, worker)
+
+    def burn(self, dealt: Round, workers: dict[bytes, Worker]) -> None:
+        """A round's fuse is out: nobody is charged for it any longer."""
+        for worker_id in list(dealt.waiting):
+            if worker_id in workers:
+                self._uncharge(dealt, workers[worker_id])
+        self.rounds.pop(dealt, None)
+
+    def grow(self, lease: Given, jobs: int) -> None:
+        """Jobs were moved under the lease (adopted)."""
+        width = lease.width
+        lease.jobs += jobs
+        if lease.worker is not None:
+            lease.worker.hold(jobs, lease.mean, lease.width - width)
+
+    def shrink(self, number: int, jobs: int) -> None:
+        """Jobs left the lease."""
+        lease = self.given.get(number)
+        if lease is None:
+            return
+        width = lease.width
+        lease.jobs -= jobs
+        if lease.jobs <= 0:
+            del self.given[number]
+            _count(lease.chunk, -1)
+            if lease.round is None:
+                self.untaken.pop(number, None)  # else somebody is charged for it until its report, or its fuse
+            if lease.worker is not None:
+                lease.worker.lose(number, lease.chunk.batch)
+        if lease.worker is not None:
+            lease.worker.hold(-jobs, lease.mean, lease.width - width)
+
+
+def _count(chunk: Chunk, leases: int) -> None:
+    """So many more of its batch are out."""
+    if chunk.batch.lanes is not None:
+        chunk.batch.lanes.out += leases

@@ -1,0 +1,351 @@
+"""The ventilator: takes jobs in, deals them out.
+
+======== ====== ======================= ===========================================
+socket   type   peers                   carries
+======== ====== ======================= ===========================================
+desk     ROUTER clients                 submit, cancel, questions
+report   PULL   workers, sink           hello, took, heartbeat, the sink's log
+jobs     PUSH   workers                 whole rounds of jobs
+control  XPUB   workers, sink           jobs by name, hand back, cancel, closed
+======== ====== ======================= ===========================================
+
+It promises that nothing is acknowledged before it is on disk. When it dies, workers finish what they hold, the sink
+records it, and the next life learns of both before it gives anything out again.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import Any
+
+from penstock.errors import StoreError
+from penstock.job.spec import ID_BYTES, LABEL_CHARS
+from penstock.keys.files import Peers
+from penstock.keys.roles import Role
+from penstock.station import loop
+from penstock.station.config import VentilatorConfig, from_argv
+from penstock.station.contract import (
+    Answer,
+    Deal,
+    LoadChunk,
+    LoadChunks,
+    LoadKept,
+    ReadArguments,
+    ReadDigests,
+    SaveBatch,
+    SaveChunk,
+    SeekClient,
+    SendFunction,
+    Tell,
+)
+from penstock.station.inputs import (
+    ChunkLoaded,
+    ChunksLoaded,
+    ClientSought,
+    FromClient,
+    JobConnections,
+    KeptLoaded,
+    Subscribed,
+    Unsubscribed,
+    WallClock,
+)
+from penstock.station.lease_tokens import Seal
+from penstock.station.log_events import setup
+from penstock.station.permissions import Bindings
+from penstock.station.station_keys import for_station
+from penstock.ventilator.core import VentilatorCore
+from penstock.ventilator.store import QueueStore
+from penstock.version import VERSION
+from penstock.wire.frames import Decoder, join
+from penstock.wire.messages import (
+    PART_BYTES,
+    SHOWN_BYTES,
+    Arguments,
+    AskPipeline,
+    ClientToVentilator,
+    Digests,
+    FunctionPart,
+    GivenChunk,
+    Jobs,
+    KeyLine,
+    Keys,
+    Knock,
+    ToVentilator,
+)
+from penstock.wire.socket_sets import ventilator_links
+
+CACHE_BYTES = 32 << 20
+"""Payloads kept in memory between accepting and giving out: most go straight through."""
+
+
+POSTPONED_BYTES = 64 << 20
+"""What clients may submit while the disk is full: of two that have submitted as much as they may (UNACCEPTED_BYTES)."""
+
+
+class Ventilator:
+    """Sockets and store around VentilatorCore."""
+
+    def __init__(self, config: VentilatorConfig) -> None:
+        self.logger = setup("ventilator", config.log_level, config.limits.log_chars)
+        self.leaving = False
+        self.exit_code = 0
+        self._signals = loop.Signals()
+        security = for_station(config, Role.VENTILATOR)
+        self._store = QueueStore(config.data, config.durable, scratch=config.scratch)
+        self.links = ventilator_links(config.url, security)
+        self.links.watch(self._signals.fd)
+        self._lifeline = config.lifeline
+        if config.lifeline is not None:
+            self.links.watch(config.lifeline)
+        self.core = VentilatorCore(
+            self._store.begin_life(),
+            self._store.batches(),
+            self._store.applied(),
+            loop.now(),
+            wall_time=time.time(),
+            version=VERSION,
+            lease_time=config.lease_time,
+            heartbeat_interval=config.heartbeat_interval,
+            transient_time=config.transient_time,
+            forgotten=self._store.forgotten(),
+            seed=int.from_bytes(os.urandom(8), "big"),
+            seal=Seal(security.seal),
+            security=security.word(config.url),
+            pickles=not config.no_pickle,
+            name_chars=config.limits.name_chars or LABEL_CHARS,
+        )
+        self._clients = Decoder(ClientToVentilator)
+        self._reports = Decoder(ToVentilator)
+        self._bindings = Bindings(config.limits.worker_starts)
+        self._eavesdroppers: Counter[bytes] = Counter()
+        """How many connections asked for a topic that is not theirs, and hear nothing."""
+        self._passed: tuple[bytes, Peers] | None = None
+        """The sink that was told a list of keys, and which."""
+        self._malformed = loop.Malformed(self.logger)
+        self._postponed: list[FromClient] = []
+        """What clients said while the disk was full."""
+        self._cache: OrderedDict[tuple[bytes, int], bytes | memoryview] = OrderedDict()
+        self._cache_bytes = 0
+        self._functions: OrderedDict[bytes, bytes | memoryview] = OrderedDict()
+
+    # ------------------------------------------------------------------------------------------ in
+
+    def next_wakeup(self) -> float | None:
+        """When the core has something to do."""
+        return loop.now() if self._postponed else self.core.next_wakeup()
+
+    def receive(self, names: list[str], fds: list[int]) -> Iterator[Any]:
+        """Messages and connections, as inputs for the core."""
+        yield WallClock(time.time())
+        self._bindings.tick(loop.now())
+        if "monitor:jobs" in names:
+            self.links.connection_events("jobs")
+            yield JobConnections(self.links.connections("jobs"))
+        if "control" in names:
+            yield from self._subscriptions()
+        if "report" in names:
+            for received in self.links.receive("report"):
+                wire = self._malformed.decode(self._reports, received)
+                if wire is None:
+                    continue
+                if self._bindings.may_report(received.sender, wire.message):
+                    yield wire.message
+                else:
+                    self._malformed.note(received, f"not for the key {received.sender.name} to say")
+        postponed, self._postponed = self._postponed, []
+        yield from postponed
+        if "desk" in names:
+            yield from self._from_clients()
+        self._read_files(fds)
+        self.core.malformed = self._malformed.count + self.links.malformed
+        self._pass_keys()
+
+    def _from_clients(self) -> Iterator[FromClient]:
+        for received in self.links.receive("desk"):
+            wire = self._malformed.decode_asked(self._clients, received, self.links)
+            if wire is not None:
+                yield FromClient(received.peer, wire.message, wire.payload, time.time(), received.sender)
+
+    def _read_files(self, fds: list[int]) -> None:
+        if fds:
+            self.leaving = self._signals.read() > 0 or self._lifeline in fds
+            if self._signals.take_backup():
+                loop.back_up(self._store, self.logger)
+
+    def _pass_keys(self) -> None:
+        """Tell the sink who is let in, when one of the two is new."""
+        sink, guard = self.core.settlement.sink, self.links.guard
+        if sink is None or guard is None or self._passed == (sink, guard.peers):
+            return
+        self._passed = sink, guard.peers
+        allowed = tuple(KeyLine(one.public, one.name, one.role) for one in guard.peers.allowed.values())
+        self.links.send("control", Keys(allowed, tuple(guard.peers.revoked)), peer=sink)
+
+    def _subscriptions(self) -> Iterator[Any]:
+        """Everybody hears what is said to an id of their own, and nothing else."""
+        for came, topic, sender in self.links.subscriptions("control"):
+            if came and len(topic) == ID_BYTES and self._bindings.admits(sender, topic):
+                self.links.admit("control", topic)
+                self._passed = None if topic == self.core.settlement.sink else self._passed
+                yield Subscribed(topic)
+            elif came:
+                self._eavesdroppers[topic] += 1
+                self._say_refused(sender.name)
+            elif self._eavesdroppers[topic]:
+                self._eavesdroppers[topic] -= 1
+            else:
+                yield Unsubscribed(topic)
+            if not self._eavesdroppers[topic]:
+                del self._eavesdroppers[topic]
+
+    def _say_refused(self, key: str) -> None:
+        """At the first id too many of a key, the second, the fourth and so on."""
+        count = self._bindings.refused[key]
+        if count and not count & (count - 1):
+            self.links.news.log("too_many_starts", key=key, count=count)
+
+    # ------------------------------------------------------------------------------------------ out
+
+    def save(self, saves: list[Any]) -> None:
+        """Commit; what was accepted is likely to be given out at once, so it is kept at hand."""
+        self._store.save(saves)
+        self.core.questions.trouble = ""
+        for save in saves:
+            if isinstance(save, SaveChunk):
+                self._remember((save.batch, save.first), save.payload)
+            elif isinstance(save, SaveBatch):
+                self._functions[save.function] = save.code
+
+    @property
+    def untidy(self) -> bool:
+        """Whether deleted batches still have rows."""
+        return self._store.untidy
+
+    def reopen(self) -> None:
+        """Open the store anew."""
+        self._store.reopen()
+
+    def wait_for_room(self, why: str, seconds: float) -> None:
+        """Clients that ask how the pipeline stands are told; what else they say waits, as far as there is room for it
+        in memory, and so does what others say."""
+        self.core.questions.trouble = why
+        end = loop.now() + seconds
+        while not self.leaving and (left := end - loop.now()) > 0:
+            waiting = sum(len(event.payload) for event in self._postponed)
+            names, fds = self.links.poll(left, only=("desk",) if waiting < POSTPONED_BYTES else ())
+            self._read_files(fds)
+            for event in self._from_clients() if "desk" in names else ():
+                if isinstance(event.message, AskPipeline):
+                    for answer in self.core.handle(event, loop.now()):
+                        self.perform(answer)
+                else:
+                    self._postponed.append(event)
+
+    def perform(self, action: Any) -> Iterable[Any]:
+        """Carry out one effect."""
+        match action:
+            case Tell(topic, message):
+                payload = self._payload(message) if isinstance(message, Jobs) else ()
+                self.links.send("control", message, *payload, peer=topic)
+            case Answer(client, message, payload):
+                self.links.send("desk", message, payload, peer=client)
+            case SeekClient(client):
+                return (ClientSought(client, self.links.reaches("desk", Knock(), client)),)
+            case Deal(messages):
+                for jobs in messages:
+                    self.links.send("jobs", jobs, *self._payload(jobs))
+            case SendFunction(worker, function):
+                self._send_function(worker, function)
+            case LoadChunks(batch, first, limit):
+                return (ChunksLoaded(batch, limit, self._store.open_chunks(batch, first, limit)),)
+            case LoadChunk(batch, index):
+                return (ChunkLoaded(batch, index, self._store.open_chunk_at(batch, index)),)
+            case ReadDigests(client, number, batch, start):
+                self.links.send("desk", Digests(number, self._store.digests(batch, start)), peer=client)
+            case ReadArguments():
+                self._send_arguments(action)
+            case LoadKept(batch, start, stop):
+                return (KeptLoaded(batch, start, stop, self._store.kept(batch, start, stop)),)
+            case _:
+                raise AssertionError(f"not for the ventilator: {action!r}")
+        return ()
+
+    def _payload(self, jobs: Jobs) -> Iterator[bytes | memoryview]:
+        yield from (self._function(head.function) for head in jobs.batches if head.inline)
+        yield from (self._chunk(lease.batch, lease.first) for lease in jobs.leases)
+
+    def _send_function(self, worker: bytes, digest: bytes) -> None:
+        code = memoryview(self._function(digest))
+        for offset in range(0, len(code), PART_BYTES):
+            piece = code[offset : offset + PART_BYTES]
+            self.links.send("control", FunctionPart(digest, offset, len(code), len(piece)), piece, peer=worker)
+
+    def _send_arguments(self, asked: ReadArguments) -> None:
+        """The function and the chunks, as many as fit; a chunk that is too large or damaged comes without its bytes."""
+        code = self._shown(partial(self._store.function, asked.function)) if asked.function else b""
+        chunks: list[GivenChunk] = []
+        bodies: list[bytes] = []
+        left, more = SHOWN_BYTES, asked.stop if asked.more else None
+        for one in self._store.kept(asked.batch, asked.start, asked.stop):
+            is_shown = one.size <= min(SHOWN_BYTES, asked.each * one.count)
+            if is_shown and one.size > left:
+                more = max(asked.start, one.first)
+                break
+            body = self._shown(partial(self._store.chunk, asked.batch, one.first)) if is_shown else b""
+            chunks.append(GivenChunk(one.first, one.count, len(body), one.size))
+            bodies.append(body)
+            left -= len(body)
+        answer = Arguments(asked.number, len(code), tuple(chunks), more)
+        self.links.send("desk", answer, join([code, *bodies]), peer=asked.client)
+
+    def _shown(self, read: Callable[[], bytes]) -> bytes:
+        """What is only for people to look at: nothing, where that is too much or is damaged."""
+        try:
+            found = read()
+        except StoreError:
+            return b""
+        return found if len(found) <= SHOWN_BYTES else b""
+
+    # ------------------------------------------------------------------------------------------ at hand
+
+    def _remember(self, key: tuple[bytes, int], payload: bytes | memoryview) -> None:
+        self._cache[key] = payload
+        self._cache_bytes += len(payload)
+        while self._cache_bytes > CACHE_BYTES:
+            self._cache_bytes -= len(self._cache.popitem(last=False)[1])
+
+    def _chunk(self, batch: bytes, first: int) -> bytes | memoryview:
+        payload = self._cache.pop((batch, first), None)
+        if payload is None:
+            return self._store.chunk(batch, first)
+        self._cache_bytes -= len(payload)
+        return payload
+
+    def _function(self, digest: bytes) -> bytes | memoryview:
+        code = self._functions.get(digest)
+        if code is None:
+            code = self._functions[digest] = self._store.function(digest)
+        self._functions.move_to_end(digest)
+        while len(self._functions) > 1 and sum(map(len, self._functions.values())) > CACHE_BYTES:
+            self._functions.popitem(last=False)
+        return code
+
+    def close(self) -> None:
+        """Release the sockets, then the store."""
+        self.links.close()
+        self._store.close()
+
+
+def main(config: VentilatorConfig) -> int:
+    """Run a ventilator until SIGTERM; returns the exit code."""
+    logger = setup("ventilator", config.log_level, config.limits.log_chars)
+    return loop.main(lambda: Ventilator(config), logger, url=config.url, data=config.data)
+
+
+if __name__ == "__main__":
+    sys.exit(main(from_argv(VentilatorConfig)))

@@ -1,0 +1,185 @@
+"""Clients ask how things stand. Nothing changes by it."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator
+
+from penstock.station.contract import Answer, ReadArguments, ReadDigests
+from penstock.ventilator.job_states import Standing
+from penstock.ventilator.jobs_model import Batch
+from penstock.ventilator.ledger import Books
+from penstock.ventilator.placement import Placement
+from penstock.ventilator.reasons import Reasons
+from penstock.ventilator.sink_log import Settlement
+from penstock.ventilator.sink_log_repair import Agreement
+from penstock.ventilator.start_conditions import Gates
+from penstock.wire.messages import (
+    AskArguments,
+    AskBatches,
+    AskDigests,
+    AskJobs,
+    AskWhy,
+    BatchesInfo,
+    BatchLine,
+    Message,
+    PipelineInfo,
+    Refused,
+    Why,
+    WorkerLine,
+)
+
+JOBS_PER_ANSWER = 10_000
+"""Whose arguments are looked for at once."""
+
+Asked = AskBatches | AskDigests | AskWhy | AskJobs | AskArguments
+
+
+class Questions:
+    """Answers them. `version` is penstock's, `security` how the pipeline is guarded."""
+
+    def __init__(
+        self,
+        books: Books,
+        gates: Gates,
+        placement: Placement,
+        settlement: Settlement,
+        agreement: Agreement,
+        version: str,
+        security: str,
+    ) -> None:
+        self._books = books
+        self._gates = gates
+        self._placement = placement
+        self._settlement = settlement
+        self._agreement = agreement
+        self._version = version
+        self._security = security
+        self._reasons = Reasons(books, gates, placement)
+        self._standing = Standing(books)
+        self.trouble = ""
+        """Why the ventilator takes nothing in."""
+
+    def on_ask(self, client: bytes, ask: Asked, now: float) -> None:
+        """What is asked of batches and their jobs."""
+        match ask:
+            case AskBatches():
+                self._answer(client, self._batches(ask))
+                return
+            case AskJobs(batch=b""):
+                self._answer(client, self._standing.answer(ask, None, now))
+                return
+        batch = self._books.backlog.batches.get(ask.batch)
+        if batch is None:
+            self._answer(client, Refused(ask.number, "NoSuchBatch", f"no batch {ask.batch.hex()}"))
+            return
+        match ask:
+            case AskJobs():
+                self._answer(client, self._standing.answer(ask, batch, now))
+            case AskWhy():
+                self._answer(client, self._why(ask, batch, now))
+            case AskDigests(number, _, start):
+                self._books.say(ReadDigests(client, number, batch.id, start))
+            case AskArguments(number, _, start, stop, each, code):
+                last = min(stop, batch.accepted)
+                end = min(last, start + JOBS_PER_ANSWER)
+                function = batch.function if code else b""
+                self._books.say(ReadArguments(client, number, batch.id, function, start, end, each, end < last))
+
+    def _batches(self, ask: AskBatches) -> BatchesInfo:
+        """The newest first."""
+        found = self._matching(ask.match)[: ask.limit]
+        running = self._standing.counts(found)
+        lines = (self._line(batch, running[batch.id]) for batch in found)
+        return BatchesInfo(ask.number, tuple(lines))
+
+    def _matching(self, match: str) -> list[Batch]:
+        newest = sorted(self._books.backlog.batches.values(), key=lambda batch: batch.id, reverse=True)
+        if not match:
+            return newest
+        if match == "last":
+            return newest[:1]
+        named = [batch for batch in newest if match in (batch.id.hex(), batch.spec.name)][:1]
+        by_id = named or [batch for batch in newest if batch.id.hex().startswith(match)]
+        return by_id or [batch for batch in newest if batch.id.hex().endswith(match)]
+
+    def _line(self, batch: Batch, running: int) -> BatchLine:
+        return BatchLine(
+            batch=batch.id,
+            spec=batch.spec,
+            accepted=batch.accepted,
+            total=batch.total,
+            counts=dict(batch.counts),
+            leased=batch.leased,
+            created_time=batch.created_time,
+            waits=self._gates.shut(batch) or self._placement.missing(batch),
+            function=batch.function,
+            running=running,
+        )
+
+    def _why(self, ask: AskWhy, batch: Batch, now: float) -> Why | Refused:
+        """What a job waits for."""
+        if ask.index >= batch.accepted:
+            return Refused(ask.number, "NoSuchBatch", f"no job {ask.index}: the batch has {batch.accepted} jobs")
+        return Why(ask.number, self._reasons.why(batch, ask.index, now))
+
+    def on_ask_pipeline(self, client: bytes, number: int, malformed: int, now: float) -> None:
+        """How things stand."""
+        books = self._books
+        batches = books.backlog.batches.values()
+        leased = sum(batch.leased for batch in batches)
+        lines = tuple(
+            WorkerLine(
+                id=worker.id,
+                name=worker.hello.name,
+                host=worker.hello.host,
+                pid=worker.hello.pid,
+                slots=worker.slots,
+                jobs=worker.jobs,
+                done=worker.done,
+                draining=worker.draining,
+                python=worker.hello.python,
+                tags=worker.hello.tags,
+                version=worker.hello.version,
+                users=worker.hello.users,
+                broken=worker.broken,
+                running=worker.running_jobs,
+            )
+            for worker in books.workers.values()
+            if worker.hello is not None
+        )
+        info = PipelineInfo(
+            number=number,
+            life=books.life,
+            version=self._version,
+            python=platform.python_version(),
+            queued=sum(batch.accepted - batch.done for batch in batches) - leased,
+            leased=leased,
+            batches=sum(batch.accepted > batch.done for batch in batches),
+            sink_present=self._has_sink(now),
+            malformed=malformed,
+            security=self._security,
+            workers=lines,
+            reopened=self._agreement.reopened,
+            lost=self._agreement.lost,
+            wall_time=max(0.0, now + books.wall_offset),
+            running=sum(worker.running_jobs for worker in books.workers.values()),
+            trouble="; ".join(self._troubles(now)),
+        )
+        self._answer(client, info)
+
+    def _has_sink(self, now: float) -> bool:
+        """Whether it is there; while the ventilator takes nothing in it hears nobody, and whoever was there counts."""
+        return self._settlement.is_present(now) or (bool(self.trouble) and self._settlement.sink is not None)
+
+    def _troubles(self, now: float) -> Iterator[str]:
+        """What keeps jobs from being taken in, recorded and run: one after the other, the worst first."""
+        if self.trouble:
+            yield f"the ventilator takes nothing in: {self.trouble}"
+        if not self._has_sink(now):
+            yield "the sink is not connected: nothing is recorded until it is"
+        elif self._settlement.trouble:
+            yield f"the sink records nothing: {self._settlement.trouble}"
+
+    def _answer(self, client: bytes, message: Message) -> None:
+        self._books.say(Answer(client, message))

@@ -1,0 +1,152 @@
+"""When a batch may begin, and when it may not any more.
+
+Promises:
+
+1. A batch is held, all its queued jobs delayed, until its not_before has come and every job of the batch it is to come
+   after has succeeded. If one of those has not, in the end, the batch is cancelled with that cause.
+2. A job that has not started when its batch expires is cancelled, wherever it waits: what a worker has not started is
+   asked back for that. A job that has started runs on, retries included.
+3. Instants of users are wall clock and stay so; the core's own clock only says how far it has moved. What has begun or
+   expired stays so if the wall clock is set back.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Container
+from datetime import UTC, datetime
+
+from penstock.job.spec import BatchSpec, JobState
+from penstock.ventilator.jobs_model import FOREVER, Batch, Part, Place
+from penstock.ventilator.ledger import Books
+from penstock.wire.bounds import RESEND
+from penstock.wire.messages import HandBack
+
+EXPIRED = "expired before it started"
+ALL_JOBS = 2**63 - 1
+"""Beyond what any lease has."""
+
+
+class Gates:
+    """Opens batches when they may begin, and closes them for good."""
+
+    def __init__(self, books: Books) -> None:
+        self._books = books
+        self._due: list[tuple[float, int, Batch]] = []
+        """Heap of (wall-clock instant, serial, batch): when to look at a batch again."""
+        self._serial = itertools.count()
+        self._awaiting: dict[bytes, list[Batch]] = {}
+        """Batches that are to come after another one, by its id, as long as that has not ended."""
+        self._successors: dict[bytes, list[Batch]] = {}
+        """The same, as long as they have not ended themselves."""
+        self._doomed: dict[bytes, float] = {}
+        """Those of which workers may hold what has not started, and when that was last asked back."""
+
+    def refusal(self, batch_id: bytes, spec: BatchSpec, known: Container[bytes]) -> str:
+        """Why not to accept a batch that is to come after another one, of those `known`; empty: it can."""
+        if not spec.after or (spec.after in known and spec.after != batch_id):
+            return ""
+        return f"no batch {spec.after.hex()}: jobs can only come after a batch that is here"
+
+    def watch(self, batch: Batch, now: float) -> None:
+        """A batch is new here."""
+        if batch.spec.after:
+            self._awaiting.setdefault(batch.spec.after, []).append(batch)
+            self._successors.setdefault(batch.spec.after, []).append(batch)
+        for instant in (batch.spec.not_before_time, batch.spec.expires_time):
+            if instant:
+                heapq.heappush(self._due, (instant, next(self._serial), batch))
+        self._look(batch, now)
+
+    def keeps(self, batch: Batch) -> bool:
+        """Whether others come after it, and it must not be forgotten before they have ended: a restart asks anew."""
+        left = [one for one in self._successors.pop(batch.id, ()) if not one.ended]
+        if left:
+            self._successors[batch.id] = left
+        return bool(left)
+
+    def shut(self, batch: Batch) -> str:
+        """What a batch that may not begin waits for, for people; empty: it may."""
+        if not batch.held:
+            return ""
+        if self._is_awaiting(batch):
+            first = self._books.backlog.batches.get(batch.spec.after)
+            if first is not None and first.total is None:
+                return f"it comes after batch {batch.spec.after.hex()}, which still takes in jobs"
+            told = "" if first is None else f": {first.done} of {first.total} jobs have ended"
+            return f"it comes after batch {batch.spec.after.hex()}{told}"
+        begin = datetime.fromtimestamp(batch.spec.not_before_time, UTC)
+        return f"it may not begin before {begin:%Y-%m-%d %H:%M:%S} UTC"
+
+    def next_wakeup(self) -> float | None:
+        """When `tick` has something to do, on the core's clock."""
+        return self._due[0][0] - self._books.wall_offset if self._due else None
+
+    def tick(self, now: float) -> None:
+        """Open and close what is due."""
+        while self._due and self._due[0][0] <= now + self._books.wall_offset:
+            batch = heapq.heappop(self._due)[2]
+            if self._books.backlog.batches.get(batch.id) is batch:
+                self._look(batch, now)
+        for first_id in list(self._awaiting):
+            first = self._books.backlog.batches.get(first_id)
+            if first is None or first.ended:
+                for batch in self._awaiting.pop(first_id):
+                    self._come_after(batch, first, now)
+        for batch_id in [key for key, asked_at in self._doomed.items() if now >= asked_at + RESEND]:
+            doomed = self._books.backlog.batches.get(batch_id)
+            if doomed is None or doomed.ended:
+                del self._doomed[batch_id]
+            else:
+                self._recall(doomed, now)
+
+    def _is_awaiting(self, batch: Batch) -> bool:
+        return batch in self._awaiting.get(batch.spec.after, ())
+
+    def _come_after(self, batch: Batch, first: Batch | None, now: float) -> None:
+        """The batch that this one is to come after has ended."""
+        if first is None:
+            self._doom(batch, f"batch {batch.spec.after.hex()}, which it was to come after, is gone", now)
+        elif first.counts.get(JobState.SUCCEEDED, 0) != first.total:
+            others = [f"{jobs} {state}" for state, jobs in sorted(first.counts.items()) if state != JobState.SUCCEEDED]
+            told = f"{', '.join(others)} of {first.total} jobs"
+            self._doom(batch, f"batch {first.id.hex()} did not succeed: {told}", now)
+        self._look(batch, now)
+
+    def _look(self, batch: Batch, now: float) -> None:
+        wall, spec = now + self._books.wall_offset, batch.spec
+        if spec.expires_time is not None and spec.expires_time <= wall:
+            self._doom(batch, EXPIRED, now)
+        held = not batch.doom and (spec.not_before_time > wall or self._is_awaiting(batch))
+        opened, batch.held = batch.held and not held, held
+        if opened:
+            for part in self._parts(batch):
+                if part.place is Place.DELAYED and part.wait == FOREVER:
+                    self._books.queue(part)
+
+    def _doom(self, batch: Batch, cause: str, now: float) -> None:
+        """What has not started never will."""
+        if batch.doom:
+            return
+        batch.doom = cause
+        for part in self._parts(batch):
+            if part.place in {Place.QUEUED, Place.DELAYED}:
+                self._books.cancel_doomed(part)
+        self._recall(batch, now)
+
+    @staticmethod
+    def _parts(batch: Batch) -> list[Part]:
+        return [part for chunk in batch.chunks.values() for part in chunk.parts]
+
+    def _recall(self, batch: Batch, now: float) -> None:
+        """Have handed back what workers have not started."""
+        self._doomed[batch.id] = now
+        leases = self._books.leases.given
+        asked: dict[bytes, set[int]] = {}
+        for part in self._parts(batch):
+            worker = leases[part.lease].worker if part.lease else None
+            if worker is not None and part.fresh and not worker.runs(part):
+                asked.setdefault(worker.id, set()).add(part.lease)
+        for worker_id, numbers in asked.items():
+            self._books.tell(worker_id, HandBack(0, ALL_JOBS, tuple(sorted(numbers))))

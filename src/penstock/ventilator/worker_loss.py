@@ -1,0 +1,182 @@
+"""Workers are lost: who died under what, and what is queued again.
+
+Promises:
+
+1. A job is queued again after the loss of its worker only when all that the sink had recorded by then is applied.
+2. A dealt lease that nobody reported is queued again once every worker of its round has been heard since, or is lost.
+3. What ran or may have run on a lost worker has crashed once and is a suspect. A job is dead only if the last worker
+   that it may have taken along ran nothing else: before that it is run alone (quarantine.py).
+4. The ventilator's own pause expires nobody.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+from penstock.job.spec import JobState
+from penstock.ventilator.jobs_model import Batch, Part, Place
+from penstock.ventilator.known_worker import Worker, look_interval
+from penstock.ventilator.leases import COUNTER_BITS, Given
+from penstock.ventilator.ledger import Books
+from penstock.wire.bounds import FUSE, RECONNECT_GRACE
+
+
+class Loss:
+    """`greet` asks a worker for a hello."""
+
+    def __init__(self, books: Books, greet: Callable[[Worker], None]) -> None:
+        self._books = books
+        self._greet = greet
+        self._look_at = 0.0
+        self.barrier = books.life << COUNTER_BITS
+        """Number of the newest beat to the sink; the core counts it. Greater than that of any beat of a former life."""
+
+    def tick(self, now: float) -> None:
+        """Find who is lost, and which dealt leases are."""
+        if now < self._look_at:
+            return
+        self._look_at = now + look_interval(len(self._books.workers))
+        for worker in list(self._books.workers.values()):
+            if worker.hello is None:
+                continue
+            gone = worker.gone_at is not None and now - worker.gone_at > RECONNECT_GRACE
+            silent = now - worker.heard_at > self._books.lease_time * worker.pace
+            if gone or silent:
+                cause = "its connection dropped" if gone else "nothing was heard of it"
+                self._books.log("worker_lost", worker=worker.hello.name, host=worker.hello.host, cause=cause)
+                self.lose(worker)
+        self._burn_fuses(now)
+
+    def lose(self, worker: Worker, *, left: bool = False) -> None:
+        """Its leases wait in limbo for what the sink may have of them; what ran has crashed, unless it has `left`."""
+        leases = [self._books.leases.given[number] for number in sorted(worker.leases)]
+        if not left:
+            self._suspect_running(worker, leases)
+            self._suspect_front(leases, worker.slots)
+            self._accuse(leases, worker, alone=worker.jobs + worker.charged_jobs == 1)
+            for dealt in self._books.leases.rounds:
+                dealt.lost += [worker] if worker.id in dealt.waiting else []
+        for lease in leases:
+            for part in [part for part in lease.chunk.parts if part.lease == lease.number]:
+                part.exposed = part.exposed or not left
+                self._books.hold(part, self.barrier + 1)
+        self._books.leases.uncharge(worker)
+        if worker.connections:
+            fresh = self._books.workers[worker.id] = Worker(worker.id, self._books.changed)
+            fresh.connections = worker.connections
+            self._greet(fresh)
+        else:
+            del self._books.workers[worker.id]
+        worker.change()
+
+    def _suspect_running(self, worker: Worker, leases: list[Given]) -> None:
+        for lease in leases:
+            for start, stop in [span for batch, span in worker.running if batch == lease.chunk.batch.id]:
+                for part in self._books.backlog.carve(lease.chunk, start, stop):
+                    part.crashed = part.crashed or part.lease == lease.number
+
+    def _suspect_front(self, leases: list[Given], slots: int) -> None:
+        """The slots of which no inventory told ran what comes first: a job may take its worker along at once."""
+        parts = [(one, part) for one in leases for part in one.chunk.parts if part.lease == one.number]
+        running = Counter({one.chunk.batch: 0 for one in leases})
+        for lease, part in parts:
+            running[lease.chunk.batch] += part.jobs if part.crashed else 0
+        begun = {lease.number for lease, part in parts if lease.serial and part.crashed}
+        fronts: dict[Batch, list[tuple[Part, int]]] = {}
+        for lease, part in parts:
+            if not part.crashed and lease.number not in begun:
+                begun |= {lease.number} if lease.serial else set()
+                fronts.setdefault(lease.chunk.batch, []).append((part, 1 if lease.serial else part.jobs))
+        for batch, jobs in _first(fronts, running, slots - running.total()).items():
+            self._suspect(fronts[batch], jobs)
+
+    def _suspect(self, front: list[tuple[Part, int]], jobs: int) -> None:
+        for part, width in front:
+            stop = part.start + min(jobs, width)
+            jobs -= stop - part.start
+            for first in self._books.backlog.carve(part.chunk, part.start, stop):
+                first.crashed = True
+
+    @staticmethod
+    def _accuse(leases: list[Given], worker: Worker, *, alone: bool) -> None:
+        """Of several suspects nobody knows which it was: none of them is dead for it."""
+        for lease in leases:
+            for part in lease.chunk.parts:
+                if part.lease == lease.number and (part.crashed or part.given):
+                    part.lost = f"worker {worker.hello.name} on {worker.hello.host}" if worker.hello else ""
+                    part.suspect = True
+                    if not alone and part.chunk.batch.spec.is_last_crash(part.stamp):
+                        part.crashed = False
+
+    def release_limbo(self, echo: int) -> None:
+        """All that the sink had by this beat is applied: what is still in limbo was not recorded."""
+        chunks, self._books.limbo = self._books.limbo, {}
+        for key, chunk in chunks.items():
+            for part in list(chunk.parts):
+                if part.place is Place.LIMBO and part.wait <= echo:
+                    self._requeue(part)
+            if any(part.place is Place.LIMBO for part in chunk.parts):
+                self._books.limbo[key] = chunk
+
+    def _requeue(self, part: Part) -> None:
+        """Again, or never: what may have been started and must not be twice is dead."""
+        spec = part.chunk.batch.spec
+        if part.given or (part.crashed and spec.is_last_crash(part.stamp)):
+            lost = part.lost or "its worker"
+            times = f"{part.stamp.crashes + 1} of at most {spec.max_crashes} times"
+            self._books.decide(part, JobState.DEAD, f"{lost} was lost while it ran or may have run, {times}")
+        else:
+            self._books.queue(part)
+
+    def _burn_fuses(self, now: float) -> None:
+        books = self._books
+        for lease in list(books.leases.untaken.values()):
+            if now - lease.given_at <= FUSE:
+                break
+            since = lease.given_at + books.heartbeat_interval
+            lost: list[Worker] = []
+            if lease.round is not None:
+                if any(books.workers[w].heard_at <= since for w in lease.round.waiting if w in books.workers):
+                    continue
+                lost = lease.round.lost
+                books.leases.burn(lease.round, books.workers)
+                lease.round = None
+            elif lease.worker is not None and lease.worker.heard_at <= since:
+                continue
+            self._release(lease, lost)
+
+    def _release(self, lease: Given, lost: list[Worker]) -> None:
+        """Nobody has it: it never arrived, or it was with one of the workers of its round that are lost."""
+        books = self._books
+        if lost:
+            self._suspect_front([lease], lost[0].slots)
+            self._accuse([lease], lost[0], alone=False)
+        for part in [part for part in lease.chunk.parts if part.lease == lease.number]:
+            if lost:
+                part.exposed = True
+                books.hold(part, self.barrier + 1)
+            else:
+                books.queue(part)
+        books.leases.shrink(lease.number, lease.jobs)
+        books.leases.untaken.pop(lease.number, None)
+
+    def forgive(self, pause: float, now: float) -> None:
+        """This process stood still for so long: everybody's clocks start again."""
+        for worker in self._books.workers.values():
+            worker.heard_at = min(now, worker.heard_at + pause)
+            if worker.gone_at is not None:
+                worker.gone_at = min(now, worker.gone_at + pause)
+        for lease in self._books.leases.untaken.values():
+            lease.given_at = min(now, lease.given_at + pause)
+
+
+def _first(fronts: dict[Batch, list[tuple[Part, int]]], running: Counter[Batch], idle: int) -> Counter[Batch]:
+    """How many jobs of each batch so many idle slots begin, as a worker shares them (worker/fair_shares.py)."""
+    first: Counter[Batch] = Counter()
+    left = Counter({batch: sum(width for _, width in front) for batch, front in fronts.items()})
+    for _ in range(min(idle, left.total())):
+        batch = min((one for one in left if left[one]), key=lambda one: (-one.spec.priority, running[one] + first[one]))
+        first[batch] += 1
+        left[batch] -= 1
+    return first

@@ -1,0 +1,284 @@
+"""Workers come, say what they hold, fall silent, come back: presence and the comparison of inventories.
+
+Promises:
+
+1. One routine compares a report with what is believed, whoever says it and why: it adopts, queues again what is
+   missing, and answers Drop or Closed.
+2. Whoever speaks and is not known is asked for a hello; a connection that drops has a grace to come back.
+"""
+
+from __future__ import annotations
+
+from penstock.job.spans import SpanSet
+from penstock.station.contract import Answer, LoadChunk, SendFunction
+from penstock.station.inputs import Subscribed, Unsubscribed
+from penstock.ventilator.dispatch import Dispatcher
+from penstock.ventilator.jobs_model import Place
+from penstock.ventilator.known_worker import Worker
+from penstock.ventilator.leases import Given
+from penstock.ventilator.ledger import Books
+from penstock.ventilator.worker_loss import Loss
+from penstock.version import minor
+from penstock.wire.bounds import BEATS_PER_SECOND, PACE_MAX
+from penstock.wire.messages import (
+    Beat,
+    Closed,
+    Done,
+    Drain,
+    DrainWorker,
+    Drop,
+    Greeting,
+    HandedBack,
+    Heartbeat,
+    Held,
+    Hello,
+    LeaseSpan,
+    Left,
+    NeedFunction,
+    RecordedSpan,
+    Refused,
+    Took,
+    Welcome,
+)
+
+FREE = (Place.QUEUED, Place.DELAYED, Place.LIMBO, Place.ALONE)
+"""Places from which a job can be adopted: nobody else has it."""
+
+
+class Presence:
+    """Keeps the books in step with what workers say."""
+
+    def __init__(self, books: Books, dispatcher: Dispatcher, version: str) -> None:
+        self._books = books
+        self._dispatcher = dispatcher
+        self._version = version
+        self._connections = 0
+        self.loss = Loss(books, self.greet)
+        self.claims: dict[tuple[bytes, int], tuple[Worker, Held, int, bool]] = {}
+        """Spans (worker, held, stop, finished) of chunks that are not in memory yet, by (batch, start)."""
+
+    # ------------------------------------------------------------------------------------ connections
+
+    def on_subscribed(self, event: Subscribed) -> None:
+        """A new control connection is greeted; what it is, it will say."""
+        worker = self._books.workers.setdefault(event.topic, Worker(event.topic, self._books.changed))
+        worker.connections += 1
+        worker.gone_at = None
+        worker.change()
+        self.greet(worker)
+
+    def greet(self, worker: Worker) -> None:
+        """Ask for a hello over the newest connection."""
+        self._connections += 1
+        worker.connection = self._connections
+        books = self._books
+        books.tell(worker.id, Greeting(books.life, self._connections, books.lease_time, books.heartbeat_interval))
+
+    def on_unsubscribed(self, event: Unsubscribed, now: float) -> None:
+        """A control connection dropped; the last one starts the grace."""
+        worker = self._books.workers.get(event.topic)
+        if worker is None:
+            return
+        worker.connections = max(0, worker.connections - 1)
+        worker.change()
+        if worker.connections == 0:
+            worker.gone_at = now
+            if worker.hello is None:
+                del self._books.workers[worker.id]
+
+    # ------------------------------------------------------------------------------------ reports
+
+    def on_hello(self, hello: Hello, now: float) -> None:
+        """Void unless it is new and answers the newest greeting of this life."""
+        worker = self._books.workers.get(hello.worker)
+        if worker is None or (hello.life, hello.connection) != (self._books.life, worker.connection):
+            return
+        if hello.number <= worker.number:
+            return
+        joined = worker.hello is None
+        worker.hello = hello
+        worker.number = hello.number
+        worker.window = hello.window
+        worker.broken = hello.broken
+        worker.heard_at = now
+        worker.change()
+        floor = self._books.leases.next_number
+        self._books.leases.uncharge(worker)
+        drop = self._compare(worker, hello.held, now, exact=True)
+        self._books.tell(worker.id, Welcome(hello.number, floor, tuple(drop)))
+        if joined:
+            self._books.log("worker_joined", worker=hello.name, host=hello.host, pid=hello.pid, slots=hello.slots)
+            if hello.version and minor(hello.version) != minor(self._version):
+                self._books.log("other_version", worker=hello.name, version=hello.version, here=self._version)
+
+    def on_heartbeat(self, beat: Heartbeat, now: float) -> None:
+        """Answered at once; an older one than the newest is ignored."""
+        worker = self._known(beat.worker, now)
+        if worker is None or beat.number <= worker.number:
+            return
+        worker.number = beat.number
+        worker.window = beat.window
+        if worker.broken != beat.broken and worker.hello is not None:
+            if beat.broken:
+                self._books.log("worker_broken", worker=worker.hello.name, reason=beat.broken)
+            else:
+                self._books.log("worker_healed", worker=worker.hello.name)
+        worker.broken = beat.broken
+        worker.in_slots = {(one.lease, one.index): (one.slot, now - one.seconds) for one in beat.slots}
+        drop = self._compare(worker, beat.held, now, exact=False)
+        if drop:
+            self._books.tell(worker.id, Drop(tuple(drop)))
+        wanted = len(self._books.workers) / (BEATS_PER_SECOND * self._books.heartbeat_interval)
+        worker.pace = max(worker.pace, min(wanted, PACE_MAX))  # it may have heard of a longer lease time: that holds
+        self._books.tell(worker.id, Beat(beat.number, worker.pace))
+
+    def on_took(self, took: Took, now: float) -> None:
+        """These leases are where they should be."""
+        worker = self._known(took.worker, now)
+        if worker is None:
+            return
+        worker.window = took.window
+        for number in took.leases:
+            self._books.leases.reached(number, worker)
+
+    def on_handed_back(self, back: HandedBack, now: float) -> None:
+        """What was not started is queued again."""
+        worker = self._known(back.worker, now)
+        if worker is None:
+            return
+        jobs = 0
+        for span in back.spans:
+            lease = self._books.leases.given.get(span.lease)
+            if lease is None or lease.worker not in {None, worker}:
+                continue
+            self._books.leases.attribute(lease, worker)
+            self._books.leases.take(lease, worker)
+            for part in self._books.backlog.carve(lease.chunk, span.start, span.stop):
+                if part.lease == span.lease:
+                    jobs += part.jobs
+                    part.given = False
+                    self._books.queue(part)
+        self._dispatcher.handed_back(worker, back.number, jobs, now)
+
+    def on_need_function(self, need: NeedFunction, now: float) -> None:
+        """Large functions go once to each worker that lacks them."""
+        wanted = any(batch.function == need.function for batch in self._books.backlog.batches.values())
+        if self._known(need.worker, now) is not None and wanted:
+            self._books.say(SendFunction(need.worker, need.function))
+
+    def on_drain(self, client: bytes, drain: DrainWorker) -> None:
+        """Pass it on to the worker of that name."""
+        for worker in self._books.workers.values():
+            if worker.hello is not None and drain.worker in (worker.hello.name, worker.id.hex()):
+                worker.draining = True
+                worker.change()
+                self._books.tell(worker.id, Drain())
+                self._books.say(Answer(client, Done(drain.number)))
+                return
+        text = f"no worker named {drain.worker} is connected: `penstock workers` lists them"
+        self._books.say(Answer(client, Refused(drain.number, "NoSuchWorker", text)))
+
+    def on_left(self, left: Left) -> None:
+        """It holds nothing: whatever the books still say of it is queued again."""
+        worker = self._books.workers.get(left.worker)
+        if worker is not None and worker.hello is not None:
+            self._books.log("worker_left", worker=worker.hello.name, jobs=worker.done)
+            self.loss.lose(worker, left=True)
+
+    def _known(self, worker_id: bytes, now: float) -> Worker | None:
+        """The worker, if it said hello; an unknown one is asked for that."""
+        worker = self._books.workers.get(worker_id)
+        if worker is None or worker.hello is None:
+            if worker is not None:
+                self.greet(worker)
+            return None
+        worker.heard_at = now
+        worker.change()
+        return worker
+
+    # ------------------------------------------------------------------------------------ inventories
+
+    def _compare(self, worker: Worker, inventory: tuple[Held, ...], now: float, *, exact: bool) -> list[LeaseSpan]:
+        """Make the books agree with an inventory; returns what the worker must drop.
+
+        `exact`: it comes with a hello, so that what was sent before and is not listed is void.
+        """
+        listed = {held.lease: held for held in inventory}
+        for number in list(worker.leases):
+            lease = self._books.leases.given[number]
+            if lease.taken or exact:
+                self._miss(lease, listed.get(number))
+        worker.running = [(held.batch, span) for held in inventory for span in held.running]
+        drop: list[LeaseSpan] = []
+        closed: list[RecordedSpan] = []
+        for held in inventory:
+            for start, stop in (*held.unstarted, *held.running):
+                drop += self._claim(worker, held, start, stop, now, finished=False)
+            for start, stop in held.finished:
+                closed += self._finished(worker, held, start, stop, now)
+        if closed:
+            self._books.tell(worker.id, Closed(tuple(closed)))
+        return drop
+
+    def _miss(self, lease: Given, held: Held | None) -> None:
+        """Jobs that the books have under the lease and the worker does not: it never started them, queue them again."""
+        there = SpanSet((*held.unstarted, *held.running, *held.finished)) if held is not None else SpanSet()
+        for part in list(lease.chunk.parts):
+            if part.lease != lease.number:
+                continue
+            for start, stop in there.gaps(part.start, part.stop):
+                for lost in self._books.backlog.carve(lease.chunk, start, stop):
+                    if lost.lease == lease.number:
+                        lost.given = False
+                        self._books.queue(lost)
+
+    def _claim(
+        self, worker: Worker, held: Held, start: int, stop: int, now: float, *, finished: bool
+    ) -> list[LeaseSpan]:
+        """A worker holds a span: it is its own, or is adopted, or must be dropped."""
+        batch = self._books.backlog.batches.get(held.batch)
+        if batch is None:
+            return [LeaseSpan(held.lease, start, stop)]
+        chunk = batch.chunk_at(start)
+        if chunk is None:
+            if not batch.on_file(start):
+                return [LeaseSpan(held.lease, start, stop)]
+            self.claims[batch.id, start] = (worker, held, stop, finished)
+            self._books.say(LoadChunk(batch.id, start))
+            return []
+        kept = SpanSet()
+        for part in self._books.backlog.carve(chunk, start, stop):
+            if part.place is Place.LEASED and part.lease == held.lease:
+                lease = self._books.leases.adopt(held.lease, chunk, worker, now)
+                kept.add(part.start, part.stop)
+            elif part.place in FREE and part.stamp == held.stamp:
+                lease = self._books.leases.adopt(held.lease, chunk, worker, now)
+                part.crashed = False
+                self._books.lease(part, lease.number)
+                self._books.leases.grow(lease, part.jobs)
+                kept.add(part.start, part.stop)
+            elif finished and part.place is Place.LEASED:
+                kept.add(part.start, part.stop)  # somebody else has it now; the sink decides whose counts
+        return [LeaseSpan(held.lease, *gap) for gap in kept.gaps(start, stop)]
+
+    def _finished(self, worker: Worker, held: Held, start: int, stop: int, now: float) -> list[RecordedSpan]:
+        """A worker holds an outcome: what of it is recorded is closed, the rest is its own."""
+        closed = self._claim(worker, held, start, stop, now, finished=True)
+        return [RecordedSpan(held.batch, span.start, span.stop, held.stamp) for span in closed]
+
+    def hear_claims(self, absent: set[tuple[bytes, int]], now: float) -> None:
+        """Chunks came into memory: decide the claims on them; one on an `absent` (batch, index) is void."""
+        claims, self.claims = self.claims, {}
+        for (batch, start), (worker, held, stop, finished) in claims.items():
+            if self._books.workers.get(worker.id) is not worker:
+                continue
+            if (batch, start) in absent:
+                drop = [LeaseSpan(held.lease, start, stop)]
+            else:
+                drop = self._claim(worker, held, start, stop, now, finished=finished)
+            if drop and finished:
+                self._books.tell(
+                    worker.id, Closed(tuple(RecordedSpan(batch, s.start, s.stop, held.stamp) for s in drop))
+                )
+            elif drop:
+                self._books.tell(worker.id, Drop(tuple(drop)))

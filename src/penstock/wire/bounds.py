@@ -1,0 +1,49 @@
+"""Times and bounds that all processes of a pipeline share. Every constant has a unit and a reason."""
+
+from __future__ import annotations
+
+import msgspec
+
+HEARTBEAT_INTERVAL = 1.0
+"""Seconds between a worker's heartbeats. Five fit into a lease, so four may be lost."""
+BEATS_PER_SECOND = 200.0
+"""Heartbeats that the ventilator wants to answer: some per cent of its time. Of more workers each beats less often, and
+its silence means something as much later."""
+PACE_MAX = 12.0
+"""Times the heartbeat interval: after a minute's silence also one of many thousand workers is lost."""
+LEASE_TIME = 5.0
+"""Seconds of silence after which a worker is lost. A kernel-made disconnect is noticed at once."""
+RECONNECT_GRACE = 1.0
+"""Seconds a dropped control connection has to come back before its worker is lost: two reconnect intervals."""
+FUSE = 2.5
+"""Seconds after which a dealt lease that nobody reported is queued again: two heartbeats and a margin."""
+RESEND = 2.0
+"""Seconds without an answer after which outcomes, verdicts and requests are sent again."""
+RECALL_PATIENCE = 2.0
+"""Seconds after which whoever cancels what has not started is told what is known: a worker that stands still may hold
+the rest, which is cancelled all the same when it comes back unstarted."""
+TRANSIENT_TIME = 60.0
+"""Seconds after which a map whose client is gone is cancelled."""
+LOG_CHARS = 4000
+"""Of a log line: what journald and most collectors take as one."""
+IDS_PER_SECOND = 100.0
+"""New worker ids of one key: each start of a worker has one, and a cluster starts no more."""
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What a peer can ask of a socket."""
+
+    frame_bytes: int | None = None
+    """A larger frame closes its connection; None: what the protocol allows (MAX_FRAME_BYTES). With less, larger
+    arguments and results never arrive."""
+    handshake_time: float = 3.0
+    """Seconds: who has not shaken hands by then is cut off; the default of 30 s lets strangers hold sockets."""
+    connections: int = 10_000
+    """At one socket; the newest beyond are cut off. Fewer, if the process may not open as many files."""
+    name_chars: int | None = None
+    """Of a name that a client gives; None: what the protocol allows (LABEL_CHARS)."""
+    log_chars: int = LOG_CHARS
+    """Of a line of a station's log; longer ones are cut, whoever made them so."""
+    worker_starts: float = IDS_PER_SECOND
+    """Per second and key, in the long run; a hundred times as many at once. More are dropped: such a worker hears
+    nothing until it connects again."""

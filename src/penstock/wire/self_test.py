@@ -1,0 +1,137 @@
+"""The self-test of keys: a station tries its own doors before it serves anybody; and anybody can try another's.
+
+ZAP fails open: a domain that is not set or a handler that does not answer lets everybody in, and nothing says so.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+import msgspec
+import zmq
+
+from penstock.errors import ConfigError
+from penstock.keys.files import KeyFile
+from penstock.wire.guard import HANDSHAKE_FAILED, HANDSHAKE_SUCCEEDED, PEERS, Guard, Security, event_of, new_pair
+
+SELF_TEST_TIME = 30.0
+"""Seconds it may take: a thousand times what it takes on an idle machine."""
+LOOK_MILLIS = 250
+"""Between two looks at the clock."""
+
+
+def self_test(context: zmq.Context[zmq.Socket[bytes]], guard: Guard, doors: Mapping[str, str]) -> None:
+    """Knock at each of these (name to endpoint) as a stranger, without a key, and as oneself.
+
+    ConfigError: somebody got in who must not, or nobody did.
+    """
+    key, throwaway = guard.key, new_pair()
+    guard.throwaway = throwaway[0]
+    knocks: list[Knock] = []
+    try:
+        for name, bound in doors.items():
+            endpoint = bound.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
+            nobody = msgspec.structs.replace(key, public=throwaway[0], secret=throwaway[1])
+            knocks.append(Knock(context, name, endpoint, nobody, "a throw-away key", welcome=False))
+            knocks.append(Knock(context, name, endpoint, None, "a peer without a key", welcome=False))
+            knocks.append(Knock(context, name, endpoint, key, "its own key", welcome=True))
+        _listen(guard, knocks)
+    finally:
+        for knock in knocks:
+            knock.close()
+        guard.throwaway = ""
+
+
+def _listen(guard: Guard, knocks: list[Knock]) -> None:
+    poller = zmq.Poller()
+    poller.register(guard.socket, zmq.POLLIN)
+    waiting = {knock.monitor: knock for knock in knocks}
+    for monitor in waiting:
+        poller.register(monitor, zmq.POLLIN)
+    end = time.monotonic() + SELF_TEST_TIME
+    while waiting:
+        for item, _ in poller.poll(LOOK_MILLIS):
+            if item is guard.socket:
+                guard.answer()
+                continue
+            knock = waiting[item]
+            let_in = knock.was_let_in()
+            if let_in is None:
+                continue
+            del waiting[item]
+            poller.unregister(item)
+            if let_in is not knock.welcome:
+                said = "was refused" if knock.welcome else "was let in"
+                raise ConfigError(f"the self-test of the keys failed: {knock} {said}; nothing is started")
+        if waiting and time.monotonic() > end:
+            silent = next(iter(waiting.values()))
+            raise ConfigError(f"the self-test of the keys failed: {silent} got no answer; nothing is started")
+
+
+def try_doors(doors: Mapping[str, str], key: KeyFile | None, limit: float) -> dict[str, bool]:
+    """Knock at each of these (name to endpoint): whether one is let in within `limit` seconds."""
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    poller = zmq.Poller()
+    knocks = {name: Knock(context, name, endpoint, key, "", welcome=True) for name, endpoint in doors.items()}
+    found = dict.fromkeys(doors, False)
+    names = {knock.monitor: name for name, knock in knocks.items()}
+    try:
+        for knock in knocks.values():
+            poller.register(knock.monitor, zmq.POLLIN)
+        end = time.monotonic() + limit
+        while names and (left := end - time.monotonic()) > 0:
+            for item, _ in poller.poll(min(LOOK_MILLIS, int(left * 1000))):
+                let_in = knocks[names[item]].was_let_in()
+                if let_in is not None:
+                    found[names.pop(item)] = let_in
+                    poller.unregister(item)
+    finally:
+        for knock in knocks.values():
+            knock.close()
+        context.term()
+    return found
+
+
+class Knock:
+    """One try to get in at a socket."""
+
+    def __init__(
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        name: str,
+        endpoint: str,
+        key: KeyFile | None,
+        who: str,
+        *,
+        welcome: bool,
+    ) -> None:
+        self.welcome = welcome
+        self._text = f"{who} at {name} ({endpoint})"
+        self._socket = context.socket(PEERS[name])
+        self._socket.set(zmq.LINGER, 0)
+        if not welcome:
+            self._socket.set(zmq.RECONNECT_IVL, -1)
+        self._socket.set(zmq.IPV6, 1 if "[" in endpoint else 0)
+        Security(key).on_connect(self._socket, name)
+        self.monitor = self._socket.get_monitor_socket(HANDSHAKE_SUCCEEDED | HANDSHAKE_FAILED | zmq.Event.DISCONNECTED)
+        self.monitor.set(zmq.LINGER, 0)
+        self._socket.connect(endpoint)
+
+    def __str__(self) -> str:
+        return self._text
+
+    def was_let_in(self) -> bool | None:
+        """What the monitor says; None: a busy machine let the handshake's time pass, which refuses a stranger, and
+        oneself only for now."""
+        event, _ = event_of(self.monitor.recv_multipart())
+        if event == HANDSHAKE_SUCCEEDED:
+            return True
+        is_final = event in {zmq.Event.HANDSHAKE_FAILED_AUTH, zmq.Event.HANDSHAKE_FAILED_PROTOCOL}
+        return None if self.welcome and not is_final else False
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+        self._socket.disable_monitor()
+        self.monitor.close(0)
+        self._socket.close(0)

@@ -1,0 +1,351 @@
+"""Named sockets with one poller.
+
+Nothing here blocks but `poll`. What cannot be sent now (no peer, a full pipe) is not sent and said so: every message of
+the protocol is said again by whoever needs it. Milliseconds exist only in this module.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import zmq
+
+from penstock.errors import ConfigError, Refused
+from penstock.job.spec import ID_BYTES
+from penstock.keys.roles import EVERYONE, Peer
+from penstock.wire.bind_address import hold, listener, to_bind
+from penstock.wire.connections import Connections, open_files
+from penstock.wire.frames import encode
+from penstock.wire.guard import (
+    HANDSHAKE_FAILED,
+    HANDSHAKE_SUCCEEDED,
+    LOOK_INTERVAL,
+    NEVER_AGAIN,
+    OPEN,
+    PEERS,
+    Guard,
+    News,
+    Security,
+    cut_off,
+    event_of,
+)
+from penstock.wire.messages import MAX_FRAME_BYTES, Bytes, Message
+from penstock.wire.self_test import self_test
+from penstock.wire.subscriptions import read_subscriptions
+
+HEARTBEAT_MILLIS = 500
+"""ZMTP heartbeats find dead links: a peer silent for HEARTBEAT_TIMEOUT_MILLIS is disconnected (seen: 1.8 s)."""
+HEARTBEAT_TIMEOUT_MILLIS = 1500
+RECONNECT_MILLIS = 50
+RECONNECT_MAX_MILLIS = 2000
+"""A restarted station is found within two seconds; a dead one is not hammered."""
+CONNECT_MILLIS = 5000
+"""For a connection to come up, three tries of the kernel's: by itself it tries for two minutes, ever more rarely, an
+address where nobody is any more, while the name has another one already, or the network is healed."""
+IPC_RECONNECT_MILLIS = 10
+"""On one machine a try costs microseconds, and a pipeline that starts is waited for by whoever started it."""
+HWM = 10_000
+"""Messages per pipe. Only a memory fence: what may be under way is bounded by credit."""
+ZERO_COPY_BYTES = 64 << 10
+"""From this size on handing the buffer to libzmq is cheaper than copying it (pyzmq's own threshold)."""
+TURN_MESSAGES = 1_000
+"""Messages taken from one socket in a turn: enough to fill a commit, few enough to keep a turn short."""
+TURN_BYTES = 16 << 20
+"""Bytes taken from one socket in a turn, after which the rest waits for the next."""
+
+SPARE_FILES = 100
+"""Open files that are left for the store, the log and the station's own sockets."""
+
+BINDS = {
+    "desk": zmq.ROUTER,
+    "report": zmq.PULL,
+    "jobs": zmq.PUSH,
+    "outcomes": zmq.PULL,
+    "control": zmq.XPUB,
+    "results": zmq.ROUTER,
+}
+"""What each socket is where it is bound; PEERS says what connects to it."""
+
+
+class Received(NamedTuple):
+    """One message from the wire: the socket's name, who sent it (ROUTER; else empty), the frame."""
+
+    socket: str
+    peer: bytes
+    frame: Bytes
+    sender: Peer = EVERYONE
+
+
+class Links:
+    """A set of named sockets with one poller."""
+
+    def __init__(self, security: Security = OPEN) -> None:
+        self._security = security
+        self._context = zmq.Context()
+        self._sockets: dict[str, zmq.Socket[bytes]] = {}
+        self._kinds: dict[str, int] = {}
+        self._monitors: dict[str, zmq.Socket[bytes]] = {}
+        self._connections: dict[str, Connections] = {}
+        self._ports: dict[str, int] = {}
+        self._endpoints: dict[str, str] = {}
+        """Of sockets that connect."""
+        self._most_connections = self._security.limits.connections
+        self.guard: Guard | None = None
+        """Of a station with keys."""
+        self.news = News()  # of keys and strangers
+        self.shut_out: dict[str, str] = {}
+        """Sockets whose last try to connect ended in the handshake, and where."""
+        self._poller = zmq.Poller()
+        self._names: dict[object, str] = {}
+        self._locks: list[int] = []
+        self.malformed = 0
+        """Messages with an impossible number of frames, or of nobody who may be here."""
+
+    @contextlib.contextmanager
+    def guarded(self) -> Iterator[None]:
+        """Around the binding: let in whom the list of keys names, if there are keys, and see strangers refused. On any
+        error everything is closed. ConfigError: there is no list, or it keeps nobody out."""
+        key, folder, *_ = self._security
+        try:
+            if key is not None and folder is not None:
+                self.guard = Guard(self._context, key, folder, self.news)
+                self._poller.register(self.guard.socket, zmq.POLLIN)
+            yield
+            count, limit = max(1, len(self._ports)), self._security.limits.connections
+            self._most_connections = (open_files(count * limit + SPARE_FILES) - SPARE_FILES) // count
+            if self.guard is not None:
+                doors = {name: self._sockets[name].get_string(zmq.LAST_ENDPOINT) for name in self._ports}
+                self_test(self._context, self.guard, doors)
+        except BaseException:
+            self.close()
+            raise
+
+    def socket(self, name: str, kind: int) -> zmq.Socket[bytes]:
+        """A new socket with our options."""
+        socket = self._context.socket(kind)
+        socket.set(zmq.LINGER, 0)
+        socket.set(zmq.SNDHWM, HWM)
+        socket.set(zmq.RCVHWM, HWM)
+        socket.set(zmq.MAXMSGSIZE, self._security.on_wire(self._security.limits.frame_bytes or MAX_FRAME_BYTES))
+        socket.set(zmq.HANDSHAKE_IVL, int(self._security.limits.handshake_time * 1000))
+        socket.set(zmq.HEARTBEAT_IVL, HEARTBEAT_MILLIS)
+        socket.set(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MILLIS)
+        socket.set(zmq.RECONNECT_IVL, RECONNECT_MILLIS)
+        socket.set(zmq.RECONNECT_IVL_MAX, RECONNECT_MAX_MILLIS)
+        socket.set(zmq.TCP_KEEPALIVE, 1)
+        socket.set(zmq.CONNECT_TIMEOUT, CONNECT_MILLIS)
+        if kind == zmq.ROUTER:
+            socket.set(zmq.ROUTER_MANDATORY, 1)  # else a full or unknown peer is a silent loss
+        if kind == zmq.XPUB:
+            socket.set(zmq.XPUB_VERBOSER, 1)  # every connection's coming and going, also of a known topic
+            socket.set(zmq.XPUB_NODROP, 1)
+            if self.guard is not None:
+                socket.set(zmq.XPUB_MANUAL, 1)  # see subscriptions.py; no stranger gets in there
+        self._sockets[name] = socket
+        self._kinds[name] = kind
+        if kind != zmq.PUSH:
+            self._poller.register(socket, zmq.POLLIN)
+            self._names[socket] = name
+        return socket
+
+    def bind(self, name: str, endpoint: str, *, monitored: bool = False) -> None:
+        """A socket that others connect to. ConfigError: the address is in use, or cannot be had."""
+        socket = self.socket(name, BINDS[name])
+        port = None
+        if endpoint.startswith("tcp://"):
+            guarded = self.guard is not None or self._security.insecure
+            endpoint = to_bind(endpoint, guarded=guarded)
+            port = self._ports[name] = int(endpoint.rpartition(":")[2])
+            socket.set(zmq.IPV6, 1 if "[" in endpoint else 0)
+            self._security.on_bind(socket, name)
+        self._watch_connections(name, Connections(bound=True, port=port, quiet=not monitored))
+        try:
+            if endpoint.startswith("ipc://"):
+                self._locks.append(hold(Path(endpoint.removeprefix("ipc://"))))
+            socket.bind(endpoint)
+        except zmq.ZMQError as error:
+            who = listener(port) if port is not None else ""
+            raise ConfigError(f"cannot bind {endpoint} ({name}): {error.strerror.lower()}{who}") from None
+
+    def connect(self, name: str, endpoint: str, *, subscribe: bytes = b"", monitored: bool = False) -> None:
+        """A socket that connects, and keeps doing so."""
+        kind = PEERS[name.rstrip("0123456789")]
+        socket = self.socket(name, kind)
+        if kind in (zmq.PUSH, zmq.DEALER):
+            socket.set(zmq.IMMEDIATE, 1)  # never queue for a peer that has not shaken hands
+        self._watch_connections(name, Connections(bound=False, quiet=not monitored))
+        if subscribe:
+            socket.set(zmq.SUBSCRIBE, subscribe)
+        if endpoint.startswith("tcp://"):
+            socket.set(zmq.IPV6, 1 if "[" in endpoint else 0)
+            self._security.on_connect(socket, name.rstrip("0123456789"))
+        else:
+            socket.set(zmq.RECONNECT_IVL, IPC_RECONNECT_MILLIS)
+            socket.set(zmq.RECONNECT_IVL_MAX, 0)
+        self._endpoints[name] = endpoint
+        socket.connect(endpoint)
+
+    def renew(self, name: str) -> None:
+        """Connect anew, if there is a connection."""
+        endpoint = self._endpoints[name]
+        if self.connections(name):
+            self.news.log("connects_anew", socket=name, endpoint=endpoint)
+            self._sockets[name].disconnect(endpoint)
+            self._connections[name].closed(-1)
+            self._sockets[name].connect(endpoint)
+
+    def _watch_connections(self, name: str, connections: Connections) -> None:
+        came = zmq.Event.ACCEPTED if connections.bound else HANDSHAKE_FAILED
+        self._connections[name] = connections
+        watcher = self._sockets[name].get_monitor_socket(came | HANDSHAKE_SUCCEEDED | zmq.Event.DISCONNECTED)
+        watcher.set(zmq.LINGER, 0)
+        self._monitors[name] = watcher
+        self._poller.register(watcher, zmq.POLLIN)
+        self._names[watcher] = f"monitor:{name}"
+
+    def watch(self, fd: int, flags: int = zmq.POLLIN) -> None:
+        """Poll a file descriptor too."""
+        self._poller.register(fd, flags)
+
+    def connections(self, name: str) -> int:
+        """How many connections of a monitored socket have shaken hands."""
+        return self._connections[name].shaken
+
+    def poll(self, timeout: float | None, only: Iterable[str] | None = None) -> tuple[list[str], list[int]]:
+        """Wait for something to read: names of sockets (``monitor:NAME`` when a connection came or went; if there is an
+        `only`, of those) and file descriptors. `timeout` in seconds; None: for ever. Raises Refused: no station will
+        let this key in."""
+        if self.guard is not None:
+            timeout = LOOK_INTERVAL if timeout is None else min(timeout, LOOK_INTERVAL)
+        millis = None if timeout is None else max(0, int(timeout * 1000 + 0.999))
+        names: list[str] = []
+        fds: list[int] = []
+        for item, _ in (self._poller if only is None else self._some(only)).poll(millis):
+            if isinstance(item, int):
+                fds.append(item)
+            elif self.guard is not None and item is self.guard.socket:
+                self.guard.answer()
+            else:
+                names.append(self._names[item])
+        if self.guard is not None:
+            self.guard.look(self._ports)
+        return [name for name in names if not name.startswith("monitor:") or self._read_monitor(name[8:])], fds
+
+    def _some(self, names: Iterable[str]) -> zmq.Poller:
+        """Of these sockets, what else is watched, and who is let in."""
+        poller = zmq.Poller()
+        for item, flags in self._poller.sockets:
+            if self._names.get(item, "") in {"", *names}:
+                poller.register(item, flags)
+        return poller
+
+    def _read_monitor(self, name: str) -> bool:
+        """Take in what the connections of a socket did; whether anybody else is to know."""
+        connections = self._connections[name]
+        with contextlib.suppress(zmq.Again):
+            while True:
+                frames = self._monitors[name].recv_multipart(zmq.NOBLOCK)
+                event, value = event_of(frames)
+                if event == zmq.Event.ACCEPTED:
+                    connections.accepted(value)
+                    if connections.port is not None and connections.open > self._most_connections:
+                        cut_off({connections.port}, only=value)
+                elif event == HANDSHAKE_SUCCEEDED:
+                    self.shut_out.pop(name, None)
+                    connections.has_shaken()
+                elif event == zmq.Event.DISCONNECTED:
+                    connections.closed(value)
+                else:
+                    self._on_failed_handshake(name, event, frames[1].decode("ascii", "replace"))
+        return not connections.quiet
+
+    def _on_failed_handshake(self, name: str, event: int, endpoint: str) -> None:
+        if (why := NEVER_AGAIN.get(zmq.Event(event))) is not None:
+            raise Refused(f"{endpoint} ({name}) does not let this process in: {why}")
+        if name not in self.shut_out:
+            self.news.log("not_let_in", socket=name, endpoint=endpoint)
+        self.shut_out[name] = endpoint
+
+    def connection_events(self, name: str) -> list[bool]:
+        """What a monitored socket's connections did since the last call: True for up, False for lost, in order."""
+        return self._connections[name].take_events()
+
+    def receive(self, name: str) -> Iterable[Received]:
+        """The messages that wait, up to a turn's worth; a message of several frames is dropped and counted."""
+        socket = self._sockets[name]
+        addressed = self._kinds[name] == zmq.ROUTER
+        topic = ID_BYTES if self._kinds[name] == zmq.SUB else 0
+        guard = self.guard if name in self._ports else None
+        taken = 0
+        for _ in range(TURN_MESSAGES):
+            try:
+                peer = socket.recv(zmq.NOBLOCK) if addressed else b""
+                frame = socket.recv(zmq.NOBLOCK, copy=False)
+            except zmq.Again:
+                return
+            sender = EVERYONE if guard is None else guard.sender(frame)
+            if frame.more or sender is None:
+                self.malformed += 1
+                _drop_rest(socket)
+                continue
+            size = len(frame)
+            yield Received(name, peer, (frame.buffer if size >= ZERO_COPY_BYTES else frame.bytes)[topic:], sender)
+            taken += size
+            if taken > TURN_BYTES:
+                return
+
+    def subscriptions(self, name: str) -> Iterable[tuple[bool, bytes, Peer]]:
+        """What an XPUB's subscribers did: (came, topic, who). With keys nobody hears anything before `admit`."""
+        return read_subscriptions(self._sockets[name], self.guard if name in self._ports else None)
+
+    def admit(self, name: str, topic: bytes) -> None:
+        """Let whoever subscribed last to an XPUB hear of this topic."""
+        if self.guard is not None:
+            self._sockets[name].set(zmq.SUBSCRIBE, topic)
+
+    def send(self, name: str, message: Message, *payload: Bytes, peer: bytes = b"") -> bool:
+        """Send now, or not at all (False): nobody there, or the pipe is full. `peer`: to whom, for a ROUTER or XPUB."""
+        return self._unsent(name, message, *payload, peer=peer) == 0
+
+    def reaches(self, name: str, message: Message, peer: bytes) -> bool:
+        """Whether this peer of a ROUTER is connected; it is sent the message, if it has room for it."""
+        return self._unsent(name, message, peer=peer) != zmq.EHOSTUNREACH
+
+    def _unsent(self, name: str, message: Message, *payload: Bytes, peer: bytes) -> int:
+        """Send now; 0, or why it was not: EAGAIN, EHOSTUNREACH (no such peer)."""
+        socket = self._sockets[name]
+        routed = self._kinds[name] == zmq.ROUTER
+        frame = encode(message, *payload, topic=b"" if routed else peer)
+        try:
+            if routed:
+                socket.send(peer, zmq.NOBLOCK | zmq.SNDMORE)
+            socket.send(frame, zmq.NOBLOCK, copy=len(frame) < ZERO_COPY_BYTES)
+        except zmq.ZMQError as error:
+            if error.errno not in {zmq.EAGAIN, zmq.EHOSTUNREACH}:
+                raise
+            return error.errno
+        return 0
+
+    def close(self) -> None:
+        """Close everything; nothing that was not sent is waited for."""
+        if self.guard is not None:
+            self.guard.close()
+            self.guard = None
+        for name in self._monitors:
+            self._sockets[name].disable_monitor()
+        for socket in (*self._monitors.values(), *self._sockets.values()):
+            socket.close(0)
+        self._context.term()
+        for lock in self._locks:
+            os.close(lock)
+        self._monitors, self._sockets, self._locks = {}, {}, []
+
+
+def _drop_rest(socket: zmq.Socket[bytes]) -> None:
+    """Read the further frames of a message away."""
+    while socket.get(zmq.RCVMORE):
+        socket.recv(copy=False)

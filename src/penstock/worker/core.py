@@ -1,0 +1,349 @@
+"""The worker's decisions.
+
+Promises:
+
+1. It starts nothing while it considers itself lost, nor, between a hello and its welcome, what that hello did not list.
+2. What it reports is exact: every job it was given and has not given back, dropped or seen closed is in the inventory.
+3. An outcome is sent until it is closed: at once, at every new connection to the sink, and after a while without.
+4. What it hands back it has not started and never will.
+
+A turn is any number of `handle`, then one `tick`.
+"""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from penstock.station.contract import Actions, FreeLease, Leave, Log, Report
+from penstock.station.control_silence import Hearing
+from penstock.station.inputs import (
+    FunctionReady,
+    JobPrinted,
+    JobsConnected,
+    PieceCut,
+    PieceDone,
+    SinkConnected,
+    SlotDied,
+    SlotReady,
+    SlotUnfit,
+    Stop,
+    WorkerInput,
+)
+from penstock.wire.bounds import HEARTBEAT_INTERVAL, LEASE_TIME, RESEND
+from penstock.wire.messages import (
+    Beat,
+    CancelSpan,
+    Closed,
+    Drain,
+    Drop,
+    FunctionPart,
+    Greeting,
+    HandBack,
+    Held,
+    Hello,
+    Jobs,
+    LeaseSpan,
+    Left,
+    LiveAck,
+    NeedFunction,
+    Recall,
+    Took,
+    Welcome,
+)
+from penstock.worker.fitness import Fitness
+from penstock.worker.hand_back import GiveBack
+from penstock.worker.held_lease import HeldLease
+from penstock.worker.holdings import Holdings
+from penstock.worker.lease_receipts import Receipts
+from penstock.worker.lifetime import Shift
+from penstock.worker.membership import Liaison
+from penstock.worker.outbox import Outbox
+from penstock.worker.slot_feed import CANCEL_PATIENCE, Feed
+from penstock.worker.slot_results import Runs
+
+WINDOW = 1024
+"""Leases a worker never wants more of: each is some bytes in every inventory."""
+KEPT_BYTES_MAX = 256 << 20
+"""Outcomes not closed, in bytes, from which on a worker starts nothing: the sink is slow or away."""
+ALONE_LEASES = 6.0
+"""Lease times without the ventilator after which a worker that drains, and runs nothing any more, leaves with what it
+could not deliver: whoever gets these jobs runs them again."""
+
+
+class WorkerCore:
+    """`hello` has who this worker is; its other fields are filled in for each hello. `shift`: when it goes."""
+
+    def __init__(
+        self,
+        hello: Hello,
+        now: float,
+        *,
+        lease_time: float = LEASE_TIME,
+        heartbeat_interval: float = HEARTBEAT_INTERVAL,
+        shift: Shift | None = None,
+    ) -> None:
+        self._me = hello
+        self._lease_time = lease_time
+        self.holdings = Holdings()
+        self.feed = Feed(hello.slots, self.holdings)
+        self._fitness = Fitness(hello.slots)
+        self._give_back = GiveBack(hello.worker, self.holdings, self.feed)
+        self._liaison = Liaison(hello, now, lease_time, heartbeat_interval, self.feed.in_slots)
+        self._outbox = Outbox(self.holdings, now)
+        self._hearing = Hearing(lease_time)
+        self._shift = shift or Shift(now)
+        self._runs = Runs(self.holdings, self.feed, self._outbox)
+        self._functions: set[bytes] = set()
+        self._asked: dict[bytes, float] = {}
+        """When each function that is not here yet was asked for."""
+        self._floor = 0
+        """Leases below it are void when they come: the newest welcome said so."""
+        self._arrivals: list[HeldLease] = []
+        """What came before the welcome."""
+        self._receipts, self._told_window = Receipts(), 0
+        self._draining = self._left = False
+        self._actions: Actions = []
+
+    # ------------------------------------------------------------------------------------------ contract
+
+    def handle(self, event: WorkerInput, now: float) -> Actions:
+        """Take in what happened."""
+        self._hearing.hear(event, now)
+        match event:
+            case PieceDone():
+                self._came_back(self._runs.on_piece_done(event))
+            case Jobs():
+                self._on_jobs(event, now)
+            case Closed():
+                self._on_closed(event)
+            case Beat():
+                self._liaison.echoed(event.echo, event.pace)
+            case Greeting():
+                self._liaison.greeted(event)
+                self._say_hello(now)
+            case Welcome():
+                self._on_welcome(event, now)
+            case HandBack():
+                self._actions += self._give_back.newest(event)
+            case Recall():
+                self._actions += self._give_back.recall(event)
+            case CancelSpan():
+                for span in event.spans:
+                    for held in self.holdings.of_batch(span.batch, span.start, span.stop):
+                        self._drop(held, span.start, span.stop, now)
+            case Drop():
+                self._on_drop(event.spans, now)
+            case SlotReady(slot):
+                self.feed.slot_ready(slot)
+                self._note(self._fitness.ready(slot), now)
+            case SlotUnfit(slot, cause):
+                self._note(self._fitness.unfit(slot, cause), now)
+            case SlotDied():
+                self._came_back(*self._runs.on_slot_died(event))
+            case PieceCut():
+                self._came_back(self._runs.on_piece_cut(event))
+            case FunctionReady():
+                self._functions.add(event.function)
+                self._asked.pop(event.function, None)
+                self.holdings.function_ready(event.function)
+            case JobsConnected():
+                self._liaison.jobs_connected()
+                if not self._liaison.joined:
+                    self._say_hello(now)
+            case SinkConnected():
+                self._outbox.send_all_again()
+            case JobPrinted():
+                self._runs.on_printed(event)
+            case LiveAck(number, is_kept):
+                (self._outbox.uploads.recorded if is_kept else self._outbox.prints.acknowledged)(number)
+            case Drain():
+                self._drain("asked to", now)
+            case Stop():
+                self._on_stop(now)
+            case FunctionPart():
+                pass  # put together outside; FunctionReady follows the last one
+            case _:
+                assert_never(event)
+        return self._take()
+
+    def tick(self, now: float) -> Actions:
+        """Close the turn: start what can be started, send what piled up, say what is due."""
+        if self._liaison.loses_touch(now):
+            self._say(Log("lost_touch", {"seconds": round(self._liaison.silence(now), 1)}))
+        self._look_at_the_clock(now)
+        self._actions += self._liaison.touch()
+        if not self._liaison.lost and self.holdings.kept_bytes < KEPT_BYTES_MAX:
+            self._actions += self.feed.fill(self._functions, now)
+        self._actions += [*self.feed.relieve(now), *self._hearing.look(now)]
+        if self._liaison.joined and (self._fitness.broken or self.feed.is_stuck(now)):
+            self._actions += self._give_back.everything()
+        self._report_took(now)
+        if now >= self._liaison.beat_due_at:
+            self._beat(now)
+        self._actions += self._outbox.deliver(now)
+        self._leave_if_done(now)
+        return self._take()
+
+    def next_wakeup(self) -> float | None:
+        """When `tick` has something to do even if nothing happens."""
+        shift = self._shift.next_wakeup(draining=self._draining)
+        outbox = self._outbox.next_wakeup()
+        due = (self._liaison.beat_due_at, self._receipts.due_at, outbox, self.feed.next_wakeup(), shift)
+        return min(instant for instant in due if instant is not None)
+
+    def check(self) -> None:
+        """The invariants; AssertionError if one does not hold."""
+        self.holdings.check()
+
+    @property
+    def window(self) -> int:
+        """How many leases this worker can have at once; how many it is given of them the ventilator decides."""
+        is_shut = self._draining or self._fitness.broken or self.holdings.kept_bytes >= KEPT_BYTES_MAX
+        return 0 if is_shut else WINDOW
+
+    # ------------------------------------------------------------------------------------ to the ventilator
+
+    def _say(self, action: Report | Log | Leave | FreeLease) -> None:
+        self._actions.append(action)
+
+    def _take(self) -> Actions:
+        actions, self._actions = self._actions, []
+        return actions
+
+    def _inventory(self) -> tuple[Held, ...]:
+        return tuple(held.line() for held in self.holdings.leases.values())
+
+    def _say_hello(self, now: float) -> None:
+        if self._liaison.can_say_hello and not self._left:
+            self._say(Report(self._liaison.hello(self.window, self._inventory(), now, self._fitness.broken)))
+
+    def _beat(self, now: float) -> None:
+        self._liaison.postpone(now)
+        if not self._liaison.joined:
+            self._say_hello(now)
+            return
+        self._told_window = self.window
+        self._say(Report(self._liaison.heartbeat(self.window, self._inventory(), now, self._fitness.broken)))
+        for function in [function for function, asked_at in self._asked.items() if now >= asked_at + RESEND]:
+            self._need(function, now)
+
+    def _on_welcome(self, welcome: Welcome, now: float) -> None:
+        if not self._liaison.welcomed(welcome, now):
+            return
+        self._on_drop(welcome.drop, now)
+        self._floor = welcome.floor
+        arrivals, self._arrivals = self._arrivals, []
+        for held in arrivals:
+            self._hold(held, now)
+
+    def _note(self, changes: list[Log], now: float) -> None:
+        """What was seen of the slots changes what can be run here."""
+        if changes:
+            self._actions += changes
+            self._beat(now)  # the window, before what is handed back
+
+    # ------------------------------------------------------------------------------------ jobs come
+
+    def _on_jobs(self, jobs: Jobs, now: float) -> None:
+        heads = {head.batch: head for head in jobs.batches}
+        self._functions.update(head.function for head in jobs.batches if head.inline == head.size)
+        for lease in jobs.leases:
+            if lease.batch not in heads:
+                continue
+            held = HeldLease(lease, heads[lease.batch])
+            if self._liaison.joined:
+                self._hold(held, now)
+            else:
+                self._arrivals.append(held)
+
+    def _hold(self, held: HeldLease, now: float) -> None:
+        if held.lease.number in self.holdings.leases:
+            return
+        if held.lease.number < self._floor:
+            self._say(FreeLease(held.lease.number))
+            return
+        self.holdings.add(held)
+        if self._draining:
+            self._actions += self._give_back.everything()
+            return
+        self._receipts.add(held.lease.number)
+        if held.function not in self._functions and held.function not in self._asked:
+            self._need(held.function, now)
+
+    def _report_took(self, now: float) -> None:
+        numbers = self._receipts.due(now)
+        if numbers is None:
+            return
+        numbers = [number for number in numbers if number in self.holdings.leases]
+        if numbers or self.window != self._told_window:
+            self._told_window = self.window
+            self._say(Report(Took(self._me.worker, tuple(numbers), self.window)))
+
+    def _need(self, function: bytes, now: float) -> None:
+        self._asked[function] = now
+        self._say(Report(NeedFunction(self._me.worker, function)))
+
+    # ------------------------------------------------------------------------------------ jobs go
+
+    def _on_drop(self, spans: tuple[LeaseSpan, ...], now: float) -> None:
+        for span in spans:
+            held = self.holdings.leases.get(span.lease)
+            if held is not None:
+                self._drop(held, span.start, span.stop, now)
+
+    def _drop(self, held: HeldLease, start: int, stop: int, now: float) -> None:
+        held.unstarted.remove(start, stop)
+        for low, high in held.running.overlap(start, stop):
+            held.dropped.add(low, high)
+        self.feed.end(held, start, stop, now + CANCEL_PATIENCE)
+        self._actions += self._give_back.release((held,))
+
+    def _came_back(self, *leases: HeldLease | None) -> None:
+        """Slots are done with something of these leases."""
+        self._actions += self._give_back.settle()
+        if self._draining:
+            self._actions += self._give_back.everything()
+        self._actions += self._give_back.release(held for held in leases if held is not None)
+
+    def _on_closed(self, closed: Closed) -> None:
+        for span in closed.spans:
+            for number in self.holdings.close(span):
+                self._say(FreeLease(number))
+
+    # ------------------------------------------------------------------------------------ leaving
+
+    def _look_at_the_clock(self, now: float) -> None:
+        busy = bool(self.holdings.leases) or self.feed.busy
+        if not self._draining and (reason := self._shift.drains(now, busy=busy)):
+            self._drain(reason, now)
+        if self._draining and self._shift.is_over(now):
+            self._on_stop(now)
+
+    def _drain(self, reason: str, now: float) -> None:
+        if not self._draining:
+            self._say(Log("drains", {"reason": reason}))
+        self._draining = True
+        self._beat(now)  # the window: what is handed back is not to come again
+        self._actions += self._give_back.everything()
+
+    def _on_stop(self, now: float) -> None:
+        if not self._draining:
+            self._drain("signal", now)
+            return
+        if not self._shift.hurry(now):
+            return
+        self._runs.hurried = True
+        for held in self.holdings.leases.values():
+            self.feed.end(held, held.lease.start, held.lease.stop, now)
+
+    def _leave_if_done(self, now: float) -> None:
+        if self._left or not self._draining:
+            return
+        done = not self.holdings.leases and not self.feed.busy
+        is_alone = not self.feed.busy and self._liaison.silence(now) > ALONE_LEASES * self._lease_time
+        if done or is_alone or now >= self._shift.leaves_at:
+            self._left = True
+            if undelivered := sum(held.finished.count for held in self.holdings.leases.values()):
+                self._say(Log("left_undelivered", {"jobs": undelivered}))
+            self._say(Report(Left(self._me.worker)))
+            self._say(Leave(undelivered))

@@ -1,0 +1,38 @@
+"""Whether a worker can run anything: no process can be started for any of its slots, or it can.
+
+Promises:
+
+1. Each change is said once; while it lasts the newest reason is kept for whoever asks.
+2. A worker with one slot that works is not broken: it runs fewer jobs at once.
+"""
+
+from __future__ import annotations
+
+from penstock.station.contract import Log
+
+
+class Fitness:
+    """Of a worker with so many slots."""
+
+    def __init__(self, slots: int) -> None:
+        self._slots = slots
+        self._unfit: dict[int, str] = {}
+        self.broken = ""
+        """Why nothing can be run here; empty: something can."""
+
+    def unfit(self, slot: int, cause: str) -> list[Log]:
+        """No process can be started for this one; what changes by that."""
+        is_first, was_broken = not self._unfit, bool(self.broken)
+        self._unfit[slot] = cause
+        if len(self._unfit) == self._slots:
+            self.broken = cause
+            return [] if was_broken else [Log("broken", {"reason": cause})]
+        return [Log("slot_unfit", {"slot": slot, "reason": cause})] if is_first else []
+
+    def ready(self, slot: int) -> list[Log]:
+        """This one has a process."""
+        self._unfit.pop(slot, None)
+        if not self.broken:
+            return []
+        self.broken = ""
+        return [Log("healed", {})]

@@ -1,0 +1,86 @@
+"""The fork server as its agent has it: started, told, asked and ended."""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import os
+import socket
+import subprocess
+from collections.abc import Sequence
+
+import msgspec
+
+from penstock.slot.fork_server import EXIT, ORDER, Exit, Order, Setup
+from penstock.slot.own_files import open_standard_files
+from penstock.slot.process_tree import kill_all
+from penstock.station.capacity import default_slots
+from penstock.station.interpreter import command, import_path
+
+CLOSE_TIME = 10.0
+"""Seconds that the fork server has to kill everything."""
+OWNER_VARIABLE = "PENSTOCK_SLOT_HOST"
+"""Environment variable of all that descends from a fork server."""
+START = "import json,sys; s=sys.argv[1]; sys.path[:]=json.loads(s)['path']; "
+START += "from penstock.slot.fork_server import main; main(s.encode())"
+
+
+class ServerProcess:
+    """The agent's side: a fork server for so many slots of a worker, as a child process in a session of its own."""
+
+    def __init__(self, slots: int, worker: str) -> None:
+        open_standard_files()
+        self.owner = os.urandom(8).hex()
+        self.control, theirs = socket.socketpair()
+        with theirs, contextlib.ExitStack() as failed:
+            failed.callback(self.control.close)
+            setup = Setup(theirs.fileno(), worker, import_path())
+            self.process = subprocess.Popen(
+                command(START, msgspec.json.encode(setup).decode()),
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+                env=_environment(slots) | {OWNER_VARIABLE: self.owner},
+            )
+            failed.pop_all()
+
+    def order(self, order: Order, files: Sequence[int] = ()) -> None:
+        """Send an order and its files. If the fork server is gone, `control` tells in a moment."""
+        ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", files))] if files else []
+        with contextlib.suppress(OSError):
+            self.control.sendmsg([ORDER.pack(*order)], ancillary)
+
+    def next_exit(self) -> Exit | None:
+        """The next report, when `control` is readable; None: the fork server is gone."""
+        try:
+            data = self.control.recv(EXIT.size, socket.MSG_WAITALL)
+        except ConnectionError:
+            return None
+        return Exit(*EXIT.unpack(data)) if len(data) == EXIT.size else None
+
+    def close(self) -> int:
+        """End it and all that descends from it; returns its exit code."""
+        self.control.close()
+        try:
+            self.process.wait(CLOSE_TIME)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        if self.process.returncode:
+            # it was killed before it could clear up: the kernel ends its slots, the rest is known by the variable
+            kill_all(_owned_by(self.owner))
+        return self.process.returncode
+
+
+def _owned_by(owner: str) -> list[int]:
+    import psutil  # noqa: PLC0415 - only after an accident
+
+    found = psutil.process_iter(["environ"])
+    return [p.pid for p in found if (p.info["environ"] or {}).get(OWNER_VARIABLE) == owner]
+
+
+def _environment(slots: int) -> dict[str, str]:
+    """Of the slots: numerical libraries get their share of the cores, and no key of the worker's travels to a job."""
+    environment = {name: value for name, value in os.environ.items() if name != "PENSTOCK_KEY"}
+    share = str(max(1, default_slots() // slots))
+    return {f"{library}_NUM_THREADS": share for library in ("OMP", "MKL", "OPENBLAS")} | environment

@@ -1,0 +1,92 @@
+"""A line for each job as it ends, for who watches a worker (``--show-jobs``).
+
+The agent opens nothing of a user's, so a call is named by its batch's title and a command by the words that ran. Where
+nobody asked for lines, none of this is made.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import time
+from typing import Any
+
+import msgspec
+
+from penstock.job.command import CommandTemplate
+from penstock.job.spec import JobState, job_id
+from penstock.station.inputs import PieceDone, Ran, SlotDied
+from penstock.wire.messages import Note
+from penstock.worker.slot_handle import Work
+from penstock.worker.terminal_output import Echo
+
+WHAT_CHARS = 200
+"""Of a command or a cause: a line is to be one on most screens."""
+
+_chunk_decoder = msgspec.msgpack.Decoder(list[list[bytes]])
+
+
+class JobLines:
+    """Knows what each slot was given, and shows on this screen what it came to."""
+
+    def __init__(self, screen: Echo) -> None:
+        self.screen = screen
+        self._given: dict[tuple[int, int], Work] = {}
+        """By slot and piece."""
+        self._lease = 0
+        self._template: CommandTemplate | None = None
+        self._arguments: list[list[bytes]] = []
+        """Of the lease whose commands were told last."""
+
+    def given(self, slot: int, piece: int, work: Work) -> None:
+        """The slot was given a piece of this."""
+        self._given[slot, piece] = work
+
+    def ended(self, event: Any, wall_time: float) -> None:
+        """Something came back from a slot."""
+        if isinstance(event, PieceDone):
+            self._piece_done(event, wall_time)
+        elif isinstance(event, SlotDied):
+            self._slot_died(event, wall_time)
+
+    def _piece_done(self, event: PieceDone, wall_time: float) -> None:
+        work = self._given.pop((event.slot, event.piece), None)
+        if work is not None:
+            for ran in event.ran:
+                self._show(work, event.slot, ran, wall_time)
+
+    def _slot_died(self, event: SlotDied, wall_time: float) -> None:
+        """The job it was in has ended; its other pieces are given out again."""
+        work = None if event.piece is None else self._given.get((event.slot, event.piece))
+        self._given = {key: given for key, given in self._given.items() if key[0] != event.slot}
+        if work is not None and event.index is not None:
+            note = event.note or Note(cause=event.cause)
+            ran = Ran(event.index, event.index + 1, event.state, event.started_time, event.elapsed, 0, note)
+            self._show(work, event.slot, ran, wall_time)
+
+    def _show(self, work: Work, slot: int, ran: Ran, wall_time: float) -> None:
+        at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(wall_time))
+        each = ran.elapsed / max(1, ran.stop - ran.start)
+        cause = f" ({_plain(ran.note.cause)})" if ran.note and ran.state is not JobState.SUCCEEDED else ""
+        lines = (
+            f"{at}  slot {slot}  {job_id(work.batch, index)}  {ran.state}{cause}  {each:.3f} s  "
+            f"{_plain(self._what(work, index, slot))}\n"
+            for index in range(ran.start, ran.stop)
+        )
+        self.screen.show("".join(lines).encode("utf-8", "backslashreplace"))
+
+    def _what(self, work: Work, index: int, slot: int) -> str:
+        if work.spec.kind == "call":
+            return work.spec.title or work.spec.name or "call"
+        if self._template is None or self._lease != work.lease:
+            self._lease, self._template = work.lease, CommandTemplate.decode(work.code())
+            self._arguments = _chunk_decoder.decode(work.payload)
+        argv = self._template.argv(self._arguments[index - work.first], index + 1, slot + 1)
+        words = [os.fsdecode(word) for word in argv]
+        return words[-1] if self._template.shell else shlex.join(words)
+
+
+def _plain(text: str) -> str:
+    """On one line, of bounded length, and nothing in it that moves a cursor."""
+    text = text[:WHAT_CHARS] + ("..." if len(text) > WHAT_CHARS else "")
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape", "replace").decode() for sign in text)

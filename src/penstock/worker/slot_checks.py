@@ -1,0 +1,43 @@
+"""Whether what a slot says can be: a job may have written to its socket, also frames that decode.
+
+The core believes what it is told, and everybody behind it; so nothing is told that a slot in its senses does not say.
+"""
+
+from __future__ import annotations
+
+from penstock.job.spec import JobState
+from penstock.slot.protocol import NO_LIMIT, Done, FromSlot, Ready
+from penstock.station.inputs import Ran
+from penstock.worker.slot_handle import Seat
+
+ENDS = (JobState.SUCCEEDED, JobState.FAILED)
+"""What a slot can say of a job."""
+
+
+def nonsense(message: FromSlot, size: int, seat: Seat) -> str:
+    """What is wrong with a message that has a payload of so many bytes, in words; empty: nothing."""
+    if isinstance(message, Done):
+        return _of_done(message, size, seat)
+    if seat.is_ready:
+        return "it begins, and has begun long ago"
+    return "it has no process id" if isinstance(message, Ready) and message.pid < 1 else ""
+
+
+def _of_done(message: Done, size: int, seat: Seat) -> str:
+    piece = seat.pieces.get(message.piece)
+    if piece is None or (message.piece != next(iter(seat.pieces)) and not seat.ended):
+        return "it is done with what it was not to do"
+    stop = min(piece.stop, seat.cuts.get(message.piece, NO_LIMIT))
+    if not _are_in_order(message.ran, piece.start, stop):
+        return "it is done with jobs that it was not to run"
+    if sum(ran.size for ran in message.ran) != size:
+        return "what its jobs came to is cut"
+    return ""
+
+
+def _are_in_order(spans: tuple[Ran, ...], at: int, stop: int) -> bool:
+    for ran in spans:
+        if ran.start != at or ran.stop <= at or ran.state not in ENDS:
+            return False
+        at = ran.stop
+    return at <= stop

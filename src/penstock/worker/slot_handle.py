@@ -1,0 +1,306 @@
+"""One life of a slot as the agent sees it: its page, what it has loaded, the pieces queued on it, and its clock."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+import msgspec
+
+from penstock.job.spec import BatchSpec, JobState, Stamp, Tenant
+from penstock.job.spooled_output import Spooled
+from penstock.slot.output_capture import Output, Spooler
+from penstock.slot.protocol import (
+    LIMIT_CELLS,
+    LIMITS,
+    MEDDLED,
+    MEDDLING,
+    NO_LIMIT,
+    PIECE,
+    Bytes,
+    DropFunction,
+    FreeChunk,
+    LoadChunk,
+    LoadFunction,
+    Page,
+    Running,
+    RunPiece,
+)
+from penstock.station.inputs import PieceDone, Ran, SlotDied
+from penstock.wire.messages import Note
+from penstock.worker.output_notes import Spools, noted
+from penstock.worker.slot_stream import SeatStream
+
+KEPT_FUNCTIONS = 32
+"""Functions a slot keeps loaded: batches that take turns on a worker."""
+KEPT_CHUNK_BYTES = 16 << 20
+"""Of arguments a slot keeps, serialized; decoded they may be ten times that. Chunks are sent again if need be."""
+NANOSECONDS = 1_000_000_000
+LOADING = "being made ready: its function loaded, its initializer run"
+
+
+class Work(msgspec.Struct, frozen=True):
+    """What a slot must know to run pieces of a lease: the lease's chunk (`payload`) begins with the job `first` of the
+    batch; `function` is a digest, and `code` gives its bytes, called only if a slot lacks it."""
+
+    lease: int
+    batch: bytes
+    spec: BatchSpec
+    function: bytes
+    code: Callable[[], Bytes]
+    first: int
+    payload: Bytes
+    stamp: Stamp
+
+
+class Piece(msgspec.Struct, frozen=True):
+    """Jobs [start, stop) that a slot was given."""
+
+    work: Work
+    start: int
+    stop: int
+    cell: int
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """Why a slot is being ended, and what it ran when that was decided."""
+
+    state: JobState
+    cause: str
+    running: Running | None
+
+
+class Seat:
+    """One life of the slot `number`. `files` are for the fork server; they are closed once it has them."""
+
+    def __init__(self, number: int, life: int, spools: Spools, user: str = "") -> None:
+        self.number = number
+        self.life = life
+        self.spools = spools
+        self.tenant = Tenant(user)
+        self.pid = 0
+        """Of its process, once that is ready."""
+        self.pieces: dict[int, Piece] = {}
+        self.cuts: dict[int, int] = {}
+        """Where pieces stop whose cut was asked for; NO_LIMIT until that is settled."""
+        self.ended: Ended | None = None
+        self.last_words: Output = ((), ())
+        """What a job wrote that came to its end while its slot was being ended."""
+        self.prints_fast = False
+        self.unfit = ""
+        """Why its process could not become a slot, by its own words."""
+        self.begun_at = 0
+        """When its process had the piece that comes first (CLOCK_MONOTONIC ns)."""
+        ours, self._theirs = socket.socketpair()
+        self.stream = SeatStream(ours)
+        self.page = Page.create()
+        pipes = [os.pipe(), os.pipe()]
+        self.readers = (pipes[0][0], pipes[1][0])
+        self._writers = (pipes[0][1], pipes[1][1])
+        for reader in self.readers:
+            os.set_blocking(reader, False)
+        self.drain = Spooler(self.page, self.readers, spools)
+        self._functions: OrderedDict[bytes, None] = OrderedDict()
+        self._chunks: OrderedDict[int, int] = OrderedDict()
+        self._chunk_bytes = 0
+        self._is_limited = False
+        self._run_count = 0
+
+    def files(self) -> list[int]:
+        """What the fork server needs to make the slot, in its order."""
+        return [self._theirs.fileno(), self.page.fd, *self._writers, *self.readers]
+
+    def close_files(self) -> None:
+        """Close the slot's own ends, so that the end of the slot is seen."""
+        self._theirs.close()
+        for writer in self._writers:
+            os.close(writer)
+
+    def close(self) -> None:
+        """Close everything."""
+        self.stream.socket.close()
+        self.drain.close()
+        self.page.close()
+
+    # ------------------------------------------------------------------------------------------------ pieces
+
+    def run(self, piece: int, work: Work, start: int, stop: int, block: int) -> None:
+        """Queue a piece, with what it needs and the slot lacks."""
+        cell = LIMITS + self._run_count % LIMIT_CELLS
+        self._run_count += 1
+        self.page.cells[cell] = NO_LIMIT
+        if not self.pieces:
+            self.begun_at = time.monotonic_ns()
+        self.tenant = self.tenant.joined_by(work.spec.tenant)
+        self.pieces[piece] = Piece(work, start, stop, cell)
+        self._load_function(piece, work, start)
+        self._load_chunk(piece, work, start)
+        # a time limit, a command's output and what is shown while it comes are one job's
+        single = work.spec.time_limit is not None or work.spec.kind == "command" or work.spec.live
+        self._is_limited |= work.spec.time_limit is not None
+        self.stream.send(RunPiece(piece, work.lease, start, stop, 1 if single else block, cell))
+
+    def _load_function(self, piece: int, work: Work, start: int) -> None:
+        if work.function not in self._functions:
+            head = LoadFunction(piece, start, work.function, work.spec.kind, work.spec.serializer)
+            self.stream.send(head, work.code())
+            if len(self._functions) == KEPT_FUNCTIONS:
+                self.stream.send(DropFunction(self._functions.popitem(last=False)[0]))
+        self._functions[work.function] = None
+        self._functions.move_to_end(work.function)
+
+    def _load_chunk(self, piece: int, work: Work, start: int) -> None:
+        if work.lease not in self._chunks:
+            spec, size = work.spec, len(work.payload)
+            head = LoadChunk(
+                piece, start, work.lease, work.batch, work.first, work.stamp.attempt, work.function,
+                spec.serializer, spec.check, spec.client,
+            )  # fmt: skip
+            while self._chunks and self._chunk_bytes + size > KEPT_CHUNK_BYTES:
+                self.free(next(iter(self._chunks)))
+            self.stream.send(head, work.payload)
+            self._chunks[work.lease] = size
+            self._chunk_bytes += size
+        self._chunks.move_to_end(work.lease)
+
+    def free(self, lease: int) -> int:
+        """Let the slot forget the arguments of a lease, once it is through with the pieces before; returns their
+        size."""
+        size = self._chunks.pop(lease, None)
+        if size is None:
+            return 0
+        self._chunk_bytes -= size
+        self.stream.send(FreeChunk(lease))
+        return size
+
+    def refuse_all(self, cause: str) -> list[PieceDone]:
+        """Its pieces cannot be run here."""
+        pieces, self.pieces = self.pieces, {}
+        return [refused(self.number, number, piece.start, piece.stop, cause) for number, piece in pieces.items()]
+
+    def ready(self, pid: int) -> None:
+        """Its process waits for pieces."""
+        self.pid, self.begun_at = pid, time.monotonic_ns()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether its process has been."""
+        return self.pid > 0
+
+    def done(self, piece: int) -> None:
+        """It is through with a piece."""
+        del self.pieces[piece]
+        self.cuts.pop(piece, None)
+        self.begun_at = time.monotonic_ns()
+
+    def running(self) -> Running | None:
+        """What the slot runs of what is outstanding; a job may have written to the page."""
+        running = self.page.running()
+        piece = self.pieces.get(running.piece) if running is not None else None
+        if running is None or piece is None:
+            return None
+        if running.unit < 1 or not piece.start <= running.index <= piece.stop - running.unit or running.started < 0:
+            return Running(running.piece, piece.start, 0, piece.stop - piece.start)
+        return running
+
+    def next_running(self) -> Running | None:
+        """The piece that is to run next, as if it ran, without a job to name if it has more than one."""
+        for number, piece in self.pieces.items():
+            return Running(number, piece.start, 0, piece.stop - piece.start)
+        return None
+
+    def idle_with_orders(self) -> float | None:
+        """Seconds that its process has begun none of what it was told; None: it has, or has nothing to begin."""
+        if self.ended or not self.pieces or not self.is_ready or self.stream.wants_write or self.page.cells[PIECE]:
+            return None
+        return (time.monotonic_ns() - self.begun_at) / NANOSECONDS
+
+    def hold_back(self, piece: int, running: Running | None) -> int:
+        """Lower the piece's limit to behind what runs of it, or to its start; returns the limit, which never grows."""
+        given = self.pieces[piece]
+        stop = given.start
+        if running is not None and running.piece == piece:
+            stop = running.index + running.unit
+        return self.page.lower_limit(given.cell, min(stop, given.stop))
+
+    def time_left(self) -> float | None:
+        """Seconds until the running job is over its time limit, if one has a limit; when it can be known at all."""
+        if not self._is_limited or self.ended:
+            return None
+        limits = [piece.work.spec.time_limit for piece in self.pieces.values()]
+        shortest = min((limit for limit in limits if limit is not None), default=None)
+        if shortest is None:
+            self._is_limited = False
+            return None
+        running = self.running_or_next()
+        if running is None:
+            return shortest
+        limit = self.pieces[running.piece].work.spec.time_limit
+        return shortest if limit is None else limit - self.elapsed(running)
+
+    def running_or_next(self) -> Running | None:
+        """What the slot runs, or has before it once its process is ready: its time counts from when it had its slot."""
+        return self.running() or (self.next_running() if self.is_ready else None)
+
+    def elapsed(self, running: Running) -> float:
+        """Seconds that the running job has had its slot: what is loaded for a piece is its first job's."""
+        if running.unit != 1 or running.index != self.pieces[running.piece].start:
+            return elapsed_of(running)
+        return (time.monotonic_ns() - self.begun_at) / NANOSECONDS
+
+    def overdue(self) -> Ended | None:
+        """What to end it for: the job that runs, or is being made ready, is over its time limit; that is held back."""
+        running = self.running_or_next()
+        if running is None:
+            return None
+        limit = self.pieces[running.piece].work.spec.time_limit
+        self.hold_back(running.piece, running)
+        # it may have gone on to the next job just before: that one has its own time
+        again = self.running_or_next()
+        if limit is None or again is None or again[:2] != running[:2] or self.elapsed(again) < limit:
+            return None
+        cause = f"ran longer than its time limit of {limit:g} s"
+        return Ended(JobState.TIMED_OUT, cause if again.started else f"{cause}, and was still {LOADING}", again)
+
+    def death(self, running: Running | None, cause: str, exitcode: int | None) -> SlotDied:
+        """What is to be said of the end of this life; `cause` and `exitcode` are what the fork server reported."""
+        state, pid = JobState.DEAD, self.pid or None
+        if self.ended:
+            state, cause, pid, exitcode = self.ended.state, self.ended.cause, None, None
+        elif self.page.cells[MEDDLED]:
+            cause = MEDDLING
+        elif pid is not None:
+            cause = f"{cause}, pid {pid}"
+        elapsed = elapsed_of(running) or (self.elapsed(running) if running is not None else 0.0)
+        piece = running.piece if running is not None else None
+        note, spooled = None, None
+        if piece is not None:
+            note, spooled = self._last_output(piece, Note(cause=cause, pid=pid, exitcode=exitcode))
+        index = None
+        if running is not None and running.unit == 1 and running.index < self.cuts.get(running.piece, NO_LIMIT):
+            # an index at a cut is published by a slot that then sees the limit
+            index = running.index
+        return SlotDied(self.number, piece, index, state, cause, time.time() - elapsed, elapsed, note, spooled)
+
+    def _last_output(self, piece: int, note: Note) -> tuple[Note | None, Spooled | None]:
+        """What the job wrote in which this life ended."""
+        (out, err), lost = self.drain.take()
+        output = self.last_words[0] + out, self.last_words[1] + err
+        bound = self.pieces[piece].work.spec.keep_output if piece in self.pieces else 0
+        ran = noted(Ran(0, 1, JobState.DEAD, 0.0, 0.0, 0, note, output, lost), self.spools, bound)
+        return ran.note, ran.spooled
+
+
+def refused(slot: int, piece: int, start: int, stop: int, cause: str) -> PieceDone:
+    """A piece whose jobs failed without being started."""
+    return PieceDone(slot, piece, (Ran(start, stop, JobState.FAILED, time.time(), 0.0, 0, Note(cause=cause)),), b"")
+
+
+def elapsed_of(running: Running | None) -> float:
+    """Seconds since the running job began."""
+    if running is None or not running.started:
+        return 0.0
+    return max(0.0, (time.monotonic_ns() - running.started) / NANOSECONDS)

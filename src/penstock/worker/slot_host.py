@@ -1,0 +1,316 @@
+"""The agent's side of its slots: one SlotHost, used from one poll loop, that never blocks.
+
+It starts a fork server (slot/fork_server.py), asks it for slots, feeds them pieces and turns what happens to them into
+inputs of the core. What it promises:
+
+1. Each piece comes back exactly once: as PieceDone, or within the SlotDied of the slot that ran it. Of a slot that
+   died, SlotDied comes first, then a PieceDone with nothing for each piece that was only queued on it.
+2. A slot that died is replaced; SlotReady says so. Where none can be started, again and again, SlotUnfit says why.
+   One that speaks nonsense, or whose descriptors a job has closed, is ended: the job that ran is dead of it. One that
+   does not take its orders is ended, and nobody is dead of it.
+3. A function or a chunk is sent to a slot only if the slot does not have it.
+4. After PieceCut the slot starts none of the piece's jobs from `stop` on; it may stop one earlier.
+5. From the time told to `allow` on slots start nothing; what they were given comes back as far as it was run.
+6. When the agent dies, however, no slot and nothing that jobs started stays.
+7. A slot that is not needed any more, and runs nothing, has EXIT_TIME for its exit handlers.
+"""
+
+from __future__ import annotations
+
+import heapq
+import select
+import selectors
+import time
+from collections.abc import Callable, Sequence
+from itertools import count
+
+from penstock.job.spec import JobState
+from penstock.job.spooled_output import Segments, Spooled
+from penstock.slot.output_spool import free_all, read_at
+from penstock.slot.process_tree import is_leaving
+from penstock.slot.protocol import CUT_DELAY, ENDED, MEDDLING, NO_LIMIT, UNTIL, Done, Ready, Running, Unfit
+from penstock.slot.run_as_user import check_users, refusal
+from penstock.station.config import TERM_GRACE
+from penstock.station.inputs import Input, PieceCut, PieceDone, SlotReady
+from penstock.worker.output_notes import noted_all
+from penstock.worker.output_pump import Pump
+from penstock.worker.slot_checks import nonsense
+from penstock.worker.slot_handle import NANOSECONDS, Ended, Seat, Work, refused
+from penstock.worker.slot_lives import EXIT_TIME, Hooks, Lives
+
+FREE_BYTES = 1 << 16
+"""Arguments of that size are freed at once; others with the next piece: a slot is not woken for them."""
+DEAF_TIME = 15.0
+"""Seconds after which a slot that idles although it has orders is replaced: a job has read them."""
+LAST_TIME = 3.0
+"""Seconds beyond their grace in which killed processes are gone: what the fork server waits for them, and a margin."""
+
+Inputs = list[Input]
+
+
+class SlotHost:
+    """The slots 0 ... `slots` - 1 of the worker called `worker_name`; jobs may run as one of `users`.
+
+    Poll `filenos()`, call `receive` when one is readable, and `tick` at `next_wakeup()`; times are those of the loop's
+    clock (CLOCK_BOOTTIME).
+    """
+
+    def __init__(self, slots: int, worker_name: str, users: Sequence[str] = (), *, grace: float = TERM_GRACE) -> None:
+        """`grace`: between SIGTERM and SIGKILL for what is ended here. ConfigError: this process cannot become those
+        users."""
+        check_users(users)
+        self._grace = grace
+        self._worker = worker_name
+        self._users = users
+        self._until = NO_LIMIT
+        self._order = count()
+        self._timers: list[tuple[float, int, Callable[[], Inputs]]] = []
+        self._selector = selectors.DefaultSelector()
+        self._pump = Pump(self._selector, self._is_alive, self._later)
+        self._lives = Lives(
+            slots, worker_name, self._selector, self._later, Hooks(self._read, self._on_socket, self._watch)
+        )
+        failed = self._lives.start()
+        self._later(0, lambda: failed)
+
+    def _watch(self, seat: Seat) -> None:
+        seat.page.cells[UNTIL] = self._until
+        self._pump.watch(seat)
+
+    # ------------------------------------------------------------------------------------------- the agent's loop
+
+    def filenos(self) -> list[int]:
+        """What to poll for reading; it never changes."""
+        return [self._selector.fileno()]
+
+    def receive(self, fd: int) -> Inputs:  # noqa: ARG002 - there is but one
+        """Handle whatever is ready."""
+        inputs: Inputs = []
+        for key, _ in self._selector.select(0):
+            inputs += key.data()
+        return inputs
+
+    def tick(self, now: float) -> Inputs:
+        """Handle what is due."""
+        inputs: Inputs = []
+        while self._timers and self._timers[0][0] <= now:
+            inputs += heapq.heappop(self._timers)[2]()
+        for seat in self._lives.seats.values():
+            if (left := seat.time_left()) is not None and left <= 0 and (over := seat.overdue()) is not None:
+                self._end(seat, over.running, self._grace, over.state, over.cause)
+            if (idle := seat.idle_with_orders()) is not None and idle >= DEAF_TIME:
+                # nobody's fault as far as is known: what it was to run is run elsewhere
+                self._end(seat, None, 0, JobState.DEAD, "it did not take its orders")
+        return inputs
+
+    def next_wakeup(self) -> float | None:
+        """When `tick` has something to do."""
+        now = _now()
+        times = [now + left for seat in self._lives.seats.values() if (left := seat.time_left()) is not None]
+        seats = self._lives.seats.values()
+        times += [now + DEAF_TIME - idle for seat in seats if (idle := seat.idle_with_orders()) is not None]
+        times += [due for due, _, _ in self._timers[:1]]
+        return min(times, default=None)
+
+    def _later(self, delay: float, callback: Callable[[], Inputs]) -> None:
+        heapq.heappush(self._timers, (_now() + delay, next(self._order), callback))
+
+    # ------------------------------------------------------------------------------------------------- pieces
+
+    def run(self, slot: int, piece: int, work: Work, start: int, stop: int, block: int = 1) -> None:
+        """Queue the jobs [start, stop) of a lease on a slot as `piece` (from 1, never used twice).
+
+        `block` jobs at a time are run at the speed of C, as one for cuts and deaths; 0 and 1 are no block. While the
+        slot has pieces, its tenant must admit further ones.
+        """
+        tenant = work.spec.tenant
+        if cause := refusal(tenant.user, self._users, self._worker):
+            self._later(0, lambda: [refused(slot, piece, start, stop, cause)])
+            return
+        seat = self._lives.seats.get(slot)
+        if seat is not None and not seat.tenant.admits(tenant):
+            seat = self._lives.replace(seat, tenant.user)
+        if seat is None:
+            self._later(0, lambda: [PieceDone(slot, piece, (), b"")])
+        else:
+            seat.run(piece, work, start, stop, max(1, block))
+            self._flush(seat)
+
+    def allow(self, until: float) -> None:
+        """Let slots start jobs until then, also if this process stands still meanwhile."""
+        self._until = int(until * NANOSECONDS)
+        for seat in self._lives.seats.values():
+            seat.page.cells[UNTIL] = self._until
+
+    def free(self, lease: int) -> None:
+        """The slots need the lease's arguments no longer."""
+        for seat in self._lives.seats.values():
+            if seat.free(lease) >= FREE_BYTES:
+                self._flush(seat)
+
+    def cut(self, slot: int, piece: int) -> None:
+        """Let the slot stop the piece after what runs of it; comes back as PieceCut, unless the piece does first.
+
+        Said again it changes nothing.
+        """
+        seat = self._lives.seats.get(slot)
+        if seat is None or piece not in seat.pieces or piece in seat.cuts or seat.ended:
+            return
+        seat.cuts[piece] = NO_LIMIT
+        limit = seat.hold_back(piece, seat.running())
+        self._later(CUT_DELAY, lambda: self._settle_cut(seat, piece, limit))
+
+    def _settle_cut(self, seat: Seat, piece: int, limit: int) -> Inputs:
+        if not self._is_alive(seat):
+            return []
+        running = seat.running()
+        inputs = self._read(seat)
+        if piece not in seat.pieces or seat.ended:
+            return inputs
+        if running is not None and running.piece == piece:
+            limit = min(max(limit, running.index + running.unit), seat.pieces[piece].stop)
+            seat.page.cells[seat.pieces[piece].cell] = limit
+        seat.cuts[piece] = limit
+        return [*inputs, PieceCut(seat.number, piece, limit)]
+
+    def end(self, slot: int, piece: int | None, grace: float, state: JobState, cause: str) -> None:
+        """End a slot's process tree: SIGTERM, `grace` seconds, SIGKILL; comes back as SlotDied with state and cause.
+
+        With a piece: only if the slot runs that piece; if it has not begun it, it never will, and the piece comes back
+        as PieceDone with nothing.
+        """
+        seat = self._lives.seats.get(slot)
+        if seat is None or seat.ended or (piece is not None and piece not in seat.pieces):
+            return
+        running = seat.running()
+        if piece is None or (running is not None and running.piece == piece):
+            self._end(seat, running, grace, state, cause)
+            return
+        seat.hold_back(piece, running)
+        self._later(CUT_DELAY, lambda: self._end_if_begun(seat, piece, grace, state, cause))
+
+    def _end_if_begun(self, seat: Seat, piece: int, grace: float, state: JobState, cause: str) -> Inputs:
+        running = seat.running() if self._is_alive(seat) and not seat.ended else None
+        if running is not None and running.piece == piece:
+            self._end(seat, running, grace, state, cause)
+        return []
+
+    def _end(self, seat: Seat, running: Running | None, grace: float, state: JobState, cause: str) -> None:
+        for piece in seat.pieces:
+            seat.hold_back(piece, running)
+        seat.ended = Ended(state, cause, running)
+        seat.page.cells[ENDED] = 1
+        # a command's slot waits for the command, which may need its grace
+        spare = running is not None and seat.pieces[running.piece].work.spec.kind == "command"
+        self._lives.end(seat, grace, spare=spare)
+
+    def _flush(self, seat: Seat) -> None:
+        if seat.stream.is_gone:
+            return
+        seat.stream.flush()
+        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if seat.stream.wants_write else 0)
+        if self._selector.get_key(seat.stream.socket).events != events:
+            self._selector.modify(seat.stream.socket, events, lambda: self._on_socket(seat))
+
+    # --------------------------------------------------------------------------------------- what jobs printed
+
+    def read_output(self, slot: int, stream: int, output: Segments, position: int, size: int) -> bytes:
+        """So many bytes of what a job of this slot wrote, from `position` on."""
+        return read_at(self._lives.spools[slot][stream], output, position, size)
+
+    def free_output(self, slot: int, output: Spooled) -> None:
+        """It is wanted no more."""
+        for spool, segments in zip(self._lives.spools[slot], output, strict=True):
+            free_all(spool, segments)
+
+    # ------------------------------------------------------------------------------------------- what slots say
+
+    def _on_socket(self, seat: Seat) -> Inputs:
+        if not self._is_alive(seat):
+            return []
+        if seat.stream.wants_write:
+            self._flush(seat)
+        return self._read(seat)
+
+    def _read(self, seat: Seat) -> Inputs:
+        inputs: Inputs = []
+        for message, payload in seat.stream.receive():
+            if why := nonsense(message, len(payload), seat):
+                seat.stream.nonsense = why
+                break
+            match message:
+                case Done():
+                    inputs += self._on_done(seat, message, payload)
+                case Ready(pid):
+                    seat.ready(pid)
+                    self._lives.is_well(seat)
+                    inputs.append(SlotReady(seat.number))
+                case Unfit(reason):
+                    seat.unfit = reason
+        if seat.stream.nonsense:
+            self._leave_socket(seat)
+            self._on_meddling(seat, seat.stream.nonsense)
+        elif seat.stream.is_gone:
+            self._leave_socket(seat)
+            self._on_hang_up(seat)
+        return inputs
+
+    def _leave_socket(self, seat: Seat) -> None:
+        """The fork server will report the exit; until then the socket would be readable for ever."""
+        seat.stream.is_gone = True
+        self._lives.unregister(seat.stream.socket)
+
+    def _on_hang_up(self, seat: Seat) -> None:
+        if seat.ended:
+            return
+        if seat.running() is None or is_leaving(seat.pid):
+            self._lives.dismiss(seat)
+        else:
+            self._on_meddling(seat, "its socket is closed")
+
+    def _on_meddling(self, seat: Seat, what: str) -> None:
+        """The slot is no use any more, and what it runs is the culprit; if nothing does as far as is known, what would
+        be next: whoever wrote to the socket may have written to the page as well."""
+        if not seat.ended:
+            self._end(seat, seat.running() or seat.next_running(), 0, JobState.DEAD, f"{MEDDLING}: {what}")
+
+    def _on_done(self, seat: Seat, message: Done, payload: bytes | memoryview) -> Inputs:
+        if seat.ended and seat.ended.running and seat.ended.running.piece == message.piece:
+            # it came to its end within the grace: nothing is left to wait for, but what it wrote then was its last
+            last = [ran for ran in message.ran if ran.note is not None and ran.start == seat.ended.running.index]
+            seat.last_words = last[0].output() if last else ((), ())
+            self._lives.end(seat, 0, spare=False)
+            return []
+        bound = seat.pieces[message.piece].work.spec.keep_output
+        seat.done(message.piece)
+        return [PieceDone(seat.number, message.piece, noted_all(message.ran, seat.spools, bound), payload)]
+
+    def _is_alive(self, seat: Seat) -> bool:
+        return self._lives.seats.get(seat.number) is seat
+
+    def close(self, grace: float = 0.0, hurry: Sequence[int] = ()) -> Inputs:
+        """End every slot and what it started; nothing is left, no process and no file. What runs has the grace, until
+        one of the files `hurry` can be read; slots that run nothing have their exit handlers run. Returns what was said
+        meanwhile."""
+        for seat in self._lives.begin_to_close():
+            if not seat.ended:
+                self._end(seat, seat.running(), grace, JobState.CANCELLED, "its worker was left")
+        inputs: Inputs = []
+        deadline = _now() + max(EXIT_TIME, grace) + LAST_TIME
+        while self._lives.seats and (left := deadline - _now()) > 0:
+            due = self.next_wakeup()
+            timeout = left if due is None else min(left, max(0.0, due - _now()))
+            ready = select.select([*self.filenos(), *hurry], (), (), timeout)[0]
+            inputs += [event for fd in ready if fd not in hurry for event in self.receive(fd)]
+            inputs += self.tick(_now())
+            if any(fd in hurry for fd in ready):
+                hurry = ()
+                for seat in self._lives.seats.values():
+                    self._lives.end(seat, 0, spare=False)
+        self._lives.close()
+        self._selector.close()
+        return inputs
+
+
+def _now() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)

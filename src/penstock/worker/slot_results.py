@@ -1,0 +1,131 @@
+"""What comes back from the slots: jobs that ran, pieces that were cut, slots that died.
+
+Promises:
+
+1. Each job of a piece that comes back has an outcome, is unstarted again, or was dropped meanwhile and is gone.
+2. A slot that dies costs the job that ran in it one crash, and its neighbours nothing; where nobody knows which job it
+   was, the rest of the lease runs one by one.
+3. Whether an outcome is final is decided by the batch's options and the stamp of the lease.
+"""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from penstock.job.spec import JobState
+from penstock.station.inputs import JobPrinted, PieceCut, PieceDone, Ran, SlotDied
+from penstock.wire.frames import split
+from penstock.wire.messages import Note, OutcomeHead, Print
+from penstock.worker.held_lease import Bytes, HeldLease
+from penstock.worker.holdings import Holdings
+from penstock.worker.outbox import Outbox
+from penstock.worker.slot_feed import Feed, Piece
+
+
+class Runs:
+    """Turns what slots say into outcomes and unstarted jobs."""
+
+    def __init__(self, holdings: Holdings, feed: Feed, outbox: Outbox) -> None:
+        self._holdings = holdings
+        self._feed = feed
+        self._outbox = outbox
+        self.hurried = False
+        """The worker was told twice to stop: what was ended has started, and is not handed back. What may not be
+        started twice is dead of it: of what a worker does not tell, the ventilator believes that it never came."""
+
+    def on_piece_done(self, event: PieceDone) -> HeldLease | None:
+        """Outcomes of a piece; returns its lease."""
+        piece = self._feed.find(event.slot, event.piece)
+        if piece is None:
+            return None
+        bodies = split(event.payload, [ran.size for ran in event.ran])
+        done, elapsed = piece.start, 0.0
+        for ran, body in zip(event.ran, bodies, strict=True):
+            self._finish(piece.held, event.slot, ran, body)
+            done, elapsed = ran.stop, elapsed + ran.elapsed
+        self._feed.remove(event.slot, piece)
+        if done > piece.start:
+            self._feed.observe(piece.held.function, done - piece.start, elapsed)
+        self._holdings.unstart(piece.held, done, piece.stop)
+        return piece.held
+
+    def on_printed(self, event: JobPrinted) -> None:
+        """What the job of a piece wrote goes to those who look on."""
+        piece = self._feed.find(event.slot, event.piece)
+        if piece is None or not piece.held.spec.live or piece.stop - piece.start != 1:
+            return
+        lease = piece.held.lease
+        for is_error, (position, body) in enumerate(event.streams):
+            if body:
+                head = Print(lease.batch, piece.start, lease.number, lease.stamp, bool(is_error), position, len(body))
+                self._outbox.prints.add(head, body, lease.token)
+
+    def on_piece_cut(self, event: PieceCut) -> HeldLease | None:
+        """The rest of a piece is unstarted again; returns its lease."""
+        piece = self._feed.find(event.slot, event.piece)
+        if piece is None:
+            return None
+        piece.settled = True
+        if event.stop >= piece.stop:
+            return None
+        stop, piece.stop = piece.stop, event.stop
+        self._holdings.unstart(piece.held, event.stop, stop)
+        if piece.start >= piece.stop:
+            self._feed.remove(event.slot, piece)
+        return piece.held
+
+    def on_slot_died(self, event: SlotDied) -> list[HeldLease]:
+        """The slot is gone with all its pieces; returns their leases."""
+        pieces = self._feed.slot_gone(event.slot)
+        for piece in pieces:
+            if piece.number == event.piece:
+                self._bury(event, piece)
+            self._holdings.unstart(piece.held, piece.start, piece.stop)
+        return [piece.held for piece in pieces]
+
+    def _bury(self, event: SlotDied, piece: Piece) -> None:
+        """The job in which a slot ended gets its outcome; who else was in the piece runs again."""
+        index = event.index
+        if index is None and piece.stop - piece.start == 1:
+            index = piece.start
+        if index is None:
+            piece.held.careful = True
+            return
+        state, note = event.state, event.note or Note(cause=event.cause)
+        if state is JobState.CANCELLED:
+            if not self.hurried:
+                return
+            if piece.held.spec.max_crashes > 1:
+                piece.held.running.remove(index, index + 1)
+                return
+            state, note = JobState.DEAD, replace(note, cause="its worker was told to leave at once while it ran")
+        ran = Ran(index, index + 1, state, event.started_time, event.elapsed, 0, note, event.spooled)
+        self._finish(piece.held, event.slot, ran, b"", crashed=state is JobState.DEAD)
+
+    def _finish(self, held: HeldLease, slot: int, ran: Ran, body: Bytes, *, crashed: bool = False) -> None:
+        stamp, spec = held.lease.stamp, held.spec
+        final = True
+        if crashed:
+            final = spec.is_last_crash(stamp)
+        elif ran.state is JobState.FAILED:
+            final = spec.is_last_attempt(stamp)
+        head = OutcomeHead(
+            batch=held.lease.batch,
+            start=ran.start,
+            stop=ran.stop,
+            state=ran.state,
+            final=final,
+            stamp=stamp,
+            lease=held.lease.number,
+            slot=slot,
+            started_time=ran.started_time,
+            elapsed=ran.elapsed,
+            size=len(body),
+            crashed=crashed,
+            note=ran.note,
+        )
+        kept = self._holdings.keep(held, head, body)
+        if ran.spooled is None:
+            self._outbox.add(kept)
+        else:
+            self._outbox.uploads.add(kept, slot, ran.spooled, spec.keep_output)

@@ -1,0 +1,31 @@
+"""`penstock worker`: times that cannot be meant."""
+
+from __future__ import annotations
+
+import pytest
+
+from penstock.cli import main
+from penstock.cli.commands import worker
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--time-limit", "60"], "no time to work"),
+        (["--time-limit", "1h", "--drain-before", "2h"], "no time to work"),
+        (["--idle-timeout", "soon"], "--idle-timeout: 'soon' is no duration"),
+    ],
+)
+def test_nothing_is_started_with_times_that_cannot_be(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line, exit code 2."""
+    assert main(["worker", *words]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+
+
+def test_seconds_need_no_unit() -> None:
+    """As everywhere on the command line; what was not said is left to the defaults."""
+    given = {"idle_timeout": "90", "time_limit": "2h", "drain_before": None}
+    assert worker._durations(given) == {"idle_timeout": 90.0, "time_limit": 7200.0}

@@ -1,0 +1,98 @@
+"""What is written beside stdout. The formats themselves are compared with GNU parallel's in contract/."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from penstock.cli.job_output import Shown
+from penstock.cli.run.joblog import HEAD, Ended, JobLog, ResultFiles, file_name
+from penstock.cli.run.pipe import kept
+from penstock.client.records import Outcome
+from penstock.errors import ConfigError
+from penstock.job.spec import JobState
+
+
+def ended(state: JobState = JobState.SUCCEEDED, item: Any = "a", shown: bytes = b"f('a')", **fields: Any) -> Ended:
+    fields = {"stdout": b"out", "stderr": b"err", "stdout_size": 3, "stderr_size": 3, **fields}
+    outcome = Outcome(job_id="ab:7", index=7, position=1, state=state, **fields)
+    return Ended(7, item, lambda slot: shown + b" %d" % slot, Shown(outcome, lambda *_: iter(())))
+
+
+def test_jobs_that_never_started_are_not_in_the_joblog(tmp_path: Path) -> None:
+    """A cancelled job ran nowhere; one that was lost has the exit value of a failure."""
+    log = JobLog(str(tmp_path / "log"), "")
+    log.add(ended(JobState.CANCELLED))
+    log.add(ended(JobState.DEAD, started=5.0, elapsed=1.5, worker="w1", slot=2, shown=b"two\nlines"))
+    log.close()
+    assert (tmp_path / "log").read_bytes() == HEAD + b"8\tw1\t5.000\t     1.500\t0\t3\t1\t0\ttwo\0lines 3\n"
+
+
+def test_a_joblog_goes_on(tmp_path: Path) -> None:
+    """Behind its whole lines, or behind all that is there; else it begins anew."""
+    path = tmp_path / "log"
+    for name, resumed, before, after in (
+        ("log", 5, b"head\n1\ttor", b"head\n"),
+        ("log", 0, b"torn head", HEAD),
+        ("+log", None, b"line\n", b"line\n"),
+        ("log", None, b"line\n", HEAD),
+    ):
+        path.write_bytes(before)
+        JobLog(name.replace("log", str(path)), "", resumed=resumed).close()
+        assert path.read_bytes() == after
+
+
+def test_a_joblog_on_a_full_disk_is_said_once(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """And the jobs go on: what they print is worth more than the log."""
+    log = JobLog(str(tmp_path / "log"), ":")
+    full = os.open("/dev/full", os.O_WRONLY)
+    os.dup2(full, log._fd)
+    os.close(full)
+    for _ in range(2):
+        log.add(ended(started=5.0))
+    log.close()
+    assert log.failure == "no space left on device"
+    assert capsys.readouterr().err.count("no space left on device") == 1
+
+
+def test_joblog_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    """Before anything runs."""
+    with pytest.raises(ConfigError, match=r"cannot write .*no such file"):
+        JobLog(str(tmp_path / "missing" / "log"), "")
+
+
+@pytest.mark.parametrize("argument", [b"..", b".", b"a/../../b", b"/etc/passwd", b"\xff" * 300, b"", b"a\0b"])
+def test_no_argument_leaves_the_folder(tmp_path: Path, argument: bytes) -> None:
+    """Whatever an argument is, its files are below DIR, in a folder with a possible name."""
+    ResultFiles(str(tmp_path / "res"), 1).add(ended(item=[argument]))
+    (found,) = tmp_path.rglob("stdout")
+    assert found.resolve().is_relative_to(tmp_path / "res" / "1")
+    assert found.read_bytes() == b"out"
+
+
+def test_blocks_have_folders_of_their_own(tmp_path: Path) -> None:
+    """Named by their numbers; the joblog says how large they were."""
+    item = kept([b"block"])
+    ResultFiles(str(tmp_path / "res"), 1).add(ended(item=item))
+    assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("stdout")] == ["res/8/stdout"]
+    log = JobLog(str(tmp_path / "log"), ":")
+    log.add(ended(item=item, started=5.0))
+    log.close()
+    assert (tmp_path / "log").read_bytes().splitlines()[1].split(b"\t")[4] == b"5"
+
+
+def test_long_arguments_stay_apart() -> None:
+    """What is cut off counts too."""
+    names = {file_name(b"a" * 300 + end) for end in (b"x", b"y")}
+    assert len(names) == 2
+    assert all(len(name) <= 255 for name in names)
+
+
+@pytest.mark.parametrize("folder", ["out.csv", "out/{1}"])
+def test_other_forms_of_results_are_refused(folder: str) -> None:
+    """GNU parallel makes something else of these."""
+    with pytest.raises(ConfigError, match="folder's name"):
+        ResultFiles(folder, 1)

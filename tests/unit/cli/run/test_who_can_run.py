@@ -1,0 +1,66 @@
+"""Whether anybody can run what a command line asks for."""
+
+from __future__ import annotations
+
+import socket
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from penstock.cli.run.jobs_option import AtOnce
+from penstock.cli.run.who_can_run import check_own, fit
+from penstock.client.records import WorkerInfo
+from penstock.errors import ConfigError
+
+
+def asked(**options: Any) -> Any:
+    """A Work that asks for this."""
+    return SimpleNamespace(
+        **{"user": "", "needs": (), "worker": None, "limit": None, "cwd": None, "is_command": True} | options
+    )
+
+
+def pipeline(*users: tuple[str, ...]) -> Any:
+    """With a worker of three slots for each."""
+    workers = [
+        WorkerInfo(
+            id="", name=f"w{n}", host="h", pid=n, slots=3, jobs=0, done=0, draining=False, python="3", users=names
+        )
+        for n, names in enumerate(users)
+    ]
+    return SimpleNamespace(workers=lambda: workers)
+
+
+@pytest.mark.parametrize("what", [{"user": "bob"}, {"needs": ("gpu",)}, {"worker": "gpu3"}])
+def test_nobody_else_will_ever_come_to_a_pipeline_of_its_own(what: dict[str, Any]) -> None:
+    """So it is said at once, with what to do; its own worker and this host are there."""
+    with pytest.raises(ConfigError, match="running pipeline"):
+        check_own(asked(**what))
+    check_own(asked(worker=socket.gethostname()))
+    check_own(asked(worker="local"))
+
+
+def test_a_folder_that_is_not_here_is_nowhere_on_this_machine() -> None:
+    """Elsewhere it may be: there its job fails with that cause."""
+    with pytest.raises(ConfigError, match="--cwd /nowhere: there is no such folder"):
+        check_own(asked(cwd="/nowhere"))
+    check_own(asked(cwd="/"))
+    fit(pipeline(()), asked(cwd="/nowhere"), None)
+
+
+def test_a_user_that_nobody_allows_is_refused() -> None:
+    """Unless no worker is connected yet, or one of them allows it."""
+    with pytest.raises(ConfigError, match="--user bob: none of the connected workers allows it"):
+        fit(pipeline((), ("alice",)), asked(user="bob"), None)
+    fit(pipeline((), ("alice", "bob")), asked(user="bob"), None)
+    fit(pipeline(), asked(user="bob"), None)
+
+
+def test_jobs_at_once_are_reckoned_with_the_slots_of_all_workers() -> None:
+    """And are the limit of the batch."""
+    work = asked()
+    fit(pipeline((), ()), work, AtOnce("50%"))
+    assert work.limit == 3
+    fit(pipeline((), ()), work, AtOnce("0"))
+    assert work.limit is None

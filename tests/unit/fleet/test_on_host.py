@@ -1,0 +1,82 @@
+"""What is done on a host, as far as it needs none."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+
+from penstock.fleet import on_host, wheel
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> on_host.WorkerFiles:
+    """Where a pipeline's worker has its files, on a host of the test's."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    return on_host.WorkerFiles("head-7555")
+
+
+def test_a_worker_is_there_while_the_lock_is_held(files: on_host.WorkerFiles) -> None:
+    """A process id in a file alone is nobody's."""
+    assert files.worker() == 0
+    lock = files.take()
+    assert lock is not None
+    files.pid.write_text("4711\n")
+    assert (files.worker(), files.take()) == (4711, None)
+    os.close(lock)
+    assert files.worker() == 0
+
+
+def test_a_key_is_its_owners_alone(files: on_host.WorkerFiles) -> None:
+    """The file and its folder, also where the file was another's to read."""
+    lock = files.take()
+    assert lock is not None
+    os.close(lock)
+    files.key.touch(mode=0o644)
+    files.write_key("secret")
+    assert stat.S_IMODE(files.key.stat().st_mode) == 0o600
+    assert stat.S_IMODE(files.folder.stat().st_mode) == 0o700
+    assert files.key.read_text() == "secret"
+
+
+def test_only_this_very_penstock_fits(files: on_host.WorkerFiles) -> None:
+    """Another version, or one with a changed file, is as good as none."""
+    assert on_host.fitting(on_host.digest(wheel.PACKAGE)) == sys.executable
+    assert on_host.fitting("another") == ""
+    venv = on_host.private("another")
+    venv.mkdir(parents=True)
+    assert on_host.fitting("another") == ""
+    (venv / "installed").touch()
+    assert on_host.fitting("another") == str(venv / "bin" / "python")
+
+
+def test_a_digest_is_of_names_and_contents(tmp_path: Path) -> None:
+    """Not of what Python compiled, nor of where it is."""
+    seen = []
+    for folder, name, text in (("a", "x.py", "1"), ("b", "x.py", "1"), ("c", "x.py", "2"), ("d", "y.py", "1")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / name).write_text(text)
+        (tmp_path / folder / f"{folder}.pyc").write_text(folder)
+        seen.append(on_host.digest(tmp_path / folder))
+    assert seen[0] == seen[1]
+    assert len(set(seen)) == 3
+
+
+def test_a_program_that_fails_says_why() -> None:
+    """Its last line, behind what was tried."""
+    with pytest.raises(on_host.HostError, match=r"^no venv: out of paper$"):
+        on_host.run([sys.executable, "-c", "print('out of paper'); raise SystemExit(3)"], "no venv")
+
+
+def test_an_order_that_cannot_be_carried_out_is_an_answer(
+    files: on_host.WorkerFiles, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line, as all answers are."""
+    monkeypatch.setenv("XDG_STATE_HOME", "/proc/none")
+    on_host.main({"do": "start", "pipeline": "x", "digest": on_host.digest(wheel.PACKAGE), "key": "", "options": []})
+    (line,) = capsys.readouterr().out.strip().splitlines()
+    assert line.startswith(on_host.MARK + '{"error": ')

@@ -1,0 +1,57 @@
+"""How many slots a host has, and room for those that it is asked for."""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+from pathlib import Path
+
+import pytest
+
+from penstock.errors import ConfigError
+from penstock.station import capacity
+from penstock.station.capacity import check_slots, default_slots, make_room
+
+
+def test_as_many_as_fit_are_refused_by_their_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The container's if it has less than the host, and the error says how many would do."""
+    limit = tmp_path / "memory.max"
+    limit.write_text("100000000")
+    monkeypatch.setattr(capacity, "MEMORY_LIMITS", (str(limit), str(tmp_path / "none")))
+    with pytest.raises(ConfigError, match=r"at most ([0-9,]+)") as caught:
+        check_slots(1_000_000)
+    most = int(re.findall(r"at most ([0-9,]+)", str(caught.value))[0])
+    check_slots(most)
+    with pytest.raises(ConfigError):
+        check_slots(most + 1)
+    limit.write_text("max")
+    check_slots(most + 1)
+    with pytest.raises(ConfigError):
+        check_slots(os.sysconf("SC_PHYS_PAGES"))  # a page each
+
+
+def test_open_files_are_asked_for_up_to_the_hard_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond it there is no room, whatever the memory."""
+    asked: list[tuple[int, int]] = []
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (256, 1000))
+    monkeypatch.setattr(resource, "setrlimit", lambda _, limits: asked.append(limits))
+    make_room(150)
+    assert asked == [(1000, 1000)]
+    with pytest.raises(ConfigError, match=r"ulimit -Hn.*at most 150"):
+        check_slots(151)
+    check_slots(150)
+
+
+def test_there_is_at_least_one_slot() -> None:
+    """Whatever the machine's limits say."""
+    assert default_slots() >= 1
+
+
+def test_slots_are_no_more_than_slurm_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever of the machine's limits is least; what is no number is none."""
+    monkeypatch.delenv("SLURM_CPUS_PER_TASK", raising=False)
+    cores = default_slots()
+    for said, slots in (("1", 1), ("100000", cores), ("many", cores), ("", cores)):
+        monkeypatch.setenv("SLURM_CPUS_PER_TASK", said)
+        assert default_slots() == slots

@@ -1,0 +1,54 @@
+"""Tokens: an outcome counts only for what its worker was given."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+from penstock.job.spec import JobState, Stamp
+from penstock.station.lease_tokens import Grant, Seal
+from penstock.wire.messages import OutcomeHead
+
+SEAL = Seal(b"shared by ventilator and sink")
+GRANT = Grant(7, b"b" * 16, 10, 20, Stamp())
+HEAD = OutcomeHead(b"b" * 16, 12, 15, JobState.SUCCEEDED, True, Stamp(), 7, 0, 0.0, 0.0, 0)
+
+
+def test_a_token_covers_its_lease() -> None:
+    """All of it and every part of it."""
+    granted = SEAL.opened([SEAL.token(GRANT)])
+    assert granted(HEAD)
+    assert granted(replace(HEAD, start=10, stop=20))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"start": 9},
+        {"stop": 21},
+        {"batch": b"c" * 16},
+        {"lease": 8},
+        {"stamp": Stamp(0, 2, 0)},
+        {"stamp": Stamp(1, 1, 0)},
+    ],
+)
+def test_a_token_covers_nothing_else(change: dict[str, object]) -> None:
+    """Neither jobs beside it nor another try of them."""
+    assert not SEAL.opened([SEAL.token(GRANT)])(replace(HEAD, **change))
+
+
+def test_nobody_else_makes_tokens() -> None:
+    """One bit more or less, another key, or none at all."""
+    token = SEAL.token(GRANT)
+    for at in range(len(token)):
+        assert SEAL.open(token[:at] + bytes([token[at] ^ 1]) + token[at + 1 :]) is None
+    for forged in (b"", token[:-1], token + b"x", Seal(b"another").token(GRANT)):
+        assert SEAL.open(forged) is None
+    assert not SEAL.opened([])(HEAD)
+
+
+def test_without_keys_there_are_no_tokens() -> None:
+    """Nothing is made, nothing is asked for; nor is anything asked of the ventilator's own verdicts."""
+    assert Seal().token(GRANT) == b""
+    assert Seal().opened([])(HEAD)
+    assert SEAL.opened(None)(HEAD)

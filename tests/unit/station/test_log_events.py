@@ -1,0 +1,43 @@
+"""Log lines: one line each, worded in one place."""
+
+from __future__ import annotations
+
+import logging
+import re
+from pathlib import Path
+
+import pytest
+
+import penstock
+from penstock.station.log_events import VALUE_CHARS, WORDS, Line, emit, escape
+
+
+def test_every_event_that_is_logged_has_words() -> None:
+    """And no words are kept for events that nobody logs."""
+    source = "".join(path.read_text() for path in Path(penstock.__file__).parent.rglob("*.py"))
+    logged = set(re.findall(r'(?:\blog\(|\bLog\(|emit\(\w*\.?_?logger, )\s*"(\w+)"', source))
+    assert logged == set(WORDS)
+
+
+def test_a_line_is_event_words_and_fields_in_order(caplog: pytest.LogCaptureFixture) -> None:
+    """key=value, so that a program can read it too."""
+    logger = logging.getLogger("penstock.test")
+    with caplog.at_level(logging.INFO, "penstock.test"):
+        emit(logger, "started", {"pid": 7, "url": "tcp://head:1"})
+    assert caplog.messages == ["started: up pid=7 url=tcp://head:1"]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [("", '""'), ("two words", '"two words"'), ("a\nb\x1b[2J", r"a\nb\x1b[2J"), (b"\xff\x00", r"\\xff\x00"), (7, "7")],
+)
+def test_what_a_peer_says_stays_on_one_line(value: object, text: str) -> None:
+    """Control characters are escaped."""
+    assert escape(value) == text
+
+
+def test_what_is_long_is_cut() -> None:
+    """A log line is no way to fill a disk."""
+    assert len(escape("x" * 10_000)) <= VALUE_CHARS + 3
+    record = logging.LogRecord("penstock.x", logging.INFO, "", 0, "y" * 10_000, None, None)
+    assert [len(Line(chars).format(record)) for chars in (80, 4000)] == [80, 4000]

@@ -1,0 +1,55 @@
+"""The books: every move keeps leases, credit and counts in step, and what changed is saved once."""
+
+from __future__ import annotations
+
+import pytest
+
+from cores import BATCH, SINK, VentilatorBench, of
+from penstock.job.spec import JobState
+from penstock.station.contract import SaveApplied, SaveCounts, SaveOpen
+from penstock.station.inputs import FromClient
+from penstock.ventilator import ledger as module
+from penstock.ventilator.jobs_model import Place
+from penstock.wire.messages import Cancel, Verdicts
+
+
+def test_what_changed_in_a_turn_is_saved_once(bench: VentilatorBench) -> None:
+    """A chunk of which many outcomes came in is written once, with the position of the last line."""
+    bench.submit(10, close=False)
+    bench.saved.clear()
+    bench.turn(*(bench.record(index, index + 1) for index in range(5)))
+    (open_,) = of(SaveOpen, bench.saved)
+    assert [(part.start, part.stop) for part in open_.parts] == [(5, 10)]
+    assert of(SaveCounts, bench.saved) == [SaveCounts(BATCH, {"succeeded": 5})]
+    assert of(SaveApplied, bench.saved) == [SaveApplied(5, b"5")]
+
+
+def test_a_turn_without_change_saves_nothing(bench: VentilatorBench) -> None:
+    """Giving out costs no fsync."""
+    bench.submit(3)
+    bench.saved.clear()
+    bench.worker("w")
+    assert bench.places() == [(0, 3, Place.LEASED)]
+    assert bench.saved == []
+
+
+def test_delayed_jobs_are_queued_when_their_time_has_come(bench: VentilatorBench) -> None:
+    """Not before, and the next wake-up is not after."""
+    bench.submit(2, close=False)
+    bench.turn(bench.record(0, 1, JobState.FAILED, final=False))
+    until = next(part.wait for part in bench.parts() if part.place is Place.DELAYED)
+    bench.turn(after=(until - bench.now) * 0.9)
+    wakeup = bench.core.next_wakeup()
+    assert wakeup is not None
+    assert wakeup <= until
+    assert bench.places()[0][2] is Place.DELAYED
+    bench.turn(after=until - bench.now)
+    assert bench.places()[0][2] is Place.QUEUED
+
+
+def test_many_verdicts_go_in_several_messages(bench: VentilatorBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cancelled batch of many chunks is not one huge message."""
+    monkeypatch.setattr(module, "VERDICTS_PER_MESSAGE", 2)
+    bench.submit(*[1] * 5)
+    sent = bench.told(SINK, FromClient(b"client", Cancel(1, BATCH, 0, 5, False)))
+    assert [len(verdicts.records) for verdicts in of(Verdicts, sent)] == [2, 2, 1]

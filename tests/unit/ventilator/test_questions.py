@@ -1,0 +1,66 @@
+"""How things stand, as clients are told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from cores import VentilatorBench
+from penstock.wire.messages import AskPipeline, PipelineInfo
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[VentilatorBench]:
+    """A ventilator with a sink and a worker."""
+    made = VentilatorBench(tmp_path)
+    made.sink()
+    made.worker()
+    yield made
+    made.core.check()
+
+
+def stand(bench: VentilatorBench) -> PipelineInfo:
+    """The answer."""
+    (info,) = bench.ask(AskPipeline(1))
+    assert isinstance(info, PipelineInfo)
+    return info
+
+
+def test_jobs_and_batches_are_counted_while_they_are_open(bench: VentilatorBench) -> None:
+    """What has ended is neither waiting nor open."""
+    bench.submit(2)
+    info = stand(bench)
+    assert (info.queued + info.leased, info.batches) == (2, 1)
+    bench.turn(bench.record(0, 2))
+    info = stand(bench)
+    assert (info.queued, info.leased, info.batches, len(info.workers)) == (0, 0, 0, 1)
+
+
+def test_trouble_is_told_of_until_it_is_over(bench: VentilatorBench) -> None:
+    """A full disk at either station is told of as long as that station says so, the worst first."""
+    assert not stand(bench).trouble
+    bench.core.questions.trouble = "q: the disk is full"
+    bench.turn(replace(bench.head(), trouble="r: the disk is full"))
+    assert stand(bench).trouble == (
+        "the ventilator takes nothing in: q: the disk is full; the sink records nothing: r: the disk is full"
+    )
+    bench.now += bench.lease_time + 1
+    assert stand(bench).sink_present, "it hears nobody meanwhile, which is not the sink's fault"
+    bench.core.questions.trouble = ""
+    bench.turn(bench.head())
+    assert not stand(bench).trouble
+
+
+def test_a_sink_that_is_missing_is_told_of(tmp_path: Path) -> None:
+    """While it is not heard."""
+    bench = VentilatorBench(tmp_path)
+    assert stand(bench).trouble == "the sink is not connected: nothing is recorded until it is"
+    bench.sink()
+    assert not stand(bench).trouble
+    bench.submit(2)
+    assert not stand(bench).trouble
+    bench.turn(after=bench.lease_time)
+    assert stand(bench).trouble.startswith("the sink is not connected")

@@ -1,0 +1,56 @@
+"""Which addresses may be bound without a key."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from penstock.errors import ConfigError
+from penstock.wire.bind_address import to_bind
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "[::1]"])
+def test_what_only_this_machine_reaches_needs_no_key(host: str) -> None:
+    """Loopback, in either version of IP."""
+    assert to_bind(f"tcp://{host}:5555", guarded=False) == f"tcp://{host}:5555"
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "*", "[::]", "192.0.2.7", "[2001:db8::1]"])
+def test_what_others_reach_needs_one(host: str) -> None:
+    """The line says how to make keys; guarded it is bound."""
+    with pytest.raises(ConfigError, match="penstock keys init"):
+        to_bind(f"tcp://{host}:5555", guarded=False)
+    assert to_bind(f"tcp://{host}:5555", guarded=True) == f"tcp://{host}:5555"
+
+
+@pytest.mark.parametrize(
+    ("addresses", "guarded", "bound"),
+    [
+        (["::1", "127.0.0.1"], False, "tcp://127.0.0.1:5555"),
+        (["192.0.2.7"], True, "tcp://192.0.2.7:5555"),
+        (["2001:db8::1"], True, "tcp://[2001:db8::1]:5555"),
+        (["192.0.2.7"], False, None),
+        (["127.0.0.1", "192.0.2.7"], False, None),
+        (["127.0.0.1", "192.0.2.7"], True, None),
+        ([], True, "tcp://eth0:5555"),
+        ([], False, None),
+    ],
+)
+def test_a_name_is_what_it_resolves_to(
+    monkeypatch: pytest.MonkeyPatch, addresses: list[str], guarded: bool, bound: str | None
+) -> None:
+    """The address that was looked at is the one that is bound; a name that is both near and far is refused."""
+
+    def resolve(*_: object, **__: object) -> list[object]:
+        if not addresses:
+            raise socket.gaierror("no such name")
+        kinds = {True: socket.AF_INET6, False: socket.AF_INET}
+        return [(kinds[":" in one], socket.SOCK_STREAM, 6, "", (one, 0)) for one in addresses]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    if bound is None:
+        with pytest.raises(ConfigError):
+            to_bind("tcp://eth0:5555", guarded=guarded)
+    else:
+        assert to_bind("tcp://eth0:5555", guarded=guarded) == bound

@@ -1,0 +1,18 @@
+"""Whether a worker can run anything."""
+
+from __future__ import annotations
+
+from penstock.station.contract import Log
+from penstock.worker.fitness import Fitness
+
+
+def test_it_is_broken_when_no_slot_works() -> None:
+    """Said once, with the first and the newest reason; one slot that works is enough."""
+    fitness = Fitness(2)
+    assert fitness.unfit(0, "no room") == [Log("slot_unfit", {"slot": 0, "reason": "no room"})]
+    assert fitness.broken == ""
+    assert fitness.unfit(1, "no room") == [Log("broken", {"reason": "no room"})]
+    assert fitness.unfit(0, "no files") == []
+    assert fitness.broken == "no files"
+    assert fitness.ready(1) == [Log("healed", {})]
+    assert (fitness.broken, fitness.ready(0)) == ("", [])

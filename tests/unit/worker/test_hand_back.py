@@ -1,0 +1,76 @@
+"""What a worker gives back of the spans that it is asked for."""
+
+from __future__ import annotations
+
+from cores import BATCH, WorkerBench, done, of, runs
+from penstock.job.spec import JobState, Stamp
+from penstock.station.contract import Cut, FreeLease, Run
+from penstock.station.inputs import PieceCut, SlotDied
+from penstock.wire.messages import Closed, HandedBack, LeaseSpan, Recall, RecordedSpan
+from penstock.worker.slot_feed import STUCK
+
+
+def piece_of_many(bench: WorkerBench) -> Run:
+    """A piece of more than one job, which runs; others wait in the same lease."""
+    (first,) = runs(bench.turn(bench.jobs(0, 1000)))
+    piece, *_ = runs(bench.turn(done(first, each=0.0005)))
+    assert piece.stop - piece.start > 1
+    return piece
+
+
+def test_what_waits_comes_back_and_what_runs_does_not() -> None:
+    """At once, if no piece has to be cut for it; nothing of it is started any more."""
+    bench = WorkerBench()
+    (run,) = runs(bench.turn(bench.jobs(0, 4)))
+    number = bench.number()
+    did = bench.turn(Recall(5, (LeaseSpan(number, 0, 3), LeaseSpan(99, 0, 9))))
+    assert did == [HandedBack(bench.id, 5, (LeaseSpan(number, 1, 3),))]
+    (last,) = runs(bench.turn(done(run)))
+    assert (last.start, last.stop) == (3, 4)
+
+
+def test_a_lease_that_comes_back_whole_is_let_go() -> None:
+    """Its payload is no longer needed."""
+    bench = WorkerBench()
+    (run,) = runs(bench.turn(bench.jobs(0, 1, lease=1), bench.jobs(1, 5, lease=2)))
+    did = bench.turn(Recall(5, (LeaseSpan(bench.number(2), 1, 5),)))
+    assert FreeLease(bench.number(2)) in did
+    bench.turn(done(run), Closed((RecordedSpan(BATCH, 0, 1, Stamp()),)))
+    assert bench.inventory == []
+
+
+def test_a_piece_in_a_slot_is_cut_behind_its_running_job() -> None:
+    """The answer waits until it is known where the slot stops."""
+    bench = WorkerBench()
+    piece = piece_of_many(bench)
+    wanted = LeaseSpan(bench.number(), piece.start + 1, piece.stop)
+    did = bench.turn(Recall(5, (wanted,)))
+    assert Cut(piece.slot, piece.piece) in did
+    assert of(HandedBack, did) == []
+    did = bench.turn(PieceCut(piece.slot, piece.piece, piece.start + 2))
+    assert of(HandedBack, did) == [HandedBack(bench.id, 5, (LeaseSpan(bench.number(), piece.start + 2, piece.stop),))]
+
+
+def test_a_piece_that_ends_first_answers_as_well() -> None:
+    """Whatever it came to: all of it has started."""
+    for ending in ("done", "died"):
+        bench = WorkerBench()
+        piece = piece_of_many(bench)
+        bench.turn(Recall(5, (LeaseSpan(bench.number(), piece.stop - 1, piece.stop),)))
+        if ending == "done":
+            assert HandedBack(bench.id, 5, ()) in bench.turn(done(piece))
+        else:
+            died = SlotDied(piece.slot, piece.piece, piece.start, JobState.DEAD, "killed by SIGKILL", 1.0, 0.1)
+            back = HandedBack(bench.id, 5, (LeaseSpan(bench.number(), piece.stop - 1, piece.stop),))
+            assert back in bench.turn(died)
+
+
+def test_what_waits_behind_jobs_that_last_comes_back_unasked() -> None:
+    """Once every slot is late with what it runs, by what is known of it."""
+    bench = WorkerBench()
+    (run,) = runs(bench.turn(bench.jobs(0, 9)))
+    assert of(HandedBack, bench.turn(after=2 * STUCK)) == []
+    bench.turn(done(run, each=0.1))
+    assert of(HandedBack, bench.turn(after=0.1)) == []
+    assert of(HandedBack, bench.turn(after=STUCK)) == [HandedBack(bench.id, 0, (LeaseSpan(bench.number(), 2, 9),))]
+    assert of(HandedBack, bench.turn(after=STUCK)) == []

@@ -1,0 +1,108 @@
+"""A line for each job that ended at a worker."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+
+from penstock.job.command import CommandTemplate
+from penstock.job.spec import BatchSpec, JobState, Stamp
+from penstock.station.inputs import PieceDone, Ran, SlotDied
+from penstock.wire.messages import Note
+from penstock.worker.job_lines import WHAT_CHARS, JobLines
+from penstock.worker.slot_handle import Work
+from penstock.worker.terminal_output import Echo
+
+BATCH = b"b" * 16
+ID = BATCH.hex()
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, JobLines]]:
+    """Where to read, and what writes there."""
+    reader, writer = os.pipe()
+    yield reader, JobLines(Echo(writer))
+    os.close(reader)
+    os.close(writer)
+
+
+def shown(reader: int) -> list[str]:
+    """The lines so far, without their times."""
+    os.set_blocking(reader, False)
+    try:
+        text = os.read(reader, 1 << 16).decode()
+    except BlockingIOError:
+        return []
+    return [re.sub(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d  ", "", line) for line in text.splitlines()]
+
+
+def work(spec: BatchSpec, code: bytes = b"", payload: bytes = b"", lease: int = 1) -> Work:
+    """Jobs from 10 on."""
+    return Work(
+        lease=lease,
+        batch=BATCH,
+        spec=spec,
+        function=b"",
+        code=lambda: code,
+        first=10,
+        payload=payload,
+        stamp=Stamp(),
+    )
+
+
+def commands(template: CommandTemplate, *arguments: list[bytes], lease: int = 1) -> Work:
+    """Jobs that are commands."""
+    return work(BatchSpec(kind="command"), template.encode(), msgspec.msgpack.encode(arguments), lease)
+
+
+def done(*ran: Ran, slot: int = 0, piece: int = 1) -> PieceDone:
+    """What came back."""
+    return PieceDone(slot, piece, ran, b"")
+
+
+def test_a_command_is_shown_as_it_ran(pipe: tuple[int, JobLines]) -> None:
+    """With its state, its cause if it has one, its time, and its own words in place of what was replaced."""
+    reader, lines = pipe
+    lines.given(2, 1, commands(CommandTemplate((b"echo", b"{} is", b"{#}")), [b"a b"], [b"c"]))
+    ended = (
+        Ran(10, 11, JobState.SUCCEEDED, 1.0, 0.25, 0),
+        Ran(11, 12, JobState.FAILED, 1.0, 2.0, 0, Note("exit code 3")),
+    )
+    lines.ended(done(*ended, slot=2), 0.0)
+    assert shown(reader) == [
+        f"slot 2  {ID}:10  succeeded  0.250 s  echo 'a b is' 11",
+        f"slot 2  {ID}:11  failed (exit code 3)  2.000 s  echo 'c is' 12",
+    ]
+
+
+def test_a_shell_line_is_shown_without_its_shell(pipe: tuple[int, JobLines]) -> None:
+    """On one line, of bounded length, whatever is in it."""
+    reader, lines = pipe
+    lines.given(0, 1, commands(CommandTemplate((b"echo {} |", b"wc"), shell=True), [b"\x1b[2J\n" + b"x" * WHAT_CHARS]))
+    lines.ended(done(Ran(10, 11, JobState.SUCCEEDED, 1.0, 0.0, 0)), 0.0)
+    (line,) = shown(reader)
+    assert r"echo '\x1b[2J\nxxx" in line
+    assert line.endswith("xxx...")
+
+
+def test_calls_are_named_by_their_title_and_each_has_a_line(pipe: tuple[int, JobLines]) -> None:
+    """Also where many ended together: the time is then the mean of theirs."""
+    reader, lines = pipe
+    lines.given(0, 1, work(BatchSpec(title="square")))
+    lines.ended(done(Ran(10, 13, JobState.SUCCEEDED, 1.0, 0.3, 0)), 0.0)
+    assert shown(reader) == [f"slot 0  {ID}:{index}  succeeded  0.100 s  square" for index in (10, 11, 12)]
+
+
+def test_a_job_under_which_its_process_died_has_a_line(pipe: tuple[int, JobLines]) -> None:
+    """And the rest of what that slot was given has none, until it has run elsewhere."""
+    reader, lines = pipe
+    for piece in (1, 2):
+        lines.given(0, piece, work(BatchSpec(title="crash")))
+    lines.ended(SlotDied(0, 1, 11, JobState.DEAD, "killed by SIGSEGV", 1.0, 0.5), 0.0)
+    assert shown(reader) == [f"slot 0  {ID}:11  dead (killed by SIGSEGV)  0.500 s  crash"]
+    lines.ended(done(Ran(20, 21, JobState.SUCCEEDED, 1.0, 0.0, 0), piece=2), 0.0)
+    assert shown(reader) == []

@@ -1,0 +1,26 @@
+"""A worker's touch with the ventilator."""
+
+from __future__ import annotations
+
+from penstock.wire.messages import Greeting, Hello, Welcome
+from penstock.worker.membership import Liaison
+
+INTERVAL, LEASE_TIME, PACE = 1.0, 5.0, 12.0
+
+
+def test_a_hello_that_may_be_lost_is_soon_said_again() -> None:
+    """Once, however slowly the worker was told to beat: a ventilator that has come up again waits 2 s for it."""
+    me = Hello(b"w" * 16, 0, 0, 0, "w", "host", 1, 1, 0, (), "3")
+    liaison = Liaison(me, 0.0, LEASE_TIME, INTERVAL, lambda _: ())
+    liaison.jobs_connected()
+    liaison.greeted(Greeting(1, 1, LEASE_TIME, INTERVAL))
+    hello = liaison.hello(9, (), 0.0)
+    assert liaison.welcomed(Welcome(hello.number, 1, ()), 0.1)
+    liaison.echoed(liaison.heartbeat(9, (), 1.0).number, PACE)
+    assert liaison.beat_due_at == 1.0 + PACE * INTERVAL
+    liaison.greeted(Greeting(2, 1, LEASE_TIME, INTERVAL))
+    liaison.hello(9, (), 2.0)
+    assert liaison.beat_due_at == 2.0 + INTERVAL
+    liaison.postpone(3.0)
+    liaison.hello(9, (), 3.0)
+    assert liaison.beat_due_at == 3.0 + PACE * INTERVAL

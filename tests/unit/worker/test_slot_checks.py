@@ -1,0 +1,111 @@
+"""What a slot says is believed only if a slot in its senses can say it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from penstock.job.spec import BatchSpec, JobState, Stamp
+from penstock.slot.output_spool import Spool
+from penstock.slot.protocol import INDEX, PIECE, STARTED, UNIT, Done, FromSlot, Ready, Running, Unfit, frame
+from penstock.station.inputs import Ran
+from penstock.worker.slot_checks import nonsense
+from penstock.worker.slot_handle import Ended, Seat, Work
+
+
+@pytest.fixture
+def seat() -> Iterator[Seat]:
+    """Of a slot that has the pieces 1 (jobs 10 to 19), which is to be cut behind 14, and 2 (jobs 20 to 29)."""
+    seat = Seat(0, 1, (Spool(), Spool()))
+    work = Work(1, bytes(16), BatchSpec(), bytes(16), lambda: b"", 0, b"", Stamp())
+    seat.ready(77)
+    for piece in (1, 2):
+        seat.run(piece, work, 10 * piece, 10 * piece + 10, 1)
+    seat.cuts[1] = 15
+    yield seat
+    seat.close_files()
+    seat.close()
+
+
+def ran(start: int, stop: int, state: JobState = JobState.SUCCEEDED, size: int = 4) -> Ran:
+    return Ran(start, stop, state, 1.0, 0.5, size)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        Done(1, ()),
+        Done(1, (ran(10, 12),)),
+        Done(1, (ran(10, 12), ran(12, 15, JobState.FAILED))),
+    ],
+)
+def test_what_a_slot_says_is_believed(seat: Seat, message: Done) -> None:
+    """All of a piece up to its cut, some, or none."""
+    assert nonsense(message, 4 * len(message.ran), seat) == ""
+
+
+@pytest.mark.parametrize(
+    ("message", "size"),
+    [
+        (Done(7, ()), 0),
+        (Done(2, (ran(20, 30),)), 4),
+        (Done(1, (ran(9, 12),)), 4),
+        (Done(1, (ran(10, 16),)), 4),
+        (Done(1, (ran(10, 12), ran(13, 15))), 8),
+        (Done(1, (ran(10, 12), ran(11, 15))), 8),
+        (Done(1, (ran(10, 10),)), 4),
+        (Done(1, (ran(10, 12, JobState.DEAD),)), 4),
+        (Done(1, (ran(10, 12),)), 3),
+        (Ready(78), 0),
+        (Unfit("tired"), 0),
+    ],
+)
+def test_what_no_slot_says_is_nonsense(seat: Seat, message: FromSlot, size: int) -> None:
+    """Pieces that it does not have or that are not next, jobs that are not the piece's or behind its cut, ends that are
+    none, sizes that are not those of the payload, a second beginning."""
+    assert nonsense(message, size, seat)
+
+
+def test_of_a_slot_that_is_ended_other_pieces_may_come_first(seat: Seat) -> None:
+    """The one it is ended for is not waited for."""
+    seat.ended = Ended(JobState.CANCELLED, "cancelled", Running(1, 10, 1, 1))
+    assert nonsense(Done(2, ()), 0, seat) == ""
+
+
+@pytest.mark.parametrize("values", [(-1.0, 0.5, 4), (1.0, float("nan"), 4), (1.0, -0.5, 4), (1.0, 0.5, -4)])
+def test_numbers_that_cannot_be_are_no_frame(seat: Seat, values: Any) -> None:
+    """Times and sizes go on to stations that would not take them, and to sums."""
+    wrong = msgspec.structs.replace(ran(10, 11), started_time=values[0], elapsed=values[1], size=values[2])
+    os.write(seat._theirs.fileno(), frame(Done(1, (wrong,)), b"four"))
+    assert seat.stream.receive() == []
+    assert "cannot be read" in seat.stream.nonsense
+
+
+def test_what_is_no_frame_is_known_at_its_first_byte(seat: Seat) -> None:
+    """Nobody waits for the rest of it; what came before it is taken."""
+    os.write(seat._theirs.fileno(), frame(Done(1, ())) + b"x")
+    assert seat.stream.receive() == [(Done(1, ()), b"")]
+    assert seat.stream.nonsense == "no frame begins there"
+
+
+def test_half_a_frame_is_waited_for(seat: Seat) -> None:
+    """Wherever it is cut."""
+    whole = frame(Done(1, ()))
+    for at in range(len(whole)):
+        os.write(seat._theirs.fileno(), whole[at : at + 1])
+        assert seat.stream.receive() == ([(Done(1, ()), b"")] if at == len(whole) - 1 else [])
+    assert seat.stream.nonsense == ""
+
+
+@pytest.mark.parametrize(("index", "unit", "started"), [(9, 1, 0), (20, 1, 0), (19, 2, 0), (12, 0, 0), (12, 1, -1)])
+def test_a_page_that_names_a_job_of_no_piece_names_none(seat: Seat, index: int, unit: int, started: int) -> None:
+    """It is the piece that runs, whichever of its jobs: nobody else's may be taken for dead."""
+    for cell, value in ((INDEX, index), (STARTED, started), (UNIT, unit), (PIECE, 1)):
+        seat.page.cells[cell] = value
+    assert seat.running() == Running(1, 10, 0, 10)
+    seat.page.cells[PIECE] = 3
+    assert seat.running() is None
