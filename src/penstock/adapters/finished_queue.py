@@ -12,7 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from penstock.client.batch import find_batches
 from penstock.client.follow import Row
@@ -25,6 +25,8 @@ from penstock.wire.messages import BatchLine, Claim, Claimed
 if TYPE_CHECKING:
     from penstock.client.session import Session
 
+T = TypeVar("T")
+
 LOOK_INTERVAL = 0.05
 """Seconds until the next look for new batches of the name while somebody waits; they double."""
 LOOK_INTERVAL_MAX = 1.0
@@ -34,12 +36,12 @@ WINDOW = 1 << 20
 """Bytes of one batch that wait here to be claimed."""
 
 
-class Finished:
+class Finished(Generic[T]):
     """Outcomes, with the methods of queue.Queue. They wait here, in this process, until somebody gets them."""
 
     def __init__(self) -> None:
         self._rows: deque[tuple[Row, BatchSpec]] = deque()
-        self._ready: deque[Outcome] = deque()
+        self._ready: deque[Outcome[T]] = deque()
         self._waiting = 0
         self._undone = 0
         """Outcomes that came and were not reported as dealt with."""
@@ -51,7 +53,7 @@ class Finished:
             self._rows.append((row, spec))
             self._came(row.jobs)
 
-    def add(self, outcome: Outcome) -> None:
+    def add(self, outcome: Outcome[T]) -> None:
         """The outcome of a job that never left."""
         with self._moved:
             self._ready.append(outcome)
@@ -62,7 +64,7 @@ class Finished:
         self._undone += jobs
         self._moved.notify_all()
 
-    def get(self, block: bool = True, timeout: float | None = None) -> Outcome:
+    def get(self, block: bool = True, timeout: float | None = None) -> Outcome[T]:
         """The next outcome. Raises queue.Empty: there is none, or none within `timeout` seconds."""
         if timeout is not None and timeout < 0:
             raise ValueError("'timeout' must be a non-negative number")
@@ -76,7 +78,7 @@ class Finished:
             self._waiting -= row.jobs
         return self._first_of(row, spec)
 
-    def _first_of(self, row: Row, spec: BatchSpec) -> Outcome:
+    def _first_of(self, row: Row, spec: BatchSpec) -> Outcome[T]:
         """Unpickled where nobody else waits for it: it is the code of users."""
         try:
             first, *rest = outcomes_of(row, spec)
@@ -94,7 +96,7 @@ class Finished:
         self._waiting += jobs
         self._moved.notify_all()
 
-    def get_nowait(self) -> Outcome:
+    def get_nowait(self) -> Outcome[T]:
         """`get` without waiting."""
         return self.get(block=False)
 
@@ -138,7 +140,7 @@ class Tap(ArrivalReader):
         """As many outcomes are known to be given, to whomever."""
         self._arrived = 0
         """As many have come."""
-        self._outcomes: deque[Outcome] = deque()
+        self._outcomes: deque[Outcome[Any]] = deque()
         super().__init__(session, line.batch, window=WINDOW)
 
     def _put(self, row: Row) -> int:
@@ -147,7 +149,7 @@ class Tap(ArrivalReader):
         self._came()
         return freed
 
-    def next_outcome(self) -> Outcome | None:
+    def next_outcome(self) -> Outcome[Any] | None:
         """The next one that is nobody else's, or None: none has come that could be had."""
         while True:
             while self._outcomes and self._outcomes[0].position <= self._given:
@@ -168,7 +170,7 @@ class Tap(ArrivalReader):
         self._outcomes.extend(outcomes_of(row, self._spec))
         return True
 
-    def _claim(self, received: int) -> Outcome | None:
+    def _claim(self, received: int) -> Outcome[Any] | None:
         answer = claim(self._session, self._id, self._reader, received)
         self._given = answer.stop
         if answer.start == answer.stop:
@@ -188,7 +190,7 @@ class Tap(ArrivalReader):
         return self.total is not None and self._given >= self.total
 
 
-class SharedFinished(Finished):
+class SharedFinished(Finished[Any]):
     """Outcomes of the batches called `name`, with the methods of queue.Queue."""
 
     def __init__(self, session: Session, name: str) -> None:
@@ -203,7 +205,7 @@ class SharedFinished(Finished):
         self._look_at = 0.0
         self._interval = LOOK_INTERVAL
 
-    def get(self, block: bool = True, timeout: float | None = None) -> Outcome:
+    def get(self, block: bool = True, timeout: float | None = None) -> Outcome[Any]:
         """The next outcome that is nobody else's. Raises queue.Empty: there is none, or none within `timeout` s."""
         if timeout is not None and timeout < 0:
             raise ValueError("'timeout' must be a non-negative number")
@@ -216,7 +218,7 @@ class SharedFinished(Finished):
         finally:
             self._looking.release()
 
-    def _next_outcome(self, deadline: float | None) -> Outcome:
+    def _next_outcome(self, deadline: float | None) -> Outcome[Any]:
         while True:
             self._news.clear()
             if time.monotonic() >= self._look_at:
@@ -230,7 +232,7 @@ class SharedFinished(Finished):
             self._session.ensure_usable()
             self._news.wait(max(0.0, min(self._look_at, deadline or self._look_at) - now))
 
-    def _outcome(self) -> Outcome | None:
+    def _outcome(self) -> Outcome[Any] | None:
         with self._moved:
             if self._ready:
                 self._waiting -= 1

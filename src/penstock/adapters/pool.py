@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from penstock.client import Pipeline
 from penstock.client.functions import Function
@@ -28,17 +28,20 @@ if TYPE_CHECKING:
     from penstock.client.inline import InlineMap
     from penstock.client.map import Map
 
-Callback = Callable[[Any], object]
+A = TypeVar("A")
+T = TypeVar("T")
+
+ErrorCallback = Callable[[BaseException], object]
 
 
 class WaitTimeout(multiprocessing.TimeoutError, TimeoutError):  # noqa: N818 - a state of the world, caught as either base
     """What was waited for has not come in time; it may still come."""
 
 
-class AsyncResult:
+class AsyncResult(Generic[T]):
     """A result that is under way, as multiprocessing.pool.AsyncResult."""
 
-    def __init__(self, callback: Callback | None, error_callback: Callback | None) -> None:
+    def __init__(self, callback: Callable[[T], object] | None, error_callback: ErrorCallback | None) -> None:
         self._callback = callback
         self._error_callback = error_callback
         self._done = threading.Event()
@@ -59,50 +62,52 @@ class AsyncResult:
         """Wait until it is here, or for `timeout` seconds."""
         self._done.wait(timeout)
 
-    def get(self, timeout: float | None = None) -> Any:
+    def get(self, timeout: float | None = None) -> T:
         """The value, or what the job raised. Raises multiprocessing.TimeoutError after `timeout` seconds."""
         if not self._done.wait(timeout):
             raise WaitTimeout
         if self._error is not None:
             raise self._error
-        return self._value
+        return self._value  # type: ignore[no-any-return]  # a T
 
     def settle(self, value: Any, error: BaseException | None) -> None:
         """It is here: the callback is told, then whoever waits."""
         self._value, self._error = value, error
-        callback, told = (self._callback, value) if error is None else (self._error_callback, error)
+        callback, error_callback = self._callback, self._error_callback
         self._callback = self._error_callback = None
         try:
-            if callback is not None:
-                callback(told)
+            if error is None and callback is not None:
+                callback(value)
+            elif error is not None and error_callback is not None:
+                error_callback(error)
         finally:
             self._done.set()
 
-    def settle_by(self, future: Future[Any]) -> None:
+    def settle_by(self, future: Future[T]) -> None:
         """It came as a Future."""
         cancelled = JobCancelled("the pool was terminated before it ended") if future.cancelled() else None
         error = cancelled or future.exception()
         self.settle(None if error is not None else future.result(), error)
 
 
-class IMapIterator:
+class IMapIterator(Generic[T]):
     """The values of `imap` and `imap_unordered`. An error comes at its place, and the values behind it can be read."""
 
     def __init__(self, run: Map | InlineMap) -> None:
         self._run = run
         self._lock = threading.Lock()
-        self._values: deque[Any] = deque()
+        self._values: deque[T] = deque()
         self._error: BaseException | None = None
         self._errors = 0
         run.watch(self)
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[T]:
         return self
 
-    def __next__(self) -> Any:
+    def __next__(self) -> T:
         return self.next()
 
-    def next(self, timeout: float | None = None) -> Any:
+    def next(self, timeout: float | None = None) -> T:
         """The next value. Raises multiprocessing.TimeoutError after `timeout` seconds: ask again."""
         with self._lock:
             while not self._values:
@@ -187,70 +192,68 @@ class Pool:
 
     # ------------------------------------------------------------------------------------- single calls
 
-    def apply(self, func: Callable[..., Any], args: Iterable[Any] = (), kwds: Mapping[str, Any] | None = None) -> Any:
+    def apply(self, func: Callable[..., T], args: Iterable[Any] = (), kwds: Mapping[str, Any] | None = None) -> T:
         """``func(*args, **kwds)`` in a process of the pool."""
         return self.apply_async(func, args, kwds).get()
 
     def apply_async(
         self,
-        func: Callable[..., Any],
+        func: Callable[..., T],
         args: Iterable[Any] = (),
         kwds: Mapping[str, Any] | None = None,
-        callback: Callback | None = None,
-        error_callback: Callback | None = None,
-    ) -> AsyncResult:
+        callback: Callable[[T], object] | None = None,
+        error_callback: ErrorCallback | None = None,
+    ) -> AsyncResult[T]:
         """`apply` without waiting. Callbacks run in another thread, before the result is ready; they must not wait."""
         self._ensure_running()
-        result = AsyncResult(callback, error_callback)
+        result: AsyncResult[T] = AsyncResult(callback, error_callback)
         future = self._pipeline.engine.submit(self._spec, self._prepared(func), tuple(args), dict(kwds or {}))
         future.add_done_callback(result.settle_by)
         return result
 
     # ------------------------------------------------------------------------------------- many calls
 
-    def map(self, func: Callable[[Any], Any], iterable: Iterable[Any], chunksize: int | None = None) -> list[Any]:
+    def map(self, func: Callable[[A], T], iterable: Iterable[A], chunksize: int | None = None) -> list[T]:
         """``list(map(func, iterable))``; when all jobs have ended, one that failed is raised."""
-        return self.map_async(func, iterable, chunksize).get()  # type: ignore[no-any-return]  # a list
+        return self.map_async(func, iterable, chunksize).get()
 
     def map_async(
         self,
-        func: Callable[[Any], Any],
-        iterable: Iterable[Any],
+        func: Callable[[A], T],
+        iterable: Iterable[A],
         chunksize: int | None = None,
-        callback: Callback | None = None,
-        error_callback: Callback | None = None,
-    ) -> AsyncResult:
+        callback: Callable[[list[T]], object] | None = None,
+        error_callback: ErrorCallback | None = None,
+    ) -> AsyncResult[list[T]]:
         """`map` without waiting; the callback is given the whole list."""
         return self._map_async(func, iterable, "item", chunksize, callback, error_callback)
 
     def starmap(
-        self, func: Callable[..., Any], iterable: Iterable[Iterable[Any]], chunksize: int | None = None
-    ) -> list[Any]:
+        self, func: Callable[..., T], iterable: Iterable[Iterable[Any]], chunksize: int | None = None
+    ) -> list[T]:
         """As `map`; each item is the arguments of one call."""
-        return self.starmap_async(func, iterable, chunksize).get()  # type: ignore[no-any-return]  # a list
+        return self.starmap_async(func, iterable, chunksize).get()
 
     def starmap_async(
         self,
-        func: Callable[..., Any],
+        func: Callable[..., T],
         iterable: Iterable[Iterable[Any]],
         chunksize: int | None = None,
-        callback: Callback | None = None,
-        error_callback: Callback | None = None,
-    ) -> AsyncResult:
+        callback: Callable[[list[T]], object] | None = None,
+        error_callback: ErrorCallback | None = None,
+    ) -> AsyncResult[list[T]]:
         """`starmap` without waiting."""
         return self._map_async(func, iterable, "star", chunksize, callback, error_callback)
 
-    def imap(self, func: Callable[[Any], Any], iterable: Iterable[Any], chunksize: int = 1) -> IMapIterator:
+    def imap(self, func: Callable[[A], T], iterable: Iterable[A], chunksize: int = 1) -> IMapIterator[T]:
         """The values in order. An input without a length, also an endless one, is drawn as it is read."""
         return self._imap(func, iterable, chunksize, ordered=True)
 
-    def imap_unordered(self, func: Callable[[Any], Any], iterable: Iterable[Any], chunksize: int = 1) -> IMapIterator:
+    def imap_unordered(self, func: Callable[[A], T], iterable: Iterable[A], chunksize: int = 1) -> IMapIterator[T]:
         """As `imap`, with the values as they come."""
         return self._imap(func, iterable, chunksize, ordered=False)
 
-    def _imap(
-        self, func: Callable[[Any], Any], iterable: Iterable[Any], chunksize: int, *, ordered: bool
-    ) -> IMapIterator:
+    def _imap(self, func: Callable[[A], T], iterable: Iterable[A], chunksize: int, *, ordered: bool) -> IMapIterator[T]:
         self._ensure_running()
         _check_chunksize(chunksize)
         # 1 is but the default here: chunks find their size by themselves, and never hold up their jobs
@@ -262,17 +265,17 @@ class Pool:
 
     def _map_async(
         self,
-        func: Callable[..., Any],
+        func: Callable[..., T],
         iterable: Iterable[Any],
         form: str,
         chunksize: int | None,
-        callback: Callback | None,
-        error_callback: Callback | None,
-    ) -> AsyncResult:
+        callback: Callable[[list[T]], object] | None,
+        error_callback: ErrorCallback | None,
+    ) -> AsyncResult[list[T]]:
         self._ensure_running()
         _check_chunksize(chunksize)
         items: Sequence[Any] = iterable if hasattr(iterable, "__len__") else list(iterable)  # type: ignore[assignment]
-        result = AsyncResult(callback, error_callback)
+        result: AsyncResult[list[T]] = AsyncResult(callback, error_callback)
         try:
             run = self._pipeline.engine.start_map(
                 self._spec, self._function(func), [items], form=form, chunksize=chunksize, ordered=False
@@ -283,7 +286,7 @@ class Pool:
         self._collect(result, run, len(items))
         return result
 
-    def _collect(self, result: AsyncResult, run: Map | InlineMap, count: int) -> None:
+    def _collect(self, result: AsyncResult[Any], run: Map | InlineMap, count: int) -> None:
         thread = threading.Thread(target=_collect, args=(result, run, count), name="penstock-pool", daemon=True)
         self._collectors = [one for one in self._collectors if one.is_alive()]
         self._collectors.append(thread)
@@ -334,7 +337,7 @@ def _check_chunksize(chunksize: int | None) -> None:
         raise ValueError(f"Chunksize must be 1+, not {chunksize:n}")
 
 
-def _collect(result: AsyncResult, run: Map | InlineMap, count: int) -> None:
+def _collect(result: AsyncResult[Any], run: Map | InlineMap, count: int) -> None:
     """Read a map to its end; its result is all of the values, or the error that came first."""
     values = [None] * count
     first: BaseException | None = None

@@ -14,32 +14,36 @@ import queue
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import ExitStack, contextmanager
-from typing import Any
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import Any, Generic, ParamSpec, TypeVar, Unpack, overload
 
 from penstock.adapters.finished_queue import Finished, SharedFinished
 from penstock.client import Pipeline, Submitter
+from penstock.client.options import UnnamedCallOptions
 from penstock.client.records import Outcome
-from penstock.job.spec import JobState
 from penstock.slot.job_report import cause_of
 
+A = TypeVar("A")
+P = ParamSpec("P")
+T = TypeVar("T")
 
-class Job:
+
+class Job(Generic[T]):
     """A call to be put: ``Job(fn, *args, **kwargs)``."""
 
     __slots__ = ("args", "fn", "kwargs")
 
-    def __init__(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> None:
-        self.fn = fn
-        self.args = args
-        self.kwargs = kwargs
+    def __init__(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> None:
+        self.fn: Callable[..., T] = fn
+        self.args: tuple[Any, ...] = args
+        self.kwargs: dict[str, Any] = kwargs
 
 
-class Dispatched:
+class Dispatched(Generic[A]):
     """Jobs that have not ended, with the methods of queue.Queue."""
 
     def __init__(
-        self, jobs: Submitter, finished: Finished, run: Callable[..., Any] | None = None, maxsize: int = 0
+        self, jobs: Submitter, finished: Finished[Any], run: Callable[[A], Any] | None = None, maxsize: int = 0
     ) -> None:
         self.maxsize = maxsize
         self._jobs = jobs
@@ -48,7 +52,7 @@ class Dispatched:
         self._open = 0
         self._moved = threading.Condition()
 
-    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+    def put(self, item: A, block: bool = True, timeout: float | None = None) -> None:
         """Dispatch a job: an argument of `run`, else a Job. Raises queue.Full: `maxsize` jobs are open, also after
         `timeout` seconds; TypeError: it is no Job."""
         if timeout is not None and timeout < 0:
@@ -66,13 +70,14 @@ class Dispatched:
             raise
         future.add_done_callback(self._ended)
 
-    def put_nowait(self, item: Any) -> None:
+    def put_nowait(self, item: A) -> None:
         """`put` without waiting."""
         self.put(item, block=False)
 
-    def _submit(self, item: Any) -> Future[Any]:
+    def _submit(self, item: A) -> Future[Any]:
         if self._run is not None:
             return self._jobs.submit(self._run, item)
+        assert isinstance(item, Job), "put has looked"
         return self._jobs.submit(item.fn, *item.args, **item.kwargs)
 
     def _ended(self, future: Future[Any]) -> None:
@@ -80,7 +85,7 @@ class Dispatched:
             error = future.exception()
             cause = "" if error is None else cause_of(error)
             self._finished.add(
-                Outcome(job_id="", index=0, position=0, state=JobState.FAILED, error=error, cause=cause, attempts=0)
+                Outcome(job_id="", index=0, position=0, state="failed", error=error, cause=cause, attempts=0)
             )
         self._left()
 
@@ -108,6 +113,42 @@ class Dispatched:
         return 0 < self.maxsize <= self._open
 
 
+Queues = AbstractContextManager[tuple[Dispatched[A], Finished[T]]]
+
+
+@overload
+def queues(
+    url: str | None = None,
+    run: None = None,
+    name: str | None = None,
+    *,
+    maxsize: int = 0,
+    **options: Unpack[UnnamedCallOptions],
+) -> Queues[Job[Any], Any]: ...
+
+
+@overload
+def queues(
+    url: str | None = None,
+    *,
+    run: Callable[[A], T],
+    name: str | None = None,
+    maxsize: int = 0,
+    **options: Unpack[UnnamedCallOptions],
+) -> Queues[A, T]: ...
+
+
+@overload
+def queues(
+    url: str | None,
+    run: Callable[[A], T],
+    name: str | None = None,
+    *,
+    maxsize: int = 0,
+    **options: Unpack[UnnamedCallOptions],
+) -> Queues[A, T]: ...
+
+
 @contextmanager
 def queues(
     url: str | None = None,
@@ -116,7 +157,7 @@ def queues(
     *,
     maxsize: int = 0,
     **options: Any,
-) -> Iterator[tuple[Dispatched, Finished]]:
+) -> Iterator[tuple[Dispatched[Any], Finished[Any]]]:
     """``(dispatched, finished)``: put jobs into one, get their outcomes from the other.
 
     `url` is as in Pipeline. With `run` plain items are put, each an argument of that function; without, Jobs.
@@ -134,7 +175,7 @@ def queues(
         jobs = pipeline.options(**options)
         session = pipeline.engine.session
         if name is None or session is None:
-            finished = Finished()
+            finished: Finished[Any] = Finished()
             pipeline.engine.on_outcome(finished.on_row)
         else:
             finished = SharedFinished(session, name)

@@ -6,13 +6,13 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic
 
 from penstock.client.batch_jobs import ENDED, Jobs
 from penstock.client.follow import Row
 from penstock.client.kept_output import output_of
 from penstock.client.readers import ArrivalReader, OrderReader, RowReader
-from penstock.client.records import BatchStatus, JobInfo, Outcome, PipelineStatus, WorkerInfo
+from penstock.client.records import BatchStatus, JobInfo, Outcome, PipelineStatus, T_co, WorkerInfo
 from penstock.client.results import error_of, handed_out, outcomes_of
 from penstock.client.row_fetch import fetch_rows
 from penstock.errors import NoSuchBatch
@@ -45,7 +45,7 @@ ALL_JOBS = 2**63 - 1
 """Beyond every index."""
 
 
-class Batch:
+class Batch(Generic[T_co]):
     """A handle on one batch. Its iterators wait for jobs that have not ended, and end with the batch."""
 
     live: Live | None = None
@@ -79,19 +79,19 @@ class Batch:
         self._total = line[0].total
         return status_of(line[0])
 
-    def values(self) -> Iterator[Any]:
+    def values(self) -> Iterator[T_co]:
         """The values in the order of the jobs; raises at the first job that has none."""
         for row in self._rows(OrderReader):
             if row.head.state is not JobState.SUCCEEDED:
                 raise error_of(row, row.start, self._spec)
             yield from handed_out(row, self._spec)
 
-    def outcomes(self) -> Iterator[Outcome]:
+    def outcomes(self) -> Iterator[Outcome[T_co]]:
         """The outcomes in the order of the jobs."""
         for row in self._rows(OrderReader):
             yield from outcomes_of(row, self._spec)
 
-    def follow(self, after: int = 0) -> Iterator[Outcome]:
+    def follow(self, after: int = 0) -> Iterator[Outcome[T_co]]:
         """The outcomes as they are recorded, behind the position `after` of an earlier one."""
         for row in self._rows(ArrivalReader):
             if row.position + row.jobs > after + 1:
@@ -99,7 +99,7 @@ class Batch:
                     if outcome.position > after:
                         yield outcome
 
-    def failures(self) -> Iterator[Outcome]:
+    def failures(self) -> Iterator[Outcome[T_co]]:
         """The outcomes of the jobs that did not succeed, as they are recorded."""
         for row in self._rows(ArrivalReader):
             if row.head.state is not JobState.SUCCEEDED:
@@ -135,12 +135,12 @@ class Batch:
         """Delete it, with all that is recorded of it; what of it is open is cancelled. Returns when it is gone."""
         self._session.ask(lambda number: Delete(number, self._batch), None)
 
-    def attempts(self, index: int) -> list[Outcome]:
+    def attempts(self, index: int) -> list[Outcome[T_co]]:
         """All that is recorded of one job, attempts that were not its last included; empty: nothing is yet."""
         rows = sorted(fetch_rows(self._session, self._batch, index, index + 1), key=lambda row: row.head.stamp)
         return [outcome for row in rows if not row.opens for outcome in outcomes_of(row, self._spec)]
 
-    def output(self, outcome: Outcome, *, stderr: bool = False, start: int = 0) -> Iterator[bytes | int]:
+    def output(self, outcome: Outcome[Any], *, stderr: bool = False, start: int = 0) -> Iterator[bytes | int]:
         """What the job of one of its outcomes wrote to stdout, or to stderr, from the byte `start` on: bytes, some at a
         time, and where some were not kept their number. The outcome itself has no more than head and tail of what is
         long."""
@@ -233,7 +233,7 @@ def find_batches(session: Session, match: str, limit: int) -> tuple[BatchLine, .
     return answer.batches
 
 
-def batches_of(session: Session, call: bytes, kind: str) -> list[Batch]:
+def batches_of(session: Session, call: bytes, kind: str) -> list[Batch[Any]]:
     """Handles on all batches of the function or command template with this digest, the newest first; whatever code went
     along with it."""
     lines = find_batches(session, "", MAX_RECORDS)
@@ -241,7 +241,7 @@ def batches_of(session: Session, call: bytes, kind: str) -> list[Batch]:
     return [Batch(session, line.batch, line.spec, line.total) for line in some]
 
 
-def find_batch(session: Session, match: str) -> Batch:
+def find_batch(session: Session, match: str) -> Batch[Any]:
     """A handle on the batch that fits. Raises NoSuchBatch: none does, or several."""
     lines = find_batches(session, match, 2) if match else ()
     if not lines:

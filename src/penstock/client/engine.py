@@ -69,7 +69,7 @@ class Engine(Member):
 
     def submit(
         self, spec: BatchSpec, target: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]
-    ) -> JobFuture:
+    ) -> JobFuture[Any]:
         """One call. What cannot be serialized is the error of the Future."""
         self.ensure_usable()
         try:
@@ -84,11 +84,11 @@ class Engine(Member):
         """Tell this of each outcome of single submits, in the thread of callbacks, before the Future is settled."""
         self._streams.on_row = then
 
-    def command(self, spec: BatchSpec, function: Function, words: list[bytes]) -> JobFuture:
+    def command(self, spec: BatchSpec, function: Function, words: list[bytes]) -> JobFuture[Any]:
         """One command; `function` is its template."""
         return self._submit(spec, function, msgspec.msgpack.encode(words))
 
-    def _submit(self, spec: BatchSpec, function: Function, item: bytes) -> JobFuture:
+    def _submit(self, spec: BatchSpec, function: Function, item: bytes) -> JobFuture[Any]:
         self.ensure_usable()
         if spec.once:
             return future_once(self._session, self._streams, spec, function, item)

@@ -8,10 +8,12 @@ from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from penstock.errors import JobCancelled
 from penstock.job.spec import job_id
+
+T = TypeVar("T")
 
 log = logging.getLogger("concurrent.futures")
 
@@ -30,7 +32,7 @@ class Submitted(Protocol):
         """Whether the job will not start any more."""
 
 
-class JobFuture(Future[Any]):
+class JobFuture(Future[T]):
     """A Future of one job; ``job_id`` is its public name (empty: it could not be submitted)."""
 
     _deciding = threading.Lock()
@@ -55,7 +57,7 @@ class JobFuture(Future[Any]):
             raise ValueError("this job was never submitted: its error says why")
         return self._batch, self._index
 
-    def result(self, timeout: float | None = None) -> Any:
+    def result(self, timeout: float | None = None) -> T:
         """As of every Future; RuntimeError from a Future's callback, where it could not come."""
         self._ensure_may_wait(timeout)
         value = super().result(timeout)
@@ -73,7 +75,7 @@ class JobFuture(Future[Any]):
         if timeout is None and self._stream is not None and not self.done():
             self._stream.ensure_may_wait()
 
-    def add_done_callback(self, fn: Callable[[Future[Any]], object]) -> None:
+    def add_done_callback(self, fn: Callable[[Future[T]], object]) -> None:
         """As of every Future. Callbacks run in a thread of their own, one after the other; what one raises there is
         logged and ends nothing, also SystemExit."""
         super().add_done_callback(partial(_call, fn))
@@ -131,8 +133,8 @@ def _call(fn: Callable[[Future[Any]], object], future: Future[Any]) -> None:
         log.exception("exception calling callback for %r", future)
 
 
-def failed(error: BaseException) -> JobFuture:
+def failed(error: BaseException) -> JobFuture[Any]:
     """The Future of a job that could not be submitted."""
-    future = JobFuture(None, 0)
+    future: JobFuture[Any] = JobFuture(None, 0)
     future.set_exception(error)
     return future

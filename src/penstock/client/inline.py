@@ -48,7 +48,7 @@ class Inline:
 
     def submit(
         self, spec: BatchSpec, target: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]
-    ) -> JobFuture:
+    ) -> JobFuture[Any]:
         """One call, done when this returns."""
         self.ensure_usable(spec)
         try:
@@ -61,14 +61,14 @@ class Inline:
         """Tell this of each outcome of single submits."""
         self._on_row = then
 
-    def command(self, spec: BatchSpec, function: Function, words: list[bytes]) -> JobFuture:
+    def command(self, spec: BatchSpec, function: Function, words: list[bytes]) -> JobFuture[Any]:
         """One command, done when this returns."""
         self.ensure_usable(spec)
         return self._done(Jobs(spec, function, self._functions), words)
 
-    def _done(self, jobs: Jobs, given_to_it: Any) -> JobFuture:
+    def _done(self, jobs: Jobs, given_to_it: Any) -> JobFuture[Any]:
         row = jobs.run(0, given_to_it)
-        future = JobFuture(None, 0, jobs.batch)
+        future: JobFuture[Any] = JobFuture(None, 0, jobs.batch)
         if self._on_row is not None:
             self._on_row(row, jobs.spec)
         if row.head.state is JobState.SUCCEEDED:
@@ -208,7 +208,7 @@ class Inline:
         self._left = True
 
 
-class InlineBatch(Batch):
+class InlineBatch(Batch[Any]):
     """A batch that has ended."""
 
     def __init__(self, jobs: Jobs, rows: list[Row], batches: dict[str, InlineBatch]) -> None:
@@ -266,7 +266,7 @@ class InlineBatch(Batch):
         """None are kept."""
         return iter(())
 
-    def attempts(self, index: int) -> list[Outcome]:
+    def attempts(self, index: int) -> list[Outcome[Any]]:
         """The last attempt of a job."""
         return [outcome for outcome in self.outcomes() if outcome.index == index]
 
@@ -288,11 +288,11 @@ class InlineBatch(Batch):
         """What its jobs have in common."""
         return self._jobs.work.without_arguments()
 
-    def _info(self, outcome: Outcome) -> JobInfo:
+    def _info(self, outcome: Outcome[Any]) -> JobInfo:
         return JobInfo(
             id=outcome.job_id,
             index=outcome.index,
-            state=str(outcome.state),
+            state=outcome.state,
             text=self.text(outcome.index),
             name=self.name,
             worker=outcome.worker,

@@ -49,7 +49,7 @@ def batch_once(
     return submit_once(session, spec, function, chunks), sum(chunk.jobs for chunk in chunks)
 
 
-def future_once(session: Session, streams: Streams, spec: BatchSpec, function: Function, item: bytes) -> JobFuture:
+def future_once(session: Session, streams: Streams, spec: BatchSpec, function: Function, item: bytes) -> JobFuture[Any]:
     """The Future of this one call; OnceMismatch is its error."""
     try:
         batch = submit_once(session, spec, function, [Chunk(1, chunk_of(spec, [item]))])

@@ -7,14 +7,66 @@ import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
 
 from penstock.job.advice import ensure_plain
 from penstock.job.spec import ID_BYTES, INSTANT_END, LABEL_CHARS, WHOLE_END, BatchSpec
 from penstock.job.wrappers import Initializer, Prepared, Surroundings
 
+if TYPE_CHECKING:
+    from penstock.client.batch import Batch
+
 Seconds = float | int | timedelta | str
+"""A duration: seconds, a timedelta, or text like ``90s``, ``5m``, ``1h30m``, ``2d``."""
 Instant = Seconds | datetime
+"""A time of day: an aware datetime, the same as ISO 8601 text, or a duration from now."""
+Argument = str | bytes | os.PathLike[str] | int | float
+"""A word of a command, a folder, a name or value in an environment."""
+
+
+class UnnamedOptions(TypedDict, total=False):
+    """The options of every job but its name. `Submitter.options` says what each of them means."""
+
+    priority: int
+    retries: int
+    retry_delay: Seconds
+    max_crashes: int
+    time_limit: Seconds | None
+    not_before: Instant
+    expires: Instant
+    after: Batch | str | None
+    worker: str | None
+    needs: str | Iterable[str] | None
+    on_missing: Literal["wait", "fail"]
+    limit: int | None
+    once: str | None
+    user: str
+    cwd: Argument | None
+    env: Mapping[str, Argument] | Mapping[bytes, Argument] | None
+    keep_output: int | str | None
+    retain: Seconds
+    serializer: Literal["pickle", "msgpack"]
+
+
+class UnnamedCallOptions(UnnamedOptions, total=False):
+    """Those of jobs that call a function."""
+
+    initializer: Callable[..., object] | None
+    initargs: Iterable[Any]
+
+
+class CallOptions(UnnamedCallOptions, total=False):
+    """What jobs that call a function may be given."""
+
+    name: str
+
+
+class CommandOptions(UnnamedOptions, total=False):
+    """What jobs that run a command may be given."""
+
+    name: str
+    check: bool
+
 
 DURATION = re.compile(r"(\d+(?:\.\d+)?|\.\d+)([smhd])")
 ISO = re.compile(r"\d{4}-")

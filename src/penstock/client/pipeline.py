@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
 
 from penstock.client.backend import engine_at
 from penstock.client.batch import ALL_JOBS, Batch
@@ -18,9 +18,9 @@ from penstock.client.functions import Function
 from penstock.client.futures import JobFuture, failed
 from penstock.client.locate import locate
 from penstock.client.longest_first import Cost, map_longest_first
-from penstock.client.options import around_of, depends_on_now, spec_of
+from penstock.client.options import CallOptions, CommandOptions, around_of, depends_on_now, spec_of
 from penstock.client.pipeline_views import group_of, in_group
-from penstock.client.records import BatchStatus, PipelineStatus, WorkerInfo
+from penstock.client.records import BatchStatus, CommandResult, PipelineStatus, WorkerInfo
 from penstock.job import current_job
 from penstock.job.command import CommandTemplate
 from penstock.job.spec import BatchSpec
@@ -29,6 +29,7 @@ from penstock.station.config import TERM_GRACE
 if TYPE_CHECKING:
     from penstock.client.inline import Inline
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -62,7 +63,7 @@ class Submitter(Executor):
         client.share_key()
         return in_group(spec_of(self._options, client=client.word), self._group) if self._moves else self._fixed_spec
 
-    def options(self, **options: Any) -> Submitter:
+    def options(self, **options: Unpack[CallOptions]) -> Submitter:
         """The same pipeline, with these job options for whatever is submitted through what this returns.
 
         A ``limit`` counts all of it together, and what comes through views of that view that have none of their own.
@@ -74,7 +75,7 @@ class Submitter(Executor):
         group = b"" if "limit" in options else self._group
         return Submitter(self._engine, {**self._options, **options}, group)
 
-    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> JobFuture[T]:
         """Run ``fn(*args, **kwargs)`` as a job. The Future also has a ``job_id``.
 
         What cannot be pickled is the error of the Future, which is done then. Raises RuntimeError after `shutdown`.
@@ -149,13 +150,31 @@ class Submitter(Executor):
             ordered=ordered,
         )
 
+    @overload
+    def batch(
+        self,
+        target: Callable[..., T],
+        *iterables: Iterable[Any],
+        digest: Digest | None = None,
+        **options: Unpack[CallOptions],
+    ) -> Batch[T]: ...
+
+    @overload
+    def batch(
+        self,
+        target: Command | CommandTemplate,
+        *iterables: Iterable[Any],
+        digest: Digest | None = None,
+        **options: Unpack[CommandOptions],
+    ) -> Batch[CommandResult]: ...
+
     def batch(
         self,
         target: Callable[..., Any] | Command | CommandTemplate,
         *iterables: Iterable[Any],
         digest: Digest | None = None,
         **options: Any,
-    ) -> Batch:
+    ) -> Batch[Any]:
         """Submit a batch and return when it is accepted: from then on it does not need this client.
 
         `target` is a function, called with the items of `iterables` as in `map`; or a command template, a list like
@@ -179,15 +198,15 @@ class Submitter(Executor):
         arguments = ArgumentLists(items, () if target is template else template.words, stdin=template.stdin)
         return self._engine.batch(spec, Function.of(template.encode()), [arguments], digest)
 
-    def command(self, argv: Command, **options: Any) -> Future[Any]:
+    def command(self, argv: Command, **options: Unpack[CommandOptions]) -> JobFuture[CommandResult]:
         """Run one command as a job, without a shell; its value is a CommandResult.
 
         It runs in this process' folder or `cwd`, in the worker's environment and `env`. A non-zero exit raises
         CommandFailed, unless ``check=False``. Other options are those of `options`.
         """
         is_limited = "limit" in options
-        template, options = template_of((), {**self._options, **self._resolved(options)})
-        spec = spec_of(options, kind="command")
+        template, others = template_of((), {**self._options, **self._resolved(options)})
+        spec = spec_of(others, kind="command")
         spec = in_group(spec, group_of(self._engine.client.word, spec) if is_limited else self._group)
         try:
             words = words_of(argv)

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from subprocess import CompletedProcess
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 import msgspec
 
-from penstock.job.spec import JobState
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar as TypeVarWithDefault  # Python has it from 3.13 on; a checker always has
+
+    T_co = TypeVarWithDefault("T_co", covariant=True, default=Any)
+else:
+    T_co = TypeVar("T_co", covariant=True)
+
+FinalState = Literal["succeeded", "failed", "timed_out", "cancelled", "dead"]
+"""Of a job that has ended."""
+AnyState = Literal[FinalState, "queued", "delayed", "running", "open"]
+"""Of any job. ``open``: it has not ended, and the ventilator is of an earlier release that cannot say more."""
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+class Outcome(msgspec.Struct, Generic[T_co], frozen=True, kw_only=True):
     """What one job came to."""
 
     job_id: str
@@ -18,9 +28,9 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     index: int
     position: int
     """``follow(after=position)`` goes on behind this outcome; comparable within a batch only."""
-    state: JobState
-    """``succeeded``, ``failed``, ``timed_out``, ``cancelled`` or ``dead``; equal to its name."""
-    value: Any = None
+    state: FinalState
+    """``succeeded``, ``failed``, ``timed_out``, ``cancelled`` or ``dead``."""
+    value: T_co | None = None
     """What a call returned, or a command's CommandResult."""
     error: BaseException | None = None
     """What ``Future.result()`` would raise."""
@@ -52,7 +62,7 @@ class JobInfo(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     """``BATCH:INDEX``"""
     index: int
-    state: str
+    state: AnyState
     """``queued``, ``delayed``, ``running``, ``succeeded``, ``failed``, ``timed_out``, ``cancelled`` or ``dead``;
     ``open``: it has not ended, and the ventilator is of an earlier release that cannot say more."""
     text: str
@@ -95,7 +105,7 @@ class BatchStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     name: str
-    kind: str
+    kind: Literal["call", "command"]
     """``call`` or ``command``"""
     title: str = ""
     """The function, or the command as it is before anything is replaced."""

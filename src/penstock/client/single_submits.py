@@ -67,7 +67,7 @@ class Stream:
         """`left` is told when it is closed and every future is done."""
         self.batch = new_batch_id()
         self.spec = spec
-        self.futures: dict[int, JobFuture] = {}
+        self.futures: dict[int, JobFuture[Any]] = {}
         self.count = 0
         self.closed = False
         """No more jobs will join."""
@@ -87,7 +87,7 @@ class Stream:
         self._left = left
         self._follower = Follower(self.batch, self)
 
-    def add(self, item: bytes) -> JobFuture:
+    def add(self, item: bytes) -> JobFuture[Any]:
         """One more job."""
         index = self.count
         self.count = index + 1
@@ -223,7 +223,7 @@ class Streams:
         """The session that takes the parts."""
         self._session = session
 
-    def submit(self, spec: BatchSpec, function: Function, item: bytes) -> JobFuture:
+    def submit(self, spec: BatchSpec, function: Function, item: bytes) -> JobFuture[Any]:
         """One more job of the function with this digest."""
         session = self._session
         assert session is not None
@@ -245,7 +245,7 @@ class Streams:
         session.wake()
         return future
 
-    def enlist(self, stream: Stream, future: JobFuture) -> JobFuture:
+    def enlist(self, stream: Stream, future: JobFuture[Any]) -> JobFuture[Any]:
         """Settle the future of a batch of one job that is accepted already; returns the one that is waited on now."""
         with self._lock:
             living = self._living.get(stream.batch)
@@ -293,7 +293,7 @@ class Streams:
             while self._open:
                 self._close(self._open.popitem()[1])
 
-    def futures(self) -> list[JobFuture]:
+    def futures(self) -> list[JobFuture[Any]]:
         """Those that are not done."""
         with self._lock:
             return [future for stream in self._living.values() for future in list(stream.futures.values())]

@@ -45,7 +45,7 @@ STOP_TIME = 5.0
 """Seconds what submits has to end when it is told to; it waits for nothing but the ventilator."""
 
 
-class Growing(Batch):
+class Growing(Batch[Any]):
     """The handle on such a batch. `slots`: jobs that can run at once. `live`: where it is shown what they write.
     `pace`: how fast it grows; None: as fast as its input comes."""
 
