@@ -193,7 +193,7 @@ def test_stations_that_cannot_live_say_what_is_lost(run: Run) -> None:
 def test_shutdown_without_waiting_returns_at_once() -> None:
     """Also while nobody accepts anything."""
     pipeline = Pipeline("local", slots=1)
-    pid = pipeline.engine._stations.pids()["ventilator"]  # type: ignore[union-attr]
+    pid = pipeline.engine._stations.pids()["ventilator"]  # type: ignore[attr-defined]
     os.kill(pid, signal.SIGSTOP)
     future = pipeline.submit(pow, 2, 3)
     threading.Timer(600, os.kill, (pid, signal.SIGCONT))

@@ -77,7 +77,7 @@ def test_ten_million_squares_in_flat_memory(pipeline: Pipeline, sized: bool) -> 
     before = rss(os.getpid())  # of all the tests before, too
     start = time.monotonic()
     total = 0
-    stations = pipeline._engine._stations.pids()  # type: ignore[union-attr]  # it is embedded
+    stations = pipeline._engine._stations.pids()  # type: ignore[attr-defined]  # it is embedded
     for place, value in enumerate(pipeline.map(square, range(n) if sized else (i for i in range(n)))):
         total += value
         if place % MILLION == 0:

@@ -45,7 +45,7 @@ def test_futures_and_maps_survive_a_killed_station(running: Stations, name: str)
 def test_an_embedded_station_that_dies_is_started_again(name: str) -> None:
     """A map from a generator goes on."""
     with Pipeline("local", slots=2) as pipeline:
-        pids = pipeline._engine._stations.pids  # type: ignore[union-attr]  # it is embedded
+        pids = pipeline._engine._stations.pids  # type: ignore[attr-defined]  # it is embedded
         victim = pids()[name]
         timer = threading.Timer(0.5, os.kill, (victim, signal.SIGKILL))
         timer.start()
@@ -59,8 +59,8 @@ def test_a_station_that_cannot_live_ends_the_pipeline(monkeypatch: pytest.Monkey
     """Every future has an error that says which station, and no caller waits for ever."""
     monkeypatch.setattr("penstock.client.local_stations.RESTARTS", 1)
     with Pipeline("local") as pipeline:
-        session = pipeline._engine._session  # type: ignore[union-attr]  # it is embedded
-        pids = pipeline._engine._stations.pids  # type: ignore[union-attr]
+        session = pipeline._engine._session  # type: ignore[attr-defined]  # it is embedded
+        pids = pipeline._engine._stations.pids  # type: ignore[attr-defined]
         future = pipeline.submit(time.sleep, 600)
         while session.failure is None:
             victim = pids()["ventilator"]
@@ -83,7 +83,7 @@ def _numbers() -> Iterator[int]:
 def test_a_quick_map_survives_each_station_dying_in_turn() -> None:
     """Five million squares, three kills."""
     with Pipeline("local", slots=2) as pipeline:
-        pids = pipeline._engine._stations.pids  # type: ignore[union-attr]  # it is embedded
+        pids = pipeline._engine._stations.pids  # type: ignore[attr-defined]  # it is embedded
         timers = [
             threading.Timer(0.5 + 0.7 * place, lambda name=name: os.kill(pids()[name], signal.SIGKILL))
             for place, name in enumerate(("sink", "ventilator", "worker"))

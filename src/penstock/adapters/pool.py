@@ -14,19 +14,16 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from penstock.client import Pipeline
+from penstock.client.backend import Pieces
 from penstock.client.functions import Function
 from penstock.client.locate import locate
 from penstock.errors import JobCancelled
 from penstock.job.run_limit import Limited
 from penstock.job.spec import ID_BYTES, BatchSpec
 from penstock.job.wrappers import Initializer, Prepared, Surroundings
-
-if TYPE_CHECKING:
-    from penstock.client.inline import InlineMap
-    from penstock.client.map import Map
 
 A = TypeVar("A")
 T = TypeVar("T")
@@ -93,7 +90,7 @@ class AsyncResult(Generic[T]):
 class IMapIterator(Generic[T]):
     """The values of `imap` and `imap_unordered`. An error comes at its place, and the values behind it can be read."""
 
-    def __init__(self, run: Map | InlineMap) -> None:
+    def __init__(self, run: Pieces) -> None:
         self._run = run
         self._lock = threading.Lock()
         self._values: deque[T] = deque()
@@ -286,7 +283,7 @@ class Pool:
         self._collect(result, run, len(items))
         return result
 
-    def _collect(self, result: AsyncResult[Any], run: Map | InlineMap, count: int) -> None:
+    def _collect(self, result: AsyncResult[Any], run: Pieces, count: int) -> None:
         thread = threading.Thread(target=_collect, args=(result, run, count), name="penstock-pool", daemon=True)
         self._collectors = [one for one in self._collectors if one.is_alive()]
         self._collectors.append(thread)
@@ -337,7 +334,7 @@ def _check_chunksize(chunksize: int | None) -> None:
         raise ValueError(f"Chunksize must be 1+, not {chunksize:n}")
 
 
-def _collect(result: AsyncResult[Any], run: Map | InlineMap, count: int) -> None:
+def _collect(result: AsyncResult[Any], run: Pieces, count: int) -> None:
     """Read a map to its end; its result is all of the values, or the error that came first."""
     values = [None] * count
     first: BaseException | None = None

@@ -19,7 +19,6 @@ from concurrent.futures import Future
 from typing import Any, NamedTuple
 
 from penstock.client import Pipeline, Submitter
-from penstock.client.engine import Engine
 from penstock.client.locate import locate
 from penstock.job.spec import ID_BYTES
 from penstock.job.wrappers import Initializer, Prepared, Surroundings
@@ -90,7 +89,7 @@ class Reused:
     def end(self) -> None:
         """End it, and what runs there. Where nothing does nobody is waited for: the pipeline may be gone long since."""
         engine = self.pipeline.engine
-        if self._open or not isinstance(engine, Engine):
+        if self._open:
             engine.terminate()
         else:
             engine.abandon(0.0)

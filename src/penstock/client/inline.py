@@ -6,7 +6,7 @@ import itertools
 import platform
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from penstock.client import serialization_errors
 from penstock.client.batch import Batch
@@ -25,12 +25,15 @@ from penstock.job import payload
 from penstock.job.manager_authkeys import Client
 from penstock.job.spec import BatchSpec, JobState
 
+if TYPE_CHECKING:
+    from penstock.client.session import Session
+
 
 class Inline:
-    """An engine without stations."""
+    """A backend without stations: each job has ended when its submit returns, and nothing of it is kept elsewhere."""
 
-    url = "inline"
-    session = None
+    url: str = "inline"
+    session: Session | None = None
 
     def __init__(self) -> None:
         self.client = Client()
@@ -197,14 +200,24 @@ class Inline:
         """No more jobs are taken."""
         self._left = True
 
-    def leave_by(self, error: BaseException | None = None) -> None:  # noqa: ARG002
-        """The same."""
+    def leave_by(self, error: BaseException | None) -> None:  # noqa: ARG002
+        """Take no more jobs; none is left to be cancelled."""
         self._left = True
 
-    leave_forgotten = terminate = leave_by
+    def leave_forgotten(self) -> None:
+        """Take no more jobs."""
+        self._left = True
 
-    def end_workers(self, operation: str, *, at_once: bool) -> None:  # noqa: ARG002 - nothing runs now
-        """The same."""
+    def abandon(self, timeout: float) -> None:  # noqa: ARG002
+        """Take no more jobs; nothing waits to be accepted."""
+        self._left = True
+
+    def terminate(self) -> None:
+        """Take no more jobs; none runs."""
+        self._left = True
+
+    def end_workers(self, operation: str, *, at_once: bool) -> None:  # noqa: ARG002
+        """Take no more jobs; there are no workers."""
         self._left = True
 
 
@@ -240,6 +253,7 @@ class InlineBatch(Batch[Any]):
             leased=0,
             succeeded=states.count(JobState.SUCCEEDED),
             failed=states.count(JobState.FAILED),
+            timed_out=states.count(JobState.TIMED_OUT),
         )
 
     def cancel(self, *, running: bool = True) -> int:  # noqa: ARG002 - none is

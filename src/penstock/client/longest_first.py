@@ -11,47 +11,15 @@ import time
 from bisect import bisect_left
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from itertools import accumulate
-from typing import Any, Protocol
+from typing import Any
 
+from penstock.client.backend import Mapper, Pieces
 from penstock.client.functions import Function
 from penstock.client.map import CHUNKS_PER_SLOT
-from penstock.client.results import Piece
 from penstock.job.spec import BatchSpec
 
 Cost = Callable[..., float] | Sequence[float]
 """Of one job, in any unit: a function of the job's arguments, or one number for each job."""
-
-
-class Pieces(Protocol):
-    """A map, read piece by piece."""
-
-    def next_piece(self, timeout: float | None = None) -> Piece | None:
-        """What comes next; None: that was all."""
-
-    def watch(self, results: object) -> None:
-        """Run on to the end when nobody can read `results` any more."""
-
-    def close(self) -> None:
-        """Read no more."""
-
-
-class Mapper(Protocol):
-    """What starts maps."""
-
-    def slots(self) -> int:
-        """Jobs that can run at once."""
-
-    def start_map(
-        self,
-        spec: BatchSpec,
-        function: Function,
-        iterables: Sequence[Iterable[Any]],
-        *,
-        form: str,
-        chunk: Callable[[int], int],
-        ordered: bool,
-    ) -> Pieces:
-        """A map under way; `chunk` says how many jobs the chunk that begins with this one shall have."""
 
 
 class LongestFirst:

@@ -7,13 +7,12 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
+from typing import Any, ParamSpec, TypeVar, Unpack, overload
 
-from penstock.client.backend import engine_at
+from penstock.client.backend import Backend
 from penstock.client.batch import ALL_JOBS, Batch
 from penstock.client.batch_input import Digest
 from penstock.client.command_arguments import ArgumentLists, Command, template_of, words_of
-from penstock.client.engine import Engine
 from penstock.client.functions import Function
 from penstock.client.futures import JobFuture, failed
 from penstock.client.locate import locate
@@ -21,13 +20,11 @@ from penstock.client.longest_first import Cost, map_longest_first
 from penstock.client.options import CallOptions, CommandOptions, around_of, depends_on_now, spec_of
 from penstock.client.pipeline_views import group_of, in_group
 from penstock.client.records import BatchStatus, CommandResult, PipelineStatus, WorkerInfo
+from penstock.client.start_backend import start_backend
 from penstock.job import current_job
 from penstock.job.command import CommandTemplate
 from penstock.job.spec import BatchSpec
 from penstock.station.config import TERM_GRACE
-
-if TYPE_CHECKING:
-    from penstock.client.inline import Inline
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -36,7 +33,7 @@ T = TypeVar("T")
 class Submitter(Executor):
     """An executor with job options: `Pipeline`, and what `Pipeline.options` returns."""
 
-    def __init__(self, engine: Engine | Inline, options: Mapping[str, Any], group: bytes = b"") -> None:
+    def __init__(self, engine: Backend, options: Mapping[str, Any], group: bytes = b"") -> None:
         """`group` names what shares its limit; it is made if it is not given."""
         self._engine = engine
         self._options = self._resolved(options)
@@ -258,7 +255,7 @@ class Pipeline(Submitter):
             raise TypeError(f"slots must be a whole number, not {type(slots).__name__}")
         if slots is not None and slots < 1:
             raise ValueError(f"slots must be a whole number from 1 on, not {slots!r}")
-        super().__init__(engine_at(url, loaded, slots, data, pass_output=pass_output, ship=ship, grace=grace), {})
+        super().__init__(start_backend(url, loaded, slots, data, pass_output=pass_output, ship=ship, grace=grace), {})
         self._finalizer = weakref.finalize(self, self._engine.leave_forgotten)
         self._finalizer.atexit = False  # what becomes of it then is the engine's business
 
@@ -280,7 +277,7 @@ class Pipeline(Submitter):
         return self._engine.url
 
     @property
-    def engine(self) -> Engine | Inline:
+    def engine(self) -> Backend:
         """What stands behind it, for the other interfaces of penstock: nothing a program needs."""
         return self._engine
 
