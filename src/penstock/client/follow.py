@@ -85,13 +85,13 @@ class Follower:
         self.reader = reader
         self.accepted = accepted
         """So if it is not at the ventilator it is gone."""
-        self.held = 0
+        self.held: int = 0
         """Bytes that the reader has not given back."""
-        self.owed = 0
+        self.owed: int = 0
         """Bytes it has given back, and the sink has not been told."""
-        self.asked = False
+        self.asked: bool = False
         """Whether the sink has been told of this place."""
-        self.said_at = 0.0
+        self.said_at: float = 0.0
         self._position = 0
         self._number = 0
         """Of the last Follow: rows that were under way before it come again."""

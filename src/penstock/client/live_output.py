@@ -114,7 +114,7 @@ class Live:
         self.onlooker: Onlooker | None = None
         self.wake: Callable[[], None] | None = None
         """Called when there is something to show."""
-        self.ready = False
+        self.ready: bool = False
         """Whether something came since the last look."""
         self._lock = threading.Lock()
         self._runs: dict[int, Run] = {}

@@ -88,9 +88,9 @@ class Session:
         self._supervised_at = 0.0
         self._room = threading.Condition()
         self._unaccepted = 0
-        self.delivery = Delivery()
+        self.delivery: Delivery = Delivery()
         """Where the code of users runs."""
-        self.cancelling = Cancelling(self)
+        self.cancelling: Cancelling = Cancelling(self)
         self._links = ClientLinks(url, Security(key))
         self._courier = Courier(self._links, self._accepted, self._refused, self._lost, self._warn)
         self._thread = threading.Thread(target=self._run, name="penstock-client", daemon=True)
