@@ -42,5 +42,5 @@ def test_every_public_name_has_a_complete_type() -> None:
     owners = {f"{base.__module__}.{base.__qualname__}" for kind in classes for base in kind.__mro__}
     names = {f"penstock.{name}" for name in penstock.__all__ if name != "errors"} | {"penstock.joblib.shutdown"}
     names |= {name for name in known if name.startswith("penstock.errors.") or name.rpartition(".")[0] in owners}
-    assert {"penstock.client.pipeline.Submitter.submit", "penstock.errors.JobDied.pid"} <= names
+    assert {"penstock.client.submitter.Submitter.submit", "penstock.errors.JobDied.pid"} <= names
     assert [name for name in sorted(names) if not known[name]] == []

@@ -37,7 +37,8 @@ WINDOW = 1 << 20
 
 
 class Finished(Generic[T]):
-    """Outcomes, with the methods of queue.Queue. They wait here, in this process, until somebody gets them."""
+    """The queue that outcomes come out of, with the methods of queue.Queue. They wait in this process until somebody
+    gets them, and each is given to one getter."""
 
     def __init__(self) -> None:
         self._rows: deque[tuple[Row, BatchSpec]] = deque()
@@ -48,13 +49,13 @@ class Finished(Generic[T]):
         self._moved = threading.Condition()
 
     def on_row(self, row: Row, spec: BatchSpec) -> None:
-        """Outcomes came; they are unpickled by whoever gets them."""
+        """Add the outcomes of a recorded `row` of jobs with the options `spec`; who gets them unpickles them."""
         with self._moved:
             self._rows.append((row, spec))
             self._came(row.jobs)
 
     def add(self, outcome: Outcome[T]) -> None:
-        """The outcome of a job that never left."""
+        """Add the `outcome` of a job that could not be submitted."""
         with self._moved:
             self._ready.append(outcome)
             self._came(1)
@@ -65,7 +66,13 @@ class Finished(Generic[T]):
         self._moved.notify_all()
 
     def get(self, block: bool = True, timeout: float | None = None) -> Outcome[T]:
-        """The next outcome. Raises queue.Empty: there is none, or none within `timeout` seconds."""
+        """The next outcome, in the order in which the jobs ended.
+
+        - `block`: wait for one.
+        - `timeout`: wait so many seconds at most (None: without end).
+
+        Raises queue.Empty when there is none (in time), and ValueError for a negative timeout.
+        """
         if timeout is not None and timeout < 0:
             raise ValueError("'timeout' must be a non-negative number")
         with self._moved:
@@ -97,11 +104,12 @@ class Finished(Generic[T]):
         self._moved.notify_all()
 
     def get_nowait(self) -> Outcome[T]:
-        """`get` without waiting."""
+        """The next outcome, without waiting. Raises queue.Empty when there is none."""
         return self.get(block=False)
 
     def task_done(self) -> None:
-        """What was got is dealt with. Raises ValueError: said more often than outcomes came."""
+        """Say that an outcome that was got is dealt with. Raises ValueError when that is said more often than outcomes
+        came."""
         with self._moved:
             if not self._undone:
                 raise ValueError("task_done() called too many times")
@@ -110,21 +118,21 @@ class Finished(Generic[T]):
 
     def join(self, timeout: float | None = None) -> None:
         """Wait until every outcome that came was got and reported by `task_done`. Raises TimeoutError after `timeout`
-        seconds."""
+        seconds (None: it waits without end)."""
         with self._moved:
             if not self._moved.wait_for(lambda: not self._undone, timeout):
                 raise TimeoutError(f"{self._undone} outcomes are not dealt with after {timeout:g} s")
 
     def qsize(self) -> int:
-        """How many wait."""
+        """How many outcomes wait to be got."""
         return self._waiting
 
     def empty(self) -> bool:
-        """Whether none waits."""
+        """Whether no outcome waits to be got."""
         return not self._waiting
 
     def full(self) -> bool:
-        """Never: what bounds it is the `maxsize` of the dispatched one."""
+        """False: it is the `maxsize` of the dispatched queue that limits how many outcomes can wait."""
         return False
 
 
@@ -191,7 +199,7 @@ class Tap(ArrivalReader):
 
 
 class SharedFinished(Finished[Any]):
-    """Outcomes of the batches called `name`, with the methods of queue.Queue."""
+    """Outcomes of all batches of one name, whoever submitted them; other processes get from the same queue."""
 
     def __init__(self, session: Session, name: str) -> None:
         super().__init__()
@@ -206,7 +214,8 @@ class SharedFinished(Finished[Any]):
         self._interval = LOOK_INTERVAL
 
     def get(self, block: bool = True, timeout: float | None = None) -> Outcome[Any]:
-        """The next outcome that is nobody else's. Raises queue.Empty: there is none, or none within `timeout` s."""
+        """The next outcome that no other process has got; `block`, `timeout` and the errors are those of
+        `Finished.get`. Raises ValueError, queue.Empty."""
         if timeout is not None and timeout < 0:
             raise ValueError("'timeout' must be a non-negative number")
         left = timeout if block else 0
@@ -274,11 +283,11 @@ class SharedFinished(Finished[Any]):
         self._news.set()
 
     def qsize(self) -> int:
-        """About how many wait: others may take them."""
+        """About how many outcomes wait to be got; other processes may get them."""
         return self._waiting + sum(tap.waiting for tap in self._open_taps())
 
     def empty(self) -> bool:
-        """Whether none waits."""
+        """Whether no outcome waits to be got, as far as is known."""
         return not self.qsize()
 
 

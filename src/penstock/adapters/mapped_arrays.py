@@ -5,7 +5,7 @@ Promises:
 1. A job sees what the array held when its call was dispatched: one that was written to since gets another file. What
    a job writes into it nobody else sees, unless the mode of joblib's that shares it was asked for.
 2. An array that lies in a file of the user's own (numpy.memmap) stays there: what a job writes is written there.
-3. A file goes when its array and all jobs that were given it are gone, and with the call that made it.
+3. A file is removed when its array and all jobs that were given it have ended, and with the call that made it.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Promises:
 
 1. One is kept for each place. Whoever wants it with another initializer or more slots gets a new one.
 2. It is kept no longer when it broke or was left, when another one took its place, and when no job was submitted or
-   ran for its idle time; it goes when nobody holds it any more, and with the interpreter. `end_all` ends all at once.
+   ran for its idle time; it ends when nobody holds it any more, and with the interpreter. `end_all` ends all at once.
 3. A forked child has none of them.
 """
 
@@ -83,11 +83,12 @@ class Reused:
         return True
 
     def idle_until(self) -> float:
-        """When it is to go if nothing happens."""
+        """The monotonic time at which it is kept no longer if nobody uses it until then."""
         return (time.monotonic() if self._open else self.used_at) + self.idle_time
 
     def end(self) -> None:
-        """End it, and what runs there. Where nothing does nobody is waited for: the pipeline may be gone long since."""
+        """End it, and all jobs that run there. Where none runs, nothing is waited for: the pipeline may have ended long
+        ago."""
         engine = self.pipeline.engine
         if self._open:
             engine.terminate()
@@ -114,7 +115,7 @@ class Shelf:
         return None
 
     def add(self, one: Reused) -> None:
-        """Keep it."""
+        """Keep this one, and watch for how long it is used."""
         self.kept.append(one)
         if not self._watching:
             self._watching = True

@@ -22,7 +22,7 @@ Bytes = bytes | memoryview
 CREDIT_SHARE = 4
 """Credit is given back when it is one so-manieth of the window: a message per row would cost more than the row."""
 FOLLOW_INTERVAL = 15.0
-"""Seconds without a word after which Follow is said again: the sink forgets followers it has not heard of for 60 s,
+"""Seconds without a word after which Follow is sent again: the sink forgets followers it has not heard of for 60 s,
 and if it could not send something, this brings it."""
 
 
@@ -103,7 +103,7 @@ class Follower:
         return Follow(self.batch, self._position, max(0, self.reader.window - self.held), self._number)
 
     def next_message(self, now: float, numbers: Iterator[int]) -> Follow | Credit | None:
-        """What is to be said to the sink now; a Follow takes the next of the numbers."""
+        """What is to be sent to the sink now; a Follow takes the next of the numbers."""
         if not self.asked or now >= self.said_at + FOLLOW_INTERVAL:
             return self.follow(now, next(numbers))
         if self.owed * CREDIT_SHARE < self.reader.window:
@@ -161,7 +161,7 @@ class Channel:
         return batch in self._followers
 
     def get(self, batch: bytes) -> Follower | None:
-        """Who does."""
+        """The follower of this batch, if there is one."""
         return self._followers.get(batch)
 
     def add(self, follower: Follower) -> None:
@@ -198,7 +198,7 @@ class Channel:
                 follower.on_rows(message, payload)
 
     def transmit(self, send: Callable[[Message], bool], now: float) -> bool:
-        """Say what is to be said now; False: the socket takes no more."""
+        """Send what is due now; returns whether the socket took it all."""
         while self._gone:
             if self._gone[-1] not in self._followers and not send(Unfollow(self._gone[-1])):
                 return False

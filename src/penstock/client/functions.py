@@ -39,7 +39,7 @@ larger; else it is sent once for all jobs that are given one like it."""
 MAX_PART_BYTES = MAX_FRAME_BYTES - (1 << 20)
 """A function or an argument can be this large: on the way to a worker it has to fit into a frame with others."""
 TEXT_CHARS = 1 << 18
-"""Of a source that goes along for tracebacks."""
+"""Characters of a source that is sent along for tracebacks."""
 BY_VALUE = b"cloudpickle"
 """In every pickle that has code in it."""
 
@@ -48,8 +48,8 @@ NOWHERE = Surroundings()
 
 
 class Function(NamedTuple):
-    """A serialized function and its name on the wire. `bare` is its form without what goes along, `call` the digest of
-    that: by it a call is known again when only what went along has changed, or it is prepared anew."""
+    """A serialized function and its name on the wire. `bare` is its form without what is sent along, `call` the
+    digest of that: by it a call is known again when only what is sent along has changed, or it is prepared anew."""
 
     code: bytes
     digest: bytes
@@ -102,7 +102,7 @@ NOTHING = Travelling()
 
 class Functions:
     """Serializes functions and arguments for the workers of one client. Without a `shipper` the workers are this very
-    process (inline): nothing goes along. `versions` looks who cannot run code."""
+    process (inline): nothing is sent along. `versions` looks who cannot run code."""
 
     def __init__(self, shipper: Shipper | None = None, versions: Versions | None = None) -> None:
         self._versions = versions
@@ -117,7 +117,7 @@ class Functions:
 
     def serialized(self, target: Callable[..., Any], serializer: str) -> Function:
         """The function as it travels now. Raises pickle.PicklingError; TypeError: it is not callable; ValueError: it,
-        or what goes along, is too large."""
+        or what is sent along with it, is too large."""
         entry = self._entry(target, serializer)
         if entry is not None:
             return self._looked_at(self._along(entry.bare, entry.needs, entry.title))
@@ -149,7 +149,7 @@ class Functions:
     def _bare(
         self, function: Callable[..., Any], initializer: Initializer | None, surroundings: Surroundings
     ) -> tuple[Bundle, Needs]:
-        """The function without what goes along, and what that is."""
+        """The function without what is sent along, and what that is."""
         label = function_names.label(function)
         by_value = function if is_in_script(function) and not is_stateless(function) else None
         pickled = self._pickled(function, f"the function {label}", by_value)
@@ -216,7 +216,7 @@ class Functions:
             return function
         return self._along(function.bare, function.needs.with_all(needs), function.title)
 
-    # ------------------------------------------------------------------------------------------- what goes along
+    # ------------------------------------------------------------------------------------------- what is sent along
 
     def needs_of(self, pickled: bytes | memoryview) -> frozenset[str]:
         """The user's own modules that are named in a pickle."""
@@ -258,7 +258,7 @@ class Functions:
 
     @property
     def script(self) -> Script:
-        """What goes along of the script."""
+        """What of the script is sent along."""
         if self._script is None:
             from penstock.client.script_definitions import Script  # noqa: PLC0415 - cloudpickle is slow to import
 

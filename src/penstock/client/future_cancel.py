@@ -35,10 +35,10 @@ class Asking(Protocol):
 
     @property
     def is_connected(self) -> bool:
-        """Whether the ventilator is."""
+        """Whether the ventilator is connected."""
 
     def request(self, make: Callable[[int], Message]) -> Future[Any]:
-        """Ask it."""
+        """Ask the ventilator; its answer is the result."""
 
     def call(self, action: Callable[[], None]) -> None:
         """Let the session's thread do this at its next turn."""

@@ -61,7 +61,7 @@ class Inline:
             return failed(error)
 
     def on_outcome(self, then: OnRow) -> None:
-        """Tell this of each outcome of single submits."""
+        """From now on call `then` with each outcome of a single submit."""
         self._on_row = then
 
     def command(self, spec: BatchSpec, function: Function, words: list[bytes]) -> JobFuture[Any]:
@@ -104,7 +104,7 @@ class Inline:
         buffersize: int | None,
         ordered: bool,  # noqa: ARG002
     ) -> Iterator[Any]:
-        """An input with a length is run now, another one as it is read."""
+        """Run an input with a length now, another one as it is read."""
         self.ensure_usable()
         values = self._values(Jobs(spec, function, self._functions), iterables)
         if input_length(iterables) is None or buffersize is not None:
@@ -127,7 +127,7 @@ class Inline:
         chunk: Callable[[int], int] | None = None,  # noqa: ARG002
         ordered: bool = True,  # noqa: ARG002
     ) -> InlineMap:
-        """A map to be read piece by piece: run now if its input has a length, else as it is read."""
+        """Start a map that is read piece by piece: it runs now if its input has a length, else as it is read."""
         self.ensure_usable()
         rows = _rows(Jobs(spec, function, self._functions), iterables, form)
         if input_length(iterables) is not None:
@@ -161,12 +161,12 @@ class Inline:
         return bytes.fromhex(self.attach(match).id)
 
     def batches(self, match: str, limit: int) -> list[BatchStatus]:
-        """The newest first."""
+        """The batches of this name, or all; the newest first."""
         found = [batch for batch in reversed(self._batches.values()) if match in ("", batch.name)]
         return [batch.status() for batch in found[:limit]]
 
     def status(self) -> PipelineStatus:
-        """Nothing waits and nothing runs."""
+        """A pipeline in which nothing waits and nothing runs."""
         version = platform.python_version()
         return PipelineStatus(
             url=self.url,
@@ -185,7 +185,7 @@ class Inline:
         return 1
 
     def drain(self, worker: str) -> None:
-        """There are no workers."""
+        """Raises NoSuchWorker: there are no workers."""
         raise NoSuchWorker(f"no worker named {worker}: jobs run in the caller")
 
     def cancel(self, batch: bytes, start: int, stop: int) -> int:  # noqa: ARG002
@@ -193,11 +193,11 @@ class Inline:
         return 0
 
     def flush(self, timeout: float | None) -> None:  # noqa: ARG002
-        """Nothing waits."""
+        """Return at once: whatever was submitted has ended."""
         self.ensure_usable()
 
     def leave(self, *, wait: bool, cancel_futures: bool = False) -> None:  # noqa: ARG002
-        """No more jobs are taken."""
+        """Take no more jobs."""
         self._left = True
 
     def leave_by(self, error: BaseException | None) -> None:  # noqa: ARG002
@@ -241,7 +241,7 @@ class InlineBatch(Batch[Any]):
         return self._recorded
 
     def status(self) -> BatchStatus:
-        """What its jobs came to."""
+        """How its jobs ended, as numbers."""
         states = [row.head.state for row in self._rows_now]
         return BatchStatus(
             id=self.id,
@@ -273,11 +273,11 @@ class InlineBatch(Batch[Any]):
         return jobs
 
     def delete(self) -> None:
-        """Nobody finds it any more."""
+        """Forget it: `attach` does not find it any more."""
         self._batches.pop(self.id, None)
 
     def digests(self) -> Iterator[bytes]:
-        """None are kept."""
+        """Nothing: digests are not kept here."""
         return iter(())
 
     def attempts(self, index: int) -> list[Outcome[Any]]:
@@ -292,7 +292,7 @@ class InlineBatch(Batch[Any]):
         return itertools.islice(map(self._info, found), limit)
 
     def job(self, index: int, *, full: bool = False) -> JobInfo:
-        """One of them."""
+        """One of its jobs. Raises NoSuchBatch."""
         del full
         for outcome in self.attempts(index):
             return self._info(outcome)
@@ -317,7 +317,7 @@ class InlineBatch(Batch[Any]):
         )
 
     def why(self, index: int) -> str:
-        """It has ended."""
+        """How a job ended; none of them waits."""
         return "".join(f"it has ended: {outcome.state}" for outcome in self.attempts(index))
 
     def _rows(self, kind: type[RowReader]) -> Iterator[Row]:
@@ -333,7 +333,7 @@ class InlineMap:
         self._spec = spec
 
     def next_piece(self, timeout: float | None = None) -> Piece | None:  # noqa: ARG002 - nothing is ever waited for
-        """What the next job came to; None: that was all. An error of the input is raised."""
+        """Run the next job and return its result; None when there is no more. Raises an error of the input."""
         row = next(self._rows, None)
         return None if row is None else pieces_of(row, self._spec)[0]
 

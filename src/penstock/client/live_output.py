@@ -30,7 +30,7 @@ PENDING_BYTES = 16 << 20
 CREDIT_SHARE = 4
 """Credit is given back when it is one so-manieth of the window."""
 FOLLOW_INTERVAL = 15.0
-"""Seconds after which Follow is said again, as by every follower."""
+"""Seconds after which Follow is sent again, as by every follower."""
 
 Seen = tuple[int, int]
 """Bytes of a job's stdout and stderr that were shown."""
@@ -100,7 +100,7 @@ class Run:
 
     @property
     def kept(self) -> int:
-        """Bytes that wait."""
+        """How many bytes wait to be shown."""
         return sum(len(stream.pending) for stream in self.streams)
 
 
@@ -132,7 +132,7 @@ class Live:
         return cost
 
     def fail(self, error: BaseException) -> None:
-        """Who reads the batch is told so, too."""
+        """Wake whoever reads the batch, too."""
 
     def add(self, records: tuple[Print, ...], bodies: list[memoryview]) -> None:
         """Running jobs wrote this."""
@@ -194,7 +194,7 @@ class Live:
 
 
 class LiveFollower(Follower):
-    """What is said to the sink for it."""
+    """Asks the sink for what the jobs of one batch write, and gives it on."""
 
     def __init__(self, batch: bytes, live: Live) -> None:
         super().__init__(batch, live)
@@ -206,7 +206,7 @@ class LiveFollower(Follower):
         return Follow(self.batch, 0, 0, number, LIVE_WINDOW)
 
     def next_message(self, now: float, numbers: Iterator[int]) -> Follow | Credit | None:
-        """What is to be said to the sink now."""
+        """What is to be sent to the sink now."""
         if not self.asked or now >= self.said_at + FOLLOW_INTERVAL:
             return self.follow(now, next(numbers))
         if self.owed * CREDIT_SHARE < LIVE_WINDOW:

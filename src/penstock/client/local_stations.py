@@ -54,7 +54,7 @@ class LocalStations:
         pass_output: bool = True,
         grace: float = TERM_GRACE,
     ) -> None:
-        """Starts them, and does not wait. `data`: a folder that keeps the batches; None: they go with the client.
+        """Start them, and do not wait. `data`: a folder that keeps the batches; None: they are deleted at the end.
         `pass_output`: show what jobs print where the client was started. `grace`: seconds between SIGTERM and SIGKILL
         for jobs. ConfigError: there is no room for so many slots."""
         if sys.platform == "win32":
@@ -80,7 +80,7 @@ class LocalStations:
             raise
 
     def _order_of(self, data: Path | None, *, pass_output: bool) -> str:
-        """What embedded.Order describes."""
+        """The order that supervisor.Order describes, as JSON."""
         url, scratch = self.url, data is None
         try:
             folder = str(data.absolute() if data is not None else self._folder / "data")

@@ -1,4 +1,4 @@
-"""`cost=`: how long a job is likely to take. The longest go first, and values come back in the order of the input.
+"""`cost=`: how long a job is likely to take. The longest start first, and values come back in the order of the input.
 
 Longest processing time first (Graham 1969) ends within 4/3 of the best schedule for any costs, and close to it where
 no job is a large part of the whole. The chunks are cut by cost, so that no two long jobs travel together.

@@ -77,7 +77,7 @@ class OneJob(Stream):
         self.future = self.futures[0] = JobFuture(self, 0, batch)
 
     def follow(self) -> None:
-        """Have its outcome."""
+        """Ask the sink for its outcome."""
         self._session.follow(self._follower)
 
 

@@ -1,4 +1,4 @@
-"""Job options: what a user may say about jobs, and the BatchSpec it comes to."""
+"""Job options: what a user may ask for, and the BatchSpec that is made of it."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from penstock.errors import PenstockError, Refused
 CONNECT_TIMEOUT = 5.0
 """Seconds within which a pipeline must answer, else NoPipeline."""
 SAID_AFTER = 2.5
-"""Seconds of either: a person who waits is told before he wonders."""
+"""Seconds of either: a person who waits is told before they wonder."""
 
 
 def not_let_in(endpoint: str, *, has_key: bool) -> PenstockError:
@@ -29,7 +29,7 @@ def not_let_in(endpoint: str, *, has_key: bool) -> PenstockError:
 
 
 class Outage:
-    """Says it."""
+    """Warns once when a station has not answered for some time, and says when it does again."""
 
     def __init__(self, url: str, warn: Callable[[str], None]) -> None:
         self._url = url

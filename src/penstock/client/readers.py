@@ -72,7 +72,7 @@ class RowReader:
         return self._done_count
 
     def close(self) -> None:
-        """Read no more."""
+        """Read no more: the sink sends nothing more of the batch."""
         self._session.unfollow(self._follower)
 
     def absorb(self) -> None:

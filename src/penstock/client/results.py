@@ -168,7 +168,7 @@ def trace(error: BaseException, text: str) -> None:
 
 
 class Piece(NamedTuple):
-    """What neighbouring jobs came to, from index `start` on: their values, or the one error of them all."""
+    """The results of neighbouring jobs, from index `start` on: their values, or the one error of them all."""
 
     start: int
     jobs: int

@@ -56,7 +56,7 @@ class Source(Protocol):
     """Something that collects what is to be submitted until the thread's next turn."""
 
     def take_parts(self) -> Iterable[Part]:
-        """What piled up."""
+        """The parts that were submitted since the last time."""
 
 
 class Session:
@@ -118,7 +118,7 @@ class Session:
 
     @property
     def is_connected(self) -> bool:
-        """Whether the ventilator is."""
+        """Whether the ventilator is connected."""
         return self._courier.connected["desk"]
 
     def ensure_usable(self) -> None:
@@ -197,7 +197,7 @@ class Session:
         return self._courier.unaccepted
 
     def count_unaccepted(self) -> Future[int]:
-        """Their number."""
+        """How many jobs nobody has accepted yet."""
         self.ensure_usable()
         answer: Future[int] = Future()
         self.call(lambda: answer.set_result(self.unaccepted))

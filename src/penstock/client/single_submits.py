@@ -88,7 +88,7 @@ class Stream:
         self._follower = Follower(self.batch, self)
 
     def add(self, item: bytes) -> JobFuture[Any]:
-        """One more job."""
+        """Add a job to this batch; returns its Future."""
         index = self.count
         self.count = index + 1
         future = self.futures[index] = JobFuture(self, index, self.batch)

@@ -17,7 +17,7 @@ class Nothing:
     """What somebody submits who only asks."""
 
     def take_parts(self) -> Iterable[Part]:
-        """Never any."""
+        """Nothing: this client submits no jobs."""
         return ()
 
 
