@@ -177,11 +177,11 @@ def queues(
     - `name`: other processes that say the same name hold the same queues, on a running pipeline; each outcome is given
       to one of them.
     - `maxsize`: how many jobs may be open at once; `put` waits for room then (0: any number).
-    - `options`: the job options, those of `Submitter.options`.
+    - `options`: the job options, those of `Pipeline.options`.
 
     Leaving the block waits for the open jobs; leaving it by an exception ends them where the pipeline is embedded.
     Returns a context manager whose value is ``(dispatched, finished)``. Raises NoPipeline, TypeError for a `run` that
-    is no function, and the errors of `Submitter.options`. Example::
+    is no function, and the errors of `Pipeline.options`. Example::
 
         with penstock.queues(run=abs) as (dispatched, finished):
             dispatched.put(-1)

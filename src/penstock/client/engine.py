@@ -98,9 +98,27 @@ class Engine(Member):
         """The function as it travels."""
         return serialization_errors.serialized(self._functions, target, spec.serializer)
 
-    def map(self, spec: BatchSpec, function: Function, iterables: Sequence[Iterable[Any]], **how: Any) -> Iterator[Any]:
-        """`map`, or `imap_unordered`; `how` as `start_map` has it."""
-        run = self.start_map(spec, function, iterables, **how)
+    def map(
+        self,
+        spec: BatchSpec,
+        function: Function,
+        iterables: Sequence[Iterable[Any]],
+        *,
+        timeout: float | None,
+        chunksize: int | None,
+        buffersize: int | None,
+        ordered: bool,
+    ) -> Iterator[Any]:
+        """Start a map and return the iterator of its values."""
+        run = self.start_map(
+            spec,
+            function,
+            iterables,
+            timeout=timeout,
+            chunksize=chunksize,
+            buffersize=buffersize,
+            ordered=ordered,
+        )
         results = run.results()
         run.watch(results)
         return results

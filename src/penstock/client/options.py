@@ -25,7 +25,7 @@ Argument = str | bytes | os.PathLike[str] | int | float
 
 
 class UnnamedOptions(TypedDict, total=False):
-    """The options of every job but its name. `Submitter.options` says what each of them means."""
+    """The options of every job but its name. `Pipeline.options` says what each of them means."""
 
     priority: int
     retries: int

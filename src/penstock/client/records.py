@@ -109,7 +109,7 @@ class JobInfo(msgspec.Struct, frozen=True, kw_only=True):
     env: dict[str, str] = {}
     """What is added to the environment of its worker."""
     options: dict[str, Any] = {}
-    """The job options that differ from the defaults, by their names in `Submitter.options`."""
+    """The job options that differ from the defaults, by their names in `Pipeline.options`."""
 
 
 class BatchStatus(msgspec.Struct, frozen=True, kw_only=True):

@@ -195,7 +195,7 @@ def _piece_of_one(row: Row, place: int, value: Any) -> Piece:
 def outcomes_of(row: Row, spec: BatchSpec) -> Iterator[Outcome[Any]]:
     """The outcomes of a row's jobs, in order of their indexes."""
     head, note = row.head, row.head.note or SILENT
-    succeeded = head.state is JobState.SUCCEEDED
+    state, succeeded = FINAL_STATES[head.state], head.state is JobState.SUCCEEDED
     for place, value in enumerate(values_of(row, spec) if succeeded else repeat(None, row.jobs)):
         index = row.start + place
         is_readable = type(value) is not Unreadable
@@ -204,7 +204,7 @@ def outcomes_of(row: Row, spec: BatchSpec) -> Iterator[Outcome[Any]]:
             job_id=job_id(head.batch, index),
             index=index,
             position=row.position + place,
-            state=FINAL_STATES[head.state],
+            state=state,
             value=value if is_readable else None,
             error=error,
             traceback=note.traceback,

@@ -29,7 +29,7 @@ class Submitter(Executor):
 
     def __init__(self, engine: Backend, options: Mapping[str, Any], group: bytes = b"") -> None:
         """Programs call `Pipeline.options` instead. `engine`: what stands behind the Pipeline. `options`: those of
-        `Submitter.options`. `group`: names what shares one limit; a new name is made if it is empty."""
+        `Pipeline.options`. `group`: names what shares one limit; a new name is made if it is empty."""
         self._engine = engine
         self._options = self._resolved(options)
         spec = spec_of(self._options, client=engine.client.word)
@@ -78,8 +78,8 @@ class Submitter(Executor):
         - ``user``: the account to run as, where the worker allows it; ``cwd``: the folder to run in (default: the
           slot's); ``env``: a mapping of what is added to the environment.
         - ``initializer``, ``initargs``: called once in each slot's process before its first job of this view.
-        - ``keep_output``: how many bytes of its stdout, and of its stderr, are kept: a number, ``500k``, ``"none"`` or
-          ``"all"`` (1 MiB); ``retain``: the duration for which results are kept after the end (7 days).
+        - ``keep_output``: how many bytes of its stdout, and of its stderr, are kept (1 MiB): a number, ``"500k"``,
+          ``"none"`` or ``"all"``; ``retain``: the duration for which results are kept after the end (7 days).
         - ``serializer``: ``"pickle"`` (default) or ``"msgpack"``, for arguments and values.
 
         Returns the view, an Executor too. Raises TypeError for an option that does not exist, ValueError for a wrong
@@ -209,12 +209,12 @@ class Submitter(Executor):
           list like ``["gzip", "{}"]``, in which each item replaces ``{}``.
         - `digest`: a function that makes 16 bytes of what one job is given. They are kept with the batch, and tell
           later which jobs it has, as ``penstock run --resume`` wants to know.
-        - `options`: those of `Submitter.options`; a ``limit`` counts the jobs of this batch alone. Commands have
+        - `options`: those of `Pipeline.options`; a ``limit`` counts the jobs of this batch alone. Commands have
           ``check`` too (see `command`), and no ``initializer``.
 
         Returns a Batch, from which values and outcomes can be read while it runs. Raises PicklingError, which names the
         job, and whatever an iterable raises: then nothing of the batch is left. Raises TypeError without iterables, and
-        the errors of `Submitter.options`. Example::
+        the errors of `Pipeline.options`. Example::
 
             batch = pipeline.batch(fetch, urls, name="pages", retries=2)
             for outcome in batch.failures():
@@ -239,11 +239,11 @@ class Submitter(Executor):
         """Run one command as a job: `argv` is a list of words, text, bytes or paths, and no shell takes it apart.
 
         It runs in this process' working folder, or in ``cwd``, with the worker's environment and ``env``. `options` are
-        those of `Submitter.options`, but for ``initializer``; with ``check=False`` an exit code other than 0 is no
+        those of `Pipeline.options`, but for ``initializer``; with ``check=False`` an exit code other than 0 is no
         failure.
 
         Returns a Future of a CommandResult. It raises CommandFailed where the exit code is not 0, and has a TypeError
-        or ValueError at once for an `argv` that is no command. Raises the errors of `Submitter.options`.
+        or ValueError at once for an `argv` that is no command. Raises the errors of `Pipeline.options`.
         """
         is_limited = "limit" in options
         template, others = template_of((), {**self._options, **self._resolved(options)})
