@@ -43,7 +43,7 @@ def mapped(path: str, dtype: Any, mode: str, shape: tuple[int, ...], order: str)
 
 
 class File:
-    """One array that was written."""
+    """A file with one array, for as long as a job needs it."""
 
     def __init__(self, path: str, array: Any, stand_in: Mapped) -> None:
         self.path = path
@@ -54,7 +54,7 @@ class File:
 
 
 class Arrays:
-    """Those of one call of Parallel."""
+    """The large arrays among the arguments of one call of joblib.Parallel, and their files."""
 
     def __init__(self, root: str, max_bytes: int, mode: str) -> None:
         """Files are in a folder of their own in `root`, made when there is one; of arrays larger than `max_bytes`."""
@@ -90,13 +90,13 @@ class Arrays:
         return found, list(used.values())
 
     def release(self, files: list[File]) -> None:
-        """A batch has ended (in whatever thread brings that)."""
+        """The batch that these files were made for has ended; any thread may call this."""
         with self._counting:
             for file in files:
                 file.users -= 1
 
     def close(self) -> None:
-        """No job needs any of them."""
+        """Remove all files: no job needs them any more."""
         self._remove()
 
     def _stand_in(self, np: Any, value: Any, used: dict[int, File]) -> Any:

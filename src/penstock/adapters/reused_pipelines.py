@@ -44,7 +44,7 @@ class Begin(NamedTuple):
 
 
 class Reused:
-    """One that is kept."""
+    """A pipeline that is kept for the next call, with the jobs that run on it."""
 
     def __init__(
         self, place: tuple[str, KeyFile | None], key: str | os.PathLike[str] | None, slots: int, begin: Begin
@@ -61,7 +61,7 @@ class Reused:
         self._initializer = None if function is None else Initializer(os.urandom(ID_BYTES), function, arguments)
 
     def submit(self, view: Submitter, function: Callable[..., Any], *args: Any) -> Future[Any]:
-        """A job, through this pipeline or a view of it."""
+        """Submit a job through this pipeline or a view of it."""
         self.used_at = time.monotonic()
         if self._initializer is not None:
             function = Prepared(function, self._initializer, Surroundings())
@@ -97,7 +97,7 @@ class Reused:
 
 
 class Shelf:
-    """All that are kept in this process, and the thread that forgets them."""
+    """All pipelines that this process keeps, and the thread that forgets those that are not used."""
 
     def __init__(self, inherited: list[Reused] | None = None) -> None:
         """`inherited`: the parent's, which a forked child only holds: they are not its to end."""

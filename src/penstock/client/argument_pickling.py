@@ -41,7 +41,7 @@ class Pickled(NamedTuple):
 
 
 class Owned(Protocol):
-    """Who knows which modules are the user's own."""
+    """What knows which modules are the user's own."""
 
     def needs_of(self, pickled: bytes | memoryview) -> frozenset[str]:
         """Those that are named in a pickle."""

@@ -56,7 +56,7 @@ SILENT = Note()
 
 
 class Wanted(NamedTuple):
-    """A job that is to be shown: how it stands, its slot from 1 if it had one, and its recorded row."""
+    """A job that is to be shown: its state, the ventilator's line about it, and its recorded row."""
 
     state: AnyState
     line: JobLine | None
@@ -76,7 +76,7 @@ class Wanted(NamedTuple):
 
 
 class Jobs:
-    """Reads how the jobs of one batch stand."""
+    """Reads the state of the jobs of one batch, and what they are, from ventilator and sink. It waits for no job."""
 
     def __init__(self, session: Session, batch: bytes, spec: BatchSpec, *, full: bool = False) -> None:
         """`full`: their texts are not shortened."""
@@ -264,7 +264,7 @@ def options_of(spec: BatchSpec) -> dict[str, Any]:
 
 
 class Runners:
-    """What runs in a pipeline, asked again and again: what a job is, is asked once."""
+    """Looks again and again at what runs in a pipeline; the text of each job is asked for once."""
 
     def __init__(self, session: Session) -> None:
         self._session = session

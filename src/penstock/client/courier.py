@@ -63,7 +63,7 @@ PROMPT = (Submit, AskPipeline, AskBatches, AskWhy, AskGone)
 
 
 class Received(Protocol):
-    """A message from the wire."""
+    """A message as the sockets deliver it."""
 
     @property
     def frame(self) -> Bytes:
@@ -71,23 +71,24 @@ class Received(Protocol):
 
 
 class Links(Protocol):
-    """What is needed of the sockets: ``desk``, ``results`` and further results connections."""
+    """The sockets that a courier uses: ``desk``, ``results`` and further connections to the sink."""
 
     def send(self, name: str, message: Message, payload: Bytes = b"") -> bool:
-        """Send now, or not at all (False)."""
+        """Send a message now; returns False if the socket takes none."""
 
     def receive(self, name: str) -> Iterable[Received]:
         """The messages that have arrived on the socket of this name."""
 
     def connection_events(self, name: str) -> list[bool]:
-        """Connections that came (True) and went since the last call."""
+        """The connections that were made (True) and lost (False) since the last call."""
 
     def add_results(self, name: str) -> None:
-        """One more results connection."""
+        """Open one more connection to the sink, under this name."""
 
 
 class Courier:
-    """Carries messages between the client's parts and the stations."""
+    """Sends what the other parts of a client submit and ask, and hands them what the stations answer. It owns no socket
+    and no thread: the session calls it."""
 
     def __init__(
         self,

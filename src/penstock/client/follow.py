@@ -27,7 +27,8 @@ and if it could not send something, this brings it."""
 
 
 class Row(NamedTuple):
-    """The jobs [start, stop), all alike: `offset` is the place of the first in the list that `body` is."""
+    """The outcome of the jobs [start, stop) of a batch, which is the same for all but their values: `body` is the list
+    of these, and `offset` the place of the first job's in it."""
 
     head: OutcomeHead
     start: int
@@ -61,7 +62,7 @@ class Row(NamedTuple):
 
 
 class Reader(Protocol):
-    """Who takes the rows of a batch."""
+    """What takes the rows of one batch, in the session's thread."""
 
     window: int
     """Bytes it can hold."""
@@ -77,7 +78,7 @@ class Reader(Protocol):
 
 
 class Follower:
-    """One reader's place in one batch."""
+    """How far one reader has got in one batch, as the sink and this client know it. It asks again for what was lost."""
 
     def __init__(self, batch: bytes, reader: Reader, *, accepted: bool = False) -> None:
         """`accepted`: the batch is known to be so."""
@@ -116,7 +117,7 @@ class Follower:
         self.asked = False
 
     def give_back(self, cost: int) -> None:
-        """The reader can hold so many bytes more."""
+        """The reader has room for so many more bytes."""
         self.held -= cost
         self.owed += cost
 
@@ -135,7 +136,7 @@ class Follower:
         self.give_back(self.reader.take(rows, cost))
 
     def on_live(self, message: Live, payload: Bytes) -> None:
-        """What running jobs wrote: only who asked for it is sent that."""
+        """Take what running jobs wrote; the sink sends it only to a follower that asked for it."""
 
     def _rows(self, message: Rows, payload: Bytes) -> Iterator[Row]:
         for head, body in zip(message.records, split(payload, [r.size for r in message.records]), strict=True):
@@ -145,7 +146,7 @@ class Follower:
 
 
 class Channel:
-    """The followers on one results connection: one for each batch, as the sink has it."""
+    """The followers on one connection to the sink, which knows one for each batch."""
 
     def __init__(self) -> None:
         self._followers: dict[bytes, Follower] = {}

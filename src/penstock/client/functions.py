@@ -67,7 +67,7 @@ def _digest(code: bytes) -> bytes:
 
 
 class _Made(NamedTuple):
-    """A function that was put together, and of what."""
+    """A function that was put together, and the parts that it was made of."""
 
     bare: Bundle
     script: Travelling
@@ -79,8 +79,8 @@ NOTHING = Travelling()
 
 
 class Functions:
-    """Serializes functions and arguments for the workers of one client. Without a `shipper` the workers are this very
-    process (inline): nothing is sent along. `versions` looks who cannot run code."""
+    """Serializes functions and arguments for the jobs of one client. Without a `shipper` these run in this very process
+    (inline), and nothing is sent along. `versions` warns of workers that cannot run what is sent."""
 
     def __init__(self, shipper: Shipper | None = None, versions: Versions | None = None) -> None:
         self._versions = versions

@@ -222,7 +222,7 @@ class Inline:
 
 
 class InlineBatch(Batch[Any]):
-    """A batch that has ended."""
+    """A handle on a batch of an inline pipeline, whose jobs have all ended."""
 
     def __init__(self, jobs: Jobs, rows: list[Row], batches: dict[str, InlineBatch]) -> None:
         """`batches`: where it is found as long as it is not deleted."""

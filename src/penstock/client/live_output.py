@@ -37,7 +37,7 @@ Seen = tuple[int, int]
 
 
 class Onlooker(Protocol):
-    """Who shows it, in the thread that reads the batch."""
+    """What shows the output to people, in the thread that reads the batch."""
 
     def is_turn(self, index: int) -> bool:
         """Whether lines of this job are to be shown now."""
@@ -46,11 +46,11 @@ class Onlooker(Protocol):
         """A job wrote these lines."""
 
     def shown(self) -> None:
-        """What was shown is noted: it does not come again."""
+        """What was shown so far is noted, and will not be shown again."""
 
 
 class Stream:
-    """Of a run of a job, one stream."""
+    """The stdout or the stderr of one run of a job: what was shown of it, and what waits to be shown."""
 
     def __init__(self) -> None:
         self.seen = 0
@@ -87,7 +87,7 @@ class Stream:
 
 
 class Run:
-    """One run of a job, under a lease."""
+    """One run of a job, which has a lease of its own."""
 
     def __init__(self, lease: int) -> None:
         self.lease = lease
@@ -105,7 +105,8 @@ class Run:
 
 
 class Live:
-    """Of one batch. The session's thread puts in what comes, the reading thread shows it."""
+    """The output of the running jobs of one batch. The session's thread puts in what comes, and the thread that reads
+    the batch shows it."""
 
     window = 0
     """It takes no rows: who reads the batch has them by another follower."""

@@ -42,7 +42,8 @@ _living: weakref.WeakSet[LocalStations] = weakref.WeakSet()
 
 
 class LocalStations:
-    """Ventilator, sink and one worker, for this process."""
+    """The ventilator, the sink and the worker of an embedded pipeline, which a supervisor process keeps alive. They end
+    with this object, or with this process."""
 
     start_time = START_TIME
 

@@ -23,7 +23,7 @@ Cost = Callable[..., float] | Sequence[float]
 
 
 class LongestFirst:
-    """An input, all drawn, in the order in which its jobs leave."""
+    """An input that was drawn whole, in the order in which its jobs are submitted: the longest first."""
 
     def __init__(self, iterables: Sequence[Iterable[Any]], cost: Cost) -> None:
         """Raises whatever a `cost` function raises, ValueError for a cost that is no finite number of 0 or more and

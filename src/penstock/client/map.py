@@ -71,7 +71,8 @@ def pace_of(
 
 
 class Map:
-    """One `map` or `imap_unordered` under way."""
+    """One `map` or `imap_unordered` under way: it draws the input, submits it ahead of the reader, and hands out the
+    values. It runs in its reader's thread."""
 
     def __init__(
         self, session: Session, feed: Feed, spec: BatchSpec, pace: Pace, *, ordered: bool, timeout: float | None

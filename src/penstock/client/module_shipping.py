@@ -79,8 +79,8 @@ class _Captured(NamedTuple):
 
 
 class Shipper:
-    """Of one client; unless it `ships`, no module is sent. `is_local`: all workers are on this host, where the files
-    of a module that is too large to be sent are."""
+    """Sends one client's own modules to the workers; unless it `ships`, none. `is_local`: all workers are on this
+    host, where they find the files of a module that is too large to be sent."""
 
     def __init__(self, *, ships: bool = True, is_local: bool = False) -> None:
         self._ships = ships

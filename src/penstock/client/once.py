@@ -64,7 +64,7 @@ def future_once(session: Session, streams: Streams, spec: BatchSpec, function: F
 
 
 class OneJob(Stream):
-    """The one job of a batch that is accepted already."""
+    """A stream of one job, whose batch is accepted already: it only waits for the outcome."""
 
     def __init__(
         self, session: Session, batch: bytes, spec: BatchSpec, function: Function, left: Callable[[Stream], None]

@@ -49,20 +49,20 @@ class UnnamedOptions(TypedDict, total=False):
 
 
 class UnnamedCallOptions(UnnamedOptions, total=False):
-    """Those of jobs that call a function."""
+    """The options of jobs that call a function, but for the name."""
 
     initializer: Callable[..., object] | None
     initargs: Iterable[Any]
 
 
 class CallOptions(UnnamedCallOptions, total=False):
-    """What jobs that call a function may be given."""
+    """The options of jobs that call a function."""
 
     name: str
 
 
 class CommandOptions(UnnamedOptions, total=False):
-    """What jobs that run a command may be given."""
+    """The options of jobs that run a command."""
 
     name: str
     check: bool
@@ -305,7 +305,7 @@ def environment_bytes(env: Mapping[Any, Any] | None) -> dict[bytes, bytes]:
 
 
 class Around(NamedTuple):
-    """What the jobs of a batch of calls want around them."""
+    """What is done around each job of a batch of calls: an initializer before the first, a folder, an environment."""
 
     initializer: Initializer | None = None
     surroundings: Surroundings = Surroundings()

@@ -43,7 +43,7 @@ class Entry(NamedTuple):
 
 
 class RememberedFunctions:
-    """What one client has serialized lately."""
+    """The functions that one client has serialized lately; it holds them, and pickles nothing itself."""
 
     def __init__(self) -> None:
         self._entries: OrderedDict[tuple[int, int, int, str], Entry] = OrderedDict()

@@ -46,7 +46,7 @@ log = logging.getLogger("penstock.client")
 
 
 class Supervisor(Protocol):
-    """Who looks after the stations of an embedded pipeline."""
+    """What keeps the stations of an embedded pipeline alive."""
 
     def check(self) -> None:
         """Start again what has died; raises NoPipeline if that does not help."""
@@ -60,7 +60,8 @@ class Source(Protocol):
 
 
 class Session:
-    """A connection to a running pipeline."""
+    """One client's connection to a pipeline, with the background thread that owns its sockets. Every method may be
+    called from any thread, unless it says otherwise; it never runs the code of users in that thread."""
 
     def __init__(
         self, url: str, source: Source, supervisor: Supervisor | None = None, key: KeyFile | None = None

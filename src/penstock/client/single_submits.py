@@ -70,7 +70,7 @@ class Stream:
         self.futures: dict[int, JobFuture[Any]] = {}
         self.count = 0
         self.closed = False
-        """No more jobs will join."""
+        """Whether no more jobs join it."""
         self.collected = False
         """Whether it is among those that the next turn takes parts from."""
         self.on_row: OnRow | None = None
@@ -203,7 +203,7 @@ class Stream:
 
 
 class Streams:
-    """The streams of one client, by function and options."""
+    """The open batches of one client's single submits: one for each function and options."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
