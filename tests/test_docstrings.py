@@ -25,6 +25,8 @@ from penstock.job.current_job import CurrentJob
 
 WORDS = 4
 """Fewer say no more than the name."""
+RESULT = re.compile(r"(A|An|The|All|How|Whether|What|One|Two|False)\b|.*\breturn(s|ed)?\b", re.DOTALL | re.IGNORECASE)
+"""How a docstring says what is returned: it begins with that, or has the word."""
 
 
 def public() -> list[Any]:
@@ -78,7 +80,7 @@ def raised(function: Callable[..., Any]) -> set[str]:
 
 
 @pytest.mark.parametrize(("text", "function"), CALLS)
-def test_a_call_documents_what_it_is_given_and_what_it_raises(text: str, function: Callable[..., Any]) -> None:
+def test_a_call_documents_what_it_takes_returns_and_raises(text: str, function: Callable[..., Any]) -> None:
     """Each parameter is named in backquotes, and each exception of its body by its class; the text is a sentence."""
     missing = {
         name for name in inspect.signature(function).parameters if not re.search(rf"`[^`]*\b{name}\b[^`]*`", text)
@@ -86,6 +88,8 @@ def test_a_call_documents_what_it_is_given_and_what_it_raises(text: str, functio
     assert missing - {"self", "cls"} == set()
     assert {name for name in raised(function) if name not in text} == set()
     assert len(text.split()) >= WORDS
+    if inspect.signature(function).return_annotation not in {"None", inspect.Signature.empty}:
+        assert RESULT.match(text)
 
 
 @pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
