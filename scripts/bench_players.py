@@ -16,12 +16,13 @@ import zmq
 
 from penstock.job import payload
 from penstock.job.spec import ID_BYTES, JobState, new_worker_id
+from penstock.slot.protocol import Ran
 from penstock.station import loop
-from penstock.station.contract import Deliver, Report, Run
-from penstock.station.inputs import JobsConnected, PieceDone, Ran, SlotReady
+from penstock.station.contract import Report
 from penstock.url import endpoints
 from penstock.wire.frames import Decoder, encode, split
 from penstock.wire.messages import Hello, Jobs, Message, Outcomes, VentilatorToWorker
+from penstock.worker.contract import Deliver, JobsConnected, PieceDone, Run, SlotReady
 from penstock.worker.core import WorkerCore
 
 SOCKETS = 65_000

@@ -9,38 +9,26 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
 from penstock.job.spec import BatchSpec, JobState, Stamp
-from penstock.station.contract import (
-    Answer,
-    Deal,
-    Deliver,
-    LoadChunk,
-    LoadChunks,
-    LoadKept,
-    Log,
-    ReadArguments,
-    ReadDigests,
-    Report,
-    Run,
-    Save,
-    SeekClient,
-    Tell,
-    Touch,
-)
-from penstock.station.inputs import (
+from penstock.slot.protocol import Ran
+from penstock.station.contract import Answer, FromClient, Log, Report, Save
+from penstock.ventilator.contract import (
     ChunkLoaded,
     ChunksLoaded,
     ClientSought,
-    FromClient,
+    Deal,
     JobConnections,
-    JobsConnected,
     KeptLoaded,
-    PieceDone,
-    Ran,
-    SlotReady,
+    LoadChunk,
+    LoadChunks,
+    LoadKept,
+    ReadArguments,
+    ReadDigests,
+    SeekClient,
     Subscribed,
+    Tell,
     Unsubscribed,
     WallClock,
 )
@@ -77,6 +65,7 @@ from penstock.wire.messages import (
     Welcome,
     payload_bytes,
 )
+from penstock.worker.contract import Deliver, JobsConnected, PieceDone, Run, SlotReady, Touch
 from penstock.worker.core import WorkerCore
 
 T = TypeVar("T")
@@ -86,7 +75,6 @@ CLIENT = b"client"
 FUNCTION = b"function".ljust(16)
 SINK = b"sink".ljust(16)
 BOOT = 7
-SAVES = get_args(Save)
 BEAT = 1.0
 """Seconds between heartbeats, as configured by default."""
 
@@ -214,12 +202,12 @@ class VentilatorBench:
             actions = [action for event in inbox for action in self.core.handle(event, self.now)]
             actions += self.core.tick(self.now)
             self.core.check()
-            saves = [action for action in actions if isinstance(action, SAVES)]
+            saves = [action for action in actions if isinstance(action, Save)]
             self.store.save(saves)
             self.saved += saves
             inbox = []
             for action in actions:
-                if not isinstance(action, SAVES):
+                if not isinstance(action, Save):
                     inbox += self._perform(action, sent)
             if not inbox:
                 return sent

@@ -18,63 +18,43 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import msgspec
 
 from penstock.job.spec import BatchSpec, JobState
-from penstock.sink.core import SinkCore
-from penstock.sink.store import ResultStore
-from penstock.station.contract import (
-    Answer,
-    Cut,
-    Deal,
-    Deliver,
-    EndSlot,
-    FreeLease,
-    Leave,
-    LoadChunk,
-    LoadChunks,
-    LoadKept,
-    Log,
+from penstock.sink.contract import (
+    LinesRead,
+    LogRead,
+    OutcomesArrived,
     ReadLines,
     ReadLog,
     ReadRows,
     ReadSpan,
-    Renew,
-    Report,
-    Run,
-    Save,
+    RowsRead,
     SaveRow,
-    SeekClient,
-    SendFunction,
-    Tell,
-    Touch,
 )
-from penstock.station.inputs import (
+from penstock.sink.core import SinkCore
+from penstock.sink.store import ResultStore
+from penstock.slot.protocol import Ran
+from penstock.station.contract import Answer, FromClient, Log, Renew, Report, Save
+from penstock.station.lease_tokens import Seal
+from penstock.ventilator.contract import (
     ChunkLoaded,
     ChunksLoaded,
     ClientSought,
-    FromClient,
+    Deal,
     JobConnections,
-    JobsConnected,
     KeptLoaded,
-    LinesRead,
-    LogRead,
-    OutcomesArrived,
-    PieceCut,
-    PieceDone,
-    Ran,
-    RowsRead,
-    SinkConnected,
-    SlotDied,
-    SlotReady,
-    SlotUnfit,
-    Stop,
+    LoadChunk,
+    LoadChunks,
+    LoadKept,
+    SeekClient,
+    SendFunction,
     Subscribed,
+    Tell,
     Unsubscribed,
 )
-from penstock.station.lease_tokens import Seal
 from penstock.ventilator.core import VentilatorCore
 from penstock.ventilator.store import QueueStore
 from penstock.wire.frames import Decoder, encode, join, split
@@ -105,9 +85,25 @@ from penstock.wire.messages import (
     VentilatorToWorker,
     WorkerToSink,
 )
+from penstock.worker.contract import (
+    Cut,
+    Deliver,
+    EndSlot,
+    FreeLease,
+    JobsConnected,
+    Leave,
+    PieceCut,
+    PieceDone,
+    Run,
+    SinkConnected,
+    SlotDied,
+    SlotReady,
+    SlotUnfit,
+    Stop,
+    Touch,
+)
 from penstock.worker.core import WorkerCore
 
-SAVES = get_args(Save)
 LATENCY = 0.0005
 """Seconds a message is under way, plus as much again at random."""
 NOTICE = 1.8
@@ -196,10 +192,10 @@ class Node:
             if crash == "before commit":
                 self.world.crash(self)
                 return
-            saves = [action for action in actions if isinstance(action, SAVES)]
+            saves = [action for action in actions if isinstance(action, Save)]
             if saves:
                 self.save(saves)
-            effects = [action for action in actions if not isinstance(action, (*SAVES, Log))]
+            effects = [action for action in actions if not isinstance(action, (Save, Log))]
             self.world.logged += [action for action in actions if isinstance(action, Log)]
             inbox = []
             if crash == "after commit":

@@ -19,10 +19,11 @@ from typing import Any, NamedTuple
 
 from penstock.job.spans import Span, SpanSet
 from penstock.job.spec import BatchSpec, JobState
-from penstock.station.inputs import PieceCut, PieceDone, Ran, SlotDied, SlotReady
+from penstock.slot.protocol import Ran
 from penstock.ventilator.backlog import WINDOW_CHUNKS
 from penstock.wire.frames import split
 from penstock.wire.messages import Accepted, BatchClose, BatchOpen, ChunkHead, Lease, OutcomeHead, Rows, Submit
+from penstock.worker.contract import PieceCut, PieceDone, SlotDied, SlotReady
 from sim import FUNCTION, ClientNode, Node, SinkNode, Slot, VentilatorNode, WorkerNode, World
 
 COMMIT = 0.002

@@ -21,9 +21,9 @@ from integration.test_slots import Agent, agent, pair
 from integration.test_slots import Done as Answer
 from penstock import Pipeline
 from penstock.job.spec import JobState
-from penstock.slot.protocol import MEDDLING, Done, Ready, Unfit, frame
-from penstock.station.inputs import PieceDone, Ran, SlotDied
+from penstock.slot.protocol import MEDDLING, Done, Ran, Ready, Unfit, frame
 from penstock.worker import slot_host
+from penstock.worker.contract import PieceDone, SlotDied
 from support import LIMIT, Stations
 
 __all__ = ["agent", "pair"]  # fixtures

@@ -23,8 +23,8 @@ import pytest
 from integration.test_slots import Agent, Done, agent, command, is_running, pair
 from penstock.job.spec import JobState
 from penstock.slot.process_tree import ZOMBIES
-from penstock.station.inputs import PieceDone, SlotDied, SlotReady, SlotUnfit
 from penstock.worker import slot_lives
+from penstock.worker.contract import PieceDone, SlotDied, SlotReady, SlotUnfit
 from penstock.worker.slot_host import SlotHost
 
 __all__ = ["agent", "pair"]

@@ -14,9 +14,10 @@ import pytest
 from msgspec.structs import replace
 
 from penstock.errors import StoreError
+from penstock.sink.contract import SaveRow
 from penstock.sink.store import ResultStore
 from penstock.station import store_file
-from penstock.station.contract import DeleteBatch, SaveRow
+from penstock.station.contract import DeleteBatch
 from penstock.ventilator.store import QueueStore
 from sink_world import head_of, values_of
 from store_support import BATCH, OTHER, lines

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from penstock.job.spec import BatchSpec, JobState
-from penstock.station.contract import SeekClient
-from penstock.station.inputs import ClientSought
+from penstock.ventilator.contract import ClientSought, SeekClient
 from penstock.ventilator.deletion import Removal
 from penstock.wire.bounds import TRANSIENT_TIME
 from penstock.wire.messages import Alive, AskGone, Gone, GoneLine

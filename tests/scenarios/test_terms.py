@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from penstock.job.spec import BatchSpec
-from penstock.station.inputs import StoredBatch
+from penstock.ventilator.contract import StoredBatch
 from penstock.ventilator.jobs_model import Batch
 from penstock.ventilator.known_worker import Worker
 from penstock.ventilator.open_leases import Groups, Lanes

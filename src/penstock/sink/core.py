@@ -26,36 +26,29 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from penstock.job.spec import FINAL
-from penstock.sink.hash_chain import LogReplay, completion
-from penstock.sink.kept_output import Outputs
-from penstock.sink.live_output import Relay
-from penstock.sink.readers import Readers
-from penstock.station.contract import (
-    Actions,
-    Bytes,
-    DeleteBatch,
-    Log,
-    ReadLines,
-    ReadLog,
-    Report,
-    SaveClaim,
-    SaveRecorded,
-    SaveRow,
-    SaveTrimmed,
-)
-from penstock.station.control_silence import Hearing
-from penstock.station.inputs import (
-    FromClient,
+from penstock.sink.contract import (
     LinesRead,
     LogRead,
     OutcomesArrived,
     OutputArrived,
     PrintsArrived,
+    ReadLines,
+    ReadLog,
     RowsRead,
-    StoredRecord,
+    SaveClaim,
+    SaveRecorded,
+    SaveRow,
+    SaveTrimmed,
 )
-from penstock.station.lease_tokens import NO_SEAL, Seal, refused
-from penstock.station.recorded_jobs import Recorded
+from penstock.sink.hash_chain import LogReplay, completion
+from penstock.sink.kept_output import Outputs
+from penstock.sink.live_output import Relay
+from penstock.sink.readers import Readers
+from penstock.sink.refused_records import refused
+from penstock.station.contract import Actions, Bytes, DeleteBatch, FromClient, Log, Report
+from penstock.station.control_silence import Hearing
+from penstock.station.lease_tokens import NO_SEAL, Seal
+from penstock.station.recorded_jobs import Recorded, StoredRecord
 from penstock.wire.bounds import HEARTBEAT_INTERVAL, LEASE_TIME
 from penstock.wire.messages import (
     Completion,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Container
 
-from penstock.station.contract import Actions, Report, SaveOutput
-from penstock.station.inputs import OutputArrived
-from penstock.station.lease_tokens import Seal, refused
+from penstock.sink.contract import OutputArrived, SaveOutput
+from penstock.sink.refused_records import refused
+from penstock.station.contract import Actions, Report
+from penstock.station.lease_tokens import Seal
 from penstock.wire.messages import LiveTaken
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from penstock.sink.contract import PrintsArrived
 from penstock.sink.followers import Followers
+from penstock.sink.refused_records import refused
 from penstock.station.contract import Actions, Bytes, Report
-from penstock.station.inputs import PrintsArrived
-from penstock.station.lease_tokens import Seal, refused
+from penstock.station.lease_tokens import Seal
 from penstock.wire.messages import LiveTaken, Print
 
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, assert_never
 
 from msgspec.structs import replace
 
@@ -26,20 +26,25 @@ from penstock.errors import Refused
 from penstock.job.spec import new_worker_id
 from penstock.keys.files import Peers
 from penstock.keys.roles import Peer, Role
-from penstock.sink.core import SinkCore
-from penstock.sink.store import ResultStore
-from penstock.station import loop
-from penstock.station.config import SinkConfig, from_argv
-from penstock.station.contract import Answer, Log, ReadLines, ReadLog, ReadOutput, ReadRows, ReadSpan, Renew, Report
-from penstock.station.inputs import (
-    FromClient,
+from penstock.sink.contract import (
     LinesRead,
     LogRead,
     OutcomesArrived,
     OutputArrived,
     PrintsArrived,
+    ReadLines,
+    ReadLog,
+    ReadOutput,
+    ReadRows,
+    ReadSpan,
     RowsRead,
+    SinkEffect,
 )
+from penstock.sink.core import SinkCore
+from penstock.sink.store import ResultStore
+from penstock.station import loop
+from penstock.station.config import SinkConfig, from_argv
+from penstock.station.contract import Answer, FromClient, Log, Renew, Report
 from penstock.station.lease_tokens import Seal
 from penstock.station.log_events import emit, setup
 from penstock.station.permissions import Bindings, may_not_ask
@@ -172,7 +177,7 @@ class Sink:
         _, fds = self.links.poll(seconds, only=())
         self._read_files(fds)
 
-    def perform(self, action: Any) -> Iterable[Any]:
+    def perform(self, action: SinkEffect) -> Iterable[Any]:
         """Carry out one effect."""
         match action:
             case Report(message):
@@ -198,7 +203,7 @@ class Sink:
                 records, payload, rest = self._store.rows_in(batch, start, stop, cursor)
                 self.links.send("results", Fetched(number, records, rest), payload, peer=client)
             case _:
-                raise AssertionError(f"not for the sink: {action!r}")
+                assert_never(action)
         return ()
 
     def close(self) -> None:

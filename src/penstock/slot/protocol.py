@@ -27,7 +27,9 @@ from typing import NamedTuple
 import msgspec
 
 from penstock.errors import ProtocolError
-from penstock.station.inputs import Ran
+from penstock.job.spec import Instant, JobState, Seconds
+from penstock.job.spooled_output import Spooled
+from penstock.wire.messages import Count, Note
 
 MAGIC = b"\xf3pst"
 """Begins a frame: what else is written there, text above all, is known for what it is at its first byte."""
@@ -61,6 +63,29 @@ MAP_FIXED = 0x10
 """Of mmap(2): in place of what is mapped there."""
 
 Bytes = bytes | bytearray | memoryview
+
+
+class Ran(msgspec.Struct, frozen=True, array_like=True):
+    """What the jobs [start, stop) of a piece came to, all alike; owns `size` bytes of the piece's payload: one
+    serialized list of values. `started_time` is wall clock; `elapsed` seconds for all of them together. Of an output
+    that is `spooled` the note has head and tail."""
+
+    start: int
+    stop: int
+    state: JobState
+    started_time: Instant
+    elapsed: Seconds
+    size: Count
+    note: Note | None = None
+    spooled: Spooled | None = None
+    lost: tuple[int, int] = (0, 0)
+    """Bytes of stdout and of stderr that the worker's disk had no room for."""
+
+    def output(self) -> Spooled:
+        """What the jobs wrote, wherever that is."""
+        if self.spooled is not None or self.note is None:
+            return self.spooled or ((), ())
+        return (self.note.stdout,), (self.note.stderr,)
 
 
 class SlotMessage(msgspec.Struct, frozen=True, array_like=True, tag=True):

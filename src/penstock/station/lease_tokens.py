@@ -14,8 +14,6 @@ from typing import NamedTuple
 import msgspec
 
 from penstock.job.spec import Stamp
-from penstock.station.contract import Actions, Log
-from penstock.station.inputs import OutcomesArrived, OutputArrived, PrintsArrived
 from penstock.wire.messages import OutcomeHead, Print
 
 MAC_BYTES = 16
@@ -74,13 +72,6 @@ class Seal(NamedTuple):
 
     def _mac(self, words: bytes) -> bytes:
         return hashlib.blake2b(words, key=self.key, digest_size=MAC_BYTES).digest()
-
-
-def refused(event: OutcomesArrived | PrintsArrived | OutputArrived, count: int) -> Actions:
-    """What the log says of the `count`-th refused outcome: at the first, the second, the fourth and so on."""
-    if count & (count - 1):
-        return []
-    return [Log("outcome_refused", {"worker": event.name, "id": event.worker.hex(), "count": count})]
 
 
 NO_SEAL = Seal()

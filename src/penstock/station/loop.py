@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import Any, Protocol, get_args
+from typing import Any, Protocol
 
 from penstock.errors import (
     PenstockError,
@@ -49,8 +49,6 @@ EXIT_CONFIG = 2
 """Wrong use: an address or a data folder that is in use, a setting that cannot be. Nothing was started."""
 LOG_MALFORMED_INTERVAL = 1.0
 """Seconds between log lines about malformed messages; all are counted."""
-
-_SAVES: tuple[type, ...] = get_args(Save)
 
 
 def now() -> float:
@@ -212,13 +210,13 @@ def turn(station: Station, inputs: list[Any], logger: logging.Logger) -> Iterato
     for event in inputs:
         actions += station.core.handle(event, instant)
     actions += station.core.tick(instant)
-    saves = [action for action in actions if isinstance(action, _SAVES)]
+    saves = [action for action in actions if isinstance(action, Save)]
     if saves:
         save(station, saves, logger)
     for action in actions:
         if isinstance(action, Log):
             log_events.emit(logger, action.event, action.fields)
-        elif not isinstance(action, _SAVES):
+        elif not isinstance(action, Save):
             yield from station.perform(action)
 
 

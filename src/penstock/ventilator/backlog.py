@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from penstock.job.spans import SpanSet
-from penstock.station.inputs import StoredBatch, StoredChunk
+from penstock.ventilator.contract import StoredBatch, StoredChunk
 from penstock.ventilator.jobs_model import ANY, Batch, Chunk, Part, Place, Terms
 from penstock.ventilator.open_leases import Groups, Lanes
 from penstock.ventilator.turns import Turns

@@ -13,7 +13,8 @@ Promises:
 from __future__ import annotations
 
 from penstock.job.spec import JobState
-from penstock.station.contract import Answer, LoadChunk
+from penstock.station.contract import Answer
+from penstock.ventilator.contract import LoadChunk
 from penstock.ventilator.jobs_model import Batch, Part, Place, Recalling
 from penstock.ventilator.ledger import Books
 from penstock.wire.bounds import RECALL_PATIENCE, RESEND

@@ -19,12 +19,13 @@ from collections.abc import Iterable
 from typing import assert_never
 
 from penstock.job.spec import LABEL_CHARS
-from penstock.station.contract import Actions
-from penstock.station.inputs import (
+from penstock.station.contract import Actions, FromClient
+from penstock.station.lease_tokens import NO_SEAL, Seal
+from penstock.station.permissions import refusal
+from penstock.ventilator.contract import (
     ChunkLoaded,
     ChunksLoaded,
     ClientSought,
-    FromClient,
     JobConnections,
     KeptLoaded,
     StoredBatch,
@@ -32,8 +33,6 @@ from penstock.station.inputs import (
     Unsubscribed,
     WallClock,
 )
-from penstock.station.lease_tokens import NO_SEAL, Seal
-from penstock.station.permissions import refusal
 from penstock.ventilator.deletion import Removal
 from penstock.ventilator.dispatch import Dispatcher
 from penstock.ventilator.intake import Intake

@@ -16,8 +16,8 @@ import math
 from collections.abc import Iterable
 from itertools import islice
 
-from penstock.station.contract import Answer, DeleteBatch, SaveEnded, SaveForgotten, SaveTotal, SeekClient
-from penstock.station.inputs import ClientSought
+from penstock.station.contract import Answer, DeleteBatch
+from penstock.ventilator.contract import ClientSought, SaveEnded, SaveForgotten, SaveTotal, SeekClient
 from penstock.ventilator.intake import Intake
 from penstock.ventilator.jobs_model import Batch
 from penstock.ventilator.ledger import Books

@@ -21,8 +21,8 @@ import math
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from penstock.station.contract import Deal
 from penstock.station.lease_tokens import Grant
+from penstock.ventilator.contract import Deal
 from penstock.ventilator.jobs_model import ANY, Batch, Part, Terms, is_any
 from penstock.ventilator.known_worker import LOOK_AHEAD_SECONDS, Worker, look_interval
 from penstock.ventilator.leases import UNKNOWN_SECONDS, Given, Round

@@ -17,10 +17,20 @@ from msgspec.structs import replace
 
 from penstock.job.spans import SpanSet
 from penstock.job.spec import LABEL_CHARS, BatchSpec, JobState
-from penstock.station.contract import Answer, LoadChunks, OpenPart, SaveBatch, SaveChunk, SaveTotal
-from penstock.station.inputs import Bytes, ChunkLoaded, ChunksLoaded, FromClient, StoredBatch, StoredChunk
+from penstock.station.contract import Answer, Bytes, FromClient
 from penstock.ventilator.backlog import REFILL_CHUNKS, WINDOW_CHUNKS
 from penstock.ventilator.cancel_unstarted import Recalls
+from penstock.ventilator.contract import (
+    ChunkLoaded,
+    ChunksLoaded,
+    LoadChunks,
+    OpenPart,
+    SaveBatch,
+    SaveChunk,
+    SaveTotal,
+    StoredBatch,
+    StoredChunk,
+)
 from penstock.ventilator.jobs_model import Batch, Chunk, Place
 from penstock.ventilator.ledger import Books
 from penstock.ventilator.placement import Placement

@@ -15,8 +15,7 @@ from typing import NamedTuple
 
 from penstock.job.spans import SpanSet
 from penstock.job.spec import UNSUCCESSFUL, BatchSpec, JobState, Stamp
-from penstock.station.contract import EndedPart, OpenPart
-from penstock.station.inputs import StoredBatch
+from penstock.ventilator.contract import EndedPart, OpenPart, StoredBatch
 from penstock.ventilator.open_leases import Lanes
 from penstock.wire.messages import Note, OutcomeHead
 

@@ -13,21 +13,19 @@ import random
 
 from penstock.job.spans import SpanSet
 from penstock.job.spec import JobState, Stamp
-from penstock.station.contract import (
-    Actions,
-    Effect,
-    Log,
-    Save,
+from penstock.station.contract import Action, Actions, Log
+from penstock.station.lease_tokens import NO_SEAL, Seal
+from penstock.ventilator.backlog import Backlog
+from penstock.ventilator.contract import (
     SaveApplied,
     SaveCancelled,
     SaveCounts,
     SaveOpen,
     SaveRetried,
+    StoredBatch,
+    StoredChunk,
     Tell,
 )
-from penstock.station.inputs import StoredBatch, StoredChunk
-from penstock.station.lease_tokens import NO_SEAL, Seal
-from penstock.ventilator.backlog import Backlog
 from penstock.ventilator.jobs_model import FOREVER, Batch, Chunk, Part, Place
 from penstock.ventilator.known_worker import Worker
 from penstock.ventilator.leases import Leases
@@ -86,7 +84,7 @@ class Books:
         self._serial = 0
         self._verdicts: list[OutcomeHead] = []
         self._actions: Actions = []
-        self._last: list[Effect] = []
+        self._last: Actions = []
         self._dirty: dict[tuple[bytes, int], Chunk] = {}
         self._dirty_counts: dict[bytes, Batch] = {}
         self._dirty_cancels: dict[bytes, Batch] = {}
@@ -94,7 +92,7 @@ class Books:
 
     # ------------------------------------------------------------------------------------------ saying
 
-    def say(self, action: Save | Effect) -> None:
+    def say(self, action: Action) -> None:
         """Add to what this turn does."""
         self._actions.append(action)
 
@@ -111,7 +109,7 @@ class Books:
         self.requests += 1
         return self.requests
 
-    def say_last(self, action: Effect) -> None:
+    def say_last(self, action: Action) -> None:
         """Add to what this turn does, behind what slots wait for."""
         self._last.append(action)
 

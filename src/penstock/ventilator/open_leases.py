@@ -15,7 +15,7 @@ from collections.abc import Hashable
 from typing import Generic, Protocol, TypeVar
 
 from penstock.job.spec import BatchSpec
-from penstock.station.inputs import StoredBatch
+from penstock.ventilator.contract import StoredBatch
 
 
 class Limited(Protocol):

@@ -21,7 +21,7 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, assert_never
 
 from penstock.errors import StoreError
 from penstock.job.spec import ID_BYTES, LABEL_CHARS
@@ -29,9 +29,18 @@ from penstock.keys.files import Peers
 from penstock.keys.roles import Role
 from penstock.station import loop
 from penstock.station.config import VentilatorConfig, from_argv
-from penstock.station.contract import (
-    Answer,
+from penstock.station.contract import Answer, FromClient
+from penstock.station.lease_tokens import Seal
+from penstock.station.log_events import setup
+from penstock.station.permissions import Bindings
+from penstock.station.station_keys import for_station
+from penstock.ventilator.contract import (
+    ChunkLoaded,
+    ChunksLoaded,
+    ClientSought,
     Deal,
+    JobConnections,
+    KeptLoaded,
     LoadChunk,
     LoadChunks,
     LoadKept,
@@ -41,23 +50,12 @@ from penstock.station.contract import (
     SaveChunk,
     SeekClient,
     SendFunction,
-    Tell,
-)
-from penstock.station.inputs import (
-    ChunkLoaded,
-    ChunksLoaded,
-    ClientSought,
-    FromClient,
-    JobConnections,
-    KeptLoaded,
     Subscribed,
+    Tell,
     Unsubscribed,
+    VentilatorEffect,
     WallClock,
 )
-from penstock.station.lease_tokens import Seal
-from penstock.station.log_events import setup
-from penstock.station.permissions import Bindings
-from penstock.station.station_keys import for_station
 from penstock.ventilator.core import VentilatorCore
 from penstock.ventilator.store import QueueStore
 from penstock.version import VERSION
@@ -241,12 +239,13 @@ class Ventilator:
             self._read_files(fds)
             for event in self._from_clients() if "desk" in names else ():
                 if isinstance(event.message, AskPipeline):
-                    for answer in self.core.handle(event, loop.now()):
-                        self.perform(answer)
+                    for action in self.core.handle(event, loop.now()):
+                        if isinstance(action, Answer):
+                            self.perform(action)
                 else:
                     self._postponed.append(event)
 
-    def perform(self, action: Any) -> Iterable[Any]:
+    def perform(self, action: VentilatorEffect) -> Iterable[Any]:
         """Carry out one effect."""
         match action:
             case Tell(topic, message):
@@ -272,7 +271,7 @@ class Ventilator:
             case LoadKept(batch, start, stop):
                 return (KeptLoaded(batch, start, stop, self._store.kept(batch, start, stop)),)
             case _:
-                raise AssertionError(f"not for the ventilator: {action!r}")
+                assert_never(action)
         return ()
 
     def _payload(self, jobs: Jobs) -> Iterator[bytes | memoryview]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterator
 
-from penstock.station.contract import Answer, ReadArguments, ReadDigests
+from penstock.station.contract import Answer
+from penstock.ventilator.contract import ReadArguments, ReadDigests
 from penstock.ventilator.job_states import Standing
 from penstock.ventilator.jobs_model import Batch
 from penstock.ventilator.ledger import Books

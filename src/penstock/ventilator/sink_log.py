@@ -14,7 +14,7 @@ from collections.abc import Collection
 from itertools import islice
 
 from penstock.job.spec import JobState
-from penstock.station.contract import LoadChunk
+from penstock.ventilator.contract import LoadChunk
 from penstock.ventilator.jobs_model import Batch, Chunk, Part, Place
 from penstock.ventilator.ledger import Books
 from penstock.wire.bounds import RESEND

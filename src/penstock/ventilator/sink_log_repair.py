@@ -13,9 +13,8 @@ from __future__ import annotations
 
 from penstock.job.spans import SpanSet
 from penstock.job.spec import UNSUCCESSFUL, JobState, Stamp
-from penstock.station.contract import LoadKept, OpenPart, SaveChunk
-from penstock.station.inputs import KeptLoaded, StoredChunk
 from penstock.station.recorded_jobs import Recorded
+from penstock.ventilator.contract import KeptLoaded, LoadKept, OpenPart, SaveChunk, StoredChunk
 from penstock.ventilator.intake import Intake
 from penstock.ventilator.jobs_model import Batch, Chunk, Part, Place
 from penstock.ventilator.ledger import Books

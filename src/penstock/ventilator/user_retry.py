@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 from penstock.job.spans import SpanSet
 from penstock.job.spec import UNSUCCESSFUL, JobState
-from penstock.station.contract import Answer, LoadKept
-from penstock.station.inputs import KeptLoaded, StoredChunk
+from penstock.station.contract import Answer
+from penstock.ventilator.contract import KeptLoaded, LoadKept, StoredChunk
 from penstock.ventilator.intake import Intake
 from penstock.ventilator.jobs_model import Batch
 from penstock.ventilator.ledger import Books

@@ -10,8 +10,8 @@ Promises:
 from __future__ import annotations
 
 from penstock.job.spans import SpanSet
-from penstock.station.contract import Answer, LoadChunk, SendFunction
-from penstock.station.inputs import Subscribed, Unsubscribed
+from penstock.station.contract import Answer
+from penstock.ventilator.contract import LoadChunk, SendFunction, Subscribed, Unsubscribed
 from penstock.ventilator.dispatch import Dispatcher
 from penstock.ventilator.jobs_model import Place
 from penstock.ventilator.known_worker import Worker

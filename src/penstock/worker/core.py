@@ -14,21 +14,8 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from penstock.station.contract import Actions, FreeLease, Leave, Log, Report
+from penstock.station.contract import Actions, Log, Report
 from penstock.station.control_silence import Hearing
-from penstock.station.inputs import (
-    FunctionReady,
-    JobPrinted,
-    JobsConnected,
-    PieceCut,
-    PieceDone,
-    SinkConnected,
-    SlotDied,
-    SlotReady,
-    SlotUnfit,
-    Stop,
-    WorkerInput,
-)
 from penstock.wire.bounds import HEARTBEAT_INTERVAL, LEASE_TIME, RESEND
 from penstock.wire.messages import (
     Beat,
@@ -49,6 +36,21 @@ from penstock.wire.messages import (
     Recall,
     Took,
     Welcome,
+)
+from penstock.worker.contract import (
+    FreeLease,
+    FunctionReady,
+    JobPrinted,
+    JobsConnected,
+    Leave,
+    PieceCut,
+    PieceDone,
+    SinkConnected,
+    SlotDied,
+    SlotReady,
+    SlotUnfit,
+    Stop,
+    WorkerInput,
 )
 from penstock.worker.fitness import Fitness
 from penstock.worker.hand_back import GiveBack

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from penstock.station.contract import Actions, FreeLease, Report
+from penstock.station.contract import Actions, Report
 from penstock.wire.messages import HandBack, HandedBack, LeaseSpan, Recall
+from penstock.worker.contract import FreeLease
 from penstock.worker.held_lease import HeldLease
 from penstock.worker.holdings import Holdings
 from penstock.worker.slot_feed import Feed, Piece

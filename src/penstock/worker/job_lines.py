@@ -15,8 +15,9 @@ import msgspec
 
 from penstock.job.command import CommandTemplate
 from penstock.job.spec import JobState, job_id
-from penstock.station.inputs import PieceDone, Ran, SlotDied
+from penstock.slot.protocol import Ran
 from penstock.wire.messages import Note
+from penstock.worker.contract import PieceDone, SlotDied
 from penstock.worker.slot_handle import Work
 from penstock.worker.terminal_output import Echo
 

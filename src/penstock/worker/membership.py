@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from penstock.station.contract import Touch
 from penstock.wire.messages import Greeting, Heartbeat, Held, Hello, InSlot, Welcome
+from penstock.worker.contract import Touch
 
 InSlots = Callable[[float], tuple[InSlot, ...]]
 

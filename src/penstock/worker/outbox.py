@@ -12,8 +12,9 @@ Promises:
 
 from __future__ import annotations
 
-from penstock.station.contract import Actions, Deliver
+from penstock.station.contract import Actions
 from penstock.wire.bounds import RESEND
+from penstock.worker.contract import Deliver
 from penstock.worker.held_lease import Kept
 from penstock.worker.holdings import Holdings
 from penstock.worker.live_output import Prints

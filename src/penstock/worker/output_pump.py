@@ -7,7 +7,8 @@ import selectors
 from collections.abc import Callable
 
 from penstock.slot.output_capture import HALF_FULL
-from penstock.station.inputs import Input, JobPrinted
+from penstock.station.contract import Input
+from penstock.worker.contract import JobPrinted
 from penstock.worker.slot_handle import Seat
 
 PUMP_DELAY = 0.005

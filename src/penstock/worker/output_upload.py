@@ -17,9 +17,10 @@ from typing import NamedTuple
 
 from penstock.job.output_limit import kept_spans
 from penstock.job.spooled_output import Spooled, size_of
-from penstock.station.contract import Actions, DeliverOutput, FreeOutput
+from penstock.station.contract import Actions
 from penstock.wire.bounds import RESEND
 from penstock.wire.messages import Print
+from penstock.worker.contract import DeliverOutput, FreeOutput
 from penstock.worker.held_lease import Kept
 
 PART_BYTES = 256 << 10

@@ -26,7 +26,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_never
 
 from penstock.job.payload import NO_PICKLE
 from penstock.job.private_folder import remove_abandoned
@@ -36,22 +36,7 @@ from penstock.keys.roles import Role
 from penstock.station import loop
 from penstock.station.capacity import make_room
 from penstock.station.config import WorkerConfig, from_argv
-from penstock.station.contract import (
-    Cut,
-    Deliver,
-    DeliverOutput,
-    DeliverPrints,
-    EndSlot,
-    FreeLease,
-    FreeOutput,
-    Leave,
-    Log,
-    Renew,
-    Report,
-    Run,
-    Touch,
-)
-from penstock.station.inputs import FunctionReady, JobsConnected, PieceDone, SinkConnected, SlotDied, Stop
+from penstock.station.contract import Log, Renew, Report
 from penstock.station.log_events import emit, setup
 from penstock.station.station_keys import for_station
 from penstock.station.ventilator_contact import Contact, Outlet
@@ -73,6 +58,25 @@ from penstock.wire.messages import (
 )
 from penstock.wire.socket_sets import worker_links
 from penstock.wire.sockets import Received
+from penstock.worker.contract import (
+    Cut,
+    Deliver,
+    DeliverOutput,
+    DeliverPrints,
+    EndSlot,
+    FreeLease,
+    FreeOutput,
+    FunctionReady,
+    JobsConnected,
+    Leave,
+    PieceDone,
+    Run,
+    SinkConnected,
+    SlotDied,
+    Stop,
+    Touch,
+    WorkerEffect,
+)
 from penstock.worker.core import WorkerCore
 from penstock.worker.job_lines import JobLines
 from penstock.worker.lifetime import Shift
@@ -263,7 +267,7 @@ class Worker:
     def wait_for_room(self, why: str, seconds: float) -> None:
         """A worker has no store."""
 
-    def perform(self, action: Any) -> Iterable[Any]:
+    def perform(self, action: WorkerEffect) -> Iterable[Any]:
         """Carry out one effect."""
         match action:
             case Run():
@@ -298,7 +302,7 @@ class Worker:
                 self._grace = 0.0  # what runs still has had it
                 self.exit_code = EXIT_UNDELIVERED if undelivered else 0
             case _:
-                raise AssertionError(f"not for a worker: {action!r}")
+                assert_never(action)
         return ()
 
     def _read_output(self, head: Print, source: tuple[int, Segments]) -> bytes:

@@ -6,8 +6,7 @@ The core believes what it is told, and everybody behind it; so nothing is told t
 from __future__ import annotations
 
 from penstock.job.spec import JobState
-from penstock.slot.protocol import NO_LIMIT, Done, FromSlot, Ready
-from penstock.station.inputs import Ran
+from penstock.slot.protocol import NO_LIMIT, Done, FromSlot, Ran, Ready
 from penstock.worker.slot_handle import Seat
 
 ENDS = (JobState.SUCCEEDED, JobState.FAILED)

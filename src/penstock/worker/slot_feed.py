@@ -16,8 +16,9 @@ from __future__ import annotations
 from collections import deque
 
 from penstock.job.spec import JobState, Tenant
-from penstock.station.contract import Actions, Cut, EndSlot, Run
+from penstock.station.contract import Actions
 from penstock.wire.messages import InSlot
+from penstock.worker.contract import Cut, EndSlot, Run
 from penstock.worker.held_lease import HeldLease
 from penstock.worker.holdings import Holdings
 

@@ -26,11 +26,12 @@ from penstock.slot.protocol import (
     LoadChunk,
     LoadFunction,
     Page,
+    Ran,
     Running,
     RunPiece,
 )
-from penstock.station.inputs import PieceDone, Ran, SlotDied
 from penstock.wire.messages import Note
+from penstock.worker.contract import PieceDone, SlotDied
 from penstock.worker.output_notes import Spools, noted
 from penstock.worker.slot_stream import SeatStream
 

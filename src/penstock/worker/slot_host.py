@@ -31,7 +31,8 @@ from penstock.slot.process_tree import is_leaving
 from penstock.slot.protocol import CUT_DELAY, ENDED, MEDDLING, NO_LIMIT, UNTIL, Done, Ready, Running, Unfit
 from penstock.slot.run_as_user import check_users, refusal
 from penstock.station.config import TERM_GRACE
-from penstock.station.inputs import Input, PieceCut, PieceDone, SlotReady
+from penstock.station.contract import Input
+from penstock.worker.contract import PieceCut, PieceDone, SlotReady
 from penstock.worker.output_notes import noted_all
 from penstock.worker.output_pump import Pump
 from penstock.worker.slot_checks import nonsense

@@ -20,7 +20,8 @@ from penstock.errors import ConfigError
 from penstock.slot.fork_server import CAUSES, DISMISS, END, SPAWN, Order
 from penstock.slot.output_spool import Spool
 from penstock.slot.process_tree import Coroner
-from penstock.station.inputs import Input, PieceDone
+from penstock.station.contract import Input
+from penstock.worker.contract import PieceDone
 from penstock.worker.fork_server_handle import ServerProcess
 from penstock.worker.slot_handle import Seat
 from penstock.worker.slot_starts import Starts

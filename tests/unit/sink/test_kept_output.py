@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from penstock.job.spec import Stamp
+from penstock.sink.contract import OutputArrived, SaveOutput
 from penstock.sink.kept_output import Outputs
-from penstock.station.contract import Report, SaveOutput
-from penstock.station.inputs import OutputArrived
+from penstock.station.contract import Report
 from penstock.station.lease_tokens import NO_SEAL, Grant, Seal
 from penstock.wire.messages import LiveTaken, Print
 

@@ -22,6 +22,7 @@ from penstock.slot.protocol import (
     LoadChunk,
     LoadFunction,
     Page,
+    Ran,
     Ready,
     Running,
     RunPiece,
@@ -31,7 +32,6 @@ from penstock.slot.protocol import (
     from_slot,
     to_slot,
 )
-from penstock.station.inputs import Ran
 from penstock.wire.messages import Note
 
 

@@ -6,9 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.job.spec import BatchSpec, Stamp
-from penstock.station.contract import OpenPart
-from penstock.station.inputs import StoredBatch, StoredChunk
 from penstock.ventilator.backlog import Backlog
+from penstock.ventilator.contract import OpenPart, StoredBatch, StoredChunk
 from penstock.ventilator.jobs_model import Batch, Chunk, Place, is_any
 
 

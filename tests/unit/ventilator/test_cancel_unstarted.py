@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cores import BATCH, CLIENT, FUNCTION, Peer, VentilatorBench, held, leases, of
 from penstock.job.spec import BatchSpec, JobState
-from penstock.station.inputs import FromClient
+from penstock.station.contract import FromClient
 from penstock.ventilator.jobs_model import Place
 from penstock.wire.bounds import RECALL_PATIENCE, RESEND
 from penstock.wire.messages import (

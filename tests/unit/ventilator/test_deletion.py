@@ -6,7 +6,7 @@ import pytest
 
 from cores import BATCH, CLIENT, VentilatorBench
 from penstock.job.spec import BatchSpec
-from penstock.station.inputs import FromClient
+from penstock.station.contract import FromClient
 from penstock.ventilator.deletion import Removal
 from penstock.ventilator.jobs_model import Place
 from penstock.wire.bounds import TRANSIENT_TIME

@@ -8,7 +8,7 @@ import pytest
 
 from cores import BATCH, VentilatorBench, held, leases, of
 from penstock.job.spec import BatchSpec
-from penstock.station.inputs import JobConnections
+from penstock.ventilator.contract import JobConnections
 from penstock.ventilator.dispatch import LEASES_TO_COME
 from penstock.ventilator.jobs_model import Place
 from penstock.ventilator.known_worker import LOOK_AHEAD, MANY, look_interval

@@ -6,9 +6,9 @@ import pytest
 
 from cores import BATCH, BOOT, CLIENT, FUNCTION, SINK, VentilatorBench, leases, of
 from penstock.job.spec import BatchSpec, JobState
-from penstock.station.contract import DeleteBatch, SaveBatch, SaveChunk, SaveTotal
-from penstock.station.inputs import FromClient
+from penstock.station.contract import DeleteBatch, FromClient
 from penstock.ventilator import backlog
+from penstock.ventilator.contract import SaveBatch, SaveChunk, SaveTotal
 from penstock.ventilator.core import RETENTION_INTERVAL
 from penstock.ventilator.jobs_model import Place
 from penstock.wire.bounds import RESEND, TRANSIENT_TIME

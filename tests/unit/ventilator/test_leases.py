@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from penstock.job.spec import BatchSpec
-from penstock.station.inputs import StoredBatch
 from penstock.ventilator.backlog import Backlog
+from penstock.ventilator.contract import StoredBatch
 from penstock.ventilator.jobs_model import Chunk
 from penstock.ventilator.known_worker import Worker
 from penstock.ventilator.leases import Leases, Round

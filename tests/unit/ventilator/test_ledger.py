@@ -6,9 +6,9 @@ import pytest
 
 from cores import BATCH, SINK, VentilatorBench, of
 from penstock.job.spec import JobState
-from penstock.station.contract import SaveApplied, SaveCounts, SaveOpen
-from penstock.station.inputs import FromClient
+from penstock.station.contract import FromClient
 from penstock.ventilator import ledger as module
+from penstock.ventilator.contract import SaveApplied, SaveCounts, SaveOpen
 from penstock.ventilator.jobs_model import Place
 from penstock.wire.messages import Cancel, Verdicts
 

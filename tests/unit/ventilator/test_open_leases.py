@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from cores import VentilatorBench, held, leases
 from penstock.job.spec import BatchSpec, JobState
-from penstock.station.inputs import JobConnections, StoredBatch
+from penstock.ventilator.contract import JobConnections, StoredBatch
 from penstock.ventilator.jobs_model import Batch
 from penstock.ventilator.open_leases import Groups, Lanes
 from penstock.ventilator.turns import Turns

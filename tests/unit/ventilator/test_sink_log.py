@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from cores import BATCH, BOOT, SINK, VentilatorBench, held, leases, of
 from penstock.job.spec import BatchSpec, JobState, Stamp
-from penstock.station.contract import SaveApplied
+from penstock.ventilator.contract import SaveApplied
 from penstock.ventilator.jobs_model import Place
 from penstock.wire.bounds import RESEND
 from penstock.wire.messages import (

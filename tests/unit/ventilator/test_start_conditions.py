@@ -6,7 +6,8 @@ import pytest
 
 from cores import BATCH, CLIENT, VentilatorBench, held, leases, of
 from penstock.job.spec import BatchSpec, JobState, Stamp
-from penstock.station.inputs import FromClient, WallClock
+from penstock.station.contract import FromClient
+from penstock.ventilator.contract import WallClock
 from penstock.ventilator.jobs_model import Place
 from penstock.ventilator.start_conditions import EXPIRED
 from penstock.wire.bounds import RESEND

@@ -11,8 +11,9 @@ import pytest
 
 from penstock.job.command import CommandTemplate
 from penstock.job.spec import BatchSpec, JobState, Stamp
-from penstock.station.inputs import PieceDone, Ran, SlotDied
+from penstock.slot.protocol import Ran
 from penstock.wire.messages import Note
+from penstock.worker.contract import PieceDone, SlotDied
 from penstock.worker.job_lines import WHAT_CHARS, JobLines
 from penstock.worker.slot_handle import Work
 from penstock.worker.terminal_output import Echo

@@ -6,8 +6,8 @@ import math
 
 from cores import BATCH, WorkerBench, done, of, runs
 from penstock.job.spec import JobState, Stamp
-from penstock.station.contract import EndSlot, Leave
 from penstock.wire.messages import Closed, RecordedSpan
+from penstock.worker.contract import EndSlot, Leave
 from penstock.worker.lifetime import Shift
 
 

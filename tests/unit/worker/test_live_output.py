@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from cores import BATCH, WorkerBench, of, runs
 from penstock.job.spec import BatchSpec, Stamp
+from penstock.sink.contract import PrintsArrived
 from penstock.sink.followers import Followers
 from penstock.sink.live_output import Relay
-from penstock.station.contract import Answer, DeliverPrints, Report
-from penstock.station.inputs import JobPrinted, PrintsArrived, SinkConnected
+from penstock.station.contract import Answer, Report
 from penstock.station.lease_tokens import NO_SEAL, Grant, Seal
 from penstock.wire.bounds import RESEND
 from penstock.wire.messages import Credit, Follow, Live, LiveAck, LiveTaken, Print, print_cost
 from penstock.worker import live_output as module
+from penstock.worker.contract import DeliverPrints, JobPrinted, SinkConnected
 from penstock.worker.live_output import Prints
 
 SINK, WORKER = b"s" * 16, b"w" * 16

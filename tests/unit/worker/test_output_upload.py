@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from penstock.job.spec import JobState, Stamp
-from penstock.station.contract import DeliverOutput, FreeOutput
 from penstock.wire.bounds import RESEND
 from penstock.wire.messages import OutcomeHead
+from penstock.worker.contract import DeliverOutput, FreeOutput
 from penstock.worker.held_lease import Kept
 from penstock.worker.output_upload import MESSAGE_BYTES, PART_BYTES, WINDOW_BYTES, Uploads
 

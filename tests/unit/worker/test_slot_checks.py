@@ -11,8 +11,7 @@ import pytest
 
 from penstock.job.spec import BatchSpec, JobState, Stamp
 from penstock.slot.output_spool import Spool
-from penstock.slot.protocol import INDEX, PIECE, STARTED, UNIT, Done, FromSlot, Ready, Running, Unfit, frame
-from penstock.station.inputs import Ran
+from penstock.slot.protocol import INDEX, PIECE, STARTED, UNIT, Done, FromSlot, Ran, Ready, Running, Unfit, frame
 from penstock.worker.slot_checks import nonsense
 from penstock.worker.slot_handle import Ended, Seat, Work
 
