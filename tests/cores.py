@@ -202,7 +202,7 @@ class VentilatorBench:
             actions = [action for event in inbox for action in self.core.handle(event, self.now)]
             actions += self.core.tick(self.now)
             self.core.check()
-            saves = [action for action in actions if isinstance(action, Save)]
+            saves: list[Any] = [action for action in actions if isinstance(action, Save)]
             self.store.save(saves)
             self.saved += saves
             inbox = []
