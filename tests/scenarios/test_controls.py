@@ -328,7 +328,7 @@ CONTROLS: dict[str, tuple[Control, Schedule]] = {
     "persist before speaking, ventilator": (speak_before_saving(VentilatorNode), restarts("ventilator")),
     "persist before speaking, sink": (speak_before_saving(SinkNode), restarts("sink")),
     "fuse": (no_fuse, lossy),
-    "limbo barrier": (no_barrier, lost_workers),
+    "unconfirmed barrier": (no_barrier, lost_workers),
     "floor": (no_floor, cut_off),
     "echo liveness": (arrival_is_life, cut_off),
     "resend of outcomes": (no_resend, restarts("sink")),
@@ -366,7 +366,7 @@ def test_without_the_rule_something_goes_wrong(tmp_path: Path, monkeypatch: pyte
     "name",
     [
         "fuse",
-        "limbo barrier",
+        "unconfirmed barrier",
         "floor",
         "resend of outcomes",
         "claims after a restart",

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from penstock.job.spans import SpanSet
 from penstock.ventilator.contract import StoredBatch, StoredChunk
-from penstock.ventilator.jobs_model import ANY, Batch, Chunk, Part, Place, Terms
+from penstock.ventilator.jobs_model import ANY, MOVES, Batch, Chunk, Part, Place, Terms
 from penstock.ventilator.open_leases import Groups, Lanes
 from penstock.ventilator.turns import Turns
 
@@ -79,24 +79,23 @@ class Backlog:
         self._on_disk.pop(batch.id, None)
         del self.batches[batch.id]
 
-    def add_chunk(self, batch: Batch, chunk: StoredChunk, place: Place) -> Chunk:
-        """Take a chunk into memory, all of it in one place."""
+    def add_chunk(self, batch: Batch, chunk: StoredChunk) -> Chunk:
+        """Take a chunk into memory; its parts are to be moved to where they belong."""
         new = Chunk(batch, chunk.first, chunk.count, chunk.size)
         batch.chunks[new.first] = new
         insort(batch.firsts, new.first)
         for stored in chunk.parts:
-            part = Part(new, stored.start, stored.stop, stored.stamp, Place.DELAYED, given=stored.given)
+            part = Part(new, stored.start, stored.stop, stored.stamp, given=stored.given)
             part.recalled = stored.recalled
             new.parts.append(part)
-            self.move(part, place)
         for ended in chunk.ended:
             new.ended.setdefault(ended.state, SpanSet()).add(ended.start, ended.stop)
         return new
 
-    def add_part(self, part: Part, place: Place) -> None:
-        """Jobs of a chunk that are open again."""
+    @staticmethod
+    def add_part(part: Part) -> None:
+        """Jobs of a chunk that are open again; they are to be moved to where they belong."""
         insort(part.chunk.parts, part)
-        self.move(part, place)
 
     def drop_chunk(self, chunk: Chunk) -> None:
         """A chunk without open jobs leaves the memory."""
@@ -105,7 +104,8 @@ class Backlog:
         del chunk.batch.firsts[at]
 
     def move(self, part: Part, place: Place, lease: int = 0) -> None:
-        """Change a part's place."""
+        """Change a part's place, as MOVES allows."""
+        assert place in MOVES[part.place], f"{part.place.value} to {place.value}"
         batch = part.chunk.batch
         if part.place is Place.QUEUED:
             self._count(batch, -1)
@@ -126,7 +126,7 @@ class Backlog:
 
     def remove(self, part: Part) -> None:
         """The part's jobs have their outcome."""
-        self.move(part, Place.VERDICT)
+        self.move(part, Place.ENDED)
         part.chunk.parts.remove(part)
 
     def carve(self, chunk: Chunk, start: int, stop: int) -> list[Part]:
@@ -182,6 +182,7 @@ class Backlog:
                     assert at <= part.start < part.stop <= chunk.first + chunk.count, "parts do not overlap"
                     at = part.stop
                     places[part.place] += 1
+                    assert part.place not in {Place.LOADED, Place.ENDED}, "a part that is open is somewhere"
                     jobs[part.place] += part.jobs
                     assert (part.lease != 0) == (part.place is Place.LEASED), "leased means under a lease"
                     if part.lease:

@@ -95,7 +95,7 @@ class Recalls:
             self._books.recalled_leases[part.lease] = None
         elif part.place is Place.OPENING:
             self._books.mark_cancelled(part.chunk.batch, part.start, part.stop)  # as soon as it is open
-        elif part.place is not Place.LIMBO:  # a job in limbo may run: whoever has it will say so
+        elif part.place is not Place.UNCONFIRMED:  # an unconfirmed job may run: whoever has it will say so
             self._books.cancel(part)
 
     def _ask_workers(self, now: float) -> None:

@@ -3,7 +3,7 @@
 Promises:
 
 1. A job that was accepted stays here until its outcome is recorded by the sink and that is known here.
-2. One place per job: queued, delayed, in limbo, under one lease, awaiting its verdict, or done.
+2. One place per job: queued, delayed, in unconfirmed, under one lease, awaiting its verdict, or done.
 3. No lease number is used twice; what nobody holds any more is queued again, what somebody holds is not.
 4. Nothing is given to a worker without credit, and no slot idles while a job that it may run waits.
 5. Every answer comes out after the saves that cover it.
@@ -318,20 +318,20 @@ class VentilatorCore:
         if not self.intake.recovered and head.echo >= self._recovery_barrier:
             self.intake.recover()
             self.books.log("recovered", batches=len(self.books.backlog.batches))
-        if self.books.limbo and self.intake.recovered:
-            self.presence.loss.release_limbo(head.echo)
+        if self.books.unconfirmed and self.intake.recovered:
+            self.presence.loss.release_unconfirmed(head.echo)
         if self.intake.recovered:
             self.retries.on_echo(head.echo)
 
     def _beat(self, now: float) -> None:
-        """To the sink: every interval, and at once when something in limbo or a retry waits for the echo."""
+        """To the sink: every interval, and at once when something unconfirmed or a retry waits for the echo."""
         sink = self.settlement.sink
         due = now >= min(self._beat_at + self.books.heartbeat_interval, self._recovers_at)
         if due:
             self._beat_at = now
         if sink is None:
             return
-        if due or max(self.books.limbo_barrier, self.retries.barrier) > self.presence.loss.barrier:
+        if due or max(self.books.last_barrier, self.retries.barrier) > self.presence.loss.barrier:
             self.presence.loss.barrier += 1
             if now >= self._recovers_at:
                 self._recovery_barrier, self._recovers_at = self.presence.loss.barrier, math.inf

@@ -51,7 +51,7 @@ from penstock.wire.messages import (
 
 FORGOTTEN_BATCHES = 10_000
 """Deleted batches that are still recognised: resends end within seconds."""
-NOT_STARTED = (Place.QUEUED, Place.DELAYED, Place.LIMBO, Place.ALONE, Place.OPENING)
+NOT_STARTED = (Place.QUEUED, Place.DELAYED, Place.UNCONFIRMED, Place.ALONE, Place.OPENING)
 """Places of jobs that nobody runs."""
 
 
@@ -75,7 +75,7 @@ class Intake:
         self._pickles = pickles
         self._name_chars = name_chars
         self.recovered = False
-        """Whether what was given out before a restart is known: until then stored chunks wait in limbo."""
+        """Whether what was given out before a restart is known: until then stored chunks are unconfirmed."""
         self.forgotten: dict[bytes, tuple[str, str] | None] = {}
         """Batches deleted in this life, oldest first, and why: what their clients still send again is accepted and
         dropped."""
@@ -253,7 +253,7 @@ class Intake:
         """Take a chunk into memory, if it is not there."""
         if chunk.first in batch.chunks:
             return
-        self._settle_cancelled(self._books.take_in(batch, chunk, limbo=not self.recovered))
+        self._settle_cancelled(self._books.take_in(batch, chunk, unconfirmed=not self.recovered))
 
     def _settle_cancelled(self, chunk: Chunk) -> None:
         for start, stop in chunk.batch.cancelled.overlap(chunk.first, chunk.first + chunk.count):

@@ -1,6 +1,7 @@
 """Open jobs, for the ventilator: batches, their chunks, and the parts of chunks that are in one place.
 
-Promise: one place per job. The parts of a chunk partition its open jobs, and each part is in exactly one place.
+One place per job: the parts of a chunk partition its open jobs, and each part is in exactly one place. MOVES is the
+only table of moves, and Backlog.move the only way to move.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from penstock.ventilator.contract import EndedPart, OpenPart, StoredBatch
 from penstock.ventilator.open_leases import Lanes
 from penstock.wire.messages import Note, OutcomeHead
 
-FOREVER = math.inf
-"""Until its batch may begin: what a delayed part of a held batch waits for."""
+NEVER_DUE = math.inf
+"""The instant of a delayed part whose batch may not begin yet."""
 
 FIRST = Stamp()
 MEAN_WEIGHT = 0.2
@@ -28,19 +29,41 @@ MEAN_WEIGHT = 0.2
 
 
 class Place(enum.Enum):
-    """Where an open job is, for the ventilator."""
+    """Where a job is, for the ventilator. MOVES says from where to where."""
 
+    LOADED = "loaded"
+    """Read from the store, or made anew: it is moved on before the turn ends."""
     QUEUED = "queued"
+    """Waits for a worker."""
     DELAYED = "delayed"
-    LIMBO = "limbo"
-    """Was given out before a restart or to a worker now lost: waits until all that the sink has is known."""
-    LEASED = "leased"
+    """Waits for an instant, or until its batch may begin."""
     ALONE = "alone"
     """Waits for a worker that runs nothing else (quarantine.py)."""
-    VERDICT = "verdict"
-    """The ventilator's own verdict is on its way through the sink."""
+    UNCONFIRMED = "unconfirmed"
+    """Was given out before a restart, or to a worker that is lost: waits until all that the sink has is known."""
+    LEASED = "leased"
+    """With a worker, under a lease."""
     OPENING = "opening"
     """Opened again by a user's retry, which is on its way through the sink."""
+    VERDICT = "verdict"
+    """The ventilator's own verdict is on its way through the sink."""
+    ENDED = "ended"
+    """Its final outcome is recorded."""
+
+
+WAITING = frozenset({Place.QUEUED, Place.DELAYED, Place.ALONE, Place.UNCONFIRMED})
+"""Places of jobs that nobody has, as far as is known."""
+AGAIN = frozenset({Place.QUEUED, Place.DELAYED, Place.ALONE, Place.VERDICT})
+"""Where a job goes that nobody has any more: it is given out now, later or alone, or it never is."""
+MOVES: dict[Place, frozenset[Place]] = {
+    Place.LOADED: AGAIN | {Place.UNCONFIRMED, Place.OPENING},
+    **{place: AGAIN | {Place.LEASED, Place.OPENING, Place.ENDED} for place in WAITING},
+    Place.LEASED: AGAIN | {Place.UNCONFIRMED, Place.OPENING, Place.ENDED},
+    Place.OPENING: AGAIN | {Place.OPENING, Place.ENDED},
+    Place.VERDICT: frozenset({Place.OPENING, Place.ENDED}),
+    Place.ENDED: frozenset(),
+}
+"""Every move that there is. What is decided is never given out; only what is loaded or was leased is unconfirmed."""
 
 
 class Recalling:
@@ -62,8 +85,10 @@ class Part:
     """Jobs [start, stop) of a chunk: in one place, with one stamp, under at most one lease."""
 
     __slots__ = (
+        "barrier",
         "chunk",
         "crashed",
+        "due_at",
         "exposed",
         "given",
         "lease",
@@ -76,15 +101,14 @@ class Part:
         "stop",
         "suspect",
         "verdict",
-        "wait",
     )
 
-    def __init__(self, chunk: Chunk, start: int, stop: int, stamp: Stamp, place: Place, *, given: bool = False) -> None:
+    def __init__(self, chunk: Chunk, start: int, stop: int, stamp: Stamp, *, given: bool = False) -> None:
         self.chunk = chunk
         self.start = start
         self.stop = stop
         self.stamp = stamp
-        self.place = place
+        self.place = Place.LOADED
         self.lease = 0
         self.given = given
         self.crashed = False
@@ -95,8 +119,10 @@ class Part:
         """May have taken a worker along."""
         self.lost = ""
         """The worker that was lost with it last."""
-        self.wait = 0.0
-        """DELAYED: until this instant, or FOREVER. LIMBO: until the sink has echoed the beat of this number."""
+        self.due_at = 0.0
+        """DELAYED: until this instant, or NEVER_DUE."""
+        self.barrier = 0
+        """UNCONFIRMED: until the sink has echoed the beat of this number."""
         self.verdict: tuple[JobState, str] | None = None
         """VERDICT: the final state and its cause."""
         self.recalled = False
@@ -152,8 +178,9 @@ class Part:
 
     def cut(self, at: int) -> Part:
         """Keep what is before `at`; returns the rest, which is alike in everything."""
-        rest = Part(self.chunk, at, self.stop, self.stamp, self.place, given=self.given)
-        rest.lease, rest.wait, rest.verdict, rest.crashed = self.lease, self.wait, self.verdict, self.crashed
+        rest = Part(self.chunk, at, self.stop, self.stamp, given=self.given)
+        rest.place, rest.lease, rest.due_at, rest.barrier = self.place, self.lease, self.due_at, self.barrier
+        rest.verdict, rest.crashed = self.verdict, self.crashed
         rest.recalled, rest.recalls = self.recalled, self.recalls
         rest.suspect, rest.lost, rest.exposed = self.suspect, self.lost, self.exposed
         self.stop = at

@@ -26,7 +26,7 @@ from penstock.ventilator.contract import (
     StoredChunk,
     Tell,
 )
-from penstock.ventilator.jobs_model import FOREVER, Batch, Chunk, Part, Place
+from penstock.ventilator.jobs_model import NEVER_DUE, Batch, Chunk, Part, Place
 from penstock.ventilator.known_worker import Worker
 from penstock.ventilator.leases import Leases
 from penstock.wire.messages import BatchSpan, CancelSpan, Message, OutcomeHead, Verdicts
@@ -68,10 +68,10 @@ class Books:
         self.applied, self.chain = applied
         self.delayed: list[tuple[float, int, Chunk]] = []
         """Heap of (instant, serial, chunk): when some part of the chunk is to be queued."""
-        self.limbo: dict[tuple[bytes, int], Chunk] = {}
-        """Chunks with parts in limbo."""
-        self.limbo_barrier = 0
-        """The beat whose echo releases all that is in limbo."""
+        self.unconfirmed: dict[tuple[bytes, int], Chunk] = {}
+        """Chunks with unconfirmed parts."""
+        self.last_barrier = 0
+        """The beat whose echo ends the wait of all that is unconfirmed."""
         self.alone: dict[tuple[bytes, int], Chunk] = {}
         """Chunks with suspects that are to be run alone."""
         self.judged: dict[tuple[bytes, int], Chunk] = {}
@@ -150,13 +150,13 @@ class Books:
         """What is open of the chunk changed."""
         self._dirty[chunk.batch.id, chunk.first] = chunk
 
-    def take_in(self, batch: Batch, stored: StoredChunk, *, limbo: bool = False) -> Chunk:
-        """A chunk comes into memory: to be given out, or into limbo until it is known who has it."""
-        chunk = self.backlog.add_chunk(batch, stored, Place.DELAYED)
+    def take_in(self, batch: Batch, stored: StoredChunk, *, unconfirmed: bool = False) -> Chunk:
+        """A chunk comes into memory: to be given out, or unconfirmed until it is known who has it."""
+        chunk = self.backlog.add_chunk(batch, stored)
         for part in list(chunk.parts):
             if part.stamp.opens:
                 self.announce_opening(part)
-            elif limbo or part.given or part.recalled:
+            elif unconfirmed or part.given or part.recalled:
                 self.hold(part, 0)
             else:
                 self.queue(part)
@@ -173,7 +173,7 @@ class Books:
             self._unlease(part)
             if batch.held:
                 self.backlog.move(part, Place.DELAYED)
-                part.wait = FOREVER
+                part.due_at = NEVER_DUE
             elif part.is_to_be_alone:
                 self.backlog.move(part, Place.ALONE)
                 self.alone[batch.id, part.chunk.first] = part.chunk
@@ -192,7 +192,7 @@ class Books:
             return
         self._unlease(part)
         self.backlog.move(part, Place.DELAYED)
-        part.wait = until
+        part.due_at = until
         self._serial += 1
         heapq.heappush(self.delayed, (until, self._serial, part.chunk))
 
@@ -201,16 +201,16 @@ class Books:
         while self.delayed and self.delayed[0][0] <= now:
             chunk = heapq.heappop(self.delayed)[2]
             for part in chunk.parts:
-                if part.place is Place.DELAYED and part.wait <= now:
+                if part.place is Place.DELAYED and part.due_at <= now:
                     self.queue(part)
 
     def hold(self, part: Part, barrier: int) -> None:
-        """Into limbo until the sink has echoed that beat."""
+        """Unconfirmed until the sink has echoed that beat."""
         self._unlease(part)
-        self.backlog.move(part, Place.LIMBO)
-        part.wait = barrier
-        self.limbo[part.chunk.batch.id, part.chunk.first] = part.chunk
-        self.limbo_barrier = max(self.limbo_barrier, barrier)
+        self.backlog.move(part, Place.UNCONFIRMED)
+        part.barrier = barrier
+        self.unconfirmed[part.chunk.batch.id, part.chunk.first] = part.chunk
+        self.last_barrier = max(self.last_barrier, barrier)
 
     def lease(self, part: Part, number: int) -> None:
         """Under a lease that counts its jobs already."""
@@ -269,8 +269,8 @@ class Books:
         self._dirty_counts[batch.id] = batch
         if batch.cancelled.remove(start, stop):
             self._dirty_cancels[batch.id] = batch
-        part = Part(chunk, start, stop, Stamp(batch.generation, 0), Place.DELAYED)
-        self.backlog.add_part(part, Place.DELAYED)
+        part = Part(chunk, start, stop, Stamp(batch.generation, 0))
+        self.backlog.add_part(part)
         self.announce_opening(part)
         self.touch(chunk)
 

@@ -9,7 +9,7 @@ Promises:
 from __future__ import annotations
 
 from penstock.ventilator.job_states import running_at
-from penstock.ventilator.jobs_model import FOREVER, Batch, Part, Place
+from penstock.ventilator.jobs_model import NEVER_DUE, Batch, Part, Place
 from penstock.ventilator.known_worker import Worker
 from penstock.ventilator.ledger import Books
 from penstock.ventilator.placement import Placement
@@ -38,10 +38,10 @@ class Reasons:
         match part.place:
             case Place.LEASED:
                 return self._with_whom(part, index, now)
-            case Place.DELAYED if part.wait != FOREVER:
-                seconds = max(0.0, part.wait - now)
+            case Place.DELAYED if part.due_at != NEVER_DUE:
+                seconds = max(0.0, part.due_at - now)
                 return f"attempt {part.stamp.attempt - 1} failed: it waits {seconds:.1f} s before the next one"
-            case Place.LIMBO:
+            case Place.UNCONFIRMED:
                 return "whoever had it is lost, or was before a restart: it waits until all that the sink has is known"
             case Place.OPENING:
                 return "it was opened again: it waits for the sink to record that"

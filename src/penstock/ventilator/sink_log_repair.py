@@ -179,8 +179,8 @@ class Agreement:
             for start, stop in is_open.gaps(*span):
                 for jobs in chunk.ended.values():
                     jobs.remove(start, stop)
-                part = Part(chunk, start, stop, Stamp(chunk.batch.generation), Place.DELAYED)
-                self._books.backlog.add_part(part, Place.DELAYED)
+                part = Part(chunk, start, stop, Stamp(chunk.batch.generation))
+                self._books.backlog.add_part(part)
                 if chunk.batch.spec.max_crashes == 1:
                     self._dead += part.jobs
                     self._books.decide(part, JobState.DEAD, NOT_TWICE)
@@ -240,7 +240,7 @@ class Agreement:
         self._dead += stop - start
         self._books.say(SaveChunk(batch.id, start, stop - start, b""))
         parts = (OpenPart(start, stop, Stamp(batch.generation), given=True),)
-        chunk = self._books.backlog.add_chunk(batch, StoredChunk(start, stop - start, 0, parts), Place.QUEUED)
+        chunk = self._books.backlog.add_chunk(batch, StoredChunk(start, stop - start, 0, parts))
         self._books.touch(chunk)
         for part in list(chunk.parts):
             self._books.decide(part, JobState.DEAD, NOT_KEPT)

@@ -18,7 +18,7 @@ from collections.abc import Container
 from datetime import UTC, datetime
 
 from penstock.job.spec import BatchSpec, JobState
-from penstock.ventilator.jobs_model import FOREVER, Batch, Part, Place
+from penstock.ventilator.jobs_model import NEVER_DUE, Batch, Part, Place
 from penstock.ventilator.ledger import Books
 from penstock.wire.bounds import RESEND
 from penstock.wire.messages import HandBack
@@ -122,7 +122,7 @@ class Gates:
         opened, batch.held = batch.held and not held, held
         if opened:
             for part in self._parts(batch):
-                if part.place is Place.DELAYED and part.wait == FOREVER:
+                if part.place is Place.DELAYED and part.due_at == NEVER_DUE:
                     self._books.queue(part)
 
     def _doom(self, batch: Batch, cause: str, now: float) -> None:

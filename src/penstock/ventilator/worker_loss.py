@@ -49,7 +49,8 @@ class Loss:
         self._burn_fuses(now)
 
     def lose(self, worker: Worker, *, left: bool = False) -> None:
-        """Its leases wait in limbo for what the sink may have of them; what ran has crashed, unless it has `left`."""
+        """Its leases are unconfirmed until it is known what the sink has of them; what ran has crashed, unless it has
+        `left`."""
         leases = [self._books.leases.given[number] for number in sorted(worker.leases)]
         if not left:
             self._suspect_running(worker, leases)
@@ -109,15 +110,15 @@ class Loss:
                     if not alone and part.chunk.batch.spec.is_last_crash(part.stamp):
                         part.crashed = False
 
-    def release_limbo(self, echo: int) -> None:
-        """All that the sink had by this beat is applied: what is still in limbo was not recorded."""
-        chunks, self._books.limbo = self._books.limbo, {}
+    def release_unconfirmed(self, echo: int) -> None:
+        """All that the sink had by this beat is applied: what is still unconfirmed was not recorded."""
+        chunks, self._books.unconfirmed = self._books.unconfirmed, {}
         for key, chunk in chunks.items():
             for part in list(chunk.parts):
-                if part.place is Place.LIMBO and part.wait <= echo:
+                if part.place is Place.UNCONFIRMED and part.barrier <= echo:
                     self._requeue(part)
-            if any(part.place is Place.LIMBO for part in chunk.parts):
-                self._books.limbo[key] = chunk
+            if any(part.place is Place.UNCONFIRMED for part in chunk.parts):
+                self._books.unconfirmed[key] = chunk
 
     def _requeue(self, part: Part) -> None:
         """Again, or never: what may have been started and must not be twice is dead."""

@@ -41,7 +41,7 @@ from penstock.wire.messages import (
     Welcome,
 )
 
-FREE = (Place.QUEUED, Place.DELAYED, Place.LIMBO, Place.ALONE)
+FREE = (Place.QUEUED, Place.DELAYED, Place.UNCONFIRMED, Place.ALONE)
 """Places from which a job can be adopted: nobody else has it."""
 
 

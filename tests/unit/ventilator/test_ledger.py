@@ -37,7 +37,7 @@ def test_delayed_jobs_are_queued_when_their_time_has_come(bench: VentilatorBench
     """Not before, and the next wake-up is not after."""
     bench.submit(2, close=False)
     bench.turn(bench.record(0, 1, JobState.FAILED, final=False))
-    until = next(part.wait for part in bench.parts() if part.place is Place.DELAYED)
+    until = next(part.due_at for part in bench.parts() if part.place is Place.DELAYED)
     bench.turn(after=(until - bench.now) * 0.9)
     wakeup = bench.core.next_wakeup()
     assert wakeup is not None

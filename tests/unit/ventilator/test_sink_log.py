@@ -115,12 +115,12 @@ def test_a_failed_attempt_waits_for_its_retry(bench: VentilatorBench) -> None:
     bench.turn(bench.record(0, 1, JobState.FAILED, final=False))
     (part,) = bench.parts()
     assert (part.place, part.stamp) == (Place.DELAYED, Stamp(attempt=2))
-    assert 7.5 <= part.wait - bench.now <= 12.5
+    assert 7.5 <= part.due_at - bench.now <= 12.5
     stamp = part.stamp
     bench.turn(bench.record(0, 1, JobState.FAILED, final=False, stamp=stamp))
     (part,) = bench.parts()
     assert (part.place, part.stamp) == (Place.DELAYED, Stamp(attempt=3))
-    assert 15.0 <= part.wait - bench.now <= 25.0
+    assert 15.0 <= part.due_at - bench.now <= 25.0
 
 
 def test_a_retry_survives_a_restart(bench: VentilatorBench) -> None:

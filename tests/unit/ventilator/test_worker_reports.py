@@ -206,14 +206,14 @@ def test_a_dropped_connection_may_come_back(bench: VentilatorBench) -> None:
 
 
 def test_a_lost_workers_jobs_wait_for_the_sink(bench: VentilatorBench) -> None:
-    """Rule 8: they are in limbo until the sink has echoed a beat that was sent after the loss."""
+    """Rule 8: they are in unconfirmed until the sink has echoed a beat that was sent after the loss."""
     peer = bench.worker("w")
     bench.submit(4)
     peer.disconnect()
     (beat,) = of(SinkBeat, bench.told(SINK, after=RECONNECT_GRACE * 1.1))
-    assert bench.places() == [(0, 4, Place.LIMBO)]
+    assert bench.places() == [(0, 4, Place.UNCONFIRMED)]
     bench.turn(bench.head(echo=beat.number - 1))
-    assert bench.places() == [(0, 4, Place.LIMBO)]
+    assert bench.places() == [(0, 4, Place.UNCONFIRMED)]
     bench.turn(bench.head(echo=beat.number))
     assert bench.places() == [(0, 4, Place.QUEUED)]
 
@@ -273,7 +273,7 @@ def test_the_echo_counts_only_when_the_log_is_applied(bench: VentilatorBench) ->
     bench.turn(after=RECONNECT_GRACE * 1.1)
     line = bench.record(0, 3, lease=lease.number, worker=peer.id)
     bench.turn(bench.head())
-    assert bench.places() == [(0, 4, Place.LIMBO)]
+    assert bench.places() == [(0, 4, Place.UNCONFIRMED)]
     bench.turn(line)
     bench.turn(bench.head())
     assert bench.places() == [(3, 4, Place.QUEUED)]
@@ -389,7 +389,7 @@ def test_the_ventilators_own_pause_expires_nobody(bench: VentilatorBench) -> Non
     bench.turn(after=3600.0)
     assert bench.places() == [(0, 1, Place.LEASED)]
     bench.pass_time(5.6)
-    assert bench.places() == [(0, 1, Place.LIMBO)]
+    assert bench.places() == [(0, 1, Place.UNCONFIRMED)]
 
 
 def test_a_message_in_the_turn_after_a_pause_is_heard_now(bench: VentilatorBench) -> None:
@@ -399,7 +399,7 @@ def test_a_message_in_the_turn_after_a_pause_is_heard_now(bench: VentilatorBench
     mine = held(lease, running=((0, 1),))
     bench.turn(peer.beat(mine), after=3600.0)
     bench.pass_time(5.6)
-    assert bench.places() == [(0, 1, Place.LIMBO)]
+    assert bench.places() == [(0, 1, Place.UNCONFIRMED)]
 
 
 # ---------------------------------------------------------------------------------------------- fuse
