@@ -104,8 +104,8 @@ class SpanVentilator(Station, VentilatorNode):
         books = self.core.books
         chunks = sum(len(batch.chunks) for batch in books.backlog.batches.values())
         most = self.world.most
-        most["chunks"], most["leases"] = max(most["chunks"], chunks), max(most["leases"], len(books.leases.given))
-        most["beyond leases"] = max(most["beyond leases"], chunks - len(books.leases.given))
+        most["chunks"], most["leases"] = max(most["chunks"], chunks), max(most["leases"], len(books.leases.records))
+        most["beyond leases"] = max(most["beyond leases"], chunks - len(books.leases.records))
 
 
 class SpanSink(Station, SinkNode):
@@ -401,7 +401,7 @@ class SpanWorld(World):
         assert not self.client.doubled, f"told twice: {self.client.doubled[:3]}"
         assert not self.twice, f"ran twice: {len(self.twice)}, {self.twice[:3]}"
         books = self.ventilator.core.books
-        assert not books.leases.given, f"still leased: {list(books.leases.given)[:3]}"
+        assert not books.leases.records, f"still leased: {list(books.leases.records)[:3]}"
         assert not books.leases.untaken
         assert not any(batch.chunks for batch in books.backlog.batches.values()), "what has ended is not in memory"
         for worker in self.workers:

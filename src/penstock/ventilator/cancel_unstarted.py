@@ -43,7 +43,7 @@ class Recalls:
         """What of the spans of this request has not come back has started."""
         worker, spans = self._asked.pop(back.number, (b"", ()))
         for span in spans if worker == back.worker else ():
-            lease = self._books.leases.given.get(span.lease)
+            lease = self._books.leases.records.get(span.lease)
             if lease is not None and lease.worker is not None and lease.worker.id == worker:
                 for part in self._books.backlog.carve(lease.chunk, span.start, span.stop):
                     if part.lease == span.lease:
@@ -101,7 +101,7 @@ class Recalls:
     def _ask_workers(self, now: float) -> None:
         wanted: dict[bytes, list[LeaseSpan]] = {}
         for number, asked_at in list(self._books.recalled_leases.items()):
-            lease = self._books.leases.given.get(number)
+            lease = self._books.leases.records.get(number)
             if asked_at is not None and lease is not None and now < asked_at + RESEND:
                 continue
             parts = [part for part in lease.chunk.parts if part.lease == number and part.recalls] if lease else []

@@ -251,7 +251,7 @@ class VentilatorCore:
 
     def check(self) -> None:
         """The invariants; AssertionError if one does not hold."""
-        given = self.books.leases.given
+        given = self.books.leases.records
         charged = self.books.backlog.check(Counter(lease.chunk.batch.id for lease in given.values()))
         assert charged == {number: lease.jobs for number, lease in given.items()}, "a lease counts its jobs"
         self.dispatcher.needs.check()

@@ -25,7 +25,7 @@ from penstock.station.lease_tokens import Grant
 from penstock.ventilator.contract import Deal
 from penstock.ventilator.jobs_model import ANY, Batch, Part, Terms, is_any
 from penstock.ventilator.known_worker import LOOK_AHEAD_SECONDS, Worker, look_interval
-from penstock.ventilator.leases import UNKNOWN_SECONDS, Given, Round
+from penstock.ventilator.leases import UNKNOWN_SECONDS, LeaseRecord, Round
 from penstock.ventilator.ledger import Books
 from penstock.ventilator.worker_demand import Needs
 from penstock.wire.bounds import RESEND
@@ -61,7 +61,7 @@ class Spare(NamedTuple):
     """What could be taken back from a worker: jobs of these leases, `some` or all of those it has."""
 
     worker: Worker
-    leases: list[Given]
+    leases: list[LeaseRecord]
     jobs: int
     some: bool
 
@@ -112,14 +112,14 @@ class Dispatcher:
         ready = self.needs.ready
         if len(ready) != self._books.connections or not self.needs.all_want:
             return False
-        particular = list(self._books.backlog.turns.particular())
+        particular = list(self._books.backlog.fair_queue.particular())
         if any(not one.fits(ANY) or any(map(one.fits, particular)) for one in ready):
             return False
         return sum(worker.idle_slots > 0 for worker in ready) in (0, len(ready))
 
     def _fills(self) -> bool:
         """Whether what is queued is worth a message to each of those that are ready."""
-        for batch in self._books.backlog.turns.waiting(1):
+        for batch in self._books.backlog.fair_queue.waiting(1):
             if len(self.needs.ready) > 1 and batch.mean is not None and batch.queue:
                 seconds = batch.queue[0][2].jobs * batch.mean
                 return seconds * self._books.backlog.free_parts >= MESSAGE_SECONDS * self.needs.slots
@@ -127,8 +127,8 @@ class Dispatcher:
 
     # ------------------------------------------------------------------------------------------ giving
 
-    def _next(self, now: float, fits: Callable[[Terms], bool], lanes: int = 1) -> tuple[Part, Given] | None:
-        part = self._books.backlog.next(fits, lanes)
+    def _next(self, now: float, fits: Callable[[Terms], bool], open_leases: int = 1) -> tuple[Part, LeaseRecord] | None:
+        part = self._books.backlog.next(fits, open_leases)
         if part is None:
             return None
         self._shorten(part)
@@ -145,7 +145,7 @@ class Dispatcher:
         if jobs < part.jobs:
             self._books.backlog.carve(chunk, part.start, part.start + jobs)
 
-    def _lease(self, part: Part, now: float) -> tuple[Part, Given]:
+    def _lease(self, part: Part, now: float) -> tuple[Part, LeaseRecord]:
         lease = self._books.leases.give(part.chunk, part.jobs, now)
         self._books.lease(part, lease.number)
         self._books.start_again(part)
@@ -159,7 +159,7 @@ class Dispatcher:
 
     def _give_by_name(self, now: float) -> None:
         """One lease after the other to whoever needs it most and may have it: most idle slots, then most credit."""
-        given: dict[bytes, list[tuple[Part, Given]]] = {}
+        given: dict[bytes, list[tuple[Part, LeaseRecord]]] = {}
         passed: list[Worker] = []
         while self._books.backlog.queued_parts and (worker := self.needs.first()) is not None:
             pairs = self._fill(worker, now)
@@ -173,9 +173,9 @@ class Dispatcher:
             worker.change()
         self._tell(given)
 
-    def _fill(self, worker: Worker, now: float) -> list[tuple[Part, Given]]:
+    def _fill(self, worker: Worker, now: float) -> list[tuple[Part, LeaseRecord]]:
         """What is worth a message, or one lease that is more."""
-        pairs: list[tuple[Part, Given]] = []
+        pairs: list[tuple[Part, LeaseRecord]] = []
         seconds = 0.0
         while not pairs or (worker.wants and len(pairs) < LEASES_PER_MESSAGE):
             pair = self._next(now, worker.fits, self.needs.slots)
@@ -191,9 +191,9 @@ class Dispatcher:
     def _give_over(self, now: float) -> None:
         """To workers that want no more: what is more urgent than what they have, and some of each batch, unless they
         may run what is more urgent than that and waits."""
-        given: dict[bytes, list[tuple[Part, Given]]] = {}
+        given: dict[bytes, list[tuple[Part, LeaseRecord]]] = {}
         waiting: list[Batch] = []
-        for batch in self._books.backlog.turns.waiting(BATCHES_AT_ONCE):
+        for batch in self._books.backlog.fair_queue.waiting(BATCHES_AT_ONCE):
             first = [one.terms for one in waiting if one.spec.priority > batch.spec.priority]
             changes, some = self.needs.changes, self.needs.since(batch.offered)
             wanting = [worker for worker in some if worker.owes(batch) and worker.fits(batch.terms)]
@@ -222,14 +222,14 @@ class Dispatcher:
         if not batch.queue and batch.spec.limit is None and pieces > 1:
             self._books.backlog.carve(part.chunk, part.start, part.start - (-part.jobs // pieces))
 
-    def _tell(self, given: dict[bytes, list[tuple[Part, Given]]]) -> None:
+    def _tell(self, given: dict[bytes, list[tuple[Part, LeaseRecord]]]) -> None:
         for worker_id, pairs in given.items():
             for bundle in self._bundles(pairs):
                 self._books.tell(worker_id, self._message(bundle))
 
     @staticmethod
-    def _bundles(pairs: list[tuple[Part, Given]]) -> Iterator[list[tuple[Part, Given]]]:
-        bundle: list[tuple[Part, Given]] = []
+    def _bundles(pairs: list[tuple[Part, LeaseRecord]]) -> Iterator[list[tuple[Part, LeaseRecord]]]:
+        bundle: list[tuple[Part, LeaseRecord]] = []
         size = 0
         for pair in pairs:
             if bundle and (len(bundle) == LEASES_PER_MESSAGE or size + pair[0].chunk.size > BYTES_PER_MESSAGE):
@@ -244,7 +244,7 @@ class Dispatcher:
         ahead allow."""
         books = self._books
         depth = min(LEASES_PER_MESSAGE, books.backlog.free_parts // len(workers), *(w.credit for w in workers))
-        bundles: list[list[tuple[Part, Given]]] = [[] for _ in workers]
+        bundles: list[list[tuple[Part, LeaseRecord]]] = [[] for _ in workers]
         size, seconds = 0, 0.0
         for _ in range(depth):
             for bundle in bundles:
@@ -267,7 +267,7 @@ class Dispatcher:
         books.say(Deal(tuple(self._message(bundle) for bundle in bundles)))
         return True
 
-    def _charge(self, workers: list[Worker], bundles: list[list[tuple[Part, Given]]], now: float) -> None:
+    def _charge(self, workers: list[Worker], bundles: list[list[tuple[Part, LeaseRecord]]], now: float) -> None:
         leases = max(len(bundle) for bundle in bundles)
         jobs = max(sum(part.jobs for part, _ in bundle) for bundle in bundles)
         seconds = max(sum(lease.jobs * lease.mean for _, lease in bundle) for bundle in bundles)
@@ -276,7 +276,7 @@ class Dispatcher:
             worker.charge(leases, jobs, seconds)
         self._books.leases.deal(dealt, [lease for bundle in bundles for _, lease in bundle])
 
-    def _message(self, pairs: list[tuple[Part, Given]]) -> Jobs:
+    def _message(self, pairs: list[tuple[Part, LeaseRecord]]) -> Jobs:
         heads: dict[bytes, BatchHead] = {}
         leases: list[Lease] = []
         for part, lease in pairs:
@@ -313,7 +313,7 @@ class Dispatcher:
 
     def _spare(self, worker: Worker, idle: list[Worker]) -> Spare:
         """What of a worker's leases one of those that idle may run."""
-        held = [self._books.leases.given[number] for number in worker.leases]
+        held = [self._books.leases.records[number] for number in worker.leases]
         leases = [lease for lease in held if self._is_movable(lease, idle)]
         if len(leases) == len(held):
             return Spare(worker, held, worker.surplus, some=False)
@@ -323,7 +323,7 @@ class Dispatcher:
         return Spare(worker, leases, jobs, some=True)
 
     @staticmethod
-    def _is_movable(lease: Given, idle: list[Worker]) -> bool:
+    def _is_movable(lease: LeaseRecord, idle: list[Worker]) -> bool:
         batch = lease.chunk.batch
         return not batch.is_full and any(worker.fits(batch.terms) for worker in idle)
 

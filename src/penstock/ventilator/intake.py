@@ -217,10 +217,10 @@ class Intake:
         self.recovered = True
         for batch in self._books.backlog.batches.values():
             batch.uncertain = False
-            if batch.lanes is not None:
-                batch.lanes.uncertain = False
+            if batch.open_leases is not None:
+                batch.open_leases.uncertain = False
         for batch in self._books.backlog.batches.values():
-            self._books.backlog.turns.go_on(batch.lanes)
+            self._books.backlog.fair_queue.go_on(batch.open_leases)
 
     def refill(self) -> None:
         """Ask for more of the batches that run low in memory."""

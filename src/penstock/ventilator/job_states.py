@@ -19,7 +19,7 @@ from penstock.job.spans import SpanSet
 from penstock.job.spec import JobState, Stamp
 from penstock.ventilator.jobs_model import Batch, Part, Place
 from penstock.ventilator.known_worker import Worker
-from penstock.ventilator.leases import Given
+from penstock.ventilator.leases import LeaseRecord
 from penstock.ventilator.ledger import Books
 from penstock.wire.messages import AskJobs, JobLine, JobsInfo
 
@@ -33,7 +33,7 @@ WAITING = {Place.DELAYED: JobState.DELAYED, Place.LEASED: JobState.LEASED}
 class Running(NamedTuple):
     """One job that runs, as far as is known."""
 
-    lease: Given
+    lease: LeaseRecord
     part: Part
     job: int
     """Its index."""
@@ -46,7 +46,7 @@ class Parts:
         self._chunks: set[int] = set()
         self._parts: dict[int, list[Part]] = {}
 
-    def under(self, lease: Given) -> list[Part]:
+    def under(self, lease: LeaseRecord) -> list[Part]:
         """Those of this lease."""
         chunk = lease.chunk
         if id(chunk) not in self._chunks:
@@ -65,7 +65,7 @@ def running_at(worker: Worker, books: Books, parts: Parts | None = None) -> list
     found: list[Running] = []
     taken: set[tuple[int, int]] = set()
     busy: set[int] = set()
-    held = {number: (lease := books.leases.given[number], parts.under(lease)) for number in sorted(worker.leases)}
+    held = {number: (lease := books.leases.records[number], parts.under(lease)) for number in sorted(worker.leases)}
     for lease, part, index in _candidates(held, worker):
         if (lease.number, index) in taken or (lease.serial and lease.number in busy):
             continue
@@ -77,7 +77,9 @@ def running_at(worker: Worker, books: Books, parts: Parts | None = None) -> list
     return sorted(found, key=lambda one: (one.lease.number, one.job))
 
 
-def _candidates(held: dict[int, tuple[Given, list[Part]]], worker: Worker) -> Iterator[tuple[Given, Part, int]]:
+def _candidates(
+    held: dict[int, tuple[LeaseRecord, list[Part]]], worker: Worker
+) -> Iterator[tuple[LeaseRecord, Part, int]]:
     """Jobs of leases: those that slots ran, those that were given to slots, then the others."""
     for number, index in worker.in_slots:
         for part in held[number][1] if number in held else ():
@@ -165,23 +167,23 @@ class Standing:
             low, high = max(part.start, start), min(part.stop, stop)
             if low >= high:
                 continue
-            lease = self._books.leases.given.get(part.lease)
+            lease = self._books.leases.records.get(part.lease)
             spans = [(at, at + 1, True) for span in running.overlap(low, high) for at in range(*span)]
             spans += [(*span, False) for span in running.gaps(low, high)]
             for begin, end, runs in sorted(spans):
                 yield _line(part, begin, end, now, lease, running=runs)
 
 
-def _line(part: Part, start: int, stop: int, now: float, lease: Given | None, *, running: bool) -> JobLine:
+def _line(part: Part, start: int, stop: int, now: float, lease: LeaseRecord | None, *, running: bool) -> JobLine:
     worker = None if lease is None else lease.worker
     hello = None if worker is None else worker.hello
     slot = None if worker is None or not running else worker.in_slots.get((part.lease, start))
-    doomed = part.verdict if part.place is Place.VERDICT else None
+    decided = part.verdict if part.place is Place.VERDICT else None
     return JobLine(
         batch=part.chunk.batch.id,
         start=start,
         stop=stop,
-        state=doomed[0] if doomed is not None else WAITING.get(part.place, JobState.QUEUED),
+        state=decided[0] if decided is not None else WAITING.get(part.place, JobState.QUEUED),
         stamp=part.stamp,
         running=running,
         worker="" if hello is None else hello.name,

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from penstock.job.spans import SpanSet
 from penstock.job.spec import UNSUCCESSFUL, BatchSpec, JobState, Stamp
 from penstock.ventilator.contract import EndedPart, OpenPart, StoredBatch
-from penstock.ventilator.open_leases import Lanes
+from penstock.ventilator.open_leases import OpenLeases
 from penstock.wire.messages import Note, OutcomeHead
 
 NEVER_DUE = math.inf
@@ -248,7 +248,7 @@ class Chunk:
 class Batch:
     """A batch, with those of its open chunks that are in memory."""
 
-    def __init__(self, stored: StoredBatch, lanes: Lanes[Batch] | None) -> None:
+    def __init__(self, stored: StoredBatch, open_leases: OpenLeases[Batch] | None) -> None:
         self.id = stored.batch
         self.spec: BatchSpec = stored.spec
         self.function = stored.function
@@ -272,7 +272,7 @@ class Batch:
         self.ended_time = stored.ended_time
         """When it was first seen to have ended, by the wall clock."""
         self.leased = 0
-        self.lanes = lanes
+        self.open_leases = open_leases
         """What its limit counts; None: it has none."""
         self.uncertain = stored.open_from is not None
         """After a restart: what of it is out is not known yet."""
@@ -287,7 +287,7 @@ class Batch:
         """Seconds one job takes, a running mean; None: nothing is known yet."""
         self.held = False
         """Its time has not come: what is queued is delayed."""
-        self.doom = ""
+        self.cancel_reason = ""
         """Why what has not started never will."""
         self.gone: tuple[str, str] | None = None
         """It is being deleted: the error and the words for whoever waits for it."""
@@ -306,7 +306,7 @@ class Batch:
     @property
     def is_full(self) -> bool:
         """Whether as many leases are out as its limit allows, or may be."""
-        return self.lanes is not None and self.lanes.is_full
+        return self.open_leases is not None and self.open_leases.is_full
 
     def push(self, part: Part) -> None:
         """Into the queue, by index."""

@@ -144,7 +144,7 @@ class Books:
         if part.lease:
             self.leases.shrink(part.lease, part.jobs)
             part.lease = 0
-            self.backlog.turns.go_on(part.chunk.batch.lanes)
+            self.backlog.fair_queue.go_on(part.chunk.batch.open_leases)
 
     def touch(self, chunk: Chunk) -> None:
         """What is open of the chunk changed."""
@@ -167,8 +167,8 @@ class Books:
         batch = part.chunk.batch
         if part.recalled:
             self.cancel(part)
-        elif batch.doom and part.fresh:
-            self.cancel_doomed(part)
+        elif batch.cancel_reason and part.fresh:
+            self.cancel_unstarted(part)
         else:
             self._unlease(part)
             if batch.held:
@@ -180,10 +180,10 @@ class Books:
             else:
                 self.backlog.move(part, Place.QUEUED)
 
-    def cancel_doomed(self, part: Part) -> None:
+    def cancel_unstarted(self, part: Part) -> None:
         """Its batch will not begin any more: nothing of it that has not started will."""
         if part.fresh:
-            self.decide(part, JobState.CANCELLED, part.chunk.batch.doom)
+            self.decide(part, JobState.CANCELLED, part.chunk.batch.cancel_reason)
 
     def delay(self, part: Part, until: float) -> None:
         """To be queued at an instant, or never if it is recalled."""
@@ -216,7 +216,7 @@ class Books:
         """Under a lease that counts its jobs already."""
         self._unlease(part)
         self.backlog.move(part, Place.LEASED, number)
-        self.backlog.turns.rest(part.chunk.batch.lanes)
+        self.backlog.fair_queue.rest(part.chunk.batch.open_leases)
         if part.recalls:
             self.recalled_leases[number] = None
 
@@ -310,7 +310,7 @@ class Books:
 
     def call_off(self, part: Part) -> None:
         """End the part's jobs where they are held."""
-        given = self.leases.given.get(part.lease)
+        given = self.leases.records.get(part.lease)
         if given is not None and given.worker is not None:
             self.tell(given.worker.id, CancelSpan((BatchSpan(part.chunk.batch.id, part.start, part.stop),)))
 

@@ -52,7 +52,7 @@ class Reasons:
                 return self._why_not_given(part.chunk.batch, index)
 
     def _with_whom(self, part: Part, index: int, now: float) -> str:
-        lease = self._books.leases.given[part.lease]
+        lease = self._books.leases.records[part.lease]
         since = f"for {max(0.0, now - lease.given_at):.1f} s"
         if lease.worker is None or lease.worker.hello is None:
             return f"it is on its way to a worker, {since}"
@@ -70,7 +70,7 @@ class Reasons:
             return shut
         if missing := self._placement.missing(batch):
             return f"{missing}: it waits for that"
-        if batch.uncertain or (batch.lanes is not None and batch.lanes.uncertain):
+        if batch.uncertain or (batch.open_leases is not None and batch.open_leases.uncertain):
             return "the ventilator was restarted: it waits until it is known what workers have of its batch"
         if batch.is_full:
             whose = "view" if batch.spec.limit_group else "batch"

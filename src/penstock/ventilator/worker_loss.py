@@ -17,7 +17,7 @@ from collections.abc import Callable
 from penstock.job.spec import JobState
 from penstock.ventilator.jobs_model import Batch, Part, Place
 from penstock.ventilator.known_worker import Worker, look_interval
-from penstock.ventilator.leases import COUNTER_BITS, Given
+from penstock.ventilator.leases import COUNTER_BITS, LeaseRecord
 from penstock.ventilator.ledger import Books
 from penstock.wire.bounds import FUSE, RECONNECT_GRACE
 
@@ -51,7 +51,7 @@ class Loss:
     def lose(self, worker: Worker, *, left: bool = False) -> None:
         """Its leases are unconfirmed until it is known what the sink has of them; what ran has crashed, unless it has
         `left`."""
-        leases = [self._books.leases.given[number] for number in sorted(worker.leases)]
+        leases = [self._books.leases.records[number] for number in sorted(worker.leases)]
         if not left:
             self._suspect_running(worker, leases)
             self._suspect_front(leases, worker.slots)
@@ -71,13 +71,13 @@ class Loss:
             del self._books.workers[worker.id]
         worker.change()
 
-    def _suspect_running(self, worker: Worker, leases: list[Given]) -> None:
+    def _suspect_running(self, worker: Worker, leases: list[LeaseRecord]) -> None:
         for lease in leases:
             for start, stop in [span for batch, span in worker.running if batch == lease.chunk.batch.id]:
                 for part in self._books.backlog.carve(lease.chunk, start, stop):
                     part.crashed = part.crashed or part.lease == lease.number
 
-    def _suspect_front(self, leases: list[Given], slots: int) -> None:
+    def _suspect_front(self, leases: list[LeaseRecord], slots: int) -> None:
         """The slots of which no inventory told ran what comes first: a job may take its worker along at once."""
         parts = [(one, part) for one in leases for part in one.chunk.parts if part.lease == one.number]
         running = Counter({one.chunk.batch: 0 for one in leases})
@@ -100,7 +100,7 @@ class Loss:
                 first.crashed = True
 
     @staticmethod
-    def _accuse(leases: list[Given], worker: Worker, *, alone: bool) -> None:
+    def _accuse(leases: list[LeaseRecord], worker: Worker, *, alone: bool) -> None:
         """Of several suspects nobody knows which it was: none of them is dead for it."""
         for lease in leases:
             for part in lease.chunk.parts:
@@ -147,7 +147,7 @@ class Loss:
                 continue
             self._release(lease, lost)
 
-    def _release(self, lease: Given, lost: list[Worker]) -> None:
+    def _release(self, lease: LeaseRecord, lost: list[Worker]) -> None:
         """Nobody has it: it never arrived, or it was with one of the workers of its round that are lost."""
         books = self._books
         if lost:

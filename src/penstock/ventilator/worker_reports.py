@@ -15,7 +15,7 @@ from penstock.ventilator.contract import LoadChunk, SendFunction, Subscribed, Un
 from penstock.ventilator.dispatch import Dispatcher
 from penstock.ventilator.jobs_model import Place
 from penstock.ventilator.known_worker import Worker
-from penstock.ventilator.leases import Given
+from penstock.ventilator.leases import LeaseRecord
 from penstock.ventilator.ledger import Books
 from penstock.ventilator.worker_loss import Loss
 from penstock.version import minor
@@ -148,7 +148,7 @@ class Presence:
             return
         jobs = 0
         for span in back.spans:
-            lease = self._books.leases.given.get(span.lease)
+            lease = self._books.leases.records.get(span.lease)
             if lease is None or lease.worker not in {None, worker}:
                 continue
             self._books.leases.attribute(lease, worker)
@@ -205,7 +205,7 @@ class Presence:
         """
         listed = {held.lease: held for held in inventory}
         for number in list(worker.leases):
-            lease = self._books.leases.given[number]
+            lease = self._books.leases.records[number]
             if lease.taken or exact:
                 self._miss(lease, listed.get(number))
         worker.running = [(held.batch, span) for held in inventory for span in held.running]
@@ -220,7 +220,7 @@ class Presence:
             self._books.tell(worker.id, Closed(tuple(closed)))
         return drop
 
-    def _miss(self, lease: Given, held: Held | None) -> None:
+    def _miss(self, lease: LeaseRecord, held: Held | None) -> None:
         """Jobs that the books have under the lease and the worker does not: it never started them, queue them again."""
         there = SpanSet((*held.unstarted, *held.running, *held.finished)) if held is not None else SpanSet()
         for part in list(lease.chunk.parts):
