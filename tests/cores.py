@@ -289,7 +289,7 @@ class VentilatorBench:
     @property
     def chain(self) -> bytes:
         """Of the sink's last line."""
-        return str(self.seq).encode() if self.seq else self.core.books.chain
+        return str(self.seq).encode() if self.seq else self.core.ledger.chain
 
     def recover(self) -> list[tuple[bytes, Message]]:
         """The sink is there and the grace after a restart is over."""
@@ -334,7 +334,7 @@ class VentilatorBench:
 
     def parts(self, batch: bytes = BATCH) -> list[Part]:
         """All open parts of a batch that are in memory."""
-        chunks = self.core.books.backlog.batches[batch].chunks.values()
+        chunks = self.core.ledger.backlog.batches[batch].chunks.values()
         return sorted(part for chunk in chunks for part in chunk.parts)
 
     def places(self, batch: bytes = BATCH) -> list[tuple[int, int, Place]]:
@@ -351,7 +351,7 @@ class VentilatorBench:
 
     def counts(self, batch: bytes = BATCH) -> dict[str, int]:
         """Jobs by final state."""
-        return {str(state): jobs for state, jobs in self.core.books.backlog.batches[batch].counts.items()}
+        return {str(state): jobs for state, jobs in self.core.ledger.backlog.batches[batch].counts.items()}
 
 
 def leases(sent: list[tuple[bytes, Message]] | list[Message]) -> list[Lease]:

@@ -988,7 +988,7 @@ class World:
             and not self.client.asked
             and set(self.client.outcomes) >= self.attempted
             and self.ventilator.alive
-            and all(batch.ended for batch in self.ventilator.core.books.backlog.batches.values())
+            and all(batch.ended for batch in self.ventilator.core.ledger.backlog.batches.values())
         )
 
     def story(self) -> str:
@@ -1006,7 +1006,7 @@ class World:
         """Where the ventilator, the sink and the workers believe some jobs to be."""
         found = []
         for batch_id, index in jobs:
-            batch = self.ventilator.core.books.backlog.batches.get(batch_id)
+            batch = self.ventilator.core.ledger.backlog.batches.get(batch_id)
             chunk = batch.chunk_at(index) if batch else None
             parts = [p for p in chunk.parts if p.start <= index < p.stop] if chunk else []
             line = f"{index}: " + ", ".join(f"{p.place.value} lease={p.lease} {p.stamp}" for p in parts)
@@ -1068,7 +1068,7 @@ class World:
             assert outcomes[job].stamp.generation == generations[-1], f"the newest outcome of {job[1]} counts"
         opened = sum(map(len, self.opened.values()))
         assert self.damaged or sum(self.client.retried.values()) == opened, "what was said is what was opened"
-        for batch in self.ventilator.core.books.backlog.batches.values():
+        for batch in self.ventilator.core.ledger.backlog.batches.values():
             states = Counter(str(head.state) for (of, _), head in outcomes.items() if of == batch.id)
             counts = {str(state): jobs for state, jobs in batch.counts.items() if jobs}
             assert counts == states, f"{counts} counted, {states} recorded"

@@ -134,7 +134,7 @@ def test_a_client_that_was_away_is_told(tmp_path: Path, seconds: float, is_lost:
     world.run(world.now + seconds + 5.0)
     assert [(line.batch, line.kind) for line in client.gone] == ([(MAP, "JobCancelled")] if is_lost else [])
     assert all("its client was out of reach for 60 s" in line.text for line in client.gone)
-    assert not is_lost or not world.ventilator.core.books.backlog.batches or client.gone
+    assert not is_lost or not world.ventilator.core.ledger.backlog.batches or client.gone
     if not is_lost:
         assert not cancelled(world)
     world.close()

@@ -22,7 +22,7 @@ from penstock.station.control_silence import Hearing
 from penstock.station.recorded_jobs import Recorded
 from penstock.ventilator.cancel_unstarted import Recalls
 from penstock.ventilator.jobs_model import Part
-from penstock.ventilator.ledger import Books
+from penstock.ventilator.ledger import Ledger
 from penstock.ventilator.sink_log import Settlement
 from penstock.ventilator.worker_loss import Loss
 from penstock.ventilator.worker_reports import Presence
@@ -174,10 +174,10 @@ def no_fuse(patch: pytest.MonkeyPatch) -> None:
 def no_barrier(patch: pytest.MonkeyPatch) -> None:
     """A lost worker's jobs are queued again at once."""
 
-    def hold(self: Books, part: Part, barrier: int) -> None:
+    def hold(self: Ledger, part: Part, barrier: int) -> None:
         self.queue(part)
 
-    patch.setattr(Books, "hold", hold)
+    patch.setattr(Ledger, "hold", hold)
 
 
 def no_floor(patch: pytest.MonkeyPatch) -> None:
@@ -213,7 +213,7 @@ def gaps_are_skipped(patch: pytest.MonkeyPatch) -> None:
     """Lines behind a gap are applied as if it were none."""
 
     def on_completions(self: Any, message: Completions, now: float) -> None:
-        self._waiting.extend(line for line in message.records if line.seq > self._books.applied)
+        self._waiting.extend(line for line in message.records if line.seq > self._ledger.applied)
         self.advance(now)
 
     patch.setattr(Settlement, "on_completions", on_completions)
@@ -251,7 +251,7 @@ def no_recall_again(patch: pytest.MonkeyPatch) -> None:
 
     def on_handed_back(self: Any, back: HandedBack) -> None:
         keep(self, back)
-        for batch in self._books.backlog.batches.values():
+        for batch in self._ledger.backlog.batches.values():
             for chunk in batch.chunks.values():
                 for part in chunk.parts:
                     part.recalled = False
@@ -267,13 +267,13 @@ def no_renewal(patch: pytest.MonkeyPatch) -> None:
 
 def no_verdict_again(patch: pytest.MonkeyPatch) -> None:
     """A verdict is said once."""
-    send = Books.send_verdicts
-    patch.setattr(Books, "send_verdicts", lambda self, sink, **_: send(self, sink, again=False))
+    send = Ledger.send_verdicts
+    patch.setattr(Ledger, "send_verdicts", lambda self, sink, **_: send(self, sink, again=False))
 
 
 def retries_are_new(patch: pytest.MonkeyPatch) -> None:
     """Each Retry that arrives is one more."""
-    patch.setattr(Books, "mark_retried", lambda *_: None)
+    patch.setattr(Ledger, "mark_retried", lambda *_: None)
 
 
 def openings_are_new(patch: pytest.MonkeyPatch) -> None:

@@ -36,7 +36,7 @@ from penstock.ventilator.contract import (
 from penstock.ventilator.deletion import Removal
 from penstock.ventilator.dispatch import Dispatcher
 from penstock.ventilator.intake import Intake
-from penstock.ventilator.ledger import Books
+from penstock.ventilator.ledger import Ledger
 from penstock.ventilator.placement import Placement
 from penstock.ventilator.quarantine import Quarantine
 from penstock.ventilator.questions import Questions
@@ -122,19 +122,19 @@ class VentilatorCore:
         pickles: bool = True,
         name_chars: int = LABEL_CHARS,
     ) -> None:
-        self.books = Books(life, stored, applied, lease_time, heartbeat_interval, seed, seal)
-        self.dispatcher = Dispatcher(self.books)
-        self.presence = Presence(self.books, self.dispatcher, version)
-        self.quarantine = Quarantine(self.books, self.dispatcher)
-        self.settlement = Settlement(self.books)
-        self.gates = Gates(self.books)
-        self.placement = Placement(self.books)
-        self.intake = Intake(self.books, self.gates, self.placement, pickles=pickles, name_chars=name_chars)
-        self.removal = Removal(self.books, self.gates, self.intake, now, forgotten, transient_time)
-        self.retries = Retries(self.books, self.intake)
-        self.agreement = Agreement(self.books, self.intake)
+        self.ledger = Ledger(life, stored, applied, lease_time, heartbeat_interval, seed, seal)
+        self.dispatcher = Dispatcher(self.ledger)
+        self.presence = Presence(self.ledger, self.dispatcher, version)
+        self.quarantine = Quarantine(self.ledger, self.dispatcher)
+        self.settlement = Settlement(self.ledger)
+        self.gates = Gates(self.ledger)
+        self.placement = Placement(self.ledger)
+        self.intake = Intake(self.ledger, self.gates, self.placement, pickles=pickles, name_chars=name_chars)
+        self.removal = Removal(self.ledger, self.gates, self.intake, now, forgotten, transient_time)
+        self.retries = Retries(self.ledger, self.intake)
+        self.agreement = Agreement(self.ledger, self.intake)
         self.questions = Questions(
-            self.books, self.gates, self.placement, self.settlement, self.agreement, version, security
+            self.ledger, self.gates, self.placement, self.settlement, self.agreement, version, security
         )
         self.intake.recovered = not any(one.open_from is not None for one in stored)
         self._recovers_at = math.inf if self.intake.recovered else now + RECOVERY_GRACE
@@ -147,8 +147,8 @@ class VentilatorCore:
         self._looked_up: dict[tuple[bytes, int], bool] = {}
         """What single chunks were read for in this turn, as (batch, index), and whether that job is open."""
         self.malformed = 0
-        self.books.wall_offset = wall_time - now
-        for batch in self.books.backlog.batches.values():
+        self.ledger.wall_offset = wall_time - now
+        for batch in self.ledger.backlog.batches.values():
             self.gates.watch(batch, now)
 
     # ------------------------------------------------------------------------------------------ contract
@@ -178,14 +178,14 @@ class VentilatorCore:
             case SinkHead():
                 self._on_sink_head(event, now)
             case WallClock(time):
-                self.books.wall_offset = time - now
+                self.ledger.wall_offset = time - now
             case Diverged():
                 if self.settlement.on_diverged(event):
                     self.agreement.begin(event.seq)
             case Forgotten(_, batch):
                 self.removal.on_forgotten(batch)
             case LiveTaken(_, worker, number, is_kept):
-                self.books.tell(worker, LiveAck(number, is_kept))
+                self.ledger.turn.tell(worker, LiveAck(number, is_kept))
             case Restated():
                 if self.settlement.is_of_sink(event) and self.settlement.diverged:
                     self.agreement.on_restated(event)
@@ -194,7 +194,7 @@ class VentilatorCore:
             case Unsubscribed():
                 self.presence.on_unsubscribed(event, now)
             case JobConnections():
-                self.books.connections = event.count
+                self.ledger.connections = event.count
             case ChunksLoaded():
                 self.intake.on_chunks_loaded(event)
             case KeptLoaded():
@@ -205,23 +205,23 @@ class VentilatorCore:
                 self._looked_up[event.batch, event.index] = event.chunk is not None
             case _:
                 assert_never(event)
-        return self.books.take()
+        return self.ledger.turn.take()
 
     def tick(self, now: float) -> Actions:
         """Close the turn: what is due, what can be given out, what must be saved."""
         pause = now - self._ticked_at
-        if pause > self.books.lease_time / 2:
+        if pause > self.ledger.lease_time / 2:
             self.presence.loss.forgive(pause, now)
             self.removal.forgive(pause, now)
-            self.books.log("stood_still", seconds=round(pause, 1))
+            self.ledger.turn.log("stood_still", seconds=round(pause, 1))
         self._ticked_at = now
         self._go_on(now)
-        self.books.queue_delayed(now)
+        self.ledger.queue_delayed(now)
         self.presence.loss.tick(now)
         self.removal.expire(now)
         if now >= self._retention_at:
             self._retention_at = now + RETENTION_INTERVAL
-            self.removal.retire(now + self.books.wall_offset)
+            self.removal.retire(now + self.ledger.wall_offset)
         self.gates.tick(now)
         self.placement.tick(now)
         self._beat(now)
@@ -233,29 +233,29 @@ class VentilatorCore:
         self.settlement.flush()
         self.retries.answer()
         self.removal.sweep(self.settlement.sink)
-        self.books.flush()
-        return self.books.take()
+        self.ledger.turn.flush()
+        return self.ledger.turn.take()
 
     def next_wakeup(self) -> float | None:
         """When `tick` has something to do even if nothing happens."""
-        due = [self._beat_at + self.books.heartbeat_interval]
+        due = [self._beat_at + self.ledger.heartbeat_interval]
         if self.settlement.sink is not None:
             due.append(self._recovers_at)
         if self.dispatcher.look_again_at is not None:
             due.append(self.dispatcher.look_again_at)
-        if self.books.delayed:
-            due.append(self.books.delayed[0][0])
+        if self.ledger.delayed:
+            due.append(self.ledger.delayed[0][0])
         if (opens_at := self.gates.next_wakeup()) is not None:
             due.append(opens_at)
         return min(due)
 
     def check(self) -> None:
         """The invariants; AssertionError if one does not hold."""
-        given = self.books.leases.records
-        charged = self.books.backlog.check(Counter(lease.chunk.batch.id for lease in given.values()))
+        given = self.ledger.leases.records
+        charged = self.ledger.backlog.check(Counter(lease.chunk.batch.id for lease in given.values()))
         assert charged == {number: lease.jobs for number, lease in given.items()}, "a lease counts its jobs"
         self.dispatcher.needs.check()
-        for worker in self.books.workers.values():
+        for worker in self.ledger.workers.values():
             assert worker.jobs == sum(given[number].jobs for number in worker.leases), "a worker's jobs are its leases'"
             assert worker.width == sum(given[number].width for number in worker.leases), "and what of them can run"
             assert worker.charged_leases >= 0
@@ -264,7 +264,7 @@ class VentilatorCore:
     # ------------------------------------------------------------------------------------------ the rest
 
     def _on_client(self, event: FromClient, now: float) -> None:
-        if why := refusal(event.sender, event.message, self.books.backlog.owner):
+        if why := refusal(event.sender, event.message, self.ledger.backlog.owner):
             self.intake.refuse(event.client, event.message, why)
             return
         match event.message:
@@ -279,7 +279,7 @@ class VentilatorCore:
                 self.removal.on_forget(forget.batch)
             case TrimOutput() as trim:
                 if self.settlement.sink is not None:
-                    self.books.tell(self.settlement.sink, trim)
+                    self.ledger.turn.tell(self.settlement.sink, trim)
             case Delete() as delete:
                 self.removal.on_delete(event.client, delete)
             case Alive() as alive:
@@ -309,16 +309,16 @@ class VentilatorCore:
             self.settlement.advance(now, absent)
 
     def _on_sink_head(self, head: SinkHead, now: float) -> None:
-        sink = self.books.workers.pop(head.sink, None)  # a subscriber that turned out to be the sink: it had no hello
+        sink = self.ledger.workers.pop(head.sink, None)  # a subscriber that turned out to be the sink: it had no hello
         first = sink is not None
         if not self.settlement.on_head(head, now):
             if first:
-                self._beat_at = now - self.books.heartbeat_interval
+                self._beat_at = now - self.ledger.heartbeat_interval
             return
         if not self.intake.recovered and head.echo >= self._recovery_barrier:
             self.intake.recover()
-            self.books.log("recovered", batches=len(self.books.backlog.batches))
-        if self.books.unconfirmed and self.intake.recovered:
+            self.ledger.turn.log("recovered", batches=len(self.ledger.backlog.batches))
+        if self.ledger.unconfirmed and self.intake.recovered:
             self.presence.loss.release_unconfirmed(head.echo)
         if self.intake.recovered:
             self.retries.on_echo(head.echo)
@@ -326,18 +326,18 @@ class VentilatorCore:
     def _beat(self, now: float) -> None:
         """To the sink: every interval, and at once when something unconfirmed or a retry waits for the echo."""
         sink = self.settlement.sink
-        due = now >= min(self._beat_at + self.books.heartbeat_interval, self._recovers_at)
+        due = now >= min(self._beat_at + self.ledger.heartbeat_interval, self._recovers_at)
         if due:
             self._beat_at = now
         if sink is None:
             return
-        if due or max(self.books.last_barrier, self.retries.barrier) > self.presence.loss.barrier:
+        if due or max(self.ledger.last_barrier, self.retries.barrier) > self.presence.loss.barrier:
             self.presence.loss.barrier += 1
             if now >= self._recovers_at:
                 self._recovery_barrier, self._recovers_at = self.presence.loss.barrier, math.inf
-            self.books.tell(sink, SinkBeat(self.presence.loss.barrier, self.books.applied))
+            self.ledger.turn.tell(sink, SinkBeat(self.presence.loss.barrier, self.ledger.applied))
         again = now >= self._verdicts_at + RESEND
         if again:
             self._verdicts_at = now
             self.removal.forget_again(sink)
-        self.books.send_verdicts(sink, again=again)
+        self.ledger.send_verdicts(sink, again=again)

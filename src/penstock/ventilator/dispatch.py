@@ -26,7 +26,7 @@ from penstock.ventilator.contract import Deal
 from penstock.ventilator.jobs_model import ANY, Batch, Part, Terms, is_any
 from penstock.ventilator.known_worker import LOOK_AHEAD_SECONDS, Worker, look_interval
 from penstock.ventilator.leases import UNKNOWN_SECONDS, LeaseRecord, Round
-from penstock.ventilator.ledger import Books
+from penstock.ventilator.ledger import Ledger
 from penstock.ventilator.worker_demand import Needs
 from penstock.wire.bounds import RESEND
 from penstock.wire.messages import INLINE_FUNCTION_BYTES, BatchHead, HandBack, Jobs, Lease
@@ -69,9 +69,9 @@ class Spare(NamedTuple):
 class Dispatcher:
     """Decides who gets what."""
 
-    def __init__(self, books: Books) -> None:
-        self._books = books
-        self.needs = Needs(books.workers, books.changed)
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self.needs = Needs(ledger.workers, ledger.changed)
         self._over_at = 0.0
         """Not before this instant are workers that want no more given something beyond that."""
         self._steal_at = 0.0
@@ -82,7 +82,7 @@ class Dispatcher:
     def run(self, now: float) -> None:
         """Give out all there is credit for."""
         self.look_again_at = None
-        backlog, ready = self._books.backlog, self.needs.ready
+        backlog, ready = self._ledger.backlog, self.needs.ready
         self.needs.look()
         while ready and backlog.free_parts >= len(ready) and self._in_step() and self._fills():
             if not self._deal(list(ready), now):
@@ -110,25 +110,25 @@ class Dispatcher:
         """Whether a round is right: it reaches exactly those that are ready, each has credit, none needs it more than
         others, and nothing waits that only some of them may have."""
         ready = self.needs.ready
-        if len(ready) != self._books.connections or not self.needs.all_want:
+        if len(ready) != self._ledger.connections or not self.needs.all_want:
             return False
-        particular = list(self._books.backlog.fair_queue.particular())
+        particular = list(self._ledger.backlog.fair_queue.particular())
         if any(not one.fits(ANY) or any(map(one.fits, particular)) for one in ready):
             return False
         return sum(worker.idle_slots > 0 for worker in ready) in (0, len(ready))
 
     def _fills(self) -> bool:
         """Whether what is queued is worth a message to each of those that are ready."""
-        for batch in self._books.backlog.fair_queue.waiting(1):
+        for batch in self._ledger.backlog.fair_queue.waiting(1):
             if len(self.needs.ready) > 1 and batch.mean is not None and batch.queue:
                 seconds = batch.queue[0][2].jobs * batch.mean
-                return seconds * self._books.backlog.free_parts >= MESSAGE_SECONDS * self.needs.slots
+                return seconds * self._ledger.backlog.free_parts >= MESSAGE_SECONDS * self.needs.slots
         return True
 
     # ------------------------------------------------------------------------------------------ giving
 
     def _next(self, now: float, fits: Callable[[Terms], bool], open_leases: int = 1) -> tuple[Part, LeaseRecord] | None:
-        part = self._books.backlog.next(fits, open_leases)
+        part = self._ledger.backlog.next(fits, open_leases)
         if part is None:
             return None
         self._shorten(part)
@@ -143,25 +143,25 @@ class Dispatcher:
         least = max(SHORT_LEASE, chunk.size / PAYLOAD_SPEED) / max(batch.mean, 1e-9)
         jobs = max(1, int(least), left // (LEASES_TO_COME * self.needs.slots))
         if jobs < part.jobs:
-            self._books.backlog.carve(chunk, part.start, part.start + jobs)
+            self._ledger.backlog.carve(chunk, part.start, part.start + jobs)
 
     def _lease(self, part: Part, now: float) -> tuple[Part, LeaseRecord]:
-        lease = self._books.leases.give(part.chunk, part.jobs, now)
-        self._books.lease(part, lease.number)
-        self._books.start_again(part)
+        lease = self._ledger.leases.give(part.chunk, part.jobs, now)
+        self._ledger.lease(part, lease.number)
+        self._ledger.start_again(part)
         return part, lease
 
     def give_alone(self, worker: Worker, part: Part, now: float) -> None:
         """A suspect, to a worker that holds nothing else."""
         pair = self._lease(part, now)
-        self._books.leases.attribute(pair[1], worker)
-        self._books.tell(worker.id, self._message([pair]))
+        self._ledger.leases.attribute(pair[1], worker)
+        self._ledger.turn.tell(worker.id, self._message([pair]))
 
     def _give_by_name(self, now: float) -> None:
         """One lease after the other to whoever needs it most and may have it: most idle slots, then most credit."""
         given: dict[bytes, list[tuple[Part, LeaseRecord]]] = {}
         passed: list[Worker] = []
-        while self._books.backlog.queued_parts and (worker := self.needs.first()) is not None:
+        while self._ledger.backlog.queued_parts and (worker := self.needs.first()) is not None:
             pairs = self._fill(worker, now)
             if pairs:
                 given.setdefault(worker.id, []).extend(pairs)
@@ -181,7 +181,7 @@ class Dispatcher:
             pair = self._next(now, worker.fits, self.needs.slots)
             if pair is None:
                 break
-            self._books.leases.attribute(pair[1], worker)
+            self._ledger.leases.attribute(pair[1], worker)
             pairs.append(pair)
             seconds += pair[1].jobs * pair[1].mean
             if seconds >= MESSAGE_SECONDS * worker.slots:
@@ -193,7 +193,7 @@ class Dispatcher:
         may run what is more urgent than that and waits."""
         given: dict[bytes, list[tuple[Part, LeaseRecord]]] = {}
         waiting: list[Batch] = []
-        for batch in self._books.backlog.fair_queue.waiting(BATCHES_AT_ONCE):
+        for batch in self._ledger.backlog.fair_queue.waiting(BATCHES_AT_ONCE):
             first = [one.terms for one in waiting if one.spec.priority > batch.spec.priority]
             changes, some = self.needs.changes, self.needs.since(batch.offered)
             wanting = [worker for worker in some if worker.owes(batch) and worker.fits(batch.terms)]
@@ -202,11 +202,11 @@ class Dispatcher:
             while batch.in_turn and owing:
                 owing.sort(key=lambda worker: -len(worker.leases))
                 for left in range(len(owing), 0, -1):
-                    part = self._books.backlog.take(batch, self.needs.slots) if batch.in_turn else None
+                    part = self._ledger.backlog.take(batch, self.needs.slots) if batch.in_turn else None
                     if part is not None:
                         self._spread(part, left)
                         pair = self._lease(part, now)
-                        self._books.leases.attribute(pair[1], owing[left - 1])
+                        self._ledger.leases.attribute(pair[1], owing[left - 1])
                         given.setdefault(owing[left - 1].id, []).append(pair)
                 owing = [worker for worker in owing if worker.owes(batch)]
             if batch.in_turn:
@@ -220,12 +220,12 @@ class Dispatcher:
         seconds = part.jobs * (UNKNOWN_SECONDS if batch.mean is None else batch.mean)
         pieces = min(workers, math.ceil(seconds / LOOK_AHEAD_SECONDS))
         if not batch.queue and batch.spec.limit is None and pieces > 1:
-            self._books.backlog.carve(part.chunk, part.start, part.start - (-part.jobs // pieces))
+            self._ledger.backlog.carve(part.chunk, part.start, part.start - (-part.jobs // pieces))
 
     def _tell(self, given: dict[bytes, list[tuple[Part, LeaseRecord]]]) -> None:
         for worker_id, pairs in given.items():
             for bundle in self._bundles(pairs):
-                self._books.tell(worker_id, self._message(bundle))
+                self._ledger.turn.tell(worker_id, self._message(bundle))
 
     @staticmethod
     def _bundles(pairs: list[tuple[Part, LeaseRecord]]) -> Iterator[list[tuple[Part, LeaseRecord]]]:
@@ -242,8 +242,8 @@ class Dispatcher:
     def _deal(self, workers: list[Worker], now: float) -> bool:
         """A round: as many messages as workers, each with as many leases as the least credit and half of what is wanted
         ahead allow."""
-        books = self._books
-        depth = min(LEASES_PER_MESSAGE, books.backlog.free_parts // len(workers), *(w.credit for w in workers))
+        ledger = self._ledger
+        depth = min(LEASES_PER_MESSAGE, ledger.backlog.free_parts // len(workers), *(w.credit for w in workers))
         bundles: list[list[tuple[Part, LeaseRecord]]] = [[] for _ in workers]
         size, seconds = 0, 0.0
         for _ in range(depth):
@@ -261,10 +261,10 @@ class Dispatcher:
             return False
         if len(workers) == 1:
             for _, lease in bundles[0]:
-                books.leases.attribute(lease, workers[0])
+                ledger.leases.attribute(lease, workers[0])
         else:
             self._charge(workers, bundles, now)
-        books.say(Deal(tuple(self._message(bundle) for bundle in bundles)))
+        ledger.turn.say(Deal(tuple(self._message(bundle) for bundle in bundles)))
         return True
 
     def _charge(self, workers: list[Worker], bundles: list[list[tuple[Part, LeaseRecord]]], now: float) -> None:
@@ -274,7 +274,7 @@ class Dispatcher:
         dealt = Round(now, {worker.id: (leases, jobs, seconds) for worker in workers})
         for worker in workers:
             worker.charge(leases, jobs, seconds)
-        self._books.leases.deal(dealt, [lease for bundle in bundles for _, lease in bundle])
+        self._ledger.leases.deal(dealt, [lease for bundle in bundles for _, lease in bundle])
 
     def _message(self, pairs: list[tuple[Part, LeaseRecord]]) -> Jobs:
         heads: dict[bytes, BatchHead] = {}
@@ -284,7 +284,7 @@ class Dispatcher:
             if batch.id not in heads:
                 inline = batch.function_size if batch.function_size <= INLINE_FUNCTION_BYTES else 0
                 heads[batch.id] = BatchHead(batch.id, batch.spec, batch.function, batch.function_size, inline)
-            token = self._books.seal.token(Grant(lease.number, batch.id, part.start, part.stop, part.stamp))
+            token = self._ledger.seal.token(Grant(lease.number, batch.id, part.start, part.stop, part.stamp))
             span = (chunk.first, chunk.count, part.start, part.stop)
             leases.append(Lease(lease.number, batch.id, *span, part.stamp, chunk.size, token))
         return Jobs(tuple(heads.values()), tuple(leases))
@@ -304,16 +304,16 @@ class Dispatcher:
         asked = [spare for spare in spares if now >= spare.worker.barren_until and self._worth(spare, now)]
         fullest = heapq.nlargest(len(idle), asked, key=lambda spare: spare.jobs / spare.worker.slots)
         for full in fullest[:1] + [spare for spare in fullest[1:] if not 0 < self._seconds(spare) <= SEVERAL_SECONDS]:
-            number = self._books.next_request()
+            number = self._ledger.next_request()
             full.worker.hand_back = (number, now)
             named = tuple(lease.number for lease in full.leases) if full.some else ()
-            self._books.tell(full.worker.id, HandBack(number, (full.jobs + 1) // 2, named))
+            self._ledger.turn.tell(full.worker.id, HandBack(number, (full.jobs + 1) // 2, named))
         if spares and not asked:
             self._look_again(now + STEAL_AGE)
 
     def _spare(self, worker: Worker, idle: list[Worker]) -> Spare:
         """What of a worker's leases one of those that idle may run."""
-        held = [self._books.leases.records[number] for number in worker.leases]
+        held = [self._ledger.leases.records[number] for number in worker.leases]
         leases = [lease for lease in held if self._is_movable(lease, idle)]
         if len(leases) == len(held):
             return Spare(worker, held, worker.surplus, some=False)

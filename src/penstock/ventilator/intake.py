@@ -32,7 +32,7 @@ from penstock.ventilator.contract import (
     StoredChunk,
 )
 from penstock.ventilator.jobs_model import Batch, Chunk, Place
-from penstock.ventilator.ledger import Books
+from penstock.ventilator.ledger import Ledger
 from penstock.ventilator.placement import Placement
 from penstock.ventilator.start_conditions import Gates
 from penstock.wire.frames import split
@@ -60,7 +60,7 @@ class Intake:
 
     def __init__(
         self,
-        books: Books,
+        ledger: Ledger,
         gates: Gates,
         placement: Placement,
         *,
@@ -68,8 +68,8 @@ class Intake:
         name_chars: int = LABEL_CHARS,
     ) -> None:
         """`pickles`: whether calls whose arguments are pickles are taken in. `name_chars`: of a name among options."""
-        self._books = books
-        self.recalls = Recalls(books)
+        self._ledger = ledger
+        self.recalls = Recalls(ledger)
         self._gates = gates
         self._placement = placement
         self._pickles = pickles
@@ -81,7 +81,7 @@ class Intake:
         dropped."""
         self._words: dict[str, bytes] = {}
         """The batches that were accepted once under a word, for as long as they are here."""
-        for batch in books.backlog.batches.values():
+        for batch in ledger.backlog.batches.values():
             self._remember_word(batch)
 
     def _remember_word(self, batch: Batch) -> None:
@@ -108,7 +108,7 @@ class Intake:
         submit, payload = event.message, event.payload
         assert isinstance(submit, Submit)
         parts = split(payload, [one.size for one in submit.opens] + [one.size for one in submit.chunks])
-        batches, forgotten = self._books.backlog.batches, self.forgotten
+        batches, forgotten = self._ledger.backlog.batches, self.forgotten
         new = {one.batch: 0 for one in submit.opens if one.batch not in batches and one.batch not in forgotten}
         ends = self._ends(submit, new)
         if ends is None:
@@ -126,17 +126,17 @@ class Intake:
             known = batches.get(closed.batch)
             if known is not None and known.total is None:
                 known.total = closed.total
-                self._books.say(SaveTotal(known.id, closed.total))
-        self._books.say_last(Answer(event.client, Accepted(submit.number)))
+                self._ledger.turn.say(SaveTotal(known.id, closed.total))
+        self._ledger.turn.say_last(Answer(event.client, Accepted(submit.number)))
 
     def _open(self, opened: BatchOpen, code: Bytes, event: FromClient, now: float) -> None:
         spec = replace(opened.spec, owner=event.sender.name)
         stored = StoredBatch(opened.batch, spec, opened.function, opened.size, event.wall_time, 0, None, {}, None)
-        batch = self._books.backlog.add_batch(stored)
+        batch = self._ledger.backlog.add_batch(stored)
         self._remember_word(batch)
         self._gates.watch(batch, now)
         self._placement.watch(batch, event.client, now)
-        self._books.say(SaveBatch(opened.batch, spec, opened.function, code, event.wall_time))
+        self._ledger.turn.say(SaveBatch(opened.batch, spec, opened.function, code, event.wall_time))
 
     def _unfit(self, submit: Submit, ends: dict[bytes, int]) -> Refused | None:
         """Why nobody could accept it, or not this pipeline."""
@@ -157,7 +157,7 @@ class Intake:
 
     def _refusal(self, submit: Submit, new: dict[bytes, int]) -> Refused | Known | None:
         """Why not to accept it: a batch that asks for what is not here, or is here already."""
-        known: ChainMap[bytes, Any] = ChainMap({}, self._books.backlog.batches)
+        known: ChainMap[bytes, Any] = ChainMap({}, self._ledger.backlog.batches)
         for opened in submit.opens:
             if opened.batch in new:
                 if before := self._accepted_before(submit.number, opened.spec):
@@ -171,7 +171,7 @@ class Intake:
 
     def _accepted_before(self, number: int, spec: BatchSpec) -> Known | Refused | None:
         """The batch that has this one's word."""
-        batch = self._books.backlog.batches.get(self._words.get(spec.once, b""))
+        batch = self._ledger.backlog.batches.get(self._words.get(spec.once, b""))
         if batch is None:
             return None
         if batch.spec.call == spec.call:
@@ -182,12 +182,12 @@ class Intake:
     def _ends(self, submit: Submit, new: dict[bytes, int]) -> dict[bytes, int] | None:
         """How many jobs its batches have with it, or None: a chunk does not follow what is accepted. Chunks of
         forgotten batches are accepted and dropped."""
-        batches = self._books.backlog.batches
+        batches = self._ledger.backlog.batches
         ends = {one.batch: batches[one.batch].accepted for one in submit.closes if one.batch in batches} | new
         for chunk in submit.chunks:
             if chunk.batch in self.forgotten:
                 continue
-            batch = self._books.backlog.batches.get(chunk.batch)
+            batch = self._ledger.backlog.batches.get(chunk.batch)
             end = ends.get(chunk.batch, batch.accepted if batch is not None else -1)
             if chunk.first > end:
                 return None
@@ -195,19 +195,19 @@ class Intake:
         return ends
 
     def _accept(self, head: ChunkHead, arguments: Bytes) -> None:
-        batch = self._books.backlog.batches.get(head.batch)
+        batch = self._ledger.backlog.batches.get(head.batch)
         if batch is None or head.first < batch.accepted:
             return
         batch.accepted = head.first + head.count
-        self._books.say(SaveChunk(head.batch, head.first, head.count, arguments, head.digests))
+        self._ledger.turn.say(SaveChunk(head.batch, head.first, head.count, arguments, head.digests))
         for start, stop in SpanSet(head.cancelled).overlap(head.first, batch.accepted):
-            self._books.mark_cancelled(batch, start, stop)
+            self._ledger.mark_cancelled(batch, start, stop)
         if not batch.on_disk and len(batch.chunks) < WINDOW_CHUNKS:
             batch.loaded_to = batch.accepted
             stored = StoredChunk(head.first, head.count, head.size, (OpenPart(head.first, batch.accepted),))
-            self._settle_cancelled(self._books.take_in(batch, stored))
+            self._settle_cancelled(self._ledger.take_in(batch, stored))
         elif not batch.on_disk:
-            self._books.backlog.leave_on_disk(batch)
+            self._ledger.backlog.leave_on_disk(batch)
             batch.loaded_to = head.first
 
     # ------------------------------------------------------------------------------------------ from disk
@@ -215,29 +215,29 @@ class Intake:
     def recover(self) -> None:
         """What was given out before a restart is known by now."""
         self.recovered = True
-        for batch in self._books.backlog.batches.values():
+        for batch in self._ledger.backlog.batches.values():
             batch.uncertain = False
             if batch.open_leases is not None:
                 batch.open_leases.uncertain = False
-        for batch in self._books.backlog.batches.values():
-            self._books.backlog.fair_queue.go_on(batch.open_leases)
+        for batch in self._ledger.backlog.batches.values():
+            self._ledger.backlog.fair_queue.go_on(batch.open_leases)
 
     def refill(self) -> None:
         """Ask for more of the batches that run low in memory."""
-        for batch in self._books.backlog.hungry_batches():
+        for batch in self._ledger.backlog.hungry_batches():
             batch.loading = True
-            self._books.say(LoadChunks(batch.id, batch.loaded_to, REFILL_CHUNKS))
+            self._ledger.turn.say(LoadChunks(batch.id, batch.loaded_to, REFILL_CHUNKS))
 
     def on_chunks_loaded(self, loaded: ChunksLoaded) -> None:
         """The next stretch of a batch came into memory."""
-        batch = self._books.backlog.batches.get(loaded.batch)
+        batch = self._ledger.backlog.batches.get(loaded.batch)
         if batch is None:
             return
         batch.loading = False
         for chunk in loaded.chunks:
             self.load(batch, chunk)
         if len(loaded.chunks) < loaded.limit:
-            self._books.backlog.has_all(batch)
+            self._ledger.backlog.has_all(batch)
             batch.loaded_to = batch.accepted
         else:
             last = loaded.chunks[-1]
@@ -245,7 +245,7 @@ class Intake:
 
     def on_chunk_loaded(self, loaded: ChunkLoaded) -> None:
         """One chunk, out of turn: somebody spoke of it."""
-        batch = self._books.backlog.batches.get(loaded.batch)
+        batch = self._ledger.backlog.batches.get(loaded.batch)
         if batch is not None and loaded.chunk is not None:
             self.load(batch, loaded.chunk)
 
@@ -253,19 +253,19 @@ class Intake:
         """Take a chunk into memory, if it is not there."""
         if chunk.first in batch.chunks:
             return
-        self._settle_cancelled(self._books.take_in(batch, chunk, unconfirmed=not self.recovered))
+        self._settle_cancelled(self._ledger.take_in(batch, chunk, unconfirmed=not self.recovered))
 
     def _settle_cancelled(self, chunk: Chunk) -> None:
         for start, stop in chunk.batch.cancelled.overlap(chunk.first, chunk.first + chunk.count):
-            for part in self._books.backlog.carve(chunk, start, stop):
+            for part in self._ledger.backlog.carve(chunk, start, stop):
                 if part.place not in (Place.VERDICT, Place.OPENING):
-                    self._books.decide(part, JobState.CANCELLED, "cancelled")
+                    self._ledger.decide(part, JobState.CANCELLED, "cancelled")
 
     # ------------------------------------------------------------------------------------------ cancel
 
     def on_cancel(self, client: bytes, cancel: Cancel) -> None:
         """End jobs; those that nobody runs are counted in the answer."""
-        batch = self._books.backlog.batches.get(cancel.batch)
+        batch = self._ledger.backlog.batches.get(cancel.batch)
         if batch is None:
             self._answer(client, Refused(cancel.number, "NoSuchBatch", f"no batch {cancel.batch.hex()}"))
             return
@@ -280,15 +280,15 @@ class Intake:
         jobs = 0
         for first in [first for first in batch.firsts if first < stop]:
             chunk = batch.chunks[first]
-            for part in self._books.backlog.carve(chunk, start, stop):
+            for part in self._ledger.backlog.carve(chunk, start, stop):
                 if part.place is Place.VERDICT:
                     continue
                 jobs += part.jobs if part.place in NOT_STARTED else 0
                 if part.place is Place.OPENING:
-                    self._books.mark_cancelled(batch, part.start, part.stop)  # as soon as it is open
+                    self._ledger.mark_cancelled(batch, part.start, part.stop)  # as soon as it is open
                 else:
-                    self._books.cancel(part)
-        return jobs + self._books.cancel_on_disk(batch, start, stop)
+                    self._ledger.cancel(part)
+        return jobs + self._ledger.cancel_on_disk(batch, start, stop)
 
     def _answer(self, client: bytes, message: Message) -> None:
-        self._books.say(Answer(client, message))
+        self._ledger.turn.say(Answer(client, message))

@@ -20,7 +20,7 @@ from penstock.job.spec import JobState, Stamp
 from penstock.ventilator.jobs_model import Batch, Part, Place
 from penstock.ventilator.known_worker import Worker
 from penstock.ventilator.leases import LeaseRecord
-from penstock.ventilator.ledger import Books
+from penstock.ventilator.ledger import Ledger
 from penstock.wire.messages import AskJobs, JobLine, JobsInfo
 
 LINES = 10_000
@@ -57,7 +57,7 @@ class Parts:
         return self._parts.get(lease.number, [])
 
 
-def running_at(worker: Worker, books: Books, parts: Parts | None = None) -> list[Running]:
+def running_at(worker: Worker, ledger: Ledger, parts: Parts | None = None) -> list[Running]:
     """The jobs in a worker's slots, in the order in which it had them: as many as it is said to run."""
     if not worker.running_jobs:
         return []
@@ -65,7 +65,7 @@ def running_at(worker: Worker, books: Books, parts: Parts | None = None) -> list
     found: list[Running] = []
     taken: set[tuple[int, int]] = set()
     busy: set[int] = set()
-    held = {number: (lease := books.leases.records[number], parts.under(lease)) for number in sorted(worker.leases)}
+    held = {number: (lease := ledger.leases.records[number], parts.under(lease)) for number in sorted(worker.leases)}
     for lease, part, index in _candidates(held, worker):
         if (lease.number, index) in taken or (lease.serial and lease.number in busy):
             continue
@@ -100,28 +100,28 @@ def _candidates(
 class Standing:
     """Counts and lists open jobs."""
 
-    def __init__(self, books: Books) -> None:
-        self._books = books
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
 
     def running(self, batch: Batch | None = None) -> Iterator[Running]:
         """All jobs that run, or those of the workers that have some of this batch."""
         parts = Parts()
-        for worker in self._books.workers.values():
+        for worker in self._ledger.workers.values():
             if batch is None or batch.id in worker.batches:
-                yield from running_at(worker, self._books, parts)
+                yield from running_at(worker, self._ledger, parts)
 
     def counts(self, batches: Iterable[Batch]) -> Counter[bytes]:
         """Running jobs of each of these batches. Clients that wait for one ask this again and again: of a worker that
         has leases of one batch only it is not looked which jobs they are."""
         found: Counter[bytes] = Counter()
         wanted, parts = {batch.id for batch in batches}, Parts()
-        for worker in self._books.workers.values():
+        for worker in self._ledger.workers.values():
             if wanted.isdisjoint(worker.batches):
                 continue
             if len(worker.batches) == 1:
                 found.update({next(iter(worker.batches)): worker.running_jobs})
             else:
-                found.update(one.part.chunk.batch.id for one in running_at(worker, self._books, parts))
+                found.update(one.part.chunk.batch.id for one in running_at(worker, self._ledger, parts))
         return found
 
     def answer(self, ask: AskJobs, batch: Batch | None, now: float) -> JobsInfo:
@@ -167,7 +167,7 @@ class Standing:
             low, high = max(part.start, start), min(part.stop, stop)
             if low >= high:
                 continue
-            lease = self._books.leases.records.get(part.lease)
+            lease = self._ledger.leases.records.get(part.lease)
             spans = [(at, at + 1, True) for span in running.overlap(low, high) for at in range(*span)]
             spans += [(*span, False) for span in running.gaps(low, high)]
             for begin, end, runs in sorted(spans):

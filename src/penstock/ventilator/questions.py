@@ -9,7 +9,7 @@ from penstock.station.contract import Answer
 from penstock.ventilator.contract import ReadArguments, ReadDigests
 from penstock.ventilator.job_states import Standing
 from penstock.ventilator.jobs_model import Batch
-from penstock.ventilator.ledger import Books
+from penstock.ventilator.ledger import Ledger
 from penstock.ventilator.placement import Placement
 from penstock.ventilator.reasons import Reasons
 from penstock.ventilator.sink_log import Settlement
@@ -41,7 +41,7 @@ class Questions:
 
     def __init__(
         self,
-        books: Books,
+        ledger: Ledger,
         gates: Gates,
         placement: Placement,
         settlement: Settlement,
@@ -49,15 +49,15 @@ class Questions:
         version: str,
         security: str,
     ) -> None:
-        self._books = books
+        self._ledger = ledger
         self._gates = gates
         self._placement = placement
         self._settlement = settlement
         self._agreement = agreement
         self._version = version
         self._security = security
-        self._reasons = Reasons(books, gates, placement)
-        self._standing = Standing(books)
+        self._reasons = Reasons(ledger, gates, placement)
+        self._standing = Standing(ledger)
         self.trouble = ""
         """Why the ventilator takes nothing in."""
 
@@ -70,7 +70,7 @@ class Questions:
             case AskJobs(batch=b""):
                 self._answer(client, self._standing.answer(ask, None, now))
                 return
-        batch = self._books.backlog.batches.get(ask.batch)
+        batch = self._ledger.backlog.batches.get(ask.batch)
         if batch is None:
             self._answer(client, Refused(ask.number, "NoSuchBatch", f"no batch {ask.batch.hex()}"))
             return
@@ -80,12 +80,12 @@ class Questions:
             case AskWhy():
                 self._answer(client, self._why(ask, batch, now))
             case AskDigests(number, _, start):
-                self._books.say(ReadDigests(client, number, batch.id, start))
+                self._ledger.turn.say(ReadDigests(client, number, batch.id, start))
             case AskArguments(number, _, start, stop, each, code):
                 last = min(stop, batch.accepted)
                 end = min(last, start + JOBS_PER_ANSWER)
                 function = batch.function if code else b""
-                self._books.say(ReadArguments(client, number, batch.id, function, start, end, each, end < last))
+                self._ledger.turn.say(ReadArguments(client, number, batch.id, function, start, end, each, end < last))
 
     def _batches(self, ask: AskBatches) -> BatchesInfo:
         """The newest first."""
@@ -95,7 +95,7 @@ class Questions:
         return BatchesInfo(ask.number, tuple(lines))
 
     def _matching(self, match: str) -> list[Batch]:
-        newest = sorted(self._books.backlog.batches.values(), key=lambda batch: batch.id, reverse=True)
+        newest = sorted(self._ledger.backlog.batches.values(), key=lambda batch: batch.id, reverse=True)
         if not match:
             return newest
         if match == "last":
@@ -126,8 +126,8 @@ class Questions:
 
     def on_ask_pipeline(self, client: bytes, number: int, malformed: int, now: float) -> None:
         """How things stand."""
-        books = self._books
-        batches = books.backlog.batches.values()
+        ledger = self._ledger
+        batches = ledger.backlog.batches.values()
         leased = sum(batch.leased for batch in batches)
         lines = tuple(
             WorkerLine(
@@ -146,12 +146,12 @@ class Questions:
                 broken=worker.broken,
                 running=worker.running_jobs,
             )
-            for worker in books.workers.values()
+            for worker in ledger.workers.values()
             if worker.hello is not None
         )
         info = PipelineInfo(
             number=number,
-            life=books.life,
+            life=ledger.life,
             version=self._version,
             python=platform.python_version(),
             queued=sum(batch.accepted - batch.done for batch in batches) - leased,
@@ -163,8 +163,8 @@ class Questions:
             workers=lines,
             reopened=self._agreement.reopened,
             lost=self._agreement.lost,
-            wall_time=max(0.0, now + books.wall_offset),
-            running=sum(worker.running_jobs for worker in books.workers.values()),
+            wall_time=max(0.0, now + ledger.wall_offset),
+            running=sum(worker.running_jobs for worker in ledger.workers.values()),
             trouble="; ".join(self._troubles(now)),
         )
         self._answer(client, info)
@@ -183,4 +183,4 @@ class Questions:
             yield f"the sink records nothing: {self._settlement.trouble}"
 
     def _answer(self, client: bytes, message: Message) -> None:
-        self._books.say(Answer(client, message))
+        self._ledger.turn.say(Answer(client, message))

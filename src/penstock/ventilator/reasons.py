@@ -11,16 +11,16 @@ from __future__ import annotations
 from penstock.ventilator.job_states import running_at
 from penstock.ventilator.jobs_model import NEVER_DUE, Batch, Part, Place
 from penstock.ventilator.known_worker import Worker
-from penstock.ventilator.ledger import Books
+from penstock.ventilator.ledger import Ledger
 from penstock.ventilator.placement import Placement
 from penstock.ventilator.start_conditions import Gates
 
 
 class Reasons:
-    """Words what the books say of one job."""
+    """Words what the ledger say of one job."""
 
-    def __init__(self, books: Books, gates: Gates, placement: Placement) -> None:
-        self._books = books
+    def __init__(self, ledger: Ledger, gates: Gates, placement: Placement) -> None:
+        self._ledger = ledger
         self._gates = gates
         self._placement = placement
 
@@ -52,13 +52,13 @@ class Reasons:
                 return self._why_not_given(part.chunk.batch, index)
 
     def _with_whom(self, part: Part, index: int, now: float) -> str:
-        lease = self._books.leases.records[part.lease]
+        lease = self._ledger.leases.records[part.lease]
         since = f"for {max(0.0, now - lease.given_at):.1f} s"
         if lease.worker is None or lease.worker.hello is None:
             return f"it is on its way to a worker, {since}"
         hello = lease.worker.hello
         where = f"worker {hello.name} on {hello.host}"
-        running = running_at(lease.worker, self._books)
+        running = running_at(lease.worker, self._ledger)
         if not any(one.part is part and one.job == index for one in running):
             return f"it waits for a slot at {where}, which has had it {since}"
         if (slot := lease.worker.in_slots.get((lease.number, index))) is not None:
@@ -75,7 +75,9 @@ class Reasons:
         if batch.is_full:
             whose = "view" if batch.spec.limit_group else "batch"
             return f"its {whose} has reached its limit of {batch.spec.limit} at once"
-        able = [one for one in self._books.workers.values() if one.present and one.fits(batch.terms) and not one.broken]
+        able = [
+            one for one in self._ledger.workers.values() if one.present and one.fits(batch.terms) and not one.broken
+        ]
         if not able:
             return "no worker is connected"
         return f"{self._busy(able)}; {self._before(batch, index)}"
@@ -90,7 +92,7 @@ class Reasons:
 
     def _before(self, batch: Batch, index: int) -> str:
         """What goes first."""
-        others = [one for one in self._books.backlog.batches.values() if one is not batch and not one.held]
+        others = [one for one in self._ledger.backlog.batches.values() if one is not batch and not one.held]
         priority = batch.spec.priority
         higher = sum(_waiting(one) for one in others if one.spec.priority > priority)
         alike = sum(1 for one in others if one.spec.priority == priority and _waiting(one))

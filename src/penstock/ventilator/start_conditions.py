@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 
 from penstock.job.spec import BatchSpec, JobState
 from penstock.ventilator.jobs_model import NEVER_DUE, Batch, Part, Place
-from penstock.ventilator.ledger import Books
+from penstock.ventilator.ledger import Ledger
 from penstock.wire.bounds import RESEND
 from penstock.wire.messages import HandBack
 
@@ -31,8 +31,8 @@ ALL_JOBS = 2**63 - 1
 class Gates:
     """Opens batches when they may begin, and closes them for good."""
 
-    def __init__(self, books: Books) -> None:
-        self._books = books
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
         self._due: list[tuple[float, int, Batch]] = []
         """Heap of (wall-clock instant, serial, batch): when to look at a batch again."""
         self._serial = itertools.count()
@@ -71,7 +71,7 @@ class Gates:
         if not batch.held:
             return ""
         if self._is_awaiting(batch):
-            first = self._books.backlog.batches.get(batch.spec.after)
+            first = self._ledger.backlog.batches.get(batch.spec.after)
             if first is not None and first.total is None:
                 return f"it comes after batch {batch.spec.after.hex()}, which still takes in jobs"
             told = "" if first is None else f": {first.done} of {first.total} jobs have ended"
@@ -81,21 +81,21 @@ class Gates:
 
     def next_wakeup(self) -> float | None:
         """When `tick` has something to do, on the core's clock."""
-        return self._due[0][0] - self._books.wall_offset if self._due else None
+        return self._due[0][0] - self._ledger.wall_offset if self._due else None
 
     def tick(self, now: float) -> None:
         """Open and close what is due."""
-        while self._due and self._due[0][0] <= now + self._books.wall_offset:
+        while self._due and self._due[0][0] <= now + self._ledger.wall_offset:
             batch = heapq.heappop(self._due)[2]
-            if self._books.backlog.batches.get(batch.id) is batch:
+            if self._ledger.backlog.batches.get(batch.id) is batch:
                 self._look(batch, now)
         for first_id in list(self._awaiting):
-            first = self._books.backlog.batches.get(first_id)
+            first = self._ledger.backlog.batches.get(first_id)
             if first is None or first.ended:
                 for batch in self._awaiting.pop(first_id):
                     self._come_after(batch, first, now)
         for batch_id in [key for key, asked_at in self._not_to_begin.items() if now >= asked_at + RESEND]:
-            late = self._books.backlog.batches.get(batch_id)
+            late = self._ledger.backlog.batches.get(batch_id)
             if late is None or late.ended:
                 del self._not_to_begin[batch_id]
             else:
@@ -115,7 +115,7 @@ class Gates:
         self._look(batch, now)
 
     def _look(self, batch: Batch, now: float) -> None:
-        wall, spec = now + self._books.wall_offset, batch.spec
+        wall, spec = now + self._ledger.wall_offset, batch.spec
         if spec.expires_time is not None and spec.expires_time <= wall:
             self._never_begin(batch, EXPIRED, now)
         held = not batch.cancel_reason and (spec.not_before_time > wall or self._is_awaiting(batch))
@@ -123,7 +123,7 @@ class Gates:
         if opened:
             for part in self._parts(batch):
                 if part.place is Place.DELAYED and part.due_at == NEVER_DUE:
-                    self._books.queue(part)
+                    self._ledger.queue(part)
 
     def _never_begin(self, batch: Batch, cause: str, now: float) -> None:
         """What has not started never will."""
@@ -132,7 +132,7 @@ class Gates:
         batch.cancel_reason = cause
         for part in self._parts(batch):
             if part.place in {Place.QUEUED, Place.DELAYED}:
-                self._books.cancel_unstarted(part)
+                self._ledger.cancel_unstarted(part)
         self._recall(batch, now)
 
     @staticmethod
@@ -142,11 +142,11 @@ class Gates:
     def _recall(self, batch: Batch, now: float) -> None:
         """Have handed back what workers have not started."""
         self._not_to_begin[batch.id] = now
-        leases = self._books.leases.records
+        leases = self._ledger.leases.records
         asked: dict[bytes, set[int]] = {}
         for part in self._parts(batch):
             worker = leases[part.lease].worker if part.lease else None
             if worker is not None and part.fresh and not worker.runs(part):
                 asked.setdefault(worker.id, set()).add(part.lease)
         for worker_id, numbers in asked.items():
-            self._books.tell(worker_id, HandBack(0, ALL_JOBS, tuple(sorted(numbers))))
+            self._ledger.turn.tell(worker_id, HandBack(0, ALL_JOBS, tuple(sorted(numbers))))

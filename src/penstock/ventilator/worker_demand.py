@@ -30,7 +30,7 @@ class Need(NamedTuple):
 
 
 class Needs:
-    """`workers` and `changed` are the books' own."""
+    """`workers` and `changed` are the ledger' own."""
 
     def __init__(self, workers: Mapping[bytes, Worker], changed: dict[Worker, None]) -> None:
         self._workers = workers

@@ -96,7 +96,7 @@ def test_whoever_comes_back_is_told_what_became_of_its_map(bench: VentilatorBenc
     assert asked(bench, BATCH) == {BATCH: told}
     bench.turn(FromClient(CLIENT, Alive((BATCH,))))
     bench.turn(bench.record(0, 2))
-    assert BATCH not in bench.core.books.backlog.batches
+    assert BATCH not in bench.core.ledger.backlog.batches
     assert asked(bench, BATCH) == {BATCH: told}
 
 

@@ -253,7 +253,7 @@ def test_jobs_go_to_workers_with_all_of_their_tags(bench: VentilatorBench) -> No
     assert leases(bench.pass_time(1.0)) == []
     bench.worker("full", tags=("gpu", "ssd", "big"))
     (part,) = bench.parts()
-    lease = bench.core.books.leases.records[part.lease]
+    lease = bench.core.ledger.leases.records[part.lease]
     assert lease.worker is not None
     assert lease.worker.hello is not None
     assert lease.worker.hello.name == "full"

@@ -25,13 +25,13 @@ def names(count: int) -> list[bytes]:
 
 def out(bench: VentilatorBench) -> list[bytes]:
     """The batches of the leases that are out, in the order in which they were given out."""
-    given = bench.core.books.leases.records
+    given = bench.core.ledger.leases.records
     return [given[number].chunk.batch.id for number in sorted(given)]
 
 
 def end_next(bench: VentilatorBench, worker: bytes) -> bytes:
     """The oldest lease ends; whose it was."""
-    lease = bench.core.books.leases.records[min(bench.core.books.leases.records)]
+    lease = bench.core.ledger.leases.records[min(bench.core.ledger.leases.records)]
     (part,) = [part for part in lease.chunk.parts if part.lease == lease.number]
     batch: bytes = lease.chunk.batch.id
     bench.turn(bench.record(part.start, part.stop, lease=lease.number, worker=worker, batch=batch))

@@ -1,4 +1,4 @@
-"""The sink's log comes in: in order, once, and over whatever the books said."""
+"""The sink's log comes in: in order, once, and over whatever the ledger said."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ def test_of_many_workers_each_beats_less_often(bench: VentilatorBench, monkeypat
         bench.turn(Left(other.id))
     assert bench.told(one, one.beat()) == [Beat(3, 3.0)]
     bench.pass_time(2.9 * LEASE_TIME)
-    assert one.id in bench.core.books.workers
+    assert one.id in bench.core.ledger.workers
     bench.pass_time(0.2 * LEASE_TIME)
     assert of(Greeting, bench.told(one, one.beat()))
 
@@ -372,7 +372,7 @@ def test_a_job_that_may_be_started_once_is_dead_when_its_worker_is_lost(bench: V
 
 
 def test_a_worker_that_left_holds_nothing(bench: VentilatorBench) -> None:
-    """Left queues again what the books still have of it, and counts no crash."""
+    """Left queues again what the ledger still have of it, and counts no crash."""
     peer = bench.worker("w")
     (lease,) = leases(bench.submit(4))
     bench.turn(peer.beat(held(lease, running=((0, 1),), unstarted=((1, 4),))))
@@ -428,17 +428,17 @@ def test_the_fuse_waits_for_who_was_not_heard_since(bench: VentilatorBench) -> N
     bench.pass_time(5.0, (one, (mine,)))
     bench.turn(bench.head())
     assert bench.places() == [(0, 2, Place.LEASED), (2, 4, Place.QUEUED)]
-    assert two.id in bench.core.books.workers, "it is subscribed still"
+    assert two.id in bench.core.ledger.workers, "it is subscribed still"
 
 
 def test_a_hello_ends_the_wait_for_earlier_rounds(bench: VentilatorBench) -> None:
     """Rules 2 and 7: what was dealt before a hello is below its floor, so the worker is charged for it no longer."""
     one, _ = bench.worker("one"), bench.worker("two")
     bench.submit(2, 2)
-    books = bench.core.books
-    assert books.workers[one.id].charged_leases == 1
+    ledger = bench.core.ledger
+    assert ledger.workers[one.id].charged_leases == 1
     bench.turn(one.hello(one.connect()))
-    assert books.workers[one.id].charged_leases == 0
+    assert ledger.workers[one.id].charged_leases == 0
 
 
 # ---------------------------------------------------------------------------------------------- restart
