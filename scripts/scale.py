@@ -22,7 +22,7 @@ from pathlib import Path
 
 import psutil
 
-from penstock.ventilator.core import RECOVERY_GRACE
+from penstock.ventilator.sink_beats import RECOVERY_GRACE
 from spans_world import Fault, SpanWorld
 
 PROGRESS = 10.0

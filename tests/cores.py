@@ -283,7 +283,7 @@ class VentilatorBench:
 
     def head(self, *, echo: int | None = None, boot: int = BOOT) -> SinkHead:
         """The sink's head, with the echo of the newest beat."""
-        barrier = self.core.presence.loss.barrier if echo is None else echo
+        barrier = self.core.ledger.beats.number if echo is None else echo
         return SinkHead(SINK, boot, self.seq, self.chain, barrier)
 
     @property

@@ -232,7 +232,7 @@ def no_dedupe(patch: pytest.MonkeyPatch) -> None:
 
 def no_claims(patch: pytest.MonkeyPatch) -> None:
     """After a restart what workers hold is not believed: all is queued again at once."""
-    patch.setattr("penstock.ventilator.core.RECOVERY_GRACE", -1.0)
+    patch.setattr("penstock.ventilator.sink_beats.RECOVERY_GRACE", -1.0)
     patch.setattr(Presence, "_claim", lambda *_, **__: [])
 
 

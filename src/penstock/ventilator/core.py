@@ -13,7 +13,6 @@ A turn is any number of `handle`, then one `tick`, which says all that the turn 
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable
 from typing import assert_never
@@ -79,9 +78,6 @@ from penstock.wire.messages import (
     TrimOutput,
 )
 
-RECOVERY_GRACE = 2.0
-"""Seconds after a restart in which workers say what they hold: their reconnect interval and a heartbeat."""
-
 RETENTION_INTERVAL = 60.0
 """Seconds between two looks for what has been kept for long enough: for days, mostly."""
 
@@ -122,7 +118,7 @@ class VentilatorCore:
         pickles: bool = True,
         name_chars: int = LABEL_CHARS,
     ) -> None:
-        self.ledger = Ledger(life, stored, applied, lease_time, heartbeat_interval, seed, seal)
+        self.ledger = Ledger(life, stored, applied, now, lease_time, heartbeat_interval, seed, seal)
         self.dispatcher = Dispatcher(self.ledger)
         self.presence = Presence(self.ledger, self.dispatcher, version)
         self.quarantine = Quarantine(self.ledger, self.dispatcher)
@@ -137,13 +133,10 @@ class VentilatorCore:
             self.ledger, self.gates, self.placement, self.settlement, self.agreement, version, security
         )
         self.intake.recovered = not any(one.open_from is not None for one in stored)
-        self._recovers_at = math.inf if self.intake.recovered else now + RECOVERY_GRACE
-        """When the grace ends: the next beat is the barrier."""
+        if not self.intake.recovered:
+            self.ledger.beats.expect_recovery(now)
         self._retention_at = self._ticked_at = now
-        self._beat_at = now
         self._verdicts_at = now
-        self._recovery_barrier: float = math.inf
-        """The first beat after the grace: its echo ends the recovery."""
         self._looked_up: dict[tuple[bytes, int], bool] = {}
         """What single chunks were read for in this turn, as (batch, index), and whether that job is open."""
         self.malformed = 0
@@ -224,7 +217,7 @@ class VentilatorCore:
             self.removal.retire(now + self.ledger.wall_offset)
         self.gates.tick(now)
         self.placement.tick(now)
-        self._beat(now)
+        self._tell_sink(now)
         if self.intake.recovered:
             self.intake.recalls.tick(now)
             self.intake.refill()
@@ -238,9 +231,7 @@ class VentilatorCore:
 
     def next_wakeup(self) -> float | None:
         """When `tick` has something to do even if nothing happens."""
-        due = [self._beat_at + self.ledger.heartbeat_interval]
-        if self.settlement.sink is not None:
-            due.append(self._recovers_at)
+        due = [self.ledger.beats.next_wakeup(is_known=self.settlement.sink is not None)]
         if self.dispatcher.look_again_at is not None:
             due.append(self.dispatcher.look_again_at)
         if self.ledger.delayed:
@@ -274,7 +265,7 @@ class VentilatorCore:
             case Cancel() as cancel:
                 self.intake.on_cancel(event.client, cancel)
             case Retry() as retry:
-                self.retries.on_retry(event.client, retry, self.presence.loss.barrier + 1)
+                self.retries.on_retry(event.client, retry)
             case Forget() as forget:
                 self.removal.on_forget(forget.batch)
             case TrimOutput() as trim:
@@ -313,9 +304,9 @@ class VentilatorCore:
         first = sink is not None
         if not self.settlement.on_head(head, now):
             if first:
-                self._beat_at = now - self.ledger.heartbeat_interval
+                self.ledger.beats.hasten(now)
             return
-        if not self.intake.recovered and head.echo >= self._recovery_barrier:
+        if not self.intake.recovered and self.ledger.beats.ends_recovery(head.echo):
             self.intake.recover()
             self.ledger.turn.log("recovered", batches=len(self.ledger.backlog.batches))
         if self.ledger.unconfirmed and self.intake.recovered:
@@ -323,19 +314,13 @@ class VentilatorCore:
         if self.intake.recovered:
             self.retries.on_echo(head.echo)
 
-    def _beat(self, now: float) -> None:
-        """To the sink: every interval, and at once when something unconfirmed or a retry waits for the echo."""
+    def _tell_sink(self, now: float) -> None:
         sink = self.settlement.sink
-        due = now >= min(self._beat_at + self.ledger.heartbeat_interval, self._recovers_at)
-        if due:
-            self._beat_at = now
+        number = self.ledger.beats.next(now, is_known=sink is not None)
         if sink is None:
             return
-        if due or max(self.ledger.last_barrier, self.retries.barrier) > self.presence.loss.barrier:
-            self.presence.loss.barrier += 1
-            if now >= self._recovers_at:
-                self._recovery_barrier, self._recovers_at = self.presence.loss.barrier, math.inf
-            self.ledger.turn.tell(sink, SinkBeat(self.presence.loss.barrier, self.ledger.applied))
+        if number is not None:
+            self.ledger.turn.tell(sink, SinkBeat(number, self.ledger.applied))
         again = now >= self._verdicts_at + RESEND
         if again:
             self._verdicts_at = now

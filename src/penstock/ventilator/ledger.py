@@ -21,6 +21,7 @@ from penstock.ventilator.contract import (
 from penstock.ventilator.jobs_model import NEVER_DUE, Batch, Chunk, Part, Place
 from penstock.ventilator.known_worker import Worker
 from penstock.ventilator.leases import Leases
+from penstock.ventilator.sink_beats import SinkBeats
 from penstock.ventilator.turn import Turn
 from penstock.wire.messages import BatchSpan, CancelSpan
 
@@ -38,6 +39,7 @@ class Ledger:
         life: int,
         stored: list[StoredBatch],
         applied: tuple[int, bytes],
+        now: float,
         lease_time: float,
         heartbeat_interval: float,
         seed: int,
@@ -52,6 +54,7 @@ class Ledger:
         """Seconds that the wall clock is ahead of the core's."""
         self.backlog = Backlog(stored)
         self.leases = Leases(life)
+        self.beats = SinkBeats(life, heartbeat_interval, now)
         self.workers: dict[bytes, Worker] = {}
         self.changed: dict[Worker, None] = {}
         """Workers that may be given more or less than before."""
@@ -60,8 +63,6 @@ class Ledger:
         """Heap of (instant, serial, chunk): when some part of the chunk is to be queued."""
         self.unconfirmed: dict[tuple[bytes, int], Chunk] = {}
         """Chunks with unconfirmed parts."""
-        self.last_barrier = 0
-        """The beat whose echo ends the wait of all that is unconfirmed."""
         self.alone: dict[tuple[bytes, int], Chunk] = {}
         """Chunks with suspects that are to be run alone."""
         self.judged: dict[tuple[bytes, int], Chunk] = {}
@@ -146,7 +147,6 @@ class Ledger:
         self.backlog.move(part, Place.UNCONFIRMED)
         part.barrier = barrier
         self.unconfirmed[part.chunk.batch.id, part.chunk.first] = part.chunk
-        self.last_barrier = max(self.last_barrier, barrier)
 
     def lease(self, part: Part, number: int) -> None:
         """Under a lease that counts its jobs already."""

@@ -52,8 +52,6 @@ class Retries:
     def __init__(self, ledger: Ledger, intake: Intake) -> None:
         self._ledger = ledger
         self._intake = intake
-        self.barrier = 0
-        """The newest beat whose echo is waited for."""
         self._held: dict[tuple[bytes, int], Asked] = {}
         """Those that wait for it, by client and number."""
         self._reading: dict[tuple[bytes, int, int], list[Asked]] = {}
@@ -62,16 +60,15 @@ class Retries:
         self._unanswered: dict[tuple[bytes, int], tuple[bytes, int]] = {}
         """(batch, jobs opened) by (client, number): to be answered when the sink has recorded it."""
 
-    def on_retry(self, client: bytes, retry: Retry, barrier: int) -> None:
-        """Known ones are answered, others wait for the echo of a beat that is still to be said."""
+    def on_retry(self, client: bytes, retry: Retry) -> None:
+        """Known ones are answered, others wait until all that the sink has recorded by now is applied."""
         batch = self._ledger.backlog.batches.get(retry.batch)
         if batch is None or batch.gone:
             self._refuse(client, retry, "NoSuchBatch", f"no batch {retry.batch.hex()}")
         elif retry.asked in batch.asked:
             self._unanswered[client, retry.number] = (batch.id, batch.asked[retry.asked])
         elif (client, retry.number) not in self._held:
-            self._held[client, retry.number] = Asked(client, retry, barrier)
-            self.barrier = barrier
+            self._held[client, retry.number] = Asked(client, retry, self._ledger.beats.barrier())
 
     def on_echo(self, echo: int) -> None:
         """All that the sink had recorded by this beat is applied: look up what was asked before it."""
@@ -92,10 +89,10 @@ class Retries:
     def open_again(self) -> None:
         """Decide what was read."""
         read, self._read = self._read, []
-        for (client, retry, barrier), loaded in read:
+        for (client, retry, _), loaded in read:
             batch = self._ledger.backlog.batches.get(loaded.batch)
             if batch is None or batch.gone or retry.asked in batch.asked:
-                self.on_retry(client, retry, barrier)
+                self.on_retry(client, retry)
                 continue
             found = self._unsuccessful(batch, loaded)
             lost = self._lost(batch, loaded, sum(one.jobs for one in found))

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from penstock.job.spec import JobState
 from penstock.ventilator.jobs_model import Batch, Part, Place
 from penstock.ventilator.known_worker import Worker, look_interval
-from penstock.ventilator.leases import COUNTER_BITS, LeaseRecord
+from penstock.ventilator.leases import LeaseRecord
 from penstock.ventilator.ledger import Ledger
 from penstock.wire.bounds import FUSE, RECONNECT_GRACE
 
@@ -29,8 +29,6 @@ class Loss:
         self._ledger = ledger
         self._greet = greet
         self._look_at = 0.0
-        self.barrier = ledger.life << COUNTER_BITS
-        """Number of the newest beat to the sink; the core counts it. Greater than that of any beat of a former life."""
 
     def tick(self, now: float) -> None:
         """Find who is lost, and which dealt leases are."""
@@ -61,7 +59,7 @@ class Loss:
         for lease in leases:
             for part in [part for part in lease.chunk.parts if part.lease == lease.number]:
                 part.exposed = part.exposed or not left
-                self._ledger.hold(part, self.barrier + 1)
+                self._ledger.hold(part, self._ledger.beats.barrier())
         self._ledger.leases.uncharge(worker)
         if worker.connections:
             fresh = self._ledger.workers[worker.id] = Worker(worker.id, self._ledger.changed)
@@ -156,7 +154,7 @@ class Loss:
         for part in [part for part in lease.chunk.parts if part.lease == lease.number]:
             if lost:
                 part.exposed = True
-                ledger.hold(part, self.barrier + 1)
+                ledger.hold(part, ledger.beats.barrier())
             else:
                 ledger.queue(part)
         ledger.leases.shrink(lease.number, lease.jobs)

@@ -486,7 +486,7 @@ def test_an_echo_from_a_former_life_is_none(tmp_path: Path) -> None:
     bench = VentilatorBench(tmp_path)
     bench.sink()
     bench.pass_time(9.0)
-    old = bench.core.presence.loss.barrier
+    old = bench.core.ledger.beats.number
     bench.submit(2)
     bench.restart()
     bench.sink()
@@ -502,9 +502,9 @@ def test_recovery_needs_an_echo_not_the_newest(tmp_path: Path) -> None:
     bench.restart()
     bench.sink()
     bench.pass_time(4.0)
-    echo = bench.core.presence.loss.barrier
+    echo = bench.core.ledger.beats.number
     bench.pass_time(2.0)
-    assert bench.core.presence.loss.barrier > echo
+    assert bench.core.ledger.beats.number > echo
     bench.turn(bench.head(echo=echo))
     assert bench.core.intake.recovered
 
