@@ -18,7 +18,7 @@ from penstock.ventilator.contract import LoadChunk
 from penstock.ventilator.jobs_model import Batch, Part, Place, Recalling
 from penstock.ventilator.ledger import Ledger
 from penstock.wire.bounds import RECALL_PATIENCE, RESEND
-from penstock.wire.messages import Cancel, Cancelled, HandedBack, LeaseSpan, Recall
+from penstock.wire.messages import Cancel, Cancelled, HandedBack, LeaseSpan
 
 
 class Recalls:
@@ -31,8 +31,6 @@ class Recalls:
         self._open: dict[tuple[bytes, int], Recalling] = {}
         self.absent: set[tuple[bytes, int]] = set()
         """Jobs, as (batch, index), that were looked for in this turn and have ended."""
-        self._asked: dict[int, tuple[bytes, tuple[LeaseSpan, ...]]] = {}
-        """What workers were asked for, by the number of the request: (worker, spans)."""
 
     def ask(self, client: bytes, cancel: Cancel) -> None:
         """Begun at the end of the turn, or of the recovery; said again, it changes nothing."""
@@ -41,10 +39,9 @@ class Recalls:
 
     def on_handed_back(self, back: HandedBack) -> None:
         """What of the spans of this request has not come back has started."""
-        worker, spans = self._asked.pop(back.number, (b"", ()))
-        for span in spans if worker == back.worker else ():
+        for span in self._ledger.hand_backs.recalled(back.worker, back.number):
             lease = self._ledger.leases.records.get(span.lease)
-            if lease is not None and lease.worker is not None and lease.worker.id == worker:
+            if lease is not None and lease.worker is not None and lease.worker.id == back.worker:
                 for part in self._ledger.backlog.carve(lease.chunk, span.start, span.stop):
                     if part.lease == span.lease:
                         part.answer_recalls(cancelled=False)
@@ -112,8 +109,6 @@ class Recalls:
                 spans = wanted.setdefault(lease.worker.id, [])
                 spans += [LeaseSpan(number, part.start, part.stop) for part in parts]
         for worker, spans in wanted.items():
-            request = self._ledger.next_request()
-            self._asked[request] = (worker, tuple(spans))
-            self._ledger.turn.tell(worker, Recall(request, tuple(spans)))
+            self._ledger.hand_backs.recall(worker, spans)
         if not self._ledger.recalled_leases:
-            self._asked.clear()
+            self._ledger.hand_backs.forget_recalls()

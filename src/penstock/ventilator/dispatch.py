@@ -28,8 +28,7 @@ from penstock.ventilator.known_worker import LOOK_AHEAD_SECONDS, Worker, look_in
 from penstock.ventilator.leases import UNKNOWN_SECONDS, LeaseRecord, Round
 from penstock.ventilator.ledger import Ledger
 from penstock.ventilator.worker_demand import Needs
-from penstock.wire.bounds import RESEND
-from penstock.wire.messages import INLINE_FUNCTION_BYTES, BatchHead, HandBack, Jobs, Lease
+from penstock.wire.messages import INLINE_FUNCTION_BYTES, BatchHead, Jobs, Lease
 
 LEASES_PER_MESSAGE = 64
 """Bounds one Jobs message, so that a round of it stays small beside a worker's window."""
@@ -57,7 +56,7 @@ BARREN = 0.05
 """Seconds for which a worker that had nothing to hand back is left alone."""
 
 
-class Spare(NamedTuple):
+class Surplus(NamedTuple):
     """What could be taken back from a worker: jobs of these leases, `some` or all of those it has."""
 
     worker: Worker
@@ -295,32 +294,28 @@ class Dispatcher:
         idle = [w for w in workers if w.idle_slots and not w.draining and w.window > 0]
         if not idle:
             return
-        for worker in workers:
-            if worker.hand_back is not None and now >= worker.hand_back[1] + RESEND:
-                worker.hand_back = None
-        if any(w.hand_back is not None for w in workers):
+        requests = self._ledger.hand_backs
+        if any([requests.is_open(worker, now) for worker in workers]):  # all are looked at: old ones are forgotten
             return
-        spares = [spare for w in workers if w.surplus > 0 and (spare := self._spare(w, idle)).jobs > 0]
+        spares = [spare for w in workers if w.surplus > 0 and (spare := self._surplus(w, idle)).jobs > 0]
         asked = [spare for spare in spares if now >= spare.worker.barren_until and self._worth(spare, now)]
         fullest = heapq.nlargest(len(idle), asked, key=lambda spare: spare.jobs / spare.worker.slots)
         for full in fullest[:1] + [spare for spare in fullest[1:] if not 0 < self._seconds(spare) <= SEVERAL_SECONDS]:
-            number = self._ledger.next_request()
-            full.worker.hand_back = (number, now)
             named = tuple(lease.number for lease in full.leases) if full.some else ()
-            self._ledger.turn.tell(full.worker.id, HandBack(number, (full.jobs + 1) // 2, named))
+            requests.ask(full.worker, (full.jobs + 1) // 2, now, named)
         if spares and not asked:
             self._look_again(now + STEAL_AGE)
 
-    def _spare(self, worker: Worker, idle: list[Worker]) -> Spare:
+    def _surplus(self, worker: Worker, idle: list[Worker]) -> Surplus:
         """What of a worker's leases one of those that idle may run."""
         held = [self._ledger.leases.records[number] for number in worker.leases]
         leases = [lease for lease in held if self._is_movable(lease, idle)]
         if len(leases) == len(held):
-            return Spare(worker, held, worker.surplus, some=False)
+            return Surplus(worker, held, worker.surplus, some=False)
         batches = {lease.chunk.batch.id for lease in leases}
         running = sum(stop - start for batch, (start, stop) in worker.running if batch in batches)
         jobs = min(worker.surplus, sum(lease.jobs for lease in leases) - running)
-        return Spare(worker, leases, jobs, some=True)
+        return Surplus(worker, leases, jobs, some=True)
 
     @staticmethod
     def _is_movable(lease: LeaseRecord, idle: list[Worker]) -> bool:
@@ -328,13 +323,13 @@ class Dispatcher:
         return not batch.is_full and any(worker.fits(batch.terms) for worker in idle)
 
     @classmethod
-    def _worth(cls, spare: Spare, now: float) -> bool:
+    def _worth(cls, spare: Surplus, now: float) -> bool:
         """Whether what it has not started lasts longer than the request is on its way, or than it was expected to."""
         is_late = any(now - lease.given_at > STEAL_AGE + 2 * lease.expected for lease in spare.leases)
         return is_late or cls._seconds(spare) > STEAL_SECONDS
 
     @staticmethod
-    def _seconds(spare: Spare) -> float:
+    def _seconds(spare: Surplus) -> float:
         """Of work per slot; 0: nobody knows."""
         return sum(lease.expected for lease in spare.leases) / spare.worker.slots
 
@@ -342,7 +337,5 @@ class Dispatcher:
         """A request was answered, or what waited behind jobs that last was given back unasked."""
         if number == 0 and jobs:
             worker.stuck = True
-        if worker.hand_back is not None and worker.hand_back[0] == number:
-            worker.hand_back = None
-            if not jobs:
-                worker.barren_until = now + BARREN
+        if self._ledger.hand_backs.is_answered(worker, number) and not jobs:
+            worker.barren_until = now + BARREN

@@ -18,6 +18,7 @@ from penstock.ventilator.contract import (
     StoredBatch,
     StoredChunk,
 )
+from penstock.ventilator.hand_back_requests import HandBackRequests
 from penstock.ventilator.jobs_model import NEVER_DUE, Batch, Chunk, Part, Place
 from penstock.ventilator.known_worker import Worker
 from penstock.ventilator.leases import Leases
@@ -70,16 +71,10 @@ class Ledger:
         self.recalled_leases: dict[int, float | None] = {}
         """Leases with recalled parts of which it is asked whether they have started: when their worker was asked."""
         self.connections = 0
-        self.requests = 0
-        """Number of the newest request to a worker to hand something back."""
         self._serial = 0
         self.turn = Turn()
         """What this turn does."""
-
-    def next_request(self) -> int:
-        """The number of a new request to a worker to hand something back."""
-        self.requests += 1
-        return self.requests
+        self.hand_backs = HandBackRequests(self.turn)
 
     def _unlease(self, part: Part) -> None:
         if part.lease:

@@ -12,8 +12,6 @@ from penstock.ventilator.dispatch import Dispatcher
 from penstock.ventilator.jobs_model import Part, Place
 from penstock.ventilator.known_worker import Worker
 from penstock.ventilator.ledger import Ledger
-from penstock.wire.bounds import RESEND
-from penstock.wire.messages import HandBack
 
 SHARE = 4
 """One worker of so many runs suspects, if there are any."""
@@ -71,10 +69,9 @@ class Quarantine:
 
     def _empty(self, worker: Worker, now: float) -> None:
         """What it has not started goes to others."""
-        if worker.surplus and (worker.hand_back is None or now >= worker.hand_back[1] + RESEND):
-            number = self._ledger.next_request()
-            worker.hand_back = (number, now)
-            self._ledger.turn.tell(worker.id, HandBack(number, worker.surplus))
+        requests = self._ledger.hand_backs
+        if worker.surplus and not requests.is_open(worker, now):
+            requests.ask(worker, worker.surplus, now)
 
 
 def _may(worker: Worker, part: Part) -> bool:

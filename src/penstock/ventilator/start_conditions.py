@@ -21,7 +21,6 @@ from penstock.job.spec import BatchSpec, JobState
 from penstock.ventilator.jobs_model import NEVER_DUE, Batch, Part, Place
 from penstock.ventilator.ledger import Ledger
 from penstock.wire.bounds import RESEND
-from penstock.wire.messages import HandBack
 
 EXPIRED = "expired before it started"
 ALL_JOBS = 2**63 - 1
@@ -149,4 +148,4 @@ class Gates:
             if worker is not None and part.fresh and not worker.runs(part):
                 asked.setdefault(worker.id, set()).add(part.lease)
         for worker_id, numbers in asked.items():
-            self._ledger.turn.tell(worker_id, HandBack(0, ALL_JOBS, tuple(sorted(numbers))))
+            self._ledger.hand_backs.ask_unnumbered(worker_id, ALL_JOBS, sorted(numbers))
