@@ -295,7 +295,8 @@ class Dispatcher:
         if not idle:
             return
         requests = self._ledger.hand_backs
-        if any([requests.is_open(worker, now) for worker in workers]):  # all are looked at: old ones are forgotten
+        waiting = [worker for worker in workers if requests.is_open(worker, now)]
+        if waiting:
             return
         spares = [spare for w in workers if w.surplus > 0 and (spare := self._surplus(w, idle)).jobs > 0]
         asked = [spare for spare in spares if now >= spare.worker.barren_until and self._worth(spare, now)]
