@@ -79,7 +79,7 @@ def test_of_a_slot_that_is_ended_other_pieces_may_come_first(seat: Seat) -> None
 def test_numbers_that_cannot_be_are_no_frame(seat: Seat, values: Any) -> None:
     """Times and sizes go on to stations that would not take them, and to sums."""
     wrong = msgspec.structs.replace(ran(10, 11), started_time=values[0], elapsed=values[1], size=values[2])
-    os.write(seat._theirs.fileno(), frame(Done(1, (wrong,)), b"four"))
+    os.write(seat._theirs.fileno(), frame(Done(1, (wrong,)), 4))
     assert seat.stream.receive() == []
     assert "cannot be read" in seat.stream.nonsense
 
