@@ -38,7 +38,7 @@ from penstock.sink.core import SinkCore
 from penstock.sink.store import ResultStore
 from penstock.slot.protocol import Ran
 from penstock.station.contract import Answer, FromClient, Log, Renew, Report, Save
-from penstock.station.lease_tokens import Seal
+from penstock.station.lease_tokens import LeaseTokens
 from penstock.ventilator.contract import (
     ChunkLoaded,
     ChunksLoaded,
@@ -113,7 +113,7 @@ LATE = 5.0
 """Seconds: a lease time. A worker that was out of reach starts nothing after it."""
 CLIENT = b"client".ljust(16)
 FUNCTION = b"function".ljust(16)
-SEAL = Seal(b"seal")
+SEAL = LeaseTokens(b"seal")
 """Every lease of the virtual network is sealed, and every outcome must be of one."""
 
 union = {

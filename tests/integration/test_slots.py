@@ -100,7 +100,7 @@ class Agent:
 
     def running(self, slot: int) -> tuple[int, int] | None:
         """The piece and the index of the job that the slot runs at this moment."""
-        running = self.host._lives.seats[slot].running()
+        running = self.host._lives.handles[slot].running()
         return None if running is None else (running.piece, running.index)
 
     def answer(self, kind: type[Any], piece: int | None, limit: float = LIMIT) -> Any:

@@ -10,7 +10,7 @@ import pytest
 
 from penstock.job.spec import BatchSpec, JobState
 from penstock.ventilator.contract import ClientSought, SeekClient
-from penstock.ventilator.deletion import Removal
+from penstock.ventilator.deletion import Deletion
 from penstock.wire.bounds import TRANSIENT_TIME
 from penstock.wire.messages import Alive, AskGone, Gone, GoneLine
 from sim import ClientNode, VentilatorNode, World
@@ -95,7 +95,7 @@ def test_stations_that_stood_still_forgive_their_clients(
 ) -> None:
     """Longer than a client may be away: SIGSTOP, a host that was moved."""
     if not forgives:
-        monkeypatch.setattr(Removal, "forgive", lambda *_: None)
+        monkeypatch.setattr(Deletion, "forgive", lambda *_: None)
     world = world_of(tmp_path)
     assert isinstance(world.client, Reader)
     world.client.is_busy = True
@@ -112,7 +112,7 @@ def test_a_laptop_asleep_for_a_night_loses_nothing(
 ) -> None:
     """Client, stations and worker sleep as one."""
     if not forgives:
-        monkeypatch.setattr(Removal, "forgive", lambda *_: None)
+        monkeypatch.setattr(Deletion, "forgive", lambda *_: None)
     world = world_of(tmp_path)
     for node in world.nodes:
         world.pause(node, 3600.0)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from penstock.job.spec import BatchSpec, JobState
-from penstock.ventilator.sink_log_repair import Agreement
+from penstock.ventilator.sink_log_repair import SinkLogRepair
 from sim import World
 
 HEAL = 60.0
@@ -119,7 +119,7 @@ def test_an_old_file_and_a_new_queue_harm_nobody(tmp_path: Path) -> None:
 
 def test_without_the_comparison_jobs_are_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Control: the ledger are taken for right, and the log goes on from where it is."""
-    monkeypatch.setattr(Agreement, "_compare", lambda *_: None)
+    monkeypatch.setattr(SinkLogRepair, "_compare", lambda *_: None)
     world = World(tmp_path, 1)
     world.client.submit(b"o" * 16, BatchSpec(), [4])
     world.run_until(partial(is_settled, world), HEAL)

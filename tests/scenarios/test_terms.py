@@ -18,7 +18,7 @@ from penstock.ventilator.contract import StoredBatch
 from penstock.ventilator.jobs_model import Batch
 from penstock.ventilator.known_worker import Worker
 from penstock.ventilator.open_leases import LimitGroups, OpenLeases
-from penstock.ventilator.start_conditions import Gates
+from penstock.ventilator.start_conditions import StartConditions
 from penstock.wire.messages import BatchHead, Lease
 from penstock.worker.held_lease import HeldLease
 from scenarios.test_schedules import HEAL, heal, is_settled
@@ -110,7 +110,7 @@ def test_terms_are_kept_whatever_dies(tmp_path: Path, seed: int) -> None:
 
 def no_gate(patch: pytest.MonkeyPatch) -> None:
     """Batches begin at once."""
-    patch.setattr(Gates, "_look", lambda *_: None)
+    patch.setattr(StartConditions, "_look", lambda *_: None)
 
 
 def no_place(patch: pytest.MonkeyPatch) -> None:

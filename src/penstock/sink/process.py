@@ -45,11 +45,11 @@ from penstock.sink.store import ResultStore
 from penstock.station import loop
 from penstock.station.config import SinkConfig, from_argv
 from penstock.station.contract import Answer, FromClient, Log, Renew, Report
-from penstock.station.lease_tokens import Seal
+from penstock.station.lease_tokens import LeaseTokens
 from penstock.station.log_events import emit, setup
 from penstock.station.permissions import Bindings, may_not_ask
 from penstock.station.station_keys import for_station
-from penstock.station.ventilator_contact import Contact
+from penstock.station.ventilator_contact import VentilatorContact
 from penstock.wire.frames import Decoder, split
 from penstock.wire.messages import (
     Bytes,
@@ -91,14 +91,14 @@ class Sink:
             sink=sink,
             heartbeat_interval=config.heartbeat_interval,
             lease_time=config.lease_time,
-            seal=Seal(security.seal),
+            seal=LeaseTokens(security.seal),
         )
         self._outcomes = Decoder(WorkerToSink)
         self._control = Decoder(VentilatorToSink)
         self._clients = Decoder(ClientToSink)
         self._bindings = Bindings(config.limits.worker_starts)
         self._malformed = loop.Malformed(self.logger)
-        self._contact = Contact(config.url, loop.now())
+        self._contact = VentilatorContact(config.url, loop.now())
         self._head: SinkHead | None = None
         """The last one told."""
 

@@ -40,7 +40,7 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Grant).decode
 
 
-class Seal(NamedTuple):
+class LeaseTokens(NamedTuple):
     """Makes tokens and opens them, under one key; without a key (empty) there are none."""
 
     key: bytes = b""
@@ -74,5 +74,5 @@ class Seal(NamedTuple):
         return hashlib.blake2b(words, key=self.key, digest_size=MAC_BYTES).digest()
 
 
-NO_SEAL = Seal()
+NO_TOKENS = LeaseTokens()
 """Where there are no keys."""

@@ -15,20 +15,20 @@ from __future__ import annotations
 from penstock.job.spec import JobState
 from penstock.station.contract import Answer
 from penstock.ventilator.contract import LoadChunk
-from penstock.ventilator.jobs_model import Batch, Part, Place, Recalling
+from penstock.ventilator.jobs_model import Batch, Part, Place, UnstartedCancel
 from penstock.ventilator.ledger import Ledger
 from penstock.wire.bounds import RECALL_PATIENCE, RESEND
 from penstock.wire.messages import Cancel, Cancelled, HandedBack, LeaseSpan
 
 
-class Recalls:
+class UnstartedCancels:
     """The requests that are open."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._early: dict[tuple[bytes, int], Cancel] = {}
         """Came before it was known what had been given out before a restart, by (client, number)."""
-        self._open: dict[tuple[bytes, int], Recalling] = {}
+        self._open: dict[tuple[bytes, int], UnstartedCancel] = {}
         self.absent: set[tuple[bytes, int]] = set()
         """Jobs, as (batch, index), that were looked for in this turn and have ended."""
 
@@ -55,16 +55,18 @@ class Recalls:
                 self._early[client, number] = cancel
                 self._ledger.turn.say(LoadChunk(batch.id, cancel.start))
                 continue
-            recalling = self._open[client, number] = Recalling(client, number, now + RECALL_PATIENCE)
+            cancel_request = self._open[client, number] = UnstartedCancel(client, number, now + RECALL_PATIENCE)
             if batch is not None:
-                self._begin(batch, cancel.start, min(cancel.stop, batch.accepted), recalling)
+                self._begin(batch, cancel.start, min(cancel.stop, batch.accepted), cancel_request)
         self.absent = set()
         if self._ledger.recalled_leases:
             self._ask_workers(now)
-        for key, recalling in list(self._open.items()):
-            if recalling.open == 0 or now >= recalling.until:
+        for key, cancel_request in list(self._open.items()):
+            if cancel_request.open == 0 or now >= cancel_request.until:
                 del self._open[key]
-                self._ledger.turn.say(Answer(recalling.client, Cancelled(recalling.number, recalling.jobs)))
+                self._ledger.turn.say(
+                    Answer(cancel_request.client, Cancelled(cancel_request.number, cancel_request.jobs))
+                )
 
     def _must_look(self, batch: Batch, cancel: Cancel) -> bool:
         """Whether one job is meant, a Future's, that may be open on disk or may have ended."""
@@ -72,22 +74,22 @@ class Recalls:
         is_out = batch.chunk_at(start) is None and batch.on_file(start) and (batch.id, start) not in self.absent
         return cancel.stop == start + 1 and is_out
 
-    def _begin(self, batch: Batch, start: int, stop: int, recalling: Recalling) -> None:
+    def _begin(self, batch: Batch, start: int, stop: int, cancel_request: UnstartedCancel) -> None:
         for first in [first for first in batch.firsts if first < stop]:
             for part in self._ledger.backlog.carve(batch.chunks[first], start, stop):
-                self._recall(part, recalling)
+                self._recall(part, cancel_request)
         if stop > start + 1 or (batch.id, start) not in self.absent:
-            recalling.jobs += self._ledger.cancel_on_disk(batch, start, stop)
+            cancel_request.jobs += self._ledger.cancel_on_disk(batch, start, stop)
 
-    def _recall(self, part: Part, recalling: Recalling) -> None:
+    def _recall(self, part: Part, cancel_request: UnstartedCancel) -> None:
         if part.place is Place.VERDICT:
             is_cancelled = part.verdict is not None and part.verdict[0] is JobState.CANCELLED
-            recalling.jobs += part.jobs if is_cancelled and part.is_untouched else 0
+            cancel_request.jobs += part.jobs if is_cancelled and part.is_untouched else 0
             return
         part.recalled = True
         self._ledger.turn.touch(part.chunk)
-        part.recalls += (recalling,)
-        recalling.open += part.jobs
+        part.recalls += (cancel_request,)
+        cancel_request.open += part.jobs
         if part.place is Place.LEASED:
             self._ledger.recalled_leases[part.lease] = None
         elif part.place is Place.OPENING:

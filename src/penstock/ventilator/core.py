@@ -19,7 +19,7 @@ from typing import assert_never
 
 from penstock.job.spec import LABEL_CHARS
 from penstock.station.contract import Actions, FromClient
-from penstock.station.lease_tokens import NO_SEAL, Seal
+from penstock.station.lease_tokens import NO_TOKENS, LeaseTokens
 from penstock.station.permissions import refusal
 from penstock.ventilator.contract import (
     ChunkLoaded,
@@ -32,18 +32,18 @@ from penstock.ventilator.contract import (
     Unsubscribed,
     WallClock,
 )
-from penstock.ventilator.deletion import Removal
+from penstock.ventilator.deletion import Deletion
 from penstock.ventilator.dispatch import Dispatcher
 from penstock.ventilator.intake import Intake
 from penstock.ventilator.ledger import Ledger
 from penstock.ventilator.placement import Placement
 from penstock.ventilator.quarantine import Quarantine
 from penstock.ventilator.questions import Questions
-from penstock.ventilator.sink_log import Settlement
-from penstock.ventilator.sink_log_repair import Agreement
-from penstock.ventilator.start_conditions import Gates
+from penstock.ventilator.sink_log import SinkLog
+from penstock.ventilator.sink_log_repair import SinkLogRepair
+from penstock.ventilator.start_conditions import StartConditions
 from penstock.ventilator.user_retry import Retries
-from penstock.ventilator.worker_reports import Presence
+from penstock.ventilator.worker_reports import WorkerReports
 from penstock.wire.bounds import HEARTBEAT_INTERVAL, LEASE_TIME, RESEND, TRANSIENT_TIME
 from penstock.wire.messages import (
     Alive,
@@ -113,24 +113,24 @@ class VentilatorCore:
         transient_time: float = TRANSIENT_TIME,
         seed: int = 0,
         forgotten: Iterable[bytes] = (),
-        seal: Seal = NO_SEAL,
+        seal: LeaseTokens = NO_TOKENS,
         security: str = "",
         pickles: bool = True,
         name_chars: int = LABEL_CHARS,
     ) -> None:
         self.ledger = Ledger(life, stored, applied, now, lease_time, heartbeat_interval, seed, seal)
         self.dispatcher = Dispatcher(self.ledger)
-        self.presence = Presence(self.ledger, self.dispatcher, version)
+        self.worker_reports = WorkerReports(self.ledger, self.dispatcher, version)
         self.quarantine = Quarantine(self.ledger, self.dispatcher)
-        self.settlement = Settlement(self.ledger)
-        self.gates = Gates(self.ledger)
+        self.sink_log = SinkLog(self.ledger)
+        self.start_conditions = StartConditions(self.ledger)
         self.placement = Placement(self.ledger)
-        self.intake = Intake(self.ledger, self.gates, self.placement, pickles=pickles, name_chars=name_chars)
-        self.removal = Removal(self.ledger, self.gates, self.intake, now, forgotten, transient_time)
+        self.intake = Intake(self.ledger, self.start_conditions, self.placement, pickles=pickles, name_chars=name_chars)
+        self.deletion = Deletion(self.ledger, self.start_conditions, self.intake, now, forgotten, transient_time)
         self.retries = Retries(self.ledger, self.intake)
-        self.agreement = Agreement(self.ledger, self.intake)
+        self.sink_log_repair = SinkLogRepair(self.ledger, self.intake)
         self.questions = Questions(
-            self.ledger, self.gates, self.placement, self.settlement, self.agreement, version, security
+            self.ledger, self.start_conditions, self.placement, self.sink_log, self.sink_log_repair, version, security
         )
         self.intake.recovered = not any(one.open_from is not None for one in stored)
         if not self.intake.recovered:
@@ -142,7 +142,7 @@ class VentilatorCore:
         self.malformed = 0
         self.ledger.wall_offset = wall_time - now
         for batch in self.ledger.backlog.batches.values():
-            self.gates.watch(batch, now)
+            self.start_conditions.watch(batch, now)
 
     # ------------------------------------------------------------------------------------------ contract
 
@@ -152,47 +152,47 @@ class VentilatorCore:
             case FromClient():
                 self._on_client(event, now)
             case ClientSought():
-                self.removal.on_client_sought(event, now)
+                self.deletion.on_client_sought(event, now)
             case Completions():
-                self.settlement.on_completions(event, now)
+                self.sink_log.on_completions(event, now)
             case Took():
-                self.presence.on_took(event, now)
+                self.worker_reports.on_took(event, now)
             case Heartbeat():
-                self.presence.on_heartbeat(event, now)
+                self.worker_reports.on_heartbeat(event, now)
             case HandedBack():
-                self.presence.on_handed_back(event, now)
+                self.worker_reports.on_handed_back(event, now)
                 self.intake.recalls.on_handed_back(event)
             case Hello():
-                self.presence.on_hello(event, now)
+                self.worker_reports.on_hello(event, now)
             case Left():
-                self.presence.on_left(event)
+                self.worker_reports.on_left(event)
             case NeedFunction():
-                self.presence.on_need_function(event, now)
+                self.worker_reports.on_need_function(event, now)
             case SinkHead():
                 self._on_sink_head(event, now)
             case WallClock(time):
                 self.ledger.wall_offset = time - now
             case Diverged():
-                if self.settlement.on_diverged(event):
-                    self.agreement.begin(event.seq)
+                if self.sink_log.on_diverged(event):
+                    self.sink_log_repair.begin(event.seq)
             case Forgotten(_, batch):
-                self.removal.on_forgotten(batch)
+                self.deletion.on_forgotten(batch)
             case LiveTaken(_, worker, number, is_kept):
                 self.ledger.turn.tell(worker, LiveAck(number, is_kept))
             case Restated():
-                if self.settlement.is_of_sink(event) and self.settlement.diverged:
-                    self.agreement.on_restated(event)
+                if self.sink_log.is_of_sink(event) and self.sink_log.diverged:
+                    self.sink_log_repair.on_restated(event)
             case Subscribed():
-                self.presence.on_subscribed(event)
+                self.worker_reports.on_subscribed(event)
             case Unsubscribed():
-                self.presence.on_unsubscribed(event, now)
+                self.worker_reports.on_unsubscribed(event, now)
             case JobConnections():
                 self.ledger.connections = event.count
             case ChunksLoaded():
                 self.intake.on_chunks_loaded(event)
             case KeptLoaded():
                 self.retries.on_kept(event)
-                self.agreement.on_kept(event)
+                self.sink_log_repair.on_kept(event)
             case ChunkLoaded():
                 self.intake.on_chunk_loaded(event)
                 self._looked_up[event.batch, event.index] = event.chunk is not None
@@ -204,18 +204,18 @@ class VentilatorCore:
         """Close the turn: what is due, what can be given out, what must be saved."""
         pause = now - self._ticked_at
         if pause > self.ledger.lease_time / 2:
-            self.presence.loss.forgive(pause, now)
-            self.removal.forgive(pause, now)
+            self.worker_reports.loss.forgive(pause, now)
+            self.deletion.forgive(pause, now)
             self.ledger.turn.log("stood_still", seconds=round(pause, 1))
         self._ticked_at = now
         self._go_on(now)
         self.ledger.queue_delayed(now)
-        self.presence.loss.tick(now)
-        self.removal.expire(now)
+        self.worker_reports.loss.tick(now)
+        self.deletion.expire(now)
         if now >= self._retention_at:
             self._retention_at = now + RETENTION_INTERVAL
-            self.removal.retire(now + self.ledger.wall_offset)
-        self.gates.tick(now)
+            self.deletion.retire(now + self.ledger.wall_offset)
+        self.start_conditions.tick(now)
         self.placement.tick(now)
         self._tell_sink(now)
         if self.intake.recovered:
@@ -223,20 +223,20 @@ class VentilatorCore:
             self.intake.refill()
         self.quarantine.tick(now)
         self.dispatcher.run(now)
-        self.settlement.flush()
+        self.sink_log.flush()
         self.retries.answer()
-        self.removal.sweep(self.settlement.sink)
+        self.deletion.sweep(self.sink_log.sink)
         self.ledger.turn.flush()
         return self.ledger.turn.take()
 
     def next_wakeup(self) -> float | None:
         """When `tick` has something to do even if nothing happens."""
-        due = [self.ledger.beats.next_wakeup(is_known=self.settlement.sink is not None)]
+        due = [self.ledger.beats.next_wakeup(is_known=self.sink_log.sink is not None)]
         if self.dispatcher.look_again_at is not None:
             due.append(self.dispatcher.look_again_at)
         if self.ledger.delayed:
             due.append(self.ledger.delayed[0][0])
-        if (opens_at := self.gates.next_wakeup()) is not None:
+        if (opens_at := self.start_conditions.next_wakeup()) is not None:
             due.append(opens_at)
         return min(due)
 
@@ -261,24 +261,24 @@ class VentilatorCore:
         match event.message:
             case Submit():
                 self.intake.on_submit(event, now)
-                self.removal.on_submit(event.client, event.message, now)
+                self.deletion.on_submit(event.client, event.message, now)
             case Cancel() as cancel:
                 self.intake.on_cancel(event.client, cancel)
             case Retry() as retry:
                 self.retries.on_retry(event.client, retry)
             case Forget() as forget:
-                self.removal.on_forget(forget.batch)
+                self.deletion.on_forget(forget.batch)
             case TrimOutput() as trim:
-                if self.settlement.sink is not None:
-                    self.ledger.turn.tell(self.settlement.sink, trim)
+                if self.sink_log.sink is not None:
+                    self.ledger.turn.tell(self.sink_log.sink, trim)
             case Delete() as delete:
-                self.removal.on_delete(event.client, delete)
+                self.deletion.on_delete(event.client, delete)
             case Alive() as alive:
-                self.removal.on_alive(event.client, alive, now)
+                self.deletion.on_alive(event.client, alive, now)
             case AskGone() as ask_gone:
-                self.removal.on_ask_gone(event.client, ask_gone)
+                self.deletion.on_ask_gone(event.client, ask_gone)
             case DrainWorker() as drain:
-                self.presence.on_drain(event.client, drain)
+                self.worker_reports.on_drain(event.client, drain)
             case AskBatches() | AskDigests() | AskWhy() | AskJobs() | AskArguments() as ask:
                 self.questions.on_ask(event.client, ask, now)
             case AskPipeline() as ask_pipeline:
@@ -290,19 +290,19 @@ class VentilatorCore:
         """With what waited for chunks, but only when all that was read for this turn is in memory: it is one snapshot,
         and what is changed before a part of it is taken in would be undone by that."""
         self.retries.open_again()
-        if self.settlement.diverged and (end := self.agreement.go_on(self.settlement.sink, now)) is not None:
-            self.settlement.agree(*end, now)
+        if self.sink_log.diverged and (end := self.sink_log_repair.go_on(self.sink_log.sink, now)) is not None:
+            self.sink_log.agree(*end, now)
         if self._looked_up:
             absent = {key for key, is_open in self._looked_up.items() if not is_open}
             self._looked_up = {}
-            self.presence.hear_claims(absent, now)
+            self.worker_reports.hear_claims(absent, now)
             self.intake.recalls.absent |= absent
-            self.settlement.advance(now, absent)
+            self.sink_log.advance(now, absent)
 
     def _on_sink_head(self, head: SinkHead, now: float) -> None:
         sink = self.ledger.workers.pop(head.sink, None)  # a subscriber that turned out to be the sink: it had no hello
         first = sink is not None
-        if not self.settlement.on_head(head, now):
+        if not self.sink_log.on_head(head, now):
             if first:
                 self.ledger.beats.hasten(now)
             return
@@ -310,12 +310,12 @@ class VentilatorCore:
             self.intake.recover()
             self.ledger.turn.log("recovered", batches=len(self.ledger.backlog.batches))
         if self.ledger.unconfirmed and self.intake.recovered:
-            self.presence.loss.release_unconfirmed(head.echo)
+            self.worker_reports.loss.release_unconfirmed(head.echo)
         if self.intake.recovered:
             self.retries.on_echo(head.echo)
 
     def _tell_sink(self, now: float) -> None:
-        sink = self.settlement.sink
+        sink = self.sink_log.sink
         number = self.ledger.beats.next(now, is_known=sink is not None)
         if sink is None:
             return
@@ -324,5 +324,5 @@ class VentilatorCore:
         again = now >= self._verdicts_at + RESEND
         if again:
             self._verdicts_at = now
-            self.removal.forget_again(sink)
+            self.deletion.forget_again(sink)
         self.ledger.send_verdicts(sink, again=again)

@@ -21,7 +21,7 @@ from penstock.ventilator.contract import ClientSought, SaveEnded, SaveForgotten,
 from penstock.ventilator.intake import Intake
 from penstock.ventilator.jobs_model import Batch
 from penstock.ventilator.ledger import Ledger
-from penstock.ventilator.start_conditions import Gates
+from penstock.ventilator.start_conditions import StartConditions
 from penstock.wire.bounds import TRANSIENT_TIME
 from penstock.wire.messages import Alive, AskGone, Delete, Done, ForgetBatch, Gone, GoneLine, Refused, Submit
 
@@ -36,21 +36,21 @@ FORGET_AT_ONCE = 100
 """Deleted batches that a sink is told of at once: it has them gone before it is told again."""
 
 
-class Removal:
+class Deletion:
     """Deletes batches. `forgotten` are those of a former life that the sink may still have, `transient_time` the
     seconds after which a map without a sign of its client is left."""
 
     def __init__(
         self,
         ledger: Ledger,
-        gates: Gates,
+        start_conditions: StartConditions,
         intake: Intake,
         now: float,
         forgotten: Iterable[bytes] = (),
         transient_time: float = TRANSIENT_TIME,
     ) -> None:
         self._ledger = ledger
-        self._gates = gates
+        self._start_conditions = start_conditions
         self._intake = intake
         self._transient_time = transient_time
         self._unconfirmed = dict.fromkeys(forgotten)
@@ -104,7 +104,7 @@ class Removal:
     def sweep(self, sink: bytes | None) -> None:
         """Delete the batches that nobody will ask for again."""
         done = [batch for batch in self._leaving.values() if batch.ended]
-        for batch in [batch for batch in done if not self._gates.keeps(batch)]:
+        for batch in [batch for batch in done if not self._start_conditions.keeps(batch)]:
             del self._leaving[batch.id]
             self._ledger.turn.forget(batch)
             self._ledger.turn.say(DeleteBatch(batch.id))

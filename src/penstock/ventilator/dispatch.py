@@ -27,7 +27,7 @@ from penstock.ventilator.jobs_model import ANY, Batch, Part, Terms, is_any
 from penstock.ventilator.known_worker import LOOK_AHEAD_SECONDS, Worker, look_interval
 from penstock.ventilator.leases import UNKNOWN_SECONDS, LeaseRecord, Round
 from penstock.ventilator.ledger import Ledger
-from penstock.ventilator.worker_demand import Needs
+from penstock.ventilator.worker_demand import WorkerDemand
 from penstock.wire.messages import INLINE_FUNCTION_BYTES, BatchHead, Jobs, Lease
 
 LEASES_PER_MESSAGE = 64
@@ -70,7 +70,7 @@ class Dispatcher:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self.needs = Needs(ledger.workers, ledger.changed)
+        self.needs = WorkerDemand(ledger.workers, ledger.changed)
         self._over_at = 0.0
         """Not before this instant are workers that want no more given something beyond that."""
         self._steal_at = 0.0

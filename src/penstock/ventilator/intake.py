@@ -19,7 +19,7 @@ from penstock.job.spans import SpanSet
 from penstock.job.spec import LABEL_CHARS, BatchSpec, JobState
 from penstock.station.contract import Answer, Bytes, FromClient
 from penstock.ventilator.backlog import REFILL_CHUNKS, WINDOW_CHUNKS
-from penstock.ventilator.cancel_unstarted import Recalls
+from penstock.ventilator.cancel_unstarted import UnstartedCancels
 from penstock.ventilator.contract import (
     ChunkLoaded,
     ChunksLoaded,
@@ -34,7 +34,7 @@ from penstock.ventilator.contract import (
 from penstock.ventilator.jobs_model import Batch, Chunk, Place
 from penstock.ventilator.ledger import Ledger
 from penstock.ventilator.placement import Placement
-from penstock.ventilator.start_conditions import Gates
+from penstock.ventilator.start_conditions import StartConditions
 from penstock.wire.frames import split
 from penstock.wire.messages import (
     DIGEST_BYTES,
@@ -61,7 +61,7 @@ class Intake:
     def __init__(
         self,
         ledger: Ledger,
-        gates: Gates,
+        start_conditions: StartConditions,
         placement: Placement,
         *,
         pickles: bool = True,
@@ -69,8 +69,8 @@ class Intake:
     ) -> None:
         """`pickles`: whether calls whose arguments are pickles are taken in. `name_chars`: of a name among options."""
         self._ledger = ledger
-        self.recalls = Recalls(ledger)
-        self._gates = gates
+        self.recalls = UnstartedCancels(ledger)
+        self._start_conditions = start_conditions
         self._placement = placement
         self._pickles = pickles
         self._name_chars = name_chars
@@ -134,7 +134,7 @@ class Intake:
         stored = StoredBatch(opened.batch, spec, opened.function, opened.size, event.wall_time, 0, None, {}, None)
         batch = self._ledger.backlog.add_batch(stored)
         self._remember_word(batch)
-        self._gates.watch(batch, now)
+        self._start_conditions.watch(batch, now)
         self._placement.watch(batch, event.client, now)
         self._ledger.turn.say(SaveBatch(opened.batch, spec, opened.function, code, event.wall_time))
 
@@ -164,7 +164,7 @@ class Intake:
                     return before
                 if text := self._placement.refusal(opened.spec):
                     return Refused(submit.number, "NoSuchWorker", text)
-                if text := self._gates.refusal(opened.batch, opened.spec, known):
+                if text := self._start_conditions.refusal(opened.batch, opened.spec, known):
                     return Refused(submit.number, "NoSuchBatch", text)
             known[opened.batch] = opened
         return None

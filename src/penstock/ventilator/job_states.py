@@ -97,7 +97,7 @@ def _candidates(
                         yield lease, part, index
 
 
-class Standing:
+class JobStates:
     """Counts and lists open jobs."""
 
     def __init__(self, ledger: Ledger) -> None:

@@ -66,7 +66,7 @@ MOVES: dict[Place, frozenset[Place]] = {
 """Every move that there is. What is decided is never given out; only what is loaded or was leased is unconfirmed."""
 
 
-class Recalling:
+class UnstartedCancel:
     """A client's request to cancel what has not started, until it is known of each job."""
 
     __slots__ = ("client", "jobs", "number", "open", "until")
@@ -127,7 +127,7 @@ class Part:
         """VERDICT: the final state and its cause."""
         self.recalled = False
         """Not to be started any more: cancelled as soon as nobody runs it."""
-        self.recalls: tuple[Recalling, ...] = ()
+        self.recalls: tuple[UnstartedCancel, ...] = ()
         """Requests that wait to know whether it has started."""
 
     @property
@@ -153,9 +153,9 @@ class Part:
 
     def answer_recalls(self, *, cancelled: bool) -> None:
         """It is known by now whether its jobs are cancelled; that counts of those that never started."""
-        for recalling in self.recalls:
-            recalling.open -= self.jobs
-            recalling.jobs += self.jobs if cancelled and self.is_untouched else 0
+        for cancel_request in self.recalls:
+            cancel_request.open -= self.jobs
+            cancel_request.jobs += self.jobs if cancelled and self.is_untouched else 0
         self.recalls = ()
 
     def verdict_head(self) -> OutcomeHead:

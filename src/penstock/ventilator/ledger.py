@@ -11,7 +11,7 @@ import random
 
 from penstock.job.spans import SpanSet
 from penstock.job.spec import JobState, Stamp
-from penstock.station.lease_tokens import NO_SEAL, Seal
+from penstock.station.lease_tokens import NO_TOKENS, LeaseTokens
 from penstock.ventilator.backlog import Backlog
 from penstock.ventilator.contract import (
     SaveRetried,
@@ -44,7 +44,7 @@ class Ledger:
         lease_time: float,
         heartbeat_interval: float,
         seed: int,
-        seal: Seal = NO_SEAL,
+        seal: LeaseTokens = NO_TOKENS,
     ) -> None:
         self.life = life
         self.seal = seal

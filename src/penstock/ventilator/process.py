@@ -30,7 +30,7 @@ from penstock.keys.roles import Role
 from penstock.station import loop
 from penstock.station.config import VentilatorConfig, from_argv
 from penstock.station.contract import Answer, FromClient
-from penstock.station.lease_tokens import Seal
+from penstock.station.lease_tokens import LeaseTokens
 from penstock.station.log_events import setup
 from penstock.station.permissions import Bindings
 from penstock.station.station_keys import for_station
@@ -112,7 +112,7 @@ class Ventilator:
             transient_time=config.transient_time,
             forgotten=self._store.forgotten(),
             seed=int.from_bytes(os.urandom(8), "big"),
-            seal=Seal(security.seal),
+            seal=LeaseTokens(security.seal),
             security=security.word(config.url),
             pickles=not config.no_pickle,
             name_chars=config.limits.name_chars or LABEL_CHARS,
@@ -177,7 +177,7 @@ class Ventilator:
 
     def _pass_keys(self) -> None:
         """Tell the sink who is let in, when one of the two is new."""
-        sink, guard = self.core.settlement.sink, self.links.guard
+        sink, guard = self.core.sink_log.sink, self.links.guard
         if sink is None or guard is None or self._passed == (sink, guard.peers):
             return
         self._passed = sink, guard.peers
@@ -189,7 +189,7 @@ class Ventilator:
         for came, topic, sender in self.links.subscriptions("control"):
             if came and len(topic) == ID_BYTES and self._bindings.admits(sender, topic):
                 self.links.admit("control", topic)
-                self._passed = None if topic == self.core.settlement.sink else self._passed
+                self._passed = None if topic == self.core.sink_log.sink else self._passed
                 yield Subscribed(topic)
             elif came:
                 self._eavesdroppers[topic] += 1

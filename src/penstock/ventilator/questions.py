@@ -7,14 +7,14 @@ from collections.abc import Iterator
 
 from penstock.station.contract import Answer
 from penstock.ventilator.contract import ReadArguments, ReadDigests
-from penstock.ventilator.job_states import Standing
+from penstock.ventilator.job_states import JobStates
 from penstock.ventilator.jobs_model import Batch
 from penstock.ventilator.ledger import Ledger
 from penstock.ventilator.placement import Placement
 from penstock.ventilator.reasons import Reasons
-from penstock.ventilator.sink_log import Settlement
-from penstock.ventilator.sink_log_repair import Agreement
-from penstock.ventilator.start_conditions import Gates
+from penstock.ventilator.sink_log import SinkLog
+from penstock.ventilator.sink_log_repair import SinkLogRepair
+from penstock.ventilator.start_conditions import StartConditions
 from penstock.wire.messages import (
     AskArguments,
     AskBatches,
@@ -42,22 +42,22 @@ class Questions:
     def __init__(
         self,
         ledger: Ledger,
-        gates: Gates,
+        start_conditions: StartConditions,
         placement: Placement,
-        settlement: Settlement,
-        agreement: Agreement,
+        sink_log: SinkLog,
+        sink_log_repair: SinkLogRepair,
         version: str,
         security: str,
     ) -> None:
         self._ledger = ledger
-        self._gates = gates
+        self._start_conditions = start_conditions
         self._placement = placement
-        self._settlement = settlement
-        self._agreement = agreement
+        self._sink_log = sink_log
+        self._sink_log_repair = sink_log_repair
         self._version = version
         self._security = security
-        self._reasons = Reasons(ledger, gates, placement)
-        self._standing = Standing(ledger)
+        self._reasons = Reasons(ledger, start_conditions, placement)
+        self._standing = JobStates(ledger)
         self.trouble = ""
         """Why the ventilator takes nothing in."""
 
@@ -113,7 +113,7 @@ class Questions:
             counts=dict(batch.counts),
             leased=batch.leased,
             created_time=batch.created_time,
-            waits=self._gates.shut(batch) or self._placement.missing(batch),
+            waits=self._start_conditions.shut(batch) or self._placement.missing(batch),
             function=batch.function,
             running=running,
         )
@@ -161,8 +161,8 @@ class Questions:
             malformed=malformed,
             security=self._security,
             workers=lines,
-            reopened=self._agreement.reopened,
-            lost=self._agreement.lost,
+            reopened=self._sink_log_repair.reopened,
+            lost=self._sink_log_repair.lost,
             wall_time=max(0.0, now + ledger.wall_offset),
             running=sum(worker.running_jobs for worker in ledger.workers.values()),
             trouble="; ".join(self._troubles(now)),
@@ -171,7 +171,7 @@ class Questions:
 
     def _has_sink(self, now: float) -> bool:
         """Whether it is there; while the ventilator takes nothing in it hears nobody, and whoever was there counts."""
-        return self._settlement.is_present(now) or (bool(self.trouble) and self._settlement.sink is not None)
+        return self._sink_log.is_present(now) or (bool(self.trouble) and self._sink_log.sink is not None)
 
     def _troubles(self, now: float) -> Iterator[str]:
         """What keeps jobs from being taken in, recorded and run: one after the other, the worst first."""
@@ -179,8 +179,8 @@ class Questions:
             yield f"the ventilator takes nothing in: {self.trouble}"
         if not self._has_sink(now):
             yield "the sink is not connected: nothing is recorded until it is"
-        elif self._settlement.trouble:
-            yield f"the sink records nothing: {self._settlement.trouble}"
+        elif self._sink_log.trouble:
+            yield f"the sink records nothing: {self._sink_log.trouble}"
 
     def _answer(self, client: bytes, message: Message) -> None:
         self._ledger.turn.say(Answer(client, message))

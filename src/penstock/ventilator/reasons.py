@@ -13,15 +13,15 @@ from penstock.ventilator.jobs_model import NEVER_DUE, Batch, Part, Place
 from penstock.ventilator.known_worker import Worker
 from penstock.ventilator.ledger import Ledger
 from penstock.ventilator.placement import Placement
-from penstock.ventilator.start_conditions import Gates
+from penstock.ventilator.start_conditions import StartConditions
 
 
 class Reasons:
     """Words what the ledger say of one job."""
 
-    def __init__(self, ledger: Ledger, gates: Gates, placement: Placement) -> None:
+    def __init__(self, ledger: Ledger, start_conditions: StartConditions, placement: Placement) -> None:
         self._ledger = ledger
-        self._gates = gates
+        self._start_conditions = start_conditions
         self._placement = placement
 
     def why(self, batch: Batch, index: int, now: float) -> str:
@@ -66,7 +66,7 @@ class Reasons:
         return f"it runs at {where}, which has had it {since}"
 
     def _why_not_given(self, batch: Batch, index: int) -> str:
-        if shut := self._gates.shut(batch):
+        if shut := self._start_conditions.shut(batch):
             return shut
         if missing := self._placement.missing(batch):
             return f"{missing}: it waits for that"

@@ -40,7 +40,7 @@ JITTER = 0.25
 """A retry's delay varies by so much, that what failed together does not come back together."""
 
 
-class Settlement:
+class SinkLog:
     """Applies the sink's log."""
 
     def __init__(self, ledger: Ledger) -> None:

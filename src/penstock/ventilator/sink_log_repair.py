@@ -50,7 +50,7 @@ class Restatement:
         return stamp.after_crash() if index in self.crashed else stamp.after_failure()
 
 
-class Agreement:
+class SinkLogRepair:
     """Between ledger and log."""
 
     def __init__(self, ledger: Ledger, intake: Intake) -> None:

@@ -27,7 +27,7 @@ ALL_JOBS = 2**63 - 1
 """Beyond what any lease has."""
 
 
-class Gates:
+class StartConditions:
     """Opens batches when they may begin, and closes them for good."""
 
     def __init__(self, ledger: Ledger) -> None:

@@ -29,7 +29,7 @@ class Need(NamedTuple):
     worker: Worker
 
 
-class Needs:
+class WorkerDemand:
     """`workers` and `changed` are the ledger' own."""
 
     def __init__(self, workers: Mapping[bytes, Worker], changed: dict[Worker, None]) -> None:

@@ -22,7 +22,7 @@ from penstock.ventilator.ledger import Ledger
 from penstock.wire.bounds import FUSE, RECONNECT_GRACE
 
 
-class Loss:
+class WorkerLoss:
     """`greet` asks a worker for a hello."""
 
     def __init__(self, ledger: Ledger, greet: Callable[[Worker], None]) -> None:

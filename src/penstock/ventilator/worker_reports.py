@@ -17,7 +17,7 @@ from penstock.ventilator.jobs_model import Place
 from penstock.ventilator.known_worker import Worker
 from penstock.ventilator.leases import LeaseRecord
 from penstock.ventilator.ledger import Ledger
-from penstock.ventilator.worker_loss import Loss
+from penstock.ventilator.worker_loss import WorkerLoss
 from penstock.version import minor
 from penstock.wire.bounds import BEATS_PER_SECOND, PACE_MAX
 from penstock.wire.messages import (
@@ -45,7 +45,7 @@ FREE = (Place.QUEUED, Place.DELAYED, Place.UNCONFIRMED, Place.ALONE)
 """Places from which a job can be adopted: nobody else has it."""
 
 
-class Presence:
+class WorkerReports:
     """Keeps the ledger in step with what workers say."""
 
     def __init__(self, ledger: Ledger, dispatcher: Dispatcher, version: str) -> None:
@@ -53,7 +53,7 @@ class Presence:
         self._dispatcher = dispatcher
         self._version = version
         self._connections = 0
-        self.loss = Loss(ledger, self.greet)
+        self.loss = WorkerLoss(ledger, self.greet)
         self.claims: dict[tuple[bytes, int], tuple[Worker, Held, int, bool]] = {}
         """Spans (worker, held, stop, finished) of chunks that are not in memory yet, by (batch, start)."""
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 from penstock.station.contract import Actions
 from penstock.wire.bounds import RESEND
 from penstock.worker.contract import Deliver
-from penstock.worker.held_lease import Kept
+from penstock.worker.held_lease import KeptOutcome
 from penstock.worker.holdings import Holdings
 from penstock.worker.live_output import Prints
 from penstock.worker.output_upload import Uploads
@@ -40,7 +40,7 @@ class Outbox:
 
     def __init__(self, holdings: Holdings, now: float) -> None:
         self._holdings = holdings
-        self._waiting: list[Kept] = []
+        self._waiting: list[KeptOutcome] = []
         self._looked_at = now
         self.prints = Prints()
         self.uploads = Uploads()
@@ -52,7 +52,7 @@ class Outbox:
         due = (self.due_at, self.uploads.due_at)
         return min((instant for instant in due if instant is not None), default=None)
 
-    def add(self, kept: Kept) -> None:
+    def add(self, kept: KeptOutcome) -> None:
         """A new outcome."""
         self._waiting.append(kept)
 
@@ -76,7 +76,7 @@ class Outbox:
         actions += [*self.prints.deliver(now), *self.uploads.deliver(now)]
         if not self._is_due(now):
             return actions
-        message: list[Kept] = []
+        message: list[KeptOutcome] = []
         size = 0
         for kept in self._due():
             if message and (len(message) >= RECORDS_PER_MESSAGE or size + kept.size > BYTES_PER_MESSAGE):
@@ -103,7 +103,7 @@ class Outbox:
             self.due_at = now + OUTCOME_DELAY
         return now >= self.due_at
 
-    def _due(self) -> list[Kept]:
+    def _due(self) -> list[KeptOutcome]:
         """What there is room for on the way; the rest goes on waiting."""
         under_way, count = self._under_way(), 0
         while count < len(self._waiting) and under_way < UNDER_WAY_BYTES:
@@ -130,6 +130,6 @@ class Outbox:
             again += kept.size
 
 
-def _deliver(message: list[Kept]) -> Deliver:
+def _deliver(message: list[KeptOutcome]) -> Deliver:
     tokens = dict.fromkeys(kept.token for kept in message if kept.token)
     return Deliver(tuple(kept.head for kept in message), tuple(kept.body for kept in message), tuple(tokens))

@@ -39,7 +39,7 @@ from penstock.station.config import WorkerConfig, from_argv
 from penstock.station.contract import Log, Renew, Report
 from penstock.station.log_events import emit, setup
 from penstock.station.station_keys import for_station
-from penstock.station.ventilator_contact import Contact, Outlet
+from penstock.station.ventilator_contact import Outlet, VentilatorContact
 from penstock.url import endpoints
 from penstock.version import VERSION
 from penstock.wire.frames import Decoder, split
@@ -79,10 +79,10 @@ from penstock.worker.contract import (
 )
 from penstock.worker.core import WorkerCore
 from penstock.worker.job_lines import JobLines
-from penstock.worker.lifetime import Shift
+from penstock.worker.lifetime import Lifetime
 from penstock.worker.slot_handle import Work
 from penstock.worker.slot_host import SlotHost
-from penstock.worker.terminal_output import FLUSH_INTERVAL, Echo
+from penstock.worker.terminal_output import FLUSH_INTERVAL, TerminalOutput
 
 LAST_FLUSH_TIME = 1.0
 """Seconds that a reader of what jobs print may pause at the end."""
@@ -139,15 +139,15 @@ class Worker:
             loop.now(),
             lease_time=config.lease_time,
             heartbeat_interval=config.heartbeat_interval,
-            shift=Shift(loop.now(), config.idle_timeout, config.time_limit, config.drain_before, config.grace),
+            shift=Lifetime(loop.now(), config.idle_timeout, config.time_limit, config.drain_before, config.grace),
         )
         self._decoder = Decoder(VentilatorToWorker)
         streams = (sys.stdout, sys.stderr) if config.pass_output else ()
-        self._echoes = tuple(Echo(stream.fileno()) for stream in streams)
+        self._echoes = tuple(TerminalOutput(stream.fileno()) for stream in streams)
         self._malformed = loop.Malformed(self.logger)
-        self._contact = Contact(config.url, loop.now(), slots=config.slots)
+        self._contact = VentilatorContact(config.url, loop.now(), slots=config.slots)
         self._outlet = Outlet(endpoints(config.url).outcomes, loop.now())
-        self._job_lines = JobLines(Echo(sys.stdout.fileno())) if config.show_jobs else None
+        self._job_lines = JobLines(TerminalOutput(sys.stdout.fileno())) if config.show_jobs else None
         self._screens = self._echoes if self._job_lines is None else (*self._echoes, self._job_lines.screen)
         self._works: dict[int, Work] = {}
         self._functions: dict[bytes, bytes | memoryview] = {}

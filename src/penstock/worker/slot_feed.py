@@ -69,7 +69,7 @@ class Piece:
         """When its slot is ended if it is still there: it was cancelled."""
 
 
-class Feed:
+class SlotFeed:
     """The slots of a worker and the pieces in them."""
 
     def __init__(self, slots: int, holdings: Holdings) -> None:

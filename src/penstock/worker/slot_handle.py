@@ -74,7 +74,7 @@ class Ended(msgspec.Struct, frozen=True):
     running: Running | None
 
 
-class Seat:
+class SlotHandle:
     """One life of the slot `number`. `files` are for the fork server; they are closed once it has them."""
 
     def __init__(self, number: int, life: int, spools: Spools, user: str = "") -> None:

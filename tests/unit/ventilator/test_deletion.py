@@ -7,7 +7,7 @@ import pytest
 from cores import BATCH, CLIENT, VentilatorBench
 from penstock.job.spec import BatchSpec
 from penstock.station.contract import FromClient
-from penstock.ventilator.deletion import Removal
+from penstock.ventilator.deletion import Deletion
 from penstock.ventilator.jobs_model import Place
 from penstock.wire.bounds import TRANSIENT_TIME
 from penstock.wire.messages import Alive, AskGone, Delete, Gone
@@ -53,7 +53,7 @@ def test_a_pause_of_its_own_is_forgiven_to_clients(
 ) -> None:
     """A laptop that slept for a night; without the rule the map would be gone."""
     if not forgives:
-        monkeypatch.setattr(Removal, "forgive", lambda *_: None)
+        monkeypatch.setattr(Deletion, "forgive", lambda *_: None)
     bench.submit(2, spec=MAP)
     bench.turn(after=8 * 3600.0)
     assert bench.places() == [(0, 2, Place.QUEUED if forgives else Place.VERDICT)]

@@ -63,10 +63,10 @@ def test_a_head_that_is_told_again_changes_nothing(bench: VentilatorBench) -> No
     bench.turn(after=RESEND)
     for _ in range(2):
         assert of(Replay, bench.told(SINK, replace(last, trouble="full"))) in ([Replay(1, b"1")], [])
-    assert bench.core.settlement.trouble == "full"
+    assert bench.core.sink_log.trouble == "full"
     bench.turn(bench.record(2, 4), bench.head())
     assert bench.counts() == {"succeeded": 4}
-    assert not bench.core.settlement.trouble
+    assert not bench.core.sink_log.trouble
 
 
 def test_a_new_sink_is_asked_from_the_last_applied_line(bench: VentilatorBench) -> None:
