@@ -42,7 +42,7 @@ from penstock.sink.contract import (
 )
 from penstock.sink.core import SinkCore
 from penstock.sink.store import ResultStore
-from penstock.station import loop
+from penstock.station import clock, loop
 from penstock.station.config import SinkConfig, from_argv
 from penstock.station.contract import Answer, FromClient, Log, Renew, Report
 from penstock.station.lease_tokens import LeaseTokens
@@ -98,7 +98,7 @@ class Sink:
         self._clients = Decoder(ClientToSink)
         self._bindings = Bindings(config.limits.worker_starts)
         self._malformed = loop.Malformed(self.logger)
-        self._contact = VentilatorContact(config.url, loop.now())
+        self._contact = VentilatorContact(config.url, clock.now())
         self._head: SinkHead | None = None
         """The last one told."""
 
@@ -109,14 +109,14 @@ class Sink:
 
     def receive(self, names: list[str], fds: list[int]) -> Iterator[Any]:
         """Messages, as inputs for the core."""
-        self._bindings.tick(loop.now())
+        self._bindings.tick(clock.now())
         connected = self.links.connections("control") > 0
-        self._say(self._contact.look(connected, bool(self.links.shut_out), loop.now()))
+        self._say(self._contact.look(connected, bool(self.links.shut_out), clock.now()))
         if "control" in names:
             for received in self.links.receive("control"):
                 wire = self._malformed.decode(self._control, received)
                 if wire is not None and connected:
-                    self._say(self._contact.heard(loop.now()))
+                    self._say(self._contact.heard(clock.now()))
                 if wire is not None and isinstance(wire.message, Keys):
                     self._learn(wire.message)
                 elif wire is not None:

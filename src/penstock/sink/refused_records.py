@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from penstock.sink.contract import OutcomesArrived, OutputArrived, PrintsArrived
 from penstock.station.contract import Actions, Log
+from penstock.wire.bounds import is_to_be_logged
 
 
 def refused(event: OutcomesArrived | PrintsArrived | OutputArrived, count: int) -> Actions:
-    """What the log says of the `count`-th refused outcome: at the first, the second, the fourth and so on."""
-    if count & (count - 1):
+    """What the log says of the `count`-th refused outcome."""
+    if not is_to_be_logged(count):
         return []
     return [Log("outcome_refused", {"worker": event.name, "id": event.worker.hex(), "count": count})]

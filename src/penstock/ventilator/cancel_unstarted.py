@@ -103,7 +103,7 @@ class UnstartedCancels:
             lease = self._ledger.leases.records.get(number)
             if asked_at is not None and lease is not None and now < asked_at + RESEND:
                 continue
-            parts = [part for part in lease.chunk.parts if part.lease == number and part.recalls] if lease else []
+            parts = [part for part in lease.parts if part.recalls] if lease else []
             if lease is None or not parts:
                 del self._ledger.recalled_leases[number]
             elif lease.worker is not None and lease.taken:

@@ -23,7 +23,17 @@ from penstock.ventilator.jobs_model import Batch
 from penstock.ventilator.ledger import Ledger
 from penstock.ventilator.start_conditions import StartConditions
 from penstock.wire.bounds import TRANSIENT_TIME
-from penstock.wire.messages import Alive, AskGone, Delete, Done, ForgetBatch, Gone, GoneLine, Refused, Submit
+from penstock.wire.messages import (
+    Alive,
+    AskGone,
+    Delete,
+    Done,
+    ForgetBatch,
+    Gone,
+    GoneLine,
+    Submit,
+    no_such_batch,
+)
 
 EXPIRE_INTERVAL = 1.0
 """Seconds between two looks for maps without a client: thousands of batches may be kept, and a turn is short."""
@@ -84,8 +94,7 @@ class Deletion:
         if delete.batch in self._intake.forgotten:
             self._ledger.turn.say(Answer(client, Done(delete.number)))
         elif delete.batch not in self._ledger.backlog.batches:
-            text = f"no batch {delete.batch.hex()}"
-            self._ledger.turn.say(Answer(client, Refused(delete.number, "NoSuchBatch", text)))
+            self._ledger.turn.say(Answer(client, no_such_batch(delete.number, delete.batch)))
         else:
             self._deletions.setdefault(delete.batch, []).append((client, delete.number))
             self.on_forget(delete.batch)

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
 from penstock.station.lease_tokens import Grant
@@ -28,6 +28,7 @@ from penstock.ventilator.known_worker import LOOK_AHEAD_SECONDS, Worker, look_in
 from penstock.ventilator.leases import UNKNOWN_SECONDS, LeaseRecord, Round
 from penstock.ventilator.ledger import Ledger
 from penstock.ventilator.worker_demand import WorkerDemand
+from penstock.wire.bundles import bundles
 from penstock.wire.messages import INLINE_FUNCTION_BYTES, BatchHead, Jobs, Lease
 
 LEASES_PER_MESSAGE = 64
@@ -223,47 +224,35 @@ class Dispatcher:
 
     def _tell(self, given: dict[bytes, list[tuple[Part, LeaseRecord]]]) -> None:
         for worker_id, pairs in given.items():
-            for bundle in self._bundles(pairs):
+            for bundle in bundles(pairs, LEASES_PER_MESSAGE, BYTES_PER_MESSAGE, _payload_bytes):
                 self._ledger.turn.tell(worker_id, self._message(bundle))
-
-    @staticmethod
-    def _bundles(pairs: list[tuple[Part, LeaseRecord]]) -> Iterator[list[tuple[Part, LeaseRecord]]]:
-        bundle: list[tuple[Part, LeaseRecord]] = []
-        size = 0
-        for pair in pairs:
-            if bundle and (len(bundle) == LEASES_PER_MESSAGE or size + pair[0].chunk.size > BYTES_PER_MESSAGE):
-                yield bundle
-                bundle, size = [], 0
-            bundle.append(pair)
-            size += pair[0].chunk.size
-        yield bundle
 
     def _deal(self, workers: list[Worker], now: float) -> bool:
         """A round: as many messages as workers, each with as many leases as the least credit and half of what is wanted
         ahead allow."""
         ledger = self._ledger
         depth = min(LEASES_PER_MESSAGE, ledger.backlog.free_parts // len(workers), *(w.credit for w in workers))
-        bundles: list[list[tuple[Part, LeaseRecord]]] = [[] for _ in workers]
+        rounds: list[list[tuple[Part, LeaseRecord]]] = [[] for _ in workers]
         size, seconds = 0, 0.0
         for _ in range(depth):
-            for bundle in bundles:
+            for bundle in rounds:
                 pair = self._next(now, is_any)
                 if pair is None:
                     break
                 bundle.append(pair)
                 size = max(size, pair[0].chunk.size)
-            seconds += max(lease.jobs * lease.mean for bundle in bundles for _, lease in bundle[-1:])
-            if size * len(bundles[0]) > BYTES_PER_MESSAGE or seconds > LOOK_AHEAD_SECONDS / 2:
+            seconds += max(lease.jobs * lease.mean for bundle in rounds for _, lease in bundle[-1:])
+            if size * len(rounds[0]) > BYTES_PER_MESSAGE or seconds > LOOK_AHEAD_SECONDS / 2:
                 break
-        bundles = [bundle for bundle in bundles if bundle]
-        if not bundles:
+        rounds = [bundle for bundle in rounds if bundle]
+        if not rounds:
             return False
         if len(workers) == 1:
-            for _, lease in bundles[0]:
+            for _, lease in rounds[0]:
                 ledger.leases.attribute(lease, workers[0])
         else:
-            self._charge(workers, bundles, now)
-        ledger.turn.say(Deal(tuple(self._message(bundle) for bundle in bundles)))
+            self._charge(workers, rounds, now)
+        ledger.turn.say(Deal(tuple(self._message(bundle) for bundle in rounds)))
         return True
 
     def _charge(self, workers: list[Worker], bundles: list[list[tuple[Part, LeaseRecord]]], now: float) -> None:
@@ -340,3 +329,7 @@ class Dispatcher:
             worker.stuck = True
         if self._ledger.hand_backs.is_answered(worker, number) and not jobs:
             worker.barren_until = now + BARREN
+
+
+def _payload_bytes(pair: tuple[Part, LeaseRecord]) -> int:
+    return pair[0].chunk.size

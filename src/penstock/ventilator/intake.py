@@ -47,6 +47,7 @@ from penstock.wire.messages import (
     Message,
     Refused,
     Submit,
+    no_such_batch,
 )
 
 FORGOTTEN_BATCHES = 10_000
@@ -267,7 +268,7 @@ class Intake:
         """End jobs; those that nobody runs are counted in the answer."""
         batch = self._ledger.backlog.batches.get(cancel.batch)
         if batch is None:
-            self._answer(client, Refused(cancel.number, "NoSuchBatch", f"no batch {cancel.batch.hex()}"))
+            self._answer(client, no_such_batch(cancel.number, cancel.batch))
             return
         if cancel.unstarted_only:
             self.recalls.ask(client, cancel)

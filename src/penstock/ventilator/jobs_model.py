@@ -14,6 +14,7 @@ from bisect import bisect_right, insort
 from operator import attrgetter
 from typing import NamedTuple
 
+from penstock.job.running_mean import running_mean
 from penstock.job.spans import SpanSet
 from penstock.job.spec import UNSUCCESSFUL, BatchSpec, JobState, Stamp
 from penstock.ventilator.contract import EndedPart, OpenPart, StoredBatch
@@ -334,8 +335,7 @@ class Batch:
 
     def observe(self, jobs: int, elapsed: float) -> None:
         """Take in how long some jobs took."""
-        mean = elapsed / jobs
-        self.mean = mean if self.mean is None else self.mean + MEAN_WEIGHT * (mean - self.mean)
+        self.mean = running_mean(self.mean, elapsed / jobs, MEAN_WEIGHT)
 
 
 class Terms(NamedTuple):

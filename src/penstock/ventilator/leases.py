@@ -9,7 +9,7 @@ Promises:
 
 from __future__ import annotations
 
-from penstock.ventilator.jobs_model import Chunk
+from penstock.ventilator.jobs_model import Chunk, Part
 from penstock.ventilator.known_worker import Worker
 
 COUNTER_BITS = 40
@@ -49,6 +49,11 @@ class LeaseRecord:
         self.worker: Worker | None = None
         self.round: Round | None = None
         self.taken = False
+
+    @property
+    def parts(self) -> list[Part]:
+        """The jobs that are under it."""
+        return [part for part in self.chunk.parts if part.lease == self.number]
 
     @property
     def width(self) -> int:

@@ -27,7 +27,7 @@ from penstock.errors import StoreError
 from penstock.job.spec import ID_BYTES, LABEL_CHARS
 from penstock.keys.files import Peers
 from penstock.keys.roles import Role
-from penstock.station import loop
+from penstock.station import clock, loop
 from penstock.station.config import VentilatorConfig, from_argv
 from penstock.station.contract import Answer, FromClient
 from penstock.station.lease_tokens import LeaseTokens
@@ -59,6 +59,7 @@ from penstock.ventilator.contract import (
 from penstock.ventilator.core import VentilatorCore
 from penstock.ventilator.store import QueueStore
 from penstock.version import VERSION
+from penstock.wire.bounds import is_to_be_logged
 from penstock.wire.frames import Decoder, join
 from penstock.wire.messages import (
     PART_BYTES,
@@ -104,7 +105,7 @@ class Ventilator:
             self._store.begin_life(),
             self._store.batches(),
             self._store.applied(),
-            loop.now(),
+            clock.now(),
             wall_time=time.time(),
             version=VERSION,
             lease_time=config.lease_time,
@@ -135,12 +136,12 @@ class Ventilator:
 
     def next_wakeup(self) -> float | None:
         """When the core has something to do."""
-        return loop.now() if self._postponed else self.core.next_wakeup()
+        return clock.now() if self._postponed else self.core.next_wakeup()
 
     def receive(self, names: list[str], fds: list[int]) -> Iterator[Any]:
         """Messages and connections, as inputs for the core."""
         yield WallClock(time.time())
-        self._bindings.tick(loop.now())
+        self._bindings.tick(clock.now())
         if "monitor:jobs" in names:
             self.links.connection_events("jobs")
             yield JobConnections(self.links.connections("jobs"))
@@ -202,9 +203,9 @@ class Ventilator:
                 del self._eavesdroppers[topic]
 
     def _say_refused(self, key: str) -> None:
-        """At the first id too many of a key, the second, the fourth and so on."""
+        """Of ids too many of a key."""
         count = self._bindings.refused[key]
-        if count and not count & (count - 1):
+        if is_to_be_logged(count):
             self.links.news.log("too_many_starts", key=key, count=count)
 
     # ------------------------------------------------------------------------------------------ out
@@ -232,14 +233,14 @@ class Ventilator:
         """Clients that ask how the pipeline stands are told; what else they say waits, as far as there is room for it
         in memory, and so does what others say."""
         self.core.questions.trouble = why
-        end = loop.now() + seconds
-        while not self.leaving and (left := end - loop.now()) > 0:
+        end = clock.now() + seconds
+        while not self.leaving and (left := end - clock.now()) > 0:
             waiting = sum(len(event.payload) for event in self._postponed)
             names, fds = self.links.poll(left, only=("desk",) if waiting < POSTPONED_BYTES else ())
             self._read_files(fds)
             for event in self._from_clients() if "desk" in names else ():
                 if isinstance(event.message, AskPipeline):
-                    for action in self.core.handle(event, loop.now()):
+                    for action in self.core.handle(event, clock.now()):
                         if isinstance(action, Answer):
                             self.perform(action)
                 else:

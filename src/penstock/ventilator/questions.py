@@ -28,6 +28,7 @@ from penstock.wire.messages import (
     Refused,
     Why,
     WorkerLine,
+    no_such_batch,
 )
 
 JOBS_PER_ANSWER = 10_000
@@ -72,7 +73,7 @@ class Questions:
                 return
         batch = self._ledger.backlog.batches.get(ask.batch)
         if batch is None:
-            self._answer(client, Refused(ask.number, "NoSuchBatch", f"no batch {ask.batch.hex()}"))
+            self._answer(client, no_such_batch(ask.number, ask.batch))
             return
         match ask:
             case AskJobs():

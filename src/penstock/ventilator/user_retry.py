@@ -21,7 +21,7 @@ from penstock.ventilator.contract import KeptLoaded, LoadKept, StoredChunk
 from penstock.ventilator.intake import Intake
 from penstock.ventilator.jobs_model import Batch
 from penstock.ventilator.ledger import Ledger
-from penstock.wire.messages import Message, Refused, Retried, Retry
+from penstock.wire.messages import Message, Refused, Retried, Retry, no_such_batch
 
 
 class Asked(NamedTuple):
@@ -64,7 +64,7 @@ class Retries:
         """Known ones are answered, others wait until all that the sink has recorded by now is applied."""
         batch = self._ledger.backlog.batches.get(retry.batch)
         if batch is None or batch.gone:
-            self._refuse(client, retry, "NoSuchBatch", f"no batch {retry.batch.hex()}")
+            self._ledger.turn.say(Answer(client, no_such_batch(retry.number, retry.batch)))
         elif retry.asked in batch.asked:
             self._unanswered[client, retry.number] = (batch.id, batch.asked[retry.asked])
         elif (client, retry.number) not in self._held:

@@ -57,7 +57,7 @@ class WorkerLoss:
             for dealt in self._ledger.leases.rounds:
                 dealt.lost += [worker] if worker.id in dealt.waiting else []
         for lease in leases:
-            for part in [part for part in lease.chunk.parts if part.lease == lease.number]:
+            for part in lease.parts:
                 part.exposed = part.exposed or not left
                 self._ledger.hold(part, self._ledger.beats.barrier())
         self._ledger.leases.uncharge(worker)
@@ -77,7 +77,7 @@ class WorkerLoss:
 
     def _suspect_front(self, leases: list[LeaseRecord], slots: int) -> None:
         """The slots of which no inventory told ran what comes first: a job may take its worker along at once."""
-        parts = [(one, part) for one in leases for part in one.chunk.parts if part.lease == one.number]
+        parts = [(one, part) for one in leases for part in one.parts]
         running = Counter({one.chunk.batch: 0 for one in leases})
         for lease, part in parts:
             running[lease.chunk.batch] += part.jobs if part.crashed else 0
@@ -101,8 +101,8 @@ class WorkerLoss:
     def _accuse(leases: list[LeaseRecord], worker: Worker, *, alone: bool) -> None:
         """Of several suspects nobody knows which it was: none of them is dead for it."""
         for lease in leases:
-            for part in lease.chunk.parts:
-                if part.lease == lease.number and (part.crashed or part.given):
+            for part in lease.parts:
+                if part.crashed or part.given:
                     part.lost = f"worker {worker.hello.name} on {worker.hello.host}" if worker.hello else ""
                     part.suspect = True
                     if not alone and part.chunk.batch.spec.is_last_crash(part.stamp):
@@ -151,7 +151,7 @@ class WorkerLoss:
         if lost:
             self._suspect_front([lease], lost[0].slots)
             self._accuse([lease], lost[0], alone=False)
-        for part in [part for part in lease.chunk.parts if part.lease == lease.number]:
+        for part in lease.parts:
             if lost:
                 part.exposed = True
                 ledger.hold(part, ledger.beats.barrier())

@@ -226,9 +226,7 @@ class WorkerReports:
         """Jobs that the ledger have under the lease and the worker does not: it never started them, queue them
         again."""
         there = SpanSet((*held.unstarted, *held.running, *held.finished)) if held is not None else SpanSet()
-        for part in list(lease.chunk.parts):
-            if part.lease != lease.number:
-                continue
+        for part in lease.parts:
             for start, stop in there.gaps(part.start, part.stop):
                 for lost in self._ledger.backlog.carve(lease.chunk, start, stop):
                     if lost.lease == lease.number:

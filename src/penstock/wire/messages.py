@@ -1152,6 +1152,11 @@ def payload_bytes(message: Message) -> int:
             return 0
 
 
+def no_such_batch(number: int, batch: bytes) -> Refused:
+    """Refuses what was asked, under this number, of a batch that is not here."""
+    return Refused(number, "NoSuchBatch", f"no batch {batch.hex()}")
+
+
 RECORD_BYTES = 128
 """What a record costs of a follower's credit beside its value: about its size in a header."""
 

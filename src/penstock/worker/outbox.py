@@ -12,8 +12,11 @@ Promises:
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 from penstock.station.contract import Actions
 from penstock.wire.bounds import RESEND
+from penstock.wire.bundles import bundles
 from penstock.worker.contract import Deliver
 from penstock.worker.held_lease import KeptOutcome
 from penstock.worker.holdings import Holdings
@@ -76,17 +79,10 @@ class Outbox:
         actions += [*self.prints.deliver(now), *self.uploads.deliver(now)]
         if not self._is_due(now):
             return actions
-        message: list[KeptOutcome] = []
-        size = 0
-        for kept in self._due():
-            if message and (len(message) >= RECORDS_PER_MESSAGE or size + kept.size > BYTES_PER_MESSAGE):
-                actions.append(_deliver(message))
-                message, size = [], 0
+        due = self._due()
+        for kept in due:
             kept.sent_at = now
-            message.append(kept)
-            size += kept.size
-        if message:
-            actions.append(_deliver(message))
+        actions += map(_deliver, bundles(due, RECORDS_PER_MESSAGE, BYTES_PER_MESSAGE, attrgetter("size")))
         self.due_at = None
         return actions
 

@@ -33,7 +33,7 @@ from penstock.job.private_folder import remove_abandoned
 from penstock.job.spec import new_worker_id
 from penstock.job.spooled_output import Segments
 from penstock.keys.roles import Role
-from penstock.station import loop
+from penstock.station import clock, loop
 from penstock.station.capacity import make_room
 from penstock.station.config import WorkerConfig, from_argv
 from penstock.station.contract import Log, Renew, Report
@@ -136,17 +136,17 @@ class Worker:
         )
         self.core = WorkerCore(
             hello,
-            loop.now(),
+            clock.now(),
             lease_time=config.lease_time,
             heartbeat_interval=config.heartbeat_interval,
-            shift=Lifetime(loop.now(), config.idle_timeout, config.time_limit, config.drain_before, config.grace),
+            shift=Lifetime(clock.now(), config.idle_timeout, config.time_limit, config.drain_before, config.grace),
         )
         self._decoder = Decoder(VentilatorToWorker)
         streams = (sys.stdout, sys.stderr) if config.pass_output else ()
         self._echoes = tuple(TerminalOutput(stream.fileno()) for stream in streams)
         self._malformed = loop.Malformed(self.logger)
-        self._contact = VentilatorContact(config.url, loop.now(), slots=config.slots)
-        self._outlet = Outlet(endpoints(config.url).outcomes, loop.now())
+        self._contact = VentilatorContact(config.url, clock.now(), slots=config.slots)
+        self._outlet = Outlet(endpoints(config.url).outcomes, clock.now())
         self._job_lines = JobLines(TerminalOutput(sys.stdout.fileno())) if config.show_jobs else None
         self._screens = self._echoes if self._job_lines is None else (*self._echoes, self._job_lines.screen)
         self._works: dict[int, Work] = {}
@@ -157,7 +157,7 @@ class Worker:
         """When the core or the slots have something to do."""
         due = [self.core.next_wakeup(), self._contact.due_at, self._outlet.due_at]
         if any(echo.waits for echo in self._screens):
-            due.append(loop.now() + FLUSH_INTERVAL)
+            due.append(clock.now() + FLUSH_INTERVAL)
         if (slots_due := self._slots.next_wakeup()) is not None:
             due.append(slots_due)
         return min(instant for instant in due if instant is not None)
@@ -173,11 +173,11 @@ class Worker:
                 yield from (Stop() for _ in range(self._signals.read()))
             else:
                 yield from self._from_slots(self._slots.receive(fd))
-        yield from self._from_slots(self._slots.tick(loop.now()))
+        yield from self._from_slots(self._slots.tick(clock.now()))
         for echo in self._screens:
             echo.flush()
-        self._say(self._contact.look(self.links.connections("control") > 0, bool(self.links.shut_out), loop.now()))
-        self._say(self._outlet.look(self.links.connections("outcomes") > 0, loop.now()))
+        self._say(self._contact.look(self.links.connections("control") > 0, bool(self.links.shut_out), clock.now()))
+        self._say(self._outlet.look(self.links.connections("outcomes") > 0, clock.now()))
         if "monitor:jobs" in names and any(self.links.connection_events("jobs")):
             yield JobsConnected()
         if "monitor:outcomes" in names and any(self.links.connection_events("outcomes")):
@@ -207,7 +207,7 @@ class Worker:
         if wire is None:
             return
         if isinstance(wire.message, Welcome):
-            self._say(self._contact.welcomed(wire.message.number, loop.now()))
+            self._say(self._contact.welcomed(wire.message.number, clock.now()))
         if isinstance(wire.message, FunctionPart):
             yield from self._assemble(wire.message, wire.payload)
             return
@@ -284,7 +284,7 @@ class Worker:
                 self._slots.free_output(slot, output)
             case Report(message):
                 if isinstance(message, Hello):
-                    self._contact.said_hello(message.number, loop.now())
+                    self._contact.said_hello(message.number, clock.now())
                 self.links.send("report", message)
             case Touch(until):
                 self._slots.allow(until)

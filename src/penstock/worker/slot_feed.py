@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections import deque
 
+from penstock.job.running_mean import running_mean
 from penstock.job.spec import JobState, Tenant
 from penstock.station.contract import Actions
 from penstock.wire.messages import InSlot
@@ -131,9 +132,7 @@ class SlotFeed:
 
     def observe(self, function: bytes, jobs: int, elapsed: float) -> None:
         """Take in how long some jobs took."""
-        mean = elapsed / jobs
-        known = self._means.pop(function, None)
-        self._means[function] = mean if known is None else known + MEAN_WEIGHT * (mean - known)
+        self._means[function] = running_mean(self._means.pop(function, None), elapsed / jobs, MEAN_WEIGHT)
         if len(self._means) > MEANS:
             del self._means[next(iter(self._means))]
 

@@ -20,7 +20,6 @@ from __future__ import annotations
 import heapq
 import select
 import selectors
-import time
 from collections.abc import Callable, Sequence
 from itertools import count
 
@@ -30,6 +29,7 @@ from penstock.slot.output_spool import free_all, read_at
 from penstock.slot.process_tree import is_leaving
 from penstock.slot.protocol import CUT_DELAY, ENDED, MEDDLING, NO_LIMIT, UNTIL, Done, Ready, Running, Unfit
 from penstock.slot.run_as_user import check_users, refusal
+from penstock.station import clock
 from penstock.station.config import TERM_GRACE
 from penstock.station.contract import Input
 from penstock.worker.contract import PieceCut, PieceDone, SlotReady
@@ -106,7 +106,7 @@ class SlotHost:
 
     def next_wakeup(self) -> float | None:
         """When `tick` has something to do."""
-        now = _now()
+        now = clock.now()
         times = [now + left for handle in self._lives.handles.values() if (left := handle.time_left()) is not None]
         handles = self._lives.handles.values()
         times += [now + DEAF_TIME - idle for handle in handles if (idle := handle.idle_with_orders()) is not None]
@@ -114,7 +114,7 @@ class SlotHost:
         return min(times, default=None)
 
     def _later(self, delay: float, callback: Callable[[], Inputs]) -> None:
-        heapq.heappush(self._timers, (_now() + delay, next(self._order), callback))
+        heapq.heappush(self._timers, (clock.now() + delay, next(self._order), callback))
 
     # ------------------------------------------------------------------------------------------------- pieces
 
@@ -297,13 +297,13 @@ class SlotHost:
             if not handle.ended:
                 self._end(handle, handle.running(), grace, JobState.CANCELLED, "its worker was left")
         inputs: Inputs = []
-        deadline = _now() + max(EXIT_TIME, grace) + LAST_TIME
-        while self._lives.handles and (left := deadline - _now()) > 0:
+        deadline = clock.now() + max(EXIT_TIME, grace) + LAST_TIME
+        while self._lives.handles and (left := deadline - clock.now()) > 0:
             due = self.next_wakeup()
-            timeout = left if due is None else min(left, max(0.0, due - _now()))
+            timeout = left if due is None else min(left, max(0.0, due - clock.now()))
             ready = select.select([*self.filenos(), *hurry], (), (), timeout)[0]
             inputs += [event for fd in ready if fd not in hurry for event in self.receive(fd)]
-            inputs += self.tick(_now())
+            inputs += self.tick(clock.now())
             if any(fd in hurry for fd in ready):
                 hurry = ()
                 for handle in self._lives.handles.values():
@@ -311,7 +311,3 @@ class SlotHost:
         self._lives.close()
         self._selector.close()
         return inputs
-
-
-def _now() -> float:
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
