@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,5 +19,5 @@ def test_bundles_are_as_full_as_they_may_be(sizes: list[int], most: int, most_by
     for bundle in found:
         assert 1 <= len(bundle) <= most
         assert sum(bundle) <= most_bytes or len(bundle) == 1
-    for bundle, following in zip(found, found[1:], strict=False):
+    for bundle, following in itertools.pairwise(found):
         assert len(bundle) == most or sum(bundle) + following[0] > most_bytes
