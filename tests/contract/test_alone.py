@@ -21,11 +21,10 @@ from hypothesis import strategies as st
 import alone_programs
 from contract_jobs import echo
 from graphs import ITEMS, NODES, Node, alone, build, look, look_at_all
-from penstock import Pipeline
+from penstock import Pipeline, guide
 from support import LIMIT
 
 SCRIPT = Path(alone_programs.__file__)
-README = Path(__file__).parents[2] / "README.md"
 
 STANDARD = ("pool", "executor")
 """multiprocessing.Pool and ProcessPoolExecutor, forked."""
@@ -130,7 +129,7 @@ NOT_RUN = object()
 
 
 class Difference(NamedTuple):
-    """What some doors answer, and why: the words that stand in the README."""
+    """What some doors answer, and why: the words that stand in the guide."""
 
     doors: tuple[str, ...]
     answer: Any
@@ -241,8 +240,8 @@ def test_graphs_of_objects_through_a_pipeline() -> None:
         check()
 
 
-def test_every_difference_stands_in_the_readme() -> None:
+def test_every_difference_stands_in_the_guide() -> None:
     """With its reason; and the table has every program."""
-    said = " ".join(README.read_text().split())
+    said = " ".join(guide.page("from-multiprocessing").text.split())
     assert [one.reason for some in DIFFERENT.values() for one in some if one.reason not in said] == []
     assert EXPECTED.keys() == alone_programs.PROGRAMS.keys()
