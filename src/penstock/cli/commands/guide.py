@@ -61,9 +61,11 @@ def _is_plain() -> bool:
 def _laid_out(one: Page) -> str:
     from rich.console import Console
     from rich.markdown import Markdown
+    from rich.theme import Theme
 
     page_text = io.StringIO()
-    console = Console(file=page_text, force_terminal=True)
+    readable_on_any_background = Theme({"markdown.code": "bold cyan"})
+    console = Console(file=page_text, force_terminal=True, theme=readable_on_any_background)
     console.width = min(console.width, LINE_CHARS)
     console.print(Markdown(one.text, code_theme="ansi_dark", hyperlinks=False))
     return page_text.getvalue()
