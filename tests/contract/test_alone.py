@@ -141,12 +141,10 @@ ARGUMENTS = "arguments are what they are at submit"
 BY_VALUE = "lambdas, closures and functions inside of functions travel"
 STAYS = "what a job leaves in a default or a cell stays with that job"
 INLINE = "`inline` runs jobs in this very process"
-ALONE = "a job that exits, forks, or comes to what cannot be rebuilt is no trouble to others"
+ALONE = "a job that exits, forks, or returns what cannot be rebuilt disturbs no other"
 NESTED = "jobs may have pools of their own"
 
-NO_FILE = (
-    "a module that has no file stays where it was made, unless `cloudpickle.register_pickle_by_value` has been told"
-)
+NO_FILE = "a module that has no file stays where it was made, unless `cloudpickle.register_pickle_by_value` was called with it"
 
 DIFFERENT: dict[str, list[Difference]] = {
     "mutable_default": [Difference(STANDARD, [[1, 2, 3, 4, 5, 6], 0], STAYS)],
