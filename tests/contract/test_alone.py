@@ -144,7 +144,7 @@ INLINE = "`inline` runs jobs in this very process"
 ALONE = "a job that exits, forks, or returns what cannot be rebuilt disturbs no other"
 NESTED = "jobs may have pools of their own"
 
-NO_FILE = "a module that has no file stays where it was made, unless `cloudpickle.register_pickle_by_value` was called with it"
+NO_FILE = "a module that has no file stays where it was made, unless `cloudpickle.register_pickle_by_value` was told"
 
 DIFFERENT: dict[str, list[Difference]] = {
     "mutable_default": [Difference(STANDARD, [[1, 2, 3, 4, 5, 6], 0], STAYS)],
