@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import pytest
 
 from penstock import cli, guide
@@ -50,7 +48,6 @@ def test_on_a_terminal_no_line_is_wider_than_it(topic: str, width: int, monkeypa
     """Every page is laid out, and fits."""
     monkeypatch.setenv("COLUMNS", str(width))
     monkeypatch.setenv("NO_COLOR", "1")
-    monkeypatch.setattr(sys, "stdout", sys.__stdout__)
     from rich.text import Text
 
     lines = Text.from_ansi(_laid_out(guide.page(topic))).split()
