@@ -23,7 +23,7 @@ from pathlib import Path
 import psutil
 
 from penstock.ventilator.core import RECOVERY_GRACE
-from spans_world import Fault, SpanWorld
+from support.sim.spans import Fault, SpanWorld
 
 PROGRESS = 10.0
 """Seconds of real time between two lines."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from penstock import cli
-from support import LIMIT, free_url
+from support.stations import LIMIT, free_url
 
 TOP = Path(__file__).parents[1]
 README = (TOP / "README.md").read_text()

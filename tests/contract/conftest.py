@@ -19,7 +19,7 @@ import pytest
 
 from conftest import Cli
 from penstock import Pipeline
-from support import LIMIT, Stations, free_url, logs, until
+from support.stations import LIMIT, Stations, free_url, logs, until
 
 TESTS = Path(__file__).parents[1]
 

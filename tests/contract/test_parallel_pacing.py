@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from conftest import Cli
-from support import LIMIT
+from support.stations import LIMIT
 
 Done = subprocess.CompletedProcess[bytes]
 

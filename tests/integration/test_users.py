@@ -17,7 +17,7 @@ from penstock.job.spec import BatchSpec, Stamp
 from penstock.station.inputs import Input, PieceDone
 from penstock.worker.slot_handle import Work
 from penstock.worker.slot_host import SlotHost
-from support import Stations, until
+from support.stations import Stations, until
 
 USER = "nobody"
 

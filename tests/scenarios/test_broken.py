@@ -8,7 +8,7 @@ import pytest
 
 from penstock.job.spec import BatchSpec
 from penstock.worker.fitness import Fitness
-from sim import WorkerNode, World
+from support.sim.world import WorkerNode, World
 
 BATCH = b"batch".ljust(16)
 JOBS, PATIENCE = 240, 60.0

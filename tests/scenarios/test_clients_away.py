@@ -14,7 +14,7 @@ from penstock.station.inputs import ClientSought
 from penstock.ventilator.deletion import Removal
 from penstock.wire.bounds import TRANSIENT_TIME
 from penstock.wire.messages import Alive, AskGone, Gone, GoneLine
-from sim import ClientNode, VentilatorNode, World
+from support.sim.world import ClientNode, VentilatorNode, World
 
 JOBS = 6
 LONG = 90.0

@@ -32,7 +32,7 @@ from penstock.worker.held_lease import HeldLease
 from penstock.worker.membership import Liaison
 from penstock.worker.outbox import Outbox
 from scenarios.test_schedules import innocents, is_settled, poisoned, recalling
-from sim import Node, SinkNode, VentilatorNode, World
+from support.sim.world import Node, SinkNode, VentilatorNode, World
 
 SEEDS = range(200)
 """Schedules that are tried until one goes wrong."""

@@ -12,7 +12,7 @@ import pytest
 
 from penstock.job.spec import BatchSpec, JobState
 from penstock.ventilator.sink_log_repair import Agreement
-from sim import World
+from support.sim.world import World
 
 HEAL = 60.0
 

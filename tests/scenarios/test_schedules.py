@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from penstock.job.spec import BatchSpec
-from sim import Node, WorkerNode, World
+from support.sim.world import Node, WorkerNode, World
 
 SCHEDULES = int(os.environ.get("PENSTOCK_SCHEDULES", "40"))
 SEED = os.environ.get("PENSTOCK_SEED")

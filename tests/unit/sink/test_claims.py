@@ -7,7 +7,7 @@ import pytest
 from penstock.sink.claims import Claims
 from penstock.station.contract import Answer, SaveClaim
 from penstock.wire.messages import Claim, Claimed
-from store_support import BATCH, OTHER
+from support.store_samples import BATCH, OTHER
 
 CLIENT, ONE, TWO = b"client", b"1" * 16, b"2" * 16
 

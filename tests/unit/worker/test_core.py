@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from cores import BATCH, BEAT, FUNCTION, WorkerBench, delivered, done, of, runs
 from penstock.job.spec import BatchSpec, JobState, Stamp
 from penstock.station.contract import Deliver, EndSlot, FreeLease, Leave, Run
 from penstock.station.inputs import FunctionReady, JobsConnected, SinkConnected, SlotDied, SlotReady, SlotUnfit, Stop
@@ -32,6 +31,7 @@ from penstock.wire.messages import (
 from penstock.worker import core as module
 from penstock.worker.lease_receipts import TOOK_DELAY
 from penstock.worker.outbox import OUTCOME_DELAY
+from support.core_benches import BATCH, BEAT, FUNCTION, WorkerBench, delivered, done, of, runs
 
 LOST = 2.5
 """Half a lease time."""

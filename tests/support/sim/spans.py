@@ -1,8 +1,8 @@
 """The virtual network for many jobs: what runs, is recorded and is announced is told by spans, never by jobs.
 
-The cores, the codec and the stores are the real ones, as in sim.py. A slot ends a whole piece by one event; the oracle
-keeps sets of spans. A turn of a station lasts COMMIT, so that what arrives meanwhile is taken in together, as by a real
-one.
+The cores, the codec and the stores are the real ones, as in world.py. A slot ends a whole piece by one event, and the
+oracle keeps sets of spans. A turn of a station lasts COMMIT, so that what arrives meanwhile is taken in together, as by
+a real one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from penstock.station.inputs import PieceCut, PieceDone, Ran, SlotDied, SlotRead
 from penstock.ventilator.backlog import WINDOW_CHUNKS
 from penstock.wire.frames import split
 from penstock.wire.messages import Accepted, BatchClose, BatchOpen, ChunkHead, Lease, OutcomeHead, Rows, Submit
-from sim import FUNCTION, ClientNode, Node, SinkNode, Slot, VentilatorNode, WorkerNode, World
+from support.sim.world import FUNCTION, ClientNode, Node, SinkNode, Slot, VentilatorNode, WorkerNode, World
 
 COMMIT = 0.002
 """Seconds that a station is busy with a turn: about one commit to a disk."""
