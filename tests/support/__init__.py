@@ -13,7 +13,8 @@ strace_log          reads from strace's log what a station wrote to its disk and
 faulty_disk         a disk under real SQLite that loses its power or fails (store_disk, scenarios/test_power)
 
 sim                 all stations of a pipeline on a virtual network in virtual time (scenarios, scripts/scale)
-core_benches        the ventilator's and the worker's core, one turn at a time (unit/ventilator, unit/worker)
+surroundings        sockets, signals and log for a station that is to have no real ones (sim, core_benches)
+core_benches        a ventilator, and a worker's core, one turn at a time (unit/ventilator, unit/worker)
 recording_client    a client's session without threads, on a wire that records (unit/client)
 sink_models         models of those around a sink, and messages for it (unit/sink, tests of its store)
 sink_machine        a state machine that tries the sink in every order against these models (unit/sink, store_results)

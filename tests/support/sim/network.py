@@ -17,9 +17,9 @@ from typing import Any
 from penstock.keys.roles import EVERYONE, Peer
 from penstock.station.loop import Clock
 from penstock.wire.frames import encode
-from penstock.wire.guard import Guard, News
 from penstock.wire.messages import Bytes, Message
 from penstock.wire.sockets import Received
+from support.surroundings import QuietLinks, QuietOrders
 
 LATENCY = 0.0005
 """Seconds a message is under way, plus as much again at random."""
@@ -101,36 +101,13 @@ class Node:
             self.network.wake(self)
 
 
-class VirtualOrders:
-    """The signals of one life of a node."""
-
-    fd = -1
-    """No real file."""
-
-    def __init__(self) -> None:
-        self.waiting = 0
-        """How often it was told to leave and has not read it."""
-
-    def read(self) -> int:
-        """How many orders to leave arrived since the last call."""
-        count, self.waiting = self.waiting, 0
-        return count
-
-    def take_backup(self) -> bool:
-        """Nobody asks for one here."""
-        return False
-
-
-class VirtualLinks:
-    """The sockets of one life of a node: penstock.station.loop.StationLinks on the virtual network."""
+class VirtualLinks(QuietLinks):
+    """The sockets of one life of a node, on the virtual network."""
 
     def __init__(self, node: Node) -> None:
+        super().__init__()
         self._node = node
-        self.guard: Guard | None = None
-        self.news = News()
-        self.shut_out: dict[str, str] = {}
-        self.malformed = 0
-        self.orders = VirtualOrders()
+        self.orders = QuietOrders()
         self._arrived: defaultdict[str, deque[Received]] = defaultdict(deque)
         self._events: defaultdict[str, list[bool]] = defaultdict(list)
         self._subscriptions: list[tuple[bool, bytes, Peer]] = []
@@ -156,10 +133,6 @@ class VirtualLinks:
         self._node.before_effect()
         return self._node.network.send(self._node, name, message, payload, peer)
 
-    def reaches(self, name: str, message: Message, peer: bytes) -> bool:
-        """Whether this peer is connected; it is sent the message."""
-        return self.send(name, message, peer=peer)
-
     def connections(self, name: str) -> int:
         """How many connections a socket has."""
         return self._up[name]
@@ -173,16 +146,10 @@ class VirtualLinks:
         news, self._subscriptions = self._subscriptions, []
         return news
 
-    def admit(self, name: str, topic: bytes) -> None:
-        """Without keys everybody is."""
-
     def renew(self, name: str) -> None:
         """Connect anew, if there is a connection."""
         self._node.before_effect()
         self._node.network.disconnect(self._node.network.connections[name, self._node.name])
-
-    def close(self) -> None:
-        """There is nothing to close."""
 
     # ------------------------------------------------------------------------------------------ the network's side
 

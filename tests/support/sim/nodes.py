@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from penstock.sink.core import SinkCore
 from penstock.sink.process import Sink
@@ -37,28 +36,6 @@ SHORTEST = 1e-4
 
 class Killed(BaseException):
     """The process ends here; no code of its own may stop that."""
-
-
-class Logged(NamedTuple):
-    """A line of a station's log; `fields` as it shows them."""
-
-    event: str
-    fields: str
-
-
-class LogKeeper(logging.Handler):
-    """Keeps what stations log."""
-
-    def __init__(self, kept: list[Logged]) -> None:
-        super().__init__()
-        self._kept = kept
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """One line: see log_events.emit."""
-        args: Any = record.args
-        event, _, fields = args
-        assert event != "malformed", f"a station does not understand another: {fields}"
-        self._kept.append(Logged(event, fields))
 
 
 class StationNode(Node):

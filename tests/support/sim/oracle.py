@@ -13,7 +13,8 @@ from penstock.wire.messages import Cancel, Completion, OutcomeHead
 from penstock.worker.slot_handle import Work
 from support.sim.client import ClientNode
 from support.sim.network import Network, Node
-from support.sim.nodes import Logged, SinkNode, VentilatorNode, WorkerNode
+from support.sim.nodes import SinkNode, VentilatorNode, WorkerNode
+from support.surroundings import Logged
 
 LATE = 5.0
 """Seconds: a lease time. A worker that was out of reach starts nothing after it."""

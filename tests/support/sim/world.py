@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -12,8 +11,9 @@ from penstock.sink.store import ResultStore
 from penstock.ventilator.store import QueueStore
 from support.sim.client import ClientNode
 from support.sim.network import RECONNECT, Connection, Node
-from support.sim.nodes import LogKeeper, SinkNode, VentilatorNode, WorkerNode
+from support.sim.nodes import SinkNode, VentilatorNode, WorkerNode
 from support.sim.oracle import Oracle
+from support.surroundings import logger_to
 
 NOTICE = 1.8
 """Seconds after which a dead link is noticed (ZMTP heartbeats, as measured)."""
@@ -44,8 +44,7 @@ class World(Oracle):
         self.durable = durable
         self.leave: Callable[[QueueStore | ResultStore], None] = lambda store: store.close()
         """What becomes of the store of a node that dies."""
-        self.logger = logging.Logger("penstock.sim", logging.INFO)  # noqa: LOG001 - of this world alone
-        self.logger.addHandler(LogKeeper(self.logged))
+        self.logger = logger_to(self.logged)
         self.fates: Callable[[bytes, int, Any], tuple[str, float]] = lambda *_: ("ok", 0.01)
         """What becomes of each job (batch, index, stamp), and how long it takes: ok, fail, crash (its slot), kill (its
         worker)."""
