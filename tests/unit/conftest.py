@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cores import VentilatorBench
+from support.core_benches import VentilatorBench
 
 
 @pytest.fixture
