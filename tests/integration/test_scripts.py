@@ -18,6 +18,7 @@ from support import LIMIT, until
 TOP = Path(__file__).parents[2]
 SCRIPTS = TOP / "scripts"
 OWN_HELP = (
+    "coverage",
     "demo",
     "man-page",
     "other-python",
@@ -119,6 +120,7 @@ def test_programs_say_their_help_and_refuse(name: str, script: Script) -> None:
         ("other-python", [], "it takes one version"),
         ("other-python", ["4"], "'4' is no version of Python"),
         ("test", ["--python"], "--python needs a version"),
+        ("coverage", ["--no-such-option"], "pytest does not know all of '--no-such-option'"),
         ("test", ["--no-such-option"], "pytest does not know all of '--no-such-option'"),
     ],
 )
