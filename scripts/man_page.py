@@ -47,7 +47,9 @@ EXIT_STATUS = (
     ("4", "The pipeline refused: the key is not known there, or may not do this."),
     ("74", "A station's store failed. What was acknowledged is safe in it."),
     ("75", "A worker left with outcomes that no sink had taken. These jobs run again."),
+    ("129", "Ended by SIGHUP: its terminal is gone."),
     ("130", "Interrupted by Ctrl-C."),
+    ("143", "Ended by SIGTERM."),
 )
 
 IN_JOBS = "Told to a command that runs as a job: which one it is, at which attempt, in which slot of its worker."

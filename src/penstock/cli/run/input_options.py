@@ -38,7 +38,9 @@ _OPTIONS = (
     click.option("--header", metavar=":", help="The first item of each input names it: {NAME}, also {NAME.} ..."),
     click.option("--shuf", is_flag=True, help="In random order: reads all of the input first."),
     click.option(
-        "--plus/--no-plus", default=None, help="Also {..} {+/} {##} {%.gz} {/a/b} {:2:3} {^a}: README has all."
+        "--plus/--no-plus",
+        default=None,
+        help="Also {..} {+/} {##} {%.gz} {/a/b} {:2:3} {^a}: `penstock guide from-gnu-parallel` has all.",
     ),
     click.option("-I", "replace", metavar="TEXT", help="This stands for the argument, instead of {}."),
     click.option("--rpl", multiple=True, metavar="'NAME s/A/B/'", help="A replacement string of your own."),
