@@ -10,6 +10,7 @@ It imports all that they need, opens nothing, and has no threads; a station is a
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gc
 import os
@@ -137,7 +138,10 @@ class Supervisor:
         finally:
             with contextlib.suppress(OSError):
                 sys.stdout.flush()
-            os._exit(code)
+            try:
+                atexit._run_exitfuncs()  # noqa: SLF001 - what waits for the end of any process, coverage for one
+            finally:
+                os._exit(code)
 
     def _become(self, kind: str) -> int:
         os.setsid()
