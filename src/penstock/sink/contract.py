@@ -19,7 +19,7 @@ class OutcomesArrived(Input, frozen=True):
     tokens: tuple[bytes, ...] = ()
 
 
-class PrintsArrived(Input, frozen=True):
+class LiveOutputArrived(Input, frozen=True):
     """What running jobs of a worker's wrote, the tokens of their leases, and the number it wants to hear again."""
 
     worker: bytes

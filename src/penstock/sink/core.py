@@ -28,10 +28,10 @@ from msgspec.structs import replace
 from penstock.job.spec import FINAL
 from penstock.sink.contract import (
     LinesRead,
+    LiveOutputArrived,
     LogRead,
     OutcomesArrived,
     OutputArrived,
-    PrintsArrived,
     ReadLines,
     ReadLog,
     RowsRead,
@@ -80,7 +80,7 @@ FORGOTTEN_BATCHES = 10_000
 """Deleted batches whose late outcomes are still recognised: resends end within seconds."""
 
 Said = Greeting | SinkBeat | Replay | Restate | Verdicts | ForgetBatch | TrimOutput
-SinkInput = OutcomesArrived | PrintsArrived | OutputArrived | FromClient | RowsRead | LogRead | LinesRead | Said
+SinkInput = OutcomesArrived | LiveOutputArrived | OutputArrived | FromClient | RowsRead | LogRead | LinesRead | Said
 
 
 class SinkCore:
@@ -131,8 +131,8 @@ class SinkCore:
                 return self.on_outcomes(event)
             case Verdicts(records):
                 return self.on_outcomes(OutcomesArrived(b"", "", records, (b"",) * len(records)))
-            case PrintsArrived():
-                return self._live_output.on_prints(event)
+            case LiveOutputArrived():
+                return self._live_output.on_live_output(event)
             case OutputArrived():
                 return self._outputs.on_output(event)
             case FromClient():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from penstock.sink.contract import PrintsArrived
+from penstock.sink.contract import LiveOutputArrived
 from penstock.sink.followers import Followers
 from penstock.sink.refused_records import refused
 from penstock.station.contract import Actions, Bytes, Report
@@ -20,7 +20,7 @@ class LiveOutput:
         self.refused = 0
         """Records of jobs that their worker was not given."""
 
-    def on_prints(self, event: PrintsArrived) -> Actions:
+    def on_live_output(self, event: LiveOutputArrived) -> Actions:
         """Hand it on to those who follow, and say that it came if the worker wants to hear that."""
         actions: Actions = [Report(LiveTaken(self._sink, event.worker, event.number))] if event.number else []
         is_granted = self._seal.opened(event.tokens)

@@ -29,10 +29,10 @@ from penstock.keys.files import Peers
 from penstock.keys.roles import Peer, Role
 from penstock.sink.contract import (
     LinesRead,
+    LiveOutputArrived,
     LogRead,
     OutcomesArrived,
     OutputArrived,
-    PrintsArrived,
     ReadLines,
     ReadLog,
     ReadOutput,
@@ -210,12 +210,12 @@ class Sink:
 
 def _from_worker(
     message: Outcomes | Prints | Output, payload: Bytes
-) -> OutcomesArrived | PrintsArrived | OutputArrived:
+) -> OutcomesArrived | LiveOutputArrived | OutputArrived:
     bodies = tuple(split(payload, [record.size for record in message.records]))
     if isinstance(message, Output):
         return OutputArrived(message.worker, message.name, message.records, bodies, message.tokens, message.number)
     if isinstance(message, Prints):
-        return PrintsArrived(message.worker, message.name, message.records, bodies, message.tokens, message.number)
+        return LiveOutputArrived(message.worker, message.name, message.records, bodies, message.tokens, message.number)
     return OutcomesArrived(message.worker, message.name, message.records, bodies, message.tokens)
 
 

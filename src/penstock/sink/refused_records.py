@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from penstock.sink.contract import OutcomesArrived, OutputArrived, PrintsArrived
+from penstock.sink.contract import LiveOutputArrived, OutcomesArrived, OutputArrived
 from penstock.station.contract import Actions, Log
 from penstock.wire.bounds import is_to_be_logged
 
 
-def refused(event: OutcomesArrived | PrintsArrived | OutputArrived, count: int) -> Actions:
+def refused(event: OutcomesArrived | LiveOutputArrived | OutputArrived, count: int) -> Actions:
     """What the log says of the `count`-th refused outcome."""
     if not is_to_be_logged(count):
         return []

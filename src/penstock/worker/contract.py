@@ -108,7 +108,7 @@ class Deliver(Action, frozen=True):
     tokens: tuple[bytes, ...] = ()
 
 
-class DeliverPrints(Action, frozen=True):
+class DeliverLiveOutput(Action, frozen=True):
     """To the sink: what running jobs wrote; `number` comes back, if it is not 0."""
 
     records: tuple[Print, ...]
@@ -182,7 +182,7 @@ class Touch(Action, frozen=True):
 
 WorkerEffect = (
     Deliver
-    | DeliverPrints
+    | DeliverLiveOutput
     | DeliverOutput
     | FreeOutput
     | Run

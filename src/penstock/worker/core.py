@@ -157,7 +157,7 @@ class WorkerCore:
             case JobPrinted():
                 self._runs.on_printed(event)
             case LiveAck(number, is_kept):
-                (self._outbox.uploads.recorded if is_kept else self._outbox.prints.acknowledged)(number)
+                (self._outbox.uploads.recorded if is_kept else self._outbox.live_output.acknowledged)(number)
             case Drain():
                 self._drain("asked to", now)
             case Stop():

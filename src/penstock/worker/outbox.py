@@ -20,7 +20,7 @@ from penstock.wire.bundles import bundles
 from penstock.worker.contract import Deliver
 from penstock.worker.held_lease import KeptOutcome
 from penstock.worker.holdings import Holdings
-from penstock.worker.live_output import Prints
+from penstock.worker.live_output import LiveOutput
 from penstock.worker.output_upload import Uploads
 
 OUTCOME_DELAY = 0.005
@@ -45,7 +45,7 @@ class Outbox:
         self._holdings = holdings
         self._waiting: list[KeptOutcome] = []
         self._looked_at = now
-        self.prints = Prints()
+        self.live_output = LiveOutput()
         self.uploads = Uploads()
         self.due_at: float | None = None
         """When what waits must go."""
@@ -61,7 +61,7 @@ class Outbox:
 
     def send_all_again(self) -> None:
         """A new connection to the sink: who knows what the old one lost."""
-        self.prints.reconnected()
+        self.live_output.reconnected()
         self.uploads.reconnected()
         for held in self._holdings.leases.values():
             for kept in held.kept:
@@ -76,7 +76,7 @@ class Outbox:
             self._find_unclosed(now)
         recorded, actions = self.uploads.take_done()
         self._waiting += recorded
-        actions += [*self.prints.deliver(now), *self.uploads.deliver(now)]
+        actions += [*self.live_output.deliver(now), *self.uploads.deliver(now)]
         if not self._is_due(now):
             return actions
         due = self._due()

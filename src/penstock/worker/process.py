@@ -61,8 +61,8 @@ from penstock.wire.sockets import Received
 from penstock.worker.contract import (
     Cut,
     Deliver,
+    DeliverLiveOutput,
     DeliverOutput,
-    DeliverPrints,
     EndSlot,
     FreeLease,
     FreeOutput,
@@ -278,7 +278,7 @@ class Worker:
             case Deliver(records, bodies, tokens):
                 message = Outcomes(self._id, self._name, records, tokens)
                 self.links.send("outcomes", message, *bodies)
-            case DeliverPrints(heads, texts, tokens, number):
+            case DeliverLiveOutput(heads, texts, tokens, number):
                 self.links.send("outcomes", Prints(self._id, self._name, heads, tokens, number), *texts)
             case DeliverOutput(heads, sources, tokens, number):
                 parts = Output(self._id, self._name, heads, tokens, number)

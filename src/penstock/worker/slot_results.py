@@ -59,7 +59,7 @@ class SlotResults:
         for is_error, (position, body) in enumerate(event.streams):
             if body:
                 head = Print(lease.batch, piece.start, lease.number, lease.stamp, bool(is_error), position, len(body))
-                self._outbox.prints.add(head, body, lease.token)
+                self._outbox.live_output.add(head, body, lease.token)
 
     def on_piece_cut(self, event: PieceCut) -> HeldLease | None:
         """The rest of a piece is unstarted again; returns its lease."""
