@@ -103,7 +103,7 @@ class Agent:
         running = self.host._lives.handles[slot].running()
         return None if running is None else (running.piece, running.index)
 
-    def answer(self, kind: type[Any], piece: int | None, limit: float = LIMIT) -> Any:
+    def answer(self, kind: Any, piece: int | None, limit: float = LIMIT) -> Any:
         """The first input of this kind about the piece."""
 
         def find() -> Input | None:
