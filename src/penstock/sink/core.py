@@ -96,21 +96,21 @@ class SinkCore:
         sink: bytes,
         heartbeat_interval: float = HEARTBEAT_INTERVAL,
         lease_time: float = LEASE_TIME,
-        seal: LeaseTokens = NO_TOKENS,
+        lease_tokens: LeaseTokens = NO_TOKENS,
     ) -> None:
-        self._boot, self._sink, self._seal = boot, sink, seal
+        self._boot, self._sink, self._lease_tokens = boot, sink, lease_tokens
         self._seq, self._chain = head
         self._batches = {stored.batch: Recorded.restore(stored) for stored in recorded}
         self._readers = Readers(boot, claims, self._last)
         self._followers = self._readers.followers
-        self._live_output = LiveOutput(sink, seal, self._followers)
+        self._live_output = LiveOutput(sink, lease_tokens, self._followers)
         self._hearing = ControlSilence(lease_time)
         self._heartbeat_interval, self._head_at = heartbeat_interval, 0.0
         self._echo = self._applied = 0
         self._replay: LogReplay | None = None
         self._forgotten: dict[bytes, bool] = {}
         """Batches to be forgotten, oldest first, and whether they are already."""
-        self._outputs = Outputs(sink, seal, self._forgotten)
+        self._outputs = Outputs(sink, lease_tokens, self._forgotten)
         self._lines: list[Completion] = []
         """Not told yet."""
         self._tell_at: float | None = None
@@ -200,7 +200,7 @@ class SinkCore:
     def on_outcomes(self, event: OutcomesArrived) -> Actions:
         """Record what is new."""
         saves: Actions = []
-        is_granted = self._seal.opened(event.tokens if event.worker else None)
+        is_granted = self._lease_tokens.opened(event.tokens if event.worker else None)
         for head, body in zip(event.records, event.bodies, strict=True):
             opens = not event.worker and head.stamp.opens and not head.final
             is_outcome = (head.state not in FINAL or head.stamp.opens) is opens

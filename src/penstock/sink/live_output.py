@@ -13,9 +13,9 @@ from penstock.wire.messages import LiveTaken, Print
 class LiveOutput:
     """At the sink with this id."""
 
-    def __init__(self, sink: bytes, seal: LeaseTokens, followers: Followers) -> None:
+    def __init__(self, sink: bytes, lease_tokens: LeaseTokens, followers: Followers) -> None:
         self._sink = sink
-        self._seal = seal
+        self._lease_tokens = lease_tokens
         self._followers = followers
         self.refused = 0
         """Records of jobs that their worker was not given."""
@@ -23,7 +23,7 @@ class LiveOutput:
     def on_live_output(self, event: LiveOutputArrived) -> Actions:
         """Hand it on to those who follow, and say that it came if the worker wants to hear that."""
         actions: Actions = [Report(LiveTaken(self._sink, event.worker, event.number))] if event.number else []
-        is_granted = self._seal.opened(event.tokens)
+        is_granted = self._lease_tokens.opened(event.tokens)
         of_batch: dict[bytes, list[tuple[Print, Bytes]]] = {}
         for head, body in zip(event.records, event.bodies, strict=True):
             if is_granted(head):

@@ -238,7 +238,7 @@ def start(config: SinkConfig, logger: logging.Logger) -> Sink:
         sink=sink,
         heartbeat_interval=config.heartbeat_interval,
         lease_time=config.lease_time,
-        seal=LeaseTokens(security.seal),
+        lease_tokens=LeaseTokens(security.lease_key),
     )
     process = loop.Process(logger, signals, clock, config.lifeline)
     contact = VentilatorContact(config.url, clock.now())

@@ -113,12 +113,12 @@ class VentilatorCore:
         transient_time: float = TRANSIENT_TIME,
         seed: int = 0,
         forgotten: Iterable[bytes] = (),
-        seal: LeaseTokens = NO_TOKENS,
+        lease_tokens: LeaseTokens = NO_TOKENS,
         security: str = "",
         pickles: bool = True,
         name_chars: int = LABEL_CHARS,
     ) -> None:
-        self.ledger = Ledger(life, stored, applied, now, lease_time, heartbeat_interval, seed, seal)
+        self.ledger = Ledger(life, stored, applied, now, lease_time, heartbeat_interval, seed, lease_tokens)
         self.dispatcher = Dispatcher(self.ledger)
         self.worker_reports = WorkerReports(self.ledger, self.dispatcher, version)
         self.quarantine = Quarantine(self.ledger, self.dispatcher)

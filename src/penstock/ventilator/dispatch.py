@@ -272,7 +272,7 @@ class Dispatcher:
             if batch.id not in heads:
                 inline = batch.function_size if batch.function_size <= INLINE_FUNCTION_BYTES else 0
                 heads[batch.id] = BatchHead(batch.id, batch.spec, batch.function, batch.function_size, inline)
-            token = self._ledger.seal.token(Grant(lease.number, batch.id, part.start, part.stop, part.stamp))
+            token = self._ledger.lease_tokens.token(Grant(lease.number, batch.id, part.start, part.stop, part.stamp))
             span = (chunk.first, chunk.count, part.start, part.stop)
             leases.append(Lease(lease.number, batch.id, *span, part.stamp, chunk.size, token))
         return Jobs(tuple(heads.values()), tuple(leases))

@@ -148,8 +148,8 @@ class Leases:
         for dealt in [dealt for dealt in self.rounds if worker.id in dealt.waiting]:
             self._uncharge(dealt, worker)
 
-    def burn(self, dealt: Round, workers: dict[bytes, Worker]) -> None:
-        """A round's fuse is out: nobody is charged for it any longer."""
+    def discharge(self, dealt: Round, workers: dict[bytes, Worker]) -> None:
+        """Nobody is charged for a round any longer: what of it was not reported is queued again."""
         for worker_id in list(dealt.waiting):
             if worker_id in workers:
                 self._uncharge(dealt, workers[worker_id])
@@ -173,7 +173,7 @@ class Leases:
             del self.records[number]
             _count(lease.chunk, -1)
             if lease.round is None:
-                self.untaken.pop(number, None)  # else somebody is charged for it until its report, or its fuse
+                self.untaken.pop(number, None)  # else somebody is charged for it until its report, or UNREPORTED_TIME
             if lease.worker is not None:
                 lease.worker.lose(number, lease.chunk.batch)
         if lease.worker is not None:

@@ -40,10 +40,10 @@ class Ledger:
         lease_time: float,
         heartbeat_interval: float,
         seed: int,
-        seal: LeaseTokens = NO_TOKENS,
+        lease_tokens: LeaseTokens = NO_TOKENS,
     ) -> None:
         self.life = life
-        self.seal = seal
+        self.lease_tokens = lease_tokens
         self.lease_time = lease_time
         self.heartbeat_interval = heartbeat_interval
         self.random = random.Random(seed)

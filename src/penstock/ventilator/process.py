@@ -347,7 +347,7 @@ def start(config: VentilatorConfig, logger: logging.Logger) -> Ventilator:
         transient_time=config.transient_time,
         forgotten=store.forgotten(),
         seed=int.from_bytes(os.urandom(8), "big"),
-        seal=LeaseTokens(security.seal),
+        lease_tokens=LeaseTokens(security.lease_key),
         security=security.word(config.url),
         pickles=not config.no_pickle,
         name_chars=config.limits.name_chars or LABEL_CHARS,

@@ -19,7 +19,7 @@ from penstock.ventilator.jobs_model import Batch, Part, Place
 from penstock.ventilator.known_worker import Worker, look_interval
 from penstock.ventilator.leases import LeaseRecord
 from penstock.ventilator.ledger import Ledger
-from penstock.wire.bounds import FUSE, RECONNECT_GRACE
+from penstock.wire.bounds import RECONNECT_GRACE, UNREPORTED_TIME
 
 
 class WorkerLoss:
@@ -44,7 +44,7 @@ class WorkerLoss:
                 cause = "its connection dropped" if gone else "nothing was heard of it"
                 self._ledger.turn.log("worker_lost", worker=worker.hello.name, host=worker.hello.host, cause=cause)
                 self.lose(worker)
-        self._burn_fuses(now)
+        self._queue_unreported(now)
 
     def lose(self, worker: Worker, *, left: bool = False) -> None:
         """Its leases are unconfirmed until it is known what the sink has of them; what ran has crashed, unless it has
@@ -128,10 +128,10 @@ class WorkerLoss:
         else:
             self._ledger.queue(part)
 
-    def _burn_fuses(self, now: float) -> None:
+    def _queue_unreported(self, now: float) -> None:
         ledger = self._ledger
         for lease in list(ledger.leases.untaken.values()):
-            if now - lease.given_at <= FUSE:
+            if now - lease.given_at <= UNREPORTED_TIME:
                 break
             since = lease.given_at + ledger.heartbeat_interval
             lost: list[Worker] = []
@@ -139,7 +139,7 @@ class WorkerLoss:
                 if any(ledger.workers[w].heard_at <= since for w in lease.round.waiting if w in ledger.workers):
                     continue
                 lost = lease.round.lost
-                ledger.leases.burn(lease.round, ledger.workers)
+                ledger.leases.discharge(lease.round, ledger.workers)
                 lease.round = None
             elif lease.worker is not None and lease.worker.heard_at <= since:
                 continue

@@ -15,7 +15,7 @@ LEASE_TIME = 5.0
 """Seconds of silence after which a worker is lost. A kernel-made disconnect is noticed at once."""
 RECONNECT_GRACE = 1.0
 """Seconds a dropped control connection has to come back before its worker is lost: two reconnect intervals."""
-FUSE = 2.5
+UNREPORTED_TIME = 2.5
 """Seconds after which a dealt lease that nobody reported is queued again: two heartbeats and a margin."""
 RESEND = 2.0
 """Seconds without an answer after which outcomes, verdicts and requests are sent again."""

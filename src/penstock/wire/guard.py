@@ -94,9 +94,9 @@ class Security(NamedTuple):
     insecure: bool = False
 
     @property
-    def seal(self) -> bytes:
-        """The key with which leases are sealed; empty without keys."""
-        return bytes.fromhex(self.key.seal) if self.key is not None else b""
+    def lease_key(self) -> bytes:
+        """The key with which tokens of leases are made; empty without keys."""
+        return bytes.fromhex(self.key.lease_key) if self.key is not None else b""
 
     def word(self, url: str) -> str:
         """What `status` says of it: keys, private or insecure."""

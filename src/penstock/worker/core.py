@@ -82,7 +82,7 @@ class WorkerCore:
         *,
         lease_time: float = LEASE_TIME,
         heartbeat_interval: float = HEARTBEAT_INTERVAL,
-        shift: Lifetime | None = None,
+        lifetime: Lifetime | None = None,
     ) -> None:
         self._me = hello
         self._lease_time = lease_time
@@ -93,7 +93,7 @@ class WorkerCore:
         self._membership = Membership(hello, now, lease_time, heartbeat_interval, self.feed.in_slots)
         self._outbox = Outbox(self.holdings, now)
         self._hearing = ControlSilence(lease_time)
-        self._shift = shift or Lifetime(now)
+        self._lifetime = lifetime or Lifetime(now)
         self._runs = SlotResults(self.holdings, self.feed, self._outbox)
         self._functions: set[bytes] = set()
         self._asked: dict[bytes, float] = {}
@@ -188,9 +188,9 @@ class WorkerCore:
 
     def next_wakeup(self) -> float | None:
         """When `tick` has something to do even if nothing happens."""
-        shift = self._shift.next_wakeup(draining=self._draining)
+        lifetime = self._lifetime.next_wakeup(draining=self._draining)
         outbox = self._outbox.next_wakeup()
-        due = (self._membership.beat_due_at, self._receipts.due_at, outbox, self.feed.next_wakeup(), shift)
+        due = (self._membership.beat_due_at, self._receipts.due_at, outbox, self.feed.next_wakeup(), lifetime)
         return min(instant for instant in due if instant is not None)
 
     def check(self) -> None:
@@ -316,9 +316,9 @@ class WorkerCore:
 
     def _look_at_the_clock(self, now: float) -> None:
         busy = bool(self.holdings.leases) or self.feed.busy
-        if not self._draining and (reason := self._shift.drains(now, busy=busy)):
+        if not self._draining and (reason := self._lifetime.drains(now, busy=busy)):
             self._drain(reason, now)
-        if self._draining and self._shift.is_over(now):
+        if self._draining and self._lifetime.is_over(now):
             self._on_stop(now)
 
     def _drain(self, reason: str, now: float) -> None:
@@ -332,7 +332,7 @@ class WorkerCore:
         if not self._draining:
             self._drain("signal", now)
             return
-        if not self._shift.hurry(now):
+        if not self._lifetime.hurry(now):
             return
         self._runs.hurried = True
         for held in self.holdings.leases.values():
@@ -343,7 +343,7 @@ class WorkerCore:
             return
         done = not self.holdings.leases and not self.feed.busy
         is_alone = not self.feed.busy and self._membership.silence(now) > ALONE_LEASES * self._lease_time
-        if done or is_alone or now >= self._shift.leaves_at:
+        if done or is_alone or now >= self._lifetime.leaves_at:
             self._left = True
             if undelivered := sum(held.finished.count for held in self.holdings.leases.values()):
                 self._say(Log("left_undelivered", {"jobs": undelivered}))

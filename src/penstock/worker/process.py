@@ -371,9 +371,9 @@ def start(config: WorkerConfig, logger: logging.Logger) -> Worker:
         opens=tuple(kind for kind in OPENS if kind != "pickle" or not config.no_pickle),
     )
     now = clock.now()
-    shift = Lifetime(now, config.idle_timeout, config.time_limit, config.drain_before, config.grace)
+    lifetime = Lifetime(now, config.idle_timeout, config.time_limit, config.drain_before, config.grace)
     core = WorkerCore(
-        hello, now, lease_time=config.lease_time, heartbeat_interval=config.heartbeat_interval, shift=shift
+        hello, now, lease_time=config.lease_time, heartbeat_interval=config.heartbeat_interval, lifetime=lifetime
     )
     process = loop.Process(logger, signals, clock, config.lifeline)
     contact, outlet = (

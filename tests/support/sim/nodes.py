@@ -144,7 +144,7 @@ class VentilatorNode(StationNode):
             wall_time=self.world.now,
             seed=self.world.random.getrandbits(32),
             forgotten=self.store.forgotten(),
-            seal=SEAL,
+            lease_tokens=SEAL,
         )
         return Ventilator(core, self.store, self.links, process, Bindings())
 
@@ -163,7 +163,7 @@ class SinkNode(StationNode):
             self.store.recorded(),
             self.store.claims(),
             sink=self.id,
-            seal=SEAL,
+            lease_tokens=SEAL,
         )
         return Sink(core, self.store, self.links, process, Bindings(), VentilatorContact("sim", self.world.now))
 

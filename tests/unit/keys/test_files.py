@@ -33,8 +33,8 @@ def test_a_key_file_is_all_its_holder_needs(keys: KeyFolder) -> None:
     assert (key.role, key.name, key.url) == (Role.SUBMIT, "alice", URL)
     assert (key.ventilator, key.sink) == (ventilator.public, sink.public)
     assert key.secret not in {ventilator.secret, sink.secret}
-    assert ventilator.seal == sink.seal != ""
-    assert key.seal == ""
+    assert ventilator.lease_key == sink.lease_tokens != ""
+    assert key.lease_key == ""
 
 
 def test_a_folder_stands_for_the_file_that_fits(keys: KeyFolder) -> None:

@@ -29,9 +29,9 @@ def test_parts_are_saved_and_then_said_to_be() -> None:
 
 def test_a_worker_writes_to_no_job_that_it_was_not_given() -> None:
     """Where there are keys, the tokens of its leases say which those are."""
-    seal = LeaseTokens(b"k" * 32)
-    token = seal.token(Grant(7, BATCH, 3, 4, Stamp()))
-    outputs = Outputs(SINK, seal, {})
+    lease_tokens = LeaseTokens(b"k" * 32)
+    token = lease_tokens.token(Grant(7, BATCH, 3, 4, Stamp()))
+    outputs = Outputs(SINK, lease_tokens, {})
     actions = outputs.on_output(arrived(part(), part(index=4), tokens=(token,)))
     assert [action.head.index for action in actions if isinstance(action, SaveOutput)] == [3]
     assert outputs.refused == 1

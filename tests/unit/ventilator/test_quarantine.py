@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from penstock.job.spec import BatchSpec, JobState
 from penstock.ventilator.jobs_model import Place
-from penstock.wire.bounds import FUSE, RECONNECT_GRACE
+from penstock.wire.bounds import RECONNECT_GRACE, UNREPORTED_TIME
 from penstock.wire.messages import HandBack, HandedBack, Held, Jobs, LeaseSpan, Message, Verdicts
 from support.core_benches import SINK, Peer, VentilatorBench, held, leases, of
 
@@ -107,7 +107,7 @@ def test_a_dealt_job_that_takes_its_worker_along_at_once_counts(bench: Ventilato
     _, second = leases(bench.submit(1, 1))
     one.disconnect()
     two.window = 0
-    bench.pass_time(FUSE * 1.5, (two, (held(second, running=((1, 2),)),)))
+    bench.pass_time(UNREPORTED_TIME * 1.5, (two, (held(second, running=((1, 2),)),)))
     bench.turn(bench.head())
     part = bench.parts()[0]
     assert (part.start, part.place, part.crashed, part.lost) == (0, Place.QUEUED, True, "worker one on host")

@@ -9,7 +9,7 @@ import pytest
 from penstock.job.spec import BatchSpec, JobState, Stamp
 from penstock.ventilator import worker_reports
 from penstock.ventilator.jobs_model import Place
-from penstock.wire.bounds import FUSE, LEASE_TIME, RECONNECT_GRACE
+from penstock.wire.bounds import LEASE_TIME, RECONNECT_GRACE, UNREPORTED_TIME
 from penstock.wire.messages import (
     Beat,
     Cancel,
@@ -412,7 +412,7 @@ def test_a_dealt_lease_that_nobody_reported_is_queued_again(bench: VentilatorBen
     bench.turn(Took(one.id, (first.number,), 0))
     one.window = two.window = 0
     mine = held(first, unstarted=((0, 2),))
-    bench.pass_time(FUSE * 1.1, (one, (mine,)), (two, ()))
+    bench.pass_time(UNREPORTED_TIME * 1.1, (one, (mine,)), (two, ()))
     assert bench.places() == [(0, 2, Place.LEASED), (2, 4, Place.QUEUED)]
 
 
@@ -423,7 +423,7 @@ def test_the_fuse_waits_for_who_was_not_heard_since(bench: VentilatorBench) -> N
     bench.turn(Took(one.id, (first.number,), 0))
     one.window = 0
     mine = held(first, unstarted=((0, 2),))
-    bench.pass_time(FUSE * 1.5, (one, (mine,)))
+    bench.pass_time(UNREPORTED_TIME * 1.5, (one, (mine,)))
     assert bench.places() == [(0, 2, Place.LEASED), (2, 4, Place.LEASED)]
     bench.pass_time(5.0, (one, (mine,)))
     bench.turn(bench.head())

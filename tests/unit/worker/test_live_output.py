@@ -100,12 +100,12 @@ def test_only_jobs_of_a_live_batch_are_shown_while_they_run() -> None:
         bench.turn(LiveAck(10))
 
 
-def live_output(seal: LeaseTokens = NO_TOKENS, *, credit: int = 1000) -> tuple[SinkLiveOutput, Followers]:
+def live_output(lease_tokens: LeaseTokens = NO_TOKENS, *, credit: int = 1000) -> tuple[SinkLiveOutput, Followers]:
     """With one client who looks on and one who only follows."""
     followers = Followers(1)
     followers.follow(b"ada", Follow(BATCH, 0, 0, 1, credit), 0, 0.0)
     followers.follow(b"bob", Follow(BATCH, 0, 1000, 1), 0, 0.0)
-    return SinkLiveOutput(SINK, seal, followers), followers
+    return SinkLiveOutput(SINK, lease_tokens, followers), followers
 
 
 def test_who_asked_for_it_is_given_it_as_far_as_the_credit_goes() -> None:
@@ -127,9 +127,9 @@ def test_the_sink_says_back_the_number_of_what_came() -> None:
 
 def test_a_worker_speaks_for_the_jobs_it_was_given_only() -> None:
     """Where there are keys, a token of the lease must come along."""
-    seal = LeaseTokens(b"key")
-    handed_on, _ = live_output(seal)
-    token = seal.token(Grant(7, BATCH, 3, 4, Stamp()))
+    lease_tokens = LeaseTokens(b"key")
+    handed_on, _ = live_output(lease_tokens)
+    token = lease_tokens.token(Grant(7, BATCH, 3, 4, Stamp()))
     for mine, tokens, expected in [
         (head(), (token,), 1),
         (head(), (), 0),
