@@ -32,7 +32,7 @@ import penstock
 from penstock import cli, guide
 from penstock.cli.run.help_sections import JobsCommand
 from penstock.cli.settings import names as settings
-from support import LIMIT, free_url
+from support.stations import LIMIT, free_url
 
 TOP = Path(__file__).parents[1]
 FENCE = re.compile(r"^```(.*)\n((?:.*\n)*?)^```$", re.MULTILINE)

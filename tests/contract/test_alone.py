@@ -1,6 +1,6 @@
 """Each job is alone, as in a process of its own: one table of programs, the same answers through every door.
 
-The programs are in tests/alone_programs.py, which runs as a script, through one door at a time.
+The programs are in tests/pool_programs.py, which runs as a script, through one door at a time.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-import alone_programs
-from contract_jobs import echo
-from graphs import ITEMS, NODES, Node, alone, build, look, look_at_all
+from jobs.contract import echo
 from penstock import Pipeline, guide
-from support import LIMIT
+from support import pool_programs
+from support.object_graphs import ITEMS, NODES, Node, alone, build, look, look_at_all
+from support.stations import LIMIT
 
-SCRIPT = Path(alone_programs.__file__)
+SCRIPT = Path(pool_programs.__file__)
 
 STANDARD = ("pool", "executor")
 """multiprocessing.Pool and ProcessPoolExecutor, forked."""
@@ -242,4 +242,4 @@ def test_every_difference_stands_in_the_guide() -> None:
     """With its reason; and the table has every program."""
     said = " ".join(guide.page("from-multiprocessing").text.split())
     assert [one.reason for some in DIFFERENT.values() for one in some if one.reason not in said] == []
-    assert EXPECTED.keys() == alone_programs.PROGRAMS.keys()
+    assert EXPECTED.keys() == pool_programs.PROGRAMS.keys()

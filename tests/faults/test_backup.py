@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 
 from conftest import Cli
-from fault_jobs import nap
-from fault_world import World
-from support import LIMIT
+from jobs.fault import nap
+from support.fault_pipeline import World
+from support.stations import LIMIT
 
 
 def test_copies_of_running_stations_are_a_pipeline(world: World, cli: Cli) -> None:

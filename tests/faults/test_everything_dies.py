@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from fault_jobs import nap, wait
-from fault_world import World
+from jobs.fault import nap, wait
 from penstock.worker.process import EXIT_UNDELIVERED
-from support import Stations
+from support.fault_pipeline import World
+from support.stations import Stations
 
 
 def test_ventilator_and_sink(world: World) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from support import LIMIT
+from support.stations import LIMIT
 
 RUN = f"exec {sys.executable} -m penstock"
 

@@ -24,7 +24,7 @@ from penstock.job.spec import JobState
 from penstock.slot.protocol import MEDDLING, Done, Ran, Ready, Unfit, frame
 from penstock.worker import slot_host
 from penstock.worker.contract import PieceDone, SlotDied
-from support import LIMIT, Stations
+from support.stations import LIMIT, Stations
 
 __all__ = ["agent", "pair"]  # fixtures
 

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from conftest import Cli
-from support import LIMIT, until
+from support.stations import LIMIT, until
 
 PENSTOCK = [sys.executable, "-m", "penstock"]
 BUSY = "echo $$ > {}.pid; while :; do sleep 0.05; done"

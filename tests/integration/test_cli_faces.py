@@ -15,7 +15,7 @@ import pytest
 
 from conftest import Cli
 from penstock import Batch, Pipeline
-from support import LIMIT, Stations, until
+from support.stations import LIMIT, Stations, until
 
 
 class Hostile:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from conftest import Cli
-from support import Stations
+from support.stations import Stations
 
 BINARY = bytes(range(256)) * 20_000 + b"no end of a line"
 """5 MB of any bytes, without a final newline."""

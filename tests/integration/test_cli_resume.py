@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from conftest import Cli
-from support import LIMIT, Stations, descendants, until
+from support.stations import LIMIT, Stations, descendants, until
 
 SCRIPT = "echo {} >> begun; sleep 0.3; echo {} >> done; echo {}; [ {} != bad ]"
 

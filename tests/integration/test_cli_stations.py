@@ -23,7 +23,7 @@ import pytest
 from conftest import Cli
 from penstock import Pipeline
 from penstock.cli.commands.up import SETTLED_TIME
-from support import LIMIT, Stations, free_url, until
+from support.stations import LIMIT, Stations, free_url, until
 
 
 def records(done: subprocess.CompletedProcess[bytes]) -> list[dict[str, Any]]:

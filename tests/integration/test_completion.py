@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from conftest import Cli
-from key_world import make_keys
 from penstock import Pipeline
-from support import LIMIT, Stations, until
+from support.keyed_pipeline import make_keys
+from support.stations import LIMIT, Stations, until
 
 COMPLETE = """
 eval "$(penstock completion bash)"

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from key_world import make_keys, start
 from penstock import cli
 from penstock.cli.commands import doctor_machine, doctor_reach
 from penstock.cli.commands.doctor_reach import Finding
 from penstock.keys.files import KeyFolder
 from penstock.wire import frames
-from support import Stations, until
+from support.keyed_pipeline import make_keys, start
+from support.stations import Stations, until
 
 DOORS = ("desk", "report", "jobs", "outcomes", "control", "results")
 

@@ -18,7 +18,7 @@ from penstock import Pipeline
 from penstock.job.spec import JobState
 from penstock.worker.contract import SlotDied
 from penstock.worker.slot_host import SlotHost
-from support import LIMIT, Stations, descendants, free_url, until
+from support.stations import LIMIT, Stations, descendants, free_url, until
 
 __all__ = ["agent"]  # a fixture
 

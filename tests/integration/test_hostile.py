@@ -22,7 +22,6 @@ import psutil
 import zmq
 
 from conftest import Cli, Show
-from key_world import LIMITS, door, key_of, knock, knock_at, make_keys, open_files, start, stranger
 from penstock import Pipeline
 from penstock.job.spec import BatchSpec, new_batch_id
 from penstock.keys.files import KeyFile, KeyFolder
@@ -30,7 +29,8 @@ from penstock.keys.roles import Role
 from penstock.url import SOCKET_NAMES
 from penstock.wire.frames import PREFIX, SIGNATURE, Decoder, encode
 from penstock.wire.messages import BatchClose, BatchOpen, ChunkHead, Left, Refused, Submit, VentilatorToClient
-from support import Stations, until
+from support.keyed_pipeline import LIMITS, door, key_of, knock, knock_at, make_keys, open_files, start, stranger
+from support.stations import Stations, until
 
 LIMIT_BYTES = LIMITS.frame_bytes or 0
 GROWTH_BYTES = 96 << 20

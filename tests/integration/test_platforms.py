@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from support import LIMIT, Stations
+from support.stations import LIMIT, Stations
 
 WITHOUT = """
 import click, os, rich.console, select, sys, zmq, cloudpickle, concurrent.futures, multiprocessing, subprocess, tempfile

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from conftest import Cli
-from jobs import needs
+from jobs.common import needs
 from penstock import Pipeline, errors
-from support import Stations, until
+from support.stations import Stations, until
 
 
 @pytest.fixture

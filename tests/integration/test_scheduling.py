@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 
 from conftest import Cli
-from jobs import nap, overlapping, together, worker_name
+from jobs.common import nap, overlapping, together, worker_name
 from penstock import Pipeline, Pool, errors
-from support import Stations, at_once, until
+from support.stations import Stations, at_once, until
 
 
 @pytest.fixture

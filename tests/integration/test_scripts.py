@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from penstock import Pipeline
-from support import LIMIT, until
+from support.stations import LIMIT, until
 
 TOP = Path(__file__).parents[2]
 SCRIPTS = TOP / "scripts"

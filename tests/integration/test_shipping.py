@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from conftest import Cli
-from support import LIMIT, Stations
+from support.stations import LIMIT, Stations
 
 PROJECT = {
     "shapes/__init__.py": "from shapes.points import Point\nfrom . import state\n",

@@ -26,7 +26,7 @@ from penstock.ventilator.contract import (
     VentilatorSave,
 )
 from penstock.ventilator.store import QueueStore
-from store_support import BATCH, CODE, DIGEST, OTHER, a_batch, queue_of_two_chunks
+from support.store_samples import BATCH, CODE, DIGEST, OTHER, a_batch, queue_of_two_chunks
 
 SECOND = Stamp(0, 2, 1)
 

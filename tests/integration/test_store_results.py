@@ -16,9 +16,9 @@ from penstock.sink.contract import SaveClaim, SaveRecorded
 from penstock.sink.store import ResultStore
 from penstock.station.contract import DeleteBatch
 from penstock.station.recorded_jobs import RecordedLine, StoredRecord
-from sink_machine import StoredSinkMachine
-from sink_world import head_of
-from store_support import BATCH, OTHER, lines
+from support.sink_machine import StoredSinkMachine
+from support.sink_models import head_of
+from support.store_samples import BATCH, OTHER, lines
 
 TestSinkOverItsFile = StoredSinkMachine.TestCase
 TestSinkOverItsFile.settings = settings(max_examples=20, stateful_step_count=50, deadline=None)

@@ -18,7 +18,7 @@ from penstock.station.contract import Input
 from penstock.worker.contract import PieceDone
 from penstock.worker.slot_handle import Work
 from penstock.worker.slot_host import SlotHost
-from support import Stations, until
+from support.stations import Stations, until
 
 USER = "nobody"
 

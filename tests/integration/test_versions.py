@@ -11,7 +11,7 @@ import pytest
 from conftest import Cli
 from penstock import Pipeline, errors
 from penstock.wire import frames
-from support import LIMIT, Stations, until
+from support.stations import LIMIT, Stations, until
 
 
 def test_a_worker_with_another_python_is_warned_of(

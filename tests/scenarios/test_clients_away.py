@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from penstock.job.spec import BatchSpec, JobState
-from penstock.ventilator.contract import ClientSought, SeekClient
 from penstock.ventilator.deletion import Deletion
 from penstock.wire.bounds import TRANSIENT_TIME
-from penstock.wire.messages import Alive, AskGone, Gone, GoneLine
-from sim import ClientNode, VentilatorNode, World
+from penstock.wire.messages import Alive, AskGone, Bytes, Gone, GoneLine
+from support.sim.client import ClientNode
+from support.sim.network import VirtualLinks
+from support.sim.world import World
 
 JOBS = 6
 LONG = 90.0
@@ -30,36 +31,27 @@ class Reader(ClientNode):
         self.is_busy = False
         """Whether it says nothing at a new connection either, for now."""
 
-    def handle(self, event: Any, now: float) -> list[Any]:
-        if event == ("up", "desk") and MAP in self.position and not self.is_busy:
-            desk = self.world.connections["desk", self.name]
-            self.world.send(desk, self, Alive((MAP,)), b"")
-            self.world.send(desk, self, AskGone(next(self.numbers), (MAP,)), b"")
-        if isinstance(event, tuple) and isinstance(event[0], Gone):
-            self.gone += event[0].batches
-        return super().handle(event, now)
+    def ask_again(self) -> None:
+        if MAP in self.position and not self.is_busy:
+            self.links.send("desk", Alive((MAP,)))
+            self.links.send("desk", AskGone(next(self.numbers), (MAP,)))
+        super().ask_again()
 
-    def tick(self, now: float) -> list[Any]:
+    def on_answer(self, message: Any, payload: Bytes) -> None:
+        if isinstance(message, Gone):
+            self.gone += message.batches
+        super().on_answer(message, payload)
+
+    def resend(self) -> None:
         """It says nothing again by itself."""
-        self.resend_at = now + 1000.0
-        return []
+        self.resend_at = self.world.now + 1000.0
 
 
-class Blind(VentilatorNode):
-    """A ventilator that sees no connections: the control."""
-
-    def perform(self, action: Any) -> list[Any] | None:
-        if isinstance(action, SeekClient):
-            return [ClientSought(action.client, False)]
-        return super().perform(action)
-
-
-def world_of(folder: Path, *, blind: bool = False) -> World:
+def world_of(folder: Path) -> World:
     """A map of long jobs, half of them running."""
 
     class Here(World):
         client_type = Reader
-        ventilator_type = Blind if blind else VentilatorNode
 
     world = Here(folder, 7, workers=1, slots=3)
     world.fates = lambda *_: ("ok", LONG)
@@ -82,9 +74,11 @@ def cancelled(world: World) -> bool:
 
 
 @pytest.mark.parametrize("blind", [False, True])
-def test_a_busy_client_loses_nothing(tmp_path: Path, blind: bool) -> None:
+def test_a_busy_client_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blind: bool) -> None:
     """It says nothing for minutes (a callback, C code that keeps the GIL, a debugger) over a connection that is up."""
-    world = world_of(tmp_path, blind=blind)
+    if blind:  # the control: a ventilator that sees no connections
+        monkeypatch.setattr(VirtualLinks, "reaches", lambda *_: False)
+    world = world_of(tmp_path)
     assert cancelled(world) is blind
     world.close()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,14 @@ from msgspec.structs import replace
 
 from penstock.errors import StoreError
 from penstock.job.spec import BatchSpec
+from penstock.sink.process import Sink
+from penstock.station import loop
 from penstock.station.control_silence import ControlSilence
 from penstock.station.recorded_jobs import Recorded
 from penstock.ventilator.cancel_unstarted import UnstartedCancels
 from penstock.ventilator.jobs_model import Part
 from penstock.ventilator.ledger import Ledger
+from penstock.ventilator.process import Ventilator
 from penstock.ventilator.sink_log import SinkLog
 from penstock.ventilator.worker_loss import WorkerLoss
 from penstock.ventilator.worker_reports import WorkerReports
@@ -32,7 +35,8 @@ from penstock.worker.held_lease import HeldLease
 from penstock.worker.membership import Membership
 from penstock.worker.outbox import Outbox
 from scenarios.test_schedules import cancel_request, innocents, is_settled, poisoned
-from sim import Node, SinkNode, VentilatorNode, World
+from support.sim.network import Node
+from support.sim.world import World
 
 SEEDS = range(200)
 """Schedules that are tried until one goes wrong."""
@@ -145,23 +149,27 @@ def unheard(world: World, chance: random.Random) -> None:
 # ---------------------------------------------------------------------------------------------- rules, off
 
 
-def speak_before_saving(node: type[VentilatorNode | SinkNode]) -> Control:
+def speak_before_saving(kind: type[Ventilator | Sink]) -> Control:
     """Everything is said before it is committed; a crash in between loses the commit only."""
 
     def off(patch: pytest.MonkeyPatch) -> None:
-        def turn(self: Any) -> None:
-            crash, self.crash_at = self.crash_at, None
-            dies = crash is not None and crash[0] <= self.turns + 1
-            if not dies:
-                self.crash_at = crash
-                Node.turn(self)
-                return
-            self.save = lambda *_: None
-            Node.turn(self)
-            del self.save
-            self.world.crash(self)
+        turn, save = loop.turn, loop.save
+        late: list[list[Any]] = []
 
-        patch.setattr(node, "turn", turn)
+        def save_later(station: loop.Station, saves: list[Any]) -> None:
+            if isinstance(station, kind):
+                late.append(saves)
+            else:
+                save(station, saves)
+
+        def turn_then_save(station: loop.Station, inputs: list[Any]) -> Iterator[Any]:
+            late.clear()
+            yield from turn(station, inputs)
+            for saves in late:
+                save(station, saves)
+
+        patch.setattr(loop, "save", save_later)
+        patch.setattr(loop, "turn", turn_then_save)
 
     return off
 
@@ -325,8 +333,8 @@ def trial(folder: Path, seed: int, schedule: Schedule) -> str:
 
 
 CONTROLS: dict[str, tuple[Control, Schedule]] = {
-    "persist before speaking, ventilator": (speak_before_saving(VentilatorNode), restarts("ventilator")),
-    "persist before speaking, sink": (speak_before_saving(SinkNode), restarts("sink")),
+    "persist before speaking, ventilator": (speak_before_saving(Ventilator), restarts("ventilator")),
+    "persist before speaking, sink": (speak_before_saving(Sink), restarts("sink")),
     "fuse": (no_fuse, lossy),
     "unconfirmed barrier": (no_barrier, lost_workers),
     "floor": (no_floor, cut_off),

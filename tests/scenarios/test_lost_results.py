@@ -12,7 +12,7 @@ import pytest
 
 from penstock.job.spec import BatchSpec, JobState
 from penstock.ventilator.sink_log_repair import SinkLogRepair
-from sim import World
+from support.sim.world import World
 
 HEAL = 60.0
 
@@ -98,7 +98,7 @@ def test_what_is_not_kept_or_must_not_run_twice_is_dead_and_says_so(tmp_path: Pa
     dead = {job for job, head in world.client.outcomes.items() if head.state is JobState.DEAD}
     assert dead == {(once, index) for index in range(4)} | {(gone, index) for index in range(4, 8)}
     (agreed,) = [log.fields for log in world.logged if log.event == "sink_agreed"]
-    assert agreed == {"sink_seq": 0, "reopened": 4, "dead": 8}
+    assert agreed == " sink_seq=0 reopened=4 dead=8"
     world.close()
 
 

@@ -17,7 +17,9 @@ from typing import Any
 import pytest
 
 from penstock.job.spec import BatchSpec
-from sim import Node, WorkerNode, World
+from support.sim.network import Node
+from support.sim.nodes import WorkerNode
+from support.sim.world import World
 
 SCHEDULES = int(os.environ.get("PENSTOCK_SCHEDULES", "40"))
 SEED = os.environ.get("PENSTOCK_SEED")

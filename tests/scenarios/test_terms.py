@@ -22,7 +22,8 @@ from penstock.ventilator.start_conditions import StartConditions
 from penstock.wire.messages import BatchHead, Lease
 from penstock.worker.held_lease import HeldLease
 from scenarios.test_schedules import HEAL, heal, is_settled
-from sim import WorkerNode, World
+from support.sim.nodes import WorkerNode
+from support.sim.world import World
 
 SEEDS = range(8)
 CONTROL_SEEDS = range(60)

@@ -13,11 +13,7 @@ from penstock.job.spans import SpanSet
 from penstock.job.spec import JobState, Stamp
 from penstock.station.lease_tokens import NO_TOKENS, LeaseTokens
 from penstock.ventilator.backlog import Backlog
-from penstock.ventilator.contract import (
-    SaveRetried,
-    StoredBatch,
-    StoredChunk,
-)
+from penstock.ventilator.contract import SaveRetried, StoredBatch, StoredChunk
 from penstock.ventilator.hand_back_requests import HandBackRequests
 from penstock.ventilator.jobs_model import NEVER_DUE, Batch, Chunk, Part, Place
 from penstock.ventilator.known_worker import Worker

@@ -8,7 +8,7 @@ import pytest
 
 from penstock import BatchStatus, CommandResult, Outcome
 from penstock.job.spec import JobState
-from records import pipeline_status, worker_info
+from support.status_records import pipeline_status, worker_info
 
 OUTCOME = Outcome(job_id="b:0", index=0, position=1, state=JobState.TIMED_OUT)
 STATUS = BatchStatus(

@@ -11,7 +11,6 @@ from concurrent.futures import CancelledError, wait
 import msgspec
 import pytest
 
-from client_world import World, failure, rows, submitted, values
 from penstock.client import single_submits as module
 from penstock.client.functions import Function
 from penstock.client.futures import JobFuture, failed
@@ -34,7 +33,8 @@ from penstock.wire.messages import (
     Submit,
     Unfollow,
 )
-from support import LIMIT
+from support.recording_client import World, failure, rows, submitted, values
+from support.stations import LIMIT
 
 ONE, TWO = Function.of(b"one"), Function.of(b"two")
 SPEC = BatchSpec()

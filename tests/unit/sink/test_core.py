@@ -26,7 +26,7 @@ from penstock.wire.messages import (
     Unfollow,
     Verdicts,
 )
-from sink_world import SINK, WORKERS, MemoryResults, arrived, head_of
+from support.sink_models import SINK, WORKERS, MemoryResults, arrived, head_of
 
 BATCH, OTHER = b"b" * 16, b"c" * 16
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from cores import BEAT, WorkerBench, of
 from penstock.sink.core import SinkCore
 from penstock.station.contract import Renew
 from penstock.station.control_silence import ControlSilence
 from penstock.wire.messages import Beat, SinkBeat
-from sink_world import SINK, MemoryResults
+from support.core_benches import BEAT, WorkerBench, of
+from support.sink_models import SINK, MemoryResults
 
 LEASE = 5.0
 

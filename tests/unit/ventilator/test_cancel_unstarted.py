@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from cores import BATCH, CLIENT, FUNCTION, Peer, VentilatorBench, held, leases, of
 from penstock.job.spec import BatchSpec, JobState
 from penstock.station.contract import FromClient
 from penstock.ventilator.jobs_model import Place
@@ -21,6 +20,7 @@ from penstock.wire.messages import (
     Submit,
     Took,
 )
+from support.core_benches import BATCH, CLIENT, FUNCTION, Peer, VentilatorBench, held, leases, of
 
 ALL = 1 << 40
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from cores import BEAT, SINK, VentilatorBench, leases, of
 from penstock.wire.messages import AskPipeline, PipelineInfo, SinkBeat, Took
+from support.core_benches import BEAT, SINK, VentilatorBench, leases, of
 
 
 def test_the_sink_is_told_every_beat_what_is_applied(bench: VentilatorBench) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from cores import BATCH, CLIENT, VentilatorBench
 from penstock.job.spec import BatchSpec
 from penstock.station.contract import FromClient
 from penstock.ventilator.deletion import Deletion
 from penstock.ventilator.jobs_model import Place
 from penstock.wire.bounds import TRANSIENT_TIME
 from penstock.wire.messages import Alive, AskGone, Delete, Gone
+from support.core_benches import BATCH, CLIENT, VentilatorBench
 
 MAP = BatchSpec(transient=True)
 OTHER = b"other".ljust(16)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import pytest
 
-from cores import BATCH, VentilatorBench, held, leases, of
 from penstock.job.spec import BatchSpec
 from penstock.ventilator.contract import JobConnections
 from penstock.ventilator.dispatch import LEASES_TO_COME
@@ -14,6 +13,7 @@ from penstock.ventilator.jobs_model import Place
 from penstock.ventilator.known_worker import LOOK_AHEAD, MANY, look_interval
 from penstock.wire.bounds import RESEND
 from penstock.wire.messages import HandBack, HandedBack, Jobs, LeaseSpan, Message, Took
+from support.core_benches import BATCH, VentilatorBench, held, leases, of
 
 GPU = BatchSpec(needs=("gpu",))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from cores import BATCH, BOOT, CLIENT, FUNCTION, SINK, VentilatorBench, leases, of
 from penstock.job.spec import BatchSpec, JobState
 from penstock.station.contract import DeleteBatch, FromClient
 from penstock.ventilator import backlog
@@ -39,6 +38,7 @@ from penstock.wire.messages import (
     Took,
     Verdicts,
 )
+from support.core_benches import BATCH, BOOT, CLIENT, FUNCTION, SINK, VentilatorBench, leases, of
 
 ALL = 1 << 40
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from cores import BATCH, VentilatorBench, held, leases
 from penstock.job.spec import BatchSpec, JobState
 from penstock.ventilator.job_states import LINES
 from penstock.wire.messages import (
@@ -25,6 +24,7 @@ from penstock.wire.messages import (
     Refused,
     Took,
 )
+from support.core_benches import BATCH, VentilatorBench, held, leases
 
 
 @pytest.fixture

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from cores import BATCH, SINK, VentilatorBench, of
 from penstock.job.spec import JobState
 from penstock.station.contract import FromClient
 from penstock.ventilator import turn
 from penstock.ventilator.contract import SaveApplied, SaveCounts, SaveOpen
 from penstock.ventilator.jobs_model import Place
 from penstock.wire.messages import Cancel, Verdicts
+from support.core_benches import BATCH, SINK, VentilatorBench, of
 
 
 def test_what_changed_in_a_turn_is_saved_once(bench: VentilatorBench) -> None:

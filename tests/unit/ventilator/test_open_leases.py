@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from cores import VentilatorBench, held, leases
 from penstock.job.spec import BatchSpec, JobState
 from penstock.ventilator.backlog import FairQueue
 from penstock.ventilator.contract import JobConnections, StoredBatch
 from penstock.ventilator.jobs_model import Batch
 from penstock.ventilator.open_leases import LimitGroups, OpenLeases
 from penstock.wire.messages import AskWhy, Delete, Why
+from support.core_benches import VentilatorBench, held, leases
 
 VIEW = BatchSpec(limit=1, limit_group=b"one view".ljust(16))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from cores import BATCH, CLIENT, VentilatorBench, leases, of
 from penstock.job.spec import BatchSpec
 from penstock.ventilator.jobs_model import Terms
 from penstock.ventilator.placement import MISSING_PATIENCE, describe
@@ -19,6 +18,7 @@ from penstock.wire.messages import (
     Refused,
     Why,
 )
+from support.core_benches import BATCH, CLIENT, VentilatorBench, leases, of
 
 
 def notices(sent: list[tuple[bytes, Message]]) -> list[str]:

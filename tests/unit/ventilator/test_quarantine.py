@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from cores import SINK, Peer, VentilatorBench, held, leases, of
 from penstock.job.spec import BatchSpec, JobState
 from penstock.ventilator.jobs_model import Place
 from penstock.wire.bounds import FUSE, RECONNECT_GRACE
 from penstock.wire.messages import HandBack, HandedBack, Held, Jobs, LeaseSpan, Message, Verdicts
+from support.core_benches import SINK, Peer, VentilatorBench, held, leases, of
 
 SPEC = BatchSpec(max_crashes=2)
 OTHER = b"other".ljust(16)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from cores import BATCH, BOOT, SINK, VentilatorBench, held, leases, of
 from penstock.job.spec import BatchSpec, JobState, Stamp
 from penstock.ventilator.contract import SaveApplied
 from penstock.ventilator.jobs_model import Place
@@ -22,6 +21,7 @@ from penstock.wire.messages import (
     Replay,
     Took,
 )
+from support.core_benches import BATCH, BOOT, SINK, VentilatorBench, held, leases, of
 
 
 def test_closed_is_said_in_the_turn_that_saves_the_outcome(bench: VentilatorBench) -> None:

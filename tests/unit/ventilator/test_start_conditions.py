@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from cores import BATCH, CLIENT, VentilatorBench, held, leases, of
 from penstock.job.spec import BatchSpec, JobState, Stamp
 from penstock.station.contract import FromClient
 from penstock.ventilator.contract import WallClock
@@ -27,6 +26,7 @@ from penstock.wire.messages import (
     Took,
     Verdicts,
 )
+from support.core_benches import BATCH, CLIENT, VentilatorBench, held, leases, of
 
 
 def later(bench: VentilatorBench, seconds: float) -> BatchSpec:

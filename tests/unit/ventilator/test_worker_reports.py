@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from cores import BATCH, SINK, VentilatorBench, held, leases, of
 from penstock.job.spec import BatchSpec, JobState, Stamp
 from penstock.ventilator import worker_reports
 from penstock.ventilator.jobs_model import Place
@@ -28,6 +27,7 @@ from penstock.wire.messages import (
     Verdicts,
     Welcome,
 )
+from support.core_benches import BATCH, SINK, VentilatorBench, held, leases, of
 
 
 def test_each_control_connection_is_greeted_and_only_its_own_hello_counts(bench: VentilatorBench) -> None:

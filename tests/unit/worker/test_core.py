@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from cores import BATCH, BEAT, FUNCTION, WorkerBench, delivered, done, of, runs
 from penstock.job.spec import BatchSpec, JobState, Stamp
 from penstock.wire.bounds import RESEND
 from penstock.wire.messages import (
@@ -44,6 +43,7 @@ from penstock.worker.contract import (
 )
 from penstock.worker.lease_receipts import TOOK_DELAY
 from penstock.worker.outbox import OUTCOME_DELAY
+from support.core_benches import BATCH, BEAT, FUNCTION, WorkerBench, delivered, done, of, runs
 
 LOST = 2.5
 """Half a lease time."""

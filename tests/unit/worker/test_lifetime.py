@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
-from cores import BATCH, WorkerBench, done, of, runs
 from penstock.job.spec import JobState, Stamp
 from penstock.wire.messages import Closed, RecordedSpan
 from penstock.worker.contract import EndSlot, Leave
 from penstock.worker.lifetime import Lifetime
+from support.core_benches import BATCH, WorkerBench, done, of, runs
 
 
 def test_without_options_it_stays() -> None:

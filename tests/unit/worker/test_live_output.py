@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from cores import BATCH, WorkerBench, of, runs
 from penstock.job.spec import BatchSpec, Stamp
 from penstock.sink.contract import PrintsArrived
 from penstock.sink.followers import Followers
@@ -14,6 +13,7 @@ from penstock.wire.messages import Credit, Follow, Live, LiveAck, LiveTaken, Pri
 from penstock.worker import live_output as module
 from penstock.worker.contract import DeliverPrints, JobPrinted, SinkConnected
 from penstock.worker.live_output import Prints
+from support.core_benches import BATCH, WorkerBench, of, runs
 
 SINK, WORKER = b"s" * 16, b"w" * 16
 

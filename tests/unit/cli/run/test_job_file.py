@@ -14,7 +14,7 @@ import pytest
 from penstock.cli.run import job_file
 from penstock.cli.run.arguments import Source
 from penstock.errors import ConfigError
-from support import LIMIT
+from support.stations import LIMIT
 
 LINES = [b"# first", b"echo 'a  b'", b"", b"true"]
 

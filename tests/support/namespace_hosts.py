@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from support import LIMIT, until
+from support.stations import LIMIT, until
 
 HEAD_URL = "tcp://head:7555"
 """Of the pipeline that `up` makes."""

@@ -1,8 +1,8 @@
 """The virtual network for many jobs: what runs, is recorded and is announced is told by spans, never by jobs.
 
-The cores, the codec and the stores are the real ones, as in sim.py. A slot ends a whole piece by one event; the oracle
-keeps sets of spans. A turn of a station lasts COMMIT, so that what arrives meanwhile is taken in together, as by a real
-one.
+The cores, the codec and the stores are the real ones, as in world.py. A slot ends a whole piece by one event, and the
+oracle keeps sets of spans. A turn of a station lasts COMMIT, so that what arrives meanwhile is taken in together, as by
+a real one.
 """
 
 from __future__ import annotations
@@ -20,11 +20,17 @@ from typing import Any, NamedTuple
 from penstock.job.spans import Span, SpanSet
 from penstock.job.spec import BatchSpec, JobState
 from penstock.slot.protocol import Ran
+from penstock.station import loop
 from penstock.ventilator.backlog import WINDOW_CHUNKS
 from penstock.wire.frames import split
-from penstock.wire.messages import Accepted, BatchClose, BatchOpen, ChunkHead, Lease, OutcomeHead, Rows, Submit
-from penstock.worker.contract import PieceCut, PieceDone, SlotDied, SlotReady
-from sim import FUNCTION, ClientNode, Node, SinkNode, Slot, VentilatorNode, WorkerNode, World
+from penstock.wire.messages import Accepted, BatchClose, BatchOpen, Bytes, ChunkHead, OutcomeHead, Rows, Submit
+from penstock.worker.contract import PieceCut, PieceDone, SlotDied
+from penstock.worker.slot_handle import Work
+from support.sim.client import FUNCTION, ClientNode
+from support.sim.network import Node
+from support.sim.nodes import SinkNode, StationNode, VentilatorNode, WorkerNode
+from support.sim.slots import Slot, VirtualSlots
+from support.sim.world import World
 
 COMMIT = 0.002
 """Seconds that a station is busy with a turn: about one commit to a disk."""
@@ -49,54 +55,42 @@ VALUE = struct.Struct("<QQ")
 """The values of a span: which one it is."""
 
 
-class Timed:
-    """A core, and the CPU seconds that it took."""
-
-    def __init__(self, core: Any) -> None:
-        self._core = core
-        self.seconds = 0.0
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._core, name)
-
-    def handle(self, event: Any, now: float) -> Any:
-        begun = time.thread_time()
-        actions = self._core.handle(event, now)
-        self.seconds += time.thread_time() - begun
-        return actions
-
-    def tick(self, now: float) -> Any:
-        begun = time.thread_time()
-        actions = self._core.tick(now)
-        self.seconds += time.thread_time() - begun
-        return actions
-
-
-class Station(Node):
+class BusyNode(StationNode):
     """A station whose turns take their time, and are counted."""
 
     world: SpanWorld
 
     def start(self) -> None:
         super().start()
-        self.core = Timed(self.core)
+        for name in ("handle", "tick"):
+            setattr(self.core, name, self._timed(getattr(self.core, name)))
+
+    def _timed(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        """What the core does, and how much of the CPU's time it takes."""
+
+        def timed(*args: Any) -> Any:
+            begun = time.thread_time()
+            actions = call(*args)
+            self.world.cpu[self.name] += time.thread_time() - begun
+            return actions
+
+        return timed
 
     def turn(self) -> None:
-        begun = self.core.seconds
         super().turn()
-        self.world.turns[self.name] += 1
-        self.world.cpu[self.name] += self.core.seconds - begun
+        self.world.steps[self.name] += 1
         if self.alive:
             self.paused_until = self.world.now + COMMIT
             self.world.at(self.paused_until, self.go_on)
 
     def go_on(self) -> None:
         """Take in what came meanwhile."""
-        if self.alive and (self.inbox or self.core.next_wakeup() <= self.world.now):
+        patience = loop.patience(self.station)
+        if self.alive and (self.links.poll(0.0) != ([], []) or (patience is not None and patience <= 0)):
             self.world.wake(self)
 
 
-class SpanVentilator(Station, VentilatorNode):
+class SpanVentilator(BusyNode, VentilatorNode):
     """The ventilator, and how much it has in memory."""
 
     def turn(self) -> None:
@@ -108,7 +102,7 @@ class SpanVentilator(Station, VentilatorNode):
         most["beyond leases"] = max(most["beyond leases"], chunks - len(ledger.leases.records))
 
 
-class SpanSink(Station, SinkNode):
+class SpanSink(BusyNode, SinkNode):
     """The sink."""
 
 
@@ -124,12 +118,85 @@ class SpanSlot(Slot):
         return min(self.stop, self.start + int((now - self.begun_at) / self.each) + 1)
 
 
+class SpanSlots(VirtualSlots):
+    """Slots that end a piece by one event."""
+
+    node: SpanWorker
+    slots: dict[int, SpanSlot]  # type: ignore[assignment]  # each is made by `slot`
+
+    def slot(self) -> SpanSlot:
+        return SpanSlot()
+
+    def kill(self) -> None:
+        for slot in self.slots.values():
+            self._break_off(slot)
+
+    def _break_off(self, slot: SpanSlot) -> None:
+        slot.life += 1
+        if slot.queue:
+            world, work, stop = self.node.world, slot.queue[0].work, slot.begun(self.node.world.now)
+            world.ran_span(self.node, work, slot.start, stop, world.now - slot.begun_at)
+            world.excused[work.batch].add(slot.start, stop)
+
+    def begin(self, number: int) -> None:
+        slot = self.slots[number]
+        piece = slot.queue[0]
+        slot.start, slot.stop = (
+            piece.start,
+            max(piece.start, min(piece.stop, slot.limits.get(piece.number, piece.stop))),
+        )
+        slot.begun_at, slot.each = self.node.world.now, self.node.world.length()
+        self._end_later(number)
+
+    def _end_later(self, number: int) -> None:
+        slot = self.slots[number]
+        slot.life += 1
+        end = slot.begun_at + (slot.stop - slot.start) * slot.each
+        self.node.world.at(end, partial(self._end, number, slot.life), self.node)
+
+    def _end(self, number: int, life: int) -> None:
+        if self.slots[number].life == life and self.node.alive:
+            self.finish(number)
+
+    def finish(self, number: int) -> None:
+        slot = self.slots[number]
+        piece = slot.queue.pop(0)
+        slot.limits.pop(piece.number, None)
+        ran: tuple[Ran, ...] = ()
+        if slot.start < slot.stop:
+            seconds = (slot.stop - slot.start) * slot.each
+            self.node.world.ran_span(self.node, piece.work, slot.start, slot.stop, seconds)
+            ran = (Ran(slot.start, slot.stop, JobState.SUCCEEDED, 1.0, seconds, VALUE.size),)
+        self.say(PieceDone(number, piece.number, ran, VALUE.pack(slot.start, slot.stop) if ran else b""))
+        if slot.queue:
+            self.begin(number)
+
+    def cut(self, slot: int, piece: int) -> None:
+        self.node.before_effect()
+        one = self.slots[slot]
+        for place, queued in enumerate(one.queue):
+            if queued.number == piece and place == 0:
+                one.stop = one.begun(self.node.world.now)
+                self._end_later(slot)
+                self.say(PieceCut(slot, piece, one.stop))
+            elif queued.number == piece:
+                one.limits[piece] = queued.start
+                self.say(PieceCut(slot, piece, queued.start))
+
+    def die(self, number: int, state: JobState, cause: str) -> None:
+        slot = self.slots[number]
+        piece, index = slot.queue[0], slot.begun(self.node.world.now) - 1
+        self._break_off(slot)
+        slot.queue.clear()
+        self.say(SlotDied(number, piece.number, index, state, cause, 1.0, 0.1))
+        self.restart(number)
+
+
 class SpanWorker(WorkerNode):
     """A worker whose slots end a piece by one event."""
 
     world: SpanWorld
-    slot_type = SpanSlot
-    slots: dict[int, SpanSlot]
+    slots_type = SpanSlots
 
     def start(self) -> None:
         self.world.idle_seconds += self.slot_count * (self.world.now - self.world.away.pop(self, self.world.now))
@@ -137,72 +204,13 @@ class SpanWorker(WorkerNode):
 
     def stop(self) -> None:
         """Killed: what it had begun or not delivered for certain may run again."""
-        for slot in self.slots.values():
-            self.break_off(slot)
+        super().stop()
         for held in self.core.holdings.leases.values():
             begun, excused = self.world.begun[held.lease.batch], self.world.excused[held.lease.batch]
             for start, stop in (*held.finished, *held.running):  # a piece that has just ended runs for its core
                 for span in begun.overlap(start, stop):
                     excused.add(*span)
         self.world.away[self] = self.world.now
-
-    def break_off(self, slot: SpanSlot) -> None:
-        slot.life += 1
-        if slot.queue:
-            lease, stop = slot.lease[slot.queue[0].piece], slot.begun(self.world.now)
-            self.world.ran_span(self, lease, slot.start, stop, self.world.now - slot.begun_at)
-            self.world.excused[lease.batch].add(slot.start, stop)
-
-    def begin(self, number: int) -> None:
-        slot = self.slots[number]
-        run = slot.queue[0]
-        slot.start, slot.stop = run.start, max(run.start, min(run.stop, slot.limits.get(run.piece, run.stop)))
-        slot.begun_at, slot.each = self.world.now, self.world.length()
-        self.end_later(number)
-
-    def end_later(self, number: int) -> None:
-        slot = self.slots[number]
-        slot.life += 1
-        end = slot.begun_at + (slot.stop - slot.start) * slot.each
-        self.world.at(end, partial(self.end, number, slot.life), self)
-
-    def end(self, number: int, life: int) -> None:
-        if self.slots[number].life == life and self.alive:
-            self.finish(number)
-
-    def finish(self, number: int) -> None:
-        slot = self.slots[number]
-        run = slot.queue.pop(0)
-        lease = slot.lease.pop(run.piece)
-        slot.limits.pop(run.piece, None)
-        ran: tuple[Ran, ...] = ()
-        if slot.start < slot.stop:
-            seconds = (slot.stop - slot.start) * slot.each
-            self.world.ran_span(self, lease, slot.start, slot.stop, seconds)
-            ran = (Ran(slot.start, slot.stop, JobState.SUCCEEDED, 1.0, seconds, VALUE.size),)
-        self.put(PieceDone(number, run.piece, ran, VALUE.pack(slot.start, slot.stop) if ran else b""))
-        if slot.queue:
-            self.begin(number)
-
-    def cut(self, number: int, piece: int) -> None:
-        slot = self.slots[number]
-        for place, run in enumerate(slot.queue):
-            if run.piece == piece and place == 0:
-                slot.stop = slot.begun(self.world.now)
-                self.end_later(number)
-                self.put(PieceCut(number, piece, slot.stop))
-            elif run.piece == piece:
-                slot.limits[piece] = run.start
-                self.put(PieceCut(number, piece, run.start))
-
-    def die(self, number: int, state: JobState, cause: str) -> None:
-        slot = self.slots[number]
-        run, index = slot.queue[0], slot.begun(self.world.now) - 1
-        self.break_off(slot)
-        slot.queue.clear()
-        self.put(SlotDied(number, run.piece, index, state, cause, 1.0, 0.1))
-        life = slot.life
-        self.world.at(self.world.now + 0.05, lambda: self.put(SlotReady(number)) if slot.life == life else None, self)
 
 
 class SpanClient(ClientNode):
@@ -214,15 +222,13 @@ class SpanClient(ClientNode):
         super().__init__(world)
         self.announced: dict[bytes, SpanSet] = defaultdict(SpanSet)
 
-    def handle(self, event: Any, now: float) -> list[Any]:
-        match event:
-            case (Accepted(number), _):
-                self.unacked.pop(number, None)
-                return []
-            case _:
-                return super().handle(event, now)
+    def on_answer(self, message: Any, payload: Bytes) -> None:
+        if isinstance(message, Accepted):
+            self.unacked.pop(message.number, None)
+        else:
+            super().on_answer(message, payload)
 
-    def on_rows(self, rows: Rows, payload: bytes) -> None:
+    def on_rows(self, rows: Rows, payload: Bytes) -> None:
         position = self.position.get(rows.batch, 0)
         if rows.after != position:
             if rows.after > position:
@@ -251,7 +257,7 @@ class SpanClient(ClientNode):
             submit = Submit(next(self.numbers), opens, some, closes)
             payload = b"f" * len(opens) + b"args" * len(some)
             self.unacked[submit.number] = (submit, payload)
-            self.world.send(self.world.connections["desk", self.name], self, submit, payload)
+            self.links.send("desk", submit, payload)
         self.follow(batch, 0)
 
 
@@ -276,8 +282,9 @@ class SpanWorld(World):
     def __init__(self, folder: Path, seed: int, workers: int, slots: int, seconds: float) -> None:
         self.seconds = seconds
         self.chance = random.Random(seed)
-        self.turns: Counter[str] = Counter()
-        self.cpu: Counter[str] = Counter()
+        self.steps: Counter[str] = Counter()
+        """Turns of stations."""
+        self.cpu: dict[str, float] = defaultdict(float)
         """Seconds of the cores of stations."""
         self.most: Counter[str] = Counter()
         """Of what the ventilator had in memory at once."""
@@ -354,9 +361,9 @@ class SpanWorld(World):
 
     # ------------------------------------------------------------------------------------------ oracle
 
-    def ran_span(self, worker: Node, lease: Lease, start: int, stop: int, seconds: float) -> None:
+    def ran_span(self, worker: Node, work: Work, start: int, stop: int, seconds: float) -> None:
         """These jobs have begun; some may run on."""
-        begun, excused = self.begun[lease.batch], self.excused[lease.batch]
+        begun, excused = self.begun[work.batch], self.excused[work.batch]
         for low, high in begun.overlap(start, stop):
             self.repeated += high - low
             self.twice += [(self.now, worker.name, gap) for gap in excused.gaps(low, high)]
@@ -385,7 +392,7 @@ class SpanWorld(World):
 
     def look(self) -> None:
         """The invariants of the cores that are alive; of the workers some."""
-        nodes: list[Node] = [self.ventilator, self.sink, *itertools.islice(self.workers, 0, None, 97)]
+        nodes: list[StationNode] = [self.ventilator, self.sink, *itertools.islice(self.workers, 0, None, 97)]
         for node in nodes:
             if node.alive:
                 node.core.check()

@@ -18,7 +18,7 @@ from penstock.wire.bounds import Limits
 from penstock.wire.frames import encode
 from penstock.wire.guard import PEERS, Security, event_of, new_pair
 from penstock.wire.messages import Message
-from support import Stations, until
+from support.stations import Stations, until
 
 ANSWER_MILLIS = 5000
 """A door that does not answer for so long does not."""

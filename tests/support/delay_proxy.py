@@ -1,5 +1,7 @@
-"""A long way between hosts: ``python delay.py FILE PORT=HOST:PORT ...`` forwards TCP connections and lets what is sent
-each way arrive later, by as many milliseconds as FILE says at that moment. How much can be under way is not limited."""
+"""A long way between hosts: what is sent through it, each way, arrives later.
+
+``python delay_proxy.py FILE PORT=HOST:PORT ...`` forwards TCP connections. FILE says by how many milliseconds at that
+moment. How much can be under way is not limited."""
 
 from __future__ import annotations
 

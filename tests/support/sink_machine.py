@@ -1,5 +1,5 @@
 """Machines that try the sink in every order: any outcomes, losses, restarts and readers, step by step against the
-models of sink_world."""
+models of sink_models."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from penstock.sink.core import SinkCore
 from penstock.sink.store import ResultStore
 from penstock.station.contract import Actions, Answer, Bytes, FromClient, Log, Report, Save
 from penstock.wire.messages import Credit, ForgetBatch, OutcomeHead, Replay, Rows, SinkBeat, SinkUp, Verdicts
-from sink_world import (
+from support.sink_models import (
     BATCHES,
     CLIENTS,
     JOBS,

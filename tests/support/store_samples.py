@@ -14,7 +14,7 @@ from penstock.sink.store import ResultStore
 from penstock.ventilator.contract import SaveBatch, SaveChunk
 from penstock.ventilator.store import QueueStore
 from penstock.wire.messages import OutcomeHead
-from sink_world import WORKERS
+from support.sink_models import WORKERS
 
 BATCH, OTHER = b"b" * 16, b"c" * 16
 CODE, DIGEST = b"def f", b"d" * 16

@@ -1,6 +1,6 @@
 """Small programs of people who use pools of processes, run as a script: what each one sees.
 
-``python alone_programs.py KIND URL OUT [SKIP ...]`` runs all but those of the names to SKIP through one kind of door
+``python pool_programs.py KIND URL OUT [SKIP ...]`` runs all but those of the names to SKIP through one kind of door
 and writes their answers to the file OUT, as JSON. A program is right if it sees what it would see had each function,
 argument and result been pickled on its own, at submit and when the job ended. tests/contract/test_alone.py has the
 table.

@@ -10,7 +10,7 @@ import threading
 from urllib.parse import urlsplit
 
 from penstock.url import SOCKET_NAMES
-from support import free_url
+from support.stations import free_url
 
 CHUNK_BYTES = 1 << 16
 TICK = 0.02

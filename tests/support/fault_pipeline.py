@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from fault_jobs import OPEN, STARTS
+from jobs.fault import OPEN, STARTS
 from penstock import Pipeline
 from penstock.client import Batch
-from support import LIMIT, Stations, until
+from support.stations import LIMIT, Stations, until
 
 LEASE_TIME = 2.0
 HEARTBEAT_INTERVAL = 0.4

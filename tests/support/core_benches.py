@@ -1,4 +1,4 @@
-"""The ventilator's and the worker's cores on a bench: one turn at a time, with the real codec and the real queue file.
+"""A ventilator, and a worker's core, on a bench: one turn at a time, with the real codec and the real queue file.
 
 Every message passes through the codec, and a turn returns all that it sent, so that a test which compares the list also
 says that nothing else was sent.
@@ -13,41 +13,26 @@ from typing import Any, TypeVar
 
 from penstock.job.spec import BatchSpec, JobState, Stamp
 from penstock.slot.protocol import Ran
-from penstock.station.contract import Answer, FromClient, Log, Report, Save
-from penstock.ventilator.contract import (
-    ChunkLoaded,
-    ChunksLoaded,
-    ClientSought,
-    Deal,
-    JobConnections,
-    KeptLoaded,
-    LoadChunk,
-    LoadChunks,
-    LoadKept,
-    ReadArguments,
-    ReadDigests,
-    SeekClient,
-    Subscribed,
-    Tell,
-    Unsubscribed,
-    WallClock,
-)
+from penstock.station import loop
+from penstock.station.clock import Clock
+from penstock.station.contract import FromClient, Log, Report, Save
+from penstock.station.permissions import Bindings
+from penstock.ventilator.contract import JobConnections, Subscribed, Unsubscribed, WallClock
 from penstock.ventilator.core import VentilatorCore
 from penstock.ventilator.jobs_model import Part, Place
+from penstock.ventilator.process import Ventilator
 from penstock.ventilator.store import QueueStore
 from penstock.wire.frames import Decoder, encode
 from penstock.wire.messages import (
     OPENS,
-    Arguments,
     BatchClose,
     BatchHead,
     BatchOpen,
     Beat,
+    Bytes,
     ChunkHead,
     Completion,
     Completions,
-    Digests,
-    GivenChunk,
     Greeting,
     Heartbeat,
     Held,
@@ -67,6 +52,7 @@ from penstock.wire.messages import (
 )
 from penstock.worker.contract import Deliver, JobsConnected, PieceDone, Run, SlotReady, Touch
 from penstock.worker.core import WorkerCore
+from support.surroundings import Logged, QuietLinks, QuietOrders, logger_to
 
 T = TypeVar("T")
 
@@ -147,8 +133,54 @@ class Peer:
         self.bench.turn(Unsubscribed(self.id))
 
 
+class RecordingLinks(QuietLinks):
+    """Keeps what is sent, by receiver; whole rounds of jobs are for b"". Every message passes through the codec."""
+
+    def __init__(self, clients: set[bytes]) -> None:
+        """`clients`: those that are connected, as far as anybody asks."""
+        super().__init__()
+        self.sent: list[tuple[bytes, Message]] = []
+        self._clients = clients
+
+    def send(self, name: str, message: Message, *payload: Bytes, peer: bytes = b"") -> bool:
+        decoder = _to_client if name == "desk" else _control
+        decoded: Message = decoder.decode(encode(message, *payload)).message
+        assert decoded == message
+        self.sent.append((peer, decoded))
+        return True
+
+    def reaches(self, name: str, message: Message, peer: bytes) -> bool:  # noqa: ARG002 - a knock is no news
+        return peer in self._clients
+
+
+class RecordingQueue(QueueStore):
+    """A queue file that keeps what was saved."""
+
+    def __init__(self, folder: Path, saved: list[Save]) -> None:
+        super().__init__(folder, durable=False)
+        self._saved = saved
+
+    def save(self, saves: Iterable[Any]) -> None:
+        saves = list(saves)
+        super().save(saves)
+        self._saved += saves
+
+
+class BenchClock(Clock):
+    """The time that a bench says it is."""
+
+    def __init__(self, bench: VentilatorBench) -> None:
+        self._bench = bench
+
+    def now(self) -> float:
+        return self._bench.now
+
+    def wall_time(self) -> float:
+        return self._bench.wall_time
+
+
 class VentilatorBench:
-    """A VentilatorCore with its queue file."""
+    """A ventilator with its queue file, on links that record."""
 
     def __init__(self, folder: Path, *, lease_time: float = 5.0) -> None:
         self.folder = folder
@@ -158,14 +190,15 @@ class VentilatorBench:
         self.peers: list[Peer] = []
         self.numbers = itertools.count(1)
         self.seq = 0
-        self.saved: list[Any] = []
-        self.logged: list[Log] = []
+        self.saved: list[Save] = []
+        self.logged: list[Logged] = []
+        self.logger = logger_to(self.logged)
         self.connected: set[bytes] = set()
         """The clients whose connections are up, as far as anybody asks."""
         self._open()
 
     def _open(self) -> None:
-        self.store = QueueStore(self.folder / "queue", durable=False)
+        self.store = RecordingQueue(self.folder / "queue", self.saved)
         self.core = VentilatorCore(
             self.store.begin_life(),
             self.store.batches(),
@@ -175,6 +208,9 @@ class VentilatorBench:
             lease_time=self.lease_time,
             forgotten=self.store.forgotten(),
         )
+        self.links = RecordingLinks(self.connected)
+        process = loop.Process(self.logger, QuietOrders(), BenchClock(self))
+        self.station = Ventilator(self.core, self.store, self.links, process, Bindings())
 
     @property
     def wall_time(self) -> float:
@@ -196,49 +232,14 @@ class VentilatorBench:
     def turn(self, *events: Any, after: float = 0.0) -> list[tuple[bytes, Message]]:
         """One turn, `after` seconds later: all that it sent, as (receiver, message); rounds go to b""."""
         self.now += after
-        sent: list[tuple[bytes, Message]] = []
-        inbox = list(events)
+        inputs = list(events)
         while True:
-            actions = [action for event in inbox for action in self.core.handle(event, self.now)]
-            actions += self.core.tick(self.now)
+            inputs = list(loop.turn(self.station, inputs))
             self.core.check()
-            saves: list[Any] = [action for action in actions if isinstance(action, Save)]
-            self.store.save(saves)
-            self.saved += saves
-            inbox = []
-            for action in actions:
-                if not isinstance(action, Save):
-                    inbox += self._perform(action, sent)
-            if not inbox:
-                return sent
-
-    def _perform(self, action: Any, sent: list[tuple[bytes, Message]]) -> list[Any]:
-        match action:
-            case Tell(topic, message):
-                sent.append((topic, _same(_control, message)))
-            case Answer(client, message):
-                sent.append((client, _same(_to_client, message)))
-            case SeekClient(client):
-                return [ClientSought(client, client in self.connected)]
-            case Deal(messages):
-                sent.extend((b"", _same(_control, message)) for message in messages)
-            case LoadChunks(batch, first, limit):
-                return [ChunksLoaded(batch, limit, self.store.open_chunks(batch, first, limit))]
-            case LoadChunk(batch, index):
-                return [ChunkLoaded(batch, index, self.store.open_chunk_at(batch, index))]
-            case ReadDigests(client, number, batch, start):
-                sent.append((client, _same(_to_client, Digests(number, self.store.digests(batch, start)))))
-            case ReadArguments(client, number, batch, _, start, stop):
-                kept = self.store.kept(batch, start, stop)
-                chunks = tuple(GivenChunk(one.first, one.count, 0, one.size) for one in kept)
-                sent.append((client, _same(_to_client, Arguments(number, 0, chunks))))
-            case LoadKept(batch, start, stop):
-                return [KeptLoaded(batch, start, stop, self.store.kept(batch, start, stop))]
-            case Log():
-                self.logged.append(action)
-            case _:
-                raise AssertionError(action)
-        return []
+            if not inputs:
+                break
+        sent, self.links.sent = self.links.sent, []
+        return sent
 
     def told(self, peer: Peer | bytes, *events: Any, after: float = 0.0) -> list[Message]:
         """As `turn`: what this receiver got."""
