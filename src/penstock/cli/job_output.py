@@ -16,7 +16,7 @@ from penstock.job.spawning import CANNOT_START
 
 if TYPE_CHECKING:
     from penstock import Outcome
-    from penstock.client.kept_output import Printed
+    from penstock.client.command_line import Printed
 
 Kept = Callable[["Outcome", bool, int], Iterator["Printed"]]
 """What is kept of an outcome's stdout, or stderr (True), from a byte on."""

@@ -38,8 +38,3 @@ class Place(click.Path):
 
 
 WORD = Word()
-
-
-def with_unit(text: str) -> str:
-    """A duration as people type it: seconds need no unit."""
-    return f"{text}s" if text.replace(".", "", 1).isdigit() else text

@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 import click
 
 from penstock.cli import settings
-from penstock.cli.option_types import WORD, Place, with_unit
+from penstock.cli.option_types import WORD, Place
+from penstock.cli.units import DURATION
 from penstock.station.config import TERM_GRACE
 from penstock.url import DEFAULT_URL
 
@@ -119,17 +120,11 @@ GRACE_MAX = 86_400.0
 """Seconds: who waits longer for a job to end wants no end of it."""
 
 
-def _graced(_: click.Context, __: click.Parameter, value: str | None) -> float:
-    from penstock.client.options import seconds
-
-    if value is None:
+def _graced(_: click.Context, __: click.Parameter, grace: float | None) -> float:
+    if grace is None:  # no default of the option: to read one is to import the client, which a worker does not need
         return TERM_GRACE
-    try:
-        grace = seconds(with_unit(value), "--grace")
-    except ValueError as error:
-        raise click.UsageError(str(error)) from None
     if grace > GRACE_MAX:
-        raise click.UsageError(f"--grace: {value} is too long, a day is the most")
+        raise click.BadParameter(f"{grace:g} s is too long, a day is the most")
     return grace
 
 
@@ -137,7 +132,7 @@ def graced(more: str = "") -> Callable[[Function], Function]:
     """``--grace``, of whatever has workers of its own."""
     return click.option(
         "--grace",
-        metavar="TIME",
+        type=DURATION,
         envvar="PENSTOCK_GRACE",
         callback=_graced,
         help=f"Between SIGTERM and SIGKILL for jobs that are ended{more}.  [default: {TERM_GRACE:g}s]",

@@ -6,6 +6,8 @@ import re
 
 import click
 
+from penstock.cli.option_types import EMPTY
+
 SIZE = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(?:([kmgtpKMGTP])(i?))?")
 POWERS = {"k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
 BARE_FRACTION = re.compile(r"(?<!\d)\.(?=\d)")
@@ -32,18 +34,27 @@ class SizeType(click.ParamType[int]):
 
 
 class DurationType(click.ParamType[float]):
-    """Seconds, or with units."""
+    """A duration in seconds, of text in which seconds need no unit."""
 
     name = "time"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Raises BadParameter: it has another form."""
-        from penstock.client.options import seconds
+        from penstock.client.command_line import seconds
 
-        if isinstance(value, float):
-            return value
-        text = BARE_FRACTION.sub("0.", str(value).lower())
+        if not isinstance(value, int | float):  # a settings file may have a number
+            if not value:
+                self.fail(EMPTY, param, ctx)
+            value = with_unit(BARE_FRACTION.sub("0.", str(value).lower()))
         try:
-            return seconds(f"{text}s" if text.replace(".", "", 1).isdigit() else text, str(value))
-        except ValueError:
+            return seconds(value)
+        except (TypeError, ValueError):
             self.fail(f"{value!r} is no duration: write seconds, as 0.5, or 90s, 5m, 2h, 1h30m", param, ctx)
+
+
+DURATION = DurationType()
+
+
+def with_unit(text: str) -> str:
+    """A duration as people type it: seconds need no unit."""
+    return f"{text}s" if text.replace(".", "", 1).isdigit() else text

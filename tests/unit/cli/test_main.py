@@ -150,10 +150,11 @@ def test_non_loopback_bind_is_refused(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_help_imports_nothing_slow() -> None:
-    """`penstock --help` loads no sockets, no database, no rich, no cloudpickle."""
+    """`penstock --help` loads no sockets, no database, no client, no rich, no cloudpickle."""
     program = (
         "import sys; from penstock.cli import main; main(['run', '--help']); "
-        "print(sorted({'zmq', 'apsw', 'rich', 'cloudpickle', 'psutil', 'asyncio'} & set(sys.modules)), file=sys.stderr)"
+        "slow = {'penstock.client', 'zmq', 'apsw', 'rich', 'cloudpickle', 'psutil', 'asyncio'}; "
+        "print(sorted(slow & set(sys.modules)), file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stderr == "[]\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 import pytest
 
-from penstock.cli.units import DurationType, SizeType
+from penstock.cli.units import DURATION, SizeType
 
 
 @pytest.mark.parametrize(
@@ -24,14 +24,16 @@ def test_what_is_no_size_is_refused(text: str) -> None:
         SizeType().convert(text, None, None)
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("2", 2), (".5", 0.5), ("0.25s", 0.25), ("1M", 60), ("1h.5m", 3630)])
-def test_durations(text: str, seconds: float) -> None:
-    """Seconds need no unit; letters of either size."""
-    assert DurationType().convert(text, None, None) == seconds
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("2", 2), (".5", 0.5), ("0.25s", 0.25), ("1M", 60), ("1h.5m", 3630), (5, 5)]
+)
+def test_durations(text: str | int, seconds: float) -> None:
+    """Seconds need no unit, letters are of either size, and a settings file may have a number."""
+    assert DURATION.convert(text, None, None) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "auto", "1sauto", "123ms", "-1", "1.2.3", "nan"])
-def test_what_is_no_duration_is_refused(text: str) -> None:
+@pytest.mark.parametrize("text", ["auto", "1sauto", "123ms", "-1", "1.2.3", "nan", -1.0])
+def test_what_is_no_duration_is_refused(text: str | float) -> None:
     """GNU parallel takes 123ms for two hours."""
     with pytest.raises(click.BadParameter, match="write seconds"):
-        DurationType().convert(text, None, None)
+        DURATION.convert(text, None, None)

@@ -78,7 +78,7 @@ def state_of(batch: BatchStatus) -> str:
 def instant(text: str, now: float) -> float:
     """Seconds since the epoch of a time that is written as so long ago, or as a local date and time. ConfigError: it
     is neither."""
-    from penstock.client.options import seconds
+    from penstock.client.command_line import seconds
 
     try:
         return datetime.fromisoformat(text).timestamp()

@@ -22,12 +22,12 @@ from penstock.cli.output import (
     say,
     value_text,
 )
-from penstock.client.records import JobInfo, Outcome
 from penstock.errors import NoSuchBatch
 from penstock.job.display import shortened
 
 if TYPE_CHECKING:
     from penstock import Batch, Pipeline
+    from penstock.client.records import JobInfo, Outcome
 
 SHOWN = 1_000
 """Characters of a command or call that are shown unless all is wanted: a screen has room for it, and for the rest."""

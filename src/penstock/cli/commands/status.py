@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from penstock.cli.commands.workers import broken
 from penstock.cli.options import as_json, running
 from penstock.cli.output import counted, json_line, printable
-from penstock.client.records import PipelineStatus
+
+if TYPE_CHECKING:
+    from penstock.client.records import PipelineStatus
 
 SECURITY = {
     "keys": "keys: encrypted, and only holders of a key get in",
@@ -22,7 +26,7 @@ SECURITY = {
 @as_json
 def command(url: str, as_json: bool) -> None:
     """Say how the pipeline stands: jobs, batches, workers, sink."""
-    from penstock.client.ventilator_status import ask_status
+    from penstock.client.command_line import ask_status
 
     status = ask_status(url)
     if as_json:

@@ -92,15 +92,13 @@ def command(url: str, interval: float) -> None:
 
 def sampler(pipeline: Pipeline) -> Callable[[], Sample]:
     """Looks, again and again."""
-    from penstock.client.batch_jobs import Runners
-    from penstock.client.engine import Engine
+    from penstock.client.command_line import running_jobs
 
-    assert isinstance(pipeline.engine, Engine), "it has a URL"
-    runners = Runners(pipeline.engine.session)
+    running = running_jobs(pipeline)
 
     def look() -> Sample:
         status, batches = pipeline.status(), pipeline.batches(limit=BATCHES)
-        return Sample(time.monotonic(), status, batches, runners.look(RUNNING))
+        return Sample(time.monotonic(), status, batches, running(RUNNING))
 
     return look
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from penstock.cli.option_types import with_unit
 from penstock.cli.options import debug, graced, key_path, keyed, url_option, without_pickles
 from penstock.cli.signals import give_back
+from penstock.cli.units import DURATION
 from penstock.errors import ConfigError
 from penstock.station.config import DRAIN_BEFORE
 
@@ -30,10 +30,10 @@ TAG_LENGTH = 256
 @click.option("--tag", "tags", multiple=True, metavar="WORD", help="What it has, for jobs that need that.")
 @click.option("--show-jobs", is_flag=True, help="Print a line for each job as it ends.")
 @graced()
-@click.option("--idle-timeout", metavar="TIME", help="Leave after so long without a job: 90s, 5m, 2h.")
-@click.option("--time-limit", metavar="TIME", help="It is ended from outside so long after its start.")
+@click.option("--idle-timeout", type=DURATION, help="Leave after so long without a job: 90s, 5m, 2h.")
+@click.option("--time-limit", type=DURATION, help="It is ended from outside so long after its start.")
 @click.option(
-    "--drain-before", metavar="TIME", help=f"Drain so long before the time limit.  [default: {DRAIN_BEFORE:g}s]"
+    "--drain-before", type=DURATION, help=f"Drain so long before the time limit.  [default: {DRAIN_BEFORE:g}s]"
 )
 @debug
 def command(
@@ -45,7 +45,7 @@ def command(
     no_pickle: bool,
     show_jobs: bool,
     grace: float,
-    **times: str | None,
+    **times: Any,
 ) -> int:
     """Run a worker until SIGTERM or Ctrl-C, which let it finish what runs.
 
@@ -69,7 +69,7 @@ def command(
         tags=tags,
         show_jobs=show_jobs,
         grace=grace,
-        **_durations(times),
+        **{name: time for name, time in times.items() if time is not None},
     )
     if config.time_limit is not None and config.drain_before >= config.time_limit:
         raise ConfigError(
@@ -77,15 +77,6 @@ def command(
         )
     give_back()
     return main(config)
-
-
-def _durations(times: dict[str, str | None]) -> dict[str, Any]:
-    from penstock.client.options import seconds
-
-    try:
-        return {name: seconds(with_unit(text), f"--{name.replace('_', '-')}") for name, text in times.items() if text}
-    except ValueError as error:
-        raise ConfigError(str(error)) from None
 
 
 def default_name() -> str:

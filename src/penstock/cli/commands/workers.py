@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
 from penstock.cli.options import as_json, running
 from penstock.cli.output import columns, json_line, printable
-from penstock.client.records import WorkerInfo
+
+if TYPE_CHECKING:
+    from penstock.client.records import WorkerInfo
 
 
 def state(worker: WorkerInfo) -> str:

@@ -20,7 +20,6 @@ from penstock.cli.run import user_shell as shells
 from penstock.cli.run.arguments import Source, pieces
 from penstock.cli.run.arguments_per_job import Arguments
 from penstock.cli.run.shell_words import command_words, is_job
-from penstock.client.streamed_batch import HEADSTART
 
 Command = list[bytes]
 
@@ -46,6 +45,8 @@ def commands(
             if is_job(line):
                 command_words(line, number)
         return parsed
+    from penstock.client.command_line import HEADSTART
+
     return held(parsed, HEADSTART)
 
 

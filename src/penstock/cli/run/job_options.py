@@ -30,7 +30,7 @@ class JobOptions:
     name: str
     priority: int
     retries: int
-    timeout: str | None
+    timeout: float | None
     words: Sequence[str]
     not_before: str | None = None
     expires: str | None = None
@@ -41,9 +41,9 @@ class JobOptions:
     after: str | None = None
     once: str | None = None
     ship: bool = True
-    retry_delay: str | None = None
+    retry_delay: float | None = None
     max_crashes: int | None = None
-    retain: str | None = None
+    retain: float | None = None
     serializer: str | None = None
     initializer: str | None = None
     nice: int | None = None

@@ -77,7 +77,7 @@ class Run:
         from penstock.cli.run.summary import shown_by
         from penstock.cli.run.watch import Watch
         from penstock.cli.why_waiting import Lookout
-        from penstock.client.options import output_size
+        from penstock.client.command_line import output_size
 
         check_stdout()
         ways, work = self._ways, self._work
@@ -154,9 +154,8 @@ class Run:
     def _submitted(self, pipeline: Pipeline, inputs: Iterator[Any]) -> Wanted:
         """Hand in the jobs, with --resume only the missing ones."""
         from penstock.cli.run.resume import Resumed
-        from penstock.cli.run.wanted_jobs import Part, Wanted
-        from penstock.client.live_output import Live
-        from penstock.client.streamed_batch import Growing
+        from penstock.cli.run.wanted_jobs import Wanted
+        from penstock.client.command_line import Live
 
         ways, work, target = self._ways, self._work, self._target
         live = Live() if ways.shows_lines else None
@@ -164,8 +163,7 @@ class Run:
         if self._logged is not None:
             target, inputs = self._numbered(self._logged, inputs)
         if self._logged is not None or not ways.resumes:
-            batch = grow(pipeline, work, target, inputs, live, pace)
-            return Wanted([Part(batch)], batch.total if isinstance(batch, Growing) else batch.status().total)
+            return Wanted.all_of(grow(pipeline, work, target, inputs, live, pace))
         resumed = Resumed(earlier(pipeline, work, target), failed_too=ways.resume_failed)
         missing = first_of(resumed.missing(inputs))
         new: Batch | None = None

@@ -83,7 +83,7 @@ def kept(words: Sequence[bytes]) -> Piped:
 
 
 def _cut(work: JobOptions) -> Blocks:
-    from penstock.client.functions import MAX_PART_BYTES
+    from penstock.client.command_line import MAX_PART_BYTES
 
     longest = MAX_PART_BYTES - BESIDE_BYTES
     size = work.block or BLOCK_BYTES

@@ -46,7 +46,7 @@ def command(url: str, at_once: AtOnce | None, wait: bool, as_json: bool, **asked
     from penstock import Pipeline
     from penstock.cli.run.progress import Progress
     from penstock.cli.run.summary import Summary, shown_by
-    from penstock.cli.run.wanted_jobs import Part, Wanted
+    from penstock.cli.run.wanted_jobs import Wanted
     from penstock.cli.run.watch import Watch
     from penstock.cli.why_waiting import Lookout, ailing
 
@@ -59,7 +59,7 @@ def command(url: str, at_once: AtOnce | None, wait: bool, as_json: bool, **asked
                 say(in_local_time(reason.text))
             return 0
         say(f"batch {batch.id}")
-        wanted = Wanted([Part(batch)], batch.status().total)
+        wanted = Wanted.all_of(batch)
         summary = Summary(
             failed=f"see them: {shown_by('results --failed', url, batch.id)}",
             left=f"they go on: {shown_by('results --follow', url, batch.id)} shows them",

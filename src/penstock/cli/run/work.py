@@ -6,13 +6,13 @@ import itertools
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from penstock.cli.option_types import WORD, with_unit
+from penstock.cli.option_types import WORD
 from penstock.cli.output import say
 from penstock.cli.run import job_file, python_calls, user_shell
 from penstock.cli.run.arguments import Source, grouped, marks, parse
@@ -24,6 +24,7 @@ from penstock.cli.run.job_options import JobOptions
 from penstock.cli.run.pipe import PIPE_OPTIONS, blocks, check_pipe
 from penstock.cli.run.replacement_strings import Naming, refuse_unknown
 from penstock.cli.run.shell_words import refuse_shell_words
+from penstock.cli.units import DURATION, with_unit
 from penstock.errors import ConfigError
 from penstock.job.display import command_text
 
@@ -32,8 +33,9 @@ if TYPE_CHECKING:
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-TIMES = ("not_before", "expires", "retry_delay", "retain")
-"""Options that are instants or durations."""
+INSTANTS = ("not_before", "expires")
+"""Options that are times of day, or durations from now."""
+DURATIONS = ("retry_delay", "retain")
 TERMS = ("limit", "worker", "needs", "on_missing", "after", "once", "max_crashes", "serializer")
 """Options that are taken as they are."""
 
@@ -86,16 +88,14 @@ _OPTIONS = (
         default=0,
         help="Try a job that failed so many times more: 3 is up to four runs (in GNU parallel it is three).",
     ),
-    click.option("--retry-delay", metavar="TIME", help="Before the first retry; it doubles.  [default: 1s]"),
+    click.option("--retry-delay", type=DURATION, help="Before the first retry; it doubles.  [default: 1s]"),
     click.option(
         "--max-crashes",
         type=click.IntRange(1),
         metavar="N",
         help="Times a process may die under a job: 1 never starts one twice.  [default: 3]",
     ),
-    click.option(
-        "--timeout", "--time-limit", type=WORD, metavar="TIME", help="End a job that runs longer: 90s, 5m, 2h."
-    ),
+    click.option("--timeout", "--time-limit", type=DURATION, help="End a job that runs longer: 90s, 5m, 2h."),
     click.option("--not-before", metavar="WHEN", help="Start no job earlier: 10m from now, 2030-01-31T08:00+01:00."),
     click.option("--expires", metavar="WHEN", help="Cancel what has not started by then."),
     click.option("--after", metavar="BATCH", help="Start when every job of that batch has succeeded."),
@@ -104,7 +104,7 @@ _OPTIONS = (
     click.option("--worker", metavar="NAME", help="Only on the worker, or the host, of this name."),
     click.option("--needs", multiple=True, metavar="TAG", help="Only on workers with this tag (with all of several)."),
     click.option("--on-missing", type=click.Choice(["wait", "fail"]), help="While no worker fits.  [default: wait]"),
-    click.option("--retain", metavar="TIME", help="Keep results so long after the end.  [default: 7d]"),
+    click.option("--retain", type=DURATION, help="Keep results so long after the end.  [default: 7d]"),
     click.option(
         "--keep-output",
         metavar="SIZE",
@@ -167,12 +167,13 @@ class Work(JobOptions):
         return 0 if self.colsep is not None else len(self.line.sources) or 1
 
     def _check_options(self) -> None:
-        from penstock.client.options import spec_of
+        from penstock.client.command_line import check_options
 
+        options = self.options()
         try:
-            spec_of({name: value for name, value in self.options().items() if name != "after"})
+            check_options(options)
         except (TypeError, ValueError) as error:
-            raise ConfigError(_as_flag(str(error))) from None
+            raise ConfigError(_as_flag(str(error), options)) from None
         for text in self.env:
             user_shell.variables(text)
 
@@ -200,18 +201,13 @@ class Work(JobOptions):
             given["user"] = self.user
         if self.call:
             given |= {"cwd": self.cwd, "env": dict(pair for text in self.env for pair in user_shell.variables(text))}
-        if self.timeout:
-            given["time_limit"] = self._seconds(self.timeout)
+        if self.timeout is not None:
+            given["time_limit"] = self.timeout
         if self.initializer:
             given["initializer"] = python_calls.function("--initializer", self.initializer)
-        given |= {name: with_unit(text) for name in TIMES if (text := getattr(self, name))}
+        given |= {name: with_unit(text) for name in INSTANTS if (text := getattr(self, name))}
+        given |= {name: time for name in DURATIONS if (time := getattr(self, name)) is not None}
         return given | {name: value for name in TERMS if (value := getattr(self, name))}
-
-    @staticmethod
-    def _seconds(text: str) -> float:
-        from penstock.client.options import seconds
-
-        return seconds(with_unit(text), "--timeout")
 
     def inputs(self) -> Iterator[Any]:
         """What each job is given, read as it is used: argument lists for commands, an argument for a function."""
@@ -277,12 +273,10 @@ class Work(JobOptions):
         return template_of(self)
 
 
-def _as_flag(text: str) -> str:
+def _as_flag(text: str, options: Container[str]) -> str:
     """What is wrong with an option, which is called as on the command line."""
-    from penstock.client.options import PARSERS
-
     name = text.replace(":", " ").split()[0]
-    return f"--{name.replace('_', '-')}{text[len(name) :]}" if name in PARSERS else text
+    return f"--{name.replace('_', '-')}{text[len(name) :]}" if name in options else text
 
 
 def first_of(inputs: Iterator[Any]) -> Iterator[Any] | None:

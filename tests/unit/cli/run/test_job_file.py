@@ -13,6 +13,7 @@ import pytest
 
 from penstock.cli.run import job_file
 from penstock.cli.run.arguments import Source
+from penstock.client import command_line
 from penstock.errors import ConfigError
 from support import LIMIT
 
@@ -51,7 +52,7 @@ def test_a_file_on_stdin_is_looked_at_from_where_it_stands(tmp_path: Path, monke
 
 def test_a_stream_is_looked_at_as_far_as_it_came(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its first line is not given out if a bad one came with it."""
-    monkeypatch.setattr(job_file, "HEADSTART", LIMIT)
+    monkeypatch.setattr(command_line, "HEADSTART", LIMIT)
     with pytest.raises(ConfigError, match="line 2, "):
         commands(iter([b"true", b"echo *"]), Source(file="/dev/fd/63"))
 
@@ -65,7 +66,7 @@ def test_a_slow_stream_ends_at_its_bad_line(monkeypatch: pytest.MonkeyPatch) -> 
         more.wait(LIMIT)
         yield b"echo $X"
 
-    monkeypatch.setattr(job_file, "HEADSTART", 0.01)
+    monkeypatch.setattr(command_line, "HEADSTART", 0.01)
     found = commands(slow(), Source(file="/dev/fd/63"))
     assert next(found) == [b"true"]
     more.set()
