@@ -10,12 +10,10 @@ import click
 
 from penstock.cli.options import as_json, data_folder, debug, key_path, keyed
 from penstock.cli.output import json_line, printable
+from penstock.exit_codes import FAILURE, SUCCESS
 
 if TYPE_CHECKING:
     from penstock.cli.commands.doctor_reach import Finding
-
-UNWELL = 1
-"""Something is wrong."""
 
 
 @click.command("doctor", short_help="Whether this machine can use a pipeline, and what to do if not.")
@@ -42,7 +40,7 @@ def command(url: str | None, names: tuple[str, ...], data: Path | None, as_json:
             json_line(finding._asdict())
         else:
             print(f"{finding.state:5}  {finding.check:13}  {printable(finding.said)}", flush=True)
-    return UNWELL if unwell else 0
+    return FAILURE if unwell else SUCCESS
 
 
 def _findings(url: str | None, names: tuple[str, ...], data: Path | None) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from penstock.cli.options import as_json, debug, key_path
-from penstock.cli.output import columns, json_line, local_time, say
+from penstock.cli.output import columns, counted, json_line, local_time, say
 from penstock.cli.settings import default_key_folder
 from penstock.keys.files import LIST
 from penstock.keys.roles import GIVEN, Role
@@ -97,7 +97,7 @@ def revoke(folder: Path | None, name: str, old: bool) -> None:
     """Let the keys of NAME in no more; who uses one now is cut off within a second."""
     keys = _keys(folder)
     count = keys.revoke(name, old=old)
-    say(f"{count} {'key' if count == 1 else 'keys'} of {name} revoked")
+    say(f"{counted(count, 'key')} of {name} revoked")
     if keys.has_sink_elsewhere:
         say(f"the running ventilator tells the sink on its own host; for when that starts anew copy {LIST} there, too")
 

@@ -12,6 +12,7 @@ import click
 from penstock.cli.job_output import Shown, json_record
 from penstock.cli.options import as_json, running
 from penstock.cli.output import as_text, outcome_record, say, value_text, write
+from penstock.exit_codes import FAILURE, SUCCESS
 
 if TYPE_CHECKING:
     from penstock import Batch, Outcome
@@ -40,13 +41,13 @@ def command(url: str, follow: bool, failed: bool, as_json: bool, as_csv: bool, b
     from penstock import Pipeline
     from penstock.cli.why_waiting import followed
 
-    code = 0
+    code = SUCCESS
     with Pipeline(url) as pipeline:
         handle = pipeline.attach(batch)
         show = json_record if as_json else _csv_writer() if as_csv else _plain
         for outcome in followed(pipeline, handle) if follow else recorded(handle, handle.status().finished):
             if outcome.state != "succeeded":
-                code = 1
+                code = FAILURE
             elif failed:
                 continue
             what = None if outcome.state == "succeeded" or as_json or as_csv else handle.text(outcome.index)

@@ -6,7 +6,7 @@ import click
 
 from penstock.cli.commands.cancel import named
 from penstock.cli.options import running
-from penstock.cli.output import say
+from penstock.cli.output import counted, say
 
 
 @click.command("retry", short_help="Run the jobs of a batch again that did not succeed.")
@@ -21,4 +21,4 @@ def command(url: str, which: str) -> None:
 
     with Pipeline(url) as pipeline:
         jobs = pipeline.retry(named(pipeline, which))
-    say(f"{which}: {jobs} job{'' if jobs == 1 else 's'} opened again")
+    say(f"{which}: {counted(jobs, 'job')} opened again")

@@ -9,6 +9,7 @@ import click
 from penstock.cli.commands.workers import broken
 from penstock.cli.options import as_json, running
 from penstock.cli.output import counted, json_line, printable
+from penstock.cli.why_waiting import waiting
 
 if TYPE_CHECKING:
     from penstock.client.records import PipelineStatus
@@ -58,5 +59,4 @@ def without_workers(status: PipelineStatus) -> str:
     """That jobs wait and there is nobody to run them, if that is so."""
     if status.workers or not status.waiting:
         return ""
-    waits = "1 job waits" if status.waiting == 1 else f"{status.waiting} jobs wait"
-    return f"no worker is connected, and {waits} for one: start one with `penstock worker`"
+    return f"no worker is connected, and {waiting(status.waiting)} for one: start one with `penstock worker`"

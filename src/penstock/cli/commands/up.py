@@ -18,15 +18,13 @@ import click
 from penstock.cli.options import binding, data_folder, graced, key_path, station_settings
 from penstock.cli.output import say
 from penstock.errors import ConfigError, NoPipeline, PenstockError
-from penstock.station.config import EXIT_REFUSED
+from penstock.exit_codes import REFUSED, SUCCESS, WRONG_USE
 
 if TYPE_CHECKING:
     from penstock.station.config import StationConfig
 
 LOOK_INTERVAL = 0.2
 """Seconds between two looks at the stations."""
-EXIT_CONFIG = 2
-"""Of a station that was told to do what cannot be."""
 START_TIME = 15.0
 """Seconds the stations have to find each other: a cold start of Python on a busy machine, thrice."""
 SETTLED_TIME = 5.0
@@ -170,10 +168,10 @@ class Stations:
         for station in [one for one in self._running if one.process.poll() is not None]:
             self._running.remove(station)
             code = station.process.returncode
-            if station.kind == "worker" and code in {0, EXIT_REFUSED}:
+            if station.kind == "worker" and code in {SUCCESS, REFUSED}:
                 continue  # it was drained, or its key was revoked
             if starting or time.monotonic() < station.started_at + SETTLED_TIME:
-                kind = ConfigError if code == EXIT_CONFIG else PenstockError
+                kind = ConfigError if code == WRONG_USE else PenstockError
                 raise kind(f"the {station.kind} ended with {_ending(code)}, see above")
             say(f"the {station.kind} ended with {_ending(code)}: started again")
             self.start(station.kind, station.config)

@@ -19,6 +19,7 @@ from penstock.cli.run.who_can_run import fit
 from penstock.cli.run.work import Work, first_of, shown
 from penstock.cli.streams import check_stdout
 from penstock.errors import ConfigError
+from penstock.exit_codes import FAILURE, SUCCESS
 
 if TYPE_CHECKING:
     from penstock import Batch, Pipeline
@@ -123,7 +124,7 @@ class Run:
             if (most := output_size(ways.keep_output, "--keep-output")) is not None:
                 wanted.trim(most)
             wanted.check()
-            return code or int(any(record.failure for record in records))
+            return code or (FAILURE if any(record.failure for record in records) else SUCCESS)
 
     def _asked(self, records: list[Recording]) -> Asked | None:
         """What remembers what jobs are given, where somebody wants to know."""

@@ -15,6 +15,7 @@ from penstock.cli.run.tags import Tagging
 from penstock.cli.run.wanted_jobs import Numbered, Wanted
 from penstock.cli.signals import Told, exit_code
 from penstock.cli.streams import CannotWrite
+from penstock.exit_codes import FAILURE, SUCCESS
 from penstock.job.display import text_of
 from penstock.job.spans import SpanSet
 
@@ -142,7 +143,7 @@ class Watch:
                     self._end_unheard()
                 raise
         is_enough = self._stopping and self._halt is not None and self._halt.kind == "success"
-        return 1 if self._failed and not is_enough else 0
+        return FAILURE if self._failed and not is_enough else SUCCESS
 
     def _stop(self, end: KeyboardInterrupt) -> int:
         self._stopping = True

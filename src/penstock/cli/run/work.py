@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from penstock.cli.option_types import WORD
-from penstock.cli.output import say
+from penstock.cli.output import counted, say
 from penstock.cli.run import job_file, python_calls, user_shell
 from penstock.cli.run.arguments import Source, grouped, marks, parse
 from penstock.cli.run.arguments_per_job import Arguments, Filling, continued
@@ -158,8 +158,8 @@ class Work(JobOptions):
         for word in map(os.fsencode, self.line.command):
             for match in REPLACEMENT.finditer(word):
                 if match[2] and abs(int(match[2])) > count:
-                    inputs = "input" if count == 1 else "inputs"
-                    raise ConfigError(f"{os.fsdecode(match[0])} in the command, and each job has {count} {inputs}")
+                    inputs = counted(count, "input")
+                    raise ConfigError(f"{os.fsdecode(match[0])} in the command, and each job has {inputs}")
 
     @property
     def columns(self) -> int:
