@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 SUCCESS = 0
-"""All is well: every job that was waited for has succeeded."""
 FAILURE = 1
-"""Some job did not succeed, stdout took no more, or there was another error that has no code of its own."""
 WRONG_USE = 2
-"""Wrong options, settings or files, no such batch or worker, a folder or an address in use: nothing was started."""
 NO_PIPELINE = 3
-"""No pipeline answers at the URL."""
 REFUSED = 4
-"""The pipeline does not let this key in, or does not allow it what was asked for."""
 SOFTWARE = 70
-"""EX_SOFTWARE of sysexits.h: a station raised what it should not."""
+"""EX_SOFTWARE of sysexits.h."""
 STORE_FAILED = 74
-"""EX_IOERR of sysexits.h: a station's store failed; what was acknowledged is safe in it."""
+"""EX_IOERR of sysexits.h."""
 UNDELIVERED = 75
-"""EX_TEMPFAIL of sysexits.h: a worker left with outcomes that no sink has taken; these jobs run again."""
+"""EX_TEMPFAIL of sysexits.h."""
 SIGNALLED = 128
-"""Plus the number of the signal that ended it, as a shell has it: 143 after SIGTERM, 129 after SIGHUP."""
+"""Plus the number of a signal, as a shell has it."""
 INTERRUPTED = 130
-"""Ctrl-C ended it."""
+
+MEANINGS = {
+    SUCCESS: "All is well: every job that was waited for has succeeded.",
+    FAILURE: "Some job did not succeed (run, results, submit --wait), or there was an error that stderr names.",
+    WRONG_USE: "Wrong use: an unknown option, a wrong setting, no such batch or worker, a folder or an address in use."
+    " Nothing was done.",
+    NO_PIPELINE: "No pipeline answers at the URL.",
+    REFUSED: "The pipeline refused: it does not know the key, or does not allow it this.",
+    SOFTWARE: "A station failed by an error of its own, which its log shows.",
+    STORE_FAILED: "A station's store failed. What was acknowledged is safe in it.",
+    UNDELIVERED: "A worker left with outcomes that no sink had taken. These jobs run again.",
+    INTERRUPTED: "Interrupted by Ctrl-C; 143 by SIGTERM, 129 by SIGHUP.",
+}
+"""For people: the manual page and the guide list them."""

@@ -130,4 +130,4 @@ def test_numbers_that_are_none_are_null_and_that_is_said_once(folder: Path) -> N
         b"1.0",
         b"null",
     ]
-    assert done.stderr.count(b"null in JSON") == 1
+    assert done.stderr.count(b"null, since JSON") == 1

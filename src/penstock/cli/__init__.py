@@ -66,7 +66,7 @@ class Commands(click.Group):
     """A group whose commands end quietly when nobody reads any more (`| head`), and when they are told to."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command."""
+        """Run the command, and say in an exception of our own why it ended early."""
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
@@ -80,7 +80,7 @@ class Commands(click.Group):
         """Find the command. Raises ConfigError: not on this system."""
         name, command, rest = super().resolve_command(ctx, args)
         if sys.platform == "win32" and name in NEED_LINUX:
-            raise ConfigError("it needs Linux or WSL; here are the commands for a running pipeline")
+            raise ConfigError("this command needs Linux or WSL; on Windows use the commands for a running pipeline")
         return name, command, rest
 
 

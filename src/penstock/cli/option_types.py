@@ -33,7 +33,9 @@ class Place(click.Path):
         try:
             str(value).encode()
         except UnicodeEncodeError:
-            self.fail(f"{printable(str(value))} is no UTF-8, as names that are written down must be", param, ctx)
+            self.fail(
+                f"{printable(str(value))} is not UTF-8, which names that are written to a store have to be", param, ctx
+            )
         return super().convert(value, param, ctx)
 
 

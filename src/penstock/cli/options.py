@@ -61,7 +61,7 @@ keyed = click.option(
     is_eager=True,
     callback=_remember_key,
     expose_value=False,
-    help="A key file, or a key folder.  [env: PENSTOCK_KEY]",
+    help="Use this key file or key folder.  [env: PENSTOCK_KEY]",
 )
 """``--key`` of every command that talks to others; `key_path` has it."""
 
@@ -94,26 +94,26 @@ def url_option(flag: str, what: str) -> Callable[[Function], Function]:
         envvar="PENSTOCK_URL",
         type=WORD,
         default=default_url,
-        show_default=f"the key's, or {DEFAULT_URL}",
+        show_default=f"the key's URL, or {DEFAULT_URL}",
         help=f"{what}  [env: PENSTOCK_URL]",
     )
 
 
 def running(function: Function) -> Function:
     """``--url`` and ``--key`` of a command that needs a running pipeline."""
-    return debug(keyed(url_option("--url", "The pipeline.")(function)))
+    return debug(keyed(url_option("--url", "Use the pipeline at this URL.")(function)))
 
 
 def as_json(function: Function) -> Function:
     """``--json`` of a command that lists."""
-    return click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")(function)
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")(function)
 
 
 without_pickles = click.option(
     "--no-pickle",
     is_flag=True,
     envvar="PENSTOCK_NO_PICKLE",
-    help="Take no pickles, only commands and calls with serializer='msgpack'.  [env: PENSTOCK_NO_PICKLE]",
+    help="Accept no pickles, only commands and calls with serializer='msgpack'.  [env: PENSTOCK_NO_PICKLE]",
 )
 
 GRACE_MAX = 86_400.0
@@ -135,17 +135,47 @@ def graced(more: str = "") -> Callable[[Function], Function]:
         type=DURATION,
         envvar="PENSTOCK_GRACE",
         callback=_graced,
-        help=f"Between SIGTERM and SIGKILL for jobs that are ended{more}.  [default: {TERM_GRACE:g}s]",
+        help=f"Give jobs that are ended this long between SIGTERM and SIGKILL{more}.  [default: {TERM_GRACE:g}s]",
     )
 
 
 _LIMITS = (
-    click.option("--frame-bytes", type=click.IntRange(1024), help="Largest frame taken in.  [default: 256 MiB]"),
-    click.option("--handshake-time", type=click.FloatRange(0.1), help="Seconds to shake hands.  [default: 3]"),
-    click.option("--connections", type=click.IntRange(1), help="At one socket.  [default: 10000]"),
-    click.option("--name-chars", type=click.IntRange(1, 256), help="Of a name that a client gives.  [default: 256]"),
-    click.option("--log-chars", type=click.IntRange(80), help="Of a log line; the rest is cut.  [default: 4000]"),
-    click.option("--worker-starts", type=click.FloatRange(0.01), help="Per second, with one key.  [default: 100]"),
+    click.option(
+        "--frame-bytes",
+        type=click.IntRange(1024),
+        metavar="N",
+        help="Refuse frames of more than this many bytes.  [default: 256 MiB]",
+    ),
+    click.option(
+        "--handshake-time",
+        type=click.FloatRange(0.1),
+        metavar="SECONDS",
+        help="Cut off peers whose handshake takes more than this many seconds.  [default: 3]",
+    ),
+    click.option(
+        "--connections",
+        type=click.IntRange(1),
+        metavar="N",
+        help="Accept at most this many connections at one socket.  [default: 10000]",
+    ),
+    click.option(
+        "--name-chars",
+        type=click.IntRange(1, 256),
+        metavar="N",
+        help="Refuse names of clients with more than this many characters.  [default: 256]",
+    ),
+    click.option(
+        "--log-chars",
+        type=click.IntRange(80),
+        metavar="N",
+        help="Cut log lines after this many characters.  [default: 4000]",
+    ),
+    click.option(
+        "--worker-starts",
+        type=click.FloatRange(0.01),
+        metavar="N",
+        help="Accept at most this many worker starts per second with one key.  [default: 100]",
+    ),
 )
 
 
@@ -154,16 +184,19 @@ def binding(function: Function) -> Function:
     for option in (
         debug,
         click.option(
-            "--insecure", is_flag=True, envvar="PENSTOCK_INSECURE", help="Listen beyond this machine, to whoever comes."
+            "--insecure",
+            is_flag=True,
+            envvar="PENSTOCK_INSECURE",
+            help="Listen beyond this machine without keys: whoever reaches it can run code on it.",
         ),
         click.option(
             "--data",
             envvar="PENSTOCK_DATA",
             type=Place(path_type=Path, file_okay=False),
-            help="The folder of its store.  [env: PENSTOCK_DATA; default: penstock in the user's state folder]",
+            help="Keep the stores in this folder.  [env: PENSTOCK_DATA; default: penstock in the user's state folder]",
         ),
         keyed,
-        url_option("--bind", "Where to listen: tcp://HOST:PORT (six ports from this one) or ipc:///FOLDER."),
+        url_option("--bind", "Listen at tcp://HOST:PORT (six ports, counted from this one) or ipc:///FOLDER."),
         without_pickles,
         *_LIMITS,
     ):

@@ -26,7 +26,7 @@ class Told(KeyboardInterrupt):
 
 
 def told(number: int, _: FrameType | None) -> None:
-    """The handler."""
+    """Handle a signal: the main thread ends what it does."""
     raise Told(number)
 
 

@@ -29,7 +29,7 @@ class SizeType(click.ParamType[int]):
             base = 1000 if letter.islower() and not match[3] else 1024
             size = int(float(match[1]) * base ** POWERS.get(letter.lower(), 0))
         if not size:
-            self.fail(f"{value!r} is no size: write bytes, or 10k (10,000), 10K (10,240), 1M, 2G", param, ctx)
+            self.fail(f"{value!r} is not a size: write bytes, or 10k (10,000), 10K (10,240), 1M, 2G", param, ctx)
         return size
 
 
@@ -49,7 +49,7 @@ class DurationType(click.ParamType[float]):
         try:
             return seconds(value)
         except (TypeError, ValueError):
-            self.fail(f"{value!r} is no duration: write seconds, as 0.5, or 90s, 5m, 2h, 1h30m", param, ctx)
+            self.fail(f"{value!r} is not a duration: write seconds, like 0.5, or 90s, 5m, 2h, 1h30m", param, ctx)
 
 
 DURATION = DurationType()

@@ -16,22 +16,26 @@ if TYPE_CHECKING:
     from penstock.cli.commands.doctor_reach import Finding
 
 
-@click.command("doctor", short_help="Whether this machine can use a pipeline, and what to do if not.")
-@click.option("--url", envvar="PENSTOCK_URL", help="The pipeline.  [env: PENSTOCK_URL; default: the key's]")
+@click.command("doctor", short_help="Check whether this machine can use a pipeline.")
+@click.option(
+    "--url",
+    envvar="PENSTOCK_URL",
+    help="Check the way to the pipeline at this URL.  [env: PENSTOCK_URL; default: the key's]",
+)
 @keyed
-@click.option("--module", "names", multiple=True, metavar="NAME", help="Something that jobs import.")
+@click.option("--module", "names", multiple=True, metavar="NAME", help="Check also that jobs can import this module.")
 @click.option(
     "--data",
     envvar="PENSTOCK_DATA",
     type=click.Path(path_type=Path, file_okay=False),
-    help="The folder of the stores.  [env: PENSTOCK_DATA]",
+    help="Check the disk of this folder of stores.  [env: PENSTOCK_DATA]",
 )
 @debug
 @as_json
 def command(url: str | None, names: tuple[str, ...], data: Path | None, as_json: bool) -> int:
-    """Look at all that a client or a worker on this machine needs, and say what is wrong and what to do.
+    """Check all that a client or a worker on this machine needs, and say what is wrong and what to do.
 
-    A line for each: ok, warn or wrong. The exit code is 1 if something is wrong.
+    Each check is one line: ok, warn or wrong. The exit code is 1 if something is wrong.
     """
     unwell = 0
     for finding in _findings(url, names, data):

@@ -1,4 +1,4 @@
-"""``penstock results``: what the jobs of a batch came to."""
+"""``penstock results``: the outcomes of the jobs of a batch."""
 
 from __future__ import annotations
 
@@ -23,16 +23,17 @@ CSV_COLUMNS = (
 )
 
 
-@click.command("results", short_help="What the jobs of a batch came to.")
+@click.command("results", short_help="Print the outcomes of the jobs of a batch.")
 @running
-@click.option("--follow", is_flag=True, help="Go on until the batch ends.")
-@click.option("--failed", is_flag=True, help="Only jobs that did not succeed.")
+@click.option("--follow", is_flag=True, help="Keep printing outcomes until the batch ends.")
+@click.option("--failed", is_flag=True, help="Print only jobs that did not succeed.")
 @as_json
-@click.option("--csv", "as_csv", is_flag=True, help="Comma-separated values, with a head line.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated values, with a header line.")
 @click.argument("batch")
 def command(url: str, follow: bool, failed: bool, as_json: bool, as_csv: bool, batch: str) -> int:
-    """Print what the jobs of BATCH came to, in the order of recording; exit code 1 if some did not succeed. Which ones
-    these are and why is said on stderr.
+    """Print the outcomes of the jobs of BATCH, in the order in which they were recorded.
+
+    Jobs that did not succeed are named on stderr, each with its cause; the exit code is 1 then.
 
     BATCH is an id, a unique beginning or end of one, a name (the newest), or `last`.
     """

@@ -22,11 +22,11 @@ SECURITY = {
 """What the ventilator says of itself, in words."""
 
 
-@click.command("status", short_help="How the pipeline stands.")
+@click.command("status", short_help="Show the state of the pipeline.")
 @running
 @as_json
 def command(url: str, as_json: bool) -> None:
-    """Say how the pipeline stands: jobs, batches, workers, sink."""
+    """Show the state of the pipeline: workers, jobs, batches and sink."""
     from penstock.client.command_line import ask_status
 
     status = ask_status(url)

@@ -35,16 +35,18 @@ SETTLED_TIME = 5.0
 @click.option(
     "--workers",
     type=click.IntRange(0),
+    metavar="N",
     default=1,
     envvar="PENSTOCK_WORKERS",
     show_default=True,
-    help="Worker processes.",
+    help="Start this many worker processes.",
 )
 @click.option(
     "--slots",
     type=click.IntRange(1),
+    metavar="N",
     envvar="PENSTOCK_SLOTS",
-    help="Jobs at once in each worker.  [default: cores / workers]",
+    help="Run this many jobs at once in each worker.  [default: cores / workers]",
 )
 @click.option("--show-jobs", is_flag=True, help="Print a line for each job as it ends.")
 @graced()
@@ -54,7 +56,7 @@ def command(
 ) -> None:
     """Run a whole pipeline on this machine until Ctrl-C, which lets running jobs finish.
 
-    A second one ends them, within the grace, a third one at once.
+    A second Ctrl-C ends the running jobs with their grace, a third one at once.
     """
     common = station_settings(url, **asked)
     folder = data_folder(data)
@@ -64,7 +66,7 @@ def command(
         try:
             _start(stations, common, folder, workers, slots, show_jobs=show_jobs, grace=grace)
             _wait_until_up(stations, url, workers)
-            say(f"{url} is up, its data is in {folder}; others on this machine find it by")
+            say(f"{url} is up and keeps its data in {folder}; others on this machine find it with")
             print(f"export PENSTOCK_URL={url}", flush=True)
             if key_path():
                 print(f"export PENSTOCK_KEY={key_path()}", flush=True)
@@ -79,7 +81,7 @@ def _check_places(url: str, folder: str) -> None:
     from penstock.station.store_file import prepare
 
     if is_taken(url):
-        raise ConfigError(f"{url} is taken: see `penstock status --url {url}`, or take another --bind")
+        raise ConfigError(f"{url} is in use: see `penstock status --url {url}`, or choose another --bind")
     try:
         prepare(Path(folder), durable=True)
     except OSError as error:

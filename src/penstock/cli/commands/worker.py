@@ -18,22 +18,36 @@ TAG_LENGTH = 256
 """Characters: what a label on the wire may have."""
 
 
-@click.command("worker", short_help="Run a worker: so many jobs at once, on this machine.")
-@url_option("--connect", "The pipeline.")
+@click.command("worker", short_help="Run a worker on this machine, with several jobs at once.")
+@url_option("--connect", "Connect to the pipeline at this URL.")
 @keyed
 @without_pickles
-@click.option("--slots", type=click.IntRange(1), envvar="PENSTOCK_SLOTS", help="Jobs at once.  [default: usable cores]")
 @click.option(
-    "--name", envvar="PENSTOCK_NAME", help="What people call it.  [default: HOST-PID; with a key KEY/HOST/PID]"
+    "--slots",
+    type=click.IntRange(1),
+    metavar="N",
+    envvar="PENSTOCK_SLOTS",
+    help="Run this many jobs at once.  [default: usable cores]",
 )
-@click.option("--allow-user", "users", multiple=True, metavar="NAME", help="Jobs may run as NAME (worker as root).")
-@click.option("--tag", "tags", multiple=True, metavar="WORD", help="What it has, for jobs that need that.")
+@click.option(
+    "--name", envvar="PENSTOCK_NAME", help="Give the worker this name.  [default: HOST-PID; with a key KEY/HOST/PID]"
+)
+@click.option(
+    "--allow-user",
+    "users",
+    multiple=True,
+    metavar="NAME",
+    help="Allow jobs to run as NAME; the worker has to run as root.",
+)
+@click.option(
+    "--tag", "tags", multiple=True, metavar="WORD", help="Give the worker a tag that jobs can ask for with --needs."
+)
 @click.option("--show-jobs", is_flag=True, help="Print a line for each job as it ends.")
 @graced()
-@click.option("--idle-timeout", type=DURATION, help="Leave after so long without a job: 90s, 5m, 2h.")
-@click.option("--time-limit", type=DURATION, help="It is ended from outside so long after its start.")
+@click.option("--idle-timeout", type=DURATION, help="Leave after this long without a job: 90s, 5m, 2h.")
+@click.option("--time-limit", type=DURATION, help="Expect to be ended from outside this long after the start.")
 @click.option(
-    "--drain-before", type=DURATION, help=f"Drain so long before the time limit.  [default: {DRAIN_BEFORE:g}s]"
+    "--drain-before", type=DURATION, help=f"Drain this long before the time limit.  [default: {DRAIN_BEFORE:g}s]"
 )
 @debug
 def command(
@@ -47,9 +61,9 @@ def command(
     grace: float,
     **times: Any,
 ) -> int:
-    """Run a worker until SIGTERM or Ctrl-C, which let it finish what runs.
+    """Run a worker until SIGTERM or Ctrl-C, which let it finish its running jobs.
 
-    A second one ends what runs, within the grace, and hands everything back; a third one does so at once.
+    A second signal ends the running jobs with their grace and hands everything back; a third one does so at once.
     """
     from penstock.job.spec import TAGS_MAX
     from penstock.station.capacity import default_slots
@@ -73,7 +87,7 @@ def command(
     )
     if config.time_limit is not None and config.drain_before >= config.time_limit:
         raise ConfigError(
-            f"--time-limit leaves no time to work: it drains {config.drain_before:g} s before (--drain-before)"
+            f"--time-limit leaves no time to work: the worker drains {config.drain_before:g} s before (--drain-before)"
         )
     give_back()
     return main(config)

@@ -20,11 +20,11 @@ def state(worker: WorkerInfo) -> str:
     return "broken" if worker.broken else "draining" if worker.draining else "working"
 
 
-@click.command("workers", short_help="The workers that are connected.")
+@click.command("workers", short_help="List the workers that are connected.")
 @running
 @as_json
 def command(url: str, as_json: bool) -> None:
-    """List the workers: their slots, the jobs that run there, all that they hold, and what they have done."""
+    """List the workers: their slots, the jobs that run there, all jobs that they hold, and how many they have done."""
     from penstock import Pipeline
 
     with Pipeline(url) as pipeline:

@@ -71,10 +71,10 @@ def parse(
         end = next((i for i in range(at + 1, len(words)) if words[i] in marked), len(words))
         are_files, is_linked = marked[words[at]]
         if is_linked and not sources:
-            raise ConfigError(f"{words[at]} links to the input source before it, and there is none")
+            raise ConfigError(f"{words[at]} links to the input source before it, but there is none")
         found = words[at + 1 : end]
         if are_files and "" in found:
-            raise ConfigError(f"{words[at]} names a file that has no name: is a variable of your shell not set?")
+            raise ConfigError(f"{words[at]} has an empty file name: is a variable of your shell not set?")
         sources += (
             [Source(file=word, linked=is_linked) for word in found]
             if are_files
@@ -82,7 +82,7 @@ def parse(
         )
         at = end
     if sum(source.file == "-" for source in sources) > 1:
-        raise ConfigError("stdin (-) is named twice, and can be read once: put it into a file, or leave one out")
+        raise ConfigError("stdin (-) is named twice, but can be read only once: put it into a file, or leave one out")
     return Line(list(words[:first]), sources)
 
 

@@ -23,7 +23,7 @@ class Filling(NamedTuple):
     context: bool = False
     """-X: a word with {} in it comes once for each argument."""
     many: bool = False
-    """-m"""
+    """-m: a word with {} in it comes once, with all arguments side by side."""
     xargs: bool = False
     """As -m, and nothing is spread."""
     max_chars: str | None = None
@@ -54,7 +54,7 @@ class Filling(NamedTuple):
             number, unit = number[:-1], UNITS[number[-1].upper()]
         if not number.isdigit() or not int(number):
             raise ConfigError(
-                f"-s {self.max_chars}: write how many characters a command line may have, as 2000 or 100k"
+                f"-s {self.max_chars}: write how many characters a command line may have, like 2000 or 100k"
             )
         return min(LONGEST, int(number) << unit)
 

@@ -41,7 +41,7 @@ class Job(NamedTuple):
     total: int
 
     def counted(self, place: Place) -> bytes:
-        """A count."""
+        """The replacement by a counter of the job."""
         match place.counted:
             case "number":
                 return b"%d" % self.number
@@ -99,7 +99,7 @@ class Composer:
             one = [word[0] if word else b"" for word in words]
             made = Composed(piece for word in one for piece in word.split(SLOT))
             if any(len(word) > 1 for word in words) or sum(word.count(SLOT) for word in one) != self._slots:
-                raise ConfigError("{%} and several arguments for one word do not go together: write it in --shell")
+                raise ConfigError("{%} and several arguments for one word exclude each other: write it with --shell")
         else:
             made = Composed(piece for word in words for piece in word)
         made.given = arguments

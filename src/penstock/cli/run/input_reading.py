@@ -101,5 +101,5 @@ def unescaped(text: str) -> bytes:
 
     made = re.sub(r"\\(x[0-9a-fA-F]{1,2}|[0-7]{1,3}|[ntrabfv\\])", meant, text)
     if not made:
-        raise ConfigError("-d needs something that ends an item, as ',' or '\\t'; -0 is a zero byte")
+        raise ConfigError("-d needs the text that ends an item, like ',' or '\\t'; for a zero byte there is -0")
     return os.fsencode(made)

@@ -44,7 +44,9 @@ class Run:
         """The inputs that are not done; None: there are none. With --halt N% they are counted first."""
         if self._halt is not None and self._halt.percent:
             if self._work.pipe:
-                raise ConfigError(f"--halt {self._ways.halt}: how many blocks of --pipe there are is not known before")
+                raise ConfigError(
+                    f"--halt {self._ways.halt}: a percentage needs the number of jobs, which is not known with --pipe"
+                )
             items = list(inputs)
             inputs = iter(items)
             logged = self._logged.total if self._logged is not None and self._ways.retry_failed else 0
@@ -141,14 +143,14 @@ class Run:
         from penstock.cli.run.summary import Summary
 
         ways = self._ways
-        goes_on = "the same again with --resume goes on"
+        goes_on = "run the same line with --resume to go on"
         if ways.url:
             return Summary(left=goes_on)
         remembers = ways.data or ways.joblog
         return Summary(
-            failed=f"all are in {ways.joblog}" if ways.joblog else "--joblog FILE lists all",
-            again="the same again with --resume-failed runs the failed ones again" if remembers else "",
-            left=goes_on if remembers else "with --data DIR or --joblog FILE what is done is known, for --resume",
+            failed=f"{ways.joblog} lists all" if ways.joblog else "--joblog FILE lists all",
+            again="run the same line with --resume-failed to run the failed ones again" if remembers else "",
+            left=goes_on if remembers else "with --data DIR or --joblog FILE a run can be resumed (--resume)",
             names=None if asked is None else asked.name,
         )
 
@@ -174,12 +176,12 @@ class Run:
         elif missing is not None:
             new = hand_in(pipeline, work, target, missing)
         wanted = resumed.wanted(new, own=ways.url is None)
-        say(f"resumed: {resumed.found} of {wanted.total} jobs were submitted before")
+        say(f"resumed: {resumed.found} of {wanted.total} jobs had been submitted before")
         return wanted
 
     def _numbered(self, logged: Logged, inputs: Iterator[Any]) -> tuple[Any, Iterator[Any]]:
         """Jobs that do not know their numbers by their places are told: of those that a joblog leaves."""
-        say(f"resumed: {counted(logged.counts.of('done'), 'job')} done by the joblog {logged.path}")
+        say(f"resumed: {counted(logged.counts.of('done'), 'job')} done according to the joblog {logged.path}")
         if self._halt is not None:
             self._halt = self._halt.after(logged.counts)
         if not self._has(b"{#}"):

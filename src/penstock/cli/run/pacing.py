@@ -47,7 +47,7 @@ class LoadType(click.ParamType[float]):
         """Raises BadParameter: it has another form."""
         match = LOAD.fullmatch(str(value))
         if match is None or (match["sign"] and match["percent"]):
-            self.fail(f"{value!r} is no load: write 4, or 80% or -1 of this machine's cores", param, ctx)
+            self.fail(f"{value!r} is not a load: write 4, or 80% or -1 of this machine's cores", param, ctx)
         number, cores = float(match["number"]), os.cpu_count() or 1
         if match["percent"]:
             number = cores * number / 100
@@ -57,9 +57,16 @@ class LoadType(click.ParamType[float]):
 
 
 _OPTIONS = (
-    click.option("--delay", type=DURATION, help="At least so long between two starts: 0.5, 2m."),
-    click.option("--load", type=LoadType(), metavar="N|N%", help="Start none while so many processes run here."),
-    click.option("--memfree", type=SizeType(), metavar="SIZE", help="Start none while less memory is free here: 2G."),
+    click.option("--delay", type=DURATION, help="Wait at least this long between two starts: 0.5, 2m."),
+    click.option(
+        "--load", type=LoadType(), metavar="N|N%", help="Start no job while this many processes run on this machine."
+    ),
+    click.option(
+        "--memfree",
+        type=SizeType(),
+        metavar="SIZE",
+        help="Start no job while less memory than this is free on this machine: 2G.",
+    ),
 )
 
 
@@ -83,8 +90,8 @@ class Pacing(NamedTuple):
         asked = "--load" if self.load is not None else "--memfree" if self.memfree is not None else ""
         if asked and url:
             raise ConfigError(
-                f"{asked} looks at this machine, and the jobs run on the workers of {url}: --limit N says how many at"
-                " once, `penstock worker --slots N` how many on a machine"
+                f"{asked} looks at this machine, but the jobs run on workers of {url}: limit them with --limit N, or"
+                " those on one machine with `penstock worker --slots N`"
             )
 
     def gates(self) -> list[Gate]:
@@ -167,7 +174,7 @@ class Watchful:
 
 
 class Calm(Watchful):
-    """Of ``--load``."""
+    """Keeps jobs back while more processes run than ``--load`` allows."""
 
     def __init__(self, most: float) -> None:
         super().__init__()
@@ -182,7 +189,7 @@ class Calm(Watchful):
 
 
 class Memory(Watchful):
-    """Of ``--memfree``."""
+    """Keeps jobs back while less memory is free than ``--memfree`` asks for."""
 
     def __init__(self, least: int) -> None:
         super().__init__()

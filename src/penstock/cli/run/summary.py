@@ -85,7 +85,7 @@ class Summary:
                 self._examples.append(f"{shortened(self._names(number))} ({printable(cause_of(outcome))})")
 
     def text(self) -> str:
-        """The line."""
+        """The line that says how many jobs ended how, and what to do next."""
         total = None if self._wanted is None else self._wanted.count()
         left = self._stopped if total is None else total - self.ended + self._stopped
         is_cut = self._wanted is not None and self._wanted.is_cut

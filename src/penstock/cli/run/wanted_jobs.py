@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from penstock.client.command_line import Growing, Onlooker, Printed, Seen
 
 Numbered = tuple[int, "Outcome"]
-"""A job's number in the input, from 0, and what it came to."""
+"""A job's number in the input, from 0, and its outcome."""
 
 
 class Part:

@@ -150,7 +150,7 @@ class Watch:
         if not isinstance(end, Told):
             try:
                 self._progress.interrupted()
-                self._say("running jobs finish, no more are started; Ctrl-C again ends them")
+                self._say("running jobs finish and no more are started; Ctrl-C again ends the running ones")
                 self._wanted.cancel(running=False)
                 self._show_all()
                 return exit_code(end)
@@ -164,7 +164,7 @@ class Watch:
     def _end_running(self) -> None:
         """End what runs, and wait until it is gone."""
         self._stopping = True
-        self._say("running jobs are told to end; once more leaves at once")
+        self._say("running jobs are being ended; Ctrl-C once more leaves at once")
         self._wanted.cancel(running=True)
         try:
             self._show_all()
@@ -259,7 +259,7 @@ class Watch:
         return (command if on_stdout else b"") + stdout, (command if on_stderr else b"") + stderr
 
     def shown(self) -> None:
-        """It is noted."""
+        """What was shown is noted, so an interrupt may come again."""
         self._interrupts.release()
 
     def _show(self, number: int, outcome: Outcome) -> None:

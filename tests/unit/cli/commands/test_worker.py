@@ -12,7 +12,7 @@ from penstock.cli import main
     [
         (["--time-limit", "60"], "no time to work"),
         (["--time-limit", "1h", "--drain-before", "2h"], "no time to work"),
-        (["--idle-timeout", "soon"], "'--idle-timeout': 'soon' is no duration"),
+        (["--idle-timeout", "soon"], "'--idle-timeout': 'soon' is not a duration"),
     ],
 )
 def test_nothing_is_started_with_times_that_cannot_be(

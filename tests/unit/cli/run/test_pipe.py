@@ -52,7 +52,7 @@ def test_where_blocks_end(options: list[str], ends: Any) -> None:
         (["--colsep", ",", "cat"], "--colsep exclude"),
         (["--one", "cat"], "--one exclude"),
         (["--once", "x", "cat"], "--once exclude"),
-        (["-L2", "--recend", ",", "cat"], "give one of them"),
+        (["-L2", "--recend", ",", "cat"], "exclude each other"),
         (["--block", "1T", "cat"], "at most"),
         (["--call", "math:sqrt"], "--call exclude"),
     ],

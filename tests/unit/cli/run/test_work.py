@@ -93,7 +93,7 @@ def test_columns_are_arguments(stdin: Path) -> None:
 @pytest.mark.parametrize("words", [("echo", "{3}", ":::", "a", ":::", "b"), ("echo", "{-3}", ":::", "a", ":::", "b")])
 def test_place_beyond_the_last_input_is_refused(words: tuple[str, ...]) -> None:
     """It would be empty in every job."""
-    with pytest.raises(ConfigError, match=r"\{-?3\} in the command, and each job has 2 inputs"):
+    with pytest.raises(ConfigError, match=r"\{-?3\} in the command, but each job has 2 inputs"):
         work(*words)
 
 
