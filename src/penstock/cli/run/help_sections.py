@@ -24,7 +24,7 @@ SECTIONS = {
     ),
     "Output": (
         *("keep_order", "live", "ungroup", "tag", "tagstring", "verbose", "verbose_stderr", "as_json", "joblog"),
-        *("results", "keep_output", "dry_run", "wait"),
+        *("results", "keep_output", "dry_run", "wait", "bar"),
     ),
     "How many, how often, how long": (
         "at_once",

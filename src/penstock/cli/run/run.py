@@ -14,7 +14,7 @@ from penstock.cli.run.help_sections import JobsCommand
 from penstock.cli.run.jobs_option import AtOnceType
 from penstock.cli.run.one_run import Run
 from penstock.cli.run.pacing import pace_options
-from penstock.cli.run.run_options import Ways
+from penstock.cli.run.run_options import RunOptions
 from penstock.cli.run.who_can_run import check_own, slots_for
 from penstock.cli.run.work import Work, first_of, jobs_options
 
@@ -92,27 +92,27 @@ def command(**asked: Any) -> int:
     argument is appended. Arguments come after ::: (:::+ links two lists, :::: reads files), from -a FILE, or from
     stdin. Without COMMAND each input line is a command. No shell is involved unless you give --shell.
     """
-    ways = Ways(**{name: asked.pop(name) for name in Ways._fields})
-    if ways.url == "local":
-        ways = ways._replace(url=None)
-    ways.check(asked["once"])
-    if ways.url and ways.at_once and asked["limit"]:
+    options = RunOptions(**{name: asked.pop(name) for name in RunOptions._fields})
+    if options.url == "local":
+        options = options._replace(url=None)
+    options.check(asked["once"])
+    if options.url and options.at_once and asked["limit"]:
         raise click.UsageError("-j and --limit mean the same on a running pipeline: give one of them")
-    logged = ways.logged()
-    if logged is not None and ways.retry_failed:
+    logged = options.logged()
+    if logged is not None and options.retry_failed:
         asked["words"] = (":::", *logged.failures())
     work = Work(**asked)
-    if not ways.url:
+    if not options.url:
         check_own(work)
     if work.filling.fills:
-        work.slots = slots_for(ways.at_once, ways.url)
+        work.slots = slots_for(options.at_once, options.url)
     inputs = first_of(work.inputs())
-    run = Run(ways, work, logged)
+    run = Run(options, work, logged)
     if inputs is None:
-        say("the joblog has no failed job: nothing to do" if ways.retry_failed else "empty input: 0 jobs")
+        say("the joblog has no failed job: nothing to do" if options.retry_failed else "empty input: 0 jobs")
         return run.of_nothing()
     inputs = run.left(inputs)
     if inputs is None:
         say("resumed: all jobs are done according to the joblog, nothing is left")
         return 0
-    return run.show(inputs) if ways.dry_run else run.to_the_end(inputs)
+    return run.show(inputs) if options.dry_run else run.to_the_end(inputs)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from penstock.cli.run.work import Work
 
 
-class Ways(NamedTuple):
+class RunOptions(NamedTuple):
     """How and where the jobs of a run are run, as the options say."""
 
     url: str | None

@@ -46,8 +46,10 @@ def command(url: str, at_once: AtOnce | None, wait: bool, as_json: bool, **asked
     target = work.target()
     check_stdout()
     from penstock import Pipeline
+    from penstock.cli.run.outcome_printer import OutcomePrinter
     from penstock.cli.run.progress import Progress
     from penstock.cli.run.summary import Summary, shown_by
+    from penstock.cli.run.tally import Tally
     from penstock.cli.run.wanted_jobs import Wanted
     from penstock.cli.run.watch import Watch
     from penstock.cli.why_waiting import Lookout, ailing
@@ -68,7 +70,8 @@ def command(url: str, at_once: AtOnce | None, wait: bool, as_json: bool, **asked
         )
         with summary, Progress(wanted.total) as progress, Lookout(pipeline, batch, lambda: summary.ended):
             summary.begin(wanted)
-            return Watch(wanted, progress, as_json=as_json, summary=summary, ends_jobs=False).to_the_end()
+            printer = OutcomePrinter(wanted, progress, as_json=as_json)
+            return Watch(wanted, printer, Tally(summary=summary), ends_jobs=False).to_the_end()
 
 
 def _print(batch: str) -> None:
