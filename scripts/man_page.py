@@ -119,7 +119,6 @@ def _grouped(context: click.Context) -> Iterator[tuple[str, list[click.Option]]]
         for title, names in SECTIONS.items():
             if found := [left.pop(name) for name in names if name in left]:
                 yield title, found
-        yield "Other options", list(left.values())
     else:
         yield "", list(left.values())
 

@@ -33,7 +33,7 @@ class Place(NamedTuple):
     """Which counter it stands for."""
 
 
-Piece = bytes | Place
+WordPiece = bytes | Place
 
 COUNTERS: dict[bytes, Counted] = {b"#": "number", b"%": "slot"}
 PLUS_COUNTERS: dict[bytes, Counted] = {b"##": "total", b"0#": "padded", b"slot": "slot"}
@@ -115,9 +115,9 @@ class Strings:
         else:
             self._whole[name] = place
 
-    def parse(self, text: bytes) -> list[Piece]:
+    def parse(self, text: bytes) -> list[WordPiece]:
         """What is put in where, and the text between."""
-        pieces: list[Piece] = []
+        pieces: list[WordPiece] = []
         begun = at = 0
         while (match := self._mark.search(text, at)) is not None:
             place = self._whole.get(match[0]) or self._braces(match[0][1:-1])

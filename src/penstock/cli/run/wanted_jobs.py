@@ -18,7 +18,7 @@ Numbered = tuple[int, "Outcome"]
 """A job's number in the input, from 0, and its outcome."""
 
 
-class Part:
+class WantedPart:
     """Wanted jobs of one batch."""
 
     def __init__(self, batch: Batch, numbers: Mapping[int, int] | None = None, *, is_own: bool = True) -> None:
@@ -109,7 +109,7 @@ class Wanted:
 
     def __init__(
         self,
-        parts: Sequence[Part],
+        parts: Sequence[WantedPart],
         total: int | None,
         places: Sequence[int] = (),
         earlier: SpanSet | None = None,
@@ -132,7 +132,7 @@ class Wanted:
     def all_of(cls, batch: Batch) -> Wanted:
         """All jobs of one batch, which was handed in now."""
         coming = streamed(batch)
-        return cls([Part(batch)], batch.status().total if coming is None else coming.total)
+        return cls([WantedPart(batch)], batch.status().total if coming is None else coming.total)
 
     def arriving(self) -> Iterator[Numbered]:
         """As they are recorded, part by part; once cancelled, only those that were."""

@@ -15,7 +15,7 @@ import click
 from penstock.cli.option_types import WORD
 from penstock.cli.output import counted, say
 from penstock.cli.run import job_file, python_calls, user_shell
-from penstock.cli.run.arguments import Source, grouped, marks, parse
+from penstock.cli.run.arguments import InputSource, grouped, marks, parse
 from penstock.cli.run.arguments_per_job import Arguments, Filling, continued
 from penstock.cli.run.command_templates import composer_of, composes, template_of
 from penstock.cli.run.composed_commands import Composer
@@ -305,12 +305,12 @@ class Work(JobOptions):
             return most
         return sum(1 for _ in itertools.islice(self.inputs(), most))
 
-    def _sources(self) -> list[Source]:
+    def _sources(self) -> list[InputSource]:
         if self.line.sources:
             return self.line.sources
         if sys.stdin.isatty():
             say("reading arguments from the terminal, one per line; end them with Ctrl-D (or give them after :::)")
-        return [Source(file="-")]
+        return [InputSource(file="-")]
 
     def target(self) -> CommandTemplate | Callable[..., Any]:
         """What the jobs have in common. ConfigError: there is no such function."""
