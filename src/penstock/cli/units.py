@@ -8,7 +8,7 @@ import click
 
 from penstock.cli.option_types import EMPTY
 
-SIZE = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(?:([kmgtpKMGTP])(i?))?")
+SIZE_FORM = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(?:([kmgtpKMGTP])(i?))?")
 POWERS = {"k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
 BARE_FRACTION = re.compile(r"(?<!\d)\.(?=\d)")
 
@@ -22,7 +22,7 @@ class SizeType(click.ParamType[int]):
         """Raises BadParameter: it has another form, or it is nothing."""
         if isinstance(value, int):
             return value
-        match = SIZE.fullmatch(str(value))
+        match = SIZE_FORM.fullmatch(str(value))
         size = 0
         if match is not None:
             letter = match[2] or ""
@@ -52,6 +52,7 @@ class DurationType(click.ParamType[float]):
             self.fail(f"{value!r} is not a duration: write seconds, like 0.5, or 90s, 5m, 2h, 1h30m", param, ctx)
 
 
+SIZE = SizeType()
 DURATION = DurationType()
 
 

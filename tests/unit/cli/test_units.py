@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 import pytest
 
-from penstock.cli.units import DURATION, SizeType
+from penstock.cli.units import DURATION, SIZE
 
 
 @pytest.mark.parametrize(
@@ -14,14 +14,14 @@ from penstock.cli.units import DURATION, SizeType
 )
 def test_small_letters_are_thousands(text: str, size: int) -> None:
     """As GNU parallel has it."""
-    assert SizeType().convert(text, None, None) == size
+    assert SIZE.convert(text, None, None) == size
 
 
 @pytest.mark.parametrize("text", ["", "0", "-1", "k", "1kb", "1 k", "1e3", "0.1"])
 def test_what_is_no_size_is_refused(text: str) -> None:
     """With those that are."""
     with pytest.raises(click.BadParameter, match="write bytes"):
-        SizeType().convert(text, None, None)
+        SIZE.convert(text, None, None)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import click
 from penstock.cli.run.arguments_per_job import Filling
 from penstock.cli.run.input_reading import TRIMS, Reading
 from penstock.cli.run.replacement_strings import Naming
+from penstock.cli.units import SIZE
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -66,7 +67,7 @@ _OPTIONS = (
     ),
     click.option("-m", "many", is_flag=True, help="Like -X, but x{} is written once, with all arguments side by side."),
     click.option("--xargs", is_flag=True, help="Like -m, without spreading the last arguments over the slots."),
-    click.option("-s", "--max-chars", metavar="N", help="Allow at most N characters in a command line."),
+    click.option("-s", "--max-chars", type=SIZE, metavar="N", help="Allow at most N characters in a command line."),
     click.option(
         "-L",
         "lines",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 import click
 
 from penstock.cli.output import say
-from penstock.cli.units import DURATION, SizeType
+from penstock.cli.units import DURATION, SIZE
 from penstock.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ _OPTIONS = (
     ),
     click.option(
         "--memfree",
-        type=SizeType(),
+        type=SIZE,
         metavar="SIZE",
         help="Start no job while less memory than this is free on this machine: 2G.",
     ),

@@ -15,7 +15,7 @@ from penstock.cli.run.arguments_per_job import Filling
 from penstock.cli.run.input_blocks import AtSeparator, Blocks, EveryLines, EveryRecords
 from penstock.cli.run.input_reading import Reading
 from penstock.cli.run.replacement_strings import Naming
-from penstock.cli.units import SizeType
+from penstock.cli.units import SIZE
 from penstock.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ PIPE_OPTIONS = (
     click.option(
         "--block",
         "--block-size",
-        type=SizeType(),
+        type=SIZE,
         metavar="SIZE",
         help="Make the blocks of --pipe about this large.  [default: 1M]",
     ),
