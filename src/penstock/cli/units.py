@@ -38,22 +38,28 @@ class DurationType(click.ParamType[float]):
 
     name = "time"
 
+    def __init__(self, *, may_be_zero: bool = True) -> None:
+        self._may_be_zero = may_be_zero
+
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Raises BadParameter: it has another form."""
         from penstock.client.command_line import seconds
 
-        if not isinstance(value, int | float):  # a settings file may have a number
-            if not value:
-                self.fail(EMPTY, param, ctx)
-            value = with_unit(BARE_FRACTION.sub("0.", str(value).lower()))
+        if not value and isinstance(value, str):
+            self.fail(EMPTY, param, ctx)
+        text = with_unit(BARE_FRACTION.sub("0.", str(value).lower()))
         try:
-            return seconds(value)
+            found = seconds(value if isinstance(value, int | float) else text)  # a settings file may have a number
         except (TypeError, ValueError):
             self.fail(f"{value!r} is not a duration: write seconds, like 0.5, or 90s, 5m, 2h, 1h30m", param, ctx)
+        if not found and not self._may_be_zero:
+            self.fail("it is 0, and no job can run in no time: write seconds, like 0.5, or 90s, 5m", param, ctx)
+        return found
 
 
 SIZE = SizeType()
 DURATION = DurationType()
+POSITIVE_DURATION = DurationType(may_be_zero=False)
 
 
 def with_unit(text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 import pytest
 
-from penstock.cli.units import DURATION, SIZE
+from penstock.cli.units import DURATION, POSITIVE_DURATION, SIZE
 
 
 @pytest.mark.parametrize(
@@ -35,5 +35,14 @@ def test_durations(text: str | int, seconds: float) -> None:
 @pytest.mark.parametrize("text", ["auto", "1sauto", "123ms", "-1", "1.2.3", "nan", -1.0])
 def test_what_is_no_duration_is_refused(text: str | float) -> None:
     """GNU parallel takes 123ms for two hours."""
-    with pytest.raises(click.BadParameter, match="write seconds"):
+    with pytest.raises(click.BadParameter, match=f"^{text!r} is not a duration: write seconds"):
         DURATION.convert(text, None, None)
+
+
+def test_a_duration_is_there_and_may_have_to_be_more_than_nothing() -> None:
+    """A variable that is not set is no duration, and a time limit of 0 would end every job."""
+    with pytest.raises(click.BadParameter, match="it is empty"):
+        DURATION.convert("", None, None)
+    assert DURATION.convert("0s", None, None) == 0
+    with pytest.raises(click.BadParameter, match="it is 0"):
+        POSITIVE_DURATION.convert("0s", None, None)

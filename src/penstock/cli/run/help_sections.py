@@ -1,4 +1,8 @@
-"""Help in sections: so many options are found by what they are about."""
+"""Help in sections: so many options are found by what they are about.
+
+The sections are a table here, since `run` and `submit` share most options, which come from six modules: an option group
+of cloup belongs to the one command that was made last with it.
+"""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from penstock.cli.run.job_options import JobOptions
 from penstock.cli.run.pipe import PIPE_OPTIONS, blocks, check_pipe
 from penstock.cli.run.replacement_strings import Naming, refuse_unknown
 from penstock.cli.run.shell_words import refuse_shell_words
-from penstock.cli.units import DURATION, with_unit
+from penstock.cli.units import DURATION, POSITIVE_DURATION, with_unit
 from penstock.errors import ConfigError
 from penstock.job.display import command_text
 
@@ -119,7 +119,9 @@ _OPTIONS = (
         metavar="N",
         help="Give up a job when its process has died N times; 1 never starts it twice.  [default: 3]",
     ),
-    click.option("--timeout", "--time-limit", type=DURATION, help="End a job that runs longer than this: 90s, 5m, 2h."),
+    click.option(
+        "--timeout", "--time-limit", type=POSITIVE_DURATION, help="End a job that runs longer than this: 90s, 5m, 2h."
+    ),
     click.option(
         "--not-before", metavar="WHEN", help="Start no job before this time: 10m (from now) or 2030-01-31T08:00+01:00."
     ),
