@@ -66,9 +66,12 @@ def submit_streamed(
     live: Live | None = None,
     pace: Pace | None = None,
 ) -> Batch:
-    """As `Pipeline.batch`, of an input that may come slowly: jobs are submitted as their items come, and as `pace`
-    allows; `live` has what they print while they run. Where all of the input has to be there first (`once`, an inline
-    pipeline) it is `Pipeline.batch`."""
+    """Submit a batch whose input may come slowly: jobs are submitted as their items come, and as `pace` allows; `live`
+    has what they print while they run. Returns when the whole input is accepted, or what there is of it after
+    HEADSTART seconds. Where all of the input has to be there first (`once`, an inline pipeline) it is `Pipeline.batch`.
+
+    Raises what `Pipeline.batch` raises, if the input fails by then; then nothing of the batch is left.
+    """
     engine = pipeline.engine
     if not isinstance(engine, Engine) or options.get("once"):
         return pipeline.batch(target, items, digest=digest, **options)
