@@ -58,12 +58,12 @@ keyed = click.option(
     "--key",
     envvar=KEY_VARIABLE,
     type=Place(path_type=Path),
-    is_eager=True,
     callback=_remember_key,
     expose_value=False,
     help="Use this key file or key folder.  [env: PENSTOCK_KEY]",
 )
-"""``--key`` of every command that talks to others; `key_path` has it."""
+"""``--key`` of every command that talks to others; `key_path` has it. It is declared before the URL, which it may say,
+and is not eager: the settings file, which may name it, is read before."""
 
 
 def key_path() -> str:
@@ -101,7 +101,7 @@ def url_option(flag: str, what: str) -> Callable[[Function], Function]:
 
 def running(function: Function) -> Function:
     """``--url`` and ``--key`` of a command that needs a running pipeline."""
-    return debug(keyed(url_option("--url", "Use the pipeline at this URL.")(function)))
+    return keyed(url_option("--url", "Use the pipeline at this URL.")(debug(function)))
 
 
 def as_json(function: Function) -> Function:
@@ -183,6 +183,8 @@ def binding(function: Function) -> Function:
     """``--bind`` and ``--insecure`` of a station that others connect to, and ``--data`` of one with a store."""
     for option in (
         debug,
+        *reversed(_LIMITS),
+        without_pickles,
         click.option(
             "--insecure",
             is_flag=True,
@@ -195,10 +197,8 @@ def binding(function: Function) -> Function:
             type=Place(path_type=Path, file_okay=False),
             help="Keep the stores in this folder.  [env: PENSTOCK_DATA; default: penstock in the user's state folder]",
         ),
-        keyed,
         url_option("--bind", "Listen at tcp://HOST:PORT (six ports, counted from this one) or ipc:///FOLDER."),
-        without_pickles,
-        *_LIMITS,
+        keyed,
     ):
         function = option(function)
     return function

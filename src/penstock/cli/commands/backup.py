@@ -24,7 +24,6 @@ LOOK_INTERVAL = 0.05
 
 
 @click.command("backup", short_help="Copy both stores, also while the stations run.")
-@debug
 @click.option(
     "--data",
     envvar="PENSTOCK_DATA",
@@ -32,6 +31,7 @@ LOOK_INTERVAL = 0.05
     help="Copy the stores in this folder.  [env: PENSTOCK_DATA; default: penstock in the user's state folder]",
 )
 @click.argument("target", type=click.Path(path_type=Path, file_okay=False))
+@debug
 def command(data: Path | None, target: Path) -> None:
     """Copy the stores of the stations on this machine into the folder TARGET, each as one whole file.
 

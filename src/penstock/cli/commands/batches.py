@@ -28,7 +28,6 @@ DAY = len("2026-05-31")
 
 
 @click.command("batches", short_help="List the newest batches.")
-@running
 @click.option("--name", help="List only batches of this name.")
 @click.option(
     "--state", type=click.Choice(STATES), help="List only batches that wait, work, are done, or have a failed job."
@@ -38,6 +37,7 @@ DAY = len("2026-05-31")
 )
 @click.option("--all", "every", is_flag=True, help="List all, not only the newest 50.")
 @as_json
+@running
 def command(url: str, name: str | None, state: str | None, since: str | None, every: bool, as_json: bool) -> None:
     """List the newest 50 batches, and how their jobs have ended.
 

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path, file_okay=False),
     help="Check the disk of this folder of stores.  [env: PENSTOCK_DATA]",
 )
-@debug
 @as_json
+@debug
 def command(url: str | None, names: tuple[str, ...], data: Path | None, as_json: bool) -> int:
     """Check all that a client or a worker on this machine needs, and say what is wrong and what to do.
 

@@ -25,8 +25,8 @@ def on_hosts(function: Function) -> Function:
     for option in (
         debug,
         click.option("--ssh", envvar="PENSTOCK_SSH", default="ssh", help="Use this ssh command.  [env: PENSTOCK_SSH]"),
-        keyed,
         url_option("--url", "Connect to the pipeline at this URL."),
+        keyed,
         click.argument("hosts", metavar="HOSTS"),
     ):
         function = option(function)

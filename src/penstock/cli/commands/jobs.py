@@ -25,7 +25,6 @@ CAUSE_SHARE = 0.4
 
 
 @click.command("jobs", short_help="List the jobs of one batch.")
-@running
 @click.option(
     "--state",
     "states",
@@ -37,6 +36,7 @@ CAUSE_SHARE = 0.4
 @click.option("--full", is_flag=True, help="Show commands and arguments whole, however long they are.")
 @as_json
 @click.argument("batch")
+@running
 def command(url: str, states: tuple[str, ...], limit: int | None, full: bool, as_json: bool, batch: str) -> None:
     """List the jobs of BATCH, waiting and running ones too: the state of each, and what it runs.
 

@@ -31,7 +31,7 @@ def in_folder(function: Function) -> Function:
         type=click.Path(path_type=Path, file_okay=False),
         help="Use this key folder.  [env: PENSTOCK_KEYS; default: penstock/keys in the user's configuration folder]",
     )
-    return debug(option(function))
+    return option(debug(function))
 
 
 @click.group("keys", short_help="Make, list and revoke keys.")

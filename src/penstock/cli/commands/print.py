@@ -94,8 +94,8 @@ def for_workers(function: Function) -> Function:
     """What the workers of each of these are told."""
     for option in (
         debug,
-        keyed,
         url_option("--url", "Connect to the pipeline at this URL."),
+        keyed,
         click.option("--slots", type=click.IntRange(1), metavar="N", help="Run this many jobs at once in each worker."),
         click.option(
             "--tag",

@@ -24,12 +24,12 @@ CSV_COLUMNS = (
 
 
 @click.command("results", short_help="Print the outcomes of the jobs of a batch.")
-@running
 @click.option("--follow", is_flag=True, help="Keep printing outcomes until the batch ends.")
 @click.option("--failed", is_flag=True, help="Print only jobs that did not succeed.")
 @as_json
 @click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated values, with a header line.")
 @click.argument("batch")
+@running
 def command(url: str, follow: bool, failed: bool, as_json: bool, as_csv: bool, batch: str) -> int:
     """Print the outcomes of the jobs of BATCH, in the order in which they were recorded.
 

@@ -37,10 +37,10 @@ DURATIONS = ("retry_delay", "time_limit", "retain")
 
 
 @click.command("show", short_help="Show all that is known of one job.")
-@running
 @click.option("--full", is_flag=True, help="Show the whole command or arguments, and the values of --env variables.")
 @as_json
 @click.argument("job", metavar="BATCH:INDEX")
+@running
 def command(url: str, full: bool, as_json: bool, job: str) -> None:
     """Show one job: what it runs, who submitted it with which options, its attempts, its output, its traceback.
 

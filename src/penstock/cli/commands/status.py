@@ -23,8 +23,8 @@ SECURITY = {
 
 
 @click.command("status", short_help="Show the state of the pipeline.")
-@running
 @as_json
+@running
 def command(url: str, as_json: bool) -> None:
     """Show the state of the pipeline: workers, jobs, batches and sink."""
     from penstock.client.command_line import ask_status

@@ -71,7 +71,6 @@ class View(NamedTuple):
 
 
 @click.command("top", short_help="Watch the pipeline at work, live in the terminal.")
-@running
 @click.option(
     "--interval",
     metavar="SECONDS",
@@ -80,6 +79,7 @@ class View(NamedTuple):
     show_default=True,
     help="Look again after this many seconds.",
 )
+@running
 def command(url: str, interval: float) -> None:
     """Show workers, slots, rates, batches and the jobs that have run longest, until q or Ctrl-C ends it.
 

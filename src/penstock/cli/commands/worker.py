@@ -19,8 +19,8 @@ TAG_LENGTH = 256
 
 
 @click.command("worker", short_help="Run a worker on this machine, with several jobs at once.")
-@url_option("--connect", "Connect to the pipeline at this URL.")
 @keyed
+@url_option("--connect", "Connect to the pipeline at this URL.")
 @without_pickles
 @click.option(
     "--slots",

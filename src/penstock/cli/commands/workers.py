@@ -21,8 +21,8 @@ def state(worker: WorkerInfo) -> str:
 
 
 @click.command("workers", short_help="List the workers that are connected.")
-@running
 @as_json
+@running
 def command(url: str, as_json: bool) -> None:
     """List the workers: their slots, the jobs that run there, all jobs that they hold, and how many they have done."""
     from penstock import Pipeline
