@@ -36,6 +36,7 @@ def _remember_debug(context: click.Context, _: click.Parameter, value: bool) -> 
 _debug = click.option(
     "--debug",
     is_flag=True,
+    is_eager=True,  # who speaks is known before anything can be wrong
     envvar="PENSTOCK_DEBUG",
     callback=_remember_debug,
     expose_value=False,

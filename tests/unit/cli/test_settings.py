@@ -121,6 +121,14 @@ def test_the_key_of_the_settings_file_is_the_key_of_every_command(home: Path) ->
     assert {"penstock run", "penstock up", "penstock worker", "penstock fleet start", "penstock print k8s"} < set(found)
 
 
+def test_who_cannot_read_its_key_says_who_it_is(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The URL is looked for while options are read, and the line begins as all errors of a command do."""
+    (home / "penstock" / "penstock.toml").write_text('key = "/nowhere/a.key"\n')
+    assert cli.main(["worker"]) == 2
+    os.environ.pop("PENSTOCK_KEY", None)
+    assert capsys.readouterr().err.startswith("penstock worker: /nowhere/a.key cannot be read")
+
+
 def with_a_key(context: click.Context) -> Iterator[click.Context]:
     """All commands that take a key, and a URL that it may say."""
     assert isinstance(context.command, click.Group)
