@@ -22,7 +22,7 @@ from pathlib import Path
 
 import psutil
 
-from penstock.ventilator.core import RECOVERY_GRACE
+from penstock.ventilator.sink_beats import RECOVERY_GRACE
 from spans_world import Fault, SpanWorld
 
 PROGRESS = 10.0
@@ -53,11 +53,11 @@ class Progress:
         self._told_at = time.monotonic()
         world = self._world
         self.look()
-        books = world.ventilator.core.books
-        chunks = sum(len(batch.chunks) for batch in books.backlog.batches.values())
+        ledger = world.ventilator.core.ledger
+        chunks = sum(len(batch.chunks) for batch in ledger.backlog.batches.values())
         print(
             f"{self.seconds:6.0f} s: virtual {world.now:9.2f} s, {world.done:,} of {self._jobs:,} jobs recorded,"
-            f" {len(books.leases.given):,} leases, {chunks:,} chunks in memory, RSS {self.rss / MIB:,.0f} MiB",
+            f" {len(ledger.leases.given):,} leases, {chunks:,} chunks in memory, RSS {self.rss / MIB:,.0f} MiB",
             flush=True,
         )
 

@@ -9,38 +9,26 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
 from penstock.job.spec import BatchSpec, JobState, Stamp
-from penstock.station.contract import (
-    Answer,
-    Deal,
-    Deliver,
-    LoadChunk,
-    LoadChunks,
-    LoadKept,
-    Log,
-    ReadArguments,
-    ReadDigests,
-    Report,
-    Run,
-    Save,
-    SeekClient,
-    Tell,
-    Touch,
-)
-from penstock.station.inputs import (
+from penstock.slot.protocol import Ran
+from penstock.station.contract import Answer, FromClient, Log, Report, Save
+from penstock.ventilator.contract import (
     ChunkLoaded,
     ChunksLoaded,
     ClientSought,
-    FromClient,
+    Deal,
     JobConnections,
-    JobsConnected,
     KeptLoaded,
-    PieceDone,
-    Ran,
-    SlotReady,
+    LoadChunk,
+    LoadChunks,
+    LoadKept,
+    ReadArguments,
+    ReadDigests,
+    SeekClient,
     Subscribed,
+    Tell,
     Unsubscribed,
     WallClock,
 )
@@ -77,6 +65,7 @@ from penstock.wire.messages import (
     Welcome,
     payload_bytes,
 )
+from penstock.worker.contract import Deliver, JobsConnected, PieceDone, Run, SlotReady, Touch
 from penstock.worker.core import WorkerCore
 
 T = TypeVar("T")
@@ -86,7 +75,6 @@ CLIENT = b"client"
 FUNCTION = b"function".ljust(16)
 SINK = b"sink".ljust(16)
 BOOT = 7
-SAVES = get_args(Save)
 BEAT = 1.0
 """Seconds between heartbeats, as configured by default."""
 
@@ -214,12 +202,12 @@ class VentilatorBench:
             actions = [action for event in inbox for action in self.core.handle(event, self.now)]
             actions += self.core.tick(self.now)
             self.core.check()
-            saves = [action for action in actions if isinstance(action, SAVES)]
+            saves: list[Any] = [action for action in actions if isinstance(action, Save)]
             self.store.save(saves)
             self.saved += saves
             inbox = []
             for action in actions:
-                if not isinstance(action, SAVES):
+                if not isinstance(action, Save):
                     inbox += self._perform(action, sent)
             if not inbox:
                 return sent
@@ -295,13 +283,13 @@ class VentilatorBench:
 
     def head(self, *, echo: int | None = None, boot: int = BOOT) -> SinkHead:
         """The sink's head, with the echo of the newest beat."""
-        barrier = self.core.presence.loss.barrier if echo is None else echo
+        barrier = self.core.ledger.beats.number if echo is None else echo
         return SinkHead(SINK, boot, self.seq, self.chain, barrier)
 
     @property
     def chain(self) -> bytes:
         """Of the sink's last line."""
-        return str(self.seq).encode() if self.seq else self.core.books.chain
+        return str(self.seq).encode() if self.seq else self.core.ledger.chain
 
     def recover(self) -> list[tuple[bytes, Message]]:
         """The sink is there and the grace after a restart is over."""
@@ -346,7 +334,7 @@ class VentilatorBench:
 
     def parts(self, batch: bytes = BATCH) -> list[Part]:
         """All open parts of a batch that are in memory."""
-        chunks = self.core.books.backlog.batches[batch].chunks.values()
+        chunks = self.core.ledger.backlog.batches[batch].chunks.values()
         return sorted(part for chunk in chunks for part in chunk.parts)
 
     def places(self, batch: bytes = BATCH) -> list[tuple[int, int, Place]]:
@@ -363,7 +351,7 @@ class VentilatorBench:
 
     def counts(self, batch: bytes = BATCH) -> dict[str, int]:
         """Jobs by final state."""
-        return {str(state): jobs for state, jobs in self.core.books.backlog.batches[batch].counts.items()}
+        return {str(state): jobs for state, jobs in self.core.ledger.backlog.batches[batch].counts.items()}
 
 
 def leases(sent: list[tuple[bytes, Message]] | list[Message]) -> list[Lease]:

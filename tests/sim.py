@@ -18,63 +18,43 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import msgspec
 
 from penstock.job.spec import BatchSpec, JobState
-from penstock.sink.core import SinkCore
-from penstock.sink.store import ResultStore
-from penstock.station.contract import (
-    Answer,
-    Cut,
-    Deal,
-    Deliver,
-    EndSlot,
-    FreeLease,
-    Leave,
-    LoadChunk,
-    LoadChunks,
-    LoadKept,
-    Log,
+from penstock.sink.contract import (
+    LinesRead,
+    LogRead,
+    OutcomesArrived,
     ReadLines,
     ReadLog,
     ReadRows,
     ReadSpan,
-    Renew,
-    Report,
-    Run,
-    Save,
+    RowsRead,
     SaveRow,
-    SeekClient,
-    SendFunction,
-    Tell,
-    Touch,
 )
-from penstock.station.inputs import (
+from penstock.sink.core import SinkCore
+from penstock.sink.store import ResultStore
+from penstock.slot.protocol import Ran
+from penstock.station.contract import Answer, FromClient, Log, Renew, Report, Save
+from penstock.station.lease_tokens import LeaseTokens
+from penstock.ventilator.contract import (
     ChunkLoaded,
     ChunksLoaded,
     ClientSought,
-    FromClient,
+    Deal,
     JobConnections,
-    JobsConnected,
     KeptLoaded,
-    LinesRead,
-    LogRead,
-    OutcomesArrived,
-    PieceCut,
-    PieceDone,
-    Ran,
-    RowsRead,
-    SinkConnected,
-    SlotDied,
-    SlotReady,
-    SlotUnfit,
-    Stop,
+    LoadChunk,
+    LoadChunks,
+    LoadKept,
+    SeekClient,
+    SendFunction,
     Subscribed,
+    Tell,
     Unsubscribed,
 )
-from penstock.station.lease_tokens import Seal
 from penstock.ventilator.core import VentilatorCore
 from penstock.ventilator.store import QueueStore
 from penstock.wire.frames import Decoder, encode, join, split
@@ -105,9 +85,25 @@ from penstock.wire.messages import (
     VentilatorToWorker,
     WorkerToSink,
 )
+from penstock.worker.contract import (
+    Cut,
+    Deliver,
+    EndSlot,
+    FreeLease,
+    JobsConnected,
+    Leave,
+    PieceCut,
+    PieceDone,
+    Run,
+    SinkConnected,
+    SlotDied,
+    SlotReady,
+    SlotUnfit,
+    Stop,
+    Touch,
+)
 from penstock.worker.core import WorkerCore
 
-SAVES = get_args(Save)
 LATENCY = 0.0005
 """Seconds a message is under way, plus as much again at random."""
 NOTICE = 1.8
@@ -117,7 +113,7 @@ LATE = 5.0
 """Seconds: a lease time. A worker that was out of reach starts nothing after it."""
 CLIENT = b"client".ljust(16)
 FUNCTION = b"function".ljust(16)
-SEAL = Seal(b"seal")
+SEAL = LeaseTokens(b"seal")
 """Every lease of the virtual network is sealed, and every outcome must be of one."""
 
 union = {
@@ -196,10 +192,10 @@ class Node:
             if crash == "before commit":
                 self.world.crash(self)
                 return
-            saves = [action for action in actions if isinstance(action, SAVES)]
+            saves = [action for action in actions if isinstance(action, Save)]
             if saves:
                 self.save(saves)
-            effects = [action for action in actions if not isinstance(action, (*SAVES, Log))]
+            effects = [action for action in actions if not isinstance(action, (Save, Log))]
             self.world.logged += [action for action in actions if isinstance(action, Log)]
             inbox = []
             if crash == "after commit":
@@ -992,7 +988,7 @@ class World:
             and not self.client.asked
             and set(self.client.outcomes) >= self.attempted
             and self.ventilator.alive
-            and all(batch.ended for batch in self.ventilator.core.books.backlog.batches.values())
+            and all(batch.ended for batch in self.ventilator.core.ledger.backlog.batches.values())
         )
 
     def story(self) -> str:
@@ -1010,7 +1006,7 @@ class World:
         """Where the ventilator, the sink and the workers believe some jobs to be."""
         found = []
         for batch_id, index in jobs:
-            batch = self.ventilator.core.books.backlog.batches.get(batch_id)
+            batch = self.ventilator.core.ledger.backlog.batches.get(batch_id)
             chunk = batch.chunk_at(index) if batch else None
             parts = [p for p in chunk.parts if p.start <= index < p.stop] if chunk else []
             line = f"{index}: " + ", ".join(f"{p.place.value} lease={p.lease} {p.stamp}" for p in parts)
@@ -1072,7 +1068,7 @@ class World:
             assert outcomes[job].stamp.generation == generations[-1], f"the newest outcome of {job[1]} counts"
         opened = sum(map(len, self.opened.values()))
         assert self.damaged or sum(self.client.retried.values()) == opened, "what was said is what was opened"
-        for batch in self.ventilator.core.books.backlog.batches.values():
+        for batch in self.ventilator.core.ledger.backlog.batches.values():
             states = Counter(str(head.state) for (of, _), head in outcomes.items() if of == batch.id)
             counts = {str(state): jobs for state, jobs in batch.counts.items() if jobs}
             assert counts == states, f"{counts} counted, {states} recorded"

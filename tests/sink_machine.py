@@ -15,17 +15,16 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from penstock.job.spec import JobState, Stamp
 from penstock.sink import core
+from penstock.sink.contract import LogRead, OutcomesArrived, ReadLog, ReadRows, ReadSpan, RowsRead
 from penstock.sink.core import SinkCore
 from penstock.sink.store import ResultStore
-from penstock.station.contract import Actions, Answer, Log, ReadLog, ReadRows, ReadSpan, Report
-from penstock.station.inputs import Bytes, FromClient, LogRead, OutcomesArrived, RowsRead
+from penstock.station.contract import Actions, Answer, Bytes, FromClient, Log, Report, Save
 from penstock.wire.messages import Credit, ForgetBatch, OutcomeHead, Replay, Rows, SinkBeat, SinkUp, Verdicts
 from sink_world import (
     BATCHES,
     CLIENTS,
     JOBS,
     OUTCOMES,
-    SAVES,
     SINK,
     WORKERS,
     Job,
@@ -99,9 +98,9 @@ class SinkMachine(RuleBasedStateMachine):
             self.expect(event)
             actions += self.handle(event)
         actions += self.watch(self.core.tick(self.now))
-        self.store.save([action for action in actions if isinstance(action, SAVES)])
+        self.store.save([action for action in actions if isinstance(action, Save)])
         for action in actions:
-            if not isinstance(action, SAVES):
+            if not isinstance(action, Save):
                 self.perform(action)
 
     def handle(self, event: Any) -> Actions:

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from penstock.job.spec import JobState, Stamp
+from penstock.sink.contract import OutcomesArrived, SaveClaim, SaveRecorded, SaveRow
 from penstock.sink.hash_chain import completion
-from penstock.station.contract import DeleteBatch, Save, SaveClaim, SaveRecorded, SaveRow
-from penstock.station.inputs import Bytes, FromClient, OutcomesArrived, RecordedLine, StoredRecord
+from penstock.station.contract import Bytes, DeleteBatch, FromClient, Save
+from penstock.station.recorded_jobs import RecordedLine, StoredRecord
 from penstock.wire.frames import join, split
 from penstock.wire.messages import (
     Completion,

@@ -19,10 +19,11 @@ from typing import Any, NamedTuple
 
 from penstock.job.spans import Span, SpanSet
 from penstock.job.spec import BatchSpec, JobState
-from penstock.station.inputs import PieceCut, PieceDone, Ran, SlotDied, SlotReady
+from penstock.slot.protocol import Ran
 from penstock.ventilator.backlog import WINDOW_CHUNKS
 from penstock.wire.frames import split
 from penstock.wire.messages import Accepted, BatchClose, BatchOpen, ChunkHead, Lease, OutcomeHead, Rows, Submit
+from penstock.worker.contract import PieceCut, PieceDone, SlotDied, SlotReady
 from sim import FUNCTION, ClientNode, Node, SinkNode, Slot, VentilatorNode, WorkerNode, World
 
 COMMIT = 0.002
@@ -100,11 +101,11 @@ class SpanVentilator(Station, VentilatorNode):
 
     def turn(self) -> None:
         super().turn()
-        books = self.core.books
-        chunks = sum(len(batch.chunks) for batch in books.backlog.batches.values())
+        ledger = self.core.ledger
+        chunks = sum(len(batch.chunks) for batch in ledger.backlog.batches.values())
         most = self.world.most
-        most["chunks"], most["leases"] = max(most["chunks"], chunks), max(most["leases"], len(books.leases.given))
-        most["beyond leases"] = max(most["beyond leases"], chunks - len(books.leases.given))
+        most["chunks"], most["leases"] = max(most["chunks"], chunks), max(most["leases"], len(ledger.leases.records))
+        most["beyond leases"] = max(most["beyond leases"], chunks - len(ledger.leases.records))
 
 
 class SpanSink(Station, SinkNode):
@@ -377,7 +378,7 @@ class SpanWorld(World):
         announced = self.client.announced
         if any(announced[batch].count < jobs for batch, jobs in self.wanted.items()):
             return False
-        return all(batch.ended for batch in self.ventilator.core.books.backlog.batches.values())
+        return all(batch.ended for batch in self.ventilator.core.ledger.backlog.batches.values())
 
     def story(self) -> str:
         return f"now={self.now:.2f} recorded={self.done:,} of {sum(self.wanted.values()):,} faults={dict(self.faults)}"
@@ -399,10 +400,10 @@ class SpanWorld(World):
             assert self.begun[batch] == whole
         assert not self.client.doubled, f"told twice: {self.client.doubled[:3]}"
         assert not self.twice, f"ran twice: {len(self.twice)}, {self.twice[:3]}"
-        books = self.ventilator.core.books
-        assert not books.leases.given, f"still leased: {list(books.leases.given)[:3]}"
-        assert not books.leases.untaken
-        assert not any(batch.chunks for batch in books.backlog.batches.values()), "what has ended is not in memory"
+        ledger = self.ventilator.core.ledger
+        assert not ledger.leases.records, f"still leased: {list(ledger.leases.records)[:3]}"
+        assert not ledger.leases.untaken
+        assert not any(batch.chunks for batch in ledger.backlog.batches.values()), "what has ended is not in memory"
         for worker in self.workers:
             if worker.alive:
                 assert not worker.core.holdings.leases, f"{worker.name} still holds something"

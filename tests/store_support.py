@@ -8,9 +8,10 @@ from typing import Any
 from msgspec.structs import replace
 
 from penstock.job.spec import BatchSpec
+from penstock.sink.contract import SaveRow
 from penstock.sink.hash_chain import completion
 from penstock.sink.store import ResultStore
-from penstock.station.contract import SaveBatch, SaveChunk, SaveRow
+from penstock.ventilator.contract import SaveBatch, SaveChunk
 from penstock.ventilator.store import QueueStore
 from penstock.wire.messages import OutcomeHead
 from sink_world import WORKERS

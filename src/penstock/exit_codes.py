@@ -27,6 +27,8 @@ MEANINGS = {
     SOFTWARE: "A station failed by an error of its own, which its log shows.",
     STORE_FAILED: "A station's store failed. What was acknowledged is safe in it.",
     UNDELIVERED: "A worker left with outcomes that no sink had taken. These jobs run again.",
-    INTERRUPTED: "Interrupted by Ctrl-C; 143 by SIGTERM, 129 by SIGHUP.",
+    SIGNALLED + 1: "Ended by SIGHUP: its terminal is gone.",
+    INTERRUPTED: "Interrupted by Ctrl-C.",
+    SIGNALLED + 15: "Ended by SIGTERM.",
 }
 """For people: the manual page and the guide list them."""

@@ -74,6 +74,11 @@ def test_keys_that_were_given_out(folder: Path, monkeypatch: pytest.MonkeyPatch)
     assert completed("keys", "revoke", "watc") == []
 
 
+def test_pages_of_the_manual() -> None:
+    """As far as the word has come; no pipeline is asked."""
+    assert completed("guide", "from") == ["from-gnu-parallel", "from-multiprocessing", "from-celery"]
+
+
 @pytest.mark.parametrize("url", ["", "nonsense", "tcp://127.0.0.1:1"])
 def test_no_pipeline_is_an_empty_answer(url: str, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     """Quietly; so is a key that cannot be read."""

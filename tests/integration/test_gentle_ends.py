@@ -16,7 +16,7 @@ import pytest
 from integration.test_slots import Agent, agent, command, with_token
 from penstock import Pipeline
 from penstock.job.spec import JobState
-from penstock.station.inputs import SlotDied
+from penstock.worker.contract import SlotDied
 from penstock.worker.slot_host import SlotHost
 from support import LIMIT, Stations, descendants, free_url, until
 

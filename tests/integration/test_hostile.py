@@ -186,11 +186,11 @@ def replay(scene: Scene) -> str:
     """recorded session, replayed."""
     recorded = bytearray()
     with socket.create_server(("127.0.0.1", 0)) as listener, scene.wire("desk") as station:
-        relay = threading.Thread(target=between, args=(listener, station, recorded))
-        relay.start()
+        live_output = threading.Thread(target=between, args=(listener, station, recorded))
+        live_output.start()
         base = f"tcp://127.0.0.1:{listener.getsockname()[1]}"  # the desk is the first of the six
         assert knock(base, "desk", scene.key("admin")) == "let in"
-        relay.join(10)
+        live_output.join(10)
     with scene.wire("desk") as again:
         again.sendall(recorded)
         return "closed" if is_closed(again) else "open"

@@ -20,6 +20,7 @@ SCRIPTS = TOP / "scripts"
 OWN_HELP = (
     "demo",
     "man-page",
+    "reference",
     "other-python",
     "start-fleet",
     "start-sink",
@@ -114,6 +115,7 @@ def test_programs_say_their_help_and_refuse(name: str, script: Script) -> None:
         ("stop", ["sink"], "it takes no arguments, and was given 'sink'"),
         ("demo", ["fast"], "it takes no arguments"),
         ("man-page", ["x"], "it takes no arguments"),
+        ("reference", ["x"], "it takes no arguments"),
         ("other-python", [], "it takes one version"),
         ("other-python", ["4"], "'4' is no version of Python"),
         ("test", ["--python"], "--python needs a version"),

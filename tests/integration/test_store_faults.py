@@ -14,9 +14,10 @@ import pytest
 from msgspec.structs import replace
 
 from penstock.errors import StoreError
+from penstock.sink.contract import SaveRow
 from penstock.sink.store import ResultStore
 from penstock.station import store_file
-from penstock.station.contract import DeleteBatch, SaveRow
+from penstock.station.contract import DeleteBatch
 from penstock.ventilator.store import QueueStore
 from sink_world import head_of, values_of
 from store_support import BATCH, OTHER, lines
@@ -86,9 +87,9 @@ def test_a_network_file_system_is_refused(folder: Path, monkeypatch: pytest.Monk
 
 WRITER = """
 import sys
-from penstock.core.actions import SaveRow
-from penstock.core.chain import completion
-from penstock.store.results import ResultStore
+from penstock.sink.contract import SaveRow
+from penstock.sink.hash_chain import completion
+from penstock.sink.store import ResultStore
 sys.path.insert(0, sys.argv[2])
 from sink_world import head_of
 import msgspec

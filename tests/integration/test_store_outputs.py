@@ -11,8 +11,9 @@ from msgspec.structs import replace
 from penstock.errors import StoreError
 from penstock.job.spec import Stamp
 from penstock.sink import store as results
+from penstock.sink.contract import SaveOutput, SaveTrimmed
 from penstock.sink.store import ResultStore
-from penstock.station.contract import DeleteBatch, SaveOutput, SaveTrimmed
+from penstock.station.contract import DeleteBatch
 from penstock.wire.messages import Print
 from sink_world import head_of
 from store_support import BATCH, OTHER, lines

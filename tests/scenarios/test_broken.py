@@ -24,8 +24,8 @@ def world(tmp_path: Path) -> World:
 
 
 def held(world: World, worker: WorkerNode) -> int:
-    """Jobs that it has not ended, by the ventilator's books."""
-    jobs: int = world.ventilator.core.books.workers[worker.id].jobs
+    """Jobs that it has not ended, by the ventilator's ledger."""
+    jobs: int = world.ventilator.core.ledger.workers[worker.id].jobs
     return jobs
 
 

@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 
 from penstock.job.spec import BatchSpec, JobState
-from penstock.station.contract import SeekClient
-from penstock.station.inputs import ClientSought
-from penstock.ventilator.deletion import Removal
+from penstock.ventilator.contract import ClientSought, SeekClient
+from penstock.ventilator.deletion import Deletion
 from penstock.wire.bounds import TRANSIENT_TIME
 from penstock.wire.messages import Alive, AskGone, Gone, GoneLine
 from sim import ClientNode, VentilatorNode, World
@@ -96,7 +95,7 @@ def test_stations_that_stood_still_forgive_their_clients(
 ) -> None:
     """Longer than a client may be away: SIGSTOP, a host that was moved."""
     if not forgives:
-        monkeypatch.setattr(Removal, "forgive", lambda *_: None)
+        monkeypatch.setattr(Deletion, "forgive", lambda *_: None)
     world = world_of(tmp_path)
     assert isinstance(world.client, Reader)
     world.client.is_busy = True
@@ -113,7 +112,7 @@ def test_a_laptop_asleep_for_a_night_loses_nothing(
 ) -> None:
     """Client, stations and worker sleep as one."""
     if not forgives:
-        monkeypatch.setattr(Removal, "forgive", lambda *_: None)
+        monkeypatch.setattr(Deletion, "forgive", lambda *_: None)
     world = world_of(tmp_path)
     for node in world.nodes:
         world.pause(node, 3600.0)
@@ -135,7 +134,7 @@ def test_a_client_that_was_away_is_told(tmp_path: Path, seconds: float, is_lost:
     world.run(world.now + seconds + 5.0)
     assert [(line.batch, line.kind) for line in client.gone] == ([(MAP, "JobCancelled")] if is_lost else [])
     assert all("its client was out of reach for 60 s" in line.text for line in client.gone)
-    assert not is_lost or not world.ventilator.core.books.backlog.batches or client.gone
+    assert not is_lost or not world.ventilator.core.ledger.backlog.batches or client.gone
     if not is_lost:
         assert not cancelled(world)
     world.close()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from penstock.job.spec import BatchSpec, JobState
-from penstock.ventilator.sink_log_repair import Agreement
+from penstock.ventilator.sink_log_repair import SinkLogRepair
 from sim import World
 
 HEAL = 60.0
@@ -27,9 +27,9 @@ def fates(_batch: bytes, index: int, stamp: Any) -> tuple[str, float]:
 
 
 def is_settled(world: World) -> bool:
-    """Every job has its outcome, and books and log are of one mind."""
-    books, store = world.ventilator.core.books, world.sink.store
-    return world.settled and (books.applied, books.chain) == store.head()
+    """Every job has its outcome, and ledger and log are of one mind."""
+    ledger, store = world.ventilator.core.ledger, world.sink.store
+    return world.settled and (ledger.applied, ledger.chain) == store.head()
 
 
 def lose(folder: Path, seed: int, *, everything: bool = False) -> World:
@@ -118,8 +118,8 @@ def test_an_old_file_and_a_new_queue_harm_nobody(tmp_path: Path) -> None:
 
 
 def test_without_the_comparison_jobs_are_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Control: the books are taken for right, and the log goes on from where it is."""
-    monkeypatch.setattr(Agreement, "_compare", lambda *_: None)
+    """Control: the ledger are taken for right, and the log goes on from where it is."""
+    monkeypatch.setattr(SinkLogRepair, "_compare", lambda *_: None)
     world = World(tmp_path, 1)
     world.client.submit(b"o" * 16, BatchSpec(), [4])
     world.run_until(partial(is_settled, world), HEAL)

@@ -25,6 +25,7 @@ from penstock.cli.commands import (
     doctor,
     drain,
     fleet,
+    guide,
     jobs,
     keys,
     results,
@@ -96,7 +97,7 @@ LOOKS = (status, workers, batches, jobs, show, why, top, doctor)
 
 NEED_LINUX = {module.command.name for module in (*STATIONS, doctor, fleet)}
 
-for module in (*STATIONS, *WORK, *LOOKS, drain, backup, keys, fleet, printing, completion):
+for module in (*STATIONS, *WORK, *LOOKS, drain, backup, keys, fleet, printing, completion, guide):
     group.add_command(module.command)
 
 

@@ -2,7 +2,8 @@
 
 The rules of this file:
 
-1. A job is in exactly one state. Its life is the table TRANSITIONS; a change that is not in the table is a bug.
+1. A job is in exactly one state. Where the ventilator moves jobs, and from where to where, is the table MOVES
+   (ventilator/jobs_model.py).
 2. Jobs are never objects. On the way through the pipeline they are *spans*: half-open index ranges of a batch.
 3. A stamp says which try of a job is meant. Of two stamps the greater one is the newer; what carries an older
    stamp than the one that holds is late and changes nothing.
@@ -82,15 +83,6 @@ FINAL = frozenset(JobState) - OPEN
 
 UNSUCCESSFUL = FINAL - {JobState.SUCCEEDED}
 """States from which a user's retry opens a job again."""
-
-TRANSITIONS: dict[JobState, frozenset[JobState]] = {
-    JobState.QUEUED: frozenset({JobState.LEASED, JobState.CANCELLED, JobState.DEAD}),
-    JobState.DELAYED: frozenset({JobState.QUEUED, JobState.CANCELLED}),
-    JobState.LEASED: FINAL | {JobState.QUEUED, JobState.DELAYED},
-    JobState.SUCCEEDED: frozenset(),
-    **{state: frozenset({JobState.QUEUED}) for state in UNSUCCESSFUL},
-}
-"""Every change of state there is."""
 
 
 class Stamp(msgspec.Struct, frozen=True, array_like=True, order=True):

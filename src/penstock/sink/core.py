@@ -26,36 +26,29 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from penstock.job.spec import FINAL
-from penstock.sink.hash_chain import LogReplay, completion
-from penstock.sink.kept_output import Outputs
-from penstock.sink.live_output import Relay
-from penstock.sink.readers import Readers
-from penstock.station.contract import (
-    Actions,
-    Bytes,
-    DeleteBatch,
-    Log,
-    ReadLines,
-    ReadLog,
-    Report,
-    SaveClaim,
-    SaveRecorded,
-    SaveRow,
-    SaveTrimmed,
-)
-from penstock.station.control_silence import Hearing
-from penstock.station.inputs import (
-    FromClient,
+from penstock.sink.contract import (
     LinesRead,
     LogRead,
     OutcomesArrived,
     OutputArrived,
     PrintsArrived,
+    ReadLines,
+    ReadLog,
     RowsRead,
-    StoredRecord,
+    SaveClaim,
+    SaveRecorded,
+    SaveRow,
+    SaveTrimmed,
 )
-from penstock.station.lease_tokens import NO_SEAL, Seal, refused
-from penstock.station.recorded_jobs import Recorded
+from penstock.sink.hash_chain import LogReplay, completion
+from penstock.sink.kept_output import Outputs
+from penstock.sink.live_output import LiveOutput
+from penstock.sink.readers import Readers
+from penstock.sink.refused_records import refused
+from penstock.station.contract import Actions, Bytes, DeleteBatch, FromClient, Log, Report
+from penstock.station.control_silence import ControlSilence
+from penstock.station.lease_tokens import NO_TOKENS, LeaseTokens
+from penstock.station.recorded_jobs import Recorded, StoredRecord
 from penstock.wire.bounds import HEARTBEAT_INTERVAL, LEASE_TIME
 from penstock.wire.messages import (
     Completion,
@@ -103,15 +96,15 @@ class SinkCore:
         sink: bytes,
         heartbeat_interval: float = HEARTBEAT_INTERVAL,
         lease_time: float = LEASE_TIME,
-        seal: Seal = NO_SEAL,
+        seal: LeaseTokens = NO_TOKENS,
     ) -> None:
         self._boot, self._sink, self._seal = boot, sink, seal
         self._seq, self._chain = head
         self._batches = {stored.batch: Recorded.restore(stored) for stored in recorded}
         self._readers = Readers(boot, claims, self._last)
         self._followers = self._readers.followers
-        self._relay = Relay(sink, seal, self._followers)
-        self._hearing = Hearing(lease_time)
+        self._live_output = LiveOutput(sink, seal, self._followers)
+        self._hearing = ControlSilence(lease_time)
         self._heartbeat_interval, self._head_at = heartbeat_interval, 0.0
         self._echo = self._applied = 0
         self._replay: LogReplay | None = None
@@ -139,7 +132,7 @@ class SinkCore:
             case Verdicts(records):
                 return self.on_outcomes(OutcomesArrived(b"", "", records, (b"",) * len(records)))
             case PrintsArrived():
-                return self._relay.on_prints(event)
+                return self._live_output.on_prints(event)
             case OutputArrived():
                 return self._outputs.on_output(event)
             case FromClient():

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Container
 
-from penstock.station.contract import Actions, Report, SaveOutput
-from penstock.station.inputs import OutputArrived
-from penstock.station.lease_tokens import Seal, refused
+from penstock.sink.contract import OutputArrived, SaveOutput
+from penstock.sink.refused_records import refused
+from penstock.station.contract import Actions, Report
+from penstock.station.lease_tokens import LeaseTokens
 from penstock.wire.messages import LiveTaken
 
 
 class Outputs:
     """At the sink with this id; `forgotten` are batches of which nothing is kept any more."""
 
-    def __init__(self, sink: bytes, seal: Seal, forgotten: Container[bytes]) -> None:
+    def __init__(self, sink: bytes, seal: LeaseTokens, forgotten: Container[bytes]) -> None:
         self._sink = sink
         self._seal = seal
         self._forgotten = forgotten

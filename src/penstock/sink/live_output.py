@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from penstock.sink.contract import PrintsArrived
 from penstock.sink.followers import Followers
+from penstock.sink.refused_records import refused
 from penstock.station.contract import Actions, Bytes, Report
-from penstock.station.inputs import PrintsArrived
-from penstock.station.lease_tokens import Seal, refused
+from penstock.station.lease_tokens import LeaseTokens
 from penstock.wire.messages import LiveTaken, Print
 
 
-class Relay:
+class LiveOutput:
     """At the sink with this id."""
 
-    def __init__(self, sink: bytes, seal: Seal, followers: Followers) -> None:
+    def __init__(self, sink: bytes, seal: LeaseTokens, followers: Followers) -> None:
         self._sink = sink
         self._seal = seal
         self._followers = followers

@@ -18,7 +18,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, assert_never
 
 from msgspec.structs import replace
 
@@ -26,25 +26,30 @@ from penstock.errors import Refused
 from penstock.job.spec import new_worker_id
 from penstock.keys.files import Peers
 from penstock.keys.roles import Peer, Role
-from penstock.sink.core import SinkCore
-from penstock.sink.store import ResultStore
-from penstock.station import loop
-from penstock.station.config import SinkConfig, from_argv
-from penstock.station.contract import Answer, Log, ReadLines, ReadLog, ReadOutput, ReadRows, ReadSpan, Renew, Report
-from penstock.station.inputs import (
-    FromClient,
+from penstock.sink.contract import (
     LinesRead,
     LogRead,
     OutcomesArrived,
     OutputArrived,
     PrintsArrived,
+    ReadLines,
+    ReadLog,
+    ReadOutput,
+    ReadRows,
+    ReadSpan,
     RowsRead,
+    SinkEffect,
 )
-from penstock.station.lease_tokens import Seal
+from penstock.sink.core import SinkCore
+from penstock.sink.store import ResultStore
+from penstock.station import clock, loop
+from penstock.station.config import SinkConfig, from_argv
+from penstock.station.contract import Answer, FromClient, Log, Renew, Report
+from penstock.station.lease_tokens import LeaseTokens
 from penstock.station.log_events import emit, setup
 from penstock.station.permissions import Bindings, may_not_ask
 from penstock.station.station_keys import for_station
-from penstock.station.ventilator_contact import Contact
+from penstock.station.ventilator_contact import VentilatorContact
 from penstock.wire.frames import Decoder, split
 from penstock.wire.messages import (
     Bytes,
@@ -86,14 +91,14 @@ class Sink:
             sink=sink,
             heartbeat_interval=config.heartbeat_interval,
             lease_time=config.lease_time,
-            seal=Seal(security.seal),
+            seal=LeaseTokens(security.seal),
         )
         self._outcomes = Decoder(WorkerToSink)
         self._control = Decoder(VentilatorToSink)
         self._clients = Decoder(ClientToSink)
         self._bindings = Bindings(config.limits.worker_starts)
         self._malformed = loop.Malformed(self.logger)
-        self._contact = Contact(config.url, loop.now())
+        self._contact = VentilatorContact(config.url, clock.now())
         self._head: SinkHead | None = None
         """The last one told."""
 
@@ -104,14 +109,14 @@ class Sink:
 
     def receive(self, names: list[str], fds: list[int]) -> Iterator[Any]:
         """Messages, as inputs for the core."""
-        self._bindings.tick(loop.now())
+        self._bindings.tick(clock.now())
         connected = self.links.connections("control") > 0
-        self._say(self._contact.look(connected, bool(self.links.shut_out), loop.now()))
+        self._say(self._contact.look(connected, bool(self.links.shut_out), clock.now()))
         if "control" in names:
             for received in self.links.receive("control"):
                 wire = self._malformed.decode(self._control, received)
                 if wire is not None and connected:
-                    self._say(self._contact.heard(loop.now()))
+                    self._say(self._contact.heard(clock.now()))
                 if wire is not None and isinstance(wire.message, Keys):
                     self._learn(wire.message)
                 elif wire is not None:
@@ -172,7 +177,7 @@ class Sink:
         _, fds = self.links.poll(seconds, only=())
         self._read_files(fds)
 
-    def perform(self, action: Any) -> Iterable[Any]:
+    def perform(self, action: SinkEffect) -> Iterable[Any]:
         """Carry out one effect."""
         match action:
             case Report(message):
@@ -198,7 +203,7 @@ class Sink:
                 records, payload, rest = self._store.rows_in(batch, start, stop, cursor)
                 self.links.send("results", Fetched(number, records, rest), payload, peer=client)
             case _:
-                raise AssertionError(f"not for the sink: {action!r}")
+                assert_never(action)
         return ()
 
     def close(self) -> None:

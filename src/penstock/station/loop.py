@@ -1,4 +1,4 @@
-"""The only clock, and the turn that every station is made of: poll, decode, core.handle, save, commit, send.
+"""The turn that every station is made of: poll, decode, core.handle, save, commit, send.
 
 Persist, then speak: what a turn's messages decided is saved in one transaction, and only after its commit does anything
 leave the process. What a read of the store brings goes through the core as one more turn before the next poll.
@@ -12,10 +12,9 @@ import logging
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import Any, Protocol, get_args
+from typing import Any, Protocol
 
 from penstock.errors import (
     PenstockError,
@@ -30,6 +29,7 @@ from penstock.errors import (
 )
 from penstock.exit_codes import REFUSED, STORE_FAILED, WRONG_USE
 from penstock.station import log_events
+from penstock.station.clock import now
 from penstock.station.contract import Actions, Log, Save
 from penstock.station.store_file import BACKUP, StoreFile
 from penstock.wire.frames import Decoder, Wire, asked_number
@@ -45,13 +45,6 @@ TIDY_PAUSE = 0.02
 """Seconds between two commits of an idle station that deletes what is no longer needed: a quarter of a disk's time."""
 LOG_MALFORMED_INTERVAL = 1.0
 """Seconds between log lines about malformed messages; all are counted."""
-
-_SAVES: tuple[type, ...] = get_args(Save)
-
-
-def now() -> float:
-    """Seconds on a clock that goes on while the machine sleeps (CLOCK_BOOTTIME) and is never set."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class Core(Protocol):
@@ -208,13 +201,13 @@ def turn(station: Station, inputs: list[Any], logger: logging.Logger) -> Iterato
     for event in inputs:
         actions += station.core.handle(event, instant)
     actions += station.core.tick(instant)
-    saves = [action for action in actions if isinstance(action, _SAVES)]
+    saves = [action for action in actions if isinstance(action, Save)]
     if saves:
         save(station, saves, logger)
     for action in actions:
         if isinstance(action, Log):
             log_events.emit(logger, action.event, action.fields)
-        elif not isinstance(action, _SAVES):
+        elif not isinstance(action, Save):
             yield from station.perform(action)
 
 

@@ -21,17 +21,26 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, assert_never
 
 from penstock.errors import StoreError
 from penstock.job.spec import ID_BYTES, LABEL_CHARS
 from penstock.keys.files import Peers
 from penstock.keys.roles import Role
-from penstock.station import loop
+from penstock.station import clock, loop
 from penstock.station.config import VentilatorConfig, from_argv
-from penstock.station.contract import (
-    Answer,
+from penstock.station.contract import Answer, FromClient
+from penstock.station.lease_tokens import LeaseTokens
+from penstock.station.log_events import setup
+from penstock.station.permissions import Bindings
+from penstock.station.station_keys import for_station
+from penstock.ventilator.contract import (
+    ChunkLoaded,
+    ChunksLoaded,
+    ClientSought,
     Deal,
+    JobConnections,
+    KeptLoaded,
     LoadChunk,
     LoadChunks,
     LoadKept,
@@ -41,26 +50,16 @@ from penstock.station.contract import (
     SaveChunk,
     SeekClient,
     SendFunction,
-    Tell,
-)
-from penstock.station.inputs import (
-    ChunkLoaded,
-    ChunksLoaded,
-    ClientSought,
-    FromClient,
-    JobConnections,
-    KeptLoaded,
     Subscribed,
+    Tell,
     Unsubscribed,
+    VentilatorEffect,
     WallClock,
 )
-from penstock.station.lease_tokens import Seal
-from penstock.station.log_events import setup
-from penstock.station.permissions import Bindings
-from penstock.station.station_keys import for_station
 from penstock.ventilator.core import VentilatorCore
 from penstock.ventilator.store import QueueStore
 from penstock.version import VERSION
+from penstock.wire.bounds import is_to_be_logged
 from penstock.wire.frames import Decoder, join
 from penstock.wire.messages import (
     PART_BYTES,
@@ -106,7 +105,7 @@ class Ventilator:
             self._store.begin_life(),
             self._store.batches(),
             self._store.applied(),
-            loop.now(),
+            clock.now(),
             wall_time=time.time(),
             version=VERSION,
             lease_time=config.lease_time,
@@ -114,7 +113,7 @@ class Ventilator:
             transient_time=config.transient_time,
             forgotten=self._store.forgotten(),
             seed=int.from_bytes(os.urandom(8), "big"),
-            seal=Seal(security.seal),
+            seal=LeaseTokens(security.seal),
             security=security.word(config.url),
             pickles=not config.no_pickle,
             name_chars=config.limits.name_chars or LABEL_CHARS,
@@ -137,12 +136,12 @@ class Ventilator:
 
     def next_wakeup(self) -> float | None:
         """When the core has something to do."""
-        return loop.now() if self._postponed else self.core.next_wakeup()
+        return clock.now() if self._postponed else self.core.next_wakeup()
 
     def receive(self, names: list[str], fds: list[int]) -> Iterator[Any]:
         """Messages and connections, as inputs for the core."""
         yield WallClock(time.time())
-        self._bindings.tick(loop.now())
+        self._bindings.tick(clock.now())
         if "monitor:jobs" in names:
             self.links.connection_events("jobs")
             yield JobConnections(self.links.connections("jobs"))
@@ -179,7 +178,7 @@ class Ventilator:
 
     def _pass_keys(self) -> None:
         """Tell the sink who is let in, when one of the two is new."""
-        sink, guard = self.core.settlement.sink, self.links.guard
+        sink, guard = self.core.sink_log.sink, self.links.guard
         if sink is None or guard is None or self._passed == (sink, guard.peers):
             return
         self._passed = sink, guard.peers
@@ -191,7 +190,7 @@ class Ventilator:
         for came, topic, sender in self.links.subscriptions("control"):
             if came and len(topic) == ID_BYTES and self._bindings.admits(sender, topic):
                 self.links.admit("control", topic)
-                self._passed = None if topic == self.core.settlement.sink else self._passed
+                self._passed = None if topic == self.core.sink_log.sink else self._passed
                 yield Subscribed(topic)
             elif came:
                 self._eavesdroppers[topic] += 1
@@ -204,9 +203,9 @@ class Ventilator:
                 del self._eavesdroppers[topic]
 
     def _say_refused(self, key: str) -> None:
-        """At the first id too many of a key, the second, the fourth and so on."""
+        """Of ids too many of a key."""
         count = self._bindings.refused[key]
-        if count and not count & (count - 1):
+        if is_to_be_logged(count):
             self.links.news.log("too_many_starts", key=key, count=count)
 
     # ------------------------------------------------------------------------------------------ out
@@ -234,19 +233,20 @@ class Ventilator:
         """Clients that ask how the pipeline stands are told; what else they say waits, as far as there is room for it
         in memory, and so does what others say."""
         self.core.questions.trouble = why
-        end = loop.now() + seconds
-        while not self.leaving and (left := end - loop.now()) > 0:
+        end = clock.now() + seconds
+        while not self.leaving and (left := end - clock.now()) > 0:
             waiting = sum(len(event.payload) for event in self._postponed)
             names, fds = self.links.poll(left, only=("desk",) if waiting < POSTPONED_BYTES else ())
             self._read_files(fds)
             for event in self._from_clients() if "desk" in names else ():
                 if isinstance(event.message, AskPipeline):
-                    for answer in self.core.handle(event, loop.now()):
-                        self.perform(answer)
+                    for action in self.core.handle(event, clock.now()):
+                        if isinstance(action, Answer):
+                            self.perform(action)
                 else:
                     self._postponed.append(event)
 
-    def perform(self, action: Any) -> Iterable[Any]:
+    def perform(self, action: VentilatorEffect) -> Iterable[Any]:
         """Carry out one effect."""
         match action:
             case Tell(topic, message):
@@ -272,7 +272,7 @@ class Ventilator:
             case LoadKept(batch, start, stop):
                 return (KeptLoaded(batch, start, stop, self._store.kept(batch, start, stop)),)
             case _:
-                raise AssertionError(f"not for the ventilator: {action!r}")
+                assert_never(action)
         return ()
 
     def _payload(self, jobs: Jobs) -> Iterator[bytes | memoryview]:

@@ -47,3 +47,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     worker_starts: float = IDS_PER_SECOND
     """Per second and key, in the long run; a hundred times as many at once. More are dropped: such a worker hears
     nothing until it connects again."""
+
+
+def is_to_be_logged(count: int) -> bool:
+    """Whether a count is 1, 2, 4, 8 and so on: of what others can repeat for ever, these are logged."""
+    return count > 0 and not count & (count - 1)

@@ -15,10 +15,11 @@ import msgspec
 
 from penstock.job.command import CommandTemplate
 from penstock.job.spec import JobState, job_id
-from penstock.station.inputs import PieceDone, Ran, SlotDied
+from penstock.slot.protocol import Ran
 from penstock.wire.messages import Note
+from penstock.worker.contract import PieceDone, SlotDied
 from penstock.worker.slot_handle import Work
-from penstock.worker.terminal_output import Echo
+from penstock.worker.terminal_output import TerminalOutput
 
 WHAT_CHARS = 200
 """Of a command or a cause: a line is to be one on most screens."""
@@ -29,7 +30,7 @@ _chunk_decoder = msgspec.msgpack.Decoder(list[list[bytes]])
 class JobLines:
     """Knows what each slot was given, and shows on this screen what it came to."""
 
-    def __init__(self, screen: Echo) -> None:
+    def __init__(self, screen: TerminalOutput) -> None:
         self.screen = screen
         self._given: dict[tuple[int, int], Work] = {}
         """By slot and piece."""

@@ -10,9 +10,10 @@ Promises:
 
 from __future__ import annotations
 
-from penstock.station.contract import Actions, DeliverPrints
+from penstock.station.contract import Actions
 from penstock.wire.bounds import RESEND
 from penstock.wire.messages import Print, print_cost
+from penstock.worker.contract import DeliverPrints
 
 LIVE_BYTES = 4 << 20
 """Sent and not acknowledged, of one worker: a tenth of a second of fast printing, little beside its outcomes."""

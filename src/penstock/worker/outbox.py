@@ -12,9 +12,13 @@ Promises:
 
 from __future__ import annotations
 
-from penstock.station.contract import Actions, Deliver
+from operator import attrgetter
+
+from penstock.station.contract import Actions
 from penstock.wire.bounds import RESEND
-from penstock.worker.held_lease import Kept
+from penstock.wire.bundles import bundles
+from penstock.worker.contract import Deliver
+from penstock.worker.held_lease import KeptOutcome
 from penstock.worker.holdings import Holdings
 from penstock.worker.live_output import Prints
 from penstock.worker.output_upload import Uploads
@@ -39,7 +43,7 @@ class Outbox:
 
     def __init__(self, holdings: Holdings, now: float) -> None:
         self._holdings = holdings
-        self._waiting: list[Kept] = []
+        self._waiting: list[KeptOutcome] = []
         self._looked_at = now
         self.prints = Prints()
         self.uploads = Uploads()
@@ -51,7 +55,7 @@ class Outbox:
         due = (self.due_at, self.uploads.due_at)
         return min((instant for instant in due if instant is not None), default=None)
 
-    def add(self, kept: Kept) -> None:
+    def add(self, kept: KeptOutcome) -> None:
         """A new outcome."""
         self._waiting.append(kept)
 
@@ -75,17 +79,10 @@ class Outbox:
         actions += [*self.prints.deliver(now), *self.uploads.deliver(now)]
         if not self._is_due(now):
             return actions
-        message: list[Kept] = []
-        size = 0
-        for kept in self._due():
-            if message and (len(message) >= RECORDS_PER_MESSAGE or size + kept.size > BYTES_PER_MESSAGE):
-                actions.append(_deliver(message))
-                message, size = [], 0
+        due = self._due()
+        for kept in due:
             kept.sent_at = now
-            message.append(kept)
-            size += kept.size
-        if message:
-            actions.append(_deliver(message))
+        actions += map(_deliver, bundles(due, RECORDS_PER_MESSAGE, BYTES_PER_MESSAGE, attrgetter("size")))
         self.due_at = None
         return actions
 
@@ -102,7 +99,7 @@ class Outbox:
             self.due_at = now + OUTCOME_DELAY
         return now >= self.due_at
 
-    def _due(self) -> list[Kept]:
+    def _due(self) -> list[KeptOutcome]:
         """What there is room for on the way; the rest goes on waiting."""
         under_way, count = self._under_way(), 0
         while count < len(self._waiting) and under_way < UNDER_WAY_BYTES:
@@ -129,6 +126,6 @@ class Outbox:
             again += kept.size
 
 
-def _deliver(message: list[Kept]) -> Deliver:
+def _deliver(message: list[KeptOutcome]) -> Deliver:
     tokens = dict.fromkeys(kept.token for kept in message if kept.token)
     return Deliver(tuple(kept.head for kept in message), tuple(kept.body for kept in message), tuple(tokens))

@@ -26,7 +26,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_never
 
 from penstock.exit_codes import UNDELIVERED
 from penstock.job.payload import NO_PICKLE
@@ -34,28 +34,13 @@ from penstock.job.private_folder import remove_abandoned
 from penstock.job.spec import new_worker_id
 from penstock.job.spooled_output import Segments
 from penstock.keys.roles import Role
-from penstock.station import loop
+from penstock.station import clock, loop
 from penstock.station.capacity import make_room
 from penstock.station.config import WorkerConfig, from_argv
-from penstock.station.contract import (
-    Cut,
-    Deliver,
-    DeliverOutput,
-    DeliverPrints,
-    EndSlot,
-    FreeLease,
-    FreeOutput,
-    Leave,
-    Log,
-    Renew,
-    Report,
-    Run,
-    Touch,
-)
-from penstock.station.inputs import FunctionReady, JobsConnected, PieceDone, SinkConnected, SlotDied, Stop
+from penstock.station.contract import Log, Renew, Report
 from penstock.station.log_events import emit, setup
 from penstock.station.station_keys import for_station
-from penstock.station.ventilator_contact import Contact, Outlet
+from penstock.station.ventilator_contact import Outlet, VentilatorContact
 from penstock.url import endpoints
 from penstock.version import VERSION
 from penstock.wire.frames import Decoder, split
@@ -74,12 +59,31 @@ from penstock.wire.messages import (
 )
 from penstock.wire.socket_sets import worker_links
 from penstock.wire.sockets import Received
+from penstock.worker.contract import (
+    Cut,
+    Deliver,
+    DeliverOutput,
+    DeliverPrints,
+    EndSlot,
+    FreeLease,
+    FreeOutput,
+    FunctionReady,
+    JobsConnected,
+    Leave,
+    PieceDone,
+    Run,
+    SinkConnected,
+    SlotDied,
+    Stop,
+    Touch,
+    WorkerEffect,
+)
 from penstock.worker.core import WorkerCore
 from penstock.worker.job_lines import JobLines
-from penstock.worker.lifetime import Shift
+from penstock.worker.lifetime import Lifetime
 from penstock.worker.slot_handle import Work
 from penstock.worker.slot_host import SlotHost
-from penstock.worker.terminal_output import FLUSH_INTERVAL, Echo
+from penstock.worker.terminal_output import FLUSH_INTERVAL, TerminalOutput
 
 LAST_FLUSH_TIME = 1.0
 """Seconds that a reader of what jobs print may pause at the end."""
@@ -131,18 +135,18 @@ class Worker:
         )
         self.core = WorkerCore(
             hello,
-            loop.now(),
+            clock.now(),
             lease_time=config.lease_time,
             heartbeat_interval=config.heartbeat_interval,
-            shift=Shift(loop.now(), config.idle_timeout, config.time_limit, config.drain_before, config.grace),
+            shift=Lifetime(clock.now(), config.idle_timeout, config.time_limit, config.drain_before, config.grace),
         )
         self._decoder = Decoder(VentilatorToWorker)
         streams = (sys.stdout, sys.stderr) if config.pass_output else ()
-        self._echoes = tuple(Echo(stream.fileno()) for stream in streams)
+        self._echoes = tuple(TerminalOutput(stream.fileno()) for stream in streams)
         self._malformed = loop.Malformed(self.logger)
-        self._contact = Contact(config.url, loop.now(), slots=config.slots)
-        self._outlet = Outlet(endpoints(config.url).outcomes, loop.now())
-        self._job_lines = JobLines(Echo(sys.stdout.fileno())) if config.show_jobs else None
+        self._contact = VentilatorContact(config.url, clock.now(), slots=config.slots)
+        self._outlet = Outlet(endpoints(config.url).outcomes, clock.now())
+        self._job_lines = JobLines(TerminalOutput(sys.stdout.fileno())) if config.show_jobs else None
         self._screens = self._echoes if self._job_lines is None else (*self._echoes, self._job_lines.screen)
         self._works: dict[int, Work] = {}
         self._functions: dict[bytes, bytes | memoryview] = {}
@@ -152,7 +156,7 @@ class Worker:
         """When the core or the slots have something to do."""
         due = [self.core.next_wakeup(), self._contact.due_at, self._outlet.due_at]
         if any(echo.waits for echo in self._screens):
-            due.append(loop.now() + FLUSH_INTERVAL)
+            due.append(clock.now() + FLUSH_INTERVAL)
         if (slots_due := self._slots.next_wakeup()) is not None:
             due.append(slots_due)
         return min(instant for instant in due if instant is not None)
@@ -168,11 +172,11 @@ class Worker:
                 yield from (Stop() for _ in range(self._signals.read()))
             else:
                 yield from self._from_slots(self._slots.receive(fd))
-        yield from self._from_slots(self._slots.tick(loop.now()))
+        yield from self._from_slots(self._slots.tick(clock.now()))
         for echo in self._screens:
             echo.flush()
-        self._say(self._contact.look(self.links.connections("control") > 0, bool(self.links.shut_out), loop.now()))
-        self._say(self._outlet.look(self.links.connections("outcomes") > 0, loop.now()))
+        self._say(self._contact.look(self.links.connections("control") > 0, bool(self.links.shut_out), clock.now()))
+        self._say(self._outlet.look(self.links.connections("outcomes") > 0, clock.now()))
         if "monitor:jobs" in names and any(self.links.connection_events("jobs")):
             yield JobsConnected()
         if "monitor:outcomes" in names and any(self.links.connection_events("outcomes")):
@@ -202,7 +206,7 @@ class Worker:
         if wire is None:
             return
         if isinstance(wire.message, Welcome):
-            self._say(self._contact.welcomed(wire.message.number, loop.now()))
+            self._say(self._contact.welcomed(wire.message.number, clock.now()))
         if isinstance(wire.message, FunctionPart):
             yield from self._assemble(wire.message, wire.payload)
             return
@@ -262,7 +266,7 @@ class Worker:
     def wait_for_room(self, why: str, seconds: float) -> None:
         """A worker has no store."""
 
-    def perform(self, action: Any) -> Iterable[Any]:
+    def perform(self, action: WorkerEffect) -> Iterable[Any]:
         """Carry out one effect."""
         match action:
             case Run():
@@ -279,7 +283,7 @@ class Worker:
                 self._slots.free_output(slot, output)
             case Report(message):
                 if isinstance(message, Hello):
-                    self._contact.said_hello(message.number, loop.now())
+                    self._contact.said_hello(message.number, clock.now())
                 self.links.send("report", message)
             case Touch(until):
                 self._slots.allow(until)
@@ -297,7 +301,7 @@ class Worker:
                 self._grace = 0.0  # what runs still has had it
                 self.exit_code = UNDELIVERED if undelivered else 0
             case _:
-                raise AssertionError(f"not for a worker: {action!r}")
+                assert_never(action)
         return ()
 
     def _read_output(self, head: Print, source: tuple[int, Segments]) -> bytes:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from penstock.sink.claims import Claims
-from penstock.station.contract import Answer, SaveClaim
+from penstock.sink.contract import SaveClaim
+from penstock.station.contract import Answer
 from penstock.wire.messages import Claim, Claimed
 from store_support import BATCH, OTHER
 

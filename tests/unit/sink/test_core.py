@@ -8,20 +8,9 @@ import pytest
 
 from penstock.job.spec import JobState, Stamp
 from penstock.sink import core as module
+from penstock.sink.contract import LogRead, OutcomesArrived, ReadLog, ReadRows, ReadSpan, SaveRecorded, SaveRow
 from penstock.sink.core import SinkCore
-from penstock.station.contract import (
-    Actions,
-    Answer,
-    DeleteBatch,
-    Log,
-    ReadLog,
-    ReadRows,
-    ReadSpan,
-    Report,
-    SaveRecorded,
-    SaveRow,
-)
-from penstock.station.inputs import FromClient, LogRead, OutcomesArrived
+from penstock.station.contract import Actions, Answer, DeleteBatch, FromClient, Log, Report
 from penstock.wire.messages import (
     Completions,
     Diverged,

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from penstock.job.spec import Stamp
-from penstock.station.inputs import RecordedLine, StoredRecord
-from penstock.station.recorded_jobs import Recorded
+from penstock.station.recorded_jobs import Recorded, RecordedLine, StoredRecord
 from sink_world import head_of
 
 BATCH = b"b" * 16

@@ -29,7 +29,7 @@ from penstock.wire.messages import (
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[VentilatorBench]:
-    """A ventilator with a sink, whose books are right in the end."""
+    """A ventilator with a sink, whose ledger are right in the end."""
     made = VentilatorBench(tmp_path)
     made.sink()
     yield made

@@ -97,7 +97,7 @@ def test_a_worker_is_given_nothing_that_it_cannot_open(bench: VentilatorBench) -
     assert waits(bench) == ""
     assert [lease.batch for lease in leases(bench.turn(python.beat()))] == []
     bench.submit(1, 1, batch=b"more".ljust(16))
-    held = {worker.hello.name: worker.jobs for worker in bench.core.books.workers.values() if worker.hello}
+    held = {worker.hello.name: worker.jobs for worker in bench.core.ledger.workers.values() if worker.hello}
     assert held == {"js": 1, "python": 4}
 
 

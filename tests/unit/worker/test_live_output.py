@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from cores import BATCH, WorkerBench, of, runs
 from penstock.job.spec import BatchSpec, Stamp
+from penstock.sink.contract import PrintsArrived
 from penstock.sink.followers import Followers
-from penstock.sink.live_output import Relay
-from penstock.station.contract import Answer, DeliverPrints, Report
-from penstock.station.inputs import JobPrinted, PrintsArrived, SinkConnected
-from penstock.station.lease_tokens import NO_SEAL, Grant, Seal
+from penstock.sink.live_output import LiveOutput
+from penstock.station.contract import Answer, Report
+from penstock.station.lease_tokens import NO_TOKENS, Grant, LeaseTokens
 from penstock.wire.bounds import RESEND
 from penstock.wire.messages import Credit, Follow, Live, LiveAck, LiveTaken, Print, print_cost
 from penstock.worker import live_output as module
+from penstock.worker.contract import DeliverPrints, JobPrinted, SinkConnected
 from penstock.worker.live_output import Prints
 
 SINK, WORKER = b"s" * 16, b"w" * 16
@@ -99,17 +100,17 @@ def test_only_jobs_of_a_live_batch_are_shown_while_they_run() -> None:
         bench.turn(LiveAck(10))
 
 
-def relay(seal: Seal = NO_SEAL, *, credit: int = 1000) -> tuple[Relay, Followers]:
+def live_output(seal: LeaseTokens = NO_TOKENS, *, credit: int = 1000) -> tuple[LiveOutput, Followers]:
     """With one client who looks on and one who only follows."""
     followers = Followers(1)
     followers.follow(b"ada", Follow(BATCH, 0, 0, 1, credit), 0, 0.0)
     followers.follow(b"bob", Follow(BATCH, 0, 1000, 1), 0, 0.0)
-    return Relay(SINK, seal, followers), followers
+    return LiveOutput(SINK, seal, followers), followers
 
 
 def test_who_asked_for_it_is_given_it_as_far_as_the_credit_goes() -> None:
     """What is beyond is dropped; credit that is given back makes room."""
-    handed_on, followers = relay(credit=2 * print_cost(head()))
+    handed_on, followers = live_output(credit=2 * print_cost(head()))
     event = PrintsArrived(WORKER, "w", (head(),), (b"x" * 100,))
     answer = Answer(b"ada", Live(BATCH, (head(),)), b"x" * 100)
     assert [handed_on.on_prints(event) for _ in range(3)] == [[answer], [answer], []]
@@ -119,15 +120,15 @@ def test_who_asked_for_it_is_given_it_as_far_as_the_credit_goes() -> None:
 
 def test_the_sink_says_back_the_number_of_what_came() -> None:
     """Through the ventilator, which tells the worker."""
-    handed_on, _ = relay()
+    handed_on, _ = live_output()
     event = PrintsArrived(WORKER, "w", (), (), (), 77)
     assert handed_on.on_prints(event) == [Report(LiveTaken(SINK, WORKER, 77))]
 
 
 def test_a_worker_speaks_for_the_jobs_it_was_given_only() -> None:
     """Where there are keys, a token of the lease must come along."""
-    seal = Seal(b"key")
-    handed_on, _ = relay(seal)
+    seal = LeaseTokens(b"key")
+    handed_on, _ = live_output(seal)
     token = seal.token(Grant(7, BATCH, 3, 4, Stamp()))
     for mine, tokens, expected in [
         (head(), (token,), 1),

@@ -8,10 +8,9 @@ import pytest
 
 from cores import BATCH, WorkerBench, done, of, runs
 from penstock.job.spec import BatchSpec
-from penstock.station.contract import Cut, EndSlot
-from penstock.station.inputs import JobsConnected, PieceCut, SlotReady
 from penstock.wire.messages import BatchSpan, CancelSpan
 from penstock.worker import slot_feed
+from penstock.worker.contract import Cut, EndSlot, JobsConnected, PieceCut, SlotReady
 from penstock.worker.slot_feed import CANCEL_PATIENCE, PIECE_SECONDS
 
 
