@@ -22,7 +22,8 @@ import penstock
 from penstock import cli, errors
 from penstock.cli.settings import PREFIX, VARIABLE
 from penstock.client.options import AROUND, COMMAND_PARSERS, FIELDS
-from penstock.job.spec import TRANSITIONS, BatchSpec, JobState
+from penstock.job.spec import UNSUCCESSFUL, BatchSpec, JobState
+from penstock.ventilator.jobs_model import MOVES, Place
 
 PAGE = Path(__file__).parents[1] / "src" / "penstock" / "guide" / "reference.md"
 
@@ -64,6 +65,13 @@ STATES = """
 ## States of a job
 """
 
+PLACES = """
+## Places of a job
+
+Inside of the ventilator a job is in one place at a time. This is the table by which it is moved; any other move is an
+error.
+"""
+
 IN_JOBS = """
 ## What a job knows
 
@@ -96,6 +104,7 @@ def page() -> str:
         *(SETTINGS, *settings()),
         *(EXIT_CODES, *(item(f"**{code}**", text) for code, text in man_page.EXIT_STATUS)),
         *(STATES, *states()),
+        *(PLACES, *places()),
         IN_JOBS,
         *(FILES, *(item(f"`{path}`".replace(", ", "`, `"), text) for path, text in man_page.FILES)),
         *(NAMES, *names()),
@@ -137,13 +146,20 @@ def default_of(field: Any) -> str:
 
 
 def field_docs(struct: type) -> dict[str, str]:
-    """The docstrings below the fields of a struct."""
+    """The docstrings below the fields of a struct, or the members of an enumeration."""
     (tree,) = ast.parse(inspect.getsource(struct)).body
     assert isinstance(tree, ast.ClassDef)
     found: dict[str, str] = {}
     for field, below in zip(tree.body, tree.body[1:], strict=False):
-        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(below, ast.Expr):
-            found[field.target.id] = str(ast.literal_eval(below.value))
+        target = (
+            field.target
+            if isinstance(field, ast.AnnAssign)
+            else field.targets[0]
+            if isinstance(field, ast.Assign)
+            else None
+        )
+        if isinstance(target, ast.Name) and isinstance(below, ast.Expr):
+            found[target.id] = str(ast.literal_eval(below.value))
     return found
 
 
@@ -179,10 +195,19 @@ def commands(group: click.Group, before: str = "") -> Iterator[tuple[str, click.
 
 
 def states() -> Iterator[str]:
-    """What each may become."""
+    """What each means."""
+    docs = field_docs(JobState)
     for state in JobState:
-        following = [one for one in JobState if one in TRANSITIONS[state]]
-        yield item(f"**{state}**", f"may become {', '.join(following)}." if following else "stays so.")
+        again = " `penstock retry` opens it again." if state in UNSUCCESSFUL else ""
+        yield item(f"**{state}**", docs[state.name] + again)
+
+
+def places() -> Iterator[str]:
+    """Where the ventilator has a job, and where it goes from there: the table by which it is moved."""
+    docs = field_docs(Place)
+    for place in Place:
+        following = [one.value for one in Place if one in MOVES[place]]
+        yield item(f"**{place.value}**", f"{docs[place.name]} From here to: {', '.join(following) or 'nowhere'}.")
 
 
 def names() -> Iterator[str]:

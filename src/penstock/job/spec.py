@@ -66,13 +66,21 @@ class JobState(enum.StrEnum):
     """Where a job is in its life; equal to its name, so ``outcome.state == "failed"`` works."""
 
     QUEUED = "queued"
+    """It waits for a worker."""
     DELAYED = "delayed"
+    """It waits for a time, for another batch, or for its next attempt."""
     LEASED = "leased"
+    """A worker has it: it runs, or waits there for a slot."""
     SUCCEEDED = "succeeded"
+    """It returned, or its command ended with exit code 0."""
     FAILED = "failed"
+    """It raised, or its command ended with another exit code, and no attempt is left."""
     TIMED_OUT = "timed_out"
+    """It ran for longer than its time limit and was ended."""
     CANCELLED = "cancelled"
+    """Somebody cancelled it, or it may not start any more."""
     DEAD = "dead"
+    """Processes died under it as often as it may happen."""
 
 
 OPEN = frozenset({JobState.QUEUED, JobState.DELAYED, JobState.LEASED})

@@ -39,7 +39,7 @@ class Place(enum.Enum):
     DELAYED = "delayed"
     """Waits for an instant, or until its batch may begin."""
     ALONE = "alone"
-    """Waits for a worker that runs nothing else (quarantine.py)."""
+    """Waits for a worker that runs nothing else: it may have taken workers along."""
     UNCONFIRMED = "unconfirmed"
     """Was given out before a restart, or to a worker that is lost: waits until all that the sink has is known."""
     LEASED = "leased"
