@@ -7,9 +7,8 @@ import sys
 from pathlib import Path
 
 from penstock import errors, guide
-from penstock.cli import INTERRUPTED
-from penstock.cli.error_exit import NO_PIPELINE, REFUSED, WRONG_USE
 from penstock.client.options import AROUND, COMMAND_PARSERS
+from penstock.exit_codes import MEANINGS
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "reference.py"
 
@@ -23,7 +22,7 @@ def test_the_page_is_what_the_code_says() -> None:
 def test_what_must_be_found_is_in_it() -> None:
     """Every job option, exit code and error, a setting with its flag, a name of Python's."""
     page = guide.page("reference").text
-    wanted = [f"**{name}**" for name in (*COMMAND_PARSERS, *AROUND, WRONG_USE, NO_PIPELINE, REFUSED, INTERRUPTED)]
+    wanted = [f"**{name}**" for name in (*COMMAND_PARSERS, *AROUND, *MEANINGS)]
     raised = [
         name for name, kind in vars(errors).items() if isinstance(kind, type) and kind.__module__ == errors.__name__
     ]

@@ -42,7 +42,7 @@ def test_copies_at_rest_and_never_over_others(world: World, cli: Cli) -> None:
     copies = {path.name: path.read_bytes() for path in (world.folder / "copy").iterdir()}
     assert set(copies) == {"queue.db", "results.db"}
     again = cli("backup", "--data", "data", "copy")
-    assert (again.returncode, b"exists already" in again.stderr) == (2, True)
+    assert (again.returncode, b"this file exists" in again.stderr) == (2, True)
     assert {path.name: path.read_bytes() for path in (world.folder / "copy").iterdir()} == copies
     nothing = cli("backup", "--data", "nowhere", "copy")
-    assert (nothing.returncode, b"no store in here" in nothing.stderr) == (2, True)
+    assert (nothing.returncode, b"no store in this folder" in nothing.stderr) == (2, True)

@@ -94,7 +94,7 @@ def test_fish_too() -> None:
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     script = 'penstock completion fish | source; complete -C "penstock stat"'
     done = subprocess.run(["fish", "-c", script], env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout == "status\tHow the pipeline stands.\n"
+    assert done.stdout == "status\tShow the state of the pipeline.\n"
 
 
 @pytest.mark.parametrize("shell", ["zsh", "fish", "bash"])

@@ -191,6 +191,6 @@ def test_a_changed_module_is_the_same_call(far: Stations, cli: Cli, folder: Path
     (folder / "tool.py").write_text("def do(x): return len(x)\n")
     done = cli(*words)
     assert done.stdout == b"1\n3\n"
-    assert b"resumed: 1 of 2 jobs were submitted before" in done.stderr
+    assert b"resumed: 1 of 2 jobs had been submitted before" in done.stderr
     refused = cli("run", "--url", far.url, "--no-ship", "--call", "tool:do", ":::", "1")
     assert (refused.returncode, b"No module named 'tool'; it is not where" in refused.stderr) == (1, True)

@@ -76,7 +76,6 @@ def files(_: click.Context, incomplete: str) -> Iterator[CompletionItem]:
 
 
 def folders(_: click.Context, incomplete: str) -> Iterator[CompletionItem]:
-    """Likewise."""
     yield CompletionItem(incomplete, type="dir")
 
 

@@ -30,10 +30,10 @@ from penstock.errors import (
     UnfitFolder,
     VersionMismatch,
 )
+from penstock.exit_codes import REFUSED, STORE_FAILED, WRONG_USE
 from penstock.keys.roles import Peer
 from penstock.station import log_events
 from penstock.station.clock import Clock
-from penstock.station.config import EXIT_REFUSED
 from penstock.station.contract import Actions, Log, Save
 from penstock.station.store_file import BACKUP, StoreFile
 from penstock.wire.frames import Decoder, Wire, asked_number
@@ -49,10 +49,6 @@ GC_THRESHOLDS = (10_000, 20, 50)
 time, and what a turn leaves behind are no cycles."""
 TIDY_PAUSE = 0.02
 """Seconds between two commits of an idle station that deletes what is no longer needed: a quarter of a disk's time."""
-EXIT_STORE = 74
-"""EX_IOERR of sysexits.h: the store failed; what was acknowledged is safe in it."""
-EXIT_CONFIG = 2
-"""Wrong use: an address or a data folder that is in use, a setting that cannot be. Nothing was started."""
 LOG_MALFORMED_INTERVAL = 1.0
 """Seconds between log lines about malformed messages; all are counted."""
 
@@ -334,16 +330,16 @@ def main(start: Callable[[], Station], logger: logging.Logger, **about: object) 
     except PenstockError as error:
         sys.stderr.write(f"penstock: {error}\n")
         wrong_use = isinstance(error, StoreInUse | SchemaMismatch | UnfitFolder)
-        return EXIT_STORE if isinstance(error, StoreError) and not wrong_use else EXIT_CONFIG
+        return STORE_FAILED if isinstance(error, StoreError) and not wrong_use else WRONG_USE
     log_events.emit(logger, "started", {"pid": os.getpid(), **about})
     try:
         run(station)
     except StoreError as error:
         log_events.emit(logger, "store_failed", {"error": str(error)})
-        return EXIT_STORE
+        return STORE_FAILED
     except Refused as error:
         sys.stderr.write(f"penstock: {error}\n")
-        return EXIT_REFUSED
+        return REFUSED
     finally:
         station.close()
     log_events.emit(logger, "stopped", {"pid": os.getpid()})

@@ -28,6 +28,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol, assert_never
 
+from penstock.exit_codes import UNDELIVERED
 from penstock.job.payload import NO_PICKLE
 from penstock.job.private_folder import remove_abandoned
 from penstock.job.spec import JobState, new_worker_id
@@ -84,8 +85,6 @@ from penstock.worker.terminal_output import FLUSH_INTERVAL, TerminalOutput
 
 LAST_FLUSH_TIME = 1.0
 """Seconds that a reader of what jobs print may pause at the end."""
-EXIT_UNDELIVERED = 75
-"""EX_TEMPFAIL of sysexits.h: it left with outcomes that no sink has taken; these jobs run again."""
 BLOCK_SECONDS = 0.0005
 """Of work that a slot does at a stretch where jobs are shorter than BLOCK_BELOW: it can be cut between blocks only."""
 BLOCK_BELOW = 5e-5
@@ -303,7 +302,7 @@ class Worker:
             case Leave(undelivered):
                 self.leaving = True
                 self._grace = 0.0  # what runs still has had it
-                self.exit_code = EXIT_UNDELIVERED if undelivered else 0
+                self.exit_code = UNDELIVERED if undelivered else 0
             case _:
                 assert_never(action)
         return ()
