@@ -231,9 +231,9 @@ def plot(rows: list[Row], folder: Path) -> None:
     plt.close(figure)
     if told := [row for row in rows if row.our_cpu and row.their_cpu]:
         figure, axes = plt.subplots(figsize=(12, 0.6 * len(told) + 1.5), layout="constrained")
-        for shift, name, color in ((-0.2, "ours", "tab:blue"), (0.2, "theirs", "tab:gray")):
+        for lifetime, name, color in ((-0.2, "ours", "tab:blue"), (0.2, "theirs", "tab:gray")):
             medians = [statistics.median(row.our_cpu if name == "ours" else row.their_cpu) for row in told]
-            bars = axes.barh([at + shift for at in range(len(told))], medians, 0.4, label=name, color=color)
+            bars = axes.barh([at + lifetime for at in range(len(told))], medians, 0.4, label=name, color=color)
             axes.bar_label(bars, [f" {median:.3g}" for median in medians])
         axes.set_yticks(range(len(told)), [row.name for row in told])
         axes.margins(x=0.1)

@@ -16,14 +16,16 @@ import zmq
 
 from penstock.job import payload
 from penstock.job.spec import ID_BYTES, JobState, new_worker_id
-from penstock.station import loop
-from penstock.station.contract import Deliver, Report, Run
-from penstock.station.inputs import JobsConnected, PieceDone, Ran, SlotReady
+from penstock.slot.protocol import Ran
+from penstock.station.clock import Clock
+from penstock.station.contract import Report
 from penstock.url import endpoints
 from penstock.wire.frames import Decoder, encode, split
 from penstock.wire.messages import Hello, Jobs, Message, Outcomes, VentilatorToWorker
+from penstock.worker.contract import Deliver, JobsConnected, PieceDone, Run, SlotReady
 from penstock.worker.core import WorkerCore
 
+CLOCK = Clock()
 SOCKETS = 65_000
 JOBS_CONNECTED_AFTER = 2.0
 """Seconds after which the job connections of all players have shaken hands."""
@@ -39,7 +41,7 @@ class Player:
         self.id = new_worker_id()
         self.name = f"player{number}"
         hello = Hello(self.id, 0, 0, 0, self.name, "played", number, 1, 0, (), "3")
-        self.core = WorkerCore(hello, loop.now())
+        self.core = WorkerCore(hello, CLOCK.now())
         self._arguments: dict[int, tuple[int, Any]] = {}
 
     def next_wakeup(self, now: float) -> float:
@@ -97,17 +99,17 @@ class Players:
             self._sockets[socket.fileno()] = (player, socket)
             self._epoll.register(socket.fileno(), select.EPOLLIN | select.EPOLLET)
         self._take_turn(player, [SlotReady(0)])
-        heapq.heappush(self._due, (loop.now() + JOBS_CONNECTED_AFTER, number, player))
+        heapq.heappush(self._due, (CLOCK.now() + JOBS_CONNECTED_AFTER, number, player))
 
     def run(self) -> None:
         """For ever."""
         greeted: set[bytes] = set()
         while True:
-            wait = max(0.0, self._due[0][0] - loop.now())
+            wait = max(0.0, self._due[0][0] - CLOCK.now())
             for fd, _ in self._epoll.poll(wait):
                 player, socket = self._sockets[fd]
                 self._take_turn(player, list(self._receive(player, socket)))
-            now = loop.now()
+            now = CLOCK.now()
             while self._due[0][0] <= now:
                 _, number, player = heapq.heappop(self._due)
                 events = [] if player.id in greeted else [JobsConnected()]
@@ -125,7 +127,7 @@ class Players:
 
     def _take_turn(self, player: Player, events: list[Any]) -> None:
         while True:
-            now = loop.now()
+            now = CLOCK.now()
             actions = [action for event in events for action in player.core.handle(event, now)]
             actions += player.core.tick(now)
             events = []

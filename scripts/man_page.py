@@ -16,6 +16,7 @@ import click
 
 from penstock.cli import group
 from penstock.cli.run.help_sections import SECTIONS, JobsCommand
+from penstock.exit_codes import MEANINGS
 from penstock.version import VERSION
 
 PAGE = Path(__file__).parents[1] / "src" / "penstock" / "penstock.1"
@@ -28,8 +29,8 @@ EVERYWHERE = ("config", "debug")
 """Options of every command, by the names of their parameters: they are told of once."""
 
 DESCRIPTION = """
-Penstock runs Python calls and shell commands on every core of every machine you have: a ventilator deals jobs to
-workers, workers send what the jobs came to to a sink. `penstock run` works like GNU parallel and brings a pipeline of
+Penstock runs Python calls and shell commands on every core of every machine you have: a ventilator hands jobs to
+workers, workers send the outcomes to a sink. `penstock run` works like GNU parallel and brings a pipeline of
 its own; `penstock up`, or `penstock ventilator`, `penstock sink` and any number of `penstock worker`, is one that
 stays, for many clients that come and go.
 
@@ -39,18 +40,9 @@ beginning or end of it, a name (the newest of that name) or `last`. INDEX counts
 Every command says what it does with `--help`. Where a list is printed, `--json` makes it an object per line.
 """
 
-EXIT_STATUS = (
-    ("0", "All is well."),
-    ("1", "Some job did not succeed (run, results, submit --wait), or something failed that is said on stderr."),
-    ("2", "Wrong use: a word that is not known, a setting that cannot be, no such batch. Nothing was done."),
-    ("3", "No pipeline answers."),
-    ("4", "The pipeline refused: the key is not known there, or may not do this."),
-    ("74", "A station's store failed. What was acknowledged is safe in it."),
-    ("75", "A worker left with outcomes that no sink had taken. These jobs run again."),
-    ("130", "Interrupted by Ctrl-C."),
-)
+EXIT_STATUS = tuple((str(code), meaning) for code, meaning in MEANINGS.items())
 
-IN_JOBS = "Told to a command that runs as a job: which one it is, at which attempt, in which slot of its worker."
+IN_JOBS = "Set for a command that runs as a job: which job it is, at which attempt, in which slot of its worker."
 
 FILES = (
     ("~/.config/penstock/penstock.toml, /etc/penstock/penstock.toml", 'Settings, the first there is: url = "...".'),
@@ -127,7 +119,6 @@ def _grouped(context: click.Context) -> Iterator[tuple[str, list[click.Option]]]
         for title, names in SECTIONS.items():
             if found := [left.pop(name) for name in names if name in left]:
                 yield title, found
-        yield "Others", list(left.values())
     else:
         yield "", list(left.values())
 
@@ -175,7 +166,7 @@ def _tail() -> Iterator[str]:
     yield from _items(EXIT_STATUS)
     yield ".SH ENVIRONMENT"
     for variable, flags in sorted(_variables().items()):
-        yield from _items([(variable, f"What {', '.join(sorted(flags))} says, where that is not given.")])
+        yield from _items([(variable, f"The value of {', '.join(sorted(flags))}, where that is not given.")])
     yield from _items([("PENSTOCK_JOB_ID, PENSTOCK_INDEX, PENSTOCK_ATTEMPT, PENSTOCK_SLOT", IN_JOBS)])
     yield ".SH FILES"
     yield from _items(FILES)

@@ -22,8 +22,8 @@ from pathlib import Path
 
 import psutil
 
-from penstock.ventilator.core import RECOVERY_GRACE
-from spans_world import Fault, SpanWorld
+from penstock.ventilator.sink_beats import RECOVERY_GRACE
+from support.sim.spans import Fault, SpanWorld
 
 PROGRESS = 10.0
 """Seconds of real time between two lines."""
@@ -53,11 +53,11 @@ class Progress:
         self._told_at = time.monotonic()
         world = self._world
         self.look()
-        books = world.ventilator.core.books
-        chunks = sum(len(batch.chunks) for batch in books.backlog.batches.values())
+        ledger = world.ventilator.core.ledger
+        chunks = sum(len(batch.chunks) for batch in ledger.backlog.batches.values())
         print(
             f"{self.seconds:6.0f} s: virtual {world.now:9.2f} s, {world.done:,} of {self._jobs:,} jobs recorded,"
-            f" {len(books.leases.given):,} leases, {chunks:,} chunks in memory, RSS {self.rss / MIB:,.0f} MiB",
+            f" {len(ledger.leases.records):,} leases, {chunks:,} chunks in memory, RSS {self.rss / MIB:,.0f} MiB",
             flush=True,
         )
 
@@ -90,7 +90,7 @@ virtual time     {seconds:.2f} s; lower bound {jobs * options.seconds / workers:
                  {seconds / work:.3f} x {work:.2f} s, with the time of dead slots and {world.repeated:,} jobs run again
                  {seconds / (work + out):.3f} x {work + out:.2f} s, with the time that the stations were out""")
     for name in ("ventilator", "sink"):
-        used, turns = world.cpu[name], world.turns[name]
+        used, turns = world.cpu[name], world.steps[name]
         print(
             f"{name:<16} {used:.1f} s of CPU in its core: {used / jobs * 1e6:.2f} us a job,"
             f" {used / turns * 1e3:.2f} ms a turn, {used / seconds * 3600:,.0f} s a virtual hour; {turns:,} turns"

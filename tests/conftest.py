@@ -18,7 +18,7 @@ import hypothesis
 import psutil
 import pytest
 
-from support import LIMIT, Stations, descendants, free_url, logs, until
+from support.stations import LIMIT, Stations, descendants, free_url, logs, until
 
 MARK = "PENSTOCK_TEST_MARK"
 SHOWN = "shown"

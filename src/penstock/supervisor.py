@@ -10,6 +10,7 @@ It imports all that they need, opens nothing, and has no threads; a station is a
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gc
 import os
@@ -23,6 +24,7 @@ from pathlib import Path
 
 import msgspec
 
+from penstock.exit_codes import FAILURE, SOFTWARE
 from penstock.job.private_folder import remove_abandoned
 from penstock.sink import process as sink
 from penstock.slot.process_tree import die_with_parent
@@ -36,10 +38,6 @@ STOP_TIME = 5.0
 """Seconds a station has to end by itself when the client leaves, beyond the grace of the jobs that run then."""
 LOG_LINES = 5
 """Shown of the log of a station that died."""
-EXIT_ENDED = 1
-"""A station could not live."""
-EXIT_SOFTWARE = 70
-"""EX_SOFTWARE of sysexits.h: a station raised what it should not."""
 STDIN = 0
 
 
@@ -89,7 +87,7 @@ class Supervisor:
             self._end()
         if reason:
             (self._folder / "ended").write_text(reason)
-            return EXIT_ENDED
+            return FAILURE
         shutil.rmtree(self._folder, ignore_errors=True)
         return 0
 
@@ -128,7 +126,7 @@ class Supervisor:
             written.write_text(str(pid))
             written.replace(self._folder / f"{kind}.pid")
             return
-        code = EXIT_SOFTWARE
+        code = SOFTWARE
         try:
             die_with_parent(supervisor)
             code = self._become(kind)
@@ -137,7 +135,10 @@ class Supervisor:
         finally:
             with contextlib.suppress(OSError):
                 sys.stdout.flush()
-            os._exit(code)
+            try:
+                atexit._run_exitfuncs()  # noqa: SLF001 - what waits for the end of any process, coverage for one
+            finally:
+                os._exit(code)
 
     def _become(self, kind: str) -> int:
         os.setsid()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-VERSION = "0.2.0"
+VERSION = "0.3.0"
 """Of penstock: the only place that has it (pyproject.toml reads it here)."""
 
 

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import AbstractContextManager
+from functools import partial
 from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,7 +20,7 @@ import pytest
 
 from conftest import Cli
 from penstock import Pipeline
-from support import LIMIT, Stations, free_url, logs, until
+from support.stations import LIMIT, Stations, free_url, logs, until
 
 TESTS = Path(__file__).parents[1]
 
@@ -110,15 +111,13 @@ Done = subprocess.CompletedProcess[bytes]
 
 @pytest.fixture
 def gnu(folder: Path) -> Cli:
-    """Runs a line through GNU parallel, where the files `one` and `two` are."""
+    """Runs a line through GNU parallel."""
     if shutil.which("parallel") is None and not os.environ.get("CI"):
         pytest.skip("GNU parallel is not here: scripts/test installs it as root")
-    (folder / "one").write_text("1 uno\n2\n")
-    (folder / "two").write_text("a\nb\n")
 
     def run(*words: str, stdin: bytes = b"") -> Done:
         return subprocess.run(
-            ["parallel", "--will-cite", "-j1", *words],
+            ["parallel", "--will-cite", *words],
             input=stdin,
             capture_output=True,
             cwd=folder,
@@ -128,6 +127,14 @@ def gnu(folder: Path) -> Cli:
         )
 
     return run
+
+
+@pytest.fixture
+def theirs(gnu: Cli, folder: Path) -> Cli:
+    """Runs a line through GNU parallel, one job at a time, where the files `one` and `two` are."""
+    (folder / "one").write_text("1 uno\n2\n")
+    (folder / "two").write_text("a\nb\n")
+    return partial(gnu, "-j1")
 
 
 @pytest.fixture

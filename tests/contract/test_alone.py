@@ -1,6 +1,6 @@
 """Each job is alone, as in a process of its own: one table of programs, the same answers through every door.
 
-The programs are in tests/alone_programs.py, which runs as a script, through one door at a time.
+The programs are in tests/pool_programs.py, which runs as a script, through one door at a time.
 """
 
 from __future__ import annotations
@@ -18,14 +18,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-import alone_programs
-from contract_jobs import echo
-from graphs import ITEMS, NODES, Node, alone, build, look, look_at_all
-from penstock import Pipeline
-from support import LIMIT
+from jobs.contract import echo
+from penstock import Pipeline, guide
+from support import pool_programs
+from support.object_graphs import ITEMS, NODES, Node, alone, build, look, look_at_all
+from support.stations import LIMIT
 
-SCRIPT = Path(alone_programs.__file__)
-README = Path(__file__).parents[2] / "README.md"
+SCRIPT = Path(pool_programs.__file__)
 
 STANDARD = ("pool", "executor")
 """multiprocessing.Pool and ProcessPoolExecutor, forked."""
@@ -130,7 +129,7 @@ NOT_RUN = object()
 
 
 class Difference(NamedTuple):
-    """What some doors answer, and why: the words that stand in the README."""
+    """What some doors answer, and why: the words that stand in the guide."""
 
     doors: tuple[str, ...]
     answer: Any
@@ -142,12 +141,10 @@ ARGUMENTS = "arguments are what they are at submit"
 BY_VALUE = "lambdas, closures and functions inside of functions travel"
 STAYS = "what a job leaves in a default or a cell stays with that job"
 INLINE = "`inline` runs jobs in this very process"
-ALONE = "a job that exits, forks, or comes to what cannot be rebuilt is no trouble to others"
+ALONE = "a job that exits, forks, or returns what cannot be rebuilt disturbs no other"
 NESTED = "jobs may have pools of their own"
 
-NO_FILE = (
-    "a module that has no file stays where it was made, unless `cloudpickle.register_pickle_by_value` has been told"
-)
+NO_FILE = "a module that has no file stays where it was made, unless `cloudpickle.register_pickle_by_value` was told"
 
 DIFFERENT: dict[str, list[Difference]] = {
     "mutable_default": [Difference(STANDARD, [[1, 2, 3, 4, 5, 6], 0], STAYS)],
@@ -241,8 +238,8 @@ def test_graphs_of_objects_through_a_pipeline() -> None:
         check()
 
 
-def test_every_difference_stands_in_the_readme() -> None:
+def test_every_difference_stands_in_the_guide() -> None:
     """With its reason; and the table has every program."""
-    said = " ".join(README.read_text().split())
+    said = " ".join(guide.page("from-multiprocessing").text.split())
     assert [one.reason for some in DIFFERENT.values() for one in some if one.reason not in said] == []
-    assert EXPECTED.keys() == alone_programs.PROGRAMS.keys()
+    assert EXPECTED.keys() == pool_programs.PROGRAMS.keys()

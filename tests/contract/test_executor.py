@@ -22,9 +22,9 @@ from typing import Any
 
 import pytest
 
-from contract_jobs import inside, keyword, lock, marked_nap, nap, thirds
-from jobs import square
-from support import LIMIT, until
+from jobs.common import square
+from jobs.contract import inside, keyword, lock, marked_nap, nap, thirds
+from support.stations import LIMIT, until
 
 
 def caught(call: Callable[[], object], *kinds: type[BaseException]) -> str:

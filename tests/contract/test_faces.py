@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from contract_jobs import thirds
+from jobs.contract import thirds
 from penstock import JobInfo, Pipeline, errors
-from support import LIMIT, until
+from support.stations import LIMIT, until
 
 
 @dataclasses.dataclass
@@ -67,7 +67,7 @@ def test_a_job_tells_how_it_stands(door: Any) -> None:
         assert list(batch.jobs(["queued", "running"])) == []
         job = batch.job(2)
         assert (job.state, job.name, job.attempts, job.waits) == ("failed", "thirds", 1, "")
-        assert job.text == "contract_jobs.thirds(3)"
+        assert job.text == "jobs.contract.thirds(3)"
         assert job.submitted > 0
         with pytest.raises(errors.NoSuchBatch, match="no job 6: the batch has 6 jobs"):
             batch.job(6)
@@ -77,7 +77,7 @@ def test_a_job_tells_how_it_stands(door: Any) -> None:
         assert job.waits.startswith("it may not begin before")
         later.cancel()
         until(lambda: later.job(0).state == "cancelled")
-        assert later.text(0) == "contract_jobs.thirds(1)"
+        assert later.text(0) == "jobs.contract.thirds(1)"
 
 
 def test_inline_jobs_have_no_arguments_any_more() -> None:
@@ -85,5 +85,5 @@ def test_inline_jobs_have_no_arguments_any_more() -> None:
     with Pipeline("inline") as p:
         batch = p.batch(thirds, [1, 3])
         assert [(job.index, job.state) for job in batch.jobs()] == [(0, "succeeded"), (1, "failed")]
-        assert batch.job(1).text == "contract_jobs.thirds(<arguments no longer kept>)"
+        assert batch.job(1).text == "jobs.contract.thirds(<arguments no longer kept>)"
         assert [job.index for job in batch.jobs(["failed"])] == [1]

@@ -14,7 +14,8 @@ import joblib
 import pytest
 
 import penstock.joblib
-from contract_jobs import (
+from jobs.common import overlapping, square
+from jobs.contract import (
     add_to,
     array_kind,
     backend_inside,
@@ -28,11 +29,10 @@ from contract_jobs import (
     threads_wanted,
     told,
 )
-from jobs import overlapping, square
 from penstock import Pipeline
 from penstock.adapters import reused_pipelines
 from penstock.station.capacity import default_slots
-from support import LIMIT, Stations, at_once, until
+from support.stations import LIMIT, Stations, at_once, until
 
 
 @pytest.fixture(autouse=True)

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from contract_jobs import nap, thirds
-from jobs import square
+from jobs.common import square
+from jobs.contract import nap, thirds
 from penstock import Pipeline
-from support import LIMIT, until
+from support.stations import LIMIT, until
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from conftest import Cli
-from jobs import die, flaky
+from jobs.common import die, flaky
 from penstock import Pipeline, errors
-from support import LIMIT, at_once, until
+from support.stations import LIMIT, at_once, until
 
 
 @pytest.fixture

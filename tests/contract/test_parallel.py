@@ -64,11 +64,11 @@ REPLACED = [
 
 
 @pytest.mark.parametrize("line", REPLACED)
-def test_replacement_strings_and_combinations(gnu: Cli, ours: Cli, line: str) -> None:
+def test_replacement_strings_and_combinations(theirs: Cli, ours: Cli, line: str) -> None:
     """What is run for each input, in the order of the input."""
     options, _, rest = line.partition("| ")
     words = ["--dry-run", "-k", *options.split(), "echo", *rest.split()]
-    expected, done = gnu(*words), ours(*words)
+    expected, done = theirs(*words), ours(*words)
     assert (expected.returncode, done.returncode) == (0, 0), (expected.stderr, done.stderr)
     # where quotation marks stand is a matter of taste
     assert list(map(shlex.split, done.stdout.decode().splitlines())) == [
@@ -80,11 +80,11 @@ HOSTILE = [b"with blank", b"quo'te\"s", b"$HOME;`x`*?", b"\\back", b"-dash", b"\
 
 
 @pytest.mark.parametrize("shell", [["--shell"], []])
-def test_arguments_arrive_as_they_are(gnu: Cli, ours: Cli, shell: list[str]) -> None:
+def test_arguments_arrive_as_they_are(theirs: Cli, ours: Cli, shell: list[str]) -> None:
     """Whatever is in a line, with `-0` and newlines too; grouped per job and in order with `-k`."""
     stdin = b"\0".join([*HOSTILE, b"new\nline"]) + b"\0"
     words = ["-0", "-k", "printf", "%s."]
-    assert ours(*shell, *words, stdin=stdin).stdout == gnu(*words, stdin=stdin).stdout
+    assert ours(*shell, *words, stdin=stdin).stdout == theirs(*words, stdin=stdin).stdout
 
 
 READ = [
@@ -99,44 +99,44 @@ READ = [
 
 
 @pytest.mark.parametrize(("stdin", "words"), READ)
-def test_input_is_read_alike(gnu: Cli, ours: Cli, stdin: bytes, words: list[str]) -> None:
+def test_input_is_read_alike(theirs: Cli, ours: Cli, stdin: bytes, words: list[str]) -> None:
     """Empty lines, a last line without an end, zero bytes, several sources of which one is stdin."""
-    expected, done = gnu("-k", *words, stdin=stdin), ours("--shell", "-k", *words, stdin=stdin)
+    expected, done = theirs("-k", *words, stdin=stdin), ours("--shell", "-k", *words, stdin=stdin)
     assert (done.returncode, done.stdout) == (expected.returncode, expected.stdout)
 
 
-def test_order(gnu: Cli, ours: Cli, folder: Path) -> None:
+def test_order(theirs: Cli, ours: Cli, folder: Path) -> None:
     """With `-k` the order of the input, though the last job ends first: each waits for the one behind it."""
     wait = "until [ {} = 3 ] || [ -e ended-$(({} + 1)) ]; do sleep 0.02; done; echo {}; touch ended-{}"
     words = ["-k", "-j3", wait, ":::", "1", "2", "3"]
-    expected = gnu(*words).stdout
+    expected = theirs(*words).stdout
     for file in folder.glob("ended-*"):
         file.unlink()
     assert ours("-j1", "--shell", *words).stdout == expected == b"1\n2\n3\n"
 
 
-def test_tag_and_shell_lines(gnu: Cli, ours: Cli) -> None:
+def test_tag_and_shell_lines(theirs: Cli, ours: Cli) -> None:
     """`--tag` puts the arguments before each line; pipes and quotes of a template are the shell's."""
     words = ["-k", "--tag", "(echo {1}; echo 'two  blanks {2}') | cat -n", ":::", "a b", "c", ":::", "d"]
-    assert ours("--shell", *words).stdout == gnu(*words).stdout
+    assert ours("--shell", *words).stdout == theirs(*words).stdout
 
 
-def test_lines_without_a_command_are_commands(gnu: Cli, ours: Cli) -> None:
+def test_lines_without_a_command_are_commands(theirs: Cli, ours: Cli) -> None:
     """Each input line is one."""
     stdin = b"echo 'a  b'\necho $((1 + 1)) | cat\n"
-    assert ours("--shell", "-k", stdin=stdin).stdout == gnu("-k", stdin=stdin).stdout
+    assert ours("--shell", "-k", stdin=stdin).stdout == theirs("-k", stdin=stdin).stdout
 
 
 @pytest.mark.parametrize("options", [["--tag"], ["--keep-order"]])
-def test_line_by_line(gnu: Cli, ours: Cli, options: list[str]) -> None:
+def test_line_by_line(theirs: Cli, ours: Cli, options: list[str]) -> None:
     """`--lb` shows the same lines on the same streams, those of a job in their order, with `-k` those of all."""
     line = "for n in 1 2 3; do echo {}-$n; echo err {} >&2; sleep 0.0{}; done; printf last"
     words = ["--lb", *options, line, ":::", "1", "2", "3"]
-    expected, done = gnu(*words), ours("-j2", "--shell", *words)
+    expected, done = theirs(*words), ours("-j2", "--shell", *words)
     assert len(done.stdout) == len(expected.stdout)
     for job in (b"1-", b"2-", b"3-"):
-        mine, theirs = ([row for row in text.splitlines() if job in row] for text in (done.stdout, expected.stdout))
-        assert [row[row.index(job) :] for row in mine] == [row[row.index(job) :] for row in theirs]
+        mine, gnus = ([row for row in text.splitlines() if job in row] for text in (done.stdout, expected.stdout))
+        assert [row[row.index(job) :] for row in mine] == [row[row.index(job) :] for row in gnus]
     if {"-k", "--keep-order"} & set(options):
         assert done.stdout == expected.stdout
     assert sorted(expected.stderr.splitlines()) == sorted(
@@ -145,10 +145,10 @@ def test_line_by_line(gnu: Cli, ours: Cli, options: list[str]) -> None:
 
 
 @pytest.mark.parametrize("halt", ["soon,fail=1", "now,fail=1", "now,success=2", "soon,done=2", "2"])
-def test_halt(gnu: Cli, ours: Cli, halt: str) -> None:
+def test_halt(theirs: Cli, ours: Cli, halt: str) -> None:
     """It stops after the same job, and says whether all went well."""
     words = ["-k", "--halt", halt, "sleep 0.2; echo {}; exit {}", ":::", "0", "2", "0", *["1"] * 9]
-    expected, done = gnu(*words), ours("-j1", "--shell", *words)
+    expected, done = theirs(*words), ours("-j1", "--shell", *words)
     assert (done.returncode == 0) == (expected.returncode == 0)
     assert done.stdout.startswith(expected.stdout)
     assert done.stdout.count(b"\n") < 12
@@ -162,13 +162,13 @@ def columns(log: bytes) -> list[tuple[bytes, ...]]:
 
 
 @until_2023
-def test_joblog(gnu: Cli, ours: Cli, folder: Path) -> None:
+def test_joblog(theirs: Cli, ours: Cli, folder: Path) -> None:
     """The same columns for exit codes, signals, time limits and quoted arguments."""
     script = "echo {}; case {} in k) kill -9 $$;; s) sleep 60;; [0-9]) exit {};; esac"
     words = ["-k", "--timeout", "1", "--joblog", "log", script, ":::", "0", "3", "it's", "k", "s"]
     done = ours("-j1", "--shell", *words)
     log = (folder / "log").read_bytes()
-    expected = gnu(*words)
+    expected = theirs(*words)
     assert columns(log) == columns((folder / "log").read_bytes())
     assert done.stdout == expected.stdout
 
@@ -192,18 +192,18 @@ def tree(folder: Path) -> dict[str, bytes]:
         pytest.param(["--lb", "echo {}; printf last", ":::", "", "x" * 200], marks=until_2023),
     ],
 )
-def test_results(gnu: Cli, ours: Cli, folder: Path, words: list[str]) -> None:
+def test_results(theirs: Cli, ours: Cli, folder: Path, words: list[str]) -> None:
     """`--results DIR` makes the same folders with the same files in them."""
     ours("--shell", "--results", "res", *words)
     made = tree(folder / "res")
-    gnu("--results", "res", *words)
+    theirs("--results", "res", *words)
     assert made == tree(folder / "res")
 
 
-def test_retries_count_differently(gnu: Cli, ours: Cli, folder: Path) -> None:
+def test_retries_count_differently(theirs: Cli, ours: Cli, folder: Path) -> None:
     """`--retries 1` is one run there, and up to two here: the help says so."""
     words = ["--retries", "1", "echo x >> count; false", ":::", "a"]
-    gnu(*words)
+    theirs(*words)
     assert (folder / "count").read_text() == "x\n"
     ours("--shell", *words)
     assert (folder / "count").read_text() == "x\n" * 3

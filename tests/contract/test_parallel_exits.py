@@ -39,14 +39,14 @@ def programs(folder: Path) -> Path:
 
 @until_2023
 @pytest.mark.parametrize("shell", [["--shell"], []])
-def test_exit_codes_are_those_of_a_shell(gnu: Cli, ours: Cli, programs: Path, shell: list[str]) -> None:
+def test_exit_codes_are_those_of_a_shell(theirs: Cli, ours: Cli, programs: Path, shell: list[str]) -> None:
     """127 what is not there, 126 what cannot be run, 128 and more what a shell says of a signal, and the signal itself,
     in the joblog; with a shell of its own, and without."""
     lines = "".join(f"{kind}\n" for kind in (*KINDS, *(SIGNALS if shell else ()))).encode()
     words = ["-k", "--joblog", "log"]
     done = ours("-j1", *shell, *words, stdin=lines)
     log = (programs / "log").read_bytes()
-    expected = gnu(*words, stdin=lines)
+    expected = theirs(*words, stdin=lines)
     assert [row[4:6] for row in columns(log)] == [row[4:6] for row in columns((programs / "log").read_bytes())]
     assert (done.returncode, done.stdout) == (1, expected.stdout)
 

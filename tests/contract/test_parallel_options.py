@@ -180,36 +180,36 @@ def files(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("line", [*LINES.strip().splitlines(), *READING.strip().splitlines()])
-def test_options(gnu: Cli, ours: Cli, files: Path, line: str) -> None:
+def test_options(theirs: Cli, ours: Cli, files: Path, line: str) -> None:
     """Output, exit code and joblog of each."""
     words, stdin = split(line)
     words = ["-k", *([] if NO_JOBLOG.search(line) else ["--joblog", "log"]), *words]
-    expected = gnu(*(word for word in words if word != "--shell"), stdin=stdin)
-    theirs = commands(files)
+    expected = theirs(*(word for word in words if word != "--shell"), stdin=stdin)
+    left = commands(files)
     done = ours(*([] if "-j" in line else ["-j1"]), *words, stdin=stdin)
     assert (done.returncode, done.stdout) == (expected.returncode, expected.stdout), done.stderr
-    assert theirs == commands(files)
+    assert left == commands(files)
 
 
 @pytest.mark.parametrize("string", PLUS)
-def test_plus(gnu: Cli, ours: Cli, string: str) -> None:
+def test_plus(theirs: Cli, ours: Cli, string: str) -> None:
     """Each of its replacement strings, with a shell and without."""
     words = ["--plus", "-k", f'echo "["{string}"]"', ":::", *PATHS]
-    expected = gnu(*words)
+    expected = theirs(*words)
     assert ours("--shell", *words).stdout == expected.stdout
     words = ["--plus", "-k", "printf", "[%s]\\n", string, ":::", *PATHS]
-    assert ours(*words).stdout == gnu("-q", *words).stdout
+    assert ours(*words).stdout == theirs("-q", *words).stdout
 
 
 @pytest.mark.parametrize("options", [["--plus"], ["-X"], ["-m", "-n2"], ["-n1"], ["--header", ":"]])
-def test_quoting(gnu: Cli, ours: Cli, options: list[str]) -> None:
+def test_quoting(theirs: Cli, ours: Cli, options: list[str]) -> None:
     """Arguments arrive as they are, whichever way a command is made."""
     words = [*options, "-k", "printf", "<%s>", "{}", "x{}", ":::", *QUOTED]
-    expected = gnu("-q", *words)
+    expected = theirs("-q", *words)
     done = ours("-j1", *words)
     assert (done.returncode, done.stdout) == (expected.returncode, expected.stdout), done.stderr
     line = [*options, "-k", "printf '<%s>' {} x{}", ":::", *QUOTED]
-    assert ours("-j1", "--shell", *line).stdout == gnu(*line).stdout
+    assert ours("-j1", "--shell", *line).stdout == theirs(*line).stdout
 
 
 FUNCTIONS = [
@@ -240,25 +240,25 @@ def test_functions(folder: Path, running: str, words: list[str], url: bool) -> N
         ).stdout
 
     expected = output("parallel", "--will-cite", "-k", *(word for word in words if word != "--shell"))
-    theirs = commands(folder)
+    left = commands(folder)
     assert (
         output(sys.executable, "-m", "penstock", "run", *(["--url", running] if url else []), "-k", *words) == expected
     )
-    assert theirs == commands(folder)
+    assert left == commands(folder)
 
 
 @pytest.mark.parametrize("text", ["{foo} {a: 1} {a,b}", '{"a": 1}', "{print}", "x{y/}z", "}{", "{ }"])
-def test_other_braces_are_text(gnu: Cli, ours: Cli, text: str) -> None:
+def test_other_braces_are_text(theirs: Cli, ours: Cli, text: str) -> None:
     """As they are for GNU parallel."""
     words = ["-k", "echo", text, ":::", "a"]
-    assert ours(*words).stdout == gnu("-q", *words).stdout
+    assert ours(*words).stdout == theirs("-q", *words).stdout
 
 
-def test_results_are_named_by_the_header(gnu: Cli, ours: Cli, folder: Path) -> None:
+def test_results_are_named_by_the_header(theirs: Cli, ours: Cli, folder: Path) -> None:
     """The folders of --results."""
     words = ["--header", ":", "--results", "res", "echo", "{a}", "{b c}", ":::", "a", "1", "2", ":::", "b c", "x/y"]
     made = []
-    for run in (gnu, ours):
+    for run in (theirs, ours):
         run(*words)
         made.append({str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.glob("res/**/stdout"))})
         subprocess.run(["rm", "-r", str(folder / "res")], check=True)

@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import random
 import shlex
-import shutil
 import subprocess
 import sys
 from functools import partial
@@ -16,34 +15,13 @@ from pathlib import Path
 import pytest
 
 from conftest import Cli
-from support import LIMIT
+from support.stations import LIMIT
 
 Done = subprocess.CompletedProcess[bytes]
-
-if shutil.which("parallel") is None and not os.environ.get("CI"):
-    pytest.skip("GNU parallel is not here: scripts/test installs it as root", allow_module_level=True)
 
 OURS = f"{shlex.quote(sys.executable)} -m penstock"
 SAME = (0, 4, 5, 6, 7, 8)
 """Columns of a joblog that are the same in both: Seq, Send, Receive, Exitval, Signal, Command."""
-
-
-@pytest.fixture
-def gnu(folder: Path) -> Cli:
-    """Runs a line through GNU parallel."""
-
-    def run(*words: str, stdin: bytes = b"") -> Done:
-        return subprocess.run(
-            ["parallel", "--will-cite", *words],
-            input=stdin,
-            capture_output=True,
-            cwd=folder,
-            timeout=LIMIT,
-            check=False,
-            env=os.environ | {"HOME": str(folder), "PARALLEL_SHELL": os.environ.get("SHELL", "/bin/sh")},
-        )
-
-    return run
 
 
 def lines(log: Path) -> list[tuple[bytes, ...]]:
@@ -373,7 +351,7 @@ def test_a_joblog_is_added_to(gnu: Cli, cli: Cli, folder: Path) -> None:
         (["--retry-failed"], b"its --joblog FILE"),
         (["--retry-failed", "--resume", "--joblog", "log"], b"give one"),
         (["--joblog", "/dev/full"], b"cannot write /dev/full: no space left"),
-        (["--joblog", "log", "--resume"], b"log is no joblog: its line 1 is 'not a log'"),
+        (["--joblog", "log", "--resume"], b"log is not a joblog: its line 1 is 'not a log'"),
         (["--halt", "soon,fail=10%", "--pipe"], b"not known before"),
         (["--url", "tcp://127.0.0.1:1", "--load", "2"], b"--limit N"),
     ],

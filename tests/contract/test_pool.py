@@ -18,10 +18,10 @@ from typing import Any
 
 import pytest
 
-from contract_jobs import Falsy, FalsyTell, die, falsy, keyword, lock, nap, note, process, tell, thirds, told
-from jobs import square
+from jobs.common import square
+from jobs.contract import Falsy, FalsyTell, die, falsy, keyword, lock, nap, note, process, tell, thirds, told
 from penstock import Pool, errors
-from support import LIMIT, until
+from support.stations import LIMIT, until
 
 
 def caught(call: Callable[[], object], *kinds: type[BaseException]) -> str:

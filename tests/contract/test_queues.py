@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from contract_jobs import die, echo, nap, thirds
-from jobs import square
+from jobs.common import square
+from jobs.contract import die, echo, nap, thirds
 from penstock import Job, queues
 from penstock.adapters.finished_queue import Finished
 from penstock.adapters.queues import Dispatched
-from support import LIMIT
+from support.stations import LIMIT
 
 Made = AbstractContextManager[tuple[Dispatched[Any], Finished[Any]]]
 

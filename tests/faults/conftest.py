@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from fault_world import World
-from support import logs
+from support.fault_pipeline import World
+from support.stations import logs
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from fault_jobs import chatter, large
-from fault_world import World
+from jobs.fault import chatter, large
 from penstock.job.spec import KEEP_OUTPUT
 from penstock.worker.core import KEPT_BYTES_MAX
-from support import until
+from support.fault_pipeline import World
+from support.stations import until
 
 LARGE_BYTES = 1 << 20
 JOBS = 450

@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 
 from conftest import Cli
-from fault_jobs import nap
-from fault_world import World
-from support import LIMIT
+from jobs.fault import nap
+from support.fault_pipeline import World
+from support.stations import LIMIT
 
 
 def test_copies_of_running_stations_are_a_pipeline(world: World, cli: Cli) -> None:
@@ -42,7 +42,7 @@ def test_copies_at_rest_and_never_over_others(world: World, cli: Cli) -> None:
     copies = {path.name: path.read_bytes() for path in (world.folder / "copy").iterdir()}
     assert set(copies) == {"queue.db", "results.db"}
     again = cli("backup", "--data", "data", "copy")
-    assert (again.returncode, b"exists already" in again.stderr) == (2, True)
+    assert (again.returncode, b"this file exists" in again.stderr) == (2, True)
     assert {path.name: path.read_bytes() for path in (world.folder / "copy").iterdir()} == copies
     nothing = cli("backup", "--data", "nowhere", "copy")
-    assert (nothing.returncode, b"no store in here" in nothing.stderr) == (2, True)
+    assert (nothing.returncode, b"no store in this folder" in nothing.stderr) == (2, True)

@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
-from fault_jobs import nap
-from fault_world import World
+from jobs.fault import nap
+from support.fault_pipeline import World
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 

@@ -9,14 +9,14 @@ from collections.abc import Callable
 
 import pytest
 
-from fault_world import LEASE_TIME, World, harm
 from penstock import Pipeline
-from support import LIMIT, until
+from support.fault_pipeline import LEASE_TIME, World, harm
+from support.stations import LIMIT, until
 
 PROGRAM = """
 import sys
 from penstock import Pipeline
-from fault_jobs import nap, wait
+from jobs.fault import nap, wait
 url, folder, what = sys.argv[1:]
 p = Pipeline(url)
 if what == "batch":

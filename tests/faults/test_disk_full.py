@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from conftest import Cli
-from fault_world import World
-from support import LIMIT, until
+from support.fault_pipeline import World
+from support.stations import LIMIT, until
 
 DISK = "64M"
 """Room for the stores, their logs and the results below, without the ballast."""

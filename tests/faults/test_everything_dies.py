@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from fault_jobs import nap, wait
-from fault_world import World
-from penstock.worker.process import EXIT_UNDELIVERED
-from support import Stations
+from jobs.fault import nap, wait
+from penstock.exit_codes import UNDELIVERED
+from support.fault_pipeline import World
+from support.stations import Stations
 
 
 def test_ventilator_and_sink(world: World) -> None:
@@ -70,7 +70,7 @@ def test_a_worker_that_drains_does_not_wait_for_ever(world: World, folder: Path,
     for name in ("ventilator", "sink"):
         world.end(name, 9)
     world.open_gate()
-    assert world.end("w1") == EXIT_UNDELIVERED
+    assert world.end("w1") == UNDELIVERED
     assert "left_undelivered" in world.stations.log("w1").read_text()
     world.start("ventilator", "sink", "w2")
     world.check(batch, 1)

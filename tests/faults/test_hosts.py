@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-import delay
 from conftest import Show
-from hosts_world import Network, needs_hosts
-from key_world import make_keys
 from penstock.keys.files import KeyFolder
-from support import Stations, logs, until
+from support import delay_proxy
+from support.keyed_pipeline import make_keys
+from support.namespace_hosts import Network, needs_hosts
+from support.stations import Stations, logs, until
 
 pytestmark = needs_hosts
 
@@ -74,7 +74,7 @@ def picture(outcomes: list[dict[str, Any]]) -> str:
 class World:
     """A head with the ventilator, a store with the sink, worker hosts, and a desk where the client sits.
 
-    `far`: all of them reach the head and the store through a gate, that lets things arrive later (see delay.py).
+    `far`: all of them reach the head and the store through a gate, that lets things arrive later (see delay_proxy.py).
     """
 
     def __init__(self, folder: Path, *, far: bool = False) -> None:
@@ -86,7 +86,9 @@ class World:
             self.lengthen(0)
             routes = [f"{port}={'store' if port in SINK_SOCKETS else 'head'}:{port}" for port in range(7555, 7561)]
             start = self.network["gate"].start
-            self.network.daemons.append(start(folder / "gate.log", sys.executable, delay.__file__, self.way, *routes))
+            self.network.daemons.append(
+                start(folder / "gate.log", sys.executable, delay_proxy.__file__, self.way, *routes)
+            )
         self.keys = make_keys(folder, URL)
         of_sink = self.network["store"].home / "keys"
         of_sink.mkdir(mode=0o700)

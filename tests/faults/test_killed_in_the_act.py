@@ -7,9 +7,9 @@ import subprocess
 
 import pytest
 
-from fault_jobs import nap
-from fault_world import World
-from support import LIMIT, until
+from jobs.fault import nap
+from support.fault_pipeline import World
+from support.stations import LIMIT, until
 
 JOBS = 60
 """Enough to be there at every death: the calls that only work brings come first."""

@@ -6,9 +6,9 @@ import hashlib
 
 import pytest
 
-from fault_world import World
 from penstock.client import Batch
-from support import LIMIT, until
+from support.fault_pipeline import World
+from support.stations import LIMIT, until
 
 LINES = 4_000_000
 SOME_BYTES = 4 << 20

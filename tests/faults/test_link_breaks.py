@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from fault_jobs import nap, wait
-from fault_world import World
+from jobs.fault import nap, wait
 from penstock import Pipeline
-from proxy import Proxy
-from support import until
+from support.fault_pipeline import World
+from support.stations import until
+from support.tcp_proxy import Proxy
 
 
 @pytest.fixture

@@ -31,8 +31,8 @@ from penstock.wire.messages import (
     VentilatorToSink,
     VentilatorToWorker,
 )
-from straced import STRACE, Call, calls, messages, synced
-from support import Stations, logs, until
+from support.stations import Stations, logs, until
+from support.strace_log import STRACE, Call, calls, messages, synced
 
 MARKS = [f"mark-{number:03d}-{number * 7919 % 1000:03d}" for number in range(12)]
 MARK_IN = re.compile(rb"mark-\d{3}-\d{3}")

@@ -7,9 +7,9 @@ import signal
 
 import pytest
 
-from fault_jobs import nap
-from fault_world import World
-from support import until
+from jobs.fault import nap
+from support.fault_pipeline import World
+from support.stations import until
 
 
 @pytest.mark.parametrize("kept", ["an old copy", "nothing"])

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from fault_jobs import (
+from jobs.fault import (
     bomb,
     close_streams,
     deaf_and_lasting,
@@ -28,10 +28,10 @@ from fault_jobs import (
     recurse,
     wait,
 )
-from fault_world import World
 from penstock import errors
 from penstock.slot.fork_server import CAUSES, PROCESS_LIMIT, TOO_MANY
 from penstock.slot.process_limit import ROOM
+from support.fault_pipeline import World
 
 
 def test_while_jobs_run(world: World) -> None:

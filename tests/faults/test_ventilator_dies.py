@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 
-from fault_jobs import nap, wait
-from fault_world import World, harm
-from support import until
+from jobs.fault import nap, wait
+from support.fault_pipeline import World, harm
+from support.stations import until
 
 
 @harm

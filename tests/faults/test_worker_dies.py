@@ -6,10 +6,10 @@ import time
 
 import pytest
 
-from fault_jobs import freeze_agent, wait
-from fault_world import LEASE_TIME, World, harm, is_alive
+from jobs.fault import freeze_agent, wait
 from penstock import errors
-from support import until
+from support.fault_pipeline import LEASE_TIME, World, harm, is_alive
+from support.stations import until
 
 
 @harm

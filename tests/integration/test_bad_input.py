@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from support import LIMIT
+from support.stations import LIMIT
 
 RUN = f"exec {sys.executable} -m penstock"
 
@@ -38,7 +38,7 @@ def is_about_the_user(said: bytes) -> bool:
         ("run --data file touch ::: made", 2, b"file"),
         ("run touch :::: - -", 2, b"named twice"),
         ("run --url '' touch ::: made", 2, b"it is empty"),
-        ("run --data $'d\\xff' touch ::: made", 2, b"d\\xff is no UTF-8"),
+        ("run --data $'d\\xff' touch ::: made", 2, b"d\\xff is not UTF-8"),
         ("run -a $'no\\xff\\n' touch", 2, b"cannot read no\\xff\\n: no such file"),
         ("run --key $'no\\n' touch ::: made", 2, b"no\\n cannot be read"),
         ("status --help >/dev/full", 1, b"cannot write to stdout"),
@@ -130,4 +130,4 @@ def test_numbers_that_are_none_are_null_and_that_is_said_once(folder: Path) -> N
         b"1.0",
         b"null",
     ]
-    assert done.stderr.count(b"null in JSON") == 1
+    assert done.stderr.count(b"null, since JSON") == 1

@@ -13,7 +13,7 @@ import pytest
 
 from penstock import Pipeline, cli
 from penstock.client.engine import Engine
-from support import Stations, logs, until
+from support.stations import Stations, logs, until
 
 
 class Breakable(Stations):

@@ -21,10 +21,10 @@ from integration.test_slots import Agent, agent, pair
 from integration.test_slots import Done as Answer
 from penstock import Pipeline
 from penstock.job.spec import JobState
-from penstock.slot.protocol import MEDDLING, Done, Ready, Unfit, frame
-from penstock.station.inputs import PieceDone, Ran, SlotDied
+from penstock.slot.protocol import MEDDLING, Done, Ran, Ready, Unfit, frame
 from penstock.worker import slot_host
-from support import LIMIT, Stations
+from penstock.worker.contract import PieceDone, SlotDied
+from support.stations import LIMIT, Stations
 
 __all__ = ["agent", "pair"]  # fixtures
 
@@ -203,12 +203,12 @@ NONSENSE = {
     "a piece that is none": frame(Done(10_000, ())),
     "jobs that are not its own": frame(Done(1, (_ran(5, 9),))),
     "jobs behind its end": frame(Done(1, (_ran(0, 9),))),
-    "less than it says": frame(Done(1, (_ran(0, 1, 10),)), b"five!") + b"five!",
+    "less than it says": frame(Done(1, (_ran(0, 1, 10),)), 5) + b"five!",
     "a time that is none": frame(Done(1, (_ran(0, 1, elapsed=float("nan")),))),
     "a second beginning": frame(Ready(1)),
     "an end": frame(Unfit("tired")),
     "another message": frame(Done(1, ()))[:-1] + b"\xff",
-    "more than there can be": frame(Done(1, ()), memoryview(bytes(1)).cast("B"))[:8] + b"\xff" * 8,
+    "more than there can be": frame(Done(1, ()), 1)[:8] + b"\xff" * 8,
     "text": b"hello\n",
 }
 

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from conftest import Cli
-from support import LIMIT, until
+from support.stations import LIMIT, until
 
 PENSTOCK = [sys.executable, "-m", "penstock"]
 BUSY = "echo $$ > {}.pid; while :; do sleep 0.05; done"
@@ -120,7 +120,7 @@ def test_submit_wait_leaves_its_jobs_alone(folder: Path, url: str) -> None:
         waiting.send_signal(signal.SIGINT)
         _, said = waiting.communicate(timeout=LIMIT)
         assert waiting.returncode == 130
-        assert b"1 left; they go on: penstock results --follow" in said
+        assert b"1 left; the jobs go on: penstock results --follow" in said
         (folder / "go").touch()
         until((folder / "done").exists)
         up.send_signal(signal.SIGTERM)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from conftest import Cli
-from support import LIMIT, until
+from support.stations import LIMIT, until
 
 
 @pytest.mark.parametrize("line", [b"echo $HOME", b"echo *.log", b"echo a > b", b"cd /"])

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from key_world import make_keys, start
-from support import LIMIT, Stations, until
+from support.keyed_pipeline import make_keys, start
+from support.stations import LIMIT, Stations, until
 
 LINES = "echo one {}; echo error {} >&2; until [ -e go ]; do sleep 0.02; done; echo two {}; printf rest"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from conftest import Cli
-from support import Stations
+from support.stations import Stations
 
 BINARY = bytes(range(256)) * 20_000 + b"no end of a line"
 """5 MB of any bytes, without a final newline."""
@@ -57,7 +57,7 @@ def test_results_of_a_submitted_batch_are_whole(cli: Cli, folder: Path, stations
         done = cli("results", *where, keep)
         half = kept // 2
         assert digest(done.stdout) == digest(BINARY if kept == len(BINARY) else BINARY[:half] + BINARY[-half:][:half])
-        missing = f"{len(BINARY) - kept:,} bytes of its stdout are missing here".encode()
+        missing = f"{len(BINARY) - kept:,} bytes of its stdout are missing".encode()
         assert (missing in done.stderr) == (kept < len(BINARY))
         assert (missing in cli("results", *where, "--csv", keep).stderr) == (kept < len(BINARY))
         assert b"its stdout had 5,120,016 bytes" in cli("show", *where, f"{keep}:0").stderr
@@ -74,4 +74,4 @@ def test_run_shows_all_and_leaves_what_is_to_be_kept(cli: Cli, folder: Path, sta
     done = cli("results", *where, "r")
     assert len(done.stdout) < 2 << 20
     assert BINARY.startswith(done.stdout[: 1 << 19])
-    assert b"bytes of its stdout are missing here" in done.stderr
+    assert b"bytes of its stdout are missing" in done.stderr

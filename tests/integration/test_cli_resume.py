@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from conftest import Cli
-from support import LIMIT, Stations, descendants, until
+from support.stations import LIMIT, Stations, descendants, until
 
 SCRIPT = "echo {} >> begun; sleep 0.3; echo {} >> done; echo {}; [ {} != bad ]"
 
@@ -43,7 +43,7 @@ def test_killed_run_goes_on_where_it_was(cli: Cli, folder: Path) -> None:
     until(lambda: not [one for one in descendants(str(folder)) if "penstock" in " ".join(one.cmdline())])
     done = cli("run", "-k", "--resume", "--joblog", "log", *words, "new", "a", "f", "e", "d", "c", "b", "a", "bad")
     assert (done.returncode, done.stdout.split()) == (1, b"new a f e d c b a bad".split())
-    assert b"resumed: 8 of 9 jobs were submitted before\n" in done.stderr
+    assert b"resumed: 8 of 9 jobs had been submitted before\n" in done.stderr
     after = lines(folder / "done")
     assert [after[name] for name in ("new", "bad", "b", "a", "d", "e", "f")] == [1, 1, 1, 2, 1, 1, 1]
     assert after["c"] <= 2  # it ran when all was killed

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from conftest import Cli
-from support import LIMIT, until
+from support.stations import LIMIT, until
 
 NAMES = [
     b"plain",

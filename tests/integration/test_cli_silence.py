@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from support import LIMIT, Stations, until
+from support.stations import LIMIT, Stations, until
 
 PENSTOCK = [sys.executable, "-m", "penstock"]
 

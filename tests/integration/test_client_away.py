@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from penstock import Pipeline, errors
-from support import LIMIT, Stations, until
+from support.stations import LIMIT, Stations, until
 
 TRANSIENT = 3.0
 """Seconds after which the map of a client that is gone is cancelled, here."""

@@ -17,10 +17,10 @@ from typing import Any
 
 import pytest
 
-from jobs import MineError, die, flaky, mark_and_sleep, nap, nested, odd_one, raising, whoami
+from jobs.common import MineError, die, flaky, mark_and_sleep, nap, nested, odd_one, raising, whoami
 from penstock import CommandResult, Pipeline, current_job, errors
 from penstock.station.capacity import default_slots
-from support import LIMIT, until
+from support.stations import LIMIT, until
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import pytest
 
 import penstock
 from penstock import Pipeline, errors
-from support import LIMIT, Stations, until
+from support.stations import LIMIT, Stations, until
 
 HEAD = """
 import atexit, multiprocessing, os, signal, sys, tempfile, threading, time

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from penstock import Pipeline, errors
-from support import LIMIT, Stations, descendants, until
+from support.stations import LIMIT, Stations, descendants, until
 
 Script = Callable[..., "subprocess.Popen[str]"]
 

@@ -14,11 +14,11 @@ from typing import Any
 import psutil
 import pytest
 
-from jobs import inverse, moment, nap, slow, square
+from jobs.common import inverse, moment, nap, slow, square
 from penstock import Pipeline
 from penstock.client import readers
 from penstock.errors import JobError
-from support import until
+from support.stations import until
 
 MILLION = 1_000_000
 RSS_LIMIT = 300 << 20

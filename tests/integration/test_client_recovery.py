@@ -10,9 +10,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from jobs import slow, square
+from jobs.common import slow, square
 from penstock import Pipeline, errors
-from support import LIMIT, Stations, until
+from support.stations import LIMIT, Stations, until
 
 WAIT = 3 * LIMIT
 NAMES = ("ventilator", "sink", "w")

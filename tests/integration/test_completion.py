@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from conftest import Cli
-from key_world import make_keys
 from penstock import Pipeline
-from support import LIMIT, Stations, until
+from support.keyed_pipeline import make_keys
+from support.stations import LIMIT, Stations, until
 
 COMPLETE = """
 eval "$(penstock completion bash)"
@@ -74,6 +74,11 @@ def test_keys_that_were_given_out(folder: Path, monkeypatch: pytest.MonkeyPatch)
     assert completed("keys", "revoke", "watc") == []
 
 
+def test_pages_of_the_manual() -> None:
+    """As far as the word has come; no pipeline is asked."""
+    assert completed("guide", "from") == ["from-gnu-parallel", "from-multiprocessing", "from-celery"]
+
+
 @pytest.mark.parametrize("url", ["", "nonsense", "tcp://127.0.0.1:1"])
 def test_no_pipeline_is_an_empty_answer(url: str, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     """Quietly; so is a key that cannot be read."""
@@ -89,7 +94,7 @@ def test_fish_too() -> None:
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     script = 'penstock completion fish | source; complete -C "penstock stat"'
     done = subprocess.run(["fish", "-c", script], env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout == "status\tHow the pipeline stands.\n"
+    assert done.stdout == "status\tShow the state of the pipeline.\n"
 
 
 @pytest.mark.parametrize("shell", ["zsh", "fish", "bash"])

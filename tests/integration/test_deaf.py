@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 import zmq
 
-from key_world import key_of, make_keys
 from penstock import Pipeline
 from penstock.keys.files import KeyFile, KeyFolder
 from penstock.keys.roles import EVERYONE, Peer
@@ -20,7 +19,8 @@ from penstock.wire.guard import Guard, Security
 from penstock.wire.messages import Beat
 from penstock.wire.socket_sets import ventilator_links
 from penstock.wire.sockets import Links
-from support import LIMIT, Stations, until
+from support.keyed_pipeline import key_of, make_keys
+from support.stations import LIMIT, Stations, until
 
 VICTIM, THIEF = b"v" * 16, b"t" * 16
 LEASE_TIME, HEARTBEAT_INTERVAL = 1.0, 0.2

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from key_world import make_keys, start
 from penstock import cli
 from penstock.cli.commands import doctor_machine, doctor_reach
 from penstock.cli.commands.doctor_reach import Finding
 from penstock.keys.files import KeyFolder
-from penstock.wire import messages
-from support import Stations, until
+from penstock.wire import frames
+from support.keyed_pipeline import make_keys, start
+from support.stations import Stations, until
 
 DOORS = ("desk", "report", "jobs", "outcomes", "control", "results")
 
@@ -124,7 +124,7 @@ def test_a_pipeline_of_another_penstock(
     """Its desk answers in another version of the protocol."""
     stations.start("ventilator", "sink")
     until(lambda: b" sink_joined: " in stations.log("ventilator").read_bytes())
-    monkeypatch.setattr(messages, "SIGNATURE", b"PNS\x09")
+    monkeypatch.setattr(frames, "SIGNATURE", b"PNS\x09")
     assert "install one penstock on both sides" in wrong(doctor(capfd, "--url", stations.url)[1])["pipeline"]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from support import LIMIT
+from support.stations import LIMIT
 
 RUN = """
 with Pipeline("local", slots=1) as p:

@@ -14,7 +14,7 @@ import pytest
 from aiosmtpd.controller import Controller
 
 from penstock import Pipeline
-from support import LIMIT, Stations, free_url, until
+from support.stations import LIMIT, Stations, free_url, until
 
 
 def run(name: str, *arguments: str, code: int = 0) -> list[str]:

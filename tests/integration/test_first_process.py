@@ -13,7 +13,7 @@ import pytest
 
 from penstock import Pipeline
 from penstock.slot.process_tree import children
-from support import LIMIT, Stations, free_url, until
+from support.stations import LIMIT, Stations, free_url, until
 
 UNSHARE = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
 Inside = Callable[..., "Container"]

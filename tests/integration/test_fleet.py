@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from hosts_world import HEAD_URL, Network, needs_hosts, needs_sshd, up
 from penstock.fleet.wheel import pack
 from penstock.job.shipped_modules import PYTHON
-from support import LIMIT, until
+from support.namespace_hosts import HEAD_URL, Network, needs_hosts, needs_sshd, up
+from support.stations import LIMIT, until
 
 pytestmark = [needs_hosts, needs_sshd]
 

@@ -22,7 +22,6 @@ import psutil
 import zmq
 
 from conftest import Cli, Show
-from key_world import LIMITS, door, key_of, knock, knock_at, make_keys, open_files, start, stranger
 from penstock import Pipeline
 from penstock.job.spec import BatchSpec, new_batch_id
 from penstock.keys.files import KeyFile, KeyFolder
@@ -30,7 +29,8 @@ from penstock.keys.roles import Role
 from penstock.url import SOCKET_NAMES
 from penstock.wire.frames import PREFIX, SIGNATURE, Decoder, encode
 from penstock.wire.messages import BatchClose, BatchOpen, ChunkHead, Left, Refused, Submit, VentilatorToClient
-from support import Stations, until
+from support.keyed_pipeline import LIMITS, door, key_of, knock, knock_at, make_keys, open_files, start, stranger
+from support.stations import Stations, until
 
 LIMIT_BYTES = LIMITS.frame_bytes or 0
 GROWTH_BYTES = 96 << 20
@@ -186,11 +186,11 @@ def replay(scene: Scene) -> str:
     """recorded session, replayed."""
     recorded = bytearray()
     with socket.create_server(("127.0.0.1", 0)) as listener, scene.wire("desk") as station:
-        relay = threading.Thread(target=between, args=(listener, station, recorded))
-        relay.start()
+        live_output = threading.Thread(target=between, args=(listener, station, recorded))
+        live_output.start()
         base = f"tcp://127.0.0.1:{listener.getsockname()[1]}"  # the desk is the first of the six
         assert knock(base, "desk", scene.key("admin")) == "let in"
-        relay.join(10)
+        live_output.join(10)
     with scene.wire("desk") as again:
         again.sendall(recorded)
         return "closed" if is_closed(again) else "open"

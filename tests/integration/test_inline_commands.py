@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 from penstock import Pipeline, errors
-from support import LIMIT, until
+from support.stations import LIMIT, until
 
 SLEEP = "sleep 60 & echo begun; wait"
 

@@ -14,8 +14,7 @@ import pytest
 import zmq
 
 from conftest import Cli
-from jobs import gated
-from key_world import door, key_of, knock, make_keys, start
+from jobs.common import gated
 from penstock import Pipeline, errors
 from penstock.client import leaving
 from penstock.job.spec import JobState, Stamp
@@ -25,7 +24,8 @@ from penstock.wire.bounds import Limits
 from penstock.wire.guard import Guard, Security
 from penstock.wire.messages import Claim, Hello, OutcomeHead, Outcomes
 from penstock.wire.socket_sets import ventilator_links
-from support import LIMIT, Stations, free_url, until
+from support.keyed_pipeline import door, key_of, knock, make_keys, start
+from support.stations import LIMIT, Stations, free_url, until
 
 
 @pytest.fixture

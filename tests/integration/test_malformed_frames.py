@@ -14,7 +14,7 @@ from penstock import Pipeline
 from penstock.url import SOCKET_NAMES
 from penstock.wire.frames import PREFIX, SIGNATURE, VERSION
 from penstock.wire.messages import MAX_FRAME_BYTES
-from support import Stations, until
+from support.stations import Stations, until
 
 PEERS = dict(zip(SOCKET_NAMES, (b"DEALER", b"PUSH", b"PULL", b"PUSH", b"SUB", b"DEALER"), strict=True))
 """What connects to each socket, in the words of ZMTP."""

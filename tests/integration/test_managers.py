@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from support import LIMIT, Stations
+from support.stations import LIMIT, Stations
 
 SCRIPT = """
 import multiprocessing, sys

@@ -15,7 +15,7 @@ import pytest
 
 from penstock import Pipeline, errors
 from penstock.job.command import CommandTemplate
-from support import LIMIT, Stations, logs, until
+from support.stations import LIMIT, Stations, logs, until
 
 NODE = Path(__file__).parents[1] / "node"
 

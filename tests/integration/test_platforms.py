@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from support import LIMIT, Stations
+from support.stations import LIMIT, Stations
 
 WITHOUT = """
 import click, os, rich.console, select, sys, zmq, cloudpickle, concurrent.futures, multiprocessing, subprocess, tempfile
@@ -51,4 +51,4 @@ def test_a_client_needs_nothing_that_windows_lacks(stations: Stations) -> None:
         "an embedded pipeline needs Linux or WSL: give the URL of a running one",
         "0 2",
     ], done.stderr
-    assert "needs Linux or WSL; here are" in done.stderr
+    assert "needs Linux or WSL; on Windows" in done.stderr

@@ -12,7 +12,7 @@ import pytest
 
 from penstock import Outcome, Pipeline
 from penstock.client.batch import Batch
-from support import Stations
+from support.stations import Stations
 
 STORES = Path(__file__).parents[1] / "data" / "release_0_2.tar.xz"
 """Made by 0.2.0 on Python 3.11: batches that had ended, and others whose jobs ask for a tag that no worker had."""

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from conftest import Cli
-from jobs import needs
+from jobs.common import needs
 from penstock import Pipeline, errors
-from support import Stations, until
+from support.stations import Stations, until
 
 
 @pytest.fixture
@@ -46,12 +46,12 @@ def test_failed_jobs_run_again_and_the_newer_outcome_counts(pipeline: Pipeline, 
         (folder / "0").touch()
         (folder / "3").touch()
         done = cli("retry", "needy:0")
-        assert (done.returncode, done.stderr) == (0, b"penstock: needy:0: 1 job opened again\n")
+        assert (done.returncode, done.stderr) == (0, b"penstock: needy:0: 1 job will run again\n")
         done = cli("retry", "needy")
         assert done.returncode == 0, done.stderr
         assert list(batch.values()) == list(range(9))
         assert batch.wait(60).succeeded == 9
-        assert b"0 jobs opened again" in cli("retry", "needy").stderr
+        assert b"0 jobs will run again" in cli("retry", "needy").stderr
 
 
 def test_a_deleted_batch_is_gone(pipeline: Pipeline, folder: Path, cli: Cli) -> None:

@@ -18,10 +18,10 @@ from typing import Any
 import pytest
 
 from conftest import Cli
-from jobs import nap, overlapping, together, worker_name
+from jobs.common import nap, overlapping, together, worker_name
 from penstock import Pipeline, Pool, errors
 from penstock.adapters.pool import AsyncResult
-from support import Stations, at_once, until
+from support.stations import Stations, at_once, until
 
 
 @pytest.fixture

@@ -13,14 +13,17 @@ import psutil
 import pytest
 
 from penstock import Pipeline
-from support import LIMIT, until
+from support.stations import LIMIT, until
 
 TOP = Path(__file__).parents[2]
 SCRIPTS = TOP / "scripts"
 OWN_HELP = (
+    "coverage",
     "demo",
     "man-page",
+    "reference",
     "other-python",
+    "release",
     "start-fleet",
     "start-sink",
     "start-ventilator",
@@ -114,9 +117,12 @@ def test_programs_say_their_help_and_refuse(name: str, script: Script) -> None:
         ("stop", ["sink"], "it takes no arguments, and was given 'sink'"),
         ("demo", ["fast"], "it takes no arguments"),
         ("man-page", ["x"], "it takes no arguments"),
+        ("release", ["0.4"], "it takes nothing but --tag, and was given '0.4'"),
+        ("reference", ["x"], "it takes no arguments"),
         ("other-python", [], "it takes one version"),
         ("other-python", ["4"], "'4' is no version of Python"),
         ("test", ["--python"], "--python needs a version"),
+        ("coverage", ["--no-such-option"], "pytest does not know all of '--no-such-option'"),
         ("test", ["--no-such-option"], "pytest does not know all of '--no-such-option'"),
     ],
 )

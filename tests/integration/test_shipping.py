@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from conftest import Cli
-from support import LIMIT, Stations
+from support.stations import LIMIT, Stations
 
 PROJECT = {
     "shapes/__init__.py": "from shapes.points import Point\nfrom . import state\n",
@@ -191,6 +191,6 @@ def test_a_changed_module_is_the_same_call(far: Stations, cli: Cli, folder: Path
     (folder / "tool.py").write_text("def do(x): return len(x)\n")
     done = cli(*words)
     assert done.stdout == b"1\n3\n"
-    assert b"resumed: 1 of 2 jobs were submitted before" in done.stderr
+    assert b"resumed: 1 of 2 jobs had been submitted before" in done.stderr
     refused = cli("run", "--url", far.url, "--no-ship", "--call", "tool:do", ":::", "1")
     assert (refused.returncode, b"No module named 'tool'; it is not where" in refused.stderr) == (1, True)

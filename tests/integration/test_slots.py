@@ -28,8 +28,9 @@ from penstock.job import payload
 from penstock.job.command import CommandTemplate
 from penstock.job.spec import KEEP_OUTPUT, BatchSpec, JobState, Stamp
 from penstock.slot.process_tree import descendants
-from penstock.slot.protocol import CUT_DELAY, MEDDLING
-from penstock.station.inputs import Input, PieceCut, PieceDone, Ran, SlotDied, SlotReady
+from penstock.slot.protocol import CUT_DELAY, MEDDLING, Ran
+from penstock.station.contract import Input
+from penstock.worker.contract import PieceCut, PieceDone, SlotDied, SlotReady
 from penstock.worker.fork_server_handle import OWNER_VARIABLE
 from penstock.worker.slot_handle import Work
 from penstock.worker.slot_host import SlotHost
@@ -99,10 +100,10 @@ class Agent:
 
     def running(self, slot: int) -> tuple[int, int] | None:
         """The piece and the index of the job that the slot runs at this moment."""
-        running = self.host._lives.seats[slot].running()
+        running = self.host._lives.handles[slot].running()
         return None if running is None else (running.piece, running.index)
 
-    def answer(self, kind: type[Any], piece: int | None, limit: float = LIMIT) -> Any:
+    def answer(self, kind: Any, piece: int | None, limit: float = LIMIT) -> Any:
         """The first input of this kind about the piece."""
 
         def find() -> Input | None:

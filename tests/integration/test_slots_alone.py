@@ -23,8 +23,8 @@ import pytest
 from integration.test_slots import Agent, Done, agent, command, is_running, pair
 from penstock.job.spec import JobState
 from penstock.slot.process_tree import ZOMBIES
-from penstock.station.inputs import PieceDone, SlotDied, SlotReady, SlotUnfit
 from penstock.worker import slot_lives
+from penstock.worker.contract import PieceDone, SlotDied, SlotReady, SlotUnfit
 from penstock.worker.slot_host import SlotHost
 
 __all__ = ["agent", "pair"]
@@ -216,7 +216,7 @@ def pid_of(agent: Agent, client: bytes, slot: int = 0) -> int:
 
 def test_another_client_gets_a_fresh_process(agent: Agent) -> None:
     """The same one the same, also when a command ran in between; a process that ran commands only is fresh."""
-    new = agent.host._lives.seats[0].pid
+    new = agent.host._lives.handles[0].pid
     assert agent.done(command("true"), [[]]).spans() == [(0, 1, "succeeded")]
     first = pid_of(agent, b"a")
     assert first == new

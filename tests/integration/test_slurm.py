@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from hosts_world import Host, Network, needs_hosts, up
-from support import until
+from support.namespace_hosts import Host, Network, needs_hosts, up
+from support.stations import until
 
 PATH = f"{os.environ.get('PATH', '')}:/usr/sbin"
 PROGRAMS = [shutil.which(name, path=PATH) for name in ("munged", "slurmctld", "slurmd", "sbatch")]

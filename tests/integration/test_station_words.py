@@ -11,7 +11,7 @@ import pytest
 
 from conftest import Cli
 from penstock import Pipeline
-from support import LIMIT, Stations, until
+from support.stations import LIMIT, Stations, until
 
 
 def count(stations: Stations, name: str, event: str) -> int:

@@ -17,25 +17,17 @@ from typing import Any
 import apsw
 import pytest
 
-from disk import Disk
 from penstock.errors import StoreError, StoreFull
 from penstock.job.spec import Stamp
+from penstock.sink.contract import SaveRecorded
 from penstock.sink.store import ResultStore
 from penstock.station import store_file
-from penstock.station.contract import (
-    DeleteBatch,
-    OpenPart,
-    Save,
-    SaveApplied,
-    SaveChunk,
-    SaveCounts,
-    SaveOpen,
-    SaveRecorded,
-    SaveTotal,
-)
+from penstock.station.contract import DeleteBatch, Save
+from penstock.ventilator.contract import OpenPart, SaveApplied, SaveChunk, SaveCounts, SaveOpen, SaveTotal
 from penstock.ventilator.store import QueueStore
-from sink_world import head_of
-from store_support import BATCH, OTHER, a_batch, lines
+from support.faulty_disk import Disk
+from support.sink_models import head_of
+from support.store_samples import BATCH, OTHER, a_batch, lines
 
 TURNS = 10
 Store = QueueStore | ResultStore

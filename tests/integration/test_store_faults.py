@@ -14,13 +14,14 @@ import pytest
 from msgspec.structs import replace
 
 from penstock.errors import StoreError
+from penstock.sink.contract import SaveRow
 from penstock.sink.store import ResultStore
 from penstock.station import store_file
-from penstock.station.contract import DeleteBatch, SaveRow
+from penstock.station.contract import DeleteBatch
 from penstock.ventilator.store import QueueStore
-from sink_world import head_of, values_of
-from store_support import BATCH, OTHER, lines
-from support import LIMIT, until
+from support.sink_models import head_of, values_of
+from support.stations import LIMIT, until
+from support.store_samples import BATCH, OTHER, lines
 
 
 @pytest.fixture
@@ -86,11 +87,11 @@ def test_a_network_file_system_is_refused(folder: Path, monkeypatch: pytest.Monk
 
 WRITER = """
 import sys
-from penstock.core.actions import SaveRow
-from penstock.core.chain import completion
-from penstock.store.results import ResultStore
+from penstock.station.contract import SaveRow
+from penstock.sink.hash_chain import completion
+from penstock.sink.store import ResultStore
 sys.path.insert(0, sys.argv[2])
-from sink_world import head_of
+from support.sink_models import head_of
 import msgspec
 scratch = sys.argv[3] == "scratch"
 store = ResultStore(sys.argv[1], durable=not scratch, scratch=scratch)

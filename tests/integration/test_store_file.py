@@ -15,10 +15,10 @@ import pytest
 
 from penstock.errors import SchemaMismatch, StoreError, StoreInUse
 from penstock.sink.store import ResultStore
-from penstock.station.contract import SaveChunk
+from penstock.ventilator.contract import SaveChunk
 from penstock.ventilator.store import QueueStore
-from store_support import BATCH, queue_of_two_chunks
-from support import LIMIT
+from support.stations import LIMIT
+from support.store_samples import BATCH, queue_of_two_chunks
 
 
 @pytest.fixture

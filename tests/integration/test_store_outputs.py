@@ -11,11 +11,12 @@ from msgspec.structs import replace
 from penstock.errors import StoreError
 from penstock.job.spec import Stamp
 from penstock.sink import store as results
+from penstock.sink.contract import SaveOutput, SaveTrimmed
 from penstock.sink.store import ResultStore
-from penstock.station.contract import DeleteBatch, SaveOutput, SaveTrimmed
+from penstock.station.contract import DeleteBatch
 from penstock.wire.messages import Print
-from sink_world import head_of
-from store_support import BATCH, OTHER, lines
+from support.sink_models import head_of
+from support.store_samples import BATCH, OTHER, lines
 
 
 @pytest.fixture

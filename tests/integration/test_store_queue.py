@@ -12,21 +12,21 @@ import pytest
 
 from penstock.errors import StoreError
 from penstock.job.spec import BatchSpec, Stamp
-from penstock.station.contract import (
-    DeleteBatch,
+from penstock.station.contract import DeleteBatch
+from penstock.ventilator import store as queue
+from penstock.ventilator.contract import (
     OpenPart,
-    Save,
     SaveApplied,
     SaveCancelled,
     SaveChunk,
     SaveCounts,
     SaveOpen,
     SaveTotal,
+    StoredChunk,
+    VentilatorSave,
 )
-from penstock.station.inputs import StoredChunk
-from penstock.ventilator import store as queue
 from penstock.ventilator.store import QueueStore
-from store_support import BATCH, CODE, DIGEST, OTHER, a_batch, queue_of_two_chunks
+from support.store_samples import BATCH, CODE, DIGEST, OTHER, a_batch, queue_of_two_chunks
 
 SECOND = Stamp(0, 2, 1)
 
@@ -68,7 +68,12 @@ def test_each_start_is_counted(queued: QueueStore) -> None:
 
 def test_the_same_saves_again_change_nothing(queued: QueueStore) -> None:
     """That is what happens after a commit whose outcome was unknown, and when a client repeats itself."""
-    saves: list[Save] = [a_batch(OTHER), SaveChunk(OTHER, 0, 3, b"other"), SaveOpen(BATCH, 0, ()), SaveApplied(1, b"c")]
+    saves: list[VentilatorSave] = [
+        a_batch(OTHER),
+        SaveChunk(OTHER, 0, 3, b"other"),
+        SaveOpen(BATCH, 0, ()),
+        SaveApplied(1, b"c"),
+    ]
     queued.save(saves)
     before = (queued.batches(), queued._kept_bytes)
     queued.reopen()

@@ -12,12 +12,13 @@ from msgspec.structs import replace
 
 from penstock.errors import StoreError
 from penstock.job.spec import JobState, Stamp, new_batch_id
+from penstock.sink.contract import SaveClaim, SaveRecorded
 from penstock.sink.store import ResultStore
-from penstock.station.contract import DeleteBatch, SaveClaim, SaveRecorded
-from penstock.station.inputs import RecordedLine, StoredRecord
-from sink_machine import StoredSinkMachine
-from sink_world import head_of
-from store_support import BATCH, OTHER, lines
+from penstock.station.contract import DeleteBatch
+from penstock.station.recorded_jobs import RecordedLine, StoredRecord
+from support.sink_machine import StoredSinkMachine
+from support.sink_models import head_of
+from support.store_samples import BATCH, OTHER, lines
 
 TestSinkOverItsFile = StoredSinkMachine.TestCase
 TestSinkOverItsFile.settings = settings(max_examples=20, stateful_step_count=50, deadline=None)

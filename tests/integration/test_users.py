@@ -14,10 +14,11 @@ from conftest import Cli
 from penstock import Pipeline, errors
 from penstock.job import payload
 from penstock.job.spec import BatchSpec, Stamp
-from penstock.station.inputs import Input, PieceDone
+from penstock.station.contract import Input
+from penstock.worker.contract import PieceDone
 from penstock.worker.slot_handle import Work
 from penstock.worker.slot_host import SlotHost
-from support import Stations, until
+from support.stations import Stations, until
 
 USER = "nobody"
 

@@ -10,8 +10,8 @@ import pytest
 
 from conftest import Cli
 from penstock import Pipeline, errors
-from penstock.wire import messages
-from support import LIMIT, Stations, until
+from penstock.wire import frames
+from support.stations import LIMIT, Stations, until
 
 
 def test_a_worker_with_another_python_is_warned_of(
@@ -35,7 +35,7 @@ def test_a_worker_of_another_penstock_is_named(
     stations: Stations, folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, cli: Cli
 ) -> None:
     """By the ventilator when it joins, in the list of workers, and to whoever submits code; its jobs run."""
-    (folder / "sitecustomize.py").write_text("import penstock.station.config\npenstock.config.VERSION = '99.1.0'\n")
+    (folder / "sitecustomize.py").write_text("import penstock.version\npenstock.version.VERSION = '99.1.0'\n")
     stations.start("ventilator", "sink")
     with monkeypatch.context() as patch:
         patch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
@@ -53,7 +53,7 @@ def test_a_client_of_another_penstock_is_told(stations: Stations, monkeypatch: p
     """One error that names both versions, for whatever is asked; the pipeline goes on."""
     stations.start("ventilator", "sink", "w1")
     with monkeypatch.context() as patch:
-        patch.setattr(messages, "SIGNATURE", b"PNS\x09")
+        patch.setattr(frames, "SIGNATURE", b"PNS\x09")
         with Pipeline(stations.url) as pipeline:
             with pytest.raises(errors.VersionMismatch, match="desk of the pipeline: protocol version 1"):
                 pipeline.status()

@@ -11,7 +11,7 @@ import pytest
 
 from penstock.job.spec import BatchSpec
 from penstock.worker import slot_feed
-from sim import World
+from support.sim.world import World
 
 BATCH = b"batch".ljust(16)
 SHORT, LONG = 0.02, 3.0

@@ -8,7 +8,8 @@ import pytest
 
 from penstock.job.spec import BatchSpec
 from penstock.worker.fitness import Fitness
-from sim import WorkerNode, World
+from support.sim.nodes import WorkerNode
+from support.sim.world import World
 
 BATCH = b"batch".ljust(16)
 JOBS, PATIENCE = 240, 60.0
@@ -24,8 +25,8 @@ def world(tmp_path: Path) -> World:
 
 
 def held(world: World, worker: WorkerNode) -> int:
-    """Jobs that it has not ended, by the ventilator's books."""
-    jobs: int = world.ventilator.core.books.workers[worker.id].jobs
+    """Jobs that it has not ended, by the ventilator's ledger."""
+    jobs: int = world.ventilator.core.ledger.workers[worker.id].jobs
     return jobs
 
 
@@ -40,12 +41,12 @@ def test_its_jobs_run_elsewhere_and_it_heals(world: World) -> None:
     try:
         world.client.submit(BATCH, BatchSpec(), [4] * (JOBS // 4))
         world.run(world.now + 0.3)
-        broken.fail("no room")
+        broken.slots.fail("no room")
         failed_at = world.now
         world.run(world.now + 0.7)
         assert held(world, broken) == 0
         assert since(world, failed_at) == {other.name}
-        broken.mend()
+        broken.slots.mend()
         mended_at = world.now
         world.run_until(lambda: world.settled, PATIENCE)
         world.judge()
@@ -61,7 +62,7 @@ def test_if_it_did_not_say_so_it_would_be_given_jobs(world: World, monkeypatch: 
     try:
         world.client.submit(BATCH, BatchSpec(), [4] * (JOBS // 4))
         world.run(world.now + 0.3)
-        broken.fail("no room")
+        broken.slots.fail("no room")
         world.run(world.now + 0.7)
         assert held(world, broken) > 0
     finally:

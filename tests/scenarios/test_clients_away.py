@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from penstock.job.spec import BatchSpec, JobState
-from penstock.station.contract import SeekClient
-from penstock.station.inputs import ClientSought
-from penstock.ventilator.deletion import Removal
+from penstock.ventilator.deletion import Deletion
 from penstock.wire.bounds import TRANSIENT_TIME
-from penstock.wire.messages import Alive, AskGone, Gone, GoneLine
-from sim import ClientNode, VentilatorNode, World
+from penstock.wire.messages import Alive, AskGone, Bytes, Gone, GoneLine
+from support.sim.client import ClientNode
+from support.sim.network import VirtualLinks
+from support.sim.world import World
 
 JOBS = 6
 LONG = 90.0
@@ -31,36 +31,27 @@ class Reader(ClientNode):
         self.is_busy = False
         """Whether it says nothing at a new connection either, for now."""
 
-    def handle(self, event: Any, now: float) -> list[Any]:
-        if event == ("up", "desk") and MAP in self.position and not self.is_busy:
-            desk = self.world.connections["desk", self.name]
-            self.world.send(desk, self, Alive((MAP,)), b"")
-            self.world.send(desk, self, AskGone(next(self.numbers), (MAP,)), b"")
-        if isinstance(event, tuple) and isinstance(event[0], Gone):
-            self.gone += event[0].batches
-        return super().handle(event, now)
+    def ask_again(self) -> None:
+        if MAP in self.position and not self.is_busy:
+            self.links.send("desk", Alive((MAP,)))
+            self.links.send("desk", AskGone(next(self.numbers), (MAP,)))
+        super().ask_again()
 
-    def tick(self, now: float) -> list[Any]:
+    def on_answer(self, message: Any, payload: Bytes) -> None:
+        if isinstance(message, Gone):
+            self.gone += message.batches
+        super().on_answer(message, payload)
+
+    def resend(self) -> None:
         """It says nothing again by itself."""
-        self.resend_at = now + 1000.0
-        return []
+        self.resend_at = self.world.now + 1000.0
 
 
-class Blind(VentilatorNode):
-    """A ventilator that sees no connections: the control."""
-
-    def perform(self, action: Any) -> list[Any] | None:
-        if isinstance(action, SeekClient):
-            return [ClientSought(action.client, False)]
-        return super().perform(action)
-
-
-def world_of(folder: Path, *, blind: bool = False) -> World:
+def world_of(folder: Path) -> World:
     """A map of long jobs, half of them running."""
 
     class Here(World):
         client_type = Reader
-        ventilator_type = Blind if blind else VentilatorNode
 
     world = Here(folder, 7, workers=1, slots=3)
     world.fates = lambda *_: ("ok", LONG)
@@ -83,9 +74,11 @@ def cancelled(world: World) -> bool:
 
 
 @pytest.mark.parametrize("blind", [False, True])
-def test_a_busy_client_loses_nothing(tmp_path: Path, blind: bool) -> None:
+def test_a_busy_client_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blind: bool) -> None:
     """It says nothing for minutes (a callback, C code that keeps the GIL, a debugger) over a connection that is up."""
-    world = world_of(tmp_path, blind=blind)
+    if blind:  # the control: a ventilator that sees no connections
+        monkeypatch.setattr(VirtualLinks, "reaches", lambda *_: False)
+    world = world_of(tmp_path)
     assert cancelled(world) is blind
     world.close()
 
@@ -96,7 +89,7 @@ def test_stations_that_stood_still_forgive_their_clients(
 ) -> None:
     """Longer than a client may be away: SIGSTOP, a host that was moved."""
     if not forgives:
-        monkeypatch.setattr(Removal, "forgive", lambda *_: None)
+        monkeypatch.setattr(Deletion, "forgive", lambda *_: None)
     world = world_of(tmp_path)
     assert isinstance(world.client, Reader)
     world.client.is_busy = True
@@ -113,7 +106,7 @@ def test_a_laptop_asleep_for_a_night_loses_nothing(
 ) -> None:
     """Client, stations and worker sleep as one."""
     if not forgives:
-        monkeypatch.setattr(Removal, "forgive", lambda *_: None)
+        monkeypatch.setattr(Deletion, "forgive", lambda *_: None)
     world = world_of(tmp_path)
     for node in world.nodes:
         world.pause(node, 3600.0)
@@ -135,7 +128,7 @@ def test_a_client_that_was_away_is_told(tmp_path: Path, seconds: float, is_lost:
     world.run(world.now + seconds + 5.0)
     assert [(line.batch, line.kind) for line in client.gone] == ([(MAP, "JobCancelled")] if is_lost else [])
     assert all("its client was out of reach for 60 s" in line.text for line in client.gone)
-    assert not is_lost or not world.ventilator.core.books.backlog.batches or client.gone
+    assert not is_lost or not world.ventilator.core.ledger.backlog.batches or client.gone
     if not is_lost:
         assert not cancelled(world)
     world.close()

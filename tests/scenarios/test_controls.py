@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,21 +18,25 @@ from msgspec.structs import replace
 
 from penstock.errors import StoreError
 from penstock.job.spec import BatchSpec
-from penstock.station.control_silence import Hearing
+from penstock.sink.process import Sink
+from penstock.station import loop
+from penstock.station.control_silence import ControlSilence
 from penstock.station.recorded_jobs import Recorded
-from penstock.ventilator.cancel_unstarted import Recalls
+from penstock.ventilator.cancel_unstarted import UnstartedCancels
 from penstock.ventilator.jobs_model import Part
-from penstock.ventilator.ledger import Books
-from penstock.ventilator.sink_log import Settlement
-from penstock.ventilator.worker_loss import Loss
-from penstock.ventilator.worker_reports import Presence
+from penstock.ventilator.ledger import Ledger
+from penstock.ventilator.process import Ventilator
+from penstock.ventilator.sink_log import SinkLog
+from penstock.ventilator.worker_loss import WorkerLoss
+from penstock.ventilator.worker_reports import WorkerReports
 from penstock.wire.messages import Completions, HandedBack, OutcomeHead
 from penstock.worker.core import WorkerCore
 from penstock.worker.held_lease import HeldLease
-from penstock.worker.membership import Liaison
+from penstock.worker.membership import Membership
 from penstock.worker.outbox import Outbox
-from scenarios.test_schedules import innocents, is_settled, poisoned, recalling
-from sim import Node, SinkNode, VentilatorNode, World
+from scenarios.test_schedules import cancel_request, innocents, is_settled, poisoned
+from support.sim.network import Node
+from support.sim.world import World
 
 SEEDS = range(200)
 """Schedules that are tried until one goes wrong."""
@@ -145,39 +149,43 @@ def unheard(world: World, chance: random.Random) -> None:
 # ---------------------------------------------------------------------------------------------- rules, off
 
 
-def speak_before_saving(node: type[VentilatorNode | SinkNode]) -> Control:
+def speak_before_saving(kind: type[Ventilator | Sink]) -> Control:
     """Everything is said before it is committed; a crash in between loses the commit only."""
 
     def off(patch: pytest.MonkeyPatch) -> None:
-        def turn(self: Any) -> None:
-            crash, self.crash_at = self.crash_at, None
-            dies = crash is not None and crash[0] <= self.turns + 1
-            if not dies:
-                self.crash_at = crash
-                Node.turn(self)
-                return
-            self.save = lambda *_: None
-            Node.turn(self)
-            del self.save
-            self.world.crash(self)
+        turn, save = loop.turn, loop.save
+        late: list[list[Any]] = []
 
-        patch.setattr(node, "turn", turn)
+        def save_later(station: loop.Station, saves: list[Any]) -> None:
+            if isinstance(station, kind):
+                late.append(saves)
+            else:
+                save(station, saves)
+
+        def turn_then_save(station: loop.Station, inputs: list[Any]) -> Iterator[Any]:
+            late.clear()
+            yield from turn(station, inputs)
+            for saves in late:
+                save(station, saves)
+
+        patch.setattr(loop, "save", save_later)
+        patch.setattr(loop, "turn", turn_then_save)
 
     return off
 
 
 def no_fuse(patch: pytest.MonkeyPatch) -> None:
     """A dealt lease that nobody reports is waited for forever."""
-    patch.setattr(Loss, "_burn_fuses", lambda *_: None)
+    patch.setattr(WorkerLoss, "_burn_fuses", lambda *_: None)
 
 
 def no_barrier(patch: pytest.MonkeyPatch) -> None:
     """A lost worker's jobs are queued again at once."""
 
-    def hold(self: Books, part: Part, barrier: int) -> None:
+    def hold(self: Ledger, part: Part, barrier: int) -> None:
         self.queue(part)
 
-    patch.setattr(Books, "hold", hold)
+    patch.setattr(Ledger, "hold", hold)
 
 
 def no_floor(patch: pytest.MonkeyPatch) -> None:
@@ -194,8 +202,8 @@ def no_floor(patch: pytest.MonkeyPatch) -> None:
 
 def arrival_is_life(patch: pytest.MonkeyPatch) -> None:
     """A worker never considers itself lost."""
-    patch.setattr(Liaison, "silence", lambda *_: 0.0)
-    patch.setattr(Liaison, "_touch_ends_at", math.inf)
+    patch.setattr(Membership, "silence", lambda *_: 0.0)
+    patch.setattr(Membership, "_touch_ends_at", math.inf)
 
 
 def no_resend(patch: pytest.MonkeyPatch) -> None:
@@ -206,17 +214,17 @@ def no_resend(patch: pytest.MonkeyPatch) -> None:
 
 def no_replay(patch: pytest.MonkeyPatch) -> None:
     """A gap in the log is never asked for."""
-    patch.setattr(Settlement, "_ask", lambda *_: None)
+    patch.setattr(SinkLog, "_ask", lambda *_: None)
 
 
 def gaps_are_skipped(patch: pytest.MonkeyPatch) -> None:
     """Lines behind a gap are applied as if it were none."""
 
     def on_completions(self: Any, message: Completions, now: float) -> None:
-        self._waiting.extend(line for line in message.records if line.seq > self._books.applied)
+        self._waiting.extend(line for line in message.records if line.seq > self._ledger.applied)
         self.advance(now)
 
-    patch.setattr(Settlement, "on_completions", on_completions)
+    patch.setattr(SinkLog, "on_completions", on_completions)
 
 
 def no_dedupe(patch: pytest.MonkeyPatch) -> None:
@@ -232,18 +240,18 @@ def no_dedupe(patch: pytest.MonkeyPatch) -> None:
 
 def no_claims(patch: pytest.MonkeyPatch) -> None:
     """After a restart what workers hold is not believed: all is queued again at once."""
-    patch.setattr("penstock.ventilator.core.RECOVERY_GRACE", -1.0)
-    patch.setattr(Presence, "_claim", lambda *_, **__: [])
+    patch.setattr("penstock.ventilator.sink_beats.RECOVERY_GRACE", -1.0)
+    patch.setattr(WorkerReports, "_claim", lambda *_, **__: [])
 
 
 def no_closed_again(patch: pytest.MonkeyPatch) -> None:
     """Closed is said once; the applied position is forgotten by inventories."""
-    patch.setattr(Presence, "_finished", lambda *_: [])
+    patch.setattr(WorkerReports, "_finished", lambda *_: [])
 
 
 def all_suspects_are_guilty(patch: pytest.MonkeyPatch) -> None:
     """Whoever ran on three workers that were lost is dead, whatever else ran there."""
-    patch.setattr(Loss, "_accuse", lambda *_, **__: None)
+    patch.setattr(WorkerLoss, "_accuse", lambda *_, **__: None)
 
 
 def no_recall_again(patch: pytest.MonkeyPatch) -> None:
@@ -251,29 +259,29 @@ def no_recall_again(patch: pytest.MonkeyPatch) -> None:
 
     def on_handed_back(self: Any, back: HandedBack) -> None:
         keep(self, back)
-        for batch in self._books.backlog.batches.values():
+        for batch in self._ledger.backlog.batches.values():
             for chunk in batch.chunks.values():
                 for part in chunk.parts:
                     part.recalled = False
 
-    keep = Recalls.on_handed_back
-    patch.setattr(Recalls, "on_handed_back", on_handed_back)
+    keep = UnstartedCancels.on_handed_back
+    patch.setattr(UnstartedCancels, "on_handed_back", on_handed_back)
 
 
 def no_renewal(patch: pytest.MonkeyPatch) -> None:
     """Who is connected and hears nothing waits."""
-    patch.setattr(Hearing, "look", lambda *_: [])
+    patch.setattr(ControlSilence, "look", lambda *_: [])
 
 
 def no_verdict_again(patch: pytest.MonkeyPatch) -> None:
     """A verdict is said once."""
-    send = Books.send_verdicts
-    patch.setattr(Books, "send_verdicts", lambda self, sink, **_: send(self, sink, again=False))
+    send = Ledger.send_verdicts
+    patch.setattr(Ledger, "send_verdicts", lambda self, sink, **_: send(self, sink, again=False))
 
 
 def retries_are_new(patch: pytest.MonkeyPatch) -> None:
     """Each Retry that arrives is one more."""
-    patch.setattr(Books, "mark_retried", lambda *_: None)
+    patch.setattr(Ledger, "mark_retried", lambda *_: None)
 
 
 def openings_are_new(patch: pytest.MonkeyPatch) -> None:
@@ -325,10 +333,10 @@ def trial(folder: Path, seed: int, schedule: Schedule) -> str:
 
 
 CONTROLS: dict[str, tuple[Control, Schedule]] = {
-    "persist before speaking, ventilator": (speak_before_saving(VentilatorNode), restarts("ventilator")),
-    "persist before speaking, sink": (speak_before_saving(SinkNode), restarts("sink")),
+    "persist before speaking, ventilator": (speak_before_saving(Ventilator), restarts("ventilator")),
+    "persist before speaking, sink": (speak_before_saving(Sink), restarts("sink")),
     "fuse": (no_fuse, lossy),
-    "limbo barrier": (no_barrier, lost_workers),
+    "unconfirmed barrier": (no_barrier, lost_workers),
     "floor": (no_floor, cut_off),
     "echo liveness": (arrival_is_life, cut_off),
     "resend of outcomes": (no_resend, restarts("sink")),
@@ -336,7 +344,7 @@ CONTROLS: dict[str, tuple[Control, Schedule]] = {
     "no line is skipped": (gaps_are_skipped, lossy),
     "first outcome wins": (no_dedupe, lossy),
     "claims after a restart": (no_claims, restarts("ventilator", 1.5)),
-    "recalled is recalled": (no_recall_again, recalling),
+    "recalled is recalled": (no_recall_again, cancel_request),
     "suspects run alone": (all_suspects_are_guilty, poisoned),
     "verdicts are repeated": (no_verdict_again, cancelling),
     "closed again": (no_closed_again, lossy),
@@ -366,7 +374,7 @@ def test_without_the_rule_something_goes_wrong(tmp_path: Path, monkeypatch: pyte
     "name",
     [
         "fuse",
-        "limbo barrier",
+        "unconfirmed barrier",
         "floor",
         "resend of outcomes",
         "claims after a restart",

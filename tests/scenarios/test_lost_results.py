@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from penstock.job.spec import BatchSpec, JobState
-from penstock.ventilator.sink_log_repair import Agreement
-from sim import World
+from penstock.ventilator.sink_log_repair import SinkLogRepair
+from support.sim.world import World
 
 HEAL = 60.0
 
@@ -27,9 +27,9 @@ def fates(_batch: bytes, index: int, stamp: Any) -> tuple[str, float]:
 
 
 def is_settled(world: World) -> bool:
-    """Every job has its outcome, and books and log are of one mind."""
-    books, store = world.ventilator.core.books, world.sink.store
-    return world.settled and (books.applied, books.chain) == store.head()
+    """Every job has its outcome, and ledger and log are of one mind."""
+    ledger, store = world.ventilator.core.ledger, world.sink.store
+    return world.settled and (ledger.applied, ledger.chain) == store.head()
 
 
 def lose(folder: Path, seed: int, *, everything: bool = False) -> World:
@@ -98,7 +98,7 @@ def test_what_is_not_kept_or_must_not_run_twice_is_dead_and_says_so(tmp_path: Pa
     dead = {job for job, head in world.client.outcomes.items() if head.state is JobState.DEAD}
     assert dead == {(once, index) for index in range(4)} | {(gone, index) for index in range(4, 8)}
     (agreed,) = [log.fields for log in world.logged if log.event == "sink_agreed"]
-    assert agreed == {"sink_seq": 0, "reopened": 4, "dead": 8}
+    assert agreed == " sink_seq=0 reopened=4 dead=8"
     world.close()
 
 
@@ -118,8 +118,8 @@ def test_an_old_file_and_a_new_queue_harm_nobody(tmp_path: Path) -> None:
 
 
 def test_without_the_comparison_jobs_are_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Control: the books are taken for right, and the log goes on from where it is."""
-    monkeypatch.setattr(Agreement, "_compare", lambda *_: None)
+    """Control: the ledger are taken for right, and the log goes on from where it is."""
+    monkeypatch.setattr(SinkLogRepair, "_compare", lambda *_: None)
     world = World(tmp_path, 1)
     world.client.submit(b"o" * 16, BatchSpec(), [4])
     world.run_until(partial(is_settled, world), HEAL)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from penstock.job.spec import BatchSpec
-from sim import Node, World
+from support.sim.network import Node
+from support.sim.world import World
 
 HEAL = 60.0
 """Virtual seconds within which everything is over once the faults have stopped."""

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from disk import Disk
 from penstock.errors import StoreError
 from penstock.job.spec import BatchSpec
 from penstock.sink.store import ResultStore
 from penstock.station import store_file
 from penstock.ventilator.store import QueueStore
 from scenarios.test_schedules import HEAL, heal, is_settled, mixed
-from sim import World
+from support.faulty_disk import Disk
+from support.sim.world import World
 
 SEEDS = range(5)
 

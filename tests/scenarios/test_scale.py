@@ -1,4 +1,4 @@
-"""Many workers and many jobs on the virtual network, while processes die: told by spans (spans_world.py).
+"""Many workers and many jobs on the virtual network, while processes die: told by spans (support/sim/spans.py).
 
 `scripts/scale` is the same with ten thousand workers and ten million jobs. PENSTOCK_SEED replays a seed.
 """
@@ -13,7 +13,7 @@ import pytest
 from penstock.ventilator import worker_reports
 from penstock.wire.bounds import PACE_MAX
 from penstock.worker.core import WorkerCore
-from spans_world import SpanWorld
+from support.sim.spans import SpanWorld
 
 SEED = int(os.environ.get("PENSTOCK_SEED", "6"))
 WORKERS = 200

@@ -17,7 +17,9 @@ from typing import Any
 import pytest
 
 from penstock.job.spec import BatchSpec
-from sim import Node, WorkerNode, World
+from support.sim.network import Node
+from support.sim.nodes import WorkerNode
+from support.sim.world import World
 
 SCHEDULES = int(os.environ.get("PENSTOCK_SCHEDULES", "40"))
 SEED = os.environ.get("PENSTOCK_SEED")
@@ -148,7 +150,7 @@ def test_nobody_is_dead_for_what_others_did(tmp_path: Path, seed: int) -> None:
     world.close()
 
 
-def recalling(world: World, chance: random.Random) -> None:
+def cancel_request(world: World, chance: random.Random) -> None:
     """All that has not started is cancelled while messages are lost, the ventilator restarts and workers die."""
     world.fates = lambda _, index, stamp: ("fail" if index % 5 == 2 and stamp.failures == 0 else "ok", 0.7)
     batch = chance.randbytes(16)
@@ -171,7 +173,7 @@ def recalling(world: World, chance: random.Random) -> None:
 def test_what_is_cancelled_unstarted_never_starts(tmp_path: Path, seed: int) -> None:
     """Lost messages, restarts and lost workers: what the client was told is so, and nothing starts any more."""
     world = World(tmp_path, seed)
-    recalling(world, random.Random(seed))
+    cancel_request(world, random.Random(seed))
     heal(world)
     world.run_until(lambda: world.settled and not world.client.recalls, HEAL)
     world.judge()

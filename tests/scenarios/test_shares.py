@@ -14,7 +14,7 @@ from penstock.job.spec import BatchSpec
 from penstock.ventilator.known_worker import Worker
 from penstock.worker.fair_shares import Shares
 from penstock.worker.held_lease import HeldLease
-from sim import World
+from support.sim.world import World
 
 HUGE, SMALL = b"huge".ljust(16), b"small".ljust(16)
 SECONDS = 2.0

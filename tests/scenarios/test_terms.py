@@ -14,15 +14,16 @@ from pathlib import Path
 import pytest
 
 from penstock.job.spec import BatchSpec
-from penstock.station.inputs import StoredBatch
+from penstock.ventilator.contract import StoredBatch
 from penstock.ventilator.jobs_model import Batch
 from penstock.ventilator.known_worker import Worker
-from penstock.ventilator.open_leases import Groups, Lanes
-from penstock.ventilator.start_conditions import Gates
+from penstock.ventilator.open_leases import LimitGroups, OpenLeases
+from penstock.ventilator.start_conditions import StartConditions
 from penstock.wire.messages import BatchHead, Lease
 from penstock.worker.held_lease import HeldLease
 from scenarios.test_schedules import HEAL, heal, is_settled
-from sim import WorkerNode, World
+from support.sim.nodes import WorkerNode
+from support.sim.world import World
 
 SEEDS = range(8)
 CONTROL_SEEDS = range(60)
@@ -110,7 +111,7 @@ def test_terms_are_kept_whatever_dies(tmp_path: Path, seed: int) -> None:
 
 def no_gate(patch: pytest.MonkeyPatch) -> None:
     """Batches begin at once."""
-    patch.setattr(Gates, "_look", lambda *_: None)
+    patch.setattr(StartConditions, "_look", lambda *_: None)
 
 
 def no_place(patch: pytest.MonkeyPatch) -> None:
@@ -120,18 +121,18 @@ def no_place(patch: pytest.MonkeyPatch) -> None:
 
 def no_lanes(patch: pytest.MonkeyPatch) -> None:
     """As many leases go out as there is credit for."""
-    patch.setattr(Lanes, "is_full", property(lambda _: False))
-    patch.setattr(Lanes, "is_last", property(lambda _: False))
+    patch.setattr(OpenLeases, "is_full", property(lambda _: False))
+    patch.setattr(OpenLeases, "is_last", property(lambda _: False))
 
 
 def no_groups(patch: pytest.MonkeyPatch) -> None:
     """Each batch counts for itself, whatever else came through its view."""
 
-    def join(_: Groups[Batch], stored: StoredBatch) -> Lanes[Batch] | None:
-        return None if stored.spec.limit is None else Lanes(stored.spec.limit)
+    def join(_: LimitGroups[Batch], stored: StoredBatch) -> OpenLeases[Batch] | None:
+        return None if stored.spec.limit is None else OpenLeases(stored.spec.limit)
 
-    patch.setattr(Groups, "join", join)
-    patch.setattr(Groups, "leave", lambda *_: None)
+    patch.setattr(LimitGroups, "join", join)
+    patch.setattr(LimitGroups, "leave", lambda *_: None)
 
 
 def wide_leases(patch: pytest.MonkeyPatch) -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from cores import VentilatorBench
+from support.core_benches import VentilatorBench
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> VentilatorBench:
+def bench(tmp_path: Path) -> Iterator[VentilatorBench]:
     """A ventilator with its sink."""
     made = VentilatorBench(tmp_path)
     made.sink()
-    return made
+    yield made
+    made.store.close()

@@ -1,8 +1,7 @@
 """The command line: one small file per noun.
 
-Exit codes: 0 all well, 1 some job did not succeed, 2 wrong use or no such batch, 3 no pipeline answers, 4 refused,
-130 interrupted (143 by SIGTERM, 129 by SIGHUP). Results go to stdout and nothing else does; one line on stderr says
-what is wrong and what to do.
+Exit codes are those of penstock.exit_codes. Results go to stdout and nothing else does; one line on stderr says what is
+wrong and what to do.
 """
 
 from __future__ import annotations
@@ -26,6 +25,7 @@ from penstock.cli.commands import (
     doctor,
     drain,
     fleet,
+    guide,
     jobs,
     keys,
     results,
@@ -41,15 +41,14 @@ from penstock.cli.commands import (
     workers,
 )
 from penstock.cli.commands import print as printing
-from penstock.cli.error_exit import WRONG_USE, exit_code, text_of
+from penstock.cli.error_exit import exit_code, text_of
 from penstock.cli.options import State
 from penstock.cli.output import Says
 from penstock.cli.run import run, submit
 from penstock.cli.signals import exit_code as exit_code_of_signal
 from penstock.cli.streams import CannotWrite, abandon_stdout, flush_or_abandon_stdout, lost
 from penstock.errors import ConfigError
-
-INTERRUPTED = 130
+from penstock.exit_codes import FAILURE, INTERRUPTED, SUCCESS, WRONG_USE
 
 
 class ReaderGone(Exception):  # noqa: N818 - no error: whoever read stdout has had enough
@@ -68,7 +67,7 @@ class Commands(click.Group):
     """A group whose commands end quietly when nobody reads any more (`| head`), and when they are told to."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command."""
+        """Run the command, and say in an exception of our own why it ended early."""
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
@@ -82,7 +81,7 @@ class Commands(click.Group):
         """Find the command. Raises ConfigError: not on this system."""
         name, command, rest = super().resolve_command(ctx, args)
         if sys.platform == "win32" and name in NEED_LINUX:
-            raise ConfigError("it needs Linux or WSL; here are the commands for a running pipeline")
+            raise ConfigError("this command needs Linux or WSL; on Windows use the commands for a running pipeline")
         return name, command, rest
 
 
@@ -98,7 +97,7 @@ LOOKS = (status, workers, batches, jobs, show, why, top, doctor)
 
 NEED_LINUX = {module.command.name for module in (*STATIONS, doctor, fleet)}
 
-for module in (*STATIONS, *WORK, *LOOKS, drain, backup, keys, fleet, printing, completion):
+for module in (*STATIONS, *WORK, *LOOKS, drain, backup, keys, fleet, printing, completion, guide):
     group.add_command(module.command)
 
 
@@ -114,7 +113,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(code or _unsaid())
     except (BrokenPipeError, ReaderGone):
         abandon_stdout()
-        return 0
+        return SUCCESS
     except ToldToEnd as told:
         flush_or_abandon_stdout()
         return exit_code_of_signal(told.end)
@@ -135,7 +134,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _unsaid() -> int:
     """The exit code of a command that all went well for, but for what it had to say on stderr: as GNU's tools do."""
     error = lost()
-    return 1 if error is not None and error.errno != errno.EPIPE else 0
+    return FAILURE if error is not None and error.errno != errno.EPIPE else SUCCESS
 
 
 def _speaker(error: Exception, state: State) -> str:

@@ -1,4 +1,4 @@
-"""The values that a shell can complete: batches, workers and keys there are, files, commands."""
+"""The values that a shell can complete: batches, workers and keys there are, pages of the manual, files, commands."""
 
 from __future__ import annotations
 
@@ -76,7 +76,6 @@ def files(_: click.Context, incomplete: str) -> Iterator[CompletionItem]:
 
 
 def folders(_: click.Context, incomplete: str) -> Iterator[CompletionItem]:
-    """Likewise."""
     yield CompletionItem(incomplete, type="dir")
 
 
@@ -123,6 +122,13 @@ def keys(context: click.Context, _: str) -> Iterator[Value]:
     yield from (Value(name, f"a key for {role}") for name, role in roles.items())
 
 
+def topics(_: click.Context, __: str) -> Iterator[Value]:
+    """Pages of the manual."""
+    from penstock.guide import pages
+
+    yield from (Value(page.topic, page.purpose) for page in pages())
+
+
 BY_METAVAR: dict[str, Values] = {
     "FILE": files,
     "HOSTS": files,
@@ -132,6 +138,7 @@ BY_METAVAR: dict[str, Values] = {
     "BATCH[:INDEX]": batches,
     "BATCH:INDEX": batches,
     "WORKER": workers,
+    "TOPIC": topics,
     "[COMMAND] [::: ARGUMENT...]": words,
 }
 """By what the help of an argument or option calls its value."""

@@ -22,8 +22,7 @@ from penstock.errors import (
     UnfitFolder,
     VersionMismatch,
 )
-
-WRONG_USE, NO_PIPELINE, REFUSED = 2, 3, 4
+from penstock.exit_codes import FAILURE, NO_PIPELINE, REFUSED, WRONG_USE
 
 CONDITIONS = frozenset(
     getattr(errno, name)
@@ -58,7 +57,7 @@ def exit_code(error: Exception) -> int:
         case Refused():
             return REFUSED
         case _:
-            return 1
+            return FAILURE
 
 
 def text_of(error: Exception) -> str:

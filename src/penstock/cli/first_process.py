@@ -12,6 +12,8 @@ import os
 import signal
 import time
 
+from penstock.exit_codes import SIGNALLED
+
 FIRST = 1
 SI_KERNEL = 0x80
 """si_code of a signal that the kernel sent to the whole process group, as the terminal's Ctrl-C (sigaction(2))."""
@@ -33,7 +35,7 @@ def stand_before() -> None:
     if os.WIFSIGNALED(status):
         _wait_for_all()
     code = os.waitstatus_to_exitcode(status)
-    os._exit(code if code >= 0 else 128 - code)  # as a shell has it
+    os._exit(code if code >= 0 else SIGNALLED - code)  # as a shell has it
 
 
 def _look_after(child: int) -> int:

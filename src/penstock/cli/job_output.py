@@ -1,4 +1,4 @@
-"""What a job comes to on stdout and on stderr, however much that is: a part at a time."""
+"""What a job gives out on stdout and on stderr, however much that is: a part at a time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from penstock.job.spawning import CANNOT_START
 
 if TYPE_CHECKING:
     from penstock import Outcome
-    from penstock.client.kept_output import Printed
+    from penstock.client.command_line import Printed
 
 Kept = Callable[["Outcome", bool, int], Iterator["Printed"]]
 """What is kept of an outcome's stdout, or stderr (True), from a byte on."""
@@ -52,7 +52,9 @@ class Shown:
         """For each stream of which not all was there to give out, a line."""
         for name, missing in zip(("stdout", "stderr"), self._missing, strict=True):
             if missing:
-                said = f"{missing:,} bytes of its {name} are missing here, they were not kept: --keep-output keeps more"
+                said = (
+                    f"{missing:,} bytes of its {name} are missing, since they were not kept: --keep-output keeps more"
+                )
                 yield f"{self.outcome.job_id}: {said}"
 
     @property
@@ -133,7 +135,7 @@ class Tagged:
         self._at_start = True
 
     def __call__(self, part: bytes) -> bytes:
-        """The next part."""
+        """The next part of the output, with the tag before each line that begins in it."""
         if not self._before or not part:
             return part
         lines = part.split(b"\n")

@@ -33,13 +33,10 @@ class Place(click.Path):
         try:
             str(value).encode()
         except UnicodeEncodeError:
-            self.fail(f"{printable(str(value))} is no UTF-8, as names that are written down must be", param, ctx)
+            self.fail(
+                f"{printable(str(value))} is not UTF-8, which names that are written to a store have to be", param, ctx
+            )
         return super().convert(value, param, ctx)
 
 
 WORD = Word()
-
-
-def with_unit(text: str) -> str:
-    """A duration as people type it: seconds need no unit."""
-    return f"{text}s" if text.replace(".", "", 1).isdigit() else text

@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 import click
 
 from penstock.cli import settings
-from penstock.cli.option_types import WORD, Place, with_unit
+from penstock.cli.option_types import WORD, Place
+from penstock.cli.units import DURATION
 from penstock.station.config import TERM_GRACE
 from penstock.url import DEFAULT_URL
 
@@ -35,6 +36,7 @@ def _remember_debug(context: click.Context, _: click.Parameter, value: bool) -> 
 _debug = click.option(
     "--debug",
     is_flag=True,
+    is_eager=True,  # who speaks is known before anything can be wrong
     envvar="PENSTOCK_DEBUG",
     callback=_remember_debug,
     expose_value=False,
@@ -57,12 +59,12 @@ keyed = click.option(
     "--key",
     envvar=KEY_VARIABLE,
     type=Place(path_type=Path),
-    is_eager=True,
     callback=_remember_key,
     expose_value=False,
-    help="A key file, or a key folder.  [env: PENSTOCK_KEY]",
+    help="Use this key file or key folder.  [env: PENSTOCK_KEY]",
 )
-"""``--key`` of every command that talks to others; `key_path` has it."""
+"""``--key`` of every command that talks to others; `key_path` has it. It is declared before the URL, which it may say,
+and is not eager: the settings file, which may name it, is read before."""
 
 
 def key_path() -> str:
@@ -93,43 +95,37 @@ def url_option(flag: str, what: str) -> Callable[[Function], Function]:
         envvar="PENSTOCK_URL",
         type=WORD,
         default=default_url,
-        show_default=f"the key's, or {DEFAULT_URL}",
+        show_default=f"the key's URL, or {DEFAULT_URL}",
         help=f"{what}  [env: PENSTOCK_URL]",
     )
 
 
 def running(function: Function) -> Function:
     """``--url`` and ``--key`` of a command that needs a running pipeline."""
-    return debug(keyed(url_option("--url", "The pipeline.")(function)))
+    return keyed(url_option("--url", "Use the pipeline at this URL.")(debug(function)))
 
 
 def as_json(function: Function) -> Function:
     """``--json`` of a command that lists."""
-    return click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")(function)
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")(function)
 
 
 without_pickles = click.option(
     "--no-pickle",
     is_flag=True,
     envvar="PENSTOCK_NO_PICKLE",
-    help="Take no pickles, only commands and calls with serializer='msgpack'.  [env: PENSTOCK_NO_PICKLE]",
+    help="Accept no pickles, only commands and calls with serializer='msgpack'.  [env: PENSTOCK_NO_PICKLE]",
 )
 
 GRACE_MAX = 86_400.0
 """Seconds: who waits longer for a job to end wants no end of it."""
 
 
-def _graced(_: click.Context, __: click.Parameter, value: str | None) -> float:
-    from penstock.client.options import seconds
-
-    if value is None:
+def _graced(_: click.Context, __: click.Parameter, grace: float | None) -> float:
+    if grace is None:  # no default of the option: to read one is to import the client, which a worker does not need
         return TERM_GRACE
-    try:
-        grace = seconds(with_unit(value), "--grace")
-    except ValueError as error:
-        raise click.UsageError(str(error)) from None
     if grace > GRACE_MAX:
-        raise click.UsageError(f"--grace: {value} is too long, a day is the most")
+        raise click.BadParameter(f"{grace:g} s is too long, a day is the most")
     return grace
 
 
@@ -137,20 +133,50 @@ def graced(more: str = "") -> Callable[[Function], Function]:
     """``--grace``, of whatever has workers of its own."""
     return click.option(
         "--grace",
-        metavar="TIME",
+        type=DURATION,
         envvar="PENSTOCK_GRACE",
         callback=_graced,
-        help=f"Between SIGTERM and SIGKILL for jobs that are ended{more}.  [default: {TERM_GRACE:g}s]",
+        help=f"Give jobs that are ended this long between SIGTERM and SIGKILL{more}.  [default: {TERM_GRACE:g}s]",
     )
 
 
 _LIMITS = (
-    click.option("--frame-bytes", type=click.IntRange(1024), help="Largest frame taken in.  [default: 256 MiB]"),
-    click.option("--handshake-time", type=click.FloatRange(0.1), help="Seconds to shake hands.  [default: 3]"),
-    click.option("--connections", type=click.IntRange(1), help="At one socket.  [default: 10000]"),
-    click.option("--name-chars", type=click.IntRange(1, 256), help="Of a name that a client gives.  [default: 256]"),
-    click.option("--log-chars", type=click.IntRange(80), help="Of a log line; the rest is cut.  [default: 4000]"),
-    click.option("--worker-starts", type=click.FloatRange(0.01), help="Per second, with one key.  [default: 100]"),
+    click.option(
+        "--frame-bytes",
+        type=click.IntRange(1024),
+        metavar="N",
+        help="Refuse frames of more than this many bytes.  [default: 256 MiB]",
+    ),
+    click.option(
+        "--handshake-time",
+        type=click.FloatRange(0.1),
+        metavar="SECONDS",
+        help="Cut off peers whose handshake takes more than this many seconds.  [default: 3]",
+    ),
+    click.option(
+        "--connections",
+        type=click.IntRange(1),
+        metavar="N",
+        help="Accept at most this many connections at one socket.  [default: 10000]",
+    ),
+    click.option(
+        "--name-chars",
+        type=click.IntRange(1, 256),
+        metavar="N",
+        help="Refuse names of clients with more than this many characters.  [default: 256]",
+    ),
+    click.option(
+        "--log-chars",
+        type=click.IntRange(80),
+        metavar="N",
+        help="Cut log lines after this many characters.  [default: 4000]",
+    ),
+    click.option(
+        "--worker-starts",
+        type=click.FloatRange(0.01),
+        metavar="N",
+        help="Accept at most this many worker starts per second with one key.  [default: 100]",
+    ),
 )
 
 
@@ -158,19 +184,22 @@ def binding(function: Function) -> Function:
     """``--bind`` and ``--insecure`` of a station that others connect to, and ``--data`` of one with a store."""
     for option in (
         debug,
+        *reversed(_LIMITS),
+        without_pickles,
         click.option(
-            "--insecure", is_flag=True, envvar="PENSTOCK_INSECURE", help="Listen beyond this machine, to whoever comes."
+            "--insecure",
+            is_flag=True,
+            envvar="PENSTOCK_INSECURE",
+            help="Listen beyond this machine without keys: whoever reaches it can run code on it.",
         ),
         click.option(
             "--data",
             envvar="PENSTOCK_DATA",
             type=Place(path_type=Path, file_okay=False),
-            help="The folder of its store.  [env: PENSTOCK_DATA; default: penstock in the user's state folder]",
+            help="Keep the stores in this folder.  [env: PENSTOCK_DATA; default: penstock in the user's state folder]",
         ),
+        url_option("--bind", "Listen at tcp://HOST:PORT (six ports, counted from this one) or ipc:///FOLDER."),
         keyed,
-        url_option("--bind", "Where to listen: tcp://HOST:PORT (six ports from this one) or ipc:///FOLDER."),
-        without_pickles,
-        *_LIMITS,
     ):
         function = option(function)
     return function

@@ -82,7 +82,7 @@ def json_bytes(record: Mapping[str, Any]) -> bytes:
 
 @cache
 def _say_no_number() -> None:
-    say("NaN and infinity are null in JSON, which has no such numbers")
+    say("NaN and infinity are written as null, since JSON has no such numbers")
 
 
 def as_text(value: object) -> str:

@@ -29,7 +29,7 @@ def apply(context: click.Context, _: click.Parameter, path: Path | None) -> None
     known = set(names(context.find_root().command))
     for key, value in settings.items():
         if key not in known:
-            raise ConfigError(f"{path}: unknown setting {key!r}; known are {', '.join(sorted(known))}")
+            raise ConfigError(f"{path}: unknown setting {key!r}; the settings are {', '.join(sorted(known))}")
         if not isinstance(value, str | int | float | bool):
             raise ConfigError(f"{path}: {key} must be text, a number, true or false")
     of_command = {name: param.name for param in context.command.params if (name := _name(param))}
@@ -74,7 +74,8 @@ option = click.option(
     is_eager=True,
     expose_value=False,
     callback=apply,
-    help="The settings file.  [env: PENSTOCK_CONFIG; default: ~/.config/penstock/penstock.toml, then /etc/penstock]",
+    help="Read settings from this file.  [env: PENSTOCK_CONFIG; "
+    "default: ~/.config/penstock/penstock.toml, then /etc/penstock]",
 )
 
 

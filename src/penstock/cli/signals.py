@@ -12,8 +12,8 @@ from __future__ import annotations
 import signal
 from types import FrameType
 
-EXIT_SIGNALLED = 128
-"""A shell's exit code of what a signal has ended, less the signal's number."""
+from penstock.exit_codes import SIGNALLED
+
 TOLD_BY = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))  # Windows has one
 
 
@@ -26,7 +26,7 @@ class Told(KeyboardInterrupt):
 
 
 def told(number: int, _: FrameType | None) -> None:
-    """The handler."""
+    """Handle a signal: the main thread ends what it does."""
     raise Told(number)
 
 
@@ -46,4 +46,4 @@ def give_back() -> None:
 
 def exit_code(end: KeyboardInterrupt) -> int:
     """What the shell is told: 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP."""
-    return EXIT_SIGNALLED + (end.number if isinstance(end, Told) else signal.SIGINT)
+    return SIGNALLED + (end.number if isinstance(end, Told) else signal.SIGINT)

@@ -6,7 +6,9 @@ import re
 
 import click
 
-SIZE = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(?:([kmgtpKMGTP])(i?))?")
+from penstock.cli.option_types import EMPTY
+
+SIZE_FORM = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(?:([kmgtpKMGTP])(i?))?")
 POWERS = {"k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
 BARE_FRACTION = re.compile(r"(?<!\d)\.(?=\d)")
 
@@ -20,30 +22,46 @@ class SizeType(click.ParamType[int]):
         """Raises BadParameter: it has another form, or it is nothing."""
         if isinstance(value, int):
             return value
-        match = SIZE.fullmatch(str(value))
+        match = SIZE_FORM.fullmatch(str(value))
         size = 0
         if match is not None:
             letter = match[2] or ""
             base = 1000 if letter.islower() and not match[3] else 1024
             size = int(float(match[1]) * base ** POWERS.get(letter.lower(), 0))
         if not size:
-            self.fail(f"{value!r} is no size: write bytes, or 10k (10,000), 10K (10,240), 1M, 2G", param, ctx)
+            self.fail(f"{value!r} is not a size: write bytes, or 10k (10,000), 10K (10,240), 1M, 2G", param, ctx)
         return size
 
 
 class DurationType(click.ParamType[float]):
-    """Seconds, or with units."""
+    """A duration in seconds, of text in which seconds need no unit."""
 
     name = "time"
 
+    def __init__(self, *, may_be_zero: bool = True) -> None:
+        self._may_be_zero = may_be_zero
+
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Raises BadParameter: it has another form."""
-        from penstock.client.options import seconds
+        from penstock.client.command_line import seconds
 
-        if isinstance(value, float):
-            return value
-        text = BARE_FRACTION.sub("0.", str(value).lower())
+        if not value and isinstance(value, str):
+            self.fail(EMPTY, param, ctx)
+        text = with_unit(BARE_FRACTION.sub("0.", str(value).lower()))
         try:
-            return seconds(f"{text}s" if text.replace(".", "", 1).isdigit() else text, str(value))
-        except ValueError:
-            self.fail(f"{value!r} is no duration: write seconds, as 0.5, or 90s, 5m, 2h, 1h30m", param, ctx)
+            found = seconds(value if isinstance(value, int | float) else text)  # a settings file may have a number
+        except (TypeError, ValueError):
+            self.fail(f"{value!r} is not a duration: write seconds, like 0.5, or 90s, 5m, 2h, 1h30m", param, ctx)
+        if not found and not self._may_be_zero:
+            self.fail("it is 0, and no job can run in no time: write seconds, like 0.5, or 90s, 5m", param, ctx)
+        return found
+
+
+SIZE = SizeType()
+DURATION = DurationType()
+POSITIVE_DURATION = DurationType(may_be_zero=False)
+
+
+def with_unit(text: str) -> str:
+    """A duration as people type it: seconds need no unit."""
+    return f"{text}s" if text.replace(".", "", 1).isdigit() else text

@@ -9,7 +9,8 @@ from typing import Any, ParamSpec, TypeVar, Unpack, overload
 from penstock.client.backend import Backend
 from penstock.client.batch import Batch
 from penstock.client.batch_input import Digest
-from penstock.client.command_arguments import ArgumentLists, Command, template_of, words_of
+from penstock.client.batch_opening import Target, after_as_id, opening_of
+from penstock.client.command_arguments import Command, template_of, words_of
 from penstock.client.functions import Function
 from penstock.client.futures import JobFuture, failed
 from penstock.client.longest_first import Cost, map_longest_first
@@ -31,7 +32,7 @@ class Submitter(Executor):
         """Programs call `Pipeline.options` instead. `engine`: what stands behind the Pipeline. `options`: those of
         `Pipeline.options`. `group`: names what shares one limit; a new name is made if it is empty."""
         self._engine = engine
-        self._options = self._resolved(options)
+        self._options = after_as_id(engine, options)
         spec = spec_of(self._options, client=engine.client.word)
         self._group = group or group_of(engine.client.word, spec)
         self._fixed_spec = in_group(spec, self._group)
@@ -40,13 +41,6 @@ class Submitter(Executor):
 
     def __reduce__(self) -> Any:
         raise TypeError("a Pipeline cannot be sent to a job: inside a job, make one there")
-
-    def _resolved(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """The options with the id of the batch that they name. Raises NoSuchBatch."""
-        after = options.get("after")
-        if isinstance(after, Batch | str):
-            after = self._engine.closed(after if isinstance(after, str) else after.id)
-        return {**options, "after": after} if after is not None else dict(options)
 
     @property
     def _spec(self) -> BatchSpec:
@@ -198,7 +192,7 @@ class Submitter(Executor):
 
     def batch(
         self,
-        target: Callable[..., Any] | Command | CommandTemplate,
+        target: Target,
         *iterables: Iterable[Any],
         digest: Digest | None = None,
         **options: Any,
@@ -223,17 +217,9 @@ class Submitter(Executor):
         if not iterables:
             raise TypeError("batch needs the inputs of its jobs, batch(target, items); for one job there is submit")
         group = b"" if "limit" in options else self._group
-        options = {**self._options, **self._resolved(options)}
-        if callable(target):
-            self._engine.client.share_key()
-            spec = in_group(spec_of(options, client=self._engine.client.word), group)
-            function = self._engine.function(around_of(options).prepare(target), spec)
-            return self._engine.batch(spec, function, iterables, digest)
-        template, options = template_of(target, options)
-        spec = in_group(spec_of(options, kind="command"), group)
-        items: Iterable[Any] = iterables[0] if len(iterables) == 1 else zip(*iterables)  # noqa: B905 - as `map`
-        arguments = ArgumentLists(items, () if target is template else template.words, stdin=template.stdin)
-        return self._engine.batch(spec, Function.of(template.encode()), [arguments], digest)
+        options = {**self._options, **after_as_id(self._engine, options)}
+        opening = opening_of(self._engine, target, options, group)
+        return self._engine.batch(opening.spec, opening.function, opening.inputs(iterables), digest)
 
     def command(self, argv: Command, **options: Unpack[CommandOptions]) -> JobFuture[CommandResult]:
         """Run one command as a job: `argv` is a list of words, text, bytes or paths, and no shell takes it apart.
@@ -246,7 +232,7 @@ class Submitter(Executor):
         or ValueError at once for an `argv` that is no command. Raises the errors of `Pipeline.options`.
         """
         is_limited = "limit" in options
-        template, others = template_of((), {**self._options, **self._resolved(options)})
+        template, others = template_of((), {**self._options, **after_as_id(self._engine, options)})
         spec = spec_of(others, kind="command")
         spec = in_group(spec, group_of(self._engine.client.word, spec) if is_limited else self._group)
         try:

@@ -11,10 +11,9 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from penstock.errors import NoPipeline, PenstockError, Refused
+from penstock.exit_codes import FAILURE, INTERRUPTED, NO_PIPELINE, REFUSED, WRONG_USE
 
-EXIT_CODES: dict[type[Exception], int] = {NoPipeline: 3, Refused: 4}
-"""As of the command line; of other errors 1."""
-INTERRUPTED = 130
+EXIT_CODES: dict[type[Exception], int] = {NoPipeline: NO_PIPELINE, Refused: REFUSED}
 
 
 class Arguments(argparse.ArgumentParser):
@@ -31,7 +30,7 @@ class Arguments(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """What is wrong, and where help is."""
-        self.exit(2, f"{self.prog}: {message}; --help says what it takes\n")
+        self.exit(WRONG_USE, f"{self.prog}: {message}; --help says what it takes\n")
 
 
 def run(main: Callable[[Arguments], int | None], name: str, text: str | None) -> NoReturn:
@@ -40,6 +39,6 @@ def run(main: Callable[[Arguments], int | None], name: str, text: str | None) ->
     try:
         sys.exit(main(arguments))
     except (PenstockError, OSError) as error:
-        arguments.exit(EXIT_CODES.get(type(error), 1), f"{arguments.prog}: {error}\n")
+        arguments.exit(EXIT_CODES.get(type(error), FAILURE), f"{arguments.prog}: {error}\n")
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)

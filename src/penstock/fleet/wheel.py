@@ -27,7 +27,8 @@ def wheel() -> tuple[str, bytes]:
         for path in sorted(PACKAGE.rglob("*"))
         if path.is_file() and path.suffix != ".pyc"
     }
-    for name in ("METADATA", "entry_points.txt"):
+    licences = [f"licenses/{name}" for name in installed.metadata.get_all("License-File", [])]
+    for name in ("METADATA", "entry_points.txt", *licences):
         files[f"{stem}.dist-info/{name}"] = (installed.read_text(name) or "").encode()
     return f"{stem}-py3-none-any.whl", pack(files | {f"{stem}.dist-info/WHEEL": ABOUT.encode()}, stem)
 

@@ -2,7 +2,8 @@
 
 The rules of this file:
 
-1. A job is in exactly one state. Its life is the table TRANSITIONS; a change that is not in the table is a bug.
+1. A job is in exactly one state. Where the ventilator moves jobs, and from where to where, is the table MOVES
+   (ventilator/jobs_model.py).
 2. Jobs are never objects. On the way through the pipeline they are *spans*: half-open index ranges of a batch.
 3. A stamp says which try of a job is meant. Of two stamps the greater one is the newer; what carries an older
    stamp than the one that holds is late and changes nothing.
@@ -65,13 +66,21 @@ class JobState(enum.StrEnum):
     """Where a job is in its life; equal to its name, so ``outcome.state == "failed"`` works."""
 
     QUEUED = "queued"
+    """It waits for a worker."""
     DELAYED = "delayed"
+    """It waits for a time, for another batch, or for its next attempt."""
     LEASED = "leased"
+    """A worker has it: it runs, or waits there for a slot."""
     SUCCEEDED = "succeeded"
+    """It returned, or its command ended with exit code 0."""
     FAILED = "failed"
+    """It raised, or its command ended with another exit code, and no attempt is left."""
     TIMED_OUT = "timed_out"
+    """It ran for longer than its time limit and was ended."""
     CANCELLED = "cancelled"
+    """Somebody cancelled it, or it may not start any more."""
     DEAD = "dead"
+    """Processes died under it as often as it may happen."""
 
 
 OPEN = frozenset({JobState.QUEUED, JobState.DELAYED, JobState.LEASED})
@@ -82,15 +91,6 @@ FINAL = frozenset(JobState) - OPEN
 
 UNSUCCESSFUL = FINAL - {JobState.SUCCEEDED}
 """States from which a user's retry opens a job again."""
-
-TRANSITIONS: dict[JobState, frozenset[JobState]] = {
-    JobState.QUEUED: frozenset({JobState.LEASED, JobState.CANCELLED, JobState.DEAD}),
-    JobState.DELAYED: frozenset({JobState.QUEUED, JobState.CANCELLED}),
-    JobState.LEASED: FINAL | {JobState.QUEUED, JobState.DELAYED},
-    JobState.SUCCEEDED: frozenset(),
-    **{state: frozenset({JobState.QUEUED}) for state in UNSUCCESSFUL},
-}
-"""Every change of state there is."""
 
 
 class Stamp(msgspec.Struct, frozen=True, array_like=True, order=True):

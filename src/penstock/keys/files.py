@@ -3,7 +3,7 @@
 ::
 
     keys/                 0700, made by `penstock keys init`
-      ventilator.key      the stations' own keys, with the seal that both share
+      ventilator.key      the stations' own keys, with the lease key that both share
       sink.key
       admin.key           for whoever made the folder
       workers.key         for workers: many may share it
@@ -42,8 +42,8 @@ READ_FLAGS = reduce(or_, (getattr(os, name, 0) for name in _FLAGS), os.O_RDONLY)
 """A file itself, not what it points to, and without waiting; as far as the system has flags for that."""
 FILE_BYTES = 4 << 20
 """No key file and no list of keys is larger: 20,000 keys."""
-SEAL_BYTES = 32
-"""Of the key with which leases are sealed: as strong as the rest."""
+LEASE_KEY_BYTES = 32
+"""Of the key with which tokens of leases are made: as strong as the rest."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 """A key's name is a file's name and the beginning of its workers' names."""
 Z85_CHARS = 40
@@ -60,8 +60,8 @@ Pair = Callable[[], tuple[str, str]]
 
 
 class KeyFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What one key's holder has. `ventilator` and `sink` are the public halves of the stations' keys; `seal` (hex) only
-    they have."""
+    """What one key's holder has. `ventilator` and `sink` are the public halves of the stations' keys; `lease_key` (hex;
+    ``seal`` in the file) only they have."""
 
     role: Role
     name: str
@@ -70,7 +70,7 @@ class KeyFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     ventilator: str
     sink: str
     url: str
-    seal: str = ""
+    lease_key: str = msgspec.field(default="", name="seal")
 
     def __repr__(self) -> str:
         return f"<KeyFile {self.role} {self.name} {fingerprint(self.public)}>"
@@ -187,7 +187,7 @@ class KeyFolder:
         with self._locked():
             if (self.path / FILES[Role.VENTILATOR]).exists():
                 raise ConfigError(f"there are keys in {self.path} already: `penstock keys new` adds one")
-            ventilator, sink, seal = self._pair(), self._pair(), secrets.token_hex(SEAL_BYTES)
+            ventilator, sink, lease_key = self._pair(), self._pair(), secrets.token_hex(LEASE_KEY_BYTES)
             entries: list[Entry] = []
             for role, name, pair in (
                 (Role.SINK, "sink", sink),
@@ -203,7 +203,7 @@ class KeyFolder:
                     ventilator=ventilator[0],
                     sink=sink[0],
                     url=url,
-                    seal=seal if role in {Role.VENTILATOR, Role.SINK} else "",
+                    lease_key=lease_key if role in {Role.VENTILATOR, Role.SINK} else "",
                 )
                 entries.append(_entry(key))
                 self._save(entries)
@@ -223,7 +223,7 @@ class KeyFolder:
                     raise ConfigError(f"{name} is a key for role {entry.role}: choose another name")
             public, secret = self._pair()
             own = load(self.path, Role.VENTILATOR)
-            key = msgspec.structs.replace(own, role=role, name=name, public=public, secret=secret, seal="")
+            key = msgspec.structs.replace(own, role=role, name=name, public=public, secret=secret, lease_key="")
             self._save([*entries, _entry(key)])
             return self._write(f"{name}.key", key)
 

@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import pairwise
 
-from penstock.station.contract import Actions, Answer, SaveClaim
+from penstock.sink.contract import SaveClaim
+from penstock.station.contract import Actions, Answer
 from penstock.wire.messages import Claim, Claimed
 
 

@@ -26,36 +26,29 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from penstock.job.spec import FINAL
-from penstock.sink.hash_chain import LogReplay, completion
-from penstock.sink.kept_output import Outputs
-from penstock.sink.live_output import Relay
-from penstock.sink.readers import Readers
-from penstock.station.contract import (
-    Actions,
-    Bytes,
-    DeleteBatch,
-    Log,
+from penstock.sink.contract import (
+    LinesRead,
+    LiveOutputArrived,
+    LogRead,
+    OutcomesArrived,
+    OutputArrived,
     ReadLines,
     ReadLog,
-    Report,
+    RowsRead,
     SaveClaim,
     SaveRecorded,
     SaveRow,
     SaveTrimmed,
 )
-from penstock.station.control_silence import Hearing
-from penstock.station.inputs import (
-    FromClient,
-    LinesRead,
-    LogRead,
-    OutcomesArrived,
-    OutputArrived,
-    PrintsArrived,
-    RowsRead,
-    StoredRecord,
-)
-from penstock.station.lease_tokens import NO_SEAL, Seal, refused
-from penstock.station.recorded_jobs import Recorded
+from penstock.sink.hash_chain import LogReplay, completion
+from penstock.sink.kept_output import Outputs
+from penstock.sink.live_output import LiveOutput
+from penstock.sink.readers import Readers
+from penstock.sink.refused_records import refused
+from penstock.station.contract import Actions, Bytes, DeleteBatch, FromClient, Log, Report
+from penstock.station.control_silence import ControlSilence
+from penstock.station.lease_tokens import NO_TOKENS, LeaseTokens
+from penstock.station.recorded_jobs import Recorded, StoredRecord
 from penstock.wire.bounds import HEARTBEAT_INTERVAL, LEASE_TIME
 from penstock.wire.messages import (
     Completion,
@@ -87,7 +80,7 @@ FORGOTTEN_BATCHES = 10_000
 """Deleted batches whose late outcomes are still recognised: resends end within seconds."""
 
 Said = Greeting | SinkBeat | Replay | Restate | Verdicts | ForgetBatch | TrimOutput
-SinkInput = OutcomesArrived | PrintsArrived | OutputArrived | FromClient | RowsRead | LogRead | LinesRead | Said
+SinkInput = OutcomesArrived | LiveOutputArrived | OutputArrived | FromClient | RowsRead | LogRead | LinesRead | Said
 
 
 class SinkCore:
@@ -103,21 +96,21 @@ class SinkCore:
         sink: bytes,
         heartbeat_interval: float = HEARTBEAT_INTERVAL,
         lease_time: float = LEASE_TIME,
-        seal: Seal = NO_SEAL,
+        lease_tokens: LeaseTokens = NO_TOKENS,
     ) -> None:
-        self._boot, self._sink, self._seal = boot, sink, seal
+        self._boot, self._sink, self._lease_tokens = boot, sink, lease_tokens
         self._seq, self._chain = head
         self._batches = {stored.batch: Recorded.restore(stored) for stored in recorded}
         self._readers = Readers(boot, claims, self._last)
         self._followers = self._readers.followers
-        self._relay = Relay(sink, seal, self._followers)
-        self._hearing = Hearing(lease_time)
+        self._live_output = LiveOutput(sink, lease_tokens, self._followers)
+        self._hearing = ControlSilence(lease_time)
         self._heartbeat_interval, self._head_at = heartbeat_interval, 0.0
         self._echo = self._applied = 0
         self._replay: LogReplay | None = None
         self._forgotten: dict[bytes, bool] = {}
         """Batches to be forgotten, oldest first, and whether they are already."""
-        self._outputs = Outputs(sink, seal, self._forgotten)
+        self._outputs = Outputs(sink, lease_tokens, self._forgotten)
         self._lines: list[Completion] = []
         """Not told yet."""
         self._tell_at: float | None = None
@@ -138,8 +131,8 @@ class SinkCore:
                 return self.on_outcomes(event)
             case Verdicts(records):
                 return self.on_outcomes(OutcomesArrived(b"", "", records, (b"",) * len(records)))
-            case PrintsArrived():
-                return self._relay.on_prints(event)
+            case LiveOutputArrived():
+                return self._live_output.on_live_output(event)
             case OutputArrived():
                 return self._outputs.on_output(event)
             case FromClient():
@@ -207,7 +200,7 @@ class SinkCore:
     def on_outcomes(self, event: OutcomesArrived) -> Actions:
         """Record what is new."""
         saves: Actions = []
-        is_granted = self._seal.opened(event.tokens if event.worker else None)
+        is_granted = self._lease_tokens.opened(event.tokens if event.worker else None)
         for head, body in zip(event.records, event.bodies, strict=True):
             opens = not event.worker and head.stamp.opens and not head.final
             is_outcome = (head.state not in FINAL or head.stamp.opens) is opens

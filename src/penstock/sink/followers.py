@@ -13,8 +13,8 @@ Promises:
 
 from __future__ import annotations
 
-from penstock.station.contract import Actions, Answer, Log, ReadRows, SaveRow
-from penstock.station.inputs import Bytes, RowsRead
+from penstock.sink.contract import ReadRows, RowsRead, SaveRow
+from penstock.station.contract import Actions, Answer, Bytes, Log
 from penstock.wire.frames import join
 from penstock.wire.messages import Credit, Follow, Live, Print, Rows, SinkUp, credit_cost, print_cost
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Container
 
-from penstock.station.contract import Actions, Report, SaveOutput
-from penstock.station.inputs import OutputArrived
-from penstock.station.lease_tokens import Seal, refused
+from penstock.sink.contract import OutputArrived, SaveOutput
+from penstock.sink.refused_records import refused
+from penstock.station.contract import Actions, Report
+from penstock.station.lease_tokens import LeaseTokens
 from penstock.wire.messages import LiveTaken
 
 
 class Outputs:
     """At the sink with this id; `forgotten` are batches of which nothing is kept any more."""
 
-    def __init__(self, sink: bytes, seal: Seal, forgotten: Container[bytes]) -> None:
+    def __init__(self, sink: bytes, lease_tokens: LeaseTokens, forgotten: Container[bytes]) -> None:
         self._sink = sink
-        self._seal = seal
+        self._lease_tokens = lease_tokens
         self._forgotten = forgotten
         self.refused = 0
         """Parts of jobs that their worker was not given."""
@@ -23,7 +24,7 @@ class Outputs:
     def on_output(self, event: OutputArrived) -> Actions:
         """Record what is granted, and say so behind that: the worker gives its own copy away."""
         actions: Actions = []
-        is_granted = self._seal.opened(event.tokens)
+        is_granted = self._lease_tokens.opened(event.tokens)
         for head, body in zip(event.records, event.bodies, strict=True):
             if not is_granted(head):
                 self.refused += 1

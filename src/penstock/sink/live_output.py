@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+from penstock.sink.contract import LiveOutputArrived
 from penstock.sink.followers import Followers
+from penstock.sink.refused_records import refused
 from penstock.station.contract import Actions, Bytes, Report
-from penstock.station.inputs import PrintsArrived
-from penstock.station.lease_tokens import Seal, refused
+from penstock.station.lease_tokens import LeaseTokens
 from penstock.wire.messages import LiveTaken, Print
 
 
-class Relay:
+class LiveOutput:
     """At the sink with this id."""
 
-    def __init__(self, sink: bytes, seal: Seal, followers: Followers) -> None:
+    def __init__(self, sink: bytes, lease_tokens: LeaseTokens, followers: Followers) -> None:
         self._sink = sink
-        self._seal = seal
+        self._lease_tokens = lease_tokens
         self._followers = followers
         self.refused = 0
         """Records of jobs that their worker was not given."""
 
-    def on_prints(self, event: PrintsArrived) -> Actions:
+    def on_live_output(self, event: LiveOutputArrived) -> Actions:
         """Hand it on to those who follow, and say that it came if the worker wants to hear that."""
         actions: Actions = [Report(LiveTaken(self._sink, event.worker, event.number))] if event.number else []
-        is_granted = self._seal.opened(event.tokens)
+        is_granted = self._lease_tokens.opened(event.tokens)
         of_batch: dict[bytes, list[tuple[Print, Bytes]]] = {}
         for head, body in zip(event.records, event.bodies, strict=True):
             if is_granted(head):

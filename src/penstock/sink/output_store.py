@@ -14,7 +14,7 @@ from typing import Any
 import apsw
 import msgspec
 
-from penstock.station.contract import SaveOutput
+from penstock.sink.contract import SaveOutput
 from penstock.station.store_file import DELETE_BYTES, DELETE_ROWS, checksum
 from penstock.wire.messages import OutcomeHead
 

@@ -15,10 +15,11 @@ follow from where they were.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, assert_never
 
 from msgspec.structs import replace
 
@@ -26,25 +27,31 @@ from penstock.errors import Refused
 from penstock.job.spec import new_worker_id
 from penstock.keys.files import Peers
 from penstock.keys.roles import Peer, Role
-from penstock.sink.core import SinkCore
-from penstock.sink.store import ResultStore
-from penstock.station import loop
-from penstock.station.config import SinkConfig, from_argv
-from penstock.station.contract import Answer, Log, ReadLines, ReadLog, ReadOutput, ReadRows, ReadSpan, Renew, Report
-from penstock.station.inputs import (
-    FromClient,
+from penstock.sink.contract import (
     LinesRead,
+    LiveOutputArrived,
     LogRead,
     OutcomesArrived,
     OutputArrived,
-    PrintsArrived,
+    ReadLines,
+    ReadLog,
+    ReadOutput,
+    ReadRows,
+    ReadSpan,
     RowsRead,
+    SinkEffect,
 )
-from penstock.station.lease_tokens import Seal
+from penstock.sink.core import SinkCore
+from penstock.sink.store import ResultStore
+from penstock.station import loop
+from penstock.station.clock import Clock
+from penstock.station.config import SinkConfig, from_argv
+from penstock.station.contract import Answer, FromClient, Log, Renew, Report
+from penstock.station.lease_tokens import LeaseTokens
 from penstock.station.log_events import emit, setup
 from penstock.station.permissions import Bindings, may_not_ask
 from penstock.station.station_keys import for_station
-from penstock.station.ventilator_contact import Contact
+from penstock.station.ventilator_contact import VentilatorContact
 from penstock.wire.frames import Decoder, split
 from penstock.wire.messages import (
     Bytes,
@@ -63,37 +70,30 @@ from penstock.wire.socket_sets import sink_links
 
 
 class Sink:
-    """Sockets and store around SinkCore."""
+    """What stands around SinkCore: its sockets and its store. It carries out what the core decides."""
 
-    def __init__(self, config: SinkConfig) -> None:
-        self.logger = setup("sink", config.log_level, config.limits.log_chars)
+    def __init__(
+        self,
+        core: SinkCore,
+        store: ResultStore,
+        links: loop.StationLinks,
+        process: loop.Process,
+        starts: Bindings,
+        contact: VentilatorContact,
+    ) -> None:
+        """`starts`: which ids belong to which key. `contact`: with the ventilator."""
+        self.core = core
+        self._store = store
+        self.links = links
+        self.process = process
+        self._bindings = starts
+        self._contact = contact
         self.leaving = False
         self.exit_code = 0
-        self._signals = loop.Signals()
-        security = for_station(config, Role.SINK)
-        self._store = ResultStore(config.data, config.durable, scratch=config.scratch)
-        sink = new_worker_id()
-        self.links = sink_links(config.url, sink, security)
-        self.links.watch(self._signals.fd)
-        self._lifeline = config.lifeline
-        if config.lifeline is not None:
-            self.links.watch(config.lifeline)
-        self.core = SinkCore(
-            int.from_bytes(os.urandom(7), "big"),
-            self._store.head(),
-            self._store.recorded(),
-            self._store.claims(),
-            sink=sink,
-            heartbeat_interval=config.heartbeat_interval,
-            lease_time=config.lease_time,
-            seal=Seal(security.seal),
-        )
         self._outcomes = Decoder(WorkerToSink)
         self._control = Decoder(VentilatorToSink)
         self._clients = Decoder(ClientToSink)
-        self._bindings = Bindings(config.limits.worker_starts)
-        self._malformed = loop.Malformed(self.logger)
-        self._contact = Contact(config.url, loop.now())
+        self._malformed = loop.Malformed(process)
         self._head: SinkHead | None = None
         """The last one told."""
 
@@ -104,14 +104,15 @@ class Sink:
 
     def receive(self, names: list[str], fds: list[int]) -> Iterator[Any]:
         """Messages, as inputs for the core."""
-        self._bindings.tick(loop.now())
+        now = self.process.clock.now()
+        self._bindings.tick(now)
         connected = self.links.connections("control") > 0
-        self._say(self._contact.look(connected, bool(self.links.shut_out), loop.now()))
+        self._say(self._contact.look(connected, bool(self.links.shut_out), now))
         if "control" in names:
             for received in self.links.receive("control"):
                 wire = self._malformed.decode(self._control, received)
                 if wire is not None and connected:
-                    self._say(self._contact.heard(loop.now()))
+                    self._say(self._contact.heard(now))
                 if wire is not None and isinstance(wire.message, Keys):
                     self._learn(wire.message)
                 elif wire is not None:
@@ -139,13 +140,13 @@ class Sink:
 
     def _say(self, news: Iterable[Log]) -> None:
         for log in news:
-            emit(self.logger, log.event, log.fields)
+            emit(self.process.logger, log.event, log.fields)
 
     def _read_files(self, fds: list[int]) -> None:
         if fds:
-            self.leaving = self._signals.read() > 0 or self._lifeline in fds
-            if self._signals.take_backup():
-                loop.back_up(self._store, self.logger)
+            self.leaving = self.process.orders.read() > 0 or self.process.lifeline in fds
+            if self.process.orders.take_backup():
+                loop.back_up(self._store, self.process.logger)
 
     def _learn(self, keys: Keys) -> None:
         allowed = {line.public: Peer(line.name, line.role, line.public) for line in keys.allowed}
@@ -172,7 +173,7 @@ class Sink:
         _, fds = self.links.poll(seconds, only=())
         self._read_files(fds)
 
-    def perform(self, action: Any) -> Iterable[Any]:
+    def perform(self, action: SinkEffect) -> Iterable[Any]:
         """Carry out one effect."""
         match action:
             case Report(message):
@@ -198,7 +199,7 @@ class Sink:
                 records, payload, rest = self._store.rows_in(batch, start, stop, cursor)
                 self.links.send("results", Fetched(number, records, rest), payload, peer=client)
             case _:
-                raise AssertionError(f"not for the sink: {action!r}")
+                assert_never(action)
         return ()
 
     def close(self) -> None:
@@ -209,19 +210,45 @@ class Sink:
 
 def _from_worker(
     message: Outcomes | Prints | Output, payload: Bytes
-) -> OutcomesArrived | PrintsArrived | OutputArrived:
+) -> OutcomesArrived | LiveOutputArrived | OutputArrived:
     bodies = tuple(split(payload, [record.size for record in message.records]))
     if isinstance(message, Output):
         return OutputArrived(message.worker, message.name, message.records, bodies, message.tokens, message.number)
     if isinstance(message, Prints):
-        return PrintsArrived(message.worker, message.name, message.records, bodies, message.tokens, message.number)
+        return LiveOutputArrived(message.worker, message.name, message.records, bodies, message.tokens, message.number)
     return OutcomesArrived(message.worker, message.name, message.records, bodies, message.tokens)
+
+
+def start(config: SinkConfig, logger: logging.Logger) -> Sink:
+    """A sink on its real store and sockets."""
+    signals = loop.Signals()
+    clock = Clock()
+    security = for_station(config, Role.SINK)
+    store = ResultStore(config.data, config.durable, scratch=config.scratch)
+    sink = new_worker_id()
+    links = sink_links(config.url, sink, security)
+    links.watch(signals.fd)
+    if config.lifeline is not None:
+        links.watch(config.lifeline)
+    core = SinkCore(
+        int.from_bytes(os.urandom(7), "big"),
+        store.head(),
+        store.recorded(),
+        store.claims(),
+        sink=sink,
+        heartbeat_interval=config.heartbeat_interval,
+        lease_time=config.lease_time,
+        lease_tokens=LeaseTokens(security.lease_key),
+    )
+    process = loop.Process(logger, signals, clock, config.lifeline)
+    contact = VentilatorContact(config.url, clock.now())
+    return Sink(core, store, links, process, Bindings(config.limits.worker_starts), contact)
 
 
 def main(config: SinkConfig) -> int:
     """Run a sink until SIGTERM; returns the exit code."""
     logger = setup("sink", config.log_level, config.limits.log_chars)
-    return loop.main(lambda: Sink(config), logger, url=config.url, data=config.data)
+    return loop.main(lambda: start(config, logger), logger, url=config.url, data=config.data)
 
 
 if __name__ == "__main__":

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from penstock.sink.claims import Claims
+from penstock.sink.contract import ReadOutput, ReadSpan, SaveClaim
 from penstock.sink.followers import Followers
-from penstock.station.contract import Actions, ReadOutput, ReadSpan, SaveClaim
-from penstock.station.inputs import FromClient
+from penstock.station.contract import Actions, FromClient
 from penstock.wire.messages import Claim, Credit, Fetch, FetchOutput, Follow, Unfollow
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_never
 
 import apsw
 import msgspec
@@ -23,10 +23,11 @@ from msgspec.structs import replace
 from penstock.errors import StoreError
 from penstock.job.spans import SpanSet
 from penstock.job.spec import Stamp
+from penstock.sink.contract import SaveClaim, SaveOutput, SaveRecorded, SaveRow, SaveTrimmed, SinkSave
 from penstock.sink.hash_chain import completion
 from penstock.sink.output_store import DoomedOutputs, add_part, part_at
-from penstock.station.contract import DeleteBatch, Save, SaveClaim, SaveOutput, SaveRecorded, SaveRow, SaveTrimmed
-from penstock.station.inputs import Bytes, RecordedLine, StoredRecord
+from penstock.station.contract import Bytes, DeleteBatch
+from penstock.station.recorded_jobs import RecordedLine, StoredRecord
 from penstock.station.store_file import DELETE_BYTES, DELETE_ROWS, StoreFile, checksum
 from penstock.wire.frames import join
 from penstock.wire.messages import Completion, OutcomeHead, credit_cost
@@ -247,7 +248,7 @@ class ResultStore(StoreFile):
 
     # ------------------------------------------------------------------------------------------------ writing
 
-    def save(self, saves: Iterable[Save]) -> None:
+    def save(self, saves: Iterable[SinkSave]) -> None:
         """All that a turn decided, in one transaction, in the order given."""
         with self.transaction() as cursor:
             seq = self._seq
@@ -271,7 +272,7 @@ class ResultStore(StoreFile):
                         self._save_rows(cursor, rows)
                         self._delete_batch(cursor, batch)
                     case _:
-                        raise AssertionError(f"not for the results file: {save!r}")
+                        assert_never(save)
             self._save_rows(cursor, rows)
             if self._seq != seq:
                 cursor.execute("UPDATE meta SET seq = ?, chain = ?", (self._seq, self._chain))

@@ -34,7 +34,7 @@ import msgspec
 
 from penstock.job import private_folder, shipped_modules
 from penstock.slot.own_files import OwnFiles, move_up, open_standard_files
-from penstock.slot.process_limit import enter_fence, make_fence, remove_abandoned, remove_fence
+from penstock.slot.process_limit import enter_process_limit, make_process_limit, remove_abandoned, remove_process_limit
 from penstock.slot.process_tree import (
     become_subreaper,
     children,
@@ -145,7 +145,7 @@ class ForkServer:
         self._lives: dict[int, tuple[int, int]] = {}
         self._endings: dict[int, Ending] = {}
         self._burials: list[Burial] = []
-        self._fences: dict[tuple[int, int], Path] = {}
+        self._process_limits: dict[tuple[int, int], Path] = {}
         remove_abandoned()
         self._watched_at = 0.0
         self._wake_out, self._wake_in = os.pipe()
@@ -197,29 +197,29 @@ class ForkServer:
 
     def _spawn(self, order: Order, files: list[int]) -> None:
         server = os.getpid()
-        fence = make_fence(order.slot, order.life, PROCESS_LIMIT)
+        process_limit = make_process_limit(order.slot, order.life, PROCESS_LIMIT)
         try:
             pid = os.fork()
         except OSError:
             self._report(Exit(order.slot, order.life, NOT_STARTED))
         else:
             if pid == 0:
-                self._become_slot(order, files, server, fence)
+                self._become_slot(order, files, server, process_limit)
             self._lives[pid] = (order.slot, order.life)
-        if fence is not None:
-            self._fences[order.slot, order.life] = fence
+        if process_limit is not None:
+            self._process_limits[order.slot, order.life] = process_limit
         for file in files:
             os.close(file)
 
-    def _become_slot(self, order: Order, files: list[int], server: int, fence: Path | None) -> None:
+    def _become_slot(self, order: Order, files: list[int], server: int, process_limit: Path | None) -> None:
         # loaded by main; the agent, which is here too, needs none of it
         from penstock.slot.process import run_slot  # noqa: PLC0415
 
         code, own = 1, None
         try:
             os.setsid()
-            if fence is not None:
-                enter_fence(fence)
+            if process_limit is not None:
+                enter_process_limit(process_limit)
             become_subreaper()
             files = [move_up(file) for file in files]
             connection, page, *pipes = files
@@ -290,8 +290,8 @@ class ForkServer:
         self._burials = waiting
 
     def _report(self, exit_: Exit) -> None:
-        if (fence := self._fences.pop((exit_.slot, exit_.life), None)) is not None:
-            remove_fence(fence)
+        if (process_limit := self._process_limits.pop((exit_.slot, exit_.life), None)) is not None:
+            remove_process_limit(process_limit)
         private_folder.remove_abandoned(Path(tempfile.gettempdir()))  # what it has laid out
         self._control.sendall(EXIT.pack(*exit_))
 
@@ -302,7 +302,7 @@ class ForkServer:
             with contextlib.suppress(ChildProcessError):
                 while os.waitpid(-1, os.WNOHANG)[0]:
                     pass
-            if not family and all(map(remove_fence, self._fences.values())):
+            if not family and all(map(remove_process_limit, self._process_limits.values())):
                 break
             time.sleep(POLL_INTERVAL)
         private_folder.remove_abandoned(Path(tempfile.gettempdir()))

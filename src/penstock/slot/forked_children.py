@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 from penstock.job import current_job
 from penstock.slot.job_report import Report
-from penstock.slot.protocol import LIMIT_CELLS, LIMITS, Page, Wire
+from penstock.slot.protocol import LIMIT_CELLS, LIMITS, AgentStream, Page
 
 FAILED = 1
 """Exit code of a child whose job raised."""
@@ -27,9 +27,9 @@ class Forks:
     """Of a slot's process, from its making on; `now` tells what it draws jobs from and where it reports them."""
 
     def __init__(
-        self, page: Page, wire: Wire, readers: Iterable[int], now: Callable[[], tuple[Iterable[Any], Report]]
+        self, page: Page, agent: AgentStream, readers: Iterable[int], now: Callable[[], tuple[Iterable[Any], Report]]
     ) -> None:
-        self._page, self._wire, self._readers, self._now = page, wire, readers, now
+        self._page, self._agent, self._readers, self._now = page, agent, readers, now
         self.is_child = False
         """Whether this is a process that a job has forked."""
         os.register_at_fork(after_in_child=self._disarm)
@@ -41,7 +41,7 @@ class Forks:
         self._page.detach()
         for cell in range(LIMITS, LIMITS + LIMIT_CELLS):
             self._page.cells[cell] = -1
-        self._wire.close()
+        self._agent.close()
         null = os.open(os.devnull, os.O_RDONLY)
         for reader in self._readers:
             os.dup2(null, reader, inheritable=False)

@@ -24,7 +24,7 @@ from penstock.job.stateless import ATOMS, are_plain
 from penstock.job.wrappers import INITIALIZER_NOTE
 from penstock.slot.output_capture import Output, Taken
 from penstock.slot.process_tree import signal_name
-from penstock.station.inputs import Ran
+from penstock.slot.protocol import Ran
 from penstock.wire.messages import MAX_FRAME_BYTES, Note
 
 TRACEBACK_CHARS = 65_000

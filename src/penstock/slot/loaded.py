@@ -7,16 +7,17 @@ from typing import Any
 from penstock.job import payload
 from penstock.job.bundle import LoadedFunction
 from penstock.job.command import CommandTemplate
+from penstock.slot.framing import Bytes
 from penstock.slot.protocol import LoadChunk, LoadFunction
 
 
 class Function:
     """A function as the slot keeps it: loaded when it is first run."""
 
-    def __init__(self, message: LoadFunction, blob: bytearray) -> None:
+    def __init__(self, message: LoadFunction, blob: Bytes) -> None:
         self.is_command = message.kind == "command"
         self.prints = False
-        self._blob = blob
+        self._blob: Bytes = blob
         self._serializer = message.serializer
         self._function: LoadedFunction | None = None
         self._template: CommandTemplate | None = None
@@ -25,7 +26,7 @@ class Function:
         """The function itself. Raises whatever importing it raises; Stale: not in this process."""
         if self._function is None:
             self._function = LoadedFunction(self._blob, self._serializer)
-            self._blob = bytearray()
+            self._blob = b""
         return self._function
 
     def template(self) -> CommandTemplate:
@@ -38,10 +39,10 @@ class Function:
 class Chunk:
     """The arguments of a lease as the slot keeps them: decoded when they are first run."""
 
-    def __init__(self, message: LoadChunk, blob: bytearray) -> None:
+    def __init__(self, message: LoadChunk, blob: Bytes) -> None:
         self.head = message
         self.form = "item"
-        self._blob: bytearray | None = blob
+        self._blob: Bytes | None = blob
         self._items: list[Any] = []
 
     def items(self, *, are_commands: bool) -> list[Any]:

@@ -52,6 +52,7 @@ from penstock.slot.protocol import (
     STARTED,
     UNIT,
     UNTIL,
+    AgentStream,
     Done,
     DropFunction,
     FreeChunk,
@@ -60,7 +61,6 @@ from penstock.slot.protocol import (
     Page,
     Ready,
     RunPiece,
-    Wire,
 )
 from penstock.slot.working_folder import Home
 
@@ -68,12 +68,14 @@ from penstock.slot.working_folder import Home
 class Slot:
     """Slot `number` of the worker called `worker`."""
 
-    def __init__(self, number: int, worker: str, wire: Wire, page: Page, capture: Capture, files: OwnFiles) -> None:
+    def __init__(
+        self, number: int, worker: str, agent: AgentStream, page: Page, capture: Capture, files: OwnFiles
+    ) -> None:
         self._number = number
         self._worker = worker
-        self._wire = wire
+        self._agent = agent
         self._page = page.cells
-        self._forks = Forks(page, wire, capture.readers, lambda: (self._coming, self._report))
+        self._forks = Forks(page, agent, capture.readers, lambda: (self._coming, self._report))
         self._capture = capture
         self._files = files
         self._functions: dict[bytes, Function] = {}
@@ -91,10 +93,10 @@ class Slot:
 
     def serve(self) -> None:
         """Handle frames until the agent is gone, or this process is used up."""
-        self._wire.send(Ready(os.getpid()), [])
+        self._agent.send(Ready(os.getpid()), [])
         while True:
             try:
-                message, size = self._wire.receive()
+                message = self._agent.receive()
             except (EOFError, OSError):
                 self._forks.leave_if_child()
                 return
@@ -107,10 +109,10 @@ class Slot:
                         return
                 case LoadFunction():
                     self._begin(message.piece, message.index)
-                    self._functions[message.function] = Function(message, self._wire.payload(size))
+                    self._functions[message.function] = Function(message, self._agent.payload())
                 case LoadChunk():
                     self._begin(message.piece, message.index)
-                    self._chunks[message.lease] = Chunk(message, self._wire.payload(size))
+                    self._chunks[message.lease] = Chunk(message, self._agent.payload())
                     self._heir.look(message.client)
                 case DropFunction():
                     self._functions.pop(message.function, None)
@@ -164,7 +166,7 @@ class Slot:
         self._signals.restore()
         self._capture.restore()
         self._home.go()
-        self._wire.send(Done(order.piece, tuple(report.ran)), report.bodies)
+        self._agent.send(Done(order.piece, tuple(report.ran)), report.bodies)
         self._page[PIECE] = 0
 
     def _run_jobs(self, order: RunPiece, chunk: Chunk, function: Function, report: Report) -> None:
@@ -317,8 +319,8 @@ def run_slot(number: int, worker: str, connection: socket.socket, page: Page, pi
         file.write(b"500")
     sys.argv = ["penstock-slot"]
     introduce(number)
-    wire = Wire(connection)
+    agent = AgentStream(connection)
     files = OwnFiles(connection.fileno(), page.fd, *pipes)
-    Slot(number, worker, wire, page, capture, files).serve()
-    wire.close()
+    Slot(number, worker, agent, page, capture, files).serve()
+    agent.close()
     farewell.say()

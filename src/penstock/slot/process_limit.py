@@ -16,7 +16,7 @@ NAME = re.compile(r"penstock-(\d+)-\d+-\d+")
 """Fork server, slot, life."""
 
 
-def make_fence(slot: int, life: int, limit: int) -> Path | None:
+def make_process_limit(slot: int, life: int, limit: int) -> Path | None:
     """A control group of this process for one life of a slot; None: none can be made here."""
     for base in _bases():
         folder = base / f"penstock-{os.getpid()}-{slot}-{life}"
@@ -24,19 +24,19 @@ def make_fence(slot: int, life: int, limit: int) -> Path | None:
             folder.mkdir()
             (folder / "pids.max").write_text(str(limit + ROOM))
         except OSError:  # no right to, or no such controller here
-            remove_fence(folder)
+            remove_process_limit(folder)
             continue
         return folder
     return None
 
 
-def enter_fence(folder: Path) -> None:
+def enter_process_limit(folder: Path) -> None:
     """Put this process into it, with all that will come of it."""
     with contextlib.suppress(OSError):
         (folder / "cgroup.procs").write_text(str(os.getpid()))
 
 
-def remove_fence(folder: Path) -> bool:
+def remove_process_limit(folder: Path) -> bool:
     """Whether it is gone: it can go once nobody is in it, which may take the kernel a moment."""
     with contextlib.suppress(OSError):
         folder.rmdir()
@@ -50,7 +50,7 @@ def remove_abandoned() -> None:
             for folder in base.iterdir():
                 match = NAME.fullmatch(folder.name)
                 if match is not None and not Path(f"/proc/{match[1]}").exists():
-                    remove_fence(folder)
+                    remove_process_limit(folder)
 
 
 def _bases() -> list[Path]:

@@ -1,7 +1,7 @@
 """What an agent and one of its slots share: a stream socket and a page of memory.
 
-**The stream.** A frame is MAGIC, two lengths (header, payload), a msgpack header and a raw payload. A slot handles its
-frames in order and answers each RunPiece with one Done; nothing else is ever answered.
+**The stream** is one of frames (framing.py). A slot handles them in order and answers each RunPiece with one Done;
+nothing else is ever answered.
 
 **The page** says what the slot is doing without the slot's help: it may hold the GIL, be stopped or dead. All cells are
 int64. The slot writes PIECE (0: none) last when it begins and clears it after its Done is sent, so an index that is
@@ -21,18 +21,14 @@ import fcntl
 import mmap
 import os
 import socket
-import struct
 from typing import NamedTuple
 
 import msgspec
 
-from penstock.errors import ProtocolError
-from penstock.station.inputs import Ran
-
-MAGIC = b"\xf3pst"
-"""Begins a frame: what else is written there, text above all, is known for what it is at its first byte."""
-PREFIX = struct.Struct("<4sIQ")
-"""MAGIC, bytes of the header, bytes of the payload."""
+from penstock.job.spec import Instant, JobState, Seconds
+from penstock.job.spooled_output import Spooled
+from penstock.slot.framing import FrameReader, prefix
+from penstock.wire.messages import Count, Note
 
 PIECE, INDEX, STARTED, UNIT, TAKEN, COLLECTED, UNTIL, ENDED = range(8)
 """Cells: the piece, the job's index, when it started (CLOCK_MONOTONIC ns, 0: loading), how many jobs are run as one
@@ -60,7 +56,28 @@ PAGE_BYTES = 4096
 MAP_FIXED = 0x10
 """Of mmap(2): in place of what is mapped there."""
 
-Bytes = bytes | bytearray | memoryview
+
+class Ran(msgspec.Struct, frozen=True, array_like=True):
+    """What the jobs [start, stop) of a piece came to, all alike; owns `size` bytes of the piece's payload: one
+    serialized list of values. `started_time` is wall clock; `elapsed` seconds for all of them together. Of an output
+    that is `spooled` the note has head and tail."""
+
+    start: int
+    stop: int
+    state: JobState
+    started_time: Instant
+    elapsed: Seconds
+    size: Count
+    note: Note | None = None
+    spooled: Spooled | None = None
+    lost: tuple[int, int] = (0, 0)
+    """Bytes of stdout and of stderr that the worker's disk had no room for."""
+
+    def output(self) -> Spooled:
+        """What the jobs wrote, wherever that is."""
+        if self.spooled is not None or self.note is None:
+            return self.spooled or ((), ())
+        return (self.note.stdout,), (self.note.stderr,)
 
 
 class SlotMessage(msgspec.Struct, frozen=True, array_like=True, tag=True):
@@ -142,10 +159,9 @@ from_slot = msgspec.msgpack.Decoder(FromSlot)
 _encoder = msgspec.msgpack.Encoder()
 
 
-def frame(message: SlotMessage, payload: Bytes = b"") -> bytes:
+def frame(message: SlotMessage, payload_size: int = 0) -> bytes:
     """The frame up to its payload."""
-    header = _encoder.encode(message)
-    return PREFIX.pack(MAGIC, len(header), len(payload)) + header
+    return prefix(_encoder.encode(message), payload_size)
 
 
 class Running(NamedTuple):
@@ -241,44 +257,37 @@ def _memory_file() -> int:
     return fd
 
 
-class Wire:
-    """The slot's end of the stream; blocking."""
+class AgentStream:
+    """The slot's end of the stream to its agent; blocking. EOFError: the agent is gone. ProtocolError: a job has
+    read some of it."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._socket = connection
-        self._buffer = bytearray()
+        self._frames = FrameReader(to_slot)
 
-    def receive(self) -> tuple[SlotMessage, int]:
-        """The next message, and the size of the payload to be read next. Raises EOFError: the agent is gone;
-        ProtocolError: a job has read some of it."""
-        self._fill(PREFIX.size)
-        magic, header_size, payload_size = PREFIX.unpack_from(self._buffer)
-        if magic != MAGIC:
-            raise ProtocolError("no frame begins here")
-        self._fill(PREFIX.size + header_size)
-        message = to_slot.decode(memoryview(self._buffer)[PREFIX.size : PREFIX.size + header_size])
-        del self._buffer[: PREFIX.size + header_size]
-        return message, payload_size
+    def receive(self) -> ToSlot:
+        """The next message; its payload, if it has one, is to be taken next."""
+        while (message := self._frames.header()) is None:
+            data = self._socket.recv(READ_BYTES)
+            if not data:
+                raise EOFError
+            self._frames.feed(data)
+        return message
 
-    def payload(self, size: int) -> bytearray:
+    def payload(self) -> bytes | memoryview:
         """The payload of the message just received."""
-        data = bytearray(size)
-        at = min(size, len(self._buffer))
-        data[:at] = self._buffer[:at]
-        del self._buffer[:at]
-        with memoryview(data) as view:
-            while at < size:
-                count = self._socket.recv_into(view[at:])
-                if not count:
-                    raise EOFError
-                at += count
-        return data
+        while (body := self._frames.payload()) is None:
+            with self._frames.space() as space:
+                count = self._socket.recv_into(space)
+            if not count:
+                raise EOFError
+            self._frames.filled(count)
+        return body
 
     def send(self, message: SlotMessage, bodies: list[bytes]) -> None:
         """Send a message and its payload."""
-        head = frame(message, b"")
         size = sum(map(len, bodies))
-        head = PREFIX.pack(MAGIC, len(head) - PREFIX.size, size) + head[PREFIX.size :]
+        head = frame(message, size)
         if size < READ_BYTES:
             self._socket.sendall(head + b"".join(bodies))
             return
@@ -289,10 +298,3 @@ class Wire:
     def close(self) -> None:
         """Hang up."""
         self._socket.close()
-
-    def _fill(self, size: int) -> None:
-        while len(self._buffer) < size:
-            data = self._socket.recv(READ_BYTES)
-            if not data:
-                raise EOFError
-            self._buffer += data

@@ -9,8 +9,6 @@ import msgspec
 
 from penstock.wire.bounds import HEARTBEAT_INTERVAL, LEASE_TIME, TRANSIENT_TIME, Limits
 
-EXIT_REFUSED = 4
-"""A station's exit code when another does not let it in, and never will."""
 TERM_GRACE = 10.0
 """Seconds between SIGTERM and SIGKILL for a job's processes: as long as `docker stop` gives, a third of Kubernetes."""
 DRAIN_BEFORE = 60.0

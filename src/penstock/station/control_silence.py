@@ -16,7 +16,7 @@ SAID = frozenset(get_args(VentilatorToWorker)) - {Jobs} | frozenset(get_args(Ven
 """What comes over control only; jobs have a connection of their own, too."""
 
 
-class Hearing:
+class ControlSilence:
     """Of a worker or a sink."""
 
     def __init__(self, lease_time: float) -> None:

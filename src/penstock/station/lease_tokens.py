@@ -14,8 +14,6 @@ from typing import NamedTuple
 import msgspec
 
 from penstock.job.spec import Stamp
-from penstock.station.contract import Actions, Log
-from penstock.station.inputs import OutcomesArrived, OutputArrived, PrintsArrived
 from penstock.wire.messages import OutcomeHead, Print
 
 MAC_BYTES = 16
@@ -42,7 +40,7 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Grant).decode
 
 
-class Seal(NamedTuple):
+class LeaseTokens(NamedTuple):
     """Makes tokens and opens them, under one key; without a key (empty) there are none."""
 
     key: bytes = b""
@@ -76,12 +74,5 @@ class Seal(NamedTuple):
         return hashlib.blake2b(words, key=self.key, digest_size=MAC_BYTES).digest()
 
 
-def refused(event: OutcomesArrived | PrintsArrived | OutputArrived, count: int) -> Actions:
-    """What the log says of the `count`-th refused outcome: at the first, the second, the fourth and so on."""
-    if count & (count - 1):
-        return []
-    return [Log("outcome_refused", {"worker": event.name, "id": event.worker.hex(), "count": count})]
-
-
-NO_SEAL = Seal()
+NO_TOKENS = LeaseTokens()
 """Where there are no keys."""

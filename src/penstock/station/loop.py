@@ -1,7 +1,10 @@
-"""The only clock, and the turn that every station is made of: poll, decode, core.handle, save, commit, send.
+"""The turn that every station is made of: poll, decode, core.handle, save, commit, send.
 
 Persist, then speak: what a turn's messages decided is saved in one transaction, and only after its commit does anything
 leave the process. What a read of the store brings goes through the core as one more turn before the next poll.
+
+A station is given its core, its store, its links and its Process. A test that gives it others, on a virtual network in
+virtual time, runs the station's own code: `step` is all that a process does, again and again.
 """
 
 from __future__ import annotations
@@ -12,10 +15,9 @@ import logging
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import Any, Protocol, get_args
+from typing import Any, NamedTuple, Protocol
 
 from penstock.errors import (
     PenstockError,
@@ -28,13 +30,17 @@ from penstock.errors import (
     UnfitFolder,
     VersionMismatch,
 )
+from penstock.exit_codes import REFUSED, STORE_FAILED, WRONG_USE
+from penstock.keys.roles import Peer
 from penstock.station import log_events
-from penstock.station.config import EXIT_REFUSED
+from penstock.station.clock import Clock
 from penstock.station.contract import Actions, Log, Save
 from penstock.station.store_file import BACKUP, StoreFile
 from penstock.wire.frames import Decoder, Wire, asked_number
+from penstock.wire.guard import Guard, News
+from penstock.wire.messages import Bytes, Message
 from penstock.wire.messages import Refused as Refusal
-from penstock.wire.sockets import Links, Received
+from penstock.wire.sockets import Received
 
 FULL_RETRY = 0.5
 """Seconds between looks whether a full disk has room again."""
@@ -43,19 +49,69 @@ GC_THRESHOLDS = (10_000, 20, 50)
 time, and what a turn leaves behind are no cycles."""
 TIDY_PAUSE = 0.02
 """Seconds between two commits of an idle station that deletes what is no longer needed: a quarter of a disk's time."""
-EXIT_STORE = 74
-"""EX_IOERR of sysexits.h: the store failed; what was acknowledged is safe in it."""
-EXIT_CONFIG = 2
-"""Wrong use: an address or a data folder that is in use, a setting that cannot be. Nothing was started."""
 LOG_MALFORMED_INTERVAL = 1.0
 """Seconds between log lines about malformed messages; all are counted."""
 
-_SAVES: tuple[type, ...] = get_args(Save)
+
+class Orders(Protocol):
+    """What a station is told by whoever runs its process."""
+
+    fd: int
+    """Among the files of `StationLinks.poll` when there are orders to read."""
+
+    def read(self) -> int:
+        """How many arrived since the last call that say to leave."""
+
+    def take_backup(self) -> bool:
+        """Whether somebody asked for a backup since the last call."""
 
 
-def now() -> float:
-    """Seconds on a clock that goes on while the machine sleeps (CLOCK_BOOTTIME) and is never set."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
+class Process(NamedTuple):
+    """What a station knows of the process that it is in; `lifeline` is a file whose end is an order to leave."""
+
+    logger: logging.Logger
+    orders: Orders
+    clock: Clock
+    lifeline: int | None = None
+
+
+class StationLinks(Protocol):
+    """A station's sockets, by name, as far as it uses them; penstock.wire.sockets has them on ZeroMQ."""
+
+    guard: Guard | None
+    news: News
+    shut_out: dict[str, str]
+    malformed: int
+
+    def poll(self, timeout: float | None, only: Iterable[str] | None = None) -> tuple[list[str], list[int]]:
+        """Wait for something to read: names of sockets, and file descriptors."""
+
+    def receive(self, name: str) -> Iterable[Received]:
+        """The messages that wait at a socket, up to a turn's worth."""
+
+    def send(self, name: str, message: Message, *payload: Bytes, peer: bytes = b"") -> bool:
+        """Send now, or not at all (False)."""
+
+    def reaches(self, name: str, message: Message, peer: bytes) -> bool:
+        """Whether this peer is connected; it is sent the message, if it has room for it."""
+
+    def connections(self, name: str) -> int:
+        """How many connections a socket has."""
+
+    def connection_events(self, name: str) -> list[bool]:
+        """Which connections came (True) and went since the last call, in order."""
+
+    def subscriptions(self, name: str) -> Iterable[tuple[bool, bytes, Peer]]:
+        """What the subscribers of a socket did: (came, topic, who)."""
+
+    def admit(self, name: str, topic: bytes) -> None:
+        """Let whoever subscribed last hear of this topic."""
+
+    def renew(self, name: str) -> None:
+        """Connect anew, if there is a connection."""
+
+    def close(self) -> None:
+        """Close everything."""
 
 
 class Core(Protocol):
@@ -79,11 +135,15 @@ class Station(Protocol):
     """Of the process, when it leaves."""
 
     @property
+    def process(self) -> Process:
+        """Its surroundings."""
+
+    @property
     def core(self) -> Core:
         """Its decisions."""
 
     @property
-    def links(self) -> Links:
+    def links(self) -> StationLinks:
         """Its sockets."""
 
     def next_wakeup(self) -> float | None:
@@ -115,9 +175,9 @@ class Station(Protocol):
 class Malformed:
     """Counts and logs what does not decode."""
 
-    def __init__(self, logger: logging.Logger) -> None:
+    def __init__(self, process: Process) -> None:
         self.count = 0
-        self._logger = logger
+        self._process = process
         self._logged_at = 0.0
 
     def decode(
@@ -132,30 +192,31 @@ class Malformed:
                 refuse(error)
             return None
 
-    def decode_asked(self, decoder: Decoder, received: Received, links: Links) -> Wire | None:
+    def decode_asked(self, decoder: Decoder, received: Received, links: StationLinks) -> Wire | None:
         """The same of a client, who is told why, or which version this is."""
         return self.decode(decoder, received, partial(_refuse_undecoded, links, received))
 
     def note(self, received: Received, reason: str) -> None:
         """One more that was dropped."""
         self.count += 1
-        if now() > self._logged_at + LOG_MALFORMED_INTERVAL:
-            self._logged_at = now()
+        now = self._process.clock.now()
+        if now > self._logged_at + LOG_MALFORMED_INTERVAL:
+            self._logged_at = now
             fields = {
                 "socket": received.socket,
                 "peer": received.peer,
                 "reason": reason,
                 "frame": bytes(received.frame[:64]),
             }
-            log_events.emit(self._logger, "malformed", {**fields, "count": self.count})
+            log_events.emit(self._process.logger, "malformed", {**fields, "count": self.count})
 
 
-def refuse(links: Links, received: Received, number: int, error: PenstockError) -> None:
+def refuse(links: StationLinks, received: Received, number: int, error: PenstockError) -> None:
     """Answer a client's request of this number with an error."""
     links.send(received.socket, Refusal(number, type(error).__name__, str(error)), peer=received.peer)
 
 
-def _refuse_undecoded(links: Links, received: Received, error: ProtocolError) -> None:
+def _refuse_undecoded(links: StationLinks, received: Received, error: ProtocolError) -> None:
     number = 0 if isinstance(error, VersionMismatch) else asked_number(received.frame)
     if number is not None:
         refuse(links, received, number, error)
@@ -185,44 +246,55 @@ class Signals:
         return wanted
 
 
-def run(station: Station, logger: logging.Logger) -> None:
-    """Turn after turn, until the station leaves."""
+def run(station: Station) -> None:
+    """Step after step, until the station leaves."""
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
     while not station.leaving:
-        wakeup = station.next_wakeup()
-        timeout = None if wakeup is None else max(0.0, wakeup - now())
-        if station.untidy:
-            timeout = TIDY_PAUSE if timeout is None else min(TIDY_PAUSE, timeout)
-        inputs = list(station.receive(*station.links.poll(timeout)))
-        for event, fields in station.links.news.take():
-            log_events.emit(logger, event, fields)
-        if station.untidy and not inputs:
-            save(station, [], logger)
-        while True:
-            inputs = list(turn(station, inputs, logger))
-            if not inputs:
-                break
+        step(station)
 
 
-def turn(station: Station, inputs: list[Any], logger: logging.Logger) -> Iterator[Any]:
+def step(station: Station) -> None:
+    """Wait for something to happen, and have the turns that it takes."""
+    names, fds = station.links.poll(patience(station))
+    inputs = list(station.receive(names, fds))
+    for event, fields in station.links.news.take():
+        log_events.emit(station.process.logger, event, fields)
+    if station.untidy and not (names or fds):
+        save(station, [])
+    while True:
+        inputs = list(turn(station, inputs))
+        if not inputs:
+            break
+
+
+def patience(station: Station) -> float | None:
+    """Seconds after which a station has something to do even if nothing happens; None: it has nothing."""
+    wakeup = station.next_wakeup()
+    timeout = None if wakeup is None else max(0.0, wakeup - station.process.clock.now())
+    if station.untidy:
+        return TIDY_PAUSE if timeout is None else min(TIDY_PAUSE, timeout)
+    return timeout
+
+
+def turn(station: Station, inputs: list[Any]) -> Iterator[Any]:
     """One turn; yields what the effects brought back."""
-    instant = now()
+    instant = station.process.clock.now()
     actions: Actions = []
     for event in inputs:
         actions += station.core.handle(event, instant)
     actions += station.core.tick(instant)
-    saves = [action for action in actions if isinstance(action, _SAVES)]
+    saves = [action for action in actions if isinstance(action, Save)]
     if saves:
-        save(station, saves, logger)
+        save(station, saves)
     for action in actions:
         if isinstance(action, Log):
-            log_events.emit(logger, action.event, action.fields)
-        elif not isinstance(action, _SAVES):
+            log_events.emit(station.process.logger, action.event, action.fields)
+        elif not isinstance(action, Save):
             yield from station.perform(action)
 
 
-def save(station: Station, saves: list[Any], logger: logging.Logger) -> None:
+def save(station: Station, saves: list[Any]) -> None:
     """Commit; while the disk is full, wait for room and commit the same again. Nothing is accepted and nothing recorded
     meanwhile, so nothing is lost; but whoever asks how things stand is told."""
     said = False
@@ -233,12 +305,12 @@ def save(station: Station, saves: list[Any], logger: logging.Logger) -> None:
             station.save(saves)
         except StoreFull as error:
             if not said:
-                log_events.emit(logger, "disk_full", {"error": str(error)})
+                log_events.emit(station.process.logger, "disk_full", {"error": str(error)})
             said = True
             station.wait_for_room(str(error), FULL_RETRY)
         else:
             if said:
-                log_events.emit(logger, "disk_has_room", {})
+                log_events.emit(station.process.logger, "disk_has_room", {})
             return
     raise StoreFull("told to stop while the disk was full")
 
@@ -258,16 +330,16 @@ def main(start: Callable[[], Station], logger: logging.Logger, **about: object) 
     except PenstockError as error:
         sys.stderr.write(f"penstock: {error}\n")
         wrong_use = isinstance(error, StoreInUse | SchemaMismatch | UnfitFolder)
-        return EXIT_STORE if isinstance(error, StoreError) and not wrong_use else EXIT_CONFIG
+        return STORE_FAILED if isinstance(error, StoreError) and not wrong_use else WRONG_USE
     log_events.emit(logger, "started", {"pid": os.getpid(), **about})
     try:
-        run(station, logger)
+        run(station)
     except StoreError as error:
         log_events.emit(logger, "store_failed", {"error": str(error)})
-        return EXIT_STORE
+        return STORE_FAILED
     except Refused as error:
         sys.stderr.write(f"penstock: {error}\n")
-        return EXIT_REFUSED
+        return REFUSED
     finally:
         station.close()
     log_events.emit(logger, "stopped", {"pid": os.getpid()})

@@ -13,12 +13,37 @@ from __future__ import annotations
 
 from typing import TypeVar
 
+import msgspec
+
 from penstock.job.spans import Span, SpanSet
 from penstock.job.spec import Stamp
-from penstock.station.inputs import RecordedLine, StoredRecord
 from penstock.wire.messages import Completion, OutcomeHead
 
 Key = TypeVar("Key", Stamp, int)
+
+
+class RecordedLine(msgspec.Struct, frozen=True):
+    """A line of the log, as far as it matters for what is recorded."""
+
+    start: int
+    stop: int
+    stamp: Stamp
+    final: bool
+
+
+class StoredRecord(msgspec.Struct, frozen=True):
+    """What the results file has of a batch: its checkpoint - jobs with a final outcome, which of them are of a later
+    generation than 0 (start, stop, generation), other attempts (start, stop, stamp) -, the lines after it in their
+    order, and the number of the last one."""
+
+    batch: bytes
+    spans: tuple[tuple[int, int], ...]
+    generations: tuple[tuple[int, int, int], ...]
+    attempts: tuple[tuple[int, int, Stamp], ...]
+    tail: tuple[RecordedLine, ...]
+    last: int
+
+
 Line = OutcomeHead | Completion | RecordedLine
 
 

@@ -16,7 +16,7 @@ WAIT_AGAIN = 60.0
 """Seconds until the same is said again: often enough to be the last line of a log, rarely enough to be no flood."""
 
 
-class Contact:
+class VentilatorContact:
     """Of the station `about`, with the ventilator at `url`."""
 
     def __init__(self, url: str, now: float, **about: Any) -> None:

@@ -5,20 +5,21 @@ Promises:
 1. One place per job: the parts of a chunk partition its open jobs, and each part is in exactly one place.
 2. Every change of place goes through `Backlog.move`, so the counts are right.
 3. Memory holds a window of each batch's open chunks; the rest lies in the queue file.
-4. What can be given out takes turns.
+4. What can be given out takes turns (FairQueue).
 """
 
 from __future__ import annotations
 
+import heapq
+import itertools
 from bisect import bisect_right, insort
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from penstock.job.spans import SpanSet
-from penstock.station.inputs import StoredBatch, StoredChunk
-from penstock.ventilator.jobs_model import ANY, Batch, Chunk, Part, Place, Terms
-from penstock.ventilator.open_leases import Groups, Lanes
-from penstock.ventilator.turns import Turns
+from penstock.ventilator.contract import StoredBatch, StoredChunk
+from penstock.ventilator.jobs_model import ANY, MOVES, Batch, Chunk, Part, Place, Terms
+from penstock.ventilator.open_leases import LimitGroups, OpenLeases
 
 WINDOW_CHUNKS = 4096
 """Chunks of one batch in memory before the rest stays on disk: some 2 MB, and minutes of work in most cases."""
@@ -26,17 +27,125 @@ REFILL_CHUNKS = 1024
 """Chunks read from disk at once; read again when fewer than a quarter of that are queued in memory."""
 
 
+class FairQueue:
+    """The batches that can be given out, by priority and terms.
+
+    1. Larger priority first; batches of one priority take turns, whatever terms each has.
+    2. A batch whose terms nobody here fulfils, or whose limit is reached, holds up no other batch.
+    3. Of batches that share a limit none is in turn while it is reached. Otherwise, where some of one priority and
+       terms wait for it, one of these is: to let one go on costs the same, however many there are.
+    """
+
+    def __init__(self) -> None:
+        self._queues: dict[int, dict[Terms, OrderedDict[Batch, None]]] = {}
+        self._serial = itertools.count()
+
+    def join(self, batch: Batch) -> None:
+        """It has something to give out; behind the others, unless it is among them already, or waits for its limit."""
+        if batch.in_turn or (batch.open_leases is not None and batch.open_leases.is_aside(batch)):
+            return
+        if batch.open_leases is not None and batch.open_leases.is_full:
+            batch.open_leases.set_aside(batch)
+        else:
+            self._append(batch)
+
+    def _append(self, batch: Batch) -> None:
+        batch.turn = next(self._serial)
+        batch.in_turn = True
+        self._queues.setdefault(batch.spec.priority, {}).setdefault(batch.terms, OrderedDict())[batch] = None
+        if batch.open_leases is not None:
+            batch.open_leases.in_turn[batch] = None
+
+    def _remove(self, batch: Batch) -> None:
+        batch.in_turn = False
+        del self._queues[batch.spec.priority][batch.terms][batch]
+        if batch.open_leases is not None:
+            del batch.open_leases.in_turn[batch]
+
+    def _rejoin(self, batch: Batch) -> None:
+        """Something of it is about to be given out: behind the others, of all or of those that wait for its limit."""
+        if batch.open_leases is not None and batch.open_leases.is_last:
+            batch.open_leases.set_aside(batch)
+        else:
+            self._append(batch)
+
+    def leave(self, batch: Batch) -> None:
+        """It is being forgotten."""
+        if batch.in_turn:
+            self._remove(batch)
+        elif batch.open_leases is not None and batch.open_leases.is_aside(batch):
+            batch.open_leases.take_out(batch)
+        self.go_on(batch.open_leases)
+
+    def rest(self, open_leases: OpenLeases[Batch] | None) -> None:
+        """A lease more is out: if the limit is reached now, those who share it wait."""
+        if open_leases is not None and open_leases.in_turn and open_leases.is_full:
+            for batch in reversed(list(open_leases.in_turn)):
+                self._remove(batch)
+                open_leases.set_aside(batch, first=True)
+
+    def go_on(self, open_leases: OpenLeases[Batch] | None) -> None:
+        """A lease less may be out, or somebody who shares the limit has left his turn: those whose turn it is among
+        them go on."""
+        if open_leases is not None and not open_leases.is_full:
+            for batch in open_leases.first_ones():
+                open_leases.take_out(batch)
+                self._append(batch)
+
+    def next(self, fits: Callable[[Terms], bool]) -> Part | None:
+        """The part whose turn it is among those that fit; it must be given out now, or it is lost from the queue."""
+        for priority in sorted(self._queues, reverse=True):
+            queues = self._queues[priority]
+            while heads := [next(iter(queue)) for terms, queue in queues.items() if queue and fits(terms)]:
+                batch = min(heads, key=_turn_of)
+                self._remove(batch)
+                part = batch.pop()
+                if part is not None:
+                    self._rejoin(batch)
+                    return part
+                self.go_on(batch.open_leases)
+            if not any(queues.values()):
+                del self._queues[priority]
+        return None
+
+    def waiting(self, most: int) -> list[Batch]:
+        """The batches whose turn comes next, at most so many."""
+        found: list[Batch] = []
+        for priority in sorted(self._queues, reverse=True):
+            queues = self._queues[priority].values()
+            found += itertools.islice(heapq.merge(*queues, key=_turn_of), most - len(found))
+        return found
+
+    def take(self, batch: Batch) -> Part | None:
+        """The part of this batch that is next, as `next` has it."""
+        self._remove(batch)
+        part = batch.pop()
+        if part is not None:
+            self._rejoin(batch)
+        else:
+            self.go_on(batch.open_leases)
+        return part
+
+    def particular(self) -> Iterator[Terms]:
+        """The terms, other than none, under which something waits that could be given out."""
+        return (terms for queues in self._queues.values() for terms, queue in queues.items() if queue and terms != ANY)
+
+
+def _turn_of(batch: Batch) -> int:
+    return batch.turn
+
+
 class Backlog:
     """All batches, and whose turn it is."""
 
     def __init__(self, stored: Iterable[StoredBatch] = ()) -> None:
-        self._groups = Groups[Batch]()
+        self._groups = LimitGroups[Batch]()
         self.batches = {one.batch: Batch(one, self._groups.join(one)) for one in stored}
         self._on_disk = {key: batch for key, batch in self.batches.items() if batch.on_disk}
         self.queued_parts = 0
         self.free_parts = 0
         """Those among them that whoever has time may run."""
-        self.turns = Turns()
+        self.fair_queue = FairQueue()
 
     def owner(self, batch: bytes) -> str | None:
         """The key that submitted a batch; None: no such batch."""
@@ -71,7 +180,7 @@ class Backlog:
             for part in chunk.parts:
                 if part.place is Place.QUEUED:
                     self._count(batch, -1)
-        self.turns.leave(batch)
+        self.fair_queue.leave(batch)
         self._groups.leave(batch.spec)
         batch.queue.clear()
         batch.chunks.clear()
@@ -79,24 +188,23 @@ class Backlog:
         self._on_disk.pop(batch.id, None)
         del self.batches[batch.id]
 
-    def add_chunk(self, batch: Batch, chunk: StoredChunk, place: Place) -> Chunk:
-        """Take a chunk into memory, all of it in one place."""
+    def add_chunk(self, batch: Batch, chunk: StoredChunk) -> Chunk:
+        """Take a chunk into memory; its parts are to be moved to where they belong."""
         new = Chunk(batch, chunk.first, chunk.count, chunk.size)
         batch.chunks[new.first] = new
         insort(batch.firsts, new.first)
         for stored in chunk.parts:
-            part = Part(new, stored.start, stored.stop, stored.stamp, Place.DELAYED, given=stored.given)
+            part = Part(new, stored.start, stored.stop, stored.stamp, given=stored.given)
             part.recalled = stored.recalled
             new.parts.append(part)
-            self.move(part, place)
         for ended in chunk.ended:
             new.ended.setdefault(ended.state, SpanSet()).add(ended.start, ended.stop)
         return new
 
-    def add_part(self, part: Part, place: Place) -> None:
-        """Jobs of a chunk that are open again."""
+    @staticmethod
+    def add_part(part: Part) -> None:
+        """Jobs of a chunk that are open again; they are to be moved to where they belong."""
         insort(part.chunk.parts, part)
-        self.move(part, place)
 
     def drop_chunk(self, chunk: Chunk) -> None:
         """A chunk without open jobs leaves the memory."""
@@ -105,7 +213,8 @@ class Backlog:
         del chunk.batch.firsts[at]
 
     def move(self, part: Part, place: Place, lease: int = 0) -> None:
-        """Change a part's place."""
+        """Change a part's place, as MOVES allows."""
+        assert place in MOVES[part.place], f"{part.place.value} to {place.value}"
         batch = part.chunk.batch
         if part.place is Place.QUEUED:
             self._count(batch, -1)
@@ -118,7 +227,7 @@ class Backlog:
         if place is Place.QUEUED:
             self._count(batch, 1)
             batch.push(part)
-            self.turns.join(batch)
+            self.fair_queue.join(batch)
         elif place is Place.LEASED:
             batch.leased += part.jobs
         elif place is Place.OPENING:
@@ -126,7 +235,7 @@ class Backlog:
 
     def remove(self, part: Part) -> None:
         """The part's jobs have their outcome."""
-        self.move(part, Place.VERDICT)
+        self.move(part, Place.ENDED)
         part.chunk.parts.remove(part)
 
     def carve(self, chunk: Chunk, start: int, stop: int) -> list[Part]:
@@ -136,24 +245,24 @@ class Backlog:
         self._count(chunk.batch, len(chunk.batch.queue) - before)
         return inside
 
-    def next(self, fits: Callable[[Terms], bool], lanes: int = 1) -> Part | None:
-        """The part whose turn it is among those that fit, cut if its batch has a limit so that `lanes` of its leases
-        can be filled; it must be given out now, or it is lost from the queue."""
-        part = self.turns.next(fits)
+    def next(self, fits: Callable[[Terms], bool], open_leases: int = 1) -> Part | None:
+        """The part whose turn it is among those that fit, cut if its batch has a limit so that `open_leases` of its
+        leases can be filled; it must be given out now, or it is lost from the queue."""
+        part = self.fair_queue.next(fits)
         if part is not None:
-            self._fill_lanes(part, lanes)
+            self._fill_open_leases(part, open_leases)
         return part
 
-    def take(self, batch: Batch, lanes: int = 1) -> Part | None:
+    def take(self, batch: Batch, open_leases: int = 1) -> Part | None:
         """As `next`, of this batch."""
-        part = self.turns.take(batch)
+        part = self.fair_queue.take(batch)
         if part is not None:
-            self._fill_lanes(part, lanes)
+            self._fill_open_leases(part, open_leases)
         return part
 
-    def _fill_lanes(self, part: Part, lanes: int) -> None:
+    def _fill_open_leases(self, part: Part, open_leases: int) -> None:
         batch = part.chunk.batch
-        shares = 0 if batch.lanes is None else min(lanes, batch.lanes.free) // (len(batch.queue) + 1)
+        shares = 0 if batch.open_leases is None else min(open_leases, batch.open_leases.free) // (len(batch.queue) + 1)
         if shares > 1:
             self.carve(part.chunk, part.start, part.start - (-part.jobs // shares))
 
@@ -164,15 +273,15 @@ class Backlog:
             if wanted and not batch.loading and len(batch.queue) < REFILL_CHUNKS // 4:
                 yield batch
 
-    def check(self, lanes: Mapping[bytes, int]) -> Counter[int]:
-        """The invariants; AssertionError if one does not hold. `lanes`: leases of each batch. Returns the jobs of each
-        lease."""
+    def check(self, open_leases: Mapping[bytes, int]) -> Counter[int]:
+        """The invariants; AssertionError if one does not hold. `open_leases`: leases of each batch. Returns the jobs of
+        each lease."""
         charged: Counter[int] = Counter()
         places: Counter[Place] = Counter()
-        out: Counter[Lanes[Batch]] = Counter()
+        out: Counter[OpenLeases[Batch]] = Counter()
         for batch in self.batches.values():
-            if batch.lanes is not None:
-                out[batch.lanes] += lanes[batch.id]
+            if batch.open_leases is not None:
+                out[batch.open_leases] += open_leases[batch.id]
             assert batch.firsts == sorted(batch.chunks), "the index of chunks is the chunks"
             jobs: Counter[Place] = Counter()
             for chunk in batch.chunks.values():
@@ -182,6 +291,7 @@ class Backlog:
                     assert at <= part.start < part.stop <= chunk.first + chunk.count, "parts do not overlap"
                     at = part.stop
                     places[part.place] += 1
+                    assert part.place not in {Place.LOADED, Place.ENDED}, "a part that is open is somewhere"
                     jobs[part.place] += part.jobs
                     assert (part.lease != 0) == (part.place is Place.LEASED), "leased means under a lease"
                     if part.lease:

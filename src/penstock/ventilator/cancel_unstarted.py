@@ -13,25 +13,24 @@ Promises:
 from __future__ import annotations
 
 from penstock.job.spec import JobState
-from penstock.station.contract import Answer, LoadChunk
-from penstock.ventilator.jobs_model import Batch, Part, Place, Recalling
-from penstock.ventilator.ledger import Books
+from penstock.station.contract import Answer
+from penstock.ventilator.contract import LoadChunk
+from penstock.ventilator.jobs_model import Batch, Part, Place, UnstartedCancel
+from penstock.ventilator.ledger import Ledger
 from penstock.wire.bounds import RECALL_PATIENCE, RESEND
-from penstock.wire.messages import Cancel, Cancelled, HandedBack, LeaseSpan, Recall
+from penstock.wire.messages import Cancel, Cancelled, HandedBack, LeaseSpan
 
 
-class Recalls:
+class UnstartedCancels:
     """The requests that are open."""
 
-    def __init__(self, books: Books) -> None:
-        self._books = books
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
         self._early: dict[tuple[bytes, int], Cancel] = {}
         """Came before it was known what had been given out before a restart, by (client, number)."""
-        self._open: dict[tuple[bytes, int], Recalling] = {}
+        self._open: dict[tuple[bytes, int], UnstartedCancel] = {}
         self.absent: set[tuple[bytes, int]] = set()
         """Jobs, as (batch, index), that were looked for in this turn and have ended."""
-        self._asked: dict[int, tuple[bytes, tuple[LeaseSpan, ...]]] = {}
-        """What workers were asked for, by the number of the request: (worker, spans)."""
 
     def ask(self, client: bytes, cancel: Cancel) -> None:
         """Begun at the end of the turn, or of the recovery; said again, it changes nothing."""
@@ -40,11 +39,10 @@ class Recalls:
 
     def on_handed_back(self, back: HandedBack) -> None:
         """What of the spans of this request has not come back has started."""
-        worker, spans = self._asked.pop(back.number, (b"", ()))
-        for span in spans if worker == back.worker else ():
-            lease = self._books.leases.given.get(span.lease)
-            if lease is not None and lease.worker is not None and lease.worker.id == worker:
-                for part in self._books.backlog.carve(lease.chunk, span.start, span.stop):
+        for span in self._ledger.hand_backs.recalled(back.worker, back.number):
+            lease = self._ledger.leases.records.get(span.lease)
+            if lease is not None and lease.worker is not None and lease.worker.id == back.worker:
+                for part in self._ledger.backlog.carve(lease.chunk, span.start, span.stop):
                     if part.lease == span.lease:
                         part.answer_recalls(cancelled=False)
 
@@ -52,21 +50,23 @@ class Recalls:
         """Begin what was asked, ask the workers, answer what is known."""
         early, self._early = self._early, {}
         for (client, number), cancel in early.items():
-            batch = self._books.backlog.batches.get(cancel.batch)
+            batch = self._ledger.backlog.batches.get(cancel.batch)
             if batch is not None and self._must_look(batch, cancel):
                 self._early[client, number] = cancel
-                self._books.say(LoadChunk(batch.id, cancel.start))
+                self._ledger.turn.say(LoadChunk(batch.id, cancel.start))
                 continue
-            recalling = self._open[client, number] = Recalling(client, number, now + RECALL_PATIENCE)
+            cancel_request = self._open[client, number] = UnstartedCancel(client, number, now + RECALL_PATIENCE)
             if batch is not None:
-                self._begin(batch, cancel.start, min(cancel.stop, batch.accepted), recalling)
+                self._begin(batch, cancel.start, min(cancel.stop, batch.accepted), cancel_request)
         self.absent = set()
-        if self._books.recalled_leases:
+        if self._ledger.recalled_leases:
             self._ask_workers(now)
-        for key, recalling in list(self._open.items()):
-            if recalling.open == 0 or now >= recalling.until:
+        for key, cancel_request in list(self._open.items()):
+            if cancel_request.open == 0 or now >= cancel_request.until:
                 del self._open[key]
-                self._books.say(Answer(recalling.client, Cancelled(recalling.number, recalling.jobs)))
+                self._ledger.turn.say(
+                    Answer(cancel_request.client, Cancelled(cancel_request.number, cancel_request.jobs))
+                )
 
     def _must_look(self, batch: Batch, cancel: Cancel) -> bool:
         """Whether one job is meant, a Future's, that may be open on disk or may have ended."""
@@ -74,45 +74,43 @@ class Recalls:
         is_out = batch.chunk_at(start) is None and batch.on_file(start) and (batch.id, start) not in self.absent
         return cancel.stop == start + 1 and is_out
 
-    def _begin(self, batch: Batch, start: int, stop: int, recalling: Recalling) -> None:
+    def _begin(self, batch: Batch, start: int, stop: int, cancel_request: UnstartedCancel) -> None:
         for first in [first for first in batch.firsts if first < stop]:
-            for part in self._books.backlog.carve(batch.chunks[first], start, stop):
-                self._recall(part, recalling)
+            for part in self._ledger.backlog.carve(batch.chunks[first], start, stop):
+                self._recall(part, cancel_request)
         if stop > start + 1 or (batch.id, start) not in self.absent:
-            recalling.jobs += self._books.cancel_on_disk(batch, start, stop)
+            cancel_request.jobs += self._ledger.cancel_on_disk(batch, start, stop)
 
-    def _recall(self, part: Part, recalling: Recalling) -> None:
+    def _recall(self, part: Part, cancel_request: UnstartedCancel) -> None:
         if part.place is Place.VERDICT:
             is_cancelled = part.verdict is not None and part.verdict[0] is JobState.CANCELLED
-            recalling.jobs += part.jobs if is_cancelled and part.is_untouched else 0
+            cancel_request.jobs += part.jobs if is_cancelled and part.is_untouched else 0
             return
         part.recalled = True
-        self._books.touch(part.chunk)
-        part.recalls += (recalling,)
-        recalling.open += part.jobs
+        self._ledger.turn.touch(part.chunk)
+        part.recalls += (cancel_request,)
+        cancel_request.open += part.jobs
         if part.place is Place.LEASED:
-            self._books.recalled_leases[part.lease] = None
+            self._ledger.recalled_leases[part.lease] = None
         elif part.place is Place.OPENING:
-            self._books.mark_cancelled(part.chunk.batch, part.start, part.stop)  # as soon as it is open
-        elif part.place is not Place.LIMBO:  # a job in limbo may run: whoever has it will say so
-            self._books.cancel(part)
+            self._ledger.mark_cancelled(part.chunk.batch, part.start, part.stop)  # as soon as it is open
+        elif part.place is not Place.UNCONFIRMED:  # an unconfirmed job may run: whoever has it will say so
+            self._ledger.cancel(part)
 
     def _ask_workers(self, now: float) -> None:
         wanted: dict[bytes, list[LeaseSpan]] = {}
-        for number, asked_at in list(self._books.recalled_leases.items()):
-            lease = self._books.leases.given.get(number)
+        for number, asked_at in list(self._ledger.recalled_leases.items()):
+            lease = self._ledger.leases.records.get(number)
             if asked_at is not None and lease is not None and now < asked_at + RESEND:
                 continue
-            parts = [part for part in lease.chunk.parts if part.lease == number and part.recalls] if lease else []
+            parts = [part for part in lease.parts if part.recalls] if lease else []
             if lease is None or not parts:
-                del self._books.recalled_leases[number]
+                del self._ledger.recalled_leases[number]
             elif lease.worker is not None and lease.taken:
-                self._books.recalled_leases[number] = now
+                self._ledger.recalled_leases[number] = now
                 spans = wanted.setdefault(lease.worker.id, [])
                 spans += [LeaseSpan(number, part.start, part.stop) for part in parts]
         for worker, spans in wanted.items():
-            request = self._books.next_request()
-            self._asked[request] = (worker, tuple(spans))
-            self._books.tell(worker, Recall(request, tuple(spans)))
-        if not self._books.recalled_leases:
-            self._asked.clear()
+            self._ledger.hand_backs.recall(worker, spans)
+        if not self._ledger.recalled_leases:
+            self._ledger.hand_backs.forget_recalls()

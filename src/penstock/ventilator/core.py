@@ -3,7 +3,7 @@
 Promises:
 
 1. A job that was accepted stays here until its outcome is recorded by the sink and that is known here.
-2. One place per job: queued, delayed, in limbo, under one lease, awaiting its verdict, or done.
+2. One place per job: queued, delayed, in unconfirmed, under one lease, awaiting its verdict, or done.
 3. No lease number is used twice; what nobody holds any more is queued again, what somebody holds is not.
 4. Nothing is given to a worker without credit, and no slot idles while a job that it may run waits.
 5. Every answer comes out after the saves that cover it.
@@ -13,18 +13,18 @@ A turn is any number of `handle`, then one `tick`, which says all that the turn 
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable
 from typing import assert_never
 
 from penstock.job.spec import LABEL_CHARS
-from penstock.station.contract import Actions
-from penstock.station.inputs import (
+from penstock.station.contract import Actions, FromClient
+from penstock.station.lease_tokens import NO_TOKENS, LeaseTokens
+from penstock.station.permissions import refusal
+from penstock.ventilator.contract import (
     ChunkLoaded,
     ChunksLoaded,
     ClientSought,
-    FromClient,
     JobConnections,
     KeptLoaded,
     StoredBatch,
@@ -32,20 +32,18 @@ from penstock.station.inputs import (
     Unsubscribed,
     WallClock,
 )
-from penstock.station.lease_tokens import NO_SEAL, Seal
-from penstock.station.permissions import refusal
-from penstock.ventilator.deletion import Removal
+from penstock.ventilator.deletion import Deletion
 from penstock.ventilator.dispatch import Dispatcher
 from penstock.ventilator.intake import Intake
-from penstock.ventilator.ledger import Books
+from penstock.ventilator.ledger import Ledger
 from penstock.ventilator.placement import Placement
 from penstock.ventilator.quarantine import Quarantine
 from penstock.ventilator.questions import Questions
-from penstock.ventilator.sink_log import Settlement
-from penstock.ventilator.sink_log_repair import Agreement
-from penstock.ventilator.start_conditions import Gates
+from penstock.ventilator.sink_log import SinkLog
+from penstock.ventilator.sink_log_repair import SinkLogRepair
+from penstock.ventilator.start_conditions import StartConditions
 from penstock.ventilator.user_retry import Retries
-from penstock.ventilator.worker_reports import Presence
+from penstock.ventilator.worker_reports import WorkerReports
 from penstock.wire.bounds import HEARTBEAT_INTERVAL, LEASE_TIME, RESEND, TRANSIENT_TIME
 from penstock.wire.messages import (
     Alive,
@@ -79,9 +77,6 @@ from penstock.wire.messages import (
     ToVentilator,
     TrimOutput,
 )
-
-RECOVERY_GRACE = 2.0
-"""Seconds after a restart in which workers say what they hold: their reconnect interval and a heartbeat."""
 
 RETENTION_INTERVAL = 60.0
 """Seconds between two looks for what has been kept for long enough: for days, mostly."""
@@ -118,39 +113,36 @@ class VentilatorCore:
         transient_time: float = TRANSIENT_TIME,
         seed: int = 0,
         forgotten: Iterable[bytes] = (),
-        seal: Seal = NO_SEAL,
+        lease_tokens: LeaseTokens = NO_TOKENS,
         security: str = "",
         pickles: bool = True,
         name_chars: int = LABEL_CHARS,
     ) -> None:
-        self.books = Books(life, stored, applied, lease_time, heartbeat_interval, seed, seal)
-        self.dispatcher = Dispatcher(self.books)
-        self.presence = Presence(self.books, self.dispatcher, version)
-        self.quarantine = Quarantine(self.books, self.dispatcher)
-        self.settlement = Settlement(self.books)
-        self.gates = Gates(self.books)
-        self.placement = Placement(self.books)
-        self.intake = Intake(self.books, self.gates, self.placement, pickles=pickles, name_chars=name_chars)
-        self.removal = Removal(self.books, self.gates, self.intake, now, forgotten, transient_time)
-        self.retries = Retries(self.books, self.intake)
-        self.agreement = Agreement(self.books, self.intake)
+        self.ledger = Ledger(life, stored, applied, now, lease_time, heartbeat_interval, seed, lease_tokens)
+        self.dispatcher = Dispatcher(self.ledger)
+        self.worker_reports = WorkerReports(self.ledger, self.dispatcher, version)
+        self.quarantine = Quarantine(self.ledger, self.dispatcher)
+        self.sink_log = SinkLog(self.ledger)
+        self.start_conditions = StartConditions(self.ledger)
+        self.placement = Placement(self.ledger)
+        self.intake = Intake(self.ledger, self.start_conditions, self.placement, pickles=pickles, name_chars=name_chars)
+        self.deletion = Deletion(self.ledger, self.start_conditions, self.intake, now, forgotten, transient_time)
+        self.retries = Retries(self.ledger, self.intake)
+        self.sink_log_repair = SinkLogRepair(self.ledger, self.intake)
         self.questions = Questions(
-            self.books, self.gates, self.placement, self.settlement, self.agreement, version, security
+            self.ledger, self.start_conditions, self.placement, self.sink_log, self.sink_log_repair, version, security
         )
         self.intake.recovered = not any(one.open_from is not None for one in stored)
-        self._recovers_at = math.inf if self.intake.recovered else now + RECOVERY_GRACE
-        """When the grace ends: the next beat is the barrier."""
+        if not self.intake.recovered:
+            self.ledger.beats.expect_recovery(now)
         self._retention_at = self._ticked_at = now
-        self._beat_at = now
         self._verdicts_at = now
-        self._recovery_barrier: float = math.inf
-        """The first beat after the grace: its echo ends the recovery."""
         self._looked_up: dict[tuple[bytes, int], bool] = {}
         """What single chunks were read for in this turn, as (batch, index), and whether that job is open."""
         self.malformed = 0
-        self.books.wall_offset = wall_time - now
-        for batch in self.books.backlog.batches.values():
-            self.gates.watch(batch, now)
+        self.ledger.wall_offset = wall_time - now
+        for batch in self.ledger.backlog.batches.values():
+            self.start_conditions.watch(batch, now)
 
     # ------------------------------------------------------------------------------------------ contract
 
@@ -160,103 +152,101 @@ class VentilatorCore:
             case FromClient():
                 self._on_client(event, now)
             case ClientSought():
-                self.removal.on_client_sought(event, now)
+                self.deletion.on_client_sought(event, now)
             case Completions():
-                self.settlement.on_completions(event, now)
+                self.sink_log.on_completions(event, now)
             case Took():
-                self.presence.on_took(event, now)
+                self.worker_reports.on_took(event, now)
             case Heartbeat():
-                self.presence.on_heartbeat(event, now)
+                self.worker_reports.on_heartbeat(event, now)
             case HandedBack():
-                self.presence.on_handed_back(event, now)
+                self.worker_reports.on_handed_back(event, now)
                 self.intake.recalls.on_handed_back(event)
             case Hello():
-                self.presence.on_hello(event, now)
+                self.worker_reports.on_hello(event, now)
             case Left():
-                self.presence.on_left(event)
+                self.worker_reports.on_left(event)
             case NeedFunction():
-                self.presence.on_need_function(event, now)
+                self.worker_reports.on_need_function(event, now)
             case SinkHead():
                 self._on_sink_head(event, now)
             case WallClock(time):
-                self.books.wall_offset = time - now
+                self.ledger.wall_offset = time - now
             case Diverged():
-                if self.settlement.on_diverged(event):
-                    self.agreement.begin(event.seq)
+                if self.sink_log.on_diverged(event):
+                    self.sink_log_repair.begin(event.seq)
             case Forgotten(_, batch):
-                self.removal.on_forgotten(batch)
+                self.deletion.on_forgotten(batch)
             case LiveTaken(_, worker, number, is_kept):
-                self.books.tell(worker, LiveAck(number, is_kept))
+                self.ledger.turn.tell(worker, LiveAck(number, is_kept))
             case Restated():
-                if self.settlement.is_of_sink(event) and self.settlement.diverged:
-                    self.agreement.on_restated(event)
+                if self.sink_log.is_of_sink(event) and self.sink_log.diverged:
+                    self.sink_log_repair.on_restated(event)
             case Subscribed():
-                self.presence.on_subscribed(event)
+                self.worker_reports.on_subscribed(event)
             case Unsubscribed():
-                self.presence.on_unsubscribed(event, now)
+                self.worker_reports.on_unsubscribed(event, now)
             case JobConnections():
-                self.books.connections = event.count
+                self.ledger.connections = event.count
             case ChunksLoaded():
                 self.intake.on_chunks_loaded(event)
             case KeptLoaded():
                 self.retries.on_kept(event)
-                self.agreement.on_kept(event)
+                self.sink_log_repair.on_kept(event)
             case ChunkLoaded():
                 self.intake.on_chunk_loaded(event)
                 self._looked_up[event.batch, event.index] = event.chunk is not None
             case _:
                 assert_never(event)
-        return self.books.take()
+        return self.ledger.turn.take()
 
     def tick(self, now: float) -> Actions:
         """Close the turn: what is due, what can be given out, what must be saved."""
         pause = now - self._ticked_at
-        if pause > self.books.lease_time / 2:
-            self.presence.loss.forgive(pause, now)
-            self.removal.forgive(pause, now)
-            self.books.log("stood_still", seconds=round(pause, 1))
+        if pause > self.ledger.lease_time / 2:
+            self.worker_reports.loss.forgive(pause, now)
+            self.deletion.forgive(pause, now)
+            self.ledger.turn.log("stood_still", seconds=round(pause, 1))
         self._ticked_at = now
         self._go_on(now)
-        self.books.queue_delayed(now)
-        self.presence.loss.tick(now)
-        self.removal.expire(now)
+        self.ledger.queue_delayed(now)
+        self.worker_reports.loss.tick(now)
+        self.deletion.expire(now)
         if now >= self._retention_at:
             self._retention_at = now + RETENTION_INTERVAL
-            self.removal.retire(now + self.books.wall_offset)
-        self.gates.tick(now)
+            self.deletion.retire(now + self.ledger.wall_offset)
+        self.start_conditions.tick(now)
         self.placement.tick(now)
-        self._beat(now)
+        self._tell_sink(now)
         if self.intake.recovered:
             self.intake.recalls.tick(now)
             self.intake.refill()
         self.quarantine.tick(now)
         self.dispatcher.run(now)
-        self.settlement.flush()
+        self.sink_log.flush()
         self.retries.answer()
-        self.removal.sweep(self.settlement.sink)
-        self.books.flush()
-        return self.books.take()
+        self.deletion.sweep(self.sink_log.sink)
+        self.ledger.turn.flush()
+        return self.ledger.turn.take()
 
     def next_wakeup(self) -> float | None:
         """When `tick` has something to do even if nothing happens."""
-        due = [self._beat_at + self.books.heartbeat_interval]
-        if self.settlement.sink is not None:
-            due.append(self._recovers_at)
+        due = [self.ledger.beats.next_wakeup(is_known=self.sink_log.sink is not None)]
         if self.dispatcher.look_again_at is not None:
             due.append(self.dispatcher.look_again_at)
-        if self.books.delayed:
-            due.append(self.books.delayed[0][0])
-        if (opens_at := self.gates.next_wakeup()) is not None:
+        if self.ledger.delayed:
+            due.append(self.ledger.delayed[0][0])
+        if (opens_at := self.start_conditions.next_wakeup()) is not None:
             due.append(opens_at)
         return min(due)
 
     def check(self) -> None:
         """The invariants; AssertionError if one does not hold."""
-        given = self.books.leases.given
-        charged = self.books.backlog.check(Counter(lease.chunk.batch.id for lease in given.values()))
+        given = self.ledger.leases.records
+        charged = self.ledger.backlog.check(Counter(lease.chunk.batch.id for lease in given.values()))
         assert charged == {number: lease.jobs for number, lease in given.items()}, "a lease counts its jobs"
         self.dispatcher.needs.check()
-        for worker in self.books.workers.values():
+        for worker in self.ledger.workers.values():
             assert worker.jobs == sum(given[number].jobs for number in worker.leases), "a worker's jobs are its leases'"
             assert worker.width == sum(given[number].width for number in worker.leases), "and what of them can run"
             assert worker.charged_leases >= 0
@@ -265,30 +255,30 @@ class VentilatorCore:
     # ------------------------------------------------------------------------------------------ the rest
 
     def _on_client(self, event: FromClient, now: float) -> None:
-        if why := refusal(event.sender, event.message, self.books.backlog.owner):
+        if why := refusal(event.sender, event.message, self.ledger.backlog.owner):
             self.intake.refuse(event.client, event.message, why)
             return
         match event.message:
             case Submit():
                 self.intake.on_submit(event, now)
-                self.removal.on_submit(event.client, event.message, now)
+                self.deletion.on_submit(event.client, event.message, now)
             case Cancel() as cancel:
                 self.intake.on_cancel(event.client, cancel)
             case Retry() as retry:
-                self.retries.on_retry(event.client, retry, self.presence.loss.barrier + 1)
+                self.retries.on_retry(event.client, retry)
             case Forget() as forget:
-                self.removal.on_forget(forget.batch)
+                self.deletion.on_forget(forget.batch)
             case TrimOutput() as trim:
-                if self.settlement.sink is not None:
-                    self.books.tell(self.settlement.sink, trim)
+                if self.sink_log.sink is not None:
+                    self.ledger.turn.tell(self.sink_log.sink, trim)
             case Delete() as delete:
-                self.removal.on_delete(event.client, delete)
+                self.deletion.on_delete(event.client, delete)
             case Alive() as alive:
-                self.removal.on_alive(event.client, alive, now)
+                self.deletion.on_alive(event.client, alive, now)
             case AskGone() as ask_gone:
-                self.removal.on_ask_gone(event.client, ask_gone)
+                self.deletion.on_ask_gone(event.client, ask_gone)
             case DrainWorker() as drain:
-                self.presence.on_drain(event.client, drain)
+                self.worker_reports.on_drain(event.client, drain)
             case AskBatches() | AskDigests() | AskWhy() | AskJobs() | AskArguments() as ask:
                 self.questions.on_ask(event.client, ask, now)
             case AskPipeline() as ask_pipeline:
@@ -300,45 +290,39 @@ class VentilatorCore:
         """With what waited for chunks, but only when all that was read for this turn is in memory: it is one snapshot,
         and what is changed before a part of it is taken in would be undone by that."""
         self.retries.open_again()
-        if self.settlement.diverged and (end := self.agreement.go_on(self.settlement.sink, now)) is not None:
-            self.settlement.agree(*end, now)
+        if self.sink_log.diverged and (end := self.sink_log_repair.go_on(self.sink_log.sink, now)) is not None:
+            self.sink_log.agree(*end, now)
         if self._looked_up:
             absent = {key for key, is_open in self._looked_up.items() if not is_open}
             self._looked_up = {}
-            self.presence.hear_claims(absent, now)
+            self.worker_reports.hear_claims(absent, now)
             self.intake.recalls.absent |= absent
-            self.settlement.advance(now, absent)
+            self.sink_log.advance(now, absent)
 
     def _on_sink_head(self, head: SinkHead, now: float) -> None:
-        sink = self.books.workers.pop(head.sink, None)  # a subscriber that turned out to be the sink: it had no hello
+        sink = self.ledger.workers.pop(head.sink, None)  # a subscriber that turned out to be the sink: it had no hello
         first = sink is not None
-        if not self.settlement.on_head(head, now):
+        if not self.sink_log.on_head(head, now):
             if first:
-                self._beat_at = now - self.books.heartbeat_interval
+                self.ledger.beats.hasten(now)
             return
-        if not self.intake.recovered and head.echo >= self._recovery_barrier:
+        if not self.intake.recovered and self.ledger.beats.ends_recovery(head.echo):
             self.intake.recover()
-            self.books.log("recovered", batches=len(self.books.backlog.batches))
-        if self.books.limbo and self.intake.recovered:
-            self.presence.loss.release_limbo(head.echo)
+            self.ledger.turn.log("recovered", batches=len(self.ledger.backlog.batches))
+        if self.ledger.unconfirmed and self.intake.recovered:
+            self.worker_reports.loss.release_unconfirmed(head.echo)
         if self.intake.recovered:
             self.retries.on_echo(head.echo)
 
-    def _beat(self, now: float) -> None:
-        """To the sink: every interval, and at once when something in limbo or a retry waits for the echo."""
-        sink = self.settlement.sink
-        due = now >= min(self._beat_at + self.books.heartbeat_interval, self._recovers_at)
-        if due:
-            self._beat_at = now
+    def _tell_sink(self, now: float) -> None:
+        sink = self.sink_log.sink
+        number = self.ledger.beats.next(now, is_known=sink is not None)
         if sink is None:
             return
-        if due or max(self.books.limbo_barrier, self.retries.barrier) > self.presence.loss.barrier:
-            self.presence.loss.barrier += 1
-            if now >= self._recovers_at:
-                self._recovery_barrier, self._recovers_at = self.presence.loss.barrier, math.inf
-            self.books.tell(sink, SinkBeat(self.presence.loss.barrier, self.books.applied))
+        if number is not None:
+            self.ledger.turn.tell(sink, SinkBeat(number, self.ledger.applied))
         again = now >= self._verdicts_at + RESEND
         if again:
             self._verdicts_at = now
-            self.removal.forget_again(sink)
-        self.books.send_verdicts(sink, again=again)
+            self.deletion.forget_again(sink)
+        self.ledger.send_verdicts(sink, again=again)

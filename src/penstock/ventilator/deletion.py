@@ -16,14 +16,14 @@ import math
 from collections.abc import Iterable
 from itertools import islice
 
-from penstock.station.contract import Answer, DeleteBatch, SaveEnded, SaveForgotten, SaveTotal, SeekClient
-from penstock.station.inputs import ClientSought
+from penstock.station.contract import Answer, DeleteBatch
+from penstock.ventilator.contract import ClientSought, SaveEnded, SaveForgotten, SaveTotal, SeekClient
 from penstock.ventilator.intake import Intake
 from penstock.ventilator.jobs_model import Batch
-from penstock.ventilator.ledger import Books
-from penstock.ventilator.start_conditions import Gates
+from penstock.ventilator.ledger import Ledger
+from penstock.ventilator.start_conditions import StartConditions
 from penstock.wire.bounds import TRANSIENT_TIME
-from penstock.wire.messages import Alive, AskGone, Delete, Done, ForgetBatch, Gone, GoneLine, Refused, Submit
+from penstock.wire.messages import Alive, AskGone, Delete, Done, ForgetBatch, Gone, GoneLine, Submit, no_such_batch
 
 EXPIRE_INTERVAL = 1.0
 """Seconds between two looks for maps without a client: thousands of batches may be kept, and a turn is short."""
@@ -36,21 +36,21 @@ FORGET_AT_ONCE = 100
 """Deleted batches that a sink is told of at once: it has them gone before it is told again."""
 
 
-class Removal:
+class Deletion:
     """Deletes batches. `forgotten` are those of a former life that the sink may still have, `transient_time` the
     seconds after which a map without a sign of its client is left."""
 
     def __init__(
         self,
-        books: Books,
-        gates: Gates,
+        ledger: Ledger,
+        start_conditions: StartConditions,
         intake: Intake,
         now: float,
         forgotten: Iterable[bytes] = (),
         transient_time: float = TRANSIENT_TIME,
     ) -> None:
-        self._books = books
-        self._gates = gates
+        self._ledger = ledger
+        self._start_conditions = start_conditions
         self._intake = intake
         self._transient_time = transient_time
         self._unconfirmed = dict.fromkeys(forgotten)
@@ -60,7 +60,7 @@ class Removal:
         self._expired_at = -math.inf
         self._deletions: dict[bytes, list[tuple[bytes, int]]] = {}
         """Who, under which number, waits for a batch to be gone."""
-        batches = books.backlog.batches.values()
+        batches = ledger.backlog.batches.values()
         self._clients = {batch.id: (b"", now) for batch in batches if batch.spec.transient}
         """Of each transient batch: the connection that spoke of it last, and when that was known to be up."""
         self._sought: dict[bytes, list[bytes]] = {}
@@ -69,23 +69,22 @@ class Removal:
     def on_forget(self, batch_id: bytes, kind: str = "NoSuchBatch", why: str = "it was deleted") -> None:
         """Delete the batch when all of it has ended; what has not is cancelled. Whoever waits for it is told `why`, by
         an error of this kind."""
-        batch = self._books.backlog.batches.get(batch_id)
+        batch = self._ledger.backlog.batches.get(batch_id)
         if batch is None:
             return
         batch.gone = batch.gone or (kind, why)
         self._leaving[batch.id] = batch
         if batch.total is None:
             batch.total = batch.accepted
-            self._books.say(SaveTotal(batch.id, batch.total))
+            self._ledger.turn.say(SaveTotal(batch.id, batch.total))
         self._intake.cancel(batch, 0, batch.accepted)
 
     def on_delete(self, client: bytes, delete: Delete) -> None:
         """As `on_forget`, with an answer when it is gone."""
         if delete.batch in self._intake.forgotten:
-            self._books.say(Answer(client, Done(delete.number)))
-        elif delete.batch not in self._books.backlog.batches:
-            text = f"no batch {delete.batch.hex()}"
-            self._books.say(Answer(client, Refused(delete.number, "NoSuchBatch", text)))
+            self._ledger.turn.say(Answer(client, Done(delete.number)))
+        elif delete.batch not in self._ledger.backlog.batches:
+            self._ledger.turn.say(Answer(client, no_such_batch(delete.number, delete.batch)))
         else:
             self._deletions.setdefault(delete.batch, []).append((client, delete.number))
             self.on_forget(delete.batch)
@@ -94,46 +93,46 @@ class Removal:
         """The sink has nothing of it any more."""
         if batch in self._unconfirmed:
             del self._unconfirmed[batch]
-            self._books.say(SaveForgotten(batch))
+            self._ledger.turn.say(SaveForgotten(batch))
 
     def forget_again(self, sink: bytes) -> None:
         """Tell the sink what it may still have."""
         for batch in islice(self._unconfirmed, FORGET_AT_ONCE):
-            self._books.tell(sink, ForgetBatch(batch))
+            self._ledger.turn.tell(sink, ForgetBatch(batch))
 
     def sweep(self, sink: bytes | None) -> None:
         """Delete the batches that nobody will ask for again."""
         done = [batch for batch in self._leaving.values() if batch.ended]
-        for batch in [batch for batch in done if not self._gates.keeps(batch)]:
+        for batch in [batch for batch in done if not self._start_conditions.keeps(batch)]:
             del self._leaving[batch.id]
-            self._books.forget_changes(batch)
-            self._books.say(DeleteBatch(batch.id))
+            self._ledger.turn.forget(batch)
+            self._ledger.turn.say(DeleteBatch(batch.id))
             if sink is not None:
-                self._books.tell(sink, ForgetBatch(batch.id))
-            self._books.backlog.remove_batch(batch)
+                self._ledger.turn.tell(sink, ForgetBatch(batch.id))
+            self._ledger.backlog.remove_batch(batch)
             self._intake.drop(batch)
             self._clients.pop(batch.id, None)
             self._unconfirmed[batch.id] = None
             for client, number in self._deletions.pop(batch.id, []):
-                self._books.say_last(Answer(client, Done(number)))
+                self._ledger.turn.say_last(Answer(client, Done(number)))
 
     def on_ask_gone(self, client: bytes, ask: AskGone) -> None:
         """Which are not here, or not for long."""
         gone: list[GoneLine] = []
         for batch_id in ask.batches:
-            batch = self._books.backlog.batches.get(batch_id)
+            batch = self._ledger.backlog.batches.get(batch_id)
             why = self._intake.forgotten.get(batch_id) if batch is None else batch.gone
             if batch is None or why is not None:
                 kind, text = why or UNKNOWN
                 gone.append(GoneLine(batch_id, kind, f"batch {batch_id.hex()} is gone: {text}"))
-        self._books.say(Answer(client, Gone(ask.number, tuple(gone))))
+        self._ledger.turn.say(Answer(client, Gone(ask.number, tuple(gone))))
 
     # ------------------------------------------------------------------------------------------ maps
 
     def on_submit(self, client: bytes, submit: Submit, now: float) -> None:
         """Who brought a map reads it."""
         for opened in submit.opens:
-            if opened.spec.transient and opened.batch in self._books.backlog.batches:
+            if opened.spec.transient and opened.batch in self._ledger.backlog.batches:
                 self._clients[opened.batch] = (client, now)
 
     def on_alive(self, client: bytes, alive: Alive, now: float) -> None:
@@ -159,24 +158,24 @@ class Removal:
             return
         self._expired_at = now
         for batch_id, (client, at) in self._clients.items():
-            batch = self._books.backlog.batches[batch_id]
+            batch = self._ledger.backlog.batches[batch_id]
             if batch.gone is not None:
                 continue
             if now > at + self._transient_time:
-                self._books.log("map_abandoned", batch=batch_id.hex(), jobs=batch.accepted - batch.done)
+                self._ledger.turn.log("map_abandoned", batch=batch_id.hex(), jobs=batch.accepted - batch.done)
                 why = f"it was cancelled, for its client was out of reach for {self._transient_time:g} s"
                 self.on_forget(batch_id, "JobCancelled", why)
             elif now > at + self._transient_time / SEEK_SHARE and client:
                 self._sought.setdefault(client, []).append(batch_id)
         for client in self._sought:
-            self._books.say(SeekClient(client))
+            self._ledger.turn.say(SeekClient(client))
 
     def retire(self, wall_time: float) -> None:
         """Forget the batches whose results were kept for long enough."""
-        for batch in list(self._books.backlog.batches.values()):
+        for batch in list(self._ledger.backlog.batches.values()):
             if batch.ended is (batch.ended_time is None):
                 batch.ended_time = wall_time if batch.ended else None
-                self._books.say(SaveEnded(batch.id, batch.ended_time))
+                self._ledger.turn.say(SaveEnded(batch.id, batch.ended_time))
             elif batch.ended_time is not None and wall_time > batch.ended_time + batch.spec.retain and not batch.gone:
-                self._books.log("results_expired", batch=batch.id.hex(), jobs=batch.done)
+                self._ledger.turn.log("results_expired", batch=batch.id.hex(), jobs=batch.done)
                 self.on_forget(batch.id, why="its results were kept for as long as they were to be")

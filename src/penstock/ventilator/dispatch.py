@@ -18,18 +18,18 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
-from penstock.station.contract import Deal
 from penstock.station.lease_tokens import Grant
+from penstock.ventilator.contract import Deal
 from penstock.ventilator.jobs_model import ANY, Batch, Part, Terms, is_any
 from penstock.ventilator.known_worker import LOOK_AHEAD_SECONDS, Worker, look_interval
-from penstock.ventilator.leases import UNKNOWN_SECONDS, Given, Round
-from penstock.ventilator.ledger import Books
-from penstock.ventilator.worker_demand import Needs
-from penstock.wire.bounds import RESEND
-from penstock.wire.messages import INLINE_FUNCTION_BYTES, BatchHead, HandBack, Jobs, Lease
+from penstock.ventilator.leases import UNKNOWN_SECONDS, LeaseRecord, Round
+from penstock.ventilator.ledger import Ledger
+from penstock.ventilator.worker_demand import WorkerDemand
+from penstock.wire.bundles import bundles
+from penstock.wire.messages import INLINE_FUNCTION_BYTES, BatchHead, Jobs, Lease
 
 LEASES_PER_MESSAGE = 64
 """Bounds one Jobs message, so that a round of it stays small beside a worker's window."""
@@ -57,11 +57,11 @@ BARREN = 0.05
 """Seconds for which a worker that had nothing to hand back is left alone."""
 
 
-class Spare(NamedTuple):
+class Surplus(NamedTuple):
     """What could be taken back from a worker: jobs of these leases, `some` or all of those it has."""
 
     worker: Worker
-    leases: list[Given]
+    leases: list[LeaseRecord]
     jobs: int
     some: bool
 
@@ -69,9 +69,9 @@ class Spare(NamedTuple):
 class Dispatcher:
     """Decides who gets what."""
 
-    def __init__(self, books: Books) -> None:
-        self._books = books
-        self.needs = Needs(books.workers, books.changed)
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self.needs = WorkerDemand(ledger.workers, ledger.changed)
         self._over_at = 0.0
         """Not before this instant are workers that want no more given something beyond that."""
         self._steal_at = 0.0
@@ -82,7 +82,7 @@ class Dispatcher:
     def run(self, now: float) -> None:
         """Give out all there is credit for."""
         self.look_again_at = None
-        backlog, ready = self._books.backlog, self.needs.ready
+        backlog, ready = self._ledger.backlog, self.needs.ready
         self.needs.look()
         while ready and backlog.free_parts >= len(ready) and self._in_step() and self._fills():
             if not self._deal(list(ready), now):
@@ -110,25 +110,25 @@ class Dispatcher:
         """Whether a round is right: it reaches exactly those that are ready, each has credit, none needs it more than
         others, and nothing waits that only some of them may have."""
         ready = self.needs.ready
-        if len(ready) != self._books.connections or not self.needs.all_want:
+        if len(ready) != self._ledger.connections or not self.needs.all_want:
             return False
-        particular = list(self._books.backlog.turns.particular())
+        particular = list(self._ledger.backlog.fair_queue.particular())
         if any(not one.fits(ANY) or any(map(one.fits, particular)) for one in ready):
             return False
         return sum(worker.idle_slots > 0 for worker in ready) in (0, len(ready))
 
     def _fills(self) -> bool:
         """Whether what is queued is worth a message to each of those that are ready."""
-        for batch in self._books.backlog.turns.waiting(1):
+        for batch in self._ledger.backlog.fair_queue.waiting(1):
             if len(self.needs.ready) > 1 and batch.mean is not None and batch.queue:
                 seconds = batch.queue[0][2].jobs * batch.mean
-                return seconds * self._books.backlog.free_parts >= MESSAGE_SECONDS * self.needs.slots
+                return seconds * self._ledger.backlog.free_parts >= MESSAGE_SECONDS * self.needs.slots
         return True
 
     # ------------------------------------------------------------------------------------------ giving
 
-    def _next(self, now: float, fits: Callable[[Terms], bool], lanes: int = 1) -> tuple[Part, Given] | None:
-        part = self._books.backlog.next(fits, lanes)
+    def _next(self, now: float, fits: Callable[[Terms], bool], open_leases: int = 1) -> tuple[Part, LeaseRecord] | None:
+        part = self._ledger.backlog.next(fits, open_leases)
         if part is None:
             return None
         self._shorten(part)
@@ -143,25 +143,25 @@ class Dispatcher:
         least = max(SHORT_LEASE, chunk.size / PAYLOAD_SPEED) / max(batch.mean, 1e-9)
         jobs = max(1, int(least), left // (LEASES_TO_COME * self.needs.slots))
         if jobs < part.jobs:
-            self._books.backlog.carve(chunk, part.start, part.start + jobs)
+            self._ledger.backlog.carve(chunk, part.start, part.start + jobs)
 
-    def _lease(self, part: Part, now: float) -> tuple[Part, Given]:
-        lease = self._books.leases.give(part.chunk, part.jobs, now)
-        self._books.lease(part, lease.number)
-        self._books.start_again(part)
+    def _lease(self, part: Part, now: float) -> tuple[Part, LeaseRecord]:
+        lease = self._ledger.leases.give(part.chunk, part.jobs, now)
+        self._ledger.lease(part, lease.number)
+        self._ledger.start_again(part)
         return part, lease
 
     def give_alone(self, worker: Worker, part: Part, now: float) -> None:
         """A suspect, to a worker that holds nothing else."""
         pair = self._lease(part, now)
-        self._books.leases.attribute(pair[1], worker)
-        self._books.tell(worker.id, self._message([pair]))
+        self._ledger.leases.attribute(pair[1], worker)
+        self._ledger.turn.tell(worker.id, self._message([pair]))
 
     def _give_by_name(self, now: float) -> None:
         """One lease after the other to whoever needs it most and may have it: most idle slots, then most credit."""
-        given: dict[bytes, list[tuple[Part, Given]]] = {}
+        given: dict[bytes, list[tuple[Part, LeaseRecord]]] = {}
         passed: list[Worker] = []
-        while self._books.backlog.queued_parts and (worker := self.needs.first()) is not None:
+        while self._ledger.backlog.queued_parts and (worker := self.needs.first()) is not None:
             pairs = self._fill(worker, now)
             if pairs:
                 given.setdefault(worker.id, []).extend(pairs)
@@ -173,15 +173,15 @@ class Dispatcher:
             worker.change()
         self._tell(given)
 
-    def _fill(self, worker: Worker, now: float) -> list[tuple[Part, Given]]:
+    def _fill(self, worker: Worker, now: float) -> list[tuple[Part, LeaseRecord]]:
         """What is worth a message, or one lease that is more."""
-        pairs: list[tuple[Part, Given]] = []
+        pairs: list[tuple[Part, LeaseRecord]] = []
         seconds = 0.0
         while not pairs or (worker.wants and len(pairs) < LEASES_PER_MESSAGE):
             pair = self._next(now, worker.fits, self.needs.slots)
             if pair is None:
                 break
-            self._books.leases.attribute(pair[1], worker)
+            self._ledger.leases.attribute(pair[1], worker)
             pairs.append(pair)
             seconds += pair[1].jobs * pair[1].mean
             if seconds >= MESSAGE_SECONDS * worker.slots:
@@ -191,9 +191,9 @@ class Dispatcher:
     def _give_over(self, now: float) -> None:
         """To workers that want no more: what is more urgent than what they have, and some of each batch, unless they
         may run what is more urgent than that and waits."""
-        given: dict[bytes, list[tuple[Part, Given]]] = {}
+        given: dict[bytes, list[tuple[Part, LeaseRecord]]] = {}
         waiting: list[Batch] = []
-        for batch in self._books.backlog.turns.waiting(BATCHES_AT_ONCE):
+        for batch in self._ledger.backlog.fair_queue.waiting(BATCHES_AT_ONCE):
             first = [one.terms for one in waiting if one.spec.priority > batch.spec.priority]
             changes, some = self.needs.changes, self.needs.since(batch.offered)
             wanting = [worker for worker in some if worker.owes(batch) and worker.fits(batch.terms)]
@@ -202,11 +202,11 @@ class Dispatcher:
             while batch.in_turn and owing:
                 owing.sort(key=lambda worker: -len(worker.leases))
                 for left in range(len(owing), 0, -1):
-                    part = self._books.backlog.take(batch, self.needs.slots) if batch.in_turn else None
+                    part = self._ledger.backlog.take(batch, self.needs.slots) if batch.in_turn else None
                     if part is not None:
                         self._spread(part, left)
                         pair = self._lease(part, now)
-                        self._books.leases.attribute(pair[1], owing[left - 1])
+                        self._ledger.leases.attribute(pair[1], owing[left - 1])
                         given.setdefault(owing[left - 1].id, []).append(pair)
                 owing = [worker for worker in owing if worker.owes(batch)]
             if batch.in_turn:
@@ -220,63 +220,51 @@ class Dispatcher:
         seconds = part.jobs * (UNKNOWN_SECONDS if batch.mean is None else batch.mean)
         pieces = min(workers, math.ceil(seconds / LOOK_AHEAD_SECONDS))
         if not batch.queue and batch.spec.limit is None and pieces > 1:
-            self._books.backlog.carve(part.chunk, part.start, part.start - (-part.jobs // pieces))
+            self._ledger.backlog.carve(part.chunk, part.start, part.start - (-part.jobs // pieces))
 
-    def _tell(self, given: dict[bytes, list[tuple[Part, Given]]]) -> None:
+    def _tell(self, given: dict[bytes, list[tuple[Part, LeaseRecord]]]) -> None:
         for worker_id, pairs in given.items():
-            for bundle in self._bundles(pairs):
-                self._books.tell(worker_id, self._message(bundle))
-
-    @staticmethod
-    def _bundles(pairs: list[tuple[Part, Given]]) -> Iterator[list[tuple[Part, Given]]]:
-        bundle: list[tuple[Part, Given]] = []
-        size = 0
-        for pair in pairs:
-            if bundle and (len(bundle) == LEASES_PER_MESSAGE or size + pair[0].chunk.size > BYTES_PER_MESSAGE):
-                yield bundle
-                bundle, size = [], 0
-            bundle.append(pair)
-            size += pair[0].chunk.size
-        yield bundle
+            for bundle in bundles(pairs, LEASES_PER_MESSAGE, BYTES_PER_MESSAGE, _payload_bytes):
+                self._ledger.turn.tell(worker_id, self._message(bundle))
 
     def _deal(self, workers: list[Worker], now: float) -> bool:
         """A round: as many messages as workers, each with as many leases as the least credit and half of what is wanted
         ahead allow."""
-        books = self._books
-        depth = min(LEASES_PER_MESSAGE, books.backlog.free_parts // len(workers), *(w.credit for w in workers))
-        bundles: list[list[tuple[Part, Given]]] = [[] for _ in workers]
+        ledger = self._ledger
+        depth = min(LEASES_PER_MESSAGE, ledger.backlog.free_parts // len(workers), *(w.credit for w in workers))
+        rounds: list[list[tuple[Part, LeaseRecord]]] = [[] for _ in workers]
         size, seconds = 0, 0.0
         for _ in range(depth):
-            for bundle in bundles:
+            for bundle in rounds:
                 pair = self._next(now, is_any)
                 if pair is None:
                     break
                 bundle.append(pair)
                 size = max(size, pair[0].chunk.size)
-            seconds += max(lease.jobs * lease.mean for bundle in bundles for _, lease in bundle[-1:])
-            if size * len(bundles[0]) > BYTES_PER_MESSAGE or seconds > LOOK_AHEAD_SECONDS / 2:
+            seconds += max(lease.jobs * lease.mean for bundle in rounds for _, lease in bundle[-1:])
+            if size * len(rounds[0]) > BYTES_PER_MESSAGE or seconds > LOOK_AHEAD_SECONDS / 2:
                 break
-        bundles = [bundle for bundle in bundles if bundle]
-        if not bundles:
+        rounds = [bundle for bundle in rounds if bundle]
+        if not rounds:
             return False
         if len(workers) == 1:
-            for _, lease in bundles[0]:
-                books.leases.attribute(lease, workers[0])
+            for _, lease in rounds[0]:
+                ledger.leases.attribute(lease, workers[0])
         else:
-            self._charge(workers, bundles, now)
-        books.say(Deal(tuple(self._message(bundle) for bundle in bundles)))
+            self._charge(workers, rounds, now)
+        ledger.turn.say(Deal(tuple(self._message(bundle) for bundle in rounds)))
         return True
 
-    def _charge(self, workers: list[Worker], bundles: list[list[tuple[Part, Given]]], now: float) -> None:
+    def _charge(self, workers: list[Worker], bundles: list[list[tuple[Part, LeaseRecord]]], now: float) -> None:
         leases = max(len(bundle) for bundle in bundles)
         jobs = max(sum(part.jobs for part, _ in bundle) for bundle in bundles)
         seconds = max(sum(lease.jobs * lease.mean for _, lease in bundle) for bundle in bundles)
         dealt = Round(now, {worker.id: (leases, jobs, seconds) for worker in workers})
         for worker in workers:
             worker.charge(leases, jobs, seconds)
-        self._books.leases.deal(dealt, [lease for bundle in bundles for _, lease in bundle])
+        self._ledger.leases.deal(dealt, [lease for bundle in bundles for _, lease in bundle])
 
-    def _message(self, pairs: list[tuple[Part, Given]]) -> Jobs:
+    def _message(self, pairs: list[tuple[Part, LeaseRecord]]) -> Jobs:
         heads: dict[bytes, BatchHead] = {}
         leases: list[Lease] = []
         for part, lease in pairs:
@@ -284,7 +272,7 @@ class Dispatcher:
             if batch.id not in heads:
                 inline = batch.function_size if batch.function_size <= INLINE_FUNCTION_BYTES else 0
                 heads[batch.id] = BatchHead(batch.id, batch.spec, batch.function, batch.function_size, inline)
-            token = self._books.seal.token(Grant(lease.number, batch.id, part.start, part.stop, part.stamp))
+            token = self._ledger.lease_tokens.token(Grant(lease.number, batch.id, part.start, part.stop, part.stamp))
             span = (chunk.first, chunk.count, part.start, part.stop)
             leases.append(Lease(lease.number, batch.id, *span, part.stamp, chunk.size, token))
         return Jobs(tuple(heads.values()), tuple(leases))
@@ -295,46 +283,43 @@ class Dispatcher:
         idle = [w for w in workers if w.idle_slots and not w.draining and w.window > 0]
         if not idle:
             return
-        for worker in workers:
-            if worker.hand_back is not None and now >= worker.hand_back[1] + RESEND:
-                worker.hand_back = None
-        if any(w.hand_back is not None for w in workers):
+        requests = self._ledger.hand_backs
+        waiting = [worker for worker in workers if requests.is_open(worker, now)]
+        if waiting:
             return
-        spares = [spare for w in workers if w.surplus > 0 and (spare := self._spare(w, idle)).jobs > 0]
+        spares = [spare for w in workers if w.surplus > 0 and (spare := self._surplus(w, idle)).jobs > 0]
         asked = [spare for spare in spares if now >= spare.worker.barren_until and self._worth(spare, now)]
         fullest = heapq.nlargest(len(idle), asked, key=lambda spare: spare.jobs / spare.worker.slots)
         for full in fullest[:1] + [spare for spare in fullest[1:] if not 0 < self._seconds(spare) <= SEVERAL_SECONDS]:
-            number = self._books.next_request()
-            full.worker.hand_back = (number, now)
             named = tuple(lease.number for lease in full.leases) if full.some else ()
-            self._books.tell(full.worker.id, HandBack(number, (full.jobs + 1) // 2, named))
+            requests.ask(full.worker, (full.jobs + 1) // 2, now, named)
         if spares and not asked:
             self._look_again(now + STEAL_AGE)
 
-    def _spare(self, worker: Worker, idle: list[Worker]) -> Spare:
+    def _surplus(self, worker: Worker, idle: list[Worker]) -> Surplus:
         """What of a worker's leases one of those that idle may run."""
-        held = [self._books.leases.given[number] for number in worker.leases]
+        held = [self._ledger.leases.records[number] for number in worker.leases]
         leases = [lease for lease in held if self._is_movable(lease, idle)]
         if len(leases) == len(held):
-            return Spare(worker, held, worker.surplus, some=False)
+            return Surplus(worker, held, worker.surplus, some=False)
         batches = {lease.chunk.batch.id for lease in leases}
         running = sum(stop - start for batch, (start, stop) in worker.running if batch in batches)
         jobs = min(worker.surplus, sum(lease.jobs for lease in leases) - running)
-        return Spare(worker, leases, jobs, some=True)
+        return Surplus(worker, leases, jobs, some=True)
 
     @staticmethod
-    def _is_movable(lease: Given, idle: list[Worker]) -> bool:
+    def _is_movable(lease: LeaseRecord, idle: list[Worker]) -> bool:
         batch = lease.chunk.batch
         return not batch.is_full and any(worker.fits(batch.terms) for worker in idle)
 
     @classmethod
-    def _worth(cls, spare: Spare, now: float) -> bool:
+    def _worth(cls, spare: Surplus, now: float) -> bool:
         """Whether what it has not started lasts longer than the request is on its way, or than it was expected to."""
         is_late = any(now - lease.given_at > STEAL_AGE + 2 * lease.expected for lease in spare.leases)
         return is_late or cls._seconds(spare) > STEAL_SECONDS
 
     @staticmethod
-    def _seconds(spare: Spare) -> float:
+    def _seconds(spare: Surplus) -> float:
         """Of work per slot; 0: nobody knows."""
         return sum(lease.expected for lease in spare.leases) / spare.worker.slots
 
@@ -342,7 +327,9 @@ class Dispatcher:
         """A request was answered, or what waited behind jobs that last was given back unasked."""
         if number == 0 and jobs:
             worker.stuck = True
-        if worker.hand_back is not None and worker.hand_back[0] == number:
-            worker.hand_back = None
-            if not jobs:
-                worker.barren_until = now + BARREN
+        if self._ledger.hand_backs.is_answered(worker, number) and not jobs:
+            worker.barren_until = now + BARREN
+
+
+def _payload_bytes(pair: tuple[Part, LeaseRecord]) -> int:
+    return pair[0].chunk.size

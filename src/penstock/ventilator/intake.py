@@ -17,14 +17,24 @@ from msgspec.structs import replace
 
 from penstock.job.spans import SpanSet
 from penstock.job.spec import LABEL_CHARS, BatchSpec, JobState
-from penstock.station.contract import Answer, LoadChunks, OpenPart, SaveBatch, SaveChunk, SaveTotal
-from penstock.station.inputs import Bytes, ChunkLoaded, ChunksLoaded, FromClient, StoredBatch, StoredChunk
+from penstock.station.contract import Answer, Bytes, FromClient
 from penstock.ventilator.backlog import REFILL_CHUNKS, WINDOW_CHUNKS
-from penstock.ventilator.cancel_unstarted import Recalls
+from penstock.ventilator.cancel_unstarted import UnstartedCancels
+from penstock.ventilator.contract import (
+    ChunkLoaded,
+    ChunksLoaded,
+    LoadChunks,
+    OpenPart,
+    SaveBatch,
+    SaveChunk,
+    SaveTotal,
+    StoredBatch,
+    StoredChunk,
+)
 from penstock.ventilator.jobs_model import Batch, Chunk, Place
-from penstock.ventilator.ledger import Books
+from penstock.ventilator.ledger import Ledger
 from penstock.ventilator.placement import Placement
-from penstock.ventilator.start_conditions import Gates
+from penstock.ventilator.start_conditions import StartConditions
 from penstock.wire.frames import split
 from penstock.wire.messages import (
     DIGEST_BYTES,
@@ -37,11 +47,12 @@ from penstock.wire.messages import (
     Message,
     Refused,
     Submit,
+    no_such_batch,
 )
 
 FORGOTTEN_BATCHES = 10_000
 """Deleted batches that are still recognised: resends end within seconds."""
-NOT_STARTED = (Place.QUEUED, Place.DELAYED, Place.LIMBO, Place.ALONE, Place.OPENING)
+NOT_STARTED = (Place.QUEUED, Place.DELAYED, Place.UNCONFIRMED, Place.ALONE, Place.OPENING)
 """Places of jobs that nobody runs."""
 
 
@@ -50,28 +61,28 @@ class Intake:
 
     def __init__(
         self,
-        books: Books,
-        gates: Gates,
+        ledger: Ledger,
+        start_conditions: StartConditions,
         placement: Placement,
         *,
         pickles: bool = True,
         name_chars: int = LABEL_CHARS,
     ) -> None:
         """`pickles`: whether calls whose arguments are pickles are taken in. `name_chars`: of a name among options."""
-        self._books = books
-        self.recalls = Recalls(books)
-        self._gates = gates
+        self._ledger = ledger
+        self.recalls = UnstartedCancels(ledger)
+        self._start_conditions = start_conditions
         self._placement = placement
         self._pickles = pickles
         self._name_chars = name_chars
         self.recovered = False
-        """Whether what was given out before a restart is known: until then stored chunks wait in limbo."""
+        """Whether what was given out before a restart is known: until then stored chunks are unconfirmed."""
         self.forgotten: dict[bytes, tuple[str, str] | None] = {}
         """Batches deleted in this life, oldest first, and why: what their clients still send again is accepted and
         dropped."""
         self._words: dict[str, bytes] = {}
         """The batches that were accepted once under a word, for as long as they are here."""
-        for batch in books.backlog.batches.values():
+        for batch in ledger.backlog.batches.values():
             self._remember_word(batch)
 
     def _remember_word(self, batch: Batch) -> None:
@@ -98,7 +109,7 @@ class Intake:
         submit, payload = event.message, event.payload
         assert isinstance(submit, Submit)
         parts = split(payload, [one.size for one in submit.opens] + [one.size for one in submit.chunks])
-        batches, forgotten = self._books.backlog.batches, self.forgotten
+        batches, forgotten = self._ledger.backlog.batches, self.forgotten
         new = {one.batch: 0 for one in submit.opens if one.batch not in batches and one.batch not in forgotten}
         ends = self._ends(submit, new)
         if ends is None:
@@ -116,17 +127,17 @@ class Intake:
             known = batches.get(closed.batch)
             if known is not None and known.total is None:
                 known.total = closed.total
-                self._books.say(SaveTotal(known.id, closed.total))
-        self._books.say_last(Answer(event.client, Accepted(submit.number)))
+                self._ledger.turn.say(SaveTotal(known.id, closed.total))
+        self._ledger.turn.say_last(Answer(event.client, Accepted(submit.number)))
 
     def _open(self, opened: BatchOpen, code: Bytes, event: FromClient, now: float) -> None:
         spec = replace(opened.spec, owner=event.sender.name)
         stored = StoredBatch(opened.batch, spec, opened.function, opened.size, event.wall_time, 0, None, {}, None)
-        batch = self._books.backlog.add_batch(stored)
+        batch = self._ledger.backlog.add_batch(stored)
         self._remember_word(batch)
-        self._gates.watch(batch, now)
+        self._start_conditions.watch(batch, now)
         self._placement.watch(batch, event.client, now)
-        self._books.say(SaveBatch(opened.batch, spec, opened.function, code, event.wall_time))
+        self._ledger.turn.say(SaveBatch(opened.batch, spec, opened.function, code, event.wall_time))
 
     def _unfit(self, submit: Submit, ends: dict[bytes, int]) -> Refused | None:
         """Why nobody could accept it, or not this pipeline."""
@@ -147,21 +158,21 @@ class Intake:
 
     def _refusal(self, submit: Submit, new: dict[bytes, int]) -> Refused | Known | None:
         """Why not to accept it: a batch that asks for what is not here, or is here already."""
-        known: ChainMap[bytes, Any] = ChainMap({}, self._books.backlog.batches)
+        known: ChainMap[bytes, Any] = ChainMap({}, self._ledger.backlog.batches)
         for opened in submit.opens:
             if opened.batch in new:
                 if before := self._accepted_before(submit.number, opened.spec):
                     return before
                 if text := self._placement.refusal(opened.spec):
                     return Refused(submit.number, "NoSuchWorker", text)
-                if text := self._gates.refusal(opened.batch, opened.spec, known):
+                if text := self._start_conditions.refusal(opened.batch, opened.spec, known):
                     return Refused(submit.number, "NoSuchBatch", text)
             known[opened.batch] = opened
         return None
 
     def _accepted_before(self, number: int, spec: BatchSpec) -> Known | Refused | None:
         """The batch that has this one's word."""
-        batch = self._books.backlog.batches.get(self._words.get(spec.once, b""))
+        batch = self._ledger.backlog.batches.get(self._words.get(spec.once, b""))
         if batch is None:
             return None
         if batch.spec.call == spec.call:
@@ -172,12 +183,12 @@ class Intake:
     def _ends(self, submit: Submit, new: dict[bytes, int]) -> dict[bytes, int] | None:
         """How many jobs its batches have with it, or None: a chunk does not follow what is accepted. Chunks of
         forgotten batches are accepted and dropped."""
-        batches = self._books.backlog.batches
+        batches = self._ledger.backlog.batches
         ends = {one.batch: batches[one.batch].accepted for one in submit.closes if one.batch in batches} | new
         for chunk in submit.chunks:
             if chunk.batch in self.forgotten:
                 continue
-            batch = self._books.backlog.batches.get(chunk.batch)
+            batch = self._ledger.backlog.batches.get(chunk.batch)
             end = ends.get(chunk.batch, batch.accepted if batch is not None else -1)
             if chunk.first > end:
                 return None
@@ -185,19 +196,19 @@ class Intake:
         return ends
 
     def _accept(self, head: ChunkHead, arguments: Bytes) -> None:
-        batch = self._books.backlog.batches.get(head.batch)
+        batch = self._ledger.backlog.batches.get(head.batch)
         if batch is None or head.first < batch.accepted:
             return
         batch.accepted = head.first + head.count
-        self._books.say(SaveChunk(head.batch, head.first, head.count, arguments, head.digests))
+        self._ledger.turn.say(SaveChunk(head.batch, head.first, head.count, arguments, head.digests))
         for start, stop in SpanSet(head.cancelled).overlap(head.first, batch.accepted):
-            self._books.mark_cancelled(batch, start, stop)
+            self._ledger.mark_cancelled(batch, start, stop)
         if not batch.on_disk and len(batch.chunks) < WINDOW_CHUNKS:
             batch.loaded_to = batch.accepted
             stored = StoredChunk(head.first, head.count, head.size, (OpenPart(head.first, batch.accepted),))
-            self._settle_cancelled(self._books.take_in(batch, stored))
+            self._settle_cancelled(self._ledger.take_in(batch, stored))
         elif not batch.on_disk:
-            self._books.backlog.leave_on_disk(batch)
+            self._ledger.backlog.leave_on_disk(batch)
             batch.loaded_to = head.first
 
     # ------------------------------------------------------------------------------------------ from disk
@@ -205,29 +216,29 @@ class Intake:
     def recover(self) -> None:
         """What was given out before a restart is known by now."""
         self.recovered = True
-        for batch in self._books.backlog.batches.values():
+        for batch in self._ledger.backlog.batches.values():
             batch.uncertain = False
-            if batch.lanes is not None:
-                batch.lanes.uncertain = False
-        for batch in self._books.backlog.batches.values():
-            self._books.backlog.turns.go_on(batch.lanes)
+            if batch.open_leases is not None:
+                batch.open_leases.uncertain = False
+        for batch in self._ledger.backlog.batches.values():
+            self._ledger.backlog.fair_queue.go_on(batch.open_leases)
 
     def refill(self) -> None:
         """Ask for more of the batches that run low in memory."""
-        for batch in self._books.backlog.hungry_batches():
+        for batch in self._ledger.backlog.hungry_batches():
             batch.loading = True
-            self._books.say(LoadChunks(batch.id, batch.loaded_to, REFILL_CHUNKS))
+            self._ledger.turn.say(LoadChunks(batch.id, batch.loaded_to, REFILL_CHUNKS))
 
     def on_chunks_loaded(self, loaded: ChunksLoaded) -> None:
         """The next stretch of a batch came into memory."""
-        batch = self._books.backlog.batches.get(loaded.batch)
+        batch = self._ledger.backlog.batches.get(loaded.batch)
         if batch is None:
             return
         batch.loading = False
         for chunk in loaded.chunks:
             self.load(batch, chunk)
         if len(loaded.chunks) < loaded.limit:
-            self._books.backlog.has_all(batch)
+            self._ledger.backlog.has_all(batch)
             batch.loaded_to = batch.accepted
         else:
             last = loaded.chunks[-1]
@@ -235,7 +246,7 @@ class Intake:
 
     def on_chunk_loaded(self, loaded: ChunkLoaded) -> None:
         """One chunk, out of turn: somebody spoke of it."""
-        batch = self._books.backlog.batches.get(loaded.batch)
+        batch = self._ledger.backlog.batches.get(loaded.batch)
         if batch is not None and loaded.chunk is not None:
             self.load(batch, loaded.chunk)
 
@@ -243,21 +254,21 @@ class Intake:
         """Take a chunk into memory, if it is not there."""
         if chunk.first in batch.chunks:
             return
-        self._settle_cancelled(self._books.take_in(batch, chunk, limbo=not self.recovered))
+        self._settle_cancelled(self._ledger.take_in(batch, chunk, unconfirmed=not self.recovered))
 
     def _settle_cancelled(self, chunk: Chunk) -> None:
         for start, stop in chunk.batch.cancelled.overlap(chunk.first, chunk.first + chunk.count):
-            for part in self._books.backlog.carve(chunk, start, stop):
+            for part in self._ledger.backlog.carve(chunk, start, stop):
                 if part.place not in (Place.VERDICT, Place.OPENING):
-                    self._books.decide(part, JobState.CANCELLED, "cancelled")
+                    self._ledger.decide(part, JobState.CANCELLED, "cancelled")
 
     # ------------------------------------------------------------------------------------------ cancel
 
     def on_cancel(self, client: bytes, cancel: Cancel) -> None:
         """End jobs; those that nobody runs are counted in the answer."""
-        batch = self._books.backlog.batches.get(cancel.batch)
+        batch = self._ledger.backlog.batches.get(cancel.batch)
         if batch is None:
-            self._answer(client, Refused(cancel.number, "NoSuchBatch", f"no batch {cancel.batch.hex()}"))
+            self._answer(client, no_such_batch(cancel.number, cancel.batch))
             return
         if cancel.unstarted_only:
             self.recalls.ask(client, cancel)
@@ -270,15 +281,15 @@ class Intake:
         jobs = 0
         for first in [first for first in batch.firsts if first < stop]:
             chunk = batch.chunks[first]
-            for part in self._books.backlog.carve(chunk, start, stop):
+            for part in self._ledger.backlog.carve(chunk, start, stop):
                 if part.place is Place.VERDICT:
                     continue
                 jobs += part.jobs if part.place in NOT_STARTED else 0
                 if part.place is Place.OPENING:
-                    self._books.mark_cancelled(batch, part.start, part.stop)  # as soon as it is open
+                    self._ledger.mark_cancelled(batch, part.start, part.stop)  # as soon as it is open
                 else:
-                    self._books.cancel(part)
-        return jobs + self._books.cancel_on_disk(batch, start, stop)
+                    self._ledger.cancel(part)
+        return jobs + self._ledger.cancel_on_disk(batch, start, stop)
 
     def _answer(self, client: bytes, message: Message) -> None:
-        self._books.say(Answer(client, message))
+        self._ledger.turn.say(Answer(client, message))

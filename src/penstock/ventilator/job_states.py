@@ -19,8 +19,8 @@ from penstock.job.spans import SpanSet
 from penstock.job.spec import JobState, Stamp
 from penstock.ventilator.jobs_model import Batch, Part, Place
 from penstock.ventilator.known_worker import Worker
-from penstock.ventilator.leases import Given
-from penstock.ventilator.ledger import Books
+from penstock.ventilator.leases import LeaseRecord
+from penstock.ventilator.ledger import Ledger
 from penstock.wire.messages import AskJobs, JobLine, JobsInfo
 
 LINES = 10_000
@@ -33,7 +33,7 @@ WAITING = {Place.DELAYED: JobState.DELAYED, Place.LEASED: JobState.LEASED}
 class Running(NamedTuple):
     """One job that runs, as far as is known."""
 
-    lease: Given
+    lease: LeaseRecord
     part: Part
     job: int
     """Its index."""
@@ -46,7 +46,7 @@ class Parts:
         self._chunks: set[int] = set()
         self._parts: dict[int, list[Part]] = {}
 
-    def under(self, lease: Given) -> list[Part]:
+    def under(self, lease: LeaseRecord) -> list[Part]:
         """Those of this lease."""
         chunk = lease.chunk
         if id(chunk) not in self._chunks:
@@ -57,7 +57,7 @@ class Parts:
         return self._parts.get(lease.number, [])
 
 
-def running_at(worker: Worker, books: Books, parts: Parts | None = None) -> list[Running]:
+def running_at(worker: Worker, ledger: Ledger, parts: Parts | None = None) -> list[Running]:
     """The jobs in a worker's slots, in the order in which it had them: as many as it is said to run."""
     if not worker.running_jobs:
         return []
@@ -65,7 +65,7 @@ def running_at(worker: Worker, books: Books, parts: Parts | None = None) -> list
     found: list[Running] = []
     taken: set[tuple[int, int]] = set()
     busy: set[int] = set()
-    held = {number: (lease := books.leases.given[number], parts.under(lease)) for number in sorted(worker.leases)}
+    held = {number: (lease := ledger.leases.records[number], parts.under(lease)) for number in sorted(worker.leases)}
     for lease, part, index in _candidates(held, worker):
         if (lease.number, index) in taken or (lease.serial and lease.number in busy):
             continue
@@ -77,7 +77,9 @@ def running_at(worker: Worker, books: Books, parts: Parts | None = None) -> list
     return sorted(found, key=lambda one: (one.lease.number, one.job))
 
 
-def _candidates(held: dict[int, tuple[Given, list[Part]]], worker: Worker) -> Iterator[tuple[Given, Part, int]]:
+def _candidates(
+    held: dict[int, tuple[LeaseRecord, list[Part]]], worker: Worker
+) -> Iterator[tuple[LeaseRecord, Part, int]]:
     """Jobs of leases: those that slots ran, those that were given to slots, then the others."""
     for number, index in worker.in_slots:
         for part in held[number][1] if number in held else ():
@@ -95,31 +97,31 @@ def _candidates(held: dict[int, tuple[Given, list[Part]]], worker: Worker) -> It
                         yield lease, part, index
 
 
-class Standing:
+class JobStates:
     """Counts and lists open jobs."""
 
-    def __init__(self, books: Books) -> None:
-        self._books = books
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
 
     def running(self, batch: Batch | None = None) -> Iterator[Running]:
         """All jobs that run, or those of the workers that have some of this batch."""
         parts = Parts()
-        for worker in self._books.workers.values():
+        for worker in self._ledger.workers.values():
             if batch is None or batch.id in worker.batches:
-                yield from running_at(worker, self._books, parts)
+                yield from running_at(worker, self._ledger, parts)
 
     def counts(self, batches: Iterable[Batch]) -> Counter[bytes]:
         """Running jobs of each of these batches. Clients that wait for one ask this again and again: of a worker that
         has leases of one batch only it is not looked which jobs they are."""
         found: Counter[bytes] = Counter()
         wanted, parts = {batch.id for batch in batches}, Parts()
-        for worker in self._books.workers.values():
+        for worker in self._ledger.workers.values():
             if wanted.isdisjoint(worker.batches):
                 continue
             if len(worker.batches) == 1:
                 found.update({next(iter(worker.batches)): worker.running_jobs})
             else:
-                found.update(one.part.chunk.batch.id for one in running_at(worker, self._books, parts))
+                found.update(one.part.chunk.batch.id for one in running_at(worker, self._ledger, parts))
         return found
 
     def answer(self, ask: AskJobs, batch: Batch | None, now: float) -> JobsInfo:
@@ -165,23 +167,23 @@ class Standing:
             low, high = max(part.start, start), min(part.stop, stop)
             if low >= high:
                 continue
-            lease = self._books.leases.given.get(part.lease)
+            lease = self._ledger.leases.records.get(part.lease)
             spans = [(at, at + 1, True) for span in running.overlap(low, high) for at in range(*span)]
             spans += [(*span, False) for span in running.gaps(low, high)]
             for begin, end, runs in sorted(spans):
                 yield _line(part, begin, end, now, lease, running=runs)
 
 
-def _line(part: Part, start: int, stop: int, now: float, lease: Given | None, *, running: bool) -> JobLine:
+def _line(part: Part, start: int, stop: int, now: float, lease: LeaseRecord | None, *, running: bool) -> JobLine:
     worker = None if lease is None else lease.worker
     hello = None if worker is None else worker.hello
     slot = None if worker is None or not running else worker.in_slots.get((part.lease, start))
-    doomed = part.verdict if part.place is Place.VERDICT else None
+    decided = part.verdict if part.place is Place.VERDICT else None
     return JobLine(
         batch=part.chunk.batch.id,
         start=start,
         stop=stop,
-        state=doomed[0] if doomed is not None else WAITING.get(part.place, JobState.QUEUED),
+        state=decided[0] if decided is not None else WAITING.get(part.place, JobState.QUEUED),
         stamp=part.stamp,
         running=running,
         worker="" if hello is None else hello.name,

@@ -1,6 +1,7 @@
 """Open jobs, for the ventilator: batches, their chunks, and the parts of chunks that are in one place.
 
-Promise: one place per job. The parts of a chunk partition its open jobs, and each part is in exactly one place.
+One place per job: the parts of a chunk partition its open jobs, and each part is in exactly one place. MOVES is the
+only table of moves, and Backlog.move the only way to move.
 """
 
 from __future__ import annotations
@@ -13,15 +14,15 @@ from bisect import bisect_right, insort
 from operator import attrgetter
 from typing import NamedTuple
 
+from penstock.job.running_mean import running_mean
 from penstock.job.spans import SpanSet
 from penstock.job.spec import UNSUCCESSFUL, BatchSpec, JobState, Stamp
-from penstock.station.contract import EndedPart, OpenPart
-from penstock.station.inputs import StoredBatch
-from penstock.ventilator.open_leases import Lanes
+from penstock.ventilator.contract import EndedPart, OpenPart, StoredBatch
+from penstock.ventilator.open_leases import OpenLeases
 from penstock.wire.messages import Note, OutcomeHead
 
-FOREVER = math.inf
-"""Until its batch may begin: what a delayed part of a held batch waits for."""
+NEVER_DUE = math.inf
+"""The instant of a delayed part whose batch may not begin yet."""
 
 FIRST = Stamp()
 MEAN_WEIGHT = 0.2
@@ -29,22 +30,44 @@ MEAN_WEIGHT = 0.2
 
 
 class Place(enum.Enum):
-    """Where an open job is, for the ventilator."""
+    """Where a job is, for the ventilator. MOVES says from where to where."""
 
+    LOADED = "loaded"
+    """Read from the store, or made anew: it is moved on before the turn ends."""
     QUEUED = "queued"
+    """Waits for a worker."""
     DELAYED = "delayed"
-    LIMBO = "limbo"
-    """Was given out before a restart or to a worker now lost: waits until all that the sink has is known."""
-    LEASED = "leased"
+    """Waits for an instant, or until its batch may begin."""
     ALONE = "alone"
-    """Waits for a worker that runs nothing else (quarantine.py)."""
-    VERDICT = "verdict"
-    """The ventilator's own verdict is on its way through the sink."""
+    """Waits for a worker that runs nothing else: it may have taken workers along."""
+    UNCONFIRMED = "unconfirmed"
+    """Was given out before a restart, or to a worker that is lost: waits until all that the sink has is known."""
+    LEASED = "leased"
+    """With a worker, under a lease."""
     OPENING = "opening"
     """Opened again by a user's retry, which is on its way through the sink."""
+    VERDICT = "verdict"
+    """The ventilator's own verdict is on its way through the sink."""
+    ENDED = "ended"
+    """Its final outcome is recorded."""
 
 
-class Recalling:
+WAITING = frozenset({Place.QUEUED, Place.DELAYED, Place.ALONE, Place.UNCONFIRMED})
+"""Places of jobs that nobody has, as far as is known."""
+AGAIN = frozenset({Place.QUEUED, Place.DELAYED, Place.ALONE, Place.VERDICT})
+"""Where a job goes that nobody has any more: it is given out now, later or alone, or it never is."""
+MOVES: dict[Place, frozenset[Place]] = {
+    Place.LOADED: AGAIN | {Place.UNCONFIRMED, Place.OPENING},
+    **{place: AGAIN | {Place.LEASED, Place.OPENING, Place.ENDED} for place in WAITING},
+    Place.LEASED: AGAIN | {Place.UNCONFIRMED, Place.OPENING, Place.ENDED},
+    Place.OPENING: AGAIN | {Place.OPENING, Place.ENDED},
+    Place.VERDICT: frozenset({Place.OPENING, Place.ENDED}),
+    Place.ENDED: frozenset(),
+}
+"""Every move that there is. What is decided is never given out; only what is loaded or was leased is unconfirmed."""
+
+
+class UnstartedCancel:
     """A client's request to cancel what has not started, until it is known of each job."""
 
     __slots__ = ("client", "jobs", "number", "open", "until")
@@ -63,8 +86,10 @@ class Part:
     """Jobs [start, stop) of a chunk: in one place, with one stamp, under at most one lease."""
 
     __slots__ = (
+        "barrier",
         "chunk",
         "crashed",
+        "due_at",
         "exposed",
         "given",
         "lease",
@@ -77,15 +102,14 @@ class Part:
         "stop",
         "suspect",
         "verdict",
-        "wait",
     )
 
-    def __init__(self, chunk: Chunk, start: int, stop: int, stamp: Stamp, place: Place, *, given: bool = False) -> None:
+    def __init__(self, chunk: Chunk, start: int, stop: int, stamp: Stamp, *, given: bool = False) -> None:
         self.chunk = chunk
         self.start = start
         self.stop = stop
         self.stamp = stamp
-        self.place = place
+        self.place = Place.LOADED
         self.lease = 0
         self.given = given
         self.crashed = False
@@ -96,13 +120,15 @@ class Part:
         """May have taken a worker along."""
         self.lost = ""
         """The worker that was lost with it last."""
-        self.wait = 0.0
-        """DELAYED: until this instant, or FOREVER. LIMBO: until the sink has echoed the beat of this number."""
+        self.due_at = 0.0
+        """DELAYED: until this instant, or NEVER_DUE."""
+        self.barrier = 0
+        """UNCONFIRMED: until the sink has echoed the beat of this number."""
         self.verdict: tuple[JobState, str] | None = None
         """VERDICT: the final state and its cause."""
         self.recalled = False
         """Not to be started any more: cancelled as soon as nobody runs it."""
-        self.recalls: tuple[Recalling, ...] = ()
+        self.recalls: tuple[UnstartedCancel, ...] = ()
         """Requests that wait to know whether it has started."""
 
     @property
@@ -128,9 +154,9 @@ class Part:
 
     def answer_recalls(self, *, cancelled: bool) -> None:
         """It is known by now whether its jobs are cancelled; that counts of those that never started."""
-        for recalling in self.recalls:
-            recalling.open -= self.jobs
-            recalling.jobs += self.jobs if cancelled and self.is_untouched else 0
+        for cancel_request in self.recalls:
+            cancel_request.open -= self.jobs
+            cancel_request.jobs += self.jobs if cancelled and self.is_untouched else 0
         self.recalls = ()
 
     def verdict_head(self) -> OutcomeHead:
@@ -153,8 +179,9 @@ class Part:
 
     def cut(self, at: int) -> Part:
         """Keep what is before `at`; returns the rest, which is alike in everything."""
-        rest = Part(self.chunk, at, self.stop, self.stamp, self.place, given=self.given)
-        rest.lease, rest.wait, rest.verdict, rest.crashed = self.lease, self.wait, self.verdict, self.crashed
+        rest = Part(self.chunk, at, self.stop, self.stamp, given=self.given)
+        rest.place, rest.lease, rest.due_at, rest.barrier = self.place, self.lease, self.due_at, self.barrier
+        rest.verdict, rest.crashed = self.verdict, self.crashed
         rest.recalled, rest.recalls = self.recalled, self.recalls
         rest.suspect, rest.lost, rest.exposed = self.suspect, self.lost, self.exposed
         self.stop = at
@@ -222,7 +249,7 @@ class Chunk:
 class Batch:
     """A batch, with those of its open chunks that are in memory."""
 
-    def __init__(self, stored: StoredBatch, lanes: Lanes[Batch] | None) -> None:
+    def __init__(self, stored: StoredBatch, open_leases: OpenLeases[Batch] | None) -> None:
         self.id = stored.batch
         self.spec: BatchSpec = stored.spec
         self.function = stored.function
@@ -246,7 +273,7 @@ class Batch:
         self.ended_time = stored.ended_time
         """When it was first seen to have ended, by the wall clock."""
         self.leased = 0
-        self.lanes = lanes
+        self.open_leases = open_leases
         """What its limit counts; None: it has none."""
         self.uncertain = stored.open_from is not None
         """After a restart: what of it is out is not known yet."""
@@ -261,7 +288,7 @@ class Batch:
         """Seconds one job takes, a running mean; None: nothing is known yet."""
         self.held = False
         """Its time has not come: what is queued is delayed."""
-        self.doom = ""
+        self.cancel_reason = ""
         """Why what has not started never will."""
         self.gone: tuple[str, str] | None = None
         """It is being deleted: the error and the words for whoever waits for it."""
@@ -280,7 +307,7 @@ class Batch:
     @property
     def is_full(self) -> bool:
         """Whether as many leases are out as its limit allows, or may be."""
-        return self.lanes is not None and self.lanes.is_full
+        return self.open_leases is not None and self.open_leases.is_full
 
     def push(self, part: Part) -> None:
         """Into the queue, by index."""
@@ -308,8 +335,7 @@ class Batch:
 
     def observe(self, jobs: int, elapsed: float) -> None:
         """Take in how long some jobs took."""
-        mean = elapsed / jobs
-        self.mean = mean if self.mean is None else self.mean + MEAN_WEIGHT * (mean - self.mean)
+        self.mean = running_mean(self.mean, elapsed / jobs, MEAN_WEIGHT)
 
 
 class Terms(NamedTuple):

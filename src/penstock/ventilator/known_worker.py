@@ -189,7 +189,7 @@ class Worker:
 
     @property
     def idle_slots(self) -> int:
-        """Slots without a job, by the ventilator's books, that others' jobs may have."""
+        """Slots without a job, by the ventilator's ledger, that others' jobs may have."""
         return 0 if self.kept else max(0, self.slots - self.width - self.charged_jobs)
 
     @property

@@ -9,7 +9,7 @@ Promises:
 
 from __future__ import annotations
 
-from penstock.ventilator.jobs_model import Chunk
+from penstock.ventilator.jobs_model import Chunk, Part
 from penstock.ventilator.known_worker import Worker
 
 COUNTER_BITS = 40
@@ -32,7 +32,7 @@ class Round:
         """Those that were lost before they reported."""
 
 
-class Given:
+class LeaseRecord:
     """A lease: `jobs` of a chunk, held by `worker` (None: dealt, and nobody has reported it)."""
 
     __slots__ = ("chunk", "given_at", "jobs", "mean", "number", "round", "serial", "taken", "worker")
@@ -51,6 +51,11 @@ class Given:
         self.taken = False
 
     @property
+    def parts(self) -> list[Part]:
+        """The jobs that are under it."""
+        return [part for part in self.chunk.parts if part.lease == self.number]
+
+    @property
     def width(self) -> int:
         """How many of its jobs can run at once."""
         return min(1, self.jobs) if self.serial else self.jobs
@@ -67,8 +72,8 @@ class Leases:
     def __init__(self, life: int) -> None:
         self._life = life
         self._count = 0
-        self.given: dict[int, Given] = {}
-        self.untaken: dict[int, Given] = {}
+        self.records: dict[int, LeaseRecord] = {}
+        self.untaken: dict[int, LeaseRecord] = {}
         """Those nobody has reported, oldest first."""
         self.rounds: dict[Round, None] = {}
         """Those of which somebody is charged something."""
@@ -78,25 +83,25 @@ class Leases:
         """Greater than every number used so far."""
         return (self._life << COUNTER_BITS) + self._count + 1
 
-    def give(self, chunk: Chunk, jobs: int, now: float) -> Given:
+    def give(self, chunk: Chunk, jobs: int, now: float) -> LeaseRecord:
         """A new lease."""
         self._count += 1
-        lease = Given((self._life << COUNTER_BITS) + self._count, chunk, jobs, now)
+        lease = LeaseRecord((self._life << COUNTER_BITS) + self._count, chunk, jobs, now)
         _count(chunk, 1)
-        self.given[lease.number] = self.untaken[lease.number] = lease
+        self.records[lease.number] = self.untaken[lease.number] = lease
         return lease
 
-    def adopt(self, number: int, chunk: Chunk, worker: Worker, now: float) -> Given:
+    def adopt(self, number: int, chunk: Chunk, worker: Worker, now: float) -> LeaseRecord:
         """A lease that a worker says it holds; new in the book after a restart."""
-        lease = self.given.get(number)
+        lease = self.records.get(number)
         if lease is None:
-            lease = self.given[number] = Given(number, chunk, 0, now)
+            lease = self.records[number] = LeaseRecord(number, chunk, 0, now)
             _count(chunk, 1)
         self.attribute(lease, worker)
         self.take(lease, worker)
         return lease
 
-    def attribute(self, lease: Given, worker: Worker) -> None:
+    def attribute(self, lease: LeaseRecord, worker: Worker) -> None:
         """The worker is the one that holds it."""
         if lease.worker is worker:
             return
@@ -109,14 +114,14 @@ class Leases:
 
     def reached(self, number: int, worker: Worker | None) -> None:
         """The worker has or had it: its report or an outcome says so, maybe when all its jobs have left it."""
-        lease = self.given.get(number) or self.untaken.get(number)
+        lease = self.records.get(number) or self.untaken.get(number)
         if lease is None or worker is None or lease.worker not in {None, worker}:
             return
-        if number in self.given:
+        if number in self.records:
             self.attribute(lease, worker)
         self.take(lease, worker)
 
-    def take(self, lease: Given, worker: Worker) -> None:
+    def take(self, lease: LeaseRecord, worker: Worker) -> None:
         """Its holder has reported it."""
         if lease.taken:
             return
@@ -126,7 +131,7 @@ class Leases:
             self._uncharge(lease.round, worker)
             lease.round = None
 
-    def deal(self, dealt: Round, leases: list[Given]) -> None:
+    def deal(self, dealt: Round, leases: list[LeaseRecord]) -> None:
         """These leases went out as one round."""
         self.rounds[dealt] = None
         for lease in leases:
@@ -143,14 +148,14 @@ class Leases:
         for dealt in [dealt for dealt in self.rounds if worker.id in dealt.waiting]:
             self._uncharge(dealt, worker)
 
-    def burn(self, dealt: Round, workers: dict[bytes, Worker]) -> None:
-        """A round's fuse is out: nobody is charged for it any longer."""
+    def discharge(self, dealt: Round, workers: dict[bytes, Worker]) -> None:
+        """Nobody is charged for a round any longer: what of it was not reported is queued again."""
         for worker_id in list(dealt.waiting):
             if worker_id in workers:
                 self._uncharge(dealt, workers[worker_id])
         self.rounds.pop(dealt, None)
 
-    def grow(self, lease: Given, jobs: int) -> None:
+    def grow(self, lease: LeaseRecord, jobs: int) -> None:
         """Jobs were moved under the lease (adopted)."""
         width = lease.width
         lease.jobs += jobs
@@ -159,16 +164,16 @@ class Leases:
 
     def shrink(self, number: int, jobs: int) -> None:
         """Jobs left the lease."""
-        lease = self.given.get(number)
+        lease = self.records.get(number)
         if lease is None:
             return
         width = lease.width
         lease.jobs -= jobs
         if lease.jobs <= 0:
-            del self.given[number]
+            del self.records[number]
             _count(lease.chunk, -1)
             if lease.round is None:
-                self.untaken.pop(number, None)  # else somebody is charged for it until its report, or its fuse
+                self.untaken.pop(number, None)  # else somebody is charged for it until its report, or UNREPORTED_TIME
             if lease.worker is not None:
                 lease.worker.lose(number, lease.chunk.batch)
         if lease.worker is not None:
@@ -177,5 +182,5 @@ class Leases:
 
 def _count(chunk: Chunk, leases: int) -> None:
     """So many more of its batch are out."""
-    if chunk.batch.lanes is not None:
-        chunk.batch.lanes.out += leases
+    if chunk.batch.open_leases is not None:
+        chunk.batch.open_leases.out += leases

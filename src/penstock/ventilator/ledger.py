@@ -1,9 +1,7 @@
-"""The ventilator's books: all that its decisions are made from, and the few moves that every decision is made of.
+"""The ventilator's ledger: all that its decisions are made from, and the few moves that every decision is made of.
 
-Promises:
-
-1. A part changes its place here and nowhere else, and leases, credit and counts follow.
-2. What changed in a turn is written down once, at its end (`flush`), in one transaction with the applied position.
+A part changes its place here and nowhere else, and leases, credit and counts follow. What changed is noted in the turn
+(turn.py), which saves it.
 """
 
 from __future__ import annotations
@@ -13,28 +11,16 @@ import random
 
 from penstock.job.spans import SpanSet
 from penstock.job.spec import JobState, Stamp
-from penstock.station.contract import (
-    Actions,
-    Effect,
-    Log,
-    Save,
-    SaveApplied,
-    SaveCancelled,
-    SaveCounts,
-    SaveOpen,
-    SaveRetried,
-    Tell,
-)
-from penstock.station.inputs import StoredBatch, StoredChunk
-from penstock.station.lease_tokens import NO_SEAL, Seal
+from penstock.station.lease_tokens import NO_TOKENS, LeaseTokens
 from penstock.ventilator.backlog import Backlog
-from penstock.ventilator.jobs_model import FOREVER, Batch, Chunk, Part, Place
+from penstock.ventilator.contract import SaveRetried, StoredBatch, StoredChunk
+from penstock.ventilator.hand_back_requests import HandBackRequests
+from penstock.ventilator.jobs_model import NEVER_DUE, Batch, Chunk, Part, Place
 from penstock.ventilator.known_worker import Worker
 from penstock.ventilator.leases import Leases
-from penstock.wire.messages import BatchSpan, CancelSpan, Message, OutcomeHead, Verdicts
-
-VERDICTS_PER_MESSAGE = 1_000
-"""Keeps a cancelled batch of many chunks from making one huge message."""
+from penstock.ventilator.sink_beats import SinkBeats
+from penstock.ventilator.turn import Turn
+from penstock.wire.messages import BatchSpan, CancelSpan
 
 RETRIES_KEPT = 16
 """Latest retries of a batch that are recognised when they are asked again: resends end within seconds."""
@@ -42,7 +28,7 @@ AT_SINK = (Place.VERDICT, Place.OPENING)
 """Places of jobs of which the sink is to be told until its completion comes back."""
 
 
-class Books:
+class Ledger:
     """State of one life of the ventilator."""
 
     def __init__(
@@ -50,13 +36,14 @@ class Books:
         life: int,
         stored: list[StoredBatch],
         applied: tuple[int, bytes],
+        now: float,
         lease_time: float,
         heartbeat_interval: float,
         seed: int,
-        seal: Seal = NO_SEAL,
+        lease_tokens: LeaseTokens = NO_TOKENS,
     ) -> None:
         self.life = life
-        self.seal = seal
+        self.lease_tokens = lease_tokens
         self.lease_time = lease_time
         self.heartbeat_interval = heartbeat_interval
         self.random = random.Random(seed)
@@ -64,16 +51,15 @@ class Books:
         """Seconds that the wall clock is ahead of the core's."""
         self.backlog = Backlog(stored)
         self.leases = Leases(life)
+        self.beats = SinkBeats(life, heartbeat_interval, now)
         self.workers: dict[bytes, Worker] = {}
         self.changed: dict[Worker, None] = {}
         """Workers that may be given more or less than before."""
         self.applied, self.chain = applied
         self.delayed: list[tuple[float, int, Chunk]] = []
         """Heap of (instant, serial, chunk): when some part of the chunk is to be queued."""
-        self.limbo: dict[tuple[bytes, int], Chunk] = {}
-        """Chunks with parts in limbo."""
-        self.limbo_barrier = 0
-        """The beat whose echo releases all that is in limbo."""
+        self.unconfirmed: dict[tuple[bytes, int], Chunk] = {}
+        """Chunks with unconfirmed parts."""
         self.alone: dict[tuple[bytes, int], Chunk] = {}
         """Chunks with suspects that are to be run alone."""
         self.judged: dict[tuple[bytes, int], Chunk] = {}
@@ -81,84 +67,24 @@ class Books:
         self.recalled_leases: dict[int, float | None] = {}
         """Leases with recalled parts of which it is asked whether they have started: when their worker was asked."""
         self.connections = 0
-        self.requests = 0
-        """Number of the newest request to a worker to hand something back."""
         self._serial = 0
-        self._verdicts: list[OutcomeHead] = []
-        self._actions: Actions = []
-        self._last: list[Effect] = []
-        self._dirty: dict[tuple[bytes, int], Chunk] = {}
-        self._dirty_counts: dict[bytes, Batch] = {}
-        self._dirty_cancels: dict[bytes, Batch] = {}
-        self._dirty_applied = False
-
-    # ------------------------------------------------------------------------------------------ saying
-
-    def say(self, action: Save | Effect) -> None:
-        """Add to what this turn does."""
-        self._actions.append(action)
-
-    def tell(self, topic: bytes, message: Message) -> None:
-        """A message over control."""
-        self._actions.append(Tell(topic, message))
-
-    def log(self, event: str, **fields: object) -> None:
-        """An event for the log."""
-        self._actions.append(Log(event, fields))
-
-    def next_request(self) -> int:
-        """The number of a new request to a worker to hand something back."""
-        self.requests += 1
-        return self.requests
-
-    def say_last(self, action: Effect) -> None:
-        """Add to what this turn does, behind what slots wait for."""
-        self._last.append(action)
-
-    def take(self) -> Actions:
-        """All that was said since the last call."""
-        actions, self._actions = self._actions, []
-        return actions
-
-    def flush(self) -> None:
-        """Say what of the books must be saved."""
-        for chunk in self._dirty.values():
-            self.say(SaveOpen(chunk.batch.id, chunk.first, chunk.open_parts(), chunk.ended_parts()))
-        for batch in self._dirty_counts.values():
-            self.say(SaveCounts(batch.id, dict(batch.counts)))
-        for batch in self._dirty_cancels.values():
-            self.say(SaveCancelled(batch.id, tuple(batch.cancelled)))
-        if self._dirty_applied:
-            self.say(SaveApplied(self.applied, self.chain))
-        self._dirty, self._dirty_counts, self._dirty_cancels, self._dirty_applied = {}, {}, {}, False
-        self._actions += self._last
-        self._last = []
-
-    def forget_changes(self, batch: Batch) -> None:
-        """The batch is being deleted: nothing of it is to be saved any more."""
-        self._dirty = {key: chunk for key, chunk in self._dirty.items() if chunk.batch is not batch}
-        self._dirty_counts.pop(batch.id, None)
-        self._dirty_cancels.pop(batch.id, None)
-
-    # ------------------------------------------------------------------------------------------ moving
+        self.turn = Turn()
+        """What this turn does."""
+        self.hand_backs = HandBackRequests(self.turn)
 
     def _unlease(self, part: Part) -> None:
         if part.lease:
             self.leases.shrink(part.lease, part.jobs)
             part.lease = 0
-            self.backlog.turns.go_on(part.chunk.batch.lanes)
+            self.backlog.fair_queue.go_on(part.chunk.batch.open_leases)
 
-    def touch(self, chunk: Chunk) -> None:
-        """What is open of the chunk changed."""
-        self._dirty[chunk.batch.id, chunk.first] = chunk
-
-    def take_in(self, batch: Batch, stored: StoredChunk, *, limbo: bool = False) -> Chunk:
-        """A chunk comes into memory: to be given out, or into limbo until it is known who has it."""
-        chunk = self.backlog.add_chunk(batch, stored, Place.DELAYED)
+    def take_in(self, batch: Batch, stored: StoredChunk, *, unconfirmed: bool = False) -> Chunk:
+        """A chunk comes into memory: to be given out, or unconfirmed until it is known who has it."""
+        chunk = self.backlog.add_chunk(batch, stored)
         for part in list(chunk.parts):
             if part.stamp.opens:
                 self.announce_opening(part)
-            elif limbo or part.given or part.recalled:
+            elif unconfirmed or part.given or part.recalled:
                 self.hold(part, 0)
             else:
                 self.queue(part)
@@ -169,23 +95,23 @@ class Books:
         batch = part.chunk.batch
         if part.recalled:
             self.cancel(part)
-        elif batch.doom and part.fresh:
-            self.cancel_doomed(part)
+        elif batch.cancel_reason and part.fresh:
+            self.cancel_unstarted(part)
         else:
             self._unlease(part)
             if batch.held:
                 self.backlog.move(part, Place.DELAYED)
-                part.wait = FOREVER
+                part.due_at = NEVER_DUE
             elif part.is_to_be_alone:
                 self.backlog.move(part, Place.ALONE)
                 self.alone[batch.id, part.chunk.first] = part.chunk
             else:
                 self.backlog.move(part, Place.QUEUED)
 
-    def cancel_doomed(self, part: Part) -> None:
+    def cancel_unstarted(self, part: Part) -> None:
         """Its batch will not begin any more: nothing of it that has not started will."""
         if part.fresh:
-            self.decide(part, JobState.CANCELLED, part.chunk.batch.doom)
+            self.decide(part, JobState.CANCELLED, part.chunk.batch.cancel_reason)
 
     def delay(self, part: Part, until: float) -> None:
         """To be queued at an instant, or never if it is recalled."""
@@ -194,7 +120,7 @@ class Books:
             return
         self._unlease(part)
         self.backlog.move(part, Place.DELAYED)
-        part.wait = until
+        part.due_at = until
         self._serial += 1
         heapq.heappush(self.delayed, (until, self._serial, part.chunk))
 
@@ -203,22 +129,21 @@ class Books:
         while self.delayed and self.delayed[0][0] <= now:
             chunk = heapq.heappop(self.delayed)[2]
             for part in chunk.parts:
-                if part.place is Place.DELAYED and part.wait <= now:
+                if part.place is Place.DELAYED and part.due_at <= now:
                     self.queue(part)
 
     def hold(self, part: Part, barrier: int) -> None:
-        """Into limbo until the sink has echoed that beat."""
+        """Unconfirmed until the sink has echoed that beat."""
         self._unlease(part)
-        self.backlog.move(part, Place.LIMBO)
-        part.wait = barrier
-        self.limbo[part.chunk.batch.id, part.chunk.first] = part.chunk
-        self.limbo_barrier = max(self.limbo_barrier, barrier)
+        self.backlog.move(part, Place.UNCONFIRMED)
+        part.barrier = barrier
+        self.unconfirmed[part.chunk.batch.id, part.chunk.first] = part.chunk
 
     def lease(self, part: Part, number: int) -> None:
         """Under a lease that counts its jobs already."""
         self._unlease(part)
         self.backlog.move(part, Place.LEASED, number)
-        self.backlog.turns.rest(part.chunk.batch.lanes)
+        self.backlog.fair_queue.rest(part.chunk.batch.open_leases)
         if part.recalls:
             self.recalled_leases[number] = None
 
@@ -227,10 +152,10 @@ class Books:
         if part.crashed:
             part.crashed = False
             part.stamp = part.stamp.after_crash()
-            self.touch(part.chunk)
+            self.turn.touch(part.chunk)
         if part.chunk.batch.spec.max_crashes == 1 and not part.given:
             part.given = True
-            self.touch(part.chunk)
+            self.turn.touch(part.chunk)
 
     def settle(self, part: Part, state: JobState, *, call_off: bool = False) -> None:
         """The part's jobs have their final outcome; with `call_off` whoever holds them ends them."""
@@ -242,8 +167,8 @@ class Books:
         self.backlog.remove(part)
         chunk.end(part, state)
         batch.counts[state] = batch.counts.get(state, 0) + part.jobs
-        self._dirty_counts[batch.id] = batch
-        self.touch(chunk)
+        self.turn.touch_counts(batch)
+        self.turn.touch(chunk)
         if not chunk.parts:
             self.backlog.drop_chunk(chunk)
 
@@ -261,26 +186,26 @@ class Books:
         self.backlog.move(part, Place.VERDICT)
         part.verdict = (state, cause)
         self.judged[part.chunk.batch.id, part.chunk.first] = part.chunk
-        self._verdicts.append(part.verdict_head())
+        self.turn.decide(part.verdict_head())
 
     def open_again(self, chunk: Chunk, start: int, stop: int, state: JobState) -> None:
         """Jobs that ended in this state have no outcome any more, when the sink has recorded that."""
         batch = chunk.batch
         chunk.ended[state].remove(start, stop)
         batch.counts[state] = batch.counts.get(state, 0) - (stop - start)
-        self._dirty_counts[batch.id] = batch
+        self.turn.touch_counts(batch)
         if batch.cancelled.remove(start, stop):
-            self._dirty_cancels[batch.id] = batch
-        part = Part(chunk, start, stop, Stamp(batch.generation, 0), Place.DELAYED)
-        self.backlog.add_part(part, Place.DELAYED)
+            self.turn.touch_cancelled(batch)
+        part = Part(chunk, start, stop, Stamp(batch.generation, 0))
+        self.backlog.add_part(part)
         self.announce_opening(part)
-        self.touch(chunk)
+        self.turn.touch(chunk)
 
     def announce_opening(self, part: Part) -> None:
         """A part at the beginning of a generation: on its way to the sink until the completion comes back."""
         self.backlog.move(part, Place.OPENING)
         self.judged[part.chunk.batch.id, part.chunk.first] = part.chunk
-        self._verdicts.append(part.verdict_head())
+        self.turn.decide(part.verdict_head())
 
     def reopen(self, part: Part) -> None:
         """A part whose opening the sink has forgotten."""
@@ -288,7 +213,7 @@ class Books:
             self.call_off(part)
         self._unlease(part)
         self.announce_opening(part)
-        self.touch(part.chunk)
+        self.turn.touch(part.chunk)
 
     def recount(self, batch: Batch, states: dict[JobState, SpanSet]) -> None:
         """Jobs by final state as the sink has them, but for those that are being opened again."""
@@ -297,11 +222,11 @@ class Books:
             str(state): jobs.count - sum(b - a for part in parts for a, b in jobs.overlap(part.start, part.stop))
             for state, jobs in states.items()
         }
-        self._dirty_counts[batch.id] = batch
+        self.turn.touch_counts(batch)
 
     def save_generation(self, batch: Batch) -> None:
         """The batch's generation has grown."""
-        self.say(SaveRetried(batch.id, batch.generation, tuple(batch.asked.items())))
+        self.turn.say(SaveRetried(batch.id, batch.generation, tuple(batch.asked.items())))
 
     def mark_retried(self, batch: Batch, asked: bytes, jobs: int) -> None:
         """Remember what a retry came to, for when it is asked again."""
@@ -312,14 +237,14 @@ class Books:
 
     def call_off(self, part: Part) -> None:
         """End the part's jobs where they are held."""
-        given = self.leases.given.get(part.lease)
+        given = self.leases.records.get(part.lease)
         if given is not None and given.worker is not None:
-            self.tell(given.worker.id, CancelSpan((BatchSpan(part.chunk.batch.id, part.start, part.stop),)))
+            self.turn.tell(given.worker.id, CancelSpan((BatchSpan(part.chunk.batch.id, part.start, part.stop),)))
 
     def mark_cancelled(self, batch: Batch, start: int, stop: int) -> None:
         """Remember that these jobs are cancelled, also across a restart and where they are on disk only."""
         batch.cancelled.add(start, stop)
-        self._dirty_cancels[batch.id] = batch
+        self.turn.touch_cancelled(batch)
 
     def cancel_on_disk(self, batch: Batch, start: int, stop: int) -> int:
         """Those of these jobs that are not in memory are cancelled when they come there; returns how many at most."""
@@ -335,14 +260,13 @@ class Books:
     def mark_applied(self, seq: int, chain: bytes) -> None:
         """The sink's log is applied up to this line."""
         self.applied, self.chain = seq, chain
-        self._dirty_applied = True
+        self.turn.mark_applied(seq, chain)
 
     def send_verdicts(self, sink: bytes, *, again: bool) -> None:
         """Say the verdicts of this turn, or all that have no completion yet."""
-        heads, self._verdicts = self._verdicts, []
-        if again:
-            parts = [part for chunk in self.judged.values() for part in chunk.parts if part.place in AT_SINK]
-            heads = [part.verdict_head() for part in parts]
-            self.judged = {(part.chunk.batch.id, part.chunk.first): part.chunk for part in parts}
-        for at in range(0, len(heads), VERDICTS_PER_MESSAGE):
-            self.tell(sink, Verdicts(tuple(heads[at : at + VERDICTS_PER_MESSAGE])))
+        if not again:
+            self.turn.send_verdicts(sink)
+            return
+        parts = [part for chunk in self.judged.values() for part in chunk.parts if part.place in AT_SINK]
+        self.judged = {(part.chunk.batch.id, part.chunk.first): part.chunk for part in parts}
+        self.turn.send_verdicts(sink, (part.verdict_head() for part in parts))

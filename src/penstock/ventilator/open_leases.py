@@ -15,7 +15,7 @@ from collections.abc import Hashable
 from typing import Generic, Protocol, TypeVar
 
 from penstock.job.spec import BatchSpec
-from penstock.station.inputs import StoredBatch
+from penstock.ventilator.contract import StoredBatch
 
 
 class Limited(Protocol):
@@ -33,7 +33,7 @@ class Limited(Protocol):
 Sharer = TypeVar("Sharer", bound=Limited)
 
 
-class Lanes(Generic[Sharer]):
+class OpenLeases(Generic[Sharer]):
     """The count of those who share a limit, and which of them could be given out but for it."""
 
     __slots__ = ("_aside", "in_turn", "limit", "out", "sharing", "uncertain")
@@ -95,23 +95,23 @@ class Lanes(Generic[Sharer]):
         assert self.is_full or set(self._aside) <= lines, "who waits for a limit that is not reached has one in turn"
 
 
-class Groups(Generic[Sharer]):
+class LimitGroups(Generic[Sharer]):
     """Who shares what."""
 
     def __init__(self) -> None:
-        self._shared: dict[tuple[str, bytes, int], Lanes[Sharer]] = {}
+        self._shared: dict[tuple[str, bytes, int], OpenLeases[Sharer]] = {}
 
-    def join(self, stored: StoredBatch) -> Lanes[Sharer] | None:
+    def join(self, stored: StoredBatch) -> OpenLeases[Sharer] | None:
         """The count that a new batch has a part in; None: it has no limit."""
         spec = stored.spec
         if spec.limit is None:
             return None
-        lanes: Lanes[Sharer] = Lanes(spec.limit)
+        open_leases: OpenLeases[Sharer] = OpenLeases(spec.limit)
         if spec.limit_group:
-            lanes = self._shared.setdefault((spec.owner, spec.limit_group, spec.limit), lanes)
-            lanes.sharing += 1
-        lanes.uncertain |= stored.open_from is not None
-        return lanes
+            open_leases = self._shared.setdefault((spec.owner, spec.limit_group, spec.limit), open_leases)
+            open_leases.sharing += 1
+        open_leases.uncertain |= stored.open_from is not None
+        return open_leases
 
     def leave(self, spec: BatchSpec) -> None:
         """A batch is forgotten."""

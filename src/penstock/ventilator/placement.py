@@ -12,7 +12,7 @@ from __future__ import annotations
 from penstock.job.spec import BatchSpec
 from penstock.station.contract import Answer
 from penstock.ventilator.jobs_model import Batch, Terms, terms_of
-from penstock.ventilator.ledger import Books
+from penstock.ventilator.ledger import Ledger
 from penstock.wire.messages import OPENS, Notice
 
 MISSING_PATIENCE = 2.0
@@ -27,8 +27,8 @@ LOOK_INTERVAL = 0.1
 class Placement:
     """Knows which batches nobody here may run."""
 
-    def __init__(self, books: Books) -> None:
-        self._books = books
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
         self._watched: dict[bytes, tuple[Batch, bytes, float]] = {}
         """Batches with terms whose client was not told anything yet: the client, and since when nobody fits."""
         self._looked_at = 0.0
@@ -52,17 +52,19 @@ class Placement:
             return
         self._looked_at = now
         for batch_id, (batch, client, since) in list(self._watched.items()):
-            if batch.ended or self._books.backlog.batches.get(batch_id) is not batch:
+            if batch.ended or self._ledger.backlog.batches.get(batch_id) is not batch:
                 del self._watched[batch_id]
             elif not (text := self.missing(batch)):
                 self._watched[batch_id] = (batch, client, now)
             elif now >= since + MISSING_PATIENCE:
                 del self._watched[batch_id]
-                self._books.log("nobody_fits", batch=batch_id.hex(), reason=text)
-                self._books.say(Answer(client, Notice(batch_id, f"{text}: batch {batch_id.hex()} waits for that")))
+                self._ledger.turn.log("nobody_fits", batch=batch_id.hex(), reason=text)
+                self._ledger.turn.say(
+                    Answer(client, Notice(batch_id, f"{text}: batch {batch_id.hex()} waits for that"))
+                )
 
     def _missing(self, terms: Terms) -> str:
-        present = [worker for worker in self._books.workers.values() if worker.present]
+        present = [worker for worker in self._ledger.workers.values() if worker.present]
         if not present and not asks_for_somebody(terms):
             return ""
         fitting = [worker for worker in present if worker.fits(terms)]

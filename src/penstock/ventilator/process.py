@@ -15,23 +15,33 @@ records it, and the next life learns of both before it gives anything out again.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
-import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, assert_never
 
 from penstock.errors import StoreError
 from penstock.job.spec import ID_BYTES, LABEL_CHARS
 from penstock.keys.files import Peers
 from penstock.keys.roles import Role
 from penstock.station import loop
+from penstock.station.clock import Clock
 from penstock.station.config import VentilatorConfig, from_argv
-from penstock.station.contract import (
-    Answer,
+from penstock.station.contract import Answer, FromClient
+from penstock.station.lease_tokens import LeaseTokens
+from penstock.station.log_events import setup
+from penstock.station.permissions import Bindings
+from penstock.station.station_keys import for_station
+from penstock.ventilator.contract import (
+    ChunkLoaded,
+    ChunksLoaded,
+    ClientSought,
     Deal,
+    JobConnections,
+    KeptLoaded,
     LoadChunk,
     LoadChunks,
     LoadKept,
@@ -41,26 +51,16 @@ from penstock.station.contract import (
     SaveChunk,
     SeekClient,
     SendFunction,
-    Tell,
-)
-from penstock.station.inputs import (
-    ChunkLoaded,
-    ChunksLoaded,
-    ClientSought,
-    FromClient,
-    JobConnections,
-    KeptLoaded,
     Subscribed,
+    Tell,
     Unsubscribed,
+    VentilatorEffect,
     WallClock,
 )
-from penstock.station.lease_tokens import Seal
-from penstock.station.log_events import setup
-from penstock.station.permissions import Bindings
-from penstock.station.station_keys import for_station
 from penstock.ventilator.core import VentilatorCore
 from penstock.ventilator.store import QueueStore
 from penstock.version import VERSION
+from penstock.wire.bounds import is_to_be_logged
 from penstock.wire.frames import Decoder, join
 from penstock.wire.messages import (
     PART_BYTES,
@@ -88,45 +88,26 @@ POSTPONED_BYTES = 64 << 20
 
 
 class Ventilator:
-    """Sockets and store around VentilatorCore."""
+    """What stands around VentilatorCore: its sockets and its store. It carries out what the core decides."""
 
-    def __init__(self, config: VentilatorConfig) -> None:
-        self.logger = setup("ventilator", config.log_level, config.limits.log_chars)
+    def __init__(
+        self, core: VentilatorCore, store: QueueStore, links: loop.StationLinks, process: loop.Process, starts: Bindings
+    ) -> None:
+        """`starts`: which ids belong to which key."""
+        self.core = core
+        self._store = store
+        self.links = links
+        self.process = process
+        self._bindings = starts
         self.leaving = False
         self.exit_code = 0
-        self._signals = loop.Signals()
-        security = for_station(config, Role.VENTILATOR)
-        self._store = QueueStore(config.data, config.durable, scratch=config.scratch)
-        self.links = ventilator_links(config.url, security)
-        self.links.watch(self._signals.fd)
-        self._lifeline = config.lifeline
-        if config.lifeline is not None:
-            self.links.watch(config.lifeline)
-        self.core = VentilatorCore(
-            self._store.begin_life(),
-            self._store.batches(),
-            self._store.applied(),
-            loop.now(),
-            wall_time=time.time(),
-            version=VERSION,
-            lease_time=config.lease_time,
-            heartbeat_interval=config.heartbeat_interval,
-            transient_time=config.transient_time,
-            forgotten=self._store.forgotten(),
-            seed=int.from_bytes(os.urandom(8), "big"),
-            seal=Seal(security.seal),
-            security=security.word(config.url),
-            pickles=not config.no_pickle,
-            name_chars=config.limits.name_chars or LABEL_CHARS,
-        )
         self._clients = Decoder(ClientToVentilator)
         self._reports = Decoder(ToVentilator)
-        self._bindings = Bindings(config.limits.worker_starts)
         self._eavesdroppers: Counter[bytes] = Counter()
         """How many connections asked for a topic that is not theirs, and hear nothing."""
         self._passed: tuple[bytes, Peers] | None = None
         """The sink that was told a list of keys, and which."""
-        self._malformed = loop.Malformed(self.logger)
+        self._malformed = loop.Malformed(process)
         self._postponed: list[FromClient] = []
         """What clients said while the disk was full."""
         self._cache: OrderedDict[tuple[bytes, int], bytes | memoryview] = OrderedDict()
@@ -137,12 +118,12 @@ class Ventilator:
 
     def next_wakeup(self) -> float | None:
         """When the core has something to do."""
-        return loop.now() if self._postponed else self.core.next_wakeup()
+        return self.process.clock.now() if self._postponed else self.core.next_wakeup()
 
     def receive(self, names: list[str], fds: list[int]) -> Iterator[Any]:
         """Messages and connections, as inputs for the core."""
-        yield WallClock(time.time())
-        self._bindings.tick(loop.now())
+        yield WallClock(self.process.clock.wall_time())
+        self._bindings.tick(self.process.clock.now())
         if "monitor:jobs" in names:
             self.links.connection_events("jobs")
             yield JobConnections(self.links.connections("jobs"))
@@ -169,17 +150,18 @@ class Ventilator:
         for received in self.links.receive("desk"):
             wire = self._malformed.decode_asked(self._clients, received, self.links)
             if wire is not None:
-                yield FromClient(received.peer, wire.message, wire.payload, time.time(), received.sender)
+                now = self.process.clock.wall_time()
+                yield FromClient(received.peer, wire.message, wire.payload, now, received.sender)
 
     def _read_files(self, fds: list[int]) -> None:
         if fds:
-            self.leaving = self._signals.read() > 0 or self._lifeline in fds
-            if self._signals.take_backup():
-                loop.back_up(self._store, self.logger)
+            self.leaving = self.process.orders.read() > 0 or self.process.lifeline in fds
+            if self.process.orders.take_backup():
+                loop.back_up(self._store, self.process.logger)
 
     def _pass_keys(self) -> None:
         """Tell the sink who is let in, when one of the two is new."""
-        sink, guard = self.core.settlement.sink, self.links.guard
+        sink, guard = self.core.sink_log.sink, self.links.guard
         if sink is None or guard is None or self._passed == (sink, guard.peers):
             return
         self._passed = sink, guard.peers
@@ -191,7 +173,7 @@ class Ventilator:
         for came, topic, sender in self.links.subscriptions("control"):
             if came and len(topic) == ID_BYTES and self._bindings.admits(sender, topic):
                 self.links.admit("control", topic)
-                self._passed = None if topic == self.core.settlement.sink else self._passed
+                self._passed = None if topic == self.core.sink_log.sink else self._passed
                 yield Subscribed(topic)
             elif came:
                 self._eavesdroppers[topic] += 1
@@ -204,9 +186,9 @@ class Ventilator:
                 del self._eavesdroppers[topic]
 
     def _say_refused(self, key: str) -> None:
-        """At the first id too many of a key, the second, the fourth and so on."""
+        """Of ids too many of a key."""
         count = self._bindings.refused[key]
-        if count and not count & (count - 1):
+        if is_to_be_logged(count):
             self.links.news.log("too_many_starts", key=key, count=count)
 
     # ------------------------------------------------------------------------------------------ out
@@ -234,19 +216,21 @@ class Ventilator:
         """Clients that ask how the pipeline stands are told; what else they say waits, as far as there is room for it
         in memory, and so does what others say."""
         self.core.questions.trouble = why
-        end = loop.now() + seconds
-        while not self.leaving and (left := end - loop.now()) > 0:
+        now = self.process.clock.now
+        end = now() + seconds
+        while not self.leaving and (left := end - now()) > 0:
             waiting = sum(len(event.payload) for event in self._postponed)
             names, fds = self.links.poll(left, only=("desk",) if waiting < POSTPONED_BYTES else ())
             self._read_files(fds)
             for event in self._from_clients() if "desk" in names else ():
                 if isinstance(event.message, AskPipeline):
-                    for answer in self.core.handle(event, loop.now()):
-                        self.perform(answer)
+                    for action in self.core.handle(event, now()):
+                        if isinstance(action, Answer):
+                            self.perform(action)
                 else:
                     self._postponed.append(event)
 
-    def perform(self, action: Any) -> Iterable[Any]:
+    def perform(self, action: VentilatorEffect) -> Iterable[Any]:
         """Carry out one effect."""
         match action:
             case Tell(topic, message):
@@ -272,7 +256,7 @@ class Ventilator:
             case LoadKept(batch, start, stop):
                 return (KeptLoaded(batch, start, stop, self._store.kept(batch, start, stop)),)
             case _:
-                raise AssertionError(f"not for the ventilator: {action!r}")
+                assert_never(action)
         return ()
 
     def _payload(self, jobs: Jobs) -> Iterator[bytes | memoryview]:
@@ -341,10 +325,41 @@ class Ventilator:
         self._store.close()
 
 
+def start(config: VentilatorConfig, logger: logging.Logger) -> Ventilator:
+    """A ventilator on its real store and sockets."""
+    signals = loop.Signals()
+    clock = Clock()
+    security = for_station(config, Role.VENTILATOR)
+    store = QueueStore(config.data, config.durable, scratch=config.scratch)
+    links = ventilator_links(config.url, security)
+    links.watch(signals.fd)
+    if config.lifeline is not None:
+        links.watch(config.lifeline)
+    core = VentilatorCore(
+        store.begin_life(),
+        store.batches(),
+        store.applied(),
+        clock.now(),
+        wall_time=clock.wall_time(),
+        version=VERSION,
+        lease_time=config.lease_time,
+        heartbeat_interval=config.heartbeat_interval,
+        transient_time=config.transient_time,
+        forgotten=store.forgotten(),
+        seed=int.from_bytes(os.urandom(8), "big"),
+        lease_tokens=LeaseTokens(security.lease_key),
+        security=security.word(config.url),
+        pickles=not config.no_pickle,
+        name_chars=config.limits.name_chars or LABEL_CHARS,
+    )
+    process = loop.Process(logger, signals, clock, config.lifeline)
+    return Ventilator(core, store, links, process, Bindings(config.limits.worker_starts))
+
+
 def main(config: VentilatorConfig) -> int:
     """Run a ventilator until SIGTERM; returns the exit code."""
     logger = setup("ventilator", config.log_level, config.limits.log_chars)
-    return loop.main(lambda: Ventilator(config), logger, url=config.url, data=config.data)
+    return loop.main(lambda: start(config, logger), logger, url=config.url, data=config.data)
 
 
 if __name__ == "__main__":

@@ -11,9 +11,7 @@ from __future__ import annotations
 from penstock.ventilator.dispatch import Dispatcher
 from penstock.ventilator.jobs_model import Part, Place
 from penstock.ventilator.known_worker import Worker
-from penstock.ventilator.ledger import Books
-from penstock.wire.bounds import RESEND
-from penstock.wire.messages import HandBack
+from penstock.ventilator.ledger import Ledger
 
 SHARE = 4
 """One worker of so many runs suspects, if there are any."""
@@ -22,21 +20,21 @@ SHARE = 4
 class Quarantine:
     """Gives suspects to workers that are emptied for them."""
 
-    def __init__(self, books: Books, dispatcher: Dispatcher) -> None:
-        self._books = books
+    def __init__(self, ledger: Ledger, dispatcher: Dispatcher) -> None:
+        self._ledger = ledger
         self._dispatcher = dispatcher
         self._keeps = False
         """Whether any worker is kept."""
 
     def tick(self, now: float) -> None:
         """Keep as many workers free as are wanted and allowed, and give out what can be."""
-        books = self._books
-        if not books.alone and not self._keeps:
+        ledger = self._ledger
+        if not ledger.alone and not self._keeps:
             return
-        kept = [worker for worker in books.workers.values() if worker.kept]
+        kept = [worker for worker in ledger.workers.values() if worker.kept]
         waiting = self._waiting()
         ready = [
-            w for w in books.workers.values() if w.present and w.gone_at is None and not w.draining and w.window > 0
+            w for w in ledger.workers.values() if w.present and w.gone_at is None and not w.draining and w.window > 0
         ]
         for worker in kept:
             if worker not in ready or (not waiting and not worker.leases):
@@ -59,22 +57,21 @@ class Quarantine:
 
     def _waiting(self) -> list[Part]:
         """Suspects, each a part of its own."""
-        books = self._books
+        ledger = self._ledger
         found: list[Part] = []
-        chunks, books.alone = books.alone, {}
+        chunks, ledger.alone = ledger.alone, {}
         for key, chunk in chunks.items():
             for part in [part for part in chunk.parts if part.place is Place.ALONE]:
-                books.alone[key] = chunk
+                ledger.alone[key] = chunk
                 for index in range(part.start, part.stop):
-                    found += books.backlog.carve(chunk, index, index + 1)
+                    found += ledger.backlog.carve(chunk, index, index + 1)
         return found
 
     def _empty(self, worker: Worker, now: float) -> None:
         """What it has not started goes to others."""
-        if worker.surplus and (worker.hand_back is None or now >= worker.hand_back[1] + RESEND):
-            number = self._books.next_request()
-            worker.hand_back = (number, now)
-            self._books.tell(worker.id, HandBack(number, worker.surplus))
+        requests = self._ledger.hand_backs
+        if worker.surplus and not requests.is_open(worker, now):
+            requests.ask(worker, worker.surplus, now)
 
 
 def _may(worker: Worker, part: Part) -> bool:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterator
 
-from penstock.station.contract import Answer, ReadArguments, ReadDigests
-from penstock.ventilator.job_states import Standing
+from penstock.station.contract import Answer
+from penstock.ventilator.contract import ReadArguments, ReadDigests
+from penstock.ventilator.job_states import JobStates
 from penstock.ventilator.jobs_model import Batch
-from penstock.ventilator.ledger import Books
+from penstock.ventilator.ledger import Ledger
 from penstock.ventilator.placement import Placement
 from penstock.ventilator.reasons import Reasons
-from penstock.ventilator.sink_log import Settlement
-from penstock.ventilator.sink_log_repair import Agreement
-from penstock.ventilator.start_conditions import Gates
+from penstock.ventilator.sink_log import SinkLog
+from penstock.ventilator.sink_log_repair import SinkLogRepair
+from penstock.ventilator.start_conditions import StartConditions
 from penstock.wire.messages import (
     AskArguments,
     AskBatches,
@@ -27,6 +28,7 @@ from penstock.wire.messages import (
     Refused,
     Why,
     WorkerLine,
+    no_such_batch,
 )
 
 JOBS_PER_ANSWER = 10_000
@@ -40,23 +42,23 @@ class Questions:
 
     def __init__(
         self,
-        books: Books,
-        gates: Gates,
+        ledger: Ledger,
+        start_conditions: StartConditions,
         placement: Placement,
-        settlement: Settlement,
-        agreement: Agreement,
+        sink_log: SinkLog,
+        sink_log_repair: SinkLogRepair,
         version: str,
         security: str,
     ) -> None:
-        self._books = books
-        self._gates = gates
+        self._ledger = ledger
+        self._start_conditions = start_conditions
         self._placement = placement
-        self._settlement = settlement
-        self._agreement = agreement
+        self._sink_log = sink_log
+        self._sink_log_repair = sink_log_repair
         self._version = version
         self._security = security
-        self._reasons = Reasons(books, gates, placement)
-        self._standing = Standing(books)
+        self._reasons = Reasons(ledger, start_conditions, placement)
+        self._standing = JobStates(ledger)
         self.trouble = ""
         """Why the ventilator takes nothing in."""
 
@@ -69,9 +71,9 @@ class Questions:
             case AskJobs(batch=b""):
                 self._answer(client, self._standing.answer(ask, None, now))
                 return
-        batch = self._books.backlog.batches.get(ask.batch)
+        batch = self._ledger.backlog.batches.get(ask.batch)
         if batch is None:
-            self._answer(client, Refused(ask.number, "NoSuchBatch", f"no batch {ask.batch.hex()}"))
+            self._answer(client, no_such_batch(ask.number, ask.batch))
             return
         match ask:
             case AskJobs():
@@ -79,12 +81,12 @@ class Questions:
             case AskWhy():
                 self._answer(client, self._why(ask, batch, now))
             case AskDigests(number, _, start):
-                self._books.say(ReadDigests(client, number, batch.id, start))
+                self._ledger.turn.say(ReadDigests(client, number, batch.id, start))
             case AskArguments(number, _, start, stop, each, code):
                 last = min(stop, batch.accepted)
                 end = min(last, start + JOBS_PER_ANSWER)
                 function = batch.function if code else b""
-                self._books.say(ReadArguments(client, number, batch.id, function, start, end, each, end < last))
+                self._ledger.turn.say(ReadArguments(client, number, batch.id, function, start, end, each, end < last))
 
     def _batches(self, ask: AskBatches) -> BatchesInfo:
         """The newest first."""
@@ -94,7 +96,7 @@ class Questions:
         return BatchesInfo(ask.number, tuple(lines))
 
     def _matching(self, match: str) -> list[Batch]:
-        newest = sorted(self._books.backlog.batches.values(), key=lambda batch: batch.id, reverse=True)
+        newest = sorted(self._ledger.backlog.batches.values(), key=lambda batch: batch.id, reverse=True)
         if not match:
             return newest
         if match == "last":
@@ -112,7 +114,7 @@ class Questions:
             counts=dict(batch.counts),
             leased=batch.leased,
             created_time=batch.created_time,
-            waits=self._gates.shut(batch) or self._placement.missing(batch),
+            waits=self._start_conditions.shut(batch) or self._placement.missing(batch),
             function=batch.function,
             running=running,
         )
@@ -125,8 +127,8 @@ class Questions:
 
     def on_ask_pipeline(self, client: bytes, number: int, malformed: int, now: float) -> None:
         """How things stand."""
-        books = self._books
-        batches = books.backlog.batches.values()
+        ledger = self._ledger
+        batches = ledger.backlog.batches.values()
         leased = sum(batch.leased for batch in batches)
         lines = tuple(
             WorkerLine(
@@ -145,12 +147,12 @@ class Questions:
                 broken=worker.broken,
                 running=worker.running_jobs,
             )
-            for worker in books.workers.values()
+            for worker in ledger.workers.values()
             if worker.hello is not None
         )
         info = PipelineInfo(
             number=number,
-            life=books.life,
+            life=ledger.life,
             version=self._version,
             python=platform.python_version(),
             queued=sum(batch.accepted - batch.done for batch in batches) - leased,
@@ -160,17 +162,17 @@ class Questions:
             malformed=malformed,
             security=self._security,
             workers=lines,
-            reopened=self._agreement.reopened,
-            lost=self._agreement.lost,
-            wall_time=max(0.0, now + books.wall_offset),
-            running=sum(worker.running_jobs for worker in books.workers.values()),
+            reopened=self._sink_log_repair.reopened,
+            lost=self._sink_log_repair.lost,
+            wall_time=max(0.0, now + ledger.wall_offset),
+            running=sum(worker.running_jobs for worker in ledger.workers.values()),
             trouble="; ".join(self._troubles(now)),
         )
         self._answer(client, info)
 
     def _has_sink(self, now: float) -> bool:
         """Whether it is there; while the ventilator takes nothing in it hears nobody, and whoever was there counts."""
-        return self._settlement.is_present(now) or (bool(self.trouble) and self._settlement.sink is not None)
+        return self._sink_log.is_present(now) or (bool(self.trouble) and self._sink_log.sink is not None)
 
     def _troubles(self, now: float) -> Iterator[str]:
         """What keeps jobs from being taken in, recorded and run: one after the other, the worst first."""
@@ -178,8 +180,8 @@ class Questions:
             yield f"the ventilator takes nothing in: {self.trouble}"
         if not self._has_sink(now):
             yield "the sink is not connected: nothing is recorded until it is"
-        elif self._settlement.trouble:
-            yield f"the sink records nothing: {self._settlement.trouble}"
+        elif self._sink_log.trouble:
+            yield f"the sink records nothing: {self._sink_log.trouble}"
 
     def _answer(self, client: bytes, message: Message) -> None:
-        self._books.say(Answer(client, message))
+        self._ledger.turn.say(Answer(client, message))

@@ -9,19 +9,19 @@ Promises:
 from __future__ import annotations
 
 from penstock.ventilator.job_states import running_at
-from penstock.ventilator.jobs_model import FOREVER, Batch, Part, Place
+from penstock.ventilator.jobs_model import NEVER_DUE, Batch, Part, Place
 from penstock.ventilator.known_worker import Worker
-from penstock.ventilator.ledger import Books
+from penstock.ventilator.ledger import Ledger
 from penstock.ventilator.placement import Placement
-from penstock.ventilator.start_conditions import Gates
+from penstock.ventilator.start_conditions import StartConditions
 
 
 class Reasons:
-    """Words what the books say of one job."""
+    """Words what the ledger say of one job."""
 
-    def __init__(self, books: Books, gates: Gates, placement: Placement) -> None:
-        self._books = books
-        self._gates = gates
+    def __init__(self, ledger: Ledger, start_conditions: StartConditions, placement: Placement) -> None:
+        self._ledger = ledger
+        self._start_conditions = start_conditions
         self._placement = placement
 
     def why(self, batch: Batch, index: int, now: float) -> str:
@@ -38,10 +38,10 @@ class Reasons:
         match part.place:
             case Place.LEASED:
                 return self._with_whom(part, index, now)
-            case Place.DELAYED if part.wait != FOREVER:
-                seconds = max(0.0, part.wait - now)
+            case Place.DELAYED if part.due_at != NEVER_DUE:
+                seconds = max(0.0, part.due_at - now)
                 return f"attempt {part.stamp.attempt - 1} failed: it waits {seconds:.1f} s before the next one"
-            case Place.LIMBO:
+            case Place.UNCONFIRMED:
                 return "whoever had it is lost, or was before a restart: it waits until all that the sink has is known"
             case Place.OPENING:
                 return "it was opened again: it waits for the sink to record that"
@@ -52,13 +52,13 @@ class Reasons:
                 return self._why_not_given(part.chunk.batch, index)
 
     def _with_whom(self, part: Part, index: int, now: float) -> str:
-        lease = self._books.leases.given[part.lease]
+        lease = self._ledger.leases.records[part.lease]
         since = f"for {max(0.0, now - lease.given_at):.1f} s"
         if lease.worker is None or lease.worker.hello is None:
             return f"it is on its way to a worker, {since}"
         hello = lease.worker.hello
         where = f"worker {hello.name} on {hello.host}"
-        running = running_at(lease.worker, self._books)
+        running = running_at(lease.worker, self._ledger)
         if not any(one.part is part and one.job == index for one in running):
             return f"it waits for a slot at {where}, which has had it {since}"
         if (slot := lease.worker.in_slots.get((lease.number, index))) is not None:
@@ -66,16 +66,18 @@ class Reasons:
         return f"it runs at {where}, which has had it {since}"
 
     def _why_not_given(self, batch: Batch, index: int) -> str:
-        if shut := self._gates.shut(batch):
+        if shut := self._start_conditions.shut(batch):
             return shut
         if missing := self._placement.missing(batch):
             return f"{missing}: it waits for that"
-        if batch.uncertain or (batch.lanes is not None and batch.lanes.uncertain):
+        if batch.uncertain or (batch.open_leases is not None and batch.open_leases.uncertain):
             return "the ventilator was restarted: it waits until it is known what workers have of its batch"
         if batch.is_full:
             whose = "view" if batch.spec.limit_group else "batch"
             return f"its {whose} has reached its limit of {batch.spec.limit} at once"
-        able = [one for one in self._books.workers.values() if one.present and one.fits(batch.terms) and not one.broken]
+        able = [
+            one for one in self._ledger.workers.values() if one.present and one.fits(batch.terms) and not one.broken
+        ]
         if not able:
             return "no worker is connected"
         return f"{self._busy(able)}; {self._before(batch, index)}"
@@ -90,7 +92,7 @@ class Reasons:
 
     def _before(self, batch: Batch, index: int) -> str:
         """What goes first."""
-        others = [one for one in self._books.backlog.batches.values() if one is not batch and not one.held]
+        others = [one for one in self._ledger.backlog.batches.values() if one is not batch and not one.held]
         priority = batch.spec.priority
         higher = sum(_waiting(one) for one in others if one.spec.priority > priority)
         alike = sum(1 for one in others if one.spec.priority == priority and _waiting(one))

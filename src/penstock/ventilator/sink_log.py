@@ -14,9 +14,9 @@ from collections.abc import Collection
 from itertools import islice
 
 from penstock.job.spec import JobState
-from penstock.station.contract import LoadChunk
+from penstock.ventilator.contract import LoadChunk
 from penstock.ventilator.jobs_model import Batch, Chunk, Part, Place
-from penstock.ventilator.ledger import Books
+from penstock.ventilator.ledger import Ledger
 from penstock.wire.bounds import RESEND
 from penstock.wire.messages import (
     Closed,
@@ -40,11 +40,11 @@ JITTER = 0.25
 """A retry's delay varies by so much, that what failed together does not come back together."""
 
 
-class Settlement:
+class SinkLog:
     """Applies the sink's log."""
 
-    def __init__(self, books: Books) -> None:
-        self._books = books
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
         self.sink: bytes | None = None
         self.sink_heard_at = 0.0
         self._boot: int | None = None
@@ -58,23 +58,23 @@ class Settlement:
 
     def is_present(self, now: float) -> bool:
         """Whether the sink was heard within a lease time."""
-        return self.sink is not None and now - self.sink_heard_at < self._books.lease_time
+        return self.sink is not None and now - self.sink_heard_at < self._ledger.lease_time
 
     def on_head(self, head: SinkHead, now: float) -> bool:
         """The sink's sign of life; returns whether all that it had recorded is applied."""
-        books = self._books
+        ledger = self._ledger
         self.sink_heard_at, self.trouble = now, head.trouble
         if head.sink != self.sink or head.boot != self._boot:
-            books.log("sink_joined", sink=head.sink.hex()[:8], seq=head.seq)
+            ledger.turn.log("sink_joined", sink=head.sink.hex()[:8], seq=head.seq)
             self.sink, self._boot = head.sink, head.boot
             self.diverged, self._asked_at = False, None
             self._waiting.clear()
             self._ask(now)
-            books.send_verdicts(head.sink, again=True)
+            ledger.send_verdicts(head.sink, again=True)
             return False
         if self._waiting or self.diverged:
             return False
-        if (head.seq, head.chain) != (books.applied, books.chain):
+        if (head.seq, head.chain) != (ledger.applied, ledger.chain):
             self._ask(now)
             return False
         return True
@@ -83,7 +83,7 @@ class Settlement:
         if self.sink is None or (self._asked_at is not None and now < self._asked_at + RESEND):
             return
         self._asked_at = now
-        self._books.tell(self.sink, Replay(self._books.applied, self._books.chain))
+        self._ledger.turn.tell(self.sink, Replay(self._ledger.applied, self._ledger.chain))
 
     def is_of_sink(self, message: Completions | Diverged | Restated) -> bool:
         """Whether it comes from the sink in its present life."""
@@ -98,21 +98,21 @@ class Settlement:
         return True
 
     def agree(self, seq: int, chain: bytes, now: float) -> None:
-        """The books say what the sink's log says up to this line: go on from there."""
-        self._books.mark_applied(seq, chain)
+        """The ledger say what the sink's log says up to this line: go on from there."""
+        self._ledger.mark_applied(seq, chain)
         self.diverged, self._asked_at = False, None
         self._ask(now)
 
     def on_completions(self, message: Completions, now: float) -> None:
         """Lines of the log; those from a former boot are void, and a sink that is not known is asked for its head."""
-        books = self._books
+        ledger = self._ledger
         if not self.is_of_sink(message):
-            books.tell(message.sink, Greeting(books.life, 0, books.lease_time, books.heartbeat_interval))
+            ledger.turn.tell(message.sink, Greeting(ledger.life, 0, ledger.lease_time, ledger.heartbeat_interval))
             return
         if self.diverged:
             return
         self.sink_heard_at = now
-        expected = self._waiting[-1].seq + 1 if self._waiting else self._books.applied + 1
+        expected = self._waiting[-1].seq + 1 if self._waiting else self._ledger.applied + 1
         for line in message.records:
             if line.seq < expected:
                 continue
@@ -131,39 +131,39 @@ class Settlement:
             if self._is_on_file(line) and (line.batch, line.start) not in absent:
                 self._load_ahead()
                 return
-            batch = self._books.backlog.batches.get(line.batch)
+            batch = self._ledger.backlog.batches.get(line.batch)
             chunk = batch.chunk_at(line.start) if batch is not None else None
             if chunk is not None:
                 self._apply(chunk, line, now)
             self._waiting.popleft()
-            self._books.mark_applied(line.seq, line.chain)
+            self._ledger.mark_applied(line.seq, line.chain)
             self._note(line, batch)
 
     def _is_on_file(self, line: Completion) -> bool:
-        batch = self._books.backlog.batches.get(line.batch)
+        batch = self._ledger.backlog.batches.get(line.batch)
         return batch is not None and batch.chunk_at(line.start) is None and batch.on_file(line.start)
 
     def _load_ahead(self) -> None:
         """Ask for the chunks of the lines that wait; the answers come back as the next turn."""
         for line in islice(self._waiting, LOAD_AHEAD):
             if self._is_on_file(line):
-                self._books.say(LoadChunk(line.batch, line.start))
+                self._ledger.turn.say(LoadChunk(line.batch, line.start))
 
     def _note(self, line: Completion, batch: Batch | None) -> None:
         if not line.worker:
             return
         self._closed.setdefault(line.worker, []).append(RecordedSpan(line.batch, line.start, line.stop, line.stamp))
-        worker = self._books.workers.get(line.worker)
+        worker = self._ledger.workers.get(line.worker)
         if worker is not None:
             worker.done += line.stop - line.start
         if batch is not None:
             batch.observe(line.stop - line.start, line.elapsed)
 
     def _apply(self, chunk: Chunk, line: Completion, now: float) -> None:
-        self._books.leases.reached(line.lease, self._books.workers.get(line.worker))
-        for part in self._books.backlog.carve(chunk, line.start, line.stop):
+        self._ledger.leases.reached(line.lease, self._ledger.workers.get(line.worker))
+        for part in self._ledger.backlog.carve(chunk, line.start, line.stop):
             if line.final:
-                self._books.settle(part, line.state, call_off=part.lease != line.lease)
+                self._ledger.settle(part, line.state, call_off=part.lease != line.lease)
             elif part.place is not Place.VERDICT and line.stamp >= part.stamp:
                 self._again(part, line, now)
 
@@ -171,28 +171,28 @@ class Settlement:
         """A recorded attempt without success: once more, after a growing, jittered delay if the job itself said no."""
         part.stamp = line.stamp.after_crash() if line.crashed else line.stamp.after_failure()
         part.given = part.crashed = part.suspect = False
-        self._books.touch(part.chunk)
+        self._ledger.turn.touch(part.chunk)
         if line.stamp.opens:
             self._opened(part)
             return
         if line.crashed:
-            self._books.queue(part)
+            self._ledger.queue(part)
             return
         grown = part.chunk.batch.spec.retry_delay * 2 ** min(part.stamp.failures - 1, DOUBLINGS_MAX)
-        jitter = 1 + JITTER * (2 * self._books.random.random() - 1)
-        self._books.delay(part, now + min(grown, RETRY_DELAY_MAX) * jitter)
+        jitter = 1 + JITTER * (2 * self._ledger.random.random() - 1)
+        self._ledger.delay(part, now + min(grown, RETRY_DELAY_MAX) * jitter)
 
     def _opened(self, part: Part) -> None:
         """A retry is recorded: to be given out, if nobody has cancelled it meanwhile."""
-        self._books.queue(part)
+        self._ledger.queue(part)
         for start, stop in part.chunk.batch.cancelled.overlap(part.start, part.stop):
-            for cancelled in self._books.backlog.carve(part.chunk, start, stop):
+            for cancelled in self._ledger.backlog.carve(part.chunk, start, stop):
                 if cancelled.place is not Place.VERDICT:
-                    self._books.decide(cancelled, JobState.CANCELLED, "cancelled")
+                    self._ledger.decide(cancelled, JobState.CANCELLED, "cancelled")
 
     def flush(self) -> None:
         """Tell the workers what is recorded and durably known here."""
         for worker, spans in self._closed.items():
-            if worker in self._books.workers:
-                self._books.tell(worker, Closed(tuple(spans)))
+            if worker in self._ledger.workers:
+                self._ledger.turn.tell(worker, Closed(tuple(spans)))
         self._closed = {}

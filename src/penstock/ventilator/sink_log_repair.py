@@ -1,4 +1,4 @@
-"""The sink's log is not the one that was applied: its file lost its end, or is another's. The books are made to agree.
+"""The sink's log is not the one that was applied: its file lost its end, or is another's. The ledger are made to agree.
 
 Promises:
 
@@ -13,12 +13,11 @@ from __future__ import annotations
 
 from penstock.job.spans import SpanSet
 from penstock.job.spec import UNSUCCESSFUL, JobState, Stamp
-from penstock.station.contract import LoadKept, OpenPart, SaveChunk
-from penstock.station.inputs import KeptLoaded, StoredChunk
 from penstock.station.recorded_jobs import Recorded
+from penstock.ventilator.contract import KeptLoaded, LoadKept, OpenPart, SaveChunk, StoredChunk
 from penstock.ventilator.intake import Intake
 from penstock.ventilator.jobs_model import Batch, Chunk, Part, Place
-from penstock.ventilator.ledger import Books
+from penstock.ventilator.ledger import Ledger
 from penstock.wire.bounds import RESEND
 from penstock.wire.messages import Completion, Restate, Restated
 
@@ -51,11 +50,11 @@ class Restatement:
         return stamp.after_crash() if index in self.crashed else stamp.after_failure()
 
 
-class Agreement:
-    """Between books and log."""
+class SinkLogRepair:
+    """Between ledger and log."""
 
-    def __init__(self, books: Books, intake: Intake) -> None:
-        self._books = books
+    def __init__(self, ledger: Ledger, intake: Intake) -> None:
+        self._ledger = ledger
         self._intake = intake
         self._position = 0
         self._end: tuple[int, bytes] | None = None
@@ -73,7 +72,7 @@ class Agreement:
 
     def begin(self, applied: int) -> None:
         """The logs have parted."""
-        self._books.log("sink_diverged", applied=applied)
+        self._ledger.turn.log("sink_diverged", applied=applied)
         self._position, self._end, self._asked_at = 0, None, None
         self._restated, self._left, self._kept = {}, [], None
         self._opened = self._dead = 0
@@ -83,12 +82,12 @@ class Agreement:
         if self._end is not None or message.after != self._position:
             return
         for line in message.records:
-            if line.batch in self._books.backlog.batches:
+            if line.batch in self._ledger.backlog.batches:
                 self._restated.setdefault(line.batch, Restatement()).take(line)
         self._position, self._asked_at = message.position, None
         if message.position >= message.seq:
             self._end = (message.seq, message.chain)
-            self._left = list(self._books.backlog.batches)
+            self._left = list(self._ledger.backlog.batches)
             self._read_next()
 
     def on_kept(self, loaded: KeptLoaded) -> None:
@@ -97,23 +96,23 @@ class Agreement:
             self._kept = loaded
 
     def _read_next(self) -> None:
-        while self._left and self._left[-1] not in self._books.backlog.batches:
+        while self._left and self._left[-1] not in self._ledger.backlog.batches:
             self._left.pop()
         if self._left:
-            batch = self._books.backlog.batches[self._left[-1]]
-            self._books.say(LoadKept(batch.id, 0, batch.accepted))
+            batch = self._ledger.backlog.batches[self._left[-1]]
+            self._ledger.turn.say(LoadKept(batch.id, 0, batch.accepted))
 
     def go_on(self, sink: bytes | None, now: float) -> tuple[int, bytes] | None:
-        """Ask for more lines, or compare what was read; the end of the log, when the books agree with it."""
+        """Ask for more lines, or compare what was read; the end of the log, when the ledger agree with it."""
         if self._end is None:
             if sink is not None and (self._asked_at is None or now >= self._asked_at + RESEND):
                 self._asked_at = now
-                self._books.tell(sink, Restate(self._position))
+                self._ledger.turn.tell(sink, Restate(self._position))
             return None
         kept, self._kept = self._kept, None
         if kept is not None:
             self._left.pop()
-            batch = self._books.backlog.batches.get(kept.batch)
+            batch = self._ledger.backlog.batches.get(kept.batch)
             if batch is not None and kept.stop >= batch.accepted:
                 self._compare(batch, kept)
             elif batch is not None:
@@ -124,7 +123,7 @@ class Agreement:
         self.reopened += self._opened
         self.lost += self._dead
         end, self._end = self._end, None
-        self._books.log("sink_agreed", sink_seq=end[0], reopened=self._opened, dead=self._dead)
+        self._ledger.turn.log("sink_agreed", sink_seq=end[0], reopened=self._opened, dead=self._dead)
         return end
 
     # ------------------------------------------------------------------------------------------ one batch
@@ -141,8 +140,8 @@ class Agreement:
             for gone in said.recorded.ended.gaps(start, stop):
                 self._give_up(batch, *gone)
         if batch.generation != generation:
-            self._books.save_generation(batch)
-        self._books.recount(batch, said.states)
+            self._ledger.save_generation(batch)
+        self._ledger.recount(batch, said.states)
 
     @staticmethod
     def _agrees(batch: Batch, stored: StoredChunk, said: Restatement) -> bool:
@@ -169,9 +168,9 @@ class Agreement:
         self._renew_attempts(chunk, said)
         self._compare_states(chunk, said)
         self._settle(chunk, said)
-        self._books.touch(chunk)
+        self._ledger.turn.touch(chunk)
         if not chunk.parts and chunk.first in chunk.batch.chunks:
-            self._books.backlog.drop_chunk(chunk)
+            self._ledger.backlog.drop_chunk(chunk)
 
     def _open_lost(self, chunk: Chunk, said: Restatement) -> None:
         """What has ended here and not there."""
@@ -180,39 +179,39 @@ class Agreement:
             for start, stop in is_open.gaps(*span):
                 for jobs in chunk.ended.values():
                     jobs.remove(start, stop)
-                part = Part(chunk, start, stop, Stamp(chunk.batch.generation), Place.DELAYED)
-                self._books.backlog.add_part(part, Place.DELAYED)
+                part = Part(chunk, start, stop, Stamp(chunk.batch.generation))
+                self._ledger.backlog.add_part(part)
                 if chunk.batch.spec.max_crashes == 1:
                     self._dead += part.jobs
-                    self._books.decide(part, JobState.DEAD, NOT_TWICE)
+                    self._ledger.decide(part, JobState.DEAD, NOT_TWICE)
                 else:
                     self._opened += part.jobs
-                    self._books.queue(part)
+                    self._ledger.queue(part)
 
     def _renew_attempts(self, chunk: Chunk, said: Restatement) -> None:
         """What was tried there is tried anew here, under the stamp that follows."""
         for stamp, jobs in said.recorded.attempts.items():
             for span in jobs.overlap(chunk.first, chunk.first + chunk.count):
-                for part in self._books.backlog.carve(chunk, *span):
+                for part in self._ledger.backlog.carve(chunk, *span):
                     if part.place is not Place.VERDICT and stamp >= part.stamp:
                         part.stamp = said.next_stamp(part.start, stamp)
                         part.given = part.crashed = False
-                        self._books.queue(part)
+                        self._ledger.queue(part)
 
     def _settle(self, chunk: Chunk, said: Restatement) -> None:
         """What has ended there and not here; what was opened again here goes through the sink once more."""
         stop = chunk.first + chunk.count
         for jobs in said.recorded.generations.values():
             for span in jobs.overlap(chunk.first, stop):
-                self._books.backlog.carve(chunk, *span)
+                self._ledger.backlog.carve(chunk, *span)
         for state, jobs in said.states.items():
             for span in jobs.overlap(chunk.first, stop):
-                for part in self._books.backlog.carve(chunk, *span):
+                for part in self._ledger.backlog.carve(chunk, *span):
                     if part.stamp.generation > self._generation(said, part.start):
                         part.stamp = Stamp(part.stamp.generation, 0)
-                        self._books.reopen(part)
+                        self._ledger.reopen(part)
                     else:
-                        self._books.settle(part, state, call_off=True)
+                        self._ledger.settle(part, state, call_off=True)
 
     @staticmethod
     def _generation(said: Restatement, index: int) -> int:
@@ -234,14 +233,14 @@ class Agreement:
                     for gone in unknown:
                         chunk.batch.generation += 1
                         self._opened += gone[1] - gone[0]
-                        self._books.open_again(chunk, *gone, state)
+                        self._ledger.open_again(chunk, *gone, state)
 
     def _give_up(self, batch: Batch, start: int, stop: int) -> None:
         """Nothing is kept of these jobs, and nothing recorded."""
         self._dead += stop - start
-        self._books.say(SaveChunk(batch.id, start, stop - start, b""))
+        self._ledger.turn.say(SaveChunk(batch.id, start, stop - start, b""))
         parts = (OpenPart(start, stop, Stamp(batch.generation), given=True),)
-        chunk = self._books.backlog.add_chunk(batch, StoredChunk(start, stop - start, 0, parts), Place.QUEUED)
-        self._books.touch(chunk)
+        chunk = self._ledger.backlog.add_chunk(batch, StoredChunk(start, stop - start, 0, parts))
+        self._ledger.turn.touch(chunk)
         for part in list(chunk.parts):
-            self._books.decide(part, JobState.DEAD, NOT_KEPT)
+            self._ledger.decide(part, JobState.DEAD, NOT_KEPT)

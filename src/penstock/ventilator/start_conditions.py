@@ -18,21 +18,20 @@ from collections.abc import Container
 from datetime import UTC, datetime
 
 from penstock.job.spec import BatchSpec, JobState
-from penstock.ventilator.jobs_model import FOREVER, Batch, Part, Place
-from penstock.ventilator.ledger import Books
+from penstock.ventilator.jobs_model import NEVER_DUE, Batch, Part, Place
+from penstock.ventilator.ledger import Ledger
 from penstock.wire.bounds import RESEND
-from penstock.wire.messages import HandBack
 
 EXPIRED = "expired before it started"
 ALL_JOBS = 2**63 - 1
 """Beyond what any lease has."""
 
 
-class Gates:
+class StartConditions:
     """Opens batches when they may begin, and closes them for good."""
 
-    def __init__(self, books: Books) -> None:
-        self._books = books
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
         self._due: list[tuple[float, int, Batch]] = []
         """Heap of (wall-clock instant, serial, batch): when to look at a batch again."""
         self._serial = itertools.count()
@@ -40,7 +39,7 @@ class Gates:
         """Batches that are to come after another one, by its id, as long as that has not ended."""
         self._successors: dict[bytes, list[Batch]] = {}
         """The same, as long as they have not ended themselves."""
-        self._doomed: dict[bytes, float] = {}
+        self._not_to_begin: dict[bytes, float] = {}
         """Those of which workers may hold what has not started, and when that was last asked back."""
 
     def refusal(self, batch_id: bytes, spec: BatchSpec, known: Container[bytes]) -> str:
@@ -71,7 +70,7 @@ class Gates:
         if not batch.held:
             return ""
         if self._is_awaiting(batch):
-            first = self._books.backlog.batches.get(batch.spec.after)
+            first = self._ledger.backlog.batches.get(batch.spec.after)
             if first is not None and first.total is None:
                 return f"it comes after batch {batch.spec.after.hex()}, which still takes in jobs"
             told = "" if first is None else f": {first.done} of {first.total} jobs have ended"
@@ -81,25 +80,25 @@ class Gates:
 
     def next_wakeup(self) -> float | None:
         """When `tick` has something to do, on the core's clock."""
-        return self._due[0][0] - self._books.wall_offset if self._due else None
+        return self._due[0][0] - self._ledger.wall_offset if self._due else None
 
     def tick(self, now: float) -> None:
         """Open and close what is due."""
-        while self._due and self._due[0][0] <= now + self._books.wall_offset:
+        while self._due and self._due[0][0] <= now + self._ledger.wall_offset:
             batch = heapq.heappop(self._due)[2]
-            if self._books.backlog.batches.get(batch.id) is batch:
+            if self._ledger.backlog.batches.get(batch.id) is batch:
                 self._look(batch, now)
         for first_id in list(self._awaiting):
-            first = self._books.backlog.batches.get(first_id)
+            first = self._ledger.backlog.batches.get(first_id)
             if first is None or first.ended:
                 for batch in self._awaiting.pop(first_id):
                     self._come_after(batch, first, now)
-        for batch_id in [key for key, asked_at in self._doomed.items() if now >= asked_at + RESEND]:
-            doomed = self._books.backlog.batches.get(batch_id)
-            if doomed is None or doomed.ended:
-                del self._doomed[batch_id]
+        for batch_id in [key for key, asked_at in self._not_to_begin.items() if now >= asked_at + RESEND]:
+            late = self._ledger.backlog.batches.get(batch_id)
+            if late is None or late.ended:
+                del self._not_to_begin[batch_id]
             else:
-                self._recall(doomed, now)
+                self._recall(late, now)
 
     def _is_awaiting(self, batch: Batch) -> bool:
         return batch in self._awaiting.get(batch.spec.after, ())
@@ -107,32 +106,32 @@ class Gates:
     def _come_after(self, batch: Batch, first: Batch | None, now: float) -> None:
         """The batch that this one is to come after has ended."""
         if first is None:
-            self._doom(batch, f"batch {batch.spec.after.hex()}, which it was to come after, is gone", now)
+            self._never_begin(batch, f"batch {batch.spec.after.hex()}, which it was to come after, is gone", now)
         elif first.counts.get(JobState.SUCCEEDED, 0) != first.total:
             others = [f"{jobs} {state}" for state, jobs in sorted(first.counts.items()) if state != JobState.SUCCEEDED]
             told = f"{', '.join(others)} of {first.total} jobs"
-            self._doom(batch, f"batch {first.id.hex()} did not succeed: {told}", now)
+            self._never_begin(batch, f"batch {first.id.hex()} did not succeed: {told}", now)
         self._look(batch, now)
 
     def _look(self, batch: Batch, now: float) -> None:
-        wall, spec = now + self._books.wall_offset, batch.spec
+        wall, spec = now + self._ledger.wall_offset, batch.spec
         if spec.expires_time is not None and spec.expires_time <= wall:
-            self._doom(batch, EXPIRED, now)
-        held = not batch.doom and (spec.not_before_time > wall or self._is_awaiting(batch))
+            self._never_begin(batch, EXPIRED, now)
+        held = not batch.cancel_reason and (spec.not_before_time > wall or self._is_awaiting(batch))
         opened, batch.held = batch.held and not held, held
         if opened:
             for part in self._parts(batch):
-                if part.place is Place.DELAYED and part.wait == FOREVER:
-                    self._books.queue(part)
+                if part.place is Place.DELAYED and part.due_at == NEVER_DUE:
+                    self._ledger.queue(part)
 
-    def _doom(self, batch: Batch, cause: str, now: float) -> None:
+    def _never_begin(self, batch: Batch, cause: str, now: float) -> None:
         """What has not started never will."""
-        if batch.doom:
+        if batch.cancel_reason:
             return
-        batch.doom = cause
+        batch.cancel_reason = cause
         for part in self._parts(batch):
             if part.place in {Place.QUEUED, Place.DELAYED}:
-                self._books.cancel_doomed(part)
+                self._ledger.cancel_unstarted(part)
         self._recall(batch, now)
 
     @staticmethod
@@ -141,12 +140,12 @@ class Gates:
 
     def _recall(self, batch: Batch, now: float) -> None:
         """Have handed back what workers have not started."""
-        self._doomed[batch.id] = now
-        leases = self._books.leases.given
+        self._not_to_begin[batch.id] = now
+        leases = self._ledger.leases.records
         asked: dict[bytes, set[int]] = {}
         for part in self._parts(batch):
             worker = leases[part.lease].worker if part.lease else None
             if worker is not None and part.fresh and not worker.runs(part):
                 asked.setdefault(worker.id, set()).add(part.lease)
         for worker_id, numbers in asked.items():
-            self._books.tell(worker_id, HandBack(0, ALL_JOBS, tuple(sorted(numbers))))
+            self._ledger.hand_backs.ask_unnumbered(worker_id, ALL_JOBS, sorted(numbers))

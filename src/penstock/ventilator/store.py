@@ -13,18 +13,18 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_never
 
 import apsw
 import msgspec
 
 from penstock.errors import StoreError
 from penstock.job.spec import BatchSpec
-from penstock.station.contract import (
-    DeleteBatch,
+from penstock.station.contract import DeleteBatch
+from penstock.station.store_file import DELETE_BYTES, DELETE_ROWS, StoreFile, checksum
+from penstock.ventilator.contract import (
     EndedPart,
     OpenPart,
-    Save,
     SaveApplied,
     SaveBatch,
     SaveCancelled,
@@ -35,9 +35,10 @@ from penstock.station.contract import (
     SaveOpen,
     SaveRetried,
     SaveTotal,
+    StoredBatch,
+    StoredChunk,
+    VentilatorSave,
 )
-from penstock.station.inputs import StoredBatch, StoredChunk
-from penstock.station.store_file import DELETE_BYTES, DELETE_ROWS, StoreFile, checksum
 from penstock.ventilator.store_statements import (
     ADD_BATCH,
     ADD_CHUNK,
@@ -183,7 +184,7 @@ class QueueStore(StoreFile):
 
     # ------------------------------------------------------------------------------------------------ writing
 
-    def save(self, saves: Iterable[Save]) -> None:
+    def save(self, saves: Iterable[VentilatorSave]) -> None:
         """All that a turn decided, in one transaction, in the order given."""
         with self.transaction() as cursor:
             kept_bytes, self._finished = self._kept_bytes, 0
@@ -193,7 +194,7 @@ class QueueStore(StoreFile):
             if self._kept_bytes != kept_bytes:
                 cursor.execute("UPDATE meta SET kept_bytes = ?", (self._kept_bytes,))
 
-    def _save_one(self, cursor: apsw.Cursor, save: Save) -> None:
+    def _save_one(self, cursor: apsw.Cursor, save: VentilatorSave) -> None:
         match save:
             case SaveBatch():
                 self._save_batch(cursor, save)
@@ -219,7 +220,7 @@ class QueueStore(StoreFile):
             case DeleteBatch(batch):
                 self._delete_batch(cursor, batch)
             case _:
-                raise AssertionError(f"not for the queue file: {save!r}")
+                assert_never(save)
 
     def _save_batch(self, cursor: apsw.Cursor, save: SaveBatch) -> None:
         cursor.execute(

@@ -16,12 +16,12 @@ from typing import NamedTuple
 
 from penstock.job.spans import SpanSet
 from penstock.job.spec import UNSUCCESSFUL, JobState
-from penstock.station.contract import Answer, LoadKept
-from penstock.station.inputs import KeptLoaded, StoredChunk
+from penstock.station.contract import Answer
+from penstock.ventilator.contract import KeptLoaded, LoadKept, StoredChunk
 from penstock.ventilator.intake import Intake
 from penstock.ventilator.jobs_model import Batch
-from penstock.ventilator.ledger import Books
-from penstock.wire.messages import Message, Refused, Retried, Retry
+from penstock.ventilator.ledger import Ledger
+from penstock.wire.messages import Message, Refused, Retried, Retry, no_such_batch
 
 
 class Asked(NamedTuple):
@@ -49,11 +49,9 @@ class Opening(NamedTuple):
 class Retries:
     """Those that were asked for."""
 
-    def __init__(self, books: Books, intake: Intake) -> None:
-        self._books = books
+    def __init__(self, ledger: Ledger, intake: Intake) -> None:
+        self._ledger = ledger
         self._intake = intake
-        self.barrier = 0
-        """The newest beat whose echo is waited for."""
         self._held: dict[tuple[bytes, int], Asked] = {}
         """Those that wait for it, by client and number."""
         self._reading: dict[tuple[bytes, int, int], list[Asked]] = {}
@@ -62,27 +60,26 @@ class Retries:
         self._unanswered: dict[tuple[bytes, int], tuple[bytes, int]] = {}
         """(batch, jobs opened) by (client, number): to be answered when the sink has recorded it."""
 
-    def on_retry(self, client: bytes, retry: Retry, barrier: int) -> None:
-        """Known ones are answered, others wait for the echo of a beat that is still to be said."""
-        batch = self._books.backlog.batches.get(retry.batch)
+    def on_retry(self, client: bytes, retry: Retry) -> None:
+        """Known ones are answered, others wait until all that the sink has recorded by now is applied."""
+        batch = self._ledger.backlog.batches.get(retry.batch)
         if batch is None or batch.gone:
-            self._refuse(client, retry, "NoSuchBatch", f"no batch {retry.batch.hex()}")
+            self._ledger.turn.say(Answer(client, no_such_batch(retry.number, retry.batch)))
         elif retry.asked in batch.asked:
             self._unanswered[client, retry.number] = (batch.id, batch.asked[retry.asked])
         elif (client, retry.number) not in self._held:
-            self._held[client, retry.number] = Asked(client, retry, barrier)
-            self.barrier = barrier
+            self._held[client, retry.number] = Asked(client, retry, self._ledger.beats.barrier())
 
     def on_echo(self, echo: int) -> None:
         """All that the sink had recorded by this beat is applied: look up what was asked before it."""
         for key, asked in [(key, asked) for key, asked in self._held.items() if asked.barrier <= echo]:
             del self._held[key]
-            batch = self._books.backlog.batches.get(asked.retry.batch)
+            batch = self._ledger.backlog.batches.get(asked.retry.batch)
             start, stop = asked.retry.start, min(asked.retry.stop, batch.accepted if batch is not None else 0)
             reading = self._reading.setdefault((asked.retry.batch, start, stop), [])
             reading.append(asked)
             if len(reading) == 1:
-                self._books.say(LoadKept(asked.retry.batch, start, stop))
+                self._ledger.turn.say(LoadKept(asked.retry.batch, start, stop))
 
     def on_kept(self, loaded: KeptLoaded) -> None:
         """What is kept of the chunks; decided in the tick, when all that was read is in memory."""
@@ -92,10 +89,10 @@ class Retries:
     def open_again(self) -> None:
         """Decide what was read."""
         read, self._read = self._read, []
-        for (client, retry, barrier), loaded in read:
-            batch = self._books.backlog.batches.get(loaded.batch)
+        for (client, retry, _), loaded in read:
+            batch = self._ledger.backlog.batches.get(loaded.batch)
             if batch is None or batch.gone or retry.asked in batch.asked:
-                self.on_retry(client, retry, barrier)
+                self.on_retry(client, retry)
                 continue
             found = self._unsuccessful(batch, loaded)
             lost = self._lost(batch, loaded, sum(one.jobs for one in found))
@@ -135,19 +132,19 @@ class Retries:
         batch.generation += 1
         for one in found:
             self._intake.load(batch, one.chunk)
-            self._books.open_again(batch.chunks[one.chunk.first], one.start, one.stop, one.state)
+            self._ledger.open_again(batch.chunks[one.chunk.first], one.start, one.stop, one.state)
         jobs = sum(one.jobs for one in found)
-        self._books.mark_retried(batch, retry.asked, jobs)
-        self._books.log("retried", batch=batch.id.hex(), jobs=jobs, generation=batch.generation)
+        self._ledger.mark_retried(batch, retry.asked, jobs)
+        self._ledger.turn.log("retried", batch=batch.id.hex(), jobs=jobs, generation=batch.generation)
 
     def answer(self) -> None:
         """Tell those whose jobs are open."""
         for (client, number), (batch_id, jobs) in list(self._unanswered.items()):
-            batch = self._books.backlog.batches.get(batch_id)
+            batch = self._ledger.backlog.batches.get(batch_id)
             if batch is None or not batch.opening:
                 del self._unanswered[client, number]
-                self._books.say_last(Answer(client, Retried(number, jobs)))
+                self._ledger.turn.say_last(Answer(client, Retried(number, jobs)))
 
     def _refuse(self, client: bytes, retry: Retry, kind: str, text: str) -> None:
         answer: Message = Refused(retry.number, kind, text)
-        self._books.say(Answer(client, answer))
+        self._ledger.turn.say(Answer(client, answer))

@@ -29,8 +29,8 @@ class Need(NamedTuple):
     worker: Worker
 
 
-class Needs:
-    """`workers` and `changed` are the books' own."""
+class WorkerDemand:
+    """`workers` and `changed` are the ledger' own."""
 
     def __init__(self, workers: Mapping[bytes, Worker], changed: dict[Worker, None]) -> None:
         self._workers = workers

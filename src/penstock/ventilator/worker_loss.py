@@ -17,68 +17,67 @@ from collections.abc import Callable
 from penstock.job.spec import JobState
 from penstock.ventilator.jobs_model import Batch, Part, Place
 from penstock.ventilator.known_worker import Worker, look_interval
-from penstock.ventilator.leases import COUNTER_BITS, Given
-from penstock.ventilator.ledger import Books
-from penstock.wire.bounds import FUSE, RECONNECT_GRACE
+from penstock.ventilator.leases import LeaseRecord
+from penstock.ventilator.ledger import Ledger
+from penstock.wire.bounds import RECONNECT_GRACE, UNREPORTED_TIME
 
 
-class Loss:
+class WorkerLoss:
     """`greet` asks a worker for a hello."""
 
-    def __init__(self, books: Books, greet: Callable[[Worker], None]) -> None:
-        self._books = books
+    def __init__(self, ledger: Ledger, greet: Callable[[Worker], None]) -> None:
+        self._ledger = ledger
         self._greet = greet
         self._look_at = 0.0
-        self.barrier = books.life << COUNTER_BITS
-        """Number of the newest beat to the sink; the core counts it. Greater than that of any beat of a former life."""
 
     def tick(self, now: float) -> None:
         """Find who is lost, and which dealt leases are."""
         if now < self._look_at:
             return
-        self._look_at = now + look_interval(len(self._books.workers))
-        for worker in list(self._books.workers.values()):
+        self._look_at = now + look_interval(len(self._ledger.workers))
+        for worker in list(self._ledger.workers.values()):
             if worker.hello is None:
                 continue
             gone = worker.gone_at is not None and now - worker.gone_at > RECONNECT_GRACE
-            silent = now - worker.heard_at > self._books.lease_time * worker.pace
+            silent = now - worker.heard_at > self._ledger.lease_time * worker.pace
             if gone or silent:
                 cause = "its connection dropped" if gone else "nothing was heard of it"
-                self._books.log("worker_lost", worker=worker.hello.name, host=worker.hello.host, cause=cause)
+                self._ledger.turn.log("worker_lost", worker=worker.hello.name, host=worker.hello.host, cause=cause)
                 self.lose(worker)
-        self._burn_fuses(now)
+        self._queue_unreported(now)
 
     def lose(self, worker: Worker, *, left: bool = False) -> None:
-        """Its leases wait in limbo for what the sink may have of them; what ran has crashed, unless it has `left`."""
-        leases = [self._books.leases.given[number] for number in sorted(worker.leases)]
+        """Its leases are unconfirmed until it is known what the sink has of them; what ran has crashed, unless it has
+        `left`."""
+        leases = [self._ledger.leases.records[number] for number in sorted(worker.leases)]
         if not left:
             self._suspect_running(worker, leases)
             self._suspect_front(leases, worker.slots)
             self._accuse(leases, worker, alone=worker.jobs + worker.charged_jobs == 1)
-            for dealt in self._books.leases.rounds:
+            for dealt in self._ledger.leases.rounds:
                 dealt.lost += [worker] if worker.id in dealt.waiting else []
         for lease in leases:
-            for part in [part for part in lease.chunk.parts if part.lease == lease.number]:
+            for part in lease.parts:
                 part.exposed = part.exposed or not left
-                self._books.hold(part, self.barrier + 1)
-        self._books.leases.uncharge(worker)
+                self._ledger.hold(part, self._ledger.beats.barrier())
+        self._ledger.leases.uncharge(worker)
         if worker.connections:
-            fresh = self._books.workers[worker.id] = Worker(worker.id, self._books.changed)
+            fresh = self._ledger.workers[worker.id] = Worker(worker.id, self._ledger.changed)
             fresh.connections = worker.connections
             self._greet(fresh)
         else:
-            del self._books.workers[worker.id]
+            del self._ledger.workers[worker.id]
         worker.change()
 
-    def _suspect_running(self, worker: Worker, leases: list[Given]) -> None:
+    def _suspect_running(self, worker: Worker, leases: list[LeaseRecord]) -> None:
         for lease in leases:
             for start, stop in [span for batch, span in worker.running if batch == lease.chunk.batch.id]:
-                for part in self._books.backlog.carve(lease.chunk, start, stop):
+                for part in self._ledger.backlog.carve(lease.chunk, start, stop):
                     part.crashed = part.crashed or part.lease == lease.number
 
-    def _suspect_front(self, leases: list[Given], slots: int) -> None:
+    def _suspect_front(self, leases: list[LeaseRecord], slots: int) -> None:
         """The slots of which no inventory told ran what comes first: a job may take its worker along at once."""
-        parts = [(one, part) for one in leases for part in one.chunk.parts if part.lease == one.number]
+        parts = [(one, part) for one in leases for part in one.parts]
         running = Counter({one.chunk.batch: 0 for one in leases})
         for lease, part in parts:
             running[lease.chunk.batch] += part.jobs if part.crashed else 0
@@ -95,29 +94,29 @@ class Loss:
         for part, width in front:
             stop = part.start + min(jobs, width)
             jobs -= stop - part.start
-            for first in self._books.backlog.carve(part.chunk, part.start, stop):
+            for first in self._ledger.backlog.carve(part.chunk, part.start, stop):
                 first.crashed = True
 
     @staticmethod
-    def _accuse(leases: list[Given], worker: Worker, *, alone: bool) -> None:
+    def _accuse(leases: list[LeaseRecord], worker: Worker, *, alone: bool) -> None:
         """Of several suspects nobody knows which it was: none of them is dead for it."""
         for lease in leases:
-            for part in lease.chunk.parts:
-                if part.lease == lease.number and (part.crashed or part.given):
+            for part in lease.parts:
+                if part.crashed or part.given:
                     part.lost = f"worker {worker.hello.name} on {worker.hello.host}" if worker.hello else ""
                     part.suspect = True
                     if not alone and part.chunk.batch.spec.is_last_crash(part.stamp):
                         part.crashed = False
 
-    def release_limbo(self, echo: int) -> None:
-        """All that the sink had by this beat is applied: what is still in limbo was not recorded."""
-        chunks, self._books.limbo = self._books.limbo, {}
+    def release_unconfirmed(self, echo: int) -> None:
+        """All that the sink had by this beat is applied: what is still unconfirmed was not recorded."""
+        chunks, self._ledger.unconfirmed = self._ledger.unconfirmed, {}
         for key, chunk in chunks.items():
             for part in list(chunk.parts):
-                if part.place is Place.LIMBO and part.wait <= echo:
+                if part.place is Place.UNCONFIRMED and part.barrier <= echo:
                     self._requeue(part)
-            if any(part.place is Place.LIMBO for part in chunk.parts):
-                self._books.limbo[key] = chunk
+            if any(part.place is Place.UNCONFIRMED for part in chunk.parts):
+                self._ledger.unconfirmed[key] = chunk
 
     def _requeue(self, part: Part) -> None:
         """Again, or never: what may have been started and must not be twice is dead."""
@@ -125,49 +124,49 @@ class Loss:
         if part.given or (part.crashed and spec.is_last_crash(part.stamp)):
             lost = part.lost or "its worker"
             times = f"{part.stamp.crashes + 1} of at most {spec.max_crashes} times"
-            self._books.decide(part, JobState.DEAD, f"{lost} was lost while it ran or may have run, {times}")
+            self._ledger.decide(part, JobState.DEAD, f"{lost} was lost while it ran or may have run, {times}")
         else:
-            self._books.queue(part)
+            self._ledger.queue(part)
 
-    def _burn_fuses(self, now: float) -> None:
-        books = self._books
-        for lease in list(books.leases.untaken.values()):
-            if now - lease.given_at <= FUSE:
+    def _queue_unreported(self, now: float) -> None:
+        ledger = self._ledger
+        for lease in list(ledger.leases.untaken.values()):
+            if now - lease.given_at <= UNREPORTED_TIME:
                 break
-            since = lease.given_at + books.heartbeat_interval
+            since = lease.given_at + ledger.heartbeat_interval
             lost: list[Worker] = []
             if lease.round is not None:
-                if any(books.workers[w].heard_at <= since for w in lease.round.waiting if w in books.workers):
+                if any(ledger.workers[w].heard_at <= since for w in lease.round.waiting if w in ledger.workers):
                     continue
                 lost = lease.round.lost
-                books.leases.burn(lease.round, books.workers)
+                ledger.leases.discharge(lease.round, ledger.workers)
                 lease.round = None
             elif lease.worker is not None and lease.worker.heard_at <= since:
                 continue
             self._release(lease, lost)
 
-    def _release(self, lease: Given, lost: list[Worker]) -> None:
+    def _release(self, lease: LeaseRecord, lost: list[Worker]) -> None:
         """Nobody has it: it never arrived, or it was with one of the workers of its round that are lost."""
-        books = self._books
+        ledger = self._ledger
         if lost:
             self._suspect_front([lease], lost[0].slots)
             self._accuse([lease], lost[0], alone=False)
-        for part in [part for part in lease.chunk.parts if part.lease == lease.number]:
+        for part in lease.parts:
             if lost:
                 part.exposed = True
-                books.hold(part, self.barrier + 1)
+                ledger.hold(part, ledger.beats.barrier())
             else:
-                books.queue(part)
-        books.leases.shrink(lease.number, lease.jobs)
-        books.leases.untaken.pop(lease.number, None)
+                ledger.queue(part)
+        ledger.leases.shrink(lease.number, lease.jobs)
+        ledger.leases.untaken.pop(lease.number, None)
 
     def forgive(self, pause: float, now: float) -> None:
         """This process stood still for so long: everybody's clocks start again."""
-        for worker in self._books.workers.values():
+        for worker in self._ledger.workers.values():
             worker.heard_at = min(now, worker.heard_at + pause)
             if worker.gone_at is not None:
                 worker.gone_at = min(now, worker.gone_at + pause)
-        for lease in self._books.leases.untaken.values():
+        for lease in self._ledger.leases.untaken.values():
             lease.given_at = min(now, lease.given_at + pause)
 
 

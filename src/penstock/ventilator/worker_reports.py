@@ -10,14 +10,14 @@ Promises:
 from __future__ import annotations
 
 from penstock.job.spans import SpanSet
-from penstock.station.contract import Answer, LoadChunk, SendFunction
-from penstock.station.inputs import Subscribed, Unsubscribed
+from penstock.station.contract import Answer
+from penstock.ventilator.contract import LoadChunk, SendFunction, Subscribed, Unsubscribed
 from penstock.ventilator.dispatch import Dispatcher
 from penstock.ventilator.jobs_model import Place
 from penstock.ventilator.known_worker import Worker
-from penstock.ventilator.leases import Given
-from penstock.ventilator.ledger import Books
-from penstock.ventilator.worker_loss import Loss
+from penstock.ventilator.leases import LeaseRecord
+from penstock.ventilator.ledger import Ledger
+from penstock.ventilator.worker_loss import WorkerLoss
 from penstock.version import minor
 from penstock.wire.bounds import BEATS_PER_SECOND, PACE_MAX
 from penstock.wire.messages import (
@@ -41,19 +41,19 @@ from penstock.wire.messages import (
     Welcome,
 )
 
-FREE = (Place.QUEUED, Place.DELAYED, Place.LIMBO, Place.ALONE)
+FREE = (Place.QUEUED, Place.DELAYED, Place.UNCONFIRMED, Place.ALONE)
 """Places from which a job can be adopted: nobody else has it."""
 
 
-class Presence:
-    """Keeps the books in step with what workers say."""
+class WorkerReports:
+    """Keeps the ledger in step with what workers say."""
 
-    def __init__(self, books: Books, dispatcher: Dispatcher, version: str) -> None:
-        self._books = books
+    def __init__(self, ledger: Ledger, dispatcher: Dispatcher, version: str) -> None:
+        self._ledger = ledger
         self._dispatcher = dispatcher
         self._version = version
         self._connections = 0
-        self.loss = Loss(books, self.greet)
+        self.loss = WorkerLoss(ledger, self.greet)
         self.claims: dict[tuple[bytes, int], tuple[Worker, Held, int, bool]] = {}
         """Spans (worker, held, stop, finished) of chunks that are not in memory yet, by (batch, start)."""
 
@@ -61,7 +61,7 @@ class Presence:
 
     def on_subscribed(self, event: Subscribed) -> None:
         """A new control connection is greeted; what it is, it will say."""
-        worker = self._books.workers.setdefault(event.topic, Worker(event.topic, self._books.changed))
+        worker = self._ledger.workers.setdefault(event.topic, Worker(event.topic, self._ledger.changed))
         worker.connections += 1
         worker.gone_at = None
         worker.change()
@@ -71,12 +71,14 @@ class Presence:
         """Ask for a hello over the newest connection."""
         self._connections += 1
         worker.connection = self._connections
-        books = self._books
-        books.tell(worker.id, Greeting(books.life, self._connections, books.lease_time, books.heartbeat_interval))
+        ledger = self._ledger
+        ledger.turn.tell(
+            worker.id, Greeting(ledger.life, self._connections, ledger.lease_time, ledger.heartbeat_interval)
+        )
 
     def on_unsubscribed(self, event: Unsubscribed, now: float) -> None:
         """A control connection dropped; the last one starts the grace."""
-        worker = self._books.workers.get(event.topic)
+        worker = self._ledger.workers.get(event.topic)
         if worker is None:
             return
         worker.connections = max(0, worker.connections - 1)
@@ -84,14 +86,14 @@ class Presence:
         if worker.connections == 0:
             worker.gone_at = now
             if worker.hello is None:
-                del self._books.workers[worker.id]
+                del self._ledger.workers[worker.id]
 
     # ------------------------------------------------------------------------------------ reports
 
     def on_hello(self, hello: Hello, now: float) -> None:
         """Void unless it is new and answers the newest greeting of this life."""
-        worker = self._books.workers.get(hello.worker)
-        if worker is None or (hello.life, hello.connection) != (self._books.life, worker.connection):
+        worker = self._ledger.workers.get(hello.worker)
+        if worker is None or (hello.life, hello.connection) != (self._ledger.life, worker.connection):
             return
         if hello.number <= worker.number:
             return
@@ -102,14 +104,14 @@ class Presence:
         worker.broken = hello.broken
         worker.heard_at = now
         worker.change()
-        floor = self._books.leases.next_number
-        self._books.leases.uncharge(worker)
+        floor = self._ledger.leases.next_number
+        self._ledger.leases.uncharge(worker)
         drop = self._compare(worker, hello.held, now, exact=True)
-        self._books.tell(worker.id, Welcome(hello.number, floor, tuple(drop)))
+        self._ledger.turn.tell(worker.id, Welcome(hello.number, floor, tuple(drop)))
         if joined:
-            self._books.log("worker_joined", worker=hello.name, host=hello.host, pid=hello.pid, slots=hello.slots)
+            self._ledger.turn.log("worker_joined", worker=hello.name, host=hello.host, pid=hello.pid, slots=hello.slots)
             if hello.version and minor(hello.version) != minor(self._version):
-                self._books.log("other_version", worker=hello.name, version=hello.version, here=self._version)
+                self._ledger.turn.log("other_version", worker=hello.name, version=hello.version, here=self._version)
 
     def on_heartbeat(self, beat: Heartbeat, now: float) -> None:
         """Answered at once; an older one than the newest is ignored."""
@@ -120,17 +122,17 @@ class Presence:
         worker.window = beat.window
         if worker.broken != beat.broken and worker.hello is not None:
             if beat.broken:
-                self._books.log("worker_broken", worker=worker.hello.name, reason=beat.broken)
+                self._ledger.turn.log("worker_broken", worker=worker.hello.name, reason=beat.broken)
             else:
-                self._books.log("worker_healed", worker=worker.hello.name)
+                self._ledger.turn.log("worker_healed", worker=worker.hello.name)
         worker.broken = beat.broken
         worker.in_slots = {(one.lease, one.index): (one.slot, now - one.seconds) for one in beat.slots}
         drop = self._compare(worker, beat.held, now, exact=False)
         if drop:
-            self._books.tell(worker.id, Drop(tuple(drop)))
-        wanted = len(self._books.workers) / (BEATS_PER_SECOND * self._books.heartbeat_interval)
+            self._ledger.turn.tell(worker.id, Drop(tuple(drop)))
+        wanted = len(self._ledger.workers) / (BEATS_PER_SECOND * self._ledger.heartbeat_interval)
         worker.pace = max(worker.pace, min(wanted, PACE_MAX))  # it may have heard of a longer lease time: that holds
-        self._books.tell(worker.id, Beat(beat.number, worker.pace))
+        self._ledger.turn.tell(worker.id, Beat(beat.number, worker.pace))
 
     def on_took(self, took: Took, now: float) -> None:
         """These leases are where they should be."""
@@ -139,7 +141,7 @@ class Presence:
             return
         worker.window = took.window
         for number in took.leases:
-            self._books.leases.reached(number, worker)
+            self._ledger.leases.reached(number, worker)
 
     def on_handed_back(self, back: HandedBack, now: float) -> None:
         """What was not started is queued again."""
@@ -148,46 +150,46 @@ class Presence:
             return
         jobs = 0
         for span in back.spans:
-            lease = self._books.leases.given.get(span.lease)
+            lease = self._ledger.leases.records.get(span.lease)
             if lease is None or lease.worker not in {None, worker}:
                 continue
-            self._books.leases.attribute(lease, worker)
-            self._books.leases.take(lease, worker)
-            for part in self._books.backlog.carve(lease.chunk, span.start, span.stop):
+            self._ledger.leases.attribute(lease, worker)
+            self._ledger.leases.take(lease, worker)
+            for part in self._ledger.backlog.carve(lease.chunk, span.start, span.stop):
                 if part.lease == span.lease:
                     jobs += part.jobs
                     part.given = False
-                    self._books.queue(part)
+                    self._ledger.queue(part)
         self._dispatcher.handed_back(worker, back.number, jobs, now)
 
     def on_need_function(self, need: NeedFunction, now: float) -> None:
         """Large functions go once to each worker that lacks them."""
-        wanted = any(batch.function == need.function for batch in self._books.backlog.batches.values())
+        wanted = any(batch.function == need.function for batch in self._ledger.backlog.batches.values())
         if self._known(need.worker, now) is not None and wanted:
-            self._books.say(SendFunction(need.worker, need.function))
+            self._ledger.turn.say(SendFunction(need.worker, need.function))
 
     def on_drain(self, client: bytes, drain: DrainWorker) -> None:
         """Pass it on to the worker of that name."""
-        for worker in self._books.workers.values():
+        for worker in self._ledger.workers.values():
             if worker.hello is not None and drain.worker in (worker.hello.name, worker.id.hex()):
                 worker.draining = True
                 worker.change()
-                self._books.tell(worker.id, Drain())
-                self._books.say(Answer(client, Done(drain.number)))
+                self._ledger.turn.tell(worker.id, Drain())
+                self._ledger.turn.say(Answer(client, Done(drain.number)))
                 return
         text = f"no worker named {drain.worker} is connected: `penstock workers` lists them"
-        self._books.say(Answer(client, Refused(drain.number, "NoSuchWorker", text)))
+        self._ledger.turn.say(Answer(client, Refused(drain.number, "NoSuchWorker", text)))
 
     def on_left(self, left: Left) -> None:
-        """It holds nothing: whatever the books still say of it is queued again."""
-        worker = self._books.workers.get(left.worker)
+        """It holds nothing: whatever the ledger still say of it is queued again."""
+        worker = self._ledger.workers.get(left.worker)
         if worker is not None and worker.hello is not None:
-            self._books.log("worker_left", worker=worker.hello.name, jobs=worker.done)
+            self._ledger.turn.log("worker_left", worker=worker.hello.name, jobs=worker.done)
             self.loss.lose(worker, left=True)
 
     def _known(self, worker_id: bytes, now: float) -> Worker | None:
         """The worker, if it said hello; an unknown one is asked for that."""
-        worker = self._books.workers.get(worker_id)
+        worker = self._ledger.workers.get(worker_id)
         if worker is None or worker.hello is None:
             if worker is not None:
                 self.greet(worker)
@@ -199,13 +201,13 @@ class Presence:
     # ------------------------------------------------------------------------------------ inventories
 
     def _compare(self, worker: Worker, inventory: tuple[Held, ...], now: float, *, exact: bool) -> list[LeaseSpan]:
-        """Make the books agree with an inventory; returns what the worker must drop.
+        """Make the ledger agree with an inventory; returns what the worker must drop.
 
         `exact`: it comes with a hello, so that what was sent before and is not listed is void.
         """
         listed = {held.lease: held for held in inventory}
         for number in list(worker.leases):
-            lease = self._books.leases.given[number]
+            lease = self._ledger.leases.records[number]
             if lease.taken or exact:
                 self._miss(lease, listed.get(number))
         worker.running = [(held.batch, span) for held in inventory for span in held.running]
@@ -217,26 +219,25 @@ class Presence:
             for start, stop in held.finished:
                 closed += self._finished(worker, held, start, stop, now)
         if closed:
-            self._books.tell(worker.id, Closed(tuple(closed)))
+            self._ledger.turn.tell(worker.id, Closed(tuple(closed)))
         return drop
 
-    def _miss(self, lease: Given, held: Held | None) -> None:
-        """Jobs that the books have under the lease and the worker does not: it never started them, queue them again."""
+    def _miss(self, lease: LeaseRecord, held: Held | None) -> None:
+        """Jobs that the ledger have under the lease and the worker does not: it never started them, queue them
+        again."""
         there = SpanSet((*held.unstarted, *held.running, *held.finished)) if held is not None else SpanSet()
-        for part in list(lease.chunk.parts):
-            if part.lease != lease.number:
-                continue
+        for part in lease.parts:
             for start, stop in there.gaps(part.start, part.stop):
-                for lost in self._books.backlog.carve(lease.chunk, start, stop):
+                for lost in self._ledger.backlog.carve(lease.chunk, start, stop):
                     if lost.lease == lease.number:
                         lost.given = False
-                        self._books.queue(lost)
+                        self._ledger.queue(lost)
 
     def _claim(
         self, worker: Worker, held: Held, start: int, stop: int, now: float, *, finished: bool
     ) -> list[LeaseSpan]:
         """A worker holds a span: it is its own, or is adopted, or must be dropped."""
-        batch = self._books.backlog.batches.get(held.batch)
+        batch = self._ledger.backlog.batches.get(held.batch)
         if batch is None:
             return [LeaseSpan(held.lease, start, stop)]
         chunk = batch.chunk_at(start)
@@ -244,18 +245,18 @@ class Presence:
             if not batch.on_file(start):
                 return [LeaseSpan(held.lease, start, stop)]
             self.claims[batch.id, start] = (worker, held, stop, finished)
-            self._books.say(LoadChunk(batch.id, start))
+            self._ledger.turn.say(LoadChunk(batch.id, start))
             return []
         kept = SpanSet()
-        for part in self._books.backlog.carve(chunk, start, stop):
+        for part in self._ledger.backlog.carve(chunk, start, stop):
             if part.place is Place.LEASED and part.lease == held.lease:
-                lease = self._books.leases.adopt(held.lease, chunk, worker, now)
+                lease = self._ledger.leases.adopt(held.lease, chunk, worker, now)
                 kept.add(part.start, part.stop)
             elif part.place in FREE and part.stamp == held.stamp:
-                lease = self._books.leases.adopt(held.lease, chunk, worker, now)
+                lease = self._ledger.leases.adopt(held.lease, chunk, worker, now)
                 part.crashed = False
-                self._books.lease(part, lease.number)
-                self._books.leases.grow(lease, part.jobs)
+                self._ledger.lease(part, lease.number)
+                self._ledger.leases.grow(lease, part.jobs)
                 kept.add(part.start, part.stop)
             elif finished and part.place is Place.LEASED:
                 kept.add(part.start, part.stop)  # somebody else has it now; the sink decides whose counts
@@ -270,15 +271,15 @@ class Presence:
         """Chunks came into memory: decide the claims on them; one on an `absent` (batch, index) is void."""
         claims, self.claims = self.claims, {}
         for (batch, start), (worker, held, stop, finished) in claims.items():
-            if self._books.workers.get(worker.id) is not worker:
+            if self._ledger.workers.get(worker.id) is not worker:
                 continue
             if (batch, start) in absent:
                 drop = [LeaseSpan(held.lease, start, stop)]
             else:
                 drop = self._claim(worker, held, start, stop, now, finished=finished)
             if drop and finished:
-                self._books.tell(
+                self._ledger.turn.tell(
                     worker.id, Closed(tuple(RecordedSpan(batch, s.start, s.stop, held.stamp) for s in drop))
                 )
             elif drop:
-                self._books.tell(worker.id, Drop(tuple(drop)))
+                self._ledger.turn.tell(worker.id, Drop(tuple(drop)))

@@ -15,7 +15,7 @@ LEASE_TIME = 5.0
 """Seconds of silence after which a worker is lost. A kernel-made disconnect is noticed at once."""
 RECONNECT_GRACE = 1.0
 """Seconds a dropped control connection has to come back before its worker is lost: two reconnect intervals."""
-FUSE = 2.5
+UNREPORTED_TIME = 2.5
 """Seconds after which a dealt lease that nobody reported is queued again: two heartbeats and a margin."""
 RESEND = 2.0
 """Seconds without an answer after which outcomes, verdicts and requests are sent again."""
@@ -47,3 +47,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     worker_starts: float = IDS_PER_SECOND
     """Per second and key, in the long run; a hundred times as many at once. More are dropped: such a worker hears
     nothing until it connects again."""
+
+
+def is_to_be_logged(count: int) -> bool:
+    """Whether a count is 1, 2, 4, 8 and so on: of what others can repeat for ever, these are logged."""
+    return count > 0 and not count & (count - 1)

@@ -32,7 +32,7 @@ from penstock.keys.files import LIST, KeyFile, Peers, fingerprint, load_peers
 from penstock.keys.roles import DOORS, OWNER_OF_SOCKET, Peer, Role
 from penstock.url import endpoints
 from penstock.wire.bind_address import is_near
-from penstock.wire.bounds import Limits
+from penstock.wire.bounds import Limits, is_to_be_logged
 
 ZAP = "inproc://zeromq.zap.01"
 LOOK_INTERVAL = 0.25
@@ -94,9 +94,9 @@ class Security(NamedTuple):
     insecure: bool = False
 
     @property
-    def seal(self) -> bytes:
-        """The key with which leases are sealed; empty without keys."""
-        return bytes.fromhex(self.key.seal) if self.key is not None else b""
+    def lease_key(self) -> bytes:
+        """The key with which tokens of leases are made; empty without keys."""
+        return bytes.fromhex(self.key.lease_key) if self.key is not None else b""
 
     def word(self, url: str) -> str:
         """What `status` says of it: keys, private or insecure."""
@@ -213,9 +213,9 @@ class Guard:
     # ------------------------------------------------------------------------------------- inside
 
     def note_junk(self, sender: Peer | None) -> None:
-        """Somebody said at control what is no subscription; logged the first time, the second, the fourth and so on."""
+        """Somebody said at control what is no subscription."""
         self.junk += 1
-        if not self.junk & (self.junk - 1):
+        if is_to_be_logged(self.junk):
             self._news.log("junk_at_control", key=sender.name if sender is not None else "", count=self.junk)
 
     def sender(self, frame: zmq.Frame) -> Peer | None:

@@ -521,7 +521,7 @@ class WorkerLine(Record, frozen=True):
     pid: Count
     slots: Count
     jobs: Count
-    """held now, by the ventilator's books"""
+    """held now, by the ventilator's ledger"""
     done: Count
     """completed since it joined"""
     draining: bool
@@ -765,7 +765,7 @@ class Completions(Message, frozen=True):
 
 class Diverged(Message, frozen=True):
     """The sink's log has no line with this seq and chain: it lost its tail, or another ventilator's store is here. The
-    ventilator answers with Restate, and makes its books agree."""
+    ventilator answers with Restate, and makes its ledger agree."""
 
     sink: Id
     boot: Count
@@ -1150,6 +1150,11 @@ def payload_bytes(message: Message) -> int:
             return message.function + sum(one.size for one in message.chunks)
         case _:
             return 0
+
+
+def no_such_batch(number: int, batch: bytes) -> Refused:
+    """Refuses what was asked, under this number, of a batch that is not here."""
+    return Refused(number, "NoSuchBatch", f"no batch {batch.hex()}")
 
 
 RECORD_BYTES = 128

@@ -14,21 +14,8 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from penstock.station.contract import Actions, FreeLease, Leave, Log, Report
-from penstock.station.control_silence import Hearing
-from penstock.station.inputs import (
-    FunctionReady,
-    JobPrinted,
-    JobsConnected,
-    PieceCut,
-    PieceDone,
-    SinkConnected,
-    SlotDied,
-    SlotReady,
-    SlotUnfit,
-    Stop,
-    WorkerInput,
-)
+from penstock.station.contract import Actions, Log, Report
+from penstock.station.control_silence import ControlSilence
 from penstock.wire.bounds import HEARTBEAT_INTERVAL, LEASE_TIME, RESEND
 from penstock.wire.messages import (
     Beat,
@@ -50,16 +37,31 @@ from penstock.wire.messages import (
     Took,
     Welcome,
 )
+from penstock.worker.contract import (
+    FreeLease,
+    FunctionReady,
+    JobPrinted,
+    JobsConnected,
+    Leave,
+    PieceCut,
+    PieceDone,
+    SinkConnected,
+    SlotDied,
+    SlotReady,
+    SlotUnfit,
+    Stop,
+    WorkerInput,
+)
 from penstock.worker.fitness import Fitness
-from penstock.worker.hand_back import GiveBack
+from penstock.worker.hand_back import HandBacks
 from penstock.worker.held_lease import HeldLease
 from penstock.worker.holdings import Holdings
 from penstock.worker.lease_receipts import Receipts
-from penstock.worker.lifetime import Shift
-from penstock.worker.membership import Liaison
+from penstock.worker.lifetime import Lifetime
+from penstock.worker.membership import Membership
 from penstock.worker.outbox import Outbox
-from penstock.worker.slot_feed import CANCEL_PATIENCE, Feed
-from penstock.worker.slot_results import Runs
+from penstock.worker.slot_feed import CANCEL_PATIENCE, SlotFeed
+from penstock.worker.slot_results import SlotResults
 
 WINDOW = 1024
 """Leases a worker never wants more of: each is some bytes in every inventory."""
@@ -80,19 +82,19 @@ class WorkerCore:
         *,
         lease_time: float = LEASE_TIME,
         heartbeat_interval: float = HEARTBEAT_INTERVAL,
-        shift: Shift | None = None,
+        lifetime: Lifetime | None = None,
     ) -> None:
         self._me = hello
         self._lease_time = lease_time
         self.holdings = Holdings()
-        self.feed = Feed(hello.slots, self.holdings)
+        self.feed = SlotFeed(hello.slots, self.holdings)
         self._fitness = Fitness(hello.slots)
-        self._give_back = GiveBack(hello.worker, self.holdings, self.feed)
-        self._liaison = Liaison(hello, now, lease_time, heartbeat_interval, self.feed.in_slots)
+        self._hand_backs = HandBacks(hello.worker, self.holdings, self.feed)
+        self._membership = Membership(hello, now, lease_time, heartbeat_interval, self.feed.in_slots)
         self._outbox = Outbox(self.holdings, now)
-        self._hearing = Hearing(lease_time)
-        self._shift = shift or Shift(now)
-        self._runs = Runs(self.holdings, self.feed, self._outbox)
+        self._hearing = ControlSilence(lease_time)
+        self._lifetime = lifetime or Lifetime(now)
+        self._runs = SlotResults(self.holdings, self.feed, self._outbox)
         self._functions: set[bytes] = set()
         self._asked: dict[bytes, float] = {}
         """When each function that is not here yet was asked for."""
@@ -117,16 +119,16 @@ class WorkerCore:
             case Closed():
                 self._on_closed(event)
             case Beat():
-                self._liaison.echoed(event.echo, event.pace)
+                self._membership.echoed(event.echo, event.pace)
             case Greeting():
-                self._liaison.greeted(event)
+                self._membership.greeted(event)
                 self._say_hello(now)
             case Welcome():
                 self._on_welcome(event, now)
             case HandBack():
-                self._actions += self._give_back.newest(event)
+                self._actions += self._hand_backs.newest(event)
             case Recall():
-                self._actions += self._give_back.recall(event)
+                self._actions += self._hand_backs.recall(event)
             case CancelSpan():
                 for span in event.spans:
                     for held in self.holdings.of_batch(span.batch, span.start, span.stop):
@@ -147,15 +149,15 @@ class WorkerCore:
                 self._asked.pop(event.function, None)
                 self.holdings.function_ready(event.function)
             case JobsConnected():
-                self._liaison.jobs_connected()
-                if not self._liaison.joined:
+                self._membership.jobs_connected()
+                if not self._membership.joined:
                     self._say_hello(now)
             case SinkConnected():
                 self._outbox.send_all_again()
             case JobPrinted():
                 self._runs.on_printed(event)
             case LiveAck(number, is_kept):
-                (self._outbox.uploads.recorded if is_kept else self._outbox.prints.acknowledged)(number)
+                (self._outbox.uploads.recorded if is_kept else self._outbox.live_output.acknowledged)(number)
             case Drain():
                 self._drain("asked to", now)
             case Stop():
@@ -168,17 +170,17 @@ class WorkerCore:
 
     def tick(self, now: float) -> Actions:
         """Close the turn: start what can be started, send what piled up, say what is due."""
-        if self._liaison.loses_touch(now):
-            self._say(Log("lost_touch", {"seconds": round(self._liaison.silence(now), 1)}))
+        if self._membership.loses_touch(now):
+            self._say(Log("lost_touch", {"seconds": round(self._membership.silence(now), 1)}))
         self._look_at_the_clock(now)
-        self._actions += self._liaison.touch()
-        if not self._liaison.lost and self.holdings.kept_bytes < KEPT_BYTES_MAX:
+        self._actions += self._membership.touch()
+        if not self._membership.lost and self.holdings.kept_bytes < KEPT_BYTES_MAX:
             self._actions += self.feed.fill(self._functions, now)
         self._actions += [*self.feed.relieve(now), *self._hearing.look(now)]
-        if self._liaison.joined and (self._fitness.broken or self.feed.is_stuck(now)):
-            self._actions += self._give_back.everything()
+        if self._membership.joined and (self._fitness.broken or self.feed.is_stuck(now)):
+            self._actions += self._hand_backs.everything()
         self._report_took(now)
-        if now >= self._liaison.beat_due_at:
+        if now >= self._membership.beat_due_at:
             self._beat(now)
         self._actions += self._outbox.deliver(now)
         self._leave_if_done(now)
@@ -186,9 +188,9 @@ class WorkerCore:
 
     def next_wakeup(self) -> float | None:
         """When `tick` has something to do even if nothing happens."""
-        shift = self._shift.next_wakeup(draining=self._draining)
+        lifetime = self._lifetime.next_wakeup(draining=self._draining)
         outbox = self._outbox.next_wakeup()
-        due = (self._liaison.beat_due_at, self._receipts.due_at, outbox, self.feed.next_wakeup(), shift)
+        due = (self._membership.beat_due_at, self._receipts.due_at, outbox, self.feed.next_wakeup(), lifetime)
         return min(instant for instant in due if instant is not None)
 
     def check(self) -> None:
@@ -214,21 +216,21 @@ class WorkerCore:
         return tuple(held.line() for held in self.holdings.leases.values())
 
     def _say_hello(self, now: float) -> None:
-        if self._liaison.can_say_hello and not self._left:
-            self._say(Report(self._liaison.hello(self.window, self._inventory(), now, self._fitness.broken)))
+        if self._membership.can_say_hello and not self._left:
+            self._say(Report(self._membership.hello(self.window, self._inventory(), now, self._fitness.broken)))
 
     def _beat(self, now: float) -> None:
-        self._liaison.postpone(now)
-        if not self._liaison.joined:
+        self._membership.postpone(now)
+        if not self._membership.joined:
             self._say_hello(now)
             return
         self._told_window = self.window
-        self._say(Report(self._liaison.heartbeat(self.window, self._inventory(), now, self._fitness.broken)))
+        self._say(Report(self._membership.heartbeat(self.window, self._inventory(), now, self._fitness.broken)))
         for function in [function for function, asked_at in self._asked.items() if now >= asked_at + RESEND]:
             self._need(function, now)
 
     def _on_welcome(self, welcome: Welcome, now: float) -> None:
-        if not self._liaison.welcomed(welcome, now):
+        if not self._membership.welcomed(welcome, now):
             return
         self._on_drop(welcome.drop, now)
         self._floor = welcome.floor
@@ -251,7 +253,7 @@ class WorkerCore:
             if lease.batch not in heads:
                 continue
             held = HeldLease(lease, heads[lease.batch])
-            if self._liaison.joined:
+            if self._membership.joined:
                 self._hold(held, now)
             else:
                 self._arrivals.append(held)
@@ -264,7 +266,7 @@ class WorkerCore:
             return
         self.holdings.add(held)
         if self._draining:
-            self._actions += self._give_back.everything()
+            self._actions += self._hand_backs.everything()
             return
         self._receipts.add(held.lease.number)
         if held.function not in self._functions and held.function not in self._asked:
@@ -296,14 +298,14 @@ class WorkerCore:
         for low, high in held.running.overlap(start, stop):
             held.dropped.add(low, high)
         self.feed.end(held, start, stop, now + CANCEL_PATIENCE)
-        self._actions += self._give_back.release((held,))
+        self._actions += self._hand_backs.release((held,))
 
     def _came_back(self, *leases: HeldLease | None) -> None:
         """Slots are done with something of these leases."""
-        self._actions += self._give_back.settle()
+        self._actions += self._hand_backs.settle()
         if self._draining:
-            self._actions += self._give_back.everything()
-        self._actions += self._give_back.release(held for held in leases if held is not None)
+            self._actions += self._hand_backs.everything()
+        self._actions += self._hand_backs.release(held for held in leases if held is not None)
 
     def _on_closed(self, closed: Closed) -> None:
         for span in closed.spans:
@@ -314,9 +316,9 @@ class WorkerCore:
 
     def _look_at_the_clock(self, now: float) -> None:
         busy = bool(self.holdings.leases) or self.feed.busy
-        if not self._draining and (reason := self._shift.drains(now, busy=busy)):
+        if not self._draining and (reason := self._lifetime.drains(now, busy=busy)):
             self._drain(reason, now)
-        if self._draining and self._shift.is_over(now):
+        if self._draining and self._lifetime.is_over(now):
             self._on_stop(now)
 
     def _drain(self, reason: str, now: float) -> None:
@@ -324,13 +326,13 @@ class WorkerCore:
             self._say(Log("drains", {"reason": reason}))
         self._draining = True
         self._beat(now)  # the window: what is handed back is not to come again
-        self._actions += self._give_back.everything()
+        self._actions += self._hand_backs.everything()
 
     def _on_stop(self, now: float) -> None:
         if not self._draining:
             self._drain("signal", now)
             return
-        if not self._shift.hurry(now):
+        if not self._lifetime.hurry(now):
             return
         self._runs.hurried = True
         for held in self.holdings.leases.values():
@@ -340,8 +342,8 @@ class WorkerCore:
         if self._left or not self._draining:
             return
         done = not self.holdings.leases and not self.feed.busy
-        is_alone = not self.feed.busy and self._liaison.silence(now) > ALONE_LEASES * self._lease_time
-        if done or is_alone or now >= self._shift.leaves_at:
+        is_alone = not self.feed.busy and self._membership.silence(now) > ALONE_LEASES * self._lease_time
+        if done or is_alone or now >= self._lifetime.leaves_at:
             self._left = True
             if undelivered := sum(held.finished.count for held in self.holdings.leases.values()):
                 self._say(Log("left_undelivered", {"jobs": undelivered}))

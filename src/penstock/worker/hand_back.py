@@ -11,17 +11,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from penstock.station.contract import Actions, FreeLease, Report
+from penstock.station.contract import Actions, Report
 from penstock.wire.messages import HandBack, HandedBack, LeaseSpan, Recall
+from penstock.worker.contract import FreeLease
 from penstock.worker.held_lease import HeldLease
 from penstock.worker.holdings import Holdings
-from penstock.worker.slot_feed import Feed, Piece
+from penstock.worker.slot_feed import Piece, SlotFeed
 
 
-class GiveBack:
+class HandBacks:
     """Of the worker with this id."""
 
-    def __init__(self, me: bytes, holdings: Holdings, feed: Feed) -> None:
+    def __init__(self, me: bytes, holdings: Holdings, feed: SlotFeed) -> None:
         self._me = me
         self._holdings = holdings
         self._feed = feed

@@ -9,7 +9,7 @@ from penstock.wire.messages import BatchHead, Held, Lease, OutcomeHead, credit_c
 Bytes = bytes | memoryview
 
 
-class Kept:
+class KeptOutcome:
     """An outcome that is not closed: when it was last sent, and which of its jobs are still to be closed."""
 
     __slots__ = ("body", "head", "left", "sent_at", "size", "token")
@@ -51,7 +51,7 @@ class HeldLease:
         self.unstarted = SpanSet([(lease.start, lease.stop)])
         self.running = SpanSet()
         self.finished = SpanSet()
-        self.kept: list[Kept] = []
+        self.kept: list[KeptOutcome] = []
         self.serial = head.spec.limit is not None
         """One job of it at a time: so many leases are out as jobs may run."""
         self.careful = False
@@ -72,11 +72,11 @@ class HeldLease:
             lease.number, lease.batch, lease.stamp, tuple(self.unstarted), tuple(self.running), tuple(self.finished)
         )
 
-    def finish(self, head: OutcomeHead, body: Bytes) -> Kept:
+    def finish(self, head: OutcomeHead, body: Bytes) -> KeptOutcome:
         """Its jobs [head.start, head.stop) have an outcome."""
         self.running.remove(head.start, head.stop)
         self.finished.add(head.start, head.stop)
-        kept = Kept(head, body, self.lease.token)
+        kept = KeptOutcome(head, body, self.lease.token)
         self.kept.append(kept)
         return kept
 

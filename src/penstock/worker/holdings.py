@@ -11,7 +11,7 @@ from __future__ import annotations
 from penstock.job.spec import Tenant
 from penstock.wire.messages import OutcomeHead, RecordedSpan
 from penstock.worker.fair_shares import Shares
-from penstock.worker.held_lease import Bytes, HeldLease, Kept
+from penstock.worker.held_lease import Bytes, HeldLease, KeptOutcome
 
 
 class Holdings:
@@ -90,7 +90,7 @@ class Holdings:
         waiting = [held for held in self.leases.values() if held.unstarted]
         return sorted(waiting, key=lambda held: (held.spec.priority, -held.lease.number))
 
-    def keep(self, held: HeldLease, head: OutcomeHead, body: Bytes) -> Kept:
+    def keep(self, held: HeldLease, head: OutcomeHead, body: Bytes) -> KeptOutcome:
         """An outcome to be sent and kept."""
         kept = held.finish(head, body)
         self.kept_bytes += kept.size

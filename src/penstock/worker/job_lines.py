@@ -9,16 +9,17 @@ from __future__ import annotations
 import os
 import shlex
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from penstock.job.command import CommandTemplate
 from penstock.job.spec import JobState, job_id
-from penstock.station.inputs import PieceDone, Ran, SlotDied
+from penstock.slot.protocol import Ran
 from penstock.wire.messages import Note
+from penstock.worker.contract import PieceDone, SlotDied
 from penstock.worker.slot_handle import Work
-from penstock.worker.terminal_output import Echo
+from penstock.worker.terminal_output import TerminalOutput
 
 WHAT_CHARS = 200
 """Of a command or a cause: a line is to be one on most screens."""
@@ -29,7 +30,7 @@ _chunk_decoder = msgspec.msgpack.Decoder(list[list[bytes]])
 class JobLines:
     """Knows what each slot was given, and shows on this screen what it came to."""
 
-    def __init__(self, screen: Echo) -> None:
+    def __init__(self, screen: TerminalOutput) -> None:
         self.screen = screen
         self._given: dict[tuple[int, int], Work] = {}
         """By slot and piece."""
@@ -84,6 +85,42 @@ class JobLines:
         argv = self._template.argv(self._arguments[index - work.first], index + 1, slot + 1)
         words = [os.fsdecode(word) for word in argv]
         return words[-1] if self._template.shell else shlex.join(words)
+
+
+class Screens(NamedTuple):
+    """Where a worker shows what its jobs do, if it was told to."""
+
+    echoes: tuple[TerminalOutput, ...] = ()
+    """For what jobs print to stdout, and to stderr."""
+    job_lines: JobLines | None = None
+
+    @property
+    def waits(self) -> bool:
+        """Whether something is still to be shown."""
+        return any(echo.waits for echo in self._all)
+
+    def given(self, slot: int, piece: int, work: Work) -> None:
+        """The slot was given a piece of this."""
+        if self.job_lines is not None:
+            self.job_lines.given(slot, piece, work)
+
+    def show(self, event: Any, wall_time: float) -> None:
+        """Something came back from a slot."""
+        if self.job_lines is not None:
+            self.job_lines.ended(event, wall_time)
+        if self.echoes and isinstance(event, PieceDone | SlotDied):
+            for note in [event.note] if isinstance(event, SlotDied) else [ran.note for ran in event.ran]:
+                for echo, text in zip(self.echoes, (note.stdout, note.stderr), strict=True) if note else ():
+                    echo.show(text)
+
+    def flush(self, timeout: float = 0.0) -> None:
+        """Show as much as there is room for; wait for room at most `timeout` seconds at a time."""
+        for echo in self._all:
+            echo.flush(timeout)
+
+    @property
+    def _all(self) -> tuple[TerminalOutput, ...]:
+        return self.echoes if self.job_lines is None else (*self.echoes, self.job_lines.screen)
 
 
 def _plain(text: str) -> str:

@@ -20,7 +20,7 @@ LEAVE_PATIENCE = 2.0
 """Seconds that a worker told twice to stop still waits for its outcomes to be closed, beyond the grace of what ran."""
 
 
-class Shift:
+class Lifetime:
     """Of a worker that starts at `now`; instants are infinite where nothing was asked for."""
 
     def __init__(

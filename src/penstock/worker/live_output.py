@@ -10,9 +10,10 @@ Promises:
 
 from __future__ import annotations
 
-from penstock.station.contract import Actions, DeliverPrints
+from penstock.station.contract import Actions
 from penstock.wire.bounds import RESEND
 from penstock.wire.messages import Print, print_cost
+from penstock.worker.contract import DeliverLiveOutput
 
 LIVE_BYTES = 4 << 20
 """Sent and not acknowledged, of one worker: a tenth of a second of fast printing, little beside its outcomes."""
@@ -22,7 +23,7 @@ ACK_SHARE = 4
 """An acknowledgement is asked for with each so-manieth of LIVE_BYTES."""
 
 
-class Prints:
+class LiveOutput:
     """Of one worker."""
 
     def __init__(self) -> None:
@@ -65,7 +66,7 @@ class Prints:
         if not sent and not number:
             return []
         tokens = dict.fromkeys(token for _, _, token in sent if token)
-        return [DeliverPrints(tuple(one[0] for one in sent), tuple(one[1] for one in sent), tuple(tokens), number)]
+        return [DeliverLiveOutput(tuple(one[0] for one in sent), tuple(one[1] for one in sent), tuple(tokens), number)]
 
     def _number(self, now: float) -> int:
         """What is to be acknowledged, if that is to be asked for."""

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from penstock.station.contract import Touch
 from penstock.wire.messages import Greeting, Heartbeat, Held, Hello, InSlot, Welcome
+from penstock.worker.contract import Touch
 
 InSlots = Callable[[float], tuple[InSlot, ...]]
 
 
-class Liaison:
+class Membership:
     """`me` has who this worker is; its other fields are filled in for each hello. `in_slots`: what runs at a moment."""
 
     def __init__(self, me: Hello, now: float, lease_time: float, interval: float, in_slots: InSlots) -> None:

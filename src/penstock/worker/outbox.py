@@ -12,11 +12,15 @@ Promises:
 
 from __future__ import annotations
 
-from penstock.station.contract import Actions, Deliver
+from operator import attrgetter
+
+from penstock.station.contract import Actions
 from penstock.wire.bounds import RESEND
-from penstock.worker.held_lease import Kept
+from penstock.wire.bundles import bundles
+from penstock.worker.contract import Deliver
+from penstock.worker.held_lease import KeptOutcome
 from penstock.worker.holdings import Holdings
-from penstock.worker.live_output import Prints
+from penstock.worker.live_output import LiveOutput
 from penstock.worker.output_upload import Uploads
 
 OUTCOME_DELAY = 0.005
@@ -39,9 +43,9 @@ class Outbox:
 
     def __init__(self, holdings: Holdings, now: float) -> None:
         self._holdings = holdings
-        self._waiting: list[Kept] = []
+        self._waiting: list[KeptOutcome] = []
         self._looked_at = now
-        self.prints = Prints()
+        self.live_output = LiveOutput()
         self.uploads = Uploads()
         self.due_at: float | None = None
         """When what waits must go."""
@@ -51,13 +55,13 @@ class Outbox:
         due = (self.due_at, self.uploads.due_at)
         return min((instant for instant in due if instant is not None), default=None)
 
-    def add(self, kept: Kept) -> None:
+    def add(self, kept: KeptOutcome) -> None:
         """A new outcome."""
         self._waiting.append(kept)
 
     def send_all_again(self) -> None:
         """A new connection to the sink: who knows what the old one lost."""
-        self.prints.reconnected()
+        self.live_output.reconnected()
         self.uploads.reconnected()
         for held in self._holdings.leases.values():
             for kept in held.kept:
@@ -72,20 +76,13 @@ class Outbox:
             self._find_unclosed(now)
         recorded, actions = self.uploads.take_done()
         self._waiting += recorded
-        actions += [*self.prints.deliver(now), *self.uploads.deliver(now)]
+        actions += [*self.live_output.deliver(now), *self.uploads.deliver(now)]
         if not self._is_due(now):
             return actions
-        message: list[Kept] = []
-        size = 0
-        for kept in self._due():
-            if message and (len(message) >= RECORDS_PER_MESSAGE or size + kept.size > BYTES_PER_MESSAGE):
-                actions.append(_deliver(message))
-                message, size = [], 0
+        due = self._due()
+        for kept in due:
             kept.sent_at = now
-            message.append(kept)
-            size += kept.size
-        if message:
-            actions.append(_deliver(message))
+        actions += map(_deliver, bundles(due, RECORDS_PER_MESSAGE, BYTES_PER_MESSAGE, attrgetter("size")))
         self.due_at = None
         return actions
 
@@ -102,7 +99,7 @@ class Outbox:
             self.due_at = now + OUTCOME_DELAY
         return now >= self.due_at
 
-    def _due(self) -> list[Kept]:
+    def _due(self) -> list[KeptOutcome]:
         """What there is room for on the way; the rest goes on waiting."""
         under_way, count = self._under_way(), 0
         while count < len(self._waiting) and under_way < UNDER_WAY_BYTES:
@@ -129,6 +126,6 @@ class Outbox:
             again += kept.size
 
 
-def _deliver(message: list[Kept]) -> Deliver:
+def _deliver(message: list[KeptOutcome]) -> Deliver:
     tokens = dict.fromkeys(kept.token for kept in message if kept.token)
     return Deliver(tuple(kept.head for kept in message), tuple(kept.body for kept in message), tuple(tokens))

@@ -8,7 +8,7 @@ from penstock.job.output_limit import is_beside, note_bytes, shortened
 from penstock.job.spec import JobState
 from penstock.job.spooled_output import Segments, size_of
 from penstock.slot.output_spool import Spool, free_all, read_at
-from penstock.station.inputs import Ran
+from penstock.slot.protocol import Ran
 from penstock.wire.messages import Note
 
 Spools = tuple[Spool, Spool]

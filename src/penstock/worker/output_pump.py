@@ -7,8 +7,9 @@ import selectors
 from collections.abc import Callable
 
 from penstock.slot.output_capture import HALF_FULL
-from penstock.station.inputs import Input, JobPrinted
-from penstock.worker.slot_handle import Seat
+from penstock.station.contract import Input
+from penstock.worker.contract import JobPrinted
+from penstock.worker.slot_handle import SlotHandle
 
 PUMP_DELAY = 0.005
 """Seconds that output may wait in a pipe before it is moved away; most jobs end sooner and keep it to themselves."""
@@ -18,39 +19,39 @@ FAST_PUMP_DELAY = 0.001
 Inputs = list[Input]
 
 
-class Pump:
+class OutputPump:
     """Of all slots of a host; `later` calls back after so many seconds."""
 
     def __init__(
         self,
         selector: selectors.BaseSelector,
-        is_alive: Callable[[Seat], bool],
+        is_alive: Callable[[SlotHandle], bool],
         later: Callable[[float, Callable[[], Inputs]], None],
     ) -> None:
         self._selector = selector
         self._is_alive = is_alive
         self._later = later
 
-    def watch(self, seat: Seat) -> None:
+    def watch(self, handle: SlotHandle) -> None:
         """Move away what its jobs print, as long as it lives."""
-        for reader in seat.readers:
-            self._watch(seat, reader)
+        for reader in handle.readers:
+            self._watch(handle, reader)
 
-    def _watch(self, seat: Seat, reader: int) -> None:
-        self._selector.register(reader, selectors.EVENT_READ, lambda: self._on_output(seat, reader))
+    def _watch(self, handle: SlotHandle, reader: int) -> None:
+        self._selector.register(reader, selectors.EVENT_READ, lambda: self._on_output(handle, reader))
 
-    def _on_output(self, seat: Seat, reader: int) -> Inputs:
-        if self._is_alive(seat):
+    def _on_output(self, handle: SlotHandle, reader: int) -> Inputs:
+        if self._is_alive(handle):
             self._selector.unregister(reader)
-            self._later(FAST_PUMP_DELAY if seat.prints_fast else PUMP_DELAY, lambda: self._move(seat, reader))
+            self._later(FAST_PUMP_DELAY if handle.prints_fast else PUMP_DELAY, lambda: self._move(handle, reader))
         return []
 
-    def _move(self, seat: Seat, reader: int) -> Inputs:
-        if self._is_alive(seat):
-            moved = seat.drain.move()
-            seat.prints_fast = moved is None or moved.size >= HALF_FULL
-            self._watch(seat, reader)
-            piece = seat.pieces.get(moved.piece) if moved is not None else None
+    def _move(self, handle: SlotHandle, reader: int) -> Inputs:
+        if self._is_alive(handle):
+            moved = handle.drain.move()
+            handle.prints_fast = moved is None or moved.size >= HALF_FULL
+            self._watch(handle, reader)
+            piece = handle.pieces.get(moved.piece) if moved is not None else None
             if moved is not None and piece is not None and piece.work.spec.live:
-                return [JobPrinted(seat.number, moved.piece, moved.streams)]
+                return [JobPrinted(handle.number, moved.piece, moved.streams)]
         return []

@@ -17,10 +17,11 @@ from typing import NamedTuple
 
 from penstock.job.output_limit import kept_spans
 from penstock.job.spooled_output import Spooled, size_of
-from penstock.station.contract import Actions, DeliverOutput, FreeOutput
+from penstock.station.contract import Actions
 from penstock.wire.bounds import RESEND
 from penstock.wire.messages import Print
-from penstock.worker.held_lease import Kept
+from penstock.worker.contract import DeliverOutput, FreeOutput
+from penstock.worker.held_lease import KeptOutcome
 
 PART_BYTES = 256 << 10
 """Of an output, in one part: a row of the results file."""
@@ -33,7 +34,7 @@ MESSAGE_BYTES = 1 << 20
 class Upload:
     """The output of one job."""
 
-    def __init__(self, kept: Kept, slot: int, output: Spooled, bound: int | None) -> None:
+    def __init__(self, kept: KeptOutcome, slot: int, output: Spooled, bound: int | None) -> None:
         """At most `bound` bytes of either stream are kept (None: all)."""
         self.kept = kept
         self.slot = slot
@@ -79,7 +80,7 @@ class Uploads:
         self._done: list[Upload] = []
         self._is_connected = False
 
-    def add(self, kept: Kept, slot: int, output: Spooled, bound: int | None) -> None:
+    def add(self, kept: KeptOutcome, slot: int, output: Spooled, bound: int | None) -> None:
         """The outcome of a job that wrote this."""
         upload = Upload(kept, slot, output, bound)
         self.waiting_bytes += kept.size
@@ -114,7 +115,7 @@ class Uploads:
         self._under_way = 0
         self.due_at = None
 
-    def take_done(self) -> tuple[list[Kept], Actions]:
+    def take_done(self) -> tuple[list[KeptOutcome], Actions]:
         """Outcomes whose outputs are recorded, and what the spools can have back."""
         done, self._done = self._done, []
         freed: Actions = [FreeOutput(upload.slot, upload.output) for upload in done]

@@ -17,44 +17,31 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import os
 import platform
 import signal
 import socket
 import sys
 import tempfile
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, assert_never
 
+from penstock.exit_codes import UNDELIVERED
 from penstock.job.payload import NO_PICKLE
 from penstock.job.private_folder import remove_abandoned
-from penstock.job.spec import new_worker_id
-from penstock.job.spooled_output import Segments
+from penstock.job.spec import JobState, new_worker_id
+from penstock.job.spooled_output import Segments, Spooled
 from penstock.keys.roles import Role
 from penstock.station import loop
 from penstock.station.capacity import make_room
+from penstock.station.clock import Clock
 from penstock.station.config import WorkerConfig, from_argv
-from penstock.station.contract import (
-    Cut,
-    Deliver,
-    DeliverOutput,
-    DeliverPrints,
-    EndSlot,
-    FreeLease,
-    FreeOutput,
-    Leave,
-    Log,
-    Renew,
-    Report,
-    Run,
-    Touch,
-)
-from penstock.station.inputs import FunctionReady, JobsConnected, PieceDone, SinkConnected, SlotDied, Stop
+from penstock.station.contract import Input, Log, Renew, Report
 from penstock.station.log_events import emit, setup
 from penstock.station.station_keys import for_station
-from penstock.station.ventilator_contact import Contact, Outlet
+from penstock.station.ventilator_contact import Outlet, VentilatorContact
 from penstock.url import endpoints
 from penstock.version import VERSION
 from penstock.wire.frames import Decoder, split
@@ -63,7 +50,6 @@ from penstock.wire.messages import (
     FunctionPart,
     Hello,
     Jobs,
-    Note,
     Outcomes,
     Output,
     Print,
@@ -73,78 +59,108 @@ from penstock.wire.messages import (
 )
 from penstock.wire.socket_sets import worker_links
 from penstock.wire.sockets import Received
+from penstock.worker.contract import (
+    Cut,
+    Deliver,
+    DeliverLiveOutput,
+    DeliverOutput,
+    EndSlot,
+    FreeLease,
+    FreeOutput,
+    FunctionReady,
+    JobsConnected,
+    Leave,
+    Run,
+    SinkConnected,
+    Stop,
+    Touch,
+    WorkerEffect,
+)
 from penstock.worker.core import WorkerCore
-from penstock.worker.job_lines import JobLines
-from penstock.worker.lifetime import Shift
+from penstock.worker.job_lines import JobLines, Screens
+from penstock.worker.lifetime import Lifetime
 from penstock.worker.slot_handle import Work
 from penstock.worker.slot_host import SlotHost
-from penstock.worker.terminal_output import FLUSH_INTERVAL, Echo
+from penstock.worker.terminal_output import FLUSH_INTERVAL, TerminalOutput
 
 LAST_FLUSH_TIME = 1.0
 """Seconds that a reader of what jobs print may pause at the end."""
-EXIT_UNDELIVERED = 75
-"""EX_TEMPFAIL of sysexits.h: it left with outcomes that no sink has taken; these jobs run again."""
 BLOCK_SECONDS = 0.0005
 """Of work that a slot does at a stretch where jobs are shorter than BLOCK_BELOW: it can be cut between blocks only."""
 BLOCK_BELOW = 5e-5
 """Seconds per job below which marking each job (some 3 us, part of what is measured) costs too much."""
 
 
-class Worker:
-    """Sockets and slots around WorkerCore."""
+class Slots(Protocol):
+    """A worker's slots, as far as it uses them: slot_host.py has them as processes."""
 
-    def __init__(self, config: WorkerConfig) -> None:
-        self.logger = setup("worker", config.log_level, config.limits.log_chars)
+    def filenos(self) -> list[int]:
+        """What to poll for reading; it never changes."""
+
+    def receive(self, fd: int) -> list[Input]:
+        """Handle whatever is ready."""
+
+    def tick(self, now: float) -> list[Input]:
+        """Handle what is due."""
+
+    def next_wakeup(self) -> float | None:
+        """When `tick` has something to do."""
+
+    def run(self, slot: int, piece: int, work: Work, start: int, stop: int, block: int = 1) -> None:
+        """Queue the jobs [start, stop) of a lease on a slot, as `piece`."""
+
+    def allow(self, until: float) -> None:
+        """Let slots start jobs until then."""
+
+    def free(self, lease: int) -> None:
+        """The slots need the lease's arguments no longer."""
+
+    def cut(self, slot: int, piece: int) -> None:
+        """Let the slot stop the piece after what runs of it."""
+
+    def end(self, slot: int, piece: int | None, grace: float, state: JobState, cause: str) -> None:
+        """End a slot's process tree."""
+
+    def read_output(self, slot: int, stream: int, output: Segments, position: int, size: int) -> bytes:
+        """So many bytes of what a job of this slot wrote, from `position` on."""
+
+    def free_output(self, slot: int, output: Spooled) -> None:
+        """It is wanted no more."""
+
+    def close(self, grace: float = 0.0, hurry: Sequence[int] = ()) -> list[Input]:
+        """End every slot and what it started; returns what was said meanwhile."""
+
+
+class Worker:
+    """What stands around WorkerCore: its sockets and its slots. It carries out what the core decides."""
+
+    def __init__(
+        self,
+        core: WorkerCore,
+        slots: Slots,
+        links: loop.StationLinks,
+        process: loop.Process,
+        hello: Hello,
+        contact: VentilatorContact,
+        outlet: Outlet,
+        screens: Screens,
+        grace: float,
+    ) -> None:
+        """`hello`: who it is. `contact` and `outlet`: with the ventilator and the sink. `grace`: seconds between
+        SIGTERM and SIGKILL for jobs that are ended."""
+        self.core = core
+        self._slots = slots
+        self.links = links
+        self.process = process
+        self._id, self._name = hello.worker, hello.name
+        self._contact = contact
+        self._outlet = outlet
+        self._screens = screens
+        self._grace = grace
         self.leaving = False
         self.exit_code = 0
-        self._config = config
-        make_room(config.slots)
-        self._signals = loop.Signals()
-        self._id = new_worker_id()
-        security = for_station(config, Role.WORK)
-        self._name = config.name if security.key is None else f"{security.key.name}/{config.name}"
-        if config.no_pickle:
-            os.environ[NO_PICKLE] = "1"
-        self._grace = config.grace
-        # forks before any ZeroMQ context exists
-        self._slots = SlotHost(config.slots, self._name, config.allow_users, grace=config.grace)
-        self.links = worker_links(config.url, self._id, security)
-        for fd in (self._signals.fd, *self._slots.filenos()):
-            self.links.watch(fd)
-        if config.lifeline is not None:
-            self.links.watch(config.lifeline)
-        hello = Hello(
-            worker=self._id,
-            life=0,
-            connection=0,
-            number=0,
-            name=self._name,
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            slots=config.slots,
-            window=0,
-            held=(),
-            python=platform.python_version(),
-            tags=config.tags,
-            version=VERSION,
-            users=config.allow_users,
-            opens=tuple(kind for kind in OPENS if kind != "pickle" or not config.no_pickle),
-        )
-        self.core = WorkerCore(
-            hello,
-            loop.now(),
-            lease_time=config.lease_time,
-            heartbeat_interval=config.heartbeat_interval,
-            shift=Shift(loop.now(), config.idle_timeout, config.time_limit, config.drain_before, config.grace),
-        )
         self._decoder = Decoder(VentilatorToWorker)
-        streams = (sys.stdout, sys.stderr) if config.pass_output else ()
-        self._echoes = tuple(Echo(stream.fileno()) for stream in streams)
-        self._malformed = loop.Malformed(self.logger)
-        self._contact = Contact(config.url, loop.now(), slots=config.slots)
-        self._outlet = Outlet(endpoints(config.url).outcomes, loop.now())
-        self._job_lines = JobLines(Echo(sys.stdout.fileno())) if config.show_jobs else None
-        self._screens = self._echoes if self._job_lines is None else (*self._echoes, self._job_lines.screen)
+        self._malformed = loop.Malformed(process)
         self._works: dict[int, Work] = {}
         self._functions: dict[bytes, bytes | memoryview] = {}
         self._parts: dict[bytes, bytearray] = {}
@@ -152,8 +168,8 @@ class Worker:
     def next_wakeup(self) -> float | None:
         """When the core or the slots have something to do."""
         due = [self.core.next_wakeup(), self._contact.due_at, self._outlet.due_at]
-        if any(echo.waits for echo in self._screens):
-            due.append(loop.now() + FLUSH_INTERVAL)
+        if self._screens.waits:
+            due.append(self.process.clock.now() + FLUSH_INTERVAL)
         if (slots_due := self._slots.next_wakeup()) is not None:
             due.append(slots_due)
         return min(instant for instant in due if instant is not None)
@@ -162,18 +178,18 @@ class Worker:
 
     def receive(self, names: list[str], fds: list[int]) -> Iterator[Any]:
         """Messages, connections and what the slots say, as inputs for the core."""
+        now = self.process.clock.now()
         for fd in fds:
-            if fd == self._config.lifeline:
+            if fd == self.process.lifeline:
                 self.leaving = True
-            elif fd == self._signals.fd:
-                yield from (Stop() for _ in range(self._signals.read()))
+            elif fd == self.process.orders.fd:
+                yield from (Stop() for _ in range(self.process.orders.read()))
             else:
                 yield from self._from_slots(self._slots.receive(fd))
-        yield from self._from_slots(self._slots.tick(loop.now()))
-        for echo in self._screens:
-            echo.flush()
-        self._say(self._contact.look(self.links.connections("control") > 0, bool(self.links.shut_out), loop.now()))
-        self._say(self._outlet.look(self.links.connections("outcomes") > 0, loop.now()))
+        yield from self._from_slots(self._slots.tick(now))
+        self._screens.flush()
+        self._say(self._contact.look(self.links.connections("control") > 0, bool(self.links.shut_out), now))
+        self._say(self._outlet.look(self.links.connections("outcomes") > 0, now))
         if "monitor:jobs" in names and any(self.links.connection_events("jobs")):
             yield JobsConnected()
         if "monitor:outcomes" in names and any(self.links.connection_events("outcomes")):
@@ -185,25 +201,15 @@ class Worker:
 
     def _from_slots(self, inputs: Iterable[Any]) -> Iterator[Any]:
         for event in inputs:
-            if self._job_lines is not None:
-                self._job_lines.ended(event, time.time())
-            if self._config.pass_output and isinstance(event, PieceDone | SlotDied):
-                self._pass_output([event.note] if isinstance(event, SlotDied) else [ran.note for ran in event.ran])
+            self._screens.show(event, self.process.clock.wall_time())
             yield event
-
-    def _pass_output(self, notes: Iterable[Note | None]) -> None:
-        """Show what jobs printed where this worker was started."""
-        for note in notes:
-            if note is not None:
-                for echo, text in zip(self._echoes, (note.stdout, note.stderr), strict=True):
-                    echo.show(text)
 
     def _from_ventilator(self, received: Received) -> Iterator[Any]:
         wire = self._malformed.decode(self._decoder, received)
         if wire is None:
             return
         if isinstance(wire.message, Welcome):
-            self._say(self._contact.welcomed(wire.message.number, loop.now()))
+            self._say(self._contact.welcomed(wire.message.number, self.process.clock.now()))
         if isinstance(wire.message, FunctionPart):
             yield from self._assemble(wire.message, wire.payload)
             return
@@ -263,7 +269,7 @@ class Worker:
     def wait_for_room(self, why: str, seconds: float) -> None:
         """A worker has no store."""
 
-    def perform(self, action: Any) -> Iterable[Any]:
+    def perform(self, action: WorkerEffect) -> Iterable[Any]:
         """Carry out one effect."""
         match action:
             case Run():
@@ -271,7 +277,7 @@ class Worker:
             case Deliver(records, bodies, tokens):
                 message = Outcomes(self._id, self._name, records, tokens)
                 self.links.send("outcomes", message, *bodies)
-            case DeliverPrints(heads, texts, tokens, number):
+            case DeliverLiveOutput(heads, texts, tokens, number):
                 self.links.send("outcomes", Prints(self._id, self._name, heads, tokens, number), *texts)
             case DeliverOutput(heads, sources, tokens, number):
                 parts = Output(self._id, self._name, heads, tokens, number)
@@ -280,7 +286,7 @@ class Worker:
                 self._slots.free_output(slot, output)
             case Report(message):
                 if isinstance(message, Hello):
-                    self._contact.said_hello(message.number, loop.now())
+                    self._contact.said_hello(message.number, self.process.clock.now())
                 self.links.send("report", message)
             case Touch(until):
                 self._slots.allow(until)
@@ -296,9 +302,9 @@ class Worker:
             case Leave(undelivered):
                 self.leaving = True
                 self._grace = 0.0  # what runs still has had it
-                self.exit_code = EXIT_UNDELIVERED if undelivered else 0
+                self.exit_code = UNDELIVERED if undelivered else 0
             case _:
-                raise AssertionError(f"not for a worker: {action!r}")
+                assert_never(action)
         return ()
 
     def _read_output(self, head: Print, source: tuple[int, Segments]) -> bytes:
@@ -307,12 +313,11 @@ class Worker:
 
     def _say(self, news: Iterable[Log]) -> None:
         for log in news:
-            emit(self.logger, log.event, log.fields)
+            emit(self.process.logger, log.event, log.fields)
 
     def _run(self, action: Run) -> None:
         work = self._works[action.lease]
-        if self._job_lines is not None:
-            self._job_lines.given(action.slot, action.piece, work)
+        self._screens.given(action.slot, action.piece, work)
         block = 1
         if action.mean is not None and action.mean < BLOCK_BELOW:
             block = max(1, int(BLOCK_SECONDS / max(action.mean, 1e-8)))
@@ -321,19 +326,72 @@ class Worker:
     def close(self) -> None:
         """End the slots, which is hurried by a signal, then the sockets."""
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-        self._signals.read()
-        list(self._from_slots(self._slots.close(self._grace, [self._signals.fd])))
+        orders = self.process.orders
+        orders.read()
+        list(self._from_slots(self._slots.close(self._grace, [orders.fd])))
         with contextlib.suppress(OSError):  # there is no folder for temporary files
             remove_abandoned(Path(tempfile.gettempdir()))  # jobs may have left pipelines open
         self.links.close()
-        for echo in self._screens:
-            echo.flush(LAST_FLUSH_TIME)
+        self._screens.flush(LAST_FLUSH_TIME)
+
+
+def start(config: WorkerConfig, logger: logging.Logger) -> Worker:
+    """A worker with its real slots and sockets."""
+    make_room(config.slots)
+    signals = loop.Signals()
+    clock = Clock()
+    worker = new_worker_id()
+    security = for_station(config, Role.WORK)
+    name = config.name if security.key is None else f"{security.key.name}/{config.name}"
+    if config.no_pickle:
+        os.environ[NO_PICKLE] = "1"
+    # forks before any ZeroMQ context exists
+    slots = SlotHost(config.slots, name, config.allow_users, grace=config.grace)
+    links = worker_links(config.url, worker, security)
+    for fd in (signals.fd, *slots.filenos()):
+        links.watch(fd)
+    if config.lifeline is not None:
+        links.watch(config.lifeline)
+    hello = Hello(
+        worker=worker,
+        life=0,
+        connection=0,
+        number=0,
+        name=name,
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        slots=config.slots,
+        window=0,
+        held=(),
+        python=platform.python_version(),
+        tags=config.tags,
+        version=VERSION,
+        users=config.allow_users,
+        opens=tuple(kind for kind in OPENS if kind != "pickle" or not config.no_pickle),
+    )
+    now = clock.now()
+    lifetime = Lifetime(now, config.idle_timeout, config.time_limit, config.drain_before, config.grace)
+    core = WorkerCore(
+        hello, now, lease_time=config.lease_time, heartbeat_interval=config.heartbeat_interval, lifetime=lifetime
+    )
+    process = loop.Process(logger, signals, clock, config.lifeline)
+    contact, outlet = (
+        VentilatorContact(config.url, now, slots=config.slots),
+        Outlet(endpoints(config.url).outcomes, now),
+    )
+    return Worker(core, slots, links, process, hello, contact, outlet, _screens(config), config.grace)
+
+
+def _screens(config: WorkerConfig) -> Screens:
+    streams = (sys.stdout, sys.stderr) if config.pass_output else ()
+    lines = JobLines(TerminalOutput(sys.stdout.fileno())) if config.show_jobs else None
+    return Screens(tuple(TerminalOutput(stream.fileno()) for stream in streams), lines)
 
 
 def main(config: WorkerConfig) -> int:
     """Run a worker until it has drained after SIGTERM; returns the exit code."""
     logger = setup("worker", config.log_level, config.limits.log_chars)
-    return loop.main(lambda: Worker(config), logger, url=config.url, name=config.name, slots=config.slots)
+    return loop.main(lambda: start(config, logger), logger, url=config.url, name=config.name, slots=config.slots)
 
 
 if __name__ == "__main__":

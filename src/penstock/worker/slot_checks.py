@@ -6,28 +6,27 @@ The core believes what it is told, and everybody behind it; so nothing is told t
 from __future__ import annotations
 
 from penstock.job.spec import JobState
-from penstock.slot.protocol import NO_LIMIT, Done, FromSlot, Ready
-from penstock.station.inputs import Ran
-from penstock.worker.slot_handle import Seat
+from penstock.slot.protocol import NO_LIMIT, Done, FromSlot, Ran, Ready
+from penstock.worker.slot_handle import SlotHandle
 
 ENDS = (JobState.SUCCEEDED, JobState.FAILED)
 """What a slot can say of a job."""
 
 
-def nonsense(message: FromSlot, size: int, seat: Seat) -> str:
+def nonsense(message: FromSlot, size: int, handle: SlotHandle) -> str:
     """What is wrong with a message that has a payload of so many bytes, in words; empty: nothing."""
     if isinstance(message, Done):
-        return _of_done(message, size, seat)
-    if seat.is_ready:
+        return _of_done(message, size, handle)
+    if handle.is_ready:
         return "it begins, and has begun long ago"
     return "it has no process id" if isinstance(message, Ready) and message.pid < 1 else ""
 
 
-def _of_done(message: Done, size: int, seat: Seat) -> str:
-    piece = seat.pieces.get(message.piece)
-    if piece is None or (message.piece != next(iter(seat.pieces)) and not seat.ended):
+def _of_done(message: Done, size: int, handle: SlotHandle) -> str:
+    piece = handle.pieces.get(message.piece)
+    if piece is None or (message.piece != next(iter(handle.pieces)) and not handle.ended):
         return "it is done with what it was not to do"
-    stop = min(piece.stop, seat.cuts.get(message.piece, NO_LIMIT))
+    stop = min(piece.stop, handle.cuts.get(message.piece, NO_LIMIT))
     if not _are_in_order(message.ran, piece.start, stop):
         return "it is done with jobs that it was not to run"
     if sum(ran.size for ran in message.ran) != size:

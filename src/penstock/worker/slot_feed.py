@@ -15,9 +15,11 @@ from __future__ import annotations
 
 from collections import deque
 
+from penstock.job.running_mean import running_mean
 from penstock.job.spec import JobState, Tenant
-from penstock.station.contract import Actions, Cut, EndSlot, Run
+from penstock.station.contract import Actions
 from penstock.wire.messages import InSlot
+from penstock.worker.contract import Cut, EndSlot, Run
 from penstock.worker.held_lease import HeldLease
 from penstock.worker.holdings import Holdings
 
@@ -68,7 +70,7 @@ class Piece:
         """When its slot is ended if it is still there: it was cancelled."""
 
 
-class Feed:
+class SlotFeed:
     """The slots of a worker and the pieces in them."""
 
     def __init__(self, slots: int, holdings: Holdings) -> None:
@@ -130,9 +132,7 @@ class Feed:
 
     def observe(self, function: bytes, jobs: int, elapsed: float) -> None:
         """Take in how long some jobs took."""
-        mean = elapsed / jobs
-        known = self._means.pop(function, None)
-        self._means[function] = mean if known is None else known + MEAN_WEIGHT * (mean - known)
+        self._means[function] = running_mean(self._means.pop(function, None), elapsed / jobs, MEAN_WEIGHT)
         if len(self._means) > MEANS:
             del self._means[next(iter(self._means))]
 

@@ -12,6 +12,7 @@ import msgspec
 
 from penstock.job.spec import BatchSpec, JobState, Stamp, Tenant
 from penstock.job.spooled_output import Spooled
+from penstock.slot.framing import Bytes
 from penstock.slot.output_capture import Output, Spooler
 from penstock.slot.protocol import (
     LIMIT_CELLS,
@@ -20,19 +21,19 @@ from penstock.slot.protocol import (
     MEDDLING,
     NO_LIMIT,
     PIECE,
-    Bytes,
     DropFunction,
     FreeChunk,
     LoadChunk,
     LoadFunction,
     Page,
+    Ran,
     Running,
     RunPiece,
 )
-from penstock.station.inputs import PieceDone, Ran, SlotDied
 from penstock.wire.messages import Note
+from penstock.worker.contract import PieceDone, SlotDied
 from penstock.worker.output_notes import Spools, noted
-from penstock.worker.slot_stream import SeatStream
+from penstock.worker.slot_stream import SlotStream
 
 KEPT_FUNCTIONS = 32
 """Functions a slot keeps loaded: batches that take turns on a worker."""
@@ -73,7 +74,7 @@ class Ended(msgspec.Struct, frozen=True):
     running: Running | None
 
 
-class Seat:
+class SlotHandle:
     """One life of the slot `number`. `files` are for the fork server; they are closed once it has them."""
 
     def __init__(self, number: int, life: int, spools: Spools, user: str = "") -> None:
@@ -95,7 +96,7 @@ class Seat:
         self.begun_at = 0
         """When its process had the piece that comes first (CLOCK_MONOTONIC ns)."""
         ours, self._theirs = socket.socketpair()
-        self.stream = SeatStream(ours)
+        self.stream = SlotStream(ours)
         self.page = Page.create()
         pipes = [os.pipe(), os.pipe()]
         self.readers = (pipes[0][0], pipes[1][0])

@@ -20,7 +20,6 @@ from __future__ import annotations
 import heapq
 import select
 import selectors
-import time
 from collections.abc import Callable, Sequence
 from itertools import count
 
@@ -30,12 +29,14 @@ from penstock.slot.output_spool import free_all, read_at
 from penstock.slot.process_tree import is_leaving
 from penstock.slot.protocol import CUT_DELAY, ENDED, MEDDLING, NO_LIMIT, UNTIL, Done, Ready, Running, Unfit
 from penstock.slot.run_as_user import check_users, refusal
+from penstock.station import clock
 from penstock.station.config import TERM_GRACE
-from penstock.station.inputs import Input, PieceCut, PieceDone, SlotReady
+from penstock.station.contract import Input
+from penstock.worker.contract import PieceCut, PieceDone, SlotReady
 from penstock.worker.output_notes import noted_all
-from penstock.worker.output_pump import Pump
+from penstock.worker.output_pump import OutputPump
 from penstock.worker.slot_checks import nonsense
-from penstock.worker.slot_handle import NANOSECONDS, Ended, Seat, Work, refused
+from penstock.worker.slot_handle import NANOSECONDS, Ended, SlotHandle, Work, refused
 from penstock.worker.slot_lives import EXIT_TIME, Hooks, Lives
 
 FREE_BYTES = 1 << 16
@@ -66,16 +67,16 @@ class SlotHost:
         self._order = count()
         self._timers: list[tuple[float, int, Callable[[], Inputs]]] = []
         self._selector = selectors.DefaultSelector()
-        self._pump = Pump(self._selector, self._is_alive, self._later)
+        self._pump = OutputPump(self._selector, self._is_alive, self._later)
         self._lives = Lives(
             slots, worker_name, self._selector, self._later, Hooks(self._read, self._on_socket, self._watch)
         )
         failed = self._lives.start()
         self._later(0, lambda: failed)
 
-    def _watch(self, seat: Seat) -> None:
-        seat.page.cells[UNTIL] = self._until
-        self._pump.watch(seat)
+    def _watch(self, handle: SlotHandle) -> None:
+        handle.page.cells[UNTIL] = self._until
+        self._pump.watch(handle)
 
     # ------------------------------------------------------------------------------------------- the agent's loop
 
@@ -95,25 +96,25 @@ class SlotHost:
         inputs: Inputs = []
         while self._timers and self._timers[0][0] <= now:
             inputs += heapq.heappop(self._timers)[2]()
-        for seat in self._lives.seats.values():
-            if (left := seat.time_left()) is not None and left <= 0 and (over := seat.overdue()) is not None:
-                self._end(seat, over.running, self._grace, over.state, over.cause)
-            if (idle := seat.idle_with_orders()) is not None and idle >= DEAF_TIME:
+        for handle in self._lives.handles.values():
+            if (left := handle.time_left()) is not None and left <= 0 and (over := handle.overdue()) is not None:
+                self._end(handle, over.running, self._grace, over.state, over.cause)
+            if (idle := handle.idle_with_orders()) is not None and idle >= DEAF_TIME:
                 # nobody's fault as far as is known: what it was to run is run elsewhere
-                self._end(seat, None, 0, JobState.DEAD, "it did not take its orders")
+                self._end(handle, None, 0, JobState.DEAD, "it did not take its orders")
         return inputs
 
     def next_wakeup(self) -> float | None:
         """When `tick` has something to do."""
-        now = _now()
-        times = [now + left for seat in self._lives.seats.values() if (left := seat.time_left()) is not None]
-        seats = self._lives.seats.values()
-        times += [now + DEAF_TIME - idle for seat in seats if (idle := seat.idle_with_orders()) is not None]
+        now = clock.now()
+        times = [now + left for handle in self._lives.handles.values() if (left := handle.time_left()) is not None]
+        handles = self._lives.handles.values()
+        times += [now + DEAF_TIME - idle for handle in handles if (idle := handle.idle_with_orders()) is not None]
         times += [due for due, _, _ in self._timers[:1]]
         return min(times, default=None)
 
     def _later(self, delay: float, callback: Callable[[], Inputs]) -> None:
-        heapq.heappush(self._timers, (_now() + delay, next(self._order), callback))
+        heapq.heappush(self._timers, (clock.now() + delay, next(self._order), callback))
 
     # ------------------------------------------------------------------------------------------------- pieces
 
@@ -127,51 +128,51 @@ class SlotHost:
         if cause := refusal(tenant.user, self._users, self._worker):
             self._later(0, lambda: [refused(slot, piece, start, stop, cause)])
             return
-        seat = self._lives.seats.get(slot)
-        if seat is not None and not seat.tenant.admits(tenant):
-            seat = self._lives.replace(seat, tenant.user)
-        if seat is None:
+        handle = self._lives.handles.get(slot)
+        if handle is not None and not handle.tenant.admits(tenant):
+            handle = self._lives.replace(handle, tenant.user)
+        if handle is None:
             self._later(0, lambda: [PieceDone(slot, piece, (), b"")])
         else:
-            seat.run(piece, work, start, stop, max(1, block))
-            self._flush(seat)
+            handle.run(piece, work, start, stop, max(1, block))
+            self._flush(handle)
 
     def allow(self, until: float) -> None:
         """Let slots start jobs until then, also if this process stands still meanwhile."""
         self._until = int(until * NANOSECONDS)
-        for seat in self._lives.seats.values():
-            seat.page.cells[UNTIL] = self._until
+        for handle in self._lives.handles.values():
+            handle.page.cells[UNTIL] = self._until
 
     def free(self, lease: int) -> None:
         """The slots need the lease's arguments no longer."""
-        for seat in self._lives.seats.values():
-            if seat.free(lease) >= FREE_BYTES:
-                self._flush(seat)
+        for handle in self._lives.handles.values():
+            if handle.free(lease) >= FREE_BYTES:
+                self._flush(handle)
 
     def cut(self, slot: int, piece: int) -> None:
         """Let the slot stop the piece after what runs of it; comes back as PieceCut, unless the piece does first.
 
         Said again it changes nothing.
         """
-        seat = self._lives.seats.get(slot)
-        if seat is None or piece not in seat.pieces or piece in seat.cuts or seat.ended:
+        handle = self._lives.handles.get(slot)
+        if handle is None or piece not in handle.pieces or piece in handle.cuts or handle.ended:
             return
-        seat.cuts[piece] = NO_LIMIT
-        limit = seat.hold_back(piece, seat.running())
-        self._later(CUT_DELAY, lambda: self._settle_cut(seat, piece, limit))
+        handle.cuts[piece] = NO_LIMIT
+        limit = handle.hold_back(piece, handle.running())
+        self._later(CUT_DELAY, lambda: self._settle_cut(handle, piece, limit))
 
-    def _settle_cut(self, seat: Seat, piece: int, limit: int) -> Inputs:
-        if not self._is_alive(seat):
+    def _settle_cut(self, handle: SlotHandle, piece: int, limit: int) -> Inputs:
+        if not self._is_alive(handle):
             return []
-        running = seat.running()
-        inputs = self._read(seat)
-        if piece not in seat.pieces or seat.ended:
+        running = handle.running()
+        inputs = self._read(handle)
+        if piece not in handle.pieces or handle.ended:
             return inputs
         if running is not None and running.piece == piece:
-            limit = min(max(limit, running.index + running.unit), seat.pieces[piece].stop)
-            seat.page.cells[seat.pieces[piece].cell] = limit
-        seat.cuts[piece] = limit
-        return [*inputs, PieceCut(seat.number, piece, limit)]
+            limit = min(max(limit, running.index + running.unit), handle.pieces[piece].stop)
+            handle.page.cells[handle.pieces[piece].cell] = limit
+        handle.cuts[piece] = limit
+        return [*inputs, PieceCut(handle.number, piece, limit)]
 
     def end(self, slot: int, piece: int | None, grace: float, state: JobState, cause: str) -> None:
         """End a slot's process tree: SIGTERM, `grace` seconds, SIGKILL; comes back as SlotDied with state and cause.
@@ -179,38 +180,38 @@ class SlotHost:
         With a piece: only if the slot runs that piece; if it has not begun it, it never will, and the piece comes back
         as PieceDone with nothing.
         """
-        seat = self._lives.seats.get(slot)
-        if seat is None or seat.ended or (piece is not None and piece not in seat.pieces):
+        handle = self._lives.handles.get(slot)
+        if handle is None or handle.ended or (piece is not None and piece not in handle.pieces):
             return
-        running = seat.running()
+        running = handle.running()
         if piece is None or (running is not None and running.piece == piece):
-            self._end(seat, running, grace, state, cause)
+            self._end(handle, running, grace, state, cause)
             return
-        seat.hold_back(piece, running)
-        self._later(CUT_DELAY, lambda: self._end_if_begun(seat, piece, grace, state, cause))
+        handle.hold_back(piece, running)
+        self._later(CUT_DELAY, lambda: self._end_if_begun(handle, piece, grace, state, cause))
 
-    def _end_if_begun(self, seat: Seat, piece: int, grace: float, state: JobState, cause: str) -> Inputs:
-        running = seat.running() if self._is_alive(seat) and not seat.ended else None
+    def _end_if_begun(self, handle: SlotHandle, piece: int, grace: float, state: JobState, cause: str) -> Inputs:
+        running = handle.running() if self._is_alive(handle) and not handle.ended else None
         if running is not None and running.piece == piece:
-            self._end(seat, running, grace, state, cause)
+            self._end(handle, running, grace, state, cause)
         return []
 
-    def _end(self, seat: Seat, running: Running | None, grace: float, state: JobState, cause: str) -> None:
-        for piece in seat.pieces:
-            seat.hold_back(piece, running)
-        seat.ended = Ended(state, cause, running)
-        seat.page.cells[ENDED] = 1
+    def _end(self, handle: SlotHandle, running: Running | None, grace: float, state: JobState, cause: str) -> None:
+        for piece in handle.pieces:
+            handle.hold_back(piece, running)
+        handle.ended = Ended(state, cause, running)
+        handle.page.cells[ENDED] = 1
         # a command's slot waits for the command, which may need its grace
-        spare = running is not None and seat.pieces[running.piece].work.spec.kind == "command"
-        self._lives.end(seat, grace, spare=spare)
+        spare = running is not None and handle.pieces[running.piece].work.spec.kind == "command"
+        self._lives.end(handle, grace, spare=spare)
 
-    def _flush(self, seat: Seat) -> None:
-        if seat.stream.is_gone:
+    def _flush(self, handle: SlotHandle) -> None:
+        if handle.stream.is_gone:
             return
-        seat.stream.flush()
-        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if seat.stream.wants_write else 0)
-        if self._selector.get_key(seat.stream.socket).events != events:
-            self._selector.modify(seat.stream.socket, events, lambda: self._on_socket(seat))
+        handle.stream.flush()
+        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if handle.stream.wants_write else 0)
+        if self._selector.get_key(handle.stream.socket).events != events:
+            self._selector.modify(handle.stream.socket, events, lambda: self._on_socket(handle))
 
     # --------------------------------------------------------------------------------------- what jobs printed
 
@@ -225,92 +226,88 @@ class SlotHost:
 
     # ------------------------------------------------------------------------------------------- what slots say
 
-    def _on_socket(self, seat: Seat) -> Inputs:
-        if not self._is_alive(seat):
+    def _on_socket(self, handle: SlotHandle) -> Inputs:
+        if not self._is_alive(handle):
             return []
-        if seat.stream.wants_write:
-            self._flush(seat)
-        return self._read(seat)
+        if handle.stream.wants_write:
+            self._flush(handle)
+        return self._read(handle)
 
-    def _read(self, seat: Seat) -> Inputs:
+    def _read(self, handle: SlotHandle) -> Inputs:
         inputs: Inputs = []
-        for message, payload in seat.stream.receive():
-            if why := nonsense(message, len(payload), seat):
-                seat.stream.nonsense = why
+        for message, payload in handle.stream.receive():
+            if why := nonsense(message, len(payload), handle):
+                handle.stream.nonsense = why
                 break
             match message:
                 case Done():
-                    inputs += self._on_done(seat, message, payload)
+                    inputs += self._on_done(handle, message, payload)
                 case Ready(pid):
-                    seat.ready(pid)
-                    self._lives.is_well(seat)
-                    inputs.append(SlotReady(seat.number))
+                    handle.ready(pid)
+                    self._lives.is_well(handle)
+                    inputs.append(SlotReady(handle.number))
                 case Unfit(reason):
-                    seat.unfit = reason
-        if seat.stream.nonsense:
-            self._leave_socket(seat)
-            self._on_meddling(seat, seat.stream.nonsense)
-        elif seat.stream.is_gone:
-            self._leave_socket(seat)
-            self._on_hang_up(seat)
+                    handle.unfit = reason
+        if handle.stream.nonsense:
+            self._leave_socket(handle)
+            self._on_meddling(handle, handle.stream.nonsense)
+        elif handle.stream.is_gone:
+            self._leave_socket(handle)
+            self._on_hang_up(handle)
         return inputs
 
-    def _leave_socket(self, seat: Seat) -> None:
+    def _leave_socket(self, handle: SlotHandle) -> None:
         """The fork server will report the exit; until then the socket would be readable for ever."""
-        seat.stream.is_gone = True
-        self._lives.unregister(seat.stream.socket)
+        handle.stream.is_gone = True
+        self._lives.unregister(handle.stream.socket)
 
-    def _on_hang_up(self, seat: Seat) -> None:
-        if seat.ended:
+    def _on_hang_up(self, handle: SlotHandle) -> None:
+        if handle.ended:
             return
-        if seat.running() is None or is_leaving(seat.pid):
-            self._lives.dismiss(seat)
+        if handle.running() is None or is_leaving(handle.pid):
+            self._lives.dismiss(handle)
         else:
-            self._on_meddling(seat, "its socket is closed")
+            self._on_meddling(handle, "its socket is closed")
 
-    def _on_meddling(self, seat: Seat, what: str) -> None:
+    def _on_meddling(self, handle: SlotHandle, what: str) -> None:
         """The slot is no use any more, and what it runs is the culprit; if nothing does as far as is known, what would
         be next: whoever wrote to the socket may have written to the page as well."""
-        if not seat.ended:
-            self._end(seat, seat.running() or seat.next_running(), 0, JobState.DEAD, f"{MEDDLING}: {what}")
+        if not handle.ended:
+            self._end(handle, handle.running() or handle.next_running(), 0, JobState.DEAD, f"{MEDDLING}: {what}")
 
-    def _on_done(self, seat: Seat, message: Done, payload: bytes | memoryview) -> Inputs:
-        if seat.ended and seat.ended.running and seat.ended.running.piece == message.piece:
+    def _on_done(self, handle: SlotHandle, message: Done, payload: bytes | memoryview) -> Inputs:
+        if handle.ended and handle.ended.running and handle.ended.running.piece == message.piece:
             # it came to its end within the grace: nothing is left to wait for, but what it wrote then was its last
-            last = [ran for ran in message.ran if ran.note is not None and ran.start == seat.ended.running.index]
-            seat.last_words = last[0].output() if last else ((), ())
-            self._lives.end(seat, 0, spare=False)
+            last = [ran for ran in message.ran if ran.note is not None and ran.start == handle.ended.running.index]
+            handle.last_words = last[0].output() if last else ((), ())
+            self._lives.end(handle, 0, spare=False)
             return []
-        bound = seat.pieces[message.piece].work.spec.keep_output
-        seat.done(message.piece)
-        return [PieceDone(seat.number, message.piece, noted_all(message.ran, seat.spools, bound), payload)]
+        bound = handle.pieces[message.piece].work.spec.keep_output
+        handle.done(message.piece)
+        return [PieceDone(handle.number, message.piece, noted_all(message.ran, handle.spools, bound), payload)]
 
-    def _is_alive(self, seat: Seat) -> bool:
-        return self._lives.seats.get(seat.number) is seat
+    def _is_alive(self, handle: SlotHandle) -> bool:
+        return self._lives.handles.get(handle.number) is handle
 
     def close(self, grace: float = 0.0, hurry: Sequence[int] = ()) -> Inputs:
         """End every slot and what it started; nothing is left, no process and no file. What runs has the grace, until
         one of the files `hurry` can be read; slots that run nothing have their exit handlers run. Returns what was said
         meanwhile."""
-        for seat in self._lives.begin_to_close():
-            if not seat.ended:
-                self._end(seat, seat.running(), grace, JobState.CANCELLED, "its worker was left")
+        for handle in self._lives.begin_to_close():
+            if not handle.ended:
+                self._end(handle, handle.running(), grace, JobState.CANCELLED, "its worker was left")
         inputs: Inputs = []
-        deadline = _now() + max(EXIT_TIME, grace) + LAST_TIME
-        while self._lives.seats and (left := deadline - _now()) > 0:
+        deadline = clock.now() + max(EXIT_TIME, grace) + LAST_TIME
+        while self._lives.handles and (left := deadline - clock.now()) > 0:
             due = self.next_wakeup()
-            timeout = left if due is None else min(left, max(0.0, due - _now()))
+            timeout = left if due is None else min(left, max(0.0, due - clock.now()))
             ready = select.select([*self.filenos(), *hurry], (), (), timeout)[0]
             inputs += [event for fd in ready if fd not in hurry for event in self.receive(fd)]
-            inputs += self.tick(_now())
+            inputs += self.tick(clock.now())
             if any(fd in hurry for fd in ready):
                 hurry = ()
-                for seat in self._lives.seats.values():
-                    self._lives.end(seat, 0, spare=False)
+                for handle in self._lives.handles.values():
+                    self._lives.end(handle, 0, spare=False)
         self._lives.close()
         self._selector.close()
         return inputs
-
-
-def _now() -> float:
-    return time.clock_gettime(time.CLOCK_BOOTTIME)

@@ -20,9 +20,10 @@ from penstock.errors import ConfigError
 from penstock.slot.fork_server import CAUSES, DISMISS, END, SPAWN, Order
 from penstock.slot.output_spool import Spool
 from penstock.slot.process_tree import Coroner
-from penstock.station.inputs import Input, PieceDone
+from penstock.station.contract import Input
+from penstock.worker.contract import PieceDone
 from penstock.worker.fork_server_handle import ServerProcess
-from penstock.worker.slot_handle import Seat
+from penstock.worker.slot_handle import SlotHandle
 from penstock.worker.slot_starts import Starts
 
 EXIT_TIME = 2.0
@@ -32,12 +33,12 @@ Inputs = list[Input]
 
 
 class Hooks(NamedTuple):
-    """What the host does with a seat: take in all that its slot has said, the same when its socket says so, and keep
+    """What the host does with a slot: take in all that its slot has said, the same when its socket says so, and keep
     what its jobs print."""
 
-    read: Callable[[Seat], Inputs]
-    on_socket: Callable[[Seat], Inputs]
-    watch: Callable[[Seat], None]
+    read: Callable[[SlotHandle], Inputs]
+    on_socket: Callable[[SlotHandle], Inputs]
+    watch: Callable[[SlotHandle], None]
 
 
 class Lives:
@@ -63,16 +64,16 @@ class Lives:
         self._coroner = Coroner()
         self.server: ServerProcess | None = None
         """None: it cannot be started just now."""
-        self.seats: dict[int, Seat] = {}
+        self.handles: dict[int, SlotHandle] = {}
         self._closing = False
 
-    def is_well(self, seat: Seat) -> None:
+    def is_well(self, handle: SlotHandle) -> None:
         """Its process waits for pieces."""
-        self._starts.went_well(seat.number)
+        self._starts.went_well(handle.number)
 
-    def end(self, seat: Seat, grace: float, *, spare: bool) -> None:
+    def end(self, handle: SlotHandle, grace: float, *, spare: bool) -> None:
         """SIGTERM for it and all that it started, SIGKILL after the grace; `spare`: none for the slot itself."""
-        self._order(Order(END, seat.number, seat.life, int(spare), grace))
+        self._order(Order(END, handle.number, handle.life, int(spare), grace))
 
     def unregister(self, file: int | socket.socket) -> None:
         """Do not poll it any more, if it was."""
@@ -96,31 +97,31 @@ class Lives:
         self._later(self._starts.delay(*slots), self.start)
         return inputs
 
-    def replace(self, seat: Seat, user: str) -> Seat | None:
+    def replace(self, handle: SlotHandle, user: str) -> SlotHandle | None:
         """An idle slot's process makes room for one of another tenant."""
-        self._remove(seat)
-        self.dismiss(seat)
-        seat.close()
-        self._spawn(seat.number, user)
-        return self.seats.get(seat.number)
+        self._remove(handle)
+        self.dismiss(handle)
+        handle.close()
+        self._spawn(handle.number, user)
+        return self.handles.get(handle.number)
 
-    def dismiss(self, seat: Seat) -> None:
+    def dismiss(self, handle: SlotHandle) -> None:
         """It may go: it sees that nothing comes any more."""
-        seat.stream.hang_up()
-        self._order(Order(DISMISS, seat.number, seat.life, grace=EXIT_TIME))
+        handle.stream.hang_up()
+        self._order(Order(DISMISS, handle.number, handle.life, grace=EXIT_TIME))
 
     def _spawn(self, slot: int, user: str = "") -> Inputs:
-        if slot in self.seats or self.server is None or self._closing:
+        if slot in self.handles or self.server is None or self._closing:
             return []
         try:
-            seat = Seat(slot, next(self._numbers), self.spools[slot], user)
+            handle = SlotHandle(slot, next(self._numbers), self.spools[slot], user)
         except OSError as error:  # no file descriptors left
             return self._spawn_later(slot, str(error))
-        self._order(Order(SPAWN, slot, seat.life, user=user.encode()), seat.files())
-        seat.close_files()
-        self.seats[slot] = seat
-        self._selector.register(seat.stream.socket, selectors.EVENT_READ, lambda: self._hooks.on_socket(seat))
-        self._hooks.watch(seat)
+        self._order(Order(SPAWN, slot, handle.life, user=user.encode()), handle.files())
+        handle.close_files()
+        self.handles[slot] = handle
+        self._selector.register(handle.stream.socket, selectors.EVENT_READ, lambda: self._hooks.on_socket(handle))
+        self._hooks.watch(handle)
         return []
 
     def _spawn_later(self, slot: int, cause: str) -> Inputs:
@@ -136,67 +137,67 @@ class Lives:
         exit_ = self.server.next_exit() if self.server is not None else None
         if exit_ is None:
             return self._on_server_lost()
-        seat = self.seats.get(exit_.slot)
-        if seat is None or seat.life != exit_.life:
+        handle = self.handles.get(exit_.slot)
+        if handle is None or handle.life != exit_.life:
             return []
         if (cause := CAUSES.get(exit_.status)) is not None:
-            return self._bury(seat, cause)
-        return self._bury(seat, self._coroner.cause(exit_.status), os.waitstatus_to_exitcode(exit_.status))
+            return self._bury(handle, cause)
+        return self._bury(handle, self._coroner.cause(exit_.status), os.waitstatus_to_exitcode(exit_.status))
 
     def _on_server_lost(self) -> Inputs:
         """The fork server is gone; the kernel ends its slots, the rest is found by the token."""
         code = self._close_server()
         cause = "its fork server was killed" if code <= 0 else f"its fork server ended with exit code {code}"
-        seats = list(self.seats.values())
-        inputs: Inputs = [event for seat in seats for event in self._bury(seat, cause, replace=False)]
-        return inputs + (self.start() if any(seat.is_ready for seat in seats) else self._start_later(cause))
+        handles = list(self.handles.values())
+        inputs: Inputs = [event for handle in handles for event in self._bury(handle, cause, replace=False)]
+        return inputs + (self.start() if any(handle.is_ready for handle in handles) else self._start_later(cause))
 
-    def _bury(self, seat: Seat, cause: str, exitcode: int | None = None, *, replace: bool = True) -> Inputs:
+    def _bury(self, handle: SlotHandle, cause: str, exitcode: int | None = None, *, replace: bool = True) -> Inputs:
         """Say what became of the pieces of a dead slot and replace it."""
-        inputs = self._hooks.read(seat)
-        cause = seat.unfit or cause
-        if seat.tenant.user and not seat.is_ready:
+        inputs = self._hooks.read(handle)
+        cause = handle.unfit or cause
+        if handle.tenant.user and not handle.is_ready:
             # it would not come up the next time either
-            inputs += seat.refuse_all(f"no slot can be started as user {seat.tenant.user}: {cause}")
-        running = seat.ended.running if seat.ended else seat.running()
-        self._remove(seat)
-        if seat.is_ready or seat.pieces:
-            inputs.append(seat.death(running, cause, exitcode))
-        left = [piece for piece in seat.pieces if running is None or piece != running.piece]
-        inputs += [PieceDone(seat.number, piece, (), b"") for piece in left]
-        seat.close()
-        if replace and (seat.is_ready or seat.tenant.user):
-            self._later(0, lambda: self._spawn(seat.number))
+            inputs += handle.refuse_all(f"no slot can be started as user {handle.tenant.user}: {cause}")
+        running = handle.ended.running if handle.ended else handle.running()
+        self._remove(handle)
+        if handle.is_ready or handle.pieces:
+            inputs.append(handle.death(running, cause, exitcode))
+        left = [piece for piece in handle.pieces if running is None or piece != running.piece]
+        inputs += [PieceDone(handle.number, piece, (), b"") for piece in left]
+        handle.close()
+        if replace and (handle.is_ready or handle.tenant.user):
+            self._later(0, lambda: self._spawn(handle.number))
         elif replace:
-            inputs += self._spawn_later(seat.number, cause)
+            inputs += self._spawn_later(handle.number, cause)
         return inputs
 
-    def _remove(self, seat: Seat) -> None:
-        for file in (seat.stream.socket, *seat.readers):
+    def _remove(self, handle: SlotHandle) -> None:
+        for file in (handle.stream.socket, *handle.readers):
             self.unregister(file)
-        del self.seats[seat.number]
+        del self.handles[handle.number]
 
-    def begin_to_close(self) -> list[Seat]:
+    def begin_to_close(self) -> list[SlotHandle]:
         """No slot is replaced from now on, and those that run nothing may go; returns the others."""
         self._closing = True
         if self.server is None:
             self.close()
         busy = []
-        for seat in list(self.seats.values()):
-            if seat.ended or seat.pieces:
-                busy.append(seat)
-            elif seat.is_ready:
-                self.dismiss(seat)
+        for handle in list(self.handles.values()):
+            if handle.ended or handle.pieces:
+                busy.append(handle)
+            elif handle.is_ready:
+                self.dismiss(handle)
             else:
-                self.end(seat, 0, spare=False)
+                self.end(handle, 0, spare=False)
         return busy
 
     def close(self) -> None:
         """End what is left of them; nothing stays, no process and no file."""
         self._close_server()
-        for seat in list(self.seats.values()):
-            self._remove(seat)
-            seat.close()
+        for handle in list(self.handles.values()):
+            self._remove(handle)
+            handle.close()
         for spool in (spool for pair in self.spools for spool in pair):
             spool.close()
 

@@ -13,19 +13,20 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from penstock.job.spec import JobState
-from penstock.station.inputs import JobPrinted, PieceCut, PieceDone, Ran, SlotDied
+from penstock.slot.protocol import Ran
 from penstock.wire.frames import split
 from penstock.wire.messages import Note, OutcomeHead, Print
+from penstock.worker.contract import JobPrinted, PieceCut, PieceDone, SlotDied
 from penstock.worker.held_lease import Bytes, HeldLease
 from penstock.worker.holdings import Holdings
 from penstock.worker.outbox import Outbox
-from penstock.worker.slot_feed import Feed, Piece
+from penstock.worker.slot_feed import Piece, SlotFeed
 
 
-class Runs:
+class SlotResults:
     """Turns what slots say into outcomes and unstarted jobs."""
 
-    def __init__(self, holdings: Holdings, feed: Feed, outbox: Outbox) -> None:
+    def __init__(self, holdings: Holdings, feed: SlotFeed, outbox: Outbox) -> None:
         self._holdings = holdings
         self._feed = feed
         self._outbox = outbox
@@ -58,7 +59,7 @@ class Runs:
         for is_error, (position, body) in enumerate(event.streams):
             if body:
                 head = Print(lease.batch, piece.start, lease.number, lease.stamp, bool(is_error), position, len(body))
-                self._outbox.prints.add(head, body, lease.token)
+                self._outbox.live_output.add(head, body, lease.token)
 
     def on_piece_cut(self, event: PieceCut) -> HeldLease | None:
         """The rest of a piece is unstarted again; returns its lease."""

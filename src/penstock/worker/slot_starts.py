@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from penstock.station.inputs import SlotUnfit
+from penstock.worker.contract import SlotUnfit
 
 RESPAWN_DELAY = 0.5
 """Seconds before the next try after a slot could not be started, so that a lasting cause costs no core; they double."""

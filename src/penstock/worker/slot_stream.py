@@ -8,20 +8,19 @@ from collections import deque
 from itertools import islice
 
 from penstock.errors import ProtocolError
-from penstock.slot.protocol import MAGIC, PREFIX, Bytes, FromSlot, SlotMessage, frame, from_slot
+from penstock.slot.framing import Bytes, FrameReader
+from penstock.slot.protocol import FromSlot, SlotMessage, frame, from_slot
 
 READ_BYTES = 1 << 18
 JOINED_BYTES = 1 << 16
 """A payload up to this size is copied behind its header, to be one write."""
 WRITE_BUFFERS = 64
 """Frames written at once: a slot is woken once for all that it is told in a turn (Linux takes 1,024)."""
-MAX_BYTES = 1 << 40
-"""No frame of a slot is larger; a job that writes to its slot's socket may claim anything."""
 
 Received = tuple[FromSlot, bytes | memoryview]
 
 
-class SeatStream:
+class SlotStream:
     """Over this end of a socket pair."""
 
     def __init__(self, connection: socket.socket) -> None:
@@ -32,8 +31,7 @@ class SeatStream:
         self.nonsense = ""
         """What came instead of a frame: a job has written to its slot's socket."""
         self._out: deque[memoryview] = deque()
-        self._in = bytearray()
-        self._large: tuple[FromSlot, bytearray, int] | None = None
+        self._frames = FrameReader(from_slot)
 
     @property
     def wants_write(self) -> bool:
@@ -42,7 +40,7 @@ class SeatStream:
 
     def send(self, message: SlotMessage, payload: Bytes = b"") -> None:
         """To be written by `flush`."""
-        head = frame(message, payload)
+        head = frame(message, len(payload))
         if len(payload) <= JOINED_BYTES:
             self._out.append(memoryview(head + bytes(payload)))
         else:
@@ -74,7 +72,8 @@ class SeatStream:
         found: list[Received] = []
         try:
             while self._read():
-                self._parse(found)
+                while (received := self._frames.next()) is not None:
+                    found.append(received)
         except ProtocolError as error:
             self.nonsense = str(error)
         return found
@@ -82,68 +81,17 @@ class SeatStream:
     def _read(self) -> bool:
         """Read once; False if there is nothing more for now."""
         try:
-            if self._large is not None:
-                return self._read_large(*self._large)
-            data = self.socket.recv(READ_BYTES)
+            if self._frames.is_filling:
+                with self._frames.space() as space:
+                    count = self.socket.recv_into(space)
+                self._frames.filled(count)
+            else:
+                data = self.socket.recv(READ_BYTES)
+                count = len(data)
+                self._frames.feed(data)
         except BlockingIOError:
             return False
         except OSError:
-            data = b""
-        self.is_gone = not data
-        self._in += data
-        return bool(data)
-
-    def _read_large(self, message: FromSlot, body: bytearray, at: int) -> bool:
-        with memoryview(body) as view:
-            count = self.socket.recv_into(view[at:])
+            count = 0
         self.is_gone = not count
-        self._large = (message, body, at + count)
         return count > 0
-
-    def _parse(self, found: list[Received]) -> None:
-        if self._large is not None:
-            message, body, at = self._large
-            if at == len(body):
-                found.append((message, memoryview(body)))
-                self._large = None
-            return
-        place = 0
-        data = self._in
-        while len(data) > place:
-            if not data.startswith(MAGIC[: len(data) - place], place):
-                raise ProtocolError("no frame begins there")
-            if len(data) - place < PREFIX.size:
-                break
-            _, header_size, payload_size = PREFIX.unpack_from(data, place)
-            if max(header_size, payload_size) > MAX_BYTES:
-                raise ProtocolError("a frame is too large")
-            begin = place + PREFIX.size + header_size
-            if len(data) < begin:
-                break
-            with memoryview(data) as view:
-                message = _decoded(view[place + PREFIX.size : begin])
-            place = begin
-            if len(data) - begin >= payload_size:
-                found.append((message, bytes(data[begin : begin + payload_size])))
-                place = begin + payload_size
-                continue
-            body = _room(payload_size)
-            body[: len(data) - begin] = data[begin:]
-            self._large = (message, body, len(data) - begin)
-            place = len(data)
-        del data[:place]
-
-
-def _room(size: int) -> bytearray:
-    try:
-        return bytearray(size)
-    except MemoryError:
-        raise ProtocolError("a frame is too large") from None
-
-
-def _decoded(header: memoryview) -> FromSlot:
-    try:
-        message: FromSlot = from_slot.decode(header)
-    except (ValueError, RecursionError) as error:  # msgspec's own, and text that is none
-        raise ProtocolError(f"a frame cannot be read: {error}") from error
-    return message

@@ -20,7 +20,7 @@ FLUSH_INTERVAL = 0.05
 """Seconds until the next look whether there is room."""
 
 
-class Echo:
+class TerminalOutput:
     """One file descriptor that others read."""
 
     def __init__(self, fd: int) -> None:

@@ -8,8 +8,8 @@ from concurrent.futures import Future
 
 import pytest
 
-from contract_jobs import tell, thirds, told
-from jobs import square
+from jobs.common import square
+from jobs.contract import tell, thirds, told
 from penstock import Pool, errors
 from penstock.adapters.pool import AsyncResult, WaitTimeout
 

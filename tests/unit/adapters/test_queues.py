@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from client_world import values
-from jobs import square
+from jobs.common import square
 from penstock import Job, queues
 from penstock.adapters.finished_queue import Finished
 from penstock.adapters.queues import Dispatched
 from penstock.client.follow import Row
 from penstock.job.spec import BatchSpec
-from support import LIMIT
+from support.recording_client import values
+from support.stations import LIMIT
 
 
 class Slow:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from contract_jobs import tell, told
+from jobs.contract import tell, told
 from penstock.adapters.reused_pipelines import Begin, end_all, reuse
 
 

@@ -68,7 +68,7 @@ def test_what_is_not_kept_is_counted_and_nothing_stands_in_its_place() -> None:
     """Output goes on to other programs; people are told beside it."""
     shown = Shown(outcome(stdout=b"a...c", stdout_size=3000, returncode=0), kept, (10, 0))
     assert b"".join(shown.stdout()) == b"a" * 990 + b"c" * 1000
-    assert b"1,000 bytes of its stdout are missing here" in shown.remarks()
+    assert b"1,000 bytes of its stdout are missing" in shown.remarks()
     assert shown.stdout_size == 3000
     assert shown.whole().stdout == b"a" * 990 + b"c" * 1000
 
@@ -83,7 +83,7 @@ def test_a_record_of_a_long_output_is_one_line_of_json(capfdbinary: pytest.Captu
     record = json.loads(out)
     assert (record["stdout"], record["stderr"]) == (whole.decode("utf-8", "backslashreplace"), "")
     assert (record["returncode"], out.count(b"\n")) == (0, 1)
-    assert b"5 bytes of its stdout are missing here" in err
+    assert b"5 bytes of its stdout are missing" in err
 
 
 @pytest.mark.parametrize("text", [b"", b"x", b"x\n", b"x\ny", b"\n\n", b"a\rb\n"])

@@ -56,15 +56,15 @@ def test_unknown_option_exits_2_by_name(capsys: pytest.CaptureFixture[str]) -> N
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ("echo {3} ::: a ::: b", "{3} in the command, and each job has 2 inputs"),
+        ("echo {3} ::: a ::: b", "{3} in the command, but each job has 2 inputs"),
         ("--halt later echo ::: a", "write soon,fail=N"),
-        ("--timeout -3 echo ::: a", "no duration"),
-        ("--timeout 200% echo ::: a", "no duration"),
+        ("--timeout -3 echo ::: a", "not a duration"),
+        ("--timeout 200% echo ::: a", "not a duration"),
         ("--retries -1 echo ::: a", "--retries"),
         ("--colsep ( echo ::: a", "--colsep"),
-        ("--results out.csv echo ::: a", "folder's name"),
+        ("--results out.csv echo ::: a", "the name of a folder"),
         ("--joblog /no/such/place echo ::: a", "cannot write /no/such/place"),
-        ("--json --tag echo ::: a", "exclude each other"),
+        ("--json --tag echo ::: a", "--json excludes --tag"),
         ("--resume echo ::: a", "--data DIR"),
         ("--url tcp://h:1 --data d echo ::: a", "has its own data"),
         ("--one echo ::: a", "takes no input"),
@@ -74,7 +74,7 @@ def test_unknown_option_exits_2_by_name(capsys: pytest.CaptureFixture[str]) -> N
         ("--header 2 echo ::: a", "--header :"),
         ("echo :::: - -", "stdin (-) is named twice"),
         ("-a - echo :::: -", "stdin (-) is named twice"),
-        ("--timeout nan echo ::: a", "no duration"),
+        ("--timeout nan echo ::: a", "not a duration"),
         ("--results /etc/passwd/x echo ::: a", "there is no folder"),
         ("--pipe wc ::: a", "--pipe"),
         ("--sshlogin h echo ::: a", "--sshlogin"),
@@ -150,10 +150,11 @@ def test_non_loopback_bind_is_refused(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_help_imports_nothing_slow() -> None:
-    """`penstock --help` loads no sockets, no database, no rich, no cloudpickle."""
+    """`penstock --help` loads no sockets, no database, no client, no rich, no cloudpickle."""
     program = (
         "import sys; from penstock.cli import main; main(['run', '--help']); "
-        "print(sorted({'zmq', 'apsw', 'rich', 'cloudpickle', 'psutil', 'asyncio'} & set(sys.modules)), file=sys.stderr)"
+        "slow = {'penstock.client', 'zmq', 'apsw', 'rich', 'cloudpickle', 'psutil', 'asyncio'}; "
+        "print(sorted(slow & set(sys.modules)), file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stderr == "[]\n"

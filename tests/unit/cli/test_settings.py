@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -104,3 +105,36 @@ def test_every_command_reads_it() -> None:
     for name, command in cli.group.commands.items():
         assert "config" in {param.name for param in command.params}, name
     assert {"url", "data", "slots", "workers", "name", "debug", "insecure"} <= set(settings.names(cli.group))
+
+
+def test_the_key_of_the_settings_file_is_the_key_of_every_command(home: Path) -> None:
+    """And says where the pipeline is, as one that is given on the command line does."""
+    assert cli.main(["keys", "init", "tcp://head:7000"]) == 0
+    (home / "penstock" / "penstock.toml").write_text(f'key = "{home / "penstock" / "keys"}"\n')
+    found = {}
+    for context in with_a_key(click.Context(cli.group, info_name="penstock")):
+        os.environ.pop("PENSTOCK_KEY", None)
+        asked = context.command.make_context("it", [], parent=context.parent, resilient_parsing=True)
+        found[context.command_path] = os.environ.get("PENSTOCK_KEY"), asked.params["url"]
+    os.environ.pop("PENSTOCK_KEY", None)
+    assert set(found.values()) == {(str(home / "penstock" / "keys"), "tcp://head:7000")}, found
+    assert {"penstock run", "penstock up", "penstock worker", "penstock fleet start", "penstock print k8s"} < set(found)
+
+
+def test_who_cannot_read_its_key_says_who_it_is(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The URL is looked for while options are read, and the line begins as all errors of a command do."""
+    (home / "penstock" / "penstock.toml").write_text('key = "/nowhere/a.key"\n')
+    assert cli.main(["worker"]) == 2
+    os.environ.pop("PENSTOCK_KEY", None)
+    assert capsys.readouterr().err.startswith("penstock worker: /nowhere/a.key cannot be read")
+
+
+def with_a_key(context: click.Context) -> Iterator[click.Context]:
+    """All commands that take a key, and a URL that it may say."""
+    assert isinstance(context.command, click.Group)
+    for name, command in context.command.commands.items():
+        below = click.Context(command, info_name=name, parent=context)
+        if isinstance(command, click.Group):
+            yield from with_a_key(below)
+        elif {"key", "url"} <= {param.name for param in command.params} and name != "doctor":
+            yield below

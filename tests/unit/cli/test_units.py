@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 import pytest
 
-from penstock.cli.units import DurationType, SizeType
+from penstock.cli.units import DURATION, POSITIVE_DURATION, SIZE
 
 
 @pytest.mark.parametrize(
@@ -14,24 +14,35 @@ from penstock.cli.units import DurationType, SizeType
 )
 def test_small_letters_are_thousands(text: str, size: int) -> None:
     """As GNU parallel has it."""
-    assert SizeType().convert(text, None, None) == size
+    assert SIZE.convert(text, None, None) == size
 
 
 @pytest.mark.parametrize("text", ["", "0", "-1", "k", "1kb", "1 k", "1e3", "0.1"])
 def test_what_is_no_size_is_refused(text: str) -> None:
     """With those that are."""
     with pytest.raises(click.BadParameter, match="write bytes"):
-        SizeType().convert(text, None, None)
+        SIZE.convert(text, None, None)
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("2", 2), (".5", 0.5), ("0.25s", 0.25), ("1M", 60), ("1h.5m", 3630)])
-def test_durations(text: str, seconds: float) -> None:
-    """Seconds need no unit; letters of either size."""
-    assert DurationType().convert(text, None, None) == seconds
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("2", 2), (".5", 0.5), ("0.25s", 0.25), ("1M", 60), ("1h.5m", 3630), (5, 5)]
+)
+def test_durations(text: str | int, seconds: float) -> None:
+    """Seconds need no unit, letters are of either size, and a settings file may have a number."""
+    assert DURATION.convert(text, None, None) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "auto", "1sauto", "123ms", "-1", "1.2.3", "nan"])
-def test_what_is_no_duration_is_refused(text: str) -> None:
+@pytest.mark.parametrize("text", ["auto", "1sauto", "123ms", "-1", "1.2.3", "nan", -1.0])
+def test_what_is_no_duration_is_refused(text: str | float) -> None:
     """GNU parallel takes 123ms for two hours."""
-    with pytest.raises(click.BadParameter, match="write seconds"):
-        DurationType().convert(text, None, None)
+    with pytest.raises(click.BadParameter, match=f"^{text!r} is not a duration: write seconds"):
+        DURATION.convert(text, None, None)
+
+
+def test_a_duration_is_there_and_may_have_to_be_more_than_nothing() -> None:
+    """A variable that is not set is no duration, and a time limit of 0 would end every job."""
+    with pytest.raises(click.BadParameter, match="it is empty"):
+        DURATION.convert("", None, None)
+    assert DURATION.convert("0s", None, None) == 0
+    with pytest.raises(click.BadParameter, match="it is 0"):
+        POSITIVE_DURATION.convert("0s", None, None)

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from client_world import BATCH, World, failure, head, rows, values
 from penstock.client.batch import ALL_JOBS, Batch, status_of
 from penstock.errors import NoSuchBatch, RemoteError
 from penstock.job.spec import BatchSpec
 from penstock.wire.messages import AskBatches, BatchesInfo, BatchLine, Cancel, Cancelled, Fetched, Message, Unfollow
+from support.recording_client import BATCH, World, failure, head, rows, values
 
 SPEC = BatchSpec(name="squares")
 

@@ -10,7 +10,7 @@ import pytest
 
 from penstock.client.callback_thread import Delivery, ensure_threads
 from penstock.errors import ConfigError
-from support import LIMIT
+from support.stations import LIMIT
 
 
 def raises(error: BaseException) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from client_world import BATCH, World, rows, values
 from penstock.client.courier import ALIVE_INTERVAL, Courier
 from penstock.client.follow import Follower, Row
 from penstock.client.functions import Function
@@ -31,6 +30,7 @@ from penstock.wire.messages import (
     Refused,
     Submit,
 )
+from support.recording_client import BATCH, World, rows, values
 
 
 class Reader:

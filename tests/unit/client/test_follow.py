@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from client_world import BATCH, head, rows, values
 from penstock.client.follow import FOLLOW_INTERVAL, Channel, Follower, Row
 from penstock.job.spec import Stamp
 from penstock.wire.messages import Credit, Follow, Message, Rows, SinkUp, Unfollow, credit_cost
+from support.recording_client import BATCH, head, rows, values
 
 OTHER = bytes(15) + b"\x02"
 NONE: Iterator[int] = iter(())

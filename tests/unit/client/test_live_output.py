@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from client_world import BATCH, values
-from client_world import rows as rows_message
 from penstock.client import live_output as module
 from penstock.client.follow import Follower, Row
 from penstock.client.live_output import Live, LiveFollower
 from penstock.job.spec import Stamp
 from penstock.wire.messages import Credit, Follow, Print, print_cost
 from penstock.wire.messages import Live as LiveMessage
+from support.recording_client import BATCH, values
+from support.recording_client import rows as rows_message
 
 
 class Screen:

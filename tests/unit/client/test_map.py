@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from client_world import World, failure, rows, submitted, values
 from penstock.client.batch_input import Feed
 from penstock.client.functions import Function
 from penstock.client.map import Map, Pace
 from penstock.errors import JobCancelled, RemoteError, StoreError
 from penstock.job.spec import BatchSpec
 from penstock.wire.messages import Accepted, AskGone, Forget, Gone, GoneLine, Message, Submit, Unfollow
+from support.recording_client import World, failure, rows, submitted, values
 
 SPEC = BatchSpec(transient=True)
 ALL = Pace(None, grows=False, one_by_one=False)

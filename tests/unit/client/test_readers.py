@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from client_world import BATCH, World, failure, head, rows, values
 from penstock.client.readers import ArrivalReader, OrderReader, RowReader
 from penstock.errors import NoSuchBatch
 from penstock.job.payload import decode_values
 from penstock.job.spec import JobState, Stamp
 from penstock.wire.frames import join
 from penstock.wire.messages import Credit, Fetch, Fetched, Follow, Unfollow
+from support.recording_client import BATCH, World, failure, head, rows, values
 
 
 def read(reader: RowReader, deadline: float | None = 0.0) -> list[Any]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from penstock import BatchStatus, CommandResult, Outcome
-from records import pipeline_status, worker_info
+from support.status_records import pipeline_status, worker_info
 
 OUTCOME = Outcome(job_id="b:0", index=0, position=1, state="timed_out")
 STATUS = BatchStatus(

@@ -12,7 +12,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from client_world import BATCH, failure, head, values
 from penstock.client.follow import Row
 from penstock.client.records import CommandResult
 from penstock.client.results import FINAL_STATES, RemoteTraceback, error_of, outcomes_of, pieces_of, values_of
@@ -29,6 +28,7 @@ from penstock.errors import (
 from penstock.job import payload
 from penstock.job.spec import FINAL, BatchSpec, JobState, Stamp
 from penstock.wire.messages import Note, OutcomeHead
+from support.recording_client import BATCH, failure, head, values
 
 CALL = BatchSpec()
 COMMAND = BatchSpec(kind="command")

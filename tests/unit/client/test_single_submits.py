@@ -12,7 +12,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from client_world import World, failure, rows, submitted, values
 from penstock.client import single_submits as module
 from penstock.client.functions import Function
 from penstock.client.futures import JobFuture, failed
@@ -35,7 +34,8 @@ from penstock.wire.messages import (
     Submit,
     Unfollow,
 )
-from support import LIMIT
+from support.recording_client import World, failure, rows, submitted, values
+from support.stations import LIMIT
 
 ONE, TWO = Function.of(b"one"), Function.of(b"two")
 SPEC = BatchSpec()

@@ -16,7 +16,7 @@ from penstock.client.streamed_batch import Growing
 from penstock.client.submit_pacing import Pace
 from penstock.job.spec import BatchSpec
 from penstock.wire.messages import BatchClose, ChunkHead, Forget
-from support import LIMIT, until
+from support.stations import LIMIT, until
 
 
 class Session:

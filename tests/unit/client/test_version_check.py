@@ -11,7 +11,7 @@ from penstock.client.records import PipelineStatus
 from penstock.client.version_check import LOOK_INTERVAL, Versions
 from penstock.errors import NoPipeline
 from penstock.job.shipped_modules import PYTHON
-from records import pipeline_status, worker_info
+from support.status_records import pipeline_status, worker_info
 
 
 def status(*versions: str) -> PipelineStatus:

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from graphs import ITEMS, NODES, Node, Shape, alone, build, look, look_at_all
 from penstock.client.chunking import Cutter
 from penstock.job import payload
 from penstock.job.payload import adapted, blobs_chunk, call_blob, chunk_blob, load_chunk
+from support.object_graphs import ITEMS, NODES, Node, Shape, alone, build, look, look_at_all
 
 SHARED: list[Node] = [("list", [0, 1]), ("dict", [0]), ("slots", [0, 1]), ("tuple", [0])]
 """A list that holds itself, and what holds it."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from contract_jobs import thirds
+from jobs.contract import thirds
 from penstock.job import current_job
 from penstock.job.run_limit import Limited
 

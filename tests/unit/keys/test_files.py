@@ -27,14 +27,14 @@ def keys(tmp_path: Path) -> KeyFolder:
 
 
 def test_a_key_file_is_all_its_holder_needs(keys: KeyFolder) -> None:
-    """Role, name, the own secret, both server keys, the URL; the seal only stations have."""
+    """Role, name, the own secret, both server keys, the URL; the lease key only stations have."""
     key = load(keys.new(Role.SUBMIT, "alice"), *CLIENTS)
     ventilator, sink = load(keys.path, Role.VENTILATOR), load(keys.path, Role.SINK)
     assert (key.role, key.name, key.url) == (Role.SUBMIT, "alice", URL)
     assert (key.ventilator, key.sink) == (ventilator.public, sink.public)
     assert key.secret not in {ventilator.secret, sink.secret}
-    assert ventilator.seal == sink.seal != ""
-    assert key.seal == ""
+    assert ventilator.lease_key == sink.lease_key != ""
+    assert key.lease_key == ""
 
 
 def test_a_folder_stands_for_the_file_that_fits(keys: KeyFolder) -> None:

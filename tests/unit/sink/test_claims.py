@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from penstock.sink.claims import Claims
-from penstock.station.contract import Answer, SaveClaim
+from penstock.sink.contract import SaveClaim
+from penstock.station.contract import Answer
 from penstock.wire.messages import Claim, Claimed
-from store_support import BATCH, OTHER
+from support.store_samples import BATCH, OTHER
 
 CLIENT, ONE, TWO = b"client", b"1" * 16, b"2" * 16
 

@@ -8,20 +8,9 @@ import pytest
 
 from penstock.job.spec import JobState, Stamp
 from penstock.sink import core as module
+from penstock.sink.contract import LogRead, OutcomesArrived, ReadLog, ReadRows, ReadSpan, SaveRecorded, SaveRow
 from penstock.sink.core import SinkCore
-from penstock.station.contract import (
-    Actions,
-    Answer,
-    DeleteBatch,
-    Log,
-    ReadLog,
-    ReadRows,
-    ReadSpan,
-    Report,
-    SaveRecorded,
-    SaveRow,
-)
-from penstock.station.inputs import FromClient, LogRead, OutcomesArrived
+from penstock.station.contract import Actions, Answer, DeleteBatch, FromClient, Log, Report
 from penstock.wire.messages import (
     Completions,
     Diverged,
@@ -37,7 +26,7 @@ from penstock.wire.messages import (
     Unfollow,
     Verdicts,
 )
-from sink_world import SINK, WORKERS, MemoryResults, arrived, head_of
+from support.sink_models import SINK, WORKERS, MemoryResults, arrived, head_of
 
 BATCH, OTHER = b"b" * 16, b"c" * 16
 

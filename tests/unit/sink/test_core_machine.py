@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import settings
 
-from sink_machine import SinkMachine
+from support.sink_machine import SinkMachine
 
 TestSinkMachine = SinkMachine.TestCase
 TestSinkMachine.settings = settings(max_examples=100, stateful_step_count=80, deadline=None)

@@ -6,11 +6,11 @@ import pytest
 from msgspec.structs import replace
 
 from penstock.sink import followers as module
+from penstock.sink.contract import ReadRows, RowsRead, SaveRow
 from penstock.sink.followers import FOLLOWER_TIME, Followers
-from penstock.station.contract import Answer, Log, ReadRows, SaveRow
-from penstock.station.inputs import RowsRead
+from penstock.station.contract import Answer, Log
 from penstock.wire.messages import Credit, Follow, Rows, SinkUp, credit_cost
-from sink_world import head_of
+from support.sink_models import head_of
 
 BATCH = b"b" * 16
 BODY = b"x" * 100

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from penstock.sink.hash_chain import CHAIN_BYTES, completion
 from penstock.wire.frames import Decoder, encode
 from penstock.wire.messages import Completions, ToVentilator
-from sink_world import SINK, WORKERS, head_of
+from support.sink_models import SINK, WORKERS, head_of
 
 HEAD = head_of(b"b" * 16, 0, 5)
 

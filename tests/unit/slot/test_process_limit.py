@@ -19,18 +19,18 @@ def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_fence_has_a_limit_and_takes_this_process(base: Path) -> None:
     """In the first place where one can be made."""
-    made = process_limit.make_fence(3, 7, 1000)
+    made = process_limit.make_process_limit(3, 7, 1000)
     assert made == base / f"penstock-{os.getpid()}-3-7"
     assert (made / "pids.max").read_text() == str(1000 + process_limit.ROOM)
-    process_limit.enter_fence(made)
+    process_limit.enter_process_limit(made)
     assert (made / "cgroup.procs").read_text() == str(os.getpid())
 
 
 def test_without_the_right_there_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """And nothing is left of the attempt."""
     monkeypatch.setattr(process_limit, "_bases", lambda: [tmp_path / "missing"])
-    assert process_limit.make_fence(0, 1, 10) is None
-    process_limit.enter_fence(tmp_path / "missing")
+    assert process_limit.make_process_limit(0, 1, 10) is None
+    process_limit.enter_process_limit(tmp_path / "missing")
 
 
 def test_what_killed_fork_servers_left_is_removed(base: Path) -> None:

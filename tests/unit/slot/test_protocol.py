@@ -7,13 +7,12 @@ from collections.abc import Iterator
 import pytest
 
 from penstock.job.spec import JobState
+from penstock.slot.framing import MAGIC, PREFIX
 from penstock.slot.protocol import (
     INDEX,
     LIMITS,
-    MAGIC,
     NO_LIMIT,
     PIECE,
-    PREFIX,
     STARTED,
     UNIT,
     Done,
@@ -22,6 +21,7 @@ from penstock.slot.protocol import (
     LoadChunk,
     LoadFunction,
     Page,
+    Ran,
     Ready,
     Running,
     RunPiece,
@@ -31,7 +31,6 @@ from penstock.slot.protocol import (
     from_slot,
     to_slot,
 )
-from penstock.station.inputs import Ran
 from penstock.wire.messages import Note
 
 
@@ -61,7 +60,7 @@ NOTE = Note("cause", "trace", b"\xff", b"err", -9, 77, -11)
 )
 def test_messages_come_back(message: SlotMessage) -> None:
     """A frame says the lengths of header and payload; the header decodes to the same message."""
-    data = frame(message, b"payload")
+    data = frame(message, 7)
     magic, header_size, payload_size = PREFIX.unpack_from(data)
     decoder = from_slot if isinstance(message, Ready | Unfit | Done) else to_slot
     assert (magic, payload_size) == (MAGIC, 7)

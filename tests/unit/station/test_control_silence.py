@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from cores import BEAT, WorkerBench, of
 from penstock.sink.core import SinkCore
 from penstock.station.contract import Renew
-from penstock.station.control_silence import Hearing
+from penstock.station.control_silence import ControlSilence
 from penstock.wire.messages import Beat, SinkBeat
-from sink_world import SINK, MemoryResults
+from support.core_benches import BEAT, WorkerBench, of
+from support.sink_models import SINK, MemoryResults
 
 LEASE = 5.0
 
 
 def test_once_in_each_lease_time() -> None:
     """Not at the first look, whenever that is: only then its time begins."""
-    hearing = Hearing(LEASE)
+    hearing = ControlSilence(LEASE)
     renewals = [at for at in range(1000, 1018) if hearing.look(float(at))]
     assert renewals == [1005, 1010, 1015]
 
@@ -45,6 +45,6 @@ def test_a_sink_that_hears_no_beat_tries_again() -> None:
 
 def test_where_many_are_answered_seldom_silence_is_longer() -> None:
     """The pace of the Beats is the pace of its patience."""
-    hearing = Hearing(LEASE)
+    hearing = ControlSilence(LEASE)
     hearing.hear(Beat(1, 3.0), 1000.0)
     assert [at for at in range(1000, 1032) if hearing.look(float(at))] == [1015, 1030]

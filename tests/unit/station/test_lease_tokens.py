@@ -6,10 +6,10 @@ import pytest
 from msgspec.structs import replace
 
 from penstock.job.spec import JobState, Stamp
-from penstock.station.lease_tokens import Grant, Seal
+from penstock.station.lease_tokens import Grant, LeaseTokens
 from penstock.wire.messages import OutcomeHead
 
-SEAL = Seal(b"shared by ventilator and sink")
+SEAL = LeaseTokens(b"shared by ventilator and sink")
 GRANT = Grant(7, b"b" * 16, 10, 20, Stamp())
 HEAD = OutcomeHead(b"b" * 16, 12, 15, JobState.SUCCEEDED, True, Stamp(), 7, 0, 0.0, 0.0, 0)
 
@@ -42,13 +42,13 @@ def test_nobody_else_makes_tokens() -> None:
     token = SEAL.token(GRANT)
     for at in range(len(token)):
         assert SEAL.open(token[:at] + bytes([token[at] ^ 1]) + token[at + 1 :]) is None
-    for forged in (b"", token[:-1], token + b"x", Seal(b"another").token(GRANT)):
+    for forged in (b"", token[:-1], token + b"x", LeaseTokens(b"another").token(GRANT)):
         assert SEAL.open(forged) is None
     assert not SEAL.opened([])(HEAD)
 
 
 def test_without_keys_there_are_no_tokens() -> None:
     """Nothing is made, nothing is asked for; nor is anything asked of the ventilator's own verdicts."""
-    assert Seal().token(GRANT) == b""
-    assert Seal().opened([])(HEAD)
+    assert LeaseTokens().token(GRANT) == b""
+    assert LeaseTokens().opened([])(HEAD)
     assert SEAL.opened(None)(HEAD)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from penstock.job.spec import Stamp
-from penstock.station.inputs import RecordedLine, StoredRecord
-from penstock.station.recorded_jobs import Recorded
-from sink_world import head_of
+from penstock.station.recorded_jobs import Recorded, RecordedLine, StoredRecord
+from support.sink_models import head_of
 
 BATCH = b"b" * 16
 FIRST, SECOND, THIRD = Stamp(0, 1, 0), Stamp(0, 2, 0), Stamp(0, 3, 0)

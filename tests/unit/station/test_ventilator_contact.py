@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from penstock.station.ventilator_contact import WAIT_AGAIN, WAIT_PATIENCE, Contact, Outlet
+from penstock.station.ventilator_contact import WAIT_AGAIN, WAIT_PATIENCE, Outlet, VentilatorContact
 
 URL = "tcp://head:5555"
 
 
-def said(contact: Contact, now: float, *, connected: bool = False, refused: bool = False) -> list[str]:
+def said(contact: VentilatorContact, now: float, *, connected: bool = False, refused: bool = False) -> list[str]:
     """The events of this look."""
     return [log.event for log in contact.look(connected, refused, now)]
 
 
 def test_waiting_is_said_and_said_again_but_is_no_flood() -> None:
     """After a moment, then once in WAIT_AGAIN, and what it waits for: nothing there, or not let join."""
-    contact = Contact(URL, 0.0)
+    contact = VentilatorContact(URL, 0.0)
     assert said(contact, WAIT_PATIENCE - 0.1) == []
     (log,) = contact.look(connected=False, refused=False, now=WAIT_PATIENCE)
     assert (log.event, log.fields) == ("no_answer", {"url": URL, "seconds": 2})
@@ -25,7 +25,7 @@ def test_waiting_is_said_and_said_again_but_is_no_flood() -> None:
 
 def test_joining_is_said_with_what_it_brings() -> None:
     """Once, and only by the welcome that answers the newest hello; then nothing is due."""
-    contact = Contact(URL, 0.0, slots=4)
+    contact = VentilatorContact(URL, 0.0, slots=4)
     contact.said_hello(1, 0.1)
     contact.said_hello(2, 0.2)
     assert contact.welcomed(1, 0.3) == []
@@ -38,7 +38,7 @@ def test_joining_is_said_with_what_it_brings() -> None:
 
 def test_a_lost_link_is_said_at_once_and_that_it_is_back() -> None:
     """Then it waits as at the start, and joins again."""
-    contact = Contact(URL, 0.0)
+    contact = VentilatorContact(URL, 0.0)
     contact.heard(1.0)
     assert said(contact, 10.0) == ["lost_link"]
     assert said(contact, 10.1) == []
@@ -48,7 +48,7 @@ def test_a_lost_link_is_said_at_once_and_that_it_is_back() -> None:
 
 def test_a_key_that_is_not_let_in_is_said_again() -> None:
     """The first time whoever saw it has said so; that nothing answers would not be true."""
-    contact = Contact(URL, 0.0)
+    contact = VentilatorContact(URL, 0.0)
     assert said(contact, WAIT_PATIENCE, refused=True) == []
     assert said(contact, WAIT_PATIENCE + WAIT_AGAIN, refused=True) == ["not_let_in"]
 

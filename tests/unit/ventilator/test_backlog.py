@@ -6,10 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.job.spec import BatchSpec, Stamp
-from penstock.station.contract import OpenPart
-from penstock.station.inputs import StoredBatch, StoredChunk
 from penstock.ventilator.backlog import Backlog
-from penstock.ventilator.jobs_model import Batch, Chunk, Place, is_any
+from penstock.ventilator.contract import OpenPart, StoredBatch, StoredChunk
+from penstock.ventilator.jobs_model import MOVES, Batch, Chunk, Place, is_any
 
 
 def batch_of(backlog: Backlog, *, name: bytes = b"b", priority: int = 0) -> Batch:
@@ -21,7 +20,10 @@ def batch_of(backlog: Backlog, *, name: bytes = b"b", priority: int = 0) -> Batc
 def chunk_of(backlog: Backlog, batch: Batch, first: int, count: int) -> Chunk:
     """A queued chunk."""
     stored = StoredChunk(first, count, 1, (OpenPart(first, first + count),))
-    return backlog.add_chunk(batch, stored, Place.QUEUED)
+    chunk = backlog.add_chunk(batch, stored)
+    for part in chunk.parts:
+        backlog.move(part, Place.QUEUED)
+    return chunk
 
 
 @given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20), st.sampled_from(list(Place))), max_size=12))
@@ -32,7 +34,8 @@ def test_parts_partition_the_open_jobs(moves: list[tuple[int, int, Place]]) -> N
     for start, stop, place in moves:
         for part in backlog.carve(chunk, start, stop):
             assert start <= part.start < part.stop <= stop
-            backlog.move(part, place, int(place is Place.LEASED))
+            if place in MOVES[part.place] - {Place.ENDED}:
+                backlog.move(part, place, int(place is Place.LEASED))
         assert [index for part in chunk.parts for index in range(part.start, part.stop)] == list(range(20))
         assert backlog.queued_parts == sum(part.place is Place.QUEUED for part in chunk.parts)
         assert chunk.batch.leased == sum(part.jobs for part in chunk.parts if part.place is Place.LEASED)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from cores import BATCH, CLIENT, FUNCTION, Peer, VentilatorBench, held, leases, of
 from penstock.job.spec import BatchSpec, JobState
-from penstock.station.inputs import FromClient
+from penstock.station.contract import FromClient
 from penstock.ventilator.jobs_model import Place
 from penstock.wire.bounds import RECALL_PATIENCE, RESEND
 from penstock.wire.messages import (
@@ -21,6 +20,7 @@ from penstock.wire.messages import (
     Submit,
     Took,
 )
+from support.core_benches import BATCH, CLIENT, FUNCTION, Peer, VentilatorBench, held, leases, of
 
 ALL = 1 << 40
 
@@ -169,4 +169,4 @@ def test_jobs_cancelled_before_they_came_are_never_given_out(bench: VentilatorBe
     sent = list(bench.turn(FromClient(CLIENT, submit, b"fargsargs", 1.0)))
     assert {(lease.start, lease.stop) for lease in leases(sent)} <= {(0, 1), (4, 5)}
     assert [(start, stop) for start, stop, place in bench.places() if place is Place.VERDICT] == [(1, 4)]
-    assert list(bench.core.books.backlog.batches[BATCH].cancelled) == [(1, 4)]
+    assert list(bench.core.ledger.backlog.batches[BATCH].cancelled) == [(1, 4)]

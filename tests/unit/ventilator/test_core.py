@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from cores import BEAT, SINK, VentilatorBench, leases, of
 from penstock.wire.messages import AskPipeline, PipelineInfo, SinkBeat, Took
+from support.core_benches import BEAT, SINK, VentilatorBench, leases, of
 
 
 def test_the_sink_is_told_every_beat_what_is_applied(bench: VentilatorBench) -> None:
@@ -35,8 +35,8 @@ def test_it_says_how_the_pipeline_stands(bench: VentilatorBench) -> None:
 
 def test_each_life_has_a_greater_number(bench: VentilatorBench) -> None:
     """It is stored at the start, so that no lease number is ever used twice."""
-    lives = [bench.core.books.life]
+    lives = [bench.core.ledger.life]
     for _ in range(2):
         bench.restart()
-        lives.append(bench.core.books.life)
+        lives.append(bench.core.ledger.life)
     assert lives == [1, 2, 3]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from cores import BATCH, CLIENT, VentilatorBench
 from penstock.job.spec import BatchSpec
-from penstock.station.inputs import FromClient
-from penstock.ventilator.deletion import Removal
+from penstock.station.contract import FromClient
+from penstock.ventilator.deletion import Deletion
 from penstock.ventilator.jobs_model import Place
 from penstock.wire.bounds import TRANSIENT_TIME
 from penstock.wire.messages import Alive, AskGone, Delete, Gone
+from support.core_benches import BATCH, CLIENT, VentilatorBench
 
 MAP = BatchSpec(transient=True)
 OTHER = b"other".ljust(16)
@@ -53,7 +53,7 @@ def test_a_pause_of_its_own_is_forgiven_to_clients(
 ) -> None:
     """A laptop that slept for a night; without the rule the map would be gone."""
     if not forgives:
-        monkeypatch.setattr(Removal, "forgive", lambda *_: None)
+        monkeypatch.setattr(Deletion, "forgive", lambda *_: None)
     bench.submit(2, spec=MAP)
     bench.turn(after=8 * 3600.0)
     assert bench.places() == [(0, 2, Place.QUEUED if forgives else Place.VERDICT)]
@@ -96,7 +96,7 @@ def test_whoever_comes_back_is_told_what_became_of_its_map(bench: VentilatorBenc
     assert asked(bench, BATCH) == {BATCH: told}
     bench.turn(FromClient(CLIENT, Alive((BATCH,))))
     bench.turn(bench.record(0, 2))
-    assert BATCH not in bench.core.books.backlog.batches
+    assert BATCH not in bench.core.ledger.backlog.batches
     assert asked(bench, BATCH) == {BATCH: told}
 
 

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 import pytest
 
-from cores import BATCH, VentilatorBench, held, leases, of
 from penstock.job.spec import BatchSpec
-from penstock.station.inputs import JobConnections
+from penstock.ventilator.contract import JobConnections
 from penstock.ventilator.dispatch import LEASES_TO_COME
 from penstock.ventilator.jobs_model import Place
 from penstock.ventilator.known_worker import LOOK_AHEAD, MANY, look_interval
 from penstock.wire.bounds import RESEND
 from penstock.wire.messages import HandBack, HandedBack, Jobs, LeaseSpan, Message, Took
+from support.core_benches import BATCH, VentilatorBench, held, leases, of
 
 GPU = BatchSpec(needs=("gpu",))
 
@@ -159,7 +159,7 @@ def test_no_more_leases_are_out_than_the_limit(bench: VentilatorBench) -> None:
 
 
 def test_a_chunk_is_cut_for_as_many_as_may_run(bench: VentilatorBench) -> None:
-    """A limit of three fills three lanes out of one chunk; where there are fewer slots, no more than these."""
+    """A limit of three fills three open_leases out of one chunk; where there are fewer slots, no more than these."""
     bench.worker("w", slots=8, window=99)
     assert spans(bench.submit(10, spec=BatchSpec(limit=3))) == [(0, 4), (4, 7), (7, 10)]
     assert len(spans(bench.submit(100, spec=BatchSpec(limit=1000), batch=b"2" * 16))) <= 16
@@ -184,7 +184,7 @@ def test_a_batch_at_its_limit_holds_up_nobody_and_takes_its_turn(bench: Ventilat
 
 
 def test_a_lane_that_is_free_takes_over_half_of_another(bench: VentilatorBench) -> None:
-    """While all lanes are taken nobody is asked; once one is free, half of the rest is."""
+    """While all open_leases are taken nobody is asked; once one is free, half of the rest is."""
     peer = bench.worker("w", slots=4, window=99)
     one, two = leases(bench.submit(200, spec=BatchSpec(limit=2)))
     mine = [
@@ -253,7 +253,7 @@ def test_jobs_go_to_workers_with_all_of_their_tags(bench: VentilatorBench) -> No
     assert leases(bench.pass_time(1.0)) == []
     bench.worker("full", tags=("gpu", "ssd", "big"))
     (part,) = bench.parts()
-    lease = bench.core.books.leases.given[part.lease]
+    lease = bench.core.ledger.leases.records[part.lease]
     assert lease.worker is not None
     assert lease.worker.hello is not None
     assert lease.worker.hello.name == "full"

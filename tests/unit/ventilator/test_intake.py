@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from cores import BATCH, BOOT, CLIENT, FUNCTION, SINK, VentilatorBench, leases, of
 from penstock.job.spec import BatchSpec, JobState
-from penstock.station.contract import DeleteBatch, SaveBatch, SaveChunk, SaveTotal
-from penstock.station.inputs import FromClient
+from penstock.station.contract import DeleteBatch, FromClient
 from penstock.ventilator import backlog
+from penstock.ventilator.contract import SaveBatch, SaveChunk, SaveTotal
 from penstock.ventilator.core import RETENTION_INTERVAL
 from penstock.ventilator.jobs_model import Place
 from penstock.wire.bounds import RESEND, TRANSIENT_TIME
@@ -39,6 +38,7 @@ from penstock.wire.messages import (
     Took,
     Verdicts,
 )
+from support.core_benches import BATCH, BOOT, CLIENT, FUNCTION, SINK, VentilatorBench, leases, of
 
 ALL = 1 << 40
 
@@ -99,7 +99,7 @@ def test_a_forgotten_batch_does_not_come_back(bench: VentilatorBench) -> None:
     assert sent == [(SINK, ForgetBatch(BATCH))]
     assert of(DeleteBatch, bench.saved) == [DeleteBatch(BATCH)]
     assert bench.submit(2) == [(CLIENT, Accepted(2))]
-    assert BATCH not in bench.core.books.backlog.batches
+    assert BATCH not in bench.core.ledger.backlog.batches
 
 
 def test_an_open_batch_is_forgotten_when_it_has_ended(bench: VentilatorBench) -> None:
@@ -154,7 +154,7 @@ def test_a_long_batch_is_held_in_memory_in_part(bench: VentilatorBench, monkeypa
     given = [lease for part in bench.parts() if part.lease for lease in (part.start,)]
     most = 0
     while len(given) < 40:
-        most = max(most, len(bench.core.books.backlog.batches[BATCH].chunks))
+        most = max(most, len(bench.core.ledger.backlog.batches[BATCH].chunks))
         line = bench.record(given[-1], given[-1] + 1, lease=1, worker=peer.id)
         given += [lease.start for lease in leases(bench.turn(line))]
     assert given == list(range(40))
@@ -284,7 +284,7 @@ def test_what_a_client_left_half_accepted_is_completed_by_the_next(bench: Ventil
     assert bench.submit(2, 3, spec=once(b"this"), batch=OTHER) == [(CLIENT, Known(2, BATCH, False))]
     assert bench.submit(2, 3, spec=once(b"this")) == [(CLIENT, Accepted(3))]
     assert bench.places() == [(0, 5, Place.QUEUED)]
-    assert bench.core.books.backlog.batches[BATCH].total == 5
+    assert bench.core.ledger.backlog.batches[BATCH].total == 5
 
 
 def test_a_restart_forgets_no_word_and_a_deleted_batch_frees_its_own(bench: VentilatorBench) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from cores import BATCH, VentilatorBench, held, leases
 from penstock.job.spec import BatchSpec, JobState
 from penstock.ventilator.job_states import LINES
 from penstock.wire.messages import (
@@ -25,11 +24,12 @@ from penstock.wire.messages import (
     Refused,
     Took,
 )
+from support.core_benches import BATCH, VentilatorBench, held, leases
 
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[VentilatorBench]:
-    """A ventilator with a sink, whose books are right in the end."""
+    """A ventilator with a sink, whose ledger are right in the end."""
     made = VentilatorBench(tmp_path)
     made.sink()
     yield made

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from penstock.job.spec import BatchSpec
-from penstock.station.inputs import StoredBatch
 from penstock.ventilator.backlog import Backlog
+from penstock.ventilator.contract import StoredBatch
 from penstock.ventilator.jobs_model import Chunk
 from penstock.ventilator.known_worker import Worker
 from penstock.ventilator.leases import Leases, Round
@@ -32,7 +32,7 @@ def test_a_lease_ends_with_its_last_job() -> None:
     leases.shrink(lease.number, 2)
     assert (worker.jobs, worker.leases) == (1, {lease.number})
     leases.shrink(lease.number, 1)
-    assert (worker.jobs, worker.leases, leases.given, leases.untaken) == (0, set(), {}, {})
+    assert (worker.jobs, worker.leases, leases.records, leases.untaken) == (0, set(), {}, {})
 
 
 def test_a_lease_has_one_holder() -> None:

@@ -1,16 +1,16 @@
-"""The books: every move keeps leases, credit and counts in step, and what changed is saved once."""
+"""The ledger: every move keeps leases, credit and counts in step, and what changed is saved once."""
 
 from __future__ import annotations
 
 import pytest
 
-from cores import BATCH, SINK, VentilatorBench, of
 from penstock.job.spec import JobState
-from penstock.station.contract import SaveApplied, SaveCounts, SaveOpen
-from penstock.station.inputs import FromClient
-from penstock.ventilator import ledger as module
+from penstock.station.contract import FromClient
+from penstock.ventilator import turn
+from penstock.ventilator.contract import SaveApplied, SaveCounts, SaveOpen
 from penstock.ventilator.jobs_model import Place
 from penstock.wire.messages import Cancel, Verdicts
+from support.core_benches import BATCH, SINK, VentilatorBench, of
 
 
 def test_what_changed_in_a_turn_is_saved_once(bench: VentilatorBench) -> None:
@@ -37,7 +37,7 @@ def test_delayed_jobs_are_queued_when_their_time_has_come(bench: VentilatorBench
     """Not before, and the next wake-up is not after."""
     bench.submit(2, close=False)
     bench.turn(bench.record(0, 1, JobState.FAILED, final=False))
-    until = next(part.wait for part in bench.parts() if part.place is Place.DELAYED)
+    until = next(part.due_at for part in bench.parts() if part.place is Place.DELAYED)
     bench.turn(after=(until - bench.now) * 0.9)
     wakeup = bench.core.next_wakeup()
     assert wakeup is not None
@@ -49,7 +49,7 @@ def test_delayed_jobs_are_queued_when_their_time_has_come(bench: VentilatorBench
 
 def test_many_verdicts_go_in_several_messages(bench: VentilatorBench, monkeypatch: pytest.MonkeyPatch) -> None:
     """A cancelled batch of many chunks is not one huge message."""
-    monkeypatch.setattr(module, "VERDICTS_PER_MESSAGE", 2)
+    monkeypatch.setattr(turn, "VERDICTS_PER_MESSAGE", 2)
     bench.submit(*[1] * 5)
     sent = bench.told(SINK, FromClient(b"client", Cancel(1, BATCH, 0, 5, False)))
     assert [len(verdicts.records) for verdicts in of(Verdicts, sent)] == [2, 2, 1]

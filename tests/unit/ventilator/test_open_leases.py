@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from cores import VentilatorBench, held, leases
 from penstock.job.spec import BatchSpec, JobState
-from penstock.station.inputs import JobConnections, StoredBatch
+from penstock.ventilator.backlog import FairQueue
+from penstock.ventilator.contract import JobConnections, StoredBatch
 from penstock.ventilator.jobs_model import Batch
-from penstock.ventilator.open_leases import Groups, Lanes
-from penstock.ventilator.turns import Turns
+from penstock.ventilator.open_leases import LimitGroups, OpenLeases
 from penstock.wire.messages import AskWhy, Delete, Why
+from support.core_benches import VentilatorBench, held, leases
 
 VIEW = BatchSpec(limit=1, limit_group=b"one view".ljust(16))
 
@@ -25,13 +25,13 @@ def names(count: int) -> list[bytes]:
 
 def out(bench: VentilatorBench) -> list[bytes]:
     """The batches of the leases that are out, in the order in which they were given out."""
-    given = bench.core.books.leases.given
+    given = bench.core.ledger.leases.records
     return [given[number].chunk.batch.id for number in sorted(given)]
 
 
 def end_next(bench: VentilatorBench, worker: bytes) -> bytes:
     """The oldest lease ends; whose it was."""
-    lease = bench.core.books.leases.given[min(bench.core.books.leases.given)]
+    lease = bench.core.ledger.leases.records[min(bench.core.ledger.leases.records)]
     (part,) = [part for part in lease.chunk.parts if part.lease == lease.number]
     batch: bytes = lease.chunk.batch.id
     bench.turn(bench.record(part.start, part.stop, lease=lease.number, worker=worker, batch=batch))
@@ -70,18 +70,18 @@ def test_what_came_another_way_counts_for_itself(bench: VentilatorBench, other: 
 
 def test_a_view_is_of_one_owner() -> None:
     """Nobody can hold up another one by naming his view."""
-    groups = Groups[Batch]()
+    groups = LimitGroups[Batch]()
 
-    def lanes(owner: str) -> Lanes[Batch] | None:
+    def open_leases(owner: str) -> OpenLeases[Batch] | None:
         spec = replace(VIEW, owner=owner)
         return groups.join(StoredBatch(b"b" * 16, spec, b"f" * 16, 1, 0.0, 0, None, {}, None))
 
-    alice = lanes("alice")
-    assert lanes("alice") is alice
-    assert lanes("bob") is not alice
+    alice = open_leases("alice")
+    assert open_leases("alice") is alice
+    assert open_leases("bob") is not alice
     for _ in range(2):
         groups.leave(replace(VIEW, owner="alice"))
-    assert lanes("alice") is not alice  # which was forgotten with its last batch
+    assert open_leases("alice") is not alice  # which was forgotten with its last batch
 
 
 def test_who_fits_nobody_holds_up_nobody(bench: VentilatorBench) -> None:
@@ -149,7 +149,7 @@ def test_to_let_one_go_on_costs_the_same_however_many_wait(
 
         monkeypatch.setattr(kind, name, count)
 
-    for kind, name in ((Turns, "_append"), (Turns, "_remove"), (Batch, "pop")):
+    for kind, name in ((FairQueue, "_append"), (FairQueue, "_remove"), (Batch, "pop")):
         counted(kind, name)
     assert [end_next(bench, peer.id) for _ in range(3)] == names(1000)[:3]
     assert len(moved) <= 3 * 8

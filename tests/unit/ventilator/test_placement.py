@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from cores import BATCH, CLIENT, VentilatorBench, leases, of
 from penstock.job.spec import BatchSpec
 from penstock.ventilator.jobs_model import Terms
 from penstock.ventilator.placement import MISSING_PATIENCE, describe
@@ -19,6 +18,7 @@ from penstock.wire.messages import (
     Refused,
     Why,
 )
+from support.core_benches import BATCH, CLIENT, VentilatorBench, leases, of
 
 
 def notices(sent: list[tuple[bytes, Message]]) -> list[str]:
@@ -97,7 +97,7 @@ def test_a_worker_is_given_nothing_that_it_cannot_open(bench: VentilatorBench) -
     assert waits(bench) == ""
     assert [lease.batch for lease in leases(bench.turn(python.beat()))] == []
     bench.submit(1, 1, batch=b"more".ljust(16))
-    held = {worker.hello.name: worker.jobs for worker in bench.core.books.workers.values() if worker.hello}
+    held = {worker.hello.name: worker.jobs for worker in bench.core.ledger.workers.values() if worker.hello}
     assert held == {"js": 1, "python": 4}
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from cores import SINK, Peer, VentilatorBench, held, leases, of
 from penstock.job.spec import BatchSpec, JobState
 from penstock.ventilator.jobs_model import Place
-from penstock.wire.bounds import FUSE, RECONNECT_GRACE
+from penstock.wire.bounds import RECONNECT_GRACE, UNREPORTED_TIME
 from penstock.wire.messages import HandBack, HandedBack, Held, Jobs, LeaseSpan, Message, Verdicts
+from support.core_benches import SINK, Peer, VentilatorBench, held, leases, of
 
 SPEC = BatchSpec(max_crashes=2)
 OTHER = b"other".ljust(16)
@@ -44,7 +44,7 @@ def test_a_suspect_has_its_worker_for_itself(bench: VentilatorBench) -> None:
     sent = bench.turn(bench.record(0, 1, lease=bench.parts()[0].lease, worker=one.id))
     assert (given(sent, one), given(sent, two)) == ([(1, 2)], [])
     bench.turn(bench.record(1, 2, lease=bench.parts()[0].lease, worker=one.id))
-    assert not bench.core.books.workers[one.id].kept
+    assert not bench.core.ledger.workers[one.id].kept
 
 
 def test_who_takes_its_worker_along_alone_is_dead(bench: VentilatorBench) -> None:
@@ -76,7 +76,7 @@ def test_a_busy_worker_is_emptied_first(bench: VentilatorBench) -> None:
     suspects(bench)
     busy = bench.worker("busy", window=0)
     bench.submit(3, batch=OTHER)
-    first = bench.core.books.leases.next_number
+    first = bench.core.ledger.leases.next_number
     mine = Held(first, OTHER, bench.parts(OTHER)[0].stamp, ((1, 3),), ((0, 1),), ())
     bench.turn(busy.beat(mine))
     busy.window = 9
@@ -94,11 +94,11 @@ def test_a_suspect_that_is_cancelled_keeps_no_worker(bench: VentilatorBench) -> 
     suspects(bench)
     busy = bench.worker("busy", window=0)
     for part in bench.parts():
-        bench.core.books.cancel(part)
+        bench.core.ledger.cancel(part)
     busy.window = 9
     bench.turn(busy.beat())
-    assert not bench.core.books.workers[busy.id].kept
-    assert bench.core.books.alone == {}
+    assert not bench.core.ledger.workers[busy.id].kept
+    assert bench.core.ledger.alone == {}
 
 
 def test_a_dealt_job_that_takes_its_worker_along_at_once_counts(bench: VentilatorBench) -> None:
@@ -107,7 +107,7 @@ def test_a_dealt_job_that_takes_its_worker_along_at_once_counts(bench: Ventilato
     _, second = leases(bench.submit(1, 1))
     one.disconnect()
     two.window = 0
-    bench.pass_time(FUSE * 1.5, (two, (held(second, running=((1, 2),)),)))
+    bench.pass_time(UNREPORTED_TIME * 1.5, (two, (held(second, running=((1, 2),)),)))
     bench.turn(bench.head())
     part = bench.parts()[0]
     assert (part.start, part.place, part.crashed, part.lost) == (0, Place.QUEUED, True, "worker one on host")

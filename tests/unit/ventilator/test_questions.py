@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from cores import VentilatorBench
 from penstock.wire.messages import AskPipeline, PipelineInfo
+from support.core_benches import VentilatorBench
 
 
 @pytest.fixture

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from cores import BATCH, VentilatorBench, held, leases
 from penstock.job.spec import BatchSpec, JobState
 from penstock.ventilator.start_conditions import EXPIRED
 from penstock.wire.messages import AskWhy, Cancel, InSlot, Refused, Took, Why
+from support.core_benches import BATCH, VentilatorBench, held, leases
 
 FIRST = b"first".ljust(16)
 

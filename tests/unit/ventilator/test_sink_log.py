@@ -1,4 +1,4 @@
-"""The sink's log comes in: in order, once, and over whatever the books said."""
+"""The sink's log comes in: in order, once, and over whatever the ledger said."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from cores import BATCH, BOOT, SINK, VentilatorBench, held, leases, of
 from penstock.job.spec import BatchSpec, JobState, Stamp
-from penstock.station.contract import SaveApplied
+from penstock.ventilator.contract import SaveApplied
 from penstock.ventilator.jobs_model import Place
 from penstock.wire.bounds import RESEND
 from penstock.wire.messages import (
@@ -22,6 +21,7 @@ from penstock.wire.messages import (
     Replay,
     Took,
 )
+from support.core_benches import BATCH, BOOT, SINK, VentilatorBench, held, leases, of
 
 
 def test_closed_is_said_in_the_turn_that_saves_the_outcome(bench: VentilatorBench) -> None:
@@ -63,10 +63,10 @@ def test_a_head_that_is_told_again_changes_nothing(bench: VentilatorBench) -> No
     bench.turn(after=RESEND)
     for _ in range(2):
         assert of(Replay, bench.told(SINK, replace(last, trouble="full"))) in ([Replay(1, b"1")], [])
-    assert bench.core.settlement.trouble == "full"
+    assert bench.core.sink_log.trouble == "full"
     bench.turn(bench.record(2, 4), bench.head())
     assert bench.counts() == {"succeeded": 4}
-    assert not bench.core.settlement.trouble
+    assert not bench.core.sink_log.trouble
 
 
 def test_a_new_sink_is_asked_from_the_last_applied_line(bench: VentilatorBench) -> None:
@@ -115,12 +115,12 @@ def test_a_failed_attempt_waits_for_its_retry(bench: VentilatorBench) -> None:
     bench.turn(bench.record(0, 1, JobState.FAILED, final=False))
     (part,) = bench.parts()
     assert (part.place, part.stamp) == (Place.DELAYED, Stamp(attempt=2))
-    assert 7.5 <= part.wait - bench.now <= 12.5
+    assert 7.5 <= part.due_at - bench.now <= 12.5
     stamp = part.stamp
     bench.turn(bench.record(0, 1, JobState.FAILED, final=False, stamp=stamp))
     (part,) = bench.parts()
     assert (part.place, part.stamp) == (Place.DELAYED, Stamp(attempt=3))
-    assert 15.0 <= part.wait - bench.now <= 25.0
+    assert 15.0 <= part.due_at - bench.now <= 25.0
 
 
 def test_a_retry_survives_a_restart(bench: VentilatorBench) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from cores import BATCH, CLIENT, VentilatorBench, held, leases, of
 from penstock.job.spec import BatchSpec, JobState, Stamp
-from penstock.station.inputs import FromClient, WallClock
+from penstock.station.contract import FromClient
+from penstock.ventilator.contract import WallClock
 from penstock.ventilator.jobs_model import Place
 from penstock.ventilator.start_conditions import EXPIRED
 from penstock.wire.bounds import RESEND
@@ -26,6 +26,7 @@ from penstock.wire.messages import (
     Took,
     Verdicts,
 )
+from support.core_benches import BATCH, CLIENT, VentilatorBench, held, leases, of
 
 
 def later(bench: VentilatorBench, seconds: float) -> BatchSpec:
@@ -203,15 +204,15 @@ def test_a_restart_forgets_no_order(bench: VentilatorBench) -> None:
     bench.submit(1, batch=THEN, spec=AFTER)
     bench.restart()
     bench.recover()
-    assert bench.core.books.backlog.batches[THEN].held
+    assert bench.core.ledger.backlog.batches[THEN].held
     bench.turn(bench.record(0, 1, batch=FIRST), FromClient(CLIENT, Forget(FIRST)))
     bench.restart()
     bench.recover()
     assert bench.places(THEN) == [(0, 1, Place.QUEUED)]
     bench.turn(FromClient(CLIENT, Forget(FIRST)))
-    assert FIRST in bench.core.books.backlog.batches
+    assert FIRST in bench.core.ledger.backlog.batches
     bench.turn(bench.record(0, 1, batch=THEN))
-    assert FIRST not in bench.core.books.backlog.batches
+    assert FIRST not in bench.core.ledger.backlog.batches
 
 
 def test_who_asks_is_told_what_a_held_batch_waits_for(bench: VentilatorBench) -> None:

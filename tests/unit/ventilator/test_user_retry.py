@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from cores import BATCH, CLIENT, VentilatorBench, leases, of
 from penstock.job.spec import BatchSpec, JobState, Stamp
-from penstock.station.contract import EndedPart
-from penstock.station.inputs import FromClient
+from penstock.station.contract import FromClient
+from penstock.ventilator.contract import EndedPart
 from penstock.ventilator.jobs_model import Place
 from penstock.wire.bounds import RESEND
 from penstock.wire.messages import Cancel, Cancelled, Forget, Message, Refused, Retried, Retry, SinkBeat, Verdicts
+from support.core_benches import BATCH, CLIENT, VentilatorBench, leases, of
 
 ALL = 1 << 62
 ASKED = b"asked".ljust(16)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from penstock.ventilator.known_worker import Worker
-from penstock.ventilator.worker_demand import VOID, Needs
+from penstock.ventilator.worker_demand import VOID, WorkerDemand
 from penstock.wire.messages import Hello
 
 
@@ -30,7 +30,7 @@ class Fleet:
             worker.window, worker.connections = 9, 1
             worker.change()
             self.workers[worker.id] = worker
-        self.needs = Needs(self.workers, self.changed)
+        self.needs = WorkerDemand(self.workers, self.changed)
         self.needs.look()
 
     def __getitem__(self, number: int) -> Watched:

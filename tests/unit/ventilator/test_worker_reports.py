@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from cores import BATCH, SINK, VentilatorBench, held, leases, of
 from penstock.job.spec import BatchSpec, JobState, Stamp
 from penstock.ventilator import worker_reports
 from penstock.ventilator.jobs_model import Place
-from penstock.wire.bounds import FUSE, LEASE_TIME, RECONNECT_GRACE
+from penstock.wire.bounds import LEASE_TIME, RECONNECT_GRACE, UNREPORTED_TIME
 from penstock.wire.messages import (
     Beat,
     Cancel,
@@ -28,6 +27,7 @@ from penstock.wire.messages import (
     Verdicts,
     Welcome,
 )
+from support.core_benches import BATCH, SINK, VentilatorBench, held, leases, of
 
 
 def test_each_control_connection_is_greeted_and_only_its_own_hello_counts(bench: VentilatorBench) -> None:
@@ -88,7 +88,7 @@ def test_of_many_workers_each_beats_less_often(bench: VentilatorBench, monkeypat
         bench.turn(Left(other.id))
     assert bench.told(one, one.beat()) == [Beat(3, 3.0)]
     bench.pass_time(2.9 * LEASE_TIME)
-    assert one.id in bench.core.books.workers
+    assert one.id in bench.core.ledger.workers
     bench.pass_time(0.2 * LEASE_TIME)
     assert of(Greeting, bench.told(one, one.beat()))
 
@@ -206,14 +206,14 @@ def test_a_dropped_connection_may_come_back(bench: VentilatorBench) -> None:
 
 
 def test_a_lost_workers_jobs_wait_for_the_sink(bench: VentilatorBench) -> None:
-    """Rule 8: they are in limbo until the sink has echoed a beat that was sent after the loss."""
+    """Rule 8: they are in unconfirmed until the sink has echoed a beat that was sent after the loss."""
     peer = bench.worker("w")
     bench.submit(4)
     peer.disconnect()
     (beat,) = of(SinkBeat, bench.told(SINK, after=RECONNECT_GRACE * 1.1))
-    assert bench.places() == [(0, 4, Place.LIMBO)]
+    assert bench.places() == [(0, 4, Place.UNCONFIRMED)]
     bench.turn(bench.head(echo=beat.number - 1))
-    assert bench.places() == [(0, 4, Place.LIMBO)]
+    assert bench.places() == [(0, 4, Place.UNCONFIRMED)]
     bench.turn(bench.head(echo=beat.number))
     assert bench.places() == [(0, 4, Place.QUEUED)]
 
@@ -273,7 +273,7 @@ def test_the_echo_counts_only_when_the_log_is_applied(bench: VentilatorBench) ->
     bench.turn(after=RECONNECT_GRACE * 1.1)
     line = bench.record(0, 3, lease=lease.number, worker=peer.id)
     bench.turn(bench.head())
-    assert bench.places() == [(0, 4, Place.LIMBO)]
+    assert bench.places() == [(0, 4, Place.UNCONFIRMED)]
     bench.turn(line)
     bench.turn(bench.head())
     assert bench.places() == [(3, 4, Place.QUEUED)]
@@ -372,7 +372,7 @@ def test_a_job_that_may_be_started_once_is_dead_when_its_worker_is_lost(bench: V
 
 
 def test_a_worker_that_left_holds_nothing(bench: VentilatorBench) -> None:
-    """Left queues again what the books still have of it, and counts no crash."""
+    """Left queues again what the ledger still have of it, and counts no crash."""
     peer = bench.worker("w")
     (lease,) = leases(bench.submit(4))
     bench.turn(peer.beat(held(lease, running=((0, 1),), unstarted=((1, 4),))))
@@ -389,7 +389,7 @@ def test_the_ventilators_own_pause_expires_nobody(bench: VentilatorBench) -> Non
     bench.turn(after=3600.0)
     assert bench.places() == [(0, 1, Place.LEASED)]
     bench.pass_time(5.6)
-    assert bench.places() == [(0, 1, Place.LIMBO)]
+    assert bench.places() == [(0, 1, Place.UNCONFIRMED)]
 
 
 def test_a_message_in_the_turn_after_a_pause_is_heard_now(bench: VentilatorBench) -> None:
@@ -399,7 +399,7 @@ def test_a_message_in_the_turn_after_a_pause_is_heard_now(bench: VentilatorBench
     mine = held(lease, running=((0, 1),))
     bench.turn(peer.beat(mine), after=3600.0)
     bench.pass_time(5.6)
-    assert bench.places() == [(0, 1, Place.LIMBO)]
+    assert bench.places() == [(0, 1, Place.UNCONFIRMED)]
 
 
 # ---------------------------------------------------------------------------------------------- fuse
@@ -412,7 +412,7 @@ def test_a_dealt_lease_that_nobody_reported_is_queued_again(bench: VentilatorBen
     bench.turn(Took(one.id, (first.number,), 0))
     one.window = two.window = 0
     mine = held(first, unstarted=((0, 2),))
-    bench.pass_time(FUSE * 1.1, (one, (mine,)), (two, ()))
+    bench.pass_time(UNREPORTED_TIME * 1.1, (one, (mine,)), (two, ()))
     assert bench.places() == [(0, 2, Place.LEASED), (2, 4, Place.QUEUED)]
 
 
@@ -423,22 +423,22 @@ def test_the_fuse_waits_for_who_was_not_heard_since(bench: VentilatorBench) -> N
     bench.turn(Took(one.id, (first.number,), 0))
     one.window = 0
     mine = held(first, unstarted=((0, 2),))
-    bench.pass_time(FUSE * 1.5, (one, (mine,)))
+    bench.pass_time(UNREPORTED_TIME * 1.5, (one, (mine,)))
     assert bench.places() == [(0, 2, Place.LEASED), (2, 4, Place.LEASED)]
     bench.pass_time(5.0, (one, (mine,)))
     bench.turn(bench.head())
     assert bench.places() == [(0, 2, Place.LEASED), (2, 4, Place.QUEUED)]
-    assert two.id in bench.core.books.workers, "it is subscribed still"
+    assert two.id in bench.core.ledger.workers, "it is subscribed still"
 
 
 def test_a_hello_ends_the_wait_for_earlier_rounds(bench: VentilatorBench) -> None:
     """Rules 2 and 7: what was dealt before a hello is below its floor, so the worker is charged for it no longer."""
     one, _ = bench.worker("one"), bench.worker("two")
     bench.submit(2, 2)
-    books = bench.core.books
-    assert books.workers[one.id].charged_leases == 1
+    ledger = bench.core.ledger
+    assert ledger.workers[one.id].charged_leases == 1
     bench.turn(one.hello(one.connect()))
-    assert books.workers[one.id].charged_leases == 0
+    assert ledger.workers[one.id].charged_leases == 0
 
 
 # ---------------------------------------------------------------------------------------------- restart
@@ -486,7 +486,7 @@ def test_an_echo_from_a_former_life_is_none(tmp_path: Path) -> None:
     bench = VentilatorBench(tmp_path)
     bench.sink()
     bench.pass_time(9.0)
-    old = bench.core.presence.loss.barrier
+    old = bench.core.ledger.beats.number
     bench.submit(2)
     bench.restart()
     bench.sink()
@@ -502,9 +502,9 @@ def test_recovery_needs_an_echo_not_the_newest(tmp_path: Path) -> None:
     bench.restart()
     bench.sink()
     bench.pass_time(4.0)
-    echo = bench.core.presence.loss.barrier
+    echo = bench.core.ledger.beats.number
     bench.pass_time(2.0)
-    assert bench.core.presence.loss.barrier > echo
+    assert bench.core.ledger.beats.number > echo
     bench.turn(bench.head(echo=echo))
     assert bench.core.intake.recovered
 

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cores import BATCH, BEAT, FUNCTION, WorkerBench, delivered, done, of, runs
 from penstock.job.spec import BatchSpec, JobState, Stamp
-from penstock.station.contract import Deliver, EndSlot, FreeLease, Leave, Run
-from penstock.station.inputs import FunctionReady, JobsConnected, SinkConnected, SlotDied, SlotReady, SlotUnfit, Stop
 from penstock.wire.bounds import RESEND
 from penstock.wire.messages import (
     BatchSpan,
@@ -30,8 +27,23 @@ from penstock.wire.messages import (
     Welcome,
 )
 from penstock.worker import core as module
+from penstock.worker.contract import (
+    Deliver,
+    EndSlot,
+    FreeLease,
+    FunctionReady,
+    JobsConnected,
+    Leave,
+    Run,
+    SinkConnected,
+    SlotDied,
+    SlotReady,
+    SlotUnfit,
+    Stop,
+)
 from penstock.worker.lease_receipts import TOOK_DELAY
 from penstock.worker.outbox import OUTCOME_DELAY
+from support.core_benches import BATCH, BEAT, FUNCTION, WorkerBench, delivered, done, of, runs
 
 LOST = 2.5
 """Half a lease time."""

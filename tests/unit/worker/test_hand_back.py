@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from cores import BATCH, WorkerBench, done, of, runs
 from penstock.job.spec import JobState, Stamp
-from penstock.station.contract import Cut, FreeLease, Run
-from penstock.station.inputs import PieceCut, SlotDied
 from penstock.wire.messages import Closed, HandedBack, LeaseSpan, Recall, RecordedSpan
+from penstock.worker.contract import Cut, FreeLease, PieceCut, Run, SlotDied
 from penstock.worker.slot_feed import STUCK
+from support.core_benches import BATCH, WorkerBench, done, of, runs
 
 
 def piece_of_many(bench: WorkerBench) -> Run:

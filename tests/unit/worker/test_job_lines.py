@@ -11,11 +11,12 @@ import pytest
 
 from penstock.job.command import CommandTemplate
 from penstock.job.spec import BatchSpec, JobState, Stamp
-from penstock.station.inputs import PieceDone, Ran, SlotDied
+from penstock.slot.protocol import Ran
 from penstock.wire.messages import Note
+from penstock.worker.contract import PieceDone, SlotDied
 from penstock.worker.job_lines import WHAT_CHARS, JobLines
 from penstock.worker.slot_handle import Work
-from penstock.worker.terminal_output import Echo
+from penstock.worker.terminal_output import TerminalOutput
 
 BATCH = b"b" * 16
 ID = BATCH.hex()
@@ -25,7 +26,7 @@ ID = BATCH.hex()
 def pipe() -> Iterator[tuple[int, JobLines]]:
     """Where to read, and what writes there."""
     reader, writer = os.pipe()
-    yield reader, JobLines(Echo(writer))
+    yield reader, JobLines(TerminalOutput(writer))
     os.close(reader)
     os.close(writer)
 

@@ -4,62 +4,62 @@ from __future__ import annotations
 
 import math
 
-from cores import BATCH, WorkerBench, done, of, runs
 from penstock.job.spec import JobState, Stamp
-from penstock.station.contract import EndSlot, Leave
 from penstock.wire.messages import Closed, RecordedSpan
-from penstock.worker.lifetime import Shift
+from penstock.worker.contract import EndSlot, Leave
+from penstock.worker.lifetime import Lifetime
+from support.core_benches import BATCH, WorkerBench, done, of, runs
 
 
 def test_without_options_it_stays() -> None:
     """For ever."""
-    shift = Shift(0.0)
-    assert shift.next_wakeup(draining=False) == math.inf
-    assert shift.drains(1e9, busy=False) is None
-    assert not shift.is_over(1e9)
+    lifetime = Lifetime(0.0)
+    assert lifetime.next_wakeup(draining=False) == math.inf
+    assert lifetime.drains(1e9, busy=False) is None
+    assert not lifetime.is_over(1e9)
 
 
 def test_idle_counts_from_the_last_moment_it_was_busy() -> None:
     """Also from its start; work begins the count anew."""
-    shift = Shift(100.0, idle_timeout=10.0)
-    assert shift.next_wakeup(draining=False) == 110.0
-    assert shift.drains(109.0, busy=True) is None
-    assert shift.next_wakeup(draining=False) == math.inf
-    assert shift.drains(200.0, busy=True) is None
-    assert shift.drains(205.0, busy=False) is None
-    assert shift.next_wakeup(draining=False) == 215.0
-    assert shift.drains(214.9, busy=False) is None
-    assert shift.drains(215.0, busy=False) == "idle"
+    lifetime = Lifetime(100.0, idle_timeout=10.0)
+    assert lifetime.next_wakeup(draining=False) == 110.0
+    assert lifetime.drains(109.0, busy=True) is None
+    assert lifetime.next_wakeup(draining=False) == math.inf
+    assert lifetime.drains(200.0, busy=True) is None
+    assert lifetime.drains(205.0, busy=False) is None
+    assert lifetime.next_wakeup(draining=False) == 215.0
+    assert lifetime.drains(214.9, busy=False) is None
+    assert lifetime.drains(215.0, busy=False) == "idle"
 
 
 def test_it_drains_before_its_time_limit_and_then_ends_what_runs() -> None:
     """Busy or not; the last call comes once, and leaves what runs its grace."""
-    shift = Shift(0.0, time_limit=600.0, drain_before=60.0, grace=5.0)
-    assert shift.drains(539.0, busy=True) is None
-    assert shift.drains(540.0, busy=True) == "time limit"
-    assert shift.next_wakeup(draining=True) == 590.0
-    assert [shift.is_over(now) for now in (589.0, 590.0, 591.0)] == [False, True, False]
-    assert shift.next_wakeup(draining=True) == math.inf
+    lifetime = Lifetime(0.0, time_limit=600.0, drain_before=60.0, grace=5.0)
+    assert lifetime.drains(539.0, busy=True) is None
+    assert lifetime.drains(540.0, busy=True) == "time limit"
+    assert lifetime.next_wakeup(draining=True) == 590.0
+    assert [lifetime.is_over(now) for now in (589.0, 590.0, 591.0)] == [False, True, False]
+    assert lifetime.next_wakeup(draining=True) == math.inf
 
 
 def test_with_little_time_to_drain_half_of_it_is_for_what_runs() -> None:
     """The last call never comes before draining has begun."""
-    shift = Shift(0.0, time_limit=10.0, drain_before=4.0)
-    assert shift.next_wakeup(draining=False) == 6.0
-    assert shift.next_wakeup(draining=True) == 8.0
+    lifetime = Lifetime(0.0, time_limit=10.0, drain_before=4.0)
+    assert lifetime.next_wakeup(draining=False) == 6.0
+    assert lifetime.next_wakeup(draining=True) == 8.0
 
 
 def test_who_is_told_twice_to_stop_leaves_after_the_grace() -> None:
     """Told once more: now."""
-    shift = Shift(0.0, grace=5.0)
-    assert shift.leaves_at == math.inf
-    assert [(shift.hurry(now), shift.leaves_at) for now in (10.0, 11.0)] == [(True, 17.0), (False, 11.0)]
+    lifetime = Lifetime(0.0, grace=5.0)
+    assert lifetime.leaves_at == math.inf
+    assert [(lifetime.hurry(now), lifetime.leaves_at) for now in (10.0, 11.0)] == [(True, 17.0), (False, 11.0)]
 
 
 def test_an_idle_worker_leaves() -> None:
     """Through the drain that SIGTERM has; an outcome that no sink has taken keeps it."""
     bench = WorkerBench()
-    bench.core._shift = Shift(bench.now, idle_timeout=5.0)
+    bench.core._lifetime = Lifetime(bench.now, idle_timeout=5.0)
     (run,) = runs(bench.turn(bench.jobs(0, 1)))
     assert of(Leave, bench.pass_time(20.0)) == []
     bench.turn(done(run))
@@ -73,7 +73,7 @@ def test_an_idle_worker_leaves() -> None:
 def test_what_runs_at_the_last_call_is_ended_and_given_back() -> None:
     """As a second SIGTERM does it: what had not started goes back first, what runs is no failure."""
     bench = WorkerBench()
-    bench.core._shift = Shift(bench.now, time_limit=60.0, drain_before=30.0, grace=5.0)
+    bench.core._lifetime = Lifetime(bench.now, time_limit=60.0, drain_before=30.0, grace=5.0)
     (run,) = runs(bench.turn(bench.jobs(0, 4)))
     assert of(EndSlot, bench.pass_time(49.0)) == []
     assert of(EndSlot, bench.pass_time(2.0)) == [EndSlot(0, run.piece, JobState.CANCELLED, "cancelled")]

@@ -9,7 +9,7 @@ import pytest
 from penstock.job.output_limit import NOTE_BYTES, cut_line
 from penstock.job.spec import KEEP_OUTPUT, JobState
 from penstock.slot.output_spool import Spool
-from penstock.station.inputs import Ran
+from penstock.slot.protocol import Ran
 from penstock.wire.messages import Note
 from penstock.worker.output_notes import noted
 

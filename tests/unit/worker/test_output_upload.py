@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from penstock.job.spec import JobState, Stamp
-from penstock.station.contract import DeliverOutput, FreeOutput
 from penstock.wire.bounds import RESEND
 from penstock.wire.messages import OutcomeHead
-from penstock.worker.held_lease import Kept
+from penstock.worker.contract import DeliverOutput, FreeOutput
+from penstock.worker.held_lease import KeptOutcome
 from penstock.worker.output_upload import MESSAGE_BYTES, PART_BYTES, WINDOW_BYTES, Uploads
 
 MIB = 1 << 20
 
 
-def kept(index: int = 0) -> Kept:
+def kept(index: int = 0) -> KeptOutcome:
     head = OutcomeHead(
         batch=b"b" * 16,
         start=index,
@@ -27,7 +27,7 @@ def kept(index: int = 0) -> Kept:
         size=0,
         crashed=False,
     )
-    return Kept(head, b"", b"token")
+    return KeptOutcome(head, b"", b"token")
 
 
 def sent(uploads: Uploads, now: float = 0.0) -> list[DeliverOutput]:

@@ -11,24 +11,23 @@ import pytest
 
 from penstock.job.spec import BatchSpec, JobState, Stamp
 from penstock.slot.output_spool import Spool
-from penstock.slot.protocol import INDEX, PIECE, STARTED, UNIT, Done, FromSlot, Ready, Running, Unfit, frame
-from penstock.station.inputs import Ran
+from penstock.slot.protocol import INDEX, PIECE, STARTED, UNIT, Done, FromSlot, Ran, Ready, Running, Unfit, frame
 from penstock.worker.slot_checks import nonsense
-from penstock.worker.slot_handle import Ended, Seat, Work
+from penstock.worker.slot_handle import Ended, SlotHandle, Work
 
 
 @pytest.fixture
-def seat() -> Iterator[Seat]:
+def handle() -> Iterator[SlotHandle]:
     """Of a slot that has the pieces 1 (jobs 10 to 19), which is to be cut behind 14, and 2 (jobs 20 to 29)."""
-    seat = Seat(0, 1, (Spool(), Spool()))
+    handle = SlotHandle(0, 1, (Spool(), Spool()))
     work = Work(1, bytes(16), BatchSpec(), bytes(16), lambda: b"", 0, b"", Stamp())
-    seat.ready(77)
+    handle.ready(77)
     for piece in (1, 2):
-        seat.run(piece, work, 10 * piece, 10 * piece + 10, 1)
-    seat.cuts[1] = 15
-    yield seat
-    seat.close_files()
-    seat.close()
+        handle.run(piece, work, 10 * piece, 10 * piece + 10, 1)
+    handle.cuts[1] = 15
+    yield handle
+    handle.close_files()
+    handle.close()
 
 
 def ran(start: int, stop: int, state: JobState = JobState.SUCCEEDED, size: int = 4) -> Ran:
@@ -43,9 +42,9 @@ def ran(start: int, stop: int, state: JobState = JobState.SUCCEEDED, size: int =
         Done(1, (ran(10, 12), ran(12, 15, JobState.FAILED))),
     ],
 )
-def test_what_a_slot_says_is_believed(seat: Seat, message: Done) -> None:
+def test_what_a_slot_says_is_believed(handle: SlotHandle, message: Done) -> None:
     """All of a piece up to its cut, some, or none."""
-    assert nonsense(message, 4 * len(message.ran), seat) == ""
+    assert nonsense(message, 4 * len(message.ran), handle) == ""
 
 
 @pytest.mark.parametrize(
@@ -64,48 +63,50 @@ def test_what_a_slot_says_is_believed(seat: Seat, message: Done) -> None:
         (Unfit("tired"), 0),
     ],
 )
-def test_what_no_slot_says_is_nonsense(seat: Seat, message: FromSlot, size: int) -> None:
+def test_what_no_slot_says_is_nonsense(handle: SlotHandle, message: FromSlot, size: int) -> None:
     """Pieces that it does not have or that are not next, jobs that are not the piece's or behind its cut, ends that are
     none, sizes that are not those of the payload, a second beginning."""
-    assert nonsense(message, size, seat)
+    assert nonsense(message, size, handle)
 
 
-def test_of_a_slot_that_is_ended_other_pieces_may_come_first(seat: Seat) -> None:
+def test_of_a_slot_that_is_ended_other_pieces_may_come_first(handle: SlotHandle) -> None:
     """The one it is ended for is not waited for."""
-    seat.ended = Ended(JobState.CANCELLED, "cancelled", Running(1, 10, 1, 1))
-    assert nonsense(Done(2, ()), 0, seat) == ""
+    handle.ended = Ended(JobState.CANCELLED, "cancelled", Running(1, 10, 1, 1))
+    assert nonsense(Done(2, ()), 0, handle) == ""
 
 
 @pytest.mark.parametrize("values", [(-1.0, 0.5, 4), (1.0, float("nan"), 4), (1.0, -0.5, 4), (1.0, 0.5, -4)])
-def test_numbers_that_cannot_be_are_no_frame(seat: Seat, values: Any) -> None:
+def test_numbers_that_cannot_be_are_no_frame(handle: SlotHandle, values: Any) -> None:
     """Times and sizes go on to stations that would not take them, and to sums."""
     wrong = msgspec.structs.replace(ran(10, 11), started_time=values[0], elapsed=values[1], size=values[2])
-    os.write(seat._theirs.fileno(), frame(Done(1, (wrong,)), b"four"))
-    assert seat.stream.receive() == []
-    assert "cannot be read" in seat.stream.nonsense
+    os.write(handle._theirs.fileno(), frame(Done(1, (wrong,)), 4))
+    assert handle.stream.receive() == []
+    assert "cannot be read" in handle.stream.nonsense
 
 
-def test_what_is_no_frame_is_known_at_its_first_byte(seat: Seat) -> None:
+def test_what_is_no_frame_is_known_at_its_first_byte(handle: SlotHandle) -> None:
     """Nobody waits for the rest of it; what came before it is taken."""
-    os.write(seat._theirs.fileno(), frame(Done(1, ())) + b"x")
-    assert seat.stream.receive() == [(Done(1, ()), b"")]
-    assert seat.stream.nonsense == "no frame begins there"
+    os.write(handle._theirs.fileno(), frame(Done(1, ())) + b"x")
+    assert handle.stream.receive() == [(Done(1, ()), b"")]
+    assert handle.stream.nonsense == "no frame begins there"
 
 
-def test_half_a_frame_is_waited_for(seat: Seat) -> None:
+def test_half_a_frame_is_waited_for(handle: SlotHandle) -> None:
     """Wherever it is cut."""
     whole = frame(Done(1, ()))
     for at in range(len(whole)):
-        os.write(seat._theirs.fileno(), whole[at : at + 1])
-        assert seat.stream.receive() == ([(Done(1, ()), b"")] if at == len(whole) - 1 else [])
-    assert seat.stream.nonsense == ""
+        os.write(handle._theirs.fileno(), whole[at : at + 1])
+        assert handle.stream.receive() == ([(Done(1, ()), b"")] if at == len(whole) - 1 else [])
+    assert handle.stream.nonsense == ""
 
 
 @pytest.mark.parametrize(("index", "unit", "started"), [(9, 1, 0), (20, 1, 0), (19, 2, 0), (12, 0, 0), (12, 1, -1)])
-def test_a_page_that_names_a_job_of_no_piece_names_none(seat: Seat, index: int, unit: int, started: int) -> None:
+def test_a_page_that_names_a_job_of_no_piece_names_none(
+    handle: SlotHandle, index: int, unit: int, started: int
+) -> None:
     """It is the piece that runs, whichever of its jobs: nobody else's may be taken for dead."""
     for cell, value in ((INDEX, index), (STARTED, started), (UNIT, unit), (PIECE, 1)):
-        seat.page.cells[cell] = value
-    assert seat.running() == Running(1, 10, 0, 10)
-    seat.page.cells[PIECE] = 3
-    assert seat.running() is None
+        handle.page.cells[cell] = value
+    assert handle.running() == Running(1, 10, 0, 10)
+    handle.page.cells[PIECE] = 3
+    assert handle.running() is None

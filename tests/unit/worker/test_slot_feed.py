@@ -6,13 +6,12 @@ from itertools import pairwise
 
 import pytest
 
-from cores import BATCH, WorkerBench, done, of, runs
 from penstock.job.spec import BatchSpec
-from penstock.station.contract import Cut, EndSlot
-from penstock.station.inputs import JobsConnected, PieceCut, SlotReady
 from penstock.wire.messages import BatchSpan, CancelSpan
 from penstock.worker import slot_feed
+from penstock.worker.contract import Cut, EndSlot, JobsConnected, PieceCut, SlotReady
 from penstock.worker.slot_feed import CANCEL_PATIENCE, PIECE_SECONDS
+from support.core_benches import BATCH, WorkerBench, done, of, runs
 
 
 def test_a_slot_that_is_not_ready_is_given_nothing() -> None:

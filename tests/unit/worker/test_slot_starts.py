@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from penstock.station.inputs import SlotUnfit
+from penstock.worker.contract import SlotUnfit
 from penstock.worker.slot_starts import RESPAWN_DELAY, RESPAWN_DELAY_MAX, Starts
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from penstock.worker import terminal_output
-from penstock.worker.terminal_output import Echo
+from penstock.worker.terminal_output import TerminalOutput
 
 Pipe = tuple[int, int]
 
@@ -24,7 +24,7 @@ def pipe() -> Iterator[Pipe]:
             os.close(fd)
 
 
-def read_all(reader: int, shown: Echo) -> bytes:
+def read_all(reader: int, shown: TerminalOutput) -> bytes:
     """As long as there is something."""
     found = b""
     while True:
@@ -40,7 +40,7 @@ def read_all(reader: int, shown: Echo) -> bytes:
 def test_what_a_reader_does_not_take_waits_in_order(pipe: Pipe) -> None:
     """More than the pipe holds: nothing blocks, nothing is lost."""
     reader, writer = pipe
-    shown = Echo(writer)
+    shown = TerminalOutput(writer)
     text = b"".join(b"%d\n" % number for number in range(100_000))
     for at in range(0, len(text), 1000):
         shown.show(text[at : at + 1000])
@@ -53,7 +53,7 @@ def test_what_waits_is_bounded_and_the_rest_is_counted(pipe: Pipe, monkeypatch: 
     """And said as soon as there is room."""
     monkeypatch.setattr(terminal_output, "WAITING_BYTES", 1 << 17)
     reader, writer = pipe
-    shown = Echo(writer)
+    shown = TerminalOutput(writer)
     for _ in range(10):
         shown.show(bytes(1 << 16))
     found = read_all(reader, shown)
@@ -66,7 +66,7 @@ def test_what_waits_is_bounded_and_the_rest_is_counted(pipe: Pipe, monkeypatch: 
 def test_a_reader_that_has_had_enough_ends_the_showing(pipe: Pipe) -> None:
     """Without an error."""
     reader, writer = pipe
-    shown = Echo(writer)
+    shown = TerminalOutput(writer)
     os.close(reader)
     shown.show(b"unheard")
     shown.show(b"too")

@@ -24,14 +24,14 @@ LOOK_INTERVAL = 0.05
 
 
 @click.command("backup", short_help="Copy both stores, also while the stations run.")
-@debug
 @click.option(
     "--data",
     envvar="PENSTOCK_DATA",
     type=click.Path(path_type=Path, file_okay=False),
-    help="The folder of the stores.  [env: PENSTOCK_DATA; default: penstock in the user's state folder]",
+    help="Copy the stores in this folder.  [env: PENSTOCK_DATA; default: penstock in the user's state folder]",
 )
 @click.argument("target", type=click.Path(path_type=Path, file_okay=False))
+@debug
 def command(data: Path | None, target: Path) -> None:
     """Copy the stores of the stations on this machine into the folder TARGET, each as one whole file.
 
@@ -46,10 +46,10 @@ def command(data: Path | None, target: Path) -> None:
     kinds: dict[str, type[QueueStore | ResultStore]] = {"queue.db": QueueStore, "results.db": ResultStore}
     found = [name for name in kinds if (folder / name).exists()]
     if not found:
-        raise ConfigError(f"{folder}: no store in here; name the folder with --data")
+        raise ConfigError(f"{folder}: there is no store in this folder; name another one with --data")
     for name in found:
         if (target / name).exists():
-            raise ConfigError(f"{target / name}: exists already; a backup is never written over another one")
+            raise ConfigError(f"{target / name}: this file exists; a backup never overwrites another one")
     target.mkdir(mode=0o700, parents=True, exist_ok=True)
     for name in found:
         try:
@@ -92,4 +92,6 @@ def _holder(folder: Path, name: str) -> psutil.Process:
             return process
     except (ValueError, psutil.Error):
         pass
-    raise ConfigError(f"{folder / name}: is in use by process {text}, which is not a station of yours on this machine")
+    raise ConfigError(
+        f"{folder / name}: it is in use by process {text}, which is not one of your stations on this machine"
+    )

@@ -27,18 +27,22 @@ ID_END = 12
 DAY = len("2026-05-31")
 
 
-@click.command("batches", short_help="The newest batches.")
-@running
-@click.option("--name", help="Only batches of this name.")
-@click.option("--state", type=click.Choice(STATES), help="Only those that wait, work, are done, or have a failed job.")
-@click.option("--since", metavar="TIME", help="Only those handed in since: 2h (ago), 2026-05-31, 2026-05-31T14:00.")
-@click.option("--all", "every", is_flag=True, help="Not only the newest 50.")
+@click.command("batches", short_help="List the newest batches.")
+@click.option("--name", help="List only batches of this name.")
+@click.option(
+    "--state", type=click.Choice(STATES), help="List only batches that wait, work, are done, or have a failed job."
+)
+@click.option(
+    "--since", metavar="TIME", help="List only batches submitted since: 2h (ago), 2026-05-31, 2026-05-31T14:00."
+)
+@click.option("--all", "every", is_flag=True, help="List all, not only the newest 50.")
 @as_json
+@running
 def command(url: str, name: str | None, state: str | None, since: str | None, every: bool, as_json: bool) -> None:
-    """List the newest 50 batches and what their jobs came to.
+    """List the newest 50 batches, and how their jobs have ended.
 
     Jobs that a program submits one by one are in one batch for each function and set of options. A batch without a
-    name is called by its function or command; a terminal has the ends of ids only, which are enough for BATCH.
+    name is listed by its function or command; a terminal shows only the ends of ids, which are enough for BATCH.
     """
     after = instant(since, time.time()) if since else 0.0
     from penstock import Pipeline
@@ -78,7 +82,7 @@ def state_of(batch: BatchStatus) -> str:
 def instant(text: str, now: float) -> float:
     """Seconds since the epoch of a time that is written as so long ago, or as a local date and time. ConfigError: it
     is neither."""
-    from penstock.client.options import seconds
+    from penstock.client.command_line import seconds
 
     try:
         return datetime.fromisoformat(text).timestamp()

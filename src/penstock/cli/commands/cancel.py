@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from penstock import Batch, Pipeline
 
 
-@click.command("cancel", short_help="End a batch or one job of it.")
+@click.command("cancel", short_help="Cancel a batch, or one job of it.")
 @running
 @click.argument("which", metavar="BATCH[:INDEX]")
 def command(url: str, which: str) -> None:
-    """End all jobs of BATCH that have no outcome yet, or the one job BATCH:INDEX; running ones too."""
+    """Cancel all jobs of BATCH that have not ended, or the one job BATCH:INDEX; running jobs are ended."""
     from penstock import Pipeline
 
     with Pipeline(url) as pipeline:
         pipeline.cancel(named(pipeline, which))
-    say(f"{which} is cancelled, as far as it had not ended")
+    say(f"{which}: all that had not ended is cancelled")
 
 
 def named(pipeline: Pipeline, which: str) -> Batch | str:

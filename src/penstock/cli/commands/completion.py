@@ -75,7 +75,7 @@ def answer(group: click.Group) -> NoReturn:
     os._exit(0)
 
 
-@click.command("completion", short_help="What makes a shell complete penstock's command lines.")
+@click.command("completion", short_help="Print the lines that let a shell complete command lines.")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @debug
 @click.pass_context

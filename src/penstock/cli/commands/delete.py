@@ -17,7 +17,7 @@ def command(url: str, batch: str) -> None:
 
     if ":" in batch:
         raise click.UsageError(
-            f"{batch} is a job: its batch is deleted as a whole, `penstock delete {batch.partition(':')[0]}`"
+            f"{batch} is a job, but only whole batches are deleted: `penstock delete {batch.partition(':')[0]}`"
         )
     with Pipeline(url) as pipeline:
         pipeline.attach(batch).delete()

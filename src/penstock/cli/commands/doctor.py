@@ -10,30 +10,32 @@ import click
 
 from penstock.cli.options import as_json, data_folder, debug, key_path, keyed
 from penstock.cli.output import json_line, printable
+from penstock.exit_codes import FAILURE, SUCCESS
 
 if TYPE_CHECKING:
     from penstock.cli.commands.doctor_reach import Finding
 
-UNWELL = 1
-"""Something is wrong."""
 
-
-@click.command("doctor", short_help="Whether this machine can use a pipeline, and what to do if not.")
-@click.option("--url", envvar="PENSTOCK_URL", help="The pipeline.  [env: PENSTOCK_URL; default: the key's]")
+@click.command("doctor", short_help="Check whether this machine can use a pipeline.")
+@click.option(
+    "--url",
+    envvar="PENSTOCK_URL",
+    help="Check the way to the pipeline at this URL.  [env: PENSTOCK_URL; default: the key's]",
+)
 @keyed
-@click.option("--module", "names", multiple=True, metavar="NAME", help="Something that jobs import.")
+@click.option("--module", "names", multiple=True, metavar="NAME", help="Check also that jobs can import this module.")
 @click.option(
     "--data",
     envvar="PENSTOCK_DATA",
     type=click.Path(path_type=Path, file_okay=False),
-    help="The folder of the stores.  [env: PENSTOCK_DATA]",
+    help="Check the disk of this folder of stores.  [env: PENSTOCK_DATA]",
 )
-@debug
 @as_json
+@debug
 def command(url: str | None, names: tuple[str, ...], data: Path | None, as_json: bool) -> int:
-    """Look at all that a client or a worker on this machine needs, and say what is wrong and what to do.
+    """Check all that a client or a worker on this machine needs, and say what is wrong and what to do.
 
-    A line for each: ok, warn or wrong. The exit code is 1 if something is wrong.
+    Each check is one line: ok, warn or wrong. The exit code is 1 if something is wrong.
     """
     unwell = 0
     for finding in _findings(url, names, data):
@@ -42,7 +44,7 @@ def command(url: str | None, names: tuple[str, ...], data: Path | None, as_json:
             json_line(finding._asdict())
         else:
             print(f"{finding.state:5}  {finding.check:13}  {printable(finding.said)}", flush=True)
-    return UNWELL if unwell else 0
+    return FAILURE if unwell else SUCCESS
 
 
 def _findings(url: str | None, names: tuple[str, ...], data: Path | None) -> Iterator[Finding]:

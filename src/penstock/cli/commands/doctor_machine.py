@@ -53,7 +53,7 @@ def disk(folder: Path) -> Finding:
     if free < DISK_WRONG_BYTES:
         return Finding("disk", "wrong", f"{said}: make room, or name another folder with --data")
     if free < DISK_WARN_BYTES:
-        return Finding("disk", "warn", f"{said}: that is little for queued arguments and kept results")
+        return Finding("disk", "warn", f"{said}, which is little for queued arguments and kept results")
     return Finding("disk", "ok", said)
 
 
@@ -61,12 +61,12 @@ def files() -> Finding:
     """How many files a process may open: stations take all that the hard limit allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard == resource.RLIM_INFINITY:
-        return Finding("files", "ok", f"{soft} open at once, more where needed")
+        return Finding("files", "ok", f"{soft} may be open at once, and more where needed")
     said = f"a process may open {hard}"
     if hard < FILES_WRONG:
-        return Finding("files", "wrong", f"{said}: too few for a station; raise `ulimit -Hn` (LimitNOFILE= in systemd)")
+        return Finding("files", "wrong", f"{said}, too few for a station: raise `ulimit -Hn` (LimitNOFILE= in systemd)")
     if hard < FILES_WARN:
-        return Finding("files", "warn", f"{said}: few for a station with many peers; raise `ulimit -Hn`")
+        return Finding("files", "warn", f"{said}, few for a station with many peers: raise `ulimit -Hn`")
     return Finding("files", "ok", said)
 
 

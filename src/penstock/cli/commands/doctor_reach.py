@@ -47,7 +47,7 @@ def reach(url: str | None, key_path: str) -> Iterator[Finding]:
         yield Finding("key", "wrong", str(error))
         return
     yield Finding(
-        "key", "ok", f"{key_path}: {key.name}, role {key.role}" if key else "none: only for pipelines without"
+        "key", "ok", f"{key_path}: {key.name}, role {key.role}" if key else "none: this is for pipelines without keys"
     )
     url = url or (key.url if key else DEFAULT_URL)
     try:
@@ -113,7 +113,9 @@ def _port(name: str, endpoint: str) -> Finding:
         return Finding(name, "wrong", f"{said} (all of {len(SOCKET_NAMES)} ports must be open)")
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        return Finding(name, "wrong", f"{place}: {reason}: is the {station} running there? (`penstock {station}`)")
+        return Finding(
+            name, "wrong", f"{place}: {reason}: is the {station} running there? (start it with `penstock {station}`)"
+        )
     return Finding(name, "ok", f"{place} answers ({station})")
 
 
@@ -139,7 +141,7 @@ def _doors(at: dict[str, str], key: KeyFile | None) -> Iterator[Finding]:
 def _asked(url: str, key: KeyFile | None, key_path: str) -> Iterator[Finding]:
     """What the ventilator says of itself and of who is there."""
     if key is not None and key.role not in CLIENTS:
-        yield Finding("pipeline", "ok", f"not asked: a key for role {key.role} runs jobs, and asks nothing")
+        yield Finding("pipeline", "ok", f"not asked: a key with the role {key.role} may only run jobs")
         return
     from penstock import Pipeline
 
@@ -161,14 +163,16 @@ def judged(status: PipelineStatus, now: float) -> Iterator[Finding]:
     yield _clock(status.wall_time - now)
     if status.trouble:
         yield Finding("trouble", "wrong", status.trouble)
-    sink = "connected" if status.sink_present else "not connected: nothing is recorded; start it with `penstock sink`"
+    sink = (
+        "connected" if status.sink_present else "not connected, so nothing is recorded: start it with `penstock sink`"
+    )
     yield Finding("sink", "ok" if status.sink_present else "wrong", sink)
     if status.workers:
         yield Finding("workers", "ok", f"{len(status.workers)}, {status.slots} slots")
     elif waits := without_workers(status):
         yield Finding("workers", "wrong", waits)
     else:
-        yield Finding("workers", "warn", "none: jobs are accepted and wait; start one with `penstock worker`")
+        yield Finding("workers", "warn", "none, so jobs wait: start one with `penstock worker`")
     for worker in status.workers:
         if worker.broken:
             yield Finding("workers", "wrong", f"{worker.name} on {worker.host} runs no jobs: {worker.broken}")
@@ -189,7 +193,9 @@ def _clock(ahead: float) -> Finding:
     state = "ok" if abs(ahead) <= CLOCK_SECONDS else "warn" if abs(ahead) <= CLOCK_WRONG_SECONDS else "wrong"
     said = f"the ventilator's is {abs(ahead):.1f} s {'ahead' if ahead > 0 else 'behind'}"
     return Finding(
-        "clock", state, said if state == "ok" else f"{said}: set both by NTP; not_before and expires go by it"
+        "clock",
+        state,
+        said if state == "ok" else f"{said}: set both by NTP, since not_before and expires depend on them",
     )
 
 
@@ -197,7 +203,7 @@ def _python(status: PipelineStatus) -> Finding:
     here = f"{sys.version_info.major}.{sys.version_info.minor}"
     others = sorted({minor(worker.python) for worker in status.workers} - {here})
     if not others:
-        return Finding("python", "ok", f"{here}, as all workers have it")
+        return Finding("python", "ok", f"{here}, the same as all workers")
     names = ", ".join(worker.name for worker in status.workers if minor(worker.python) in others)
     said = f"here {here}, and {', '.join(others)} at {names}: lambdas and functions of scripts do not run across"
-    return Finding("python", "warn", f"{said}; give all one version")
+    return Finding("python", "warn", f"{said}; use one version everywhere")

@@ -17,4 +17,4 @@ def command(url: str, worker: str) -> None:
 
     with Pipeline(url) as pipeline:
         pipeline.drain(worker)
-    say(f"{worker} finishes what it runs, then leaves")
+    say(f"{worker} finishes its running jobs and leaves")

@@ -24,19 +24,19 @@ def on_hosts(function: Function) -> Function:
     """What each of these commands takes."""
     for option in (
         debug,
-        click.option("--ssh", envvar="PENSTOCK_SSH", default="ssh", help="The ssh command.  [env: PENSTOCK_SSH]"),
+        click.option("--ssh", envvar="PENSTOCK_SSH", default="ssh", help="Use this ssh command.  [env: PENSTOCK_SSH]"),
+        url_option("--url", "Connect to the pipeline at this URL."),
         keyed,
-        url_option("--url", "The pipeline."),
         click.argument("hosts", metavar="HOSTS"),
     ):
         function = option(function)
     return function
 
 
-@click.group("fleet", short_help="Start, stop and look at workers on many hosts, through ssh.")
+@click.group("fleet", short_help="Start, stop and check workers on many hosts, through ssh.")
 @debug
 def command() -> None:
-    """Workers on many hosts, through the system's ssh and what its configuration says of them.
+    """Start, stop and check workers on many hosts, through the system's ssh and its configuration.
 
     HOSTS is a file (- is stdin) with a line per host: NAME slots=N tags=A,B python=PROGRAM, of which only the name is
     needed; or names with commas between them. A line is printed per host; the exit code is 1 if one failed.
@@ -58,7 +58,10 @@ def start(hosts: str, url: str, ssh: str) -> int:
 @command.command("stop")
 @on_hosts
 def stop(hosts: str, url: str, ssh: str) -> int:
-    """Let the workers on HOSTS finish what they run, and wait for it; a second time: end it now, it runs elsewhere."""
+    """Let the workers on HOSTS finish their running jobs, and wait for them.
+
+    Given again meanwhile, it ends the running jobs at once; they run again elsewhere.
+    """
     return _report(_fleet(hosts, url, ssh).stop(), _stopped)
 
 
@@ -66,7 +69,7 @@ def stop(hosts: str, url: str, ssh: str) -> int:
 @on_hosts
 @as_json
 def status(hosts: str, url: str, ssh: str, as_json: bool) -> int:
-    """Say what runs on each of HOSTS; the exit code is 1 if a worker is missing."""
+    """Show the worker on each of HOSTS; the exit code is 1 if one is missing."""
     answers = _fleet(hosts, url, ssh).look()
     if not as_json:
         return _report(answers, _running)
@@ -86,7 +89,7 @@ def _fleet(hosts: str, url: str, ssh: str) -> Fleet:
     if desk.startswith("ipc://") or is_near(desk):
         raise ConfigError(
             f"other hosts cannot reach {url}: make keys with `penstock keys init tcp://HOST:PORT`, start the pipeline "
-            "with them, and say --key or --url here"
+            "with them, and give --key or --url here"
         )
     return Fleet(read_hosts(*_listed(hosts)), url, ssh)
 
@@ -135,7 +138,7 @@ def _stopped(found: dict[str, Any]) -> tuple[str, bool]:
 def _running(found: dict[str, Any]) -> tuple[str, bool]:
     if found["pid"]:
         return f"runs since {local_time(found['since'])} ({_worker(found)})", True
-    return "no worker runs" + (f"; the last one's last word: {found['last']}" if found["last"] else ""), False
+    return "no worker runs" + (f"; the last one ended with: {found['last']}" if found["last"] else ""), False
 
 
 def _worker(found: dict[str, Any]) -> str:

@@ -24,23 +24,23 @@ CAUSE_SHARE = 0.4
 """Of what is left to a job and its cause, the most that a cause has if both are too long."""
 
 
-@click.command("jobs", short_help="The jobs of one batch.")
-@running
+@click.command("jobs", short_help="List the jobs of one batch.")
 @click.option(
     "--state",
     "states",
     multiple=True,
     type=click.Choice(STATES),
-    help="Only jobs in this state; given more than once: in one of these.",
+    help="List only jobs in this state; given more than once: in one of these.",
 )
-@click.option("--limit", type=click.IntRange(1), help="So many at most.")
-@click.option("--full", is_flag=True, help="Whole commands and arguments, however long they are.")
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="List at most this many.")
+@click.option("--full", is_flag=True, help="Show commands and arguments whole, however long they are.")
 @as_json
 @click.argument("batch")
+@running
 def command(url: str, states: tuple[str, ...], limit: int | None, full: bool, as_json: bool, batch: str) -> None:
-    """List the jobs of BATCH, those that wait and run too: how each stands, and what it is.
+    """List the jobs of BATCH, waiting and running ones too: the state of each, and what it runs.
 
-    BATCH is an id, a unique beginning or end of one, a name (the newest), or `last`. What jobs were given is read
+    BATCH is an id, a unique beginning or end of one, a name (the newest), or `last`. Arguments are read
     without opening a pickle: objects are shown by the names of their classes.
     """
     from penstock import Pipeline
@@ -80,7 +80,7 @@ class Lines:
         return f"{index:>{self._index_width}}  {state:9}  {attempts}{time:>7}  {worker}  "
 
     def line(self, job: JobInfo) -> str:
-        """One of them."""
+        """The line of one job."""
         seconds = job.running if job.state == "running" else job.elapsed if job.started else None
         time = "-" if seconds is None else duration(seconds)
         begin = self._begin(str(job.index), job.state, str(job.attempts), time, printable(job.worker))

@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from penstock.cli.options import as_json, debug, key_path
-from penstock.cli.output import columns, json_line, local_time, say
+from penstock.cli.output import columns, counted, json_line, local_time, say
 from penstock.cli.settings import default_key_folder
 from penstock.keys.files import LIST
 from penstock.keys.roles import GIVEN, Role
@@ -29,9 +29,9 @@ def in_folder(function: Function) -> Function:
         "folder",
         envvar="PENSTOCK_KEYS",
         type=click.Path(path_type=Path, file_okay=False),
-        help="The key folder.  [env: PENSTOCK_KEYS; default: penstock/keys in the user's configuration folder]",
+        help="Use this key folder.  [env: PENSTOCK_KEYS; default: penstock/keys in the user's configuration folder]",
     )
-    return debug(option(function))
+    return option(debug(function))
 
 
 @click.group("keys", short_help="Make, list and revoke keys.")
@@ -54,7 +54,7 @@ def init(folder: Path | None, url: str) -> None:
     """
     keys = _keys(folder)
     keys.init(url)
-    say(f"keys for {url} are in {keys.path}; this runs a pipeline with them, and is its admin:")
+    say(f"keys for {url} are in {keys.path}; to run a pipeline with them, and to be its admin:")
     print(f"export PENSTOCK_KEY={keys.path}")
 
 
@@ -91,15 +91,15 @@ def list_(folder: Path | None, as_json: bool) -> None:
 
 @command.command("revoke")
 @click.argument("name")
-@click.option("--old", is_flag=True, help="Only its older keys, not the newest.")
+@click.option("--old", is_flag=True, help="Revoke only its older keys, not the newest.")
 @in_folder
 def revoke(folder: Path | None, name: str, old: bool) -> None:
-    """Let the keys of NAME in no more; who uses one now is cut off within a second."""
+    """Revoke the keys of NAME: none is let in again, and who uses one now is cut off within a second."""
     keys = _keys(folder)
     count = keys.revoke(name, old=old)
-    say(f"{count} {'key' if count == 1 else 'keys'} of {name} revoked")
+    say(f"{counted(count, 'key')} of {name} revoked")
     if keys.has_sink_elsewhere:
-        say(f"the running ventilator tells the sink on its own host; for when that starts anew copy {LIST} there, too")
+        say(f"the running ventilator tells the sink; copy {LIST} to the sink's host, too, before it restarts")
 
 
 def work_key_file() -> Path:

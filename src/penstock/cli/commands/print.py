@@ -94,10 +94,16 @@ def for_workers(function: Function) -> Function:
     """What the workers of each of these are told."""
     for option in (
         debug,
+        url_option("--url", "Connect to the pipeline at this URL."),
         keyed,
-        url_option("--url", "The pipeline."),
-        click.option("--slots", type=click.IntRange(1), help="Jobs at once in each worker."),
-        click.option("--tag", "tags", multiple=True, metavar="WORD", help="What the workers have."),
+        click.option("--slots", type=click.IntRange(1), metavar="N", help="Run this many jobs at once in each worker."),
+        click.option(
+            "--tag",
+            "tags",
+            multiple=True,
+            metavar="WORD",
+            help="Give the workers a tag that jobs can ask for with --needs.",
+        ),
     ):
         function = option(function)
     return function
@@ -111,11 +117,17 @@ def command() -> None:
 
 @command.command("systemd")
 @click.argument("station", type=click.Choice(["ventilator", "sink", "worker"]))
-@click.option("--user", default=getpass.getuser, show_default="you", help="Whom it runs as; key files are this user's.")
-@click.option("--data", type=click.Path(path_type=Path), help="Of ventilator or sink.  [default: /var/lib/penstock]")
+@click.option(
+    "--user", default=getpass.getuser, show_default="you", help="Run as this user, who has to own the key files."
+)
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    help="Keep the store of ventilator or sink in this folder.  [default: /var/lib/penstock]",
+)
 @for_workers
 def systemd(station: str, user: str, data: Path | None, url: str, slots: int | None, tags: tuple[str, ...]) -> None:
-    """Print the unit of a STATION: ventilator, sink or worker."""
+    """Print the systemd unit of a STATION: ventilator, sink or worker."""
     words = [sys.executable, "-m", "penstock", station]
     if station == "worker":
         words += _options(url, slots, tags, _key())
@@ -140,10 +152,17 @@ def systemd(station: str, user: str, data: Path | None, url: str, slots: int | N
 
 
 @command.command("slurm")
-@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Array tasks.")
-@click.option("--time", help="Their wall time, as sbatch has it.  [default: the partition's]")
-@click.option("--idle-timeout", default="10m", show_default=True, help="Leave after so long without a job.")
-@click.option("--drain-before", default="60s", show_default=True, help="Drain so long before the wall time.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1),
+    metavar="N",
+    default=1,
+    show_default=True,
+    help="Start this many workers, as array tasks.",
+)
+@click.option("--time", help="Give them this wall time, in sbatch's format.  [default: the partition's]")
+@click.option("--idle-timeout", default="10m", show_default=True, help="Leave after this long without a job.")
+@click.option("--drain-before", default="60s", show_default=True, help="Drain this long before the wall time.")
 @for_workers
 def slurm(
     workers: int,
@@ -154,7 +173,7 @@ def slurm(
     slots: int | None,
     tags: tuple[str, ...],
 ) -> None:
-    """Print a job script: an array of workers, which leave when idle and drain before their wall time."""
+    """Print a Slurm job script: an array of workers that leave when idle and drain before their wall time."""
     words = [sys.executable, "-m", "penstock", "worker"]
     words += [*_options(url, None, tags, _key()), "--idle-timeout", idle_timeout]
     print(
@@ -171,13 +190,20 @@ def slurm(
 
 
 @command.command("k8s")
-@click.option("--image", required=True, help="A container image with penstock in it.")
-@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Replicas.")
-@click.option("--head", is_flag=True, help="Also ventilator and sink: in one pod, with a volume, behind a service.")
-@click.option("--storage", default="10Gi", show_default=True, help="The volume's size.")
+@click.option("--image", required=True, help="Use this container image, which has penstock in it.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1),
+    metavar="N",
+    default=1,
+    show_default=True,
+    help="Start this many workers, as replicas.",
+)
+@click.option("--head", is_flag=True, help="Deploy ventilator and sink too, in one pod with a volume behind a service.")
+@click.option("--storage", default="10Gi", show_default=True, help="Make the volume this large.")
 @for_workers
 def k8s(image: str, workers: int, head: bool, storage: str, url: str, slots: int | None, tags: tuple[str, ...]) -> None:
-    """Print a manifest: a deployment of workers, with --head the stations too, and their keys as secrets.
+    """Print a Kubernetes manifest: a deployment of workers, with --head the stations too, and their keys as secrets.
 
     With --head the URL's host is the name of the service: `penstock keys init tcp://penstock:5555`.
     """

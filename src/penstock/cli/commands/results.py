@@ -1,4 +1,4 @@
-"""``penstock results``: what the jobs of a batch came to."""
+"""``penstock results``: the outcomes of the jobs of a batch."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import click
 from penstock.cli.job_output import Shown, json_record
 from penstock.cli.options import as_json, running
 from penstock.cli.output import as_text, outcome_record, say, value_text, write
+from penstock.exit_codes import FAILURE, SUCCESS
 
 if TYPE_CHECKING:
     from penstock import Batch, Outcome
@@ -22,16 +23,17 @@ CSV_COLUMNS = (
 )
 
 
-@click.command("results", short_help="What the jobs of a batch came to.")
-@running
-@click.option("--follow", is_flag=True, help="Go on until the batch ends.")
-@click.option("--failed", is_flag=True, help="Only jobs that did not succeed.")
+@click.command("results", short_help="Print the outcomes of the jobs of a batch.")
+@click.option("--follow", is_flag=True, help="Keep printing outcomes until the batch ends.")
+@click.option("--failed", is_flag=True, help="Print only jobs that did not succeed.")
 @as_json
-@click.option("--csv", "as_csv", is_flag=True, help="Comma-separated values, with a head line.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated values, with a header line.")
 @click.argument("batch")
+@running
 def command(url: str, follow: bool, failed: bool, as_json: bool, as_csv: bool, batch: str) -> int:
-    """Print what the jobs of BATCH came to, in the order of recording; exit code 1 if some did not succeed. Which ones
-    these are and why is said on stderr.
+    """Print the outcomes of the jobs of BATCH, in the order in which they were recorded.
+
+    Jobs that did not succeed are named on stderr, each with its cause; the exit code is 1 then.
 
     BATCH is an id, a unique beginning or end of one, a name (the newest), or `last`.
     """
@@ -40,13 +42,13 @@ def command(url: str, follow: bool, failed: bool, as_json: bool, as_csv: bool, b
     from penstock import Pipeline
     from penstock.cli.why_waiting import followed
 
-    code = 0
+    code = SUCCESS
     with Pipeline(url) as pipeline:
         handle = pipeline.attach(batch)
         show = json_record if as_json else _csv_writer() if as_csv else _plain
         for outcome in followed(pipeline, handle) if follow else recorded(handle, handle.status().finished):
             if outcome.state != "succeeded":
-                code = 1
+                code = FAILURE
             elif failed:
                 continue
             what = None if outcome.state == "succeeded" or as_json or as_csv else handle.text(outcome.index)

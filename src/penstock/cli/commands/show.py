@@ -22,12 +22,12 @@ from penstock.cli.output import (
     say,
     value_text,
 )
-from penstock.client.records import JobInfo, Outcome
 from penstock.errors import NoSuchBatch
 from penstock.job.display import shortened
 
 if TYPE_CHECKING:
     from penstock import Batch, Pipeline
+    from penstock.client.records import JobInfo, Outcome
 
 SHOWN = 1_000
 """Characters of a command or call that are shown unless all is wanted: a screen has room for it, and for the rest."""
@@ -36,15 +36,15 @@ INSTANTS = ("not_before", "expires")
 DURATIONS = ("retry_delay", "time_limit", "retain")
 
 
-@click.command("show", short_help="All that is known of one job.")
-@running
-@click.option("--full", is_flag=True, help="The whole command or arguments, and the values of variables (--env).")
+@click.command("show", short_help="Show all that is known of one job.")
+@click.option("--full", is_flag=True, help="Show the whole command or arguments, and the values of --env variables.")
 @as_json
 @click.argument("job", metavar="BATCH:INDEX")
+@running
 def command(url: str, full: bool, as_json: bool, job: str) -> None:
-    """Show one job: what it is, who submitted it with which options, its attempts, what it printed, its traceback.
+    """Show one job: what it runs, who submitted it with which options, its attempts, its output, its traceback.
 
-    Of one that has not ended: what it waits for, or where it runs.
+    Of a job that has not ended it shows what the job waits for, or where it runs.
     """
     from penstock import Pipeline
 
@@ -68,7 +68,7 @@ def job_name(text: str) -> tuple[str, int]:
     """``BATCH:INDEX`` in two. UsageError: it is not written so."""
     batch, _, index = text.rpartition(":")
     if not batch or not index.isdecimal():
-        raise click.UsageError(f"{text!r} is no job: write BATCH:INDEX, like last:0")
+        raise click.UsageError(f"{text!r} is not a job: write BATCH:INDEX, like last:0")
     return batch, int(index)
 
 
@@ -138,7 +138,7 @@ def _show(outcome: Outcome) -> None:
         ("stderr", outcome.stderr, outcome.stderr_size),
     ):
         if size > len(kept):
-            say(f"{outcome.job_id}: its {name} had {size:,} bytes; `penstock results` gives out all that is kept of it")
+            say(f"{outcome.job_id}: its {name} had {size:,} bytes; `penstock results` prints all that is kept of it")
 
 
 def _facts(facts: dict[str, Any]) -> None:

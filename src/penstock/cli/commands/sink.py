@@ -11,10 +11,10 @@ from penstock.cli.options import binding, data_folder, station_settings
 from penstock.cli.signals import give_back
 
 
-@click.command("sink", short_help="Run a sink: it records outcomes and shows them to clients.")
+@click.command("sink", short_help="Run a sink: it records outcomes and hands them to clients.")
 @binding
 def command(url: str, data: Path | None, **asked: Any) -> int:
-    """Run a sink until SIGTERM or Ctrl-C: it records what jobs came to and shows it to clients."""
+    """Run a sink until SIGTERM or Ctrl-C: it records the outcomes of jobs and hands them to clients."""
     common = station_settings(url, **asked)
     from penstock.sink.process import main
     from penstock.station.config import SinkConfig

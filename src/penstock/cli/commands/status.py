@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from penstock.cli.commands.workers import broken
 from penstock.cli.options import as_json, running
 from penstock.cli.output import counted, json_line, printable
-from penstock.client.records import PipelineStatus
+from penstock.cli.why_waiting import waiting
+
+if TYPE_CHECKING:
+    from penstock.client.records import PipelineStatus
 
 SECURITY = {
     "keys": "keys: encrypted, and only holders of a key get in",
@@ -17,12 +22,12 @@ SECURITY = {
 """What the ventilator says of itself, in words."""
 
 
-@click.command("status", short_help="How the pipeline stands.")
-@running
+@click.command("status", short_help="Show the state of the pipeline.")
 @as_json
+@running
 def command(url: str, as_json: bool) -> None:
-    """Say how the pipeline stands: jobs, batches, workers, sink."""
-    from penstock.client.ventilator_status import ask_status
+    """Show the state of the pipeline: workers, jobs, batches and sink."""
+    from penstock.client.command_line import ask_status
 
     status = ask_status(url)
     if as_json:
@@ -54,5 +59,4 @@ def without_workers(status: PipelineStatus) -> str:
     """That jobs wait and there is nobody to run them, if that is so."""
     if status.workers or not status.waiting:
         return ""
-    waits = "1 job waits" if status.waiting == 1 else f"{status.waiting} jobs wait"
-    return f"no worker is connected, and {waits} for one: start one with `penstock worker`"
+    return f"no worker is connected, and {waiting(status.waiting)} for one: start one with `penstock worker`"

@@ -54,7 +54,7 @@ class Sample(NamedTuple):
     """How things stood at one moment."""
 
     at: float
-    """Monotonic seconds."""
+    """When it was, in seconds of the monotonic clock."""
     status: PipelineStatus
     batches: list[BatchStatus]
     running: Sequence[JobInfo] = ()
@@ -70,13 +70,20 @@ class View(NamedTuple):
     jobs: list[Row]
 
 
-@click.command("top", short_help="How the pipeline works, live in the terminal.")
+@click.command("top", short_help="Watch the pipeline at work, live in the terminal.")
+@click.option(
+    "--interval",
+    metavar="SECONDS",
+    type=click.FloatRange(0.1),
+    default=1.0,
+    show_default=True,
+    help="Look again after this many seconds.",
+)
 @running
-@click.option("--interval", type=click.FloatRange(0.1), default=1.0, show_default=True, help="Seconds between looks.")
 def command(url: str, interval: float) -> None:
-    """Show workers, slots, rates, batches and what runs longest, again and again; q or Ctrl-C ends it.
+    """Show workers, slots, rates, batches and the jobs that have run longest, until q or Ctrl-C ends it.
 
-    When stdout is no terminal it prints once how things stand, with the rates of one interval.
+    If stdout is not a terminal, it prints one look, with the rates of one interval.
     """
     from penstock import Pipeline
 
@@ -92,15 +99,13 @@ def command(url: str, interval: float) -> None:
 
 def sampler(pipeline: Pipeline) -> Callable[[], Sample]:
     """Looks, again and again."""
-    from penstock.client.batch_jobs import Runners
-    from penstock.client.engine import Engine
+    from penstock.client.command_line import running_jobs
 
-    assert isinstance(pipeline.engine, Engine), "it has a URL"
-    runners = Runners(pipeline.engine.session)
+    running = running_jobs(pipeline)
 
     def look() -> Sample:
         status, batches = pipeline.status(), pipeline.batches(limit=BATCHES)
-        return Sample(time.monotonic(), status, batches, runners.look(RUNNING))
+        return Sample(time.monotonic(), status, batches, running(RUNNING))
 
     return look
 

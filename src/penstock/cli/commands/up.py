@@ -18,15 +18,13 @@ import click
 from penstock.cli.options import binding, data_folder, graced, key_path, station_settings
 from penstock.cli.output import say
 from penstock.errors import ConfigError, NoPipeline, PenstockError
-from penstock.station.config import EXIT_REFUSED
+from penstock.exit_codes import REFUSED, SUCCESS, WRONG_USE
 
 if TYPE_CHECKING:
     from penstock.station.config import StationConfig
 
 LOOK_INTERVAL = 0.2
 """Seconds between two looks at the stations."""
-EXIT_CONFIG = 2
-"""Of a station that was told to do what cannot be."""
 START_TIME = 15.0
 """Seconds the stations have to find each other: a cold start of Python on a busy machine, thrice."""
 SETTLED_TIME = 5.0
@@ -37,16 +35,18 @@ SETTLED_TIME = 5.0
 @click.option(
     "--workers",
     type=click.IntRange(0),
+    metavar="N",
     default=1,
     envvar="PENSTOCK_WORKERS",
     show_default=True,
-    help="Worker processes.",
+    help="Start this many worker processes.",
 )
 @click.option(
     "--slots",
     type=click.IntRange(1),
+    metavar="N",
     envvar="PENSTOCK_SLOTS",
-    help="Jobs at once in each worker.  [default: cores / workers]",
+    help="Run this many jobs at once in each worker.  [default: cores / workers]",
 )
 @click.option("--show-jobs", is_flag=True, help="Print a line for each job as it ends.")
 @graced()
@@ -56,7 +56,7 @@ def command(
 ) -> None:
     """Run a whole pipeline on this machine until Ctrl-C, which lets running jobs finish.
 
-    A second one ends them, within the grace, a third one at once.
+    A second Ctrl-C ends the running jobs with their grace, a third one at once.
     """
     common = station_settings(url, **asked)
     folder = data_folder(data)
@@ -66,7 +66,7 @@ def command(
         try:
             _start(stations, common, folder, workers, slots, show_jobs=show_jobs, grace=grace)
             _wait_until_up(stations, url, workers)
-            say(f"{url} is up, its data is in {folder}; others on this machine find it by")
+            say(f"{url} is up and keeps its data in {folder}; others on this machine find it with")
             print(f"export PENSTOCK_URL={url}", flush=True)
             if key_path():
                 print(f"export PENSTOCK_KEY={key_path()}", flush=True)
@@ -81,7 +81,7 @@ def _check_places(url: str, folder: str) -> None:
     from penstock.station.store_file import prepare
 
     if is_taken(url):
-        raise ConfigError(f"{url} is taken: see `penstock status --url {url}`, or take another --bind")
+        raise ConfigError(f"{url} is in use: see `penstock status --url {url}`, or choose another --bind")
     try:
         prepare(Path(folder), durable=True)
     except OSError as error:
@@ -170,10 +170,10 @@ class Stations:
         for station in [one for one in self._running if one.process.poll() is not None]:
             self._running.remove(station)
             code = station.process.returncode
-            if station.kind == "worker" and code in {0, EXIT_REFUSED}:
+            if station.kind == "worker" and code in {SUCCESS, REFUSED}:
                 continue  # it was drained, or its key was revoked
             if starting or time.monotonic() < station.started_at + SETTLED_TIME:
-                kind = ConfigError if code == EXIT_CONFIG else PenstockError
+                kind = ConfigError if code == WRONG_USE else PenstockError
                 raise kind(f"the {station.kind} ended with {_ending(code)}, see above")
             say(f"the {station.kind} ended with {_ending(code)}: started again")
             self.start(station.kind, station.config)

@@ -10,11 +10,11 @@ from penstock.cli.output import in_local_time, printable
 from penstock.job.display import shortened
 
 
-@click.command("why", short_help="Why a job does not run, or where it does.")
+@click.command("why", short_help="Say why a job does not run, or where it runs.")
 @running
 @click.argument("job", metavar="BATCH:INDEX")
 def command(url: str, job: str) -> None:
-    """Say in one line what a job waits for, who has it, or what it came to; and what it is."""
+    """Say in one line what a job waits for, where it runs, or how it ended; and what it runs."""
     from penstock import Pipeline
 
     name, index = job_name(job)

@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from penstock.cli.option_types import with_unit
 from penstock.cli.options import debug, graced, key_path, keyed, url_option, without_pickles
 from penstock.cli.signals import give_back
+from penstock.cli.units import DURATION
 from penstock.errors import ConfigError
 from penstock.station.config import DRAIN_BEFORE
 
@@ -18,22 +18,36 @@ TAG_LENGTH = 256
 """Characters: what a label on the wire may have."""
 
 
-@click.command("worker", short_help="Run a worker: so many jobs at once, on this machine.")
-@url_option("--connect", "The pipeline.")
+@click.command("worker", short_help="Run a worker on this machine, with several jobs at once.")
 @keyed
+@url_option("--connect", "Connect to the pipeline at this URL.")
 @without_pickles
-@click.option("--slots", type=click.IntRange(1), envvar="PENSTOCK_SLOTS", help="Jobs at once.  [default: usable cores]")
 @click.option(
-    "--name", envvar="PENSTOCK_NAME", help="What people call it.  [default: HOST-PID; with a key KEY/HOST/PID]"
+    "--slots",
+    type=click.IntRange(1),
+    metavar="N",
+    envvar="PENSTOCK_SLOTS",
+    help="Run this many jobs at once.  [default: usable cores]",
 )
-@click.option("--allow-user", "users", multiple=True, metavar="NAME", help="Jobs may run as NAME (worker as root).")
-@click.option("--tag", "tags", multiple=True, metavar="WORD", help="What it has, for jobs that need that.")
+@click.option(
+    "--name", envvar="PENSTOCK_NAME", help="Give the worker this name.  [default: HOST-PID; with a key KEY/HOST/PID]"
+)
+@click.option(
+    "--allow-user",
+    "users",
+    multiple=True,
+    metavar="NAME",
+    help="Allow jobs to run as NAME; the worker has to run as root.",
+)
+@click.option(
+    "--tag", "tags", multiple=True, metavar="WORD", help="Give the worker a tag that jobs can ask for with --needs."
+)
 @click.option("--show-jobs", is_flag=True, help="Print a line for each job as it ends.")
 @graced()
-@click.option("--idle-timeout", metavar="TIME", help="Leave after so long without a job: 90s, 5m, 2h.")
-@click.option("--time-limit", metavar="TIME", help="It is ended from outside so long after its start.")
+@click.option("--idle-timeout", type=DURATION, help="Leave after this long without a job: 90s, 5m, 2h.")
+@click.option("--time-limit", type=DURATION, help="Expect to be ended from outside this long after the start.")
 @click.option(
-    "--drain-before", metavar="TIME", help=f"Drain so long before the time limit.  [default: {DRAIN_BEFORE:g}s]"
+    "--drain-before", type=DURATION, help=f"Drain this long before the time limit.  [default: {DRAIN_BEFORE:g}s]"
 )
 @debug
 def command(
@@ -45,11 +59,11 @@ def command(
     no_pickle: bool,
     show_jobs: bool,
     grace: float,
-    **times: str | None,
+    **times: Any,
 ) -> int:
-    """Run a worker until SIGTERM or Ctrl-C, which let it finish what runs.
+    """Run a worker until SIGTERM or Ctrl-C, which let it finish its running jobs.
 
-    A second one ends what runs, within the grace, and hands everything back; a third one does so at once.
+    A second signal ends the running jobs with their grace and hands everything back; a third one does so at once.
     """
     from penstock.job.spec import TAGS_MAX
     from penstock.station.capacity import default_slots
@@ -69,23 +83,14 @@ def command(
         tags=tags,
         show_jobs=show_jobs,
         grace=grace,
-        **_durations(times),
+        **{name: time for name, time in times.items() if time is not None},
     )
     if config.time_limit is not None and config.drain_before >= config.time_limit:
         raise ConfigError(
-            f"--time-limit leaves no time to work: it drains {config.drain_before:g} s before (--drain-before)"
+            f"--time-limit leaves no time to work: the worker drains {config.drain_before:g} s before (--drain-before)"
         )
     give_back()
     return main(config)
-
-
-def _durations(times: dict[str, str | None]) -> dict[str, Any]:
-    from penstock.client.options import seconds
-
-    try:
-        return {name: seconds(with_unit(text), f"--{name.replace('_', '-')}") for name, text in times.items() if text}
-    except ValueError as error:
-        raise ConfigError(str(error)) from None
 
 
 def default_name() -> str:

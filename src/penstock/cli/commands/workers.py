@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
 from penstock.cli.options import as_json, running
 from penstock.cli.output import columns, json_line, printable
-from penstock.client.records import WorkerInfo
+
+if TYPE_CHECKING:
+    from penstock.client.records import WorkerInfo
 
 
 def state(worker: WorkerInfo) -> str:
@@ -17,11 +20,11 @@ def state(worker: WorkerInfo) -> str:
     return "broken" if worker.broken else "draining" if worker.draining else "working"
 
 
-@click.command("workers", short_help="The workers that are connected.")
-@running
+@click.command("workers", short_help="List the workers that are connected.")
 @as_json
+@running
 def command(url: str, as_json: bool) -> None:
-    """List the workers: their slots, the jobs that run there, all that they hold, and what they have done."""
+    """List the workers: their slots, the jobs that run there, all jobs that they hold, and how many they have done."""
     from penstock import Pipeline
 
     with Pipeline(url) as pipeline:

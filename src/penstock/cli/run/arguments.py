@@ -29,7 +29,7 @@ MARKS = {":::": (False, False), ":::+": (False, True), "::::": (True, False), ":
 READ_BYTES = 1 << 16
 
 
-class Source(NamedTuple):
+class InputSource(NamedTuple):
     """Where items come from: words of the command line, or a file (``-`` is stdin)."""
 
     words: Sequence[str] = ()
@@ -48,11 +48,11 @@ class Source(NamedTuple):
             raise unreadable(self.file, error) from None
 
 
-class Line(NamedTuple):
+class ParsedWords(NamedTuple):
     """The words of a command line after its options."""
 
     command: list[str]
-    sources: list[Source]
+    sources: list[InputSource]
 
 
 def marks(words: str = ":::", files: str = "::::") -> dict[str, tuple[bool, bool]]:
@@ -62,28 +62,28 @@ def marks(words: str = ":::", files: str = "::::") -> dict[str, tuple[bool, bool
 
 def parse(
     words: Sequence[str], files: Sequence[str] = (), marked: Mapping[str, tuple[bool, bool]] = MappingProxyType(MARKS)
-) -> Line:
+) -> ParsedWords:
     """Cut the words after the options into the command and its sources; `files` (``-a``) come before the others."""
-    sources = [Source(file=file) for file in files]
+    sources = [InputSource(file=file) for file in files]
     first = next((at for at, word in enumerate(words) if word in marked), len(words))
     at = first
     while at < len(words):
         end = next((i for i in range(at + 1, len(words)) if words[i] in marked), len(words))
         are_files, is_linked = marked[words[at]]
         if is_linked and not sources:
-            raise ConfigError(f"{words[at]} links to the input source before it, and there is none")
+            raise ConfigError(f"{words[at]} links to the input source before it, but there is none")
         found = words[at + 1 : end]
         if are_files and "" in found:
-            raise ConfigError(f"{words[at]} names a file that has no name: is a variable of your shell not set?")
+            raise ConfigError(f"{words[at]} has an empty file name: is a variable of your shell not set?")
         sources += (
-            [Source(file=word, linked=is_linked) for word in found]
+            [InputSource(file=word, linked=is_linked) for word in found]
             if are_files
-            else [Source(words=found, linked=is_linked)]
+            else [InputSource(words=found, linked=is_linked)]
         )
         at = end
     if sum(source.file == "-" for source in sources) > 1:
-        raise ConfigError("stdin (-) is named twice, and can be read once: put it into a file, or leave one out")
-    return Line(list(words[:first]), sources)
+        raise ConfigError("stdin (-) is named twice, but can be read only once: put it into a file, or leave one out")
+    return ParsedWords(list(words[:first]), sources)
 
 
 def combined(sources: Sequence[Iterator[bytes]], links: Sequence[bool]) -> Iterator[tuple[bytes, ...]]:

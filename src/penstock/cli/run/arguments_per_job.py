@@ -14,7 +14,6 @@ Length = Callable[[Arguments], int]
 
 LONGEST = (1 << 17) - 1
 """Bytes of a command line, where nothing else is said: what Linux takes as one word for a shell."""
-UNITS = {"K": 10, "M": 20, "G": 30}
 
 
 class Filling(NamedTuple):
@@ -23,10 +22,10 @@ class Filling(NamedTuple):
     context: bool = False
     """-X: a word with {} in it comes once for each argument."""
     many: bool = False
-    """-m"""
+    """-m: a word with {} in it comes once, with all arguments side by side."""
     xargs: bool = False
     """As -m, and nothing is spread."""
-    max_chars: str | None = None
+    max_chars: int | None = None
     lines: int | None = None
 
     @property
@@ -46,17 +45,8 @@ class Filling(NamedTuple):
 
     @property
     def longest(self) -> int:
-        """Bytes of a command line. ConfigError: that is no number."""
-        if self.max_chars is None:
-            return LONGEST
-        number, unit = self.max_chars, 0
-        if number[-1:].upper() in UNITS:
-            number, unit = number[:-1], UNITS[number[-1].upper()]
-        if not number.isdigit() or not int(number):
-            raise ConfigError(
-                f"-s {self.max_chars}: write how many characters a command line may have, as 2000 or 100k"
-            )
-        return min(LONGEST, int(number) << unit)
+        """Bytes of a command line: no more than the system takes."""
+        return LONGEST if self.max_chars is None else min(LONGEST, self.max_chars)
 
     def groups(self, items: Iterator[Arguments], count: int | None, slots: int, length: Length) -> Iterator[Arguments]:
         """The arguments of each job. `count`: items at most; `slots`: over which the last ones are spread.

@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from penstock.cli.run.replacement_strings import Piece, Place, Strings
+from penstock.cli.run.replacement_strings import Place, Strings, WordPiece
 from penstock.errors import ConfigError
 from penstock.job.command import at_place, quoted
 
@@ -41,7 +41,7 @@ class Job(NamedTuple):
     total: int
 
     def counted(self, place: Place) -> bytes:
-        """A count."""
+        """The replacement by a counter of the job."""
         match place.counted:
             case "number":
                 return b"%d" % self.number
@@ -99,7 +99,7 @@ class Composer:
             one = [word[0] if word else b"" for word in words]
             made = Composed(piece for word in one for piece in word.split(SLOT))
             if any(len(word) > 1 for word in words) or sum(word.count(SLOT) for word in one) != self._slots:
-                raise ConfigError("{%} and several arguments for one word do not go together: write it in --shell")
+                raise ConfigError("{%} and several arguments for one word exclude each other: write it with --shell")
         else:
             made = Composed(piece for word in words for piece in word)
         made.given = arguments
@@ -118,14 +118,14 @@ class Composer:
         line = b"".join(b" ".join(self._word(word, job)) for word in self._words)
         return [[line if self._has_place else b" ".join([line, *map(quoted, job.arguments)])]]
 
-    def _word(self, word: Sequence[Piece], job: Job) -> list[bytes]:
+    def _word(self, word: Sequence[WordPiece], job: Job) -> list[bytes]:
         takes_all = any(isinstance(piece, Place) and piece.change and piece.which is None for piece in word)
         if not takes_all or not self._repeats:
             return self._side_by_side(word, job, job)
         each = (self._side_by_side(word, job._replace(arguments=[one]), job) for one in job.arguments)
         return [made for words in each for made in words]
 
-    def _side_by_side(self, word: Sequence[Piece], job: Job, whole: Job) -> list[bytes]:
+    def _side_by_side(self, word: Sequence[WordPiece], job: Job, whole: Job) -> list[bytes]:
         """The word; what stands at one place may be several, then all but the outer ones are words of their own."""
         made: list[bytes] = [] if word else [b""]
         is_begun = False
@@ -142,7 +142,7 @@ class Composer:
         return made
 
 
-def text_of(pieces: Sequence[Piece], arguments: Sequence[bytes], number: int) -> bytes:
+def text_of(pieces: Sequence[WordPiece], arguments: Sequence[bytes], number: int) -> bytes:
     """Text with replacement strings, as of `--tagstring`."""
     job = Job(arguments, number, 0)
     return b"".join(

@@ -81,31 +81,32 @@ QUIET = (
 """Accepted: they change nothing that a job does or prints."""
 
 HOSTS = "workers on other hosts are started once, by `penstock fleet start HOSTS`; then run --url tcp://HEAD:5555"
-FILES = "jobs see the files of their worker: use a shared folder, or copy in the command itself (--shell)"
-LIMITS = "`penstock up` and then submit --limit N: at most N at once, whoever submits"
+FILES = "jobs use the files of their worker: use a shared folder, or copy them in the command itself (--shell)"
+LIMITS = "start `penstock up`, and submit with --limit N: at most N jobs of the batch run at once"
 STORE = "`penstock up` keeps jobs in its own store: `penstock submit`, and `penstock results --json`"
-PIPES = "cut the input into files (split), and run over these"
-PERL = "there is no Perl here: --plus, --rpl 'NAME s/A/B/', or compute it with --shell"
-MACHINE = "`nproc` and `lscpu` say it, of workers `penstock workers` does"
-SHOWN = "it is one of `penstock run`; of what was submitted `penstock results --follow BATCH` shows the outcomes"
+PIPES = "cut the input into files (split), and run over the files"
+PERL = "there is no Perl here: use --plus, --rpl 'NAME s/A/B/', or compute it with --shell"
+MACHINE = "`nproc` and `lscpu` show it, and `penstock workers` for workers"
+SHOWN = "`penstock run` has it; of submitted jobs `penstock results --follow BATCH` shows the outcomes"
 
 REFUSED = (
     Known("--sshlogin -S --sshloginfile --slf --ssh --ssh-delay --sshdelay", HOSTS),
     Known("--rsync-opts --rsyncopts", FILES),
     Known(
-        "--filter-hosts --filterhosts --filter-host", "only hosts whose worker is there get jobs (`penstock workers`)"
+        "--filter-hosts --filterhosts --filter-host",
+        "only hosts with a connected worker get jobs (`penstock workers` lists them)",
     ),
     Known(
         "--hostgroups --hgrp --hostgrp --hostgroup", "workers have tags: penstock worker --tag NAME, then --needs NAME"
     ),
-    Known("--onall --nonall", "a job for each: for each name of `penstock workers`, run --worker NAME"),
+    Known("--onall --nonall", "submit a job with --worker NAME for each name that `penstock workers` lists"),
     Known("--transfer", FILES),
     Known("--transferfile --transfer-file --transferfiles --transfer-files --tf", FILES),
     Known("--return --trc --basefile --bf", FILES),
     Known("--template --tmpl", "write the file in the command itself, with --shell"),
     Known(
         "--tmux --tmux-pane --tmuxpane --latest-line --latestline --ll",
-        "--lb shows lines as they come, `penstock top` what runs",
+        "--lb shows lines as they come, and `penstock top` what runs",
     ),
     Known("--semaphore --fg --bg --wait", LIMITS),
     Known("--semaphore-name --semaphorename --id --semaphore-timeout --semaphoretimeout --st", LIMITS),
@@ -118,21 +119,21 @@ REFUSED = (
     Known("--tmpdir --tempdir", "set the variable TMPDIR"),
     Known("--output-as-files --outputasfiles --files", "--results DIR has a file for each job"),
     Known("--parens", PERL),
-    Known("--filter", "leave out of the input what shall not run (grep, awk)"),
+    Known("--filter", "filter the input before (grep, awk)"),
     Known(
         "--shell-quote --shellquote --shell_quote",
-        "arguments are quoted by --shell, and need not be without; bash: printf %q",
+        "--shell quotes arguments, and without it they need no quotes; in bash there is printf %q",
     ),
-    Known("--tty --open-tty -o", "jobs have no terminal; run the command itself, or xargs -o"),
+    Known("--tty --open-tty -o", "jobs have no terminal: run the command itself, or use xargs -o"),
     Known("--interactive -p", "--dry-run shows the commands before anything runs"),
-    Known("--color --colour --ctag", "--tag says which job a line is of"),
+    Known("--color --colour --ctag", "--tag tells which job a line is from"),
     Known(
         "--color-failed --colour-failed --colorfailed --colourfailed"
         " --color-fail --colour-fail --colorfail --colourfail --cf",
         "`penstock results --failed` shows them",
     ),
     Known("--ctag-string --ctagstring", "write --tagstring TEXT"),
-    Known("--term-seq --termseq", "SIGTERM, a grace (--grace TIME), SIGKILL"),
+    Known("--term-seq --termseq", "jobs are ended by SIGTERM and, after --grace TIME, by SIGKILL"),
     Known("--memsuspend", "write --memfree SIZE"),
     Known("--noswap", "write --memfree SIZE or --load N"),
     Known("--process-slot-var --processslotvar", "{%} in the command, or PENSTOCK_SLOT in its environment (from 0)"),
@@ -144,13 +145,13 @@ REFUSED = (
     Known("--max-lines --maxlines -l", "write -L N"),
     Known("--number-of-cpus --numberofcpus --number-of-cores --numberofcores", MACHINE),
     Known("--number-of-sockets --numberofsockets --number-of-threads --numberofthreads", MACHINE),
-    Known("--max-line-length-allowed --maxlinelengthallowed --show-limits --showlimits", "`getconf ARG_MAX` says it"),
-    Known("--min-version --minversion", "`penstock --version` says it"),
-    Known("--version -V", "`penstock --version` says it"),
+    Known("--max-line-length-allowed --maxlinelengthallowed --show-limits --showlimits", "`getconf ARG_MAX` shows it"),
+    Known("--min-version --minversion", "`penstock --version` shows it"),
+    Known("--version -V", "`penstock --version` shows it"),
     Known("--shebang --hashbang --shebang-wrap", "write a script that calls `penstock run`"),
     Known("--embed", "install penstock where it is used"),
     Known("--shell-completion --shellcompletion", "`penstock completion bash|zsh|fish`"),
-    Known("--_parset --_test", "write the results to files, and read these"),
+    Known("--_parset --_test", "write the results to files, and read the files"),
     Known("--bug --tollef --ctrl-c --ctrlc --no-ctrl-c --no-ctrlc --noctrlc -T -Y -g", "GNU parallel has retired it"),
     Known("-D", "--debug shows tracebacks"),
     Known("-B -H -U -W", "GNU parallel has retired it"),
@@ -184,7 +185,7 @@ class Hidden(click.Option):
 
     def _refuse(self, context: click.Context, _: click.Parameter, value: Any) -> None:
         if value is not None:
-            raise click.UsageError(f"{self.opts[0]}, of GNU parallel, is not built: {self._instead}", context)
+            raise click.UsageError(f"{self.opts[0]}, of GNU parallel, is not an option here: {self._instead}", context)
 
 
 def hidden_options(own: Iterable[click.Parameter]) -> list[click.Option]:

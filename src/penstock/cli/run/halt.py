@@ -24,12 +24,12 @@ class Counts(NamedTuple):
         return {"fail": self.failed, "success": self.succeeded, "done": self.failed + self.succeeded}[kind]
 
     def plus(self, *, failed: bool) -> Counts:
-        """And one more."""
+        """The counts with one more job that has ended."""
         return Counts(self.failed + failed, self.succeeded + (not failed))
 
 
 class Halt(NamedTuple):
-    """After so many jobs that came to `kind`, start no more; `now`: and end those that run."""
+    """After so many jobs that ended as `kind` says, start no more; `now`: also end those that run."""
 
     now: bool
     kind: str
@@ -67,6 +67,6 @@ class Halt(NamedTuple):
         return now > 0 and now + self.before.of(self.kind) >= self.jobs
 
     def said(self, counts: Counts) -> str:
-        """For people."""
+        """What people are told when it is due."""
         how = "running ones are ended" if self.now else "running ones finish"
         return f"--halt: {counts.failed} failed and {counts.succeeded} succeeded, no more jobs are started and {how}"

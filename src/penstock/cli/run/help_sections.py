@@ -1,4 +1,8 @@
-"""Help in sections: so many options are found by what they are about."""
+"""Help in sections: so many options are found by what they are about.
+
+The sections are a table here, since `run` and `submit` share most options, which come from six modules: an option group
+of cloup belongs to the one command that was made last with it.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +28,7 @@ SECTIONS = {
     ),
     "Output": (
         *("keep_order", "live", "ungroup", "tag", "tagstring", "verbose", "verbose_stderr", "as_json", "joblog"),
-        *("results", "dry_run", "wait"),
+        *("results", "keep_output", "dry_run", "wait", "bar"),
     ),
     "How many, how often, how long": (
         "at_once",
@@ -44,7 +48,7 @@ SECTIONS = {
         "retry_failed",
     ),
     "When and where": ("not_before", "expires", "after", "worker", "needs", "on_missing", "user", "cwd", "env", "nice"),
-    "Of the batch": ("name", "once", "retain", "serializer", "initializer", "ship"),
+    "The batch": ("name", "once", "retain", "serializer", "initializer", "ship"),
     "The pipeline": ("url", "key", "data", "config", "debug"),
 }
 """Of the options of `run` and `submit`, by the names of their parameters; the others come last."""
@@ -82,5 +86,5 @@ class JobsCommand(click.Command):
             found = [record for name in names if (record := records.pop(name, None)) is not None]
             with formatter.section(title):
                 formatter.write_dl(found)
-        with formatter.section("Others"):
+        with formatter.section("Other options"):
             formatter.write_dl([record for record in records.values() if record is not None])

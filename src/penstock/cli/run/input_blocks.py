@@ -21,7 +21,7 @@ LINE_END = b"\n"
 
 
 class Ends(Protocol):
-    """Where blocks end."""
+    """Decides where a block ends."""
 
     def __call__(self, buffer: bytearray, *, is_last: bool) -> Iterator[int]:
         """Ends of blocks in what is there, in order; `is_last`: no more will come. The first begins at 0, each other
@@ -62,8 +62,8 @@ class Blocks(NamedTuple):
 
     def _refuse(self) -> None:
         raise ConfigError(
-            f"a block of more than {self.longest} bytes cannot be sent to a job: see --recend (what a record ends with)"
-            " and -N (how many are a block)"
+            f"a block of more than {self.longest} bytes cannot be sent to a job: see --recend (the end of a record)"
+            " and -N (records in a block)"
         )
 
 

@@ -15,6 +15,7 @@ import click
 from penstock.cli.run.arguments_per_job import Filling
 from penstock.cli.run.input_reading import TRIMS, Reading
 from penstock.cli.run.replacement_strings import Naming
+from penstock.cli.units import SIZE
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -29,19 +30,27 @@ class Marks(NamedTuple):
 GROUPS: dict[str, type[Any]] = {"reading": Reading, "naming": Naming, "filling": Filling, "marks": Marks}
 
 _OPTIONS = (
-    click.option("-d", "--delimiter", metavar="TEXT", help=r"Input items end with this: ',' or '\t'."),
-    click.option("-E", "eof", metavar="TEXT", help="The item at which input ends."),
-    click.option("--trim", type=click.Choice(list(TRIMS)), help="Take blanks from the left, the right, both, no end."),
-    click.option("--skip-first-line", is_flag=True, help="Leave out the first item."),
-    click.option("-r", "--no-run-if-empty", is_flag=True, help="Leave out items of blanks only."),
-    click.option("--link", is_flag=True, help="One item of each input a job, as --xapply."),
-    click.option("--header", metavar=":", help="The first item of each input names it: {NAME}, also {NAME.} ..."),
-    click.option("--shuf", is_flag=True, help="In random order: reads all of the input first."),
+    click.option("-d", "--delimiter", metavar="TEXT", help=r"Input items end with TEXT, like ',' or '\t'."),
+    click.option("-E", "eof", metavar="TEXT", help="Stop reading at the item TEXT."),
     click.option(
-        "--plus/--no-plus", default=None, help="Also {..} {+/} {##} {%.gz} {/a/b} {:2:3} {^a}: README has all."
+        "--trim",
+        type=click.Choice(list(TRIMS)),
+        help="Trim blanks on the left, on the right, on both sides, or not at all.",
     ),
-    click.option("-I", "replace", metavar="TEXT", help="This stands for the argument, instead of {}."),
-    click.option("--rpl", multiple=True, metavar="'NAME s/A/B/'", help="A replacement string of your own."),
+    click.option("--skip-first-line", is_flag=True, help="Skip the first item."),
+    click.option("-r", "--no-run-if-empty", is_flag=True, help="Skip items that are empty or blank."),
+    click.option("--link", is_flag=True, help="Give each job one item of each input, like --xapply."),
+    click.option(
+        "--header", metavar=":", help="Take the first item of each input as its name: {NAME}, also {NAME.} ..."
+    ),
+    click.option("--shuf", is_flag=True, help="Run in random order; this reads all of the input first."),
+    click.option(
+        "--plus/--no-plus",
+        default=None,
+        help="Replace also {..} {+/} {##} {%.gz} {/a/b} {:2:3} {^a}: see `penstock guide from-gnu-parallel`.",
+    ),
+    click.option("-I", "replace", metavar="TEXT", help="Use TEXT instead of {}."),
+    click.option("--rpl", multiple=True, metavar="'NAME s/A/B/'", help="Define a replacement string of your own."),
     *(
         click.option(flag, metavar="TEXT", hidden=True)
         for flag in (
@@ -53,15 +62,21 @@ _OPTIONS = (
             "--slotreplace",
         )
     ),
-    click.option("-X", "context", is_flag=True, help="As many arguments a job as fit; x{} comes once for each."),
-    click.option("-m", "many", is_flag=True, help="As -X, but in x{} all stand side by side."),
-    click.option("--xargs", is_flag=True, help="As -m, and the last ones are not spread over the slots."),
-    click.option("-s", "--max-chars", metavar="N", help="Characters of a command line, at most."),
     click.option(
-        "-L", "lines", type=click.IntRange(0), metavar="N", help="As -n; an item that ends with a blank goes on."
+        "-X", "context", is_flag=True, help="Give each job as many arguments as fit; x{} is repeated for each."
     ),
-    click.option("--arg-sep", default=":::", metavar="TEXT", help="Instead of :::."),
-    click.option("--arg-file-sep", default="::::", metavar="TEXT", help="Instead of ::::."),
+    click.option("-m", "many", is_flag=True, help="Like -X, but x{} is written once, with all arguments side by side."),
+    click.option("--xargs", is_flag=True, help="Like -m, without spreading the last arguments over the slots."),
+    click.option("-s", "--max-chars", type=SIZE, metavar="N", help="Allow at most N characters in a command line."),
+    click.option(
+        "-L",
+        "lines",
+        type=click.IntRange(0),
+        metavar="N",
+        help="Like -n, but an item that ends with a blank continues in the next one.",
+    ),
+    click.option("--arg-sep", default=":::", metavar="TEXT", help="Use TEXT instead of :::."),
+    click.option("--arg-file-sep", default="::::", metavar="TEXT", help="Use TEXT instead of ::::."),
 )
 
 
@@ -73,7 +88,7 @@ def grouped(asked: dict[str, Any]) -> dict[str, Any]:
 
 
 def options_like_parallel(function: Function) -> Function:
-    """These options."""
+    """Give a command these options; it gets their values as the four groups."""
 
     @functools.wraps(function)
     def with_groups(**asked: Any) -> Any:

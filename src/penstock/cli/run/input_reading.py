@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from penstock.cli.run.arguments import Source, combined, linked, split_columns
+from penstock.cli.run.arguments import InputSource, combined, linked, split_columns
 from penstock.cli.run.arguments_per_job import Arguments
 from penstock.errors import ConfigError
 
@@ -42,7 +42,7 @@ class Reading(NamedTuple):
             return b"\0"
         return b"\n" if self.delimiter is None else unescaped(self.delimiter)
 
-    def items(self, sources: Sequence[Source], separator: bytes) -> list[Iterator[bytes]]:
+    def items(self, sources: Sequence[InputSource], separator: bytes) -> list[Iterator[bytes]]:
         """Those of each source."""
         return [self._cleaned(source.items(separator), is_first=not at) for at, source in enumerate(sources)]
 
@@ -59,7 +59,7 @@ class Reading(NamedTuple):
         return items
 
     def arguments(
-        self, sources: Sequence[Source], separator: bytes, columns: re.Pattern[bytes] | None
+        self, sources: Sequence[InputSource], separator: bytes, columns: re.Pattern[bytes] | None
     ) -> tuple[Iterator[Arguments], list[bytes]]:
         """The arguments of each item, and what --header calls them."""
         found = self.items(sources, separator)
@@ -101,5 +101,5 @@ def unescaped(text: str) -> bytes:
 
     made = re.sub(r"\\(x[0-9a-fA-F]{1,2}|[0-7]{1,3}|[ntrabfv\\])", meant, text)
     if not made:
-        raise ConfigError("-d needs something that ends an item, as ',' or '\\t'; -0 is a zero byte")
+        raise ConfigError("-d needs the text that ends an item, like ',' or '\\t'; for a zero byte there is -0")
     return os.fsencode(made)

@@ -17,10 +17,9 @@ from collections.abc import Iterator, Sequence
 from typing import IO
 
 from penstock.cli.run import user_shell as shells
-from penstock.cli.run.arguments import Source, pieces
+from penstock.cli.run.arguments import InputSource, pieces
 from penstock.cli.run.arguments_per_job import Arguments
 from penstock.cli.run.shell_words import command_words, is_job
-from penstock.client.streamed_batch import HEADSTART
 
 Command = list[bytes]
 
@@ -31,7 +30,7 @@ MOST_EARLY = 100_000
 
 
 def commands(
-    items: Iterator[Arguments], *, shell: bool, sources: Sequence[Source], separator: bytes
+    items: Iterator[Arguments], *, shell: bool, sources: Sequence[InputSource], separator: bytes
 ) -> Iterator[Command]:
     """The command of each line that is one. ConfigError: a line that needs a shell, and there is none."""
     lines = ((number, b" ".join(item)) for number, item in enumerate(items, 1))
@@ -41,11 +40,13 @@ def commands(
     parsed = (_called(command_words(line, number)) for number, line in jobs)
     if all(not source.file for source in sources) and sources:
         return iter(list(parsed))
-    if len(sources) <= 1 and (again := _regular(sources[0] if sources else Source(file="-"))) is not None:
+    if len(sources) <= 1 and (again := _regular(sources[0] if sources else InputSource(file="-"))) is not None:
         for number, line in enumerate(pieces(again, separator), 1):
             if is_job(line):
                 command_words(line, number)
         return parsed
+    from penstock.client.command_line import HEADSTART
+
     return held(parsed, HEADSTART)
 
 
@@ -56,7 +57,7 @@ def _called(words: Arguments) -> Command:
     return [*map(os.fsencode, shells.called(name)), *words[1:]]
 
 
-def _regular(source: Source) -> IO[bytes] | None:
+def _regular(source: InputSource) -> IO[bytes] | None:
     """A second look at a file, from where the first one will begin; None: it can be read only once."""
     if source.file != "-":
         return open(source.file, "rb") if os.path.isfile(source.file) else None

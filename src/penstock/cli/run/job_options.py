@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from penstock.cli.run.arguments import Line
+from penstock.cli.run.arguments import ParsedWords
 from penstock.cli.run.arguments_per_job import Filling
 from penstock.cli.run.input_options import Marks
 from penstock.cli.run.input_reading import Reading
@@ -30,7 +30,7 @@ class JobOptions:
     name: str
     priority: int
     retries: int
-    timeout: str | None
+    timeout: float | None
     words: Sequence[str]
     not_before: str | None = None
     expires: str | None = None
@@ -41,9 +41,9 @@ class JobOptions:
     after: str | None = None
     once: str | None = None
     ship: bool = True
-    retry_delay: str | None = None
+    retry_delay: float | None = None
     max_crashes: int | None = None
-    retain: str | None = None
+    retain: float | None = None
     serializer: str | None = None
     initializer: str | None = None
     nice: int | None = None
@@ -60,4 +60,4 @@ class JobOptions:
     """Over which the arguments of -X and -m are spread."""
     names: list[bytes] = field(init=False, default_factory=list)
     """What --header calls the columns, once `inputs` has begun."""
-    line: Line = field(init=False)
+    line: ParsedWords = field(init=False)

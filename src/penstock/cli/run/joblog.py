@@ -36,7 +36,6 @@ class Ended(NamedTuple):
 
     @property
     def outcome(self) -> Outcome:
-        """What it came to."""
         return self.printed.outcome
 
     @property
@@ -100,14 +99,13 @@ class JobLog:
             raise  # nobody reads stdout any more
         except OSError as error:
             self.failure = (error.strerror or str(error)).lower()
-            say(f"cannot write {self._path}: {self.failure}; what ends from now on is not in it, and the jobs go on")
+            say(f"cannot write {self._path}: {self.failure}; the jobs go on, but from now on it misses them")
 
     def _write(self, data: bytes) -> None:
         while data:
             data = data[os.write(self._fd, data) :]
 
     def close(self) -> None:
-        """Close the file."""
         if self._fd >= 0:
             os.close(self._fd)
 
@@ -126,7 +124,9 @@ class ResultFiles:
         """`columns`: arguments that one input item has; with -n they are numbered again for each item. `names`: what
         --header calls them."""
         if "{" in folder or folder.endswith((".csv", ".tsv", ".json")):
-            raise ConfigError(f"--results {folder}: write a folder's name (`penstock results --csv` is one file)")
+            raise ConfigError(
+                f"--results {folder}: write the name of a folder (`penstock results --csv` makes one file)"
+            )
         self._folder = os.fsencode(folder)
         self._columns = columns
         self._names_of_columns = names
@@ -147,7 +147,7 @@ class ResultFiles:
             file.write(b"%d" % (ended.number + 1))
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Nothing has to be closed: each file was closed when it was written."""
 
     def _names(self, item: Any) -> Sequence[bytes]:
         given = given_of(item)

@@ -60,7 +60,7 @@ class Logged:
         with open(self.path, "rb") as file:
             for number, line in enumerate(file, 1):
                 if not line.endswith(b"\n"):
-                    say(f"{self.path}: the last line is not whole, and its job counts as not done")
+                    say(f"{self.path}: the last line is incomplete, so its job counts as not done")
                     break
                 self.size += len(line)
                 if number > 1 or not line.startswith(HEAD_BEGINS):
@@ -72,7 +72,7 @@ class Logged:
         match = LINE.fullmatch(line)
         if match is None or not 0 < (seq := int(match[1])) < MAX_SEQ:
             shown = os.fsdecode(line[:SHOWN_BYTES].rstrip(b"\n"))
-            raise ConfigError(f"{self.path} is no joblog: its line {number} is {shown!r}")
+            raise ConfigError(f"{self.path} is not a joblog: its line {number} is {shown!r}")
         command = readable(match[4])
         self.total = max(self.total, seq)
         self._seen.add(seq, seq + 1)
@@ -109,7 +109,7 @@ class Logged:
             return True
         if seq not in self._failures and not self._differs:
             self._differs = True
-            say(f"job {seq} was another command when it was logged in {self.path}: it runs, and so do others like it")
+            say(f"job {seq} was another command in {self.path}: it is run again, and so are others like it")
         return False
 
 

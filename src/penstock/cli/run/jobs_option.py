@@ -23,17 +23,17 @@ class AtOnce(NamedTuple):
     text: str
 
     def of(self, slots: int) -> int | None:
-        """So many; None: as many as possible. ConfigError: nothing could run."""
+        """So many; None: as many as possible. ConfigError: no job could run."""
         match = FORM.fullmatch(self.text)
         if match is None or (match["sign"] and match["percent"]):
-            raise ConfigError(f"-j {self.text}: write a number, 0 for no limit, 50% or +1 or -1 of the slots there are")
+            raise ConfigError(f"-j {self.text}: write a number, 0 for no limit, 50% of the slots, or +1 or -1 slot")
         number = int(match["number"])
         if not match["sign"] and not match["percent"]:
             return number or None
         if not slots:
-            raise ConfigError(f"-j {self.text} is reckoned from the slots there are, and no worker is connected")
+            raise ConfigError(f"-j {self.text} is a share of the slots, but no worker is connected")
         if match["percent"] and not number:
-            raise ConfigError(f"-j {self.text}: nothing could run")
+            raise ConfigError(f"-j {self.text}: no job could run")
         if match["percent"]:
             return max(1, slots * number // 100)
         return max(1, slots + number if match["sign"] == "+" else slots - number)

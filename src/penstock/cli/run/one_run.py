@@ -13,49 +13,52 @@ from penstock.cli.run.halt import Halt
 from penstock.cli.run.joblog import STDOUT, JobLog, ResultFiles
 from penstock.cli.run.joblog_resume import Logged
 from penstock.cli.run.pipe import kept
-from penstock.cli.run.run_options import Ways
+from penstock.cli.run.run_options import RunOptions
 from penstock.cli.run.submitting import earlier, grow, hand_in
 from penstock.cli.run.who_can_run import fit
 from penstock.cli.run.work import Work, first_of, shown
 from penstock.cli.streams import check_stdout
 from penstock.errors import ConfigError
+from penstock.exit_codes import FAILURE, SUCCESS
 
 if TYPE_CHECKING:
     from penstock import Batch, Pipeline
+    from penstock.cli.run.job_inputs import JobInputs
     from penstock.cli.run.record_files import Recording
     from penstock.cli.run.summary import Summary
     from penstock.cli.run.wanted_jobs import Wanted
-    from penstock.cli.run.watch import Asked
 
 
 class Run:
     """One run: what is asked for, and how. `logged`: what an earlier one has done, by its joblog."""
 
-    def __init__(self, ways: Ways, work: Work, logged: Logged | None) -> None:
-        self._ways = ways
+    def __init__(self, options: RunOptions, work: Work, logged: Logged | None) -> None:
+        self._options = options
         self._work = work
         self._logged = logged
         self._target: Any = work.target()
         self._kept = kept if work.pipe else None
-        self._halt = Halt.parse(ways.halt) if ways.halt else None
+        self._halt = Halt.parse(options.halt) if options.halt else None
 
     def left(self, inputs: Iterator[Any]) -> Iterator[Any] | None:
         """The inputs that are not done; None: there are none. With --halt N% they are counted first."""
         if self._halt is not None and self._halt.percent:
             if self._work.pipe:
-                raise ConfigError(f"--halt {self._ways.halt}: how many blocks of --pipe there are is not known before")
+                raise ConfigError(
+                    f"--halt {self._options.halt}: a percentage needs the number of jobs, unknown with --pipe"
+                )
             items = list(inputs)
             inputs = iter(items)
-            logged = self._logged.total if self._logged is not None and self._ways.retry_failed else 0
+            logged = self._logged.total if self._logged is not None and self._options.retry_failed else 0
             self._halt = self._halt.among(max(logged, len(items)))
-        if self._logged is None or self._ways.retry_failed:
+        if self._logged is None or self._options.retry_failed:
             return inputs
         return first_of(self._logged.missing(inputs, None if self._has(b"{%}") else self._shown))
 
     def of_nothing(self) -> int:
         """What is beside stdout is there, and empty."""
         with ExitStack() as stack:
-            for record in () if self._ways.dry_run else self._records():
+            for record in () if self._options.dry_run else self._records():
                 stack.enter_context(closing(record)).begin()
         return 0
 
@@ -63,7 +66,7 @@ class Run:
         """Print what would be run."""
         from penstock.cli.job_output import Tagged
 
-        tag = self._ways.tagging(self._work)
+        tag = self._options.tagging(self._work)
         for place, item in enumerate(inputs):
             seq = self._seq(place) + 1
             line = self._shown(item, seq) + b"\n"
@@ -73,100 +76,98 @@ class Run:
     def to_the_end(self, inputs: Iterator[Any]) -> int:
         """Run them; the exit code."""
         from penstock import Pipeline
+        from penstock.cli.run.outcome_printer import OutcomePrinter
         from penstock.cli.run.progress import Progress
         from penstock.cli.run.summary import shown_by
+        from penstock.cli.run.tally import Tally
         from penstock.cli.run.watch import Watch
         from penstock.cli.why_waiting import Lookout
-        from penstock.client.options import output_size
+        from penstock.client.command_line import output_size
 
         check_stdout()
-        ways, work = self._ways, self._work
+        options, work = self._options, self._work
         records = list(self._records())
-        asked = self._asked(records)
-        if asked is not None:
-            inputs = asked.remember(inputs)
+        given = self._job_inputs(records)
+        if given is not None:
+            inputs = given.remember(inputs)
         with ExitStack() as stack:
-            summary = stack.enter_context(self._summary(asked))
-            slots = None if ways.url or ways.at_once is None else ways.at_once.slots(work)
+            summary = stack.enter_context(self._summary(given))
+            slots = None if options.url or options.at_once is None else options.at_once.slots(work)
             pipeline = Pipeline(
-                ways.url or "local",
+                options.url or "local",
                 slots=slots,
-                data=ways.data,
+                data=options.data,
                 pass_output=False,
                 ship=work.ship,
-                grace=ways.grace,
+                grace=options.grace,
             )
             stack.enter_context(pipeline)
-            if ways.url:
-                fit(pipeline, work, ways.at_once)
+            if options.url:
+                fit(pipeline, work, options.at_once)
             for record in records:
                 stack.enter_context(closing(record)).begin()
-            say(_place(pipeline, ways, slots))
+            say(_place(pipeline, options, slots))
             wanted = self._submitted(pipeline, inputs)
             progress = stack.enter_context(Progress(wanted.total))
             wanted.when_complete(progress.expect)
             summary.begin(wanted)
-            if ways.url:
+            if options.url:
                 stack.enter_context(Lookout(pipeline, wanted.newest, lambda: summary.ended))
-                summary.failed_hint = f"see them: {shown_by('results --failed', ways.url, wanted.newest.id)}"
-            code = Watch(
+                summary.failed_hint = f"see them: {shown_by('results --failed', options.url, wanted.newest.id)}"
+            printer = OutcomePrinter(
                 wanted,
                 progress,
-                as_json=ways.as_json,
-                in_order=ways.keep_order,
-                asked=asked,
-                commands=(bool(ways.verbose), ways.verbose_stderr),
-                records=records,
-                halt=self._halt,
-                summary=summary,
-            ).to_the_end()
-            if (most := output_size(ways.keep_output, "--keep-output")) is not None:
+                as_json=options.as_json,
+                inputs=given,
+                commands=(bool(options.verbose), options.verbose_stderr),
+                records=[record.add for record in records],
+            )
+            code = Watch(wanted, printer, Tally(self._halt, summary), in_order=options.keep_order).to_the_end()
+            if (most := output_size(options.keep_output, "--keep-output")) is not None:
                 wanted.trim(most)
             wanted.check()
-            return code or int(any(record.failure for record in records))
+            return code or (FAILURE if any(record.failure for record in records) else SUCCESS)
 
-    def _asked(self, records: list[Recording]) -> Asked | None:
+    def _job_inputs(self, records: list[Recording]) -> JobInputs | None:
         """What remembers what jobs are given, where somebody wants to know."""
-        from penstock.cli.run.watch import Asked
+        from penstock.cli.run.job_inputs import JobInputs
 
-        ways = self._ways
-        tag = ways.tagging(self._work)
-        if ways.url and not (records or tag or ways.verbose or ways.verbose_stderr):
+        options = self._options
+        tag = options.tagging(self._work)
+        if options.url and not (records or tag or options.verbose or options.verbose_stderr):
             return None
-        return Asked(partial(shown, self._work, self._target), tag, self._seq, self._remembered)
+        return JobInputs(partial(shown, self._work, self._target), tag, self._seq, self._remembered)
 
-    def _summary(self, asked: Asked | None) -> Summary:
+    def _summary(self, given: JobInputs | None) -> Summary:
         """What is said at the end, and what shows more."""
         from penstock.cli.run.summary import Summary
 
-        ways = self._ways
-        goes_on = "the same again with --resume goes on"
-        if ways.url:
+        options = self._options
+        goes_on = "run the same line with --resume to go on"
+        if options.url:
             return Summary(left=goes_on)
-        remembers = ways.data or ways.joblog
+        remembers = options.data or options.joblog
         return Summary(
-            failed=f"all are in {ways.joblog}" if ways.joblog else "--joblog FILE lists all",
-            again="the same again with --resume-failed runs the failed ones again" if remembers else "",
-            left=goes_on if remembers else "with --data DIR or --joblog FILE what is done is known, for --resume",
-            names=None if asked is None else asked.name,
+            failed=f"{options.joblog} lists all" if options.joblog else "--joblog FILE lists all",
+            again="run the same line with --resume-failed to run the failed ones again" if remembers else "",
+            left=goes_on if remembers else "with --data DIR or --joblog FILE a run can be resumed (--resume)",
+            names=None if given is None else given.name,
         )
 
     def _submitted(self, pipeline: Pipeline, inputs: Iterator[Any]) -> Wanted:
         """Hand in the jobs, with --resume only the missing ones."""
         from penstock.cli.run.resume import Resumed
-        from penstock.cli.run.wanted_jobs import Part, Wanted
-        from penstock.client.live_output import Live
-        from penstock.client.streamed_batch import Growing
+        from penstock.cli.run.wanted_jobs import Wanted
+        from penstock.client.command_line import Live
 
-        ways, work, target = self._ways, self._work, self._target
-        live = Live() if ways.shows_lines else None
-        pace = ways.pacing.of(pipeline, work, ways.url)
+        options, work, target = self._options, self._work, self._target
+        live = Live() if options.shows_lines else None
+        pace = options.pacing.of(pipeline, work, options.url)
         if self._logged is not None:
             target, inputs = self._numbered(self._logged, inputs)
-        if self._logged is not None or not ways.resumes:
-            batch = grow(pipeline, work, target, inputs, live, pace)
-            return Wanted([Part(batch)], batch.total if isinstance(batch, Growing) else batch.status().total)
-        resumed = Resumed(earlier(pipeline, work, target), failed_too=ways.resume_failed)
+        if self._logged is not None or not options.resumes:
+            return Wanted.all_of(grow(pipeline, work, target, inputs, live, pace))
+        resumed = Resumed(earlier(pipeline, work, target), failed_too=options.resume_failed)
         missing = first_of(resumed.missing(inputs))
         new: Batch | None = None
         if missing is not None and (live is not None or pace is not None):
@@ -174,13 +175,13 @@ class Run:
             new = grow(pipeline, work, target, iter(list(missing)), live, pace)
         elif missing is not None:
             new = hand_in(pipeline, work, target, missing)
-        wanted = resumed.wanted(new, own=ways.url is None)
-        say(f"resumed: {resumed.found} of {wanted.total} jobs were submitted before")
+        wanted = resumed.wanted(new, own=options.url is None)
+        say(f"resumed: {resumed.found} of {wanted.total} jobs had been submitted before")
         return wanted
 
     def _numbered(self, logged: Logged, inputs: Iterator[Any]) -> tuple[Any, Iterator[Any]]:
         """Jobs that do not know their numbers by their places are told: of those that a joblog leaves."""
-        say(f"resumed: {counted(logged.counts.of('done'), 'job')} done by the joblog {logged.path}")
+        say(f"resumed: {counted(logged.counts.of('done'), 'job')} done according to the joblog {logged.path}")
         if self._halt is not None:
             self._halt = self._halt.after(logged.counts)
         if not self._has(b"{#}"):
@@ -198,15 +199,15 @@ class Run:
         """ConfigError: one cannot be written."""
         from penstock.cli.run.record_files import Recording, check_file, check_folder
 
-        ways, work, logged = self._ways, self._work, self._logged
-        if ways.results:
-            files = ResultFiles(ways.results, work.columns, work.names)
-            check_folder(ways.results)
-            yield Recording(ways.results, lambda: files)
-        if (path := ways.joblog) is not None:
+        options, work, logged = self._options, self._work, self._logged
+        if options.results:
+            files = ResultFiles(options.results, work.columns, work.names)
+            check_folder(options.results)
+            yield Recording(options.results, lambda: files)
+        if (path := options.joblog) is not None:
             if path not in STDOUT:
                 check_file(path.removeprefix("+"))
-            host, resumed = "" if ways.url else ":", logged.size if logged is not None else None
+            host, resumed = "" if options.url else ":", logged.size if logged is not None else None
             yield Recording(path, lambda: JobLog(path, host, resumed=resumed))
 
     def _shown(self, item: Any, number: int) -> bytes:
@@ -222,12 +223,12 @@ class Run:
         return self._logged.numbers[place] if self._logged is not None else place
 
 
-def _place(pipeline: Pipeline, ways: Ways, slots: int | None) -> str:
-    if ways.url is None:
+def _place(pipeline: Pipeline, options: RunOptions, slots: int | None) -> str:
+    if options.url is None:
         from penstock.station.capacity import default_slots
 
-        kept = f", data in {printable(str(ways.data))}" if ways.data else ""
+        kept = f", data in {printable(str(options.data))}" if options.data else ""
         return f"embedded, {counted(slots or default_slots(), 'slot')}{kept}"
     workers = pipeline.workers()
     hosts = len({worker.host for worker in workers})
-    return f"{ways.url}, {counted(sum(worker.slots for worker in workers), 'slot')} on {counted(hosts, 'host')}"
+    return f"{options.url}, {counted(sum(worker.slots for worker in workers), 'slot')} on {counted(hosts, 'host')}"

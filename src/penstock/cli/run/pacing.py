@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 import click
 
 from penstock.cli.output import say
-from penstock.cli.units import DurationType, SizeType
+from penstock.cli.units import DURATION, SIZE
 from penstock.errors import ConfigError
 
 if TYPE_CHECKING:
     from penstock import Pipeline
     from penstock.cli.run.work import Work
-    from penstock.client.submit_pacing import Gate, Pace
+    from penstock.client.command_line import Gate, Pace
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
@@ -32,8 +32,6 @@ SETTLE_TIME = 0.05
 """Seconds until a job that was handed in is seen in the load."""
 SILENCE_TIME = 3.0
 """Seconds for which a job is kept back without a word."""
-ROUNDS = 20
-"""Of calls that wake the slots of a pipeline of its own, at most: one that is not there by then may come late."""
 MANY = 1 << 30
 """Where there is no limit."""
 BLOCKS_A_SLOT = 2
@@ -49,7 +47,7 @@ class LoadType(click.ParamType[float]):
         """Raises BadParameter: it has another form."""
         match = LOAD.fullmatch(str(value))
         if match is None or (match["sign"] and match["percent"]):
-            self.fail(f"{value!r} is no load: write 4, or 80% or -1 of this machine's cores", param, ctx)
+            self.fail(f"{value!r} is not a load: write 4, or 80% or -1 of this machine's cores", param, ctx)
         number, cores = float(match["number"]), os.cpu_count() or 1
         if match["percent"]:
             number = cores * number / 100
@@ -59,9 +57,16 @@ class LoadType(click.ParamType[float]):
 
 
 _OPTIONS = (
-    click.option("--delay", type=DurationType(), metavar="TIME", help="At least so long between two starts: 0.5, 2m."),
-    click.option("--load", type=LoadType(), metavar="N|N%", help="Start none while so many processes run here."),
-    click.option("--memfree", type=SizeType(), metavar="SIZE", help="Start none while less memory is free here: 2G."),
+    click.option("--delay", type=DURATION, help="Wait at least this long between two starts: 0.5, 2m."),
+    click.option(
+        "--load", type=LoadType(), metavar="N|N%", help="Start no job while this many processes run on this machine."
+    ),
+    click.option(
+        "--memfree",
+        type=SIZE,
+        metavar="SIZE",
+        help="Start no job while less memory than this is free on this machine: 2G.",
+    ),
 )
 
 
@@ -85,13 +90,13 @@ class Pacing(NamedTuple):
         asked = "--load" if self.load is not None else "--memfree" if self.memfree is not None else ""
         if asked and url:
             raise ConfigError(
-                f"{asked} looks at this machine, and the jobs run on the workers of {url}: --limit N says how many at"
-                " once, `penstock worker --slots N` how many on a machine"
+                f"{asked} looks at this machine, but the jobs run on workers of {url}: limit them with --limit N, or"
+                " those on one machine with `penstock worker --slots N`"
             )
 
     def gates(self) -> list[Gate]:
         """What keeps jobs back."""
-        from penstock.client.submit_pacing import Delay
+        from penstock.client.command_line import Delay
 
         gates: list[Gate] = [Delay(self.delay)] if self.delay else []
         if self.load is not None:
@@ -102,15 +107,14 @@ class Pacing(NamedTuple):
 
     def of(self, pipeline: Pipeline, work: Work, url: str | None) -> Pace | None:
         """The pace of these jobs; None: they go as fast as their input."""
-        from penstock.client.streamed_batch import AHEAD
-        from penstock.client.submit_pacing import Pace
+        from penstock.client.command_line import AHEAD, Pace, wake_slots
 
         gates = self.gates()
         is_strict = self.halts or bool(gates)
         if not is_strict and not work.pipe:
             return None
         if self.delay and url is None:
-            wake(pipeline)
+            wake_slots(pipeline)
         each = 1 if is_strict else BLOCKS_A_SLOT
         return Pace(
             lambda: each * min(slots_for(pipeline, work, url), work.limit or MANY),
@@ -120,22 +124,12 @@ class Pacing(NamedTuple):
         )
 
 
-def wake(pipeline: Pipeline) -> None:
-    """Return when each slot of a pipeline of its own is there: else the first jobs would start late, and the next too
-    soon after them."""
-    from penstock.client.submit_pacing import breath
-
-    slots, awake = pipeline.engine.slots(), set[int]()
-    for _ in range(ROUNDS):
-        awake.update(pipeline.map(breath, range(slots), chunksize=1))
-        if len(awake) >= slots:
-            return
-
-
 def slots_for(pipeline: Pipeline, work: Work, url: str | None) -> int:
     """How many of the jobs can run at once."""
+    from penstock.client.command_line import slots_of
+
     if url is None:
-        return pipeline.engine.slots()
+        return slots_of(pipeline)
     fitting = (
         worker
         for worker in pipeline.workers()
@@ -180,7 +174,7 @@ class Watchful:
 
 
 class Calm(Watchful):
-    """Of ``--load``."""
+    """Keeps jobs back while more processes run than ``--load`` allows."""
 
     def __init__(self, most: float) -> None:
         super().__init__()
@@ -195,7 +189,7 @@ class Calm(Watchful):
 
 
 class Memory(Watchful):
-    """Of ``--memfree``."""
+    """Keeps jobs back while less memory is free than ``--memfree`` asks for."""
 
     def __init__(self, least: int) -> None:
         super().__init__()

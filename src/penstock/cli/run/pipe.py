@@ -15,7 +15,7 @@ from penstock.cli.run.arguments_per_job import Filling
 from penstock.cli.run.input_blocks import AtSeparator, Blocks, EveryLines, EveryRecords
 from penstock.cli.run.input_reading import Reading
 from penstock.cli.run.replacement_strings import Naming
-from penstock.cli.units import SizeType
+from penstock.cli.units import SIZE
 from penstock.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -30,12 +30,18 @@ ESCAPE = re.compile(rb"\\([0rnt'\"\\])")
 NOT_WITH_PIPE = {"--call": "call", "--one": "one", "--colsep": "colsep", "--once": "once"}
 
 PIPE_OPTIONS = (
-    click.option("--pipe", "--spreadstdin", is_flag=True, help="Cut stdin into blocks; each COMMAND reads one."),
-    click.option("--block", "--block-size", type=SizeType(), metavar="SIZE", help="Of --pipe.  [default: 1M]"),
+    click.option("--pipe", "--spreadstdin", is_flag=True, help="Cut stdin into blocks, and let each COMMAND read one."),
     click.option(
-        "--recend", metavar="TEXT", help="What a record of --pipe ends with: blocks end there.  [default: \\n]"
+        "--block",
+        "--block-size",
+        type=SIZE,
+        metavar="SIZE",
+        help="Make the blocks of --pipe about this large.  [default: 1M]",
     ),
-    click.option("--recstart", metavar="TEXT", help="What a record of --pipe begins with."),
+    click.option(
+        "--recend", metavar="TEXT", help="Records of --pipe end with TEXT; blocks are cut there.  [default: \\n]"
+    ),
+    click.option("--recstart", metavar="TEXT", help="Records of --pipe begin with TEXT."),
 )
 
 
@@ -44,21 +50,23 @@ def check_pipe(work: JobOptions) -> None:
     if not work.pipe:
         asked = [f"--{name}" for name in ("block", "recend", "recstart") if getattr(work, name) is not None]
         if asked:
-            raise ConfigError(f"{asked[0]} is about the blocks of --pipe; -n N: N arguments a job")
+            raise ConfigError(
+                f"{asked[0]} is about the blocks of --pipe: add --pipe, or give each job N arguments with -n N"
+            )
         return
     for flag, name in NOT_WITH_PIPE.items():
         if getattr(work, name):
             raise ConfigError(f"--pipe and {flag} exclude each other")
     if work.reading != Reading() or work.naming != Naming() or work.filling._replace(lines=None) != Filling():
-        raise ConfigError("--pipe has no arguments: none of the options that read, name or fill arguments goes with it")
+        raise ConfigError("--pipe has no arguments: leave out the options that read, name or fill arguments")
     if not work.line.command:
-        raise ConfigError("--pipe needs a COMMAND that reads the blocks, as `wc -l`")
+        raise ConfigError("--pipe needs a COMMAND that reads the blocks, like `wc -l`")
     if work.line.sources:
-        raise ConfigError("--pipe reads stdin, and its jobs have no arguments: write `< FILE` for a file")
+        raise ConfigError("--pipe reads stdin, and its jobs have no arguments: to read a file, write `< FILE`")
     if work.null:
-        raise ConfigError("-0 is about arguments: for records of --pipe that end with a zero byte write --recend '\\0'")
+        raise ConfigError("-0 is about arguments: if records of --pipe end with a zero byte, write --recend '\\0'")
     if work.filling.lines and work.recend is not None and work.max_args is None:
-        raise ConfigError("-L makes records of lines, and --recend says that they end otherwise: give one of them")
+        raise ConfigError("-L and --recend exclude each other: -L makes records of lines")
     _cut(work)
 
 
@@ -67,9 +75,9 @@ def blocks(work: JobOptions) -> Iterator[list[bytes]]:
     from penstock.job.command import REPLACEMENT
 
     if sys.stdin is None:
-        raise ConfigError("--pipe reads stdin, and it is closed")
+        raise ConfigError("--pipe reads stdin, which is closed")
     if sys.stdin.isatty():
-        say("reading what is cut into blocks from the terminal, Ctrl-D ends it")
+        say("reading stdin for --pipe from the terminal; end it with Ctrl-D")
     has_place = any(REPLACEMENT.search(os.fsencode(word)) for word in work.line.command)
     arguments = [b""] if has_place else []  # a {} stands for nothing
     return ([*arguments, block] for block in _cut(work).of(_read, say))
@@ -83,12 +91,12 @@ def kept(words: Sequence[bytes]) -> Piped:
 
 
 def _cut(work: JobOptions) -> Blocks:
-    from penstock.client.functions import MAX_PART_BYTES
+    from penstock.client.command_line import MAX_PART_BYTES
 
     longest = MAX_PART_BYTES - BESIDE_BYTES
     size = work.block or BLOCK_BYTES
     if size > longest:
-        raise ConfigError(f"--block {size}: at most {longest} bytes can be sent to a job")
+        raise ConfigError(f"--block {size}: a job can be sent at most {longest} bytes")
     end, start = _separators(work)
     if work.max_args is not None:
         return Blocks(size, EveryRecords(end, start, work.max_args * (work.filling.lines or 1)), longest)

@@ -129,7 +129,7 @@ class State(NamedTuple):
     total: int | None
     failed: int
     rate: float
-    """Jobs a second."""
+    """Jobs that end per second, as a moving average."""
 
     def line(self, columns: int) -> str:
         """As wide as the terminal allows: the bar gives way first."""

@@ -41,5 +41,5 @@ def function(flag: str, name: str) -> Callable[..., Any]:
     except (ImportError, AttributeError) as error:
         raise ConfigError(f"{flag} {name}: {error}") from None
     if not callable(found):
-        raise ConfigError(f"{flag} {name}: it is a {type(found).__name__}, nothing to call")
+        raise ConfigError(f"{flag} {name}: it is a {type(found).__name__}, which cannot be called")
     return found

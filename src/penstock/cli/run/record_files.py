@@ -25,7 +25,7 @@ class Record(Protocol):
         """One more has ended."""
 
     def close(self) -> None:
-        """No more will."""
+        """No more jobs will end: close what is open."""
 
     @property
     def failure(self) -> str:
@@ -36,7 +36,7 @@ class Recording:
     """A record that begins when it is told to."""
 
     def __init__(self, path: str, make: Callable[[], Record]) -> None:
-        """`make` opens it."""
+        """`make` opens the record; it is called once, when the first jobs are about to run."""
         self._path = path
         self._make = make
         self._record: Record | None = None
@@ -62,7 +62,6 @@ class Recording:
         return self._record.failure if self._record is not None else ""
 
     def close(self) -> None:
-        """No more will."""
         if self._record is not None:
             self._record.close()
 

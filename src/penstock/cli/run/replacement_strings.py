@@ -30,10 +30,10 @@ class Place(NamedTuple):
     which: int | None = None
     """Which argument, from 1, or from the end; None: all of them."""
     counted: Counted = "number"
-    """Which count."""
+    """Which counter it stands for."""
 
 
-Piece = bytes | Place
+WordPiece = bytes | Place
 
 COUNTERS: dict[bytes, Counted] = {b"#": "number", b"%": "slot"}
 PLUS_COUNTERS: dict[bytes, Counted] = {b"##": "total", b"0#": "padded", b"slot": "slot"}
@@ -109,15 +109,15 @@ class Strings:
 
     def _put(self, name: bytes, place: Place) -> None:
         if not name:
-            raise ConfigError("a replacement string has a name: -I TEXT, --rpl 'NAME s/OLD/NEW/'")
+            raise ConfigError("a replacement string needs a name: -I TEXT, --rpl 'NAME s/OLD/NEW/'")
         if name.startswith(b"{") and name.endswith(b"}"):
             self._inner[name[1:-1]] = place
         else:
             self._whole[name] = place
 
-    def parse(self, text: bytes) -> list[Piece]:
+    def parse(self, text: bytes) -> list[WordPiece]:
         """What is put in where, and the text between."""
-        pieces: list[Piece] = []
+        pieces: list[WordPiece] = []
         begun = at = 0
         while (match := self._mark.search(text, at)) is not None:
             place = self._whole.get(match[0]) or self._braces(match[0][1:-1])
@@ -140,7 +140,7 @@ class Strings:
         return self._named(inner)
 
     def _named(self, inner: bytes) -> Place | None:
-        """An argument's."""
+        """The replacement of one argument's text."""
         found = self._inner.get(inner)
         if found is not None:
             return found if found.change else None
@@ -170,10 +170,12 @@ def _refuse_in(word: bytes, naming: Naming) -> None:
         if match[0] in renamed:
             continue
         if instead := NOT_BUILT.get(inner):
-            raise ConfigError(f"{shown}: there is no such replacement string here: {instead} (--no-plus: it is text)")
+            raise ConfigError(f"{shown}: there is no such replacement string: {instead} (with --no-plus it is text)")
         rest = match[1]
         if not naming.plus and (rest in PLUS or inner in PLUS_COUNTERS or (is_bare and _is_dynamic(rest))):
-            raise ConfigError(f"{shown} is a replacement string of --plus: add --plus (or --no-plus if it is text)")
+            raise ConfigError(
+                f"{shown} is a replacement string of --plus: add --plus (or --no-plus to take it as text)"
+            )
 
 
 def _is_dynamic(inner: bytes) -> bool:

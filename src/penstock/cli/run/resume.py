@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from penstock.cli.run.wanted_jobs import Part, Wanted
+from penstock.cli.run.wanted_jobs import Wanted, WantedPart
 from penstock.job.spans import SpanSet
 from penstock.job.spec import JobState
 from penstock.wire.messages import DIGEST_BYTES
@@ -75,9 +75,9 @@ class Resumed:
 
     def wanted(self, new: Batch | None, *, own: bool) -> Wanted:
         """All jobs, once `missing` is used up; `new` has the missing ones. `own`: the earlier ones may be cancelled."""
-        parts = [Part(batch, at, is_own=own) for batch, at in zip(self._batches, self._numbers, strict=True)]
+        parts = [WantedPart(batch, at, is_own=own) for batch, at in zip(self._batches, self._numbers, strict=True)]
         if new is not None:
-            parts.append(Part(new, dict(enumerate(self._new))))
+            parts.append(WantedPart(new, dict(enumerate(self._new))))
         return Wanted(parts, len(self._parts), self._parts, self._ended, has_new=new is not None)
 
     def _read(self, number: int, batch: Batch) -> None:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from penstock.cli.run.work import Work
 
 
-class Ways(NamedTuple):
-    """How and where."""
+class RunOptions(NamedTuple):
+    """How and where the jobs of a run are run, as the options say."""
 
     url: str | None
     data: Path | None
@@ -47,23 +47,25 @@ class Ways(NamedTuple):
     def check(self, once: str | None) -> None:
         """UsageError: options that contradict each other."""
         if self.shows_lines and self.as_json:
-            raise click.UsageError("--lb and --json exclude each other: a record has all that its job printed")
+            raise click.UsageError("--lb and --json exclude each other: a JSON record holds all that its job printed")
         if self.shows_lines and once:
-            raise click.UsageError("--lb and --once exclude each other: its jobs may have run before")
+            raise click.UsageError("--lb and --once exclude each other: jobs of --once may have run before")
         if self.url and self.data:
-            raise click.UsageError(f"--data is for a pipeline of its own: the one at {self.url} has its own data")
+            raise click.UsageError(
+                f"--data is for a pipeline that run starts itself: the one at {self.url} has its own data"
+            )
         if self.as_json and (self.tag or self.tagstring or self.verbose or self.verbose_stderr):
             raise click.UsageError(
-                "--json and --tag, --tagstring, -v or -t exclude each other: a record says which job it is of"
+                "--json excludes --tag, --tagstring, -v and -t: a JSON record says which job it is of"
             )
         if self.retry_failed and (self.resume or self.resume_failed):
             raise click.UsageError(
-                "--retry-failed takes the commands from the joblog, and --resume the input: give one"
+                "--retry-failed and --resume exclude each other: one reads the joblog, the other the input"
             )
         if (self.retry_failed or (self.resumes and not self.remembers)) and self.joblog in {None, *STDOUT}:
             remembers = "" if self.retry_failed else ", the same --data DIR, or the --url of a running pipeline"
             raise click.UsageError(
-                f"{'--retry-failed' if self.retry_failed else '--resume'} needs what remembers the earlier run: its"
+                f"{'--retry-failed' if self.retry_failed else '--resume'} needs a record of the earlier run: its"
                 f" --joblog FILE{remembers}"
             )
         self.pacing.check(self.url)

@@ -96,13 +96,13 @@ def refuse_shell_words(command: Sequence[str]) -> None:
         raise ConfigError(f"{command[0]!r} looks like a shell line: add --shell")
     if not shutil.which(command[0]) and (command[0] in KEYWORDS or ASSIGNMENT.fullmatch(command[0])):
         what = "a word of the shell" if command[0] in KEYWORDS else "an assignment (or --env)"
-        raise ConfigError(f"{command[0]!r} is {what}, no program: add --shell")
+        raise ConfigError(f"{command[0]!r} is {what}, not a program: add --shell")
     meant = _meant(command)
     for place, word in enumerate(command):
         if place not in meant and (why := _sign(word, command[place - 1] if place else "")):
             raise ConfigError(
-                f"{word!r} is {why}, and there is no shell here: add --shell (or --no-shell if the command shall get it"
-                " as it stands)"
+                f"{word!r} is {why}, but there is no shell: add --shell (or --no-shell to pass it to the command"
+                " as it is)"
             )
 
 

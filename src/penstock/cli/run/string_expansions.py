@@ -82,23 +82,23 @@ def default(text: bytes, argument: bytes) -> bytes:
 
 
 def behind(start: bytes, argument: bytes) -> bytes:
-    """``{:2}``"""
+    """``{:2}``: the text from a place on."""
     return argument[int(start) :]
 
 
 def piece(start: bytes, length: bytes, argument: bytes) -> bytes:
-    """``{:2:3}``"""
+    """``{:2:3}``: so many characters from a place on."""
     return argument[int(start) : int(start) + int(length)]
 
 
 def without_prefix(pattern: re.Pattern[bytes], argument: bytes) -> bytes:
-    """``{#x}`` ``{##x}``"""
+    """``{#x}`` ``{##x}``: the text without a beginning."""
     match = pattern.match(argument)
     return argument[match.end() :] if match else argument
 
 
 def without_suffix(pattern: re.Pattern[bytes], argument: bytes) -> bytes:
-    """``{%x}``: the shortest."""
+    """``{%x}``: the text without the shortest end that fits."""
     match = pattern.fullmatch(argument)
     return match[1] if match else argument
 

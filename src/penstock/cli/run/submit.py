@@ -20,20 +20,22 @@ from penstock.cli.streams import CannotWrite, check_stdout
     "submit",
     cls=JobsCommand,
     context_settings={"allow_interspersed_args": False},
-    short_help="As run, on a running pipeline: prints the batch id and returns.",
+    short_help="Submit jobs as run has them, print the batch id and return.",
 )
 @running
-@click.option("-j", "--jobs", "at_once", type=AtOnceType(), help="As --limit; also 50% of the slots, 0 for no limit.")
+@click.option(
+    "-j", "--jobs", "at_once", type=AtOnceType(), help="Like --limit; also 50% of the slots, or 0 for no limit."
+)
 @click.option("--wait", is_flag=True, help="Wait for the outcomes and show them, as run does.")
 @as_json
 @jobs_options
 def command(url: str, at_once: AtOnce | None, wait: bool, as_json: bool, **asked: Any) -> int:
-    """Hand in COMMAND for each ARGUMENT, or --call a Python function with it, and print the batch's id.
+    """Submit COMMAND for each ARGUMENT, or --call a Python function with it, and print the id of the batch.
 
-    The jobs run whether this machine stays or not; `penstock results ID` shows what they came to.
+    The jobs run on a running pipeline, whether this machine stays or not; `penstock results ID` shows their outcomes.
     """
     if at_once and asked["limit"]:
-        raise click.UsageError("-j is --limit: give one of them")
+        raise click.UsageError("-j and --limit mean the same: give one of them")
     work = Work(**asked)
     if work.filling.fills:
         work.slots = slots_for(at_once, url)
@@ -44,9 +46,11 @@ def command(url: str, at_once: AtOnce | None, wait: bool, as_json: bool, **asked
     target = work.target()
     check_stdout()
     from penstock import Pipeline
+    from penstock.cli.run.outcome_printer import OutcomePrinter
     from penstock.cli.run.progress import Progress
     from penstock.cli.run.summary import Summary, shown_by
-    from penstock.cli.run.wanted_jobs import Part, Wanted
+    from penstock.cli.run.tally import Tally
+    from penstock.cli.run.wanted_jobs import Wanted
     from penstock.cli.run.watch import Watch
     from penstock.cli.why_waiting import Lookout, ailing
 
@@ -59,14 +63,15 @@ def command(url: str, at_once: AtOnce | None, wait: bool, as_json: bool, **asked
                 say(in_local_time(reason.text))
             return 0
         say(f"batch {batch.id}")
-        wanted = Wanted([Part(batch)], batch.status().total)
+        wanted = Wanted.all_of(batch)
         summary = Summary(
             failed=f"see them: {shown_by('results --failed', url, batch.id)}",
-            left=f"they go on: {shown_by('results --follow', url, batch.id)} shows them",
+            left=f"the jobs go on: {shown_by('results --follow', url, batch.id)} shows them",
         )
         with summary, Progress(wanted.total) as progress, Lookout(pipeline, batch, lambda: summary.ended):
             summary.begin(wanted)
-            return Watch(wanted, progress, as_json=as_json, summary=summary, ends_jobs=False).to_the_end()
+            printer = OutcomePrinter(wanted, progress, as_json=as_json)
+            return Watch(wanted, printer, Tally(summary=summary), ends_jobs=False).to_the_end()
 
 
 def _print(batch: str) -> None:
@@ -74,5 +79,5 @@ def _print(batch: str) -> None:
     try:
         print(batch, flush=True)
     except CannotWrite:
-        say(f"batch {batch} is handed in")
+        say(f"batch {batch} is submitted")
         raise

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from penstock.cli.output import printable, say
+from penstock.cli.output import counted, printable, say
 from penstock.url import DEFAULT_URL
 
 if TYPE_CHECKING:
@@ -85,13 +85,13 @@ class Summary:
                 self._examples.append(f"{shortened(self._names(number))} ({printable(cause_of(outcome))})")
 
     def text(self) -> str:
-        """The line."""
+        """The line that says how many jobs ended how, and what to do next."""
         total = None if self._wanted is None else self._wanted.count()
         left = self._stopped if total is None else total - self.ended + self._stopped
         is_cut = self._wanted is not None and self._wanted.is_cut
         before = f" ({self._earlier} of them before)" if self._earlier else ""
         if not (self._failed or self._cancelled or left or is_cut):
-            return jobs(self._succeeded, "succeeded") + before
+            return f"{counted(self._succeeded, 'job')} succeeded{before}"
         parts = [f"{self._succeeded} succeeded{before}"]
         if self._failed:
             parts.append(f"{self._failed} failed{self._how_failed()}")
@@ -113,11 +113,6 @@ class Summary:
             return f" ({said})" if said else ""
         rest = f" and {more} more ({self.failed_hint})" if more and self.failed_hint else ""
         return f" ({', '.join(self._examples)}{rest})"
-
-
-def jobs(count: int, verb: str) -> str:
-    """So many jobs did that."""
-    return f"{count} {'job' if count == 1 else 'jobs'} {verb}"
 
 
 def cause_of(outcome: Outcome) -> str:

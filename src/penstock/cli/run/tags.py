@@ -29,7 +29,7 @@ def tagging(work: Work, text: str) -> Tagging:
     refuse_unknown([text], naming)
     pieces = Strings(naming, work.names).parse(os.fsencode(text))
     if any(isinstance(piece, Place) and piece.change is None and piece.counted != "number" for piece in pieces):
-        raise ConfigError(f"--tagstring {text}: of the counts it can have {{#}} only")
+        raise ConfigError(f"--tagstring {text}: of the counters only {{#}} can stand in it")
 
     def tag(item: Any, number: int) -> bytes:
         given = given_of(item)

@@ -67,12 +67,12 @@ def variables(text: str) -> list[tuple[bytes, bytes]]:
     none."""
     name, given, value = text.partition("=")
     if not name:
-        raise ConfigError(f"--env {text}: no variable can have such a name; write NAME or NAME=VALUE")
+        raise ConfigError(f"--env {text}: this cannot be the name of a variable; write NAME or NAME=VALUE")
     if given:
         return [(os.fsencode(name), os.fsencode(value))]
     if name == "_":
         raise ConfigError("--env _: name each variable and function that the jobs need")
     found = [one for one in (name, functions().get(name, "")) if one in os.environ]
     if not found:
-        raise ConfigError(f"--env {name}: it is not set here; write {name}=VALUE (of a function: export -f {name})")
+        raise ConfigError(f"--env {name}: it is not set here; write {name}=VALUE (for a function: export -f {name})")
     return [(os.fsencode(one), os.fsencode(os.environ[one])) for one in found]

@@ -7,20 +7,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from penstock.cli.job_output import Shown
-from penstock.client.streamed_batch import Growing
 from penstock.errors import ConfigError
 from penstock.job.spans import SpanSet
 
 if TYPE_CHECKING:
     from penstock import Batch, Outcome
-    from penstock.client.kept_output import Printed
-    from penstock.client.live_output import Onlooker, Seen
+    from penstock.client.command_line import Growing, Onlooker, Printed, Seen
 
 Numbered = tuple[int, "Outcome"]
-"""A job's number in the input, from 0, and what it came to."""
+"""A job's number in the input, from 0, and its outcome."""
 
 
-class Part:
+class WantedPart:
     """Wanted jobs of one batch."""
 
     def __init__(self, batch: Batch, numbers: Mapping[int, int] | None = None, *, is_own: bool = True) -> None:
@@ -99,12 +97,19 @@ class NumberedOnlooker(NamedTuple):
         self.onlooker.shown()
 
 
+def streamed(batch: Batch) -> Growing | None:
+    """The batch, if it is one whose input may still be coming."""
+    from penstock.client.command_line import Growing
+
+    return batch if isinstance(batch, Growing) else None
+
+
 class Wanted:
     """The jobs of all parts; `places` names the part of each number, where there are several."""
 
     def __init__(
         self,
-        parts: Sequence[Part],
+        parts: Sequence[WantedPart],
         total: int | None,
         places: Sequence[int] = (),
         earlier: SpanSet | None = None,
@@ -117,10 +122,17 @@ class Wanted:
         self._ended_before = earlier
         self._has_new = has_new
         self._parts = parts
+        self._streamed = [batch for part in parts if (batch := streamed(part.batch)) is not None]
         self._places = places
         self._next = 0
         self._early: dict[int, Outcome] = {}
         self._is_cancelled = False
+
+    @classmethod
+    def all_of(cls, batch: Batch) -> Wanted:
+        """All jobs of one batch, which was handed in now."""
+        coming = streamed(batch)
+        return cls([WantedPart(batch)], batch.status().total if coming is None else coming.total)
 
     def arriving(self) -> Iterator[Numbered]:
         """As they are recorded, part by part; once cancelled, only those that were."""
@@ -173,25 +185,23 @@ class Wanted:
 
     def count(self) -> int | None:
         """How many jobs there are, as soon as that is known."""
-        only = self._parts[0].batch
-        return only.total if self.total is None and isinstance(only, Growing) else self.total
+        return self._streamed[0].total if self.total is None and self._streamed else self.total
 
     @property
     def is_cut(self) -> bool:
         """Whether there was more input, which nobody has read."""
-        return any(isinstance(part.batch, Growing) and part.batch.is_cut for part in self._parts)
+        return any(batch.is_cut for batch in self._streamed)
 
     def when_complete(self, then: Callable[[int], None]) -> None:
         """Tell this how many jobs there are, if that is not known yet and as soon as it is."""
-        for part in self._parts:
-            if isinstance(part.batch, Growing):
-                part.batch.when_complete(then)
+        for batch in self._streamed:
+            batch.when_complete(then)
 
     def check(self) -> None:
         """ConfigError: the input ended early, with something that is no input."""
-        for part in self._parts:
-            if isinstance(part.batch, Growing) and part.batch.error is not None:
-                raise ConfigError(str(part.batch.error))
+        for batch in self._streamed:
+            if batch.error is not None:
+                raise ConfigError(str(batch.error))
 
     def trim(self, keep: int) -> None:
         """All of them were shown: of their outputs no more than this need be kept any longer."""

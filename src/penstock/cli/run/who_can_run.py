@@ -21,13 +21,13 @@ def check_own(work: Work) -> None:
     """ConfigError: no worker of a pipeline of its own is like that."""
     where = "name a running pipeline (--url)"
     if work.user:
-        raise ConfigError(f"--user {work.user}: jobs of a pipeline of its own run as you; {where}")
+        raise ConfigError(f"--user {work.user}: without --url jobs run as you; {where}")
     if work.is_command and work.cwd and not os.path.isdir(work.cwd):
         raise ConfigError(f"--cwd {work.cwd}: there is no such folder")
     if work.needs:
-        raise ConfigError(f"--needs {work.needs[0]}: the worker of a pipeline of its own has no tags; {where}")
+        raise ConfigError(f"--needs {work.needs[0]}: without --url the worker has no tags; {where}")
     if work.worker and work.worker not in {OWN_WORKER, socket.gethostname()}:
-        raise ConfigError(f"--worker {work.worker}: a pipeline of its own is on this host only; {where}")
+        raise ConfigError(f"--worker {work.worker}: without --url jobs run on this host only; {where}")
 
 
 def fit(pipeline: Pipeline, work: Work, at_once: AtOnce | None) -> None:

@@ -6,16 +6,16 @@ import itertools
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from penstock.cli.option_types import WORD, with_unit
-from penstock.cli.output import say
+from penstock.cli.option_types import WORD
+from penstock.cli.output import counted, say
 from penstock.cli.run import job_file, python_calls, user_shell
-from penstock.cli.run.arguments import Source, grouped, marks, parse
+from penstock.cli.run.arguments import InputSource, grouped, marks, parse
 from penstock.cli.run.arguments_per_job import Arguments, Filling, continued
 from penstock.cli.run.command_templates import composer_of, composes, template_of
 from penstock.cli.run.composed_commands import Composer
@@ -24,6 +24,7 @@ from penstock.cli.run.job_options import JobOptions
 from penstock.cli.run.pipe import PIPE_OPTIONS, blocks, check_pipe
 from penstock.cli.run.replacement_strings import Naming, refuse_unknown
 from penstock.cli.run.shell_words import refuse_shell_words
+from penstock.cli.units import DURATION, POSITIVE_DURATION, with_unit
 from penstock.errors import ConfigError
 from penstock.job.display import command_text
 
@@ -32,8 +33,9 @@ if TYPE_CHECKING:
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-TIMES = ("not_before", "expires", "retry_delay", "retain")
-"""Options that are instants or durations."""
+INSTANTS = ("not_before", "expires")
+"""Options that are times of day, or durations from now."""
+DURATIONS = ("retry_delay", "retain")
 TERMS = ("limit", "worker", "needs", "on_missing", "after", "once", "max_crashes", "serializer")
 """Options that are taken as they are."""
 
@@ -48,74 +50,120 @@ def jobs_options(function: Function) -> Function:
 
 _OPTIONS = (
     click.option(
-        "-a", "--arg-file", "files", type=WORD, multiple=True, metavar="FILE", help="Arguments: the lines of FILE."
+        "-a",
+        "--arg-file",
+        "files",
+        type=WORD,
+        multiple=True,
+        metavar="FILE",
+        help="Read arguments from FILE, one per line.",
     ),
-    click.option("-0", "--null", is_flag=True, help="Input items end with a zero byte, not with a line."),
-    click.option("-C", "--colsep", metavar="REGEX", help="Cut each input item into columns {1} {2} ... at REGEX."),
+    click.option("-0", "--null", is_flag=True, help="Input items end with a zero byte instead of a newline."),
+    click.option("-C", "--colsep", metavar="REGEX", help="Split each input item into columns {1} {2} ... at REGEX."),
     click.option(
         *("-n", "-N", "--max-args"),
         type=click.IntRange(0),
         metavar="N",
-        help="N arguments (records of --pipe) a job; 0: one job each, without it.",
+        help="Give each job N arguments (with --pipe: records); 0: one job for each, without it.",
     ),
     *PIPE_OPTIONS,
     click.option(
         "--shell/--no-shell",
         default=None,
-        help="COMMAND is a line for your shell; every argument in it is quoted. --no-shell: > or $X in it is text.",
+        help="Run COMMAND as a line of your shell, with every argument quoted. --no-shell: take > or $X in it as text.",
     ),
-    click.option("--one", is_flag=True, help="Run COMMAND once, as it stands."),
+    click.option("--one", is_flag=True, help="Run COMMAND once, as it is written."),
     click.option("--call", metavar="MODULE:FUNCTION", help="Call a Python function with each argument."),
-    click.option("--input", "kind", type=click.Choice(["text", "json"]), default="text", help="What --call is given."),
+    click.option(
+        "--input",
+        "kind",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        help="Pass arguments to --call as text, or as values read from JSON.",
+    ),
     click.option(
         "--env",
         multiple=True,
         metavar="NAME[=VALUE]",
-        help="Add to the environment of the jobs; also a function that bash has exported.",
+        help="Add a variable to the environment of the jobs, or a function that bash has exported.",
     ),
     click.option(
-        "--cwd", type=WORD, metavar="FOLDER", help="Run there.  [default: commands here, calls where the worker is]"
+        "--cwd",
+        type=WORD,
+        metavar="FOLDER",
+        help="Run in FOLDER.  [default: commands run here, calls where the worker runs]",
     ),
-    click.option("--user", default="", metavar="NAME", help="Run as NAME, on workers with --allow-user NAME."),
-    click.option("--nice", type=int, metavar="N", help="Run commands at this niceness: 19 gives way to all others."),
-    click.option("--name", default="", help="A name for the batch."),
-    click.option("--priority", type=int, default=0, help="Larger goes first."),
+    click.option(
+        "--user", default="", metavar="NAME", help="Run as NAME, on workers that were started with --allow-user NAME."
+    ),
+    click.option(
+        "--nice", type=int, metavar="N", help="Run commands with niceness N; 19 yields to all other processes."
+    ),
+    click.option("--name", default="", help="Give the batch a name."),
+    click.option("--priority", type=int, metavar="N", default=0, help="Run batches with a larger number first."),
     click.option(
         "--retries",
         type=click.IntRange(0),
+        metavar="N",
         default=0,
-        help="Try a job that failed so many times more: 3 is up to four runs (in GNU parallel it is three).",
+        help="Retry a failed job up to this many times: 3 means up to four runs (in GNU parallel, three).",
     ),
-    click.option("--retry-delay", metavar="TIME", help="Before the first retry; it doubles.  [default: 1s]"),
+    click.option(
+        "--retry-delay",
+        type=DURATION,
+        help="Wait this long before the first retry; the delay doubles each time.  [default: 1s]",
+    ),
     click.option(
         "--max-crashes",
         type=click.IntRange(1),
         metavar="N",
-        help="Times a process may die under a job: 1 never starts one twice.  [default: 3]",
+        help="Give up a job when its process has died N times; 1 never starts it twice.  [default: 3]",
     ),
     click.option(
-        "--timeout", "--time-limit", type=WORD, metavar="TIME", help="End a job that runs longer: 90s, 5m, 2h."
+        "--timeout", "--time-limit", type=POSITIVE_DURATION, help="End a job that runs longer than this: 90s, 5m, 2h."
     ),
-    click.option("--not-before", metavar="WHEN", help="Start no job earlier: 10m from now, 2030-01-31T08:00+01:00."),
-    click.option("--expires", metavar="WHEN", help="Cancel what has not started by then."),
+    click.option(
+        "--not-before", metavar="WHEN", help="Start no job before this time: 10m (from now) or 2030-01-31T08:00+01:00."
+    ),
+    click.option("--expires", metavar="WHEN", help="Cancel jobs that have not started by this time."),
     click.option("--after", metavar="BATCH", help="Start when every job of that batch has succeeded."),
-    click.option("--once", metavar="WORD", help="Accept this once: the same again under WORD is the same batch."),
-    click.option("--limit", type=click.IntRange(1), metavar="N", help="At most N of these jobs at once, everywhere."),
-    click.option("--worker", metavar="NAME", help="Only on the worker, or the host, of this name."),
-    click.option("--needs", multiple=True, metavar="TAG", help="Only on workers with this tag (with all of several)."),
-    click.option("--on-missing", type=click.Choice(["wait", "fail"]), help="While no worker fits.  [default: wait]"),
-    click.option("--retain", metavar="TIME", help="Keep results so long after the end.  [default: 7d]"),
+    click.option(
+        "--once", metavar="WORD", help="Submit this only once: the same line under WORD again finds the same batch."
+    ),
+    click.option(
+        "--limit",
+        type=click.IntRange(1),
+        metavar="N",
+        help="Run at most N of these jobs at once, on all workers together.",
+    ),
+    click.option("--worker", metavar="NAME", help="Run only on the worker, or the host, of this name."),
+    click.option(
+        "--needs",
+        multiple=True,
+        metavar="TAG",
+        help="Run only on workers with this tag; given more than once: with all of them.",
+    ),
+    click.option(
+        "--on-missing",
+        type=click.Choice(["wait", "fail"]),
+        help="Wait or fail while no connected worker fits.  [default: wait]",
+    ),
+    click.option("--retain", type=DURATION, help="Keep results this long after the batch has ended.  [default: 7d]"),
     click.option(
         "--keep-output",
         metavar="SIZE",
         default="all",
-        help="How much of a job's stdout and stderr is kept for later: 1M, all or none.  [default: all]",
+        help="Keep this much of each job's stdout and stderr for later: 1M, all or none.  [default: all]",
     ),
-    click.option("--serializer", type=click.Choice(["pickle", "msgpack"]), help="Of --call.  [default: pickle]"),
-    click.option("--initializer", metavar="MODULE:FUNCTION", help="Call it once in each slot, before --call."),
     click.option(
-        "--ship/--no-ship", default=True, help="Whether the modules behind --call go along to a running pipeline."
+        "--serializer",
+        type=click.Choice(["pickle", "msgpack"]),
+        help="Serialize the arguments and results of --call this way.  [default: pickle]",
     ),
+    click.option(
+        "--initializer", metavar="MODULE:FUNCTION", help="Call this function once in each slot before --call."
+    ),
+    click.option("--ship/--no-ship", default=True, help="Send the modules behind --call along to a running pipeline."),
     click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[COMMAND] [::: ARGUMENT...]"),
 )
 
@@ -134,7 +182,7 @@ class Work(JobOptions):
         if self.call:
             self._check_call()
         elif self.one and (self.line.sources or not self.line.command):
-            raise ConfigError("--one runs COMMAND once as it stands: it needs one and takes no input")
+            raise ConfigError("--one runs COMMAND once, as it is written: it needs a COMMAND and takes no input")
         else:
             self._check_command()
 
@@ -146,7 +194,7 @@ class Work(JobOptions):
             refuse_unknown(self.line.command, self.naming)
             self._check_places()
         if self.filling.measures and not self.line.command:
-            raise ConfigError("-X, -m, --xargs and -s put arguments behind a COMMAND, and there is none")
+            raise ConfigError("-X, -m, --xargs and -s put arguments behind a COMMAND, but there is none")
 
     def _check_places(self) -> None:
         """A place beyond the last argument would be empty in every job."""
@@ -158,8 +206,8 @@ class Work(JobOptions):
         for word in map(os.fsencode, self.line.command):
             for match in REPLACEMENT.finditer(word):
                 if match[2] and abs(int(match[2])) > count:
-                    inputs = "input" if count == 1 else "inputs"
-                    raise ConfigError(f"{os.fsdecode(match[0])} in the command, and each job has {count} {inputs}")
+                    inputs = counted(count, "input")
+                    raise ConfigError(f"{os.fsdecode(match[0])} in the command, but each job has {inputs}")
 
     @property
     def columns(self) -> int:
@@ -167,12 +215,13 @@ class Work(JobOptions):
         return 0 if self.colsep is not None else len(self.line.sources) or 1
 
     def _check_options(self) -> None:
-        from penstock.client.options import spec_of
+        from penstock.client.command_line import check_options
 
+        options = self.options()
         try:
-            spec_of({name: value for name, value in self.options().items() if name != "after"})
+            check_options(options)
         except (TypeError, ValueError) as error:
-            raise ConfigError(_as_flag(str(error))) from None
+            raise ConfigError(_as_flag(str(error), options)) from None
         for text in self.env:
             user_shell.variables(text)
 
@@ -180,7 +229,7 @@ class Work(JobOptions):
         if self.line.command:
             raise ConfigError(f"--call takes arguments after :::, not a command: {self.line.command[0]!r}")
         if self.nice is not None:
-            raise ConfigError("--nice is for commands: a call runs in a process that lasts")
+            raise ConfigError("--nice is for commands: calls run in a process that outlives them")
         is_plain = self.naming == Naming() and self.filling == Filling() and self.reading.header is None
         if self.one or self.shell or self.colsep or self.max_args not in {None, 1} or len(self.line.sources) > 1:
             raise ConfigError("--call takes one input source, and none of --one, --shell, --colsep and -n")
@@ -200,18 +249,13 @@ class Work(JobOptions):
             given["user"] = self.user
         if self.call:
             given |= {"cwd": self.cwd, "env": dict(pair for text in self.env for pair in user_shell.variables(text))}
-        if self.timeout:
-            given["time_limit"] = self._seconds(self.timeout)
+        if self.timeout is not None:
+            given["time_limit"] = self.timeout
         if self.initializer:
             given["initializer"] = python_calls.function("--initializer", self.initializer)
-        given |= {name: with_unit(text) for name in TIMES if (text := getattr(self, name))}
+        given |= {name: with_unit(text) for name in INSTANTS if (text := getattr(self, name))}
+        given |= {name: time for name in DURATIONS if (time := getattr(self, name)) is not None}
         return given | {name: value for name in TERMS if (value := getattr(self, name))}
-
-    @staticmethod
-    def _seconds(text: str) -> float:
-        from penstock.client.options import seconds
-
-        return seconds(with_unit(text), "--timeout")
 
     def inputs(self) -> Iterator[Any]:
         """What each job is given, read as it is used: argument lists for commands, an argument for a function."""
@@ -263,12 +307,12 @@ class Work(JobOptions):
             return most
         return sum(1 for _ in itertools.islice(self.inputs(), most))
 
-    def _sources(self) -> list[Source]:
+    def _sources(self) -> list[InputSource]:
         if self.line.sources:
             return self.line.sources
         if sys.stdin.isatty():
-            say("reading arguments from the terminal, one a line, Ctrl-D ends them (or name them after :::)")
-        return [Source(file="-")]
+            say("reading arguments from the terminal, one per line; end them with Ctrl-D (or give them after :::)")
+        return [InputSource(file="-")]
 
     def target(self) -> CommandTemplate | Callable[..., Any]:
         """What the jobs have in common. ConfigError: there is no such function."""
@@ -277,12 +321,10 @@ class Work(JobOptions):
         return template_of(self)
 
 
-def _as_flag(text: str) -> str:
+def _as_flag(text: str, options: Container[str]) -> str:
     """What is wrong with an option, which is called as on the command line."""
-    from penstock.client.options import PARSERS
-
     name = text.replace(":", " ").split()[0]
-    return f"--{name.replace('_', '-')}{text[len(name) :]}" if name in PARSERS else text
+    return f"--{name.replace('_', '-')}{text[len(name) :]}" if name in options else text
 
 
 def first_of(inputs: Iterator[Any]) -> Iterator[Any] | None:

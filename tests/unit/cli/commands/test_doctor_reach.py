@@ -10,7 +10,7 @@ import pytest
 from penstock.cli.commands.doctor_reach import Finding, judged
 from penstock.client.records import PipelineStatus
 from penstock.version import VERSION
-from records import pipeline_status, worker_info
+from support.status_records import pipeline_status, worker_info
 
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 WORKER = worker_info(name="w1", slots=4, python=f"{HERE}.1")

@@ -39,7 +39,7 @@ def test_where_the_sink_is_elsewhere_its_list_is_spoken_of(keys: Path, capsys: p
     """The ventilator tells it, but its copy of the list is as it was."""
     cli.main(["keys", "init", "tcp://head:7000/store"])
     assert cli.main(["keys", "revoke", "workers"]) == 0
-    assert "copy peers.json there, too" in capsys.readouterr().err
+    assert "copy peers.json to the sink's host, too" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from penstock.cli.commands.top import Sample, screen, view
 from penstock.client.records import BatchStatus, JobInfo, PipelineStatus, WorkerInfo
-from records import worker_info
+from support.status_records import worker_info
 
 
 def worker(name: str, running: int, done: int) -> WorkerInfo:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from penstock.cli import main
-from penstock.cli.commands import worker
 
 
 @pytest.mark.parametrize(
@@ -13,7 +12,7 @@ from penstock.cli.commands import worker
     [
         (["--time-limit", "60"], "no time to work"),
         (["--time-limit", "1h", "--drain-before", "2h"], "no time to work"),
-        (["--idle-timeout", "soon"], "--idle-timeout: 'soon' is no duration"),
+        (["--idle-timeout", "soon"], "'--idle-timeout': 'soon' is not a duration"),
     ],
 )
 def test_nothing_is_started_with_times_that_cannot_be(
@@ -23,9 +22,3 @@ def test_nothing_is_started_with_times_that_cannot_be(
     assert main(["worker", *words]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert said in line
-
-
-def test_seconds_need_no_unit() -> None:
-    """As everywhere on the command line; what was not said is left to the defaults."""
-    given = {"idle_timeout": "90", "time_limit": "2h", "drain_before": None}
-    assert worker._durations(given) == {"idle_timeout": 90.0, "time_limit": 7200.0}

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.cli.run.arguments import Source, combined, grouped, linked, marks, parse, pieces
+from penstock.cli.run.arguments import InputSource, combined, grouped, linked, marks, parse, pieces
 from penstock.errors import ConfigError
 
 
@@ -20,7 +20,7 @@ def test_command_ends_at_the_first_mark() -> None:
     """Everything up to the first mark is the command's, options of its own included."""
     line = parse(["gzip", "-9", ":::", "a", "b"])
     assert line.command == ["gzip", "-9"]
-    assert line.sources == [Source(words=["a", "b"])]
+    assert line.sources == [InputSource(words=["a", "b"])]
 
 
 def test_without_marks_all_is_command() -> None:
@@ -70,7 +70,7 @@ def test_each_file_is_a_source_of_its_lines(tmp_path: Path) -> None:
 
 def test_files_of_options_come_before_marks() -> None:
     """`-a FILE` is the first source."""
-    assert parse([":::", "a"], ["f"]).sources == [Source(file="f"), Source(words=["a"])]
+    assert parse([":::", "a"], ["f"]).sources == [InputSource(file="f"), InputSource(words=["a"])]
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_other_marks_can_be_named() -> None:
     """`--arg-sep ,,`: then `:::` is a word."""
     line = parse(["echo", ":::", ",,", "a", ",,+", "b", "//", "f"], marked=marks(",,", "//"))
     assert line.command == ["echo", ":::"]
-    assert line.sources == [Source(words=["a"]), Source(words=["b"], linked=True), Source(file="f")]
+    assert line.sources == [InputSource(words=["a"]), InputSource(words=["b"], linked=True), InputSource(file="f")]
 
 
 def test_linked_sources_begin_again() -> None:

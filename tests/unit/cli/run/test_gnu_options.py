@@ -78,7 +78,7 @@ def test_every_option_of_gnu_parallel_is_known(command: click.Command, name: str
         return
     with pytest.raises(click.UsageError) as error:
         command.make_context(command.name, words(command, name))
-    assert error.value.format_message() == f"{name}, of GNU parallel, is not built: {becomes}"
+    assert error.value.format_message() == f"{name}, of GNU parallel, is not an option here: {becomes}"
     assert not isinstance(error.value, click.NoSuchOption)
 
 
@@ -87,7 +87,7 @@ def test_every_option_of_gnu_parallel_is_known(command: click.Command, name: str
 )
 def test_what_is_refused_is_so_with_and_without_a_value(words: list[str]) -> None:
     """Some may have one or not; a missing one is not what is complained of."""
-    with pytest.raises(click.UsageError, match="of GNU parallel, is not built"):
+    with pytest.raises(click.UsageError, match="of GNU parallel, is not an option here"):
         run.make_context("run", words)
 
 

@@ -80,7 +80,7 @@ def test_separators_are_typed_as_in_c(text: str, meant: bytes) -> None:
 
 def test_a_separator_is_something() -> None:
     """Else all of the input would be one item, or each byte."""
-    with pytest.raises(ConfigError, match="-d needs something"):
+    with pytest.raises(ConfigError, match="-d needs the text"):
         unescaped("")
 
 

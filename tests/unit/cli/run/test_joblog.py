@@ -93,5 +93,5 @@ def test_long_arguments_stay_apart() -> None:
 @pytest.mark.parametrize("folder", ["out.csv", "out/{1}"])
 def test_other_forms_of_results_are_refused(folder: str) -> None:
     """GNU parallel makes something else of these."""
-    with pytest.raises(ConfigError, match="folder's name"):
+    with pytest.raises(ConfigError, match="the name of a folder"):
         ResultFiles(folder, 1)

@@ -90,7 +90,7 @@ def test_a_torn_line_is_not_done(path: Path, capsys: pytest.CaptureFixture[str])
     one = logged(path, HEAD, line(1, "a"), line(12, "torn")[:-1])
     assert left(one, "a", "b") == [2]
     assert one.size == len(HEAD + line(1, "a"))
-    assert "the last line is not whole" in capsys.readouterr().err
+    assert "the last line is incomplete" in capsys.readouterr().err
 
 
 def test_a_log_without_a_head_is_one(path: Path) -> None:
@@ -101,7 +101,7 @@ def test_a_log_without_a_head_is_one(path: Path) -> None:
 @pytest.mark.parametrize("content", [b"junk\n", HEAD + b"1\tjunk\n", HEAD + line(0, "a"), b"\n", b"a" * 1000 + b"\n"])
 def test_what_is_no_joblog_is_refused(path: Path, content: bytes) -> None:
     """With the line, shortened; the file stays as it is."""
-    with pytest.raises(ConfigError, match=r"log is no joblog: its line \d is '.{0,60}'$"):
+    with pytest.raises(ConfigError, match=r"log is not a joblog: its line \d is '.{0,60}'$"):
         logged(path, content)
     assert path.read_bytes() == content
 

@@ -35,7 +35,7 @@ def test_what_is_about_this_machine_is_for_a_pipeline_here(asked: dict[str, Any]
     """Elsewhere the user is told what to use; a delay means the same everywhere."""
     made = Pacing(**{"delay": 1.0, "load": None, "memfree": None, "halts": False} | asked)
     made.check(None)
-    with pytest.raises(ConfigError, match=r"the workers of tcp://head:5555: --limit N"):
+    with pytest.raises(ConfigError, match=r"workers of tcp://head:5555: limit them with --limit N"):
         made.check(URL)
     made._replace(load=None, memfree=None).check(URL)
 

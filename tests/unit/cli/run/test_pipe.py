@@ -10,7 +10,7 @@ from penstock.cli.run.input_blocks import AtSeparator, EveryLines, EveryRecords
 from penstock.cli.run.input_options import grouped
 from penstock.cli.run.pipe import _cut, kept
 from penstock.cli.run.run import command as run
-from penstock.cli.run.run_options import Ways
+from penstock.cli.run.run_options import RunOptions
 from penstock.cli.run.work import Work
 from penstock.errors import ConfigError
 
@@ -18,7 +18,7 @@ from penstock.errors import ConfigError
 def work(*words: str) -> Work:
     """What a command line asks for."""
     asked = grouped(run.make_context("run", list(words)).params)
-    return Work(**{name: value for name, value in asked.items() if name not in Ways._fields})
+    return Work(**{name: value for name, value in asked.items() if name not in RunOptions._fields})
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_where_blocks_end(options: list[str], ends: Any) -> None:
         (["--colsep", ",", "cat"], "--colsep exclude"),
         (["--one", "cat"], "--one exclude"),
         (["--once", "x", "cat"], "--once exclude"),
-        (["-L2", "--recend", ",", "cat"], "give one of them"),
+        (["-L2", "--recend", ",", "cat"], "exclude each other"),
         (["--block", "1T", "cat"], "at most"),
         (["--call", "math:sqrt"], "--call exclude"),
     ],

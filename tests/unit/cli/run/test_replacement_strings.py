@@ -162,5 +162,5 @@ def test_perl_over_several_words_is_perl() -> None:
 @pytest.mark.parametrize("naming", [Naming(replace=""), Naming(rpl=("",)), Naming(rpl=(" s/a/b/",))])
 def test_a_string_has_a_name(naming: Naming) -> None:
     """Nothing stands everywhere."""
-    with pytest.raises(ConfigError, match="has a name"):
+    with pytest.raises(ConfigError, match="needs a name"):
         Strings(naming)

@@ -113,7 +113,7 @@ def test_a_word_that_its_program_understands_is_not_refused(here: Path, line: st
 
 def test_the_way_out_is_in_the_message() -> None:
     """For who means just that."""
-    with pytest.raises(ConfigError, match="--no-shell if the command shall get it as it stands"):
+    with pytest.raises(ConfigError, match="--no-shell to pass it to the command as it is"):
         refuse_shell_words(["echo", ">"])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from penstock.cli.run.wanted_jobs import Part, Wanted
+from penstock.cli.run.wanted_jobs import Wanted, WantedPart
 from penstock.client.records import Outcome
 from penstock.job.spans import SpanSet
 
@@ -34,7 +34,7 @@ class Batch:
 
 def wanted(numbers: dict[int, int] | None, *indexes: int) -> Wanted:
     batch: Any = Batch(*indexes)
-    return Wanted([Part(batch, numbers)], 3)
+    return Wanted([WantedPart(batch, numbers)], 3)
 
 
 def test_arriving_goes_on_behind_what_was_used_up() -> None:
@@ -66,7 +66,7 @@ def test_jobs_of_an_earlier_run_are_known_and_not_waited_for_once_cancelled() ->
     new: Any = Batch(0)
     for in_order in (False, True):
         ended = SpanSet([(0, 1), (2, 3)])
-        jobs = Wanted([Part(earlier, {0: 0, 1: 2}, is_own=False), Part(new, {0: 1})], 3, [0, 1, 0], ended)
+        jobs = Wanted([WantedPart(earlier, {0: 0, 1: 2}, is_own=False), WantedPart(new, {0: 1})], 3, [0, 1, 0], ended)
         assert [jobs.is_earlier(number) for number in range(3)] == [True, False, True]
         assert jobs.newest is new
         first = jobs.in_order() if in_order else jobs.arriving()

@@ -7,10 +7,13 @@ import pytest
 
 from penstock.cli.job_output import Shown
 from penstock.cli.run.halt import Halt
+from penstock.cli.run.job_inputs import JobInputs
 from penstock.cli.run.joblog import Ended
+from penstock.cli.run.outcome_printer import OutcomePrinter
 from penstock.cli.run.tags import tag_of
+from penstock.cli.run.tally import Tally
 from penstock.cli.run.wanted_jobs import Numbered
-from penstock.cli.run.watch import Asked, Watch
+from penstock.cli.run.watch import Watch
 from penstock.cli.signals import Told
 from penstock.cli.streams import CannotWrite
 from penstock.client.live_output import Onlooker, Seen
@@ -92,15 +95,22 @@ GOOD: FinalState = "succeeded"
 BAD: FinalState = "failed"
 
 
+def watching(
+    jobs: Any, paper: Any, *, halt: Halt | None = None, in_order: bool = False, ends_jobs: bool = True, **printed: Any
+) -> Watch:
+    """Who shows these jobs on this paper."""
+    return Watch(jobs, OutcomePrinter(jobs, paper, **printed), Tally(halt), in_order=in_order, ends_jobs=ends_jobs)
+
+
 @pytest.mark.parametrize("in_order", [False, True])
 def test_halt_counts_jobs_as_they_end(in_order: bool) -> None:
     """Also those whose turn to be shown has not come; what is cancelled then is neither shown nor logged."""
     jobs: Any = Jobs((2, GOOD), (1, BAD), (0, GOOD), (3, BAD), (4, GOOD), (5, GOOD))
     paper: Any = Paper()
-    asked = Asked(lambda item, number, slot: b"%s %d %d" % (item, number, slot))
-    list(asked.remember(iter([b"item"] * 6)))
+    inputs = JobInputs(lambda item, number, slot: b"%s %d %d" % (item, number, slot))
+    list(inputs.remember(iter([b"item"] * 6)))
     halt = Halt.parse("soon,fail=2")
-    code = Watch(jobs, paper, in_order=in_order, asked=asked, records=[paper], halt=halt).to_the_end()
+    code = watching(jobs, paper, in_order=in_order, inputs=inputs, records=[paper.add], halt=halt).to_the_end()
     assert code == 1
     assert (jobs.cancelled, paper.failed) == ([False], 2)
     assert b"--halt: 2 failed" in paper.err
@@ -114,7 +124,7 @@ def test_enough_successes_are_success(halt: str, code: int) -> None:
     """Whatever failed before; otherwise one failure is enough for exit code 1."""
     jobs: Any = Jobs((0, BAD), (1, GOOD), (2, GOOD))
     paper: Any = Paper()
-    assert Watch(jobs, paper, halt=Halt.parse(halt)).to_the_end() == code
+    assert watching(jobs, paper, halt=Halt.parse(halt)).to_the_end() == code
     assert jobs.cancelled == ([] if halt == "never" else [True])
 
 
@@ -122,7 +132,7 @@ def test_an_outcome_that_comes_again_is_shown_once() -> None:
     """As after Ctrl-C in the middle of it, when its reader begins with it again."""
     jobs: Any = Jobs((0, BAD), (0, BAD), (1, GOOD))
     paper: Any = Paper()
-    assert Watch(jobs, paper, halt=Halt.parse("soon,fail=2")).to_the_end() == 1
+    assert watching(jobs, paper, halt=Halt.parse("soon,fail=2")).to_the_end() == 1
     assert (paper.out, paper.failed, jobs.cancelled) == (b"01", 1, [])
 
 
@@ -131,9 +141,9 @@ def test_what_was_shown_of_a_running_job_is_not_shown_again(in_order: bool) -> N
     """Its outcome begins behind it, records have all of it, and where there is an order a job waits for its turn."""
     jobs: Any = Jobs((0, GOOD), (1, GOOD))
     paper: Any = Paper()
-    asked = Asked(lambda *_: b"", tag_of)
-    list(asked.remember(iter([[b"a"], [b"b"]])))
-    watch = Watch(jobs, paper, in_order=in_order, asked=asked, records=[paper])
+    inputs = JobInputs(lambda *_: b"", tag_of)
+    list(inputs.remember(iter([[b"a"], [b"b"]])))
+    watch = watching(jobs, paper, in_order=in_order, inputs=inputs, records=[paper.add])
     assert (watch.is_turn(0), watch.is_turn(1)) == (True, not in_order)
     if not in_order:
         watch.show(1, b"early\n", b"")
@@ -153,9 +163,9 @@ def test_a_command_is_said_once_before_what_it_prints(commands: tuple[bool, bool
     """`-v` on stdout and `-t` on stderr, behind the tag, with the first line that is shown of it or at its end."""
     jobs: Any = Jobs((0, GOOD))
     paper: Any = Paper()
-    asked = Asked(lambda item, number, slot: b"%d %d %s" % (number - 1, slot, item[0]), lambda _, __: b"t")
-    list(asked.remember(iter([[b"a"]])))
-    watch = Watch(jobs, paper, asked=asked, commands=commands)
+    inputs = JobInputs(lambda item, number, slot: b"%d %d %s" % (number - 1, slot, item[0]), lambda _, __: b"t")
+    list(inputs.remember(iter([[b"a"]])))
+    watch = watching(jobs, paper, inputs=inputs, commands=commands)
     watch.show(0, b"line\n", b"")
     watch.show(0, b"line\n", b"")
     watch.shown()
@@ -194,7 +204,7 @@ def test_who_is_told_to_end_ends_jobs_as_gently_as_he_is_told(
 ) -> None:
     """One Ctrl-C lets them finish; a second one, SIGTERM and SIGHUP end them, and what comes until then is awaited."""
     jobs: Any = Interrupted(*ends)
-    assert Watch(jobs, Paper()).to_the_end() == code  # type: ignore[arg-type]  # it has all that is needed
+    assert watching(jobs, Paper()).to_the_end() == code
     assert (jobs.cancelled, jobs.waiting) == (cancelled, [])
 
 
@@ -202,14 +212,14 @@ def test_one_signal_more_leaves_at_once() -> None:
     """Whoever sends it is out of patience."""
     jobs: Any = Interrupted(Told(15), KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
-        Watch(jobs, Paper()).to_the_end()  # type: ignore[arg-type]  # as above
+        watching(jobs, Paper()).to_the_end()
 
 
 def test_who_only_looks_on_ends_no_jobs() -> None:
     """`submit --wait` is left, and its jobs go on."""
     jobs: Any = Interrupted(KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
-        Watch(jobs, Paper(), ends_jobs=False).to_the_end()  # type: ignore[arg-type]  # as above
+        watching(jobs, Paper(), ends_jobs=False).to_the_end()
     assert jobs.cancelled == []
 
 
@@ -225,7 +235,7 @@ def test_jobs_whose_output_nobody_takes_are_ended(error: Exception) -> None:
 
     paper.write = fails
     with pytest.raises(type(error)):
-        Watch(jobs, paper).to_the_end()
+        watching(jobs, paper).to_the_end()
     assert jobs.cancelled
     assert all(jobs.cancelled)
     assert jobs.waiting == []
@@ -236,28 +246,25 @@ def test_what_ended_before_halts_nothing() -> None:
     jobs: Any = Jobs((0, BAD), (1, BAD), (2, GOOD), (3, BAD), (4, GOOD))
     jobs.earlier = {0, 1, 2}
     paper: Any = Paper()
-    assert Watch(jobs, paper, halt=Halt.parse("soon,fail=2")).to_the_end() == 1
+    assert watching(jobs, paper, halt=Halt.parse("soon,fail=2")).to_the_end() == 1
     assert (jobs.cancelled, paper.failed) == ([], 3)
     jobs = Jobs((0, GOOD), (1, GOOD), (2, GOOD), (3, GOOD))
     jobs.earlier = {0, 1}
-    assert Watch(jobs, Paper(), halt=Halt.parse("soon,success=2")).to_the_end() == 0  # type: ignore[arg-type]
+    assert watching(jobs, Paper(), halt=Halt.parse("soon,success=2")).to_the_end() == 0
     assert (jobs.cancelled, jobs.waiting) == ([False], [])
 
 
 def test_a_job_is_logged_when_it_was_shown() -> None:
     """By its place in the whole input; of what it was given only what is kept is told."""
     paper: Any = Paper()
-    asked = Asked(lambda item, at, _: b"%s %d" % (item, at), None, lambda place: place + 40, lambda item: item[:2])
-    list(asked.remember(iter([b"first", b"second"])))
+    inputs = JobInputs(lambda item, at, _: b"%s %d" % (item, at), None, lambda place: place + 40, lambda item: item[:2])
+    list(inputs.remember(iter([b"first", b"second"])))
 
-    class Log:
+    def log(ended: Ended) -> None:
         """Looks at what was shown before."""
-
-        def add(self, ended: Ended) -> None:
-            """One more."""
-            seen.append((ended.number, ended.shown(1), paper.out))
+        seen.append((ended.number, ended.shown(1), paper.out))
 
     seen: list[Any] = []
     jobs: Any = Jobs((0, GOOD), (1, GOOD))
-    Watch(jobs, paper, asked=asked, records=[Log()]).to_the_end()
+    watching(jobs, paper, inputs=inputs, records=[log]).to_the_end()
     assert seen == [(40, b"fi 41", b"0"), (41, b"se 42", b"01")]

@@ -1,0 +1,296 @@
+"""What happens to the ventilator's core, and what it wants done (station/contract.py has what all stations share)."""
+
+from __future__ import annotations
+
+import msgspec
+
+from penstock.job.spec import BatchSpec, JobState, Stamp
+from penstock.station.contract import Action, Answer, Bytes, DeleteBatch, Input, Save
+from penstock.wire.messages import Jobs, Message
+
+# ------------------------------------------------------------------------------------------------------ what is stored
+
+
+class OpenPart(msgspec.Struct, frozen=True, array_like=True):
+    """Jobs of a chunk that have no final outcome and one stamp. `given` marks what may have been started and must not
+    be started twice (max_crashes=1), `recalled` what runs and must not be started again."""
+
+    start: int
+    stop: int
+    stamp: Stamp = Stamp()
+    given: bool = False
+    recalled: bool = False
+
+
+class EndedPart(msgspec.Struct, frozen=True, array_like=True):
+    """Jobs of a chunk that ended without success."""
+
+    start: int
+    stop: int
+    state: JobState
+
+
+class StoredChunk(msgspec.Struct, frozen=True):
+    """A chunk as the queue file has it: its open jobs and those that ended without success; `size` is its payload's
+    length in bytes."""
+
+    first: int
+    count: int
+    size: int
+    parts: tuple[OpenPart, ...]
+    ended: tuple[EndedPart, ...] = ()
+
+
+class StoredBatch(msgspec.Struct, frozen=True):
+    """A batch as the queue file has it; `accepted` is the end of its last chunk, `open_from` the first index of the
+    first chunk with open jobs, or None."""
+
+    batch: bytes
+    spec: BatchSpec
+    function: bytes
+    function_size: int
+    created_time: float
+    accepted: int
+    total: int | None
+    counts: dict[str, int]
+    open_from: int | None
+    cancelled: tuple[tuple[int, int], ...] = ()
+    generation: int = 0
+    asked: tuple[tuple[bytes, int], ...] = ()
+    ended_time: float | None = None
+
+
+# -------------------------------------------------------------------------------------------------------------- inputs
+
+
+class ClientSought(Input, frozen=True):
+    """Answers SeekClient: whether that connection is up."""
+
+    client: bytes
+    found: bool
+
+
+class WallClock(Input, frozen=True):
+    """What the wall clock says at the beginning of a turn: the only clock that knows the instants of users."""
+
+    time: float
+
+
+class Subscribed(Input, frozen=True):
+    """A control connection came up: a worker or the sink subscribed to its own id."""
+
+    topic: bytes
+
+
+class Unsubscribed(Input, frozen=True):
+    """A control connection is gone."""
+
+    topic: bytes
+
+
+class JobConnections(Input, frozen=True):
+    """How many job connections have shaken hands (socket monitor)."""
+
+    count: int
+
+
+class ChunksLoaded(Input, frozen=True):
+    """Answers LoadChunks, in order of `first`; fewer than `limit` means that there are no more."""
+
+    batch: bytes
+    limit: int
+    chunks: tuple[StoredChunk, ...]
+
+
+class ChunkLoaded(Input, frozen=True):
+    """Answers LoadChunk; None: that index has no open job."""
+
+    batch: bytes
+    index: int
+    chunk: StoredChunk | None
+
+
+class KeptLoaded(Input, frozen=True):
+    """Answers LoadKept: in order; a chunk without parts is finished, and one that is not here is not kept."""
+
+    batch: bytes
+    start: int
+    stop: int
+    chunks: tuple[StoredChunk, ...]
+
+
+# ----------------------------------------------------------------------------------------------------- saves: queue.db
+
+
+class SaveBatch(Save, frozen=True):
+    """A new batch and its function (bytes, stored once per digest)."""
+
+    batch: bytes
+    spec: BatchSpec
+    function: bytes
+    code: Bytes
+    created_time: float
+
+
+class SaveChunk(Save, frozen=True):
+    """New jobs [first, first + count), all queued at Stamp()."""
+
+    batch: bytes
+    first: int
+    count: int
+    payload: Bytes
+    digests: bytes = b""
+
+
+class SaveTotal(Save, frozen=True):
+    """The batch is closed at so many jobs."""
+
+    batch: bytes
+    total: int
+
+
+class SaveOpen(Save, frozen=True):
+    """What of a chunk is still open (nothing: the chunk is finished), and what of it ended without success."""
+
+    batch: bytes
+    first: int
+    parts: tuple[OpenPart, ...]
+    ended: tuple[EndedPart, ...] = ()
+
+
+class SaveCounts(Save, frozen=True):
+    """Jobs of a batch by final state."""
+
+    batch: bytes
+    counts: dict[str, int]
+
+
+class SaveCancelled(Save, frozen=True):
+    """The jobs of a batch that somebody cancelled, for as long as some of them are open."""
+
+    batch: bytes
+    spans: tuple[tuple[int, int], ...]
+
+
+class SaveRetried(Save, frozen=True):
+    """A batch's newest generation, and the latest retries: what each was asked as, how many jobs it opened again."""
+
+    batch: bytes
+    generation: int
+    asked: tuple[tuple[bytes, int], ...]
+
+
+class SaveEnded(Save, frozen=True):
+    """When the batch was first seen to have ended (wall clock); None: it is open again."""
+
+    batch: bytes
+    ended_time: float | None
+
+
+class SaveForgotten(Save, frozen=True):
+    """The sink has deleted this batch: it need not be told again."""
+
+    batch: bytes
+
+
+class SaveApplied(Save, frozen=True):
+    """The sink's log is applied up to this line."""
+
+    seq: int
+    chain: bytes
+
+
+VentilatorSave = (
+    SaveBatch
+    | SaveChunk
+    | SaveTotal
+    | SaveOpen
+    | SaveCounts
+    | SaveCancelled
+    | SaveRetried
+    | SaveEnded
+    | SaveForgotten
+    | SaveApplied
+    | DeleteBatch
+)
+"""All that its store can be asked to commit."""
+
+# ------------------------------------------------------------------------------------------- effects: after the commit
+
+
+class SeekClient(Action, frozen=True):
+    """Is the connection with this routing id at the desk up? Comes back as ClientSought."""
+
+    client: bytes
+
+
+class Tell(Action, frozen=True):
+    """Over control, to the worker or sink with this id."""
+
+    topic: bytes
+    message: Message
+
+
+class Deal(Action, frozen=True):
+    """Over the jobs socket, as one round: message i to whichever worker is next."""
+
+    round: tuple[Jobs, ...]
+
+
+class SendFunction(Action, frozen=True):
+    """The function, in parts, over control."""
+
+    worker: bytes
+    function: bytes
+
+
+class LoadChunks(Action, frozen=True):
+    """Read the batch's open chunks from `first` on, at most `limit`; comes back as ChunksLoaded."""
+
+    batch: bytes
+    first: int
+    limit: int
+
+
+class LoadChunk(Action, frozen=True):
+    """Read the chunk that has this index; comes back as ChunkLoaded."""
+
+    batch: bytes
+    index: int
+
+
+class ReadDigests(Action, frozen=True):
+    """Answer an AskDigests from the store."""
+
+    client: bytes
+    number: int
+    batch: bytes
+    start: int
+
+
+class ReadArguments(Action, frozen=True):
+    """Answer an AskArguments from the store, with this function (empty: without); `more`: it asked for jobs behind
+    `stop`, too."""
+
+    client: bytes
+    number: int
+    batch: bytes
+    function: bytes
+    start: int
+    stop: int
+    each: int
+    more: bool
+
+
+class LoadKept(Action, frozen=True):
+    """Read what is kept of the chunks that have jobs in [start, stop), finished ones too; comes back as KeptLoaded."""
+
+    batch: bytes
+    start: int
+    stop: int
+
+
+VentilatorEffect = (
+    SeekClient | Tell | Deal | SendFunction | LoadChunks | LoadChunk | ReadDigests | ReadArguments | LoadKept | Answer
+)
+"""All that its process does for it; the loop writes what is a Log."""

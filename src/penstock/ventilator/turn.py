@@ -1,0 +1,96 @@
+"""What one turn of the ventilator does, and what it has changed: said once, at its end.
+
+What changed is written down in one transaction with the position in the sink's log that it comes from (`flush`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from penstock.station.contract import Action, Actions, Log
+from penstock.ventilator.contract import SaveApplied, SaveCancelled, SaveCounts, SaveOpen, Tell
+from penstock.ventilator.jobs_model import Batch, Chunk
+from penstock.wire.messages import Message, OutcomeHead, Verdicts
+
+VERDICTS_PER_MESSAGE = 1_000
+"""Keeps a cancelled batch of many chunks from making one huge message."""
+
+
+class Turn:
+    """Actions in the order in which they were said, and what is to be saved of batches and chunks."""
+
+    def __init__(self) -> None:
+        self._actions: Actions = []
+        self._last: Actions = []
+        self._verdicts: list[OutcomeHead] = []
+        self._chunks: dict[tuple[bytes, int], Chunk] = {}
+        self._counts: dict[bytes, Batch] = {}
+        self._cancelled: dict[bytes, Batch] = {}
+        self._applied: tuple[int, bytes] | None = None
+
+    def say(self, action: Action) -> None:
+        """Add to what this turn does."""
+        self._actions.append(action)
+
+    def tell(self, topic: bytes, message: Message) -> None:
+        """A message over control."""
+        self._actions.append(Tell(topic, message))
+
+    def log(self, event: str, **fields: object) -> None:
+        """An event for the log."""
+        self._actions.append(Log(event, fields))
+
+    def say_last(self, action: Action) -> None:
+        """Add to what this turn does, behind what slots wait for."""
+        self._last.append(action)
+
+    def take(self) -> Actions:
+        """All that was said since the last call."""
+        actions, self._actions = self._actions, []
+        return actions
+
+    def touch(self, chunk: Chunk) -> None:
+        """What is open of the chunk changed."""
+        self._chunks[chunk.batch.id, chunk.first] = chunk
+
+    def touch_counts(self, batch: Batch) -> None:
+        """The jobs of the batch by final state changed."""
+        self._counts[batch.id] = batch
+
+    def touch_cancelled(self, batch: Batch) -> None:
+        """Which jobs of the batch are cancelled changed."""
+        self._cancelled[batch.id] = batch
+
+    def mark_applied(self, seq: int, chain: bytes) -> None:
+        """The sink's log is applied up to this line."""
+        self._applied = (seq, chain)
+
+    def forget(self, batch: Batch) -> None:
+        """The batch is being deleted: nothing of it is to be saved any more."""
+        self._chunks = {key: chunk for key, chunk in self._chunks.items() if chunk.batch is not batch}
+        self._counts.pop(batch.id, None)
+        self._cancelled.pop(batch.id, None)
+
+    def flush(self) -> None:
+        """Say what must be saved."""
+        for chunk in self._chunks.values():
+            self.say(SaveOpen(chunk.batch.id, chunk.first, chunk.open_parts(), chunk.ended_parts()))
+        for batch in self._counts.values():
+            self.say(SaveCounts(batch.id, dict(batch.counts)))
+        for batch in self._cancelled.values():
+            self.say(SaveCancelled(batch.id, tuple(batch.cancelled)))
+        if self._applied is not None:
+            self.say(SaveApplied(*self._applied))
+        self._chunks, self._counts, self._cancelled, self._applied = {}, {}, {}, None
+        self._actions += self._last
+        self._last = []
+
+    def decide(self, head: OutcomeHead) -> None:
+        """A verdict of this turn, for the sink."""
+        self._verdicts.append(head)
+
+    def send_verdicts(self, sink: bytes, instead: Iterable[OutcomeHead] | None = None) -> None:
+        """Tell the sink the verdicts of this turn, or others that have these among them."""
+        heads, self._verdicts = self._verdicts if instead is None else list(instead), []
+        for at in range(0, len(heads), VERDICTS_PER_MESSAGE):
+            self.tell(sink, Verdicts(tuple(heads[at : at + VERDICTS_PER_MESSAGE])))

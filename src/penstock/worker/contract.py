@@ -1,0 +1,197 @@
+"""What happens to a worker's core, and what it wants done (station/contract.py has what all stations share)."""
+
+from __future__ import annotations
+
+from penstock.job.spec import JobState
+from penstock.job.spooled_output import Segments, Spooled
+from penstock.slot.protocol import Ran
+from penstock.station.contract import Action, Bytes, Input, Renew, Report
+from penstock.wire.messages import Note, OutcomeHead, Print, VentilatorToWorker
+
+# -------------------------------------------------------------------------------------------------------------- inputs
+
+
+class JobPrinted(Input, frozen=True):
+    """The job of a piece wrote this to stdout and to stderr: from which byte of its output on, and what."""
+
+    slot: int
+    piece: int
+    streams: tuple[tuple[int, bytes], ...]
+
+
+class JobsConnected(Input, frozen=True):
+    """The job connection has shaken hands."""
+
+
+class SinkConnected(Input, frozen=True):
+    """A connection to the sink has shaken hands."""
+
+
+class SlotReady(Input, frozen=True):
+    """The slot's process waits for pieces."""
+
+    slot: int
+
+
+class SlotUnfit(Input, frozen=True):
+    """No process can be started for the slot, for this reason; it is tried again, and SlotReady says when it works."""
+
+    slot: int
+    cause: str
+
+
+class PieceDone(Input, frozen=True):
+    """A slot finished a piece, or what the cut left of it; the spans of `ran` are in order from where it started."""
+
+    slot: int
+    piece: int
+    ran: tuple[Ran, ...]
+    payload: Bytes
+
+
+class PieceCut(Input, frozen=True):
+    """Answers Cut: the slot will not start the piece's jobs from `stop` on."""
+
+    slot: int
+    piece: int
+    stop: int
+
+
+class SlotDied(Input, frozen=True):
+    """The slot's process is gone, with the piece it ran (None: it was idle). `index` is the job it was in, if one;
+    results of the piece's earlier jobs are lost with it. `state` says why: dead (crash), timed_out, cancelled."""
+
+    slot: int
+    piece: int | None
+    index: int | None
+    state: JobState
+    cause: str
+    started_time: float
+    elapsed: float
+    note: Note | None = None
+    spooled: Spooled | None = None
+
+
+class FunctionReady(Input, frozen=True):
+    """All parts of a function are here."""
+
+    function: bytes
+
+
+class Stop(Input, frozen=True):
+    """SIGTERM: once is drain, twice is now."""
+
+
+WorkerInput = (
+    VentilatorToWorker
+    | JobPrinted
+    | JobsConnected
+    | SinkConnected
+    | SlotReady
+    | SlotUnfit
+    | PieceDone
+    | PieceCut
+    | SlotDied
+    | FunctionReady
+    | Stop
+)
+"""What a worker's core takes in."""
+
+# ------------------------------------------------------------------------------------------------------------- effects
+
+
+class Deliver(Action, frozen=True):
+    """To the sink: outcomes with their values, and the tokens of their leases."""
+
+    records: tuple[OutcomeHead, ...]
+    bodies: tuple[Bytes, ...]
+    tokens: tuple[bytes, ...] = ()
+
+
+class DeliverLiveOutput(Action, frozen=True):
+    """To the sink: what running jobs wrote; `number` comes back, if it is not 0."""
+
+    records: tuple[Print, ...]
+    bodies: tuple[bytes, ...]
+    tokens: tuple[bytes, ...]
+    number: int
+
+
+class DeliverOutput(Action, frozen=True):
+    """To the sink: parts of what jobs have written, each from this output of a slot; `number` comes back when they are
+    recorded."""
+
+    records: tuple[Print, ...]
+    sources: tuple[tuple[int, Segments], ...]
+    tokens: tuple[bytes, ...]
+    number: int
+
+
+class FreeOutput(Action, frozen=True):
+    """What a job of this slot wrote is wanted no more."""
+
+    slot: int
+    output: Spooled
+
+
+class Run(Action, frozen=True):
+    """Give a slot a piece: the jobs [start, stop) of a lease. `mean`: seconds one of them is expected to take."""
+
+    slot: int
+    piece: int
+    lease: int
+    start: int
+    stop: int
+    mean: float | None
+
+
+class Cut(Action, frozen=True):
+    """Let the slot stop this piece after the job that runs; comes back as PieceCut."""
+
+    slot: int
+    piece: int
+
+
+class EndSlot(Action, frozen=True):
+    """End the slot's process tree, if it runs this piece: SIGTERM, TERM_GRACE, SIGKILL; comes back as SlotDied with
+    this state and cause."""
+
+    slot: int
+    piece: int
+    state: JobState
+    cause: str
+
+
+class FreeLease(Action, frozen=True):
+    """The lease's payload is no longer needed."""
+
+    lease: int
+
+
+class Leave(Action, frozen=True):
+    """The process ends: all is done and said, but for the outcomes of so many jobs that nobody has taken."""
+
+    undelivered: int = 0
+
+
+class Touch(Action, frozen=True):
+    """Until then slots may start what they were given; they look at it themselves, for the agent may be stopped."""
+
+    until: float
+
+
+WorkerEffect = (
+    Deliver
+    | DeliverLiveOutput
+    | DeliverOutput
+    | FreeOutput
+    | Run
+    | Cut
+    | EndSlot
+    | FreeLease
+    | Leave
+    | Touch
+    | Report
+    | Renew
+)
+"""All that its process does for it; the loop writes what is a Log, and there is no store."""

@@ -1,0 +1,214 @@
+"""The slots of a virtual worker: jobs take virtual time, and what becomes of each is the world's to say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from penstock.job.spec import JobState
+from penstock.job.spooled_output import Segments, Spooled
+from penstock.slot.protocol import Ran
+from penstock.station.contract import Input
+from penstock.worker.contract import PieceCut, PieceDone, SlotDied, SlotReady, SlotUnfit
+from penstock.worker.slot_handle import Work
+
+if TYPE_CHECKING:
+    from support.sim.nodes import WorkerNode
+
+RESTART = 0.05
+"""Seconds until a slot that died is there again."""
+
+
+class Piece(NamedTuple):
+    """Jobs [start, stop) of some work that a slot was given under this number."""
+
+    number: int
+    work: Work
+    start: int
+    stop: int
+
+
+class Slot:
+    """One slot: pieces one after the other, one event for each job."""
+
+    def __init__(self) -> None:
+        self.queue: list[Piece] = []
+        self.limits: dict[int, int] = {}
+        """Where pieces that were cut end."""
+        self.life = 0
+        self.index: int | None = None
+        """The job that runs."""
+        self.done: list[int] = []
+
+
+class VirtualSlots:
+    """All slots of a worker: penstock.worker.process.Slots in virtual time. They stand still with their worker."""
+
+    def __init__(self, node: WorkerNode, count: int) -> None:
+        self.node = node
+        self.slots: dict[int, Slot] = {number: self.slot() for number in range(count)}
+        self._said: list[Input] = [SlotReady(number) for number in self.slots]
+
+    def slot(self) -> Slot:
+        """A new one."""
+        return Slot()
+
+    def say(self, event: Input) -> None:
+        """The worker hears of it in its next turn."""
+        self._said.append(event)
+        self.node.network.wake(self.node)
+
+    # ------------------------------------------------------------------------------------------ the worker's side
+
+    def filenos(self) -> list[int]:
+        """Their worker is woken without."""
+        return []
+
+    def receive(self, fd: int) -> list[Input]:
+        """Never called: there are no files."""
+        raise AssertionError(fd)
+
+    def tick(self, now: float) -> list[Input]:  # noqa: ARG002 - what is due has come by itself
+        """What has been said."""
+        said, self._said = self._said, []
+        return said
+
+    def next_wakeup(self) -> float | None:
+        """Their worker is woken when something is said."""
+        return None
+
+    def run(self, slot: int, piece: int, work: Work, start: int, stop: int, block: int = 1) -> None:  # noqa: ARG002
+        """Queue jobs on a slot."""
+        self.node.before_effect()
+        self.slots[slot].queue.append(Piece(piece, work, start, stop))
+        if len(self.slots[slot].queue) == 1:
+            self.begin(slot)
+
+    def allow(self, until: float) -> None:
+        """They stand still with their worker, so they never run on without it."""
+
+    def free(self, lease: int) -> None:
+        """A piece has its work until it ends."""
+
+    def cut(self, slot: int, piece: int) -> None:
+        """End a piece after the job that runs."""
+        self.node.before_effect()
+        one = self.slots[slot]
+        for place, queued in enumerate(one.queue):
+            if queued.number == piece:
+                stop = one.index + 1 if place == 0 and one.index is not None else queued.start
+                one.limits[piece] = stop
+                self.say(PieceCut(slot, piece, stop))
+
+    def end(self, slot: int, piece: int | None, grace: float, state: JobState, cause: str) -> None:  # noqa: ARG002
+        """End a slot, if it runs this piece."""
+        self.node.before_effect()
+        one = self.slots[slot]
+        if one.queue and one.queue[0].number == piece:
+            self.die(slot, state, cause)
+
+    def read_output(self, slot: int, stream: int, output: Segments, position: int, size: int) -> bytes:
+        """Jobs print nothing here."""
+        raise AssertionError(slot, stream, output, position, size)
+
+    def free_output(self, slot: int, output: Spooled) -> None:
+        """Jobs print nothing here."""
+        raise AssertionError(slot, output)
+
+    def close(self, grace: float = 0.0, hurry: Sequence[int] = ()) -> list[Input]:
+        """Never called: a node that leaves is stopped."""
+        raise AssertionError(grace, hurry)
+
+    # ------------------------------------------------------------------------------------------ jobs
+
+    def kill(self) -> None:
+        """Their worker was killed."""
+        for slot in self.slots.values():
+            slot.life += 1
+        for jobs in self.node.world.running.values():
+            jobs -= {job for job in jobs if job[0] == self.node.name}
+
+    def begin(self, number: int) -> None:
+        """Run the first piece of the queue."""
+        self.slots[number].done = []
+        self._step(number, self.slots[number].queue[0].start)
+
+    def _step(self, number: int, index: int) -> None:
+        slot, world = self.slots[number], self.node.world
+        piece = slot.queue[0]
+        if index >= min(piece.stop, slot.limits.get(piece.number, piece.stop)):
+            self.finish(number)
+            return
+        slot.index = index
+        world.ran(self.node, piece.work, index)
+        fate, seconds = world.fates(piece.work.batch, index, piece.work.stamp)
+        world.at(world.now + seconds, partial(self._job_over, number, slot.life, index, fate), self.node)
+
+    def _job_over(self, number: int, life: int, index: int, fate: str) -> None:
+        slot, world, node = self.slots[number], self.node.world, self.node
+        if slot.life != life or not node.alive:
+            return
+        batch = slot.queue[0].work.batch
+        world.running_with(batch).discard((node.name, batch, index))
+        if fate == "kill":
+            world.crash(node)
+            world.at(world.now + 0.5, partial(world.start, node))
+        elif fate == "crash":
+            self.die(number, JobState.DEAD, "killed by SIGKILL")
+        else:
+            slot.done.append(index)
+            self._step(number, index + 1)
+
+    def finish(self, number: int) -> None:
+        """The first piece of the queue is over."""
+        slot, world = self.slots[number], self.node.world
+        piece = slot.queue.pop(0)
+        slot.index = None
+        ran, bodies = [], []
+        for index in slot.done:
+            fate, seconds = world.fates(piece.work.batch, index, piece.work.stamp)
+            body = msgspec.msgpack.encode([index * index])
+            state = JobState.FAILED if fate == "fail" else JobState.SUCCEEDED
+            ran.append(Ran(index, index + 1, state, 1.0, seconds, len(body)))
+            bodies.append(body)
+        self.say(PieceDone(number, piece.number, tuple(ran), b"".join(bodies)))
+        if slot.queue:
+            self.begin(number)
+
+    def die(self, number: int, state: JobState, cause: str) -> None:
+        """The process of a slot ends, and there is another one soon."""
+        slot = self.slots[number]
+        piece = slot.queue[0]
+        if slot.index is not None:
+            batch = piece.work.batch
+            self.node.world.running_with(batch).discard((self.node.name, batch, slot.index))
+        slot.queue.clear()
+        slot.life += 1
+        self.say(SlotDied(number, piece.number, slot.index, state, cause, 1.0, 0.1))
+        slot.index = None
+        self.restart(number)
+
+    def restart(self, number: int) -> None:
+        """There is another process for it soon, unless something happens to the slot before."""
+        slot, world = self.slots[number], self.node.world
+        life = slot.life
+        again = lambda: self.say(SlotReady(number)) if slot.life == life else None  # noqa: E731
+        world.at(world.now + RESTART, again, self.node)
+
+    def fail(self, cause: str) -> None:
+        """The processes of all slots end, and no others can be started."""
+        for number, slot in self.slots.items():
+            if slot.queue:
+                self.die(number, JobState.DEAD, cause)
+            else:
+                self.say(SlotDied(number, None, None, JobState.DEAD, cause, 1.0, 0.0))
+            slot.life += 1
+            self.say(SlotUnfit(number, cause))
+
+    def mend(self) -> None:
+        """They can be again."""
+        for number in self.slots:
+            self.say(SlotReady(number))
