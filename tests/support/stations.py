@@ -72,10 +72,10 @@ def descendants(mark: str) -> list[psutil.Process]:
 
 
 def embedded_pids(folder: Path) -> dict[str, int]:
-    """The processes of the pipeline that is embedded in this one, by name; `folder` is that of temporary files. One
-    that is just started again may be missing."""
+    """The processes of the pipeline that is embedded in this one, by name: none if there is none, and one that is just
+    started again may be missing. `folder` is that of temporary files."""
     pids = {path.stem: int(path.read_text()) for path in folder.glob("penstock-*/*.pid")}
-    with contextlib.suppress(psutil.Error):
+    with contextlib.suppress(psutil.Error, KeyError):
         pids["supervisor"] = psutil.Process(pids["ventilator"]).ppid()
     return pids
 

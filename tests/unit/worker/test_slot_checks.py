@@ -80,14 +80,14 @@ def test_of_a_slot_that_is_ended_other_pieces_may_come_first(seat: Seat) -> None
 def test_numbers_that_cannot_be_are_no_frame(seat: Seat, values: Any) -> None:
     """Times and sizes go on to stations that would not take them, and to sums."""
     wrong = msgspec.structs.replace(ran(10, 11), started_time=values[0], elapsed=values[1], size=values[2])
-    os.write(seat._theirs.fileno(), frame(Done(1, (wrong,)), b"four"))
+    os.write(seat.files()[0], frame(Done(1, (wrong,)), b"four"))
     assert seat.stream.receive() == []
     assert "cannot be read" in seat.stream.nonsense
 
 
 def test_what_is_no_frame_is_known_at_its_first_byte(seat: Seat) -> None:
     """Nobody waits for the rest of it; what came before it is taken."""
-    os.write(seat._theirs.fileno(), frame(Done(1, ())) + b"x")
+    os.write(seat.files()[0], frame(Done(1, ())) + b"x")
     assert seat.stream.receive() == [(Done(1, ()), b"")]
     assert seat.stream.nonsense == "no frame begins there"
 
@@ -96,7 +96,7 @@ def test_half_a_frame_is_waited_for(seat: Seat) -> None:
     """Wherever it is cut."""
     whole = frame(Done(1, ()))
     for at in range(len(whole)):
-        os.write(seat._theirs.fileno(), whole[at : at + 1])
+        os.write(seat.files()[0], whole[at : at + 1])
         assert seat.stream.receive() == ([(Done(1, ()), b"")] if at == len(whole) - 1 else [])
     assert seat.stream.nonsense == ""
 
