@@ -303,9 +303,9 @@ def test_up_starts_again_what_is_killed(folder: Path, cli: Cli) -> None:
         until(lambda: b"export PENSTOCK_URL" in (folder / "up.log").read_bytes())
         cli("submit", "--url", url, "--wait", "true", ":::", "a")
         stations = {child.cmdline()[2]: child for child in psutil.Process(process.pid).children()}
-        until(lambda: time.time() > stations["penstock.sink"].create_time() + SETTLED_TIME + 1)
-        stations["penstock.sink"].kill()
-        stations["penstock.ventilator"].kill()
+        until(lambda: time.time() > stations["penstock.sink.process"].create_time() + SETTLED_TIME + 1)
+        stations["penstock.sink.process"].kill()
+        stations["penstock.ventilator.process"].kill()
         until(lambda: (folder / "up.log").read_bytes().count(b"started again") == 2)
         assert cli("results", "--url", url, "last", "--json").returncode == 0
         assert cli("submit", "--url", url, "--wait", "echo", ":::", "b").stdout == b"b\n"
