@@ -4,11 +4,14 @@
 
     client --desk--> ventilator --jobs--> worker, worker, ... --outcomes--> sink --results--> client
 
-::
+A `Pipeline` is a concurrent.futures.Executor, and submits batches and commands too; `Pool` is a multiprocessing.Pool,
+and `queues` are two queue.Queues. Errors are in `penstock.errors`. ::
 
-    with Pipeline() as p:
-        p.submit(pow, 2, 10).result()
-        list(p.map(f, xs))
+    from penstock import Pipeline
+
+    with Pipeline() as pipeline:  # on this machine, with one slot for each core
+        print(pipeline.submit(pow, 2, 10).result())
+        print(list(pipeline.map(abs, [-1, -2])))
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@
     PenstockError
     ├── ConfigError(ValueError)             a setting is wrong; nothing was started
     ├── NoPipeline(ConnectionError)         no ventilator or sink answers at the URL
-    ├── Refused(PermissionError)            the pipeline said no: key, role, limit
+    ├── Refused(PermissionError)            the pipeline does not allow it: the key, its role, a limit
     ├── OnceMismatch                        another call was accepted under this word
     ├── NoSuchBatch(LookupError)
     ├── NoSuchWorker(LookupError)
@@ -13,7 +13,7 @@
     ├── ProtocolError                       bytes from the wire that are no message of ours
     │   └── VersionMismatch                 they are one of another version: install one penstock on both sides
     ├── StoreError                          a store cannot be opened, read or written
-    │   ├── StoreFull                       the disk is full; it goes on when there is room
+    │   ├── StoreFull                       the disk is full; work goes on once there is room
     │   ├── UnfitFolder                     a data folder that would not keep what is put there
     │   ├── StoreInUse                      another process holds the data folder
     │   └── SchemaMismatch                  written by a newer penstock
@@ -24,7 +24,7 @@
         ├── JobExited                       the job raised SystemExit or KeyboardInterrupt
         ├── CommandFailed(CalledProcessError)
         ├── ResultNotPicklable
-        └── RemoteError                     the job's own exception, or its value, cannot be rebuilt here
+        └── RemoteError                     the job's own exception cannot be rebuilt here
 """
 
 from __future__ import annotations
@@ -38,27 +38,27 @@ class PenstockError(Exception):
 
 
 class ConfigError(PenstockError, ValueError):
-    """A setting is wrong; nothing was started."""
+    """A setting is wrong, such as a URL, a key file or an option of the command line. Nothing was started."""
 
 
 class NoPipeline(PenstockError, ConnectionError):
-    """No ventilator or sink answers at the URL."""
+    """No ventilator or no sink answers at the URL of the pipeline: start one there, or check the address."""
 
 
 class Refused(PenstockError, PermissionError):
-    """The pipeline said no."""
+    """The pipeline refused a connection or a request: the key is not known there, or its role does not allow it."""
 
 
 class OnceMismatch(PenstockError):
-    """Another call was accepted under this word."""
+    """Another call was accepted under the same word of the option ``once``: its function or its arguments differ."""
 
 
 class NoSuchBatch(PenstockError, LookupError):
-    """No batch has this id or name."""
+    """No batch has this id or name, or more than one has; or the batch was deleted, or has no such job."""
 
 
 class NoSuchWorker(PenstockError, LookupError):
-    """No worker with this name is connected."""
+    """No connected worker has this name; or none has what a job with ``on_missing="fail"`` needs."""
 
 
 class NoLongerKept(PenstockError, LookupError):
@@ -66,19 +66,19 @@ class NoLongerKept(PenstockError, LookupError):
 
 
 class ProtocolError(PenstockError):
-    """Bytes from the wire that are no message of this protocol."""
+    """Bytes came from the network that are no message of penstock's protocol."""
 
 
 class VersionMismatch(ProtocolError):
-    """A message of another version of the protocol: two versions of penstock meet."""
+    """A message came of another version of the protocol: install the same penstock on both sides."""
 
 
 class StoreError(PenstockError):
-    """A store cannot be opened, read or written."""
+    """A file in which a ventilator or sink keeps its data cannot be opened, read or written."""
 
 
 class StoreFull(StoreError):
-    """The disk is full: nothing that was acknowledged is lost, and it goes on when there is room."""
+    """The disk is full. Nothing that was accepted is lost, and work goes on once there is room."""
 
 
 class UnfitFolder(StoreError):
@@ -90,45 +90,50 @@ class StoreInUse(StoreError):
 
 
 class SchemaMismatch(StoreError):
-    """The store was written by a newer penstock."""
+    """The data folder was written by a newer penstock: install that one."""
 
 
 class JobError(PenstockError):
-    """What a Future may hold beside the job's own exception."""
+    """The base of the errors that a Future raises beside the job's own exception."""
 
 
 class JobDied(JobError, BrokenExecutor):
-    """Processes died under the job, or its worker was lost, as often as max_crashes allows. ``pid`` and ``exitcode``
-    (minus the signal's number) are those of the last process, None where nobody knows."""
+    """Processes died under the job, or its worker was lost, as often as ``max_crashes`` allows."""
 
     def __init__(self, message: str, pid: int | None = None, exitcode: int | None = None) -> None:
+        """`message`: one line that says what happened. `pid`: the id of the last process. `exitcode`: its exit code,
+        minus the signal's number if one killed it. Both are None where nobody knows."""
         super().__init__(message)
         self.pid = pid
         self.exitcode = exitcode
 
 
 class JobTimedOut(JobError):
-    """The job ran longer than its time_limit."""
+    """The job ran longer than its ``time_limit``. It is no TimeoutError: that is the end of your own wait."""
 
 
 class JobCancelled(JobError, CancelledError):
-    """The job was cancelled."""
+    """The job was cancelled, or expired before it started, or its pipeline was left before it ended."""
 
 
 class JobExited(JobError):
-    """The job raised SystemExit or KeyboardInterrupt; ``code`` is what it said."""
+    """The job raised SystemExit or KeyboardInterrupt."""
 
     def __init__(self, message: str, code: object = None) -> None:
+        """`message`: one line that says what happened. `code`: what the job gave SystemExit, None without."""
         super().__init__(message)
         self.code = code
 
 
 class CommandFailed(JobError, CalledProcessError):
-    """The command's exit code was not 0; ``cause`` says why where the code alone does not: it could not be started."""
+    """The exit code of a command was not 0. It is a subprocess.CalledProcessError."""
 
     def __init__(
         self, returncode: int, cmd: list[str], output: bytes = b"", stderr: bytes = b"", cause: str = ""
     ) -> None:
+        """`returncode`: the exit code, minus the signal's number if one killed it. `cmd`: the words of the command.
+        `output`, `stderr`: what it wrote to stdout and stderr. `cause`: why it could not be started, in one line;
+        empty if it was."""
         CalledProcessError.__init__(self, returncode, cmd, output, stderr)
         self.cause = cause
 
@@ -138,8 +143,8 @@ class CommandFailed(JobError, CalledProcessError):
 
 
 class ResultNotPicklable(JobError):
-    """The job returned something that cannot be serialized, or that ends whoever rebuilds it."""
+    """The job returned a value that cannot be serialized, or that raises what is no Exception when it is rebuilt."""
 
 
 class RemoteError(JobError):
-    """The job's own exception, or its value, cannot be rebuilt here; its text and traceback are in the message."""
+    """The job's own exception cannot be rebuilt here; its text is in the message, and its traceback is the cause."""

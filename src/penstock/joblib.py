@@ -1,13 +1,23 @@
-"""joblib's over a Pipeline: ``import penstock.joblib``, and ``joblib.parallel_config(backend="penstock")``.
+"""joblib's jobs on a pipeline: import this module, and name the backend.
 
-``url=`` and ``key=`` there are as in Pipeline. ``n_jobs=-1`` is all slots that the pipeline has at the call, any other
-number is the limit of how many run at once; an embedded pipeline has a slot per core, or as many as that if it is more.
-One job at a time needs no pipeline. Nested calls run one after the other, in the slot of the outer one.
+::
 
-``initializer=``, ``initargs=``, ``inner_max_num_threads=`` and ``idle_worker_timeout=`` are those of joblib's own
-backend for processes: the pipeline is kept for the next call, until another initializer or number of threads is asked
-for, it was not used for the idle time (300 s), the program ends, or `shutdown` is called. ``max_nbytes=``,
-``mmap_mode=`` and ``temp_folder=`` are for arguments of an embedded one: see adapters/mapped_arrays.py.
+    import joblib
+    import penstock.joblib
+
+    with joblib.parallel_config(backend="penstock", url="tcp://head:5555", n_jobs=-1):
+        joblib.Parallel()(joblib.delayed(fit)(part) for part in parts)
+
+``url=`` and ``key=`` are those of `Pipeline`. ``n_jobs=-1`` means all slots that the pipeline has at the call, any
+other number limits how many jobs run at once. An embedded pipeline has a slot for each core, or as many as ``n_jobs``
+says if that is more. One job at a time runs without a pipeline, and nested calls run one after the other in the slot of
+the outer one.
+
+``initializer=``, ``initargs=``, ``inner_max_num_threads=`` and ``idle_worker_timeout=`` (seconds) are those of joblib's
+own backend for processes. The pipeline is kept for the next call until that wants another initializer or number of
+threads, until it has not been used for the idle time (300 s), until the program ends, or until `shutdown` is called.
+``max_nbytes=``, ``mmap_mode=`` and ``temp_folder=`` are for large arrays among the arguments on an embedded pipeline:
+see adapters/mapped_arrays.py.
 """
 
 from __future__ import annotations
@@ -40,25 +50,27 @@ from penstock.errors import PenstockError
 from penstock.station.capacity import default_slots
 
 OF_JOBLIB = {*default_parallel_config, "context"}
-"""What joblib tells every backend."""
+"""The options that joblib gives every backend."""
 
 
 def shutdown() -> None:
-    """End the pipelines that are kept for the next call, and what runs there."""
+    """End the pipelines that are kept for the next call to joblib, and all jobs that still run there."""
     end_all()
 
 
 class Call:
-    """What one Parallel has under way."""
+    """The jobs of one joblib.Parallel that have not ended."""
 
     def __init__(self, reused: Reused, view: Submitter, arrays: Arrays | None) -> None:
+        """`reused`: the pipeline. `view`: what its jobs are submitted through. `arrays`: puts large arrays of the
+        arguments into files; None: they travel with the arguments."""
         self.reused = reused
         self._view = view
         self._arrays = arrays
         self._open: dict[Future[Any], list[File]] = {}
 
     def submit(self, batch: Any) -> Future[Any]:
-        """Some calls."""
+        """Submit a `batch` of calls that joblib has put together, as one job; returns its Future."""
         files: list[File] = []
         if self._arrays is not None:
             batch = copy(batch)
@@ -74,17 +86,17 @@ class Call:
             self._arrays.release(files)
 
     def close(self) -> None:
-        """Nothing more will come of it."""
+        """Remove the files of its arrays: none of its jobs needs them any more."""
         if self._arrays is not None:
             self._arrays.close()
 
     @property
     def is_done(self) -> bool:
-        """Whether nothing is under way."""
+        """Whether all of its jobs have ended."""
         return not self._open
 
     def abort(self) -> None:
-        """End all, running ones too: neighbours with one question."""
+        """End all of its jobs, running ones too; neighbours are cancelled by one request."""
         pipeline = self.reused.pipeline
         places = []
         for future in list(self._open):
@@ -99,11 +111,13 @@ class Call:
 
 
 class InSlot(SequentialBackend):  # type: ignore[misc]  # joblib has no types
-    """The backend of nested calls. It is loaded with each batch, and so this module: a nested call may name it, too."""
+    """The backend of nested calls, which runs them one after the other. Each batch brings it along, and so this module:
+    a nested call may name the backend "penstock" too."""
 
 
 class Backend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc]  # joblib has no types
-    """What joblib calls. One may serve several Parallel at once, each with calls of its own under way."""
+    """The backend that joblib knows as "penstock"; programs name it, and joblib calls its methods. One object may serve
+    several joblib.Parallel at once, each with jobs of its own."""
 
     supports_retrieve_callback = True
     supports_inner_max_num_threads = True
@@ -120,6 +134,9 @@ class Backend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc]  # 
         nesting_level: int | None = None,
         inner_max_num_threads: int | None = None,
     ) -> None:
+        """`url` and `key`: the pipeline, as in `Pipeline`. `initializer`: a function that is called with `initargs`
+        once in each slot's process. `idle_worker_timeout`: seconds for which the pipeline is kept unused (300).
+        `inner_max_num_threads`: how many threads numerical libraries use in a slot. `nesting_level`: joblib's own."""
         super().__init__(nesting_level=nesting_level, inner_max_num_threads=inner_max_num_threads)
         self._place = url, key
         self._how = {
@@ -134,7 +151,12 @@ class Backend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc]  # 
         return partial(Backend, *self._place, **how), ()
 
     def configure(self, n_jobs: int = 1, parallel: Any = None, **options: Any) -> int:
-        """Called before the first job; returns how many run at once. Raises TypeError: an unknown option."""
+        """Get ready for the jobs of `parallel`, a joblib.Parallel. `n_jobs`: how many run at once, -1 for all slots.
+        `options`: those of the backend, and joblib's own.
+
+        Returns how many jobs run at once. Raises TypeError for an unknown option, and FallbackToBackend where one
+        job at a time runs, for which no pipeline is needed.
+        """
         unknown = options.keys() - OF_JOBLIB - self._how.keys()
         if unknown:
             known = ", ".join(sorted(self._how))
@@ -173,8 +195,8 @@ class Backend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc]  # 
         temp_folder: str | None = None,
         **_: Any,
     ) -> Arrays | None:
-        """Files are for slots of this machine; without a folder of the user's they go with the pipeline, however that
-        ends."""
+        """What puts large arrays into files, for slots of this machine. Without a folder of the user's the files lie in
+        the pipeline's, which is removed however that ends."""
         if not self._is_local or max_nbytes is None or mmap_mode is None:
             return None
         folder = temp_folder or os.environ.get("JOBLIB_TEMP_FOLDER") or reused.pipeline.url.removeprefix("ipc://")
@@ -185,7 +207,7 @@ class Backend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc]  # 
         return locate(*self._place)[0] == "local"
 
     def effective_n_jobs(self, n_jobs: int | None) -> int:
-        """How many jobs run at once: -1 is all slots, -2 all but one. Raises ValueError for 0."""
+        """How many jobs run at once for this `n_jobs`: -1 means all slots, -2 all but one. Raises ValueError for 0."""
         if n_jobs == 0:
             raise ValueError("n_jobs == 0 in Parallel has no meaning")
         if n_jobs is not None and n_jobs > 0:
@@ -194,7 +216,8 @@ class Backend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc]  # 
         return max(1, slots + 1 + (-1 if n_jobs is None else n_jobs))
 
     def submit(self, func: Callable[[], Any], callback: Callable[[Future[Any]], Any] | None = None) -> Future[Any]:
-        """Dispatch some calls."""
+        """Run `func`, some calls that joblib has put together, as one job. Returns its Future, with which `callback` is
+        called when it has ended."""
         parallel = getattr(callback, "parallel", self.parallel)
         call = self._calls.get(parallel)
         if call is None or not call.reused.is_usable():
@@ -208,17 +231,18 @@ class Backend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc]  # 
     apply_async = submit
 
     def retrieve_result_callback(self, out: Future[Any]) -> Any:
-        """The values of some calls, or the exception of one."""
+        """The values of the calls whose Future is `out`; raises the exception of one that failed."""
         return out.result()
 
     def abort_everything(self, ensure_ready: bool = True) -> None:  # noqa: ARG002 - it always is
-        """One has failed, or nobody wants the rest: those of the same Parallel need not end."""
+        """Cancel the jobs of each joblib.Parallel that is being aborted: one of them failed, or nobody wants the rest.
+        `ensure_ready` is joblib's; the backend can always be used again."""
         for parallel, call in list(self._calls.items()):
             if parallel._aborting:  # noqa: SLF001 - joblib does not say which one it is
                 call.abort()
 
     def terminate(self) -> None:
-        """Nothing more will come of one of them."""
+        """Forget each joblib.Parallel that has no more jobs, or is being aborted, and remove its files."""
         for parallel, call in list(self._calls.items()):
             if call.is_done or parallel._aborting:  # noqa: SLF001
                 del self._calls[parallel]
@@ -226,7 +250,8 @@ class Backend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc]  # 
         self.reset_batch_stats()
 
     def get_nested_backend(self) -> tuple[Any, None]:
-        """A slot is one processor: what is nested runs one after the other."""
+        """The backend of nested calls, which run one after the other, since a slot is one processor; and None, for as
+        many jobs at once as that backend likes."""
         return InSlot(nesting_level=(self.nesting_level or 0) + 1), None
 
 

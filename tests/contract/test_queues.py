@@ -6,6 +6,7 @@ import queue
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from itertools import chain
 from typing import Any
@@ -19,7 +20,7 @@ from penstock.adapters.finished_queue import Finished
 from penstock.adapters.queues import Dispatched
 from support.stations import LIMIT
 
-Made = AbstractContextManager[tuple[Dispatched, Finished]]
+Made = AbstractContextManager[tuple[Dispatched[Any], Finished[Any]]]
 
 
 class Make:
@@ -44,7 +45,7 @@ def test_ten_at_a_time(make: Make) -> None:
         for first in (0, 100):
             for x in range(10):
                 dispatched.put(first + x)
-            found = sorted(finished.get(timeout=LIMIT).value for _ in range(10))
+            found = sorted(finished.get(timeout=LIMIT).value or 0 for _ in range(10))
             assert found == [(first + x) ** 2 for x in range(10)]
         dispatched.join(LIMIT)
         with pytest.raises(queue.Empty):
@@ -68,7 +69,7 @@ def test_each_outcome_goes_to_one_of_several_getters(make: Make) -> None:
     seen: list[int] = []
     with make(run=square, maxsize=50) as (dispatched, finished):
         getters = [
-            threading.Thread(target=lambda: seen.extend(finished.get(timeout=LIMIT).value for _ in range(100)))
+            threading.Thread(target=lambda: seen.extend(finished.get(timeout=LIMIT).value or 0 for _ in range(100)))
             for _ in range(3)
         ]
         for getter in getters:
@@ -97,12 +98,12 @@ def test_another_process_holds_the_other_end(running: str) -> None:
         for x in range(20):
             dispatched.put(x)
     with queues(running, name=name) as (_, finished):
-        first = [finished.get(timeout=LIMIT).value for _ in range(5)]
+        first = [finished.get(timeout=LIMIT).value or 0 for _ in range(5)]
         finished.task_done()
         with pytest.raises(TimeoutError):
             finished.join(0.01)
     with queues(running, name=name) as (dispatched, finished):
-        rest = [finished.get(timeout=LIMIT).value for _ in range(15)]
+        rest = [finished.get(timeout=LIMIT).value or 0 for _ in range(15)]
         with pytest.raises(queue.Empty):
             finished.get(timeout=0.3)
         assert finished.qsize() == 0
@@ -128,10 +129,11 @@ def test_each_outcome_goes_to_one_of_several_processes(running: str) -> None:
     name = "crowd"
     argv = [sys.executable, "-c", GETTER, running, name]
     getters = [subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    with queues(running, run=echo, name=name) as (dispatched, finished):
+    run: Callable[[int | None], Any] = echo
+    with queues(running, run=run, name=name) as (dispatched, finished):
         for x in range(300):
             dispatched.put(x)
-        mine = [finished.get(timeout=LIMIT).value for _ in range(20)]
+        mine = [finished.get(timeout=LIMIT).value or 0 for _ in range(20)]
         dispatched.join(LIMIT)
         for _ in getters:
             dispatched.put(None)

@@ -109,6 +109,7 @@ def test_by_too_many_processes_of_its_own(world: World) -> None:
     if outcome.state == "dead":
         assert outcome.cause.startswith(CAUSES[TOO_MANY])
     else:
+        assert outcome.value is not None
         count, reason = outcome.value
         assert count < PROCESS_LIMIT + ROOM
         assert "Resource temporarily unavailable" in reason

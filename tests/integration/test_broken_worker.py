@@ -74,7 +74,7 @@ def test_a_worker_that_can_start_no_slot(
     assert "bin/python" in worker.broken
     assert b" broken: no process can be started for any slot" in stations.log("frail").read_bytes()
     waiting = pipeline.submit(abs, -2)
-    batch, _, index = waiting.job_id.partition(":")  # type: ignore[attr-defined]
+    batch, _, index = waiting.job_id.partition(":")
     assert "every worker that may run it is broken (frail on" in pipeline.attach(batch).why(int(index))
     for words in (["workers"], ["status"], ["doctor"]):
         code = cli.main([*words, "--url", stations.url])

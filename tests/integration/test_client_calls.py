@@ -54,7 +54,7 @@ def test_many_futures_work_as_those_of_the_standard_library(pipeline: Pipeline) 
     assert sorted(future.result() for future in as_completed(futures, 60)) == list(range(2000))
     assert wait(futures).not_done == set()
     assert seen == [futures[0]]
-    assert len({future.job_id for future in futures}) == 2000  # type: ignore[attr-defined]  # a JobFuture
+    assert len({future.job_id for future in futures}) == 2000
 
 
 def test_futures_can_be_awaited(pipeline: Pipeline) -> None:
@@ -68,7 +68,7 @@ def test_futures_can_be_awaited(pipeline: Pipeline) -> None:
 
 def test_an_argument_that_cannot_be_pickled_is_the_error_of_that_future(pipeline: Pipeline) -> None:
     """Done when submit returns; it says which argument; others are not touched."""
-    bad = pipeline.submit(pow, 2, threading.Lock())
+    bad = pipeline.submit(pow, 2, threading.Lock())  # type: ignore[arg-type]  # that is the point
     good = pipeline.submit(pow, 2, 3)
     assert bad.done()
     with pytest.raises(pickle.PicklingError, match=r"argument 2 \(lock\)"):
@@ -287,7 +287,7 @@ def test_what_a_job_prints_is_kept(pipeline: Pipeline) -> None:
 def test_a_job_knows_who_it_is(pipeline: Pipeline) -> None:
     """And outside of a job nobody does."""
     future = pipeline.submit(whoami)
-    assert future.result(30) == (future.job_id, 1)  # type: ignore[attr-defined]  # a JobFuture
+    assert future.result(30) == (future.job_id, 1)
     assert current_job() is None
 
 

@@ -232,7 +232,7 @@ def test_a_flushed_submit_is_a_batch_that_others_can_read(running: Stations) -> 
     with Pipeline(running.url) as one, Pipeline(running.url) as other:
         future = one.submit(pow, 2, 10)
         one.flush(LIMIT)
-        batch = other.attach(future.job_id.partition(":")[0])  # type: ignore[attr-defined]  # a JobFuture
+        batch = other.attach(future.job_id.partition(":")[0])
         assert (batch.wait(LIMIT).total, list(batch.values())) == (1, [1024])
 
 

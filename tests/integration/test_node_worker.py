@@ -68,7 +68,7 @@ def test_it_runs_commands_as_python_workers_do(pipeline: Pipeline, folder: Path)
     names = [f"dir/{n}.txt" for n in range(60)]
     batch = pipeline.batch(["printf", "%s %s %s", "{}", "{/.}", "{#}"], names)
     found = list(batch.outcomes())
-    assert [one.value.stdout.decode() for one in found] == [f"dir/{n}.txt {n} {n + 1}" for n in range(60)]
+    assert [one.stdout.decode() for one in found] == [f"dir/{n}.txt {n} {n + 1}" for n in range(60)]
     assert {one.worker for one in found} == {"js"}
 
     shell = ["sh", "-c", "pwd; echo $ONE $PENSTOCK_INDEX $PENSTOCK_ATTEMPT >&2"]
@@ -91,7 +91,7 @@ def test_it_ends_what_is_to_end(pipeline: Pipeline, folder: Path) -> None:
     running = pipeline.command(["sh", "-c", f"touch {mark}; sleep 60"])
     until(mark.exists)
     pipeline.cancel(running)
-    assert list(pipeline.batch(["printf", "{}"], range(4)).outcomes())[3].value.stdout == b"3"
+    assert list(pipeline.batch(["printf", "{}"], range(4)).values())[3].stdout == b"3"
 
 
 def test_it_runs_calls_that_it_knows_by_name(pipeline: Pipeline) -> None:
@@ -106,7 +106,7 @@ def test_it_runs_calls_that_it_knows_by_name(pipeline: Pipeline) -> None:
 def test_it_is_given_no_pickles(pipeline: Pipeline, stations: Stations) -> None:
     """It says what it opens: a pickled call waits for another worker, and is not blamed on its function."""
     future = pipeline.submit(math.sqrt, 4)
-    batch, _, index = future.job_id.partition(":")  # type: ignore[attr-defined]
+    batch, _, index = future.job_id.partition(":")
     until(lambda: "no worker that opens pickles is connected" in pipeline.attach(batch).why(int(index)))
     stations.start("python")
     assert future.result(LIMIT) == 2.0
@@ -116,7 +116,7 @@ def test_a_large_function_is_asked_for_once(pipeline: Pipeline) -> None:
     """It comes in parts over control."""
     template: Any = CommandTemplate(words=(b"sh", b"-c", b"#" * 100_000 + b"\necho $0"))
     batch = pipeline.batch(template, ["one", "two"])
-    assert [one.value.stdout for one in batch.outcomes()] == [b"one\n", b"two\n"]
+    assert [one.stdout for one in batch.values()] == [b"one\n", b"two\n"]
 
 
 def test_a_sink_that_was_away_is_told_again(pipeline: Pipeline, stations: Stations, folder: Path) -> None:
@@ -141,6 +141,6 @@ def test_beside_a_python_worker_it_may_die(start: Start, stations: Stations, num
         until(lambda: batch.status().succeeded > 20)
         os.kill(process.pid, number)
         found = list(batch.outcomes())
-        assert [one.value.stdout for one in found] == [b"%d" % n for n in range(200)]
+        assert [one.stdout for one in found] == [b"%d" % n for n in range(200)]
         assert {one.worker for one in found} == {"js", "python"}
         assert process.wait(LIMIT) == (0 if number == signal.SIGTERM else -signal.SIGKILL)

@@ -73,7 +73,7 @@ def test_single_submits_are_retried(pipeline: Pipeline, folder: Path) -> None:
         assert isinstance(future.exception(60), FileNotFoundError)
         (folder / "0").touch()
         assert pipeline.retry(future) == 1
-        batch, _, index = future.job_id.partition(":")  # type: ignore[attr-defined]
+        batch, _, index = future.job_id.partition(":")
         pipeline.flush()
         assert list(pipeline.attach(batch).values()) == [int(index)]
         with pytest.raises(errors.NoSuchBatch):

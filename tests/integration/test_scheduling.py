@@ -13,12 +13,14 @@ from concurrent.futures import wait
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from conftest import Cli
 from jobs.common import nap, overlapping, together, worker_name
 from penstock import Pipeline, Pool, errors
+from penstock.adapters.pool import AsyncResult
 from support.stations import Stations, at_once, until
 
 
@@ -131,7 +133,10 @@ def test_a_limit_covers_all_that_came_through_one_view(two_workers: Pipeline, fo
     two_workers.batch(together, [trace] * 2, limit=2).wait()  # a batch's own limit; the file is large enough by now
     with Pool(1) as first, Pool(2) as second:
         Path(trace).unlink()
-        waiting = [first.apply_async(together, (trace,)), second.map_async(together, [trace] * 2)]
+        waiting: list[AsyncResult[Any]] = [
+            first.apply_async(together, (trace,)),
+            second.map_async(together, [trace] * 2),
+        ]
         for result in waiting:
             result.get()
         Path(trace).unlink()
@@ -215,7 +220,7 @@ def test_an_after_that_does_not_exist_is_refused(cli: Cli, two_workers: Pipeline
     with pytest.raises(errors.NoSuchBatch, match="nothing-like-it"):
         two_workers.batch(abs, [-1], after="nothing-like-it")
     with pytest.raises(TypeError, match="after must be a batch"):
-        two_workers.options(after=two_workers.submit(abs, -1))
+        two_workers.options(after=two_workers.submit(abs, -1))  # type: ignore[arg-type]  # that is the point
     done = cli("run", "--after", "nothing-like-it", "true", ":::", "x")
     assert (done.returncode, done.stdout) == (2, b"")
     assert b"no batch 'nothing-like-it'" in done.stderr
@@ -224,7 +229,7 @@ def test_an_after_that_does_not_exist_is_refused(cli: Cli, two_workers: Pipeline
 def test_single_submits_that_others_come_after_are_complete(two_workers: Pipeline) -> None:
     """A batch of single submits takes in jobs for as long as its client lives; naming it closes it."""
     future = two_workers.submit(abs, -1)
-    batch = future.job_id.partition(":")[0]  # type: ignore[attr-defined]  # a JobFuture
+    batch = future.job_id.partition(":")[0]
     two_workers.flush()
     assert two_workers.options(after=batch).submit(abs, -2).result(30) == 2
 
@@ -236,7 +241,7 @@ def test_a_call_is_accepted_once_under_a_word(
     trace = str(folder / "trace")
     daily = two_workers.options(once="daily")
     first, again = daily.submit(overlapping, trace), daily.submit(overlapping, trace)
-    assert first.job_id == again.job_id  # type: ignore[attr-defined]  # JobFutures
+    assert first.job_id == again.job_id
     assert (first.result(), again.result()) == (None, None)
     batch = two_workers.batch(abs, range(-5, 0), once="five")
     stations.end("ventilator")

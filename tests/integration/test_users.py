@@ -48,6 +48,7 @@ def test_jobs_run_as_the_user_they_name(stations: Stations) -> None:
         theirs = pipeline.options(user=USER)
         (outcome,) = pipeline.batch(who, [0], user=USER).outcomes()
         groups = sorted(os.getgrouplist(USER, entry.pw_gid))
+        assert outcome.value is not None
         uid, gid, found, name, home = outcome.value
         assert (uid, gid, sorted(found), name, home) == (entry.pw_uid, entry.pw_gid, groups, USER, entry.pw_dir)
         assert outcome.stdout == b"heard"

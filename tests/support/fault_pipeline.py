@@ -84,7 +84,8 @@ class World:
     def check(self, batch: Batch, count: int) -> None:
         """Every job succeeded with its own index as the value, and a reader sees each once."""
         assert batch.wait(LIMIT).succeeded == count
-        assert sorted(outcome.value for outcome in batch.follow()) == list(range(count))
+        values: list[Any] = [outcome.value for outcome in batch.follow()]
+        assert sorted(values) == list(range(count))
 
     def close(self) -> None:
         """Leave the clients, then kill the stations: no job is waited for."""

@@ -12,7 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from penstock.client.batch import find_batches
 from penstock.client.follow import Row
@@ -25,6 +25,8 @@ from penstock.wire.messages import BatchLine, Claim, Claimed
 if TYPE_CHECKING:
     from penstock.client.session import Session
 
+T = TypeVar("T")
+
 LOOK_INTERVAL = 0.05
 """Seconds until the next look for new batches of the name while somebody waits; they double."""
 LOOK_INTERVAL_MAX = 1.0
@@ -34,25 +36,26 @@ WINDOW = 1 << 20
 """Bytes of one batch that wait here to be claimed."""
 
 
-class Finished:
-    """Outcomes, with the methods of queue.Queue. They wait here, in this process, until somebody gets them."""
+class Finished(Generic[T]):
+    """The queue that outcomes come out of, with the methods of queue.Queue. They wait in this process until somebody
+    gets them, and each is given to one getter."""
 
     def __init__(self) -> None:
         self._rows: deque[tuple[Row, BatchSpec]] = deque()
-        self._ready: deque[Outcome] = deque()
+        self._ready: deque[Outcome[T]] = deque()
         self._waiting = 0
         self._undone = 0
         """Outcomes that came and were not reported as dealt with."""
         self._moved = threading.Condition()
 
     def on_row(self, row: Row, spec: BatchSpec) -> None:
-        """Outcomes came; they are unpickled by whoever gets them."""
+        """Add the outcomes of a recorded `row` of jobs with the options `spec`; who gets them unpickles them."""
         with self._moved:
             self._rows.append((row, spec))
             self._came(row.jobs)
 
-    def add(self, outcome: Outcome) -> None:
-        """The outcome of a job that never left."""
+    def add(self, outcome: Outcome[T]) -> None:
+        """Add the `outcome` of a job that could not be submitted."""
         with self._moved:
             self._ready.append(outcome)
             self._came(1)
@@ -62,8 +65,14 @@ class Finished:
         self._undone += jobs
         self._moved.notify_all()
 
-    def get(self, block: bool = True, timeout: float | None = None) -> Outcome:
-        """The next outcome. Raises queue.Empty: there is none, or none within `timeout` seconds."""
+    def get(self, block: bool = True, timeout: float | None = None) -> Outcome[T]:
+        """The next outcome, in the order in which the jobs ended.
+
+        - `block`: wait for one.
+        - `timeout`: wait so many seconds at most (None: without end).
+
+        Raises queue.Empty when there is none (in time), and ValueError for a negative timeout.
+        """
         if timeout is not None and timeout < 0:
             raise ValueError("'timeout' must be a non-negative number")
         with self._moved:
@@ -76,7 +85,7 @@ class Finished:
             self._waiting -= row.jobs
         return self._first_of(row, spec)
 
-    def _first_of(self, row: Row, spec: BatchSpec) -> Outcome:
+    def _first_of(self, row: Row, spec: BatchSpec) -> Outcome[T]:
         """Unpickled where nobody else waits for it: it is the code of users."""
         try:
             first, *rest = outcomes_of(row, spec)
@@ -94,12 +103,13 @@ class Finished:
         self._waiting += jobs
         self._moved.notify_all()
 
-    def get_nowait(self) -> Outcome:
-        """`get` without waiting."""
+    def get_nowait(self) -> Outcome[T]:
+        """The next outcome, without waiting. Raises queue.Empty when there is none."""
         return self.get(block=False)
 
     def task_done(self) -> None:
-        """What was got is dealt with. Raises ValueError: said more often than outcomes came."""
+        """Say that an outcome that was got is dealt with. Raises ValueError when that is said more often than outcomes
+        came."""
         with self._moved:
             if not self._undone:
                 raise ValueError("task_done() called too many times")
@@ -108,21 +118,21 @@ class Finished:
 
     def join(self, timeout: float | None = None) -> None:
         """Wait until every outcome that came was got and reported by `task_done`. Raises TimeoutError after `timeout`
-        seconds."""
+        seconds (None: it waits without end)."""
         with self._moved:
             if not self._moved.wait_for(lambda: not self._undone, timeout):
                 raise TimeoutError(f"{self._undone} outcomes are not dealt with after {timeout:g} s")
 
     def qsize(self) -> int:
-        """How many wait."""
+        """How many outcomes wait to be got."""
         return self._waiting
 
     def empty(self) -> bool:
-        """Whether none waits."""
+        """Whether no outcome waits to be got."""
         return not self._waiting
 
     def full(self) -> bool:
-        """Never: what bounds it is the `maxsize` of the dispatched one."""
+        """False: it is the `maxsize` of the dispatched queue that limits how many outcomes can wait."""
         return False
 
 
@@ -138,7 +148,7 @@ class Tap(ArrivalReader):
         """As many outcomes are known to be given, to whomever."""
         self._arrived = 0
         """As many have come."""
-        self._outcomes: deque[Outcome] = deque()
+        self._outcomes: deque[Outcome[Any]] = deque()
         super().__init__(session, line.batch, window=WINDOW)
 
     def _put(self, row: Row) -> int:
@@ -147,7 +157,7 @@ class Tap(ArrivalReader):
         self._came()
         return freed
 
-    def next_outcome(self) -> Outcome | None:
+    def next_outcome(self) -> Outcome[Any] | None:
         """The next one that is nobody else's, or None: none has come that could be had."""
         while True:
             while self._outcomes and self._outcomes[0].position <= self._given:
@@ -168,7 +178,7 @@ class Tap(ArrivalReader):
         self._outcomes.extend(outcomes_of(row, self._spec))
         return True
 
-    def _claim(self, received: int) -> Outcome | None:
+    def _claim(self, received: int) -> Outcome[Any] | None:
         answer = claim(self._session, self._id, self._reader, received)
         self._given = answer.stop
         if answer.start == answer.stop:
@@ -188,8 +198,8 @@ class Tap(ArrivalReader):
         return self.total is not None and self._given >= self.total
 
 
-class SharedFinished(Finished):
-    """Outcomes of the batches called `name`, with the methods of queue.Queue."""
+class SharedFinished(Finished[Any]):
+    """Outcomes of all batches of one name, whoever submitted them; other processes get from the same queue."""
 
     def __init__(self, session: Session, name: str) -> None:
         super().__init__()
@@ -203,8 +213,9 @@ class SharedFinished(Finished):
         self._look_at = 0.0
         self._interval = LOOK_INTERVAL
 
-    def get(self, block: bool = True, timeout: float | None = None) -> Outcome:
-        """The next outcome that is nobody else's. Raises queue.Empty: there is none, or none within `timeout` s."""
+    def get(self, block: bool = True, timeout: float | None = None) -> Outcome[Any]:
+        """The next outcome that no other process has got; `block`, `timeout` and the errors are those of
+        `Finished.get`. Raises ValueError, queue.Empty."""
         if timeout is not None and timeout < 0:
             raise ValueError("'timeout' must be a non-negative number")
         left = timeout if block else 0
@@ -216,7 +227,7 @@ class SharedFinished(Finished):
         finally:
             self._looking.release()
 
-    def _next_outcome(self, deadline: float | None) -> Outcome:
+    def _next_outcome(self, deadline: float | None) -> Outcome[Any]:
         while True:
             self._news.clear()
             if time.monotonic() >= self._look_at:
@@ -230,7 +241,7 @@ class SharedFinished(Finished):
             self._session.ensure_usable()
             self._news.wait(max(0.0, min(self._look_at, deadline or self._look_at) - now))
 
-    def _outcome(self) -> Outcome | None:
+    def _outcome(self) -> Outcome[Any] | None:
         with self._moved:
             if self._ready:
                 self._waiting -= 1
@@ -272,11 +283,11 @@ class SharedFinished(Finished):
         self._news.set()
 
     def qsize(self) -> int:
-        """About how many wait: others may take them."""
+        """About how many outcomes wait to be got; other processes may get them."""
         return self._waiting + sum(tap.waiting for tap in self._open_taps())
 
     def empty(self) -> bool:
-        """Whether none waits."""
+        """Whether no outcome waits to be got, as far as is known."""
         return not self.qsize()
 
 

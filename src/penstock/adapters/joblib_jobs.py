@@ -1,5 +1,5 @@
 """What a slot runs for joblib. It imports neither joblib nor numpy: libraries read how many threads they may use when
-they are imported, and that is said first."""
+they are imported, and that is set first."""
 
 from __future__ import annotations
 

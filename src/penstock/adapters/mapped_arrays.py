@@ -5,7 +5,7 @@ Promises:
 1. A job sees what the array held when its call was dispatched: one that was written to since gets another file. What
    a job writes into it nobody else sees, unless the mode of joblib's that shares it was asked for.
 2. An array that lies in a file of the user's own (numpy.memmap) stays there: what a job writes is written there.
-3. A file goes when its array and all jobs that were given it are gone, and with the call that made it.
+3. A file is removed when its array and all jobs that were given it have ended, and with the call that made it.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def mapped(path: str, dtype: Any, mode: str, shape: tuple[int, ...], order: str)
 
 
 class File:
-    """One array that was written."""
+    """A file with one array, for as long as a job needs it."""
 
     def __init__(self, path: str, array: Any, stand_in: Mapped) -> None:
         self.path = path
@@ -54,7 +54,7 @@ class File:
 
 
 class Arrays:
-    """Those of one call of Parallel."""
+    """The large arrays among the arguments of one call of joblib.Parallel, and their files."""
 
     def __init__(self, root: str, max_bytes: int, mode: str) -> None:
         """Files are in a folder of their own in `root`, made when there is one; of arrays larger than `max_bytes`."""
@@ -90,13 +90,13 @@ class Arrays:
         return found, list(used.values())
 
     def release(self, files: list[File]) -> None:
-        """A batch has ended (in whatever thread brings that)."""
+        """The batch that these files were made for has ended; any thread may call this."""
         with self._counting:
             for file in files:
                 file.users -= 1
 
     def close(self) -> None:
-        """No job needs any of them."""
+        """Remove all files: no job needs them any more."""
         self._remove()
 
     def _stand_in(self, np: Any, value: Any, used: dict[int, File]) -> Any:

@@ -14,9 +14,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Generic, Self, TypeVar
 
 from penstock.client import Pipeline
+from penstock.client.backend import Pieces
 from penstock.client.functions import Function
 from penstock.client.locate import locate
 from penstock.errors import JobCancelled
@@ -24,21 +25,22 @@ from penstock.job.run_limit import Limited
 from penstock.job.spec import ID_BYTES, BatchSpec
 from penstock.job.wrappers import Initializer, Prepared, Surroundings
 
-if TYPE_CHECKING:
-    from penstock.client.inline import InlineMap
-    from penstock.client.map import Map
+A = TypeVar("A")
+T = TypeVar("T")
 
-Callback = Callable[[Any], object]
+ErrorCallback = Callable[[BaseException], object]
 
 
 class WaitTimeout(multiprocessing.TimeoutError, TimeoutError):  # noqa: N818 - a state of the world, caught as either base
-    """What was waited for has not come in time; it may still come."""
+    """The result has not come in time; it may still come. It is a multiprocessing.TimeoutError, and a TimeoutError."""
 
 
-class AsyncResult:
-    """A result that is under way, as multiprocessing.pool.AsyncResult."""
+class AsyncResult(Generic[T]):
+    """A result that is under way, as multiprocessing.pool.AsyncResult. `Pool.apply_async` and its like return it."""
 
-    def __init__(self, callback: Callback | None, error_callback: Callback | None) -> None:
+    def __init__(self, callback: Callable[[T], object] | None, error_callback: ErrorCallback | None) -> None:
+        """`callback` is called with the value, `error_callback` with the error, before the result is ready; None: none
+        is called."""
         self._callback = callback
         self._error_callback = error_callback
         self._done = threading.Event()
@@ -46,64 +48,70 @@ class AsyncResult:
         self._error: BaseException | None = None
 
     def ready(self) -> bool:
-        """Whether it is here."""
+        """Whether the result is here."""
         return self._done.is_set()
 
     def successful(self) -> bool:
-        """Whether it is a value. Raises ValueError: it is not here yet."""
+        """Whether the result is a value, no error. Raises ValueError if it is not here yet."""
         if not self.ready():
             raise ValueError(f"{self!r} not ready")
         return self._error is None
 
     def wait(self, timeout: float | None = None) -> None:
-        """Wait until it is here, or for `timeout` seconds."""
+        """Wait until the result is here, or for `timeout` seconds; None: without end."""
         self._done.wait(timeout)
 
-    def get(self, timeout: float | None = None) -> Any:
-        """The value, or what the job raised. Raises multiprocessing.TimeoutError after `timeout` seconds."""
+    def get(self, timeout: float | None = None) -> T:
+        """The value; raises what the job raised, or multiprocessing.TimeoutError (WaitTimeout) after `timeout` seconds.
+        None: it waits without end."""
         if not self._done.wait(timeout):
             raise WaitTimeout
         if self._error is not None:
             raise self._error
-        return self._value
+        return self._value  # type: ignore[no-any-return]  # a T
 
     def settle(self, value: Any, error: BaseException | None) -> None:
-        """It is here: the callback is told, then whoever waits."""
+        """Call the callback with the `value`, or with the `error` if there is one, then wake those who wait."""
         self._value, self._error = value, error
-        callback, told = (self._callback, value) if error is None else (self._error_callback, error)
+        callback, error_callback = self._callback, self._error_callback
         self._callback = self._error_callback = None
         try:
-            if callback is not None:
-                callback(told)
+            if error is None and callback is not None:
+                callback(value)
+            elif error is not None and error_callback is not None:
+                error_callback(error)
         finally:
             self._done.set()
 
-    def settle_by(self, future: Future[Any]) -> None:
-        """It came as a Future."""
+    def settle_by(self, future: Future[T]) -> None:
+        """Take the result of a `future` that is done; one that was cancelled is a JobCancelled."""
         cancelled = JobCancelled("the pool was terminated before it ended") if future.cancelled() else None
         error = cancelled or future.exception()
         self.settle(None if error is not None else future.result(), error)
 
 
-class IMapIterator:
-    """The values of `imap` and `imap_unordered`. An error comes at its place, and the values behind it can be read."""
+class IMapIterator(Generic[T]):
+    """The iterator over values that `Pool.imap` and `Pool.imap_unordered` return. It raises the error of a job in its
+    place, and the values behind it can still be read."""
 
-    def __init__(self, run: Map | InlineMap) -> None:
+    def __init__(self, run: Pieces) -> None:
+        """`run`: the map that is read."""
         self._run = run
         self._lock = threading.Lock()
-        self._values: deque[Any] = deque()
+        self._values: deque[T] = deque()
         self._error: BaseException | None = None
         self._errors = 0
         run.watch(self)
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[T]:
         return self
 
-    def __next__(self) -> Any:
+    def __next__(self) -> T:
         return self.next()
 
-    def next(self, timeout: float | None = None) -> Any:
-        """The next value. Raises multiprocessing.TimeoutError after `timeout` seconds: ask again."""
+    def next(self, timeout: float | None = None) -> T:
+        """The next value, or the error of its job. Raises StopIteration behind the last one, and
+        multiprocessing.TimeoutError (WaitTimeout) after `timeout` seconds (None: it waits without end): ask again."""
         with self._lock:
             while not self._values:
                 if self._errors and self._error is not None:
@@ -125,15 +133,23 @@ class IMapIterator:
 
 
 class Pool:
-    """multiprocessing.Pool's interface: embedded in this process, or on the running pipeline at `url`.
+    """A pool of processes with the interface of multiprocessing.Pool, embedded here or on a running pipeline.
 
-    `processes`: how many jobs run at once, by default as many as there are cores; on a running pipeline so many of
-    this pool's, by default as many as it has slots. `initializer`: called with `initargs` once in each process before
-    its first job; what it raises is the error of the jobs. `maxtasksperchild`: after so many jobs of this pool a
-    process makes room for a new one; each call is one, whatever the chunksize. `context` is accepted and changes
-    nothing: slots are started in a way of their own. `url` is as in Pipeline.
+    - `processes`: how many jobs run at once (default: as many as there are cores); on a running pipeline how many of
+      this pool's jobs do (default: as many as it has slots).
+    - `initializer`: a function that is called with `initargs` once in each process before its first job; what it
+      raises is the error of the jobs.
+    - `maxtasksperchild`: after so many jobs of this pool a process is replaced by a new one; each call is one job,
+      whatever the chunksize.
+    - `context`: accepted for programs that name one, and not used: slots are started in a way of their own.
+    - `url`: the pipeline, as in `Pipeline` (default: PENSTOCK_URL, else an embedded one).
 
-    Raises ValueError: a number below 1; TypeError: the initializer is not callable; NoPipeline: nobody answers.
+    Leaving the block of a `with` calls `terminate`. Once the pool is closed all methods that take jobs raise
+    ValueError. Raises ValueError for a number below 1, TypeError for an initializer that cannot be called, and
+    NoPipeline when nobody answers at the URL. Example::
+
+        with Pool(4) as pool:
+            print(pool.map(abs, [-1, -2]))
     """
 
     _running = False
@@ -187,70 +203,85 @@ class Pool:
 
     # ------------------------------------------------------------------------------------- single calls
 
-    def apply(self, func: Callable[..., Any], args: Iterable[Any] = (), kwds: Mapping[str, Any] | None = None) -> Any:
-        """``func(*args, **kwds)`` in a process of the pool."""
+    def apply(self, func: Callable[..., T], args: Iterable[Any] = (), kwds: Mapping[str, Any] | None = None) -> T:
+        """Call ``func(*args, **kwds)`` in a process of the pool, where `args` are its arguments and `kwds` its keyword
+        arguments. Returns its value; raises what `func` raises."""
         return self.apply_async(func, args, kwds).get()
 
     def apply_async(
         self,
-        func: Callable[..., Any],
+        func: Callable[..., T],
         args: Iterable[Any] = (),
         kwds: Mapping[str, Any] | None = None,
-        callback: Callback | None = None,
-        error_callback: Callback | None = None,
-    ) -> AsyncResult:
-        """`apply` without waiting. Callbacks run in another thread, before the result is ready; they must not wait."""
+        callback: Callable[[T], object] | None = None,
+        error_callback: ErrorCallback | None = None,
+    ) -> AsyncResult[T]:
+        """Call ``func(*args, **kwds)`` in a process of the pool, without waiting for it.
+
+        Returns an AsyncResult. `callback` is called with the value, or `error_callback` with the error, in another
+        thread before the result is ready; neither may wait for another result.
+        """
         self._ensure_running()
-        result = AsyncResult(callback, error_callback)
+        result: AsyncResult[T] = AsyncResult(callback, error_callback)
         future = self._pipeline.engine.submit(self._spec, self._prepared(func), tuple(args), dict(kwds or {}))
         future.add_done_callback(result.settle_by)
         return result
 
     # ------------------------------------------------------------------------------------- many calls
 
-    def map(self, func: Callable[[Any], Any], iterable: Iterable[Any], chunksize: int | None = None) -> list[Any]:
-        """``list(map(func, iterable))``; when all jobs have ended, one that failed is raised."""
-        return self.map_async(func, iterable, chunksize).get()  # type: ignore[no-any-return]  # a list
+    def map(self, func: Callable[[A], T], iterable: Iterable[A], chunksize: int | None = None) -> list[T]:
+        """Call `func` with each item of `iterable`, and return the list of values in that order; raises the error of a
+        job when all have ended. `chunksize`: how many items travel together; a good size is found by itself."""
+        return self.map_async(func, iterable, chunksize).get()
 
     def map_async(
         self,
-        func: Callable[[Any], Any],
-        iterable: Iterable[Any],
+        func: Callable[[A], T],
+        iterable: Iterable[A],
         chunksize: int | None = None,
-        callback: Callback | None = None,
-        error_callback: Callback | None = None,
-    ) -> AsyncResult:
-        """`map` without waiting; the callback is given the whole list."""
+        callback: Callable[[list[T]], object] | None = None,
+        error_callback: ErrorCallback | None = None,
+    ) -> AsyncResult[list[T]]:
+        """Call `func` with each item of `iterable`, without waiting. `chunksize` is that of `map`.
+
+        Returns an AsyncResult of the list of values. `callback` is called with that list, or `error_callback` with the
+        error that came first.
+        """
         return self._map_async(func, iterable, "item", chunksize, callback, error_callback)
 
     def starmap(
-        self, func: Callable[..., Any], iterable: Iterable[Iterable[Any]], chunksize: int | None = None
-    ) -> list[Any]:
-        """As `map`; each item is the arguments of one call."""
-        return self.starmap_async(func, iterable, chunksize).get()  # type: ignore[no-any-return]  # a list
+        self, func: Callable[..., T], iterable: Iterable[Iterable[Any]], chunksize: int | None = None
+    ) -> list[T]:
+        """Call `func` with each item of `iterable` as its arguments, ``func(*item)``; `chunksize`, what is returned and
+        what is raised are those of `map`."""
+        return self.starmap_async(func, iterable, chunksize).get()
 
     def starmap_async(
         self,
-        func: Callable[..., Any],
+        func: Callable[..., T],
         iterable: Iterable[Iterable[Any]],
         chunksize: int | None = None,
-        callback: Callback | None = None,
-        error_callback: Callback | None = None,
-    ) -> AsyncResult:
-        """`starmap` without waiting."""
+        callback: Callable[[list[T]], object] | None = None,
+        error_callback: ErrorCallback | None = None,
+    ) -> AsyncResult[list[T]]:
+        """Call ``func(*item)`` for each item of `iterable`, without waiting; `chunksize`, `callback`, `error_callback`
+        and what is returned are those of `map_async`."""
         return self._map_async(func, iterable, "star", chunksize, callback, error_callback)
 
-    def imap(self, func: Callable[[Any], Any], iterable: Iterable[Any], chunksize: int = 1) -> IMapIterator:
-        """The values in order. An input without a length, also an endless one, is drawn as it is read."""
+    def imap(self, func: Callable[[A], T], iterable: Iterable[A], chunksize: int = 1) -> IMapIterator[T]:
+        """Call `func` with each item of `iterable`; an input without a length, even an endless one, is drawn as the
+        values are read. `chunksize`: how many items travel together; 1 leaves it to the pool.
+
+        Returns an iterator over the values in the order of the input.
+        """
         return self._imap(func, iterable, chunksize, ordered=True)
 
-    def imap_unordered(self, func: Callable[[Any], Any], iterable: Iterable[Any], chunksize: int = 1) -> IMapIterator:
-        """As `imap`, with the values as they come."""
+    def imap_unordered(self, func: Callable[[A], T], iterable: Iterable[A], chunksize: int = 1) -> IMapIterator[T]:
+        """Call `func` with each item of `iterable`, and return an iterator over the values as they come; `chunksize` is
+        that of `imap`."""
         return self._imap(func, iterable, chunksize, ordered=False)
 
-    def _imap(
-        self, func: Callable[[Any], Any], iterable: Iterable[Any], chunksize: int, *, ordered: bool
-    ) -> IMapIterator:
+    def _imap(self, func: Callable[[A], T], iterable: Iterable[A], chunksize: int, *, ordered: bool) -> IMapIterator[T]:
         self._ensure_running()
         _check_chunksize(chunksize)
         # 1 is but the default here: chunks find their size by themselves, and never hold up their jobs
@@ -262,17 +293,17 @@ class Pool:
 
     def _map_async(
         self,
-        func: Callable[..., Any],
+        func: Callable[..., T],
         iterable: Iterable[Any],
         form: str,
         chunksize: int | None,
-        callback: Callback | None,
-        error_callback: Callback | None,
-    ) -> AsyncResult:
+        callback: Callable[[list[T]], object] | None,
+        error_callback: ErrorCallback | None,
+    ) -> AsyncResult[list[T]]:
         self._ensure_running()
         _check_chunksize(chunksize)
         items: Sequence[Any] = iterable if hasattr(iterable, "__len__") else list(iterable)  # type: ignore[assignment]
-        result = AsyncResult(callback, error_callback)
+        result: AsyncResult[list[T]] = AsyncResult(callback, error_callback)
         try:
             run = self._pipeline.engine.start_map(
                 self._spec, self._function(func), [items], form=form, chunksize=chunksize, ordered=False
@@ -283,7 +314,7 @@ class Pool:
         self._collect(result, run, len(items))
         return result
 
-    def _collect(self, result: AsyncResult, run: Map | InlineMap, count: int) -> None:
+    def _collect(self, result: AsyncResult[Any], run: Pieces, count: int) -> None:
         thread = threading.Thread(target=_collect, args=(result, run, count), name="penstock-pool", daemon=True)
         self._collectors = [one for one in self._collectors if one.is_alive()]
         self._collectors.append(thread)
@@ -308,18 +339,18 @@ class Pool:
             raise ValueError("Pool not running")
 
     def close(self) -> None:
-        """Take no more; what was given runs to its end."""
+        """Take no more jobs; those that were given run to their end."""
         self._running = False
 
     def terminate(self) -> None:
-        """Take no more, and end what runs (of a running pipeline: what this pool has given it)."""
+        """Take no more jobs, and end all of this pool's that have not ended."""
         self._running = False
         if not self._terminated:
             self._terminated = True
             self._pipeline.engine.terminate()
 
     def join(self) -> None:
-        """Wait until all has ended, after `close` or `terminate`. Raises ValueError: before."""
+        """Wait until all jobs have ended, after `close` or `terminate`. Raises ValueError before one of these."""
         if self._running:
             raise ValueError("Pool is still running")
         for thread in self._collectors:
@@ -334,7 +365,7 @@ def _check_chunksize(chunksize: int | None) -> None:
         raise ValueError(f"Chunksize must be 1+, not {chunksize:n}")
 
 
-def _collect(result: AsyncResult, run: Map | InlineMap, count: int) -> None:
+def _collect(result: AsyncResult[Any], run: Pieces, count: int) -> None:
     """Read a map to its end; its result is all of the values, or the error that came first."""
     values = [None] * count
     first: BaseException | None = None

@@ -1,4 +1,4 @@
-"""The two queues of the tutorials: jobs go into the dispatched one, their outcomes come out of the finished one.
+"""The two queues of the tutorials: jobs are put into the dispatched one, their outcomes come out of the finished one.
 
 Promises:
 
@@ -14,33 +14,41 @@ import queue
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import ExitStack, contextmanager
-from typing import Any
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import Any, Generic, ParamSpec, TypeVar, Unpack, overload
 
 from penstock.adapters.finished_queue import Finished, SharedFinished
 from penstock.client import Pipeline, Submitter
+from penstock.client.options import UnnamedCallOptions
 from penstock.client.records import Outcome
-from penstock.job.spec import JobState
 from penstock.slot.job_report import cause_of
 
+A = TypeVar("A")
+P = ParamSpec("P")
+T = TypeVar("T")
 
-class Job:
-    """A call to be put: ``Job(fn, *args, **kwargs)``."""
+
+class Job(Generic[T]):
+    """A call that is put into the dispatched queue of `queues`: ``fn(*args, **kwargs)``."""
 
     __slots__ = ("args", "fn", "kwargs")
 
-    def __init__(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> None:
-        self.fn = fn
-        self.args = args
-        self.kwargs = kwargs
+    def __init__(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> None:
+        """`fn`: the function; `args` and `kwargs`: what it is called with, which must be picklable."""
+        self.fn: Callable[..., T] = fn
+        self.args: tuple[Any, ...] = args
+        self.kwargs: dict[str, Any] = kwargs
 
 
-class Dispatched:
-    """Jobs that have not ended, with the methods of queue.Queue."""
+class Dispatched(Generic[A]):
+    """The queue that jobs are put into, with the methods of queue.Queue. It holds those that have not ended."""
 
     def __init__(
-        self, jobs: Submitter, finished: Finished, run: Callable[..., Any] | None = None, maxsize: int = 0
+        self, jobs: Submitter, finished: Finished[Any], run: Callable[[A], Any] | None = None, maxsize: int = 0
     ) -> None:
+        """Programs call `queues` instead. `jobs`: what submits. `finished`: it gets the outcomes of jobs that cannot
+        be submitted. `run`: the function that items are arguments of; None: items are Jobs. `maxsize`: how many jobs
+        may be open at once; 0: any number."""
         self.maxsize = maxsize
         self._jobs = jobs
         self._finished = finished
@@ -48,9 +56,16 @@ class Dispatched:
         self._open = 0
         self._moved = threading.Condition()
 
-    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
-        """Dispatch a job: an argument of `run`, else a Job. Raises queue.Full: `maxsize` jobs are open, also after
-        `timeout` seconds; TypeError: it is no Job."""
+    def put(self, item: A, block: bool = True, timeout: float | None = None) -> None:
+        """Dispatch a job.
+
+        - `item`: the argument of `run`, where `queues` was given one, else a Job.
+        - `block`: wait while `maxsize` jobs are open.
+        - `timeout`: wait so many seconds at most (None: without end).
+
+        Raises queue.Full when there is no room (in time), TypeError when the `item` is no Job, and ValueError for a
+        negative timeout.
+        """
         if timeout is not None and timeout < 0:
             raise ValueError("'timeout' must be a non-negative number")
         if self._run is None and not isinstance(item, Job):
@@ -66,13 +81,14 @@ class Dispatched:
             raise
         future.add_done_callback(self._ended)
 
-    def put_nowait(self, item: Any) -> None:
-        """`put` without waiting."""
+    def put_nowait(self, item: A) -> None:
+        """Dispatch the job `item` as `put` does, without waiting. Raises queue.Full when `maxsize` jobs are open."""
         self.put(item, block=False)
 
-    def _submit(self, item: Any) -> Future[Any]:
+    def _submit(self, item: A) -> Future[Any]:
         if self._run is not None:
             return self._jobs.submit(self._run, item)
+        assert isinstance(item, Job), "put has looked"
         return self._jobs.submit(item.fn, *item.args, **item.kwargs)
 
     def _ended(self, future: Future[Any]) -> None:
@@ -80,7 +96,7 @@ class Dispatched:
             error = future.exception()
             cause = "" if error is None else cause_of(error)
             self._finished.add(
-                Outcome(job_id="", index=0, position=0, state=JobState.FAILED, error=error, cause=cause, attempts=0)
+                Outcome(job_id="", index=0, position=0, state="failed", error=error, cause=cause, attempts=0)
             )
         self._left()
 
@@ -90,22 +106,59 @@ class Dispatched:
             self._moved.notify_all()
 
     def join(self, timeout: float | None = None) -> None:
-        """Wait until all that was put has ended. Raises TimeoutError after `timeout` seconds."""
+        """Wait until all jobs that were put have ended. Raises TimeoutError after `timeout` seconds (None: it waits
+        without end)."""
         with self._moved:
             if not self._moved.wait_for(lambda: not self._open, timeout):
                 raise TimeoutError(f"{self._open} jobs have not ended in {timeout:g} s")
 
     def qsize(self) -> int:
-        """How many have not ended."""
+        """How many jobs have not ended."""
         return self._open
 
     def empty(self) -> bool:
-        """Whether all that was put has ended."""
+        """Whether all jobs that were put have ended."""
         return not self._open
 
     def full(self) -> bool:
         """Whether `maxsize` jobs are open."""
         return 0 < self.maxsize <= self._open
+
+
+Queues = AbstractContextManager[tuple[Dispatched[A], Finished[T]]]
+
+
+@overload
+def queues(
+    url: str | None = None,
+    run: None = None,
+    name: str | None = None,
+    *,
+    maxsize: int = 0,
+    **options: Unpack[UnnamedCallOptions],
+) -> Queues[Job[Any], Any]: ...
+
+
+@overload
+def queues(
+    url: str | None = None,
+    *,
+    run: Callable[[A], T],
+    name: str | None = None,
+    maxsize: int = 0,
+    **options: Unpack[UnnamedCallOptions],
+) -> Queues[A, T]: ...
+
+
+@overload
+def queues(
+    url: str | None,
+    run: Callable[[A], T],
+    name: str | None = None,
+    *,
+    maxsize: int = 0,
+    **options: Unpack[UnnamedCallOptions],
+) -> Queues[A, T]: ...
 
 
 @contextmanager
@@ -116,14 +169,23 @@ def queues(
     *,
     maxsize: int = 0,
     **options: Any,
-) -> Iterator[tuple[Dispatched, Finished]]:
-    """``(dispatched, finished)``: put jobs into one, get their outcomes from the other.
+) -> Iterator[tuple[Dispatched[Any], Finished[Any]]]:
+    """Two queues, for a `with`: jobs are put into one, and their outcomes come out of the other.
 
-    `url` is as in Pipeline. With `run` plain items are put, each an argument of that function; without, Jobs.
-    With a `name` other processes hold the same queues, on a running pipeline: each outcome is given to one of them.
-    `maxsize`: so many jobs are open at once, 0: any number. `options` are job options. Leaving waits for the open jobs;
-    leaving by an exception ends them where the pipeline is embedded. Raises NoPipeline; TypeError, ValueError: an
-    option.
+    - `url`: the pipeline, as in `Pipeline` (default: PENSTOCK_URL, else an embedded one).
+    - `run`: a function; plain items are put then, each an argument of it. Without it Jobs are put.
+    - `name`: other processes that say the same name hold the same queues, on a running pipeline; each outcome is given
+      to one of them.
+    - `maxsize`: how many jobs may be open at once; `put` waits for room then (0: any number).
+    - `options`: the job options, those of `Pipeline.options`.
+
+    Leaving the block waits for the open jobs; leaving it by an exception ends them where the pipeline is embedded.
+    Returns a context manager whose value is ``(dispatched, finished)``. Raises NoPipeline, TypeError for a `run` that
+    is no function, and the errors of `Pipeline.options`. Example::
+
+        with penstock.queues(run=abs) as (dispatched, finished):
+            dispatched.put(-1)
+            print(finished.get().value)
     """
     if run is not None and not callable(run):
         raise TypeError(f"run must be a function, not {type(run).__name__}")
@@ -134,12 +196,12 @@ def queues(
         jobs = pipeline.options(**options)
         session = pipeline.engine.session
         if name is None or session is None:
-            finished = Finished()
+            finished: Finished[Any] = Finished()
             pipeline.engine.on_outcome(finished.on_row)
         else:
             finished = SharedFinished(session, name)
         try:
             yield Dispatched(jobs, finished, run, maxsize), finished
-        except GeneratorExit:  # nobody holds the block any more: what was put goes on, as of a forgotten Pipeline
+        except GeneratorExit:  # nobody holds the block any more: what was put runs on, as of a forgotten Pipeline
             stack.pop_all()
             pipeline.shutdown(wait=False)

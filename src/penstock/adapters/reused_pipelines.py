@@ -4,7 +4,7 @@ Promises:
 
 1. One is kept for each place. Whoever wants it with another initializer or more slots gets a new one.
 2. It is kept no longer when it broke or was left, when another one took its place, and when no job was submitted or
-   ran for its idle time; it goes when nobody holds it any more, and with the interpreter. `end_all` ends all at once.
+   ran for its idle time; it ends when nobody holds it any more, and with the interpreter. `end_all` ends all at once.
 3. A forked child has none of them.
 """
 
@@ -19,7 +19,6 @@ from concurrent.futures import Future
 from typing import Any, NamedTuple
 
 from penstock.client import Pipeline, Submitter
-from penstock.client.engine import Engine
 from penstock.client.locate import locate
 from penstock.job.spec import ID_BYTES
 from penstock.job.wrappers import Initializer, Prepared, Surroundings
@@ -45,7 +44,7 @@ class Begin(NamedTuple):
 
 
 class Reused:
-    """One that is kept."""
+    """A pipeline that is kept for the next call, with the jobs that run on it."""
 
     def __init__(
         self, place: tuple[str, KeyFile | None], key: str | os.PathLike[str] | None, slots: int, begin: Begin
@@ -62,7 +61,7 @@ class Reused:
         self._initializer = None if function is None else Initializer(os.urandom(ID_BYTES), function, arguments)
 
     def submit(self, view: Submitter, function: Callable[..., Any], *args: Any) -> Future[Any]:
-        """A job, through this pipeline or a view of it."""
+        """Submit a job through this pipeline or a view of it."""
         self.used_at = time.monotonic()
         if self._initializer is not None:
             function = Prepared(function, self._initializer, Surroundings())
@@ -84,20 +83,21 @@ class Reused:
         return True
 
     def idle_until(self) -> float:
-        """When it is to go if nothing happens."""
+        """The monotonic time at which it is kept no longer if nobody uses it until then."""
         return (time.monotonic() if self._open else self.used_at) + self.idle_time
 
     def end(self) -> None:
-        """End it, and what runs there. Where nothing does nobody is waited for: the pipeline may be gone long since."""
+        """End it, and all jobs that run there. Where none runs, nothing is waited for: the pipeline may have ended long
+        ago."""
         engine = self.pipeline.engine
-        if self._open or not isinstance(engine, Engine):
+        if self._open:
             engine.terminate()
         else:
             engine.abandon(0.0)
 
 
 class Shelf:
-    """All that are kept in this process, and the thread that forgets them."""
+    """All pipelines that this process keeps, and the thread that forgets those that are not used."""
 
     def __init__(self, inherited: list[Reused] | None = None) -> None:
         """`inherited`: the parent's, which a forked child only holds: they are not its to end."""
@@ -115,7 +115,7 @@ class Shelf:
         return None
 
     def add(self, one: Reused) -> None:
-        """Keep it."""
+        """Keep this one, and watch for how long it is used."""
         self.kept.append(one)
         if not self._watching:
             self._watching = True

@@ -2,14 +2,16 @@
 
 ::
 
-    pipeline.py     Pipeline: what users hold; options.py, batch.py (handles on batches), inline.py (no stations)
-    engine.py       one client of one pipeline, and the rules of leaving
-    single_submits.py      single submits, joined into batches; map.py, chunking.py: map; functions.py: what they run
+    pipeline.py     Pipeline: what users hold; submitter.py, options.py, batch.py (handles on batches)
+    backend.py      what stands behind a Pipeline: engine.py (one client of one pipeline), inline.py (no stations)
+    leaving.py      the rules of leaving
+    single_submits  single submits, joined into batches; map.py, chunking.py: map; functions.py: what they run
     readers.py      readers of results; results.py: what these mean
-    session.py      the background thread; courier.py: what it carries; requests, packing, following: and how
+    session.py      the background thread; courier.py, requests.py, follow.py: what it sends, asks and reads
 """
 
 from penstock.client.batch import Batch
-from penstock.client.pipeline import Pipeline, Submitter
+from penstock.client.pipeline import Pipeline
+from penstock.client.submitter import Submitter
 
 __all__ = ["Batch", "Pipeline", "Submitter"]

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 class Needs(NamedTuple):
-    """What must go along with a pickle: names of the script, own modules; and the files that tracebacks may show."""
+    """What a pickle needs where it is opened: names of the script, own modules, and files that tracebacks may show."""
 
     names: frozenset[str] = frozenset()
     modules: frozenset[str] = frozenset()
     files: frozenset[str] = frozenset()
 
     def with_all(self, other: Needs) -> Needs:
-        """Both."""
+        """The needs of two pickles together."""
         return Needs(self.names | other.names, self.modules | other.modules, self.files | other.files)
 
     def covers(self, other: Needs) -> bool:
@@ -41,7 +41,7 @@ class Pickled(NamedTuple):
 
 
 class Owned(Protocol):
-    """Who knows which modules are the user's own."""
+    """What knows which modules are the user's own."""
 
     def needs_of(self, pickled: bytes | memoryview) -> frozenset[str]:
         """Those that are named in a pickle."""
@@ -72,7 +72,7 @@ class ItemDumper:
         return Needs(frozenset(self._names), frozenset(self._modules), frozenset(self._files))
 
     def close(self, available: Needs) -> None:
-        """From now on nothing more can go along."""
+        """From now on an item that needs more is an error: what the first ones need has been sent."""
         self._available = available
         self._pickler = None
 
@@ -118,7 +118,7 @@ SETTLED = frozenset({list, tuple, range, str, bytes, dict, set, frozenset})
 
 
 def as_drawn(items: Iterable[Any], form: str, dumper: ItemDumper) -> Iterator[Any]:
-    """The items of an input, each serialized when it is drawn unless it is plain: its generator may go on to change
+    """The items of an input, each serialized when it is drawn unless it is plain: its generator may still change
     it. Raises what the input raises; PicklingError that names the job and the argument."""
     for index, item in enumerate(items):
         is_plain = type(item) in ATOMS or are_plain((item,))
@@ -126,7 +126,7 @@ def as_drawn(items: Iterable[Any], form: str, dumper: ItemDumper) -> Iterator[An
 
 
 def quickly(value: object) -> bytes | None:
-    """Pickled, if nothing of the script is in it, nor of modules that go by value."""
+    """Pickled, if nothing of the script is in it, nor of modules that are sent by value."""
     if by_value_modules():
         return None
     try:

@@ -1,38 +1,153 @@
-"""What stands behind a Pipeline: this process alone, stations of its own, or those of a running pipeline."""
+"""What a Pipeline asks of what stands behind it: an Engine has stations, Inline runs each job in the caller."""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
-from penstock.client.callback_thread import ensure_threads
-from penstock.client.engine import Engine
+from penstock.client.batch import Batch
+from penstock.client.batch_input import Digest
+from penstock.client.functions import Function
+from penstock.client.futures import JobFuture
+from penstock.client.records import BatchStatus, PipelineStatus
+from penstock.client.results import Piece
+from penstock.client.single_submits import OnRow
+from penstock.job.manager_authkeys import Client
+from penstock.job.spec import BatchSpec
 
 if TYPE_CHECKING:
-    from penstock.client.inline import Inline
-    from penstock.keys.files import KeyFile
+    from penstock.client.session import Session
 
 
-def engine_at(
-    url: str,
-    key: KeyFile | None,
-    slots: int | None,
-    data: str | os.PathLike[str] | None,
-    *,
-    pass_output: bool,
-    ship: bool,
-    grace: float,
-) -> Engine | Inline:
-    """Of this URL, as Pipeline has the rest. Raises NoPipeline, Refused, ConfigError."""
-    if url == "inline":
-        from penstock.client.inline import Inline  # noqa: PLC0415 - for tests and debuggers
+class Pieces(Protocol):
+    """A map under way, whose results are read piece by piece."""
 
-        return Inline()
-    ensure_threads()
-    if url != "local":
-        return Engine(url, key=key, ship=ship)
-    from penstock.client.local_stations import LocalStations  # noqa: PLC0415 - only embedded pipelines start processes
+    def next_piece(self, timeout: float | None = None) -> Piece | None:
+        """The next results; None when there are no more. Raises TimeoutError after `timeout` seconds, and the error of
+        the input in its place."""
 
-    stations = LocalStations(slots, None if data is None else Path(data), pass_output=pass_output, grace=grace)
-    return Engine(stations.url, stations, ship=ship)
+    def watch(self, results: object) -> None:
+        """Once nobody holds `results` any more nobody reads this map: let it run on to its end without a reader."""
+
+    def close(self) -> None:
+        """Read no more, and cancel what has not ended."""
+
+
+class Mapper(Protocol):
+    """What starts maps that are read piece by piece."""
+
+    def slots(self) -> int:
+        """How many jobs can run at once."""
+
+    def start_map(
+        self,
+        spec: BatchSpec,
+        function: Function,
+        iterables: Sequence[Iterable[Any]],
+        *,
+        form: str = "",
+        chunksize: int | None = None,
+        chunk: Callable[[int], int] | None = None,
+        ordered: bool = True,
+    ) -> Pieces:
+        """Start a map that is read piece by piece. `form`: whether an item is one argument (``item``) or all of them
+        (``star``), where the number of iterables does not tell. `chunk`: by the index of a chunk's first job, how many
+        jobs it shall have."""
+
+
+class Backend(Mapper, Protocol):
+    """One client's access to one pipeline. Once it has been left its methods that submit raise RuntimeError."""
+
+    @property
+    def url(self) -> str:
+        """Where the pipeline is; ``inline`` where there is none."""
+
+    @property
+    def client(self) -> Client:
+        """Who submits: no two clients' calls run in one process."""
+
+    @property
+    def session(self) -> Session | None:
+        """The connection to the stations; None where there are none."""
+
+    def ensure_usable(self) -> None:
+        """Raises RuntimeError if it has been left, or if this process is a fork of the one that made it."""
+
+    # ------------------------------------------------------------------------------------- jobs
+
+    def function(self, target: Callable[..., Any], spec: BatchSpec) -> Function:
+        """Serialize a function. Raises PicklingError."""
+
+    def submit(
+        self, spec: BatchSpec, target: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]
+    ) -> JobFuture[Any]:
+        """Submit one call. What cannot be serialized is the error of its Future."""
+
+    def command(self, spec: BatchSpec, function: Function, words: list[bytes]) -> JobFuture[Any]:
+        """Submit one command: `function` is its template, `words` are its arguments."""
+
+    def on_outcome(self, then: OnRow) -> None:
+        """From now on call `then` with each outcome of a single submit, before its Future is done."""
+
+    def batch(
+        self, spec: BatchSpec, function: Function, iterables: Sequence[Iterable[Any]], digest: Digest | None = None
+    ) -> Batch[Any]:
+        """Submit a whole batch and return once it is accepted. Raises what its input raises; then nothing is left."""
+
+    def map(
+        self,
+        spec: BatchSpec,
+        function: Function,
+        iterables: Sequence[Iterable[Any]],
+        *,
+        timeout: float | None,
+        chunksize: int | None,
+        buffersize: int | None,
+        ordered: bool,
+    ) -> Iterator[Any]:
+        """Start a map and return the iterator of its values. The arguments are those of `Pipeline.map`; `ordered`: in
+        the order of the input, else as they come."""
+
+    # ------------------------------------------------------------------------------------- questions
+
+    def status(self) -> PipelineStatus:
+        """The state of the pipeline now."""
+
+    def batches(self, match: str, limit: int) -> list[BatchStatus]:
+        """The newest batches that `match` names, as in `attach`, or all if it is empty; at most `limit`."""
+
+    def attach(self, match: str) -> Batch[Any]:
+        """A handle on a batch, by its id, a part of that, or its name. Raises NoSuchBatch."""
+
+    def closed(self, match: str) -> bytes:
+        """The id of a batch that another one comes after: it takes in no more single submits. Raises NoSuchBatch."""
+
+    def drain(self, worker: str) -> None:
+        """Let a worker finish what it runs, and leave. Raises NoSuchWorker."""
+
+    def cancel(self, batch: bytes, start: int, stop: int) -> int:
+        """End the jobs [start, stop) of a batch; returns how many had not been given to a worker."""
+
+    def flush(self, timeout: float | None) -> None:
+        """Wait until all that was submitted is accepted. Raises TimeoutError, and the error of a refused submit."""
+
+    # ------------------------------------------------------------------------------------- leaving
+
+    def leave(self, *, wait: bool, cancel_futures: bool = False) -> None:
+        """Take no more jobs, as Executor.shutdown."""
+
+    def leave_by(self, error: BaseException | None) -> None:
+        """Leave because of an exception in the block of a `with`."""
+
+    def leave_forgotten(self) -> None:
+        """Leave in the background: nobody holds the Pipeline any more."""
+
+    def abandon(self, timeout: float) -> None:
+        """Leave at once: embedded work ends, a running pipeline keeps what it accepts within `timeout` seconds."""
+
+    def terminate(self) -> None:
+        """Leave at once, and end all jobs of this client's futures and maps."""
+
+    def end_workers(self, operation: str, *, at_once: bool) -> None:
+        """As `terminate`, and what runs raises JobDied that names the `operation`. Embedded slots have their grace,
+        unless `at_once`."""

@@ -6,13 +6,13 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic
 
 from penstock.client.batch_jobs import ENDED, Jobs
 from penstock.client.follow import Row
 from penstock.client.kept_output import output_of
 from penstock.client.readers import ArrivalReader, OrderReader, RowReader
-from penstock.client.records import BatchStatus, JobInfo, Outcome, PipelineStatus, WorkerInfo
+from penstock.client.records import BatchStatus, JobInfo, Outcome, PipelineStatus, T_co, WorkerInfo
 from penstock.client.results import error_of, handed_out, outcomes_of
 from penstock.client.row_fetch import fetch_rows
 from penstock.errors import NoSuchBatch
@@ -45,13 +45,20 @@ ALL_JOBS = 2**63 - 1
 """Beyond every index."""
 
 
-class Batch:
-    """A handle on one batch. Its iterators wait for jobs that have not ended, and end with the batch."""
+class Batch(Generic[T_co]):
+    """A handle on one batch, which `Pipeline.batch` and `Pipeline.attach` return. Any number of programs may hold one.
+
+    `values`, `outcomes`, `follow` and `failures` return iterators that wait for jobs that have not ended, and end with
+    the batch. All methods raise NoPipeline when the pipeline does not answer, and NoSuchBatch when the batch was
+    deleted.
+    """
 
     live: Live | None = None
-    """Where it is shown what its jobs write, while it is read."""
+    """Shows what the jobs write while the batch is read; for the command line."""
 
     def __init__(self, session: Session, batch: bytes, spec: BatchSpec, total: int | None) -> None:
+        """Programs call `Pipeline.batch` or `Pipeline.attach` instead. `session`: the connection. `batch`: the id.
+        `spec`: its options. `total`: how many jobs it has; None while it takes in more."""
         self._session = session
         self._batch = batch
         self._spec = spec
@@ -63,50 +70,57 @@ class Batch:
 
     @property
     def id(self) -> str:
-        """Its id, in hexadecimal."""
+        """The id of the batch, 32 hexadecimal digits."""
         return self._batch.hex()
 
     @property
     def name(self) -> str:
-        """The name it was given, or ``""``."""
+        """The name that it was given; empty without one."""
         return self._spec.name
 
     def status(self) -> BatchStatus:
-        """How it stands. Raises NoSuchBatch: it was deleted; NoPipeline: no answer."""
+        """The state of the batch now: how many jobs wait, run and have ended. Raises NoSuchBatch, NoPipeline."""
         line = find_batches(self._session, self.id, 1)
         if not line:
             raise NoSuchBatch(f"no batch {self.id}: it was deleted")
         self._total = line[0].total
         return status_of(line[0])
 
-    def values(self) -> Iterator[Any]:
-        """The values in the order of the jobs; raises at the first job that has none."""
+    def values(self) -> Iterator[T_co]:
+        """An iterator over the values in the order of the jobs; at the first job that has none it raises that job's
+        error."""
         for row in self._rows(OrderReader):
             if row.head.state is not JobState.SUCCEEDED:
                 raise error_of(row, row.start, self._spec)
             yield from handed_out(row, self._spec)
 
-    def outcomes(self) -> Iterator[Outcome]:
-        """The outcomes in the order of the jobs."""
+    def outcomes(self) -> Iterator[Outcome[T_co]]:
+        """An iterator over the outcomes, whatever they are, in the order of the jobs."""
         for row in self._rows(OrderReader):
             yield from outcomes_of(row, self._spec)
 
-    def follow(self, after: int = 0) -> Iterator[Outcome]:
-        """The outcomes as they are recorded, behind the position `after` of an earlier one."""
+    def follow(self, after: int = 0) -> Iterator[Outcome[T_co]]:
+        """An iterator over the outcomes in the order in which they are recorded; `after`: the position of an outcome,
+        to go on behind it (0: from the first one). Example::
+
+            for outcome in batch.follow():
+                print(outcome.index, outcome.state, outcome.value)
+        """
         for row in self._rows(ArrivalReader):
             if row.position + row.jobs > after + 1:
                 for outcome in outcomes_of(row, self._spec):
                     if outcome.position > after:
                         yield outcome
 
-    def failures(self) -> Iterator[Outcome]:
-        """The outcomes of the jobs that did not succeed, as they are recorded."""
+    def failures(self) -> Iterator[Outcome[T_co]]:
+        """An iterator over the outcomes of the jobs that did not succeed, in the order in which they are recorded."""
         for row in self._rows(ArrivalReader):
             if row.head.state is not JobState.SUCCEEDED:
                 yield from outcomes_of(row, self._spec)
 
     def wait(self, timeout: float | None = None) -> BatchStatus:
-        """Wait until every job has an outcome. Raises TimeoutError after `timeout` seconds."""
+        """Wait until every job has an outcome, and return the status then. Raises TimeoutError after `timeout` seconds
+        (None: it waits without end)."""
         deadline = None if timeout is None else time.monotonic() + timeout
         interval = POLL_INTERVAL
         while not (status := self.status()).done:
@@ -117,57 +131,75 @@ class Batch:
         return status
 
     def cancel(self, *, running: bool = True) -> int:
-        """Cancel all jobs that have not ended; without `running` what runs is let finish and nothing is started any
-        more, also not again. Returns how many had not been given to a worker, without `running` how many had not
-        started."""
+        """Cancel all jobs that have not ended. `running`: end those that run, too; False: they finish, no other job
+        starts, and none is tried again.
+
+        Returns how many jobs had not been given to a worker; with ``running=False`` how many had not started.
+        """
         return cancel_jobs(self._session, self._batch, 0, ALL_JOBS, running=running)
 
     def retry(self, index: int | None = None) -> int:
-        """Open the jobs again that ended without success (failed, dead, timed out, cancelled), or the one at `index`;
-        returns how many that were. From then on the batch has not ended, and what it was counts no longer.
+        """Run the jobs again that ended without success (failed, dead, timed out or cancelled), or only the one at
+        `index`, counted from 0. Their earlier outcomes count no longer, and the batch has not ended then.
 
-        Raises NoLongerKept: their arguments are gone, nothing was opened; NoSuchBatch.
+        Returns how many jobs wait to run again. Raises NoLongerKept when their arguments are not kept any more (then
+        none does), and NoSuchBatch.
         """
         span = (0, ALL_JOBS) if index is None else (index, index + 1)
         return retry_jobs(self._session, self._batch, *span)
 
     def delete(self) -> None:
-        """Delete it, with all that is recorded of it; what of it is open is cancelled. Returns when it is gone."""
+        """Delete the batch with all its outcomes, and cancel its jobs that have not ended. Returns when it is gone."""
         self._session.ask(lambda number: Delete(number, self._batch), None)
 
-    def attempts(self, index: int) -> list[Outcome]:
-        """All that is recorded of one job, attempts that were not its last included; empty: nothing is yet."""
+    def attempts(self, index: int) -> list[Outcome[T_co]]:
+        """All recorded outcomes of one job, also of attempts that were not its last; `index` counts from 0. The list is
+        empty before the first attempt has ended."""
         rows = sorted(fetch_rows(self._session, self._batch, index, index + 1), key=lambda row: row.head.stamp)
         return [outcome for row in rows if not row.opens for outcome in outcomes_of(row, self._spec)]
 
-    def output(self, outcome: Outcome, *, stderr: bool = False, start: int = 0) -> Iterator[bytes | int]:
-        """What the job of one of its outcomes wrote to stdout, or to stderr, from the byte `start` on: bytes, some at a
-        time, and where some were not kept their number. The outcome itself has no more than head and tail of what is
-        long."""
+    def output(self, outcome: Outcome[Any], *, stderr: bool = False, start: int = 0) -> Iterator[bytes | int]:
+        """What a job wrote to its stdout; the outcome itself has only head and tail of a long output.
+
+        - `outcome`: that of the job, from this batch.
+        - `stderr`: what it wrote to its stderr instead.
+        - `start`: the first byte that is wanted, counted from 0.
+
+        Returns an iterator over the bytes, some at a time, and over numbers: so many bytes were not kept there.
+        """
         return output_of(self._session, self._batch, self._spec, outcome, is_error=stderr, start=start)
 
     def trim_output(self, keep: int) -> None:
-        """What its jobs wrote was read: no more than about `keep` bytes of each stream need be kept any longer."""
+        """Say that the output of the jobs was read: no more than about `keep` bytes of each job's stdout, and of its
+        stderr, need to be kept any longer."""
         self._session.say(TrimOutput(self._batch, keep))
 
     def jobs(self, states: Iterable[str] = (), *, limit: int | None = None, full: bool = False) -> Iterator[JobInfo]:
-        """Its jobs in order, each with what it is and how it stands: those that wait and run too; only those in one of
-        `states`, at most `limit`. With `full` what they were given is not shortened. Nothing is waited for."""
+        """The jobs as they are now, also those that wait or run.
+
+        - `states`: names of states, such as ``"running"``; only jobs in one of them (default: in any).
+        - `limit`: at most so many jobs (None: all).
+        - `full`: do not shorten their texts, which tell the arguments.
+
+        Returns an iterator in the order of the jobs, which waits for no job.
+        """
         return Jobs(self._session, self._batch, self._spec, full=full).between(0, self.status().accepted, states, limit)
 
     def text(self, index: int) -> str:
-        """What one of its jobs is: the command line, or the function and its arguments. Empty: the ventilator is of a
-        release that does not say."""
+        """What the job at `index`, counted from 0, does: its command line, or its function and arguments. It is empty
+        where the ventilator is of a release that does not say."""
         return self._faces.text(index)
 
     def job(self, index: int, *, full: bool = False) -> JobInfo:
-        """All that is known of one of its jobs. Raises NoSuchBatch: there is no such job."""
+        """All that is known of the job at `index`, counted from 0; `full`: do not shorten the text that tells its
+        arguments. Raises NoSuchBatch when there is no such job."""
         waits: Why = self._session.ask(lambda number: AskWhy(number, self._batch, index))
         status = self.status()
         return Jobs(self._session, self._batch, self._spec, full=full).one(index, status.created, waits.reason)
 
     def digests(self) -> Iterator[bytes]:
-        """What tells its jobs apart by what they are given, in order; none if it was not submitted with digests."""
+        """An iterator over the 16 bytes for each job that `digest` of `Pipeline.batch` made, in the order of the jobs;
+        empty if the batch was submitted without it."""
         start = 0
         while True:
             answer: Digests = self._session.ask(partial(AskDigests, batch=self._batch, start=start), None)
@@ -179,7 +211,8 @@ class Batch:
                 yield found[at : at + DIGEST_BYTES]
 
     def ended(self) -> Iterator[tuple[int, int, JobState]]:
-        """What has ended by now, and how: jobs [start, stop) of one final state each, as they were recorded."""
+        """An iterator over what has ended by now, in the order in which it was recorded: ``(start, stop, state)``, for
+        the jobs from `start` to before `stop`."""
         left = self.status().finished
         rows = self._rows(ArrivalReader) if left else iter(())
         for row in rows:
@@ -189,15 +222,14 @@ class Batch:
                 return
 
     def why(self, index: int) -> str:
-        """Why a job does not run, where it does, or what it came to: one line for people.
-
-        Raises NoSuchBatch: there is no such job."""
+        """One line for people about the job at `index`, counted from 0: why it does not run, where it runs, or how it
+        ended. Raises NoSuchBatch when there is no such job."""
         answer: Why = self._session.ask(lambda number: AskWhy(number, self._batch, index))
         if answer.reason:
             return answer.reason
         (last,) = Jobs(self._session, self._batch, self._spec).between(index, index + 1)
         if last.state not in ENDED:
-            return "it has ended; what it came to is recorded by now or is about to be"
+            return "it has ended; its outcome is recorded, or is about to be"
         where = f" at worker {last.worker}" if last.worker else ""
         return f"it has ended: {last.state}{where}{': ' if last.cause else ''}{last.cause}"
 
@@ -222,18 +254,18 @@ class Batch:
         return kind(self._session, self._batch)
 
     def _refresh(self, reader: RowReader) -> None:
-        """While a reader waits: is the batch closed by now, is it still there?"""
+        """While a reader waits, ask whether the batch takes in no more jobs, and whether it is still there."""
         if reader.total is None and self.status().total is not None and self._total is not None:
             reader.close_at(self._total)
 
 
 def find_batches(session: Session, match: str, limit: int) -> tuple[BatchLine, ...]:
-    """The newest batches that fit."""
+    """The newest batches that `match` names, at most `limit`."""
     answer: BatchesInfo = session.ask(lambda number: AskBatches(number, match, limit))
     return answer.batches
 
 
-def batches_of(session: Session, call: bytes, kind: str) -> list[Batch]:
+def batches_of(session: Session, call: bytes, kind: str) -> list[Batch[Any]]:
     """Handles on all batches of the function or command template with this digest, the newest first; whatever code went
     along with it."""
     lines = find_batches(session, "", MAX_RECORDS)
@@ -241,7 +273,7 @@ def batches_of(session: Session, call: bytes, kind: str) -> list[Batch]:
     return [Batch(session, line.batch, line.spec, line.total) for line in some]
 
 
-def find_batch(session: Session, match: str) -> Batch:
+def find_batch(session: Session, match: str) -> Batch[Any]:
     """A handle on the batch that fits. Raises NoSuchBatch: none does, or several."""
     lines = find_batches(session, match, 2) if match else ()
     if not lines:
@@ -263,7 +295,7 @@ def retry_jobs(session: Session, batch: bytes, start: int, stop: int) -> int:
 
 
 def status_of(line: BatchLine) -> BatchStatus:
-    """The public form."""
+    """The record of a batch that users get."""
     return BatchStatus(
         id=line.batch.hex(),
         name=line.spec.name,
@@ -280,7 +312,7 @@ def status_of(line: BatchLine) -> BatchStatus:
 
 
 def pipeline_status_of(info: PipelineInfo, url: str) -> PipelineStatus:
-    """The public form."""
+    """The record of a pipeline that users get."""
     workers = tuple(
         WorkerInfo(
             id=line.id.hex(),

@@ -42,7 +42,7 @@ class Feed:
     ) -> None:
         """`target`: jobs in a chunk; `chunk` tells it for each, by the index of its first job. `digest` tells items
         apart: its 16 bytes for each job are kept with the batch. `functions` serialized the function: what the items
-        of the first chunk need goes along with it, too."""
+        of the first chunk need is sent with it, too."""
         self.batch = new_batch_id()
         self.finished = False
         """All of the input is submitted."""
@@ -62,7 +62,7 @@ class Feed:
 
     @property
     def submitted(self) -> int:
-        """Jobs so far."""
+        """How many jobs have been submitted so far."""
         return self.cutter.drawn
 
     @property

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import msgspec
 
 from penstock.client.follow import Row
 from penstock.client.outage import CONNECT_TIMEOUT
-from penstock.client.records import JobInfo
-from penstock.client.results import argv_of
+from penstock.client.records import AnyState, JobInfo
+from penstock.client.results import FINAL_STATES, argv_of
 from penstock.client.row_fetch import fetch_rows
 from penstock.errors import NoSuchBatch, ProtocolError
 from penstock.job.argument_text import NOT_KEPT, WHOLE, Text, Work
 from penstock.job.display import text_of, typed
-from penstock.job.spec import FINAL, BatchSpec, JobState, Stamp, job_id
+from penstock.job.spec import BatchSpec, JobState, Stamp, job_id
 from penstock.wire.frames import split
 from penstock.wire.messages import (
     SHOWN_BYTES,
@@ -47,21 +47,18 @@ EACH = 64 << 10
 """Bytes of arguments of one job that are looked at for that."""
 RUNNERS = 500
 """Of running jobs in all batches: among these are the ones that have run longest, in all but huge pipelines."""
-RUNNING = "running"
-ENDED = frozenset(map(str, FINAL))
-STATES = ("queued", "delayed", RUNNING, "succeeded", "failed", "timed_out", "cancelled", "dead")
+ENDED = frozenset(FINAL_STATES.values())
+STATES = ("queued", "delayed", "running", "succeeded", "failed", "timed_out", "cancelled", "dead")
 """A job's, for people."""
-UNKNOWN = "open"
-"""Where the ventilator is of a release that does not say more."""
 LARGE = "<large arguments>"
 """In the place of those that are not looked at."""
 SILENT = Note()
 
 
 class Wanted(NamedTuple):
-    """A job that is to be shown: how it stands, its slot from 1 if it had one, and its recorded row."""
+    """A job that is to be shown: its state, the ventilator's line about it, and its recorded row."""
 
-    state: str
+    state: AnyState
     line: JobLine | None
     row: Row | None
 
@@ -79,7 +76,7 @@ class Wanted(NamedTuple):
 
 
 class Jobs:
-    """Reads how the jobs of one batch stand."""
+    """Reads the state of the jobs of one batch, and what they are, from ventilator and sink. It waits for no job."""
 
     def __init__(self, session: Session, batch: bytes, spec: BatchSpec, *, full: bool = False) -> None:
         """`full`: their texts are not shortened."""
@@ -267,7 +264,7 @@ def options_of(spec: BatchSpec) -> dict[str, Any]:
 
 
 class Runners:
-    """What runs in a pipeline, asked again and again: what a job is, is asked once."""
+    """Looks again and again at what runs in a pipeline; the text of each job is asked for once."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -303,7 +300,7 @@ def _running(line: JobLine, text: str) -> JobInfo:
     return JobInfo(
         id=job_id(line.batch, line.start),
         index=line.start,
-        state=RUNNING,
+        state="running",
         text=text,
         worker=line.worker,
         host=line.host,
@@ -317,13 +314,13 @@ def _standing(line: JobLine | None, row: Row | None, *, knows: bool) -> Wanted:
     """How a job stands by what the ventilator and the sink have of it."""
     stamp = Stamp(0, 0) if row is None else row.head.stamp
     if row is not None and row.head.final and (line is None or line.stamp.generation <= stamp.generation):
-        return Wanted(str(row.head.state), None, row)
+        return Wanted(FINAL_STATES[row.head.state], None, row)
     if line is not None:
         return Wanted(_state(line), line, row)
-    return Wanted("queued" if knows else UNKNOWN, None, row)
+    return Wanted("queued" if knows else "open", None, row)
 
 
-def _state(line: JobLine) -> str:
+def _state(line: JobLine) -> Literal["queued", "delayed", "running"]:
     if line.running:
-        return RUNNING
-    return "queued" if line.state is JobState.LEASED else str(line.state)
+        return "running"
+    return "delayed" if line.state is JobState.DELAYED else "queued"

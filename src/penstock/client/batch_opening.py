@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
+from penstock.client.backend import Backend
 from penstock.client.batch import Batch
 from penstock.client.command_arguments import ArgumentLists, Command, template_of
 from penstock.client.functions import Function
@@ -12,10 +13,6 @@ from penstock.client.options import around_of, spec_of
 from penstock.client.pipeline_views import in_group
 from penstock.job.command import CommandTemplate
 from penstock.job.spec import BatchSpec
-
-if TYPE_CHECKING:
-    from penstock.client.engine import Engine
-    from penstock.client.inline import Inline
 
 Target = Callable[..., Any] | Command | CommandTemplate
 """What the jobs of a batch run: a function, or the template of a command."""
@@ -38,7 +35,7 @@ class BatchOpening(NamedTuple):
         return [ArgumentLists(items, self.words, stdin=self.template.stdin)]
 
 
-def opening_of(engine: Engine | Inline, target: Target, options: Mapping[str, Any], group: bytes = b"") -> BatchOpening:
+def opening_of(engine: Backend, target: Target, options: Mapping[str, Any], group: bytes = b"") -> BatchOpening:
     """The opening of a batch of `target` with these job options, `after` being an id by now; `group` shares its limit.
 
     Raises TypeError, ValueError: an option that does not exist, or has a wrong value; PicklingError: the function
@@ -54,7 +51,7 @@ def opening_of(engine: Engine | Inline, target: Target, options: Mapping[str, An
     return BatchOpening(spec, Function.of(template.encode()), template, words)
 
 
-def after_as_id(engine: Engine | Inline, options: Mapping[str, Any]) -> dict[str, Any]:
+def after_as_id(engine: Backend, options: Mapping[str, Any]) -> dict[str, Any]:
     """The options, with the id of the batch that `after` names. Raises NoSuchBatch."""
     after = options.get("after")
     if isinstance(after, Batch | str):

@@ -27,7 +27,8 @@ log = logging.getLogger("penstock.client")
 
 
 class Delivery:
-    """Begins with the first thing that is given to it, or earlier."""
+    """The thread in which a session runs the code of users. It starts with the first action that it is given, or when
+    `start` is called."""
 
     def __init__(self) -> None:
         self._actions: SimpleQueue[Action | None] = SimpleQueue()

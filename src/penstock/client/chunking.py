@@ -29,7 +29,7 @@ Input = Iterator[Any] | range | list[Any] | tuple[Any, ...]
 
 
 class Chunk(NamedTuple):
-    """Consecutive items, serialized."""
+    """Consecutive items of an input, serialized to one payload."""
 
     jobs: int
     payload: bytes

@@ -38,9 +38,11 @@ def words_of(words: Any) -> list[bytes]:
 
 
 class ArgumentLists:
-    """Each item as the arguments of one command; its length is told if the items tell theirs. `words`: a template of
-    which no place may lie beyond the last argument of a job: ValueError, of a list before anything is drawn. `stdin`:
-    the last word of each is what the command reads, and may be any bytes."""
+    """The items of an input, each as the arguments of one command; it has a length if the input has one.
+
+    `words`: the template. Where it has a place beyond the last argument of a job, that is a ValueError, for a list
+    before anything is drawn. `stdin`: the last word of each item is what the command reads, and may be any bytes.
+    """
 
     def __init__(self, items: Iterable[Any], words: Sequence[bytes] = (), *, stdin: bool = False) -> None:
         self._items = items

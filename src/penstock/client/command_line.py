@@ -13,7 +13,6 @@ from penstock.client.batch import Batch, batches_of
 from penstock.client.batch_input import Digest
 from penstock.client.batch_jobs import Runners
 from penstock.client.batch_opening import Target, after_as_id, opening_of
-from penstock.client.engine import Engine
 from penstock.client.functions import MAX_PART_BYTES
 from penstock.client.kept_output import Printed
 from penstock.client.live_output import Live, Onlooker, Seen
@@ -73,7 +72,7 @@ def submit_streamed(
     Raises what `Pipeline.batch` raises, if the input fails by then; then nothing of the batch is left.
     """
     engine = pipeline.engine
-    if not isinstance(engine, Engine) or options.get("once"):
+    if engine.session is None or options.get("once"):
         return pipeline.batch(target, items, digest=digest, **options)
     opening = opening_of(engine, target, after_as_id(engine, options))
     (inputs,) = opening.inputs([items])
@@ -85,8 +84,8 @@ def submit_streamed(
 def batches_like(pipeline: Pipeline, target: Target, options: Mapping[str, Any]) -> list[Batch]:
     """All batches of this function or command, the newest first. Raises ValueError: the pipeline remembers none."""
     engine = pipeline.engine
-    if not isinstance(engine, Engine):
-        raise ValueError("this needs a pipeline that remembers, and `inline` does not")  # noqa: TRY004 - a wrong URL
+    if engine.session is None:
+        raise ValueError("this needs a pipeline that remembers, and `inline` does not")
     opening = opening_of(engine, target, {name: value for name, value in options.items() if name != "after"})
     return batches_of(engine.session, opening.function.call, opening.spec.kind)
 
@@ -108,5 +107,6 @@ def wake_slots(pipeline: Pipeline) -> None:
 
 def running_jobs(pipeline: Pipeline) -> Callable[[int], list[JobInfo]]:
     """What tells, as often as it is called, which jobs have run longest: at most so many. `pipeline` has stations."""
-    assert isinstance(pipeline.engine, Engine), "an inline pipeline runs nothing while somebody looks on"
-    return Runners(pipeline.engine.session).look
+    session = pipeline.engine.session
+    assert session is not None, "an inline pipeline runs nothing while somebody looks on"
+    return Runners(session).look

@@ -3,9 +3,9 @@
 Promises:
 
 1. Messages to the ventilator leave in the order they were given, so a Cancel never overtakes its Submit.
-2. What a connection may have lost is said again after it has come back.
+2. What a connection may have lost is sent again after it has come back.
 3. A message that does not decode is counted and dropped.
-4. Of a batch that was refused, or is gone, nothing more is said: it would leave a gap, and never be answered.
+4. Of a batch that was refused, or is gone, nothing more is sent: it would leave a gap, and never be answered.
 5. Whoever waits for a batch is told when it is gone, whoever deleted it.
 """
 
@@ -52,7 +52,7 @@ ALIVE_INTERVAL = 20.0
 """Seconds between two questions after what is waited for, and between the signs of life of maps' batches (a third of
 what the ventilator waits for, if it cannot see connections)."""
 TURN_INTERVAL = 0.5
-"""Seconds: the longest time between two looks at what must be said again."""
+"""Seconds: the longest time between two looks at what must be sent again."""
 REFUSED_KEPT = 4096
 """Refused batches that are remembered: what was on its way here when one was refused comes within a turn or two."""
 BLOCKED_INTERVAL = 0.01
@@ -63,7 +63,7 @@ PROMPT = (Submit, AskPipeline, AskBatches, AskWhy, AskGone)
 
 
 class Received(Protocol):
-    """A message from the wire."""
+    """A message as the sockets deliver it."""
 
     @property
     def frame(self) -> Bytes:
@@ -71,23 +71,24 @@ class Received(Protocol):
 
 
 class Links(Protocol):
-    """What is needed of the sockets: ``desk``, ``results`` and further results connections."""
+    """The sockets that a courier uses: ``desk``, ``results`` and further connections to the sink."""
 
     def send(self, name: str, message: Message, payload: Bytes = b"") -> bool:
-        """Send now, or not at all (False)."""
+        """Send a message now; returns False if the socket takes none."""
 
     def receive(self, name: str) -> Iterable[Received]:
-        """What has arrived."""
+        """The messages that have arrived on the socket of this name."""
 
     def connection_events(self, name: str) -> list[bool]:
-        """Connections that came (True) and went since the last call."""
+        """The connections that were made (True) and lost (False) since the last call."""
 
     def add_results(self, name: str) -> None:
-        """One more results connection."""
+        """Open one more connection to the sink, under this name."""
 
 
 class Courier:
-    """Carries messages between the client's parts and the stations."""
+    """Sends what the other parts of a client submit and ask, and hands them what the stations answer. It owns no socket
+    and no thread: the session calls it."""
 
     def __init__(
         self,
@@ -128,7 +129,7 @@ class Courier:
         return [name for name, socket in (("ventilator", "desk"), ("sink", "results")) if not self.connected[socket]]
 
     def silence(self, now: float) -> float:
-        """Seconds for which the ventilator has said nothing while it owed an answer that it gives at once."""
+        """Seconds for which the ventilator has sent nothing while it owed an answer that it gives at once."""
         if self._heard or not self._desk.has(PROMPT):
             self._heard, self._silent_since = False, now
         return now - self._silent_since
@@ -143,7 +144,7 @@ class Courier:
     # ------------------------------------------------------------------------------------- what to carry
 
     def submit(self, parts: Iterable[Part]) -> None:
-        """Have these accepted."""
+        """Send these parts to the ventilator, again until it has accepted or refused them."""
         for part in parts:
             if part.record.batch in self._refused_batches:
                 self._accepted(len(part.payload))
@@ -151,13 +152,13 @@ class Courier:
                 self._add(self._packer.add(part))
 
     def ask(self, make: Callable[[int], Message], answered: Answered) -> None:
-        """Ask the ventilator."""
+        """Ask the ventilator, again until its answer is here."""
         self._add(self._packer.pack())
         number = self._desk.next_number()
         self._desk.add(number, make(number), answered)
 
     def fetch(self, make: Callable[[int], Message], answered: Answered) -> None:
-        """Ask the sink."""
+        """Ask the sink, again until its answer is here."""
         number = self._fetches.next_number()
         self._fetches.add(number, make(number), answered)
 
@@ -228,7 +229,7 @@ class Courier:
         return [follower for follower in found if follower is not None]
 
     def receive(self, name: str) -> None:
-        """A socket, or the monitor of one, has something. Raises VersionMismatch: nothing can be said to each other."""
+        """Read a socket, or the monitor of one. Raises VersionMismatch when the other side is of another version."""
         if name.startswith("monitor:"):
             self._on_connection_events(name.removeprefix("monitor:"))
             return

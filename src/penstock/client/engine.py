@@ -38,7 +38,8 @@ WAIT_INTERVAL = 0.5
 
 
 class Engine(Member):
-    """One client of one pipeline."""
+    """The backend of a Pipeline that has stations: one client of one pipeline, over one connection. It never runs a job
+    in this process."""
 
     def __init__(
         self, url: str, stations: LocalStations | None = None, *, key: KeyFile | None = None, ship: bool = True
@@ -51,12 +52,12 @@ class Engine(Member):
 
     @property
     def url(self) -> str:
-        """Where the pipeline is."""
+        """The URL of the pipeline."""
         return self._session.url
 
     @property
     def session(self) -> Session:
-        """Its connection, for what reads by itself."""
+        """The connection, for readers of batches."""
         return self._session
 
     def ensure_usable(self) -> None:
@@ -69,8 +70,8 @@ class Engine(Member):
 
     def submit(
         self, spec: BatchSpec, target: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]
-    ) -> JobFuture:
-        """One call. What cannot be serialized is the error of the Future."""
+    ) -> JobFuture[Any]:
+        """Submit one call. What cannot be serialized is the error of its Future."""
         self.ensure_usable()
         try:
             function, item = serialization_errors.call(self._functions, target, args, kwargs, spec.serializer)
@@ -81,26 +82,45 @@ class Engine(Member):
         return self._submit(spec, function, item)
 
     def on_outcome(self, then: OnRow) -> None:
-        """Tell this of each outcome of single submits, in the thread of callbacks, before the Future is settled."""
+        """From now on call `then` with each outcome of a single submit, in the thread of callbacks, before its Future
+        is done."""
         self._streams.on_row = then
 
-    def command(self, spec: BatchSpec, function: Function, words: list[bytes]) -> JobFuture:
-        """One command; `function` is its template."""
+    def command(self, spec: BatchSpec, function: Function, words: list[bytes]) -> JobFuture[Any]:
+        """Submit one command; `function` is its template."""
         return self._submit(spec, function, msgspec.msgpack.encode(words))
 
-    def _submit(self, spec: BatchSpec, function: Function, item: bytes) -> JobFuture:
+    def _submit(self, spec: BatchSpec, function: Function, item: bytes) -> JobFuture[Any]:
         self.ensure_usable()
         if spec.once:
             return future_once(self._session, self._streams, spec, function, item)
         return self._streams.submit(spec, function, item)
 
     def function(self, target: Callable[..., Any], spec: BatchSpec) -> Function:
-        """The function as it travels."""
+        """Serialize a function as it is now."""
         return serialization_errors.serialized(self._functions, target, spec.serializer)
 
-    def map(self, spec: BatchSpec, function: Function, iterables: Sequence[Iterable[Any]], **how: Any) -> Iterator[Any]:
-        """`map`, or `imap_unordered`; `how` as `start_map` has it."""
-        run = self.start_map(spec, function, iterables, **how)
+    def map(
+        self,
+        spec: BatchSpec,
+        function: Function,
+        iterables: Sequence[Iterable[Any]],
+        *,
+        timeout: float | None,
+        chunksize: int | None,
+        buffersize: int | None,
+        ordered: bool,
+    ) -> Iterator[Any]:
+        """Start a map and return the iterator of its values."""
+        run = self.start_map(
+            spec,
+            function,
+            iterables,
+            timeout=timeout,
+            chunksize=chunksize,
+            buffersize=buffersize,
+            ordered=ordered,
+        )
         results = run.results()
         run.watch(results)
         return results
@@ -160,16 +180,16 @@ class Engine(Member):
     # ------------------------------------------------------------------------------------- questions
 
     def slots(self) -> int:
-        """Jobs that can run at once."""
+        """How many jobs can run at once."""
         return self._stations.slots if self._stations is not None else self.status().slots or DEFAULT_SLOTS
 
     def status(self) -> PipelineStatus:
-        """How the pipeline stands."""
+        """The state of the pipeline now."""
         info: PipelineInfo = self._session.ask(AskPipeline)
         return pipeline_status_of(info, self.url)
 
     def batches(self, match: str, limit: int) -> list[BatchStatus]:
-        """The newest that fit."""
+        """The newest batches that `match` names, at most `limit`."""
         return [status_of(line) for line in find_batches(self._session, match, limit)]
 
     def attach(self, match: str) -> Batch:

@@ -22,12 +22,13 @@ Bytes = bytes | memoryview
 CREDIT_SHARE = 4
 """Credit is given back when it is one so-manieth of the window: a message per row would cost more than the row."""
 FOLLOW_INTERVAL = 15.0
-"""Seconds without a word after which Follow is said again: the sink forgets followers it has not heard of for 60 s,
+"""Seconds without a word after which Follow is sent again: the sink forgets followers it has not heard of for 60 s,
 and if it could not send something, this brings it."""
 
 
 class Row(NamedTuple):
-    """The jobs [start, stop), all alike: `offset` is the place of the first in the list that `body` is."""
+    """The outcome of the jobs [start, stop) of a batch, which is the same for all but their values: `body` is the list
+    of these, and `offset` the place of the first job's in it."""
 
     head: OutcomeHead
     start: int
@@ -61,7 +62,7 @@ class Row(NamedTuple):
 
 
 class Reader(Protocol):
-    """Who takes the rows of a batch."""
+    """What takes the rows of one batch, in the session's thread."""
 
     window: int
     """Bytes it can hold."""
@@ -77,7 +78,7 @@ class Reader(Protocol):
 
 
 class Follower:
-    """One reader's place in one batch."""
+    """How far one reader has got in one batch, as the sink and this client know it. It asks again for what was lost."""
 
     def __init__(self, batch: bytes, reader: Reader, *, accepted: bool = False) -> None:
         """`accepted`: the batch is known to be so."""
@@ -85,13 +86,13 @@ class Follower:
         self.reader = reader
         self.accepted = accepted
         """So if it is not at the ventilator it is gone."""
-        self.held = 0
+        self.held: int = 0
         """Bytes that the reader has not given back."""
-        self.owed = 0
+        self.owed: int = 0
         """Bytes it has given back, and the sink has not been told."""
-        self.asked = False
+        self.asked: bool = False
         """Whether the sink has been told of this place."""
-        self.said_at = 0.0
+        self.said_at: float = 0.0
         self._position = 0
         self._number = 0
         """Of the last Follow: rows that were under way before it come again."""
@@ -103,7 +104,7 @@ class Follower:
         return Follow(self.batch, self._position, max(0, self.reader.window - self.held), self._number)
 
     def next_message(self, now: float, numbers: Iterator[int]) -> Follow | Credit | None:
-        """What is to be said to the sink now; a Follow takes the next of the numbers."""
+        """What is to be sent to the sink now; a Follow takes the next of the numbers."""
         if not self.asked or now >= self.said_at + FOLLOW_INTERVAL:
             return self.follow(now, next(numbers))
         if self.owed * CREDIT_SHARE < self.reader.window:
@@ -116,7 +117,7 @@ class Follower:
         self.asked = False
 
     def give_back(self, cost: int) -> None:
-        """The reader can hold so many bytes more."""
+        """The reader has room for so many more bytes."""
         self.held -= cost
         self.owed += cost
 
@@ -135,7 +136,7 @@ class Follower:
         self.give_back(self.reader.take(rows, cost))
 
     def on_live(self, message: Live, payload: Bytes) -> None:
-        """What running jobs wrote: only who asked for it is sent that."""
+        """Take what running jobs wrote; the sink sends it only to a follower that asked for it."""
 
     def _rows(self, message: Rows, payload: Bytes) -> Iterator[Row]:
         for head, body in zip(message.records, split(payload, [r.size for r in message.records]), strict=True):
@@ -145,7 +146,7 @@ class Follower:
 
 
 class Channel:
-    """The followers on one results connection: one for each batch, as the sink has it."""
+    """The followers on one connection to the sink, which knows one for each batch."""
 
     def __init__(self) -> None:
         self._followers: dict[bytes, Follower] = {}
@@ -161,7 +162,7 @@ class Channel:
         return batch in self._followers
 
     def get(self, batch: bytes) -> Follower | None:
-        """Who does."""
+        """The follower of this batch, if there is one."""
         return self._followers.get(batch)
 
     def add(self, follower: Follower) -> None:
@@ -198,7 +199,7 @@ class Channel:
                 follower.on_rows(message, payload)
 
     def transmit(self, send: Callable[[Message], bool], now: float) -> bool:
-        """Say what is to be said now; False: the socket takes no more."""
+        """Send what is due now; returns whether the socket took it all."""
         while self._gone:
             if self._gone[-1] not in self._followers and not send(Unfollow(self._gone[-1])):
                 return False

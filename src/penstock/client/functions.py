@@ -8,14 +8,14 @@ import pickle
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
-from types import CodeType, FunctionType
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from penstock.client.argument_pickling import NO_NEEDS, ItemDumper, Needs, Pickled, quickly
-from penstock.client.function_parts import Parts, is_as_it_was, parts_of
 from penstock.client.module_shipping import Shipper
+from penstock.client.remembered_functions import CACHED_BYTES, NOWHERE, RememberedFunctions, trim, unwrapped
 from penstock.client.version_check import Versions
 from penstock.job import function_names, payload
 from penstock.job.bundle import Bundle, InitializerCode
@@ -29,27 +29,22 @@ if TYPE_CHECKING:
     from penstock.client.script_definitions import Script
 
 DIGEST_BYTES = 16
-CACHED = 256
-"""Functions whose serialized form is kept."""
-CACHED_BYTES = 64 << 10
-"""A larger one is serialized at each use: that costs little beside sending it, and keeping it costs memory."""
 ITEM_BYTES = 16 << 10
 """A function with a state of its own, or one of many of the same code, travels with each job's arguments if it is not
 larger; else it is sent once for all jobs that are given one like it."""
 MAX_PART_BYTES = MAX_FRAME_BYTES - (1 << 20)
 """A function or an argument can be this large: on the way to a worker it has to fit into a frame with others."""
 TEXT_CHARS = 1 << 18
-"""Of a source that goes along for tracebacks."""
+"""Characters of a source that is sent along for tracebacks."""
 BY_VALUE = b"cloudpickle"
 """In every pickle that has code in it."""
 
 Bytes = bytes | memoryview
-NOWHERE = Surroundings()
 
 
 class Function(NamedTuple):
-    """A serialized function and its name on the wire. `bare` is its form without what goes along, `call` the digest of
-    that: by it a call is known again when only what went along has changed, or it is prepared anew."""
+    """A serialized function and its name on the wire. `bare` is its form without what is sent along, `call` the
+    digest of that: by it a call is known again when only what is sent along has changed, or it is prepared anew."""
 
     code: bytes
     digest: bytes
@@ -71,25 +66,8 @@ def _digest(code: bytes) -> bytes:
     return blake2b(code, digest_size=DIGEST_BYTES).digest()
 
 
-class _Entry(NamedTuple):
-    """A function that was serialized, and how it is known that it would be the same again."""
-
-    around: tuple[Any, Any, Any]
-    has_name: Callable[[object], bool] | None
-    parts: tuple[Parts, ...] | None
-    bare: Bundle
-    needs: Needs
-    title: str
-
-    @property
-    def is_as_it_was(self) -> bool:
-        if self.has_name is not None:
-            return self.has_name(self.around[0])
-        return is_as_it_was(self.parts)
-
-
 class _Made(NamedTuple):
-    """A function that was put together, and of what."""
+    """A function that was put together, and the parts that it was made of."""
 
     bare: Bundle
     script: Travelling
@@ -101,45 +79,36 @@ NOTHING = Travelling()
 
 
 class Functions:
-    """Serializes functions and arguments for the workers of one client. Without a `shipper` the workers are this very
-    process (inline): nothing goes along. `versions` looks who cannot run code."""
+    """Serializes functions and arguments for the jobs of one client. Without a `shipper` these run in this very process
+    (inline), and nothing is sent along. `versions` warns of workers that cannot run what is sent."""
 
     def __init__(self, shipper: Shipper | None = None, versions: Versions | None = None) -> None:
         self._versions = versions
         self._shipper = shipper
         self._script: Script | None = None
-        self._entries: OrderedDict[tuple[int, int, int, str], _Entry] = OrderedDict()
+        self._remembered = RememberedFunctions()
         self._made: OrderedDict[tuple[int, Needs], _Made] = OrderedDict()
-        self._seen: OrderedDict[CodeType, int] = OrderedDict()
-        """Code of functions that travelled by value, and of which function object."""
 
     # ------------------------------------------------------------------------------------------- functions
 
     def serialized(self, target: Callable[..., Any], serializer: str) -> Function:
         """The function as it travels now. Raises pickle.PicklingError; TypeError: it is not callable; ValueError: it,
-        or what goes along, is too large."""
-        entry = self._entry(target, serializer)
+        or what is sent along with it, is too large."""
+        entry = self._remembered.find(target, serializer)
         if entry is not None:
             return self._looked_at(self._along(entry.bare, entry.needs, entry.title))
-        function, initializer, surroundings = around = _parts(target)
+        function, initializer, surroundings = unwrapped(target)
         if not callable(function):
             raise TypeError(f"{target!r} is not callable")
         if serializer == "msgpack":
             return self._named(target)
         bare, needs = self._bare(function, initializer, surroundings)
         title = function_names.title(function)
-        if len(bare.code) <= CACHED_BYTES and (entry := _entry(around, bare, needs, title)):
-            self._entries[_key(target, serializer)] = entry
-            _trim(self._entries)
+        self._remembered.keep(target, serializer, bare, needs, title)
         return self._looked_at(self._along(bare, needs, title))
 
-    def _entry(self, target: Callable[..., Any], serializer: str) -> _Entry | None:
-        """What is remembered of a function that is as it was."""
-        entry = self._entries.get(_key(target, serializer))
-        return entry if entry is not None and entry.is_as_it_was else None
-
     def _named(self, target: Callable[..., Any]) -> Function:
-        function, initializer, surroundings = _parts(target)
+        function, initializer, surroundings = unwrapped(target)
         made = Function.of(function_names.name_blob(target), function_names.title(function))
         if not isinstance(target, Prepared):
             return made
@@ -149,7 +118,7 @@ class Functions:
     def _bare(
         self, function: Callable[..., Any], initializer: Initializer | None, surroundings: Surroundings
     ) -> tuple[Bundle, Needs]:
-        """The function without what goes along, and what that is."""
+        """The function without what is sent along, and what that is."""
         label = function_names.label(function)
         by_value = function if is_in_script(function) and not is_stateless(function) else None
         pickled = self._pickled(function, f"the function {label}", by_value)
@@ -177,8 +146,8 @@ class Functions:
         """One call: a function and an item. Raises what `serialized` does, and PicklingError that names an argument."""
         if serializer == "msgpack":
             return self.serialized(target, serializer), payload.call_blob(args, kwargs, serializer)
-        function, initializer, surroundings = _parts(target)
-        if self._entry(target, serializer) is None and self._travels_with_arguments(function):
+        function, initializer, surroundings = unwrapped(target)
+        if self._remembered.find(target, serializer) is None and self._travels_with_arguments(function):
             try:
                 item = self._item((function, *args), kwargs, function)
             except pickle.PicklingError:
@@ -198,9 +167,7 @@ class Functions:
         if is_importable(function) or (is_in_script(function) and is_stateless(function)):
             return False
         if type(function) is FunctionType and is_stateless(function):
-            known = self._seen.setdefault(function.__code__, id(function))
-            _trim(self._seen)
-            return known != id(function)
+            return self._remembered.is_one_of_many(function)
         return callable(function)
 
     def _item(self, args: Sequence[Any], kwargs: dict[str, Any], function: object = None) -> Pickled:
@@ -216,7 +183,7 @@ class Functions:
             return function
         return self._along(function.bare, function.needs.with_all(needs), function.title)
 
-    # ------------------------------------------------------------------------------------------- what goes along
+    # ------------------------------------------------------------------------------------------- what is sent along
 
     def needs_of(self, pickled: bytes | memoryview) -> frozenset[str]:
         """The user's own modules that are named in a pickle."""
@@ -246,7 +213,7 @@ class Functions:
         made = _finished(bundle, bare, needs, title)
         if len(made.code) <= CACHED_BYTES:
             self._made[key] = _Made(bare, script, modules, made)
-            _trim(self._made)
+            trim(self._made)
         return made
 
     def _texts(self, files: frozenset[str]) -> tuple[SourceText, ...]:
@@ -258,7 +225,7 @@ class Functions:
 
     @property
     def script(self) -> Script:
-        """What goes along of the script."""
+        """What of the script is sent along."""
         if self._script is None:
             from penstock.client.script_definitions import Script  # noqa: PLC0415 - cloudpickle is slow to import
 
@@ -273,29 +240,6 @@ class Functions:
             return Pickled(dumper.dumps(value), dumper.needs)
         except Exception as error:
             raise pickle.PicklingError(f"{what} cannot be pickled: {str(error) or type(error).__name__}") from error
-
-
-def _parts(target: Any) -> tuple[Any, Initializer | None, Surroundings]:
-    if not isinstance(target, Prepared):
-        return target, None, NOWHERE
-    function, initializer, surroundings = target.parts
-    return function, initializer, NOWHERE if surroundings == NOWHERE else surroundings
-
-
-def _key(target: Any, serializer: str) -> tuple[int, int, int, str]:
-    function, initializer, surroundings = _parts(target)
-    return id(function), id(initializer), id(surroundings), serializer
-
-
-def _entry(around: tuple[Any, Any, Any], bare: Bundle, needs: Needs, title: str) -> _Entry | None:
-    """What to remember of a function; None: it can change while nothing shows it."""
-    function = around[0]
-    if is_importable(function):
-        return _Entry(around, is_importable, None, bare, needs, title)
-    if is_in_script(function) and is_stateless(function):
-        return _Entry(around, is_in_script, None, bare, needs, title)
-    parts = parts_of(function)
-    return None if parts is None else _Entry(around, None, parts, bare, needs, title)
 
 
 def _finished(bundle: Bundle, bare: Bundle, needs: Needs, title: str) -> Function:
@@ -315,11 +259,6 @@ def _largest(bundle: Bundle) -> str:
         return ""
     one = max(bundle.definitions, key=lambda one: len(one.blob))
     return f" ({' and '.join(map(repr, one.names))} of the script alone is {len(one.blob) >> 20} MB)"
-
-
-def _trim(entries: OrderedDict[Any, Any]) -> None:
-    if len(entries) > CACHED:
-        entries.popitem(last=False)
 
 
 def too_large(data: bytes) -> str:

@@ -31,21 +31,21 @@ LOOK_INTERVAL = 0.05
 
 
 class Asking(Protocol):
-    """What is needed of the session."""
+    """The part of a session that cancelling uses."""
 
     @property
     def is_connected(self) -> bool:
-        """Whether the ventilator is."""
+        """Whether the ventilator is connected."""
 
     def request(self, make: Callable[[int], Message]) -> Future[Any]:
-        """Ask it."""
+        """Ask the ventilator; its answer is the result."""
 
     def call(self, action: Callable[[], None]) -> None:
-        """Let the session's thread do this at its next turn."""
+        """Run this in the session's thread at its next turn."""
 
 
 class Cancelling:
-    """What all Futures of a session ask."""
+    """Cancels jobs for all Futures of a session, and remembers which questions are not answered."""
 
     def __init__(self, session: Asking) -> None:
         self._session = session

@@ -8,10 +8,12 @@ from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from penstock.errors import JobCancelled
 from penstock.job.spec import job_id
+
+T = TypeVar("T")
 
 log = logging.getLogger("concurrent.futures")
 
@@ -30,12 +32,14 @@ class Submitted(Protocol):
         """Whether the job will not start any more."""
 
 
-class JobFuture(Future[Any]):
-    """A Future of one job; ``job_id`` is its public name (empty: it could not be submitted)."""
+class JobFuture(Future[T]):
+    """A concurrent.futures.Future of one job, which `Pipeline.submit` and `Pipeline.command` return."""
 
     _deciding = threading.Lock()
 
     def __init__(self, stream: Submitted | None, index: int, batch: bytes = b"") -> None:
+        """Programs call `Pipeline.submit` instead. `stream`: who submitted the job, None if it cannot be cancelled.
+        `index`: its place in its batch. `batch`: the id of that, empty if the job was never submitted."""
         super().__init__()
         self._stream = stream
         self._batch = batch
@@ -45,18 +49,22 @@ class JobFuture(Future[Any]):
 
     @property
     def job_id(self) -> str:
-        """``BATCH:INDEX``."""
+        """The name of the job, ``BATCH:INDEX``; empty if it could not be submitted."""
         return job_id(self._batch, self._index) if self._batch else ""
 
     @property
     def place(self) -> tuple[bytes, int]:
-        """The batch and the index; ValueError: it could not be submitted."""
+        """The id of the job's batch, and its index there. Raises ValueError if it could not be submitted."""
         if not self._batch:
             raise ValueError("this job was never submitted: its error says why")
         return self._batch, self._index
 
-    def result(self, timeout: float | None = None) -> Any:
-        """As of every Future; RuntimeError from a Future's callback, where it could not come."""
+    def result(self, timeout: float | None = None) -> T:
+        """The value of the job, or the exception that it raised.
+
+        Raises TimeoutError after `timeout` seconds (None: it waits without end), CancelledError when it is cancelled,
+        and RuntimeError in the callback of a Future, in whose thread the value would come.
+        """
         self._ensure_may_wait(timeout)
         value = super().result(timeout)
         error = super().exception(0)
@@ -65,7 +73,7 @@ class JobFuture(Future[Any]):
         return value
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
-        """As of every Future; RuntimeError from a Future's callback, where it could not come."""
+        """The exception that the job raised, None if it has a value. `timeout` and the errors are those of `result`."""
         self._ensure_may_wait(timeout)
         return super().exception(timeout)
 
@@ -73,17 +81,16 @@ class JobFuture(Future[Any]):
         if timeout is None and self._stream is not None and not self.done():
             self._stream.ensure_may_wait()
 
-    def add_done_callback(self, fn: Callable[[Future[Any]], object]) -> None:
-        """As of every Future. Callbacks run in a thread of their own, one after the other; what one raises there is
-        logged and ends nothing, also SystemExit."""
+    def add_done_callback(self, fn: Callable[[Future[T]], object]) -> None:
+        """Call ``fn(future)`` when the job has ended. Callbacks run one after the other in a thread of their own, where
+        `fn` must not wait for another Future; what it raises is logged."""
         super().add_done_callback(partial(_call, fn))
 
     def cancel(self) -> bool:
-        """Cancel the job if it has not started, also where it waits at a worker; False: it is running, or done, or
-        nobody knows yet.
+        """Cancel the job if it has not started, even where it waits at a worker already.
 
-        The ventilator is asked, but not waited for where others would stand still: in an event loop, and while it is
-        away. Then this is False, and the Future is cancelled when it turns out that the job is.
+        Returns whether it is cancelled; False when it runs, has ended, or nobody can tell yet: in an event loop, and
+        while the ventilator is away, the answer is not waited for, and the Future is cancelled once it comes.
         """
         if self.done() or self._stream is None:
             return self.cancelled()
@@ -93,18 +100,18 @@ class JobFuture(Future[Any]):
         return self.cancelled()
 
     def expect_cancel(self) -> None:
-        """Should the job come back cancelled, then so is this Future."""
+        """From now on an outcome "cancelled" makes this Future cancelled, not failed with JobCancelled."""
         self._cancel_asked = True
 
     def set_cancelled(self) -> None:
-        """The job is cancelled: here, or as its outcome says, whichever comes first."""
+        """Make this Future cancelled, once: its job was cancelled here, or its outcome says so."""
         with self._deciding:
             is_first, self._is_cancelled = not self._is_cancelled, True
         if is_first and not self.done() and super().cancel():
             self.set_running_or_notify_cancel()
 
     def settle(self, value: Any, error: BaseException | None) -> None:
-        """The outcome is here."""
+        """Give this Future its result, `value`, or its `error`."""
         with suppress(InvalidStateError):  # it was cancelled meanwhile
             if error is None:
                 self.set_result(value)
@@ -115,7 +122,7 @@ class JobFuture(Future[Any]):
 
     @property
     def is_delivering(self) -> bool:
-        """Whether the caller is in the thread that settles it."""
+        """Whether the caller is in the thread that settles this Future."""
         return self._stream is not None and self._stream.is_delivering
 
 
@@ -131,8 +138,8 @@ def _call(fn: Callable[[Future[Any]], object], future: Future[Any]) -> None:
         log.exception("exception calling callback for %r", future)
 
 
-def failed(error: BaseException) -> JobFuture:
+def failed(error: BaseException) -> JobFuture[Any]:
     """The Future of a job that could not be submitted."""
-    future = JobFuture(None, 0)
+    future: JobFuture[Any] = JobFuture(None, 0)
     future.set_exception(error)
     return future

@@ -6,7 +6,7 @@ import itertools
 import platform
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from penstock.client import serialization_errors
 from penstock.client.batch import Batch
@@ -25,12 +25,15 @@ from penstock.job import payload
 from penstock.job.manager_authkeys import Client
 from penstock.job.spec import BatchSpec, JobState
 
+if TYPE_CHECKING:
+    from penstock.client.session import Session
+
 
 class Inline:
-    """An engine without stations."""
+    """A backend without stations: each job has ended when its submit returns, and nothing of it is kept elsewhere."""
 
-    url = "inline"
-    session = None
+    url: str = "inline"
+    session: Session | None = None
 
     def __init__(self) -> None:
         self.client = Client()
@@ -48,7 +51,7 @@ class Inline:
 
     def submit(
         self, spec: BatchSpec, target: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]
-    ) -> JobFuture:
+    ) -> JobFuture[Any]:
         """One call, done when this returns."""
         self.ensure_usable(spec)
         try:
@@ -58,17 +61,17 @@ class Inline:
             return failed(error)
 
     def on_outcome(self, then: OnRow) -> None:
-        """Tell this of each outcome of single submits."""
+        """From now on call `then` with each outcome of a single submit."""
         self._on_row = then
 
-    def command(self, spec: BatchSpec, function: Function, words: list[bytes]) -> JobFuture:
+    def command(self, spec: BatchSpec, function: Function, words: list[bytes]) -> JobFuture[Any]:
         """One command, done when this returns."""
         self.ensure_usable(spec)
         return self._done(Jobs(spec, function, self._functions), words)
 
-    def _done(self, jobs: Jobs, given_to_it: Any) -> JobFuture:
+    def _done(self, jobs: Jobs, given_to_it: Any) -> JobFuture[Any]:
         row = jobs.run(0, given_to_it)
-        future = JobFuture(None, 0, jobs.batch)
+        future: JobFuture[Any] = JobFuture(None, 0, jobs.batch)
         if self._on_row is not None:
             self._on_row(row, jobs.spec)
         if row.head.state is JobState.SUCCEEDED:
@@ -101,7 +104,7 @@ class Inline:
         buffersize: int | None,
         ordered: bool,  # noqa: ARG002
     ) -> Iterator[Any]:
-        """An input with a length is run now, another one as it is read."""
+        """Run an input with a length now, another one as it is read."""
         self.ensure_usable()
         values = self._values(Jobs(spec, function, self._functions), iterables)
         if input_length(iterables) is None or buffersize is not None:
@@ -124,7 +127,7 @@ class Inline:
         chunk: Callable[[int], int] | None = None,  # noqa: ARG002
         ordered: bool = True,  # noqa: ARG002
     ) -> InlineMap:
-        """A map to be read piece by piece: run now if its input has a length, else as it is read."""
+        """Start a map that is read piece by piece: it runs now if its input has a length, else as it is read."""
         self.ensure_usable()
         rows = _rows(Jobs(spec, function, self._functions), iterables, form)
         if input_length(iterables) is not None:
@@ -158,12 +161,12 @@ class Inline:
         return bytes.fromhex(self.attach(match).id)
 
     def batches(self, match: str, limit: int) -> list[BatchStatus]:
-        """The newest first."""
+        """The batches of this name, or all; the newest first."""
         found = [batch for batch in reversed(self._batches.values()) if match in ("", batch.name)]
         return [batch.status() for batch in found[:limit]]
 
     def status(self) -> PipelineStatus:
-        """Nothing waits and nothing runs."""
+        """A pipeline in which nothing waits and nothing runs."""
         version = platform.python_version()
         return PipelineStatus(
             url=self.url,
@@ -182,7 +185,7 @@ class Inline:
         return 1
 
     def drain(self, worker: str) -> None:
-        """There are no workers."""
+        """Raises NoSuchWorker: there are no workers."""
         raise NoSuchWorker(f"no worker named {worker}: jobs run in the caller")
 
     def cancel(self, batch: bytes, start: int, stop: int) -> int:  # noqa: ARG002
@@ -190,26 +193,36 @@ class Inline:
         return 0
 
     def flush(self, timeout: float | None) -> None:  # noqa: ARG002
-        """Nothing waits."""
+        """Return at once: whatever was submitted has ended."""
         self.ensure_usable()
 
     def leave(self, *, wait: bool, cancel_futures: bool = False) -> None:  # noqa: ARG002
-        """No more jobs are taken."""
+        """Take no more jobs."""
         self._left = True
 
-    def leave_by(self, error: BaseException | None = None) -> None:  # noqa: ARG002
-        """The same."""
+    def leave_by(self, error: BaseException | None) -> None:  # noqa: ARG002
+        """Take no more jobs; none is left to be cancelled."""
         self._left = True
 
-    leave_forgotten = terminate = leave_by
+    def leave_forgotten(self) -> None:
+        """Take no more jobs."""
+        self._left = True
 
-    def end_workers(self, operation: str, *, at_once: bool) -> None:  # noqa: ARG002 - nothing runs now
-        """The same."""
+    def abandon(self, timeout: float) -> None:  # noqa: ARG002
+        """Take no more jobs; nothing waits to be accepted."""
+        self._left = True
+
+    def terminate(self) -> None:
+        """Take no more jobs; none runs."""
+        self._left = True
+
+    def end_workers(self, operation: str, *, at_once: bool) -> None:  # noqa: ARG002
+        """Take no more jobs; there are no workers."""
         self._left = True
 
 
-class InlineBatch(Batch):
-    """A batch that has ended."""
+class InlineBatch(Batch[Any]):
+    """A handle on a batch of an inline pipeline, whose jobs have all ended."""
 
     def __init__(self, jobs: Jobs, rows: list[Row], batches: dict[str, InlineBatch]) -> None:
         """`batches`: where it is found as long as it is not deleted."""
@@ -228,7 +241,7 @@ class InlineBatch(Batch):
         return self._recorded
 
     def status(self) -> BatchStatus:
-        """What its jobs came to."""
+        """How its jobs ended, as numbers."""
         states = [row.head.state for row in self._rows_now]
         return BatchStatus(
             id=self.id,
@@ -240,6 +253,7 @@ class InlineBatch(Batch):
             leased=0,
             succeeded=states.count(JobState.SUCCEEDED),
             failed=states.count(JobState.FAILED),
+            timed_out=states.count(JobState.TIMED_OUT),
         )
 
     def cancel(self, *, running: bool = True) -> int:  # noqa: ARG002 - none is
@@ -259,14 +273,14 @@ class InlineBatch(Batch):
         return jobs
 
     def delete(self) -> None:
-        """Nobody finds it any more."""
+        """Forget it: `attach` does not find it any more."""
         self._batches.pop(self.id, None)
 
     def digests(self) -> Iterator[bytes]:
-        """None are kept."""
+        """Nothing: digests are not kept here."""
         return iter(())
 
-    def attempts(self, index: int) -> list[Outcome]:
+    def attempts(self, index: int) -> list[Outcome[Any]]:
         """The last attempt of a job."""
         return [outcome for outcome in self.outcomes() if outcome.index == index]
 
@@ -278,7 +292,7 @@ class InlineBatch(Batch):
         return itertools.islice(map(self._info, found), limit)
 
     def job(self, index: int, *, full: bool = False) -> JobInfo:
-        """One of them."""
+        """One of its jobs. Raises NoSuchBatch."""
         del full
         for outcome in self.attempts(index):
             return self._info(outcome)
@@ -288,11 +302,11 @@ class InlineBatch(Batch):
         """What its jobs have in common."""
         return self._jobs.work.without_arguments()
 
-    def _info(self, outcome: Outcome) -> JobInfo:
+    def _info(self, outcome: Outcome[Any]) -> JobInfo:
         return JobInfo(
             id=outcome.job_id,
             index=outcome.index,
-            state=str(outcome.state),
+            state=outcome.state,
             text=self.text(outcome.index),
             name=self.name,
             worker=outcome.worker,
@@ -303,7 +317,7 @@ class InlineBatch(Batch):
         )
 
     def why(self, index: int) -> str:
-        """It has ended."""
+        """How a job ended; none of them waits."""
         return "".join(f"it has ended: {outcome.state}" for outcome in self.attempts(index))
 
     def _rows(self, kind: type[RowReader]) -> Iterator[Row]:
@@ -319,7 +333,7 @@ class InlineMap:
         self._spec = spec
 
     def next_piece(self, timeout: float | None = None) -> Piece | None:  # noqa: ARG002 - nothing is ever waited for
-        """What the next job came to; None: that was all. An error of the input is raised."""
+        """Run the next job and return its result; None when there is no more. Raises an error of the input."""
         row = next(self._rows, None)
         return None if row is None else pieces_of(row, self._spec)[0]
 

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import os
-import subprocess
+import signal
+import threading
 import time
+from contextlib import suppress
+from functools import partial
+from tempfile import TemporaryFile
 from typing import Any
+
+from msgspec.structs import replace
 
 from penstock.client.argument_pickling import ItemDumper
 from penstock.client.follow import Row
@@ -15,11 +21,11 @@ from penstock.client.submit_packing import opened
 from penstock.job import payload
 from penstock.job.argument_text import Work
 from penstock.job.bundle import LoadedFunction
-from penstock.job.command import Argv, CommandTemplate
-from penstock.job.spawning import interpreted, is_unknown, reason
+from penstock.job.command import CommandTemplate, run_command, wait_status
 from penstock.job.spec import BatchSpec, JobState, Stamp, new_batch_id
+from penstock.slot.command_job import at_niceness, job_variables
 from penstock.slot.job_report import CommandEnd, CommandReport, Report
-from penstock.slot.output_capture import Output, Taken
+from penstock.slot.output_capture import Taken
 from penstock.wire.messages import OutcomeHead
 
 
@@ -59,9 +65,9 @@ class Jobs:
 
     def _to_the_end(self, index: int, stamp: Stamp, given: Any) -> Row:
         while True:
-            report = self._attempt(index, given)
+            report = self._attempt(index, stamp, given)
             ran = report.ran[0]
-            if ran.state is JobState.SUCCEEDED or self.spec.is_last_attempt(stamp):
+            if self.spec.is_final(ran.state, stamp):
                 break
             stamp = stamp.after_failure()
         if ran.state is not JobState.SUCCEEDED:
@@ -83,9 +89,9 @@ class Jobs:
         )
         return Row(head, index, index + 1, 0, report.bodies[0], index + 1)
 
-    def _attempt(self, index: int, given: Any) -> Report:
+    def _attempt(self, index: int, stamp: Stamp, given: Any) -> Report:
         if self.spec.kind == "command":
-            return self._run_command(index, given)
+            return self._run_command(index, stamp, given)
         report = Report(index, self.spec.serializer)
         try:
             function = LoadedFunction(self._function.code, self.spec.serializer)
@@ -97,46 +103,59 @@ class Jobs:
             report.add(index, value, time.monotonic_ns(), None)
         return report
 
-    def _run_command(self, index: int, words: list[bytes]) -> Report:
+    def _run_command(self, index: int, stamp: Stamp, words: list[bytes]) -> Report:
         template = CommandTemplate.decode(self._function.code)
         number, arguments, block = template.given(words, index + 1)
         argv = template.argv(arguments, number)
-        end, output = _run(template, argv, block or b"", check=self.spec.check, time_limit=self.spec.time_limit)
+        variables = job_variables(self.batch, index, stamp.attempt, 0)
         report = CommandReport(index, self.spec.serializer)
-        report.add(index, end, time.monotonic_ns(), Taken(output, (0, 0)))
+        limit = Limit(self.spec.time_limit)
+        with TemporaryFile() as standard_input, TemporaryFile() as out, TemporaryFile() as err:
+            standard_input.write(block or b"")
+            standard_input.seek(0)
+            files = standard_input.fileno(), out.fileno(), err.fileno()
+            run = partial(run_command, files=files, wait=limit.wait)
+            check = self.spec.check
+            end = at_niceness(template.nice, lambda: CommandEnd.of(template, argv, variables, check=check, run=run))
+            out.seek(0)
+            err.seek(0)
+            output = Taken(((out.read(),), (err.read(),)), (0, 0))
+        if limit.is_over:
+            end = CommandEnd(argv, None, f"ran longer than its time limit of {limit.seconds:g} s")
+        report.add(index, end, time.monotonic_ns(), output)
+        if limit.is_over:
+            report.ran[0] = replace(report.ran[0], state=JobState.TIMED_OUT)
         return report
 
 
-def _run(
-    template: CommandTemplate, argv: Argv, block: bytes, *, check: bool, time_limit: float | None
-) -> tuple[CommandEnd, Output]:
-    try:
+class Limit:
+    """Waits for a command, and kills it with what it has started when its time is over, or when the wait is ended by an
+    exception: its process group is its own, so that Ctrl-C does not reach it."""
+
+    def __init__(self, seconds: float | None) -> None:
+        self.seconds = seconds
+        self.is_over = False
+
+    def wait(self, pid: int) -> int:
+        """Returns the wait status of the process."""
+        timer = None if self.seconds is None else threading.Timer(self.seconds, self._end, (pid,))
         try:
-            done = _finished(template, argv, block, time_limit)
-        except OSError as error:
-            if not is_unknown(error):
-                raise
-            done = _finished(template, interpreted(argv, template.env.get(b"PATH")), block, time_limit)
-    except (OSError, ValueError) as error:
-        if isinstance(error, OSError) and argv and error.filename != template.cwd:
-            error = OSError(error.errno, reason(error, argv[0]))
-        return CommandEnd.unstarted(error, template, argv), ((), ())
-    except subprocess.TimeoutExpired as error:
-        cause = f"ran longer than its time limit of {time_limit:g} s"
-        return CommandEnd(argv, None, cause), ((error.stdout or b"",), (error.stderr or b"",))
-    cause = f"exit code {done.returncode}" if check and done.returncode else ""
-    return CommandEnd(argv, done.returncode, cause), ((done.stdout,), (done.stderr,))
+            if timer is not None:
+                timer.start()
+            return wait_status(pid)
+        except BaseException:
+            _kill(pid)
+            wait_status(pid)
+            raise
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    def _end(self, pid: int) -> None:
+        self.is_over = True
+        _kill(pid)
 
 
-def _finished(
-    template: CommandTemplate, argv: Argv, block: bytes, time_limit: float | None
-) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(
-        argv,
-        cwd=template.cwd,
-        env={**os.environb, **template.env},
-        capture_output=True,
-        input=block,
-        timeout=time_limit,
-        check=False,
-    )
+def _kill(pid: int) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)

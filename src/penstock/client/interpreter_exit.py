@@ -16,13 +16,13 @@ from typing import Protocol
 
 
 class Leaver(Protocol):
-    """A client that has something to leave."""
+    """A client whose work the interpreter's exit may have to wait for."""
 
     def linger(self) -> None:
         """Wait until what would end with this process has run; more can be submitted meanwhile, and afterwards."""
 
     def leave_at_exit(self) -> None:
-        """The same, and then leave."""
+        """Wait as `linger` does, and then leave."""
 
     def drop(self, why: str) -> None:
         """Leave now, and say how many jobs that drops."""

@@ -30,14 +30,14 @@ PENDING_BYTES = 16 << 20
 CREDIT_SHARE = 4
 """Credit is given back when it is one so-manieth of the window."""
 FOLLOW_INTERVAL = 15.0
-"""Seconds after which Follow is said again, as by every follower."""
+"""Seconds after which Follow is sent again, as by every follower."""
 
 Seen = tuple[int, int]
 """Bytes of a job's stdout and stderr that were shown."""
 
 
 class Onlooker(Protocol):
-    """Who shows it, in the thread that reads the batch."""
+    """What shows the output to people, in the thread that reads the batch."""
 
     def is_turn(self, index: int) -> bool:
         """Whether lines of this job are to be shown now."""
@@ -46,11 +46,11 @@ class Onlooker(Protocol):
         """A job wrote these lines."""
 
     def shown(self) -> None:
-        """What was shown is noted: it does not come again."""
+        """What was shown so far is noted, and will not be shown again."""
 
 
 class Stream:
-    """Of a run of a job, one stream."""
+    """The stdout or the stderr of one run of a job: what was shown of it, and what waits to be shown."""
 
     def __init__(self) -> None:
         self.seen = 0
@@ -87,7 +87,7 @@ class Stream:
 
 
 class Run:
-    """One run of a job, under a lease."""
+    """One run of a job, which has a lease of its own."""
 
     def __init__(self, lease: int) -> None:
         self.lease = lease
@@ -100,12 +100,13 @@ class Run:
 
     @property
     def kept(self) -> int:
-        """Bytes that wait."""
+        """How many bytes wait to be shown."""
         return sum(len(stream.pending) for stream in self.streams)
 
 
 class Live:
-    """Of one batch. The session's thread puts in what comes, the reading thread shows it."""
+    """The output of the running jobs of one batch. The session's thread puts in what comes, and the thread that reads
+    the batch shows it."""
 
     window = 0
     """It takes no rows: who reads the batch has them by another follower."""
@@ -114,7 +115,7 @@ class Live:
         self.onlooker: Onlooker | None = None
         self.wake: Callable[[], None] | None = None
         """Called when there is something to show."""
-        self.ready = False
+        self.ready: bool = False
         """Whether something came since the last look."""
         self._lock = threading.Lock()
         self._runs: dict[int, Run] = {}
@@ -132,7 +133,7 @@ class Live:
         return cost
 
     def fail(self, error: BaseException) -> None:
-        """Who reads the batch is told so, too."""
+        """Wake whoever reads the batch, too."""
 
     def add(self, records: tuple[Print, ...], bodies: list[memoryview]) -> None:
         """Running jobs wrote this."""
@@ -194,7 +195,7 @@ class Live:
 
 
 class LiveFollower(Follower):
-    """What is said to the sink for it."""
+    """Asks the sink for what the jobs of one batch write, and gives it on."""
 
     def __init__(self, batch: bytes, live: Live) -> None:
         super().__init__(batch, live)
@@ -206,7 +207,7 @@ class LiveFollower(Follower):
         return Follow(self.batch, 0, 0, number, LIVE_WINDOW)
 
     def next_message(self, now: float, numbers: Iterator[int]) -> Follow | Credit | None:
-        """What is to be said to the sink now."""
+        """What is to be sent to the sink now."""
         if not self.asked or now >= self.said_at + FOLLOW_INTERVAL:
             return self.follow(now, next(numbers))
         if self.owed * CREDIT_SHARE < LIVE_WINDOW:

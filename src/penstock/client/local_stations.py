@@ -42,7 +42,8 @@ _living: weakref.WeakSet[LocalStations] = weakref.WeakSet()
 
 
 class LocalStations:
-    """Ventilator, sink and one worker, for this process."""
+    """The ventilator, the sink and the worker of an embedded pipeline, which a supervisor process keeps alive. They end
+    with this object, or with this process."""
 
     start_time = START_TIME
 
@@ -54,7 +55,7 @@ class LocalStations:
         pass_output: bool = True,
         grace: float = TERM_GRACE,
     ) -> None:
-        """Starts them, and does not wait. `data`: a folder that keeps the batches; None: they go with the client.
+        """Start them, and do not wait. `data`: a folder that keeps the batches; None: they are deleted at the end.
         `pass_output`: show what jobs print where the client was started. `grace`: seconds between SIGTERM and SIGKILL
         for jobs. ConfigError: there is no room for so many slots."""
         if sys.platform == "win32":
@@ -80,7 +81,7 @@ class LocalStations:
             raise
 
     def _order_of(self, data: Path | None, *, pass_output: bool) -> str:
-        """What embedded.Order describes."""
+        """The order that supervisor.Order describes, as JSON."""
         url, scratch = self.url, data is None
         try:
             folder = str(data.absolute() if data is not None else self._folder / "data")

@@ -18,7 +18,7 @@ KEYLESS = ("local", "inline", "ipc:")
 
 
 def locate(url: str | None, key: str | os.PathLike[str] | None) -> tuple[str, KeyFile | None]:
-    """The URL and the key to use there: arguments before the environment, and a key's own URL where none is said.
+    """The URL and the key to use there: arguments before the environment, and a key's own URL where none is given.
 
     Raises ConfigError: the key file cannot be used; ValueError: a key with a pipeline that needs none.
     """

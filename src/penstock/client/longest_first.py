@@ -1,4 +1,4 @@
-"""`cost=`: how long a job is likely to take. The longest go first, and values come back in the order of the input.
+"""`cost=`: how long a job is likely to take. The longest start first, and values come back in the order of the input.
 
 Longest processing time first (Graham 1969) ends within 4/3 of the best schedule for any costs, and close to it where
 no job is a large part of the whole. The chunks are cut by cost, so that no two long jobs travel together.
@@ -11,51 +11,19 @@ import time
 from bisect import bisect_left
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from itertools import accumulate
-from typing import Any, Protocol
+from typing import Any
 
+from penstock.client.backend import Mapper, Pieces
 from penstock.client.functions import Function
 from penstock.client.map import CHUNKS_PER_SLOT
-from penstock.client.results import Piece
 from penstock.job.spec import BatchSpec
 
 Cost = Callable[..., float] | Sequence[float]
 """Of one job, in any unit: a function of the job's arguments, or one number for each job."""
 
 
-class Pieces(Protocol):
-    """A map, read piece by piece."""
-
-    def next_piece(self, timeout: float | None = None) -> Piece | None:
-        """What comes next; None: that was all."""
-
-    def watch(self, results: object) -> None:
-        """Run on to the end when nobody can read `results` any more."""
-
-    def close(self) -> None:
-        """Read no more."""
-
-
-class Mapper(Protocol):
-    """What starts maps."""
-
-    def slots(self) -> int:
-        """Jobs that can run at once."""
-
-    def start_map(
-        self,
-        spec: BatchSpec,
-        function: Function,
-        iterables: Sequence[Iterable[Any]],
-        *,
-        form: str,
-        chunk: Callable[[int], int],
-        ordered: bool,
-    ) -> Pieces:
-        """A map under way; `chunk` says how many jobs the chunk that begins with this one shall have."""
-
-
 class LongestFirst:
-    """An input, all drawn, in the order in which its jobs leave."""
+    """An input that was drawn whole, in the order in which its jobs are submitted: the longest first."""
 
     def __init__(self, iterables: Sequence[Iterable[Any]], cost: Cost) -> None:
         """Raises whatever a `cost` function raises, ValueError for a cost that is no finite number of 0 or more and

@@ -39,7 +39,7 @@ GROW_TIME = 0.5
 
 
 class Pace(NamedTuple):
-    """How far a map goes ahead of its reader."""
+    """How far a map is submitted ahead of its reader."""
 
     ahead: int | None
     """Jobs; None: all there are."""
@@ -71,7 +71,8 @@ def pace_of(
 
 
 class Map:
-    """One `map` or `imap_unordered` under way."""
+    """One `map` or `imap_unordered` under way: it draws the input, submits it ahead of the reader, and hands out the
+    values. It runs in its reader's thread."""
 
     def __init__(
         self, session: Session, feed: Feed, spec: BatchSpec, pace: Pace, *, ordered: bool, timeout: float | None
@@ -119,7 +120,7 @@ class Map:
             self.close()
 
     def _why_gone(self, row: Row) -> BaseException | None:
-        """Who finds a job of this map cancelled is told why the map is gone; None: it is not."""
+        """The reason for which the ventilator has cancelled this map; None: it has not."""
         if row.head.state is not JobState.CANCELLED:
             return None
         with suppress(PenstockError, RuntimeError):  # nobody answers, or it has been left
@@ -128,9 +129,9 @@ class Map:
         return None
 
     def next_piece(self, timeout: float | None = None) -> Piece | None:
-        """What comes next, for a reader who goes on after an error; None: that was all.
+        """The next results, for a reader who reads on after an error; None when there are no more.
 
-        Raises TimeoutError after `timeout` seconds, and the next call goes on waiting; an error of the input after
+        Raises TimeoutError after `timeout` seconds, and the next call waits on; an error of the input after
         what was drawn before it.
         """
         if self._pieces:
@@ -217,7 +218,7 @@ class Map:
         return self._reader.next_row(deadline)
 
     def _passed(self, jobs: int) -> None:
-        """So many more values were read: go on, and faster if that was quick."""
+        """So many more values were read: submit more, and faster if that was quick."""
         self._read += jobs
         if self._ahead is None:
             return

@@ -1,6 +1,6 @@
 """Constants of the user's own modules that this process has changed since: a setting means what it means now.
 
-A module travels as its source, which says ``N = 1``; if somebody has assigned ``module.N = 2`` since, that goes along.
+A module travels as its source, which says ``N = 1``; if somebody has assigned ``module.N = 2`` since, that is sent too.
 What a module's own functions assign (``global``) does not: it says what has happened in this process, not what is
 wanted in others.
 """

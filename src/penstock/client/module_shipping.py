@@ -79,8 +79,8 @@ class _Captured(NamedTuple):
 
 
 class Shipper:
-    """Of one client; unless it `ships`, no module goes along. `is_local`: all workers are on this host, where the files
-    of a module that is too large to be sent are."""
+    """Sends one client's own modules to the workers; unless it `ships`, none. `is_local`: all workers are on this
+    host, where they find the files of a module that is too large to be sent."""
 
     def __init__(self, *, ships: bool = True, is_local: bool = False) -> None:
         self._ships = ships
@@ -198,7 +198,7 @@ def _captured(spec: ModuleSpec) -> _Captured:
         found = [one for one in found if one.path.endswith(".py")]
         stats = _stats(found)
         if _is_sent(stats):
-            log.warning("the data in the folder of %s is too large to go along: only its source does", spec.name)
+            log.warning("the data in the folder of %s is too large to be sent along: only its source is", spec.name)
     is_whole = _is_sent(stats)
     contents = [(one.path, one.at.read_bytes()) for one in found]
     sources = [text for path, text in contents if path.endswith(".py")]

@@ -49,7 +49,7 @@ def batch_once(
     return submit_once(session, spec, function, chunks), sum(chunk.jobs for chunk in chunks)
 
 
-def future_once(session: Session, streams: Streams, spec: BatchSpec, function: Function, item: bytes) -> JobFuture:
+def future_once(session: Session, streams: Streams, spec: BatchSpec, function: Function, item: bytes) -> JobFuture[Any]:
     """The Future of this one call; OnceMismatch is its error."""
     try:
         batch = submit_once(session, spec, function, [Chunk(1, chunk_of(spec, [item]))])
@@ -64,7 +64,7 @@ def future_once(session: Session, streams: Streams, spec: BatchSpec, function: F
 
 
 class OneJob(Stream):
-    """The one job of a batch that is accepted already."""
+    """A stream of one job, whose batch is accepted already: it only waits for the outcome."""
 
     def __init__(
         self, session: Session, batch: bytes, spec: BatchSpec, function: Function, left: Callable[[Stream], None]
@@ -77,7 +77,7 @@ class OneJob(Stream):
         self.future = self.futures[0] = JobFuture(self, 0, batch)
 
     def follow(self) -> None:
-        """Have its outcome."""
+        """Ask the sink for its outcome."""
         self._session.follow(self._follower)
 
 

@@ -1,4 +1,4 @@
-"""Job options: what a user may say about jobs, and the BatchSpec it comes to."""
+"""Job options: what a user may ask for, and the BatchSpec that is made of it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,66 @@ import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
 
 from penstock.job.advice import ensure_plain
 from penstock.job.spec import ID_BYTES, INSTANT_END, LABEL_CHARS, WHOLE_END, BatchSpec
 from penstock.job.wrappers import Initializer, Prepared, Surroundings
 
+if TYPE_CHECKING:
+    from penstock.client.batch import Batch
+
 Seconds = float | int | timedelta | str
+"""A duration: seconds, a timedelta, or text like ``90s``, ``5m``, ``1h30m``, ``2d``."""
 Instant = Seconds | datetime
+"""A time of day: an aware datetime, the same as ISO 8601 text, or a duration from now."""
+Argument = str | bytes | os.PathLike[str] | int | float
+"""A word of a command, a folder, a name or value in an environment."""
+
+
+class UnnamedOptions(TypedDict, total=False):
+    """The options of every job but its name. `Pipeline.options` says what each of them means."""
+
+    priority: int
+    retries: int
+    retry_delay: Seconds
+    max_crashes: int
+    time_limit: Seconds | None
+    not_before: Instant
+    expires: Instant
+    after: Batch | str | None
+    worker: str | None
+    needs: str | Iterable[str] | None
+    on_missing: Literal["wait", "fail"]
+    limit: int | None
+    once: str | None
+    user: str
+    cwd: Argument | None
+    env: Mapping[str, Argument] | Mapping[bytes, Argument] | None
+    keep_output: int | str | None
+    retain: Seconds
+    serializer: Literal["pickle", "msgpack"]
+
+
+class UnnamedCallOptions(UnnamedOptions, total=False):
+    """The options of jobs that call a function, but for the name."""
+
+    initializer: Callable[..., object] | None
+    initargs: Iterable[Any]
+
+
+class CallOptions(UnnamedCallOptions, total=False):
+    """The options of jobs that call a function."""
+
+    name: str
+
+
+class CommandOptions(UnnamedOptions, total=False):
+    """The options of jobs that run a command."""
+
+    name: str
+    check: bool
+
 
 DURATION = re.compile(r"(\d+(?:\.\d+)?|\.\d+)([smhd])")
 ISO = re.compile(r"\d{4}-")
@@ -253,7 +305,7 @@ def environment_bytes(env: Mapping[Any, Any] | None) -> dict[bytes, bytes]:
 
 
 class Around(NamedTuple):
-    """What the jobs of a batch of calls want around them."""
+    """What is done around each job of a batch of calls: an initializer before the first, a folder, an environment."""
 
     initializer: Initializer | None = None
     surroundings: Surroundings = Surroundings()

@@ -16,11 +16,11 @@ from penstock.errors import PenstockError, Refused
 CONNECT_TIMEOUT = 5.0
 """Seconds within which a pipeline must answer, else NoPipeline."""
 SAID_AFTER = 2.5
-"""Seconds of either: a person who waits is told before he wonders."""
+"""Seconds of either: a person who waits is told before they wonder."""
 
 
 def not_let_in(endpoint: str, *, has_key: bool) -> PenstockError:
-    """Somebody is there, and has not shaken hands."""
+    """The error for a station that is there and has not completed its handshake."""
     if has_key:
         known = "it is not on the list there (`penstock keys list`), or of another pipeline"
         return Refused(f"{endpoint} does not know this key: {known}")
@@ -29,7 +29,7 @@ def not_let_in(endpoint: str, *, has_key: bool) -> PenstockError:
 
 
 class Outage:
-    """Says it."""
+    """Warns once when a station has not answered for some time, and says when it does again."""
 
     def __init__(self, url: str, warn: Callable[[str], None]) -> None:
         self._url = url
@@ -38,7 +38,8 @@ class Outage:
         self._said = False
 
     def watch(self, missing: list[str], silence: float, now: float) -> None:
-        """These stations are not connected now; for so many seconds the ventilator has owed an answer."""
+        """Look at which stations are `missing` now, and at the seconds of `silence` in which the ventilator has owed an
+        answer."""
         if not missing and not silence:
             if self._said:
                 self._warn(f"{self._url} answers again")

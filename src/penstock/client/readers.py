@@ -38,7 +38,7 @@ WAIT_INTERVAL = 0.5
 
 
 class RowReader:
-    """Rows of one batch for one reading thread; the session's thread puts them in."""
+    """Reads the rows of one batch: the session's thread puts them in, and one reading thread takes them out."""
 
     def __init__(self, session: Session, batch: bytes, *, window: int = WINDOW, accepted: bool = True) -> None:
         """`accepted`: the batch is known to be so."""
@@ -72,7 +72,7 @@ class RowReader:
         return self._done_count
 
     def close(self) -> None:
-        """Read no more."""
+        """Read no more: the sink sends nothing more of the batch."""
         self._session.unfollow(self._follower)
 
     def absorb(self) -> None:
@@ -215,7 +215,7 @@ class RowReader:
 
 
 class ArrivalReader(RowReader):
-    """Rows in the order of recording."""
+    """Reads rows in the order in which they were recorded."""
 
     def __init__(self, session: Session, batch: bytes, *, window: int = WINDOW, accepted: bool = True) -> None:
         self._rows: deque[Row] = deque()
@@ -244,7 +244,7 @@ class ArrivalReader(RowReader):
 
 
 class OrderReader(RowReader):
-    """Rows in the order of their jobs."""
+    """Reads rows in the order of their jobs."""
 
     def __init__(self, session: Session, batch: bytes, *, window: int = WINDOW, accepted: bool = True) -> None:
         self._rows: dict[int, Row] = {}

@@ -1,135 +1,164 @@
-"""What users get back: outcomes of jobs, and how batches, pipelines and workers stand. All of them frozen records."""
+"""What users get back, as frozen records: outcomes of jobs, and the state of jobs, batches, pipelines and workers."""
 
 from __future__ import annotations
 
 from subprocess import CompletedProcess
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 import msgspec
 
-from penstock.job.spec import JobState
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar as TypeVarWithDefault  # Python has it from 3.13 on; a checker always has
+
+    T_co = TypeVarWithDefault("T_co", covariant=True, default=Any)
+else:
+    T_co = TypeVar("T_co", covariant=True)
+
+FinalState = Literal["succeeded", "failed", "timed_out", "cancelled", "dead"]
+"""Of a job that has ended."""
+AnyState = Literal[FinalState, "queued", "delayed", "running", "open"]
+"""Of any job. ``open``: it has not ended, and the ventilator is of an earlier release that cannot say more."""
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What one job came to."""
+class Outcome(msgspec.Struct, Generic[T_co], frozen=True, kw_only=True):
+    """How one job ended, and what it left: its value or error, its output, and where and how long it ran."""
 
     job_id: str
-    """``BATCH:INDEX``"""
+    """The name of the job, ``BATCH:INDEX``."""
     index: int
+    """Its place in its batch, from 0."""
     position: int
-    """``follow(after=position)`` goes on behind this outcome; comparable within a batch only."""
-    state: JobState
-    """``succeeded``, ``failed``, ``timed_out``, ``cancelled`` or ``dead``; equal to its name."""
-    value: Any = None
-    """What a call returned, or a command's CommandResult."""
+    """Its place among the recorded outcomes of its batch, from 1: ``follow(after=position)`` goes on behind it."""
+    state: FinalState
+    """``succeeded``, ``failed``, ``timed_out``, ``cancelled`` or ``dead``."""
+    value: T_co | None = None
+    """What a call returned, or a command's CommandResult; None if the job did not succeed."""
     error: BaseException | None = None
-    """What ``Future.result()`` would raise."""
+    """The error that ``Future.result()`` raises; None if the job succeeded."""
     traceback: str = ""
-    """Of the job's exception, as text."""
+    """The traceback of the job's exception, as text; empty without one."""
     cause: str = ""
-    """Why it did not succeed, in one line."""
+    """Why it did not succeed, in one line; empty if it did."""
     attempts: int = 1
+    """How many attempts were made, this one included; 0: it could not be submitted."""
     worker: str = ""
-    """The worker's name; empty when no worker had it."""
+    """The name of the worker that ran it; empty if none did."""
     slot: int = 0
+    """The number of its slot at that worker, from 0."""
     started: float = 0.0
-    """Seconds since the epoch, by the worker's clock; 0 when it never started."""
+    """When it started, in seconds since the epoch by the worker's clock; 0 if it never did."""
     elapsed: float = 0.0
-    """Seconds it ran. Tiny jobs are timed together: then it is their mean."""
+    """How long it ran, in seconds. Tiny jobs are timed together; then it is their mean."""
     stdout: bytes = b""
+    """What it wrote to stdout: all, or head and tail with a line between them that says how many bytes are cut."""
     stderr: bytes = b""
-    """Whole, or head and tail with a line between them that says how many bytes are cut there."""
+    """What it wrote to stderr, kept as its stdout is."""
     returncode: int | None = None
-    """Of a command."""
+    """The exit code of a command, minus the signal's number if one killed it; None for calls."""
     stdout_size: int = 0
+    """How many bytes it wrote to stdout, whatever is kept of them."""
     stderr_size: int = 0
-    """Bytes that the job wrote, whatever is kept of them."""
+    """How many bytes it wrote to stderr, whatever is kept of them."""
 
 
 class JobInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """How one job stands, whether it waits, runs or has ended."""
+    """What one job is, and its state now, whether it waits, runs or has ended.
+
+    `Batch.job` fills in all fields, `Batch.jobs` those up to `cause`.
+    """
 
     id: str
-    """``BATCH:INDEX``"""
+    """The name of the job, ``BATCH:INDEX``."""
     index: int
-    state: str
+    """Its place in its batch, from 0."""
+    state: AnyState
     """``queued``, ``delayed``, ``running``, ``succeeded``, ``failed``, ``timed_out``, ``cancelled`` or ``dead``;
     ``open``: it has not ended, and the ventilator is of an earlier release that cannot say more."""
     text: str
-    """What it is: the command line, or the function and its arguments. Those are read without opening a pickle: plain
+    """What it does: the command line, or the function and its arguments. Those are read without opening a pickle: plain
     values as they are, objects by the name of their class."""
     name: str = ""
-    """Of its batch."""
+    """The name of its batch; empty without one."""
     worker: str = ""
-    """Who has it, or had it last."""
+    """The name of the worker that has it, or had it last; empty if none had."""
     host: str = ""
-    """Of the worker that has it."""
+    """The host of the worker that has it; empty if none has."""
     slot: int = 0
+    """The number of the slot that it runs in, or ran in last, from 0."""
     attempts: int = 1
+    """The number of its attempt, from 1."""
     started: float = 0.0
-    """Of its last attempt that has ended; seconds since the epoch, by the worker's clock. 0: none has."""
+    """When its last attempt that has ended started, in seconds since the epoch by the worker's clock; 0: none has."""
     elapsed: float = 0.0
+    """How long that attempt ran, in seconds."""
     running: float | None = None
-    """Seconds for which it runs by now; None: it does not, or that is not known yet."""
+    """How long it has been running by now, in seconds; None: it does not run, or that is not known yet."""
     cause: str = ""
-    """Why it did not succeed, in one line."""
+    """Why it did not succeed, in one line; empty if it did, or has not ended."""
     # of one job that is asked for alone, not of those of a list
     waits: str = ""
-    """What it waits for, or who has it; empty: it has ended."""
+    """What it waits for, or which worker has it; empty: it has ended."""
     submitted: float = 0.0
-    """When its batch was; seconds since the epoch, by the ventilator's clock."""
+    """When its batch was submitted, in seconds since the epoch by the ventilator's clock."""
     owner: str = ""
-    """The key that submitted it."""
+    """The name of the key that submitted it; empty without keys."""
     user: str = ""
-    """Whom it runs as; empty: as its worker does."""
+    """The account that it runs as; empty: its worker's."""
     cwd: str = ""
     """The folder that it runs in; empty: its slot's."""
     env: dict[str, str] = {}
     """What is added to the environment of its worker."""
     options: dict[str, Any] = {}
-    """Those that are not as they are by default, under the names that they are given by."""
+    """The job options that differ from the defaults, by their names in `Pipeline.options`."""
 
 
 class BatchStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """How a batch stands."""
+    """The state of a batch, as numbers of jobs."""
 
     id: str
+    """Its id, 32 hexadecimal digits."""
     name: str
-    kind: str
-    """``call`` or ``command``"""
+    """The name that it was given; empty without one."""
+    kind: Literal["call", "command"]
+    """Whether its jobs call a function, ``call``, or run a command, ``command``."""
     title: str = ""
-    """The function, or the command as it is before anything is replaced."""
+    """The name of the function, or the command before anything is replaced in it."""
     created: float
-    """Seconds since the epoch."""
+    """When it was submitted, in seconds since the epoch by the ventilator's clock."""
     total: int | None
-    """Jobs in it; None while it still takes in jobs."""
+    """How many jobs it has; None while it still takes in jobs."""
     accepted: int
-    """Jobs taken in so far."""
+    """How many jobs it has taken in so far."""
     leased: int
-    """Given out to workers now, those included that wait there."""
+    """How many jobs workers have now: those that run, and those that wait there."""
     running: int = 0
-    """Of these, in slots, as far as is known: what a worker says is a second old."""
+    """How many of these run in slots, as far as is known: what a worker says is up to a second old."""
     waits: str = ""
-    """What keeps all of it from being run: its time has not come, or no worker fits. Empty: nothing does."""
+    """What keeps all of it from running: its time has not come, or no worker fits. Empty: nothing does."""
     succeeded: int = 0
+    """How many jobs have a value."""
     failed: int = 0
+    """How many jobs raised an exception, or ended with an exit code other than 0."""
     timed_out: int = 0
+    """How many jobs were ended for their time limit."""
     cancelled: int = 0
+    """How many jobs were cancelled."""
     dead: int = 0
+    """How many jobs were given up because processes died under them."""
 
     @property
     def finished(self) -> int:
-        """Jobs that have a recorded outcome."""
+        """How many jobs have a recorded outcome."""
         return self.succeeded + self.failed + self.timed_out + self.cancelled + self.dead
 
     @property
     def waiting(self) -> int:
-        """Jobs that have not ended and do not run."""
+        """How many jobs have not ended and do not run."""
         return max(0, self.accepted - self.finished - self.running)
 
     @property
     def unsuccessful(self) -> int:
-        """Jobs that ended without success and that nobody cancelled."""
+        """How many jobs ended without success, those that were cancelled apart."""
         return self.failed + self.timed_out + self.dead
 
     @property
@@ -139,72 +168,83 @@ class BatchStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """One connected worker."""
+    """A worker that is connected."""
 
     id: str
+    """Its id, new at each start, 32 hexadecimal digits."""
     name: str
+    """The name that it was given, or one made of its host and process id."""
     host: str
+    """The name of its host."""
     pid: int
+    """Its process id there."""
     slots: int
+    """How many jobs it runs at once."""
     jobs: int
-    """Held now: those that run, and those that wait there."""
+    """How many jobs it has now: those that run, and those that wait there."""
     running: int = 0
-    """In its slots, as far as is known."""
+    """How many of these run in its slots, as far as is known."""
     done: int
-    """Completed since it joined."""
+    """How many jobs it has completed since it joined."""
     draining: bool
+    """Whether it finishes what it runs, and takes no more."""
     python: str
+    """The version of its Python."""
     tags: tuple[str, ...] = ()
-    """What it has, for jobs that need that."""
+    """The tags that it was given, for jobs with ``needs``."""
     version: str = ""
-    """Of penstock there; empty: the worker is no penstock."""
+    """The version of its penstock; empty: the worker is another program."""
     users: tuple[str, ...] = ()
-    """Whom its jobs may run as, beside its own user."""
+    """The accounts that its jobs may run as, beside its own."""
     broken: str = ""
     """Why it can run no jobs at present; empty: it can."""
 
 
 class PipelineStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """How a pipeline stands."""
+    """The state of a pipeline."""
 
     url: str
+    """Its URL, as this client knows it."""
     version: str
-    """Of penstock, at the ventilator."""
+    """The version of the ventilator's penstock."""
     python: str
-    """Of the ventilator."""
+    """The version of the ventilator's Python."""
     queued: int
-    """Jobs that are not given out."""
+    """How many jobs wait at the ventilator."""
     leased: int
-    """Jobs given out to workers, those included that wait there."""
+    """How many jobs workers have: those that run, and those that wait there."""
     running: int = 0
-    """Jobs in slots, as far as is known."""
+    """How many of these run in slots, as far as is known."""
     batches: int
-    """Batches with open jobs."""
+    """How many batches have jobs that have not ended."""
     sink_present: bool
+    """Whether the ventilator is connected to the sink."""
     malformed: int
-    """Messages that were no messages of ours and were dropped."""
+    """How many messages were dropped because they are none of penstock's protocol."""
     reopened: int = 0
-    """Jobs opened again since the ventilator started because the results file had lost their outcomes."""
+    """How many jobs are run again since the ventilator started, because results.db had lost their outcomes."""
     lost: int = 0
-    """Jobs that are dead because the results file had lost their outcomes and their arguments were no longer kept."""
+    """How many jobs are dead because results.db had lost their outcomes and their arguments were not kept any more."""
     workers: tuple[WorkerInfo, ...]
+    """The workers that are connected."""
     security: str = ""
     """``keys``, ``private`` (only its own machine reaches it), or ``insecure``: whoever reaches it may use it."""
     wall_time: float = 0.0
-    """Seconds since the epoch, by the ventilator's clock."""
+    """The time of this answer, in seconds since the epoch by the ventilator's clock."""
     trouble: str = ""
-    """What keeps jobs from being taken in, run or recorded, for people: a full disk, no sink, no worker."""
+    """What keeps jobs from being accepted, run or recorded, for people: a full disk, no sink, no worker."""
 
     @property
     def waiting(self) -> int:
-        """Jobs that have not ended and do not run."""
+        """How many jobs have not ended and do not run."""
         return max(0, self.queued + self.leased - self.running)
 
     @property
     def slots(self) -> int:
-        """Jobs that can run at once."""
+        """How many jobs can run at once, on all workers together."""
         return sum(worker.slots for worker in self.workers)
 
 
 class CommandResult(CompletedProcess[bytes]):
-    """What a command came to: `args`, `returncode`, `stdout` and `stderr` as bytes (long output: its head and tail)."""
+    """The end of a command, a subprocess.CompletedProcess: `args`, a list of words; `returncode`, its exit code, minus
+    the signal's number if one killed it; `stdout` and `stderr`, bytes, of a long output head and tail."""

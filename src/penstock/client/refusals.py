@@ -1,4 +1,4 @@
-"""What it means that the ventilator did not accept something."""
+"""The errors that users meet when the ventilator does not accept something."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from penstock.wire.messages import Bytes, GoneLine, Known, Message, Refused
 
 
 class AcceptedBeforeError(PenstockError):
-    """The call was accepted before under its word: as `batch`; `closed`: all of it."""
+    """The same call was accepted before under its word of ``once``: as `batch`, and whole if that is `closed`."""
 
     def __init__(self, known: Known) -> None:
         super().__init__(f"accepted before, as batch {known.batch.hex()}")
@@ -21,7 +21,7 @@ class AcceptedBeforeError(PenstockError):
 
 
 def error_named(refusal: Refused | Known | GoneLine) -> PenstockError:
-    """The error a station names."""
+    """The error that a station's answer names."""
     if isinstance(refusal, Known):
         return AcceptedBeforeError(refusal)
     kind = getattr(errors, refusal.kind, None)

@@ -35,7 +35,7 @@ def check(message: Message) -> None:
 
 
 class Request:
-    """One message; `answered` is called with its answer, None: there will be none."""
+    """A message that is to be sent; `answered` is called with its answer (None: it has none)."""
 
     __slots__ = ("answered", "due_at", "interval", "message", "number", "payload")
 
@@ -49,7 +49,7 @@ class Request:
 
 
 class Requests:
-    """What was asked over one socket and is not answered yet."""
+    """The messages of one socket that wait to be sent or to be answered, in order."""
 
     def __init__(self) -> None:
         self._numbers = count(1)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from penstock.client.follow import Row
-from penstock.client.records import CommandResult, Outcome
+from penstock.client.records import CommandResult, FinalState, Outcome
 from penstock.errors import (
     CommandFailed,
     JobCancelled,
@@ -29,6 +29,14 @@ from penstock.job.spec import BatchSpec, JobState, job_id
 from penstock.wire.messages import Note
 
 SILENT = Note()
+FINAL_STATES: dict[JobState, FinalState] = {
+    JobState.SUCCEEDED: "succeeded",
+    JobState.FAILED: "failed",
+    JobState.TIMED_OUT: "timed_out",
+    JobState.CANCELLED: "cancelled",
+    JobState.DEAD: "dead",
+}
+"""What users compare with."""
 SMALL_BYTES = 256
 """Plain values of no more are handed out as fast as can be, and freed a chunk at a time."""
 
@@ -160,7 +168,7 @@ def trace(error: BaseException, text: str) -> None:
 
 
 class Piece(NamedTuple):
-    """What neighbouring jobs came to, from index `start` on: their values, or the one error of them all."""
+    """The results of neighbouring jobs, from index `start` on: their values, or the one error of them all."""
 
     start: int
     jobs: int
@@ -184,10 +192,10 @@ def _piece_of_one(row: Row, place: int, value: Any) -> Piece:
     return Piece(row.start + place, 1, [value], None)
 
 
-def outcomes_of(row: Row, spec: BatchSpec) -> Iterator[Outcome]:
+def outcomes_of(row: Row, spec: BatchSpec) -> Iterator[Outcome[Any]]:
     """The outcomes of a row's jobs, in order of their indexes."""
     head, note = row.head, row.head.note or SILENT
-    succeeded = head.state is JobState.SUCCEEDED
+    state, succeeded = FINAL_STATES[head.state], head.state is JobState.SUCCEEDED
     for place, value in enumerate(values_of(row, spec) if succeeded else repeat(None, row.jobs)):
         index = row.start + place
         is_readable = type(value) is not Unreadable
@@ -196,7 +204,7 @@ def outcomes_of(row: Row, spec: BatchSpec) -> Iterator[Outcome]:
             job_id=job_id(head.batch, index),
             index=index,
             position=row.position + place,
-            state=head.state,
+            state=state,
             value=value if is_readable else None,
             error=error,
             traceback=note.traceback,

@@ -1,4 +1,4 @@
-"""What goes along of a script (``__main__``): the definitions of the names that its functions use, as they are now.
+"""What of a script (``__main__``) is sent along: the definitions of the names that its functions use, as they are now.
 
 Promises:
 
@@ -62,7 +62,7 @@ class Script:
         self._sets: dict[frozenset[str], tuple[dict[str, _Known], Travelling]] = {}
 
     def travelling(self, names: frozenset[str]) -> Travelling:
-        """What goes along for these names: the same object as long as nothing changed. Raises PicklingError: one of
+        """What is sent along for these names: the same object as long as nothing changed. Raises PicklingError: one of
         them, or of those that they lead to, cannot travel."""
         made = self._sets.get(names)
         main = sys.modules[MAIN]

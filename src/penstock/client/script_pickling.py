@@ -76,7 +76,7 @@ class ScriptPickler(ValuePickler):
         """Where the source of functions in it is."""
         self._by_value = by_value
         self._by_name: dict[int, object] = {}
-        """What is known to go by name."""
+        """Objects that are known to be pickled by name."""
         self._available = available
         self._main = vars(sys.modules[MAIN])
         self.globals_ref[id(self._main)] = main_module.Namespace()
@@ -110,7 +110,7 @@ class ScriptPickler(ValuePickler):
         return _code(value) if kind is CodeType else super().reducer_override(value)
 
     def _dynamic_function_reduce(self, function: FunctionType) -> Any:
-        """A function by value. Those of the script have its globals, where they are opened: these go along as
+        """A function by value. Those of the script have its globals, where they are opened: these are sent along as
         definitions of their own."""
         reduced = super()._dynamic_function_reduce(function)
         self.imports |= imported_by(function.__code__)

@@ -46,7 +46,7 @@ log = logging.getLogger("penstock.client")
 
 
 class Supervisor(Protocol):
-    """Who looks after the stations of an embedded pipeline."""
+    """What keeps the stations of an embedded pipeline alive."""
 
     def check(self) -> None:
         """Start again what has died; raises NoPipeline if that does not help."""
@@ -56,11 +56,12 @@ class Source(Protocol):
     """Something that collects what is to be submitted until the thread's next turn."""
 
     def take_parts(self) -> Iterable[Part]:
-        """What piled up."""
+        """The parts that were submitted since the last time."""
 
 
 class Session:
-    """A connection to a running pipeline."""
+    """One client's connection to a pipeline, with the background thread that owns its sockets. Every method may be
+    called from any thread, unless it says otherwise; it never runs the code of users in that thread."""
 
     def __init__(
         self, url: str, source: Source, supervisor: Supervisor | None = None, key: KeyFile | None = None
@@ -88,9 +89,9 @@ class Session:
         self._supervised_at = 0.0
         self._room = threading.Condition()
         self._unaccepted = 0
-        self.delivery = Delivery()
+        self.delivery: Delivery = Delivery()
         """Where the code of users runs."""
-        self.cancelling = Cancelling(self)
+        self.cancelling: Cancelling = Cancelling(self)
         self._links = ClientLinks(url, Security(key))
         self._courier = Courier(self._links, self._accepted, self._refused, self._lost, self._warn)
         self._thread = threading.Thread(target=self._run, name="penstock-client", daemon=True)
@@ -118,7 +119,7 @@ class Session:
 
     @property
     def is_connected(self) -> bool:
-        """Whether the ventilator is."""
+        """Whether the ventilator is connected."""
         return self._courier.connected["desk"]
 
     def ensure_usable(self) -> None:
@@ -197,7 +198,7 @@ class Session:
         return self._courier.unaccepted
 
     def count_unaccepted(self) -> Future[int]:
-        """Their number."""
+        """How many jobs nobody has accepted yet."""
         self.ensure_usable()
         answer: Future[int] = Future()
         self.call(lambda: answer.set_result(self.unaccepted))

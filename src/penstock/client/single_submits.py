@@ -67,10 +67,10 @@ class Stream:
         """`left` is told when it is closed and every future is done."""
         self.batch = new_batch_id()
         self.spec = spec
-        self.futures: dict[int, JobFuture] = {}
+        self.futures: dict[int, JobFuture[Any]] = {}
         self.count = 0
         self.closed = False
-        """No more jobs will join."""
+        """Whether no more jobs join it."""
         self.collected = False
         """Whether it is among those that the next turn takes parts from."""
         self.on_row: OnRow | None = None
@@ -87,8 +87,8 @@ class Stream:
         self._left = left
         self._follower = Follower(self.batch, self)
 
-    def add(self, item: bytes) -> JobFuture:
-        """One more job."""
+    def add(self, item: bytes) -> JobFuture[Any]:
+        """Add a job to this batch; returns its Future."""
         index = self.count
         self.count = index + 1
         future = self.futures[index] = JobFuture(self, index, self.batch)
@@ -203,7 +203,7 @@ class Stream:
 
 
 class Streams:
-    """The streams of one client, by function and options."""
+    """The open batches of one client's single submits: one for each function and options."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -223,7 +223,7 @@ class Streams:
         """The session that takes the parts."""
         self._session = session
 
-    def submit(self, spec: BatchSpec, function: Function, item: bytes) -> JobFuture:
+    def submit(self, spec: BatchSpec, function: Function, item: bytes) -> JobFuture[Any]:
         """One more job of the function with this digest."""
         session = self._session
         assert session is not None
@@ -245,7 +245,7 @@ class Streams:
         session.wake()
         return future
 
-    def enlist(self, stream: Stream, future: JobFuture) -> JobFuture:
+    def enlist(self, stream: Stream, future: JobFuture[Any]) -> JobFuture[Any]:
         """Settle the future of a batch of one job that is accepted already; returns the one that is waited on now."""
         with self._lock:
             living = self._living.get(stream.batch)
@@ -293,7 +293,7 @@ class Streams:
             while self._open:
                 self._close(self._open.popitem()[1])
 
-    def futures(self) -> list[JobFuture]:
+    def futures(self) -> list[JobFuture[Any]]:
         """Those that are not done."""
         with self._lock:
             return [future for stream in self._living.values() for future in list(stream.futures.values())]

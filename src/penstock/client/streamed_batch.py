@@ -45,9 +45,9 @@ STOP_TIME = 5.0
 """Seconds what submits has to end when it is told to; it waits for nothing but the ventilator."""
 
 
-class Growing(Batch):
-    """The handle on such a batch. `slots`: jobs that can run at once. `live`: where it is shown what they write.
-    `pace`: how fast it grows; None: as fast as its input comes."""
+class Growing(Batch[Any]):
+    """The handle on a batch that grows as its input comes. `slots`: how many jobs can run at once. `live`: shows
+    what they write. `pace`: how fast it grows; None: as fast as its input comes."""
 
     def __init__(
         self,

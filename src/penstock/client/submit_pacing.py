@@ -21,7 +21,7 @@ BREATH = 0.05
 
 
 class Gate(Protocol):
-    """What may keep a job back."""
+    """A condition that a job waits for before it is submitted."""
 
     def left(self, now: float) -> float:
         """Seconds (wall clock) until it is worth asking again whether the next job may start; 0: it may."""
@@ -31,7 +31,7 @@ class Gate(Protocol):
 
 
 class Pace:
-    """Of one batch. `at_once` says how many jobs can run, or be under way; it may ask the pipeline.
+    """How fast one batch is submitted. `at_once` tells how many jobs may be open; it may ask the pipeline.
 
     `read_ahead`: items of the input that are read and not handed in. `as_read`: a job is open until its outcome was
     taken by whoever reads the batch; else until it has come here.

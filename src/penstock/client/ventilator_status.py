@@ -1,4 +1,4 @@
-"""How a pipeline stands, asked of its ventilator alone: so that this is known also while the sink is away."""
+"""The state of a pipeline, asked of its ventilator alone, so that it is known while the sink is away, too."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from penstock.wire.messages import AskPipeline
 
 
 class Nothing:
-    """What somebody submits who only asks."""
+    """The source of a client that submits nothing and only asks."""
 
     def take_parts(self) -> Iterable[Part]:
-        """Never any."""
+        """Nothing: this client submits no jobs."""
         return ()
 
 

@@ -21,14 +21,15 @@ log = logging.getLogger("penstock.client")
 
 
 class Workers(Protocol):
-    """Who can be asked which workers there are."""
+    """What can be asked which workers there are."""
 
     def status(self) -> PipelineStatus:
-        """How the pipeline stands. PenstockError: nobody answers; RuntimeError: no answer can be waited for now."""
+        """The state of the pipeline. Raises PenstockError when nobody answers, RuntimeError where none can be waited
+        for."""
 
 
 class Versions:
-    """Warns of each other version once."""
+    """Warns, once for each version, of workers with another Python or another penstock than this client."""
 
     def __init__(self, workers: Workers, now: Callable[[], float] = time.monotonic) -> None:
         self._workers = workers

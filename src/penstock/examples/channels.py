@@ -5,7 +5,7 @@ What a dispatcher does with publish and subscribe; but it is told when nobody li
 
 from __future__ import annotations
 
-from concurrent.futures import as_completed
+from concurrent.futures import Future, as_completed
 
 from penstock import Pipeline, current_job, errors
 from penstock.examples import Arguments, run
@@ -24,7 +24,7 @@ def main(arguments: Arguments) -> None:
     )
     workers = arguments.parse_args().workers
     with Pipeline() as pipeline:
-        sent = {}
+        sent: dict[Future[str], str] = {}
         for number, worker in enumerate(workers * 2, 1):
             channel = pipeline.options(worker=worker, on_missing="fail")
             sent[channel.submit(task, number)] = f"task {number} to {worker}"

@@ -31,7 +31,7 @@ def main(arguments: Arguments) -> None:
     jobs = [(size, 2, one | two, (one << 1 | two) << 1, (one >> 1 | two) >> 1) for one, two in pairs]
     with Pipeline() as pipeline:
         outcomes = list(pipeline.batch(solutions, *zip(*jobs, strict=True), name=f"{size} queens").outcomes())
-    print(f"{size} queens: {sum(outcome.value for outcome in outcomes)} solutions in {len(jobs)} jobs")
+    print(f"{size} queens: {sum(outcome.value or 0 for outcome in outcomes)} solutions in {len(jobs)} jobs")
     if asked.picture:
         asked.picture.write_text(timeline(outcomes), encoding="utf-8")
 

@@ -20,13 +20,13 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
 import msgspec
 
-from penstock.job.spawning import SHELL, spawn
+from penstock.job.spawning import OWN_FILES, SHELL, Files, spawn
 
 REPLACEMENT = re.compile(rb"\{(?:(#|%)|(-?[1-9]\d*)?(//|/\.|/|\.)?)\}")
 UNSAFE = re.compile(rb"[^A-Za-z0-9@%+=:,./_-]")
@@ -161,25 +161,39 @@ def quoted(argument: bytes) -> bytes:
 # ------------------------------------------------------------------------------------------------------- running
 
 
-def run_command(template: CommandTemplate, argv: Argv, extra: dict[bytes, bytes]) -> int:
+def wait_status(pid: int) -> int:
+    """Wait for a process to end; returns its wait status."""
+    return os.waitpid(pid, 0)[1]
+
+
+def run_command(
+    template: CommandTemplate,
+    argv: Argv,
+    extra: dict[bytes, bytes],
+    *,
+    files: Files = OWN_FILES,
+    wait: Callable[[int], int] = wait_status,
+) -> int:
     """Run one command to its end and return its exit code (minus the signal's number if one killed it).
 
-    It writes to the caller's stdout and stderr. Raises OSError: its folder is missing; its program cannot be
-    started; ValueError: a zero byte in an argument.
+    `extra` is added to its environment, `files` are its standard input, output and error output, and `wait` returns
+    the wait status of a process. Raises OSError: its folder is missing; its program cannot be started; ValueError: a
+    zero byte in an argument.
     """
     if not argv:
         raise OSError(errno.ENOENT, "the command is empty")
-    environment = {**os.environb, **template.env, **extra}
-    if template.cwd is None:
-        return _run(argv, environment)
+    return os.waitstatus_to_exitcode(
+        wait(_started(argv, {**os.environb, **template.env, **extra}, template.cwd, files))
+    )
+
+
+def _started(argv: Argv, environment: dict[bytes, bytes], folder: bytes | None, files: Files) -> int:
+    if folder is None:
+        return spawn(argv, environment, files)
     home = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.chdir(template.cwd)
-        return _run(argv, environment)
+        os.chdir(folder)
+        return spawn(argv, environment, files)
     finally:
         os.fchdir(home)
         os.close(home)
-
-
-def _run(argv: Argv, environment: dict[bytes, bytes]) -> int:
-    return os.waitstatus_to_exitcode(os.waitpid(spawn(argv, environment), 0)[1])

@@ -8,12 +8,16 @@ import msgspec
 
 
 class CurrentJob(msgspec.Struct, frozen=True):
-    """The job whose code asks: its id, its attempt from 1, the worker's name, the slot's number from 0."""
+    """The job whose code asks."""
 
     id: str
+    """The name of the job, ``BATCH:INDEX``."""
     attempt: int
+    """The number of this attempt, from 1."""
     worker: str
+    """The name of the worker that runs it."""
     slot: int
+    """The number of its slot at that worker, from 0."""
 
 
 class _Place:
@@ -26,7 +30,7 @@ class _Place:
 
 
 def current_job() -> CurrentJob | None:
-    """The job that runs in this process, or None outside of one."""
+    """The job that runs in this process: its id, attempt, worker and slot. Returns None outside of a job."""
     return _Place.job() if _Place.job is not None else None
 
 

@@ -40,7 +40,7 @@ class Client:
     """A client, as the processes of its jobs know it: a random word, and what they find under it."""
 
     def __init__(self) -> None:
-        self.word = os.urandom(ID_BYTES)
+        self.word: bytes = os.urandom(ID_BYTES)
         self._shared: bytes | None = None
         self._withdraw: Callable[[], object] = lambda: None
 

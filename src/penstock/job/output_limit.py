@@ -64,7 +64,7 @@ def cut_of(kept: bytes, size: int) -> Cut:
         return Cut(b"", size, b"")
     for digits in range(1, 20):  # the line is as long as the number in it
         missing = size - len(kept) + len(cut_line(0)) - 1 + digits
-        if missing > 0 and len(b"%d" % missing) == digits:
-            half = (size - missing) // 2
+        half, odd = divmod(size - missing, 2)
+        if missing > 0 and len(b"%d" % missing) == digits and not odd:  # head and tail are of one length
             return Cut(kept[:half], missing, kept[len(kept) - half :])
     return Cut(kept, 0, b"")  # a worker of somebody's own may say anything

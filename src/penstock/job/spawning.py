@@ -24,12 +24,15 @@ DEFAULTS = tuple(sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP
 """All signals that can be ignored: whatever the slot, or who started the worker (nohup), does with them."""
 DEFAULT_PATH = os.fsencode(os.defpath)
 STANDARD_FILES = 3
+Files = tuple[int, int, int]
+"""Where a command reads from, writes to, and writes errors to: file descriptors."""
+OWN_FILES: Files = (0, 1, 2)
 CANNOT_START = "cannot start"
 """Begins the cause of a job whose command never ran: nothing else says why, unlike where an exit code is its own."""
 
 
-def spawn(argv: list[bytes], environment: Mapping[bytes, bytes]) -> int:
-    """Start a command as a process group of its own that has 0, 1 and 2 of this process; returns its process id.
+def spawn(argv: list[bytes], environment: Mapping[bytes, bytes], files: Files = OWN_FILES) -> int:
+    """Start a command as a process group of its own that has these files as its 0, 1 and 2; returns its process id.
 
     Raises OSError: it cannot be started; ValueError: a zero byte in an argument.
     """
@@ -37,18 +40,21 @@ def spawn(argv: list[bytes], environment: Mapping[bytes, bytes]) -> int:
     try:
         program = _program(argv[0], path)
         try:
-            return _spawned(program, argv, environment)
+            return _spawned(program, argv, environment, files)
         except OSError as error:
             if not is_unknown(error):
                 raise
             script = interpreted(argv, path)
-        return _spawned(SHELL, script, environment)
+        return _spawned(SHELL, script, environment, files)
     except OSError as error:
         raise OSError(error.errno, reason(error, argv[0])) from None
 
 
-def _spawned(program: bytes, argv: list[bytes], environment: Mapping[bytes, bytes]) -> int:
-    actions = [(os.POSIX_SPAWN_CLOSE, fd) for fd in _inherited()]
+def _spawned(program: bytes, argv: list[bytes], environment: Mapping[bytes, bytes], files: Files) -> int:
+    actions: list[tuple[int, ...]] = []
+    if files != OWN_FILES:  # of its own one may be closed, and the command's then too
+        actions += [(os.POSIX_SPAWN_DUP2, *pair) for pair in zip(files, OWN_FILES, strict=True)]
+    actions += [(os.POSIX_SPAWN_CLOSE, fd) for fd in _inherited()]
     return os.posix_spawnp(
         program, argv, environment, file_actions=actions, setpgroup=0, setsigmask=(), setsigdef=DEFAULTS
     )

@@ -222,9 +222,12 @@ class BatchSpec(msgspec.Struct, frozen=True, omit_defaults=True):
         """Characters of the longest name that users gave."""
         return max(map(len, (self.name, self.user, self.once, self.worker, *self.needs)))
 
-    def is_last_attempt(self, stamp: Stamp) -> bool:
-        """Whether a failure of the job's own at this stamp is final."""
-        return stamp.failures >= self.retries
+    def is_final(self, state: JobState, stamp: Stamp, *, crashed: bool = False) -> bool:
+        """Whether an attempt at this stamp that ended in this state was the job's last one: a failure of its own is
+        retried, and so is a job under which a process died (`crashed`)."""
+        if crashed:
+            return self.is_last_crash(stamp)
+        return state is not JobState.FAILED or stamp.failures >= self.retries
 
     def is_last_crash(self, stamp: Stamp) -> bool:
         """Whether one more death of a process under the job is final."""

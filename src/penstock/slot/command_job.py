@@ -25,12 +25,10 @@ def command_job(
     """What runs a command with the arguments of a job, of which `index_now` tells which one it is; nothing that it has
     started is left then, unless the slot `is_ended`: then all of it has its grace. What calls left running in this
     process goes on."""
-    extra = {b"PENSTOCK_ATTEMPT": b"%d" % head.attempt, b"PENSTOCK_SLOT": b"%d" % slot}
 
     def run(words: list[bytes]) -> CommandEnd:
         index = index_now()
-        extra[b"PENSTOCK_JOB_ID"] = job_id(head.batch, index).encode()
-        extra[b"PENSTOCK_INDEX"] = b"%d" % index
+        extra = job_variables(head.batch, index, head.attempt, slot)
         number, arguments, block = template.given(words, index + 1)
         argv = template.argv(arguments, number, slot + 1)
         others = children(os.getpid()) if has_children() else ()
@@ -41,6 +39,16 @@ def command_job(
         return end
 
     return run
+
+
+def job_variables(batch: bytes, index: int, attempt: int, slot: int) -> dict[bytes, bytes]:
+    """What a command finds in its environment about the job that it is."""
+    return {
+        b"PENSTOCK_JOB_ID": job_id(batch, index).encode(),
+        b"PENSTOCK_INDEX": b"%d" % index,
+        b"PENSTOCK_ATTEMPT": b"%d" % attempt,
+        b"PENSTOCK_SLOT": b"%d" % slot,
+    }
 
 
 @contextlib.contextmanager

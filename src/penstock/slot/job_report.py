@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import msgspec
@@ -206,10 +206,18 @@ class CommandEnd(NamedTuple):
     cause: str
 
     @classmethod
-    def of(cls, template: CommandTemplate, argv: Argv, extra: dict[bytes, bytes], *, check: bool) -> CommandEnd:
+    def of(
+        cls,
+        template: CommandTemplate,
+        argv: Argv,
+        extra: dict[bytes, bytes],
+        *,
+        check: bool,
+        run: Callable[[CommandTemplate, Argv, dict[bytes, bytes]], int] = run_command,
+    ) -> CommandEnd:
         """Run the command to its end."""
         try:
-            code = run_command(template, argv, extra)
+            code = run(template, argv, extra)
         except (OSError, ValueError) as error:
             return cls.unstarted(error, template, argv)
         if code == 0 or not check:

@@ -105,17 +105,12 @@ class SlotResults:
 
     def _finish(self, held: HeldLease, slot: int, ran: Ran, body: Bytes, *, crashed: bool = False) -> None:
         stamp, spec = held.lease.stamp, held.spec
-        final = True
-        if crashed:
-            final = spec.is_last_crash(stamp)
-        elif ran.state is JobState.FAILED:
-            final = spec.is_last_attempt(stamp)
         head = OutcomeHead(
             batch=held.lease.batch,
             start=ran.start,
             stop=ran.stop,
             state=ran.state,
-            final=final,
+            final=spec.is_final(ran.state, stamp, crashed=crashed),
             stamp=stamp,
             lease=held.lease.number,
             slot=slot,

@@ -53,7 +53,7 @@ def test_an_initializer_runs_once_for_each_pool() -> None:
 
 def test_a_callback_that_raises_leaves_nobody_waiting() -> None:
     """The result is ready all the same."""
-    result = AsyncResult(lambda _: 1 / 0, None)
+    result: AsyncResult[int] = AsyncResult(lambda _: 1 / 0, None)
     with pytest.raises(ZeroDivisionError):
         result.settle(5, None)
     assert (result.ready(), result.get(0)) == (True, 5)
@@ -63,7 +63,7 @@ def test_a_cancelled_job_is_an_error() -> None:
     """For the callback, too."""
     seen: list[object] = []
     future: Future[int] = Future()
-    result = AsyncResult(None, seen.append)
+    result: AsyncResult[int] = AsyncResult(None, seen.append)
     future.add_done_callback(result.settle_by)
     future.cancel()
     with pytest.raises(errors.JobCancelled):

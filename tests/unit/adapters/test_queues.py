@@ -63,7 +63,8 @@ def rebuilt() -> str:
 
 def test_an_outcome_that_is_rebuilt_slowly_holds_up_nobody_else() -> None:
     """Unpickling is the code of users: others come in and are got meanwhile."""
-    finished, seen = Finished(), []
+    finished: Finished[Any] = Finished()
+    seen: list[Any] = []
     for place, value in enumerate((Waits(), "quick")):
         head, body = values(0, value)
         finished.on_row(Row(head, head.start, head.stop, 0, body, place + 1), BatchSpec())
@@ -121,7 +122,7 @@ def test_join_waits_for_those_who_get() -> None:
 def test_what_cannot_be_pickled_is_an_outcome() -> None:
     """Its job never left."""
     with queues("inline", run=square) as (dispatched, finished):
-        dispatched.put(threading.Lock())
+        dispatched.put(threading.Lock())  # type: ignore[arg-type]  # that is the point
         dispatched.put(3)
         outcome = finished.get(timeout=1)
         assert (outcome.state, outcome.attempts) == ("failed", 0)
@@ -158,4 +159,4 @@ def test_wrong_use_is_said_at_once(made: dict[str, Any], error: type[Exception])
 def test_without_run_only_jobs_are_put() -> None:
     """The message says what to do."""
     with queues("inline") as (dispatched, _), pytest.raises(TypeError, match=r"penstock\.Job"):
-        dispatched.put(5)
+        dispatched.put(5)  # type: ignore[arg-type]  # that is the point

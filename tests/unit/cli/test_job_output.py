@@ -11,11 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.cli.job_output import Shown, Tagged, complaint, json_record
-from penstock.client.records import Outcome
-from penstock.job.spec import JobState
+from penstock.client.records import FinalState, Outcome
 
 
-def outcome(state: JobState = JobState.SUCCEEDED, stdout: bytes = b"", stderr: bytes = b"", **fields: Any) -> Outcome:
+def outcome(state: FinalState = "succeeded", stdout: bytes = b"", stderr: bytes = b"", **fields: Any) -> Outcome:
     sizes = {"stdout_size": len(stdout), "stderr_size": len(stderr)}
     return Outcome(job_id="ab:7", index=7, position=1, state=state, stdout=stdout, stderr=stderr, **{**sizes, **fields})
 
@@ -38,23 +37,23 @@ def test_command_prints_what_it_printed() -> None:
 
 def test_a_complaint_says_what_the_job_is() -> None:
     """Where that is known, also of a command that printed nothing; on one line, a long one shortened."""
-    silent = outcome(JobState.FAILED, returncode=3, cause="exit code 3")
+    silent = outcome("failed", returncode=3, cause="exit code 3")
     assert complaint(silent, "exit 3; : x") == b"penstock: ab:7 failed: exit code 3: exit 3; : x\n"
-    assert complaint(outcome(JobState.CANCELLED, cause="cancelled"), "f(1)") == b"penstock: ab:7 cancelled: f(1)\n"
+    assert complaint(outcome("cancelled", cause="cancelled"), "f(1)") == b"penstock: ab:7 cancelled: f(1)\n"
     assert len(complaint(silent, "x" * 1_000 + "\n")) < 150
 
 
 def test_exit_code_is_no_complaint() -> None:
     """grep and its like exit with 1 without being wrong; their own stderr passes."""
-    failed = outcome(JobState.FAILED, returncode=1, stderr=b"err\n", cause="exit code 1")
+    failed = outcome("failed", returncode=1, stderr=b"err\n", cause="exit code 1")
     assert complaint(failed) == b""
     assert b"".join(Shown(failed, lambda *_: iter(())).stderr()) == b"err\n"
 
 
 def test_any_other_failure_is_named() -> None:
     """Which job, what became of it, and why."""
-    assert complaint(outcome(JobState.TIMED_OUT, cause="too long")) == b"penstock: ab:7 timed_out: too long\n"
-    assert complaint(outcome(JobState.FAILED, cause="ValueError: x")) == b"penstock: ab:7 failed: ValueError: x\n"
+    assert complaint(outcome("timed_out", cause="too long")) == b"penstock: ab:7 timed_out: too long\n"
+    assert complaint(outcome("failed", cause="ValueError: x")) == b"penstock: ab:7 failed: ValueError: x\n"
 
 
 def kept(_: Outcome, is_error: bool, start: int) -> Iterator[bytes | int]:

@@ -18,7 +18,6 @@ from penstock.cli.output import (
     value_text,
 )
 from penstock.client.records import CommandResult, Outcome
-from penstock.job.spec import JobState
 
 
 @pytest.mark.parametrize(
@@ -98,7 +97,7 @@ def test_outcome_of_a_command_is_a_flat_record(capfdbinary: pytest.CaptureFixtur
         job_id="ab:0",
         index=0,
         position=1,
-        state=JobState.FAILED,
+        state="failed",
         value=CommandResult([b"x"], 3),
         error=ValueError("no"),
         stdout=b"\xff\n",

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from penstock.client import functions as module
+from penstock.client import remembered_functions
 from penstock.client.functions import Function, Functions
 from penstock.client.module_shipping import Shipper
 from penstock.job import payload
@@ -167,7 +168,7 @@ def test_a_function_too_large_for_a_frame_is_an_error(monkeypatch: pytest.Monkey
 
 def test_only_so_many_are_remembered(monkeypatch: pytest.MonkeyPatch, main: Main, known: Functions) -> None:
     """The oldest is forgotten, with all that it holds."""
-    monkeypatch.setattr(module, "CACHED", 2)
+    monkeypatch.setattr(remembered_functions, "CACHED", 2)
     script = main("def f(): pass\ndef g(): pass\ndef h(): pass")
     first = known.serialized(script.f, "pickle")
     assert known.serialized(script.f, "pickle") is first

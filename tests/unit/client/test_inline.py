@@ -45,7 +45,7 @@ def test_a_job_runs_at_submit(pipeline: Pipeline) -> None:
     """Its Future is done, with an id of its own."""
     future = pipeline.submit(pow, 2, 10, mod=1000)
     assert (future.done(), future.result()) == (True, 24)
-    assert future.job_id.endswith(":0")  # type: ignore[attr-defined]  # a JobFuture
+    assert future.job_id.endswith(":0")
 
 
 def test_arguments_and_values_go_through_the_serializer(pipeline: Pipeline) -> None:
@@ -65,7 +65,7 @@ def test_its_own_exception_comes_back(pipeline: Pipeline) -> None:
 
 def test_an_argument_that_cannot_be_pickled_is_the_error_of_its_future(pipeline: Pipeline) -> None:
     """It says which one."""
-    future = pipeline.submit(len, threading.Lock())
+    future = pipeline.submit(len, threading.Lock())  # type: ignore[arg-type]  # that is the point
     with pytest.raises(pickle.PicklingError, match=r"argument 1 \(lock\)"):
         future.result(0)
 
@@ -215,11 +215,11 @@ def test_a_template_takes_each_item_as_its_arguments(pipeline: Pipeline) -> None
 def test_options_are_checked_where_they_are_given(pipeline: Pipeline) -> None:
     """An unknown one is a TypeError that names it."""
     with pytest.raises(TypeError, match="unknown option 'retry'"):
-        pipeline.options(retry=1)
+        pipeline.options(retry=1)  # type: ignore[call-arg]  # that is the point
     with pytest.raises(TypeError, match="unknown option 'check'"):
-        pipeline.batch(abs, [1], check=False)
+        pipeline.batch(abs, [1], check=False)  # type: ignore[call-overload]  # that is the point
     with pytest.raises(TypeError, match="initializer is for calls"):
-        pipeline.batch(["true"], [1], initializer=print)
+        pipeline.batch(["true"], [1], initializer=print)  # type: ignore[call-overload]  # that is the point
     assert list(pipeline.options(retries=1).options(priority=2).map(abs, [-1])) == [1]
 
 

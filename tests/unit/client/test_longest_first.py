@@ -26,7 +26,8 @@ class Mapper:
     def slots(self) -> int:
         return 2
 
-    def start_map(self, *_: Any, chunk: Callable[[int], int], **__: Any) -> Mapper:
+    def start_map(self, *_: Any, chunk: Callable[[int], int] | None = None, **__: Any) -> Mapper:
+        assert chunk is not None
         (plan,) = _[2]
         items = list(plan)
         first = 0

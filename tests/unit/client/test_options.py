@@ -9,8 +9,26 @@ from typing import Any
 
 import pytest
 
-from penstock.client.options import argument_bytes, around_of, depends_on_now, environment_bytes, seconds, spec_of
+from penstock.client.options import (
+    AROUND,
+    COMMAND_PARSERS,
+    PARSERS,
+    CallOptions,
+    CommandOptions,
+    argument_bytes,
+    around_of,
+    depends_on_now,
+    environment_bytes,
+    seconds,
+    spec_of,
+)
 from penstock.job.spec import BatchSpec
+
+
+def test_type_checkers_know_the_options_that_there_are() -> None:
+    """Of calls and of commands: none that is refused, and none is missing."""
+    assert CallOptions.__annotations__.keys() == {*PARSERS, *AROUND}
+    assert CommandOptions.__annotations__.keys() == {*COMMAND_PARSERS, "cwd", "env"}
 
 
 @pytest.mark.parametrize(

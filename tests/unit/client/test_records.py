@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 
 from penstock import BatchStatus, CommandResult, Outcome
-from penstock.job.spec import JobState
 from support.status_records import pipeline_status, worker_info
 
-OUTCOME = Outcome(job_id="b:0", index=0, position=1, state=JobState.TIMED_OUT)
+OUTCOME = Outcome(job_id="b:0", index=0, position=1, state="timed_out")
 STATUS = BatchStatus(
     id="b", name="", kind="call", created=0.0, total=None, accepted=5, leased=2, running=1, succeeded=1, dead=1
 )

@@ -14,7 +14,7 @@ import pytest
 
 from penstock.client.follow import Row
 from penstock.client.records import CommandResult
-from penstock.client.results import RemoteTraceback, error_of, outcomes_of, pieces_of, values_of
+from penstock.client.results import FINAL_STATES, RemoteTraceback, error_of, outcomes_of, pieces_of, values_of
 from penstock.errors import (
     CommandFailed,
     JobCancelled,
@@ -26,7 +26,7 @@ from penstock.errors import (
     ResultNotPicklable,
 )
 from penstock.job import payload
-from penstock.job.spec import BatchSpec, JobState, Stamp
+from penstock.job.spec import FINAL, BatchSpec, JobState, Stamp
 from penstock.wire.messages import Note, OutcomeHead
 from support.recording_client import BATCH, failure, head, values
 
@@ -60,6 +60,11 @@ class UnbuildableError(Exception):
     def __init__(self, one: int, two: int) -> None:
         super().__init__(one)
         self.two = two
+
+
+def test_every_final_state_has_its_name() -> None:
+    """For users, who compare with text."""
+    assert {state: state.value for state in FINAL} == FINAL_STATES
 
 
 def test_values_of_neighbours_are_one_list() -> None:

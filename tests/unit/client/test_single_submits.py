@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import CancelledError, wait
+from typing import Any
 
 import msgspec
 import pytest
@@ -49,7 +50,7 @@ class Client:
         self.wire = self.world.wire
         self.streams.attach(self.world)
 
-    def submit(self, *args: object, function: Function = ONE, spec: BatchSpec = SPEC) -> JobFuture:
+    def submit(self, *args: object, function: Function = ONE, spec: BatchSpec = SPEC) -> JobFuture[Any]:
         """One job, submitted at the next turn."""
         return self.streams.submit(spec, function, call_blob(args, {}, "pickle"))
 
@@ -58,7 +59,7 @@ class Client:
         self.world.turn()
         return [message for message in self.wire.taken("desk") if isinstance(message, Submit)]
 
-    def outcomes(self, future: JobFuture, after: int, *some: tuple[OutcomeHead, bytes]) -> None:
+    def outcomes(self, future: JobFuture[Any], after: int, *some: tuple[OutcomeHead, bytes]) -> None:
         """Outcomes of the future's batch."""
         batch = future.place[0]
         heads = [(msgspec.structs.replace(head, batch=batch), body) for head, body in some]
@@ -409,5 +410,5 @@ def test_a_call_made_twice_has_one_future_until_that_is_done(client: Client) -> 
     assert client.streams.enlist(first, waited_on) is waited_on
     assert client.streams.enlist(again, JobFuture(again, 0, first.batch)) is waited_on
     first.futures.clear()
-    own = JobFuture(later, 0, first.batch)
+    own: JobFuture[Any] = JobFuture(later, 0, first.batch)
     assert client.streams.enlist(later, own) is own

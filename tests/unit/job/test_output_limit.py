@@ -22,6 +22,7 @@ def noted(text: bytes, bound: int) -> tuple[bytes, int]:
 @given(SIZE, st.integers(0, 1_000))
 @example(1_030, 1_000)
 @example(100, 1)
+@example(388, 288)  # 99 bytes missing and a line of 24 are as long as 100 and 25
 def test_a_note_tells_how_much_is_missing_and_where(size: int, bound: int) -> None:
     """From its text and the size of the whole alone, whatever was written and however many digits the number has."""
     text = bytes(n % 251 for n in range(size))

@@ -41,7 +41,16 @@ def test_failures_and_crashes_are_counted_apart() -> None:
 @pytest.mark.parametrize(("retries", "failures", "last"), [(0, 0, True), (2, 1, False), (2, 2, True)])
 def test_retries_are_tries_after_the_first(retries: int, failures: int, last: bool) -> None:
     """2 is up to 3 attempts."""
-    assert BatchSpec(retries=retries).is_last_attempt(Stamp(attempt=failures + 1)) is last
+    assert BatchSpec(retries=retries).is_final(JobState.FAILED, Stamp(attempt=failures + 1)) is last
+
+
+@pytest.mark.parametrize("state", FINAL - {JobState.FAILED})
+def test_only_a_failure_of_its_own_uses_up_a_retry(state: JobState) -> None:
+    """What ran over its time limit, or was cancelled, is not tried again; where a process died its crashes count."""
+    spec = BatchSpec(retries=5, max_crashes=2)
+    assert spec.is_final(state, Stamp())
+    assert not spec.is_final(state, Stamp(), crashed=True)
+    assert spec.is_final(state, Stamp().after_crash(), crashed=True)
 
 
 @pytest.mark.parametrize(("max_crashes", "crashes", "last"), [(1, 0, True), (3, 1, False), (3, 2, True)])

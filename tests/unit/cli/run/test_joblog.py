@@ -11,12 +11,11 @@ import pytest
 from penstock.cli.job_output import Shown
 from penstock.cli.run.joblog import HEAD, Ended, JobLog, ResultFiles, file_name
 from penstock.cli.run.pipe import kept
-from penstock.client.records import Outcome
+from penstock.client.records import FinalState, Outcome
 from penstock.errors import ConfigError
-from penstock.job.spec import JobState
 
 
-def ended(state: JobState = JobState.SUCCEEDED, item: Any = "a", shown: bytes = b"f('a')", **fields: Any) -> Ended:
+def ended(state: FinalState = "succeeded", item: Any = "a", shown: bytes = b"f('a')", **fields: Any) -> Ended:
     fields = {"stdout": b"out", "stderr": b"err", "stdout_size": 3, "stderr_size": 3, **fields}
     outcome = Outcome(job_id="ab:7", index=7, position=1, state=state, **fields)
     return Ended(7, item, lambda slot: shown + b" %d" % slot, Shown(outcome, lambda *_: iter(())))
@@ -25,8 +24,8 @@ def ended(state: JobState = JobState.SUCCEEDED, item: Any = "a", shown: bytes = 
 def test_jobs_that_never_started_are_not_in_the_joblog(tmp_path: Path) -> None:
     """A cancelled job ran nowhere; one that was lost has the exit value of a failure."""
     log = JobLog(str(tmp_path / "log"), "")
-    log.add(ended(JobState.CANCELLED))
-    log.add(ended(JobState.DEAD, started=5.0, elapsed=1.5, worker="w1", slot=2, shown=b"two\nlines"))
+    log.add(ended("cancelled"))
+    log.add(ended("dead", started=5.0, elapsed=1.5, worker="w1", slot=2, shown=b"two\nlines"))
     log.close()
     assert (tmp_path / "log").read_bytes() == HEAD + b"8\tw1\t5.000\t     1.500\t0\t3\t1\t0\ttwo\0lines 3\n"
 

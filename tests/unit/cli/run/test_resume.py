@@ -9,6 +9,7 @@ import pytest
 
 from penstock.cli.run.resume import Resumed, digest_of
 from penstock.client.records import Outcome
+from penstock.client.results import FINAL_STATES
 from penstock.job.spec import JobState
 
 S, F, C = JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED
@@ -42,7 +43,7 @@ class Earlier:
         """In the order of the jobs."""
         for index, (name, state) in enumerate(self.jobs):
             position = len(self.jobs) - index
-            yield Outcome(job_id=name, index=index, position=position, state=state or S)
+            yield Outcome(job_id=name, index=index, position=position, state=FINAL_STATES[state or S])
 
     def cancel(self, *, running: bool) -> None:
         """Somebody had enough."""

@@ -7,16 +7,13 @@ from typing import Any
 import pytest
 
 from penstock.cli.run.summary import Summary, shortened, shown_by
-from penstock.client.records import Outcome
-from penstock.job.spec import JobState
+from penstock.client.records import FinalState, Outcome
 
-GOOD, BAD, LATE, DEAD, OFF = (
-    JobState.SUCCEEDED,
-    JobState.FAILED,
-    JobState.TIMED_OUT,
-    JobState.DEAD,
-    JobState.CANCELLED,
-)
+GOOD: FinalState = "succeeded"
+BAD: FinalState = "failed"
+LATE: FinalState = "timed_out"
+DEAD: FinalState = "dead"
+OFF: FinalState = "cancelled"
 
 
 class Jobs:
@@ -37,7 +34,7 @@ class Jobs:
         return number < self.earlier
 
 
-def line(states: list[JobState], jobs: Any, stopped: int = 0, **hints: Any) -> str:
+def line(states: list[FinalState], jobs: Any, stopped: int = 0, **hints: Any) -> str:
     summary = Summary(**hints)
     summary.begin(jobs)
     for number, state in enumerate(states):
@@ -58,7 +55,7 @@ def line(states: list[JobState], jobs: Any, stopped: int = 0, **hints: Any) -> s
         ([GOOD, BAD, OFF], None, 1, "1 succeeded, 1 failed, 1 left"),
     ],
 )
-def test_its_numbers_add_up(states: list[JobState], total: int | None, stopped: int, text: str) -> None:
+def test_its_numbers_add_up(states: list[FinalState], total: int | None, stopped: int, text: str) -> None:
     """What the user has stopped is left, what somebody else has cancelled has not failed, one job is not "1 jobs"."""
     assert line(states, Jobs(total), stopped) == text
 

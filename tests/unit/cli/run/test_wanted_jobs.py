@@ -8,7 +8,6 @@ from typing import Any
 from penstock.cli.run.wanted_jobs import Wanted, WantedPart
 from penstock.client.records import Outcome
 from penstock.job.spans import SpanSet
-from penstock.job.spec import JobState
 
 
 class Batch:
@@ -23,7 +22,7 @@ class Batch:
         """Behind a position."""
         for position, index in enumerate(self.indexes, 1):
             if position > after:
-                yield Outcome(job_id="", index=index, position=position, state=JobState.SUCCEEDED)
+                yield Outcome(job_id="", index=index, position=position, state="succeeded")
 
     def cancel(self, *, running: bool) -> None:
         """It is a wish."""

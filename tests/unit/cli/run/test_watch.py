@@ -17,14 +17,13 @@ from penstock.cli.run.watch import Watch
 from penstock.cli.signals import Told
 from penstock.cli.streams import CannotWrite
 from penstock.client.live_output import Onlooker, Seen
-from penstock.client.records import Outcome
-from penstock.job.spec import JobState
+from penstock.client.records import FinalState, Outcome
 
 
 class Jobs:
     """Wanted jobs that come as the test says; those that are cancelled come last."""
 
-    def __init__(self, *states: tuple[int, JobState]) -> None:
+    def __init__(self, *states: tuple[int, FinalState]) -> None:
         self.waiting = list(states)
         self.cancelled: list[bool] = []
         self.seen: dict[int, Seen] = {}
@@ -65,7 +64,7 @@ class Jobs:
     def cancel(self, *, running: bool) -> None:
         """What has not come is cancelled."""
         self.cancelled.append(running)
-        self.waiting = [(number, JobState.CANCELLED) for number, _ in self.waiting]
+        self.waiting = [(number, "cancelled") for number, _ in self.waiting]
 
 
 class Paper:
@@ -92,7 +91,8 @@ class Paper:
             self.ended.append(ended)
 
 
-GOOD, BAD = JobState.SUCCEEDED, JobState.FAILED
+GOOD: FinalState = "succeeded"
+BAD: FinalState = "failed"
 
 
 def watching(
