@@ -32,7 +32,7 @@ from jobs.contract import (
 from penstock import Pipeline
 from penstock.adapters import reused_pipelines
 from penstock.station.capacity import default_slots
-from support.stations import LIMIT, Stations, at_once, until
+from support.stations import LIMIT, Stations, at_once, embedded_pids, until
 
 
 @pytest.fixture(autouse=True)
@@ -195,13 +195,13 @@ def test_it_goes_when_it_is_not_used() -> None:
     until(lambda: not reused_pipelines._shelf.kept, what="it is kept no longer")
 
 
-def test_one_job_at_a_time_needs_no_pipeline() -> None:
+def test_one_job_at_a_time_needs_no_pipeline(folder: Path) -> None:
     """Nothing is started for it, nor to know how many jobs can run at once."""
     with joblib.parallel_config(backend="penstock"):
         parallel = joblib.Parallel(n_jobs=1)
         assert parallel(joblib.delayed(process)() for _ in range(3)) == [process()] * 3
         assert joblib.effective_n_jobs(-1) == default_slots()
-    assert not reused_pipelines._shelf.kept
+    assert not embedded_pids(folder)
 
 
 def test_more_jobs_than_cores_run_at_once(folder: Path) -> None:
@@ -243,13 +243,13 @@ def test_threads_of_libraries_are_as_many_as_is_said() -> None:
     assert pools == [[min(2, default_slots())]] * 4
 
 
-def test_an_option_that_does_not_exist_is_refused() -> None:
+def test_an_option_that_does_not_exist_is_refused(folder: Path) -> None:
     """By name, and nothing is started."""
     with pytest.raises(TypeError, match="initialiser"):
         joblib.Parallel(n_jobs=2, backend="penstock", initialiser=tell)(joblib.delayed(abs)(n) for n in range(2))
     with pytest.raises(TypeError, match="initialiser"):
         joblib.parallel_config(backend="penstock", initialiser=tell)
-    assert not reused_pipelines._shelf.kept
+    assert not embedded_pids(folder)
 
 
 def test_what_nobody_waits_for_any_more_is_ended(place: str) -> None:

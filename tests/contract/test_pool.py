@@ -20,7 +20,7 @@ import pytest
 
 from jobs.common import square
 from jobs.contract import Falsy, FalsyTell, die, falsy, keyword, lock, nap, note, process, tell, thirds, told
-from penstock import Pool, errors
+from penstock import Pipeline, Pool, errors
 from support.stations import LIMIT, until
 
 
@@ -438,7 +438,8 @@ def test_terminate_ends_what_the_pool_has_given_a_running_pipeline(running: str)
         for _ in range(4):
             pool.apply_async(nap, (60,))
         pool.map_async(nap, [60] * 4)
-        until(lambda: other._pipeline.status().leased >= 2, what="both slots are busy")
+        with Pipeline(running) as pipeline:
+            until(lambda: pipeline.status().leased >= 2, what="both slots are busy")
         pool.terminate()
         assert kept.get(LIMIT) == 1.0
         assert other.apply_async(square, (3,)).get(LIMIT) == 9

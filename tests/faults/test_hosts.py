@@ -110,7 +110,7 @@ class World:
         key = {"ventilator": self.keys.path, "sink": self._of_sink.path}.get(station, self.keys.path / "workers.key")
         sink = f"{self._url}/store" if self._url == GATE_URL else URL
         url = {"ventilator": URL, "sink": sink}.get(station, self._url)
-        argv = self.stations._argv(station, 2, url, {"key": str(key)})
+        argv = self.stations.argv(station, 2, url, {"key": str(key)})
         self.network.daemons.append(self.network[host].start(self.stations.log(station), *argv))
 
     def lengthen(self, millis: int) -> None:

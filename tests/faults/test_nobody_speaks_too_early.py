@@ -46,8 +46,8 @@ class Traced(Stations):
 
     durable = True
 
-    def _argv(self, name: str, slots: int, url: str, settings: dict[str, Any]) -> list[str]:
-        *argv, config = super()._argv(name, slots, url, settings)
+    def argv(self, name: str, slots: int, url: str, settings: dict[str, Any]) -> list[str]:
+        *argv, config = super().argv(name, slots, url, settings)
         if name not in {"ventilator", "sink"}:
             return [*argv, config]
         config = json.dumps(json.loads(config) | {"durable": self.durable})

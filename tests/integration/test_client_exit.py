@@ -17,7 +17,7 @@ import pytest
 
 import penstock
 from penstock import Pipeline, errors
-from support.stations import LIMIT, Stations, until
+from support.stations import LIMIT, Stations, embedded_pids, until
 
 HEAD = """
 import atexit, multiprocessing, os, signal, sys, tempfile, threading, time
@@ -190,10 +190,10 @@ def test_stations_that_cannot_live_say_what_is_lost(run: Run) -> None:
     assert (code, output[:78]) == (0, "penstock: 3 jobs were dropped: the embedded ventilator ended with signal 9\n  2")
 
 
-def test_shutdown_without_waiting_returns_at_once() -> None:
+def test_shutdown_without_waiting_returns_at_once(folder: Path) -> None:
     """Also while nobody accepts anything."""
     pipeline = Pipeline("local", slots=1)
-    pid = pipeline.engine._stations.pids()["ventilator"]  # type: ignore[attr-defined]
+    pid = embedded_pids(folder)["ventilator"]
     os.kill(pid, signal.SIGSTOP)
     future = pipeline.submit(pow, 2, 3)
     threading.Timer(600, os.kill, (pid, signal.SIGCONT))

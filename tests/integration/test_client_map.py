@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -18,7 +19,7 @@ from jobs.common import inverse, moment, nap, slow, square
 from penstock import Pipeline
 from penstock.client import readers
 from penstock.errors import JobError
-from support.stations import until
+from support.stations import embedded_pids, until
 
 MILLION = 1_000_000
 RSS_LIMIT = 300 << 20
@@ -70,14 +71,14 @@ def test_unordered_values_come_as_they_are_done(pipeline: Pipeline) -> None:
 
 
 @pytest.mark.parametrize("sized", [True, False])
-def test_ten_million_squares_in_flat_memory(pipeline: Pipeline, sized: bool) -> None:
+def test_ten_million_squares_in_flat_memory(folder: Path, pipeline: Pipeline, sized: bool) -> None:
     """From a range and from a generator; nothing is built anywhere, and nothing is left of it."""
     n = 10 * MILLION
     peak = grown = 0
     before = rss(os.getpid())  # of all the tests before, too
     start = time.monotonic()
     total = 0
-    stations = pipeline._engine._stations.pids()  # type: ignore[attr-defined]  # it is embedded
+    stations = embedded_pids(folder)
     for place, value in enumerate(pipeline.map(square, range(n) if sized else (i for i in range(n)))):
         total += value
         if place % MILLION == 0:

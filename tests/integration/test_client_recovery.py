@@ -7,12 +7,13 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from jobs.common import slow, square
 from penstock import Pipeline, errors
-from support.stations import LIMIT, Stations, until
+from support.stations import LIMIT, Stations, embedded_pids, until
 
 WAIT = 3 * LIMIT
 NAMES = ("ventilator", "sink", "w")
@@ -42,30 +43,29 @@ def test_futures_and_maps_survive_a_killed_station(running: Stations, name: str)
 
 
 @pytest.mark.parametrize("name", ["ventilator", "sink", "worker", "supervisor"])
-def test_an_embedded_station_that_dies_is_started_again(name: str) -> None:
+def test_an_embedded_station_that_dies_is_started_again(folder: Path, name: str) -> None:
     """A map from a generator goes on."""
     with Pipeline("local", slots=2) as pipeline:
-        pids = pipeline._engine._stations.pids  # type: ignore[attr-defined]  # it is embedded
-        victim = pids()[name]
+        victim = embedded_pids(folder)[name]
         timer = threading.Timer(0.5, os.kill, (victim, signal.SIGKILL))
         timer.start()
         assert sum(pipeline.map(slow, (number for number in range(300)))) == sum(range(300))
         timer.join()
-        until(lambda: pids()[name] != victim, what="it was started again")
+        until(lambda: embedded_pids(folder).get(name, victim) != victim, what="it was started again")
         assert pipeline.submit(abs, -1).result(WAIT) == 1
 
 
-def test_a_station_that_cannot_live_ends_the_pipeline(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_station_that_cannot_live_ends_the_pipeline(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every future has an error that says which station, and no caller waits for ever."""
     monkeypatch.setattr("penstock.client.local_stations.RESTARTS", 1)
     with Pipeline("local") as pipeline:
-        session = pipeline._engine._session  # type: ignore[attr-defined]  # it is embedded
-        pids = pipeline._engine._stations.pids  # type: ignore[attr-defined]
         future = pipeline.submit(time.sleep, 600)
-        while session.failure is None:
-            victim = pids()["ventilator"]
-            os.kill(victim, signal.SIGKILL)
-            until(lambda v=victim: pids()["ventilator"] != v or session.failure is not None)  # type: ignore[misc]
+        killed: set[int] = set()
+        while not future.done():
+            if (victim := embedded_pids(folder).get("ventilator", 0)) not in {0, *killed}:
+                killed.add(victim)
+                os.kill(victim, signal.SIGKILL)
+            time.sleep(0.01)
         for ask in (
             future.result,
             pipeline.status,
@@ -80,12 +80,11 @@ def _numbers() -> Iterator[int]:
     yield from range(5_000_000)
 
 
-def test_a_quick_map_survives_each_station_dying_in_turn() -> None:
+def test_a_quick_map_survives_each_station_dying_in_turn(folder: Path) -> None:
     """Five million squares, three kills."""
     with Pipeline("local", slots=2) as pipeline:
-        pids = pipeline._engine._stations.pids  # type: ignore[attr-defined]  # it is embedded
         timers = [
-            threading.Timer(0.5 + 0.7 * place, lambda name=name: os.kill(pids()[name], signal.SIGKILL))
+            threading.Timer(0.5 + 0.7 * place, lambda name=name: os.kill(embedded_pids(folder)[name], signal.SIGKILL))
             for place, name in enumerate(("sink", "ventilator", "worker"))
         ]
         for timer in timers:

@@ -180,6 +180,24 @@ def test_what_is_cancelled_unstarted_never_starts(tmp_path: Path, seed: int) -> 
     world.close()
 
 
+@pytest.mark.parametrize("name", ["sink", "w0"])
+def test_who_is_not_let_hear_connects_anew(tmp_path: Path, name: str) -> None:
+    """Its control connection comes up, and nothing is said to it: after a lease time it makes another one."""
+    world = World(tmp_path, 1, workers=1)
+    world.run(world.now + 1.0)
+    node = next(node for node in world.nodes if node.name == name)
+    world.crash(node)
+    world.deafness = 1.0
+    world.start(node)
+    world.run(world.now + 1.0)
+    assert world.faults["deaf"] == 1
+    world.deafness = 0.0
+    world.client.submit(b"b" * 16, BatchSpec(), [3] * 6)
+    world.run_until(lambda: world.settled and not world.connections["control", name].deaf, HEAL)
+    world.judge()
+    world.close()
+
+
 def test_without_faults_every_job_runs_once(tmp_path: Path) -> None:
     """No fault, no second start."""
     world = World(tmp_path, 1)

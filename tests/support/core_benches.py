@@ -52,6 +52,7 @@ from penstock.wire.messages import (
 )
 from penstock.worker.contract import Deliver, JobsConnected, PieceDone, Run, SlotReady, Touch
 from penstock.worker.core import WorkerCore
+from penstock.worker.lifetime import Lifetime
 from support.surroundings import Logged, QuietLinks, QuietOrders, logger_to
 
 T = TypeVar("T")
@@ -61,6 +62,8 @@ CLIENT = b"client"
 FUNCTION = b"function".ljust(16)
 SINK = b"sink".ljust(16)
 BOOT = 7
+NOW = 100.0
+"""When a bench begins."""
 BEAT = 1.0
 """Seconds between heartbeats, as configured by default."""
 
@@ -182,10 +185,12 @@ class BenchClock(Clock):
 class VentilatorBench:
     """A ventilator with its queue file, on links that record."""
 
-    def __init__(self, folder: Path, *, lease_time: float = 5.0) -> None:
+    def __init__(self, folder: Path, *, lease_time: float = 5.0, **options: Any) -> None:
+        """`options`: more of the core's."""
         self.folder = folder
         self.lease_time = lease_time
-        self.now = 100.0
+        self.options = options
+        self.now = NOW
         self.wall_offset = 1_000_000.0
         self.peers: list[Peer] = []
         self.numbers = itertools.count(1)
@@ -205,8 +210,9 @@ class VentilatorBench:
             self.store.applied(),
             self.now,
             wall_time=self.wall_time,
-            lease_time=self.lease_time,
             forgotten=self.store.forgotten(),
+            lease_time=self.lease_time,
+            **self.options,
         )
         self.links = RecordingLinks(self.connected)
         process = loop.Process(self.logger, QuietOrders(), BenchClock(self))
@@ -382,11 +388,12 @@ def _same(decoder: Decoder, message: Message) -> Message:
 class WorkerBench:
     """A WorkerCore."""
 
-    def __init__(self, *, slots: int = 1, join: bool = True) -> None:
-        self.now = 100.0
+    def __init__(self, *, slots: int = 1, join: bool = True, lifetime: Lifetime | None = None) -> None:
+        """`shift`: when it leaves by itself."""
+        self.now = NOW
         me = Hello(b"me".ljust(16), 0, 0, 0, "me", "host", 1, slots, 0, (), "3")
         self.id = me.worker
-        self.core = WorkerCore(me, self.now)
+        self.core = WorkerCore(me, self.now, lifetime=lifetime)
         self.logged: list[Log] = []
         self.touched: list[float] = []
         """Until when slots were allowed to start jobs, in the order told."""

@@ -15,11 +15,17 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from penstock.job.spec import JobState, Stamp
 from penstock.sink import core
-from penstock.sink.contract import LogRead, OutcomesArrived, ReadLog, ReadRows, ReadSpan, RowsRead
+from penstock.sink.contract import OutcomesArrived, ReadLog, ReadSpan
 from penstock.sink.core import SinkCore
+from penstock.sink.process import Sink
 from penstock.sink.store import ResultStore
+from penstock.station import loop
+from penstock.station.clock import Clock
 from penstock.station.contract import Actions, Answer, Bytes, FromClient, Log, Report, Save
-from penstock.wire.messages import Credit, ForgetBatch, OutcomeHead, Replay, Rows, SinkBeat, SinkUp, Verdicts
+from penstock.station.permissions import Bindings
+from penstock.station.ventilator_contact import VentilatorContact
+from penstock.wire.frames import join
+from penstock.wire.messages import Credit, ForgetBatch, Message, OutcomeHead, Replay, Rows, SinkBeat, SinkUp, Verdicts
 from support.sink_models import (
     BATCHES,
     CLIENTS,
@@ -38,6 +44,22 @@ from support.sink_models import (
     head_of,
     newest_values,
 )
+from support.surroundings import QuietLinks, QuietOrders, logger_to
+
+
+class MachineLinks(QuietLinks):
+    """A sink's links to the models of a machine."""
+
+    def __init__(self, machine: SinkMachine) -> None:
+        super().__init__()
+        self._machine = machine
+
+    def send(self, name: str, message: Message, *payload: Bytes, peer: bytes = b"") -> bool:
+        if name == "report":
+            self._machine.on_report(message)
+        else:
+            self._machine.on_answer(peer, message, join(list(payload)))
+        return True
 
 
 class SinkMachine(RuleBasedStateMachine):
@@ -71,6 +93,9 @@ class SinkMachine(RuleBasedStateMachine):
         self.wire = Wire(self.store.head()[0])
         self.forgotten.clear()  # that is not on disk: what comes in so late is recorded, and harms nobody
         self.core = SinkCore(self.boot, self.store.head(), self.store.recorded(), self.store.claims(), sink=SINK)
+        process = loop.Process(logger_to([]), QuietOrders(), Clock())
+        store: Any = self.store  # a real one, or what keeps its contract in memory
+        self.station = Sink(self.core, store, MachineLinks(self), process, Bindings(), VentilatorContact("", 0.0))
 
     # ------------------------------------------------------------------------------------------ the loop
 
@@ -120,23 +145,24 @@ class SinkMachine(RuleBasedStateMachine):
         return actions
 
     def perform(self, action: Any) -> None:
-        match action:
-            case Report(message):
-                if not self.cut:
-                    self.ventilator.on(message)
-            case Answer(client, Rows() as rows, payload):
-                if (client, rows.batch) in self.readers:
-                    self.readers[client, rows.batch].on(rows, payload)
-            case Answer(_, SinkUp(boot)):
+        """By the sink's own hand; what it reads reaches the core when the machine pleases, the log in small pieces."""
+        assert not isinstance(action, ReadSpan | Log), f"nobody asked for {action}"
+        if isinstance(action, ReadLog):
+            action = msgspec.structs.replace(action, limit=3)
+        self.queue += self.station.perform(action)
+
+    def on_report(self, message: Message) -> None:
+        """The sink says something to the ventilator."""
+        if not self.cut:
+            self.ventilator.on(message)
+
+    def on_answer(self, client: bytes, message: Message, payload: Bytes) -> None:
+        """The sink says something to a client."""
+        match message:
+            case Rows() if (client, message.batch) in self.readers:
+                self.readers[client, message.batch].on(message, payload)
+            case SinkUp(boot):
                 assert boot == self.boot
-            case ReadRows(client, batch, after, limit):
-                records, payload, position, more = self.store.rows_after(batch, after, limit)
-                self.queue.append(RowsRead(client, batch, records, payload, position, more))
-            case ReadLog(after, _):
-                chain, lines, more = self.store.log_after(after, 3)
-                self.queue.append(LogRead(after, chain, lines, more))
-            case ReadSpan() | Log():
-                raise AssertionError(f"nobody asked for {action}")
 
     cut = False
 

@@ -71,6 +71,15 @@ def descendants(mark: str) -> list[psutil.Process]:
     return found
 
 
+def embedded_pids(folder: Path) -> dict[str, int]:
+    """The processes of the pipeline that is embedded in this one, by name: none if there is none, and one that is just
+    started again may be missing. `folder` is that of temporary files."""
+    pids = {path.stem: int(path.read_text()) for path in folder.glob("penstock-*/*.pid")}
+    with contextlib.suppress(psutil.Error, KeyError):
+        pids["supervisor"] = psutil.Process(pids["ventilator"]).ppid()
+    return pids
+
+
 class Stations:
     """Real station processes of one pipeline, with their logs in a folder; `close` kills what still runs."""
 
@@ -96,14 +105,15 @@ class Stations:
         for name in names:
             with self.log(name).open("ab") as log:
                 self.processes[name] = subprocess.Popen(
-                    self._argv(name, slots, url or self.url, settings),
+                    self.argv(name, slots, url or self.url, settings),
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
                     start_new_session=True,
                 )
 
-    def _argv(self, name: str, slots: int, url: str, settings: dict[str, Any]) -> list[str]:
+    def argv(self, name: str, slots: int, url: str, settings: dict[str, Any]) -> list[str]:
+        """The command that `start` starts."""
         config: StationConfig
         common: Any = self._common | settings
         if name == "ventilator":

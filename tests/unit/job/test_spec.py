@@ -44,7 +44,7 @@ def test_retries_are_tries_after_the_first(retries: int, failures: int, last: bo
     assert BatchSpec(retries=retries).is_final(JobState.FAILED, Stamp(attempt=failures + 1)) is last
 
 
-@pytest.mark.parametrize("state", FINAL - {JobState.FAILED})
+@pytest.mark.parametrize("state", sorted(FINAL - {JobState.FAILED}))
 def test_only_a_failure_of_its_own_uses_up_a_retry(state: JobState) -> None:
     """What ran over its time limit, or was cancelled, is not tried again; where a process died its crashes count."""
     spec = BatchSpec(retries=5, max_crashes=2)

@@ -236,7 +236,6 @@ def test_followers_of_a_forgotten_batch_are_dropped(bench: Bench) -> None:
     """There is nothing more to follow."""
     bench.turn(outcome(0, 1), FromClient(b"ada", Follow(BATCH, 1, 1000)))
     bench.turn(ForgetBatch(BATCH), SinkBeat(1, 1))
-    assert not bench.core._followers._of_batch
     assert bench.turn(FromClient(b"ada", Unfollow(BATCH))) == []
 
 

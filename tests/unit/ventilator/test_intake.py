@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from penstock.job.spec import BatchSpec, JobState
@@ -300,9 +302,10 @@ def test_a_restart_forgets_no_word_and_a_deleted_batch_frees_its_own(bench: Vent
     assert [message for to, message in sent if to == CLIENT] == [Accepted(3)]
 
 
-def test_a_pipeline_may_take_shorter_names_only(bench: VentilatorBench) -> None:
+def test_a_pipeline_may_take_shorter_names_only(tmp_path: Path) -> None:
     """Of whatever users name: refused, with the length and the setting."""
-    bench.core.intake._name_chars = 8
+    bench = VentilatorBench(tmp_path, name_chars=8)
+    bench.sink()
     for spec in (BatchSpec(name="n" * 9), BatchSpec(needs=("x", "n" * 9)), BatchSpec(once="n" * 9)):
         ((_, refused),) = bench.submit(1, spec=spec)
         assert isinstance(refused, Refused)

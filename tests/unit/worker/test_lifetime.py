@@ -8,7 +8,7 @@ from penstock.job.spec import JobState, Stamp
 from penstock.wire.messages import Closed, RecordedSpan
 from penstock.worker.contract import EndSlot, Leave
 from penstock.worker.lifetime import Lifetime
-from support.core_benches import BATCH, WorkerBench, done, of, runs
+from support.core_benches import BATCH, NOW, WorkerBench, done, of, runs
 
 
 def test_without_options_it_stays() -> None:
@@ -58,8 +58,7 @@ def test_who_is_told_twice_to_stop_leaves_after_the_grace() -> None:
 
 def test_an_idle_worker_leaves() -> None:
     """Through the drain that SIGTERM has; an outcome that no sink has taken keeps it."""
-    bench = WorkerBench()
-    bench.core._lifetime = Lifetime(bench.now, idle_timeout=5.0)
+    bench = WorkerBench(lifetime=Lifetime(NOW, idle_timeout=5.0))
     (run,) = runs(bench.turn(bench.jobs(0, 1)))
     assert of(Leave, bench.pass_time(20.0)) == []
     bench.turn(done(run))
@@ -72,8 +71,7 @@ def test_an_idle_worker_leaves() -> None:
 
 def test_what_runs_at_the_last_call_is_ended_and_given_back() -> None:
     """As a second SIGTERM does it: what had not started goes back first, what runs is no failure."""
-    bench = WorkerBench()
-    bench.core._lifetime = Lifetime(bench.now, time_limit=60.0, drain_before=30.0, grace=5.0)
+    bench = WorkerBench(lifetime=Lifetime(NOW, time_limit=60.0, drain_before=30.0, grace=5.0))
     (run,) = runs(bench.turn(bench.jobs(0, 4)))
     assert of(EndSlot, bench.pass_time(49.0)) == []
     assert of(EndSlot, bench.pass_time(2.0)) == [EndSlot(0, run.piece, JobState.CANCELLED, "cancelled")]

@@ -79,14 +79,14 @@ def test_of_a_slot_that_is_ended_other_pieces_may_come_first(handle: SlotHandle)
 def test_numbers_that_cannot_be_are_no_frame(handle: SlotHandle, values: Any) -> None:
     """Times and sizes go on to stations that would not take them, and to sums."""
     wrong = msgspec.structs.replace(ran(10, 11), started_time=values[0], elapsed=values[1], size=values[2])
-    os.write(handle._theirs.fileno(), frame(Done(1, (wrong,)), 4))
+    os.write(handle.files()[0], frame(Done(1, (wrong,)), 4))
     assert handle.stream.receive() == []
     assert "cannot be read" in handle.stream.nonsense
 
 
 def test_what_is_no_frame_is_known_at_its_first_byte(handle: SlotHandle) -> None:
     """Nobody waits for the rest of it; what came before it is taken."""
-    os.write(handle._theirs.fileno(), frame(Done(1, ())) + b"x")
+    os.write(handle.files()[0], frame(Done(1, ())) + b"x")
     assert handle.stream.receive() == [(Done(1, ()), b"")]
     assert handle.stream.nonsense == "no frame begins there"
 
@@ -95,7 +95,7 @@ def test_half_a_frame_is_waited_for(handle: SlotHandle) -> None:
     """Wherever it is cut."""
     whole = frame(Done(1, ()))
     for at in range(len(whole)):
-        os.write(handle._theirs.fileno(), whole[at : at + 1])
+        os.write(handle.files()[0], whole[at : at + 1])
         assert handle.stream.receive() == ([(Done(1, ()), b"")] if at == len(whole) - 1 else [])
     assert handle.stream.nonsense == ""
 
