@@ -49,7 +49,7 @@ from penstock.client.locate import locate
 from penstock.errors import PenstockError
 from penstock.station.capacity import default_slots
 
-OF_JOBLIB = {*default_parallel_config, "context"}
+OF_JOBLIB: set[str] = {*default_parallel_config, "context"}
 """The options that joblib gives every backend."""
 
 

@@ -47,7 +47,7 @@ class File:
 
     def __init__(self, path: str, array: Any, stand_in: Mapped) -> None:
         self.path = path
-        self.array = weakref.ref(array)
+        self.array: weakref.ReferenceType[Any] = weakref.ref(array)
         self.stand_in = stand_in
         self.users = 0
         """Batches under way that were given it."""

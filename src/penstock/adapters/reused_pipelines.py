@@ -54,8 +54,8 @@ class Reused:
         self.slots = slots
         self.begin = begin
         self.idle_time = IDLE_TIME
-        self.pipeline = Pipeline(url, slots=slots) if url == "local" else Pipeline(url, key=key)
-        self.used_at = time.monotonic()
+        self.pipeline: Pipeline = Pipeline(url, slots=slots) if url == "local" else Pipeline(url, key=key)
+        self.used_at: float = time.monotonic()
         self._open: set[Future[Any]] = set()
         function, arguments = begin
         self._initializer = None if function is None else Initializer(os.urandom(ID_BYTES), function, arguments)
@@ -101,7 +101,7 @@ class Shelf:
 
     def __init__(self, inherited: list[Reused] | None = None) -> None:
         """`inherited`: the parent's, which a forked child only holds: they are not its to end."""
-        self.changed = threading.Condition()
+        self.changed: threading.Condition = threading.Condition()
         self.kept: list[Reused] = []
         self._inherited = inherited
         self._watching = False

@@ -97,8 +97,8 @@ LOOKS = (status, workers, batches, jobs, show, why, top, doctor)
 
 NEED_LINUX = {module.command.name for module in (*STATIONS, doctor, fleet)}
 
-for module in (*STATIONS, *WORK, *LOOKS, drain, backup, keys, fleet, printing, completion, guide):
-    group.add_command(module.command)
+for _module in (*STATIONS, *WORK, *LOOKS, drain, backup, keys, fleet, printing, completion, guide):
+    group.add_command(_module.command)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

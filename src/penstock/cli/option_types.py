@@ -1,12 +1,15 @@
-"""Types of options whose value must be there: an empty one is a shell variable that is not set."""
+"""Types of options. Of most the value must be there: an empty one is a shell variable that is not set."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
 
 import click
 
 from penstock.cli.output import printable
+
+Decorated = TypeVar("Decorated", bound="Callable[..., Any] | click.Command")
 
 EMPTY = "it is empty: is a variable of your shell not set?"
 
@@ -40,3 +43,10 @@ class Place(click.Path):
 
 
 WORD = Word()
+
+
+class OptionDecorator(Protocol):
+    """An option that several commands share, as it is written above each of them."""
+
+    def __call__(self, function: Decorated, /) -> Decorated:
+        """The same command with the option."""

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from penstock.cli import settings
-from penstock.cli.option_types import WORD, Place
+from penstock.cli.option_types import WORD, OptionDecorator, Place
 from penstock.cli.units import DURATION
 from penstock.station.config import TERM_GRACE
 from penstock.url import DEFAULT_URL
@@ -55,7 +55,7 @@ def _remember_key(_: click.Context, __: click.Parameter, value: Path | None) -> 
         os.environ[KEY_VARIABLE] = str(value.absolute())
 
 
-keyed = click.option(
+keyed: OptionDecorator = click.option(
     "--key",
     envvar=KEY_VARIABLE,
     type=Place(path_type=Path),
@@ -110,7 +110,7 @@ def as_json(function: Function) -> Function:
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")(function)
 
 
-without_pickles = click.option(
+without_pickles: OptionDecorator = click.option(
     "--no-pickle",
     is_flag=True,
     envvar="PENSTOCK_NO_PICKLE",

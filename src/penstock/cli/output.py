@@ -21,7 +21,7 @@ from penstock.job.display import DOTS
 if TYPE_CHECKING:
     from penstock.client.records import Outcome
 
-printable = display.printable
+printable: Callable[[str], str] = display.printable
 """As much a part of what goes to stdout as the rest."""
 UTC_TIME = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC")
 

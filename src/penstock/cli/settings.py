@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from penstock.cli.option_types import OptionDecorator
 from penstock.errors import ConfigError
 
 PREFIX = "PENSTOCK_"
@@ -67,7 +68,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: {error}") from None
 
 
-option = click.option(
+option: OptionDecorator = click.option(
     "--config",
     type=click.Path(path_type=Path, dir_okay=False),
     envvar=VARIABLE,

@@ -12,7 +12,7 @@ from penstock.client.chunking import FIRST_COUNT, Cutter, Input
 from penstock.client.functions import Function, Functions
 from penstock.client.serialization_errors import chunk_blob
 from penstock.client.submit_packing import Part, opening
-from penstock.job.spec import BatchSpec, new_batch_id
+from penstock.job.spec import BatchId, BatchSpec, new_batch_id
 from penstock.wire.messages import DIGEST_BYTES, BatchClose, ChunkHead, Forget
 
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ class Feed:
         """`target`: jobs in a chunk; `chunk` tells it for each, by the index of its first job. `digest` tells items
         apart: its 16 bytes for each job are kept with the batch. `functions` serialized the function: what the items
         of the first chunk need is sent with it, too."""
-        self.batch = new_batch_id()
-        self.finished = False
+        self.batch: BatchId = new_batch_id()
+        self.finished: bool = False
         """All of the input is submitted."""
         self._session = session
         self._chunk = chunk
@@ -58,7 +58,7 @@ class Feed:
             items = self._digested(items, digest)
         if self._dumper is not None:
             items = settled(items, iterables, form, self._dumper)
-        self.cutter = Cutter(items, serializing(spec, form, self._dumper), target, chunksize or FIRST_COUNT)
+        self.cutter: Cutter = Cutter(items, serializing(spec, form, self._dumper), target, chunksize or FIRST_COUNT)
 
     @property
     def submitted(self) -> int:

@@ -84,7 +84,7 @@ class Jobs:
         self._batch = batch
         self._spec = spec
         self._room, self._each = (WHOLE, SHOWN_BYTES) if full else (ROOM, EACH)
-        self.work = Work(spec, b"")
+        self.work: Work = Work(spec, b"")
         """What they have in common, as soon as it is known."""
         self._knows = False
         self._read: tuple[int, int, Text] | None = None

@@ -23,7 +23,7 @@ LOOK_INTERVAL = 0.5
 
 Action = Callable[[], object]
 
-log = logging.getLogger("penstock.client")
+log: logging.Logger = logging.getLogger("penstock.client")
 
 
 class Delivery:

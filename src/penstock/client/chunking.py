@@ -43,8 +43,8 @@ class Cutter:
         self.target = target
         self.error: BaseException | None = None
         """Why the input ended early."""
-        self.exhausted = False
-        self.drawn = 0
+        self.exhausted: bool = False
+        self.drawn: int = 0
         """Items that have left in chunks."""
         self._items = items
         self._at = 0

@@ -100,8 +100,8 @@ class Courier:
     ) -> None:
         """`accepted` is told of the bytes of each Submit that needs no more room, `refused` of each that was not,
         `lost` of each batch that is gone while it is waited for, `noticed` of what the ventilator says unasked."""
-        self.malformed = 0
-        self.connected = {"desk": False, "results": False}
+        self.malformed: int = 0
+        self.connected: dict[str, bool] = {"desk": False, "results": False}
         self._links = links
         self._accepted = accepted
         self._refused = refused

@@ -41,12 +41,14 @@ class Engine(Member):
     """The backend of a Pipeline that has stations: one client of one pipeline, over one connection. It never runs a job
     in this process."""
 
+    batched: int
+
     def __init__(
         self, url: str, stations: LocalStations | None = None, *, key: KeyFile | None = None, ship: bool = True
     ) -> None:
         """Raises NoPipeline: nobody answers; Refused: not with this key; ConfigError: not a URL."""
         super().__init__(url, stations, key)
-        self.client = Client()
+        self.client: Client = Client()
         is_local = stations is not None
         self._functions = Functions(Shipper(ships=ship, is_local=is_local), None if is_local else Versions(self))
 

@@ -15,7 +15,7 @@ from penstock.job.spec import job_id
 
 T = TypeVar("T")
 
-log = logging.getLogger("concurrent.futures")
+log: logging.Logger = logging.getLogger("concurrent.futures")
 
 
 class Submitted(Protocol):

@@ -36,7 +36,7 @@ class Inline:
     session: Session | None = None
 
     def __init__(self) -> None:
-        self.client = Client()
+        self.client: Client = Client()
         self._functions = Functions()
         self._batches: dict[str, InlineBatch] = {}
         self._left = False

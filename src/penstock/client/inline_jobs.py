@@ -22,7 +22,7 @@ from penstock.job import payload
 from penstock.job.argument_text import Work
 from penstock.job.bundle import LoadedFunction
 from penstock.job.command import CommandTemplate, run_command, wait_status
-from penstock.job.spec import BatchSpec, JobState, Stamp, new_batch_id
+from penstock.job.spec import BatchId, BatchSpec, JobState, Stamp, new_batch_id
 from penstock.slot.command_job import at_niceness, job_variables
 from penstock.slot.job_report import CommandEnd, CommandReport, Report
 from penstock.slot.output_capture import Taken
@@ -33,7 +33,7 @@ class Jobs:
     """The jobs of one batch, run one after the other."""
 
     def __init__(self, spec: BatchSpec, function: Function, functions: Functions) -> None:
-        self.batch = new_batch_id()
+        self.batch: BatchId = new_batch_id()
         self.spec = spec
         self._function = function
         self._dumper = ItemDumper(functions)
@@ -134,7 +134,7 @@ class Limit:
 
     def __init__(self, seconds: float | None) -> None:
         self.seconds = seconds
-        self.is_over = False
+        self.is_over: bool = False
 
     def wait(self, pid: int) -> int:
         """Returns the wait status of the process."""

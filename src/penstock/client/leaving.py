@@ -52,9 +52,9 @@ class Member:
     def __init__(self, url: str, stations: LocalStations | None, key: KeyFile | None) -> None:
         """`stations`: of an embedded pipeline, which end with this client. Raises NoPipeline: nobody answers; Refused:
         not with this key; ConfigError: not a URL."""
-        self.left = False
+        self.left: bool = False
         """It takes no more jobs."""
-        self.batched = 0
+        self.batched: int = 0
         """Jobs of batches that were submitted and have not been seen to have ended."""
         self._pid = os.getpid()
         self._stations = stations

@@ -53,10 +53,10 @@ class Stream:
     """The stdout or the stderr of one run of a job: what was shown of it, and what waits to be shown."""
 
     def __init__(self) -> None:
-        self.seen = 0
-        self.pending = bytearray()
+        self.seen: int = 0
+        self.pending: bytearray = bytearray()
         """What has come behind it."""
-        self.ended = False
+        self.ended: bool = False
         """Something is missing behind that."""
 
     def add(self, position: int, data: Bytes) -> int:
@@ -91,7 +91,7 @@ class Run:
 
     def __init__(self, lease: int) -> None:
         self.lease = lease
-        self.streams = (Stream(), Stream())
+        self.streams: tuple[Stream, Stream] = (Stream(), Stream())
 
     @property
     def seen(self) -> Seen:
@@ -196,6 +196,10 @@ class Live:
 
 class LiveFollower(Follower):
     """Asks the sink for what the jobs of one batch write, and gives it on."""
+
+    asked: bool
+    said_at: float
+    owed: int
 
     def __init__(self, batch: bytes, live: Live) -> None:
         super().__init__(batch, live)

@@ -60,7 +60,7 @@ class LocalStations:
         for jobs. ConfigError: there is no room for so many slots."""
         if sys.platform == "win32":
             raise ConfigError("an embedded pipeline needs Linux or WSL: give the URL of a running one")
-        self.slots = slots or default_slots()
+        self.slots: int = slots or default_slots()
         self.grace = grace
         check_slots(self.slots)
         self._pid = os.getpid()
@@ -68,7 +68,7 @@ class LocalStations:
         from penstock.job.private_folder import make_folder  # noqa: PLC0415 - Windows has no such locks
 
         self._folder, self._lock = make_folder()
-        self.url = f"ipc://{self._folder}"
+        self.url: str = f"ipc://{self._folder}"
         self.data = data
         self._order = self._order_of(data, pass_output=pass_output)
         self._restarted_at: list[float] = []

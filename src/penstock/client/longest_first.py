@@ -37,7 +37,7 @@ class LongestFirst:
         except Exception as error:  # noqa: BLE001 - the user's iterator may raise anything
             self._error = error
         costs = _costs(items, cost, single=len(iterables) == 1)
-        self.order = sorted(range(len(items)), key=costs.__getitem__, reverse=True)
+        self.order: list[int] = sorted(range(len(items)), key=costs.__getitem__, reverse=True)
         """Which input each job is."""
         self._items = [items[place] for place in self.order]
         self._sums = list(accumulate(costs[place] for place in self.order))

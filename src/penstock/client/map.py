@@ -77,7 +77,7 @@ class Map:
     def __init__(
         self, session: Session, feed: Feed, spec: BatchSpec, pace: Pace, *, ordered: bool, timeout: float | None
     ) -> None:
-        self.closed = False
+        self.closed: bool = False
         self._session = session
         self._spec = spec
         self._feed = feed

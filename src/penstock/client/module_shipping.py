@@ -50,7 +50,7 @@ DIGEST_BYTES = 16
 NAMED = rb"\x8c.(%b)[.\x94]"
 """Finds names in a pickle, by the way in which pickle writes short texts."""
 
-log = logging.getLogger("penstock.client")
+log: logging.Logger = logging.getLogger("penstock.client")
 
 
 class _Captured(NamedTuple):

@@ -245,7 +245,7 @@ PARSERS: dict[str, Callable[[Any, str], Any]] = {
 FIELDS = {"not_before": "not_before_time", "expires": "expires_time"}
 """Options whose field of the BatchSpec has another name."""
 
-COMMAND_PARSERS = {**PARSERS, "check": _check}
+COMMAND_PARSERS: dict[str, Callable[[Any, str], Any]] = {**PARSERS, "check": _check}
 """Commands have these too."""
 
 AROUND = ("initializer", "initargs", "cwd", "env")

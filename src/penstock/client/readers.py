@@ -42,7 +42,7 @@ class RowReader:
 
     def __init__(self, session: Session, batch: bytes, *, window: int = WINDOW, accepted: bool = True) -> None:
         """`accepted`: the batch is known to be so."""
-        self.window = window
+        self.window: int = window
         self.total: int | None = None
         """How many jobs there will be; None: not known yet."""
         self.failure: BaseException | None = None

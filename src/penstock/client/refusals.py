@@ -16,8 +16,8 @@ class AcceptedBeforeError(PenstockError):
 
     def __init__(self, known: Known) -> None:
         super().__init__(f"accepted before, as batch {known.batch.hex()}")
-        self.batch = known.batch
-        self.closed = known.closed
+        self.batch: bytes = known.batch
+        self.closed: bool = known.closed
 
 
 def error_named(refusal: Refused | Known | GoneLine) -> PenstockError:

@@ -40,12 +40,12 @@ class Request:
     __slots__ = ("answered", "due_at", "interval", "message", "number", "payload")
 
     def __init__(self, number: int, message: Message, payload: Bytes, answered: Answered | None) -> None:
-        self.number = number
-        self.message = message
-        self.payload = payload
-        self.answered = answered
-        self.interval = RESEND
-        self.due_at = float("inf")
+        self.number: int = number
+        self.message: Message = message
+        self.payload: bytes | memoryview = payload
+        self.answered: Answered | None = answered
+        self.interval: float = RESEND
+        self.due_at: float = float("inf")
 
 
 class Requests:

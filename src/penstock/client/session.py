@@ -42,7 +42,7 @@ WAIT_INTERVAL = 0.5
 
 _living: weakref.WeakSet[Session] = weakref.WeakSet()
 
-log = logging.getLogger("penstock.client")
+log: logging.Logger = logging.getLogger("penstock.client")
 
 
 class Supervisor(Protocol):

@@ -24,7 +24,7 @@ from penstock.client.submit_packing import Part, opening
 from penstock.job import payload
 from penstock.job.payload import Unreadable
 from penstock.job.spans import SpanSet
-from penstock.job.spec import BatchSpec, JobState, new_batch_id
+from penstock.job.spec import BatchId, BatchSpec, JobState, new_batch_id
 from penstock.wire.messages import BatchClose, Cancel, ChunkHead
 
 if TYPE_CHECKING:
@@ -65,13 +65,13 @@ class Stream:
 
     def __init__(self, session: Session, spec: BatchSpec, function: Function, left: Callable[[Stream], None]) -> None:
         """`left` is told when it is closed and every future is done."""
-        self.batch = new_batch_id()
+        self.batch: BatchId = new_batch_id()
         self.spec = spec
         self.futures: dict[int, JobFuture[Any]] = {}
-        self.count = 0
-        self.closed = False
+        self.count: int = 0
+        self.closed: bool = False
         """Whether no more jobs join it."""
-        self.collected = False
+        self.collected: bool = False
         """Whether it is among those that the next turn takes parts from."""
         self.on_row: OnRow | None = None
         self.on_refused: Callable[[BaseException], None] | None = None

@@ -74,7 +74,7 @@ class Growing(Batch[Any]):
         self._input_error: Exception | None = None
         self._ended = False
         self._stopped = False
-        self.is_cut = False
+        self.is_cut: bool = False
         """Whether it was cancelled before its input had ended."""
         self._drawn = 0
         self._passed = 0

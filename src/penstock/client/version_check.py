@@ -17,7 +17,7 @@ from penstock.version import VERSION, minor
 LOOK_INTERVAL = 30.0
 """Seconds between two looks at who is connected: workers come and go, and a look is a question to the ventilator."""
 
-log = logging.getLogger("penstock.client")
+log: logging.Logger = logging.getLogger("penstock.client")
 
 
 class Workers(Protocol):

@@ -92,9 +92,14 @@ def stop(order: Any) -> Any:
 class WorkerFiles:
     """Where a pipeline's worker has its files."""
 
+    pid: Path
+    log: Path
+    lock: Path
+    key: Path
+
     def __init__(self, pipeline: str) -> None:
         state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
-        self.folder = state / "penstock" / "fleet" / pipeline
+        self.folder: Path = state / "penstock" / "fleet" / pipeline
         self.log, self.pid, self.key, self.lock = (
             self.folder / ("worker." + suffix) for suffix in ("log", "pid", "key", "lock")
         )

@@ -31,7 +31,7 @@ class Work:
         """`function`: as it travels; empty: it is not known."""
         self._spec = spec
         self.template: CommandTemplate | None = None
-        self.surroundings = Surroundings()
+        self.surroundings: Surroundings = Surroundings()
         self._label = spec.title
         if function and spec.kind == "command":
             self.template = _attempt(lambda: CommandTemplate.decode(function), None)

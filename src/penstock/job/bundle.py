@@ -78,7 +78,7 @@ class LoadedFunction:
             )
         finally:
             current_job.set_loading(loading)
-        self.is_shared = serializer == "msgpack" or is_stateless(self._function)
+        self.is_shared: bool = serializer == "msgpack" or is_stateless(self._function)
         """Whether all jobs are given the same one."""
         self._blob = b"" if self.is_shared else bytes(blob)
 

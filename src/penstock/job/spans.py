@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
+from typing import ClassVar
 
 Span = tuple[int, int]
 """``(start, stop)``: the indexes start, start + 1, ..., stop - 1."""
@@ -44,7 +45,7 @@ class SpanSet:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, SpanSet) and self._starts == other._starts and self._stops == other._stops
 
-    __hash__ = None  # type: ignore[assignment]  # it changes
+    __hash__: ClassVar[None]  # type: ignore[assignment]  # it changes
 
     def __repr__(self) -> str:
         return f"SpanSet({list(self)})"

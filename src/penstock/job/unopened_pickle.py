@@ -47,8 +47,8 @@ class Members:
     __slots__ = ("items", "kind")
 
     def __init__(self, kind: str, items: list[Any]) -> None:
-        self.kind = kind
-        self.items = items
+        self.kind: str = kind
+        self.items: list[Any] = items
 
 
 class Made:
@@ -57,8 +57,8 @@ class Made:
     __slots__ = ("arguments", "state", "what")
 
     def __init__(self, what: Any, arguments: Any) -> None:
-        self.what = what
-        self.arguments = arguments
+        self.what: Any = what
+        self.arguments: Any = arguments
         self.state: Any = None
 
 

@@ -109,7 +109,7 @@ class Prepared:
         self, function: Callable[..., Any], initializer: Initializer | None, surroundings: Surroundings
     ) -> None:
         functools.update_wrapper(self, function)
-        self.parts = (function, initializer, surroundings)
+        self.parts: tuple[Callable[..., Any], Initializer | None, Surroundings] = (function, initializer, surroundings)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return prepare(*self.parts)(*args, **kwargs)

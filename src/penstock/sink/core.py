@@ -118,7 +118,7 @@ class SinkCore:
         self._rows: dict[bytes, list[SaveRow]] = {}
         self._before: dict[bytes, int] = {}
         """Both of this turn: what was recorded, and the last line of each batch before it."""
-        self.refused = 0
+        self.refused: int = 0
         """Records that no worker should have sent, or not this one (see station/lease_tokens.py)."""
 
     # ------------------------------------------------------------------------------------------ contract

@@ -39,10 +39,10 @@ class Follower:
     __slots__ = ("credit", "live", "number", "position")
 
     def __init__(self, follow: Follow) -> None:
-        self.position = follow.after
-        self.credit = follow.credit
-        self.live = follow.live
-        self.number = follow.number
+        self.position: int = follow.after
+        self.credit: int = follow.credit
+        self.live: int = follow.live
+        self.number: int = follow.number
 
 
 class Followers:

@@ -18,7 +18,7 @@ class Outputs:
         self._sink = sink
         self._lease_tokens = lease_tokens
         self._forgotten = forgotten
-        self.refused = 0
+        self.refused: int = 0
         """Parts of jobs that their worker was not given."""
 
     def on_output(self, event: OutputArrived) -> Actions:

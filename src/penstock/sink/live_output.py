@@ -17,7 +17,7 @@ class LiveOutput:
         self._sink = sink
         self._lease_tokens = lease_tokens
         self._followers = followers
-        self.refused = 0
+        self.refused: int = 0
         """Records of jobs that their worker was not given."""
 
     def on_live_output(self, event: LiveOutputArrived) -> Actions:

@@ -88,7 +88,7 @@ class Sink:
         self.process = process
         self._bindings = starts
         self._contact = contact
-        self.leaving = False
+        self.leaving: bool = False
         self.exit_code = 0
         self._outcomes = Decoder(WorkerToSink)
         self._control = Decoder(VentilatorToSink)

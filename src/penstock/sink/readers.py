@@ -15,7 +15,7 @@ class Readers:
     """`last` gives the last line of a batch, 0 if nothing of it is recorded."""
 
     def __init__(self, boot: int, claims: Iterable[SaveClaim], last: Callable[[bytes], int]) -> None:
-        self.followers = Followers(boot)
+        self.followers: Followers = Followers(boot)
         self._claims = Claims(claims)
         self._last = last
 

@@ -107,11 +107,11 @@ class Ending:
 
     def __init__(self, pid: int, order: Order, now: float) -> None:
         self.pid = pid
-        self.spare = bool(order.spare)
-        self.deadline = now + order.grace
+        self.spare: bool = bool(order.spare)
+        self.deadline: float = now + order.grace
         self.told: set[int] = set()
-        self.is_bomb = order.operation == BOMB
-        self.goes = order.operation == DISMISS
+        self.is_bomb: bool = order.operation == BOMB
+        self.goes: bool = order.operation == DISMISS
 
     def press(self, now: float, ours: set[int]) -> None:
         """SIGTERM for all that run, once, unless it goes by itself: what they start then is their way to clear up. Past

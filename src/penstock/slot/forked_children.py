@@ -30,7 +30,7 @@ class Forks:
         self, page: Page, agent: AgentStream, readers: Iterable[int], now: Callable[[], tuple[Iterable[Any], Report]]
     ) -> None:
         self._page, self._agent, self._readers, self._now = page, agent, readers, now
-        self.is_child = False
+        self.is_child: bool = False
         """Whether this is a process that a job has forked."""
         os.register_at_fork(after_in_child=self._disarm)
 

@@ -58,7 +58,7 @@ class Report:
         self._serializer = serializer
         self._are_plain = True
         """Whether none of the values is serialized yet."""
-        self.start = start
+        self.start: int = start
         self._since = time.monotonic_ns()
 
     @property
@@ -237,6 +237,8 @@ class CommandEnd(NamedTuple):
 
 class CommandReport(Report):
     """Of a piece of commands: each has a record, whose value is its argv and whose note has the rest."""
+
+    start: int
 
     is_each_alone = True
 

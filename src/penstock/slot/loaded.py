@@ -15,7 +15,7 @@ class Function:
     """A function as the slot keeps it: loaded when it is first run."""
 
     def __init__(self, message: LoadFunction, blob: Bytes) -> None:
-        self.is_command = message.kind == "command"
+        self.is_command: bool = message.kind == "command"
         self.prints = False
         self._blob: Bytes = blob
         self._serializer = message.serializer
@@ -41,7 +41,7 @@ class Chunk:
 
     def __init__(self, message: LoadChunk, blob: Bytes) -> None:
         self.head = message
-        self.form = "item"
+        self.form: str = "item"
         self._blob: Bytes | None = blob
         self._items: list[Any] = []
 

@@ -24,7 +24,7 @@ class Spool:
 
     def __init__(self) -> None:
         self._fd: int | None = None
-        self.end = 0
+        self.end: int = 0
         """Where the next life of the slot begins to write."""
 
     def write(self, data: bytes, place: int) -> int:

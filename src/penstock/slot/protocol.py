@@ -154,8 +154,8 @@ class Done(SlotMessage):
 ToSlot = LoadFunction | DropFunction | LoadChunk | FreeChunk | RunPiece
 FromSlot = Ready | Unfit | Done
 
-to_slot = msgspec.msgpack.Decoder(ToSlot)
-from_slot = msgspec.msgpack.Decoder(FromSlot)
+to_slot: msgspec.msgpack.Decoder[ToSlot] = msgspec.msgpack.Decoder(ToSlot)
+from_slot: msgspec.msgpack.Decoder[FromSlot] = msgspec.msgpack.Decoder(FromSlot)
 _encoder = msgspec.msgpack.Encoder()
 
 
@@ -181,7 +181,7 @@ class Page:
         # not by mmap.mmap, which keeps a descriptor of its own under a low number, where jobs look for theirs
         self._place = _mapped(fd, 0, mmap.MAP_SHARED)
         self._view = memoryview((ctypes.c_ubyte * PAGE_BYTES).from_address(self._place)).cast("B")
-        self.cells = self._view.cast("q")
+        self.cells: memoryview[int] = self._view.cast("q")
 
     @classmethod
     def create(cls) -> Page:

@@ -176,7 +176,7 @@ class Malformed:
     """Counts and logs what does not decode."""
 
     def __init__(self, process: Process) -> None:
-        self.count = 0
+        self.count: int = 0
         self._process = process
         self._logged_at = 0.0
 
@@ -224,6 +224,8 @@ def _refuse_undecoded(links: StationLinks, received: Received, error: ProtocolEr
 
 class Signals:
     """SIGTERM and SIGINT (to leave) and SIGUSR1 (to back up) as a file descriptor that the loop polls."""
+
+    fd: int
 
     def __init__(self) -> None:
         self.fd, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)

@@ -53,13 +53,13 @@ class Recorded:
     __slots__ = ("attempts", "ended", "generations", "last", "unsaved")
 
     def __init__(self) -> None:
-        self.ended = SpanSet()
+        self.ended: SpanSet = SpanSet()
         self.generations: dict[int, SpanSet] = {}
         """Jobs that have ended in a later generation than 0."""
         self.attempts: dict[Stamp, SpanSet] = {}
         """Jobs that have not ended, by the newest stamp recorded of them."""
-        self.last = 0
-        self.unsaved = 0
+        self.last: int = 0
+        self.unsaved: int = 0
         """Lines since the last checkpoint."""
 
     @classmethod

@@ -92,12 +92,12 @@ class StoreFile:
         self._doomed: list[int] = []
         try:
             folder = prepare(folder, durable=durable)
-            self.path = folder / name
+            self.path: Path = folder / name
             self._lock = _lock(folder, name)
         except OSError as error:
             raise StoreError(f"{folder}: {error.strerror}") from None
         try:
-            self.db = self._open()
+            self.db: apsw.Connection = self._open()
         except BaseException:
             os.close(self._lock)
             raise

@@ -29,7 +29,7 @@ class VentilatorContact:
         self._say_at = now + WAIT_PATIENCE
         self._has_waited = False
         """Whether WAIT_PATIENCE is over since then."""
-        self.joined = False
+        self.joined: bool = False
 
     @property
     def due_at(self) -> float | None:

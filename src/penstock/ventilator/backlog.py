@@ -140,12 +140,12 @@ class Backlog:
 
     def __init__(self, stored: Iterable[StoredBatch] = ()) -> None:
         self._groups = LimitGroups[Batch]()
-        self.batches = {one.batch: Batch(one, self._groups.join(one)) for one in stored}
+        self.batches: dict[bytes, Batch] = {one.batch: Batch(one, self._groups.join(one)) for one in stored}
         self._on_disk = {key: batch for key, batch in self.batches.items() if batch.on_disk}
-        self.queued_parts = 0
-        self.free_parts = 0
+        self.queued_parts: int = 0
+        self.free_parts: int = 0
         """Those among them that whoever has time may run."""
-        self.fair_queue = FairQueue()
+        self.fair_queue: FairQueue = FairQueue()
 
     def owner(self, batch: bytes) -> str | None:
         """The key that submitted a batch; None: no such batch."""

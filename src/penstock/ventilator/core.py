@@ -118,18 +118,22 @@ class VentilatorCore:
         pickles: bool = True,
         name_chars: int = LABEL_CHARS,
     ) -> None:
-        self.ledger = Ledger(life, stored, applied, now, lease_time, heartbeat_interval, seed, lease_tokens)
-        self.dispatcher = Dispatcher(self.ledger)
-        self.worker_reports = WorkerReports(self.ledger, self.dispatcher, version)
-        self.quarantine = Quarantine(self.ledger, self.dispatcher)
-        self.sink_log = SinkLog(self.ledger)
-        self.start_conditions = StartConditions(self.ledger)
-        self.placement = Placement(self.ledger)
-        self.intake = Intake(self.ledger, self.start_conditions, self.placement, pickles=pickles, name_chars=name_chars)
-        self.deletion = Deletion(self.ledger, self.start_conditions, self.intake, now, forgotten, transient_time)
-        self.retries = Retries(self.ledger, self.intake)
-        self.sink_log_repair = SinkLogRepair(self.ledger, self.intake)
-        self.questions = Questions(
+        self.ledger: Ledger = Ledger(life, stored, applied, now, lease_time, heartbeat_interval, seed, lease_tokens)
+        self.dispatcher: Dispatcher = Dispatcher(self.ledger)
+        self.worker_reports: WorkerReports = WorkerReports(self.ledger, self.dispatcher, version)
+        self.quarantine: Quarantine = Quarantine(self.ledger, self.dispatcher)
+        self.sink_log: SinkLog = SinkLog(self.ledger)
+        self.start_conditions: StartConditions = StartConditions(self.ledger)
+        self.placement: Placement = Placement(self.ledger)
+        self.intake: Intake = Intake(
+            self.ledger, self.start_conditions, self.placement, pickles=pickles, name_chars=name_chars
+        )
+        self.deletion: Deletion = Deletion(
+            self.ledger, self.start_conditions, self.intake, now, forgotten, transient_time
+        )
+        self.retries: Retries = Retries(self.ledger, self.intake)
+        self.sink_log_repair: SinkLogRepair = SinkLogRepair(self.ledger, self.intake)
+        self.questions: Questions = Questions(
             self.ledger, self.start_conditions, self.placement, self.sink_log, self.sink_log_repair, version, security
         )
         self.intake.recovered = not any(one.open_from is not None for one in stored)

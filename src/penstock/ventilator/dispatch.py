@@ -71,7 +71,7 @@ class Dispatcher:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self.needs = WorkerDemand(ledger.workers, ledger.changed)
+        self.needs: WorkerDemand = WorkerDemand(ledger.workers, ledger.changed)
         self._over_at = 0.0
         """Not before this instant are workers that want no more given something beyond that."""
         self._steal_at = 0.0

@@ -70,12 +70,12 @@ class Intake:
     ) -> None:
         """`pickles`: whether calls whose arguments are pickles are taken in. `name_chars`: of a name among options."""
         self._ledger = ledger
-        self.recalls = UnstartedCancels(ledger)
+        self.recalls: UnstartedCancels = UnstartedCancels(ledger)
         self._start_conditions = start_conditions
         self._placement = placement
         self._pickles = pickles
         self._name_chars = name_chars
-        self.recovered = False
+        self.recovered: bool = False
         """Whether what was given out before a restart is known: until then stored chunks are unconfirmed."""
         self.forgotten: dict[bytes, tuple[str, str] | None] = {}
         """Batches deleted in this life, oldest first, and why: what their clients still send again is accepted and

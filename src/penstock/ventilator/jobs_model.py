@@ -73,12 +73,12 @@ class UnstartedCancel:
     __slots__ = ("client", "jobs", "number", "open", "until")
 
     def __init__(self, client: bytes, number: int, until: float) -> None:
-        self.client = client
-        self.number = number
-        self.until = until
-        self.open = 0
+        self.client: bytes = client
+        self.number: int = number
+        self.until: float = until
+        self.open: int = 0
         """Jobs of which it is not known whether they have started."""
-        self.jobs = 0
+        self.jobs: int = 0
         """Jobs that were cancelled."""
 
 
@@ -105,28 +105,28 @@ class Part:
     )
 
     def __init__(self, chunk: Chunk, start: int, stop: int, stamp: Stamp, *, given: bool = False) -> None:
-        self.chunk = chunk
-        self.start = start
-        self.stop = stop
-        self.stamp = stamp
-        self.place = Place.LOADED
-        self.lease = 0
-        self.given = given
-        self.crashed = False
+        self.chunk: Chunk = chunk
+        self.start: int = start
+        self.stop: int = stop
+        self.stamp: Stamp = stamp
+        self.place: Place = Place.LOADED
+        self.lease: int = 0
+        self.given: bool = given
+        self.crashed: bool = False
         """Ran when its worker was lost: counts as a crash once it is given out again."""
-        self.exposed = False
+        self.exposed: bool = False
         """Was with a worker that is lost, which may have started it and bring it to its end."""
-        self.suspect = False
+        self.suspect: bool = False
         """May have taken a worker along."""
-        self.lost = ""
+        self.lost: str = ""
         """The worker that was lost with it last."""
-        self.due_at = 0.0
+        self.due_at: float = 0.0
         """DELAYED: until this instant, or NEVER_DUE."""
-        self.barrier = 0
+        self.barrier: int = 0
         """UNCONFIRMED: until the sink has echoed the beat of this number."""
         self.verdict: tuple[JobState, str] | None = None
         """VERDICT: the final state and its cause."""
-        self.recalled = False
+        self.recalled: bool = False
         """Not to be started any more: cancelled as soon as nobody runs it."""
         self.recalls: tuple[UnstartedCancel, ...] = ()
         """Requests that wait to know whether it has started."""
@@ -197,10 +197,10 @@ class Chunk:
     __slots__ = ("batch", "count", "ended", "first", "parts", "size")
 
     def __init__(self, batch: Batch, first: int, count: int, size: int) -> None:
-        self.batch = batch
-        self.first = first
-        self.count = count
-        self.size = size
+        self.batch: Batch = batch
+        self.first: int = first
+        self.count: int = count
+        self.size: int = size
         self.parts: list[Part] = []
         self.ended: dict[JobState, SpanSet] = {}
 
@@ -250,34 +250,34 @@ class Batch:
     """A batch, with those of its open chunks that are in memory."""
 
     def __init__(self, stored: StoredBatch, open_leases: OpenLeases[Batch] | None) -> None:
-        self.id = stored.batch
+        self.id: bytes = stored.batch
         self.spec: BatchSpec = stored.spec
-        self.function = stored.function
-        self.function_size = stored.function_size
-        self.created_time = stored.created_time
-        self.accepted = stored.accepted
-        self.total = stored.total
-        self.counts = dict(stored.counts)
-        self.cancelled = SpanSet(stored.cancelled)
-        self.generation = stored.generation
+        self.function: bytes = stored.function
+        self.function_size: int = stored.function_size
+        self.created_time: float = stored.created_time
+        self.accepted: int = stored.accepted
+        self.total: int | None = stored.total
+        self.counts: dict[str, int] = dict(stored.counts)
+        self.cancelled: SpanSet = SpanSet(stored.cancelled)
+        self.generation: int = stored.generation
         """Grows with each retry that opens jobs again."""
-        self.asked = dict(stored.asked)
+        self.asked: dict[bytes, int] = dict(stored.asked)
         """The latest of these retries, and how many jobs each opened."""
-        self.on_disk = stored.open_from is not None
+        self.on_disk: bool = stored.open_from is not None
         """There may be open chunks from `loaded_to` on that are not in memory."""
-        self.loaded_to = stored.open_from or 0
+        self.loaded_to: int = stored.open_from or 0
         self.loading = False
         self.chunks: dict[int, Chunk] = {}
         self.firsts: list[int] = []
         self.queue: list[tuple[int, int, Part]] = []
-        self.ended_time = stored.ended_time
+        self.ended_time: float | None = stored.ended_time
         """When it was first seen to have ended, by the wall clock."""
         self.leased = 0
         self.open_leases = open_leases
         """What its limit counts; None: it has none."""
-        self.uncertain = stored.open_from is not None
+        self.uncertain: bool = stored.open_from is not None
         """After a restart: what of it is out is not known yet."""
-        self.terms = terms_of(self.spec)
+        self.terms: Terms = terms_of(self.spec)
         self.in_turn = False
         self.offered = 0
         """No worker that has not changed after this change owes it anything (worker_demand.py)."""

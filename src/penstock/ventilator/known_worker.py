@@ -54,8 +54,8 @@ class Worker:
         self.number = 0
         """Of the newest hello or heartbeat; older ones are ignored."""
         self.window = 0
-        self.heard_at = 0.0
-        self.pace = 1.0
+        self.heard_at: float = 0.0
+        self.pace: float = 1.0
         """Times the usual interval and lease time that it was told to take."""
         self.gone_at: float | None = None
         self.draining = False
@@ -67,16 +67,16 @@ class Worker:
         self._of_batch: Counter[bytes] = Counter()
         """How many of its leases are of a batch, and of a priority."""
         self._of_priority: Counter[int] = Counter()
-        self.jobs = 0
+        self.jobs: int = 0
         """Open jobs under its leases."""
-        self.width = 0
+        self.width: int = 0
         """Those of them that could run at once if it had slots without end."""
-        self.seconds = 0.0
+        self.seconds: float = 0.0
         """Of work that these jobs were expected to be."""
-        self.charged_leases = 0
+        self.charged_leases: int = 0
         """Leases of rounds that it has not reported."""
-        self.charged_jobs = 0
-        self.charged_seconds = 0.0
+        self.charged_jobs: int = 0
+        self.charged_seconds: float = 0.0
         self.done = 0
         self.running: list[tuple[bytes, Span]] = []
         """By its newest inventory: (batch, span)."""
@@ -84,9 +84,9 @@ class Worker:
         """By its newest heartbeat: which slot runs a job, by its lease and index, and since when."""
         self.hand_back: tuple[int, float] | None = None
         """Number and instant of a hand-back request that is open."""
-        self.stuck = False
+        self.stuck: bool = False
         """It handed back what waited behind jobs that last: it gets something only when one of them has ended."""
-        self.barren_until = 0.0
+        self.barren_until: float = 0.0
         """It had nothing to hand back: do not ask again before."""
 
     def change(self) -> None:

@@ -25,8 +25,8 @@ class Round:
     __slots__ = ("dealt_at", "lost", "waiting")
 
     def __init__(self, dealt_at: float, waiting: dict[bytes, tuple[int, int, float]]) -> None:
-        self.dealt_at = dealt_at
-        self.waiting = waiting
+        self.dealt_at: float = dealt_at
+        self.waiting: dict[bytes, tuple[int, int, float]] = waiting
         """Workers that have not reported theirs, each with the leases, jobs and seconds of work it is charged."""
         self.lost: list[Worker] = []
         """Those that were lost before they reported."""
@@ -38,17 +38,17 @@ class LeaseRecord:
     __slots__ = ("chunk", "given_at", "jobs", "mean", "number", "round", "serial", "taken", "worker")
 
     def __init__(self, number: int, chunk: Chunk, jobs: int, given_at: float) -> None:
-        self.number = number
-        self.chunk = chunk
-        self.jobs = jobs
-        self.given_at = given_at
-        self.serial = chunk.batch.spec.limit is not None
+        self.number: int = number
+        self.chunk: Chunk = chunk
+        self.jobs: int = jobs
+        self.given_at: float = given_at
+        self.serial: bool = chunk.batch.spec.limit is not None
         """Whether its worker runs one job of it at a time."""
-        self.mean = UNKNOWN_SECONDS if chunk.batch.mean is None else chunk.batch.mean
+        self.mean: float = UNKNOWN_SECONDS if chunk.batch.mean is None else chunk.batch.mean
         """Seconds that one of its jobs was expected to take when it was given out."""
         self.worker: Worker | None = None
         self.round: Round | None = None
-        self.taken = False
+        self.taken: bool = False
 
     @property
     def parts(self) -> list[Part]:

@@ -31,6 +31,9 @@ AT_SINK = (Place.VERDICT, Place.OPENING)
 class Ledger:
     """State of one life of the ventilator."""
 
+    chain: bytes
+    applied: int
+
     def __init__(
         self,
         life: int,
@@ -46,12 +49,12 @@ class Ledger:
         self.lease_tokens = lease_tokens
         self.lease_time = lease_time
         self.heartbeat_interval = heartbeat_interval
-        self.random = random.Random(seed)
-        self.wall_offset = 0.0
+        self.random: random.Random = random.Random(seed)
+        self.wall_offset: float = 0.0
         """Seconds that the wall clock is ahead of the core's."""
-        self.backlog = Backlog(stored)
-        self.leases = Leases(life)
-        self.beats = SinkBeats(life, heartbeat_interval, now)
+        self.backlog: Backlog = Backlog(stored)
+        self.leases: Leases = Leases(life)
+        self.beats: SinkBeats = SinkBeats(life, heartbeat_interval, now)
         self.workers: dict[bytes, Worker] = {}
         self.changed: dict[Worker, None] = {}
         """Workers that may be given more or less than before."""
@@ -68,9 +71,9 @@ class Ledger:
         """Leases with recalled parts of which it is asked whether they have started: when their worker was asked."""
         self.connections = 0
         self._serial = 0
-        self.turn = Turn()
+        self.turn: Turn = Turn()
         """What this turn does."""
-        self.hand_backs = HandBackRequests(self.turn)
+        self.hand_backs: HandBackRequests = HandBackRequests(self.turn)
 
     def _unlease(self, part: Part) -> None:
         if part.lease:

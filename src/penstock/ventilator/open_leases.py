@@ -39,12 +39,12 @@ class OpenLeases(Generic[Sharer]):
     __slots__ = ("_aside", "in_turn", "limit", "out", "sharing", "uncertain")
 
     def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.out = 0
+        self.limit: int = limit
+        self.out: int = 0
         """Leases that are out."""
-        self.uncertain = False
+        self.uncertain: bool = False
         """After a restart: it is not known yet what is out."""
-        self.sharing = 0
+        self.sharing: int = 0
         """Batches that share it, if it is one that can be shared."""
         self.in_turn: dict[Sharer, None] = {}
         """Those of its batches that take turns with all others: none while the limit is reached."""

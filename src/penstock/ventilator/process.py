@@ -99,7 +99,7 @@ class Ventilator:
         self.links = links
         self.process = process
         self._bindings = starts
-        self.leaving = False
+        self.leaving: bool = False
         self.exit_code = 0
         self._clients = Decoder(ClientToVentilator)
         self._reports = Decoder(ToVentilator)

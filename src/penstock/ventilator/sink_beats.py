@@ -21,7 +21,7 @@ class SinkBeats:
 
     def __init__(self, life: int, interval: float, now: float) -> None:
         """`interval`: seconds between two beats."""
-        self.number = life << COUNTER_BITS
+        self.number: int = life << COUNTER_BITS
         """Of the newest beat: greater than that of any beat of a former life."""
         self._interval = interval
         self._sent_at = now

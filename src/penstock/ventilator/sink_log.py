@@ -46,10 +46,10 @@ class SinkLog:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self.sink: bytes | None = None
-        self.sink_heard_at = 0.0
+        self.sink_heard_at: float = 0.0
         self._boot: int | None = None
-        self.diverged = False
-        self.trouble = ""
+        self.diverged: bool = False
+        self.trouble: str = ""
         """Why the sink records nothing more, by its own words."""
         self._asked_at: float | None = None
         self._waiting: deque[Completion] = deque()

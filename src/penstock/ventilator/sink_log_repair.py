@@ -30,9 +30,9 @@ class Restatement:
     """What the sink says of one batch."""
 
     def __init__(self) -> None:
-        self.recorded = Recorded()
+        self.recorded: Recorded = Recorded()
         self.states: dict[JobState, SpanSet] = {}
-        self.crashed = SpanSet()
+        self.crashed: SpanSet = SpanSet()
 
     def take(self, line: Completion) -> None:
         """One line of the log."""
@@ -65,9 +65,9 @@ class SinkLogRepair:
         """Batches that are still to be compared; the last one is being read."""
         self._kept: KeptLoaded | None = None
         self._opened = self._dead = 0
-        self.reopened = 0
+        self.reopened: int = 0
         """Jobs opened again in this life."""
-        self.lost = 0
+        self.lost: int = 0
         """Jobs that could not be."""
 
     def begin(self, applied: int) -> None:

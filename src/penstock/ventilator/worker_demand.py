@@ -38,9 +38,9 @@ class WorkerDemand:
         self._serial = itertools.count()
         self.ready: dict[Worker, int] = {}
         """The workers that can be given something, in the order in which they came; a number of each."""
-        self.slots = 0
+        self.slots: int = 0
         """Of these."""
-        self.changes = 0
+        self.changes: int = 0
         self._changed_at: dict[Worker, int] = {}
         """Number of the newest change of each of them, in that order."""
         self._needs: dict[Worker, Need] = {}

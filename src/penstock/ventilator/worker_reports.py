@@ -53,7 +53,7 @@ class WorkerReports:
         self._dispatcher = dispatcher
         self._version = version
         self._connections = 0
-        self.loss = WorkerLoss(ledger, self.greet)
+        self.loss: WorkerLoss = WorkerLoss(ledger, self.greet)
         self.claims: dict[tuple[bytes, int], tuple[Worker, Held, int, bool]] = {}
         """Spans (worker, held, stop, finished) of chunks that are not in memory yet, by (batch, start)."""
 

@@ -140,9 +140,9 @@ class Guard:
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], key: KeyFile, folder: Path, news: News) -> None:
         """ConfigError: there is no list of keys in the folder."""
         self._news = news
-        self.refused = 0
+        self.refused: int = 0
         """Handshakes that were."""
-        self.junk = 0
+        self.junk: int = 0
         self.is_clear = True
         """Whether it is known who asks for a topic (see subscriptions.py)."""
         self.key = key
@@ -156,7 +156,7 @@ class Guard:
         self._look_at = 0.0
         self.throwaway = ""
         """Of the self-test: it is never let in, and told so."""
-        self.socket = context.socket(zmq.ROUTER)
+        self.socket: zmq.Socket[bytes] = context.socket(zmq.ROUTER)
         self.socket.set(zmq.LINGER, 0)
         self.socket.bind(ZAP)
 

@@ -99,7 +99,7 @@ Id = Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
 Text = Annotated[str, msgspec.Meta(max_length=65_536)]
 SHOWN_BYTES = 1 << 20
 """Of arguments in one answer, and of a function: what is larger nobody reads."""
-Many = msgspec.Meta(max_length=MAX_RECORDS)
+Many: msgspec.Meta = msgspec.Meta(max_length=MAX_RECORDS)
 SpanList = Annotated[tuple[tuple[Count, Count], ...], Many]
 OPENS = ("pickle", "msgpack", "command")
 """What a worker of penstock runs (Hello)."""

@@ -114,7 +114,9 @@ class Knock:
             self._socket.set(zmq.RECONNECT_IVL, -1)
         self._socket.set(zmq.IPV6, 1 if "[" in endpoint else 0)
         Security(key).on_connect(self._socket, name)
-        self.monitor = self._socket.get_monitor_socket(HANDSHAKE_SUCCEEDED | HANDSHAKE_FAILED | zmq.Event.DISCONNECTED)
+        self.monitor: zmq.Socket[bytes] = self._socket.get_monitor_socket(
+            HANDSHAKE_SUCCEEDED | HANDSHAKE_FAILED | zmq.Event.DISCONNECTED
+        )
         self.monitor.set(zmq.LINGER, 0)
         self._socket.connect(endpoint)
 

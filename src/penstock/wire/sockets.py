@@ -96,13 +96,13 @@ class Links:
         self._most_connections = self._security.limits.connections
         self.guard: Guard | None = None
         """Of a station with keys."""
-        self.news = News()  # of keys and strangers
+        self.news: News = News()  # of keys and strangers
         self.shut_out: dict[str, str] = {}
         """Sockets whose last try to connect ended in the handshake, and where."""
         self._poller = zmq.Poller()
         self._names: dict[object, str] = {}
         self._locks: list[int] = []
-        self.malformed = 0
+        self.malformed: int = 0
         """Messages with an impossible number of frames, or of nobody who may be here."""
 
     @contextlib.contextmanager

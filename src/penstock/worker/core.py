@@ -86,8 +86,8 @@ class WorkerCore:
     ) -> None:
         self._me = hello
         self._lease_time = lease_time
-        self.holdings = Holdings()
-        self.feed = SlotFeed(hello.slots, self.holdings)
+        self.holdings: Holdings = Holdings()
+        self.feed: SlotFeed = SlotFeed(hello.slots, self.holdings)
         self._fitness = Fitness(hello.slots)
         self._hand_backs = HandBacks(hello.worker, self.holdings, self.feed)
         self._membership = Membership(hello, now, lease_time, heartbeat_interval, self.feed.in_slots)

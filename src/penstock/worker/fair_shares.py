@@ -26,8 +26,8 @@ class Share:
 
     def __init__(self, turn: int) -> None:
         self.leases: list[tuple[int, HeldLease]] = []
-        self.pieces = 0
-        self.turn = turn
+        self.pieces: int = 0
+        self.turn: int = turn
 
     def is_for(self, tenant: Tenant, priority: int) -> bool:
         """Whether its batch, of which there is a lease, has this priority and the tenant admits it."""
@@ -39,7 +39,7 @@ class Shares:
     """The batches of a worker, by whose turn it is; a piece costs one entry in a heap, however many jobs it has."""
 
     def __init__(self) -> None:
-        self.waiting = 0
+        self.waiting: int = 0
         """Leases with something to start."""
         self._shares: dict[bytes, Share] = {}
         self._heap: list[tuple[int, int, int, Share]] = []

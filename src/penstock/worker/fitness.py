@@ -17,7 +17,7 @@ class Fitness:
     def __init__(self, slots: int) -> None:
         self._slots = slots
         self._unfit: dict[int, str] = {}
-        self.broken = ""
+        self.broken: str = ""
         """Why nothing can be run here; empty: something can."""
 
     def unfit(self, slot: int, cause: str) -> list[Log]:

@@ -28,14 +28,16 @@ START += "from penstock.slot.fork_server import main; main(s.encode())"
 class ServerProcess:
     """The agent's side: a fork server for so many slots of a worker, as a child process in a session of its own."""
 
+    control: socket.socket
+
     def __init__(self, slots: int, worker: str) -> None:
         open_standard_files()
-        self.owner = os.urandom(8).hex()
+        self.owner: str = os.urandom(8).hex()
         self.control, theirs = socket.socketpair()
         with theirs, contextlib.ExitStack() as failed:
             failed.callback(self.control.close)
             setup = Setup(theirs.fileno(), worker, import_path())
-            self.process = subprocess.Popen(
+            self.process: subprocess.Popen[bytes] = subprocess.Popen(
                 command(START, msgspec.json.encode(setup).decode()),
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],

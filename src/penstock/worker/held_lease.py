@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from penstock.job.spans import SpanSet
-from penstock.job.spec import BatchSpec
+from penstock.job.spec import BatchSpec, Tenant
 from penstock.wire.messages import BatchHead, Held, Lease, OutcomeHead, credit_cost
 
 Bytes = bytes | memoryview
@@ -15,12 +15,12 @@ class KeptOutcome:
     __slots__ = ("body", "head", "left", "sent_at", "size", "token")
 
     def __init__(self, head: OutcomeHead, body: Bytes, token: bytes) -> None:
-        self.head = head
-        self.body = body
-        self.token = token
-        self.left = SpanSet([(head.start, head.stop)])
+        self.head: OutcomeHead = head
+        self.body: bytes | memoryview = body
+        self.token: bytes = token
+        self.left: SpanSet = SpanSet([(head.start, head.stop)])
         self.sent_at: float | None = None
-        self.size = credit_cost((head,), body)
+        self.size: int = credit_cost((head,), body)
         """Bytes that it takes, with all that is said of it."""
 
 
@@ -44,21 +44,21 @@ class HeldLease:
     )
 
     def __init__(self, lease: Lease, head: BatchHead) -> None:
-        self.lease = lease
+        self.lease: Lease = lease
         self.spec: BatchSpec = head.spec
-        self.tenant = head.spec.tenant
-        self.function = head.function
-        self.unstarted = SpanSet([(lease.start, lease.stop)])
-        self.running = SpanSet()
-        self.finished = SpanSet()
+        self.tenant: Tenant = head.spec.tenant
+        self.function: bytes = head.function
+        self.unstarted: SpanSet = SpanSet([(lease.start, lease.stop)])
+        self.running: SpanSet = SpanSet()
+        self.finished: SpanSet = SpanSet()
         self.kept: list[KeptOutcome] = []
-        self.serial = head.spec.limit is not None
+        self.serial: bool = head.spec.limit is not None
         """One job of it at a time: so many leases are out as jobs may run."""
-        self.careful = False
+        self.careful: bool = False
         """A slot died in it and nobody knows which job it was: one job at a time."""
-        self.dropped = SpanSet()
+        self.dropped: SpanSet = SpanSet()
         """Jobs in slots that are no longer this worker's: not to be started again if they come back unrun."""
-        self.queued = False
+        self.queued: bool = False
 
     @property
     def empty(self) -> bool:

@@ -20,8 +20,8 @@ class Holdings:
     def __init__(self) -> None:
         self.leases: dict[int, HeldLease] = {}
         self._of_batch: dict[bytes, set[int]] = {}
-        self.kept_bytes = 0
-        self.shares = Shares()
+        self.kept_bytes: int = 0
+        self.shares: Shares = Shares()
         """Those with jobs to start, and the pieces of them in slots."""
         self._parked: dict[bytes, list[HeldLease]] = {}
         """Leases whose function is not here yet, by its digest."""

@@ -33,7 +33,7 @@ class Lifetime:
     ) -> None:
         self._idle_timeout = math.inf if idle_timeout is None else idle_timeout
         self._grace = grace
-        self.leaves_at = math.inf
+        self.leaves_at: float = math.inf
         """When it leaves, whatever still runs or is not delivered."""
         self._idle_since = now
         self._was_busy = False

@@ -41,9 +41,9 @@ class Membership:
         self._alive_at = now
         self._told_touch = 0.0
         self._beat_at = now
-        self.joined = False
+        self.joined: bool = False
         """Whether the newest hello was welcomed."""
-        self.lost = True
+        self.lost: bool = True
         """Whether nothing was heard for so long that others may have its jobs."""
 
     @property

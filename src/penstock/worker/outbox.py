@@ -45,8 +45,8 @@ class Outbox:
         self._holdings = holdings
         self._waiting: list[KeptOutcome] = []
         self._looked_at = now
-        self.live_output = LiveOutput()
-        self.uploads = Uploads()
+        self.live_output: LiveOutput = LiveOutput()
+        self.uploads: Uploads = Uploads()
         self.due_at: float | None = None
         """When what waits must go."""
 

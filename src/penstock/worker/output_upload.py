@@ -68,7 +68,7 @@ class Uploads:
     """Of one worker."""
 
     def __init__(self) -> None:
-        self.waiting_bytes = 0
+        self.waiting_bytes: int = 0
         """Of outcomes that wait here for their outputs."""
         self.due_at: float | None = None
         """When what is under way is sent again."""

@@ -157,8 +157,8 @@ class Worker:
         self._outlet = outlet
         self._screens = screens
         self._grace = grace
-        self.leaving = False
-        self.exit_code = 0
+        self.leaving: bool = False
+        self.exit_code: int = 0
         self._decoder = Decoder(VentilatorToWorker)
         self._malformed = loop.Malformed(process)
         self._works: dict[int, Work] = {}

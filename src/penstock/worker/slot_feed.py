@@ -54,17 +54,17 @@ class Piece:
     __slots__ = ("cut", "end_at", "expected", "given_at", "held", "late", "number", "settled", "start", "stop")
 
     def __init__(self, number: int, held: HeldLease, start: int, stop: int, given_at: float, expected: float) -> None:
-        self.number = number
-        self.held = held
-        self.start = start
-        self.stop = stop
-        self.given_at = given_at
-        self.expected = expected
-        self.cut = False
+        self.number: int = number
+        self.held: HeldLease = held
+        self.start: int = start
+        self.stop: int = stop
+        self.given_at: float = given_at
+        self.expected: float = expected
+        self.cut: bool = False
         """Its slot was asked to stop it after the job that runs."""
-        self.settled = False
+        self.settled: bool = False
         """What is left of it has started, or it is no longer in its slot."""
-        self.late = False
+        self.late: bool = False
         """It was seen that it keeps its slot from what waits behind it."""
         self.end_at: float | None = None
         """When its slot is ended if it is still there: it was cancelled."""

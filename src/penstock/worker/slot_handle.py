@@ -81,8 +81,8 @@ class SlotHandle:
         self.number = number
         self.life = life
         self.spools = spools
-        self.tenant = Tenant(user)
-        self.pid = 0
+        self.tenant: Tenant = Tenant(user)
+        self.pid: int = 0
         """Of its process, once that is ready."""
         self.pieces: dict[int, Piece] = {}
         self.cuts: dict[int, int] = {}
@@ -93,17 +93,17 @@ class SlotHandle:
         self.prints_fast = False
         self.unfit = ""
         """Why its process could not become a slot, by its own words."""
-        self.begun_at = 0
+        self.begun_at: int = 0
         """When its process had the piece that comes first (CLOCK_MONOTONIC ns)."""
         ours, self._theirs = socket.socketpair()
-        self.stream = SlotStream(ours)
-        self.page = Page.create()
+        self.stream: SlotStream = SlotStream(ours)
+        self.page: Page = Page.create()
         pipes = [os.pipe(), os.pipe()]
-        self.readers = (pipes[0][0], pipes[1][0])
+        self.readers: tuple[int, int] = (pipes[0][0], pipes[1][0])
         self._writers = (pipes[0][1], pipes[1][1])
         for reader in self.readers:
             os.set_blocking(reader, False)
-        self.drain = Spooler(self.page, self.readers, spools)
+        self.drain: Spooler = Spooler(self.page, self.readers, spools)
         self._functions: OrderedDict[bytes, None] = OrderedDict()
         self._chunks: OrderedDict[int, int] = OrderedDict()
         self._chunk_bytes = 0

@@ -57,7 +57,7 @@ class Lives:
         self._selector = selector
         self._later = later
         self._hooks = hooks
-        self.spools = [(Spool(), Spool()) for _ in range(slots)]
+        self.spools: list[tuple[Spool, Spool]] = [(Spool(), Spool()) for _ in range(slots)]
         """Of each slot: what its jobs print and is not yet delivered outlives its process."""
         self._numbers = count(1)
         self._starts = Starts()

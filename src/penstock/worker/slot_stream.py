@@ -26,9 +26,9 @@ class SlotStream:
     def __init__(self, connection: socket.socket) -> None:
         self.socket = connection
         connection.setblocking(False)
-        self.is_gone = False
+        self.is_gone: bool = False
         """Nothing more will come from there."""
-        self.nonsense = ""
+        self.nonsense: str = ""
         """What came instead of a frame: a job has written to its slot's socket."""
         self._out: deque[memoryview] = deque()
         self._frames = FrameReader(from_slot)

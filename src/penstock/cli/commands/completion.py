@@ -26,7 +26,7 @@ JOINTS = (":", "=")
 class Bash(BashComplete):
     """Words with a colon or an equals sign are whole, as the user typed them."""
 
-    cut = 0
+    cut: int = 0
     """Characters of the incomplete word that bash counts as words before it."""
 
     def get_completion_args(self) -> tuple[list[str], str]:

@@ -148,6 +148,8 @@ class Running(NamedTuple):
 class Stations:
     """Station processes in sessions of their own, so that Ctrl-C reaches only this process; they end with it."""
 
+    lifeline: int
+
     def __init__(self) -> None:
         self.lifeline, self._held = os.pipe()
         self._running: list[Running] = []

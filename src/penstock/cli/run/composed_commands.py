@@ -74,7 +74,7 @@ class Composer:
         places = [piece for word in self._words for piece in word if isinstance(piece, Place)]
         self._has_place = bool(places)
         self._slots = sum(place.counted == "slot" and place.change is None for place in places)
-        self.needs_total = any(place.counted in {"total", "padded"} and place.change is None for place in places)
+        self.needs_total: bool = any(place.counted in {"total", "padded"} and place.change is None for place in places)
         """Whether a job has to know how many there are."""
 
     def template(self, interpreter: bytes) -> tuple[bytes, ...]:

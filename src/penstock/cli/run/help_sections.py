@@ -17,7 +17,7 @@ from penstock.cli.run.gnu_options import hidden_options, spelled
 if TYPE_CHECKING:
     from click.parser import _OptionParser
 
-SECTIONS = {
+SECTIONS: dict[str, tuple[str, ...]] = {
     "Input": (
         *("files", "null", "delimiter", "colsep", "header", "link", "trim", "skip_first_line", "no_run_if_empty"),
         *("eof", "shuf", "arg_sep", "arg_file_sep", "call", "kind"),

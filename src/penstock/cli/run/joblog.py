@@ -52,7 +52,7 @@ class JobLog:
         behind all of it, ``-`` is stdout. ConfigError: the file cannot be written."""
         self._host = host
         self._path = path.removeprefix("+")
-        self.failure = ""
+        self.failure: str = ""
         """Why it is not whole."""
         self._fd = -1
         try:

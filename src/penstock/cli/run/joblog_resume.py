@@ -36,12 +36,12 @@ class Logged:
     def __init__(self, path: str, *, failed_too: bool) -> None:
         """`failed_too`: what did not succeed is not done. ConfigError: the file is no joblog, or cannot be read."""
         self.path = path
-        self.size = 0
+        self.size: int = 0
         """Bytes of its whole lines: a run that was killed may have left half of one behind them."""
-        self.counts = Counts()
+        self.counts: Counts = Counts()
         """Of the jobs that are done."""
-        self.numbers = array("q")
-        self.total = 0
+        self.numbers: array[int] = array("q")
+        self.total: int = 0
         """How many jobs there were, as far as it tells."""
         self._failed_too = failed_too
         self._done: set[bytes] = set()

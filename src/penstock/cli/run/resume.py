@@ -45,7 +45,7 @@ class Resumed:
 
     def __init__(self, batches: list[Batch], *, failed_too: bool) -> None:
         """`failed_too`: only what succeeded, or is still under way, counts as done."""
-        self.found = 0
+        self.found: int = 0
         """Jobs that need not be submitted."""
         self._batches = batches
         self._failed_too = failed_too

@@ -16,9 +16,9 @@ class Tally:
     """Counts each job that ends; `halt` says when it is enough, and `summary` is told of each."""
 
     def __init__(self, halt: Halt | None = None, summary: Summary | None = None) -> None:
-        self.stopping = False
+        self.stopping: bool = False
         """No more jobs are started: `halt` was due, or the user has had enough."""
-        self.counts = Counts()
+        self.counts: Counts = Counts()
         """Of what has ended while this counted."""
         self._halt = halt
         self._summary = summary

@@ -15,7 +15,7 @@ import click
 from penstock.cli.option_types import WORD
 from penstock.cli.output import counted, say
 from penstock.cli.run import job_file, python_calls, user_shell
-from penstock.cli.run.arguments import InputSource, grouped, marks, parse
+from penstock.cli.run.arguments import InputSource, ParsedWords, grouped, marks, parse
 from penstock.cli.run.arguments_per_job import Arguments, Filling, continued
 from penstock.cli.run.command_templates import composer_of, composes, template_of
 from penstock.cli.run.composed_commands import Composer
@@ -173,7 +173,7 @@ class Work(JobOptions):
     """The jobs that a command line asks for."""
 
     def __post_init__(self) -> None:
-        self.line = parse(self.words, self.files, marks(self.marks.arg_sep, self.marks.arg_file_sep))
+        self.line: ParsedWords = parse(self.words, self.files, marks(self.marks.arg_sep, self.marks.arg_file_sep))
         self.reading.check()
         if not self.call and (self.serializer or self.initializer):
             raise ConfigError("--serializer and --initializer are for --call: a command is a program of its own")
@@ -265,7 +265,8 @@ class Work(JobOptions):
             return blocks(self)
         columns = None if self.colsep is None else self._separator(self.colsep)
         separator = self.reading.separator(null=self.null)
-        items, self.names = self.reading.arguments(self._sources(), separator, columns)
+        items, names = self.reading.arguments(self._sources(), separator, columns)
+        self.names: list[bytes] = names
         if self.call:
             return python_calls.arguments((item for (item,) in items), self.kind)
         composer = composer_of(self) if composes(self) else None
