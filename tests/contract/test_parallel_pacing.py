@@ -349,10 +349,10 @@ def test_a_joblog_is_added_to(gnu: Cli, cli: Cli, folder: Path) -> None:
         (["--resume"], b"its --joblog FILE"),
         (["--resume-failed", "--joblog", "-"], b"its --joblog FILE"),
         (["--retry-failed"], b"its --joblog FILE"),
-        (["--retry-failed", "--resume", "--joblog", "log"], b"give one"),
+        (["--retry-failed", "--resume", "--joblog", "log"], b"exclude each other"),
         (["--joblog", "/dev/full"], b"cannot write /dev/full: no space left"),
         (["--joblog", "log", "--resume"], b"log is not a joblog: its line 1 is 'not a log'"),
-        (["--halt", "soon,fail=10%", "--pipe"], b"not known before"),
+        (["--halt", "soon,fail=10%", "--pipe"], b"unknown with --pipe"),
         (["--url", "tcp://127.0.0.1:1", "--load", "2"], b"--limit N"),
     ],
 )

@@ -174,9 +174,9 @@ def speak_before_saving(kind: type[Ventilator | Sink]) -> Control:
     return off
 
 
-def no_fuse(patch: pytest.MonkeyPatch) -> None:
+def nothing_unreported_comes_back(patch: pytest.MonkeyPatch) -> None:
     """A dealt lease that nobody reports is waited for forever."""
-    patch.setattr(WorkerLoss, "_burn_fuses", lambda *_: None)
+    patch.setattr(WorkerLoss, "_queue_unreported", lambda *_: None)
 
 
 def no_barrier(patch: pytest.MonkeyPatch) -> None:
@@ -335,7 +335,7 @@ def trial(folder: Path, seed: int, schedule: Schedule) -> str:
 CONTROLS: dict[str, tuple[Control, Schedule]] = {
     "persist before speaking, ventilator": (speak_before_saving(Ventilator), restarts("ventilator")),
     "persist before speaking, sink": (speak_before_saving(Sink), restarts("sink")),
-    "fuse": (no_fuse, lossy),
+    "unreported": (nothing_unreported_comes_back, lossy),
     "unconfirmed barrier": (no_barrier, lost_workers),
     "floor": (no_floor, cut_off),
     "echo liveness": (arrival_is_life, cut_off),
@@ -373,7 +373,7 @@ def test_without_the_rule_something_goes_wrong(tmp_path: Path, monkeypatch: pyte
 @pytest.mark.parametrize(
     "name",
     [
-        "fuse",
+        "unreported",
         "unconfirmed barrier",
         "floor",
         "resend of outcomes",
