@@ -254,6 +254,8 @@ def test_every_name_of_the_architecture_is_there() -> None:
     for path, name in found:
         for part in name.split("."):
             assert re.search(rf"\b{part}\b", (package / path).read_text()), f"{path} has no {name}"
+    known = set(re.findall(r"\w+", "".join(source.read_text() for source in package.rglob("*.py"))))
+    assert {name for name in re.findall(r"`(_?[A-Z]\w{3,}|_[a-z_]+)`", page) if name not in known} == set()
 
 
 def test_every_wing_is_in_the_architecture() -> None:

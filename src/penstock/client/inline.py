@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from penstock.client import serialization_errors
 from penstock.client.batch import Batch
+from penstock.client.batch_jobs import options_of
 from penstock.client.batch_input import Digest
 from penstock.client.follow import Row
 from penstock.client.functions import Function, Functions
@@ -314,6 +315,7 @@ class InlineBatch(Batch[Any]):
             elapsed=outcome.elapsed,
             cause=outcome.cause,
             submitted=self._created,
+            options=options_of(self._jobs.spec),
         )
 
     def why(self, index: int) -> str:

@@ -236,3 +236,10 @@ def test_it_stands_like_a_pipeline_without_workers(pipeline: Pipeline) -> None:
     pipeline.flush()
     with pytest.raises(NoSuchWorker):
         pipeline.drain("w")
+
+
+def test_a_job_knows_its_options() -> None:
+    """What was asked for beyond the defaults, as on a pipeline with stations."""
+    with Pipeline("inline") as pipeline:
+        (job,) = pipeline.batch(abs, [-1], retries=2, retry_delay="3s").jobs()
+    assert job.options == {"retries": 2, "retry_delay": 3.0}
