@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from penstock.client import serialization_errors
 from penstock.client.batch import Batch
-from penstock.client.batch_jobs import options_of
 from penstock.client.batch_input import Digest
+from penstock.client.batch_jobs import options_of
 from penstock.client.follow import Row
 from penstock.client.functions import Function, Functions
 from penstock.client.futures import JobFuture, failed
