@@ -88,7 +88,11 @@ class Commands(click.Group):
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="penstock")
 def group() -> None:
-    """Python calls and shell commands on every core of every machine, through a ZeroMQ pipeline."""
+    """Python calls and shell commands on every core of every machine, through a ZeroMQ pipeline.
+
+    `penstock COMMAND --help` has the options of a command, and `penstock guide` lists the pages of the manual: begin with
+    `penstock guide first-steps`.
+    """
 
 
 STATIONS = (up, ventilator, sink, worker)
