@@ -90,8 +90,8 @@ class Commands(click.Group):
 def group() -> None:
     """Python calls and shell commands on every core of every machine, through a ZeroMQ pipeline.
 
-    `penstock COMMAND --help` has the options of a command, and `penstock guide` lists the pages of the manual: begin with
-    `penstock guide first-steps`.
+    `penstock COMMAND --help` has the options of a command, and `penstock guide` lists the pages of the manual: begin
+    with `penstock guide first-steps`.
     """
 
 
