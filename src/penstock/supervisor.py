@@ -60,7 +60,7 @@ STATIONS = ("worker", "ventilator", "sink")
 
 
 class Supervisor:
-    """The stations' parent."""
+    """The parent process of the stations of an embedded pipeline."""
 
     def __init__(self, order: Order) -> None:
         self._order = order

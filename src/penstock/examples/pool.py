@@ -9,7 +9,7 @@ from penstock.examples import Arguments, run
 
 
 def square(x: int) -> int:
-    """A job."""
+    """What each job of the tour computes."""
     return x * x
 
 

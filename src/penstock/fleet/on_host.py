@@ -142,7 +142,7 @@ class WorkerFiles:
             return log.read(LOG_BYTES).decode(errors="replace")
 
     def end(self) -> str:
-        """Of the log."""
+        """The last lines of a worker's log."""
         if not self.log.exists():
             return ""
         with self.log.open("rb") as log:
@@ -150,7 +150,7 @@ class WorkerFiles:
             return log.read().decode(errors="replace")
 
     def last_line(self) -> str:
-        """Of the log."""
+        """The last line of a worker's log, which says why it ended."""
         lines = self.end().splitlines()
         return lines[-1] if lines else ""
 

@@ -72,7 +72,7 @@ class CommandTemplate(msgspec.Struct, frozen=True, omit_defaults=True, dict=True
         return any(REPLACEMENT.search(word) for word in self.words)
 
     def encode(self) -> bytes:
-        """As it travels."""
+        """The template as msgpack bytes, as it travels to workers."""
         return msgspec.msgpack.encode(self)
 
     @classmethod

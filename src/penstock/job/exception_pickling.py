@@ -24,7 +24,7 @@ class Raised:
 
 
 def given(error: BaseException) -> BaseException:
-    """The exception itself."""
+    """The exception, which travelled as it is."""
     return error
 
 

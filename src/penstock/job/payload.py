@@ -61,10 +61,10 @@ class Dumper(Protocol):
     """Pickles values, each as if alone."""
 
     def dumps(self, value: object) -> bytes:
-        """One."""
+        """One value as bytes."""
 
     def dumps_each(self, values: Sequence[object]) -> list[bytes]:
-        """Each of several."""
+        """Several values, each as bytes of its own."""
 
 
 class Alone(NamedTuple):

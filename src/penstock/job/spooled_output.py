@@ -11,5 +11,5 @@ Spooled = tuple[Segments, Segments]
 
 
 def size_of(segment: bytes | Extent) -> int:
-    """In bytes."""
+    """How many bytes the segments have together."""
     return len(segment) if isinstance(segment, bytes) else segment[1] - segment[0]

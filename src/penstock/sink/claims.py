@@ -47,7 +47,7 @@ class Claims:
         self._given[claim.batch] = max(self._given.get(claim.batch, 0), claim.stop)
 
     def drop_batch(self, batch: bytes) -> None:
-        """It is forgotten."""
+        """The batch is forgotten, and so is who may have its outcomes."""
         self._newest.pop(batch, None)
         self._given.pop(batch, None)
 

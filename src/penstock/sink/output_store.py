@@ -46,7 +46,7 @@ LAST_FINAL = """
 
 
 def add_part(cursor: apsw.Cursor, save: SaveOutput) -> None:
-    """Keep a part."""
+    """Keep a part of an output, unless it is kept already."""
     head, data = save.head, save.body
     place = (head.batch, head.index, head.lease, int(head.is_error), head.position)
     cursor.execute(ADD_PART, (*place, checksum(data), data))

@@ -154,7 +154,7 @@ class Sink:
             self.links.guard.learn(Peers(allowed, frozenset(keys.revoked)))
 
     def save(self, saves: list[Any]) -> None:
-        """Commit."""
+        """Commit all saves of a turn in one transaction."""
         self._store.save(saves)
 
     @property

@@ -40,7 +40,7 @@ class Readers:
                 raise AssertionError(f"no client says {event.message!r}")
 
     def drop_batch(self, batch: bytes) -> None:
-        """It is forgotten."""
+        """The batch is forgotten, and so are its readers."""
         self.followers.drop_batch(batch)
         self._claims.drop_batch(batch)
 

@@ -257,7 +257,7 @@ class ForkServer:
                 self._bury(pid, status, time.monotonic())
 
     def _watch(self, now: float) -> None:
-        """Find fork bombs."""
+        """End slots whose jobs start processes without end."""
         if now >= self._watched_at + WATCH_INTERVAL:
             self._watched_at = now
             for pid, life in self._lives.items():

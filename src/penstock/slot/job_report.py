@@ -247,7 +247,7 @@ class CommandReport(Report):
         return value
 
     def add(self, index: int, value: object, now: int, output: Taken | None) -> None:
-        """A command ended."""
+        """Take in the end of one command."""
         assert isinstance(value, CommandEnd)
         note = Note(value.cause, returncode=value.returncode)
         state = JobState.FAILED if value.cause else JobState.SUCCEEDED

@@ -88,7 +88,7 @@ class Drain:
         return tuple(found)
 
     def close(self) -> None:
-        """Close the pipes."""
+        """Close both ends of the pipes."""
         for pipe in self._pipes:
             os.close(pipe)
 

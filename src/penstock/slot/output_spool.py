@@ -20,7 +20,7 @@ FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE = 1, 2
 
 
 class Spool:
-    """One of them."""
+    """One file that keeps what jobs print, with holes where it is no longer wanted."""
 
     def __init__(self) -> None:
         self._fd: int | None = None
@@ -39,7 +39,7 @@ class Spool:
         return written
 
     def read(self, place: int, size: int) -> bytes:
-        """What is there."""
+        """The bytes of an extent, fewer if the file ends before."""
         if self._fd is None:
             return b""
         data = os.pread(self._fd, size, place)

@@ -54,7 +54,7 @@ class OwnFiles:
             return False
 
     def are_intact(self) -> bool:
-        """Whether all are."""
+        """Whether all of them still are what they were."""
         with contextlib.suppress(OSError):
             return all(_identity(fd) == identity for fd, identity in self._were)
         return False

@@ -242,7 +242,7 @@ def ending(status: int) -> str:
 
 
 def signal_name(number: int) -> str:
-    """``SIGSEGV`` for 11."""
+    """What a signal is called: ``SIGSEGV`` for 11."""
     try:
         return signal.Signals(number).name
     except ValueError:

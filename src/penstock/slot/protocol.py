@@ -95,7 +95,7 @@ class LoadFunction(SlotMessage):
 
 
 class DropFunction(SlotMessage):
-    """Forget a function."""
+    """Forget a function; no piece that is queued needs it."""
 
     function: bytes
 
@@ -296,5 +296,5 @@ class AgentStream:
             self._socket.sendall(body)
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection to the agent."""
         self._socket.close()

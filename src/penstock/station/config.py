@@ -47,7 +47,7 @@ class VentilatorConfig(StoreConfig, frozen=True, kw_only=True):
 
 
 class SinkConfig(StoreConfig, frozen=True, kw_only=True):
-    """Of the sink."""
+    """What the sink is told."""
 
 
 class WorkerConfig(StationConfig, frozen=True, kw_only=True):

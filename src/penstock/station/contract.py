@@ -18,7 +18,7 @@ Bytes = bytes | memoryview
 
 
 class Input(msgspec.Struct, frozen=True, gc=False):
-    """Something that happened."""
+    """Something that happened, as a core is told of it."""
 
 
 class FromClient(Input, frozen=True):

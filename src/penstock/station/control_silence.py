@@ -26,7 +26,7 @@ class ControlSilence:
         self._renew_at: float | None = None
 
     def hear(self, event: Any, now: float) -> None:
-        """Something happened."""
+        """Something happened: what the ventilator says over control is a sign of it."""
         if type(event) in SAID:
             if isinstance(event, Beat):
                 self._pace = event.pace

@@ -111,7 +111,7 @@ class StationLinks(Protocol):
         """Connect anew, if there is a connection."""
 
     def close(self) -> None:
-        """Close everything."""
+        """Close all that the station has opened."""
 
 
 class Core(Protocol):
@@ -121,7 +121,7 @@ class Core(Protocol):
         """Take in what happened."""
 
     def tick(self, now: float) -> Actions:
-        """Close the turn."""
+        """Close the turn: decide what no single event decides."""
 
     def next_wakeup(self) -> float | None:
         """When `tick` has something to do."""
@@ -136,15 +136,15 @@ class Station(Protocol):
 
     @property
     def process(self) -> Process:
-        """Its surroundings."""
+        """The process that the station is in."""
 
     @property
     def core(self) -> Core:
-        """Its decisions."""
+        """The part that decides."""
 
     @property
     def links(self) -> StationLinks:
-        """Its sockets."""
+        """The sockets of the station."""
 
     def next_wakeup(self) -> float | None:
         """When there is something to do even if nothing arrives."""
@@ -153,7 +153,7 @@ class Station(Protocol):
         """What arrived, as inputs for the core."""
 
     def save(self, saves: list[Any]) -> None:
-        """Commit."""
+        """Commit all saves of a turn in one transaction."""
 
     @property
     def untidy(self) -> bool:
@@ -169,7 +169,7 @@ class Station(Protocol):
         """Carry out one effect; what it brings back goes to the core."""
 
     def close(self) -> None:
-        """Release everything."""
+        """Close all that the station has opened."""
 
 
 class Malformed:

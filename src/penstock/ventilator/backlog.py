@@ -153,7 +153,7 @@ class Backlog:
         return None if found is None else found.spec.owner
 
     def add_batch(self, stored: StoredBatch) -> Batch:
-        """A new batch."""
+        """Take in a new batch."""
         batch = self.batches[stored.batch] = Batch(stored, self._groups.join(stored))
         if batch.on_disk:
             self._on_disk[batch.id] = batch

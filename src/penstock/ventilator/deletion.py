@@ -136,7 +136,7 @@ class Deletion:
                 self._clients[opened.batch] = (client, now)
 
     def on_alive(self, client: bytes, alive: Alive, now: float) -> None:
-        """It reads these."""
+        """A client says which batches it still reads."""
         for batch_id in alive.batches:
             if batch_id in self._clients:
                 self._clients[batch_id] = (client, now)

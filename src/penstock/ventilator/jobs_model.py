@@ -133,7 +133,7 @@ class Part:
 
     @property
     def jobs(self) -> int:
-        """How many jobs."""
+        """How many jobs the part has."""
         return self.stop - self.start
 
     @property

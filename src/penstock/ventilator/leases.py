@@ -84,7 +84,7 @@ class Leases:
         return (self._life << COUNTER_BITS) + self._count + 1
 
     def give(self, chunk: Chunk, jobs: int, now: float) -> LeaseRecord:
-        """A new lease."""
+        """A new lease, under a number that was never used."""
         self._count += 1
         lease = LeaseRecord((self._life << COUNTER_BITS) + self._count, chunk, jobs, now)
         _count(chunk, 1)

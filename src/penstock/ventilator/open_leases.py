@@ -23,7 +23,7 @@ class Limited(Protocol):
 
     @property
     def spec(self) -> BatchSpec:
-        """With its priority."""
+        """What the batch was submitted with, its priority for one."""
 
     @property
     def terms(self) -> Hashable:
@@ -96,7 +96,7 @@ class OpenLeases(Generic[Sharer]):
 
 
 class LimitGroups(Generic[Sharer]):
-    """Who shares what."""
+    """Which batches share the count of a limit."""
 
     def __init__(self) -> None:
         self._shared: dict[tuple[str, bytes, int], OpenLeases[Sharer]] = {}

@@ -89,7 +89,7 @@ class Questions:
                 self._ledger.turn.say(ReadArguments(client, number, batch.id, function, start, end, each, end < last))
 
     def _batches(self, ask: AskBatches) -> BatchesInfo:
-        """The newest first."""
+        """The batches that are asked for, the newest first."""
         found = self._matching(ask.match)[: ask.limit]
         running = self._standing.counts(found)
         lines = (self._line(batch, running[batch.id]) for batch in found)
@@ -126,7 +126,7 @@ class Questions:
         return Why(ask.number, self._reasons.why(batch, ask.index, now))
 
     def on_ask_pipeline(self, client: bytes, number: int, malformed: int, now: float) -> None:
-        """How things stand."""
+        """Answer how the pipeline stands."""
         ledger = self._ledger
         batches = ledger.backlog.batches.values()
         leased = sum(batch.leased for batch in batches)

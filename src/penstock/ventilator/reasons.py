@@ -91,7 +91,7 @@ class Reasons:
         return f"the {slots} slots that may run it are taken" if slots != 1 else "the one slot that may run it is taken"
 
     def _before(self, batch: Batch, index: int) -> str:
-        """What goes first."""
+        """What is given out before this job."""
         others = [one for one in self._ledger.backlog.batches.values() if one is not batch and not one.held]
         priority = batch.spec.priority
         higher = sum(_waiting(one) for one in others if one.spec.priority > priority)

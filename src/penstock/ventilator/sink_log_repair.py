@@ -78,7 +78,7 @@ class SinkLogRepair:
         self._opened = self._dead = 0
 
     def on_restated(self, message: Restated) -> None:
-        """The next lines."""
+        """Take in the next lines of the sink's log."""
         if self._end is not None or message.after != self._position:
             return
         for line in message.records:

@@ -42,7 +42,7 @@ class Opening(NamedTuple):
 
     @property
     def jobs(self) -> int:
-        """How many."""
+        """How many jobs are opened again."""
         return self.stop - self.start
 
 

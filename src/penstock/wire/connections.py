@@ -33,7 +33,7 @@ class Connections:
         return len(self._known) + self._shaken
 
     def accepted(self, fd: int) -> None:
-        """One came."""
+        """Count one connection more."""
         self._known.discard(fd)
         self._new.add(fd)
 

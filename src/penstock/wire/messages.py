@@ -367,7 +367,7 @@ class DrainWorker(Message, frozen=True):
 
 
 class AskPipeline(Message, frozen=True):
-    """Answered by PipelineInfo."""
+    """A client asks how the pipeline stands; answered by PipelineInfo."""
 
     number: Count
 
@@ -513,7 +513,7 @@ class Done(Message, frozen=True):
 
 
 class WorkerLine(Record, frozen=True):
-    """One connected worker."""
+    """One connected worker, in a PipelineInfo."""
 
     id: Id
     name: Label
@@ -715,7 +715,7 @@ class Heartbeat(Message, frozen=True):
 
 
 class Took(Message, frozen=True):
-    """These leases arrived."""
+    """A worker reports that these leases have arrived."""
 
     worker: Id
     leases: Annotated[tuple[Count, ...], Many]

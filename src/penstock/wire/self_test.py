@@ -133,7 +133,7 @@ class Knock:
         return None if self.welcome and not is_final else False
 
     def close(self) -> None:
-        """Leave nothing behind."""
+        """Close the sockets of the test and leave nothing behind."""
         self._socket.disable_monitor()
         self.monitor.close(0)
         self._socket.close(0)

@@ -86,7 +86,7 @@ class ClientLinks(Links):
             self._woken.recv(WAKES_BYTES)
 
     def close(self) -> None:
-        """Close everything."""
+        """Close all sockets of the set."""
         super().close()
         self._wake.close()
         self._woken.close()

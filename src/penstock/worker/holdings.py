@@ -27,7 +27,7 @@ class Holdings:
         """Leases whose function is not here yet, by its digest."""
 
     def add(self, held: HeldLease) -> None:
-        """A lease arrived."""
+        """Take in a lease that has arrived."""
         self.leases[held.lease.number] = held
         self._of_batch.setdefault(held.lease.batch, set()).add(held.lease.number)
         self._enqueue(held)

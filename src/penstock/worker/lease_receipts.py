@@ -15,7 +15,7 @@ class Receipts:
         """When they are to be reported."""
 
     def add(self, number: int) -> None:
-        """One more came."""
+        """Note one lease more that has arrived."""
         self._numbers.append(number)
 
     def due(self, now: float) -> list[int] | None:

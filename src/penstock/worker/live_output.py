@@ -24,7 +24,7 @@ ACK_SHARE = 4
 
 
 class LiveOutput:
-    """Of one worker."""
+    """What the jobs of one worker write while they run, on its way to the sink."""
 
     def __init__(self) -> None:
         self._waiting: list[tuple[Print, bytes, bytes]] = []

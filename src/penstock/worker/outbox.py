@@ -56,7 +56,7 @@ class Outbox:
         return min((instant for instant in due if instant is not None), default=None)
 
     def add(self, kept: KeptOutcome) -> None:
-        """A new outcome."""
+        """Take in a new outcome."""
         self._waiting.append(kept)
 
     def send_all_again(self) -> None:

@@ -59,13 +59,13 @@ class Part(NamedTuple):
     size: int
 
     def head(self) -> Print:
-        """As it travels."""
+        """The outcome as it travels."""
         head = self.upload.kept.head
         return Print(head.batch, head.start, head.lease, head.stamp, bool(self.stream), self.position, self.size)
 
 
 class Uploads:
-    """Of one worker."""
+    """The large outputs of one worker, on their way to the sink."""
 
     def __init__(self) -> None:
         self.waiting_bytes: int = 0

@@ -121,7 +121,7 @@ class SlotHandle:
             os.close(writer)
 
     def close(self) -> None:
-        """Close everything."""
+        """Close the files and sockets of the slot."""
         self.stream.socket.close()
         self.drain.close()
         self.page.close()

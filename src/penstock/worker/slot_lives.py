@@ -33,7 +33,7 @@ Inputs = list[Input]
 
 
 class Hooks(NamedTuple):
-    """What the host does with a slot: take in all that its slot has said, the same when its socket says so, and keep
+    """What the host does with a slot: take in all that it has said, the same when its socket says so, and keep
     what its jobs print."""
 
     read: Callable[[SlotHandle], Inputs]
