@@ -32,3 +32,8 @@ MEANINGS = {
     SIGNALLED + 15: "Ended by SIGTERM.",
 }
 """For people: the manual page and the guide list them."""
+
+
+def in_words(code: int) -> str:
+    """How a process ended, by its exit code as `subprocess` has it: negative for the number of a signal."""
+    return f"exit code {code}" if code >= 0 else f"signal {-code}"

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import msgspec
 
-from penstock.exit_codes import FAILURE, SOFTWARE
+from penstock.exit_codes import FAILURE, SOFTWARE, in_words
 from penstock.job.private_folder import remove_abandoned
 from penstock.sink import process as sink
 from penstock.slot.process_tree import die_with_parent
@@ -102,7 +102,7 @@ class Supervisor:
             with contextlib.suppress(BlockingIOError):
                 os.read(self._died, 64)
             for kind, status in self._ended():
-                reason = f"the embedded {kind} ended with {_exit(status)}"
+                reason = f"the embedded {kind} ended with {in_words(status)}"
                 recent = [at for at in self._starts[kind] if at > time.monotonic() - RESTART_TIME]
                 if not self._up or len(recent) > self._order.restarts:
                     return reason + self._last_words(kind)
@@ -188,10 +188,6 @@ class Supervisor:
         for pid in self._living:
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
-
-
-def _exit(code: int) -> str:
-    return f"exit code {code}" if code >= 0 else f"signal {-code}"
 
 
 def main(order: str) -> int:

@@ -18,7 +18,7 @@ import click
 from penstock.cli.options import binding, data_folder, graced, key_path, station_settings
 from penstock.cli.output import say
 from penstock.errors import ConfigError, NoPipeline, PenstockError
-from penstock.exit_codes import REFUSED, SUCCESS, WRONG_USE
+from penstock.exit_codes import REFUSED, SUCCESS, WRONG_USE, in_words
 
 if TYPE_CHECKING:
     from penstock.station.config import StationConfig
@@ -176,8 +176,8 @@ class Stations:
                 continue  # it was drained, or its key was revoked
             if starting or time.monotonic() < station.started_at + SETTLED_TIME:
                 kind = ConfigError if code == WRONG_USE else PenstockError
-                raise kind(f"the {station.kind} ended with {_ending(code)}, see above")
-            say(f"the {station.kind} ended with {_ending(code)}: started again")
+                raise kind(f"the {station.kind} ended with {in_words(code)}, see above")
+            say(f"the {station.kind} ended with {in_words(code)}: started again")
             self.start(station.kind, station.config)
 
     def watch(self) -> None:
@@ -211,7 +211,3 @@ class Stations:
     def _wait(self) -> None:
         for station in self._running:
             station.process.wait()
-
-
-def _ending(code: int) -> str:
-    return f"exit code {code}" if code >= 0 else f"signal {-code}"
