@@ -87,7 +87,7 @@ def test_a_network_file_system_is_refused(folder: Path, monkeypatch: pytest.Monk
 
 WRITER = """
 import sys
-from penstock.station.contract import SaveRow
+from penstock.sink.contract import SaveRow
 from penstock.sink.hash_chain import completion
 from penstock.sink.store import ResultStore
 sys.path.insert(0, sys.argv[2])
@@ -115,9 +115,11 @@ def killed_writer(folder: Path, kind: str, acknowledged: int) -> tuple[int, str]
         command = [sys.executable, "-c", WRITER, str(folder / "data"), str(Path(__file__).parents[1]), kind]
         writer = subprocess.Popen(command, stdout=out)
     enough: Callable[[], bool] = lambda: log.read_bytes().count(b"\n") >= acknowledged  # noqa: E731
-    until(enough, LIMIT, "the writer has acknowledged enough")
-    writer.kill()
-    writer.wait()
+    try:
+        until(enough, LIMIT, "the writer has acknowledged enough")
+    finally:
+        writer.kill()
+        writer.wait()
     seq, chain = re.findall(r"^(\d+) ([0-9a-f]+)\n", log.read_text(), re.MULTILINE)[-1]
     return int(seq), chain
 
