@@ -145,3 +145,7 @@ start() {
   rm -f "$PENSTOCK_RUN/$name.pid"
   return $code
 }
+
+# Tests of real processes that scripts/coverage measures beside the unit tests and the scenarios: they reach most of the
+# rest in little time, and scripts/test does not run them a second time.
+measured_processes=(tests/integration/test_{client_calls,cli_stations,slots,keys}.py tests/contract/test_queues.py)
