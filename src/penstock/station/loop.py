@@ -111,7 +111,7 @@ class StationLinks(Protocol):
         """Connect anew, if there is a connection."""
 
     def close(self) -> None:
-        """Close all that the station has opened."""
+        """Close all sockets."""
 
 
 class Core(Protocol):

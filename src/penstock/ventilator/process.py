@@ -81,8 +81,6 @@ from penstock.wire.socket_sets import ventilator_links
 
 CACHE_BYTES = 32 << 20
 """Payloads kept in memory between accepting and giving out: most go straight through."""
-
-
 POSTPONED_BYTES = 64 << 20
 """What clients may submit while the disk is full: of two that have submitted as much as they may (UNACCEPTED_BYTES)."""
 
