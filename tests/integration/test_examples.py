@@ -21,7 +21,8 @@ from support.stations import LIMIT, Stations, free_url, until
 def run(name: str, *arguments: str, code: int = 0) -> list[str]:
     """The lines an example prints."""
     argv = [sys.executable, "-W", "error", "-m", f"penstock.examples.{name}", *arguments]
-    environment = {**os.environ, "PYTHONUNBUFFERED": ""}  # else each word of a line is written alone, and jobs print too
+    # unbuffered, each word of a line would be written alone, and jobs print, too
+    environment = {**os.environ, "PYTHONUNBUFFERED": ""}
     done = subprocess.run(argv, capture_output=True, text=True, timeout=2 * LIMIT, check=False, env=environment)
     assert (done.returncode, done.stderr) == (code, "")
     return done.stdout.splitlines()
