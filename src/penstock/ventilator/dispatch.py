@@ -284,8 +284,9 @@ class Dispatcher:
         if not idle:
             return
         requests = self._ledger.hand_backs
-        waiting = [worker for worker in workers if requests.is_open(worker, now)]
-        if waiting:
+        # every worker is looked at: a request that is too old is forgotten thereby
+        asked_workers = [worker for worker in workers if requests.is_open(worker, now)]
+        if asked_workers:
             return
         spares = [spare for w in workers if w.surplus > 0 and (spare := self._surplus(w, idle)).jobs > 0]
         asked = [spare for spare in spares if now >= spare.worker.barren_until and self._worth(spare, now)]
