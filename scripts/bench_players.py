@@ -57,7 +57,7 @@ class Player:
     def run(self, piece: Run) -> PieceDone:
         """What a slot would do."""
         begun = time.perf_counter()
-        first, items = self._arguments[piece.lease]
+        first, items = self._arguments[piece.lease.number]
         values = payload.encode_values([x * x for x in items[piece.start - first : piece.stop - first]], "pickle")
         elapsed = time.perf_counter() - begun
         ran = Ran(piece.start, piece.stop, JobState.SUCCEEDED, time.time(), elapsed, len(values))

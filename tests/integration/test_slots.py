@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 
 import cloudpickle
 import msgspec
@@ -28,12 +28,13 @@ from penstock.job import payload
 from penstock.job.command import CommandTemplate
 from penstock.job.spec import KEEP_OUTPUT, BatchSpec, JobState, Stamp
 from penstock.slot.process_tree import descendants
-from penstock.slot.protocol import CUT_DELAY, MEDDLING, Ran
-from penstock.station.contract import Input
-from penstock.worker.contract import PieceCut, PieceDone, SlotDied, SlotReady
+from penstock.slot.protocol import CUT_DELAY, MEDDLING, LoadChunk, LoadFunction, Ran, RunPiece, SlotMessage
+from penstock.station.contract import Bytes, Input
+from penstock.wire.messages import BatchHead, Lease
+from penstock.worker.contract import PieceCut, PieceDone, Run, SlotDied, SlotReady
 from penstock.worker.fork_server_handle import OWNER_VARIABLE
-from penstock.worker.slot_handle import Work
 from penstock.worker.slot_host import SlotHost
+from penstock.worker.slot_stream import SlotStream
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # slots cannot import it by name
 
@@ -44,6 +45,15 @@ BATCH = bytes(range(16))
 
 def now() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class Work(NamedTuple):
+    """All that the agent knows of a lease."""
+
+    lease: Lease
+    head: BatchHead
+    code: bytes
+    chunk: bytes
 
 
 class Agent:
@@ -91,11 +101,12 @@ class Agent:
             spec = BatchSpec(**options)
             code = Functions().serialized(function, spec.serializer).code
             chunk = payload.chunk_blob(form, items, spec.serializer)
-        return Work(self._leases, BATCH, spec, os.urandom(16), lambda: code, first, chunk, Stamp(attempt=2))
+        lease = Lease(self._leases, BATCH, first, len(items), first, first + len(items), Stamp(attempt=2), len(chunk))
+        return Work(lease, BatchHead(BATCH, spec, os.urandom(16), len(code), 0), code, chunk)
 
     def run(self, work: Work, start: int, stop: int, block: int = 1, slot: int = 0) -> int:
         self._pieces += 1
-        self.host.run(slot, self._pieces, work, start, stop, block)
+        self.host.run(Run(slot, self._pieces, work.lease, work.head, start, stop, block), work.code, work.chunk)
         return self._pieces
 
     def running(self, slot: int) -> tuple[int, int] | None:
@@ -114,8 +125,8 @@ class Agent:
     def done(self, function: Any, items: Sequence[Any], block: int = 1, **options: Any) -> Done:
         """Run all items as one piece."""
         work = self.work(function, items, **options)
-        piece = self.run(work, work.first, work.first + len(items), block)
-        return Done(self.answer(PieceDone, piece), work.spec.serializer)
+        piece = self.run(work, work.lease.start, work.lease.stop, block)
+        return Done(self.answer(PieceDone, piece), work.head.spec.serializer)
 
     def died(self, function: Any, items: Sequence[Any], block: int = 1, **options: Any) -> SlotDied:
         """Run all items as one piece, of which the slot dies."""
@@ -234,23 +245,27 @@ def test_msgpack_batch_runs_a_function_by_its_name(agent: Agent) -> None:
     assert msgspec.msgpack.decode(done.bodies[0]) == ["b", "c"]
 
 
-def test_pieces_of_one_lease_load_it_once(agent: Agent) -> None:
+def test_pieces_of_one_lease_load_it_once(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second piece of a lease sends neither function nor arguments again."""
-    asked = []
-    work = agent.work(lambda x: -x, list(range(10)))
-    code = work.code()
-    work = msgspec.structs.replace(work, code=lambda: asked.append(1) or code)  # type: ignore[func-returns-value]
+    work, sent = agent.work(lambda x: -x, list(range(10))), list[type]()
+    send = SlotStream.send
+
+    def seen(stream: SlotStream, head: SlotMessage, payload: Bytes = b"") -> None:
+        sent.append(type(head))
+        send(stream, head, payload)
+
+    monkeypatch.setattr(SlotStream, "send", seen)
     pieces = [agent.run(work, i, i + 2) for i in range(0, 10, 2)]
     values = [agent.answer(PieceDone, piece).payload for piece in pieces]
     assert [payload.loads(value) for value in values] == [[-i, -i - 1] for i in range(0, 10, 2)]
-    assert asked == [1]
+    assert sent == [LoadFunction, LoadChunk, *[RunPiece] * 5]
 
 
 def test_freed_lease_is_loaded_again(agent: Agent) -> None:
     """After free the slot has no arguments; a further piece brings them along."""
     work = agent.work(lambda x: x, ["a"])
     agent.answer(PieceDone, agent.run(work, 0, 1))
-    agent.host.free(work.lease)
+    agent.host.free(work.lease.number)
     assert agent.answer(PieceDone, agent.run(work, 0, 1)).ran[0].state is JobState.SUCCEEDED
 
 
@@ -345,7 +360,7 @@ def test_missing_module_is_named(agent: Agent) -> None:
     """A function that cannot be imported fails its jobs with the very error, in one record."""
     work = agent.work(len, [1, 2, 3])
     code = pickle.dumps(len).replace(b"builtins", b"builtinz")
-    piece = agent.run(msgspec.structs.replace(work, code=lambda: code), 0, 3)
+    piece = agent.run(work._replace(code=code), 0, 3)
     done = Done(agent.answer(PieceDone, piece), "pickle")
     assert done.spans() == [(0, 3, "failed")]
     assert done.error(0).name == "builtinz"
@@ -928,8 +943,8 @@ def test_every_piece_comes_back_once_in_a_storm(pair: Agent, seed: int) -> None:
         for slot in (0, 1):
             if time.monotonic() < until and sum(place[0] == slot for place in books.out.values()) < 3:
                 work = dice.choice(works)
-                start = work.first + dice.randrange(299)
-                stop = min(work.first + 300, start + dice.choice([1, 5, 50]))
+                start = work.lease.first + dice.randrange(299)
+                stop = min(work.lease.first + 300, start + dice.choice([1, 5, 50]))
                 books.out[pair.run(work, start, stop, dice.choice([1, 1, 10]), slot)] = (slot, start, stop)
         strike(pair, books, dice, hard=time.monotonic() >= until)
         pair.turn(dice.choice([0, 0.001, 0.01]))

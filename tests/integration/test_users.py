@@ -15,8 +15,8 @@ from penstock import Pipeline, errors
 from penstock.job import payload
 from penstock.job.spec import BatchSpec, Stamp
 from penstock.station.contract import Input
-from penstock.worker.contract import PieceDone
-from penstock.worker.slot_handle import Work
+from penstock.wire.messages import BatchHead, Lease
+from penstock.worker.contract import PieceDone, Run
 from penstock.worker.slot_host import SlotHost
 from support.stations import Stations, until
 
@@ -118,7 +118,7 @@ def test_a_slot_that_cannot_become_the_user_fails_the_job(monkeypatch: pytest.Mo
     monkeypatch.setattr("penstock.worker.slot_host.refusal", lambda *_: "")
     with contextlib.closing(SlotHost(1, "mill")) as host:
         code, chunk = payload.dumps(abs), payload.chunk_blob("item", [1], "pickle")
-        work = Work(1, bytes(16), BatchSpec(user="no-such-user"), bytes(16), lambda: code, 0, chunk, Stamp())
+        head = BatchHead(bytes(16), BatchSpec(user="no-such-user"), bytes(16), len(code), 0)
         inputs: list[Input] = []
 
         def turn() -> PieceDone | None:
@@ -127,7 +127,7 @@ def test_a_slot_that_cannot_become_the_user_fails_the_job(monkeypatch: pytest.Mo
             return next((event for event in inputs if isinstance(event, PieceDone)), None)
 
         until(lambda: turn() or inputs, what="the slot is ready")
-        host.run(0, 1, work, 0, 1)
+        host.run(Run(0, 1, Lease(1, bytes(16), 0, 1, 0, 1, Stamp(), 0), head, 0, 1), code, chunk)
         done = until(turn)
         assert done is not None
         assert done.ran[0].note is not None

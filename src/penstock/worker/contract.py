@@ -6,7 +6,7 @@ from penstock.job.spec import JobState
 from penstock.job.spooled_output import Segments, Spooled
 from penstock.slot.protocol import Ran
 from penstock.station.contract import Action, Bytes, Input, Renew, Report
-from penstock.wire.messages import Note, OutcomeHead, Print, VentilatorToWorker
+from penstock.wire.messages import BatchHead, Lease, Note, OutcomeHead, Print, VentilatorToWorker
 
 # -------------------------------------------------------------------------------------------------------------- inputs
 
@@ -135,14 +135,16 @@ class FreeOutput(Action, frozen=True):
 
 
 class Run(Action, frozen=True):
-    """Give a slot a piece: the jobs [start, stop) of a lease. `mean`: seconds one of them is expected to take."""
+    """Give a slot the jobs [start, stop) of a lease as the piece of this number (from 1, never used twice), to be run
+    `block` at a time at the speed of C, as one for cuts and deaths; 1 is no block. `head`: of the lease's batch."""
 
     slot: int
     piece: int
-    lease: int
+    lease: Lease
+    head: BatchHead
     start: int
     stop: int
-    mean: float | None
+    block: int = 1
 
 
 class Cut(Action, frozen=True):

@@ -30,9 +30,9 @@ class HeldLease:
     __slots__ = (
         "careful",
         "dropped",
-        "elapsed",
         "finished",
         "function",
+        "head",
         "kept",
         "lease",
         "queued",
@@ -45,6 +45,7 @@ class HeldLease:
 
     def __init__(self, lease: Lease, head: BatchHead) -> None:
         self.lease: Lease = lease
+        self.head: BatchHead = head
         self.spec: BatchSpec = head.spec
         self.tenant: Tenant = head.spec.tenant
         self.function: bytes = head.function

@@ -16,9 +16,9 @@ import msgspec
 from penstock.job.command import CommandTemplate
 from penstock.job.spec import JobState, job_id
 from penstock.slot.protocol import Ran
+from penstock.station.contract import Bytes
 from penstock.wire.messages import Note
-from penstock.worker.contract import PieceDone, SlotDied
-from penstock.worker.slot_handle import Work
+from penstock.worker.contract import PieceDone, Run, SlotDied
 from penstock.worker.terminal_output import TerminalOutput
 
 WHAT_CHARS = 200
@@ -32,16 +32,16 @@ class JobLines:
 
     def __init__(self, screen: TerminalOutput) -> None:
         self.screen = screen
-        self._given: dict[tuple[int, int], Work] = {}
-        """By slot and piece."""
+        self._given: dict[tuple[int, int], tuple[Run, Bytes, Bytes]] = {}
+        """By slot and piece: with the function and the arguments."""
         self._lease = 0
         self._template: CommandTemplate | None = None
         self._arguments: list[list[bytes]] = []
         """Of the lease whose commands were told last."""
 
-    def given(self, slot: int, piece: int, work: Work) -> None:
-        """The slot was given a piece of this."""
-        self._given[slot, piece] = work
+    def given(self, order: Run, code: Bytes, arguments: Bytes) -> None:
+        """A slot was given this piece."""
+        self._given[order.slot, order.piece] = order, code, arguments
 
     def ended(self, event: Any, wall_time: float) -> None:
         """Something came back from a slot."""
@@ -51,38 +51,39 @@ class JobLines:
             self._slot_died(event, wall_time)
 
     def _piece_done(self, event: PieceDone, wall_time: float) -> None:
-        work = self._given.pop((event.slot, event.piece), None)
-        if work is not None:
+        given = self._given.pop((event.slot, event.piece), None)
+        if given is not None:
             for ran in event.ran:
-                self._show(work, event.slot, ran, wall_time)
+                self._show(*given, ran, wall_time)
 
     def _slot_died(self, event: SlotDied, wall_time: float) -> None:
         """The job it was in has ended; its other pieces are given out again."""
-        work = None if event.piece is None else self._given.get((event.slot, event.piece))
-        self._given = {key: given for key, given in self._given.items() if key[0] != event.slot}
-        if work is not None and event.index is not None:
+        given = None if event.piece is None else self._given.get((event.slot, event.piece))
+        self._given = {key: other for key, other in self._given.items() if key[0] != event.slot}
+        if given is not None and event.index is not None:
             note = event.note or Note(cause=event.cause)
             ran = Ran(event.index, event.index + 1, event.state, event.started_time, event.elapsed, 0, note)
-            self._show(work, event.slot, ran, wall_time)
+            self._show(*given, ran, wall_time)
 
-    def _show(self, work: Work, slot: int, ran: Ran, wall_time: float) -> None:
+    def _show(self, order: Run, code: Bytes, arguments: Bytes, ran: Ran, wall_time: float) -> None:
         at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(wall_time))
         each = ran.elapsed / max(1, ran.stop - ran.start)
         cause = f" ({_plain(ran.note.cause)})" if ran.note and ran.state is not JobState.SUCCEEDED else ""
         lines = (
-            f"{at}  slot {slot}  {job_id(work.batch, index)}  {ran.state}{cause}  {each:.3f} s  "
-            f"{_plain(self._what(work, index, slot))}\n"
+            f"{at}  slot {order.slot}  {job_id(order.lease.batch, index)}  {ran.state}{cause}  {each:.3f} s  "
+            f"{_plain(self._what(order, code, arguments, index))}\n"
             for index in range(ran.start, ran.stop)
         )
         self.screen.show("".join(lines).encode("utf-8", "backslashreplace"))
 
-    def _what(self, work: Work, index: int, slot: int) -> str:
-        if work.spec.kind == "call":
-            return work.spec.title or work.spec.name or "call"
-        if self._template is None or self._lease != work.lease:
-            self._lease, self._template = work.lease, CommandTemplate.decode(work.code())
-            self._arguments = _chunk_decoder.decode(work.payload)
-        argv = self._template.argv(self._arguments[index - work.first], index + 1, slot + 1)
+    def _what(self, order: Run, code: Bytes, arguments: Bytes, index: int) -> str:
+        spec, lease = order.head.spec, order.lease
+        if spec.kind == "call":
+            return spec.title or spec.name or "call"
+        if self._template is None or self._lease != lease.number:
+            self._lease, self._template = lease.number, CommandTemplate.decode(code)
+            self._arguments = _chunk_decoder.decode(arguments)
+        argv = self._template.argv(self._arguments[index - lease.first], index + 1, order.slot + 1)
         words = [os.fsdecode(word) for word in argv]
         return words[-1] if self._template.shell else shlex.join(words)
 
@@ -99,10 +100,10 @@ class Screens(NamedTuple):
         """Whether something is still to be shown."""
         return any(echo.waits for echo in self._all)
 
-    def given(self, slot: int, piece: int, work: Work) -> None:
-        """The slot was given a piece of this."""
+    def given(self, order: Run, code: Bytes, arguments: Bytes) -> None:
+        """A slot was given this piece."""
         if self.job_lines is not None:
-            self.job_lines.given(slot, piece, work)
+            self.job_lines.given(order, code, arguments)
 
     def show(self, event: Any, wall_time: float) -> None:
         """Something came back from a slot."""

@@ -52,6 +52,6 @@ class OutputPump:
             handle.prints_fast = moved is None or moved.size >= HALF_FULL
             self._watch(handle, reader)
             piece = handle.pieces.get(moved.piece) if moved is not None else None
-            if moved is not None and piece is not None and piece.work.spec.live:
+            if moved is not None and piece is not None and piece.head.spec.live:
                 return [JobPrinted(handle.number, moved.piece, moved.streams)]
         return []

@@ -16,7 +16,6 @@ jobs to others; outcomes it had not delivered are lost with it, and those jobs r
 from __future__ import annotations
 
 import contextlib
-import functools
 import logging
 import os
 import platform
@@ -38,7 +37,7 @@ from penstock.station import loop
 from penstock.station.capacity import make_room
 from penstock.station.clock import Clock
 from penstock.station.config import WorkerConfig, from_argv
-from penstock.station.contract import Input, Log, Renew, Report
+from penstock.station.contract import Bytes, Input, Log, Renew, Report
 from penstock.station.log_events import emit, setup
 from penstock.station.station_keys import for_station
 from penstock.station.ventilator_contact import Outlet, VentilatorContact
@@ -79,16 +78,11 @@ from penstock.worker.contract import (
 from penstock.worker.core import WorkerCore
 from penstock.worker.job_lines import JobLines, Screens
 from penstock.worker.lifetime import Lifetime
-from penstock.worker.slot_handle import Work
 from penstock.worker.slot_host import SlotHost
 from penstock.worker.terminal_output import FLUSH_INTERVAL, TerminalOutput
 
 LAST_FLUSH_TIME = 1.0
 """Seconds that a reader of what jobs print may pause at the end."""
-BLOCK_SECONDS = 0.0005
-"""Of work that a slot does at a stretch where jobs are shorter than BLOCK_BELOW: it can be cut between blocks only."""
-BLOCK_BELOW = 5e-5
-"""Seconds per job below which marking each job (some 3 us, part of what is measured) costs too much."""
 
 
 class Slots(Protocol):
@@ -106,8 +100,8 @@ class Slots(Protocol):
     def next_wakeup(self) -> float | None:
         """When `tick` has something to do."""
 
-    def run(self, slot: int, piece: int, work: Work, start: int, stop: int, block: int = 1) -> None:
-        """Queue the jobs [start, stop) of a lease on a slot, as `piece`."""
+    def run(self, order: Run, code: Bytes, arguments: Bytes) -> None:
+        """Queue a piece on its slot, with the batch's function and the arguments of the lease's chunk."""
 
     def allow(self, until: float) -> None:
         """Let slots start jobs until then."""
@@ -161,8 +155,9 @@ class Worker:
         self.exit_code: int = 0
         self._decoder = Decoder(VentilatorToWorker)
         self._malformed = loop.Malformed(process)
-        self._works: dict[int, Work] = {}
-        self._functions: dict[bytes, bytes | memoryview] = {}
+        self._arguments: dict[int, Bytes] = {}
+        """By lease."""
+        self._functions: dict[bytes, Bytes] = {}
         self._parts: dict[bytes, bytearray] = {}
 
     def next_wakeup(self) -> float | None:
@@ -220,23 +215,13 @@ class Worker:
     def _unpack(self, jobs: Jobs, payload: bytes | memoryview) -> None:
         sizes = [head.inline for head in jobs.batches] + [lease.size for lease in jobs.leases]
         parts = split(payload, sizes)
-        heads = {head.batch: head for head in jobs.batches}
+        heads = {head.batch for head in jobs.batches}
         for head, code in zip(jobs.batches, parts, strict=False):
             if head.inline == head.size:
                 self._functions.setdefault(head.function, bytes(code))
         for lease, arguments in zip(jobs.leases, parts[len(jobs.batches) :], strict=True):
-            if lease.batch in heads and lease.number not in self._works:
-                head = heads[lease.batch]
-                self._works[lease.number] = Work(
-                    lease=lease.number,
-                    batch=lease.batch,
-                    spec=head.spec,
-                    function=head.function,
-                    code=functools.partial(self._functions.__getitem__, head.function),
-                    first=lease.first,
-                    payload=arguments,
-                    stamp=lease.stamp,
-                )
+            if lease.batch in heads:
+                self._arguments.setdefault(lease.number, arguments)
 
     def _assemble(self, part: FunctionPart, payload: bytes | memoryview) -> Iterator[Any]:
         """Parts of a function arrive in order; one out of order begins it anew at the next request."""
@@ -293,7 +278,7 @@ class Worker:
             case Renew():
                 self.links.renew("control")
             case FreeLease(lease):
-                if self._works.pop(lease, None) is not None:
+                if self._arguments.pop(lease, None) is not None:
                     self._slots.free(lease)
             case Cut(slot, piece):
                 self._slots.cut(slot, piece)
@@ -316,12 +301,9 @@ class Worker:
             emit(self.process.logger, log.event, log.fields)
 
     def _run(self, action: Run) -> None:
-        work = self._works[action.lease]
-        self._screens.given(action.slot, action.piece, work)
-        block = 1
-        if action.mean is not None and action.mean < BLOCK_BELOW:
-            block = max(1, int(BLOCK_SECONDS / max(action.mean, 1e-8)))
-        self._slots.run(action.slot, action.piece, work, action.start, action.stop, block)
+        code, arguments = self._functions[action.head.function], self._arguments[action.lease.number]
+        self._screens.given(action, code, arguments)
+        self._slots.run(action, code, arguments)
 
     def close(self) -> None:
         """End the slots, which is hurried by a signal, then the sockets."""

@@ -44,6 +44,10 @@ MEAN_WEIGHT = 0.3
 """Of the newest piece in the running mean of a function's duration."""
 MEANS = 1024
 """Functions remembered."""
+BLOCK_SECONDS = 0.0005
+"""Of work that a slot does at a stretch where jobs are shorter than BLOCK_BELOW: it can be cut between blocks only."""
+BLOCK_BELOW = 5e-5
+"""Seconds per job below which marking each job (some 3 us, part of what is measured) costs too much."""
 NOBODY = Tenant()
 """Of a process that has run nothing yet."""
 
@@ -203,7 +207,7 @@ class SlotFeed:
         self._number += 1
         piece = Piece(self._number, held, start, stop, now, (mean or 0.0) * (stop - start))
         self._pieces[slot].append(piece)
-        return [Run(slot, piece.number, held.lease.number, start, stop, mean)]
+        return [Run(slot, piece.number, held.lease, held.head, start, stop, _block(mean))]
 
     # ------------------------------------------------------------------------------------------ taking back
 
@@ -294,3 +298,8 @@ class SlotFeed:
             for piece in pieces:
                 if piece.held is held and piece.start < stop and start < piece.stop:
                     piece.end_at = at
+
+
+def _block(mean: float | None) -> int:
+    """How many jobs that take `mean` seconds each (None: nobody knows) a slot runs at a stretch."""
+    return 1 if mean is None or mean >= BLOCK_BELOW else max(1, int(BLOCK_SECONDS / max(mean, 1e-8)))

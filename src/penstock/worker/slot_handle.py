@@ -6,11 +6,10 @@ import os
 import socket
 import time
 from collections import OrderedDict
-from collections.abc import Callable
 
 import msgspec
 
-from penstock.job.spec import BatchSpec, JobState, Stamp, Tenant
+from penstock.job.spec import JobState, Tenant
 from penstock.job.spooled_output import Spooled
 from penstock.slot.framing import Bytes
 from penstock.slot.output_capture import Output, Spooler
@@ -31,7 +30,7 @@ from penstock.slot.protocol import (
     RunPiece,
 )
 from penstock.wire.messages import Note
-from penstock.worker.contract import PieceDone, SlotDied
+from penstock.worker.contract import PieceDone, Run, SlotDied
 from penstock.worker.output_notes import Spools, noted
 from penstock.worker.slot_stream import SlotStream
 
@@ -41,29 +40,6 @@ KEPT_CHUNK_BYTES = 16 << 20
 """Of arguments a slot keeps, serialized; decoded they may be ten times that. Chunks are sent again if need be."""
 NANOSECONDS = 1_000_000_000
 LOADING = "being made ready: its function loaded, its initializer run"
-
-
-class Work(msgspec.Struct, frozen=True):
-    """What a slot must know to run pieces of a lease: the lease's chunk (`payload`) begins with the job `first` of the
-    batch; `function` is a digest, and `code` gives its bytes, called only if a slot lacks it."""
-
-    lease: int
-    batch: bytes
-    spec: BatchSpec
-    function: bytes
-    code: Callable[[], Bytes]
-    first: int
-    payload: Bytes
-    stamp: Stamp
-
-
-class Piece(msgspec.Struct, frozen=True):
-    """Jobs [start, stop) that a slot was given."""
-
-    work: Work
-    start: int
-    stop: int
-    cell: int
 
 
 class Ended(msgspec.Struct, frozen=True):
@@ -84,7 +60,9 @@ class SlotHandle:
         self.tenant: Tenant = Tenant(user)
         self.pid: int = 0
         """Of its process, once that is ready."""
-        self.pieces: dict[int, Piece] = {}
+        self.pieces: dict[int, Run] = {}
+        self._cells: dict[int, int] = {}
+        """Where the limit of each piece is."""
         self.cuts: dict[int, int] = {}
         """Where pieces stop whose cut was asked for; NO_LIMIT until that is settled."""
         self.ended: Ended | None = None
@@ -128,44 +106,47 @@ class SlotHandle:
 
     # ------------------------------------------------------------------------------------------------ pieces
 
-    def run(self, piece: int, work: Work, start: int, stop: int, block: int) -> None:
+    def run(self, order: Run, code: Bytes, arguments: Bytes) -> None:
         """Queue a piece, with what it needs and the slot lacks."""
+        spec = order.head.spec
         cell = LIMITS + self._run_count % LIMIT_CELLS
         self._run_count += 1
         self.page.cells[cell] = NO_LIMIT
         if not self.pieces:
             self.begun_at = time.monotonic_ns()
-        self.tenant = self.tenant.joined_by(work.spec.tenant)
-        self.pieces[piece] = Piece(work, start, stop, cell)
-        self._load_function(piece, work, start)
-        self._load_chunk(piece, work, start)
+        self.tenant = self.tenant.joined_by(spec.tenant)
+        self.pieces[order.piece] = order
+        self._cells[order.piece] = cell
+        self._load_function(order, code)
+        self._load_chunk(order, arguments)
         # a time limit, a command's output and what is shown while it comes are one job's
-        single = work.spec.time_limit is not None or work.spec.kind == "command" or work.spec.live
-        self._is_limited |= work.spec.time_limit is not None
-        self.stream.send(RunPiece(piece, work.lease, start, stop, 1 if single else block, cell))
+        single = spec.time_limit is not None or spec.kind == "command" or spec.live
+        self._is_limited |= spec.time_limit is not None
+        block = 1 if single else order.block
+        self.stream.send(RunPiece(order.piece, order.lease.number, order.start, order.stop, block, cell))
 
-    def _load_function(self, piece: int, work: Work, start: int) -> None:
-        if work.function not in self._functions:
-            head = LoadFunction(piece, start, work.function, work.spec.kind, work.spec.serializer)
-            self.stream.send(head, work.code())
+    def _load_function(self, order: Run, code: Bytes) -> None:
+        function, spec = order.head.function, order.head.spec
+        if function not in self._functions:
+            self.stream.send(LoadFunction(order.piece, order.start, function, spec.kind, spec.serializer), code)
             if len(self._functions) == KEPT_FUNCTIONS:
                 self.stream.send(DropFunction(self._functions.popitem(last=False)[0]))
-        self._functions[work.function] = None
-        self._functions.move_to_end(work.function)
+        self._functions[function] = None
+        self._functions.move_to_end(function)
 
-    def _load_chunk(self, piece: int, work: Work, start: int) -> None:
-        if work.lease not in self._chunks:
-            spec, size = work.spec, len(work.payload)
+    def _load_chunk(self, order: Run, arguments: Bytes) -> None:
+        lease, spec, size = order.lease, order.head.spec, len(arguments)
+        if lease.number not in self._chunks:
             head = LoadChunk(
-                piece, start, work.lease, work.batch, work.first, work.stamp.attempt, work.function,
-                spec.serializer, spec.check, spec.client,
+                order.piece, order.start, lease.number, lease.batch, lease.first, lease.stamp.attempt,
+                order.head.function, spec.serializer, spec.check, spec.client,
             )  # fmt: skip
             while self._chunks and self._chunk_bytes + size > KEPT_CHUNK_BYTES:
                 self.free(next(iter(self._chunks)))
-            self.stream.send(head, work.payload)
-            self._chunks[work.lease] = size
+            self.stream.send(head, arguments)
+            self._chunks[lease.number] = size
             self._chunk_bytes += size
-        self._chunks.move_to_end(work.lease)
+        self._chunks.move_to_end(lease.number)
 
     def free(self, lease: int) -> int:
         """Let the slot forget the arguments of a lease, once it is through with the pieces before; returns their
@@ -180,7 +161,7 @@ class SlotHandle:
     def refuse_all(self, cause: str) -> list[PieceDone]:
         """Its pieces cannot be run here."""
         pieces, self.pieces = self.pieces, {}
-        return [refused(self.number, number, piece.start, piece.stop, cause) for number, piece in pieces.items()]
+        return [refused(order, cause) for order in pieces.values()]
 
     def ready(self, pid: int) -> None:
         """Its process waits for pieces."""
@@ -193,7 +174,7 @@ class SlotHandle:
 
     def done(self, piece: int) -> None:
         """It is through with a piece."""
-        del self.pieces[piece]
+        del self.pieces[piece], self._cells[piece]
         self.cuts.pop(piece, None)
         self.begun_at = time.monotonic_ns()
 
@@ -225,13 +206,17 @@ class SlotHandle:
         stop = given.start
         if running is not None and running.piece == piece:
             stop = running.index + running.unit
-        return self.page.lower_limit(given.cell, min(stop, given.stop))
+        return self.page.lower_limit(self._cells[piece], min(stop, given.stop))
+
+    def settle_cut(self, piece: int, stop: int) -> None:
+        """The piece is cut before the job `stop`, which may be behind where it was held back."""
+        self.page.cells[self._cells[piece]] = self.cuts[piece] = stop
 
     def time_left(self) -> float | None:
         """Seconds until the running job is over its time limit, if one has a limit; when it can be known at all."""
         if not self._is_limited or self.ended:
             return None
-        limits = [piece.work.spec.time_limit for piece in self.pieces.values()]
+        limits = [piece.head.spec.time_limit for piece in self.pieces.values()]
         shortest = min((limit for limit in limits if limit is not None), default=None)
         if shortest is None:
             self._is_limited = False
@@ -239,7 +224,7 @@ class SlotHandle:
         running = self.running_or_next()
         if running is None:
             return shortest
-        limit = self.pieces[running.piece].work.spec.time_limit
+        limit = self.pieces[running.piece].head.spec.time_limit
         return shortest if limit is None else limit - self.elapsed(running)
 
     def running_or_next(self) -> Running | None:
@@ -257,7 +242,7 @@ class SlotHandle:
         running = self.running_or_next()
         if running is None:
             return None
-        limit = self.pieces[running.piece].work.spec.time_limit
+        limit = self.pieces[running.piece].head.spec.time_limit
         self.hold_back(running.piece, running)
         # it may have gone on to the next job just before: that one has its own time
         again = self.running_or_next()
@@ -290,14 +275,15 @@ class SlotHandle:
         """What the job wrote in which this life ended."""
         (out, err), lost = self.drain.take()
         output = self.last_words[0] + out, self.last_words[1] + err
-        bound = self.pieces[piece].work.spec.keep_output if piece in self.pieces else 0
+        bound = self.pieces[piece].head.spec.keep_output if piece in self.pieces else 0
         ran = noted(Ran(0, 1, JobState.DEAD, 0.0, 0.0, 0, note, output, lost), self.spools, bound)
         return ran.note, ran.spooled
 
 
-def refused(slot: int, piece: int, start: int, stop: int, cause: str) -> PieceDone:
+def refused(order: Run, cause: str) -> PieceDone:
     """A piece whose jobs failed without being started."""
-    return PieceDone(slot, piece, (Ran(start, stop, JobState.FAILED, time.time(), 0.0, 0, Note(cause=cause)),), b"")
+    ran = Ran(order.start, order.stop, JobState.FAILED, time.time(), 0.0, 0, Note(cause=cause))
+    return PieceDone(order.slot, order.piece, (ran,), b"")
 
 
 def elapsed_of(running: Running | None) -> float:

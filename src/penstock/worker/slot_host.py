@@ -31,12 +31,12 @@ from penstock.slot.protocol import CUT_DELAY, ENDED, MEDDLING, NO_LIMIT, UNTIL, 
 from penstock.slot.run_as_user import check_users, refusal
 from penstock.station import clock
 from penstock.station.config import TERM_GRACE
-from penstock.station.contract import Input
-from penstock.worker.contract import PieceCut, PieceDone, SlotReady
+from penstock.station.contract import Bytes, Input
+from penstock.worker.contract import PieceCut, PieceDone, Run, SlotReady
 from penstock.worker.output_notes import noted_all
 from penstock.worker.output_pump import OutputPump
 from penstock.worker.slot_checks import nonsense
-from penstock.worker.slot_handle import NANOSECONDS, Ended, SlotHandle, Work, refused
+from penstock.worker.slot_handle import NANOSECONDS, Ended, SlotHandle, refused
 from penstock.worker.slot_lives import EXIT_TIME, Hooks, Lives
 
 FREE_BYTES = 1 << 16
@@ -118,23 +118,20 @@ class SlotHost:
 
     # ------------------------------------------------------------------------------------------------- pieces
 
-    def run(self, slot: int, piece: int, work: Work, start: int, stop: int, block: int = 1) -> None:
-        """Queue the jobs [start, stop) of a lease on a slot as `piece` (from 1, never used twice).
-
-        `block` jobs at a time are run at the speed of C, as one for cuts and deaths; 0 and 1 are no block. While the
-        slot has pieces, its tenant must admit further ones.
-        """
-        tenant = work.spec.tenant
+    def run(self, order: Run, code: Bytes, arguments: Bytes) -> None:
+        """Queue a piece on its slot, with the batch's function and the arguments of the lease's chunk. While the slot
+        has pieces, its tenant must admit further ones."""
+        tenant = order.head.spec.tenant
         if cause := refusal(tenant.user, self._users, self._worker):
-            self._later(0, lambda: [refused(slot, piece, start, stop, cause)])
+            self._later(0, lambda: [refused(order, cause)])
             return
-        handle = self._lives.handles.get(slot)
+        handle = self._lives.handles.get(order.slot)
         if handle is not None and not handle.tenant.admits(tenant):
             handle = self._lives.replace(handle, tenant.user)
         if handle is None:
-            self._later(0, lambda: [PieceDone(slot, piece, (), b"")])
+            self._later(0, lambda: [PieceDone(order.slot, order.piece, (), b"")])
         else:
-            handle.run(piece, work, start, stop, max(1, block))
+            handle.run(order, code, arguments)
             self._flush(handle)
 
     def allow(self, until: float) -> None:
@@ -170,8 +167,7 @@ class SlotHost:
             return inputs
         if running is not None and running.piece == piece:
             limit = min(max(limit, running.index + running.unit), handle.pieces[piece].stop)
-            handle.page.cells[handle.pieces[piece].cell] = limit
-        handle.cuts[piece] = limit
+        handle.settle_cut(piece, limit)
         return [*inputs, PieceCut(handle.number, piece, limit)]
 
     def end(self, slot: int, piece: int | None, grace: float, state: JobState, cause: str) -> None:
@@ -202,7 +198,7 @@ class SlotHost:
         handle.ended = Ended(state, cause, running)
         handle.page.cells[ENDED] = 1
         # a command's slot waits for the command, which may need its grace
-        spare = running is not None and handle.pieces[running.piece].work.spec.kind == "command"
+        spare = running is not None and handle.pieces[running.piece].head.spec.kind == "command"
         self._lives.end(handle, grace, spare=spare)
 
     def _flush(self, handle: SlotHandle) -> None:
@@ -282,7 +278,7 @@ class SlotHost:
             handle.last_words = last[0].output() if last else ((), ())
             self._lives.end(handle, 0, spare=False)
             return []
-        bound = handle.pieces[message.piece].work.spec.keep_output
+        bound = handle.pieces[message.piece].head.spec.keep_output
         handle.done(message.piece)
         return [PieceDone(handle.number, message.piece, noted_all(message.ran, handle.spools, bound), payload)]
 

@@ -9,8 +9,7 @@ from typing import Any
 
 from penstock.job.spec import BatchSpec, JobState
 from penstock.sink.store import ResultStore
-from penstock.wire.messages import Cancel, Completion, OutcomeHead
-from penstock.worker.slot_handle import Work
+from penstock.wire.messages import Cancel, Completion, Lease, OutcomeHead
 from support.sim.client import ClientNode
 from support.sim.network import Network, Node
 from support.sim.nodes import SinkNode, VentilatorNode, WorkerNode
@@ -67,14 +66,14 @@ class Oracle(Network):
         """What runs now of a batch and of those that share its limit."""
         return self.running[self.specs[batch].limit_group or batch]
 
-    def ran(self, worker: WorkerNode, work: Work, index: int) -> None:
+    def ran(self, worker: WorkerNode, lease: Lease, index: int) -> None:
         """A job started."""
-        self.starts[work.batch, index].append((self.now, worker.name, work.stamp))
-        running, limit = self.running_with(work.batch), self.specs[work.batch].limit
-        running.add((worker.name, work.batch, index))
+        self.starts[lease.batch, index].append((self.now, worker.name, lease.stamp))
+        running, limit = self.running_with(lease.batch), self.specs[lease.batch].limit
+        running.add((worker.name, lease.batch, index))
         if limit is not None and len(running) > limit:
             self.exceeded.append((self.now, set(running)))
-        if (work.batch, index) in self.recorded:
+        if (lease.batch, index) in self.recorded:
             self.needless.append((self.now, worker.name, index))
 
     def lose_end(self, copy: Path) -> None:

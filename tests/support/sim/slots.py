@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from penstock.job.spec import JobState
 from penstock.job.spooled_output import Segments, Spooled
 from penstock.slot.protocol import Ran
-from penstock.station.contract import Input
-from penstock.worker.contract import PieceCut, PieceDone, SlotDied, SlotReady, SlotUnfit
-from penstock.worker.slot_handle import Work
+from penstock.station.contract import Bytes, Input
+from penstock.worker.contract import PieceCut, PieceDone, Run, SlotDied, SlotReady, SlotUnfit
 
 if TYPE_CHECKING:
     from support.sim.nodes import WorkerNode
@@ -22,20 +21,11 @@ RESTART = 0.05
 """Seconds until a slot that died is there again."""
 
 
-class Piece(NamedTuple):
-    """Jobs [start, stop) of some work that a slot was given under this number."""
-
-    number: int
-    work: Work
-    start: int
-    stop: int
-
-
 class Slot:
     """One slot: pieces one after the other, one event for each job."""
 
     def __init__(self) -> None:
-        self.queue: list[Piece] = []
+        self.queue: list[Run] = []
         self.limits: dict[int, int] = {}
         """Where pieces that were cut end."""
         self.life = 0
@@ -80,12 +70,12 @@ class VirtualSlots:
         """Their worker is woken when something is said."""
         return None
 
-    def run(self, slot: int, piece: int, work: Work, start: int, stop: int, block: int = 1) -> None:  # noqa: ARG002
+    def run(self, order: Run, code: Bytes, arguments: Bytes) -> None:  # noqa: ARG002
         """Queue jobs on a slot."""
         self.node.before_effect()
-        self.slots[slot].queue.append(Piece(piece, work, start, stop))
-        if len(self.slots[slot].queue) == 1:
-            self.begin(slot)
+        self.slots[order.slot].queue.append(order)
+        if len(self.slots[order.slot].queue) == 1:
+            self.begin(order.slot)
 
     def allow(self, until: float) -> None:
         """They stand still with their worker, so they never run on without it."""
@@ -98,7 +88,7 @@ class VirtualSlots:
         self.node.before_effect()
         one = self.slots[slot]
         for place, queued in enumerate(one.queue):
-            if queued.number == piece:
+            if queued.piece == piece:
                 stop = one.index + 1 if place == 0 and one.index is not None else queued.start
                 one.limits[piece] = stop
                 self.say(PieceCut(slot, piece, stop))
@@ -107,7 +97,7 @@ class VirtualSlots:
         """End a slot, if it runs this piece."""
         self.node.before_effect()
         one = self.slots[slot]
-        if one.queue and one.queue[0].number == piece:
+        if one.queue and one.queue[0].piece == piece:
             self.die(slot, state, cause)
 
     def read_output(self, slot: int, stream: int, output: Segments, position: int, size: int) -> bytes:
@@ -139,19 +129,19 @@ class VirtualSlots:
     def _step(self, number: int, index: int) -> None:
         slot, world = self.slots[number], self.node.world
         piece = slot.queue[0]
-        if index >= min(piece.stop, slot.limits.get(piece.number, piece.stop)):
+        if index >= min(piece.stop, slot.limits.get(piece.piece, piece.stop)):
             self.finish(number)
             return
         slot.index = index
-        world.ran(self.node, piece.work, index)
-        fate, seconds = world.fates(piece.work.batch, index, piece.work.stamp)
+        world.ran(self.node, piece.lease, index)
+        fate, seconds = world.fates(piece.lease.batch, index, piece.lease.stamp)
         world.at(world.now + seconds, partial(self._job_over, number, slot.life, index, fate), self.node)
 
     def _job_over(self, number: int, life: int, index: int, fate: str) -> None:
         slot, world, node = self.slots[number], self.node.world, self.node
         if slot.life != life or not node.alive:
             return
-        batch = slot.queue[0].work.batch
+        batch = slot.queue[0].lease.batch
         world.running_with(batch).discard((node.name, batch, index))
         if fate == "kill":
             world.crash(node)
@@ -169,12 +159,12 @@ class VirtualSlots:
         slot.index = None
         ran, bodies = [], []
         for index in slot.done:
-            fate, seconds = world.fates(piece.work.batch, index, piece.work.stamp)
+            fate, seconds = world.fates(piece.lease.batch, index, piece.lease.stamp)
             body = msgspec.msgpack.encode([index * index])
             state = JobState.FAILED if fate == "fail" else JobState.SUCCEEDED
             ran.append(Ran(index, index + 1, state, 1.0, seconds, len(body)))
             bodies.append(body)
-        self.say(PieceDone(number, piece.number, tuple(ran), b"".join(bodies)))
+        self.say(PieceDone(number, piece.piece, tuple(ran), b"".join(bodies)))
         if slot.queue:
             self.begin(number)
 
@@ -183,11 +173,11 @@ class VirtualSlots:
         slot = self.slots[number]
         piece = slot.queue[0]
         if slot.index is not None:
-            batch = piece.work.batch
+            batch = piece.lease.batch
             self.node.world.running_with(batch).discard((self.node.name, batch, slot.index))
         slot.queue.clear()
         slot.life += 1
-        self.say(SlotDied(number, piece.number, slot.index, state, cause, 1.0, 0.1))
+        self.say(SlotDied(number, piece.piece, slot.index, state, cause, 1.0, 0.1))
         slot.index = None
         self.restart(number)
 

@@ -23,9 +23,8 @@ from penstock.slot.protocol import Ran
 from penstock.station import loop
 from penstock.ventilator.backlog import WINDOW_CHUNKS
 from penstock.wire.frames import split
-from penstock.wire.messages import Accepted, BatchClose, BatchOpen, Bytes, ChunkHead, OutcomeHead, Rows, Submit
+from penstock.wire.messages import Accepted, BatchClose, BatchOpen, Bytes, ChunkHead, Lease, OutcomeHead, Rows, Submit
 from penstock.worker.contract import PieceCut, PieceDone, SlotDied
-from penstock.worker.slot_handle import Work
 from support.sim.client import FUNCTION, ClientNode
 from support.sim.network import Node
 from support.sim.nodes import SinkNode, StationNode, VentilatorNode, WorkerNode
@@ -134,16 +133,16 @@ class SpanSlots(VirtualSlots):
     def _break_off(self, slot: SpanSlot) -> None:
         slot.life += 1
         if slot.queue:
-            world, work, stop = self.node.world, slot.queue[0].work, slot.begun(self.node.world.now)
-            world.ran_span(self.node, work, slot.start, stop, world.now - slot.begun_at)
-            world.excused[work.batch].add(slot.start, stop)
+            world, lease, stop = self.node.world, slot.queue[0].lease, slot.begun(self.node.world.now)
+            world.ran_span(self.node, lease, slot.start, stop, world.now - slot.begun_at)
+            world.excused[lease.batch].add(slot.start, stop)
 
     def begin(self, number: int) -> None:
         slot = self.slots[number]
         piece = slot.queue[0]
         slot.start, slot.stop = (
             piece.start,
-            max(piece.start, min(piece.stop, slot.limits.get(piece.number, piece.stop))),
+            max(piece.start, min(piece.stop, slot.limits.get(piece.piece, piece.stop))),
         )
         slot.begun_at, slot.each = self.node.world.now, self.node.world.length()
         self._end_later(number)
@@ -161,13 +160,13 @@ class SpanSlots(VirtualSlots):
     def finish(self, number: int) -> None:
         slot = self.slots[number]
         piece = slot.queue.pop(0)
-        slot.limits.pop(piece.number, None)
+        slot.limits.pop(piece.piece, None)
         ran: tuple[Ran, ...] = ()
         if slot.start < slot.stop:
             seconds = (slot.stop - slot.start) * slot.each
-            self.node.world.ran_span(self.node, piece.work, slot.start, slot.stop, seconds)
+            self.node.world.ran_span(self.node, piece.lease, slot.start, slot.stop, seconds)
             ran = (Ran(slot.start, slot.stop, JobState.SUCCEEDED, 1.0, seconds, VALUE.size),)
-        self.say(PieceDone(number, piece.number, ran, VALUE.pack(slot.start, slot.stop) if ran else b""))
+        self.say(PieceDone(number, piece.piece, ran, VALUE.pack(slot.start, slot.stop) if ran else b""))
         if slot.queue:
             self.begin(number)
 
@@ -175,11 +174,11 @@ class SpanSlots(VirtualSlots):
         self.node.before_effect()
         one = self.slots[slot]
         for place, queued in enumerate(one.queue):
-            if queued.number == piece and place == 0:
+            if queued.piece == piece and place == 0:
                 one.stop = one.begun(self.node.world.now)
                 self._end_later(slot)
                 self.say(PieceCut(slot, piece, one.stop))
-            elif queued.number == piece:
+            elif queued.piece == piece:
                 one.limits[piece] = queued.start
                 self.say(PieceCut(slot, piece, queued.start))
 
@@ -188,7 +187,7 @@ class SpanSlots(VirtualSlots):
         piece, index = slot.queue[0], slot.begun(self.node.world.now) - 1
         self._break_off(slot)
         slot.queue.clear()
-        self.say(SlotDied(number, piece.number, index, state, cause, 1.0, 0.1))
+        self.say(SlotDied(number, piece.piece, index, state, cause, 1.0, 0.1))
         self.restart(number)
 
 
@@ -361,9 +360,9 @@ class SpanWorld(World):
 
     # ------------------------------------------------------------------------------------------ oracle
 
-    def ran_span(self, worker: Node, work: Work, start: int, stop: int, seconds: float) -> None:
+    def ran_span(self, worker: Node, lease: Lease, start: int, stop: int, seconds: float) -> None:
         """These jobs have begun; some may run on."""
-        begun, excused = self.begun[work.batch], self.excused[work.batch]
+        begun, excused = self.begun[lease.batch], self.excused[lease.batch]
         for low, high in begun.overlap(start, stop):
             self.repeated += high - low
             self.twice += [(self.now, worker.name, gap) for gap in excused.gaps(low, high)]

@@ -80,7 +80,7 @@ def test_nothing_starts_before_the_welcome() -> None:
     assert bench.turn(bench.jobs(0, 5, lease=1), bench.jobs(5, 9, lease=2)) == []
     did = bench.welcome(hello, floor=bench.number(2))
     assert of(Took, bench.turn(after=TOOK_DELAY)) == [Took(bench.id, (bench.number(2),), module.WINDOW)]
-    assert [run.lease for run in runs(did)] == [bench.number(2)]
+    assert [run.lease.number for run in runs(did)] == [bench.number(2)]
     assert of(FreeLease, did) == [FreeLease(bench.number(1))]
 
 
@@ -461,7 +461,7 @@ def test_broken_it_says_so_and_gives_back_what_it_holds(bench: WorkerBench) -> N
     assert isinstance(beat, Heartbeat)
     assert isinstance(back, HandedBack)
     assert (beat.window, beat.broken) == (0, "no room")
-    assert back.spans == (LeaseSpan(run.lease, 1, 5),)
+    assert back.spans == (LeaseSpan(run.lease.number, 1, 5),)
     assert [log.event for log in bench.logged] == ["broken"]
     (back,) = of(HandedBack, bench.turn(bench.jobs(0, 2, lease=2)))
     assert back.spans == (LeaseSpan(bench.number(2), 0, 2),)

@@ -12,18 +12,20 @@ import pytest
 from penstock.job.spec import BatchSpec, JobState, Stamp
 from penstock.slot.output_spool import Spool
 from penstock.slot.protocol import INDEX, PIECE, STARTED, UNIT, Done, FromSlot, Ran, Ready, Running, Unfit, frame
+from penstock.wire.messages import BatchHead, Lease
+from penstock.worker.contract import Run
 from penstock.worker.slot_checks import nonsense
-from penstock.worker.slot_handle import Ended, SlotHandle, Work
+from penstock.worker.slot_handle import Ended, SlotHandle
 
 
 @pytest.fixture
 def handle() -> Iterator[SlotHandle]:
     """Of a slot that has the pieces 1 (jobs 10 to 19), which is to be cut behind 14, and 2 (jobs 20 to 29)."""
     handle = SlotHandle(0, 1, (Spool(), Spool()))
-    work = Work(1, bytes(16), BatchSpec(), bytes(16), lambda: b"", 0, b"", Stamp())
+    lease, head = Lease(1, bytes(16), 0, 30, 0, 30, Stamp(), 0), BatchHead(bytes(16), BatchSpec(), bytes(16), 0, 0)
     handle.ready(77)
     for piece in (1, 2):
-        handle.run(piece, work, 10 * piece, 10 * piece + 10, 1)
+        handle.run(Run(0, piece, lease, head, 10 * piece, 10 * piece + 10), b"", b"")
     handle.cuts[1] = 15
     yield handle
     handle.close_files()

@@ -92,7 +92,7 @@ def test_no_piece_of_another_client_is_put_behind_one() -> None:
     (third,) = runs(bench.turn(done(second, each=0.0001)))
     assert (third.start, third.stop) == (2, 4)
     (behind,) = runs(bench.turn(bench.jobs(4, 5, lease=3, batch=b"3" * 16, spec=command)))
-    assert behind.lease == bench.number(3)
+    assert behind.lease.number == bench.number(3)
 
 
 def test_clients_keep_to_slots_of_their_own() -> None:
@@ -114,15 +114,15 @@ def test_a_slot_stays_with_a_user_for_a_while(monkeypatch: pytest.MonkeyPatch) -
     bench = WorkerBench()
     theirs = bench.jobs(0, 10_000, lease=2, batch=b"2" * 16, spec=BatchSpec(user="nobody"))
     (run,) = runs(bench.turn(bench.jobs(0, 10_000), theirs))
-    leases = [run.lease]
+    leases = [run.lease.number]
     for _ in range(20):
         (run,) = runs(bench.turn(done(run, each=0.1), after=0.1))
-        leases.append(run.lease)
+        leases.append(run.lease.number)
     assert 4 <= sum(one != other for one, other in pairwise(leases)) <= 5
     assert abs(leases.count(bench.number(1)) - leases.count(bench.number(2))) <= 5
-    other = BatchSpec(user="nobody" if run.lease == bench.number(1) else "", priority=1)
+    other = BatchSpec(user="nobody" if run.lease.number == bench.number(1) else "", priority=1)
     bench.turn(bench.jobs(0, 9, lease=3, batch=b"3" * 16, spec=other))
-    assert [one.lease for one in runs(bench.turn(done(run, each=0.1)))] == [bench.number(3)]
+    assert [one.lease.number for one in runs(bench.turn(done(run, each=0.1)))] == [bench.number(3)]
 
 
 def test_a_lease_of_a_limited_batch_is_run_one_job_at_a_time() -> None:
@@ -130,7 +130,7 @@ def test_a_lease_of_a_limited_batch_is_run_one_job_at_a_time() -> None:
     bench = WorkerBench(slots=4)
     limited = BatchSpec(limit=2)
     one, two = runs(bench.turn(bench.jobs(0, 500, spec=limited), bench.jobs(500, 999, lease=2, spec=limited)))
-    assert {one.lease, two.lease} == {bench.number(1), bench.number(2)}
+    assert {one.lease.number, two.lease.number} == {bench.number(1), bench.number(2)}
     (again,) = runs(bench.turn(done(one, each=0.0001)))
     assert (again.lease, again.start) == (one.lease, one.stop)
     assert again.stop - again.start == int(PIECE_SECONDS / 0.0001)
