@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from penstock.job.spec import JobState, Stamp
 from penstock.sink import core
-from penstock.sink.contract import OutcomesArrived, ReadLog, ReadSpan
+from penstock.sink.contract import FromWorker, ReadLog, ReadSpan
 from penstock.sink.core import SinkCore
 from penstock.sink.process import Sink
 from penstock.sink.store import ResultStore
@@ -25,7 +25,18 @@ from penstock.station.contract import Actions, Answer, Bytes, FromClient, Log, R
 from penstock.station.permissions import Bindings
 from penstock.station.ventilator_contact import VentilatorContact
 from penstock.wire.frames import join
-from penstock.wire.messages import Credit, ForgetBatch, Message, OutcomeHead, Replay, Rows, SinkBeat, SinkUp, Verdicts
+from penstock.wire.messages import (
+    Credit,
+    ForgetBatch,
+    Message,
+    OutcomeHead,
+    Outcomes,
+    Replay,
+    Rows,
+    SinkBeat,
+    SinkUp,
+    Verdicts,
+)
 from support.sink_models import (
     BATCHES,
     CLIENTS,
@@ -81,7 +92,7 @@ class SinkMachine(RuleBasedStateMachine):
         self.generations: dict[Job, int] = {}
         """Of jobs that have ended."""
         self.forgotten: set[bytes] = set()
-        self.sent: list[OutcomesArrived] = []
+        self.sent: list[FromWorker] = []
         self.queue: list[Any] = []
         self.ventilator = VentilatorModel()
         self.readers: dict[tuple[bytes, bytes], ReaderModel] = {}
@@ -169,8 +180,8 @@ class SinkMachine(RuleBasedStateMachine):
     def expect(self, event: Any) -> None:
         """The plainest statement of what is recorded."""
         match event:
-            case OutcomesArrived(_, _, records, bodies):
-                for head, body in zip(records, bodies, strict=True):
+            case FromWorker(Outcomes() as message, bodies):
+                for head, body in zip(message.records, bodies, strict=True):
                     self.expect_outcome(head, body)
             case Verdicts(records):
                 for head in records:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from penstock.job.spec import JobState, Stamp
-from penstock.sink.contract import OutcomesArrived, SaveClaim, SaveRecorded, SaveRow
+from penstock.sink.contract import FromWorker, SaveClaim, SaveRecorded, SaveRow
 from penstock.sink.hash_chain import completion
 from penstock.station.contract import Bytes, DeleteBatch, FromClient, Save
 from penstock.station.recorded_jobs import RecordedLine, StoredRecord
@@ -25,6 +25,7 @@ from penstock.wire.messages import (
     ForgetBatch,
     Message,
     OutcomeHead,
+    Outcomes,
     Replay,
     Rows,
     SinkBeat,
@@ -57,9 +58,10 @@ def head_of(batch: bytes, start: int, stop: int, **fields: Any) -> OutcomeHead:
     return OutcomeHead(batch=batch, start=start, stop=stop, **(defaults | fields))
 
 
-def arrived(*pairs: tuple[OutcomeHead, Bytes], worker: bytes = WORKERS[0]) -> OutcomesArrived:
+def arrived(*pairs: tuple[OutcomeHead, Bytes], worker: bytes = WORKERS[0]) -> FromWorker:
     """A worker's message."""
-    return OutcomesArrived(worker, "ada", tuple(head for head, _ in pairs), tuple(body for _, body in pairs))
+    message = Outcomes(worker, "ada", tuple(head for head, _ in pairs))
+    return FromWorker(message, tuple(body for _, body in pairs))
 
 
 OUTCOMES = st.builds(

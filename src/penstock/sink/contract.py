@@ -4,42 +4,16 @@ from __future__ import annotations
 
 from penstock.job.spec import Stamp
 from penstock.station.contract import Action, Answer, Bytes, DeleteBatch, Input, Renew, Report, Save
-from penstock.wire.messages import Completion, OutcomeHead, Print
+from penstock.wire.messages import Completion, OutcomeHead, Print, WorkerToSink
 
 # -------------------------------------------------------------------------------------------------------------- inputs
 
 
-class OutcomesArrived(Input, frozen=True):
-    """Outcomes with their values (a worker's; the ventilator's verdicts have none), and the tokens of their leases."""
+class FromWorker(Input, frozen=True):
+    """A worker's message, with the bytes that each of its records owns."""
 
-    worker: bytes
-    name: str
-    records: tuple[OutcomeHead, ...]
+    message: WorkerToSink
     bodies: tuple[Bytes, ...]
-    tokens: tuple[bytes, ...] = ()
-
-
-class LiveOutputArrived(Input, frozen=True):
-    """What running jobs of a worker's wrote, the tokens of their leases, and the number it wants to hear again."""
-
-    worker: bytes
-    name: str
-    records: tuple[Print, ...]
-    bodies: tuple[Bytes, ...]
-    tokens: tuple[bytes, ...] = ()
-    number: int = 0
-
-
-class OutputArrived(Input, frozen=True):
-    """Parts of what jobs of a worker's have written, the tokens of their leases, and the number it wants to hear when
-    they are recorded."""
-
-    worker: bytes
-    name: str
-    records: tuple[Print, ...]
-    bodies: tuple[Bytes, ...]
-    tokens: tuple[bytes, ...]
-    number: int
 
 
 class RowsRead(Input, frozen=True):

@@ -27,11 +27,9 @@ from msgspec.structs import replace
 
 from penstock.job.spec import FINAL
 from penstock.sink.contract import (
+    FromWorker,
     LinesRead,
-    LiveOutputArrived,
     LogRead,
-    OutcomesArrived,
-    OutputArrived,
     ReadLines,
     ReadLog,
     RowsRead,
@@ -58,6 +56,9 @@ from penstock.wire.messages import (
     Forgotten,
     Greeting,
     OutcomeHead,
+    Outcomes,
+    Output,
+    Prints,
     Replay,
     Restate,
     Restated,
@@ -65,6 +66,7 @@ from penstock.wire.messages import (
     SinkHead,
     TrimOutput,
     Verdicts,
+    WorkerToSink,
 )
 
 LOG_LINES = 2000
@@ -80,7 +82,7 @@ FORGOTTEN_BATCHES = 10_000
 """Deleted batches whose late outcomes are still recognised: resends end within seconds."""
 
 Said = Greeting | SinkBeat | Replay | Restate | Verdicts | ForgetBatch | TrimOutput
-SinkInput = OutcomesArrived | LiveOutputArrived | OutputArrived | FromClient | RowsRead | LogRead | LinesRead | Said
+SinkInput = FromWorker | FromClient | RowsRead | LogRead | LinesRead | Said
 
 
 class SinkCore:
@@ -127,14 +129,10 @@ class SinkCore:
         """Take in what happened."""
         self._hearing.hear(event, now)
         match event:
-            case OutcomesArrived():
-                return self.on_outcomes(event)
+            case FromWorker(message, bodies):
+                return self.on_worker(message, bodies)
             case Verdicts(records):
-                return self.on_outcomes(OutcomesArrived(b"", "", records, (b"",) * len(records)))
-            case LiveOutputArrived():
-                return self._live_output.on_live_output(event)
-            case OutputArrived():
-                return self._outputs.on_output(event)
+                return self.on_outcomes(Outcomes(b"", "", records), (b"",) * len(records))
             case FromClient():
                 return self._readers.on_client(event, now)
             case RowsRead():
@@ -197,19 +195,31 @@ class SinkCore:
 
     # ------------------------------------------------------------------------------------------ outcomes
 
-    def on_outcomes(self, event: OutcomesArrived) -> Actions:
-        """Record what is new."""
+    def on_worker(self, message: WorkerToSink, bodies: tuple[Bytes, ...]) -> Actions:
+        """Outcomes, or what jobs write."""
+        match message:
+            case Outcomes():
+                return self.on_outcomes(message, bodies)
+            case Prints():
+                return self._live_output.on_live_output(message, bodies)
+            case Output():
+                return self._outputs.on_output(message, bodies)
+            case _:
+                assert_never(message)
+
+    def on_outcomes(self, message: Outcomes, bodies: tuple[Bytes, ...]) -> Actions:
+        """Record what is new of a worker's outcomes, or of the ventilator's verdicts, which no worker sent."""
         saves: Actions = []
-        is_granted = self._lease_tokens.opened(event.tokens if event.worker else None)
-        for head, body in zip(event.records, event.bodies, strict=True):
-            opens = not event.worker and head.stamp.opens and not head.final
+        is_granted = self._lease_tokens.opened(message.tokens if message.worker else None)
+        for head, body in zip(message.records, bodies, strict=True):
+            opens = not message.worker and head.stamp.opens and not head.final
             is_outcome = (head.state not in FINAL or head.stamp.opens) is opens
             if head.start >= head.stop or not is_outcome or not is_granted(head):
                 self.refused += 1
-                saves += refused(event, self.refused)
+                saves += refused(message, self.refused)
                 continue
             new = self._claim(head)
-            saves += [self._line(event, head, body, start, stop) for start, stop in new]
+            saves += [self._line(message, head, body, start, stop) for start, stop in new]
         return saves
 
     def _claim(self, head: OutcomeHead) -> list[tuple[int, int]]:
@@ -220,14 +230,14 @@ class SinkCore:
             recorded = self._batches[head.batch] = Recorded()
         return recorded.claim(head)
 
-    def _line(self, event: OutcomesArrived, head: OutcomeHead, body: Bytes, start: int, stop: int) -> SaveRow:
+    def _line(self, message: Outcomes, head: OutcomeHead, body: Bytes, start: int, stop: int) -> SaveRow:
         """The next line of the log. The body is not cut: `offset` says where the values begin in it."""
         offset = head.offset + start - head.start
-        head = replace(head, start=start, stop=stop, offset=offset, size=len(body), worker=event.name)
-        line = completion(self._seq + 1, head, event.worker, self._chain)
+        head = replace(head, start=start, stop=stop, offset=offset, size=len(body), worker=message.name)
+        line = completion(self._seq + 1, head, message.worker, self._chain)
         self._seq, self._chain = line.seq, line.chain
         self._lines.append(line)
-        row = SaveRow(line.seq, head, event.worker, line.chain, body)
+        row = SaveRow(line.seq, head, message.worker, line.chain, body)
         recorded = self._batches[head.batch]
         self._before.setdefault(head.batch, recorded.last)
         self._rows.setdefault(head.batch, []).append(row)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Container
 
-from penstock.sink.contract import OutputArrived, SaveOutput
+from penstock.sink.contract import SaveOutput
 from penstock.sink.refused_records import refused
-from penstock.station.contract import Actions, Report
+from penstock.station.contract import Actions, Bytes, Report
 from penstock.station.lease_tokens import LeaseTokens
-from penstock.wire.messages import LiveTaken
+from penstock.wire.messages import LiveTaken, Output
 
 
 class Outputs:
@@ -21,14 +21,14 @@ class Outputs:
         self.refused: int = 0
         """Parts of jobs that their worker was not given."""
 
-    def on_output(self, event: OutputArrived) -> Actions:
+    def on_output(self, message: Output, bodies: tuple[Bytes, ...]) -> Actions:
         """Record what is granted, and say so behind that: the worker gives its own copy away."""
         actions: Actions = []
-        is_granted = self._lease_tokens.opened(event.tokens)
-        for head, body in zip(event.records, event.bodies, strict=True):
+        is_granted = self._lease_tokens.opened(message.tokens)
+        for head, body in zip(message.records, bodies, strict=True):
             if not is_granted(head):
                 self.refused += 1
-                actions += refused(event, self.refused)
+                actions += refused(message, self.refused)
             elif head.batch not in self._forgotten:
                 actions.append(SaveOutput(head, body))
-        return [*actions, Report(LiveTaken(self._sink, event.worker, event.number, is_kept=True))]
+        return [*actions, Report(LiveTaken(self._sink, message.worker, message.number, is_kept=True))]

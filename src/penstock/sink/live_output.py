@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from penstock.sink.contract import LiveOutputArrived
 from penstock.sink.followers import Followers
 from penstock.sink.refused_records import refused
 from penstock.station.contract import Actions, Bytes, Report
 from penstock.station.lease_tokens import LeaseTokens
-from penstock.wire.messages import LiveTaken, Print
+from penstock.wire.messages import LiveTaken, Print, Prints
 
 
 class LiveOutput:
@@ -20,17 +19,19 @@ class LiveOutput:
         self.refused: int = 0
         """Records of jobs that their worker was not given."""
 
-    def on_live_output(self, event: LiveOutputArrived) -> Actions:
+    def on_live_output(self, message: Prints, bodies: tuple[Bytes, ...]) -> Actions:
         """Hand it on to those who follow, and say that it came if the worker wants to hear that."""
-        actions: Actions = [Report(LiveTaken(self._sink, event.worker, event.number))] if event.number else []
-        is_granted = self._lease_tokens.opened(event.tokens)
+        actions: Actions = []
+        if message.number:
+            actions.append(Report(LiveTaken(self._sink, message.worker, message.number)))
+        is_granted = self._lease_tokens.opened(message.tokens)
         of_batch: dict[bytes, list[tuple[Print, Bytes]]] = {}
-        for head, body in zip(event.records, event.bodies, strict=True):
+        for head, body in zip(message.records, bodies, strict=True):
             if is_granted(head):
                 of_batch.setdefault(head.batch, []).append((head, body))
             else:
                 self.refused += 1
-                actions += refused(event, self.refused)
+                actions += refused(message, self.refused)
         for batch, prints in of_batch.items():
             actions += self._followers.printed(batch, prints)
         return actions

@@ -28,11 +28,9 @@ from penstock.job.spec import new_worker_id
 from penstock.keys.files import Peers
 from penstock.keys.roles import Peer, Role
 from penstock.sink.contract import (
+    FromWorker,
     LinesRead,
-    LiveOutputArrived,
     LogRead,
-    OutcomesArrived,
-    OutputArrived,
     ReadLines,
     ReadLog,
     ReadOutput,
@@ -54,14 +52,10 @@ from penstock.station.station_keys import for_station
 from penstock.station.ventilator_contact import VentilatorContact
 from penstock.wire.frames import Decoder, split
 from penstock.wire.messages import (
-    Bytes,
     ClientToSink,
     Fetched,
     FetchedOutput,
     Keys,
-    Outcomes,
-    Output,
-    Prints,
     SinkHead,
     VentilatorToSink,
     WorkerToSink,
@@ -133,7 +127,8 @@ class Sink:
                     continue
                 message = wire.message
                 if self._bindings.may_hand_in(received.sender, message):
-                    yield _from_worker(message, wire.payload)
+                    bodies = split(wire.payload, [record.size for record in message.records])
+                    yield FromWorker(message, tuple(bodies))
                 else:
                     self._malformed.note(received, f"not for the key {received.sender.name} to say")
         self._read_files(fds)
@@ -206,17 +201,6 @@ class Sink:
         """Release the sockets, then the store."""
         self.links.close()
         self._store.close()
-
-
-def _from_worker(
-    message: Outcomes | Prints | Output, payload: Bytes
-) -> OutcomesArrived | LiveOutputArrived | OutputArrived:
-    bodies = tuple(split(payload, [record.size for record in message.records]))
-    if isinstance(message, Output):
-        return OutputArrived(message.worker, message.name, message.records, bodies, message.tokens, message.number)
-    if isinstance(message, Prints):
-        return LiveOutputArrived(message.worker, message.name, message.records, bodies, message.tokens, message.number)
-    return OutcomesArrived(message.worker, message.name, message.records, bodies, message.tokens)
 
 
 def start(config: SinkConfig, logger: logging.Logger) -> Sink:

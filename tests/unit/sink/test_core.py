@@ -8,7 +8,7 @@ import pytest
 
 from penstock.job.spec import JobState, Stamp
 from penstock.sink import core as module
-from penstock.sink.contract import LogRead, OutcomesArrived, ReadLog, ReadRows, ReadSpan, SaveRecorded, SaveRow
+from penstock.sink.contract import FromWorker, LogRead, ReadLog, ReadRows, ReadSpan, SaveRecorded, SaveRow
 from penstock.sink.core import SinkCore
 from penstock.station.contract import Actions, Answer, DeleteBatch, FromClient, Log, Report
 from penstock.wire.messages import (
@@ -60,7 +60,7 @@ class Bench:
         return LogRead(after, chain, lines, more)
 
 
-def outcome(start: int, stop: int, body: bytes = b"", batch: bytes = BATCH, **fields: Any) -> OutcomesArrived:
+def outcome(start: int, stop: int, body: bytes = b"", batch: bytes = BATCH, **fields: Any) -> FromWorker:
     """A worker's message with one record."""
     return arrived((head_of(batch, start, stop, size=len(body), **fields), body))
 

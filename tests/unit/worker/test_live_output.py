@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from penstock.job.spec import BatchSpec, Stamp
-from penstock.sink.contract import LiveOutputArrived
 from penstock.sink.followers import Followers
 from penstock.sink.live_output import LiveOutput as SinkLiveOutput
 from penstock.station.contract import Answer, Report
 from penstock.station.lease_tokens import NO_TOKENS, Grant, LeaseTokens
 from penstock.wire.bounds import RESEND
-from penstock.wire.messages import Credit, Follow, Live, LiveAck, LiveTaken, Print, print_cost
+from penstock.wire.messages import Credit, Follow, Live, LiveAck, LiveTaken, Print, Prints, print_cost
 from penstock.worker import live_output as module
 from penstock.worker.contract import DeliverLiveOutput, JobPrinted, SinkConnected
 from penstock.worker.live_output import LiveOutput
@@ -111,18 +110,18 @@ def live_output(lease_tokens: LeaseTokens = NO_TOKENS, *, credit: int = 1000) ->
 def test_who_asked_for_it_is_given_it_as_far_as_the_credit_goes() -> None:
     """What is beyond is dropped; credit that is given back makes room."""
     handed_on, followers = live_output(credit=2 * print_cost(head()))
-    event = LiveOutputArrived(WORKER, "w", (head(),), (b"x" * 100,))
+    event = Prints(WORKER, "w", (head(),)), (b"x" * 100,)
     answer = Answer(b"ada", Live(BATCH, (head(),)), b"x" * 100)
-    assert [handed_on.on_live_output(event) for _ in range(3)] == [[answer], [answer], []]
+    assert [handed_on.on_live_output(*event) for _ in range(3)] == [[answer], [answer], []]
     followers.credit(b"ada", Credit(BATCH, 0, print_cost(head())), 0, 0.0)
-    assert handed_on.on_live_output(event) == [answer]
+    assert handed_on.on_live_output(*event) == [answer]
 
 
 def test_the_sink_says_back_the_number_of_what_came() -> None:
     """Through the ventilator, which tells the worker."""
     handed_on, _ = live_output()
-    event = LiveOutputArrived(WORKER, "w", (), (), (), 77)
-    assert handed_on.on_live_output(event) == [Report(LiveTaken(SINK, WORKER, 77))]
+    event = Prints(WORKER, "w", (), (), 77), ()
+    assert handed_on.on_live_output(*event) == [Report(LiveTaken(SINK, WORKER, 77))]
 
 
 def test_a_worker_speaks_for_the_jobs_it_was_given_only() -> None:
@@ -137,6 +136,6 @@ def test_a_worker_speaks_for_the_jobs_it_was_given_only() -> None:
         (head(index=4), (token,), 0),
         (head(lease=8), (token,), 0),
     ]:
-        actions = handed_on.on_live_output(LiveOutputArrived(WORKER, "w", (mine,), (b"x" * 100,), tokens))
+        actions = handed_on.on_live_output(Prints(WORKER, "w", (mine,), tokens), (b"x" * 100,))
         assert len(of(Answer, actions)) == expected
     assert handed_on.refused == 4
