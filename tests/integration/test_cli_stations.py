@@ -22,7 +22,7 @@ import psutil
 import pytest
 
 from conftest import Cli
-from penstock import Pipeline, errors
+from penstock import Pipeline
 from support.stations import LIMIT, Stations, free_url, until
 
 
@@ -329,20 +329,22 @@ def test_up_starts_again_what_is_killed(folder: Path, url: str, cli: Cli) -> Non
     assert (folder / "up.log").read_bytes().count(b"started again") == 2
 
 
-def test_up_goes_on_when_a_job_kills_its_agents(folder: Path, url: str) -> None:
+def test_up_goes_on_when_a_job_kills_its_agents(folder: Path, url: str, cli: Cli) -> None:
     """Two, right after the start, or one of them again: the job is dead, and there are two workers that work."""
-
-    def kill() -> None:
-        os.kill(psutil.Process().parents()[1].pid, signal.SIGKILL)
-        time.sleep(LIMIT)
-
-    with up(folder, url, "--workers", "2") as process, Pipeline(url) as pipeline:
-        with pytest.raises(errors.JobDied):
-            pipeline.options(max_crashes=2).submit(kill).result(2 * LIMIT)
-        until(lambda: [psutil.pid_exists(worker.pid) for worker in pipeline.workers()] == [True, True])
-        assert pipeline.submit(abs, -1).result(LIMIT) == 1
+    kill = "p=$PPID; for _ in slot server; do p=$(awk '{ print $4 }' /proc/$p/stat); done; kill -9 $p; sleep 60; : {}"
+    again = b"the worker ended with signal 9: started again"
+    with up(folder, url, "--workers", "2") as process:
+        cli("submit", "--url", url, "--max-crashes", "2", "--shell", kill, ":::", "x")
+        until(lambda: process.poll() is not None or (folder / "up.log").read_bytes().count(again) == 2)
         assert process.poll() is None
-    assert (folder / "up.log").read_bytes().count(b"the worker ended with signal 9: started again") == 2
+        (outcome,) = records(cli("results", "--url", url, "last", "--follow", "--json"))
+        assert outcome["state"] == "dead"
+        until(
+            lambda: (
+                [psutil.pid_exists(one["pid"]) for one in records(cli("workers", "--url", url, "--json"))] == [True] * 2
+            )
+        )
+        assert cli("submit", "--url", url, "--wait", "echo", ":::", "b").stdout == b"b\n"
 
 
 def test_up_has_a_sink_until_its_workers_have_finished(stations: Stations, url: str, folder: Path, cli: Cli) -> None:
