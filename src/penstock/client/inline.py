@@ -19,7 +19,7 @@ from penstock.client.inline_jobs import Jobs
 from penstock.client.map import input_length
 from penstock.client.readers import OrderReader, RowReader
 from penstock.client.records import BatchStatus, JobInfo, Outcome, PipelineStatus
-from penstock.client.results import Piece, error_of, handed_out, pieces_of, unusable, values_of
+from penstock.client.results import Piece, error_of, handed_out, outcomes_of, pieces_of
 from penstock.client.single_submits import OnRow
 from penstock.errors import NoSuchBatch, NoSuchWorker
 from penstock.job import payload
@@ -75,14 +75,8 @@ class Inline:
         future: JobFuture[Any] = JobFuture(None, 0, jobs.batch)
         if self._on_row is not None:
             self._on_row(row, jobs.spec)
-        if row.head.state is JobState.SUCCEEDED:
-            value = values_of(row, jobs.spec)[0]
-            if type(value) is payload.Unreadable:
-                future.settle(None, unusable(value.error, row))
-            else:
-                future.settle(value, None)
-        else:
-            future.settle(None, error_of(row, 0, jobs.spec))
+        (outcome,) = outcomes_of(row, jobs.spec)
+        future.settle(outcome.value, outcome.error)
         self._remember(jobs, [row])
         return future
 
@@ -197,29 +191,11 @@ class Inline:
         """Return at once: whatever was submitted has ended."""
         self.ensure_usable()
 
-    def leave(self, *, wait: bool, cancel_futures: bool = False) -> None:  # noqa: ARG002
-        """Take no more jobs."""
+    def leave(self, *_: object, **__: object) -> None:
+        """Take no more jobs, whatever the way of leaving: none waits, none runs, and there are no workers."""
         self._left = True
 
-    def leave_by(self, error: BaseException | None) -> None:  # noqa: ARG002
-        """Take no more jobs; none is left to be cancelled."""
-        self._left = True
-
-    def leave_forgotten(self) -> None:
-        """Take no more jobs."""
-        self._left = True
-
-    def abandon(self, timeout: float) -> None:  # noqa: ARG002
-        """Take no more jobs; nothing waits to be accepted."""
-        self._left = True
-
-    def terminate(self) -> None:
-        """Take no more jobs; none runs."""
-        self._left = True
-
-    def end_workers(self, operation: str, *, at_once: bool) -> None:  # noqa: ARG002
-        """Take no more jobs; there are no workers."""
-        self._left = True
+    leave_by = leave_forgotten = abandon = terminate = end_workers = leave
 
 
 class InlineBatch(Batch[Any]):
