@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
 
 class Pieces(Protocol):
-    """A map under way, whose results are read piece by piece."""
+    """A map under way, whose results are read value by value or piece by piece."""
+
+    def results(self) -> Iterator[Any]:
+        """The values, in the order of the input or as they come. Raises the error of a job, and of the input, in its
+        place."""
 
     def next_piece(self, timeout: float | None = None) -> Piece | None:
         """The next results; None when there are no more. Raises TimeoutError after `timeout` seconds, and the error of
@@ -34,7 +38,7 @@ class Pieces(Protocol):
 
 
 class Mapper(Protocol):
-    """What starts maps that are read piece by piece."""
+    """What starts maps."""
 
     def slots(self) -> int:
         """How many jobs can run at once."""
@@ -46,13 +50,16 @@ class Mapper(Protocol):
         iterables: Sequence[Iterable[Any]],
         *,
         form: str = "",
+        timeout: float | None = None,
         chunksize: int | None = None,
+        buffersize: int | None = None,
         chunk: Callable[[int], int] | None = None,
         ordered: bool = True,
     ) -> Pieces:
-        """Start a map that is read piece by piece. `form`: whether an item is one argument (``item``) or all of them
-        (``star``), where the number of iterables does not tell. `chunk`: by the index of a chunk's first job, how many
-        jobs it shall have."""
+        """Start a map. `timeout`, `chunksize` and `buffersize` are those of `Pipeline.map`. `form`: whether an item is
+        one argument (``item``) or all of them (``star``), where the number of iterables does not tell. `chunk`: by the
+        index of a chunk's first job, how many jobs it shall have. `ordered`: in the order of the input, else as they
+        come."""
 
 
 class Backend(Mapper, Protocol):
@@ -93,20 +100,6 @@ class Backend(Mapper, Protocol):
         self, spec: BatchSpec, function: Function, iterables: Sequence[Iterable[Any]], digest: Digest | None = None
     ) -> Batch[Any]:
         """Submit a whole batch and return once it is accepted. Raises what its input raises; then nothing is left."""
-
-    def map(
-        self,
-        spec: BatchSpec,
-        function: Function,
-        iterables: Sequence[Iterable[Any]],
-        *,
-        timeout: float | None,
-        chunksize: int | None,
-        buffersize: int | None,
-        ordered: bool,
-    ) -> Iterator[Any]:
-        """Start a map and return the iterator of its values. The arguments are those of `Pipeline.map`; `ordered`: in
-        the order of the input, else as they come."""
 
     # ------------------------------------------------------------------------------------- questions
 

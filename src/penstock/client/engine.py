@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -102,31 +102,6 @@ class Engine(Member):
         """Serialize a function as it is now."""
         return serialization_errors.serialized(self._functions, target, spec.serializer)
 
-    def map(
-        self,
-        spec: BatchSpec,
-        function: Function,
-        iterables: Sequence[Iterable[Any]],
-        *,
-        timeout: float | None,
-        chunksize: int | None,
-        buffersize: int | None,
-        ordered: bool,
-    ) -> Iterator[Any]:
-        """Start a map and return the iterator of its values."""
-        run = self.start_map(
-            spec,
-            function,
-            iterables,
-            timeout=timeout,
-            chunksize=chunksize,
-            buffersize=buffersize,
-            ordered=ordered,
-        )
-        results = run.results()
-        run.watch(results)
-        return results
-
     def start_map(
         self,
         spec: BatchSpec,
@@ -140,11 +115,11 @@ class Engine(Member):
         chunk: Callable[[int], int] | None = None,
         ordered: bool = True,
     ) -> Map:
-        """A map to be read piece by piece; `form`: what an item is, if the number of iterables does not tell."""
+        """Start a map; `form`: what an item is, if the number of iterables does not tell."""
         self.ensure_usable()
         target, pace = pace_of(input_length(iterables), self.slots(), chunksize, buffersize)
         spec = msgspec.structs.replace(spec, transient=True)
-        feed = self._feed(spec, function, iterables, target, chunksize, form, chunk)
+        feed = Feed(self._session, spec, function, iterables, form, target, chunksize, chunk, functions=self._functions)
         run = Map(self._session, feed, spec, pace, ordered=ordered, timeout=timeout)
         self._maps.add(run)
         return run
@@ -160,24 +135,12 @@ class Engine(Member):
             return Batch(self._session, batch, spec, total)
         slots = self.slots()
         target, _ = pace_of(input_length(iterables), slots)
-        feed = self._feed(spec, function, iterables, target, None, digest=digest)
+        feed = Feed(
+            self._session, spec, function, iterables, "", target, None, digest=digest, functions=self._functions
+        )
         feed.submit_whole(CHUNKS_AHEAD * slots)
         self.batched += feed.submitted
         return Batch(self._session, feed.batch, spec, feed.submitted)
-
-    def _feed(
-        self,
-        spec: BatchSpec,
-        function: Function,
-        iterables: Sequence[Iterable[Any]],
-        target: int,
-        chunksize: int | None,
-        form: str = "",
-        chunk: Callable[[int], int] | None = None,
-        digest: Digest | None = None,
-    ) -> Feed:
-        form = form or ("item" if len(iterables) == 1 else "star")
-        return Feed(self._session, spec, function, iterables, form, target, chunksize, chunk, digest, self._functions)
 
     # ------------------------------------------------------------------------------------- questions
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from penstock.client import serialization_errors
 from penstock.client.batch import Batch
-from penstock.client.batch_input import Digest
+from penstock.client.batch_input import Digest, form_of, joined
 from penstock.client.batch_jobs import options_of
 from penstock.client.follow import Row
 from penstock.client.functions import Function, Functions
@@ -88,29 +88,6 @@ class Inline:
         """The function as it travels."""
         return serialization_errors.serialized(self._functions, target, spec.serializer)
 
-    def map(
-        self,
-        spec: BatchSpec,
-        function: Function,
-        iterables: Sequence[Iterable[Any]],
-        *,
-        timeout: float | None,  # noqa: ARG002 - nothing is ever waited for
-        chunksize: int | None,  # noqa: ARG002
-        buffersize: int | None,
-        ordered: bool,  # noqa: ARG002
-    ) -> Iterator[Any]:
-        """Run an input with a length now, another one as it is read."""
-        self.ensure_usable()
-        values = self._values(Jobs(spec, function, self._functions), iterables)
-        if input_length(iterables) is None or buffersize is not None:
-            return values
-        results: list[tuple[Any, BaseException | None]] = []
-        try:
-            results.extend((value, None) for value in values)
-        except Exception as error:  # noqa: BLE001 - it comes at its place
-            results.append((None, error))
-        return _replayed(results)
-
     def start_map(
         self,
         spec: BatchSpec,
@@ -118,22 +95,18 @@ class Inline:
         iterables: Sequence[Iterable[Any]],
         *,
         form: str = "",
+        timeout: float | None = None,  # noqa: ARG002 - nothing is ever waited for
         chunksize: int | None = None,  # noqa: ARG002 - each job is run by itself
+        buffersize: int | None = None,
         chunk: Callable[[int], int] | None = None,  # noqa: ARG002
         ordered: bool = True,  # noqa: ARG002
     ) -> InlineMap:
-        """Start a map that is read piece by piece: it runs now if its input has a length, else as it is read."""
+        """Start a map: it runs now if its input has a length, unless that is to be drawn ahead of the reader by a
+        `buffersize`; else as it is read."""
         self.ensure_usable()
         rows = _rows(Jobs(spec, function, self._functions), iterables, form)
-        if input_length(iterables) is not None:
-            rows = iter(list(rows))
-        return InlineMap(rows, spec)
-
-    def _values(self, jobs: Jobs, iterables: Sequence[Iterable[Any]]) -> Iterator[Any]:
-        for row in _rows(jobs, iterables):
-            if row.head.state is not JobState.SUCCEEDED:
-                raise error_of(row, row.start, jobs.spec)
-            yield from handed_out(row, jobs.spec)
+        at_once = buffersize is None and input_length(iterables) is not None
+        return InlineMap(_drawn(rows) if at_once else rows, spec)
 
     def batch(
         self, spec: BatchSpec, function: Function, iterables: Sequence[Iterable[Any]], digest: Digest | None = None
@@ -315,6 +288,13 @@ class InlineMap:
         row = next(self._rows, None)
         return None if row is None else pieces_of(row, self._spec)[0]
 
+    def results(self) -> Iterator[Any]:
+        """The values, one by one. Raises the error of a job, and of the input, in its place."""
+        for row in self._rows:
+            if row.head.state is not JobState.SUCCEEDED:
+                raise error_of(row, row.start, self._spec)
+            yield from handed_out(row, self._spec)
+
     def watch(self, results: object) -> None:
         """What is not read is not run."""
 
@@ -323,15 +303,22 @@ class InlineMap:
 
 
 def _rows(jobs: Jobs, iterables: Sequence[Iterable[Any]], form: str = "") -> Iterator[Row]:
-    form = form or ("item" if len(iterables) == 1 else "star")
-    items = iter(iterables[0]) if len(iterables) == 1 else zip(*iterables)  # noqa: B905 - as the builtin map
-    for index, item in enumerate(items):
-        yield jobs.run(index, jobs.chunk(index, form, item))
+    for index, item in enumerate(joined(iterables)):
+        yield jobs.run(index, jobs.chunk(index, form or form_of(iterables), item))
 
 
-def _replayed(results: list[tuple[Any, BaseException | None]]) -> Iterator[Any]:
-    results.reverse()
-    while results:
-        if (error := results[-1][1]) is not None:
-            raise error
-        yield results.pop()[0]
+def _drawn(rows: Iterator[Row]) -> Iterator[Row]:
+    """All of them, drawn now; an error of the input comes behind them."""
+    found: list[Row] = []
+    failure: Exception | None = None
+    try:
+        found.extend(rows)
+    except Exception as error:  # noqa: BLE001 - it comes at its place
+        failure = error
+    return _replayed(found, failure)
+
+
+def _replayed(rows: list[Row], error: Exception | None) -> Iterator[Row]:
+    yield from rows
+    if error is not None:
+        raise error

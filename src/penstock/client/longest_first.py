@@ -14,6 +14,7 @@ from itertools import accumulate
 from typing import Any
 
 from penstock.client.backend import Mapper, Pieces
+from penstock.client.batch_input import form_of, joined
 from penstock.client.functions import Function
 from penstock.client.map import CHUNKS_PER_SLOT
 from penstock.job.spec import BatchSpec
@@ -29,11 +30,11 @@ class LongestFirst:
         """Raises whatever a `cost` function raises, ValueError for a cost that is no finite number of 0 or more and
         for a list of costs shorter than the input; TypeError for anything else as `cost`. An error of the input
         itself comes after what was drawn before it."""
-        self.form = "item" if len(iterables) == 1 else "star"
+        self.form = form_of(iterables)
         items: list[Any] = []
         self._error: Exception | None = None
         try:
-            items.extend(iterables[0] if len(iterables) == 1 else zip(*iterables))  # noqa: B905 - as the builtin map
+            items.extend(joined(iterables))
         except Exception as error:  # noqa: BLE001 - the user's iterator may raise anything
             self._error = error
         costs = _costs(items, cost, single=len(iterables) == 1)

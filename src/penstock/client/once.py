@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from penstock.client.argument_pickling import ItemDumper
-from penstock.client.batch_input import joined, serializing, settled
+from penstock.client.batch_input import form_of, joined, serializing, settled
 from penstock.client.chunking import FIRST_COUNT, Chunk, Cutter
 from penstock.client.follow import Follower
 from penstock.client.functions import DIGEST_BYTES, Function, Functions
@@ -38,7 +38,7 @@ def batch_once(
     functions: Functions,
 ) -> tuple[bytes, int]:
     """The id of the batch of this call, and how many jobs it has. Raises what its input raises, and OnceMismatch."""
-    form = "item" if len(iterables) == 1 else "star"
+    form = form_of(iterables)
     dumper = ItemDumper(functions) if spec.is_pickled else None
     items = joined(iterables)
     if dumper is not None:

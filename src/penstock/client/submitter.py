@@ -162,7 +162,7 @@ class Submitter(Executor):
         function = self._engine.function(self._around.prepare(fn), spec)
         if cost is not None:
             return map_longest_first(self._engine, spec, function, iterables, cost, timeout, ordered=ordered)
-        return self._engine.map(
+        run = self._engine.start_map(
             spec,
             function,
             iterables,
@@ -171,6 +171,9 @@ class Submitter(Executor):
             buffersize=buffersize,
             ordered=ordered,
         )
+        results = run.results()
+        run.watch(results)
+        return results
 
     @overload
     def batch(

@@ -37,6 +37,9 @@ class Mapper:
             first += len(part)
         return self
 
+    def results(self) -> Iterator[Any]:
+        raise AssertionError("it is read piece by piece")
+
     def next_piece(self, timeout: float | None = None) -> Piece | None:  # noqa: ARG002
         return self.pieces.pop() if self.pieces else None
 
