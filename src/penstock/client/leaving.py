@@ -67,7 +67,7 @@ class Member:
         self._finishing = threading.Lock()
         self._drawing = threading.Lock()
         self._session = Session(url, self._streams, stations, key)
-        self._streams.attach(self._session)
+        self._streams.session = self._session
         self._session.on_failure(self._fail)
         try:
             self._session.connect(CONNECT_TIMEOUT if stations is None else stations.start_time)
