@@ -170,26 +170,9 @@ class Jobs:
         return last
 
     def _info(self, index: int, one: Wanted, text: str) -> JobInfo:
-        line, row = one.line, one.row
-        head = None if row is None or row.opens else row.head
-        note = SILENT if head is None or head.note is None else head.note
-        if text.endswith((NOT_KEPT, f"{NOT_KEPT})")) and row is not None and (argv := argv_of(row)):
+        if text.endswith((NOT_KEPT, f"{NOT_KEPT})")) and one.row is not None and (argv := argv_of(one.row)):
             text = text_of(typed(argv))
-        return JobInfo(
-            id=job_id(self._batch, index),
-            index=index,
-            state=one.state,
-            text=text,
-            name=self._spec.name,
-            worker=line.worker if line is not None else "" if head is None else head.worker,
-            host=line.host if line is not None else "",
-            slot=one.in_slot[0] if one.in_slot is not None else 0 if head is None else head.slot,
-            attempts=line.stamp.attempt if line is not None else 1 if head is None else head.stamp.attempt,
-            started=0.0 if head is None else head.started_time,
-            elapsed=0.0 if head is None else head.elapsed / max(1, head.stop - head.start),
-            running=None if one.in_slot is None else one.in_slot[1],
-            cause=note.cause if line is None or one.state == "delayed" else "",
-        )
+        return _info(self._batch, index, one, text, self._spec.name)
 
     # ------------------------------------------------------------------------------------- what they are
 
@@ -266,7 +249,10 @@ class Runners:
         lines = sorted(answer.lines, key=lambda line: -1.0 if line.in_slot is None else line.in_slot[1], reverse=True)
         texts = {(line.batch, line.start): self._text(line) for line in lines[:limit]}
         self._texts = texts
-        return [_running(line, texts[line.batch, line.start]) for line in lines[:limit]]
+        return [
+            _info(line.batch, line.start, Wanted("running", line, None), texts[line.batch, line.start])
+            for line in lines[:limit]
+        ]
 
     def _text(self, line: JobLine) -> str:
         key = line.batch, line.start
@@ -281,18 +267,24 @@ class Runners:
             return ""
 
 
-def _running(line: JobLine, text: str) -> JobInfo:
-    slot, seconds = line.in_slot or (0, None)
+def _info(batch: bytes, index: int, one: Wanted, text: str, name: str = "") -> JobInfo:
+    line, row = one.line, one.row
+    head = None if row is None or row.opens else row.head
+    note = SILENT if head is None or head.note is None else head.note
     return JobInfo(
-        id=job_id(line.batch, line.start),
-        index=line.start,
-        state="running",
+        id=job_id(batch, index),
+        index=index,
+        state=one.state,
         text=text,
-        worker=line.worker,
-        host=line.host,
-        slot=slot,
-        attempts=line.stamp.attempt,
-        running=seconds,
+        name=name,
+        worker=line.worker if line is not None else "" if head is None else head.worker,
+        host=line.host if line is not None else "",
+        slot=one.in_slot[0] if one.in_slot is not None else 0 if head is None else head.slot,
+        attempts=line.stamp.attempt if line is not None else 1 if head is None else head.stamp.attempt,
+        started=0.0 if head is None else head.started_time,
+        elapsed=0.0 if head is None else head.elapsed / max(1, head.stop - head.start),
+        running=None if one.in_slot is None else one.in_slot[1],
+        cause=note.cause if line is None or one.state == "delayed" else "",
     )
 
 
