@@ -122,16 +122,12 @@ class Functions:
         label = function_names.label(function)
         by_value = function if is_in_script(function) and not is_stateless(function) else None
         pickled = self._pickled(function, f"the function {label}", by_value)
-        bundle, needs = Bundle(pickled.data, surroundings=surroundings), pickled.needs
+        first, needs = None, pickled.needs
         if initializer is not None:
             what = f"the initializer {function_names.label(initializer.function)} or its arguments"
-            first = self._pickled((initializer.function, initializer.arguments), what)
-            code = InitializerCode(initializer.key, first.data)
-            bundle, needs = (
-                Bundle(pickled.data, initializer=code, surroundings=surroundings),
-                needs.with_all(first.needs),
-            )
-        return bundle, needs
+            code = self._pickled((initializer.function, initializer.arguments), what)
+            first, needs = InitializerCode(initializer.key, code.data), needs.with_all(code.needs)
+        return Bundle(pickled.data, initializer=first, surroundings=surroundings), needs
 
     def _looked_at(self, function: Function) -> Function:
         if self._versions is not None and function.is_code:
