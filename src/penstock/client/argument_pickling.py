@@ -62,14 +62,8 @@ class ItemDumper:
         """Whether the last values had something of the script in them: then the next ones have, too."""
         self._file = io.BytesIO()
         self._pickler: ScriptPickler | None = None
-        self._names: set[str] = set()
-        self._modules: set[str] = set()
-        self._files: set[str] = set()
-
-    @property
-    def needs(self) -> Needs:
+        self.needs: Needs = NO_NEEDS
         """What is needed by what was pickled so far."""
-        return Needs(frozenset(self._names), frozenset(self._modules), frozenset(self._files))
 
     def close(self, available: Needs) -> None:
         """From now on an item that needs more is an error: what the first ones need has been sent."""
@@ -85,8 +79,8 @@ class ItemDumper:
         blobs = None if self._is_named or by_value_modules() else _each_quickly(values)
         if blobs is None:
             blobs = self._named(values)
-        if self._available is None:
-            self._modules |= self._functions.needs_of(b"".join(blobs))
+        if self._available is None and (modules := self._functions.needs_of(b"".join(blobs))):
+            self.needs = self.needs.with_all(Needs(modules=modules))
         return blobs
 
     def _named(self, values: Sequence[object]) -> list[bytes]:
@@ -107,9 +101,8 @@ class ItemDumper:
             file.truncate()
         self._pickler = pickler
         self._is_named = bool(pickler.needs or pickler.uses)
-        self._names |= pickler.needs | pickler.uses
-        self._modules |= self._functions.own(pickler.imports)
-        self._files |= pickler.files
+        names, modules = frozenset(pickler.needs | pickler.uses), self._functions.own(pickler.imports)
+        self.needs = self.needs.with_all(Needs(names, modules, frozenset(pickler.files)))
         return blobs
 
 
