@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import msgspec
 
@@ -69,6 +70,11 @@ def announce(job: Callable[[], CurrentJob | None]) -> None:
     _Place.job = job
 
 
-def set_loading(loading: bool) -> None:
-    """Say that the user's function is being loaded (slots only)."""
-    _Place.loading = loading
+@contextmanager
+def loading(*, now: bool) -> Iterator[None]:
+    """Say meanwhile whether the user's function is being loaded (slots only)."""
+    before, _Place.loading = _Place.loading, now
+    try:
+        yield
+    finally:
+        _Place.loading = before

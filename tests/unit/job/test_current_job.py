@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from penstock.job import current_job as module
-from penstock.job.current_job import CurrentJob, announce, current_job, in_slot, is_loading, set_loading
+from penstock.job.current_job import CurrentJob, announce, current_job, in_slot, is_loading, loading
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +36,9 @@ def test_slot_announces_how_the_job_is_found() -> None:
 
 def test_loading_is_said_and_unsaid() -> None:
     """While a slot imports the user's module it says so."""
-    set_loading(True)
-    assert is_loading()
-    set_loading(False)
+    with loading(now=True):
+        assert is_loading()
+        with loading(now=False):
+            assert not is_loading()
+        assert is_loading()
     assert not is_loading()
