@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -22,7 +20,7 @@ from penstock.client.records import BatchStatus, PipelineStatus
 from penstock.client.session import Session
 from penstock.client.single_submits import OnRow
 from penstock.client.version_check import Versions
-from penstock.errors import PenstockError
+from penstock.errors import NoPipeline
 from penstock.job.manager_authkeys import Client
 from penstock.job.spec import BatchSpec
 from penstock.wire.messages import AskPipeline, DrainWorker, PipelineInfo
@@ -33,8 +31,6 @@ if TYPE_CHECKING:
 
 DEFAULT_SLOTS = 8
 """Assumed of a pipeline to which no worker is connected yet."""
-WAIT_INTERVAL = 0.5
-"""Seconds between two looks at whether a pipeline that is waited for is still there."""
 
 
 class Engine(Member):
@@ -181,14 +177,10 @@ class Engine(Member):
         time was refused."""
         self.ensure_usable()
         self._streams.close_open()
-        answer = self._session.accepted()
-        deadline = None if timeout is None else time.monotonic() + timeout
-        while not answer.done():
-            left = WAIT_INTERVAL if deadline is None else min(WAIT_INTERVAL, deadline - time.monotonic())
-            if left <= 0:
-                raise TimeoutError("not everything was accepted in time")
-            with suppress(TimeoutError, PenstockError):
-                self._session.wait_for(answer, left)
+        try:
+            self._session.wait_for(self._session.accepted(), timeout)
+        except NoPipeline:
             self._session.ensure_usable()
+            raise TimeoutError("not everything was accepted in time") from None
         if (refusal := self._streams.take_refusal()) is not None:
             raise refusal
