@@ -20,6 +20,7 @@ from penstock.client import Pipeline
 from penstock.client.backend import Pieces
 from penstock.client.functions import Function
 from penstock.client.locate import locate
+from penstock.client.map import MapRequest
 from penstock.errors import JobCancelled
 from penstock.job.run_limit import Limited
 from penstock.job.spec import ID_BYTES, BatchSpec
@@ -286,10 +287,8 @@ class Pool:
         _check_chunksize(chunksize)
         # 1 is but the default here: chunks find their size by themselves, and never hold up their jobs
         size = chunksize if chunksize > 1 else None
-        run = self._pipeline.engine.start_map(
-            self._spec, self._function(func), [iterable], chunksize=size, ordered=ordered
-        )
-        return IMapIterator(run)
+        request = MapRequest(self._spec, self._function(func), [iterable], chunksize=size, ordered=ordered)
+        return IMapIterator(self._pipeline.engine.start_map(request))
 
     def _map_async(
         self,
@@ -305,9 +304,9 @@ class Pool:
         items: Sequence[Any] = iterable if hasattr(iterable, "__len__") else list(iterable)  # type: ignore[assignment]
         result: AsyncResult[list[T]] = AsyncResult(callback, error_callback)
         try:
-            run = self._pipeline.engine.start_map(
-                self._spec, self._function(func), [items], form=form, chunksize=chunksize, ordered=False
-            )
+            function = self._function(func)
+            request = MapRequest(self._spec, function, [items], form, chunksize=chunksize, ordered=False)
+            run = self._pipeline.engine.start_map(request)
         except Exception as error:  # noqa: BLE001 - pickling runs the user's code; it is the error of the result
             result.settle(None, error)
             return result

@@ -9,6 +9,7 @@ from penstock.client.batch import Batch
 from penstock.client.batch_input import Digest
 from penstock.client.functions import Function
 from penstock.client.futures import JobFuture
+from penstock.client.map import MapRequest
 from penstock.client.records import BatchStatus, PipelineStatus
 from penstock.client.results import Piece
 from penstock.client.single_submits import OnRow
@@ -43,23 +44,8 @@ class Mapper(Protocol):
     def slots(self) -> int:
         """How many jobs can run at once."""
 
-    def start_map(
-        self,
-        spec: BatchSpec,
-        function: Function,
-        iterables: Sequence[Iterable[Any]],
-        *,
-        form: str = "",
-        timeout: float | None = None,
-        chunksize: int | None = None,
-        buffersize: int | None = None,
-        chunk: Callable[[int], int] | None = None,
-        ordered: bool = True,
-    ) -> Pieces:
-        """Start a map. `timeout`, `chunksize` and `buffersize` are those of `Pipeline.map`. `form`: whether an item is
-        one argument (``item``) or all of them (``star``), where the number of iterables does not tell. `chunk`: by the
-        index of a chunk's first job, how many jobs it shall have. `ordered`: in the order of the input, else as they
-        come."""
+    def start_map(self, request: MapRequest) -> Pieces:
+        """Start a map."""
 
 
 class Backend(Mapper, Protocol):

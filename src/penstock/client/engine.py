@@ -13,7 +13,7 @@ from penstock.client.batch_input import Digest, Feed
 from penstock.client.functions import MAX_PART_BYTES, Function, Functions, too_large
 from penstock.client.futures import JobFuture, failed
 from penstock.client.leaving import Member
-from penstock.client.map import CHUNKS_AHEAD, Map, input_length, pace_of
+from penstock.client.map import CHUNKS_AHEAD, Map, MapRequest, input_length, pace_of
 from penstock.client.module_shipping import Shipper
 from penstock.client.once import batch_once, future_once
 from penstock.client.records import BatchStatus, PipelineStatus
@@ -98,21 +98,10 @@ class Engine(Member):
         """Serialize a function as it is now."""
         return serialization_errors.serialized(self._functions, target, spec.serializer)
 
-    def start_map(
-        self,
-        spec: BatchSpec,
-        function: Function,
-        iterables: Sequence[Iterable[Any]],
-        *,
-        form: str = "",
-        timeout: float | None = None,
-        chunksize: int | None = None,
-        buffersize: int | None = None,
-        chunk: Callable[[int], int] | None = None,
-        ordered: bool = True,
-    ) -> Map:
-        """Start a map; `form`: what an item is, if the number of iterables does not tell."""
+    def start_map(self, request: MapRequest) -> Map:
+        """Start a map."""
         self.ensure_usable()
+        spec, function, iterables, form, timeout, chunksize, buffersize, ordered, chunk = request
         target, pace = pace_of(input_length(iterables), self.slots(), chunksize, buffersize)
         spec = msgspec.structs.replace(spec, transient=True)
         feed = Feed(self._session, spec, function, iterables, form, target, chunksize, chunk, functions=self._functions)

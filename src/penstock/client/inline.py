@@ -16,7 +16,7 @@ from penstock.client.follow import Row
 from penstock.client.functions import Function, Functions
 from penstock.client.futures import JobFuture, failed
 from penstock.client.inline_jobs import Jobs
-from penstock.client.map import input_length
+from penstock.client.map import MapRequest, input_length
 from penstock.client.readers import OrderReader, RowReader
 from penstock.client.records import BatchStatus, JobInfo, Outcome, PipelineStatus
 from penstock.client.results import Piece, error_of, handed_out, outcomes_of, pieces_of
@@ -88,25 +88,13 @@ class Inline:
         """The function as it travels."""
         return serialization_errors.serialized(self._functions, target, spec.serializer)
 
-    def start_map(
-        self,
-        spec: BatchSpec,
-        function: Function,
-        iterables: Sequence[Iterable[Any]],
-        *,
-        form: str = "",
-        timeout: float | None = None,  # noqa: ARG002 - nothing is ever waited for
-        chunksize: int | None = None,  # noqa: ARG002 - each job is run by itself
-        buffersize: int | None = None,
-        chunk: Callable[[int], int] | None = None,  # noqa: ARG002
-        ordered: bool = True,  # noqa: ARG002
-    ) -> InlineMap:
+    def start_map(self, request: MapRequest) -> InlineMap:
         """Start a map: it runs now if its input has a length, unless that is to be drawn ahead of the reader by a
         `buffersize`; else as it is read."""
         self.ensure_usable()
-        rows = _rows(Jobs(spec, function, self._functions), iterables, form)
-        at_once = buffersize is None and input_length(iterables) is not None
-        return InlineMap(_drawn(rows) if at_once else rows, spec)
+        rows = _rows(Jobs(request.spec, request.function, self._functions), request.iterables, request.form)
+        at_once = request.buffersize is None and input_length(request.iterables) is not None
+        return InlineMap(_drawn(rows) if at_once else rows, request.spec)
 
     def batch(
         self, spec: BatchSpec, function: Function, iterables: Sequence[Iterable[Any]], digest: Digest | None = None
