@@ -46,7 +46,7 @@ class Engine(Member):
         super().__init__(url, stations, key)
         self.client: Client = Client()
         is_local = stations is not None
-        self._functions = Functions(Shipper(ships=ship, is_local=is_local), None if is_local else Versions(self))
+        self._functions = Functions(Shipper(ships=ship, is_local=is_local), None if is_local else Versions(self.status))
 
     @property
     def url(self) -> str:
