@@ -50,7 +50,7 @@ class Feed:
         self._chunk = chunk
         self._spec, self._function = spec, function
         self._functions = functions
-        self._dumper = ItemDumper(functions) if functions is not None and spec.is_pickled else None
+        self._dumper = ItemDumper(functions.shipper) if functions is not None and spec.is_pickled else None
         self._opened = False
         self._digests = bytearray()
         form = form or form_of(iterables)

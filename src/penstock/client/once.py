@@ -39,7 +39,7 @@ def batch_once(
 ) -> tuple[bytes, int]:
     """The id of the batch of this call, and how many jobs it has. Raises what its input raises, and OnceMismatch."""
     form = form_of(iterables)
-    dumper = ItemDumper(functions) if spec.is_pickled else None
+    dumper = ItemDumper(functions.shipper) if spec.is_pickled else None
     items = joined(iterables)
     if dumper is not None:
         items = settled(items, iterables, form, dumper)

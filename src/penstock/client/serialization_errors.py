@@ -72,5 +72,5 @@ def _initializer_error(functions: Functions, target: Callable[..., Any], seriali
 
 
 def _refusals(functions: Functions, values: Sequence[Any], serializer: str) -> list[tuple[Any, str]]:
-    reasons = payload.unpicklable(values, serializer, ItemDumper(functions))
+    reasons = payload.unpicklable(values, serializer, ItemDumper(functions.shipper))
     return [(value, reasons.get(place, "")) for place, value in enumerate(values)]
