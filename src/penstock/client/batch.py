@@ -150,8 +150,9 @@ class Batch(Generic[T_co]):
         Returns how many jobs wait to run again. Raises NoLongerKept when their arguments are not kept any more (then
         none does), and NoSuchBatch.
         """
-        span = (0, ALL_JOBS) if index is None else (index, index + 1)
-        return retry_jobs(self._session, self._batch, *span)
+        asked = os.urandom(ID_BYTES)
+        start, stop = (0, ALL_JOBS) if index is None else (index, index + 1)
+        return int(self._session.ask(lambda number: Retry(number, asked, self._batch, start, stop), None).jobs)
 
     def delete(self) -> None:
         """Delete the batch with all its outcomes, and cancel its jobs that have not ended. Returns when it is gone."""
@@ -290,12 +291,6 @@ def find_batch(session: Session, match: str) -> Batch[Any]:
 def cancel_jobs(session: Session, batch: bytes, start: int, stop: int, *, running: bool) -> int:
     """End these jobs, without `running` only those that have not started; returns how many were cancelled."""
     return int(session.ask(lambda number: Cancel(number, batch, start, stop, not running)).jobs)
-
-
-def retry_jobs(session: Session, batch: bytes, start: int, stop: int) -> int:
-    """Open those of these jobs again that ended without success; returns how many, when the sink has recorded it."""
-    asked = os.urandom(ID_BYTES)
-    return int(session.ask(lambda number: Retry(number, asked, batch, start, stop), None).jobs)
 
 
 def status_of(line: BatchLine) -> BatchStatus:
