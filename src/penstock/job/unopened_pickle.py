@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import pickletools
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from penstock.former_names import today
@@ -32,41 +33,31 @@ class Name(NamedTuple):
         return self.name if plain else f"{self.module}.{self.name}"
 
 
+@dataclass(slots=True, eq=False)
 class Pairs:
     """A dict: its keys could not be hashed without running code of theirs."""
 
-    __slots__ = ("pairs",)
-
-    def __init__(self) -> None:
-        self.pairs: list[tuple[Any, Any]] = []
+    pairs: list[tuple[Any, Any]]
 
 
+@dataclass(slots=True, eq=False)
 class Members:
     """A set or frozenset, for the same reason."""
 
-    __slots__ = ("items", "kind")
-
-    def __init__(self, kind: str, items: list[Any]) -> None:
-        self.kind: str = kind
-        self.items: list[Any] = items
+    kind: str
+    items: list[Any]
 
 
+@dataclass(slots=True, eq=False)
 class Made:
     """What would come of calling something: an object."""
 
-    __slots__ = ("arguments", "state", "what")
-
-    def __init__(self, what: Any, arguments: Any) -> None:
-        self.what: Any = what
-        self.arguments: Any = arguments
-        self.state: Any = None
+    what: Any
+    arguments: Any
+    state: Any = None
 
 
-class _Mark:
-    __slots__ = ()
-
-
-MARK = _Mark()
+MARK = object()
 
 
 def read(data: Bytes, enough: int | None = None) -> Any:
@@ -171,9 +162,7 @@ class _Reader:
 
     def load_dict(self, _: Any) -> None:
         items = self._pop_mark()
-        made = Pairs()
-        made.pairs = list(zip(items[::2], items[1::2], strict=True))
-        self._stack.append(made)
+        self._stack.append(Pairs(list(zip(items[::2], items[1::2], strict=True))))
 
     def load_setitem(self, _: Any) -> None:
         self._set_items(self._pop(2))
@@ -249,7 +238,7 @@ CONSTANTS = frozenset({
 FIXED: dict[str, Any] = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": (), "MARK": MARK}
 MAKES: dict[str, Callable[[], Any]] = {
     "EMPTY_LIST": list,
-    "EMPTY_DICT": Pairs,
+    "EMPTY_DICT": lambda: Pairs([]),
     "EMPTY_SET": lambda: Members("set", []),
 }
 REMEMBERS = frozenset({"MEMOIZE", "PUT", "BINPUT", "LONG_BINPUT"})
