@@ -172,7 +172,7 @@ class Jobs:
     def _info(self, index: int, one: Wanted, text: str) -> JobInfo:
         if text.endswith((NOT_KEPT, f"{NOT_KEPT})")) and one.row is not None and (argv := argv_of(one.row)):
             text = text_of(typed(argv))
-        return _info(self._batch, index, one, text, self._spec.name)
+        return info_of(self._batch, index, one, text, self._spec.name)
 
     # ------------------------------------------------------------------------------------- what they are
 
@@ -250,7 +250,7 @@ class Runners:
         texts = {(line.batch, line.start): self._text(line) for line in lines[:limit]}
         self._texts = texts
         return [
-            _info(line.batch, line.start, Wanted("running", line, None), texts[line.batch, line.start])
+            info_of(line.batch, line.start, Wanted("running", line, None), texts[line.batch, line.start])
             for line in lines[:limit]
         ]
 
@@ -267,7 +267,8 @@ class Runners:
             return ""
 
 
-def _info(batch: bytes, index: int, one: Wanted, text: str, name: str = "") -> JobInfo:
+def info_of(batch: bytes, index: int, one: Wanted, text: str, name: str = "") -> JobInfo:
+    """What a list of jobs says of one; `name` is that of its batch."""
     line, row = one.line, one.row
     head = None if row is None or row.opens else row.head
     note = SILENT if head is None or head.note is None else head.note

@@ -5,13 +5,16 @@ from __future__ import annotations
 import itertools
 import platform
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from penstock.client import serialization_errors
-from penstock.client.batch import Batch
+from penstock.client.batch import Batch, status_of
 from penstock.client.batch_input import Digest, form_of, joined
-from penstock.client.batch_jobs import options_of
+from penstock.client.batch_jobs import Wanted, info_of, options_of
 from penstock.client.follow import Row
 from penstock.client.functions import Function, Functions
 from penstock.client.futures import JobFuture, failed
@@ -19,12 +22,13 @@ from penstock.client.inline_jobs import Jobs
 from penstock.client.map import MapRequest, input_length
 from penstock.client.readers import OrderReader, RowReader
 from penstock.client.records import BatchStatus, JobInfo, Outcome, PipelineStatus
-from penstock.client.results import Piece, error_of, handed_out, outcomes_of, pieces_of
+from penstock.client.results import FINAL_STATES, Piece, error_of, handed_out, outcomes_of, pieces_of
 from penstock.client.single_submits import OnRow
 from penstock.errors import NoSuchBatch, NoSuchWorker
 from penstock.job import payload
 from penstock.job.manager_authkeys import Client
 from penstock.job.spec import BatchSpec, JobState
+from penstock.wire.messages import BatchLine
 
 if TYPE_CHECKING:
     from penstock.client.session import Session
@@ -180,19 +184,17 @@ class InlineBatch(Batch[Any]):
 
     def status(self) -> BatchStatus:
         """How its jobs ended, as numbers."""
-        states = [row.head.state for row in self._rows_now]
-        return BatchStatus(
-            id=self.id,
-            name=self.name,
-            kind=self._spec.kind,
-            created=self._created,
-            total=len(states),
-            accepted=len(states),
+        rows = self._rows_now
+        line = BatchLine(
+            batch=self._batch,
+            spec=self._spec,
+            accepted=len(rows),
+            total=len(rows),
+            counts=Counter(row.head.state.value for row in rows),
             leased=0,
-            succeeded=states.count(JobState.SUCCEEDED),
-            failed=states.count(JobState.FAILED),
-            timed_out=states.count(JobState.TIMED_OUT),
+            created_time=self._created,
         )
+        return status_of(line)
 
     def cancel(self, *, running: bool = True) -> int:  # noqa: ARG002 - none is
         """There is nothing left to cancel."""
@@ -226,34 +228,25 @@ class InlineBatch(Batch[Any]):
         """Its jobs; what they were given is not kept."""
         del full
         wanted = frozenset(states)
-        found = (outcome for outcome in self.outcomes() if not wanted or outcome.state in wanted)
+        found = (row for row in self._rows_now if not wanted or row.head.state.value in wanted)
         return itertools.islice(map(self._info, found), limit)
 
     def job(self, index: int, *, full: bool = False) -> JobInfo:
         """One of its jobs. Raises NoSuchBatch."""
         del full
-        for outcome in self.attempts(index):
-            return self._info(outcome)
+        for row in self._rows_now:
+            if row.start == index:
+                return self._info(row)
         raise NoSuchBatch(f"no job {self.id}:{index}")
 
     def text(self, index: int) -> str:  # noqa: ARG002 - likewise
         """What its jobs have in common."""
         return self._jobs.work.without_arguments()
 
-    def _info(self, outcome: Outcome[Any]) -> JobInfo:
-        return JobInfo(
-            id=outcome.job_id,
-            index=outcome.index,
-            state=outcome.state,
-            text=self.text(outcome.index),
-            name=self.name,
-            worker=outcome.worker,
-            started=outcome.started,
-            elapsed=outcome.elapsed,
-            cause=outcome.cause,
-            submitted=self._created,
-            options=options_of(self._jobs.spec),
-        )
+    def _info(self, row: Row) -> JobInfo:
+        one = Wanted(FINAL_STATES[row.head.state], None, row)
+        info = info_of(self._batch, row.start, one, self.text(row.start), self.name)
+        return replace(info, submitted=self._created, options=options_of(self._spec))
 
     def why(self, index: int) -> str:
         """How a job ended; none of them waits."""
