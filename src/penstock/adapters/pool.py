@@ -248,7 +248,7 @@ class Pool:
         Returns an AsyncResult of the list of values. `callback` is called with that list, or `error_callback` with the
         error that came first.
         """
-        return self._map_async(func, iterable, "item", chunksize, callback, error_callback)
+        return self._map_async(func, iterable, "item", chunksize, AsyncResult(callback, error_callback))
 
     def starmap(
         self, func: Callable[..., T], iterable: Iterable[Iterable[Any]], chunksize: int | None = None
@@ -267,7 +267,7 @@ class Pool:
     ) -> AsyncResult[list[T]]:
         """Call ``func(*item)`` for each item of `iterable`, without waiting; `chunksize`, `callback`, `error_callback`
         and what is returned are those of `map_async`."""
-        return self._map_async(func, iterable, "star", chunksize, callback, error_callback)
+        return self._map_async(func, iterable, "star", chunksize, AsyncResult(callback, error_callback))
 
     def imap(self, func: Callable[[A], T], iterable: Iterable[A], chunksize: int = 1) -> IMapIterator[T]:
         """Call `func` with each item of `iterable`; an input without a length, even an endless one, is drawn as the
@@ -296,13 +296,11 @@ class Pool:
         iterable: Iterable[Any],
         form: str,
         chunksize: int | None,
-        callback: Callable[[list[T]], object] | None,
-        error_callback: ErrorCallback | None,
+        result: AsyncResult[list[T]],
     ) -> AsyncResult[list[T]]:
         self._ensure_running()
         _check_chunksize(chunksize)
         items: Sequence[Any] = iterable if hasattr(iterable, "__len__") else list(iterable)  # type: ignore[assignment]
-        result: AsyncResult[list[T]] = AsyncResult(callback, error_callback)
         try:
             function = self._function(func)
             request = MapRequest(self._spec, function, [items], form, chunksize=chunksize, ordered=False)
