@@ -66,10 +66,6 @@ def future_once(session: Session, streams: Streams, spec: BatchSpec, function: F
 class OneJob(Stream):
     """A stream of one job, whose batch is accepted already: it only waits for the outcome."""
 
-    batch: BatchId
-    count: int
-    future: JobFuture[Any]
-
     def __init__(
         self, session: Session, batch: bytes, spec: BatchSpec, function: Function, left: Callable[[Stream], None]
     ) -> None:
@@ -78,7 +74,8 @@ class OneJob(Stream):
         self.closed = self._said_closed = True
         self._opening = None
         self._follower = Follower(batch, self, accepted=True)
-        self.future = self.futures[0] = JobFuture(self, 0, batch)
+        self.future: JobFuture[Any] = JobFuture(self, 0, batch)
+        self.futures[0] = self.future
 
     def follow(self) -> None:
         """Ask the sink for its outcome."""
