@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import operator
 import sys
 from collections.abc import Callable
 from types import CodeType, FunctionType, MemberDescriptorType
@@ -22,11 +23,7 @@ class Parts(NamedTuple):
     @property
     def are_as_they_were(self) -> bool:
         now = self.read(self.of)
-        return len(now) == len(self.were) and all(map(_is, now, self.were))
-
-
-def _is(one: object, other: object) -> bool:
-    return one is other
+        return len(now) == len(self.were) and all(map(operator.is_, now, self.were))
 
 
 def is_as_it_was(parts: tuple[Parts, ...] | None) -> bool:
