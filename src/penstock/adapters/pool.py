@@ -99,9 +99,7 @@ class IMapIterator(Generic[T]):
         """`run`: the map that is read."""
         self._run = run
         self._lock = threading.Lock()
-        self._values: deque[T] = deque()
-        self._error: BaseException | None = None
-        self._errors = 0
+        self._results: deque[tuple[Any, BaseException | None]] = deque()
         run.watch(self)
 
     def __iter__(self) -> Iterator[T]:
@@ -114,12 +112,12 @@ class IMapIterator(Generic[T]):
         """The next value, or the error of its job. Raises StopIteration behind the last one, and
         multiprocessing.TimeoutError (WaitTimeout) after `timeout` seconds (None: it waits without end): ask again."""
         with self._lock:
-            while not self._values:
-                if self._errors and self._error is not None:
-                    self._errors -= 1
-                    raise self._error
+            while not self._results:
                 self._take(timeout)
-            return self._values.popleft()
+            value, error = self._results.popleft()
+        if error is not None:
+            raise error
+        return value  # type: ignore[no-any-return]  # a T
 
     def _take(self, timeout: float | None) -> None:
         try:
@@ -128,9 +126,8 @@ class IMapIterator(Generic[T]):
             raise WaitTimeout from None
         if piece is None:
             raise StopIteration
-        self._values.extend(piece.values)
-        self._error = piece.error
-        self._errors = 0 if piece.error is None else piece.jobs
+        values = piece.values if piece.error is None else [None] * piece.jobs
+        self._results.extend((value, piece.error) for value in values)
 
 
 class Pool:
