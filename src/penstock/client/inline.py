@@ -127,18 +127,7 @@ class Inline:
 
     def status(self) -> PipelineStatus:
         """A pipeline in which nothing waits and nothing runs."""
-        version = platform.python_version()
-        return PipelineStatus(
-            url=self.url,
-            version="",
-            python=version,
-            queued=0,
-            leased=0,
-            batches=0,
-            sink_present=True,
-            malformed=0,
-            workers=(),
-        )
+        return PipelineStatus(url=self.url, version="", python=platform.python_version(), sink_present=True)
 
     def slots(self) -> int:
         """Jobs run one after the other."""

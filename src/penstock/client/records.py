@@ -208,23 +208,23 @@ class PipelineStatus(msgspec.Struct, frozen=True, kw_only=True):
     """The version of the ventilator's penstock."""
     python: str
     """The version of the ventilator's Python."""
-    queued: int
+    queued: int = 0
     """How many jobs wait at the ventilator."""
-    leased: int
+    leased: int = 0
     """How many jobs workers have: those that run, and those that wait there."""
     running: int = 0
     """How many of these run in slots, as far as is known."""
-    batches: int
+    batches: int = 0
     """How many batches have jobs that have not ended."""
     sink_present: bool
     """Whether the ventilator is connected to the sink."""
-    malformed: int
+    malformed: int = 0
     """How many messages were dropped because they are none of penstock's protocol."""
     reopened: int = 0
     """How many jobs are run again since the ventilator started, because results.db had lost their outcomes."""
     lost: int = 0
     """How many jobs are dead because results.db had lost their outcomes and their arguments were not kept any more."""
-    workers: tuple[WorkerInfo, ...]
+    workers: tuple[WorkerInfo, ...] = ()
     """The workers that are connected."""
     security: str = ""
     """``keys``, ``private`` (only its own machine reaches it), or ``insecure``: whoever reaches it may use it."""
