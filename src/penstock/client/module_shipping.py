@@ -32,7 +32,7 @@ import msgspec
 from penstock.client.module_constants import Constant, changed, constants_of
 from penstock.client.own_modules import imports_of, is_own, spec_of
 from penstock.job.payload import PROTOCOL
-from penstock.job.shipped_modules import FileStat, Module, is_as_read, pack, pack_stats
+from penstock.job.shipped_modules import FileStat, Module, is_as_read, pack
 from penstock.job.stateless import all_code
 
 SHIPPED_BYTES = 16 << 20
@@ -246,7 +246,7 @@ def _made(
     loaded = [name for name in list(sys.modules) if name.partition(".")[0] == spec.name]
     specs = tuple((name, getattr(sys.modules.get(name), "__spec__", None)) for name in loaded)
     times = tuple((os.path.join(root, one.path) if one.path else root, one.mtime_ns) for root in roots for one in stats)
-    module = Module(spec.name, digest.digest(), roots, pack_stats(stats), content, packed)
+    module = Module(spec.name, digest.digest(), roots, pack(stats), content, packed)
     return _Captured(module, imports, specs, times if not specs else (), tuple((one, one.now) for one in constants))
 
 
