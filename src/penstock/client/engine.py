@@ -17,7 +17,6 @@ from penstock.client.map import CHUNKS_AHEAD, Map, MapRequest, input_length, pac
 from penstock.client.module_shipping import Shipper
 from penstock.client.once import batch_once, future_once
 from penstock.client.records import BatchStatus, PipelineStatus
-from penstock.client.session import Session
 from penstock.client.single_submits import OnRow
 from penstock.client.version_check import Versions
 from penstock.errors import NoPipeline
@@ -46,21 +45,11 @@ class Engine(Member):
         is_local = stations is not None
         self._functions = Functions(Shipper(ships=ship, is_local=is_local), None if is_local else Versions(self.status))
 
-    @property
-    def url(self) -> str:
-        """The URL of the pipeline."""
-        return self._session.url
-
-    @property
-    def session(self) -> Session:
-        """The connection, for readers of batches."""
-        return self._session
-
     def ensure_usable(self) -> None:
         """Raises RuntimeError: it has been left, or this is a forked child."""
         if self.left:
             raise RuntimeError("cannot schedule new futures after shutdown")
-        self._session.ensure_usable()
+        self.session.ensure_usable()
 
     # ------------------------------------------------------------------------------------- jobs
 
@@ -89,7 +78,7 @@ class Engine(Member):
     def _submit(self, spec: BatchSpec, function: Function, item: bytes) -> JobFuture[Any]:
         self.ensure_usable()
         if spec.once:
-            return future_once(self._session, self._streams, spec, function, item)
+            return future_once(self.session, self._streams, spec, function, item)
         return self._streams.submit(spec, function, item)
 
     def function(self, target: Callable[..., Any], spec: BatchSpec) -> Function:
@@ -102,8 +91,8 @@ class Engine(Member):
         spec, function, iterables, form, timeout, chunksize, buffersize, ordered, chunk = request
         target, pace = pace_of(input_length(iterables), self.slots(), chunksize, buffersize)
         spec = msgspec.structs.replace(spec, transient=True)
-        feed = Feed(self._session, spec, function, iterables, form, target, chunksize, chunk, functions=self._functions)
-        run = Map(self._session, feed, spec, pace, ordered=ordered, timeout=timeout)
+        feed = Feed(self.session, spec, function, iterables, form, target, chunksize, chunk, functions=self._functions)
+        run = Map(self.session, feed, spec, pace, ordered=ordered, timeout=timeout)
         self._maps.add(run)
         return run
 
@@ -113,17 +102,15 @@ class Engine(Member):
         """Submit a batch whole; returns once it is accepted. An error of the input is raised, and nothing is left."""
         self.ensure_usable()
         if spec.once:
-            batch, total = batch_once(self._session, spec, function, iterables, self._functions)
+            batch, total = batch_once(self.session, spec, function, iterables, self._functions)
             self.batched += total
-            return Batch(self._session, batch, spec, total)
+            return Batch(self.session, batch, spec, total)
         slots = self.slots()
         target, _ = pace_of(input_length(iterables), slots)
-        feed = Feed(
-            self._session, spec, function, iterables, "", target, None, digest=digest, functions=self._functions
-        )
+        feed = Feed(self.session, spec, function, iterables, "", target, None, digest=digest, functions=self._functions)
         feed.submit_whole(CHUNKS_AHEAD * slots)
         self.batched += feed.submitted
-        return Batch(self._session, feed.batch, spec, feed.submitted)
+        return Batch(self.session, feed.batch, spec, feed.submitted)
 
     # ------------------------------------------------------------------------------------- questions
 
@@ -133,16 +120,16 @@ class Engine(Member):
 
     def status(self) -> PipelineStatus:
         """The state of the pipeline now."""
-        info: PipelineInfo = self._session.ask(AskPipeline)
+        info: PipelineInfo = self.session.ask(AskPipeline)
         return pipeline_status_of(info, self.url)
 
     def batches(self, match: str, limit: int) -> list[BatchStatus]:
         """The newest batches that `match` names, at most `limit`."""
-        return [status_of(line) for line in find_batches(self._session, match, limit)]
+        return [status_of(line) for line in find_batches(self.session, match, limit)]
 
     def attach(self, match: str) -> Batch:
         """A handle on a batch of this or another client. Raises NoSuchBatch: none fits, or several."""
-        return find_batch(self._session, match)
+        return find_batch(self.session, match)
 
     def closed(self, match: str) -> bytes:
         """The id of a batch that others are to come after: it takes in no more single submits. Raises NoSuchBatch."""
@@ -153,11 +140,11 @@ class Engine(Member):
 
     def drain(self, worker: str) -> None:
         """Let a worker finish and leave. Raises NoSuchWorker."""
-        self._session.ask(lambda number: DrainWorker(number, worker))
+        self.session.ask(lambda number: DrainWorker(number, worker))
 
     def cancel(self, batch: bytes, start: int, stop: int) -> int:
         """End these jobs, running ones too."""
-        return cancel_jobs(self._session, batch, start, stop, running=True)
+        return cancel_jobs(self.session, batch, start, stop, running=True)
 
     def flush(self, timeout: float | None) -> None:
         """Wait until all that was submitted is accepted. Raises TimeoutError, and why a single submit since the last
@@ -165,9 +152,9 @@ class Engine(Member):
         self.ensure_usable()
         self._streams.close_open()
         try:
-            self._session.wait_for(self._session.accepted(), timeout)
+            self.session.wait_for(self.session.accepted(), timeout)
         except NoPipeline:
-            self._session.ensure_usable()
+            self.session.ensure_usable()
             raise TimeoutError("not everything was accepted in time") from None
         if (refusal := self._streams.take_refusal()) is not None:
             raise refusal
