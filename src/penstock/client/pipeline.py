@@ -56,7 +56,7 @@ class Pipeline(Submitter):
         ship: bool = True,
         grace: float = TERM_GRACE,
     ) -> None:
-        if current_job.is_loading():
+        if current_job.here.loading:
             raise RuntimeError(
                 "a Pipeline was made while a slot imports your module: make it in a function, or under "
                 'if __name__ == "__main__"'
