@@ -39,13 +39,13 @@ class Pieces(Protocol):
 
 
 class Mapper(Protocol):
-    """What starts maps."""
+    """The part of a Backend that starts maps: a map with costs needs no more of it."""
 
     def slots(self) -> int:
         """How many jobs can run at once."""
 
     def start_map(self, request: MapRequest) -> Pieces:
-        """Start a map."""
+        """Start a map, which is to be read or closed. Raises RuntimeError once this has been left."""
 
 
 class Backend(Mapper, Protocol):

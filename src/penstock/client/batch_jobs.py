@@ -148,7 +148,7 @@ class Jobs:
         return found
 
     def _open(self, start: int, stop: int) -> list[JobLine]:
-        """The open ones."""
+        """What the ventilator says of those that have not ended."""
         lines: list[JobLine] = []
         at: int | None = start
         while at is not None and at < stop:

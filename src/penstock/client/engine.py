@@ -86,7 +86,7 @@ class Engine(Member):
         return serialization_errors.serialized(self._functions, target, spec.serializer)
 
     def start_map(self, request: MapRequest) -> Map:
-        """Start a map."""
+        """Start a map: its input is drawn as far ahead of the reader as the request says."""
         self.ensure_usable()
         spec, function, iterables, form, timeout, chunksize, buffersize, ordered, chunk = request
         target, pace = pace_of(input_length(iterables), self.slots(), chunksize, buffersize)
