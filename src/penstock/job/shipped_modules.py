@@ -42,9 +42,9 @@ class FileStat(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Module(msgspec.Struct, frozen=True, array_like=True):
-    """A top-level module: its name, a digest of its content, the client's folders (or zip files) that it is in, its
-    files (`pack_stats`), and their content (`pack`; empty: it can only be used where those files are); and a pickle of
-    what the client has changed since, by module and name (empty: nothing)."""
+    """A top-level module: its name, a digest of its content, the client's folders (or zip files) that it is in; what is
+    known of its files, and their content, as `pack` makes both (no content: it can only be used where those files are);
+    and a pickle of what the client has changed since, by module and name (empty: nothing)."""
 
     name: str
     digest: bytes
@@ -58,13 +58,9 @@ _stats = msgspec.msgpack.Decoder(list[FileStat])
 _contents = msgspec.msgpack.Decoder(list[tuple[str, bytes]])
 
 
-def pack(files: Iterable[tuple[str, bytes]]) -> bytes:
-    """Files with their relative paths, as they travel."""
-    return zlib.compress(msgspec.msgpack.encode(list(files)), 1)
-
-
-def pack_stats(files: Iterable[FileStat]) -> bytes:
-    """What is known of a module's files, as it travels: a package of hundreds is a small part of a message."""
+def pack(files: Iterable[tuple[str, bytes] | FileStat]) -> bytes:
+    """Files with their relative paths, or what is known of each, as they travel: what is known of a package of hundreds
+    is a small part of a message."""
     return zlib.compress(msgspec.msgpack.encode(list(files)), 1)
 
 
@@ -201,31 +197,6 @@ def clients_paths(text: str) -> str:
     for here, there in _Here.laid_out.items():
         text = text.replace(here, there)
     return text
-
-
-# ------------------------------------------------------------------------------ what the release before 0.2 sent
-
-
-class Source(msgspec.Struct, frozen=True, array_like=True):
-    """One module: its full name, the client's file, its source as it is there."""
-
-    name: str
-    path: str
-    is_package: bool
-    text: bytes
-
-
-def opened(code: bytes, digest: bytes, archive: bytes, python: str) -> Any:
-    """A function of a queue that the release before has written. RuntimeError: it needs another Python."""
-    ensure_python(python)
-    if archive:
-        sources = msgspec.msgpack.decode(zlib.decompress(archive), type=list[Source])
-        tops: dict[str, list[tuple[str, bytes]]] = {}
-        for one in sources:
-            path = one.name.replace(".", "/") + ("/__init__.py" if one.is_package else ".py")
-            tops.setdefault(one.name.partition(".")[0], []).append((path, one.text))
-        enter(Module(top, digest, (), b"", pack(files)) for top, files in tops.items())
-    return pickle.loads(code)  # noqa: S301 - whoever opens pickles opened this one
 
 
 def ensure_python(python: str) -> None:

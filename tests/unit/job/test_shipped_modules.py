@@ -18,7 +18,7 @@ import pytest
 
 from penstock.job import shipped_modules
 from penstock.job.main_module import Stale
-from penstock.job.shipped_modules import FileStat, Finder, Module, Source
+from penstock.job.shipped_modules import FileStat, Finder, Module
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +42,7 @@ def module(number: int, *, roots: tuple[str, ...] = ("/not/here",), files: tuple
     """A package with a module and a file of data, in some version."""
     text = b"number = %d\ndef fail(): raise LookupError(number)\n" % number
     content = [("away/__init__.py", b""), ("away/it.py", text), ("away/data.txt", b"data")]
-    stats = shipped_modules.pack_stats(files or [FileStat("away/it.py", 0, 0)])
+    stats = shipped_modules.pack(files or [FileStat("away/it.py", 0, 0)])
     return Module("away", b"%d" % number, roots, stats, shipped_modules.pack(content))
 
 
@@ -99,7 +99,7 @@ def test_files_in_place_are_imported_in_place(tmp_path: Path) -> None:
     at = tmp_path / "away.py"
     at.write_text("number = 9")
     stat = FileStat("away.py", at.stat().st_size, at.stat().st_mtime_ns)
-    shipped_modules.enter([Module("away", b"9", (str(tmp_path),), shipped_modules.pack_stats([stat]), b"")])
+    shipped_modules.enter([Module("away", b"9", (str(tmp_path),), shipped_modules.pack([stat]), b"")])
     assert importlib.import_module("away").__file__ == str(at)
 
 
@@ -107,23 +107,14 @@ def test_what_did_not_come_and_is_not_here_is_an_error() -> None:
     """It names the module and what to do."""
     with pytest.raises(ValueError, match=r"the module away is too large .* install it here"):
         shipped_modules.enter(
-            [Module("away", b"1", ("/not/here",), shipped_modules.pack_stats([FileStat("away.py", 1, 1)]), b"")]
+            [Module("away", b"1", ("/not/here",), shipped_modules.pack([FileStat("away.py", 1, 1)]), b"")]
         )
 
 
-def test_code_of_another_python_is_not_opened() -> None:
-    """The error names both versions; the pickle inside is never looked at."""
+def test_code_of_another_python_is_not_run() -> None:
+    """The error names both versions."""
     with pytest.raises(RuntimeError, match=r"code of Python 2\.7, and this worker runs Python 3"):
-        shipped_modules.opened(b"no pickle", b"", b"", "2.7")
-
-
-def test_a_function_of_the_release_before_is_opened() -> None:
-    """A queue that it wrote has functions with the source of their modules beside them."""
-    sources = [Source("away", "/not/here/away/__init__.py", True, b"from away.it import f"),
-               Source("away.it", "/not/here/away/it.py", False, b"def f(): return 5")]  # fmt: skip
-    archive = zlib.compress(msgspec.msgpack.encode(sources))
-    code = pickle.PROTO + b"\x05" + b"caway\nf\n."
-    assert shipped_modules.opened(code, b"digest", archive, shipped_modules.PYTHON)() == 5
+        shipped_modules.ensure_python("2.7")
 
 
 @pytest.mark.parametrize(
