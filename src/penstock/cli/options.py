@@ -11,8 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from penstock.cli import settings
-from penstock.cli.option_types import WORD, OptionDecorator, Place
-from penstock.cli.units import DURATION
+from penstock.cli.option_types import DURATION, WORD, OptionDecorator, Place
 from penstock.station.config import TERM_GRACE
 from penstock.url import DEFAULT_URL
 

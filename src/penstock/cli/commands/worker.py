@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
+from penstock.cli.option_types import DURATION
 from penstock.cli.options import debug, graced, key_path, keyed, url_option, without_pickles
 from penstock.cli.signals import give_back
-from penstock.cli.units import DURATION
 from penstock.errors import ConfigError
 from penstock.station.config import DRAIN_BEFORE
 

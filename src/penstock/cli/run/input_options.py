@@ -12,10 +12,10 @@ from typing import Any, NamedTuple, TypeVar
 
 import click
 
+from penstock.cli.option_types import SIZE
 from penstock.cli.run.arguments_per_job import Filling
 from penstock.cli.run.input_reading import TRIMS, Reading
 from penstock.cli.run.replacement_strings import Naming
-from penstock.cli.units import SIZE
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import click
 
+from penstock.cli.option_types import DURATION, SIZE
 from penstock.cli.output import say
-from penstock.cli.units import DURATION, SIZE
 from penstock.errors import ConfigError
 
 if TYPE_CHECKING:

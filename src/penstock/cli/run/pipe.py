@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from penstock.cli.option_types import SIZE
 from penstock.cli.output import say
 from penstock.cli.run.arguments_per_job import Filling
 from penstock.cli.run.input_blocks import AtSeparator, Blocks, EveryLines, EveryRecords
 from penstock.cli.run.input_reading import Reading
 from penstock.cli.run.replacement_strings import Naming
-from penstock.cli.units import SIZE
 from penstock.errors import ConfigError
 
 if TYPE_CHECKING:

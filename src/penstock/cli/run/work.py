@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from penstock.cli.option_types import WORD
+from penstock.cli.option_types import DURATION, POSITIVE_DURATION, WORD, with_unit
 from penstock.cli.output import counted, say
 from penstock.cli.run import job_file, python_calls, user_shell
 from penstock.cli.run.arguments import InputSource, ParsedWords, grouped, marks, parse
@@ -24,7 +24,6 @@ from penstock.cli.run.job_options import JobOptions
 from penstock.cli.run.pipe import PIPE_OPTIONS, blocks, check_pipe
 from penstock.cli.run.replacement_strings import Naming, refuse_unknown
 from penstock.cli.run.shell_words import refuse_shell_words
-from penstock.cli.units import DURATION, POSITIVE_DURATION, with_unit
 from penstock.errors import ConfigError
 from penstock.job.display import command_text
 
