@@ -47,6 +47,14 @@ class Place(click.Path):
         return super().convert(value, param, ctx)
 
 
+class Count(click.IntRange):
+    """A whole number in a range, which help calls N."""
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:  # noqa: ARG002 - as click calls it
+        """As help calls the value."""
+        return "N"
+
+
 class SizeType(click.ParamType[int]):
     """Bytes: a large letter, or one with an i, counts in 1024s, a small one in 1000s."""
 
@@ -107,3 +115,14 @@ class OptionDecorator(Protocol):
 
     def __call__(self, function: Decorated, /) -> Decorated:
         """The same command with the option."""
+
+
+def together(*options: OptionDecorator) -> OptionDecorator:
+    """These options as one, in the order in which help lists them."""
+
+    def decorated(function: Decorated, /) -> Decorated:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorated

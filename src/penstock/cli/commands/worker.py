@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from penstock.cli.option_types import DURATION
+from penstock.cli.option_types import DURATION, Count
 from penstock.cli.options import debug, graced, key_path, keyed, url_option, without_pickles
 from penstock.cli.signals import give_back
 from penstock.errors import ConfigError
@@ -23,11 +23,7 @@ TAG_LENGTH = 256
 @url_option("--connect", "Connect to the pipeline at this URL.")
 @without_pickles
 @click.option(
-    "--slots",
-    type=click.IntRange(1),
-    metavar="N",
-    envvar="PENSTOCK_SLOTS",
-    help="Run this many jobs at once.  [default: usable cores]",
+    "--slots", type=Count(1), envvar="PENSTOCK_SLOTS", help="Run this many jobs at once.  [default: usable cores]"
 )
 @click.option(
     "--name", envvar="PENSTOCK_NAME", help="Give the worker this name.  [default: HOST-PID; with a key KEY/HOST/PID]"

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import click
 
-from penstock.cli.option_types import SIZE
+from penstock.cli.option_types import SIZE, Count
 from penstock.cli.run.arguments_per_job import Filling
 from penstock.cli.run.input_reading import TRIMS, Reading
 from penstock.cli.run.replacement_strings import Naming
@@ -69,11 +69,7 @@ _OPTIONS = (
     click.option("--xargs", is_flag=True, help="Like -m, without spreading the last arguments over the slots."),
     click.option("-s", "--max-chars", type=SIZE, metavar="N", help="Allow at most N characters in a command line."),
     click.option(
-        "-L",
-        "lines",
-        type=click.IntRange(0),
-        metavar="N",
-        help="Like -n, but an item that ends with a blank continues in the next one.",
+        "-L", "lines", type=Count(0), help="Like -n, but an item that ends with a blank continues in the next one."
     ),
     click.option("--arg-sep", default=":::", metavar="TEXT", help="Use TEXT instead of :::."),
     click.option("--arg-file-sep", default="::::", metavar="TEXT", help="Use TEXT instead of ::::."),

@@ -6,13 +6,12 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from penstock.cli.option_types import DURATION, SIZE
+from penstock.cli.option_types import DURATION, SIZE, together
 from penstock.cli.output import say
 from penstock.errors import ConfigError
 
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
     from penstock import Pipeline
     from penstock.cli.run.work import Work
     from penstock.client.command_line import Gate, Pace
-
-Function = TypeVar("Function", bound=Callable[..., object])
 
 LOAD = re.compile(r"(?P<sign>[+-]?)(?P<number>\d+(?:\.\d+)?)(?P<percent>%?)")
 LEAST_LOAD = 0.01
@@ -56,25 +53,14 @@ class LoadType(click.ParamType[float]):
         return max(LEAST_LOAD, number)
 
 
-_OPTIONS = (
+pace_options = together(
     click.option("--delay", type=DURATION, help="Wait at least this long between two starts: 0.5, 2m."),
     click.option(
         "--load", type=LoadType(), metavar="N|N%", help="Start no job while this many processes run on this machine."
     ),
-    click.option(
-        "--memfree",
-        type=SIZE,
-        metavar="SIZE",
-        help="Start no job while less memory than this is free on this machine: 2G.",
-    ),
+    click.option("--memfree", type=SIZE, help="Start no job while less memory than this is free on this machine: 2G."),
 )
-
-
-def pace_options(function: Function) -> Function:
-    """The options that keep jobs back."""
-    for option in reversed(_OPTIONS):
-        function = option(function)
-    return function
+"""The options that keep jobs back."""
 
 
 class Pacing(NamedTuple):

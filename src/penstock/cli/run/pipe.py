@@ -32,11 +32,7 @@ NOT_WITH_PIPE = {"--call": "call", "--one": "one", "--colsep": "colsep", "--once
 PIPE_OPTIONS = (
     click.option("--pipe", "--spreadstdin", is_flag=True, help="Cut stdin into blocks, and let each COMMAND read one."),
     click.option(
-        "--block",
-        "--block-size",
-        type=SIZE,
-        metavar="SIZE",
-        help="Make the blocks of --pipe about this large.  [default: 1M]",
+        "--block", "--block-size", type=SIZE, help="Make the blocks of --pipe about this large.  [default: 1M]"
     ),
     click.option(
         "--recend", metavar="TEXT", help="Records of --pipe end with TEXT; blocks are cut there.  [default: \\n]"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from penstock.cli.option_types import DURATION, POSITIVE_DURATION, WORD, with_unit
+from penstock.cli.option_types import DURATION, POSITIVE_DURATION, WORD, Count, with_unit
 from penstock.cli.output import counted, say
 from penstock.cli.run import job_file, python_calls, user_shell
 from penstock.cli.run.arguments import InputSource, ParsedWords, grouped, marks, parse
@@ -61,8 +61,7 @@ _OPTIONS = (
     click.option("-C", "--colsep", metavar="REGEX", help="Split each input item into columns {1} {2} ... at REGEX."),
     click.option(
         *("-n", "-N", "--max-args"),
-        type=click.IntRange(0),
-        metavar="N",
+        type=Count(0),
         help="Give each job N arguments (with --pipe: records); 0: one job for each, without it.",
     ),
     *PIPE_OPTIONS,
@@ -102,8 +101,7 @@ _OPTIONS = (
     click.option("--priority", type=int, metavar="N", default=0, help="Run batches with a larger number first."),
     click.option(
         "--retries",
-        type=click.IntRange(0),
-        metavar="N",
+        type=Count(0),
         default=0,
         help="Retry a failed job up to this many times: 3 means up to four runs (in GNU parallel, three).",
     ),
@@ -114,8 +112,7 @@ _OPTIONS = (
     ),
     click.option(
         "--max-crashes",
-        type=click.IntRange(1),
-        metavar="N",
+        type=Count(1),
         help="Give up a job when its process has died N times; 1 never starts it twice.  [default: 3]",
     ),
     click.option(
@@ -129,12 +126,7 @@ _OPTIONS = (
     click.option(
         "--once", metavar="WORD", help="Submit this only once: the same line under WORD again finds the same batch."
     ),
-    click.option(
-        "--limit",
-        type=click.IntRange(1),
-        metavar="N",
-        help="Run at most N of these jobs at once, on all workers together.",
-    ),
+    click.option("--limit", type=Count(1), help="Run at most N of these jobs at once, on all workers together."),
     click.option("--worker", metavar="NAME", help="Run only on the worker, or the host, of this name."),
     click.option(
         "--needs",
