@@ -9,10 +9,11 @@ import click
 from penstock.cli.options import as_json, running
 from penstock.cli.output import in_local_time, say
 from penstock.cli.run.help_sections import JobsCommand
+from penstock.cli.run.job_options import jobs_options
 from penstock.cli.run.jobs_option import AtOnce, AtOnceType
 from penstock.cli.run.submitting import hand_in
 from penstock.cli.run.who_can_run import fit, slots_for
-from penstock.cli.run.work import Work, first_of, jobs_options
+from penstock.cli.run.work import Work, first_of
 from penstock.cli.streams import CannotWrite, check_stdout
 
 
@@ -36,7 +37,7 @@ def command(url: str, at_once: AtOnce | None, wait: bool, as_json: bool, **asked
     """
     if at_once and asked["limit"]:
         raise click.UsageError("-j and --limit mean the same: give one of them")
-    work = Work(**asked)
+    work = Work.of(asked)
     if work.filling.fills:
         work.slots = slots_for(at_once, url)
     inputs = first_of(work.inputs())

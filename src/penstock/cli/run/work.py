@@ -1,4 +1,4 @@
-"""What `run` and `submit` share: their options, and the jobs these ask for."""
+"""What `run` and `submit` share: the jobs that their options ask for."""
 
 from __future__ import annotations
 
@@ -8,20 +8,16 @@ import re
 import sys
 from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-import click
-
-from penstock.cli.option_types import DURATION, POSITIVE_DURATION, WORD, Count, with_unit
 from penstock.cli.output import counted, say
 from penstock.cli.run import job_file, python_calls, user_shell
 from penstock.cli.run.arguments import InputSource, ParsedWords, grouped, marks, parse
 from penstock.cli.run.arguments_per_job import Arguments, Filling, continued
 from penstock.cli.run.command_templates import composer_of, composes, template_of
 from penstock.cli.run.composed_commands import Composer
-from penstock.cli.run.input_options import options_like_parallel
 from penstock.cli.run.job_options import JobOptions
-from penstock.cli.run.pipe import PIPE_OPTIONS, blocks, check_pipe
+from penstock.cli.run.pipe import blocks, check_pipe
 from penstock.cli.run.replacement_strings import Naming, refuse_unknown
 from penstock.cli.run.shell_words import refuse_shell_words
 from penstock.errors import ConfigError
@@ -30,133 +26,8 @@ from penstock.job.display import command_text
 if TYPE_CHECKING:
     from penstock.job.command import CommandTemplate
 
-Function = TypeVar("Function", bound=Callable[..., Any])
-
-INSTANTS = ("not_before", "expires")
-"""Options that are times of day, or durations from now."""
-DURATIONS = ("retry_delay", "retain")
-TERMS = ("limit", "worker", "needs", "on_missing", "after", "once", "max_crashes", "serializer")
-"""Options that are taken as they are."""
-
-
-def jobs_options(function: Function) -> Function:
-    """The options that say what to run."""
-    function = options_like_parallel(function)
-    for option in reversed(_OPTIONS):
-        function = option(function)
-    return function
-
-
-_OPTIONS = (
-    click.option(
-        "-a",
-        "--arg-file",
-        "files",
-        type=WORD,
-        multiple=True,
-        metavar="FILE",
-        help="Read arguments from FILE, one per line.",
-    ),
-    click.option("-0", "--null", is_flag=True, help="Input items end with a zero byte instead of a newline."),
-    click.option("-C", "--colsep", metavar="REGEX", help="Split each input item into columns {1} {2} ... at REGEX."),
-    click.option(
-        *("-n", "-N", "--max-args"),
-        type=Count(0),
-        help="Give each job N arguments (with --pipe: records); 0: one job for each, without it.",
-    ),
-    *PIPE_OPTIONS,
-    click.option(
-        "--shell/--no-shell",
-        default=None,
-        help="Run COMMAND as a line of your shell, with every argument quoted. --no-shell: take > or $X in it as text.",
-    ),
-    click.option("--one", is_flag=True, help="Run COMMAND once, as it is written."),
-    click.option("--call", metavar="MODULE:FUNCTION", help="Call a Python function with each argument."),
-    click.option(
-        "--input",
-        "kind",
-        type=click.Choice(["text", "json"]),
-        default="text",
-        help="Pass arguments to --call as text, or as values read from JSON.",
-    ),
-    click.option(
-        "--env",
-        multiple=True,
-        metavar="NAME[=VALUE]",
-        help="Add a variable to the environment of the jobs, or a function that bash has exported.",
-    ),
-    click.option(
-        "--cwd",
-        type=WORD,
-        metavar="FOLDER",
-        help="Run in FOLDER.  [default: commands run here, calls where the worker runs]",
-    ),
-    click.option(
-        "--user", default="", metavar="NAME", help="Run as NAME, on workers that were started with --allow-user NAME."
-    ),
-    click.option(
-        "--nice", type=int, metavar="N", help="Run commands with niceness N; 19 yields to all other processes."
-    ),
-    click.option("--name", default="", help="Give the batch a name."),
-    click.option("--priority", type=int, metavar="N", default=0, help="Run batches with a larger number first."),
-    click.option(
-        "--retries",
-        type=Count(0),
-        default=0,
-        help="Retry a failed job up to this many times: 3 means up to four runs (in GNU parallel, three).",
-    ),
-    click.option(
-        "--retry-delay",
-        type=DURATION,
-        help="Wait this long before the first retry; the delay doubles each time.  [default: 1s]",
-    ),
-    click.option(
-        "--max-crashes",
-        type=Count(1),
-        help="Give up a job when its process has died N times; 1 never starts it twice.  [default: 3]",
-    ),
-    click.option(
-        "--timeout", "--time-limit", type=POSITIVE_DURATION, help="End a job that runs longer than this: 90s, 5m, 2h."
-    ),
-    click.option(
-        "--not-before", metavar="WHEN", help="Start no job before this time: 10m (from now) or 2030-01-31T08:00+01:00."
-    ),
-    click.option("--expires", metavar="WHEN", help="Cancel jobs that have not started by this time."),
-    click.option("--after", metavar="BATCH", help="Start when every job of that batch has succeeded."),
-    click.option(
-        "--once", metavar="WORD", help="Submit this only once: the same line under WORD again finds the same batch."
-    ),
-    click.option("--limit", type=Count(1), help="Run at most N of these jobs at once, on all workers together."),
-    click.option("--worker", metavar="NAME", help="Run only on the worker, or the host, of this name."),
-    click.option(
-        "--needs",
-        multiple=True,
-        metavar="TAG",
-        help="Run only on workers with this tag; given more than once: with all of them.",
-    ),
-    click.option(
-        "--on-missing",
-        type=click.Choice(["wait", "fail"]),
-        help="Wait or fail while no connected worker fits.  [default: wait]",
-    ),
-    click.option("--retain", type=DURATION, help="Keep results this long after the batch has ended.  [default: 7d]"),
-    click.option(
-        "--keep-output",
-        metavar="SIZE",
-        default="all",
-        help="Keep this much of each job's stdout and stderr for later: 1M, all or none.  [default: all]",
-    ),
-    click.option(
-        "--serializer",
-        type=click.Choice(["pickle", "msgpack"]),
-        help="Serialize the arguments and results of --call this way.  [default: pickle]",
-    ),
-    click.option(
-        "--initializer", metavar="MODULE:FUNCTION", help="Call this function once in each slot before --call."
-    ),
-    click.option("--ship/--no-ship", default=True, help="Send the modules behind --call along to a running pipeline."),
-    click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[COMMAND] [::: ARGUMENT...]"),
-)
+TERMS = ("user", "limit", "worker", "needs", "once", "serializer", "keep_output")
+"""Fields that `Pipeline.batch` takes as they are, too."""
 
 
 @dataclass(kw_only=True)
@@ -164,7 +35,7 @@ class Work(JobOptions):
     """The jobs that a command line asks for."""
 
     def __post_init__(self) -> None:
-        self.line: ParsedWords = parse(self.words, self.files, marks(self.marks.arg_sep, self.marks.arg_file_sep))
+        self.line: ParsedWords = parse(self.words, self.files, marks(self.arg_sep, self.arg_file_sep))
         self.reading.check()
         if not self.call and (self.serializer or self.initializer):
             raise ConfigError("--serializer and --initializer are for --call: a command is a program of its own")
@@ -234,19 +105,13 @@ class Work(JobOptions):
 
     def options(self) -> dict[str, Any]:
         """The job options, as `Pipeline.batch` has them."""
-        given: dict[str, Any] = {"name": self.name, "priority": self.priority, "retries": self.retries}
-        given["keep_output"] = self.keep_output
-        if self.user:
-            given["user"] = self.user
+        terms = self.terms | {name: getattr(self, name) for name in TERMS} | {"time_limit": self.timeout}
+        given = {name: value for name, value in terms.items() if value not in {None, "", ()}}
         if self.call:
             given |= {"cwd": self.cwd, "env": dict(pair for text in self.env for pair in user_shell.variables(text))}
-        if self.timeout is not None:
-            given["time_limit"] = self.timeout
         if self.initializer:
             given["initializer"] = python_calls.function("--initializer", self.initializer)
-        given |= {name: with_unit(text) for name in INSTANTS if (text := getattr(self, name))}
-        given |= {name: time for name in DURATIONS if (time := getattr(self, name)) is not None}
-        return given | {name: value for name in TERMS if (value := getattr(self, name))}
+        return given
 
     def inputs(self) -> Iterator[Any]:
         """What each job is given, read as it is used: argument lists for commands, an argument for a function."""
