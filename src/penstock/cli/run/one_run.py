@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from penstock.cli.output import counted, printable, say, write
 from penstock.cli.run.halt import Halt
-from penstock.cli.run.joblog import STDOUT, JobLog, ResultFiles
+from penstock.cli.run.joblog import JobLog, ResultFiles
 from penstock.cli.run.joblog_resume import Logged
 from penstock.cli.run.pipe import kept
 from penstock.cli.run.run_options import RunOptions
@@ -24,7 +24,6 @@ from penstock.exit_codes import FAILURE, SUCCESS
 if TYPE_CHECKING:
     from penstock import Batch, Pipeline
     from penstock.cli.run.job_inputs import JobInputs
-    from penstock.cli.run.record_files import Recording
     from penstock.cli.run.summary import Summary
     from penstock.cli.run.wanted_jobs import Wanted
 
@@ -59,7 +58,7 @@ class Run:
         """What is beside stdout is there, and empty."""
         with ExitStack() as stack:
             for record in () if self._options.dry_run else self._records():
-                stack.enter_context(closing(record)).begin()
+                stack.enter_context(record)
         return 0
 
     def show(self, inputs: Iterator[Any]) -> int:
@@ -105,7 +104,7 @@ class Run:
             if options.url:
                 fit(pipeline, work, options.at_once)
             for record in records:
-                stack.enter_context(closing(record)).begin()
+                stack.enter_context(record)
             say(_place(pipeline, options, slots))
             wanted = self._submitted(pipeline, inputs)
             progress = stack.enter_context(Progress(wanted.total))
@@ -128,7 +127,7 @@ class Run:
             wanted.check()
             return code or (FAILURE if any(record.failure for record in records) else SUCCESS)
 
-    def _job_inputs(self, records: list[Recording]) -> JobInputs | None:
+    def _job_inputs(self, records: list[JobLog | ResultFiles]) -> JobInputs | None:
         """What remembers what jobs are given, where somebody wants to know."""
         from penstock.cli.run.job_inputs import JobInputs
 
@@ -195,20 +194,14 @@ class Run:
     def _has(self, place: bytes) -> bool:
         return self._work.is_command and any(place in word for word in self._target.words)
 
-    def _records(self) -> Iterator[Recording]:
+    def _records(self) -> Iterator[JobLog | ResultFiles]:
         """ConfigError: one cannot be written."""
-        from penstock.cli.run.record_files import Recording, check_file, check_folder
-
         options, work, logged = self._options, self._work, self._logged
         if options.results:
-            files = ResultFiles(options.results, work.columns, work.names)
-            check_folder(options.results)
-            yield Recording(options.results, lambda: files)
-        if (path := options.joblog) is not None:
-            if path not in STDOUT:
-                check_file(path.removeprefix("+"))
-            host, resumed = "" if options.url else ":", logged.size if logged is not None else None
-            yield Recording(path, lambda: JobLog(path, host, resumed=resumed))
+            yield ResultFiles(options.results, work.columns, work.names)
+        if options.joblog is not None:
+            resumed = logged.size if logged is not None else None
+            yield JobLog(options.joblog, "" if options.url else ":", resumed=resumed)
 
     def _shown(self, item: Any, number: int) -> bytes:
         """What would be run."""
