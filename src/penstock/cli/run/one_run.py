@@ -13,8 +13,8 @@ from penstock.cli.run.halt import Halt
 from penstock.cli.run.joblog import JobLog, ResultFiles
 from penstock.cli.run.joblog_resume import Logged
 from penstock.cli.run.pipe import kept
+from penstock.cli.run.resume import earlier, grow, hand_in
 from penstock.cli.run.run_options import RunOptions
-from penstock.cli.run.submitting import earlier, grow, hand_in
 from penstock.cli.run.who_can_run import fit
 from penstock.cli.run.work import Work, first_of, shown
 from penstock.cli.streams import check_stdout
@@ -75,10 +75,10 @@ class Run:
     def to_the_end(self, inputs: Iterator[Any]) -> int:
         """Run them; the exit code."""
         from penstock import Pipeline
+        from penstock.cli.run.halt import Tally
         from penstock.cli.run.outcome_printer import OutcomePrinter
         from penstock.cli.run.progress import Progress
         from penstock.cli.run.summary import shown_by
-        from penstock.cli.run.tally import Tally
         from penstock.cli.run.watch import Watch
         from penstock.cli.why_waiting import Lookout
         from penstock.client.command_line import output_size

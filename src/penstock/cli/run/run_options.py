@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
+from penstock.cli.run.job_inputs import Tagging, tag_of, tagging
 from penstock.cli.run.joblog import STDOUT
 from penstock.cli.run.joblog_resume import Logged
-from penstock.cli.run.jobs_option import AtOnce
 from penstock.cli.run.pacing import Pacing
-from penstock.cli.run.tags import Tagging, tag_of, tagging
+from penstock.cli.run.who_can_run import AtOnce
 
 if TYPE_CHECKING:
     from penstock.cli.run.work import Work

@@ -10,9 +10,8 @@ from penstock.cli.options import as_json, running
 from penstock.cli.output import in_local_time, say
 from penstock.cli.run.help_sections import JobsCommand
 from penstock.cli.run.job_options import jobs_options
-from penstock.cli.run.jobs_option import AtOnce, AtOnceType
-from penstock.cli.run.submitting import hand_in
-from penstock.cli.run.who_can_run import fit, slots_for
+from penstock.cli.run.resume import hand_in
+from penstock.cli.run.who_can_run import AtOnce, AtOnceType, fit, slots_for
 from penstock.cli.run.work import Work, first_of
 from penstock.cli.streams import CannotWrite, check_stdout
 
@@ -47,10 +46,10 @@ def command(url: str, at_once: AtOnce | None, wait: bool, as_json: bool, **asked
     target = work.target()
     check_stdout()
     from penstock import Pipeline
+    from penstock.cli.run.halt import Tally
     from penstock.cli.run.outcome_printer import OutcomePrinter
     from penstock.cli.run.progress import Progress
     from penstock.cli.run.summary import Summary, shown_by
-    from penstock.cli.run.tally import Tally
     from penstock.cli.run.wanted_jobs import Wanted
     from penstock.cli.run.watch import Watch
     from penstock.cli.why_waiting import Lookout, ailing

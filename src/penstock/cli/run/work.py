@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import re
 import sys
 from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
+from functools import reduce
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from penstock.cli.output import counted, say
-from penstock.cli.run import job_file, python_calls, user_shell
+from penstock.cli.run import job_file, user_shell
 from penstock.cli.run.arguments import InputSource, ParsedWords, grouped, marks, parse
 from penstock.cli.run.arguments_per_job import Arguments, Filling, continued
-from penstock.cli.run.command_templates import composer_of, composes, template_of
-from penstock.cli.run.composed_commands import Composer
+from penstock.cli.run.composed_commands import Composer, composer_of, composes, template_of
 from penstock.cli.run.job_options import JobOptions
 from penstock.cli.run.pipe import blocks, check_pipe
 from penstock.cli.run.replacement_strings import Naming, refuse_unknown
@@ -110,7 +112,7 @@ class Work(JobOptions):
         if self.call:
             given |= {"cwd": self.cwd, "env": dict(pair for text in self.env for pair in user_shell.variables(text))}
         if self.initializer:
-            given["initializer"] = python_calls.function("--initializer", self.initializer)
+            given["initializer"] = function_named("--initializer", self.initializer)
         return given
 
     def inputs(self) -> Iterator[Any]:
@@ -124,7 +126,7 @@ class Work(JobOptions):
         items, names = self.reading.arguments(self._sources(), separator, columns)
         self.names: list[bytes] = names
         if self.call:
-            return python_calls.arguments((item for (item,) in items), self.kind)
+            return call_arguments((item for (item,) in items), self.kind)
         composer = composer_of(self) if composes(self) else None
         items = self._grouped(items, composer)
         if not self.line.command:
@@ -174,7 +176,7 @@ class Work(JobOptions):
     def target(self) -> CommandTemplate | Callable[..., Any]:
         """What the jobs have in common. ConfigError: there is no such function."""
         if self.call:
-            return python_calls.function("--call", self.call)
+            return function_named("--call", self.call)
         return template_of(self)
 
 
@@ -196,3 +198,35 @@ def shown(work: Work, target: Any, item: Any, number: int, slot: int = 1) -> byt
     if not work.is_command:
         return f"{work.call}({item!r})".encode("utf-8", "surrogateescape")
     return command_text(target, item, number, slot)
+
+
+def call_arguments(items: Iterator[bytes], kind: str) -> Iterator[Any]:
+    """What each call is given: text, or what a line says in JSON. ConfigError: it is none."""
+    if kind == "text":
+        return map(os.fsdecode, items)
+    return (_json_of(number, item) for number, item in enumerate(items, 1))
+
+
+def _json_of(number: int, item: bytes) -> Any:
+    """The value. ConfigError: it is no JSON."""
+    try:
+        return json.loads(item)
+    except ValueError as error:
+        raise ConfigError(f"input line {number} is not JSON: {error}") from None
+
+
+def function_named(flag: str, name: str) -> Callable[..., Any]:
+    """The function ``package.module:name``, also of a module in the current folder."""
+    module, _, path = name.partition(":")
+    if not module or not path:
+        raise ConfigError(f"{flag} {name}: write MODULE:FUNCTION, like math:sqrt")
+    folder = os.getcwd()
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    try:
+        found = reduce(getattr, path.split("."), import_module(module))
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"{flag} {name}: {error}") from None
+    if not callable(found):
+        raise ConfigError(f"{flag} {name}: it is a {type(found).__name__}, which cannot be called")
+    return found
