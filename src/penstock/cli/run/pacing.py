@@ -6,6 +6,8 @@ import os
 import re
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -86,9 +88,9 @@ class Pacing(NamedTuple):
 
         gates: list[Gate] = [Delay(self.delay)] if self.delay else []
         if self.load is not None:
-            gates.append(Calm(self.load))
+            gates.append(Watchful(partial(too_many_run, self.load)))
         if self.memfree is not None:
-            gates.append(Memory(self.memfree))
+            gates.append(Watchful(partial(too_little_is_free, self.memfree)))
         return gates
 
     def of(self, pipeline: Pipeline, work: Work, url: str | None) -> Pace | None:
@@ -130,20 +132,18 @@ def slots_for(pipeline: Pipeline, work: Work, url: str | None) -> int:
 class Watchful:
     """Keeps jobs back while `reason` names one, and says so when that lasts."""
 
-    def __init__(self) -> None:
+    def __init__(self, reason: Callable[[], str]) -> None:
+        """`reason`: why none is to start now, or nothing."""
+        self._reason = reason
         self._since: float | None = None
         self._said = False
         self._begun = float("-inf")
-
-    def reason(self) -> str:
-        """Why none is to start now, or nothing."""
-        raise NotImplementedError
 
     def left(self, now: float) -> float:
         """As a Gate does."""
         if 0 < (left := self._begun + SETTLE_TIME - now) <= SETTLE_TIME:
             return left
-        reason = self.reason()
+        reason = self._reason()
         if not reason:
             self._since, self._said = None, False
             return 0.0
@@ -159,36 +159,20 @@ class Watchful:
         self._begun = max(self._begun, now)
 
 
-class Calm(Watchful):
-    """Keeps jobs back while more processes run than ``--load`` allows."""
-
-    def __init__(self, most: float) -> None:
-        super().__init__()
-        self._most = most
-
-    def reason(self) -> str:
-        """As Watchful has it."""
-        found = load()
-        return (
-            f"{found:g} processes run, and --load allows one more below {self._most:g}" if found >= self._most else ""
-        )
+def too_many_run(most: float) -> str:
+    """Why no job is to start: more processes run than ``--load`` allows; or nothing."""
+    found = load()
+    return f"{found:g} processes run, and --load allows one more below {most:g}" if found >= most else ""
 
 
-class Memory(Watchful):
-    """Keeps jobs back while less memory is free than ``--memfree`` asks for."""
+def too_little_is_free(least: int) -> str:
+    """Why no job is to start: less memory is free than ``--memfree`` asks for; or nothing."""
+    import psutil
 
-    def __init__(self, least: int) -> None:
-        super().__init__()
-        self._least = least
-
-    def reason(self) -> str:
-        """As Watchful has it."""
-        import psutil
-
-        free = psutil.virtual_memory().available
-        if free >= self._least:
-            return ""
-        return f"{free >> 20:,} MB of memory are free, and --memfree wants {self._least >> 20:,} MB"
+    free = psutil.virtual_memory().available
+    if free >= least:
+        return ""
+    return f"{free >> 20:,} MB of memory are free, and --memfree wants {least >> 20:,} MB"
 
 
 def load() -> float:
