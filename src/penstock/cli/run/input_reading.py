@@ -13,7 +13,7 @@ from penstock.cli.run.arguments import InputSource, combined, linked, split_colu
 from penstock.cli.run.arguments_per_job import Arguments
 from penstock.errors import ConfigError
 
-TRIMS = {"n": (False, False), "l": (True, False), "r": (False, True), "lr": (True, True), "rl": (True, True)}
+TRIMS = ("n", "l", "r", "lr", "rl")
 """At which ends blanks are taken away."""
 ESCAPES = {"n": b"\n", "t": b"\t", "r": b"\r", "0": b"\0", "a": b"\a", "b": b"\b", "f": b"\f", "v": b"\v", "\\": b"\\"}
 BLANKS = b" \t\n\r"
@@ -71,21 +71,17 @@ class Reading(NamedTuple):
         together = linked(found) if self.link else combined(found, [source.linked for source in sources])
         if columns is not None:
             together = split_columns(together, columns, strip=strip)
-        return self._shuffled(together), names
-
-    def _shuffled(self, items: Iterator[Arguments]) -> Iterator[Arguments]:
-        if not self.shuf:
-            return items
-        everything = list(items)
-        random.shuffle(everything)
-        return iter(everything)
+        if self.shuf:
+            everything = list(together)
+            random.shuffle(everything)
+            together = iter(everything)
+        return together, names
 
 
 def trimmed(item: bytes, how: str) -> bytes:
     """Without the blanks at its ends, or at one of them."""
-    left, right = TRIMS[how]
-    item = item.lstrip(BLANKS) if left else item
-    return item.rstrip(BLANKS) if right else item
+    item = item.lstrip(BLANKS) if "l" in how else item
+    return item.rstrip(BLANKS) if "r" in how else item
 
 
 def unescaped(text: str) -> bytes:

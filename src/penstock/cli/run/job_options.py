@@ -141,7 +141,7 @@ jobs_options = together(
     click.option("-E", "eof", metavar="TEXT", help="Stop reading at the item TEXT."),
     click.option(
         "--trim",
-        type=click.Choice(list(TRIMS)),
+        type=click.Choice(TRIMS),
         help="Trim blanks on the left, on the right, on both sides, or not at all.",
     ),
     click.option("--skip-first-line", is_flag=True, help="Skip the first item."),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from penstock.cli.output import counted, say
 from penstock.cli.run import job_file, user_shell
-from penstock.cli.run.arguments import InputSource, ParsedWords, grouped, marks, parse
+from penstock.cli.run.arguments import InputSource, ParsedWords, grouped, parse
 from penstock.cli.run.arguments_per_job import Arguments, Filling, continued
 from penstock.cli.run.composed_commands import Composer, composer_of, composes, template_of
 from penstock.cli.run.job_options import JobOptions
@@ -37,7 +37,7 @@ class Work(JobOptions):
     """The jobs that a command line asks for."""
 
     def __post_init__(self) -> None:
-        self.line: ParsedWords = parse(self.words, self.files, marks(self.arg_sep, self.arg_file_sep))
+        self.line: ParsedWords = parse(self.words, self.files, arg_sep=self.arg_sep, arg_file_sep=self.arg_file_sep)
         self.reading.check()
         if not self.call and (self.serializer or self.initializer):
             raise ConfigError("--serializer and --initializer are for --call: a command is a program of its own")
