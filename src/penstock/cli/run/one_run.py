@@ -8,24 +8,31 @@ from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
+from penstock.cli.job_output import Tagged
 from penstock.cli.output import counted, printable, say, write
-from penstock.cli.run.halt import Halt
+from penstock.cli.run.halt import Halt, Tally
+from penstock.cli.run.job_inputs import JobInputs
 from penstock.cli.run.joblog import JobLog, ResultFiles
 from penstock.cli.run.joblog_resume import Logged
+from penstock.cli.run.outcome_printer import OutcomePrinter
 from penstock.cli.run.pipe import kept
-from penstock.cli.run.resume import earlier, grow, hand_in
+from penstock.cli.run.progress import Progress
+from penstock.cli.run.resume import Resumed, earlier, grow, hand_in
 from penstock.cli.run.run_options import RunOptions
+from penstock.cli.run.summary import Summary, shown_by
+from penstock.cli.run.wanted_jobs import Wanted
+from penstock.cli.run.watch import Watch
 from penstock.cli.run.who_can_run import fit
 from penstock.cli.run.work import Work, first_of, shown
 from penstock.cli.streams import check_stdout
+from penstock.cli.why_waiting import Lookout
 from penstock.errors import ConfigError
 from penstock.exit_codes import FAILURE, SUCCESS
 
 if TYPE_CHECKING:
     from penstock import Batch, Pipeline
-    from penstock.cli.run.job_inputs import JobInputs
-    from penstock.cli.run.summary import Summary
-    from penstock.cli.run.wanted_jobs import Wanted
 
 
 class Run:
@@ -63,8 +70,6 @@ class Run:
 
     def show(self, inputs: Iterator[Any]) -> int:
         """Print what would be run."""
-        from penstock.cli.job_output import Tagged
-
         tag = self._options.tagging(self._work)
         for place, item in enumerate(inputs):
             seq = self._seq(place) + 1
@@ -75,12 +80,6 @@ class Run:
     def to_the_end(self, inputs: Iterator[Any]) -> int:
         """Run them; the exit code."""
         from penstock import Pipeline
-        from penstock.cli.run.halt import Tally
-        from penstock.cli.run.outcome_printer import OutcomePrinter
-        from penstock.cli.run.progress import Progress
-        from penstock.cli.run.summary import shown_by
-        from penstock.cli.run.watch import Watch
-        from penstock.cli.why_waiting import Lookout
         from penstock.client.command_line import output_size
 
         check_stdout()
@@ -129,8 +128,6 @@ class Run:
 
     def _job_inputs(self, records: list[JobLog | ResultFiles]) -> JobInputs | None:
         """What remembers what jobs are given, where somebody wants to know."""
-        from penstock.cli.run.job_inputs import JobInputs
-
         options = self._options
         tag = options.tagging(self._work)
         if options.url and not (records or tag or options.verbose or options.verbose_stderr):
@@ -139,8 +136,6 @@ class Run:
 
     def _summary(self, given: JobInputs | None) -> Summary:
         """What is said at the end, and what shows more."""
-        from penstock.cli.run.summary import Summary
-
         options = self._options
         goes_on = "run the same line with --resume to go on"
         if options.url:
@@ -155,8 +150,6 @@ class Run:
 
     def _submitted(self, pipeline: Pipeline, inputs: Iterator[Any]) -> Wanted:
         """Hand in the jobs, with --resume only the missing ones."""
-        from penstock.cli.run.resume import Resumed
-        from penstock.cli.run.wanted_jobs import Wanted
         from penstock.client.command_line import Live
 
         options, work, target = self._options, self._work, self._target
@@ -185,8 +178,6 @@ class Run:
             self._halt = self._halt.after(logged.counts)
         if not self._has(b"{#}"):
             return self._target, inputs
-        from msgspec.structs import replace
-
         numbers = (b"%d" % (seq + 1) for seq in map(logged.numbers.__getitem__, count()))
         # a number is there when its item is drawn, so the item comes first
         return replace(self._target, numbered=True), ([next(numbers), *item] for item in inputs)
