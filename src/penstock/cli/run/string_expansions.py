@@ -20,19 +20,9 @@ def extension(count: int, argument: bytes) -> bytes:
     return match[1] if match else b""
 
 
-def last_extension(argument: bytes) -> bytes:
-    """What follows the last dot, wherever it is."""
-    return argument.rpartition(b".")[2] if b"." in argument else b""
-
-
 def without_extensions(count: int, argument: bytes) -> bytes:
     """Without the last `count`; as it is if there are fewer."""
     return re.sub(rb"(?:\.[^/.]*){%d}\Z" % count, b"", argument)
-
-
-def folder(argument: bytes) -> bytes:
-    """What stands before the last slash, which may be nothing."""
-    return argument.rpartition(b"/")[0]
 
 
 def base(change: Change, argument: bytes) -> bytes:
@@ -44,8 +34,8 @@ PATHS: dict[bytes, Change] = {inner: partial(part_of, part=inner or None) for in
 """What stands between the braces, of the strings that are always there."""
 
 PLUS: dict[bytes, Change] = {
-    b"+/": folder,
-    b"+.": last_extension,
+    b"+/": lambda argument: argument.rpartition(b"/")[0],
+    b"+.": lambda argument: argument.rpartition(b".")[2] if b"." in argument else b"",
     b"+..": partial(extension, 2),
     b"+...": partial(extension, 3),
     b"..": partial(without_extensions, 2),
@@ -67,21 +57,6 @@ def lazy(pattern: bytes) -> bytes:
         return token + b"?" if token in {b"*", b"+", b"}"} else token
 
     return re.sub(rb"\\.|\[[^\]]*\]|[*+}]\??|.", made, pattern, flags=re.DOTALL)
-
-
-def default(text: bytes, argument: bytes) -> bytes:
-    """``{:-text}``; zero counts as empty, as it does in Perl."""
-    return text if argument in {b"", b"0"} else argument
-
-
-def behind(start: bytes, argument: bytes) -> bytes:
-    """``{:2}``: the text from a place on."""
-    return argument[int(start) :]
-
-
-def piece(start: bytes, length: bytes, argument: bytes) -> bytes:
-    """``{:2:3}``: so many characters from a place on."""
-    return argument[int(start) : int(start) + int(length)]
 
 
 def without_prefix(pattern: re.Pattern[bytes], argument: bytes) -> bytes:
@@ -118,9 +93,9 @@ Made = Callable[[bytes, "re.Match[bytes]"], Change]
 
 
 FORMS: dict[bytes, Made] = {
-    rb":-([^}]+)": lambda _, m: partial(default, m[1]),
-    rb":(\d+)": lambda _, m: partial(behind, m[1]),
-    rb":(\d+):(\d+)": lambda _, m: partial(piece, m[1], m[2]),
+    rb":-([^}]+)": lambda _, m: lambda argument: m[1] if argument in {b"", b"0"} else argument,  # as Perl has it
+    rb":(\d+)": lambda _, m: lambda argument: argument[int(m[1]) :],
+    rb":(\d+):(\d+)": lambda _, m: lambda argument: argument[int(m[1]) : int(m[1]) + int(m[2])],
     rb"#([^#}][^}]*)": lambda all_, m: partial(without_prefix, compiled(lazy(m[1]), all_)),
     rb"##([^#}][^}]*)": lambda all_, m: partial(without_prefix, compiled(m[1], all_)),
     rb"%%([^}]+)": lambda all_, m: partial(changed, compiled(b"(?:%s)\\Z" % m[1], all_), b"", 1),
