@@ -30,16 +30,9 @@ from penstock.errors import ConfigError
 from penstock.exit_codes import FAILURE, INTERRUPTED, SUCCESS, WRONG_USE
 
 
-class ReaderGone(Exception):  # noqa: N818 - no error: whoever read stdout has had enough
-    """Stands for BrokenPipeError, of which click would make exit code 1."""
-
-
-class ToldToEnd(Exception):  # noqa: N818 - likewise
-    """Stands for KeyboardInterrupt, of which click would make an empty line and an error that has forgotten why."""
-
-    def __init__(self, end: KeyboardInterrupt) -> None:
-        super().__init__()
-        self.end = end
+class EndedEarly(Exception):  # noqa: N818 - no error: whoever read stdout has had enough, or somebody ended it
+    """Stands for BrokenPipeError and KeyboardInterrupt, its cause: of these click would make exit code 1, or an empty
+    line and an error that has forgotten why."""
 
 
 class Commands(click.Group):
@@ -49,10 +42,8 @@ class Commands(click.Group):
         """Run the command, and say in an exception of our own why it ended early."""
         try:
             return super().invoke(ctx)
-        except BrokenPipeError:
-            raise ReaderGone from None
-        except KeyboardInterrupt as end:
-            raise ToldToEnd(end) from end
+        except (BrokenPipeError, KeyboardInterrupt) as end:
+            raise EndedEarly from end
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -93,13 +84,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = group.main(args=argv, prog_name="penstock", obj=state, standalone_mode=False)
         sys.stdout.flush()
         return int(code or _unsaid())
-    except (BrokenPipeError, ReaderGone):
+    except (EndedEarly, BrokenPipeError, KeyboardInterrupt) as early:
+        if isinstance(end := early.__cause__ or early, KeyboardInterrupt):
+            flush_or_abandon_stdout()
+            return exit_code_of_signal(end)
         abandon_stdout()
         return SUCCESS
-    except ToldToEnd as told:
-        flush_or_abandon_stdout()
-        return exit_code_of_signal(told.end)
-    except (KeyboardInterrupt, click.Abort):
+    except click.Abort:
         return INTERRUPTED
     except click.exceptions.NoArgsIsHelpError as error:
         print(error.format_message(), file=sys.stderr)
