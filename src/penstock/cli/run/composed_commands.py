@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from penstock.cli.run import user_shell
-from penstock.cli.run.arguments_per_job import Filling
+from penstock.cli.run.input_reading import Filling
 from penstock.cli.run.replacement_strings import Place, Strings, WordPiece
 from penstock.errors import ConfigError
 from penstock.job.command import at_place, quoted

@@ -18,7 +18,7 @@ from typing import IO
 
 from penstock.cli.run import user_shell as shells
 from penstock.cli.run.arguments import InputSource, pieces
-from penstock.cli.run.arguments_per_job import Arguments
+from penstock.cli.run.input_reading import Arguments
 from penstock.cli.run.shell_words import command_words, is_job
 
 Command = list[bytes]

@@ -10,8 +10,7 @@ import click
 
 from penstock.cli.option_types import DURATION, POSITIVE_DURATION, SIZE, WORD, Count, together, with_unit
 from penstock.cli.run.arguments import ParsedWords
-from penstock.cli.run.arguments_per_job import Filling
-from penstock.cli.run.input_reading import TRIMS, Reading
+from penstock.cli.run.input_reading import TRIMS, Filling, Reading
 from penstock.cli.run.replacement_strings import Naming
 
 GROUPS: dict[str, type[Any]] = {"reading": Reading, "naming": Naming, "filling": Filling}

@@ -9,9 +9,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from penstock.cli.output import say
-from penstock.cli.run.arguments_per_job import Filling
 from penstock.cli.run.input_blocks import AtSeparator, Blocks, EveryLines, EveryRecords
-from penstock.cli.run.input_reading import Reading
+from penstock.cli.run.input_reading import Filling, Reading
 from penstock.cli.run.replacement_strings import Naming
 from penstock.errors import ConfigError
 

@@ -12,9 +12,8 @@ from penstock.cli.options import as_json, debug, graced, key_url, keyed
 from penstock.cli.output import say
 from penstock.cli.run.help_sections import JobsCommand
 from penstock.cli.run.job_options import jobs_options
-from penstock.cli.run.one_run import Run
+from penstock.cli.run.one_run import Run, RunOptions
 from penstock.cli.run.pacing import pace_options
-from penstock.cli.run.run_options import RunOptions
 from penstock.cli.run.who_can_run import AtOnceType, check_own, slots_for
 from penstock.cli.run.work import Work, first_of
 

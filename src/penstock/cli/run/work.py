@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from penstock.cli.output import counted, say
 from penstock.cli.run import job_file, user_shell
 from penstock.cli.run.arguments import InputSource, ParsedWords, grouped, parse
-from penstock.cli.run.arguments_per_job import Arguments, Filling, continued
 from penstock.cli.run.composed_commands import Composer, composer_of, composes, template_of
+from penstock.cli.run.input_reading import Arguments, Filling, continued
 from penstock.cli.run.job_options import JobOptions
 from penstock.cli.run.pipe import blocks, check_pipe
 from penstock.cli.run.replacement_strings import Naming, refuse_unknown

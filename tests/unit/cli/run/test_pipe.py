@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from penstock.cli.run.input_blocks import AtSeparator, EveryLines, EveryRecords
+from penstock.cli.run.one_run import RunOptions
 from penstock.cli.run.pipe import _cut, kept
 from penstock.cli.run.run import command as run
-from penstock.cli.run.run_options import RunOptions
 from penstock.cli.run.work import Work
 from penstock.errors import ConfigError
 
