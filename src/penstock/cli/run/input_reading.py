@@ -18,6 +18,11 @@ TRIMS = ("n", "l", "r", "lr", "rl")
 """At which ends blanks are taken away."""
 ESCAPES = {"n": b"\n", "t": b"\t", "r": b"\r", "0": b"\0", "a": b"\a", "b": b"\b", "f": b"\f", "v": b"\v", "\\": b"\\"}
 BLANKS = b" \t\n\r"
+Arguments = tuple[bytes, ...]
+Length = Callable[[Arguments], int]
+"""How long the command line with these arguments is, in bytes."""
+LONGEST = (1 << 17) - 1
+"""Bytes of a command line, where nothing else is said: what Linux takes as one word for a shell."""
 
 
 class Reading(NamedTuple):
@@ -102,16 +107,8 @@ def unescaped(text: str) -> bytes:
     return os.fsencode(made)
 
 
-Arguments = tuple[bytes, ...]
-Length = Callable[[Arguments], int]
-"""How long the command line with these arguments is, in bytes."""
-
-LONGEST = (1 << 17) - 1
-"""Bytes of a command line, where nothing else is said: what Linux takes as one word for a shell."""
-
-
 class Filling(NamedTuple):
-    """The options that say so, beside -n."""
+    """The options that say how many arguments a job gets, beside -n."""
 
     context: bool = False
     """-X: a word with {} in it comes once for each argument."""

@@ -144,7 +144,9 @@ class Watch:
 
 
 class Interrupts:
-    """As a context manager it holds them back while `busy`, once; a second one comes through. Who ignores one, or has a
+    """Ctrl-C, SIGTERM and SIGHUP while outcomes are shown: one that has begun to be shown is shown whole, and once.
+
+    As a context manager it holds them back while `busy`, once; a second one comes through. Who ignores one, or has a
     handler of his own, keeps it."""
 
     def __init__(self) -> None:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 OWN_WORKER = "local"
 """The name of the only worker of a pipeline of its own."""
+FORM = re.compile(r"(?P<sign>[+-]?)(?P<number>\d+)(?P<percent>%?)")
+MOST_SLOTS = 200
+"""Of a pipeline of its own with ``-j 0``: some seconds until they are there, a megabyte each."""
 
 
 def check_own(work: Work) -> None:
@@ -61,11 +64,6 @@ def slots_for(at_once: AtOnce | None, url: str | None) -> int:
     if at_once is None:
         return max(1, there)
     return at_once.of(there) or MOST_SLOTS
-
-
-FORM = re.compile(r"(?P<sign>[+-]?)(?P<number>\d+)(?P<percent>%?)")
-MOST_SLOTS = 200
-"""Of a pipeline of its own with ``-j 0``: some seconds until they are there, a megabyte each."""
 
 
 class AtOnce(NamedTuple):
