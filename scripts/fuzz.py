@@ -114,7 +114,7 @@ def either(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[bytes]:
 
 def modules() -> st.SearchStrategy[bytes]:
     """Archives of modules, and of what is none."""
-    return st.one_of(valid(list[tuple[str, bytes]]).map(shipped_modules.pack), either(plain()).map(zlib.compress))
+    return st.one_of(valid(list[shipped_modules.Source]).map(shipped_modules.pack), either(plain()).map(zlib.compress))
 
 
 def json_of(kind: Any) -> st.SearchStrategy[bytes]:

@@ -18,7 +18,7 @@ import pytest
 
 from penstock.job import shipped_modules
 from penstock.job.main_module import Stale
-from penstock.job.shipped_modules import FileStat, Finder, Module
+from penstock.job.shipped_modules import FileStat, Finder, Module, Source
 
 
 @pytest.fixture(autouse=True)
@@ -111,10 +111,19 @@ def test_what_did_not_come_and_is_not_here_is_an_error() -> None:
         )
 
 
-def test_code_of_another_python_is_not_run() -> None:
-    """The error names both versions."""
+def test_code_of_another_python_is_not_opened() -> None:
+    """The error names both versions; the pickle inside is never looked at."""
     with pytest.raises(RuntimeError, match=r"code of Python 2\.7, and this worker runs Python 3"):
-        shipped_modules.ensure_python("2.7")
+        shipped_modules.opened(b"no pickle", b"", b"", "2.7")
+
+
+def test_a_function_of_the_release_before_is_opened() -> None:
+    """A queue that it wrote has functions with the source of their modules beside them."""
+    sources = [Source("away", "/not/here/away/__init__.py", True, b"from away.it import f"),
+               Source("away.it", "/not/here/away/it.py", False, b"def f(): return 5")]  # fmt: skip
+    archive = zlib.compress(msgspec.msgpack.encode(sources))
+    code = pickle.PROTO + b"\x05" + b"caway\nf\n."
+    assert shipped_modules.opened(code, b"digest", archive, shipped_modules.PYTHON)() == 5
 
 
 @pytest.mark.parametrize(
