@@ -187,7 +187,8 @@ def test_stations_that_cannot_live_say_what_is_lost(run: Run) -> None:
         "  except OSError: pass\n"
         "  time.sleep(0.1)"
     )
-    assert (code, output[:78]) == (0, "penstock: 3 jobs were dropped: the embedded ventilator ended with signal 9\n  2")
+    assert code == 0
+    assert "penstock: 3 jobs were dropped: the embedded ventilator ended with signal 9\n  2" in output
 
 
 def test_shutdown_without_waiting_returns_at_once(folder: Path) -> None:
