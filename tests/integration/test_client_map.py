@@ -8,6 +8,7 @@ import pickle
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
-from jobs.common import inverse, moment, nap, slow, square
+from jobs.common import inverse, large_when, moment, nap, slow, square
 from penstock import Pipeline
 from penstock.client import readers
 from penstock.errors import JobError
@@ -44,6 +45,24 @@ def test_values_come_in_order(pipeline: Pipeline) -> None:
     assert list(pipeline.map(pow, [1, 2, 3], (2, 2))) == [1, 4]
     assert list(pipeline.map(square, iter(range(1000)))) == [n * n for n in range(1000)]
     assert list(pipeline.map(square, [])) == []
+
+
+@pytest.mark.parametrize("is_map", [True, False])
+def test_more_than_a_window_behind_a_slow_job_is_read(
+    pipeline: Pipeline, folder: Path, monkeypatch: pytest.MonkeyPatch, is_map: bool
+) -> None:
+    """All of it has come before its reader, who is busy with the first value, gets to the job that takes longest."""
+    monkeypatch.setattr(readers.OrderReader.__init__, "__kwdefaults__", {"window": 1 << 20, "accepted": True})
+    render = partial(large_when, folder / "go on", 3)
+    results = iter(pipeline.map(render, range(100)) if is_map else pipeline.batch(render, range(100)).values())
+    values = [next(results)]
+    until(lambda: sum(batch.finished for batch in pipeline.batches()) >= 90)
+    (folder / "go on").touch()
+    until(lambda: sum(batch.finished for batch in pipeline.batches()) == 100)
+    thread = threading.Thread(target=lambda: values.extend(results), daemon=True)
+    thread.start()
+    until(lambda: len(values) == 100)
+    assert [(int(value[:4]), len(value)) for value in values] == [(index, 20_000) for index in range(100)]
 
 
 def test_the_costliest_jobs_start_first() -> None:

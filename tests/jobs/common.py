@@ -50,6 +50,13 @@ def whoami() -> tuple[str, int] | None:
     return None if job is None else (job.id, job.attempt)
 
 
+def large_when(path: Path, which: int, x: int) -> bytes:
+    """20,000 bytes, which begin with the number; one of them waits until somebody makes this file."""
+    while x == which and not path.exists():
+        time.sleep(0.01)
+    return b"%04d" % x + bytes(19_996)
+
+
 def slow(x: int) -> int:
     """Ten milliseconds."""
     time.sleep(0.01)

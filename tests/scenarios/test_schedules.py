@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from penstock.job.spec import BatchSpec
+from penstock.ventilator.jobs_model import Part
 from support.sim.network import Node
 from support.sim.nodes import WorkerNode
 from support.sim.world import World
@@ -178,6 +179,45 @@ def test_what_is_cancelled_unstarted_never_starts(tmp_path: Path, seed: int) -> 
     world.run_until(lambda: world.settled and not world.client.recalls, HEAL)
     world.judge()
     world.close()
+
+
+def cut_off(world: World, chance: random.Random) -> None:
+    """Workers stand still or are cut off while they run jobs, and the ventilator restarts, once or twice; then what has
+    not started is cancelled, job by job."""
+    world.fates = lambda *_: ("ok", chance.uniform(0.2, 6.0))
+    batch = chance.randbytes(16)
+    world.client.submit(batch, BatchSpec(retries=3, max_crashes=3), [3] * 12)
+    for _ in range(chance.choice([1, 2])):
+        world.run(world.now + chance.uniform(0.3, 2.0))
+        for worker in chance.sample(world.workers, chance.randint(1, len(world.workers))):
+            for connection in world.connections_of[worker]:
+                world.cut(connection, chance.uniform(1.0, 25.0))
+        world.run(world.now + chance.uniform(0.0, 7.0))
+        world.crash(world.ventilator)
+        world.start(world.ventilator)
+    world.run(world.now + chance.uniform(1.0, 8.0))
+    for index in range(36):
+        world.client.recall(batch, index, index + 1)
+
+    heal(world)
+    world.run_until(lambda: world.settled and not world.client.recalls, HEAL)
+    world.judge()
+    world.close()
+
+
+@pytest.mark.parametrize("seed", SEEDS[:20])
+def test_what_a_worker_that_is_cut_off_may_have_started_is_not_called_cancelled(tmp_path: Path, seed: int) -> None:
+    """Nor after a restart of the ventilator, which knows less."""
+    cut_off(World(tmp_path, seed, workers=2), random.Random(seed))
+
+
+def test_who_counts_only_what_failed_calls_cancelled_what_has_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The control: a ventilator that does not reckon with workers that it does not hear."""
+    monkeypatch.setattr(Part, "is_untouched", property(lambda part: part.fresh))
+    with pytest.raises(AssertionError, match="answered as cancelled before"):
+        cut_off(World(tmp_path, 10, workers=2), random.Random(10))
 
 
 @pytest.mark.parametrize("name", ["sink", "w0"])

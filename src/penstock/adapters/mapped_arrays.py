@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 import tempfile
 import threading
 import weakref
 from collections.abc import Callable, Iterable
 from itertools import count
 from typing import Any
+
+from penstock.job.imported_modules import imported
 
 SHARING = {"r+": "r+", "w+": "r+"}
 """Modes in which jobs see what others write: the user has asked for that. To truncate the file is not meant."""
@@ -71,7 +72,7 @@ class Arrays:
 
     def mapped(self, calls: Iterable[tuple[Any, Any, Any]]) -> tuple[list[tuple[Any, Any, Any]], list[File]]:
         """The calls with stand-ins among their arguments, and the files of these, which are in use until `release`."""
-        np = sys.modules.get("numpy")
+        np = imported("numpy")
         calls = list(calls)
         if np is None or self._max_bytes is None:
             return calls, []

@@ -46,9 +46,14 @@ class Row(NamedTuple):
         return self.head.stamp.opens
 
     @property
+    def size(self) -> int:
+        """Bytes that it takes up."""
+        return credit_cost((self.head,), self.body)
+
+    @property
     def cost(self) -> int:
         """Bytes of its reader's window."""
-        return credit_cost((self.head,), self.body) if self.is_charged else 0
+        return self.size if self.is_charged else 0
 
     @property
     def jobs(self) -> int:

@@ -10,7 +10,6 @@ Promises:
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from penstock.errors import PenstockError
+from penstock.job.imported_modules import imported
 from penstock.job.spans import SpanSet
 from penstock.wire.bounds import RECALL_PATIENCE
 from penstock.wire.messages import Cancel, Message
@@ -108,7 +108,7 @@ def _cancel(batch: bytes, start: int, stop: int, number: int) -> Cancel:
 
 def is_in_event_loop() -> bool:
     """Whether other coroutines stand still while this one waits."""
-    asyncio = sys.modules.get("asyncio")
+    asyncio = imported("asyncio")
     if asyncio is None:
         return False
     try:

@@ -89,14 +89,16 @@ class JobFuture(Future[T]):
     def cancel(self) -> bool:
         """Cancel the job if it has not started, even where it waits at a worker already.
 
-        Returns whether it is cancelled; False when it runs, has ended, or nobody can tell yet: in an event loop, and
-        while the ventilator is away, the answer is not waited for, and the Future is cancelled once it comes.
+        Returns whether it has never started and never will. False when it runs, has ended, was started before (a retry
+        waits, its worker was lost), or nobody can tell yet: in an event loop, and while the ventilator is away, the
+        answer is not waited for. It may be cancelled all the same, and then so is the Future, once the outcome comes.
         """
         if self.done() or self._stream is None:
             return self.cancelled()
         self.expect_cancel()
-        if self._stream.cancel(self._index):
-            self.set_cancelled()
+        if not self._stream.cancel(self._index):
+            return False
+        self.set_cancelled()
         return self.cancelled()
 
     def expect_cancel(self) -> None:

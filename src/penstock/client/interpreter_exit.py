@@ -14,6 +14,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 
+from penstock.job.imported_modules import imported
+
 
 class Leaver(Protocol):
     """A client whose work the interpreter's exit may have to wait for."""
@@ -33,7 +35,7 @@ living: set[Leaver] = set()
 
 def _linger_all() -> None:
     """Before threads are joined. A child of multiprocessing has no exit handlers: it leaves here."""
-    processes = sys.modules.get("multiprocessing.process")
+    processes = imported("multiprocessing.process")
     if processes is not None and processes.parent_process() is not None:
         _each(lambda client: client.leave_at_exit())
     else:

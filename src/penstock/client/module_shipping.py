@@ -88,8 +88,9 @@ class Shipper:
         self.is_local = is_local
         self._own: dict[str, tuple[object, bool]] = {}
         """Top-level modules, by what was found of them."""
-        self._looked = 0
-        self._pattern: re.Pattern[bytes] | None = None
+        self._looked: tuple[int, re.Pattern[bytes] | None] = 0, None
+        """How many modules there were at the last look, and what finds the names of the user's own. Both at once: other
+        threads may submit while one looks."""
         self._captured: dict[str, _Captured] = {}
         self._sets: dict[frozenset[str], tuple[_Captured, ...]] = {}
         self._modules: dict[tuple[tuple[bytes, bool], ...], tuple[Module, ...]] = {}
@@ -131,12 +132,13 @@ class Shipper:
         return msgspec.structs.replace(module, content=b"") if is_here else module
 
     def _named(self) -> re.Pattern[bytes] | None:
-        if len(sys.modules) != self._looked:
-            self._looked = len(sys.modules)
+        looked, pattern = self._looked
+        if (there := len(sys.modules)) != looked:
             tops = {name for name in list(sys.modules) if "." not in name}
             own = sorted(name.encode() for name in tops if self._is_own(name))
-            self._pattern = re.compile(NAMED % b"|".join(map(re.escape, own)), re.DOTALL) if own else None
-        return self._pattern
+            pattern = re.compile(NAMED % b"|".join(map(re.escape, own)), re.DOTALL) if own else None
+            self._looked = there, pattern
+        return pattern
 
     def _is_own(self, top: str) -> bool:
         loaded = sys.modules.get(top)

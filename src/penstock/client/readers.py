@@ -3,7 +3,9 @@
 Promises:
 
 1. A reader holds about `window` bytes, however far the batch is ahead of whoever reads.
-2. Where the next job in order takes long, what came in behind it is given up and fetched again when its turn comes.
+2. Where the next job in order takes long, what came in behind it is given up and fetched again when its turn comes: a
+   reader that waits always has room for what it waits for, whether the gap came to be by what arrived or by what was
+   read.
 3. What a retry has superseded is not handed out, unless it was before; the batch ends when every job has an outcome
    that holds.
 """
@@ -49,8 +51,6 @@ class RowReader:
         """Why there will be no more."""
         self.refresh: Callable[[], None] | None = None
         """Called while waiting, to learn the total."""
-        self.on_done: Callable[[int], None] | None = None
-        """Told how many jobs had ended, when rows came (in the session's thread)."""
         self.live: Live | None = None
         """What running jobs write, to be shown while waiting."""
         self._done = SpanSet()
@@ -58,6 +58,7 @@ class RowReader:
         self._done_count = 0
         self._superseded = SpanSet()
         """Jobs whose outcome came as superseded, and the opening that did it has not come yet."""
+        self._on_done: Callable[[int], None] | None = None
         self._session = session
         self._moved = threading.Condition()
         self._freed = 0
@@ -70,6 +71,13 @@ class RowReader:
     def done(self) -> int:
         """Jobs that had ended when the last row came."""
         return self._done_count
+
+    def tell_done(self, then: Callable[[int], None]) -> None:
+        """Tell this how many jobs have ended: now, for some may have come already, and whenever rows come (in the
+        session's thread)."""
+        with self._moved:
+            self._on_done = then
+            then(self._done_count)
 
     def close(self) -> None:
         """Read no more: the sink sends nothing more of the batch."""
@@ -100,8 +108,8 @@ class RowReader:
         with self._moved:
             freed = sum(map(self._take, rows)) + self._give_up()
             self._moved.notify_all()
-        if self.on_done is not None:
-            self.on_done(self._done_count)
+            if self._on_done is not None:
+                self._on_done(self._done_count)
         self._check_discarded()
         return cost if self._discarded is not None else cost - sum(row.cost for row in rows) + freed
 
@@ -137,6 +145,7 @@ class RowReader:
             with self._moved:
                 row = self._get()
                 if row is None and not self._is_behind() and not self._ended():
+                    self._make_room()
                     self._wait(deadline)
                     row = self._get()
             if row is not None:
@@ -183,6 +192,11 @@ class RowReader:
         left = WAIT_INTERVAL if deadline is None else deadline - time.monotonic()
         if left > 0 and not (self.live is not None and self.live.ready):
             self._moved.wait(min(left, WAIT_INTERVAL))
+
+    def _make_room(self) -> None:
+        """What is waited for must be able to come: nothing else may be on its way that would give room back."""
+        if room := self._give_up():
+            self._session.give_back(self._follower, room)
 
     def _free(self, cost: int) -> None:
         self._freed += cost
@@ -250,7 +264,9 @@ class OrderReader(RowReader):
         self._rows: dict[int, Row] = {}
         self._held = 0
         self._given_up: dict[int, tuple[int, int]] = {}
-        """start -> stop, cost"""
+        """start -> stop, bytes"""
+        self._opened = SpanSet()
+        """Jobs that were opened again since what is being fetched was asked for."""
         self._next = 0
         self._batch = batch
         super().__init__(session, batch, window=window, accepted=accepted)
@@ -271,13 +287,14 @@ class OrderReader(RowReader):
             freed += gone
             self._rows.update((part.start, part) for part in parts)
         self._held -= freed
-        for first, (last, cost) in list(self._given_up.items()):
+        self._opened.add(start, stop)
+        for first, (last, size) in list(self._given_up.items()):
             if first < stop and last > start:
                 del self._given_up[first]
                 if first < start:
-                    self._given_up[first] = (start, cost)
+                    self._given_up[first] = (start, size)
                 if last > stop:
-                    self._given_up[stop] = (last, cost)
+                    self._given_up[stop] = (last, size)
         return freed
 
     def _get(self) -> Row | None:
@@ -297,10 +314,9 @@ class OrderReader(RowReader):
         freed = 0
         for start in sorted(self._rows, reverse=True):
             row = self._rows.pop(start)
-            cost = row.cost
-            self._given_up[start] = (row.stop, cost)
-            self._held -= cost
-            freed += cost
+            self._given_up[start] = (row.stop, row.size)
+            self._held -= row.cost
+            freed += row.cost
             if self._held * 4 < self.window:
                 break
         return freed
@@ -317,15 +333,16 @@ class OrderReader(RowReader):
 
     def _fetch(self, start: int) -> None:
         with self._moved:
-            stop, cost = start, 0
-            while stop in self._given_up and cost < FETCH_BYTES:
+            self._opened = SpanSet()
+            stop, size = start, 0
+            while stop in self._given_up and size < FETCH_BYTES:
                 stop, more = self._given_up.pop(stop)
-                cost += more
+                size += more
         found = sorted(
             fetch_rows(self._session, self._batch, start, stop), key=lambda row: row.head.stamp, reverse=True
         )
         with self._moved:
-            newer = SpanSet((row.start, row.stop) for row in self._rows.values())
+            newer = SpanSet([*((row.start, row.stop) for row in self._rows.values()), *self._opened])
             for row in [row for row in found if row.head.final or row.opens]:
                 for low, high in newer.gaps(row.start, row.stop) if row.head.final else ():
                     self._rows[low] = row.part(low, high)

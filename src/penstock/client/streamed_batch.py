@@ -235,7 +235,7 @@ class Growing(Batch[Any]):
     def _reader(self, kind: type[RowReader]) -> RowReader:
         reader = super()._reader(kind)
         if self._pace is not None and not self._pace.as_read:
-            reader.on_done = self._pass
+            reader.tell_done(self._pass)
         return reader
 
     def _pass(self, jobs: int) -> None:

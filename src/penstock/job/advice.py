@@ -11,7 +11,6 @@ import io
 import pickle
 import queue
 import socket
-import sys
 import threading
 import types
 from collections import deque
@@ -19,6 +18,8 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, Future
 from itertools import islice
 from typing import Any
+
+from penstock.job.imported_modules import imported
 
 ASYNC = inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 LOOKED_AT = 1_000
@@ -107,7 +108,7 @@ def _is_async(function: object) -> bool:
 
 def _known(module: str, names: tuple[str, ...]) -> tuple[type, ...]:
     """These classes, if somebody has imported them."""
-    there = sys.modules.get(module)
+    there = imported(module)
     return () if there is None else tuple(getattr(there, name) for name in names)
 
 

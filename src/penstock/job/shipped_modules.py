@@ -154,7 +154,7 @@ def enter(modules: Iterable[Module]) -> None:
 
 def _forget(name: str) -> None:
     """Another module of that name was imported in the fork server."""
-    for known in [known for known in sys.modules if known.partition(".")[0] == name]:
+    for known in [known for known in list(sys.modules) if known.partition(".")[0] == name]:
         del sys.modules[known]
 
 

@@ -17,6 +17,8 @@ from itertools import chain
 from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
+from penstock.job.imported_modules import imported
+
 ATOMS = frozenset({int, float, complex, str, bytes, bool, type(None), type(Ellipsis)})
 """Values of exactly these types cannot be changed, and have no attributes of their own."""
 
@@ -50,7 +52,7 @@ def is_importable(value: object) -> bool:
 
 def by_value_modules() -> set[str]:
     """Modules that the user told cloudpickle to pickle by value (``cloudpickle.register_pickle_by_value``)."""
-    cloudpickle = sys.modules.get("cloudpickle")
+    cloudpickle = imported("cloudpickle")
     return cloudpickle.list_registry_pickle_by_value() if cloudpickle is not None else set()
 
 

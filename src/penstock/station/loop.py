@@ -298,9 +298,9 @@ def turn(station: Station, inputs: list[Any]) -> Iterator[Any]:
 
 def save(station: Station, saves: list[Any]) -> None:
     """Commit; while the disk is full, wait for room and commit the same again. Nothing is accepted and nothing recorded
-    meanwhile, so nothing is lost; but whoever asks how things stand is told."""
+    meanwhile, so nothing is lost; but whoever asks how things stand is told. Who is told to leave tries once."""
     said = False
-    while not station.leaving:
+    while not (said and station.leaving):
         try:
             if said:
                 station.reopen()

@@ -195,7 +195,7 @@ class Backlog:
         insort(batch.firsts, new.first)
         for stored in chunk.parts:
             part = Part(new, stored.start, stored.stop, stored.stamp, given=stored.given)
-            part.recalled = stored.recalled
+            part.recalled, part.exposed = stored.recalled, stored.exposed
             new.parts.append(part)
         for ended in chunk.ended:
             new.ended.setdefault(ended.state, SpanSet()).add(ended.start, ended.stop)

@@ -3,9 +3,10 @@
 Promises:
 
 1. A recalled job is never started any more: it is cancelled as soon as nobody runs it, whatever brings it back.
-2. The answer counts a job only when it was never started and never will be (a retry that waits was started before, a
-   job of a lost worker may have been), and comes once it is known of each job, or after
-   RECALL_PATIENCE with what is known.
+2. The answer counts a job only when it was never started and never will be, and comes once it is known of each job, or
+   after RECALL_PATIENCE with what is known. Not counted: a retry that waits, which was started before; and what may
+   have been, by a worker that was lost, that its lease never seemed to reach, or that a former life of the ventilator
+   gave it to.
 3. A worker is asked only for leases that it has reported, so that it never answers for what is still on its way to it;
    without an answer it is asked again.
 """
@@ -79,7 +80,8 @@ class UnstartedCancels:
             for part in self._ledger.backlog.carve(batch.chunks[first], start, stop):
                 self._recall(part, cancel_request)
         if stop > start + 1 or (batch.id, start) not in self.absent:
-            cancel_request.jobs += self._ledger.cancel_on_disk(batch, start, stop)
+            self._ledger.cancel_on_disk(batch, start, min(stop, batch.inherited))
+            cancel_request.jobs += self._ledger.cancel_on_disk(batch, max(start, batch.inherited), stop)
 
     def _recall(self, part: Part, cancel_request: UnstartedCancel) -> None:
         if part.place is Place.VERDICT:

@@ -13,13 +13,15 @@ from penstock.wire.messages import Jobs, Message
 
 class OpenPart(msgspec.Struct, frozen=True, array_like=True):
     """Jobs of a chunk that have no final outcome and one stamp. `given` marks what may have been started and must not
-    be started twice (max_crashes=1), `recalled` what runs and must not be started again."""
+    be started twice (max_crashes=1), `recalled` what runs and must not be started again, `exposed` what was given out
+    again though a worker that is not heard of may have started it."""
 
     start: int
     stop: int
     stamp: Stamp = Stamp()
     given: bool = False
     recalled: bool = False
+    exposed: bool = False
 
 
 class EndedPart(msgspec.Struct, frozen=True, array_like=True):

@@ -115,7 +115,7 @@ class Part:
         self.crashed: bool = False
         """Ran when its worker was lost: counts as a crash once it is given out again."""
         self.exposed: bool = False
-        """Was with a worker that is lost, which may have started it and bring it to its end."""
+        """May be with a worker that is not heard of, which may have started it and bring it to its end."""
         self.suspect: bool = False
         """May have taken a worker along."""
         self.lost: str = ""
@@ -228,9 +228,9 @@ class Chunk:
 
     def open_parts(self) -> tuple[OpenPart, ...]:
         """What is open, neighbours of one stamp together: the form in which it is stored."""
-        merged: list[tuple[int, int, tuple[Stamp, bool, bool]]] = []
+        merged: list[tuple[int, int, tuple[Stamp, bool, bool, bool]]] = []
         for part in self.parts:
-            start, marks = part.start, (part.stamp, part.given, part.recalled)
+            start, marks = part.start, (part.stamp, part.given, part.recalled, part.exposed)
             if merged and merged[-1][1:] == (start, marks):
                 start = merged.pop()[0]
             merged.append((start, part.stop, marks))
@@ -256,6 +256,8 @@ class Batch:
         self.function_size: int = stored.function_size
         self.created_time: float = stored.created_time
         self.accepted: int = stored.accepted
+        self.inherited: int = stored.accepted
+        """So many jobs are of a former life, which may have given them to workers that are not heard of now."""
         self.total: int | None = stored.total
         self.counts: dict[str, int] = dict(stored.counts)
         self.cancelled: SpanSet = SpanSet(stored.cancelled)

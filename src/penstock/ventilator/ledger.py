@@ -85,6 +85,7 @@ class Ledger:
         """A chunk comes into memory: to be given out, or unconfirmed until it is known who has it."""
         chunk = self.backlog.add_chunk(batch, stored)
         for part in list(chunk.parts):
+            part.exposed = part.exposed or (chunk.first < batch.inherited and not unconfirmed)
             if part.stamp.opens:
                 self.announce_opening(part)
             elif unconfirmed or part.given or part.recalled:
@@ -149,6 +150,8 @@ class Ledger:
         self.backlog.fair_queue.rest(part.chunk.batch.open_leases)
         if part.recalls:
             self.recalled_leases[number] = None
+        if part.exposed:  # after a restart only its new worker may be heard of
+            self.turn.touch(part.chunk)
 
     def start_again(self, part: Part) -> None:
         """It is given out: from now on the try that was lost counts, and what may not be started twice is marked."""

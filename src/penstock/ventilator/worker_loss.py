@@ -120,6 +120,8 @@ class WorkerLoss:
 
     def _requeue(self, part: Part) -> None:
         """Again, or never: what may have been started and must not be twice is dead."""
+        if part.barrier == 0:  # from a former life: whoever had it then may be there, and cut off
+            part.exposed = True
         spec = part.chunk.batch.spec
         if part.given or (part.crashed and spec.is_last_crash(part.stamp)):
             lost = part.lost or "its worker"
@@ -152,8 +154,8 @@ class WorkerLoss:
             self._suspect_front([lease], lost[0].slots)
             self._accuse([lease], lost[0], alone=False)
         for part in lease.parts:
+            part.exposed = True  # what has not arrived may arrive yet
             if lost:
-                part.exposed = True
                 ledger.hold(part, ledger.beats.barrier())
             else:
                 ledger.queue(part)

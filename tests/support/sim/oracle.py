@@ -175,8 +175,8 @@ class Oracle(Network):
             assert not early, f"job {job[1]} started before {spec.not_before_time}: {early[:3]}"
 
     def judge_recall(self, when: float, recall: Cancel, jobs: int) -> None:
-        """What was said to be cancelled is; nothing of it starts after the answer, or, where the answer said nothing of
-        a job, after the lease time of the worker that held it."""
+        """What was said to be cancelled is, and was never started, before or after; where the answer said nothing of a
+        job, it starts no more after the lease time of the worker that held it."""
         for index in range(recall.start, recall.stop):
             late = [start for start in self.starts[recall.batch, index] if start[0] > when + LATE]
             assert not late, f"job {index} started at {late} although recalled at {when}"
@@ -184,6 +184,8 @@ class Oracle(Network):
             for index in range(recall.start, recall.stop):
                 state = self.client.outcomes[recall.batch, index].state
                 assert state is JobState.CANCELLED, f"job {index} is {state}, answered as cancelled at {when}"
+                starts = self.starts[recall.batch, index]
+                assert not starts, f"job {index} started at {starts}, answered as cancelled before at {when}"
 
     def _judge_retries(self) -> None:
         outcomes = self.client.outcomes

@@ -7,6 +7,7 @@ import importlib.util
 import math
 import pickle
 import sys
+import threading
 import types
 from collections.abc import Callable, Iterator
 from importlib.machinery import EXTENSION_SUFFIXES
@@ -19,10 +20,11 @@ import pytest
 from penstock.client import module_shipping
 from penstock.client.functions import Functions
 from penstock.client.module_shipping import Shipper
-from penstock.client.own_modules import imports_of
+from penstock.client.own_modules import imports_of, spec_of
 from penstock.job import shipped_modules
 from penstock.job.bundle import Bundle
 from penstock.job.shipped_modules import Module
+from support.stations import LIMIT
 
 Make = Callable[..., None]
 
@@ -65,6 +67,32 @@ def test_what_is_installed_stays(make: Make) -> None:
     make(own="x = 1")
     importlib.import_module("own")
     assert [sent(function) for function in (pow, math.sqrt, pytest.fail, pickle.dumps, imports_of)] == [[]] * 5
+
+
+def test_two_threads_that_look_at_once_both_find_what_is_the_users(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first look takes long: whoever asks meanwhile is not told that there is nothing."""
+    make(own="x = 1")
+    importlib.import_module("own")
+    shipper, begun, go_on = Shipper(), threading.Event(), threading.Event()
+
+    def slow(name: str) -> Any:
+        if not begun.is_set():
+            begun.set()
+            assert go_on.wait(LIMIT)
+        return spec_of(name)
+
+    monkeypatch.setattr(module_shipping, "spec_of", slow)
+    pickled = pickle.dumps(sys.modules["own"].__name__, 5)
+    found: list[frozenset[str]] = []
+    thread = threading.Thread(target=lambda: found.append(shipper.names_in(pickled)))
+    thread.start()
+    assert begun.wait(LIMIT)
+    try:
+        assert shipper.names_in(pickled) == {"own"}
+    finally:
+        go_on.set()
+        thread.join(LIMIT)
+    assert found == [{"own"}]
 
 
 def test_a_module_and_what_it_imports_go_along(make: Make) -> None:

@@ -83,6 +83,51 @@ def test_what_came_in_behind_a_slow_job_is_given_up_and_fetched_when_its_turn_co
     assert reader.next_row() is None
 
 
+def test_a_gap_that_reading_comes_to_has_room(world: World) -> None:
+    """The window was full before its reader came to the job that is missing: nothing more arrives by itself then."""
+    reader = OrderReader(world, BATCH, window=4000)
+    reader.close_at(8)
+    behind = {index: values(index, bytes(500)) for index in range(3, 8)}
+    world.arrive("results", *rows(0, values(0, "a"), values(1, "b"), *behind.values()))
+    world.wire.taken()
+    assert [read(reader), read(reader)] == [["a"], ["b"]]
+    assert world.wire.taken() == []
+    with pytest.raises(TimeoutError):
+        reader.next_row(0.0)
+    (credit,) = world.wire.taken()
+    assert isinstance(credit, Credit)
+    assert credit.bytes > 2000
+    world.arrive("results", *rows(7, values(2, "c")))
+    _answer_fetches(world, behind)
+    assert read(reader) == ["c"]
+    assert [read(reader, None) for _ in behind] == [[bytes(500)]] * 5
+    assert reader.next_row() is None
+
+
+def test_what_was_opened_again_while_it_was_fetched_is_not_handed_out(world: World) -> None:
+    """The session's thread may be told so before the reading one has what it asked for."""
+    reader = OrderReader(world, BATCH, window=100)
+    reader.close_at(3)
+    world.arrive("results", *rows(0, values(1, bytes(500)), values(2, bytes(500))))
+    world.arrive("results", *rows(2, values(0, "a")))
+    assert read(reader) == ["a"]
+    _answer_fetches(world, {1: values(1, "old"), 2: values(2, "c")})
+    send = world.wire.send
+
+    def opening_too(name: str, message: Any, payload: bytes | memoryview = b"") -> bool:
+        done = send(name, message, payload)
+        if isinstance(message, Fetch):
+            world.later.append(lambda: world.arrive("results", *rows(3, opened(1, 2))))
+        return done
+
+    world.wire.send = opening_too  # type: ignore[method-assign]
+    with pytest.raises(TimeoutError):
+        reader.next_row(0.0)
+    newer, body = values(1, "new")
+    world.arrive("results", *rows(4, (replace(newer, stamp=Stamp(1, 1)), body)))
+    assert [read(reader), read(reader, None), reader.next_row()] == [["new"], ["c"], None]
+
+
 def _answer_fetches(world: World, stored: dict[int, Any]) -> None:
     """From now on the sink answers each Fetch."""
 

@@ -305,6 +305,15 @@ def test_a_future_of_which_nobody_knows_yet_is_cancelled_by_its_outcome(client: 
     assert future.cancelled()
 
 
+def test_a_job_that_had_started_is_cancelled_without_a_promise(client: Client) -> None:
+    """A retry that waited, say: its outcome may be here before the answer, and that it never started would be a lie."""
+    future = client.submit(1)
+    client.turn()
+    client.world.later.append(lambda: client.outcomes(future, 0, failure(0, "cancelled", JobState.CANCELLED)))
+    client.world.later.append(lambda: client.world.arrive("desk", Cancelled(2, 0)))
+    assert (future.cancel(), future.cancelled()) == (False, True)
+
+
 def test_a_callback_of_a_cancelled_future_holds_up_no_other(client: Client) -> None:
     """It is called where nothing is locked: another one can be cancelled meanwhile, in whatever thread."""
     one, two = client.submit(1), client.submit(2)

@@ -11,11 +11,14 @@ from typing import Any
 import pytest
 
 from penstock.client import streamed_batch
+from penstock.client.follow import Follower, Row
 from penstock.client.functions import Function
+from penstock.client.readers import ArrivalReader, OrderReader, RowReader
 from penstock.client.streamed_batch import Growing
 from penstock.client.submit_pacing import Pace
 from penstock.job.spec import BatchSpec
 from penstock.wire.messages import BatchClose, ChunkHead, Forget
+from support.recording_client import head
 from support.stations import LIMIT, until
 
 
@@ -142,9 +145,9 @@ def has_jobs(session: Session, jobs: int) -> bool:
     return session.jobs == jobs
 
 
-def paced(*gates: Gate, at_once: int = 3) -> Pace:
-    """As for --halt."""
-    return Pace(lambda: at_once, gates, read_ahead=1000, as_read=True)
+def paced(*gates: Gate, at_once: int = 3, as_read: bool = True) -> Pace:
+    """As for --halt; else as for --pipe."""
+    return Pace(lambda: at_once, gates, read_ahead=1000, as_read=as_read)
 
 
 def test_with_a_pace_no_more_jobs_are_open_than_can_run() -> None:
@@ -160,6 +163,27 @@ def test_with_a_pace_no_more_jobs_are_open_than_can_run() -> None:
     until(lambda: session.is_closed)
     assert [head.count for head in session.parts if isinstance(head, ChunkHead)] == [1] * 10
     assert batch.total == 10
+
+
+class HastySession(Session):
+    """Has the outcomes of all that is open as soon as somebody wants to read them."""
+
+    def follow(self, follower: Follower) -> None:
+        """They come before the caller does anything else."""
+        done = range(self.jobs)
+        heads = [head(index, index + 1, batch=follower.batch) for index in done]
+        follower.reader.take([Row(one, one.start, one.stop, 0, b"", one.start + 1) for one in heads], 0)
+
+
+@pytest.mark.parametrize("kind", [OrderReader, ArrivalReader])
+def test_outcomes_that_come_at_once_make_room_for_more_jobs(kind: type[RowReader]) -> None:
+    """Nothing else would come that could: the reader's thread may stand still just when the reading begins."""
+    session = HastySession()
+    batch = begun(session, iter([[b"x"]] * 10), paced(as_read=False))
+    until(lambda: session.jobs == 3)
+    batch._reader(kind)
+    until(lambda: session.jobs == 6)
+    batch._stop()
 
 
 def test_who_stops_a_paced_batch_finds_nothing_submitted_after_it() -> None:

@@ -34,6 +34,14 @@ def test_all_is_saved_before_anything_is_sent(bench: VentilatorBench, monkeypatc
     assert sorted(did[1:]) == ["desk", "jobs"], "it is accepted, and given out"
 
 
+def test_who_is_told_to_leave_saves_what_came_with_the_order(bench: VentilatorBench) -> None:
+    """Only if the disk is full then, it ends with that error."""
+    bench.worker()
+    bench.station.leaving = True
+    bench.submit(2)
+    assert [batch.accepted for batch in bench.store.batches()] == [2]
+
+
 def test_a_station_at_which_nothing_happens_tidies(bench: VentilatorBench) -> None:
     """What is left of a deleted batch goes, a little with each commit, although there is nothing else to save."""
     bench.submit(*[1] * 4 * DELETE_ROWS)

@@ -15,6 +15,7 @@ from penstock.wire.messages import (
     HandedBack,
     Lease,
     LeaseSpan,
+    Left,
     Message,
     Recall,
     Submit,
@@ -158,6 +159,64 @@ def test_what_a_lost_worker_may_have_started_is_not_counted(bench: VentilatorBen
     assert {place for _, _, place in bench.places()} == {Place.QUEUED}
     assert answers(ask(bench)) == [Cancelled(9, 3)]
     assert bench.places() == [(0, 5, Place.VERDICT)]
+
+
+def test_what_a_former_life_may_have_given_out_is_not_counted(bench: VentilatorBench) -> None:
+    """Nobody says that he has it; he may be cut off, and run it to its end. What came since is sure."""
+    bench.worker("w", window=1)
+    bench.submit(2, 3, close=False)
+    bench.restart()
+    bench.recover()
+    bench.turn(bench.head())
+    submit = Submit(99, (), (ChunkHead(BATCH, 5, 4, 4),), (BatchClose(BATCH, 9),))
+    bench.turn(FromClient(CLIENT, submit, b"args", 1.0))
+    assert answers(ask(bench)) == [Cancelled(9, 4)]
+    assert bench.places() == [(0, 9, Place.VERDICT)]
+
+
+def test_what_was_lost_before_a_restart_is_not_counted_after_it(bench: VentilatorBench) -> None:
+    """Its new worker has not started it, but the one that is cut off may have."""
+    lost = bench.worker("lost", window=2)
+    first, second = leases(bench.submit(1, 1))
+    bench.turn(lost.beat(held(first, running=((0, 1),)), held(second, unstarted=((1, 2),))))
+    peer = bench.worker("other", window=1)
+    bench.pass_time(10.0, (peer, ()))
+    assert bench.core.ledger.workers[lost.id].hello is None
+    bench.turn(bench.record(0, 1, lease=first.number, worker=lost.id))
+    (lease,) = leases(bench.turn(bench.head(), peer.beat()))
+    assert (lease.start, lease.stop) == (1, 2)
+    assert lease.number > second.number
+    seen = held(lease, unstarted=((1, 2),))
+    bench.turn(peer.beat(seen))
+    bench.restart()
+    ask(bench, start=1)
+    bench.sink()
+    bench.turn(peer.hello(peer.connect(), seen))
+    sent = list(bench.pass_time(2.5, (peer, (seen,))))
+    sent += list(bench.turn(bench.head()))
+    back = HandedBack(peer.id, recalled(sent, peer).number, (LeaseSpan(lease.number, 1, 2),))
+    assert bench.told(CLIENT, back) == [Cancelled(9, 0)]
+
+
+def test_what_a_worker_that_has_left_had_is_counted(bench: VentilatorBench) -> None:
+    """It says good-bye only when it has started nothing that it holds."""
+    peer, _ = give(bench, 2)
+    bench.turn(Left(peer.id))
+    bench.turn(bench.head())
+    assert answers(ask(bench)) == [Cancelled(9, 2)]
+
+
+def test_what_a_dealt_lease_may_bring_to_a_worker_yet_is_not_counted(bench: VentilatorBench) -> None:
+    """All were heard and nobody reported it; it may arrive later than they are heard."""
+    peer = bench.worker("w", window=1)
+    assert len(leases(bench.submit(1))) == 1
+    sent = list(bench.pass_time(5.0, (peer, ())))
+    assert len(leases(sent)) == 1
+    assert answers(ask(bench)) == []
+    (again,) = leases(sent)
+    recall = recalled(list(bench.turn(Took(peer.id, (again.number,), 1))), peer)
+    back = HandedBack(peer.id, recall.number, (LeaseSpan(again.number, 0, 1),))
+    assert bench.told(CLIENT, back) == [Cancelled(9, 0)]
 
 
 def test_jobs_cancelled_before_they_came_are_never_given_out(bench: VentilatorBench) -> None:
