@@ -576,6 +576,8 @@ class BatchLine(Record, frozen=True):
     """What keeps all of it from being run, for people"""
     running: Count | None = None
     """Of those given out."""
+    claim: bytes = b""
+    """The token of a Claim; empty: the asker may take none of its outcomes from other readers, or there are no keys."""
 
 
 class BatchesInfo(Message, frozen=True):
@@ -1049,13 +1051,14 @@ class Fetch(Message, frozen=True):
 class Claim(Message, frozen=True):
     """Give this reader alone the next `jobs` outcomes of the batch in the order of recording that nobody was given, of
     the first `received` ones that it has. Answered by Claimed when that is durable; said again, it is given once: the
-    numbers of a reader grow."""
+    numbers of a reader grow. `token`: of the batch's BatchLine, where there are keys."""
 
     number: Count
     batch: Id
     reader: Id
     jobs: Count
     received: Count
+    token: bytes = b""
 
 
 class FetchOutput(Message, frozen=True):
