@@ -382,7 +382,7 @@ def held(
     finished: tuple[tuple[int, int], ...] = (),
 ) -> Held:
     """A line of an inventory."""
-    return Held(lease.number, lease.batch, lease.stamp, unstarted, running, finished)
+    return Held(lease.number, lease.batch, lease.stamp, unstarted, running, finished, lease.token)
 
 
 def _same(decoder: Decoder, message: Message) -> Message:

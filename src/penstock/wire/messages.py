@@ -44,7 +44,8 @@ PUSH (outcomes), and
 8. of a spec whose `keep_output` is more than 1 MiB, or null: what a job wrote beyond 128 KiB of a stream goes to the
    sink as Output, and its outcome follows when a LiveAck has named the last part; the note has head and tail.
 
-An inventory (`held`) has a line for each lease, with all spans that are not closed, handed back or dropped.
+An inventory (`held`) has a line for each lease, with all spans that are not closed, handed back or dropped, and with
+the lease's token where it has one: nobody else can say what is held of it.
 
 **What a worker finds in the bytes.** A spec is a map of BatchSpec's fields (job/spec.py), those of default value left
 out. With kind ``command`` the function is a msgpack map of CommandTemplate's fields (job/command.py: `words`, `cwd`,
@@ -171,7 +172,8 @@ class RecordedSpan(Record, frozen=True):
 
 
 class Held(Record, frozen=True):
-    """One line of a worker's inventory: the spans of a lease by what became of them. What is missing is not held."""
+    """One line of a worker's inventory: the spans of a lease by what became of them. What is missing is not held.
+    `token`: the lease's."""
 
     lease: Count
     batch: Id
@@ -179,6 +181,7 @@ class Held(Record, frozen=True):
     unstarted: SpanList
     running: SpanList
     finished: SpanList
+    token: bytes = b""
 
 
 class Note(Record, frozen=True):
