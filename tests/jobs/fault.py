@@ -165,3 +165,13 @@ def chatter(folder: str, x: int) -> int:
             stream.write("0123456789abcdef" * (1 << 16))
         stream.write("end")
     return x
+
+
+def fork_and_wait(mark: str) -> None:
+    """Fork a child that never ends, say who this is, and wait."""
+    if os.fork() == 0:
+        time.sleep(1000)
+        os._exit(0)
+    Path(f"{mark}.new").write_text(str(os.getpid()))
+    Path(f"{mark}.new").rename(mark)
+    time.sleep(1000)
