@@ -15,6 +15,7 @@ from pathlib import Path
 import click
 
 from penstock.cli import group
+from penstock.cli.option_types import SizeType
 from penstock.cli.run.help_sections import SECTIONS, JobsCommand
 from penstock.exit_codes import MEANINGS
 from penstock.version import VERSION
@@ -147,6 +148,8 @@ def _value(option: click.Option) -> str:
             return "FILE"
         case click.types.IntParamType() | click.types.FloatParamType():
             return "N"
+        case SizeType():
+            return "SIZE"
         case _:
             return (option.name or "value").upper()
 

@@ -61,34 +61,25 @@ def shutdown() -> None:
 class Call:
     """The jobs of one joblib.Parallel that have not ended."""
 
-    def __init__(self, reused: Reused, view: Submitter, arrays: Arrays | None) -> None:
+    def __init__(self, reused: Reused, view: Submitter, arrays: Arrays) -> None:
         """`reused`: the pipeline. `view`: what its jobs are submitted through. `arrays`: puts large arrays of the
-        arguments into files; None: they travel with the arguments."""
+        arguments into files."""
         self.reused = reused
+        self.arrays = arrays
         self._view = view
-        self._arrays = arrays
         self._open: dict[Future[Any], list[File]] = {}
 
     def submit(self, batch: Any) -> Future[Any]:
         """Submit a `batch` of calls that joblib has put together, as one job; returns its Future."""
-        files: list[File] = []
-        if self._arrays is not None:
-            batch = copy(batch)
-            batch.items, files = self._arrays.mapped(batch.items)
+        batch = copy(batch)
+        batch.items, files = self.arrays.mapped(batch.items)
         future = self.reused.submit(self._view, run, batch)
         self._open[future] = files
         future.add_done_callback(self._ended)
         return future
 
     def _ended(self, future: Future[Any]) -> None:
-        files = self._open.pop(future)
-        if self._arrays is not None:
-            self._arrays.release(files)
-
-    def close(self) -> None:
-        """Remove the files of its arrays: none of its jobs needs them any more."""
-        if self._arrays is not None:
-            self._arrays.close()
+        self.arrays.release(self._open.pop(future))
 
     @property
     def is_done(self) -> bool:
@@ -194,13 +185,12 @@ class Backend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc]  # 
         mmap_mode: str | None = None,
         temp_folder: str | None = None,
         **_: Any,
-    ) -> Arrays | None:
+    ) -> Arrays:
         """What puts large arrays into files, for slots of this machine. Without a folder of the user's the files lie in
         the pipeline's, which is removed however that ends."""
-        if not self._is_local or max_nbytes is None or mmap_mode is None:
-            return None
         folder = temp_folder or os.environ.get("JOBLIB_TEMP_FOLDER") or reused.pipeline.url.removeprefix("ipc://")
-        return Arrays(os.path.abspath(os.path.expanduser(folder)), max_nbytes, mmap_mode)
+        most = max_nbytes if self._is_local and mmap_mode is not None else None
+        return Arrays(os.path.abspath(os.path.expanduser(folder)), most, mmap_mode or "")
 
     @property
     def _is_local(self) -> bool:
@@ -246,7 +236,7 @@ class Backend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc]  # 
         for parallel, call in list(self._calls.items()):
             if call.is_done or parallel._aborting:  # noqa: SLF001
                 del self._calls[parallel]
-                call.close()
+                call.arrays.close()
         self.reset_batch_stats()
 
     def get_nested_backend(self) -> tuple[Any, None]:

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import termios
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,6 @@ import pytest
 
 from conftest import Cli
 from penstock import Pipeline
-from penstock.cli.commands.up import SETTLED_TIME
 from support.stations import LIMIT, Stations, free_url, until
 
 
@@ -293,21 +293,81 @@ def test_up_starts_all_and_stops_all(folder: Path, cli: Cli) -> None:
         assert process.wait(LIMIT) == 130
 
 
-def test_up_starts_again_what_is_killed(folder: Path, cli: Cli) -> None:
-    """A station under `up` that is killed comes back on the same data; a worker that was drained does not."""
-    url = free_url()
+@contextlib.contextmanager
+def up(folder: Path, url: str, *words: str) -> Iterator[subprocess.Popen[bytes]]:
+    """`penstock up` with its output in up.log, as soon as all is up; told to end, it does so as after Ctrl-C."""
+    argv = [sys.executable, "-m", "penstock", "up", "--bind", url, "--data", str(folder / "data"), "--slots", "1"]
     with (
         (folder / "up.log").open("wb") as log,
-        subprocess.Popen([sys.executable, "-m", "penstock", "up", "--bind", url], stdout=log, stderr=log) as process,
+        subprocess.Popen([*argv, *words], cwd=folder, stdout=log, stderr=log) as process,
     ):
-        until(lambda: b"export PENSTOCK_URL" in (folder / "up.log").read_bytes())
+        try:
+            until(lambda: b"export PENSTOCK_URL" in (folder / "up.log").read_bytes())
+            yield process
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(LIMIT) == 130
+        finally:
+            process.kill()
+
+
+def test_up_starts_again_what_is_killed(folder: Path, url: str, cli: Cli) -> None:
+    """A station under `up` that is killed comes back on the same data; a worker that was drained does not."""
+    with up(folder, url) as process:
         cli("submit", "--url", url, "--wait", "true", ":::", "a")
-        stations = {child.cmdline()[2]: child for child in psutil.Process(process.pid).children()}
-        until(lambda: time.time() > stations["penstock.sink.process"].create_time() + SETTLED_TIME + 1)
-        stations["penstock.sink.process"].kill()
-        stations["penstock.ventilator.process"].kill()
-        until(lambda: (folder / "up.log").read_bytes().count(b"started again") == 2)
+        supervisor = psutil.Process(process.pid)
+        stations = {child.name(): child for child in supervisor.children()}
+        assert set(stations) == {"ventilator", "sink", "worker"}
+        stations["sink"].kill()
+        stations["ventilator"].kill()
+        until(lambda: (folder / "up.log").read_bytes().count(b"ended with signal 9: started again\n") == 2)
+        assert supervisor.num_threads() == 1  # it forks
         assert cli("results", "--url", url, "last", "--json").returncode == 0
         assert cli("submit", "--url", url, "--wait", "echo", ":::", "b").stdout == b"b\n"
-        process.send_signal(signal.SIGTERM)
+        (worker,) = records(cli("workers", "--url", url, "--json"))
+        cli("drain", "--url", url, worker["name"])
+        until(lambda: {child.name() for child in supervisor.children()} == {"ventilator", "sink"})
+    assert (folder / "up.log").read_bytes().count(b"started again") == 2
+
+
+def test_up_goes_on_when_a_job_kills_its_agents(folder: Path, url: str, cli: Cli) -> None:
+    """Two, right after the start, or one of them again: the job is dead, and there are two workers that work."""
+    kill = "p=$PPID; for _ in slot server; do p=$(awk '{ print $4 }' /proc/$p/stat); done; kill -9 $p; sleep 60; : {}"
+    again = b"the worker ended with signal 9: started again"
+    with up(folder, url, "--workers", "2") as process:
+        cli("submit", "--url", url, "--max-crashes", "2", "--shell", kill, ":::", "x")
+        until(lambda: process.poll() is not None or (folder / "up.log").read_bytes().count(again) == 2)
+        assert process.poll() is None
+        (outcome,) = records(cli("results", "--url", url, "last", "--follow", "--json"))
+        assert outcome["state"] == "dead"
+        until(
+            lambda: (
+                [psutil.pid_exists(one["pid"]) for one in records(cli("workers", "--url", url, "--json"))] == [True] * 2
+            )
+        )
+        assert cli("submit", "--url", url, "--wait", "echo", ":::", "b").stdout == b"b\n"
+
+
+def test_up_has_a_sink_until_its_workers_have_finished(stations: Stations, url: str, folder: Path, cli: Cli) -> None:
+    """Killed after Ctrl-C it is started again, and records what they finish."""
+    waiting = ["--shell", "touch begun; while [ ! -e {} ]; do sleep 0.05; done"]
+    with up(folder, url) as process:
+        cli("submit", "--url", url, *waiting, ":::", str(folder / "go"))
+        until((folder / "begun").exists)
+        process.send_signal(signal.SIGINT)
+        until(lambda: b" drains: " in (folder / "up.log").read_bytes())
+        (sink,) = (child for child in psutil.Process(process.pid).children() if child.name() == "sink")
+        sink.kill()
+        until(lambda: b"the sink ended with signal 9: started again" in (folder / "up.log").read_bytes())
+        (folder / "go").touch()
         assert process.wait(LIMIT) == 130
+    stations.start("ventilator", "sink")
+    (outcome,) = records(cli("results", "--url", url, "last", "--json"))
+    assert outcome["state"] == "succeeded"
+
+
+def test_up_ends_when_a_station_cannot_start(env: str, folder: Path, url: str, cli: Cli) -> None:
+    """The line of the station says why, and that of `up` which it was; nothing is left."""
+    done = cli("up", "--bind", f"ipc://{folder}/sockets", "--data", str(folder / "data"))
+    assert done.returncode == 2
+    assert b"penstock up: the ventilator ended with exit code 2, see above\n" in done.stderr
+    assert f"{folder / 'data'}: queue.db is in use by process ".encode() in done.stderr

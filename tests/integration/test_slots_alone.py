@@ -255,9 +255,9 @@ def test_exit_handlers_run_when_a_slot_is_let_go(agent: Agent, folder: Path, how
     def job(path: str) -> int:
         threading.Thread(target=time.sleep, args=(0.1,)).start()
         if how == "used up":
-            from penstock.job.current_job import retire
+            from penstock.job.current_job import here
 
-            retire()
+            here.retiring = True
         return says_goodbye(path)
 
     work = agent.work(job, [path], client=b"a")

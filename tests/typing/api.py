@@ -142,7 +142,7 @@ def two_queues() -> None:
         assert_type(anything.get(), Outcome[Any])
         jobs.put(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
         Job(square, "x")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    queues(retry=2)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+    queues(retry=2)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 
 
 def pipelines(p: Pipeline) -> None:

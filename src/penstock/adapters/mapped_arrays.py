@@ -56,8 +56,9 @@ class File:
 class Arrays:
     """The large arrays among the arguments of one call of joblib.Parallel, and their files."""
 
-    def __init__(self, root: str, max_bytes: int, mode: str) -> None:
-        """Files are in a folder of their own in `root`, made when there is one; of arrays larger than `max_bytes`."""
+    def __init__(self, root: str, max_bytes: int | None, mode: str) -> None:
+        """Files are in a folder of their own in `root`, made when there is one; of arrays larger than `max_bytes`.
+        None: all travel with the arguments."""
         self._root = root
         self._max_bytes = max_bytes
         self._mode = SHARING.get(mode, "c")
@@ -72,7 +73,7 @@ class Arrays:
         """The calls with stand-ins among their arguments, and the files of these, which are in use until `release`."""
         np = sys.modules.get("numpy")
         calls = list(calls)
-        if np is None:
+        if np is None or self._max_bytes is None:
             return calls, []
         self._sweep()
         used: dict[int, File] = {}

@@ -20,6 +20,7 @@ from penstock.client import Pipeline
 from penstock.client.backend import Pieces
 from penstock.client.functions import Function
 from penstock.client.locate import locate
+from penstock.client.map import MapRequest
 from penstock.errors import JobCancelled
 from penstock.job.run_limit import Limited
 from penstock.job.spec import ID_BYTES, BatchSpec
@@ -98,9 +99,7 @@ class IMapIterator(Generic[T]):
         """`run`: the map that is read."""
         self._run = run
         self._lock = threading.Lock()
-        self._values: deque[T] = deque()
-        self._error: BaseException | None = None
-        self._errors = 0
+        self._results: deque[tuple[Any, BaseException | None]] = deque()
         run.watch(self)
 
     def __iter__(self) -> Iterator[T]:
@@ -113,12 +112,12 @@ class IMapIterator(Generic[T]):
         """The next value, or the error of its job. Raises StopIteration behind the last one, and
         multiprocessing.TimeoutError (WaitTimeout) after `timeout` seconds (None: it waits without end): ask again."""
         with self._lock:
-            while not self._values:
-                if self._errors and self._error is not None:
-                    self._errors -= 1
-                    raise self._error
+            while not self._results:
                 self._take(timeout)
-            return self._values.popleft()
+            value, error = self._results.popleft()
+        if error is not None:
+            raise error
+        return value  # type: ignore[no-any-return]  # a T
 
     def _take(self, timeout: float | None) -> None:
         try:
@@ -127,9 +126,8 @@ class IMapIterator(Generic[T]):
             raise WaitTimeout from None
         if piece is None:
             raise StopIteration
-        self._values.extend(piece.values)
-        self._error = piece.error
-        self._errors = 0 if piece.error is None else piece.jobs
+        values = piece.values if piece.error is None else [None] * piece.jobs
+        self._results.extend((value, piece.error) for value in values)
 
 
 class Pool:
@@ -247,7 +245,7 @@ class Pool:
         Returns an AsyncResult of the list of values. `callback` is called with that list, or `error_callback` with the
         error that came first.
         """
-        return self._map_async(func, iterable, "item", chunksize, callback, error_callback)
+        return self._map_async(func, iterable, "item", chunksize, AsyncResult(callback, error_callback))
 
     def starmap(
         self, func: Callable[..., T], iterable: Iterable[Iterable[Any]], chunksize: int | None = None
@@ -266,7 +264,7 @@ class Pool:
     ) -> AsyncResult[list[T]]:
         """Call ``func(*item)`` for each item of `iterable`, without waiting; `chunksize`, `callback`, `error_callback`
         and what is returned are those of `map_async`."""
-        return self._map_async(func, iterable, "star", chunksize, callback, error_callback)
+        return self._map_async(func, iterable, "star", chunksize, AsyncResult(callback, error_callback))
 
     def imap(self, func: Callable[[A], T], iterable: Iterable[A], chunksize: int = 1) -> IMapIterator[T]:
         """Call `func` with each item of `iterable`; an input without a length, even an endless one, is drawn as the
@@ -286,10 +284,8 @@ class Pool:
         _check_chunksize(chunksize)
         # 1 is but the default here: chunks find their size by themselves, and never hold up their jobs
         size = chunksize if chunksize > 1 else None
-        run = self._pipeline.engine.start_map(
-            self._spec, self._function(func), [iterable], chunksize=size, ordered=ordered
-        )
-        return IMapIterator(run)
+        request = MapRequest(self._spec, self._function(func), [iterable], chunksize=size, ordered=ordered)
+        return IMapIterator(self._pipeline.engine.start_map(request))
 
     def _map_async(
         self,
@@ -297,17 +293,15 @@ class Pool:
         iterable: Iterable[Any],
         form: str,
         chunksize: int | None,
-        callback: Callable[[list[T]], object] | None,
-        error_callback: ErrorCallback | None,
+        result: AsyncResult[list[T]],
     ) -> AsyncResult[list[T]]:
         self._ensure_running()
         _check_chunksize(chunksize)
         items: Sequence[Any] = iterable if hasattr(iterable, "__len__") else list(iterable)  # type: ignore[assignment]
-        result: AsyncResult[list[T]] = AsyncResult(callback, error_callback)
         try:
-            run = self._pipeline.engine.start_map(
-                self._spec, self._function(func), [items], form=form, chunksize=chunksize, ordered=False
-            )
+            function = self._function(func)
+            request = MapRequest(self._spec, function, [items], form, chunksize=chunksize, ordered=False)
+            run = self._pipeline.engine.start_map(request)
         except Exception as error:  # noqa: BLE001 - pickling runs the user's code; it is the error of the result
             result.settle(None, error)
             return result

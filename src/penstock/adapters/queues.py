@@ -14,8 +14,8 @@ import queue
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from typing import Any, Generic, ParamSpec, TypeVar, Unpack, overload
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, Unpack
 
 from penstock.adapters.finished_queue import Finished, SharedFinished
 from penstock.client import Pipeline, Submitter
@@ -23,9 +23,15 @@ from penstock.client.options import UnnamedCallOptions
 from penstock.client.records import Outcome
 from penstock.slot.job_report import cause_of
 
-A = TypeVar("A")
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar as TypeVarWithDefault  # Python has it from 3.13 on; a checker always has
+
+    A = TypeVarWithDefault("A", default="Job[Any]")
+    T = TypeVarWithDefault("T", default=Any)
+else:
+    A = TypeVar("A")
+    T = TypeVar("T")
 P = ParamSpec("P")
-T = TypeVar("T")
 
 
 class Job(Generic[T]):
@@ -125,51 +131,15 @@ class Dispatched(Generic[A]):
         return 0 < self.maxsize <= self._open
 
 
-Queues = AbstractContextManager[tuple[Dispatched[A], Finished[T]]]
-
-
-@overload
-def queues(
-    url: str | None = None,
-    run: None = None,
-    name: str | None = None,
-    *,
-    maxsize: int = 0,
-    **options: Unpack[UnnamedCallOptions],
-) -> Queues[Job[Any], Any]: ...
-
-
-@overload
-def queues(
-    url: str | None = None,
-    *,
-    run: Callable[[A], T],
-    name: str | None = None,
-    maxsize: int = 0,
-    **options: Unpack[UnnamedCallOptions],
-) -> Queues[A, T]: ...
-
-
-@overload
-def queues(
-    url: str | None,
-    run: Callable[[A], T],
-    name: str | None = None,
-    *,
-    maxsize: int = 0,
-    **options: Unpack[UnnamedCallOptions],
-) -> Queues[A, T]: ...
-
-
 @contextmanager
 def queues(
     url: str | None = None,
-    run: Callable[..., Any] | None = None,
+    run: Callable[[A], T] | None = None,
     name: str | None = None,
     *,
     maxsize: int = 0,
-    **options: Any,
-) -> Iterator[tuple[Dispatched[Any], Finished[Any]]]:
+    **options: Unpack[UnnamedCallOptions],
+) -> Iterator[tuple[Dispatched[A], Finished[T]]]:
     """Two queues, for a `with`: jobs are put into one, and their outcomes come out of the other.
 
     - `url`: the pipeline, as in `Pipeline` (default: PENSTOCK_URL, else an embedded one).
@@ -189,11 +159,9 @@ def queues(
     """
     if run is not None and not callable(run):
         raise TypeError(f"run must be a function, not {type(run).__name__}")
-    if name is not None:
-        options["name"] = name
     with ExitStack() as stack:
         pipeline = stack.enter_context(Pipeline(url))
-        jobs = pipeline.options(**options)
+        jobs = pipeline.options(**options) if name is None else pipeline.options(**options, name=name)
         session = pipeline.engine.session
         if name is None or session is None:
             finished: Finished[Any] = Finished()

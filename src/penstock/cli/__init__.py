@@ -12,35 +12,14 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import Any
 
 import click
 
-from penstock.cli.commands import (
-    backup,
-    batches,
-    cancel,
-    completion,
-    delete,
-    doctor,
-    drain,
-    fleet,
-    guide,
-    jobs,
-    keys,
-    results,
-    retry,
-    show,
-    sink,
-    status,
-    top,
-    up,
-    ventilator,
-    why,
-    worker,
-    workers,
-)
-from penstock.cli.commands import print as printing
+from penstock.cli import commands
+from penstock.cli.commands import completion
 from penstock.cli.error_exit import exit_code, text_of
 from penstock.cli.options import State
 from penstock.cli.output import Says
@@ -51,16 +30,9 @@ from penstock.errors import ConfigError
 from penstock.exit_codes import FAILURE, INTERRUPTED, SUCCESS, WRONG_USE
 
 
-class ReaderGone(Exception):  # noqa: N818 - no error: whoever read stdout has had enough
-    """Stands for BrokenPipeError, of which click would make exit code 1."""
-
-
-class ToldToEnd(Exception):  # noqa: N818 - likewise
-    """Stands for KeyboardInterrupt, of which click would make an empty line and an error that has forgotten why."""
-
-    def __init__(self, end: KeyboardInterrupt) -> None:
-        super().__init__()
-        self.end = end
+class EndedEarly(Exception):  # noqa: N818 - no error: whoever read stdout has had enough, or somebody ended it
+    """Stands for BrokenPipeError and KeyboardInterrupt, its cause: of these click would make exit code 1, or an empty
+    line and an error that has forgotten why."""
 
 
 class Commands(click.Group):
@@ -70,10 +42,8 @@ class Commands(click.Group):
         """Run the command, and say in an exception of our own why it ended early."""
         try:
             return super().invoke(ctx)
-        except BrokenPipeError:
-            raise ReaderGone from None
-        except KeyboardInterrupt as end:
-            raise ToldToEnd(end) from end
+        except (BrokenPipeError, KeyboardInterrupt) as end:
+            raise EndedEarly from end
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -95,14 +65,13 @@ def group() -> None:
     """
 
 
-STATIONS = (up, ventilator, sink, worker)
-WORK = (run, submit, results, cancel, retry, delete)
-LOOKS = (status, workers, batches, jobs, show, why, top, doctor)
+NEED_LINUX = {"up", "ventilator", "sink", "worker", "doctor", "fleet"}
 
-NEED_LINUX = {module.command.name for module in (*STATIONS, doctor, fleet)}
-
-for _module in (*STATIONS, *WORK, *LOOKS, drain, backup, keys, fleet, printing, completion, guide):
-    group.add_command(_module.command)
+for _found in iter_modules(commands.__path__, f"{commands.__name__}."):
+    if (_command := getattr(import_module(_found.name), "command", None)) is not None:
+        group.add_command(_command)
+group.add_command(run.command)
+group.add_command(submit.command)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -115,13 +84,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = group.main(args=argv, prog_name="penstock", obj=state, standalone_mode=False)
         sys.stdout.flush()
         return int(code or _unsaid())
-    except (BrokenPipeError, ReaderGone):
+    except (EndedEarly, BrokenPipeError, KeyboardInterrupt) as early:
+        if isinstance(end := early.__cause__ or early, KeyboardInterrupt):
+            flush_or_abandon_stdout()
+            return exit_code_of_signal(end)
         abandon_stdout()
         return SUCCESS
-    except ToldToEnd as told:
-        flush_or_abandon_stdout()
-        return exit_code_of_signal(told.end)
-    except (KeyboardInterrupt, click.Abort):
+    except click.Abort:
         return INTERRUPTED
     except click.exceptions.NoArgsIsHelpError as error:
         print(error.format_message(), file=sys.stderr)

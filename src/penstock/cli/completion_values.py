@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.shell_completion import CompletionItem
@@ -23,17 +23,9 @@ REACH_TIME = 0.3
 """Seconds in which its ventilator's port must take a connection."""
 NEWEST = 50
 """Batches that are offered."""
-MARKS = (":::", ":::+", "::::", "::::+")
 
 
-class Value(NamedTuple):
-    """Something that can be typed, and what it is."""
-
-    text: str
-    about: str = ""
-
-
-Values = Callable[[click.Context, str], Iterable[Value | CompletionItem]]
+Values = Callable[[click.Context, str], Iterable[CompletionItem]]
 
 
 class Offered(click.types.StringParamType):
@@ -49,13 +41,11 @@ class Offered(click.types.StringParamType):
         incomplete: str,
     ) -> list[CompletionItem]:
         """Those that begin so; what a shell would have to quote is left out."""
-        found = []
-        for value in self._values(ctx, incomplete):
-            if isinstance(value, CompletionItem):
-                found.append(value)
-            elif value.text.startswith(incomplete) and shlex.quote(value.text) == value.text:
-                found.append(CompletionItem(value.text, help=value.about or None))
-        return found
+        return [
+            value
+            for value in self._values(ctx, incomplete)
+            if value.type != "plain" or (value.value.startswith(incomplete) and shlex.quote(value.value) == value.value)
+        ]
 
 
 def offer_values(group: click.Group) -> None:
@@ -79,11 +69,11 @@ def folders(_: click.Context, incomplete: str) -> Iterator[CompletionItem]:
     yield CompletionItem(incomplete, type="dir")
 
 
-def words(context: click.Context, incomplete: str) -> Iterator[Value | CompletionItem]:
+def words(context: click.Context, incomplete: str) -> Iterator[CompletionItem]:
     """A command line: first a program (or a file that is one), then files."""
     yield CompletionItem(incomplete, type="file")
     if not context.params.get("words") and incomplete and "/" not in incomplete:
-        yield from (Value(name) for name in sorted(_programs(incomplete)))
+        yield from (CompletionItem(name) for name in sorted(_programs(incomplete)))
 
 
 def _programs(beginning: str) -> set[str]:
@@ -94,23 +84,23 @@ def _programs(beginning: str) -> set[str]:
     return found
 
 
-def batches(context: click.Context, _: str) -> Iterator[Value]:
+def batches(context: click.Context, _: str) -> Iterator[CompletionItem]:
     """The newest: by name, by id, and `last`."""
     newest = _asked(context, lambda pipeline: pipeline.batches(limit=NEWEST))
     if newest:
-        yield Value("last", "the newest batch")
-    yield from (Value(name, "a batch") for name in dict.fromkeys(batch.name for batch in newest) if name)
+        yield CompletionItem("last", help="the newest batch")
+    yield from (CompletionItem(name, help="a batch") for name in dict.fromkeys(batch.name for batch in newest) if name)
     for batch in newest:
-        yield Value(batch.id, f"{batch.name or 'a batch'}, {batch.finished} of {batch.accepted} done")
+        yield CompletionItem(batch.id, help=f"{batch.name or 'a batch'}, {batch.finished} of {batch.accepted} done")
 
 
-def workers(context: click.Context, _: str) -> Iterator[Value]:
+def workers(context: click.Context, _: str) -> Iterator[CompletionItem]:
     """Those that are connected."""
     for worker in _asked(context, lambda pipeline: pipeline.workers()):
-        yield Value(worker.name, f"{worker.slots} slots on {worker.host}")
+        yield CompletionItem(worker.name, help=f"{worker.slots} slots on {worker.host}")
 
 
-def keys(context: click.Context, _: str) -> Iterator[Value]:
+def keys(context: click.Context, _: str) -> Iterator[CompletionItem]:
     """Those that were given out and not revoked."""
     from penstock.cli.settings import default_key_folder
     from penstock.keys.files import KeyFolder
@@ -119,14 +109,14 @@ def keys(context: click.Context, _: str) -> Iterator[Value]:
     folder = context.params.get("folder") or default_key_folder()
     entries = KeyFolder(Path(folder).absolute(), new_pair).entries()
     roles = {one.name: one.role for one in entries if not one.revoked_time}
-    yield from (Value(name, f"a key for {role}") for name, role in roles.items())
+    yield from (CompletionItem(name, help=f"a key for {role}") for name, role in roles.items())
 
 
-def topics(_: click.Context, __: str) -> Iterator[Value]:
+def topics(_: click.Context, __: str) -> Iterator[CompletionItem]:
     """Pages of the manual."""
     from penstock.guide import pages
 
-    yield from (Value(page.topic, page.purpose) for page in pages())
+    yield from (CompletionItem(page.topic, help=page.purpose) for page in pages())
 
 
 BY_METAVAR: dict[str, Values] = {

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from penstock.cli import settings
-from penstock.cli.option_types import WORD, OptionDecorator, Place
-from penstock.cli.units import DURATION
+from penstock.cli.option_types import DURATION, WORD, Count, OptionDecorator, Place, together
 from penstock.station.config import TERM_GRACE
 from penstock.url import DEFAULT_URL
 
 KEY_VARIABLE = "PENSTOCK_KEY"
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 @dataclass
@@ -44,9 +41,8 @@ _debug = click.option(
 )
 
 
-def debug(function: Function) -> Function:
-    """``--config`` and ``--debug``, of every command."""
-    return settings.option(_debug(function))
+debug = together(settings.option, _debug)
+"""``--config`` and ``--debug``, of every command."""
 
 
 def _remember_key(_: click.Context, __: click.Parameter, value: Path | None) -> None:
@@ -87,7 +83,7 @@ def key_url() -> str | None:
     return default_url() if key_path() else None
 
 
-def url_option(flag: str, what: str) -> Callable[[Function], Function]:
+def url_option(flag: str, what: str) -> OptionDecorator:
     """The option that names a pipeline."""
     return click.option(
         flag,
@@ -100,14 +96,11 @@ def url_option(flag: str, what: str) -> Callable[[Function], Function]:
     )
 
 
-def running(function: Function) -> Function:
-    """``--url`` and ``--key`` of a command that needs a running pipeline."""
-    return keyed(url_option("--url", "Use the pipeline at this URL.")(debug(function)))
+running = together(keyed, url_option("--url", "Use the pipeline at this URL."), debug)
+"""``--url`` and ``--key`` of a command that needs a running pipeline."""
 
-
-def as_json(function: Function) -> Function:
-    """``--json`` of a command that lists."""
-    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")(function)
+as_json: OptionDecorator = click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
+"""``--json`` of a command that lists."""
 
 
 without_pickles: OptionDecorator = click.option(
@@ -129,7 +122,7 @@ def _graced(_: click.Context, __: click.Parameter, grace: float | None) -> float
     return grace
 
 
-def graced(more: str = "") -> Callable[[Function], Function]:
+def graced(more: str = "") -> OptionDecorator:
     """``--grace``, of whatever has workers of its own."""
     return click.option(
         "--grace",
@@ -140,12 +133,24 @@ def graced(more: str = "") -> Callable[[Function], Function]:
     )
 
 
-_LIMITS = (
+binding = together(
+    keyed,
+    url_option("--bind", "Listen at tcp://HOST:PORT (six ports, counted from this one) or ipc:///FOLDER."),
     click.option(
-        "--frame-bytes",
-        type=click.IntRange(1024),
-        metavar="N",
-        help="Refuse frames of more than this many bytes.  [default: 256 MiB]",
+        "--data",
+        envvar="PENSTOCK_DATA",
+        type=Place(path_type=Path, file_okay=False),
+        help="Keep the stores in this folder.  [env: PENSTOCK_DATA; default: penstock in the user's state folder]",
+    ),
+    click.option(
+        "--insecure",
+        is_flag=True,
+        envvar="PENSTOCK_INSECURE",
+        help="Listen beyond this machine without keys: whoever reaches it can run code on it.",
+    ),
+    without_pickles,
+    click.option(
+        "--frame-bytes", type=Count(1024), help="Refuse frames of more than this many bytes.  [default: 256 MiB]"
     ),
     click.option(
         "--handshake-time",
@@ -154,55 +159,23 @@ _LIMITS = (
         help="Cut off peers whose handshake takes more than this many seconds.  [default: 3]",
     ),
     click.option(
-        "--connections",
-        type=click.IntRange(1),
-        metavar="N",
-        help="Accept at most this many connections at one socket.  [default: 10000]",
+        "--connections", type=Count(1), help="Accept at most this many connections at one socket.  [default: 10000]"
     ),
     click.option(
         "--name-chars",
-        type=click.IntRange(1, 256),
-        metavar="N",
+        type=Count(1, 256),
         help="Refuse names of clients with more than this many characters.  [default: 256]",
     ),
-    click.option(
-        "--log-chars",
-        type=click.IntRange(80),
-        metavar="N",
-        help="Cut log lines after this many characters.  [default: 4000]",
-    ),
+    click.option("--log-chars", type=Count(80), help="Cut log lines after this many characters.  [default: 4000]"),
     click.option(
         "--worker-starts",
         type=click.FloatRange(0.01),
         metavar="N",
         help="Accept at most this many worker starts per second with one key.  [default: 100]",
     ),
+    debug,
 )
-
-
-def binding(function: Function) -> Function:
-    """``--bind`` and ``--insecure`` of a station that others connect to, and ``--data`` of one with a store."""
-    for option in (
-        debug,
-        *reversed(_LIMITS),
-        without_pickles,
-        click.option(
-            "--insecure",
-            is_flag=True,
-            envvar="PENSTOCK_INSECURE",
-            help="Listen beyond this machine without keys: whoever reaches it can run code on it.",
-        ),
-        click.option(
-            "--data",
-            envvar="PENSTOCK_DATA",
-            type=Place(path_type=Path, file_okay=False),
-            help="Keep the stores in this folder.  [env: PENSTOCK_DATA; default: penstock in the user's state folder]",
-        ),
-        url_option("--bind", "Listen at tcp://HOST:PORT (six ports, counted from this one) or ipc:///FOLDER."),
-        keyed,
-    ):
-        function = option(function)
-    return function
+"""``--bind`` and ``--insecure`` of a station that others connect to, and ``--data`` of one with a store."""
 
 
 def checked_bind(url: str, *, insecure: bool) -> None:

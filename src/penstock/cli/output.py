@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import re
 import shutil
 import sys
@@ -14,7 +15,6 @@ from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from penstock.cli.json_text import json_text
 from penstock.job import display
 from penstock.job.display import DOTS
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 printable: Callable[[str], str] = display.printable
 """As much a part of what goes to stdout as the rest."""
+DEPTH = 100
+"""Of lists in lists; what is deeper is written as text in JSON."""
 UTC_TIME = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC")
 
 
@@ -76,8 +78,31 @@ def json_line(record: Mapping[str, Any]) -> None:
 
 
 def json_bytes(record: Mapping[str, Any]) -> bytes:
-    """The line without its end."""
-    return json_text(record, as_text, _say_no_number).encode()
+    """The line without its end. Every reader of JSON takes it (RFC 8259)."""
+    try:
+        return json.dumps(record, default=as_text, allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError):  # a number or a key that JSON lacks, a value within itself
+        return json.dumps({name: _plain(value, ()) for name, value in record.items()}).encode()
+
+
+def _plain(value: Any, within: tuple[int, ...]) -> Any:
+    """A value that JSON has a form for; `within`: what it stands in."""
+    if isinstance(value, float) and not math.isfinite(value):
+        _say_no_number()
+        return None
+    if value is None or isinstance(value, str | int | float):
+        return value
+    if id(value) in within or len(within) > DEPTH or not isinstance(value, dict | list | tuple):
+        return as_text(value)
+    within = (*within, id(value))
+    if isinstance(value, dict):
+        return {_key(key): _plain(one, within) for key, one in value.items()}
+    return [_plain(one, within) for one in value]
+
+
+def _key(key: Any) -> Any:
+    is_plain = key is None or isinstance(key, str | int) or (isinstance(key, float) and math.isfinite(key))
+    return key if is_plain else as_text(key)
 
 
 @cache

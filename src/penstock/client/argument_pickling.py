@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import pickle
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from penstock.client.module_shipping import Shipper
 from penstock.job import payload
 from penstock.job.stateless import ATOMS, are_plain, by_value_modules
 
@@ -40,36 +41,21 @@ class Pickled(NamedTuple):
     needs: Needs
 
 
-class Owned(Protocol):
-    """What knows which modules are the user's own."""
-
-    def needs_of(self, pickled: bytes | memoryview) -> frozenset[str]:
-        """Those that are named in a pickle."""
-
-    def own(self, modules: Iterable[str]) -> frozenset[str]:
-        """Those among some modules."""
-
-
 class ItemDumper:
     """Pickles values one by one, each as if alone, and notes what they need."""
 
-    def __init__(self, functions: Owned, *, by_value: object = None) -> None:
-        """`by_value`: a function that travels by value, whatever its name."""
-        self._functions = functions
+    def __init__(self, shipper: Shipper, *, by_value: object = None) -> None:
+        """`shipper` knows which modules are the user's own. `by_value`: a function that travels by value, whatever its
+        name."""
+        self._shipper = shipper
         self._available: Needs | None = None
         self._by_value = by_value
         self._is_named = by_value is not None
         """Whether the last values had something of the script in them: then the next ones have, too."""
         self._file = io.BytesIO()
         self._pickler: ScriptPickler | None = None
-        self._names: set[str] = set()
-        self._modules: set[str] = set()
-        self._files: set[str] = set()
-
-    @property
-    def needs(self) -> Needs:
+        self.needs: Needs = NO_NEEDS
         """What is needed by what was pickled so far."""
-        return Needs(frozenset(self._names), frozenset(self._modules), frozenset(self._files))
 
     def close(self, available: Needs) -> None:
         """From now on an item that needs more is an error: what the first ones need has been sent."""
@@ -85,8 +71,8 @@ class ItemDumper:
         blobs = None if self._is_named or by_value_modules() else _each_quickly(values)
         if blobs is None:
             blobs = self._named(values)
-        if self._available is None:
-            self._modules |= self._functions.needs_of(b"".join(blobs))
+        if self._available is None and (modules := self._shipper.names_in(b"".join(blobs))):
+            self.needs = self.needs.with_all(Needs(modules=modules))
         return blobs
 
     def _named(self, values: Sequence[object]) -> list[bytes]:
@@ -107,9 +93,8 @@ class ItemDumper:
             file.truncate()
         self._pickler = pickler
         self._is_named = bool(pickler.needs or pickler.uses)
-        self._names |= pickler.needs | pickler.uses
-        self._modules |= self._functions.own(pickler.imports)
-        self._files |= pickler.files
+        names, modules = frozenset(pickler.needs | pickler.uses), self._shipper.own(pickler.imports)
+        self.needs = self.needs.with_all(Needs(names, modules, frozenset(pickler.files)))
         return blobs
 
 

@@ -9,6 +9,7 @@ from penstock.client.batch import Batch
 from penstock.client.batch_input import Digest
 from penstock.client.functions import Function
 from penstock.client.futures import JobFuture
+from penstock.client.map import MapRequest
 from penstock.client.records import BatchStatus, PipelineStatus
 from penstock.client.results import Piece
 from penstock.client.single_submits import OnRow
@@ -20,7 +21,11 @@ if TYPE_CHECKING:
 
 
 class Pieces(Protocol):
-    """A map under way, whose results are read piece by piece."""
+    """A map under way, whose results are read value by value or piece by piece."""
+
+    def results(self) -> Iterator[Any]:
+        """The values, in the order of the input or as they come. Raises the error of a job, and of the input, in its
+        place."""
 
     def next_piece(self, timeout: float | None = None) -> Piece | None:
         """The next results; None when there are no more. Raises TimeoutError after `timeout` seconds, and the error of
@@ -34,25 +39,13 @@ class Pieces(Protocol):
 
 
 class Mapper(Protocol):
-    """What starts maps that are read piece by piece."""
+    """The part of a Backend that starts maps: a map with costs needs no more of it."""
 
     def slots(self) -> int:
         """How many jobs can run at once."""
 
-    def start_map(
-        self,
-        spec: BatchSpec,
-        function: Function,
-        iterables: Sequence[Iterable[Any]],
-        *,
-        form: str = "",
-        chunksize: int | None = None,
-        chunk: Callable[[int], int] | None = None,
-        ordered: bool = True,
-    ) -> Pieces:
-        """Start a map that is read piece by piece. `form`: whether an item is one argument (``item``) or all of them
-        (``star``), where the number of iterables does not tell. `chunk`: by the index of a chunk's first job, how many
-        jobs it shall have."""
+    def start_map(self, request: MapRequest) -> Pieces:
+        """Start a map, which is to be read or closed. Raises RuntimeError once this has been left."""
 
 
 class Backend(Mapper, Protocol):
@@ -93,20 +86,6 @@ class Backend(Mapper, Protocol):
         self, spec: BatchSpec, function: Function, iterables: Sequence[Iterable[Any]], digest: Digest | None = None
     ) -> Batch[Any]:
         """Submit a whole batch and return once it is accepted. Raises what its input raises; then nothing is left."""
-
-    def map(
-        self,
-        spec: BatchSpec,
-        function: Function,
-        iterables: Sequence[Iterable[Any]],
-        *,
-        timeout: float | None,
-        chunksize: int | None,
-        buffersize: int | None,
-        ordered: bool,
-    ) -> Iterator[Any]:
-        """Start a map and return the iterator of its values. The arguments are those of `Pipeline.map`; `ordered`: in
-        the order of the input, else as they come."""
 
     # ------------------------------------------------------------------------------------- questions
 

@@ -6,7 +6,9 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import msgspec
 
 from penstock.client.batch_jobs import ENDED, Jobs
 from penstock.client.follow import Row
@@ -32,11 +34,14 @@ from penstock.wire.messages import (
     Retry,
     TrimOutput,
     Why,
+    WorkerLine,
 )
 
 if TYPE_CHECKING:
     from penstock.client.live_output import Live
     from penstock.client.session import Session
+
+R = TypeVar("R", bound=msgspec.Struct)
 
 POLL_INTERVAL = 0.01
 """Seconds until the first look at whether a batch is done; they double."""
@@ -145,8 +150,9 @@ class Batch(Generic[T_co]):
         Returns how many jobs wait to run again. Raises NoLongerKept when their arguments are not kept any more (then
         none does), and NoSuchBatch.
         """
-        span = (0, ALL_JOBS) if index is None else (index, index + 1)
-        return retry_jobs(self._session, self._batch, *span)
+        asked = os.urandom(ID_BYTES)
+        start, stop = (0, ALL_JOBS) if index is None else (index, index + 1)
+        return int(self._session.ask(lambda number: Retry(number, asked, self._batch, start, stop), None).jobs)
 
     def delete(self) -> None:
         """Delete the batch with all its outcomes, and cancel its jobs that have not ended. Returns when it is gone."""
@@ -186,8 +192,7 @@ class Batch(Generic[T_co]):
         return Jobs(self._session, self._batch, self._spec, full=full).between(0, self.status().accepted, states, limit)
 
     def text(self, index: int) -> str:
-        """What the job at `index`, counted from 0, does: its command line, or its function and arguments. It is empty
-        where the ventilator is of a release that does not say."""
+        """What the job at `index`, counted from 0, does: its command line, or its function and arguments."""
         return self._faces.text(index)
 
     def job(self, index: int, *, full: bool = False) -> JobInfo:
@@ -288,64 +293,38 @@ def cancel_jobs(session: Session, batch: bytes, start: int, stop: int, *, runnin
     return int(session.ask(lambda number: Cancel(number, batch, start, stop, not running)).jobs)
 
 
-def retry_jobs(session: Session, batch: bytes, start: int, stop: int) -> int:
-    """Open those of these jobs again that ended without success; returns how many, when the sink has recorded it."""
-    asked = os.urandom(ID_BYTES)
-    return int(session.ask(lambda number: Retry(number, asked, batch, start, stop), None).jobs)
-
-
 def status_of(line: BatchLine) -> BatchStatus:
     """The record of a batch that users get."""
-    return BatchStatus(
+    counts = {state: line.counts.get(state, 0) for state in ("succeeded", "failed", "timed_out", "cancelled", "dead")}
+    return _record(
+        BatchStatus,
+        line,
         id=line.batch.hex(),
         name=line.spec.name,
         kind=line.spec.kind,
         title=line.spec.title,
         created=line.created_time,
-        total=line.total,
-        accepted=line.accepted,
-        leased=line.leased,
         running=line.leased if line.running is None else line.running,
-        waits=line.waits,
-        **{state: line.counts.get(state, 0) for state in ("succeeded", "failed", "timed_out", "cancelled", "dead")},
+        **counts,
     )
 
 
 def pipeline_status_of(info: PipelineInfo, url: str) -> PipelineStatus:
     """The record of a pipeline that users get."""
+    running = info.leased if info.running is None else info.running
     workers = tuple(
-        WorkerInfo(
+        _record(
+            WorkerInfo,
+            line,
             id=line.id.hex(),
-            name=line.name,
-            host=line.host,
-            pid=line.pid,
-            slots=line.slots,
-            jobs=line.jobs,
             running=min(line.jobs, line.slots) if line.running is None else line.running,
-            done=line.done,
-            draining=line.draining,
-            python=line.python,
-            tags=line.tags,
-            version=line.version,
-            users=line.users,
-            broken=line.broken,
         )
         for line in info.workers
     )
-    return PipelineStatus(
-        url=url,
-        version=info.version,
-        python=info.python,
-        queued=info.queued,
-        leased=info.leased,
-        running=info.leased if info.running is None else info.running,
-        batches=info.batches,
-        sink_present=info.sink_present,
-        malformed=info.malformed,
-        reopened=info.reopened,
-        lost=info.lost,
-        workers=workers,
-        security=info.security,
-        wall_time=info.wall_time,
-        trouble=info.trouble,
-    )
+    return _record(PipelineStatus, info, url=url, running=running, workers=workers)
+
+
+def _record(kind: type[R], line: BatchLine | WorkerLine | PipelineInfo, /, **others: Any) -> R:
+    """A record of `others`, and of what the ventilator's line has under the same name."""
+    same = {name: getattr(line, name) for name in kind.__struct_fields__ if name not in others}
+    return kind(**same, **others)

@@ -40,9 +40,9 @@ class Feed:
         digest: Digest | None = None,
         functions: Functions | None = None,
     ) -> None:
-        """`target`: jobs in a chunk; `chunk` tells it for each, by the index of its first job. `digest` tells items
-        apart: its 16 bytes for each job are kept with the batch. `functions` serialized the function: what the items
-        of the first chunk need is sent with it, too."""
+        """`form`: what an item is; empty: the number of iterables tells. `target`: jobs in a chunk; `chunk` tells it
+        for each, by the index of its first job. `digest` tells items apart: its 16 bytes for each job are kept with the
+        batch. `functions` serialized the function: what the items of the first chunk need is sent with it, too."""
         self.batch: BatchId = new_batch_id()
         self.finished: bool = False
         """All of the input is submitted."""
@@ -50,9 +50,10 @@ class Feed:
         self._chunk = chunk
         self._spec, self._function = spec, function
         self._functions = functions
-        self._dumper = ItemDumper(functions) if functions is not None and spec.is_pickled else None
+        self._dumper = ItemDumper(functions.shipper) if functions is not None and spec.is_pickled else None
         self._opened = False
         self._digests = bytearray()
+        form = form or form_of(iterables)
         items = joined(iterables)
         if digest is not None:
             items = self._digested(items, digest)
@@ -146,6 +147,11 @@ class Feed:
             self.finished = True
             parts = self._opening()
             self._session.submit([*parts, Part(BatchClose(self.batch, self.cutter.drawn))])
+
+
+def form_of(iterables: Sequence[Iterable[Any]]) -> str:
+    """What a job's item is: one argument, or all of them."""
+    return "item" if len(iterables) == 1 else "star"
 
 
 def joined(iterables: Sequence[Iterable[Any]]) -> Input:

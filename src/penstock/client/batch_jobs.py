@@ -17,7 +17,7 @@ from penstock.client.outage import CONNECT_TIMEOUT
 from penstock.client.records import AnyState, JobInfo
 from penstock.client.results import FINAL_STATES, argv_of
 from penstock.client.row_fetch import fetch_rows
-from penstock.errors import NoSuchBatch, ProtocolError
+from penstock.errors import NoSuchBatch
 from penstock.job.argument_text import NOT_KEPT, WHOLE, Text, Work
 from penstock.job.display import text_of, typed
 from penstock.job.spec import BatchSpec, JobState, Stamp, job_id
@@ -124,40 +124,35 @@ class Jobs:
 
     def _pages(self, start: int, stop: int, wanted: frozenset[str]) -> Iterator[tuple[int, int]]:
         """Where to look: where only open jobs are wanted, not at the millions that have ended."""
-        lines = self._open(start, stop) if wanted and not wanted & ENDED else None
+        if not wanted or wanted & ENDED:
+            for low in range(start, stop, PAGE):
+                yield low, min(low + PAGE, stop)
+            return
         at = start
-        for line in lines if lines is not None else ():
+        for line in self._open(start, stop):
             low = max(at, line.start)
             while low < line.stop and _state(line) in wanted:
                 at = min(low + PAGE, stop)
                 yield low, at
                 low = at
-        if lines is None:
-            for low in range(start, stop, PAGE):
-                yield low, min(low + PAGE, stop)
 
     def _page(self, start: int, stop: int, wanted: frozenset[str]) -> dict[int, Wanted]:
         lines = self._open(start, stop)
-        open_ones = {index: line for line in lines or () for index in range(line.start, line.stop)}
+        open_ones = {index: line for line in lines for index in range(line.start, line.stop)}
         rows = self._last_rows(start, stop)
         found: dict[int, Wanted] = {}
         for index in range(start, stop):
-            one = _standing(open_ones.get(index), rows.get(index), knows=lines is not None)
+            one = _standing(open_ones.get(index), rows.get(index))
             if not wanted or one.state in wanted:
                 found[index] = one
         return found
 
-    def _open(self, start: int, stop: int) -> list[JobLine] | None:
-        """The open ones; None: the ventilator does not know the question."""
+    def _open(self, start: int, stop: int) -> list[JobLine]:
+        """What the ventilator says of those that have not ended."""
         lines: list[JobLine] = []
         at: int | None = start
         while at is not None and at < stop:
-            try:
-                answer: JobsInfo = self._session.ask(
-                    partial(AskJobs, batch=self._batch, start=at, stop=stop, limit=LINES)
-                )
-            except ProtocolError:  # it is of an earlier release
-                return None
+            answer: JobsInfo = self._session.ask(partial(AskJobs, batch=self._batch, start=at, stop=stop, limit=LINES))
             lines += answer.lines
             at = answer.next
         return lines
@@ -175,31 +170,14 @@ class Jobs:
         return last
 
     def _info(self, index: int, one: Wanted, text: str) -> JobInfo:
-        line, row = one.line, one.row
-        head = None if row is None or row.opens else row.head
-        note = SILENT if head is None or head.note is None else head.note
-        if text.endswith((NOT_KEPT, f"{NOT_KEPT})")) and row is not None and (argv := argv_of(row)):
+        if text.endswith((NOT_KEPT, f"{NOT_KEPT})")) and one.row is not None and (argv := argv_of(one.row)):
             text = text_of(typed(argv))
-        return JobInfo(
-            id=job_id(self._batch, index),
-            index=index,
-            state=one.state,
-            text=text,
-            name=self._spec.name,
-            worker=line.worker if line is not None else "" if head is None else head.worker,
-            host=line.host if line is not None else "",
-            slot=one.in_slot[0] if one.in_slot is not None else 0 if head is None else head.slot,
-            attempts=line.stamp.attempt if line is not None else 1 if head is None else head.stamp.attempt,
-            started=0.0 if head is None else head.started_time,
-            elapsed=0.0 if head is None else head.elapsed / max(1, head.stop - head.start),
-            running=None if one.in_slot is None else one.in_slot[1],
-            cause=note.cause if line is None or one.state == "delayed" else "",
-        )
+        return info_of(self._batch, index, one, text, self._spec.name)
 
     # ------------------------------------------------------------------------------------- what they are
 
     def text(self, index: int, slot: int | None = None) -> str:
-        """One job as text; empty: the ventilator is of a release that does not say."""
+        """One job as text."""
         return self.texts({index: slot})[index]
 
     def texts(self, slots: Mapping[int, int | None]) -> dict[int, str]:
@@ -211,18 +189,12 @@ class Jobs:
             if self._read is not None and self._read[0] <= index < self._read[1]:
                 texts[index] = self._read[2](index, slots[index])
                 continue
-            answer = self._arguments(index, max(slots) + 1)
-            if answer is None:
-                return texts | {one: "" for one in slots if one not in texts}
-            texts |= self._told(index, slots, *answer)
+            texts |= self._told(index, slots, *self._arguments(index, max(slots) + 1))
         return texts
 
-    def _arguments(self, start: int, stop: int) -> tuple[Arguments, bytes | memoryview] | None:
+    def _arguments(self, start: int, stop: int) -> tuple[Arguments, bytes | memoryview]:
         make = partial(AskArguments, batch=self._batch, start=start, stop=stop, each=self._each, code=not self._knows)
-        try:
-            return self._session.wait_for(self._session.request(make), CONNECT_TIMEOUT)
-        except ProtocolError:  # it is of an earlier release
-            return None
+        return self._session.wait_for(self._session.request(make), CONNECT_TIMEOUT)
 
     def _told(
         self, start: int, slots: Mapping[int, int | None], answer: Arguments, payload: bytes | memoryview
@@ -272,15 +244,15 @@ class Runners:
         self._texts: dict[tuple[bytes, int], str] = {}
 
     def look(self, limit: int) -> list[JobInfo]:
-        """The jobs that run now, those first that have run longest; none, where the ventilator does not say."""
-        try:
-            answer: JobsInfo = self._session.ask(partial(AskJobs, batch=b"", start=0, stop=0, limit=RUNNERS))
-        except ProtocolError:
-            return []
+        """The jobs that run now, those first that have run longest."""
+        answer: JobsInfo = self._session.ask(partial(AskJobs, batch=b"", start=0, stop=0, limit=RUNNERS))
         lines = sorted(answer.lines, key=lambda line: -1.0 if line.in_slot is None else line.in_slot[1], reverse=True)
         texts = {(line.batch, line.start): self._text(line) for line in lines[:limit]}
         self._texts = texts
-        return [_running(line, texts[line.batch, line.start]) for line in lines[:limit]]
+        return [
+            info_of(line.batch, line.start, Wanted("running", line, None), texts[line.batch, line.start])
+            for line in lines[:limit]
+        ]
 
     def _text(self, line: JobLine) -> str:
         key = line.batch, line.start
@@ -295,29 +267,36 @@ class Runners:
             return ""
 
 
-def _running(line: JobLine, text: str) -> JobInfo:
-    slot, seconds = line.in_slot or (0, None)
+def info_of(batch: bytes, index: int, one: Wanted, text: str, name: str = "") -> JobInfo:
+    """What a list of jobs says of one; `name` is that of its batch."""
+    line, row = one.line, one.row
+    head = None if row is None or row.opens else row.head
+    note = SILENT if head is None or head.note is None else head.note
     return JobInfo(
-        id=job_id(line.batch, line.start),
-        index=line.start,
-        state="running",
+        id=job_id(batch, index),
+        index=index,
+        state=one.state,
         text=text,
-        worker=line.worker,
-        host=line.host,
-        slot=slot,
-        attempts=line.stamp.attempt,
-        running=seconds,
+        name=name,
+        worker=line.worker if line is not None else "" if head is None else head.worker,
+        host=line.host if line is not None else "",
+        slot=one.in_slot[0] if one.in_slot is not None else 0 if head is None else head.slot,
+        attempts=line.stamp.attempt if line is not None else 1 if head is None else head.stamp.attempt,
+        started=0.0 if head is None else head.started_time,
+        elapsed=0.0 if head is None else head.elapsed / max(1, head.stop - head.start),
+        running=None if one.in_slot is None else one.in_slot[1],
+        cause=note.cause if line is None or one.state == "delayed" else "",
     )
 
 
-def _standing(line: JobLine | None, row: Row | None, *, knows: bool) -> Wanted:
+def _standing(line: JobLine | None, row: Row | None) -> Wanted:
     """How a job stands by what the ventilator and the sink have of it."""
     stamp = Stamp(0, 0) if row is None else row.head.stamp
     if row is not None and row.head.final and (line is None or line.stamp.generation <= stamp.generation):
         return Wanted(FINAL_STATES[row.head.state], None, row)
     if line is not None:
         return Wanted(_state(line), line, row)
-    return Wanted("queued" if knows else "open", None, row)
+    return Wanted("queued", None, row)
 
 
 def _state(line: JobLine) -> Literal["queued", "delayed", "running"]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -15,14 +13,13 @@ from penstock.client.batch_input import Digest, Feed
 from penstock.client.functions import MAX_PART_BYTES, Function, Functions, too_large
 from penstock.client.futures import JobFuture, failed
 from penstock.client.leaving import Member
-from penstock.client.map import CHUNKS_AHEAD, Map, input_length, pace_of
+from penstock.client.map import CHUNKS_AHEAD, Map, MapRequest, input_length, pace_of
 from penstock.client.module_shipping import Shipper
 from penstock.client.once import batch_once, future_once
 from penstock.client.records import BatchStatus, PipelineStatus
-from penstock.client.session import Session
 from penstock.client.single_submits import OnRow
 from penstock.client.version_check import Versions
-from penstock.errors import PenstockError
+from penstock.errors import NoPipeline
 from penstock.job.manager_authkeys import Client
 from penstock.job.spec import BatchSpec
 from penstock.wire.messages import AskPipeline, DrainWorker, PipelineInfo
@@ -33,15 +30,11 @@ if TYPE_CHECKING:
 
 DEFAULT_SLOTS = 8
 """Assumed of a pipeline to which no worker is connected yet."""
-WAIT_INTERVAL = 0.5
-"""Seconds between two looks at whether a pipeline that is waited for is still there."""
 
 
 class Engine(Member):
     """The backend of a Pipeline that has stations: one client of one pipeline, over one connection. It never runs a job
     in this process."""
-
-    batched: int
 
     def __init__(
         self, url: str, stations: LocalStations | None = None, *, key: KeyFile | None = None, ship: bool = True
@@ -50,23 +43,13 @@ class Engine(Member):
         super().__init__(url, stations, key)
         self.client: Client = Client()
         is_local = stations is not None
-        self._functions = Functions(Shipper(ships=ship, is_local=is_local), None if is_local else Versions(self))
-
-    @property
-    def url(self) -> str:
-        """The URL of the pipeline."""
-        return self._session.url
-
-    @property
-    def session(self) -> Session:
-        """The connection, for readers of batches."""
-        return self._session
+        self._functions = Functions(Shipper(ships=ship, is_local=is_local), None if is_local else Versions(self.status))
 
     def ensure_usable(self) -> None:
         """Raises RuntimeError: it has been left, or this is a forked child."""
         if self.left:
             raise RuntimeError("cannot schedule new futures after shutdown")
-        self._session.ensure_usable()
+        self.session.ensure_usable()
 
     # ------------------------------------------------------------------------------------- jobs
 
@@ -95,57 +78,21 @@ class Engine(Member):
     def _submit(self, spec: BatchSpec, function: Function, item: bytes) -> JobFuture[Any]:
         self.ensure_usable()
         if spec.once:
-            return future_once(self._session, self._streams, spec, function, item)
+            return future_once(self.session, self._streams, spec, function, item)
         return self._streams.submit(spec, function, item)
 
     def function(self, target: Callable[..., Any], spec: BatchSpec) -> Function:
         """Serialize a function as it is now."""
         return serialization_errors.serialized(self._functions, target, spec.serializer)
 
-    def map(
-        self,
-        spec: BatchSpec,
-        function: Function,
-        iterables: Sequence[Iterable[Any]],
-        *,
-        timeout: float | None,
-        chunksize: int | None,
-        buffersize: int | None,
-        ordered: bool,
-    ) -> Iterator[Any]:
-        """Start a map and return the iterator of its values."""
-        run = self.start_map(
-            spec,
-            function,
-            iterables,
-            timeout=timeout,
-            chunksize=chunksize,
-            buffersize=buffersize,
-            ordered=ordered,
-        )
-        results = run.results()
-        run.watch(results)
-        return results
-
-    def start_map(
-        self,
-        spec: BatchSpec,
-        function: Function,
-        iterables: Sequence[Iterable[Any]],
-        *,
-        form: str = "",
-        timeout: float | None = None,
-        chunksize: int | None = None,
-        buffersize: int | None = None,
-        chunk: Callable[[int], int] | None = None,
-        ordered: bool = True,
-    ) -> Map:
-        """A map to be read piece by piece; `form`: what an item is, if the number of iterables does not tell."""
+    def start_map(self, request: MapRequest) -> Map:
+        """Start a map: its input is drawn as far ahead of the reader as the request says."""
         self.ensure_usable()
+        spec, function, iterables, form, timeout, chunksize, buffersize, ordered, chunk = request
         target, pace = pace_of(input_length(iterables), self.slots(), chunksize, buffersize)
         spec = msgspec.structs.replace(spec, transient=True)
-        feed = self._feed(spec, function, iterables, target, chunksize, form, chunk)
-        run = Map(self._session, feed, spec, pace, ordered=ordered, timeout=timeout)
+        feed = Feed(self.session, spec, function, iterables, form, target, chunksize, chunk, functions=self._functions)
+        run = Map(self.session, feed, spec, pace, ordered=ordered, timeout=timeout)
         self._maps.add(run)
         return run
 
@@ -155,29 +102,15 @@ class Engine(Member):
         """Submit a batch whole; returns once it is accepted. An error of the input is raised, and nothing is left."""
         self.ensure_usable()
         if spec.once:
-            batch, total = batch_once(self._session, spec, function, iterables, self._functions)
+            batch, total = batch_once(self.session, spec, function, iterables, self._functions)
             self.batched += total
-            return Batch(self._session, batch, spec, total)
+            return Batch(self.session, batch, spec, total)
         slots = self.slots()
         target, _ = pace_of(input_length(iterables), slots)
-        feed = self._feed(spec, function, iterables, target, None, digest=digest)
+        feed = Feed(self.session, spec, function, iterables, "", target, None, digest=digest, functions=self._functions)
         feed.submit_whole(CHUNKS_AHEAD * slots)
         self.batched += feed.submitted
-        return Batch(self._session, feed.batch, spec, feed.submitted)
-
-    def _feed(
-        self,
-        spec: BatchSpec,
-        function: Function,
-        iterables: Sequence[Iterable[Any]],
-        target: int,
-        chunksize: int | None,
-        form: str = "",
-        chunk: Callable[[int], int] | None = None,
-        digest: Digest | None = None,
-    ) -> Feed:
-        form = form or ("item" if len(iterables) == 1 else "star")
-        return Feed(self._session, spec, function, iterables, form, target, chunksize, chunk, digest, self._functions)
+        return Batch(self.session, feed.batch, spec, feed.submitted)
 
     # ------------------------------------------------------------------------------------- questions
 
@@ -187,16 +120,16 @@ class Engine(Member):
 
     def status(self) -> PipelineStatus:
         """The state of the pipeline now."""
-        info: PipelineInfo = self._session.ask(AskPipeline)
+        info: PipelineInfo = self.session.ask(AskPipeline)
         return pipeline_status_of(info, self.url)
 
     def batches(self, match: str, limit: int) -> list[BatchStatus]:
         """The newest batches that `match` names, at most `limit`."""
-        return [status_of(line) for line in find_batches(self._session, match, limit)]
+        return [status_of(line) for line in find_batches(self.session, match, limit)]
 
     def attach(self, match: str) -> Batch:
         """A handle on a batch of this or another client. Raises NoSuchBatch: none fits, or several."""
-        return find_batch(self._session, match)
+        return find_batch(self.session, match)
 
     def closed(self, match: str) -> bytes:
         """The id of a batch that others are to come after: it takes in no more single submits. Raises NoSuchBatch."""
@@ -207,25 +140,21 @@ class Engine(Member):
 
     def drain(self, worker: str) -> None:
         """Let a worker finish and leave. Raises NoSuchWorker."""
-        self._session.ask(lambda number: DrainWorker(number, worker))
+        self.session.ask(lambda number: DrainWorker(number, worker))
 
     def cancel(self, batch: bytes, start: int, stop: int) -> int:
         """End these jobs, running ones too."""
-        return cancel_jobs(self._session, batch, start, stop, running=True)
+        return cancel_jobs(self.session, batch, start, stop, running=True)
 
     def flush(self, timeout: float | None) -> None:
         """Wait until all that was submitted is accepted. Raises TimeoutError, and why a single submit since the last
         time was refused."""
         self.ensure_usable()
         self._streams.close_open()
-        answer = self._session.accepted()
-        deadline = None if timeout is None else time.monotonic() + timeout
-        while not answer.done():
-            left = WAIT_INTERVAL if deadline is None else min(WAIT_INTERVAL, deadline - time.monotonic())
-            if left <= 0:
-                raise TimeoutError("not everything was accepted in time")
-            with suppress(TimeoutError, PenstockError):
-                self._session.wait_for(answer, left)
-            self._session.ensure_usable()
+        try:
+            self.session.wait_for(self.session.accepted(), timeout)
+        except NoPipeline:
+            self.session.ensure_usable()
+            raise TimeoutError("not everything was accepted in time") from None
         if (refusal := self._streams.take_refusal()) is not None:
             raise refusal

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
+import operator
 import sys
 from collections.abc import Callable
 from types import CodeType, FunctionType, MemberDescriptorType
 from typing import Any, NamedTuple
 
 from penstock.job.main_module import MAIN
-from penstock.job.stateless import ATOMS, LruCache, content_of, is_importable
+from penstock.job.stateless import ATOMS, LruCache, all_code, content_of, is_importable
 
 
 class Parts(NamedTuple):
@@ -22,11 +23,7 @@ class Parts(NamedTuple):
     @property
     def are_as_they_were(self) -> bool:
         now = self.read(self.of)
-        return len(now) == len(self.were) and all(map(_is, now, self.were))
-
-
-def _is(one: object, other: object) -> bool:
-    return one is other
+        return len(now) == len(self.were) and all(map(operator.is_, now, self.were))
 
 
 def is_as_it_was(parts: tuple[Parts, ...] | None) -> bool:
@@ -91,8 +88,4 @@ WRAPPERS: dict[type, Callable[[Any], list[object]]] = {
 @functools.lru_cache(maxsize=1024)
 def global_names(code: CodeType) -> tuple[str, ...]:
     """Names that the code, or code in it, may look up in the module's globals."""
-    names = dict.fromkeys(code.co_names)
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            names |= dict.fromkeys(global_names(constant))
-    return tuple(names)
+    return tuple(dict.fromkeys(name for one in all_code(code) for name in one.co_names))

@@ -6,7 +6,7 @@ import linecache
 import os
 import pickle
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -84,7 +84,8 @@ class Functions:
 
     def __init__(self, shipper: Shipper | None = None, versions: Versions | None = None) -> None:
         self._versions = versions
-        self._shipper = shipper
+        self.shipper: Shipper = shipper or Shipper(ships=False)
+        self._sends_along = shipper is not None
         self._script: Script | None = None
         self._remembered = RememberedFunctions()
         self._made: OrderedDict[tuple[int, Needs], _Made] = OrderedDict()
@@ -122,16 +123,12 @@ class Functions:
         label = function_names.label(function)
         by_value = function if is_in_script(function) and not is_stateless(function) else None
         pickled = self._pickled(function, f"the function {label}", by_value)
-        bundle, needs = Bundle(pickled.data, surroundings=surroundings), pickled.needs
+        first, needs = None, pickled.needs
         if initializer is not None:
             what = f"the initializer {function_names.label(initializer.function)} or its arguments"
-            first = self._pickled((initializer.function, initializer.arguments), what)
-            code = InitializerCode(initializer.key, first.data)
-            bundle, needs = (
-                Bundle(pickled.data, initializer=code, surroundings=surroundings),
-                needs.with_all(first.needs),
-            )
-        return bundle, needs
+            code = self._pickled((initializer.function, initializer.arguments), what)
+            first, needs = InitializerCode(initializer.key, code.data), needs.with_all(code.needs)
+        return Bundle(pickled.data, initializer=first, surroundings=surroundings), needs
 
     def _looked_at(self, function: Function) -> Function:
         if self._versions is not None and function.is_code:
@@ -172,9 +169,9 @@ class Functions:
 
     def _item(self, args: Sequence[Any], kwargs: dict[str, Any], function: object = None) -> Pickled:
         if not is_in_script(function) and (data := quickly((tuple(args), kwargs))) is not None:
-            modules = self.needs_of(data)
+            modules = self.shipper.names_in(data)
             return Pickled(data, Needs(modules=modules) if modules else NO_NEEDS)
-        dumper = ItemDumper(self, by_value=function if is_in_script(function) else None)
+        dumper = ItemDumper(self.shipper, by_value=function if is_in_script(function) else None)
         return Pickled(payload.call_blob(args, kwargs, "pickle", dumper), dumper.needs)
 
     def with_needs(self, function: Function, needs: Needs) -> Function:
@@ -185,21 +182,13 @@ class Functions:
 
     # ------------------------------------------------------------------------------------------- what is sent along
 
-    def needs_of(self, pickled: bytes | memoryview) -> frozenset[str]:
-        """The user's own modules that are named in a pickle."""
-        return frozenset() if self._shipper is None else self._shipper.names_in(pickled)
-
-    def own(self, modules: Iterable[str]) -> frozenset[str]:
-        """Those of some modules that are the user's own."""
-        return frozenset() if self._shipper is None else self._shipper.own(modules)
-
     def _along(self, bare: Bundle, needs: Needs, title: str) -> Function:
         """The function with all that it needs, as that is now."""
-        if self._shipper is None:
+        if not self._sends_along:
             return _finished(bare, bare, needs, title)
         script = self.script.travelling(needs.names) if needs.names else NOTHING
         names = needs.modules | script.modules
-        modules = self._shipper.modules(names) if names else ()
+        modules = self.shipper.modules(names) if names else ()
         key = (id(bare), needs)
         known = self._made.get(key)
         if known is not None and known.script is script and known.modules is modules:
@@ -218,8 +207,7 @@ class Functions:
 
     def _texts(self, files: frozenset[str]) -> tuple[SourceText, ...]:
         """The sources of files that workers may not have."""
-        assert self._shipper is not None
-        wanted = [path for path in sorted(files) if not (self._shipper.is_local and os.path.isfile(path))]
+        wanted = [path for path in sorted(files) if not (self.shipper.is_local and os.path.isfile(path))]
         texts = [SourceText(path, "".join(linecache.getlines(path))) for path in wanted]
         return tuple(one for one in texts if 0 < len(one.text) <= TEXT_CHARS)
 
@@ -229,13 +217,13 @@ class Functions:
         if self._script is None:
             from penstock.client.script_definitions import Script  # noqa: PLC0415 - cloudpickle is slow to import
 
-            self._script = Script(self)
+            self._script = Script(self.shipper)
         return self._script
 
     # ------------------------------------------------------------------------------------------- pickling
 
     def _pickled(self, value: object, what: str, by_value: object = None) -> Pickled:
-        dumper = ItemDumper(self, by_value=by_value)
+        dumper = ItemDumper(self.shipper, by_value=by_value)
         try:
             return Pickled(dumper.dumps(value), dumper.needs)
         except Exception as error:

@@ -5,26 +5,30 @@ from __future__ import annotations
 import itertools
 import platform
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from penstock.client import serialization_errors
-from penstock.client.batch import Batch
-from penstock.client.batch_input import Digest
-from penstock.client.batch_jobs import options_of
+from penstock.client.batch import Batch, status_of
+from penstock.client.batch_input import Digest, form_of, joined
+from penstock.client.batch_jobs import Wanted, info_of, options_of
 from penstock.client.follow import Row
 from penstock.client.functions import Function, Functions
 from penstock.client.futures import JobFuture, failed
 from penstock.client.inline_jobs import Jobs
-from penstock.client.map import input_length
+from penstock.client.map import MapRequest, input_length
 from penstock.client.readers import OrderReader, RowReader
 from penstock.client.records import BatchStatus, JobInfo, Outcome, PipelineStatus
-from penstock.client.results import Piece, error_of, handed_out, pieces_of, unusable, values_of
+from penstock.client.results import FINAL_STATES, Piece, error_of, handed_out, outcomes_of, pieces_of
 from penstock.client.single_submits import OnRow
 from penstock.errors import NoSuchBatch, NoSuchWorker
 from penstock.job import payload
 from penstock.job.manager_authkeys import Client
 from penstock.job.spec import BatchSpec, JobState
+from penstock.wire.messages import BatchLine
 
 if TYPE_CHECKING:
     from penstock.client.session import Session
@@ -75,14 +79,8 @@ class Inline:
         future: JobFuture[Any] = JobFuture(None, 0, jobs.batch)
         if self._on_row is not None:
             self._on_row(row, jobs.spec)
-        if row.head.state is JobState.SUCCEEDED:
-            value = values_of(row, jobs.spec)[0]
-            if type(value) is payload.Unreadable:
-                future.settle(None, unusable(value.error, row))
-            else:
-                future.settle(value, None)
-        else:
-            future.settle(None, error_of(row, 0, jobs.spec))
+        (outcome,) = outcomes_of(row, jobs.spec)
+        future.settle(outcome.value, outcome.error)
         self._remember(jobs, [row])
         return future
 
@@ -94,52 +92,13 @@ class Inline:
         """The function as it travels."""
         return serialization_errors.serialized(self._functions, target, spec.serializer)
 
-    def map(
-        self,
-        spec: BatchSpec,
-        function: Function,
-        iterables: Sequence[Iterable[Any]],
-        *,
-        timeout: float | None,  # noqa: ARG002 - nothing is ever waited for
-        chunksize: int | None,  # noqa: ARG002
-        buffersize: int | None,
-        ordered: bool,  # noqa: ARG002
-    ) -> Iterator[Any]:
-        """Run an input with a length now, another one as it is read."""
+    def start_map(self, request: MapRequest) -> InlineMap:
+        """Start a map: it runs now if its input has a length, unless that is to be drawn ahead of the reader by a
+        `buffersize`; else as it is read."""
         self.ensure_usable()
-        values = self._values(Jobs(spec, function, self._functions), iterables)
-        if input_length(iterables) is None or buffersize is not None:
-            return values
-        results: list[tuple[Any, BaseException | None]] = []
-        try:
-            results.extend((value, None) for value in values)
-        except Exception as error:  # noqa: BLE001 - it comes at its place
-            results.append((None, error))
-        return _replayed(results)
-
-    def start_map(
-        self,
-        spec: BatchSpec,
-        function: Function,
-        iterables: Sequence[Iterable[Any]],
-        *,
-        form: str = "",
-        chunksize: int | None = None,  # noqa: ARG002 - each job is run by itself
-        chunk: Callable[[int], int] | None = None,  # noqa: ARG002
-        ordered: bool = True,  # noqa: ARG002
-    ) -> InlineMap:
-        """Start a map that is read piece by piece: it runs now if its input has a length, else as it is read."""
-        self.ensure_usable()
-        rows = _rows(Jobs(spec, function, self._functions), iterables, form)
-        if input_length(iterables) is not None:
-            rows = iter(list(rows))
-        return InlineMap(rows, spec)
-
-    def _values(self, jobs: Jobs, iterables: Sequence[Iterable[Any]]) -> Iterator[Any]:
-        for row in _rows(jobs, iterables):
-            if row.head.state is not JobState.SUCCEEDED:
-                raise error_of(row, row.start, jobs.spec)
-            yield from handed_out(row, jobs.spec)
+        rows = _rows(Jobs(request.spec, request.function, self._functions), request.iterables, request.form)
+        at_once = request.buffersize is None and input_length(request.iterables) is not None
+        return InlineMap(_drawn(rows) if at_once else rows, request.spec)
 
     def batch(
         self, spec: BatchSpec, function: Function, iterables: Sequence[Iterable[Any]], digest: Digest | None = None
@@ -168,18 +127,7 @@ class Inline:
 
     def status(self) -> PipelineStatus:
         """A pipeline in which nothing waits and nothing runs."""
-        version = platform.python_version()
-        return PipelineStatus(
-            url=self.url,
-            version="",
-            python=version,
-            queued=0,
-            leased=0,
-            batches=0,
-            sink_present=True,
-            malformed=0,
-            workers=(),
-        )
+        return PipelineStatus(url=self.url, version="", python=platform.python_version(), sink_present=True)
 
     def slots(self) -> int:
         """Jobs run one after the other."""
@@ -197,29 +145,11 @@ class Inline:
         """Return at once: whatever was submitted has ended."""
         self.ensure_usable()
 
-    def leave(self, *, wait: bool, cancel_futures: bool = False) -> None:  # noqa: ARG002
-        """Take no more jobs."""
+    def leave(self, *_: object, **__: object) -> None:
+        """Take no more jobs, whatever the way of leaving: none waits, none runs, and there are no workers."""
         self._left = True
 
-    def leave_by(self, error: BaseException | None) -> None:  # noqa: ARG002
-        """Take no more jobs; none is left to be cancelled."""
-        self._left = True
-
-    def leave_forgotten(self) -> None:
-        """Take no more jobs."""
-        self._left = True
-
-    def abandon(self, timeout: float) -> None:  # noqa: ARG002
-        """Take no more jobs; nothing waits to be accepted."""
-        self._left = True
-
-    def terminate(self) -> None:
-        """Take no more jobs; none runs."""
-        self._left = True
-
-    def end_workers(self, operation: str, *, at_once: bool) -> None:  # noqa: ARG002
-        """Take no more jobs; there are no workers."""
-        self._left = True
+    leave_by = leave_forgotten = abandon = terminate = end_workers = leave
 
 
 class InlineBatch(Batch[Any]):
@@ -243,19 +173,17 @@ class InlineBatch(Batch[Any]):
 
     def status(self) -> BatchStatus:
         """How its jobs ended, as numbers."""
-        states = [row.head.state for row in self._rows_now]
-        return BatchStatus(
-            id=self.id,
-            name=self.name,
-            kind=self._spec.kind,
-            created=self._created,
-            total=len(states),
-            accepted=len(states),
+        rows = self._rows_now
+        line = BatchLine(
+            batch=self._batch,
+            spec=self._spec,
+            accepted=len(rows),
+            total=len(rows),
+            counts=Counter(row.head.state.value for row in rows),
             leased=0,
-            succeeded=states.count(JobState.SUCCEEDED),
-            failed=states.count(JobState.FAILED),
-            timed_out=states.count(JobState.TIMED_OUT),
+            created_time=self._created,
         )
+        return status_of(line)
 
     def cancel(self, *, running: bool = True) -> int:  # noqa: ARG002 - none is
         """There is nothing left to cancel."""
@@ -289,34 +217,25 @@ class InlineBatch(Batch[Any]):
         """Its jobs; what they were given is not kept."""
         del full
         wanted = frozenset(states)
-        found = (outcome for outcome in self.outcomes() if not wanted or outcome.state in wanted)
+        found = (row for row in self._rows_now if not wanted or row.head.state.value in wanted)
         return itertools.islice(map(self._info, found), limit)
 
     def job(self, index: int, *, full: bool = False) -> JobInfo:
         """One of its jobs. Raises NoSuchBatch."""
         del full
-        for outcome in self.attempts(index):
-            return self._info(outcome)
+        for row in self._rows_now:
+            if row.start == index:
+                return self._info(row)
         raise NoSuchBatch(f"no job {self.id}:{index}")
 
     def text(self, index: int) -> str:  # noqa: ARG002 - likewise
         """What its jobs have in common."""
         return self._jobs.work.without_arguments()
 
-    def _info(self, outcome: Outcome[Any]) -> JobInfo:
-        return JobInfo(
-            id=outcome.job_id,
-            index=outcome.index,
-            state=outcome.state,
-            text=self.text(outcome.index),
-            name=self.name,
-            worker=outcome.worker,
-            started=outcome.started,
-            elapsed=outcome.elapsed,
-            cause=outcome.cause,
-            submitted=self._created,
-            options=options_of(self._jobs.spec),
-        )
+    def _info(self, row: Row) -> JobInfo:
+        one = Wanted(FINAL_STATES[row.head.state], None, row)
+        info = info_of(self._batch, row.start, one, self.text(row.start), self.name)
+        return replace(info, submitted=self._created, options=options_of(self._spec))
 
     def why(self, index: int) -> str:
         """How a job ended; none of them waits."""
@@ -339,6 +258,13 @@ class InlineMap:
         row = next(self._rows, None)
         return None if row is None else pieces_of(row, self._spec)[0]
 
+    def results(self) -> Iterator[Any]:
+        """The values, one by one. Raises the error of a job, and of the input, in its place."""
+        for row in self._rows:
+            if row.head.state is not JobState.SUCCEEDED:
+                raise error_of(row, row.start, self._spec)
+            yield from handed_out(row, self._spec)
+
     def watch(self, results: object) -> None:
         """What is not read is not run."""
 
@@ -347,15 +273,22 @@ class InlineMap:
 
 
 def _rows(jobs: Jobs, iterables: Sequence[Iterable[Any]], form: str = "") -> Iterator[Row]:
-    form = form or ("item" if len(iterables) == 1 else "star")
-    items = iter(iterables[0]) if len(iterables) == 1 else zip(*iterables)  # noqa: B905 - as the builtin map
-    for index, item in enumerate(items):
-        yield jobs.run(index, jobs.chunk(index, form, item))
+    for index, item in enumerate(joined(iterables)):
+        yield jobs.run(index, jobs.chunk(index, form or form_of(iterables), item))
 
 
-def _replayed(results: list[tuple[Any, BaseException | None]]) -> Iterator[Any]:
-    results.reverse()
-    while results:
-        if (error := results[-1][1]) is not None:
-            raise error
-        yield results.pop()[0]
+def _drawn(rows: Iterator[Row]) -> Iterator[Row]:
+    """All of them, drawn now; an error of the input comes behind them."""
+    found: list[Row] = []
+    failure: Exception | None = None
+    try:
+        found.extend(rows)
+    except Exception as error:  # noqa: BLE001 - it comes at its place
+        failure = error
+    return _replayed(found, failure)
+
+
+def _replayed(rows: list[Row], error: Exception | None) -> Iterator[Row]:
+    yield from rows
+    if error is not None:
+        raise error

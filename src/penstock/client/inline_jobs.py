@@ -36,7 +36,7 @@ class Jobs:
         self.batch: BatchId = new_batch_id()
         self.spec = spec
         self._function = function
-        self._dumper = ItemDumper(functions)
+        self._dumper = ItemDumper(functions.shipper)
         self._given: dict[int, tuple[int, Any]] = {}
         """Of those that did not succeed: the generation, and what they were given."""
 

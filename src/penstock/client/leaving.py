@@ -52,6 +52,7 @@ class Member:
     def __init__(self, url: str, stations: LocalStations | None, key: KeyFile | None) -> None:
         """`stations`: of an embedded pipeline, which end with this client. Raises NoPipeline: nobody answers; Refused:
         not with this key; ConfigError: not a URL."""
+        self.url: str = url
         self.left: bool = False
         """It takes no more jobs."""
         self.batched: int = 0
@@ -66,11 +67,11 @@ class Member:
         self._closed = threading.Lock()
         self._finishing = threading.Lock()
         self._drawing = threading.Lock()
-        self._session = Session(url, self._streams, stations, key)
-        self._streams.attach(self._session)
-        self._session.on_failure(self._fail)
+        self.session: Session = Session(url, self._streams, stations, key)
+        self._streams.session = self.session
+        self.session.on_failure(self._fail)
         try:
-            self._session.connect(CONNECT_TIMEOUT if stations is None else stations.start_time)
+            self.session.connect(CONNECT_TIMEOUT if stations is None else stations.start_time)
         except BaseException:
             self._close()
             raise
@@ -94,13 +95,13 @@ class Member:
         if first and cancel_futures:
             with suppress(PenstockError):  # nobody answers any more: nothing will run
                 self._cancel_unstarted()
-        if wait and not self._session.delivery.is_here:
+        if wait and not self.session.delivery.is_here:
             self._finish(draw=True)
             return
         if first:
             self._leave_soon()
         if wait:
-            self._session.ensure_may_wait()
+            self.session.ensure_may_wait()
 
     def leave_by(self, error: BaseException | None) -> None:
         """Leave by an exception: embedded work is cancelled; a running pipeline's futures are waited for as every
@@ -146,14 +147,14 @@ class Member:
             run.fail(died)
         if self._stations is None:
             with suppress(PenstockError, RuntimeError):
-                self._session.call(lambda: self._streams.fail(died))
+                self.session.call(lambda: self._streams.fail(died))
                 for stream in streams:
                     stream.cancel_all(unstarted_only=False)
                 self._cancel_running()
         elif at_once:
             self._stations.kill()
         self._close(died)
-        self._session.delivery.wait()  # the futures are settled there
+        self.session.delivery.wait()  # the futures are settled there
 
     # ------------------------------------------------------------------------------------- at the interpreter's exit
 
@@ -167,7 +168,7 @@ class Member:
         """Leave when all that was submitted has run, on a running pipeline when it is accepted."""
         self.linger()
         if self._is_here and self._stations is None:
-            self.drop(f"{self._session.url} has not accepted them", EXIT_TIMEOUT)
+            self.drop(f"{self.session.url} has not accepted them", EXIT_TIMEOUT)
         elif os.getpid() == self._pid:
             self.left = True
             self._close()  # or wait until whoever does it already has
@@ -209,17 +210,17 @@ class Member:
     def _finish(self, *, draw: bool) -> None:
         """Wait for everything, then close; who comes second waits for the first."""
         try:
-            if self._session.failure is None and not self._gone:
+            if self.session.failure is None and not self._gone:
                 with self._drawing:
                     for run in list(self._maps) if draw else ():
                         run.draw_rest()
             with self._finishing:
-                if self._session.failure is None and not self._gone:
+                if self.session.failure is None and not self._gone:
                     self._wait_for_all()
                     self._keep_results()
             self._close()
         except BaseException:
-            self.drop("interrupted" if self._session.failure is None else str(self._session.failure))
+            self.drop("interrupted" if self.session.failure is None else str(self.session.failure))
             raise
         self._say_lost()
 
@@ -227,7 +228,7 @@ class Member:
         """Until all that was submitted has ended, and what callbacks have submitted meanwhile."""
         while not self._gone:
             self._streams.close_open()
-            self._session.wait_for(self._session.accepted(), None)
+            self.session.wait_for(self.session.accepted(), None)
             is_idle = not self._streams.futures() and (self._stations is None or self._is_idle())
             self._streams.wait()
             if is_idle and not self._streams.futures():
@@ -245,9 +246,9 @@ class Member:
     def _count(self) -> int:
         """Jobs of an embedded pipeline that have not ended; at least one, as long as nobody answers."""
         try:
-            info: PipelineInfo = self._session.ask(AskPipeline)
+            info: PipelineInfo = self.session.ask(AskPipeline)
         except NoPipeline:
-            self._session.ensure_usable()
+            self.session.ensure_usable()
             return 1  # its ventilator is being started again
         return info.queued + info.leased
 
@@ -258,14 +259,14 @@ class Member:
             run.absorb()
         if maps and self._stations is None:
             with suppress(NoPipeline):  # who is away forgets them by itself
-                self._session.ask(AskPipeline)  # answered when what was said before is read: which maps to forget
+                self.session.ask(AskPipeline)  # answered when what was said before is read: which maps to forget
 
     def _await_acceptance(self, timeout: float | None) -> bool:
         """Whether a running pipeline has accepted all within so many seconds; embedded nothing is waited for."""
         with suppress(PenstockError, RuntimeError):  # nobody answers, or this is a callback that cannot wait
             self._streams.close_open()
             if self._stations is None:
-                self._session.wait_for(self._session.accepted(), timeout)
+                self.session.wait_for(self.session.accepted(), timeout)
             return True
         return False
 
@@ -283,7 +284,7 @@ class Member:
         deadline = time.monotonic() + INTERRUPTED_TIMEOUT
         futures = self._streams.futures()
         answers = self._cancel_unstarted()
-        jobs = sum(self._session.wait_for(one, max(0.0, deadline - time.monotonic()))[0].jobs for one in answers)
+        jobs = sum(self.session.wait_for(one, max(0.0, deadline - time.monotonic()))[0].jobs for one in answers)
         while sum(future.cancelled() for future in futures) < jobs and time.monotonic() < deadline:
             time.sleep(POLL_INTERVAL)
 
@@ -294,7 +295,7 @@ class Member:
                 stream.cancel_all(unstarted_only=False)
             for run in list(self._maps):
                 run.cancel()
-            self._session.ask(AskPipeline)  # answered when what was said before is read
+            self.session.ask(AskPipeline)  # answered when what was said before is read
 
     def _close(self, error: BaseException | None = None) -> None:
         """End the connection and the stations; whoever still waits for a job meets the error."""
@@ -303,7 +304,7 @@ class Member:
             self._gone = True
             for run in list(self._maps):
                 run.fail(error)
-            self._session.close()
+            self.session.close()
             if self._stations is not None:
                 self._stations.stop()
             living.discard(self)
@@ -313,7 +314,7 @@ class Member:
 
     def _fail(self, error: BaseException) -> None:
         """Nothing will be answered any more (in the session's thread)."""
-        self._lost = self._session.unaccepted if self._stations is None else self._known_open()
+        self._lost = self.session.unaccepted if self._stations is None else self._known_open()
         self._streams.fail(error)
 
     def _known_open(self) -> int:
@@ -322,20 +323,20 @@ class Member:
 
     def _open_jobs(self) -> int:
         """How many jobs are dropped by leaving now."""
-        if self._session.failure is not None:
+        if self.session.failure is not None:
             return self._lost
         try:
             if self._stations is None:
-                return self._session.wait_for(self._session.count_unaccepted(), COUNT_TIMEOUT)
-            info: PipelineInfo = self._session.ask(AskPipeline, COUNT_TIMEOUT)
+                return self.session.wait_for(self.session.count_unaccepted(), COUNT_TIMEOUT)
+            info: PipelineInfo = self.session.ask(AskPipeline, COUNT_TIMEOUT)
         except (PenstockError, RuntimeError):
             return self._known_open()
         return info.queued + info.leased
 
     def _say_lost(self) -> None:
-        if self._session.failure is not None:
+        if self.session.failure is not None:
             lost, self._lost = self._lost, 0
-            _say(lost, str(self._session.failure), None)
+            _say(lost, str(self.session.failure), None)
 
 
 def _say(jobs: int, why: str, stations: LocalStations | None) -> None:

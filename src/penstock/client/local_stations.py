@@ -30,7 +30,7 @@ START += "from penstock.supervisor import main; sys.exit(main(sys.argv[1]))"
 START_TIME = 30.0
 """Seconds the stations have to come up: a cold start of Python from a slow disk, many times over."""
 RESTARTS = 5
-"""So often a station, or their supervisor, is started again within a minute."""
+"""So often in a row a station is started again, and their supervisor within a minute."""
 POLL_INTERVAL = 0.02
 """Seconds between two looks whether slots have ended."""
 STOP_TIME = 8.0

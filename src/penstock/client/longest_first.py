@@ -14,9 +14,8 @@ from itertools import accumulate
 from typing import Any
 
 from penstock.client.backend import Mapper, Pieces
-from penstock.client.functions import Function
-from penstock.client.map import CHUNKS_PER_SLOT
-from penstock.job.spec import BatchSpec
+from penstock.client.batch_input import form_of, joined
+from penstock.client.map import CHUNKS_PER_SLOT, MapRequest
 
 Cost = Callable[..., float] | Sequence[float]
 """Of one job, in any unit: a function of the job's arguments, or one number for each job."""
@@ -29,11 +28,11 @@ class LongestFirst:
         """Raises whatever a `cost` function raises, ValueError for a cost that is no finite number of 0 or more and
         for a list of costs shorter than the input; TypeError for anything else as `cost`. An error of the input
         itself comes after what was drawn before it."""
-        self.form = "item" if len(iterables) == 1 else "star"
+        self.form = form_of(iterables)
         items: list[Any] = []
         self._error: Exception | None = None
         try:
-            items.extend(iterables[0] if len(iterables) == 1 else zip(*iterables))  # noqa: B905 - as the builtin map
+            items.extend(joined(iterables))
         except Exception as error:  # noqa: BLE001 - the user's iterator may raise anything
             self._error = error
         costs = _costs(items, cost, single=len(iterables) == 1)
@@ -64,22 +63,13 @@ class LongestFirst:
         return jobs
 
 
-def map_longest_first(
-    mapper: Mapper,
-    spec: BatchSpec,
-    function: Function,
-    iterables: Sequence[Iterable[Any]],
-    cost: Cost,
-    timeout: float | None,
-    *,
-    ordered: bool,
-) -> Iterator[Any]:
+def map_longest_first(mapper: Mapper, request: MapRequest, cost: Cost) -> Iterator[Any]:
     """`map` or `imap_unordered` of an input that is drawn whole; errors as of LongestFirst, before anything runs."""
-    plan = LongestFirst(iterables, cost)
+    plan = LongestFirst(request.iterables, cost)
     chunk = plan.cutting(CHUNKS_PER_SLOT * mapper.slots())
-    deadline = None if timeout is None else time.monotonic() + timeout
-    run = mapper.start_map(spec, function, [plan], form=plan.form, chunk=chunk, ordered=False)
-    results = _in_order(run, plan.order if ordered else None, deadline)
+    deadline = None if request.timeout is None else time.monotonic() + request.timeout
+    run = mapper.start_map(MapRequest(request.spec, request.function, [plan], plan.form, ordered=False, chunk=chunk))
+    results = _in_order(run, plan.order if request.ordered else None, deadline)
     run.watch(results)
     return results
 

@@ -13,13 +13,14 @@ from __future__ import annotations
 import time
 import weakref
 from collections import deque
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from penstock.client.batch_input import MAX_CHUNK_JOBS, Feed
 from penstock.client.follow import Row
+from penstock.client.functions import Function
 from penstock.client.readers import ArrivalReader, OrderReader, RowReader
 from penstock.client.refusals import error_named
 from penstock.client.results import Piece, error_of, handed_out, pieces_of
@@ -36,6 +37,23 @@ CHUNKS_AHEAD = 8
 """Per slot, of an input whose length is not known."""
 GROW_TIME = 0.5
 """Seconds: while all that is ahead is read within this time, chunks double."""
+
+
+class MapRequest(NamedTuple):
+    """A map that is to be started. `timeout`, `chunksize` and `buffersize` are those of `Pipeline.map`."""
+
+    spec: BatchSpec
+    function: Function
+    iterables: Sequence[Iterable[Any]]
+    form: str = ""
+    """Whether an item is one argument (``item``) or all of them (``star``); empty: the number of iterables tells."""
+    timeout: float | None = None
+    chunksize: int | None = None
+    buffersize: int | None = None
+    ordered: bool = True
+    """In the order of the input, else as they come."""
+    chunk: Callable[[int], int] | None = None
+    """By the index of a chunk's first job, how many jobs it shall have."""
 
 
 class Pace(NamedTuple):

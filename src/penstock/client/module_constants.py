@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from types import CodeType
 from typing import Any, NamedTuple
 
-from penstock.job.stateless import are_plain
+from penstock.job.stateless import all_code, are_plain
 
 STORE_GLOBAL = {"STORE_GLOBAL", "DELETE_GLOBAL"}
 
@@ -34,7 +34,7 @@ class Constant(NamedTuple):
 def constants_of(module: str, text: bytes, code: CodeType) -> list[Constant]:
     """Those of a loaded module, of which this is the source and its code."""
     known = dict(pair for statement in ast.parse(text).body for pair in _assigned(statement))
-    own = set(_set_by_functions(code))
+    own = _set_by_functions(code)
     return [Constant(module, name, value) for name, value in known.items() if name not in own and are_plain((value,))]
 
 
@@ -61,10 +61,8 @@ def _assigned(statement: ast.stmt) -> Iterator[tuple[str, Any]]:
             yield target.id, value
 
 
-def _set_by_functions(code: CodeType) -> Iterator[str]:
+def _set_by_functions(code: CodeType) -> set[str]:
     from dis import get_instructions  # noqa: PLC0415 - only where there are modules of one's own
 
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from (str(one.argval) for one in get_instructions(constant) if one.opname in STORE_GLOBAL)
-            yield from _set_by_functions(constant)
+    inner = (one for one in all_code(code) if one is not code)
+    return {str(step.argval) for one in inner for step in get_instructions(one) if step.opname in STORE_GLOBAL}

@@ -22,7 +22,7 @@ from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec, SourceFileLoader
 from pathlib import Path
-from types import CodeType, FunctionType, ModuleType
+from types import FunctionType, ModuleType
 from typing import Any, NamedTuple
 from zipfile import ZipFile
 from zipimport import zipimporter
@@ -32,7 +32,8 @@ import msgspec
 from penstock.client.module_constants import Constant, changed, constants_of
 from penstock.client.own_modules import imports_of, is_own, spec_of
 from penstock.job.payload import PROTOCOL
-from penstock.job.shipped_modules import FileStat, Module, is_as_read, pack, pack_stats
+from penstock.job.shipped_modules import FileStat, Module, is_as_read, pack
+from penstock.job.stateless import all_code
 
 SHIPPED_BYTES = 16 << 20
 """Of one module with its data: far more than people write, far less than what they install."""
@@ -245,7 +246,7 @@ def _made(
     loaded = [name for name in list(sys.modules) if name.partition(".")[0] == spec.name]
     specs = tuple((name, getattr(sys.modules.get(name), "__spec__", None)) for name in loaded)
     times = tuple((os.path.join(root, one.path) if one.path else root, one.mtime_ns) for root in roots for one in stats)
-    module = Module(spec.name, digest.digest(), roots, pack_stats(stats), content, packed)
+    module = Module(spec.name, digest.digest(), roots, pack(stats), content, packed)
     return _Captured(module, imports, specs, times if not specs else (), tuple((one, one.now) for one in constants))
 
 
@@ -301,15 +302,8 @@ def _warn_if_edited(spec: ModuleSpec, text: bytes) -> None:
 
 def _was_edited(module: ModuleType, path: str, text: bytes) -> bool:
     try:
-        known = set(_codes(compile(text, path, "exec", dont_inherit=True)))
+        known = set(all_code(compile(text, path, "exec", dont_inherit=True)))
     except (SyntaxError, ValueError):
         return True
     functions: list[Any] = [one for one in list(vars(module).values()) if type(one) is FunctionType]
     return any(one.__code__.co_filename == path and one.__code__ not in known for one in functions)
-
-
-def _codes(code: CodeType) -> Iterator[CodeType]:
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield constant
-            yield from _codes(constant)

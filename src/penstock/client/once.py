@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from penstock.client.argument_pickling import ItemDumper
-from penstock.client.batch_input import joined, serializing, settled
+from penstock.client.batch_input import form_of, joined, serializing, settled
 from penstock.client.chunking import FIRST_COUNT, Chunk, Cutter
 from penstock.client.follow import Follower
 from penstock.client.functions import DIGEST_BYTES, Function, Functions
@@ -38,8 +38,8 @@ def batch_once(
     functions: Functions,
 ) -> tuple[bytes, int]:
     """The id of the batch of this call, and how many jobs it has. Raises what its input raises, and OnceMismatch."""
-    form = "item" if len(iterables) == 1 else "star"
-    dumper = ItemDumper(functions) if spec.is_pickled else None
+    form = form_of(iterables)
+    dumper = ItemDumper(functions.shipper) if spec.is_pickled else None
     items = joined(iterables)
     if dumper is not None:
         items = settled(items, iterables, form, dumper)
@@ -66,10 +66,6 @@ def future_once(session: Session, streams: Streams, spec: BatchSpec, function: F
 class OneJob(Stream):
     """A stream of one job, whose batch is accepted already: it only waits for the outcome."""
 
-    batch: BatchId
-    count: int
-    future: JobFuture[Any]
-
     def __init__(
         self, session: Session, batch: bytes, spec: BatchSpec, function: Function, left: Callable[[Stream], None]
     ) -> None:
@@ -78,7 +74,8 @@ class OneJob(Stream):
         self.closed = self._said_closed = True
         self._opening = None
         self._follower = Follower(batch, self, accepted=True)
-        self.future = self.futures[0] = JobFuture(self, 0, batch)
+        self.future: JobFuture[Any] = JobFuture(self, 0, batch)
+        self.futures[0] = self.future
 
     def follow(self) -> None:
         """Ask the sink for its outcome."""

@@ -75,7 +75,6 @@ SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 SIZE = re.compile(r"(\d+)([kmgKMG]?)")
 UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
-SERIALIZERS = ("pickle", "msgpack")
 
 
 def seconds(value: Seconds, name: str = "a duration") -> float:
@@ -172,7 +171,7 @@ def tag(value: object, name: str = "a tag") -> str:
     return text
 
 
-def _worker(value: Any, name: str) -> str:
+def _word(value: Any, name: str) -> str:
     return "" if value is None else tag(value, name)
 
 
@@ -183,14 +182,13 @@ def _needs(value: Any, name: str) -> tuple[str, ...]:
     return tuple(sorted({tag(one, name) for one in tags}))
 
 
-def _on_missing(value: object, name: str) -> str:
-    if value not in {"wait", "fail"}:
-        raise ValueError(f"{name} must be 'wait' or 'fail', not {value!r}")
-    return str(value)
+def _one_of(*words: str) -> Callable[[object, str], str]:
+    def parse(value: object, name: str) -> str:
+        if value not in words:
+            raise ValueError(f"{name} must be {' or '.join(map(repr, words))}, not {value!r}")
+        return str(value)
 
-
-def _once(value: Any, name: str) -> str:
-    return "" if value is None else tag(value, name)
+    return parse
 
 
 def _after(value: object, name: str) -> bytes:
@@ -206,12 +204,6 @@ def _time_limit(value: Any, name: str) -> float | None:
     if limit == 0:
         raise ValueError(f"{name} must be more than 0 seconds, or None")
     return limit
-
-
-def _serializer(value: object, name: str) -> str:
-    if value not in SERIALIZERS:
-        raise ValueError(f"{name} must be 'pickle' or 'msgpack', not {value!r}")
-    return str(value)
 
 
 def _check(value: object, name: str) -> bool:
@@ -231,14 +223,14 @@ PARSERS: dict[str, Callable[[Any, str], Any]] = {
     "not_before": instant,
     "expires": _expires,
     "after": _after,
-    "once": _once,
+    "once": _word,
     "keep_output": output_size,
     "limit": _limit,
-    "worker": _worker,
+    "worker": _word,
     "needs": _needs,
-    "on_missing": _on_missing,
+    "on_missing": _one_of("wait", "fail"),
     "retain": seconds,
-    "serializer": _serializer,
+    "serializer": _one_of("pickle", "msgpack"),
 }
 """The options of every job."""
 

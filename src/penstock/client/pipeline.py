@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import weakref
 from concurrent.futures import Future
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from penstock.client.backend import Backend
 from penstock.client.batch import ALL_JOBS, Batch
+from penstock.client.callback_thread import ensure_threads
+from penstock.client.engine import Engine
 from penstock.client.futures import JobFuture
 from penstock.client.locate import locate
 from penstock.client.records import BatchStatus, PipelineStatus, WorkerInfo
-from penstock.client.start_backend import start_backend
 from penstock.client.submitter import Submitter
 from penstock.job import current_job
 from penstock.station.config import TERM_GRACE
@@ -54,7 +56,7 @@ class Pipeline(Submitter):
         ship: bool = True,
         grace: float = TERM_GRACE,
     ) -> None:
-        if current_job.is_loading():
+        if current_job.here.loading:
             raise RuntimeError(
                 "a Pipeline was made while a slot imports your module: make it in a function, or under "
                 'if __name__ == "__main__"'
@@ -66,7 +68,21 @@ class Pipeline(Submitter):
             raise TypeError(f"slots must be a whole number, not {type(slots).__name__}")
         if slots is not None and slots < 1:
             raise ValueError(f"slots must be a whole number from 1 on, not {slots!r}")
-        super().__init__(start_backend(url, loaded, slots, data, pass_output=pass_output, ship=ship, grace=grace), {})
+        if url == "inline":
+            from penstock.client.inline import Inline  # noqa: PLC0415 - for tests and debuggers
+
+            backend: Backend = Inline()
+        else:
+            ensure_threads()
+            stations = None
+            if url == "local":
+                from penstock.client.local_stations import LocalStations  # noqa: PLC0415 - only these start processes
+
+                where = None if data is None else Path(data)
+                stations = LocalStations(slots, where, pass_output=pass_output, grace=grace)
+                url = stations.url
+            backend = Engine(url, stations, key=loaded, ship=ship)
+        super().__init__(backend, {})
         self._finalizer = weakref.finalize(self, self._engine.leave_forgotten)
         self._finalizer.atexit = False  # what becomes of it then is the engine's business
 

@@ -16,8 +16,8 @@ else:
 
 FinalState = Literal["succeeded", "failed", "timed_out", "cancelled", "dead"]
 """Of a job that has ended."""
-AnyState = Literal[FinalState, "queued", "delayed", "running", "open"]
-"""Of any job. ``open``: it has not ended, and the ventilator is of an earlier release that cannot say more."""
+AnyState = Literal[FinalState, "queued", "delayed", "running"]
+"""Of any job."""
 
 
 class Outcome(msgspec.Struct, Generic[T_co], frozen=True, kw_only=True):
@@ -72,8 +72,7 @@ class JobInfo(msgspec.Struct, frozen=True, kw_only=True):
     index: int
     """Its place in its batch, from 0."""
     state: AnyState
-    """``queued``, ``delayed``, ``running``, ``succeeded``, ``failed``, ``timed_out``, ``cancelled`` or ``dead``;
-    ``open``: it has not ended, and the ventilator is of an earlier release that cannot say more."""
+    """``queued``, ``delayed``, ``running``, ``succeeded``, ``failed``, ``timed_out``, ``cancelled`` or ``dead``."""
     text: str
     """What it does: the command line, or the function and its arguments. Those are read without opening a pickle: plain
     values as they are, objects by the name of their class."""
@@ -209,23 +208,23 @@ class PipelineStatus(msgspec.Struct, frozen=True, kw_only=True):
     """The version of the ventilator's penstock."""
     python: str
     """The version of the ventilator's Python."""
-    queued: int
+    queued: int = 0
     """How many jobs wait at the ventilator."""
-    leased: int
+    leased: int = 0
     """How many jobs workers have: those that run, and those that wait there."""
     running: int = 0
     """How many of these run in slots, as far as is known."""
-    batches: int
+    batches: int = 0
     """How many batches have jobs that have not ended."""
     sink_present: bool
     """Whether the ventilator is connected to the sink."""
-    malformed: int
+    malformed: int = 0
     """How many messages were dropped because they are none of penstock's protocol."""
     reopened: int = 0
     """How many jobs are run again since the ventilator started, because results.db had lost their outcomes."""
     lost: int = 0
     """How many jobs are dead because results.db had lost their outcomes and their arguments were not kept any more."""
-    workers: tuple[WorkerInfo, ...]
+    workers: tuple[WorkerInfo, ...] = ()
     """The workers that are connected."""
     security: str = ""
     """``keys``, ``private`` (only its own machine reaches it), or ``insecure``: whoever reaches it may use it."""

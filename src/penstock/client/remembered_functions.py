@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import partial
 from types import CodeType, FunctionType
 from typing import Any, NamedTuple
 
 from penstock.client.argument_pickling import Needs
-from penstock.client.function_parts import Parts, is_as_it_was, parts_of
+from penstock.client.function_parts import is_as_it_was, parts_of
 from penstock.job.bundle import Bundle
 from penstock.job.stateless import is_importable, is_in_script, is_stateless
 from penstock.job.wrappers import Initializer, Prepared, Surroundings
@@ -28,18 +29,11 @@ class Entry(NamedTuple):
     """A function that was serialized, and how it is known that it would be the same again."""
 
     around: tuple[Any, Any, Any]
-    has_name: Callable[[object], bool] | None
-    parts: tuple[Parts, ...] | None
+    is_as_it_was: Callable[[], bool]
+    """Whether the function would be serialized to the same again."""
     bare: Bundle
     needs: Needs
     title: str
-
-    @property
-    def is_as_it_was(self) -> bool:
-        """Whether the function would be serialized to the same again."""
-        if self.has_name is not None:
-            return self.has_name(self.around[0])
-        return is_as_it_was(self.parts)
 
 
 class RememberedFunctions:
@@ -53,7 +47,7 @@ class RememberedFunctions:
     def find(self, target: Callable[..., Any], serializer: str) -> Entry | None:
         """What is remembered of a function that is as it was."""
         entry = self._entries.get(_key(target, serializer))
-        return entry if entry is not None and entry.is_as_it_was else None
+        return entry if entry is not None and entry.is_as_it_was() else None
 
     def keep(self, target: Callable[..., Any], serializer: str, bare: Bundle, needs: Needs, title: str) -> None:
         """Remember a function, unless it is large, or can change while nothing shows it."""
@@ -85,11 +79,11 @@ def _entry(around: tuple[Any, Any, Any], bare: Bundle, needs: Needs, title: str)
     """What to remember of a function; None: it can change while nothing shows it."""
     function = around[0]
     if is_importable(function):
-        return Entry(around, is_importable, None, bare, needs, title)
+        return Entry(around, partial(is_importable, function), bare, needs, title)
     if is_in_script(function) and is_stateless(function):
-        return Entry(around, is_in_script, None, bare, needs, title)
+        return Entry(around, partial(is_in_script, function), bare, needs, title)
     parts = parts_of(function)
-    return None if parts is None else Entry(around, None, parts, bare, needs, title)
+    return None if parts is None else Entry(around, partial(is_as_it_was, parts), bare, needs, title)
 
 
 def trim(entries: OrderedDict[Any, Any]) -> None:

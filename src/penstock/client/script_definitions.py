@@ -20,8 +20,8 @@ from graphlib import CycleError, TopologicalSorter
 from hashlib import blake2b
 from typing import NamedTuple
 
-from penstock.client.argument_pickling import Owned
 from penstock.client.function_parts import Parts, is_as_it_was, parts_of
+from penstock.client.module_shipping import Shipper
 from penstock.client.own_modules import imports_of
 from penstock.client.script_pickling import DefinitionPickler
 from penstock.job.main_module import MAIN, SPAWNED, Definition, ScriptSource, Travelling
@@ -53,10 +53,10 @@ class _Known(NamedTuple):
 
 
 class Script:
-    """Makes definitions for one client; `owned` knows which modules are its user's own."""
+    """Makes definitions for one client; its `shipper` knows which modules are its user's own."""
 
-    def __init__(self, owned: Owned) -> None:
-        self._owned = owned
+    def __init__(self, shipper: Shipper) -> None:
+        self._shipper = shipper
         self._known: dict[str, _Known] = {}
         self._groups: dict[frozenset[str], tuple[tuple[_Known, ...], Definition]] = {}
         self._sets: dict[frozenset[str], tuple[dict[str, _Known], Travelling]] = {}
@@ -74,8 +74,8 @@ class Script:
             return self._as_source(error)
         if made is None or any(made[0].get(name) is not one for name, one in closure.items()):
             known = closure.values()
-            modules = self._owned.own(frozenset().union(*(one.imports for one in known)))
-            modules = modules.union(*(self._owned.needs_of(one.definition.blob) for one in known))
+            modules = self._shipper.own(frozenset().union(*(one.imports for one in known)))
+            modules = modules.union(*(self._shipper.names_in(one.definition.blob) for one in known))
             files = frozenset().union(*(one.files for one in known))
             path = getattr(main, "__file__", None)
             path = os.path.abspath(path) if isinstance(path, str) else ""
@@ -94,7 +94,7 @@ class Script:
             ) from error
         sys.modules.setdefault(SPAWNED, sys.modules[MAIN])  # what comes back is of that name, as with multiprocessing
         imports = {*imports_of(source.text.encode()), source.package.partition(".")[0]} - {""}
-        return Travelling((), source, self._owned.own(imports))
+        return Travelling((), source, self._shipper.own(imports))
 
     def _closure(self, names: Iterable[str]) -> dict[str, _Known]:
         closure: dict[str, _Known] = {}

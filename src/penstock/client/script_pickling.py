@@ -13,9 +13,7 @@ import builtins
 import functools
 import io
 import sys
-import threading
 import typing
-import weakref
 from collections.abc import Iterable
 from contextvars import Context, ContextVar
 from dis import get_instructions
@@ -32,13 +30,7 @@ from penstock.job.payload import PROTOCOL
 from penstock.job.pickle_by_value import ValuePickler
 from penstock.job.stateless import LruCache, is_generic, is_in_script
 
-FRESH: dict[type, str] = {
-    type(threading.Lock()): "lock",
-    type(threading.RLock()): "rlock",
-    threading.local: "local",
-    weakref.WeakValueDictionary: "weak values",
-    weakref.WeakKeyDictionary: "weak keys",
-}
+FRESH = {type(make()): kind for kind, make in main_module.FRESH.items()}
 """What cannot be pickled and need not be: what a script makes of these, empty, does as well."""
 
 

@@ -64,13 +64,9 @@ def _initializer_error(functions: Functions, target: Callable[..., Any], seriali
     except pickle.PicklingError as error:
         text = str(error).removeprefix("the function ")
         return explained(pickle.PicklingError(f"the initializer {text}"), initializer.function)
-    for number, (argument, reason) in enumerate(_refusals(functions, initializer.arguments, serializer), 1):
-        if reason:
-            text = f"argument {number} of the initializer {name} ({type(argument).__name__}) cannot be serialized by"
-            return explained(pickle.PicklingError(f"{text} {serializer}: {reason}"), argument)
+    reasons = payload.unpicklable(initializer.arguments, serializer, ItemDumper(functions.shipper))
+    for place, reason in reasons.items():
+        argument = initializer.arguments[place]
+        text = f"argument {place + 1} of the initializer {name} ({type(argument).__name__}) cannot be serialized by"
+        return explained(pickle.PicklingError(f"{text} {serializer}: {reason}"), argument)
     return None
-
-
-def _refusals(functions: Functions, values: Sequence[Any], serializer: str) -> list[tuple[Any, str]]:
-    reasons = payload.unpicklable(values, serializer, ItemDumper(functions))
-    return [(value, reasons.get(place, "")) for place, value in enumerate(values)]

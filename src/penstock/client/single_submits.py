@@ -212,37 +212,32 @@ class Streams:
         self._living: dict[bytes, Stream] = {}
         self.on_row: OnRow | None = None
         """Of the streams that start from now on."""
-        self._session: Session | None = None
+        self.session: Session
+        """The session that takes the parts: set before the first submit."""
         self._refusal: BaseException | None = None
         self._charged = 0
         """Bytes of items not yet taken that the session has been told of."""
         self._uncharged = 0
         """And of those that it has not: telling it of each would cost as much as the rest of a submit."""
 
-    def attach(self, session: Session) -> None:
-        """The session that takes the parts."""
-        self._session = session
-
     def submit(self, spec: BatchSpec, function: Function, item: bytes) -> JobFuture[Any]:
         """One more job of the function with this digest."""
-        session = self._session
-        assert session is not None
-        session.await_room()
+        self.session.await_room()
         key = (function.digest, spec)
         with self._lock:
             stream = self._open.get(key)
             if stream is None or stream.closed:
-                stream = self._start(session, spec, function)
+                stream = self._start(spec, function)
             elif len(self._open) > 1:
                 self._open.move_to_end(key)
             future = stream.add(item)
             self._collect(stream)
             self._uncharged += len(item)
             if self._uncharged > CHARGE_BYTES:
-                session.charge(self._uncharged)
+                self.session.charge(self._uncharged)
                 self._charged += self._uncharged
                 self._uncharged = 0
-        session.wake()
+        self.session.wake()
         return future
 
     def enlist(self, stream: Stream, future: JobFuture[Any]) -> JobFuture[Any]:
@@ -256,9 +251,9 @@ class Streams:
             self._living[stream.batch] = stream
         return future
 
-    def _start(self, session: Session, spec: BatchSpec, function: Function) -> Stream:
-        session.delivery.start()  # when outcomes come, the interpreter may be too near its end for a new thread
-        stream = self._open[function.digest, spec] = Stream(session, spec, function, self.left)
+    def _start(self, spec: BatchSpec, function: Function) -> Stream:
+        self.session.delivery.start()  # when outcomes come, the interpreter may be too near its end for a new thread
+        stream = self._open[function.digest, spec] = Stream(self.session, spec, function, self.left)
         stream.on_row, stream.on_refused = self.on_row, self.note_refusal
         self._living[stream.batch] = stream
         if len(self._open) > OPEN_STREAMS:
@@ -278,12 +273,10 @@ class Streams:
         """What piled up since the last turn (in the session's thread)."""
         if not self._collected:
             return []
-        session = self._session
-        assert session is not None
         with self._lock:
             collected, self._collected = self._collected, []
             parts = [part for stream in collected for part in stream.take_parts()]
-            session.charge(sum(len(part.payload) for part in parts) - self._charged)
+            self.session.charge(sum(len(part.payload) for part in parts) - self._charged)
             self._charged = self._uncharged = 0
         return parts
 
@@ -312,13 +305,11 @@ class Streams:
         """Wait until all of them are, and their callbacks have run, or the session has failed. Raises RuntimeError in
         a callback."""
         futures = self.futures()
-        session = self._session
-        assert session is not None
         if futures:
-            session.ensure_may_wait()
-        while futures and session.failure is None:
+            self.session.ensure_may_wait()
+        while futures and self.session.failure is None:
             futures = [future for future in wait(futures, WAIT_INTERVAL).not_done if isinstance(future, JobFuture)]
-        session.delivery.wait()
+        self.session.delivery.wait()
 
     def living(self) -> list[Stream]:
         """Streams that take in jobs or have open futures."""

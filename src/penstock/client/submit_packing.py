@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -58,9 +58,7 @@ class Packer:
 
     def __init__(self, next_number: Callable[[], int]) -> None:
         self._next_number = next_number
-        self._opens: list[Part] = []
-        self._chunks: list[Part] = []
-        self._closes: list[BatchClose] = []
+        self._parts: list[Part] = []
         self._bytes = 0
         self._batch = b""
         """Of the newest part."""
@@ -77,42 +75,28 @@ class Packer:
         mixed = batch != self._batch and (alone or self._alone)
         full = self.pack() if mixed or (self._bytes and self._bytes + size > SUBMIT_BYTES) else []
         self._batch, self._alone = batch, alone
-        match part.record:
-            case BatchOpen():
-                self._opens.append(part)
-            case ChunkHead():
-                self._chunks.append(part)
-            case BatchClose():
-                self._closes.append(part.record)
-                self._doubtful.discard(batch)
+        self._parts.append(part)
+        if isinstance(part.record, BatchClose):
+            self._doubtful.discard(batch)
         self._bytes += size
-        records = len(self._opens) + len(self._chunks) + len(self._closes)
-        return full + self.pack() if self._bytes >= SUBMIT_BYTES or records >= SUBMIT_RECORDS else full
+        return full + self.pack() if self._bytes >= SUBMIT_BYTES or len(self._parts) >= SUBMIT_RECORDS else full
 
     def pack(self) -> list[Packed]:
         """The Submit of what has been taken; empty: nothing has."""
-        if not (self._opens or self._chunks or self._closes):
-            return []
-        message = Submit(
-            number=self._next_number(),
-            opens=tuple(part.record for part in self._opens if isinstance(part.record, BatchOpen)),
-            chunks=tuple(part.record for part in self._chunks if isinstance(part.record, ChunkHead)),
-            closes=tuple(self._closes),
-        )
-        packed = Packed(message, join([part.payload for part in (*self._opens, *self._chunks)]))
-        self._opens, self._chunks, self._closes, self._bytes = [], [], [], 0
-        return [packed]
+        parts, self._parts, self._bytes = self._parts, [], 0
+        return [_packed(self._next_number(), parts)] if parts else []
+
+
+def _packed(number: int, parts: Sequence[Part]) -> Packed:
+    opens = [(part.record, part.payload) for part in parts if isinstance(part.record, BatchOpen)]
+    chunks = [(part.record, part.payload) for part in parts if isinstance(part.record, ChunkHead)]
+    closes = tuple(part.record for part in parts if isinstance(part.record, BatchClose))
+    message = Submit(number, tuple(one for one, _ in opens), tuple(one for one, _ in chunks), closes)
+    return Packed(message, join([payload for _, payload in (*opens, *chunks)]))
 
 
 def without(submit: Submit, payload: Bytes, batch: bytes) -> Packed:
     """The same Submit with nothing of this batch."""
     owners: tuple[BatchOpen | ChunkHead, ...] = (*submit.opens, *submit.chunks)
-    parts = split(payload, [one.size for one in owners])
-    kept = [part for one, part in zip(owners, parts, strict=True) if one.batch != batch]
-    message = Submit(
-        number=submit.number,
-        opens=tuple(one for one in submit.opens if one.batch != batch),
-        chunks=tuple(one for one in submit.chunks if one.batch != batch),
-        closes=tuple(one for one in submit.closes if one.batch != batch),
-    )
-    return Packed(message, join([*kept]))
+    parts = [*map(Part, owners, split(payload, [one.size for one in owners])), *map(Part, submit.closes)]
+    return _packed(submit.number, [part for part in parts if part.record.batch != batch])

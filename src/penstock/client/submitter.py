@@ -14,6 +14,7 @@ from penstock.client.command_arguments import Command, template_of, words_of
 from penstock.client.functions import Function
 from penstock.client.futures import JobFuture, failed
 from penstock.client.longest_first import Cost, map_longest_first
+from penstock.client.map import MapRequest
 from penstock.client.options import CallOptions, CommandOptions, around_of, depends_on_now, spec_of
 from penstock.client.pipeline_views import group_of, in_group
 from penstock.client.records import CommandResult
@@ -160,17 +161,13 @@ class Submitter(Executor):
                 "once is for submit, batch and command: the results of a map are not kept once they have been read"
             )
         function = self._engine.function(self._around.prepare(fn), spec)
+        request = MapRequest(spec, function, iterables, "", timeout, chunksize, buffersize, ordered)
         if cost is not None:
-            return map_longest_first(self._engine, spec, function, iterables, cost, timeout, ordered=ordered)
-        return self._engine.map(
-            spec,
-            function,
-            iterables,
-            timeout=timeout,
-            chunksize=chunksize,
-            buffersize=buffersize,
-            ordered=ordered,
-        )
+            return map_longest_first(self._engine, request, cost)
+        run = self._engine.start_map(request)
+        results = run.results()
+        run.watch(results)
+        return results
 
     @overload
     def batch(

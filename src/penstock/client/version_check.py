@@ -7,7 +7,6 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Protocol
 
 from penstock.client.records import PipelineStatus, WorkerInfo
 from penstock.errors import PenstockError
@@ -20,19 +19,13 @@ LOOK_INTERVAL = 30.0
 log: logging.Logger = logging.getLogger("penstock.client")
 
 
-class Workers(Protocol):
-    """What can be asked which workers there are."""
-
-    def status(self) -> PipelineStatus:
-        """The state of the pipeline. Raises PenstockError when nobody answers, RuntimeError where none can be waited
-        for."""
-
-
 class Versions:
     """Warns, once for each version, of workers with another Python or another penstock than this client."""
 
-    def __init__(self, workers: Workers, now: Callable[[], float] = time.monotonic) -> None:
-        self._workers = workers
+    def __init__(self, status: Callable[[], PipelineStatus], now: Callable[[], float] = time.monotonic) -> None:
+        """`status` tells which workers there are. Raises PenstockError when nobody answers, RuntimeError where none can
+        be waited for."""
+        self._status = status
         self._now = now
         self._look_at = 0.0
         self._said: set[str] = set()
@@ -43,7 +36,7 @@ class Versions:
             return
         self._look_at = self._now() + LOOK_INTERVAL
         with suppress(PenstockError, RuntimeError):  # what follows meets it too
-            for worker in self._workers.status().workers:
+            for worker in self._status().workers:
                 self._compare(worker)
 
     def _compare(self, worker: WorkerInfo) -> None:

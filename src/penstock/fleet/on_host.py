@@ -92,17 +92,13 @@ def stop(order: Any) -> Any:
 class WorkerFiles:
     """Where a pipeline's worker has its files."""
 
-    pid: Path
-    log: Path
-    lock: Path
-    key: Path
-
     def __init__(self, pipeline: str) -> None:
         state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
         self.folder: Path = state / "penstock" / "fleet" / pipeline
-        self.log, self.pid, self.key, self.lock = (
-            self.folder / ("worker." + suffix) for suffix in ("log", "pid", "key", "lock")
-        )
+        self.log: Path = self.folder / "worker.log"
+        self.pid: Path = self.folder / "worker.pid"
+        self.key: Path = self.folder / "worker.key"
+        self.lock: Path = self.folder / "worker.lock"
 
     def take(self, how: int = fcntl.LOCK_EX) -> int | None:
         """The lock, for a worker to inherit, or shared: to see that none has it. None: one has it."""

@@ -70,14 +70,10 @@ class LoadedFunction:
         """Raises whatever loading it raises, and script.Stale."""
         self._serializer = serializer
         self._bundle: Bundle | None = None
-        loading = current_job.is_loading()
-        current_job.set_loading(True)
-        try:
+        with current_job.loading(now=True):
             self._function = (
                 function_names.load_named(blob) if serializer == "msgpack" else self._loaded(payload.loads(blob))
             )
-        finally:
-            current_job.set_loading(loading)
         self.is_shared: bool = serializer == "msgpack" or is_stateless(self._function)
         """Whether all jobs are given the same one."""
         self._blob = b"" if self.is_shared else bytes(blob)

@@ -20,6 +20,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shlex
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import NamedTuple
@@ -29,7 +30,6 @@ import msgspec
 from penstock.job.spawning import OWN_FILES, SHELL, Files, spawn
 
 REPLACEMENT = re.compile(rb"\{(?:(#|%)|(-?[1-9]\d*)?(//|/\.|/|\.)?)\}")
-UNSAFE = re.compile(rb"[^A-Za-z0-9@%+=:,./_-]")
 
 Argv = list[bytes]
 
@@ -153,9 +153,7 @@ def _without_extension(base: bytes) -> bytes:
 
 def quoted(argument: bytes) -> bytes:
     """As one word to a shell."""
-    if argument and not UNSAFE.search(argument):
-        return argument
-    return b"'" + argument.replace(b"'", b"'\"'\"'") + b"'"
+    return os.fsencode(shlex.quote(os.fsdecode(argument)))
 
 
 # ------------------------------------------------------------------------------------------------------- running

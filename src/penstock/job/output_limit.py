@@ -3,17 +3,12 @@ line that says how much is missing there."""
 
 from __future__ import annotations
 
-import re
 from typing import NamedTuple
 
 from penstock.job.spec import KEEP_OUTPUT
 
 NOTE_BYTES = 131_072
 """Of each stream, in a note, where the whole is kept beside it: half of it head, half of it tail."""
-OLD_HALF = 65_536
-"""Head and tail of outcomes that an earlier release recorded, which did not say how much was written."""
-
-_CUT = re.compile(rb"\n\[\.\.\. (\d+) bytes cut \.\.\.\]\n")
 
 
 class Cut(NamedTuple):
@@ -54,12 +49,9 @@ def shortened(head: bytes, missing: int, tail: bytes) -> bytes:
 
 
 def cut_of(kept: bytes, size: int) -> Cut:
-    """What a note has, of an output of `size` bytes (0: it does not say, and has all of it, or is an old one)."""
+    """What a note has, of an output of `size` bytes (0: it has all of it)."""
     if not size:
-        match = _CUT.match(kept, OLD_HALF) if len(kept) > 2 * OLD_HALF else None
-        if match is None:
-            return Cut(kept, 0, b"")
-        return Cut(kept[:OLD_HALF], int(match[1]), kept[match.end() :])
+        return Cut(kept, 0, b"")
     if not kept:
         return Cut(b"", size, b"")
     for digits in range(1, 20):  # the line is as long as the number in it

@@ -108,9 +108,9 @@ def loads(data: Bytes) -> Any:
 
 def loads_for_job(data: Bytes) -> Any:
     """What a job is about to be given, or called. What that forks while it is made is not to run the job."""
-    before = current_job.forks()
+    before = current_job.here.forks
     value = loads(data)
-    if current_job.forks() != before:
+    if current_job.here.forks != before:
         raise SystemExit(0)
     return value
 

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import sys
 import types
-from collections.abc import Iterator
 from functools import partial
-from types import CodeType, FunctionType
+from types import FunctionType
 from typing import Any, ForwardRef
 
 import cloudpickle
+
+from penstock.job.stateless import all_code
 
 LAZY: Any = getattr(types, "LazyImportType", ())
 """What a global is until it is used, if it was imported lazily."""
@@ -84,14 +85,8 @@ def _with_annotations(function: FunctionType) -> FunctionType:
 def _import_lazy(function: FunctionType) -> bool:
     """Make the imports that stand behind the globals that a function uses; whether there were any."""
     known = function.__globals__
-    lazy = [name for name in set(_names(function.__code__)) if isinstance(known.get(name), LAZY)]
+    names = {name for code in all_code(function.__code__) for name in code.co_names}
+    lazy = [name for name in names if isinstance(known.get(name), LAZY)]
     for name in lazy:
         known[name] = known[name].resolve()
     return bool(lazy)
-
-
-def _names(code: CodeType) -> Iterator[str]:
-    yield from code.co_names
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _names(constant)

@@ -29,7 +29,7 @@ class Limited:
         finally:
             _runs[key] = _runs.get(key, 0) + 1
             if _runs[key] >= limit:
-                current_job.retire()
+                current_job.here.retiring = True
 
     @property
     def wraps_only(self) -> tuple[Any, ...]:

@@ -42,9 +42,9 @@ class FileStat(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Module(msgspec.Struct, frozen=True, array_like=True):
-    """A top-level module: its name, a digest of its content, the client's folders (or zip files) that it is in, its
-    files (`pack_stats`), and their content (`pack`; empty: it can only be used where those files are); and a pickle of
-    what the client has changed since, by module and name (empty: nothing)."""
+    """A top-level module: its name, a digest of its content, the client's folders (or zip files) that it is in; what is
+    known of its files, and their content, as `pack` makes both (no content: it can only be used where those files are);
+    and a pickle of what the client has changed since, by module and name (empty: nothing)."""
 
     name: str
     digest: bytes
@@ -58,13 +58,9 @@ _stats = msgspec.msgpack.Decoder(list[FileStat])
 _contents = msgspec.msgpack.Decoder(list[tuple[str, bytes]])
 
 
-def pack(files: Iterable[tuple[str, bytes]]) -> bytes:
-    """Files with their relative paths, as they travel."""
-    return zlib.compress(msgspec.msgpack.encode(list(files)), 1)
-
-
-def pack_stats(files: Iterable[FileStat]) -> bytes:
-    """What is known of a module's files, as it travels: a package of hundreds is a small part of a message."""
+def pack(files: Iterable[tuple[str, bytes] | FileStat]) -> bytes:
+    """Files with their relative paths, or what is known of each, as they travel: what is known of a package of hundreds
+    is a small part of a message."""
     return zlib.compress(msgspec.msgpack.encode(list(files)), 1)
 
 

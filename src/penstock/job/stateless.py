@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import chain
-from types import BuiltinFunctionType, CellType, FunctionType, MethodType, ModuleType
+from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 ATOMS = frozenset({int, float, complex, str, bytes, bool, type(None), type(Ellipsis)})
@@ -75,6 +75,14 @@ def content_of(cell: CellType) -> object:
         return cell.cell_contents
     except ValueError:
         return cell
+
+
+def all_code(code: CodeType) -> Iterator[CodeType]:
+    """The code, and all code that is in it: that of inner functions, classes and lambdas."""
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from all_code(constant)
 
 
 def _is_found(value: Any, module: str) -> bool:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import pickletools
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from penstock.former_names import today
@@ -32,41 +33,31 @@ class Name(NamedTuple):
         return self.name if plain else f"{self.module}.{self.name}"
 
 
+@dataclass(slots=True, eq=False)
 class Pairs:
     """A dict: its keys could not be hashed without running code of theirs."""
 
-    __slots__ = ("pairs",)
-
-    def __init__(self) -> None:
-        self.pairs: list[tuple[Any, Any]] = []
+    pairs: list[tuple[Any, Any]]
 
 
+@dataclass(slots=True, eq=False)
 class Members:
     """A set or frozenset, for the same reason."""
 
-    __slots__ = ("items", "kind")
-
-    def __init__(self, kind: str, items: list[Any]) -> None:
-        self.kind: str = kind
-        self.items: list[Any] = items
+    kind: str
+    items: list[Any]
 
 
+@dataclass(slots=True, eq=False)
 class Made:
     """What would come of calling something: an object."""
 
-    __slots__ = ("arguments", "state", "what")
-
-    def __init__(self, what: Any, arguments: Any) -> None:
-        self.what: Any = what
-        self.arguments: Any = arguments
-        self.state: Any = None
+    what: Any
+    arguments: Any
+    state: Any = None
 
 
-class _Mark:
-    __slots__ = ()
-
-
-MARK = _Mark()
+MARK = object()
 
 
 def read(data: Bytes, enough: int | None = None) -> Any:
@@ -83,7 +74,7 @@ def read(data: Bytes, enough: int | None = None) -> Any:
 
 
 class _Reader:
-    """The stack and the memo of a pickle machine that makes nothing."""
+    """The stack and the memo of a pickle machine that makes nothing. What an opcode does is the method of its name."""
 
     def __init__(self, enough: int | None) -> None:
         self._stack: list[Any] = []
@@ -112,10 +103,8 @@ class _Reader:
             self._memo[len(self._memo) if name == "MEMOIZE" else argument] = self._stack[-1]
         elif name in RECALLS:
             self._stack.append(self._memo[argument])
-        elif name in STEPS:
-            STEPS[name](self, argument)
         elif name not in IGNORED:
-            raise ValueError(name)
+            getattr(self, f"load_{name.lower()}")(argument)
         grew = self._list is not None and name in {"APPEND", "APPENDS"} and self._stack[-1] is self._list
         return grew and self._enough is not None and len(self._stack[-1]) >= self._enough
 
@@ -136,100 +125,108 @@ class _Reader:
         del self._stack[-count:]
         return items
 
-    def pop(self, _: Any) -> None:
+    def load_pop(self, _: Any) -> None:
         self._stack.pop()
 
-    def pop_mark(self, _: Any) -> None:
+    def load_pop_mark(self, _: Any) -> None:
         self._pop_mark()
 
-    def dup(self, _: Any) -> None:
+    def load_dup(self, _: Any) -> None:
         self._stack.append(self._stack[-1])
 
-    def append(self, _: Any) -> None:
+    def load_append(self, _: Any) -> None:
         item = self._stack.pop()
         self._extend([item])
 
-    def appends(self, _: Any) -> None:
+    def load_appends(self, _: Any) -> None:
         self._extend(self._pop_mark())
 
     def _extend(self, items: list[Any]) -> None:
         if type(self._stack[-1]) is list:  # an object of a list's kind keeps to itself what it has
             self._stack[-1].extend(items)
 
-    def to_list(self, _: Any) -> None:
+    def load_list(self, _: Any) -> None:
         self._stack.append(self._pop_mark())
 
-    def to_tuple(self, _: Any) -> None:
+    def load_tuple(self, _: Any) -> None:
         self._stack.append(tuple(self._pop_mark()))
 
-    def tuple_of(self, count: int) -> None:
-        self._stack.append(tuple(self._pop(count)))
+    def load_tuple1(self, _: Any) -> None:
+        self._stack.append(tuple(self._pop(1)))
 
-    def to_dict(self, _: Any) -> None:
+    def load_tuple2(self, _: Any) -> None:
+        self._stack.append(tuple(self._pop(2)))
+
+    def load_tuple3(self, _: Any) -> None:
+        self._stack.append(tuple(self._pop(3)))
+
+    def load_dict(self, _: Any) -> None:
         items = self._pop_mark()
-        made = Pairs()
-        made.pairs = list(zip(items[::2], items[1::2], strict=True))
-        self._stack.append(made)
+        self._stack.append(Pairs(list(zip(items[::2], items[1::2], strict=True))))
 
-    def set_item(self, _: Any) -> None:
+    def load_setitem(self, _: Any) -> None:
         self._set_items(self._pop(2))
 
-    def set_items(self, _: Any) -> None:
+    def load_setitems(self, _: Any) -> None:
         self._set_items(self._pop_mark())
 
     def _set_items(self, items: list[Any]) -> None:
         if type(self._stack[-1]) is Pairs:
             self._stack[-1].pairs.extend(zip(items[::2], items[1::2], strict=True))
 
-    def add_items(self, _: Any) -> None:
+    def load_additems(self, _: Any) -> None:
         items = self._pop_mark()
         if type(self._stack[-1]) is Members:
             self._stack[-1].items.extend(items)
 
-    def to_frozenset(self, _: Any) -> None:
+    def load_frozenset(self, _: Any) -> None:
         self._stack.append(Members("frozenset", self._pop_mark()))
 
-    def named(self, argument: str) -> None:
+    def load_global(self, argument: str) -> None:
         module, _, name = argument.partition(" ")
         self._stack.append(Name(today(module), name))
 
-    def stack_named(self, _: Any) -> None:
+    def load_stack_global(self, _: Any) -> None:
         module, name = self._pop(2)
         if type(module) is not str or type(name) is not str:
             raise ValueError("a name is no text")
         self._stack.append(Name(today(module), name))
 
-    def extension(self, code: int) -> None:
+    def load_ext1(self, code: int) -> None:
         self._stack.append(Name("", f"<extension {code}>"))
 
-    def reduce(self, _: Any) -> None:
+    load_ext2 = load_ext4 = load_ext1
+
+    def load_reduce(self, _: Any) -> None:
         self._stack.append(Made(*self._pop(2)))
 
-    def new_with_keywords(self, _: Any) -> None:
+    load_newobj = load_reduce
+
+    def load_newobj_ex(self, _: Any) -> None:
         kind, arguments, _keywords = self._pop(3)
         self._stack.append(Made(kind, arguments))
 
-    def instance(self, argument: str) -> None:
+    def load_inst(self, argument: str) -> None:
         arguments = tuple(self._pop_mark())
         module, _, name = argument.partition(" ")
         self._stack.append(Made(Name(today(module), name), arguments))
 
-    def object_of(self, _: Any) -> None:
+    def load_obj(self, _: Any) -> None:
         kind, *arguments = self._pop_mark()
         self._stack.append(Made(kind, tuple(arguments)))
 
-    def build(self, _: Any) -> None:
+    def load_build(self, _: Any) -> None:
         state = self._stack.pop()
         if type(self._stack[-1]) is Made:
             self._stack[-1].state = state
 
-    def persistent(self, _: Any) -> None:
+    def load_persid(self, _: Any) -> None:
         self._stack.append(Name("", "<persistent object>"))
 
-    def persistent_of(self, _: Any) -> None:
+    def load_binpersid(self, _: Any) -> None:
         self._stack[-1] = Name("", "<persistent object>")
 
-    def buffer(self, _: Any) -> None:
+    def load_next_buffer(self, _: Any) -> None:
         self._stack.append(Name("", "<buffer>"))
 
 
@@ -241,40 +238,9 @@ CONSTANTS = frozenset({
 FIXED: dict[str, Any] = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": (), "MARK": MARK}
 MAKES: dict[str, Callable[[], Any]] = {
     "EMPTY_LIST": list,
-    "EMPTY_DICT": Pairs,
+    "EMPTY_DICT": lambda: Pairs([]),
     "EMPTY_SET": lambda: Members("set", []),
 }
 REMEMBERS = frozenset({"MEMOIZE", "PUT", "BINPUT", "LONG_BINPUT"})
 RECALLS = frozenset({"GET", "BINGET", "LONG_BINGET"})
 IGNORED = frozenset({"PROTO", "FRAME", "STOP", "READONLY_BUFFER"})
-STEPS: dict[str, Callable[[_Reader, Any], None]] = {
-    "POP": _Reader.pop,
-    "POP_MARK": _Reader.pop_mark,
-    "DUP": _Reader.dup,
-    "APPEND": _Reader.append,
-    "APPENDS": _Reader.appends,
-    "LIST": _Reader.to_list,
-    "TUPLE": _Reader.to_tuple,
-    "TUPLE1": lambda reader, _: reader.tuple_of(1),
-    "TUPLE2": lambda reader, _: reader.tuple_of(2),
-    "TUPLE3": lambda reader, _: reader.tuple_of(3),
-    "DICT": _Reader.to_dict,
-    "SETITEM": _Reader.set_item,
-    "SETITEMS": _Reader.set_items,
-    "ADDITEMS": _Reader.add_items,
-    "FROZENSET": _Reader.to_frozenset,
-    "GLOBAL": _Reader.named,
-    "STACK_GLOBAL": _Reader.stack_named,
-    "EXT1": _Reader.extension,
-    "EXT2": _Reader.extension,
-    "EXT4": _Reader.extension,
-    "REDUCE": _Reader.reduce,
-    "NEWOBJ": _Reader.reduce,
-    "NEWOBJ_EX": _Reader.new_with_keywords,
-    "INST": _Reader.instance,
-    "OBJ": _Reader.object_of,
-    "BUILD": _Reader.build,
-    "PERSID": _Reader.persistent,
-    "BINPERSID": _Reader.persistent_of,
-    "NEXT_BUFFER": _Reader.buffer,
-}

@@ -71,17 +71,14 @@ def run_initializer(
     """Run an initializer, unless it has run here. Raises what it raises, with a note; the next one tries again."""
     if key in _done:
         return
-    loading = current_job.is_loading()
+    there = surroundings() if surroundings != Surroundings() else contextlib.nullcontext()
     try:
         function, arguments = load()
-        current_job.set_loading(False)  # an initializer may make a Pipeline, as a job may
-        with surroundings() if surroundings != Surroundings() else contextlib.nullcontext():
+        with current_job.loading(now=False), there:  # an initializer may make a Pipeline, as a job may
             function(*arguments)
     except BaseException as error:
         error.add_note(INITIALIZER_NOTE)
         raise
-    finally:
-        current_job.set_loading(loading)
     _done.add(key)
 
 

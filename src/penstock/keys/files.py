@@ -206,7 +206,7 @@ class KeyFolder:
                     lease_key=lease_key if role in {Role.VENTILATOR, Role.SINK} else "",
                 )
                 entries.append(_entry(key))
-                self._save(entries)
+                self._write(LIST, entries)
                 self._write(f"{name}.key", key)
 
     def new(self, role: Role, name: str) -> Path:
@@ -224,7 +224,7 @@ class KeyFolder:
             public, secret = self._pair()
             own = load(self.path, Role.VENTILATOR)
             key = msgspec.structs.replace(own, role=role, name=name, public=public, secret=secret, lease_key="")
-            self._save([*entries, _entry(key)])
+            self._write(LIST, [*entries, _entry(key)])
             return self._write(f"{name}.key", key)
 
     def revoke(self, name: str, *, old: bool = False) -> int:
@@ -241,9 +241,8 @@ class KeyFolder:
                 raise ConfigError(f"{name} is a station's own key: a new one is made by `penstock keys init` elsewhere")
             gone = {one.public for one in (live[:-1] if old else live)}
             now = time.time()
-            self._save(
-                [msgspec.structs.replace(one, revoked_time=now) if one.public in gone else one for one in entries]
-            )
+            revoked = [msgspec.structs.replace(one, revoked_time=now) if one.public in gone else one for one in entries]
+            self._write(LIST, revoked)
             if not old:
                 (self.path / f"{name}.key").unlink(missing_ok=True)
             return len(gone)
@@ -258,16 +257,10 @@ class KeyFolder:
         """All that were ever given out, oldest first."""
         return _entries(self.path)
 
-    def _write(self, name: str, key: KeyFile) -> Path:
-        self._replace(self.path / name, msgspec.json.format(msgspec.json.encode(key), indent=1) + b"\n")
-        return self.path / name
-
-    def _save(self, entries: list[Entry]) -> None:
-        self._replace(self.path / LIST, msgspec.json.format(msgspec.json.encode(entries), indent=1) + b"\n")
-
-    @staticmethod
-    def _replace(file: Path, data: bytes) -> None:
+    def _write(self, name: str, value: KeyFile | list[Entry]) -> Path:
         """All of it or nothing, and at no moment readable by others."""
+        file = self.path / name
+        data = msgspec.json.format(msgspec.json.encode(value), indent=1) + b"\n"
         new = file.with_name(f".{file.name}.{os.getpid()}")
         fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE)
         try:
@@ -275,7 +268,7 @@ class KeyFolder:
                 opened.write(data)
                 opened.flush()
                 os.fsync(fd)
-            new.rename(file)
+            return new.rename(file)
         except BaseException:
             new.unlink(missing_ok=True)
             raise

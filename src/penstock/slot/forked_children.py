@@ -37,7 +37,7 @@ class Forks:
     def _disarm(self) -> None:
         """Called in the child before any code of the job's goes on."""
         self.is_child = True
-        current_job.note_fork()
+        current_job.here.forks += 1
         self._page.detach()
         for cell in range(LIMITS, LIMITS + LIMIT_CELLS):
             self._page.cells[cell] = -1

@@ -29,7 +29,7 @@ from operator import length_hint
 from typing import Any, NoReturn
 
 from penstock.errors import ProtocolError
-from penstock.job.current_job import CurrentJob, announce, is_retiring, retire
+from penstock.job.current_job import CurrentJob, here
 from penstock.job.main_module import Stale
 from penstock.job.manager_authkeys import Heir
 from penstock.job.run_limit import Limited
@@ -89,7 +89,7 @@ class Slot:
         self._coming: Any = iter(())
         self._stop = 0
         self._printing = -1
-        announce(self._current_job)
+        here.job = self._current_job
 
     def serve(self) -> None:
         """Handle frames until the agent is gone, or this process is used up."""
@@ -105,7 +105,7 @@ class Slot:
             match message:
                 case RunPiece():
                     self._run_intact(message)
-                    if is_retiring():
+                    if here.retiring:
                         return
                 case LoadFunction():
                     self._begin(message.piece, message.index)
@@ -180,7 +180,7 @@ class Slot:
                 job = loaded.runner(chunk.form)
             items = items[order.start - chunk.head.first : order.stop - chunk.head.first]
         except Stale:
-            retire()  # another process takes its place, and runs the piece
+            here.retiring = True  # another process takes its place, and runs the piece
             return
         except BaseException as error:  # noqa: BLE001 - the user's module may raise anything
             report.fail(order.start, order.stop, error, time.monotonic_ns(), self._capture.collect())
@@ -219,7 +219,7 @@ class Slot:
                     report.add(index, value, time.monotonic_ns(), output)
             index += 1
             self._home.go()
-            if is_retiring():
+            if here.retiring:
                 return
 
     def _run_blocks(

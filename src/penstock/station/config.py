@@ -16,7 +16,7 @@ DRAIN_BEFORE = 60.0
 
 
 class StationConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """What every station is told. `lifeline` is a file descriptor whose end of file ends the station (embedded). `key`
+    """What every station is told. `lifeline` is a file descriptor whose end of file ends the station. `key`
     is a key file or folder, `insecure` lets it listen beyond this machine without one. `no_pickle`: batches of pickles
     are refused (ventilator) and not opened (worker)."""
 

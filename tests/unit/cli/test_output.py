@@ -3,9 +3,11 @@ from __future__ import annotations
 import json
 import sys
 import time
+from typing import Any
 
 import pytest
 
+from penstock.cli import output
 from penstock.cli.output import (
     clipped,
     columns,
@@ -114,3 +116,49 @@ def test_value_without_a_json_form_is_written_by_repr(capfdbinary: pytest.Captur
     """`--json` never fails on a value."""
     json_line({"value": {1, 2}})
     assert json.loads(capfdbinary.readouterr().out) == {"value": "{1, 2}"}
+
+
+def no_number(name: str) -> None:
+    raise AssertionError(f"{name} is no JSON")
+
+
+def read(value: Any, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, int]:
+    lost: list[None] = []
+    monkeypatch.setattr(output, "_say_no_number", lambda: lost.append(None))
+    return json.loads(output.json_bytes({"value": value}), parse_constant=no_number)["value"], len(lost)
+
+
+def knot() -> list[Any]:
+    made: list[Any] = []
+    made.append(made)
+    return made
+
+
+def deep(levels: int) -> list[Any]:
+    made: list[Any] = []
+    for _ in range(levels):
+        made = [made]
+    return made
+
+
+@pytest.mark.parametrize(
+    ("value", "read_as", "lost"),
+    [
+        (1.5, 1.5, 0),
+        (float("nan"), None, 1),
+        ([1, {"a": float("inf"), "b": -float("inf")}], [1, {"a": None, "b": None}], 2),
+        ({(1, 2): "x", float("nan"): 1}, {"(1, 2)": "x", "nan": 1}, 0),
+        ((1, {2}), [1, "{2}"], 0),
+        (knot(), ["[[...]]"], 0),
+    ],
+)
+def test_whatever_a_function_returns_is_json(
+    value: Any, read_as: Any, lost: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Numbers that are none are null and counted, keys and what has no form are text, a knot is cut."""
+    assert read(value, monkeypatch) == (read_as, lost)
+
+
+def test_what_is_nested_too_deeply_is_text_from_there_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No reader would take it, and no recursion ends here."""
+    assert read([float("nan"), deep(500)], monkeypatch)[1] == 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from penstock import Pipeline
 from penstock.client.functions import Function
 from penstock.client.longest_first import LongestFirst, map_longest_first
+from penstock.client.map import MapRequest
 from penstock.client.results import Piece
 from penstock.job.spec import BatchSpec
 
@@ -26,9 +27,10 @@ class Mapper:
     def slots(self) -> int:
         return 2
 
-    def start_map(self, *_: Any, chunk: Callable[[int], int] | None = None, **__: Any) -> Mapper:
+    def start_map(self, request: MapRequest) -> Mapper:
+        chunk = request.chunk
         assert chunk is not None
-        (plan,) = _[2]
+        (plan,) = request.iterables
         items = list(plan)
         first = 0
         while first < len(items):
@@ -36,6 +38,9 @@ class Mapper:
             self.pieces.append(Piece(first, len(part), part, None))
             first += len(part)
         return self
+
+    def results(self) -> Iterator[Any]:
+        raise AssertionError("it is read piece by piece")
 
     def next_piece(self, timeout: float | None = None) -> Piece | None:  # noqa: ARG002
         return self.pieces.pop() if self.pieces else None
@@ -48,7 +53,7 @@ class Mapper:
 
 
 def run(mapper: Mapper, items: Any, cost: Any, *, ordered: bool = True) -> Iterator[Any]:
-    return map_longest_first(mapper, BatchSpec(), Function.of(b"f"), [items], cost, None, ordered=ordered)
+    return map_longest_first(mapper, MapRequest(BatchSpec(), Function.of(b"f"), [items], ordered=ordered), cost)
 
 
 @given(st.lists(st.floats(0, 100)))

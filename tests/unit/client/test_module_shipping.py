@@ -220,7 +220,7 @@ def test_to_slots_of_this_host_only_the_names_of_files_travel(
             before = known.serialized(function, "pickle").digest
             file.write(change)
         shipper = Shipper(is_local=True)
-        shipper._captured = known._shipper._captured  # type: ignore[union-attr]
+        shipper._captured = known.shipper._captured
         (module,) = shipper.modules(frozenset({"own"}))
         assert (bool(module.content), len(before)) == (is_sent, 16)
 

@@ -47,7 +47,7 @@ def test_the_environment_names_the_pipeline(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_none_is_made_while_a_slot_imports_the_users_module(monkeypatch: pytest.MonkeyPatch) -> None:
     """It would start a pipeline in every slot."""
-    monkeypatch.setattr(current_job, "is_loading", lambda: True)
+    monkeypatch.setattr(current_job.here, "loading", True)
     with pytest.raises(RuntimeError, match="while a slot imports your module"):
         Pipeline("inline")
 

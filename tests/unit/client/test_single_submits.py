@@ -48,7 +48,7 @@ class Client:
         self.streams = Streams()
         self.world = World(self.streams)
         self.wire = self.world.wire
-        self.streams.attach(self.world)
+        self.streams.session = self.world
 
     def submit(self, *args: object, function: Function = ONE, spec: BatchSpec = SPEC) -> JobFuture[Any]:
         """One job, submitted at the next turn."""

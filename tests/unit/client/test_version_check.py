@@ -27,7 +27,7 @@ class World:
         self.now = 10.0
         self.answer: PipelineStatus | Exception = status()
         self.asked = 0
-        self.versions = Versions(self, lambda: self.now)
+        self.versions = Versions(self.status, lambda: self.now)
 
     def status(self) -> PipelineStatus:
         """How the pipeline stands."""

@@ -6,28 +6,27 @@ from collections.abc import Iterator
 
 import pytest
 
-from penstock.job import current_job as module
-from penstock.job.current_job import CurrentJob, announce, current_job, in_slot, is_loading, set_loading
+from penstock.job.current_job import CurrentJob, current_job, here, in_slot, loading
 
 
 @pytest.fixture(autouse=True)
 def no_slot() -> Iterator[None]:
     """This process is no slot, before and after."""
     yield
-    module._Place.job = None
+    here.job = None
 
 
 def test_outside_of_a_job_there_is_none() -> None:
     """Any process but a slot has no current job."""
     assert current_job() is None
     assert not in_slot()
-    assert not is_loading()
+    assert not here.loading
 
 
 def test_slot_announces_how_the_job_is_found() -> None:
     """Each question is answered by what runs then."""
     jobs = [CurrentJob("b:0", 1, "mill", 0), None]
-    announce(lambda: jobs[0])
+    here.job = lambda: jobs[0]
     assert in_slot()
     assert current_job() == CurrentJob("b:0", 1, "mill", 0)
     jobs.pop(0)
@@ -36,7 +35,10 @@ def test_slot_announces_how_the_job_is_found() -> None:
 
 def test_loading_is_said_and_unsaid() -> None:
     """While a slot imports the user's module it says so."""
-    set_loading(True)
-    assert is_loading()
-    set_loading(False)
-    assert not is_loading()
+    said: list[bool] = []
+    with loading(now=True):
+        said.append(here.loading)
+        with loading(now=False):
+            said.append(here.loading)
+        said.append(here.loading)
+    assert [*said, here.loading] == [True, False, True, False]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from penstock.job.output_limit import OLD_HALF, cut_line, cut_of, kept_spans, note_bytes, shortened
+from penstock.job.output_limit import cut_of, kept_spans, note_bytes, shortened
 
 SIZE = st.integers(0, 3_000)
 
@@ -30,14 +30,6 @@ def test_a_note_tells_how_much_is_missing_and_where(size: int, bound: int) -> No
     head, missing, tail = cut_of(kept, said)
     assert head + text[len(head) : len(head) + missing] + tail == text
     assert missing == (size - 2 * (bound // 2) if size > bound else 0)
-
-
-def test_notes_of_the_release_before_are_read() -> None:
-    """They did not say how much was written; a job may print such a line itself."""
-    old = b"x" * OLD_HALF + cut_line(1000) + b"y" * OLD_HALF
-    assert cut_of(old, 0) == (b"x" * OLD_HALF, 1000, b"y" * OLD_HALF)
-    whole = b"x" * OLD_HALF + cut_line(1000) + b"y"
-    assert cut_of(whole, 0) == (whole, 0, b"")
 
 
 def test_what_is_kept_is_never_more_than_its_bound() -> None:

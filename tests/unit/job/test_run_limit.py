@@ -16,7 +16,7 @@ from penstock.job.run_limit import Limited
 def fresh() -> Iterator[None]:
     """This process takes no notice of being used up."""
     yield
-    current_job._Place.retiring = False
+    current_job.here.retiring = False
 
 
 def test_after_so_many_runs_the_process_takes_no_more() -> None:
@@ -26,13 +26,13 @@ def test_after_so_many_runs_the_process_takes_no_more() -> None:
     assert one(1) == 1
     with pytest.raises(KeyError):
         one(3)
-    assert not current_job.is_retiring()
+    assert not current_job.here.retiring
     assert other(-5) == 5
-    assert current_job.is_retiring()
+    assert current_job.here.retiring
 
 
 def test_pools_are_counted_apart() -> None:
     """By their keys."""
     for key in (b"one", b"two"):
         Limited(key, 2, abs)(-1)
-    assert not current_job.is_retiring()
+    assert not current_job.here.retiring

@@ -42,7 +42,7 @@ def module(number: int, *, roots: tuple[str, ...] = ("/not/here",), files: tuple
     """A package with a module and a file of data, in some version."""
     text = b"number = %d\ndef fail(): raise LookupError(number)\n" % number
     content = [("away/__init__.py", b""), ("away/it.py", text), ("away/data.txt", b"data")]
-    stats = shipped_modules.pack_stats(files or [FileStat("away/it.py", 0, 0)])
+    stats = shipped_modules.pack(files or [FileStat("away/it.py", 0, 0)])
     return Module("away", b"%d" % number, roots, stats, shipped_modules.pack(content))
 
 
@@ -99,7 +99,7 @@ def test_files_in_place_are_imported_in_place(tmp_path: Path) -> None:
     at = tmp_path / "away.py"
     at.write_text("number = 9")
     stat = FileStat("away.py", at.stat().st_size, at.stat().st_mtime_ns)
-    shipped_modules.enter([Module("away", b"9", (str(tmp_path),), shipped_modules.pack_stats([stat]), b"")])
+    shipped_modules.enter([Module("away", b"9", (str(tmp_path),), shipped_modules.pack([stat]), b"")])
     assert importlib.import_module("away").__file__ == str(at)
 
 
@@ -107,7 +107,7 @@ def test_what_did_not_come_and_is_not_here_is_an_error() -> None:
     """It names the module and what to do."""
     with pytest.raises(ValueError, match=r"the module away is too large .* install it here"):
         shipped_modules.enter(
-            [Module("away", b"1", ("/not/here",), shipped_modules.pack_stats([FileStat("away.py", 1, 1)]), b"")]
+            [Module("away", b"1", ("/not/here",), shipped_modules.pack([FileStat("away.py", 1, 1)]), b"")]
         )
 
 

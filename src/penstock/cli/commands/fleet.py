@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from penstock.cli.commands.keys import work_key_file
+from penstock.cli.option_types import together
 from penstock.cli.options import as_json, debug, key_path, keyed, url_option
 from penstock.cli.output import json_line, local_time, printable
 from penstock.errors import ConfigError
@@ -17,20 +18,14 @@ from penstock.errors import ConfigError
 if TYPE_CHECKING:
     from penstock.fleet.ssh import Answer, Fleet
 
-Function = TypeVar("Function", bound=Callable[..., Any])
-
-
-def on_hosts(function: Function) -> Function:
-    """What each of these commands takes."""
-    for option in (
-        debug,
-        click.option("--ssh", envvar="PENSTOCK_SSH", default="ssh", help="Use this ssh command.  [env: PENSTOCK_SSH]"),
-        url_option("--url", "Connect to the pipeline at this URL."),
-        keyed,
-        click.argument("hosts", metavar="HOSTS"),
-    ):
-        function = option(function)
-    return function
+on_hosts = together(
+    click.argument("hosts", metavar="HOSTS"),
+    keyed,
+    url_option("--url", "Connect to the pipeline at this URL."),
+    click.option("--ssh", envvar="PENSTOCK_SSH", default="ssh", help="Use this ssh command.  [env: PENSTOCK_SSH]"),
+    debug,
+)
+"""What each of these commands takes."""
 
 
 @click.group("fleet", short_help="Start, stop and check workers on many hosts, through ssh.")

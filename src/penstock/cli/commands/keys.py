@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
+from penstock.cli.option_types import together
 from penstock.cli.options import as_json, debug, key_path
 from penstock.cli.output import columns, counted, json_line, local_time, say
 from penstock.cli.settings import default_key_folder
@@ -19,19 +19,17 @@ if TYPE_CHECKING:
     from penstock.keys.files import KeyFolder
 
 
-Function = TypeVar("Function", bound=Callable[..., Any])
-
-
-def in_folder(function: Function) -> Function:
-    """``--keys`` of each of these commands."""
-    option = click.option(
+in_folder = together(
+    click.option(
         "--keys",
         "folder",
         envvar="PENSTOCK_KEYS",
         type=click.Path(path_type=Path, file_okay=False),
         help="Use this key folder.  [env: PENSTOCK_KEYS; default: penstock/keys in the user's configuration folder]",
-    )
-    return option(debug(function))
+    ),
+    debug,
+)
+"""``--keys`` of each of these commands."""
 
 
 @click.group("keys", short_help="Make, list and revoke keys.")

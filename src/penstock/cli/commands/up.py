@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from penstock.cli.options import binding, data_folder, graced, key_path, station_settings
 from penstock.cli.output import say
 from penstock.errors import ConfigError, NoPipeline, PenstockError
-from penstock.exit_codes import REFUSED, SUCCESS, WRONG_USE, in_words
+from penstock.exit_codes import WRONG_USE
 
 if TYPE_CHECKING:
-    from penstock.station.config import StationConfig
+    from penstock.supervisor import Station, Supervisor
 
 LOOK_INTERVAL = 0.2
-"""Seconds between two looks at the stations."""
+"""Seconds between two questions whether all are there."""
 START_TIME = 15.0
 """Seconds the stations have to find each other: a cold start of Python on a busy machine, thrice."""
-SETTLED_TIME = 5.0
-"""Seconds after which a station's end is no failed start."""
 
 
 @click.command("up", short_help="Run ventilator, sink and workers on this machine, until Ctrl-C.")
@@ -61,18 +56,23 @@ def command(
     common = station_settings(url, **asked)
     folder = data_folder(data)
     _check_places(url, folder)
-    stations = Stations()
+    from penstock.supervisor import StationEndedError, Supervisor
+
     with _terminable():
+        supervisor = Supervisor(_stations(common, folder, workers, slots, show_jobs=show_jobs, grace=grace), say=say)
         try:
-            _start(stations, common, folder, workers, slots, show_jobs=show_jobs, grace=grace)
-            _wait_until_up(stations, url, workers)
+            supervisor.start()
+            _wait_until_up(supervisor, url, workers)
             say(f"{url} is up and keeps its data in {folder}; others on this machine find it with")
             print(f"export PENSTOCK_URL={url}", flush=True)
             if key_path():
                 print(f"export PENSTOCK_KEY={key_path()}", flush=True)
-            stations.watch()
+            while True:
+                supervisor.wait()
+        except StationEndedError as error:
+            raise (ConfigError if error.code == WRONG_USE else PenstockError)(f"{error}, see above") from None
         finally:
-            stations.stop()
+            supervisor.stop()
 
 
 def _check_places(url: str, folder: str) -> None:
@@ -88,38 +88,36 @@ def _check_places(url: str, folder: str) -> None:
         raise ConfigError(f"{folder}: {(error.strerror or str(error)).lower()}") from None
 
 
-def _start(
-    stations: Stations, common: dict[str, Any], folder: str, workers: int, slots: int | None, **of_workers: Any
-) -> None:
+def _stations(common: dict[str, Any], folder: str, workers: int, slots: int | None, **of_workers: Any) -> list[Station]:
     """`common`: what every station is told; `of_workers`: what only workers are."""
     from penstock.cli.commands.worker import default_name
     from penstock.station.capacity import default_slots
     from penstock.station.config import SinkConfig, VentilatorConfig, WorkerConfig
+    from penstock.supervisor import Station
 
-    common["lifeline"] = stations.lifeline
-    stations.start("ventilator", VentilatorConfig(data=folder, **common))
-    stations.start("sink", SinkConfig(data=folder, **common))
     each = slots or max(1, default_slots() // max(1, workers))
-    for number in range(1, workers + 1):
-        name = f"{default_name()}-{number}"
-        stations.start("worker", WorkerConfig(slots=each, name=name, **of_workers, **common))
+    names = [f"{default_name()}-{number}" for number in range(1, workers + 1)]
+    return [
+        Station("ventilator", VentilatorConfig(data=folder, **common)),
+        Station("sink", SinkConfig(data=folder, **common)),
+        *(Station("worker", WorkerConfig(slots=each, name=name, **of_workers, **common)) for name in names),
+    ]
 
 
-def _wait_until_up(stations: Stations, url: str, workers: int) -> None:
+def _wait_until_up(supervisor: Supervisor, url: str, workers: int) -> None:
     from penstock import Pipeline
 
     try:
         pipeline = Pipeline(url)
-    except NoPipeline:
-        stations.check(starting=True)
-        raise
+    finally:
+        supervisor.wait(timeout=0)  # a station that has ended is why there is none
     with pipeline:
         end = time.monotonic() + START_TIME
         while not (status := pipeline.status()).sink_present or len(status.workers) < workers:
-            stations.check()
             if time.monotonic() > end:
                 raise NoPipeline(f"{url}: sink and workers did not come up within {START_TIME:g} s")
-            time.sleep(LOOK_INTERVAL)
+            supervisor.wait(timeout=LOOK_INTERVAL)
+    supervisor.is_up = True
 
 
 @contextmanager
@@ -134,80 +132,3 @@ def _terminable() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-class Running(NamedTuple):
-    """One station's process and how it was started."""
-
-    kind: str
-    config: StationConfig
-    process: subprocess.Popen[bytes]
-    started_at: float
-
-
-class Stations:
-    """Station processes in sessions of their own, so that Ctrl-C reaches only this process; they end with it."""
-
-    lifeline: int
-
-    def __init__(self) -> None:
-        self.lifeline, self._held = os.pipe()
-        self._running: list[Running] = []
-
-    def start(self, kind: str, config: StationConfig) -> None:
-        """Start a station of this kind."""
-        import msgspec
-
-        process = subprocess.Popen(
-            [sys.executable, "-m", f"penstock.{kind}.process", msgspec.json.encode(config).decode()],
-            pass_fds=(self.lifeline,),
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        self._running.append(Running(kind, config, process, time.monotonic()))
-
-    def check(self, *, starting: bool = False) -> None:
-        """Start again what was killed. PenstockError: a station ended soon after its start, or while all are
-        `starting`; it said why on stderr."""
-        for station in [one for one in self._running if one.process.poll() is not None]:
-            self._running.remove(station)
-            code = station.process.returncode
-            if station.kind == "worker" and code in {SUCCESS, REFUSED}:
-                continue  # it was drained, or its key was revoked
-            if starting or time.monotonic() < station.started_at + SETTLED_TIME:
-                kind = ConfigError if code == WRONG_USE else PenstockError
-                raise kind(f"the {station.kind} ended with {in_words(code)}, see above")
-            say(f"the {station.kind} ended with {in_words(code)}: started again")
-            self.start(station.kind, station.config)
-
-    def watch(self) -> None:
-        """Look after the stations until Ctrl-C."""
-        while True:
-            self.check()
-            time.sleep(LOOK_INTERVAL)
-
-    def stop(self) -> None:
-        """Workers finish first, while there is someone to report to. Interrupted, all end as soon as what runs has had
-        its grace; interrupted again, at once."""
-        try:
-            for kinds in ({"worker"}, {"ventilator", "sink"}):
-                self._terminate(kinds)
-        finally:
-            os.close(self._held)  # whoever still lives sees its lifeline end
-            os.close(self.lifeline)
-            try:
-                self._wait()
-            except KeyboardInterrupt:
-                self._terminate({"worker"})
-                raise
-
-    def _terminate(self, kinds: Collection[str]) -> None:
-        some = [station.process for station in self._running if station.kind in kinds]
-        for process in some:
-            process.terminate()
-        for process in some:
-            process.wait()
-
-    def _wait(self) -> None:
-        for station in self._running:
-            station.process.wait()

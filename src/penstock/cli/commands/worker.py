@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
+from penstock.cli.option_types import DURATION, Count
 from penstock.cli.options import debug, graced, key_path, keyed, url_option, without_pickles
 from penstock.cli.signals import give_back
-from penstock.cli.units import DURATION
 from penstock.errors import ConfigError
 from penstock.station.config import DRAIN_BEFORE
 
@@ -23,18 +23,14 @@ TAG_LENGTH = 256
 @url_option("--connect", "Connect to the pipeline at this URL.")
 @without_pickles
 @click.option(
-    "--slots",
-    type=click.IntRange(1),
-    metavar="N",
-    envvar="PENSTOCK_SLOTS",
-    help="Run this many jobs at once.  [default: usable cores]",
+    "--slots", type=Count(1), envvar="PENSTOCK_SLOTS", help="Run this many jobs at once.  [default: usable cores]"
 )
 @click.option(
     "--name", envvar="PENSTOCK_NAME", help="Give the worker this name.  [default: HOST-PID; with a key KEY/HOST/PID]"
 )
 @click.option(
     "--allow-user",
-    "users",
+    "allow_users",
     multiple=True,
     metavar="NAME",
     help="Allow jobs to run as NAME; the worker has to run as root.",
@@ -50,17 +46,7 @@ TAG_LENGTH = 256
     "--drain-before", type=DURATION, help=f"Drain this long before the time limit.  [default: {DRAIN_BEFORE:g}s]"
 )
 @debug
-def command(
-    url: str,
-    slots: int | None,
-    name: str | None,
-    users: tuple[str, ...],
-    tags: tuple[str, ...],
-    no_pickle: bool,
-    show_jobs: bool,
-    grace: float,
-    **times: Any,
-) -> int:
+def command(url: str, slots: int | None, name: str | None, tags: tuple[str, ...], **asked: Any) -> int:
     """Run a worker until SIGTERM or Ctrl-C, which let it finish its running jobs.
 
     A second signal ends the running jobs with their grace and hands everything back; a third one does so at once.
@@ -73,18 +59,9 @@ def command(
     for tag in tags:
         if not tag or not tag.isprintable() or tag != tag.strip() or len(tag) > TAG_LENGTH or len(tags) > TAGS_MAX:
             raise ConfigError(f"--tag {tag!r}: write at most {TAGS_MAX} words of at most {TAG_LENGTH} characters")
-    config = WorkerConfig(
-        url=url,
-        key=key_path(),
-        no_pickle=no_pickle,
-        slots=slots or default_slots(),
-        name=name or default_name(),
-        allow_users=users,
-        tags=tags,
-        show_jobs=show_jobs,
-        grace=grace,
-        **{name: time for name, time in times.items() if time is not None},
-    )
+    given = {option: value for option, value in asked.items() if value is not None}
+    name, slots = name or default_name(), slots or default_slots()
+    config = WorkerConfig(url=url, key=key_path(), slots=slots, name=name, tags=tags, **given)
     if config.time_limit is not None and config.drain_before >= config.time_limit:
         raise ConfigError(
             f"--time-limit leaves no time to work: the worker drains {config.drain_before:g} s before (--drain-before)"

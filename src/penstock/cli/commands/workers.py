@@ -35,25 +35,16 @@ def command(url: str, as_json: bool) -> None:
         return
     columns(
         ("NAME", "HOST", "PID", "SLOTS", "RUNNING", "HELD", "DONE", "PYTHON", "PENSTOCK", "STATE", "TAGS"),
-        (
-            (
-                w.name,
-                w.host,
-                w.pid,
-                w.slots,
-                w.running,
-                w.jobs,
-                w.done,
-                w.python,
-                w.version or "-",
-                state(w),
-                " ".join(w.tags),
-            )
-            for w in workers
-        ),
+        map(_row, workers),
     )
     for line in broken(workers):
         print(line)
+
+
+def _row(worker: WorkerInfo) -> tuple[object, ...]:
+    counts = worker.slots, worker.running, worker.jobs, worker.done
+    versions = worker.python, worker.version or "-"
+    return worker.name, worker.host, worker.pid, *counts, *versions, state(worker), " ".join(worker.tags)
 
 
 def broken(workers: Iterable[WorkerInfo]) -> list[str]:

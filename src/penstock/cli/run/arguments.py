@@ -17,14 +17,10 @@ import itertools
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, NamedTuple
 
 from penstock.errors import ConfigError
-
-MARKS = {":::": (False, False), ":::+": (False, True), "::::": (True, False), "::::+": (True, True)}
-"""A mark's meaning: whether its words are files, whether they are linked to the source before."""
 
 READ_BYTES = 1 << 16
 
@@ -55,15 +51,13 @@ class ParsedWords(NamedTuple):
     sources: list[InputSource]
 
 
-def marks(words: str = ":::", files: str = "::::") -> dict[str, tuple[bool, bool]]:
-    """The marks, called by other names (``--arg-sep``, ``--arg-file-sep``)."""
-    return {words: MARKS[":::"], f"{words}+": MARKS[":::+"], files: MARKS["::::"], f"{files}+": MARKS["::::+"]}
-
-
 def parse(
-    words: Sequence[str], files: Sequence[str] = (), marked: Mapping[str, tuple[bool, bool]] = MappingProxyType(MARKS)
+    words: Sequence[str], files: Sequence[str] = (), *, arg_sep: str = ":::", arg_file_sep: str = "::::"
 ) -> ParsedWords:
-    """Cut the words after the options into the command and its sources; `files` (``-a``) come before the others."""
+    """Cut the words after the options into the command and its sources; `files` (``-a``) come before the others.
+    `arg_sep` and `arg_file_sep`: what the marks are called."""
+    marked = {arg_sep: (False, False), f"{arg_sep}+": (False, True)}
+    marked |= {arg_file_sep: (True, False), f"{arg_file_sep}+": (True, True)}
     sources = [InputSource(file=file) for file in files]
     first = next((at for at, word in enumerate(words) if word in marked), len(words))
     at = first

@@ -13,47 +13,35 @@ from typing import Any, NamedTuple
 import click
 
 SPELLINGS = {
-    "-P": "--jobs",
-    "--max-procs": "--jobs",
-    "--maxprocs": "--jobs",
-    "--xapply": "--link",
-    "--wd": "--cwd",
-    "--work-dir": "--cwd",
-    "--workdir": "--cwd",
-    "--col-sep": "--colsep",
-    "--maxargs": "--max-args",
-    "--maxchars": "--max-chars",
-    "--argfile": "--arg-file",
-    "--argsep": "--arg-sep",
-    "--argfilesep": "--arg-file-sep",
-    "--norunifempty": "--no-run-if-empty",
-    "--skipfirstline": "--skip-first-line",
-    "--er": "--extensionreplace",
-    "--bnr": "--basenamereplace",
-    "--dnr": "--dirnamereplace",
-    "--bner": "--basenameextensionreplace",
-    "--keeporder": "--keep-order",
-    "--linebuffer": "--line-buffer",
-    "--line-buffered": "--line-buffer",
-    "--linebuffered": "--line-buffer",
-    "--tag-string": "--tagstring",
-    "--dr": "--dry-run",
-    "--halt-on-error": "--halt",
-    "--haltonerror": "--halt",
-    "--jl": "--joblog",
-    "--res": "--results",
-    "--result": "--results",
-    "--resumefailed": "--resume-failed",
-    "--blocksize": "--block",
-    "--block-size": "--block",
-    "--spreadstdin": "--pipe",
-    "--max-replace-args": "-N",
-    "--maxreplaceargs": "-N",
-    "--retryfailed": "--retry-failed",
-    "-q": "--no-shell",
-    "--quote": "--no-shell",
+    "--jobs": "-P --max-procs --maxprocs",
+    "--link": "--xapply",
+    "--cwd": "--wd --work-dir --workdir",
+    "--colsep": "--col-sep",
+    "--max-args": "--maxargs",
+    "--max-chars": "--maxchars",
+    "--arg-file": "--argfile",
+    "--arg-sep": "--argsep",
+    "--arg-file-sep": "--argfilesep",
+    "--no-run-if-empty": "--norunifempty",
+    "--skip-first-line": "--skipfirstline",
+    "--extensionreplace": "--er",
+    "--basenamereplace": "--bnr",
+    "--dirnamereplace": "--dnr",
+    "--basenameextensionreplace": "--bner",
+    "--keep-order": "--keeporder",
+    "--line-buffer": "--linebuffer --line-buffered --linebuffered",
+    "--tagstring": "--tag-string",
+    "--dry-run": "--dr",
+    "--halt": "--halt-on-error --haltonerror",
+    "--joblog": "--jl",
+    "--results": "--res --result",
+    "--resume-failed": "--resumefailed",
+    "--block": "--blocksize",
+    "-N": "--max-replace-args --maxreplaceargs",
+    "--retry-failed": "--retryfailed",
+    "--no-shell": "-q --quote",
 }
-"""Other names of options that are here."""
+"""Options that are here, and their other names."""
 
 
 class Known(NamedTuple):
@@ -204,10 +192,10 @@ def spelled(own: Iterable[click.Parameter]) -> list[click.Option]:
         name: param for param in own if isinstance(param, click.Option) for name in (*param.opts, *param.secondary_opts)
     }
     found: list[click.Option] = []
-    for name, ours in SPELLINGS.items():
-        if name not in options and (option := options.get(ours)) is not None:
+    for ours, names in SPELLINGS.items():
+        if (option := options.get(ours)) is not None:
             twin = copy.copy(option)
-            is_off = ours in option.secondary_opts
-            twin.opts, twin.secondary_opts = ([], [name]) if is_off else ([name], [])
+            others = [name for name in names.split() if name not in options]
+            twin.opts, twin.secondary_opts = ([], others) if ours in option.secondary_opts else (others, [])
             found.append(twin)
     return found

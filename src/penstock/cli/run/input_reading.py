@@ -1,4 +1,6 @@
-"""How input becomes the arguments of jobs: cut, trimmed, named, linked, shuffled."""
+"""How input becomes the arguments of jobs: cut, trimmed, named, linked, shuffled; and how many a job gets: so many
+(`-n`), so many lines (`-L`), or as many as a command line takes (`-X`, `-m`, `--xargs`, `-s`), the last ones spread
+over the slots as GNU parallel spreads them."""
 
 from __future__ import annotations
 
@@ -6,17 +8,21 @@ import itertools
 import os
 import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from penstock.cli.run.arguments import InputSource, combined, linked, split_columns
-from penstock.cli.run.arguments_per_job import Arguments
 from penstock.errors import ConfigError
 
-TRIMS = {"n": (False, False), "l": (True, False), "r": (False, True), "lr": (True, True), "rl": (True, True)}
+TRIMS = ("n", "l", "r", "lr", "rl")
 """At which ends blanks are taken away."""
 ESCAPES = {"n": b"\n", "t": b"\t", "r": b"\r", "0": b"\0", "a": b"\a", "b": b"\b", "f": b"\f", "v": b"\v", "\\": b"\\"}
 BLANKS = b" \t\n\r"
+Arguments = tuple[bytes, ...]
+Length = Callable[[Arguments], int]
+"""How long the command line with these arguments is, in bytes."""
+LONGEST = (1 << 17) - 1
+"""Bytes of a command line, where nothing else is said: what Linux takes as one word for a shell."""
 
 
 class Reading(NamedTuple):
@@ -71,21 +77,17 @@ class Reading(NamedTuple):
         together = linked(found) if self.link else combined(found, [source.linked for source in sources])
         if columns is not None:
             together = split_columns(together, columns, strip=strip)
-        return self._shuffled(together), names
-
-    def _shuffled(self, items: Iterator[Arguments]) -> Iterator[Arguments]:
-        if not self.shuf:
-            return items
-        everything = list(items)
-        random.shuffle(everything)
-        return iter(everything)
+        if self.shuf:
+            everything = list(together)
+            random.shuffle(everything)
+            together = iter(everything)
+        return together, names
 
 
 def trimmed(item: bytes, how: str) -> bytes:
     """Without the blanks at its ends, or at one of them."""
-    left, right = TRIMS[how]
-    item = item.lstrip(BLANKS) if left else item
-    return item.rstrip(BLANKS) if right else item
+    item = item.lstrip(BLANKS) if "l" in how else item
+    return item.rstrip(BLANKS) if "r" in how else item
 
 
 def unescaped(text: str) -> bytes:
@@ -103,3 +105,77 @@ def unescaped(text: str) -> bytes:
     if not made:
         raise ConfigError("-d needs the text that ends an item, like ',' or '\\t'; for a zero byte there is -0")
     return os.fsencode(made)
+
+
+class Filling(NamedTuple):
+    """The options that say how many arguments a job gets, beside -n."""
+
+    context: bool = False
+    """-X: a word with {} in it comes once for each argument."""
+    many: bool = False
+    """-m: a word with {} in it comes once, with all arguments side by side."""
+    xargs: bool = False
+    """As -m, and nothing is spread."""
+    max_chars: int | None = None
+    lines: int | None = None
+
+    @property
+    def fills(self) -> bool:
+        """Whether a job gets as many as go on a command line."""
+        return self.context or self.many or self.xargs
+
+    @property
+    def measures(self) -> bool:
+        """Whether the length of a command line counts."""
+        return self.fills or self.max_chars is not None
+
+    @property
+    def repeats(self) -> bool:
+        """Whether a word with {} in it comes once for each argument."""
+        return not self.many and not self.xargs and (self.context or self.lines is not None)
+
+    @property
+    def longest(self) -> int:
+        """Bytes of a command line: no more than the system takes."""
+        return LONGEST if self.max_chars is None else min(LONGEST, self.max_chars)
+
+    def groups(self, items: Iterator[Arguments], count: int | None, slots: int, length: Length) -> Iterator[Arguments]:
+        """The arguments of each job. `count`: items at most; `slots`: over which the last ones are spread.
+        ConfigError: one argument alone is too long."""
+        longest = self.longest
+        most = count or (0 if self.fills else 1)
+        spread = max(1, slots) if self.fills and not self.xargs else 1
+        group: list[Arguments] = []
+        size = bare = length(())
+        for item in items:
+            more = length(item) - bare
+            if group and (len(group) == most or size + more + 1 > longest):
+                yield flat(group)
+                group, size = [], bare
+            if size + more + 1 > longest:
+                raise ConfigError(
+                    f"the command line with {item[0][:40]!r} has {size + more} bytes, more than {longest}"
+                )
+            group.append(item)
+            size += more
+        each = -(-len(group) // spread) or 1
+        for at in range(0, len(group), each):
+            yield flat(group[at : at + each])
+
+
+def flat(group: list[Arguments]) -> Arguments:
+    """The arguments of several items as those of one."""
+    return tuple(argument for item in group for argument in item)
+
+
+def continued(items: Iterator[Arguments]) -> Iterator[Arguments]:
+    """Items of which one that ends with a blank goes on in the next (`-L`)."""
+    begun = b""
+    is_begun = False
+    for item in items:
+        begun, is_begun = begun + item[-1], True
+        if not begun.endswith((b" ", b"\t")):
+            yield (*item[:-1], begun)
+            begun, is_begun = b"", False
+    if is_begun:
+        yield (begun,)

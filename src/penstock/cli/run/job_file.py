@@ -18,7 +18,7 @@ from typing import IO
 
 from penstock.cli.run import user_shell as shells
 from penstock.cli.run.arguments import InputSource, pieces
-from penstock.cli.run.arguments_per_job import Arguments
+from penstock.cli.run.input_reading import Arguments
 from penstock.cli.run.shell_words import command_words, is_job
 
 Command = list[bytes]
@@ -75,41 +75,31 @@ def _regular(source: InputSource) -> IO[bytes] | None:
 def held(items: Iterator[Command], seconds: float) -> Iterator[Command]:
     """The items, none before those that come within so many seconds are there. Raises what the input raises, before
     anything if it does so by then."""
-    came: queue.Queue[Command | BaseException | None] = queue.Queue(READ_AHEAD)
+    came: queue.Queue[Command | Exception | None] = queue.Queue(READ_AHEAD)
 
     def read() -> None:
         try:
             for item in items:
                 came.put(item)
+            came.put(None)
         except Exception as error:  # noqa: BLE001 - it is raised where the items are used
             came.put(error)
-        else:
-            came.put(None)
 
     threading.Thread(target=read, name="penstock-job-file", daemon=True).start()
     early: list[Command] = []
     end = time.monotonic() + seconds
-    try:
-        while len(early) < MOST_EARLY and (left := end - time.monotonic()) > 0:
-            early.append(_next(came.get(timeout=left)))
-    except queue.Empty:
-        pass
-    except StopIteration:
-        return iter(early)
-    return itertools.chain(early, _rest(came))
-
-
-def _rest(came: queue.Queue[Command | BaseException | None]) -> Iterator[Command]:
-    while True:
+    while len(early) < MOST_EARLY and (left := end - time.monotonic()) > 0:
         try:
-            yield _next(came.get())
-        except StopIteration:
-            return
+            item = _checked(came.get(timeout=left))
+        except queue.Empty:
+            break
+        if item is None:
+            return iter(early)
+        early.append(item)
+    return itertools.chain(early, iter(lambda: _checked(came.get()), None))
 
 
-def _next(came: Command | BaseException | None) -> Command:
-    if isinstance(came, BaseException):
+def _checked(came: Command | Exception | None) -> Command | None:
+    if isinstance(came, Exception):
         raise came
-    if came is None:
-        raise StopIteration
     return came

@@ -1,4 +1,10 @@
-"""What `run` writes beside stdout, in the formats of GNU parallel: ``--joblog FILE`` and ``--results DIR``."""
+"""What `run` writes beside stdout, in the formats of GNU parallel: ``--joblog FILE`` and ``--results DIR``.
+
+Both are looked at when they are made, and entered when the first job is about to run. Promises:
+
+1. What cannot be written is refused before a job has run, and before a file of an earlier run is overwritten.
+2. What cannot be written later (its disk is full) is said in a line that names the file.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +12,12 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from penstock.cli.output import say
 from penstock.cli.run.composed_commands import given_of
+from penstock.cli.streams import CannotWrite
 from penstock.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -47,35 +55,48 @@ class Ended(NamedTuple):
 class JobLog:
     """A line for each job that was started, as it ends."""
 
+    failure: str = ""
+    """Why it is not whole."""
+
     def __init__(self, path: str, host: str, *, resumed: int | None = None) -> None:
         """`host`: instead of the worker's name. `resumed`: go on behind so many bytes of the file. ``+FILE`` goes on
         behind all of it, ``-`` is stdout. ConfigError: the file cannot be written."""
-        self._host = host
         self._path = path.removeprefix("+")
-        self.failure: str = ""
-        """Why it is not whole."""
+        self._appends = path.startswith("+")
+        self._host = host
+        self._resumed = resumed
         self._fd = -1
+        if self._path not in STDOUT:
+            check_file(self._path)
+
+    def __enter__(self) -> Self:
+        """The first job is about to run. ConfigError: the file cannot be written after all."""
         try:
-            self._fd = self._open(path, resumed)
-            if not path.startswith("+") and not resumed:
+            self._fd = self._open()
+            if not self._appends and not self._resumed:
                 self._write(HEAD)
         except OSError as error:
-            self.close()
-            raise ConfigError(f"cannot write {self._path}: {(error.strerror or str(error)).lower()}") from None
+            self.__exit__()
+            raise refused(self._path, error) from None
+        return self
 
-    def _open(self, path: str, resumed: int | None) -> int:
+    def __exit__(self, *_: object) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+
+    def _open(self) -> int:
         if self._path in STDOUT:
             return os.dup(1)  # opened by its name a file would be overwritten
         flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_APPEND
-        if resumed is None and not path.startswith("+"):
+        if self._resumed is None and not self._appends:
             flags |= os.O_TRUNC
         fd = os.open(self._path, flags, 0o666)
-        if resumed is not None and stat.S_ISREG(os.fstat(fd).st_mode):
-            os.ftruncate(fd, resumed)
+        if self._resumed is not None and stat.S_ISREG(os.fstat(fd).st_mode):
+            os.ftruncate(fd, self._resumed)
         return fd
 
     def add(self, ended: Ended) -> None:
-        """One more has ended. On a full disk it says so, once, and the jobs go on."""
+        """One more has ended. On a full disk it says so, once, and the jobs go on. CannotWrite: nobody reads it."""
         outcome = ended.outcome
         if not outcome.started or self.failure:
             return
@@ -95,8 +116,8 @@ class JobLog:
         )
         try:
             self._write(line)
-        except BrokenPipeError:
-            raise  # nobody reads stdout any more
+        except BrokenPipeError as error:
+            raise CannotWrite(self._path, error) from None
         except OSError as error:
             self.failure = (error.strerror or str(error)).lower()
             say(f"cannot write {self._path}: {self.failure}; the jobs go on, but from now on it misses them")
@@ -104,10 +125,6 @@ class JobLog:
     def _write(self, data: bytes) -> None:
         while data:
             data = data[os.write(self._fd, data) :]
-
-    def close(self) -> None:
-        if self._fd >= 0:
-            os.close(self._fd)
 
 
 def readable(command: bytes) -> bytes:
@@ -127,27 +144,33 @@ class ResultFiles:
             raise ConfigError(
                 f"--results {folder}: write the name of a folder (`penstock results --csv` makes one file)"
             )
+        check_folder(folder)
         self._folder = os.fsencode(folder)
         self._columns = columns
         self._names_of_columns = names
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing has to be closed: each file was closed when it was written."""
+
     def add(self, ended: Ended) -> None:
-        """One more has ended."""
+        """One more has ended. CannotWrite: its files cannot be written."""
         # a block has no name: GNU parallel writes all of them into one folder, and only the last one stays
         names = self._names(ended.item) if ended.sent is None else [b"%d" % (ended.number + 1)]
-        folder = os.path.join(self._folder, *names)
-        os.makedirs(folder, exist_ok=True)
+        folder = Path(os.fsdecode(os.path.join(self._folder, *names)))
         printed = ended.printed
-        with open(os.path.join(folder, b"stdout"), "wb") as file:
-            file.writelines(printed.stdout())
-        with open(os.path.join(folder, b"stderr"), "wb") as file:
-            file.writelines(printed.stderr())
-            file.write(printed.remarks())  # these count what was missing of both
-        with open(os.path.join(folder, b"seq"), "wb") as file:
-            file.write(b"%d" % (ended.number + 1))
-
-    def close(self) -> None:
-        """Nothing has to be closed: each file was closed when it was written."""
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with (folder / "stdout").open("wb") as file:
+                file.writelines(printed.stdout())
+            with (folder / "stderr").open("wb") as file:
+                file.writelines(printed.stderr())
+                file.write(printed.remarks())  # these count what was missing of both
+            (folder / "seq").write_bytes(b"%d" % (ended.number + 1))
+        except OSError as error:
+            raise CannotWrite(os.fsdecode(self._folder), error) from None
 
     def _names(self, item: Any) -> Sequence[bytes]:
         given = given_of(item)
@@ -179,3 +202,45 @@ def exit_of(outcome: Outcome) -> tuple[int, int]:
     if code is None:
         return (0 if outcome.state == "succeeded" else 1), 0
     return (code, 0) if code >= 0 else (0, -code)
+
+
+def check_file(path: str) -> None:
+    """ConfigError: no file can be written there. Nothing is made."""
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        _check_parent(path)
+        return
+    except OSError as error:
+        raise refused(path, error) from None
+    if stat.S_ISDIR(mode):
+        raise ConfigError(f"cannot write {path}: it is a folder")
+    if stat.S_ISREG(mode) and not os.access(path, os.W_OK):
+        raise ConfigError(f"cannot write {path}: permission denied")
+
+
+def check_folder(path: str) -> None:
+    """ConfigError: there is no such folder and none can be made, or nothing can be put into it. Nothing is made."""
+    if os.path.isdir(path):
+        if not os.access(path, os.W_OK | os.X_OK):
+            raise ConfigError(f"cannot write into {path}: permission denied")
+    elif os.path.lexists(path):
+        raise ConfigError(f"{path} is a file: name a folder, one that is there or a new one")
+    else:
+        _check_parent(path, is_made=True)
+
+
+def _check_parent(path: str, *, is_made: bool = False) -> None:
+    """Whether something can be made in the folder where it is to be, or (`is_made`) in the first one that is there."""
+    parent = os.path.dirname(os.path.abspath(path))
+    while is_made and not os.path.lexists(parent):
+        parent = os.path.dirname(parent)
+    if not os.path.isdir(parent):
+        raise ConfigError(f"cannot write {path}: there is no folder {parent}")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise ConfigError(f"cannot write {path}: permission denied in {parent}")
+
+
+def refused(path: str, error: OSError) -> ConfigError:
+    """Why it cannot be written."""
+    return ConfigError(f"cannot write {path}: {(error.strerror or str(error)).lower()}")

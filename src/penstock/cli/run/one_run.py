@@ -1,32 +1,42 @@
-"""One run of ``penstock run``: its jobs, but for those that an earlier one has done, are handed in and watched."""
+"""One run of ``penstock run``: its jobs, but for those that an earlier one has done, are handed in and watched, as the
+options say that are about how and where, not what."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import click
+from msgspec.structs import replace
+
+from penstock.cli.job_output import Tagged
 from penstock.cli.output import counted, printable, say, write
-from penstock.cli.run.halt import Halt
+from penstock.cli.run.halt import Halt, Tally
+from penstock.cli.run.job_inputs import JobInputs, Tagging, tag_of, tagging
 from penstock.cli.run.joblog import STDOUT, JobLog, ResultFiles
 from penstock.cli.run.joblog_resume import Logged
+from penstock.cli.run.outcome_printer import OutcomePrinter
+from penstock.cli.run.pacing import Pacing
 from penstock.cli.run.pipe import kept
-from penstock.cli.run.run_options import RunOptions
-from penstock.cli.run.submitting import earlier, grow, hand_in
-from penstock.cli.run.who_can_run import fit
+from penstock.cli.run.progress import Progress
+from penstock.cli.run.resume import Resumed, earlier, grow, hand_in
+from penstock.cli.run.summary import Summary, shown_by
+from penstock.cli.run.wanted_jobs import Wanted
+from penstock.cli.run.watch import Watch
+from penstock.cli.run.who_can_run import AtOnce, fit
 from penstock.cli.run.work import Work, first_of, shown
 from penstock.cli.streams import check_stdout
+from penstock.cli.why_waiting import Lookout
 from penstock.errors import ConfigError
 from penstock.exit_codes import FAILURE, SUCCESS
 
 if TYPE_CHECKING:
     from penstock import Batch, Pipeline
-    from penstock.cli.run.job_inputs import JobInputs
-    from penstock.cli.run.record_files import Recording
-    from penstock.cli.run.summary import Summary
-    from penstock.cli.run.wanted_jobs import Wanted
+    from penstock.cli.run.work import Work
 
 
 class Run:
@@ -59,13 +69,11 @@ class Run:
         """What is beside stdout is there, and empty."""
         with ExitStack() as stack:
             for record in () if self._options.dry_run else self._records():
-                stack.enter_context(closing(record)).begin()
+                stack.enter_context(record)
         return 0
 
     def show(self, inputs: Iterator[Any]) -> int:
         """Print what would be run."""
-        from penstock.cli.job_output import Tagged
-
         tag = self._options.tagging(self._work)
         for place, item in enumerate(inputs):
             seq = self._seq(place) + 1
@@ -76,12 +84,6 @@ class Run:
     def to_the_end(self, inputs: Iterator[Any]) -> int:
         """Run them; the exit code."""
         from penstock import Pipeline
-        from penstock.cli.run.outcome_printer import OutcomePrinter
-        from penstock.cli.run.progress import Progress
-        from penstock.cli.run.summary import shown_by
-        from penstock.cli.run.tally import Tally
-        from penstock.cli.run.watch import Watch
-        from penstock.cli.why_waiting import Lookout
         from penstock.client.command_line import output_size
 
         check_stdout()
@@ -105,7 +107,7 @@ class Run:
             if options.url:
                 fit(pipeline, work, options.at_once)
             for record in records:
-                stack.enter_context(closing(record)).begin()
+                stack.enter_context(record)
             say(_place(pipeline, options, slots))
             wanted = self._submitted(pipeline, inputs)
             progress = stack.enter_context(Progress(wanted.total))
@@ -128,10 +130,8 @@ class Run:
             wanted.check()
             return code or (FAILURE if any(record.failure for record in records) else SUCCESS)
 
-    def _job_inputs(self, records: list[Recording]) -> JobInputs | None:
+    def _job_inputs(self, records: list[JobLog | ResultFiles]) -> JobInputs | None:
         """What remembers what jobs are given, where somebody wants to know."""
-        from penstock.cli.run.job_inputs import JobInputs
-
         options = self._options
         tag = options.tagging(self._work)
         if options.url and not (records or tag or options.verbose or options.verbose_stderr):
@@ -140,8 +140,6 @@ class Run:
 
     def _summary(self, given: JobInputs | None) -> Summary:
         """What is said at the end, and what shows more."""
-        from penstock.cli.run.summary import Summary
-
         options = self._options
         goes_on = "run the same line with --resume to go on"
         if options.url:
@@ -156,8 +154,6 @@ class Run:
 
     def _submitted(self, pipeline: Pipeline, inputs: Iterator[Any]) -> Wanted:
         """Hand in the jobs, with --resume only the missing ones."""
-        from penstock.cli.run.resume import Resumed
-        from penstock.cli.run.wanted_jobs import Wanted
         from penstock.client.command_line import Live
 
         options, work, target = self._options, self._work, self._target
@@ -186,8 +182,6 @@ class Run:
             self._halt = self._halt.after(logged.counts)
         if not self._has(b"{#}"):
             return self._target, inputs
-        from msgspec.structs import replace
-
         numbers = (b"%d" % (seq + 1) for seq in map(logged.numbers.__getitem__, count()))
         # a number is there when its item is drawn, so the item comes first
         return replace(self._target, numbered=True), ([next(numbers), *item] for item in inputs)
@@ -195,20 +189,14 @@ class Run:
     def _has(self, place: bytes) -> bool:
         return self._work.is_command and any(place in word for word in self._target.words)
 
-    def _records(self) -> Iterator[Recording]:
+    def _records(self) -> Iterator[JobLog | ResultFiles]:
         """ConfigError: one cannot be written."""
-        from penstock.cli.run.record_files import Recording, check_file, check_folder
-
         options, work, logged = self._options, self._work, self._logged
         if options.results:
-            files = ResultFiles(options.results, work.columns, work.names)
-            check_folder(options.results)
-            yield Recording(options.results, lambda: files)
-        if (path := options.joblog) is not None:
-            if path not in STDOUT:
-                check_file(path.removeprefix("+"))
-            host, resumed = "" if options.url else ":", logged.size if logged is not None else None
-            yield Recording(path, lambda: JobLog(path, host, resumed=resumed))
+            yield ResultFiles(options.results, work.columns, work.names)
+        if options.joblog is not None:
+            resumed = logged.size if logged is not None else None
+            yield JobLog(options.joblog, "" if options.url else ":", resumed=resumed)
 
     def _shown(self, item: Any, number: int) -> bytes:
         """What would be run."""
@@ -232,3 +220,89 @@ def _place(pipeline: Pipeline, options: RunOptions, slots: int | None) -> str:
     workers = pipeline.workers()
     hosts = len({worker.host for worker in workers})
     return f"{options.url}, {counted(sum(worker.slots for worker in workers), 'slot')} on {counted(hosts, 'host')}"
+
+
+class RunOptions(NamedTuple):
+    """How and where the jobs of a run are run, as the options say."""
+
+    url: str | None
+    data: Path | None
+    at_once: AtOnce | None
+    keep_order: bool
+    live: bool
+    ungroup: bool
+    tag: bool
+    tagstring: str | None
+    verbose: int
+    verbose_stderr: bool
+    dry_run: bool
+    halt: str | None
+    delay: float | None
+    load: float | None
+    memfree: int | None
+    joblog: str | None
+    results: str | None
+    resume: bool
+    resume_failed: bool
+    retry_failed: bool
+    grace: float
+    as_json: bool
+    keep_output: str
+
+    def check(self, once: str | None) -> None:
+        """UsageError: options that contradict each other."""
+        if self.shows_lines and self.as_json:
+            raise click.UsageError("--lb and --json exclude each other: a JSON record holds all that its job printed")
+        if self.shows_lines and once:
+            raise click.UsageError("--lb and --once exclude each other: jobs of --once may have run before")
+        if self.url and self.data:
+            raise click.UsageError(
+                f"--data is for a pipeline that run starts itself: the one at {self.url} has its own data"
+            )
+        if self.as_json and (self.tag or self.tagstring or self.verbose or self.verbose_stderr):
+            raise click.UsageError(
+                "--json excludes --tag, --tagstring, -v and -t: a JSON record says which job it is of"
+            )
+        if self.retry_failed and (self.resume or self.resume_failed):
+            raise click.UsageError(
+                "--retry-failed and --resume exclude each other: one reads the joblog, the other the input"
+            )
+        if (self.retry_failed or (self.resumes and not self.remembers)) and self.joblog in {None, *STDOUT}:
+            remembers = "" if self.retry_failed else ", the same --data DIR, or the --url of a running pipeline"
+            raise click.UsageError(
+                f"{'--retry-failed' if self.retry_failed else '--resume'} needs a record of the earlier run: its"
+                f" --joblog FILE{remembers}"
+            )
+        self.pacing.check(self.url)
+
+    @property
+    def shows_lines(self) -> bool:
+        """Whether they are shown while jobs run."""
+        return self.live or self.ungroup
+
+    def tagging(self, work: Work) -> Tagging | None:
+        """What lines begin with, if with anything. ConfigError: what nobody knows before the job has ended."""
+        if self.ungroup:
+            return None
+        return tagging(work, self.tagstring) if self.tagstring is not None else tag_of if self.tag else None
+
+    @property
+    def resumes(self) -> bool:
+        """Whether earlier runs count."""
+        return self.resume or self.resume_failed
+
+    @property
+    def remembers(self) -> bool:
+        """Whether the pipeline itself knows of earlier runs."""
+        return bool(self.url or self.data)
+
+    @property
+    def pacing(self) -> Pacing:
+        """What keeps jobs back."""
+        return Pacing(self.delay, self.load, self.memfree, halts=self.halt is not None)
+
+    def logged(self) -> Logged | None:
+        """What the joblog of an earlier run tells, where that is asked for. ConfigError: it is none."""
+        if self.joblog is None or not (self.retry_failed or (self.resumes and not self.remembers)):
+            return None
+        return Logged(self.joblog.removeprefix("+"), failed_too=self.resume_failed or self.retry_failed)

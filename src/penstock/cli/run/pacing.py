@@ -7,21 +7,20 @@ import re
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
+from penstock.cli.option_types import DURATION, SIZE, together
 from penstock.cli.output import say
-from penstock.cli.units import DURATION, SIZE
 from penstock.errors import ConfigError
 
 if TYPE_CHECKING:
     from penstock import Pipeline
     from penstock.cli.run.work import Work
     from penstock.client.command_line import Gate, Pace
-
-Function = TypeVar("Function", bound=Callable[..., object])
 
 LOAD = re.compile(r"(?P<sign>[+-]?)(?P<number>\d+(?:\.\d+)?)(?P<percent>%?)")
 LEAST_LOAD = 0.01
@@ -56,25 +55,14 @@ class LoadType(click.ParamType[float]):
         return max(LEAST_LOAD, number)
 
 
-_OPTIONS = (
+pace_options = together(
     click.option("--delay", type=DURATION, help="Wait at least this long between two starts: 0.5, 2m."),
     click.option(
         "--load", type=LoadType(), metavar="N|N%", help="Start no job while this many processes run on this machine."
     ),
-    click.option(
-        "--memfree",
-        type=SIZE,
-        metavar="SIZE",
-        help="Start no job while less memory than this is free on this machine: 2G.",
-    ),
+    click.option("--memfree", type=SIZE, help="Start no job while less memory than this is free on this machine: 2G."),
 )
-
-
-def pace_options(function: Function) -> Function:
-    """The options that keep jobs back."""
-    for option in reversed(_OPTIONS):
-        function = option(function)
-    return function
+"""The options that keep jobs back."""
 
 
 class Pacing(NamedTuple):
@@ -100,9 +88,9 @@ class Pacing(NamedTuple):
 
         gates: list[Gate] = [Delay(self.delay)] if self.delay else []
         if self.load is not None:
-            gates.append(Calm(self.load))
+            gates.append(Watchful(partial(too_many_run, self.load)))
         if self.memfree is not None:
-            gates.append(Memory(self.memfree))
+            gates.append(Watchful(partial(too_little_is_free, self.memfree)))
         return gates
 
     def of(self, pipeline: Pipeline, work: Work, url: str | None) -> Pace | None:
@@ -144,20 +132,18 @@ def slots_for(pipeline: Pipeline, work: Work, url: str | None) -> int:
 class Watchful:
     """Keeps jobs back while `reason` names one, and says so when that lasts."""
 
-    def __init__(self) -> None:
+    def __init__(self, reason: Callable[[], str]) -> None:
+        """`reason`: why none is to start now, or nothing."""
+        self._reason = reason
         self._since: float | None = None
         self._said = False
         self._begun = float("-inf")
-
-    def reason(self) -> str:
-        """Why none is to start now, or nothing."""
-        raise NotImplementedError
 
     def left(self, now: float) -> float:
         """As a Gate does."""
         if 0 < (left := self._begun + SETTLE_TIME - now) <= SETTLE_TIME:
             return left
-        reason = self.reason()
+        reason = self._reason()
         if not reason:
             self._since, self._said = None, False
             return 0.0
@@ -173,36 +159,20 @@ class Watchful:
         self._begun = max(self._begun, now)
 
 
-class Calm(Watchful):
-    """Keeps jobs back while more processes run than ``--load`` allows."""
-
-    def __init__(self, most: float) -> None:
-        super().__init__()
-        self._most = most
-
-    def reason(self) -> str:
-        """As Watchful has it."""
-        found = load()
-        return (
-            f"{found:g} processes run, and --load allows one more below {self._most:g}" if found >= self._most else ""
-        )
+def too_many_run(most: float) -> str:
+    """Why no job is to start: more processes run than ``--load`` allows; or nothing."""
+    found = load()
+    return f"{found:g} processes run, and --load allows one more below {most:g}" if found >= most else ""
 
 
-class Memory(Watchful):
-    """Keeps jobs back while less memory is free than ``--memfree`` asks for."""
+def too_little_is_free(least: int) -> str:
+    """Why no job is to start: less memory is free than ``--memfree`` asks for; or nothing."""
+    import psutil
 
-    def __init__(self, least: int) -> None:
-        super().__init__()
-        self._least = least
-
-    def reason(self) -> str:
-        """As Watchful has it."""
-        import psutil
-
-        free = psutil.virtual_memory().available
-        if free >= self._least:
-            return ""
-        return f"{free >> 20:,} MB of memory are free, and --memfree wants {self._least >> 20:,} MB"
+    free = psutil.virtual_memory().available
+    if free >= least:
+        return ""
+    return f"{free >> 20:,} MB of memory are free, and --memfree wants {least >> 20:,} MB"
 
 
 def load() -> float:

@@ -8,14 +8,10 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-import click
-
 from penstock.cli.output import say
-from penstock.cli.run.arguments_per_job import Filling
 from penstock.cli.run.input_blocks import AtSeparator, Blocks, EveryLines, EveryRecords
-from penstock.cli.run.input_reading import Reading
+from penstock.cli.run.input_reading import Filling, Reading
 from penstock.cli.run.replacement_strings import Naming
-from penstock.cli.units import SIZE
 from penstock.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -28,21 +24,6 @@ BESIDE_BYTES = 1 << 16
 ESCAPES = {b"0": b"\0", b"r": b"\r", b"n": b"\n", b"t": b"\t"}
 ESCAPE = re.compile(rb"\\([0rnt'\"\\])")
 NOT_WITH_PIPE = {"--call": "call", "--one": "one", "--colsep": "colsep", "--once": "once"}
-
-PIPE_OPTIONS = (
-    click.option("--pipe", "--spreadstdin", is_flag=True, help="Cut stdin into blocks, and let each COMMAND read one."),
-    click.option(
-        "--block",
-        "--block-size",
-        type=SIZE,
-        metavar="SIZE",
-        help="Make the blocks of --pipe about this large.  [default: 1M]",
-    ),
-    click.option(
-        "--recend", metavar="TEXT", help="Records of --pipe end with TEXT; blocks are cut there.  [default: \\n]"
-    ),
-    click.option("--recstart", metavar="TEXT", help="Records of --pipe begin with TEXT."),
-)
 
 
 def check_pipe(work: JobOptions) -> None:

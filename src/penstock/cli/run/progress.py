@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Mapping
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Self
 
 from penstock.cli.output import duration, saying, write
 
@@ -38,7 +38,7 @@ class Progress:
         self._is_shared = False
         """Whether stdout comes to the terminal, too."""
         self._is_drawn = False
-        self._saying = saying(lambda line: self.write(b"", line.encode("utf-8", "backslashreplace") + b"\n"))
+        self._saying = saying(lambda said: self.write(b"", said.encode("utf-8", "backslashreplace") + b"\n"))
         self._lock = threading.Lock()
         self._over = threading.Event()
         self._redrawing = threading.Thread(target=self._redraw_again_and_again, name="penstock-progress", daemon=True)
@@ -100,11 +100,11 @@ class Progress:
             return
         self._drawn_at = time.monotonic()
         new = self._done - self._earlier
-        state = State(self._done, self._total, self._failed, new / max(1e-6, self._drawn_at - self._started_at))
-        line = state.line(_columns()).encode(sys.stderr.encoding, "replace")
-        if line != self._drawn:
-            self._to_stderr(ERASE_LINE + line)
-            self._drawn = line
+        rate = new / max(1e-6, self._drawn_at - self._started_at)
+        text = line(self._done, self._total, self._failed, rate, _columns()).encode(sys.stderr.encoding, "replace")
+        if text != self._drawn:
+            self._to_stderr(ERASE_LINE + text)
+            self._drawn = text
 
     def _take_back(self) -> None:
         if self._drawn:
@@ -122,27 +122,17 @@ class Progress:
                 self._draw()
 
 
-class State(NamedTuple):
-    """What the line says."""
-
-    done: int
-    total: int | None
-    failed: int
-    rate: float
-    """Jobs that end per second, as a moving average."""
-
-    def line(self, columns: int) -> str:
-        """As wide as the terminal allows: the bar gives way first."""
-        words = [f"{self.done}/{'?' if self.total is None else self.total}", f"{self.failed} failed"]
-        words.append(f"{self.rate:,.1f}/s")
-        if self.total is not None and self.done < self.total and self.rate:
-            words.append(f"{duration(round((self.total - self.done) / self.rate))} left")
-        text = "  ".join(words)
-        cells = min(BAR_CELLS, columns - 3 - len(text))
-        if self.total and cells > BAR_CELLS // 3:
-            full = cells * self.done // self.total
-            text = f"[{'#' * full}{'-' * (cells - full)}] {text}"
-        return text[: columns - 1]
+def line(done: int, total: int | None, failed: int, rate: float, columns: int) -> str:
+    """What it says, as wide as the terminal allows: the bar gives way first. `rate`: jobs that end per second."""
+    words = [f"{done}/{'?' if total is None else total}", f"{failed} failed", f"{rate:,.1f}/s"]
+    if total is not None and done < total and rate:
+        words.append(f"{duration(round((total - done) / rate))} left")
+    text = "  ".join(words)
+    cells = min(BAR_CELLS, columns - 3 - len(text))
+    if total and cells > BAR_CELLS // 3:
+        full = cells * done // total
+        text = f"[{'#' * full}{'-' * (cells - full)}] {text}"
+    return text[: columns - 1]
 
 
 def _columns() -> int:

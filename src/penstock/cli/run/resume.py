@@ -1,4 +1,5 @@
-"""``run --resume``: what earlier batches of the same command or function have done already is not run again.
+"""``run --resume``: what earlier batches of the same command or function have done already is not run again. Jobs are
+handed in so that it can find them later.
 
 Jobs are told apart by what they are given. The ventilator keeps 16 bytes for each job of a batch that was submitted
 with digests, as long as the batch; equal jobs are counted: three that are wanted and two that are done leave one.
@@ -10,18 +11,22 @@ import heapq
 import json
 from array import array
 from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from penstock.cli.run.wanted_jobs import Wanted, WantedPart
+from penstock.cli.run.work import Work
+from penstock.errors import ConfigError
 from penstock.job.spans import SpanSet
 from penstock.job.spec import JobState
 from penstock.wire.messages import DIGEST_BYTES
 
 if TYPE_CHECKING:
-    from penstock import Batch
+    from penstock import Batch, Pipeline
+    from penstock.client.command_line import Live, Pace
 
 SUCCEEDED, OPEN, OTHERWISE, AGAIN = range(4)
 """How a job of an earlier batch stands; the lower, the rather it is taken for one that is wanted now."""
@@ -113,3 +118,42 @@ class Resumed:
         if isinstance(found, list):
             return heapq.heappop(found) if found else None
         return None if found is None else self._places.pop(digest)  # type: ignore[return-value]  # it is no list
+
+
+def earlier(pipeline: Pipeline, work: Work, target: Any) -> list[Batch]:
+    """The batches of the same command or function, the newest first. Raises ConfigError: the pipeline keeps none."""
+    from penstock.client.command_line import batches_like
+
+    with wrong_use("--resume: "):
+        return batches_like(pipeline, target, work.options())
+
+
+def grow(
+    pipeline: Pipeline, work: Work, target: Any, inputs: Iterator[Any], live: Live | None, pace: Pace | None
+) -> Batch:
+    """Submit the jobs as their input comes, and as the pace allows; `live` has what they print while they run.
+
+    Raises ConfigError: an argument that no command can have; then nothing of them is left, if it came at once.
+    """
+    from penstock.client.command_line import submit_streamed
+
+    with wrong_use():
+        return submit_streamed(pipeline, target, inputs, work.options(), digest_of, live=live, pace=pace)
+
+
+def hand_in(pipeline: Pipeline, work: Work, target: Any, inputs: Iterator[Any]) -> Batch:
+    """Submit the jobs when all of their input is there.
+
+    Raises ConfigError: an argument that no command can have; then nothing of them is left.
+    """
+    with wrong_use():
+        return pipeline.batch(target, inputs, digest=digest_of, **work.options())
+
+
+@contextmanager
+def wrong_use(where: str = "") -> Iterator[None]:
+    """A value that the client cannot take is the user's mistake."""
+    try:
+        yield
+    except ValueError as error:
+        raise ConfigError(f"{where}{error}") from None

@@ -11,12 +11,11 @@ from penstock.cli.option_types import WORD, Place
 from penstock.cli.options import as_json, debug, graced, key_url, keyed
 from penstock.cli.output import say
 from penstock.cli.run.help_sections import JobsCommand
-from penstock.cli.run.jobs_option import AtOnceType
-from penstock.cli.run.one_run import Run
+from penstock.cli.run.job_options import jobs_options
+from penstock.cli.run.one_run import Run, RunOptions
 from penstock.cli.run.pacing import pace_options
-from penstock.cli.run.run_options import RunOptions
-from penstock.cli.run.who_can_run import check_own, slots_for
-from penstock.cli.run.work import Work, first_of, jobs_options
+from penstock.cli.run.who_can_run import AtOnceType, check_own, slots_for
+from penstock.cli.run.work import Work, first_of
 
 
 @click.command(
@@ -101,7 +100,7 @@ def command(**asked: Any) -> int:
     logged = options.logged()
     if logged is not None and options.retry_failed:
         asked["words"] = (":::", *logged.failures())
-    work = Work(**asked)
+    work = Work.of(asked)
     if not options.url:
         check_own(work)
     if work.filling.fills:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import partial, reduce
-from typing import NamedTuple
 
 from penstock.errors import ConfigError
 from penstock.job.command import part_of
@@ -21,19 +20,9 @@ def extension(count: int, argument: bytes) -> bytes:
     return match[1] if match else b""
 
 
-def last_extension(argument: bytes) -> bytes:
-    """What follows the last dot, wherever it is."""
-    return argument.rpartition(b".")[2] if b"." in argument else b""
-
-
 def without_extensions(count: int, argument: bytes) -> bytes:
     """Without the last `count`; as it is if there are fewer."""
     return re.sub(rb"(?:\.[^/.]*){%d}\Z" % count, b"", argument)
-
-
-def folder(argument: bytes) -> bytes:
-    """What stands before the last slash, which may be nothing."""
-    return argument.rpartition(b"/")[0]
 
 
 def base(change: Change, argument: bytes) -> bytes:
@@ -41,18 +30,12 @@ def base(change: Change, argument: bytes) -> bytes:
     return change(argument.rpartition(b"/")[2])
 
 
-PATHS: dict[bytes, Change] = {
-    b"": partial(part_of, part=None),
-    b".": partial(part_of, part=b"."),
-    b"/": partial(part_of, part=b"/"),
-    b"//": partial(part_of, part=b"//"),
-    b"/.": partial(part_of, part=b"/."),
-}
+PATHS: dict[bytes, Change] = {inner: partial(part_of, part=inner or None) for inner in (b"", b".", b"/", b"//", b"/.")}
 """What stands between the braces, of the strings that are always there."""
 
 PLUS: dict[bytes, Change] = {
-    b"+/": folder,
-    b"+.": last_extension,
+    b"+/": lambda argument: argument.rpartition(b"/")[0],
+    b"+.": lambda argument: argument.rpartition(b".")[2] if b"." in argument else b"",
     b"+..": partial(extension, 2),
     b"+...": partial(extension, 3),
     b"..": partial(without_extensions, 2),
@@ -74,21 +57,6 @@ def lazy(pattern: bytes) -> bytes:
         return token + b"?" if token in {b"*", b"+", b"}"} else token
 
     return re.sub(rb"\\.|\[[^\]]*\]|[*+}]\??|.", made, pattern, flags=re.DOTALL)
-
-
-def default(text: bytes, argument: bytes) -> bytes:
-    """``{:-text}``; zero counts as empty, as it does in Perl."""
-    return text if argument in {b"", b"0"} else argument
-
-
-def behind(start: bytes, argument: bytes) -> bytes:
-    """``{:2}``: the text from a place on."""
-    return argument[int(start) :]
-
-
-def piece(start: bytes, length: bytes, argument: bytes) -> bytes:
-    """``{:2:3}``: so many characters from a place on."""
-    return argument[int(start) : int(start) + int(length)]
 
 
 def without_prefix(pattern: re.Pattern[bytes], argument: bytes) -> bytes:
@@ -124,44 +92,34 @@ def compiled(text: bytes, shown: bytes) -> re.Pattern[bytes]:
 Made = Callable[[bytes, "re.Match[bytes]"], Change]
 
 
-class Form(NamedTuple):
-    """A family of replacement strings: what stands between the braces, and the change that it names."""
-
-    pattern: re.Pattern[bytes]
-    make: Made
-
-
-def _form(pattern: bytes, make: Made) -> Form:
-    return Form(re.compile(pattern, re.DOTALL), make)
-
-
-FORMS = (
-    _form(rb":-([^}]+)", lambda _, m: partial(default, m[1])),
-    _form(rb":(\d+)", lambda _, m: partial(behind, m[1])),
-    _form(rb":(\d+):(\d+)", lambda _, m: partial(piece, m[1], m[2])),
-    _form(rb"#([^#}][^}]*)", lambda all_, m: partial(without_prefix, compiled(lazy(m[1]), all_))),
-    _form(rb"##([^#}][^}]*)", lambda all_, m: partial(without_prefix, compiled(m[1], all_))),
-    _form(rb"%%([^}]+)", lambda all_, m: partial(changed, compiled(b"(?:%s)\\Z" % m[1], all_), b"", 1)),
-    _form(rb"%([^%}][^}]*)", lambda all_, m: partial(without_suffix, compiled(b"(.*)(?:%s)" % lazy(m[1]), all_))),
-    _form(rb"/#([^}/]+)/([^}]*)", lambda all_, m: partial(changed, compiled(b"\\A(?:%s)" % m[1], all_), m[2], 1)),
-    _form(rb"/%([^}/]+)/([^}]*)", lambda all_, m: partial(changed, compiled(b"(?:%s)\\Z" % m[1], all_), m[2], 1)),
-    _form(rb"//([^}/]+)/([^}]*)", lambda all_, m: partial(changed, compiled(m[1], all_), m[2], 0)),
-    _form(rb"/([^#%}/]+)/([^}]*)", lambda all_, m: partial(changed, compiled(m[1], all_), m[2], 1)),
-    _form(rb"\^\^([^}]+)", lambda all_, m: partial(in_case, compiled(m[1], all_), bytes.upper, 0)),
-    _form(rb"\^([^^}][^}]*)", lambda all_, m: partial(in_case, compiled(b"\\A(?:%s)" % m[1], all_), bytes.upper, 1)),
-    _form(rb",,([^}]+)", lambda all_, m: partial(in_case, compiled(m[1], all_), bytes.lower, 0)),
-    _form(rb",([^,}][^}]*)", lambda all_, m: partial(in_case, compiled(b"\\A(?:%s)" % m[1], all_), bytes.lower, 1)),
-)
-"""Those of ``--plus`` that take a text, as bash's ``${name%text}`` does."""
+FORMS: dict[bytes, Made] = {
+    rb":-([^}]+)": lambda _, m: lambda argument: m[1] if argument in {b"", b"0"} else argument,  # as Perl has it
+    rb":(\d+)": lambda _, m: lambda argument: argument[int(m[1]) :],
+    rb":(\d+):(\d+)": lambda _, m: lambda argument: argument[int(m[1]) : int(m[1]) + int(m[2])],
+    rb"#([^#}][^}]*)": lambda all_, m: partial(without_prefix, compiled(lazy(m[1]), all_)),
+    rb"##([^#}][^}]*)": lambda all_, m: partial(without_prefix, compiled(m[1], all_)),
+    rb"%%([^}]+)": lambda all_, m: partial(changed, compiled(b"(?:%s)\\Z" % m[1], all_), b"", 1),
+    rb"%([^%}][^}]*)": lambda all_, m: partial(without_suffix, compiled(b"(.*)(?:%s)" % lazy(m[1]), all_)),
+    rb"/#([^}/]+)/([^}]*)": lambda all_, m: partial(changed, compiled(b"\\A(?:%s)" % m[1], all_), m[2], 1),
+    rb"/%([^}/]+)/([^}]*)": lambda all_, m: partial(changed, compiled(b"(?:%s)\\Z" % m[1], all_), m[2], 1),
+    rb"//([^}/]+)/([^}]*)": lambda all_, m: partial(changed, compiled(m[1], all_), m[2], 0),
+    rb"/([^#%}/]+)/([^}]*)": lambda all_, m: partial(changed, compiled(m[1], all_), m[2], 1),
+    rb"\^\^([^}]+)": lambda all_, m: partial(in_case, compiled(m[1], all_), bytes.upper, 0),
+    rb"\^([^^}][^}]*)": lambda all_, m: partial(in_case, compiled(b"\\A(?:%s)" % m[1], all_), bytes.upper, 1),
+    rb",,([^}]+)": lambda all_, m: partial(in_case, compiled(m[1], all_), bytes.lower, 0),
+    rb",([^,}][^}]*)": lambda all_, m: partial(in_case, compiled(b"\\A(?:%s)" % m[1], all_), bytes.lower, 1),
+}
+"""Those of ``--plus`` that take a text, as bash's ``${name%text}`` does: what stands between the braces, and the change
+that it names."""
 
 
 def expansion(inner: bytes) -> Change | None:
     """The change of ``--plus`` that ``{inner}`` names. ConfigError: with a regular expression that is none."""
     if (fixed := PLUS.get(inner)) is not None:
         return fixed
-    for form in FORMS:
-        if match := form.pattern.fullmatch(inner):
-            return form.make(b"{%s}" % inner, match)
+    for pattern, make in FORMS.items():
+        if match := re.fullmatch(pattern, inner, re.DOTALL):
+            return make(b"{%s}" % inner, match)
     return None
 
 

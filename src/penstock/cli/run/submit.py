@@ -8,12 +8,19 @@ import click
 
 from penstock.cli.options import as_json, running
 from penstock.cli.output import in_local_time, say
+from penstock.cli.run.halt import Tally
 from penstock.cli.run.help_sections import JobsCommand
-from penstock.cli.run.jobs_option import AtOnce, AtOnceType
-from penstock.cli.run.submitting import hand_in
-from penstock.cli.run.who_can_run import fit, slots_for
-from penstock.cli.run.work import Work, first_of, jobs_options
+from penstock.cli.run.job_options import jobs_options
+from penstock.cli.run.outcome_printer import OutcomePrinter
+from penstock.cli.run.progress import Progress
+from penstock.cli.run.resume import hand_in
+from penstock.cli.run.summary import Summary, shown_by
+from penstock.cli.run.wanted_jobs import Wanted
+from penstock.cli.run.watch import Watch
+from penstock.cli.run.who_can_run import AtOnce, AtOnceType, fit, slots_for
+from penstock.cli.run.work import Work, first_of
 from penstock.cli.streams import CannotWrite, check_stdout
+from penstock.cli.why_waiting import Lookout, ailing
 
 
 @click.command(
@@ -36,7 +43,7 @@ def command(url: str, at_once: AtOnce | None, wait: bool, as_json: bool, **asked
     """
     if at_once and asked["limit"]:
         raise click.UsageError("-j and --limit mean the same: give one of them")
-    work = Work(**asked)
+    work = Work.of(asked)
     if work.filling.fills:
         work.slots = slots_for(at_once, url)
     inputs = first_of(work.inputs())
@@ -46,13 +53,6 @@ def command(url: str, at_once: AtOnce | None, wait: bool, as_json: bool, **asked
     target = work.target()
     check_stdout()
     from penstock import Pipeline
-    from penstock.cli.run.outcome_printer import OutcomePrinter
-    from penstock.cli.run.progress import Progress
-    from penstock.cli.run.summary import Summary, shown_by
-    from penstock.cli.run.tally import Tally
-    from penstock.cli.run.wanted_jobs import Wanted
-    from penstock.cli.run.watch import Watch
-    from penstock.cli.why_waiting import Lookout, ailing
 
     with Pipeline(url, ship=work.ship) as pipeline:
         fit(pipeline, work, at_once)

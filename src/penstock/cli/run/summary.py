@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections import Counter
 from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -28,6 +29,8 @@ EXAMPLE_CHARS = 60
 """Of a job, where it is named."""
 KINDS = {"timed_out": "ran too long", "dead": "died"}
 """How a job fails that did not end by itself, in words."""
+STOPPED = "stopped"
+"""How a job ends that the user has had enough of."""
 
 
 class Summary:
@@ -44,11 +47,8 @@ class Summary:
         self._names = names
         self._wanted: Wanted | None = None
         self._earlier = 0
-        self._succeeded = 0
-        self._failed = 0
-        self._kinds: dict[str, int] = {}
-        self._cancelled = 0
-        self._stopped = 0
+        self._counts: Counter[str] = Counter()
+        """By the states in which jobs ended, and `STOPPED`."""
         self._examples: list[str] = []
 
     def __enter__(self) -> Self:
@@ -65,38 +65,35 @@ class Summary:
     @property
     def ended(self) -> int:
         """How many jobs have."""
-        return self._succeeded + self._failed + self._cancelled + self._stopped
+        return self._counts.total()
+
+    @property
+    def _failed(self) -> int:
+        return self.ended - self._counts["succeeded"] - self._counts["cancelled"] - self._counts[STOPPED]
 
     def count(self, number: int, outcome: Outcome, *, stopped: bool) -> None:
         """One more has ended; `stopped`: because the user has had enough."""
-        if stopped:
-            self._stopped += 1
-        elif outcome.state == "succeeded":
-            self._succeeded += 1
+        state = STOPPED if stopped else str(outcome.state)
+        self._counts[state] += 1
+        if state == "succeeded":
             self._earlier += self._wanted is not None and self._wanted.is_earlier(number)
-        elif outcome.state == "cancelled":
-            self._cancelled += 1
-        else:
-            self._failed += 1
-            state = str(outcome.state)
-            if state in KINDS:
-                self._kinds[state] = self._kinds.get(state, 0) + 1
-            if self._names is not None and len(self._examples) < EXAMPLES:
-                self._examples.append(f"{shortened(self._names(number))} ({printable(cause_of(outcome))})")
+        elif state not in {"cancelled", STOPPED} and self._names is not None and len(self._examples) < EXAMPLES:
+            self._examples.append(f"{shortened(self._names(number))} ({printable(cause_of(outcome))})")
 
     def text(self) -> str:
         """The line that says how many jobs ended how, and what to do next."""
         total = None if self._wanted is None else self._wanted.count()
-        left = self._stopped if total is None else total - self.ended + self._stopped
+        stopped, succeeded, cancelled = (self._counts[state] for state in (STOPPED, "succeeded", "cancelled"))
+        left = stopped if total is None else total - self.ended + stopped
         is_cut = self._wanted is not None and self._wanted.is_cut
         before = f" ({self._earlier} of them before)" if self._earlier else ""
-        if not (self._failed or self._cancelled or left or is_cut):
-            return f"{counted(self._succeeded, 'job')} succeeded{before}"
-        parts = [f"{self._succeeded} succeeded{before}"]
+        if not (self._failed or cancelled or left or is_cut):
+            return f"{counted(succeeded, 'job')} succeeded{before}"
+        parts = [f"{succeeded} succeeded{before}"]
         if self._failed:
             parts.append(f"{self._failed} failed{self._how_failed()}")
-        if self._cancelled:
-            parts.append(f"{self._cancelled} cancelled")
+        if cancelled:
+            parts.append(f"{cancelled} cancelled")
         if is_cut:
             parts.append(f"{left} left and the rest of the input")
         elif left:
@@ -106,9 +103,9 @@ class Summary:
         return "; ".join(filter(None, (", ".join(parts), *hints)))
 
     def _how_failed(self) -> str:
-        kinds = ", ".join(f"{count} {KINDS[state]}" for state, count in self._kinds.items())
         more = self._failed - len(self._examples)
         if not self._examples:
+            kinds = ", ".join(f"{count} {KINDS[state]}" for state, count in self._counts.items() if state in KINDS)
             said = "; ".join(filter(None, (kinds, self.failed_hint)))
             return f" ({said})" if said else ""
         rest = f" and {more} more ({self.failed_hint})" if more and self.failed_hint else ""

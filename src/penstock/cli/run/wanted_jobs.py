@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from penstock.cli.job_output import Shown
 from penstock.errors import ConfigError
@@ -31,6 +31,7 @@ class WantedPart:
         self._seen = 0
         self._left = None if numbers is None else len(numbers)
         self._live: dict[int, Seen] = {}
+        self._onlooker: Onlooker
 
     def arriving(self) -> Iterator[Numbered]:
         """As they are recorded. Called again, it goes on behind the last one that was used up."""
@@ -56,8 +57,24 @@ class WantedPart:
 
     def look_on(self, onlooker: Onlooker) -> None:
         """Show what its jobs write, by their numbers, while it is read."""
+        self._onlooker = onlooker
         if self.batch.live is not None:
-            self.batch.live.onlooker = NumberedOnlooker(onlooker, self._number)
+            self.batch.live.onlooker = self
+
+    def is_turn(self, index: int) -> bool:
+        """As an Onlooker does, which knows jobs by their numbers; those that nobody wants have none."""
+        number = self._number(index)
+        return number is not None and self._onlooker.is_turn(number)
+
+    def show(self, index: int, stdout: bytes, stderr: bytes) -> None:
+        """As an Onlooker does."""
+        number = self._number(index)
+        assert number is not None
+        self._onlooker.show(number, stdout, stderr)
+
+    def shown(self) -> None:
+        """As an Onlooker does."""
+        self._onlooker.shown()
 
     def seen(self, number: int) -> Seen:
         """How much was shown of a job that has ended. Forgets it."""
@@ -73,28 +90,6 @@ class WantedPart:
 
     def _number(self, index: int) -> int | None:
         return index if self._numbers is None else self._numbers.get(index)
-
-
-class NumberedOnlooker(NamedTuple):
-    """Knows jobs by their numbers; those that nobody wants have none."""
-
-    onlooker: Onlooker
-    number: Callable[[int], int | None]
-
-    def is_turn(self, index: int) -> bool:
-        """As an Onlooker does."""
-        number = self.number(index)
-        return number is not None and self.onlooker.is_turn(number)
-
-    def show(self, index: int, stdout: bytes, stderr: bytes) -> None:
-        """As an Onlooker does."""
-        number = self.number(index)
-        assert number is not None
-        self.onlooker.show(number, stdout, stderr)
-
-    def shown(self) -> None:
-        """As an Onlooker does."""
-        self.onlooker.shown()
 
 
 def streamed(batch: Batch) -> Growing | None:

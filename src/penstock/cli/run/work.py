@@ -1,171 +1,35 @@
-"""What `run` and `submit` share: their options, and the jobs these ask for."""
+"""What `run` and `submit` share: the jobs that their options ask for."""
 
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import re
 import sys
 from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import reduce
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-import click
-
-from penstock.cli.option_types import WORD
 from penstock.cli.output import counted, say
-from penstock.cli.run import job_file, python_calls, user_shell
-from penstock.cli.run.arguments import InputSource, ParsedWords, grouped, marks, parse
-from penstock.cli.run.arguments_per_job import Arguments, Filling, continued
-from penstock.cli.run.command_templates import composer_of, composes, template_of
-from penstock.cli.run.composed_commands import Composer
-from penstock.cli.run.input_options import options_like_parallel
+from penstock.cli.run import job_file, user_shell
+from penstock.cli.run.arguments import InputSource, ParsedWords, grouped, parse
+from penstock.cli.run.composed_commands import Composer, composer_of, composes, template_of
+from penstock.cli.run.input_reading import Arguments, Filling, continued
 from penstock.cli.run.job_options import JobOptions
-from penstock.cli.run.pipe import PIPE_OPTIONS, blocks, check_pipe
+from penstock.cli.run.pipe import blocks, check_pipe
 from penstock.cli.run.replacement_strings import Naming, refuse_unknown
 from penstock.cli.run.shell_words import refuse_shell_words
-from penstock.cli.units import DURATION, POSITIVE_DURATION, with_unit
 from penstock.errors import ConfigError
 from penstock.job.display import command_text
 
 if TYPE_CHECKING:
     from penstock.job.command import CommandTemplate
 
-Function = TypeVar("Function", bound=Callable[..., Any])
-
-INSTANTS = ("not_before", "expires")
-"""Options that are times of day, or durations from now."""
-DURATIONS = ("retry_delay", "retain")
-TERMS = ("limit", "worker", "needs", "on_missing", "after", "once", "max_crashes", "serializer")
-"""Options that are taken as they are."""
-
-
-def jobs_options(function: Function) -> Function:
-    """The options that say what to run."""
-    function = options_like_parallel(function)
-    for option in reversed(_OPTIONS):
-        function = option(function)
-    return function
-
-
-_OPTIONS = (
-    click.option(
-        "-a",
-        "--arg-file",
-        "files",
-        type=WORD,
-        multiple=True,
-        metavar="FILE",
-        help="Read arguments from FILE, one per line.",
-    ),
-    click.option("-0", "--null", is_flag=True, help="Input items end with a zero byte instead of a newline."),
-    click.option("-C", "--colsep", metavar="REGEX", help="Split each input item into columns {1} {2} ... at REGEX."),
-    click.option(
-        *("-n", "-N", "--max-args"),
-        type=click.IntRange(0),
-        metavar="N",
-        help="Give each job N arguments (with --pipe: records); 0: one job for each, without it.",
-    ),
-    *PIPE_OPTIONS,
-    click.option(
-        "--shell/--no-shell",
-        default=None,
-        help="Run COMMAND as a line of your shell, with every argument quoted. --no-shell: take > or $X in it as text.",
-    ),
-    click.option("--one", is_flag=True, help="Run COMMAND once, as it is written."),
-    click.option("--call", metavar="MODULE:FUNCTION", help="Call a Python function with each argument."),
-    click.option(
-        "--input",
-        "kind",
-        type=click.Choice(["text", "json"]),
-        default="text",
-        help="Pass arguments to --call as text, or as values read from JSON.",
-    ),
-    click.option(
-        "--env",
-        multiple=True,
-        metavar="NAME[=VALUE]",
-        help="Add a variable to the environment of the jobs, or a function that bash has exported.",
-    ),
-    click.option(
-        "--cwd",
-        type=WORD,
-        metavar="FOLDER",
-        help="Run in FOLDER.  [default: commands run here, calls where the worker runs]",
-    ),
-    click.option(
-        "--user", default="", metavar="NAME", help="Run as NAME, on workers that were started with --allow-user NAME."
-    ),
-    click.option(
-        "--nice", type=int, metavar="N", help="Run commands with niceness N; 19 yields to all other processes."
-    ),
-    click.option("--name", default="", help="Give the batch a name."),
-    click.option("--priority", type=int, metavar="N", default=0, help="Run batches with a larger number first."),
-    click.option(
-        "--retries",
-        type=click.IntRange(0),
-        metavar="N",
-        default=0,
-        help="Retry a failed job up to this many times: 3 means up to four runs (in GNU parallel, three).",
-    ),
-    click.option(
-        "--retry-delay",
-        type=DURATION,
-        help="Wait this long before the first retry; the delay doubles each time.  [default: 1s]",
-    ),
-    click.option(
-        "--max-crashes",
-        type=click.IntRange(1),
-        metavar="N",
-        help="Give up a job when its process has died N times; 1 never starts it twice.  [default: 3]",
-    ),
-    click.option(
-        "--timeout", "--time-limit", type=POSITIVE_DURATION, help="End a job that runs longer than this: 90s, 5m, 2h."
-    ),
-    click.option(
-        "--not-before", metavar="WHEN", help="Start no job before this time: 10m (from now) or 2030-01-31T08:00+01:00."
-    ),
-    click.option("--expires", metavar="WHEN", help="Cancel jobs that have not started by this time."),
-    click.option("--after", metavar="BATCH", help="Start when every job of that batch has succeeded."),
-    click.option(
-        "--once", metavar="WORD", help="Submit this only once: the same line under WORD again finds the same batch."
-    ),
-    click.option(
-        "--limit",
-        type=click.IntRange(1),
-        metavar="N",
-        help="Run at most N of these jobs at once, on all workers together.",
-    ),
-    click.option("--worker", metavar="NAME", help="Run only on the worker, or the host, of this name."),
-    click.option(
-        "--needs",
-        multiple=True,
-        metavar="TAG",
-        help="Run only on workers with this tag; given more than once: with all of them.",
-    ),
-    click.option(
-        "--on-missing",
-        type=click.Choice(["wait", "fail"]),
-        help="Wait or fail while no connected worker fits.  [default: wait]",
-    ),
-    click.option("--retain", type=DURATION, help="Keep results this long after the batch has ended.  [default: 7d]"),
-    click.option(
-        "--keep-output",
-        metavar="SIZE",
-        default="all",
-        help="Keep this much of each job's stdout and stderr for later: 1M, all or none.  [default: all]",
-    ),
-    click.option(
-        "--serializer",
-        type=click.Choice(["pickle", "msgpack"]),
-        help="Serialize the arguments and results of --call this way.  [default: pickle]",
-    ),
-    click.option(
-        "--initializer", metavar="MODULE:FUNCTION", help="Call this function once in each slot before --call."
-    ),
-    click.option("--ship/--no-ship", default=True, help="Send the modules behind --call along to a running pipeline."),
-    click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[COMMAND] [::: ARGUMENT...]"),
-)
+TERMS = ("user", "limit", "worker", "needs", "once", "serializer", "keep_output")
+"""Fields that `Pipeline.batch` takes as they are, too."""
 
 
 @dataclass(kw_only=True)
@@ -173,7 +37,7 @@ class Work(JobOptions):
     """The jobs that a command line asks for."""
 
     def __post_init__(self) -> None:
-        self.line: ParsedWords = parse(self.words, self.files, marks(self.marks.arg_sep, self.marks.arg_file_sep))
+        self.line: ParsedWords = parse(self.words, self.files, arg_sep=self.arg_sep, arg_file_sep=self.arg_file_sep)
         self.reading.check()
         if not self.call and (self.serializer or self.initializer):
             raise ConfigError("--serializer and --initializer are for --call: a command is a program of its own")
@@ -243,19 +107,13 @@ class Work(JobOptions):
 
     def options(self) -> dict[str, Any]:
         """The job options, as `Pipeline.batch` has them."""
-        given: dict[str, Any] = {"name": self.name, "priority": self.priority, "retries": self.retries}
-        given["keep_output"] = self.keep_output
-        if self.user:
-            given["user"] = self.user
+        terms = self.terms | {name: getattr(self, name) for name in TERMS} | {"time_limit": self.timeout}
+        given = {name: value for name, value in terms.items() if value not in {None, "", ()}}
         if self.call:
             given |= {"cwd": self.cwd, "env": dict(pair for text in self.env for pair in user_shell.variables(text))}
-        if self.timeout is not None:
-            given["time_limit"] = self.timeout
         if self.initializer:
-            given["initializer"] = python_calls.function("--initializer", self.initializer)
-        given |= {name: with_unit(text) for name in INSTANTS if (text := getattr(self, name))}
-        given |= {name: time for name in DURATIONS if (time := getattr(self, name)) is not None}
-        return given | {name: value for name in TERMS if (value := getattr(self, name))}
+            given["initializer"] = function_named("--initializer", self.initializer)
+        return given
 
     def inputs(self) -> Iterator[Any]:
         """What each job is given, read as it is used: argument lists for commands, an argument for a function."""
@@ -268,7 +126,7 @@ class Work(JobOptions):
         items, names = self.reading.arguments(self._sources(), separator, columns)
         self.names: list[bytes] = names
         if self.call:
-            return python_calls.arguments((item for (item,) in items), self.kind)
+            return call_arguments((item for (item,) in items), self.kind)
         composer = composer_of(self) if composes(self) else None
         items = self._grouped(items, composer)
         if not self.line.command:
@@ -318,7 +176,7 @@ class Work(JobOptions):
     def target(self) -> CommandTemplate | Callable[..., Any]:
         """What the jobs have in common. ConfigError: there is no such function."""
         if self.call:
-            return python_calls.function("--call", self.call)
+            return function_named("--call", self.call)
         return template_of(self)
 
 
@@ -340,3 +198,35 @@ def shown(work: Work, target: Any, item: Any, number: int, slot: int = 1) -> byt
     if not work.is_command:
         return f"{work.call}({item!r})".encode("utf-8", "surrogateescape")
     return command_text(target, item, number, slot)
+
+
+def call_arguments(items: Iterator[bytes], kind: str) -> Iterator[Any]:
+    """What each call is given: text, or what a line says in JSON. ConfigError: it is none."""
+    if kind == "text":
+        return map(os.fsdecode, items)
+    return (_json_of(number, item) for number, item in enumerate(items, 1))
+
+
+def _json_of(number: int, item: bytes) -> Any:
+    """The value. ConfigError: it is no JSON."""
+    try:
+        return json.loads(item)
+    except ValueError as error:
+        raise ConfigError(f"input line {number} is not JSON: {error}") from None
+
+
+def function_named(flag: str, name: str) -> Callable[..., Any]:
+    """The function ``package.module:name``, also of a module in the current folder."""
+    module, _, path = name.partition(":")
+    if not module or not path:
+        raise ConfigError(f"{flag} {name}: write MODULE:FUNCTION, like math:sqrt")
+    folder = os.getcwd()
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    try:
+        found = reduce(getattr, path.split("."), import_module(module))
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"{flag} {name}: {error}") from None
+    if not callable(found):
+        raise ConfigError(f"{flag} {name}: it is a {type(found).__name__}, which cannot be called")
+    return found

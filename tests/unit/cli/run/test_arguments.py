@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.cli.run.arguments import InputSource, combined, grouped, linked, marks, parse, pieces
+from penstock.cli.run.arguments import InputSource, combined, grouped, linked, parse, pieces
 from penstock.errors import ConfigError
 
 
@@ -110,7 +110,7 @@ def test_grouped_arguments_fill_jobs() -> None:
 
 def test_other_marks_can_be_named() -> None:
     """`--arg-sep ,,`: then `:::` is a word."""
-    line = parse(["echo", ":::", ",,", "a", ",,+", "b", "//", "f"], marked=marks(",,", "//"))
+    line = parse(["echo", ":::", ",,", "a", ",,+", "b", "//", "f"], arg_sep=",,", arg_file_sep="//")
     assert line.command == ["echo", ":::"]
     assert line.sources == [InputSource(words=["a"]), InputSource(words=["b"], linked=True), InputSource(file="f")]
 

@@ -50,7 +50,7 @@ OWN = "own"
 def what_becomes_of(command: click.Command, name: str) -> str:
     """It is the command's own, accepted, or refused with what to use instead."""
     own = {opt for param in command.params for opt in (*param.opts, *param.secondary_opts)}
-    if name in own or SPELLINGS.get(name) in own:
+    if name in own or any(ours in own and name in names.split() for ours, names in SPELLINGS.items()):
         return OWN
     for known in (*QUIET, *REFUSED):
         if name in known.names.split():

@@ -11,6 +11,7 @@ import pytest
 from penstock.cli.job_output import Shown
 from penstock.cli.run.joblog import HEAD, Ended, JobLog, ResultFiles, file_name
 from penstock.cli.run.pipe import kept
+from penstock.cli.streams import CannotWrite
 from penstock.client.records import FinalState, Outcome
 from penstock.errors import ConfigError
 
@@ -23,10 +24,9 @@ def ended(state: FinalState = "succeeded", item: Any = "a", shown: bytes = b"f('
 
 def test_jobs_that_never_started_are_not_in_the_joblog(tmp_path: Path) -> None:
     """A cancelled job ran nowhere; one that was lost has the exit value of a failure."""
-    log = JobLog(str(tmp_path / "log"), "")
-    log.add(ended("cancelled"))
-    log.add(ended("dead", started=5.0, elapsed=1.5, worker="w1", slot=2, shown=b"two\nlines"))
-    log.close()
+    with JobLog(str(tmp_path / "log"), "") as log:
+        log.add(ended("cancelled"))
+        log.add(ended("dead", started=5.0, elapsed=1.5, worker="w1", slot=2, shown=b"two\nlines"))
     assert (tmp_path / "log").read_bytes() == HEAD + b"8\tw1\t5.000\t     1.500\t0\t3\t1\t0\ttwo\0lines 3\n"
 
 
@@ -40,27 +40,60 @@ def test_a_joblog_goes_on(tmp_path: Path) -> None:
         ("log", None, b"line\n", HEAD),
     ):
         path.write_bytes(before)
-        JobLog(name.replace("log", str(path)), "", resumed=resumed).close()
+        with JobLog(name.replace("log", str(path)), "", resumed=resumed):
+            pass
         assert path.read_bytes() == after
 
 
 def test_a_joblog_on_a_full_disk_is_said_once(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """And the jobs go on: what they print is worth more than the log."""
-    log = JobLog(str(tmp_path / "log"), ":")
-    full = os.open("/dev/full", os.O_WRONLY)
-    os.dup2(full, log._fd)
-    os.close(full)
-    for _ in range(2):
-        log.add(ended(started=5.0))
-    log.close()
+    with JobLog(str(tmp_path / "log"), ":") as log:
+        full = os.open("/dev/full", os.O_WRONLY)
+        os.dup2(full, log._fd)
+        os.close(full)
+        for _ in range(2):
+            log.add(ended(started=5.0))
     assert log.failure == "no space left on device"
     assert capsys.readouterr().err.count("no space left on device") == 1
 
 
-def test_joblog_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    """Before anything runs."""
-    with pytest.raises(ConfigError, match=r"cannot write .*no such file"):
-        JobLog(str(tmp_path / "missing" / "log"), "")
+def test_a_folder_on_a_disk_that_fills_up_is_named(tmp_path: Path) -> None:
+    """A joblog goes on without a line that cannot be written; results that are missing end the run."""
+    results = ResultFiles(str(tmp_path / "res"), 1)
+    (tmp_path / "res").symlink_to("/dev/full")
+    with pytest.raises(CannotWrite, match=r"cannot write to .*/res: "):
+        results.add(ended())
+
+
+def listing(folder: Path) -> list[tuple[str, bytes]]:
+    return sorted((str(path), path.read_bytes() if path.is_file() else b"") for path in folder.rglob("*"))
+
+
+@pytest.mark.parametrize(
+    ("made", "name", "reason"),
+    [
+        (JobLog, "file", None),
+        (JobLog, "new", None),
+        (JobLog, "folder", "it is a folder"),
+        (JobLog, "none/new", "there is no folder"),
+        (JobLog, "file/new", "not a directory"),
+        (ResultFiles, "folder", None),
+        (ResultFiles, "new/and/new", None),
+        (ResultFiles, "file", "is a file"),
+        (ResultFiles, "file/new", "there is no folder"),
+    ],
+)
+def test_looking_makes_nothing_and_changes_nothing(tmp_path: Path, made: Any, name: str, reason: str | None) -> None:
+    """What cannot be written is refused with why, before anything runs; what is there stays as it is."""
+    (tmp_path / "file").write_bytes(b"kept")
+    (tmp_path / "folder").mkdir()
+    before = listing(tmp_path)
+    if reason is None:
+        made(str(tmp_path / name), "")
+    else:
+        with pytest.raises(ConfigError, match=reason):
+            made(str(tmp_path / name), "")
+    assert listing(tmp_path) == before
 
 
 @pytest.mark.parametrize("argument", [b"..", b".", b"a/../../b", b"/etc/passwd", b"\xff" * 300, b"", b"a\0b"])
@@ -77,9 +110,8 @@ def test_blocks_have_folders_of_their_own(tmp_path: Path) -> None:
     item = kept([b"block"])
     ResultFiles(str(tmp_path / "res"), 1).add(ended(item=item))
     assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("stdout")] == ["res/8/stdout"]
-    log = JobLog(str(tmp_path / "log"), ":")
-    log.add(ended(item=item, started=5.0))
-    log.close()
+    with JobLog(str(tmp_path / "log"), ":") as log:
+        log.add(ended(item=item, started=5.0))
     assert (tmp_path / "log").read_bytes().splitlines()[1].split(b"\t")[4] == b"5"
 
 

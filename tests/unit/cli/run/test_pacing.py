@@ -10,7 +10,17 @@ import click
 import pytest
 
 from penstock.cli.run import pacing
-from penstock.cli.run.pacing import SETTLE_TIME, SILENCE_TIME, Calm, LoadType, Memory, Pacing, Watchful, load, slots_for
+from penstock.cli.run.pacing import (
+    SETTLE_TIME,
+    SILENCE_TIME,
+    LoadType,
+    Pacing,
+    Watchful,
+    load,
+    slots_for,
+    too_little_is_free,
+    too_many_run,
+)
 from penstock.errors import ConfigError
 
 URL = "tcp://head:5555"
@@ -75,7 +85,7 @@ def test_a_machine_with_too_much_to_do_keeps_jobs_back(monkeypatch: pytest.Monke
     """Asked again until it has less; a job that was handed in is seen there only after a moment."""
     loads = iter([5.0, 2.0, 1.0])
     monkeypatch.setattr(pacing, "load", lambda: next(loads))
-    calm = Calm(2)
+    calm = Watchful(lambda: too_many_run(2))
     assert [calm.left(now) > 0 for now in (100, 101, 102)] == [True, True, False]
     calm.begun(103)
     assert 0 < calm.left(103) <= SETTLE_TIME
@@ -83,8 +93,8 @@ def test_a_machine_with_too_much_to_do_keeps_jobs_back(monkeypatch: pytest.Monke
 
 def test_a_machine_without_memory_keeps_jobs_back() -> None:
     """Nobody has a petabyte."""
-    assert Memory(1).left(100) == 0
-    assert Memory(1 << 50).left(100) > 0
+    assert Watchful(lambda: too_little_is_free(1)).left(100) == 0
+    assert Watchful(lambda: too_little_is_free(1 << 50)).left(100) > 0
 
 
 class Clock:
@@ -102,8 +112,7 @@ def test_what_takes_long_is_said_once(monkeypatch: pytest.MonkeyPatch, capsys: p
     clock = Clock()
     reasons = iter(["busy"] * 3 + [""] + ["busy"] * 2)
     monkeypatch.setattr(pacing, "time", clock)
-    gate = Watchful()
-    monkeypatch.setattr(gate, "reason", lambda: next(reasons))
+    gate = Watchful(lambda: next(reasons))
     said = []
     for _ in range(6):
         gate.left(0)

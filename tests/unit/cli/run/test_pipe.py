@@ -7,18 +7,17 @@ from typing import Any
 import pytest
 
 from penstock.cli.run.input_blocks import AtSeparator, EveryLines, EveryRecords
-from penstock.cli.run.input_options import grouped
+from penstock.cli.run.one_run import RunOptions
 from penstock.cli.run.pipe import _cut, kept
 from penstock.cli.run.run import command as run
-from penstock.cli.run.run_options import RunOptions
 from penstock.cli.run.work import Work
 from penstock.errors import ConfigError
 
 
 def work(*words: str) -> Work:
     """What a command line asks for."""
-    asked = grouped(run.make_context("run", list(words)).params)
-    return Work(**{name: value for name, value in asked.items() if name not in RunOptions._fields})
+    asked = run.make_context("run", list(words)).params
+    return Work.of({name: value for name, value in asked.items() if name not in RunOptions._fields})
 
 
 @pytest.mark.parametrize(

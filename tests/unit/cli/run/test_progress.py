@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import pytest
 
-from penstock.cli.run.progress import State, can_take_back
+from penstock.cli.run.progress import can_take_back, line
 
 
 @pytest.mark.parametrize("columns", [10, 20, 40, 60, 80, 200])
 def test_it_never_wraps(columns: int) -> None:
     """The bar gives way to the numbers; a line that wrapped could not be taken back."""
-    line = State(123_456, 1_000_000, 42, 1234.5).line(columns)
-    assert len(line) < columns
-    assert line.startswith("[") == (columns >= 80)
-    assert ("42 failed" in line) == (columns >= 40)
+    text = line(123_456, 1_000_000, 42, 1234.5, columns)
+    assert len(text) < columns
+    assert text.startswith("[") == (columns >= 80)
+    assert ("42 failed" in text) == (columns >= 40)
 
 
 def test_it_says_what_is_known() -> None:
     """Without a total there is no bar and no time to go; at the end nothing is left."""
-    assert State(3, None, 0, 1.0).line(80) == "3/?  0 failed  1.0/s"
-    assert State(0, 4, 0, 0.0).line(80) == f"[{'-' * 24}] 0/4  0 failed  0.0/s"
-    assert State(2, 4, 1, 0.5).line(80) == f"[{'#' * 12}{'-' * 12}] 2/4  1 failed  0.5/s  4 s left"
-    assert State(4, 4, 1, 0.5).line(80) == f"[{'#' * 24}] 4/4  1 failed  0.5/s"
+    assert line(3, None, 0, 1.0, 80) == "3/?  0 failed  1.0/s"
+    assert line(0, 4, 0, 0.0, 80) == f"[{'-' * 24}] 0/4  0 failed  0.0/s"
+    assert line(2, 4, 1, 0.5, 80) == f"[{'#' * 12}{'-' * 12}] 2/4  1 failed  0.5/s  4 s left"
+    assert line(4, 4, 1, 0.5, 80) == f"[{'#' * 24}] 4/4  1 failed  0.5/s"
 
 
 @pytest.mark.parametrize(

@@ -1,20 +1,19 @@
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from penstock.cli.job_output import Shown
-from penstock.cli.run.halt import Halt
-from penstock.cli.run.job_inputs import JobInputs
+from penstock.cli.run.halt import Halt, Tally
+from penstock.cli.run.job_inputs import JobInputs, tag_of
 from penstock.cli.run.joblog import Ended
 from penstock.cli.run.outcome_printer import OutcomePrinter
-from penstock.cli.run.tags import tag_of
-from penstock.cli.run.tally import Tally
 from penstock.cli.run.wanted_jobs import Numbered
-from penstock.cli.run.watch import Watch
-from penstock.cli.signals import Told
+from penstock.cli.run.watch import Interrupts, Watch
+from penstock.cli.signals import Told, adopt, exit_code, give_back
 from penstock.cli.streams import CannotWrite
 from penstock.client.live_output import Onlooker, Seen
 from penstock.client.records import FinalState, Outcome
@@ -268,3 +267,54 @@ def test_a_job_is_logged_when_it_was_shown() -> None:
     jobs: Any = Jobs((0, GOOD), (1, GOOD))
     watching(jobs, paper, inputs=inputs, records=[log]).to_the_end()
     assert seen == [(40, b"fi 41", b"0"), (41, b"se 42", b"01")]
+
+
+@pytest.fixture(autouse=True)
+def handler() -> Iterator[None]:
+    """Ctrl-C raises KeyboardInterrupt, however the tests were started."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def test_it_waits_until_what_has_begun_is_shown() -> None:
+    """Then it comes, once."""
+    with Interrupts() as interrupts:
+        interrupts.hold()
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            interrupts.release()
+        interrupts.hold()
+        interrupts.release()
+
+
+def test_nothing_holds_back_a_second_one() -> None:
+    """What is shown may hang; and while nothing is shown the first one comes at once."""
+    with Interrupts() as interrupts:
+        interrupts.hold()
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_sigterm_is_held_back_likewise_and_says_what_it_is() -> None:
+    """Its exit code is that of its number, and who ignores a signal, as under nohup, goes on doing so."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    adopt()
+    with Interrupts() as interrupts:
+        interrupts.hold()
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGHUP)
+        with pytest.raises(Told) as told:
+            interrupts.release()
+    assert (exit_code(told.value), exit_code(KeyboardInterrupt())) == (143, 130)
+    with pytest.raises(Told):
+        signal.raise_signal(signal.SIGTERM)
+    give_back()
+    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGHUP)) == (signal.SIG_DFL, signal.SIG_IGN)

@@ -3,7 +3,6 @@ from __future__ import annotations
 import io
 import os
 import sys
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +30,6 @@ def work(*words: str, **options: Any) -> Work:
         "env": (),
         "cwd": None,
         "user": "",
-        "name": "",
-        "priority": 0,
-        "retries": 0,
         "timeout": None,
     }
     return Work(**defaults | options, words=words)
@@ -196,9 +192,9 @@ def test_env_without_a_value_anywhere_is_refused(monkeypatch: pytest.MonkeyPatch
 def test_wrong_option_is_named() -> None:
     """What is no time, and a name that is too long, are refused before anything starts."""
     with pytest.raises(ConfigError, match="--not-before: 'soon' is no duration"):
-        work("x", not_before="soon")
+        work("x", terms={"not_before": "soon"})
     with pytest.raises(ConfigError, match="name has 300 characters"):
-        work("x", name="a" * 300)
+        work("x", terms={"name": "a" * 300})
 
 
 def test_first_of_tells_whether_there_is_input() -> None:
@@ -230,7 +226,9 @@ def test_options_of_calls_are_none_of_commands(option: dict[str, str]) -> None:
 def spec(*flags: str) -> BatchSpec:
     """What `penstock submit` makes of its flags."""
     params = submit.make_context("submit", [*flags, ":::", "1"]).params
-    asked = Work(**{one.name: params[one.name] for one in fields(Work) if one.name in params})
+    asked = Work.of(
+        {name: value for name, value in params.items() if name not in {"url", "at_once", "wait", "as_json"}}
+    )
     return spec_of(asked.options(), kind="command" if asked.is_command else "call")
 
 

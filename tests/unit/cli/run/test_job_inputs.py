@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from penstock.cli.run.composed_commands import Composed
+from penstock.cli.run.job_inputs import tag_of, tagging
 from penstock.cli.run.replacement_strings import Naming
-from penstock.cli.run.tags import tag_of, tagging
 from penstock.errors import ConfigError
 
 WORK: Any = SimpleNamespace(naming=Naming(), names=[b"n"])

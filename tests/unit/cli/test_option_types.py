@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 import pytest
 
-from penstock.cli.units import DURATION, POSITIVE_DURATION, SIZE
+from penstock.cli.option_types import DURATION, POSITIVE_DURATION, SIZE
 
 
 @pytest.mark.parametrize(
