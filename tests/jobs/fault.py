@@ -55,9 +55,9 @@ def kill_parent(folder: str, x: int) -> None:
 
 
 def kill_agent(folder: str, x: int) -> None:
-    """Kills the worker's agent, the parent of the slot's parent."""
+    """Kills the worker's agent: above the slot are its fork server, the watcher, and the agent."""
     note(folder, x)
-    agent = psutil.Process().parents()[1]
+    agent = psutil.Process().parents()[2]
     assert "penstock.worker" in " ".join(agent.cmdline())
     agent.kill()
     time.sleep(60)
@@ -72,7 +72,7 @@ def freeze_agent(folder: str, x: int) -> int:
         if x < 200 or _piece_stop() < x + 4:
             return x
         frozen.touch()
-        psutil.Process().parents()[1].send_signal(signal.SIGSTOP)
+        psutil.Process().parents()[2].send_signal(signal.SIGSTOP)
     note(folder, x)
     end = time.monotonic() + 1.0
     while not Path(folder, OPEN).exists() and time.monotonic() < end:
