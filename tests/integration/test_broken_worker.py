@@ -11,8 +11,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from jobs.fault import fork_and_wait
 from penstock import Pipeline, cli
 from penstock.client.engine import Engine
+from penstock.slot.process_tree import children, is_alive
 from support.stations import Stations, logs, until
 
 
@@ -40,8 +42,13 @@ class Breakable(Stations):
             sys.executable = usual
 
     def kill_fork_server(self, name: str) -> None:
-        (server,) = psutil.Process(self.processes[name].pid).children()
-        os.kill(server.pid, signal.SIGKILL)
+        os.kill(self.fork_server(name), signal.SIGKILL)
+
+    def fork_server(self, name: str) -> int:
+        """Its pid; the watcher is its parent."""
+        (watcher,) = psutil.Process(self.processes[name].pid).children()
+        (server,) = watcher.children()
+        return int(server.pid)
 
 
 @pytest.fixture
@@ -86,3 +93,32 @@ def test_a_worker_that_can_start_no_slot(
     (stations.folder / "away").rename(stations.python)
     until(lambda: not any(one.broken for one in pipeline.workers()))
     assert pipeline.options(worker="frail").submit(abs, -3).result(60) == 3
+
+
+@pytest.mark.parametrize("watched", [True, False])
+def test_nothing_of_a_job_outlives_its_agent(stations: Breakable, pipeline: Pipeline, watched: bool) -> None:
+    """Agent and fork server are killed at one moment, as by kill -9 of both: what they ran ends at once, commands and
+    what calls have forked, before another worker runs it again. Where the watcher is killed with them (the control),
+    it runs on, until the next worker comes up here."""
+    command, forked = stations.folder / "command", stations.folder / "forked"
+    script = f"echo $$ > {command}.new; mv {command}.new {command}; sleep 1000 & wait"
+    pipeline.command(["sh", "-c", script], max_crashes=1)
+    until(command.exists)
+    stations.start("second")
+    pipeline.options(worker="second", max_crashes=1).submit(fork_and_wait, str(forked))
+    until(forked.exists)
+    running = [int(mark.read_text()) for mark in (command, forked)]
+    running += [child for pid in running for child in children(pid)]
+    doomed: list[int] = []
+    for name in ("frail", "second"):
+        server = stations.fork_server(name)
+        doomed += [stations.processes[name].pid, server, *([] if watched else [psutil.Process(server).ppid()])]
+    for pid in doomed:
+        os.kill(pid, signal.SIGSTOP)  # none of them can do anything more for it
+    for pid in doomed:
+        os.kill(pid, signal.SIGKILL)
+    if not watched:
+        until(lambda: not any(map(is_alive, doomed)))
+        assert any(map(is_alive, running))
+        stations.start("third")
+    until(lambda: not any(map(is_alive, running)))

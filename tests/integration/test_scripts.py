@@ -31,7 +31,7 @@ OWN_HELP = (
     "stop",
     "test",
 )
-PROGRAMS = ("bench", "chaos", "fuzz", "scale", "soak")
+PROGRAMS = ("bench", "chaos", "fuzz", "kills", "month", "scale", "soak")
 """Of these the help is that of the Python program behind them."""
 
 Done = subprocess.CompletedProcess[str]

@@ -27,7 +27,7 @@ from penstock.errors import ResultNotPicklable
 from penstock.job import payload
 from penstock.job.command import CommandTemplate
 from penstock.job.spec import KEEP_OUTPUT, BatchSpec, JobState, Stamp
-from penstock.slot.process_tree import descendants
+from penstock.slot.process_tree import children, descendants
 from penstock.slot.protocol import CUT_DELAY, MEDDLING, LoadChunk, LoadFunction, Ran, RunPiece, SlotMessage
 from penstock.station.contract import Bytes, Input
 from penstock.wire.messages import BatchHead, Lease
@@ -138,8 +138,8 @@ class Agent:
 
     @property
     def server(self) -> int:
-        pid: int = self.until(lambda: self.host._lives.server).process.pid
-        return pid
+        found: list[int] = self.until(lambda: (live := self.host._lives.server) and children(live.process.pid))
+        return found[0]
 
     @property
     def token(self) -> str:

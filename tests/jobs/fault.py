@@ -55,9 +55,9 @@ def kill_parent(folder: str, x: int) -> None:
 
 
 def kill_agent(folder: str, x: int) -> None:
-    """Kills the worker's agent, the parent of the slot's parent."""
+    """Kills the worker's agent: above the slot are its fork server, the watcher, and the agent."""
     note(folder, x)
-    agent = psutil.Process().parents()[1]
+    agent = psutil.Process().parents()[2]
     assert "penstock.worker" in " ".join(agent.cmdline())
     agent.kill()
     time.sleep(60)
@@ -72,7 +72,7 @@ def freeze_agent(folder: str, x: int) -> int:
         if x < 200 or _piece_stop() < x + 4:
             return x
         frozen.touch()
-        psutil.Process().parents()[1].send_signal(signal.SIGSTOP)
+        psutil.Process().parents()[2].send_signal(signal.SIGSTOP)
     note(folder, x)
     end = time.monotonic() + 1.0
     while not Path(folder, OPEN).exists() and time.monotonic() < end:
@@ -165,3 +165,13 @@ def chatter(folder: str, x: int) -> int:
             stream.write("0123456789abcdef" * (1 << 16))
         stream.write("end")
     return x
+
+
+def fork_and_wait(mark: str) -> None:
+    """Fork a child that never ends, say who this is, and wait."""
+    if os.fork() == 0:
+        time.sleep(1000)
+        os._exit(0)
+    Path(f"{mark}.new").write_text(str(os.getpid()))
+    Path(f"{mark}.new").rename(mark)
+    time.sleep(1000)

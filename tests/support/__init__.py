@@ -12,6 +12,7 @@ delay_proxy         a program: a link over which everything arrives later (fault
 strace_log          reads from strace's log what a station wrote to its disk and its peers, in order
 faulty_disk         a disk under real SQLite that loses its power or fails (store_disk, scenarios/test_power)
 
+month               a pipeline that lives long on that network, and what of it stays (scenarios, scripts/month)
 sim                 all stations of a pipeline on a virtual network in virtual time (scenarios, scripts/scale)
 surroundings        sockets, signals and log for a station that is to have no real ones (sim, core_benches)
 core_benches        a ventilator, and a worker's core, one turn at a time (unit/ventilator, unit/worker)

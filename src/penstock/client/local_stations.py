@@ -108,7 +108,7 @@ class LocalStations:
     def _start(self) -> subprocess.Popen[bytes]:
         try:
             return subprocess.Popen(
-                command(START, self._order),
+                command("-c", START, self._order),
                 stdin=subprocess.PIPE,
                 stdout=output(1),
                 stderr=output(2),

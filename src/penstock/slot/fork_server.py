@@ -1,7 +1,7 @@
 """The fork server: a small process that makes slots and buries them.
 
 The agent executes it before anything else, so a slot is never the fork of a process with sockets, threads or a ZeroMQ
-context. It runs no user code. What it promises:
+context. Between the two is a watcher (watcher.py). It runs no user code. What it promises:
 
 1. Each life of a slot is reported once: how it ended, after everything that came of it is gone.
 2. Orphans of dead slots come to it (it is their subreaper) and are killed, unless they were given a grace.
@@ -9,6 +9,7 @@ context. It runs no user code. What it promises:
    there are control groups it cannot have many more. Dead ones that nobody has asked for count only where they fill
    the system's table.
 4. When the agent's end of the control socket closes, however, it kills all its descendants and ends.
+   Where it is killed itself, at one moment with the agent or not, the watcher does that.
 5. It keeps no file of a slot, so no slot inherits another one's.
 
 Control messages have a fixed size. An Order to SPAWN carries six files: the slot's socket, its page, the writing and
@@ -42,6 +43,7 @@ from penstock.slot.process_tree import (
     die_with_parent,
     is_alive,
     kill_all,
+    kill_descendants,
     reset_signals,
 )
 from penstock.slot.protocol import Page, Unfit, frame
@@ -69,8 +71,6 @@ POLL_INTERVAL = 0.01
 """Seconds between looks at processes that are being ended; their exits are noticed at once."""
 IGNORED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 """The agent decides when this process ends, also where a service manager signals every process of the worker."""
-LAST_SWEEPS = 200
-"""How often everything is killed at the end: a fork bomb may need several rounds."""
 
 
 class Order(NamedTuple):
@@ -296,15 +296,7 @@ class ForkServer:
         self._control.sendall(EXIT.pack(*exit_))
 
     def _kill_everything(self) -> None:
-        for _ in range(LAST_SWEEPS):
-            family = descendants(os.getpid())
-            kill_all(family)
-            with contextlib.suppress(ChildProcessError):
-                while os.waitpid(-1, os.WNOHANG)[0]:
-                    pass
-            if not family and all(map(remove_process_limit, self._process_limits.values())):
-                break
-            time.sleep(POLL_INTERVAL)
+        kill_descendants(lambda: all(map(remove_process_limit, self._process_limits.values())))
         private_folder.remove_abandoned(Path(tempfile.gettempdir()))
 
 

@@ -42,6 +42,8 @@ IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
 SWEEP_TIME = 1.0
 """Seconds to wait for killed processes to be gone; one that hangs in the kernel must not hold up the slot."""
 SWEEP_INTERVAL = 0.001
+LAST_SWEEPS, LAST_INTERVAL = 200, 0.01
+"""How often everything is killed at the end, a fork bomb may need several rounds, and the seconds between."""
 ZOMBIES = 100
 """Dead children that are left for whoever may ask how they ended; they are listed oldest first."""
 LOOK_INTERVAL = 1.0
@@ -127,6 +129,49 @@ def kill_all(pids: list[int], number: int = signal.SIGKILL) -> None:
     for pid in pids:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(pid, number)
+
+
+def kill_descendants(is_done: Callable[[], bool] = lambda: True) -> None:
+    """Kill all that descends from this process until nothing is left, and reap it; `is_done`: what else must be."""
+    for _ in range(LAST_SWEEPS):
+        family = descendants(os.getpid())
+        kill_all(family)
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        if not family and is_done():
+            return
+        time.sleep(LAST_INTERVAL)
+
+
+def started_at(pid: int) -> str:
+    """When a process was started, as the kernel counts; with the pid it names a process that may be gone. Empty: it
+    is, or there is no /proc."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[19].decode()
+    except (OSError, IndexError):
+        return ""
+
+
+def with_variable(name: str) -> list[tuple[int, str]]:
+    """The processes of this pid namespace that were started with this environment variable, each with its value; those
+    of others are as good as none, unless this process may see them (Linux)."""
+    found: list[tuple[int, str]] = []
+    prefix = os.fsencode(f"{name}=")
+    for pid in sorted(int(one) for one in _listed("/proc") if one.isdecimal()):
+        with contextlib.suppress(OSError):  # it is gone, or somebody else's
+            entries = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+            values = [entry[len(prefix) :] for entry in entries if entry.startswith(prefix)]
+            if values and os.readlink(f"/proc/{pid}/ns/pid") == os.readlink("/proc/self/ns/pid"):
+                found.append((pid, os.fsdecode(values[0])))
+    return found
+
+
+def _listed(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
 
 
 def has_children() -> bool:

@@ -13,14 +13,14 @@ import sys
 from penstock.errors import ConfigError
 
 
-def command(code: str, argument: str) -> list[str]:
-    """The command line that runs `code` with one argument. The folder it is started in is not in its sys.path.
+def command(*words: str) -> list[str]:
+    """The command line of this Python with these words. The folder it is started in is not in its sys.path.
 
     Raises ConfigError: nobody knows which Python this is.
     """
     if not sys.executable:
         raise ConfigError("sys.executable is empty, so that no process can be started: set it to this Python's path")
-    return [sys.executable, "-P", "-c", code, argument]
+    return [sys.executable, "-P", *words]
 
 
 def import_path() -> list[str]:

@@ -5,40 +5,44 @@ from __future__ import annotations
 import array
 import contextlib
 import os
+import re
 import socket
 import subprocess
 from collections.abc import Sequence
 
 import msgspec
 
+from penstock.slot import watcher
 from penstock.slot.fork_server import EXIT, ORDER, Exit, Order, Setup
 from penstock.slot.own_files import open_standard_files
-from penstock.slot.process_tree import kill_all
+from penstock.slot.process_tree import is_alive, kill_all, started_at, with_variable
 from penstock.station.capacity import default_slots
 from penstock.station.interpreter import command, import_path
 
 CLOSE_TIME = 10.0
 """Seconds that the fork server has to kill everything."""
 OWNER_VARIABLE = "PENSTOCK_SLOT_HOST"
-"""Environment variable of all that descends from a fork server."""
-START = "import json,sys; s=sys.argv[1]; sys.path[:]=json.loads(s)['path']; "
-START += "from penstock.slot.fork_server import main; main(s.encode())"
+"""Environment variable of all that descends from a fork server: its agent's pid, when that was started, and a word."""
+OWNER = re.compile(r"(\d+)-(\d+)-[0-9a-f]+")
+"""What it says."""
 
 
 class ServerProcess:
-    """The agent's side: a fork server for so many slots of a worker, as a child process in a session of its own."""
+    """The agent's side: a fork server for so many slots of a worker. `process` is its watcher, a child process in a
+    session of its own."""
 
     control: socket.socket
 
     def __init__(self, slots: int, worker: str) -> None:
         open_standard_files()
-        self.owner: str = os.urandom(8).hex()
+        kill_abandoned()
+        self.owner: str = f"{os.getpid()}-{started_at(os.getpid())}-{os.urandom(8).hex()}"
         self.control, theirs = socket.socketpair()
         with theirs, contextlib.ExitStack() as failed:
             failed.callback(self.control.close)
             setup = Setup(theirs.fileno(), worker, import_path())
             self.process: subprocess.Popen[bytes] = subprocess.Popen(
-                command(START, msgspec.json.encode(setup).decode()),
+                command(watcher.__file__, msgspec.json.encode(setup).decode(), str(theirs.fileno())),
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
@@ -70,15 +74,20 @@ class ServerProcess:
             self.process.wait()
         if self.process.returncode:
             # it was killed before it could clear up: the kernel ends its slots, the rest is known by the variable
-            kill_all(_owned_by(self.owner))
+            kill_all([pid for pid, owner in with_variable(OWNER_VARIABLE) if owner == self.owner])
         return self.process.returncode
 
 
-def _owned_by(owner: str) -> list[int]:
-    import psutil  # noqa: PLC0415 - only after an accident
-
-    found = psutil.process_iter(["environ"])
-    return [p.pid for p in found if (p.info["environ"] or {}).get(OWNER_VARIABLE) == owner]
+def kill_abandoned() -> None:
+    """Kill what an agent has left here that was killed at one moment with its watcher and its fork server: its jobs may
+    be about to run again."""
+    for pid, owner in with_variable(OWNER_VARIABLE):
+        agent = OWNER.fullmatch(owner)
+        if agent is None:
+            continue  # of another release
+        number, started = int(agent[1]), agent[2]
+        if not is_alive(number) or started_at(number) != started:
+            kill_all([pid])
 
 
 def _environment(slots: int) -> dict[str, str]:

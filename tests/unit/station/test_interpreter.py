@@ -35,7 +35,7 @@ def test_a_relative_entry_is_where_it_was_when_it_was_first_looked_into(
 def test_the_folder_it_is_started_in_hides_no_module(tmp_path: Path) -> None:
     """A file json.py lies there."""
     (tmp_path / "json.py").write_text("raise SystemExit(3)")
-    line = command("import json, sys; print(sys.argv[1])", "x")
+    line = command("-c", "import json, sys; print(sys.argv[1])", "x")
     assert subprocess.run(line, cwd=tmp_path, capture_output=True, check=True).stdout == b"x\n"
 
 
@@ -43,7 +43,7 @@ def test_without_a_python_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where Python is embedded into another program its path may not be known."""
     monkeypatch.setattr(sys, "executable", "")
     with pytest.raises(ConfigError, match=r"sys\.executable is empty"):
-        command("", "")
+        command("-c", "")
 
 
 def test_a_file_that_is_no_standard_file_is_not_handed_on() -> None:
