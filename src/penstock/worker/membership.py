@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
+
 from penstock.wire.messages import Greeting, Heartbeat, Held, Hello, InSlot, Welcome
 from penstock.worker.contract import Touch
 
@@ -69,24 +71,14 @@ class Membership:
     def hello(self, window: int, held: tuple[Held, ...], now: float, broken: str = "") -> Hello:
         """The answer to the newest greeting; `broken`: why nothing can be run here."""
         assert self._greeting is not None
-        me = self._me
         self._hello_number = self._next(now)
-        return Hello(
-            worker=me.worker,
+        return msgspec.structs.replace(
+            self._me,
             life=self._greeting.life,
             connection=self._greeting.connection,
             number=self._hello_number,
-            name=me.name,
-            host=me.host,
-            pid=me.pid,
-            slots=me.slots,
             window=window,
             held=held,
-            python=me.python,
-            tags=me.tags,
-            version=me.version,
-            users=me.users,
-            opens=me.opens,
             broken=broken,
         )
 
