@@ -16,27 +16,8 @@ from typing import assert_never
 
 from penstock.station.contract import Actions, Log, Report
 from penstock.station.control_silence import ControlSilence
+from penstock.wire import messages
 from penstock.wire.bounds import HEARTBEAT_INTERVAL, LEASE_TIME, RESEND
-from penstock.wire.messages import (
-    Beat,
-    CancelSpan,
-    Closed,
-    Drain,
-    Drop,
-    FunctionPart,
-    Greeting,
-    HandBack,
-    Held,
-    Hello,
-    Jobs,
-    LeaseSpan,
-    Left,
-    LiveAck,
-    NeedFunction,
-    Recall,
-    Took,
-    Welcome,
-)
 from penstock.worker.contract import (
     FreeLease,
     FunctionReady,
@@ -77,7 +58,7 @@ class WorkerCore:
 
     def __init__(
         self,
-        hello: Hello,
+        hello: messages.Hello,
         now: float,
         *,
         lease_time: float = LEASE_TIME,
@@ -114,26 +95,26 @@ class WorkerCore:
         match event:
             case PieceDone():
                 self._came_back(self._runs.on_piece_done(event))
-            case Jobs():
+            case messages.Jobs():
                 self._on_jobs(event, now)
-            case Closed():
+            case messages.Closed():
                 self._on_closed(event)
-            case Beat():
+            case messages.Beat():
                 self._membership.echoed(event.echo, event.pace)
-            case Greeting():
+            case messages.Greeting():
                 self._membership.greeted(event)
                 self._say_hello(now)
-            case Welcome():
+            case messages.Welcome():
                 self._on_welcome(event, now)
-            case HandBack():
+            case messages.HandBack():
                 self._actions += self._hand_backs.newest(event)
-            case Recall():
+            case messages.Recall():
                 self._actions += self._hand_backs.recall(event)
-            case CancelSpan():
+            case messages.CancelSpan():
                 for span in event.spans:
                     for held in self.holdings.of_batch(span.batch, span.start, span.stop):
                         self._drop(held, span.start, span.stop, now)
-            case Drop():
+            case messages.Drop():
                 self._on_drop(event.spans, now)
             case SlotReady(slot):
                 self.feed.slot_ready(slot)
@@ -156,13 +137,13 @@ class WorkerCore:
                 self._outbox.send_all_again()
             case JobPrinted():
                 self._runs.on_printed(event)
-            case LiveAck(number, is_kept):
+            case messages.LiveAck(number, is_kept):
                 (self._outbox.uploads.recorded if is_kept else self._outbox.live_output.acknowledged)(number)
-            case Drain():
+            case messages.Drain():
                 self._drain("asked to", now)
             case Stop():
                 self._on_stop(now)
-            case FunctionPart():
+            case messages.FunctionPart():
                 pass  # put together outside; FunctionReady follows the last one
             case _:
                 assert_never(event)
@@ -212,7 +193,7 @@ class WorkerCore:
         actions, self._actions = self._actions, []
         return actions
 
-    def _inventory(self) -> tuple[Held, ...]:
+    def _inventory(self) -> tuple[messages.Held, ...]:
         return tuple(held.line() for held in self.holdings.leases.values())
 
     def _say_hello(self, now: float) -> None:
@@ -229,7 +210,7 @@ class WorkerCore:
         for function in [function for function, asked_at in self._asked.items() if now >= asked_at + RESEND]:
             self._need(function, now)
 
-    def _on_welcome(self, welcome: Welcome, now: float) -> None:
+    def _on_welcome(self, welcome: messages.Welcome, now: float) -> None:
         if not self._membership.welcomed(welcome, now):
             return
         self._on_drop(welcome.drop, now)
@@ -246,7 +227,7 @@ class WorkerCore:
 
     # ------------------------------------------------------------------------------------ jobs come
 
-    def _on_jobs(self, jobs: Jobs, now: float) -> None:
+    def _on_jobs(self, jobs: messages.Jobs, now: float) -> None:
         heads = {head.batch: head for head in jobs.batches}
         self._functions.update(head.function for head in jobs.batches if head.inline == head.size)
         for lease in jobs.leases:
@@ -279,15 +260,15 @@ class WorkerCore:
         numbers = [number for number in numbers if number in self.holdings.leases]
         if numbers or self.window != self._told_window:
             self._told_window = self.window
-            self._say(Report(Took(self._me.worker, tuple(numbers), self.window)))
+            self._say(Report(messages.Took(self._me.worker, tuple(numbers), self.window)))
 
     def _need(self, function: bytes, now: float) -> None:
         self._asked[function] = now
-        self._say(Report(NeedFunction(self._me.worker, function)))
+        self._say(Report(messages.NeedFunction(self._me.worker, function)))
 
     # ------------------------------------------------------------------------------------ jobs go
 
-    def _on_drop(self, spans: tuple[LeaseSpan, ...], now: float) -> None:
+    def _on_drop(self, spans: tuple[messages.LeaseSpan, ...], now: float) -> None:
         for span in spans:
             held = self.holdings.leases.get(span.lease)
             if held is not None:
@@ -307,7 +288,7 @@ class WorkerCore:
             self._actions += self._hand_backs.everything()
         self._actions += self._hand_backs.release(held for held in leases if held is not None)
 
-    def _on_closed(self, closed: Closed) -> None:
+    def _on_closed(self, closed: messages.Closed) -> None:
         for span in closed.spans:
             for number in self.holdings.close(span):
                 self._say(FreeLease(number))
@@ -347,5 +328,5 @@ class WorkerCore:
             self._left = True
             if undelivered := sum(held.finished.count for held in self.holdings.leases.values()):
                 self._say(Log("left_undelivered", {"jobs": undelivered}))
-            self._say(Report(Left(self._me.worker)))
+            self._say(Report(messages.Left(self._me.worker)))
             self._say(Leave(undelivered))
