@@ -251,15 +251,15 @@ class Dispatcher:
             for _, lease in rounds[0]:
                 ledger.leases.attribute(lease, workers[0])
         else:
-            self._charge(workers, rounds, now)
+            self._charge(workers, rounds)
         ledger.turn.say(Deal(tuple(self._message(bundle) for bundle in rounds)))
         return True
 
-    def _charge(self, workers: list[Worker], bundles: list[list[tuple[Part, LeaseRecord]]], now: float) -> None:
+    def _charge(self, workers: list[Worker], bundles: list[list[tuple[Part, LeaseRecord]]]) -> None:
         leases = max(len(bundle) for bundle in bundles)
         jobs = max(sum(part.jobs for part, _ in bundle) for bundle in bundles)
         seconds = max(sum(lease.jobs * lease.mean for _, lease in bundle) for bundle in bundles)
-        dealt = Round(now, {worker.id: (leases, jobs, seconds) for worker in workers})
+        dealt = Round({worker.id: (leases, jobs, seconds) for worker in workers})
         for worker in workers:
             worker.charge(leases, jobs, seconds)
         self._ledger.leases.deal(dealt, [lease for bundle in bundles for _, lease in bundle])
