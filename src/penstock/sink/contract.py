@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from penstock.job.spec import Stamp
-from penstock.station.contract import Action, Answer, Bytes, DeleteBatch, Input, Renew, Report, Save, SaveOfBatch
+from penstock.station.contract import (
+    Action,
+    Answer,
+    AnswerFromStore,
+    Bytes,
+    DeleteBatch,
+    Input,
+    Renew,
+    Report,
+    Save,
+    SaveOfBatch,
+)
 from penstock.wire.messages import Completion, OutcomeHead, Print, WorkerToSink
 
 # -------------------------------------------------------------------------------------------------------------- inputs
@@ -121,23 +132,17 @@ class ReadLines(Action, frozen=True):
     limit: int
 
 
-class ReadSpan(Action, frozen=True):
+class ReadSpan(AnswerFromStore, frozen=True):
     """Answer a Fetch from the store."""
 
-    client: bytes
-    number: int
-    batch: bytes
     start: int
     stop: int
     cursor: tuple[int, int]
 
 
-class ReadOutput(Action, frozen=True):
+class ReadOutput(AnswerFromStore, frozen=True):
     """Answer a FetchOutput from the store."""
 
-    client: bytes
-    number: int
-    batch: bytes
     index: int
     is_error: bool
     position: int

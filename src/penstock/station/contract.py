@@ -61,6 +61,14 @@ class Answer(Action, frozen=True):
     payload: Bytes = b""
 
 
+class AnswerFromStore(Action, frozen=True):
+    """To a client that asked for something of this batch, under this number: what the store has."""
+
+    client: bytes
+    number: int
+    batch: bytes
+
+
 class Report(Action, frozen=True):
     """To the ventilator (from a worker or the sink)."""
 

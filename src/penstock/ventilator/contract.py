@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from penstock.job.spec import BatchSpec, JobState, Stamp
-from penstock.station.contract import Action, Answer, Bytes, DeleteBatch, Input, Save, SaveOfBatch
+from penstock.station.contract import Action, Answer, AnswerFromStore, Bytes, DeleteBatch, Input, Save, SaveOfBatch
 from penstock.wire.messages import Jobs, Message
 
 # ------------------------------------------------------------------------------------------------------ what is stored
@@ -249,22 +249,16 @@ class LoadChunk(Action, frozen=True):
     index: int
 
 
-class ReadDigests(Action, frozen=True):
+class ReadDigests(AnswerFromStore, frozen=True):
     """Answer an AskDigests from the store."""
 
-    client: bytes
-    number: int
-    batch: bytes
     start: int
 
 
-class ReadArguments(Action, frozen=True):
+class ReadArguments(AnswerFromStore, frozen=True):
     """Answer an AskArguments from the store, with this function (empty: without); `more`: it asked for jobs behind
     `stop`, too."""
 
-    client: bytes
-    number: int
-    batch: bytes
     function: bytes
     start: int
     stop: int

@@ -179,12 +179,9 @@ class BatchSpan(Record, frozen=True):
     stop: Count
 
 
-class RecordedSpan(Record, frozen=True):
+class RecordedSpan(BatchSpan, frozen=True):
     """Part of a batch, up to the tries of this stamp: a later one may be under way or finished, and not recorded."""
 
-    batch: Id
-    start: Count
-    stop: Count
     stamp: Stamp
 
 
@@ -218,16 +215,13 @@ class Note(Record, frozen=True):
     stderr_size: Count = 0
 
 
-class OutcomeHead(Record, frozen=True):
+class OutcomeHead(BatchSpan, frozen=True):
     """What the jobs [start, stop) of a batch came to, all alike; owns `size` bytes: one serialized list of values.
 
     ``final`` says that there will be no further attempt. ``started_time`` is wall clock, ``elapsed`` seconds for all
     the jobs together. `offset` is the place of `start` in the list of values.
     """
 
-    batch: Id
-    start: Count
-    stop: Count
     state: JobState
     final: bool
     stamp: Stamp
@@ -591,13 +585,10 @@ class Why(Numbered, frozen=True):
     reason: Text
 
 
-class JobLine(Record, frozen=True):
+class JobLine(BatchSpan, frozen=True):
     """Jobs that have not ended, all in one place. Their `state` is one of those or, of what will not run any more, the
     final one that is about to be recorded; `worker` has them since `seconds`, and they run there or wait."""
 
-    batch: Id
-    start: Count
-    stop: Count
     state: JobState
     stamp: Stamp
     running: bool = False
