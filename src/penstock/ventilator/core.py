@@ -21,17 +21,7 @@ from penstock.job.spec import LABEL_CHARS
 from penstock.station.contract import Actions, FromClient
 from penstock.station.lease_tokens import NO_TOKENS, LeaseTokens
 from penstock.station.permissions import refusal
-from penstock.ventilator.contract import (
-    ChunkLoaded,
-    ChunksLoaded,
-    ClientSought,
-    JobConnections,
-    KeptLoaded,
-    StoredBatch,
-    Subscribed,
-    Unsubscribed,
-    WallClock,
-)
+from penstock.ventilator import contract
 from penstock.ventilator.deletion import Deletion
 from penstock.ventilator.dispatch import Dispatcher
 from penstock.ventilator.intake import Intake
@@ -52,14 +42,14 @@ RETENTION_INTERVAL = 60.0
 
 VentilatorInput = (
     FromClient
-    | ClientSought
-    | WallClock
-    | Subscribed
-    | Unsubscribed
-    | JobConnections
-    | ChunksLoaded
-    | ChunkLoaded
-    | KeptLoaded
+    | contract.ClientSought
+    | contract.WallClock
+    | contract.Subscribed
+    | contract.Unsubscribed
+    | contract.JobConnections
+    | contract.ChunksLoaded
+    | contract.ChunkLoaded
+    | contract.KeptLoaded
     | messages.ToVentilator
 )
 
@@ -71,7 +61,7 @@ class VentilatorCore:
     def __init__(
         self,
         life: int,
-        stored: list[StoredBatch],
+        stored: list[contract.StoredBatch],
         applied: tuple[int, bytes],
         now: float,
         *,
@@ -124,7 +114,7 @@ class VentilatorCore:
         match event:
             case FromClient():
                 self._on_client(event, now)
-            case ClientSought():
+            case contract.ClientSought():
                 self.deletion.on_client_sought(event, now)
             case messages.Completions():
                 self.sink_log.on_completions(event, now)
@@ -143,7 +133,7 @@ class VentilatorCore:
                 self.worker_reports.on_need_function(event, now)
             case messages.SinkHead():
                 self._on_sink_head(event, now)
-            case WallClock(time):
+            case contract.WallClock(time):
                 self.ledger.wall_offset = time - now
             case messages.Diverged():
                 if self.sink_log.on_diverged(event):
@@ -155,18 +145,18 @@ class VentilatorCore:
             case messages.Restated():
                 if self.sink_log.is_of_sink(event) and self.sink_log.diverged:
                     self.sink_log_repair.on_restated(event)
-            case Subscribed():
+            case contract.Subscribed():
                 self.worker_reports.on_subscribed(event)
-            case Unsubscribed():
+            case contract.Unsubscribed():
                 self.worker_reports.on_unsubscribed(event, now)
-            case JobConnections():
+            case contract.JobConnections():
                 self.ledger.connections = event.count
-            case ChunksLoaded():
+            case contract.ChunksLoaded():
                 self.intake.on_chunks_loaded(event)
-            case KeptLoaded():
+            case contract.KeptLoaded():
                 self.retries.on_kept(event)
                 self.sink_log_repair.on_kept(event)
-            case ChunkLoaded():
+            case contract.ChunkLoaded():
                 self.intake.on_chunk_loaded(event)
                 self._looked_up[event.batch, event.index] = event.chunk is not None
             case _:

@@ -18,21 +18,7 @@ from penstock.station.contract import Actions, Log, Report
 from penstock.station.control_silence import ControlSilence
 from penstock.wire import messages
 from penstock.wire.bounds import HEARTBEAT_INTERVAL, LEASE_TIME, RESEND
-from penstock.worker.contract import (
-    FreeLease,
-    FunctionReady,
-    JobPrinted,
-    JobsConnected,
-    Leave,
-    PieceCut,
-    PieceDone,
-    SinkConnected,
-    SlotDied,
-    SlotReady,
-    SlotUnfit,
-    Stop,
-    WorkerInput,
-)
+from penstock.worker import contract
 from penstock.worker.fitness import Fitness
 from penstock.worker.hand_back import HandBacks
 from penstock.worker.held_lease import HeldLease
@@ -89,11 +75,11 @@ class WorkerCore:
 
     # ------------------------------------------------------------------------------------------ contract
 
-    def handle(self, event: WorkerInput, now: float) -> Actions:
+    def handle(self, event: contract.WorkerInput, now: float) -> Actions:
         """Take in what happened."""
         self._hearing.hear(event, now)
         match event:
-            case PieceDone():
+            case contract.PieceDone():
                 self._came_back(self._runs.on_piece_done(event))
             case messages.Jobs():
                 self._on_jobs(event, now)
@@ -116,32 +102,32 @@ class WorkerCore:
                         self._drop(held, span.start, span.stop, now)
             case messages.Drop():
                 self._on_drop(event.spans, now)
-            case SlotReady(slot):
+            case contract.SlotReady(slot):
                 self.feed.slot_ready(slot)
                 self._note(self._fitness.ready(slot), now)
-            case SlotUnfit(slot, cause):
+            case contract.SlotUnfit(slot, cause):
                 self._note(self._fitness.unfit(slot, cause), now)
-            case SlotDied():
+            case contract.SlotDied():
                 self._came_back(*self._runs.on_slot_died(event))
-            case PieceCut():
+            case contract.PieceCut():
                 self._came_back(self._runs.on_piece_cut(event))
-            case FunctionReady():
+            case contract.FunctionReady():
                 self._functions.add(event.function)
                 self._asked.pop(event.function, None)
                 self.holdings.function_ready(event.function)
-            case JobsConnected():
+            case contract.JobsConnected():
                 self._membership.jobs_connected()
                 if not self._membership.joined:
                     self._say_hello(now)
-            case SinkConnected():
+            case contract.SinkConnected():
                 self._outbox.send_all_again()
-            case JobPrinted():
+            case contract.JobPrinted():
                 self._runs.on_printed(event)
             case messages.LiveAck(number, is_kept):
                 (self._outbox.uploads.recorded if is_kept else self._outbox.live_output.acknowledged)(number)
             case messages.Drain():
                 self._drain("asked to", now)
-            case Stop():
+            case contract.Stop():
                 self._on_stop(now)
             case messages.FunctionPart():
                 pass  # put together outside; FunctionReady follows the last one
@@ -186,7 +172,7 @@ class WorkerCore:
 
     # ------------------------------------------------------------------------------------ to the ventilator
 
-    def _say(self, action: Report | Log | Leave | FreeLease) -> None:
+    def _say(self, action: Report | Log | contract.Leave | contract.FreeLease) -> None:
         self._actions.append(action)
 
     def _take(self) -> Actions:
@@ -243,7 +229,7 @@ class WorkerCore:
         if held.lease.number in self.holdings.leases:
             return
         if held.lease.number < self._floor:
-            self._say(FreeLease(held.lease.number))
+            self._say(contract.FreeLease(held.lease.number))
             return
         self.holdings.add(held)
         if self._draining:
@@ -291,7 +277,7 @@ class WorkerCore:
     def _on_closed(self, closed: messages.Closed) -> None:
         for span in closed.spans:
             for number in self.holdings.close(span):
-                self._say(FreeLease(number))
+                self._say(contract.FreeLease(number))
 
     # ------------------------------------------------------------------------------------ leaving
 
@@ -329,4 +315,4 @@ class WorkerCore:
             if undelivered := sum(held.finished.count for held in self.holdings.leases.values()):
                 self._say(Log("left_undelivered", {"jobs": undelivered}))
             self._say(Report(messages.Left(self._me.worker)))
-            self._say(Leave(undelivered))
+            self._say(contract.Leave(undelivered))
