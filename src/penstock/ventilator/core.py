@@ -194,14 +194,10 @@ class VentilatorCore:
 
     def next_wakeup(self) -> float | None:
         """When `tick` has something to do even if nothing happens."""
-        due = [self.ledger.beats.next_wakeup(is_known=self.sink_log.sink is not None)]
-        if self.dispatcher.look_again_at is not None:
-            due.append(self.dispatcher.look_again_at)
-        if self.ledger.delayed:
-            due.append(self.ledger.delayed[0][0])
-        if (opens_at := self.start_conditions.next_wakeup()) is not None:
-            due.append(opens_at)
-        return min(due)
+        beat = self.ledger.beats.next_wakeup(is_known=self.sink_log.sink is not None)
+        delayed = self.ledger.delayed[0][0] if self.ledger.delayed else None
+        due = (beat, delayed, self.dispatcher.look_again_at, self.start_conditions.next_wakeup())
+        return min(instant for instant in due if instant is not None)
 
     def check(self) -> None:
         """The invariants; AssertionError if one does not hold."""

@@ -224,7 +224,7 @@ class Dispatcher:
 
     def _tell(self, given: dict[bytes, list[tuple[Part, LeaseRecord]]]) -> None:
         for worker_id, pairs in given.items():
-            for bundle in bundles(pairs, LEASES_PER_MESSAGE, BYTES_PER_MESSAGE, _payload_bytes):
+            for bundle in bundles(pairs, LEASES_PER_MESSAGE, BYTES_PER_MESSAGE, lambda pair: pair[0].chunk.size):
                 self._ledger.turn.tell(worker_id, self._message(bundle))
 
     def _deal(self, workers: list[Worker], now: float) -> bool:
@@ -330,7 +330,3 @@ class Dispatcher:
             worker.stuck = True
         if self._ledger.hand_backs.is_answered(worker, number) and not jobs:
             worker.barren_until = now + BARREN
-
-
-def _payload_bytes(pair: tuple[Part, LeaseRecord]) -> int:
-    return pair[0].chunk.size
