@@ -11,13 +11,13 @@ from penstock.wire.messages import BatchHead, Lease, Note, OutcomeHead, Print, V
 # -------------------------------------------------------------------------------------------------------------- inputs
 
 
-class FromSlot(Input, frozen=True):
+class SlotEvent(Input, frozen=True):
     """Something happened in or to the slot of this number."""
 
     slot: int
 
 
-class JobPrinted(FromSlot, frozen=True):
+class JobPrinted(SlotEvent, frozen=True):
     """The job of a piece wrote this to stdout and to stderr: from which byte of its output on, and what."""
 
     piece: int
@@ -32,17 +32,17 @@ class SinkConnected(Input, frozen=True):
     """A connection to the sink has shaken hands."""
 
 
-class SlotReady(FromSlot, frozen=True):
+class SlotReady(SlotEvent, frozen=True):
     """The slot's process waits for pieces."""
 
 
-class SlotUnfit(FromSlot, frozen=True):
+class SlotUnfit(SlotEvent, frozen=True):
     """No process can be started for the slot, for this reason; it is tried again, and SlotReady says when it works."""
 
     cause: str
 
 
-class PieceDone(FromSlot, frozen=True):
+class PieceDone(SlotEvent, frozen=True):
     """A slot finished a piece, or what the cut left of it; the spans of `ran` are in order from where it started."""
 
     piece: int
@@ -50,14 +50,14 @@ class PieceDone(FromSlot, frozen=True):
     payload: Bytes
 
 
-class PieceCut(FromSlot, frozen=True):
+class PieceCut(SlotEvent, frozen=True):
     """Answers Cut: the slot will not start the piece's jobs from `stop` on."""
 
     piece: int
     stop: int
 
 
-class SlotDied(FromSlot, frozen=True):
+class SlotDied(SlotEvent, frozen=True):
     """The slot's process is gone, with the piece it ran (None: it was idle). `index` is the job it was in, if one;
     results of the piece's earlier jobs are lost with it. `state` says why: dead (crash), timed_out, cancelled."""
 
@@ -133,14 +133,14 @@ class FreeOutput(Action, frozen=True):
     output: Spooled
 
 
-class ToSlot(Action, frozen=True):
+class SlotOrder(Action, frozen=True):
     """Something a slot is to do about the piece of this number."""
 
     slot: int
     piece: int
 
 
-class Run(ToSlot, frozen=True):
+class Run(SlotOrder, frozen=True):
     """Give a slot the jobs [start, stop) of a lease as the piece of this number (from 1, never used twice), to be run
     `block` at a time at the speed of C, as one for cuts and deaths; 1 is no block. `head`: of the lease's batch."""
 
@@ -151,11 +151,11 @@ class Run(ToSlot, frozen=True):
     block: int = 1
 
 
-class Cut(ToSlot, frozen=True):
+class Cut(SlotOrder, frozen=True):
     """Let the slot stop this piece after the job that runs; comes back as PieceCut."""
 
 
-class EndSlot(ToSlot, frozen=True):
+class EndSlot(SlotOrder, frozen=True):
     """End the slot's process tree, if it runs this piece: SIGTERM, TERM_GRACE, SIGKILL; comes back as SlotDied with
     this state and cause."""
 
