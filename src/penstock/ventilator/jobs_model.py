@@ -68,19 +68,15 @@ MOVES: dict[Place, frozenset[Place]] = {
 """Every move that there is. What is decided is never given out; only what is loaded or was leased is unconfirmed."""
 
 
+@dataclass(slots=True, eq=False)
 class UnstartedCancel:
     """A client's request to cancel what has not started, until it is known of each job."""
 
-    __slots__ = ("client", "jobs", "number", "open", "until")
-
-    def __init__(self, client: bytes, number: int, until: float) -> None:
-        self.client: bytes = client
-        self.number: int = number
-        self.until: float = until
-        self.open: int = 0
-        """Jobs of which it is not known whether they have started."""
-        self.jobs: int = 0
-        """Jobs that were cancelled."""
+    until: float
+    open: int = 0
+    """Jobs of which it is not known whether they have started."""
+    jobs: int = 0
+    """Jobs that were cancelled."""
 
 
 @dataclass(slots=True, eq=False)
