@@ -116,7 +116,7 @@ class WorkerCore:
                 self._asked.pop(event.function, None)
                 self.holdings.function_ready(event.function)
             case contract.JobsConnected():
-                self._membership.jobs_connected()
+                self._membership.jobs_connected = True
                 if not self._membership.joined:
                     self._say_hello(now)
             case contract.SinkConnected():

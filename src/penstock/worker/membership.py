@@ -31,7 +31,8 @@ class Membership:
         self._pace = 1.0
         self._interval = interval
         self._greeting: Greeting | None = None
-        self._jobs_connected = False
+        self.jobs_connected: bool = False
+        """Whether the job connection has come up."""
         self._number = 0
         self._hello_number = 0
         self._prompt = False
@@ -56,17 +57,13 @@ class Membership:
     @property
     def can_say_hello(self) -> bool:
         """Whether somebody waits for a hello and everything is connected."""
-        return self._greeting is not None and self._jobs_connected
+        return self._greeting is not None and self.jobs_connected
 
     def greeted(self, greeting: Greeting) -> None:
         """A new control connection, or a ventilator that does not know this worker."""
         self._greeting = greeting
         self._prompt = True
         self.joined = False
-
-    def jobs_connected(self) -> None:
-        """The job connection is up."""
-        self._jobs_connected = True
 
     def hello(self, window: int, held: tuple[Held, ...], now: float, broken: str = "") -> Hello:
         """The answer to the newest greeting; `broken`: why nothing can be run here."""
