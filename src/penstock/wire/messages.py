@@ -11,12 +11,12 @@
 
 **Frames.** A message is one ZeroMQ frame: ``PNS`` + one version byte, the header's length in bytes (4 bytes, little
 endian), the header, the payload. The header is msgpack: an array whose first element is the name of the message and
-whose others are its fields in the order given here, those of its base class first. Records are arrays of their fields,
-too; those at the end that have a default may be left out. Ids, digests and chains are msgpack bin, names and texts str.
-The payload is what the records of the header say, one after the other: each record with a ``size`` (bytes) owns the
-next `size` bytes. Ventilator, sink and the worker's agent never look inside a payload. On control the frame begins with
-the topic, the receiver's 16-byte id. (One frame, because a peer that dies between two frames of a message can take its
-neighbour with it: libzmq asserts, fq.cpp.)
+whose others are its fields in the order given here, those of its base classes first. Records are arrays of their
+fields, too; those at the end that have a default may be left out. Ids, digests and chains are msgpack bin, names and
+texts str. The payload is what the records of the header say, one after the other: each record with a ``size`` (bytes)
+owns the next `size` bytes. Ventilator, sink and the worker's agent never look inside a payload. On control the frame
+begins with the topic, the receiver's 16-byte id. (One frame, because a peer that dies between two frames of a message
+can take its neighbour with it: libzmq asserts, fq.cpp.)
 
 **A worker** in any language is: SUB (control, subscribed to its own random 16-byte id), PULL (jobs), PUSH (report),
 PUSH (outcomes), and
@@ -119,6 +119,12 @@ class Numbered(Message, frozen=True):
     """What is answered under its number, or answers under that: the first field."""
 
     number: Count
+
+
+class AboutBatch(Numbered, frozen=True):
+    """What is asked or answered of one batch: behind the number its id."""
+
+    batch: Id
 
 
 class ByWorker(Message, frozen=True):
@@ -311,11 +317,10 @@ class Submit(Numbered, frozen=True):
     closes: Annotated[tuple[BatchClose, ...], Many]
 
 
-class Cancel(Numbered, frozen=True):
+class Cancel(AboutBatch, frozen=True):
     """End these jobs; with `unstarted_only` what runs is let finish, and none of them is started any more. Answered by
     Cancelled when it is known of each whether it has started, or after RECALL_PATIENCE."""
 
-    batch: Id
     start: Count
     stop: Count
     unstarted_only: bool
@@ -345,11 +350,9 @@ class TrimOutput(Message, frozen=True):
     bound: Count
 
 
-class Delete(Numbered, frozen=True):
+class Delete(AboutBatch, frozen=True):
     """Delete this batch with all that is recorded of it; what of it is open is cancelled. Answered by Done when it is
     gone."""
-
-    batch: Id
 
 
 class Alive(Message, frozen=True):
@@ -376,10 +379,9 @@ class AskPipeline(Numbered, frozen=True):
     """A client asks how the pipeline stands; answered by PipelineInfo."""
 
 
-class AskWhy(Numbered, frozen=True):
+class AskWhy(AboutBatch, frozen=True):
     """Why does this job not run? Answered by Why."""
 
-    batch: Id
     index: Count
 
 
@@ -391,10 +393,9 @@ class AskBatches(Numbered, frozen=True):
     limit: Count
 
 
-class AskDigests(Numbered, frozen=True):
+class AskDigests(AboutBatch, frozen=True):
     """The digests of the batch's jobs from `start` on, as they were submitted. Answered by Digests."""
 
-    batch: Id
     start: Count
 
 
@@ -408,11 +409,10 @@ class AskJobs(Numbered, frozen=True):
     limit: Count
 
 
-class AskArguments(Numbered, frozen=True):
+class AskArguments(AboutBatch, frozen=True):
     """What the jobs [start, stop) of the batch were given, ended ones too, as far as that is kept; of chunks with more
     than `each` bytes for a job only how many. Answered by Arguments."""
 
-    batch: Id
     start: Count
     stop: Count
     each: Count
@@ -452,11 +452,10 @@ class Refused(Numbered, frozen=True):
     text: Text
 
 
-class Known(Numbered, frozen=True):
+class Known(AboutBatch, frozen=True):
     """The Submit of this number changed nothing: it opens a call that was accepted before, under the same word, as
     this batch; `closed`: all of it."""
 
-    batch: Id
     closed: bool
 
 
@@ -994,33 +993,30 @@ class Unfollow(Message, frozen=True):
     batch: Id
 
 
-class Fetch(Numbered, frozen=True):
+class Fetch(AboutBatch, frozen=True):
     """All that is recorded of some jobs: superseded outcomes, attempts that were not final and the openings too, in
     the order of their first indexes. Answered by Fetched, which names the `cursor` to go on from; (0, 0): from the
     beginning."""
 
-    batch: Id
     start: Count
     stop: Count
     cursor: Cursor = (0, 0)
 
 
-class Claim(Numbered, frozen=True):
+class Claim(AboutBatch, frozen=True):
     """Give this reader alone the next `jobs` outcomes of the batch in the order of recording that nobody was given, of
     the first `received` ones that it has. Answered by Claimed when that is durable; said again, it is given once: the
     numbers of a reader grow."""
 
-    batch: Id
     reader: Id
     jobs: Count
     received: Count
 
 
-class FetchOutput(Numbered, frozen=True):
+class FetchOutput(AboutBatch, frozen=True):
     """What is kept beside its note of what a job wrote, from the byte `position` on: of the outcome that was recorded
     last. Answered by FetchedOutput."""
 
-    batch: Id
     index: Count
     is_error: bool
     position: Count
