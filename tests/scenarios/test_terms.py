@@ -15,6 +15,7 @@ import pytest
 
 from penstock.job.spec import BatchSpec
 from penstock.ventilator.contract import StoredBatch
+from penstock.ventilator.jobs_model import Batch
 from penstock.ventilator.known_worker import Worker
 from penstock.ventilator.open_leases import LimitGroups, OpenLeases
 from penstock.ventilator.start_conditions import StartConditions
@@ -127,7 +128,7 @@ def no_lanes(patch: pytest.MonkeyPatch) -> None:
 def no_groups(patch: pytest.MonkeyPatch) -> None:
     """Each batch counts for itself, whatever else came through its view."""
 
-    def join(_: LimitGroups, stored: StoredBatch) -> OpenLeases | None:
+    def join(_: LimitGroups[Batch], stored: StoredBatch) -> OpenLeases[Batch] | None:
         return None if stored.spec.limit is None else OpenLeases(stored.spec.limit)
 
     patch.setattr(LimitGroups, "join", join)

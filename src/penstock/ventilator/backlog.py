@@ -77,14 +77,14 @@ class FairQueue:
             batch.open_leases.take_out(batch)
         self.go_on(batch.open_leases)
 
-    def rest(self, open_leases: OpenLeases | None) -> None:
+    def rest(self, open_leases: OpenLeases[Batch] | None) -> None:
         """A lease more is out: if the limit is reached now, those who share it wait."""
         if open_leases is not None and open_leases.in_turn and open_leases.is_full:
             for batch in reversed(list(open_leases.in_turn)):
                 self._remove(batch)
                 open_leases.set_aside(batch, first=True)
 
-    def go_on(self, open_leases: OpenLeases | None) -> None:
+    def go_on(self, open_leases: OpenLeases[Batch] | None) -> None:
         """A lease less may be out, or somebody who shares the limit has left his turn: those whose turn it is among
         them go on."""
         if open_leases is not None and not open_leases.is_full:
@@ -134,7 +134,7 @@ class Backlog:
     """All batches, and whose turn it is."""
 
     def __init__(self, stored: Iterable[StoredBatch] = ()) -> None:
-        self._groups = LimitGroups()
+        self._groups = LimitGroups[Batch]()
         self.batches: dict[bytes, Batch] = {one.batch: Batch(one, self._groups.join(one)) for one in stored}
         self._on_disk = {key: batch for key, batch in self.batches.items() if batch.on_disk}
         self.queued_parts: int = 0
@@ -268,7 +268,7 @@ class Backlog:
         each lease."""
         charged: Counter[int] = Counter()
         places: Counter[Place] = Counter()
-        out: Counter[OpenLeases] = Counter()
+        out: Counter[OpenLeases[Batch]] = Counter()
         for batch in self.batches.values():
             if batch.open_leases is not None:
                 out[batch.open_leases] += open_leases[batch.id]

@@ -227,7 +227,7 @@ class Chunk:
 class Batch:
     """A batch, with those of its open chunks that are in memory."""
 
-    def __init__(self, stored: StoredBatch, open_leases: OpenLeases | None) -> None:
+    def __init__(self, stored: StoredBatch, open_leases: OpenLeases[Batch] | None) -> None:
         self.id: bytes = stored.batch
         self.spec: BatchSpec = stored.spec
         self.function: bytes = stored.function

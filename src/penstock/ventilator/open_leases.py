@@ -11,16 +11,29 @@ Promises:
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING
+from collections.abc import Hashable
+from typing import Generic, Protocol, TypeVar
 
 from penstock.job.spec import BatchSpec
 from penstock.ventilator.contract import StoredBatch
 
-if TYPE_CHECKING:
-    from penstock.ventilator.jobs_model import Batch, Terms
+
+class Limited(Protocol):
+    """What is known here of a batch that has a limit."""
+
+    @property
+    def spec(self) -> BatchSpec:
+        """What the batch was submitted with, its priority for one."""
+
+    @property
+    def terms(self) -> Hashable:
+        """What it asks of those who run it."""
 
 
-class OpenLeases:
+Sharer = TypeVar("Sharer", bound=Limited)
+
+
+class OpenLeases(Generic[Sharer]):
     """The count of those who share a limit, and which of them could be given out but for it."""
 
     __slots__ = ("_aside", "in_turn", "limit", "out", "sharing", "uncertain")
@@ -33,9 +46,9 @@ class OpenLeases:
         """After a restart: it is not known yet what is out."""
         self.sharing: int = 0
         """Batches that share it, if it is one that can be shared."""
-        self.in_turn: dict[Batch, None] = {}
+        self.in_turn: dict[Sharer, None] = {}
         """Those of its batches that take turns with all others: none while the limit is reached."""
-        self._aside: dict[tuple[int, Terms], OrderedDict[Batch, None]] = {}
+        self._aside: dict[tuple[int, Hashable], OrderedDict[Sharer, None]] = {}
         """Those that wait for the limit, by priority and terms, each line in the order in which they are to go on."""
 
     @property
@@ -53,24 +66,24 @@ class OpenLeases:
         """How many leases more the limit allows."""
         return self.limit - self.out
 
-    def set_aside(self, batch: Batch, *, first: bool = False) -> None:
+    def set_aside(self, batch: Sharer, *, first: bool = False) -> None:
         """It waits for the limit: behind the others of its line, or before them."""
         line = self._aside.setdefault((batch.spec.priority, batch.terms), OrderedDict())
         line[batch] = None
         line.move_to_end(batch, last=not first)
 
-    def is_aside(self, batch: Batch) -> bool:
+    def is_aside(self, batch: Sharer) -> bool:
         """Whether it waits for the limit."""
         return batch in self._aside.get((batch.spec.priority, batch.terms), ())
 
-    def take_out(self, batch: Batch) -> None:
+    def take_out(self, batch: Sharer) -> None:
         """It does not wait any more."""
         key = (batch.spec.priority, batch.terms)
         self._aside[key].pop(batch)
         if not self._aside[key]:
             del self._aside[key]
 
-    def first_ones(self) -> list[Batch]:
+    def first_ones(self) -> list[Sharer]:
         """The first of each line."""
         return [next(iter(line)) for line in self._aside.values()]
 
@@ -82,18 +95,18 @@ class OpenLeases:
         assert self.is_full or set(self._aside) <= lines, "who waits for a limit that is not reached has one in turn"
 
 
-class LimitGroups:
+class LimitGroups(Generic[Sharer]):
     """Which batches share the count of a limit."""
 
     def __init__(self) -> None:
-        self._shared: dict[tuple[str, bytes, int], OpenLeases] = {}
+        self._shared: dict[tuple[str, bytes, int], OpenLeases[Sharer]] = {}
 
-    def join(self, stored: StoredBatch) -> OpenLeases | None:
+    def join(self, stored: StoredBatch) -> OpenLeases[Sharer] | None:
         """The count that a new batch has a part in; None: it has no limit."""
         spec = stored.spec
         if spec.limit is None:
             return None
-        open_leases = OpenLeases(spec.limit)
+        open_leases: OpenLeases[Sharer] = OpenLeases(spec.limit)
         if spec.limit_group:
             open_leases = self._shared.setdefault((spec.owner, spec.limit_group, spec.limit), open_leases)
             open_leases.sharing += 1

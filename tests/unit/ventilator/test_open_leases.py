@@ -70,9 +70,9 @@ def test_what_came_another_way_counts_for_itself(bench: VentilatorBench, other: 
 
 def test_a_view_is_of_one_owner() -> None:
     """Nobody can hold up another one by naming his view."""
-    groups = LimitGroups()
+    groups = LimitGroups[Batch]()
 
-    def open_leases(owner: str) -> OpenLeases | None:
+    def open_leases(owner: str) -> OpenLeases[Batch] | None:
         spec = replace(VIEW, owner=owner)
         return groups.join(StoredBatch(b"b" * 16, spec, b"f" * 16, 1, 0.0, 0, None, {}, None))
 
