@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from penstock.job.spec import Stamp
-from penstock.station.contract import Action, Answer, Bytes, DeleteBatch, Input, Renew, Report, Save
+from penstock.station.contract import (
+    Action,
+    Answer,
+    AnswerFromStore,
+    Bytes,
+    DeleteBatch,
+    Input,
+    Renew,
+    Report,
+    Save,
+    SaveOfBatch,
+)
 from penstock.wire.messages import Completion, OutcomeHead, Print, WorkerToSink
 
 # -------------------------------------------------------------------------------------------------------------- inputs
@@ -59,22 +70,20 @@ class SaveRow(Save, frozen=True):
     body: Bytes
 
 
-class SaveRecorded(Save, frozen=True):
+class SaveRecorded(SaveOfBatch, frozen=True):
     """A checkpoint, at the last SaveRow before it: which jobs of the batch have a final outcome; as (start, stop,
     generation) which of these are of a later one than 0; and, as (start, stop, stamp), the newest stamps of attempts
     that were not final. Rows saved after it count too, when the store is read.
     """
 
-    batch: bytes
     spans: tuple[tuple[int, int], ...]
     generations: tuple[tuple[int, int, int], ...]
     attempts: tuple[tuple[int, int, Stamp], ...]
 
 
-class SaveClaim(Save, frozen=True):
+class SaveClaim(SaveOfBatch, frozen=True):
     """The newest claim of a reader: the outcomes `start` to `stop` of the batch, in the order of recording, are its."""
 
-    batch: bytes
     reader: bytes
     number: int
     start: int
@@ -88,10 +97,9 @@ class SaveOutput(Save, frozen=True):
     body: Bytes
 
 
-class SaveTrimmed(Save, frozen=True):
+class SaveTrimmed(SaveOfBatch, frozen=True):
     """No more than `bound` bytes of either stream of each output of this batch need be kept any longer."""
 
-    batch: bytes
     bound: int
 
 
@@ -124,23 +132,17 @@ class ReadLines(Action, frozen=True):
     limit: int
 
 
-class ReadSpan(Action, frozen=True):
+class ReadSpan(AnswerFromStore, frozen=True):
     """Answer a Fetch from the store."""
 
-    client: bytes
-    number: int
-    batch: bytes
     start: int
     stop: int
     cursor: tuple[int, int]
 
 
-class ReadOutput(Action, frozen=True):
+class ReadOutput(AnswerFromStore, frozen=True):
     """Answer a FetchOutput from the store."""
 
-    client: bytes
-    number: int
-    batch: bytes
     index: int
     is_error: bool
     position: int

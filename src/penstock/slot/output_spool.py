@@ -48,10 +48,11 @@ class Spool:
         return data
 
     def free(self, extent: Extent) -> None:
-        """This is wanted no more."""
+        """This is wanted no more. Where there are no holes it stays until the file goes."""
         start, stop = extent
-        if self._fd is not None and stop > start:
-            _punch(self._fd, start, stop - start)
+        if self._fd is not None and stop > start and sys.platform == "linux":
+            flags = FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE
+            _libc.fallocate(self._fd, flags, ctypes.c_int64(start), ctypes.c_int64(stop - start))
 
     def close(self) -> None:
         """With all that is in it."""
@@ -90,13 +91,6 @@ def free_all(spool: Spool, segments: Segments) -> None:
 def _nameless_file() -> int:
     with tempfile.TemporaryFile(prefix="penstock-output-") as file:
         return os.dup(file.fileno())
-
-
-def _punch(fd: int, place: int, size: int) -> None:
-    """Give this part of the file back. Where there are no holes it stays until the file goes."""
-    if sys.platform == "linux":
-        flags = FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE
-        _libc.fallocate(fd, flags, ctypes.c_int64(place), ctypes.c_int64(size))
 
 
 _libc = ctypes.CDLL(None, use_errno=True)

@@ -42,11 +42,15 @@ class Save(Action, frozen=True):
     """Something to be committed, before anything else is done."""
 
 
-class DeleteBatch(Save, frozen=True):
-    """The batch and all that is stored of it (both stores have this one); the queue file keeps its id until
-    SaveForgotten."""
+class SaveOfBatch(Save, frozen=True):
+    """Something to be committed of the batch with this id."""
 
     batch: bytes
+
+
+class DeleteBatch(SaveOfBatch, frozen=True):
+    """The batch and all that is stored of it (both stores have this one); the queue file keeps its id until
+    SaveForgotten."""
 
 
 class Answer(Action, frozen=True):
@@ -55,6 +59,14 @@ class Answer(Action, frozen=True):
     client: bytes
     message: Message
     payload: Bytes = b""
+
+
+class AnswerFromStore(Action, frozen=True):
+    """To a client that asked for something of this batch, under this number: what the store has."""
+
+    client: bytes
+    number: int
+    batch: bytes
 
 
 class Report(Action, frozen=True):

@@ -19,17 +19,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
-from penstock.errors import (
-    PenstockError,
-    ProtocolError,
-    Refused,
-    SchemaMismatch,
-    StoreError,
-    StoreFull,
-    StoreInUse,
-    UnfitFolder,
-    VersionMismatch,
-)
+from penstock import errors
 from penstock.exit_codes import REFUSED, STORE_FAILED, WRONG_USE
 from penstock.keys.roles import Peer
 from penstock.station import log_events
@@ -38,8 +28,7 @@ from penstock.station.contract import Actions, Log, Save
 from penstock.station.store_file import BACKUP, StoreFile
 from penstock.wire.frames import Decoder, Wire, asked_number
 from penstock.wire.guard import Guard, News
-from penstock.wire.messages import Bytes, Message
-from penstock.wire.messages import Refused as Refusal
+from penstock.wire.messages import Bytes, Message, Refused
 from penstock.wire.sockets import Received
 
 FULL_RETRY = 0.5
@@ -181,12 +170,12 @@ class Malformed:
         self._logged_at = 0.0
 
     def decode(
-        self, decoder: Decoder, received: Received, refuse: Callable[[ProtocolError], object] | None = None
+        self, decoder: Decoder, received: Received, refuse: Callable[[errors.ProtocolError], object] | None = None
     ) -> Wire | None:
         """The message and its payload, or None: that was told to `refuse`."""
         try:
             return decoder.decode(received.frame)
-        except ProtocolError as error:
+        except errors.ProtocolError as error:
             self.note(received, str(error))
             if refuse is not None:
                 refuse(error)
@@ -211,21 +200,19 @@ class Malformed:
             log_events.emit(self._process.logger, "malformed", {**fields, "count": self.count})
 
 
-def refuse(links: StationLinks, received: Received, number: int, error: PenstockError) -> None:
+def refuse(links: StationLinks, received: Received, number: int, error: errors.PenstockError) -> None:
     """Answer a client's request of this number with an error."""
-    links.send(received.socket, Refusal(number, type(error).__name__, str(error)), peer=received.peer)
+    links.send(received.socket, Refused(number, type(error).__name__, str(error)), peer=received.peer)
 
 
-def _refuse_undecoded(links: StationLinks, received: Received, error: ProtocolError) -> None:
-    number = 0 if isinstance(error, VersionMismatch) else asked_number(received.frame)
+def _refuse_undecoded(links: StationLinks, received: Received, error: errors.ProtocolError) -> None:
+    number = 0 if isinstance(error, errors.VersionMismatch) else asked_number(received.frame)
     if number is not None:
         refuse(links, received, number, error)
 
 
 class Signals:
     """SIGTERM and SIGINT (to leave) and SIGUSR1 (to back up) as a file descriptor that the loop polls."""
-
-    fd: int
 
     def __init__(self) -> None:
         self.fd, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -305,7 +292,7 @@ def save(station: Station, saves: list[Any]) -> None:
             if said:
                 station.reopen()
             station.save(saves)
-        except StoreFull as error:
+        except errors.StoreFull as error:
             if not said:
                 log_events.emit(station.process.logger, "disk_full", {"error": str(error)})
             said = True
@@ -314,14 +301,14 @@ def save(station: Station, saves: list[Any]) -> None:
             if said:
                 log_events.emit(station.process.logger, "disk_has_room", {})
             return
-    raise StoreFull("told to stop while the disk was full")
+    raise errors.StoreFull("told to stop while the disk was full")
 
 
 def back_up(store: StoreFile, logger: logging.Logger) -> None:
     """Into the folder `backup` beside the store; a failure is said, and changes nothing."""
     try:
         log_events.emit(logger, "backed_up", {"path": store.back_up(store.path.parent / BACKUP)})
-    except StoreError as error:
+    except errors.StoreError as error:
         log_events.emit(logger, "backup_failed", {"error": str(error)})
 
 
@@ -329,17 +316,17 @@ def main(start: Callable[[], Station], logger: logging.Logger, **about: object) 
     """Start a station, run it, close it; returns its exit code. Errors are one line on stderr."""
     try:
         station = start()
-    except PenstockError as error:
+    except errors.PenstockError as error:
         sys.stderr.write(f"penstock: {error}\n")
-        wrong_use = isinstance(error, StoreInUse | SchemaMismatch | UnfitFolder)
-        return STORE_FAILED if isinstance(error, StoreError) and not wrong_use else WRONG_USE
+        wrong_use = isinstance(error, errors.StoreInUse | errors.SchemaMismatch | errors.UnfitFolder)
+        return STORE_FAILED if isinstance(error, errors.StoreError) and not wrong_use else WRONG_USE
     log_events.emit(logger, "started", {"pid": os.getpid(), **about})
     try:
         run(station)
-    except StoreError as error:
+    except errors.StoreError as error:
         log_events.emit(logger, "store_failed", {"error": str(error)})
         return STORE_FAILED
-    except Refused as error:
+    except errors.Refused as error:
         sys.stderr.write(f"penstock: {error}\n")
         return REFUSED
     finally:

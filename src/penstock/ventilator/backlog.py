@@ -97,13 +97,8 @@ class FairQueue:
         for priority in sorted(self._queues, reverse=True):
             queues = self._queues[priority]
             while heads := [next(iter(queue)) for terms, queue in queues.items() if queue and fits(terms)]:
-                batch = min(heads, key=_turn_of)
-                self._remove(batch)
-                part = batch.pop()
-                if part is not None:
-                    self._rejoin(batch)
+                if (part := self.take(min(heads, key=_turn_of))) is not None:
                     return part
-                self.go_on(batch.open_leases)
             if not any(queues.values()):
                 del self._queues[priority]
         return None
@@ -248,23 +243,18 @@ class Backlog:
     def next(self, fits: Callable[[Terms], bool], open_leases: int = 1) -> Part | None:
         """The part whose turn it is among those that fit, cut if its batch has a limit so that `open_leases` of its
         leases can be filled; it must be given out now, or it is lost from the queue."""
-        part = self.fair_queue.next(fits)
-        if part is not None:
-            self._fill_open_leases(part, open_leases)
-        return part
+        return self._for_open_leases(self.fair_queue.next(fits), open_leases)
 
     def take(self, batch: Batch, open_leases: int = 1) -> Part | None:
         """As `next`, of this batch."""
-        part = self.fair_queue.take(batch)
-        if part is not None:
-            self._fill_open_leases(part, open_leases)
-        return part
+        return self._for_open_leases(self.fair_queue.take(batch), open_leases)
 
-    def _fill_open_leases(self, part: Part, open_leases: int) -> None:
-        batch = part.chunk.batch
-        shares = 0 if batch.open_leases is None else min(open_leases, batch.open_leases.free) // (len(batch.queue) + 1)
-        if shares > 1:
-            self.carve(part.chunk, part.start, part.start - (-part.jobs // shares))
+    def _for_open_leases(self, part: Part | None, open_leases: int) -> Part | None:
+        if part is not None and (limited := part.chunk.batch.open_leases) is not None:
+            shares = min(open_leases, limited.free) // (len(part.chunk.batch.queue) + 1)
+            if shares > 1:
+                self.carve(part.chunk, part.start, part.start - (-part.jobs // shares))
+        return part
 
     def hungry_batches(self) -> Iterator[Batch]:
         """Batches with more on disk and little left in memory."""

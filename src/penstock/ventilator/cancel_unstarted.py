@@ -30,6 +30,7 @@ class UnstartedCancels:
         self._early: dict[tuple[bytes, int], Cancel] = {}
         """Came before it was known what had been given out before a restart, by (client, number)."""
         self._open: dict[tuple[bytes, int], UnstartedCancel] = {}
+        """By (client, number), too."""
         self.absent: set[tuple[bytes, int]] = set()
         """Jobs, as (batch, index), that were looked for in this turn and have ended."""
 
@@ -56,18 +57,16 @@ class UnstartedCancels:
                 self._early[client, number] = cancel
                 self._ledger.turn.say(LoadChunk(batch.id, cancel.start))
                 continue
-            cancel_request = self._open[client, number] = UnstartedCancel(client, number, now + RECALL_PATIENCE)
+            cancel_request = self._open[client, number] = UnstartedCancel(now + RECALL_PATIENCE)
             if batch is not None:
                 self._begin(batch, cancel.start, min(cancel.stop, batch.accepted), cancel_request)
         self.absent = set()
         if self._ledger.recalled_leases:
             self._ask_workers(now)
-        for key, cancel_request in list(self._open.items()):
+        for (client, number), cancel_request in list(self._open.items()):
             if cancel_request.open == 0 or now >= cancel_request.until:
-                del self._open[key]
-                self._ledger.turn.say(
-                    Answer(cancel_request.client, Cancelled(cancel_request.number, cancel_request.jobs))
-                )
+                del self._open[client, number]
+                self._ledger.turn.say(Answer(client, Cancelled(number, cancel_request.jobs)))
 
     def _must_look(self, batch: Batch, cancel: Cancel) -> bool:
         """Whether one job is meant, a Future's, that may be open on disk or may have ended."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from penstock.job.spec import BatchSpec, JobState, Stamp
-from penstock.station.contract import Action, Answer, Bytes, DeleteBatch, Input, Save
+from penstock.station.contract import Action, Answer, AnswerFromStore, Bytes, DeleteBatch, Input, Save, SaveOfBatch
 from penstock.wire.messages import Jobs, Message
 
 # ------------------------------------------------------------------------------------------------------ what is stored
@@ -124,82 +124,71 @@ class KeptLoaded(Input, frozen=True):
 # ----------------------------------------------------------------------------------------------------- saves: queue.db
 
 
-class SaveBatch(Save, frozen=True):
+class SaveBatch(SaveOfBatch, frozen=True):
     """A new batch and its function (bytes, stored once per digest)."""
 
-    batch: bytes
     spec: BatchSpec
     function: bytes
     code: Bytes
     created_time: float
 
 
-class SaveSpec(Save, frozen=True):
+class SaveSpec(SaveOfBatch, frozen=True):
     """A batch's options, of which the ventilator has filled in one."""
 
-    batch: bytes
     spec: BatchSpec
 
 
-class SaveChunk(Save, frozen=True):
+class SaveChunk(SaveOfBatch, frozen=True):
     """New jobs [first, first + count), all queued at Stamp()."""
 
-    batch: bytes
     first: int
     count: int
     payload: Bytes
     digests: bytes = b""
 
 
-class SaveTotal(Save, frozen=True):
+class SaveTotal(SaveOfBatch, frozen=True):
     """The batch is closed at so many jobs."""
 
-    batch: bytes
     total: int
 
 
-class SaveOpen(Save, frozen=True):
+class SaveOpen(SaveOfBatch, frozen=True):
     """What of a chunk is still open (nothing: the chunk is finished), and what of it ended without success."""
 
-    batch: bytes
     first: int
     parts: tuple[OpenPart, ...]
     ended: tuple[EndedPart, ...] = ()
 
 
-class SaveCounts(Save, frozen=True):
+class SaveCounts(SaveOfBatch, frozen=True):
     """Jobs of a batch by final state."""
 
-    batch: bytes
     counts: dict[str, int]
 
 
-class SaveCancelled(Save, frozen=True):
+class SaveCancelled(SaveOfBatch, frozen=True):
     """The jobs of a batch that somebody cancelled, for as long as some of them are open."""
 
-    batch: bytes
     spans: tuple[tuple[int, int], ...]
 
 
-class SaveRetried(Save, frozen=True):
+class SaveRetried(SaveOfBatch, frozen=True):
     """A batch's newest generation, and the latest retries: what each was asked as, how many jobs it opened again."""
 
-    batch: bytes
     generation: int
     asked: tuple[tuple[bytes, int], ...]
 
 
-class SaveEnded(Save, frozen=True):
+class SaveEnded(SaveOfBatch, frozen=True):
     """When the batch was first seen to have ended (wall clock); None: it is open again."""
 
-    batch: bytes
     ended_time: float | None
 
 
-class SaveForgotten(Save, frozen=True):
+class SaveForgotten(SaveOfBatch, frozen=True):
     """The sink has deleted this batch: it need not be told again."""
-
-    batch: bytes
 
 
 class SaveApplied(Save, frozen=True):
@@ -269,22 +258,16 @@ class LoadChunk(Action, frozen=True):
     index: int
 
 
-class ReadDigests(Action, frozen=True):
+class ReadDigests(AnswerFromStore, frozen=True):
     """Answer an AskDigests from the store."""
 
-    client: bytes
-    number: int
-    batch: bytes
     start: int
 
 
-class ReadArguments(Action, frozen=True):
+class ReadArguments(AnswerFromStore, frozen=True):
     """Answer an AskArguments from the store, with this function (empty: without); `more`: it asked for jobs behind
     `stop`, too."""
 
-    client: bytes
-    number: int
-    batch: bytes
     function: bytes
     start: int
     stop: int

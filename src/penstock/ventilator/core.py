@@ -21,17 +21,7 @@ from penstock.job.spec import LABEL_CHARS
 from penstock.station.contract import Actions, FromClient
 from penstock.station.lease_tokens import NO_TOKENS, LeaseTokens
 from penstock.station.permissions import refusal
-from penstock.ventilator.contract import (
-    ChunkLoaded,
-    ChunksLoaded,
-    ClientSought,
-    JobConnections,
-    KeptLoaded,
-    StoredBatch,
-    Subscribed,
-    Unsubscribed,
-    WallClock,
-)
+from penstock.ventilator import contract
 from penstock.ventilator.deletion import Deletion
 from penstock.ventilator.dispatch import Dispatcher
 from penstock.ventilator.intake import Intake
@@ -44,54 +34,23 @@ from penstock.ventilator.sink_log_repair import SinkLogRepair
 from penstock.ventilator.start_conditions import StartConditions
 from penstock.ventilator.user_retry import Retries
 from penstock.ventilator.worker_reports import WorkerReports
+from penstock.wire import messages
 from penstock.wire.bounds import HEARTBEAT_INTERVAL, LEASE_TIME, RESEND, TRANSIENT_TIME
-from penstock.wire.messages import (
-    Alive,
-    AskArguments,
-    AskBatches,
-    AskDigests,
-    AskGone,
-    AskJobs,
-    AskPipeline,
-    AskWhy,
-    Cancel,
-    Completions,
-    Delete,
-    Diverged,
-    DrainWorker,
-    Forget,
-    Forgotten,
-    HandedBack,
-    Heartbeat,
-    Hello,
-    Left,
-    LiveAck,
-    LiveTaken,
-    NeedFunction,
-    Restated,
-    Retry,
-    SinkBeat,
-    SinkHead,
-    Submit,
-    Took,
-    ToVentilator,
-    TrimOutput,
-)
 
 RETENTION_INTERVAL = 60.0
 """Seconds between two looks for what has been kept for long enough: for days, mostly."""
 
 VentilatorInput = (
     FromClient
-    | ClientSought
-    | WallClock
-    | Subscribed
-    | Unsubscribed
-    | JobConnections
-    | ChunksLoaded
-    | ChunkLoaded
-    | KeptLoaded
-    | ToVentilator
+    | contract.ClientSought
+    | contract.WallClock
+    | contract.Subscribed
+    | contract.Unsubscribed
+    | contract.JobConnections
+    | contract.ChunksLoaded
+    | contract.ChunkLoaded
+    | contract.KeptLoaded
+    | messages.ToVentilator
 )
 
 
@@ -102,7 +61,7 @@ class VentilatorCore:
     def __init__(
         self,
         life: int,
-        stored: list[StoredBatch],
+        stored: list[contract.StoredBatch],
         applied: tuple[int, bytes],
         now: float,
         *,
@@ -155,49 +114,49 @@ class VentilatorCore:
         match event:
             case FromClient():
                 self._on_client(event, now)
-            case ClientSought():
+            case contract.ClientSought():
                 self.deletion.on_client_sought(event, now)
-            case Completions():
+            case messages.Completions():
                 self.sink_log.on_completions(event, now)
-            case Took():
+            case messages.Took():
                 self.worker_reports.on_took(event, now)
-            case Heartbeat():
+            case messages.Heartbeat():
                 self.worker_reports.on_heartbeat(event, now)
-            case HandedBack():
+            case messages.HandedBack():
                 self.worker_reports.on_handed_back(event, now)
                 self.intake.recalls.on_handed_back(event)
-            case Hello():
+            case messages.Hello():
                 self.worker_reports.on_hello(event, now)
-            case Left():
+            case messages.Left():
                 self.worker_reports.on_left(event)
-            case NeedFunction():
+            case messages.NeedFunction():
                 self.worker_reports.on_need_function(event, now)
-            case SinkHead():
+            case messages.SinkHead():
                 self._on_sink_head(event, now)
-            case WallClock(time):
+            case contract.WallClock(time):
                 self.ledger.wall_offset = time - now
-            case Diverged():
+            case messages.Diverged():
                 if self.sink_log.on_diverged(event):
                     self.sink_log_repair.begin(event.seq)
-            case Forgotten(_, batch):
+            case messages.Forgotten(_, batch):
                 self.deletion.on_forgotten(batch)
-            case LiveTaken(_, worker, number, is_kept):
-                self.ledger.turn.tell(worker, LiveAck(number, is_kept))
-            case Restated():
+            case messages.LiveTaken(_, worker, number, is_kept):
+                self.ledger.turn.tell(worker, messages.LiveAck(number, is_kept))
+            case messages.Restated():
                 if self.sink_log.is_of_sink(event) and self.sink_log.diverged:
                     self.sink_log_repair.on_restated(event)
-            case Subscribed():
+            case contract.Subscribed():
                 self.worker_reports.on_subscribed(event)
-            case Unsubscribed():
+            case contract.Unsubscribed():
                 self.worker_reports.on_unsubscribed(event, now)
-            case JobConnections():
+            case contract.JobConnections():
                 self.ledger.connections = event.count
-            case ChunksLoaded():
+            case contract.ChunksLoaded():
                 self.intake.on_chunks_loaded(event)
-            case KeptLoaded():
+            case contract.KeptLoaded():
                 self.retries.on_kept(event)
                 self.sink_log_repair.on_kept(event)
-            case ChunkLoaded():
+            case contract.ChunkLoaded():
                 self.intake.on_chunk_loaded(event)
                 self._looked_up[event.batch, event.index] = event.chunk is not None
             case _:
@@ -235,14 +194,10 @@ class VentilatorCore:
 
     def next_wakeup(self) -> float | None:
         """When `tick` has something to do even if nothing happens."""
-        due = [self.ledger.beats.next_wakeup(is_known=self.sink_log.sink is not None)]
-        if self.dispatcher.look_again_at is not None:
-            due.append(self.dispatcher.look_again_at)
-        if self.ledger.delayed:
-            due.append(self.ledger.delayed[0][0])
-        if (opens_at := self.start_conditions.next_wakeup()) is not None:
-            due.append(opens_at)
-        return min(due)
+        beat = self.ledger.beats.next_wakeup(is_known=self.sink_log.sink is not None)
+        delayed = self.ledger.delayed[0][0] if self.ledger.delayed else None
+        due = (beat, delayed, self.dispatcher.look_again_at, self.start_conditions.next_wakeup())
+        return min(instant for instant in due if instant is not None)
 
     def check(self) -> None:
         """The invariants; AssertionError if one does not hold."""
@@ -263,29 +218,35 @@ class VentilatorCore:
             self.intake.refuse(event.client, event.message, why)
             return
         match event.message:
-            case Submit():
+            case messages.Submit():
                 self.intake.on_submit(event, now)
                 self.deletion.on_submit(event.client, event.message, now)
-            case Cancel() as cancel:
+            case messages.Cancel() as cancel:
                 self.intake.on_cancel(event.client, cancel)
-            case Retry() as retry:
+            case messages.Retry() as retry:
                 self.retries.on_retry(event.client, retry)
-            case Forget() as forget:
+            case messages.Forget() as forget:
                 self.deletion.on_forget(forget.batch)
-            case TrimOutput() as trim:
+            case messages.TrimOutput() as trim:
                 if self.sink_log.sink is not None:
                     self.ledger.turn.tell(self.sink_log.sink, trim)
-            case Delete() as delete:
+            case messages.Delete() as delete:
                 self.deletion.on_delete(event.client, delete)
-            case Alive() as alive:
+            case messages.Alive() as alive:
                 self.deletion.on_alive(event.client, alive, now)
-            case AskGone() as ask_gone:
+            case messages.AskGone() as ask_gone:
                 self.deletion.on_ask_gone(event.client, ask_gone)
-            case DrainWorker() as drain:
+            case messages.DrainWorker() as drain:
                 self.worker_reports.on_drain(event.client, drain)
-            case AskBatches() | AskDigests() | AskWhy() | AskJobs() | AskArguments() as ask:
+            case (
+                messages.AskBatches()
+                | messages.AskDigests()
+                | messages.AskWhy()
+                | messages.AskJobs()
+                | messages.AskArguments() as ask
+            ):
                 self.questions.on_ask(event.client, event.sender, ask, now)
-            case AskPipeline() as ask_pipeline:
+            case messages.AskPipeline() as ask_pipeline:
                 self.questions.on_ask_pipeline(event.client, ask_pipeline.number, self.malformed, now)
             case _:
                 raise AssertionError(f"no client says {event.message!r}")
@@ -303,7 +264,7 @@ class VentilatorCore:
             self.intake.recalls.absent |= absent
             self.sink_log.advance(now, absent)
 
-    def _on_sink_head(self, head: SinkHead, now: float) -> None:
+    def _on_sink_head(self, head: messages.SinkHead, now: float) -> None:
         sink = self.ledger.workers.pop(head.sink, None)  # a subscriber that turned out to be the sink: it had no hello
         first = sink is not None
         if not self.sink_log.on_head(head, now):
@@ -324,7 +285,7 @@ class VentilatorCore:
         if sink is None:
             return
         if number is not None:
-            self.ledger.turn.tell(sink, SinkBeat(number, self.ledger.applied))
+            self.ledger.turn.tell(sink, messages.SinkBeat(number, self.ledger.applied))
         again = now >= self._verdicts_at + RESEND
         if again:
             self._verdicts_at = now

@@ -224,7 +224,7 @@ class Dispatcher:
 
     def _tell(self, given: dict[bytes, list[tuple[Part, LeaseRecord]]]) -> None:
         for worker_id, pairs in given.items():
-            for bundle in bundles(pairs, LEASES_PER_MESSAGE, BYTES_PER_MESSAGE, _payload_bytes):
+            for bundle in bundles(pairs, LEASES_PER_MESSAGE, BYTES_PER_MESSAGE, lambda pair: pair[0].chunk.size):
                 self._ledger.turn.tell(worker_id, self._message(bundle))
 
     def _deal(self, workers: list[Worker], now: float) -> bool:
@@ -251,15 +251,15 @@ class Dispatcher:
             for _, lease in rounds[0]:
                 ledger.leases.attribute(lease, workers[0])
         else:
-            self._charge(workers, rounds, now)
+            self._charge(workers, rounds)
         ledger.turn.say(Deal(tuple(self._message(bundle) for bundle in rounds)))
         return True
 
-    def _charge(self, workers: list[Worker], bundles: list[list[tuple[Part, LeaseRecord]]], now: float) -> None:
+    def _charge(self, workers: list[Worker], bundles: list[list[tuple[Part, LeaseRecord]]]) -> None:
         leases = max(len(bundle) for bundle in bundles)
         jobs = max(sum(part.jobs for part, _ in bundle) for bundle in bundles)
         seconds = max(sum(lease.jobs * lease.mean for _, lease in bundle) for bundle in bundles)
-        dealt = Round(now, {worker.id: (leases, jobs, seconds) for worker in workers})
+        dealt = Round({worker.id: (leases, jobs, seconds) for worker in workers})
         for worker in workers:
             worker.charge(leases, jobs, seconds)
         self._ledger.leases.deal(dealt, [lease for bundle in bundles for _, lease in bundle])
@@ -330,7 +330,3 @@ class Dispatcher:
             worker.stuck = True
         if self._ledger.hand_backs.is_answered(worker, number) and not jobs:
             worker.barren_until = now + BARREN
-
-
-def _payload_bytes(pair: tuple[Part, LeaseRecord]) -> int:
-    return pair[0].chunk.size

@@ -7,6 +7,7 @@ without an answer is asked again after RESEND.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 
 from penstock.ventilator.known_worker import Worker
@@ -23,13 +24,9 @@ class HandBackRequests:
 
     def __init__(self, turn: Turn) -> None:
         self._turn = turn
-        self._count = 0
+        self._numbers = itertools.count(1)
         self._recalls: dict[int, tuple[bytes, tuple[LeaseSpan, ...]]] = {}
         """Spans, and of which worker, by the number of the request."""
-
-    def _next(self) -> int:
-        self._count += 1
-        return self._count
 
     @staticmethod
     def is_open(worker: Worker, now: float) -> bool:
@@ -40,7 +37,7 @@ class HandBackRequests:
 
     def ask(self, worker: Worker, jobs: int, now: float, leases: Iterable[int] = ()) -> None:
         """Ask for so many jobs, of these leases only if there are any."""
-        number = self._next()
+        number = next(self._numbers)
         worker.hand_back = (number, now)
         self._turn.tell(worker.id, HandBack(number, jobs, tuple(leases)))
 
@@ -57,7 +54,7 @@ class HandBackRequests:
 
     def recall(self, worker: bytes, spans: Iterable[LeaseSpan]) -> None:
         """Ask for all that has not started of these spans; the answer is complete (`recalled`)."""
-        number, asked = self._next(), tuple(spans)
+        number, asked = next(self._numbers), tuple(spans)
         self._recalls[number] = (worker, asked)
         self._turn.tell(worker, Recall(number, asked))
 

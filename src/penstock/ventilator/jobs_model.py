@@ -11,6 +11,7 @@ import heapq
 import itertools
 import math
 from bisect import bisect_right, insort
+from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -67,69 +68,46 @@ MOVES: dict[Place, frozenset[Place]] = {
 """Every move that there is. What is decided is never given out; only what is loaded or was leased is unconfirmed."""
 
 
+@dataclass(slots=True, eq=False)
 class UnstartedCancel:
     """A client's request to cancel what has not started, until it is known of each job."""
 
-    __slots__ = ("client", "jobs", "number", "open", "until")
-
-    def __init__(self, client: bytes, number: int, until: float) -> None:
-        self.client: bytes = client
-        self.number: int = number
-        self.until: float = until
-        self.open: int = 0
-        """Jobs of which it is not known whether they have started."""
-        self.jobs: int = 0
-        """Jobs that were cancelled."""
+    until: float
+    open: int = 0
+    """Jobs of which it is not known whether they have started."""
+    jobs: int = 0
+    """Jobs that were cancelled."""
 
 
+@dataclass(slots=True, eq=False)
 class Part:
     """Jobs [start, stop) of a chunk: in one place, with one stamp, under at most one lease."""
 
-    __slots__ = (
-        "barrier",
-        "chunk",
-        "crashed",
-        "due_at",
-        "exposed",
-        "given",
-        "lease",
-        "lost",
-        "place",
-        "recalled",
-        "recalls",
-        "stamp",
-        "start",
-        "stop",
-        "suspect",
-        "verdict",
-    )
-
-    def __init__(self, chunk: Chunk, start: int, stop: int, stamp: Stamp, *, given: bool = False) -> None:
-        self.chunk: Chunk = chunk
-        self.start: int = start
-        self.stop: int = stop
-        self.stamp: Stamp = stamp
-        self.place: Place = Place.LOADED
-        self.lease: int = 0
-        self.given: bool = given
-        self.crashed: bool = False
-        """Ran when its worker was lost: counts as a crash once it is given out again."""
-        self.exposed: bool = False
-        """May be with a worker that is not heard of, which may have started it and bring it to its end."""
-        self.suspect: bool = False
-        """May have taken a worker along."""
-        self.lost: str = ""
-        """The worker that was lost with it last."""
-        self.due_at: float = 0.0
-        """DELAYED: until this instant, or NEVER_DUE."""
-        self.barrier: int = 0
-        """UNCONFIRMED: until the sink has echoed the beat of this number."""
-        self.verdict: tuple[JobState, str] | None = None
-        """VERDICT: the final state and its cause."""
-        self.recalled: bool = False
-        """Not to be started any more: cancelled as soon as nobody runs it."""
-        self.recalls: tuple[UnstartedCancel, ...] = ()
-        """Requests that wait to know whether it has started."""
+    chunk: Chunk
+    start: int
+    stop: int
+    stamp: Stamp
+    place: Place = Place.LOADED
+    lease: int = 0
+    given: bool = field(default=False, kw_only=True)
+    crashed: bool = False
+    """Ran when its worker was lost: counts as a crash once it is given out again."""
+    exposed: bool = False
+    """May be with a worker that is not heard of, which may have started it and bring it to its end."""
+    suspect: bool = False
+    """May have taken a worker along."""
+    lost: str = ""
+    """The worker that was lost with it last."""
+    due_at: float = 0.0
+    """DELAYED: until this instant, or NEVER_DUE."""
+    barrier: int = 0
+    """UNCONFIRMED: until the sink has echoed the beat of this number."""
+    verdict: tuple[JobState, str] | None = None
+    """VERDICT: the final state and its cause."""
+    recalled: bool = False
+    """Not to be started any more: cancelled as soon as nobody runs it."""
+    recalls: tuple[UnstartedCancel, ...] = ()
+    """Requests that wait to know whether it has started."""
 
     @property
     def jobs(self) -> int:

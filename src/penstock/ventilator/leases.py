@@ -22,10 +22,9 @@ UNKNOWN_SECONDS = 0.1
 class Round:
     """One message to each of some workers, over the jobs socket."""
 
-    __slots__ = ("dealt_at", "lost", "waiting")
+    __slots__ = ("lost", "waiting")
 
-    def __init__(self, dealt_at: float, waiting: dict[bytes, tuple[int, int, float]]) -> None:
-        self.dealt_at: float = dealt_at
+    def __init__(self, waiting: dict[bytes, tuple[int, int, float]]) -> None:
         self.waiting: dict[bytes, tuple[int, int, float]] = waiting
         """Workers that have not reported theirs, each with the leases, jobs and seconds of work it is charged."""
         self.lost: list[Worker] = []

@@ -31,9 +31,6 @@ AT_SINK = (Place.VERDICT, Place.OPENING)
 class Ledger:
     """State of one life of the ventilator."""
 
-    chain: bytes
-    applied: int
-
     def __init__(
         self,
         life: int,

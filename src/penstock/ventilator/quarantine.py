@@ -49,8 +49,9 @@ class Quarantine:
             worker.change()
         self._keeps = any(w.kept for w in ready)
         for worker in [w for w in ready if w.kept]:
-            if worker.leases or worker.charged_leases:
-                self._empty(worker, now)
+            if worker.leases or worker.charged_leases:  # what it has not started goes to others
+                if worker.surplus and not ledger.hand_backs.is_open(worker, now):
+                    ledger.hand_backs.ask(worker, worker.surplus, now)
             elif part := next((part for part in waiting if _may(worker, part)), None):
                 waiting.remove(part)
                 self._dispatcher.give_alone(worker, part, now)
@@ -66,12 +67,6 @@ class Quarantine:
                 for index in range(part.start, part.stop):
                     found += ledger.backlog.carve(chunk, index, index + 1)
         return found
-
-    def _empty(self, worker: Worker, now: float) -> None:
-        """What it has not started goes to others."""
-        requests = self._ledger.hand_backs
-        if worker.surplus and not requests.is_open(worker, now):
-            requests.ask(worker, worker.surplus, now)
 
 
 def _may(worker: Worker, part: Part) -> bool:

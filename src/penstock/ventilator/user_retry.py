@@ -21,7 +21,7 @@ from penstock.ventilator.contract import KeptLoaded, LoadKept, StoredChunk
 from penstock.ventilator.intake import Intake
 from penstock.ventilator.jobs_model import Batch
 from penstock.ventilator.ledger import Ledger
-from penstock.wire.messages import Message, Refused, Retried, Retry, no_such_batch
+from penstock.wire.messages import Refused, Retried, Retry, no_such_batch
 
 
 class Asked(NamedTuple):
@@ -101,7 +101,7 @@ class Retries:
                     f"the arguments of {lost} jobs of batch {batch.id.hex()} are no longer kept (a day, or 256 MiB of"
                     " finished ones): nothing was opened again; submit them anew"
                 )
-                self._refuse(client, retry, "NoLongerKept", text)
+                self._ledger.turn.say(Answer(client, Refused(retry.number, "NoLongerKept", text)))
                 continue
             self._open(batch, retry, found)
             self._unanswered[client, retry.number] = (batch.id, sum(one.jobs for one in found))
@@ -144,7 +144,3 @@ class Retries:
             if batch is None or not batch.opening:
                 del self._unanswered[client, number]
                 self._ledger.turn.say_last(Answer(client, Retried(number, jobs)))
-
-    def _refuse(self, client: bytes, retry: Retry, kind: str, text: str) -> None:
-        answer: Message = Refused(retry.number, kind, text)
-        self._ledger.turn.say(Answer(client, answer))

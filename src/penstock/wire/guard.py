@@ -194,21 +194,10 @@ class Guard:
         else:
             final, why = True, f"role {peer.role}"
         if public != self.throwaway:
-            self._note_refusal(door, public, address, why, peer)
+            self.refused += 1
+            who = {"key": fingerprint(public), "name": peer.name if peer is not None else "", "address": address}
+            self._news.log("peer_refused", socket=door, **who, why=why, count=self.refused)
         return b"400" if final else b"300"
-
-    def _note_refusal(self, door: str, public: str, address: str, why: str, peer: Peer | None) -> None:
-        self.refused += 1
-        name = peer.name if peer is not None else ""
-        self._news.log(
-            "peer_refused",
-            socket=door,
-            key=fingerprint(public),
-            name=name,
-            address=address,
-            why=why,
-            count=self.refused,
-        )
 
     # ------------------------------------------------------------------------------------- inside
 

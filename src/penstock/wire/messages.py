@@ -11,12 +11,12 @@
 
 **Frames.** A message is one ZeroMQ frame: ``PNS`` + one version byte, the header's length in bytes (4 bytes, little
 endian), the header, the payload. The header is msgpack: an array whose first element is the name of the message and
-whose others are its fields in the order given here. Records are arrays of their fields, too; those at the end that have
-a default may be left out. Ids, digests and chains are msgpack bin, names and texts str. The payload is what the records
-of the header say, one after the other: each record with a ``size`` (bytes) owns the next `size` bytes. Ventilator, sink
-and the worker's agent never look inside a payload. On control the frame begins with the topic, the receiver's 16-byte
-id. (One frame, because a peer that dies between two frames of a message can take its neighbour with it: libzmq asserts,
-fq.cpp.)
+whose others are its fields in the order given here, those of its base classes first. Records are arrays of their
+fields, too; those at the end that have a default may be left out. Ids, digests and chains are msgpack bin, names and
+texts str. The payload is what the records of the header say, one after the other: each record with a ``size`` (bytes)
+owns the next `size` bytes. Ventilator, sink and the worker's agent never look inside a payload. On control the frame
+begins with the topic, the receiver's 16-byte id. (One frame, because a peer that dies between two frames of a message
+can take its neighbour with it: libzmq asserts, fq.cpp.)
 
 **A worker** in any language is: SUB (control, subscribed to its own random 16-byte id), PULL (jobs), PUSH (report),
 PUSH (outcomes), and
@@ -116,6 +116,30 @@ class Message(msgspec.Struct, frozen=True, array_like=True, tag=True):
     """What travels as a header."""
 
 
+class Numbered(Message, frozen=True):
+    """What is answered under its number, or answers under that: the first field."""
+
+    number: Count
+
+
+class AboutBatch(Numbered, frozen=True):
+    """What is asked or answered of one batch: behind the number its id."""
+
+    batch: Id
+
+
+class ByWorker(Message, frozen=True):
+    """What a worker says, under its id: the first field."""
+
+    worker: Id
+
+
+class BySink(Message, frozen=True):
+    """What the sink says, under its id: the first field."""
+
+    sink: Id
+
+
 # ---------------------------------------------------------------------------------------------- shared records
 
 
@@ -162,12 +186,9 @@ class BatchSpan(Record, frozen=True):
     stop: Count
 
 
-class RecordedSpan(Record, frozen=True):
+class RecordedSpan(BatchSpan, frozen=True):
     """Part of a batch, up to the tries of this stamp: a later one may be under way or finished, and not recorded."""
 
-    batch: Id
-    start: Count
-    stop: Count
     stamp: Stamp
 
 
@@ -203,16 +224,13 @@ class Note(Record, frozen=True):
     stderr_size: Count = 0
 
 
-class OutcomeHead(Record, frozen=True):
+class OutcomeHead(BatchSpan, frozen=True):
     """What the jobs [start, stop) of a batch came to, all alike; owns `size` bytes: one serialized list of values.
 
     ``final`` says that there will be no further attempt. ``started_time`` is wall clock, ``elapsed`` seconds for all
     the jobs together. `offset` is the place of `start` in the list of values.
     """
 
-    batch: Id
-    start: Count
-    stop: Count
     state: JobState
     final: bool
     stamp: Stamp
@@ -291,34 +309,30 @@ class BatchClose(Record, frozen=True):
     total: Count
 
 
-class Submit(Message, frozen=True):
+class Submit(Numbered, frozen=True):
     """Accept all of this; answered by Accepted when it is durable. Said twice, it is accepted once.
 
     The payload has the functions of `opens`, then the arguments of `chunks`.
     """
 
-    number: Count
     opens: Annotated[tuple[BatchOpen, ...], Many]
     chunks: Annotated[tuple[ChunkHead, ...], Many]
     closes: Annotated[tuple[BatchClose, ...], Many]
 
 
-class Cancel(Message, frozen=True):
+class Cancel(AboutBatch, frozen=True):
     """End these jobs; with `unstarted_only` what runs is let finish, and none of them is started any more. Answered by
     Cancelled when it is known of each whether it has started, or after RECALL_PATIENCE."""
 
-    number: Count
-    batch: Id
     start: Count
     stop: Count
     unstarted_only: bool
 
 
-class Retry(Message, frozen=True):
+class Retry(Numbered, frozen=True):
     """Open those of these jobs again that ended without success. Answered by Retried, when the sink has recorded that.
     `asked` is new for each call: said twice, it opens once."""
 
-    number: Count
     asked: Id
     batch: Id
     start: Count
@@ -339,12 +353,9 @@ class TrimOutput(Message, frozen=True):
     bound: Count
 
 
-class Delete(Message, frozen=True):
+class Delete(AboutBatch, frozen=True):
     """Delete this batch with all that is recorded of it; what of it is open is cancelled. Answered by Done when it is
     gone."""
-
-    number: Count
-    batch: Id
 
 
 class Alive(Message, frozen=True):
@@ -354,69 +365,57 @@ class Alive(Message, frozen=True):
     batches: Annotated[tuple[Id, ...], Many]
 
 
-class AskGone(Message, frozen=True):
+class AskGone(Numbered, frozen=True):
     """Which of these batches, all of them accepted once, are not here any more? Answered by Gone. A client asks so of
     all batches that it waits for, every 20 s and at each new connection: then nobody waits for what never comes."""
 
-    number: Count
     batches: Annotated[tuple[Id, ...], Many]
 
 
-class DrainWorker(Message, frozen=True):
+class DrainWorker(Numbered, frozen=True):
     """Let the worker with this name (or hex id) finish what runs, hand back the rest and leave. Answered by Done."""
 
-    number: Count
     worker: Label
 
 
-class AskPipeline(Message, frozen=True):
+class AskPipeline(Numbered, frozen=True):
     """A client asks how the pipeline stands; answered by PipelineInfo."""
 
-    number: Count
 
-
-class AskWhy(Message, frozen=True):
+class AskWhy(AboutBatch, frozen=True):
     """Why does this job not run? Answered by Why."""
 
-    number: Count
-    batch: Id
     index: Count
 
 
-class AskBatches(Message, frozen=True):
+class AskBatches(Numbered, frozen=True):
     """The newest `limit` batches that fit `match`: an id, a unique beginning or end of it, a name, ``last`` or ``""``
     (all). Answered by BatchesInfo."""
 
-    number: Count
     match: Label
     limit: Count
 
 
-class AskDigests(Message, frozen=True):
+class AskDigests(AboutBatch, frozen=True):
     """The digests of the batch's jobs from `start` on, as they were submitted. Answered by Digests."""
 
-    number: Count
-    batch: Id
     start: Count
 
 
-class AskJobs(Message, frozen=True):
+class AskJobs(Numbered, frozen=True):
     """Where those of the jobs [start, stop) of the batch are that have not ended; with an empty `batch`, the running
     jobs of all batches. At most `limit` lines. Answered by JobsInfo."""
 
-    number: Count
     batch: Annotated[bytes, msgspec.Meta(max_length=16)]
     start: Count
     stop: Count
     limit: Count
 
 
-class AskArguments(Message, frozen=True):
+class AskArguments(AboutBatch, frozen=True):
     """What the jobs [start, stop) of the batch were given, ended ones too, as far as that is kept; of chunks with more
     than `each` bytes for a job only how many. Answered by Arguments."""
 
-    number: Count
-    batch: Id
     start: Count
     stop: Count
     each: Count
@@ -445,26 +444,21 @@ ClientToVentilator = (
 # ------------------------------------------------------------------------------------------ ventilator -> client
 
 
-class Accepted(Message, frozen=True):
+class Accepted(Numbered, frozen=True):
     """The Submit of this number is durable."""
 
-    number: Count
 
-
-class Refused(Message, frozen=True):
+class Refused(Numbered, frozen=True):
     """The request of this number changed nothing; `kind` is the name of an error class, `text` one line for people."""
 
-    number: Count
     kind: Label
     text: Text
 
 
-class Known(Message, frozen=True):
+class Known(AboutBatch, frozen=True):
     """The Submit of this number changed nothing: it opens a call that was accepted before, under the same word, as
     this batch; `closed`: all of it."""
 
-    number: Count
-    batch: Id
     closed: bool
 
 
@@ -488,31 +482,26 @@ class GoneLine(Record, frozen=True):
     text: Text
 
 
-class Gone(Message, frozen=True):
+class Gone(Numbered, frozen=True):
     """Answers the AskGone of this number: nothing more will come of these of its batches."""
 
-    number: Count
     batches: tuple[GoneLine, ...]
 
 
-class Cancelled(Message, frozen=True):
+class Cancelled(Numbered, frozen=True):
     """So many jobs were cancelled and had not started; running ones, if meant, are being ended."""
 
-    number: Count
     jobs: Count
 
 
-class Retried(Message, frozen=True):
+class Retried(Numbered, frozen=True):
     """So many jobs were opened again."""
 
-    number: Count
     jobs: Count
 
 
-class Done(Message, frozen=True):
+class Done(Numbered, frozen=True):
     """The request of this number was carried out."""
-
-    number: Count
 
 
 class WorkerLine(Record, frozen=True):
@@ -537,10 +526,9 @@ class WorkerLine(Record, frozen=True):
     """of the jobs held"""
 
 
-class PipelineInfo(Message, frozen=True):
+class PipelineInfo(Numbered, frozen=True):
     """How the pipeline stands."""
 
-    number: Count
     life: Count
     version: Label
     python: Label
@@ -583,34 +571,28 @@ class BatchLine(Record, frozen=True):
     """The token of a Claim; empty: the asker may take none of its outcomes from other readers, or there are no keys."""
 
 
-class BatchesInfo(Message, frozen=True):
+class BatchesInfo(Numbered, frozen=True):
     """The batches asked for, newest first."""
 
-    number: Count
     batches: tuple[BatchLine, ...]
 
 
-class Digests(Message, frozen=True):
+class Digests(Numbered, frozen=True):
     """DIGEST_BYTES for each of some consecutive jobs, from the one asked for on; empty: there are no more."""
 
-    number: Count
     digests: bytes
 
 
-class Why(Message, frozen=True):
+class Why(Numbered, frozen=True):
     """What the job waits for or who has it, for people; empty: it has ended, the sink knows how."""
 
-    number: Count
     reason: Text
 
 
-class JobLine(Record, frozen=True):
+class JobLine(BatchSpan, frozen=True):
     """Jobs that have not ended, all in one place. Their `state` is one of those or, of what will not run any more, the
     final one that is about to be recorded; `worker` has them since `seconds`, and they run there or wait."""
 
-    batch: Id
-    start: Count
-    stop: Count
     state: JobState
     stamp: Stamp
     running: bool = False
@@ -621,10 +603,9 @@ class JobLine(Record, frozen=True):
     """which one, and for how long it runs there, where that is known"""
 
 
-class JobsInfo(Message, frozen=True):
+class JobsInfo(Numbered, frozen=True):
     """Answers the AskJobs of this number, in the order of the jobs. `next`: there is more, ask again from there."""
 
-    number: Count
     lines: tuple[JobLine, ...]
     next: Count | None = None
 
@@ -639,12 +620,11 @@ class GivenChunk(Record, frozen=True):
     whole: Count
 
 
-class Arguments(Message, frozen=True):
+class Arguments(Numbered, frozen=True):
     """Answers the AskArguments of this number. The payload has the `function` bytes of the batch's function (0: too
     many, or not asked for) and the chunks that have its jobs from the first one on: as many as go into one answer. What
     is missing of [start, stop) in front of `next`, or without it to the end, is not kept any more."""
 
-    number: Count
     function: Count
     chunks: tuple[GivenChunk, ...]
     next: Count | None = None
@@ -672,10 +652,9 @@ VentilatorToClient = (
 # ------------------------------------------------------------------------------------- worker, sink -> ventilator
 
 
-class Hello(Message, frozen=True):
+class Hello(ByWorker, frozen=True):
     """A worker says who it is and all that it holds. Answered by Welcome."""
 
-    worker: Id
     life: Count
     connection: Count
     number: Count
@@ -707,11 +686,10 @@ class InSlot(Record, frozen=True):
     seconds: Seconds
 
 
-class Heartbeat(Message, frozen=True):
+class Heartbeat(ByWorker, frozen=True):
     """A sign of life and the exact inventory. `number` grows; `window` is how many leases the worker wants at once.
     `slots` are those that run something: only people ask for it."""
 
-    worker: Id
     number: Count
     window: Count
     held: Annotated[tuple[Held, ...], Many]
@@ -719,40 +697,34 @@ class Heartbeat(Message, frozen=True):
     slots: Annotated[tuple[InSlot, ...], Many] = ()
 
 
-class Took(Message, frozen=True):
+class Took(ByWorker, frozen=True):
     """A worker reports that these leases have arrived."""
 
-    worker: Id
     leases: Annotated[tuple[Count, ...], Many]
     window: Count
 
 
-class HandedBack(Message, frozen=True):
+class HandedBack(ByWorker, frozen=True):
     """The worker has not started these spans and never will; answers the request of this number (0: none)."""
 
-    worker: Id
     number: Count
     spans: Annotated[tuple[LeaseSpan, ...], Many]
 
 
-class NeedFunction(Message, frozen=True):
+class NeedFunction(ByWorker, frozen=True):
     """The worker lacks this function."""
 
-    worker: Id
     function: Id
 
 
-class Left(Message, frozen=True):
+class Left(ByWorker, frozen=True):
     """The worker is gone for good and holds nothing."""
 
-    worker: Id
 
-
-class SinkHead(Message, frozen=True):
+class SinkHead(BySink, frozen=True):
     """The sink's sign of life: its boot (new at each start), the end of its log, the echo of the last SinkBeat.
     `trouble`: why it records nothing more at present, for people."""
 
-    sink: Id
     boot: Count
     seq: Count
     chain: bytes
@@ -760,44 +732,39 @@ class SinkHead(Message, frozen=True):
     trouble: Text = ""
 
 
-class Completions(Message, frozen=True):
+class Completions(BySink, frozen=True):
     """Lines of the sink's log, in order, without a gap."""
 
-    sink: Id
     boot: Count
     records: Annotated[tuple[Completion, ...], Many]
 
 
-class Diverged(Message, frozen=True):
+class Diverged(BySink, frozen=True):
     """The sink's log has no line with this seq and chain: it lost its tail, or another ventilator's store is here. The
     ventilator answers with Restate, and makes its ledger agree."""
 
-    sink: Id
     boot: Count
     seq: Count
 
 
-class LiveTaken(Message, frozen=True):
+class LiveTaken(BySink, frozen=True):
     """Passes the number of a Prints on, or of an Output (`is_kept`), for its worker."""
 
-    sink: Id
     worker: Id
     number: Count
     is_kept: bool = False
 
 
-class Forgotten(Message, frozen=True):
+class Forgotten(BySink, frozen=True):
     """Answers ForgetBatch: nothing of this batch is recorded any more."""
 
-    sink: Id
     batch: Id
 
 
-class Restated(Message, frozen=True):
+class Restated(BySink, frozen=True):
     """Answers Restate: the lines behind `after` up to `position`; (seq, chain) is the end of the log, and when
     `position` is there, this was all."""
 
-    sink: Id
     boot: Count
     after: Count
     position: Count
@@ -841,10 +808,9 @@ class Greeting(Message, frozen=True):
     heartbeat_interval: Seconds
 
 
-class Welcome(Message, frozen=True):
+class Welcome(Numbered, frozen=True):
     """Answers the Hello of this number. Leases below `floor` that the Hello did not list are void."""
 
-    number: Count
     floor: Count
     drop: tuple[LeaseSpan, ...]
 
@@ -857,19 +823,17 @@ class Beat(Message, frozen=True):
     pace: Seconds = 1.0
 
 
-class HandBack(Message, frozen=True):
+class HandBack(Numbered, frozen=True):
     """Give back up to so many jobs that have not started, last ones first; if it names leases, of these only. Answered
     by HandedBack."""
 
-    number: Count
     jobs: Count
     leases: Annotated[tuple[Count, ...], Many] = ()
 
 
-class Recall(Message, frozen=True):
+class Recall(Numbered, frozen=True):
     """Give back what of these spans has not started. Answered by HandedBack."""
 
-    number: Count
     spans: tuple[LeaseSpan, ...]
 
 
@@ -900,10 +864,9 @@ class FunctionPart(Message, frozen=True):
     size: Count
 
 
-class LiveAck(Message, frozen=True):
+class LiveAck(Numbered, frozen=True):
     """The sink has taken in the Prints of this number, and those before it; or has recorded an Output (`is_kept`)."""
 
-    number: Count
     is_kept: bool = False
 
 
@@ -916,10 +879,9 @@ VentilatorToWorker = (
 )
 
 
-class SinkBeat(Message, frozen=True):
+class SinkBeat(Numbered, frozen=True):
     """The ventilator's sign of life: `number` is echoed by the next SinkHead, `applied` is durable here."""
 
-    number: Count
     applied: Count
 
 
@@ -974,31 +936,28 @@ VentilatorToSink = Greeting | SinkBeat | Replay | Restate | Verdicts | ForgetBat
 # ---------------------------------------------------------------------------------------------- worker -> sink
 
 
-class Outcomes(Message, frozen=True):
+class Outcomes(ByWorker, frozen=True):
     """What jobs came to. The payload has the values of the records; `tokens` are those of their leases."""
 
-    worker: Id
     name: Label
     records: Annotated[tuple[OutcomeHead, ...], Many]
     tokens: Annotated[tuple[bytes, ...], Many] = ()
 
 
-class Prints(Message, frozen=True):
+class Prints(ByWorker, frozen=True):
     """What running jobs wrote; nothing of it is recorded. `tokens` are those of their leases. `number`: 0, or what a
     LiveAck shall say; it grows."""
 
-    worker: Id
     name: Label
     records: Annotated[tuple[Print, ...], msgspec.Meta(max_length=MAX_RECORDS)]
     tokens: Annotated[tuple[bytes, ...], msgspec.Meta(max_length=MAX_RECORDS)] = ()
     number: Count = 0
 
 
-class Output(Message, frozen=True):
+class Output(ByWorker, frozen=True):
     """Parts of what jobs wrote, to be kept beside the notes of their outcomes, which follow when all of it is recorded.
     `number` grows: a LiveAck says it then. Said twice, they are recorded once."""
 
-    worker: Id
     name: Label
     records: Annotated[tuple[Print, ...], msgspec.Meta(max_length=MAX_RECORDS)]
     tokens: Annotated[tuple[bytes, ...], msgspec.Meta(max_length=MAX_RECORDS)]
@@ -1039,37 +998,31 @@ class Unfollow(Message, frozen=True):
     batch: Id
 
 
-class Fetch(Message, frozen=True):
+class Fetch(AboutBatch, frozen=True):
     """All that is recorded of some jobs: superseded outcomes, attempts that were not final and the openings too, in
     the order of their first indexes. Answered by Fetched, which names the `cursor` to go on from; (0, 0): from the
     beginning."""
 
-    number: Count
-    batch: Id
     start: Count
     stop: Count
     cursor: Cursor = (0, 0)
 
 
-class Claim(Message, frozen=True):
+class Claim(AboutBatch, frozen=True):
     """Give this reader alone the next `jobs` outcomes of the batch in the order of recording that nobody was given, of
     the first `received` ones that it has. Answered by Claimed when that is durable; said again, it is given once: the
     numbers of a reader grow. `token`: of the batch's BatchLine, where there are keys."""
 
-    number: Count
-    batch: Id
     reader: Id
     jobs: Count
     received: Count
     token: bytes = b""
 
 
-class FetchOutput(Message, frozen=True):
+class FetchOutput(AboutBatch, frozen=True):
     """What is kept beside its note of what a job wrote, from the byte `position` on: of the outcome that was recorded
     last. Answered by FetchedOutput."""
 
-    number: Count
-    batch: Id
     index: Count
     is_error: bool
     position: Count
@@ -1100,28 +1053,25 @@ class Live(Message, frozen=True):
     records: tuple[Print, ...]
 
 
-class Fetched(Message, frozen=True):
+class Fetched(Numbered, frozen=True):
     """Answers the Fetch of this number; `cursor`: there is more, ask again from there."""
 
-    number: Count
     records: tuple[OutcomeHead, ...]
     cursor: Cursor | None = None
 
 
-class Claimed(Message, frozen=True):
+class Claimed(Numbered, frozen=True):
     """Answers the Claim of this number: those behind the first `start`, up to the first `stop`, are the reader's; none
     if they are equal."""
 
-    number: Count
     start: Count
     stop: Count
 
 
-class FetchedOutput(Message, frozen=True):
+class FetchedOutput(Numbered, frozen=True):
     """Answers the FetchOutput of this number with `size` bytes from `position` on, which is behind the one asked for if
     what is between is not kept; with none: there is no more."""
 
-    number: Count
     position: Count
     size: Count
 

@@ -6,7 +6,7 @@ ZAP fails open: a domain that is not set or a handler that does not answer lets 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 import zmq
@@ -17,8 +17,6 @@ from penstock.wire.guard import HANDSHAKE_FAILED, HANDSHAKE_SUCCEEDED, PEERS, Gu
 
 SELF_TEST_TIME = 30.0
 """Seconds it may take: a thousand times what it takes on an idle machine."""
-LOOK_MILLIS = 250
-"""Between two looks at the clock."""
 
 
 def self_test(context: zmq.Context[zmq.Socket[bytes]], guard: Guard, doors: Mapping[str, str]) -> None:
@@ -36,61 +34,47 @@ def self_test(context: zmq.Context[zmq.Socket[bytes]], guard: Guard, doors: Mapp
             knocks.append(Knock(context, name, endpoint, nobody, "a throw-away key", welcome=False))
             knocks.append(Knock(context, name, endpoint, None, "a peer without a key", welcome=False))
             knocks.append(Knock(context, name, endpoint, key, "its own key", welcome=True))
-        _listen(guard, knocks)
+        for knock, let_in in _answers(knocks, SELF_TEST_TIME, guard):
+            if let_in is None:
+                raise ConfigError(f"the self-test of the keys failed: {knock} got no answer; nothing is started")
+            if let_in is not knock.welcome:
+                said = "was refused" if knock.welcome else "was let in"
+                raise ConfigError(f"the self-test of the keys failed: {knock} {said}; nothing is started")
     finally:
         for knock in knocks:
             knock.close()
         guard.throwaway = ""
 
 
-def _listen(guard: Guard, knocks: list[Knock]) -> None:
-    poller = zmq.Poller()
-    poller.register(guard.socket, zmq.POLLIN)
-    waiting = {knock.monitor: knock for knock in knocks}
-    for monitor in waiting:
-        poller.register(monitor, zmq.POLLIN)
-    end = time.monotonic() + SELF_TEST_TIME
-    while waiting:
-        for item, _ in poller.poll(LOOK_MILLIS):
-            if item is guard.socket:
-                guard.answer()
-                continue
-            knock = waiting[item]
-            let_in = knock.was_let_in()
-            if let_in is None:
-                continue
-            del waiting[item]
-            poller.unregister(item)
-            if let_in is not knock.welcome:
-                said = "was refused" if knock.welcome else "was let in"
-                raise ConfigError(f"the self-test of the keys failed: {knock} {said}; nothing is started")
-        if waiting and time.monotonic() > end:
-            silent = next(iter(waiting.values()))
-            raise ConfigError(f"the self-test of the keys failed: {silent} got no answer; nothing is started")
-
-
 def try_doors(doors: Mapping[str, str], key: KeyFile | None, limit: float) -> dict[str, bool]:
     """Knock at each of these (name to endpoint): whether one is let in within `limit` seconds."""
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-    poller = zmq.Poller()
     knocks = {name: Knock(context, name, endpoint, key, "", welcome=True) for name, endpoint in doors.items()}
-    found = dict.fromkeys(doors, False)
-    names = {knock.monitor: name for name, knock in knocks.items()}
     try:
-        for knock in knocks.values():
-            poller.register(knock.monitor, zmq.POLLIN)
-        end = time.monotonic() + limit
-        while names and (left := end - time.monotonic()) > 0:
-            for item, _ in poller.poll(min(LOOK_MILLIS, int(left * 1000))):
-                let_in = knocks[names[item]].was_let_in()
-                if let_in is not None:
-                    found[names.pop(item)] = let_in
-                    poller.unregister(item)
+        let_in = dict(_answers(knocks.values(), limit))
+        return {name: bool(let_in[knock]) for name, knock in knocks.items()}
     finally:
         for knock in knocks.values():
             knock.close()
         context.term()
-    return found
+
+
+def _answers(knocks: Iterable[Knock], limit: float, guard: Guard | None = None) -> Iterator[tuple[Knock, bool | None]]:
+    """Each of these with whether it was let in, as soon as that is known; with None if it is not within `limit`
+    seconds. The `guard` answers meanwhile."""
+    poller = zmq.Poller()
+    waiting = {knock.monitor: knock for knock in knocks}
+    for socket in waiting if guard is None else (guard.socket, *waiting):
+        poller.register(socket, zmq.POLLIN)
+    end = time.monotonic() + limit
+    while waiting and (left := end - time.monotonic()) > 0:
+        for item, _ in poller.poll(int(left * 1000)):
+            if guard is not None and item is guard.socket:
+                guard.answer()
+            elif (let_in := waiting[item].was_let_in()) is not None:
+                poller.unregister(item)
+                yield waiting.pop(item), let_in
+    yield from ((knock, None) for knock in waiting.values())
 
 
 class Knock:

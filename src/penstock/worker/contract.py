@@ -11,10 +11,15 @@ from penstock.wire.messages import BatchHead, Lease, Note, OutcomeHead, Print, V
 # -------------------------------------------------------------------------------------------------------------- inputs
 
 
-class JobPrinted(Input, frozen=True):
-    """The job of a piece wrote this to stdout and to stderr: from which byte of its output on, and what."""
+class SlotEvent(Input, frozen=True):
+    """Something happened in or to the slot of this number."""
 
     slot: int
+
+
+class JobPrinted(SlotEvent, frozen=True):
+    """The job of a piece wrote this to stdout and to stderr: from which byte of its output on, and what."""
+
     piece: int
     streams: tuple[tuple[int, bytes], ...]
 
@@ -27,41 +32,35 @@ class SinkConnected(Input, frozen=True):
     """A connection to the sink has shaken hands."""
 
 
-class SlotReady(Input, frozen=True):
+class SlotReady(SlotEvent, frozen=True):
     """The slot's process waits for pieces."""
 
-    slot: int
 
-
-class SlotUnfit(Input, frozen=True):
+class SlotUnfit(SlotEvent, frozen=True):
     """No process can be started for the slot, for this reason; it is tried again, and SlotReady says when it works."""
 
-    slot: int
     cause: str
 
 
-class PieceDone(Input, frozen=True):
+class PieceDone(SlotEvent, frozen=True):
     """A slot finished a piece, or what the cut left of it; the spans of `ran` are in order from where it started."""
 
-    slot: int
     piece: int
     ran: tuple[Ran, ...]
     payload: Bytes
 
 
-class PieceCut(Input, frozen=True):
+class PieceCut(SlotEvent, frozen=True):
     """Answers Cut: the slot will not start the piece's jobs from `stop` on."""
 
-    slot: int
     piece: int
     stop: int
 
 
-class SlotDied(Input, frozen=True):
+class SlotDied(SlotEvent, frozen=True):
     """The slot's process is gone, with the piece it ran (None: it was idle). `index` is the job it was in, if one;
     results of the piece's earlier jobs are lost with it. `state` says why: dead (crash), timed_out, cancelled."""
 
-    slot: int
     piece: int | None
     index: int | None
     state: JobState
@@ -134,12 +133,17 @@ class FreeOutput(Action, frozen=True):
     output: Spooled
 
 
-class Run(Action, frozen=True):
-    """Give a slot the jobs [start, stop) of a lease as the piece of this number (from 1, never used twice), to be run
-    `block` at a time at the speed of C, as one for cuts and deaths; 1 is no block. `head`: of the lease's batch."""
+class SlotOrder(Action, frozen=True):
+    """Something a slot is to do about the piece of this number."""
 
     slot: int
     piece: int
+
+
+class Run(SlotOrder, frozen=True):
+    """Give a slot the jobs [start, stop) of a lease as the piece of this number (from 1, never used twice), to be run
+    `block` at a time at the speed of C, as one for cuts and deaths; 1 is no block. `head`: of the lease's batch."""
+
     lease: Lease
     head: BatchHead
     start: int
@@ -147,19 +151,14 @@ class Run(Action, frozen=True):
     block: int = 1
 
 
-class Cut(Action, frozen=True):
+class Cut(SlotOrder, frozen=True):
     """Let the slot stop this piece after the job that runs; comes back as PieceCut."""
 
-    slot: int
-    piece: int
 
-
-class EndSlot(Action, frozen=True):
+class EndSlot(SlotOrder, frozen=True):
     """End the slot's process tree, if it runs this piece: SIGTERM, TERM_GRACE, SIGKILL; comes back as SlotDied with
     this state and cause."""
 
-    slot: int
-    piece: int
     state: JobState
     cause: str
 

@@ -16,42 +16,9 @@ from typing import assert_never
 
 from penstock.station.contract import Actions, Log, Report
 from penstock.station.control_silence import ControlSilence
+from penstock.wire import messages
 from penstock.wire.bounds import HEARTBEAT_INTERVAL, LEASE_TIME, RESEND
-from penstock.wire.messages import (
-    Beat,
-    CancelSpan,
-    Closed,
-    Drain,
-    Drop,
-    FunctionPart,
-    Greeting,
-    HandBack,
-    Held,
-    Hello,
-    Jobs,
-    LeaseSpan,
-    Left,
-    LiveAck,
-    NeedFunction,
-    Recall,
-    Took,
-    Welcome,
-)
-from penstock.worker.contract import (
-    FreeLease,
-    FunctionReady,
-    JobPrinted,
-    JobsConnected,
-    Leave,
-    PieceCut,
-    PieceDone,
-    SinkConnected,
-    SlotDied,
-    SlotReady,
-    SlotUnfit,
-    Stop,
-    WorkerInput,
-)
+from penstock.worker import contract
 from penstock.worker.fitness import Fitness
 from penstock.worker.hand_back import HandBacks
 from penstock.worker.held_lease import HeldLease
@@ -77,7 +44,7 @@ class WorkerCore:
 
     def __init__(
         self,
-        hello: Hello,
+        hello: messages.Hello,
         now: float,
         *,
         lease_time: float = LEASE_TIME,
@@ -108,61 +75,61 @@ class WorkerCore:
 
     # ------------------------------------------------------------------------------------------ contract
 
-    def handle(self, event: WorkerInput, now: float) -> Actions:
+    def handle(self, event: contract.WorkerInput, now: float) -> Actions:
         """Take in what happened."""
         self._hearing.hear(event, now)
         match event:
-            case PieceDone():
+            case contract.PieceDone():
                 self._came_back(self._runs.on_piece_done(event))
-            case Jobs():
+            case messages.Jobs():
                 self._on_jobs(event, now)
-            case Closed():
+            case messages.Closed():
                 self._on_closed(event)
-            case Beat():
+            case messages.Beat():
                 self._membership.echoed(event.echo, event.pace)
-            case Greeting():
+            case messages.Greeting():
                 self._membership.greeted(event)
                 self._say_hello(now)
-            case Welcome():
+            case messages.Welcome():
                 self._on_welcome(event, now)
-            case HandBack():
+            case messages.HandBack():
                 self._actions += self._hand_backs.newest(event)
-            case Recall():
+            case messages.Recall():
                 self._actions += self._hand_backs.recall(event)
-            case CancelSpan():
+            case messages.CancelSpan():
                 for span in event.spans:
                     for held in self.holdings.of_batch(span.batch, span.start, span.stop):
                         self._drop(held, span.start, span.stop, now)
-            case Drop():
+            case messages.Drop():
                 self._on_drop(event.spans, now)
-            case SlotReady(slot):
+            case contract.SlotReady(slot):
                 self.feed.slot_ready(slot)
                 self._note(self._fitness.ready(slot), now)
-            case SlotUnfit(slot, cause):
+            case contract.SlotUnfit(slot, cause):
                 self._note(self._fitness.unfit(slot, cause), now)
-            case SlotDied():
+            case contract.SlotDied():
                 self._came_back(*self._runs.on_slot_died(event))
-            case PieceCut():
+            case contract.PieceCut():
                 self._came_back(self._runs.on_piece_cut(event))
-            case FunctionReady():
+            case contract.FunctionReady():
                 self._functions.add(event.function)
                 self._asked.pop(event.function, None)
                 self.holdings.function_ready(event.function)
-            case JobsConnected():
-                self._membership.jobs_connected()
+            case contract.JobsConnected():
+                self._membership.jobs_connected = True
                 if not self._membership.joined:
                     self._say_hello(now)
-            case SinkConnected():
+            case contract.SinkConnected():
                 self._outbox.send_all_again()
-            case JobPrinted():
+            case contract.JobPrinted():
                 self._runs.on_printed(event)
-            case LiveAck(number, is_kept):
+            case messages.LiveAck(number, is_kept):
                 (self._outbox.uploads.recorded if is_kept else self._outbox.live_output.acknowledged)(number)
-            case Drain():
+            case messages.Drain():
                 self._drain("asked to", now)
-            case Stop():
+            case contract.Stop():
                 self._on_stop(now)
-            case FunctionPart():
+            case messages.FunctionPart():
                 pass  # put together outside; FunctionReady follows the last one
             case _:
                 assert_never(event)
@@ -205,14 +172,14 @@ class WorkerCore:
 
     # ------------------------------------------------------------------------------------ to the ventilator
 
-    def _say(self, action: Report | Log | Leave | FreeLease) -> None:
+    def _say(self, action: Report | Log | contract.Leave | contract.FreeLease) -> None:
         self._actions.append(action)
 
     def _take(self) -> Actions:
         actions, self._actions = self._actions, []
         return actions
 
-    def _inventory(self) -> tuple[Held, ...]:
+    def _inventory(self) -> tuple[messages.Held, ...]:
         return tuple(held.line() for held in self.holdings.leases.values())
 
     def _say_hello(self, now: float) -> None:
@@ -229,7 +196,7 @@ class WorkerCore:
         for function in [function for function, asked_at in self._asked.items() if now >= asked_at + RESEND]:
             self._need(function, now)
 
-    def _on_welcome(self, welcome: Welcome, now: float) -> None:
+    def _on_welcome(self, welcome: messages.Welcome, now: float) -> None:
         if not self._membership.welcomed(welcome, now):
             return
         self._on_drop(welcome.drop, now)
@@ -246,7 +213,7 @@ class WorkerCore:
 
     # ------------------------------------------------------------------------------------ jobs come
 
-    def _on_jobs(self, jobs: Jobs, now: float) -> None:
+    def _on_jobs(self, jobs: messages.Jobs, now: float) -> None:
         heads = {head.batch: head for head in jobs.batches}
         self._functions.update(head.function for head in jobs.batches if head.inline == head.size)
         for lease in jobs.leases:
@@ -262,7 +229,7 @@ class WorkerCore:
         if held.lease.number in self.holdings.leases:
             return
         if held.lease.number < self._floor:
-            self._say(FreeLease(held.lease.number))
+            self._say(contract.FreeLease(held.lease.number))
             return
         self.holdings.add(held)
         if self._draining:
@@ -279,15 +246,15 @@ class WorkerCore:
         numbers = [number for number in numbers if number in self.holdings.leases]
         if numbers or self.window != self._told_window:
             self._told_window = self.window
-            self._say(Report(Took(self._me.worker, tuple(numbers), self.window)))
+            self._say(Report(messages.Took(self._me.worker, tuple(numbers), self.window)))
 
     def _need(self, function: bytes, now: float) -> None:
         self._asked[function] = now
-        self._say(Report(NeedFunction(self._me.worker, function)))
+        self._say(Report(messages.NeedFunction(self._me.worker, function)))
 
     # ------------------------------------------------------------------------------------ jobs go
 
-    def _on_drop(self, spans: tuple[LeaseSpan, ...], now: float) -> None:
+    def _on_drop(self, spans: tuple[messages.LeaseSpan, ...], now: float) -> None:
         for span in spans:
             held = self.holdings.leases.get(span.lease)
             if held is not None:
@@ -307,10 +274,10 @@ class WorkerCore:
             self._actions += self._hand_backs.everything()
         self._actions += self._hand_backs.release(held for held in leases if held is not None)
 
-    def _on_closed(self, closed: Closed) -> None:
+    def _on_closed(self, closed: messages.Closed) -> None:
         for span in closed.spans:
             for number in self.holdings.close(span):
-                self._say(FreeLease(number))
+                self._say(contract.FreeLease(number))
 
     # ------------------------------------------------------------------------------------ leaving
 
@@ -347,5 +314,5 @@ class WorkerCore:
             self._left = True
             if undelivered := sum(held.finished.count for held in self.holdings.leases.values()):
                 self._say(Log("left_undelivered", {"jobs": undelivered}))
-            self._say(Report(Left(self._me.worker)))
-            self._say(Leave(undelivered))
+            self._say(Report(messages.Left(self._me.worker)))
+            self._say(contract.Leave(undelivered))

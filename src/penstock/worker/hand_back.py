@@ -31,25 +31,14 @@ class HandBacks:
 
     def newest(self, request: HandBack) -> Actions:
         """From what would start last (of the leases it names, if any), last jobs first."""
-        wanted = request.jobs
-        spans: list[LeaseSpan] = []
         named = request.leases
         leases = [one for one in self._holdings.last_to_start() if not named or one.lease.number in named]
-        for held in leases:
-            taken = held.unstarted.take_last(wanted)
-            spans += [LeaseSpan(held.lease.number, start, stop) for start, stop in taken]
-            wanted -= sum(stop - start for start, stop in taken)
-            if wanted <= 0:
-                break
-        return self._report(request.number, spans, leases)
+        return self._report(request.number, _take_last(leases, request.jobs), leases)
 
     def everything(self) -> Actions:
         """All that has not started."""
-        spans: list[LeaseSpan] = []
         leases = self._holdings.last_to_start()
-        for held in leases:
-            taken = held.unstarted.take_last(held.unstarted.count)
-            spans += [LeaseSpan(held.lease.number, start, stop) for start, stop in taken]
+        spans = _take_last(leases, sum(held.unstarted.count for held in leases))
         return self._report(0, spans, leases) if spans else []
 
     def recall(self, recall: Recall) -> Actions:
@@ -100,3 +89,14 @@ class HandBacks:
 
     def _report(self, number: int, spans: list[LeaseSpan], leases: list[HeldLease]) -> Actions:
         return [Report(HandedBack(self._me, number, tuple(spans))), *self.release(leases)]
+
+
+def _take_last(leases: list[HeldLease], wanted: int) -> list[LeaseSpan]:
+    spans: list[LeaseSpan] = []
+    for held in leases:
+        taken = held.unstarted.take_last(wanted)
+        spans += [LeaseSpan(held.lease.number, start, stop) for start, stop in taken]
+        wanted -= sum(stop - start for start, stop in taken)
+        if wanted <= 0:
+            break
+    return spans

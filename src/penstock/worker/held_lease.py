@@ -27,22 +27,6 @@ class KeptOutcome:
 class HeldLease:
     """A lease at its worker."""
 
-    __slots__ = (
-        "careful",
-        "dropped",
-        "finished",
-        "function",
-        "head",
-        "kept",
-        "lease",
-        "queued",
-        "running",
-        "serial",
-        "spec",
-        "tenant",
-        "unstarted",
-    )
-
     def __init__(self, lease: Lease, head: BatchHead) -> None:
         self.lease: Lease = lease
         self.head: BatchHead = head

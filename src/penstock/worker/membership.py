@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
+
 from penstock.wire.messages import Greeting, Heartbeat, Held, Hello, InSlot, Welcome
 from penstock.worker.contract import Touch
 
@@ -29,7 +31,8 @@ class Membership:
         self._pace = 1.0
         self._interval = interval
         self._greeting: Greeting | None = None
-        self._jobs_connected = False
+        self.jobs_connected: bool = False
+        """Whether the job connection has come up."""
         self._number = 0
         self._hello_number = 0
         self._prompt = False
@@ -54,7 +57,7 @@ class Membership:
     @property
     def can_say_hello(self) -> bool:
         """Whether somebody waits for a hello and everything is connected."""
-        return self._greeting is not None and self._jobs_connected
+        return self._greeting is not None and self.jobs_connected
 
     def greeted(self, greeting: Greeting) -> None:
         """A new control connection, or a ventilator that does not know this worker."""
@@ -62,31 +65,17 @@ class Membership:
         self._prompt = True
         self.joined = False
 
-    def jobs_connected(self) -> None:
-        """The job connection is up."""
-        self._jobs_connected = True
-
     def hello(self, window: int, held: tuple[Held, ...], now: float, broken: str = "") -> Hello:
         """The answer to the newest greeting; `broken`: why nothing can be run here."""
         assert self._greeting is not None
-        me = self._me
         self._hello_number = self._next(now)
-        return Hello(
-            worker=me.worker,
+        return msgspec.structs.replace(
+            self._me,
             life=self._greeting.life,
             connection=self._greeting.connection,
             number=self._hello_number,
-            name=me.name,
-            host=me.host,
-            pid=me.pid,
-            slots=me.slots,
             window=window,
             held=held,
-            python=me.python,
-            tags=me.tags,
-            version=me.version,
-            users=me.users,
-            opens=me.opens,
             broken=broken,
         )
 

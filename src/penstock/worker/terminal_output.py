@@ -45,11 +45,11 @@ class TerminalOutput:
             self._waiting += text
         self.flush()
 
-    def flush(self, timeout: float = 0.0) -> bool:
-        """Show as much as there is room for; wait for room at most `timeout` seconds at a time. False: some is left."""
+    def flush(self, timeout: float = 0.0) -> None:
+        """Show as much as there is room for; wait for room at most `timeout` seconds at a time."""
         while self._waiting or self._left_out:
             if not self._poll.poll(timeout * 1000):
-                return False
+                return
             if not self._waiting:
                 note = f"[penstock: {self._left_out} bytes are not shown; the outcomes have them]\n"
                 self._waiting += note.encode()
@@ -60,4 +60,3 @@ class TerminalOutput:
                 self._is_over = True
                 self._waiting.clear()
                 self._left_out = 0
-        return True
