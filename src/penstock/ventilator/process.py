@@ -81,6 +81,8 @@ from penstock.wire.socket_sets import ventilator_links
 
 CACHE_BYTES = 32 << 20
 """Payloads kept in memory between accepting and giving out: most go straight through."""
+FUNCTION_COST = 1 << 10
+"""Bytes that a function takes beside its own, generously: small ones are bounded, too."""
 POSTPONED_BYTES = 64 << 20
 """What clients may submit while the disk is full: of two that have submitted as much as they may (UNACCEPTED_BYTES)."""
 
@@ -111,6 +113,7 @@ class Ventilator:
         self._cache: OrderedDict[tuple[bytes, int], bytes | memoryview] = OrderedDict()
         self._cache_bytes = 0
         self._functions: OrderedDict[bytes, bytes | memoryview] = OrderedDict()
+        self._function_bytes = 0
 
     # ------------------------------------------------------------------------------------------ in
 
@@ -199,7 +202,7 @@ class Ventilator:
             if isinstance(save, SaveChunk):
                 self._remember((save.batch, save.first), save.payload)
             elif isinstance(save, SaveBatch):
-                self._functions[save.function] = save.code
+                self._remember_function(save.function, save.code)
 
     @property
     def untidy(self) -> bool:
@@ -311,11 +314,18 @@ class Ventilator:
     def _function(self, digest: bytes) -> bytes | memoryview:
         code = self._functions.get(digest)
         if code is None:
-            code = self._functions[digest] = self._store.function(digest)
+            code = self._store.function(digest)
+            self._remember_function(digest, code)
         self._functions.move_to_end(digest)
-        while len(self._functions) > 1 and sum(map(len, self._functions.values())) > CACHE_BYTES:
-            self._functions.popitem(last=False)
         return code
+
+    def _remember_function(self, digest: bytes, code: bytes | memoryview) -> None:
+        """The last ones that were used; of one that is larger than all of them may be, that one alone."""
+        if digest not in self._functions:
+            self._function_bytes += len(code) + FUNCTION_COST
+        self._functions[digest] = code
+        while len(self._functions) > 1 and self._function_bytes > CACHE_BYTES:
+            self._function_bytes -= len(self._functions.popitem(last=False)[1]) + FUNCTION_COST
 
     def close(self) -> None:
         """Release the sockets, then the store."""
