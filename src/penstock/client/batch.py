@@ -192,7 +192,8 @@ class Batch(Generic[T_co]):
         return Jobs(self._session, self._batch, self._spec, full=full).between(0, self.status().accepted, states, limit)
 
     def text(self, index: int) -> str:
-        """What the job at `index`, counted from 0, does: its command line, or its function and arguments."""
+        """What the job at `index`, counted from 0, does: its command line, or its function and arguments. It is empty
+        where the ventilator is of a release that does not say."""
         return self._faces.text(index)
 
     def job(self, index: int, *, full: bool = False) -> JobInfo:

@@ -17,7 +17,7 @@ from penstock.client.outage import CONNECT_TIMEOUT
 from penstock.client.records import AnyState, JobInfo
 from penstock.client.results import FINAL_STATES, argv_of
 from penstock.client.row_fetch import fetch_rows
-from penstock.errors import NoSuchBatch
+from penstock.errors import NoSuchBatch, ProtocolError
 from penstock.job.argument_text import NOT_KEPT, WHOLE, Text, Work
 from penstock.job.display import text_of, typed
 from penstock.job.spec import BatchSpec, JobState, Stamp, job_id
@@ -124,35 +124,40 @@ class Jobs:
 
     def _pages(self, start: int, stop: int, wanted: frozenset[str]) -> Iterator[tuple[int, int]]:
         """Where to look: where only open jobs are wanted, not at the millions that have ended."""
-        if not wanted or wanted & ENDED:
-            for low in range(start, stop, PAGE):
-                yield low, min(low + PAGE, stop)
-            return
+        lines = self._open(start, stop) if wanted and not wanted & ENDED else None
         at = start
-        for line in self._open(start, stop):
+        for line in lines if lines is not None else ():
             low = max(at, line.start)
             while low < line.stop and _state(line) in wanted:
                 at = min(low + PAGE, stop)
                 yield low, at
                 low = at
+        if lines is None:
+            for low in range(start, stop, PAGE):
+                yield low, min(low + PAGE, stop)
 
     def _page(self, start: int, stop: int, wanted: frozenset[str]) -> dict[int, Wanted]:
         lines = self._open(start, stop)
-        open_ones = {index: line for line in lines for index in range(line.start, line.stop)}
+        open_ones = {index: line for line in lines or () for index in range(line.start, line.stop)}
         rows = self._last_rows(start, stop)
         found: dict[int, Wanted] = {}
         for index in range(start, stop):
-            one = _standing(open_ones.get(index), rows.get(index))
+            one = _standing(open_ones.get(index), rows.get(index), knows=lines is not None)
             if not wanted or one.state in wanted:
                 found[index] = one
         return found
 
-    def _open(self, start: int, stop: int) -> list[JobLine]:
-        """What the ventilator says of those that have not ended."""
+    def _open(self, start: int, stop: int) -> list[JobLine] | None:
+        """What the ventilator says of those that have not ended; None: it does not know the question."""
         lines: list[JobLine] = []
         at: int | None = start
         while at is not None and at < stop:
-            answer: JobsInfo = self._session.ask(partial(AskJobs, batch=self._batch, start=at, stop=stop, limit=LINES))
+            try:
+                answer: JobsInfo = self._session.ask(
+                    partial(AskJobs, batch=self._batch, start=at, stop=stop, limit=LINES)
+                )
+            except ProtocolError:  # it is of an earlier release
+                return None
             lines += answer.lines
             at = answer.next
         return lines
@@ -177,7 +182,7 @@ class Jobs:
     # ------------------------------------------------------------------------------------- what they are
 
     def text(self, index: int, slot: int | None = None) -> str:
-        """One job as text."""
+        """One job as text; empty: the ventilator is of a release that does not say."""
         return self.texts({index: slot})[index]
 
     def texts(self, slots: Mapping[int, int | None]) -> dict[int, str]:
@@ -189,12 +194,18 @@ class Jobs:
             if self._read is not None and self._read[0] <= index < self._read[1]:
                 texts[index] = self._read[2](index, slots[index])
                 continue
-            texts |= self._told(index, slots, *self._arguments(index, max(slots) + 1))
+            answer = self._arguments(index, max(slots) + 1)
+            if answer is None:
+                return texts | {one: "" for one in slots if one not in texts}
+            texts |= self._told(index, slots, *answer)
         return texts
 
-    def _arguments(self, start: int, stop: int) -> tuple[Arguments, bytes | memoryview]:
+    def _arguments(self, start: int, stop: int) -> tuple[Arguments, bytes | memoryview] | None:
         make = partial(AskArguments, batch=self._batch, start=start, stop=stop, each=self._each, code=not self._knows)
-        return self._session.wait_for(self._session.request(make), CONNECT_TIMEOUT)
+        try:
+            return self._session.wait_for(self._session.request(make), CONNECT_TIMEOUT)
+        except ProtocolError:  # it is of an earlier release
+            return None
 
     def _told(
         self, start: int, slots: Mapping[int, int | None], answer: Arguments, payload: bytes | memoryview
@@ -244,8 +255,11 @@ class Runners:
         self._texts: dict[tuple[bytes, int], str] = {}
 
     def look(self, limit: int) -> list[JobInfo]:
-        """The jobs that run now, those first that have run longest."""
-        answer: JobsInfo = self._session.ask(partial(AskJobs, batch=b"", start=0, stop=0, limit=RUNNERS))
+        """The jobs that run now, those first that have run longest; none, where the ventilator does not say."""
+        try:
+            answer: JobsInfo = self._session.ask(partial(AskJobs, batch=b"", start=0, stop=0, limit=RUNNERS))
+        except ProtocolError:
+            return []
         lines = sorted(answer.lines, key=lambda line: -1.0 if line.in_slot is None else line.in_slot[1], reverse=True)
         texts = {(line.batch, line.start): self._text(line) for line in lines[:limit]}
         self._texts = texts
@@ -289,14 +303,14 @@ def info_of(batch: bytes, index: int, one: Wanted, text: str, name: str = "") ->
     )
 
 
-def _standing(line: JobLine | None, row: Row | None) -> Wanted:
+def _standing(line: JobLine | None, row: Row | None, *, knows: bool) -> Wanted:
     """How a job stands by what the ventilator and the sink have of it."""
     stamp = Stamp(0, 0) if row is None else row.head.stamp
     if row is not None and row.head.final and (line is None or line.stamp.generation <= stamp.generation):
         return Wanted(FINAL_STATES[row.head.state], None, row)
     if line is not None:
         return Wanted(_state(line), line, row)
-    return Wanted("queued", None, row)
+    return Wanted("queued" if knows else "open", None, row)
 
 
 def _state(line: JobLine) -> Literal["queued", "delayed", "running"]:

@@ -16,8 +16,8 @@ else:
 
 FinalState = Literal["succeeded", "failed", "timed_out", "cancelled", "dead"]
 """Of a job that has ended."""
-AnyState = Literal[FinalState, "queued", "delayed", "running"]
-"""Of any job."""
+AnyState = Literal[FinalState, "queued", "delayed", "running", "open"]
+"""Of any job. ``open``: it has not ended, and the ventilator is of an earlier release that cannot say more."""
 
 
 class Outcome(msgspec.Struct, Generic[T_co], frozen=True, kw_only=True):
@@ -72,7 +72,8 @@ class JobInfo(msgspec.Struct, frozen=True, kw_only=True):
     index: int
     """Its place in its batch, from 0."""
     state: AnyState
-    """``queued``, ``delayed``, ``running``, ``succeeded``, ``failed``, ``timed_out``, ``cancelled`` or ``dead``."""
+    """``queued``, ``delayed``, ``running``, ``succeeded``, ``failed``, ``timed_out``, ``cancelled`` or ``dead``;
+    ``open``: it has not ended, and the ventilator is of an earlier release that cannot say more."""
     text: str
     """What it does: the command line, or the function and its arguments. Those are read without opening a pickle: plain
     values as they are, objects by the name of their class."""

@@ -10,6 +10,7 @@ import pytest
 
 from penstock.client.batch_jobs import PAGE, Jobs, Runners, options_of
 from penstock.client.records import JobInfo
+from penstock.errors import ProtocolError
 from penstock.job import payload
 from penstock.job.command import CommandTemplate
 from penstock.job.spec import FINAL, BatchSpec, JobState, Stamp, job_id
@@ -32,6 +33,7 @@ BATCH = bytes(range(16))
 CALLS = BatchSpec(title="f", name="n")
 COMMANDS = BatchSpec(kind="command")
 ECHO = CommandTemplate((b"echo", b"{}", b"{%}"), cwd=b"/work", env={b"A": b"b"}).encode()
+EARLIER = ProtocolError("Invalid value")
 
 
 def line(start: int, stop: int, state: JobState = JobState.QUEUED, **more: Any) -> JobLine:
@@ -63,6 +65,8 @@ class Stations:
         if isinstance(message, AskBatches):
             return BatchesInfo(1, (BatchLine(BATCH, CALLS, 9, 9, {}, 1, 1.0),))
         assert isinstance(message, AskJobs)
+        if self.lines is EARLIER:
+            raise EARLIER
         fitting = [one for one in self.lines if one.start < message.stop and message.start < one.stop]
         if not message.batch:
             return JobsInfo(1, tuple(self.lines))
@@ -77,6 +81,8 @@ class Stations:
 
     def wait_for(self, message: AskArguments, _: float) -> tuple[Arguments, bytes]:
         self.asked.append(message)
+        if self.chunks is EARLIER:
+            raise EARLIER
         inside = [one for one in self.chunks if one[0] < message.stop and message.start < one[0] + one[1]]
         first, rest = inside[:1], inside[1:]  # one chunk in each answer
         function = self.function if message.code else b""
@@ -212,6 +218,15 @@ def test_a_long_chunk_is_asked_for_once() -> None:
     assert texts[: 3 * PAGE] == [f"f({at})" for at in range(3 * PAGE)]
     assert set(texts[3 * PAGE :]) == {"f(<arguments no longer kept>)"}
     assert [one.code for one in stations.asked if isinstance(one, AskArguments)] == [True, False]
+
+
+def test_a_ventilator_of_an_earlier_release_is_no_error() -> None:
+    """What it cannot say is missing: open jobs are open, and nobody knows what they are."""
+    stations = Stations(lines=EARLIER, rows=[row(1, 2)], chunks=EARLIER)
+    assert [(one.state, one.text) for one in jobs(stations, 2)] == [("open", ""), ("succeeded", "")]
+    assert jobs(stations, 2, "running") == []
+    assert Jobs(stations, BATCH, CALLS).text(0) == ""  # type: ignore[arg-type]
+    assert Runners(stations).look(5) == []  # type: ignore[arg-type]
 
 
 def test_what_runs_is_asked_again_and_again_and_what_it_is_once() -> None:
