@@ -12,14 +12,35 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from importlib import import_module
-from pkgutil import iter_modules
 from typing import Any
 
 import click
 
-from penstock.cli import commands
-from penstock.cli.commands import completion
+from penstock.cli.commands import (
+    backup,
+    batches,
+    cancel,
+    completion,
+    delete,
+    doctor,
+    drain,
+    fleet,
+    guide,
+    jobs,
+    keys,
+    results,
+    retry,
+    show,
+    sink,
+    status,
+    top,
+    up,
+    ventilator,
+    why,
+    worker,
+    workers,
+)
+from penstock.cli.commands import print as printing
 from penstock.cli.error_exit import exit_code, text_of
 from penstock.cli.options import State
 from penstock.cli.output import Says
@@ -65,13 +86,14 @@ def group() -> None:
     """
 
 
-NEED_LINUX = {"up", "ventilator", "sink", "worker", "doctor", "fleet"}
+STATIONS = (up, ventilator, sink, worker)
+WORK = (run, submit, results, cancel, retry, delete)
+LOOKS = (status, workers, batches, jobs, show, why, top, doctor)
 
-for _found in iter_modules(commands.__path__, f"{commands.__name__}."):
-    if (_command := getattr(import_module(_found.name), "command", None)) is not None:
-        group.add_command(_command)
-group.add_command(run.command)
-group.add_command(submit.command)
+NEED_LINUX = {module.command.name for module in (*STATIONS, doctor, fleet)}
+
+for _module in (*STATIONS, *WORK, *LOOKS, drain, backup, keys, fleet, printing, completion, guide):
+    group.add_command(_module.command)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
