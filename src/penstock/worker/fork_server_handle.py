@@ -83,8 +83,8 @@ def kill_abandoned() -> None:
     be about to run again."""
     for pid, owner in with_variable(OWNER_VARIABLE):
         agent = OWNER.fullmatch(owner)
-        if agent is None:
-            continue  # of another release
+        if agent is None or owner == os.environ.get(OWNER_VARIABLE):
+            continue  # of another release, or what this process descends from itself
         number, started = int(agent[1]), agent[2]
         if not is_alive(number) or started_at(number) != started:
             kill_all([pid])
