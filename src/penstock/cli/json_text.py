@@ -28,7 +28,7 @@ def _plain(value: Any, as_text: Callable[[Any], str], on_lost: Callable[[], None
     if isinstance(value, float) and not math.isfinite(value):
         on_lost()
         return None
-    if value is None or isinstance(value, str | int | float):
+    if value is None or isinstance(value, str | float) or (isinstance(value, int) and _is_written(value)):
         return value
     if id(value) in within or len(within) > DEPTH or not isinstance(value, dict | list | tuple):
         return as_text(value)
@@ -39,5 +39,14 @@ def _plain(value: Any, as_text: Callable[[Any], str], on_lost: Callable[[], None
 
 
 def _key(key: Any, as_text: Callable[[Any], str]) -> Any:
-    is_plain = key is None or isinstance(key, str | int) or (isinstance(key, float) and math.isfinite(key))
-    return key if is_plain else as_text(key)
+    is_number = (isinstance(key, int) and _is_written(key)) or (isinstance(key, float) and math.isfinite(key))
+    return key if key is None or isinstance(key, str) or is_number else as_text(key)
+
+
+def _is_written(number: int) -> bool:
+    """Whether Python writes it in decimal: it refuses to where that would take long."""
+    try:
+        str(number)
+    except ValueError:
+        return False
+    return True

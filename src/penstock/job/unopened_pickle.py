@@ -52,14 +52,16 @@ class Members:
 
 
 class Made:
-    """What would come of calling something: an object."""
+    """What would come of calling something: an object, and what would be put into it if it is a list or a dict."""
 
-    __slots__ = ("arguments", "state", "what")
+    __slots__ = ("arguments", "items", "pairs", "state", "what")
 
     def __init__(self, what: Any, arguments: Any) -> None:
         self.what: Any = what
         self.arguments: Any = arguments
         self.state: Any = None
+        self.items: list[Any] = []
+        self.pairs: list[tuple[Any, Any]] = []
 
 
 class _Mark:
@@ -153,8 +155,11 @@ class _Reader:
         self._extend(self._pop_mark())
 
     def _extend(self, items: list[Any]) -> None:
-        if type(self._stack[-1]) is list:  # an object of a list's kind keeps to itself what it has
-            self._stack[-1].extend(items)
+        target = self._stack[-1]
+        if type(target) is list:
+            target.extend(items)
+        elif type(target) is Made:
+            target.items.extend(items)
 
     def to_list(self, _: Any) -> None:
         self._stack.append(self._pop_mark())
@@ -178,7 +183,7 @@ class _Reader:
         self._set_items(self._pop_mark())
 
     def _set_items(self, items: list[Any]) -> None:
-        if type(self._stack[-1]) is Pairs:
+        if type(self._stack[-1]) in {Pairs, Made}:
             self._stack[-1].pairs.extend(zip(items[::2], items[1::2], strict=True))
 
     def add_items(self, _: Any) -> None:
