@@ -41,7 +41,7 @@ _warned: deque[str] = deque(maxlen=20)
 
 def say(text: str) -> None:
     """One line for people, on stderr."""
-    _ways[-1](f"penstock: {printable_lines(text)}")
+    _ways[-1](f"penstock: {printable(text)}")
 
 
 @contextmanager
