@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from penstock.cli import settings
-from penstock.cli.option_types import WORD, OptionDecorator, Place
+from penstock.cli.option_types import URL, OptionDecorator, Place
 from penstock.cli.units import DURATION
 from penstock.station.config import TERM_GRACE
 from penstock.url import DEFAULT_URL
@@ -93,7 +93,7 @@ def url_option(flag: str, what: str) -> Callable[[Function], Function]:
         flag,
         "url",
         envvar="PENSTOCK_URL",
-        type=WORD,
+        type=URL,
         default=default_url,
         show_default=f"the key's URL, or {DEFAULT_URL}",
         help=f"{what}  [env: PENSTOCK_URL]",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -67,9 +68,9 @@ def command(
             _start(stations, common, folder, workers, slots, show_jobs=show_jobs, grace=grace)
             _wait_until_up(stations, url, workers)
             say(f"{url} is up and keeps its data in {folder}; others on this machine find it with")
-            print(f"export PENSTOCK_URL={url}", flush=True)
+            print(f"export PENSTOCK_URL={shlex.quote(url)}", flush=True)
             if key_path():
-                print(f"export PENSTOCK_KEY={key_path()}", flush=True)
+                print(f"export PENSTOCK_KEY={shlex.quote(key_path())}", flush=True)
             stations.watch()
         finally:
             stations.stop()
