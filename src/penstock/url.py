@@ -109,7 +109,7 @@ def _ipc(url: str, place: str) -> Endpoints:
 
 
 def _wrong(url: str, why: str) -> ConfigError:
-    return ConfigError(f"{_shown(url)} is no pipeline's URL, as {FORMS}: {why}")
+    return ConfigError(f"{_shown(url)} is no pipeline's URL ({why}): write {FORMS}")
 
 
 def _shown(text: str) -> str:

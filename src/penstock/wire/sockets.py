@@ -7,6 +7,7 @@ the protocol is said again by whoever needs it. Milliseconds exist only in this 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -81,6 +82,14 @@ class Received(NamedTuple):
     sender: Peer = EVERYONE
 
 
+class Unshaken(NamedTuple):
+    """A handshake that failed at this endpoint, and all that is known of why: no station says so of a key that it does
+    not know, and none can while it is stopped."""
+
+    endpoint: str
+    why: str
+
+
 class Links:
     """A set of named sockets with one poller."""
 
@@ -98,8 +107,8 @@ class Links:
         self.guard: Guard | None = None
         """Of a station with keys."""
         self.news: News = News()  # of keys and strangers
-        self.shut_out: dict[str, str] = {}
-        """Sockets whose last try to connect ended in the handshake, and where."""
+        self.shut_out: dict[str, Unshaken] = {}
+        """Sockets whose last try to connect ended in the handshake, and how."""
         self._poller = zmq.Poller()
         self._names: dict[object, str] = {}
         self._locks: list[int] = []
@@ -265,15 +274,26 @@ class Links:
                 elif event == zmq.Event.DISCONNECTED:
                     connections.closed(value)
                 else:
-                    self._on_failed_handshake(name, event, frames[1].decode("ascii", "replace"))
+                    self._on_failed_handshake(name, event, value, frames[1].decode("ascii", "replace"))
         return not connections.quiet
 
-    def _on_failed_handshake(self, name: str, event: int, endpoint: str) -> None:
+    def _on_failed_handshake(self, name: str, event: int, number: int, endpoint: str) -> None:
         if (why := NEVER_AGAIN.get(zmq.Event(event))) is not None:
             raise Refused(f"{endpoint} ({name}) does not let this process in: {why}")
+        why = "no answer" if number == errno.EAGAIN else "it hung up"
         if name not in self.shut_out:
-            self.news.log("not_let_in", socket=name, endpoint=endpoint)
-        self.shut_out[name] = endpoint
+            self.news.log("no_handshake", socket=name, endpoint=endpoint, why=why)
+        self.shut_out[name] = Unshaken(endpoint, why)
+
+    @property
+    def unshaken(self) -> Unshaken | None:
+        """A try to connect that ended in the handshake, if there is a socket whose last try did."""
+        return next(iter(self.shut_out.values()), None)
+
+    @property
+    def handshake_failure(self) -> str:
+        """What is known of why that was; empty: there is none."""
+        return "" if self.unshaken is None else self.unshaken.why
 
     def connection_events(self, name: str) -> list[bool]:
         """What a monitored socket's connections did since the last call: True for up, False for lost, in order."""
