@@ -118,6 +118,17 @@ def test_who_reads_values_of_another_key_is_told_whose_code_runs(stations: Stati
         assert [outcome.value for outcome in other.follow()] == [(3, 1)]
 
 
+def test_a_run_goes_on_from_ones_own_runs_only(stations: Stations, keys: KeyFolder, cli: Cli) -> None:
+    """What another key's batch says to be of the same call, and what it says to have come of it, counts for nothing."""
+    start(stations, keys, "w1")
+    keys.new(Role.SUBMIT, "bob")
+    until(lambda: stations.log("ventilator").read_bytes().count(b" key_added: ") == 1)
+    for name, is_resumed in (("alice", False), ("bob", False), ("alice", True)):
+        done = cli("run", "--key", path(keys, name), "--resume", "echo", ":::", "a")
+        assert (done.returncode, done.stdout) == (0, b"a\n")
+        assert (b"resumed: 1 of 1" in done.stderr) == is_resumed, done.stderr
+
+
 def test_a_revoked_client_is_cut_off_and_told(stations: Stations, keys: KeyFolder, cli: Cli) -> None:
     """Its open session ends with Refused, within a second or so; others do not notice; it does not come back."""
     start(stations, keys, "w1")

@@ -297,9 +297,11 @@ def find_batches(session: Session, match: str, limit: int) -> tuple[BatchLine, .
 
 def batches_of(session: Session, call: bytes, kind: str) -> list[Batch[Any]]:
     """Handles on all batches of the function or command template with this digest, the newest first; whatever code went
-    along with it."""
+    along with it. Those of other keys are left out: what they call by this digest, and what came of it, is their word
+    alone."""
     lines = find_batches(session, "", MAX_RECORDS)
-    some = (line for line in lines if call in {line.function, line.spec.call} and line.spec.kind == kind)
+    mine = (line for line in lines if line.spec.owner in {"", session.key_name})
+    some = (line for line in mine if call in {line.function, line.spec.call} and line.spec.kind == kind)
     return [Batch(session, line.batch, line.spec, line.total) for line in some]
 
 
