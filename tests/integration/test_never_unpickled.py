@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -80,24 +82,33 @@ def test_no_command_opens_a_pickle_unless_it_is_asked_to(cli: Cli, pipeline: Pip
     ]
     for batch in batches:
         batch.wait(LIMIT)
-    looker = {MARK: str(folder / "opened-")}
+    commands: list[tuple[str, ...]] = [("status",), ("batches",), ("workers",), ("top", "--interval", "0.1")]
     for name in ("value", "error", "function"):
-        for words in (
-            *(("jobs", name), ("jobs", name, "--full"), ("jobs", name, "--json")),
-            *(("show", f"{name}:0"), ("show", f"{name}:0", "--json"), ("why", f"{name}:0")),
-            *(
-                ("results", name),
-                ("results", name, "--csv"),
-                ("results", name, "--json"),
-                ("results", name, "--follow"),
-            ),
-            *(("status",), ("batches",), ("workers",), ("top", "--interval", "0.1")),
-        ):
-            done = cli(*words, env=looker)
-            assert done.returncode in {0, 1}, (words, done.stderr)
-            assert b"Traceback" not in done.stderr, done.stderr
-            assert list(folder.glob("opened-*")) == [], words
-    for name in ("value", "error"):
-        done = cli("results", name, "--values", env=looker)
+        commands += [("jobs", name, *more) for more in ((), ("--full",), ("--json",))]
+        commands += [("show", f"{name}:0", *more) for more in ((), ("--full",), ("--json",))]
+        commands += [("results", name, *more) for more in ((), ("--csv",), ("--json",), ("--follow",))]
+        commands += [("why", f"{name}:0")]
+
+    def look(place: int) -> tuple[bytes, list[Path]]:
+        done = cli(*commands[place], env={MARK: str(folder / f"{place}-opened-")})
+        assert done.returncode in {0, 1}, done.stderr
+        return done.stderr, list(folder.glob(f"{place}-opened-*"))
+
+    with ThreadPoolExecutor(4) as pool:
+        for words, (stderr, opened) in zip(commands, pool.map(look, range(len(commands))), strict=True):
+            assert b"Traceback" not in stderr, stderr
+            assert opened == [], words
+    (record,) = map(json.loads, cli("results", "value", "--json").stdout.splitlines())
+    assert record["value"] is None
+    assert record["value_text"].startswith("eval(")
+    for words in (("results", "value"), ("results", "value", "--csv"), ("show", "value:0")):
+        assert b"eval(" in cli(*words).stdout
+    (record,) = map(json.loads, cli("results", "error", "--json").stdout.splitlines())
+    assert record["error"].endswith("Trapped: no")
+    (one, two) = map(json.loads, cli("results", "function", "--json").stdout.splitlines())
+    assert {one["value"], two["value"]} == {1, 2}
+    assert "value_text" not in one
+    for name in ("value", "error"):  # the control
+        done = cli("results", name, "--values", env={MARK: str(folder / "opened-")})
         assert [path.name for path in folder.glob("opened-*")] == [f"opened-{name}"], done.stderr
         (folder / f"opened-{name}").unlink()
