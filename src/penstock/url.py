@@ -83,13 +83,13 @@ def _check_host(url: str, host: str) -> None:
         address, percent, scope = host[1:-1].partition("%")
         if _is_address(address, 6) and (not percent or SCOPE.fullmatch(scope)):
             return
-        raise _wrong(url, f"{host!r} is no IPv6 address")
+        raise _wrong(url, f"{_shown(host)} is no IPv6 address")
     if _is_address(host, 6):
-        raise _wrong(url, f"write the IPv6 address in brackets, [{host}]")
+        raise _wrong(url, f"write the IPv6 address in brackets, {_shown(f'[{host}]')}")
     if not HOST.fullmatch(host) or len(host) > HOST_CHARS:
         raise _wrong(url, f"{_shown(host)} is no host's name or address, which are of letters, digits, dots and dashes")
     if host.rstrip(".").rpartition(".")[2].isdigit() and not _is_address(host, 4):
-        raise _wrong(url, f"{host!r} is no IPv4 address")
+        raise _wrong(url, f"{_shown(host)} is no IPv4 address")
 
 
 def _is_address(text: str, version: int) -> bool:

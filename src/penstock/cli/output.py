@@ -13,8 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cache
-from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from penstock.cli.json_text import json_text
 from penstock.errors import RemoteError
@@ -73,15 +72,16 @@ def write(data: bytes) -> None:
     sys.stdout.buffer.flush()
 
 
-def for_screen(parts: Iterable[bytes], *, is_screen: bool) -> Iterator[bytes]:
-    """What programs of others have written, part by part: as it is, but to a screen as text that leaves the cursor
-    alone."""
+def for_reader(stream: IO[str], parts: Iterable[bytes]) -> Iterator[bytes]:
+    """What programs of others have written, for stdout or stderr: as it is, but to a terminal as text that leaves the
+    cursor alone."""
+    if not stream.isatty():
+        yield from parts
+        return
     decoder = getincrementaldecoder("utf-8")("backslashreplace")
-    for part in chain(parts, (None,)):
-        if not is_screen:
-            yield part or b""
-        elif text := decoder.decode(part or b"", final=part is None):
-            yield printable_lines(text).encode()
+    for part in parts:
+        yield printable_lines(decoder.decode(part)).encode()
+    yield printable_lines(decoder.decode(b"", final=True)).encode()
 
 
 def json_line(record: Mapping[str, Any]) -> None:

@@ -12,7 +12,7 @@ import click
 
 from penstock.cli.job_output import Shown, json_record
 from penstock.cli.options import as_json, running
-from penstock.cli.output import as_text, for_screen, outcome_record, printable, say, value_text, write
+from penstock.cli.output import as_text, for_reader, outcome_record, printable, say, value_text, write
 from penstock.exit_codes import FAILURE, SUCCESS
 from penstock.job.display import Unopened
 
@@ -88,9 +88,9 @@ def recorded(batch: Batch, count: int) -> Iterator[Outcome]:
 
 
 def _plain(shown: Shown) -> None:
-    for part in for_screen(shown.stdout(), is_screen=sys.stdout.isatty()):
+    for part in for_reader(sys.stdout, shown.stdout()):
         write(part)
-    for part in for_screen(shown.stderr(), is_screen=sys.stderr.isatty()):
+    for part in for_reader(sys.stderr, shown.stderr()):
         sys.stderr.buffer.write(part)
     sys.stderr.buffer.write(shown.remarks())
 
