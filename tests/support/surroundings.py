@@ -21,7 +21,7 @@ class QuietLinks:
     def __init__(self) -> None:
         self.guard: Guard | None = None
         self.news = News()
-        self.shut_out: dict[str, str] = {}
+        self.handshake_failure = ""
         self.malformed = 0
 
     def poll(self, timeout: float | None, only: Iterable[str] | None = None) -> tuple[list[str], list[int]]:  # noqa: ARG002

@@ -101,7 +101,7 @@ class Sink:
         now = self.process.clock.now()
         self._bindings.tick(now)
         connected = self.links.connections("control") > 0
-        self._say(self._contact.look(connected, bool(self.links.shut_out), now))
+        self._say(self._contact.look(connected, self.links.handshake_failure, now))
         if "control" in names:
             for received in self.links.receive("control"):
                 wire = self._malformed.decode(self._control, received)

@@ -80,7 +80,10 @@ WORDS: dict[str, tuple[int, str]] = {
     "key_added": (logging.INFO, "key added"),
     "key_revoked": (logging.WARNING, "key revoked: its holder is cut off"),
     "keys_unreadable": (logging.ERROR, "the list of keys cannot be read: the last one that could holds"),
-    "not_let_in": (logging.WARNING, "not let in: the key is not known there, or is of another pipeline; trying on"),
+    "no_handshake": (
+        logging.WARNING,
+        "no handshake: who listens there is stopped or busy, does not know this key, or wants one; trying on",
+    ),
     "disk_full": (logging.ERROR, "the disk is full: nothing is accepted or said until there is room; nothing is lost"),
     "disk_has_room": (logging.INFO, "the disk has room again: going on"),
     "backed_up": (logging.INFO, "a copy of the store is made"),

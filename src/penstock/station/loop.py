@@ -69,8 +69,11 @@ class StationLinks(Protocol):
 
     guard: Guard | None
     news: News
-    shut_out: dict[str, str]
     malformed: int
+
+    @property
+    def handshake_failure(self) -> str:
+        """What is known of why a try to connect ended in the handshake; empty: none did."""
 
     def poll(self, timeout: float | None, only: Iterable[str] | None = None) -> tuple[list[str], list[int]]:
         """Wait for something to read: names of sockets, and file descriptors."""

@@ -7,6 +7,7 @@ the protocol is said again by whoever needs it. Milliseconds exist only in this 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ import zmq
 from penstock.errors import ConfigError, Refused
 from penstock.job.spec import ID_BYTES
 from penstock.keys.roles import EVERYONE, Peer
+from penstock.url import ANY_HOST
 from penstock.wire.bind_address import hold, listener, to_bind
 from penstock.wire.connections import Connections, open_files
 from penstock.wire.frames import encode
@@ -80,6 +82,14 @@ class Received(NamedTuple):
     sender: Peer = EVERYONE
 
 
+class Unshaken(NamedTuple):
+    """A handshake that failed at this endpoint, and all that is known of why: no station says so of a key that it does
+    not know, and none can while it is stopped."""
+
+    endpoint: str
+    why: str
+
+
 class Links:
     """A set of named sockets with one poller."""
 
@@ -97,8 +107,8 @@ class Links:
         self.guard: Guard | None = None
         """Of a station with keys."""
         self.news: News = News()  # of keys and strangers
-        self.shut_out: dict[str, str] = {}
-        """Sockets whose last try to connect ended in the handshake, and where."""
+        self.shut_out: dict[str, Unshaken] = {}
+        """Sockets whose last try to connect ended in the handshake, and how."""
         self._poller = zmq.Poller()
         self._names: dict[object, str] = {}
         self._locks: list[int] = []
@@ -172,7 +182,7 @@ class Links:
             raise ConfigError(f"cannot bind {endpoint} ({name}): {error.strerror.lower()}{who}") from None
 
     def connect(self, name: str, endpoint: str, *, subscribe: bytes = b"", monitored: bool = False) -> None:
-        """A socket that connects, and keeps doing so."""
+        """A socket that connects, and keeps doing so. ConfigError: nothing can connect to such an address."""
         kind = PEERS[name.rstrip("0123456789")]
         socket = self.socket(name, kind)
         if kind in (zmq.PUSH, zmq.DEALER):
@@ -187,7 +197,11 @@ class Links:
             socket.set(zmq.RECONNECT_IVL, IPC_RECONNECT_MILLIS)
             socket.set(zmq.RECONNECT_IVL_MAX, 0)
         self._endpoints[name] = endpoint
-        socket.connect(endpoint)
+        try:
+            socket.connect(endpoint)
+        except zmq.ZMQError as error:
+            hint = "it can be bound, and here a host must be named" if f"//{ANY_HOST}:" in endpoint else error.strerror
+            raise ConfigError(f"cannot connect to {endpoint} ({name}): {hint}") from None
 
     def renew(self, name: str) -> None:
         """Connect anew, if there is a connection."""
@@ -260,15 +274,26 @@ class Links:
                 elif event == zmq.Event.DISCONNECTED:
                     connections.closed(value)
                 else:
-                    self._on_failed_handshake(name, event, frames[1].decode("ascii", "replace"))
+                    self._on_failed_handshake(name, event, value, frames[1].decode("ascii", "replace"))
         return not connections.quiet
 
-    def _on_failed_handshake(self, name: str, event: int, endpoint: str) -> None:
+    def _on_failed_handshake(self, name: str, event: int, number: int, endpoint: str) -> None:
         if (why := NEVER_AGAIN.get(zmq.Event(event))) is not None:
             raise Refused(f"{endpoint} ({name}) does not let this process in: {why}")
+        why = "no answer" if number == errno.EAGAIN else "it hung up"
         if name not in self.shut_out:
-            self.news.log("not_let_in", socket=name, endpoint=endpoint)
-        self.shut_out[name] = endpoint
+            self.news.log("no_handshake", socket=name, endpoint=endpoint, why=why)
+        self.shut_out[name] = Unshaken(endpoint, why)
+
+    @property
+    def unshaken(self) -> Unshaken | None:
+        """A try to connect that ended in the handshake, if there is a socket whose last try did."""
+        return next(iter(self.shut_out.values()), None)
+
+    @property
+    def handshake_failure(self) -> str:
+        """What is known of why that was; empty: there is none."""
+        return "" if self.unshaken is None else self.unshaken.why
 
     def connection_events(self, name: str) -> list[bool]:
         """What a monitored socket's connections did since the last call: True for up, False for lost, in order."""

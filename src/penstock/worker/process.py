@@ -183,7 +183,7 @@ class Worker:
                 yield from self._from_slots(self._slots.receive(fd))
         yield from self._from_slots(self._slots.tick(now))
         self._screens.flush()
-        self._say(self._contact.look(self.links.connections("control") > 0, bool(self.links.shut_out), now))
+        self._say(self._contact.look(self.links.connections("control") > 0, self.links.handshake_failure, now))
         self._say(self._outlet.look(self.links.connections("outcomes") > 0, now))
         if "monitor:jobs" in names and any(self.links.connection_events("jobs")):
             yield JobsConnected()
