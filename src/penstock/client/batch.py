@@ -348,4 +348,5 @@ def pipeline_status_of(info: PipelineInfo, url: str) -> PipelineStatus:
         security=info.security,
         wall_time=info.wall_time,
         trouble=info.trouble,
+        damage=info.damage,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from penstock.job.spec import Stamp
 from penstock.station.contract import Action, Answer, Bytes, DeleteBatch, Input, Renew, Report, Save
+from penstock.station.recorded_jobs import StoredRecord
 from penstock.wire.messages import Completion, OutcomeHead, Print
 
 # -------------------------------------------------------------------------------------------------------------- inputs
@@ -70,6 +71,16 @@ class LogRead(Input, frozen=True):
     chain: bytes | None
     records: tuple[Completion, ...]
     more: bool
+
+
+class LinesLost(Input, frozen=True):
+    """Damaged lines were taken out of the log: its end, all that is recorded now, up to which line a log that knows of
+    more is explained by that, and what was found, for people. Without `recorded` it was something else."""
+
+    what: tuple[str, ...]
+    head: tuple[int, bytes]
+    damaged_to: int
+    recorded: tuple[StoredRecord, ...] | None
 
 
 # --------------------------------------------------------------------------------------------------- saves: results.db

@@ -27,6 +27,7 @@ from msgspec.structs import replace
 
 from penstock.job.spec import FINAL
 from penstock.sink.contract import (
+    LinesLost,
     LinesRead,
     LiveOutputArrived,
     LogRead,
@@ -80,11 +81,14 @@ FORGOTTEN_BATCHES = 10_000
 """Deleted batches whose late outcomes are still recognised: resends end within seconds."""
 
 Said = Greeting | SinkBeat | Replay | Restate | Verdicts | ForgetBatch | TrimOutput
-SinkInput = OutcomesArrived | LiveOutputArrived | OutputArrived | FromClient | RowsRead | LogRead | LinesRead | Said
+SinkInput = (
+    OutcomesArrived | LiveOutputArrived | OutputArrived | FromClient | RowsRead | LogRead | LinesRead | LinesLost | Said
+)
 
 
 class SinkCore:
-    """`head`, `recorded` and `claims` are what the results file says; `sink` and `boot` are new at each start."""
+    """`head`, `recorded`, `claims`, `damages` (how many there were) and `damaged_to` (up to which line) are what the
+    results file says; `sink` and `boot` are new at each start."""
 
     def __init__(
         self,
@@ -97,6 +101,8 @@ class SinkCore:
         heartbeat_interval: float = HEARTBEAT_INTERVAL,
         lease_time: float = LEASE_TIME,
         lease_tokens: LeaseTokens = NO_TOKENS,
+        damages: int = 0,
+        damaged_to: int = 0,
     ) -> None:
         self._boot, self._sink, self._lease_tokens = boot, sink, lease_tokens
         self._seq, self._chain = head
@@ -108,6 +114,7 @@ class SinkCore:
         self._heartbeat_interval, self._head_at = heartbeat_interval, 0.0
         self._echo = self._applied = 0
         self._replay: LogReplay | None = None
+        self._damages, self._damaged_to = damages, damaged_to
         self._forgotten: dict[bytes, bool] = {}
         """Batches to be forgotten, oldest first, and whether they are already."""
         self._outputs = Outputs(sink, lease_tokens, self._forgotten)
@@ -150,6 +157,8 @@ class SinkCore:
                 return self.on_replay(event)
             case Restate(after):
                 return [ReadLines(after, LOG_LINES)]
+            case LinesLost():
+                return self.on_lines_lost(event)
             case LinesRead(after, position, seq, chain, records):
                 return [Report(Restated(self._sink, self._boot, after, position, seq, chain, records))]
             case ForgetBatch():
@@ -175,7 +184,7 @@ class SinkCore:
             actions += self._read_on(self._replay)
         elif is_head_due:
             self._head_at = now + self._heartbeat_interval
-            actions.append(Report(SinkHead(self._sink, self._boot, self._seq, self._chain, self._echo)))
+            actions.append(Report(self._own_head()))
         self._followers.expire(now)
         return actions + self._hearing.look(now)
 
@@ -287,6 +296,20 @@ class SinkCore:
         self._end_replay(replay)
         return [Report(Completions(self._sink, self._boot, read.records))]
 
+    def _own_head(self) -> SinkHead:
+        return SinkHead(self._sink, self._boot, self._seq, self._chain, self._echo, damages=self._damages)
+
+    def on_lines_lost(self, lost: LinesLost) -> Actions:
+        """What was recorded in them is not any more; the ventilator learns of it by the end of the log, which is
+        another one now."""
+        self._damages += len(lost.what)
+        if lost.recorded is not None:
+            (self._seq, self._chain), self._damaged_to = lost.head, lost.damaged_to
+            self._batches = {stored.batch: Recorded.restore(stored) for stored in lost.recorded}
+            self._lines, self._tell_at, self._replay = [], None, None
+            self._head_at = 0.0
+        return [Log("damaged", {"what": what}) for what in lost.what]
+
     def _end_replay(self, replay: LogReplay) -> None:
         """If it has reached the lines of this turn: those are told like any others."""
         first = self._lines[0].seq if self._lines else self._seq + 1
@@ -311,7 +334,9 @@ class SinkCore:
         return [Report(Completions(self._sink, self._boot, tuple(lines[at : at + LOG_LINES]))) for at in slices]
 
     def _diverged(self, seq: int) -> Actions:
-        return [Report(Diverged(self._sink, self._boot, seq)), Log("log_diverged", {"asked": seq, "end": self._seq})]
+        is_explained = 0 < seq <= self._damaged_to
+        log = Log("log_diverged", {"asked": seq, "end": self._seq})
+        return [Report(Diverged(self._sink, self._boot, seq, is_explained)), *([] if is_explained else [log])]
 
     def on_forget(self, message: ForgetBatch) -> Actions:
         """Delete a batch, at once if the ventilator has applied all of it, else when it has."""

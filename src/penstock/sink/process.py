@@ -28,6 +28,7 @@ from penstock.job.spec import new_worker_id
 from penstock.keys.files import Peers
 from penstock.keys.roles import Peer, Role
 from penstock.sink.contract import (
+    LinesLost,
     LinesRead,
     LiveOutputArrived,
     LogRead,
@@ -44,6 +45,7 @@ from penstock.sink.contract import (
 from penstock.sink.core import SinkCore
 from penstock.sink.store import ResultStore
 from penstock.station import loop
+from penstock.station.checked_rows import DamagedRow
 from penstock.station.clock import Clock
 from penstock.station.config import SinkConfig, from_argv
 from penstock.station.contract import Answer, FromClient, Log, Renew, Report
@@ -174,7 +176,17 @@ class Sink:
         self._read_files(fds)
 
     def perform(self, action: SinkEffect) -> Iterable[Any]:
-        """Carry out one effect."""
+        """Carry out one effect; a row that is found damaged on the way is taken out, and it is tried again."""
+        lost: list[LinesLost] = []
+        while True:
+            try:
+                return [*lost, *self._carry_out(action)]
+            except DamagedRow as damage:
+                recorded = self._store.contain(damage)
+                found = tuple(self._store.take_found())
+                lost.append(LinesLost(found, self._store.head(), self._store.damaged_to, recorded))
+
+    def _carry_out(self, action: SinkEffect) -> Iterable[Any]:
         match action:
             case Report(message):
                 if isinstance(message, SinkHead):
@@ -230,16 +242,21 @@ def start(config: SinkConfig, logger: logging.Logger) -> Sink:
     links.watch(signals.fd)
     if config.lifeline is not None:
         links.watch(config.lifeline)
+    recorded = store.recorded()
     core = SinkCore(
         int.from_bytes(os.urandom(7), "big"),
         store.head(),
-        store.recorded(),
+        recorded,
         store.claims(),
         sink=sink,
         heartbeat_interval=config.heartbeat_interval,
         lease_time=config.lease_time,
         lease_tokens=LeaseTokens(security.lease_key),
+        damages=len(store.damages()),
+        damaged_to=store.damaged_to,
     )
+    for what in store.take_found():
+        emit(logger, "damaged", {"what": what})
     process = loop.Process(logger, signals, clock, config.lifeline)
     contact = VentilatorContact(config.url, clock.now())
     return Sink(core, store, links, process, Bindings(config.limits.worker_starts), contact)

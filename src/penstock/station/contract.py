@@ -44,9 +44,10 @@ class Save(Action, frozen=True):
 
 class DeleteBatch(Save, frozen=True):
     """The batch and all that is stored of it (both stores have this one); the queue file keeps its id until
-    SaveForgotten."""
+    SaveForgotten, and longer, with `why` it is gone: the kind of error for whoever asks, and one line for people."""
 
     batch: bytes
+    why: tuple[str, str] = ("NoSuchBatch", "it was deleted")
 
 
 class Answer(Action, frozen=True):

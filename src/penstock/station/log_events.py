@@ -34,6 +34,8 @@ WORDS: dict[str, tuple[int, str]] = {
         logging.ERROR,
         "the sink's log is not the one applied here, its results file lost its end or is another's: comparing all",
     ),
+    "damaged": (logging.ERROR, "found damaged on disk, and contained: `penstock check` lists all of it"),
+    "compares": (logging.WARNING, "what was lost with damaged rows is compared with the sink's log"),
     "sink_agreed": (
         logging.ERROR,
         (

@@ -8,14 +8,14 @@ Promises:
 3. Whatever goes wrong is a StoreError of one line that names the file. A transaction that failed is *unknown*, not
    undone: the store refuses to go on until `reopen`, and then the same saves can be given again.
 4. A file of a newer penstock, of another program, or one that lost its write-ahead log's other half is refused and left
-   as it is.
+   as it is; so is one whose schema or trees are damaged. A damaged row is told from a sound one (checked_rows.py).
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
-import zlib
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -25,6 +25,8 @@ import apsw
 import msgspec
 
 from penstock.errors import SchemaMismatch, StoreError, StoreFull, StoreInUse, UnfitFolder
+from penstock.station.checked_rows import CheckedTable, DamagedRow, row_sum
+from penstock.station.store_health import CHECK_BYTES, faults, mend_indexes, schema_sum
 
 APPLICATION_ID = 0x504E5300
 """``PNS`` and the kind of store: tells our files from others' (PRAGMA application_id)."""
@@ -54,12 +56,17 @@ MAGIC = b"SQLite format 3\0"
 """How a store begins. SQLite takes a file shorter than its header for an empty one, and would write over it."""
 NOT_OURS = "not a penstock store; move the file away or name another folder with --data"
 
-DAMAGED = "the file is damaged; restore a backup or move it away"
+DAMAGED = "the file is damaged: `penstock check --repair` on its folder saves what is sound, or restore a backup"
+
+DAMAGE = CheckedTable("damage", "number", "found_time", "what")
+DAMAGES_KEPT = 1000
+"""Of what was found damaged, the newest: a disk that dies has no end of it."""
 
 HINTS: tuple[tuple[type[apsw.Error], str], ...] = (
     (apsw.FullError, "the disk is full; free some room, nothing acknowledged is lost"),
     (apsw.NotADBError, NOT_OURS),
     (apsw.CorruptError, DAMAGED),
+    (apsw.SQLError, DAMAGED),
     (apsw.IOError, "the disk does not read or write"),
     (apsw.ReadOnlyError, "the file or its file system is read-only"),
     (apsw.CantOpenError, "cannot be opened"),
@@ -67,25 +74,25 @@ HINTS: tuple[tuple[type[apsw.Error], str], ...] = (
 )
 
 
-def checksum(*parts: bytes | memoryview) -> int:
-    """CRC-32 of the parts one after the other. SQLite itself does not notice a flipped bit in a row."""
-    crc = 0
-    for part in parts:
-        crc = zlib.crc32(part, crc)
-    return crc
-
-
 class StoreFile:
     """The file `name` in `folder` (made, with mode 0700, where it is missing).
 
-    `scripts` are the schema's versions: script i leads from version i to i + 1. Raises StoreError, StoreInUse,
-    SchemaMismatch.
+    `scripts` are the schema's versions: script i leads from version i to i + 1. `meta` is the table of one row that
+    says what the file is. Raises StoreError, StoreInUse, SchemaMismatch.
     """
 
     def __init__(
-        self, folder: Path, name: str, kind: int, scripts: tuple[str, ...], durable: bool, scratch: bool
+        self,
+        folder: Path,
+        name: str,
+        kind: int,
+        scripts: tuple[str, ...],
+        durable: bool,
+        scratch: bool,
+        *,
+        meta: CheckedTable,
     ) -> None:
-        self._kind, self._scripts = APPLICATION_ID + kind, scripts
+        self._kind, self._scripts, self._meta = APPLICATION_ID + kind, scripts, meta
         self._synchronous = "full" if durable else "off" if scratch else "normal"
         self._scratch = scratch
         self._failed = False
@@ -183,9 +190,23 @@ class StoreFile:
         row: Any = self.db.execute(query).fetchone()
         return row[0]
 
-    def damaged(self, row: str) -> StoreError:
-        """The error for a row whose checksum is wrong."""
-        return StoreError(f"{self.path}: {row} is damaged on disk (checksum); restore a backup of this file")
+    def damaged(self, row: str, key: Any = None) -> DamagedRow:
+        """The error for a row whose checksum is wrong; `key` tells which one it is to whoever contains it."""
+        return DamagedRow(f"{self.path}: {row} is damaged on disk (checksum)", key)
+
+    def damages(self) -> list[tuple[float, str]]:
+        """What was found damaged here, and when (wall clock), oldest first; what became of it is said with it."""
+        with self.guard():
+            rows: list[Any] = self.db.execute(
+                f"SELECT found_time, what FROM damage WHERE {DAMAGE.is_sound} ORDER BY number"
+            ).fetchall()
+        return [(found_time, what) for found_time, what in rows]
+
+    def note_damage(self, cursor: apsw.Cursor, what: str) -> None:
+        """Remember what was found damaged, for `penstock check` and for whoever asks how things stand."""
+        cursor.execute("INSERT INTO damage (found_time, what, sum) VALUES (?, ?, 0)", (time.time(), what))
+        cursor.execute(f"{DAMAGE.write()} WHERE number = last_insert_rowid()")
+        cursor.execute("DELETE FROM damage WHERE number <= last_insert_rowid() - ?", (DAMAGES_KEPT,))
 
     def _open(self) -> apsw.Connection:
         fresh = not self.path.exists() or self.path.stat().st_size == 0
@@ -200,9 +221,13 @@ class StoreFile:
         with self.guard():
             flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_NOFOLLOW
             db = apsw.Connection(str(self.path), flags=flags, statementcachesize=64)
+            db.create_scalar_function("row_sum", row_sum, deterministic=True)
             try:
                 self._configure(db)
+                if not fresh:
+                    self._examine_trees(db)
                 self._migrate(db)
+                self._examine_schema(db)
                 if self._synchronous == "full":
                     self._settle(db, unclean)
             except BaseException:
@@ -250,9 +275,20 @@ class StoreFile:
         db.execute("BEGIN IMMEDIATE")
         for script in self._scripts[version:]:
             db.execute(script)
+        db.execute(self._meta.write(schema="?1"), (schema_sum(db),))
         db.pragma("application_id", self._kind)
         db.pragma("user_version", newest)
         db.execute("COMMIT")
+
+    def _examine_trees(self, db: apsw.Connection) -> None:
+        """Indexes are made anew from the tables; for what else is wrong somebody must decide."""
+        if self.path.stat().st_size <= CHECK_BYTES and faults(db) and (left := mend_indexes(db)):
+            raise StoreError(f"{self.path}: {DAMAGED} ({left[0].splitlines()[0]})")
+
+    def _examine_schema(self, db: apsw.Connection) -> None:
+        rows: list[Any] = db.execute(f"SELECT {self._meta.is_sound}, schema FROM meta").fetchall()
+        if rows != [(1, schema_sum(db))]:
+            raise StoreError(f"{self.path}: {DAMAGED} (what it says of itself is not as it was written)")
 
     def _roll_back(self) -> None:
         """So that reads see nothing half done; many errors have rolled back already."""

@@ -8,6 +8,11 @@ from penstock.job.spec import BatchSpec, JobState, Stamp
 from penstock.station.contract import Action, Answer, Bytes, DeleteBatch, Input, Save
 from penstock.wire.messages import Jobs, Message
 
+ARGUMENTS_DAMAGED = "damaged on disk: its arguments"
+FUNCTION_DAMAGED = "damaged on disk: its function"
+OPTIONS_DAMAGED = "damaged on disk: the options of its batch"
+"""Causes of jobs that are dead because of what the queue file has lost."""
+
 # ------------------------------------------------------------------------------------------------------ what is stored
 
 
@@ -58,6 +63,8 @@ class StoredBatch(msgspec.Struct, frozen=True):
     generation: int = 0
     asked: tuple[tuple[bytes, int], ...] = ()
     ended_time: float | None = None
+    damaged: str = ""
+    """Why nothing of it is to run: the cause of jobs that are dead for it."""
 
 
 # -------------------------------------------------------------------------------------------------------------- inputs
@@ -117,6 +124,23 @@ class KeptLoaded(Input, frozen=True):
     start: int
     stop: int
     chunks: tuple[StoredChunk, ...]
+
+
+class DamageFound(Input, frozen=True):
+    """What was found damaged in the queue file since the last time, for people; `must_compare`: whether jobs of it are
+    to be compared with the sink's log."""
+
+    what: tuple[str, ...]
+    must_compare: bool
+
+
+class PayloadDamaged(Input, frozen=True):
+    """These leases could not be sent, for their arguments are damaged on disk, or their function is: then all batches
+    that have one of these `functions` can be given out no more. `worker`: who had asked for a function."""
+
+    leases: tuple[int, ...] = ()
+    functions: tuple[bytes, ...] = ()
+    worker: bytes = b""
 
 
 # ----------------------------------------------------------------------------------------------------- saves: queue.db
@@ -200,8 +224,27 @@ class SaveApplied(Save, frozen=True):
     chain: bytes
 
 
+class SaveAccepted(Save, frozen=True):
+    """So many chunks were ever accepted."""
+
+    accepted: int
+
+
+class SavePaired(Save, frozen=True):
+    """The pipeline that this file is of; the sink's file knows it."""
+
+    pipeline: bytes
+
+
+class SaveCompared(Save, frozen=True):
+    """All that was lost with damaged rows is compared with the sink's log."""
+
+
 VentilatorSave = (
-    SaveBatch
+    SaveAccepted
+    | SavePaired
+    | SaveCompared
+    | SaveBatch
     | SaveChunk
     | SaveTotal
     | SaveOpen

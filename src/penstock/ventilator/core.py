@@ -25,13 +25,17 @@ from penstock.ventilator.contract import (
     ChunkLoaded,
     ChunksLoaded,
     ClientSought,
+    DamageFound,
     JobConnections,
     KeptLoaded,
+    PayloadDamaged,
+    SaveCompared,
     StoredBatch,
     Subscribed,
     Unsubscribed,
     WallClock,
 )
+from penstock.ventilator.damage import Damage
 from penstock.ventilator.deletion import Deletion
 from penstock.ventilator.dispatch import Dispatcher
 from penstock.ventilator.intake import Intake
@@ -91,12 +95,15 @@ VentilatorInput = (
     | ChunksLoaded
     | ChunkLoaded
     | KeptLoaded
+    | DamageFound
+    | PayloadDamaged
     | ToVentilator
 )
 
 
 class VentilatorCore:
-    """`stored`, `applied` and `forgotten` are what the queue file says at the start; `life` was counted up in it.
+    """`stored`, `applied`, `forgotten`, `damages` (how many there were) and `must_compare` (whether jobs are to be
+    compared with the sink's log) are what the queue file says at the start; `life` was counted up in it.
     `wall_time` is what the wall clock says at `now`."""
 
     def __init__(
@@ -117,12 +124,14 @@ class VentilatorCore:
         security: str = "",
         pickles: bool = True,
         name_chars: int = LABEL_CHARS,
+        damages: int = 0,
+        must_compare: bool = False,
     ) -> None:
         self.ledger: Ledger = Ledger(life, stored, applied, now, lease_time, heartbeat_interval, seed, lease_tokens)
         self.dispatcher: Dispatcher = Dispatcher(self.ledger)
         self.worker_reports: WorkerReports = WorkerReports(self.ledger, self.dispatcher, version)
         self.quarantine: Quarantine = Quarantine(self.ledger, self.dispatcher)
-        self.sink_log: SinkLog = SinkLog(self.ledger)
+        self.sink_log: SinkLog = SinkLog(self.ledger, must_compare=must_compare)
         self.start_conditions: StartConditions = StartConditions(self.ledger)
         self.placement: Placement = Placement(self.ledger)
         self.intake: Intake = Intake(
@@ -133,8 +142,11 @@ class VentilatorCore:
         )
         self.retries: Retries = Retries(self.ledger, self.intake)
         self.sink_log_repair: SinkLogRepair = SinkLogRepair(self.ledger, self.intake)
+        self.damage: Damage = Damage(self.ledger, self.sink_log, damages)
         self.questions: Questions = Questions(
-            self.ledger, self.start_conditions, self.placement, self.sink_log, self.sink_log_repair, version, security
+            *(self.ledger, self.start_conditions, self.placement, self.sink_log, self.sink_log_repair, self.damage),
+            version,
+            security,
         )
         self.intake.recovered = not any(one.open_from is not None for one in stored)
         if not self.intake.recovered:
@@ -178,7 +190,7 @@ class VentilatorCore:
                 self.ledger.wall_offset = time - now
             case Diverged():
                 if self.sink_log.on_diverged(event):
-                    self.sink_log_repair.begin(event.seq)
+                    self.sink_log_repair.begin(event.seq, damaged=self.sink_log.must_compare)
             case Forgotten(_, batch):
                 self.deletion.on_forgotten(batch)
             case LiveTaken(_, worker, number, is_kept):
@@ -194,6 +206,10 @@ class VentilatorCore:
                 self.ledger.connections = event.count
             case ChunksLoaded():
                 self.intake.on_chunks_loaded(event)
+            case DamageFound():
+                self.damage.on_found(event, now)
+            case PayloadDamaged():
+                self.damage.on_payload(event)
             case KeptLoaded():
                 self.retries.on_kept(event)
                 self.sink_log_repair.on_kept(event)
@@ -295,6 +311,8 @@ class VentilatorCore:
         and what is changed before a part of it is taken in would be undone by that."""
         self.retries.open_again()
         if self.sink_log.diverged and (end := self.sink_log_repair.go_on(self.sink_log.sink, now)) is not None:
+            if self.sink_log.must_compare:
+                self.ledger.turn.say(SaveCompared())
             self.sink_log.agree(*end, now)
         if self._looked_up:
             absent = {key for key, is_open in self._looked_up.items() if not is_open}

@@ -290,6 +290,8 @@ class Batch:
         """Its time has not come: what is queued is delayed."""
         self.cancel_reason = ""
         """Why what has not started never will."""
+        self.damaged: str = stored.damaged
+        """Why nothing of it can be started any more."""
         self.gone: tuple[str, str] | None = None
         """It is being deleted: the error and the words for whoever waits for it."""
         self._serial = itertools.count()

@@ -98,6 +98,8 @@ class Ledger:
         batch = part.chunk.batch
         if part.recalled:
             self.cancel(part)
+        elif batch.damaged:
+            self.decide(part, JobState.DEAD, batch.damaged)
         elif batch.cancel_reason and part.fresh:
             self.cancel_unstarted(part)
         else:

@@ -28,23 +28,26 @@ from penstock.job.spec import ID_BYTES, LABEL_CHARS
 from penstock.keys.files import Peers
 from penstock.keys.roles import Role
 from penstock.station import loop
+from penstock.station.checked_rows import DamagedRow
 from penstock.station.clock import Clock
 from penstock.station.config import VentilatorConfig, from_argv
 from penstock.station.contract import Answer, FromClient
 from penstock.station.lease_tokens import LeaseTokens
-from penstock.station.log_events import setup
+from penstock.station.log_events import emit, setup
 from penstock.station.permissions import Bindings
 from penstock.station.station_keys import for_station
 from penstock.ventilator.contract import (
     ChunkLoaded,
     ChunksLoaded,
     ClientSought,
+    DamageFound,
     Deal,
     JobConnections,
     KeptLoaded,
     LoadChunk,
     LoadChunks,
     LoadKept,
+    PayloadDamaged,
     ReadArguments,
     ReadDigests,
     SaveBatch,
@@ -75,6 +78,7 @@ from penstock.wire.messages import (
     KeyLine,
     Keys,
     Knock,
+    Refused,
     ToVentilator,
 )
 from penstock.wire.socket_sets import ventilator_links
@@ -229,26 +233,40 @@ class Ventilator:
                     self._postponed.append(event)
 
     def perform(self, action: VentilatorEffect) -> Iterable[Any]:
-        """Carry out one effect."""
+        """Carry out one effect; what is found damaged on the way is contained."""
+        brought = self._carry_out(action)
+        if found := self._store.take_found():
+            return (DamageFound(tuple(found), self._store.must_compare), *brought)
+        return brought
+
+    def _carry_out(self, action: VentilatorEffect) -> Iterable[Any]:
         match action:
+            case Tell(topic, Jobs() as jobs):
+                whole, payload, damaged = self._loaded(jobs)
+                if whole.leases:
+                    self.links.send("control", whole, *payload, peer=topic)
+                return damaged
             case Tell(topic, message):
-                payload = self._payload(message) if isinstance(message, Jobs) else ()
-                self.links.send("control", message, *payload, peer=topic)
+                self.links.send("control", message, peer=topic)
             case Answer(client, message, payload):
                 self.links.send("desk", message, payload, peer=client)
             case SeekClient(client):
                 return (ClientSought(client, self.links.reaches("desk", Knock(), client)),)
             case Deal(messages):
+                brought: list[PayloadDamaged] = []
                 for jobs in messages:
-                    self.links.send("jobs", jobs, *self._payload(jobs))
+                    whole, payload, damaged = self._loaded(jobs)
+                    self.links.send("jobs", whole, *payload)
+                    brought += damaged
+                return brought
             case SendFunction(worker, function):
-                self._send_function(worker, function)
+                return self._send_function(worker, function)
             case LoadChunks(batch, first, limit):
                 return (ChunksLoaded(batch, limit, self._store.open_chunks(batch, first, limit)),)
             case LoadChunk(batch, index):
                 return (ChunkLoaded(batch, index, self._store.open_chunk_at(batch, index)),)
-            case ReadDigests(client, number, batch, start):
-                self.links.send("desk", Digests(number, self._store.digests(batch, start)), peer=client)
+            case ReadDigests():
+                self._send_digests(action)
             case ReadArguments():
                 self._send_arguments(action)
             case LoadKept(batch, start, stop):
@@ -257,15 +275,51 @@ class Ventilator:
                 assert_never(action)
         return ()
 
-    def _payload(self, jobs: Jobs) -> Iterator[bytes | memoryview]:
-        yield from (self._function(head.function) for head in jobs.batches if head.inline)
-        yield from (self._chunk(lease.batch, lease.first) for lease in jobs.leases)
+    def _loaded(self, jobs: Jobs) -> tuple[Jobs, list[bytes | memoryview], list[PayloadDamaged]]:
+        """The message with its payload, without the leases whose payload is damaged."""
+        found: dict[tuple[bytes, int], bytes | memoryview] = {}
+        functions: dict[bytes, bytes | memoryview] = {}
+        lost: set[bytes] = set()
+        for head in jobs.batches:
+            try:
+                functions[head.batch] = self._function(head.function) if head.inline else b""
+            except DamagedRow as damage:
+                self._store.note(str(damage))
+                lost.add(head.function)
+        for lease in jobs.leases:
+            try:
+                if lease.batch in functions and (lease.batch, lease.first) not in found:
+                    found[lease.batch, lease.first] = self._chunk(lease.batch, lease.first)
+            except DamagedRow as damage:
+                self._store.note(str(damage))
+        damaged = [one.number for one in jobs.leases if (one.batch, one.first) not in found]
+        if damaged or lost:
+            heads = tuple(head for head in jobs.batches if head.batch in functions)
+            leases = tuple(one for one in jobs.leases if (one.batch, one.first) in found)
+            jobs = Jobs(heads, leases)
+        payload = [functions[head.batch] for head in jobs.batches if head.inline]
+        payload += [found[lease.batch, lease.first] for lease in jobs.leases]
+        return jobs, payload, [PayloadDamaged(tuple(damaged), tuple(lost))] if damaged or lost else []
 
-    def _send_function(self, worker: bytes, digest: bytes) -> None:
-        code = memoryview(self._function(digest))
+    def _send_digests(self, asked: ReadDigests) -> None:
+        answer: Digests | Refused
+        try:
+            answer = Digests(asked.number, self._store.digests(asked.batch, asked.start))
+        except DamagedRow as damage:
+            self._store.note(str(damage))
+            answer = Refused(asked.number, "StoreError", str(damage))
+        self.links.send("desk", answer, peer=asked.client)
+
+    def _send_function(self, worker: bytes, digest: bytes) -> Iterable[PayloadDamaged]:
+        try:
+            code = memoryview(self._function(digest))
+        except DamagedRow as damage:
+            self._store.note(str(damage))
+            return (PayloadDamaged((), (digest,), worker),)
         for offset in range(0, len(code), PART_BYTES):
             piece = code[offset : offset + PART_BYTES]
             self.links.send("control", FunctionPart(digest, offset, len(code), len(piece)), piece, peer=worker)
+        return ()
 
     def _send_arguments(self, asked: ReadArguments) -> None:
         """The function and the chunks, as many as fit; a chunk that is too large or damaged comes without its bytes."""
@@ -333,9 +387,10 @@ def start(config: VentilatorConfig, logger: logging.Logger) -> Ventilator:
     links.watch(signals.fd)
     if config.lifeline is not None:
         links.watch(config.lifeline)
+    batches = store.batches()
     core = VentilatorCore(
         store.begin_life(),
-        store.batches(),
+        batches,
         store.applied(),
         clock.now(),
         wall_time=clock.wall_time(),
@@ -349,7 +404,11 @@ def start(config: VentilatorConfig, logger: logging.Logger) -> Ventilator:
         security=security.word(config.url),
         pickles=not config.no_pickle,
         name_chars=config.limits.name_chars or LABEL_CHARS,
+        damages=len(store.damages()),
+        must_compare=store.must_compare,
     )
+    for what in store.take_found():
+        emit(logger, "damaged", {"what": what})
     process = loop.Process(logger, signals, clock, config.lifeline)
     return Ventilator(core, store, links, process, Bindings(config.limits.worker_starts))
 

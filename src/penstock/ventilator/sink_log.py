@@ -36,6 +36,8 @@ DOUBLINGS_MAX = 32
 """More are beyond any delay, and beyond a float in the end."""
 LOAD_AHEAD = 256
 """Chunks read at once for lines whose jobs are on disk only: after a restart there are many."""
+NO_CHAIN = b"none"
+"""The chain of no line: whoever asks for the log behind a line that has it is told all of the log."""
 JITTER = 0.25
 """A retry's delay varies by so much, that what failed together does not come back together."""
 
@@ -43,14 +45,18 @@ JITTER = 0.25
 class SinkLog:
     """Applies the sink's log."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, *, must_compare: bool = False) -> None:
         self._ledger = ledger
         self.sink: bytes | None = None
         self.sink_heard_at: float = 0.0
         self._boot: int | None = None
         self.diverged: bool = False
+        self.must_compare: bool = must_compare
+        """Whether every job is to be compared with the log, whatever it is."""
         self.trouble: str = ""
         """Why the sink records nothing more, by its own words."""
+        self.damages: int = 0
+        """What was found damaged in the sink's file."""
         self._asked_at: float | None = None
         self._waiting: deque[Completion] = deque()
         """Lines in order whose chunk is not in memory yet: it was asked for."""
@@ -63,7 +69,7 @@ class SinkLog:
     def on_head(self, head: SinkHead, now: float) -> bool:
         """The sink's sign of life; returns whether all that it had recorded is applied."""
         ledger = self._ledger
-        self.sink_heard_at, self.trouble = now, head.trouble
+        self.sink_heard_at, self.trouble, self.damages = now, head.trouble, head.damages
         if head.sink != self.sink or head.boot != self._boot:
             ledger.turn.log("sink_joined", sink=head.sink.hex()[:8], seq=head.seq)
             self.sink, self._boot = head.sink, head.boot
@@ -74,7 +80,7 @@ class SinkLog:
             return False
         if self._waiting or self.diverged:
             return False
-        if (head.seq, head.chain) != (ledger.applied, ledger.chain):
+        if self.must_compare or (head.seq, head.chain) != (ledger.applied, ledger.chain):
             self._ask(now)
             return False
         return True
@@ -83,7 +89,8 @@ class SinkLog:
         if self.sink is None or (self._asked_at is not None and now < self._asked_at + RESEND):
             return
         self._asked_at = now
-        self._ledger.turn.tell(self.sink, Replay(self._ledger.applied, self._ledger.chain))
+        chain = NO_CHAIN if self.must_compare else self._ledger.chain
+        self._ledger.turn.tell(self.sink, Replay(self._ledger.applied, chain))
 
     def is_of_sink(self, message: Completions | Diverged | Restated) -> bool:
         """Whether it comes from the sink in its present life."""
@@ -97,10 +104,20 @@ class SinkLog:
         self._waiting.clear()
         return True
 
+    def compare(self, now: float) -> None:
+        """Something is lost here: the log is asked for as by somebody who knows another one, and so it is restated; the
+        lines that come meanwhile are in that."""
+        self.must_compare = True
+        self._waiting.clear()
+        if not self.diverged:
+            self._asked_at = None
+            self._ask(now)
+
     def agree(self, seq: int, chain: bytes, now: float) -> None:
         """The ledger say what the sink's log says up to this line: go on from there."""
         self._ledger.mark_applied(seq, chain)
-        self.diverged, self._asked_at = False, None
+        self.diverged = self.must_compare = False
+        self._asked_at = None
         self._ask(now)
 
     def on_completions(self, message: Completions, now: float) -> None:
@@ -109,7 +126,7 @@ class SinkLog:
         if not self.is_of_sink(message):
             ledger.turn.tell(message.sink, Greeting(ledger.life, 0, ledger.lease_time, ledger.heartbeat_interval))
             return
-        if self.diverged:
+        if self.diverged or self.must_compare:
             return
         self.sink_heard_at = now
         expected = self._waiting[-1].seq + 1 if self._waiting else self._ledger.applied + 1

@@ -23,6 +23,7 @@ from penstock.wire.messages import Completion, Restate, Restated
 
 LOST = "its outcome was lost with the end of the results file, and "
 NOT_KEPT = LOST + "its arguments are no longer kept"
+DAMAGED = "damaged on disk: its arguments, and what had become of it"
 NOT_TWICE = LOST + "it must not be started twice"
 
 
@@ -65,14 +66,20 @@ class SinkLogRepair:
         """Batches that are still to be compared; the last one is being read."""
         self._kept: KeptLoaded | None = None
         self._opened = self._dead = 0
+        self._not_kept = NOT_KEPT
+        """The cause of jobs of which nothing is here."""
         self.reopened: int = 0
         """Jobs opened again in this life."""
         self.lost: int = 0
         """Jobs that could not be."""
 
-    def begin(self, applied: int) -> None:
-        """The logs have parted."""
-        self._ledger.turn.log("sink_diverged", applied=applied)
+    def begin(self, applied: int, *, damaged: bool) -> None:
+        """The logs have parted, or jobs are to be compared that were lost here (`damaged`)."""
+        if damaged:
+            self._ledger.turn.log("compares", applied=applied)
+        else:
+            self._ledger.turn.log("sink_diverged", applied=applied)
+        self._not_kept = DAMAGED if damaged else NOT_KEPT
         self._position, self._end, self._asked_at = 0, None, None
         self._restated, self._left, self._kept = {}, [], None
         self._opened = self._dead = 0
@@ -243,4 +250,4 @@ class SinkLogRepair:
         chunk = self._ledger.backlog.add_chunk(batch, StoredChunk(start, stop - start, 0, parts))
         self._ledger.turn.touch(chunk)
         for part in list(chunk.parts):
-            self._ledger.decide(part, JobState.DEAD, NOT_KEPT)
+            self._ledger.decide(part, JobState.DEAD, batch.damaged or self._not_kept)

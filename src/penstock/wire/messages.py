@@ -558,6 +558,8 @@ class PipelineInfo(Message, frozen=True):
     """of the jobs given out, as far as is known; None: nobody has counted"""
     trouble: Text = ""
     """What keeps jobs from being taken in, run or recorded, for people"""
+    damage: Text = ""
+    """What was found damaged on the disks of the stations, for people"""
 
 
 class BatchLine(Record, frozen=True):
@@ -745,7 +747,7 @@ class Left(Message, frozen=True):
 
 class SinkHead(Message, frozen=True):
     """The sink's sign of life: its boot (new at each start), the end of its log, the echo of the last SinkBeat.
-    `trouble`: why it records nothing more at present, for people."""
+    `trouble`: why it records nothing more at present, for people. `damages`: so much was found damaged in its file."""
 
     sink: Id
     boot: Count
@@ -753,6 +755,7 @@ class SinkHead(Message, frozen=True):
     chain: bytes
     echo: Count
     trouble: Text = ""
+    damages: Count = 0
 
 
 class Completions(Message, frozen=True):
@@ -765,11 +768,13 @@ class Completions(Message, frozen=True):
 
 class Diverged(Message, frozen=True):
     """The sink's log has no line with this seq and chain: it lost its tail, or another ventilator's store is here. The
-    ventilator answers with Restate, and makes its ledger agree."""
+    ventilator answers with Restate, and makes its ledger agree. `damaged`: lines were found damaged on its disk since
+    that one, and are taken out."""
 
     sink: Id
     boot: Count
     seq: Count
+    damaged: bool = False
 
 
 class LiveTaken(Message, frozen=True):

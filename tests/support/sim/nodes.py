@@ -145,6 +145,8 @@ class VentilatorNode(StationNode):
             seed=self.world.random.getrandbits(32),
             forgotten=self.store.forgotten(),
             lease_tokens=SEAL,
+            damages=len(self.store.damages()),
+            must_compare=self.store.must_compare,
         )
         return Ventilator(core, self.store, self.links, process, Bindings())
 
@@ -157,13 +159,16 @@ class SinkNode(StationNode):
 
     def build(self, process: loop.Process) -> Sink:
         self.store = NodesResults(self, self.world.folder / "results", durable=self.world.durable)
+        recorded = self.store.recorded()
         core = SinkCore(
             self.world.random.getrandbits(56),
             self.store.head(),
-            self.store.recorded(),
+            recorded,
             self.store.claims(),
             sink=self.id,
             lease_tokens=SEAL,
+            damages=len(self.store.damages()),
+            damaged_to=self.store.damaged_to,
         )
         return Sink(core, self.store, self.links, process, Bindings(), VentilatorContact("sim", self.world.now))
 
