@@ -24,7 +24,7 @@ from penstock.sink.store_statements import (
     PART,
     TRIMMED_PARTS,
 )
-from penstock.station.checked_rows import checksum
+from penstock.station.checked_rows import checksum, is_whole
 from penstock.station.store_file import DELETE_BYTES, DELETE_ROWS, StoreFile
 from penstock.wire.messages import OutcomeHead
 
@@ -47,7 +47,7 @@ def part_at(store: StoreFile, batch: bytes, index: int, stream: int, position: i
     lease = _decode_head(final[2]).lease if final is not None else 0
     rows: list[Any] = store.db.execute(PART, (batch, index, lease, stream, position)).fetchall()
     for is_sound, rowid, start, crc, data in rows:
-        if not is_sound or checksum(data) != crc:
+        if not is_sound or not is_whole(crc, data):
             raise store.damaged(f"the output of job {index} at byte {start}", ("output", rowid))
         if start + len(data) > position:
             skipped = max(0, position - start)

@@ -54,7 +54,7 @@ from penstock.sink.store_statements import (
     SET_RECORDED,
     SUM_BATCH,
 )
-from penstock.station.checked_rows import DamagedRow, checksum, fill
+from penstock.station.checked_rows import DamagedRow, checksum, fill, is_whole
 from penstock.station.contract import Bytes, DeleteBatch
 from penstock.station.recorded_jobs import RecordedLine, StoredRecord
 from penstock.station.store_file import DAMAGED, DELETE_BYTES, DELETE_ROWS, StoreFile
@@ -102,8 +102,11 @@ class ResultStore(StoreFile):
 
     def _load(self) -> None:
         """What is kept in memory of the file: a few numbers."""
-        self._load_meta()
         self._containment = Containment(self)
+        if self.is_reindexed:
+            self._containment.everything()
+            self.is_reindexed = False
+        self._load_meta()
         with self.guard():
             self._doomed = self.doomed()
             self._doomed_outputs = DoomedOutputs(self.db)
@@ -286,7 +289,7 @@ class ResultStore(StoreFile):
         return None if row is None else bytes(row[2])
 
     def _checked(self, is_sound: int, seq: int, crc: int, head: bytes, body: bytes) -> OutcomeHead:
-        if not is_sound or checksum(head, body) != crc:
+        if not is_sound or not is_whole(crc, head, body):
             raise self._damaged_line(seq)
         return _decode_head(head)
 

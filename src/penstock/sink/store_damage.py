@@ -19,7 +19,7 @@ import apsw
 import msgspec
 
 from penstock.sink.hash_chain import CHAIN_BYTES
-from penstock.sink.store_statements import BATCH, CLAIM, DOOMED, DOOMED_OUTPUT, LINE, META
+from penstock.sink.store_statements import BATCH, CLAIM, DOOMED, DOOMED_OUTPUT, LINE, META, OUTPUT
 from penstock.station.store_file import StoreFile
 from penstock.wire.messages import OutcomeHead
 
@@ -67,6 +67,19 @@ class Containment:
                 with store.transaction() as cursor:
                     cursor.execute(f"DELETE FROM {table.name} WHERE NOT {table.is_sound}")
                     self._note(cursor, f"{damaged[0]} {what}")
+
+    def everything(self) -> None:
+        """The indexes did not fit the rows: rows that stand where nobody looks for them are found now."""
+        store = self._store
+        with store.transaction() as cursor:
+            self._note(cursor, "the indexes: they are made anew")
+        with store.guard():
+            lines: list[Any] = store.db.execute(f"SELECT seq FROM line WHERE NOT {LINE.is_sound}").fetchall()
+            parts: list[Any] = store.db.execute(f"SELECT rowid FROM output WHERE NOT {OUTPUT.is_sound}").fetchall()
+        for (seq,) in lines:
+            self.line(seq)
+        for (rowid,) in parts:
+            self.output(rowid)
 
     def line(self, seq: int) -> list[int]:
         """Take this line out; the numbers of the batches of which what is recorded is made anew, perhaps of nothing."""

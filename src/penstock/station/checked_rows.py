@@ -33,6 +33,11 @@ def checksum(*parts: bytes | memoryview) -> int:
     return crc
 
 
+def is_whole(crc: Any, *parts: Any) -> bool:
+    """Whether these are what has the checksum `crc`; in a damaged row they may be of any type."""
+    return all(isinstance(part, bytes) for part in parts) and checksum(*parts) == crc
+
+
 def row_sum(*values: Any) -> int:
     """What `sum` is for a row: the SQL function of this name, of the table's name and the columns."""
     return zlib.crc32(_encode(values))

@@ -96,6 +96,8 @@ class StoreFile:
         self._synchronous = "full" if durable else "off" if scratch else "normal"
         self._scratch = scratch
         self._failed = False
+        self.is_reindexed: bool = False
+        """Whether the indexes had to be made anew: then something is wrong in the rows, too, or was found by none."""
         self._doomed: list[int] = []
         try:
             folder = prepare(folder, durable=durable)
@@ -282,8 +284,11 @@ class StoreFile:
 
     def _examine_trees(self, db: apsw.Connection) -> None:
         """Indexes are made anew from the tables; for what else is wrong somebody must decide."""
-        if self.path.stat().st_size <= CHECK_BYTES and faults(db) and (left := mend_indexes(db)):
+        if self.path.stat().st_size > CHECK_BYTES or not faults(db):
+            return
+        if left := mend_indexes(db):
             raise StoreError(f"{self.path}: {DAMAGED} ({left[0].splitlines()[0]})")
+        self.is_reindexed = True
 
     def _examine_schema(self, db: apsw.Connection) -> None:
         rows: list[Any] = db.execute(f"SELECT {self._meta.is_sound}, schema FROM meta").fetchall()

@@ -10,8 +10,8 @@ import apsw
 
 from penstock.station.checked_rows import row_sum
 
-CHECK_BYTES = 64 << 20
-"""A file up to this size is looked through whole at each start, which takes a tenth of a second; in a larger one rows
+CHECK_BYTES = 16 << 20
+"""A file up to this size is looked through whole at each start, which takes tens of milliseconds; in a larger one rows
 are looked at as they are read, and all of it by `penstock check`."""
 FAULTS_MAX = 1000
 OF_A_ROW = re.compile(r"(non-\w+|NULL|TEXT|NUMERIC) value in |CHECK constraint failed")

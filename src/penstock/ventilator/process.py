@@ -18,7 +18,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, assert_never
@@ -61,6 +61,7 @@ from penstock.ventilator.contract import (
     WallClock,
 )
 from penstock.ventilator.core import VentilatorCore
+from penstock.ventilator.payloads import Payloads
 from penstock.ventilator.store import QueueStore
 from penstock.version import VERSION
 from penstock.wire.bounds import is_to_be_logged
@@ -83,8 +84,6 @@ from penstock.wire.messages import (
 )
 from penstock.wire.socket_sets import ventilator_links
 
-CACHE_BYTES = 32 << 20
-"""Payloads kept in memory between accepting and giving out: most go straight through."""
 POSTPONED_BYTES = 64 << 20
 """What clients may submit while the disk is full: of two that have submitted as much as they may (UNACCEPTED_BYTES)."""
 
@@ -112,9 +111,7 @@ class Ventilator:
         self._malformed = loop.Malformed(process)
         self._postponed: list[FromClient] = []
         """What clients said while the disk was full."""
-        self._cache: OrderedDict[tuple[bytes, int], bytes | memoryview] = OrderedDict()
-        self._cache_bytes = 0
-        self._functions: OrderedDict[bytes, bytes | memoryview] = OrderedDict()
+        self._payloads = Payloads(store)
 
     # ------------------------------------------------------------------------------------------ in
 
@@ -201,9 +198,9 @@ class Ventilator:
         self.core.questions.trouble = ""
         for save in saves:
             if isinstance(save, SaveChunk):
-                self._remember((save.batch, save.first), save.payload)
+                self._payloads.remember_chunk((save.batch, save.first), save.payload)
             elif isinstance(save, SaveBatch):
-                self._functions[save.function] = save.code
+                self._payloads.remember_function(save.function, save.code)
 
     @property
     def untidy(self) -> bool:
@@ -242,7 +239,7 @@ class Ventilator:
     def _carry_out(self, action: VentilatorEffect) -> Iterable[Any]:
         match action:
             case Tell(topic, Jobs() as jobs):
-                whole, payload, damaged = self._loaded(jobs)
+                whole, payload, damaged = self._payloads.loaded(jobs)
                 if whole.leases:
                     self.links.send("control", whole, *payload, peer=topic)
                 return damaged
@@ -255,7 +252,7 @@ class Ventilator:
             case Deal(messages):
                 brought: list[PayloadDamaged] = []
                 for jobs in messages:
-                    whole, payload, damaged = self._loaded(jobs)
+                    whole, payload, damaged = self._payloads.loaded(jobs)
                     self.links.send("jobs", whole, *payload)
                     brought += damaged
                 return brought
@@ -275,32 +272,6 @@ class Ventilator:
                 assert_never(action)
         return ()
 
-    def _loaded(self, jobs: Jobs) -> tuple[Jobs, list[bytes | memoryview], list[PayloadDamaged]]:
-        """The message with its payload, without the leases whose payload is damaged."""
-        found: dict[tuple[bytes, int], bytes | memoryview] = {}
-        functions: dict[bytes, bytes | memoryview] = {}
-        lost: set[bytes] = set()
-        for head in jobs.batches:
-            try:
-                functions[head.batch] = self._function(head.function) if head.inline else b""
-            except DamagedRow as damage:
-                self._store.note(str(damage))
-                lost.add(head.function)
-        for lease in jobs.leases:
-            try:
-                if lease.batch in functions and (lease.batch, lease.first) not in found:
-                    found[lease.batch, lease.first] = self._chunk(lease.batch, lease.first)
-            except DamagedRow as damage:
-                self._store.note(str(damage))
-        damaged = [one.number for one in jobs.leases if (one.batch, one.first) not in found]
-        if damaged or lost:
-            heads = tuple(head for head in jobs.batches if head.batch in functions)
-            leases = tuple(one for one in jobs.leases if (one.batch, one.first) in found)
-            jobs = Jobs(heads, leases)
-        payload = [functions[head.batch] for head in jobs.batches if head.inline]
-        payload += [found[lease.batch, lease.first] for lease in jobs.leases]
-        return jobs, payload, [PayloadDamaged(tuple(damaged), tuple(lost))] if damaged or lost else []
-
     def _send_digests(self, asked: ReadDigests) -> None:
         answer: Digests | Refused
         try:
@@ -312,7 +283,7 @@ class Ventilator:
 
     def _send_function(self, worker: bytes, digest: bytes) -> Iterable[PayloadDamaged]:
         try:
-            code = memoryview(self._function(digest))
+            code = memoryview(self._payloads.function(digest))
         except DamagedRow as damage:
             self._store.note(str(damage))
             return (PayloadDamaged((), (digest,), worker),)
@@ -346,30 +317,6 @@ class Ventilator:
         except StoreError:
             return b""
         return found if len(found) <= SHOWN_BYTES else b""
-
-    # ------------------------------------------------------------------------------------------ at hand
-
-    def _remember(self, key: tuple[bytes, int], payload: bytes | memoryview) -> None:
-        self._cache[key] = payload
-        self._cache_bytes += len(payload)
-        while self._cache_bytes > CACHE_BYTES:
-            self._cache_bytes -= len(self._cache.popitem(last=False)[1])
-
-    def _chunk(self, batch: bytes, first: int) -> bytes | memoryview:
-        payload = self._cache.pop((batch, first), None)
-        if payload is None:
-            return self._store.chunk(batch, first)
-        self._cache_bytes -= len(payload)
-        return payload
-
-    def _function(self, digest: bytes) -> bytes | memoryview:
-        code = self._functions.get(digest)
-        if code is None:
-            code = self._functions[digest] = self._store.function(digest)
-        self._functions.move_to_end(digest)
-        while len(self._functions) > 1 and sum(map(len, self._functions.values())) > CACHE_BYTES:
-            self._functions.popitem(last=False)
-        return code
 
     def close(self) -> None:
         """Release the sockets, then the store."""

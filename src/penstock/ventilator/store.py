@@ -21,9 +21,10 @@ import apsw
 import msgspec
 
 from penstock.errors import StoreError
-from penstock.station.checked_rows import DamagedRow, checksum, fill
+from penstock.station.checked_rows import DamagedRow, checksum, fill, is_whole
 from penstock.station.contract import DeleteBatch
 from penstock.station.store_file import DAMAGED, DELETE_BYTES, DELETE_ROWS, StoreFile
+from penstock.ventilator import store_statements as sql
 from penstock.ventilator.contract import (
     FUNCTION_DAMAGED,
     OPTIONS_DAMAGED,
@@ -53,47 +54,6 @@ from penstock.ventilator.store_damage import (
     decode_spans,
     decode_spec,
 )
-from penstock.ventilator.store_statements import (
-    ADD_BATCH,
-    ADD_CHUNK,
-    ADD_DELETED,
-    ADD_DIGESTS,
-    ADD_DOOMED,
-    ADD_FORGOTTEN,
-    ADD_FUNCTION,
-    ADD_PAYLOAD,
-    BATCH,
-    BATCHES,
-    CHUNK,
-    CHUNK_AT,
-    DELETE_DIGESTS,
-    DELETED,
-    DIGEST,
-    DIGESTS,
-    DOOMED,
-    DOOMED_CHUNKS,
-    DROP_USER,
-    FINISH,
-    FORGOTTEN,
-    FUNCTION,
-    FUNCTION_CODE,
-    KEPT,
-    META,
-    OLDEST_FINISHED,
-    OPEN_AGAIN,
-    OPEN_CHUNKS,
-    PAYLOAD,
-    SET_ACCEPTED,
-    SET_CANCELLED,
-    SET_COUNTS,
-    SET_ENDED,
-    SET_ENDED_TIME,
-    SET_PARTS,
-    SET_RETRIED,
-    SET_TOTAL,
-    SUM_BATCH,
-    SUM_DELETED,
-)
 from penstock.wire.messages import DIGEST_BYTES
 
 KEEP_TIME = 24 * 3600.0
@@ -109,7 +69,7 @@ PRUNE_COST = 256
 PRUNE_ROWS = 8
 """Finished chunks that a transaction deletes at most beside twice as many as it finished itself."""
 
-_CHECKED = (FUNCTION, BATCH, CHUNK, DIGEST, DOOMED, FORGOTTEN)
+_CHECKED = (sql.FUNCTION, sql.BATCH, sql.CHUNK, sql.DIGEST, sql.DOOMED, sql.FORGOTTEN)
 """Tables whose rows are given their checksums by the second script, but for the one that says what the file is."""
 _first, _second = (
     Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("queue.sql", "queue_checksums.sql")
@@ -128,7 +88,7 @@ class QueueStore(StoreFile):
     """queue.db in the data folder; see the module. Every method raises StoreError."""
 
     def __init__(self, folder: str | Path, durable: bool = True, *, scratch: bool = False) -> None:
-        super().__init__(Path(folder), "queue.db", KIND, SCRIPTS, durable, scratch, meta=META)
+        super().__init__(Path(folder), "queue.db", KIND, SCRIPTS, durable, scratch, meta=sql.META)
         self._load()
 
     def reopen(self) -> None:
@@ -145,6 +105,9 @@ class QueueStore(StoreFile):
             self._payloads: int = self.value("SELECT coalesce(max(payload.number), 0) FROM payload")
             self._finished = 0
         self._containment = Containment(self)
+        if self.is_reindexed:
+            self._containment.everything()
+            self.is_reindexed = False
         with self.guard():
             self._doomed = self.doomed()
 
@@ -166,7 +129,7 @@ class QueueStore(StoreFile):
     def begin_life(self, more: int = 1) -> int:
         """Count a start of the ventilator, or so many; lease numbers begin with it, so that none is ever used twice."""
         with self.transaction() as cursor:
-            cursor.execute(META.change(life="life + ?1"), (more,))
+            cursor.execute(sql.META.change(life="life + ?1"), (more,))
         with self.guard():
             return int(self.value("SELECT life FROM meta"))
 
@@ -179,7 +142,7 @@ class QueueStore(StoreFile):
     def batches(self) -> list[StoredBatch]:
         """Every batch, oldest first: one index probe each, whatever its size."""
         with self.guard():
-            return [_stored_batch(row) for row in self._sound(BATCHES, (), self._containment.batches)]
+            return [_stored_batch(row) for row in self._sound(sql.BATCHES, (), self._containment.batches)]
 
     def forgotten(self) -> list[bytes]:
         """Deleted batches that the sink may still have."""
@@ -189,25 +152,25 @@ class QueueStore(StoreFile):
 
     def deleted(self) -> list[tuple[bytes, str, str]]:
         """The batches that were deleted last, oldest first: id, the kind of error for whoever asks, and why."""
-        query = f"SELECT batch, kind, why FROM deleted WHERE {DELETED.is_sound} ORDER BY number"
+        query = f"SELECT batch, kind, why FROM deleted WHERE {sql.DELETED.is_sound} ORDER BY number"
         with self.guard():
             rows: list[Any] = self.db.execute(query).fetchall()
         return [(batch, kind, why) for batch, kind, why in rows]
 
     def open_chunks(self, batch: bytes, first: int, limit: int) -> tuple[StoredChunk, ...]:
         """The batch's chunks with open jobs that begin at `first` or later, in order, at most `limit`."""
-        return self._chunks(OPEN_CHUNKS, (batch, first, limit))
+        return self._chunks(sql.OPEN_CHUNKS, (batch, first, limit))
 
     def open_chunk_at(self, batch: bytes, index: int) -> StoredChunk | None:
         """The chunk that has the job `index`; None if no job of it is open."""
-        for chunk in self._chunks(CHUNK_AT, (batch, index)):
+        for chunk in self._chunks(sql.CHUNK_AT, (batch, index)):
             if chunk.parts and index < chunk.first + chunk.count:
                 return chunk
         return None
 
     def kept(self, batch: bytes, start: int, stop: int) -> tuple[StoredChunk, ...]:
         """The chunks with jobs in [start, stop), in order, as far as they are kept; finished ones without parts."""
-        return self._chunks(KEPT, (batch, start, stop))
+        return self._chunks(sql.KEPT, (batch, start, stop))
 
     def _chunks(self, query: str, values: tuple[Any, ...]) -> tuple[StoredChunk, ...]:
         with self.guard():
@@ -226,20 +189,20 @@ class QueueStore(StoreFile):
     def chunk(self, batch: bytes, first: int) -> bytes:
         """The payload of the chunk that begins at `first`; DamagedRow when there is none or it is damaged."""
         with self.guard():
-            row = self.db.execute(PAYLOAD, (batch, first)).fetchone()
+            row = self.db.execute(sql.PAYLOAD, (batch, first)).fetchone()
         return self._checked(row, f"chunk {batch.hex()}:{first}")
 
     def function(self, digest: bytes) -> bytes:
         """A function's serialized form; DamagedRow when it is not here or damaged."""
         with self.guard():
-            row = self.db.execute(FUNCTION_CODE, (digest,)).fetchone()
+            row = self.db.execute(sql.FUNCTION_CODE, (digest,)).fetchone()
         return self._checked(row, f"function {digest.hex()}")
 
     def digests(self, batch: bytes, start: int) -> bytes:
         """The digests of the jobs from `start` on, about DIGESTS_BYTES of them; empty: there are no more."""
         found = b""
         with self.guard():
-            for is_sound, first, digests in self.db.execute(DIGESTS, (batch, start)):
+            for is_sound, first, digests in self.db.execute(sql.DIGESTS, (batch, start)):
                 if not is_sound:
                     raise self.damaged(f"what tells the jobs of batch {batch.hex()} from others")
                 found += digests[max(0, start - first) * DIGEST_BYTES :]
@@ -251,7 +214,7 @@ class QueueStore(StoreFile):
         """Of a row that says whether it is sound, the checksum of its content, and that."""
         if row is None:
             raise DamagedRow(f"{self.path}: {name} is not here")
-        if not row[0] or checksum(row[2]) != row[1]:
+        if not row[0] or not is_whole(row[1], row[2]):
             raise self.damaged(name)
         return bytes(row[2])
 
@@ -265,7 +228,7 @@ class QueueStore(StoreFile):
                 self._save_one(cursor, save)
             self._tidy(cursor)
             if self._kept_bytes != kept_bytes:
-                cursor.execute(META.change(kept_bytes="?1"), (self._kept_bytes,))
+                cursor.execute(sql.META.change(kept_bytes="?1"), (self._kept_bytes,))
 
     def _save_one(self, cursor: apsw.Cursor, save: VentilatorSave) -> None:
         match save:
@@ -276,25 +239,25 @@ class QueueStore(StoreFile):
             case SaveOpen():
                 self._save_open(cursor, save)
             case SaveTotal(batch, total):
-                cursor.execute(SET_TOTAL, (batch, total))
+                cursor.execute(sql.SET_TOTAL, (batch, total))
             case SaveCounts(batch, counts):
-                cursor.execute(SET_COUNTS, (batch, _encode(counts)))
+                cursor.execute(sql.SET_COUNTS, (batch, _encode(counts)))
             case SaveCancelled(batch, spans):
-                cursor.execute(SET_CANCELLED, (batch, _encode(spans)))
+                cursor.execute(sql.SET_CANCELLED, (batch, _encode(spans)))
             case SaveRetried(batch, generation, asked):
-                cursor.execute(SET_RETRIED, (batch, generation, _encode(asked)))
+                cursor.execute(sql.SET_RETRIED, (batch, generation, _encode(asked)))
             case SaveApplied(seq, chain):
-                cursor.execute(META.change(applied="?1", chain="?2"), (seq, chain))
+                cursor.execute(sql.META.change(applied="?1", chain="?2"), (seq, chain))
                 self._applied = seq
             case SaveAccepted(accepted):
-                cursor.execute(META.change(accepted="?1"), (accepted,))
+                cursor.execute(sql.META.change(accepted="?1"), (accepted,))
             case SavePaired(pipeline):
-                cursor.execute(META.change(pipeline="?1", paired="1"), (pipeline,))
+                cursor.execute(sql.META.change(pipeline="?1", paired="1"), (pipeline,))
             case SaveCompared():
                 self._containment.must_compare = False
-                cursor.execute(META.change(compare="0"))
+                cursor.execute(sql.META.change(compare="0"))
             case SaveEnded(batch, ended_time):
-                cursor.execute(SET_ENDED_TIME, (batch, ended_time))
+                cursor.execute(sql.SET_ENDED_TIME, (batch, ended_time))
             case SaveForgotten(batch):
                 cursor.execute("DELETE FROM forgotten WHERE batch = ?", (batch,))
             case DeleteBatch():
@@ -304,47 +267,47 @@ class QueueStore(StoreFile):
 
     def _save_batch(self, cursor: apsw.Cursor, save: SaveBatch) -> None:
         cursor.execute(
-            ADD_BATCH, (save.batch, _encode(save.spec), save.function, save.created_time, _NO_COUNTS, _NO_SPANS)
+            sql.ADD_BATCH, (save.batch, _encode(save.spec), save.function, save.created_time, _NO_COUNTS, _NO_SPANS)
         )
         if self.db.changes():
-            cursor.execute(SUM_BATCH, (save.batch,))
-            cursor.execute(ADD_FUNCTION, (save.function, checksum(save.code), save.code))
+            cursor.execute(sql.SUM_BATCH, (save.batch,))
+            cursor.execute(sql.ADD_FUNCTION, (save.function, checksum(save.code), save.code))
 
     def _save_chunk(self, cursor: apsw.Cursor, save: SaveChunk) -> None:
         number, size, crc = self._payloads + 1, len(save.payload), checksum(save.payload)
-        cursor.execute(ADD_CHUNK, (save.batch, save.first, save.count, size, number, crc))
+        cursor.execute(sql.ADD_CHUNK, (save.batch, save.first, save.count, size, number, crc))
         if self.db.changes():
-            cursor.execute(ADD_PAYLOAD, (number, crc, save.payload))
-            cursor.execute(SET_ACCEPTED, (save.batch, save.first + save.count))
+            cursor.execute(sql.ADD_PAYLOAD, (number, crc, save.payload))
+            cursor.execute(sql.SET_ACCEPTED, (save.batch, save.first + save.count))
             self._payloads = number
             if save.digests:
-                cursor.execute(ADD_DIGESTS, (save.batch, save.first, save.digests))
+                cursor.execute(sql.ADD_DIGESTS, (save.batch, save.first, save.digests))
 
     def _save_open(self, cursor: apsw.Cursor, save: SaveOpen) -> None:
         key, ended = (save.batch, save.first), _encode(save.ended) if save.ended else None
         if not save.parts:
-            finished: list[Any] = cursor.execute(FINISH, (*key, ended, self._applied, time.time())).fetchall()
+            finished: list[Any] = cursor.execute(sql.FINISH, (*key, ended, self._applied, time.time())).fetchall()
             for (size,) in finished:
                 self._kept_bytes += size + PRUNE_COST
                 self._finished += 1
             if not finished:
-                cursor.execute(SET_ENDED, (*key, ended))
+                cursor.execute(sql.SET_ENDED, (*key, ended))
             return
         parts = _encode(save.parts)
-        if not cursor.execute(SET_PARTS, (*key, parts, ended)).fetchall():
-            for (size,) in cursor.execute(OPEN_AGAIN, (*key, parts, ended)):
+        if not cursor.execute(sql.SET_PARTS, (*key, parts, ended)).fetchall():
+            for (size,) in cursor.execute(sql.OPEN_AGAIN, (*key, parts, ended)):
                 self._kept_bytes -= size + PRUNE_COST
 
     def _delete_batch(self, cursor: apsw.Cursor, save: DeleteBatch) -> None:
         deleted = "DELETE FROM batch WHERE batch = ? RETURNING number, function"
         rows: list[Any] = cursor.execute(deleted, (save.batch,)).fetchall()
         for number, digest in rows:
-            cursor.execute(ADD_DOOMED, (number,))
-            cursor.execute(ADD_FORGOTTEN, (save.batch,))
-            cursor.execute(DROP_USER, (digest,))
+            cursor.execute(sql.ADD_DOOMED, (number,))
+            cursor.execute(sql.ADD_FORGOTTEN, (save.batch,))
+            cursor.execute(sql.DROP_USER, (digest,))
             cursor.execute("DELETE FROM function WHERE digest = ? AND users <= 0", (digest,))
-            cursor.execute(ADD_DELETED, (save.batch, *save.why))
-            cursor.execute(SUM_DELETED)
+            cursor.execute(sql.ADD_DELETED, (save.batch, *save.why))
+            cursor.execute(sql.SUM_DELETED)
             cursor.execute("DELETE FROM deleted WHERE number <= last_insert_rowid() - ?", (DELETED_KEPT,))
             self._doomed.append(number)
 
@@ -357,7 +320,7 @@ class QueueStore(StoreFile):
             self._prune(cursor)
 
     def _delete_slice(self, cursor: apsw.Cursor, number: int) -> None:
-        chunks: list[Any] = cursor.execute(DOOMED_CHUNKS, (number, DELETE_ROWS)).fetchall()
+        chunks: list[Any] = cursor.execute(sql.DOOMED_CHUNKS, (number, DELETE_ROWS)).fetchall()
         deleted_bytes = 0
         for first, size, payload, finished, is_sound in chunks:
             self._delete_chunk(cursor, number, first, payload if is_sound else None)
@@ -368,7 +331,7 @@ class QueueStore(StoreFile):
                 return
         if len(chunks) == DELETE_ROWS:
             return
-        cursor.execute(DELETE_DIGESTS, (number, DELETE_ROWS))
+        cursor.execute(sql.DELETE_DIGESTS, (number, DELETE_ROWS))
         if self.db.changes() < DELETE_ROWS:
             cursor.execute("DELETE FROM doomed WHERE number = ?", (number,))
             self._doomed.remove(number)
@@ -376,7 +339,7 @@ class QueueStore(StoreFile):
     def _prune(self, cursor: apsw.Cursor) -> None:
         """Finished chunks that are too old or too many go, oldest first."""
         limit = PRUNE_ROWS + (2 * self._finished if self._kept_bytes > KEEP_BYTES else 0)
-        oldest: list[Any] = cursor.execute(OLDEST_FINISHED, (limit,)).fetchall()
+        oldest: list[Any] = cursor.execute(sql.OLDEST_FINISHED, (limit,)).fetchall()
         for batch, first, size, payload, finished_time, is_sound in oldest:
             if self._kept_bytes <= KEEP_BYTES and finished_time > time.time() - KEEP_TIME:
                 return

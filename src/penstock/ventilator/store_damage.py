@@ -19,7 +19,7 @@ import apsw
 import msgspec
 
 from penstock.job.spec import ID_BYTES, BatchSpec
-from penstock.station.checked_rows import checksum
+from penstock.station.checked_rows import is_whole
 from penstock.station.store_file import StoreFile
 from penstock.ventilator.store_statements import ADD_DOOMED, BATCH, CHUNK, DOOMED, FORGOTTEN, META
 
@@ -88,6 +88,18 @@ class Containment:
                         cursor, f"{damaged[0]} notes of deleted batches: what is left of these stays in the file"
                     )
 
+    def everything(self) -> None:
+        """The indexes did not fit the rows: rows that stand where nobody looks for them are found now."""
+        store = self._store
+        with store.transaction() as cursor:
+            self._note(cursor, "the indexes: they are made anew")
+        with store.guard():
+            rows: list[Any] = store.db.execute(
+                f"SELECT 0, batch, first FROM chunk WHERE NOT {CHUNK.is_sound}"
+            ).fetchall()
+        if rows:
+            self.chunks(rows)
+
     def note(self, what: str) -> None:
         """Something that cannot be read, said and remembered once."""
         if what not in self._noted:
@@ -129,7 +141,7 @@ class Containment:
             for count, size, payload, crc in rows:
                 own: Any = cursor.execute(OWN_PAYLOAD, (payload, crc)).fetchone()
                 fits = count > 0 and (after[0] is None or first + count <= after[0])
-                return fits and own is not None and len(own[0]) == size and checksum(own[0]) == crc
+                return fits and own is not None and is_whole(crc, own[0]) and len(own[0]) == size
         return False
 
     # ----------------------------------------------------------------------------------------- batches

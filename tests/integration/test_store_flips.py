@@ -1,0 +1,31 @@
+"""Bits of both stores are flipped, wherever they are: nothing else is ever given out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from penstock.station import checked_rows
+from penstock.station.checked_rows import CheckedTable
+from support.damage_sweep import KINDS, sweep
+
+FLIPS = 120
+SEED = 30
+"""More flips: tests/support/damage_sweep.py."""
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_flipped_bit_is_said_or_changes_nothing(folder: Path, name: str) -> None:
+    """What is given out is what was written, or is missing and said to be; or the file is refused, in a line that says
+    what to do."""
+    seen = sweep(folder, name, FLIPS, SEED)
+    print(f"{name}: {FLIPS} flips, seed {SEED}: {dict(seen)}")
+    assert seen.keys() == {"as it was", "contained", "refused"}
+
+
+def test_without_checksums_of_rows_other_content_is_given_out(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Control: SQLite notices nothing."""
+    monkeypatch.setattr(checked_rows, "zlib", None)
+    monkeypatch.setattr(CheckedTable, "is_sound", "1")
+    del monkeypatch
