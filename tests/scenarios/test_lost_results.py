@@ -37,6 +37,7 @@ def lose(folder: Path, seed: int, *, everything: bool = False) -> World:
     loss jobs end, fail, are retried and cancelled."""
     chance = random.Random(seed)
     world = World(folder / "world", seed)
+    world.accepts_older = True
     world.fates = fates
     batches = [chance.randbytes(16) for _ in range(2)]
     for batch in batches:
@@ -84,6 +85,7 @@ def test_an_empty_file_costs_all(tmp_path: Path, seed: int) -> None:
 def test_what_is_not_kept_or_must_not_run_twice_is_dead_and_says_so(tmp_path: Path) -> None:
     """Nothing vanishes: the job counts, and its cause names the loss."""
     world = World(tmp_path, 1)
+    world.accepts_older = True
     once, gone = b"o" * 16, b"g" * 16
     world.client.submit(once, BatchSpec(max_crashes=1), [4])
     world.client.submit(gone, BatchSpec(), [4, 4])
@@ -105,6 +107,7 @@ def test_what_is_not_kept_or_must_not_run_twice_is_dead_and_says_so(tmp_path: Pa
 def test_an_old_file_and_a_new_queue_harm_nobody(tmp_path: Path) -> None:
     """What the sink has of batches that nobody knows stays."""
     world = World(tmp_path, 1)
+    world.accepts_older = True
     world.client.submit(b"o" * 16, BatchSpec(), [4])
     world.run_until(partial(is_settled, world), HEAL)
     world.crash(world.ventilator)
@@ -121,6 +124,7 @@ def test_without_the_comparison_jobs_are_lost(tmp_path: Path, monkeypatch: pytes
     """Control: the ledger are taken for right, and the log goes on from where it is."""
     monkeypatch.setattr(SinkLogRepair, "_compare", lambda *_: None)
     world = World(tmp_path, 1)
+    world.accepts_older = True
     world.client.submit(b"o" * 16, BatchSpec(), [4])
     world.run_until(partial(is_settled, world), HEAL)
     world.crash(world.sink)

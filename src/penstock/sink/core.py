@@ -27,6 +27,7 @@ from msgspec.structs import replace
 
 from penstock.job.spec import FINAL
 from penstock.sink.contract import (
+    Known,
     LinesLost,
     LinesRead,
     LiveOutputArrived,
@@ -44,9 +45,10 @@ from penstock.sink.contract import (
 from penstock.sink.hash_chain import LogReplay, completion
 from penstock.sink.kept_output import Outputs
 from penstock.sink.live_output import LiveOutput
+from penstock.sink.pairing import Pairing
 from penstock.sink.readers import Readers
 from penstock.sink.refused_records import refused
-from penstock.station.contract import Actions, Bytes, DeleteBatch, FromClient, Log, Report
+from penstock.station.contract import Actions, Bytes, DeleteBatch, FromClient, Log, Refuse, Report
 from penstock.station.control_silence import ControlSilence
 from penstock.station.lease_tokens import NO_TOKENS, LeaseTokens
 from penstock.station.recorded_jobs import Recorded, StoredRecord
@@ -64,6 +66,7 @@ from penstock.wire.messages import (
     Restated,
     SinkBeat,
     SinkHead,
+    SinkRefused,
     TrimOutput,
     Verdicts,
 )
@@ -80,7 +83,8 @@ CHECKPOINT_LINES = 16
 FORGOTTEN_BATCHES = 10_000
 """Deleted batches whose late outcomes are still recognised: resends end within seconds."""
 
-Said = Greeting | SinkBeat | Replay | Restate | Verdicts | ForgetBatch | TrimOutput
+NOBODY = Known()
+Said = SinkRefused | Greeting | SinkBeat | Replay | Restate | Verdicts | ForgetBatch | TrimOutput
 SinkInput = (
     OutcomesArrived | LiveOutputArrived | OutputArrived | FromClient | RowsRead | LogRead | LinesRead | LinesLost | Said
 )
@@ -103,7 +107,9 @@ class SinkCore:
         lease_tokens: LeaseTokens = NO_TOKENS,
         damages: int = 0,
         damaged_to: int = 0,
+        known: Known = NOBODY,
     ) -> None:
+        self._pairing = Pairing(sink, boot, known)
         self._boot, self._sink, self._lease_tokens = boot, sink, lease_tokens
         self._seq, self._chain = head
         self._batches = {stored.batch: Recorded.restore(stored) for stored in recorded}
@@ -155,6 +161,8 @@ class SinkCore:
                 return []
             case Replay():
                 return self.on_replay(event)
+            case SinkRefused(text):
+                return [Refuse(text)]
             case Restate(after):
                 return [ReadLines(after, LOG_LINES)]
             case LinesLost():
@@ -259,6 +267,9 @@ class SinkCore:
 
     def on_beat(self, beat: SinkBeat) -> Actions:
         """The ventilator's sign of life: its number is echoed behind all that is recorded."""
+        is_heard, news = self._pairing.take(beat)
+        if not is_heard:
+            return news
         self._echo = beat.number
         self._applied = beat.applied
         self._head_at = 0.0
@@ -267,7 +278,7 @@ class SinkCore:
             replay.after, replay.chain = beat.applied, None
             self._end_replay(replay)
         unforgotten = [batch for batch, is_gone in self._forgotten.items() if not is_gone]
-        return [action for batch in unforgotten for action in self._forget(batch)]
+        return news + [action for batch in unforgotten for action in self._forget(batch)]
 
     def on_replay(self, message: Replay) -> Actions:
         """Tell the log again, from behind a line that must have this chain."""
@@ -297,7 +308,12 @@ class SinkCore:
         return [Report(Completions(self._sink, self._boot, read.records))]
 
     def _own_head(self) -> SinkHead:
-        return SinkHead(self._sink, self._boot, self._seq, self._chain, self._echo, damages=self._damages)
+        return SinkHead(
+            *(self._sink, self._boot, self._seq, self._chain, self._echo),
+            damages=self._damages,
+            pipeline=self._pairing.pipeline,
+            accepts_older=self._pairing.accepts_older,
+        )
 
     def on_lines_lost(self, lost: LinesLost) -> Actions:
         """What was recorded in them is not any more; the ventilator learns of it by the end of the log, which is

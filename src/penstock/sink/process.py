@@ -48,7 +48,7 @@ from penstock.station import loop
 from penstock.station.checked_rows import DamagedRow
 from penstock.station.clock import Clock
 from penstock.station.config import SinkConfig, from_argv
-from penstock.station.contract import Answer, FromClient, Log, Renew, Report
+from penstock.station.contract import Answer, FromClient, Log, Refuse, Renew, Report
 from penstock.station.lease_tokens import LeaseTokens
 from penstock.station.log_events import emit, setup
 from penstock.station.permissions import Bindings, may_not_ask
@@ -188,6 +188,8 @@ class Sink:
 
     def _carry_out(self, action: SinkEffect) -> Iterable[Any]:
         match action:
+            case Refuse(text):
+                raise Refused(f"{self._store.path}: {text}")
             case Report(message):
                 if isinstance(message, SinkHead):
                     self._head = message
@@ -254,6 +256,7 @@ def start(config: SinkConfig, logger: logging.Logger) -> Sink:
         lease_tokens=LeaseTokens(security.lease_key),
         damages=len(store.damages()),
         damaged_to=store.damaged_to,
+        known=store.known(accepts_older=config.accept_older),
     )
     for what in store.take_found():
         emit(logger, "damaged", {"what": what})

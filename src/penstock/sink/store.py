@@ -23,7 +23,7 @@ from msgspec.structs import replace
 from penstock.errors import StoreError
 from penstock.job.spans import SpanSet
 from penstock.job.spec import Stamp
-from penstock.sink.contract import SaveClaim, SaveOutput, SaveRecorded, SaveRow, SaveTrimmed, SinkSave
+from penstock.sink.contract import Known, SaveClaim, SaveKnown, SaveOutput, SaveRecorded, SaveRow, SaveTrimmed, SinkSave
 from penstock.sink.hash_chain import completion
 from penstock.sink.output_store import DoomedOutputs, add_part, part_at
 from penstock.sink.store_damage import Containment
@@ -125,6 +125,12 @@ class ResultStore(StoreFile):
     def head(self) -> tuple[int, bytes]:
         """The last line of the log and its chain; ``(0, b"")`` before the first."""
         return self._seq, self._chain
+
+    def known(self, *, accepts_older: bool) -> Known:
+        """What is known of the ventilator."""
+        with self.guard():
+            row: Any = self.db.execute("SELECT pipeline, life, accepted FROM meta").fetchone()
+        return Known(row[0], row[1], row[2], accepts_older)
 
     def take_found(self) -> list[str]:
         """What was found damaged since the last call, and what became of it: for people."""
@@ -307,6 +313,8 @@ class ResultStore(StoreFile):
                 match save:
                     case SaveRow():
                         rows.append(save)
+                    case SaveKnown(pipeline, life, accepted):
+                        cursor.execute(META.change(pipeline="?1", life="?2", accepted="?3"), (pipeline, life, accepted))
                     case SaveRecorded():
                         self._save_rows(cursor, rows)
                         record = (_encode(save.spans), _encode(save.generations), _encode(save.attempts))

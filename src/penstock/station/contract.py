@@ -68,6 +68,12 @@ class Renew(Action, frozen=True):
     """Connect to control anew, if it is connected: nothing is heard of it."""
 
 
+class Refuse(Action, frozen=True):
+    """The station must not go on with the file that it has: one line for people says why, and what to do."""
+
+    text: str
+
+
 class Log(Action, frozen=True):
     """An event for the log, worded in log_events.py."""
 

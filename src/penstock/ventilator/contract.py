@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from penstock.job.spec import BatchSpec, JobState, Stamp
-from penstock.station.contract import Action, Answer, Bytes, DeleteBatch, Input, Save
+from penstock.station.contract import Action, Answer, Bytes, DeleteBatch, Input, Refuse, Save
 from penstock.wire.messages import Jobs, Message
 
 ARGUMENTS_DAMAGED = "damaged on disk: its arguments"
@@ -65,6 +65,16 @@ class StoredBatch(msgspec.Struct, frozen=True):
     ended_time: float | None = None
     damaged: str = ""
     """Why nothing of it is to run: the cause of jobs that are dead for it."""
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """Whose the queue file is, whether a sink's file has the same `pipeline`, and how many chunks it has ever accepted;
+    `accepts_older`: somebody has said that files may be older than they were."""
+
+    pipeline: bytes = b""
+    is_paired: bool = False
+    accepted: int = 0
+    accepts_older: bool = False
 
 
 # -------------------------------------------------------------------------------------------------------------- inputs
@@ -334,6 +344,16 @@ class LoadKept(Action, frozen=True):
 
 
 VentilatorEffect = (
-    SeekClient | Tell | Deal | SendFunction | LoadChunks | LoadChunk | ReadDigests | ReadArguments | LoadKept | Answer
+    SeekClient
+    | Tell
+    | Deal
+    | SendFunction
+    | LoadChunks
+    | LoadChunk
+    | ReadDigests
+    | ReadArguments
+    | LoadKept
+    | Answer
+    | Refuse
 )
 """All that its process does for it; the loop writes what is a Log."""

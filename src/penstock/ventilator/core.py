@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from typing import assert_never
 
 from penstock.job.spec import LABEL_CHARS
-from penstock.station.contract import Actions, FromClient
+from penstock.station.contract import Actions, FromClient, Refuse
 from penstock.station.lease_tokens import NO_TOKENS, LeaseTokens
 from penstock.station.permissions import refusal
 from penstock.ventilator.contract import (
@@ -26,6 +26,7 @@ from penstock.ventilator.contract import (
     ChunksLoaded,
     ClientSought,
     DamageFound,
+    Identity,
     JobConnections,
     KeptLoaded,
     PayloadDamaged,
@@ -40,6 +41,7 @@ from penstock.ventilator.deletion import Deletion
 from penstock.ventilator.dispatch import Dispatcher
 from penstock.ventilator.intake import Intake
 from penstock.ventilator.ledger import Ledger
+from penstock.ventilator.pairing import Pairing
 from penstock.ventilator.placement import Placement
 from penstock.ventilator.quarantine import Quarantine
 from penstock.ventilator.questions import Questions
@@ -74,14 +76,15 @@ from penstock.wire.messages import (
     NeedFunction,
     Restated,
     Retry,
-    SinkBeat,
     SinkHead,
     Submit,
     Took,
     ToVentilator,
     TrimOutput,
+    VentilatorRefused,
 )
 
+ANYBODY = Identity()
 RETENTION_INTERVAL = 60.0
 """Seconds between two looks for what has been kept for long enough: for days, mostly."""
 
@@ -126,12 +129,18 @@ class VentilatorCore:
         name_chars: int = LABEL_CHARS,
         damages: int = 0,
         must_compare: bool = False,
+        identity: Identity = ANYBODY,
     ) -> None:
-        self.ledger: Ledger = Ledger(life, stored, applied, now, lease_time, heartbeat_interval, seed, lease_tokens)
+        self.ledger: Ledger = Ledger(
+            *(life, stored, applied, now, lease_time, heartbeat_interval, seed, lease_tokens),
+            identity.pipeline,
+            identity.accepted,
+        )
         self.dispatcher: Dispatcher = Dispatcher(self.ledger)
         self.worker_reports: WorkerReports = WorkerReports(self.ledger, self.dispatcher, version)
         self.quarantine: Quarantine = Quarantine(self.ledger, self.dispatcher)
-        self.sink_log: SinkLog = SinkLog(self.ledger, must_compare=must_compare)
+        self.pairing: Pairing = Pairing(self.ledger, identity)
+        self.sink_log: SinkLog = SinkLog(self.ledger, self.pairing, must_compare=must_compare)
         self.start_conditions: StartConditions = StartConditions(self.ledger)
         self.placement: Placement = Placement(self.ledger)
         self.intake: Intake = Intake(
@@ -191,6 +200,9 @@ class VentilatorCore:
             case Diverged():
                 if self.sink_log.on_diverged(event):
                     self.sink_log_repair.begin(event.seq, damaged=self.sink_log.must_compare)
+            case VentilatorRefused(_, _, text):
+                if self.sink_log.is_of_sink(event):
+                    self.ledger.turn.say(Refuse(text))
             case Forgotten(_, batch):
                 self.deletion.on_forgotten(batch)
             case LiveTaken(_, worker, number, is_kept):
@@ -342,7 +354,7 @@ class VentilatorCore:
         if sink is None:
             return
         if number is not None:
-            self.ledger.turn.tell(sink, SinkBeat(number, self.ledger.applied))
+            self.ledger.turn.tell(sink, self.pairing.beat(number))
         again = now >= self._verdicts_at + RESEND
         if again:
             self._verdicts_at = now

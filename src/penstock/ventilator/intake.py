@@ -200,6 +200,7 @@ class Intake:
         if batch is None or head.first < batch.accepted:
             return
         batch.accepted = head.first + head.count
+        self._ledger.mark_accepted()
         self._ledger.turn.say(SaveChunk(head.batch, head.first, head.count, arguments, head.digests))
         for start, stop in SpanSet(head.cancelled).overlap(head.first, batch.accepted):
             self._ledger.mark_cancelled(batch, start, stop)

@@ -20,7 +20,7 @@ from penstock.ventilator.known_worker import Worker
 from penstock.ventilator.leases import Leases
 from penstock.ventilator.sink_beats import SinkBeats
 from penstock.ventilator.turn import Turn
-from penstock.wire.messages import BatchSpan, CancelSpan
+from penstock.wire.messages import BatchSpan, CancelSpan, Greeting
 
 RETRIES_KEPT = 16
 """Latest retries of a batch that are recognised when they are asked again: resends end within seconds."""
@@ -44,8 +44,15 @@ class Ledger:
         heartbeat_interval: float,
         seed: int,
         lease_tokens: LeaseTokens = NO_TOKENS,
+        pipeline: bytes = b"",
+        accepted: int = 0,
     ) -> None:
         self.life = life
+        self.pipeline: bytes = pipeline
+        self.accepted: int = accepted
+        """Chunks that were ever accepted."""
+        self.is_confirmed: bool = False
+        """Whether the sink has answered in this life: it knows of nothing newer than this file."""
         self.lease_tokens = lease_tokens
         self.lease_time = lease_time
         self.heartbeat_interval = heartbeat_interval
@@ -74,6 +81,10 @@ class Ledger:
         self.turn: Turn = Turn()
         """What this turn does."""
         self.hand_backs: HandBackRequests = HandBackRequests(self.turn)
+
+    def greeting(self, connection: int) -> Greeting:
+        """Who this is, to a new connection of this number."""
+        return Greeting(self.life, connection, self.lease_time, self.heartbeat_interval, self.pipeline)
 
     def _unlease(self, part: Part) -> None:
         if part.lease:
@@ -261,6 +272,11 @@ class Ledger:
             self.mark_cancelled(batch, *gap)
         here = sum(part.jobs for chunk in batch.chunks.values() for part in chunk.parts)
         return min(sum(high - low for low, high in absent), batch.accepted - batch.done - here)
+
+    def mark_accepted(self) -> None:
+        """One chunk more is accepted."""
+        self.accepted += 1
+        self.turn.mark_accepted(self.accepted)
 
     def mark_applied(self, seq: int, chain: bytes) -> None:
         """The sink's log is applied up to this line."""

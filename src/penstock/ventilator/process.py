@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, assert_never
 
+from penstock import errors
 from penstock.errors import StoreError
 from penstock.job.spec import ID_BYTES, LABEL_CHARS
 from penstock.keys.files import Peers
@@ -31,7 +32,7 @@ from penstock.station import loop
 from penstock.station.checked_rows import DamagedRow
 from penstock.station.clock import Clock
 from penstock.station.config import VentilatorConfig, from_argv
-from penstock.station.contract import Answer, FromClient
+from penstock.station.contract import Answer, FromClient, Refuse
 from penstock.station.lease_tokens import LeaseTokens
 from penstock.station.log_events import emit, setup
 from penstock.station.permissions import Bindings
@@ -42,6 +43,7 @@ from penstock.ventilator.contract import (
     ClientSought,
     DamageFound,
     Deal,
+    Identity,
     JobConnections,
     KeptLoaded,
     LoadChunk,
@@ -84,6 +86,9 @@ from penstock.wire.messages import (
 )
 from penstock.wire.socket_sets import ventilator_links
 
+LIVES_SKIPPED = 1000
+"""Starts that are counted at once where the file may be an older one: lease numbers begin with their count, and those
+of the starts that it does not know of are still about."""
 POSTPONED_BYTES = 64 << 20
 """What clients may submit while the disk is full: of two that have submitted as much as they may (UNACCEPTED_BYTES)."""
 
@@ -266,6 +271,8 @@ class Ventilator:
                 self._send_digests(action)
             case ReadArguments():
                 self._send_arguments(action)
+            case Refuse(text):
+                raise errors.Refused(f"{self._store.path}: {text}")
             case LoadKept(batch, start, stop):
                 return (KeptLoaded(batch, start, stop, self._store.kept(batch, start, stop)),)
             case _:
@@ -336,7 +343,7 @@ def start(config: VentilatorConfig, logger: logging.Logger) -> Ventilator:
         links.watch(config.lifeline)
     batches = store.batches()
     core = VentilatorCore(
-        store.begin_life(),
+        store.begin_life(LIVES_SKIPPED if config.accept_older else 1),
         batches,
         store.applied(),
         clock.now(),
@@ -353,6 +360,7 @@ def start(config: VentilatorConfig, logger: logging.Logger) -> Ventilator:
         name_chars=config.limits.name_chars or LABEL_CHARS,
         damages=len(store.damages()),
         must_compare=store.must_compare,
+        identity=Identity(store.pipeline, store.is_paired, store.accepted, config.accept_older),
     )
     for what in store.take_found():
         emit(logger, "damaged", {"what": what})

@@ -170,6 +170,7 @@ class Questions:
             wall_time=max(0.0, now + ledger.wall_offset),
             running=sum(worker.running_jobs for worker in ledger.workers.values()),
             trouble="; ".join(self._troubles(now)),
+            pipeline=ledger.pipeline,
             damage=self._damage.in_words(self._sink_log.damages),
         )
         self._answer(client, info)

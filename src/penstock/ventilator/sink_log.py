@@ -17,17 +17,18 @@ from penstock.job.spec import JobState
 from penstock.ventilator.contract import LoadChunk
 from penstock.ventilator.jobs_model import Batch, Chunk, Part, Place
 from penstock.ventilator.ledger import Ledger
+from penstock.ventilator.pairing import Pairing
 from penstock.wire.bounds import RESEND
 from penstock.wire.messages import (
     Closed,
     Completion,
     Completions,
     Diverged,
-    Greeting,
     RecordedSpan,
     Replay,
     Restated,
     SinkHead,
+    VentilatorRefused,
 )
 
 RETRY_DELAY_MAX = 3600.0
@@ -45,7 +46,8 @@ JITTER = 0.25
 class SinkLog:
     """Applies the sink's log."""
 
-    def __init__(self, ledger: Ledger, *, must_compare: bool = False) -> None:
+    def __init__(self, ledger: Ledger, pairing: Pairing, *, must_compare: bool = False) -> None:
+        self._pairing = pairing
         self._ledger = ledger
         self.sink: bytes | None = None
         self.sink_heard_at: float = 0.0
@@ -69,6 +71,9 @@ class SinkLog:
     def on_head(self, head: SinkHead, now: float) -> bool:
         """The sink's sign of life; returns whether all that it had recorded is applied."""
         ledger = self._ledger
+        if not self._pairing.admits(head):
+            return False
+        ledger.is_confirmed = ledger.is_confirmed or ledger.beats.is_of_this_life(head.echo)
         self.sink_heard_at, self.trouble, self.damages = now, head.trouble, head.damages
         if head.sink != self.sink or head.boot != self._boot:
             ledger.turn.log("sink_joined", sink=head.sink.hex()[:8], seq=head.seq)
@@ -92,13 +97,15 @@ class SinkLog:
         chain = NO_CHAIN if self.must_compare else self._ledger.chain
         self._ledger.turn.tell(self.sink, Replay(self._ledger.applied, chain))
 
-    def is_of_sink(self, message: Completions | Diverged | Restated) -> bool:
+    def is_of_sink(self, message: Completions | Diverged | Restated | VentilatorRefused) -> bool:
         """Whether it comes from the sink in its present life."""
         return message.sink == self.sink and message.boot == self._boot
 
     def on_diverged(self, message: Diverged) -> bool:
         """The sink's log is not the one that was applied; whether that is news."""
         if not self.is_of_sink(message) or self.diverged:
+            return False
+        if not self.must_compare and not self._pairing.admits_divergence(message):
             return False
         self.diverged = True
         self._waiting.clear()
@@ -124,7 +131,7 @@ class SinkLog:
         """Lines of the log; those from a former boot are void, and a sink that is not known is asked for its head."""
         ledger = self._ledger
         if not self.is_of_sink(message):
-            ledger.turn.tell(message.sink, Greeting(ledger.life, 0, ledger.lease_time, ledger.heartbeat_interval))
+            ledger.turn.tell(message.sink, ledger.greeting(0))
             return
         if self.diverged or self.must_compare:
             return

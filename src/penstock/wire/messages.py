@@ -99,8 +99,12 @@ Id = Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
 Text = Annotated[str, msgspec.Meta(max_length=65_536)]
 SHOWN_BYTES = 1 << 20
 """Of arguments in one answer, and of a function: what is larger nobody reads."""
+Pipeline = Annotated[bytes, msgspec.Meta(max_length=16)]
+"""Which one a station is of: 16 bytes, made once; empty: an older release, which does not say."""
 Many: msgspec.Meta = msgspec.Meta(max_length=MAX_RECORDS)
 SpanList = Annotated[tuple[tuple[Count, Count], ...], Many]
+UNPAIRED = bytes(16)
+"""The pipeline of a sink whose file no ventilator's knows yet; of a release that knows no pipelines it is empty."""
 OPENS = ("pickle", "msgpack", "command")
 """What a worker of penstock runs (Hello)."""
 Cursor = tuple[Count, Count]
@@ -560,6 +564,7 @@ class PipelineInfo(Message, frozen=True):
     """What keeps jobs from being taken in, run or recorded, for people"""
     damage: Text = ""
     """What was found damaged on the disks of the stations, for people"""
+    pipeline: Pipeline = b""
 
 
 class BatchLine(Record, frozen=True):
@@ -756,6 +761,9 @@ class SinkHead(Message, frozen=True):
     echo: Count
     trouble: Text = ""
     damages: Count = 0
+    pipeline: Pipeline = b""
+    accepts_older: bool = False
+    """Whether somebody has said that the files may be older than what the other station knows of them."""
 
 
 class Completions(Message, frozen=True):
@@ -784,6 +792,14 @@ class LiveTaken(Message, frozen=True):
     worker: Id
     number: Count
     is_kept: bool = False
+
+
+class VentilatorRefused(Message, frozen=True):
+    """The ventilator's file is older than what this sink knows of it: one line for people, with what to do."""
+
+    sink: Id
+    boot: Count
+    text: Text
 
 
 class Forgotten(Message, frozen=True):
@@ -819,6 +835,7 @@ ToVentilator = (
     | Restated
     | Forgotten
     | LiveTaken
+    | VentilatorRefused
 )
 
 
@@ -839,6 +856,8 @@ class Greeting(Message, frozen=True):
     connection: Count
     lease_time: Seconds
     heartbeat_interval: Seconds
+    pipeline: Pipeline = b""
+    """Whose ventilator it is. Who holds leases of another one says nothing and waits."""
 
 
 class Welcome(Message, frozen=True):
@@ -917,10 +936,16 @@ VentilatorToWorker = (
 
 
 class SinkBeat(Message, frozen=True):
-    """The ventilator's sign of life: `number` is echoed by the next SinkHead, `applied` is durable here."""
+    """The ventilator's sign of life: `number` is echoed by the next SinkHead, `applied` is durable here, and so is that
+    it was started `life` times and has accepted so many chunks. A sink that knows of more, of the same `pipeline`,
+    answers VentilatorRefused."""
 
     number: Count
     applied: Count
+    pipeline: Pipeline = b""
+    life: Count = 0
+    accepted: Count = 0
+    accepts_older: bool = False
 
 
 class Replay(Message, frozen=True):
@@ -928,6 +953,13 @@ class Replay(Message, frozen=True):
 
     seq: Count
     chain: bytes
+
+
+class SinkRefused(Message, frozen=True):
+    """The sink's file is not of this pipeline, or is older than what the ventilator knows of it: one line for people,
+    with what to do."""
+
+    text: Text
 
 
 class Restate(Message, frozen=True):
@@ -968,7 +1000,7 @@ class Keys(Message, frozen=True):
     revoked: tuple[Label, ...]
 
 
-VentilatorToSink = Greeting | SinkBeat | Replay | Restate | Verdicts | ForgetBatch | TrimOutput | Keys
+VentilatorToSink = Greeting | SinkBeat | Replay | Restate | Verdicts | ForgetBatch | TrimOutput | Keys | SinkRefused
 
 
 # ---------------------------------------------------------------------------------------------- worker -> sink

@@ -15,6 +15,7 @@ from penstock.station import loop
 from penstock.station.lease_tokens import LeaseTokens
 from penstock.station.permissions import Bindings
 from penstock.station.ventilator_contact import Outlet, VentilatorContact
+from penstock.ventilator.contract import Identity
 from penstock.ventilator.core import VentilatorCore
 from penstock.ventilator.process import Ventilator
 from penstock.ventilator.store import QueueStore
@@ -147,6 +148,7 @@ class VentilatorNode(StationNode):
             lease_tokens=SEAL,
             damages=len(self.store.damages()),
             must_compare=self.store.must_compare,
+            identity=Identity(self.store.pipeline, self.store.is_paired, self.store.accepted, self.world.accepts_older),
         )
         return Ventilator(core, self.store, self.links, process, Bindings())
 
@@ -169,6 +171,7 @@ class SinkNode(StationNode):
             lease_tokens=SEAL,
             damages=len(self.store.damages()),
             damaged_to=self.store.damaged_to,
+            known=self.store.known(accepts_older=self.world.accepts_older),
         )
         return Sink(core, self.store, self.links, process, Bindings(), VentilatorContact("sim", self.world.now))
 

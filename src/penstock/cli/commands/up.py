@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from penstock.cli.options import binding, data_folder, graced, key_path, station_settings
+from penstock.cli.options import binding, data_folder, graced, key_path, older, station_settings
 from penstock.cli.output import say
 from penstock.errors import ConfigError, NoPipeline, PenstockError
 from penstock.exit_codes import REFUSED, SUCCESS, WRONG_USE, in_words
@@ -49,10 +49,19 @@ SETTLED_TIME = 5.0
     help="Run this many jobs at once in each worker.  [default: cores / workers]",
 )
 @click.option("--show-jobs", is_flag=True, help="Print a line for each job as it ends.")
+@older
 @graced()
 @binding
 def command(
-    url: str, data: Path | None, workers: int, slots: int | None, show_jobs: bool, grace: float, **asked: Any
+    url: str,
+    data: Path | None,
+    workers: int,
+    slots: int | None,
+    *,
+    show_jobs: bool,
+    grace: float,
+    accept_older: bool,
+    **asked: Any,
 ) -> None:
     """Run a whole pipeline on this machine until Ctrl-C, which lets running jobs finish.
 
@@ -64,7 +73,8 @@ def command(
     stations = Stations()
     with _terminable():
         try:
-            _start(stations, common, folder, workers, slots, show_jobs=show_jobs, grace=grace)
+            stores = {"data": folder, "accept_older": accept_older}
+            _start(stations, common, stores, workers, slots, show_jobs=show_jobs, grace=grace)
             _wait_until_up(stations, url, workers)
             say(f"{url} is up and keeps its data in {folder}; others on this machine find it with")
             print(f"export PENSTOCK_URL={url}", flush=True)
@@ -89,16 +99,21 @@ def _check_places(url: str, folder: str) -> None:
 
 
 def _start(
-    stations: Stations, common: dict[str, Any], folder: str, workers: int, slots: int | None, **of_workers: Any
+    stations: Stations,
+    common: dict[str, Any],
+    stores: dict[str, Any],
+    workers: int,
+    slots: int | None,
+    **of_workers: Any,
 ) -> None:
-    """`common`: what every station is told; `of_workers`: what only workers are."""
+    """`common`: what every station is told; `stores`: what those with a store are; `of_workers`: what workers are."""
     from penstock.cli.commands.worker import default_name
     from penstock.station.capacity import default_slots
     from penstock.station.config import SinkConfig, VentilatorConfig, WorkerConfig
 
     common["lifeline"] = stations.lifeline
-    stations.start("ventilator", VentilatorConfig(data=folder, **common))
-    stations.start("sink", SinkConfig(data=folder, **common))
+    stations.start("ventilator", VentilatorConfig(**stores, **common))
+    stations.start("sink", SinkConfig(**stores, **common))
     each = slots or max(1, default_slots() // max(1, workers))
     for number in range(1, workers + 1):
         name = f"{default_name()}-{number}"
