@@ -23,37 +23,11 @@ from msgspec.structs import replace
 from penstock.errors import StoreError
 from penstock.job.spans import SpanSet
 from penstock.job.spec import Stamp
+from penstock.sink import store_statements as sql
 from penstock.sink.contract import Known, SaveClaim, SaveKnown, SaveOutput, SaveRecorded, SaveRow, SaveTrimmed, SinkSave
 from penstock.sink.hash_chain import completion
 from penstock.sink.output_store import DoomedOutputs, add_part, part_at
 from penstock.sink.store_damage import Containment
-from penstock.sink.store_statements import (
-    ADD_BATCH,
-    ADD_DOOMED,
-    ADD_LINE,
-    BATCH,
-    CHAIN_AT,
-    CLAIM,
-    CLAIMS,
-    DOOMED,
-    DOOMED_LINES,
-    DOOMED_OUTPUT,
-    HAS_OPENINGS,
-    LAST_LINE,
-    LINES_AFTER,
-    LINES_SINCE,
-    LOG_AFTER,
-    META,
-    OPENINGS,
-    OUTPUT,
-    RECORDED,
-    ROWS_AFTER,
-    ROWS_IN,
-    SET_CLAIM,
-    SET_LONGEST,
-    SET_RECORDED,
-    SUM_BATCH,
-)
 from penstock.station.checked_rows import DamagedRow, checksum, fill, is_whole
 from penstock.station.contract import Bytes, DeleteBatch
 from penstock.station.recorded_jobs import RecordedLine, StoredRecord
@@ -66,7 +40,7 @@ FETCH_BYTES = 64 << 20
 FETCH_ROWS = 50_000
 """Lines in one answer at most: half of what a message may hold."""
 
-_CHECKED = (BATCH, CLAIM, DOOMED, OUTPUT, DOOMED_OUTPUT)
+_CHECKED = (sql.BATCH, sql.CLAIM, sql.DOOMED, sql.OUTPUT, sql.DOOMED_OUTPUT)
 """Tables whose rows are given their checksums by the third script, beside those to which it gives them itself."""
 _first, _second, _third = (
     Path(__file__).with_name(name).read_text(encoding="utf-8")
@@ -93,7 +67,7 @@ class ResultStore(StoreFile):
     """results.db in the data folder; see the module. Every method raises StoreError."""
 
     def __init__(self, folder: str | Path, durable: bool = True, *, scratch: bool = False) -> None:
-        super().__init__(Path(folder), "results.db", KIND, SCRIPTS, durable, scratch, meta=META)
+        super().__init__(Path(folder), "results.db", KIND, SCRIPTS, durable, scratch, meta=sql.META)
         self._load()
 
     def reopen(self) -> None:
@@ -146,10 +120,10 @@ class ResultStore(StoreFile):
 
     def _batches(self) -> list[Any]:
         with self.guard():
-            rows: list[Any] = self.db.execute(RECORDED).fetchall()
+            rows: list[Any] = self.db.execute(sql.RECORDED).fetchall()
             if damaged := [row for row in rows if not row[0]]:
                 self._containment.batches(damaged)
-                rows = self.db.execute(RECORDED).fetchall()
+                rows = self.db.execute(sql.RECORDED).fetchall()
         if not all(row[0] for row in rows):
             raise StoreError(f"{self.path}: {DAMAGED}")
         return rows
@@ -185,11 +159,11 @@ class ResultStore(StoreFile):
     def claims(self) -> Iterator[SaveClaim]:
         """The newest claim of each reader of each batch."""
         with self.guard():
-            rows: list[Any] = self.db.execute(CLAIMS).fetchall()
+            rows: list[Any] = self.db.execute(sql.CLAIMS).fetchall()
         return (SaveClaim(*row) for row in rows)
 
     def _lines_since(self, number: int, as_of: int) -> Iterator[RecordedLine]:
-        rows: list[Any] = self.db.execute(LINES_SINCE, (number, as_of)).fetchall()
+        rows: list[Any] = self.db.execute(sql.LINES_SINCE, (number, as_of)).fetchall()
         for is_sound, seq, blob in rows:
             if not is_sound:
                 raise self._damaged_line(seq)
@@ -204,8 +178,8 @@ class ResultStore(StoreFile):
         bodies: list[Bytes] = []
         position, cost = after, 0
         with self.guard():
-            reopened = self.db.execute(HAS_OPENINGS, (batch,)).fetchone() is not None
-            rows: Any = self.db.execute(ROWS_AFTER, (batch, after, FETCH_ROWS + 1))
+            reopened = self.db.execute(sql.HAS_OPENINGS, (batch,)).fetchone() is not None
+            rows: Any = self.db.execute(sql.ROWS_AFTER, (batch, after, FETCH_ROWS + 1))
             for is_sound, seq, kind, crc, blob, body in rows:
                 if cost >= limit_bytes or len(heads) >= FETCH_ROWS:
                     return tuple(heads), join(bodies), position, True
@@ -222,7 +196,7 @@ class ResultStore(StoreFile):
     def _pieces(self, seq: int, head: OutcomeHead) -> list[OutcomeHead]:
         """A final line in the order of its jobs, without the values of what was opened again after it."""
         gone = SpanSet()
-        for start, stop in self.db.execute(OPENINGS, (head.batch, head.start, head.stop, seq)):
+        for start, stop in self.db.execute(sql.OPENINGS, (head.batch, head.start, head.stop, seq)):
             gone.add(max(start, head.start), min(stop, head.stop))
         whole = [(span, True) for span in gone.gaps(head.start, head.stop)] + [(span, False) for span in gone]
         return [_piece(head, *span, whole=is_whole) for span, is_whole in sorted(whole)]
@@ -234,7 +208,7 @@ class ResultStore(StoreFile):
         bodies: list[Bytes] = []
         size = 0
         with self.guard():
-            rows: Any = self.db.execute(ROWS_IN, (batch, start, stop, *cursor, FETCH_ROWS + 1))
+            rows: Any = self.db.execute(sql.ROWS_IN, (batch, start, stop, *cursor, FETCH_ROWS + 1))
             for is_sound, seq, crc, head, body in rows:
                 size += len(head) + len(body)
                 if heads and (size > FETCH_BYTES or len(heads) == FETCH_ROWS):
@@ -258,7 +232,7 @@ class ResultStore(StoreFile):
             chain = self._chain_at(seq)
             if chain is None:
                 return None, (), False
-            rows: list[Any] = self.db.execute(LOG_AFTER, (seq, limit + 1)).fetchall()
+            rows: list[Any] = self.db.execute(sql.LOG_AFTER, (seq, limit + 1)).fetchall()
         lines: list[Completion] = []
         previous = chain
         for is_sound, number, worker, stored, packed in rows[:limit]:
@@ -276,7 +250,7 @@ class ResultStore(StoreFile):
         """Up to `limit` lines after line `seq` that are not of deleted batches: the number of the last one, or of the
         log's end if there are no more, the end and its chain, and the lines."""
         with self.guard():
-            rows: list[Any] = self.db.execute(LINES_AFTER, (seq, limit)).fetchall()
+            rows: list[Any] = self.db.execute(sql.LINES_AFTER, (seq, limit)).fetchall()
         if damaged := [number for is_sound, number, *_ in rows if not is_sound]:
             raise self._damaged_line(damaged[0])
         lines = tuple(
@@ -289,7 +263,7 @@ class ResultStore(StoreFile):
     def _chain_at(self, seq: int) -> bytes | None:
         if seq <= self._hole:
             return self._hole_chain if seq == self._hole else None
-        row: Any = self.db.execute(CHAIN_AT, (seq,)).fetchone()
+        row: Any = self.db.execute(sql.CHAIN_AT, (seq,)).fetchone()
         if row is not None and not row[0]:
             raise self._damaged_line(seq)
         return None if row is None else bytes(row[2])
@@ -314,14 +288,16 @@ class ResultStore(StoreFile):
                     case SaveRow():
                         rows.append(save)
                     case SaveKnown(pipeline, life, accepted):
-                        cursor.execute(META.change(pipeline="?1", life="?2", accepted="?3"), (pipeline, life, accepted))
+                        cursor.execute(
+                            sql.META.change(pipeline="?1", life="?2", accepted="?3"), (pipeline, life, accepted)
+                        )
                     case SaveRecorded():
                         self._save_rows(cursor, rows)
                         record = (_encode(save.spans), _encode(save.generations), _encode(save.attempts))
-                        cursor.execute(SET_RECORDED, (save.batch, self._seq, *record))
+                        cursor.execute(sql.SET_RECORDED, (save.batch, self._seq, *record))
                     case SaveClaim():
                         self._save_rows(cursor, rows)
-                        cursor.execute(SET_CLAIM, (save.batch, save.reader, save.number, save.start, save.stop))
+                        cursor.execute(sql.SET_CLAIM, (save.batch, save.reader, save.number, save.start, save.stop))
                     case SaveOutput():
                         add_part(cursor, save)
                     case SaveTrimmed(batch, bound):
@@ -333,7 +309,7 @@ class ResultStore(StoreFile):
                         assert_never(save)
             self._save_rows(cursor, rows)
             if self._seq != seq:
-                cursor.execute(META.change(seq="?1", chain="?2"), (self._seq, self._chain))
+                cursor.execute(sql.META.change(seq="?1", chain="?2"), (self._seq, self._chain))
             if self._doomed:
                 self._delete_slice(cursor, self._doomed[0])
             elif self._doomed_outputs:
@@ -347,13 +323,13 @@ class ResultStore(StoreFile):
         for row in rows:
             longest[row.head.batch] = max(longest.get(row.head.batch, 0), row.head.stop - row.head.start)
         for batch, jobs in longest.items():
-            cursor.execute(ADD_BATCH, (batch, jobs, _NOTHING))
+            cursor.execute(sql.ADD_BATCH, (batch, jobs, _NOTHING))
             if self.db.changes():
-                cursor.execute(SUM_BATCH, (batch,))
+                cursor.execute(sql.SUM_BATCH, (batch,))
             else:
-                cursor.execute(SET_LONGEST, (batch, jobs))
+                cursor.execute(sql.SET_LONGEST, (batch, jobs))
         before = self.db.total_changes()
-        cursor.executemany(ADD_LINE, (_line(row) for row in rows))
+        cursor.executemany(sql.ADD_LINE, (_line(row) for row in rows))
         last = rows[-1]
         if self.db.total_changes() - before != len(rows) and self._chain_at(last.seq) != last.chain:
             raise StoreError(f"{self.path}: another line {last.seq} is here already; two sinks wrote this file")
@@ -366,15 +342,15 @@ class ResultStore(StoreFile):
         numbers: list[Any] = cursor.execute("DELETE FROM batch WHERE batch = ? RETURNING number", (batch,)).fetchall()
         for (number,) in numbers:
             cursor.execute("DELETE FROM claim WHERE batch = ?", (number,))
-            cursor.execute(ADD_DOOMED, (number,))
+            cursor.execute(sql.ADD_DOOMED, (number,))
             self._doomed.append(number)
-            last: Any = cursor.execute(LAST_LINE, (number,)).fetchone()
+            last: Any = cursor.execute(sql.LAST_LINE, (number,)).fetchone()
             if last is not None and last[1] > self._hole:
                 self._hole, self._hole_chain = last[1:] if last[0] else (self._seq, self._chain)
-                cursor.execute(META.change(hole="?1", hole_chain="?2"), (self._hole, self._hole_chain))
+                cursor.execute(sql.META.change(hole="?1", hole_chain="?2"), (self._hole, self._hole_chain))
 
     def _delete_slice(self, cursor: apsw.Cursor, number: int) -> None:
-        lines: list[Any] = cursor.execute(DOOMED_LINES, (number, DELETE_ROWS)).fetchall()
+        lines: list[Any] = cursor.execute(sql.DOOMED_LINES, (number, DELETE_ROWS)).fetchall()
         deleted_bytes = 0
         for seq, size in lines:
             cursor.execute("DELETE FROM line WHERE seq = ?", (seq,))

@@ -130,6 +130,7 @@ class VentilatorCore:
         damages: int = 0,
         must_compare: bool = False,
         identity: Identity = ANYBODY,
+        deleted: Iterable[tuple[bytes, str, str]] = (),
     ) -> None:
         self.ledger: Ledger = Ledger(
             *(life, stored, applied, now, lease_time, heartbeat_interval, seed, lease_tokens),
@@ -144,7 +145,7 @@ class VentilatorCore:
         self.start_conditions: StartConditions = StartConditions(self.ledger)
         self.placement: Placement = Placement(self.ledger)
         self.intake: Intake = Intake(
-            self.ledger, self.start_conditions, self.placement, pickles=pickles, name_chars=name_chars
+            self.ledger, self.start_conditions, self.placement, pickles=pickles, name_chars=name_chars, deleted=deleted
         )
         self.deletion: Deletion = Deletion(
             self.ledger, self.start_conditions, self.intake, now, forgotten, transient_time

@@ -106,7 +106,7 @@ class Deletion:
         for batch in [batch for batch in done if not self._start_conditions.keeps(batch)]:
             del self._leaving[batch.id]
             self._ledger.turn.forget(batch)
-            self._ledger.turn.say(DeleteBatch(batch.id))
+            self._ledger.turn.say(DeleteBatch(batch.id, *([batch.gone] if batch.gone else [])))
             if sink is not None:
                 self._ledger.turn.tell(sink, ForgetBatch(batch.id))
             self._ledger.backlog.remove_batch(batch)

@@ -11,6 +11,7 @@ Promises:
 from __future__ import annotations
 
 from collections import ChainMap
+from collections.abc import Iterable
 from typing import Any
 
 from msgspec.structs import replace
@@ -67,8 +68,10 @@ class Intake:
         *,
         pickles: bool = True,
         name_chars: int = LABEL_CHARS,
+        deleted: Iterable[tuple[bytes, str, str]] = (),
     ) -> None:
-        """`pickles`: whether calls whose arguments are pickles are taken in. `name_chars`: of a name among options."""
+        """`pickles`: whether calls whose arguments are pickles are taken in. `name_chars`: of a name among options.
+        `deleted`: what was deleted in former lives, oldest first, and why."""
         self._ledger = ledger
         self.recalls: UnstartedCancels = UnstartedCancels(ledger)
         self._start_conditions = start_conditions
@@ -77,9 +80,8 @@ class Intake:
         self._name_chars = name_chars
         self.recovered: bool = False
         """Whether what was given out before a restart is known: until then stored chunks are unconfirmed."""
-        self.forgotten: dict[bytes, tuple[str, str] | None] = {}
-        """Batches deleted in this life, oldest first, and why: what their clients still send again is accepted and
-        dropped."""
+        self.forgotten: dict[bytes, tuple[str, str] | None] = {batch: (kind, why) for batch, kind, why in deleted}
+        """Deleted batches, oldest first, and why: what their clients still send again is accepted and dropped."""
         self._words: dict[str, bytes] = {}
         """The batches that were accepted once under a word, for as long as they are here."""
         for batch in ledger.backlog.batches.values():

@@ -204,15 +204,16 @@ class Ledger:
         self.judged[part.chunk.batch.id, part.chunk.first] = part.chunk
         self.turn.decide(part.verdict_head())
 
-    def open_again(self, chunk: Chunk, start: int, stop: int, state: JobState) -> None:
-        """Jobs that ended in this state have no outcome any more, when the sink has recorded that."""
+    def open_again(self, chunk: Chunk, start: int, stop: int, state: JobState, *, has_run: bool = False) -> None:
+        """Jobs that ended in this state have no outcome any more, when the sink has recorded that. `has_run`: they had
+        been opened before, and must not be started once more."""
         batch = chunk.batch
         chunk.ended[state].remove(start, stop)
         batch.counts[state] = batch.counts.get(state, 0) - (stop - start)
         self.turn.touch_counts(batch)
         if batch.cancelled.remove(start, stop):
             self.turn.touch_cancelled(batch)
-        part = Part(chunk, start, stop, Stamp(batch.generation, 0))
+        part = Part(chunk, start, stop, Stamp(batch.generation, 0), given=has_run)
         self.backlog.add_part(part)
         self.announce_opening(part)
         self.turn.touch(chunk)

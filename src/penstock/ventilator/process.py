@@ -360,6 +360,7 @@ def start(config: VentilatorConfig, logger: logging.Logger) -> Ventilator:
         name_chars=config.limits.name_chars or LABEL_CHARS,
         damages=len(store.damages()),
         must_compare=store.must_compare,
+        deleted=store.deleted(),
         identity=Identity(store.pipeline, store.is_paired, store.accepted, config.accept_older),
     )
     for what in store.take_found():

@@ -33,6 +33,7 @@ from penstock.wire.messages import (
 
 RETRY_DELAY_MAX = 3600.0
 """Seconds: a retry never waits longer, however often it doubled."""
+LOST_RETRY = "its outcome was lost with the end of the results file, and it must not be started twice"
 DOUBLINGS_MAX = 32
 """More are beyond any delay, and beyond a float in the end."""
 LOAD_AHEAD = 256
@@ -194,10 +195,11 @@ class SinkLog:
     def _again(self, part: Part, line: Completion, now: float) -> None:
         """A recorded attempt without success: once more, after a growing, jittered delay if the job itself said no."""
         part.stamp = line.stamp.after_crash() if line.crashed else line.stamp.after_failure()
-        part.given = part.crashed = part.suspect = False
+        has_run, part.given = part.given, False
+        part.crashed = part.suspect = False
         self._ledger.turn.touch(part.chunk)
         if line.stamp.opens:
-            self._opened(part)
+            self._opened(part, has_run=has_run)
             return
         if line.crashed:
             self._ledger.queue(part)
@@ -206,8 +208,12 @@ class SinkLog:
         jitter = 1 + JITTER * (2 * self._ledger.random.random() - 1)
         self._ledger.delay(part, now + min(grown, RETRY_DELAY_MAX) * jitter)
 
-    def _opened(self, part: Part) -> None:
-        """A retry is recorded: to be given out, if nobody has cancelled it meanwhile."""
+    def _opened(self, part: Part, *, has_run: bool) -> None:
+        """A retry is recorded: to be given out, if nobody has cancelled it meanwhile. One that `has_run`, and whose
+        outcome was lost, is not given out again (sink_log_repair.py)."""
+        if has_run:
+            self._ledger.decide(part, JobState.DEAD, LOST_RETRY)
+            return
         self._ledger.queue(part)
         for start, stop in part.chunk.batch.cancelled.overlap(part.start, part.stop):
             for cancelled in self._ledger.backlog.carve(part.chunk, start, stop):

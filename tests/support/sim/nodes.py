@@ -148,6 +148,7 @@ class VentilatorNode(StationNode):
             lease_tokens=SEAL,
             damages=len(self.store.damages()),
             must_compare=self.store.must_compare,
+            deleted=self.store.deleted(),
             identity=Identity(self.store.pipeline, self.store.is_paired, self.store.accepted, self.world.accepts_older),
         )
         return Ventilator(core, self.store, self.links, process, Bindings())
