@@ -19,11 +19,14 @@ from msgspec.structs import replace
 
 from penstock.errors import StoreError
 from penstock.job.spec import BatchSpec, JobState, Stamp
+from penstock.sink import store_check as result_check
 from penstock.sink.contract import SaveClaim, SaveOutput, SaveRecorded, SaveRow
 from penstock.sink.hash_chain import completion
 from penstock.sink.store import ResultStore
+from penstock.sink.store_check import ResultCheck
 from penstock.station.checked_rows import DamagedRow
 from penstock.station.contract import DeleteBatch
+from penstock.ventilator import store_check as queue_check
 from penstock.ventilator.contract import (
     EndedPart,
     OpenPart,
@@ -36,6 +39,7 @@ from penstock.ventilator.contract import (
     SaveTotal,
 )
 from penstock.ventilator.store import QueueStore
+from penstock.ventilator.store_check import QueueCheck
 from penstock.wire.frames import split
 from penstock.wire.messages import Print
 from support.sink_models import head_of
@@ -45,6 +49,8 @@ CHUNKS = 12
 JOBS = 10
 """Of each chunk."""
 
+REPAIRED = -1
+"""For how many damages: the file does not remember them any more."""
 Read = dict[Any, Any]
 """What a station is given of a store, by what it asks for; what it is told is lost is not in it."""
 
@@ -203,6 +209,8 @@ def judge_queue(whole: Read, found: Read) -> str:
     for key, value in found.items():
         is_given_up = key[0] == "chunk" and found["compare"] and not value.parts and not value.ended
         is_less = key[0] == "open" and set(value) <= set(whole[key])
+        if found["damages"] == REPAIRED and (key == "life" or value == (0, b"")):
+            continue  # what the file said of itself was lost: the log is applied from its beginning
         if key not in {"damages", "compare"} and value != whole.get(key) and not is_given_up and not is_less:
             return f"{key}: {value} instead of {whole.get(key)}"
     return ""
@@ -230,7 +238,7 @@ KINDS: dict[str, tuple[Callable[[Path], None], Callable[[Path], Read], Callable[
 
 def sweep(folder: Path, name: str, count: int, seed: int) -> Counter[str]:
     """Flip so many bits, one at a time; how often what came of it. Anything that begins with ``OTHER`` is a fault."""
-    fill, read, judge = KINDS[name]
+    fill, read, _ = KINDS[name]
     fill(folder / "made")
     shutil.copytree(folder / "made", folder / "read")
     whole = read(folder / "read")
@@ -244,17 +252,42 @@ def sweep(folder: Path, name: str, count: int, seed: int) -> Counter[str]:
         flipped = bytearray(content)
         flipped[at] ^= 1 << bit
         (place / name).write_bytes(flipped)
-        try:
-            found = read(place)
-        except StoreError as error:
-            seen[
-                "refused" if "penstock check" in str(error) or "not a penstock" in str(error) else f"OTHER {error}"
-            ] += 1
-        else:
-            wrong = judge(whole, found)
-            seen[f"OTHER {at}.{bit}: {wrong}" if wrong else "contained" if found["damages"] else "as it was"] += 1
+        seen[_seen(place, name, whole, f"{at}.{bit}")] += 1
         shutil.rmtree(place)
     return seen
+
+
+def _seen(place: Path, name: str, whole: Read, at: str) -> str:
+    _, read, judge = KINDS[name]
+    try:
+        found = read(place)
+        said = "contained" if found["damages"] else "as it was"
+    except StoreError as error:
+        if "penstock check" not in str(error) and "not a penstock store" not in str(error):
+            return f"OTHER {at}: {error}"
+        try:
+            repaired(place, name)
+        except StoreError as lost:
+            return "nothing left of it" if "restore a backup" in str(lost) else f"OTHER {at}: {lost}"
+        found = read(place) | {"damages": REPAIRED}
+        said = "repaired"
+    wrong = judge(whole, found)
+    return f"OTHER {at}, {said}: {wrong}" if wrong else said
+
+
+def repaired(folder: Path, name: str) -> None:
+    """As `penstock check --repair` does it; then nothing is found any more."""
+    queue = name == "queue.db"
+    (queue_check if queue else result_check).rebuild(folder)
+    said: list[str] = []
+    for _ in range(2):
+        store = QueueStore(folder, durable=False) if queue else ResultStore(folder, durable=False)
+        check = QueueCheck(store) if isinstance(store, QueueStore) else ResultCheck(store)
+        try:
+            said = check.mend()
+        finally:
+            store.close()
+    assert not said
 
 
 def main() -> int:

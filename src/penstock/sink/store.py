@@ -144,6 +144,13 @@ class ResultStore(StoreFile):
         """Take a damaged row out; if it was a line, what is recorded of all batches now. Raises StoreError."""
         return tuple(self.recorded()) if self._take_out(damage) else None
 
+    def mend_log(self) -> int:
+        """Make anew what is recorded of all batches, from the lines that are here: so many."""
+        self._containment.log()
+        self._load_meta()
+        with self.guard():
+            return int(self.value("SELECT count(*) FROM line"))
+
     def _take_out(self, damage: DamagedRow) -> bool:
         match damage.key:
             case "line", seq:

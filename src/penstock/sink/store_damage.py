@@ -27,6 +27,12 @@ LINE_AT = f"SELECT {LINE.is_sound}, batch, start, stop FROM line WHERE seq = ?"
 ANY_LINE = "SELECT 1 FROM line INDEXED BY line_position WHERE batch = ? LIMIT 1"
 MADE_ANEW = BATCH.write(as_of="0", spans="?2", generations="?2", attempts="?2") + " WHERE number = ?1"
 MENDED = BATCH.write(batch="?3", longest="?4", as_of="0", spans="?2", generations="?2", attempts="?2")
+UNKNOWN_BATCHES = """
+    SELECT batch, head, max(stop - start) FROM line
+    WHERE batch NOT IN (SELECT number FROM batch UNION SELECT number FROM doomed) GROUP BY batch"""
+ADD_UNKNOWN = """
+    INSERT OR IGNORE INTO batch (number, batch, longest, as_of, spans, generations, attempts)
+    VALUES (?1, ?2, ?3, 0, ?4, ?4, ?4)"""
 NEW_CHAIN = META.change(chain="?1", hole="seq", hole_chain="?1", damaged="seq")
 
 _decode_head = msgspec.msgpack.Decoder(OutcomeHead).decode
@@ -103,6 +109,16 @@ class Containment:
             self._make_anew(cursor, (number for number, _ in rows))
             self._begin_chain(cursor)
         return [number for number, _ in rows]
+
+    def log(self) -> None:
+        """Lines are missing: batches are made anew from those that are here, and lines of batches that are not."""
+        with self._store.transaction() as cursor:
+            unknown: list[Any] = cursor.execute(UNKNOWN_BATCHES).fetchall()
+            for number, head, longest in unknown:
+                cursor.execute(ADD_UNKNOWN, (number, _decode_head(head).batch, longest, _NOTHING))
+            numbers: list[Any] = cursor.execute("SELECT number FROM batch").fetchall()
+            self._make_anew(cursor, (number for (number,) in numbers))
+            self._begin_chain(cursor)
 
     def _make_anew(self, cursor: apsw.Cursor, numbers: Iterable[int]) -> None:
         for number in numbers:

@@ -102,7 +102,7 @@ class StoreFile:
         try:
             folder = prepare(folder, durable=durable)
             self.path: Path = folder / name
-            self._lock = _lock(folder, name)
+            self._lock = lock(folder, name)
         except OSError as error:
             raise StoreError(f"{folder}: {error.strerror}") from None
         try:
@@ -349,20 +349,21 @@ def _beginning(path: Path) -> bytes:
         return file.read(len(MAGIC))
 
 
-def _lock(folder: Path, name: str) -> int:
+def lock(folder: Path, name: str) -> int:
+    """Be the only process that has this store; the lock, to be closed. Raises StoreInUse."""
     path = folder / f"{name}.lock"
-    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    held = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        holder = os.pread(lock, 32, 0).decode("ascii", "replace").strip()
-        os.close(lock)
+        holder = os.pread(held, 32, 0).decode("ascii", "replace").strip()
+        os.close(held)
         raise StoreInUse(
             f"{folder}: {name} is in use by process {holder}; stop that one or name another --data"
         ) from None
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, b"%d\n" % os.getpid(), 0)
-    return lock
+    os.ftruncate(held, 0)
+    os.pwrite(held, b"%d\n" % os.getpid(), 0)
+    return held
 
 
 def _sync_folder(folder: Path) -> None:

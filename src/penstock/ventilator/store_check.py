@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
+from typing import Any
 
-from penstock.station.checked_rows import is_whole
+from penstock.station.checked_rows import CheckedTable, is_whole
 from penstock.station.store_check import Fault, StoreCheck
-from penstock.ventilator.store import QueueStore
-from penstock.ventilator.store_statements import BATCH, CHUNK, DELETED, DIGEST, FUNCTION, META
+from penstock.station.store_file import DAMAGE
+from penstock.station.store_salvage import BrokenFile, take_over
+from penstock.ventilator.store import PRUNE_COST, QueueStore
+from penstock.ventilator.store_statements import BATCH, CHUNK, DELETED, DIGEST, DOOMED, FORGOTTEN, FUNCTION, META
 
 UNSOUND_BATCHES = f"SELECT {BATCH.is_sound}, number FROM batch WHERE NOT {BATCH.is_sound}"
 UNSOUND_CHUNKS = f"SELECT batch, first FROM chunk WHERE NOT {CHUNK.is_sound}"
@@ -16,6 +21,19 @@ PAYLOADS = """
     SELECT chunk.batch, first, chunk.size, chunk.crc, payload.crc, bytes
     FROM chunk LEFT JOIN payload ON payload.number = chunk.payload"""
 FUNCTIONS = f"SELECT {FUNCTION.is_sound}, digest, crc, code FROM function"
+UNKNOWN_CHUNKS = "FROM chunk WHERE batch NOT IN (SELECT number FROM batch UNION SELECT number FROM doomed)"
+KEPT_BYTES = f"SELECT coalesce(sum(size + {PRUNE_COST}), 0) FROM chunk WHERE finished IS NOT NULL"
+TABLES: tuple[tuple[CheckedTable | str, str], ...] = (
+    (BATCH, "rowid"),
+    (FUNCTION, "rowid"),
+    (CHUNK, "batch, first"),
+    ("payload", "rowid"),
+    (DIGEST, "batch, first"),
+    (DOOMED, "rowid"),
+    (FORGOTTEN, "rowid"),
+    (DELETED, "rowid"),
+    (DAMAGE, "rowid"),
+)
 ORPHANS = "FROM payload WHERE number NOT IN (SELECT payload FROM chunk)"
 
 
@@ -59,3 +77,39 @@ class QueueCheck(StoreCheck):
     def _drop_chunk(self, number: int, first: int) -> None:
         self._run("DELETE FROM chunk WHERE batch = ? AND first = ?", (number, first))
         self._run(META.change(compare="1"))
+
+
+def rebuild(folder: Path) -> list[str]:
+    """Put a queue.db that cannot be opened together anew; what is lost. Raises StoreError: nothing can be read."""
+    broken = BrokenFile(folder, "queue.db")
+    try:
+        return broken.replace(partial(QueueStore, durable=False), _fill)
+    finally:
+        broken.close()
+
+
+def _fill(store: QueueStore, broken: BrokenFile) -> list[str]:
+    said: list[str] = []
+    for table, key in TABLES:
+        take_over(store, broken, table, key)
+    known = broken.meta(META)
+    if known is None:
+        said.append("what the file said of itself is lost: start its ventilator with --accept-older")
+        known = {
+            "life": int(time.time()),
+            "applied": 0,
+            "chain": b"",
+            "pipeline": store.pipeline,
+            "paired": 0,
+            "accepted": 0,
+        }
+    with store.transaction() as cursor:
+        names = ("life", "applied", "chain", "pipeline", "paired", "accepted")
+        values = tuple(known[name] for name in names)
+        changes = {name: f"?{number}" for number, name in enumerate(names, 1)}
+        cursor.execute(META.write(compare="1", kept_bytes=f"({KEPT_BYTES})", **changes), values)
+        lost: Any = cursor.execute(f"SELECT count(*) {UNKNOWN_CHUNKS}").fetchone()
+        cursor.execute(f"DELETE {UNKNOWN_CHUNKS}")
+    if lost[0]:
+        said.append(f"{lost[0]} chunks of batches of which nothing is left: their jobs are lost")
+    return said

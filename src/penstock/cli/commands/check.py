@@ -58,8 +58,10 @@ def command(data: Path | None, repair: bool, as_json: bool) -> int:
 
 
 def _lines(folder: Path, *, repair: bool) -> Iterator[Line]:
+    from penstock.sink import store_check as sink_check
     from penstock.sink.store import ResultStore
     from penstock.sink.store_check import ResultCheck
+    from penstock.ventilator import store_check
     from penstock.ventilator.store import QueueStore
     from penstock.ventilator.store_check import QueueCheck
 
@@ -69,14 +71,21 @@ def _lines(folder: Path, *, repair: bool) -> Iterator[Line]:
         "queue.db": lambda folder: QueueCheck(QueueStore(folder, durable=False)),
         "results.db": lambda folder: ResultCheck(ResultStore(folder, durable=False)),
     }
+    rebuild: dict[str, Callable[[Path], list[str]]] = {
+        "queue.db": store_check.rebuild,
+        "results.db": sink_check.rebuild,
+    }
     for name in (name for name in kinds if (folder / name).exists()):
         try:
             check = kinds[name](folder)
         except (StoreInUse, SchemaMismatch, UnfitFolder):
             raise
         except StoreError as error:
-            yield Line(name, "damaged", str(error))
-            continue
+            yield Line(name, "mended" if repair else "damaged", str(error))
+            if not repair:
+                continue
+            yield from (Line(name, "mended", said) for said in rebuild[name](folder))
+            check = kinds[name](folder)
         try:
             yield from _of_store(name, check, repair=repair)
         finally:
