@@ -260,10 +260,11 @@ class ResultStore(StoreFile):
             rows: list[Any] = self.db.execute(sql.LINES_AFTER, (seq, limit)).fetchall()
         if damaged := [number for is_sound, number, *_ in rows if not is_sound]:
             raise self._damaged_line(damaged[0])
-        lines = tuple(
-            replace(completion(number, _decode_head(head), worker, b""), chain=chain)
-            for _, number, worker, chain, head in rows
-        )
+        with self.guard():
+            lines = tuple(
+                replace(completion(number, _decode_head(head), worker, b""), chain=chain)
+                for _, number, worker, chain, head in rows
+            )
         position = lines[-1].seq if len(lines) == limit else self._seq
         return position, self._seq, self._chain, lines
 

@@ -225,6 +225,7 @@ class StoreFile:
             db = apsw.Connection(str(self.path), flags=flags, statementcachesize=64)
             db.create_scalar_function("row_sum", row_sum, deterministic=True)
             try:
+                self._mend_header(db)
                 self._configure(db)
                 if not fresh:
                     self._examine_trees(db)
@@ -277,10 +278,20 @@ class StoreFile:
         db.execute("BEGIN IMMEDIATE")
         for script in self._scripts[version:]:
             db.execute(script)
-        db.execute(self._meta.write(schema="?1"), (schema_sum(db),))
+        db.execute(self._meta.write(schema="?1"), (schema_sum(db, newest),))
         db.pragma("application_id", self._kind)
         db.pragma("user_version", newest)
         db.execute("COMMIT")
+
+    def _mend_header(self, db: apsw.Connection) -> None:
+        """Whose file it is, and which version's, stands in its header, too: what is in the rows has a checksum."""
+        try:
+            self._examine_schema(db)
+        except (StoreError, apsw.Error):
+            return  # it is another's, of another version, or damaged beyond that
+        if (db.pragma("application_id"), db.pragma("user_version")) != (self._kind, len(self._scripts)):
+            db.pragma("application_id", self._kind)
+            db.pragma("user_version", len(self._scripts))
 
     def _examine_trees(self, db: apsw.Connection) -> None:
         """Indexes are made anew from the tables; for what else is wrong somebody must decide."""
@@ -292,7 +303,7 @@ class StoreFile:
 
     def _examine_schema(self, db: apsw.Connection) -> None:
         rows: list[Any] = db.execute(f"SELECT {self._meta.is_sound}, schema FROM meta").fetchall()
-        if rows != [(1, schema_sum(db))]:
+        if rows != [(1, schema_sum(db, len(self._scripts)))]:
             raise StoreError(f"{self.path}: {DAMAGED} (what it says of itself is not as it was written)")
 
     def _roll_back(self) -> None:

@@ -18,12 +18,12 @@ OF_A_ROW = re.compile(r"(non-\w+|NULL|TEXT|NUMERIC) value in |CHECK constraint f
 """What SQLite finds wrong in a row: its checksum says the same, and whoever reads it deals with that."""
 
 
-def schema_sum(db: apsw.Connection) -> int:
-    """The checksum of all tables and indexes, and of where they begin."""
+def schema_sum(db: apsw.Connection, version: int) -> int:
+    """The checksum of all tables and indexes, of where they begin, and of the version that they are of."""
     rows: list[Any] = db.execute(
         "SELECT type, name, tbl_name, rootpage, sql FROM sqlite_schema ORDER BY name"
     ).fetchall()
-    return row_sum("schema", *itertools.chain.from_iterable(rows))
+    return row_sum("schema", version, *itertools.chain.from_iterable(rows))
 
 
 def faults(db: apsw.Connection) -> list[str]:

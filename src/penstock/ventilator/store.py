@@ -200,10 +200,10 @@ class QueueStore(StoreFile):
 
     def digests(self, batch: bytes, start: int) -> bytes:
         """The digests of the jobs from `start` on, about DIGESTS_BYTES of them; empty: there are no more."""
-        found, end = b"", None
+        found, end = b"", 0
         with self.guard():
             for is_sound, first, digests in self.db.execute(sql.DIGESTS, (batch, start)):
-                if not is_sound or first != (first if end is None else end):
+                if not is_sound or first > max(start, end):
                     raise self.damaged(f"what tells the jobs of batch {batch.hex()} from others")
                 end = first + len(digests) // DIGEST_BYTES
                 found += digests[max(0, start - first) * DIGEST_BYTES :]

@@ -75,6 +75,8 @@ class QueueCheck(StoreCheck):
         self._run(f"DELETE FROM chunk WHERE NOT {CHUNK.is_sound}")
 
     def _drop_chunk(self, number: int, first: int) -> None:
+        payload = "DELETE FROM payload WHERE number = (SELECT payload FROM chunk WHERE batch = ? AND first = ?)"
+        self._run(payload, (number, first))
         self._run("DELETE FROM chunk WHERE batch = ? AND first = ?", (number, first))
         self._run(META.change(compare="1"))
 
