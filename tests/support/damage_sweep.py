@@ -272,7 +272,7 @@ def _seen(place: Path, name: str, whole: Read, at: str) -> str:
         found = read(place) | {"damages": REPAIRED}
         said = "repaired"
     wrong = judge(whole, found)
-    return f"OTHER {at}, {said}: {wrong}" if wrong else said
+    return f"OTHER {at}, {said}: {wrong[:200]}" if wrong else said
 
 
 def repaired(folder: Path, name: str) -> None:

@@ -22,6 +22,7 @@ from penstock.errors import StoreError
 DAMAGED_SUM = -1
 """No checksum: what was found damaged stays it."""
 
+_crc32 = zlib.crc32
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -35,12 +36,15 @@ def checksum(*parts: bytes | memoryview) -> int:
 
 def is_whole(crc: Any, *parts: Any) -> bool:
     """Whether these are what has the checksum `crc`; in a damaged row they may be of any type."""
-    return all(isinstance(part, bytes) for part in parts) and checksum(*parts) == crc
+    try:
+        return checksum(*parts) == crc
+    except TypeError:
+        return False
 
 
 def row_sum(*values: Any) -> int:
     """What `sum` is for a row: the SQL function of this name, of the table's name and the columns."""
-    return zlib.crc32(_encode(values))
+    return _crc32(_encode(values))
 
 
 class CheckedTable:

@@ -225,6 +225,8 @@ class StoreFile:
             db = apsw.Connection(str(self.path), flags=flags, statementcachesize=64)
             db.create_scalar_function("row_sum", row_sum, deterministic=True)
             try:
+                # exclusive before WAL: then there is no shared memory file, and no other process can get in between
+                db.pragma("locking_mode", "exclusive")
                 self._mend_header(db)
                 self._configure(db)
                 if not fresh:
@@ -248,8 +250,6 @@ class StoreFile:
         _sync_folder(self.path.parent)
 
     def _configure(self, db: apsw.Connection) -> None:
-        # exclusive before WAL: then there is no shared memory file, and no other process can get in between
-        db.pragma("locking_mode", "exclusive")
         application = db.pragma("application_id")
         if application not in (0, self._kind) or (application == 0 and db.pragma("schema_version")):
             raise StoreError(

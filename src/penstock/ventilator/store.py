@@ -104,6 +104,7 @@ class QueueStore(StoreFile):
             """Whether a sink's file knows this one."""
             self._payloads: int = self.value("SELECT coalesce(max(payload.number), 0) FROM payload")
             self._finished = 0
+            self._ends: dict[bytes, int] = {}
         self._containment = Containment(self)
         if self.is_reindexed:
             self._containment.everything()
@@ -224,9 +225,11 @@ class QueueStore(StoreFile):
     def save(self, saves: Iterable[VentilatorSave]) -> None:
         """All that a turn decided, in one transaction, in the order given."""
         with self.transaction() as cursor:
-            kept_bytes, self._finished = self._kept_bytes, 0
+            kept_bytes, self._finished, self._ends = self._kept_bytes, 0, {}
             for save in saves:
                 self._save_one(cursor, save)
+            ends, self._ends = self._ends, {}
+            cursor.executemany(sql.SET_ACCEPTED, ends.items())
             self._tidy(cursor)
             if self._kept_bytes != kept_bytes:
                 cursor.execute(sql.META.change(kept_bytes="?1"), (self._kept_bytes,))
@@ -279,7 +282,7 @@ class QueueStore(StoreFile):
         cursor.execute(sql.ADD_CHUNK, (save.batch, save.first, save.count, size, number, crc))
         if self.db.changes():
             cursor.execute(sql.ADD_PAYLOAD, (number, crc, save.payload))
-            cursor.execute(sql.SET_ACCEPTED, (save.batch, save.first + save.count))
+            self._ends[save.batch] = max(self._ends.get(save.batch, 0), save.first + save.count)
             self._payloads = number
             if save.digests:
                 cursor.execute(sql.ADD_DIGESTS, (save.batch, save.first, save.digests))
