@@ -6,6 +6,9 @@ import signal
 from collections import Counter
 from pathlib import Path
 
+import apsw
+import pytest
+
 from penstock.client import Batch
 from support.fault_pipeline import World
 from support.stations import until
@@ -25,6 +28,14 @@ def flip(path: Path, mark: bytes) -> None:
 def ends(batch: Batch) -> Counter[str]:
     """How its jobs ended, with the causes of those that did not succeed."""
     return Counter(f"{outcome.state} {outcome.cause}".strip() for outcome in batch.outcomes())
+
+
+def change(path: Path, statement: str, count: int = 1) -> None:
+    """Change rows as a disk does: their checksums are those of before."""
+    db = apsw.Connection(str(path))
+    db.execute(statement)
+    assert db.changes() == count
+    db.close()
 
 
 def text(index: int) -> str:
@@ -77,3 +88,33 @@ def test_what_must_not_run_twice_is_dead_when_its_value_is_damaged(world: World)
     until(lambda: ends(again).total() == 4 and client.status().lost == 1, what="what was lost is dead")
     dead = "dead its outcome was lost with the end of the results file, and it must not be started twice"
     assert ends(again) == {"succeeded": 3, dead: 1}
+
+
+@pytest.mark.parametrize(
+    ("statement", "dead"),
+    [
+        ("UPDATE chunk SET ended = x'90' WHERE first = 5", 0),
+        ("UPDATE chunk SET parts = x'91' WHERE first = 5", 0),
+        ("UPDATE chunk SET finished = 1, finished_time = 4e9 WHERE first = 5", 0),
+        ("UPDATE chunk SET payload = 1 WHERE first = 5", 1),
+        ("UPDATE chunk SET count = 2 WHERE first = 5", 1),
+        ("UPDATE batch SET spec = x'80'", 8),
+        ("UPDATE function SET code = x'80'", 8),
+        ("UPDATE function SET digest = zeroblob(16)", 8),
+    ],
+)
+def test_a_row_that_has_changed_costs_no_more_than_its_jobs(world: World, statement: str, dead: int) -> None:
+    """Which of its jobs are open can be found out, by the sink's log; what cannot be trusted is dead, and says why."""
+    client = world.up()
+    batch = client.batch(len, [text(index) for index in range(8)])
+    until(lambda: client.status().queued == 8, what="all are accepted")
+    world.end("ventilator")
+    change(world.folder / "data" / "queue.db", statement)
+    world.start("ventilator", "w1")
+    batch.wait(60)
+    found = ends(batch)
+    assert found["succeeded"] == 8 - dead
+    assert all("damaged on disk" in end for end in found if end != "succeeded")
+    assert "in queue.db" in client.status().damage
+    assert list(client.map(abs, [-1, -2])) == [1, 2]
+    assert world.end("ventilator") == 0

@@ -78,6 +78,10 @@ class Intake:
         self._placement = placement
         self._pickles = pickles
         self._name_chars = name_chars
+        self.missing: list[str] = []
+        """Batches of which the file has less than it should, for people, since somebody looked."""
+        self._incomplete: set[bytes] = set()
+        """All of these in this life: each is compared with the sink's log once."""
         self.recovered: bool = False
         """Whether what was given out before a restart is known: until then stored chunks are unconfirmed."""
         self.forgotten: dict[bytes, tuple[str, str] | None] = {batch: (kind, why) for batch, kind, why in deleted}
@@ -243,6 +247,9 @@ class Intake:
         if len(loaded.chunks) < loaded.limit:
             self._ledger.backlog.has_all(batch)
             batch.loaded_to = batch.accepted
+            if batch.id not in self._incomplete and not batch.is_complete:
+                self._incomplete.add(batch.id)
+                self.missing.append(f"batch {batch.id.hex()}: some of its jobs are in no chunk that is found")
         else:
             last = loaded.chunks[-1]
             batch.loaded_to = last.first + last.count

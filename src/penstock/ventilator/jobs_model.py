@@ -307,6 +307,11 @@ class Batch:
         return self.total is not None and self.done >= self.total
 
     @property
+    def is_complete(self) -> bool:
+        """Whether every job has ended or is open here; asked when all that is open of it is in memory."""
+        return self.done + sum(part.jobs for chunk in self.chunks.values() for part in chunk.parts) == self.accepted
+
+    @property
     def is_full(self) -> bool:
         """Whether as many leases are out as its limit allows, or may be."""
         return self.open_leases is not None and self.open_leases.is_full

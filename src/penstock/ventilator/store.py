@@ -143,7 +143,11 @@ class QueueStore(StoreFile):
     def batches(self) -> list[StoredBatch]:
         """Every batch, oldest first: one index probe each, whatever its size."""
         with self.guard():
-            return [_stored_batch(row) for row in self._sound(sql.BATCHES, (), self._containment.batches)]
+            found = [_stored_batch(row) for row in self._sound(sql.BATCHES, (), self._containment.batches)]
+        for batch in found:
+            if batch.damaged == FUNCTION_DAMAGED:
+                self.note(f"the function of batch {batch.batch.hex()} is not here: what of it is not recorded is dead")
+        return found
 
     def forgotten(self) -> list[bytes]:
         """Deleted batches that the sink may still have."""
@@ -209,7 +213,10 @@ class QueueStore(StoreFile):
                 end = first + len(digests) // DIGEST_BYTES
                 found += digests[max(0, start - first) * DIGEST_BYTES :]
                 if len(found) >= DIGESTS_BYTES:
-                    break
+                    return found
+            accepted: Any = self.db.execute(sql.ACCEPTED, (batch,)).fetchone()
+        if end and (accepted is None or end < accepted[0]):
+            raise self.damaged(f"what tells the jobs of batch {batch.hex()} from others")
         return found
 
     def _checked(self, row: Any, name: str) -> bytes:

@@ -59,6 +59,7 @@ DIGESTS = f"""
     SELECT {DIGEST.is_sound}, first, digests FROM digest
     WHERE {OF_BATCH} AND first >= coalesce((SELECT max(first) FROM digest WHERE {OF_BATCH} AND first <= ?2), 0)
     ORDER BY first"""
+ACCEPTED = "SELECT accepted FROM batch WHERE batch = ?"
 DELETE_DIGESTS = "DELETE FROM digest WHERE batch = ?1 AND first IN (SELECT first FROM digest WHERE batch = ?1 LIMIT ?2)"
 SET_ACCEPTED = f"{BATCH.change(accepted='max(accepted, ?2)')} WHERE batch = ?1"
 SET_TOTAL = f"{BATCH.change(total='?2')} WHERE batch = ?1"

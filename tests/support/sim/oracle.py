@@ -149,6 +149,7 @@ class Oracle(Network):
         retry opened once, and what came of it counts."""
         outcomes = self.client.outcomes
         assert set(outcomes) == self.attempted, self.story()
+        assert self.damaged or "damaged" not in {log.event for log in self.logged}, "nothing is said to be damaged"
         assert not self.client.doubled
         cancelled = {job for job, head in outcomes.items() if head.state is JobState.CANCELLED}
         unasked = {job for job in cancelled - self.cancelled if self.specs[job[0]].expires_time is None}
