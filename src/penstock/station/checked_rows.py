@@ -37,7 +37,7 @@ def checksum(*parts: bytes | memoryview) -> int:
 def is_whole(crc: Any, *parts: Any) -> bool:
     """Whether these are what has the checksum `crc`; in a damaged row they may be of any type."""
     try:
-        return checksum(*parts) == crc
+        return bool(checksum(*parts) == crc)
     except TypeError:
         return False
 

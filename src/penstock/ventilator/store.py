@@ -205,7 +205,7 @@ class QueueStore(StoreFile):
 
     def digests(self, batch: bytes, start: int) -> bytes:
         """The digests of the jobs from `start` on, about DIGESTS_BYTES of them; empty: there are no more."""
-        found, end = b"", 0
+        found, end = bytearray(), 0
         with self.guard():
             for is_sound, first, digests in self.db.execute(sql.DIGESTS, (batch, start)):
                 if not is_sound or first > max(start, end):
@@ -213,11 +213,11 @@ class QueueStore(StoreFile):
                 end = first + len(digests) // DIGEST_BYTES
                 found += digests[max(0, start - first) * DIGEST_BYTES :]
                 if len(found) >= DIGESTS_BYTES:
-                    return found
+                    return bytes(found)
             accepted: Any = self.db.execute(sql.ACCEPTED, (batch,)).fetchone()
         if end and (accepted is None or end < accepted[0]):
             raise self.damaged(f"what tells the jobs of batch {batch.hex()} from others")
-        return found
+        return bytes(found)
 
     def _checked(self, row: Any, name: str) -> bytes:
         """Of a row that says whether it is sound, the checksum of its content, and that."""
