@@ -72,6 +72,8 @@ class Pairing:
         """Whether a log that has parted from what is applied here is to be believed."""
         if not self._is_paired or self._accepts_sink or diverged.damaged:
             return True
+        if not self._ledger.is_confirmed:
+            return False  # it may be this file that is the older one: the sink says so, or parts from it again
         self._tell(
             diverged.sink, diverged.boot, f"is not the one that queue.db knows up to line {diverged.seq}; {RESTORE}"
         )
