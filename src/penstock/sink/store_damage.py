@@ -18,6 +18,7 @@ from typing import Any
 import apsw
 import msgspec
 
+from penstock.job.spans import SpanSet
 from penstock.sink.hash_chain import CHAIN_BYTES
 from penstock.sink.store_statements import BATCH, CLAIM, DOOMED, DOOMED_OUTPUT, LINE, META, OUTPUT
 from penstock.station.store_file import StoreFile
@@ -27,6 +28,8 @@ LINE_AT = f"SELECT {LINE.is_sound}, batch, start, stop FROM line WHERE seq = ?"
 ANY_LINE = "SELECT 1 FROM line INDEXED BY line_position WHERE batch = ? LIMIT 1"
 MADE_ANEW = BATCH.write(as_of="0", spans="?2", generations="?2", attempts="?2") + " WHERE number = ?1"
 MENDED = BATCH.write(batch="?3", longest="?4", as_of="0", spans="?2", generations="?2", attempts="?2")
+ENDED_BEFORE = """
+    SELECT seq, head FROM line WHERE batch = ?1 AND kind = 1 AND start < ?3 AND stop > ?2 AND seq < ?4"""
 UNKNOWN_BATCHES = """
     SELECT batch, head, max(stop - start) FROM line
     WHERE batch NOT IN (SELECT number FROM batch UNION SELECT number FROM doomed) GROUP BY batch"""
@@ -106,6 +109,8 @@ class Containment:
                 f"line {seq} of the log{', ' * bool(jobs)}{jobs}: without an outcome now; they run again, or are dead",
             )
             cursor.execute("DELETE FROM line WHERE seq = ?", (seq,))
+            for number, _ in rows:
+                self._drop_superseded(cursor, number)
             self._make_anew(cursor, (number for number, _ in rows))
             self._begin_chain(cursor)
         return [number for number, _ in rows]
@@ -117,8 +122,33 @@ class Containment:
             for number, head, longest in unknown:
                 cursor.execute(ADD_UNKNOWN, (number, _decode_head(head).batch, longest, _NOTHING))
             numbers: list[Any] = cursor.execute("SELECT number FROM batch").fetchall()
+            for (number,) in numbers:
+                self._drop_superseded(cursor, number)
             self._make_anew(cursor, (number for (number,) in numbers))
             self._begin_chain(cursor)
+
+    def _drop_superseded(self, cursor: apsw.Cursor, number: int) -> None:
+        """Outcomes that a retry opened again, in a line that is lost: a later one must not be told beside them."""
+        ended: dict[int, SpanSet] = {}
+        superseded: list[tuple[int, int, int, int]] = []
+        lines = f"SELECT seq, head FROM line WHERE batch = ? AND {LINE.is_sound} ORDER BY seq"
+        for seq, packed in cursor.execute(lines, (number,)):
+            head = _decode_head(packed)
+            if head.stamp.opens:
+                for jobs in ended.values():
+                    jobs.remove(head.start, head.stop)
+                continue
+            for generation, jobs in ended.items():
+                if generation < head.stamp.generation:
+                    superseded += [(seq, generation, *span) for span in jobs.overlap(head.start, head.stop)]
+            if head.final:
+                ended.setdefault(head.stamp.generation, SpanSet()).add(head.start, head.stop)
+        for before, generation, start, stop in superseded:
+            found: list[Any] = cursor.execute(ENDED_BEFORE, (number, start, stop, before)).fetchall()
+            for seq, packed in found:
+                if _decode_head(packed).stamp.generation == generation:
+                    cursor.execute("DELETE FROM line WHERE seq = ?", (seq,))
+                    self._note(cursor, f"line {seq} of the log: the retry that came after it is not known any more")
 
     def _make_anew(self, cursor: apsw.Cursor, numbers: Iterable[int]) -> None:
         for number in numbers:
