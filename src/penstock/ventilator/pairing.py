@@ -27,6 +27,9 @@ class Pairing:
         self._is_paired = identity.is_paired
         self._accepts_older = identity.accepts_older
         self._accepts_sink = False
+        self._admitted: tuple[bytes, int] | None = None
+        """The sink that was let in last, and in which of its lives: while its disk is full it says again what it has
+        said before."""
         self._refused: tuple[bytes, int] | None = None
         """The sink that was refused last, and in which of its lives: it is told once, and nobody else is asked."""
 
@@ -38,13 +41,15 @@ class Pairing:
             return True
         if head.pipeline not in {ledger.pipeline, UNPAIRED}:
             return self._is_of_same(head)
-        if self._is_paired and head.seq < ledger.applied and not self._accepts_sink:
+        life = (head.sink, head.boot)
+        if self._is_paired and head.seq < ledger.applied and not self._accepts_sink and life != self._admitted:
             is_new = head.pipeline == UNPAIRED
             what = "is new" if is_new else f"is an older copy, or has lost its end: it ends at line {head.seq}"
             self._refuse(
                 head, f"{what}, and the queue.db of this pipeline knows line {ledger.applied} of it; {RESTORE}"
             )
             return False
+        self._admitted = life
         if not self._is_paired and head.pipeline == ledger.pipeline:
             self._is_paired = True
             ledger.turn.say(SavePaired(ledger.pipeline))

@@ -59,6 +59,7 @@ def test_a_log_that_ends_too_early_is_refused_until_somebody_says_so(tmp_path: P
     (info,) = of(PipelineInfo, bench.ask(AskPipeline(1)))
     assert not info.sink_present
     assert refusals(bench, head(seq=4, pipeline=pipeline, accepts_older=True)) == []
+    assert refusals(bench, head(seq=4)) == [], "in the same life it says again what it has said, while its disk is full"
 
 
 def test_a_sink_of_another_pipeline_is_refused_whatever_it_says(tmp_path: Path) -> None:
