@@ -9,6 +9,7 @@ import random
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,11 @@ import pytest
 
 from penstock.errors import Refused, StoreError
 from penstock.job.spec import BatchSpec, JobState
-from penstock.sink.contract import ReadLines
+from penstock.sink.contract import ReadLines, ReadRows
 from penstock.station import loop
 from penstock.wire.messages import Completion
 from support.damage_sweep import repaired
+from support.sim.client import CLIENT
 from support.sim.world import World
 
 HEAL = 60.0
@@ -80,10 +82,14 @@ def heal(world: World) -> str:
     return said
 
 
-def lines_of(sink: loop.Station) -> tuple[Completion, ...]:
-    """The sound lines of its log: what is damaged is contained as when the ventilator asks for all."""
-    *lost, read = sink.perform(ReadLines(0, 1 << 30))
-    list(loop.turn(sink, lost))
+def lines_of(sink: loop.Station, batches: Iterable[bytes]) -> tuple[Completion, ...]:
+    """The sound lines of its log: what is damaged, also in their values, is contained as for whoever reads it."""
+    lost: list[Any] = []
+    for batch in batches:
+        *found, _ = sink.perform(ReadRows(CLIENT, batch, 0, 1 << 30))
+        lost += found
+    *found, read = sink.perform(ReadLines(0, 1 << 30))
+    list(loop.turn(sink, lost + found))
     lines: tuple[Completion, ...] = read.records
     return lines
 
@@ -104,7 +110,7 @@ def one(folder: Path, seed: int) -> str:
         said = heal(world)
         if said == "nothing left of it":
             return said
-        world.read_anew(lines_of(world.sink.station))
+        world.read_anew(lines_of(world.sink.station, world.specs))
         world.run(world.now + 3.0)
         world.run_until(partial(settled, world), HEAL)
         world.judge()
