@@ -80,14 +80,29 @@ def test_a_file_that_cannot_be_opened_is_put_together_anew(data: Path, capsys: p
     store.close()
 
 
-def test_a_broken_header_is_beyond_that(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """It says so, and leaves the file as it is."""
-    before = b"x" * 100 + (data / "queue.db").read_bytes()[100:]
-    (data / "queue.db").write_bytes(before)
+def test_a_broken_header_is_that_of_a_new_file(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing of the rows is lost by it."""
+    (data / "queue.db").write_bytes(b"x" * 4096 + (data / "queue.db").read_bytes()[4096:])
+    assert check(data) == FAILURE
+    assert check(data, "--repair") == SUCCESS
+    capsys.readouterr()
+    store = QueueStore(data, durable=False)
+    assert [batch.batch for batch in store.batches()] == BATCHES[:-1]
+    assert store.chunk(BATCHES[3], 50) == payload(BATCHES[3], 50)
+    store.close()
+
+
+def test_what_is_no_store_is_left_as_it_is(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It says so, and looks at the other file all the same."""
+    (data / "queue.db").write_bytes(b"x" * 100_000)
     assert check(data, "--repair") == FAILURE
-    said = capsys.readouterr()
-    assert "restore a backup" in said.err + said.out
-    assert (data / "queue.db").read_bytes() == before
+    assert [line.split()[:2] for line in capsys.readouterr().out.splitlines()] == [
+        ["broken", "queue.db"],
+        ["lost", "queue.db"],
+        ["sound", "results.db"],
+    ]
+    assert (data / "queue.db").read_bytes() == b"x" * 100_000
+    assert not list(data.glob("*.mending"))
 
 
 def test_the_stations_must_be_stopped(data: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,6 @@ from penstock.station import store_file
 from support.damage_sweep import KINDS, sweep
 
 FLIPS = 120
-SAID = ("as it was", "contained", "repaired")
 SEED = 30
 """More flips: tests/support/damage_sweep.py."""
 
@@ -21,8 +20,7 @@ def test_a_flipped_bit_is_said_or_changes_nothing(folder: Path, name: str) -> No
     names `penstock check`, which makes one of it that is opened."""
     seen = sweep(folder, name, FLIPS, SEED)
     print(f"{name}: {FLIPS} flips, seed {SEED}: {dict(seen)}")
-    assert {"as it was", "contained", "repaired"} <= seen.keys() <= {*SAID, "nothing left of it"}
-    assert seen["nothing left of it"] < FLIPS // 20, "only a header or a schema that is broken is that"
+    assert seen.keys() == {"as it was", "contained", "repaired"}
 
 
 def test_without_checksums_of_rows_other_content_is_given_out(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

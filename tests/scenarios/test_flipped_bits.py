@@ -72,10 +72,7 @@ def heal(world: World) -> str:
             world.start(node)
         except StoreError:
             node.alive = False
-            try:
-                repaired(world.folder / name.removesuffix(".db"), name)
-            except StoreError:
-                return "nothing left of it"
+            repaired(world.folder / name.removesuffix(".db"), name)
             said = "repaired"
             world.accepts_older = True
             world.start(node)
@@ -108,8 +105,6 @@ def one(folder: Path, seed: int) -> str:
     where = flip(world.folder / name.removesuffix(".db") / name, chance)
     try:
         said = heal(world)
-        if said == "nothing left of it":
-            return said
         world.read_anew(lines_of(world.sink.station, world.specs))
         world.run(world.now + 3.0)
         world.run_until(partial(settled, world), HEAL)

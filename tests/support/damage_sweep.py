@@ -268,7 +268,7 @@ def _seen(place: Path, name: str, whole: Read, at: str) -> str:
         try:
             repaired(place, name)
         except StoreError as lost:
-            return "nothing left of it" if "restore a backup" in str(lost) else f"OTHER {at}: {lost}"
+            return f"OTHER {at}: {lost}"
         found = read(place) | {"damages": REPAIRED}
         said = "repaired"
     wrong = judge(whole, found)

@@ -58,7 +58,7 @@ class ResultCheck(StoreCheck):
 
 def rebuild(folder: Path) -> list[str]:
     """Put a results.db that cannot be opened together anew; what is lost. Raises StoreError: nothing can be read."""
-    broken = BrokenFile(folder, "results.db")
+    broken = BrokenFile(folder, "results.db", META)
     try:
         return broken.replace(partial(ResultStore, durable=False), _fill)
     finally:
@@ -68,7 +68,7 @@ def rebuild(folder: Path) -> list[str]:
 def _fill(store: ResultStore, broken: BrokenFile) -> list[str]:
     for table, key in TABLES:
         take_over(store, broken, table, key)
-    known = broken.meta(META) or {"seq": 0, "chain": b"", "pipeline": b"", "life": 0, "accepted": 0}
+    known = broken.meta() or {"seq": 0, "chain": b"", "pipeline": b"", "life": 0, "accepted": 0}
     with store.transaction() as cursor:
         names = ("seq", "chain", "pipeline", "life", "accepted")
         changes = {name: f"?{number}" for number, name in enumerate(names, 1)}

@@ -83,7 +83,7 @@ class QueueCheck(StoreCheck):
 
 def rebuild(folder: Path) -> list[str]:
     """Put a queue.db that cannot be opened together anew; what is lost. Raises StoreError: nothing can be read."""
-    broken = BrokenFile(folder, "queue.db")
+    broken = BrokenFile(folder, "queue.db", META)
     try:
         return broken.replace(partial(QueueStore, durable=False), _fill)
     finally:
@@ -94,7 +94,7 @@ def _fill(store: QueueStore, broken: BrokenFile) -> list[str]:
     said: list[str] = []
     for table, key in TABLES:
         take_over(store, broken, table, key)
-    known = broken.meta(META)
+    known = broken.meta()
     if known is None:
         said.append("what the file said of itself is lost: start its ventilator with --accept-older")
         known = {

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 
 class Line(NamedTuple):
-    """What is said of a store: `sound`, or something `damaged`, `contained` by a station before, `mended`, `lost`."""
+    """What is said of a store: `sound`, or something `damaged`, `contained` by a station before, `mended`; all of it
+    `broken`, or `lost`."""
 
     store: str
     state: str
@@ -81,10 +82,14 @@ def _lines(folder: Path, *, repair: bool) -> Iterator[Line]:
         except (StoreInUse, SchemaMismatch, UnfitFolder):
             raise
         except StoreError as error:
-            yield Line(name, "mended" if repair else "damaged", str(error))
+            yield Line(name, "damaged" if not repair else "broken", str(error))
             if not repair:
                 continue
-            yield from (Line(name, "mended", said) for said in rebuild[name](folder))
+            try:
+                yield from (Line(name, "mended", said) for said in rebuild[name](folder))
+            except StoreError as lost:
+                yield Line(name, "lost", str(lost))
+                continue
             check = kinds[name](folder)
         try:
             yield from _of_store(name, check, repair=repair)
