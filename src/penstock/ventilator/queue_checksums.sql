@@ -11,9 +11,10 @@ UPDATE meta SET pipeline = randomblob(16);
 ALTER TABLE function ADD COLUMN sum INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE batch ADD COLUMN damaged INTEGER NOT NULL DEFAULT 0;    -- 1: this row was; nothing of it runs any more
 ALTER TABLE batch ADD COLUMN sum INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE chunk ADD COLUMN crc INTEGER NOT NULL DEFAULT 0;        -- of the payload: tells whether it is this chunk's
+ALTER TABLE chunk ADD COLUMN crc INTEGER NOT NULL DEFAULT 0;        -- tells whether the payload is this chunk's
 ALTER TABLE chunk ADD COLUMN sum INTEGER NOT NULL DEFAULT 0;
-UPDATE chunk SET crc = coalesce((SELECT payload.crc FROM payload WHERE payload.number = chunk.payload), 0);
+UPDATE chunk SET crc = row_sum('payload', batch, first, count, size, payload,
+    coalesce((SELECT payload.crc FROM payload WHERE payload.number = chunk.payload), 0));
 ALTER TABLE digest ADD COLUMN sum INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE doomed ADD COLUMN sum INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE forgotten ADD COLUMN sum INTEGER NOT NULL DEFAULT 0;

@@ -13,12 +13,12 @@ from penstock.station.store_check import Fault, StoreCheck
 from penstock.station.store_file import DAMAGE
 from penstock.station.store_salvage import BrokenFile, take_over
 from penstock.ventilator.store import PRUNE_COST, QueueStore
-from penstock.ventilator.store_statements import BATCH, CHUNK, DELETED, DIGEST, DOOMED, FORGOTTEN, FUNCTION, META
+from penstock.ventilator.store_statements import BATCH, CHUNK, DELETED, DIGEST, DOOMED, FORGOTTEN, FUNCTION, META, OWN
 
 UNSOUND_BATCHES = f"SELECT {BATCH.is_sound}, number FROM batch WHERE NOT {BATCH.is_sound}"
 UNSOUND_CHUNKS = f"SELECT batch, first FROM chunk WHERE NOT {CHUNK.is_sound}"
-PAYLOADS = """
-    SELECT chunk.batch, first, chunk.size, chunk.crc, payload.crc, bytes
+PAYLOADS = f"""
+    SELECT chunk.batch, first, chunk.crc = {OWN}, payload.crc, bytes
     FROM chunk LEFT JOIN payload ON payload.number = chunk.payload"""
 FUNCTIONS = f"SELECT {FUNCTION.is_sound}, digest, crc, code FROM function"
 UNKNOWN_CHUNKS = "FROM chunk WHERE batch NOT IN (SELECT number FROM batch UNION SELECT number FROM doomed)"
@@ -51,8 +51,8 @@ class QueueCheck(StoreCheck):
                 yield Fault("options of batches: what of these is not recorded is dead", self._mend_batches)
             if self._rows(UNSOUND_CHUNKS).fetchall():
                 yield Fault("chunks of jobs: they are compared with the sink's log", self._mend_chunks)
-            for number, first, size, crc, own, content in self._rows(PAYLOADS):
-                if own != crc or not is_whole(crc, content) or len(content) != size:
+            for number, first, is_own, crc, content in self._rows(PAYLOADS):
+                if not is_own or not is_whole(crc, content):
                     what = (
                         f"the arguments of chunk {first} of batch number {number}: its jobs are dead, unless recorded"
                     )

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 import apsw
@@ -21,7 +20,7 @@ import msgspec
 from penstock.job.spec import ID_BYTES, BatchSpec
 from penstock.station.checked_rows import is_whole
 from penstock.station.store_file import StoreFile
-from penstock.ventilator.store_statements import ADD_DOOMED, BATCH, CHUNK, DOOMED, FORGOTTEN, META
+from penstock.ventilator.store_statements import ADD_DOOMED, BATCH, CHUNK, DOOMED, FORGOTTEN, META, OWN
 
 decode_spec = msgspec.msgpack.Decoder(BatchSpec).decode
 decode_counts = msgspec.msgpack.Decoder(dict[str, int]).decode
@@ -29,9 +28,9 @@ decode_asked = msgspec.msgpack.Decoder(tuple[tuple[bytes, int], ...]).decode
 decode_spans = msgspec.msgpack.Decoder(tuple[tuple[int, int], ...]).decode
 _encode = msgspec.msgpack.Encoder().encode
 
-CHUNK_TO_CONTAIN = "SELECT count, size, payload, crc FROM chunk WHERE batch = ?1 AND first = ?2"
-NEXT_CHUNK = "SELECT min(first) FROM chunk WHERE batch = ?1 AND first > ?2"
-OWN_PAYLOAD = "SELECT bytes FROM payload WHERE number = ?1 AND crc = ?2"
+OWN_PAYLOAD = f"""
+    SELECT payload.crc, bytes FROM chunk JOIN payload ON payload.number = chunk.payload
+    WHERE batch = ?1 AND first = ?2 AND chunk.crc = {OWN}"""
 BATCH_ENDS = "SELECT max(first + count) FROM chunk WHERE batch = ?"
 BATCH_ID = "SELECT batch FROM batch WHERE number = ?"
 FINISHED = (
@@ -134,15 +133,9 @@ class Containment:
 
     @staticmethod
     def _has_its_arguments(cursor: apsw.Cursor, number: int, first: int) -> bool:
-        """Whether the payload is proven to be this chunk's: the chunk names its checksum and its size."""
-        rows: list[Any] = cursor.execute(CHUNK_TO_CONTAIN, (number, first)).fetchall()
-        after: Any = cursor.execute(NEXT_CHUNK, (number, first)).fetchone()
-        with suppress(TypeError, ValueError):  # a damaged row may hold anything
-            for count, size, payload, crc in rows:
-                own: Any = cursor.execute(OWN_PAYLOAD, (payload, crc)).fetchone()
-                fits = count > 0 and (after[0] is None or first + count <= after[0])
-                return fits and own is not None and is_whole(crc, own[0]) and len(own[0]) == size
-        return False
+        """Whether the payload is proven to be this chunk's, and the chunk to stand where it was."""
+        found: Any = cursor.execute(OWN_PAYLOAD, (number, first)).fetchone()
+        return found is not None and is_whole(found[0], found[1])
 
     # ----------------------------------------------------------------------------------------- batches
 

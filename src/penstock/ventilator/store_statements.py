@@ -21,6 +21,8 @@ DOOMED = CheckedTable("doomed", "number")
 FORGOTTEN = CheckedTable("forgotten", "batch")
 DELETED = CheckedTable("deleted", "number", "batch", "kind", "why")
 
+OWN = "row_sum('payload', chunk.batch, chunk.first, chunk.count, chunk.size, chunk.payload, payload.crc)"
+"""What a chunk has for `crc` if this payload is its own, and it stands where it was."""
 OF_BATCH = "batch = (SELECT number FROM batch WHERE batch = ?1)"
 
 ADD_BATCH = """
@@ -34,16 +36,17 @@ ADD_FUNCTION = f"""
     ON CONFLICT (digest) DO UPDATE SET users = users + 1, sum = {FUNCTION.new_sum(users="users + 1")}"""
 DROP_USER = f"{FUNCTION.change(users='users - 1')} WHERE digest = ?1"
 FUNCTION_CODE = f"SELECT {FUNCTION.is_sound}, crc, code FROM function WHERE digest = ?"
+NEW_OWN = "row_sum('payload', number, ?2, ?3, ?4, ?5, ?6)"
 ADD_CHUNK = f"""
     INSERT INTO chunk (batch, first, count, size, payload, crc, sum)
-    SELECT number, ?2, ?3, ?4, ?5, ?6, {
+    SELECT number, ?2, ?3, ?4, ?5, {NEW_OWN}, {
     CHUNK.sum(
         batch="number",
         first="?2",
         count="?3",
         size="?4",
         payload="?5",
-        crc="?6",
+        crc=NEW_OWN,
         parts="NULL",
         ended="NULL",
         finished="NULL",
@@ -95,7 +98,7 @@ KEPT = f"""
         AND first >= coalesce((SELECT first FROM chunk WHERE {OF_BATCH} AND first <= ?2 ORDER BY first DESC LIMIT 1), 0)
     ORDER BY first"""
 PAYLOAD = f"""
-    SELECT {CHUNK.is_sound} AND chunk.crc = payload.crc, chunk.crc, payload.bytes
+    SELECT {CHUNK.is_sound} AND chunk.crc = {OWN}, payload.crc, payload.bytes
     FROM chunk JOIN payload ON payload.number = chunk.payload WHERE chunk.{OF_BATCH} AND chunk.first = ?2"""
 OLDEST_FINISHED = f"""
     SELECT batch, first, size, payload, finished_time, {CHUNK.is_sound} FROM chunk INDEXED BY chunk_finished

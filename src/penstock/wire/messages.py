@@ -22,7 +22,8 @@ fq.cpp.)
 PUSH (outcomes), and
 
 1. on Greeting, as soon as the jobs connection has shaken hands (before, rounds would miss it): send Hello (its `life`
-   and `connection` echoed, a growing `number`, what it holds). Jobs that come before the Welcome wait for it;
+   and `connection` echoed, a growing `number`, what it holds). Jobs that come before the Welcome wait for it. Who holds
+   leases of another `pipeline` than the Greeting's says nothing, and waits for its own;
 2. on Welcome with that number: drop the spans in `drop`; leases below `floor` that are not held are void, also those
    that come later;
 3. on Jobs: report Took, run the spans (of a lease whose spec has a `limit` one job at a time), PUSH Outcomes to the
