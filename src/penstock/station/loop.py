@@ -300,7 +300,7 @@ def save(station: Station, saves: list[Any]) -> None:
     """Commit; while the disk is full, wait for room and commit the same again. Nothing is accepted and nothing recorded
     meanwhile, so nothing is lost; but whoever asks how things stand is told."""
     said = False
-    while not station.leaving:
+    while True:
         try:
             if said:
                 station.reopen()
@@ -310,11 +310,12 @@ def save(station: Station, saves: list[Any]) -> None:
                 log_events.emit(station.process.logger, "disk_full", {"error": str(error)})
             said = True
             station.wait_for_room(str(error), FULL_RETRY)
+            if station.leaving:
+                raise StoreFull("told to stop while the disk was full") from error
         else:
             if said:
                 log_events.emit(station.process.logger, "disk_has_room", {})
             return
-    raise StoreFull("told to stop while the disk was full")
 
 
 def back_up(store: StoreFile, logger: logging.Logger) -> None:
