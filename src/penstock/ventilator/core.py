@@ -324,7 +324,8 @@ class VentilatorCore:
         and what is changed before a part of it is taken in would be undone by that."""
         if self.intake.missing:
             missing, self.intake.missing = tuple(self.intake.missing), []
-            self.damage.on_found(DamageFound(missing, must_compare=True), now)
+            if not self.sink_log.must_compare:
+                self.damage.on_found(DamageFound(missing, must_compare=True), now)
         self.retries.open_again()
         if self.sink_log.diverged and (end := self.sink_log_repair.go_on(self.sink_log.sink, now)) is not None:
             if self.sink_log.must_compare:
