@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Protocol, get_args
 
 import msgspec
@@ -82,7 +82,7 @@ class Results(Protocol):
 
     def save(self, saves: list[Any]) -> None: ...
     def head(self) -> tuple[int, bytes]: ...
-    def recorded(self) -> Iterator[StoredRecord]: ...
+    def recorded(self) -> Iterable[StoredRecord]: ...
     def claims(self) -> Iterator[SaveClaim]: ...
     def rows_after(
         self, batch: bytes, after: int, limit_bytes: int

@@ -65,7 +65,7 @@ def group() -> None:
     """
 
 
-NEED_LINUX = {"up", "ventilator", "sink", "worker", "doctor", "fleet"}
+NEED_LINUX = {"up", "ventilator", "sink", "worker", "check", "doctor", "fleet"}
 
 for _found in iter_modules(commands.__path__, f"{commands.__name__}."):
     if (_command := getattr(import_module(_found.name), "command", None)) is not None:

@@ -178,6 +178,14 @@ binding = together(
 """``--bind`` and ``--insecure`` of a station that others connect to, and ``--data`` of one with a store."""
 
 
+older: OptionDecorator = click.option(
+    "--accept-older",
+    is_flag=True,
+    help="Go on with a queue.db or results.db that is new, or older than the other station knows: what is lost runs"
+    " again, or is dead.",
+)
+
+
 def checked_bind(url: str, *, insecure: bool) -> None:
     """Before anything is made or started. ConfigError: strangers could reach it."""
     from penstock.url import endpoints

@@ -232,6 +232,8 @@ class PipelineStatus(msgspec.Struct, frozen=True, kw_only=True):
     """The time of this answer, in seconds since the epoch by the ventilator's clock."""
     trouble: str = ""
     """What keeps jobs from being accepted, run or recorded, for people: a full disk, no sink, no worker."""
+    damage: str = ""
+    """What was found damaged on the disks of the stations, for people; ``penstock check`` there lists it."""
 
     @property
     def waiting(self) -> int:

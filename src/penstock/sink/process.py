@@ -29,6 +29,7 @@ from penstock.keys.files import Peers
 from penstock.keys.roles import Peer, Role
 from penstock.sink.contract import (
     FromWorker,
+    LinesLost,
     LinesRead,
     LogRead,
     ReadLines,
@@ -42,9 +43,10 @@ from penstock.sink.contract import (
 from penstock.sink.core import SinkCore
 from penstock.sink.store import ResultStore
 from penstock.station import loop
+from penstock.station.checked_rows import DamagedRow
 from penstock.station.clock import Clock
 from penstock.station.config import SinkConfig, from_argv
-from penstock.station.contract import Answer, FromClient, Log, Renew, Report
+from penstock.station.contract import Answer, FromClient, Log, Refuse, Renew, Report
 from penstock.station.lease_tokens import LeaseTokens
 from penstock.station.log_events import emit, setup
 from penstock.station.permissions import Bindings, may_not_ask
@@ -169,8 +171,20 @@ class Sink:
         self._read_files(fds)
 
     def perform(self, action: SinkEffect) -> Iterable[Any]:
-        """Carry out one effect."""
+        """Carry out one effect; a row that is found damaged on the way is taken out, and it is tried again."""
+        lost: list[LinesLost] = []
+        while True:
+            try:
+                return [*lost, *self._carry_out(action)]
+            except DamagedRow as damage:
+                recorded = self._store.contain(damage)
+                found = tuple(self._store.take_found())
+                lost.append(LinesLost(found, self._store.head(), self._store.damaged_to, recorded))
+
+    def _carry_out(self, action: SinkEffect) -> Iterable[Any]:
         match action:
+            case Refuse(text):
+                raise Refused(f"{self._store.path}: {text}")
             case Report(message):
                 if isinstance(message, SinkHead):
                     self._head = message
@@ -214,16 +228,22 @@ def start(config: SinkConfig, logger: logging.Logger) -> Sink:
     links.watch(signals.fd)
     if config.lifeline is not None:
         links.watch(config.lifeline)
+    recorded = store.recorded()
     core = SinkCore(
         int.from_bytes(os.urandom(7), "big"),
         store.head(),
-        store.recorded(),
+        recorded,
         store.claims(),
         sink=sink,
         heartbeat_interval=config.heartbeat_interval,
         lease_time=config.lease_time,
         lease_tokens=LeaseTokens(security.lease_key),
+        damages=len(store.damages()),
+        damaged_to=store.damaged_to,
+        known=store.known(accepts_older=config.accept_older),
     )
+    for what in store.take_found():
+        emit(logger, "damaged", {"what": what})
     process = loop.Process(logger, signals, clock, config.lifeline)
     contact = VentilatorContact(config.url, clock.now())
     return Sink(core, store, links, process, Bindings(config.limits.worker_starts), contact)

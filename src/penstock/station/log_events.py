@@ -34,6 +34,13 @@ WORDS: dict[str, tuple[int, str]] = {
         logging.ERROR,
         "the sink's log is not the one applied here, its results file lost its end or is another's: comparing all",
     ),
+    "damaged": (logging.ERROR, "found damaged on disk, and contained: `penstock check` lists all of it"),
+    "compares": (logging.WARNING, "what was lost with damaged rows is compared with the sink's log"),
+    "sink_refused": (logging.ERROR, "a sink is refused, and told to end: its file does not go with the one here"),
+    "other_pipeline": (
+        logging.WARNING,
+        "a ventilator of another pipeline is here, on a new or wrong --data: this worker keeps what it holds and waits",
+    ),
     "sink_agreed": (
         logging.ERROR,
         (

@@ -290,7 +290,7 @@ def save(station: Station, saves: list[Any]) -> None:
     """Commit; while the disk is full, wait for room and commit the same again. Nothing is accepted and nothing recorded
     meanwhile, so nothing is lost; but whoever asks how things stand is told. Who is told to leave tries once."""
     said = False
-    while not (said and station.leaving):
+    while True:
         try:
             if said:
                 station.reopen()
@@ -300,11 +300,12 @@ def save(station: Station, saves: list[Any]) -> None:
                 log_events.emit(station.process.logger, "disk_full", {"error": str(error)})
             said = True
             station.wait_for_room(str(error), FULL_RETRY)
+            if station.leaving:
+                raise errors.StoreFull("told to stop while the disk was full") from error
         else:
             if said:
                 log_events.emit(station.process.logger, "disk_has_room", {})
             return
-    raise errors.StoreFull("told to stop while the disk was full")
 
 
 def back_up(store: StoreFile, logger: logging.Logger) -> None:

@@ -18,14 +18,16 @@ from collections.abc import Iterable
 from typing import assert_never
 
 from penstock.job.spec import LABEL_CHARS
-from penstock.station.contract import Actions, FromClient
+from penstock.station.contract import Actions, FromClient, Refuse
 from penstock.station.lease_tokens import NO_TOKENS, LeaseTokens
 from penstock.station.permissions import refusal
 from penstock.ventilator import contract
+from penstock.ventilator.damage import Damage
 from penstock.ventilator.deletion import Deletion
 from penstock.ventilator.dispatch import Dispatcher
 from penstock.ventilator.intake import Intake
 from penstock.ventilator.ledger import Ledger
+from penstock.ventilator.pairing import Pairing
 from penstock.ventilator.placement import Placement
 from penstock.ventilator.quarantine import Quarantine
 from penstock.ventilator.questions import Questions
@@ -37,6 +39,7 @@ from penstock.ventilator.worker_reports import WorkerReports
 from penstock.wire import messages
 from penstock.wire.bounds import HEARTBEAT_INTERVAL, LEASE_TIME, RESEND, TRANSIENT_TIME
 
+ANYBODY = contract.Identity()
 RETENTION_INTERVAL = 60.0
 """Seconds between two looks for what has been kept for long enough: for days, mostly."""
 
@@ -50,12 +53,15 @@ VentilatorInput = (
     | contract.ChunksLoaded
     | contract.ChunkLoaded
     | contract.KeptLoaded
+    | contract.DamageFound
+    | contract.PayloadDamaged
     | messages.ToVentilator
 )
 
 
 class VentilatorCore:
-    """`stored`, `applied` and `forgotten` are what the queue file says at the start; `life` was counted up in it.
+    """`stored`, `applied`, `forgotten`, `damages` (how many there were) and `must_compare` (whether jobs are to be
+    compared with the sink's log) are what the queue file says at the start; `life` was counted up in it.
     `wall_time` is what the wall clock says at `now`."""
 
     def __init__(
@@ -76,24 +82,36 @@ class VentilatorCore:
         security: str = "",
         pickles: bool = True,
         name_chars: int = LABEL_CHARS,
+        damages: int = 0,
+        must_compare: bool = False,
+        identity: contract.Identity = ANYBODY,
+        deleted: Iterable[tuple[bytes, str, str]] = (),
     ) -> None:
-        self.ledger: Ledger = Ledger(life, stored, applied, now, lease_time, heartbeat_interval, seed, lease_tokens)
+        self.ledger: Ledger = Ledger(
+            *(life, stored, applied, now, lease_time, heartbeat_interval, seed, lease_tokens),
+            identity.pipeline,
+            identity.accepted,
+        )
         self.dispatcher: Dispatcher = Dispatcher(self.ledger)
         self.worker_reports: WorkerReports = WorkerReports(self.ledger, self.dispatcher, version)
         self.quarantine: Quarantine = Quarantine(self.ledger, self.dispatcher)
-        self.sink_log: SinkLog = SinkLog(self.ledger)
+        self.pairing: Pairing = Pairing(self.ledger, identity)
+        self.sink_log: SinkLog = SinkLog(self.ledger, self.pairing, must_compare=must_compare)
         self.start_conditions: StartConditions = StartConditions(self.ledger)
         self.placement: Placement = Placement(self.ledger)
         self.intake: Intake = Intake(
-            self.ledger, self.start_conditions, self.placement, pickles=pickles, name_chars=name_chars
+            self.ledger, self.start_conditions, self.placement, pickles=pickles, name_chars=name_chars, deleted=deleted
         )
         self.deletion: Deletion = Deletion(
             self.ledger, self.start_conditions, self.intake, now, forgotten, transient_time
         )
         self.retries: Retries = Retries(self.ledger, self.intake)
         self.sink_log_repair: SinkLogRepair = SinkLogRepair(self.ledger, self.intake)
+        self.damage: Damage = Damage(self.ledger, self.sink_log, damages)
         self.questions: Questions = Questions(
-            self.ledger, self.start_conditions, self.placement, self.sink_log, self.sink_log_repair, version, security
+            *(self.ledger, self.start_conditions, self.placement, self.sink_log, self.sink_log_repair, self.damage),
+            version,
+            security,
         )
         self.intake.recovered = not any(one.open_from is not None for one in stored)
         if not self.intake.recovered:
@@ -137,7 +155,10 @@ class VentilatorCore:
                 self.ledger.wall_offset = time - now
             case messages.Diverged():
                 if self.sink_log.on_diverged(event):
-                    self.sink_log_repair.begin(event.seq)
+                    self.sink_log_repair.begin(event.seq, damaged=self.sink_log.must_compare)
+            case messages.VentilatorRefused(_, _, text):
+                if self.sink_log.is_of_sink(event):
+                    self.ledger.turn.say(Refuse(text))
             case messages.Forgotten(_, batch):
                 self.deletion.on_forgotten(batch)
             case messages.LiveTaken(_, worker, number, is_kept):
@@ -153,6 +174,10 @@ class VentilatorCore:
                 self.ledger.connections = event.count
             case contract.ChunksLoaded():
                 self.intake.on_chunks_loaded(event)
+            case contract.DamageFound():
+                self.damage.on_found(event, now)
+            case contract.PayloadDamaged():
+                self.damage.on_payload(event)
             case contract.KeptLoaded():
                 self.retries.on_kept(event)
                 self.sink_log_repair.on_kept(event)
@@ -254,8 +279,14 @@ class VentilatorCore:
     def _go_on(self, now: float) -> None:
         """With what waited for chunks, but only when all that was read for this turn is in memory: it is one snapshot,
         and what is changed before a part of it is taken in would be undone by that."""
+        if self.intake.missing:
+            missing, self.intake.missing = tuple(self.intake.missing), []
+            if not self.sink_log.must_compare:
+                self.damage.on_found(contract.DamageFound(missing, must_compare=True), now)
         self.retries.open_again()
         if self.sink_log.diverged and (end := self.sink_log_repair.go_on(self.sink_log.sink, now)) is not None:
+            if self.sink_log.must_compare:
+                self.ledger.turn.say(contract.SaveCompared())
             self.sink_log.agree(*end, now)
         if self._looked_up:
             absent = {key for key, is_open in self._looked_up.items() if not is_open}
@@ -285,7 +316,7 @@ class VentilatorCore:
         if sink is None:
             return
         if number is not None:
-            self.ledger.turn.tell(sink, messages.SinkBeat(number, self.ledger.applied))
+            self.ledger.turn.tell(sink, self.pairing.beat(number))
         again = now >= self._verdicts_at + RESEND
         if again:
             self._verdicts_at = now

@@ -20,7 +20,7 @@ from penstock.ventilator.known_worker import Worker
 from penstock.ventilator.leases import Leases
 from penstock.ventilator.sink_beats import SinkBeats
 from penstock.ventilator.turn import Turn
-from penstock.wire.messages import BatchSpan, CancelSpan
+from penstock.wire.messages import BatchSpan, CancelSpan, Greeting
 
 RETRIES_KEPT = 16
 """Latest retries of a batch that are recognised when they are asked again: resends end within seconds."""
@@ -41,8 +41,15 @@ class Ledger:
         heartbeat_interval: float,
         seed: int,
         lease_tokens: LeaseTokens = NO_TOKENS,
+        pipeline: bytes = b"",
+        accepted: int = 0,
     ) -> None:
         self.life = life
+        self.pipeline: bytes = pipeline
+        self.accepted: int = accepted
+        """Chunks that were ever accepted."""
+        self.is_confirmed: bool = False
+        """Whether the sink has answered in this life: it knows of nothing newer than this file."""
         self.lease_tokens = lease_tokens
         self.lease_time = lease_time
         self.heartbeat_interval = heartbeat_interval
@@ -72,6 +79,10 @@ class Ledger:
         """What this turn does."""
         self.hand_backs: HandBackRequests = HandBackRequests(self.turn)
 
+    def greeting(self, connection: int) -> Greeting:
+        """Who this is, to a new connection of this number."""
+        return Greeting(self.life, connection, self.lease_time, self.heartbeat_interval, self.pipeline)
+
     def _unlease(self, part: Part) -> None:
         if part.lease:
             self.leases.shrink(part.lease, part.jobs)
@@ -96,6 +107,8 @@ class Ledger:
         batch = part.chunk.batch
         if part.recalled:
             self.cancel(part)
+        elif batch.damaged:
+            self.decide(part, JobState.DEAD, batch.damaged)
         elif batch.cancel_reason and part.fresh:
             self.cancel_unstarted(part)
         else:
@@ -191,15 +204,16 @@ class Ledger:
         self.judged[part.chunk.batch.id, part.chunk.first] = part.chunk
         self.turn.decide(part.verdict_head())
 
-    def open_again(self, chunk: Chunk, start: int, stop: int, state: JobState) -> None:
-        """Jobs that ended in this state have no outcome any more, when the sink has recorded that."""
+    def open_again(self, chunk: Chunk, start: int, stop: int, state: JobState, *, has_run: bool = False) -> None:
+        """Jobs that ended in this state have no outcome any more, when the sink has recorded that. `has_run`: they had
+        been opened before, and must not be started once more."""
         batch = chunk.batch
         chunk.ended[state].remove(start, stop)
         batch.counts[state] = batch.counts.get(state, 0) - (stop - start)
         self.turn.touch_counts(batch)
         if batch.cancelled.remove(start, stop):
             self.turn.touch_cancelled(batch)
-        part = Part(chunk, start, stop, Stamp(batch.generation, 0))
+        part = Part(chunk, start, stop, Stamp(batch.generation, 0), given=has_run)
         self.backlog.add_part(part)
         self.announce_opening(part)
         self.turn.touch(chunk)
@@ -259,6 +273,11 @@ class Ledger:
             self.mark_cancelled(batch, *gap)
         here = sum(part.jobs for chunk in batch.chunks.values() for part in chunk.parts)
         return min(sum(high - low for low, high in absent), batch.accepted - batch.done - here)
+
+    def mark_accepted(self) -> None:
+        """One chunk more is accepted."""
+        self.accepted += 1
+        self.turn.mark_accepted(self.accepted)
 
     def mark_applied(self, seq: int, chain: bytes) -> None:
         """The sink's log is applied up to this line."""

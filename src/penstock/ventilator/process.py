@@ -18,33 +18,38 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, assert_never
 
+from penstock import errors
 from penstock.errors import StoreError
 from penstock.job.spec import ID_BYTES, LABEL_CHARS
 from penstock.keys.files import Peers
 from penstock.keys.roles import Role
 from penstock.station import loop
+from penstock.station.checked_rows import DamagedRow
 from penstock.station.clock import Clock
 from penstock.station.config import VentilatorConfig, from_argv
-from penstock.station.contract import Answer, FromClient
+from penstock.station.contract import Answer, FromClient, Refuse
 from penstock.station.lease_tokens import LeaseTokens
-from penstock.station.log_events import setup
+from penstock.station.log_events import emit, setup
 from penstock.station.permissions import Bindings
 from penstock.station.station_keys import for_station
 from penstock.ventilator.contract import (
     ChunkLoaded,
     ChunksLoaded,
     ClientSought,
+    DamageFound,
     Deal,
+    Identity,
     JobConnections,
     KeptLoaded,
     LoadChunk,
     LoadChunks,
     LoadKept,
+    PayloadDamaged,
     ReadArguments,
     ReadDigests,
     SaveBatch,
@@ -58,6 +63,7 @@ from penstock.ventilator.contract import (
     WallClock,
 )
 from penstock.ventilator.core import VentilatorCore
+from penstock.ventilator.payloads import Payloads
 from penstock.ventilator.store import QueueStore
 from penstock.version import VERSION
 from penstock.wire.bounds import is_to_be_logged
@@ -75,12 +81,14 @@ from penstock.wire.messages import (
     KeyLine,
     Keys,
     Knock,
+    Refused,
     ToVentilator,
 )
 from penstock.wire.socket_sets import ventilator_links
 
-CACHE_BYTES = 32 << 20
-"""Payloads kept in memory between accepting and giving out: most go straight through."""
+LIVES_SKIPPED = 1000
+"""Starts that are counted at once where the file may be an older one: lease numbers begin with their count, and those
+of the starts that it does not know of are still about."""
 POSTPONED_BYTES = 64 << 20
 """What clients may submit while the disk is full: of two that have submitted as much as they may (UNACCEPTED_BYTES)."""
 
@@ -108,9 +116,7 @@ class Ventilator:
         self._malformed = loop.Malformed(process)
         self._postponed: list[FromClient] = []
         """What clients said while the disk was full."""
-        self._cache: OrderedDict[tuple[bytes, int], bytes | memoryview] = OrderedDict()
-        self._cache_bytes = 0
-        self._functions: OrderedDict[bytes, bytes | memoryview] = OrderedDict()
+        self._payloads = Payloads(store)
 
     # ------------------------------------------------------------------------------------------ in
 
@@ -197,9 +203,9 @@ class Ventilator:
         self.core.questions.trouble = ""
         for save in saves:
             if isinstance(save, SaveChunk):
-                self._remember((save.batch, save.first), save.payload)
+                self._payloads.remember_chunk((save.batch, save.first), save.payload)
             elif isinstance(save, SaveBatch):
-                self._functions[save.function] = save.code
+                self._payloads.remember_function(save.function, save.code)
 
     @property
     def untidy(self) -> bool:
@@ -229,43 +235,69 @@ class Ventilator:
                     self._postponed.append(event)
 
     def perform(self, action: VentilatorEffect) -> Iterable[Any]:
-        """Carry out one effect."""
+        """Carry out one effect; what is found damaged on the way is contained."""
+        brought = self._carry_out(action)
+        if found := self._store.take_found():
+            return (DamageFound(tuple(found), self._store.must_compare), *brought)
+        return brought
+
+    def _carry_out(self, action: VentilatorEffect) -> Iterable[Any]:
         match action:
+            case Tell(topic, Jobs() as jobs):
+                whole, payload, damaged = self._payloads.loaded(jobs)
+                if whole.leases:
+                    self.links.send("control", whole, *payload, peer=topic)
+                return damaged
             case Tell(topic, message):
-                payload = self._payload(message) if isinstance(message, Jobs) else ()
-                self.links.send("control", message, *payload, peer=topic)
+                self.links.send("control", message, peer=topic)
             case Answer(client, message, payload):
                 self.links.send("desk", message, payload, peer=client)
             case SeekClient(client):
                 return (ClientSought(client, self.links.reaches("desk", Knock(), client)),)
             case Deal(messages):
+                brought: list[PayloadDamaged] = []
                 for jobs in messages:
-                    self.links.send("jobs", jobs, *self._payload(jobs))
+                    whole, payload, damaged = self._payloads.loaded(jobs)
+                    self.links.send("jobs", whole, *payload)
+                    brought += damaged
+                return brought
             case SendFunction(worker, function):
-                self._send_function(worker, function)
+                return self._send_function(worker, function)
             case LoadChunks(batch, first, limit):
                 return (ChunksLoaded(batch, limit, self._store.open_chunks(batch, first, limit)),)
             case LoadChunk(batch, index):
                 return (ChunkLoaded(batch, index, self._store.open_chunk_at(batch, index)),)
-            case ReadDigests(client, number, batch, start):
-                self.links.send("desk", Digests(number, self._store.digests(batch, start)), peer=client)
+            case ReadDigests():
+                self._send_digests(action)
             case ReadArguments():
                 self._send_arguments(action)
+            case Refuse(text):
+                raise errors.Refused(f"{self._store.path}: {text}")
             case LoadKept(batch, start, stop):
                 return (KeptLoaded(batch, start, stop, self._store.kept(batch, start, stop)),)
             case _:
                 assert_never(action)
         return ()
 
-    def _payload(self, jobs: Jobs) -> Iterator[bytes | memoryview]:
-        yield from (self._function(head.function) for head in jobs.batches if head.inline)
-        yield from (self._chunk(lease.batch, lease.first) for lease in jobs.leases)
+    def _send_digests(self, asked: ReadDigests) -> None:
+        answer: Digests | Refused
+        try:
+            answer = Digests(asked.number, self._store.digests(asked.batch, asked.start))
+        except DamagedRow as damage:
+            self._store.note(str(damage))
+            answer = Refused(asked.number, "StoreError", str(damage))
+        self.links.send("desk", answer, peer=asked.client)
 
-    def _send_function(self, worker: bytes, digest: bytes) -> None:
-        code = memoryview(self._function(digest))
+    def _send_function(self, worker: bytes, digest: bytes) -> Iterable[PayloadDamaged]:
+        try:
+            code = memoryview(self._payloads.function(digest))
+        except DamagedRow as damage:
+            self._store.note(str(damage))
+            return (PayloadDamaged((), (digest,), worker),)
         for offset in range(0, len(code), PART_BYTES):
             piece = code[offset : offset + PART_BYTES]
             self.links.send("control", FunctionPart(digest, offset, len(code), len(piece)), piece, peer=worker)
+        return ()
 
     def _send_arguments(self, asked: ReadArguments) -> None:
         """The function and the chunks, as many as fit; a chunk that is too large or damaged comes without its bytes."""
@@ -293,30 +325,6 @@ class Ventilator:
             return b""
         return found if len(found) <= SHOWN_BYTES else b""
 
-    # ------------------------------------------------------------------------------------------ at hand
-
-    def _remember(self, key: tuple[bytes, int], payload: bytes | memoryview) -> None:
-        self._cache[key] = payload
-        self._cache_bytes += len(payload)
-        while self._cache_bytes > CACHE_BYTES:
-            self._cache_bytes -= len(self._cache.popitem(last=False)[1])
-
-    def _chunk(self, batch: bytes, first: int) -> bytes | memoryview:
-        payload = self._cache.pop((batch, first), None)
-        if payload is None:
-            return self._store.chunk(batch, first)
-        self._cache_bytes -= len(payload)
-        return payload
-
-    def _function(self, digest: bytes) -> bytes | memoryview:
-        code = self._functions.get(digest)
-        if code is None:
-            code = self._functions[digest] = self._store.function(digest)
-        self._functions.move_to_end(digest)
-        while len(self._functions) > 1 and sum(map(len, self._functions.values())) > CACHE_BYTES:
-            self._functions.popitem(last=False)
-        return code
-
     def close(self) -> None:
         """Release the sockets, then the store."""
         self.links.close()
@@ -333,9 +341,10 @@ def start(config: VentilatorConfig, logger: logging.Logger) -> Ventilator:
     links.watch(signals.fd)
     if config.lifeline is not None:
         links.watch(config.lifeline)
+    batches = store.batches()
     core = VentilatorCore(
-        store.begin_life(),
-        store.batches(),
+        store.begin_life(LIVES_SKIPPED if config.accept_older else 1),
+        batches,
         store.applied(),
         clock.now(),
         wall_time=clock.wall_time(),
@@ -349,7 +358,13 @@ def start(config: VentilatorConfig, logger: logging.Logger) -> Ventilator:
         security=security.word(config.url),
         pickles=not config.no_pickle,
         name_chars=config.limits.name_chars or LABEL_CHARS,
+        damages=len(store.damages()),
+        must_compare=store.must_compare,
+        deleted=store.deleted(),
+        identity=Identity(store.pipeline, store.is_paired, store.accepted, config.accept_older),
     )
+    for what in store.take_found():
+        emit(logger, "damaged", {"what": what})
     process = loop.Process(logger, signals, clock, config.lifeline)
     return Ventilator(core, store, links, process, Bindings(config.limits.worker_starts))
 

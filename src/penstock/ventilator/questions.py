@@ -9,6 +9,7 @@ from penstock.keys.roles import Peer
 from penstock.station.contract import Answer
 from penstock.station.permissions import may_claim
 from penstock.ventilator.contract import ReadArguments, ReadDigests
+from penstock.ventilator.damage import Damage
 from penstock.ventilator.job_states import JobStates
 from penstock.ventilator.jobs_model import Batch
 from penstock.ventilator.ledger import Ledger
@@ -49,6 +50,7 @@ class Questions:
         placement: Placement,
         sink_log: SinkLog,
         sink_log_repair: SinkLogRepair,
+        damage: Damage,
         version: str,
         security: str,
     ) -> None:
@@ -57,6 +59,7 @@ class Questions:
         self._placement = placement
         self._sink_log = sink_log
         self._sink_log_repair = sink_log_repair
+        self._damage = damage
         self._version = version
         self._security = security
         self._reasons = Reasons(ledger, start_conditions, placement)
@@ -171,6 +174,8 @@ class Questions:
             wall_time=max(0.0, now + ledger.wall_offset),
             running=sum(worker.running_jobs for worker in ledger.workers.values()),
             trouble="; ".join(self._troubles(now)),
+            pipeline=ledger.pipeline,
+            damage=self._damage.in_words(self._sink_log.damages),
         )
         self._answer(client, info)
 

@@ -29,7 +29,6 @@ from penstock.wire.messages import (
     Drain,
     DrainWorker,
     Drop,
-    Greeting,
     HandedBack,
     Heartbeat,
     Held,
@@ -75,10 +74,7 @@ class WorkerReports:
         """Ask for a hello over the newest connection."""
         self._connections += 1
         worker.connection = self._connections
-        ledger = self._ledger
-        ledger.turn.tell(
-            worker.id, Greeting(ledger.life, self._connections, ledger.lease_time, ledger.heartbeat_interval)
-        )
+        self._ledger.turn.tell(worker.id, self._ledger.greeting(self._connections))
 
     def on_unsubscribed(self, event: Unsubscribed, now: float) -> None:
         """A control connection dropped; the last one starts the grace."""
@@ -101,6 +97,9 @@ class WorkerReports:
             return
         if hello.number <= worker.number:
             return
+        batches = self._ledger.backlog.batches
+        if not self._ledger.is_confirmed and any(held.batch not in batches for held in hello.held):
+            return  # this file may be an older one than it knows: it says hello again, when the sink has answered
         joined = worker.hello is None
         worker.hello = hello
         worker.number = hello.number

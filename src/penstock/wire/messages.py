@@ -22,7 +22,8 @@ can take its neighbour with it: libzmq asserts, fq.cpp.)
 PUSH (outcomes), and
 
 1. on Greeting, as soon as the jobs connection has shaken hands (before, rounds would miss it): send Hello (its `life`
-   and `connection` echoed, a growing `number`, what it holds). Jobs that come before the Welcome wait for it;
+   and `connection` echoed, a growing `number`, what it holds). Jobs that come before the Welcome wait for it. Who holds
+   leases of another `pipeline` than the Greeting's says nothing, and waits for its own;
 2. on Welcome with that number: drop the spans in `drop`; leases below `floor` that are not held are void, also those
    that come later;
 3. on Jobs: report Took, run the spans (of a lease whose spec has a `limit` one job at a time), PUSH Outcomes to the
@@ -100,8 +101,12 @@ Id = Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
 Text = Annotated[str, msgspec.Meta(max_length=65_536)]
 SHOWN_BYTES = 1 << 20
 """Of arguments in one answer, and of a function: what is larger nobody reads."""
+Pipeline = Annotated[bytes, msgspec.Meta(max_length=16)]
+"""Which one a station is of: 16 bytes, made once; empty: an older release, which does not say."""
 Many: msgspec.Meta = msgspec.Meta(max_length=MAX_RECORDS)
 SpanList = Annotated[tuple[tuple[Count, Count], ...], Many]
+UNPAIRED = bytes(16)
+"""The pipeline of a sink whose file no ventilator's knows yet; of a release that knows no pipelines it is empty."""
 OPENS = ("pickle", "msgpack", "command")
 """What a worker of penstock runs (Hello)."""
 Cursor = tuple[Count, Count]
@@ -549,6 +554,9 @@ class PipelineInfo(Numbered, frozen=True):
     """of the jobs given out, as far as is known; None: nobody has counted"""
     trouble: Text = ""
     """What keeps jobs from being taken in, run or recorded, for people"""
+    damage: Text = ""
+    """What was found damaged on the disks of the stations, for people"""
+    pipeline: Pipeline = b""
 
 
 class BatchLine(Record, frozen=True):
@@ -723,13 +731,17 @@ class Left(ByWorker, frozen=True):
 
 class SinkHead(BySink, frozen=True):
     """The sink's sign of life: its boot (new at each start), the end of its log, the echo of the last SinkBeat.
-    `trouble`: why it records nothing more at present, for people."""
+    `trouble`: why it records nothing more at present, for people. `damages`: so much was found damaged in its file."""
 
     boot: Count
     seq: Count
     chain: bytes
     echo: Count
     trouble: Text = ""
+    damages: Count = 0
+    pipeline: Pipeline = b""
+    accepts_older: bool = False
+    """Whether somebody has said that the files may be older than what the other station knows of them."""
 
 
 class Completions(BySink, frozen=True):
@@ -741,10 +753,12 @@ class Completions(BySink, frozen=True):
 
 class Diverged(BySink, frozen=True):
     """The sink's log has no line with this seq and chain: it lost its tail, or another ventilator's store is here. The
-    ventilator answers with Restate, and makes its ledger agree."""
+    ventilator answers with Restate, and makes its ledger agree. `damaged`: lines were found damaged on its disk since
+    that one, and are taken out."""
 
     boot: Count
     seq: Count
+    damaged: bool = False
 
 
 class LiveTaken(BySink, frozen=True):
@@ -753,6 +767,13 @@ class LiveTaken(BySink, frozen=True):
     worker: Id
     number: Count
     is_kept: bool = False
+
+
+class VentilatorRefused(BySink, frozen=True):
+    """The ventilator's file is older than what this sink knows of it: one line for people, with what to do."""
+
+    boot: Count
+    text: Text
 
 
 class Forgotten(BySink, frozen=True):
@@ -786,6 +807,7 @@ ToVentilator = (
     | Restated
     | Forgotten
     | LiveTaken
+    | VentilatorRefused
 )
 
 
@@ -806,6 +828,8 @@ class Greeting(Message, frozen=True):
     connection: Count
     lease_time: Seconds
     heartbeat_interval: Seconds
+    pipeline: Pipeline = b""
+    """Whose ventilator it is. Who holds leases of another one says nothing and waits."""
 
 
 class Welcome(Numbered, frozen=True):
@@ -880,9 +904,15 @@ VentilatorToWorker = (
 
 
 class SinkBeat(Numbered, frozen=True):
-    """The ventilator's sign of life: `number` is echoed by the next SinkHead, `applied` is durable here."""
+    """The ventilator's sign of life: `number` is echoed by the next SinkHead, `applied` is durable here, and so is that
+    it was started `life` times and has accepted so many chunks. A sink that knows of more, of the same `pipeline`,
+    answers VentilatorRefused."""
 
     applied: Count
+    pipeline: Pipeline = b""
+    life: Count = 0
+    accepted: Count = 0
+    accepts_older: bool = False
 
 
 class Replay(Message, frozen=True):
@@ -890,6 +920,13 @@ class Replay(Message, frozen=True):
 
     seq: Count
     chain: bytes
+
+
+class SinkRefused(Message, frozen=True):
+    """The sink's file is not of this pipeline, or is older than what the ventilator knows of it: one line for people,
+    with what to do."""
+
+    text: Text
 
 
 class Restate(Message, frozen=True):
@@ -930,7 +967,7 @@ class Keys(Message, frozen=True):
     revoked: tuple[Label, ...]
 
 
-VentilatorToSink = Greeting | SinkBeat | Replay | Restate | Verdicts | ForgetBatch | TrimOutput | Keys
+VentilatorToSink = Greeting | SinkBeat | Replay | Restate | Verdicts | ForgetBatch | TrimOutput | Keys | SinkRefused
 
 
 # ---------------------------------------------------------------------------------------------- worker -> sink

@@ -71,6 +71,8 @@ class WorkerCore:
         """What came before the welcome."""
         self._receipts, self._told_window = Receipts(), 0
         self._draining = self._left = False
+        self._pipeline = self._strange = b""
+        """Whose leases it holds, if any; and of which other pipeline it was greeted since."""
         self._actions: Actions = []
 
     # ------------------------------------------------------------------------------------------ contract
@@ -88,8 +90,7 @@ class WorkerCore:
             case messages.Beat():
                 self._membership.echoed(event.echo, event.pace)
             case messages.Greeting():
-                self._membership.greeted(event)
-                self._say_hello(now)
+                self._on_greeting(event, now)
             case messages.Welcome():
                 self._on_welcome(event, now)
             case messages.HandBack():
@@ -195,6 +196,19 @@ class WorkerCore:
         self._say(Report(self._membership.heartbeat(self.window, self._inventory(), now, self._fitness.broken)))
         for function in [function for function, asked_at in self._asked.items() if now >= asked_at + RESEND]:
             self._need(function, now)
+
+    def _on_greeting(self, greeting: messages.Greeting, now: float) -> None:
+        """Who holds something of one pipeline says nothing to the ventilator of another: that would have it dropped."""
+        is_strange = bool(self._pipeline and greeting.pipeline and greeting.pipeline != self._pipeline)
+        if is_strange and self.holdings.leases:
+            if self._strange != greeting.pipeline:
+                self._strange = greeting.pipeline
+                names = {"here": greeting.pipeline.hex()[:8], "held": self._pipeline.hex()[:8]}
+                self._say(Log("other_pipeline", {**names, "leases": len(self.holdings.leases)}))
+            return
+        self._pipeline, self._strange = greeting.pipeline or self._pipeline, b""
+        self._membership.greeted(greeting)
+        self._say_hello(now)
 
     def _on_welcome(self, welcome: messages.Welcome, now: float) -> None:
         if not self._membership.welcomed(welcome, now):

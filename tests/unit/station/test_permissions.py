@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from penstock.job.spec import BatchSpec
 from penstock.keys.roles import EVERYONE, Peer, Role
-from penstock.station.permissions import Bindings, refusal
+from penstock.station.permissions import OF_SINK, Bindings, refusal
 from penstock.wire.messages import (
     Alive,
     AskArguments,
@@ -28,6 +28,8 @@ from penstock.wire.messages import (
     Outcomes,
     SinkHead,
     Submit,
+    ToVentilator,
+    VentilatorRefused,
 )
 
 A, B = b"a" * 16, b"b" * 16
@@ -91,7 +93,8 @@ def test_a_worker_has_the_name_of_its_key() -> None:
 def test_only_the_sinks_key_speaks_for_the_sink() -> None:
     """And it speaks for no worker."""
     bindings = Bindings()
-    for message in (SinkHead(B, 1, 0, b"", 0), Completions(B, 1, ()), Diverged(B, 1, 0)):
+    assert {kind for kind in get_args(ToVentilator) if "sink" in kind.__struct_fields__} == set(OF_SINK)
+    for message in (SinkHead(B, 1, 0, b"", 0), Completions(B, 1, ()), Diverged(B, 1, 0), VentilatorRefused(B, 1, "")):
         assert not bindings.may_report(GPU, message)
         assert bindings.may_report(SINK, message)
     assert not bindings.may_report(SINK, hello("sink/h/1"))

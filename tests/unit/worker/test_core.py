@@ -176,6 +176,26 @@ def test_a_greeting_is_no_sign_of_life(bench: WorkerBench) -> None:
     assert runs(bench.turn(bench.jobs(), Greeting(1, 2, 5.0, BEAT), after=60.0)) == []
 
 
+def test_who_holds_jobs_of_one_pipeline_says_nothing_to_the_ventilator_of_another() -> None:
+    """It would have them dropped: the worker says so once, and goes on with its own ventilator when that is back."""
+    mine, other = (Greeting(1, 1, 5.0, BEAT, pipeline) for pipeline in (b"m" * 16, b"o" * 16))
+    bench = WorkerBench(join=False)
+    bench.turn(JobsConnected(), SlotReady(0))
+    for greeting in (other, mine):  # nothing is held yet: whoever greets is its ventilator
+        (hello,) = of(Hello, bench.turn(greeting))
+        bench.welcome(hello)
+    bench.turn(bench.jobs(0, 5))
+    held = bench.inventory
+    assert held
+    for _ in range(2):
+        assert of(Hello, bench.turn(other)) == []
+    assert [log.event for log in bench.logged].count("other_pipeline") == 1
+    assert bench.inventory == held
+    (hello,) = of(Hello, bench.turn(mine))
+    assert len(hello.held) == 1
+    assert len(of(Hello, bench.turn(Greeting(1, 1, 5.0, BEAT)))) == 1, "an older release does not say whose it is"
+
+
 def test_what_came_while_it_was_lost_is_dropped_by_the_floor(bench: WorkerBench) -> None:
     """A stale job that sat in a buffer while the process stood still is never started."""
     did = bench.turn(bench.jobs(), after=60.0)

@@ -169,6 +169,8 @@ def judged(status: PipelineStatus, now: float) -> Iterator[Finding]:
     yield _clock(status.wall_time - now)
     if status.trouble:
         yield Finding("trouble", "wrong", status.trouble)
+    if status.damage:
+        yield Finding("damage", "wrong", status.damage)
     sink = (
         "connected" if status.sink_present else "not connected, so nothing is recorded: start it with `penstock sink`"
     )

@@ -48,6 +48,8 @@ def command(url: str, as_json: bool) -> None:
     print(f"versions  {printable(f'penstock {status.version}, Python {status.python}')}")
     if status.reopened or status.lost:
         print(f"damage    the results file lost outcomes: {status.reopened} jobs run again, {status.lost} are dead")
+    if status.damage:
+        print(f"damage    {printable(status.damage)}")
     print(f"security  {SECURITY.get(status.security) or printable(status.security)}")
     if status.trouble:
         print(f"TROUBLE   {printable(status.trouble)}")
