@@ -27,8 +27,18 @@ from penstock.errors import ResultNotPicklable
 from penstock.job import payload
 from penstock.job.command import CommandTemplate
 from penstock.job.spec import KEEP_OUTPUT, BatchSpec, JobState, Stamp
+from penstock.slot.process import SAVED_AS_ONE
 from penstock.slot.process_tree import descendants
-from penstock.slot.protocol import CUT_DELAY, MEDDLING, LoadChunk, LoadFunction, Ran, RunPiece, SlotMessage
+from penstock.slot.protocol import (
+    CUT_DELAY,
+    JOURNAL_BYTES,
+    MEDDLING,
+    LoadChunk,
+    LoadFunction,
+    Ran,
+    RunPiece,
+    SlotMessage,
+)
 from penstock.station.contract import Bytes, Input
 from penstock.wire.messages import BatchHead, Lease
 from penstock.worker.contract import PieceCut, PieceDone, Run, SlotDied, SlotReady
@@ -542,9 +552,124 @@ def test_death_names_the_culprit(agent: Agent, crash: Callable[[], None], cause:
     assert agent.done(abs, [-1]).values() == [1]
 
 
-def test_death_in_a_block_blames_nobody(agent: Agent) -> None:
-    """In a block the index is not known, so none is said."""
-    assert agent.died(lambda x: os._exit(1) if x else x, [0, 1, 2], 3).index is None
+@pytest.mark.parametrize(("block", "culprit"), [(3, 1), (SAVED_AS_ONE + 1, None)])
+def test_a_death_in_a_block_is_its_jobs_where_jobs_are_told_apart(
+    agent: Agent, block: int, culprit: int | None
+) -> None:
+    """In a block of more of them the index is not known, so none is said."""
+    assert agent.died(lambda x: os._exit(1) if x else x, [0, 1, 2], block).index == culprit
+
+
+class Tally:
+    """A file in which each of the jobs 0 to `jobs` - 1 counts how often it was started."""
+
+    def __init__(self, folder: Path, jobs: int) -> None:
+        self.path = folder / "tally"
+        self.path.write_bytes(bytes(jobs))
+
+    def started(self) -> list[int]:
+        return list(self.path.read_bytes())
+
+
+def counted(item: tuple[str, int, int, str]) -> Any:
+    """Count one more start of the job; the job `last` then does what the last word says, the others return values of
+    all kinds, or fail."""
+    path, index, last, how = item
+    file = os.open(path, os.O_RDWR)
+    count = os.pread(file, 1, index)[0]
+    os.pwrite(file, bytes([count + 1]), index)
+    os.close(file)
+    if index == last:
+        if how == "crash":
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(60)
+    if index % 17 == 5:
+        raise ValueError(index)
+    if index % 17 == 6 and how == "crash":
+        print("job", index)
+    kinds = (index, float(index), str(index), (index, (None, True)), [index], {index}, 1j * index, 2**80 + index, None)
+    return kinds[index % len(kinds)]
+
+
+def came_of(agent: Agent, piece: int) -> dict[int, tuple[JobState, Any]]:
+    """State and value of each job of the piece."""
+    found: dict[int, tuple[JobState, Any]] = {}
+    for event in agent.inputs:
+        if isinstance(event, PieceDone) and event.piece == piece:
+            done = Done(event, "pickle")
+            for ran, body in zip(done.ran, done.bodies, strict=True):
+                failed = ran.state is JobState.FAILED
+                values = [None] * (ran.stop - ran.start) if failed else payload.decode_values(body, "pickle")
+                assert len(values) == ran.stop - ran.start
+                for index, value in zip(range(ran.start, ran.stop), values, strict=True):
+                    assert index not in found
+                    found[index] = ran.state, value
+    return found
+
+
+@pytest.mark.parametrize("block", [1, 20])
+@pytest.mark.parametrize("how", ["crash", "kill", "cancel", "fork server"])
+def test_what_has_ended_outlives_its_slot(agent: Agent, folder: Path, how: str, block: int) -> None:
+    """Whatever ends the slot in the middle of a piece: each job that had ended comes back as what it came to, and who
+    is in it when it ends is known; no other job was begun."""
+    tally = Tally(folder, 300)
+    last = 211
+    items = [(str(tally.path), index, last, how) for index in range(300)]
+    piece = agent.run(agent.work(counted, items), 0, 300, block)
+    if how != "crash":
+        agent.until(lambda: agent.running(0) == (piece, last) and tally.started()[last])
+    if how == "kill":
+        os.kill(agent.host._lives.handles[0].pid, signal.SIGKILL)
+    elif how == "fork server":
+        os.kill(agent.server, signal.SIGKILL)
+    elif how == "cancel":
+        agent.host.end(0, piece, 0.2, JobState.CANCELLED, "cancelled", [(last, last + 1)])
+    death = agent.answer(SlotDied, piece)
+    assert death.index == last
+    found = came_of(agent, piece)
+    assert sorted(found) == list(range(last))
+    assert tally.started() == [1] * (last + 1) + [0] * (299 - last)
+    for index, (state, value) in found.items():
+        assert (state is JobState.FAILED) == (index % 17 == 5)
+        if state is JobState.SUCCEEDED:
+            assert value == counted((str(tally.path), index, -1, how))
+
+
+def test_results_that_the_journal_cannot_take_are_sent(agent: Agent) -> None:
+    """What is larger than it, and what is more together than it has room for."""
+    sizes = [10, 2 * JOURNAL_BYTES, 10, *[JOURNAL_BYTES // 3] * 7]
+
+    def make(size: int) -> bytes:
+        return bytes(size) if size >= 0 else os._exit(1)  # type: ignore[func-returns-value]
+
+    death = agent.died(make, [*sizes, -1, 1])
+    assert death.index == len(sizes)
+    found = came_of(agent, death.piece or 0)
+    assert [len(found[index][1]) for index in range(len(found))] == sizes
+
+
+def test_a_block_that_is_run_as_one_is_all_that_a_crash_can_repeat(agent: Agent) -> None:
+    """The jobs of the blocks before it have their results."""
+    block = 2 * SAVED_AS_ONE
+    death = agent.died(lambda x: os._exit(1) if x == 3 * block + 7 else x, list(range(5 * block)), block)
+    assert death.index is None
+    found = came_of(agent, death.piece or 0)
+    assert [found[index][1] for index in range(len(found))] == list(range(3 * block))
+
+
+def test_the_end_of_a_job_spares_a_piece_that_does_not_run_it(agent: Agent, folder: Path) -> None:
+    """Who has ended, or has not begun, is not ended at another one's expense."""
+    names = [str(folder / str(i)) for i in range(3)]
+    Path(names[0]).touch()
+    piece = agent.run(agent.work(wait_for, names), 0, 3)
+    agent.until(lambda: agent.running(0) == (piece, 1))
+    agent.host.end(0, piece, 0.2, JobState.CANCELLED, "cancelled", [(0, 1), (2, 3)])
+    looked_at = time.monotonic() + 10 * CUT_DELAY
+    agent.until(lambda: time.monotonic() > looked_at)
+    for name in names[1:]:
+        Path(name).touch()
+    assert agent.answer(PieceDone, piece).ran[-1].stop == 3
+    assert agent.count(SlotDied) == 0
 
 
 def test_death_while_loading_blames_the_first_job(agent: Agent) -> None:
@@ -749,21 +874,22 @@ def mark_and_wait_for(path: str) -> str:
     return wait_for(path)
 
 
-@pytest.mark.parametrize("block", [1, 2])
-def test_cut_leaves_what_has_not_begun(agent: Agent, folder: Path, block: int) -> None:
-    """PieceCut comes while the job still runs and says where the slot will stop; it stops there."""
+@pytest.mark.parametrize(("block", "index", "stop"), [(1, 1, 2), (2, 1, 2), (SAVED_AS_ONE + 1, 0, 6)])
+def test_cut_leaves_what_has_not_begun(agent: Agent, folder: Path, block: int, index: int, stop: int) -> None:
+    """PieceCut comes while the job still runs and says where the slot will stop; it stops there: after the job, or
+    after the block where that is run as one."""
     names = [str(folder / str(i)) for i in range(6)]
     Path(names[0]).touch()
     piece = agent.run(agent.work(mark_and_wait_for, names), 0, 6, block)
     agent.until(Path(names[1] + ".begun").exists)
-    assert agent.running(0) == (piece, 1 if block == 1 else 0)
+    assert agent.running(0) == (piece, index)
     agent.host.cut(0, piece)
     cut = agent.answer(PieceCut, piece)
-    assert cut.stop == 2
+    assert cut.stop == stop
     for name in names:
         Path(name).touch()
     done = Done(agent.answer(PieceDone, piece), "pickle")
-    assert done.values() == names[:2]
+    assert done.values() == names[:stop]
 
 
 def test_cut_of_a_queued_piece_leaves_all_of_it(agent: Agent, folder: Path) -> None:
@@ -918,12 +1044,16 @@ class Books:
 
     def take(self, event: Input) -> None:
         match event:
-            case PieceDone(_, piece, ran, _):
-                _, at, stop = self.out.pop(piece)
+            case PieceDone(_, piece, ran, _, goes_on):
+                slot, at, stop = self.out.pop(piece)
                 for part in ran:
                     assert part.start == at
                     at = part.stop
-                assert at <= min(stop, self.cuts.pop(piece, stop))
+                assert at <= min(stop, self.cuts.get(piece, stop))
+                if goes_on:
+                    self.out[piece] = slot, at, stop
+                else:
+                    self.cuts.pop(piece, stop)
             case PieceCut(_, piece, stop):
                 assert self.out[piece][1] <= stop <= self.out[piece][2]
                 self.cuts[piece] = stop

@@ -22,6 +22,7 @@ from penstock.job.spawning import CANNOT_START, returncode_of
 from penstock.job.spec import JobState
 from penstock.job.stateless import ATOMS, are_plain
 from penstock.job.wrappers import INITIALIZER_NOTE
+from penstock.slot.journal import Journal
 from penstock.slot.output_capture import Output, Taken
 from penstock.slot.process_tree import signal_name
 from penstock.slot.protocol import Ran
@@ -55,7 +56,7 @@ class Report:
         self.prints: dict[int, Taken] = {}
         self.ran: list[Ran] = []
         self.bodies: list[bytes] = []
-        self._serializer = serializer
+        self.serializer: str = serializer
         self._are_plain = True
         """Whether none of the values is serialized yet."""
         self.start: int = start
@@ -77,7 +78,7 @@ class Report:
         if kind in ATOMS or (kind is tuple and are_plain((value,))):
             return value
         try:
-            data = payload.encode(value, self._serializer)
+            data = payload.encode(value, self.serializer)
         except BaseException as error:  # noqa: BLE001 - a value's own __reduce__ may raise anything
             raise ResultNotPicklable(_not_serialized(value, error)) from None
         if len(data) > VALUE_BYTES:
@@ -107,7 +108,7 @@ class Report:
         if isinstance(error, ModuleNotFoundError) and MISSING not in getattr(error, "__notes__", ()):
             error.add_note(MISSING)
         body = b""
-        if self._serializer == "pickle":
+        if self.serializer == "pickle":
             body = _pickled(error)
         trace = "" if type(error) is ResultNotPicklable else _traceback_of(error)
         self._failed(start, stop, cause_of(error), trace, (now - self._since) / SECOND, body, output)
@@ -125,6 +126,24 @@ class Report:
         self.prints = {index: output for index, output in self.prints.items() if index >= self.start}
         self._since = now
 
+    def save(self, index: int, journal: Journal) -> None:
+        """Put what the jobs from `index` on came to into the journal, as far as it is values, or one job's record."""
+        if index < self.start:
+            last = self.ran[-1]
+            if not last.start == index == last.stop - 1:
+                journal.is_incomplete = True
+            journal.add_record(last, self.bodies[-1])
+            index = self.start
+        new = self.values[index - self.start :]
+        if not (self._are_plain and journal.add_all(new)):
+            for value in new:
+                journal.add(value)
+
+    def sent(self) -> None:
+        """All records are where they belong."""
+        self.ran.clear()
+        self.bodies.clear()
+
     def _parts(self) -> Iterator[tuple[int, int]]:
         """The spans of `values` that are alike: a job that printed stands alone."""
         at, stop = self.start, self.next_index
@@ -138,7 +157,7 @@ class Report:
 
     def _succeeded(self, start: int, values: list[object], each: float, output: Taken | None) -> None:
         try:
-            body = payload.encode_values(values, self._serializer, are_plain=self._are_plain)
+            body = payload.encode_values(values, self.serializer, are_plain=self._are_plain)
         except Exception as error:  # noqa: BLE001 - plain values for which msgpack has no form, such as huge integers
             self._sort_out(start, values, each, output, error)
             return
@@ -161,7 +180,7 @@ class Report:
         self, start: int, values: list[object], each: float, output: Taken | None, error: BaseException
     ) -> None:
         """Some of the values cannot be serialized: those jobs failed."""
-        bad = {0: str(error)} if len(values) == 1 else payload.unpicklable(values, self._serializer)
+        bad = {0: str(error)} if len(values) == 1 else payload.unpicklable(values, self.serializer)
         good_from = 0
         for place, reason in [*bad.items(), (len(values), "")]:
             if good_from < place:
@@ -172,7 +191,7 @@ class Report:
 
     def _not_picklable(self, index: int, text: str, elapsed: float, output: Taken | None) -> None:
         error = ResultNotPicklable(text)
-        body = payload.dumps(error) if self._serializer == "pickle" else b""
+        body = payload.dumps(error) if self.serializer == "pickle" else b""
         self._failed(index, index + 1, cause_of(error), "", elapsed, body, output)
 
     def _failed(

@@ -1,6 +1,6 @@
 """What an agent and one of its slots share: a stream socket and a page of memory.
 
-**The stream** is one of frames (framing.py). A slot handles them in order and answers each RunPiece with one Done;
+**The stream** is one of frames (framing.py). A slot handles them in order and answers each RunPiece with one last Done;
 nothing else is ever answered.
 
 **The page** says what the slot is doing without the slot's help: it may hold the GIL, be stopped or dead. All cells are
@@ -38,6 +38,8 @@ grace then."""
 SPOOL_START, SPOOLED, SPOOL_LOST = 8, 10, 12
 """Two cells each, of stdout and of stderr: where in its spool the output since the slot took some last begins, how many
 bytes of it are there, and how many the disk had no room for."""
+SAVED, SAVED_FROM = 14, 15
+"""How many entries the journal has, and bytes of them; the job of the first (journal.py)."""
 LIMITS = 16
 LIMIT_CELLS = 64
 """The pieces queued on a slot have a cell each for their limits, from LIMITS on, in turns."""
@@ -53,6 +55,9 @@ READ_BYTES = 1 << 16
 """A payload up to this size is one write with its header."""
 
 PAGE_BYTES = 4096
+JOURNAL_BYTES = 1 << 20
+"""Of results that are not sent yet: a piece of the shortest jobs has about so much."""
+SHARED_BYTES = PAGE_BYTES + JOURNAL_BYTES
 MAP_FIXED = 0x10
 """Of mmap(2): in place of what is mapped there."""
 
@@ -145,10 +150,12 @@ class Unfit(SlotMessage):
 
 
 class Done(SlotMessage):
-    """What the jobs of a piece came to; the payload is that of its Ran, one after the other."""
+    """What the next jobs of a piece came to; the payload is that of its Ran, one after the other. The piece is over,
+    unless it `goes_on`."""
 
     piece: int
     ran: tuple[Ran, ...]
+    goes_on: bool = False
 
 
 ToSlot = LoadFunction | DropFunction | LoadChunk | FreeChunk | RunPiece
@@ -174,18 +181,19 @@ class Running(NamedTuple):
 
 
 class Page:
-    """The shared page, as either side maps it."""
+    """The shared page, as either side maps it, and the journal behind it."""
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
         # not by mmap.mmap, which keeps a descriptor of its own under a low number, where jobs look for theirs
         self._place = _mapped(fd, 0, mmap.MAP_SHARED)
-        self._view = memoryview((ctypes.c_ubyte * PAGE_BYTES).from_address(self._place)).cast("B")
-        self.cells: memoryview[int] = self._view.cast("q")
+        self._view = memoryview((ctypes.c_ubyte * SHARED_BYTES).from_address(self._place)).cast("B")
+        self.cells: memoryview[int] = self._view[:PAGE_BYTES].cast("q")
+        self.journal: memoryview[int] = self._view[PAGE_BYTES:]
 
     @classmethod
     def create(cls) -> Page:
-        """A new page of zeros, in memory only."""
+        """A new page of zeros and an empty journal, in memory only."""
         return cls(_memory_file())
 
     def detach(self) -> None:
@@ -196,7 +204,7 @@ class Page:
             _mapped(-1, self._place, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_FIXED)
         except OSError:
             os._exit(1)  # it would be seen as the slot
-        self._view[:] = cells
+        self._view[:PAGE_BYTES] = cells
         for cell in range(SPOOL_START, LIMITS):
             self.cells[cell] = 0
         fd = _memory_file()
@@ -219,9 +227,9 @@ class Page:
 
     def close(self) -> None:
         """Unmap it and close its file."""
-        for view in (self.cells, self._view):
+        for view in (self.cells, self.journal, self._view):
             view.release()
-        _libc.munmap(ctypes.c_void_p(self._place), ctypes.c_size_t(PAGE_BYTES))
+        _libc.munmap(ctypes.c_void_p(self._place), ctypes.c_size_t(SHARED_BYTES))
         os.close(self.fd)
 
 
@@ -234,18 +242,18 @@ MAP_FAILED = ctypes.c_void_p(-1).value
 
 
 def _mapped(fd: int, place: int, kind: int) -> int:
-    """Where PAGE_BYTES of the file are mapped."""
-    found: int | None = _libc.mmap(place, PAGE_BYTES, mmap.PROT_READ | mmap.PROT_WRITE, kind, fd, 0)
+    """Where SHARED_BYTES of the file are mapped."""
+    found: int | None = _libc.mmap(place, SHARED_BYTES, mmap.PROT_READ | mmap.PROT_WRITE, kind, fd, 0)
     if found is None or found == MAP_FAILED:
         raise OSError(ctypes.get_errno(), "no memory can be shared with a slot")
     return found
 
 
 def _memory_file() -> int:
-    """A file descriptor of PAGE_BYTES zeros."""
+    """A file descriptor of SHARED_BYTES zeros."""
     if hasattr(os, "memfd_create"):
         fd = os.memfd_create("penstock-slot", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        os.ftruncate(fd, PAGE_BYTES)
+        os.ftruncate(fd, SHARED_BYTES)
         # a job that truncated it would kill the agent
         fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
     else:
@@ -253,7 +261,7 @@ def _memory_file() -> int:
 
         with tempfile.TemporaryFile() as file:
             fd = os.dup(file.fileno())
-        os.ftruncate(fd, PAGE_BYTES)
+        os.ftruncate(fd, SHARED_BYTES)
     return fd
 
 

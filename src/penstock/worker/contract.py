@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from penstock.job.spans import Span
 from penstock.job.spec import JobState
 from penstock.job.spooled_output import Segments, Spooled
 from penstock.slot.protocol import Ran
@@ -41,12 +42,14 @@ class SlotUnfit(Input, frozen=True):
 
 
 class PieceDone(Input, frozen=True):
-    """A slot finished a piece, or what the cut left of it; the spans of `ran` are in order from where it started."""
+    """A slot finished a piece, or what the cut left of it; the spans of `ran` are in order from where it started, or
+    from where it was when it was said last that it `goes_on`."""
 
     slot: int
     piece: int
     ran: tuple[Ran, ...]
     payload: Bytes
+    goes_on: bool = False
 
 
 class PieceCut(Input, frozen=True):
@@ -58,8 +61,8 @@ class PieceCut(Input, frozen=True):
 
 
 class SlotDied(Input, frozen=True):
-    """The slot's process is gone, with the piece it ran (None: it was idle). `index` is the job it was in, if one;
-    results of the piece's earlier jobs are lost with it. `state` says why: dead (crash), timed_out, cancelled."""
+    """The slot's process is gone, with the piece it ran (None: it was idle). `index` is the job it was in, if one; what
+    came of the piece's earlier jobs was said before. `state` says why: dead (crash), timed_out, cancelled."""
 
     slot: int
     piece: int | None
@@ -155,11 +158,12 @@ class Cut(Action, frozen=True):
 
 
 class EndSlot(Action, frozen=True):
-    """End the slot's process tree, if it runs this piece: SIGTERM, TERM_GRACE, SIGKILL; comes back as SlotDied with
-    this state and cause."""
+    """End the slot's process tree, if it runs one of these spans of jobs of this piece: SIGTERM, TERM_GRACE, SIGKILL;
+    comes back as SlotDied with this state and cause."""
 
     slot: int
     piece: int
+    spans: tuple[Span, ...]
     state: JobState
     cause: str
 

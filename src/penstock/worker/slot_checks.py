@@ -27,7 +27,7 @@ def _of_done(message: Done, size: int, handle: SlotHandle) -> str:
     if piece is None or (message.piece != next(iter(handle.pieces)) and not handle.ended):
         return "it is done with what it was not to do"
     stop = min(piece.stop, handle.cuts.get(message.piece, NO_LIMIT))
-    if not _are_in_order(message.ran, piece.start, stop):
+    if not _are_in_order(message.ran, handle.next_of(message.piece), stop):
         return "it is done with jobs that it was not to run"
     if sum(ran.size for ran in message.ran) != size:
         return "what its jobs came to is cut"

@@ -12,6 +12,7 @@ import msgspec
 from penstock.job.spec import JobState, Tenant
 from penstock.job.spooled_output import Spooled
 from penstock.slot.framing import Bytes
+from penstock.slot.journal import saved
 from penstock.slot.output_capture import Output, Spooler
 from penstock.slot.protocol import (
     LIMIT_CELLS,
@@ -20,6 +21,8 @@ from penstock.slot.protocol import (
     MEDDLING,
     NO_LIMIT,
     PIECE,
+    STARTED,
+    Done,
     DropFunction,
     FreeChunk,
     LoadChunk,
@@ -63,6 +66,8 @@ class SlotHandle:
         self.pieces: dict[int, Run] = {}
         self._cells: dict[int, int] = {}
         """Where the limit of each piece is."""
+        self._begun: dict[int, int] = {}
+        """Of pieces of which something has come back: the first job of which nothing has."""
         self.cuts: dict[int, int] = {}
         """Where pieces stop whose cut was asked for; NO_LIMIT until that is settled."""
         self.ended: Ended | None = None
@@ -176,7 +181,28 @@ class SlotHandle:
         """It is through with a piece."""
         del self.pieces[piece], self._cells[piece]
         self.cuts.pop(piece, None)
+        self._begun.pop(piece, None)
         self.begun_at = time.monotonic_ns()
+
+    def came_back(self, piece: int, ran: tuple[Ran, ...]) -> None:
+        """So far it is through with a piece."""
+        if ran:
+            self._begun[piece] = ran[-1].stop
+
+    def next_of(self, piece: int) -> int:
+        """The first job of a piece of which nothing has come back."""
+        return self._begun.get(piece, self.pieces[piece].start)
+
+    def saved(self) -> tuple[Done, bytes]:
+        """What the journal of a slot that is gone has of the piece that comes first, as the slot would have said it.
+        Raises ProtocolError: a job has written there."""
+        number = next(iter(self.pieces), 0)
+        if not number or self.page.cells[PIECE] != number:
+            return Done(number, (), goes_on=True), b""
+        start = self.next_of(number)
+        took = max(0, self.page.cells[STARTED] - self.begun_at) / NANOSECONDS
+        entries = saved(self.page, start, self.pieces[number].head.spec.serializer, time.time(), took)
+        return Done(number, entries.ran, goes_on=True), b"".join(entries.bodies)
 
     def running(self) -> Running | None:
         """What the slot runs of what is outstanding; a job may have written to the page."""
@@ -203,7 +229,7 @@ class SlotHandle:
     def hold_back(self, piece: int, running: Running | None) -> int:
         """Lower the piece's limit to behind what runs of it, or to its start; returns the limit, which never grows."""
         given = self.pieces[piece]
-        stop = given.start
+        stop = self.next_of(piece)
         if running is not None and running.piece == piece:
             stop = running.index + running.unit
         return self.page.lower_limit(self._cells[piece], min(stop, given.stop))
@@ -266,8 +292,12 @@ class SlotHandle:
         if piece is not None:
             note, spooled = self._last_output(piece, Note(cause=cause, pid=pid, exitcode=exitcode))
         index = None
-        if running is not None and running.unit == 1 and running.index < self.cuts.get(running.piece, NO_LIMIT):
-            # an index at a cut is published by a slot that then sees the limit
+        if (
+            running is not None
+            and running.unit == 1
+            and self._begun.get(running.piece, 0) <= running.index < self.cuts.get(running.piece, NO_LIMIT)
+        ):
+            # an index at a cut is published by a slot that then sees the limit, and one that came back has ended
             index = running.index
         return SlotDied(self.number, piece, index, state, cause, time.time() - elapsed, elapsed, note, spooled)
 

@@ -339,7 +339,7 @@ def test_stopped_twice_it_ends_what_runs(bench: WorkerBench) -> None:
     (run,) = runs(bench.turn(bench.jobs(0, 4)))
     bench.turn(Stop())
     did = bench.turn(Stop())
-    assert of(EndSlot, did) == [EndSlot(0, run.piece, JobState.CANCELLED, "cancelled")]
+    assert of(EndSlot, did) == [EndSlot(0, run.piece, ((0, 1),), JobState.CANCELLED, "cancelled")]
     did = bench.turn(died(run, 0, JobState.CANCELLED))
     assert of(HandedBack, did) == []
     assert did[-2:] == [Left(bench.id), Leave()]
