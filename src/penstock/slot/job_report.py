@@ -127,17 +127,14 @@ class Report:
         self._since = now
 
     def save(self, index: int, journal: Journal) -> None:
-        """Put what the jobs from `index` on came to into the journal, as far as it is values, or one job's record."""
+        """Put the values of the jobs from `index` on into the journal, if there is nothing else of these."""
         if index < self.start:
-            last = self.ran[-1]
-            if not last.start == index == last.stop - 1:
-                journal.is_incomplete = True
-            journal.add_record(last, self.bodies[-1])
-            index = self.start
+            journal.give_up()
+            return
         new = self.values[index - self.start :]
         if not (self._are_plain and journal.add_all(new)):
             for value in new:
-                journal.add(value)
+                journal.add_frozen(value)
 
     def sent(self) -> None:
         """All records are where they belong."""

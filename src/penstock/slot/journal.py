@@ -47,23 +47,54 @@ class Journal:
         self._cells, self._room = page.cells, page.journal
         self._serializer = ""
         self._end = 0
-        self.is_incomplete: bool = False
-        """Something has no entry: nothing more gets one until `begin`."""
+        """Beyond JOURNAL_BYTES: something has no entry."""
+        self._entries = 0
+        """How many, times ONE."""
+
+    @property
+    def is_incomplete(self) -> bool:
+        """Whether something has no entry: nothing more gets one until `begin`."""
+        return self._end > JOURNAL_BYTES
 
     def begin(self, index: int, serializer: str) -> None:
         """It is empty; the next entry is of the job `index`, of a batch with this serializer."""
         self._serializer = serializer
-        self.is_incomplete = False
-        self._cells[SAVED] = self._end = 0
+        self._cells[SAVED] = self._end = self._entries = 0
         self._cells[SAVED_FROM] = index
 
-    def add(self, value: object) -> None:
-        """The next job succeeded in silence."""
+    def give_up(self) -> bool:
+        """What comes next has no entry; True."""
+        self._end = JOURNAL_BYTES + 1
+        return True
+
+    def add(self, value: object) -> bool:
+        """The next job succeeded in silence; returns whether something has no entry now."""
         try:
-            data = _encode(value if type(value) is not payload.Alone else _serialized(value.data))
+            data = _encode(value)
         except Exception:  # noqa: BLE001 - plain values for which msgpack has no form, such as complex numbers
-            data = _in_own_form(value, self._serializer)
-        self._add(data)
+            return self._add_in_own_form(value)
+        # written out, as in `_add`: a call costs as much as what it does
+        start = self._end
+        self._end = end = start + len(data)
+        if end > JOURNAL_BYTES:
+            return True
+        self._room[start:end] = data
+        self._entries += ONE
+        self._cells[SAVED] = self._entries + end
+        return False
+
+    def _add_in_own_form(self, value: object) -> bool:
+        try:
+            data = payload.encode(value, self._serializer)
+        except Exception:  # noqa: BLE001 - its batch's serializer has none either: its job fails when it is sent
+            return self.give_up()
+        return self._add(_encode(msgspec.msgpack.Ext(SERIALIZED, data)), 1)
+
+    def add_frozen(self, value: object) -> bool:
+        """The same, of a value that may be serialized already."""
+        if type(value) is payload.Alone:
+            return self._add(_encode(msgspec.msgpack.Ext(SERIALIZED, value.data)), 1)
+        return self.add(value)
 
     def add_all(self, values: Sequence[object]) -> bool:
         """The next jobs succeeded in silence, all with plain values. False: one of these has no form in msgpack."""
@@ -75,30 +106,19 @@ class Journal:
         self._add(data[1 if count < SHORT else 3 if count < MIDDLE else 5 :], count)
         return True
 
-    def add_record(self, ran: Ran, body: bytes) -> None:
+    def add_record(self, ran: Ran, body: bytes) -> bool:
         """This came of the next job."""
-        self._add(_encode(msgspec.msgpack.Ext(RECORD, _encode((ran, body)))))
+        return self._add(_encode(msgspec.msgpack.Ext(RECORD, _encode((ran, body)))), 1)
 
-    def _add(self, data: bytes, count: int = 1) -> None:
-        end = self._end + len(data)
-        if self.is_incomplete or end > JOURNAL_BYTES or (count and not data):
-            self.is_incomplete = True
-            return
-        self._room[self._end : end] = data
-        self._end = end
-        self._cells[SAVED] += count * ONE + len(data)
-
-
-def _in_own_form(value: object, serializer: str) -> bytes:
-    """The entry of a value; empty if it has none: then its job fails, when its record is made."""
-    try:
-        return _encode(_serialized(payload.encode(value, serializer)))
-    except Exception:  # noqa: BLE001 - neither has the batch's serializer
-        return b""
-
-
-def _serialized(data: bytes) -> msgspec.msgpack.Ext:
-    return msgspec.msgpack.Ext(SERIALIZED, data)
+    def _add(self, data: bytes, count: int) -> bool:
+        start = self._end
+        self._end = end = start + len(data)
+        if end > JOURNAL_BYTES:
+            return True
+        self._room[start:end] = data
+        self._entries += count * ONE
+        self._cells[SAVED] = self._entries + end
+        return False
 
 
 class Saved(NamedTuple):

@@ -177,10 +177,8 @@ class Slot:
         self._journal.begin(order.stop, "")
         self._page[PIECE] = 0
 
-    def _send_unsaved(self, order: RunPiece, report: Report) -> None:
-        """All so far, if the journal does not have all of it: before the next job begins."""
-        if not self._journal.is_incomplete:
-            return
+    def _send_so_far(self, order: RunPiece, report: Report) -> None:
+        """The journal does not have all of it, and another job is to begin."""
         report.flush(time.monotonic_ns())
         self._forks.leave_if_child()
         self._agent.send(Done(order.piece, tuple(report.ran), goes_on=True), report.bodies)
@@ -212,7 +210,7 @@ class Slot:
 
     def _run_singly(self, order: RunPiece, job: Callable[[Any], Any], items: list[Any], report: Report) -> None:
         cells, limit = self._page, order.cell
-        collect = self._capture.collect
+        collect, journal = self._capture.collect, self._journal
         index, self._stop = order.start, order.stop
         self._coming = coming = iter(items)
         for item in coming:
@@ -226,19 +224,21 @@ class Slot:
             except BaseException as error:  # noqa: BLE001 - also SystemExit: the job failed, the slot lives
                 report.flush(started)
                 report.fail(index, index + 1, error, time.monotonic_ns(), collect())
+                is_incomplete = journal.add_record(report.ran[-1], report.bodies[-1])
             else:
                 if not self._files.has_first() and not self._forks.is_child:
                     self._end_meddled()
                 output = collect()
                 if output is None and not report.is_each_alone and not cells[ENDED]:
                     report.values.append(value)
+                    is_incomplete = index + 1 < order.stop and journal.add_frozen(value)
                 else:
                     report.flush(started)
                     report.add(index, value, time.monotonic_ns(), output)
-            if index + 1 < order.stop:
-                report.save(index, self._journal)
-                self._send_unsaved(order, report)
+                    is_incomplete = journal.add_record(report.ran[-1], report.bodies[-1])
             index += 1
+            if is_incomplete and index < order.stop:
+                self._send_so_far(order, report)
             self._home.go()
             if is_retiring():
                 return
@@ -272,11 +272,12 @@ class Slot:
                 if report.prints:
                     function.prints = True
                     report.flush(time.monotonic_ns())
-                    self._journal.is_incomplete = True  # of what was printed
+                    self._journal.give_up()  # what was printed is not there
                 if stop < order.stop:
                     if is_saved_as_one:
                         report.save(index, self._journal)
-                    self._send_unsaved(order, report)
+                    if self._journal.is_incomplete:
+                        self._send_so_far(order, report)
                 index = stop
         finally:
             Stream.before = None
@@ -297,19 +298,23 @@ class Slot:
     def _run_block_one_by_one(self, order: RunPiece, job: Callable[[Any], Any], report: Report) -> int:
         """The same for jobs that are worth an entry of the journal each; returns the job behind the last that ran."""
         cells, limit, journal = self._page, order.cell, self._journal
-        coming, append, frozen, add = self._coming, report.values.append, report.frozen, journal.add
+        coming, append, frozen = self._coming, report.values.append, report.frozen
+        add, add_frozen = journal.add, journal.add_frozen
         index = cells[INDEX]
         while True:
             try:
                 for item in coming:
                     value = job(item)
-                    if type(value) not in ATOMS:
+                    if type(value) in ATOMS:
+                        append(value)
+                        is_incomplete = add(value)
+                    else:
                         value = frozen(value)
-                    append(value)
-                    add(value)
+                        append(value)
+                        is_incomplete = add_frozen(value)
                     index += 1
                     cells[INDEX] = index
-                    if index >= cells[limit] or journal.is_incomplete:
+                    if is_incomplete or index >= cells[limit]:
                         break
                 return index
             except BaseException as error:  # noqa: BLE001

@@ -68,7 +68,7 @@ def test_each_job_is_read_as_it_was_written(page: Page, values: list[Any], skipp
         else:
             expected.append(value)
             is_plain = isinstance(value, tuple) or not isinstance(value, list | dict)
-            journal.add(value if is_plain else payload.Alone(payload.encode(value, "pickle")))
+            journal.add_frozen(value if is_plain else payload.Alone(payload.encode(value, "pickle")))
     assert not journal.is_incomplete
     found = read(page, 7 + skipped)
     assert values_of(found) == expected[skipped:]
