@@ -128,8 +128,8 @@ class Saved(NamedTuple):
     bodies: tuple[bytes, ...]
 
 
-def saved(page: Page, start: int, serializer: str, began: float, took: float) -> Saved:
-    """What the journal has of the jobs from `start` on: those of which nothing else is known began at `began` (wall
+def saved(page: Page, start: int, stop: int, serializer: str, began: float, took: float) -> Saved:
+    """What the journal has of the jobs [start, stop): those of which nothing else is known began at `began` (wall
     clock) and took so many seconds together. Raises ProtocolError: a job has written there."""
     count, size = divmod(page.cells[SAVED], ONE)
     first = page.cells[SAVED_FROM]
@@ -137,7 +137,7 @@ def saved(page: Page, start: int, serializer: str, began: float, took: float) ->
         raise ProtocolError("it says that it has what it cannot have")
     try:
         entries = msgspec.msgpack.decode(ARRAY.pack(ARRAY_32, count) + page.journal[:size])
-        entries = [_entry(one) for one in entries[max(0, start - first) :]]
+        entries = [_entry(one) for one in entries[max(0, start - first) : max(0, stop - first)]]
         return _sorted(entries, max(start, first), serializer, began, took / max(1, len(entries)))
     except (ValueError, TypeError, RecursionError, OverflowError) as error:
         raise ProtocolError(f"its entries cannot be read: {error}") from error

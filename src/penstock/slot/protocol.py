@@ -77,6 +77,8 @@ class Ran(msgspec.Struct, frozen=True, array_like=True):
     spooled: Spooled | None = None
     lost: tuple[int, int] = (0, 0)
     """Bytes of stdout and of stderr that the worker's disk had no room for."""
+    offset: Count = 0
+    """The place of `start` in the list of values."""
 
     def output(self) -> Spooled:
         """What the jobs wrote, wherever that is."""

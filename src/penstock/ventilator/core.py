@@ -221,6 +221,7 @@ class VentilatorCore:
             self.deletion.retire(now + self.ledger.wall_offset)
         self.start_conditions.tick(now)
         self.placement.tick(now)
+        self.ledger.await_outcomes(now)
         self._tell_sink(now)
         if self.intake.recovered:
             self.intake.recalls.tick(now)
@@ -240,6 +241,8 @@ class VentilatorCore:
             due.append(self.dispatcher.look_again_at)
         if self.ledger.delayed:
             due.append(self.ledger.delayed[0][0])
+        if (awaited_until := self.ledger.outcomes_awaited_until) is not None:
+            due.append(awaited_until)
         if (opens_at := self.start_conditions.next_wakeup()) is not None:
             due.append(opens_at)
         return min(due)

@@ -121,7 +121,7 @@ class Part:
         self.lost: str = ""
         """The worker that was lost with it last."""
         self.due_at: float = 0.0
-        """DELAYED: until this instant, or NEVER_DUE."""
+        """DELAYED: until this instant, or NEVER_DUE. VERDICT: not said before this instant."""
         self.barrier: int = 0
         """UNCONFIRMED: until the sink has echoed the beat of this number."""
         self.verdict: tuple[JobState, str] | None = None

@@ -18,7 +18,6 @@ inputs of the core. What it promises:
 
 from __future__ import annotations
 
-import contextlib
 import heapq
 import select
 import selectors
@@ -26,7 +25,6 @@ from collections.abc import Callable, Sequence
 from itertools import count
 from typing import NamedTuple
 
-from penstock.errors import ProtocolError
 from penstock.job.spans import Span
 from penstock.job.spec import JobState
 from penstock.job.spooled_output import Segments, Spooled
@@ -50,6 +48,9 @@ DEAF_TIME = 15.0
 """Seconds after which a slot that idles although it has orders is replaced: a job has read them."""
 LAST_TIME = 3.0
 """Seconds beyond their grace in which killed processes are gone: what the fork server waits for them, and a margin."""
+
+LASTING = 0.05
+"""Seconds after which a piece that was cut is not left to its slot: most are over by then."""
 
 Inputs = list[Input]
 
@@ -196,7 +197,14 @@ class SlotHost:
         if running is not None and running.piece == piece:
             limit = min(max(limit, running.index + running.unit), handle.pieces[piece].stop)
         handle.settle_cut(piece, limit)
+        self._later(LASTING, lambda: self._take_from(handle, piece))
         return [*inputs, PieceCut(handle.number, piece, limit)]
+
+    def _take_from(self, handle: SlotHandle, piece: int) -> Inputs:
+        """What has ended of a piece that was cut need not wait for the job that runs."""
+        if not self._is_alive(handle) or piece != next(iter(handle.pieces), 0):
+            return []
+        return [*self._read(handle), *self._take_saved(handle)]
 
     def end(
         self,
@@ -317,29 +325,24 @@ class SlotHost:
             # what it was ended for is over, within the grace: nothing is left to wait for
             self._lives.end(handle, 0, spare=False)
             last = message.ran[-1:]
-            if running.unit == 1 and [ran.start for ran in last] == [running.index]:
+            if [ran.start for ran in last] == [handle.culprit(message.piece)]:
                 # that has its outcome already, but what it wrote then was its last; what came before is as it is said
                 handle.last_words = last[0].output()
                 message = Done(message.piece, message.ran[:-1], goes_on=True)
-                payload = memoryview(payload)[: sum(ran.size for ran in message.ran)]
-        return [self._came_back(handle, message, payload)]
+                payload = memoryview(payload)[: len(payload) - last[0].size]
+        return [self._came_back(handle, *handle.news(message, payload))]
 
     def _came_back(self, handle: SlotHandle, message: Done, payload: Bytes) -> PieceDone:
         bound = handle.pieces[message.piece].head.spec.keep_output
-        if message.goes_on:
-            handle.came_back(message.piece, message.ran)
-        else:
+        if not message.goes_on:
             handle.done(message.piece)
         ran = noted_all(message.ran, handle.spools, bound)
         return PieceDone(handle.number, message.piece, ran, payload, message.goes_on)
 
     def _take_saved(self, handle: SlotHandle) -> Inputs:
-        """What a slot that is gone has not sent."""
-        with contextlib.suppress(ProtocolError):
-            message, payload = handle.saved()
-            if message.ran and not nonsense(message, len(payload), handle):
-                return [self._came_back(handle, message, payload)]
-        return []
+        """What has ended in a slot that has not said so: it is gone, or what runs lasts."""
+        found = handle.saved()
+        return [self._came_back(handle, *found)] if found is not None else []
 
     def _is_alive(self, handle: SlotHandle) -> bool:
         return self._lives.handles.get(handle.number) is handle

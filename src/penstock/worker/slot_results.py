@@ -122,6 +122,7 @@ class SlotResults:
             size=len(body),
             crashed=crashed,
             note=ran.note,
+            offset=ran.offset,
         )
         kept = self._holdings.keep(held, head, body)
         if ran.spooled is None:

@@ -39,7 +39,7 @@ def page() -> Iterator[Page]:
 
 
 def read(page: Page, start: int, serializer: str = "pickle") -> Saved:
-    return saved(page, start, serializer, 1000.0, 3.0)
+    return saved(page, start, 2**62, serializer, 1000.0, 3.0)
 
 
 def values_of(found: Saved, serializer: str = "pickle") -> list[Any]:
@@ -73,6 +73,7 @@ def test_each_job_is_read_as_it_was_written(page: Page, values: list[Any], skipp
     found = read(page, 7 + skipped)
     assert values_of(found) == expected[skipped:]
     assert [ran.start for ran in found.ran[:1]] == ([7 + skipped] if skipped < len(values) else [])
+    assert values_of(saved(page, 7, 7 + skipped, "pickle", 0.0, 1.0)) == expected[:skipped]
 
 
 @pytest.mark.parametrize("serializer", ["pickle", "msgpack"])
