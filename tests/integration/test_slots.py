@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import importlib
 import os
 import pickle
 import random
@@ -632,6 +633,61 @@ def test_what_has_ended_outlives_its_slot(agent: Agent, folder: Path, how: str, 
         assert (state is JobState.FAILED) == (index % 17 == 5)
         if state is JobState.SUCCEEDED:
             assert value == counted((str(tally.path), index, -1, how))
+
+
+def test_without_the_journal_it_is_lost(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The control of the test above."""
+    monkeypatch.setattr(SlotHost, "_take_saved", lambda *_: [])
+    for agent in _agent(1):
+        items = [(str(Tally(folder, 300).path), index, 211, "crash") for index in range(300)]
+        piece = agent.run(agent.work(counted, items), 0, 300)
+        agent.answer(SlotDied, piece)
+        assert came_of(agent, piece) == {}
+
+
+def patch_everything(module: str, name: str) -> None:
+    """Leave a function patched, as a test with a mock may that fails halfway."""
+    setattr(importlib.import_module(module), name, lambda *_, **__: -5)
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        *[("time", name) for name in ("time", "monotonic", "monotonic_ns", "time_ns", "clock_gettime_ns", "sleep")],
+        *[
+            ("os", name)
+            for name in ("fstat", "getcwd", "read", "write", "dup2", "chdir", "fchdir", "getpid", "listdir")
+        ],
+        *[("os", name) for name in ("open", "close", "waitpid", "waitid", "posix_spawnp", "pipe", "_exit")],
+        *[("fcntl", name) for name in ("fcntl", "lockf")],
+        *[("signal", name) for name in ("signal", "getsignal", "setitimer", "pthread_sigmask")],
+        *[("select", "poll"), ("pickle", "dumps"), ("pickle", "loads"), ("traceback", "format_exception")],
+        *[("builtins", name) for name in ("open", "print")],
+    ],
+)
+def test_what_a_job_leaves_patched_is_no_matter_of_the_slots(agent: Agent, module: str, name: str) -> None:
+    """It succeeds, and so do its neighbours: values, errors, output and times are what they are."""
+
+    def neighbour(x: int) -> list[int]:
+        if x == 3:
+            raise ValueError(x)
+        sys.stdout.write(f"job {x}\n")
+        return [x]
+
+    pid = agent.slot_pid()
+    begun = time.time()
+    (ran,) = agent.done(patch_everything, [(module, name)], form="star").ran
+    assert ran.state is JobState.SUCCEEDED
+    assert begun - 1 < ran.started_time < time.time() + 1
+    assert 0 <= ran.elapsed < LIMIT
+    done = agent.done(neighbour, list(range(5)))
+    assert done.spans() == [(i, i + 1, "failed" if i == 3 else "succeeded") for i in range(5)]
+    assert done.printed()[4] == (b"job 4\n", b"")
+    assert isinstance(done.error(3), ValueError)
+    assert all(begun - 1 < ran.started_time < time.time() + 1 and 0 <= ran.elapsed < LIMIT for ran in done.ran)
+    assert agent.done(command("echo", "hi"), [[]]).printed()[0] == (b"hi\n", b"")
+    assert agent.host._lives.handles[0].pid == pid
+    assert agent.count(SlotDied) == 0
 
 
 def test_results_that_the_journal_cannot_take_are_sent(agent: Agent) -> None:

@@ -3,9 +3,6 @@ values."""
 
 from __future__ import annotations
 
-import os
-import time
-import traceback
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -17,6 +14,7 @@ from penstock.job import payload
 from penstock.job.advice import advice_on
 from penstock.job.command import Argv, CommandTemplate, run_command
 from penstock.job.exception_pickling import Raised
+from penstock.job.originals import os, time, traceback
 from penstock.job.shipped_modules import clients_paths
 from penstock.job.spawning import CANNOT_START, returncode_of
 from penstock.job.spec import JobState
@@ -25,7 +23,7 @@ from penstock.job.wrappers import INITIALIZER_NOTE
 from penstock.slot.journal import Journal
 from penstock.slot.output_capture import Output, Taken
 from penstock.slot.process_tree import signal_name
-from penstock.slot.protocol import Ran
+from penstock.slot.protocol import RECORDS_BYTES, Ran
 from penstock.wire.messages import MAX_FRAME_BYTES, Note
 
 TRACEBACK_CHARS = 65_000
@@ -136,10 +134,20 @@ class Report:
             for value in new:
                 journal.add_frozen(value)
 
-    def sent(self) -> None:
-        """All records are where they belong."""
-        self.ran.clear()
-        self.bodies.clear()
+    def take(self) -> list[tuple[list[Ran], list[bytes]]]:
+        """All records there are, with their values: in portions of RECORDS_BYTES, or of one record; at least one."""
+        portions: list[tuple[list[Ran], list[bytes]]] = [([], [])]
+        size = 0
+        for ran, body in zip(self.ran, self.bodies, strict=True):
+            more = len(body) + (_note_bytes(ran.note) if ran.note is not None else 0)
+            if portions[-1][0] and size + more > RECORDS_BYTES:
+                portions.append(([], []))
+                size = 0
+            size += more
+            portions[-1][0].append(ran)
+            portions[-1][1].append(body)
+        self.ran, self.bodies = [], []
+        return portions
 
     def _parts(self) -> Iterator[tuple[int, int]]:
         """The spans of `values` that are alike: a job that printed stands alone."""
@@ -270,6 +278,10 @@ class CommandReport(Report):
         body = msgspec.msgpack.encode([value.argv])
         self._record(index, index + 1, state, (now - self._since) / SECOND, body, note, output)
         self.start, self._since = index + 1, now
+
+
+def _note_bytes(note: Note) -> int:
+    return len(note.stdout) + len(note.stderr) + 4 * (len(note.cause) + len(note.traceback))
 
 
 def _with(note: Note, taken: Taken) -> tuple[Note, Output | None, tuple[int, int]]:

@@ -20,11 +20,8 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
-import os
-import signal
 import socket
 import sys
-import time
 from collections.abc import Callable
 from operator import length_hint
 from typing import Any, NoReturn
@@ -33,6 +30,7 @@ from penstock.errors import ProtocolError
 from penstock.job.current_job import CurrentJob, announce, is_retiring, retire
 from penstock.job.main_module import Stale
 from penstock.job.manager_authkeys import Heir
+from penstock.job.originals import end_process, os, signal, time
 from penstock.job.run_limit import Limited
 from penstock.job.spec import job_id
 from penstock.job.stateless import ATOMS
@@ -137,7 +135,7 @@ class Slot:
     def _end_meddled(self) -> NoReturn:
         """The job that runs has closed or replaced descriptors of this process, which must not write anywhere now."""
         self._page[MEDDLED] = 1
-        os._exit(1)
+        end_process(1)
 
     def _begin(self, piece: int, index: int) -> None:
         cells = self._page
@@ -173,7 +171,7 @@ class Slot:
         self._signals.restore()
         self._capture.restore()
         self._home.go()
-        self._agent.send(Done(order.piece, tuple(report.ran)), report.bodies)
+        self._send(order, report, goes_on=False)
         self._journal.begin(order.stop, "")
         self._page[PIECE] = 0
 
@@ -181,9 +179,14 @@ class Slot:
         """The journal does not have all of it, and another job is to begin."""
         report.flush(time.monotonic_ns())
         self._forks.leave_if_child()
-        self._agent.send(Done(order.piece, tuple(report.ran), goes_on=True), report.bodies)
-        report.sent()
+        self._send(order, report, goes_on=True)
         self._journal.begin(report.start, report.serializer)
+
+    def _send(self, order: RunPiece, report: Report, *, goes_on: bool) -> None:
+        *others, last = report.take()
+        for ran, bodies in others:
+            self._agent.send(Done(order.piece, tuple(ran), goes_on=True), bodies)
+        self._agent.send(Done(order.piece, tuple(last[0]), goes_on), last[1])
 
     def _run_jobs(self, order: RunPiece, chunk: Chunk, function: Function, report: Report) -> None:
         try:

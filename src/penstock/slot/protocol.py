@@ -17,18 +17,17 @@ What jobs print goes through pipes, and where it is much through files of the ag
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import mmap
-import os
 import socket
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 
+from penstock.job.originals import end_process, fcntl, os
 from penstock.job.spec import Instant, JobState, Seconds
 from penstock.job.spooled_output import Spooled
-from penstock.slot.framing import FrameReader, prefix
-from penstock.wire.messages import Count, Note
+from penstock.slot.framing import MAX_BYTES, FrameReader, prefix
+from penstock.wire.messages import MAX_FRAME_BYTES, Count, Note, Text
 
 PIECE, INDEX, STARTED, UNIT, TAKEN, COLLECTED, UNTIL, ENDED = range(8)
 """Cells: the piece, the job's index, when it started (CLOCK_MONOTONIC ns, 0: loading), how many jobs are run as one
@@ -51,6 +50,10 @@ NO_LIMIT = 2**63 - 1
 CUT_DELAY = 0.002
 """Seconds between lowering a limit and looking; a store is visible to another core within microseconds."""
 
+RECORDS_BYTES = 64 << 20
+"""Of what a slot says at once, unless it is one record: values, and notes."""
+FROM_SLOT_BYTES = MAX_FRAME_BYTES + RECORDS_BYTES
+"""A header or a payload from a slot that is larger is none: a record is at most a frame on the wire."""
 READ_BYTES = 1 << 16
 """A payload up to this size is one write with its header."""
 
@@ -75,7 +78,7 @@ class Ran(msgspec.Struct, frozen=True, array_like=True):
     size: Count
     note: Note | None = None
     spooled: Spooled | None = None
-    lost: tuple[int, int] = (0, 0)
+    lost: tuple[Count, Count] = (0, 0)
     """Bytes of stdout and of stderr that the worker's disk had no room for."""
     offset: Count = 0
     """The place of `start` in the list of values."""
@@ -142,13 +145,13 @@ class RunPiece(SlotMessage):
 class Ready(SlotMessage):
     """The slot's process waits for pieces."""
 
-    pid: int
+    pid: Annotated[int, msgspec.Meta(ge=1, lt=2**31)]
 
 
 class Unfit(SlotMessage):
     """The slot's process cannot be one, for this reason: it ends."""
 
-    reason: str
+    reason: Text
 
 
 class Done(SlotMessage):
@@ -205,7 +208,7 @@ class Page:
         try:
             _mapped(-1, self._place, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_FIXED)
         except OSError:
-            os._exit(1)  # it would be seen as the slot
+            end_process(1)  # it would be seen as the slot
         self._view[:PAGE_BYTES] = cells
         for cell in range(SPOOL_START, LIMITS):
             self.cells[cell] = 0
@@ -273,7 +276,7 @@ class AgentStream:
 
     def __init__(self, connection: socket.socket) -> None:
         self._socket = connection
-        self._frames = FrameReader(to_slot)
+        self._frames = FrameReader(to_slot, MAX_BYTES)
 
     def receive(self) -> ToSlot:
         """The next message; its payload, if it has one, is to be taken next."""

@@ -5,7 +5,7 @@ The core believes what it is told, and everybody behind it; so nothing is told t
 
 from __future__ import annotations
 
-from penstock.slot.protocol import NO_LIMIT, Done, FromSlot, Ready
+from penstock.slot.protocol import NO_LIMIT, Done, FromSlot
 from penstock.worker.slot_handle import SlotHandle, are_in_order
 
 
@@ -15,7 +15,7 @@ def nonsense(message: FromSlot, size: int, handle: SlotHandle) -> str:
         return _of_done(message, size, handle)
     if handle.is_ready:
         return "it begins, and has begun long ago"
-    return "it has no process id" if isinstance(message, Ready) and message.pid < 1 else ""
+    return ""
 
 
 def _of_done(message: Done, size: int, handle: SlotHandle) -> str:
@@ -27,4 +27,6 @@ def _of_done(message: Done, size: int, handle: SlotHandle) -> str:
         return "it is done with jobs that it was not to run"
     if sum(ran.size for ran in message.ran) != size:
         return "what its jobs came to is cut"
+    if not all(ran.spooled is None or handle.drain.has(ran.spooled) for ran in message.ran):
+        return "what its jobs wrote is not there"
     return ""

@@ -238,7 +238,7 @@ class SlotHandle:
             return None
         if not found.ran or not are_in_order(found.ran, start, stop) or (cells[PIECE], cells[SAVED_FROM]) != before:
             return None
-        if any(ran.size != len(body) for ran, body in zip(*found, strict=True)):
+        if any(ran.size != len(body) or not self.drain.has(ran.output()) for ran, body in zip(*found, strict=True)):
             return None
         self._known[number] = found.ran[-1].stop
         return Done(number, found.ran, goes_on=True), b"".join(found.bodies)
@@ -271,7 +271,7 @@ class SlotHandle:
         stop = self.next_of(piece)
         if running is not None and running.piece == piece:
             stop = running.index + running.unit
-        return self.page.lower_limit(self._cells[piece], min(stop, given.stop))
+        return max(self.page.lower_limit(self._cells[piece], min(stop, given.stop)), self.next_of(piece))
 
     def settle_cut(self, piece: int, stop: int) -> None:
         """The piece is cut before the job `stop`, which may be behind where it was held back."""
