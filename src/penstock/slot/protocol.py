@@ -132,7 +132,7 @@ class FreeChunk(SlotMessage):
 
 
 class RunPiece(SlotMessage):
-    """Run the jobs [start, stop) of a lease, `block` at a time, below the limit in `cell`; answered by Done."""
+    """Run the jobs [start, stop) of a lease, `block` at a time, below the limit in `cell`; answered by a last Done."""
 
     piece: int
     lease: int

@@ -139,7 +139,8 @@ class FreeOutput(Action, frozen=True):
 
 class Run(Action, frozen=True):
     """Give a slot the jobs [start, stop) of a lease as the piece of this number (from 1, never used twice), to be run
-    `block` at a time at the speed of C, as one for cuts and deaths; 1 is no block. `head`: of the lease's batch."""
+    `block` at a time at the speed of C; 1 is no block. More than SAVED_AS_ONE (slot/process.py) are as one for cuts and
+    deaths. `head`: of the lease's batch."""
 
     slot: int
     piece: int
