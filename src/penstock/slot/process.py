@@ -314,7 +314,7 @@ class Slot:
                     else:
                         value = frozen(value)
                         append(value)
-                        is_incomplete = add_frozen(value)
+                        is_incomplete = add(value) if type(value) is tuple else add_frozen(value)
                     index += 1
                     cells[INDEX] = index
                     if is_incomplete or index >= cells[limit]:
