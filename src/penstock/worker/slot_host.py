@@ -330,7 +330,8 @@ class SlotHost:
                 handle.last_words = last[0].output()
                 message = Done(message.piece, message.ran[:-1], goes_on=True)
                 payload = memoryview(payload)[: len(payload) - last[0].size]
-        return [self._came_back(handle, *handle.news(message, payload))]
+        message, payload = handle.news(message, payload)
+        return [self._came_back(handle, message, payload)] if message.ran or not message.goes_on else []
 
     def _came_back(self, handle: SlotHandle, message: Done, payload: Bytes) -> PieceDone:
         bound = handle.pieces[message.piece].head.spec.keep_output
