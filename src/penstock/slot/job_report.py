@@ -73,7 +73,7 @@ class Report:
         """The value as it is now, whatever its job's function, or the next job, does to it later: itself if it is
         plain, else serialized. Raises ResultNotPicklable."""
         kind = type(value)
-        if kind in ATOMS or (kind is tuple and are_plain((value,))):
+        if kind in ATOMS or (type(value) is tuple and (ATOMS.issuperset(map(type, value)) or are_plain((value,)))):
             return value
         try:
             data = payload.encode(value, self.serializer)
