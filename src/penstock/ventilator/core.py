@@ -205,6 +205,7 @@ class VentilatorCore:
             self.deletion.retire(now + self.ledger.wall_offset)
         self.start_conditions.tick(now)
         self.placement.tick(now)
+        self.ledger.await_outcomes(now)
         self._tell_sink(now)
         if self.intake.recovered:
             self.intake.recalls.tick(now)
@@ -221,7 +222,8 @@ class VentilatorCore:
         """When `tick` has something to do even if nothing happens."""
         beat = self.ledger.beats.next_wakeup(is_known=self.sink_log.sink is not None)
         delayed = self.ledger.delayed[0][0] if self.ledger.delayed else None
-        due = (beat, delayed, self.dispatcher.look_again_at, self.start_conditions.next_wakeup())
+        awaited, opens = self.ledger.outcomes_awaited_until, self.start_conditions.next_wakeup()
+        due = (beat, delayed, awaited, opens, self.dispatcher.look_again_at)
         return min(instant for instant in due if instant is not None)
 
     def check(self) -> None:

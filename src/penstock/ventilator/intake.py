@@ -304,7 +304,7 @@ class Intake:
                 if part.place is Place.OPENING:
                     self._ledger.mark_cancelled(batch, part.start, part.stop)  # as soon as it is open
                 else:
-                    self._ledger.cancel(part)
+                    self._ledger.cancel(part, may_have_ended=part.place is Place.LEASED)
         return jobs + self._ledger.cancel_on_disk(batch, start, stop)
 
     def _answer(self, client: bytes, message: Message) -> None:

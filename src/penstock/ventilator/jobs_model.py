@@ -99,7 +99,7 @@ class Part:
     lost: str = ""
     """The worker that was lost with it last."""
     due_at: float = 0.0
-    """DELAYED: until this instant, or NEVER_DUE."""
+    """DELAYED: until this instant, or NEVER_DUE. VERDICT: not said before this instant."""
     barrier: int = 0
     """UNCONFIRMED: until the sink has echoed the beat of this number."""
     verdict: tuple[JobState, str] | None = None

@@ -65,7 +65,10 @@ those of its Lease. Hello's `opens` says which of these it runs; it is given not
 outcomes, control and results. Where there are keys every socket is CURVE. A key file is JSON: `role`, `name`, `public`
 and `secret` of its holder, `ventilator` and `sink` (public, the server keys), `url`; keys are Z85. The server key is
 the ventilator's for desk, report, jobs and control, and the sink's for outcomes and results. The name that a worker
-says begins with its key's `name` and a slash.
+says, in Hello and in all that it sends to the sink, is its key's `name`, a slash, and what it likes. A Lease then has
+a `token`, bytes that mean nothing to a worker: with the outcomes of a lease, in whatever message, it is among the
+`tokens`, each once and in any order, and nothing of a lease is recorded without. Where there are no keys tokens are
+empty, and left out of `tokens`.
 
 tests/node is such a worker, in JavaScript.
 

@@ -278,6 +278,7 @@ class WorkerCore:
         held.unstarted.remove(start, stop)
         for low, high in held.running.overlap(start, stop):
             held.dropped.add(low, high)
+        self._actions += self.feed.cut(held, start, stop)[1]
         self.feed.end(held, start, stop, now + CANCEL_PATIENCE)
         self._actions += self._hand_backs.release((held,))
 

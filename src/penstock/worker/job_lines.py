@@ -52,7 +52,9 @@ class JobLines:
             self._slot_died(event, wall_time)
 
     def _piece_done(self, event: PieceDone, wall_time: float) -> None:
-        given = self._given.pop((event.slot, event.piece), None)
+        given = self._given.get((event.slot, event.piece))
+        if not event.goes_on:
+            self._given.pop((event.slot, event.piece), None)
         if given is not None:
             for ran in event.ran:
                 self._show(*given, ran, wall_time)

@@ -30,6 +30,7 @@ from typing import Any, Protocol, assert_never
 from penstock.exit_codes import UNDELIVERED
 from penstock.job.payload import NO_PICKLE
 from penstock.job.private_folder import remove_abandoned
+from penstock.job.spans import Span
 from penstock.job.spec import JobState, new_worker_id
 from penstock.job.spooled_output import Segments, Spooled
 from penstock.keys.roles import Role
@@ -112,8 +113,8 @@ class Slots(Protocol):
     def cut(self, slot: int, piece: int) -> None:
         """Let the slot stop the piece after what runs of it."""
 
-    def end(self, slot: int, piece: int | None, grace: float, state: JobState, cause: str) -> None:
-        """End a slot's process tree."""
+    def end(self, slot: int, piece: int, grace: float, state: JobState, cause: str, spans: Sequence[Span]) -> None:
+        """End a slot's process tree, if it runs one of these jobs of the piece."""
 
     def read_output(self, slot: int, stream: int, output: Segments, position: int, size: int) -> bytes:
         """So many bytes of what a job of this slot wrote, from `position` on."""
@@ -282,8 +283,8 @@ class Worker:
                     self._slots.free(lease)
             case Cut(slot, piece):
                 self._slots.cut(slot, piece)
-            case EndSlot(slot, piece, state, cause):
-                self._slots.end(slot, piece, self._grace, state, cause)
+            case EndSlot(slot, piece, spans, state, cause):
+                self._slots.end(slot, piece, self._grace, state, cause, spans)
             case Leave(undelivered):
                 self.leaving = True
                 self._grace = 0.0  # what runs still has had it

@@ -3,8 +3,8 @@
 Promises:
 
 1. Each job of a piece that comes back has an outcome, is unstarted again, or was dropped meanwhile and is gone.
-2. A slot that dies costs the job that ran in it one crash, and its neighbours nothing; where nobody knows which job it
-   was, the rest of the lease runs one by one.
+2. A slot that dies costs the job that ran in it one crash, and its neighbours nothing: what had ended is not run again.
+   Where nobody knows which job it was, the rest of the lease runs one by one.
 3. Whether an outcome is final is decided by the batch's options and the stamp of the lease.
 """
 
@@ -44,9 +44,12 @@ class SlotResults:
         for ran, body in zip(event.ran, bodies, strict=True):
             self._finish(piece.held, event.slot, ran, body)
             done, elapsed = ran.stop, elapsed + ran.elapsed
+        jobs, piece.start = done - piece.start, done
+        if event.goes_on:
+            return piece.held
         self._feed.remove(event.slot, piece)
-        if done > piece.start:
-            self._feed.observe(piece.held.function, done - piece.start, elapsed)
+        if jobs:
+            self._feed.observe(piece.held.function, jobs, elapsed)
         self._holdings.unstart(piece.held, done, piece.stop)
         return piece.held
 
@@ -87,10 +90,10 @@ class SlotResults:
     def _bury(self, event: SlotDied, piece: Piece) -> None:
         """The job in which a slot ended gets its outcome; who else was in the piece runs again."""
         index = event.index
-        if index is None and piece.stop - piece.start == 1:
-            index = piece.start
-        if index is None:
-            piece.held.careful = True
+        if index is None and piece.stop - piece.first == 1:
+            index = piece.first
+        if index is None or index < piece.start:
+            piece.held.careful |= event.state is JobState.DEAD
             return
         state, note = event.state, event.note or Note(cause=event.cause)
         if state is JobState.CANCELLED:
@@ -119,6 +122,7 @@ class SlotResults:
             size=len(body),
             crashed=crashed,
             note=ran.note,
+            offset=ran.offset,
         )
         kept = self._holdings.keep(held, head, body)
         if ran.spooled is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from penstock.job.spec import BatchSpec, JobState, Stamp
 from penstock.wire.bounds import RESEND
@@ -28,12 +29,14 @@ from penstock.wire.messages import (
 )
 from penstock.worker import core as module
 from penstock.worker.contract import (
+    Cut,
     Deliver,
     EndSlot,
     FreeLease,
     FunctionReady,
     JobsConnected,
     Leave,
+    PieceCut,
     Run,
     SinkConnected,
     SlotDied,
@@ -359,7 +362,7 @@ def test_stopped_twice_it_ends_what_runs(bench: WorkerBench) -> None:
     (run,) = runs(bench.turn(bench.jobs(0, 4)))
     bench.turn(Stop())
     did = bench.turn(Stop())
-    assert of(EndSlot, did) == [EndSlot(0, run.piece, JobState.CANCELLED, "cancelled")]
+    assert of(EndSlot, did) == [EndSlot(0, run.piece, ((0, 1),), JobState.CANCELLED, "cancelled")]
     did = bench.turn(died(run, 0, JobState.CANCELLED))
     assert of(HandedBack, did) == []
     assert did[-2:] == [Left(bench.id), Leave()]
@@ -461,6 +464,42 @@ def test_a_culprit_that_nobody_saw_is_found_one_job_at_a_time(bench: WorkerBench
     did = bench.turn(died(run, None), SlotReady(0))
     assert delivered(did) == []
     assert [(one.start, one.stop) for one in runs(did)] == [(run.start, run.start + 1)]
+
+
+def test_what_had_ended_in_a_slot_that_dies_is_not_run_again(bench: WorkerBench) -> None:
+    """It was said before; the job in which the slot died has its own outcome, the others are unstarted."""
+    (run,) = runs(bench.turn(bench.jobs(0, 40)))
+    (run,) = runs(bench.turn(done(run, each=0.001)))[:1]
+    at = run.start + 3
+    so_far = replace(done(run, stop=at), goes_on=True)
+    did = bench.turn(so_far, died(run, at), SlotReady(0))
+    assert [line.finished for line in bench.inventory] == [((0, at + 1),)]
+    assert runs(did)[0].start == at + 1
+
+
+def test_a_death_behind_all_that_had_begun_is_nobodys(bench: WorkerBench) -> None:
+    """The job that the slot was in came back before."""
+    (run,) = runs(bench.turn(bench.jobs(0, 40)))
+    (run,) = runs(bench.turn(done(run, each=0.001)))[:1]
+    did = bench.turn(replace(done(run, stop=run.start + 1), goes_on=True), died(run, run.start), SlotReady(0))
+    assert [line.finished for line in bench.inventory] == [((0, run.start + 1),)]
+    assert runs(did)[0].start == run.start + 1
+
+
+def test_a_job_is_ended_without_its_neighbours(bench: WorkerBench) -> None:
+    """The piece is cut at once, so that what is cancelled does not begin; the slot is ended if that one runs."""
+    (run,) = runs(bench.turn(bench.jobs(0, 40)))
+    (run,) = runs(bench.turn(done(run, each=0.001)))[:1]
+    at = run.start + 4
+    did = bench.turn(CancelSpan((BatchSpan(BATCH, at, at + 1),)))
+    assert of(Cut, did) == [Cut(0, run.piece)]
+    did = bench.turn(PieceCut(0, run.piece, at), replace(done(run, stop=at - 1), goes_on=True))
+    assert at + 1 in {start for line in bench.inventory for start, _ in line.unstarted}
+    assert at not in {
+        index for line in bench.inventory for start, stop in line.unstarted for index in range(start, stop)
+    }
+    (end,) = of(EndSlot, bench.turn(after=0.1))
+    assert end.spans == ((at, at + 1),)
 
 
 def test_a_piece_that_was_taken_from_the_slot_is_not_finished_twice(bench: WorkerBench) -> None:
