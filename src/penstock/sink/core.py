@@ -58,6 +58,8 @@ from penstock.wire.messages import (
     Forgotten,
     Greeting,
     OutcomeHead,
+    PartsPassed,
+    PartsTaken,
     Replay,
     Restate,
     Restated,
@@ -80,7 +82,8 @@ FORGOTTEN_BATCHES = 10_000
 """Deleted batches whose late outcomes are still recognised: resends end within seconds."""
 
 Said = Greeting | SinkBeat | Replay | Restate | Verdicts | ForgetBatch | TrimOutput
-SinkInput = OutcomesArrived | LiveOutputArrived | OutputArrived | FromClient | RowsRead | LogRead | LinesRead | Said
+Arrived = OutcomesArrived | LiveOutputArrived | OutputArrived | PartsTaken
+SinkInput = Arrived | FromClient | RowsRead | LogRead | LinesRead | Said
 
 
 class SinkCore:
@@ -135,6 +138,8 @@ class SinkCore:
                 return self._live_output.on_live_output(event)
             case OutputArrived():
                 return self._outputs.on_output(event)
+            case PartsTaken(stream, position, worker):
+                return [Report(PartsPassed(self._sink, worker, stream, position))]
             case FromClient():
                 return self._readers.on_client(event, now)
             case RowsRead():
@@ -175,7 +180,7 @@ class SinkCore:
             actions += self._read_on(self._replay)
         elif is_head_due:
             self._head_at = now + self._heartbeat_interval
-            actions.append(Report(SinkHead(self._sink, self._boot, self._seq, self._chain, self._echo)))
+            actions.append(Report(SinkHead(self._sink, self._boot, self._seq, self._chain, self._echo, parts=True)))
         self._followers.expire(now)
         return actions + self._hearing.look(now)
 

@@ -82,6 +82,8 @@ class StationLinks(Protocol):
     news: News
     shut_out: dict[str, str]
     malformed: int
+    frame_bytes: int
+    """The largest message that is taken."""
 
     def poll(self, timeout: float | None, only: Iterable[str] | None = None) -> tuple[list[str], list[int]]:
         """Wait for something to read: names of sockets, and file descriptors."""

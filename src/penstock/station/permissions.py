@@ -36,6 +36,7 @@ from penstock.wire.messages import (
     LiveTaken,
     Outcomes,
     Output,
+    PartsPassed,
     Prints,
     Restated,
     SinkHead,
@@ -92,7 +93,7 @@ class Bindings:
         """Whether the sender may say this to the ventilator."""
         if not sender.public:
             return True
-        if isinstance(message, SinkHead | Completions | Diverged | Restated | Forgotten | LiveTaken):
+        if isinstance(message, SinkHead | Completions | Diverged | Restated | Forgotten | LiveTaken | PartsPassed):
             return sender.role is Role.SINK and self.admits(sender, message.sink)
         if isinstance(message, Hello) and not is_name_of(sender, message.name):
             return False

@@ -27,6 +27,7 @@ from penstock.ventilator.contract import (
     ClientSought,
     JobConnections,
     KeptLoaded,
+    PartsUnderWay,
     StoredBatch,
     Subscribed,
     Unsubscribed,
@@ -68,6 +69,8 @@ from penstock.wire.messages import (
     LiveAck,
     LiveTaken,
     NeedFunction,
+    PartsPassed,
+    PartsTaken,
     Restated,
     Retry,
     SinkBeat,
@@ -87,6 +90,7 @@ VentilatorInput = (
     | WallClock
     | Subscribed
     | Unsubscribed
+    | PartsUnderWay
     | JobConnections
     | ChunksLoaded
     | ChunkLoaded
@@ -183,6 +187,12 @@ class VentilatorCore:
                 self.deletion.on_forgotten(batch)
             case LiveTaken(_, worker, number, is_kept):
                 self.ledger.turn.tell(worker, LiveAck(number, is_kept))
+            case PartsPassed(_, worker, stream, position):
+                self.ledger.turn.tell(worker, PartsTaken(stream, position))
+            case PartsUnderWay(workers):
+                self.worker_reports.loss.on_parts_under_way(workers, now)
+            case PartsTaken():
+                pass  # the process has sent what follows
             case Restated():
                 if self.sink_log.is_of_sink(event) and self.sink_log.diverged:
                     self.sink_log_repair.on_restated(event)
@@ -310,6 +320,7 @@ class VentilatorCore:
             if first:
                 self.ledger.beats.hasten(now)
             return
+        self.worker_reports.sink_takes_parts = head.parts
         if not self.intake.recovered and self.ledger.beats.ends_recovery(head.echo):
             self.intake.recover()
             self.ledger.turn.log("recovered", batches=len(self.ledger.backlog.batches))

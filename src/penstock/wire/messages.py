@@ -254,6 +254,30 @@ class Completion(Record, frozen=True):
     chain: bytes
 
 
+# ------------------------------------------------------------------------------------------------ large messages
+
+
+class Part(Message, frozen=True):
+    """The payload is the next `size` bytes of a stream from `position` on, and `left` more are missing of the frame
+    that they belong to; when these are there it is taken as if it had come whole. `worker`: whose stream it is, where
+    receivers cannot see that."""
+
+    stream: Count
+    position: Count
+    left: Count
+    size: Count
+    worker: bytes = b""
+
+
+class PartsTaken(Message, frozen=True):
+    """Of the stream with this number all up to `position` has arrived. It says nothing of what became of it. `worker`:
+    who says so, to the ventilator."""
+
+    stream: Count
+    position: Count
+    worker: bytes = b""
+
+
 # ------------------------------------------------------------------------------------------ client -> ventilator
 
 
@@ -422,6 +446,7 @@ class AskArguments(Message, frozen=True):
 
 ClientToVentilator = (
     Submit
+    | Part
     | TrimOutput
     | Cancel
     | Retry
@@ -647,6 +672,7 @@ class Arguments(Message, frozen=True):
 
 VentilatorToClient = (
     Accepted
+    | PartsTaken
     | Refused
     | Known
     | Notice
@@ -691,6 +717,8 @@ class Hello(Message, frozen=True):
     ``msgpack``, and ``command``. It is given nothing else."""
     broken: Text = ""
     """Why it can run nothing at present, for people; its `window` is 0 then."""
+    parts: bool = False
+    """Whether it takes Parts over control."""
 
 
 class InSlot(Record, frozen=True):
@@ -753,6 +781,8 @@ class SinkHead(Message, frozen=True):
     chain: bytes
     echo: Count
     trouble: Text = ""
+    parts: bool = False
+    """Whether it takes Parts from workers."""
 
 
 class Completions(Message, frozen=True):
@@ -779,6 +809,15 @@ class LiveTaken(Message, frozen=True):
     worker: Id
     number: Count
     is_kept: bool = False
+
+
+class PartsPassed(Message, frozen=True):
+    """Passes a PartsTaken of the sink on to this worker."""
+
+    sink: Id
+    worker: Id
+    stream: Count
+    position: Count
 
 
 class Forgotten(Message, frozen=True):
@@ -814,6 +853,8 @@ ToVentilator = (
     | Restated
     | Forgotten
     | LiveTaken
+    | PartsTaken
+    | PartsPassed
 )
 
 
@@ -842,6 +883,8 @@ class Welcome(Message, frozen=True):
     number: Count
     floor: Count
     drop: tuple[LeaseSpan, ...]
+    parts: bool = False
+    """Whether the sink takes Parts."""
 
 
 class Beat(Message, frozen=True):
@@ -850,6 +893,8 @@ class Beat(Message, frozen=True):
 
     echo: Count
     pace: Seconds = 1.0
+    parts: bool = False
+    """Whether the sink takes Parts."""
 
 
 class HandBack(Message, frozen=True):
@@ -907,7 +952,20 @@ class Drain(Message, frozen=True):
 
 
 VentilatorToWorker = (
-    Jobs | Greeting | Welcome | Beat | HandBack | Recall | CancelSpan | Drop | Closed | FunctionPart | Drain | LiveAck
+    Jobs
+    | Greeting
+    | Welcome
+    | Beat
+    | HandBack
+    | Recall
+    | CancelSpan
+    | Drop
+    | Closed
+    | FunctionPart
+    | Drain
+    | LiveAck
+    | Part
+    | PartsTaken
 )
 
 
@@ -1000,7 +1058,7 @@ class Output(Message, frozen=True):
     number: Count
 
 
-WorkerToSink = Outcomes | Prints | Output
+WorkerToSink = Outcomes | Prints | Output | Part
 
 
 # ---------------------------------------------------------------------------------------------- client <-> sink
@@ -1010,6 +1068,7 @@ class Follow(Message, frozen=True):
     """Send the batch's outcomes after position `after`, as they are recorded, until they cost `credit` bytes (see
     `credit_cost`; the last one may exceed it). Said again, it starts again: `number` tells old Rows from new ones.
     `live`: also send what running jobs write, as it comes, until that costs so many bytes; what is beyond is dropped.
+    `parts`: from now on this client takes Parts.
     """
 
     batch: Id
@@ -1017,6 +1076,7 @@ class Follow(Message, frozen=True):
     credit: Count
     number: Count = 0
     live: Count = 0
+    parts: bool = False
 
 
 class Credit(Message, frozen=True):
@@ -1037,13 +1097,14 @@ class Unfollow(Message, frozen=True):
 class Fetch(Message, frozen=True):
     """All that is recorded of some jobs: superseded outcomes, attempts that were not final and the openings too, in
     the order of their first indexes. Answered by Fetched, which names the `cursor` to go on from; (0, 0): from the
-    beginning."""
+    beginning. `parts`: from now on this client takes Parts."""
 
     number: Count
     batch: Id
     start: Count
     stop: Count
     cursor: Cursor = (0, 0)
+    parts: bool = False
 
 
 class Claim(Message, frozen=True):
@@ -1069,7 +1130,7 @@ class FetchOutput(Message, frozen=True):
     position: Count
 
 
-ClientToSink = Follow | Credit | Unfollow | Fetch | Claim | FetchOutput
+ClientToSink = Follow | Credit | Unfollow | Fetch | Claim | FetchOutput | PartsTaken
 
 
 class Rows(Message, frozen=True):
@@ -1126,7 +1187,7 @@ class SinkUp(Message, frozen=True):
     boot: Count
 
 
-SinkToClient = Rows | Live | Fetched | FetchedOutput | Claimed | SinkUp | Refused
+SinkToClient = Rows | Live | Fetched | FetchedOutput | Claimed | SinkUp | Refused | Part
 
 
 # ---------------------------------------------------------------------------------------------- sizes and costs
@@ -1144,7 +1205,7 @@ def payload_bytes(message: Message) -> int:
             return sum(one.size for one in message.records)
         case Jobs():
             return sum(one.inline for one in message.batches) + sum(one.size for one in message.leases)
-        case FunctionPart() | FetchedOutput():
+        case FunctionPart() | FetchedOutput() | Part():
             return message.size
         case Arguments():
             return message.function + sum(one.size for one in message.chunks)

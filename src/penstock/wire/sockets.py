@@ -102,6 +102,8 @@ class Links:
         self._poller = zmq.Poller()
         self._names: dict[object, str] = {}
         self._locks: list[int] = []
+        self.frame_bytes: int = security.limits.frame_bytes or MAX_FRAME_BYTES
+        """The largest message that is taken."""
         self.malformed: int = 0
         """Messages with an impossible number of frames, or of nobody who may be here."""
 
@@ -130,7 +132,7 @@ class Links:
         socket.set(zmq.LINGER, 0)
         socket.set(zmq.SNDHWM, HWM)
         socket.set(zmq.RCVHWM, HWM)
-        socket.set(zmq.MAXMSGSIZE, self._security.on_wire(self._security.limits.frame_bytes or MAX_FRAME_BYTES))
+        socket.set(zmq.MAXMSGSIZE, self._security.on_wire(self.frame_bytes))
         socket.set(zmq.HANDSHAKE_IVL, int(self._security.limits.handshake_time * 1000))
         socket.set(zmq.HEARTBEAT_IVL, HEARTBEAT_MILLIS)
         socket.set(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MILLIS)

@@ -33,6 +33,8 @@ from penstock.wire.messages import (
     Left,
     LiveAck,
     NeedFunction,
+    Part,
+    PartsTaken,
     Recall,
     Took,
     Welcome,
@@ -43,6 +45,8 @@ from penstock.worker.contract import (
     JobPrinted,
     JobsConnected,
     Leave,
+    PartsArriving,
+    PartsUnderWay,
     PieceCut,
     PieceDone,
     SinkConnected,
@@ -130,9 +134,7 @@ class WorkerCore:
             case Recall():
                 self._actions += self._hand_backs.recall(event)
             case CancelSpan():
-                for span in event.spans:
-                    for held in self.holdings.of_batch(span.batch, span.start, span.stop):
-                        self._drop(held, span.start, span.stop, now)
+                self._on_cancel(event, now)
             case Drop():
                 self._on_drop(event.spans, now)
             case SlotReady(slot):
@@ -149,9 +151,7 @@ class WorkerCore:
                 self._asked.pop(event.function, None)
                 self.holdings.function_ready(event.function)
             case JobsConnected():
-                self._membership.jobs_connected()
-                if not self._membership.joined:
-                    self._say_hello(now)
+                self._on_jobs_connected(now)
             case SinkConnected():
                 self._outbox.send_all_again()
             case JobPrinted():
@@ -162,8 +162,12 @@ class WorkerCore:
                 self._drain("asked to", now)
             case Stop():
                 self._on_stop(now)
-            case FunctionPart():
-                pass  # put together outside; FunctionReady follows the last one
+            case PartsArriving():
+                self._asked = dict.fromkeys(self._asked, now)  # what was asked for comes, or what is before it
+            case PartsUnderWay():
+                self._outbox.under_way(now)
+            case FunctionPart() | Part() | PartsTaken():
+                pass  # the process puts them together, and says so
             case _:
                 assert_never(event)
         return self._take()
@@ -229,6 +233,11 @@ class WorkerCore:
         for function in [function for function, asked_at in self._asked.items() if now >= asked_at + RESEND]:
             self._need(function, now)
 
+    def _on_jobs_connected(self, now: float) -> None:
+        self._membership.jobs_connected()
+        if not self._membership.joined:
+            self._say_hello(now)
+
     def _on_welcome(self, welcome: Welcome, now: float) -> None:
         if not self._membership.welcomed(welcome, now):
             return
@@ -286,6 +295,11 @@ class WorkerCore:
         self._say(Report(NeedFunction(self._me.worker, function)))
 
     # ------------------------------------------------------------------------------------ jobs go
+
+    def _on_cancel(self, message: CancelSpan, now: float) -> None:
+        for span in message.spans:
+            for held in self.holdings.of_batch(span.batch, span.start, span.stop):
+                self._drop(held, span.start, span.stop, now)
 
     def _on_drop(self, spans: tuple[LeaseSpan, ...], now: float) -> None:
         for span in spans:

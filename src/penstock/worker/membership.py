@@ -88,6 +88,7 @@ class Membership:
             users=me.users,
             opens=me.opens,
             broken=broken,
+            parts=me.parts,
         )
 
     def heartbeat(self, window: int, held: tuple[Held, ...], now: float, broken: str = "") -> Heartbeat:

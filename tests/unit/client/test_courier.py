@@ -202,7 +202,10 @@ def test_a_second_reader_of_a_batch_has_a_connection_of_its_own(client: Client) 
     client.courier.follow(Follower(BATCH, first))
     client.courier.follow(Follower(BATCH, second))
     client.world.turn()
-    assert client.wire.sent == [("results", Follow(BATCH, 0, 1000, 1)), ("results1", Follow(BATCH, 0, 1000, 1))]
+    assert client.wire.sent == [
+        ("results", Follow(BATCH, 0, 1000, 1, parts=True)),
+        ("results1", Follow(BATCH, 0, 1000, 1, parts=True)),
+    ]
     client.world.arrive("results1", *rows(0, values(0, 1)))
     assert (len(first.rows), len(second.rows)) == (0, 1)
 
