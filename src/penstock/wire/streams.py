@@ -29,7 +29,7 @@ WINDOW_MOST = 8 << 20
 """Bytes under way: 80 ms at 100 MB/s."""
 PARTS_IN_WINDOW = 4
 """A part is so-manieth of the window, so that one is acknowledged while others are under way."""
-QUICK_SECONDS = 0.25
+QUICK_SECONDS = 0.1
 """So much longer than at best a part may take: while it takes less, more is sent at once."""
 SLOW_SECONDS = 0.5
 """From so much on less is: ZeroMQ ends a connection whose heartbeats are 1.5 s late (wire/sockets.py)."""
