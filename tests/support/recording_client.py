@@ -32,6 +32,7 @@ class Wire:
     def __init__(self) -> None:
         self.sent: list[tuple[str, Message]] = []
         self.payloads: list[bytes] = []
+        self.is_local = False
         self.arrived: dict[str, deque[Received]] = {}
         self.events: dict[str, list[bool]] = {}
         self.open = True

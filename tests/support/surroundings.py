@@ -24,6 +24,7 @@ class QuietLinks:
         self.shut_out: dict[str, str] = {}
         self.malformed = 0
         self.frame_bytes = MAX_FRAME_BYTES
+        self.is_local = False
 
     def poll(self, timeout: float | None, only: Iterable[str] | None = None) -> tuple[list[str], list[int]]:  # noqa: ARG002
         """What there is to read; nobody waits here, time passes between turns."""

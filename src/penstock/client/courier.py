@@ -69,6 +69,9 @@ PROMPT = (Submit, AskPipeline, AskBatches, AskWhy, AskGone)
 class Links(Protocol):
     """The sockets that a courier uses: ``desk``, ``results`` and further connections to the sink."""
 
+    is_local: bool
+    """Whether the stations are on this machine."""
+
     def send(self, name: str, message: Message, *payload: Bytes, peer: bytes = b"") -> bool:
         """Send a message now; returns False if the socket takes none."""
 

@@ -82,6 +82,8 @@ class StationLinks(Protocol):
     news: News
     shut_out: dict[str, str]
     malformed: int
+    is_local: bool
+    """Whether all peers are on this machine."""
     frame_bytes: int
     """The largest message that is taken."""
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Protocol
 
-from penstock.wire.frames import Wire, encode
+from penstock.wire.frames import Wire, pieces
 from penstock.wire.messages import MAX_FRAME_BYTES, Bytes, Message, Part, PartsTaken
 from penstock.wire.sockets import Received
 from penstock.wire.streams import Assembly, Stream
@@ -27,6 +27,9 @@ NUMBERS_FROM = 1 << 62
 class Links(Protocol):
     """The sockets of a process, as far as streams use them."""
 
+    is_local: bool
+    """Whether all peers are on this machine."""
+
     def send(self, name: str, message: Message, *payload: Bytes, peer: bytes = b"") -> bool:
         """Send now, or not at all (False)."""
 
@@ -43,9 +46,9 @@ class Outbound:
         self._numbers = count(NUMBERS_FROM + int.from_bytes(os.urandom(5), "big"))
 
     def takes(self, parts: bool, peer: bytes = b"") -> None:
-        """Whether this peer takes parts; who is not known to is sent everything whole."""
+        """Whether this peer takes parts; who is not known to, or is on this machine, is sent everything whole."""
         self._takers.pop(peer, None)
-        if parts:
+        if parts and not self._links.is_local:
             self._takers[peer] = None
             if len(self._takers) > TAKERS_MAX:
                 del self._takers[next(iter(self._takers))]
@@ -58,12 +61,13 @@ class Outbound:
             return self._links.send(self._name, message, *payload, peer=peer)
         stream = self._streams.get(peer)
         is_busy = stream is not None and stream.is_busy
-        frame = encode(message, *payload)
-        if not is_busy and len(frame) <= WHOLE_BYTES:
+        frame = pieces(message, *payload)
+        size = sum(map(len, frame))
+        if not is_busy and size <= WHOLE_BYTES:
             return self._links.send(self._name, message, *payload, peer=peer)
         if stream is None:
             stream = self._streams[peer] = Stream(next(self._numbers), now, self._worker)
-        if is_busy and stream.waiting_bytes + len(frame) > QUEUE_BYTES:
+        if is_busy and stream.waiting_bytes + size > QUEUE_BYTES:
             return False
         stream.add(frame, now)
         return self._transmit(peer, stream, now)
@@ -92,7 +96,7 @@ class Outbound:
 
     def _transmit(self, peer: bytes, stream: Stream, now: float) -> bool:
         for part, body, _ in stream.due(now):
-            if not self._links.send(self._name, part, body, peer=peer):
+            if not self._links.send(self._name, part, *body, peer=peer):
                 self.drop(peer)
                 return False
         return True

@@ -104,6 +104,8 @@ class Links:
         self._locks: list[int] = []
         self.frame_bytes: int = security.limits.frame_bytes or MAX_FRAME_BYTES
         """The largest message that is taken."""
+        self.is_local = False
+        """Whether all peers are on this machine, and no link is between."""
         self.malformed: int = 0
         """Messages with an impossible number of frames, or of nobody who may be here."""
 
@@ -167,6 +169,7 @@ class Links:
         self._watch_connections(name, Connections(bound=True, port=port, quiet=not monitored))
         try:
             if endpoint.startswith("ipc://"):
+                self.is_local = True
                 self._locks.append(hold(Path(endpoint.removeprefix("ipc://"))))
             socket.bind(endpoint)
         except zmq.ZMQError as error:
@@ -186,6 +189,7 @@ class Links:
             socket.set(zmq.IPV6, 1 if "[" in endpoint else 0)
             self._security.on_connect(socket, name.rstrip("0123456789"))
         else:
+            self.is_local = True
             socket.set(zmq.RECONNECT_IVL, IPC_RECONNECT_MILLIS)
             socket.set(zmq.RECONNECT_IVL_MAX, 0)
         self._endpoints[name] = endpoint

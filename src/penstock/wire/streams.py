@@ -15,13 +15,14 @@ There are no sockets here and no clocks: `now` is in seconds.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from penstock.wire.messages import MAX_FRAME_BYTES, Bytes, Part
 
 PART_BYTES_LEAST = 16 << 10
 """An eighth of a second at 1 Mbit/s, the slowest link that is thought of."""
-PART_BYTES_MOST = 256 << 10
+PART_BYTES_MOST = 1 << 20
 """Larger parts are not cheaper, by what a message costs."""
 WINDOW_FIRST = 64 << 10
 """Bytes under way before anything is known of a link: half a second at 1 Mbit/s."""
@@ -61,7 +62,8 @@ class Sent(NamedTuple):
     """A part that is under way."""
 
     part: Part
-    body: memoryview
+    body: list[memoryview]
+    """Pieces of the part's bytes."""
     sent_at: float
 
 
@@ -76,8 +78,8 @@ class Stream:
         """Of frames that have not been acknowledged."""
         self._number, self._worker = number, worker
         self._window = Window()
-        self._frames: deque[memoryview] = deque()
-        """What of each has not been cut off."""
+        self._frames: deque[deque[memoryview]] = deque()
+        """Pieces of each, as far as they have not been cut off."""
         self._position = 0
         self._sent: deque[Sent] = deque()
         self._under_way = 0
@@ -88,12 +90,13 @@ class Stream:
         """Whether something of it has not been acknowledged."""
         return self.waiting_bytes > 0
 
-    def add(self, frame: Bytes, now: float) -> None:
-        """One more frame, which is not empty."""
+    def add(self, frame: Iterable[Bytes], now: float) -> None:
+        """One more frame, in pieces that are not copied; it is not empty."""
         if not self.is_busy:
             self.moved_at = now
-        self._frames.append(memoryview(frame))
-        self.waiting_bytes += len(frame)
+        pieces = deque(memoryview(piece) for piece in frame if len(piece))
+        self._frames.append(pieces)
+        self.waiting_bytes += sum(map(len, pieces))
 
     def due(self, now: float) -> list[Sent]:
         """The parts to be sent now."""
@@ -111,22 +114,30 @@ class Stream:
         return min(max(self._window.size // PARTS_IN_WINDOW, PART_BYTES_LEAST), PART_BYTES_MOST)
 
     def _cut(self, now: float) -> Sent:
-        frame = self._frames.popleft()
-        body, rest = frame[: self._part_bytes], frame[self._part_bytes :]
-        if len(rest):
-            self._frames.appendleft(rest)
-        sent = Sent(Part(self._number, self._position, len(rest), len(body), self._worker), body, now)
-        self._position += len(body)
-        self._under_way += len(body)
+        frame, room = self._frames[0], self._part_bytes
+        body: list[memoryview] = []
+        while frame and room:
+            piece = frame.popleft()
+            if len(piece) > room:
+                frame.appendleft(piece[room:])
+                piece = piece[:room]
+            body.append(piece)
+            room -= len(piece)
+        if not frame:
+            self._frames.popleft()
+        size = sum(map(len, body))
+        sent = Sent(Part(self._number, self._position, sum(map(len, frame)), size, self._worker), body, now)
+        self._position += size
+        self._under_way += size
         self._sent.append(sent)
         return sent
 
     def arrived(self, number: int, position: int, now: float) -> None:
         """All up to this position is there; of another stream that says nothing."""
         while number == self._number and self._sent and self._sent[0].part.position < position:
-            part, body, sent_at = self._sent.popleft()
-            self._under_way -= len(body)
-            self.waiting_bytes -= len(body)
+            part, _, sent_at = self._sent.popleft()
+            self._under_way -= part.size
+            self.waiting_bytes -= part.size
             self._window.arrived(part.size, sent_at, now)
             self.moved_at, self._patience = now, STALLED_SECONDS
 

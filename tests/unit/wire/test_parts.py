@@ -24,6 +24,7 @@ class Socket:
     def __init__(self) -> None:
         self.sent: list[tuple[bytes, bytes]] = []
         self.open = True
+        self.is_local = False
 
     def send(self, name: str, message: Message, *payload: Bytes, peer: bytes = b"") -> bool:
         """Record it."""
@@ -97,6 +98,16 @@ def test_what_is_void_is_not_sent_any_more() -> None:
     outbound.takes(parts=False)
     outbound.send(0.0, message, payload)
     assert socket.take(b"") == [encode(message, payload)]
+
+
+def test_nothing_is_cut_for_a_peer_on_the_same_machine() -> None:
+    """There is no slow link between."""
+    socket = Socket()
+    socket.is_local = True
+    outbound = Outbound(socket, "control")
+    outbound.takes(parts=True)
+    outbound.send(0.0, *large())
+    assert len(socket.take(b"")) == 1
 
 
 def test_nobody_fills_the_memory() -> None:

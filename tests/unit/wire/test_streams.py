@@ -39,16 +39,16 @@ class Link:
     def send(self, *frames: bytes) -> None:
         """All of it arrives, as fast as the link is."""
         for frame in frames:
-            self.stream.add(frame, self.now)
+            self.stream.add([frame[:9], frame[9:]], self.now)
         under_way: list[tuple[float, Sent]] = []
         while self.stream.is_busy:
             for sent in self.stream.due(self.now):
-                self._free_at = max(self._free_at, self.now) + len(sent.body) / self.rate
+                self._free_at = max(self._free_at, self.now) + sent.part.size / self.rate
                 under_way.append((self._free_at + self.latency, sent))
-                self.carried += len(sent.body)
+                self.carried += sent.part.size
             self.queued_most = max(self.queued_most, self._free_at - self.now)
             self.now, sent = under_way.pop(0)
-            whole = self.assembly.put(sent.part, sent.body)
+            whole = self.assembly.put(sent.part, b"".join(sent.body))
             self.frames += [] if whole is None else [bytes(whole)]
             self.now += self.latency
             self.stream.arrived(self.assembly.number, self.assembly.position, self.now)
@@ -96,21 +96,21 @@ def test_frames_arrive_whole_in_order_and_once(sizes: list[int], data: st.DataOb
     stream, assembly = Stream(5, now), Assembly()
     sent = [bytes([at]) * size for at, size in enumerate(sizes, 1)]
     for frame in sent:
-        stream.add(frame, now)
+        stream.add([frame[:9], frame[9:]], now)
     came: list[bytes] = []
     under_way: list[Sent] = []
     for _ in range(10_000):
         if not stream.is_busy:
             break
         under_way += stream.due(now)
-        assert sum(len(one.body) for one in {one.part: one for one in under_way}.values()) <= WINDOW_MOST
+        assert sum(part.size for part in {one.part for one in under_way}) <= WINDOW_MOST
         fate = data.draw(st.sampled_from(["arrives", "arrives", "arrives", "twice", "lost", "late", "unheard"]))
         if not under_way:
             now += STALLED_SECONDS * 40
             continue
         part, body, _ = under_way.pop(data.draw(st.integers(0, len(under_way) - 1)) if fate == "late" else 0)
         for _ in range({"lost": 0, "twice": 2}.get(fate, 1)):
-            whole = assembly.put(part, body)
+            whole = assembly.put(part, b"".join(body))
             came += [] if whole is None else [bytes(whole)]
         if fate != "unheard":
             stream.arrived(assembly.number, assembly.position, now)
@@ -138,7 +138,7 @@ def test_of_a_frame_that_is_too_large_nothing_is_kept() -> None:
 def test_what_does_not_arrive_is_sent_again_ever_more_rarely() -> None:
     """A receiver whose disk stands still is not made slower by that."""
     stream = Stream(1, 0.0)
-    stream.add(b"x", 0.0)
+    stream.add([b"x"], 0.0)
     (first,) = stream.due(0.0)
     assert stream.due(STALLED_SECONDS - 0.1) == []
     assert [one.part for one in stream.due(STALLED_SECONDS)] == [first.part]
