@@ -307,15 +307,15 @@ class VentilatorBench:
     # ------------------------------------------------------------------------------------------ jobs
 
     def submit(
-        self, *sizes: int, spec: BatchSpec | None = None, batch: bytes = BATCH, close: bool = True
+        self, *sizes: int, spec: BatchSpec | None = None, batch: bytes = BATCH, close: bool = True, each: int = 4
     ) -> list[tuple[bytes, Message]]:
-        """A batch of chunks with so many jobs each, in one message: all that its turn sent."""
+        """A batch of chunks with so many jobs, and `each` so many bytes, in one message: all that its turn sent."""
         firsts = [0, *itertools.accumulate(sizes)]
-        chunks = tuple(ChunkHead(batch, first, size, 4) for first, size in zip(firsts, sizes, strict=False))
+        chunks = tuple(ChunkHead(batch, first, size, each) for first, size in zip(firsts, sizes, strict=False))
         closes = (BatchClose(batch, firsts[-1]),) if close else ()
         opens = (BatchOpen(batch, spec or BatchSpec(), FUNCTION, 1),)
         submit = Submit(next(self.numbers), opens, chunks, closes)
-        return self.turn(FromClient(CLIENT, submit, b"f" + b"args" * len(chunks), 1.0))
+        return self.turn(FromClient(CLIENT, submit, b"f" + bytes(each * len(chunks)), 1.0))
 
     def record(
         self,

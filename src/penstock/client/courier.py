@@ -279,8 +279,9 @@ class Courier:
             case PartsTaken():
                 self._to_ventilator.arrived(message, now)
             case Refused(number) if number >= NUMBERS_FROM:  # a ventilator of an earlier release knows no parts
-                self._to_ventilator.takes(parts=False)
-                self._desk.reconnected()
+                if self._to_ventilator.is_taker():
+                    self._to_ventilator.takes(parts=False)
+                    self._desk.reconnected()
             case _:
                 self._on_answer(message, payload)
 

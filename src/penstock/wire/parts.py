@@ -55,6 +55,10 @@ class Outbound:
         else:
             self.drop(peer)
 
+    def is_taker(self, peer: bytes = b"") -> bool:
+        """Whether this peer is known to take parts."""
+        return peer in self._takers
+
     def send(self, now: float, message: Message, *payload: Bytes, peer: bytes = b"") -> bool:
         """Send, in order; False: nobody is there, or too much waits for this peer."""
         if peer not in self._takers:
