@@ -275,9 +275,10 @@ class Courier:
             case Notice(_, text):
                 self._noticed(text)
             case Knock():
-                pass
+                self._desk.postpone(now)
             case PartsTaken():
                 self._to_ventilator.arrived(message, now)
+                self._desk.postpone(now)
             case Refused(number) if number >= NUMBERS_FROM:  # a ventilator of an earlier release knows no parts
                 if self._to_ventilator.is_taker():
                     self._to_ventilator.takes(parts=False)
