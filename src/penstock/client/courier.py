@@ -275,7 +275,7 @@ class Courier:
             case Notice(_, text):
                 self._noticed(text)
             case Knock():
-                self._desk.postpone(now)
+                pass
             case PartsTaken():
                 self._to_ventilator.arrived(message, now)
                 self._desk.postpone(now)
