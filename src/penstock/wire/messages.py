@@ -46,6 +46,20 @@ PUSH (outcomes), and
 
 An inventory (`held`) has a line for each lease, with all spans that are not closed, handed back or dropped.
 
+**Large messages.** ZeroMQ's heartbeats do not overtake a frame that is being sent, and a connection whose heartbeats
+are late is ended, so a frame must not take a second on its link. Between peers that both know it, over tcp, what is
+larger than WHOLE_BYTES (wire/parts.py), and what is behind it, goes as a stream: frames one after the other, cut into
+Parts, with a number for each stream that its sender never used before towards this peer. The receiver appends a Part
+whose `position` is where the stream stands, begins anew with one of another stream at position 0, ignores all others,
+takes what it has as a frame when `left` is 0, and says PartsTaken with how far it is. The sender keeps no more under
+way than arrives at once (wire/streams.py), and sends again what was not taken for 5 s; while something is under way
+nobody sends a message again because its answer is late. What is not about jobs that may be on their way (Beat, Welcome,
+Closed, ...) overtakes a stream on control. Who says ``parts`` takes them: a worker in its Hello (it says PartsTaken
+with its id over report), a client in Follow and Fetch, the sink in its head, as Welcome and Beat tell workers (their
+Parts have their id; PartsPassed brings the sink's PartsTaken through the ventilator). The ventilator takes them from
+clients; one of an earlier release refuses the stream's number. Who does not say so is sent whole frames and needs to
+know none of this.
+
 **What a worker finds in the bytes.** A spec is a map of BatchSpec's fields (job/spec.py), those of default value left
 out. With kind ``command`` the function is a msgpack map of CommandTemplate's fields (job/command.py: `words`, `cwd`,
 `env`, `shell`, `literal`, `interpreter`; defaults left out; all in bytes), the chunk a list of argument lists, and the
@@ -92,7 +106,8 @@ INLINE_FUNCTION_BYTES = 16 << 10
 DIGEST_BYTES = 16
 """Of what one job is given: two jobs of 2**64 are alike by chance."""
 PART_BYTES = 1 << 20
-"""Large functions are sent in pieces of this size, so that heartbeats fit between them."""
+"""Large functions are sent in pieces of this size, so that heartbeats fit between them also where a worker takes no
+Parts."""
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Id = Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
