@@ -54,4 +54,4 @@ class Control:
     def under_way(self) -> tuple[bytes, ...]:
         """Workers to which something is on its way; what does not arrive is sent again."""
         self._streams.tick(self._clock.now())
-        return tuple(self._streams.busy())
+        return self._streams.busy()

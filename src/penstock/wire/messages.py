@@ -281,7 +281,7 @@ class Part(Message, frozen=True):
     position: Count
     left: Count
     size: Count
-    worker: bytes = b""
+    worker: Annotated[bytes, msgspec.Meta(max_length=16)] = b""
 
 
 class PartsTaken(Message, frozen=True):
@@ -290,7 +290,7 @@ class PartsTaken(Message, frozen=True):
 
     stream: Count
     position: Count
-    worker: bytes = b""
+    worker: Annotated[bytes, msgspec.Meta(max_length=16)] = b""
 
 
 # ------------------------------------------------------------------------------------------ client -> ventilator

@@ -18,6 +18,12 @@ QUEUE_BYTES = MAX_FRAME_BYTES
 """For one peer: what is beyond is not sent, as if its pipe were full."""
 GIVE_UP_SECONDS = 60.0
 """Without a sign of the other side, until what is half there is forgotten."""
+LOOK_INTERVAL = 1.0
+"""Seconds between two looks at all streams: there may be one for each of ten thousand workers."""
+HELD_BYTES = 4 * MAX_FRAME_BYTES
+"""Of frames that are not whole, at one socket: beyond that what was silent for longest is forgotten, and sent anew."""
+SENDERS_MAX = 100_000
+"""Of whom something is half there, at one socket: likewise."""
 TAKERS_MAX = 100_000
 """Peers that are known to take parts; who was not heard of for longest is sent whole messages again."""
 NUMBERS_FROM = 1 << 62
@@ -43,6 +49,9 @@ class Outbound:
         self._worker = worker
         self._takers: dict[bytes, None] = {}
         self._streams: dict[bytes, Stream] = {}
+        self._busy: dict[bytes, None] = {}
+        """Peers to which something is under way."""
+        self._look_at = 0.0
         self._numbers = count(NUMBERS_FROM + int.from_bytes(os.urandom(5), "big"))
 
     def takes(self, parts: bool, peer: bytes = b"") -> None:
@@ -84,25 +93,33 @@ class Outbound:
 
     def tick(self, now: float) -> None:
         """Send again what did not arrive; forget streams that are idle, or of which nothing arrives any more."""
+        if now < self._look_at:
+            return
+        self._look_at = now + LOOK_INTERVAL
         for peer, stream in list(self._streams.items()):
             if now >= stream.moved_at + GIVE_UP_SECONDS:
-                del self._streams[peer]
+                self.drop(peer)
             else:
                 self._transmit(peer, stream, now)
 
     def drop(self, peer: bytes = b"") -> None:
         """What is not there yet is not sent any more: it is void, or its connection is lost."""
         self._streams.pop(peer, None)
+        self._busy.pop(peer, None)
 
-    def busy(self) -> list[bytes]:
+    def busy(self) -> tuple[bytes, ...]:
         """Peers to which something is under way."""
-        return [peer for peer, stream in self._streams.items() if stream.is_busy]
+        return tuple(self._busy)
 
     def _transmit(self, peer: bytes, stream: Stream, now: float) -> bool:
         for part, body, _ in stream.due(now):
             if not self._links.send(self._name, part, *body, peer=peer):
                 self.drop(peer)
                 return False
+        if stream.is_busy:
+            self._busy[peer] = None
+        else:
+            self._busy.pop(peer, None)
         return True
 
 
@@ -116,6 +133,8 @@ class Inbound:
         """By peer, worker and key, with the time of the last part."""
         self._taken: dict[tuple[bytes, bytes, str], None] = {}
         """Of which something came that has not been acknowledged."""
+        self._held = 0
+        """Bytes of frames that are not whole."""
         self._scan_at = 0.0
 
     def whole(
@@ -126,10 +145,14 @@ class Inbound:
         if wire is None or not isinstance(wire.message, Part):
             return None if wire is None else (received, wire)
         key = (received.peer, wire.message.worker, received.sender.public)
-        assembly = self._assemblies.get(key, (None, 0.0))[0] or Assembly(self._most)
+        assembly = self._assemblies.pop(key, (None, 0.0))[0] or Assembly(self._most)
         self._assemblies[key] = (assembly, now)
         self._taken[key] = None
+        held = assembly.held_bytes
         frame = assembly.put(wire.message, wire.payload)
+        self._held += assembly.held_bytes - held
+        while len(self._assemblies) > 1 and (self._held > HELD_BYTES or len(self._assemblies) > SENDERS_MAX):
+            self._forget(next(iter(self._assemblies)))
         if frame is None:
             return None
         received = received._replace(frame=frame)
@@ -146,4 +169,8 @@ class Inbound:
             self._scan_at = now + GIVE_UP_SECONDS
             for key, (_, came_at) in list(self._assemblies.items()):
                 if now >= came_at + GIVE_UP_SECONDS:
-                    del self._assemblies[key]
+                    self._forget(key)
+
+    def _forget(self, key: tuple[bytes, bytes, str]) -> None:
+        self._held -= self._assemblies.pop(key)[0].held_bytes
+        self._taken.pop(key, None)

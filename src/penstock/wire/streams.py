@@ -153,6 +153,11 @@ class Assembly:
         self._most = most
         self._frame = bytearray()
 
+    @property
+    def held_bytes(self) -> int:
+        """Of a frame that is not whole."""
+        return len(self._frame)
+
     def put(self, part: Part, body: Bytes) -> Bytes | None:
         """A part came; the frame that it completes, if it does."""
         if part.stream != self.number and part.position == 0:

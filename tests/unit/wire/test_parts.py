@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from penstock.keys.roles import Peer, Role
+from penstock.wire import parts
 from penstock.wire.frames import Decoder, Wire, encode
 from penstock.wire.messages import Bytes, FunctionPart, Message, Part, PartsTaken, Prints
 from penstock.wire.parts import GIVE_UP_SECONDS, QUEUE_BYTES, TAKERS_MAX, WHOLE_BYTES, Inbound, Outbound
@@ -64,15 +67,15 @@ def test_a_large_message_reaches_who_takes_parts_in_order_with_what_is_behind_it
         assert outbound.send(0.0, small, peer=peer)
     assert socket.take(BOB) == [encode(message, payload), encode(small)]
     came: list[Message] = []
-    parts = 0
+    count = 0
     while frames := socket.take(ADA):
-        parts += len(frames)
+        count += len(frames)
         came += [one for frame in frames if (one := arrive(inbound, frame)) is not None]
         for _, _, taken in inbound.taken(0.0):
             outbound.arrived(taken, 0.0, ADA)
     assert came == [message, small]
-    assert parts > 2
-    assert outbound.busy() == []
+    assert count > 2
+    assert outbound.busy() == ()
     assert outbound.send(0.0, small, peer=ADA)
     assert socket.take(ADA) == [encode(small)], "whole again, with nothing in front of it"
 
@@ -87,7 +90,7 @@ def test_what_is_void_is_not_sent_any_more() -> None:
     for frame in socket.take(b""):
         assert arrive(inbound, frame) is None
     outbound.drop()
-    assert outbound.busy() == []
+    assert outbound.busy() == ()
     outbound.send(0.0, message, payload)
     came = []
     while frames := socket.take(b""):
@@ -123,12 +126,12 @@ def test_nobody_fills_the_memory() -> None:
     assert outbound.send(0.0, *large(half), peer=b"1")
     assert not outbound.send(0.0, *large(half), peer=b"1")
     outbound.tick(GIVE_UP_SECONDS - 1)
-    assert outbound.busy() == [b"1"]
+    assert outbound.busy() == (b"1",)
     outbound.tick(GIVE_UP_SECONDS)
-    assert outbound.busy() == []
+    assert outbound.busy() == ()
     socket.open = False
     assert not outbound.send(0.0, *large(), peer=b"2")
-    assert outbound.busy() == []
+    assert outbound.busy() == ()
 
 
 def test_streams_of_different_senders_are_put_together_apart() -> None:
@@ -163,3 +166,17 @@ def test_what_was_begun_and_never_ended_is_forgotten() -> None:
     assert list(inbound.taken(GIVE_UP_SECONDS)) == []
     arrive(inbound, encode(Part(1, 1, 0, 1), b"y"), GIVE_UP_SECONDS)
     assert list(inbound.taken(GIVE_UP_SECONDS)) == [(b"", b"", PartsTaken(0, 0))]
+
+
+def test_of_what_is_half_there_only_so_much_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of all senders together: who was silent for longest has to begin anew, and the newest is whole in the end."""
+    monkeypatch.setattr(parts, "HELD_BYTES", 3000)
+    inbound = Inbound()
+    message, payload = large(bytes(2000))
+    frame = encode(message, payload)
+    for worker in (b"a", b"b", b"c"):
+        assert arrive(inbound, encode(Part(1, 0, len(frame) - 1400, 1400, worker), frame[:1400])) is None
+    assert [worker for _, worker, _ in inbound.taken(0.0)] == [b"b", b"c"]
+    rest = frame[1400:]
+    assert arrive(inbound, encode(Part(1, 1400, 0, len(rest), b"a"), rest)) is None
+    assert arrive(inbound, encode(Part(1, 1400, 0, len(rest), b"c"), rest)) == message
