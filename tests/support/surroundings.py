@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from penstock.keys.roles import Peer
 from penstock.wire.guard import Guard, News
-from penstock.wire.messages import Bytes, Message
+from penstock.wire.messages import MAX_FRAME_BYTES, Bytes, Message
 from penstock.wire.sockets import Received
 
 
@@ -23,6 +23,8 @@ class QuietLinks:
         self.news = News()
         self.handshake_failure = ""
         self.malformed = 0
+        self.frame_bytes = MAX_FRAME_BYTES
+        self.is_local = False
 
     def poll(self, timeout: float | None, only: Iterable[str] | None = None) -> tuple[list[str], list[int]]:  # noqa: ARG002
         """What there is to read; nobody waits here, time passes between turns."""

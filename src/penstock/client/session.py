@@ -299,7 +299,7 @@ class Session:
         if self._outage is not None:
             self._outage.watch(self._courier.missing, self._courier.silence(now := time.monotonic()), now)
         for name in names:
-            self._courier.receive(name)
+            self._courier.receive(name, time.monotonic())
             if name.startswith("monitor:"):
                 with self._room:
                     self._room.notify_all()

@@ -19,7 +19,7 @@ from penstock.station.contract import (
     SaveOfBatch,
 )
 from penstock.station.recorded_jobs import StoredRecord
-from penstock.wire.messages import Completion, OutcomeHead, Print, WorkerToSink
+from penstock.wire.messages import Completion, Delivery, OutcomeHead, Print
 
 # -------------------------------------------------------------------------------------------------------------- inputs
 
@@ -27,7 +27,7 @@ from penstock.wire.messages import Completion, OutcomeHead, Print, WorkerToSink
 class FromWorker(Input, frozen=True):
     """A worker's message, with the bytes that each of its records owns."""
 
-    message: WorkerToSink
+    message: Delivery
     bodies: tuple[Bytes, ...]
 
 

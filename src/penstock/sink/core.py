@@ -54,6 +54,7 @@ from penstock.wire.bounds import HEARTBEAT_INTERVAL, LEASE_TIME
 from penstock.wire.messages import (
     Completion,
     Completions,
+    Delivery,
     Diverged,
     ForgetBatch,
     Forgotten,
@@ -61,6 +62,8 @@ from penstock.wire.messages import (
     OutcomeHead,
     Outcomes,
     Output,
+    PartsPassed,
+    PartsTaken,
     Prints,
     Replay,
     Restate,
@@ -70,7 +73,6 @@ from penstock.wire.messages import (
     SinkRefused,
     TrimOutput,
     Verdicts,
-    WorkerToSink,
 )
 
 LOG_LINES = 2000
@@ -87,7 +89,8 @@ FORGOTTEN_BATCHES = 10_000
 
 NOBODY = Known()
 Said = SinkRefused | Greeting | SinkBeat | Replay | Restate | Verdicts | ForgetBatch | TrimOutput
-SinkInput = FromWorker | FromClient | RowsRead | LogRead | LinesRead | LinesLost | Said
+Arrived = FromWorker | PartsTaken
+SinkInput = Arrived | FromClient | RowsRead | LogRead | LinesRead | LinesLost | Said
 
 
 class SinkCore:
@@ -145,6 +148,8 @@ class SinkCore:
                 return self.on_worker(message, bodies)
             case Verdicts(records):
                 return self.on_outcomes(Outcomes(b"", "", records), (b"",) * len(records))
+            case PartsTaken(stream, position, worker):
+                return [Report(PartsPassed(self._sink, worker, stream, position))]
             case FromClient():
                 return self._readers.on_client(event, now)
             case RowsRead():
@@ -211,7 +216,7 @@ class SinkCore:
 
     # ------------------------------------------------------------------------------------------ outcomes
 
-    def on_worker(self, message: WorkerToSink, bodies: tuple[Bytes, ...]) -> Actions:
+    def on_worker(self, message: Delivery, bodies: tuple[Bytes, ...]) -> Actions:
         """Outcomes, or what jobs write."""
         match message:
             case Outcomes():
@@ -322,6 +327,7 @@ class SinkCore:
             damages=self._damages,
             pipeline=self._pairing.pipeline,
             accepts_older=self._pairing.accepts_older,
+            parts=True,
         )
 
     def on_lines_lost(self, lost: LinesLost) -> Actions:

@@ -84,6 +84,11 @@ class Followers:
         follower.live += message.live
         return self._read((client, message.batch), follower, last)
 
+    def heard(self, client: bytes, now: float) -> None:
+        """A client takes in what it was sent, which may last."""
+        if client in self._heard_at:
+            self._heard_at[client] = now
+
     def unfollow(self, client: bytes, batch: bytes) -> None:
         """No more of this batch for this client."""
         followers = self._of_batch.get(batch, {})

@@ -46,23 +46,29 @@ from penstock.station import loop
 from penstock.station.checked_rows import DamagedRow
 from penstock.station.clock import Clock
 from penstock.station.config import SinkConfig, from_argv
-from penstock.station.contract import Answer, FromClient, Log, Refuse, Renew, Report
+from penstock.station.contract import Answer, Bytes, FromClient, Log, Refuse, Renew, Report
 from penstock.station.lease_tokens import LeaseTokens
 from penstock.station.log_events import emit, setup
 from penstock.station.permissions import Bindings, may_not_ask
 from penstock.station.station_keys import for_station
 from penstock.station.ventilator_contact import VentilatorContact
-from penstock.wire.frames import Decoder, split
+from penstock.wire.frames import Decoder, Wire, split
 from penstock.wire.messages import (
     ClientToSink,
+    Fetch,
     Fetched,
     FetchedOutput,
+    Follow,
     Keys,
+    Message,
+    PartsTaken,
     SinkHead,
     VentilatorToSink,
     WorkerToSink,
 )
+from penstock.wire.parts import Inbound, Outbound
 from penstock.wire.socket_sets import sink_links
+from penstock.wire.sockets import Received
 
 
 class Sink:
@@ -90,6 +96,8 @@ class Sink:
         self._control = Decoder(VentilatorToSink)
         self._clients = Decoder(ClientToSink)
         self._malformed = loop.Malformed(process)
+        self._from_workers = Inbound(links.frame_bytes)
+        self._to_clients = Outbound(links, "results")
         self._head: SinkHead | None = None
         """The last one told."""
 
@@ -102,6 +110,7 @@ class Sink:
         """Messages, as inputs for the core."""
         now = self.process.clock.now()
         self._bindings.tick(now)
+        self._to_clients.tick(now)
         connected = self.links.connections("control") > 0
         self._say(self._contact.look(connected, self.links.handshake_failure, now))
         if "control" in names:
@@ -121,19 +130,33 @@ class Sink:
                 if reason := may_not_ask(received.sender, wire.message, self.core.lease_tokens):
                     loop.refuse(self.links, received, wire.message.number, Refused(reason))
                 else:
+                    self._on_parts(received.peer, wire.message, now)
                     yield FromClient(received.peer, wire.message)
         if "outcomes" in names:
-            for received in self.links.receive("outcomes"):
-                wire = self._malformed.decode(self._outcomes, received)
-                if wire is None:
-                    continue
-                message = wire.message
-                if self._bindings.may_hand_in(received.sender, message):
-                    bodies = split(wire.payload, [record.size for record in message.records])
-                    yield FromWorker(message, tuple(bodies))
-                else:
-                    self._malformed.note(received, f"not for the key {received.sender.name} to say")
+            yield from self._receive_outcomes(now)
         self._read_files(fds)
+
+    def _on_parts(self, client: bytes, message: Message, now: float) -> None:
+        if isinstance(message, PartsTaken):
+            self._to_clients.arrived(message, now, client)
+        elif isinstance(message, Follow | Fetch):
+            self._to_clients.takes(message.parts, client)
+
+    def _receive_outcomes(self, now: float) -> Iterator[Any]:
+        for received in self.links.receive("outcomes"):
+            if (found := self._from_workers.whole(received, self._decode_outcomes, now)) is None:
+                continue
+            whole, (message, payload) = found
+            if self._bindings.may_hand_in(whole.sender, message):
+                bodies = split(payload, [record.size for record in message.records])
+                yield FromWorker(message, tuple(bodies))
+            else:
+                self._malformed.note(whole, f"not for the key {whole.sender.name} to say")
+        for _, worker, taken in self._from_workers.taken(now):
+            yield PartsTaken(taken.stream, taken.position, worker)
+
+    def _decode_outcomes(self, received: Received) -> Wire | None:
+        return self._malformed.decode(self._outcomes, received)
 
     def _say(self, news: Iterable[Log]) -> None:
         for log in news:
@@ -192,7 +215,7 @@ class Sink:
             case Renew():
                 self.links.renew("control")
             case Answer(client, message, payload):
-                self.links.send("results", message, payload, peer=client)
+                self._answer(client, message, payload)
             case ReadRows(client, batch, after, limit):
                 records, payload, position, more = self._store.rows_after(batch, after, limit)
                 return (RowsRead(client, batch, records, payload, position, more),)
@@ -203,13 +226,16 @@ class Sink:
                 return (LinesRead(after, *self._store.lines_after(after, limit)),)
             case ReadOutput(client, number, batch, index, is_error, position):
                 start, data = self._store.output_at(batch, index, int(is_error), position)
-                self.links.send("results", FetchedOutput(number, start, len(data)), data, peer=client)
+                self._answer(client, FetchedOutput(number, start, len(data)), data)
             case ReadSpan(client, number, batch, start, stop, cursor):
                 records, payload, rest = self._store.rows_in(batch, start, stop, cursor)
-                self.links.send("results", Fetched(number, records, rest), payload, peer=client)
+                self._answer(client, Fetched(number, records, rest), payload)
             case _:
                 assert_never(action)
         return ()
+
+    def _answer(self, client: bytes, message: Message, payload: Bytes) -> None:
+        self._to_clients.send(self.process.clock.now(), message, payload, peer=client)
 
     def close(self) -> None:
         """Release the sockets, then the store."""

@@ -8,7 +8,7 @@ from penstock.sink.claims import Claims
 from penstock.sink.contract import ReadOutput, ReadSpan, SaveClaim
 from penstock.sink.followers import Followers
 from penstock.station.contract import Actions, FromClient
-from penstock.wire.messages import Claim, Credit, Fetch, FetchOutput, Follow, Unfollow
+from penstock.wire.messages import Claim, Credit, Fetch, FetchOutput, Follow, PartsTaken, Unfollow
 
 
 class Readers:
@@ -34,6 +34,9 @@ class Readers:
                 return [ReadSpan(client, number, batch, start, stop, cursor)]
             case FetchOutput(number, batch, index, is_error, position):
                 return [ReadOutput(client, number, batch, index, is_error, position)]
+            case PartsTaken():
+                self.followers.heard(client, now)
+                return []
             case Claim() as claim:
                 return self._claims.claim(client, claim, known=self._last(claim.batch) > 0)
             case _:

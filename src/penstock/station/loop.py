@@ -70,6 +70,10 @@ class StationLinks(Protocol):
     guard: Guard | None
     news: News
     malformed: int
+    is_local: bool
+    """Whether all peers are on this machine."""
+    frame_bytes: int
+    """The largest message that is taken."""
 
     @property
     def handshake_failure(self) -> str:

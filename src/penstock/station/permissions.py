@@ -37,6 +37,7 @@ from penstock.wire.messages import (
     LiveTaken,
     Outcomes,
     Output,
+    PartsPassed,
     Prints,
     Restated,
     SinkHead,
@@ -44,7 +45,7 @@ from penstock.wire.messages import (
     VentilatorRefused,
 )
 
-OF_SINK = (SinkHead, Completions, Diverged, Restated, Forgotten, LiveTaken, VentilatorRefused)
+OF_SINK = (SinkHead, Completions, Diverged, Restated, Forgotten, LiveTaken, PartsPassed, VentilatorRefused)
 """What a sink says to its ventilator; the rest of what comes to it there is a worker's."""
 IDS_MAX = 100_000
 """Worker ids whose key is remembered: ten lives of each of ten thousand workers."""

@@ -105,6 +105,12 @@ class WallClock(Input, frozen=True):
     time: float
 
 
+class PartsUnderWay(Input, frozen=True):
+    """What these workers are told is on its way to them, in parts."""
+
+    workers: tuple[bytes, ...]
+
+
 class Subscribed(Input, frozen=True):
     """A control connection came up: a worker or the sink subscribed to its own id."""
 

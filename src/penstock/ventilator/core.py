@@ -49,6 +49,7 @@ VentilatorInput = (
     | contract.WallClock
     | contract.Subscribed
     | contract.Unsubscribed
+    | contract.PartsUnderWay
     | contract.JobConnections
     | contract.ChunksLoaded
     | contract.ChunkLoaded
@@ -134,8 +135,6 @@ class VentilatorCore:
                 self._on_client(event, now)
             case contract.ClientSought():
                 self.deletion.on_client_sought(event, now)
-            case messages.Completions():
-                self.sink_log.on_completions(event, now)
             case messages.Took():
                 self.worker_reports.on_took(event, now)
             case messages.Heartbeat():
@@ -149,23 +148,14 @@ class VentilatorCore:
                 self.worker_reports.on_left(event)
             case messages.NeedFunction():
                 self.worker_reports.on_need_function(event, now)
-            case messages.SinkHead():
-                self._on_sink_head(event, now)
+            case messages.BySink():
+                self._on_sink(event, now)
             case contract.WallClock(time):
                 self.ledger.wall_offset = time - now
-            case messages.Diverged():
-                if self.sink_log.on_diverged(event):
-                    self.sink_log_repair.begin(event.seq, damaged=self.sink_log.must_compare)
-            case messages.VentilatorRefused(_, _, text):
-                if self.sink_log.is_of_sink(event):
-                    self.ledger.turn.say(Refuse(text))
-            case messages.Forgotten(_, batch):
-                self.deletion.on_forgotten(batch)
-            case messages.LiveTaken(_, worker, number, is_kept):
-                self.ledger.turn.tell(worker, messages.LiveAck(number, is_kept))
-            case messages.Restated():
-                if self.sink_log.is_of_sink(event) and self.sink_log.diverged:
-                    self.sink_log_repair.on_restated(event)
+            case contract.PartsUnderWay(workers):
+                self.worker_reports.loss.on_parts_under_way(workers, now)
+            case messages.PartsTaken():
+                pass  # the process has sent what follows
             case contract.Subscribed():
                 self.worker_reports.on_subscribed(event)
             case contract.Unsubscribed():
@@ -187,6 +177,30 @@ class VentilatorCore:
             case _:
                 assert_never(event)
         return self.ledger.turn.take()
+
+    def _on_sink(self, event: messages.FromSink, now: float) -> None:
+        match event:
+            case messages.SinkHead():
+                self._on_sink_head(event, now)
+            case messages.Completions():
+                self.sink_log.on_completions(event, now)
+            case messages.Diverged():
+                if self.sink_log.on_diverged(event):
+                    self.sink_log_repair.begin(event.seq, damaged=self.sink_log.must_compare)
+            case messages.Restated():
+                if self.sink_log.is_of_sink(event) and self.sink_log.diverged:
+                    self.sink_log_repair.on_restated(event)
+            case messages.VentilatorRefused(_, _, text):
+                if self.sink_log.is_of_sink(event):
+                    self.ledger.turn.say(Refuse(text))
+            case messages.Forgotten(_, batch):
+                self.deletion.on_forgotten(batch)
+            case messages.LiveTaken(_, worker, number, is_kept):
+                self.ledger.turn.tell(worker, messages.LiveAck(number, is_kept))
+            case messages.PartsPassed(_, worker, stream, position):
+                self.ledger.turn.tell(worker, messages.PartsTaken(stream, position))
+            case _:
+                assert_never(event)
 
     def tick(self, now: float) -> Actions:
         """Close the turn: what is due, what can be given out, what must be saved."""
@@ -304,6 +318,7 @@ class VentilatorCore:
             if first:
                 self.ledger.beats.hasten(now)
             return
+        self.worker_reports.sink_takes_parts = head.parts
         if not self.intake.recovered and self.ledger.beats.ends_recovery(head.echo):
             self.intake.recover()
             self.ledger.turn.log("recovered", batches=len(self.ledger.backlog.batches))

@@ -49,6 +49,7 @@ from penstock.ventilator.contract import (
     LoadChunk,
     LoadChunks,
     LoadKept,
+    PartsUnderWay,
     PayloadDamaged,
     ReadArguments,
     ReadDigests,
@@ -62,12 +63,13 @@ from penstock.ventilator.contract import (
     VentilatorEffect,
     WallClock,
 )
+from penstock.ventilator.control import Control
 from penstock.ventilator.core import VentilatorCore
 from penstock.ventilator.payloads import Payloads
 from penstock.ventilator.store import QueueStore
 from penstock.version import VERSION
 from penstock.wire.bounds import is_to_be_logged
-from penstock.wire.frames import Decoder, join
+from penstock.wire.frames import Decoder, Wire, join
 from penstock.wire.messages import (
     PART_BYTES,
     SHOWN_BYTES,
@@ -84,7 +86,9 @@ from penstock.wire.messages import (
     Refused,
     ToVentilator,
 )
+from penstock.wire.parts import Inbound
 from penstock.wire.socket_sets import ventilator_links
+from penstock.wire.sockets import Received
 
 LIVES_SKIPPED = 1000
 """Starts that are counted at once where the file may be an older one: lease numbers begin with their count, and those
@@ -97,7 +101,12 @@ class Ventilator:
     """What stands around VentilatorCore: its sockets and its store. It carries out what the core decides."""
 
     def __init__(
-        self, core: VentilatorCore, store: QueueStore, links: loop.StationLinks, process: loop.Process, starts: Bindings
+        self,
+        core: VentilatorCore,
+        store: QueueStore,
+        links: loop.StationLinks,
+        process: loop.Process,
+        starts: Bindings,
     ) -> None:
         """`starts`: which ids belong to which key."""
         self.core = core
@@ -114,6 +123,8 @@ class Ventilator:
         self._passed: tuple[bytes, Peers] | None = None
         """The sink that was told a list of keys, and which."""
         self._malformed = loop.Malformed(process)
+        self._control = Control(links, process.clock)
+        self._submits = Inbound(links.frame_bytes)
         self._postponed: list[FromClient] = []
         """What clients said while the disk was full."""
         self._payloads = Payloads(store)
@@ -139,6 +150,7 @@ class Ventilator:
                 if wire is None:
                     continue
                 if self._bindings.may_report(received.sender, wire.message):
+                    self._control.on_report(wire.message)
                     yield wire.message
                 else:
                     self._malformed.note(received, f"not for the key {received.sender.name} to say")
@@ -149,13 +161,20 @@ class Ventilator:
         self._read_files(fds)
         self.core.malformed = self._malformed.count + self.links.malformed
         self._pass_keys()
+        if workers := self._control.under_way():
+            yield PartsUnderWay(workers)
 
     def _from_clients(self) -> Iterator[FromClient]:
+        now, wall_time = self.process.clock.now(), self.process.clock.wall_time()
         for received in self.links.receive("desk"):
-            wire = self._malformed.decode_asked(self._clients, received, self.links)
-            if wire is not None:
-                now = self.process.clock.wall_time()
-                yield FromClient(received.peer, wire.message, wire.payload, now, received.sender)
+            if (found := self._submits.whole(received, self._decode_asked, now)) is not None:
+                whole, (message, payload) = found
+                yield FromClient(whole.peer, message, payload, wall_time, whole.sender)
+        for client, _, taken in self._submits.taken(now):
+            self.links.send("desk", taken, peer=client)
+
+    def _decode_asked(self, received: Received) -> Wire | None:
+        return self._malformed.decode_asked(self._clients, received, self.links)
 
     def _read_files(self, fds: list[int]) -> None:
         if fds:
@@ -246,10 +265,10 @@ class Ventilator:
             case Tell(topic, Jobs() as jobs):
                 whole, payload, damaged = self._payloads.loaded(jobs)
                 if whole.leases:
-                    self.links.send("control", whole, *payload, peer=topic)
+                    self._control.tell(topic, whole, *payload)
                 return damaged
             case Tell(topic, message):
-                self.links.send("control", message, peer=topic)
+                self._control.tell(topic, message)
             case Answer(client, message, payload):
                 self.links.send("desk", message, payload, peer=client)
             case SeekClient(client):
@@ -296,7 +315,7 @@ class Ventilator:
             return (PayloadDamaged((), (digest,), worker),)
         for offset in range(0, len(code), PART_BYTES):
             piece = code[offset : offset + PART_BYTES]
-            self.links.send("control", FunctionPart(digest, offset, len(code), len(piece)), piece, peer=worker)
+            self._control.tell(worker, FunctionPart(digest, offset, len(code), len(piece)), piece)
         return ()
 
     def _send_arguments(self, asked: ReadArguments) -> None:

@@ -56,6 +56,8 @@ class WorkerReports:
         self._connections = 0
         self.disbelieved: int = 0
         """Lines of inventories that could not be."""
+        self.sink_takes_parts = False
+        """As the workers are told."""
         self.loss: WorkerLoss = WorkerLoss(ledger, self.greet)
         self.claims: dict[tuple[bytes, int], tuple[Worker, Held, int, bool]] = {}
         """Spans (worker, held, stop, finished) of chunks that are not in memory yet, by (batch, start)."""
@@ -110,7 +112,7 @@ class WorkerReports:
         floor = self._ledger.leases.next_number
         self._ledger.leases.uncharge(worker)
         drop = self._compare(worker, hello.held, now, exact=True)
-        self._ledger.turn.tell(worker.id, Welcome(hello.number, floor, tuple(drop)))
+        self._ledger.turn.tell(worker.id, Welcome(hello.number, floor, tuple(drop), self.sink_takes_parts))
         if joined:
             self._ledger.turn.log("worker_joined", worker=hello.name, host=hello.host, pid=hello.pid, slots=hello.slots)
             if hello.version and minor(hello.version) != minor(self._version):
@@ -135,7 +137,7 @@ class WorkerReports:
             self._ledger.turn.tell(worker.id, Drop(tuple(drop)))
         wanted = len(self._ledger.workers) / (BEATS_PER_SECOND * self._ledger.heartbeat_interval)
         worker.pace = max(worker.pace, min(wanted, PACE_MAX))  # it may have heard of a longer lease time: that holds
-        self._ledger.turn.tell(worker.id, Beat(beat.number, worker.pace))
+        self._ledger.turn.tell(worker.id, Beat(beat.number, worker.pace, self.sink_takes_parts))
 
     def on_took(self, took: Took, now: float) -> None:
         """These leases are where they should be."""

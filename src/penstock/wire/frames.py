@@ -31,8 +31,13 @@ _encoder = msgspec.msgpack.Encoder()
 
 def encode(message: Message, *payload: Bytes, topic: bytes = b"") -> bytes:
     """The frame of a message; its payload may be given in parts."""
+    return b"".join((topic, *pieces(message, *payload)))
+
+
+def pieces(message: Message, *payload: Bytes) -> list[Bytes]:
+    """The frame of a message, not yet put together."""
     header = _encoder.encode(message)
-    return b"".join((topic, PREFIX.pack(SIGNATURE, len(header)), header, *payload))
+    return [PREFIX.pack(SIGNATURE, len(header)), header, *payload]
 
 
 class Decoder:

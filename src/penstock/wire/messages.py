@@ -48,6 +48,20 @@ PUSH (outcomes), and
 An inventory (`held`) has a line for each lease, with all spans that are not closed, handed back or dropped, and with
 the lease's token where it has one: nobody else can say what is held of it.
 
+**Large messages.** ZeroMQ's heartbeats do not overtake a frame that is being sent, and a connection whose heartbeats
+are late is ended, so a frame must not take a second on its link. Between peers that both know it, over tcp, what is
+larger than WHOLE_BYTES (wire/parts.py), and what is behind it, goes as a stream: frames one after the other, cut into
+Parts, with a number for each stream that its sender never used before towards this peer. The receiver appends a Part
+whose `position` is where the stream stands, begins anew with one of another stream at position 0, ignores all others,
+takes what it has as a frame when `left` is 0, and says PartsTaken with how far it is. The sender keeps no more under
+way than arrives at once (wire/streams.py), and sends again what was not taken for 5 s; while something is under way
+nobody sends a message again because its answer is late. What is not about jobs that may be on their way (Beat, Welcome,
+Closed, ...) overtakes a stream on control. Who says ``parts`` takes them: a worker in its Hello (it says PartsTaken
+with its id over report), a client in Follow and Fetch, the sink in its head, as Welcome and Beat tell workers (their
+Parts have their id; PartsPassed brings the sink's PartsTaken through the ventilator). The ventilator takes them from
+clients; one of an earlier release refuses the stream's number. Who does not say so is sent whole frames and needs to
+know none of this.
+
 **What a worker finds in the bytes.** A spec is a map of BatchSpec's fields (job/spec.py), those of default value left
 out. With kind ``command`` the function is a msgpack map of CommandTemplate's fields (job/command.py: `words`, `cwd`,
 `env`, `shell`, `literal`, `interpreter`; defaults left out; all in bytes), the chunk a list of argument lists, and the
@@ -97,7 +111,8 @@ INLINE_FUNCTION_BYTES = 16 << 10
 DIGEST_BYTES = 16
 """Of what one job is given: two jobs of 2**64 are alike by chance."""
 PART_BYTES = 1 << 20
-"""Large functions are sent in pieces of this size, so that heartbeats fit between them."""
+"""Large functions are sent in pieces of this size, so that heartbeats fit between them also where a worker takes no
+Parts."""
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Id = Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
@@ -283,6 +298,30 @@ class Completion(Record, frozen=True):
     chain: bytes
 
 
+# ------------------------------------------------------------------------------------------------ large messages
+
+
+class Part(Message, frozen=True):
+    """The payload is the next `size` bytes of a stream from `position` on, and `left` more are missing of the frame
+    that they belong to; when these are there it is taken as if it had come whole. `worker`: whose stream it is, where
+    receivers cannot see that."""
+
+    stream: Count
+    position: Count
+    left: Count
+    size: Count
+    worker: Annotated[bytes, msgspec.Meta(max_length=16)] = b""
+
+
+class PartsTaken(Message, frozen=True):
+    """Of the stream with this number all up to `position` has arrived. It says nothing of what became of it. `worker`:
+    who says so, to the ventilator."""
+
+    stream: Count
+    position: Count
+    worker: Annotated[bytes, msgspec.Meta(max_length=16)] = b""
+
+
 # ------------------------------------------------------------------------------------------ client -> ventilator
 
 
@@ -432,6 +471,7 @@ class AskArguments(AboutBatch, frozen=True):
 
 ClientToVentilator = (
     Submit
+    | Part
     | TrimOutput
     | Cancel
     | Retry
@@ -643,6 +683,7 @@ class Arguments(Numbered, frozen=True):
 
 VentilatorToClient = (
     Accepted
+    | PartsTaken
     | Refused
     | Known
     | Notice
@@ -686,6 +727,8 @@ class Hello(ByWorker, frozen=True):
     ``msgpack``, and ``command``. It is given nothing else."""
     broken: Text = ""
     """Why it can run nothing at present, for people; its `window` is 0 then."""
+    parts: bool = False
+    """Whether it takes Parts over control."""
 
 
 class InSlot(Record, frozen=True):
@@ -745,6 +788,8 @@ class SinkHead(BySink, frozen=True):
     pipeline: Pipeline = b""
     accepts_older: bool = False
     """Whether somebody has said that the files may be older than what the other station knows of them."""
+    parts: bool = False
+    """Whether it takes Parts from workers."""
 
 
 class Completions(BySink, frozen=True):
@@ -779,6 +824,14 @@ class VentilatorRefused(BySink, frozen=True):
     text: Text
 
 
+class PartsPassed(BySink, frozen=True):
+    """Passes a PartsTaken of the sink on to this worker."""
+
+    worker: Id
+    stream: Count
+    position: Count
+
+
 class Forgotten(BySink, frozen=True):
     """Answers ForgetBatch: nothing of this batch is recorded any more."""
 
@@ -797,21 +850,8 @@ class Restated(BySink, frozen=True):
     records: Annotated[tuple[Completion, ...], Many]
 
 
-ToVentilator = (
-    Hello
-    | Heartbeat
-    | Took
-    | HandedBack
-    | NeedFunction
-    | Left
-    | SinkHead
-    | Completions
-    | Diverged
-    | Restated
-    | Forgotten
-    | LiveTaken
-    | VentilatorRefused
-)
+FromSink = SinkHead | Completions | Diverged | Restated | Forgotten | LiveTaken | PartsPassed | VentilatorRefused
+ToVentilator = Hello | Heartbeat | Took | HandedBack | NeedFunction | Left | PartsTaken | FromSink
 
 
 # ---------------------------------------------------------------------------------- ventilator -> worker (and sink)
@@ -840,6 +880,8 @@ class Welcome(Numbered, frozen=True):
 
     floor: Count
     drop: tuple[LeaseSpan, ...]
+    parts: bool = False
+    """Whether the sink takes Parts."""
 
 
 class Beat(Message, frozen=True):
@@ -848,6 +890,8 @@ class Beat(Message, frozen=True):
 
     echo: Count
     pace: Seconds = 1.0
+    parts: bool = False
+    """Whether the sink takes Parts."""
 
 
 class HandBack(Numbered, frozen=True):
@@ -902,7 +946,20 @@ class Drain(Message, frozen=True):
 
 
 VentilatorToWorker = (
-    Jobs | Greeting | Welcome | Beat | HandBack | Recall | CancelSpan | Drop | Closed | FunctionPart | Drain | LiveAck
+    Jobs
+    | Greeting
+    | Welcome
+    | Beat
+    | HandBack
+    | Recall
+    | CancelSpan
+    | Drop
+    | Closed
+    | FunctionPart
+    | Drain
+    | LiveAck
+    | Part
+    | PartsTaken
 )
 
 
@@ -1004,7 +1061,9 @@ class Output(ByWorker, frozen=True):
     number: Count
 
 
-WorkerToSink = Outcomes | Prints | Output
+Delivery = Outcomes | Prints | Output
+"""What a worker delivers, whole."""
+WorkerToSink = Delivery | Part
 
 
 # ---------------------------------------------------------------------------------------------- client <-> sink
@@ -1014,6 +1073,7 @@ class Follow(Message, frozen=True):
     """Send the batch's outcomes after position `after`, as they are recorded, until they cost `credit` bytes (see
     `credit_cost`; the last one may exceed it). Said again, it starts again: `number` tells old Rows from new ones.
     `live`: also send what running jobs write, as it comes, until that costs so many bytes; what is beyond is dropped.
+    `parts`: from now on this client takes Parts.
     """
 
     batch: Id
@@ -1021,6 +1081,7 @@ class Follow(Message, frozen=True):
     credit: Count
     number: Count = 0
     live: Count = 0
+    parts: bool = False
 
 
 class Credit(Message, frozen=True):
@@ -1041,11 +1102,12 @@ class Unfollow(Message, frozen=True):
 class Fetch(AboutBatch, frozen=True):
     """All that is recorded of some jobs: superseded outcomes, attempts that were not final and the openings too, in
     the order of their first indexes. Answered by Fetched, which names the `cursor` to go on from; (0, 0): from the
-    beginning."""
+    beginning. `parts`: from now on this client takes Parts."""
 
     start: Count
     stop: Count
     cursor: Cursor = (0, 0)
+    parts: bool = False
 
 
 class Claim(AboutBatch, frozen=True):
@@ -1068,7 +1130,7 @@ class FetchOutput(AboutBatch, frozen=True):
     position: Count
 
 
-ClientToSink = Follow | Credit | Unfollow | Fetch | Claim | FetchOutput
+ClientToSink = Follow | Credit | Unfollow | Fetch | Claim | FetchOutput | PartsTaken
 
 
 class Rows(Message, frozen=True):
@@ -1122,7 +1184,7 @@ class SinkUp(Message, frozen=True):
     boot: Count
 
 
-SinkToClient = Rows | Live | Fetched | FetchedOutput | Claimed | SinkUp | Refused
+SinkToClient = Rows | Live | Fetched | FetchedOutput | Claimed | SinkUp | Refused | Part
 
 
 # ---------------------------------------------------------------------------------------------- sizes and costs
@@ -1140,7 +1202,7 @@ def payload_bytes(message: Message) -> int:
             return sum(one.size for one in message.records)
         case Jobs():
             return sum(one.inline for one in message.batches) + sum(one.size for one in message.leases)
-        case FunctionPart() | FetchedOutput():
+        case FunctionPart() | FetchedOutput() | Part():
             return message.size
         case Arguments():
             return message.function + sum(one.size for one in message.chunks)

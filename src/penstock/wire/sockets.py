@@ -112,6 +112,10 @@ class Links:
         self._poller = zmq.Poller()
         self._names: dict[object, str] = {}
         self._locks: list[int] = []
+        self.frame_bytes: int = security.limits.frame_bytes or MAX_FRAME_BYTES
+        """The largest message that is taken."""
+        self.is_local = False
+        """Whether all peers are on this machine, and no link is between."""
         self.malformed: int = 0
         """Messages with an impossible number of frames, or of nobody who may be here."""
 
@@ -140,7 +144,7 @@ class Links:
         socket.set(zmq.LINGER, 0)
         socket.set(zmq.SNDHWM, HWM)
         socket.set(zmq.RCVHWM, HWM)
-        socket.set(zmq.MAXMSGSIZE, self._security.on_wire(self._security.limits.frame_bytes or MAX_FRAME_BYTES))
+        socket.set(zmq.MAXMSGSIZE, self._security.on_wire(self.frame_bytes))
         socket.set(zmq.HANDSHAKE_IVL, int(self._security.limits.handshake_time * 1000))
         socket.set(zmq.HEARTBEAT_IVL, HEARTBEAT_MILLIS)
         socket.set(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MILLIS)
@@ -175,6 +179,7 @@ class Links:
         self._watch_connections(name, Connections(bound=True, port=port, quiet=not monitored))
         try:
             if endpoint.startswith("ipc://"):
+                self.is_local = True
                 self._locks.append(hold(Path(endpoint.removeprefix("ipc://"))))
             socket.bind(endpoint)
         except zmq.ZMQError as error:
@@ -194,6 +199,7 @@ class Links:
             socket.set(zmq.IPV6, 1 if "[" in endpoint else 0)
             self._security.on_connect(socket, name.rstrip("0123456789"))
         else:
+            self.is_local = True
             socket.set(zmq.RECONNECT_IVL, IPC_RECONNECT_MILLIS)
             socket.set(zmq.RECONNECT_IVL_MAX, 0)
         self._endpoints[name] = endpoint

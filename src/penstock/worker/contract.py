@@ -80,6 +80,14 @@ class FunctionReady(Input, frozen=True):
     function: bytes
 
 
+class PartsArriving(Input, frozen=True):
+    """Something large comes from the ventilator, in parts."""
+
+
+class PartsUnderWay(Input, frozen=True):
+    """Something is on its way to the sink, in parts."""
+
+
 class Stop(Input, frozen=True):
     """SIGTERM: once is drain, twice is now."""
 
@@ -95,6 +103,8 @@ WorkerInput = (
     | PieceCut
     | SlotDied
     | FunctionReady
+    | PartsArriving
+    | PartsUnderWay
     | Stop
 )
 """What a worker's core takes in."""

@@ -98,9 +98,7 @@ class WorkerCore:
             case messages.Recall():
                 self._actions += self._hand_backs.recall(event)
             case messages.CancelSpan():
-                for span in event.spans:
-                    for held in self.holdings.of_batch(span.batch, span.start, span.stop):
-                        self._drop(held, span.start, span.stop, now)
+                self._on_cancel(event, now)
             case messages.Drop():
                 self._on_drop(event.spans, now)
             case contract.SlotReady(slot):
@@ -117,9 +115,7 @@ class WorkerCore:
                 self._asked.pop(event.function, None)
                 self.holdings.function_ready(event.function)
             case contract.JobsConnected():
-                self._membership.jobs_connected = True
-                if not self._membership.joined:
-                    self._say_hello(now)
+                self._on_jobs_connected(now)
             case contract.SinkConnected():
                 self._outbox.send_all_again()
             case contract.JobPrinted():
@@ -130,8 +126,12 @@ class WorkerCore:
                 self._drain("asked to", now)
             case contract.Stop():
                 self._on_stop(now)
-            case messages.FunctionPart():
-                pass  # put together outside; FunctionReady follows the last one
+            case contract.PartsArriving():
+                self._asked = dict.fromkeys(self._asked, now)  # what was asked for comes, or what is before it
+            case contract.PartsUnderWay():
+                self._outbox.under_way(now)
+            case messages.FunctionPart() | messages.Part() | messages.PartsTaken():
+                pass  # the process puts them together, and says so
             case _:
                 assert_never(event)
         return self._take()
@@ -210,6 +210,11 @@ class WorkerCore:
         self._membership.greeted(greeting)
         self._say_hello(now)
 
+    def _on_jobs_connected(self, now: float) -> None:
+        self._membership.jobs_connected = True
+        if not self._membership.joined:
+            self._say_hello(now)
+
     def _on_welcome(self, welcome: messages.Welcome, now: float) -> None:
         if not self._membership.welcomed(welcome, now):
             return
@@ -267,6 +272,11 @@ class WorkerCore:
         self._say(Report(messages.NeedFunction(self._me.worker, function)))
 
     # ------------------------------------------------------------------------------------ jobs go
+
+    def _on_cancel(self, message: messages.CancelSpan, now: float) -> None:
+        for span in message.spans:
+            for held in self.holdings.of_batch(span.batch, span.start, span.stop):
+                self._drop(held, span.start, span.stop, now)
 
     def _on_drop(self, spans: tuple[messages.LeaseSpan, ...], now: float) -> None:
         for span in spans:

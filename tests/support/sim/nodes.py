@@ -193,7 +193,7 @@ class WorkerNode(StationNode):
 
     def build(self, process: loop.Process) -> Worker:
         now = self.world.now
-        hello = Hello(self.id, 0, 0, 0, self.name, "host", 1, self.slot_count, 0, (), "3", self.tags)
+        hello = Hello(self.id, 0, 0, 0, self.name, "host", 1, self.slot_count, 0, (), "3", self.tags, parts=True)
         self.slots = self.slots_type(self, self.slot_count)
         core = WorkerCore(hello, now)
         contact, outlet = VentilatorContact("sim", now), Outlet("sim", now)

@@ -36,7 +36,7 @@ class Slot:
 
 
 class VirtualSlots:
-    """All slots of a worker: penstock.worker.process.Slots in virtual time. They stand still with their worker."""
+    """All slots of a worker: penstock.worker.slots.Slots in virtual time. They stand still with their worker."""
 
     def __init__(self, node: WorkerNode, count: int) -> None:
         self.node = node

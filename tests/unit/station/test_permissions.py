@@ -26,6 +26,8 @@ from penstock.wire.messages import (
     Hello,
     Left,
     Outcomes,
+    PartsPassed,
+    PartsTaken,
     SinkHead,
     Submit,
     ToVentilator,
@@ -122,3 +124,12 @@ def test_a_key_has_so_many_new_ids_in_a_second() -> None:
     assert [bindings.admits(GPU, name) for name in names[5:7]] == [True, False]
     bindings.tick(1e6)
     assert [bindings.admits(GPU, name) for name in (names[2], names[7], names[8])] == [True, True, False]
+
+
+def test_who_says_how_far_parts_have_come() -> None:
+    """A worker of its own stream, the sink's key of what it takes from workers: nobody hurries or holds up others'."""
+    bindings = Bindings()
+    assert bindings.may_report(GPU, PartsTaken(1, 1, A))
+    assert not bindings.may_report(CPU, PartsTaken(1, 1, A))
+    assert not bindings.may_report(GPU, PartsPassed(B, A, 1, 1))
+    assert bindings.may_report(SINK, PartsPassed(B, A, 1, 1))
