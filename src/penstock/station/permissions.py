@@ -28,25 +28,16 @@ from penstock.wire.messages import (
     AskJobs,
     AskPipeline,
     AskWhy,
+    BySink,
     Claim,
-    Completions,
-    Diverged,
     DrainWorker,
-    Forgotten,
     Hello,
-    LiveTaken,
     Outcomes,
     Output,
-    PartsPassed,
     Prints,
-    Restated,
-    SinkHead,
     Submit,
-    VentilatorRefused,
 )
 
-OF_SINK = (SinkHead, Completions, Diverged, Restated, Forgotten, LiveTaken, PartsPassed, VentilatorRefused)
-"""What a sink says to its ventilator; the rest of what comes to it there is a worker's."""
 IDS_MAX = 100_000
 """Worker ids whose key is remembered: ten lives of each of ten thousand workers."""
 
@@ -97,7 +88,7 @@ class Bindings:
         """Whether the sender may say this to the ventilator."""
         if not sender.public:
             return True
-        if isinstance(message, OF_SINK):
+        if isinstance(message, BySink):
             return sender.role is Role.SINK and self.admits(sender, message.sink)
         if isinstance(message, Hello) and not is_name_of(sender, message.name):
             return False
