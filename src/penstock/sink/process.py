@@ -210,7 +210,7 @@ class Sink:
                 raise Refused(f"{self._store.path}: {text}")
             case Report(message):
                 if isinstance(message, SinkHead):
-                    self._head = message
+                    self._head = message = replace(message, growth=self._store.growth.look(self.process.clock.now()))
                 self.links.send("report", message)
             case Renew():
                 self.links.renew("control")

@@ -26,6 +26,7 @@ import msgspec
 
 from penstock.errors import SchemaMismatch, StoreError, StoreFull, StoreInUse, UnfitFolder
 from penstock.station.checked_rows import CheckedTable, DamagedRow, row_sum
+from penstock.station.growth import Growth
 from penstock.station.store_health import CHECK_BYTES, faults, mend_indexes, schema_sum
 
 APPLICATION_ID = 0x504E5300
@@ -102,6 +103,7 @@ class StoreFile:
         try:
             folder = prepare(folder, durable=durable)
             self.path: Path = folder / name
+            self.growth: Growth = Growth(self.path)
             self._lock = lock(folder, name)
         except OSError as error:
             raise StoreError(f"{folder}: {error.strerror}") from None

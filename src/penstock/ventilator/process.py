@@ -160,6 +160,7 @@ class Ventilator:
             yield from self._from_clients()
         self._read_files(fds)
         self.core.malformed = self._malformed.count + self.links.malformed
+        self.core.questions.growth = self._store.growth.look(self.process.clock.now())
         self._pass_keys()
         if workers := self._control.under_way():
             yield PartsUnderWay(workers)

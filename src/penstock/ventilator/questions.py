@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 from penstock.keys.roles import Peer
 from penstock.station.contract import Answer
@@ -37,6 +38,9 @@ from penstock.wire.messages import (
 JOBS_PER_ANSWER = 10_000
 """Whose arguments are looked for at once."""
 
+KEPT_BATCHES = 10_000
+"""Ended and not deleted: each costs a start of the ventilator, and every answer that lists batches."""
+
 Asked = AskBatches | AskDigests | AskWhy | AskJobs | AskArguments
 
 
@@ -66,6 +70,8 @@ class Questions:
         self._standing = JobStates(ledger)
         self.trouble = ""
         """Why the ventilator takes nothing in."""
+        self.growth: tuple[str, ...] = ()
+        """What of its files grows."""
 
     def on_ask(self, client: bytes, sender: Peer, ask: Asked, now: float) -> None:
         """What is asked of batches and their jobs."""
@@ -153,6 +159,7 @@ class Questions:
                 users=worker.hello.users,
                 broken=worker.broken,
                 running=worker.running_jobs,
+                clock_ahead=worker.clock_ahead,
             )
             for worker in ledger.workers.values()
             if worker.hello is not None
@@ -176,8 +183,17 @@ class Questions:
             trouble="; ".join(self._troubles(now)),
             pipeline=ledger.pipeline,
             damage=self._damage.in_words(self._sink_log.damages),
+            growth=(*self.growth, *self._sink_log.growth, *self._kept()),
         )
         self._answer(client, info)
+
+    def _kept(self) -> Iterator[str]:
+        """Batches that have ended, and that nobody has deleted."""
+        ended = [one.ended_time for one in self._ledger.backlog.batches.values() if one.ended_time is not None]
+        if len(ended) > KEPT_BATCHES:
+            since = datetime.fromtimestamp(min(ended), UTC)
+            said = f"{len(ended):,} batches that have ended are kept, the first since {since:%Y-%m-%d %H:%M:%S} UTC"
+            yield f"{said}: delete what nobody reads any more (`penstock delete`), or give batches a shorter retain"
 
     def _has_sink(self, now: float) -> bool:
         """Whether it is there; while the ventilator takes nothing in it hears nobody, and whoever was there counts."""

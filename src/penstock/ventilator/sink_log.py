@@ -57,6 +57,7 @@ class SinkLog:
         self.must_compare: bool = must_compare
         """Whether every job is to be compared with the log, whatever it is."""
         self.trouble: str = ""
+        self.growth: tuple[str, ...] = ()
         """Why the sink records nothing more, by its own words."""
         self.damages: int = 0
         """What was found damaged in the sink's file."""
@@ -76,6 +77,7 @@ class SinkLog:
             return False
         ledger.is_confirmed = ledger.is_confirmed or ledger.beats.is_of_this_life(head.echo)
         self.sink_heard_at, self.trouble, self.damages = now, head.trouble, head.damages
+        self.growth = head.growth
         if head.sink != self.sink or head.boot != self._boot:
             ledger.turn.log("sink_joined", sink=head.sink.hex()[:8], seq=head.seq)
             self.sink, self._boot = head.sink, head.boot

@@ -107,6 +107,8 @@ class WorkerReports:
         worker.number = hello.number
         worker.window = hello.window
         worker.broken = hello.broken
+        if hello.wall_time:
+            worker.clock_ahead = hello.wall_time - now - self._ledger.wall_offset
         worker.heard_at = now
         worker.change()
         floor = self._ledger.leases.next_number

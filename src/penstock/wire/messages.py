@@ -572,6 +572,8 @@ class WorkerLine(Record, frozen=True):
     broken: Text = ""
     running: Count | None = None
     """of the jobs held"""
+    clock_ahead: float = 0.0
+    """seconds that its wall clock was ahead of the ventilator's when it joined"""
 
 
 class PipelineInfo(Numbered, frozen=True):
@@ -600,6 +602,8 @@ class PipelineInfo(Numbered, frozen=True):
     damage: Text = ""
     """What was found damaged on the disks of the stations, for people"""
     pipeline: Pipeline = b""
+    growth: tuple[Text, ...] = ()
+    """what grows until it is trouble, for people"""
 
 
 class BatchLine(Record, frozen=True):
@@ -729,6 +733,8 @@ class Hello(ByWorker, frozen=True):
     """Why it can run nothing at present, for people; its `window` is 0 then."""
     parts: bool = False
     """Whether it takes Parts over control."""
+    wall_time: Instant = 0.0
+    """Of the worker's clock when it said so; 0: it did not."""
 
 
 class InSlot(Record, frozen=True):
@@ -790,6 +796,8 @@ class SinkHead(BySink, frozen=True):
     """Whether somebody has said that the files may be older than what the other station knows of them."""
     parts: bool = False
     """Whether it takes Parts from workers."""
+    growth: Annotated[tuple[Text, ...], Many] = ()
+    """What of its files grows until it is trouble, for people."""
 
 
 class Completions(BySink, frozen=True):

@@ -27,6 +27,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, assert_never
 
+from msgspec.structs import replace
+
 from penstock.exit_codes import UNDELIVERED
 from penstock.job.payload import NO_PICKLE
 from penstock.job.private_folder import remove_abandoned
@@ -242,6 +244,7 @@ class Worker:
             case Report(message):
                 if isinstance(message, Hello):
                     self._contact.said_hello(message.number, self.process.clock.now())
+                    message = replace(message, wall_time=self.process.clock.wall_time())
                 self.links.send("report", message)
             case Touch(until):
                 self._slots.allow(until)

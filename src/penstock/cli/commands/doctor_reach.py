@@ -171,6 +171,7 @@ def judged(status: PipelineStatus, now: float) -> Iterator[Finding]:
         yield Finding("trouble", "wrong", status.trouble)
     if status.damage:
         yield Finding("damage", "wrong", status.damage)
+    yield from (Finding("growth", "warn", line) for line in status.growth)
     sink = (
         "connected" if status.sink_present else "not connected, so nothing is recorded: start it with `penstock sink`"
     )
@@ -184,6 +185,7 @@ def judged(status: PipelineStatus, now: float) -> Iterator[Finding]:
     for worker in status.workers:
         if worker.broken:
             yield Finding("workers", "wrong", f"{worker.name} on {worker.host} runs no jobs: {worker.broken}")
+    yield from _workers_clocks(status)
     yield _python(status)
 
 
@@ -205,6 +207,14 @@ def _clock(ahead: float) -> Finding:
         state,
         said if state == "ok" else f"{said}: set both by NTP, since not_before and expires depend on them",
     )
+
+
+def _workers_clocks(status: PipelineStatus) -> Iterator[Finding]:
+    for worker in status.workers:
+        if abs(worker.clock_ahead) > CLOCK_SECONDS:
+            ahead = "ahead of" if worker.clock_ahead > 0 else "behind"
+            said = f"that of {worker.name} on {worker.host} is {abs(worker.clock_ahead):.1f} s {ahead} the ventilator's"
+            yield Finding("clock", "warn", f"{said}: set both by NTP, since its jobs' times are by that clock")
 
 
 def _python(status: PipelineStatus) -> Finding:
