@@ -61,7 +61,7 @@ from penstock.ventilator.core import VentilatorCore
 from penstock.ventilator.store import QueueStore
 from penstock.version import VERSION
 from penstock.wire.bounds import is_to_be_logged
-from penstock.wire.frames import Decoder, join
+from penstock.wire.frames import Decoder, join, kept
 from penstock.wire.messages import (
     PART_BYTES,
     SHOWN_BYTES,
@@ -111,6 +111,7 @@ class Ventilator:
         self._cache: OrderedDict[tuple[bytes, int], bytes | memoryview] = OrderedDict()
         self._cache_bytes = 0
         self._functions: OrderedDict[bytes, bytes | memoryview] = OrderedDict()
+        self._function_bytes = 0
 
     # ------------------------------------------------------------------------------------------ in
 
@@ -199,7 +200,7 @@ class Ventilator:
             if isinstance(save, SaveChunk):
                 self._remember((save.batch, save.first), save.payload)
             elif isinstance(save, SaveBatch):
-                self._functions[save.function] = save.code
+                self._remember_function(save.function, save.code)
 
     @property
     def untidy(self) -> bool:
@@ -296,8 +297,8 @@ class Ventilator:
     # ------------------------------------------------------------------------------------------ at hand
 
     def _remember(self, key: tuple[bytes, int], payload: bytes | memoryview) -> None:
-        self._cache[key] = payload
-        self._cache_bytes += len(payload)
+        self._cache_bytes += len(payload) - len(self._cache.pop(key, b""))
+        self._cache[key] = kept(payload)
         while self._cache_bytes > CACHE_BYTES:
             self._cache_bytes -= len(self._cache.popitem(last=False)[1])
 
@@ -311,11 +312,17 @@ class Ventilator:
     def _function(self, digest: bytes) -> bytes | memoryview:
         code = self._functions.get(digest)
         if code is None:
-            code = self._functions[digest] = self._store.function(digest)
+            code = self._store.function(digest)
+            self._remember_function(digest, code)
         self._functions.move_to_end(digest)
-        while len(self._functions) > 1 and sum(map(len, self._functions.values())) > CACHE_BYTES:
-            self._functions.popitem(last=False)
         return code
+
+    def _remember_function(self, digest: bytes, code: bytes | memoryview) -> None:
+        """The last ones that were used; of one that is larger than all of them may be, that one alone."""
+        self._function_bytes += len(code) - len(self._functions.pop(digest, b""))
+        self._functions[digest] = kept(code)
+        while len(self._functions) > 1 and self._function_bytes > CACHE_BYTES:
+            self._function_bytes -= len(self._functions.popitem(last=False)[1])
 
     def close(self) -> None:
         """Release the sockets, then the store."""

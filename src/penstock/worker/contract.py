@@ -73,9 +73,10 @@ class SlotDied(Input, frozen=True):
 
 
 class FunctionReady(Input, frozen=True):
-    """All parts of a function are here."""
+    """All parts of a function are here: so many bytes."""
 
     function: bytes
+    size: int
 
 
 class Stop(Input, frozen=True):
@@ -170,6 +171,12 @@ class FreeLease(Action, frozen=True):
     lease: int
 
 
+class FreeFunction(Action, frozen=True):
+    """A function is no longer needed."""
+
+    function: bytes
+
+
 class Leave(Action, frozen=True):
     """The process ends: all is done and said, but for the outcomes of so many jobs that nobody has taken."""
 
@@ -191,6 +198,7 @@ WorkerEffect = (
     | Cut
     | EndSlot
     | FreeLease
+    | FreeFunction
     | Leave
     | Touch
     | Report

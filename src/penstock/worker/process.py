@@ -43,7 +43,7 @@ from penstock.station.station_keys import for_station
 from penstock.station.ventilator_contact import Outlet, VentilatorContact
 from penstock.url import endpoints
 from penstock.version import VERSION
-from penstock.wire.frames import Decoder, split
+from penstock.wire.frames import Decoder, kept, split
 from penstock.wire.messages import (
     OPENS,
     FunctionPart,
@@ -64,6 +64,7 @@ from penstock.worker.contract import (
     DeliverLiveOutput,
     DeliverOutput,
     EndSlot,
+    FreeFunction,
     FreeLease,
     FreeOutput,
     FunctionReady,
@@ -221,7 +222,7 @@ class Worker:
                 self._functions.setdefault(head.function, bytes(code))
         for lease, arguments in zip(jobs.leases, parts[len(jobs.batches) :], strict=True):
             if lease.batch in heads:
-                self._arguments.setdefault(lease.number, arguments)
+                self._arguments.setdefault(lease.number, kept(arguments))
 
     def _assemble(self, part: FunctionPart, payload: bytes | memoryview) -> Iterator[Any]:
         """Parts of a function arrive in order; one out of order begins it anew at the next request."""
@@ -235,7 +236,7 @@ class Worker:
         code += payload
         if len(code) == part.total:
             self._functions[part.function] = memoryview(self._parts.pop(part.function))
-            yield FunctionReady(part.function)
+            yield FunctionReady(part.function, part.total)
 
     # ------------------------------------------------------------------------------------------ out
 
@@ -280,6 +281,8 @@ class Worker:
             case FreeLease(lease):
                 if self._arguments.pop(lease, None) is not None:
                     self._slots.free(lease)
+            case FreeFunction(function):
+                self._functions.pop(function, None)
             case Cut(slot, piece):
                 self._slots.cut(slot, piece)
             case EndSlot(slot, piece, state, cause):
