@@ -28,6 +28,7 @@ from msgspec.structs import replace
 from penstock.job.spec import FINAL
 from penstock.sink.contract import (
     FromWorker,
+    Full,
     LinesRead,
     LogRead,
     ReadLines,
@@ -47,7 +48,7 @@ from penstock.station.contract import Actions, Bytes, DeleteBatch, FromClient, L
 from penstock.station.control_silence import ControlSilence
 from penstock.station.lease_tokens import NO_TOKENS, LeaseTokens
 from penstock.station.recorded_jobs import Recorded, StoredRecord
-from penstock.wire.bounds import HEARTBEAT_INTERVAL, LEASE_TIME
+from penstock.wire.bounds import HEARTBEAT_INTERVAL, LEASE_TIME, LIMITS
 from penstock.wire.messages import (
     Completion,
     Completions,
@@ -82,7 +83,7 @@ FORGOTTEN_BATCHES = 10_000
 """Deleted batches whose late outcomes are still recognised: resends end within seconds."""
 
 Said = Greeting | SinkBeat | Replay | Restate | Verdicts | ForgetBatch | TrimOutput
-SinkInput = FromWorker | FromClient | RowsRead | LogRead | LinesRead | Said
+SinkInput = FromWorker | FromClient | Full | RowsRead | LogRead | LinesRead | Said
 
 
 class SinkCore:
@@ -99,11 +100,12 @@ class SinkCore:
         heartbeat_interval: float = HEARTBEAT_INTERVAL,
         lease_time: float = LEASE_TIME,
         lease_tokens: LeaseTokens = NO_TOKENS,
+        follows: int = LIMITS.follows,
     ) -> None:
         self._boot, self._sink, self._lease_tokens = boot, sink, lease_tokens
         self._seq, self._chain = head
         self._batches = {stored.batch: Recorded.restore(stored) for stored in recorded}
-        self._readers = Readers(boot, claims, self._last)
+        self._readers = Readers(boot, claims, self._last, follows)
         self._followers = self._readers.followers
         self._live_output = LiveOutput(sink, lease_tokens, self._followers)
         self._hearing = ControlSilence(lease_time)
@@ -135,6 +137,9 @@ class SinkCore:
                 return self.on_outcomes(Outcomes(b"", "", records), (b"",) * len(records))
             case FromClient():
                 return self._readers.on_client(event, now)
+            case Full(clients):
+                self._followers.full = clients
+                return []
             case RowsRead():
                 return self._followers.rows_read(event, self._last(event.batch))
             case LogRead():

@@ -33,8 +33,9 @@ from penstock.station.config import VentilatorConfig, from_argv
 from penstock.station.contract import Answer, FromClient
 from penstock.station.lease_tokens import LeaseTokens
 from penstock.station.log_events import setup
-from penstock.station.permissions import Bindings
+from penstock.station.permissions import READS, Bindings
 from penstock.station.station_keys import for_station
+from penstock.station.waiting_questions import WaitingQuestions
 from penstock.ventilator.contract import (
     ChunkLoaded,
     ChunksLoaded,
@@ -60,7 +61,7 @@ from penstock.ventilator.contract import (
 from penstock.ventilator.core import VentilatorCore
 from penstock.ventilator.store import QueueStore
 from penstock.version import VERSION
-from penstock.wire.bounds import is_to_be_logged
+from penstock.wire.bounds import LIMITS, Limits, is_to_be_logged
 from penstock.wire.frames import Decoder, join, kept
 from penstock.wire.messages import (
     PART_BYTES,
@@ -89,9 +90,15 @@ class Ventilator:
     """What stands around VentilatorCore: its sockets and its store. It carries out what the core decides."""
 
     def __init__(
-        self, core: VentilatorCore, store: QueueStore, links: loop.StationLinks, process: loop.Process, starts: Bindings
+        self,
+        core: VentilatorCore,
+        store: QueueStore,
+        links: loop.StationLinks,
+        process: loop.Process,
+        starts: Bindings,
+        limits: Limits = LIMITS,
     ) -> None:
-        """`starts`: which ids belong to which key."""
+        """`starts`: which ids belong to which key. `limits`: of what clients can ask."""
         self.core = core
         self._store = store
         self.links = links
@@ -106,6 +113,7 @@ class Ventilator:
         self._passed: tuple[bytes, Peers] | None = None
         """The sink that was told a list of keys, and which."""
         self._malformed = loop.Malformed(process)
+        self._questions = WaitingQuestions(limits)
         self._postponed: list[FromClient] = []
         """What clients said while the disk was full."""
         self._cache: OrderedDict[tuple[bytes, int], bytes | memoryview] = OrderedDict()
@@ -117,7 +125,11 @@ class Ventilator:
 
     def next_wakeup(self) -> float | None:
         """When the core has something to do."""
-        return self.process.clock.now() if self._postponed else self.core.next_wakeup()
+        now = self.process.clock.now()
+        if self._postponed:
+            return now
+        due = (self.core.next_wakeup(), self._questions.due_at(now, self._reads))
+        return min((instant for instant in due if instant is not None), default=None)
 
     def receive(self, names: list[str], fds: list[int]) -> Iterator[Any]:
         """Messages and connections, as inputs for the core."""
@@ -139,8 +151,10 @@ class Ventilator:
                     self._malformed.note(received, f"not for the key {received.sender.name} to say")
         postponed, self._postponed = self._postponed, []
         yield from postponed
-        if "desk" in names:
-            yield from self._from_clients()
+        for event in self._from_clients() if "desk" in names else ():
+            if not self._asks(event):
+                yield event
+        yield from self._questions.take(self._reads)
         self._read_files(fds)
         self.core.malformed = self._malformed.count + self.links.malformed
         self._pass_keys()
@@ -151,6 +165,18 @@ class Ventilator:
             if wire is not None:
                 now = self.process.clock.wall_time()
                 yield FromClient(received.peer, wire.message, wire.payload, now, received.sender)
+
+    def _reads(self, client: bytes) -> bool:
+        """Whether it can be sent an answer."""
+        return self.links.has_room("desk", client)
+
+    def _asks(self, event: FromClient) -> bool:
+        """Whether it is a question, which waits for its turn."""
+        if not isinstance(event.message, READS):
+            return False
+        if not self._questions.add(event, event.message.number):
+            loop.say_dropped(self.links, self._questions, event.sender.name)
+        return True
 
     def _read_files(self, fds: list[int]) -> None:
         if fds:
@@ -226,7 +252,7 @@ class Ventilator:
                     for action in self.core.handle(event, now()):
                         if isinstance(action, Answer):
                             self.perform(action)
-                else:
+                elif not self._asks(event):
                     self._postponed.append(event)
 
     def perform(self, action: VentilatorEffect) -> Iterable[Any]:
@@ -243,7 +269,8 @@ class Ventilator:
                 for jobs in messages:
                     self.links.send("jobs", jobs, *self._payload(jobs))
             case SendFunction(worker, function):
-                self._send_function(worker, function)
+                if self.links.has_room("control", worker):  # else it has not read what it was sent, and asks again
+                    self._send_function(worker, function)
             case LoadChunks(batch, first, limit):
                 return (ChunksLoaded(batch, limit, self._store.open_chunks(batch, first, limit)),)
             case LoadChunk(batch, index):
@@ -251,7 +278,8 @@ class Ventilator:
             case ReadDigests(client, number, batch, start):
                 self.links.send("desk", Digests(number, self._store.digests(batch, start)), peer=client)
             case ReadArguments():
-                self._send_arguments(action)
+                if self._reads(action.client):
+                    self._send_arguments(action)
             case LoadKept(batch, start, stop):
                 return (KeptLoaded(batch, start, stop, self._store.kept(batch, start, stop)),)
             case _:
@@ -358,7 +386,7 @@ def start(config: VentilatorConfig, logger: logging.Logger) -> Ventilator:
         name_chars=config.limits.name_chars or LABEL_CHARS,
     )
     process = loop.Process(logger, signals, clock, config.lifeline)
-    return Ventilator(core, store, links, process, Bindings(config.limits.worker_starts))
+    return Ventilator(core, store, links, process, Bindings(config.limits.worker_starts), config.limits)
 
 
 def main(config: VentilatorConfig) -> int:

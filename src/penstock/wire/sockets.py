@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,7 +37,8 @@ from penstock.wire.guard import (
 )
 from penstock.wire.messages import MAX_FRAME_BYTES, Bytes, Message
 from penstock.wire.self_test import self_test
-from penstock.wire.subscriptions import read_subscriptions
+from penstock.wire.subscriptions import Topics, read_subscriptions
+from penstock.wire.unread import Connection, Unread
 
 HEARTBEAT_MILLIS = 500
 """ZMTP heartbeats find dead links: a peer silent for HEARTBEAT_TIMEOUT_MILLIS is disconnected (seen: 1.8 s)."""
@@ -50,6 +53,10 @@ IPC_RECONNECT_MILLIS = 10
 """On one machine a try costs microseconds, and a pipeline that starts is waited for by whoever started it."""
 HWM = 10_000
 """Messages per pipe. Only a memory fence: what may be under way is bounded by credit."""
+ROUTER_HWM = 4_000
+"""Of answers to one client: with TRACKED_BYTES 16 MB of those that are not counted in bytes."""
+TRACKED_BYTES = 4 << 10
+"""Answers to clients are counted from this size on: it costs 10 us to learn that one was written."""
 ZERO_COPY_BYTES = 64 << 10
 """From this size on handing the buffer to libzmq is cheaper than copying it (pyzmq's own threshold)."""
 TURN_MESSAGES = 1_000
@@ -57,6 +64,8 @@ TURN_MESSAGES = 1_000
 TURN_BYTES = 16 << 20
 """Bytes taken from one socket in a turn, after which the rest waits for the next."""
 
+TOPIC_BYTES = 1024
+"""A frame that comes in at control: a topic has 17 bytes, a handshake some hundred."""
 SPARE_FILES = 100
 """Open files that are left for the store, the log and the station's own sockets."""
 
@@ -90,6 +99,9 @@ class Links:
         self._kinds: dict[str, int] = {}
         self._monitors: dict[str, zmq.Socket[bytes]] = {}
         self._connections: dict[str, Connections] = {}
+        self._unread: dict[str, Unread] = {}
+        """Of sockets that answer peers by name."""
+        self._topics: dict[str, Topics] = {}
         self._ports: dict[str, int] = {}
         self._endpoints: dict[str, str] = {}
         """Of sockets that connect."""
@@ -128,7 +140,7 @@ class Links:
         """A new socket with our options."""
         socket = self._context.socket(kind)
         socket.set(zmq.LINGER, 0)
-        socket.set(zmq.SNDHWM, HWM)
+        socket.set(zmq.SNDHWM, ROUTER_HWM if kind == zmq.ROUTER else HWM)
         socket.set(zmq.RCVHWM, HWM)
         socket.set(zmq.MAXMSGSIZE, self._security.on_wire(self._security.limits.frame_bytes or MAX_FRAME_BYTES))
         socket.set(zmq.HANDSHAKE_IVL, int(self._security.limits.handshake_time * 1000))
@@ -138,9 +150,14 @@ class Links:
         socket.set(zmq.RECONNECT_IVL_MAX, RECONNECT_MAX_MILLIS)
         socket.set(zmq.TCP_KEEPALIVE, 1)
         socket.set(zmq.CONNECT_TIMEOUT, CONNECT_MILLIS)
+        if kind in {zmq.ROUTER, zmq.XPUB}:
+            self._unread[name] = Unread(name, self._security.limits, partial(self._cut, name), self.news)
+            socket.copy_threshold = TRACKED_BYTES
         if kind == zmq.ROUTER:
             socket.set(zmq.ROUTER_MANDATORY, 1)  # else a full or unknown peer is a silent loss
         if kind == zmq.XPUB:
+            self._topics[name] = Topics(self._security.limits.topics, partial(self._cut, name), self.news)
+            socket.set(zmq.MAXMSGSIZE, self._security.on_wire(TOPIC_BYTES))
             socket.set(zmq.XPUB_VERBOSER, 1)  # every connection's coming and going, also of a known topic
             socket.set(zmq.XPUB_NODROP, 1)
             if self.guard is not None:
@@ -233,6 +250,8 @@ class Links:
                 names.append(self._names[item])
         if self.guard is not None:
             self.guard.look(self._ports)
+        for unread in self._unread.values():
+            unread.look(time.monotonic())
         return [name for name in names if not name.startswith("monitor:") or self._read_monitor(name[8:])], fds
 
     def _some(self, names: Iterable[str]) -> zmq.Poller:
@@ -259,6 +278,10 @@ class Links:
                     connections.has_shaken()
                 elif event == zmq.Event.DISCONNECTED:
                     connections.closed(value)
+                    if name in self._unread:
+                        self._unread[name].lose(value)
+                    if name in self._topics:
+                        self._topics[name].lose(value)
                 else:
                     self._on_failed_handshake(name, event, frames[1].decode("ascii", "replace"))
         return not connections.quiet
@@ -280,6 +303,7 @@ class Links:
         addressed = self._kinds[name] == zmq.ROUTER
         topic = ID_BYTES if self._kinds[name] == zmq.SUB else 0
         guard = self.guard if name in self._ports else None
+        unread = self._unread[name] if addressed else None
         taken = 0
         for _ in range(TURN_MESSAGES):
             try:
@@ -292,6 +316,8 @@ class Links:
                 self.malformed += 1
                 _drop_rest(socket)
                 continue
+            if unread is not None and not unread.knows(peer):
+                unread.meet(peer, Connection(int(frame.get(zmq.SRCFD)), sender.public, sender.name))
             size = len(frame)
             yield Received(name, peer, (frame.buffer if size >= ZERO_COPY_BYTES else frame.bytes)[topic:], sender)
             taken += size
@@ -300,12 +326,25 @@ class Links:
 
     def subscriptions(self, name: str) -> Iterable[tuple[bool, bytes, Peer]]:
         """What an XPUB's subscribers did: (came, topic, who). With keys nobody hears anything before `admit`."""
-        return read_subscriptions(self._sockets[name], self.guard if name in self._ports else None)
+        return read_subscriptions(self._sockets[name], self.guard if name in self._ports else None, self._topics[name])
 
     def admit(self, name: str, topic: bytes) -> None:
         """Let whoever subscribed last to an XPUB hear of this topic."""
         if self.guard is not None:
             self._sockets[name].set(zmq.SUBSCRIBE, topic)
+
+    def has_room(self, name: str, peer: bytes) -> bool:
+        """Whether this peer reads: has not as much waiting for it as it may."""
+        return self._unread[name].has_room(peer, time.monotonic())
+
+    def full(self, name: str) -> frozenset[bytes]:
+        """The peers that have no room."""
+        return self._unread[name].full(time.monotonic())
+
+    def _cut(self, name: str, fd: int) -> None:
+        """This connection of a socket; one in a private folder is of our own user, and only waits."""
+        if (port := self._ports.get(name)) is not None:
+            cut_off({port}, only=fd)
 
     def send(self, name: str, message: Message, *payload: Bytes, peer: bytes = b"") -> bool:
         """Send now, or not at all (False): nobody there, or the pipe is full. `peer`: to whom, for a ROUTER or XPUB."""
@@ -320,10 +359,16 @@ class Links:
         socket = self._sockets[name]
         routed = self._kinds[name] == zmq.ROUTER
         frame = encode(message, *payload, topic=b"" if routed else peer)
+        is_large = len(frame) >= (TRACKED_BYTES if routed else ZERO_COPY_BYTES)
+        unread = self._unread.get(name) if is_large else None
+        if routed and unread is not None and not unread.has_room(peer, time.monotonic()):
+            return zmq.EAGAIN
         try:
             if routed:
                 socket.send(peer, zmq.NOBLOCK | zmq.SNDMORE)
-            socket.send(frame, zmq.NOBLOCK, copy=len(frame) < ZERO_COPY_BYTES)
+            tracker = socket.send(frame, zmq.NOBLOCK, copy=not is_large, track=unread is not None)
+            if unread is not None and tracker is not None:
+                unread.sent(peer, len(frame), tracker, time.monotonic())
         except zmq.ZMQError as error:
             if error.errno not in {zmq.EAGAIN, zmq.EHOSTUNREACH}:
                 raise
