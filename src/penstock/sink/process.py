@@ -146,7 +146,7 @@ class Sink:
                     if not self._asks(event):
                         yield event
         yield from self._questions.take(self._reads)
-        yield from self._read_rows()
+        yield from self.read_rows()
         if "outcomes" in names:
             for received in self.links.receive("outcomes"):
                 wire = self._malformed.decode(self._outcomes, received)
@@ -172,7 +172,7 @@ class Sink:
             loop.say_dropped(self.links, self._questions, event.sender.name)
         return True
 
-    def _read_rows(self) -> Iterator[RowsRead]:
+    def read_rows(self) -> Iterator[RowsRead]:
         """For followers that read, in turn; for the others when they do."""
         waiting, self._reads_due = self._reads_due, []
         left = READS_AT_ONCE
