@@ -130,6 +130,7 @@ class ReadingMachine(RuleBasedStateMachine):
             self.store.save([action for action in actions if isinstance(action, Save)])
             effects = [action for action in actions if not isinstance(action, Save)]
             waiting = [event for action in effects for event in self.station.perform(action)]
+            waiting += self.station.read_rows()
 
     def pass_on(self, messages: int, awaited: Future[Any] | None = None) -> None:
         """So many messages arrive, as they are under way; no more than it takes to answer what is awaited."""

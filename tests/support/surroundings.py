@@ -38,6 +38,14 @@ class QuietLinks:
         """Send now, or not at all (False)."""
         return False
 
+    def has_room(self, name: str, peer: bytes) -> bool:  # noqa: ARG002
+        """Everybody reads."""
+        return True
+
+    def full(self, name: str) -> frozenset[bytes]:  # noqa: ARG002
+        """Nobody does not."""
+        return frozenset()
+
     def reaches(self, name: str, message: Message, peer: bytes) -> bool:
         """Whether this peer is connected; it is sent the message."""
         return self.send(name, message, peer=peer)

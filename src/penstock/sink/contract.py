@@ -31,6 +31,12 @@ class FromWorker(Input, frozen=True):
     bodies: tuple[Bytes, ...]
 
 
+class Full(Input, frozen=True):
+    """These clients have so much to read that they are sent nothing more; all others read."""
+
+    clients: frozenset[bytes]
+
+
 class RowsRead(Input, frozen=True):
     """Answers ReadRows: the rows behind the position asked for, in order; `position` is the place after the last."""
 
@@ -142,7 +148,8 @@ SinkSave = SaveKnown | SaveRow | SaveRecorded | SaveClaim | SaveOutput | SaveTri
 
 
 class ReadRows(Action, frozen=True):
-    """Read recorded rows of a batch after a position, at most `limit` bytes (at least one); comes back as RowsRead."""
+    """Read recorded rows of a batch after a position, at most `limit` bytes (at least one), when the client has room
+    for them; comes back as RowsRead."""
 
     client: bytes
     batch: bytes

@@ -28,6 +28,7 @@ from msgspec.structs import replace
 from penstock.job.spec import FINAL
 from penstock.sink.contract import (
     FromWorker,
+    Full,
     Known,
     LinesLost,
     LinesRead,
@@ -50,7 +51,7 @@ from penstock.station.contract import Actions, Bytes, DeleteBatch, FromClient, L
 from penstock.station.control_silence import ControlSilence
 from penstock.station.lease_tokens import NO_TOKENS, LeaseTokens
 from penstock.station.recorded_jobs import Recorded, StoredRecord
-from penstock.wire.bounds import HEARTBEAT_INTERVAL, LEASE_TIME
+from penstock.wire.bounds import HEARTBEAT_INTERVAL, LEASE_TIME, LIMITS
 from penstock.wire.messages import (
     Completion,
     Completions,
@@ -90,7 +91,7 @@ FORGOTTEN_BATCHES = 10_000
 NOBODY = Known()
 Said = SinkRefused | Greeting | SinkBeat | Replay | Restate | Verdicts | ForgetBatch | TrimOutput
 Arrived = FromWorker | PartsTaken
-SinkInput = Arrived | FromClient | RowsRead | LogRead | LinesRead | LinesLost | Said
+SinkInput = Arrived | FromClient | Full | RowsRead | LogRead | LinesRead | LinesLost | Said
 
 
 class SinkCore:
@@ -111,13 +112,14 @@ class SinkCore:
         damages: int = 0,
         damaged_to: int = 0,
         known: Known = NOBODY,
+        follows: int = LIMITS.follows,
     ) -> None:
         self._pairing = Pairing(sink, boot, known)
         self._boot, self._sink = boot, sink
         self.lease_tokens: LeaseTokens = lease_tokens
         self._seq, self._chain = head
         self._batches = {stored.batch: Recorded.restore(stored) for stored in recorded}
-        self._readers = Readers(boot, claims, self._last)
+        self._readers = Readers(boot, claims, self._last, follows)
         self._followers = self._readers.followers
         self._live_output = LiveOutput(sink, lease_tokens, self._followers)
         self._hearing = ControlSilence(lease_time)
@@ -152,6 +154,9 @@ class SinkCore:
                 return [Report(PartsPassed(self._sink, worker, stream, position))]
             case FromClient():
                 return self._readers.on_client(event, now)
+            case Full(clients):
+                self._followers.full = clients
+                return []
             case RowsRead():
                 return self._followers.rows_read(event, self._last(event.batch))
             case LogRead():

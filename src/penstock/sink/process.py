@@ -29,6 +29,7 @@ from penstock.keys.files import Peers
 from penstock.keys.roles import Peer, Role
 from penstock.sink.contract import (
     FromWorker,
+    Full,
     LinesLost,
     LinesRead,
     LogRead,
@@ -52,12 +53,15 @@ from penstock.station.log_events import emit, setup
 from penstock.station.permissions import Bindings, may_not_ask
 from penstock.station.station_keys import for_station
 from penstock.station.ventilator_contact import VentilatorContact
+from penstock.station.waiting_questions import ROOM_INTERVAL, WaitingQuestions
+from penstock.wire.bounds import LIMITS, Limits
 from penstock.wire.frames import Decoder, Wire, split
 from penstock.wire.messages import (
     ClientToSink,
     Fetch,
     Fetched,
     FetchedOutput,
+    FetchOutput,
     Follow,
     Keys,
     Message,
@@ -69,6 +73,9 @@ from penstock.wire.messages import (
 from penstock.wire.parts import Inbound, Outbound
 from penstock.wire.socket_sets import sink_links
 from penstock.wire.sockets import Received
+
+READS_AT_ONCE = 8
+"""For followers, in a turn: with sink/followers.py's READ_BYTES 32 MB in memory."""
 
 
 class Sink:
@@ -82,8 +89,10 @@ class Sink:
         process: loop.Process,
         starts: Bindings,
         contact: VentilatorContact,
+        limits: Limits = LIMITS,
     ) -> None:
-        """`starts`: which ids belong to which key. `contact`: with the ventilator."""
+        """`starts`: which ids belong to which key. `contact`: with the ventilator. `limits`: of what clients can
+        ask."""
         self.core = core
         self._store = store
         self.links = links
@@ -98,12 +107,21 @@ class Sink:
         self._malformed = loop.Malformed(process)
         self._from_workers = Inbound(links.frame_bytes)
         self._to_clients = Outbound(links, "results")
+        self._questions = WaitingQuestions(limits)
+        self._reads_due: list[ReadRows] = []
+        """For followers, who have at most one each."""
+        self._full: frozenset[bytes] = frozenset()
+        """Clients that have more to read than they may, as the core was told."""
         self._head: SinkHead | None = None
         """The last one told."""
 
     def next_wakeup(self) -> float | None:
         """When there is something to do or to say."""
-        due = (self.core.next_wakeup(), self._contact.due_at)
+        now = self.process.clock.now()
+        asked_at = self._questions.due_at(now, self._reads)
+        due = [self.core.next_wakeup(), self._contact.due_at, asked_at]
+        if self._reads_due:
+            due.append(now if any(self._reads(one.client) for one in self._reads_due) else now + ROOM_INTERVAL)
         return min((instant for instant in due if instant is not None), default=None)
 
     def receive(self, names: list[str], fds: list[int]) -> Iterator[Any]:
@@ -122,6 +140,10 @@ class Sink:
                     self._learn(wire.message)
                 elif wire is not None:
                     yield wire.message
+        full = self.links.full("results")
+        if full != self._full:
+            self._full = full
+            yield Full(full)
         if "results" in names:  # first: who begins to follow hears what comes in just then
             for received in self.links.receive("results"):
                 wire = self._malformed.decode_asked(self._clients, received, self.links)
@@ -131,7 +153,11 @@ class Sink:
                     loop.refuse(self.links, received, wire.message.number, Refused(reason))
                 else:
                     self._on_parts(received.peer, wire.message, now)
-                    yield FromClient(received.peer, wire.message)
+                    event = FromClient(received.peer, wire.message, sender=received.sender)
+                    if not self._asks(event):
+                        yield event
+        yield from self._questions.take(self._reads)
+        yield from self.read_rows()
         if "outcomes" in names:
             yield from self._receive_outcomes(now)
         self._read_files(fds)
@@ -157,6 +183,30 @@ class Sink:
 
     def _decode_outcomes(self, received: Received) -> Wire | None:
         return self._malformed.decode(self._outcomes, received)
+
+    def _reads(self, client: bytes) -> bool:
+        """Whether it can be sent an answer."""
+        return self.links.has_room("results", client)
+
+    def _asks(self, event: FromClient) -> bool:
+        """Whether it is a question, which waits for its turn."""
+        if not isinstance(event.message, Fetch | FetchOutput):
+            return False
+        if not self._questions.add(event, event.message.number):
+            loop.say_dropped(self.links, self._questions, event.sender.name)
+        return True
+
+    def read_rows(self) -> Iterator[RowsRead]:
+        """For followers that read, in turn; for the others when they do."""
+        waiting, self._reads_due = self._reads_due, []
+        left = READS_AT_ONCE
+        for one in waiting:
+            if left and self._reads(one.client):
+                left -= 1
+                records, payload, position, more = self._store.rows_after(one.batch, one.after, one.limit)
+                yield RowsRead(one.client, one.batch, records, payload, position, more)
+            else:
+                self._reads_due.append(one)
 
     def _say(self, news: Iterable[Log]) -> None:
         for log in news:
@@ -216,14 +266,15 @@ class Sink:
                 self.links.renew("control")
             case Answer(client, message, payload):
                 self._answer(client, message, payload)
-            case ReadRows(client, batch, after, limit):
-                records, payload, position, more = self._store.rows_after(batch, after, limit)
-                return (RowsRead(client, batch, records, payload, position, more),)
+            case ReadRows():
+                self._reads_due.append(action)
             case ReadLog(after, limit):
                 chain, lines, more = self._store.log_after(after, limit)
                 return (LogRead(after, chain, lines, more),)
             case ReadLines(after, limit):
                 return (LinesRead(after, *self._store.lines_after(after, limit)),)
+            case ReadOutput(client) | ReadSpan(client) if not self._reads(client):
+                pass  # it asks again
             case ReadOutput(client, number, batch, index, is_error, position):
                 start, data = self._store.output_at(batch, index, int(is_error), position)
                 self._answer(client, FetchedOutput(number, start, len(data)), data)
@@ -267,12 +318,13 @@ def start(config: SinkConfig, logger: logging.Logger) -> Sink:
         damages=len(store.damages()),
         damaged_to=store.damaged_to,
         known=store.known(accepts_older=config.accept_older),
+        follows=config.limits.follows,
     )
     for what in store.take_found():
         emit(logger, "damaged", {"what": what})
     process = loop.Process(logger, signals, clock, config.lifeline)
     contact = VentilatorContact(config.url, clock.now())
-    return Sink(core, store, links, process, Bindings(config.limits.worker_starts), contact)
+    return Sink(core, store, links, process, Bindings(config.limits.worker_starts), contact, config.limits)
 
 
 def main(config: SinkConfig) -> int:

@@ -14,8 +14,8 @@ from penstock.wire.messages import Claim, Credit, Fetch, FetchOutput, Follow, Pa
 class Readers:
     """`last` gives the last line of a batch, 0 if nothing of it is recorded."""
 
-    def __init__(self, boot: int, claims: Iterable[SaveClaim], last: Callable[[bytes], int]) -> None:
-        self.followers: Followers = Followers(boot)
+    def __init__(self, boot: int, claims: Iterable[SaveClaim], last: Callable[[bytes], int], follows: int) -> None:
+        self.followers: Followers = Followers(boot, follows)
         self._claims = Claims(claims)
         self._last = last
 
@@ -24,7 +24,7 @@ class Readers:
         client = event.client
         match event.message:
             case Follow() as follow:
-                return self.followers.follow(client, follow, self._last(follow.batch), now)
+                return self.followers.follow(client, follow, self._last(follow.batch), now, event.sender.public)
             case Credit() as credit:
                 return self.followers.credit(client, credit, self._last(credit.batch), now)
             case Unfollow(batch):

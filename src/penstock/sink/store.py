@@ -35,7 +35,7 @@ from penstock.station.store_file import DAMAGED, DELETE_BYTES, DELETE_ROWS, Stor
 from penstock.wire.frames import join
 from penstock.wire.messages import Completion, OutcomeHead, credit_cost
 
-FETCH_BYTES = 64 << 20
+FETCH_BYTES = 8 << 20
 """What one `rows_in` gives out at most; who wants more goes on from there."""
 FETCH_ROWS = 50_000
 """Lines in one answer at most: half of what a message may hold."""

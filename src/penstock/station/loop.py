@@ -26,6 +26,8 @@ from penstock.station import log_events
 from penstock.station.clock import Clock
 from penstock.station.contract import Actions, Log, Save
 from penstock.station.store_file import BACKUP, StoreFile
+from penstock.station.waiting_questions import WaitingQuestions
+from penstock.wire.bounds import is_to_be_logged
 from penstock.wire.frames import Decoder, Wire, asked_number
 from penstock.wire.guard import Guard, News
 from penstock.wire.messages import Bytes, Message, Refused
@@ -87,6 +89,12 @@ class StationLinks(Protocol):
 
     def send(self, name: str, message: Message, *payload: Bytes, peer: bytes = b"") -> bool:
         """Send now, or not at all (False)."""
+
+    def has_room(self, name: str, peer: bytes) -> bool:
+        """Whether this peer reads: has not as much waiting for it as it may."""
+
+    def full(self, name: str) -> frozenset[bytes]:
+        """The peers that have no room."""
 
     def reaches(self, name: str, message: Message, peer: bytes) -> bool:
         """Whether this peer is connected; it is sent the message, if it has room for it."""
@@ -210,6 +218,12 @@ class Malformed:
 def refuse(links: StationLinks, received: Received, number: int, error: errors.PenstockError) -> None:
     """Answer a client's request of this number with an error."""
     links.send(received.socket, Refused(number, type(error).__name__, str(error)), peer=received.peer)
+
+
+def say_dropped(links: StationLinks, questions: WaitingQuestions, key: str) -> None:
+    """A question of this key's was dropped, because too many wait."""
+    if is_to_be_logged(questions.dropped[key]):
+        links.news.log("too_many_questions", key=key, count=questions.dropped[key])
 
 
 def _refuse_undecoded(links: StationLinks, received: Received, error: errors.ProtocolError) -> None:

@@ -249,6 +249,7 @@ class VentilatorCore:
         for worker in self.ledger.workers.values():
             assert worker.jobs == sum(given[number].jobs for number in worker.leases), "a worker's jobs are its leases'"
             assert worker.width == sum(given[number].width for number in worker.leases), "and what of them can run"
+            assert worker.lease_bytes == sum(given[number].chunk.size for number in worker.leases), "so are its bytes"
             assert worker.charged_leases >= 0
             assert worker.charged_jobs >= 0
 

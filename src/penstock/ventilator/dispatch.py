@@ -25,7 +25,7 @@ from penstock.station.lease_tokens import Grant
 from penstock.ventilator.contract import Deal
 from penstock.ventilator.jobs_model import ANY, Batch, Part, Terms, is_any
 from penstock.ventilator.known_worker import LOOK_AHEAD_SECONDS, Worker, look_interval
-from penstock.ventilator.leases import UNKNOWN_SECONDS, LeaseRecord, Round
+from penstock.ventilator.leases import UNKNOWN_SECONDS, Charge, LeaseRecord, Round
 from penstock.ventilator.ledger import Ledger
 from penstock.ventilator.worker_demand import WorkerDemand
 from penstock.wire.bundles import bundles
@@ -267,9 +267,11 @@ class Dispatcher:
         leases = max(len(bundle) for bundle in bundles)
         jobs = max(sum(part.jobs for part, _ in bundle) for bundle in bundles)
         seconds = max(sum(lease.jobs * lease.mean for _, lease in bundle) for bundle in bundles)
-        dealt = Round({worker.id: (leases, jobs, seconds) for worker in workers})
+        payload = max(sum(part.chunk.size for part, _ in bundle) for bundle in bundles)
+        charge = Charge(leases, jobs, seconds, payload)
+        dealt = Round(dict.fromkeys((worker.id for worker in workers), charge))
         for worker in workers:
-            worker.charge(leases, jobs, seconds)
+            worker.charge(*charge)
         self._ledger.leases.deal(dealt, [lease for bundle in bundles for _, lease in bundle])
 
     def _message(self, pairs: list[tuple[Part, LeaseRecord]]) -> Jobs:

@@ -13,6 +13,7 @@ from collections import OrderedDict
 from penstock.station.checked_rows import DamagedRow
 from penstock.ventilator.contract import PayloadDamaged
 from penstock.ventilator.store import QueueStore
+from penstock.wire.frames import kept
 from penstock.wire.messages import Jobs
 
 CACHE_BYTES = 32 << 20
@@ -27,6 +28,7 @@ class Payloads:
         self._cache: OrderedDict[tuple[bytes, int], bytes | memoryview] = OrderedDict()
         self._cache_bytes = 0
         self._functions: OrderedDict[bytes, bytes | memoryview] = OrderedDict()
+        self._function_bytes = 0
 
     def loaded(self, jobs: Jobs) -> tuple[Jobs, list[bytes | memoryview], list[PayloadDamaged]]:
         """The message with its payload, without the leases whose payload is damaged."""
@@ -55,13 +57,17 @@ class Payloads:
         return jobs, payload, [PayloadDamaged(tuple(damaged), tuple(lost))] if damaged or lost else []
 
     def remember_function(self, digest: bytes, code: bytes | memoryview) -> None:
-        """It was accepted."""
-        self._functions[digest] = code
+        """It was accepted, or read: the last ones that were used are kept, of one that is larger than CACHE_BYTES that
+        one alone."""
+        self._function_bytes += len(code) - len(self._functions.pop(digest, b""))
+        self._functions[digest] = kept(code)
+        while len(self._functions) > 1 and self._function_bytes > CACHE_BYTES:
+            self._function_bytes -= len(self._functions.popitem(last=False)[1])
 
     def remember_chunk(self, key: tuple[bytes, int], payload: bytes | memoryview) -> None:
         """It was accepted."""
-        self._cache[key] = payload
-        self._cache_bytes += len(payload)
+        self._cache_bytes += len(payload) - len(self._cache.pop(key, b""))
+        self._cache[key] = kept(payload)
         while self._cache_bytes > CACHE_BYTES:
             self._cache_bytes -= len(self._cache.popitem(last=False)[1])
 
@@ -76,8 +82,7 @@ class Payloads:
         """A function's serialized form. Raises DamagedRow."""
         code = self._functions.get(digest)
         if code is None:
-            code = self._functions[digest] = self._store.function(digest)
+            code = self._store.function(digest)
+            self.remember_function(digest, code)
         self._functions.move_to_end(digest)
-        while len(self._functions) > 1 and sum(map(len, self._functions.values())) > CACHE_BYTES:
-            self._functions.popitem(last=False)
         return code

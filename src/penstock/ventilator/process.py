@@ -19,12 +19,10 @@ import logging
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from collections.abc import Iterable, Iterator
 from typing import Any, assert_never
 
 from penstock import errors
-from penstock.errors import StoreError
 from penstock.job.spec import ID_BYTES, LABEL_CHARS
 from penstock.keys.files import Peers
 from penstock.keys.roles import Role
@@ -35,8 +33,9 @@ from penstock.station.config import VentilatorConfig, from_argv
 from penstock.station.contract import Answer, FromClient, Refuse
 from penstock.station.lease_tokens import LeaseTokens
 from penstock.station.log_events import emit, setup
-from penstock.station.permissions import Bindings
+from penstock.station.permissions import READS, Bindings
 from penstock.station.station_keys import for_station
+from penstock.station.waiting_questions import WaitingQuestions
 from penstock.ventilator.contract import (
     ChunkLoaded,
     ChunksLoaded,
@@ -67,23 +66,19 @@ from penstock.ventilator.control import Control
 from penstock.ventilator.core import VentilatorCore
 from penstock.ventilator.payloads import Payloads
 from penstock.ventilator.store import QueueStore
+from penstock.ventilator.stored_answers import StoredAnswers
 from penstock.version import VERSION
-from penstock.wire.bounds import is_to_be_logged
-from penstock.wire.frames import Decoder, Wire, join
+from penstock.wire.bounds import LIMITS, Limits, is_to_be_logged
+from penstock.wire.frames import Decoder, Wire
 from penstock.wire.messages import (
     PART_BYTES,
-    SHOWN_BYTES,
-    Arguments,
     AskPipeline,
     ClientToVentilator,
-    Digests,
     FunctionPart,
-    GivenChunk,
     Jobs,
     KeyLine,
     Keys,
     Knock,
-    Refused,
     ToVentilator,
 )
 from penstock.wire.parts import Inbound
@@ -107,8 +102,9 @@ class Ventilator:
         links: loop.StationLinks,
         process: loop.Process,
         starts: Bindings,
+        limits: Limits = LIMITS,
     ) -> None:
-        """`starts`: which ids belong to which key."""
+        """`starts`: which ids belong to which key. `limits`: of what clients can ask."""
         self.core = core
         self._store = store
         self.links = links
@@ -123,17 +119,23 @@ class Ventilator:
         self._passed: tuple[bytes, Peers] | None = None
         """The sink that was told a list of keys, and which."""
         self._malformed = loop.Malformed(process)
+        self._questions = WaitingQuestions(limits)
         self._control = Control(links, process.clock)
         self._submits = Inbound(links.frame_bytes)
         self._postponed: list[FromClient] = []
         """What clients said while the disk was full."""
         self._payloads = Payloads(store)
+        self._answers = StoredAnswers(store, links)
 
     # ------------------------------------------------------------------------------------------ in
 
     def next_wakeup(self) -> float | None:
         """When the core has something to do."""
-        return self.process.clock.now() if self._postponed else self.core.next_wakeup()
+        now = self.process.clock.now()
+        if self._postponed:
+            return now
+        due = (self.core.next_wakeup(), self._questions.due_at(now, self._reads))
+        return min((instant for instant in due if instant is not None), default=None)
 
     def receive(self, names: list[str], fds: list[int]) -> Iterator[Any]:
         """Messages and connections, as inputs for the core."""
@@ -156,8 +158,10 @@ class Ventilator:
                     self._malformed.note(received, f"not for the key {received.sender.name} to say")
         postponed, self._postponed = self._postponed, []
         yield from postponed
-        if "desk" in names:
-            yield from self._from_clients()
+        for event in self._from_clients() if "desk" in names else ():
+            if not self._asks(event):
+                yield event
+        yield from self._questions.take(self._reads)
         self._read_files(fds)
         self.core.malformed = self._malformed.count + self.links.malformed
         self.core.questions.growth = self._store.growth.look(self.process.clock.now())
@@ -176,6 +180,18 @@ class Ventilator:
 
     def _decode_asked(self, received: Received) -> Wire | None:
         return self._malformed.decode_asked(self._clients, received, self.links)
+
+    def _reads(self, client: bytes) -> bool:
+        """Whether it can be sent an answer."""
+        return self.links.has_room("desk", client)
+
+    def _asks(self, event: FromClient) -> bool:
+        """Whether it is a question, which waits for its turn."""
+        if not isinstance(event.message, READS):
+            return False
+        if not self._questions.add(event, event.message.number):
+            loop.say_dropped(self.links, self._questions, event.sender.name)
+        return True
 
     def _read_files(self, fds: list[int]) -> None:
         if fds:
@@ -251,7 +267,7 @@ class Ventilator:
                     for action in self.core.handle(event, now()):
                         if isinstance(action, Answer):
                             self.perform(action)
-                else:
+                elif not self._asks(event):
                     self._postponed.append(event)
 
     def perform(self, action: VentilatorEffect) -> Iterable[Any]:
@@ -282,15 +298,17 @@ class Ventilator:
                     brought += damaged
                 return brought
             case SendFunction(worker, function):
-                return self._send_function(worker, function)
+                if self.links.has_room("control", worker):  # else it has not read what it was sent, and asks again
+                    return self._send_function(worker, function)
             case LoadChunks(batch, first, limit):
                 return (ChunksLoaded(batch, limit, self._store.open_chunks(batch, first, limit)),)
             case LoadChunk(batch, index):
                 return (ChunkLoaded(batch, index, self._store.open_chunk_at(batch, index)),)
             case ReadDigests():
-                self._send_digests(action)
+                self._answers.digests(action)
             case ReadArguments():
-                self._send_arguments(action)
+                if self._reads(action.client):
+                    self._answers.arguments(action)
             case Refuse(text):
                 raise errors.Refused(f"{self._store.path}: {text}")
             case LoadKept(batch, start, stop):
@@ -298,15 +316,6 @@ class Ventilator:
             case _:
                 assert_never(action)
         return ()
-
-    def _send_digests(self, asked: ReadDigests) -> None:
-        answer: Digests | Refused
-        try:
-            answer = Digests(asked.number, self._store.digests(asked.batch, asked.start))
-        except DamagedRow as damage:
-            self._store.note(str(damage))
-            answer = Refused(asked.number, "StoreError", str(damage))
-        self.links.send("desk", answer, peer=asked.client)
 
     def _send_function(self, worker: bytes, digest: bytes) -> Iterable[PayloadDamaged]:
         try:
@@ -318,32 +327,6 @@ class Ventilator:
             piece = code[offset : offset + PART_BYTES]
             self._control.tell(worker, FunctionPart(digest, offset, len(code), len(piece)), piece)
         return ()
-
-    def _send_arguments(self, asked: ReadArguments) -> None:
-        """The function and the chunks, as many as fit; a chunk that is too large or damaged comes without its bytes."""
-        code = self._shown(partial(self._store.function, asked.function)) if asked.function else b""
-        chunks: list[GivenChunk] = []
-        bodies: list[bytes] = []
-        left, more = SHOWN_BYTES, asked.stop if asked.more else None
-        for one in self._store.kept(asked.batch, asked.start, asked.stop):
-            is_shown = one.size <= min(SHOWN_BYTES, asked.each * one.count)
-            if is_shown and one.size > left:
-                more = max(asked.start, one.first)
-                break
-            body = self._shown(partial(self._store.chunk, asked.batch, one.first)) if is_shown else b""
-            chunks.append(GivenChunk(one.first, one.count, len(body), one.size))
-            bodies.append(body)
-            left -= len(body)
-        answer = Arguments(asked.number, len(code), tuple(chunks), more)
-        self.links.send("desk", answer, join([code, *bodies]), peer=asked.client)
-
-    def _shown(self, read: Callable[[], bytes]) -> bytes:
-        """What is only for people to look at: nothing, where that is too much or is damaged."""
-        try:
-            found = read()
-        except StoreError:
-            return b""
-        return found if len(found) <= SHOWN_BYTES else b""
 
     def close(self) -> None:
         """Release the sockets, then the store."""
@@ -386,7 +369,7 @@ def start(config: VentilatorConfig, logger: logging.Logger) -> Ventilator:
     for what in store.take_found():
         emit(logger, "damaged", {"what": what})
     process = loop.Process(logger, signals, clock, config.lifeline)
-    return Ventilator(core, store, links, process, Bindings(config.limits.worker_starts))
+    return Ventilator(core, store, links, process, Bindings(config.limits.worker_starts), config.limits)
 
 
 def main(config: VentilatorConfig) -> int:

@@ -107,3 +107,9 @@ def join(parts: list[Bytes]) -> Bytes:
     """One payload from parts; a single part is handed on as it is, uncopied."""
     filled = [part for part in parts if len(part)]
     return filled[0] if len(filled) == 1 else b"".join(filled)
+
+
+def kept(part: Bytes) -> Bytes:
+    """A part of a message in a form that can be kept: a copy, where the part alone would keep more than twice its size
+    in memory, because the whole frame lives as long as the smallest view of it."""
+    return bytes(part) if isinstance(part, memoryview) and 2 * part.nbytes < memoryview(part.obj).nbytes else part

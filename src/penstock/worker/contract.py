@@ -75,9 +75,10 @@ class SlotDied(SlotEvent, frozen=True):
 
 
 class FunctionReady(Input, frozen=True):
-    """All parts of a function are here."""
+    """All parts of a function are here: so many bytes."""
 
     function: bytes
+    size: int
 
 
 class PartsArriving(Input, frozen=True):
@@ -184,6 +185,12 @@ class FreeLease(Action, frozen=True):
     lease: int
 
 
+class FreeFunction(Action, frozen=True):
+    """A function is no longer needed."""
+
+    function: bytes
+
+
 class Leave(Action, frozen=True):
     """The process ends: all is done and said, but for the outcomes of so many jobs that nobody has taken."""
 
@@ -205,6 +212,7 @@ WorkerEffect = (
     | Cut
     | EndSlot
     | FreeLease
+    | FreeFunction
     | Leave
     | Touch
     | Report

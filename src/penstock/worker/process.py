@@ -45,7 +45,7 @@ from penstock.station.station_keys import for_station
 from penstock.station.ventilator_contact import Outlet, VentilatorContact
 from penstock.url import endpoints
 from penstock.version import VERSION
-from penstock.wire.frames import Decoder, Wire, split
+from penstock.wire.frames import Decoder, Wire, kept, split
 from penstock.wire.messages import (
     OPENS,
     Beat,
@@ -70,6 +70,7 @@ from penstock.worker.contract import (
     DeliverLiveOutput,
     DeliverOutput,
     EndSlot,
+    FreeFunction,
     FreeLease,
     FreeOutput,
     FunctionReady,
@@ -84,7 +85,7 @@ from penstock.worker.contract import (
     WorkerEffect,
 )
 from penstock.worker.core import WorkerCore
-from penstock.worker.functions import Functions
+from penstock.worker.function_bytes import FunctionBytes
 from penstock.worker.job_lines import JobLines, Screens
 from penstock.worker.lifetime import Lifetime
 from penstock.worker.slot_host import SlotHost
@@ -129,7 +130,7 @@ class Worker:
         self._from_control = Inbound(links.frame_bytes)
         self._arguments: dict[int, Bytes] = {}
         """By lease."""
-        self._functions = Functions()
+        self._functions = FunctionBytes()
 
     def next_wakeup(self) -> float | None:
         """When the core or the slots have something to do."""
@@ -190,7 +191,7 @@ class Worker:
             self._to_sink.arrived(message, now)
         elif isinstance(message, FunctionPart):
             if self._functions.put(message, payload):
-                yield FunctionReady(message.function)
+                yield FunctionReady(message.function, message.total)
             return
         elif isinstance(message, Jobs):
             self._unpack(message, payload)
@@ -205,10 +206,10 @@ class Worker:
         heads = {head.batch for head in jobs.batches}
         for head, code in zip(jobs.batches, parts, strict=False):
             if head.inline == head.size:
-                self._functions.add(head.function, bytes(code))
+                self._functions.add(head.function, code)
         for lease, arguments in zip(jobs.leases, parts[len(jobs.batches) :], strict=True):
             if lease.batch in heads:
-                self._arguments.setdefault(lease.number, arguments)
+                self._arguments.setdefault(lease.number, kept(arguments))
 
     # ------------------------------------------------------------------------------------------ out
 
@@ -253,6 +254,8 @@ class Worker:
             case FreeLease(lease):
                 if self._arguments.pop(lease, None) is not None:
                     self._slots.free(lease)
+            case FreeFunction(function):
+                self._functions.forget(function)
             case Cut(slot, piece):
                 self._slots.cut(slot, piece)
             case EndSlot(slot, piece, spans, state, cause):

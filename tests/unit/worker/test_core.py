@@ -245,7 +245,7 @@ def test_a_missing_function_is_asked_for_until_it_is_here(bench: WorkerBench) ->
     assert of(NeedFunction, did) == [NeedFunction(bench.id, FUNCTION)]
     assert runs(did) == []
     assert of(NeedFunction, bench.pass_time(2 * RESEND))
-    assert len(runs(bench.turn(FunctionReady(FUNCTION)))) == 1
+    assert len(runs(bench.turn(FunctionReady(FUNCTION, 1 << 20)))) == 1
 
 
 # ---------------------------------------------------------------------------------------------- outcomes
@@ -288,11 +288,24 @@ def test_a_drop_never_drops_what_is_finished(bench: WorkerBench) -> None:
 
 def test_it_takes_no_work_while_the_sink_is_slow(bench: WorkerBench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Unclosed outcomes are bounded in bytes: beyond that the window is 0 and nothing starts."""
-    monkeypatch.setattr(module, "KEPT_BYTES_MAX", 1)
+    monkeypatch.setattr(module, "HELD_BYTES_MAX", 1)
     (run,) = runs(bench.turn(bench.jobs(0, 5)))
     assert runs(bench.turn(done(run))) == []
     assert bench.beat().window == 0
     assert runs(bench.turn(Closed((RecordedSpan(BATCH, 0, 1, Stamp()),))))
+
+
+def test_it_wants_no_more_arguments_than_fit(bench: WorkerBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With arguments, functions and outcomes over the bound and a lease for each slot the window is 0; what it has runs
+    on, and when that is closed the window opens again."""
+    monkeypatch.setattr(module, "HELD_BYTES_MAX", 1)
+    assert bench.beat().window == module.WINDOW
+    (run,) = runs(bench.turn(bench.jobs(0, 1)))
+    assert bench.core.holdings.held_bytes >= 1
+    assert bench.beat().window == 0
+    bench.turn(done(run))
+    bench.turn(Closed((RecordedSpan(BATCH, 0, 1, Stamp()),)))
+    assert (bench.beat().window, bench.core.holdings.held_bytes) == (module.WINDOW, 0)
 
 
 # ---------------------------------------------------------------------------------------------- giving back
