@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import queue
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import zmq
 from conftest import Cli
 from jobs.common import gated
 from penstock import Pipeline, errors
+from penstock.adapters.finished_queue import SharedFinished
 from penstock.client import leaving
 from penstock.job.spec import JobState, Stamp
 from penstock.keys.files import KeyFolder
@@ -354,6 +357,27 @@ def test_who_may_only_look_is_told_so_by_the_sink(stations: Stations, keys: KeyF
         assert session is not None
         with pytest.raises(errors.Refused, match="the key watch has the role observe"):
             session.fetch(lambda number: Claim(number, bytes(16), bytes(16), 1, 1))
+
+
+def test_outcomes_are_given_to_their_own_key(stations: Stations, keys: KeyFolder) -> None:
+    """A named queue shares the outcomes of its key's batches among its readers: another key that submits gets none,
+    with its own hands either, and takes none away."""
+    start(stations, keys, "w1")
+    keys.new(Role.SUBMIT, "bob")
+    until(lambda: stations.log("ventilator").read_bytes().count(b" key_added: ") == 1)
+    with Pipeline(key=path(keys, "alice")) as alice, Pipeline(key=path(keys, "bob")) as bob:
+        batch = alice.batch(abs, [-1], name="shared")
+        batch.wait(LIMIT)
+        mine, session = alice.engine.session, bob.engine.session
+        assert mine is not None
+        assert session is not None
+        with pytest.raises(queue.Empty):
+            SharedFinished(session, "shared").get(timeout=1)
+        for token in (b"", b"t" * 16):
+            claim = partial(Claim, batch=bytes.fromhex(batch.id), reader=bytes(16), jobs=1, received=1, token=token)
+            with pytest.raises(errors.Refused, match="is not of the key bob: its outcomes are given to others"):
+                session.fetch(claim)
+        assert SharedFinished(mine, "shared").get(timeout=LIMIT).value == 1
 
 
 def test_a_key_that_starts_too_many_workers_is_stopped(stations: Stations, keys: KeyFolder) -> None:

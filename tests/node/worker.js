@@ -56,7 +56,8 @@ class Lease {
 
   line() {
     return [this.number, this.batch, this.stamp,
-      this.spans(job => job === "unstarted"), this.spans(job => job.end), this.spans(job => job.record)]
+      this.spans(job => job === "unstarted"), this.spans(job => job.end), this.spans(job => job.record),
+      this.tokens[0] ?? Buffer.alloc(0)]
   }
 }
 

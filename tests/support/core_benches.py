@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from penstock.job.spec import BatchSpec, JobState, Stamp
+from penstock.keys.roles import EVERYONE
+from penstock.keys.roles import Peer as Sender
 from penstock.slot.protocol import Ran
 from penstock.station import loop
 from penstock.station.clock import Clock
@@ -307,7 +309,12 @@ class VentilatorBench:
     # ------------------------------------------------------------------------------------------ jobs
 
     def submit(
-        self, *sizes: int, spec: BatchSpec | None = None, batch: bytes = BATCH, close: bool = True
+        self,
+        *sizes: int,
+        spec: BatchSpec | None = None,
+        batch: bytes = BATCH,
+        close: bool = True,
+        sender: Sender = EVERYONE,
     ) -> list[tuple[bytes, Message]]:
         """A batch of chunks with so many jobs each, in one message: all that its turn sent."""
         firsts = [0, *itertools.accumulate(sizes)]
@@ -315,7 +322,7 @@ class VentilatorBench:
         closes = (BatchClose(batch, firsts[-1]),) if close else ()
         opens = (BatchOpen(batch, spec or BatchSpec(), FUNCTION, 1),)
         submit = Submit(next(self.numbers), opens, chunks, closes)
-        return self.turn(FromClient(CLIENT, submit, b"f" + b"args" * len(chunks), 1.0))
+        return self.turn(FromClient(CLIENT, submit, b"f" + b"args" * len(chunks), 1.0, sender))
 
     def record(
         self,
@@ -375,7 +382,7 @@ def held(
     finished: tuple[tuple[int, int], ...] = (),
 ) -> Held:
     """A line of an inventory."""
-    return Held(lease.number, lease.batch, lease.stamp, unstarted, running, finished)
+    return Held(lease.number, lease.batch, lease.stamp, unstarted, running, finished, lease.token)
 
 
 def _same(decoder: Decoder, message: Message) -> Message:

@@ -1,7 +1,8 @@
 """The finished queue: outcomes wait here until somebody gets them.
 
 That of a name may be held by several processes, and each outcome goes to one of them. It has the outcomes of all
-batches of that name, whoever submitted them: every holder follows them at the sink, and claims there what it gives out.
+batches of that name, whoever submitted them (where there are keys: with the same key, and an admin's has all): every
+holder follows them at the sink, and claims there what it gives out.
 So what was got once nobody gets again, also not after a restart; what a process dies with right then is lost.
 """
 
@@ -19,6 +20,7 @@ from penstock.client.follow import Row
 from penstock.client.readers import ArrivalReader
 from penstock.client.records import Outcome
 from penstock.client.results import outcomes_of
+from penstock.errors import Refused
 from penstock.job.spec import BatchSpec, new_worker_id
 from penstock.wire.messages import BatchLine, Claim, Claimed
 
@@ -141,8 +143,7 @@ class Tap(ArrivalReader):
 
     def __init__(self, session: Session, line: BatchLine, reader: bytes, came: Callable[[], None]) -> None:
         self._came = came
-        self._spec = line.spec
-        self._id = line.batch
+        self._line = line
         self._reader = reader
         self._given = 0
         """As many outcomes are known to be given, to whomever."""
@@ -175,11 +176,11 @@ class Tap(ArrivalReader):
         if row is None:
             return False
         self._free(row.cost)
-        self._outcomes.extend(outcomes_of(row, self._spec))
+        self._outcomes.extend(outcomes_of(row, self._line.spec))
         return True
 
     def _claim(self, received: int) -> Outcome[Any] | None:
-        answer = claim(self._session, self._id, self._reader, received)
+        answer = claim(self._session, self._line, self._reader, received)
         self._given = answer.stop
         if answer.start == answer.stop:
             return None
@@ -199,7 +200,7 @@ class Tap(ArrivalReader):
 
 
 class SharedFinished(Finished[Any]):
-    """Outcomes of all batches of one name, whoever submitted them; other processes get from the same queue."""
+    """Outcomes of all batches of one name that its key may claim; other processes get from the same queue."""
 
     def __init__(self, session: Session, name: str) -> None:
         super().__init__()
@@ -265,15 +266,22 @@ class SharedFinished(Finished[Any]):
 
     def _look_at_batch(self, line: BatchLine) -> None:
         if line.batch not in self._taps:
-            given = claim(self._session, line.batch, self._reader, 0).stop
-            is_over = line.total is not None and given >= line.total
-            self._taps[line.batch] = None if is_over else Tap(self._session, line, self._reader, self._news.set)
+            self._taps[line.batch] = self._new_tap(line)
         tap = self._taps[line.batch]
         if tap is not None:
             tap.total = line.total
             if tap.is_over:
                 tap.close()
                 self._taps[line.batch] = None
+
+    def _new_tap(self, line: BatchLine) -> Tap | None:
+        """None: nothing is to be had of it, for it is over, or another key's."""
+        try:
+            given = claim(self._session, line, self._reader, 0).stop
+        except Refused:
+            return None
+        is_over = line.total is not None and given >= line.total
+        return None if is_over else Tap(self._session, line, self._reader, self._news.set)
 
     def _open_taps(self) -> list[Tap]:
         return [tap for tap in list(self._taps.values()) if tap is not None]
@@ -291,8 +299,8 @@ class SharedFinished(Finished[Any]):
         return not self.qsize()
 
 
-def claim(session: Session, batch: bytes, reader: bytes, received: int) -> Claimed:
-    """One more outcome for this reader, of the first `received` ones."""
-    answer, _ = session.fetch(lambda number: Claim(number, batch, reader, 1, received))
+def claim(session: Session, line: BatchLine, reader: bytes, received: int) -> Claimed:
+    """One more outcome for this reader, of the first `received` ones. Refused: it is another key's batch."""
+    answer, _ = session.fetch(lambda number: Claim(number, line.batch, reader, 1, received, line.claim))
     assert isinstance(answer, Claimed)
     return answer

@@ -201,6 +201,8 @@ class BatchSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     client: Annotated[bytes, msgspec.Meta(max_length=ID_BYTES)] = b""
     """Of calls, which client's they are: a word of its own, new at each connection. No two clients' calls run in one
     process."""
+    after_met: bool = False
+    """Every job of the batch in `after` has succeeded; the ventilator fills it in."""
 
     @property
     def is_pickled(self) -> bool:

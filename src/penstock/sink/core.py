@@ -100,7 +100,8 @@ class SinkCore:
         lease_time: float = LEASE_TIME,
         lease_tokens: LeaseTokens = NO_TOKENS,
     ) -> None:
-        self._boot, self._sink, self._lease_tokens = boot, sink, lease_tokens
+        self._boot, self._sink = boot, sink
+        self.lease_tokens: LeaseTokens = lease_tokens
         self._seq, self._chain = head
         self._batches = {stored.batch: Recorded.restore(stored) for stored in recorded}
         self._readers = Readers(boot, claims, self._last)
@@ -210,7 +211,7 @@ class SinkCore:
     def on_outcomes(self, message: Outcomes, bodies: tuple[Bytes, ...]) -> Actions:
         """Record what is new of a worker's outcomes, or of the ventilator's verdicts, which no worker sent."""
         saves: Actions = []
-        is_granted = self._lease_tokens.opened(message.tokens if message.worker else None)
+        is_granted = self.lease_tokens.opened(message.tokens if message.worker else None)
         for head, body in zip(message.records, bodies, strict=True):
             opens = not message.worker and head.stamp.opens and not head.final
             is_outcome = (head.state not in FINAL or head.stamp.opens) is opens

@@ -116,7 +116,7 @@ class Sink:
                 wire = self._malformed.decode_asked(self._clients, received, self.links)
                 if wire is None:
                     continue
-                if reason := may_not_ask(received.sender, wire.message):
+                if reason := may_not_ask(received.sender, wire.message, self.core.lease_tokens):
                     loop.refuse(self.links, received, wire.message.number, Refused(reason))
                 else:
                     yield FromClient(received.peer, wire.message)

@@ -1,5 +1,8 @@
 """Tokens of leases: proof, under a key that ventilator and sink share, that a span was given out.
 
+Tokens of claims are the same for clients: the ventilator, which knows whose batch it is, grants its outcomes; the sink,
+which does not, gives them to who has the grant.
+
 A token says which jobs a lease is for, and its MAC makes it the ventilator's word. A worker hands it back with the
 outcomes; it need not understand it. One token a lease, one check a lease and message: nothing is paid per job.
 """
@@ -18,6 +21,8 @@ from penstock.wire.messages import OutcomeHead, Print
 
 MAC_BYTES = 16
 """Guessed in 2**128 tries, each a message to the sink."""
+CLAIM = b"claim"
+"""So that no token of one use is one of another."""
 
 
 class Grant(msgspec.Struct, frozen=True, array_like=True):
@@ -62,6 +67,14 @@ class LeaseTokens(NamedTuple):
         except msgspec.DecodeError:
             return None
 
+    def claim_token(self, batch: bytes, key_name: str) -> bytes:
+        """The token with which the holder of this key may take outcomes of this batch from other readers."""
+        return self._mac(batch + key_name.encode(), CLAIM) if self.key else b""
+
+    def may_claim(self, token: bytes, batch: bytes, key_name: str) -> bool:
+        """Whether the token is the one of this batch and this key. Without a key everybody may."""
+        return not self.key or hmac.compare_digest(token, self.claim_token(batch, key_name))
+
     def opened(self, tokens: Iterable[bytes] | None) -> Callable[[OutcomeHead | Print], bool]:
         """Whether an outcome, or what a job wrote, is granted by one of these tokens. Without a key, and where there
         need be none (None), all are."""
@@ -70,8 +83,8 @@ class LeaseTokens(NamedTuple):
         grants = {grant.lease: grant for grant in map(self.open, tokens) if grant is not None}
         return lambda head: head.lease in grants and grants[head.lease].covers(head)
 
-    def _mac(self, words: bytes) -> bytes:
-        return hashlib.blake2b(words, key=self.key, digest_size=MAC_BYTES).digest()
+    def _mac(self, words: bytes, use: bytes = b"") -> bytes:
+        return hashlib.blake2b(words, key=self.key, digest_size=MAC_BYTES, person=use).digest()
 
 
 NO_TOKENS = LeaseTokens()

@@ -52,6 +52,7 @@ WORDS: dict[str, tuple[int, str]] = {
     "retried": (logging.INFO, "jobs that ended without success were opened again"),
     "results_expired": (logging.INFO, "a batch's results were kept for long enough: deleted"),
     "map_abandoned": (logging.INFO, "a map's client is gone: cancelled"),
+    "inventory_refused": (logging.WARNING, "a worker said that it holds what it was not given: not believed"),
     "worker_broken": (logging.WARNING, "a worker can run no jobs: they run elsewhere, or wait for it"),
     "worker_healed": (logging.INFO, "a worker can run jobs again"),
     "nobody_fits": (logging.WARNING, "a batch waits for a worker that is not here"),

@@ -6,8 +6,8 @@ Promises:
    new ones in a second and no more, so that its holder fills no memory and pushes nobody out.
 2. A worker's name begins with the name of its key.
 3. Only the sink's key speaks for the sink.
-4. A client that may only look changes nothing; one that may submit ends and deletes what it submitted itself; the rest
-   is an admin's.
+4. A client that may only look changes nothing; one that may submit ends, deletes and shares out among its readers
+   what it submitted itself; the rest is an admin's.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 from penstock.keys.roles import Peer, Role
+from penstock.station.lease_tokens import LeaseTokens
 from penstock.wire.bounds import IDS_PER_SECOND
 from penstock.wire.messages import (
     Alive,
@@ -105,12 +106,21 @@ class Bindings:
         return is_name_of(sender, message.name) and self.admits(sender, message.worker)
 
 
-def may_not_ask(sender: Peer, message: Any) -> str:
+def may_not_ask(sender: Peer, message: Any, lease_tokens: LeaseTokens) -> str:
     """Why a client may not say this to the sink; empty if it may. To claim outcomes takes them from others, all else is
     reading."""
-    if sender.role is Role.OBSERVE and isinstance(message, Claim):
+    if not isinstance(message, Claim):
+        return ""
+    if sender.role is Role.OBSERVE:
         return f"the key {sender.name} has the role {sender.role}: it may look, and outcomes are given to others"
+    if not lease_tokens.may_claim(message.token, message.batch, sender.name):
+        return f"batch {message.batch.hex()} is not of the key {sender.name}: its outcomes are given to others"
     return ""
+
+
+def may_claim(sender: Peer, owner: str) -> bool:
+    """Whether a client may take outcomes of a batch that this key submitted from its other readers."""
+    return sender.role is Role.ADMIN or (sender.role is Role.SUBMIT and sender.name == owner)
 
 
 def is_name_of(sender: Peer, name: str) -> bool:

@@ -132,6 +132,13 @@ class SaveBatch(Save, frozen=True):
     created_time: float
 
 
+class SaveSpec(Save, frozen=True):
+    """A batch's options, of which the ventilator has filled in one."""
+
+    batch: bytes
+    spec: BatchSpec
+
+
 class SaveChunk(Save, frozen=True):
     """New jobs [first, first + count), all queued at Stamp()."""
 
@@ -202,6 +209,7 @@ class SaveApplied(Save, frozen=True):
 
 VentilatorSave = (
     SaveBatch
+    | SaveSpec
     | SaveChunk
     | SaveTotal
     | SaveOpen

@@ -284,7 +284,7 @@ class VentilatorCore:
             case DrainWorker() as drain:
                 self.worker_reports.on_drain(event.client, drain)
             case AskBatches() | AskDigests() | AskWhy() | AskJobs() | AskArguments() as ask:
-                self.questions.on_ask(event.client, ask, now)
+                self.questions.on_ask(event.client, event.sender, ask, now)
             case AskPipeline() as ask_pipeline:
                 self.questions.on_ask_pipeline(event.client, ask_pipeline.number, self.malformed, now)
             case _:

@@ -52,6 +52,9 @@ from penstock.wire.messages import (
 
 FORGOTTEN_BATCHES = 10_000
 """Deleted batches that are still recognised: resends end within seconds."""
+YEAR = 365 * 24 * 3600
+HORIZON = 10 * YEAR
+"""Seconds that a batch may wait for its `not_before`: longer than any pipeline runs, and an end all the same."""
 NOT_STARTED = (Place.QUEUED, Place.DELAYED, Place.UNCONFIRMED, Place.ALONE, Place.OPENING)
 """Places of jobs that nobody runs."""
 
@@ -114,7 +117,7 @@ class Intake:
         ends = self._ends(submit, new)
         if ends is None:
             return
-        refused = self._unfit(submit, ends) or self._refusal(submit, new)
+        refused = self._unfit(submit, ends, event.wall_time) or self._refusal(submit, new)
         if refused is not None:
             self._answer(event.client, refused)
             return
@@ -131,7 +134,7 @@ class Intake:
         self._ledger.turn.say_last(Answer(event.client, Accepted(submit.number)))
 
     def _open(self, opened: BatchOpen, code: Bytes, event: FromClient, now: float) -> None:
-        spec = replace(opened.spec, owner=event.sender.name)
+        spec = replace(opened.spec, owner=event.sender.name, after_met=False)
         stored = StoredBatch(opened.batch, spec, opened.function, opened.size, event.wall_time, 0, None, {}, None)
         batch = self._ledger.backlog.add_batch(stored)
         self._remember_word(batch)
@@ -139,7 +142,7 @@ class Intake:
         self._placement.watch(batch, event.client, now)
         self._ledger.turn.say(SaveBatch(opened.batch, spec, opened.function, code, event.wall_time))
 
-    def _unfit(self, submit: Submit, ends: dict[bytes, int]) -> Refused | None:
+    def _unfit(self, submit: Submit, ends: dict[bytes, int], wall_time: float) -> Refused | None:
         """Why nobody could accept it, or not this pipeline."""
         if not self._pickles and any(one.spec.is_pickled for one in submit.opens):
             text = "this pipeline takes no pickles: submit with serializer='msgpack'"
@@ -147,6 +150,9 @@ class Intake:
         longest = max((one.spec.longest_name for one in submit.opens), default=0)
         if longest > self._name_chars:
             text = f"a name of {longest} characters: this pipeline takes {self._name_chars} (--name-chars)"
+            return Refused(submit.number, "Refused", text)
+        if any(one.spec.not_before_time > wall_time + HORIZON for one in submit.opens):
+            text = f"not_before is too far away: a batch may wait {HORIZON // YEAR} years at most"
             return Refused(submit.number, "Refused", text)
         if any(len(one.digests) not in {0, one.count * DIGEST_BYTES} for one in submit.chunks):
             return Refused(submit.number, "ProtocolError", "a chunk with digests of another length")

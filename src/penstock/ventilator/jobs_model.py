@@ -351,6 +351,9 @@ class Terms(NamedTuple):
     """Whom its jobs run as: the worker must allow that."""
     opens: str = "pickle"
     """What the worker must be able to open."""
+    at_most_once: bool = False
+    """Whether no job of it may start twice. It is given to a worker by name, never in a round, so that nobody else can
+    say that it has the lease and hand it back."""
 
 
 ANY = Terms()
@@ -364,5 +367,6 @@ def is_any(terms: Terms) -> bool:
 
 def terms_of(spec: BatchSpec) -> Terms:
     """The terms of a batch; ANY itself if there are none."""
-    terms = Terms(spec.worker, spec.needs, spec.limit is not None, spec.user, spec.opens)
+    is_once = spec.max_crashes == 1
+    terms = Terms(spec.worker, spec.needs, spec.limit is not None, spec.user, spec.opens, is_once)
     return ANY if terms == ANY else terms

@@ -5,7 +5,9 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterator
 
+from penstock.keys.roles import Peer
 from penstock.station.contract import Answer
+from penstock.station.permissions import may_claim
 from penstock.ventilator.contract import ReadArguments, ReadDigests
 from penstock.ventilator.job_states import JobStates
 from penstock.ventilator.jobs_model import Batch
@@ -62,11 +64,11 @@ class Questions:
         self.trouble = ""
         """Why the ventilator takes nothing in."""
 
-    def on_ask(self, client: bytes, ask: Asked, now: float) -> None:
+    def on_ask(self, client: bytes, sender: Peer, ask: Asked, now: float) -> None:
         """What is asked of batches and their jobs."""
         match ask:
             case AskBatches():
-                self._answer(client, self._batches(ask))
+                self._answer(client, self._batches(ask, sender))
                 return
             case AskJobs(batch=b""):
                 self._answer(client, self._standing.answer(ask, None, now))
@@ -88,11 +90,11 @@ class Questions:
                 function = batch.function if code else b""
                 self._ledger.turn.say(ReadArguments(client, number, batch.id, function, start, end, each, end < last))
 
-    def _batches(self, ask: AskBatches) -> BatchesInfo:
+    def _batches(self, ask: AskBatches, sender: Peer) -> BatchesInfo:
         """The batches that are asked for, the newest first."""
         found = self._matching(ask.match)[: ask.limit]
         running = self._standing.counts(found)
-        lines = (self._line(batch, running[batch.id]) for batch in found)
+        lines = (self._line(batch, running[batch.id], sender) for batch in found)
         return BatchesInfo(ask.number, tuple(lines))
 
     def _matching(self, match: str) -> list[Batch]:
@@ -105,7 +107,8 @@ class Questions:
         by_id = named or [batch for batch in newest if batch.id.hex().startswith(match)]
         return by_id or [batch for batch in newest if batch.id.hex().endswith(match)]
 
-    def _line(self, batch: Batch, running: int) -> BatchLine:
+    def _line(self, batch: Batch, running: int, sender: Peer) -> BatchLine:
+        is_claimed = may_claim(sender, batch.spec.owner)
         return BatchLine(
             batch=batch.id,
             spec=batch.spec,
@@ -117,6 +120,7 @@ class Questions:
             waits=self._start_conditions.shut(batch) or self._placement.missing(batch),
             function=batch.function,
             running=running,
+            claim=self._ledger.lease_tokens.claim_token(batch.id, sender.name) if is_claimed else b"",
         )
 
     def _why(self, ask: AskWhy, batch: Batch, now: float) -> Why | Refused:

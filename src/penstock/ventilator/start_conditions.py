@@ -4,6 +4,8 @@ Promises:
 
 1. A batch is held, all its queued jobs delayed, until its not_before has come and every job of the batch it is to come
    after has succeeded. If one of those has not, in the end, the batch is cancelled with that cause.
+   That it has succeeded is kept with the batch: the first one can be deleted from then on, and a batch that waits for
+   another one never holds it, whoever submitted it.
 2. A job that has not started when its batch expires is cancelled, wherever it waits: what a worker has not started is
    asked back for that. A job that has started runs on, retries included.
 3. Instants of users are wall clock and stay so; the core's own clock only says how far it has moved. What has begun or
@@ -17,7 +19,10 @@ import itertools
 from collections.abc import Container
 from datetime import UTC, datetime
 
+from msgspec.structs import replace
+
 from penstock.job.spec import BatchSpec, JobState
+from penstock.ventilator.contract import SaveSpec
 from penstock.ventilator.jobs_model import NEVER_DUE, Batch, Part, Place
 from penstock.ventilator.ledger import Ledger
 from penstock.wire.bounds import RESEND
@@ -37,8 +42,6 @@ class StartConditions:
         self._serial = itertools.count()
         self._awaiting: dict[bytes, list[Batch]] = {}
         """Batches that are to come after another one, by its id, as long as that has not ended."""
-        self._successors: dict[bytes, list[Batch]] = {}
-        """The same, as long as they have not ended themselves."""
         self._not_to_begin: dict[bytes, float] = {}
         """Those of which workers may hold what has not started, and when that was last asked back."""
 
@@ -50,20 +53,16 @@ class StartConditions:
 
     def watch(self, batch: Batch, now: float) -> None:
         """A batch is new here."""
-        if batch.spec.after:
+        if batch.spec.after and not batch.spec.after_met:
             self._awaiting.setdefault(batch.spec.after, []).append(batch)
-            self._successors.setdefault(batch.spec.after, []).append(batch)
         for instant in (batch.spec.not_before_time, batch.spec.expires_time):
             if instant:
                 heapq.heappush(self._due, (instant, next(self._serial), batch))
         self._look(batch, now)
 
     def keeps(self, batch: Batch) -> bool:
-        """Whether others come after it, and it must not be forgotten before they have ended: a restart asks anew."""
-        left = [one for one in self._successors.pop(batch.id, ()) if not one.ended]
-        if left:
-            self._successors[batch.id] = left
-        return bool(left)
+        """Whether others come after it, and do not know yet how it ended."""
+        return batch.id in self._awaiting
 
     def shut(self, batch: Batch) -> str:
         """What a batch that may not begin waits for, for people; empty: it may."""
@@ -110,7 +109,11 @@ class StartConditions:
         elif first.counts.get(JobState.SUCCEEDED, 0) != first.total:
             others = [f"{jobs} {state}" for state, jobs in sorted(first.counts.items()) if state != JobState.SUCCEEDED]
             told = f"{', '.join(others)} of {first.total} jobs"
-            self._never_begin(batch, f"batch {first.id.hex()} did not succeed: {told}", now)
+            was = "was deleted before it had succeeded" if first.gone else "did not succeed"
+            self._never_begin(batch, f"batch {first.id.hex()} {was}: {told}", now)
+        else:
+            batch.spec = replace(batch.spec, after_met=True)
+            self._ledger.turn.say(SaveSpec(batch.id, batch.spec))
         self._look(batch, now)
 
     def _look(self, batch: Batch, now: float) -> None:

@@ -34,6 +34,7 @@ from penstock.ventilator.contract import (
     SaveForgotten,
     SaveOpen,
     SaveRetried,
+    SaveSpec,
     SaveTotal,
     StoredBatch,
     StoredChunk,
@@ -198,6 +199,8 @@ class QueueStore(StoreFile):
         match save:
             case SaveBatch():
                 self._save_batch(cursor, save)
+            case SaveSpec(batch, spec):
+                cursor.execute("UPDATE batch SET spec = ? WHERE batch = ?", (_encode(spec), batch))
             case SaveChunk():
                 self._save_chunk(cursor, save)
             case SaveOpen():

@@ -4,7 +4,8 @@ Promises:
 
 1. One routine compares a report with what is believed, whoever says it and why: it adopts, queues again what is
    missing, and answers Drop or Closed.
-2. Whoever speaks and is not known is asked for a hello; a connection that drops has a grace to come back.
+2. A line that cannot be is not believed (inventory_checks.py), and its worker drops what it says it holds there.
+3. Whoever speaks and is not known is asked for a hello; a connection that drops has a grace to come back.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ from penstock.job.spans import SpanSet
 from penstock.station.contract import Answer
 from penstock.ventilator.contract import LoadChunk, SendFunction, Subscribed, Unsubscribed
 from penstock.ventilator.dispatch import Dispatcher
+from penstock.ventilator.inventory_checks import objection
 from penstock.ventilator.jobs_model import Place
 from penstock.ventilator.known_worker import Worker
 from penstock.ventilator.leases import LeaseRecord
 from penstock.ventilator.ledger import Ledger
 from penstock.ventilator.worker_loss import WorkerLoss
 from penstock.version import minor
-from penstock.wire.bounds import BEATS_PER_SECOND, PACE_MAX
+from penstock.wire.bounds import BEATS_PER_SECOND, PACE_MAX, is_to_be_logged
 from penstock.wire.messages import (
     Beat,
     Closed,
@@ -53,6 +55,8 @@ class WorkerReports:
         self._dispatcher = dispatcher
         self._version = version
         self._connections = 0
+        self.disbelieved: int = 0
+        """Lines of inventories that could not be."""
         self.loss: WorkerLoss = WorkerLoss(ledger, self.greet)
         self.claims: dict[tuple[bytes, int], tuple[Worker, Held, int, bool]] = {}
         """Spans (worker, held, stop, finished) of chunks that are not in memory yet, by (batch, start)."""
@@ -205,15 +209,22 @@ class WorkerReports:
 
         `exact`: it comes with a hello, so that what was sent before and is not listed is void.
         """
-        listed = {held.lease: held for held in inventory}
+        drop: list[LeaseSpan] = []
+        believed: list[Held] = []
+        for held in inventory:
+            if why := objection(self._ledger, worker, held):
+                self._disbelieve(worker, held, why)
+                drop += [LeaseSpan(held.lease, *span) for span in (*held.unstarted, *held.running)]
+            else:
+                believed.append(held)
+        listed = {held.lease: held for held in believed}
         for number in list(worker.leases):
             lease = self._ledger.leases.records[number]
             if lease.taken or exact:
                 self._miss(lease, listed.get(number))
-        worker.running = [(held.batch, span) for held in inventory for span in held.running]
-        drop: list[LeaseSpan] = []
+        worker.running = [(held.batch, span) for held in believed for span in held.running]
         closed: list[RecordedSpan] = []
-        for held in inventory:
+        for held in believed:
             for start, stop in (*held.unstarted, *held.running):
                 drop += self._claim(worker, held, start, stop, now, finished=False)
             for start, stop in held.finished:
@@ -221,6 +232,14 @@ class WorkerReports:
         if closed:
             self._ledger.turn.tell(worker.id, Closed(tuple(closed)))
         return drop
+
+    def _disbelieve(self, worker: Worker, held: Held, why: str) -> None:
+        """It goes on running none of it: what it says of it counts for nothing."""
+        self.disbelieved += 1
+        if is_to_be_logged(self.disbelieved) and worker.hello is not None:
+            self._ledger.turn.log(
+                "inventory_refused", worker=worker.hello.name, lease=held.lease, reason=why, count=self.disbelieved
+            )
 
     def _miss(self, lease: LeaseRecord, held: Held | None) -> None:
         """Jobs that the ledger have under the lease and the worker does not: it never started them, queue them
@@ -240,7 +259,9 @@ class WorkerReports:
         batch = self._ledger.backlog.batches.get(held.batch)
         if batch is None:
             return [LeaseSpan(held.lease, start, stop)]
-        chunk = batch.chunk_at(start)
+        chunk, record = batch.chunk_at(start), self._ledger.leases.records.get(held.lease)
+        if chunk is not None and record is not None and record.chunk is not chunk:
+            return [LeaseSpan(held.lease, start, stop)]  # a lease is of one chunk
         if chunk is None:
             if not batch.on_file(start):
                 return [LeaseSpan(held.lease, start, stop)]

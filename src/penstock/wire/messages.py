@@ -44,7 +44,8 @@ PUSH (outcomes), and
 8. of a spec whose `keep_output` is more than 1 MiB, or null: what a job wrote beyond 128 KiB of a stream goes to the
    sink as Output, and its outcome follows when a LiveAck has named the last part; the note has head and tail.
 
-An inventory (`held`) has a line for each lease, with all spans that are not closed, handed back or dropped.
+An inventory (`held`) has a line for each lease, with all spans that are not closed, handed back or dropped, and with
+the lease's token where it has one: nobody else can say what is held of it.
 
 **What a worker finds in the bytes.** A spec is a map of BatchSpec's fields (job/spec.py), those of default value left
 out. With kind ``command`` the function is a msgpack map of CommandTemplate's fields (job/command.py: `words`, `cwd`,
@@ -171,7 +172,8 @@ class RecordedSpan(Record, frozen=True):
 
 
 class Held(Record, frozen=True):
-    """One line of a worker's inventory: the spans of a lease by what became of them. What is missing is not held."""
+    """One line of a worker's inventory: the spans of a lease by what became of them. What is missing is not held.
+    `token`: the lease's."""
 
     lease: Count
     batch: Id
@@ -179,6 +181,7 @@ class Held(Record, frozen=True):
     unstarted: SpanList
     running: SpanList
     finished: SpanList
+    token: bytes = b""
 
 
 class Note(Record, frozen=True):
@@ -576,6 +579,8 @@ class BatchLine(Record, frozen=True):
     """What keeps all of it from being run, for people"""
     running: Count | None = None
     """Of those given out."""
+    claim: bytes = b""
+    """The token of a Claim; empty: the asker may take none of its outcomes from other readers, or there are no keys."""
 
 
 class BatchesInfo(Message, frozen=True):
@@ -1049,13 +1054,14 @@ class Fetch(Message, frozen=True):
 class Claim(Message, frozen=True):
     """Give this reader alone the next `jobs` outcomes of the batch in the order of recording that nobody was given, of
     the first `received` ones that it has. Answered by Claimed when that is durable; said again, it is given once: the
-    numbers of a reader grow."""
+    numbers of a reader grow. `token`: of the batch's BatchLine, where there are keys."""
 
     number: Count
     batch: Id
     reader: Id
     jobs: Count
     received: Count
+    token: bytes = b""
 
 
 class FetchOutput(Message, frozen=True):

@@ -69,9 +69,8 @@ class HeldLease:
     def line(self) -> Held:
         """Its line of the inventory."""
         lease = self.lease
-        return Held(
-            lease.number, lease.batch, lease.stamp, tuple(self.unstarted), tuple(self.running), tuple(self.finished)
-        )
+        spans = tuple(self.unstarted), tuple(self.running), tuple(self.finished)
+        return Held(lease.number, lease.batch, lease.stamp, *spans, lease.token)
 
     def finish(self, head: OutcomeHead, body: Bytes) -> KeptOutcome:
         """Its jobs [head.start, head.stop) have an outcome."""

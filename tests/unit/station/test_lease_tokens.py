@@ -52,3 +52,20 @@ def test_without_keys_there_are_no_tokens() -> None:
     assert LeaseTokens().token(GRANT) == b""
     assert LeaseTokens().opened([])(HEAD)
     assert SEAL.opened(None)(HEAD)
+
+
+def test_a_claim_is_of_one_batch_and_one_key() -> None:
+    """Nobody hands it on, and no lease's token opens outcomes to a client, nor the other way round."""
+    token = SEAL.claim_token(b"b" * 16, "alice")
+    assert SEAL.may_claim(token, b"b" * 16, "alice")
+    for other in (b"", token[:-1], SEAL.token(GRANT), LeaseTokens(b"another").claim_token(b"b" * 16, "alice")):
+        assert not SEAL.may_claim(other, b"b" * 16, "alice")
+    assert not SEAL.may_claim(token, b"c" * 16, "alice")
+    assert not SEAL.may_claim(token, b"b" * 16, "bob")
+    assert SEAL.open(token) is None
+
+
+def test_without_keys_everybody_may_claim() -> None:
+    """There is nobody to be told apart."""
+    assert LeaseTokens().claim_token(b"b" * 16, "") == b""
+    assert LeaseTokens().may_claim(b"", b"b" * 16, "")

@@ -91,7 +91,7 @@ def test_of_a_lease_with_a_limit_one_job_runs(bench: VentilatorBench) -> None:
 
 def test_what_nobody_has_is_queued_or_delayed(bench: VentilatorBench) -> None:
     """Delayed is what may not begin yet; a job that is cancelled on its way to the sink says that."""
-    bench.submit(3, spec=BatchSpec(not_before_time=2e11))
+    bench.submit(3, spec=BatchSpec(not_before_time=bench.wall_time + 3600))
     assert [(line.start, line.stop, line.state) for line in lines(bench)] == [(0, 3, JobState.DELAYED)]
     bench.ask(Cancel(9, BATCH, 1, 2, False))
     assert [line.state for line in lines(bench)] == [JobState.DELAYED, JobState.CANCELLED, JobState.DELAYED]

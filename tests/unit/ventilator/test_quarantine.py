@@ -76,7 +76,7 @@ def test_a_busy_worker_is_emptied_first(bench: VentilatorBench) -> None:
     suspects(bench)
     busy = bench.worker("busy", window=0)
     bench.submit(3, batch=OTHER)
-    first = bench.core.ledger.leases.next_number
+    first = bench.core.ledger.leases.next_number - 1
     mine = Held(first, OTHER, bench.parts(OTHER)[0].stamp, ((1, 3),), ((0, 1),), ())
     bench.turn(busy.beat(mine))
     busy.window = 9

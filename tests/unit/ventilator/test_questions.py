@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from penstock.wire.messages import AskPipeline, PipelineInfo
+from penstock.keys.roles import Peer, Role
+from penstock.station.contract import FromClient
+from penstock.station.lease_tokens import LeaseTokens
+from penstock.wire.messages import AskBatches, AskPipeline, BatchesInfo, PipelineInfo
 from support.core_benches import VentilatorBench
 
 
@@ -64,3 +67,17 @@ def test_a_sink_that_is_missing_is_told_of(tmp_path: Path) -> None:
     assert not stand(bench).trouble
     bench.turn(after=bench.lease_time)
     assert stand(bench).trouble.startswith("the sink is not connected")
+
+
+def test_who_submitted_a_batch_and_an_admin_may_claim_its_outcomes(tmp_path: Path) -> None:
+    """The answer brings the token that the sink asks for; others find the batch, and are given none."""
+    tokens = LeaseTokens(b"shared by ventilator and sink")
+    bench = VentilatorBench(tmp_path, lease_tokens=tokens)
+    bench.submit(2, sender=Peer("alice", Role.SUBMIT, "its key"))
+    (batch,) = bench.core.ledger.backlog.batches
+    given = {}
+    for name, role in (("alice", Role.SUBMIT), ("bob", Role.SUBMIT), ("watch", Role.OBSERVE), ("root", Role.ADMIN)):
+        (info,) = bench.told(b"c", FromClient(b"c", AskBatches(1, "", 9), b"", 1.0, Peer(name, role, "its key")))
+        assert isinstance(info, BatchesInfo)
+        given[name] = tokens.may_claim(info.batches[0].claim, batch, name)
+    assert given == {"alice": True, "bob": False, "watch": False, "root": True}

@@ -7,6 +7,7 @@ import pytest
 from penstock.job.spec import BatchSpec, JobState, Stamp
 from penstock.station.contract import FromClient
 from penstock.ventilator.contract import WallClock
+from penstock.ventilator.intake import HORIZON
 from penstock.ventilator.jobs_model import Place
 from penstock.ventilator.start_conditions import EXPIRED
 from penstock.wire.bounds import RESEND
@@ -16,6 +17,7 @@ from penstock.wire.messages import (
     BatchesInfo,
     Cancel,
     Cancelled,
+    Delete,
     Forget,
     HandBack,
     HandedBack,
@@ -199,20 +201,55 @@ def test_a_batch_after_one_that_is_not_here_is_refused(bench: VentilatorBench) -
 
 
 def test_a_restart_forgets_no_order(bench: VentilatorBench) -> None:
-    """Whether the first has ended is in the file; and it stays there until those after it have ended, too."""
+    """Whether the first has ended is in the file, and once it has succeeded, that it did."""
     bench.submit(1, batch=FIRST)
     bench.submit(1, batch=THEN, spec=AFTER)
     bench.restart()
     bench.recover()
     assert bench.core.ledger.backlog.batches[THEN].held
     bench.turn(bench.record(0, 1, batch=FIRST), FromClient(CLIENT, Forget(FIRST)))
+    assert FIRST not in bench.core.ledger.backlog.batches
     bench.restart()
     bench.recover()
     assert bench.places(THEN) == [(0, 1, Place.QUEUED)]
-    bench.turn(FromClient(CLIENT, Forget(FIRST)))
-    assert FIRST in bench.core.ledger.backlog.batches
-    bench.turn(bench.record(0, 1, batch=THEN))
+
+
+@pytest.mark.parametrize("not_before", [0.0, 3600.0])
+def test_a_batch_that_waits_for_another_holds_nothing(bench: VentilatorBench, not_before: float) -> None:
+    """Anybody's batch may come after mine. Mine is deleted when I ask for that, at once where it has ended; what waits
+    for it to succeed is cancelled with the cause, and what waits only for its time goes on to wait, also after a
+    restart."""
+    bench.submit(1, batch=FIRST)
+    bench.submit(1, batch=THEN, spec=BatchSpec(after=FIRST, not_before_time=bench.wall_time + not_before))
+    if not_before:
+        bench.turn(bench.record(0, 1, batch=FIRST))
+    bench.turn(FromClient(CLIENT, Delete(7, FIRST)))
+    sent = bench.turn() if not_before else bench.turn(bench.record(0, 1, JobState.CANCELLED, batch=FIRST))
+    causes = verdicts(sent) + verdicts(bench.turn())
     assert FIRST not in bench.core.ledger.backlog.batches
+    if not_before:
+        bench.restart()
+        bench.recover()
+        assert bench.core.ledger.backlog.batches[THEN].held
+        bench.turn(after=not_before)
+        assert bench.places(THEN) == [(0, 1, Place.QUEUED)]
+    else:
+        text = f"batch {FIRST.hex()} was deleted before it had succeeded: 1 cancelled of 1 jobs"
+        assert causes == [(0, 1, text)]
+
+
+def test_a_client_cannot_say_that_another_batch_has_succeeded(bench: VentilatorBench) -> None:
+    """Only the ventilator knows."""
+    bench.submit(1, batch=FIRST)
+    bench.submit(1, batch=THEN, spec=BatchSpec(after=FIRST, after_met=True))
+    assert bench.places(THEN) == [(0, 1, Place.DELAYED)]
+
+
+def test_nobody_waits_for_ever(bench: VentilatorBench) -> None:
+    """An instant beyond any plan is refused, with what can be had."""
+    sent = bench.submit(1, spec=later(bench, HORIZON + 10))
+    assert sent == [(CLIENT, Refused(1, "Refused", "not_before is too far away: a batch may wait 10 years at most"))]
+    assert bench.store.batches() == []
 
 
 def test_who_asks_is_told_what_a_held_batch_waits_for(bench: VentilatorBench) -> None:
