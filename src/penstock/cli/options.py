@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from penstock.cli import settings
-from penstock.cli.option_types import DURATION, WORD, Count, OptionDecorator, Place, together
+from penstock.cli.option_types import DURATION, URL, Count, OptionDecorator, Place, together
 from penstock.station.config import TERM_GRACE
 from penstock.url import DEFAULT_URL
 
@@ -89,7 +89,7 @@ def url_option(flag: str, what: str) -> OptionDecorator:
         flag,
         "url",
         envvar="PENSTOCK_URL",
-        type=WORD,
+        type=URL,
         default=default_url,
         show_default=f"the key's URL, or {DEFAULT_URL}",
         help=f"{what}  [env: PENSTOCK_URL]",

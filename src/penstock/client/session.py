@@ -73,7 +73,8 @@ class Session:
         from penstock.wire.socket_sets import ClientLinks  # noqa: PLC0415
 
         self.url = url
-        self._has_key = key is not None
+        self.key_name: str = "" if key is None else key.name
+        """Of the key by which this client is known; empty: it has none."""
         self.failure: BaseException | None = None
         """Why nothing will be answered any more."""
         self._pid = os.getpid()
@@ -258,7 +259,7 @@ class Session:
                 self._room.wait(min(WAIT_INTERVAL, max(0.0, deadline - time.monotonic())))
         self.ensure_usable()
         if self._links.shut_out:
-            raise not_let_in(next(iter(self._links.shut_out.values())), has_key=self._has_key)
+            raise not_let_in(next(iter(self._links.shut_out.values())), has_key=bool(self.key_name))
         if missing := self._courier.missing:
             silent = " and no ".join(missing)
             raise NoPipeline(f"no {silent} answers at {self.url}: start one there, or check the address")

@@ -17,6 +17,7 @@ import zmq
 from penstock.errors import ConfigError, Refused
 from penstock.job.spec import ID_BYTES
 from penstock.keys.roles import EVERYONE, Peer
+from penstock.url import ANY_HOST
 from penstock.wire.bind_address import hold, listener, to_bind
 from penstock.wire.connections import Connections, open_files
 from penstock.wire.frames import encode
@@ -172,7 +173,7 @@ class Links:
             raise ConfigError(f"cannot bind {endpoint} ({name}): {error.strerror.lower()}{who}") from None
 
     def connect(self, name: str, endpoint: str, *, subscribe: bytes = b"", monitored: bool = False) -> None:
-        """A socket that connects, and keeps doing so."""
+        """A socket that connects, and keeps doing so. ConfigError: nothing can connect to such an address."""
         kind = PEERS[name.rstrip("0123456789")]
         socket = self.socket(name, kind)
         if kind in (zmq.PUSH, zmq.DEALER):
@@ -187,7 +188,11 @@ class Links:
             socket.set(zmq.RECONNECT_IVL, IPC_RECONNECT_MILLIS)
             socket.set(zmq.RECONNECT_IVL_MAX, 0)
         self._endpoints[name] = endpoint
-        socket.connect(endpoint)
+        try:
+            socket.connect(endpoint)
+        except zmq.ZMQError as error:
+            hint = "it can be bound, and here a host must be named" if f"//{ANY_HOST}:" in endpoint else error.strerror
+            raise ConfigError(f"cannot connect to {endpoint} ({name}): {hint}") from None
 
     def renew(self, name: str) -> None:
         """Connect anew, if there is a connection."""

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from penstock.job.command import CommandTemplate
+from penstock.job.display import printable
 from penstock.job.spec import JobState, job_id
 from penstock.slot.protocol import Ran
 from penstock.station.contract import Bytes
@@ -127,4 +128,4 @@ class Screens(NamedTuple):
 def _plain(text: str) -> str:
     """On one line, of bounded length, and nothing in it that moves a cursor."""
     text = text[:WHAT_CHARS] + ("..." if len(text) > WHAT_CHARS else "")
-    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape", "replace").decode() for sign in text)
+    return printable(text)

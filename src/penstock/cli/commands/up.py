@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import time
 from collections.abc import Iterator
@@ -64,9 +65,9 @@ def command(
             supervisor.start()
             _wait_until_up(supervisor, url, workers)
             say(f"{url} is up and keeps its data in {folder}; others on this machine find it with")
-            print(f"export PENSTOCK_URL={url}", flush=True)
+            print(f"export PENSTOCK_URL={shlex.quote(url)}", flush=True)
             if key_path():
-                print(f"export PENSTOCK_KEY={key_path()}", flush=True)
+                print(f"export PENSTOCK_KEY={shlex.quote(key_path())}", flush=True)
             while True:
                 supervisor.wait()
         except StationEndedError as error:
