@@ -182,8 +182,9 @@ class Scene:
             yield f"what had ended is {values}"
         starts = self.trace.read_text().count("started")
         running = self.running.status()
-        if (starts, running.running, running.accepted - running.leased) != (1, 1, 0):
-            yield f"what ran was started {starts} times and is {running}"
+        at = [job.worker for job in self.running.jobs()]
+        if (starts, at, running.running, running.leased) != (1, [WORKER], 1, 1):
+            yield f"what ran was started {starts} times, is at {at}, and is {running}"
         if (waiting := self.waiting.status()).cancelled or waiting.accepted - waiting.leased != 1 or waiting.total != 1:
             yield f"what waited is {waiting}"
         if claims := self.claims():
