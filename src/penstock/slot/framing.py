@@ -19,7 +19,9 @@ MAGIC = b"\xf3pst"
 PREFIX = struct.Struct("<4sIQ")
 """MAGIC, bytes of the header, bytes of the payload."""
 MAX_BYTES = 1 << 40
-"""No frame is larger; a job that writes to its slot's socket may claim anything."""
+"""No payload is larger; a job that writes to its slot's socket may claim anything."""
+MAX_HEADER_BYTES = 1 << 28
+"""Nor a header: tracebacks and outputs of all jobs of a piece are less, and all of it is waited for in memory."""
 
 Bytes = bytes | bytearray | memoryview
 Message = TypeVar("Message")
@@ -68,7 +70,7 @@ class FrameReader(Generic[Message]):
         if len(data) < PREFIX.size:
             return None
         _, header_size, payload_size = PREFIX.unpack_from(data)
-        if max(header_size, payload_size) > MAX_BYTES:
+        if header_size > MAX_HEADER_BYTES or payload_size > MAX_BYTES:
             raise ProtocolError("a frame is too large")
         end = PREFIX.size + header_size
         if len(data) < end:
