@@ -88,6 +88,8 @@ class Scene:
         self._opened = contextlib.ExitStack()
         self._treasures = 0
         self._asked = 0
+        self.answers: dict[str, list[str]] = {}
+        """What each role got at the six sockets."""
 
     def up(self, **worker: Any) -> Scene:
         """Start all, and give alice something to lose. `worker`: settings of w1."""
