@@ -15,6 +15,7 @@ from penstock import Pipeline
 from penstock.adapters.finished_queue import claim
 from penstock.client import Batch
 from penstock.client.batch import find_batches
+from penstock.errors import PenstockError
 from penstock.keys.files import KeyFile, KeyFolder
 from penstock.keys.roles import Role
 from penstock.wire.bounds import Limits
@@ -161,11 +162,13 @@ class Scene:
 
     def harm(self) -> list[str]:
         """What an attack has done that it may not; none: it was harmless."""
-        return [
-            *self._harm_to_stations(),
-            *self._harm_to_jobs(),
-            *self._harm_to_logs(),
-        ]
+        found = list(self._harm_to_stations())
+        if not any(process.poll() is not None for _, process in self._stations()):
+            try:
+                found += self._harm_to_jobs()
+            except PenstockError as error:
+                found.append(f"an honest client is told: {error}")
+        return [*found, *self._harm_to_logs()]
 
     def _harm_to_stations(self) -> Iterator[str]:
         for name, process in self._stations():
@@ -175,8 +178,6 @@ class Scene:
                 yield f"{name} has grown by {grown >> 20} MiB"
 
     def _harm_to_jobs(self) -> Iterator[str]:
-        if any(process.poll() is not None for _, process in self._stations()):
-            return
         if self.alice.submit(abs, -7).result(LIMIT) != 7:
             yield "an honest job has another value"
         values = [outcome.value for outcome in self.alice.attach(self.ended.id).outcomes()]
