@@ -276,9 +276,7 @@ def patched(scene: Scene) -> str:
 
 
 ATTACKS.append(
-    Attack(
-        "a job", "opens files without end", "it is stopped by its own limit", partial(became, job=opens_all, user="")
-    )
+    Attack("a job", "opens files without end", "stopped by its own limit", partial(became, job=opens_all, user=""))
 )
 ATTACKS.append(
     Attack("a job", "4,000 signals to its slot", "its own affair", partial(became, job=floods_stdin_of_agent, user=""))

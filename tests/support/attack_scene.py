@@ -257,4 +257,4 @@ def assert_harmless(attack: Attack, scene: Scene, show: Callable[[str, str], Non
     outcome = attack.run(scene)
     harm = scene.harm()
     show("who tried what, and what came of it", f"{attack.role:20} {attack.tries:68} {outcome}")
-    assert (outcome, harm) == (attack.right, [])
+    assert (outcome, harm) == (attack.right, []), f"{outcome!r} is not {attack.right!r}, or there is harm: {harm}"
