@@ -27,9 +27,10 @@ def hangs_up(scene: Scene) -> str:
 
 
 @pytest.mark.xfail(
+    strict=False,  # it lives where it reads faster than the heartbeat comes
     reason="libzmq 4.3.5 ends the process: 'Assertion failed: !_io_error (stream_engine_base.cpp:310)'. Where a peer"
     " goes while RCVHWM keeps the rest of what it said out, the next ZMTP heartbeat to it finds its connection broken"
-    " (zeromq/libzmq#4841)"
+    " (zeromq/libzmq#4841)",
 )
 def test_who_hangs_up_with_a_full_pipe_ends_nothing(place: Path, show: Show) -> None:
     """40,000 questions and no reading, then the connection is closed: the ventilator lives."""
