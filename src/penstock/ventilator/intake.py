@@ -202,7 +202,7 @@ class Intake:
                 continue
             batch = self._ledger.backlog.batches.get(chunk.batch)
             end = ends.get(chunk.batch, batch.accepted if batch is not None else -1)
-            if chunk.first > end:
+            if chunk.first > end or chunk.first < end < chunk.first + chunk.count:
                 return None
             ends[chunk.batch] = max(end, chunk.first + chunk.count)
         return ends

@@ -59,6 +59,7 @@ def test_what_came_before_nonsense_is_taken() -> None:
     ("stream", "error"),
     [
         (PREFIX.pack(MAGIC, 3, 1 << 50), "too large"),
+        (PREFIX.pack(MAGIC, (1 << 32) - 1, 0), "too large"),
         (frame(Unfit("x"))[:-2] + b"\xff\xff", "cannot be read"),
         (PREFIX.pack(MAGIC, 1, 0) + b"\xc1", "cannot be read"),
     ],
