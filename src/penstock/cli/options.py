@@ -41,7 +41,7 @@ _debug = click.option(
 )
 
 
-debug = together(settings.option, _debug)
+debug: OptionDecorator = together(settings.option, _debug)
 """``--config`` and ``--debug``, of every command."""
 
 
@@ -96,7 +96,7 @@ def url_option(flag: str, what: str) -> OptionDecorator:
     )
 
 
-running = together(keyed, url_option("--url", "Use the pipeline at this URL."), debug)
+running: OptionDecorator = together(keyed, url_option("--url", "Use the pipeline at this URL."), debug)
 """``--url`` and ``--key`` of a command that needs a running pipeline."""
 
 as_json: OptionDecorator = click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
@@ -133,7 +133,7 @@ def graced(more: str = "") -> OptionDecorator:
     )
 
 
-binding = together(
+binding: OptionDecorator = together(
     keyed,
     url_option("--bind", "Listen at tcp://HOST:PORT (six ports, counted from this one) or ipc:///FOLDER."),
     click.option(

@@ -36,6 +36,8 @@ class Engine(Member):
     """The backend of a Pipeline that has stations: one client of one pipeline, over one connection. It never runs a job
     in this process."""
 
+    batched: int
+
     def __init__(
         self, url: str, stations: LocalStations | None = None, *, key: KeyFile | None = None, ship: bool = True
     ) -> None:

@@ -149,7 +149,11 @@ class Inline:
         """Take no more jobs, whatever the way of leaving: none waits, none runs, and there are no workers."""
         self._left = True
 
-    leave_by = leave_forgotten = abandon = terminate = end_workers = leave
+    leave_by: Callable[..., None] = leave
+    leave_forgotten: Callable[..., None] = leave
+    abandon: Callable[..., None] = leave
+    terminate: Callable[..., None] = leave
+    end_workers: Callable[..., None] = leave
 
 
 class InlineBatch(Batch[Any]):

@@ -197,6 +197,10 @@ class Live:
 class LiveFollower(Follower):
     """Asks the sink for what the jobs of one batch write, and gives it on."""
 
+    asked: bool
+    said_at: float
+    owed: int
+
     def __init__(self, batch: bytes, live: Live) -> None:
         super().__init__(batch, live)
         self._live = live

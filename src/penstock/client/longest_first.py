@@ -28,7 +28,7 @@ class LongestFirst:
         """Raises whatever a `cost` function raises, ValueError for a cost that is no finite number of 0 or more and
         for a list of costs shorter than the input; TypeError for anything else as `cost`. An error of the input
         itself comes after what was drawn before it."""
-        self.form = form_of(iterables)
+        self.form: str = form_of(iterables)
         items: list[Any] = []
         self._error: Exception | None = None
         try:

@@ -66,6 +66,9 @@ def future_once(session: Session, streams: Streams, spec: BatchSpec, function: F
 class OneJob(Stream):
     """A stream of one job, whose batch is accepted already: it only waits for the outcome."""
 
+    batch: BatchId
+    count: int
+
     def __init__(
         self, session: Session, batch: bytes, spec: BatchSpec, function: Function, left: Callable[[Stream], None]
     ) -> None:

@@ -30,7 +30,7 @@ from penstock.job.payload import PROTOCOL
 from penstock.job.pickle_by_value import ValuePickler
 from penstock.job.stateless import LruCache, is_generic, is_in_script
 
-FRESH = {type(make()): kind for kind, make in main_module.FRESH.items()}
+FRESH: dict[type, str] = {type(make()): kind for kind, make in main_module.FRESH.items()}
 """What cannot be pickled and need not be: what a script makes of these, empty, does as well."""
 
 

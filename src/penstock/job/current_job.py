@@ -36,7 +36,7 @@ class _Here:
         whoever sees it grow is the child of what ran meanwhile."""
 
 
-here = _Here()
+here: _Here = _Here()
 
 
 def current_job() -> CurrentJob | None:

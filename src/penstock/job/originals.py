@@ -15,12 +15,13 @@ import signal
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 __all__ = ["end_process", "fcntl", "os", "pickle", "select", "signal", "threading", "time", "traceback"]
 
-end_process = os._exit
+end_process: Callable[[int], NoReturn] = os._exit
 """At once, with this exit code."""
 
 

@@ -20,9 +20,9 @@ DEPTH = 12
 """What is nested deeper is shown as dots: nobody reads further, and it must not exhaust the stack."""
 MOST_BITS = 4096
 """A larger number is shown by its size: to write it in decimal takes the square of its length."""
-SIMPLE = frozenset({str, int, float, complex, bool, type(None)})
+SIMPLE: frozenset[type] = frozenset({str, int, float, complex, bool, type(None)})
 """Arguments that say what is made of them: ``Decimal('1.5')``."""
-TELLING = SIMPLE | {list, tuple, Pairs, Members}
+TELLING: frozenset[type] = SIMPLE | {list, tuple, Pairs, Members}
 """They may be in lists and dicts."""
 DATE, DATETIME = struct.Struct(">HBB"), struct.Struct(">HBBBBB3s")
 """How pickle has them."""

@@ -88,7 +88,8 @@ class ResultStore(StoreFile):
     def _load_meta(self) -> None:
         with self.guard():
             meta: Any = self.db.execute("SELECT seq, chain, hole, hole_chain, damaged FROM meta").fetchone()
-            self._seq, self._chain, self._hole, self._hole_chain, self.damaged_to = meta
+            self._seq, self._chain, self._hole, self._hole_chain, damaged_to = meta
+            self.damaged_to: int = damaged_to
 
     @property
     def untidy(self) -> bool:

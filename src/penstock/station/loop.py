@@ -236,6 +236,7 @@ class Signals:
     """SIGTERM and SIGINT (to leave) and SIGUSR1 (to back up) as a file descriptor that the loop polls."""
 
     def __init__(self) -> None:
+        self.fd: int
         self.fd, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
         self._backup = False

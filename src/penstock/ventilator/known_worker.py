@@ -64,7 +64,7 @@ class Worker:
         self.draining = False
         self.broken = ""
         """Why it can run nothing at present, by its own words."""
-        self.clock_ahead = 0.0
+        self.clock_ahead: float = 0.0
         """Seconds that its wall clock was ahead of the ventilator's when it joined."""
         self.kept = False
         """It is to run one suspect and nothing else."""

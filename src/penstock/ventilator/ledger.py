@@ -67,6 +67,8 @@ class Ledger:
         self.workers: dict[bytes, Worker] = {}
         self.changed: dict[Worker, None] = {}
         """Workers that may be given more or less than before."""
+        self.applied: int
+        self.chain: bytes
         self.applied, self.chain = applied
         self.delayed: list[tuple[float, int, Chunk]] = []
         """Heap of (instant, serial, chunk): when some part of the chunk is to be queued."""

@@ -100,7 +100,9 @@ class QueueStore(StoreFile):
         """What is kept in memory of the file: a few numbers."""
         with self.guard():
             meta: Any = self.db.execute("SELECT kept_bytes, applied, accepted, pipeline, paired FROM meta").fetchone()
-            self._kept_bytes, self._applied, self.accepted, self.pipeline, paired = meta
+            self._kept_bytes, self._applied, accepted, pipeline, paired = meta
+            self.accepted: int = accepted
+            self.pipeline: bytes = pipeline
             self.is_paired: bool = bool(paired)
             """Whether a sink's file knows this one."""
             self._payloads: int = self.value("SELECT coalesce(max(payload.number), 0) FROM payload")

@@ -19,13 +19,16 @@ import msgspec
 
 from penstock.job.spec import ID_BYTES, BatchSpec
 from penstock.station.checked_rows import is_whole
+from penstock.station.contract import Bytes
 from penstock.station.store_file import StoreFile
 from penstock.ventilator.store_statements import ADD_DOOMED, BATCH, CHUNK, DOOMED, FORGOTTEN, META, OWN
 
-decode_spec = msgspec.msgpack.Decoder(BatchSpec).decode
-decode_counts = msgspec.msgpack.Decoder(dict[str, int]).decode
-decode_asked = msgspec.msgpack.Decoder(tuple[tuple[bytes, int], ...]).decode
-decode_spans = msgspec.msgpack.Decoder(tuple[tuple[int, int], ...]).decode
+Spans = tuple[tuple[int, int], ...]
+Asked = tuple[tuple[bytes, int], ...]
+decode_spec: Callable[[Bytes], BatchSpec] = msgspec.msgpack.Decoder(BatchSpec).decode
+decode_counts: Callable[[Bytes], dict[str, int]] = msgspec.msgpack.Decoder(dict[str, int]).decode
+decode_asked: Callable[[Bytes], Asked] = msgspec.msgpack.Decoder(Asked).decode
+decode_spans: Callable[[Bytes], Spans] = msgspec.msgpack.Decoder(Spans).decode
 _encode = msgspec.msgpack.Encoder().encode
 
 OWN_PAYLOAD = f"""

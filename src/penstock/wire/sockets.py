@@ -101,7 +101,7 @@ class Links:
         self._locks: list[int] = []
         self.frame_bytes: int = security.limits.frame_bytes or MAX_FRAME_BYTES
         """The largest message that is taken."""
-        self.is_local = False
+        self.is_local: bool = False
         """Whether all peers are on this machine, and no link is between."""
         self.malformed: int = 0
         """Messages with an impossible number of frames, or of nobody who may be here."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from penstock.cli.commands.keys import work_key_file
-from penstock.cli.option_types import together
+from penstock.cli.option_types import OptionDecorator, together
 from penstock.cli.options import as_json, debug, key_path, keyed, url_option
 from penstock.cli.output import json_line, local_time, printable
 from penstock.errors import ConfigError
@@ -18,7 +18,7 @@ from penstock.errors import ConfigError
 if TYPE_CHECKING:
     from penstock.fleet.ssh import Answer, Fleet
 
-on_hosts = together(
+on_hosts: OptionDecorator = together(
     click.argument("hosts", metavar="HOSTS"),
     keyed,
     url_option("--url", "Connect to the pipeline at this URL."),

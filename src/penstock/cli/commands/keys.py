@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from penstock.cli.option_types import together
+from penstock.cli.option_types import OptionDecorator, together
 from penstock.cli.options import as_json, debug, key_path
 from penstock.cli.output import columns, counted, json_line, local_time, say
 from penstock.cli.settings import default_key_folder
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from penstock.keys.files import KeyFolder
 
 
-in_folder = together(
+in_folder: OptionDecorator = together(
     click.option(
         "--keys",
         "folder",

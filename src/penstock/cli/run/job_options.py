@@ -8,7 +8,16 @@ from typing import Any, Self
 
 import click
 
-from penstock.cli.option_types import DURATION, POSITIVE_DURATION, SIZE, WORD, Count, together, with_unit
+from penstock.cli.option_types import (
+    DURATION,
+    POSITIVE_DURATION,
+    SIZE,
+    WORD,
+    Count,
+    OptionDecorator,
+    together,
+    with_unit,
+)
 from penstock.cli.run.arguments import ParsedWords
 from penstock.cli.run.input_reading import TRIMS, Filling, Reading
 from penstock.cli.run.replacement_strings import Naming
@@ -17,7 +26,7 @@ GROUPS: dict[str, type[Any]] = {"reading": Reading, "naming": Naming, "filling":
 """Options that are handed on together: how input is read, what replacement strings are called, how many arguments a
 job gets."""
 
-jobs_options = together(
+jobs_options: OptionDecorator = together(
     click.option(
         "-a",
         "--arg-file",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from penstock.cli.option_types import DURATION, SIZE, together
+from penstock.cli.option_types import DURATION, SIZE, OptionDecorator, together
 from penstock.cli.output import say
 from penstock.errors import ConfigError
 
@@ -55,7 +55,7 @@ class LoadType(click.ParamType[float]):
         return max(LEAST_LOAD, number)
 
 
-pace_options = together(
+pace_options: OptionDecorator = together(
     click.option("--delay", type=DURATION, help="Wait at least this long between two starts: 0.5, 2m."),
     click.option(
         "--load", type=LoadType(), metavar="N|N%", help="Start no job while this many processes run on this machine."
