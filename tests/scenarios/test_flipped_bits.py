@@ -79,11 +79,12 @@ def heal(world: World) -> str:
     return said
 
 
-def lines_of(sink: loop.Station, batches: Iterable[bytes]) -> tuple[Completion, ...]:
+def lines_of(sink: Any, batches: Iterable[bytes]) -> tuple[Completion, ...]:
     """The sound lines of its log: what is damaged, also in their values, is contained as for whoever reads it."""
     lost: list[Any] = []
     for batch in batches:
-        *found, _ = sink.perform(ReadRows(CLIENT, batch, 0, 1 << 30))
+        lost += sink.perform(ReadRows(CLIENT, batch, 0, 1 << 30))
+        *found, _ = sink.read_rows()
         lost += found
     *found, read = sink.perform(ReadLines(0, 1 << 30))
     list(loop.turn(sink, lost + found))

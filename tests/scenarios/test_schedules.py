@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from penstock.job.spec import BatchSpec
+from penstock.ventilator import jobs_model
 from penstock.wire import parts, streams
 from penstock.wire.messages import Part
 from support.sim.network import Node
@@ -244,7 +245,7 @@ def test_who_counts_only_what_failed_calls_cancelled_what_has_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The control: a ventilator that does not reckon with workers that it does not hear."""
-    monkeypatch.setattr(Part, "is_untouched", property(lambda part: part.fresh))
+    monkeypatch.setattr(jobs_model.Part, "is_untouched", property(lambda part: part.fresh))
     with pytest.raises(AssertionError, match="answered as cancelled before"):
         cut_off(World(tmp_path, 10, workers=2), random.Random(10))
 

@@ -18,7 +18,8 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any, assert_never
 
 from msgspec.structs import replace
@@ -196,17 +197,20 @@ class Sink:
             loop.say_dropped(self.links, self._questions, event.sender.name)
         return True
 
-    def read_rows(self) -> Iterator[RowsRead]:
+    def read_rows(self) -> Iterator[RowsRead | LinesLost]:
         """For followers that read, in turn; for the others when they do."""
         waiting, self._reads_due = self._reads_due, []
         left = READS_AT_ONCE
         for one in waiting:
             if left and self._reads(one.client):
                 left -= 1
-                records, payload, position, more = self._store.rows_after(one.batch, one.after, one.limit)
-                yield RowsRead(one.client, one.batch, records, payload, position, more)
+                yield from self._contained(partial(self._rows, one))
             else:
                 self._reads_due.append(one)
+
+    def _rows(self, asked: ReadRows) -> Iterable[RowsRead]:
+        records, payload, position, more = self._store.rows_after(asked.batch, asked.after, asked.limit)
+        return (RowsRead(asked.client, asked.batch, records, payload, position, more),)
 
     def _say(self, news: Iterable[Log]) -> None:
         for log in news:
@@ -245,10 +249,13 @@ class Sink:
 
     def perform(self, action: SinkEffect) -> Iterable[Any]:
         """Carry out one effect; a row that is found damaged on the way is taken out, and it is tried again."""
-        lost: list[LinesLost] = []
+        return self._contained(partial(self._carry_out, action))
+
+    def _contained(self, read: Callable[[], Iterable[Any]]) -> list[Any]:
+        lost: list[Any] = []
         while True:
             try:
-                return [*lost, *self._carry_out(action)]
+                return [*lost, *read()]
             except DamagedRow as damage:
                 recorded = self._store.contain(damage)
                 found = tuple(self._store.take_found())

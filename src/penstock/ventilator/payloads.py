@@ -19,6 +19,9 @@ from penstock.wire.messages import Jobs
 CACHE_BYTES = 32 << 20
 """Payloads kept in memory between accepting and giving out: most go straight through."""
 
+FUNCTION_COST = 1 << 10
+"""Bytes that a function takes beside its own, generously: small ones are bounded, too."""
+
 
 class Payloads:
     """Of this store."""
@@ -59,10 +62,16 @@ class Payloads:
     def remember_function(self, digest: bytes, code: bytes | memoryview) -> None:
         """It was accepted, or read: the last ones that were used are kept, of one that is larger than CACHE_BYTES that
         one alone."""
-        self._function_bytes += len(code) - len(self._functions.pop(digest, b""))
+        self._forget(digest)
+        self._function_bytes += len(code) + FUNCTION_COST
         self._functions[digest] = kept(code)
         while len(self._functions) > 1 and self._function_bytes > CACHE_BYTES:
-            self._function_bytes -= len(self._functions.popitem(last=False)[1])
+            self._forget(next(iter(self._functions)))
+
+    def _forget(self, digest: bytes) -> None:
+        code = self._functions.pop(digest, None)
+        if code is not None:
+            self._function_bytes -= len(code) + FUNCTION_COST
 
     def remember_chunk(self, key: tuple[bytes, int], payload: bytes | memoryview) -> None:
         """It was accepted."""
