@@ -331,7 +331,8 @@ def test_up_starts_again_what_is_killed(folder: Path, url: str, cli: Cli) -> Non
 
 def test_up_goes_on_when_a_job_kills_its_agents(folder: Path, url: str, cli: Cli) -> None:
     """Two, right after the start, or one of them again: the job is dead, and there are two workers that work."""
-    kill = "p=$PPID; for _ in slot server watcher; do p=$(awk '{ print $4 }' /proc/$p/stat); done; kill -9 $p; sleep 60; : {}"
+    up_from = "for _ in slot server watcher; do p=$(awk '{ print $4 }' /proc/$p/stat); done"
+    kill = f"p=$PPID; {up_from}; kill -9 $p; sleep 60; : {{}}"
     again = b"the worker ended with signal 9: started again"
     with up(folder, url, "--workers", "2") as process:
         cli("submit", "--url", url, "--max-crashes", "2", "--shell", kill, ":::", "x")
