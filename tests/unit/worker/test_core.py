@@ -46,6 +46,7 @@ from penstock.worker.contract import (
 )
 from penstock.worker.lease_receipts import TOOK_DELAY
 from penstock.worker.outbox import OUTCOME_DELAY
+from penstock.worker.slot_results import UNBEGUN_DEATHS
 from support.core_benches import BATCH, BEAT, FUNCTION, WorkerBench, delivered, done, of, runs
 
 LOST = 2.5
@@ -547,3 +548,16 @@ def test_healed_it_wants_jobs_again(bench: WorkerBench) -> None:
     (beat,) = of(Heartbeat, bench.turn(SlotReady(0)))
     assert (beat.window, beat.broken) == (module.WINDOW, "")
     assert len(runs(bench.turn(bench.jobs(0, 5)))) == 1
+
+
+def test_a_job_that_hides_that_it_runs_does_not_run_for_ever(bench: WorkerBench) -> None:
+    """It writes to its slot's page and ends the slot: nobody knows that it had begun, so it runs again, three times in
+    all. What is behind it runs."""
+    (run,) = runs(bench.turn(bench.jobs(0, 2, spec=BatchSpec(max_crashes=1))))
+    for _ in range(UNBEGUN_DEATHS - 1):
+        hidden = SlotDied(run.slot, None, None, JobState.DEAD, "killed by SIGKILL", 1.0, 0.0)
+        (run,) = runs(bench.turn(hidden, SlotReady(0)))
+        assert run.start == 0
+    did = bench.turn(SlotDied(run.slot, None, None, JobState.DEAD, "killed by SIGKILL", 1.0, 0.0), SlotReady(0))
+    assert [other.start for other in runs(did)] == [1]
+    assert delivered(bench.turn(after=OUTCOME_DELAY)) == [(0, 1)]
