@@ -35,7 +35,8 @@ from penstock.job.command import CommandTemplate
 from penstock.job.spec import BatchSpec
 from penstock.keys import files
 from penstock.keys.roles import Role
-from penstock.slot import protocol
+from penstock.slot import journal, protocol
+from penstock.slot.protocol import Ran
 from penstock.url import endpoints
 from penstock.wire import frames, messages
 from penstock.wire.frames import PREFIX, SIGNATURE
@@ -86,6 +87,7 @@ def targets(folder: Path) -> Iterator[Target]:
         ("slot to agent", protocol.FromSlot, protocol.from_slot.decode),
     ):
         yield Target(name, either(valid(union)), decoder, MEANT)
+    yield Target("journal", either(valid(tuple[Ran, bytes])), journal_of(protocol.Page.create()), (ProtocolError,))
     yield Target("template", either(valid(CommandTemplate)), argv_of, MEANT)
     yield Target("spec", either(valid(BatchSpec)), decoding(BatchSpec), MEANT)
     yield Target("commands", either(valid(list[list[bytes]])), payload.load_commands, MEANT)
@@ -136,6 +138,17 @@ def frame_of(union: Any) -> Decode:
         same = frames.encode(again.message, again.payload) == frame  # as bytes: NaN is not equal to itself
         assert same, "what was decoded encodes to something else"
         return wire
+
+    return decode
+
+
+def journal_of(page: protocol.Page) -> Decode:
+    """As what a slot that is gone has left, in entries of any number."""
+
+    def decode(data: bytes) -> object:
+        page.journal[: len(data)] = data
+        page.cells[protocol.SAVED] = min(len(data), data[0] if data else 0) * journal.ONE + len(data)
+        return journal.saved(page, 1, 100, "pickle", 0.0, 1.0)
 
     return decode
 

@@ -116,13 +116,16 @@ def show(record_property: Callable[[str, object], None]) -> Show:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """What tests have shown, also by other processes (pytest -n)."""
-    for report in (*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")):
-        for name, shown in report.user_properties:
-            if name == SHOWN:
-                title, text = shown
-                terminalreporter.section(title)
-                terminalreporter.write_line(text)
+    """What tests have shown, also by other processes (pytest -n): under each title all that was shown under it."""
+    told: dict[str, list[str]] = {}
+    for outcome in ("passed", "failed", "xfailed", "xpassed"):
+        for report in terminalreporter.getreports(outcome):
+            for name, shown in report.user_properties:
+                if name == SHOWN:
+                    told.setdefault(shown[0], []).append(shown[1])
+    for title, texts in told.items():
+        terminalreporter.section(title)
+        terminalreporter.write_line("\n".join(texts))
 
 
 Cli = Callable[..., "subprocess.CompletedProcess[bytes]"]

@@ -19,11 +19,13 @@ INTERRUPTED = 130
 
 MEANINGS = {
     SUCCESS: "All is well: every job that was waited for has succeeded.",
-    FAILURE: "Some job did not succeed (run, results, submit --wait), or there was an error that stderr names.",
+    FAILURE: "Some job did not succeed (run, results, submit --wait), something is wrong (doctor) or damaged (check),"
+    " or there was an error that stderr names.",
     WRONG_USE: "Wrong use: an unknown option, a wrong setting, no such batch or worker, a folder or an address in use."
     " Nothing was done.",
     NO_PIPELINE: "No pipeline answers at the URL.",
-    REFUSED: "The pipeline refused: it does not know the key, or does not allow it this.",
+    REFUSED: "The pipeline refused: it does not know the key, does not allow it this, or the file of this station"
+    " does not go with the other station's.",
     SOFTWARE: "A station failed by an error of its own, which its log shows.",
     STORE_FAILED: "A station's store failed. What was acknowledged is safe in it.",
     UNDELIVERED: "A worker left with outcomes that no sink had taken. These jobs run again.",

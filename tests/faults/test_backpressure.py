@@ -9,14 +9,14 @@ import pytest
 
 from jobs.fault import chatter, large
 from penstock.job.spec import KEEP_OUTPUT
-from penstock.worker.core import KEPT_BYTES_MAX
+from penstock.worker.core import HELD_BYTES_MAX
 from support.fault_pipeline import World
 from support.stations import until
 
 LARGE_BYTES = 1 << 20
 JOBS = 450
 """Of a megabyte each: more than a process may have."""
-WORKER_BYTES = KEPT_BYTES_MAX + (160 << 20)
+WORKER_BYTES = HELD_BYTES_MAX + (160 << 20)
 """A worker's outcomes that are not closed, some of them joined on their way out, and what Python is."""
 STATION_BYTES = 384 << 20
 """What ventilator and sink may have, whatever lies in their files; the sink without the bound on what is under way to

@@ -75,7 +75,7 @@ def test_lost_outcome_is_found(chaos: ModuleType, data: tuple[Path, str]) -> Non
 def test_outcome_that_is_recorded_twice_is_found(chaos: ModuleType, data: tuple[Path, str]) -> None:
     """A second line about the same job."""
     folder, batch = data
-    columns = "batch, start, stop, kind, worker, chain, crc, head, body"
+    columns = "batch, start, stop, kind, worker, chain, crc, sum, head, body"
     change(folder / "results.db", f"INSERT INTO line (seq, {columns}) SELECT 99, {columns} FROM line WHERE start = 2")
     assert chaos.count_files(folder, set()).twice == [f"{batch}:2"]
 

@@ -8,6 +8,7 @@ import signal
 import pytest
 
 from jobs.fault import nap
+from penstock.exit_codes import REFUSED
 from support.fault_pipeline import World
 from support.stations import until
 
@@ -31,7 +32,10 @@ def test_while_the_sink_is_away(world: World, kept: str) -> None:
         (data / name).unlink(missing_ok=True)
     if kept == "an old copy":
         shutil.copy(world.folder / "copy", data / "results.db")
-    world.start("sink")
+    assert world.end_refused("sink") == REFUSED
+    assert "--accept-older" in world.stations.log("sink").read_text()
+    assert set(world.times().values()) == {1}, "nothing runs again before somebody says so"
+    world.start("sink", accept_older=True)
     lost = 5 if kept == "an old copy" else 15
     until(lambda: client.status().reopened == lost, what="the loss is noticed")
     assert second.wait(60).succeeded == 5

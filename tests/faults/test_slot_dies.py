@@ -15,10 +15,12 @@ import psutil
 import pytest
 
 from jobs.fault import (
+    MIDDLE,
     bomb,
     close_streams,
     deaf_and_lasting,
     deafen,
+    die_in_the_middle,
     ears,
     fill,
     kill_agent,
@@ -27,11 +29,13 @@ from jobs.fault import (
     nap,
     recurse,
     wait,
+    wait_in_the_middle,
 )
 from penstock import errors
 from penstock.slot.fork_server import CAUSES, PROCESS_LIMIT, TOO_MANY
 from penstock.slot.process_limit import ROOM
 from support.fault_pipeline import World
+from support.stations import until
 
 
 def test_while_jobs_run(world: World) -> None:
@@ -44,6 +48,32 @@ def test_while_jobs_run(world: World) -> None:
     world.check(batch, 4)
     assert world.times() == {i: 2 if i == index else 1 for i in range(4)}
     assert [outcome.attempts for outcome in batch.outcomes()] == [2 if i == index else 1 for i in range(4)]
+
+
+@pytest.mark.parametrize("how", ["cancel", "cancel others", "kill", "crash"])
+def test_neighbours_in_a_piece_lose_nothing(world: World, how: str) -> None:
+    """3,000 short jobs travel in pieces, one in the middle lasts: if it is cancelled, or its slot dies, every other job
+    was started once and has succeeded; if others are cancelled, those that had ended have succeeded all the same."""
+    pipeline = world.up("w1", slots=2)
+    batch = world.batch(die_in_the_middle if how == "crash" else wait_in_the_middle, 3000)
+    if how != "crash":
+        until(lambda: MIDDLE in world.times() and len(world.times()) == 3000, what="all others have started")
+    started = [pid for index, pid, _ in world.starts() if index == MIDDLE]
+    if how == "cancel":
+        pipeline.cancel(f"{batch.id}:{MIDDLE}")
+    elif how == "cancel others":
+        for index in (MIDDLE - 1, MIDDLE + 1, 17, 2999):
+            pipeline.cancel(f"{batch.id}:{index}")
+    elif how == "kill":
+        os.kill(started[0], 9)
+    if how != "cancel":
+        world.open_gate()
+    status = batch.wait(60)
+    middle = {"cancel": ("cancelled", 1), "cancel others": ("succeeded", 1), "kill": ("succeeded", 2)}.get(
+        how, ("dead", 3)
+    )
+    assert world.times() == {index: middle[1] if index == MIDDLE else 1 for index in range(3000)}
+    assert (status.succeeded, getattr(status, middle[0])) == ((3000, 3000) if middle[0] == "succeeded" else (2999, 1))
 
 
 def test_with_the_process_that_made_it(world: World) -> None:

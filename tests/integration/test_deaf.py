@@ -19,6 +19,7 @@ from penstock.wire.guard import Guard, Security
 from penstock.wire.messages import Beat
 from penstock.wire.socket_sets import ventilator_links
 from penstock.wire.sockets import Links
+from penstock.wire.subscriptions import Topics
 from support.keyed_pipeline import key_of, make_keys
 from support.stations import LIMIT, Stations, until
 
@@ -112,7 +113,7 @@ def test_nobody_is_taken_for_another(url: str, keys: KeyFolder) -> None:
 def test_without_the_rule_the_thief_hears(url: str, keys: KeyFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     """The control: who subscribes is admitted, whatever was said before."""
 
-    def read_all(socket: zmq.Socket[bytes], guard: Guard | None) -> Iterator[tuple[bool, bytes, Peer]]:
+    def read_all(socket: zmq.Socket[bytes], guard: Guard | None, topics: Topics) -> Iterator[tuple[bool, bytes, Peer]]:
         with contextlib.suppress(zmq.Again):
             while True:
                 data = socket.recv(zmq.NOBLOCK)

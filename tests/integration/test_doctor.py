@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -102,7 +103,7 @@ def test_a_key_that_is_not_let_in(
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """None, one that was revoked, one of another pipeline: the doors say so."""
+    """None, one that was revoked, one of another pipeline: the doors say so. That of a stopped station knows no key."""
     start(stations, keys)
     monkeypatch.setattr(doctor_reach, "HANDSHAKE_TIME", 3.0)
     found = wrong(doctor(capfd, "--url", stations.url)[1])
@@ -116,6 +117,9 @@ def test_a_key_that_is_not_let_in(
     (keys.path / "gone.key").chmod(0o600)
     until(lambda: all(b" key_revoked: " in stations.log(name).read_bytes() for name in ("ventilator", "sink")))
     assert "not let in: the key was revoked" in wrong(doctor(capfd, "--key", path(keys, "gone"))[1])["desk door"]
+    stations.processes["ventilator"].send_signal(signal.SIGSTOP)
+    found = wrong(doctor(capfd, "--key", path(keys, "admin"))[1])
+    assert found["desk door"].startswith("no answer in the handshake")
 
 
 def test_a_pipeline_of_another_penstock(

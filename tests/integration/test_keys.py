@@ -100,6 +100,38 @@ def test_roles_are_kept_message_by_message(stations: Stations, keys: KeyFolder) 
         assert stations.processes.pop("w1").wait(LIMIT) == 0
 
 
+def test_who_reads_values_of_another_key_is_told_whose_code_runs(stations: Stations, keys: KeyFolder) -> None:
+    """Once of a batch, at the first look; of one's own, of commands and of msgpack there is nothing to say."""
+    start(stations, keys, "w1")
+    with Pipeline(key=path(keys, "alice")) as alice, Pipeline(key=path(keys, "watch")) as watch:
+        batches = {
+            "pickled": alice.batch(divmod, [7], [2], name="pickled"),
+            "plain": alice.options(serializer="msgpack").batch(divmod, [7], [2], name="plain"),
+            "command": alice.batch(["echo", "{}"], ["hi"], name="command"),
+        }
+        for name, batch in batches.items():
+            batch.wait(LIMIT)
+            assert len(list(alice.attach(name).values())) == 1  # a warning is an error here
+        for name in ("plain", "command"):
+            assert len(list(watch.attach(name).outcomes())) == 1
+        other = watch.attach("pickled")
+        with pytest.warns(UserWarning, match="submitted with the key 'alice'.*unpickled") as warned:
+            assert list(other.values()) == [(3, 1)]
+        assert warned[0].filename == __file__
+        assert [outcome.value for outcome in other.follow()] == [(3, 1)]
+
+
+def test_a_run_goes_on_from_ones_own_runs_only(stations: Stations, keys: KeyFolder, cli: Cli) -> None:
+    """What another key's batch says to be of the same call, and what it says to have come of it, counts for nothing."""
+    start(stations, keys, "w1")
+    keys.new(Role.SUBMIT, "bob")
+    until(lambda: stations.log("ventilator").read_bytes().count(b" key_added: ") == 1)
+    for name, is_resumed in (("alice", False), ("bob", False), ("alice", True)):
+        done = cli("run", "--key", path(keys, name), "--resume", "echo", ":::", "a")
+        assert (done.returncode, done.stdout) == (0, b"a\n")
+        assert (b"resumed: 1 of 1" in done.stderr) == is_resumed, done.stderr
+
+
 def test_a_revoked_client_is_cut_off_and_told(stations: Stations, keys: KeyFolder, cli: Cli) -> None:
     """Its open session ends with Refused, within a second or so; others do not notice; it does not come back."""
     start(stations, keys, "w1")
@@ -147,7 +179,7 @@ def test_an_unknown_key_gets_in_when_it_is_added(stations: Stations, keys: KeyFo
     (keys.path / "peers.json").write_bytes(listed)
     start(stations, keys)
     stations.start("w1", key=str(new))
-    until(lambda: b" not_let_in: " in stations.log("w1").read_bytes())
+    until(lambda: b" no_handshake: " in stations.log("w1").read_bytes())
     (keys.path / "peers.json").write_bytes(after)
     until(lambda: b"worker=early/w1" in stations.log("ventilator").read_bytes())
 

@@ -15,6 +15,8 @@ import pytest
 
 from penstock import Pipeline, errors
 from penstock.job.command import CommandTemplate
+from support.keyed_pipeline import make_keys
+from support.keyed_pipeline import start as start_with
 from support.stations import LIMIT, Stations, logs, until
 
 NODE = Path(__file__).parents[1] / "node"
@@ -110,6 +112,28 @@ def test_it_is_given_no_pickles(pipeline: Pipeline, stations: Stations) -> None:
     until(lambda: "no worker that opens pickles is connected" in pipeline.attach(batch).why(int(index)))
     stations.start("python")
     assert future.result(LIMIT) == 2.0
+
+
+def test_with_a_key_it_is_let_in_and_its_outcomes_are_recorded(folder: Path, stations: Stations) -> None:
+    """CURVE with the two server keys, the key's name before its own, the tokens of its leases; in a mixed fleet pickled
+    calls go to the Python worker alone."""
+    keys = make_keys(folder, stations.url)
+    start_with(stations, keys, "py")
+    with stations.log("js").open("ab") as log:
+        argv = ["node", str(NODE / "worker.js"), stations.url, "2", "js", str(keys.path / "gpu.key")]
+        stations.processes["js"] = subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
+    with Pipeline(stations.url, key=keys.path / "alice.key") as pipeline:
+        until(lambda: "gpu/js" in {worker.name for worker in pipeline.workers()}, what="it is let in")
+        batch = pipeline.options(worker="gpu/js").batch(["printf", "{}"], range(20))
+        found = list(batch.outcomes())
+        assert [(one.state, one.stdout, one.worker) for one in found] == [
+            ("succeeded", b"%d" % n, "gpu/js") for n in range(20)
+        ]
+        calls = list(pipeline.batch(math.sqrt, range(300)).outcomes())
+        assert {one.state for one in calls} == {"succeeded"}
+        assert "gpu/js" not in {one.worker for one in calls}
 
 
 def test_a_large_function_is_asked_for_once(pipeline: Pipeline) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -52,6 +54,98 @@ def test_units_are_what_systemd_takes(cli: Cli, folder: Path, key: str, station:
     for line in ("NoNewPrivileges=yes", "PrivateTmp=yes", "LimitNOFILE=65536", "Restart=on-failure"):
         assert line in unit.read_text().splitlines()
     assert f'--key "{folder}/keys of 100%%' in unit.read_text()
+
+
+HOSTILE = (
+    "a b",
+    ";",
+    "",
+    "it's",
+    '"q" \\',
+    "$HOME ${HOME} $(id) `id`",
+    "%h %i %%",
+    "#x",
+    "a: {b}, [c] & *d",
+    "$(KUBERNETES_PORT)",
+    "-x",
+    "~",
+    "\u00fc\U0001f600",
+)
+"""Words, each of which means something in a unit, a shell, YAML or a manifest."""
+FOLDER = "/tmp/a %h $HOME 'x' \"y\" #\\"
+URL = f"ipc://{FOLDER}"
+TAGS = [word for tag in HOSTILE for word in ("--tag", tag)]
+
+
+def read_by_systemd(folder: Path, name: str, text: str) -> tuple[list[str], dict[str, str]]:
+    """The command that systemd would run, and the rest of the unit: what it says itself that it has read."""
+    unit = folder / "units" / name
+    unit.parent.mkdir(exist_ok=True)
+    unit.write_text(text)
+    environment = os.environ | {"SYSTEMD_LOG_LEVEL": "debug"}
+    done = subprocess.run(
+        ["systemd-analyze", "verify", unit], env=environment, capture_output=True, text=True, check=True
+    )
+    about = done.stdout[done.stdout.index(f"-> Unit {name}:") :]
+    found = dict(reversed(re.findall(r"\t([A-Z][A-Za-z ]+): (.*)", about)))  # the first of each is this unit's
+    words = re.findall(r'"((?:\\.|[^"\\])*)"|(\S+)', found["Command Line"])
+    return [re.sub(r"\\(.)", r"\1", quoted or plain).replace("$$", "$") for quoted, plain in words], found
+
+
+@needs_systemd
+def test_a_unit_is_read_as_what_was_said(cli: Cli, folder: Path) -> None:
+    """By systemd: every word of a user, whatever it means there."""
+    text = printed(cli, "systemd", "worker", "--url", URL, *TAGS)
+    command, found = read_by_systemd(folder, "penstock-worker.service", text)
+    assert command[1:4] == ["-m", "penstock", "worker"]
+    assert command[4:-2] == ["--connect", URL, *TAGS]
+    assert command[-2:] == ["--name", socket.gethostname()]
+    assert found["Description"] == f"penstock worker ({URL})"
+    text = printed(cli, "systemd", "sink", "--url", URL, "--data", FOLDER)
+    command, found = read_by_systemd(folder, "penstock-sink.service", text)
+    assert command[4:] == ["--bind", URL, "--data", FOLDER]
+    assert found["ReadWritePaths"] == FOLDER
+
+
+def test_a_script_is_read_as_what_was_said(cli: Cli, folder: Path) -> None:
+    """By bash."""
+    script = folder / "job.sh"
+    text = printed(cli, "slurm", "--url", URL, *TAGS)
+    script.write_text(text.replace(f"exec {sys.executable}", f"printf '%s\\0' > {folder}/seen"))
+    (folder / "scontrol").write_text("#!/bin/sh\n")
+    (folder / "scontrol").chmod(0o755)
+    environment = os.environ | {"PATH": f"{folder}:{os.environ['PATH']}"}
+    environment |= {"SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "1"}
+    subprocess.run(["bash", script], env=environment, check=True)
+    words = (folder / "seen").read_text().split("\0")[:-1]
+    assert words[3:] == ["--connect", URL, *TAGS, "--idle-timeout", "10m"]
+
+
+def test_a_manifest_is_read_as_what_was_said(cli: Cli, folder: Path) -> None:
+    """By a reader of YAML, and then by Kubernetes, to which a dollar is two."""
+    (deployment,) = yaml.safe_load_all(printed(cli, "k8s", "--image", "a: #b", "--url", URL, *TAGS))
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == "a: #b"
+    command = [word.replace("$$", "$") for word in container["command"]]
+    assert command == ["penstock", "worker", "--connect", URL, "--slots", "1", *TAGS]
+    assert "$(" not in "".join(container["command"]).replace("$$", "")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(["slurm", "--tag"], ["slurm", "--time"], ["slurm", "--idle-timeout"], ["slurm", "--drain-before"]),
+        *(["systemd", "worker", "--tag"], ["systemd", "sink", "--user"], ["systemd", "sink", "--data"]),
+        *(["k8s", "--image", "x", "--tag"], ["k8s", "--image"], ["k8s", "--image", "x", "--head", "--storage"]),
+        *(["slurm", "--url"], ["systemd", "worker", "--url"], ["k8s", "--image", "x", "--url"]),
+    ],
+    ids=" ".join,
+)
+def test_nothing_becomes_a_line_of_its_own(cli: Cli, words: list[str]) -> None:
+    """A line end in a word is refused, whatever word it is."""
+    url = ["--url", "tcp://head:5555"]
+    done = cli("print", words[0], *url, *words[1:], "a\n#SBATCH --uid=0")
+    assert (done.returncode, done.stdout, done.stderr.count(b"\n")) == (2, b"", 1), done.stderr
 
 
 def test_a_job_script_starts_workers(cli: Cli, folder: Path, key: str) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from conftest import Cli
 from penstock import Pipeline
+from support.keyed_pipeline import make_keys
 from support.stations import LIMIT, Stations, until
 
 
@@ -33,6 +34,28 @@ def test_a_station_says_that_it_waits_that_it_joined_and_that_the_link_is_lost(s
     stations.start("ventilator")
     until(lambda: count(stations, name, "joined") == 2, what="it is back")
     assert count(stations, name, "no_answer") <= 2
+
+
+def test_of_a_ventilator_that_is_stopped_nobody_says_that_it_does_not_know_a_key(
+    stations: Stations, folder: Path, cli: Cli
+) -> None:
+    """Its machine accepts connections, and nothing more is known: workers and clients say so, with keys and without."""
+    keys = make_keys(folder, stations.url)
+    for key in ("", str(keys.path)):
+        stations.start("ventilator", "sink", key=key)
+        until(lambda: count(stations, "sink", "joined"), what="they run")
+        for name in ("ventilator", "sink"):
+            stations.processes[name].send_signal(signal.SIGSTOP)
+        stations.start("w1", key=key)
+        until(lambda: count(stations, "w1", "no_handshake"), what="it is said")
+        assert 'why="no answer"' in stations.log("w1").read_text()
+        done = cli("status", *(["--key", key] if key else ["--url", stations.url]))
+        assert done.returncode == 3
+        assert b"no answer in the handshake" in done.stderr
+        assert b"key" not in done.stderr
+        stations.close()
+        for name in ("w1", "sink", "ventilator"):
+            stations.log(name).unlink()
 
 
 def test_a_worker_prints_a_line_for_each_job(stations: Stations, folder: Path) -> None:

@@ -15,8 +15,10 @@ import pytest
 
 from penstock.errors import SchemaMismatch, StoreError, StoreInUse
 from penstock.sink.store import ResultStore
+from penstock.station.store_health import schema_sum
 from penstock.ventilator.contract import SaveChunk
 from penstock.ventilator.store import QueueStore
+from penstock.ventilator.store_statements import META
 from support.stations import LIMIT
 from support.store_samples import BATCH, queue_of_two_chunks
 
@@ -77,10 +79,11 @@ def test_a_second_process_on_the_folder_is_refused(queued: QueueStore, folder: P
 
 def test_a_newer_schema_is_refused_and_left_alone(queued: QueueStore, folder: Path) -> None:
     """Both versions and the file are named."""
+    queued.db.execute(META.write(schema="?1"), (schema_sum(queued.db, 9),))
     queued.db.pragma("user_version", 9)
     queued.close()
     for _ in range(2):
-        with pytest.raises(SchemaMismatch, match=r"queue\.db: has schema 9, this penstock knows up to 1"):
+        with pytest.raises(SchemaMismatch, match=r"queue\.db: has schema 9, this penstock knows up to 2"):
             QueueStore(folder / "data", durable=False)
 
 

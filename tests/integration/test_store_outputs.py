@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import apsw
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -12,8 +14,11 @@ from penstock.errors import StoreError
 from penstock.job.spec import Stamp
 from penstock.sink import store as results
 from penstock.sink.contract import SaveOutput, SaveTrimmed
+from penstock.sink.hash_chain import completion
 from penstock.sink.store import ResultStore
+from penstock.station.checked_rows import checksum
 from penstock.station.contract import DeleteBatch
+from penstock.station.store_file import APPLICATION_ID
 from penstock.wire.messages import Print
 from support.sink_models import head_of
 from support.store_samples import BATCH, OTHER, lines
@@ -98,14 +103,20 @@ def test_a_changed_byte_is_noticed(store: ResultStore) -> None:
         whole(store)
 
 
-def test_a_file_of_the_release_before_is_taken_over(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_of_the_first_schema_is_taken_over(folder: Path) -> None:
     """What it has stays, and outputs are kept beside it from now on."""
-    with monkeypatch.context() as before:
-        before.setattr(results, "SCRIPTS", results.SCRIPTS[:1])
-        before.setattr(results, "DoomedOutputs", lambda _: ())
-        old = ResultStore(folder / "data", durable=False)
-        finished(old, 1)
-        old.close()
+    (folder / "data").mkdir(mode=0o700)
+    old = apsw.Connection(str(folder / "data" / "results.db"))
+    old.execute(results.SCRIPTS[0])
+    old.pragma("application_id", APPLICATION_ID + results.KIND)
+    old.pragma("user_version", 1)
+    head = replace(head_of(BATCH, 0, 1), lease=1)
+    line, packed = completion(1, head, b"w" * 16, b""), msgspec.msgpack.encode(head)
+    old.execute("INSERT INTO batch VALUES (1, ?, 1, 0, x'90', x'90', x'90')", (BATCH,))
+    values = (1, 1, 0, 1, 1, b"w" * 16, line.chain, checksum(packed, b""), packed, b"")
+    old.execute("INSERT INTO line VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
+    old.execute("UPDATE meta SET seq = 1, chain = ?", (line.chain,))
+    old.close()
     new = ResultStore(folder / "data", durable=False)
     assert [head.lease for head in new.rows_after(BATCH, 0, 1 << 20)[0]] == [1]
     new.save([part(0, b"abc")])

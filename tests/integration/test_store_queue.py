@@ -26,6 +26,7 @@ from penstock.ventilator.contract import (
     VentilatorSave,
 )
 from penstock.ventilator.store import QueueStore
+from penstock.ventilator.store_statements import CHUNK
 from support.store_samples import BATCH, CODE, DIGEST, OTHER, a_batch, queue_of_two_chunks
 
 SECOND = Stamp(0, 2, 1)
@@ -191,6 +192,7 @@ def test_a_million_chunks_do_not_slow_the_start(folder: Path, monkeypatch: pytes
         " INSERT INTO chunk (batch, first, count, size, payload, finished, finished_time)"
         " SELECT 1, i * 10, 10, 5, i, iif(i < 900000, 1, NULL), iif(i < 900000, 4e9, NULL) FROM n"
     )
+    store.db.execute(CHUNK.write())
     store.close()
     turns = count()
     hook = functools.partial(apsw.Connection.set_progress_handler, callable=lambda: next(turns) < 0, nsteps=1000)

@@ -17,6 +17,7 @@ from penstock import current_job
 
 OPEN = "open"
 STARTS = "starts"
+MIDDLE = 1500
 
 
 def note(folder: str, x: int) -> int:
@@ -37,6 +38,22 @@ def wait(folder: str, x: int) -> int:
     note(folder, x)
     while not Path(folder, OPEN).exists():
         time.sleep(0.01)
+    return x
+
+
+def wait_in_the_middle(folder: str, x: int) -> int:
+    """Short ones, and one in the middle that lasts until the gate is open."""
+    note(folder, x)
+    while x == MIDDLE and not Path(folder, OPEN).exists():
+        time.sleep(0.01)
+    return x
+
+
+def die_in_the_middle(folder: str, x: int) -> int:
+    """Short ones, and one in the middle that kills its process."""
+    note(folder, x)
+    if x == MIDDLE:
+        os.kill(os.getpid(), signal.SIGKILL)
     return x
 
 

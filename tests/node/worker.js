@@ -1,6 +1,7 @@
-// A penstock worker: node worker.js tcp://HOST:PORT SLOTS NAME. It runs commands, and by name the few functions below.
-// Written from the docstring of src/penstock/messages.py; numbers in comments are the steps there.
+// A penstock worker: node worker.js tcp://HOST:PORT SLOTS NAME [KEY_FILE]. It runs commands, and by name the few
+// functions below. Written from the docstring of src/penstock/wire/messages.py; numbers in comments are the steps there.
 import { randomBytes } from "node:crypto"
+import { readFileSync } from "node:fs"
 import { hostname } from "node:os"
 import * as zmq from "zeromq"
 import { argv, run, text } from "./command.js"
@@ -9,7 +10,9 @@ import { fromFrame, pack, toFrame, unpack } from "./wire.js"
 const RESEND = 2000
 const WINDOW = 1024
 const FUNCTIONS = { "math:sqrt": Math.sqrt, "builtins:abs": Math.abs }
-const [, , url, slots, name] = process.argv
+const [, , url, slots, ownName, keyFile] = process.argv
+const keys = keyFile ? JSON.parse(readFileSync(keyFile, "utf8")) : null
+const name = keys ? `${keys.name}/${ownName}` : ownName
 const id = randomBytes(16)
 const { hostname: host, port } = new URL(url)
 const endpoint = offset => `tcp://${host}:${Number(port) + offset}`
@@ -21,6 +24,10 @@ const isLater = (stamp, other) => {
   const at = stamp.findIndex((part, place) => Number(part) !== Number(other[place]))
   return at >= 0 && Number(stamp[at]) > Number(other[at])
 }
+
+/** Options of a socket to a station that has this server key. */
+const secured = server =>
+  keys ? { curvePublicKey: keys.public, curveSecretKey: keys.secret, curveServerKey: server } : {}
 
 /** A socket whose sends wait for each other. */
 class Sender {
@@ -79,10 +86,10 @@ class Worker {
   draining = false
 
   constructor() {
-    this.control = new zmq.Subscriber()
-    this.pull = new zmq.Pull()
-    this.reports = new zmq.Push()
-    this.results = new zmq.Push()
+    this.control = new zmq.Subscriber(secured(keys?.ventilator))
+    this.pull = new zmq.Pull(secured(keys?.ventilator))
+    this.reports = new zmq.Push(secured(keys?.ventilator))
+    this.results = new zmq.Push(secured(keys?.sink))
     this.report = new Sender(this.reports)
     this.outcomes = new Sender(this.results)
   }

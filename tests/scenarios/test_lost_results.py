@@ -11,10 +11,14 @@ from typing import Any
 import pytest
 
 from penstock.job.spec import BatchSpec, JobState
+from penstock.ventilator.sink_log import LOST_RETRY, SinkLog
 from penstock.ventilator.sink_log_repair import SinkLogRepair
+from penstock.ventilator.store import QueueStore
+from penstock.wire.messages import Forget
 from support.sim.world import World
 
 HEAL = 60.0
+ONCE = b"o" * 16
 
 
 def fates(_batch: bytes, index: int, stamp: Any) -> tuple[str, float]:
@@ -37,6 +41,7 @@ def lose(folder: Path, seed: int, *, everything: bool = False) -> World:
     loss jobs end, fail, are retried and cancelled."""
     chance = random.Random(seed)
     world = World(folder / "world", seed)
+    world.accepts_older = True
     world.fates = fates
     batches = [chance.randbytes(16) for _ in range(2)]
     for batch in batches:
@@ -84,6 +89,7 @@ def test_an_empty_file_costs_all(tmp_path: Path, seed: int) -> None:
 def test_what_is_not_kept_or_must_not_run_twice_is_dead_and_says_so(tmp_path: Path) -> None:
     """Nothing vanishes: the job counts, and its cause names the loss."""
     world = World(tmp_path, 1)
+    world.accepts_older = True
     once, gone = b"o" * 16, b"g" * 16
     world.client.submit(once, BatchSpec(max_crashes=1), [4])
     world.client.submit(gone, BatchSpec(), [4, 4])
@@ -105,6 +111,7 @@ def test_what_is_not_kept_or_must_not_run_twice_is_dead_and_says_so(tmp_path: Pa
 def test_an_old_file_and_a_new_queue_harm_nobody(tmp_path: Path) -> None:
     """What the sink has of batches that nobody knows stays."""
     world = World(tmp_path, 1)
+    world.accepts_older = True
     world.client.submit(b"o" * 16, BatchSpec(), [4])
     world.run_until(partial(is_settled, world), HEAL)
     world.crash(world.ventilator)
@@ -117,10 +124,91 @@ def test_an_old_file_and_a_new_queue_harm_nobody(tmp_path: Path) -> None:
     world.close()
 
 
+def retried_and_lost(folder: Path, seed: int, spec: BatchSpec) -> World:
+    """A job fails, is retried by its user and succeeds; then the sink comes back without that."""
+    world = World(folder, seed)
+    world.accepts_older = True
+    world.fates = lambda _batch, _index, stamp: ("fail" if stamp.generation == 0 else "ok", 0.01)
+    world.client.submit(ONCE, spec, [4])
+    world.run_until(partial(is_settled, world), HEAL)
+    world.crash(world.sink)
+    shutil.copytree(folder / "results", folder / "copy")
+    world.start(world.sink)
+    world.run(world.now + 1.0)
+    world.client.retry(ONCE, 0, 4)
+    world.run(world.now + 1.0)
+    world.run_until(partial(is_settled, world), HEAL)
+    assert {head.state for head in world.client.outcomes.values()} == {JobState.SUCCEEDED}
+    world.crash(world.sink)
+    world.lose_end(folder / "copy")
+    world.start(world.sink)
+    world.run(world.now + 1.0)
+    world.run_until(partial(is_settled, world), HEAL)
+    return world
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_ran_again_by_a_retry_that_is_lost_is_not_run_once_more(tmp_path: Path, seed: int) -> None:
+    """At most once means that: it is dead, and says why; what may run again does."""
+    world = retried_and_lost(tmp_path / "once", seed, BatchSpec(max_crashes=1))
+    assert {len(starts) for starts in world.starts.values()} == {2}
+    found = {(head.state, head.note.cause if head.note else "") for head in world.client.outcomes.values()}
+    assert found == {(JobState.DEAD, LOST_RETRY)}
+    world.close()
+    world = retried_and_lost(tmp_path / "again", seed, BatchSpec())
+    assert {len(starts) for starts in world.starts.values()} == {3}
+    assert {head.state for head in world.client.outcomes.values()} == {JobState.SUCCEEDED}
+    world.close()
+
+
+def test_without_the_mark_it_is_run_once_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Control: whoever opens it does not say that it has run."""
+    queue = partial(SinkLog._opened, has_run=False)
+    monkeypatch.setattr(SinkLog, "_opened", lambda log, part, **_: queue(log, part))
+    world = retried_and_lost(tmp_path, 1, BatchSpec(max_crashes=1))
+    assert {len(starts) for starts in world.starts.values()} == {3}
+    world.close()
+
+
+def submitted_again_after_deletion(folder: Path) -> World:
+    """A batch ends and is deleted, the ventilator is started again, and a client that missed the answer submits on."""
+    world = World(folder, 1)
+    world.client.submit(ONCE, BatchSpec(max_crashes=1), [4, 4])
+    sent = dict(world.client.unacked)
+    world.run_until(partial(is_settled, world), HEAL)
+    world.client.links.send("desk", Forget(ONCE))
+    world.run(world.now + 1.0)
+    assert ONCE not in world.ventilator.core.ledger.backlog.batches
+    world.crash(world.ventilator)
+    world.start(world.ventilator)
+    world.client.unacked = sent
+    world.run(world.now + 5.0)
+    return world
+
+
+def test_what_is_forgotten_is_so_after_a_restart(tmp_path: Path) -> None:
+    """A client that still submits a batch that was deleted is answered, and nothing of it runs."""
+    world = submitted_again_after_deletion(tmp_path)
+    assert not world.client.unacked
+    assert ONCE not in world.ventilator.core.ledger.backlog.batches
+    assert {len(starts) for starts in world.starts.values()} == {1}
+    assert world.ventilator.core.intake.forgotten[ONCE] == ("NoSuchBatch", "it was deleted")
+    world.close()
+
+
+def test_what_is_not_kept_of_it_runs_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Control: the file does not say what was deleted."""
+    monkeypatch.setattr(QueueStore, "deleted", lambda _: [])
+    world = submitted_again_after_deletion(tmp_path)
+    assert {len(starts) for starts in world.starts.values()} == {2}
+    world.close()
+
+
 def test_without_the_comparison_jobs_are_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Control: the ledger are taken for right, and the log goes on from where it is."""
     monkeypatch.setattr(SinkLogRepair, "_compare", lambda *_: None)
     world = World(tmp_path, 1)
+    world.accepts_older = True
     world.client.submit(b"o" * 16, BatchSpec(), [4])
     world.run_until(partial(is_settled, world), HEAL)
     world.crash(world.sink)

@@ -21,7 +21,8 @@ def test_what_has_gone_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest
     while workers with new names come each minute."""
     monkeypatch.setattr("penstock.ventilator.intake.FORGOTTEN_BATCHES", REMEMBERED)
     monkeypatch.setattr("penstock.sink.core.FORGOTTEN_BATCHES", REMEMBERED)
-    monkeypatch.setattr("penstock.ventilator.process.CACHE_BYTES", REMEMBERED << 10)
+    monkeypatch.setattr("penstock.ventilator.store.DELETED_KEPT", REMEMBERED)
+    monkeypatch.setattr("penstock.ventilator.payloads.CACHE_BYTES", REMEMBERED << 10)
     month = Month(tmp_path, seed=1, functions=100_000)
     month.live(BATCHES)
     before = month.look()

@@ -17,7 +17,9 @@ from typing import Any
 import pytest
 
 from penstock.job.spec import BatchSpec
-from penstock.ventilator.jobs_model import Part
+from penstock.ventilator import jobs_model
+from penstock.wire import parts, streams
+from penstock.wire.messages import Part
 from support.sim.network import Node
 from support.sim.nodes import WorkerNode
 from support.sim.world import World
@@ -105,7 +107,34 @@ def is_over(world: World, node: Node) -> bool:
 def test_random_faults_lose_nothing_and_record_once(tmp_path: Path, seed: int) -> None:
     """Whatever dies, pauses or is cut off, and whenever: every accepted job gets one outcome."""
     print(f"seed {seed}")
-    world = World(tmp_path, seed)
+    random_faults(tmp_path, seed)
+
+
+@pytest.fixture
+def in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nearly all that workers are told and tell the sink goes in parts, of which few are under way."""
+    monkeypatch.setattr(parts, "WHOLE_BYTES", 40)
+    monkeypatch.setattr(streams, "PART_BYTES_LEAST", 16)
+    monkeypatch.setattr(streams, "WINDOW_FIRST", 64)
+    monkeypatch.setattr(streams, "WINDOW_MOST", 256)
+
+
+@pytest.mark.usefixtures("in_parts")
+@pytest.mark.parametrize("seed", SEEDS[:8])
+def test_random_faults_while_all_goes_in_parts(tmp_path: Path, seed: int) -> None:
+    """The same, with half of a message on its way at any time."""
+    print(f"seed {seed}")
+    counts = random_faults(tmp_path, seed)
+    assert min(counts["<control"], counts["outcomes>"]) > 20, counts
+
+
+def random_faults(folder: Path, seed: int) -> Counter[str]:
+    """Faults of this seed, and every job has one outcome; returns how many parts were sent, by direction."""
+    world = World(folder, seed)
+    counts: Counter[str] = Counter()
+    world.carried = lambda direction, message, size: counts.update(  # type: ignore[method-assign]
+        [direction] * (isinstance(message, Part) and size > 0)
+    )
     chance = random.Random(seed)
     world.fates = mixed
     spec = BatchSpec(retries=1, retry_delay=0.1)
@@ -121,6 +150,7 @@ def test_random_faults_lose_nothing_and_record_once(tmp_path: Path, seed: int) -
     world.run_until(lambda: world.settled, HEAL)
     world.judge()
     world.close()
+    return counts
 
 
 POISON = {7, 20, 33}
@@ -215,7 +245,7 @@ def test_who_counts_only_what_failed_calls_cancelled_what_has_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The control: a ventilator that does not reckon with workers that it does not hear."""
-    monkeypatch.setattr(Part, "is_untouched", property(lambda part: part.fresh))
+    monkeypatch.setattr(jobs_model.Part, "is_untouched", property(lambda part: part.fresh))
     with pytest.raises(AssertionError, match="answered as cancelled before"):
         cut_off(World(tmp_path, 10, workers=2), random.Random(10))
 
@@ -247,6 +277,12 @@ def test_without_faults_every_job_runs_once(tmp_path: Path) -> None:
     world.judge()
     assert {len(starts) for starts in world.starts.values()} == {1}
     world.close()
+
+
+@pytest.mark.usefixtures("in_parts")
+def test_without_faults_every_job_runs_once_in_parts(tmp_path: Path) -> None:
+    """And nothing is given or delivered twice meanwhile."""
+    test_without_faults_every_job_runs_once(tmp_path)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -315,14 +315,15 @@ class VentilatorBench:
         batch: bytes = BATCH,
         close: bool = True,
         sender: Sender = EVERYONE,
+        each: int = 4,
     ) -> list[tuple[bytes, Message]]:
-        """A batch of chunks with so many jobs each, in one message: all that its turn sent."""
+        """A batch of chunks with so many jobs, and `each` so many bytes, in one message: all that its turn sent."""
         firsts = [0, *itertools.accumulate(sizes)]
-        chunks = tuple(ChunkHead(batch, first, size, 4) for first, size in zip(firsts, sizes, strict=False))
+        chunks = tuple(ChunkHead(batch, first, size, each) for first, size in zip(firsts, sizes, strict=False))
         closes = (BatchClose(batch, firsts[-1]),) if close else ()
         opens = (BatchOpen(batch, spec or BatchSpec(), FUNCTION, 1),)
         submit = Submit(next(self.numbers), opens, chunks, closes)
-        return self.turn(FromClient(CLIENT, submit, b"f" + b"args" * len(chunks), 1.0, sender))
+        return self.turn(FromClient(CLIENT, submit, b"f" + bytes(each * len(chunks)), 1.0, sender))
 
     def record(
         self,

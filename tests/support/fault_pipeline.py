@@ -63,6 +63,11 @@ class World:
         """SIGCONT."""
         self.stations.processes[name].send_signal(signal.SIGCONT)
 
+    def end_refused(self, name: str, **settings: Any) -> int:
+        """Start a station that is to end by itself; its exit code."""
+        self.start(name, **settings)
+        return self.stations.processes.pop(name).wait(LIMIT)
+
     def open_gate(self) -> None:
         """Let the jobs that wait come to their end."""
         (self.folder / OPEN).touch()

@@ -24,7 +24,8 @@ from penstock.station.permissions import Bindings
 from penstock.station.ventilator_contact import VentilatorContact
 from penstock.wire.frames import encode, join
 from penstock.wire.messages import Fetched, Message, Rows, Verdicts, credit_cost
-from support.recording_client import Frame, Wire, World
+from penstock.wire.sockets import Received
+from support.recording_client import Wire, World
 from support.sink_models import BATCHES, CLIENTS, SINK, MemoryResults, arrived, head_of
 from support.surroundings import QuietLinks, QuietOrders, logger_to
 
@@ -48,8 +49,8 @@ class SlowWire(Wire):
         super().__init__()
         self._under_way = under_way
 
-    def send(self, name: str, message: Message, payload: Bytes = b"") -> bool:
-        sent = super().send(name, message, payload)
+    def send(self, name: str, message: Message, *parts: Bytes, peer: bytes = b"") -> bool:
+        sent = super().send(name, message, *parts, peer=peer)
         if name == "results":
             self._under_way.append(self.sent[-1][1])
         return sent
@@ -129,6 +130,7 @@ class ReadingMachine(RuleBasedStateMachine):
             self.store.save([action for action in actions if isinstance(action, Save)])
             effects = [action for action in actions if not isinstance(action, Save)]
             waiting = [event for action in effects for event in self.station.perform(action)]
+            waiting += self.station.read_rows()
 
     def pass_on(self, messages: int, awaited: Future[Any] | None = None) -> None:
         """So many messages arrive, as they are under way; no more than it takes to answer what is awaited."""
@@ -148,8 +150,10 @@ class ReadingMachine(RuleBasedStateMachine):
                 if record.stamp.opens:
                     self.opened |= dict.fromkeys(range(record.start, record.stop), record.stamp.generation)
         assert isinstance(message, Rows | Fetched) or not payload
-        self.session.wire.arrived.setdefault("results", deque()).append(Frame(encode(message, payload)))
-        self.session._courier.receive("results")
+        self.session.wire.arrived.setdefault("results", deque()).append(
+            Received("results", b"", encode(message, payload))
+        )
+        self.session._courier.receive("results", 0.0)
         self.session.turn()
 
     # ------------------------------------------------------------------------------------------ what happens

@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from penstock.client.callback_thread import Delivery, attempt
 from penstock.client.courier import Courier
@@ -18,17 +18,12 @@ from penstock.job.spec import BatchSpec, JobState, Stamp
 from penstock.job.stateless import are_plain
 from penstock.wire.frames import Decoder, encode, join, split
 from penstock.wire.messages import ClientToSink, ClientToVentilator, Message, Note, OutcomeHead, Rows, Submit
+from penstock.wire.sockets import Received
 
 Bytes = bytes | memoryview
 T = TypeVar("T")
 
 BATCH = bytes(15) + b"\x01"
-
-
-class Frame(NamedTuple):
-    """A message as it arrives."""
-
-    frame: bytes
 
 
 class Wire:
@@ -37,13 +32,15 @@ class Wire:
     def __init__(self) -> None:
         self.sent: list[tuple[str, Message]] = []
         self.payloads: list[bytes] = []
-        self.arrived: dict[str, deque[Frame]] = {}
+        self.is_local = False
+        self.arrived: dict[str, deque[Received]] = {}
         self.events: dict[str, list[bool]] = {}
         self.open = True
         self._decoders = {"desk": Decoder(ClientToVentilator), "results": Decoder(ClientToSink)}
 
-    def send(self, name: str, message: Message, payload: Bytes = b"") -> bool:
+    def send(self, name: str, message: Message, *parts: Bytes, peer: bytes = b"") -> bool:  # noqa: ARG002
         """Record it, unless nobody is connected."""
+        payload = join(list(parts))
         if not self.open:
             return False
         decoder = self._decoders["desk" if name == "desk" else "results"]
@@ -52,7 +49,7 @@ class Wire:
             self.payloads.append(bytes(payload))
         return True
 
-    def receive(self, name: str) -> Iterable[Frame]:
+    def receive(self, name: str) -> Iterable[Received]:
         """What the test made arrive."""
         waiting = self.arrived.setdefault(name, deque())
         while waiting:
@@ -167,15 +164,15 @@ class World(Session):
 
     def arrive(self, name: str, message: Message, payload: Bytes = b"") -> None:
         """A message from a station."""
-        self.wire.arrived.setdefault(name, deque()).append(Frame(encode(message, payload)))
-        self._courier.receive(name)
+        self.wire.arrived.setdefault(name, deque()).append(Received(name, b"", encode(message, payload)))
+        self._courier.receive(name, self.now)
         self.turn()
 
     def connect_again(self, *names: str) -> None:
         """These connections were lost and are back."""
         for name in names:
             self.wire.events[name] = [False, True]
-            self._courier.receive(f"monitor:{name}")
+            self._courier.receive(f"monitor:{name}", self.now)
         self.turn()
 
 

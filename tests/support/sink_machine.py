@@ -161,6 +161,7 @@ class SinkMachine(RuleBasedStateMachine):
         if isinstance(action, ReadLog):
             action = msgspec.structs.replace(action, limit=3)
         self.queue += self.station.perform(action)
+        self.queue += self.station.read_rows()
 
     def on_report(self, message: Message) -> None:
         """The sink says something to the ventilator."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any, Protocol, get_args
 
 import msgspec
@@ -14,6 +15,7 @@ from penstock.job.spec import JobState, Stamp
 from penstock.sink.contract import FromWorker, SaveClaim, SaveRecorded, SaveRow
 from penstock.sink.hash_chain import completion
 from penstock.station.contract import Bytes, DeleteBatch, FromClient, Save
+from penstock.station.growth import Growth
 from penstock.station.recorded_jobs import RecordedLine, StoredRecord
 from penstock.wire.frames import join, split
 from penstock.wire.messages import (
@@ -82,7 +84,7 @@ class Results(Protocol):
 
     def save(self, saves: list[Any]) -> None: ...
     def head(self) -> tuple[int, bytes]: ...
-    def recorded(self) -> Iterator[StoredRecord]: ...
+    def recorded(self) -> Iterable[StoredRecord]: ...
     def claims(self) -> Iterator[SaveClaim]: ...
     def rows_after(
         self, batch: bytes, after: int, limit_bytes: int
@@ -101,6 +103,7 @@ class MemoryResults:
         self.claimed: dict[tuple[bytes, bytes], SaveClaim] = {}
         self.end = (0, b"")
         self.hole = (0, b"")
+        self.growth = Growth(Path("no such file"))
 
     def save(self, saves: list[Any]) -> None:
         for save in saves:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from penstock.keys.roles import Peer
 from penstock.wire.guard import Guard, News
-from penstock.wire.messages import Bytes, Message
+from penstock.wire.messages import MAX_FRAME_BYTES, Bytes, Message
 from penstock.wire.sockets import Received
 
 
@@ -21,8 +21,10 @@ class QuietLinks:
     def __init__(self) -> None:
         self.guard: Guard | None = None
         self.news = News()
-        self.shut_out: dict[str, str] = {}
+        self.handshake_failure = ""
         self.malformed = 0
+        self.frame_bytes = MAX_FRAME_BYTES
+        self.is_local = False
 
     def poll(self, timeout: float | None, only: Iterable[str] | None = None) -> tuple[list[str], list[int]]:  # noqa: ARG002
         """What there is to read; nobody waits here, time passes between turns."""
@@ -35,6 +37,14 @@ class QuietLinks:
     def send(self, name: str, message: Message, *payload: Bytes, peer: bytes = b"") -> bool:  # noqa: ARG002
         """Send now, or not at all (False)."""
         return False
+
+    def has_room(self, name: str, peer: bytes) -> bool:  # noqa: ARG002
+        """Everybody reads."""
+        return True
+
+    def full(self, name: str) -> frozenset[bytes]:  # noqa: ARG002
+        """Nobody does not."""
+        return frozenset()
 
     def reaches(self, name: str, message: Message, peer: bytes) -> bool:
         """Whether this peer is connected; it is sent the message."""

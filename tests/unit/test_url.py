@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
+
 import pytest
+from hypothesis import given
 
 from penstock.errors import ConfigError
 from penstock.url import SOCKET_NAMES, endpoints
+from support.urls import texts
 
 
 def test_a_tcp_url_is_the_first_of_six_ports() -> None:
@@ -29,23 +34,72 @@ def test_an_ipc_url_is_a_folder_with_six_sockets() -> None:
 
 
 @pytest.mark.parametrize(
-    "url",
+    ("url", "why"),
     [
-        "",
-        "head:5555",
-        "tcp://head",
-        "tcp://head:0",
-        "tcp://head:65531",
-        "http://x:1",
-        "ipc://relative/x",
-        "tcp://a:1/b/c",
-        "tcp://a:1/b:2",
+        ("", "begins neither"),
+        ("head:5555", "begins neither"),
+        ("http://x:1", "begins neither"),
+        (" tcp://head:5555", "begins neither"),
+        ("tcp://head", "no port"),
+        ("tcp://:5555", "'' is no host"),
+        ("tcp://head:", "the port must be"),
+        ("tcp://head:0", "the port must be"),
+        ("tcp://head:65531", "the port must be"),
+        ("tcp://head:\uff15\uff15\uff15\uff15", "the port must be"),
+        ("tcp://head:" + "9" * 5_000, "the port must be"),
+        ("tcp://_x:5555", "'_x' is no host"),
+        ("tcp://user@head:5555", "'user@head' is no host"),
+        ("tcp://head one:5555", "'head one' is no host"),
+        ("tcp://a;b:5555", "'a;b' is no host"),
+        ("tcp://b\u00fccher:5555", "is no host"),
+        ("tcp://a..b:5555", "is no host"),
+        ("tcp://" + "x" * 64 + ":5555", "is no host"),
+        ("tcp://" + ".".join(["x" * 60] * 5) + ":5555", "is no host"),
+        ("tcp://999.0.0.1:5555", "no IPv4 address"),
+        ("tcp://1:5555", "no IPv4 address"),
+        ("tcp://::1:5555", "in brackets, '[::1]'"),
+        ("tcp://[::x]:5555", "no IPv6 address"),
+        ("tcp://[127.0.0.1]:5555", "no IPv6 address"),
+        ("tcp://[fe80::1%a b]:5555", "no IPv6 address"),
+        ("tcp://[fe80::1%" + "x" * 9_000 + "]:5555", "no IPv6 address"),
+        ("tcp://fe80::1%" + "x" * 9_000 + ":5555", "in brackets"),
+        ("tcp://[::1:5555", "is no host"),
+        ("tcp://a:1/b/c", "'b/c' is no host"),
+        ("tcp://a:1/b:2", "'b:2' is no host"),
+        ("tcp://a:1/", "'' is no host"),
+        ("tcp://head:5555\n", "cannot be printed"),
+        ("tcp://a\nb:5555", "cannot be printed"),
+        ("ipc:///tmp/a\nb", "cannot be printed"),
+        ("ipc:///tmp/\udcff", "cannot be printed"),
+        ("ipc://relative/x", "names no folder"),
+        ("ipc:///", "names no folder"),
     ],
 )
-def test_what_is_no_url_says_what_is(url: str) -> None:
-    """A ConfigError, before anything is started."""
-    with pytest.raises(ConfigError):
+def test_what_is_no_url_says_what_is_wrong_in_it(url: str, why: str) -> None:
+    """A ConfigError of one line, before anything is started."""
+    with pytest.raises(ConfigError, match=re.escape(why)) as raised:
         endpoints(url)
+    assert str(raised.value).isprintable()
+    assert len(str(raised.value)) < 600
+
+
+@pytest.mark.parametrize(
+    "host", ["head", "Head-1.example.org", "a_b", "x.", "127.0.0.1", "[::1]", "[fe80::1%eth0]", "[::ffff:1.2.3.4]", "*"]
+)
+def test_a_host_is_a_name_or_an_address(host: str) -> None:
+    """As people write them."""
+    assert endpoints(f"tcp://{host}:5555").report == f"tcp://{host}:5556"
+
+
+@given(texts())
+def test_any_text_is_a_url_or_an_error_of_one_line(url: str) -> None:
+    """And what it names is printable, so that it can be written down."""
+    with contextlib.suppress(ConfigError):
+        assert all(endpoint.isprintable() for endpoint in endpoints(url))
+        return
+    with pytest.raises(ConfigError) as raised:
+        endpoints(url)
+    assert str(raised.value).isprintable()
 
 
 def test_a_path_must_fit_into_a_socket_address() -> None:

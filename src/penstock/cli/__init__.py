@@ -20,6 +20,7 @@ from penstock.cli.commands import (
     backup,
     batches,
     cancel,
+    check,
     completion,
     delete,
     doctor,
@@ -90,9 +91,9 @@ STATIONS = (up, ventilator, sink, worker)
 WORK = (run, submit, results, cancel, retry, delete)
 LOOKS = (status, workers, batches, jobs, show, why, top, doctor)
 
-NEED_LINUX = {module.command.name for module in (*STATIONS, doctor, fleet)}
+NEED_LINUX = {module.command.name for module in (*STATIONS, check, doctor, fleet)}
 
-for _module in (*STATIONS, *WORK, *LOOKS, drain, backup, keys, fleet, printing, completion, guide):
+for _module in (*STATIONS, *WORK, *LOOKS, drain, backup, check, keys, fleet, printing, completion, guide):
     group.add_command(_module.command)
 
 

@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 
 from penstock.cli.output import write
 
 LINE_ENDS = "\r\n"
 """To the standard library a field with either of them needs quotation marks only if its own lines end so."""
+
+FORMULA = re.compile(r"\s*[=+\-@]|[\t\r\n]")
+"""What a spreadsheet takes a cell for that begins so, quoted or not."""
+NUMBER = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?")
+"""A number may begin with a sign."""
+
+
+def defused(cell: object) -> object:
+    """The cell, with an apostrophe before text that a spreadsheet would run."""
+    if not isinstance(cell, str) or not FORMULA.match(cell) or NUMBER.fullmatch(cell):
+        return cell
+    return f"'{cell}"
 
 
 def write_row(cells: Sequence[object]) -> None:

@@ -72,7 +72,7 @@ def text_of(error: Exception) -> str:
         return _condition(error)
     if isinstance(error, MemoryError):
         return "out of memory"
-    return f"{type(error).__name__}: {error} (a fault of penstock's own: --debug shows where)"
+    return printable(f"{type(error).__name__}: {error}") + " (a fault of penstock's own: --debug shows where)"
 
 
 def _condition(error: OSError) -> str:

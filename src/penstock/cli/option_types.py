@@ -10,6 +10,8 @@ from typing import Any, Protocol, TypeVar
 import click
 
 from penstock.cli.output import printable
+from penstock.errors import ConfigError
+from penstock.url import endpoints
 
 Decorated = TypeVar("Decorated", bound="Callable[..., Any] | click.Command")
 
@@ -29,6 +31,21 @@ class Word(click.ParamType[str]):
         if not value:
             self.fail(EMPTY, param, ctx)
         return str(value)
+
+
+class PipelineUrl(Word):
+    """The URL of a running pipeline."""
+
+    name = "url"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Raises BadParameter: it is none."""
+        url = super().convert(value, param, ctx)
+        try:
+            endpoints(url)
+        except ConfigError as error:
+            self.fail(str(error), param, ctx)
+        return url
 
 
 class Place(click.Path):
@@ -100,6 +117,7 @@ class DurationType(click.ParamType[float]):
 
 
 WORD = Word()
+URL = PipelineUrl()
 SIZE = SizeType()
 DURATION = DurationType()
 POSITIVE_DURATION = DurationType(may_be_zero=False)

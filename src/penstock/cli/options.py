@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from penstock.cli import settings
-from penstock.cli.option_types import DURATION, WORD, Count, OptionDecorator, Place, together
+from penstock.cli.option_types import DURATION, URL, Count, OptionDecorator, Place, together
 from penstock.station.config import TERM_GRACE
 from penstock.url import DEFAULT_URL
 
@@ -89,7 +89,7 @@ def url_option(flag: str, what: str) -> OptionDecorator:
         flag,
         "url",
         envvar="PENSTOCK_URL",
-        type=WORD,
+        type=URL,
         default=default_url,
         show_default=f"the key's URL, or {DEFAULT_URL}",
         help=f"{what}  [env: PENSTOCK_URL]",
@@ -173,9 +173,51 @@ binding: OptionDecorator = together(
         metavar="N",
         help="Accept at most this many worker starts per second with one key.  [default: 100]",
     ),
+    click.option(
+        "--answer-bytes",
+        type=Count(1 << 20),
+        help="Let a client that does not read have at most this many bytes of answers.  [default: 64 MiB]",
+    ),
+    click.option(
+        "--key-answer-bytes",
+        type=Count(1 << 20),
+        help="The same for all clients of one key together.  [default: 256 MiB]",
+    ),
+    click.option(
+        "--answer-time",
+        type=click.FloatRange(1.0),
+        metavar="SECONDS",
+        help="Cut off a client that has as many and reads nothing for this many seconds.  [default: 60]",
+    ),
+    click.option(
+        "--questions",
+        type=Count(1),
+        help="Let at most this many questions of one client wait for their answers.  [default: 1000]",
+    ),
+    click.option(
+        "--key-questions",
+        type=Count(1),
+        help="The same for all clients of one key together.  [default: 10000]",
+    ),
+    click.option(
+        "--follows", type=Count(1), help="Let one key follow at most this many batches at once.  [default: 50000]"
+    ),
+    click.option(
+        "--topics",
+        type=Count(1),
+        help="Cut off a worker's connection that subscribes to more than this many topics.  [default: 16]",
+    ),
     debug,
 )
 """``--bind`` and ``--insecure`` of a station that others connect to, and ``--data`` of one with a store."""
+
+
+older: OptionDecorator = click.option(
+    "--accept-older",
+    is_flag=True,
+    help="Go on with a queue.db or results.db that is new, or older than the other station knows: what is lost runs"
+    " again, or is dead.",
+)
 
 
 def checked_bind(url: str, *, insecure: bool) -> None:

@@ -8,20 +8,23 @@ import math
 import re
 import shutil
 import sys
+from codecs import getincrementaldecoder
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
+from penstock.errors import RemoteError
 from penstock.job import display
-from penstock.job.display import DOTS
+from penstock.job.display import DOTS, SHORT, Unopened
 
 if TYPE_CHECKING:
     from penstock.client.records import Outcome
 
 printable: Callable[[str], str] = display.printable
+printable_lines: Callable[[str], str] = display.printable_lines
 """As much a part of what goes to stdout as the rest."""
 DEPTH = 100
 """Of lists in lists; what is deeper is written as text in JSON."""
@@ -39,7 +42,7 @@ _warned: deque[str] = deque(maxlen=20)
 
 def say(text: str) -> None:
     """One line for people, on stderr."""
-    _ways[-1](f"penstock: {text}")
+    _ways[-1](f"penstock: {printable(text)}")
 
 
 @contextmanager
@@ -71,6 +74,18 @@ def write(data: bytes) -> None:
     sys.stdout.buffer.flush()
 
 
+def for_reader(stream: IO[str], parts: Iterable[bytes]) -> Iterator[bytes]:
+    """What programs of others have written, for stdout or stderr: as it is, but to a terminal as text that leaves the
+    cursor alone."""
+    if not stream.isatty():
+        yield from parts
+        return
+    decoder = getincrementaldecoder("utf-8")("backslashreplace")
+    for part in parts:
+        yield printable_lines(decoder.decode(part)).encode()
+    yield printable_lines(decoder.decode(b"", final=True)).encode()
+
+
 def json_line(record: Mapping[str, Any]) -> None:
     """A record as a line of JSON; what JSON has no form for is written as text, NaN and infinity as null, which is
     said."""
@@ -90,7 +105,7 @@ def _plain(value: Any, within: tuple[int, ...]) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         _say_no_number()
         return None
-    if value is None or isinstance(value, str | int | float):
+    if value is None or isinstance(value, str | float) or (isinstance(value, int) and _is_written(value)):
         return value
     if id(value) in within or len(within) > DEPTH or not isinstance(value, dict | list | tuple):
         return as_text(value)
@@ -101,8 +116,17 @@ def _plain(value: Any, within: tuple[int, ...]) -> Any:
 
 
 def _key(key: Any) -> Any:
-    is_plain = key is None or isinstance(key, str | int) or (isinstance(key, float) and math.isfinite(key))
-    return key if is_plain else as_text(key)
+    is_number = (isinstance(key, int) and _is_written(key)) or (isinstance(key, float) and math.isfinite(key))
+    return key if key is None or isinstance(key, str) or is_number else as_text(key)
+
+
+def _is_written(number: int) -> bool:
+    """Whether Python writes it in decimal: it refuses to where that would take long."""
+    try:
+        str(number)
+    except ValueError:
+        return False
+    return True
 
 
 @cache
@@ -111,28 +135,45 @@ def _say_no_number() -> None:
 
 
 def as_text(value: object) -> str:
-    """A value as text: bytes decoded as far as they can be, anything else by repr."""
-    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else repr(value)
+    """A value as text: bytes decoded as far as they can be, anything else by repr, if it has one."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "backslashreplace")
+    try:
+        return repr(value)
+    except Exception:  # noqa: BLE001 - it may be the value's own code; a number may have more digits than Python writes
+        from penstock.job.value_text import value_text as text_without_its_code
+
+        return text_without_its_code(value, SHORT)
 
 
 def value_text(value: object) -> str:
     """A value as one line: text as it is, what JSON can say as JSON, anything else by repr."""
-    if isinstance(value, str):
-        return value
+    if isinstance(value, str | Unopened):
+        return str(value)
     try:
         return json.dumps(value, allow_nan=False)
     except (TypeError, ValueError, RecursionError):
-        return repr(value)
+        return as_text(value) if not isinstance(value, bytes) else repr(value)
 
 
 def outcome_record(outcome: Outcome) -> dict[str, Any]:
-    """An outcome as a flat record."""
+    """An outcome as a flat record. A value that was not opened is its text, under a name that says so."""
     record: dict[str, Any] = {name: getattr(outcome, name) for name in outcome.__struct_fields__}
     record["state"] = str(outcome.state)
-    record["error"] = None if outcome.error is None else f"{type(outcome.error).__name__}: {outcome.error}"
+    record["error"] = error_text(outcome)
     if outcome.returncode is not None:
         del record["value"]  # it says the same once more
+    elif isinstance(outcome.value, Unopened):
+        record |= {"value": None, "value_text": outcome.value.text}
     return record
+
+
+def error_text(outcome: Outcome) -> str | None:
+    """A job's error on a line, with the name of its class; of one that was not rebuilt, the line that came with it."""
+    error = outcome.error
+    if error is None or isinstance(error, RemoteError):
+        return None if error is None else outcome.cause
+    return f"{type(error).__name__}: {error}"
 
 
 def columns(head: Sequence[str], rows: Iterable[Sequence[object]], elastic: str = "") -> None:

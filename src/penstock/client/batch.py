@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -60,6 +61,10 @@ class Batch(Generic[T_co]):
 
     live: Live | None = None
     """Shows what the jobs write while the batch is read; for the command line."""
+    opens_pickles: bool | None = None
+    """Whether outcomes have values and exceptions as they were, which runs code that came with them; None: they have,
+    with a warning where somebody else submitted the batch. For the command line, which opens none unless it is asked
+    to: what is no plain value is an job.display.Unopened then, and a job's own exception a RemoteError."""
 
     def __init__(self, session: Session, batch: bytes, spec: BatchSpec, total: int | None) -> None:
         """Programs call `Pipeline.batch` or `Pipeline.attach` instead. `session`: the connection. `batch`: the id.
@@ -93,8 +98,10 @@ class Batch(Generic[T_co]):
 
     def values(self) -> Iterator[T_co]:
         """An iterator over the values in the order of the jobs; at the first job that has none it raises that job's
-        error."""
+        error. As the outcomes below they are unpickled, which runs code of whoever submitted and ran the jobs: of a
+        batch that was submitted with another key than yours a UserWarning says so."""
         for row in self._rows(OrderReader):
+            self._warn(row)
             if row.head.state is not JobState.SUCCEEDED:
                 raise error_of(row, row.start, self._spec)
             yield from handed_out(row, self._spec)
@@ -102,7 +109,8 @@ class Batch(Generic[T_co]):
     def outcomes(self) -> Iterator[Outcome[T_co]]:
         """An iterator over the outcomes, whatever they are, in the order of the jobs."""
         for row in self._rows(OrderReader):
-            yield from outcomes_of(row, self._spec)
+            self._warn(row)
+            yield from self._outcomes_of(row)
 
     def follow(self, after: int = 0) -> Iterator[Outcome[T_co]]:
         """An iterator over the outcomes in the order in which they are recorded; `after`: the position of an outcome,
@@ -113,7 +121,8 @@ class Batch(Generic[T_co]):
         """
         for row in self._rows(ArrivalReader):
             if row.position + row.jobs > after + 1:
-                for outcome in outcomes_of(row, self._spec):
+                self._warn(row)
+                for outcome in self._outcomes_of(row):
                     if outcome.position > after:
                         yield outcome
 
@@ -121,7 +130,8 @@ class Batch(Generic[T_co]):
         """An iterator over the outcomes of the jobs that did not succeed, in the order in which they are recorded."""
         for row in self._rows(ArrivalReader):
             if row.head.state is not JobState.SUCCEEDED:
-                yield from outcomes_of(row, self._spec)
+                self._warn(row)
+                yield from self._outcomes_of(row)
 
     def wait(self, timeout: float | None = None) -> BatchStatus:
         """Wait until every job has an outcome, and return the status then. Raises TimeoutError after `timeout` seconds
@@ -162,7 +172,9 @@ class Batch(Generic[T_co]):
         """All recorded outcomes of one job, also of attempts that were not its last; `index` counts from 0. The list is
         empty before the first attempt has ended."""
         rows = sorted(fetch_rows(self._session, self._batch, index, index + 1), key=lambda row: row.head.stamp)
-        return [outcome for row in rows if not row.opens for outcome in outcomes_of(row, self._spec)]
+        for row in rows:
+            self._warn(row)
+        return [outcome for row in rows if not row.opens for outcome in self._outcomes_of(row)]
 
     def output(self, outcome: Outcome[Any], *, stderr: bool = False, start: int = 0) -> Iterator[bytes | int]:
         """What a job wrote to its stdout; the outcome itself has only head and tail of a long output.
@@ -239,6 +251,24 @@ class Batch(Generic[T_co]):
         where = f" at worker {last.worker}" if last.worker else ""
         return f"it has ended: {last.state}{where}{': ' if last.cause else ''}{last.cause}"
 
+    def _outcomes_of(self, row: Row) -> Iterator[Outcome[T_co]]:
+        return outcomes_of(row, self._spec, is_opened=self.opens_pickles is not False)
+
+    def _warn(self, row: Row) -> None:
+        """Whoever is about to be given values of somebody else is told, once, whose code runs then."""
+        spec = self._spec
+        if self.opens_pickles is not None or not len(row.body):
+            return
+        if spec.kind == "command" or spec.serializer != "pickle":
+            return
+        self.opens_pickles = True
+        if spec.owner and spec.owner != self._session.key_name:
+            warnings.warn(
+                f"batch {self.id} was submitted with the key {spec.owner!r}: its values are unpickled here, which runs "
+                "code of whoever holds that key, or ran its jobs",
+                stacklevel=3,
+            )
+
     def _rows(self, kind: type[RowReader]) -> Iterator[Row]:
         if self._total is None:
             self.status()
@@ -273,9 +303,11 @@ def find_batches(session: Session, match: str, limit: int) -> tuple[BatchLine, .
 
 def batches_of(session: Session, call: bytes, kind: str) -> list[Batch[Any]]:
     """Handles on all batches of the function or command template with this digest, the newest first; whatever code went
-    along with it."""
+    along with it. Those of other keys are left out: what they call by this digest, and what came of it, is their word
+    alone."""
     lines = find_batches(session, "", MAX_RECORDS)
-    some = (line for line in lines if call in {line.function, line.spec.call} and line.spec.kind == kind)
+    mine = (line for line in lines if line.spec.owner in {"", session.key_name})
+    some = (line for line in mine if call in {line.function, line.spec.call} and line.spec.kind == kind)
     return [Batch(session, line.batch, line.spec, line.total) for line in some]
 
 

@@ -4,9 +4,10 @@ Promises:
 
 1. Messages to the ventilator leave in the order they were given, so a Cancel never overtakes its Submit.
 2. What a connection may have lost is sent again after it has come back.
-3. A message that does not decode is counted and dropped.
-4. Of a batch that was refused, or is gone, nothing more is sent: it would leave a gap, and never be answered.
-5. Whoever waits for a batch is told when it is gone, whoever deleted it.
+3. What was sent is not sent again while some of it, or of an answer, is still on its way, however long that takes.
+4. A message that does not decode is counted and dropped.
+5. Of a batch that was refused, or is gone, nothing more is sent: it would leave a gap, and never be answered.
+6. Whoever waits for a batch is told when it is gone, whoever deleted it.
 """
 
 from __future__ import annotations
@@ -40,11 +41,14 @@ from penstock.wire.messages import (
     Known,
     Message,
     Notice,
+    PartsTaken,
     Refused,
     SinkToClient,
     Submit,
     VentilatorToClient,
 )
+from penstock.wire.parts import NUMBERS_FROM, Inbound, Outbound
+from penstock.wire.sockets import Received
 
 Answered = Callable[[Message, Bytes], None]
 
@@ -62,18 +66,13 @@ PROMPT = (Submit, AskPipeline, AskBatches, AskWhy, AskGone)
 """What a ventilator answers at once; other answers wait for workers, or for the sink."""
 
 
-class Received(Protocol):
-    """A message as the sockets deliver it."""
-
-    @property
-    def frame(self) -> Bytes:
-        """The whole of it."""
-
-
 class Links(Protocol):
     """The sockets that a courier uses: ``desk``, ``results`` and further connections to the sink."""
 
-    def send(self, name: str, message: Message, payload: Bytes = b"") -> bool:
+    is_local: bool
+    """Whether the stations are on this machine."""
+
+    def send(self, name: str, message: Message, *payload: Bytes, peer: bytes = b"") -> bool:
         """Send a message now; returns False if the socket takes none."""
 
     def receive(self, name: str) -> Iterable[Received]:
@@ -107,6 +106,9 @@ class Courier:
         self._refused = refused
         self._lost = lost
         self._noticed = noticed
+        self._to_ventilator = Outbound(links, "desk")
+        self._in_parts: dict[str, Inbound] = {}
+        """By the name of a connection to the sink."""
         self._desk = Requests()
         self._packer = Packer(self._desk.next_number)
         self._fetches = Requests()
@@ -204,9 +206,12 @@ class Courier:
         if now >= self._alive_at + ALIVE_INTERVAL:
             self._alive_at = now
             self._say_alive()
+        self._to_ventilator.tick(now)
+        if self._to_ventilator.busy():
+            self._desk.postpone(now)
         self._desk.tick(now)
         self._fetches.tick(now)
-        free = self._desk.transmit(self._sender("desk"), now)
+        free = self._desk.transmit(partial(self._to_ventilator.send, now), now)
         self._check_marks()
         for name, channel in self._channels.items():
             free &= channel.transmit(self._sender(name), now)
@@ -228,26 +233,35 @@ class Courier:
         found = (channel.get(batch) for channel in self._channels.values())
         return [follower for follower in found if follower is not None]
 
-    def receive(self, name: str) -> None:
+    def receive(self, name: str, now: float) -> None:
         """Read a socket, or the monitor of one. Raises VersionMismatch when the other side is of another version."""
         if name.startswith("monitor:"):
             self._on_connection_events(name.removeprefix("monitor:"))
             return
+        inbound = self._in_parts.setdefault(name, Inbound())
+        decoder = self._from_ventilator if name == "desk" else self._from_sink
         for received in self._links.receive(name):
             try:
-                if name == "desk":
-                    self._on_ventilator(*self._from_ventilator.decode(received.frame))
-                else:
-                    self._on_sink(name, *self._from_sink.decode(received.frame))
+                found = inbound.whole(received, lambda received: decoder.decode(received.frame), now)
+                if found is not None and name == "desk":
+                    self._on_ventilator(*found[1], now)
+                elif found is not None:
+                    self._on_sink(name, *found[1])
             except VersionMismatch as error:
                 raise VersionMismatch(f"{name} of the pipeline: {error}") from None
             except ProtocolError:
                 self.malformed += 1
+        for _, _, taken in inbound.taken(now):
+            self._links.send(name, taken)
+            self._channels[name].heard(now)
+            self._fetches.postpone(now)
 
     def _on_connection_events(self, name: str) -> None:
         for up in self._links.connection_events(name):
             self.connected[name] = up
             if up and name == "desk":
+                self._to_ventilator.drop()
+                self._to_ventilator.takes(parts=True)  # until it refuses one
                 self._desk.reconnected()
                 self._alive_at = -ALIVE_INTERVAL  # what became of it meanwhile is asked at once
             elif up:
@@ -255,12 +269,24 @@ class Courier:
                 if name == "results":
                     self._fetches.reconnected()
 
-    def _on_ventilator(self, message: Any, payload: Bytes = b"") -> None:
+    def _on_ventilator(self, message: Any, payload: Bytes, now: float) -> None:
         self._heard = True
-        if isinstance(message, Notice):
-            self._noticed(message.text)
-        if isinstance(message, Notice | Knock):
-            return
+        match message:
+            case Notice(_, text):
+                self._noticed(text)
+            case Knock():
+                pass
+            case PartsTaken():
+                self._to_ventilator.arrived(message, now)
+                self._desk.postpone(now)
+            case Refused(number) if number >= NUMBERS_FROM:  # a ventilator of an earlier release knows no parts
+                if self._to_ventilator.is_taker():
+                    self._to_ventilator.takes(parts=False)
+                    self._desk.reconnected()
+            case _:
+                self._on_answer(message, payload)
+
+    def _on_answer(self, message: Any, payload: Bytes = b"") -> None:
         request = self._desk.on_answer(message.number, message, payload)
         if request is not None and isinstance(request.message, Submit):
             self._accepted(len(request.payload))
@@ -282,7 +308,7 @@ class Courier:
         self._say_no_more(batches)
         for request in self._desk.waiting():
             if isinstance(request.message, Submit) and batches & _batches(request.message):
-                self._on_ventilator(msgspec.structs.replace(refusal, number=request.number))
+                self._on_answer(msgspec.structs.replace(refusal, number=request.number))
 
     def _say_no_more(self, batches: set[bytes]) -> None:
         self._refused_batches |= dict.fromkeys(batches)

@@ -106,7 +106,7 @@ class Follower:
     def follow(self, now: float, number: int) -> Follow:
         """Start or start again behind what the reader has."""
         self.asked, self.said_at, self.owed, self._number = True, now, 0, number
-        return Follow(self.batch, self._position, max(0, self.reader.window - self.held), self._number)
+        return Follow(self.batch, self._position, max(0, self.reader.window - self.held), self._number, parts=True)
 
     def next_message(self, now: float, numbers: Iterator[int]) -> Follow | Credit | None:
         """What is to be sent to the sink now; a Follow takes the next of the numbers."""
@@ -116,6 +116,10 @@ class Follower:
             return None
         message, self.owed, self.said_at = Credit(self.batch, self.owed), 0, now
         return message
+
+    def heard(self, now: float) -> None:
+        """Something comes from the sink, and it is told so."""
+        self.said_at = now
 
     def ask_again(self) -> None:
         """Say where the reader is and what it can hold: its window has changed."""
@@ -190,6 +194,11 @@ class Channel:
     def _ask_all(self) -> None:
         for follower in self._followers.values():
             follower.asked = False
+
+    def heard(self, now: float) -> None:
+        """Something comes from the sink, and takes its time."""
+        for follower in self._followers.values():
+            follower.heard(now)
 
     def on_message(self, message: Rows | Live | SinkUp, payload: Bytes) -> None:
         """Something for one of the followers, or the sink's answer to the first Follow."""

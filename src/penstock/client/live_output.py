@@ -208,7 +208,7 @@ class LiveFollower(Follower):
     def follow(self, now: float, number: int) -> Follow:
         """Start or start again."""
         self.asked, self.said_at, self.owed = True, now, 0
-        return Follow(self.batch, 0, 0, number, LIVE_WINDOW)
+        return Follow(self.batch, 0, 0, number, LIVE_WINDOW, parts=True)
 
     def next_message(self, now: float, numbers: Iterator[int]) -> Follow | Credit | None:
         """What is to be sent to the sink now."""

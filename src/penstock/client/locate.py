@@ -20,8 +20,11 @@ KEYLESS = ("local", "inline", "ipc:")
 def locate(url: str | None, key: str | os.PathLike[str] | None) -> tuple[str, KeyFile | None]:
     """The URL and the key to use there: arguments before the environment, and a key's own URL where none is given.
 
-    Raises ConfigError: the key file cannot be used; ValueError: a key with a pipeline that needs none.
+    Raises ConfigError: the key file cannot be used; ValueError: a key with a pipeline that needs none; TypeError: the
+    URL is no text.
     """
+    if url is not None and not isinstance(url, str):
+        raise TypeError(f"url must be text, not {type(url).__name__}")
     if key is not None and (url or "").startswith(KEYLESS):
         raise ValueError(f"key= is for a pipeline that others can reach: {url} is not")
     if key is None:

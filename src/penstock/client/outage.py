@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from penstock.errors import PenstockError, Refused
+from penstock.errors import NoPipeline, PenstockError, Refused
 
 CONNECT_TIMEOUT = 5.0
 """Seconds within which a pipeline must answer, else NoPipeline."""
@@ -19,12 +19,14 @@ SAID_AFTER = 2.5
 """Seconds of either: a person who waits is told before they wonder."""
 
 
-def not_let_in(endpoint: str, *, has_key: bool) -> PenstockError:
-    """The error for a station that is there and has not completed its handshake."""
+def not_let_in(endpoint: str, *, has_key: bool, greets: bool) -> PenstockError:
+    """The error where a handshake was not completed; `greets`: whether whoever listens there greets those who come."""
+    if not greets:
+        return NoPipeline(f"no answer in the handshake at {endpoint}: what listens there is stopped, or is no penstock")
     if has_key:
         known = "it is not on the list there (`penstock keys list`), or of another pipeline"
         return Refused(f"{endpoint} does not know this key: {known}")
-    why = "it wants a key (--key), is stopped, or is no penstock"
+    why = "it wants a key (--key), or is no penstock"
     return Refused(f"{endpoint} is there and does not let this in without a key: {why}")
 
 

@@ -39,7 +39,8 @@ class Pipeline(Submitter):
 
     Raises NoPipeline when nobody answers at the URL, Refused when the key is not accepted, ConfigError when the URL or
     the key file is wrong, ValueError for `slots` or `data` with a running pipeline or a wrong number of slots,
-    TypeError for slots that are no number, and RuntimeError while a slot imports the module that makes it. Example::
+    TypeError for a URL that is no text or slots that are no number, and RuntimeError while a slot imports the module
+    that makes it. Example::
 
         with Pipeline() as pipeline:
             print(pipeline.submit(pow, 2, 10).result())

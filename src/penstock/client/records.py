@@ -198,6 +198,8 @@ class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True):
     """The accounts that its jobs may run as, beside its own."""
     broken: str = ""
     """Why it can run no jobs at present; empty: it can."""
+    clock_ahead: float = 0.0
+    """How many seconds its wall clock was ahead of the ventilator's when it joined."""
 
 
 class PipelineStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -233,6 +235,10 @@ class PipelineStatus(msgspec.Struct, frozen=True, kw_only=True):
     """The time of this answer, in seconds since the epoch by the ventilator's clock."""
     trouble: str = ""
     """What keeps jobs from being accepted, run or recorded, for people: a full disk, no sink, no worker."""
+    damage: str = ""
+    """What was found damaged on the disks of the stations, for people; ``penstock check`` there lists it."""
+    growth: tuple[str, ...] = ()
+    """What grows until it is trouble, a line each: a write-ahead log, a disk, batches that nobody deletes."""
 
     @property
     def waiting(self) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 
 from penstock import errors
 from penstock.errors import PenstockError
+from penstock.job.display import printable
 from penstock.wire.messages import Bytes, GoneLine, Known, Message, Refused
 
 
@@ -27,7 +28,7 @@ def error_named(refusal: Refused | Known | GoneLine) -> PenstockError:
     kind = getattr(errors, refusal.kind, None)
     if not (isinstance(kind, type) and issubclass(kind, PenstockError)):
         kind = PenstockError
-    return kind(refusal.text)
+    return kind(printable(refusal.text))
 
 
 def settling(answer: Future[tuple[Any, Bytes]]) -> Callable[[Message, Bytes], None]:

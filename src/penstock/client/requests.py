@@ -100,6 +100,12 @@ class Requests:
         """What the last connection carried may be lost: ask all of it again."""
         self._unsent = deque(self._open.values())
 
+    def postpone(self, now: float) -> None:
+        """Something of what was asked, or answered, is still on its way: all is asked again later."""
+        for request in self._open.values():
+            if request.due_at != float("inf"):
+                request.due_at = now + request.interval
+
     def tick(self, now: float) -> None:
         """Ask again what was not answered in time."""
         waiting = set(map(id, self._unsent))

@@ -23,9 +23,11 @@ from penstock.errors import (
     ResultNotPicklable,
 )
 from penstock.job import payload
+from penstock.job.display import Unopened
 from penstock.job.payload import Partial, Unreadable
 from penstock.job.spawning import CANNOT_START
 from penstock.job.spec import BatchSpec, JobState, job_id
+from penstock.job.unopened_value import NOT_READABLE, read_values
 from penstock.wire.messages import Note
 
 SILENT = Note()
@@ -62,10 +64,13 @@ def unusable(error: BaseException, row: Row) -> Exception:
     return wrapped
 
 
-def values_of(row: Row, spec: BatchSpec) -> list[Any]:
-    """The values of jobs that succeeded; a payload.Partial list if not all can be rebuilt here."""
+def values_of(row: Row, spec: BatchSpec, *, is_opened: bool = True) -> list[Any]:
+    """The values of jobs that succeeded; a payload.Partial list if not all can be rebuilt here. Without `is_opened` no
+    pickle is opened: what is no plain value is Unopened."""
     if spec.kind == "command":
         return [_result(row, row.head.note or SILENT)]
+    if not is_opened:
+        return _unopened(row, spec)
     try:
         values = payload.decode_values(row.body, spec.serializer)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - unpickling runs the user's code
@@ -75,6 +80,14 @@ def values_of(row: Row, spec: BatchSpec) -> list[Any]:
     if len(values) != row.jobs:  # a worker of somebody's own may say anything
         return Partial([Unreadable(ValueError(f"{len(values)} values came for {row.jobs} jobs"))] * row.jobs)
     return values
+
+
+def _unopened(row: Row, spec: BatchSpec) -> list[Any]:
+    try:
+        values = read_values(row.body, spec.serializer)[row.offset : row.offset + row.jobs]
+    except ValueError:
+        values = []
+    return values if len(values) == row.jobs else [Unopened(NOT_READABLE)] * row.jobs
 
 
 def handed_out(row: Row, spec: BatchSpec, before: Callable[[], None] | None = None) -> Iterable[Any]:
@@ -115,8 +128,9 @@ def _result(row: Row, note: Note) -> CommandResult:
     return CommandResult(_argv(row), note.returncode or 0, note.stdout, note.stderr)
 
 
-def error_of(row: Row, index: int, spec: BatchSpec) -> BaseException:
-    """What the Future of a job that did not succeed raises."""
+def error_of(row: Row, index: int, spec: BatchSpec, *, is_opened: bool = True) -> BaseException:
+    """What the Future of a job that did not succeed raises. Without `is_opened` no pickle is opened: an exception of
+    the job's own is a RemoteError, which has its text."""
     note = row.head.note or SILENT
     name = job_id(row.head.batch, index)
     cause = note.cause or row.head.state.value
@@ -129,7 +143,7 @@ def error_of(row: Row, index: int, spec: BatchSpec) -> BaseException:
             return JobDied(f"job {name}: {cause}", note.pid, note.exitcode)
     if spec.kind == "command":
         return _command_error(row, name, note)
-    return _own_error(row, name, note, spec)
+    return _own_error(row, name, note, is_opened=is_opened and spec.serializer == "pickle")
 
 
 def _command_error(row: Row, name: str, note: Note) -> BaseException:
@@ -139,10 +153,10 @@ def _command_error(row: Row, name: str, note: Note) -> BaseException:
     return CommandFailed(note.returncode, _argv(row), note.stdout, note.stderr, cause)
 
 
-def _own_error(row: Row, name: str, note: Note, spec: BatchSpec) -> BaseException:
+def _own_error(row: Row, name: str, note: Note, *, is_opened: bool) -> BaseException:
     """The job's own exception, with the remote traceback as its cause."""
     error: BaseException | None = None
-    if len(row.body) and spec.serializer == "pickle":
+    if len(row.body) and is_opened:
         try:
             error = payload.loads(row.body)
         except BaseException:  # noqa: BLE001 - rebuilding runs the class's own code
@@ -192,14 +206,17 @@ def _piece_of_one(row: Row, place: int, value: Any) -> Piece:
     return Piece(row.start + place, 1, [value], None)
 
 
-def outcomes_of(row: Row, spec: BatchSpec) -> Iterator[Outcome[Any]]:
-    """The outcomes of a row's jobs, in order of their indexes."""
+def outcomes_of(row: Row, spec: BatchSpec, *, is_opened: bool = True) -> Iterator[Outcome[Any]]:
+    """The outcomes of a row's jobs, in order of their indexes; without `is_opened` no pickle is opened."""
     head, note = row.head, row.head.note or SILENT
     state, succeeded = FINAL_STATES[head.state], head.state is JobState.SUCCEEDED
-    for place, value in enumerate(values_of(row, spec) if succeeded else repeat(None, row.jobs)):
+    values = values_of(row, spec, is_opened=is_opened) if succeeded else repeat(None, row.jobs)
+    for place, value in enumerate(values):
         index = row.start + place
         is_readable = type(value) is not Unreadable
-        error = error_of(row, index, spec) if not succeeded else None if is_readable else unusable(value.error, row)
+        error: BaseException | None = None if is_readable else unusable(value.error, row)
+        if not succeeded:
+            error = error_of(row, index, spec, is_opened=is_opened)
         yield Outcome(
             job_id=job_id(head.batch, index),
             index=index,

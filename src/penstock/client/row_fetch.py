@@ -19,7 +19,7 @@ def fetch_rows(session: Session, batch: bytes, start: int, stop: int) -> Iterato
     while cursor is not None:
         begin = cursor
         message: Fetched
-        message, body = session.fetch(lambda number, begin=begin: Fetch(number, batch, start, stop, begin))  # type: ignore[misc]
+        message, body = session.fetch(lambda number, begin=begin: Fetch(number, batch, start, stop, begin, parts=True))  # type: ignore[misc]
         bodies = split(body, [head.size for head in message.records])
         for head, part in zip(message.records, bodies, strict=True):
             row = Row(head, head.start, head.stop, head.offset, part, 0, is_charged=False)

@@ -27,6 +27,7 @@ from penstock.client.requests import check
 from penstock.client.submit_packing import Part
 from penstock.errors import NoPipeline, PenstockError
 from penstock.keys.files import KeyFile
+from penstock.wire.greeting import greets
 from penstock.wire.messages import Known, Message, Submit
 from penstock.wire.messages import Refused as Refusal
 
@@ -73,7 +74,8 @@ class Session:
         from penstock.wire.socket_sets import ClientLinks  # noqa: PLC0415
 
         self.url = url
-        self._has_key = key is not None
+        self.key_name: str = "" if key is None else key.name
+        """Of the key by which this client is known; empty: it has none."""
         self.failure: BaseException | None = None
         """Why nothing will be answered any more."""
         self._pid = os.getpid()
@@ -257,8 +259,9 @@ class Session:
             while not all(connected.values()) and self.failure is None and time.monotonic() < deadline:
                 self._room.wait(min(WAIT_INTERVAL, max(0.0, deadline - time.monotonic())))
         self.ensure_usable()
-        if self._links.shut_out:
-            raise not_let_in(next(iter(self._links.shut_out.values())), has_key=self._has_key)
+        if (unshaken := self._links.unshaken) is not None:
+            at = unshaken.endpoint
+            raise not_let_in(at, has_key=bool(self.key_name), greets=greets(at))
         if missing := self._courier.missing:
             silent = " and no ".join(missing)
             raise NoPipeline(f"no {silent} answers at {self.url}: start one there, or check the address")
@@ -296,7 +299,7 @@ class Session:
         if self._outage is not None:
             self._outage.watch(self._courier.missing, self._courier.silence(now := time.monotonic()), now)
         for name in names:
-            self._courier.receive(name)
+            self._courier.receive(name, time.monotonic())
             if name.startswith("monitor:"):
                 with self._room:
                     self._room.notify_all()

@@ -18,7 +18,6 @@ Without any of these in the template the arguments are appended.
 from __future__ import annotations
 
 import errno
-import os
 import re
 import shlex
 from collections.abc import Callable, Sequence
@@ -27,6 +26,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from penstock.job.originals import os
 from penstock.job.spawning import OWN_FILES, SHELL, Files, spawn
 
 REPLACEMENT = re.compile(rb"\{(?:(#|%)|(-?[1-9]\d*)?(//|/\.|/|\.)?)\}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -21,6 +22,15 @@ CALLED = b' "$@"'
 SLOT = b"{%}"
 OPEN_SLOT = 31415926535897932384626433832795028841
 """Stands for the number of a slot that is not known: no machine has so many, and nobody types it."""
+
+
+class Unopened(NamedTuple):
+    """In the place of a value that only code that came with it could rebuild: what was read of it without that."""
+
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
 
 
 def command_text(template: CommandTemplate, arguments: Sequence[bytes], number: int, slot: int | None = None) -> bytes:
@@ -65,6 +75,11 @@ def text_of(line: bytes) -> str:
 def printable(text: str) -> str:
     """Text that cannot move the cursor: names, causes and arguments come from strangers."""
     return text if text.isprintable() else "".join(sign if sign.isprintable() else _escaped(sign) for sign in text)
+
+
+def printable_lines(text: str) -> str:
+    """Text of many lines, as programs print it, that cannot move the cursor but to the next line or tab stop."""
+    return "\n".join("\t".join(map(printable, line.split("\t"))) for line in text.split("\n"))
 
 
 def _escaped(sign: str) -> str:

@@ -12,13 +12,13 @@ reachable from another host anyhow: there, set ``current_process().authkey`` in 
 from __future__ import annotations
 
 import contextlib
-import os
 import stat
 import sys
 import weakref
 from collections.abc import Callable
 from pathlib import Path
 
+from penstock.job.originals import os
 from penstock.job.spec import ID_BYTES
 
 ROOT = Path("/dev/shm")  # noqa: S108 - the folder in it is private, and looked at

@@ -8,10 +8,10 @@ and it has an exit code for a command that it cannot start, which is what a jobl
 from __future__ import annotations
 
 import errno
-import os
 import shutil
-import signal
 from collections.abc import Mapping, Sequence
+
+from penstock.job.originals import os, signal
 
 SHELL = b"/bin/sh"
 NOT_FOUND, NOT_EXECUTABLE = 127, 126

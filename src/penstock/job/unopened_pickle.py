@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import pickletools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from penstock.former_names import today
@@ -50,11 +50,13 @@ class Members:
 
 @dataclass(slots=True, eq=False)
 class Made:
-    """What would come of calling something: an object."""
+    """What would come of calling something: an object, and what would be put into it if it is a list or a dict."""
 
     what: Any
     arguments: Any
     state: Any = None
+    items: list[Any] = field(default_factory=list)
+    pairs: list[tuple[Any, Any]] = field(default_factory=list)
 
 
 MARK = object()
@@ -142,8 +144,11 @@ class _Reader:
         self._extend(self._pop_mark())
 
     def _extend(self, items: list[Any]) -> None:
-        if type(self._stack[-1]) is list:  # an object of a list's kind keeps to itself what it has
-            self._stack[-1].extend(items)
+        target = self._stack[-1]
+        if type(target) is list:
+            target.extend(items)
+        elif type(target) is Made:
+            target.items.extend(items)
 
     def load_list(self, _: Any) -> None:
         self._stack.append(self._pop_mark())
@@ -171,7 +176,7 @@ class _Reader:
         self._set_items(self._pop_mark())
 
     def _set_items(self, items: list[Any]) -> None:
-        if type(self._stack[-1]) is Pairs:
+        if type(self._stack[-1]) in {Pairs, Made}:
             self._stack[-1].pairs.extend(zip(items[::2], items[1::2], strict=True))
 
     def load_additems(self, _: Any) -> None:

@@ -20,12 +20,20 @@ DEPTH = 12
 """What is nested deeper is shown as dots: nobody reads further, and it must not exhaust the stack."""
 MOST_BITS = 4096
 """A larger number is shown by its size: to write it in decimal takes the square of its length."""
-SIMPLE = frozenset({str, int, float, complex, bool, type(None)})
+SIMPLE: frozenset[type] = frozenset({str, int, float, complex, bool, type(None)})
 """Arguments that say what is made of them: ``Decimal('1.5')``."""
+TELLING: frozenset[type] = SIMPLE | {list, tuple, Pairs, Members}
+"""They may be in lists and dicts."""
 DATE, DATETIME = struct.Struct(">HBB"), struct.Struct(">HBBBBB3s")
 """How pickle has them."""
 ARRAYS = frozenset({"_frombuffer", "_reconstruct"})
 """What numpy's arrays are made by."""
+NUMPY_NUMBERS = {"b1": "?", "f2": "e", "f4": "f", "f8": "d"} | {
+    f"{sign}{size}": letter.upper() if sign == "u" else letter
+    for sign in "iu"
+    for size, letter in ((1, "b"), (2, "h"), (4, "i"), (8, "q"))
+}
+"""Types of numpy's numbers, each with the letter that `struct` has for it."""
 METHOD_MAKER = Name("cloudpickle.cloudpickle", "_builtin_type")
 SKELETONS = frozenset({"_make_skeleton_class", "_make_skeleton_enum"})
 """What cloudpickle makes a class of that travels as code: its second argument is the name."""
@@ -149,21 +157,25 @@ class _Writer:
         if made_by is None:
             self.put("<object>")
             return
+        if (number := numpy_number(made)) is not None:
+            self.put(repr(number))
+            return
         module, name = made_by
         arguments = made.arguments if type(made.arguments) is tuple else ()
         state = made.state.pairs if type(made.state) is Pairs else ()
         if module.partition(".")[0] == "numpy" and name in ARRAYS:
-            name, arguments = "ndarray", ()
+            name, arguments, state = "ndarray", (), _shape(made)
         if module == "copyreg" and arguments and type(arguments[0]) is Name:
             name, arguments = arguments[0].name, ()
         if module.partition(".")[0] == "pathlib" and all(type(part) is str for part in arguments):
             arguments = _path(name, arguments)  # in its parts or in one, by the Python that pickled it
+        arguments = (*arguments, *([made.items] if made.items else []), *([Pairs(made.pairs)] if made.pairs else []))
         short = name.rpartition(".")[2]
         if module == "datetime" and (numbers := _numbers(name, arguments)):
             self.put(f"{name}({numbers})")
         elif (
             all(type(key) is str for key, _ in state)
-            and all(type(one) in SIMPLE for one in arguments)
+            and all(type(one) in TELLING for one in arguments)
             and (state or arguments)
         ):
             self.put(f"{short}(")
@@ -171,6 +183,36 @@ class _Writer:
             self.put(")")
         else:
             self.put(f"{short}({DOTS})" if made.arguments or made.state is not None else f"{short}()")
+
+
+def numpy_number(made: Made) -> int | float | None:
+    """The number that a scalar of numpy is; None: it is none."""
+    if type(made.what) is not Name or made.what.module.partition(".")[0] != "numpy" or made.what.name != "scalar":
+        return None
+    if type(made.arguments) is not tuple or len(made.arguments) != 2:
+        return None
+    dtype, data = made.arguments
+    letter = NUMPY_NUMBERS.get(_dtype(dtype), "")
+    if not letter or type(data) is not bytes or len(data) != struct.calcsize(f"={letter}"):
+        return None
+    order = ">" if type(dtype.state) is tuple and dtype.state[1:2] == (">",) else "<"
+    number: int | float = struct.unpack(order + letter, data)[0]
+    return number
+
+
+def _dtype(dtype: Any) -> str:
+    """What numpy calls a type of its own: ``f8``; empty: it is none."""
+    arguments = dtype.arguments if type(dtype) is Made else ()
+    return arguments[0] if type(arguments) is tuple and arguments and type(arguments[0]) is str else ""
+
+
+def _shape(array: Made) -> list[tuple[str, Any]]:
+    """How large an array of numpy is, and of what."""
+    about = array.state if type(array.state) is tuple else array.arguments
+    if type(about) is not tuple or len(about) < 3:
+        return []
+    dtype, shape = (about[2], about[1]) if about is array.state else (about[1], about[2])
+    return [("shape", shape), ("dtype", _dtype(dtype))] if _dtype(dtype) else []
 
 
 def _path(name: str, parts: tuple[Any, ...]) -> tuple[str, ...]:

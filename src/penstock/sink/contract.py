@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from penstock.job.spec import Stamp
 from penstock.station.contract import (
     Action,
@@ -10,12 +12,14 @@ from penstock.station.contract import (
     Bytes,
     DeleteBatch,
     Input,
+    Refuse,
     Renew,
     Report,
     Save,
     SaveOfBatch,
 )
-from penstock.wire.messages import Completion, OutcomeHead, Print, WorkerToSink
+from penstock.station.recorded_jobs import StoredRecord
+from penstock.wire.messages import Completion, Delivery, OutcomeHead, Print
 
 # -------------------------------------------------------------------------------------------------------------- inputs
 
@@ -23,8 +27,14 @@ from penstock.wire.messages import Completion, OutcomeHead, Print, WorkerToSink
 class FromWorker(Input, frozen=True):
     """A worker's message, with the bytes that each of its records owns."""
 
-    message: WorkerToSink
+    message: Delivery
     bodies: tuple[Bytes, ...]
+
+
+class Full(Input, frozen=True):
+    """These clients have so much to read that they are sent nothing more; all others read."""
+
+    clients: frozenset[bytes]
 
 
 class RowsRead(Input, frozen=True):
@@ -55,6 +65,26 @@ class LogRead(Input, frozen=True):
     chain: bytes | None
     records: tuple[Completion, ...]
     more: bool
+
+
+class Known(msgspec.Struct, frozen=True):
+    """What the results file knows of the ventilator (SaveKnown); `accepts_older`: somebody has said that files may be
+    older than they were."""
+
+    pipeline: bytes = b""
+    life: int = 0
+    accepted: int = 0
+    accepts_older: bool = False
+
+
+class LinesLost(Input, frozen=True):
+    """Damaged lines were taken out of the log: its end, all that is recorded now, up to which line a log that knows of
+    more is explained by that, and what was found, for people. Without `recorded` it was something else."""
+
+    what: tuple[str, ...]
+    head: tuple[int, bytes]
+    damaged_to: int
+    recorded: tuple[StoredRecord, ...] | None
 
 
 # --------------------------------------------------------------------------------------------------- saves: results.db
@@ -103,14 +133,23 @@ class SaveTrimmed(SaveOfBatch, frozen=True):
     bound: int
 
 
-SinkSave = SaveRow | SaveRecorded | SaveClaim | SaveOutput | SaveTrimmed | DeleteBatch
+class SaveKnown(Save, frozen=True):
+    """Which pipeline's ventilator was heard, how often it had been started, and what it had ever accepted by then."""
+
+    pipeline: bytes
+    life: int
+    accepted: int
+
+
+SinkSave = SaveKnown | SaveRow | SaveRecorded | SaveClaim | SaveOutput | SaveTrimmed | DeleteBatch
 """All that its store can be asked to commit."""
 
 # ------------------------------------------------------------------------------------------- effects: after the commit
 
 
 class ReadRows(Action, frozen=True):
-    """Read recorded rows of a batch after a position, at most `limit` bytes (at least one); comes back as RowsRead."""
+    """Read recorded rows of a batch after a position, at most `limit` bytes (at least one), when the client has room
+    for them; comes back as RowsRead."""
 
     client: bytes
     batch: bytes
@@ -148,5 +187,5 @@ class ReadOutput(AnswerFromStore, frozen=True):
     position: int
 
 
-SinkEffect = ReadRows | ReadLog | ReadLines | ReadSpan | ReadOutput | Answer | Report | Renew
+SinkEffect = Refuse | ReadRows | ReadLog | ReadLines | ReadSpan | ReadOutput | Answer | Report | Renew
 """All that its process does for it; the loop writes what is a Log."""

@@ -28,6 +28,9 @@ from msgspec.structs import replace
 from penstock.job.spec import FINAL
 from penstock.sink.contract import (
     FromWorker,
+    Full,
+    Known,
+    LinesLost,
     LinesRead,
     LogRead,
     ReadLines,
@@ -41,16 +44,18 @@ from penstock.sink.contract import (
 from penstock.sink.hash_chain import LogReplay, completion
 from penstock.sink.kept_output import Outputs
 from penstock.sink.live_output import LiveOutput
+from penstock.sink.pairing import Pairing
 from penstock.sink.readers import Readers
 from penstock.sink.refused_records import refused
-from penstock.station.contract import Actions, Bytes, DeleteBatch, FromClient, Log, Report
+from penstock.station.contract import Actions, Bytes, DeleteBatch, FromClient, Log, Refuse, Report
 from penstock.station.control_silence import ControlSilence
 from penstock.station.lease_tokens import NO_TOKENS, LeaseTokens
 from penstock.station.recorded_jobs import Recorded, StoredRecord
-from penstock.wire.bounds import HEARTBEAT_INTERVAL, LEASE_TIME
+from penstock.wire.bounds import HEARTBEAT_INTERVAL, LEASE_TIME, LIMITS
 from penstock.wire.messages import (
     Completion,
     Completions,
+    Delivery,
     Diverged,
     ForgetBatch,
     Forgotten,
@@ -58,15 +63,17 @@ from penstock.wire.messages import (
     OutcomeHead,
     Outcomes,
     Output,
+    PartsPassed,
+    PartsTaken,
     Prints,
     Replay,
     Restate,
     Restated,
     SinkBeat,
     SinkHead,
+    SinkRefused,
     TrimOutput,
     Verdicts,
-    WorkerToSink,
 )
 
 LOG_LINES = 2000
@@ -81,12 +88,15 @@ CHECKPOINT_LINES = 16
 FORGOTTEN_BATCHES = 10_000
 """Deleted batches whose late outcomes are still recognised: resends end within seconds."""
 
-Said = Greeting | SinkBeat | Replay | Restate | Verdicts | ForgetBatch | TrimOutput
-SinkInput = FromWorker | FromClient | RowsRead | LogRead | LinesRead | Said
+NOBODY = Known()
+Said = SinkRefused | Greeting | SinkBeat | Replay | Restate | Verdicts | ForgetBatch | TrimOutput
+Arrived = FromWorker | PartsTaken
+SinkInput = Arrived | FromClient | Full | RowsRead | LogRead | LinesRead | LinesLost | Said
 
 
 class SinkCore:
-    """`head`, `recorded` and `claims` are what the results file says; `sink` and `boot` are new at each start."""
+    """`head`, `recorded`, `claims`, `damages` (how many there were) and `damaged_to` (up to which line) are what the
+    results file says; `sink` and `boot` are new at each start."""
 
     def __init__(
         self,
@@ -99,18 +109,24 @@ class SinkCore:
         heartbeat_interval: float = HEARTBEAT_INTERVAL,
         lease_time: float = LEASE_TIME,
         lease_tokens: LeaseTokens = NO_TOKENS,
+        damages: int = 0,
+        damaged_to: int = 0,
+        known: Known = NOBODY,
+        follows: int = LIMITS.follows,
     ) -> None:
+        self._pairing = Pairing(sink, boot, known)
         self._boot, self._sink = boot, sink
         self.lease_tokens: LeaseTokens = lease_tokens
         self._seq, self._chain = head
         self._batches = {stored.batch: Recorded.restore(stored) for stored in recorded}
-        self._readers = Readers(boot, claims, self._last)
+        self._readers = Readers(boot, claims, self._last, follows)
         self._followers = self._readers.followers
         self._live_output = LiveOutput(sink, lease_tokens, self._followers)
         self._hearing = ControlSilence(lease_time)
         self._heartbeat_interval, self._head_at = heartbeat_interval, 0.0
         self._echo = self._applied = 0
         self._replay: LogReplay | None = None
+        self._damages, self._damaged_to = damages, damaged_to
         self._forgotten: dict[bytes, bool] = {}
         """Batches to be forgotten, oldest first, and whether they are already."""
         self._outputs = Outputs(sink, lease_tokens, self._forgotten)
@@ -134,8 +150,13 @@ class SinkCore:
                 return self.on_worker(message, bodies)
             case Verdicts(records):
                 return self.on_outcomes(Outcomes(b"", "", records), (b"",) * len(records))
+            case PartsTaken(stream, position, worker):
+                return [Report(PartsPassed(self._sink, worker, stream, position))]
             case FromClient():
                 return self._readers.on_client(event, now)
+            case Full(clients):
+                self._followers.full = clients
+                return []
             case RowsRead():
                 return self._followers.rows_read(event, self._last(event.batch))
             case LogRead():
@@ -147,8 +168,12 @@ class SinkCore:
                 return []
             case Replay():
                 return self.on_replay(event)
+            case SinkRefused(text):
+                return [Refuse(text)]
             case Restate(after):
                 return [ReadLines(after, LOG_LINES)]
+            case LinesLost():
+                return self.on_lines_lost(event)
             case LinesRead(after, position, seq, chain, records):
                 return [Report(Restated(self._sink, self._boot, after, position, seq, chain, records))]
             case ForgetBatch():
@@ -174,7 +199,7 @@ class SinkCore:
             actions += self._read_on(self._replay)
         elif is_head_due:
             self._head_at = now + self._heartbeat_interval
-            actions.append(Report(SinkHead(self._sink, self._boot, self._seq, self._chain, self._echo)))
+            actions.append(Report(self._own_head()))
         self._followers.expire(now)
         return actions + self._hearing.look(now)
 
@@ -196,7 +221,7 @@ class SinkCore:
 
     # ------------------------------------------------------------------------------------------ outcomes
 
-    def on_worker(self, message: WorkerToSink, bodies: tuple[Bytes, ...]) -> Actions:
+    def on_worker(self, message: Delivery, bodies: tuple[Bytes, ...]) -> Actions:
         """Outcomes, or what jobs write."""
         match message:
             case Outcomes():
@@ -261,6 +286,9 @@ class SinkCore:
 
     def on_beat(self, beat: SinkBeat) -> Actions:
         """The ventilator's sign of life: its number is echoed behind all that is recorded."""
+        is_heard, news = self._pairing.take(beat)
+        if not is_heard:
+            return news
         self._echo = beat.number
         self._applied = beat.applied
         self._head_at = 0.0
@@ -269,7 +297,7 @@ class SinkCore:
             replay.after, replay.chain = beat.applied, None
             self._end_replay(replay)
         unforgotten = [batch for batch, is_gone in self._forgotten.items() if not is_gone]
-        return [action for batch in unforgotten for action in self._forget(batch)]
+        return news + [action for batch in unforgotten for action in self._forget(batch)]
 
     def on_replay(self, message: Replay) -> Actions:
         """Tell the log again, from behind a line that must have this chain."""
@@ -298,6 +326,26 @@ class SinkCore:
         self._end_replay(replay)
         return [Report(Completions(self._sink, self._boot, read.records))]
 
+    def _own_head(self) -> SinkHead:
+        return SinkHead(
+            *(self._sink, self._boot, self._seq, self._chain, self._echo),
+            damages=self._damages,
+            pipeline=self._pairing.pipeline,
+            accepts_older=self._pairing.accepts_older,
+            parts=True,
+        )
+
+    def on_lines_lost(self, lost: LinesLost) -> Actions:
+        """What was recorded in them is not any more; the ventilator learns of it by the end of the log, which is
+        another one now."""
+        self._damages += len(lost.what)
+        if lost.recorded is not None:
+            (self._seq, self._chain), self._damaged_to = lost.head, lost.damaged_to
+            self._batches = {stored.batch: Recorded.restore(stored) for stored in lost.recorded}
+            self._lines, self._tell_at, self._replay = [], None, None
+            self._head_at = 0.0
+        return [Log("damaged", {"what": what}) for what in lost.what]
+
     def _end_replay(self, replay: LogReplay) -> None:
         """If it has reached the lines of this turn: those are told like any others."""
         first = self._lines[0].seq if self._lines else self._seq + 1
@@ -322,7 +370,9 @@ class SinkCore:
         return [Report(Completions(self._sink, self._boot, tuple(lines[at : at + LOG_LINES]))) for at in slices]
 
     def _diverged(self, seq: int) -> Actions:
-        return [Report(Diverged(self._sink, self._boot, seq)), Log("log_diverged", {"asked": seq, "end": self._seq})]
+        is_explained = 0 < seq <= self._damaged_to
+        log = Log("log_diverged", {"asked": seq, "end": self._seq})
+        return [Report(Diverged(self._sink, self._boot, seq, is_explained)), *([] if is_explained else [log])]
 
     def on_forget(self, message: ForgetBatch) -> Actions:
         """Delete a batch, at once if the ventilator has applied all of it, else when it has."""

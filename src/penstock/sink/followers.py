@@ -6,12 +6,15 @@ Promises:
    jobs that had one; each Rows says from which position to which it leads.
 2. It is never sent more than its credit, but for the last row; who gives no credit costs a few numbers.
 3. Who is at the end is given what is new without a read of the store; who is behind has one read under way at most.
-4. Who is not heard of for FOLLOWER_TIME is forgotten.
-5. Who asked for it is given what running jobs write, as it comes, as far as his credit for that goes; the rest is
+4. Who has not read what it was sent gets nothing from memory; the station reads for it when it has room.
+5. Who is not heard of for FOLLOWER_TIME is forgotten.
+6. Who asked for it is given what running jobs write, as it comes, as far as his credit for that goes; the rest is
    dropped.
 """
 
 from __future__ import annotations
+
+from collections import Counter
 
 from penstock.sink.contract import ReadRows, RowsRead, SaveRow
 from penstock.station.contract import Actions, Answer, Bytes, Log
@@ -22,6 +25,8 @@ FOLLOWER_TIME = 60.0
 """Seconds; a client says Follow or Credit every 20."""
 SCAN_INTERVAL = 10.0
 """Seconds between looking for those who are gone."""
+GIVEN_BYTES = 32 << 20
+"""Given straight from memory in a turn, all followers together; who is given nothing then reads from the store."""
 MAX_FOLLOWERS = 100_000
 """Followed batches, all clients together: 30 MB of numbers."""
 READ_BYTES = 4 << 20
@@ -36,9 +41,10 @@ Key = tuple[bytes, bytes]
 class Follower:
     """One client's place in one batch."""
 
-    __slots__ = ("credit", "live", "number", "position")
+    __slots__ = ("credit", "live", "number", "owner", "position")
 
-    def __init__(self, follow: Follow) -> None:
+    def __init__(self, follow: Follow, owner: bytes) -> None:
+        self.owner: bytes = owner
         self.position: int = follow.after
         self.credit: int = follow.credit
         self.live: int = follow.live
@@ -48,8 +54,14 @@ class Follower:
 class Followers:
     """All of them. `last` is always the number of the batch's last line in the log."""
 
-    def __init__(self, boot: int) -> None:
+    def __init__(self, boot: int, most_of_owner: int = MAX_FOLLOWERS) -> None:
         self._boot = boot
+        self._most_of_owner = most_of_owner
+        self._of_owner: Counter[bytes] = Counter()
+        self.full: frozenset[bytes] = frozenset()
+        """Clients that have not read what they were sent."""
+        self._given_bytes = 0
+        """From memory, in this turn."""
         self._of_batch: dict[bytes, dict[bytes, Follower]] = {}
         self._count = 0
         self._heard_at: dict[bytes, float] = {}
@@ -57,22 +69,26 @@ class Followers:
         """Reads under way, and whether what they bring is still wanted."""
         self._scan_at = 0.0
 
-    def follow(self, client: bytes, message: Follow, last: int, now: float) -> Actions:
-        """Begin, or begin again."""
+    def follow(self, client: bytes, message: Follow, last: int, now: float, key: str = "") -> Actions:
+        """Begin, or begin again. With a `key` it counts for that, else for the client."""
         actions: Actions = []
         if client not in self._heard_at:
             actions.append(Answer(client, SinkUp(self._boot)))
         self._heard_at[client] = now
-        followers = self._of_batch.setdefault(message.batch, {})
+        followers, owner = self._of_batch.setdefault(message.batch, {}), key.encode() or client
         if client not in followers:
-            if self._count >= MAX_FOLLOWERS:
-                return [*actions, Log("too_many_followers", {"client": client, "limit": MAX_FOLLOWERS})]
+            limit = min(MAX_FOLLOWERS, self._most_of_owner)
+            if self._count >= MAX_FOLLOWERS or self._of_owner[owner] >= limit:
+                if not followers:
+                    del self._of_batch[message.batch]
+                return [*actions, Log("too_many_followers", {"client": client, "limit": limit})]
             self._count += 1
-        followers[client] = Follower(message)
-        key = (client, message.batch)
-        if key in self._reading:
-            self._reading[key] = False
-        return actions + self._read(key, followers[client], last)
+            self._of_owner[owner] += 1
+        followers[client] = Follower(message, owner)
+        place = (client, message.batch)
+        if place in self._reading:
+            self._reading[place] = False
+        return actions + self._read(place, followers[client], last)
 
     def credit(self, client: bytes, message: Credit, last: int, now: float) -> Actions:
         """A client has taken something in. One that was forgotten says Follow by itself again."""
@@ -84,11 +100,20 @@ class Followers:
         follower.live += message.live
         return self._read((client, message.batch), follower, last)
 
+    def heard(self, client: bytes, now: float) -> None:
+        """A client takes in what it was sent, which may last."""
+        if client in self._heard_at:
+            self._heard_at[client] = now
+
     def unfollow(self, client: bytes, batch: bytes) -> None:
         """No more of this batch for this client."""
         followers = self._of_batch.get(batch, {})
-        if followers.pop(client, None) is not None:
+        follower = followers.pop(client, None)
+        if follower is not None:
             self._count -= 1
+            self._of_owner[follower.owner] -= 1
+            if not self._of_owner[follower.owner]:
+                del self._of_owner[follower.owner]
         if not followers:
             self._of_batch.pop(batch, None)
         if (client, batch) in self._reading:
@@ -128,14 +153,15 @@ class Followers:
         actions: Actions = []
         cost = sum(print_cost(record) for record, _ in prints)
         for client, follower in self._of_batch.get(batch, {}).items():
-            if follower.live >= cost:
+            if follower.live >= cost and client not in self.full:
                 follower.live -= cost
                 message = Live(batch, tuple(record for record, _ in prints))
                 actions.append(Answer(client, message, join([body for _, body in prints])))
         return actions
 
     def expire(self, now: float) -> None:
-        """Forget who is gone."""
+        """Close the turn, and forget who is gone."""
+        self._given_bytes = 0
         if now < self._scan_at:
             return
         self._scan_at = now + SCAN_INTERVAL
@@ -149,6 +175,8 @@ class Followers:
     def check(self) -> None:
         """The invariants; AssertionError if one does not hold."""
         assert self._count == sum(map(len, self._of_batch.values())), "followers are counted"
+        owners = Counter(one.owner for followers in self._of_batch.values() for one in followers.values())
+        assert owners == self._of_owner, "and so are those of each owner"
         for batch, followers in self._of_batch.items():
             assert followers, "a batch nobody follows is forgotten"
             for client in followers:
@@ -158,6 +186,8 @@ class Followers:
         """Straight from memory, as far as the credit goes."""
         if follower.credit <= 0:
             return []
+        if client in self.full or self._given_bytes >= GIVEN_BYTES:
+            return self._read((client, batch), follower, rows[-1].seq)
         given: list[SaveRow] = []
         after, cost = follower.position, 0
         for row in rows:
@@ -170,6 +200,7 @@ class Followers:
                 given.append(row)
                 cost += credit_cost((row.head,), row.body)
         follower.credit -= cost
+        self._given_bytes += cost
         message = Rows(batch, follower.position, tuple(row.head for row in given), after, follower.number)
         answer = Answer(client, message, join([row.body for row in given]))
         return [answer, *self._read((client, batch), follower, rows[-1].seq)]

@@ -15,34 +15,20 @@ import apsw
 import msgspec
 
 from penstock.sink.contract import SaveOutput
-from penstock.station.store_file import DELETE_BYTES, DELETE_ROWS, checksum
+from penstock.sink.store_statements import (
+    ADD_PART,
+    DOOM,
+    DOOMED_OUTPUT,
+    DOOMED_PARTS,
+    LAST_FINAL,
+    PART,
+    TRIMMED_PARTS,
+)
+from penstock.station.checked_rows import checksum, is_whole
+from penstock.station.store_file import DELETE_BYTES, DELETE_ROWS, StoreFile
 from penstock.wire.messages import OutcomeHead
 
 _decode_head = msgspec.msgpack.Decoder(OutcomeHead).decode
-
-PART = """
-    SELECT position, crc, data FROM output
-    WHERE batch = ?1 AND job = ?2 AND lease = ?3 AND stream = ?4
-        AND position >= coalesce((SELECT max(position) FROM output WHERE batch = ?1 AND job = ?2 AND lease = ?3
-            AND stream = ?4 AND position <= ?5), 0)
-    ORDER BY position LIMIT 2"""
-ADD_PART = """
-    INSERT INTO output (batch, job, lease, stream, position, crc, data) VALUES (?, ?, ?, ?, ?, ?, ?)
-    ON CONFLICT (batch, job, lease, stream, position) DO NOTHING"""
-DOOM = """
-    INSERT INTO doomed_output (batch, bound) SELECT ?1, ?2 WHERE EXISTS (SELECT 1 FROM output WHERE batch = ?1)
-    ON CONFLICT (batch) DO UPDATE SET bound = min(bound, excluded.bound)"""
-DOOMED_PARTS = "SELECT rowid, length(data) FROM output WHERE batch = ?1 LIMIT ?2"
-TRIMMED_PARTS = """
-    SELECT rowid, length(data) FROM output AS part WHERE batch = ?1 AND position >= ?3 AND position < (
-        SELECT max(position) FROM output WHERE batch = ?1 AND job = part.job AND lease = part.lease
-            AND stream = part.stream) - ?3
-    LIMIT ?2"""
-LAST_FINAL = """
-    SELECT head FROM line INDEXED BY line_start
-    WHERE batch = (SELECT number FROM batch WHERE batch = ?1) AND start <= ?2 AND stop > ?2
-        AND start > ?2 - (SELECT longest FROM batch WHERE batch = ?1) AND kind = 1
-    ORDER BY seq DESC LIMIT 1"""
 
 
 def add_part(cursor: apsw.Cursor, save: SaveOutput) -> None:
@@ -52,16 +38,18 @@ def add_part(cursor: apsw.Cursor, save: SaveOutput) -> None:
     cursor.execute(ADD_PART, (*place, checksum(data), data))
 
 
-def part_at(db: apsw.Connection, batch: bytes, index: int, stream: int, position: int) -> tuple[int, bytes]:
+def part_at(store: StoreFile, batch: bytes, index: int, stream: int, position: int) -> tuple[int, bytes]:
     """Some bytes of what a job wrote from `position` on, or from the next byte that is kept, of the run that was
-    recorded last, and where they begin; none: there is no more. Raises ValueError: they changed on the disk."""
-    final: Any = db.execute(LAST_FINAL, (batch, index)).fetchone()
-    lease = _decode_head(final[0]).lease if final is not None else 0
-    rows: list[Any] = db.execute(PART, (batch, index, lease, stream, position)).fetchall()
-    for start, crc, data in rows:
+    recorded last, and where they begin; none: there is no more. Raises DamagedRow."""
+    final: Any = store.db.execute(LAST_FINAL, (batch, index)).fetchone()
+    if final is not None and not final[0]:
+        raise store.damaged(f"line {final[1]}", ("line", final[1]))
+    lease = _decode_head(final[2]).lease if final is not None else 0
+    rows: list[Any] = store.db.execute(PART, (batch, index, lease, stream, position)).fetchall()
+    for is_sound, rowid, start, crc, data in rows:
+        if not is_sound or not is_whole(crc, data):
+            raise store.damaged(f"the output of job {index} at byte {start}", ("output", rowid))
         if start + len(data) > position:
-            if checksum(data) != crc:
-                raise ValueError(f"the output of job {index} at byte {start}")
             skipped = max(0, position - start)
             return start + skipped, data[skipped:]
     return position, b""
@@ -71,7 +59,9 @@ class DoomedOutputs:
     """Batches of which parts are to go."""
 
     def __init__(self, db: apsw.Connection) -> None:
-        rows: list[Any] = db.execute("SELECT batch, bound FROM doomed_output").fetchall()
+        rows: list[Any] = db.execute(
+            f"SELECT batch, bound FROM doomed_output WHERE {DOOMED_OUTPUT.is_sound}"
+        ).fetchall()
         self._bounds: dict[bytes, int] = dict(rows)
 
     def __bool__(self) -> bool:

@@ -18,7 +18,8 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any, assert_never
 
 from msgspec.structs import replace
@@ -29,6 +30,8 @@ from penstock.keys.files import Peers
 from penstock.keys.roles import Peer, Role
 from penstock.sink.contract import (
     FromWorker,
+    Full,
+    LinesLost,
     LinesRead,
     LogRead,
     ReadLines,
@@ -42,25 +45,38 @@ from penstock.sink.contract import (
 from penstock.sink.core import SinkCore
 from penstock.sink.store import ResultStore
 from penstock.station import loop
+from penstock.station.checked_rows import DamagedRow
 from penstock.station.clock import Clock
 from penstock.station.config import SinkConfig, from_argv
-from penstock.station.contract import Answer, FromClient, Log, Renew, Report
+from penstock.station.contract import Answer, Bytes, FromClient, Log, Refuse, Renew, Report
 from penstock.station.lease_tokens import LeaseTokens
 from penstock.station.log_events import emit, setup
 from penstock.station.permissions import Bindings, may_not_ask
 from penstock.station.station_keys import for_station
 from penstock.station.ventilator_contact import VentilatorContact
-from penstock.wire.frames import Decoder, split
+from penstock.station.waiting_questions import ROOM_INTERVAL, WaitingQuestions
+from penstock.wire.bounds import LIMITS, Limits
+from penstock.wire.frames import Decoder, Wire, split
 from penstock.wire.messages import (
     ClientToSink,
+    Fetch,
     Fetched,
     FetchedOutput,
+    FetchOutput,
+    Follow,
     Keys,
+    Message,
+    PartsTaken,
     SinkHead,
     VentilatorToSink,
     WorkerToSink,
 )
+from penstock.wire.parts import Inbound, Outbound
 from penstock.wire.socket_sets import sink_links
+from penstock.wire.sockets import Received
+
+READS_AT_ONCE = 8
+"""For followers, in a turn: with sink/followers.py's READ_BYTES 32 MB in memory."""
 
 
 class Sink:
@@ -74,8 +90,10 @@ class Sink:
         process: loop.Process,
         starts: Bindings,
         contact: VentilatorContact,
+        limits: Limits = LIMITS,
     ) -> None:
-        """`starts`: which ids belong to which key. `contact`: with the ventilator."""
+        """`starts`: which ids belong to which key. `contact`: with the ventilator. `limits`: of what clients can
+        ask."""
         self.core = core
         self._store = store
         self.links = links
@@ -88,20 +106,32 @@ class Sink:
         self._control = Decoder(VentilatorToSink)
         self._clients = Decoder(ClientToSink)
         self._malformed = loop.Malformed(process)
+        self._from_workers = Inbound(links.frame_bytes)
+        self._to_clients = Outbound(links, "results")
+        self._questions = WaitingQuestions(limits)
+        self._reads_due: list[ReadRows] = []
+        """For followers, who have at most one each."""
+        self._full: frozenset[bytes] = frozenset()
+        """Clients that have more to read than they may, as the core was told."""
         self._head: SinkHead | None = None
         """The last one told."""
 
     def next_wakeup(self) -> float | None:
         """When there is something to do or to say."""
-        due = (self.core.next_wakeup(), self._contact.due_at)
+        now = self.process.clock.now()
+        asked_at = self._questions.due_at(now, self._reads)
+        due = [self.core.next_wakeup(), self._contact.due_at, asked_at]
+        if self._reads_due:
+            due.append(now if any(self._reads(one.client) for one in self._reads_due) else now + ROOM_INTERVAL)
         return min((instant for instant in due if instant is not None), default=None)
 
     def receive(self, names: list[str], fds: list[int]) -> Iterator[Any]:
         """Messages, as inputs for the core."""
         now = self.process.clock.now()
         self._bindings.tick(now)
+        self._to_clients.tick(now)
         connected = self.links.connections("control") > 0
-        self._say(self._contact.look(connected, bool(self.links.shut_out), now))
+        self._say(self._contact.look(connected, self.links.handshake_failure, now))
         if "control" in names:
             for received in self.links.receive("control"):
                 wire = self._malformed.decode(self._control, received)
@@ -111,6 +141,10 @@ class Sink:
                     self._learn(wire.message)
                 elif wire is not None:
                     yield wire.message
+        full = self.links.full("results")
+        if full != self._full:
+            self._full = full
+            yield Full(full)
         if "results" in names:  # first: who begins to follow hears what comes in just then
             for received in self.links.receive("results"):
                 wire = self._malformed.decode_asked(self._clients, received, self.links)
@@ -119,19 +153,64 @@ class Sink:
                 if reason := may_not_ask(received.sender, wire.message, self.core.lease_tokens):
                     loop.refuse(self.links, received, wire.message.number, Refused(reason))
                 else:
-                    yield FromClient(received.peer, wire.message)
+                    self._on_parts(received.peer, wire.message, now)
+                    event = FromClient(received.peer, wire.message, sender=received.sender)
+                    if not self._asks(event):
+                        yield event
+        yield from self._questions.take(self._reads)
+        yield from self.read_rows()
         if "outcomes" in names:
-            for received in self.links.receive("outcomes"):
-                wire = self._malformed.decode(self._outcomes, received)
-                if wire is None:
-                    continue
-                message = wire.message
-                if self._bindings.may_hand_in(received.sender, message):
-                    bodies = split(wire.payload, [record.size for record in message.records])
-                    yield FromWorker(message, tuple(bodies))
-                else:
-                    self._malformed.note(received, f"not for the key {received.sender.name} to say")
+            yield from self._receive_outcomes(now)
         self._read_files(fds)
+
+    def _on_parts(self, client: bytes, message: Message, now: float) -> None:
+        if isinstance(message, PartsTaken):
+            self._to_clients.arrived(message, now, client)
+        elif isinstance(message, Follow | Fetch):
+            self._to_clients.takes(message.parts, client)
+
+    def _receive_outcomes(self, now: float) -> Iterator[Any]:
+        for received in self.links.receive("outcomes"):
+            if (found := self._from_workers.whole(received, self._decode_outcomes, now)) is None:
+                continue
+            whole, (message, payload) = found
+            if self._bindings.may_hand_in(whole.sender, message):
+                bodies = split(payload, [record.size for record in message.records])
+                yield FromWorker(message, tuple(bodies))
+            else:
+                self._malformed.note(whole, f"not for the key {whole.sender.name} to say")
+        for _, worker, taken in self._from_workers.taken(now):
+            yield PartsTaken(taken.stream, taken.position, worker)
+
+    def _decode_outcomes(self, received: Received) -> Wire | None:
+        return self._malformed.decode(self._outcomes, received)
+
+    def _reads(self, client: bytes) -> bool:
+        """Whether it can be sent an answer."""
+        return self.links.has_room("results", client)
+
+    def _asks(self, event: FromClient) -> bool:
+        """Whether it is a question, which waits for its turn."""
+        if not isinstance(event.message, Fetch | FetchOutput):
+            return False
+        if not self._questions.add(event, event.message.number):
+            loop.say_dropped(self.links, self._questions, event.sender.name)
+        return True
+
+    def read_rows(self) -> Iterator[RowsRead | LinesLost]:
+        """For followers that read, in turn; for the others when they do."""
+        waiting, self._reads_due = self._reads_due, []
+        left = READS_AT_ONCE
+        for one in waiting:
+            if left and self._reads(one.client):
+                left -= 1
+                yield from self._contained(partial(self._rows, one))
+            else:
+                self._reads_due.append(one)
+
+    def _rows(self, asked: ReadRows) -> Iterable[RowsRead]:
+        records, payload, position, more = self._store.rows_after(asked.batch, asked.after, asked.limit)
+        return (RowsRead(asked.client, asked.batch, records, payload, position, more),)
 
     def _say(self, news: Iterable[Log]) -> None:
         for log in news:
@@ -169,33 +248,52 @@ class Sink:
         self._read_files(fds)
 
     def perform(self, action: SinkEffect) -> Iterable[Any]:
-        """Carry out one effect."""
+        """Carry out one effect; a row that is found damaged on the way is taken out, and it is tried again."""
+        return self._contained(partial(self._carry_out, action))
+
+    def _contained(self, read: Callable[[], Iterable[Any]]) -> list[Any]:
+        lost: list[Any] = []
+        while True:
+            try:
+                return [*lost, *read()]
+            except DamagedRow as damage:
+                recorded = self._store.contain(damage)
+                found = tuple(self._store.take_found())
+                lost.append(LinesLost(found, self._store.head(), self._store.damaged_to, recorded))
+
+    def _carry_out(self, action: SinkEffect) -> Iterable[Any]:
         match action:
+            case Refuse(text):
+                raise Refused(f"{self._store.path}: {text}")
             case Report(message):
                 if isinstance(message, SinkHead):
-                    self._head = message
+                    self._head = message = replace(message, growth=self._store.growth.look(self.process.clock.now()))
                 self.links.send("report", message)
             case Renew():
                 self.links.renew("control")
             case Answer(client, message, payload):
-                self.links.send("results", message, payload, peer=client)
-            case ReadRows(client, batch, after, limit):
-                records, payload, position, more = self._store.rows_after(batch, after, limit)
-                return (RowsRead(client, batch, records, payload, position, more),)
+                self._answer(client, message, payload)
+            case ReadRows():
+                self._reads_due.append(action)
             case ReadLog(after, limit):
                 chain, lines, more = self._store.log_after(after, limit)
                 return (LogRead(after, chain, lines, more),)
             case ReadLines(after, limit):
                 return (LinesRead(after, *self._store.lines_after(after, limit)),)
+            case ReadOutput(client) | ReadSpan(client) if not self._reads(client):
+                pass  # it asks again
             case ReadOutput(client, number, batch, index, is_error, position):
                 start, data = self._store.output_at(batch, index, int(is_error), position)
-                self.links.send("results", FetchedOutput(number, start, len(data)), data, peer=client)
+                self._answer(client, FetchedOutput(number, start, len(data)), data)
             case ReadSpan(client, number, batch, start, stop, cursor):
                 records, payload, rest = self._store.rows_in(batch, start, stop, cursor)
-                self.links.send("results", Fetched(number, records, rest), payload, peer=client)
+                self._answer(client, Fetched(number, records, rest), payload)
             case _:
                 assert_never(action)
         return ()
+
+    def _answer(self, client: bytes, message: Message, payload: Bytes) -> None:
+        self._to_clients.send(self.process.clock.now(), message, payload, peer=client)
 
     def close(self) -> None:
         """Release the sockets, then the store."""
@@ -214,19 +312,26 @@ def start(config: SinkConfig, logger: logging.Logger) -> Sink:
     links.watch(signals.fd)
     if config.lifeline is not None:
         links.watch(config.lifeline)
+    recorded = store.recorded()
     core = SinkCore(
         int.from_bytes(os.urandom(7), "big"),
         store.head(),
-        store.recorded(),
+        recorded,
         store.claims(),
         sink=sink,
         heartbeat_interval=config.heartbeat_interval,
         lease_time=config.lease_time,
         lease_tokens=LeaseTokens(security.lease_key),
+        damages=len(store.damages()),
+        damaged_to=store.damaged_to,
+        known=store.known(accepts_older=config.accept_older),
+        follows=config.limits.follows,
     )
+    for what in store.take_found():
+        emit(logger, "damaged", {"what": what})
     process = loop.Process(logger, signals, clock, config.lifeline)
     contact = VentilatorContact(config.url, clock.now())
-    return Sink(core, store, links, process, Bindings(config.limits.worker_starts), contact)
+    return Sink(core, store, links, process, Bindings(config.limits.worker_starts), contact, config.limits)
 
 
 def main(config: SinkConfig) -> int:

@@ -8,14 +8,14 @@ from penstock.sink.claims import Claims
 from penstock.sink.contract import ReadOutput, ReadSpan, SaveClaim
 from penstock.sink.followers import Followers
 from penstock.station.contract import Actions, FromClient
-from penstock.wire.messages import Claim, Credit, Fetch, FetchOutput, Follow, Unfollow
+from penstock.wire.messages import Claim, Credit, Fetch, FetchOutput, Follow, PartsTaken, Unfollow
 
 
 class Readers:
     """`last` gives the last line of a batch, 0 if nothing of it is recorded."""
 
-    def __init__(self, boot: int, claims: Iterable[SaveClaim], last: Callable[[bytes], int]) -> None:
-        self.followers: Followers = Followers(boot)
+    def __init__(self, boot: int, claims: Iterable[SaveClaim], last: Callable[[bytes], int], follows: int) -> None:
+        self.followers: Followers = Followers(boot, follows)
         self._claims = Claims(claims)
         self._last = last
 
@@ -24,7 +24,7 @@ class Readers:
         client = event.client
         match event.message:
             case Follow() as follow:
-                return self.followers.follow(client, follow, self._last(follow.batch), now)
+                return self.followers.follow(client, follow, self._last(follow.batch), now, event.sender.public)
             case Credit() as credit:
                 return self.followers.credit(client, credit, self._last(credit.batch), now)
             case Unfollow(batch):
@@ -34,6 +34,9 @@ class Readers:
                 return [ReadSpan(client, number, batch, start, stop, cursor)]
             case FetchOutput(number, batch, index, is_error, position):
                 return [ReadOutput(client, number, batch, index, is_error, position)]
+            case PartsTaken():
+                self.followers.heard(client, now)
+                return []
             case Claim() as claim:
                 return self._claims.claim(client, claim, known=self._last(claim.batch) > 0)
             case _:

@@ -5,7 +5,7 @@ Promises:
 1. `save` is all or nothing, and giving the same saves again changes nothing: that is what to do after `reopen`.
 2. No call reads more lines than it gives out; `recorded` reads a few rows per batch, however many outcomes it has.
 3. Of an outcome that was superseded (its job was opened again) readers get the fact, not the value.
-4. A value or a line that changed on the disk is a StoreError, never an outcome.
+4. A row that changed on the disk is a DamagedRow, never an outcome: `contain` takes it out (store_damage.py).
 5. Deleting a batch takes effect at once for those who read it; its lines leave the file a few at a time. The log then
    has a hole, and answers nobody who would need what was in it.
 """
@@ -23,23 +23,30 @@ from msgspec.structs import replace
 from penstock.errors import StoreError
 from penstock.job.spans import SpanSet
 from penstock.job.spec import Stamp
-from penstock.sink.contract import SaveClaim, SaveOutput, SaveRecorded, SaveRow, SaveTrimmed, SinkSave
+from penstock.sink import store_statements as sql
+from penstock.sink.contract import Known, SaveClaim, SaveKnown, SaveOutput, SaveRecorded, SaveRow, SaveTrimmed, SinkSave
 from penstock.sink.hash_chain import completion
 from penstock.sink.output_store import DoomedOutputs, add_part, part_at
+from penstock.sink.store_damage import Containment
+from penstock.station.checked_rows import DamagedRow, checksum, fill, is_whole
 from penstock.station.contract import Bytes, DeleteBatch
 from penstock.station.recorded_jobs import RecordedLine, StoredRecord
-from penstock.station.store_file import DELETE_BYTES, DELETE_ROWS, StoreFile, checksum
+from penstock.station.store_file import DAMAGED, DELETE_BYTES, DELETE_ROWS, StoreFile
 from penstock.wire.frames import join
 from penstock.wire.messages import Completion, OutcomeHead, credit_cost
 
-FETCH_BYTES = 64 << 20
+FETCH_BYTES = 8 << 20
 """What one `rows_in` gives out at most; who wants more goes on from there."""
 FETCH_ROWS = 50_000
 """Lines in one answer at most: half of what a message may hold."""
 
-SCRIPTS = tuple(
-    Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("results.sql", "results_output.sql")
+_CHECKED = (sql.BATCH, sql.CLAIM, sql.DOOMED, sql.OUTPUT, sql.DOOMED_OUTPUT)
+"""Tables whose rows are given their checksums by the third script, beside those to which it gives them itself."""
+_first, _second, _third = (
+    Path(__file__).with_name(name).read_text(encoding="utf-8")
+    for name in ("results.sql", "results_output.sql", "results_checksums.sql")
 )
+SCRIPTS = (_first, _second, _third + fill(_CHECKED))
 KIND = ord("R")
 
 ATTEMPT, FINAL, OPENING = range(3)
@@ -55,48 +62,12 @@ _decode_generations = msgspec.msgpack.Decoder(tuple[tuple[int, int, int], ...]).
 _decode_attempts = msgspec.msgpack.Decoder(tuple[tuple[int, int, Stamp], ...]).decode
 _NOTHING = _encode(())
 
-ADD_BATCH = """
-    INSERT INTO batch (batch, longest, as_of, spans, generations, attempts) VALUES (?1, ?2, 0, ?3, ?3, ?3)
-    ON CONFLICT (batch) DO UPDATE SET longest = max(longest, excluded.longest)"""
-ADD_LINE = """
-    INSERT INTO line (seq, batch, start, stop, kind, worker, chain, crc, head, body)
-    VALUES (?, (SELECT number FROM batch WHERE batch = ?), ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (seq) DO NOTHING"""
-SET_RECORDED = "UPDATE batch SET as_of = ?, spans = ?, generations = ?, attempts = ? WHERE batch = ?"
-RECORDED = """
-    SELECT number, batch, as_of, spans, generations, attempts,
-        (SELECT seq FROM line INDEXED BY line_position WHERE line.batch = number ORDER BY seq DESC LIMIT 1)
-    FROM batch ORDER BY number"""
-CLAIMS = "SELECT batch.batch, reader, claim.number, start, stop FROM claim JOIN batch ON claim.batch = batch.number"
-SET_CLAIM = "INSERT OR REPLACE INTO claim SELECT number, ?2, ?3, ?4, ?5 FROM batch WHERE batch = ?1"
-LINES_SINCE = "SELECT head FROM line INDEXED BY line_position WHERE batch = ? AND seq > ? ORDER BY seq"
-ROWS_AFTER = """
-    SELECT seq, kind, crc, head, body FROM line INDEXED BY line_position
-    WHERE batch = (SELECT number FROM batch WHERE batch = ?) AND seq > ? ORDER BY seq LIMIT ?"""
-ROWS_IN = """
-    SELECT seq, crc, head, body FROM line INDEXED BY line_start
-    WHERE batch = (SELECT number FROM batch WHERE batch = ?1) AND start < ?3 AND stop > ?2
-        AND start > ?2 - (SELECT longest FROM batch WHERE batch = ?1) AND start >= ?4 AND (start, seq) > (?4, ?5)
-    ORDER BY start, seq LIMIT ?6"""
-HAS_OPENINGS = """
-    SELECT 1 FROM line INDEXED BY line_opening WHERE batch = (SELECT number FROM batch WHERE batch = ?) AND kind = 2
-    LIMIT 1"""
-OPENINGS = """
-    SELECT start, stop FROM line INDEXED BY line_opening
-    WHERE batch = (SELECT number FROM batch WHERE batch = ?1) AND kind = 2 AND start < ?3 AND stop > ?2
-        AND start > ?2 - (SELECT longest FROM batch WHERE batch = ?1) AND seq > ?4"""
-LOG_AFTER = "SELECT seq, worker, chain, head FROM line WHERE seq > ? ORDER BY seq LIMIT ?"
-LINES_AFTER = """
-    SELECT seq, worker, chain, head FROM line
-    WHERE seq > ? AND batch IN (SELECT number FROM batch) ORDER BY seq LIMIT ?"""
-LAST_LINE = "SELECT seq, chain FROM line INDEXED BY line_position WHERE batch = ? ORDER BY seq DESC LIMIT 1"
-DOOMED_LINES = "SELECT seq, length(body) FROM line INDEXED BY line_position WHERE batch = ? ORDER BY seq LIMIT ?"
-
 
 class ResultStore(StoreFile):
     """results.db in the data folder; see the module. Every method raises StoreError."""
 
     def __init__(self, folder: str | Path, durable: bool = True, *, scratch: bool = False) -> None:
-        super().__init__(Path(folder), "results.db", KIND, SCRIPTS, durable, scratch)
+        super().__init__(Path(folder), "results.db", KIND, SCRIPTS, durable, scratch, meta=sql.META)
         self._load()
 
     def reopen(self) -> None:
@@ -105,11 +76,20 @@ class ResultStore(StoreFile):
 
     def _load(self) -> None:
         """What is kept in memory of the file: a few numbers."""
+        self._containment = Containment(self)
+        if self.is_reindexed:
+            self._containment.everything()
+            self.is_reindexed = False
+        self._load_meta()
         with self.guard():
-            meta: Any = self.db.execute("SELECT seq, chain, hole, hole_chain FROM meta").fetchone()
-            self._seq, self._chain, self._hole, self._hole_chain = meta
             self._doomed = self.doomed()
             self._doomed_outputs = DoomedOutputs(self.db)
+
+    def _load_meta(self) -> None:
+        with self.guard():
+            meta: Any = self.db.execute("SELECT seq, chain, hole, hole_chain, damaged FROM meta").fetchone()
+            self._seq, self._chain, self._hole, self._hole_chain, damaged_to = meta
+            self.damaged_to: int = damaged_to
 
     @property
     def untidy(self) -> bool:
@@ -121,31 +101,80 @@ class ResultStore(StoreFile):
         """The last line of the log and its chain; ``(0, b"")`` before the first."""
         return self._seq, self._chain
 
-    def recorded(self) -> Iterator[StoredRecord]:
-        """What is recorded of every batch: its last checkpoint (SaveRecorded) and the few lines after it."""
+    def known(self, *, accepts_older: bool) -> Known:
+        """What is known of the ventilator."""
         with self.guard():
-            rows: list[Any] = self.db.execute(RECORDED).fetchall()
-        for number, batch, as_of, spans, generations, attempts, last in rows:
-            with self.guard():
-                record = StoredRecord(
-                    batch,
-                    _decode_spans(spans),
-                    _decode_generations(generations),
-                    _decode_attempts(attempts),
-                    tuple(self._lines_since(number, as_of)),
-                    last or 0,
-                )
-            yield record
+            row: Any = self.db.execute("SELECT pipeline, life, accepted FROM meta").fetchone()
+        return Known(row[0], row[1], row[2], accepts_older)
+
+    def take_found(self) -> list[str]:
+        """What was found damaged since the last call, and what became of it: for people."""
+        return self._containment.take_found()
+
+    def recorded(self) -> list[StoredRecord]:
+        """What is recorded of every batch: its last checkpoint (SaveRecorded) and the few lines after it."""
+        while True:
+            try:
+                return [self._record(row) for row in self._batches()]
+            except DamagedRow as damage:
+                self._take_out(damage)
+
+    def _batches(self) -> list[Any]:
+        with self.guard():
+            rows: list[Any] = self.db.execute(sql.RECORDED).fetchall()
+            if damaged := [row for row in rows if not row[0]]:
+                self._containment.batches(damaged)
+                rows = self.db.execute(sql.RECORDED).fetchall()
+        if not all(row[0] for row in rows):
+            raise StoreError(f"{self.path}: {DAMAGED}")
+        return rows
+
+    def _record(self, row: Any) -> StoredRecord:
+        _, number, batch, as_of, spans, generations, attempts, last = row
+        with self.guard():
+            return StoredRecord(
+                batch,
+                _decode_spans(spans),
+                _decode_generations(generations),
+                _decode_attempts(attempts),
+                tuple(self._lines_since(number, as_of)),
+                last or 0,
+            )
+
+    def contain(self, damage: DamagedRow) -> tuple[StoredRecord, ...] | None:
+        """Take a damaged row out; if it was a line, what is recorded of all batches now. Raises StoreError."""
+        return tuple(self.recorded()) if self._take_out(damage) else None
+
+    def mend_log(self) -> int:
+        """Make anew what is recorded of all batches, from the lines that are here: so many."""
+        self._containment.log()
+        self._load_meta()
+        with self.guard():
+            return int(self.value("SELECT count(*) FROM line"))
+
+    def _take_out(self, damage: DamagedRow) -> bool:
+        match damage.key:
+            case "line", seq:
+                self._containment.line(seq)
+                self._load_meta()
+                return True
+            case "output", rowid:
+                self._containment.output(rowid)
+                return False
+            case _:
+                raise damage
 
     def claims(self) -> Iterator[SaveClaim]:
         """The newest claim of each reader of each batch."""
         with self.guard():
-            rows: list[Any] = self.db.execute(CLAIMS).fetchall()
+            rows: list[Any] = self.db.execute(sql.CLAIMS).fetchall()
         return (SaveClaim(*row) for row in rows)
 
     def _lines_since(self, number: int, as_of: int) -> Iterator[RecordedLine]:
-        rows: list[Any] = self.db.execute(LINES_SINCE, (number, as_of)).fetchall()
-        for (blob,) in rows:
+        rows: list[Any] = self.db.execute(sql.LINES_SINCE, (number, as_of)).fetchall()
+        for is_sound, seq, blob in rows:
+            if not is_sound:
+                raise self._damaged_line(seq)
             head = _decode_head(blob)
             yield RecordedLine(head.start, head.stop, head.stamp, head.final)
 
@@ -157,15 +186,15 @@ class ResultStore(StoreFile):
         bodies: list[Bytes] = []
         position, cost = after, 0
         with self.guard():
-            reopened = self.db.execute(HAS_OPENINGS, (batch,)).fetchone() is not None
-            rows: Any = self.db.execute(ROWS_AFTER, (batch, after, FETCH_ROWS + 1))
-            for seq, kind, crc, blob, body in rows:
+            reopened = self.db.execute(sql.HAS_OPENINGS, (batch,)).fetchone() is not None
+            rows: Any = self.db.execute(sql.ROWS_AFTER, (batch, after, FETCH_ROWS + 1))
+            for is_sound, seq, kind, crc, blob, body in rows:
                 if cost >= limit_bytes or len(heads) >= FETCH_ROWS:
                     return tuple(heads), join(bodies), position, True
                 position = seq
-                if kind == ATTEMPT:
+                if is_sound and kind == ATTEMPT:
                     continue
-                head = self._checked(seq, crc, blob, body)
+                head = self._checked(is_sound, seq, crc, blob, body)
                 pieces = self._pieces(seq, head) if reopened and kind == FINAL else [head]
                 heads += pieces
                 bodies += [body if piece.size else b"" for piece in pieces]
@@ -175,7 +204,7 @@ class ResultStore(StoreFile):
     def _pieces(self, seq: int, head: OutcomeHead) -> list[OutcomeHead]:
         """A final line in the order of its jobs, without the values of what was opened again after it."""
         gone = SpanSet()
-        for start, stop in self.db.execute(OPENINGS, (head.batch, head.start, head.stop, seq)):
+        for start, stop in self.db.execute(sql.OPENINGS, (head.batch, head.start, head.stop, seq)):
             gone.add(max(start, head.start), min(stop, head.stop))
         whole = [(span, True) for span in gone.gaps(head.start, head.stop)] + [(span, False) for span in gone]
         return [_piece(head, *span, whole=is_whole) for span, is_whole in sorted(whole)]
@@ -187,12 +216,12 @@ class ResultStore(StoreFile):
         bodies: list[Bytes] = []
         size = 0
         with self.guard():
-            rows: Any = self.db.execute(ROWS_IN, (batch, start, stop, *cursor, FETCH_ROWS + 1))
-            for seq, crc, head, body in rows:
+            rows: Any = self.db.execute(sql.ROWS_IN, (batch, start, stop, *cursor, FETCH_ROWS + 1))
+            for is_sound, seq, crc, head, body in rows:
                 size += len(head) + len(body)
                 if heads and (size > FETCH_BYTES or len(heads) == FETCH_ROWS):
                     return tuple(heads), join(bodies), cursor
-                heads.append(self._checked(seq, crc, head, body))
+                heads.append(self._checked(is_sound, seq, crc, head, body))
                 bodies.append(body)
                 cursor = (heads[-1].start, seq)
         return tuple(heads), join(bodies), None
@@ -200,7 +229,7 @@ class ResultStore(StoreFile):
     def output_at(self, batch: bytes, index: int, stream: int, position: int) -> tuple[int, bytes]:
         """Some bytes of what a job wrote, and where they begin: see `part_at`."""
         with self.guard():
-            return part_at(self.db, batch, index, stream, position)
+            return part_at(self, batch, index, stream, position)
 
     def log_after(self, seq: int, limit: int) -> tuple[bytes | None, tuple[Completion, ...], bool]:
         """The chain of line `seq`, up to `limit` lines after it, whether there are more.
@@ -211,14 +240,16 @@ class ResultStore(StoreFile):
             chain = self._chain_at(seq)
             if chain is None:
                 return None, (), False
-            rows: list[Any] = self.db.execute(LOG_AFTER, (seq, limit + 1)).fetchall()
+            rows: list[Any] = self.db.execute(sql.LOG_AFTER, (seq, limit + 1)).fetchall()
         lines: list[Completion] = []
         previous = chain
-        for number, worker, stored, packed in rows[:limit]:
+        for is_sound, number, worker, stored, packed in rows[:limit]:
+            if not is_sound:
+                raise self._damaged_line(number)
             with self.guard():
                 line = completion(number, _decode_head(packed), worker, previous)
             if line.chain != stored:
-                raise self.damaged(f"line {number}")
+                raise self._damaged_line(number)
             lines.append(line)
             previous = stored
         return chain, tuple(lines), len(rows) > limit
@@ -227,24 +258,32 @@ class ResultStore(StoreFile):
         """Up to `limit` lines after line `seq` that are not of deleted batches: the number of the last one, or of the
         log's end if there are no more, the end and its chain, and the lines."""
         with self.guard():
-            rows: list[Any] = self.db.execute(LINES_AFTER, (seq, limit)).fetchall()
-        lines = tuple(
-            replace(completion(number, _decode_head(head), worker, b""), chain=chain)
-            for number, worker, chain, head in rows
-        )
+            rows: list[Any] = self.db.execute(sql.LINES_AFTER, (seq, limit)).fetchall()
+        if damaged := [number for is_sound, number, *_ in rows if not is_sound]:
+            raise self._damaged_line(damaged[0])
+        with self.guard():
+            lines = tuple(
+                replace(completion(number, _decode_head(head), worker, b""), chain=chain)
+                for _, number, worker, chain, head in rows
+            )
         position = lines[-1].seq if len(lines) == limit else self._seq
         return position, self._seq, self._chain, lines
 
     def _chain_at(self, seq: int) -> bytes | None:
         if seq <= self._hole:
             return self._hole_chain if seq == self._hole else None
-        row: Any = self.db.execute("SELECT chain FROM line WHERE seq = ?", (seq,)).fetchone()
-        return None if row is None else bytes(row[0])
+        row: Any = self.db.execute(sql.CHAIN_AT, (seq,)).fetchone()
+        if row is not None and not row[0]:
+            raise self._damaged_line(seq)
+        return None if row is None else bytes(row[2])
 
-    def _checked(self, seq: int, crc: int, head: bytes, body: bytes) -> OutcomeHead:
-        if checksum(head, body) != crc:
-            raise self.damaged(f"line {seq}")
+    def _checked(self, is_sound: int, seq: int, crc: int, head: bytes, body: bytes) -> OutcomeHead:
+        if not is_sound or not is_whole(crc, head, body):
+            raise self._damaged_line(seq)
         return _decode_head(head)
+
+    def _damaged_line(self, seq: int) -> DamagedRow:
+        return self.damaged(f"line {seq}", ("line", seq))
 
     # ------------------------------------------------------------------------------------------------ writing
 
@@ -257,13 +296,17 @@ class ResultStore(StoreFile):
                 match save:
                     case SaveRow():
                         rows.append(save)
+                    case SaveKnown(pipeline, life, accepted):
+                        cursor.execute(
+                            sql.META.change(pipeline="?1", life="?2", accepted="?3"), (pipeline, life, accepted)
+                        )
                     case SaveRecorded():
                         self._save_rows(cursor, rows)
                         record = (_encode(save.spans), _encode(save.generations), _encode(save.attempts))
-                        cursor.execute(SET_RECORDED, (self._seq, *record, save.batch))
+                        cursor.execute(sql.SET_RECORDED, (save.batch, self._seq, *record))
                     case SaveClaim():
                         self._save_rows(cursor, rows)
-                        cursor.execute(SET_CLAIM, (save.batch, save.reader, save.number, save.start, save.stop))
+                        cursor.execute(sql.SET_CLAIM, (save.batch, save.reader, save.number, save.start, save.stop))
                     case SaveOutput():
                         add_part(cursor, save)
                     case SaveTrimmed(batch, bound):
@@ -275,7 +318,7 @@ class ResultStore(StoreFile):
                         assert_never(save)
             self._save_rows(cursor, rows)
             if self._seq != seq:
-                cursor.execute("UPDATE meta SET seq = ?, chain = ?", (self._seq, self._chain))
+                cursor.execute(sql.META.change(seq="?1", chain="?2"), (self._seq, self._chain))
             if self._doomed:
                 self._delete_slice(cursor, self._doomed[0])
             elif self._doomed_outputs:
@@ -289,9 +332,13 @@ class ResultStore(StoreFile):
         for row in rows:
             longest[row.head.batch] = max(longest.get(row.head.batch, 0), row.head.stop - row.head.start)
         for batch, jobs in longest.items():
-            cursor.execute(ADD_BATCH, (batch, jobs, _NOTHING))
+            cursor.execute(sql.ADD_BATCH, (batch, jobs, _NOTHING))
+            if self.db.changes():
+                cursor.execute(sql.SUM_BATCH, (batch,))
+            else:
+                cursor.execute(sql.SET_LONGEST, (batch, jobs))
         before = self.db.total_changes()
-        cursor.executemany(ADD_LINE, (_line(row) for row in rows))
+        cursor.executemany(sql.ADD_LINE, (_line(row) for row in rows))
         last = rows[-1]
         if self.db.total_changes() - before != len(rows) and self._chain_at(last.seq) != last.chain:
             raise StoreError(f"{self.path}: another line {last.seq} is here already; two sinks wrote this file")
@@ -304,15 +351,15 @@ class ResultStore(StoreFile):
         numbers: list[Any] = cursor.execute("DELETE FROM batch WHERE batch = ? RETURNING number", (batch,)).fetchall()
         for (number,) in numbers:
             cursor.execute("DELETE FROM claim WHERE batch = ?", (number,))
-            cursor.execute("INSERT INTO doomed (number) VALUES (?)", (number,))
+            cursor.execute(sql.ADD_DOOMED, (number,))
             self._doomed.append(number)
-            last: Any = cursor.execute(LAST_LINE, (number,)).fetchone()
-            if last is not None and last[0] > self._hole:
-                self._hole, self._hole_chain = last
-                cursor.execute("UPDATE meta SET hole = ?, hole_chain = ?", last)
+            last: Any = cursor.execute(sql.LAST_LINE, (number,)).fetchone()
+            if last is not None and last[1] > self._hole:
+                self._hole, self._hole_chain = last[1:] if last[0] else (self._seq, self._chain)
+                cursor.execute(sql.META.change(hole="?1", hole_chain="?2"), (self._hole, self._hole_chain))
 
     def _delete_slice(self, cursor: apsw.Cursor, number: int) -> None:
-        lines: list[Any] = cursor.execute(DOOMED_LINES, (number, DELETE_ROWS)).fetchall()
+        lines: list[Any] = cursor.execute(sql.DOOMED_LINES, (number, DELETE_ROWS)).fetchall()
         deleted_bytes = 0
         for seq, size in lines:
             cursor.execute("DELETE FROM line WHERE seq = ?", (seq,))

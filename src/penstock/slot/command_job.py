@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import select
-import threading
 from collections.abc import Callable, Iterator
 
 from penstock.job.command import CommandTemplate
+from penstock.job.originals import os, select, threading
 from penstock.job.spec import job_id
 from penstock.slot.job_report import CommandEnd
 from penstock.slot.process_tree import children, has_children, sweep_children

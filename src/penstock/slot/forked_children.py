@@ -9,13 +9,12 @@ takes back to the slot's code, its end is at the end of it.
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
-import traceback
 from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
 from penstock.job import current_job
+from penstock.job.originals import end_process, os, traceback
 from penstock.slot.job_report import Report
 from penstock.slot.protocol import LIMIT_CELLS, LIMITS, AgentStream, Page
 
@@ -73,4 +72,4 @@ def leave(error: BaseException | None = None) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):
             stream.flush()
-    os._exit(code & 0xFF)
+    end_process(code & 0xFF)

@@ -19,7 +19,7 @@ MAGIC = b"\xf3pst"
 PREFIX = struct.Struct("<4sIQ")
 """MAGIC, bytes of the header, bytes of the payload."""
 MAX_BYTES = 1 << 40
-"""No frame is larger; a job that writes to its slot's socket may claim anything."""
+"""No frame is larger."""
 
 Bytes = bytes | bytearray | memoryview
 Message = TypeVar("Message")
@@ -34,8 +34,10 @@ class FrameReader(Generic[Message]):
     """Messages of one union, with their payloads. Every method raises ProtocolError where no frame can be read: a job
     has written to the stream, or read some of it."""
 
-    def __init__(self, decoder: msgspec.msgpack.Decoder[Message]) -> None:
+    def __init__(self, decoder: msgspec.msgpack.Decoder[Message], bound: int) -> None:
+        """`bound`: bytes that a header, or a payload, has at most; who writes there may claim anything."""
         self._decoder = decoder
+        self._bound = bound
         self._data = bytearray()
         self._message: Message | None = None
         self._size = 0
@@ -68,7 +70,7 @@ class FrameReader(Generic[Message]):
         if len(data) < PREFIX.size:
             return None
         _, header_size, payload_size = PREFIX.unpack_from(data)
-        if max(header_size, payload_size) > MAX_BYTES:
+        if max(header_size, payload_size) > self._bound:
             raise ProtocolError("a frame is too large")
         end = PREFIX.size + header_size
         if len(data) < end:

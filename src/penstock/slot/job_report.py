@@ -3,9 +3,6 @@ values."""
 
 from __future__ import annotations
 
-import os
-import time
-import traceback
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -17,14 +14,16 @@ from penstock.job import payload
 from penstock.job.advice import advice_on
 from penstock.job.command import Argv, CommandTemplate, run_command
 from penstock.job.exception_pickling import Raised
+from penstock.job.originals import os, time, traceback
 from penstock.job.shipped_modules import clients_paths
 from penstock.job.spawning import CANNOT_START, returncode_of
 from penstock.job.spec import JobState
 from penstock.job.stateless import ATOMS, are_plain
 from penstock.job.wrappers import INITIALIZER_NOTE
+from penstock.slot.journal import Journal
 from penstock.slot.output_capture import Output, Taken
 from penstock.slot.process_tree import signal_name
-from penstock.slot.protocol import Ran
+from penstock.slot.protocol import RECORDS_BYTES, Ran
 from penstock.wire.messages import MAX_FRAME_BYTES, Note
 
 TRACEBACK_CHARS = 65_000
@@ -55,7 +54,7 @@ class Report:
         self.prints: dict[int, Taken] = {}
         self.ran: list[Ran] = []
         self.bodies: list[bytes] = []
-        self._serializer = serializer
+        self.serializer: str = serializer
         self._are_plain = True
         """Whether none of the values is serialized yet."""
         self.start: int = start
@@ -74,10 +73,10 @@ class Report:
         """The value as it is now, whatever its job's function, or the next job, does to it later: itself if it is
         plain, else serialized. Raises ResultNotPicklable."""
         kind = type(value)
-        if kind in ATOMS or (kind is tuple and are_plain((value,))):
+        if kind in ATOMS or (type(value) is tuple and (ATOMS.issuperset(map(type, value)) or are_plain((value,)))):
             return value
         try:
-            data = payload.encode(value, self._serializer)
+            data = payload.encode(value, self.serializer)
         except BaseException as error:  # noqa: BLE001 - a value's own __reduce__ may raise anything
             raise ResultNotPicklable(_not_serialized(value, error)) from None
         if len(data) > VALUE_BYTES:
@@ -107,7 +106,7 @@ class Report:
         if isinstance(error, ModuleNotFoundError) and MISSING not in getattr(error, "__notes__", ()):
             error.add_note(MISSING)
         body = b""
-        if self._serializer == "pickle":
+        if self.serializer == "pickle":
             body = _pickled(error)
         trace = "" if type(error) is ResultNotPicklable else _traceback_of(error)
         self._failed(start, stop, cause_of(error), trace, (now - self._since) / SECOND, body, output)
@@ -125,6 +124,31 @@ class Report:
         self.prints = {index: output for index, output in self.prints.items() if index >= self.start}
         self._since = now
 
+    def save(self, index: int, journal: Journal) -> None:
+        """Put the values of the jobs from `index` on into the journal, if there is nothing else of these."""
+        if index < self.start:
+            journal.give_up()
+            return
+        new = self.values[index - self.start :]
+        if not (self._are_plain and journal.add_all(new)):
+            for value in new:
+                journal.add_frozen(value)
+
+    def take(self) -> list[tuple[list[Ran], list[bytes]]]:
+        """All records there are, with their values: in portions of RECORDS_BYTES, or of one record; at least one."""
+        portions: list[tuple[list[Ran], list[bytes]]] = [([], [])]
+        size = 0
+        for ran, body in zip(self.ran, self.bodies, strict=True):
+            more = len(body) + (_note_bytes(ran.note) if ran.note is not None else 0)
+            if portions[-1][0] and size + more > RECORDS_BYTES:
+                portions.append(([], []))
+                size = 0
+            size += more
+            portions[-1][0].append(ran)
+            portions[-1][1].append(body)
+        self.ran, self.bodies = [], []
+        return portions
+
     def _parts(self) -> Iterator[tuple[int, int]]:
         """The spans of `values` that are alike: a job that printed stands alone."""
         at, stop = self.start, self.next_index
@@ -138,7 +162,7 @@ class Report:
 
     def _succeeded(self, start: int, values: list[object], each: float, output: Taken | None) -> None:
         try:
-            body = payload.encode_values(values, self._serializer, are_plain=self._are_plain)
+            body = payload.encode_values(values, self.serializer, are_plain=self._are_plain)
         except Exception as error:  # noqa: BLE001 - plain values for which msgpack has no form, such as huge integers
             self._sort_out(start, values, each, output, error)
             return
@@ -161,7 +185,7 @@ class Report:
         self, start: int, values: list[object], each: float, output: Taken | None, error: BaseException
     ) -> None:
         """Some of the values cannot be serialized: those jobs failed."""
-        bad = {0: str(error)} if len(values) == 1 else payload.unpicklable(values, self._serializer)
+        bad = {0: str(error)} if len(values) == 1 else payload.unpicklable(values, self.serializer)
         good_from = 0
         for place, reason in [*bad.items(), (len(values), "")]:
             if good_from < place:
@@ -172,7 +196,7 @@ class Report:
 
     def _not_picklable(self, index: int, text: str, elapsed: float, output: Taken | None) -> None:
         error = ResultNotPicklable(text)
-        body = payload.dumps(error) if self._serializer == "pickle" else b""
+        body = payload.dumps(error) if self.serializer == "pickle" else b""
         self._failed(index, index + 1, cause_of(error), "", elapsed, body, output)
 
     def _failed(
@@ -254,6 +278,10 @@ class CommandReport(Report):
         body = msgspec.msgpack.encode([value.argv])
         self._record(index, index + 1, state, (now - self._since) / SECOND, body, note, output)
         self.start, self._since = index + 1, now
+
+
+def _note_bytes(note: Note) -> int:
+    return len(note.stdout) + len(note.stderr) + 4 * (len(note.cause) + len(note.traceback))
 
 
 def _with(note: Note, taken: Taken) -> tuple[Note, Output | None, tuple[int, int]]:

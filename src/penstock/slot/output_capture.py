@@ -11,20 +11,20 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import fcntl
 import io
-import os
-import select
 import sys
 from collections.abc import Callable
 from typing import NamedTuple
 
+from penstock.job.originals import fcntl, os, select
 from penstock.job.spooled_output import Extent, Segments, Spooled
 from penstock.slot.output_spool import Spool
 from penstock.slot.protocol import COLLECTED, PIECE, SPOOL_LOST, SPOOL_START, SPOOLED, TAKEN, Page
 
 PIPE_BYTES = 65_536
 """One read empties a pipe (its default size, pipe(7))."""
+LOST_MAX = 1 << 62
+"""No disk lacks room for so many bytes."""
 HALF_FULL = PIPE_BYTES // 2
 """A reading of this size means that the job prints fast."""
 
@@ -94,12 +94,37 @@ class Drain:
 
 
 class Spooler(Drain):
-    """The agent's, which moves what the pipes hold to the slot's spools while its job runs."""
+    """The agent's, which moves what the pipes hold to the slot's spools while its job runs. A job may have written to
+    the page: where this life of the slot has its output the agent knows by itself."""
 
     def __init__(self, page: Page, pipes: tuple[int, int], spools: tuple[Spool, Spool]) -> None:
         super().__init__(page, pipes)
         self._spools = spools
-        page.cells[SPOOL_START], page.cells[SPOOL_START + 1] = (spool.end for spool in spools)
+        self._begins = [spool.end for spool in spools]
+        self._ends = [spool.end for spool in spools]
+        page.cells[SPOOL_START], page.cells[SPOOL_START + 1] = self._begins
+
+    def has(self, output: Spooled) -> bool:
+        """Whether this is of this life's output, as far as it is in the spools."""
+        return all(
+            isinstance(segment, bytes) or begin <= segment[0] <= segment[1] <= end
+            for begin, end, segments in zip(self._begins, self._ends, output, strict=True)
+            for segment in segments
+        )
+
+    def take(self) -> Taken:
+        """What is left of a slot that is gone."""
+        self._put_right()
+        return super().take()
+
+    def _put_right(self) -> None:
+        cells = self._page.cells
+        for stream, (begin, end) in enumerate(zip(self._begins, self._ends, strict=True)):
+            start = cells[SPOOL_START + stream]
+            if not begin <= start <= end or cells[SPOOLED + stream] != end - start:
+                cells[SPOOL_START + stream], cells[SPOOLED + stream] = end, 0
+            if not 0 <= cells[SPOOL_LOST + stream] < LOST_MAX:
+                cells[SPOOL_LOST + stream] = 0
 
     def move(self) -> Moved | None:
         """Empty the pipes; None: the slot is reading just now."""
@@ -112,6 +137,7 @@ class Spooler(Drain):
         try:
             # said before the pipes are emptied: the slot looks at the pipes first
             cells[TAKEN] = 1
+            self._put_right()
             out, err = self._move(0), self._move(1)
             cells[TAKEN] = before or bool(out[1] or err[1])
             # looked up behind the reading: what it brought is the piece's, unless its slot has come to collect
@@ -124,7 +150,8 @@ class Spooler(Drain):
         data, cells = _read(self._pipes[stream]), self._page.cells
         position = cells[SPOOLED + stream]
         if data:
-            written = self._spools[stream].write(data, cells[SPOOL_START + stream] + position)
+            written = self._spools[stream].write(data, self._ends[stream])
+            self._ends[stream] += written
             cells[SPOOLED + stream] = position + written
             cells[SPOOL_LOST + stream] += len(data) - written
         return position, data

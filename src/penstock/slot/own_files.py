@@ -8,9 +8,9 @@ no use then, and says so by its page, which needs no descriptor.
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 import resource
+
+from penstock.job.originals import fcntl, os
 
 UPPER_END = 1024
 """Of the numbers that select(2) can have, and the usual limit of open files."""

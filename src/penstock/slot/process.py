@@ -2,7 +2,8 @@
 
 What it promises:
 
-1. One Done for each RunPiece, in order, whatever the jobs raise.
+1. One last Done for each RunPiece, in order, whatever the jobs raise. What a job came to is sent, or in the journal,
+   before the next one begins (journal.py); of the shortest jobs before the next SAVED_AS_ONE or more of them do.
 2. The page tells which job runs before the job begins, and a job at or behind its piece's limit is never begun, nor
    any when the time that the page allows is over.
 3. What a job prints is that job's: neighbours are told apart, whoever wrote it.
@@ -19,11 +20,8 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
-import os
-import signal
 import socket
 import sys
-import time
 from collections.abc import Callable
 from operator import length_hint
 from typing import Any, NoReturn
@@ -32,12 +30,14 @@ from penstock.errors import ProtocolError
 from penstock.job.current_job import CurrentJob, here
 from penstock.job.main_module import Stale
 from penstock.job.manager_authkeys import Heir
+from penstock.job.originals import end_process, os, signal, time
 from penstock.job.run_limit import Limited
 from penstock.job.spec import job_id
 from penstock.job.stateless import ATOMS
 from penstock.slot.command_job import command_job
 from penstock.slot.forked_children import Forks
 from penstock.slot.job_report import CommandReport, Report
+from penstock.slot.journal import Journal
 from penstock.slot.loaded import Chunk, Function
 from penstock.slot.output_capture import Capture, Stream
 from penstock.slot.own_files import OwnFiles
@@ -64,6 +64,9 @@ from penstock.slot.protocol import (
 )
 from penstock.slot.working_folder import Home
 
+SAVED_AS_ONE = 100
+"""Jobs of a block that are too many for one entry of the journal each: they take less than 5 us, an entry 0.3."""
+
 
 class Slot:
     """Slot `number` of the worker called `worker`."""
@@ -75,6 +78,7 @@ class Slot:
         self._worker = worker
         self._agent = agent
         self._page = page.cells
+        self._journal = Journal(page)
         self._forks = Forks(page, agent, capture.readers, lambda: (self._coming, self._report))
         self._capture = capture
         self._files = files
@@ -131,7 +135,7 @@ class Slot:
     def _end_meddled(self) -> NoReturn:
         """The job that runs has closed or replaced descriptors of this process, which must not write anywhere now."""
         self._page[MEDDLED] = 1
-        os._exit(1)
+        end_process(1)
 
     def _begin(self, piece: int, index: int) -> None:
         cells = self._page
@@ -148,6 +152,7 @@ class Slot:
         kind = CommandReport if function.is_command else Report
         report = kind(order.start, chunk.head.serializer)
         self._head, self._report = chunk.head, report
+        self._journal.begin(order.start, chunk.head.serializer)
         if order.start < self._page[order.cell]:
             self._run_jobs(order, chunk, function, report)
         self._head = None
@@ -166,8 +171,22 @@ class Slot:
         self._signals.restore()
         self._capture.restore()
         self._home.go()
-        self._agent.send(Done(order.piece, tuple(report.ran)), report.bodies)
+        self._send(order, report, goes_on=False)
+        self._journal.begin(order.stop, "")
         self._page[PIECE] = 0
+
+    def _send_so_far(self, order: RunPiece, report: Report) -> None:
+        """The journal does not have all of it, and another job is to begin."""
+        report.flush(time.monotonic_ns())
+        self._forks.leave_if_child()
+        self._send(order, report, goes_on=True)
+        self._journal.begin(report.start, report.serializer)
+
+    def _send(self, order: RunPiece, report: Report, *, goes_on: bool) -> None:
+        *others, last = report.take()
+        for ran, bodies in others:
+            self._agent.send(Done(order.piece, tuple(ran), goes_on=True), bodies)
+        self._agent.send(Done(order.piece, tuple(last[0]), goes_on), last[1])
 
     def _run_jobs(self, order: RunPiece, chunk: Chunk, function: Function, report: Report) -> None:
         try:
@@ -194,7 +213,7 @@ class Slot:
 
     def _run_singly(self, order: RunPiece, job: Callable[[Any], Any], items: list[Any], report: Report) -> None:
         cells, limit = self._page, order.cell
-        collect = self._capture.collect
+        collect, journal = self._capture.collect, self._journal
         index, self._stop = order.start, order.stop
         self._coming = coming = iter(items)
         for item in coming:
@@ -208,16 +227,21 @@ class Slot:
             except BaseException as error:  # noqa: BLE001 - also SystemExit: the job failed, the slot lives
                 report.flush(started)
                 report.fail(index, index + 1, error, time.monotonic_ns(), collect())
+                is_incomplete = journal.add_record(report.ran[-1], report.bodies[-1])
             else:
                 if not self._files.has_first() and not self._forks.is_child:
                     self._end_meddled()
                 output = collect()
-                if output is None and not report.is_each_alone:
+                if output is None and not report.is_each_alone and not cells[ENDED]:
                     report.values.append(value)
+                    is_incomplete = index + 1 < order.stop and journal.add_frozen(value)
                 else:
                     report.flush(started)
                     report.add(index, value, time.monotonic_ns(), output)
+                    is_incomplete = journal.add_record(report.ran[-1], report.bodies[-1])
             index += 1
+            if is_incomplete and index < order.stop:
+                self._send_so_far(order, report)
             self._home.go()
             if here.retiring:
                 return
@@ -227,12 +251,13 @@ class Slot:
     ) -> None:
         cells, limit = self._page, order.cell
         index = order.start
+        is_saved_as_one = order.block > SAVED_AS_ONE
         Stream.before = self._tell_apart
         try:
             while index < order.stop:
                 stop = min(index + order.block, order.stop)
                 cells[STARTED] = time.monotonic_ns()
-                cells[UNIT] = stop - index
+                cells[UNIT] = stop - index if is_saved_as_one else 1
                 cells[INDEX] = index
                 # a cut that came while nothing ran yet may end inside of the block
                 stop = min(stop, cells[limit])
@@ -240,13 +265,22 @@ class Slot:
                     return
                 self._printing, self._stop = -1, stop
                 self._coming = iter(items[index - order.start : stop - order.start])
-                self._run_block(job, report)
+                if is_saved_as_one:
+                    self._run_block(job, report)
+                else:
+                    stop = self._run_block_one_by_one(order, job, report)
                 first = max(index, report.start)
                 if first < stop and (output := self._capture.collect()) is not None:
                     report.printed(max(first, self._printing), output)
                 if report.prints:
                     function.prints = True
                     report.flush(time.monotonic_ns())
+                    self._journal.give_up()  # what was printed is not there
+                if stop < order.stop:
+                    if is_saved_as_one:
+                        report.save(index, self._journal)
+                    if self._journal.is_incomplete:
+                        self._send_so_far(order, report)
                 index = stop
         finally:
             Stream.before = None
@@ -263,6 +297,36 @@ class Slot:
                 return
             except BaseException as error:  # noqa: BLE001
                 self._fail_in_block(error, report)
+
+    def _run_block_one_by_one(self, order: RunPiece, job: Callable[[Any], Any], report: Report) -> int:
+        """The same for jobs that are worth an entry of the journal each; returns the job behind the last that ran."""
+        cells, limit, journal = self._page, order.cell, self._journal
+        coming, append, frozen = self._coming, report.values.append, report.frozen
+        add, add_frozen = journal.add, journal.add_frozen
+        index = cells[INDEX]
+        while True:
+            try:
+                for item in coming:
+                    value = job(item)
+                    if type(value) in ATOMS:
+                        append(value)
+                        is_incomplete = add(value)
+                    else:
+                        value = frozen(value)
+                        append(value)
+                        is_incomplete = add(value) if type(value) is tuple else add_frozen(value)
+                    index += 1
+                    cells[INDEX] = index
+                    if is_incomplete or index >= cells[limit]:
+                        break
+                return index
+            except BaseException as error:  # noqa: BLE001
+                self._fail_in_block(error, report)
+                journal.add_record(report.ran[-1], report.bodies[-1])
+                index += 1
+                cells[INDEX] = index
+                if index >= cells[limit]:
+                    return index
 
     def _fail_in_block(self, error: BaseException, report: Report) -> None:
         index = self._index()

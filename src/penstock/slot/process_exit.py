@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import os
-import signal
 import sys
-import threading
 
+from penstock.job.originals import os, signal, threading
 from penstock.slot.own_files import move_up
 
 THREADS_TIME = 1.0

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import os
-import signal
 import sys
-import time
 from collections.abc import Callable, Collection
 from itertools import pairwise
 from pathlib import Path
+
+from penstock.job.originals import end_process, os, signal, time
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
@@ -70,7 +69,7 @@ def die_with_parent(parent: int) -> None:
     """SIGKILL for this process as soon as its parent is gone (Linux); ends it now if that has happened already."""
     _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
-        os._exit(1)
+        end_process(1)
 
 
 def children(pid: int) -> list[int]:

@@ -1,6 +1,6 @@
 """What an agent and one of its slots share: a stream socket and a page of memory.
 
-**The stream** is one of frames (framing.py). A slot handles them in order and answers each RunPiece with one Done;
+**The stream** is one of frames (framing.py). A slot handles them in order and answers each RunPiece with one last Done;
 nothing else is ever answered.
 
 **The page** says what the slot is doing without the slot's help: it may hold the GIL, be stopped or dead. All cells are
@@ -17,18 +17,17 @@ What jobs print goes through pipes, and where it is much through files of the ag
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import mmap
-import os
 import socket
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 
+from penstock.job.originals import end_process, fcntl, os
 from penstock.job.spec import Instant, JobState, Seconds
 from penstock.job.spooled_output import Spooled
-from penstock.slot.framing import FrameReader, prefix
-from penstock.wire.messages import Count, Note
+from penstock.slot.framing import MAX_BYTES, FrameReader, prefix
+from penstock.wire.messages import MAX_FRAME_BYTES, Count, Note, Text
 
 PIECE, INDEX, STARTED, UNIT, TAKEN, COLLECTED, UNTIL, ENDED = range(8)
 """Cells: the piece, the job's index, when it started (CLOCK_MONOTONIC ns, 0: loading), how many jobs are run as one
@@ -38,6 +37,8 @@ grace then."""
 SPOOL_START, SPOOLED, SPOOL_LOST = 8, 10, 12
 """Two cells each, of stdout and of stderr: where in its spool the output since the slot took some last begins, how many
 bytes of it are there, and how many the disk had no room for."""
+SAVED, SAVED_FROM = 14, 15
+"""How many entries the journal has, and bytes of them; the job of the first (journal.py)."""
 LIMITS = 16
 LIMIT_CELLS = 64
 """The pieces queued on a slot have a cell each for their limits, from LIMITS on, in turns."""
@@ -49,10 +50,17 @@ NO_LIMIT = 2**63 - 1
 CUT_DELAY = 0.002
 """Seconds between lowering a limit and looking; a store is visible to another core within microseconds."""
 
+RECORDS_BYTES = 64 << 20
+"""Of what a slot says at once, unless it is one record: values, and notes."""
+FROM_SLOT_BYTES = MAX_FRAME_BYTES + RECORDS_BYTES
+"""A header or a payload from a slot that is larger is none: a record is at most a frame on the wire."""
 READ_BYTES = 1 << 16
 """A payload up to this size is one write with its header."""
 
 PAGE_BYTES = 4096
+JOURNAL_BYTES = 1 << 20
+"""Of results that are not sent yet: a piece of the shortest jobs has about so much."""
+SHARED_BYTES = PAGE_BYTES + JOURNAL_BYTES
 MAP_FIXED = 0x10
 """Of mmap(2): in place of what is mapped there."""
 
@@ -70,8 +78,10 @@ class Ran(msgspec.Struct, frozen=True, array_like=True):
     size: Count
     note: Note | None = None
     spooled: Spooled | None = None
-    lost: tuple[int, int] = (0, 0)
+    lost: tuple[Count, Count] = (0, 0)
     """Bytes of stdout and of stderr that the worker's disk had no room for."""
+    offset: Count = 0
+    """The place of `start` in the list of values."""
 
     def output(self) -> Spooled:
         """What the jobs wrote, wherever that is."""
@@ -122,7 +132,7 @@ class FreeChunk(SlotMessage):
 
 
 class RunPiece(SlotMessage):
-    """Run the jobs [start, stop) of a lease, `block` at a time, below the limit in `cell`; answered by Done."""
+    """Run the jobs [start, stop) of a lease, `block` at a time, below the limit in `cell`; answered by a last Done."""
 
     piece: int
     lease: int
@@ -135,20 +145,22 @@ class RunPiece(SlotMessage):
 class Ready(SlotMessage):
     """The slot's process waits for pieces."""
 
-    pid: int
+    pid: Annotated[int, msgspec.Meta(ge=1, lt=2**31)]
 
 
 class Unfit(SlotMessage):
     """The slot's process cannot be one, for this reason: it ends."""
 
-    reason: str
+    reason: Text
 
 
 class Done(SlotMessage):
-    """What the jobs of a piece came to; the payload is that of its Ran, one after the other."""
+    """What the next jobs of a piece came to; the payload is that of its Ran, one after the other. The piece is over,
+    unless it `goes_on`."""
 
     piece: int
     ran: tuple[Ran, ...]
+    goes_on: bool = False
 
 
 ToSlot = LoadFunction | DropFunction | LoadChunk | FreeChunk | RunPiece
@@ -174,18 +186,19 @@ class Running(NamedTuple):
 
 
 class Page:
-    """The shared page, as either side maps it."""
+    """The shared page, as either side maps it, and the journal behind it."""
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
         # not by mmap.mmap, which keeps a descriptor of its own under a low number, where jobs look for theirs
         self._place = _mapped(fd, 0, mmap.MAP_SHARED)
-        self._view = memoryview((ctypes.c_ubyte * PAGE_BYTES).from_address(self._place)).cast("B")
-        self.cells: memoryview[int] = self._view.cast("q")
+        self._view = memoryview((ctypes.c_ubyte * SHARED_BYTES).from_address(self._place)).cast("B")
+        self.cells: memoryview[int] = self._view[:PAGE_BYTES].cast("q")
+        self.journal: memoryview[int] = self._view[PAGE_BYTES:]
 
     @classmethod
     def create(cls) -> Page:
-        """A new page of zeros, in memory only."""
+        """A new page of zeros and an empty journal, in memory only."""
         return cls(_memory_file())
 
     def detach(self) -> None:
@@ -195,8 +208,8 @@ class Page:
         try:
             _mapped(-1, self._place, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_FIXED)
         except OSError:
-            os._exit(1)  # it would be seen as the slot
-        self._view[:] = cells
+            end_process(1)  # it would be seen as the slot
+        self._view[:PAGE_BYTES] = cells
         for cell in range(SPOOL_START, LIMITS):
             self.cells[cell] = 0
         fd = _memory_file()
@@ -219,9 +232,9 @@ class Page:
 
     def close(self) -> None:
         """Unmap it and close its file."""
-        for view in (self.cells, self._view):
+        for view in (self.cells, self.journal, self._view):
             view.release()
-        _libc.munmap(ctypes.c_void_p(self._place), ctypes.c_size_t(PAGE_BYTES))
+        _libc.munmap(ctypes.c_void_p(self._place), ctypes.c_size_t(SHARED_BYTES))
         os.close(self.fd)
 
 
@@ -234,18 +247,18 @@ MAP_FAILED = ctypes.c_void_p(-1).value
 
 
 def _mapped(fd: int, place: int, kind: int) -> int:
-    """Where PAGE_BYTES of the file are mapped."""
-    found: int | None = _libc.mmap(place, PAGE_BYTES, mmap.PROT_READ | mmap.PROT_WRITE, kind, fd, 0)
+    """Where SHARED_BYTES of the file are mapped."""
+    found: int | None = _libc.mmap(place, SHARED_BYTES, mmap.PROT_READ | mmap.PROT_WRITE, kind, fd, 0)
     if found is None or found == MAP_FAILED:
         raise OSError(ctypes.get_errno(), "no memory can be shared with a slot")
     return found
 
 
 def _memory_file() -> int:
-    """A file descriptor of PAGE_BYTES zeros."""
+    """A file descriptor of SHARED_BYTES zeros."""
     if hasattr(os, "memfd_create"):
         fd = os.memfd_create("penstock-slot", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        os.ftruncate(fd, PAGE_BYTES)
+        os.ftruncate(fd, SHARED_BYTES)
         # a job that truncated it would kill the agent
         fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
     else:
@@ -253,7 +266,7 @@ def _memory_file() -> int:
 
         with tempfile.TemporaryFile() as file:
             fd = os.dup(file.fileno())
-        os.ftruncate(fd, PAGE_BYTES)
+        os.ftruncate(fd, SHARED_BYTES)
     return fd
 
 
@@ -263,7 +276,7 @@ class AgentStream:
 
     def __init__(self, connection: socket.socket) -> None:
         self._socket = connection
-        self._frames = FrameReader(to_slot)
+        self._frames = FrameReader(to_slot, MAX_BYTES)
 
     def receive(self) -> ToSlot:
         """The next message; its payload, if it has one, is to be taken next."""

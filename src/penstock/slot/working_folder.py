@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import os
 
+from penstock.job.originals import os
 from penstock.slot.own_files import move_up
 
 

@@ -33,9 +33,11 @@ class StationConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 class StoreConfig(StationConfig, frozen=True, kw_only=True):
     """A station with a store in the folder `data`; `durable` is synchronous=FULL: what is acknowledged survives power
-    loss. `scratch`: the folder goes with the pipeline, so nothing in it need survive more than the station's death."""
+    loss. `scratch`: the folder goes with the pipeline, so nothing in it need survive more than the station's death.
+    `accept_older`: its file, or the other station's, may be older than what the other one knows of it."""
 
     data: str
+    accept_older: bool = False
     durable: bool = True
     scratch: bool = False
 

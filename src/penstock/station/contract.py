@@ -50,7 +50,9 @@ class SaveOfBatch(Save, frozen=True):
 
 class DeleteBatch(SaveOfBatch, frozen=True):
     """The batch and all that is stored of it (both stores have this one); the queue file keeps its id until
-    SaveForgotten."""
+    SaveForgotten, and longer, with `why` it is gone: the kind of error for whoever asks, and one line for people."""
+
+    why: tuple[str, str] = ("NoSuchBatch", "it was deleted")
 
 
 class Answer(Action, frozen=True):
@@ -77,6 +79,12 @@ class Report(Action, frozen=True):
 
 class Renew(Action, frozen=True):
     """Connect to control anew, if it is connected: nothing is heard of it."""
+
+
+class Refuse(Action, frozen=True):
+    """The station must not go on with the file that it has: one line for people says why, and what to do."""
+
+    text: str
 
 
 class Log(Action, frozen=True):

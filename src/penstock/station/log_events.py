@@ -34,6 +34,13 @@ WORDS: dict[str, tuple[int, str]] = {
         logging.ERROR,
         "the sink's log is not the one applied here, its results file lost its end or is another's: comparing all",
     ),
+    "damaged": (logging.ERROR, "found damaged on disk, and contained: `penstock check` lists all of it"),
+    "compares": (logging.WARNING, "what was lost with damaged rows is compared with the sink's log"),
+    "sink_refused": (logging.ERROR, "a sink is refused, and told to end: its file does not go with the one here"),
+    "other_pipeline": (
+        logging.WARNING,
+        "a ventilator of another pipeline is here, on a new or wrong --data: this worker keeps what it holds and waits",
+    ),
     "sink_agreed": (
         logging.ERROR,
         (
@@ -77,10 +84,16 @@ WORDS: dict[str, tuple[int, str]] = {
     "outcome_refused": (logging.WARNING, "an outcome of what its worker was not given: not recorded"),
     "peer_refused": (logging.WARNING, "not let in"),
     "too_many_starts": (logging.WARNING, "more workers start with one key than --worker-starts allows: not let in"),
+    "reads_nothing": (logging.WARNING, "cut off: it has much to read, and reads nothing"),
+    "too_many_questions": (logging.WARNING, "a client asks more at once than --questions allows: the rest was dropped"),
+    "too_many_topics": (logging.WARNING, "cut off: it subscribed to more than --topics allows"),
     "key_added": (logging.INFO, "key added"),
     "key_revoked": (logging.WARNING, "key revoked: its holder is cut off"),
     "keys_unreadable": (logging.ERROR, "the list of keys cannot be read: the last one that could holds"),
-    "not_let_in": (logging.WARNING, "not let in: the key is not known there, or is of another pipeline; trying on"),
+    "no_handshake": (
+        logging.WARNING,
+        "no handshake: who listens there is stopped or busy, does not know this key, or wants one; trying on",
+    ),
     "disk_full": (logging.ERROR, "the disk is full: nothing is accepted or said until there is room; nothing is lost"),
     "disk_has_room": (logging.INFO, "the disk has room again: going on"),
     "backed_up": (logging.INFO, "a copy of the store is made"),

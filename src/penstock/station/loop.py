@@ -26,6 +26,8 @@ from penstock.station import log_events
 from penstock.station.clock import Clock
 from penstock.station.contract import Actions, Log, Save
 from penstock.station.store_file import BACKUP, StoreFile
+from penstock.station.waiting_questions import WaitingQuestions
+from penstock.wire.bounds import is_to_be_logged
 from penstock.wire.frames import Decoder, Wire, asked_number
 from penstock.wire.guard import Guard, News
 from penstock.wire.messages import Bytes, Message, Refused
@@ -69,8 +71,15 @@ class StationLinks(Protocol):
 
     guard: Guard | None
     news: News
-    shut_out: dict[str, str]
     malformed: int
+    is_local: bool
+    """Whether all peers are on this machine."""
+    frame_bytes: int
+    """The largest message that is taken."""
+
+    @property
+    def handshake_failure(self) -> str:
+        """What is known of why a try to connect ended in the handshake; empty: none did."""
 
     def poll(self, timeout: float | None, only: Iterable[str] | None = None) -> tuple[list[str], list[int]]:
         """Wait for something to read: names of sockets, and file descriptors."""
@@ -80,6 +89,12 @@ class StationLinks(Protocol):
 
     def send(self, name: str, message: Message, *payload: Bytes, peer: bytes = b"") -> bool:
         """Send now, or not at all (False)."""
+
+    def has_room(self, name: str, peer: bytes) -> bool:
+        """Whether this peer reads: has not as much waiting for it as it may."""
+
+    def full(self, name: str) -> frozenset[bytes]:
+        """The peers that have no room."""
 
     def reaches(self, name: str, message: Message, peer: bytes) -> bool:
         """Whether this peer is connected; it is sent the message, if it has room for it."""
@@ -205,6 +220,12 @@ def refuse(links: StationLinks, received: Received, number: int, error: errors.P
     links.send(received.socket, Refused(number, type(error).__name__, str(error)), peer=received.peer)
 
 
+def say_dropped(links: StationLinks, questions: WaitingQuestions, key: str) -> None:
+    """A question of this key's was dropped, because too many wait."""
+    if is_to_be_logged(questions.dropped[key]):
+        links.news.log("too_many_questions", key=key, count=questions.dropped[key])
+
+
 def _refuse_undecoded(links: StationLinks, received: Received, error: errors.ProtocolError) -> None:
     number = 0 if isinstance(error, errors.VersionMismatch) else asked_number(received.frame)
     if number is not None:
@@ -288,7 +309,7 @@ def save(station: Station, saves: list[Any]) -> None:
     """Commit; while the disk is full, wait for room and commit the same again. Nothing is accepted and nothing recorded
     meanwhile, so nothing is lost; but whoever asks how things stand is told. Who is told to leave tries once."""
     said = False
-    while not (said and station.leaving):
+    while True:
         try:
             if said:
                 station.reopen()
@@ -298,11 +319,12 @@ def save(station: Station, saves: list[Any]) -> None:
                 log_events.emit(station.process.logger, "disk_full", {"error": str(error)})
             said = True
             station.wait_for_room(str(error), FULL_RETRY)
+            if station.leaving:
+                raise errors.StoreFull("told to stop while the disk was full") from error
         else:
             if said:
                 log_events.emit(station.process.logger, "disk_has_room", {})
             return
-    raise errors.StoreFull("told to stop while the disk was full")
 
 
 def back_up(store: StoreFile, logger: logging.Logger) -> None:

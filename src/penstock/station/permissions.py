@@ -28,18 +28,13 @@ from penstock.wire.messages import (
     AskJobs,
     AskPipeline,
     AskWhy,
+    BySink,
     Claim,
-    Completions,
-    Diverged,
     DrainWorker,
-    Forgotten,
     Hello,
-    LiveTaken,
     Outcomes,
     Output,
     Prints,
-    Restated,
-    SinkHead,
     Submit,
 )
 
@@ -93,7 +88,7 @@ class Bindings:
         """Whether the sender may say this to the ventilator."""
         if not sender.public:
             return True
-        if isinstance(message, SinkHead | Completions | Diverged | Restated | Forgotten | LiveTaken):
+        if isinstance(message, BySink):
             return sender.role is Role.SINK and self.admits(sender, message.sink)
         if isinstance(message, Hello) and not is_name_of(sender, message.name):
             return False

@@ -8,14 +8,14 @@ Promises:
 3. Whatever goes wrong is a StoreError of one line that names the file. A transaction that failed is *unknown*, not
    undone: the store refuses to go on until `reopen`, and then the same saves can be given again.
 4. A file of a newer penstock, of another program, or one that lost its write-ahead log's other half is refused and left
-   as it is.
+   as it is; so is one whose schema or trees are damaged. A damaged row is told from a sound one (checked_rows.py).
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
-import zlib
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -25,6 +25,9 @@ import apsw
 import msgspec
 
 from penstock.errors import SchemaMismatch, StoreError, StoreFull, StoreInUse, UnfitFolder
+from penstock.station.checked_rows import CheckedTable, DamagedRow, row_sum
+from penstock.station.growth import Growth
+from penstock.station.store_health import CHECK_BYTES, faults, mend_indexes, schema_sum
 
 APPLICATION_ID = 0x504E5300
 """``PNS`` and the kind of store: tells our files from others' (PRAGMA application_id)."""
@@ -54,12 +57,17 @@ MAGIC = b"SQLite format 3\0"
 """How a store begins. SQLite takes a file shorter than its header for an empty one, and would write over it."""
 NOT_OURS = "not a penstock store; move the file away or name another folder with --data"
 
-DAMAGED = "the file is damaged; restore a backup or move it away"
+DAMAGED = "the file is damaged: `penstock check --repair` on its folder saves what is sound, or restore a backup"
+
+DAMAGE = CheckedTable("damage", "number", "found_time", "what")
+DAMAGES_KEPT = 1000
+"""Of what was found damaged, the newest: a disk that dies has no end of it."""
 
 HINTS: tuple[tuple[type[apsw.Error], str], ...] = (
     (apsw.FullError, "the disk is full; free some room, nothing acknowledged is lost"),
     (apsw.NotADBError, NOT_OURS),
     (apsw.CorruptError, DAMAGED),
+    (apsw.SQLError, DAMAGED),
     (apsw.IOError, "the disk does not read or write"),
     (apsw.ReadOnlyError, "the file or its file system is read-only"),
     (apsw.CantOpenError, "cannot be opened"),
@@ -67,33 +75,36 @@ HINTS: tuple[tuple[type[apsw.Error], str], ...] = (
 )
 
 
-def checksum(*parts: bytes | memoryview) -> int:
-    """CRC-32 of the parts one after the other. SQLite itself does not notice a flipped bit in a row."""
-    crc = 0
-    for part in parts:
-        crc = zlib.crc32(part, crc)
-    return crc
-
-
 class StoreFile:
     """The file `name` in `folder` (made, with mode 0700, where it is missing).
 
-    `scripts` are the schema's versions: script i leads from version i to i + 1. Raises StoreError, StoreInUse,
-    SchemaMismatch.
+    `scripts` are the schema's versions: script i leads from version i to i + 1. `meta` is the table of one row that
+    says what the file is. Raises StoreError, StoreInUse, SchemaMismatch.
     """
 
     def __init__(
-        self, folder: Path, name: str, kind: int, scripts: tuple[str, ...], durable: bool, scratch: bool
+        self,
+        folder: Path,
+        name: str,
+        kind: int,
+        scripts: tuple[str, ...],
+        durable: bool,
+        scratch: bool,
+        *,
+        meta: CheckedTable,
     ) -> None:
-        self._kind, self._scripts = APPLICATION_ID + kind, scripts
+        self._kind, self._scripts, self._meta = APPLICATION_ID + kind, scripts, meta
         self._synchronous = "full" if durable else "off" if scratch else "normal"
         self._scratch = scratch
         self._failed = False
+        self.is_reindexed: bool = False
+        """Whether the indexes had to be made anew: then something is wrong in the rows, too, or was found by none."""
         self._doomed: list[int] = []
         try:
             folder = prepare(folder, durable=durable)
             self.path: Path = folder / name
-            self._lock = _lock(folder, name)
+            self.growth: Growth = Growth(self.path)
+            self._lock = lock(folder, name)
         except OSError as error:
             raise StoreError(f"{folder}: {error.strerror}") from None
         try:
@@ -183,9 +194,23 @@ class StoreFile:
         row: Any = self.db.execute(query).fetchone()
         return row[0]
 
-    def damaged(self, row: str) -> StoreError:
-        """The error for a row whose checksum is wrong."""
-        return StoreError(f"{self.path}: {row} is damaged on disk (checksum); restore a backup of this file")
+    def damaged(self, row: str, key: Any = None) -> DamagedRow:
+        """The error for a row whose checksum is wrong; `key` tells which one it is to whoever contains it."""
+        return DamagedRow(f"{self.path}: {row} is damaged on disk (checksum)", key)
+
+    def damages(self) -> list[tuple[float, str]]:
+        """What was found damaged here, and when (wall clock), oldest first; what became of it is said with it."""
+        with self.guard():
+            rows: list[Any] = self.db.execute(
+                f"SELECT found_time, what FROM damage WHERE {DAMAGE.is_sound} ORDER BY number"
+            ).fetchall()
+        return [(found_time, what) for found_time, what in rows]
+
+    def note_damage(self, cursor: apsw.Cursor, what: str) -> None:
+        """Remember what was found damaged, for `penstock check` and for whoever asks how things stand."""
+        cursor.execute("INSERT INTO damage (found_time, what, sum) VALUES (?, ?, 0)", (time.time(), what))
+        cursor.execute(f"{DAMAGE.write()} WHERE number = last_insert_rowid()")
+        cursor.execute("DELETE FROM damage WHERE number <= last_insert_rowid() - ?", (DAMAGES_KEPT,))
 
     def _open(self) -> apsw.Connection:
         fresh = not self.path.exists() or self.path.stat().st_size == 0
@@ -200,9 +225,16 @@ class StoreFile:
         with self.guard():
             flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_NOFOLLOW
             db = apsw.Connection(str(self.path), flags=flags, statementcachesize=64)
+            db.create_scalar_function("row_sum", row_sum, deterministic=True)
             try:
+                # exclusive before WAL: then there is no shared memory file, and no other process can get in between
+                db.pragma("locking_mode", "exclusive")
+                self._mend_header(db)
                 self._configure(db)
+                if not fresh:
+                    self._examine_trees(db)
                 self._migrate(db)
+                self._examine_schema(db)
                 if self._synchronous == "full":
                     self._settle(db, unclean)
             except BaseException:
@@ -220,8 +252,6 @@ class StoreFile:
         _sync_folder(self.path.parent)
 
     def _configure(self, db: apsw.Connection) -> None:
-        # exclusive before WAL: then there is no shared memory file, and no other process can get in between
-        db.pragma("locking_mode", "exclusive")
         application = db.pragma("application_id")
         if application not in (0, self._kind) or (application == 0 and db.pragma("schema_version")):
             raise StoreError(
@@ -250,9 +280,33 @@ class StoreFile:
         db.execute("BEGIN IMMEDIATE")
         for script in self._scripts[version:]:
             db.execute(script)
+        db.execute(self._meta.write(schema="?1"), (schema_sum(db, newest),))
         db.pragma("application_id", self._kind)
         db.pragma("user_version", newest)
         db.execute("COMMIT")
+
+    def _mend_header(self, db: apsw.Connection) -> None:
+        """Whose file it is, and which version's, stands in its header, too: what is in the rows has a checksum."""
+        try:
+            self._examine_schema(db)
+        except (StoreError, apsw.Error):
+            return  # it is another's, of another version, or damaged beyond that
+        if (db.pragma("application_id"), db.pragma("user_version")) != (self._kind, len(self._scripts)):
+            db.pragma("application_id", self._kind)
+            db.pragma("user_version", len(self._scripts))
+
+    def _examine_trees(self, db: apsw.Connection) -> None:
+        """Indexes are made anew from the tables; for what else is wrong somebody must decide."""
+        if self.path.stat().st_size > CHECK_BYTES or not faults(db):
+            return
+        if left := mend_indexes(db):
+            raise StoreError(f"{self.path}: {DAMAGED} ({left[0].splitlines()[0]})")
+        self.is_reindexed = True
+
+    def _examine_schema(self, db: apsw.Connection) -> None:
+        rows: list[Any] = db.execute(f"SELECT {self._meta.is_sound}, schema FROM meta").fetchall()
+        if rows != [(1, schema_sum(db, len(self._scripts)))]:
+            raise StoreError(f"{self.path}: {DAMAGED} (what it says of itself is not as it was written)")
 
     def _roll_back(self) -> None:
         """So that reads see nothing half done; many errors have rolled back already."""
@@ -308,20 +362,21 @@ def _beginning(path: Path) -> bytes:
         return file.read(len(MAGIC))
 
 
-def _lock(folder: Path, name: str) -> int:
+def lock(folder: Path, name: str) -> int:
+    """Be the only process that has this store; the lock, to be closed. Raises StoreInUse."""
     path = folder / f"{name}.lock"
-    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    held = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        holder = os.pread(lock, 32, 0).decode("ascii", "replace").strip()
-        os.close(lock)
+        holder = os.pread(held, 32, 0).decode("ascii", "replace").strip()
+        os.close(held)
         raise StoreInUse(
             f"{folder}: {name} is in use by process {holder}; stop that one or name another --data"
         ) from None
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, b"%d\n" % os.getpid(), 0)
-    return lock
+    os.ftruncate(held, 0)
+    os.pwrite(held, b"%d\n" % os.getpid(), 0)
+    return held
 
 
 def _sync_folder(folder: Path) -> None:

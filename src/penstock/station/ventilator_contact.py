@@ -52,16 +52,17 @@ class VentilatorContact:
         self.joined, self._since = True, now
         return [Log("joined", {"url": self._url, **self._about})]
 
-    def look(self, connected: bool, refused: bool, now: float) -> list[Log]:
-        """What is to be said now; `refused`: its key was not let in, which whoever saw it has said at once."""
+    def look(self, connected: bool, handshake_failure: str, now: float) -> list[Log]:
+        """What is to be said now; `handshake_failure`: why a handshake failed, which whoever saw it has said at once;
+        empty: none did."""
         if self.joined and not connected:
             self._part(now)
             return [Log("lost_link", {"url": self._url})]
         if self.joined or now < self._say_at:
             return []
         first, self._has_waited, self._say_at = not self._has_waited, True, now + WAIT_AGAIN
-        if refused:
-            return [] if first else [Log("not_let_in", {"url": self._url})]
+        if handshake_failure:
+            return [] if first else [Log("no_handshake", {"url": self._url, "why": handshake_failure})]
         fields = {"url": self._url, "seconds": round(now - self._since)}
         return [Log("not_joined", fields) if connected else Log("no_answer", fields)]
 

@@ -5,8 +5,23 @@ from __future__ import annotations
 import msgspec
 
 from penstock.job.spec import BatchSpec, JobState, Stamp
-from penstock.station.contract import Action, Answer, AnswerFromStore, Bytes, DeleteBatch, Input, Save, SaveOfBatch
+from penstock.station.contract import (
+    Action,
+    Answer,
+    AnswerFromStore,
+    Bytes,
+    DeleteBatch,
+    Input,
+    Refuse,
+    Save,
+    SaveOfBatch,
+)
 from penstock.wire.messages import Jobs, Message
+
+ARGUMENTS_DAMAGED = "damaged on disk: its arguments"
+FUNCTION_DAMAGED = "damaged on disk: its function"
+OPTIONS_DAMAGED = "damaged on disk: the options of its batch"
+"""Causes of jobs that are dead because of what the queue file has lost."""
 
 # ------------------------------------------------------------------------------------------------------ what is stored
 
@@ -60,6 +75,18 @@ class StoredBatch(msgspec.Struct, frozen=True):
     generation: int = 0
     asked: tuple[tuple[bytes, int], ...] = ()
     ended_time: float | None = None
+    damaged: str = ""
+    """Why nothing of it is to run: the cause of jobs that are dead for it."""
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """Whose the queue file is, whether a sink's file has the same `pipeline`, and how many chunks it has ever accepted;
+    `accepts_older`: somebody has said that files may be older than they were."""
+
+    pipeline: bytes = b""
+    is_paired: bool = False
+    accepted: int = 0
+    accepts_older: bool = False
 
 
 # -------------------------------------------------------------------------------------------------------------- inputs
@@ -76,6 +103,12 @@ class WallClock(Input, frozen=True):
     """What the wall clock says at the beginning of a turn: the only clock that knows the instants of users."""
 
     time: float
+
+
+class PartsUnderWay(Input, frozen=True):
+    """What these workers are told is on its way to them, in parts."""
+
+    workers: tuple[bytes, ...]
 
 
 class Subscribed(Input, frozen=True):
@@ -119,6 +152,23 @@ class KeptLoaded(Input, frozen=True):
     start: int
     stop: int
     chunks: tuple[StoredChunk, ...]
+
+
+class DamageFound(Input, frozen=True):
+    """What was found damaged in the queue file since the last time, for people; `must_compare`: whether jobs of it are
+    to be compared with the sink's log."""
+
+    what: tuple[str, ...]
+    must_compare: bool
+
+
+class PayloadDamaged(Input, frozen=True):
+    """These leases could not be sent, for their arguments are damaged on disk, or their function is: then all batches
+    that have one of these `functions` can be given out no more. `worker`: who had asked for a function."""
+
+    leases: tuple[int, ...] = ()
+    functions: tuple[bytes, ...] = ()
+    worker: bytes = b""
 
 
 # ----------------------------------------------------------------------------------------------------- saves: queue.db
@@ -198,8 +248,27 @@ class SaveApplied(Save, frozen=True):
     chain: bytes
 
 
+class SaveAccepted(Save, frozen=True):
+    """So many chunks were ever accepted."""
+
+    accepted: int
+
+
+class SavePaired(Save, frozen=True):
+    """The pipeline that this file is of; the sink's file knows it."""
+
+    pipeline: bytes
+
+
+class SaveCompared(Save, frozen=True):
+    """All that was lost with damaged rows is compared with the sink's log."""
+
+
 VentilatorSave = (
-    SaveBatch
+    SaveAccepted
+    | SavePaired
+    | SaveCompared
+    | SaveBatch
     | SaveSpec
     | SaveChunk
     | SaveTotal
@@ -284,6 +353,16 @@ class LoadKept(Action, frozen=True):
 
 
 VentilatorEffect = (
-    SeekClient | Tell | Deal | SendFunction | LoadChunks | LoadChunk | ReadDigests | ReadArguments | LoadKept | Answer
+    SeekClient
+    | Tell
+    | Deal
+    | SendFunction
+    | LoadChunks
+    | LoadChunk
+    | ReadDigests
+    | ReadArguments
+    | LoadKept
+    | Answer
+    | Refuse
 )
 """All that its process does for it; the loop writes what is a Log."""

@@ -18,14 +18,16 @@ from collections.abc import Iterable
 from typing import assert_never
 
 from penstock.job.spec import LABEL_CHARS
-from penstock.station.contract import Actions, FromClient
+from penstock.station.contract import Actions, FromClient, Refuse
 from penstock.station.lease_tokens import NO_TOKENS, LeaseTokens
 from penstock.station.permissions import refusal
 from penstock.ventilator import contract
+from penstock.ventilator.damage import Damage
 from penstock.ventilator.deletion import Deletion
 from penstock.ventilator.dispatch import Dispatcher
 from penstock.ventilator.intake import Intake
 from penstock.ventilator.ledger import Ledger
+from penstock.ventilator.pairing import Pairing
 from penstock.ventilator.placement import Placement
 from penstock.ventilator.quarantine import Quarantine
 from penstock.ventilator.questions import Questions
@@ -37,6 +39,7 @@ from penstock.ventilator.worker_reports import WorkerReports
 from penstock.wire import messages
 from penstock.wire.bounds import HEARTBEAT_INTERVAL, LEASE_TIME, RESEND, TRANSIENT_TIME
 
+ANYBODY = contract.Identity()
 RETENTION_INTERVAL = 60.0
 """Seconds between two looks for what has been kept for long enough: for days, mostly."""
 
@@ -46,16 +49,20 @@ VentilatorInput = (
     | contract.WallClock
     | contract.Subscribed
     | contract.Unsubscribed
+    | contract.PartsUnderWay
     | contract.JobConnections
     | contract.ChunksLoaded
     | contract.ChunkLoaded
     | contract.KeptLoaded
+    | contract.DamageFound
+    | contract.PayloadDamaged
     | messages.ToVentilator
 )
 
 
 class VentilatorCore:
-    """`stored`, `applied` and `forgotten` are what the queue file says at the start; `life` was counted up in it.
+    """`stored`, `applied`, `forgotten`, `damages` (how many there were) and `must_compare` (whether jobs are to be
+    compared with the sink's log) are what the queue file says at the start; `life` was counted up in it.
     `wall_time` is what the wall clock says at `now`."""
 
     def __init__(
@@ -76,24 +83,36 @@ class VentilatorCore:
         security: str = "",
         pickles: bool = True,
         name_chars: int = LABEL_CHARS,
+        damages: int = 0,
+        must_compare: bool = False,
+        identity: contract.Identity = ANYBODY,
+        deleted: Iterable[tuple[bytes, str, str]] = (),
     ) -> None:
-        self.ledger: Ledger = Ledger(life, stored, applied, now, lease_time, heartbeat_interval, seed, lease_tokens)
+        self.ledger: Ledger = Ledger(
+            *(life, stored, applied, now, lease_time, heartbeat_interval, seed, lease_tokens),
+            identity.pipeline,
+            identity.accepted,
+        )
         self.dispatcher: Dispatcher = Dispatcher(self.ledger)
         self.worker_reports: WorkerReports = WorkerReports(self.ledger, self.dispatcher, version)
         self.quarantine: Quarantine = Quarantine(self.ledger, self.dispatcher)
-        self.sink_log: SinkLog = SinkLog(self.ledger)
+        self.pairing: Pairing = Pairing(self.ledger, identity)
+        self.sink_log: SinkLog = SinkLog(self.ledger, self.pairing, must_compare=must_compare)
         self.start_conditions: StartConditions = StartConditions(self.ledger)
         self.placement: Placement = Placement(self.ledger)
         self.intake: Intake = Intake(
-            self.ledger, self.start_conditions, self.placement, pickles=pickles, name_chars=name_chars
+            self.ledger, self.start_conditions, self.placement, pickles=pickles, name_chars=name_chars, deleted=deleted
         )
         self.deletion: Deletion = Deletion(
             self.ledger, self.start_conditions, self.intake, now, forgotten, transient_time
         )
         self.retries: Retries = Retries(self.ledger, self.intake)
         self.sink_log_repair: SinkLogRepair = SinkLogRepair(self.ledger, self.intake)
+        self.damage: Damage = Damage(self.ledger, self.sink_log, damages)
         self.questions: Questions = Questions(
-            self.ledger, self.start_conditions, self.placement, self.sink_log, self.sink_log_repair, version, security
+            *(self.ledger, self.start_conditions, self.placement, self.sink_log, self.sink_log_repair, self.damage),
+            version,
+            security,
         )
         self.intake.recovered = not any(one.open_from is not None for one in stored)
         if not self.intake.recovered:
@@ -116,8 +135,6 @@ class VentilatorCore:
                 self._on_client(event, now)
             case contract.ClientSought():
                 self.deletion.on_client_sought(event, now)
-            case messages.Completions():
-                self.sink_log.on_completions(event, now)
             case messages.Took():
                 self.worker_reports.on_took(event, now)
             case messages.Heartbeat():
@@ -131,20 +148,14 @@ class VentilatorCore:
                 self.worker_reports.on_left(event)
             case messages.NeedFunction():
                 self.worker_reports.on_need_function(event, now)
-            case messages.SinkHead():
-                self._on_sink_head(event, now)
+            case messages.BySink():
+                self._on_sink(event, now)
             case contract.WallClock(time):
                 self.ledger.wall_offset = time - now
-            case messages.Diverged():
-                if self.sink_log.on_diverged(event):
-                    self.sink_log_repair.begin(event.seq)
-            case messages.Forgotten(_, batch):
-                self.deletion.on_forgotten(batch)
-            case messages.LiveTaken(_, worker, number, is_kept):
-                self.ledger.turn.tell(worker, messages.LiveAck(number, is_kept))
-            case messages.Restated():
-                if self.sink_log.is_of_sink(event) and self.sink_log.diverged:
-                    self.sink_log_repair.on_restated(event)
+            case contract.PartsUnderWay(workers):
+                self.worker_reports.loss.on_parts_under_way(workers, now)
+            case messages.PartsTaken():
+                pass  # the process has sent what follows
             case contract.Subscribed():
                 self.worker_reports.on_subscribed(event)
             case contract.Unsubscribed():
@@ -153,6 +164,10 @@ class VentilatorCore:
                 self.ledger.connections = event.count
             case contract.ChunksLoaded():
                 self.intake.on_chunks_loaded(event)
+            case contract.DamageFound():
+                self.damage.on_found(event, now)
+            case contract.PayloadDamaged():
+                self.damage.on_payload(event)
             case contract.KeptLoaded():
                 self.retries.on_kept(event)
                 self.sink_log_repair.on_kept(event)
@@ -162,6 +177,30 @@ class VentilatorCore:
             case _:
                 assert_never(event)
         return self.ledger.turn.take()
+
+    def _on_sink(self, event: messages.FromSink, now: float) -> None:
+        match event:
+            case messages.SinkHead():
+                self._on_sink_head(event, now)
+            case messages.Completions():
+                self.sink_log.on_completions(event, now)
+            case messages.Diverged():
+                if self.sink_log.on_diverged(event):
+                    self.sink_log_repair.begin(event.seq, damaged=self.sink_log.must_compare)
+            case messages.Restated():
+                if self.sink_log.is_of_sink(event) and self.sink_log.diverged:
+                    self.sink_log_repair.on_restated(event)
+            case messages.VentilatorRefused(_, _, text):
+                if self.sink_log.is_of_sink(event):
+                    self.ledger.turn.say(Refuse(text))
+            case messages.Forgotten(_, batch):
+                self.deletion.on_forgotten(batch)
+            case messages.LiveTaken(_, worker, number, is_kept):
+                self.ledger.turn.tell(worker, messages.LiveAck(number, is_kept))
+            case messages.PartsPassed(_, worker, stream, position):
+                self.ledger.turn.tell(worker, messages.PartsTaken(stream, position))
+            case _:
+                assert_never(event)
 
     def tick(self, now: float) -> Actions:
         """Close the turn: what is due, what can be given out, what must be saved."""
@@ -180,6 +219,7 @@ class VentilatorCore:
             self.deletion.retire(now + self.ledger.wall_offset)
         self.start_conditions.tick(now)
         self.placement.tick(now)
+        self.ledger.await_outcomes(now)
         self._tell_sink(now)
         if self.intake.recovered:
             self.intake.recalls.tick(now)
@@ -196,7 +236,8 @@ class VentilatorCore:
         """When `tick` has something to do even if nothing happens."""
         beat = self.ledger.beats.next_wakeup(is_known=self.sink_log.sink is not None)
         delayed = self.ledger.delayed[0][0] if self.ledger.delayed else None
-        due = (beat, delayed, self.dispatcher.look_again_at, self.start_conditions.next_wakeup())
+        awaited, opens = self.ledger.outcomes_awaited_until, self.start_conditions.next_wakeup()
+        due = (beat, delayed, awaited, opens, self.dispatcher.look_again_at)
         return min(instant for instant in due if instant is not None)
 
     def check(self) -> None:
@@ -208,6 +249,7 @@ class VentilatorCore:
         for worker in self.ledger.workers.values():
             assert worker.jobs == sum(given[number].jobs for number in worker.leases), "a worker's jobs are its leases'"
             assert worker.width == sum(given[number].width for number in worker.leases), "and what of them can run"
+            assert worker.lease_bytes == sum(given[number].chunk.size for number in worker.leases), "so are its bytes"
             assert worker.charged_leases >= 0
             assert worker.charged_jobs >= 0
 
@@ -254,8 +296,14 @@ class VentilatorCore:
     def _go_on(self, now: float) -> None:
         """With what waited for chunks, but only when all that was read for this turn is in memory: it is one snapshot,
         and what is changed before a part of it is taken in would be undone by that."""
+        if self.intake.missing:
+            missing, self.intake.missing = tuple(self.intake.missing), []
+            if not self.sink_log.must_compare:
+                self.damage.on_found(contract.DamageFound(missing, must_compare=True), now)
         self.retries.open_again()
         if self.sink_log.diverged and (end := self.sink_log_repair.go_on(self.sink_log.sink, now)) is not None:
+            if self.sink_log.must_compare:
+                self.ledger.turn.say(contract.SaveCompared())
             self.sink_log.agree(*end, now)
         if self._looked_up:
             absent = {key for key, is_open in self._looked_up.items() if not is_open}
@@ -271,6 +319,7 @@ class VentilatorCore:
             if first:
                 self.ledger.beats.hasten(now)
             return
+        self.worker_reports.sink_takes_parts = head.parts
         if not self.intake.recovered and self.ledger.beats.ends_recovery(head.echo):
             self.intake.recover()
             self.ledger.turn.log("recovered", batches=len(self.ledger.backlog.batches))
@@ -285,7 +334,7 @@ class VentilatorCore:
         if sink is None:
             return
         if number is not None:
-            self.ledger.turn.tell(sink, messages.SinkBeat(number, self.ledger.applied))
+            self.ledger.turn.tell(sink, self.pairing.beat(number))
         again = now >= self._verdicts_at + RESEND
         if again:
             self._verdicts_at = now

@@ -7,7 +7,8 @@ Promises:
 3. Whoever asked for a deletion is answered when the batch is gone.
 4. A map is cancelled when its client's connection has been away for `transient_time`: what its program does meanwhile,
    and what this process itself slept, counts for nothing.
-5. Whoever asks for a batch that is not here is told so, and why, as far as that is known.
+5. Whoever asks for a batch that is not here is told so, and why, as far as that is known, once the sink has
+   answered.
 """
 
 from __future__ import annotations
@@ -106,7 +107,7 @@ class Deletion:
         for batch in [batch for batch in done if not self._start_conditions.keeps(batch)]:
             del self._leaving[batch.id]
             self._ledger.turn.forget(batch)
-            self._ledger.turn.say(DeleteBatch(batch.id))
+            self._ledger.turn.say(DeleteBatch(batch.id, *([batch.gone] if batch.gone else [])))
             if sink is not None:
                 self._ledger.turn.tell(sink, ForgetBatch(batch.id))
             self._ledger.backlog.remove_batch(batch)
@@ -117,7 +118,11 @@ class Deletion:
                 self._ledger.turn.say_last(Answer(client, Done(number)))
 
     def on_ask_gone(self, client: bytes, ask: AskGone) -> None:
-        """Which are not here, or not for long."""
+        """Which are not here, or not for long. Until the sink has answered this may be a wrong or an older file: then
+        nothing is said of what it does not know, and that is asked again."""
+        known = self._ledger.backlog.batches.keys() | self._intake.forgotten.keys()
+        if not self._ledger.is_confirmed and not known.issuperset(ask.batches):
+            return
         gone: list[GoneLine] = []
         for batch_id in ask.batches:
             batch = self._ledger.backlog.batches.get(batch_id)

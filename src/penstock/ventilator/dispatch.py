@@ -4,7 +4,7 @@ Promises:
 
 1. Nothing is given to a worker without credit.
 2. A round is dealt only while every present worker has credit and every job connection belongs to a present worker;
-   then each gets exactly one message. Everything else goes by name.
+   then each gets exactly one message. Everything else goes by name, and so does a round of large ones.
 3. A worker with an idle slot is served before one that only looks ahead.
 4. While nothing is queued for slots that idle, the fullest worker is asked for half of what it has not started and
    those may run; where that lasts, so are as many more as there are workers that idle.
@@ -25,7 +25,7 @@ from penstock.station.lease_tokens import Grant
 from penstock.ventilator.contract import Deal
 from penstock.ventilator.jobs_model import ANY, Batch, Part, Terms, is_any
 from penstock.ventilator.known_worker import LOOK_AHEAD_SECONDS, Worker, look_interval
-from penstock.ventilator.leases import UNKNOWN_SECONDS, LeaseRecord, Round
+from penstock.ventilator.leases import UNKNOWN_SECONDS, Charge, LeaseRecord, Round
 from penstock.ventilator.ledger import Ledger
 from penstock.ventilator.worker_demand import WorkerDemand
 from penstock.wire.bundles import bundles
@@ -35,6 +35,8 @@ LEASES_PER_MESSAGE = 64
 """Bounds one Jobs message, so that a round of it stays small beside a worker's window."""
 BYTES_PER_MESSAGE = 4 << 20
 """Payload of one Jobs message beyond which the next lease waits for the next message."""
+ROUND_BYTES = 16 << 10
+"""Payload of one message of a round: what is larger goes by name, in parts that all reach the same worker."""
 BATCHES_AT_ONCE = 16
 """Batches that are looked at in a turn for what workers that have enough to do have nothing of; then it is others'."""
 LEASES_TO_COME = 16
@@ -247,21 +249,29 @@ class Dispatcher:
         rounds = [bundle for bundle in rounds if bundle]
         if not rounds:
             return False
-        if len(workers) == 1:
-            for _, lease in rounds[0]:
-                ledger.leases.attribute(lease, workers[0])
+        is_large = size * len(rounds[0]) > ROUND_BYTES
+        if is_large or len(workers) == 1:
+            for worker, bundle in zip(workers, rounds, strict=False):
+                for _, lease in bundle:
+                    ledger.leases.attribute(lease, worker)
         else:
             self._charge(workers, rounds)
-        ledger.turn.say(Deal(tuple(self._message(bundle) for bundle in rounds)))
+        if is_large:
+            for worker, bundle in zip(workers, rounds, strict=False):
+                ledger.turn.tell(worker.id, self._message(bundle))
+        else:
+            ledger.turn.say(Deal(tuple(self._message(bundle) for bundle in rounds)))
         return True
 
     def _charge(self, workers: list[Worker], bundles: list[list[tuple[Part, LeaseRecord]]]) -> None:
         leases = max(len(bundle) for bundle in bundles)
         jobs = max(sum(part.jobs for part, _ in bundle) for bundle in bundles)
         seconds = max(sum(lease.jobs * lease.mean for _, lease in bundle) for bundle in bundles)
-        dealt = Round({worker.id: (leases, jobs, seconds) for worker in workers})
+        payload = max(sum(part.chunk.size for part, _ in bundle) for bundle in bundles)
+        charge = Charge(leases, jobs, seconds, payload)
+        dealt = Round(dict.fromkeys((worker.id for worker in workers), charge))
         for worker in workers:
-            worker.charge(leases, jobs, seconds)
+            worker.charge(*charge)
         self._ledger.leases.deal(dealt, [lease for bundle in bundles for _, lease in bundle])
 
     def _message(self, pairs: list[tuple[Part, LeaseRecord]]) -> Jobs:

@@ -11,6 +11,7 @@ Promises:
 from __future__ import annotations
 
 from collections import ChainMap
+from collections.abc import Iterable
 from typing import Any
 
 from msgspec.structs import replace
@@ -70,19 +71,24 @@ class Intake:
         *,
         pickles: bool = True,
         name_chars: int = LABEL_CHARS,
+        deleted: Iterable[tuple[bytes, str, str]] = (),
     ) -> None:
-        """`pickles`: whether calls whose arguments are pickles are taken in. `name_chars`: of a name among options."""
+        """`pickles`: whether calls whose arguments are pickles are taken in. `name_chars`: of a name among options.
+        `deleted`: what was deleted in former lives, oldest first, and why."""
         self._ledger = ledger
         self.recalls: UnstartedCancels = UnstartedCancels(ledger)
         self._start_conditions = start_conditions
         self._placement = placement
         self._pickles = pickles
         self._name_chars = name_chars
+        self.missing: list[str] = []
+        """Batches of which the file has less than it should, for people, since somebody looked."""
+        self._incomplete: set[bytes] = set()
+        """All of these in this life: each is compared with the sink's log once."""
         self.recovered: bool = False
         """Whether what was given out before a restart is known: until then stored chunks are unconfirmed."""
-        self.forgotten: dict[bytes, tuple[str, str] | None] = {}
-        """Batches deleted in this life, oldest first, and why: what their clients still send again is accepted and
-        dropped."""
+        self.forgotten: dict[bytes, tuple[str, str] | None] = {batch: (kind, why) for batch, kind, why in deleted}
+        """Deleted batches, oldest first, and why: what their clients still send again is accepted and dropped."""
         self._words: dict[str, bytes] = {}
         """The batches that were accepted once under a word, for as long as they are here."""
         for batch in ledger.backlog.batches.values():
@@ -196,7 +202,7 @@ class Intake:
                 continue
             batch = self._ledger.backlog.batches.get(chunk.batch)
             end = ends.get(chunk.batch, batch.accepted if batch is not None else -1)
-            if chunk.first > end:
+            if chunk.first > end or chunk.first < end < chunk.first + chunk.count:
                 return None
             ends[chunk.batch] = max(end, chunk.first + chunk.count)
         return ends
@@ -206,6 +212,7 @@ class Intake:
         if batch is None or head.first < batch.accepted:
             return
         batch.accepted = head.first + head.count
+        self._ledger.mark_accepted()
         self._ledger.turn.say(SaveChunk(head.batch, head.first, head.count, arguments, head.digests))
         for start, stop in SpanSet(head.cancelled).overlap(head.first, batch.accepted):
             self._ledger.mark_cancelled(batch, start, stop)
@@ -246,6 +253,9 @@ class Intake:
         if len(loaded.chunks) < loaded.limit:
             self._ledger.backlog.has_all(batch)
             batch.loaded_to = batch.accepted
+            if batch.id not in self._incomplete and not batch.is_complete:
+                self._incomplete.add(batch.id)
+                self.missing.append(f"batch {batch.id.hex()}: some of its jobs are in no chunk that is found")
         else:
             last = loaded.chunks[-1]
             batch.loaded_to = last.first + last.count
@@ -294,7 +304,7 @@ class Intake:
                 if part.place is Place.OPENING:
                     self._ledger.mark_cancelled(batch, part.start, part.stop)  # as soon as it is open
                 else:
-                    self._ledger.cancel(part)
+                    self._ledger.cancel(part, may_have_ended=part.place is Place.LEASED)
         return jobs + self._ledger.cancel_on_disk(batch, start, stop)
 
     def _answer(self, client: bytes, message: Message) -> None:

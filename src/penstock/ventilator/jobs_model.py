@@ -99,7 +99,7 @@ class Part:
     lost: str = ""
     """The worker that was lost with it last."""
     due_at: float = 0.0
-    """DELAYED: until this instant, or NEVER_DUE."""
+    """DELAYED: until this instant, or NEVER_DUE. VERDICT: not said before this instant."""
     barrier: int = 0
     """UNCONFIRMED: until the sink has echoed the beat of this number."""
     verdict: tuple[JobState, str] | None = None
@@ -270,6 +270,8 @@ class Batch:
         """Its time has not come: what is queued is delayed."""
         self.cancel_reason = ""
         """Why what has not started never will."""
+        self.damaged: str = stored.damaged
+        """Why nothing of it can be started any more."""
         self.gone: tuple[str, str] | None = None
         """It is being deleted: the error and the words for whoever waits for it."""
         self._serial = itertools.count()
@@ -283,6 +285,11 @@ class Batch:
     def ended(self) -> bool:
         """Closed, and every job has its outcome."""
         return self.total is not None and self.done >= self.total
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every job has ended or is open here; asked when all that is open of it is in memory."""
+        return self.done + sum(part.jobs for chunk in self.chunks.values() for part in chunk.parts) == self.accepted
 
     @property
     def is_full(self) -> bool:

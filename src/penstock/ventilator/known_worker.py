@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import KeysView
 
 from penstock.job.spans import Span
-from penstock.ventilator.jobs_model import ANY, Batch, Part, Terms
+from penstock.ventilator.jobs_model import ANY, Batch, Chunk, Part, Terms
 from penstock.wire.messages import Hello
 
 LOOK_AHEAD = 2
@@ -28,6 +28,9 @@ LOOK_AHEAD_SECONDS = 0.1
 LONG_LEASE = 0.015
 """Seconds of work in a lease of which LOOK_AHEAD are enough: that long, the next one is always there in time, and what
 is given out no earlier than that starts in the order in which it was submitted."""
+
+AHEAD_BYTES = 64 << 20
+"""Of arguments that a worker has, from which on it has no more leases than slots: some seconds of a fast network."""
 
 LOOK_SECONDS = 1e-5
 """Between two looks at all workers, for each of MANY or more: ten times what that costs."""
@@ -61,6 +64,8 @@ class Worker:
         self.draining = False
         self.broken = ""
         """Why it can run nothing at present, by its own words."""
+        self.clock_ahead: float = 0.0
+        """Seconds that its wall clock was ahead of the ventilator's when it joined."""
         self.kept = False
         """It is to run one suspect and nothing else."""
         self.leases: set[int] = set()
@@ -71,12 +76,15 @@ class Worker:
         """Open jobs under its leases."""
         self.width: int = 0
         """Those of them that could run at once if it had slots without end."""
+        self.lease_bytes: int = 0
+        """Of the chunks of its leases."""
         self.seconds: float = 0.0
         """Of work that these jobs were expected to be."""
         self.charged_leases: int = 0
         """Leases of rounds that it has not reported."""
         self.charged_jobs: int = 0
         self.charged_seconds: float = 0.0
+        self.charged_bytes: int = 0
         self.done = 0
         self.running: list[tuple[bytes, Span]] = []
         """By its newest inventory: (batch, span)."""
@@ -121,9 +129,15 @@ class Worker:
         return self.window - len(self.leases) - self.charged_leases
 
     @property
+    def is_laden(self) -> bool:
+        """Whether it has something for each slot, and as many bytes of arguments as it may have beyond that."""
+        ahead = len(self.leases) + self.charged_leases
+        return self.lease_bytes + self.charged_bytes >= AHEAD_BYTES and ahead >= self.slots
+
+    @property
     def wants(self) -> bool:
         """Whether to give it more: it has credit, and not enough to do until more can come."""
-        if self.credit <= 0:
+        if self.credit <= 0 or self.is_laden:
             return False
         ahead = len(self.leases) + self.charged_leases
         if ahead < LOOK_AHEAD * self.slots:
@@ -133,23 +147,27 @@ class Worker:
     def owes(self, batch: Batch) -> bool:
         """Whether to give it jobs of this batch although it wants no more: they would wait behind what is less urgent,
         or it has so much of others that this batch has nothing of its share here."""
-        if self.credit <= 0 or self.charged_leases:
+        if self.credit <= 0 or self.charged_leases or self.is_laden:
             return False
         urgent = sum(leases for priority, leases in self._of_priority.items() if priority >= batch.spec.priority)
         own = self._of_batch[batch.id]  # a Counter: asking adds nothing
         times = FIRST_OF_BATCH if own == 0 else MORE_OF_BATCH if own < self.slots else 1
         return urgent < times * LOOK_AHEAD * self.slots
 
-    def gain(self, number: int, batch: Batch) -> None:
-        """It has this lease."""
+    def gain(self, number: int, chunk: Chunk) -> None:
+        """It has this lease, of this chunk."""
+        batch = chunk.batch
         self.leases.add(number)
+        self.lease_bytes += chunk.size
         self.stuck = False
         self._of_batch[batch.id] += 1
         self._of_priority[batch.spec.priority] += 1
 
-    def lose(self, number: int, batch: Batch) -> None:
+    def lose(self, number: int, chunk: Chunk) -> None:
         """It has it no longer."""
+        batch = chunk.batch
         self.leases.discard(number)
+        self.lease_bytes -= chunk.size
         self._of_batch[batch.id] -= 1
         self._of_priority[batch.spec.priority] -= 1
         if not self._of_batch[batch.id]:
@@ -180,11 +198,12 @@ class Worker:
         self.seconds = self.seconds + jobs * mean if self.leases else 0.0
         self.change()
 
-    def charge(self, leases: int, jobs: int, seconds: float) -> None:
+    def charge(self, leases: int, jobs: int, seconds: float, payload: int) -> None:
         """So much more (or less) of it was dealt and not reported."""
         self.charged_leases += leases
         self.charged_jobs += jobs
         self.charged_seconds += seconds
+        self.charged_bytes += payload
         self.change()
 
     @property

@@ -9,6 +9,8 @@ Promises:
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from penstock.ventilator.jobs_model import Chunk, Part
 from penstock.ventilator.known_worker import Worker
 
@@ -19,14 +21,25 @@ UNKNOWN_SECONDS = 0.1
 """What a job of which nothing is known is expected to take: long enough not to be given out far ahead."""
 
 
+class Charge(NamedTuple):
+    """What a worker is charged of a round: so much it may have, until it reports."""
+
+    leases: int
+    jobs: int
+    seconds: float
+    """of work"""
+    payload: int
+    """bytes"""
+
+
 class Round:
     """One message to each of some workers, over the jobs socket."""
 
     __slots__ = ("lost", "waiting")
 
-    def __init__(self, waiting: dict[bytes, tuple[int, int, float]]) -> None:
-        self.waiting: dict[bytes, tuple[int, int, float]] = waiting
-        """Workers that have not reported theirs, each with the leases, jobs and seconds of work it is charged."""
+    def __init__(self, waiting: dict[bytes, Charge]) -> None:
+        self.waiting: dict[bytes, Charge] = waiting
+        """Workers that have not reported theirs."""
         self.lost: list[Worker] = []
         """Those that were lost before they reported."""
 
@@ -105,10 +118,10 @@ class Leases:
         if lease.worker is worker:
             return
         if lease.worker is not None:
-            lease.worker.lose(lease.number, lease.chunk.batch)
+            lease.worker.lose(lease.number, lease.chunk)
             lease.worker.hold(-lease.jobs, lease.mean, -lease.width)
         lease.worker = worker
-        worker.gain(lease.number, lease.chunk.batch)
+        worker.gain(lease.number, lease.chunk)
         worker.hold(lease.jobs, lease.mean, lease.width)
 
     def reached(self, number: int, worker: Worker | None) -> None:
@@ -137,8 +150,9 @@ class Leases:
             lease.round = dealt
 
     def _uncharge(self, dealt: Round, worker: Worker) -> None:
-        leases, jobs, seconds = dealt.waiting.pop(worker.id, (0, 0, 0.0))
-        worker.charge(-leases, -jobs, -seconds)
+        charge = dealt.waiting.pop(worker.id, None)
+        if charge is not None:
+            worker.charge(-charge.leases, -charge.jobs, -charge.seconds, -charge.payload)
         if not dealt.waiting:
             self.rounds.pop(dealt, None)
 
@@ -174,7 +188,7 @@ class Leases:
             if lease.round is None:
                 self.untaken.pop(number, None)  # else somebody is charged for it until its report, or UNREPORTED_TIME
             if lease.worker is not None:
-                lease.worker.lose(number, lease.chunk.batch)
+                lease.worker.lose(number, lease.chunk)
         if lease.worker is not None:
             lease.worker.hold(-jobs, lease.mean, lease.width - width)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import random
+from collections import deque
 
 from penstock.job.spans import SpanSet
 from penstock.job.spec import JobState, Stamp
@@ -20,12 +21,16 @@ from penstock.ventilator.known_worker import Worker
 from penstock.ventilator.leases import Leases
 from penstock.ventilator.sink_beats import SinkBeats
 from penstock.ventilator.turn import Turn
-from penstock.wire.messages import BatchSpan, CancelSpan
+from penstock.wire.messages import BatchSpan, CancelSpan, Greeting
 
 RETRIES_KEPT = 16
 """Latest retries of a batch that are recognised when they are asked again: resends end within seconds."""
 AT_SINK = (Place.VERDICT, Place.OPENING)
 """Places of jobs of which the sink is to be told until its completion comes back."""
+
+OUTCOME_TIME = 0.25
+"""Seconds in which the outcome of a job that has ended reaches the sink, several times over: the rest of its piece, or
+0.05 s if that lasts (worker/slot_host.py), the wait for its neighbours, a commit."""
 
 
 class Ledger:
@@ -41,8 +46,15 @@ class Ledger:
         heartbeat_interval: float,
         seed: int,
         lease_tokens: LeaseTokens = NO_TOKENS,
+        pipeline: bytes = b"",
+        accepted: int = 0,
     ) -> None:
         self.life = life
+        self.pipeline: bytes = pipeline
+        self.accepted: int = accepted
+        """Chunks that were ever accepted."""
+        self.is_confirmed: bool = False
+        """Whether the sink has answered in this life: it knows of nothing newer than this file."""
         self.lease_tokens = lease_tokens
         self.lease_time = lease_time
         self.heartbeat_interval = heartbeat_interval
@@ -66,6 +78,10 @@ class Ledger:
         """Chunks with suspects that are to be run alone."""
         self.judged: dict[tuple[bytes, int], Chunk] = {}
         """Chunks with parts that await their verdict."""
+        self._called_off: dict[tuple[bytes, int], Chunk] = {}
+        """Chunks with parts that were cancelled in this turn while a worker had them."""
+        self._outcomes_awaited: deque[tuple[float, Chunk]] = deque()
+        """Those of earlier turns, and until when their verdicts wait for outcomes that are on their way."""
         self.recalled_leases: dict[int, float | None] = {}
         """Leases with recalled parts of which it is asked whether they have started: when their worker was asked."""
         self.connections = 0
@@ -73,6 +89,10 @@ class Ledger:
         self.turn: Turn = Turn()
         """What this turn does."""
         self.hand_backs: HandBackRequests = HandBackRequests(self.turn)
+
+    def greeting(self, connection: int) -> Greeting:
+        """Who this is, to a new connection of this number."""
+        return Greeting(self.life, connection, self.lease_time, self.heartbeat_interval, self.pipeline)
 
     def _unlease(self, part: Part) -> None:
         if part.lease:
@@ -98,6 +118,8 @@ class Ledger:
         batch = part.chunk.batch
         if part.recalled:
             self.cancel(part)
+        elif batch.damaged:
+            self.decide(part, JobState.DEAD, batch.damaged)
         elif batch.cancel_reason and part.fresh:
             self.cancel_unstarted(part)
         else:
@@ -177,31 +199,61 @@ class Ledger:
         if not chunk.parts:
             self.backlog.drop_chunk(chunk)
 
-    def cancel(self, part: Part) -> None:
+    def cancel(self, part: Part, *, may_have_ended: bool = False) -> None:
         """Nobody is to run it: remembered, and a verdict."""
         self.mark_cancelled(part.chunk.batch, part.start, part.stop)
-        self.decide(part, JobState.CANCELLED, "cancelled")
+        self.decide(part, JobState.CANCELLED, "cancelled", may_have_ended=may_have_ended)
 
-    def decide(self, part: Part, state: JobState, cause: str) -> None:
-        """The ventilator's own verdict: on its way to the sink until its completion comes back."""
+    def decide(self, part: Part, state: JobState, cause: str, *, may_have_ended: bool = False) -> None:
+        """The ventilator's own verdict: on its way to the sink until its completion comes back. It is not said at once
+        of a part that `may_have_ended`."""
         part.answer_recalls(cancelled=state is JobState.CANCELLED)
+        key = part.chunk.batch.id, part.chunk.first
+        part.due_at = 0.0
         if part.lease:
             self.call_off(part)
+        if may_have_ended:
+            part.due_at = NEVER_DUE
+            self._called_off[key] = part.chunk
         self._unlease(part)
         self.backlog.move(part, Place.VERDICT)
         part.verdict = (state, cause)
-        self.judged[part.chunk.batch.id, part.chunk.first] = part.chunk
-        self.turn.decide(part.verdict_head())
+        self.judged[key] = part.chunk
+        if not part.due_at:
+            self.turn.decide(part.verdict_head())
 
-    def open_again(self, chunk: Chunk, start: int, stop: int, state: JobState) -> None:
-        """Jobs that ended in this state have no outcome any more, when the sink has recorded that."""
+    @property
+    def outcomes_awaited_until(self) -> float | None:
+        """When `await_outcomes` has something to do."""
+        if self._called_off:
+            return 0.0
+        return self._outcomes_awaited[0][0] if self._outcomes_awaited else None
+
+    def await_outcomes(self, now: float) -> None:
+        """Jobs that had ended before they were cancelled keep their outcomes: the verdict on what a worker has is said
+        a moment later."""
+        for chunk in self._called_off.values():
+            self._outcomes_awaited.append((now + OUTCOME_TIME, chunk))
+            for part in chunk.parts:
+                if part.place is Place.VERDICT and part.due_at == NEVER_DUE:
+                    part.due_at = now + OUTCOME_TIME
+        self._called_off.clear()
+        while self._outcomes_awaited and self._outcomes_awaited[0][0] <= now:
+            for part in self._outcomes_awaited.popleft()[1].parts:
+                if part.place is Place.VERDICT and 0 < part.due_at <= now:
+                    part.due_at = 0.0
+                    self.turn.decide(part.verdict_head())
+
+    def open_again(self, chunk: Chunk, start: int, stop: int, state: JobState, *, has_run: bool = False) -> None:
+        """Jobs that ended in this state have no outcome any more, when the sink has recorded that. `has_run`: they had
+        been opened before, and must not be started once more."""
         batch = chunk.batch
         chunk.ended[state].remove(start, stop)
         batch.counts[state] = batch.counts.get(state, 0) - (stop - start)
         self.turn.touch_counts(batch)
         if batch.cancelled.remove(start, stop):
             self.turn.touch_cancelled(batch)
-        part = Part(chunk, start, stop, Stamp(batch.generation, 0))
+        part = Part(chunk, start, stop, Stamp(batch.generation, 0), given=has_run)
         self.backlog.add_part(part)
         self.announce_opening(part)
         self.turn.touch(chunk)
@@ -262,6 +314,11 @@ class Ledger:
         here = sum(part.jobs for chunk in batch.chunks.values() for part in chunk.parts)
         return min(sum(high - low for low, high in absent), batch.accepted - batch.done - here)
 
+    def mark_accepted(self) -> None:
+        """One chunk more is accepted."""
+        self.accepted += 1
+        self.turn.mark_accepted(self.accepted)
+
     def mark_applied(self, seq: int, chain: bytes) -> None:
         """The sink's log is applied up to this line."""
         self.applied, self.chain = seq, chain
@@ -274,4 +331,5 @@ class Ledger:
             return
         parts = [part for chunk in self.judged.values() for part in chunk.parts if part.place in AT_SINK]
         self.judged = {(part.chunk.batch.id, part.chunk.first): part.chunk for part in parts}
-        self.turn.send_verdicts(sink, (part.verdict_head() for part in parts))
+        due = (part for part in parts if part.place is not Place.VERDICT or not part.due_at)
+        self.turn.send_verdicts(sink, (part.verdict_head() for part in due))

@@ -18,33 +18,38 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from typing import Any, assert_never
 
-from penstock.errors import StoreError
+from penstock import errors
 from penstock.job.spec import ID_BYTES, LABEL_CHARS
 from penstock.keys.files import Peers
 from penstock.keys.roles import Role
 from penstock.station import loop
+from penstock.station.checked_rows import DamagedRow
 from penstock.station.clock import Clock
 from penstock.station.config import VentilatorConfig, from_argv
-from penstock.station.contract import Answer, FromClient
+from penstock.station.contract import Answer, FromClient, Refuse
 from penstock.station.lease_tokens import LeaseTokens
-from penstock.station.log_events import setup
-from penstock.station.permissions import Bindings
+from penstock.station.log_events import emit, setup
+from penstock.station.permissions import READS, Bindings
 from penstock.station.station_keys import for_station
+from penstock.station.waiting_questions import WaitingQuestions
 from penstock.ventilator.contract import (
     ChunkLoaded,
     ChunksLoaded,
     ClientSought,
+    DamageFound,
     Deal,
+    Identity,
     JobConnections,
     KeptLoaded,
     LoadChunk,
     LoadChunks,
     LoadKept,
+    PartsUnderWay,
+    PayloadDamaged,
     ReadArguments,
     ReadDigests,
     SaveBatch,
@@ -57,32 +62,32 @@ from penstock.ventilator.contract import (
     VentilatorEffect,
     WallClock,
 )
+from penstock.ventilator.control import Control
 from penstock.ventilator.core import VentilatorCore
+from penstock.ventilator.payloads import Payloads
 from penstock.ventilator.store import QueueStore
+from penstock.ventilator.stored_answers import StoredAnswers
 from penstock.version import VERSION
-from penstock.wire.bounds import is_to_be_logged
-from penstock.wire.frames import Decoder, join
+from penstock.wire.bounds import LIMITS, Limits, is_to_be_logged
+from penstock.wire.frames import Decoder, Wire
 from penstock.wire.messages import (
     PART_BYTES,
-    SHOWN_BYTES,
-    Arguments,
     AskPipeline,
     ClientToVentilator,
-    Digests,
     FunctionPart,
-    GivenChunk,
     Jobs,
     KeyLine,
     Keys,
     Knock,
     ToVentilator,
 )
+from penstock.wire.parts import Inbound
 from penstock.wire.socket_sets import ventilator_links
+from penstock.wire.sockets import Received
 
-CACHE_BYTES = 32 << 20
-"""Payloads kept in memory between accepting and giving out: most go straight through."""
-FUNCTION_COST = 1 << 10
-"""Bytes that a function takes beside its own, generously: small ones are bounded, too."""
+LIVES_SKIPPED = 1000
+"""Starts that are counted at once where the file may be an older one: lease numbers begin with their count, and those
+of the starts that it does not know of are still about."""
 POSTPONED_BYTES = 64 << 20
 """What clients may submit while the disk is full: of two that have submitted as much as they may (UNACCEPTED_BYTES)."""
 
@@ -91,9 +96,15 @@ class Ventilator:
     """What stands around VentilatorCore: its sockets and its store. It carries out what the core decides."""
 
     def __init__(
-        self, core: VentilatorCore, store: QueueStore, links: loop.StationLinks, process: loop.Process, starts: Bindings
+        self,
+        core: VentilatorCore,
+        store: QueueStore,
+        links: loop.StationLinks,
+        process: loop.Process,
+        starts: Bindings,
+        limits: Limits = LIMITS,
     ) -> None:
-        """`starts`: which ids belong to which key."""
+        """`starts`: which ids belong to which key. `limits`: of what clients can ask."""
         self.core = core
         self._store = store
         self.links = links
@@ -108,18 +119,23 @@ class Ventilator:
         self._passed: tuple[bytes, Peers] | None = None
         """The sink that was told a list of keys, and which."""
         self._malformed = loop.Malformed(process)
+        self._questions = WaitingQuestions(limits)
+        self._control = Control(links, process.clock)
+        self._submits = Inbound(links.frame_bytes)
         self._postponed: list[FromClient] = []
         """What clients said while the disk was full."""
-        self._cache: OrderedDict[tuple[bytes, int], bytes | memoryview] = OrderedDict()
-        self._cache_bytes = 0
-        self._functions: OrderedDict[bytes, bytes | memoryview] = OrderedDict()
-        self._function_bytes = 0
+        self._payloads = Payloads(store)
+        self._answers = StoredAnswers(store, links)
 
     # ------------------------------------------------------------------------------------------ in
 
     def next_wakeup(self) -> float | None:
         """When the core has something to do."""
-        return self.process.clock.now() if self._postponed else self.core.next_wakeup()
+        now = self.process.clock.now()
+        if self._postponed:
+            return now
+        due = (self.core.next_wakeup(), self._questions.due_at(now, self._reads))
+        return min((instant for instant in due if instant is not None), default=None)
 
     def receive(self, names: list[str], fds: list[int]) -> Iterator[Any]:
         """Messages and connections, as inputs for the core."""
@@ -136,23 +152,46 @@ class Ventilator:
                 if wire is None:
                     continue
                 if self._bindings.may_report(received.sender, wire.message):
+                    self._control.on_report(wire.message)
                     yield wire.message
                 else:
                     self._malformed.note(received, f"not for the key {received.sender.name} to say")
         postponed, self._postponed = self._postponed, []
         yield from postponed
-        if "desk" in names:
-            yield from self._from_clients()
+        for event in self._from_clients() if "desk" in names else ():
+            if not self._asks(event):
+                yield event
+        yield from self._questions.take(self._reads)
         self._read_files(fds)
         self.core.malformed = self._malformed.count + self.links.malformed
+        self.core.questions.growth = self._store.growth.look(self.process.clock.now())
         self._pass_keys()
+        if workers := self._control.under_way():
+            yield PartsUnderWay(workers)
 
     def _from_clients(self) -> Iterator[FromClient]:
+        now, wall_time = self.process.clock.now(), self.process.clock.wall_time()
         for received in self.links.receive("desk"):
-            wire = self._malformed.decode_asked(self._clients, received, self.links)
-            if wire is not None:
-                now = self.process.clock.wall_time()
-                yield FromClient(received.peer, wire.message, wire.payload, now, received.sender)
+            if (found := self._submits.whole(received, self._decode_asked, now)) is not None:
+                whole, (message, payload) = found
+                yield FromClient(whole.peer, message, payload, wall_time, whole.sender)
+        for client, _, taken in self._submits.taken(now):
+            self.links.send("desk", taken, peer=client)
+
+    def _decode_asked(self, received: Received) -> Wire | None:
+        return self._malformed.decode_asked(self._clients, received, self.links)
+
+    def _reads(self, client: bytes) -> bool:
+        """Whether it can be sent an answer."""
+        return self.links.has_room("desk", client)
+
+    def _asks(self, event: FromClient) -> bool:
+        """Whether it is a question, which waits for its turn."""
+        if not isinstance(event.message, READS):
+            return False
+        if not self._questions.add(event, event.message.number):
+            loop.say_dropped(self.links, self._questions, event.sender.name)
+        return True
 
     def _read_files(self, fds: list[int]) -> None:
         if fds:
@@ -200,9 +239,9 @@ class Ventilator:
         self.core.questions.trouble = ""
         for save in saves:
             if isinstance(save, SaveChunk):
-                self._remember((save.batch, save.first), save.payload)
+                self._payloads.remember_chunk((save.batch, save.first), save.payload)
             elif isinstance(save, SaveBatch):
-                self._remember_function(save.function, save.code)
+                self._payloads.remember_function(save.function, save.code)
 
     @property
     def untidy(self) -> bool:
@@ -228,104 +267,66 @@ class Ventilator:
                     for action in self.core.handle(event, now()):
                         if isinstance(action, Answer):
                             self.perform(action)
-                else:
+                elif not self._asks(event):
                     self._postponed.append(event)
 
     def perform(self, action: VentilatorEffect) -> Iterable[Any]:
-        """Carry out one effect."""
+        """Carry out one effect; what is found damaged on the way is contained."""
+        brought = self._carry_out(action)
+        if found := self._store.take_found():
+            return (DamageFound(tuple(found), self._store.must_compare), *brought)
+        return brought
+
+    def _carry_out(self, action: VentilatorEffect) -> Iterable[Any]:
         match action:
+            case Tell(topic, Jobs() as jobs):
+                whole, payload, damaged = self._payloads.loaded(jobs)
+                if whole.leases:
+                    self._control.tell(topic, whole, *payload)
+                return damaged
             case Tell(topic, message):
-                payload = self._payload(message) if isinstance(message, Jobs) else ()
-                self.links.send("control", message, *payload, peer=topic)
+                self._control.tell(topic, message)
             case Answer(client, message, payload):
                 self.links.send("desk", message, payload, peer=client)
             case SeekClient(client):
                 return (ClientSought(client, self.links.reaches("desk", Knock(), client)),)
             case Deal(messages):
+                brought: list[PayloadDamaged] = []
                 for jobs in messages:
-                    self.links.send("jobs", jobs, *self._payload(jobs))
+                    whole, payload, damaged = self._payloads.loaded(jobs)
+                    self.links.send("jobs", whole, *payload)
+                    brought += damaged
+                return brought
             case SendFunction(worker, function):
-                self._send_function(worker, function)
+                if self.links.has_room("control", worker):  # else it has not read what it was sent, and asks again
+                    return self._send_function(worker, function)
             case LoadChunks(batch, first, limit):
                 return (ChunksLoaded(batch, limit, self._store.open_chunks(batch, first, limit)),)
             case LoadChunk(batch, index):
                 return (ChunkLoaded(batch, index, self._store.open_chunk_at(batch, index)),)
-            case ReadDigests(client, number, batch, start):
-                self.links.send("desk", Digests(number, self._store.digests(batch, start)), peer=client)
+            case ReadDigests():
+                self._answers.digests(action)
             case ReadArguments():
-                self._send_arguments(action)
+                if self._reads(action.client):
+                    self._answers.arguments(action)
+            case Refuse(text):
+                raise errors.Refused(f"{self._store.path}: {text}")
             case LoadKept(batch, start, stop):
                 return (KeptLoaded(batch, start, stop, self._store.kept(batch, start, stop)),)
             case _:
                 assert_never(action)
         return ()
 
-    def _payload(self, jobs: Jobs) -> Iterator[bytes | memoryview]:
-        yield from (self._function(head.function) for head in jobs.batches if head.inline)
-        yield from (self._chunk(lease.batch, lease.first) for lease in jobs.leases)
-
-    def _send_function(self, worker: bytes, digest: bytes) -> None:
-        code = memoryview(self._function(digest))
+    def _send_function(self, worker: bytes, digest: bytes) -> Iterable[PayloadDamaged]:
+        try:
+            code = memoryview(self._payloads.function(digest))
+        except DamagedRow as damage:
+            self._store.note(str(damage))
+            return (PayloadDamaged((), (digest,), worker),)
         for offset in range(0, len(code), PART_BYTES):
             piece = code[offset : offset + PART_BYTES]
-            self.links.send("control", FunctionPart(digest, offset, len(code), len(piece)), piece, peer=worker)
-
-    def _send_arguments(self, asked: ReadArguments) -> None:
-        """The function and the chunks, as many as fit; a chunk that is too large or damaged comes without its bytes."""
-        code = self._shown(partial(self._store.function, asked.function)) if asked.function else b""
-        chunks: list[GivenChunk] = []
-        bodies: list[bytes] = []
-        left, more = SHOWN_BYTES, asked.stop if asked.more else None
-        for one in self._store.kept(asked.batch, asked.start, asked.stop):
-            is_shown = one.size <= min(SHOWN_BYTES, asked.each * one.count)
-            if is_shown and one.size > left:
-                more = max(asked.start, one.first)
-                break
-            body = self._shown(partial(self._store.chunk, asked.batch, one.first)) if is_shown else b""
-            chunks.append(GivenChunk(one.first, one.count, len(body), one.size))
-            bodies.append(body)
-            left -= len(body)
-        answer = Arguments(asked.number, len(code), tuple(chunks), more)
-        self.links.send("desk", answer, join([code, *bodies]), peer=asked.client)
-
-    def _shown(self, read: Callable[[], bytes]) -> bytes:
-        """What is only for people to look at: nothing, where that is too much or is damaged."""
-        try:
-            found = read()
-        except StoreError:
-            return b""
-        return found if len(found) <= SHOWN_BYTES else b""
-
-    # ------------------------------------------------------------------------------------------ at hand
-
-    def _remember(self, key: tuple[bytes, int], payload: bytes | memoryview) -> None:
-        self._cache[key] = payload
-        self._cache_bytes += len(payload)
-        while self._cache_bytes > CACHE_BYTES:
-            self._cache_bytes -= len(self._cache.popitem(last=False)[1])
-
-    def _chunk(self, batch: bytes, first: int) -> bytes | memoryview:
-        payload = self._cache.pop((batch, first), None)
-        if payload is None:
-            return self._store.chunk(batch, first)
-        self._cache_bytes -= len(payload)
-        return payload
-
-    def _function(self, digest: bytes) -> bytes | memoryview:
-        code = self._functions.get(digest)
-        if code is None:
-            code = self._store.function(digest)
-            self._remember_function(digest, code)
-        self._functions.move_to_end(digest)
-        return code
-
-    def _remember_function(self, digest: bytes, code: bytes | memoryview) -> None:
-        """The last ones that were used; of one that is larger than all of them may be, that one alone."""
-        if digest not in self._functions:
-            self._function_bytes += len(code) + FUNCTION_COST
-        self._functions[digest] = code
-        while len(self._functions) > 1 and self._function_bytes > CACHE_BYTES:
-            self._function_bytes -= len(self._functions.popitem(last=False)[1]) + FUNCTION_COST
+            self._control.tell(worker, FunctionPart(digest, offset, len(code), len(piece)), piece)
+        return ()
 
     def close(self) -> None:
         """Release the sockets, then the store."""
@@ -343,9 +344,10 @@ def start(config: VentilatorConfig, logger: logging.Logger) -> Ventilator:
     links.watch(signals.fd)
     if config.lifeline is not None:
         links.watch(config.lifeline)
+    batches = store.batches()
     core = VentilatorCore(
-        store.begin_life(),
-        store.batches(),
+        store.begin_life(LIVES_SKIPPED if config.accept_older else 1),
+        batches,
         store.applied(),
         clock.now(),
         wall_time=clock.wall_time(),
@@ -359,9 +361,15 @@ def start(config: VentilatorConfig, logger: logging.Logger) -> Ventilator:
         security=security.word(config.url),
         pickles=not config.no_pickle,
         name_chars=config.limits.name_chars or LABEL_CHARS,
+        damages=len(store.damages()),
+        must_compare=store.must_compare,
+        deleted=store.deleted(),
+        identity=Identity(store.pipeline, store.is_paired, store.accepted, config.accept_older),
     )
+    for what in store.take_found():
+        emit(logger, "damaged", {"what": what})
     process = loop.Process(logger, signals, clock, config.lifeline)
-    return Ventilator(core, store, links, process, Bindings(config.limits.worker_starts))
+    return Ventilator(core, store, links, process, Bindings(config.limits.worker_starts), config.limits)
 
 
 def main(config: VentilatorConfig) -> int:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 from penstock.keys.roles import Peer
 from penstock.station.contract import Answer
 from penstock.station.permissions import may_claim
 from penstock.ventilator.contract import ReadArguments, ReadDigests
+from penstock.ventilator.damage import Damage
 from penstock.ventilator.job_states import JobStates
 from penstock.ventilator.jobs_model import Batch
 from penstock.ventilator.ledger import Ledger
@@ -36,6 +38,9 @@ from penstock.wire.messages import (
 JOBS_PER_ANSWER = 10_000
 """Whose arguments are looked for at once."""
 
+KEPT_BATCHES = 10_000
+"""Ended and not deleted: each costs a start of the ventilator, and every answer that lists batches."""
+
 Asked = AskBatches | AskDigests | AskWhy | AskJobs | AskArguments
 
 
@@ -49,6 +54,7 @@ class Questions:
         placement: Placement,
         sink_log: SinkLog,
         sink_log_repair: SinkLogRepair,
+        damage: Damage,
         version: str,
         security: str,
     ) -> None:
@@ -57,12 +63,15 @@ class Questions:
         self._placement = placement
         self._sink_log = sink_log
         self._sink_log_repair = sink_log_repair
+        self._damage = damage
         self._version = version
         self._security = security
         self._reasons = Reasons(ledger, start_conditions, placement)
         self._standing = JobStates(ledger)
         self.trouble = ""
         """Why the ventilator takes nothing in."""
+        self.growth: tuple[str, ...] = ()
+        """What of its files grows."""
 
     def on_ask(self, client: bytes, sender: Peer, ask: Asked, now: float) -> None:
         """What is asked of batches and their jobs."""
@@ -150,6 +159,7 @@ class Questions:
                 users=worker.hello.users,
                 broken=worker.broken,
                 running=worker.running_jobs,
+                clock_ahead=worker.clock_ahead,
             )
             for worker in ledger.workers.values()
             if worker.hello is not None
@@ -171,8 +181,19 @@ class Questions:
             wall_time=max(0.0, now + ledger.wall_offset),
             running=sum(worker.running_jobs for worker in ledger.workers.values()),
             trouble="; ".join(self._troubles(now)),
+            pipeline=ledger.pipeline,
+            damage=self._damage.in_words(self._sink_log.damages),
+            growth=(*self.growth, *self._sink_log.growth, *self._kept()),
         )
         self._answer(client, info)
+
+    def _kept(self) -> Iterator[str]:
+        """Batches that have ended, and that nobody has deleted."""
+        ended = [one.ended_time for one in self._ledger.backlog.batches.values() if one.ended_time is not None]
+        if len(ended) > KEPT_BATCHES:
+            since = datetime.fromtimestamp(min(ended), UTC)
+            said = f"{len(ended):,} batches that have ended are kept, the first since {since:%Y-%m-%d %H:%M:%S} UTC"
+            yield f"{said}: delete what nobody reads any more (`penstock delete`), or give batches a shorter retain"
 
     def _has_sink(self, now: float) -> bool:
         """Whether it is there; while the ventilator takes nothing in it hears nobody, and whoever was there counts."""

@@ -21,6 +21,7 @@ class SinkBeats:
 
     def __init__(self, life: int, interval: float, now: float) -> None:
         """`interval`: seconds between two beats."""
+        self._life = life
         self.number: int = life << COUNTER_BITS
         """Of the newest beat: greater than that of any beat of a former life."""
         self._interval = interval
@@ -29,6 +30,10 @@ class SinkBeats:
         self._recovers_at = math.inf
         """When the grace after a restart ends: the next beat is the barrier of the recovery."""
         self._recovery: float = math.inf
+
+    def is_of_this_life(self, echo: int) -> bool:
+        """Whether it is the echo of a beat that was sent since the start."""
+        return echo > self._life << COUNTER_BITS
 
     def expect_recovery(self, now: float) -> None:
         """What was given out before the restart is not known yet: workers have a while to say what they hold."""

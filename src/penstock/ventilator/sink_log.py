@@ -17,25 +17,29 @@ from penstock.job.spec import JobState
 from penstock.ventilator.contract import LoadChunk
 from penstock.ventilator.jobs_model import Batch, Chunk, Part, Place
 from penstock.ventilator.ledger import Ledger
+from penstock.ventilator.pairing import Pairing
 from penstock.wire.bounds import RESEND
 from penstock.wire.messages import (
     Closed,
     Completion,
     Completions,
     Diverged,
-    Greeting,
     RecordedSpan,
     Replay,
     Restated,
     SinkHead,
+    VentilatorRefused,
 )
 
 RETRY_DELAY_MAX = 3600.0
 """Seconds: a retry never waits longer, however often it doubled."""
+LOST_RETRY = "its outcome was lost with the end of the results file, and it must not be started twice"
 DOUBLINGS_MAX = 32
 """More are beyond any delay, and beyond a float in the end."""
 LOAD_AHEAD = 256
 """Chunks read at once for lines whose jobs are on disk only: after a restart there are many."""
+NO_CHAIN = b"none"
+"""The chain of no line: whoever asks for the log behind a line that has it is told all of the log."""
 JITTER = 0.25
 """A retry's delay varies by so much, that what failed together does not come back together."""
 
@@ -43,14 +47,20 @@ JITTER = 0.25
 class SinkLog:
     """Applies the sink's log."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, pairing: Pairing, *, must_compare: bool = False) -> None:
+        self._pairing = pairing
         self._ledger = ledger
         self.sink: bytes | None = None
         self.sink_heard_at: float = 0.0
         self._boot: int | None = None
         self.diverged: bool = False
+        self.must_compare: bool = must_compare
+        """Whether every job is to be compared with the log, whatever it is."""
         self.trouble: str = ""
+        self.growth: tuple[str, ...] = ()
         """Why the sink records nothing more, by its own words."""
+        self.damages: int = 0
+        """What was found damaged in the sink's file."""
         self._asked_at: float | None = None
         self._waiting: deque[Completion] = deque()
         """Lines in order whose chunk is not in memory yet: it was asked for."""
@@ -63,7 +73,11 @@ class SinkLog:
     def on_head(self, head: SinkHead, now: float) -> bool:
         """The sink's sign of life; returns whether all that it had recorded is applied."""
         ledger = self._ledger
-        self.sink_heard_at, self.trouble = now, head.trouble
+        if not self._pairing.admits(head):
+            return False
+        ledger.is_confirmed = ledger.is_confirmed or ledger.beats.is_of_this_life(head.echo)
+        self.sink_heard_at, self.trouble, self.damages = now, head.trouble, head.damages
+        self.growth = head.growth
         if head.sink != self.sink or head.boot != self._boot:
             ledger.turn.log("sink_joined", sink=head.sink.hex()[:8], seq=head.seq)
             self.sink, self._boot = head.sink, head.boot
@@ -74,7 +88,7 @@ class SinkLog:
             return False
         if self._waiting or self.diverged:
             return False
-        if (head.seq, head.chain) != (ledger.applied, ledger.chain):
+        if self.must_compare or (head.seq, head.chain) != (ledger.applied, ledger.chain):
             self._ask(now)
             return False
         return True
@@ -83,9 +97,10 @@ class SinkLog:
         if self.sink is None or (self._asked_at is not None and now < self._asked_at + RESEND):
             return
         self._asked_at = now
-        self._ledger.turn.tell(self.sink, Replay(self._ledger.applied, self._ledger.chain))
+        chain = NO_CHAIN if self.must_compare else self._ledger.chain
+        self._ledger.turn.tell(self.sink, Replay(self._ledger.applied, chain))
 
-    def is_of_sink(self, message: Completions | Diverged | Restated) -> bool:
+    def is_of_sink(self, message: Completions | Diverged | Restated | VentilatorRefused) -> bool:
         """Whether it comes from the sink in its present life."""
         return message.sink == self.sink and message.boot == self._boot
 
@@ -93,23 +108,35 @@ class SinkLog:
         """The sink's log is not the one that was applied; whether that is news."""
         if not self.is_of_sink(message) or self.diverged:
             return False
+        if not self.must_compare and not self._pairing.admits_divergence(message):
+            return False
         self.diverged = True
         self._waiting.clear()
         return True
 
+    def compare(self, now: float) -> None:
+        """Something is lost here: the log is asked for as by somebody who knows another one, and so it is restated; the
+        lines that come meanwhile are in that."""
+        self.must_compare = True
+        self._waiting.clear()
+        if not self.diverged:
+            self._asked_at = None
+            self._ask(now)
+
     def agree(self, seq: int, chain: bytes, now: float) -> None:
         """The ledger say what the sink's log says up to this line: go on from there."""
         self._ledger.mark_applied(seq, chain)
-        self.diverged, self._asked_at = False, None
+        self.diverged = self.must_compare = False
+        self._asked_at = None
         self._ask(now)
 
     def on_completions(self, message: Completions, now: float) -> None:
         """Lines of the log; those from a former boot are void, and a sink that is not known is asked for its head."""
         ledger = self._ledger
         if not self.is_of_sink(message):
-            ledger.turn.tell(message.sink, Greeting(ledger.life, 0, ledger.lease_time, ledger.heartbeat_interval))
+            ledger.turn.tell(message.sink, ledger.greeting(0))
             return
-        if self.diverged:
+        if self.diverged or self.must_compare:
             return
         self.sink_heard_at = now
         expected = self._waiting[-1].seq + 1 if self._waiting else self._ledger.applied + 1
@@ -170,10 +197,11 @@ class SinkLog:
     def _again(self, part: Part, line: Completion, now: float) -> None:
         """A recorded attempt without success: once more, after a growing, jittered delay if the job itself said no."""
         part.stamp = line.stamp.after_crash() if line.crashed else line.stamp.after_failure()
-        part.given = part.crashed = part.suspect = False
+        has_run, part.given = part.given, False
+        part.crashed = part.suspect = False
         self._ledger.turn.touch(part.chunk)
         if line.stamp.opens:
-            self._opened(part)
+            self._opened(part, has_run=has_run)
             return
         if line.crashed:
             self._ledger.queue(part)
@@ -182,8 +210,12 @@ class SinkLog:
         jitter = 1 + JITTER * (2 * self._ledger.random.random() - 1)
         self._ledger.delay(part, now + min(grown, RETRY_DELAY_MAX) * jitter)
 
-    def _opened(self, part: Part) -> None:
-        """A retry is recorded: to be given out, if nobody has cancelled it meanwhile."""
+    def _opened(self, part: Part, *, has_run: bool) -> None:
+        """A retry is recorded: to be given out, if nobody has cancelled it meanwhile. One that `has_run`, and whose
+        outcome was lost, is not given out again (sink_log_repair.py)."""
+        if has_run:
+            self._ledger.decide(part, JobState.DEAD, LOST_RETRY)
+            return
         self._ledger.queue(part)
         for start, stop in part.chunk.batch.cancelled.overlap(part.start, part.stop):
             for cancelled in self._ledger.backlog.carve(part.chunk, start, stop):

@@ -5,7 +5,8 @@ Promises:
 1. The sink is believed: the sink restates all that is recorded, and every job is compared with it.
 2. A job without a recorded outcome is open again, unless its arguments are no longer kept, or it must not be started
    twice: then it is dead, and says why.
-3. What a retry had opened, and the log no longer says so, is opened again.
+3. What a retry had opened, and the log no longer says so, is opened again; if it may have been started by then and must
+   not be twice, it is dead as soon as it is open.
 4. Whatever interrupts it, it begins anew: the applied position moves only at the end.
 """
 
@@ -18,12 +19,13 @@ from penstock.ventilator.contract import KeptLoaded, LoadKept, OpenPart, SaveChu
 from penstock.ventilator.intake import Intake
 from penstock.ventilator.jobs_model import Batch, Chunk, Part, Place
 from penstock.ventilator.ledger import Ledger
+from penstock.ventilator.sink_log import LOST_RETRY
 from penstock.wire.bounds import RESEND
 from penstock.wire.messages import Completion, Restate, Restated
 
 LOST = "its outcome was lost with the end of the results file, and "
 NOT_KEPT = LOST + "its arguments are no longer kept"
-NOT_TWICE = LOST + "it must not be started twice"
+DAMAGED = "damaged on disk: its arguments, and what had become of it"
 
 
 class Restatement:
@@ -65,14 +67,20 @@ class SinkLogRepair:
         """Batches that are still to be compared; the last one is being read."""
         self._kept: KeptLoaded | None = None
         self._opened = self._dead = 0
+        self._not_kept = NOT_KEPT
+        """The cause of jobs of which nothing is here."""
         self.reopened: int = 0
         """Jobs opened again in this life."""
         self.lost: int = 0
         """Jobs that could not be."""
 
-    def begin(self, applied: int) -> None:
-        """The logs have parted."""
-        self._ledger.turn.log("sink_diverged", applied=applied)
+    def begin(self, applied: int, *, damaged: bool) -> None:
+        """The logs have parted, or jobs are to be compared that were lost here (`damaged`)."""
+        if damaged:
+            self._ledger.turn.log("compares", applied=applied)
+        else:
+            self._ledger.turn.log("sink_diverged", applied=applied)
+        self._not_kept = DAMAGED if damaged else NOT_KEPT
         self._position, self._end, self._asked_at = 0, None, None
         self._restated, self._left, self._kept = {}, [], None
         self._opened = self._dead = 0
@@ -183,7 +191,7 @@ class SinkLogRepair:
                 self._ledger.backlog.add_part(part)
                 if chunk.batch.spec.max_crashes == 1:
                     self._dead += part.jobs
-                    self._ledger.decide(part, JobState.DEAD, NOT_TWICE)
+                    self._ledger.decide(part, JobState.DEAD, LOST_RETRY)
                 else:
                     self._opened += part.jobs
                     self._ledger.queue(part)
@@ -232,8 +240,10 @@ class SinkLogRepair:
                             unknown.remove(*known)
                     for gone in unknown:
                         chunk.batch.generation += 1
-                        self._opened += gone[1] - gone[0]
-                        self._ledger.open_again(chunk, *gone, state)
+                        has_run = chunk.batch.spec.max_crashes == 1
+                        self._dead += has_run * (gone[1] - gone[0])
+                        self._opened += (not has_run) * (gone[1] - gone[0])
+                        self._ledger.open_again(chunk, *gone, state, has_run=has_run)
 
     def _give_up(self, batch: Batch, start: int, stop: int) -> None:
         """Nothing is kept of these jobs, and nothing recorded."""
@@ -243,4 +253,4 @@ class SinkLogRepair:
         chunk = self._ledger.backlog.add_chunk(batch, StoredChunk(start, stop - start, 0, parts))
         self._ledger.turn.touch(chunk)
         for part in list(chunk.parts):
-            self._ledger.decide(part, JobState.DEAD, NOT_KEPT)
+            self._ledger.decide(part, JobState.DEAD, batch.damaged or self._not_kept)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from penstock.station.contract import Action, Actions, Log
-from penstock.ventilator.contract import SaveApplied, SaveCancelled, SaveCounts, SaveOpen, Tell
+from penstock.ventilator.contract import SaveAccepted, SaveApplied, SaveCancelled, SaveCounts, SaveOpen, Tell
 from penstock.ventilator.jobs_model import Batch, Chunk
 from penstock.wire.messages import Message, OutcomeHead, Verdicts
 
@@ -27,6 +27,7 @@ class Turn:
         self._counts: dict[bytes, Batch] = {}
         self._cancelled: dict[bytes, Batch] = {}
         self._applied: tuple[int, bytes] | None = None
+        self._accepted: int | None = None
 
     def say(self, action: Action) -> None:
         """Add to what this turn does."""
@@ -61,6 +62,10 @@ class Turn:
         """Which jobs of the batch are cancelled changed."""
         self._cancelled[batch.id] = batch
 
+    def mark_accepted(self, accepted: int) -> None:
+        """So many chunks were ever accepted."""
+        self._accepted = accepted
+
     def mark_applied(self, seq: int, chain: bytes) -> None:
         """The sink's log is applied up to this line."""
         self._applied = (seq, chain)
@@ -81,7 +86,9 @@ class Turn:
             self.say(SaveCancelled(batch.id, tuple(batch.cancelled)))
         if self._applied is not None:
             self.say(SaveApplied(*self._applied))
-        self._chunks, self._counts, self._cancelled, self._applied = {}, {}, {}, None
+        if self._accepted is not None:
+            self.say(SaveAccepted(self._accepted))
+        self._chunks, self._counts, self._cancelled, self._applied, self._accepted = {}, {}, {}, None, None
         self._actions += self._last
         self._last = []
 

@@ -3,7 +3,8 @@
 Promises:
 
 1. A job is queued again after the loss of its worker only when all that the sink had recorded by then is applied.
-2. A dealt lease that nobody reported is queued again once every worker of its round has been heard since, or is lost.
+2. A dealt lease that nobody reported is queued again once every worker of its round has been heard since, or is lost;
+   one that was given by name not while something is on its way to its worker.
 3. What ran or may have run on a lost worker has crashed once and is a suspect. A job is dead only if the last worker
    that it may have taken along ran nothing else: before that it is run alone (quarantine.py).
 4. The ventilator's own pause expires nobody.
@@ -29,6 +30,8 @@ class WorkerLoss:
         self._ledger = ledger
         self._greet = greet
         self._look_at = 0.0
+        self._under_way_at: dict[bytes, float] = {}
+        """Workers to which something was on its way, and when."""
 
     def tick(self, now: float) -> None:
         """Find who is lost, and which dealt leases are."""
@@ -130,6 +133,14 @@ class WorkerLoss:
         else:
             self._ledger.queue(part)
 
+    def on_parts_under_way(self, workers: tuple[bytes, ...], now: float) -> None:
+        """What was given to these may be on its way, however long that takes."""
+        self._under_way_at = {one: at for one, at in self._under_way_at.items() if now - at <= UNREPORTED_TIME}
+        self._under_way_at |= dict.fromkeys(workers, now)
+
+    def _is_under_way(self, worker: Worker, now: float) -> bool:
+        return now - self._under_way_at.get(worker.id, float("-inf")) <= UNREPORTED_TIME
+
     def _queue_unreported(self, now: float) -> None:
         ledger = self._ledger
         for lease in list(ledger.leases.untaken.values()):
@@ -143,7 +154,7 @@ class WorkerLoss:
                 lost = lease.round.lost
                 ledger.leases.discharge(lease.round, ledger.workers)
                 lease.round = None
-            elif lease.worker is not None and lease.worker.heard_at <= since:
+            elif lease.worker is not None and (lease.worker.heard_at <= since or self._is_under_way(lease.worker, now)):
                 continue
             self._release(lease, lost)
 

@@ -29,7 +29,6 @@ from penstock.wire.messages import (
     Drain,
     DrainWorker,
     Drop,
-    Greeting,
     HandedBack,
     Heartbeat,
     Held,
@@ -57,6 +56,8 @@ class WorkerReports:
         self._connections = 0
         self.disbelieved: int = 0
         """Lines of inventories that could not be."""
+        self.sink_takes_parts = False
+        """As the workers are told."""
         self.loss: WorkerLoss = WorkerLoss(ledger, self.greet)
         self.claims: dict[tuple[bytes, int], tuple[Worker, Held, int, bool]] = {}
         """Spans (worker, held, stop, finished) of chunks that are not in memory yet, by (batch, start)."""
@@ -75,10 +76,7 @@ class WorkerReports:
         """Ask for a hello over the newest connection."""
         self._connections += 1
         worker.connection = self._connections
-        ledger = self._ledger
-        ledger.turn.tell(
-            worker.id, Greeting(ledger.life, self._connections, ledger.lease_time, ledger.heartbeat_interval)
-        )
+        self._ledger.turn.tell(worker.id, self._ledger.greeting(self._connections))
 
     def on_unsubscribed(self, event: Unsubscribed, now: float) -> None:
         """A control connection dropped; the last one starts the grace."""
@@ -101,17 +99,22 @@ class WorkerReports:
             return
         if hello.number <= worker.number:
             return
+        batches = self._ledger.backlog.batches
+        if not self._ledger.is_confirmed and any(held.batch not in batches for held in hello.held):
+            return  # this file may be an older one than it knows: it says hello again, when the sink has answered
         joined = worker.hello is None
         worker.hello = hello
         worker.number = hello.number
         worker.window = hello.window
         worker.broken = hello.broken
+        if hello.wall_time:
+            worker.clock_ahead = hello.wall_time - now - self._ledger.wall_offset
         worker.heard_at = now
         worker.change()
         floor = self._ledger.leases.next_number
         self._ledger.leases.uncharge(worker)
         drop = self._compare(worker, hello.held, now, exact=True)
-        self._ledger.turn.tell(worker.id, Welcome(hello.number, floor, tuple(drop)))
+        self._ledger.turn.tell(worker.id, Welcome(hello.number, floor, tuple(drop), self.sink_takes_parts))
         if joined:
             self._ledger.turn.log("worker_joined", worker=hello.name, host=hello.host, pid=hello.pid, slots=hello.slots)
             if hello.version and minor(hello.version) != minor(self._version):
@@ -136,7 +139,7 @@ class WorkerReports:
             self._ledger.turn.tell(worker.id, Drop(tuple(drop)))
         wanted = len(self._ledger.workers) / (BEATS_PER_SECOND * self._ledger.heartbeat_interval)
         worker.pace = max(worker.pace, min(wanted, PACE_MAX))  # it may have heard of a longer lease time: that holds
-        self._ledger.turn.tell(worker.id, Beat(beat.number, worker.pace))
+        self._ledger.turn.tell(worker.id, Beat(beat.number, worker.pace, self.sink_takes_parts))
 
     def on_took(self, took: Took, now: float) -> None:
         """These leases are where they should be."""

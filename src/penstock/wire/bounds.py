@@ -44,9 +44,28 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Of a name that a client gives; None: what the protocol allows (LABEL_CHARS)."""
     log_chars: int = LOG_CHARS
     """Of a line of a station's log; longer ones are cut, whoever made them so."""
+    answer_bytes: int = 64 << 20
+    """Of answers that one connection has not read, from which on it is answered no further question, and its next ones
+    wait: what a client that reads wants at once (its window), and with one answer more the most it can cost."""
+    key_answer_bytes: int = 256 << 20
+    """The same of all connections with one key, at one socket."""
+    answer_time: float = 60.0
+    """Seconds: who has as many bytes to read as it may, and reads nothing for so long, is cut off."""
+    questions: int = 1_000
+    """Of one connection that wait to be answered; more are dropped, and clients ask again by themselves."""
+    key_questions: int = 10_000
+    """The same of all connections with one key."""
+    follows: int = 50_000
+    """Batches that one key, or without keys one connection, follows at once."""
+    topics: int = 16
+    """Of one connection to the control socket, where a worker and the sink have one; with more it is cut off."""
     worker_starts: float = IDS_PER_SECOND
     """Per second and key, in the long run; a hundred times as many at once. More are dropped: such a worker hears
     nothing until it connects again."""
+
+
+LIMITS = Limits()
+"""The usual ones."""
 
 
 def is_to_be_logged(count: int) -> bool:

@@ -31,8 +31,13 @@ _encoder = msgspec.msgpack.Encoder()
 
 def encode(message: Message, *payload: Bytes, topic: bytes = b"") -> bytes:
     """The frame of a message; its payload may be given in parts."""
+    return b"".join((topic, *pieces(message, *payload)))
+
+
+def pieces(message: Message, *payload: Bytes) -> list[Bytes]:
+    """The frame of a message, not yet put together."""
     header = _encoder.encode(message)
-    return b"".join((topic, PREFIX.pack(SIGNATURE, len(header)), header, *payload))
+    return [PREFIX.pack(SIGNATURE, len(header)), header, *payload]
 
 
 class Decoder:
@@ -102,3 +107,9 @@ def join(parts: list[Bytes]) -> Bytes:
     """One payload from parts; a single part is handed on as it is, uncopied."""
     filled = [part for part in parts if len(part)]
     return filled[0] if len(filled) == 1 else b"".join(filled)
+
+
+def kept(part: Bytes) -> Bytes:
+    """A part of a message in a form that can be kept: a copy, where the part alone would keep more than twice its size
+    in memory, because the whole frame lives as long as the smallest view of it."""
+    return bytes(part) if isinstance(part, memoryview) and 2 * part.nbytes < memoryview(part.obj).nbytes else part

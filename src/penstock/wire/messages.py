@@ -22,7 +22,8 @@ can take its neighbour with it: libzmq asserts, fq.cpp.)
 PUSH (outcomes), and
 
 1. on Greeting, as soon as the jobs connection has shaken hands (before, rounds would miss it): send Hello (its `life`
-   and `connection` echoed, a growing `number`, what it holds). Jobs that come before the Welcome wait for it;
+   and `connection` echoed, a growing `number`, what it holds). Jobs that come before the Welcome wait for it. Who holds
+   leases of another `pipeline` than the Greeting's says nothing, and waits for its own;
 2. on Welcome with that number: drop the spans in `drop`; leases below `floor` that are not held are void, also those
    that come later;
 3. on Jobs: report Took, run the spans (of a lease whose spec has a `limit` one job at a time), PUSH Outcomes to the
@@ -47,6 +48,20 @@ PUSH (outcomes), and
 An inventory (`held`) has a line for each lease, with all spans that are not closed, handed back or dropped, and with
 the lease's token where it has one: nobody else can say what is held of it.
 
+**Large messages.** ZeroMQ's heartbeats do not overtake a frame that is being sent, and a connection whose heartbeats
+are late is ended, so a frame must not take a second on its link. Between peers that both know it, over tcp, what is
+larger than WHOLE_BYTES (wire/parts.py), and what is behind it, goes as a stream: frames one after the other, cut into
+Parts, with a number for each stream that its sender never used before towards this peer. The receiver appends a Part
+whose `position` is where the stream stands, begins anew with one of another stream at position 0, ignores all others,
+takes what it has as a frame when `left` is 0, and says PartsTaken with how far it is. The sender keeps no more under
+way than arrives at once (wire/streams.py), and sends again what was not taken for 5 s; while something is under way
+nobody sends a message again because its answer is late. What is not about jobs that may be on their way (Beat, Welcome,
+Closed, ...) overtakes a stream on control. Who says ``parts`` takes them: a worker in its Hello (it says PartsTaken
+with its id over report), a client in Follow and Fetch, the sink in its head, as Welcome and Beat tell workers (their
+Parts have their id; PartsPassed brings the sink's PartsTaken through the ventilator). The ventilator takes them from
+clients; one of an earlier release refuses the stream's number. Who does not say so is sent whole frames and needs to
+know none of this.
+
 **What a worker finds in the bytes.** A spec is a map of BatchSpec's fields (job/spec.py), those of default value left
 out. With kind ``command`` the function is a msgpack map of CommandTemplate's fields (job/command.py: `words`, `cwd`,
 `env`, `shell`, `literal`, `interpreter`; defaults left out; all in bytes), the chunk a list of argument lists, and the
@@ -64,7 +79,10 @@ those of its Lease. Hello's `opens` says which of these it runs; it is given not
 outcomes, control and results. Where there are keys every socket is CURVE. A key file is JSON: `role`, `name`, `public`
 and `secret` of its holder, `ventilator` and `sink` (public, the server keys), `url`; keys are Z85. The server key is
 the ventilator's for desk, report, jobs and control, and the sink's for outcomes and results. The name that a worker
-says begins with its key's `name` and a slash.
+says, in Hello and in all that it sends to the sink, is its key's `name`, a slash, and what it likes. A Lease then has
+a `token`, bytes that mean nothing to a worker: with the outcomes of a lease, in whatever message, it is among the
+`tokens`, each once and in any order, and nothing of a lease is recorded without. Where there are no keys tokens are
+empty, and left out of `tokens`.
 
 tests/node is such a worker, in JavaScript.
 
@@ -93,15 +111,20 @@ INLINE_FUNCTION_BYTES = 16 << 10
 DIGEST_BYTES = 16
 """Of what one job is given: two jobs of 2**64 are alike by chance."""
 PART_BYTES = 1 << 20
-"""Large functions are sent in pieces of this size, so that heartbeats fit between them."""
+"""Large functions are sent in pieces of this size, so that heartbeats fit between them also where a worker takes no
+Parts."""
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Id = Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
 Text = Annotated[str, msgspec.Meta(max_length=65_536)]
 SHOWN_BYTES = 1 << 20
 """Of arguments in one answer, and of a function: what is larger nobody reads."""
+Pipeline = Annotated[bytes, msgspec.Meta(max_length=16)]
+"""Which one a station is of: 16 bytes, made once; empty: an older release, which does not say."""
 Many: msgspec.Meta = msgspec.Meta(max_length=MAX_RECORDS)
 SpanList = Annotated[tuple[tuple[Count, Count], ...], Many]
+UNPAIRED = bytes(16)
+"""The pipeline of a sink whose file no ventilator's knows yet; of a release that knows no pipelines it is empty."""
 OPENS = ("pickle", "msgpack", "command")
 """What a worker of penstock runs (Hello)."""
 Cursor = tuple[Count, Count]
@@ -275,6 +298,30 @@ class Completion(Record, frozen=True):
     chain: bytes
 
 
+# ------------------------------------------------------------------------------------------------ large messages
+
+
+class Part(Message, frozen=True):
+    """The payload is the next `size` bytes of a stream from `position` on, and `left` more are missing of the frame
+    that they belong to; when these are there it is taken as if it had come whole. `worker`: whose stream it is, where
+    receivers cannot see that."""
+
+    stream: Count
+    position: Count
+    left: Count
+    size: Count
+    worker: Annotated[bytes, msgspec.Meta(max_length=16)] = b""
+
+
+class PartsTaken(Message, frozen=True):
+    """Of the stream with this number all up to `position` has arrived. It says nothing of what became of it. `worker`:
+    who says so, to the ventilator."""
+
+    stream: Count
+    position: Count
+    worker: Annotated[bytes, msgspec.Meta(max_length=16)] = b""
+
+
 # ------------------------------------------------------------------------------------------ client -> ventilator
 
 
@@ -424,6 +471,7 @@ class AskArguments(AboutBatch, frozen=True):
 
 ClientToVentilator = (
     Submit
+    | Part
     | TrimOutput
     | Cancel
     | Retry
@@ -524,6 +572,8 @@ class WorkerLine(Record, frozen=True):
     broken: Text = ""
     running: Count | None = None
     """of the jobs held"""
+    clock_ahead: float = 0.0
+    """seconds that its wall clock was ahead of the ventilator's when it joined"""
 
 
 class PipelineInfo(Numbered, frozen=True):
@@ -549,6 +599,11 @@ class PipelineInfo(Numbered, frozen=True):
     """of the jobs given out, as far as is known; None: nobody has counted"""
     trouble: Text = ""
     """What keeps jobs from being taken in, run or recorded, for people"""
+    damage: Text = ""
+    """What was found damaged on the disks of the stations, for people"""
+    pipeline: Pipeline = b""
+    growth: tuple[Text, ...] = ()
+    """what grows until it is trouble, for people"""
 
 
 class BatchLine(Record, frozen=True):
@@ -632,6 +687,7 @@ class Arguments(Numbered, frozen=True):
 
 VentilatorToClient = (
     Accepted
+    | PartsTaken
     | Refused
     | Known
     | Notice
@@ -675,6 +731,10 @@ class Hello(ByWorker, frozen=True):
     ``msgpack``, and ``command``. It is given nothing else."""
     broken: Text = ""
     """Why it can run nothing at present, for people; its `window` is 0 then."""
+    parts: bool = False
+    """Whether it takes Parts over control."""
+    wall_time: Instant = 0.0
+    """Of the worker's clock when it said so; 0: it did not."""
 
 
 class InSlot(Record, frozen=True):
@@ -723,13 +783,21 @@ class Left(ByWorker, frozen=True):
 
 class SinkHead(BySink, frozen=True):
     """The sink's sign of life: its boot (new at each start), the end of its log, the echo of the last SinkBeat.
-    `trouble`: why it records nothing more at present, for people."""
+    `trouble`: why it records nothing more at present, for people. `damages`: so much was found damaged in its file."""
 
     boot: Count
     seq: Count
     chain: bytes
     echo: Count
     trouble: Text = ""
+    damages: Count = 0
+    pipeline: Pipeline = b""
+    accepts_older: bool = False
+    """Whether somebody has said that the files may be older than what the other station knows of them."""
+    parts: bool = False
+    """Whether it takes Parts from workers."""
+    growth: Annotated[tuple[Text, ...], Many] = ()
+    """What of its files grows until it is trouble, for people."""
 
 
 class Completions(BySink, frozen=True):
@@ -741,10 +809,12 @@ class Completions(BySink, frozen=True):
 
 class Diverged(BySink, frozen=True):
     """The sink's log has no line with this seq and chain: it lost its tail, or another ventilator's store is here. The
-    ventilator answers with Restate, and makes its ledger agree."""
+    ventilator answers with Restate, and makes its ledger agree. `damaged`: lines were found damaged on its disk since
+    that one, and are taken out."""
 
     boot: Count
     seq: Count
+    damaged: bool = False
 
 
 class LiveTaken(BySink, frozen=True):
@@ -753,6 +823,21 @@ class LiveTaken(BySink, frozen=True):
     worker: Id
     number: Count
     is_kept: bool = False
+
+
+class VentilatorRefused(BySink, frozen=True):
+    """The ventilator's file is older than what this sink knows of it: one line for people, with what to do."""
+
+    boot: Count
+    text: Text
+
+
+class PartsPassed(BySink, frozen=True):
+    """Passes a PartsTaken of the sink on to this worker."""
+
+    worker: Id
+    stream: Count
+    position: Count
 
 
 class Forgotten(BySink, frozen=True):
@@ -773,20 +858,8 @@ class Restated(BySink, frozen=True):
     records: Annotated[tuple[Completion, ...], Many]
 
 
-ToVentilator = (
-    Hello
-    | Heartbeat
-    | Took
-    | HandedBack
-    | NeedFunction
-    | Left
-    | SinkHead
-    | Completions
-    | Diverged
-    | Restated
-    | Forgotten
-    | LiveTaken
-)
+FromSink = SinkHead | Completions | Diverged | Restated | Forgotten | LiveTaken | PartsPassed | VentilatorRefused
+ToVentilator = Hello | Heartbeat | Took | HandedBack | NeedFunction | Left | PartsTaken | FromSink
 
 
 # ---------------------------------------------------------------------------------- ventilator -> worker (and sink)
@@ -806,6 +879,8 @@ class Greeting(Message, frozen=True):
     connection: Count
     lease_time: Seconds
     heartbeat_interval: Seconds
+    pipeline: Pipeline = b""
+    """Whose ventilator it is. Who holds leases of another one says nothing and waits."""
 
 
 class Welcome(Numbered, frozen=True):
@@ -813,6 +888,8 @@ class Welcome(Numbered, frozen=True):
 
     floor: Count
     drop: tuple[LeaseSpan, ...]
+    parts: bool = False
+    """Whether the sink takes Parts."""
 
 
 class Beat(Message, frozen=True):
@@ -821,6 +898,8 @@ class Beat(Message, frozen=True):
 
     echo: Count
     pace: Seconds = 1.0
+    parts: bool = False
+    """Whether the sink takes Parts."""
 
 
 class HandBack(Numbered, frozen=True):
@@ -875,14 +954,33 @@ class Drain(Message, frozen=True):
 
 
 VentilatorToWorker = (
-    Jobs | Greeting | Welcome | Beat | HandBack | Recall | CancelSpan | Drop | Closed | FunctionPart | Drain | LiveAck
+    Jobs
+    | Greeting
+    | Welcome
+    | Beat
+    | HandBack
+    | Recall
+    | CancelSpan
+    | Drop
+    | Closed
+    | FunctionPart
+    | Drain
+    | LiveAck
+    | Part
+    | PartsTaken
 )
 
 
 class SinkBeat(Numbered, frozen=True):
-    """The ventilator's sign of life: `number` is echoed by the next SinkHead, `applied` is durable here."""
+    """The ventilator's sign of life: `number` is echoed by the next SinkHead, `applied` is durable here, and so is that
+    it was started `life` times and has accepted so many chunks. A sink that knows of more, of the same `pipeline`,
+    answers VentilatorRefused."""
 
     applied: Count
+    pipeline: Pipeline = b""
+    life: Count = 0
+    accepted: Count = 0
+    accepts_older: bool = False
 
 
 class Replay(Message, frozen=True):
@@ -890,6 +988,13 @@ class Replay(Message, frozen=True):
 
     seq: Count
     chain: bytes
+
+
+class SinkRefused(Message, frozen=True):
+    """The sink's file is not of this pipeline, or is older than what the ventilator knows of it: one line for people,
+    with what to do."""
+
+    text: Text
 
 
 class Restate(Message, frozen=True):
@@ -930,7 +1035,7 @@ class Keys(Message, frozen=True):
     revoked: tuple[Label, ...]
 
 
-VentilatorToSink = Greeting | SinkBeat | Replay | Restate | Verdicts | ForgetBatch | TrimOutput | Keys
+VentilatorToSink = Greeting | SinkBeat | Replay | Restate | Verdicts | ForgetBatch | TrimOutput | Keys | SinkRefused
 
 
 # ---------------------------------------------------------------------------------------------- worker -> sink
@@ -964,7 +1069,9 @@ class Output(ByWorker, frozen=True):
     number: Count
 
 
-WorkerToSink = Outcomes | Prints | Output
+Delivery = Outcomes | Prints | Output
+"""What a worker delivers, whole."""
+WorkerToSink = Delivery | Part
 
 
 # ---------------------------------------------------------------------------------------------- client <-> sink
@@ -974,6 +1081,7 @@ class Follow(Message, frozen=True):
     """Send the batch's outcomes after position `after`, as they are recorded, until they cost `credit` bytes (see
     `credit_cost`; the last one may exceed it). Said again, it starts again: `number` tells old Rows from new ones.
     `live`: also send what running jobs write, as it comes, until that costs so many bytes; what is beyond is dropped.
+    `parts`: from now on this client takes Parts.
     """
 
     batch: Id
@@ -981,6 +1089,7 @@ class Follow(Message, frozen=True):
     credit: Count
     number: Count = 0
     live: Count = 0
+    parts: bool = False
 
 
 class Credit(Message, frozen=True):
@@ -1001,11 +1110,12 @@ class Unfollow(Message, frozen=True):
 class Fetch(AboutBatch, frozen=True):
     """All that is recorded of some jobs: superseded outcomes, attempts that were not final and the openings too, in
     the order of their first indexes. Answered by Fetched, which names the `cursor` to go on from; (0, 0): from the
-    beginning."""
+    beginning. `parts`: from now on this client takes Parts."""
 
     start: Count
     stop: Count
     cursor: Cursor = (0, 0)
+    parts: bool = False
 
 
 class Claim(AboutBatch, frozen=True):
@@ -1028,7 +1138,7 @@ class FetchOutput(AboutBatch, frozen=True):
     position: Count
 
 
-ClientToSink = Follow | Credit | Unfollow | Fetch | Claim | FetchOutput
+ClientToSink = Follow | Credit | Unfollow | Fetch | Claim | FetchOutput | PartsTaken
 
 
 class Rows(Message, frozen=True):
@@ -1082,7 +1192,7 @@ class SinkUp(Message, frozen=True):
     boot: Count
 
 
-SinkToClient = Rows | Live | Fetched | FetchedOutput | Claimed | SinkUp | Refused
+SinkToClient = Rows | Live | Fetched | FetchedOutput | Claimed | SinkUp | Refused | Part
 
 
 # ---------------------------------------------------------------------------------------------- sizes and costs
@@ -1100,7 +1210,7 @@ def payload_bytes(message: Message) -> int:
             return sum(one.size for one in message.records)
         case Jobs():
             return sum(one.inline for one in message.batches) + sum(one.size for one in message.leases)
-        case FunctionPart() | FetchedOutput():
+        case FunctionPart() | FetchedOutput() | Part():
             return message.size
         case Arguments():
             return message.function + sum(one.size for one in message.chunks)

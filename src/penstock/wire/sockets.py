@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import zmq
 
-from penstock.errors import ConfigError, Refused
+from penstock.errors import ConfigError
 from penstock.job.spec import ID_BYTES
 from penstock.keys.roles import EVERYONE, Peer
+from penstock.url import ANY_HOST
 from penstock.wire.bind_address import hold, listener, to_bind
 from penstock.wire.connections import Connections, open_files
 from penstock.wire.frames import encode
@@ -24,7 +27,6 @@ from penstock.wire.guard import (
     HANDSHAKE_FAILED,
     HANDSHAKE_SUCCEEDED,
     LOOK_INTERVAL,
-    NEVER_AGAIN,
     OPEN,
     PEERS,
     Guard,
@@ -33,23 +35,15 @@ from penstock.wire.guard import (
     cut_off,
     event_of,
 )
+from penstock.wire.handshakes import Unshaken, failed_handshake
 from penstock.wire.messages import MAX_FRAME_BYTES, Bytes, Message
 from penstock.wire.self_test import self_test
-from penstock.wire.subscriptions import read_subscriptions
+from penstock.wire.socket_options import reconnect_at_once, set_options
+from penstock.wire.subscriptions import Topics, read_subscriptions
+from penstock.wire.unread import Connection, Unread
 
-HEARTBEAT_MILLIS = 500
-"""ZMTP heartbeats find dead links: a peer silent for HEARTBEAT_TIMEOUT_MILLIS is disconnected (seen: 1.8 s)."""
-HEARTBEAT_TIMEOUT_MILLIS = 1500
-RECONNECT_MILLIS = 50
-RECONNECT_MAX_MILLIS = 2000
-"""A restarted station is found within two seconds; a dead one is not hammered."""
-CONNECT_MILLIS = 5000
-"""For a connection to come up, three tries of the kernel's: by itself it tries for two minutes, ever more rarely, an
-address where nobody is any more, while the name has another one already, or the network is healed."""
-IPC_RECONNECT_MILLIS = 10
-"""On one machine a try costs microseconds, and a pipeline that starts is waited for by whoever started it."""
-HWM = 10_000
-"""Messages per pipe. Only a memory fence: what may be under way is bounded by credit."""
+TRACKED_BYTES = 4 << 10
+"""Answers to clients are counted from this size on: it costs 10 us to learn that one was written."""
 ZERO_COPY_BYTES = 64 << 10
 """From this size on handing the buffer to libzmq is cheaper than copying it (pyzmq's own threshold)."""
 TURN_MESSAGES = 1_000
@@ -90,6 +84,9 @@ class Links:
         self._kinds: dict[str, int] = {}
         self._monitors: dict[str, zmq.Socket[bytes]] = {}
         self._connections: dict[str, Connections] = {}
+        self._unread: dict[str, Unread] = {}
+        """Of sockets that answer peers by name."""
+        self._topics: dict[str, Topics] = {}
         self._ports: dict[str, int] = {}
         self._endpoints: dict[str, str] = {}
         """Of sockets that connect."""
@@ -97,11 +94,15 @@ class Links:
         self.guard: Guard | None = None
         """Of a station with keys."""
         self.news: News = News()  # of keys and strangers
-        self.shut_out: dict[str, str] = {}
-        """Sockets whose last try to connect ended in the handshake, and where."""
+        self._shut_out: dict[str, Unshaken] = {}
+        """Sockets whose last try to connect ended in the handshake, and how."""
         self._poller = zmq.Poller()
         self._names: dict[object, str] = {}
         self._locks: list[int] = []
+        self.frame_bytes: int = security.limits.frame_bytes or MAX_FRAME_BYTES
+        """The largest message that is taken."""
+        self.is_local: bool = False
+        """Whether all peers are on this machine, and no link is between."""
         self.malformed: int = 0
         """Messages with an impossible number of frames, or of nobody who may be here."""
 
@@ -127,24 +128,12 @@ class Links:
     def socket(self, name: str, kind: int) -> zmq.Socket[bytes]:
         """A new socket with our options."""
         socket = self._context.socket(kind)
-        socket.set(zmq.LINGER, 0)
-        socket.set(zmq.SNDHWM, HWM)
-        socket.set(zmq.RCVHWM, HWM)
-        socket.set(zmq.MAXMSGSIZE, self._security.on_wire(self._security.limits.frame_bytes or MAX_FRAME_BYTES))
-        socket.set(zmq.HANDSHAKE_IVL, int(self._security.limits.handshake_time * 1000))
-        socket.set(zmq.HEARTBEAT_IVL, HEARTBEAT_MILLIS)
-        socket.set(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MILLIS)
-        socket.set(zmq.RECONNECT_IVL, RECONNECT_MILLIS)
-        socket.set(zmq.RECONNECT_IVL_MAX, RECONNECT_MAX_MILLIS)
-        socket.set(zmq.TCP_KEEPALIVE, 1)
-        socket.set(zmq.CONNECT_TIMEOUT, CONNECT_MILLIS)
-        if kind == zmq.ROUTER:
-            socket.set(zmq.ROUTER_MANDATORY, 1)  # else a full or unknown peer is a silent loss
+        set_options(socket, kind, self._security, self.frame_bytes, is_guarded=self.guard is not None)
+        if kind in {zmq.ROUTER, zmq.XPUB}:
+            self._unread[name] = Unread(name, self._security.limits, partial(self._cut, name), self.news)
+            socket.copy_threshold = TRACKED_BYTES
         if kind == zmq.XPUB:
-            socket.set(zmq.XPUB_VERBOSER, 1)  # every connection's coming and going, also of a known topic
-            socket.set(zmq.XPUB_NODROP, 1)
-            if self.guard is not None:
-                socket.set(zmq.XPUB_MANUAL, 1)  # see subscriptions.py; no stranger gets in there
+            self._topics[name] = Topics(self._security.limits.topics, partial(self._cut, name), self.news)
         self._sockets[name] = socket
         self._kinds[name] = kind
         if kind != zmq.PUSH:
@@ -165,6 +154,7 @@ class Links:
         self._watch_connections(name, Connections(bound=True, port=port, quiet=not monitored))
         try:
             if endpoint.startswith("ipc://"):
+                self.is_local = True
                 self._locks.append(hold(Path(endpoint.removeprefix("ipc://"))))
             socket.bind(endpoint)
         except zmq.ZMQError as error:
@@ -172,7 +162,7 @@ class Links:
             raise ConfigError(f"cannot bind {endpoint} ({name}): {error.strerror.lower()}{who}") from None
 
     def connect(self, name: str, endpoint: str, *, subscribe: bytes = b"", monitored: bool = False) -> None:
-        """A socket that connects, and keeps doing so."""
+        """A socket that connects, and keeps doing so. ConfigError: nothing can connect to such an address."""
         kind = PEERS[name.rstrip("0123456789")]
         socket = self.socket(name, kind)
         if kind in (zmq.PUSH, zmq.DEALER):
@@ -184,10 +174,14 @@ class Links:
             socket.set(zmq.IPV6, 1 if "[" in endpoint else 0)
             self._security.on_connect(socket, name.rstrip("0123456789"))
         else:
-            socket.set(zmq.RECONNECT_IVL, IPC_RECONNECT_MILLIS)
-            socket.set(zmq.RECONNECT_IVL_MAX, 0)
+            self.is_local = True
+            reconnect_at_once(socket)
         self._endpoints[name] = endpoint
-        socket.connect(endpoint)
+        try:
+            socket.connect(endpoint)
+        except zmq.ZMQError as error:
+            hint = "it can be bound, and here a host must be named" if f"//{ANY_HOST}:" in endpoint else error.strerror
+            raise ConfigError(f"cannot connect to {endpoint} ({name}): {hint}") from None
 
     def renew(self, name: str) -> None:
         """Connect anew, if there is a connection."""
@@ -233,6 +227,8 @@ class Links:
                 names.append(self._names[item])
         if self.guard is not None:
             self.guard.look(self._ports)
+        for unread in self._unread.values():
+            unread.look(time.monotonic())
         return [name for name in names if not name.startswith("monitor:") or self._read_monitor(name[8:])], fds
 
     def _some(self, names: Iterable[str]) -> zmq.Poller:
@@ -255,20 +251,30 @@ class Links:
                     if connections.port is not None and connections.open > self._most_connections:
                         cut_off({connections.port}, only=value)
                 elif event == HANDSHAKE_SUCCEEDED:
-                    self.shut_out.pop(name, None)
+                    self._shut_out.pop(name, None)
                     connections.has_shaken()
                 elif event == zmq.Event.DISCONNECTED:
                     connections.closed(value)
+                    if name in self._unread:
+                        self._unread[name].lose(value)
+                    if name in self._topics:
+                        self._topics[name].lose(value)
                 else:
-                    self._on_failed_handshake(name, event, frames[1].decode("ascii", "replace"))
+                    failed = failed_handshake(name, event, value, frames[1].decode("ascii", "replace"))
+                    if name not in self._shut_out:
+                        self.news.log("no_handshake", socket=name, endpoint=failed.endpoint, why=failed.why)
+                    self._shut_out[name] = failed
         return not connections.quiet
 
-    def _on_failed_handshake(self, name: str, event: int, endpoint: str) -> None:
-        if (why := NEVER_AGAIN.get(zmq.Event(event))) is not None:
-            raise Refused(f"{endpoint} ({name}) does not let this process in: {why}")
-        if name not in self.shut_out:
-            self.news.log("not_let_in", socket=name, endpoint=endpoint)
-        self.shut_out[name] = endpoint
+    @property
+    def unshaken(self) -> Unshaken | None:
+        """A try to connect that ended in the handshake, if there is a socket whose last try did."""
+        return next(iter(self._shut_out.values()), None)
+
+    @property
+    def handshake_failure(self) -> str:
+        """What is known of why that was; empty: there is none."""
+        return "" if self.unshaken is None else self.unshaken.why
 
     def connection_events(self, name: str) -> list[bool]:
         """What a monitored socket's connections did since the last call: True for up, False for lost, in order."""
@@ -280,6 +286,7 @@ class Links:
         addressed = self._kinds[name] == zmq.ROUTER
         topic = ID_BYTES if self._kinds[name] == zmq.SUB else 0
         guard = self.guard if name in self._ports else None
+        unread = self._unread[name] if addressed else None
         taken = 0
         for _ in range(TURN_MESSAGES):
             try:
@@ -292,6 +299,8 @@ class Links:
                 self.malformed += 1
                 _drop_rest(socket)
                 continue
+            if unread is not None and not unread.knows(peer):
+                unread.meet(peer, Connection(int(frame.get(zmq.SRCFD)), sender.public, sender.name))
             size = len(frame)
             yield Received(name, peer, (frame.buffer if size >= ZERO_COPY_BYTES else frame.bytes)[topic:], sender)
             taken += size
@@ -300,12 +309,25 @@ class Links:
 
     def subscriptions(self, name: str) -> Iterable[tuple[bool, bytes, Peer]]:
         """What an XPUB's subscribers did: (came, topic, who). With keys nobody hears anything before `admit`."""
-        return read_subscriptions(self._sockets[name], self.guard if name in self._ports else None)
+        return read_subscriptions(self._sockets[name], self.guard if name in self._ports else None, self._topics[name])
 
     def admit(self, name: str, topic: bytes) -> None:
         """Let whoever subscribed last to an XPUB hear of this topic."""
         if self.guard is not None:
             self._sockets[name].set(zmq.SUBSCRIBE, topic)
+
+    def has_room(self, name: str, peer: bytes) -> bool:
+        """Whether this peer reads: has not as much waiting for it as it may."""
+        return self._unread[name].has_room(peer, time.monotonic())
+
+    def full(self, name: str) -> frozenset[bytes]:
+        """The peers that have no room."""
+        return self._unread[name].full(time.monotonic())
+
+    def _cut(self, name: str, fd: int) -> None:
+        """This connection of a socket; one in a private folder is of our own user, and only waits."""
+        if (port := self._ports.get(name)) is not None:
+            cut_off({port}, only=fd)
 
     def send(self, name: str, message: Message, *payload: Bytes, peer: bytes = b"") -> bool:
         """Send now, or not at all (False): nobody there, or the pipe is full. `peer`: to whom, for a ROUTER or XPUB."""
@@ -320,10 +342,16 @@ class Links:
         socket = self._sockets[name]
         routed = self._kinds[name] == zmq.ROUTER
         frame = encode(message, *payload, topic=b"" if routed else peer)
+        is_large = len(frame) >= (TRACKED_BYTES if routed else ZERO_COPY_BYTES)
+        unread = self._unread.get(name) if is_large else None
+        if routed and unread is not None and not unread.has_room(peer, time.monotonic()):
+            return zmq.EAGAIN
         try:
             if routed:
                 socket.send(peer, zmq.NOBLOCK | zmq.SNDMORE)
-            socket.send(frame, zmq.NOBLOCK, copy=len(frame) < ZERO_COPY_BYTES)
+            tracker = socket.send(frame, zmq.NOBLOCK, copy=not is_large, track=unread is not None)
+            if unread is not None and tracker is not None:
+                unread.sent(peer, len(frame), tracker, time.monotonic())
         except zmq.ZMQError as error:
             if error.errno not in {zmq.EAGAIN, zmq.EHOSTUNREACH}:
                 raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from penstock.job.spans import Span
 from penstock.job.spec import JobState
 from penstock.job.spooled_output import Segments, Spooled
 from penstock.slot.protocol import Ran
@@ -43,11 +44,13 @@ class SlotUnfit(SlotEvent, frozen=True):
 
 
 class PieceDone(SlotEvent, frozen=True):
-    """A slot finished a piece, or what the cut left of it; the spans of `ran` are in order from where it started."""
+    """A slot finished a piece, or what the cut left of it; the spans of `ran` are in order from where it started, or
+    from where it was when it was said last that it `goes_on`."""
 
     piece: int
     ran: tuple[Ran, ...]
     payload: Bytes
+    goes_on: bool = False
 
 
 class PieceCut(SlotEvent, frozen=True):
@@ -58,8 +61,8 @@ class PieceCut(SlotEvent, frozen=True):
 
 
 class SlotDied(SlotEvent, frozen=True):
-    """The slot's process is gone, with the piece it ran (None: it was idle). `index` is the job it was in, if one;
-    results of the piece's earlier jobs are lost with it. `state` says why: dead (crash), timed_out, cancelled."""
+    """The slot's process is gone, with the piece it ran (None: it was idle). `index` is the job it was in, if one; what
+    came of the piece's earlier jobs was said before. `state` says why: dead (crash), timed_out, cancelled."""
 
     piece: int | None
     index: int | None
@@ -72,9 +75,18 @@ class SlotDied(SlotEvent, frozen=True):
 
 
 class FunctionReady(Input, frozen=True):
-    """All parts of a function are here."""
+    """All parts of a function are here: so many bytes."""
 
     function: bytes
+    size: int
+
+
+class PartsArriving(Input, frozen=True):
+    """Something large comes from the ventilator, in parts."""
+
+
+class PartsUnderWay(Input, frozen=True):
+    """Something is on its way to the sink, in parts."""
 
 
 class Stop(Input, frozen=True):
@@ -92,6 +104,8 @@ WorkerInput = (
     | PieceCut
     | SlotDied
     | FunctionReady
+    | PartsArriving
+    | PartsUnderWay
     | Stop
 )
 """What a worker's core takes in."""
@@ -142,7 +156,8 @@ class SlotOrder(Action, frozen=True):
 
 class Run(SlotOrder, frozen=True):
     """Give a slot the jobs [start, stop) of a lease as the piece of this number (from 1, never used twice), to be run
-    `block` at a time at the speed of C, as one for cuts and deaths; 1 is no block. `head`: of the lease's batch."""
+    `block` at a time at the speed of C; 1 is no block. More than SAVED_AS_ONE (slot/process.py) are as one for cuts and
+    deaths. `head`: of the lease's batch."""
 
     lease: Lease
     head: BatchHead
@@ -156,9 +171,10 @@ class Cut(SlotOrder, frozen=True):
 
 
 class EndSlot(SlotOrder, frozen=True):
-    """End the slot's process tree, if it runs this piece: SIGTERM, TERM_GRACE, SIGKILL; comes back as SlotDied with
-    this state and cause."""
+    """End the slot's process tree, if it runs one of these spans of jobs of this piece: SIGTERM, TERM_GRACE, SIGKILL;
+    comes back as SlotDied with this state and cause."""
 
+    spans: tuple[Span, ...]
     state: JobState
     cause: str
 
@@ -167,6 +183,12 @@ class FreeLease(Action, frozen=True):
     """The lease's payload is no longer needed."""
 
     lease: int
+
+
+class FreeFunction(Action, frozen=True):
+    """A function is no longer needed."""
+
+    function: bytes
 
 
 class Leave(Action, frozen=True):
@@ -190,6 +212,7 @@ WorkerEffect = (
     | Cut
     | EndSlot
     | FreeLease
+    | FreeFunction
     | Leave
     | Touch
     | Report

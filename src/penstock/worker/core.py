@@ -32,8 +32,9 @@ from penstock.worker.slot_results import SlotResults
 
 WINDOW = 1024
 """Leases a worker never wants more of: each is some bytes in every inventory."""
-KEPT_BYTES_MAX = 256 << 20
-"""Outcomes not closed, in bytes, from which on a worker starts nothing: the sink is slow or away."""
+HELD_BYTES_MAX = 256 << 20
+"""Of outcomes that are not closed, from which on a worker starts nothing: the sink is slow or away. Of these and of
+arguments and functions together, from which on it wants no more than a lease for each slot."""
 ALONE_LEASES = 6.0
 """Lease times without the ventilator after which a worker that drains, and runs nothing any more, leaves with what it
 could not deliver: whoever gets these jobs runs them again."""
@@ -62,7 +63,6 @@ class WorkerCore:
         self._hearing = ControlSilence(lease_time)
         self._lifetime = lifetime or Lifetime(now)
         self._runs = SlotResults(self.holdings, self.feed, self._outbox)
-        self._functions: set[bytes] = set()
         self._asked: dict[bytes, float] = {}
         """When each function that is not here yet was asked for."""
         self._floor = 0
@@ -71,6 +71,8 @@ class WorkerCore:
         """What came before the welcome."""
         self._receipts, self._told_window = Receipts(), 0
         self._draining = self._left = False
+        self._pipeline = self._strange = b""
+        """Whose leases it holds, if any; and of which other pipeline it was greeted since."""
         self._actions: Actions = []
 
     # ------------------------------------------------------------------------------------------ contract
@@ -88,8 +90,7 @@ class WorkerCore:
             case messages.Beat():
                 self._membership.echoed(event.echo, event.pace)
             case messages.Greeting():
-                self._membership.greeted(event)
-                self._say_hello(now)
+                self._on_greeting(event, now)
             case messages.Welcome():
                 self._on_welcome(event, now)
             case messages.HandBack():
@@ -97,9 +98,7 @@ class WorkerCore:
             case messages.Recall():
                 self._actions += self._hand_backs.recall(event)
             case messages.CancelSpan():
-                for span in event.spans:
-                    for held in self.holdings.of_batch(span.batch, span.start, span.stop):
-                        self._drop(held, span.start, span.stop, now)
+                self._on_cancel(event, now)
             case messages.Drop():
                 self._on_drop(event.spans, now)
             case contract.SlotReady(slot):
@@ -112,13 +111,11 @@ class WorkerCore:
             case contract.PieceCut():
                 self._came_back(self._runs.on_piece_cut(event))
             case contract.FunctionReady():
-                self._functions.add(event.function)
+                self.holdings.functions.arrived(event.function, event.size)
                 self._asked.pop(event.function, None)
                 self.holdings.function_ready(event.function)
             case contract.JobsConnected():
-                self._membership.jobs_connected = True
-                if not self._membership.joined:
-                    self._say_hello(now)
+                self._on_jobs_connected(now)
             case contract.SinkConnected():
                 self._outbox.send_all_again()
             case contract.JobPrinted():
@@ -129,8 +126,12 @@ class WorkerCore:
                 self._drain("asked to", now)
             case contract.Stop():
                 self._on_stop(now)
-            case messages.FunctionPart():
-                pass  # put together outside; FunctionReady follows the last one
+            case contract.PartsArriving():
+                self._asked = dict.fromkeys(self._asked, now)  # what was asked for comes, or what is before it
+            case contract.PartsUnderWay():
+                self._outbox.under_way(now)
+            case messages.FunctionPart() | messages.Part() | messages.PartsTaken():
+                pass  # the process puts them together, and says so
             case _:
                 assert_never(event)
         return self._take()
@@ -141,8 +142,8 @@ class WorkerCore:
             self._say(Log("lost_touch", {"seconds": round(self._membership.silence(now), 1)}))
         self._look_at_the_clock(now)
         self._actions += self._membership.touch()
-        if not self._membership.lost and self.holdings.kept_bytes < KEPT_BYTES_MAX:
-            self._actions += self.feed.fill(self._functions, now)
+        if not self._membership.lost and self.holdings.kept_bytes < HELD_BYTES_MAX:
+            self._actions += self.feed.fill(self.holdings.functions.here, now)
         self._actions += [*self.feed.relieve(now), *self._hearing.look(now)]
         if self._membership.joined and (self._fitness.broken or self.feed.is_stuck(now)):
             self._actions += self._hand_backs.everything()
@@ -150,6 +151,8 @@ class WorkerCore:
         if now >= self._membership.beat_due_at:
             self._beat(now)
         self._actions += self._outbox.deliver(now)
+        if not self._arrivals:
+            self._actions += self.holdings.functions.forget()
         self._leave_if_done(now)
         return self._take()
 
@@ -167,8 +170,9 @@ class WorkerCore:
     @property
     def window(self) -> int:
         """How many leases this worker can have at once; how many it is given of them the ventilator decides."""
-        is_shut = self._draining or self._fitness.broken or self.holdings.kept_bytes >= KEPT_BYTES_MAX
-        return 0 if is_shut else WINDOW
+        holds_enough = self.holdings.held_bytes >= HELD_BYTES_MAX and len(self.holdings.leases) >= self._me.slots
+        is_full = holds_enough or self.holdings.kept_bytes >= HELD_BYTES_MAX
+        return 0 if self._draining or self._fitness.broken or is_full else WINDOW
 
     # ------------------------------------------------------------------------------------ to the ventilator
 
@@ -193,8 +197,27 @@ class WorkerCore:
             return
         self._told_window = self.window
         self._say(Report(self._membership.heartbeat(self.window, self._inventory(), now, self._fitness.broken)))
+        self._asked = {one: at for one, at in self._asked.items() if self.holdings.functions.is_used(one)}
         for function in [function for function, asked_at in self._asked.items() if now >= asked_at + RESEND]:
             self._need(function, now)
+
+    def _on_greeting(self, greeting: messages.Greeting, now: float) -> None:
+        """Who holds something of one pipeline says nothing to the ventilator of another: that would have it dropped."""
+        is_strange = bool(self._pipeline and greeting.pipeline and greeting.pipeline != self._pipeline)
+        if is_strange and self.holdings.leases:
+            if self._strange != greeting.pipeline:
+                self._strange = greeting.pipeline
+                names = {"here": greeting.pipeline.hex()[:8], "held": self._pipeline.hex()[:8]}
+                self._say(Log("other_pipeline", {**names, "leases": len(self.holdings.leases)}))
+            return
+        self._pipeline, self._strange = greeting.pipeline or self._pipeline, b""
+        self._membership.greeted(greeting)
+        self._say_hello(now)
+
+    def _on_jobs_connected(self, now: float) -> None:
+        self._membership.jobs_connected = True
+        if not self._membership.joined:
+            self._say_hello(now)
 
     def _on_welcome(self, welcome: messages.Welcome, now: float) -> None:
         if not self._membership.welcomed(welcome, now):
@@ -215,7 +238,9 @@ class WorkerCore:
 
     def _on_jobs(self, jobs: messages.Jobs, now: float) -> None:
         heads = {head.batch: head for head in jobs.batches}
-        self._functions.update(head.function for head in jobs.batches if head.inline == head.size)
+        for head in jobs.batches:
+            if head.inline == head.size:
+                self.holdings.functions.arrived(head.function, head.size)
         for lease in jobs.leases:
             if lease.batch not in heads:
                 continue
@@ -236,7 +261,7 @@ class WorkerCore:
             self._actions += self._hand_backs.everything()
             return
         self._receipts.add(held.lease.number)
-        if held.function not in self._functions and held.function not in self._asked:
+        if held.function not in self.holdings.functions.here and held.function not in self._asked:
             self._need(held.function, now)
 
     def _report_took(self, now: float) -> None:
@@ -254,6 +279,11 @@ class WorkerCore:
 
     # ------------------------------------------------------------------------------------ jobs go
 
+    def _on_cancel(self, message: messages.CancelSpan, now: float) -> None:
+        for span in message.spans:
+            for held in self.holdings.of_batch(span.batch, span.start, span.stop):
+                self._drop(held, span.start, span.stop, now)
+
     def _on_drop(self, spans: tuple[messages.LeaseSpan, ...], now: float) -> None:
         for span in spans:
             held = self.holdings.leases.get(span.lease)
@@ -264,6 +294,7 @@ class WorkerCore:
         held.unstarted.remove(start, stop)
         for low, high in held.running.overlap(start, stop):
             held.dropped.add(low, high)
+        self._actions += self.feed.cut(held, start, stop)[1]
         self.feed.end(held, start, stop, now + CANCEL_PATIENCE)
         self._actions += self._hand_backs.release((held,))
 

@@ -41,6 +41,8 @@ class HeldLease:
         """One job of it at a time: so many leases are out as jobs may run."""
         self.careful: bool = False
         """A slot died in it and nobody knows which job it was: one job at a time."""
+        self.unbegun: int = 0
+        """How often a slot died with a piece of it that was next and had not begun, as far as its page said."""
         self.dropped: SpanSet = SpanSet()
         """Jobs in slots that are no longer this worker's: not to be started again if they come back unrun."""
         self.queued: bool = False

@@ -11,6 +11,7 @@ from __future__ import annotations
 from penstock.job.spec import Tenant
 from penstock.wire.messages import OutcomeHead, RecordedSpan
 from penstock.worker.fair_shares import Shares
+from penstock.worker.functions import Functions
 from penstock.worker.held_lease import Bytes, HeldLease, KeptOutcome
 
 
@@ -21,6 +22,10 @@ class Holdings:
         self.leases: dict[int, HeldLease] = {}
         self._of_batch: dict[bytes, set[int]] = {}
         self.kept_bytes: int = 0
+        """Of outcomes."""
+        self.argument_bytes: int = 0
+        """Of the chunks of leases."""
+        self.functions: Functions = Functions()
         self.shares: Shares = Shares()
         """Those with jobs to start, and the pieces of them in slots."""
         self._parked: dict[bytes, list[HeldLease]] = {}
@@ -30,6 +35,8 @@ class Holdings:
         """Take in a lease that has arrived."""
         self.leases[held.lease.number] = held
         self._of_batch.setdefault(held.lease.batch, set()).add(held.lease.number)
+        self.argument_bytes += held.lease.size
+        self.functions.use(held.function, held.head.size)
         self._enqueue(held)
 
     def _enqueue(self, held: HeldLease) -> None:
@@ -48,6 +55,11 @@ class Holdings:
         """Leases that waited for it can start."""
         for held in self._parked.pop(function, ()):
             self._enqueue(held)
+
+    @property
+    def held_bytes(self) -> int:
+        """Of all that is held: arguments, functions and outcomes."""
+        return self.argument_bytes + self.functions.used_bytes + self.kept_bytes
 
     def next(self, functions: set[bytes]) -> HeldLease | None:
         """The lease to start jobs of: the one whose turn it is; None: nothing can start."""
@@ -75,6 +87,8 @@ class Holdings:
     def remove(self, held: HeldLease) -> None:
         """Nothing of it is held any more."""
         del self.leases[held.lease.number]
+        self.argument_bytes -= held.lease.size
+        self.functions.let_go(held.function)
         numbers = self._of_batch[held.lease.batch]
         numbers.discard(held.lease.number)
         if not numbers:
@@ -122,3 +136,6 @@ class Holdings:
                     assert not held.finished.gaps(start, stop), "an outcome that is kept is of a finished job"
                 kept_bytes += kept.size
         assert kept_bytes == self.kept_bytes, "the bytes kept are counted right"
+        argument_bytes = sum(held.lease.size for held in self.leases.values())
+        assert argument_bytes == self.argument_bytes, "and so are those of arguments"
+        self.functions.check()

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from penstock.job.command import CommandTemplate
+from penstock.job.display import printable
 from penstock.job.spec import JobState, job_id
 from penstock.slot.protocol import Ran
 from penstock.station.contract import Bytes
@@ -51,7 +52,9 @@ class JobLines:
             self._slot_died(event, wall_time)
 
     def _piece_done(self, event: PieceDone, wall_time: float) -> None:
-        given = self._given.pop((event.slot, event.piece), None)
+        given = self._given.get((event.slot, event.piece))
+        if not event.goes_on:
+            self._given.pop((event.slot, event.piece), None)
         if given is not None:
             for ran in event.ran:
                 self._show(*given, ran, wall_time)
@@ -127,4 +130,4 @@ class Screens(NamedTuple):
 def _plain(text: str) -> str:
     """On one line, of bounded length, and nothing in it that moves a cursor."""
     text = text[:WHAT_CHARS] + ("..." if len(text) > WHAT_CHARS else "")
-    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape", "replace").decode() for sign in text)
+    return printable(text)

@@ -4,7 +4,8 @@ Promises:
 
 1. An outcome is sent at the end of the turn that made it, or up to OUTCOME_DELAY later while its lease has more to
    come: what short jobs came to travels together. The last outcome of a lease never waits.
-2. It is sent again at every new connection to the sink, and after RESEND seconds without being closed.
+2. It is sent again at every new connection to the sink, and after RESEND seconds without being closed; not while
+   something is on its way, however long that takes.
 3. A message is bounded in records and bytes; one outcome that is larger travels alone.
 4. So are the outcomes on their way: the others wait here until those are closed. A slow sink is not made slower by
    outcomes that are sent again while they wait in its memory.
@@ -45,6 +46,8 @@ class Outbox:
         self._holdings = holdings
         self._waiting: list[KeptOutcome] = []
         self._looked_at = now
+        self._moved_at = float("-inf")
+        """When something was on its way at last."""
         self.live_output: LiveOutput = LiveOutput()
         self.uploads: Uploads = Uploads()
         self.due_at: float | None = None
@@ -68,6 +71,11 @@ class Outbox:
                 if kept.sent_at is not None:
                     kept.sent_at = None
                     self._waiting.append(kept)
+
+    def under_way(self, now: float) -> None:
+        """What was sent has not arrived."""
+        self._moved_at = now
+        self.uploads.under_way(now)
 
     def deliver(self, now: float) -> Actions:
         """Send what waits and what was not closed in time."""
@@ -119,7 +127,7 @@ class Outbox:
         sent = [(one.sent_at, one) for lease in held for one in lease.kept if one.sent_at is not None]
         again = 0
         for sent_at, kept in sorted(sent, key=lambda pair: pair[0]):
-            if sent_at > now - RESEND or again >= AGAIN_BYTES:
+            if max(sent_at, self._moved_at) > now - RESEND or again >= AGAIN_BYTES:
                 return
             kept.sent_at = None
             self._waiting.append(kept)

@@ -104,6 +104,11 @@ class Uploads:
             self.waiting_bytes -= upload.kept.size
             self._done.append(upload)
 
+    def under_way(self, now: float) -> None:
+        """What was sent has not arrived."""
+        if self.due_at is not None:
+            self.due_at = now + RESEND
+
     def reconnected(self) -> None:
         """A new connection to the sink: what was on its way may be lost."""
         self._is_connected = True

@@ -23,39 +23,45 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Protocol, assert_never
+from typing import Any, assert_never
+
+from msgspec.structs import replace
 
 from penstock.exit_codes import UNDELIVERED
 from penstock.job.payload import NO_PICKLE
 from penstock.job.private_folder import remove_abandoned
-from penstock.job.spec import JobState, new_worker_id
-from penstock.job.spooled_output import Segments, Spooled
+from penstock.job.spec import new_worker_id
+from penstock.job.spooled_output import Segments
 from penstock.keys.roles import Role
 from penstock.station import loop
 from penstock.station.capacity import make_room
 from penstock.station.clock import Clock
 from penstock.station.config import WorkerConfig, from_argv
-from penstock.station.contract import Bytes, Input, Log, Renew, Report
+from penstock.station.contract import Bytes, Log, Renew, Report
 from penstock.station.log_events import emit, setup
 from penstock.station.station_keys import for_station
 from penstock.station.ventilator_contact import Outlet, VentilatorContact
 from penstock.url import endpoints
 from penstock.version import VERSION
-from penstock.wire.frames import Decoder, split
+from penstock.wire.frames import Decoder, Wire, kept, split
 from penstock.wire.messages import (
     OPENS,
+    Beat,
     FunctionPart,
     Hello,
     Jobs,
+    Message,
     Outcomes,
     Output,
+    PartsTaken,
     Print,
     Prints,
     VentilatorToWorker,
     Welcome,
 )
+from penstock.wire.parts import Inbound, Outbound
 from penstock.wire.socket_sets import worker_links
 from penstock.wire.sockets import Received
 from penstock.worker.contract import (
@@ -64,11 +70,14 @@ from penstock.worker.contract import (
     DeliverLiveOutput,
     DeliverOutput,
     EndSlot,
+    FreeFunction,
     FreeLease,
     FreeOutput,
     FunctionReady,
     JobsConnected,
     Leave,
+    PartsArriving,
+    PartsUnderWay,
     Run,
     SinkConnected,
     Stop,
@@ -76,53 +85,15 @@ from penstock.worker.contract import (
     WorkerEffect,
 )
 from penstock.worker.core import WorkerCore
+from penstock.worker.function_bytes import FunctionBytes
 from penstock.worker.job_lines import JobLines, Screens
 from penstock.worker.lifetime import Lifetime
 from penstock.worker.slot_host import SlotHost
+from penstock.worker.slots import Slots
 from penstock.worker.terminal_output import FLUSH_INTERVAL, TerminalOutput
 
 LAST_FLUSH_TIME = 1.0
 """Seconds that a reader of what jobs print may pause at the end."""
-
-
-class Slots(Protocol):
-    """A worker's slots, as far as it uses them: slot_host.py has them as processes."""
-
-    def filenos(self) -> list[int]:
-        """What to poll for reading; it never changes."""
-
-    def receive(self, fd: int) -> list[Input]:
-        """Handle whatever is ready."""
-
-    def tick(self, now: float) -> list[Input]:
-        """Handle what is due."""
-
-    def next_wakeup(self) -> float | None:
-        """When `tick` has something to do."""
-
-    def run(self, order: Run, code: Bytes, arguments: Bytes) -> None:
-        """Queue a piece on its slot, with the batch's function and the arguments of the lease's chunk."""
-
-    def allow(self, until: float) -> None:
-        """Let slots start jobs until then."""
-
-    def free(self, lease: int) -> None:
-        """The slots need the lease's arguments no longer."""
-
-    def cut(self, slot: int, piece: int) -> None:
-        """Let the slot stop the piece after what runs of it."""
-
-    def end(self, slot: int, piece: int | None, grace: float, state: JobState, cause: str) -> None:
-        """End a slot's process tree."""
-
-    def read_output(self, slot: int, stream: int, output: Segments, position: int, size: int) -> bytes:
-        """So many bytes of what a job of this slot wrote, from `position` on."""
-
-    def free_output(self, slot: int, output: Spooled) -> None:
-        """It is wanted no more."""
-
-    def close(self, grace: float = 0.0, hurry: Sequence[int] = ()) -> list[Input]:
-        """End every slot and what it started; returns what was said meanwhile."""
 
 
 class Worker:
@@ -155,10 +126,11 @@ class Worker:
         self.exit_code: int = 0
         self._decoder = Decoder(VentilatorToWorker)
         self._malformed = loop.Malformed(process)
+        self._to_sink = Outbound(links, "outcomes", hello.worker)
+        self._from_control = Inbound(links.frame_bytes)
         self._arguments: dict[int, Bytes] = {}
         """By lease."""
-        self._functions: dict[bytes, Bytes] = {}
-        self._parts: dict[bytes, bytearray] = {}
+        self._functions = FunctionBytes()
 
     def next_wakeup(self) -> float | None:
         """When the core or the slots have something to do."""
@@ -183,34 +155,50 @@ class Worker:
                 yield from self._from_slots(self._slots.receive(fd))
         yield from self._from_slots(self._slots.tick(now))
         self._screens.flush()
-        self._say(self._contact.look(self.links.connections("control") > 0, bool(self.links.shut_out), now))
+        self._say(self._contact.look(self.links.connections("control") > 0, self.links.handshake_failure, now))
         self._say(self._outlet.look(self.links.connections("outcomes") > 0, now))
         if "monitor:jobs" in names and any(self.links.connection_events("jobs")):
             yield JobsConnected()
         if "monitor:outcomes" in names and any(self.links.connection_events("outcomes")):
+            self._to_sink.drop()
             yield SinkConnected()
+        self._to_sink.tick(now)
         for name in ("control", "jobs"):
             if name in names:
                 for received in self.links.receive(name):
-                    yield from self._from_ventilator(received)
+                    yield from self._from_ventilator(received, now)
+        for _, _, taken in self._from_control.taken(now):
+            self.links.send("report", PartsTaken(taken.stream, taken.position, self._id))
+            yield PartsArriving()
+        if self._to_sink.busy():
+            yield PartsUnderWay()
 
     def _from_slots(self, inputs: Iterable[Any]) -> Iterator[Any]:
         for event in inputs:
             self._screens.show(event, self.process.clock.wall_time())
             yield event
 
-    def _from_ventilator(self, received: Received) -> Iterator[Any]:
-        wire = self._malformed.decode(self._decoder, received)
-        if wire is None:
+    def _from_ventilator(self, received: Received, now: float) -> Iterator[Any]:
+        found = self._from_control.whole(received, self._decode, now)
+        if found is None:
             return
-        if isinstance(wire.message, Welcome):
-            self._say(self._contact.welcomed(wire.message.number, self.process.clock.now()))
-        if isinstance(wire.message, FunctionPart):
-            yield from self._assemble(wire.message, wire.payload)
+        message, payload = found[1]
+        if isinstance(message, Welcome):
+            self._say(self._contact.welcomed(message.number, now))
+        if isinstance(message, Beat | Welcome):
+            self._to_sink.takes(message.parts)
+        elif isinstance(message, PartsTaken):
+            self._to_sink.arrived(message, now)
+        elif isinstance(message, FunctionPart):
+            if self._functions.put(message, payload):
+                yield FunctionReady(message.function, message.total)
             return
-        if isinstance(wire.message, Jobs):
-            self._unpack(wire.message, wire.payload)
-        yield wire.message
+        elif isinstance(message, Jobs):
+            self._unpack(message, payload)
+        yield message
+
+    def _decode(self, received: Received) -> Wire | None:
+        return self._malformed.decode(self._decoder, received)
 
     def _unpack(self, jobs: Jobs, payload: bytes | memoryview) -> None:
         sizes = [head.inline for head in jobs.batches] + [lease.size for lease in jobs.leases]
@@ -218,24 +206,10 @@ class Worker:
         heads = {head.batch for head in jobs.batches}
         for head, code in zip(jobs.batches, parts, strict=False):
             if head.inline == head.size:
-                self._functions.setdefault(head.function, bytes(code))
+                self._functions.add(head.function, code)
         for lease, arguments in zip(jobs.leases, parts[len(jobs.batches) :], strict=True):
             if lease.batch in heads:
-                self._arguments.setdefault(lease.number, arguments)
-
-    def _assemble(self, part: FunctionPart, payload: bytes | memoryview) -> Iterator[Any]:
-        """Parts of a function arrive in order; one out of order begins it anew at the next request."""
-        if part.function in self._functions:
-            return
-        code = self._parts.setdefault(part.function, bytearray())
-        if part.offset == 0:
-            code.clear()
-        if part.offset != len(code):
-            return
-        code += payload
-        if len(code) == part.total:
-            self._functions[part.function] = memoryview(self._parts.pop(part.function))
-            yield FunctionReady(part.function)
+                self._arguments.setdefault(lease.number, kept(arguments))
 
     # ------------------------------------------------------------------------------------------ out
 
@@ -260,18 +234,18 @@ class Worker:
             case Run():
                 self._run(action)
             case Deliver(records, bodies, tokens):
-                message = Outcomes(self._id, self._name, records, tokens)
-                self.links.send("outcomes", message, *bodies)
+                self._deliver(Outcomes(self._id, self._name, records, tokens), *bodies)
             case DeliverLiveOutput(heads, texts, tokens, number):
-                self.links.send("outcomes", Prints(self._id, self._name, heads, tokens, number), *texts)
+                self._deliver(Prints(self._id, self._name, heads, tokens, number), *texts)
             case DeliverOutput(heads, sources, tokens, number):
                 parts = Output(self._id, self._name, heads, tokens, number)
-                self.links.send("outcomes", parts, *map(self._read_output, heads, sources))
+                self._deliver(parts, *map(self._read_output, heads, sources))
             case FreeOutput(slot, output):
                 self._slots.free_output(slot, output)
             case Report(message):
                 if isinstance(message, Hello):
                     self._contact.said_hello(message.number, self.process.clock.now())
+                    message = replace(message, wall_time=self.process.clock.wall_time())
                 self.links.send("report", message)
             case Touch(until):
                 self._slots.allow(until)
@@ -280,10 +254,12 @@ class Worker:
             case FreeLease(lease):
                 if self._arguments.pop(lease, None) is not None:
                     self._slots.free(lease)
+            case FreeFunction(function):
+                self._functions.forget(function)
             case Cut(slot, piece):
                 self._slots.cut(slot, piece)
-            case EndSlot(slot, piece, state, cause):
-                self._slots.end(slot, piece, self._grace, state, cause)
+            case EndSlot(slot, piece, spans, state, cause):
+                self._slots.end(slot, piece, self._grace, state, cause, spans)
             case Leave(undelivered):
                 self.leaving = True
                 self._grace = 0.0  # what runs still has had it
@@ -291,6 +267,9 @@ class Worker:
             case _:
                 assert_never(action)
         return ()
+
+    def _deliver(self, message: Message, *payload: bytes | memoryview) -> None:
+        self._to_sink.send(self.process.clock.now(), message, *payload)
 
     def _read_output(self, head: Print, source: tuple[int, Segments]) -> bytes:
         slot, output = source
@@ -301,7 +280,7 @@ class Worker:
             emit(self.process.logger, log.event, log.fields)
 
     def _run(self, action: Run) -> None:
-        code, arguments = self._functions[action.head.function], self._arguments[action.lease.number]
+        code, arguments = self._functions.code(action.head.function), self._arguments[action.lease.number]
         self._screens.given(action, code, arguments)
         self._slots.run(action, code, arguments)
 
@@ -350,6 +329,7 @@ def start(config: WorkerConfig, logger: logging.Logger) -> Worker:
         version=VERSION,
         users=config.allow_users,
         opens=tuple(kind for kind in OPENS if kind != "pickle" or not config.no_pickle),
+        parts=True,
     )
     now = clock.now()
     lifetime = Lifetime(now, config.idle_timeout, config.time_limit, config.drain_before, config.grace)

@@ -5,12 +5,8 @@ The core believes what it is told, and everybody behind it; so nothing is told t
 
 from __future__ import annotations
 
-from penstock.job.spec import JobState
-from penstock.slot.protocol import NO_LIMIT, Done, FromSlot, Ran, Ready
-from penstock.worker.slot_handle import SlotHandle
-
-ENDS = (JobState.SUCCEEDED, JobState.FAILED)
-"""What a slot can say of a job."""
+from penstock.slot.protocol import NO_LIMIT, Done, FromSlot
+from penstock.worker.slot_handle import SlotHandle, are_in_order
 
 
 def nonsense(message: FromSlot, size: int, handle: SlotHandle) -> str:
@@ -19,7 +15,7 @@ def nonsense(message: FromSlot, size: int, handle: SlotHandle) -> str:
         return _of_done(message, size, handle)
     if handle.is_ready:
         return "it begins, and has begun long ago"
-    return "it has no process id" if isinstance(message, Ready) and message.pid < 1 else ""
+    return ""
 
 
 def _of_done(message: Done, size: int, handle: SlotHandle) -> str:
@@ -27,16 +23,10 @@ def _of_done(message: Done, size: int, handle: SlotHandle) -> str:
     if piece is None or (message.piece != next(iter(handle.pieces)) and not handle.ended):
         return "it is done with what it was not to do"
     stop = min(piece.stop, handle.cuts.get(message.piece, NO_LIMIT))
-    if not _are_in_order(message.ran, piece.start, stop):
+    if not are_in_order(message.ran, handle.next_to_say(message.piece), stop):
         return "it is done with jobs that it was not to run"
     if sum(ran.size for ran in message.ran) != size:
         return "what its jobs came to is cut"
+    if not all(ran.spooled is None or handle.drain.has(ran.spooled) for ran in message.ran):
+        return "what its jobs wrote is not there"
     return ""
-
-
-def _are_in_order(spans: tuple[Ran, ...], at: int, stop: int) -> bool:
-    for ran in spans:
-        if ran.start != at or ran.stop <= at or ran.state not in ENDS:
-            return False
-        at = ran.stop
-    return at <= stop

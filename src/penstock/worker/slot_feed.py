@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections import deque
 
 from penstock.job.running_mean import running_mean
+from penstock.job.spans import SpanSet
 from penstock.job.spec import JobState, Tenant
 from penstock.station.contract import Actions
 from penstock.wire.messages import InSlot
@@ -55,12 +56,27 @@ NOBODY = Tenant()
 class Piece:
     """Jobs [start, stop) of a lease, in a slot."""
 
-    __slots__ = ("cut", "end_at", "expected", "given_at", "held", "late", "number", "settled", "start", "stop")
+    __slots__ = (
+        "cut",
+        "end_at",
+        "ending",
+        "expected",
+        "first",
+        "given_at",
+        "held",
+        "late",
+        "number",
+        "settled",
+        "start",
+        "stop",
+    )
 
     def __init__(self, number: int, held: HeldLease, start: int, stop: int, given_at: float, expected: float) -> None:
         self.number: int = number
         self.held: HeldLease = held
+        self.first: int = start
         self.start: int = start
+        """The first of its jobs of which nothing is known; `first` was the first of all."""
         self.stop: int = stop
         self.given_at: float = given_at
         self.expected: float = expected
@@ -71,7 +87,8 @@ class Piece:
         self.late: bool = False
         """It was seen that it keeps its slot from what waits behind it."""
         self.end_at: float | None = None
-        """When its slot is ended if it is still there: it was cancelled."""
+        """When its slot is ended if it still runs one of those that are `ending`: they were cancelled."""
+        self.ending: SpanSet = SpanSet()
 
 
 class SlotFeed:
@@ -222,7 +239,7 @@ class SlotFeed:
             for place, piece in enumerate(pieces):
                 if piece.end_at is not None and piece.end_at <= now and place == 0:
                     piece.end_at = None
-                    actions.append(EndSlot(slot, piece.number, JobState.CANCELLED, "cancelled"))
+                    actions.append(EndSlot(slot, piece.number, tuple(piece.ending), JobState.CANCELLED, "cancelled"))
                 if (
                     not piece.cut
                     and self._can_be_cut(place, piece)
@@ -293,11 +310,12 @@ class SlotFeed:
         return min(due, default=None)
 
     def end(self, held: HeldLease, start: int, stop: int, at: float) -> None:
-        """These jobs are to end; pieces that are still there at `at` take their slot with them."""
+        """These jobs are to end; one that still runs at `at` takes its slot with it."""
         for pieces in self._pieces.values():
             for piece in pieces:
                 if piece.held is held and piece.start < stop and start < piece.stop:
                     piece.end_at = at
+                    piece.ending.add(max(start, piece.start), min(stop, piece.stop))
 
 
 def _block(mean: float | None) -> int:

@@ -8,10 +8,13 @@ import time
 from collections import OrderedDict
 
 import msgspec
+from msgspec.structs import replace
 
+from penstock.errors import ProtocolError
 from penstock.job.spec import JobState, Tenant
 from penstock.job.spooled_output import Spooled
 from penstock.slot.framing import Bytes
+from penstock.slot.journal import saved
 from penstock.slot.output_capture import Output, Spooler
 from penstock.slot.protocol import (
     LIMIT_CELLS,
@@ -20,6 +23,9 @@ from penstock.slot.protocol import (
     MEDDLING,
     NO_LIMIT,
     PIECE,
+    SAVED_FROM,
+    STARTED,
+    Done,
     DropFunction,
     FreeChunk,
     LoadChunk,
@@ -39,6 +45,8 @@ KEPT_FUNCTIONS = 32
 KEPT_CHUNK_BYTES = 16 << 20
 """Of arguments a slot keeps, serialized; decoded they may be ten times that. Chunks are sent again if need be."""
 NANOSECONDS = 1_000_000_000
+ENDS = (JobState.SUCCEEDED, JobState.FAILED)
+"""What a slot can say of a job."""
 LOADING = "being made ready: its function loaded, its initializer run"
 
 
@@ -63,6 +71,10 @@ class SlotHandle:
         self.pieces: dict[int, Run] = {}
         self._cells: dict[int, int] = {}
         """Where the limit of each piece is."""
+        self._said: dict[int, int] = {}
+        """Of pieces that go on: the first job of which the slot has said nothing."""
+        self._known: dict[int, int] = {}
+        """The first of which nothing has come back, from the journal neither."""
         self.cuts: dict[int, int] = {}
         """Where pieces stop whose cut was asked for; NO_LIMIT until that is settled."""
         self.ended: Ended | None = None
@@ -176,7 +188,60 @@ class SlotHandle:
         """It is through with a piece."""
         del self.pieces[piece], self._cells[piece]
         self.cuts.pop(piece, None)
+        self._said.pop(piece, None)
+        self._known.pop(piece, None)
         self.begun_at = time.monotonic_ns()
+
+    def next_to_say(self, piece: int) -> int:
+        """The first job of a piece of which the slot has said nothing."""
+        return self._said.get(piece, self.pieces[piece].start)
+
+    def next_of(self, piece: int) -> int:
+        """The first job of a piece of which nothing has come back."""
+        return self._known.get(piece, self.pieces[piece].start)
+
+    def news(self, message: Done, payload: bytes | memoryview) -> tuple[Done, bytes | memoryview]:
+        """What of it has not come back from the journal already."""
+        at = self.next_of(message.piece)
+        if message.ran:
+            self._said[message.piece] = message.ran[-1].stop
+            self._known[message.piece] = max(at, message.ran[-1].stop)
+        if not message.ran or message.ran[0].start == at:
+            return message, payload
+        ran = [one for one in message.ran if one.stop > at]
+        known = sum(one.size for one in message.ran if one.stop <= at)
+        if ran and ran[0].start < at:
+            first = ran[0]
+            elapsed = first.elapsed * (first.stop - at) / (first.stop - first.start)
+            ran[0] = replace(first, start=at, elapsed=elapsed, offset=at - first.start)
+        return replace(message, ran=tuple(ran)), memoryview(payload)[known:]
+
+    def culprit(self, piece: int) -> int | None:
+        """The job of this piece for which the slot is being ended, if it is known: that has its outcome."""
+        running = self.ended.running if self.ended else None
+        return running.index if running is not None and running.piece == piece and running.unit == 1 else None
+
+    def saved(self) -> tuple[Done, bytes] | None:
+        """What the journal has of the piece that comes first, as the slot would say it; None: nothing new."""
+        number, cells = next(iter(self.pieces), 0), self.page.cells
+        before = cells[PIECE], cells[SAVED_FROM]
+        if not number or before[0] != number:
+            return None
+        order, start = self.pieces[number], self.next_of(number)
+        stop = min(order.stop, self.cuts.get(number, NO_LIMIT))
+        if (culprit := self.culprit(number)) is not None:
+            stop = min(stop, culprit)
+        took = max(0, cells[STARTED] - self.begun_at) / NANOSECONDS
+        try:
+            found = saved(self.page, start, stop, order.head.spec.serializer, time.time(), took)
+        except ProtocolError:  # a job has written there, or its slot has begun anew
+            return None
+        if not found.ran or not are_in_order(found.ran, start, stop) or (cells[PIECE], cells[SAVED_FROM]) != before:
+            return None
+        if any(ran.size != len(body) or not self.drain.has(ran.output()) for ran, body in zip(*found, strict=True)):
+            return None
+        self._known[number] = found.ran[-1].stop
+        return Done(number, found.ran, goes_on=True), b"".join(found.bodies)
 
     def running(self) -> Running | None:
         """What the slot runs of what is outstanding; a job may have written to the page."""
@@ -203,10 +268,10 @@ class SlotHandle:
     def hold_back(self, piece: int, running: Running | None) -> int:
         """Lower the piece's limit to behind what runs of it, or to its start; returns the limit, which never grows."""
         given = self.pieces[piece]
-        stop = given.start
+        stop = self.next_of(piece)
         if running is not None and running.piece == piece:
             stop = running.index + running.unit
-        return self.page.lower_limit(self._cells[piece], min(stop, given.stop))
+        return max(self.page.lower_limit(self._cells[piece], min(stop, given.stop)), self.next_of(piece))
 
     def settle_cut(self, piece: int, stop: int) -> None:
         """The piece is cut before the job `stop`, which may be behind where it was held back."""
@@ -266,8 +331,12 @@ class SlotHandle:
         if piece is not None:
             note, spooled = self._last_output(piece, Note(cause=cause, pid=pid, exitcode=exitcode))
         index = None
-        if running is not None and running.unit == 1 and running.index < self.cuts.get(running.piece, NO_LIMIT):
-            # an index at a cut is published by a slot that then sees the limit
+        if (
+            running is not None
+            and running.unit == 1
+            and self._known.get(running.piece, 0) <= running.index < self.cuts.get(running.piece, NO_LIMIT)
+        ):
+            # an index at a cut is published by a slot that then sees the limit, and one that came back has ended
             index = running.index
         return SlotDied(self.number, piece, index, state, cause, time.time() - elapsed, elapsed, note, spooled)
 
@@ -278,6 +347,15 @@ class SlotHandle:
         bound = self.pieces[piece].head.spec.keep_output if piece in self.pieces else 0
         ran = noted(Ran(0, 1, JobState.DEAD, 0.0, 0.0, 0, note, output, lost), self.spools, bound)
         return ran.note, ran.spooled
+
+
+def are_in_order(spans: tuple[Ran, ...], at: int, stop: int) -> bool:
+    """Whether these are what a slot can say of jobs from `at` on, one behind the other, before `stop`."""
+    for ran in spans:
+        if ran.start != at or ran.stop <= at or ran.state not in ENDS:
+            return False
+        at = ran.stop
+    return at <= stop
 
 
 def refused(order: Run, cause: str) -> PieceDone:

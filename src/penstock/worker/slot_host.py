@@ -3,8 +3,9 @@
 It starts a fork server (slot/fork_server.py), asks it for slots, feeds them pieces and turns what happens to them into
 inputs of the core. What it promises:
 
-1. Each piece comes back exactly once: as PieceDone, or within the SlotDied of the slot that ran it. Of a slot that
-   died, SlotDied comes first, then a PieceDone with nothing for each piece that was only queued on it.
+1. Each piece comes back exactly once: as PieceDone, or within the SlotDied of the slot that ran it; what had ended of
+   it by then comes before, as a PieceDone that goes on. Of a slot that died, SlotDied comes first, then a PieceDone
+   with nothing for each piece that was only queued on it.
 2. A slot that died is replaced; SlotReady says so. Where none can be started, again and again, SlotUnfit says why.
    One that speaks nonsense, or whose descriptors a job has closed, is ended: the job that ran is dead of it. One that
    does not take its orders is ended, and nobody is dead of it.
@@ -22,7 +23,9 @@ import select
 import selectors
 from collections.abc import Callable, Sequence
 from itertools import count
+from typing import NamedTuple
 
+from penstock.job.spans import Span
 from penstock.job.spec import JobState
 from penstock.job.spooled_output import Segments, Spooled
 from penstock.slot.output_spool import free_all, read_at
@@ -46,7 +49,27 @@ DEAF_TIME = 15.0
 LAST_TIME = 3.0
 """Seconds beyond their grace in which killed processes are gone: what the fork server waits for them, and a margin."""
 
+LASTING = 0.05
+"""Seconds after which a piece that was cut is not left to its slot: most are over by then."""
+
 Inputs = list[Input]
+
+
+class Ending(NamedTuple):
+    """What is to end, and why: a slot that runs this piece (None: whatever), in it one of these jobs (None: any)."""
+
+    piece: int | None
+    spans: Sequence[Span] | None
+    grace: float
+    state: JobState
+    cause: str
+
+    def is_meant(self, running: Running) -> bool:
+        """Whether that is what the slot does."""
+        if running.piece != self.piece:
+            return False
+        stop = running.index + running.unit
+        return self.spans is None or any(low < stop and running.index < high for low, high in self.spans)
 
 
 class SlotHost:
@@ -69,7 +92,11 @@ class SlotHost:
         self._selector = selectors.DefaultSelector()
         self._pump = OutputPump(self._selector, self._is_alive, self._later)
         self._lives = Lives(
-            slots, worker_name, self._selector, self._later, Hooks(self._read, self._on_socket, self._watch)
+            slots,
+            worker_name,
+            self._selector,
+            self._later,
+            Hooks(self._read, self._on_socket, self._watch, self._take_saved),
         )
         failed = self._lives.start()
         self._later(0, lambda: failed)
@@ -97,8 +124,10 @@ class SlotHost:
         while self._timers and self._timers[0][0] <= now:
             inputs += heapq.heappop(self._timers)[2]()
         for handle in self._lives.handles.values():
-            if (left := handle.time_left()) is not None and left <= 0 and (over := handle.overdue()) is not None:
-                self._end(handle, over.running, self._grace, over.state, over.cause)
+            if (left := handle.time_left()) is not None and left <= 0:
+                inputs += self._read(handle)  # what it has said is no longer what it runs
+                if (over := handle.overdue()) is not None:
+                    self._end(handle, over.running, self._grace, over.state, over.cause)
             if (idle := handle.idle_with_orders()) is not None and idle >= DEAF_TIME:
                 # nobody's fault as far as is known: what it was to run is run elsewhere
                 self._end(handle, None, 0, JobState.DEAD, "it did not take its orders")
@@ -168,29 +197,48 @@ class SlotHost:
         if running is not None and running.piece == piece:
             limit = min(max(limit, running.index + running.unit), handle.pieces[piece].stop)
         handle.settle_cut(piece, limit)
+        self._later(LASTING, lambda: self._take_from(handle, piece))
         return [*inputs, PieceCut(handle.number, piece, limit)]
 
-    def end(self, slot: int, piece: int | None, grace: float, state: JobState, cause: str) -> None:
+    def _take_from(self, handle: SlotHandle, piece: int) -> Inputs:
+        """What has ended of a piece that was cut need not wait for the job that runs."""
+        if not self._is_alive(handle) or piece != next(iter(handle.pieces), 0):
+            return []
+        return [*self._read(handle), *self._take_saved(handle)]
+
+    def end(
+        self,
+        slot: int,
+        piece: int | None,
+        grace: float,
+        state: JobState,
+        cause: str,
+        spans: Sequence[Span] | None = None,
+    ) -> None:
         """End a slot's process tree: SIGTERM, `grace` seconds, SIGKILL; comes back as SlotDied with state and cause.
 
-        With a piece: only if the slot runs that piece; if it has not begun it, it never will, and the piece comes back
-        as PieceDone with nothing.
+        With a piece: only if the slot runs that piece, and in it one of the jobs of `spans` (None: any); if it has not
+        begun it, it never will, and the piece comes back as PieceDone with nothing.
         """
         handle = self._lives.handles.get(slot)
         if handle is None or handle.ended or (piece is not None and piece not in handle.pieces):
             return
+        ended = Ending(piece, spans, grace, state, cause)
         running = handle.running()
-        if piece is None or (running is not None and running.piece == piece):
-            self._end(handle, running, grace, state, cause)
-            return
-        handle.hold_back(piece, running)
-        self._later(CUT_DELAY, lambda: self._end_if_begun(handle, piece, grace, state, cause))
+        if piece is not None and (running is None or running.piece != piece):
+            handle.hold_back(piece, running)
+            self._later(CUT_DELAY, lambda: self._end_if_begun(handle, ended))
+        else:
+            self._later(0, lambda: self._end_if_begun(handle, ended))
 
-    def _end_if_begun(self, handle: SlotHandle, piece: int, grace: float, state: JobState, cause: str) -> Inputs:
-        running = handle.running() if self._is_alive(handle) and not handle.ended else None
-        if running is not None and running.piece == piece:
-            self._end(handle, running, grace, state, cause)
-        return []
+    def _end_if_begun(self, handle: SlotHandle, ending: Ending) -> Inputs:
+        if not self._is_alive(handle) or handle.ended:
+            return []
+        inputs = self._read(handle)  # what it has said is no longer what it runs
+        running = handle.running()
+        if not handle.ended and (ending.piece is None or (running is not None and ending.is_meant(running))):
+            self._end(handle, running, ending.grace, ending.state, ending.cause)
+        return inputs
 
     def _end(self, handle: SlotHandle, running: Running | None, grace: float, state: JobState, cause: str) -> None:
         for piece in handle.pieces:
@@ -271,16 +319,31 @@ class SlotHost:
         if not handle.ended:
             self._end(handle, handle.running() or handle.next_running(), 0, JobState.DEAD, f"{MEDDLING}: {what}")
 
-    def _on_done(self, handle: SlotHandle, message: Done, payload: bytes | memoryview) -> Inputs:
-        if handle.ended and handle.ended.running and handle.ended.running.piece == message.piece:
-            # it came to its end within the grace: nothing is left to wait for, but what it wrote then was its last
-            last = [ran for ran in message.ran if ran.note is not None and ran.start == handle.ended.running.index]
-            handle.last_words = last[0].output() if last else ((), ())
+    def _on_done(self, handle: SlotHandle, message: Done, payload: Bytes) -> Inputs:
+        running = handle.ended.running if handle.ended else None
+        if running is not None and running.piece == message.piece and not message.goes_on:
+            # what it was ended for is over, within the grace: nothing is left to wait for
             self._lives.end(handle, 0, spare=False)
-            return []
+            last = message.ran[-1:]
+            if [ran.start for ran in last] == [handle.culprit(message.piece)]:
+                # that has its outcome already, but what it wrote then was its last; what came before is as it is said
+                handle.last_words = last[0].output()
+                message = Done(message.piece, message.ran[:-1], goes_on=True)
+                payload = memoryview(payload)[: len(payload) - last[0].size]
+        message, payload = handle.news(message, payload)
+        return [self._came_back(handle, message, payload)] if message.ran or not message.goes_on else []
+
+    def _came_back(self, handle: SlotHandle, message: Done, payload: Bytes) -> PieceDone:
         bound = handle.pieces[message.piece].head.spec.keep_output
-        handle.done(message.piece)
-        return [PieceDone(handle.number, message.piece, noted_all(message.ran, handle.spools, bound), payload)]
+        if not message.goes_on:
+            handle.done(message.piece)
+        ran = noted_all(message.ran, handle.spools, bound)
+        return PieceDone(handle.number, message.piece, ran, payload, message.goes_on)
+
+    def _take_saved(self, handle: SlotHandle) -> Inputs:
+        """What has ended in a slot that has not said so: it is gone, or what runs lasts."""
+        found = handle.saved()
+        return [self._came_back(handle, *found)] if found is not None else []
 
     def _is_alive(self, handle: SlotHandle) -> bool:
         return self._lives.handles.get(handle.number) is handle

@@ -33,12 +33,13 @@ Inputs = list[Input]
 
 
 class Hooks(NamedTuple):
-    """What the host does with a slot: take in all that it has said, the same when its socket says so, and keep
-    what its jobs print."""
+    """What the host does with a slot: take in all that it has said, the same when its socket says so, keep what its
+    jobs print, and, once it is gone, take what it had not sent."""
 
     read: Callable[[SlotHandle], Inputs]
     on_socket: Callable[[SlotHandle], Inputs]
     watch: Callable[[SlotHandle], None]
+    take_saved: Callable[[SlotHandle], Inputs]
 
 
 class Lives:
@@ -154,12 +155,14 @@ class Lives:
 
     def _bury(self, handle: SlotHandle, cause: str, exitcode: int | None = None, *, replace: bool = True) -> Inputs:
         """Say what became of the pieces of a dead slot and replace it."""
-        inputs = self._hooks.read(handle)
+        inputs = [*self._hooks.read(handle), *self._hooks.take_saved(handle)]
         cause = handle.unfit or cause
         if handle.tenant.user and not handle.is_ready:
             # it would not come up the next time either
             inputs += handle.refuse_all(f"no slot can be started as user {handle.tenant.user}: {cause}")
         running = handle.ended.running if handle.ended else handle.running()
+        if running is not None and running.piece not in handle.pieces:
+            running = None  # it came to its end, too
         self._remove(handle)
         if handle.is_ready or handle.pieces:
             inputs.append(handle.death(running, cause, exitcode))

@@ -3,8 +3,9 @@
 Promises:
 
 1. Each job of a piece that comes back has an outcome, is unstarted again, or was dropped meanwhile and is gone.
-2. A slot that dies costs the job that ran in it one crash, and its neighbours nothing; where nobody knows which job it
-   was, the rest of the lease runs one by one.
+2. A slot that dies costs the job that ran in it one crash, and its neighbours nothing: what had ended is not run again.
+   Where nobody knows which job it was, the rest of the lease runs one by one.
+   A job that wipes out that it runs, and ends its slot, does so UNBEGUN_DEATHS times.
 3. Whether an outcome is final is decided by the batch's options and the stamp of the lease.
 """
 
@@ -21,6 +22,9 @@ from penstock.worker.held_lease import Bytes, HeldLease
 from penstock.worker.holdings import Holdings
 from penstock.worker.outbox import Outbox
 from penstock.worker.slot_feed import Piece, SlotFeed
+
+UNBEGUN_DEATHS = 3
+"""In a row, of slots that had a piece of a lease before them: after these it is taken for what they die of."""
 
 
 class SlotResults:
@@ -39,14 +43,18 @@ class SlotResults:
         piece = self._feed.find(event.slot, event.piece)
         if piece is None:
             return None
+        piece.held.unbegun = 0
         bodies = split(event.payload, [ran.size for ran in event.ran])
         done, elapsed = piece.start, 0.0
         for ran, body in zip(event.ran, bodies, strict=True):
             self._finish(piece.held, event.slot, ran, body)
             done, elapsed = ran.stop, elapsed + ran.elapsed
+        jobs, piece.start = done - piece.start, done
+        if event.goes_on:
+            return piece.held
         self._feed.remove(event.slot, piece)
-        if done > piece.start:
-            self._feed.observe(piece.held.function, done - piece.start, elapsed)
+        if jobs:
+            self._feed.observe(piece.held.function, jobs, elapsed)
         self._holdings.unstart(piece.held, done, piece.stop)
         return piece.held
 
@@ -78,19 +86,30 @@ class SlotResults:
     def on_slot_died(self, event: SlotDied) -> list[HeldLease]:
         """The slot is gone with all its pieces; returns their leases."""
         pieces = self._feed.slot_gone(event.slot)
+        if event.piece is None and pieces and event.state is JobState.DEAD:
+            event = self._doubted(event, pieces[0])
         for piece in pieces:
             if piece.number == event.piece:
                 self._bury(event, piece)
             self._holdings.unstart(piece.held, piece.start, piece.stop)
         return [piece.held for piece in pieces]
 
+    @staticmethod
+    def _doubted(event: SlotDied, first: Piece) -> SlotDied:
+        """Its slot died before it began, by the page that jobs can write to: it runs again, but not for ever."""
+        first.held.unbegun += 1
+        if first.held.unbegun < UNBEGUN_DEATHS:
+            return event
+        first.held.unbegun = 0
+        return replace(event, piece=first.number, cause=f"{event.cause}, each of {UNBEGUN_DEATHS} times that it had it")
+
     def _bury(self, event: SlotDied, piece: Piece) -> None:
         """The job in which a slot ended gets its outcome; who else was in the piece runs again."""
         index = event.index
-        if index is None and piece.stop - piece.start == 1:
-            index = piece.start
-        if index is None:
-            piece.held.careful = True
+        if index is None and piece.stop - piece.first == 1:
+            index = piece.first
+        if index is None or index < piece.start:
+            piece.held.careful |= event.state is JobState.DEAD
             return
         state, note = event.state, event.note or Note(cause=event.cause)
         if state is JobState.CANCELLED:
@@ -119,6 +138,7 @@ class SlotResults:
             size=len(body),
             crashed=crashed,
             note=ran.note,
+            offset=ran.offset,
         )
         kept = self._holdings.keep(held, head, body)
         if ran.spooled is None:

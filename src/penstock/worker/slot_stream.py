@@ -9,7 +9,7 @@ from itertools import islice
 
 from penstock.errors import ProtocolError
 from penstock.slot.framing import Bytes, FrameReader
-from penstock.slot.protocol import FromSlot, SlotMessage, frame, from_slot
+from penstock.slot.protocol import FROM_SLOT_BYTES, FromSlot, SlotMessage, frame, from_slot
 
 READ_BYTES = 1 << 18
 JOINED_BYTES = 1 << 16
@@ -31,7 +31,7 @@ class SlotStream:
         self.nonsense: str = ""
         """What came instead of a frame: a job has written to its slot's socket."""
         self._out: deque[memoryview] = deque()
-        self._frames = FrameReader(from_slot)
+        self._frames = FrameReader(from_slot, FROM_SLOT_BYTES)
 
     @property
     def wants_write(self) -> bool:

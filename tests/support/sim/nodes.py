@@ -15,6 +15,7 @@ from penstock.station import loop
 from penstock.station.lease_tokens import LeaseTokens
 from penstock.station.permissions import Bindings
 from penstock.station.ventilator_contact import Outlet, VentilatorContact
+from penstock.ventilator.contract import Identity
 from penstock.ventilator.core import VentilatorCore
 from penstock.ventilator.process import Ventilator
 from penstock.ventilator.store import QueueStore
@@ -145,6 +146,10 @@ class VentilatorNode(StationNode):
             seed=self.world.random.getrandbits(32),
             forgotten=self.store.forgotten(),
             lease_tokens=SEAL,
+            damages=len(self.store.damages()),
+            must_compare=self.store.must_compare,
+            deleted=self.store.deleted(),
+            identity=Identity(self.store.pipeline, self.store.is_paired, self.store.accepted, self.world.accepts_older),
         )
         return Ventilator(core, self.store, self.links, process, Bindings())
 
@@ -157,13 +162,17 @@ class SinkNode(StationNode):
 
     def build(self, process: loop.Process) -> Sink:
         self.store = NodesResults(self, self.world.folder / "results", durable=self.world.durable)
+        recorded = self.store.recorded()
         core = SinkCore(
             self.world.random.getrandbits(56),
             self.store.head(),
-            self.store.recorded(),
+            recorded,
             self.store.claims(),
             sink=self.id,
             lease_tokens=SEAL,
+            damages=len(self.store.damages()),
+            damaged_to=self.store.damaged_to,
+            known=self.store.known(accepts_older=self.world.accepts_older),
         )
         return Sink(core, self.store, self.links, process, Bindings(), VentilatorContact("sim", self.world.now))
 
@@ -184,7 +193,7 @@ class WorkerNode(StationNode):
 
     def build(self, process: loop.Process) -> Worker:
         now = self.world.now
-        hello = Hello(self.id, 0, 0, 0, self.name, "host", 1, self.slot_count, 0, (), "3", self.tags)
+        hello = Hello(self.id, 0, 0, 0, self.name, "host", 1, self.slot_count, 0, (), "3", self.tags, parts=True)
         self.slots = self.slots_type(self, self.slot_count)
         core = WorkerCore(hello, now)
         contact, outlet = VentilatorContact("sim", now), Outlet("sim", now)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -83,14 +84,18 @@ class Oracle(Network):
         shutil.rmtree(folder, ignore_errors=True)
         if copy.exists():
             shutil.copytree(copy, folder)
+        store = ResultStore(folder, durable=False)
+        self.read_anew(store.lines_after(0, 1 << 30)[3])
+        store.close()
+
+    def read_anew(self, lines: Iterable[Completion]) -> None:
+        """The sink's file has less than it had: what is in it counts, and the client reads from its beginning."""
         self.damaged = True
         self.recorded.clear()
         self.finals.clear()
         self.opened.clear()
-        store = ResultStore(folder, durable=False)
-        for head in [line_head(line) for line in store.lines_after(0, 1 << 30)[3]]:
-            self.on_line(head)
-        store.close()
+        for line in lines:
+            self.on_line(line_head(line))
         client = self.client
         client.position = dict.fromkeys(client.position, 0)
         client.outcomes.clear()
@@ -148,6 +153,7 @@ class Oracle(Network):
         retry opened once, and what came of it counts."""
         outcomes = self.client.outcomes
         assert set(outcomes) == self.attempted, self.story()
+        assert self.damaged or "damaged" not in {log.event for log in self.logged}, "nothing is said to be damaged"
         assert not self.client.doubled
         cancelled = {job for job, head in outcomes.items() if head.state is JobState.CANCELLED}
         unasked = {job for job in cancelled - self.cancelled if self.specs[job[0]].expires_time is None}

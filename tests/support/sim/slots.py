@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from penstock.job.spans import Span, SpanSet
 from penstock.job.spec import JobState
 from penstock.job.spooled_output import Segments, Spooled
 from penstock.slot.protocol import Ran
@@ -35,7 +36,7 @@ class Slot:
 
 
 class VirtualSlots:
-    """All slots of a worker: penstock.worker.process.Slots in virtual time. They stand still with their worker."""
+    """All slots of a worker: penstock.worker.slots.Slots in virtual time. They stand still with their worker."""
 
     def __init__(self, node: WorkerNode, count: int) -> None:
         self.node = node
@@ -93,12 +94,24 @@ class VirtualSlots:
                 one.limits[piece] = stop
                 self.say(PieceCut(slot, piece, stop))
 
-    def end(self, slot: int, piece: int | None, grace: float, state: JobState, cause: str) -> None:  # noqa: ARG002
-        """End a slot, if it runs this piece."""
+    def end(
+        self,
+        slot: int,
+        piece: int,
+        grace: float,  # noqa: ARG002
+        state: JobState,
+        cause: str,
+        spans: Sequence[Span],
+    ) -> None:
+        """End a slot, if it runs one of these jobs of the piece."""
         self.node.before_effect()
         one = self.slots[slot]
-        if one.queue and one.queue[0].piece == piece:
+        if one.queue and one.queue[0].piece == piece and self.index(one) in SpanSet(spans):
             self.die(slot, state, cause)
+
+    def index(self, slot: Slot) -> int:
+        """The job that it runs."""
+        return -1 if slot.index is None else slot.index
 
     def read_output(self, slot: int, stream: int, output: Segments, position: int, size: int) -> bytes:
         """Jobs print nothing here."""
@@ -154,9 +167,15 @@ class VirtualSlots:
 
     def finish(self, number: int) -> None:
         """The first piece of the queue is over."""
-        slot, world = self.slots[number], self.node.world
+        slot = self.slots[number]
         piece = slot.queue.pop(0)
         slot.index = None
+        self._say_done(number, piece)
+        if slot.queue:
+            self.begin(number)
+
+    def _say_done(self, number: int, piece: Run, *, goes_on: bool = False) -> None:
+        slot, world = self.slots[number], self.node.world
         ran, bodies = [], []
         for index in slot.done:
             fate, seconds = world.fates(piece.lease.batch, index, piece.lease.stamp)
@@ -164,9 +183,7 @@ class VirtualSlots:
             state = JobState.FAILED if fate == "fail" else JobState.SUCCEEDED
             ran.append(Ran(index, index + 1, state, 1.0, seconds, len(body)))
             bodies.append(body)
-        self.say(PieceDone(number, piece.piece, tuple(ran), b"".join(bodies)))
-        if slot.queue:
-            self.begin(number)
+        self.say(PieceDone(number, piece.piece, tuple(ran), b"".join(bodies), goes_on))
 
     def die(self, number: int, state: JobState, cause: str) -> None:
         """The process of a slot ends, and there is another one soon."""
@@ -175,6 +192,8 @@ class VirtualSlots:
         if slot.index is not None:
             batch = piece.lease.batch
             self.node.world.running_with(batch).discard((self.node.name, batch, slot.index))
+        if slot.done:
+            self._say_done(number, piece, goes_on=True)
         slot.queue.clear()
         slot.life += 1
         self.say(SlotDied(number, piece.piece, slot.index, state, cause, 1.0, 0.1))

@@ -24,7 +24,7 @@ from penstock.station import loop
 from penstock.ventilator.backlog import WINDOW_CHUNKS
 from penstock.wire.frames import split
 from penstock.wire.messages import Accepted, BatchClose, BatchOpen, Bytes, ChunkHead, Lease, OutcomeHead, Rows, Submit
-from penstock.worker.contract import PieceCut, PieceDone, SlotDied
+from penstock.worker.contract import PieceCut, PieceDone, Run, SlotDied
 from support.sim.client import FUNCTION, ClientNode
 from support.sim.network import Node
 from support.sim.nodes import SinkNode, StationNode, VentilatorNode, WorkerNode
@@ -161,14 +161,22 @@ class SpanSlots(VirtualSlots):
         slot = self.slots[number]
         piece = slot.queue.pop(0)
         slot.limits.pop(piece.piece, None)
-        ran: tuple[Ran, ...] = ()
-        if slot.start < slot.stop:
-            seconds = (slot.stop - slot.start) * slot.each
-            self.node.world.ran_span(self.node, piece.lease, slot.start, slot.stop, seconds)
-            ran = (Ran(slot.start, slot.stop, JobState.SUCCEEDED, 1.0, seconds, VALUE.size),)
-        self.say(PieceDone(number, piece.piece, ran, VALUE.pack(slot.start, slot.stop) if ran else b""))
+        self._say_ran(number, piece, slot.stop)
         if slot.queue:
             self.begin(number)
+
+    def index(self, slot: Slot) -> int:
+        assert isinstance(slot, SpanSlot)
+        return slot.begun(self.node.world.now) - 1
+
+    def _say_ran(self, number: int, piece: Run, stop: int, *, goes_on: bool = False) -> None:
+        slot = self.slots[number]
+        ran: tuple[Ran, ...] = ()
+        if slot.start < stop:
+            seconds = (stop - slot.start) * slot.each
+            self.node.world.ran_span(self.node, piece.lease, slot.start, stop, seconds)
+            ran = (Ran(slot.start, stop, JobState.SUCCEEDED, 1.0, seconds, VALUE.size),)
+        self.say(PieceDone(number, piece.piece, ran, VALUE.pack(slot.start, stop) if ran else b"", goes_on))
 
     def cut(self, slot: int, piece: int) -> None:
         self.node.before_effect()
@@ -184,7 +192,10 @@ class SpanSlots(VirtualSlots):
 
     def die(self, number: int, state: JobState, cause: str) -> None:
         slot = self.slots[number]
-        piece, index = slot.queue[0], slot.begun(self.node.world.now) - 1
+        piece, index = slot.queue[0], self.index(slot)
+        if slot.start < index:
+            self._say_ran(number, piece, index, goes_on=True)
+            slot.start, slot.begun_at = index, self.node.world.now
         self._break_off(slot)
         slot.queue.clear()
         self.say(SlotDied(number, piece.piece, index, state, cause, 1.0, 0.1))

@@ -42,6 +42,8 @@ class World(Oracle):
         self.checking = checking
         """Whether the cores check their invariants in each turn."""
         self.durable = durable
+        self.accepts_older = False
+        """Whether stations are started with --accept-older."""
         self.leave: Callable[[QueueStore | ResultStore], None] = lambda store: store.close()
         """What becomes of the store of a node that dies."""
         self.logger = logger_to(self.logged)

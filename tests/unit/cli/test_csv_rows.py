@@ -7,7 +7,7 @@ import io
 
 import pytest
 
-from penstock.cli.csv_rows import write_row
+from penstock.cli.csv_rows import defused, write_row
 
 
 def test_what_a_reader_gets_is_what_was_written(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
@@ -24,3 +24,11 @@ def test_a_plain_row_is_plain(capfdbinary: pytest.CaptureFixture[bytes]) -> None
     """A line as `cut` and `sort` take it."""
     write_row(["a", 1, None])
     assert capfdbinary.readouterr().out == b"a,1,\n"
+
+
+def test_a_formula_is_text_and_a_number_a_number() -> None:
+    """By what a cell begins with, also behind blanks; what is no text is no formula."""
+    for formula in ("=1+1", "+x", "-x", "@x", " =1", "\t=1", "\r=1", "\n@x", "-1+cmd|' /C calc'!A0"):
+        assert defused(formula) == f"'{formula}"
+    for harmless in ("", "a=1", "1", "-1", "+1.5e-3", -1, None, "'=1"):
+        assert defused(harmless) == harmless

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import sys
 import time
@@ -12,6 +13,7 @@ from penstock.cli.output import (
     clipped,
     columns,
     duration,
+    for_reader,
     in_local_time,
     json_line,
     outcome_record,
@@ -53,6 +55,37 @@ def test_names_cannot_move_the_cursor() -> None:
     """Control characters of a stranger's name are shown, not obeyed."""
     assert printable("a\x1b[2J\nü") == "a\\x1b[2J\\nü"
     assert printable("no UTF-8: \udcff") == "no UTF-8: \\xff"
+
+
+class Stream(io.StringIO):
+    """A terminal, or not."""
+
+    def __init__(self, *, is_terminal: bool) -> None:
+        super().__init__()
+        self._is_terminal = is_terminal
+
+    def isatty(self) -> bool:
+        return self._is_terminal
+
+
+def test_what_programs_wrote_moves_no_cursor_and_is_else_as_it_was() -> None:
+    """Lines and tabs are kept on a terminal, and letters that are cut by the end of a part; a pipe gets the bytes."""
+    whole = "ü\ta\x1b[2J\x9b1m\r\n\u202e".encode() + b"\xff\xc3"
+    parts = [whole[at : at + 1] for at in range(len(whole))]
+    assert b"".join(for_reader(Stream(is_terminal=False), parts)) == whole
+    shown = b"".join(for_reader(Stream(is_terminal=True), parts)).decode()
+    assert shown == "ü\ta\\x1b[2J\\x9b1m\\r\n\\u202e\\xff\\xc3"
+
+
+def test_a_value_whose_repr_fails_is_shown_all_the_same() -> None:
+    """A number that Python does not write in decimal, and an object that is broken."""
+
+    class Broken:
+        def __repr__(self) -> str:
+            raise ValueError
+
+    assert value_text(10**5_000) == "<number of 16610 bits>"
+    assert "Broken" in value_text(Broken())
 
 
 def test_instants_are_those_of_the_readers_clock(monkeypatch: pytest.MonkeyPatch) -> None:

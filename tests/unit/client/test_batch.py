@@ -32,8 +32,8 @@ class Reading:
         """The ventilator answers each question about the batch with the next line."""
         send = self.world.wire.send
 
-        def answer(name: str, message: Message, payload: bytes | memoryview = b"") -> bool:
-            send(name, message, payload)
+        def answer(name: str, message: Message, *parts: bytes | memoryview, peer: bytes = b"") -> bool:
+            send(name, message, *parts, peer=peer)
             if isinstance(message, AskBatches):
                 some = tuple(self.lines[:1])
                 self.lines = self.lines[1:] or self.lines

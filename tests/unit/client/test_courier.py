@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from penstock.client.courier import ALIVE_INTERVAL, Courier
@@ -10,6 +12,7 @@ from penstock.client.functions import Function
 from penstock.client.submit_packing import Part, opening
 from penstock.errors import JobCancelled
 from penstock.job.spec import BatchSpec
+from penstock.wire import messages
 from penstock.wire.messages import (
     Accepted,
     Alive,
@@ -202,7 +205,10 @@ def test_a_second_reader_of_a_batch_has_a_connection_of_its_own(client: Client) 
     client.courier.follow(Follower(BATCH, first))
     client.courier.follow(Follower(BATCH, second))
     client.world.turn()
-    assert client.wire.sent == [("results", Follow(BATCH, 0, 1000, 1)), ("results1", Follow(BATCH, 0, 1000, 1))]
+    assert client.wire.sent == [
+        ("results", Follow(BATCH, 0, 1000, 1, parts=True)),
+        ("results1", Follow(BATCH, 0, 1000, 1, parts=True)),
+    ]
     client.world.arrive("results1", *rows(0, values(0, 1)))
     assert (len(first.rows), len(second.rows)) == (0, 1)
 
@@ -333,3 +339,40 @@ def test_a_ventilator_that_owes_an_answer_is_silent_until_it_says_anything(clien
     client.world.arrive("desk", Notice(BATCH, "nobody is here"))
     assert client.courier.silence(8.0) == 0
     assert client.courier.silence(9.0) == 1
+
+
+LARGE = Part(ChunkHead(BATCH, 0, 1, 1 << 20), bytes(1 << 20))
+
+
+def test_a_large_submit_goes_in_parts_and_is_not_sent_again_while_it_flows(client: Client) -> None:
+    """However long that takes; nor is what is behind it. When all has arrived it is asked for again, if it must be."""
+    client.world.connect_again("desk")
+    client.wire.taken()
+    client.courier.submit([LARGE])
+    now = 0.0
+    parts: list[Any] = []
+    client.courier.turn(now)
+    while found := client.wire.taken("desk"):
+        assert {type(one) for one in found} == {messages.Part}
+        parts += found
+        now = client.world.now = now + 3.0
+        last = parts[-1]
+        client.world.arrive("desk", messages.PartsTaken(last.stream, last.position + last.size))
+    assert now > 10.0
+    assert sum(one.size for one in parts) < 1.01 * len(LARGE.payload), "each byte once"
+    client.courier.turn(now + 60.0)
+    assert client.wire.taken("desk"), "nobody answered"
+
+
+def test_a_ventilator_of_an_earlier_release_is_sent_everything_whole(client: Client) -> None:
+    """It refuses the parts by their number, each of them; that is no refusal of what is in them, which is sent once."""
+    client.world.connect_again("desk")
+    client.wire.taken()
+    client.courier.submit([LARGE])
+    client.courier.turn(0.0)
+    parts = client.wire.taken("desk")
+    assert len(parts) > 1
+    for part in parts:
+        client.world.arrive("desk", Refused(part.stream, "ProtocolError", "Invalid value 'Part'"))  # type: ignore[attr-defined]
+    assert [type(one) for one in client.wire.taken("desk")] == [Submit]
+    assert client.refused == []

@@ -46,7 +46,7 @@ def reader() -> Reader:
 def follower(reader: Reader) -> Follower:
     """Of one batch, that has said Follow."""
     follower = Follower(BATCH, reader)
-    assert follower.next_message(0.0, iter([1])) == Follow(BATCH, 0, 1000, 1)
+    assert follower.next_message(0.0, iter([1])) == Follow(BATCH, 0, 1000, 1, parts=True)
     return follower
 
 
@@ -86,7 +86,7 @@ def test_a_gap_is_asked_for_again(follower: Follower, reader: Reader) -> None:
     follower.on_rows(*rows(0, values(0, 1)))
     follower.on_rows(*rows(4, values(9, 1)))
     assert reader.spans == [(0, 1)]
-    assert follower.next_message(0.0, iter([2])) == Follow(BATCH, 1, 1000 - cost(values(0, 1)), 2)
+    assert follower.next_message(0.0, iter([2])) == Follow(BATCH, 1, 1000 - cost(values(0, 1)), 2, parts=True)
 
 
 def test_what_a_retry_superseded_keeps_its_number(follower: Follower, reader: Reader) -> None:
@@ -112,13 +112,13 @@ def test_a_full_reader_gives_no_credit(follower: Follower) -> None:
     """Said again, Follow grants nothing then."""
     follower.on_rows(*rows(0, values(0, b"x" * 2000)))
     follower.ask_again()
-    assert follower.next_message(0.0, iter([2])) == Follow(BATCH, 1, 0, 2)
+    assert follower.next_message(0.0, iter([2])) == Follow(BATCH, 1, 0, 2, parts=True)
 
 
 def test_follow_is_said_again_when_all_is_quiet(follower: Follower) -> None:
     """The sink forgets whom it does not hear of; and if something could not be sent, this brings it."""
     assert follower.next_message(FOLLOW_INTERVAL - 1, NONE) is None
-    assert follower.next_message(FOLLOW_INTERVAL, iter([2])) == Follow(BATCH, 0, 1000, 2)
+    assert follower.next_message(FOLLOW_INTERVAL, iter([2])) == Follow(BATCH, 0, 1000, 2, parts=True)
     assert follower.next_message(FOLLOW_INTERVAL + 1, NONE) is None
 
 
@@ -147,7 +147,7 @@ def test_a_reconnect_follows_everything_again(reader: Reader) -> None:
     channel.reconnected()
     channel.transmit(sent.send, 0.0)
     left = 1000 - cost(values(0, 1))
-    assert sent[2:] == [Follow(BATCH, 1, left, 3), Follow(OTHER, 0, 1000, 4)]
+    assert sent[2:] == [Follow(BATCH, 1, left, 3, parts=True), Follow(OTHER, 0, 1000, 4, parts=True)]
 
 
 def test_a_new_boot_of_the_sink_follows_everything_again(reader: Reader) -> None:
@@ -161,7 +161,7 @@ def test_a_new_boot_of_the_sink_follows_everything_again(reader: Reader) -> None
     assert len(sent) == 1
     channel.on_message(SinkUp(8), b"")
     channel.transmit(sent.send, 0.0)
-    assert sent == [Follow(BATCH, 0, 1000, 1), Follow(BATCH, 0, 1000, 2)]
+    assert sent == [Follow(BATCH, 0, 1000, 1, parts=True), Follow(BATCH, 0, 1000, 2, parts=True)]
 
 
 def test_a_follow_that_could_not_be_sent_is_sent_later(reader: Reader) -> None:
@@ -172,7 +172,7 @@ def test_a_follow_that_could_not_be_sent_is_sent_later(reader: Reader) -> None:
     assert not channel.transmit(sent.send, 0.0)
     sent.open = True
     assert channel.transmit(sent.send, 0.0)
-    assert sent == [Follow(BATCH, 0, 1000, 2)]
+    assert sent == [Follow(BATCH, 0, 1000, 2, parts=True)]
 
 
 def test_who_wants_no_more_says_so_once(reader: Reader) -> None:
@@ -190,7 +190,7 @@ def test_who_wants_no_more_says_so_once(reader: Reader) -> None:
     channel.remove(again)
     channel.add(Follower(BATCH, reader))
     channel.transmit(sent.send, 0.0)
-    assert sent[2:] == [Follow(BATCH, 0, 1000, 2), Follow(BATCH, 0, 1000, 3)]
+    assert sent[2:] == [Follow(BATCH, 0, 1000, 2, parts=True), Follow(BATCH, 0, 1000, 3, parts=True)]
 
 
 def test_rows_of_an_unknown_batch_change_nothing(reader: Reader) -> None:

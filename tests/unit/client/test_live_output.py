@@ -140,11 +140,13 @@ def test_it_is_asked_for_beside_the_rows() -> None:
     live.wake = lambda: woken.append(live.ready)
     follower: Follower = LiveFollower(BATCH, live)
     numbers = iter([5, 6])
-    assert follower.next_message(0.0, numbers) == Follow(BATCH, 0, 0, 5, module.LIVE_WINDOW)
+    assert follower.next_message(0.0, numbers) == Follow(BATCH, 0, 0, 5, module.LIVE_WINDOW, parts=True)
     assert follower.next_message(1.0, numbers) is None
     record = Print(BATCH, 0, 1, Stamp(), False, 0, module.LIVE_WINDOW // 2)
     follower.on_live(LiveMessage(BATCH, (record,)), b"x" * record.size)
     assert woken == [True]
     assert follower.next_message(2.0, numbers) == Credit(BATCH, 0, print_cost(record))
-    assert follower.next_message(2.0 + module.FOLLOW_INTERVAL, numbers) == Follow(BATCH, 0, 0, 6, module.LIVE_WINDOW)
+    assert follower.next_message(2.0 + module.FOLLOW_INTERVAL, numbers) == Follow(
+        BATCH, 0, 0, 6, module.LIVE_WINDOW, parts=True
+    )
     follower.on_rows(*rows_message(0))

@@ -34,10 +34,10 @@ class Mapping:
         """Whether each job ends when it is submitted, with its argument as its value."""
         send = self.wire.send
 
-        def accepting(name: str, message: Message, payload: bytes | memoryview = b"") -> bool:
-            send(name, message, payload)
+        def accepting(name: str, message: Message, *parts: bytes | memoryview, peer: bytes = b"") -> bool:
+            send(name, message, *parts, peer=peer)
             if isinstance(message, Submit):
-                self._accept(message, bytes(payload))
+                self._accept(message, b"".join(parts))
             return True
 
         self.wire.send = accepting  # type: ignore[method-assign]
@@ -55,7 +55,7 @@ class Mapping:
                 self.world._courier._channels["results"].on_message(message, body)
         for closed in submit.closes:
             self.closed_at = closed.total
-        self.world._courier._on_ventilator(Accepted(submit.number))
+        self.world._courier._on_answer(Accepted(submit.number))
 
     def record(self, *outcomes: Any) -> None:
         """Outcomes come in."""

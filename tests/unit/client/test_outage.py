@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from penstock.client.outage import SAID_AFTER, Outage, not_let_in
+from penstock.errors import NoPipeline
 
 URL = "tcp://head:5555"
 
@@ -43,5 +46,13 @@ def test_a_ventilator_that_is_there_and_silent_is_said_too() -> None:
 
 def test_who_has_no_key_is_not_told_of_his_key() -> None:
     """Whoever does not shake hands may want one."""
-    assert "this key" not in str(not_let_in(URL, has_key=False))
-    assert "this key" in str(not_let_in(URL, has_key=True))
+    assert "this key" not in str(not_let_in(URL, has_key=False, greets=True))
+    assert "this key" in str(not_let_in(URL, has_key=True, greets=True))
+
+
+@pytest.mark.parametrize("has_key", [False, True])
+def test_where_nobody_greets_nothing_is_said_of_keys(has_key: bool) -> None:
+    """It is no answer of a station's: what listens there is stopped, or none."""
+    error = not_let_in(URL, has_key=has_key, greets=False)
+    assert type(error) is NoPipeline
+    assert "key" not in str(error)

@@ -58,7 +58,7 @@ def test_a_reader_waits_until_its_deadline(world: World) -> None:
 def test_a_reader_that_does_not_read_gets_no_credit(world: World) -> None:
     """What was read is given back in shares."""
     reader = ArrivalReader(world, BATCH, window=4000)
-    assert world.wire.taken() == [Follow(BATCH, 0, 4000, 1)]
+    assert world.wire.taken() == [Follow(BATCH, 0, 4000, 1, parts=True)]
     world.arrive("results", *rows(0, *(values(index, bytes(600)) for index in range(5))))
     assert world.wire.taken() == []
     costs = [row.cost for row in reader._rows]
@@ -114,8 +114,8 @@ def test_what_was_opened_again_while_it_was_fetched_is_not_handed_out(world: Wor
     _answer_fetches(world, {1: values(1, "old"), 2: values(2, "c")})
     send = world.wire.send
 
-    def opening_too(name: str, message: Any, payload: bytes | memoryview = b"") -> bool:
-        done = send(name, message, payload)
+    def opening_too(name: str, message: Any, *parts: bytes | memoryview, peer: bytes = b"") -> bool:
+        done = send(name, message, *parts, peer=peer)
         if isinstance(message, Fetch):
             world.later.append(lambda: world.arrive("results", *rows(3, opened(1, 2))))
         return done
@@ -142,8 +142,8 @@ def _answer_each(world: World, answer: Callable[[Fetch], tuple[Fetched, bytes | 
     """From now on the sink answers each Fetch so."""
     send = world.wire.send
 
-    def answering(name: str, message: Any, payload: bytes | memoryview = b"") -> bool:
-        done = send(name, message, payload)
+    def answering(name: str, message: Any, *parts: bytes | memoryview, peer: bytes = b"") -> bool:
+        done = send(name, message, *parts, peer=peer)
         if isinstance(message, Fetch):
             world.later.append(lambda: world.arrive("results", *answer(message)))
         return done
@@ -197,7 +197,7 @@ def test_a_closed_reader_follows_no_longer(world: World) -> None:
     """The sink is told."""
     reader = ArrivalReader(world, BATCH)
     reader.close()
-    assert world.wire.taken() == [Follow(BATCH, 0, reader.window, 1), Unfollow(BATCH)]
+    assert world.wire.taken() == [Follow(BATCH, 0, reader.window, 1, parts=True), Unfollow(BATCH)]
 
 
 def opened(start: int, stop: int) -> tuple[Any, bytes]:

@@ -169,6 +169,27 @@ def test_a_failed_outcome_has_error_cause_and_traceback() -> None:
     assert isinstance(outcome.error, ValueError)
 
 
+class Trap:
+    """Ends whoever opens it."""
+
+    def __reduce__(self) -> Any:
+        return sys.exit, ("opened",)
+
+
+def test_unopened_outcomes_have_what_can_be_read_without_running_anything() -> None:
+    """Plain values, texts of the others, and errors by their cause: whoever looks on runs no code of the jobs."""
+    made, body = values(0, 1, [Trap()])
+    plain, other = outcomes_of(row((made, body)), CALL, is_opened=False)
+    assert (plain.value, str(other.value)) == (1, "[exit('opened')]")
+    (outcome,) = outcomes_of(failed(ValueError("x"), cause="ValueError: x", traceback="T"), CALL, is_opened=False)
+    assert type(outcome.error) is RemoteError
+    assert "ValueError: x" in str(outcome.error)
+    (trapped,) = outcomes_of(row((head(0, 1, b"no pickle"), b"no pickle")), CALL, is_opened=False)
+    assert (trapped.error, str(trapped.value)) == (None, "<a value that cannot be read>")
+    (_, opened) = outcomes_of(row((made, body)), CALL)
+    assert "SystemExit" in str(opened.error)
+
+
 @dataclass(frozen=True)
 class FrozenError(Exception):
     """Refuses whatever is set on it."""

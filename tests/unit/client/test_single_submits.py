@@ -107,7 +107,7 @@ def test_a_batch_is_followed_from_its_first_submit(client: Client) -> None:
     future = client.submit(1)
     client.turn()
     client.world.turn()
-    assert client.wire.taken("results") == [Follow(future.place[0], 0, module.WINDOW, 1)]
+    assert client.wire.taken("results") == [Follow(future.place[0], 0, module.WINDOW, 1, parts=True)]
 
 
 def test_chunks_are_bounded_by_count_and_bytes(client: Client) -> None:

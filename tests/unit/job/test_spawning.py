@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from penstock.job import originals
 from penstock.job.command import CommandTemplate
 from penstock.job.spawning import spawn
 from penstock.slot.job_report import CommandEnd
@@ -76,7 +77,7 @@ def test_where_there_is_no_room_for_a_process_no_shell_has_a_code(monkeypatch: p
     def full(*_: object, **__: object) -> int:
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
-    monkeypatch.setattr(os, "posix_spawnp", full)
+    monkeypatch.setattr(originals.os, "posix_spawnp", full)
     end = CommandEnd.of(CommandTemplate((b"true",)), [b"true"], {}, check=True)
     assert (end.returncode, end.cause) == (None, "cannot start 'true': Resource temporarily unavailable")
 

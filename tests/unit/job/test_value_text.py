@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import datetime as dt
 import decimal
 import enum
@@ -60,7 +61,12 @@ def shown(value: Any) -> str:
         (Color.RED, "Color(1)"),
         (Point(1, [2]), "Point(x=1, y=[2])"),
         (Empty(), "Empty()"),
-        (np.arange(9), "ndarray(...)"),
+        (np.arange(9), "ndarray(shape=(9,), dtype='i8')"),
+        (np.zeros((2, 3))[:, ::2], "ndarray(shape=(2, 2), dtype='f8')"),
+        (np.float32(1.5), "1.5"),
+        (np.array([1, 2], ">i2")[1], "2"),
+        (collections.deque([1, Empty()]), "deque([1, Empty()])"),
+        (collections.OrderedDict(a=1), "OrderedDict({'a': 1})"),
         (len, "len"),
         (functools.reduce, "_functools.reduce"),
     ],

@@ -12,6 +12,7 @@ from penstock.sink.contract import FromWorker, LogRead, ReadLog, ReadRows, ReadS
 from penstock.sink.core import SinkCore
 from penstock.station.contract import Actions, Answer, DeleteBatch, FromClient, Log, Report
 from penstock.wire.messages import (
+    UNPAIRED,
     Completions,
     Diverged,
     Fetch,
@@ -105,7 +106,7 @@ def test_lines_are_numbered_and_told_once_in_order(bench: Bench) -> None:
     reports = bench.reports(outcome(0, 1), outcome(1, 2, final=False), SinkBeat(3, 0))
     assert seqs(reports) == [1, 2]
     seq, chain = bench.store.head()
-    assert reports[1:] == [SinkHead(SINK, 7, seq, chain, 3)]
+    assert reports[1:] == [SinkHead(SINK, 7, seq, chain, 3, pipeline=UNPAIRED, parts=True)]
     assert bench.reports(outcome(2, 3), outcome(0, 1)) == []
     assert bench.core.next_wakeup() == bench.now + module.TELL_DELAY
     assert bench.reports(outcome(3, 4)) == []
@@ -125,7 +126,7 @@ def test_followers_are_served_at_once_and_many_lines_do_not_wait(bench: Bench, m
 def test_the_head_is_told_at_the_start_and_at_each_interval() -> None:
     """A ventilator that comes up is greeted at once."""
     bench = Bench()
-    head = SinkHead(SINK, 7, 0, b"", 0)
+    head = SinkHead(SINK, 7, 0, b"", 0, pipeline=UNPAIRED, parts=True)
     assert bench.core.next_wakeup() == 0.0
     assert bench.reports() == [head]
     assert bench.reports() == []
@@ -163,7 +164,7 @@ def test_a_replay_tells_every_line_behind_the_one_it_names(bench: Bench, monkeyp
     assert bench.turn() == [ReadLog(5, 2)]
     reports = bench.reports(bench.log_read(5, 2), outcome(7, 8))
     assert seqs(reports) == [6, 7, 8]
-    assert reports[-1] == SinkHead(SINK, 7, 8, bench.store.head()[1], 1)
+    assert reports[-1] == SinkHead(SINK, 7, 8, bench.store.head()[1], 1, pipeline=UNPAIRED, parts=True)
     bench.reports(outcome(8, 9))
     bench.now += module.TELL_DELAY
     assert seqs(bench.reports()) == [9]
@@ -173,7 +174,7 @@ def test_a_replay_from_the_end_is_answered_by_the_head(bench: Bench) -> None:
     """Nothing is read."""
     bench.turn(outcome(0, 1))
     seq, chain = bench.store.head()
-    assert bench.reports(Replay(seq, chain)) == [SinkHead(SINK, 7, seq, chain, 0)]
+    assert bench.reports(Replay(seq, chain)) == [SinkHead(SINK, 7, seq, chain, 0, pipeline=UNPAIRED, parts=True)]
 
 
 @pytest.mark.parametrize("seq", [1, 2, 3])
@@ -209,7 +210,9 @@ def test_a_replay_goes_on_behind_what_was_applied_meanwhile(bench: Bench) -> Non
     assert bench.turn(bench.log_read(0, 9)) == [ReadLog(3, module.LOG_LINES)]
     assert seqs(bench.reports(bench.log_read(3, 9))) == [4]
     bench.turn(Replay(3, bench.store.rows[1].chain))
-    assert bench.reports(SinkBeat(2, 4)) == [SinkHead(SINK, 7, 4, bench.store.head()[1], 2)]
+    assert bench.reports(SinkBeat(2, 4)) == [
+        SinkHead(SINK, 7, 4, bench.store.head()[1], 2, pipeline=UNPAIRED, parts=True)
+    ]
 
 
 def test_a_batch_is_forgotten_when_its_last_line_is_applied(bench: Bench) -> None:

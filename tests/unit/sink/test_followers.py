@@ -168,3 +168,40 @@ def test_there_are_not_more_than_so_many(monkeypatch: pytest.MonkeyPatch) -> Non
     followers.drop_batch(BATCH)
     followers.check()
     assert followers.follow(b"bob", replace(Follow(BATCH, 0, 10), number=2), 0, 0.0) == []
+
+
+def test_who_has_not_read_is_given_nothing_from_memory() -> None:
+    """A read is asked for instead, which waits until there is room; the place in the batch stays."""
+    followers = following(5, 9 * COST, 5)
+    followers.full = frozenset({b"ada"})
+    (asked,) = followers.recorded(BATCH, rows(6, 8), 5)
+    assert isinstance(asked, ReadRows)
+    assert asked.after == 5
+    followers.full = frozenset()
+    answer = followers.rows_read(read(6, 8), 7)[0]
+    assert isinstance(answer, Answer)
+    followers.check()
+
+
+def test_what_is_given_from_memory_in_a_turn_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many that follow, those who come last read from the store; the next turn begins anew."""
+    monkeypatch.setattr(module, "GIVEN_BYTES", 1)
+    followers = Followers(7)
+    for client in (b"ada", b"bob"):
+        followers.follow(client, Follow(BATCH, 5, 9 * COST, 1), 5, 0.0)
+    given, asked = followers.recorded(BATCH, rows(6, 7), 5)
+    assert (type(given), type(asked)) == (Answer, ReadRows)
+    followers.expire(0.0)
+    assert isinstance(followers.recorded(BATCH, rows(7, 8), 6)[0], Answer)
+
+
+def test_a_key_follows_no_more_than_it_may() -> None:
+    """All its connections together; what it leaves makes room, and another key has its own."""
+    followers = Followers(7, 1)
+    followers.follow(b"ada", Follow(BATCH, 0, 1, 1), 0, 0.0, "key")
+    (_, log) = followers.follow(b"bob", Follow(BATCH, 0, 1, 1), 0, 0.0, "key")
+    assert isinstance(log, Log)
+    assert followers.follow(b"eve", Follow(BATCH, 0, 1, 1), 0, 0.0, "other") == [Answer(b"eve", SinkUp(7))]
+    followers.unfollow(b"ada", BATCH)
+    assert followers.follow(b"bob", Follow(BATCH, 0, 1, 1), 0, 0.0, "key") == []
+    followers.check()

@@ -55,3 +55,10 @@ def test_a_station_at_which_nothing_happens_tidies(bench: VentilatorBench) -> No
         assert patience <= loop.TIDY_PAUSE
         loop.step(bench.station)
     assert steps > 1, "it deletes all of it at once"
+
+
+def test_what_comes_with_the_order_to_leave_is_saved(bench: VentilatorBench) -> None:
+    """A station that is told to stop at a busy moment ends well."""
+    bench.station.leaving = True
+    bench.submit(2)
+    assert [batch.accepted for batch in bench.store.batches()] == [2]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -18,16 +18,22 @@ from penstock.wire.messages import (
     AskPipeline,
     BatchClose,
     BatchOpen,
+    BySink,
     Cancel,
     Completions,
     Diverged,
     DrainWorker,
     Forget,
+    FromSink,
     Hello,
     Left,
     Outcomes,
+    PartsPassed,
+    PartsTaken,
     SinkHead,
     Submit,
+    ToVentilator,
+    VentilatorRefused,
 )
 
 A, B = b"a" * 16, b"b" * 16
@@ -91,7 +97,8 @@ def test_a_worker_has_the_name_of_its_key() -> None:
 def test_only_the_sinks_key_speaks_for_the_sink() -> None:
     """And it speaks for no worker."""
     bindings = Bindings()
-    for message in (SinkHead(B, 1, 0, b"", 0), Completions(B, 1, ()), Diverged(B, 1, 0)):
+    assert {kind for kind in get_args(ToVentilator) if issubclass(kind, BySink)} == set(get_args(FromSink))
+    for message in (SinkHead(B, 1, 0, b"", 0), Completions(B, 1, ()), Diverged(B, 1, 0), VentilatorRefused(B, 1, "")):
         assert not bindings.may_report(GPU, message)
         assert bindings.may_report(SINK, message)
     assert not bindings.may_report(SINK, hello("sink/h/1"))
@@ -119,3 +126,12 @@ def test_a_key_has_so_many_new_ids_in_a_second() -> None:
     assert [bindings.admits(GPU, name) for name in names[5:7]] == [True, False]
     bindings.tick(1e6)
     assert [bindings.admits(GPU, name) for name in (names[2], names[7], names[8])] == [True, True, False]
+
+
+def test_who_says_how_far_parts_have_come() -> None:
+    """A worker of its own stream, the sink's key of what it takes from workers: nobody hurries or holds up others'."""
+    bindings = Bindings()
+    assert bindings.may_report(GPU, PartsTaken(1, 1, A))
+    assert not bindings.may_report(CPU, PartsTaken(1, 1, A))
+    assert not bindings.may_report(GPU, PartsPassed(B, A, 1, 1))
+    assert bindings.may_report(SINK, PartsPassed(B, A, 1, 1))

@@ -7,16 +7,16 @@ from penstock.station.ventilator_contact import WAIT_AGAIN, WAIT_PATIENCE, Outle
 URL = "tcp://head:5555"
 
 
-def said(contact: VentilatorContact, now: float, *, connected: bool = False, refused: bool = False) -> list[str]:
+def said(contact: VentilatorContact, now: float, *, connected: bool = False, failure: str = "") -> list[str]:
     """The events of this look."""
-    return [log.event for log in contact.look(connected, refused, now)]
+    return [log.event for log in contact.look(connected, failure, now)]
 
 
 def test_waiting_is_said_and_said_again_but_is_no_flood() -> None:
     """After a moment, then once in WAIT_AGAIN, and what it waits for: nothing there, or not let join."""
     contact = VentilatorContact(URL, 0.0)
     assert said(contact, WAIT_PATIENCE - 0.1) == []
-    (log,) = contact.look(connected=False, refused=False, now=WAIT_PATIENCE)
+    (log,) = contact.look(connected=False, handshake_failure="", now=WAIT_PATIENCE)
     assert (log.event, log.fields) == ("no_answer", {"url": URL, "seconds": 2})
     assert said(contact, WAIT_PATIENCE + WAIT_AGAIN - 0.1) == []
     assert contact.due_at == WAIT_PATIENCE + WAIT_AGAIN
@@ -46,11 +46,11 @@ def test_a_lost_link_is_said_at_once_and_that_it_is_back() -> None:
     assert [log.event for log in contact.heard(20.0)] == ["joined"]
 
 
-def test_a_key_that_is_not_let_in_is_said_again() -> None:
-    """The first time whoever saw it has said so; that nothing answers would not be true."""
+def test_a_handshake_that_failed_is_said_again() -> None:
+    """As what it was. The first time whoever saw it has said so; that nothing answers would not be true."""
     contact = VentilatorContact(URL, 0.0)
-    assert said(contact, WAIT_PATIENCE, refused=True) == []
-    assert said(contact, WAIT_PATIENCE + WAIT_AGAIN, refused=True) == ["not_let_in"]
+    assert said(contact, WAIT_PATIENCE, failure="it hung up") == []
+    assert said(contact, WAIT_PATIENCE + WAIT_AGAIN, failure="no answer") == ["no_handshake"]
 
 
 def test_outcomes_that_nobody_takes_are_told_of() -> None:

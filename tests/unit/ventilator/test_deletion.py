@@ -78,6 +78,9 @@ def test_what_is_here_is_not_said_to_be_gone(bench: VentilatorBench) -> None:
     """Only what nobody can wait for any more is named."""
     bench.submit(2)
     assert asked(bench, BATCH) == {}
+    assert bench.ask(AskGone(7, (BATCH, LOST))) == [], "it may be in a newer file than this one"
+    bench.pass_time(bench.core.ledger.heartbeat_interval)
+    bench.turn(bench.head())
     assert list(asked(bench, BATCH, LOST)) == [LOST]
     assert asked(bench, LOST)[LOST] == (
         "NoSuchBatch",

@@ -8,7 +8,7 @@ import pytest
 
 from penstock.job.spec import BatchSpec
 from penstock.ventilator.contract import JobConnections
-from penstock.ventilator.dispatch import LEASES_TO_COME
+from penstock.ventilator.dispatch import LEASES_TO_COME, ROUND_BYTES
 from penstock.ventilator.jobs_model import Place
 from penstock.ventilator.known_worker import LOOK_AHEAD, MANY, look_interval
 from penstock.wire.bounds import RESEND
@@ -330,3 +330,11 @@ def test_what_is_not_worth_a_message_travels_with_more(bench: VentilatorBench, e
     for peer in peers:
         peer.window = 9
     assert len(given_to(bench.turn(*[peer.beat() for peer in peers]))) == messages
+
+
+def test_large_payloads_of_a_round_go_by_name(bench: VentilatorBench) -> None:
+    """Their parts must all reach the same worker; each gets as much as of a round, and small ones are dealt."""
+    one, two = bench.worker("one"), bench.worker("two")
+    assert given_to(bench.submit(1, 1, batch=b"1" * 16, each=ROUND_BYTES)) == [b"", b""]
+    bench.turn(*(bench.record(at, at + 1, batch=b"1" * 16) for at in (0, 1)))
+    assert sorted(given_to(bench.submit(1, 1, batch=b"2" * 16, each=ROUND_BYTES + 1))) == sorted([one.id, two.id])

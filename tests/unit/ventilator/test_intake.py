@@ -87,6 +87,13 @@ def test_a_chunk_that_leaves_a_gap_is_not_answered(bench: VentilatorBench) -> No
     assert len(bench.turn(chunk(bench, 3, 2))) == 1
 
 
+def test_a_chunk_that_is_accepted_in_part_is_not_answered(bench: VentilatorBench) -> None:
+    """Its other jobs would be acknowledged and not be here."""
+    bench.submit(5, close=False)
+    assert bench.turn(chunk(bench, 3, 5)) == []
+    assert bench.core.ledger.backlog.batches[BATCH].accepted == 5
+
+
 def test_a_chunk_of_a_batch_whose_beginning_was_lost_is_not_answered(bench: VentilatorBench) -> None:
     """It is not accepted and dropped: the connection may have lost the message before it."""
     assert bench.turn(chunk(bench, 0, 2)) == []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from penstock.ventilator.known_worker import Worker
+from penstock.ventilator.known_worker import AHEAD_BYTES, Worker
 from penstock.wire.messages import Hello
 
 
@@ -40,3 +40,16 @@ def test_idle_slots_and_surplus_are_counted_in_jobs() -> None:
     assert (one.idle_slots, one.surplus) == (0, 5)
     one.width = 1
     assert (one.idle_slots, one.surplus) == (2, 8)
+
+
+def test_large_arguments_are_not_given_ahead() -> None:
+    """Who has a lease for each slot and AHEAD_BYTES of arguments wants no more; a slot without one is served."""
+    one = worker(slots=2)
+    one.lease_bytes = AHEAD_BYTES
+    assert (one.is_laden, one.wants) == (False, True)
+    one.charged_leases = 2
+    assert (one.is_laden, one.wants) == (True, False)
+    one.lease_bytes, one.charged_bytes = 0, AHEAD_BYTES
+    assert one.is_laden
+    one.charged_bytes = 1
+    assert (one.is_laden, one.wants) == (False, True)

@@ -7,7 +7,7 @@ from penstock.ventilator.backlog import Backlog
 from penstock.ventilator.contract import StoredBatch
 from penstock.ventilator.jobs_model import Chunk
 from penstock.ventilator.known_worker import Worker
-from penstock.ventilator.leases import Leases, Round
+from penstock.ventilator.leases import Charge, Leases, Round
 
 
 def chunk() -> Chunk:
@@ -57,9 +57,9 @@ def test_a_round_is_kept_until_nobody_is_charged_for_it() -> None:
     """Who says hello is charged for no round; it costs a look at the open rounds, not at what is out."""
     leases, one, two = Leases(1), Worker(b"1" * 16, {}), Worker(b"2" * 16, {})
     given = [leases.give(chunk(), 1, 0.0) for _ in range(2)]
-    leases.deal(Round({one.id: (1, 1, 0.1), two.id: (1, 1, 0.1)}), given)
+    leases.deal(Round({one.id: Charge(1, 1, 0.1, 9), two.id: Charge(1, 1, 0.1, 9)}), given)
     for worker in (one, two):
-        worker.charge(1, 1, 0.1)
+        worker.charge(1, 1, 0.1, 9)
     leases.reached(given[0].number, one)
     assert (one.charged_leases, two.charged_leases, len(leases.rounds)) == (0, 1, 1)
     leases.uncharge(two)
@@ -70,8 +70,8 @@ def test_a_round_is_paid_for_by_its_report_even_if_its_jobs_are_gone() -> None:
     """Jobs can be cancelled on their way: the worker that got the message must not stay charged for it."""
     leases, worker = Leases(1), Worker(b"w" * 16, {})
     lease = leases.give(chunk(), 3, 0.0)
-    lease.round = Round({worker.id: (1, 3, 0.3)})
-    worker.charge(1, 3, 0.3)
+    lease.round = Round({worker.id: Charge(1, 3, 0.3, 9)})
+    worker.charge(1, 3, 0.3, 9)
     leases.shrink(lease.number, 3)
     assert (worker.charged_leases, worker.charged_jobs) == (1, 3)
     leases.reached(lease.number, worker)

@@ -9,6 +9,8 @@ from penstock.station.contract import FromClient
 from penstock.ventilator import turn
 from penstock.ventilator.contract import SaveApplied, SaveCounts, SaveOpen
 from penstock.ventilator.jobs_model import Place
+from penstock.ventilator.ledger import OUTCOME_TIME
+from penstock.wire.bounds import RESEND
 from penstock.wire.messages import Cancel, Verdicts
 from support.core_benches import BATCH, SINK, VentilatorBench, of
 
@@ -45,6 +47,27 @@ def test_delayed_jobs_are_queued_when_their_time_has_come(bench: VentilatorBench
     assert bench.places()[0][2] is Place.DELAYED
     bench.turn(after=until - bench.now)
     assert bench.places()[0][2] is Place.QUEUED
+
+
+def test_the_verdict_on_what_a_worker_has_waits_for_outcomes_on_their_way(bench: VentilatorBench) -> None:
+    """A job that had ended before it was cancelled keeps its outcome; nothing is said of the others for a moment, also
+    when verdicts are said again."""
+    bench.worker("w")
+    bench.submit(3, 1)
+    bench.turn(after=RESEND - OUTCOME_TIME)
+    sent = bench.told(SINK, FromClient(b"client", Cancel(1, BATCH, 0, 3, False)))
+    assert of(Verdicts, sent) == []
+    wakeup = bench.core.next_wakeup()
+    assert wakeup is not None
+    assert wakeup <= bench.now + OUTCOME_TIME
+    assert of(Verdicts, bench.told(SINK, after=OUTCOME_TIME * 0.5)) == []
+    bench.turn(bench.record(1, 2))
+    assert of(Verdicts, bench.told(SINK, after=OUTCOME_TIME * 0.4)) == []
+    (verdicts,) = of(Verdicts, bench.told(SINK, after=OUTCOME_TIME * 0.2))
+    assert [(head.start, head.stop) for head in verdicts.records] == [(0, 1), (2, 3)]
+    assert bench.counts() == {"succeeded": 1}
+    (verdicts,) = of(Verdicts, bench.told(SINK, after=RESEND))
+    assert len(verdicts.records) == 2
 
 
 def test_many_verdicts_go_in_several_messages(bench: VentilatorBench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,3 +81,26 @@ def test_who_submitted_a_batch_and_an_admin_may_claim_its_outcomes(tmp_path: Pat
         assert isinstance(info, BatchesInfo)
         given[name] = tokens.may_claim(info.batches[0].claim, batch, name)
     assert given == {"alice": True, "bob": False, "watch": False, "root": True}
+
+
+def test_what_grows_is_told_of(bench: VentilatorBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At either station, and the batches that nobody deletes."""
+    monkeypatch.setattr("penstock.ventilator.questions.KEPT_BATCHES", 1)
+    assert stand(bench).growth == ()
+    bench.core.questions.growth = ("q grows",)
+    bench.turn(replace(bench.head(), growth=("r grows",)))
+    for batch in (b"1" * 16, b"2" * 16):
+        bench.submit(1, batch=batch)
+        bench.turn(bench.record(0, 1, batch=batch))
+    bench.pass_time(61.0)
+    *files, kept = stand(bench).growth
+    assert files == ["q grows", "r grows"]
+    assert kept.startswith("2 batches that have ended are kept, the first since ")
+
+
+def test_a_clock_that_is_wrong_is_seen_when_its_worker_joins(bench: VentilatorBench) -> None:
+    """Its jobs' times are by that clock."""
+    peer = bench.worker("late")
+    bench.turn(replace(peer.hello(peer.connect()), wall_time=bench.wall_time + 90.0))
+    ahead = {worker.name: round(worker.clock_ahead) for worker in stand(bench).workers}
+    assert ahead == {"w": 0, "late": 90}

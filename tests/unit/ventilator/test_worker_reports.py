@@ -8,6 +8,7 @@ import pytest
 
 from penstock.job.spec import BatchSpec, JobState, Stamp
 from penstock.ventilator import worker_reports
+from penstock.ventilator.contract import JobConnections, PartsUnderWay
 from penstock.ventilator.jobs_model import Place
 from penstock.wire.bounds import LEASE_TIME, RECONNECT_GRACE, UNREPORTED_TIME
 from penstock.wire.messages import (
@@ -518,3 +519,18 @@ def test_after_a_restart_a_job_that_may_have_been_started_is_not_started_again(t
     bench.recover()
     bench.turn(bench.head())
     assert bench.places() == [(0, 1, Place.VERDICT), (1, 2, Place.QUEUED)]
+
+
+def test_what_is_on_its_way_to_a_worker_is_not_queued_again(bench: VentilatorBench) -> None:
+    """However long its parts take: a lease that was given by name ends unreported only when nothing is on its way to
+    its worker any more, and then it does."""
+    peer = bench.worker("w")
+    bench.turn(JobConnections(2))
+    bench.submit(1)
+    peer.window = 0
+    for _ in range(20):
+        bench.pass_time(UNREPORTED_TIME / 2, (peer, ()))
+        bench.turn(PartsUnderWay((peer.id,)))
+    assert bench.places() == [(0, 1, Place.LEASED)]
+    bench.pass_time(UNREPORTED_TIME * 1.5, (peer, ()))
+    assert bench.places() == [(0, 1, Place.QUEUED)]

@@ -14,7 +14,7 @@ from msgspec.inspect import StructType, VarTupleType, type_info
 from penstock.errors import ProtocolError
 from penstock.job.spec import JobState, Stamp
 from penstock.wire import messages as module
-from penstock.wire.frames import ASKED_BYTES, PREFIX, SIGNATURE, Decoder, asked_number, encode, join, split
+from penstock.wire.frames import ASKED_BYTES, PREFIX, SIGNATURE, Decoder, asked_number, encode, join, kept, split
 from penstock.wire.messages import (
     MAX_RECORDS,
     Alive,
@@ -172,3 +172,13 @@ def test_a_payload_is_what_the_records_say() -> None:
     whole = b"abc"
     assert join([b"", whole]) is whole
     assert join([b"ab", memoryview(b"cd")]) == b"abcd"
+
+
+def test_what_is_kept_of_a_frame_costs_at_most_twice_its_size() -> None:
+    """A small view would keep the whole frame: it is copied, and a large one is not."""
+    frame = bytes(1000)
+    small, large = kept(memoryview(frame)[:499]), kept(memoryview(frame)[:500])
+    assert (type(small), len(small)) == (bytes, 499)
+    assert isinstance(large, memoryview)
+    assert large.obj is frame
+    assert kept(frame) is frame

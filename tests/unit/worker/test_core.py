@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from penstock.job.spec import BatchSpec, JobState, Stamp
 from penstock.wire.bounds import RESEND
@@ -28,12 +29,14 @@ from penstock.wire.messages import (
 )
 from penstock.worker import core as module
 from penstock.worker.contract import (
+    Cut,
     Deliver,
     EndSlot,
     FreeLease,
     FunctionReady,
     JobsConnected,
     Leave,
+    PieceCut,
     Run,
     SinkConnected,
     SlotDied,
@@ -43,6 +46,7 @@ from penstock.worker.contract import (
 )
 from penstock.worker.lease_receipts import TOOK_DELAY
 from penstock.worker.outbox import OUTCOME_DELAY
+from penstock.worker.slot_results import UNBEGUN_DEATHS
 from support.core_benches import BATCH, BEAT, FUNCTION, WorkerBench, delivered, done, of, runs
 
 LOST = 2.5
@@ -176,6 +180,26 @@ def test_a_greeting_is_no_sign_of_life(bench: WorkerBench) -> None:
     assert runs(bench.turn(bench.jobs(), Greeting(1, 2, 5.0, BEAT), after=60.0)) == []
 
 
+def test_who_holds_jobs_of_one_pipeline_says_nothing_to_the_ventilator_of_another() -> None:
+    """It would have them dropped: the worker says so once, and goes on with its own ventilator when that is back."""
+    mine, other = (Greeting(1, 1, 5.0, BEAT, pipeline) for pipeline in (b"m" * 16, b"o" * 16))
+    bench = WorkerBench(join=False)
+    bench.turn(JobsConnected(), SlotReady(0))
+    for greeting in (other, mine):  # nothing is held yet: whoever greets is its ventilator
+        (hello,) = of(Hello, bench.turn(greeting))
+        bench.welcome(hello)
+    bench.turn(bench.jobs(0, 5))
+    held = bench.inventory
+    assert held
+    for _ in range(2):
+        assert of(Hello, bench.turn(other)) == []
+    assert [log.event for log in bench.logged].count("other_pipeline") == 1
+    assert bench.inventory == held
+    (hello,) = of(Hello, bench.turn(mine))
+    assert len(hello.held) == 1
+    assert len(of(Hello, bench.turn(Greeting(1, 1, 5.0, BEAT)))) == 1, "an older release does not say whose it is"
+
+
 def test_what_came_while_it_was_lost_is_dropped_by_the_floor(bench: WorkerBench) -> None:
     """A stale job that sat in a buffer while the process stood still is never started."""
     did = bench.turn(bench.jobs(), after=60.0)
@@ -222,7 +246,7 @@ def test_a_missing_function_is_asked_for_until_it_is_here(bench: WorkerBench) ->
     assert of(NeedFunction, did) == [NeedFunction(bench.id, FUNCTION)]
     assert runs(did) == []
     assert of(NeedFunction, bench.pass_time(2 * RESEND))
-    assert len(runs(bench.turn(FunctionReady(FUNCTION)))) == 1
+    assert len(runs(bench.turn(FunctionReady(FUNCTION, 1 << 20)))) == 1
 
 
 # ---------------------------------------------------------------------------------------------- outcomes
@@ -265,11 +289,24 @@ def test_a_drop_never_drops_what_is_finished(bench: WorkerBench) -> None:
 
 def test_it_takes_no_work_while_the_sink_is_slow(bench: WorkerBench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Unclosed outcomes are bounded in bytes: beyond that the window is 0 and nothing starts."""
-    monkeypatch.setattr(module, "KEPT_BYTES_MAX", 1)
+    monkeypatch.setattr(module, "HELD_BYTES_MAX", 1)
     (run,) = runs(bench.turn(bench.jobs(0, 5)))
     assert runs(bench.turn(done(run))) == []
     assert bench.beat().window == 0
     assert runs(bench.turn(Closed((RecordedSpan(BATCH, 0, 1, Stamp()),))))
+
+
+def test_it_wants_no_more_arguments_than_fit(bench: WorkerBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With arguments, functions and outcomes over the bound and a lease for each slot the window is 0; what it has runs
+    on, and when that is closed the window opens again."""
+    monkeypatch.setattr(module, "HELD_BYTES_MAX", 1)
+    assert bench.beat().window == module.WINDOW
+    (run,) = runs(bench.turn(bench.jobs(0, 1)))
+    assert bench.core.holdings.held_bytes >= 1
+    assert bench.beat().window == 0
+    bench.turn(done(run))
+    bench.turn(Closed((RecordedSpan(BATCH, 0, 1, Stamp()),)))
+    assert (bench.beat().window, bench.core.holdings.held_bytes) == (module.WINDOW, 0)
 
 
 # ---------------------------------------------------------------------------------------------- giving back
@@ -339,7 +376,7 @@ def test_stopped_twice_it_ends_what_runs(bench: WorkerBench) -> None:
     (run,) = runs(bench.turn(bench.jobs(0, 4)))
     bench.turn(Stop())
     did = bench.turn(Stop())
-    assert of(EndSlot, did) == [EndSlot(0, run.piece, JobState.CANCELLED, "cancelled")]
+    assert of(EndSlot, did) == [EndSlot(0, run.piece, ((0, 1),), JobState.CANCELLED, "cancelled")]
     did = bench.turn(died(run, 0, JobState.CANCELLED))
     assert of(HandedBack, did) == []
     assert did[-2:] == [Left(bench.id), Leave()]
@@ -443,6 +480,42 @@ def test_a_culprit_that_nobody_saw_is_found_one_job_at_a_time(bench: WorkerBench
     assert [(one.start, one.stop) for one in runs(did)] == [(run.start, run.start + 1)]
 
 
+def test_what_had_ended_in_a_slot_that_dies_is_not_run_again(bench: WorkerBench) -> None:
+    """It was said before; the job in which the slot died has its own outcome, the others are unstarted."""
+    (run,) = runs(bench.turn(bench.jobs(0, 40)))
+    (run,) = runs(bench.turn(done(run, each=0.001)))[:1]
+    at = run.start + 3
+    so_far = replace(done(run, stop=at), goes_on=True)
+    did = bench.turn(so_far, died(run, at), SlotReady(0))
+    assert [line.finished for line in bench.inventory] == [((0, at + 1),)]
+    assert runs(did)[0].start == at + 1
+
+
+def test_a_death_behind_all_that_had_begun_is_nobodys(bench: WorkerBench) -> None:
+    """The job that the slot was in came back before."""
+    (run,) = runs(bench.turn(bench.jobs(0, 40)))
+    (run,) = runs(bench.turn(done(run, each=0.001)))[:1]
+    did = bench.turn(replace(done(run, stop=run.start + 1), goes_on=True), died(run, run.start), SlotReady(0))
+    assert [line.finished for line in bench.inventory] == [((0, run.start + 1),)]
+    assert runs(did)[0].start == run.start + 1
+
+
+def test_a_job_is_ended_without_its_neighbours(bench: WorkerBench) -> None:
+    """The piece is cut at once, so that what is cancelled does not begin; the slot is ended if that one runs."""
+    (run,) = runs(bench.turn(bench.jobs(0, 40)))
+    (run,) = runs(bench.turn(done(run, each=0.001)))[:1]
+    at = run.start + 4
+    did = bench.turn(CancelSpan((BatchSpan(BATCH, at, at + 1),)))
+    assert of(Cut, did) == [Cut(0, run.piece)]
+    did = bench.turn(PieceCut(0, run.piece, at), replace(done(run, stop=at - 1), goes_on=True))
+    assert at + 1 in {start for line in bench.inventory for start, _ in line.unstarted}
+    assert at not in {
+        index for line in bench.inventory for start, stop in line.unstarted for index in range(start, stop)
+    }
+    (end,) = of(EndSlot, bench.turn(after=0.1))
+    assert end.spans == ((at, at + 1),)
+
+
 def test_a_piece_that_was_taken_from_the_slot_is_not_finished_twice(bench: WorkerBench) -> None:
     """What a slot says of a piece it no longer has is void."""
     (run,) = runs(bench.turn(bench.jobs(0, 2)))
@@ -475,3 +548,16 @@ def test_healed_it_wants_jobs_again(bench: WorkerBench) -> None:
     (beat,) = of(Heartbeat, bench.turn(SlotReady(0)))
     assert (beat.window, beat.broken) == (module.WINDOW, "")
     assert len(runs(bench.turn(bench.jobs(0, 5)))) == 1
+
+
+def test_a_job_that_hides_that_it_runs_does_not_run_for_ever(bench: WorkerBench) -> None:
+    """It writes to its slot's page and ends the slot: nobody knows that it had begun, so it runs again, three times in
+    all. What is behind it runs."""
+    (run,) = runs(bench.turn(bench.jobs(0, 2, spec=BatchSpec(max_crashes=1))))
+    for _ in range(UNBEGUN_DEATHS - 1):
+        hidden = SlotDied(run.slot, None, None, JobState.DEAD, "killed by SIGKILL", 1.0, 0.0)
+        (run,) = runs(bench.turn(hidden, SlotReady(0)))
+        assert run.start == 0
+    did = bench.turn(SlotDied(run.slot, None, None, JobState.DEAD, "killed by SIGKILL", 1.0, 0.0), SlotReady(0))
+    assert [other.start for other in runs(did)] == [1]
+    assert delivered(bench.turn(after=OUTCOME_DELAY)) == [(0, 1)]

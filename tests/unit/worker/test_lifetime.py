@@ -74,4 +74,4 @@ def test_what_runs_at_the_last_call_is_ended_and_given_back() -> None:
     bench = WorkerBench(lifetime=Lifetime(NOW, time_limit=60.0, drain_before=30.0, grace=5.0))
     (run,) = runs(bench.turn(bench.jobs(0, 4)))
     assert of(EndSlot, bench.pass_time(49.0)) == []
-    assert of(EndSlot, bench.pass_time(2.0)) == [EndSlot(0, run.piece, JobState.CANCELLED, "cancelled")]
+    assert of(EndSlot, bench.pass_time(2.0)) == [EndSlot(0, run.piece, ((0, 1),), JobState.CANCELLED, "cancelled")]

@@ -73,3 +73,13 @@ def test_little_is_sent_again_at_once() -> None:
     assert sent(outbox.deliver(1.0)) == [0, 1, 2, 3, 4, 5]
     assert sent(outbox.deliver(1.0 + RESEND)) == [0, 1]
     assert sent(outbox.deliver(1.0 + 2 * RESEND)) == [2, 3]
+
+
+def test_nothing_is_sent_again_while_something_is_on_its_way() -> None:
+    """However long that takes: it would wait behind what it repeats. When all has arrived, RESEND later it is."""
+    _, outbox = kept([1, 1])
+    assert sent(outbox.deliver(1.0)) == [0, 1]
+    for second in range(2, 30):
+        outbox.under_way(float(second))
+        assert sent(outbox.deliver(float(second))) == []
+    assert sent(outbox.deliver(29.0 + RESEND)) == [0, 1]

@@ -1,19 +1,42 @@
-"""What a slot says is believed only if a slot in its senses can say it."""
+"""What a slot says is believed only if a slot in its senses can say it: whatever a job writes to its slot's socket or
+page, the agent goes on, and others can read what it passes on."""
 
 from __future__ import annotations
 
 import os
+import random
+import struct
 from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from penstock.job.spec import BatchSpec, JobState, Stamp
+from penstock.job.spooled_output import size_of
+from penstock.slot.framing import MAGIC, PREFIX
 from penstock.slot.output_spool import Spool
-from penstock.slot.protocol import INDEX, PIECE, STARTED, UNIT, Done, FromSlot, Ran, Ready, Running, Unfit, frame
-from penstock.wire.messages import BatchHead, Lease
+from penstock.slot.protocol import (
+    INDEX,
+    LIMIT_CELLS,
+    LIMITS,
+    PIECE,
+    STARTED,
+    UNIT,
+    Done,
+    FromSlot,
+    Ran,
+    Ready,
+    Running,
+    Unfit,
+    frame,
+)
+from penstock.wire import frames
+from penstock.wire.messages import BatchHead, Lease, Note, OutcomeHead, Outcomes, Print, Prints, WorkerToSink
 from penstock.worker.contract import Run
+from penstock.worker.output_notes import noted_all
 from penstock.worker.slot_checks import nonsense
 from penstock.worker.slot_handle import Ended, SlotHandle
 
@@ -112,3 +135,175 @@ def test_a_page_that_names_a_job_of_no_piece_names_none(
     assert handle.running() == Running(1, 10, 0, 10)
     handle.page.cells[PIECE] = 3
     assert handle.running() is None
+
+
+# ---------------------------------------------------------------------------------------------- anything at all
+
+
+INT64 = st.integers(-(2**63), 2**63 - 1) | st.integers(-5, 40) | st.sampled_from([2**62, 2**63 - 1, -(2**63), 2**40])
+CELLS = LIMITS + LIMIT_CELLS + 2
+decoder = frames.Decoder(WorkerToSink)
+
+
+@pytest.fixture
+def attacked() -> Iterator[SlotHandle]:
+    """Of a slot that has the pieces 1 (jobs 10 to 19, the second lease) and 2 (jobs 20 to 29); one job has printed."""
+    attacked = SlotHandle(0, 1, (Spool(), Spool()))
+    lease, head = Lease(1, bytes(16), 0, 30, 0, 30, Stamp(), 0), BatchHead(bytes(16), BatchSpec(), bytes(16), 0, 0)
+    attacked.ready(77)
+    for piece in (1, 2):
+        attacked.run(Run(0, piece, lease, head, 10 * piece, 10 * piece + 10), b"", b"")
+    yield attacked
+    attacked.close_files()
+    attacked.close()
+    for spool in attacked.spools:
+        spool.close()
+
+
+def reset(attacked: SlotHandle) -> None:
+    """As it is at first, whatever came before."""
+    for cell in range(CELLS):
+        attacked.page.cells[cell] = 0
+    attacked.ended = None
+    attacked._known.clear()
+    attacked._said.clear()
+
+
+def passed_on(ran: Ran) -> None:
+    """What leaves the agent is read by the sink as it was said."""
+    head = OutcomeHead(
+        bytes(16), ran.start, ran.stop, ran.state, True, Stamp(), 1, 0, ran.started_time, ran.elapsed, ran.size,
+        False, ran.note, ran.offset,
+    )  # fmt: skip
+    message = Outcomes(bytes(16), "w", (head,), ())
+    assert decoder.decode(frames.encode(message, bytes(ran.size))).message == message
+    assert 10 <= ran.start < ran.stop <= 30
+    if ran.spooled is not None:
+        assert all(size_of(segment) >= 0 for segments in ran.spooled for segment in segments)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300, deadline=None)
+@given(
+    st.dictionaries(st.integers(0, CELLS - 1), INT64, max_size=12),
+    st.sampled_from([0, 1, 2, 3, 2**62]),
+    st.binary(max_size=60),
+    st.sampled_from([None, 0, 1]),
+)
+def test_a_page_can_say_what_it_likes(
+    attacked: SlotHandle, cells: dict[int, int], piece: int, journal: bytes, ended: int | None
+) -> None:
+    """No cell ends the agent, and what it makes of them is of the jobs that the slot has."""
+    reset(attacked)
+    for cell, value in cells.items():
+        attacked.page.cells[cell] = value
+    attacked.page.cells[PIECE] = piece
+    attacked.page.journal[: len(journal)] = journal
+    os.write(attacked.files()[2], b"out")
+    moved = attacked.drain.move()
+    assert moved is not None
+    for is_error, (position, data) in enumerate(moved.streams):
+        prints = Prints(bytes(16), "w", (Print(bytes(16), 1, 1, Stamp(), bool(is_error), position, len(data)),), (), 0)
+        assert decoder.decode(frames.encode(prints, data)).message == prints
+    running = attacked.running()
+    if ended is not None:
+        attacked.ended = Ended(JobState.CANCELLED, "cancelled", running)
+    attacked.time_left(), attacked.overdue(), attacked.idle_with_orders(), attacked.running_or_next()
+    for number, start in ((1, 10), (2, 20)):
+        assert start <= attacked.hold_back(number, running) <= start + 10
+    found = attacked.saved()
+    if found is not None:
+        for ran in found[0].ran:
+            passed_on(ran)
+    died = attacked.death(running, "cause", -9)
+    assert died.index is None or 10 <= died.index < 30
+    passed_on(Ran(10, 11, JobState.FAILED, died.started_time, died.elapsed, 0, died.note, died.spooled))
+
+
+def rarely(some: st.SearchStrategy[Any], usual: Any) -> st.SearchStrategy[Any]:
+    return st.sampled_from(range(8)).flatmap(lambda chance: st.just(usual) if chance else some)
+
+
+RANS = st.builds(
+    Ran,
+    st.integers(8, 22) | INT64,
+    st.integers(8, 22) | INT64,
+    rarely(st.sampled_from(JobState), JobState.SUCCEEDED),
+    rarely(st.floats(), 1.0),
+    rarely(st.floats(), 0.5),
+    rarely(INT64, 0),
+    st.none()
+    | st.builds(
+        Note,
+        st.text(max_size=5),
+        st.text(max_size=5),
+        st.binary(max_size=9),
+        st.binary(max_size=9),
+        st.none() | INT64,
+        rarely(INT64, None),
+        st.none() | INT64,
+        rarely(INT64, 0),
+        rarely(INT64, 0),
+    ),
+    st.none() | st.tuples(*[st.lists(st.binary(max_size=4) | st.tuples(INT64, INT64), max_size=2).map(tuple)] * 2),
+    rarely(st.tuples(INT64, INT64), (0, 0)),
+    rarely(INT64, 0),
+)
+
+
+@st.composite
+def plausible(draw: st.DrawFn) -> tuple[Ran, ...]:
+    """Records that are in order, with anything else wrong about them."""
+    found, at = [], 10
+    for ran in draw(st.lists(RANS, max_size=3)):
+        stop = at + draw(st.integers(1, 3))
+        found.append(msgspec.structs.replace(ran, start=at, stop=stop))
+        at = stop
+    return tuple(found)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=500, deadline=None)
+@given(st.lists(RANS, max_size=2).map(tuple) | plausible(), st.sampled_from([1, 1, 1, 2, 7]), st.booleans())
+def test_records_are_refused_or_can_be_passed_on(
+    attacked: SlotHandle, ran: tuple[Ran, ...], piece: int, goes_on: bool
+) -> None:
+    """Nobody behind the agent gets what it cannot read; what is refused is said in words."""
+    reset(attacked)
+    attacked.spools[0].write(b"printed", 0)
+    message = Done(piece, ran, goes_on)
+    size = sum(one.size for one in ran)
+    if size > 1000:
+        return  # so many bytes did not come
+    try:
+        data = msgspec.msgpack.encode(message)
+        decoded = msgspec.msgpack.decode(data, type=Done)
+    except (ValueError, OverflowError):
+        return
+    if nonsense(decoded, size, attacked):
+        return
+    for one in noted_all(decoded.ran, attacked.spools, 100):
+        passed_on(one)
+
+
+def test_frames_of_any_bytes_end_nothing(attacked: SlotHandle) -> None:
+    """Garbage, sizes beyond all bounds, nesting without end: a stream that is no longer read, and little memory."""
+    dice = random.Random(1)
+    deep = b"\x91" * 100_000 + b"\xc0"
+    whole = frame(Done(1, (Ran(10, 11, JobState.SUCCEEDED, 1.0, 0.5, 4),)), 4) + b"abcd"
+    cases = [
+        PREFIX.pack(MAGIC, 2**32 - 1, 0), PREFIX.pack(MAGIC, 1, 2**64 - 1), PREFIX.pack(MAGIC, 5, 2**39) + b"x" * 50,
+        PREFIX.pack(MAGIC, len(deep), 0) + deep, PREFIX.pack(MAGIC, 5, 0) + b"\xdd" + struct.pack(">I", 2**32 - 1),
+    ]  # fmt: skip
+    for _ in range(300):
+        data = bytearray(whole)
+        for _ in range(dice.randrange(1, 4)):
+            data[dice.randrange(len(data))] = dice.randrange(256)
+        cases.append(bytes(data))
+    for number, case in enumerate(cases):
+        one = SlotHandle(0, 1, (Spool(), Spool()))
+        os.write(one.files()[0], case[:60_000])
+        if len(case) > 60_000:
+            os.write(one.files()[0], case[60_000:])
+        found = one.stream.receive()
+        assert one.stream.nonsense or (number >= 5 and len(found) <= 1)
+        one.close_files()
+        one.close()

@@ -25,6 +25,8 @@ CONNECT_TIME = 3.0
 """Seconds in which a port must answer."""
 HANDSHAKE_TIME = 4.0
 """Seconds in which ZeroMQ must have shaken hands: more than a station's own limit."""
+SILENT = "no answer in the handshake: what listens there is stopped, or is no penstock"
+"""Of a door where nobody greets: that says nothing of a key."""
 CLOCK_SECONDS = 2.0
 """That two clocks may differ unnoticed: not_before, expires and times in listings are no more exact."""
 CLOCK_WRONG_SECONDS = 60.0
@@ -126,6 +128,7 @@ def is_taken(url: str) -> bool:
 
 def _doors(at: dict[str, str], key: KeyFile | None) -> Iterator[Finding]:
     """Whether the handshake is accepted where this key belongs."""
+    from penstock.wire.greeting import greets
     from penstock.wire.self_test import try_doors
 
     names = [name for name, roles in DOORS.items() if key is None or key.role in roles]
@@ -135,7 +138,10 @@ def _doors(at: dict[str, str], key: KeyFile | None) -> Iterator[Finding]:
         said = "not let in: the key was revoked or never on the list there (`penstock keys list`), or the pipeline is"
         said += " another one, or has no keys"
     for name, let_in in try_doors({name: at[name] for name in names}, key, HANDSHAKE_TIME).items():
-        yield Finding(f"{name} door", "ok", "let in") if let_in else Finding(f"{name} door", "wrong", said)
+        if let_in:
+            yield Finding(f"{name} door", "ok", "let in")
+        else:
+            yield Finding(f"{name} door", "wrong", said if greets(at[name]) else SILENT)
 
 
 def _asked(url: str, key: KeyFile | None, key_path: str) -> Iterator[Finding]:
@@ -163,6 +169,9 @@ def judged(status: PipelineStatus, now: float) -> Iterator[Finding]:
     yield _clock(status.wall_time - now)
     if status.trouble:
         yield Finding("trouble", "wrong", status.trouble)
+    if status.damage:
+        yield Finding("damage", "wrong", status.damage)
+    yield from (Finding("growth", "warn", line) for line in status.growth)
     sink = (
         "connected" if status.sink_present else "not connected, so nothing is recorded: start it with `penstock sink`"
     )
@@ -176,6 +185,7 @@ def judged(status: PipelineStatus, now: float) -> Iterator[Finding]:
     for worker in status.workers:
         if worker.broken:
             yield Finding("workers", "wrong", f"{worker.name} on {worker.host} runs no jobs: {worker.broken}")
+    yield from _workers_clocks(status)
     yield _python(status)
 
 
@@ -197,6 +207,14 @@ def _clock(ahead: float) -> Finding:
         state,
         said if state == "ok" else f"{said}: set both by NTP, since not_before and expires depend on them",
     )
+
+
+def _workers_clocks(status: PipelineStatus) -> Iterator[Finding]:
+    for worker in status.workers:
+        if abs(worker.clock_ahead) > CLOCK_SECONDS:
+            ahead = "ahead of" if worker.clock_ahead > 0 else "behind"
+            said = f"that of {worker.name} on {worker.host} is {abs(worker.clock_ahead):.1f} s {ahead} the ventilator's"
+            yield Finding("clock", "warn", f"{said}: set both by NTP, since its jobs' times are by that clock")
 
 
 def _python(status: PipelineStatus) -> Finding:

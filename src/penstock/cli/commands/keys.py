@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,7 +54,7 @@ def init(folder: Path | None, url: str) -> None:
     keys = _keys(folder)
     keys.init(url)
     say(f"keys for {url} are in {keys.path}; to run a pipeline with them, and to be its admin:")
-    print(f"export PENSTOCK_KEY={keys.path}")
+    print(f"export PENSTOCK_KEY={shlex.quote(str(keys.path))}")
 
 
 @command.command("new")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import json
 import re
 import shlex
 import sys
@@ -15,6 +14,7 @@ import click
 
 from penstock.cli.commands import print_k8s
 from penstock.cli.commands.keys import work_key_file
+from penstock.cli.commands.print_words import check_words, in_unit, unit_command, unit_word
 from penstock.cli.options import debug, key_path, keyed, url_option
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -22,7 +22,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 UNIT = """\
 # {file}: put it into /etc/systemd/system, then: systemctl enable --now {file}
 [Unit]
-Description=penstock {station} of {url}
+Description=penstock {station} ({url})
 Wants=network-online.target
 After=network-online.target
 
@@ -88,6 +88,8 @@ if [ -n "$end" ]; then
 fi
 exec {command} ${{limit[@]+"${{limit[@]}}"}}
 """
+WALL_TIME = re.compile(r"[0-9]+(-[0-9]+)?(:[0-9]+){0,2}|infinite|unlimited", re.IGNORECASE)
+"""As sbatch(1) has it."""
 
 
 def for_workers(function: Function) -> Function:
@@ -129,21 +131,24 @@ def command() -> None:
 def systemd(station: str, user: str, data: Path | None, url: str, slots: int | None, tags: tuple[str, ...]) -> None:
     """Print the systemd unit of a STATION: ventilator, sink or worker."""
     words = [sys.executable, "-m", "penstock", station]
+    check_words(user, str(data or ""), key_path(), url, *tags, *words)
+    if not user or " " in user:
+        raise click.BadParameter(f"{user!r} is no user's name", param_hint="'--user'")
     if station == "worker":
         words += _options(url, slots, tags, _key())
         more, stop_time = WORKER_LINES, print_k8s.WORKER_STOP_TIME
     else:
         folder = str(data.absolute()) if data else "/var/lib/penstock"
         words += ["--bind", url, "--data", folder, *(["--key", key_path()] if key_path() else [])]
-        lines = f"ReadWritePaths={folder}" if data else "StateDirectory=penstock\nStateDirectoryMode=0700"
+        lines = f"ReadWritePaths={unit_word(folder)}" if data else "StateDirectory=penstock\nStateDirectoryMode=0700"
         more, stop_time = STORE_LINES.format(data=lines), print_k8s.STORE_STOP_TIME
     print(
         UNIT.format(
             file=f"penstock-{station}.service",
             station=station,
-            url=url,
-            user=user,
-            command=" ".join(map(_for_systemd, words)) + (" --name %H" if station == "worker" else ""),
+            url=in_unit(url),
+            user=in_unit(user),
+            command=unit_command(words) + (" --name %H" if station == "worker" else ""),
             stop_time=stop_time,
             more=more,
         ),
@@ -176,12 +181,15 @@ def slurm(
     """Print a Slurm job script: an array of workers that leave when idle and drain before their wall time."""
     words = [sys.executable, "-m", "penstock", "worker"]
     words += [*_options(url, None, tags, _key()), "--idle-timeout", idle_timeout]
+    check_words(*words, drain_before)
+    if time is not None and not WALL_TIME.fullmatch(time):
+        raise click.BadParameter(f"{time!r}: write minutes, HH:MM:SS or DAYS-HH:MM:SS", param_hint="'--time'")
     print(
         SLURM.format(
             count=workers,
             url=url,
             slots=slots or 1,
-            time=f"#SBATCH --time={shlex.quote(time)}\n" if time else "",
+            time=f"#SBATCH --time={time}\n" if time else "",
             drain_before=shlex.quote(drain_before),
             command=shlex.join(words),
         ),
@@ -207,6 +215,7 @@ def k8s(image: str, workers: int, head: bool, storage: str, url: str, slots: int
 
     With --head the URL's host is the name of the service: `penstock keys init tcp://penstock:5555`.
     """
+    check_words(image, storage, url, key_path(), *tags)
     if head:
         print(print_k8s.of_head(image=image, url=url, storage=storage, folder=key_path()), end="---\n")
     words = ["penstock", "worker", *_options(url, slots or 1, tags, print_k8s.WORKER_KEY if key_path() else "")]
@@ -222,9 +231,3 @@ def _options(url: str, slots: int | None, tags: tuple[str, ...], key: str) -> li
     """What a worker is told."""
     found = ["--connect", url, *(["--key", key] if key else []), *(["--slots", str(slots)] if slots else [])]
     return found + [word for tag in tags for word in ("--tag", tag)]
-
-
-def _for_systemd(word: str) -> str:
-    """A word as ExecStart= has it (systemd.service(5), "Command lines")."""
-    word = word.replace("%", "%%").replace("$", "$$")
-    return word if re.fullmatch(r"[\w@%+=:,./$\[\]-]+", word) else json.dumps(word, ensure_ascii=False)

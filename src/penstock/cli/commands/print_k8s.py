@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from pathlib import Path
 
+from penstock.cli.commands.print_words import kubernetes_command, yaml_text
 from penstock.errors import ConfigError
 from penstock.url import endpoints
 
@@ -17,7 +17,7 @@ STORE_STOP_TIME = 90
 WORKER_KEY = "/keys/own/worker.key"
 """Where a pod has its key; a head has all of its own in that folder."""
 HEAD_KEYS = ("ventilator.key", "sink.key", "peers.json")
-SERVICE = re.compile(r"tcp://([a-z]([a-z0-9-]{0,61}[a-z0-9])?)(\.[a-z0-9.-]+)?:\d+$")
+SERVICE = re.compile(r"tcp://([a-z]([a-z0-9-]{0,61}[a-z0-9])?)(\.[a-z0-9.-]+)?:\d+")
 """A URL whose host is, or begins with, what a service can be called."""
 
 POD = """\
@@ -151,8 +151,8 @@ def of_workers(*, image: str, url: str, words: list[str], count: int, slots: int
         secret=_secret("worker", {"worker.key": key}) if key else "",
         pod=POD.format(grace=WORKER_STOP_TIME),
         init=_init(image, "worker.key") if key else "",
-        image=json.dumps(image),
-        command=json.dumps(words),
+        image=yaml_text(image),
+        command=kubernetes_command(words),
         slots=slots,
         confined=CONTAINER,
         mounts=f"        volumeMounts:\n{KEYS_MOUNT}      volumes:\n{_key_volumes('worker')}" if key else "",
@@ -165,7 +165,7 @@ def of_head(*, image: str, url: str, storage: str, folder: str) -> str:
     ConfigError: the URL names no service, or there is no key folder.
     """
     at = endpoints(url)
-    found = SERVICE.match(at.desk)
+    found = SERVICE.fullmatch(at.desk)
     if found is None or at.results.rpartition(":")[0] != at.desk.rpartition(":")[0]:
         raise ConfigError(f"{url}: with --head its host is the name of a service, as in tcp://penstock:5555")
     if folder and not Path(folder).is_dir():
@@ -184,8 +184,8 @@ def of_head(*, image: str, url: str, storage: str, folder: str) -> str:
         containers="".join(
             STATION.format(
                 station=station,
-                image=json.dumps(image),
-                command=json.dumps(["penstock", station, "--bind", bind, "--data", "/data/own", *guarded]),
+                image=yaml_text(image),
+                command=kubernetes_command(["penstock", station, "--bind", bind, "--data", "/data/own", *guarded]),
                 port=ports[door],
                 confined=CONTAINER,
             )
@@ -193,18 +193,18 @@ def of_head(*, image: str, url: str, storage: str, folder: str) -> str:
             for station, door in (("ventilator", "desk"), ("sink", "results"))
         ),
         volumes=f"      volumes:\n{_key_volumes('head')}" if data else "",
-        storage=json.dumps(storage),
+        storage=yaml_text(storage),
     )
 
 
 def _secret(name: str, data: dict[str, str]) -> str:
-    lines = "".join(f"  {file}: {json.dumps(text)}\n" for file, text in data.items())
+    lines = "".join(f"  {file}: {yaml_text(text)}\n" for file, text in data.items())
     return KEY_OBJECT.format(name=name, data=lines)
 
 
 def _init(image: str, *files: str) -> str:
     words = ["install", "-D", "-m", "600", "-t", str(Path(WORKER_KEY).parent), *(f"/secret/{file}" for file in files)]
-    return INIT.format(image=json.dumps(image), command=json.dumps(words), confined=CONTAINER)
+    return INIT.format(image=yaml_text(image), command=kubernetes_command(words), confined=CONTAINER)
 
 
 def _key_volumes(name: str) -> str:

@@ -19,6 +19,7 @@ from penstock.cli.output import (
     local_time,
     outcome_record,
     printable,
+    printable_lines,
     say,
     value_text,
 )
@@ -50,6 +51,7 @@ def command(url: str, full: bool, as_json: bool, job: str) -> None:
 
     with Pipeline(url) as pipeline:
         batch, index = job_of(pipeline, job)
+        batch.opens_pickles = False
         info = batch.job(index, full=full)
         attempts = batch.attempts(index)
     if as_json:
@@ -132,7 +134,7 @@ def _show(outcome: Outcome) -> None:
         "traceback": outcome.traceback,
     }.items():
         if text:
-            print(f"{name}:\n{text.rstrip()}")
+            print(f"{name}:\n{printable_lines(text).rstrip()}")
     for name, kept, size in (
         ("stdout", outcome.stdout, outcome.stdout_size),
         ("stderr", outcome.stderr, outcome.stderr_size),
@@ -144,4 +146,4 @@ def _show(outcome: Outcome) -> None:
 def _facts(facts: dict[str, Any]) -> None:
     for name, fact in facts.items():
         if fact not in {"", None}:
-            print(f"{name:10} {fact if name == 'value' else printable(str(fact))}")
+            print(f"{name:10} {printable(str(fact))}")

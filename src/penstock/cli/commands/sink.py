@@ -7,17 +7,18 @@ from typing import Any
 
 import click
 
-from penstock.cli.options import binding, data_folder, station_settings
+from penstock.cli.options import binding, data_folder, older, station_settings
 from penstock.cli.signals import give_back
 
 
 @click.command("sink", short_help="Run a sink: it records outcomes and hands them to clients.")
+@older
 @binding
-def command(url: str, data: Path | None, **asked: Any) -> int:
+def command(url: str, data: Path | None, *, accept_older: bool, **asked: Any) -> int:
     """Run a sink until SIGTERM or Ctrl-C: it records the outcomes of jobs and hands them to clients."""
     common = station_settings(url, **asked)
     from penstock.sink.process import main
     from penstock.station.config import SinkConfig
 
     give_back()
-    return main(SinkConfig(data=data_folder(data), **common))
+    return main(SinkConfig(data=data_folder(data), accept_older=accept_older, **common))

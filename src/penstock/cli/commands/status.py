@@ -37,7 +37,7 @@ def command(url: str, as_json: bool) -> None:
             | {"broken": {worker.name: worker.broken for worker in status.workers if worker.broken}}
         )
         return
-    print(f"pipeline  {status.url}")
+    print(f"pipeline  {printable(status.url)}")
     workers = f"{len(status.workers)}, {counted(status.slots, 'slot')}"
     print(f"workers   {without_workers(status) or workers}")
     for line in broken(status.workers):
@@ -45,10 +45,12 @@ def command(url: str, as_json: bool) -> None:
     print(f"jobs      {status.waiting} waiting, {status.running} running")
     print(f"batches   {status.batches} with open jobs")
     print(f"sink      {'connected' if status.sink_present else 'not connected: start it with penstock sink'}")
-    print(f"versions  penstock {status.version}, Python {status.python}")
+    print(f"versions  {printable(f'penstock {status.version}, Python {status.python}')}")
     if status.reopened or status.lost:
         print(f"damage    the results file lost outcomes: {status.reopened} jobs run again, {status.lost} are dead")
-    print(f"security  {SECURITY.get(status.security, status.security)}")
+    if status.damage:
+        print(f"damage    {printable(status.damage)}")
+    print(f"security  {SECURITY.get(status.security) or printable(status.security)}")
     if status.trouble:
         print(f"TROUBLE   {printable(status.trouble)}")
     if status.malformed:

@@ -120,7 +120,7 @@ def view(before: Sample, now: Sample) -> View:
     paces = {batch.id: max(0, batch.finished - ended_before.get(batch.id, 0)) / span for batch in now.batches}
     who = f"{counted(len(status.workers), 'worker')}, {counted(status.slots, 'slot')}"
     heading = (
-        f"penstock {status.version} at {status.url}",
+        printable(f"penstock {status.version} at {status.url}"),
         f"{who}   {status.waiting} waiting, {status.running} running   "
         f"{sum(paces.values()):.1f} jobs per second" + ("" if status.sink_present else "   no sink is connected"),
     )
@@ -175,7 +175,7 @@ def _live(pipeline: Pipeline, interval: float) -> None:
             try:
                 before, now, lost = now, look(), ""
             except NoPipeline as error:
-                lost = str(error)
+                lost = printable(str(error))
 
 
 def screen(shown: View, lost: str = "") -> Group:

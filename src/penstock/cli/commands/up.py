@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import time
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from penstock.cli.options import binding, data_folder, graced, key_path, station_settings
+from penstock.cli.options import binding, data_folder, graced, key_path, older, station_settings
 from penstock.cli.output import say
 from penstock.errors import ConfigError, NoPipeline, PenstockError
 from penstock.exit_codes import WRONG_USE
@@ -44,10 +45,19 @@ START_TIME = 15.0
     help="Run this many jobs at once in each worker.  [default: cores / workers]",
 )
 @click.option("--show-jobs", is_flag=True, help="Print a line for each job as it ends.")
+@older
 @graced()
 @binding
 def command(
-    url: str, data: Path | None, workers: int, slots: int | None, show_jobs: bool, grace: float, **asked: Any
+    url: str,
+    data: Path | None,
+    workers: int,
+    slots: int | None,
+    *,
+    show_jobs: bool,
+    grace: float,
+    accept_older: bool,
+    **asked: Any,
 ) -> None:
     """Run a whole pipeline on this machine until Ctrl-C, which lets running jobs finish.
 
@@ -59,14 +69,16 @@ def command(
     from penstock.supervisor import StationEndedError, Supervisor
 
     with _terminable():
-        supervisor = Supervisor(_stations(common, folder, workers, slots, show_jobs=show_jobs, grace=grace), say=say)
+        stores = {"data": folder, "accept_older": accept_older}
+        stations = _stations(common, stores, workers, slots, show_jobs=show_jobs, grace=grace)
+        supervisor = Supervisor(stations, say=say)
         try:
             supervisor.start()
             _wait_until_up(supervisor, url, workers)
             say(f"{url} is up and keeps its data in {folder}; others on this machine find it with")
-            print(f"export PENSTOCK_URL={url}", flush=True)
+            print(f"export PENSTOCK_URL={shlex.quote(url)}", flush=True)
             if key_path():
-                print(f"export PENSTOCK_KEY={key_path()}", flush=True)
+                print(f"export PENSTOCK_KEY={shlex.quote(key_path())}", flush=True)
             while True:
                 supervisor.wait()
         except StationEndedError as error:
@@ -88,8 +100,14 @@ def _check_places(url: str, folder: str) -> None:
         raise ConfigError(f"{folder}: {(error.strerror or str(error)).lower()}") from None
 
 
-def _stations(common: dict[str, Any], folder: str, workers: int, slots: int | None, **of_workers: Any) -> list[Station]:
-    """`common`: what every station is told; `of_workers`: what only workers are."""
+def _stations(
+    common: dict[str, Any],
+    stores: dict[str, Any],
+    workers: int,
+    slots: int | None,
+    **of_workers: Any,
+) -> list[Station]:
+    """`common`: what every station is told; `stores`: what those with a store are; `of_workers`: what workers are."""
     from penstock.cli.commands.worker import default_name
     from penstock.station.capacity import default_slots
     from penstock.station.config import SinkConfig, VentilatorConfig, WorkerConfig
@@ -98,8 +116,8 @@ def _stations(common: dict[str, Any], folder: str, workers: int, slots: int | No
     each = slots or max(1, default_slots() // max(1, workers))
     names = [f"{default_name()}-{number}" for number in range(1, workers + 1)]
     return [
-        Station("ventilator", VentilatorConfig(data=folder, **common)),
-        Station("sink", SinkConfig(data=folder, **common)),
+        Station("ventilator", VentilatorConfig(**stores, **common)),
+        Station("sink", SinkConfig(**stores, **common)),
         *(Station("worker", WorkerConfig(slots=each, name=name, **of_workers, **common)) for name in names),
     ]
 

@@ -7,17 +7,18 @@ from typing import Any
 
 import click
 
-from penstock.cli.options import binding, data_folder, station_settings
+from penstock.cli.options import binding, data_folder, older, station_settings
 from penstock.cli.signals import give_back
 
 
 @click.command("ventilator", short_help="Run a ventilator: it takes in jobs and hands them to workers.")
+@older
 @binding
-def command(url: str, data: Path | None, **asked: Any) -> int:
+def command(url: str, data: Path | None, *, accept_older: bool, **asked: Any) -> int:
     """Run a ventilator until SIGTERM or Ctrl-C: it takes in jobs, keeps them safe and hands them to workers."""
     common = station_settings(url, **asked)
     from penstock.station.config import VentilatorConfig
     from penstock.ventilator.process import main
 
     give_back()
-    return main(VentilatorConfig(data=data_folder(data), **common))
+    return main(VentilatorConfig(data=data_folder(data), accept_older=accept_older, **common))

@@ -30,6 +30,11 @@ TIMED_OUT = (-1, 15)
 STDOUT = frozenset({"-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"})
 NAME_BYTES = 255
 """The longest file name (NAME_MAX of Linux)."""
+TAKEN = frozenset({b".", b"..", b"stdout", b"stderr", b"seq"})
+"""Names that no folder of an argument can have: that of an empty argument is the one around it, as in GNU parallel,
+which ends with an error where another argument's folder is to have the name of a file there."""
+EMPTY = b"\\empty"
+"""Where that would be the folder of other arguments. None is so named: their backslashes are doubled."""
 ESCAPES = {b"\\": b"\\\\", b"\t": b"\\t", b"\0": b"\\0", b"/": b"\\_"}
 
 
@@ -175,18 +180,22 @@ class ResultFiles:
     def _names(self, item: Any) -> Sequence[bytes]:
         given = given_of(item)
         arguments = [str(item).encode("utf-8", "surrogateescape")] if given is None else given
-        names: list[bytes] = []
-        for place, argument in enumerate(arguments):
-            column = place % (self._columns or len(arguments))
-            header = self._names_of_columns[column : column + 1]
-            names += (file_name(header[0]) if header else b"%d" % (column + 1), file_name(argument))
-        return names
+        columns = [place % (self._columns or len(arguments)) for place in range(len(arguments))]
+        headers = [self._header(column) for column in columns]
+        names = list(map(file_name, arguments))
+        if not set(headers).isdisjoint(names):
+            names = [name or EMPTY for name in names]
+        return [one for both in zip(headers, names, strict=True) for one in both]
+
+    def _header(self, column: int) -> bytes:
+        header = self._names_of_columns[column : column + 1]
+        return file_name(header[0]) if header else b"%d" % (column + 1)
 
 
 def file_name(argument: bytes) -> bytes:
     """An argument as the name of a folder: no slash is left in it, and it is never too long."""
     name = b"".join(ESCAPES.get(argument[at : at + 1], argument[at : at + 1]) for at in range(len(argument)))
-    if name in {b".", b".."}:
+    if name in TAKEN:
         return b"\\" + name
     if len(name) <= NAME_BYTES:
         return name

@@ -32,6 +32,13 @@ def test_all_is_well() -> None:
 @pytest.mark.parametrize(
     ("change", "check", "state", "said"),
     [
+        ({"growth": ("queue.db-wal has 9.0 GiB",)}, "growth", "warn", "queue.db-wal has 9.0 GiB"),
+        (
+            {"workers": (msgspec.structs.replace(WORKER, clock_ahead=-90.0),)},
+            "clock",
+            "warn",
+            "is 90.0 s behind the ventilator's",
+        ),
         ({"version": "0.0.1"}, "penstock", "warn", "the pipeline has 0.0.1"),
         (
             {"workers": (WORKER, msgspec.structs.replace(WORKER, name="w2", version="99.1.0"))},

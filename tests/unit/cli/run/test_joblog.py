@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from penstock.cli.job_output import Shown
 from penstock.cli.run.joblog import HEAD, Ended, JobLog, ResultFiles, file_name
@@ -103,6 +106,22 @@ def test_no_argument_leaves_the_folder(tmp_path: Path, argument: bytes) -> None:
     (found,) = tmp_path.rglob("stdout")
     assert found.resolve().is_relative_to(tmp_path / "res" / "1")
     assert found.read_bytes() == b"out"
+
+
+ARGUMENTS = st.sampled_from([b"", b"1", b"2", b"stdout", b"stderr", b"seq", b"\\empty", b"\\stdout", b"a/b", b".."])
+
+
+@given(st.integers(1, 3).flatmap(lambda n: st.lists(st.tuples(*[ARGUMENTS] * n), unique=True, min_size=2, max_size=9)))
+@example([(b"",), (b"stdout",)])
+@example([(b"stdout",), (b"",)])
+@example([(b"", b"2"), (b"2", b"")])
+def test_no_argument_is_in_the_way_of_another(rows: list[tuple[bytes, ...]]) -> None:
+    """Whatever they are, and whichever ends first: as many folders as jobs."""
+    with TemporaryDirectory() as folder:
+        files = ResultFiles(folder, len(rows[0]))
+        for row in rows:
+            files.add(ended(item=list(row)))
+        assert len([path for path in Path(folder).rglob("stdout") if path.is_file()]) == len(rows)
 
 
 def test_blocks_have_folders_of_their_own(tmp_path: Path) -> None:

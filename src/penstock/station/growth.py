@@ -1,0 +1,48 @@
+"""What of a station's files grows until it is trouble, told while it is none yet."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+LOOK_INTERVAL = 10.0
+"""Seconds between two looks: what grows here takes hours."""
+LOG_BYTES = 512 << 20
+"""Of a write-ahead log: eight times what a checkpoint leaves of it, and a start reads all of it."""
+FREE_BYTES = 2 << 30
+"""On a disk, under which somebody should know: hours of a busy pipeline."""
+GIB = 1 << 30
+
+
+class Growth:
+    """Looks after the store at this path now and then."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._looked_at = -LOOK_INTERVAL
+        self._seen: tuple[str, ...] = ()
+
+    def look(self, now: float) -> tuple[str, ...]:
+        """Lines for people; none: all is as it should be."""
+        if now >= self._looked_at + LOOK_INTERVAL:
+            self._looked_at, self._seen = now, tuple(line for line in (self._log(), self._disk()) if line)
+        return self._seen
+
+    def _log(self) -> str:
+        log = self._path.with_name(f"{self._path.name}-wal")
+        try:
+            size = os.stat(log).st_size
+        except OSError:
+            return ""
+        held = "it is not written back, maybe since another program has the file open"
+        return f"{log} has {size / GIB:.1f} GiB: {held}" if size > LOG_BYTES else ""
+
+    def _disk(self) -> str:
+        try:
+            free = shutil.disk_usage(self._path.parent).free
+        except OSError:
+            return ""
+        if free >= FREE_BYTES:
+            return ""
+        return f"the disk of {self._path.parent} has {free / GIB:.1f} GiB left: make room, or delete batches that ended"

@@ -1,0 +1,26 @@
+"""What a socket's monitor says of a handshake that failed."""
+
+from __future__ import annotations
+
+import errno
+from typing import NamedTuple
+
+import zmq
+
+from penstock.errors import Refused
+from penstock.wire.guard import NEVER_AGAIN
+
+
+class Unshaken(NamedTuple):
+    """A handshake that failed at this endpoint, and all that is known of why: no station says so of a key that it does
+    not know, and none can while it is stopped."""
+
+    endpoint: str
+    why: str
+
+
+def failed_handshake(name: str, event: int, number: int, endpoint: str) -> Unshaken:
+    """Of the socket of this name, by the event and its number. Refused: there is no use in trying again."""
+    if (why := NEVER_AGAIN.get(zmq.Event(event))) is not None:
+        raise Refused(f"{endpoint} ({name}) does not let this process in: {why}")
+    return Unshaken(endpoint, "no answer" if number == errno.EAGAIN else "it hung up")
