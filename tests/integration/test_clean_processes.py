@@ -170,6 +170,7 @@ def test_the_culprit_is_found_among_many(folder: Path) -> None:
     with Pipeline("local", slots=2, data=folder / "data") as pipeline:
         outcomes = list(pipeline.batch(job, range(1000), max_crashes=2).outcomes())
     assert [one.index for one in outcomes if one.state != "succeeded"] == [700]
+    assert [one.index for one in outcomes if one.attempts > 1] == [700], "its neighbours had ended, or not begun"
     assert (outcomes[700].state, outcomes[700].cause.startswith(MEDDLING)) == ("dead", True)
 
 

@@ -26,7 +26,7 @@ from support.stations import LIMIT, Stations, until
 
 LEASE_TIME, HEARTBEAT_INTERVAL = 2.0, 0.4
 """So that a worker that says nothing is lost while an attack is judged."""
-LIMITS = Limits(frame_bytes=1 << 20, handshake_time=2.0, connections=60)
+LIMITS = Limits(frame_bytes=4 << 20, handshake_time=2.0, connections=60)
 """Small enough to be reached by a test."""
 GROWTH_BYTES = 160 << 20
 """Of a station's memory over all attacks of a scene: what an allocator keeps of the largest of them. The bounds by

@@ -106,7 +106,7 @@ class Sink:
         self._control = Decoder(VentilatorToSink)
         self._clients = Decoder(ClientToSink)
         self._malformed = loop.Malformed(process)
-        self._from_workers = Inbound(links.frame_bytes)
+        self._from_workers = Inbound(links.frame_bytes, self._malformed.note)
         self._to_clients = Outbound(links, "results")
         self._questions = WaitingQuestions(limits)
         self._reads_due: list[ReadRows] = []

@@ -137,6 +137,11 @@ class Slot:
         self._page[MEDDLED] = 1
         end_process(1)
 
+    def _end_if_meddled(self) -> None:
+        """What the job that just ran came to is not in the journal yet: it is the culprit, and no neighbour."""
+        if not self._files.has_first() and not self._forks.is_child:
+            self._end_meddled()
+
     def _begin(self, piece: int, index: int) -> None:
         cells = self._page
         cells[PIECE] = 0
@@ -225,12 +230,12 @@ class Slot:
             try:
                 value = report.frozen(job(item))
             except BaseException as error:  # noqa: BLE001 - also SystemExit: the job failed, the slot lives
+                self._end_if_meddled()
                 report.flush(started)
                 report.fail(index, index + 1, error, time.monotonic_ns(), collect())
                 is_incomplete = journal.add_record(report.ran[-1], report.bodies[-1])
             else:
-                if not self._files.has_first() and not self._forks.is_child:
-                    self._end_meddled()
+                self._end_if_meddled()
                 output = collect()
                 if output is None and not report.is_each_alone and not cells[ENDED]:
                     report.values.append(value)
@@ -278,6 +283,7 @@ class Slot:
                     self._journal.give_up()  # what was printed is not there
                 if stop < order.stop:
                     if is_saved_as_one:
+                        self._end_if_meddled()
                         report.save(index, self._journal)
                     if self._journal.is_incomplete:
                         self._send_so_far(order, report)
@@ -302,12 +308,13 @@ class Slot:
         """The same for jobs that are worth an entry of the journal each; returns the job behind the last that ran."""
         cells, limit, journal = self._page, order.cell, self._journal
         coming, append, frozen = self._coming, report.values.append, report.frozen
-        add, add_frozen = journal.add, journal.add_frozen
+        add, add_frozen, reach_agent = journal.add, journal.add_frozen, self._files.reach_first
         index = cells[INDEX]
         while True:
             try:
                 for item in coming:
                     value = job(item)
+                    reach_agent()
                     if type(value) in ATOMS:
                         append(value)
                         is_incomplete = add(value)
@@ -321,6 +328,7 @@ class Slot:
                         break
                 return index
             except BaseException as error:  # noqa: BLE001
+                self._end_if_meddled()
                 self._fail_in_block(error, report)
                 journal.add_record(report.ran[-1], report.bodies[-1])
                 index += 1

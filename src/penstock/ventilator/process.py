@@ -121,7 +121,7 @@ class Ventilator:
         self._malformed = loop.Malformed(process)
         self._questions = WaitingQuestions(limits)
         self._control = Control(links, process.clock)
-        self._submits = Inbound(links.frame_bytes)
+        self._submits = Inbound(links.frame_bytes, self._malformed.note)
         self._postponed: list[FromClient] = []
         """What clients said while the disk was full."""
         self._payloads = Payloads(store)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Protocol
 
+from penstock.errors import ProtocolError
 from penstock.wire.frames import Wire, pieces
 from penstock.wire.messages import MAX_FRAME_BYTES, Bytes, Message, Part, PartsTaken
 from penstock.wire.sockets import Received
@@ -126,9 +127,12 @@ class Outbound:
 class Inbound:
     """What arrives at a socket in parts."""
 
-    def __init__(self, most: int = MAX_FRAME_BYTES) -> None:
-        """`most`: bytes of a frame."""
+    def __init__(
+        self, most: int = MAX_FRAME_BYTES, note: Callable[[Received, str], object] = lambda _received, _why: None
+    ) -> None:
+        """`most`: bytes of a frame; `note`: what is told of a part of a larger one, which is not taken."""
         self._most = most
+        self._note = note
         self._assemblies: dict[tuple[bytes, bytes, str], tuple[Assembly, float]] = {}
         """By peer, worker and key, with the time of the last part."""
         self._taken: dict[tuple[bytes, bytes, str], None] = {}
@@ -149,7 +153,11 @@ class Inbound:
         self._assemblies[key] = (assembly, now)
         self._taken[key] = None
         held = assembly.held_bytes
-        frame = assembly.put(wire.message, wire.payload)
+        try:
+            frame = assembly.put(wire.message, wire.payload)
+        except ProtocolError as error:
+            self._note(received, str(error))
+            return None
         self._held += assembly.held_bytes - held
         while len(self._assemblies) > 1 and (self._held > HELD_BYTES or len(self._assemblies) > SENDERS_MAX):
             self._forget(next(iter(self._assemblies)))

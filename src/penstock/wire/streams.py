@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from penstock.errors import ProtocolError
 from penstock.wire.messages import MAX_FRAME_BYTES, Bytes, Part
 
 PART_BYTES_LEAST = 16 << 10
@@ -159,14 +160,14 @@ class Assembly:
         return len(self._frame)
 
     def put(self, part: Part, body: Bytes) -> Bytes | None:
-        """A part came; the frame that it completes, if it does."""
+        """A part came; the frame that it completes, if it does. Raises ProtocolError: the frame is too large."""
         if part.stream != self.number and part.position == 0:
             self.number, self.position = part.stream, 0
             self._frame = bytearray()
         if (part.stream, part.position) != (self.number, self.position):
             return None
-        if len(self._frame) + len(body) + part.left > self._most:
-            return None
+        if (size := len(self._frame) + len(body) + part.left) > self._most:
+            raise ProtocolError(f"a message of {size} bytes in parts, more than {self._most}")
         self._frame += body
         self.position += len(body)
         if part.left:

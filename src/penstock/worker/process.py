@@ -127,7 +127,7 @@ class Worker:
         self._decoder = Decoder(VentilatorToWorker)
         self._malformed = loop.Malformed(process)
         self._to_sink = Outbound(links, "outcomes", hello.worker)
-        self._from_control = Inbound(links.frame_bytes)
+        self._from_control = Inbound(links.frame_bytes, self._malformed.note)
         self._arguments: dict[int, Bytes] = {}
         """By lease."""
         self._functions = FunctionBytes()

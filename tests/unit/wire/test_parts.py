@@ -158,6 +158,14 @@ def test_a_part_in_a_part_is_nothing() -> None:
     assert arrive(Inbound(), encode(Part(1, 0, 0, len(inner)), inner)) is None
 
 
+def test_what_is_too_large_is_not_dropped_in_silence() -> None:
+    """Its sender would send it again for ever, and nobody would know why."""
+    notes: list[str] = []
+    inbound = Inbound(10, lambda received, why: notes.append(f"{received.sender.name}: {why}"))
+    assert arrive(inbound, encode(Part(1, 0, 6, 5), b"12345"), sender="ada") is None
+    assert notes == ["ada: a message of 11 bytes in parts, more than 10"]
+
+
 def test_what_was_begun_and_never_ended_is_forgotten() -> None:
     """The sender is gone: when it comes back it begins anew."""
     inbound = Inbound()

@@ -6,6 +6,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
+from penstock.errors import ProtocolError
 from penstock.wire.messages import Part
 from penstock.wire.streams import (
     PART_BYTES_LEAST,
@@ -130,7 +131,8 @@ def test_a_new_stream_gives_up_what_was_left_of_the_old_one() -> None:
 def test_of_a_frame_that_is_too_large_nothing_is_kept() -> None:
     """Its first part already says how much follows."""
     assembly = Assembly(most=10)
-    assert assembly.put(Part(1, 0, 6, 5), b"12345") is None
+    with pytest.raises(ProtocolError, match="a message of 11 bytes in parts, more than 10"):
+        assembly.put(Part(1, 0, 6, 5), b"12345")
     assert assembly.position == 0
     assert bytes(assembly.put(Part(2, 0, 0, 5), b"12345") or b"") == b"12345"
 
