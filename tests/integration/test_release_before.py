@@ -1,4 +1,4 @@
-"""Stores that release 0.2 wrote are opened, and what was under way goes on."""
+"""Stores that earlier releases wrote are opened, and what was under way goes on."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from penstock import Outcome, Pipeline
 from penstock.client.batch import Batch
 from support.stations import Stations
 
-STORES = Path(__file__).parents[1] / "data" / "release_0_2.tar.xz"
-"""Made by 0.2.0 on Python 3.11: batches that had ended, and others whose jobs ask for a tag that no worker had."""
+STORES = sorted(Path(__file__).parents[1].joinpath("data").glob("release_*.tar.xz"))
+"""Made on Python 3.11 by support/release_stores.py, those of 0.2 by its like: batches that had ended, and others whose
+jobs ask for a tag that no worker had."""
 PYTHON = (3, 11)
 
 
-@pytest.fixture
-def found(folder: Path) -> Iterator[tuple[Pipeline, dict[str, str]]]:
+@pytest.fixture(params=STORES, ids=lambda stores: stores.name.partition(".")[0])
+def found(folder: Path, request: pytest.FixtureRequest) -> Iterator[tuple[Pipeline, dict[str, str]]]:
     """The pipeline of then, with a worker that has what its jobs ask for."""
-    with tarfile.open(STORES) as archive:
+    with tarfile.open(request.param) as archive:
         archive.extractall(folder, filter="data")
     ids: dict[str, str] = json.loads((folder / "ids.json").read_text())
     stations = Stations(folder, f"ipc://{folder}")

@@ -21,6 +21,7 @@ core_benches        a ventilator, and a worker's core, one turn at a time (unit/
 recording_client    a client's session without threads, on a wire that records (unit/client)
 sink_models         models of those around a sink, and messages for it (unit/sink, tests of its store)
 sink_machine        a state machine that tries the sink in every order against these models (unit/sink, store_results)
+release_stores      makes the stores of a release (data/, read by integration/test_release_before)
 store_samples       batches and lines to save (tests of the two stores)
 status_records      records of a pipeline's status (unit/client, unit/cli)
 
