@@ -1,8 +1,8 @@
 """What a job forks goes on with the job's code and is never the slot: it speaks to nobody and starts no other job.
 
 The child has the slot's whole memory, in the middle of a piece, perhaps in C code that draws one job after the other.
-So it is disarmed where it begins: the page becomes a copy of its own in which every limit is reached, the stream is
-closed, the pipes' reading ends (the job's output is the parent's to collect) lead to nothing. Then whatever way it
+So it is disarmed where it begins: the page becomes a copy of its own in which every limit is reached, the stream and
+the pipes' reading ends (the job's output is the parent's to collect) lead to nothing. Then whatever way it
 takes back to the slot's code, its end is at the end of it.
 """
 
@@ -40,9 +40,9 @@ class Forks:
         self._page.detach()
         for cell in range(LIMITS, LIMITS + LIMIT_CELLS):
             self._page.cells[cell] = -1
-        self._agent.close()
+        agent = self._agent.close()
         null = os.open(os.devnull, os.O_RDONLY)
-        for reader in self._readers:
+        for reader in (agent, *self._readers):
             os.dup2(null, reader, inheritable=False)
         os.close(null)
         coming, report = self._now()

@@ -308,6 +308,8 @@ class AgentStream:
         for body in bodies:
             self._socket.sendall(body)
 
-    def close(self) -> None:
-        """Close the connection to the agent."""
+    def close(self) -> int:
+        """Close the connection to the agent; returns the descriptor that it had."""
+        descriptor = self._socket.fileno()
         self._socket.close()
+        return descriptor
