@@ -33,7 +33,10 @@ from penstock.wire.messages import (
     AskPipeline,
     AskWhy,
     Bytes,
+    Cancel,
     Claimed,
+    Delete,
+    DrainWorker,
     Fetched,
     FetchedOutput,
     Gone,
@@ -43,6 +46,7 @@ from penstock.wire.messages import (
     Notice,
     PartsTaken,
     Refused,
+    Retry,
     SinkToClient,
     Submit,
     VentilatorToClient,
@@ -64,6 +68,9 @@ BLOCKED_INTERVAL = 0.01
 
 PROMPT = (Submit, AskPipeline, AskBatches, AskWhy, AskGone)
 """What a ventilator answers at once; other answers wait for workers, or for the sink."""
+
+CHANGES = (Submit, Cancel, Retry, Delete, DrainWorker)
+"""What somebody who leaves waits for; all else is a question, or said again by itself."""
 
 
 class Links(Protocol):
@@ -170,7 +177,7 @@ class Courier:
         self._desk.add(self._desk.next_number(), message, None)
 
     def when_accepted(self, then: Callable[[], None]) -> None:
-        """Do this when all that was given before has been answered."""
+        """Do this when all that was submitted or is to be changed, as far as given before, has been answered."""
         self._add(self._packer.pack())
         self._marks.append((self._desk.next_number(), then))
         self._check_marks()
@@ -343,7 +350,7 @@ class Courier:
             self._channels[name].on_message(message, payload)
 
     def _check_marks(self) -> None:
-        oldest = self._desk.oldest()
+        oldest = self._desk.oldest(CHANGES)
         while self._marks and (oldest is None or oldest > self._marks[0][0]):
             self._marks.popleft()[1]()
 

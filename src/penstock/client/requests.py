@@ -68,9 +68,9 @@ class Requests:
         """Whether one of these is not answered."""
         return any(isinstance(request.message, kinds) for request in self._open.values())
 
-    def oldest(self) -> int | None:
-        """The lowest number that is not answered."""
-        return next(iter(self._open), None)
+    def oldest(self, kinds: tuple[type[Message], ...]) -> int | None:
+        """The lowest number of one of these that is not answered."""
+        return next((number for number, one in self._open.items() if isinstance(one.message, kinds)), None)
 
     def add(self, number: int, message: Message, answered: Answered | None, payload: Bytes = b"") -> None:
         """Send it at the next `transmit`; with `answered` None it is sent once."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from penstock.wire.messages import (
     AskPipeline,
     BatchClose,
     Cancel,
+    Cancelled,
     ChunkHead,
     Fetch,
     Fetched,
@@ -186,6 +188,23 @@ def test_nothing_before_is_accepted_at_once(client: Client) -> None:
     told: list[str] = []
     client.courier.when_accepted(lambda: told.append("done"))
     assert told == ["done"]
+
+
+def test_who_leaves_waits_for_no_question(client: Client) -> None:
+    """Nor for a batch to be forgotten, which a ventilator does by itself: one that is gone would be waited for without
+    end. A cancellation is waited for, and so is what was submitted."""
+    told: list[str] = []
+    client.courier.ask(AskPipeline, client.answered)
+    client.courier.say(Forget(BATCH))
+    client.courier.when_accepted(lambda: told.append("left"))
+    assert told == ["left"]
+    client.courier.ask(partial(Cancel, batch=BATCH, start=0, stop=1, unstarted_only=True), client.answered)
+    client.courier.when_accepted(lambda: told.append("cancelled"))
+    client.world.turn()
+    assert told == ["left"]
+    number = next(message.number for message in client.wire.taken() if isinstance(message, Cancel))
+    client.world.arrive("desk", Cancelled(number, 1))
+    assert told == ["left", "cancelled"]
 
 
 def test_answers_find_their_questions(client: Client) -> None:

@@ -97,13 +97,13 @@ def test_a_message_without_an_answer_is_sent_once(requests: Requests) -> None:
     peer, number = Peer(takes=0), requests.next_number()
     requests.add(number, Forget(bytes(16)), None)
     requests.transmit(peer.send, 0.0)
-    assert requests.oldest() == number
+    assert requests.oldest((Forget,)) == number
     peer.takes = 9
     requests.transmit(peer.send, 0.0)
     requests.reconnected()
     requests.transmit(peer.send, 0.0)
     assert peer.sent == [Forget(bytes(16))]
-    assert requests.oldest() is None
+    assert requests.oldest((Forget,)) is None
 
 
 @pytest.mark.parametrize(
