@@ -274,19 +274,21 @@ def test_ending_workers_of_a_running_pipeline_ends_ones_own_jobs(stations: Stati
     stations.start("ventilator", "sink")
     stations.start("w", slots=3)
 
-    def run() -> None:
-        (folder / "up").touch()
-        time.sleep(600)
+    def run(ends: str) -> None:
+        (folder / f"up-{os.getpid()}").touch()
+        while not (folder / ends).exists():
+            time.sleep(0.01)
 
     with Pipeline(stations.url) as other:
-        batch = other.batch(time.sleep, [2.0])
+        batch = other.batch(run, ["end"])
         pipeline = Pipeline(stations.url)
-        running = pipeline.submit(run)
-        kept = pipeline.batch(time.sleep, [1.0])
-        until(lambda: other.status().leased == 3 and (folder / "up").exists())
+        running = pipeline.submit(run, "never")
+        kept = pipeline.batch(run, ["end"])
+        until(lambda: len(list(folder.glob("up-*"))) == 3)
         pipeline.kill_workers()
         with pytest.raises(errors.JobDied, match="kill_workers"):
             running.result(0)
+        (folder / "end").touch()
         assert [outcome.state for outcome in other.attach(kept.id).outcomes()] == ["succeeded"]
         assert [outcome.attempts for outcome in batch.outcomes()] == [1]
         assert other.submit(pow, 2, 3).result(LIMIT) == 8
