@@ -7,7 +7,6 @@ not a job's to change.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import pickle
 import select
@@ -19,18 +18,19 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING, NoReturn
 
-__all__ = ["end_process", "fcntl", "os", "pickle", "select", "signal", "threading", "time", "traceback"]
+__all__ = ["end_process", "os", "pickle", "select", "signal", "threading", "time", "traceback"]
 
 end_process: Callable[[int], NoReturn] = os._exit
 """At once, with this exit code."""
 
 
-def _copy(module: ModuleType) -> ModuleType:
+def copy_of(module: ModuleType) -> ModuleType:
+    """A module with the same in it, which whoever patches the module does not change."""
     copy = ModuleType(module.__name__, module.__doc__)
     vars(copy).update(vars(module))
     return copy
 
 
 if not TYPE_CHECKING:
-    fcntl, os, pickle, select = map(_copy, (fcntl, os, pickle, select))
-    signal, threading, time, traceback = map(_copy, (signal, threading, time, traceback))
+    os, pickle, select = map(copy_of, (os, pickle, select))
+    signal, threading, time, traceback = map(copy_of, (signal, threading, time, traceback))

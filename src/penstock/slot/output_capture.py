@@ -16,8 +16,9 @@ import sys
 from collections.abc import Callable
 from typing import NamedTuple
 
-from penstock.job.originals import fcntl, os, select
+from penstock.job.originals import os, select
 from penstock.job.spooled_output import Extent, Segments, Spooled
+from penstock.slot.originals import fcntl
 from penstock.slot.output_spool import Spool
 from penstock.slot.protocol import COLLECTED, PIECE, SPOOL_LOST, SPOOL_START, SPOOLED, TAKEN, Page
 

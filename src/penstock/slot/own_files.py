@@ -12,7 +12,8 @@ import resource
 from collections.abc import Callable
 from functools import partial
 
-from penstock.job.originals import fcntl, os
+from penstock.job.originals import os
+from penstock.slot.originals import fcntl
 
 UPPER_END = 1024
 """Of the numbers that select(2) can have, and the usual limit of open files."""

@@ -23,10 +23,11 @@ from typing import Annotated, NamedTuple
 
 import msgspec
 
-from penstock.job.originals import end_process, fcntl, os
+from penstock.job.originals import end_process, os
 from penstock.job.spec import Instant, JobState, Seconds
 from penstock.job.spooled_output import Spooled
 from penstock.slot.framing import MAX_BYTES, FrameReader, prefix
+from penstock.slot.originals import fcntl
 from penstock.wire.messages import MAX_FRAME_BYTES, Count, Note, Text
 
 PIECE, INDEX, STARTED, UNIT, TAKEN, COLLECTED, UNTIL, ENDED = range(8)

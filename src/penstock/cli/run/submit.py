@@ -62,16 +62,17 @@ def command(url: str, at_once: AtOnce | None, wait: bool, as_json: bool, **asked
             for reason in ailing(pipeline.status(), batch.status()):
                 say(in_local_time(reason.text))
             return 0
-        say(f"batch {batch.id}")
         wanted = Wanted.all_of(batch)
         summary = Summary(
             failed=f"see them: {shown_by('results --failed', url, batch.id)}",
             left=f"the jobs go on: {shown_by('results --follow', url, batch.id)} shows them",
         )
-        with summary, Progress(wanted.total) as progress, Lookout(pipeline, batch, lambda: summary.ended):
+        with summary:
             summary.begin(wanted)
-            printer = OutcomePrinter(wanted, progress, as_json=as_json)
-            return Watch(wanted, printer, Tally(summary=summary), ends_jobs=False).to_the_end()
+            say(f"batch {batch.id}")
+            with Progress(wanted.total) as progress, Lookout(pipeline, batch, lambda: summary.ended):
+                printer = OutcomePrinter(wanted, progress, as_json=as_json)
+                return Watch(wanted, printer, Tally(summary=summary), ends_jobs=False).to_the_end()
 
 
 def _print(batch: str) -> None:
