@@ -38,6 +38,7 @@ def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A private folder with a short name (a socket's path ends at 107 bytes); temporary files go there too."""
     path = Path(tempfile.mkdtemp(prefix="pt-", dir="/tmp"))
     monkeypatch.setenv("TMPDIR", str(path))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(path))
     monkeypatch.setenv("XDG_STATE_HOME", str(path / "state"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(path / "config"))
     monkeypatch.setattr(tempfile, "tempdir", None)

@@ -32,7 +32,7 @@ import penstock
 from penstock import cli, guide
 from penstock.cli.run.help_sections import JobsCommand
 from penstock.cli.settings import names as settings
-from support.stations import LIMIT, free_url
+from support.stations import LIMIT
 
 TOP = Path(__file__).parents[1]
 FENCE = re.compile(r"^```(.*)\n((?:.*\n)*?)^```$", re.MULTILINE)
@@ -91,8 +91,6 @@ def printed(block: Block) -> Iterator[str]:
 def in_shell(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run a script with penstock on its PATH; whatever it left in the background is ended with it."""
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    if "penstock up" in script:
-        environment["PENSTOCK_URL"] = free_url()
     process = subprocess.Popen(
         ["bash", "-e", "-c", script + '\n[ -z "$(jobs -p)" ] || { kill $(jobs -p); wait; }'],
         cwd=folder,

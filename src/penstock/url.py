@@ -6,14 +6,14 @@ host of its own (with its two of the six), or ``ipc:///folder`` (six sockets in 
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from ipaddress import ip_address
+from pathlib import Path
 from typing import NamedTuple
 
 from penstock.errors import ConfigError
-
-DEFAULT_URL = "tcp://127.0.0.1:5555"
-"""What `penstock up` binds and the other commands ask when nothing else is said."""
 
 SOCKET_NAMES = ("desk", "report", "jobs", "outcomes", "control", "results")
 """In the order of their ports: base + 0 ... base + 5."""
@@ -48,6 +48,29 @@ class Endpoints(NamedTuple):
     outcomes: str
     control: str
     results: str
+
+
+def default_url() -> str:
+    """What `penstock up` binds and the other commands ask when nothing else is said: sockets in a folder that nobody
+    but this user can enter, in XDG_RUNTIME_DIR, or in XDG_STATE_HOME where there is none of this user's.
+
+    Raises ConfigError: on Windows there are no such sockets.
+    """
+    if sys.platform == "win32":
+        raise ConfigError("say which pipeline: --url tcp://HOST:PORT, --key FILE, or PENSTOCK_URL")
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    if runtime and _is_ours(runtime):
+        return f"ipc://{Path(runtime, 'penstock')}"
+    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return f"ipc://{Path(state, 'penstock', 'sockets')}"
+
+
+def _is_ours(folder: str) -> bool:
+    """With sudo it may be another user's, and what we make in it would be in their way."""
+    try:
+        return os.stat(folder).st_uid == os.geteuid()
+    except OSError:
+        return False
 
 
 def endpoints(url: str) -> Endpoints:

@@ -235,7 +235,7 @@ def test_port_in_use_is_named(cli: Cli, env: str, folder: Path) -> None:
     assert done.returncode == 2
     assert b"cannot bind" in done.stderr
     assert b"process" in done.stderr
-    assert done.stderr.count(b"\n") == 1
+    assert done.stderr.count(b"\n") == 2  # the other says who can come
 
 
 @pytest.mark.parametrize("station", ["ventilator", "sink"])
@@ -244,7 +244,7 @@ def test_data_folder_in_use_is_named(cli: Cli, env: str, folder: Path, station: 
     done = cli(station, "--bind", free_url(), "--data", str(folder / "data"))
     assert done.returncode == 2
     assert str(folder / "data").encode() in done.stderr
-    assert done.stderr.count(b"\n") == 1
+    assert done.stderr.count(b"\n") == 2
 
 
 @pytest.mark.parametrize("words", [["ventilator"], ["sink"], ["up", "--workers", "0"]])
@@ -293,10 +293,34 @@ def test_up_starts_all_and_stops_all(folder: Path, cli: Cli) -> None:
         assert process.wait(LIMIT) == 130
 
 
+def test_up_is_found_without_a_word_by_its_own_user_alone(folder: Path, cli: Cli) -> None:
+    """Its sockets are in a folder that nobody else enters."""
+    folder.chmod(0o755)
+    with up(folder, ""):
+        assert f"export PENSTOCK_URL=ipc://{folder}/penstock\n" in (folder / "up.log").read_text()
+        assert cli("submit", "--wait", "echo", ":::", "a").stdout == b"a\n"
+        assert b"no keys: only its own user reaches it" in cli("status").stdout
+        knock = "import os, socket, sys; {}; socket.socket(socket.AF_UNIX).connect(sys.argv[1])"
+        desk = str(folder / "penstock" / "desk")
+        assert subprocess.run([sys.executable, "-c", knock.format("1"), desk], check=False).returncode == 0
+        if os.geteuid() == 0:
+            argv = [sys.executable, "-c", knock.format("os.setuid(65_534)"), desk]
+            stranger = subprocess.run(argv, stderr=subprocess.PIPE, check=False)
+            assert b"PermissionError" in stranger.stderr
+
+
+def test_without_keys_it_is_said_who_can_come_over_tcp(folder: Path) -> None:
+    """Before anything runs."""
+    with up(folder, free_url()):
+        assert b" has no keys: every user of this machine can run code here, as " in (folder / "up.log").read_bytes()
+
+
 @contextlib.contextmanager
 def up(folder: Path, url: str, *words: str) -> Iterator[subprocess.Popen[bytes]]:
-    """`penstock up` with its output in up.log, as soon as all is up; told to end, it does so as after Ctrl-C."""
-    argv = [sys.executable, "-m", "penstock", "up", "--bind", url, "--data", str(folder / "data"), "--slots", "1"]
+    """`penstock up` with its output in up.log, as soon as all is up; told to end, it does so as after Ctrl-C. Without a
+    `url` it has its own."""
+    argv = [sys.executable, "-m", "penstock", "up", "--data", str(folder / "data"), "--slots", "1"]
+    argv += ["--bind", url] if url else []
     with (
         (folder / "up.log").open("wb") as log,
         subprocess.Popen([*argv, *words], cwd=folder, stdout=log, stderr=log) as process,

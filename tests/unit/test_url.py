@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 
 from penstock.errors import ConfigError
-from penstock.url import SOCKET_NAMES, endpoints
+from penstock.url import SOCKET_NAMES, default_url, endpoints
 from support.urls import texts
 
 
@@ -108,3 +109,26 @@ def test_a_path_must_fit_into_a_socket_address() -> None:
     for name in ("x" * 98, "é" * 49):
         with pytest.raises(ConfigError, match="too long"):
             endpoints("ipc:///" + name)
+
+
+def test_without_a_url_it_is_a_folder_of_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of the session; where it is another user's, as after sudo, or there is none, one in the state folder."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setenv("XDG_STATE_HOME", "/state")
+    assert default_url() == f"ipc://{tmp_path}/penstock"
+    owner = tmp_path.stat().st_uid
+    monkeypatch.setattr("os.geteuid", lambda: owner + 1)
+    assert default_url() == "ipc:///state/penstock/sockets"
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "none"))
+    assert default_url() == "ipc:///state/penstock/sockets"
+    monkeypatch.delenv("XDG_RUNTIME_DIR")
+    monkeypatch.delenv("XDG_STATE_HOME")
+    monkeypatch.setenv("HOME", "/home/ada")
+    assert default_url() == "ipc:///home/ada/.local/state/penstock/sockets"
+
+
+def test_on_windows_a_pipeline_must_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There are no sockets of that kind."""
+    monkeypatch.setattr("sys.platform", "win32")
+    with pytest.raises(ConfigError, match="say which pipeline: --url"):
+        default_url()

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
+from getpass import getuser
 from pathlib import Path
 from typing import Any
 
 import click
 
+from penstock import url as urls
 from penstock.cli import settings
 from penstock.cli.option_types import DURATION, URL, Count, OptionDecorator, Place, together
+from penstock.cli.output import say
 from penstock.station.config import TERM_GRACE
-from penstock.url import DEFAULT_URL
 
 KEY_VARIABLE = "PENSTOCK_KEY"
 
@@ -68,14 +71,24 @@ def key_path() -> str:
     return os.environ.get(KEY_VARIABLE, "")
 
 
+PLAIN = "the key's URL, or that of a plain `penstock up`"
+
+
 def default_url() -> str:
     """Where the key belongs; without one, what `up` binds."""
     if not key_path():
-        return DEFAULT_URL
+        return urls.default_url()
     from penstock.keys.files import load
     from penstock.keys.roles import Role
 
     return load(key_path(), *Role).url
+
+
+def named_url() -> str:
+    """Where the key belongs: for those whose own folder is not where it will be. Raises UsageError: there is none."""
+    if not key_path():
+        raise click.UsageError("say which pipeline is meant: --url tcp://HOST:PORT, or --key FILE")
+    return default_url()
 
 
 def key_url() -> str | None:
@@ -83,15 +96,17 @@ def key_url() -> str | None:
     return default_url() if key_path() else None
 
 
-def url_option(flag: str, what: str) -> OptionDecorator:
-    """The option that names a pipeline."""
+def url_option(
+    flag: str, what: str, default: Callable[[], str] = default_url, default_text: str = PLAIN
+) -> OptionDecorator:
+    """The option that names a pipeline; `default`: which one, if it is not given."""
     return click.option(
         flag,
         "url",
         envvar="PENSTOCK_URL",
         type=URL,
-        default=default_url,
-        show_default=f"the key's URL, or {DEFAULT_URL}",
+        default=default,
+        show_default=default_text,
         help=f"{what}  [env: PENSTOCK_URL]",
     )
 
@@ -135,7 +150,11 @@ def graced(more: str = "") -> OptionDecorator:
 
 binding: OptionDecorator = together(
     keyed,
-    url_option("--bind", "Listen at tcp://HOST:PORT (six ports, counted from this one) or ipc:///FOLDER."),
+    url_option(
+        "--bind",
+        "Listen at tcp://HOST:PORT (six ports, counted from this one) or ipc:///FOLDER.",
+        default_text="the key's URL, or ipc:// in a folder of your own",
+    ),
     click.option(
         "--data",
         envvar="PENSTOCK_DATA",
@@ -235,6 +254,9 @@ def station_settings(url: str, *, insecure: bool, no_pickle: bool, **limits: Any
     from penstock.wire.bounds import Limits
 
     checked_bind(url, insecure=insecure)
+    if url.startswith("tcp://") and not key_path():
+        who = "whoever reaches it" if insecure else "every user of this machine"
+        say(f"{url} has no keys: {who} can run code here, as {getuser()} (`penstock guide keys`)")
     asked = Limits(**{name: value for name, value in limits.items() if value is not None})
     return {"url": url, "key": key_path(), "insecure": insecure, "no_pickle": no_pickle, "limits": asked}
 

@@ -66,15 +66,38 @@ def _resolved(host: str) -> list[str]:
     return [str(entry[4][0]) for entry in sorted(found, key=lambda entry: entry[0] != socket.AF_INET)]
 
 
+def check_owner(folder: Path) -> None:
+    """Before sockets in a folder are used. Raises ConfigError: it is another user's, whose stations would be told all,
+    and would say what workers run; root may do that anyway."""
+    with contextlib.suppress(FileNotFoundError):  # who waits for a station may come before its folder
+        owner = folder.stat().st_uid
+        if owner not in {os.geteuid(), 0}:
+            raise ConfigError(
+                f"ipc://{folder} belongs to the user {_name_of(owner)}, who could run code as you through it: use a "
+                "folder of your own, or tcp with keys (`penstock keys init`)"
+            )
+
+
+def _name_of(user: int) -> str:
+    import pwd  # noqa: PLC0415 - Windows has none
+
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:
+        return str(user)
+
+
 def hold(path: Path) -> int:
     """Lock an ipc path, in a folder of our own: libzmq lets a second process bind it, and steal it from the first.
 
-    Returns the lock's file descriptor. Raises ConfigError: the folder is open to others, the path is in use.
+    Returns the lock's file descriptor. Raises ConfigError: the folder is another user's or open to others, the path is
+    in use.
     """
     import fcntl  # noqa: PLC0415 - Windows has none, and clients there bind nothing
 
     folder = path.parent
     folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+    check_owner(folder)
     if stat.S_IMODE(folder.stat().st_mode) & 0o077:
         raise ConfigError(f"{folder} can be entered by others: chmod 700 {folder}")
     lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

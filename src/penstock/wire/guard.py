@@ -99,10 +99,12 @@ class Security(NamedTuple):
         return bytes.fromhex(self.key.lease_key) if self.key is not None else b""
 
     def word(self, url: str) -> str:
-        """What `status` says of it: keys, private or insecure."""
+        """What `status` says of it: keys, user, private or insecure."""
         if self.key is not None:
             return "keys"
-        return "private" if url.startswith("ipc://") or is_near(endpoints(url).desk) else "insecure"
+        if url.startswith("ipc://"):
+            return "user"
+        return "private" if is_near(endpoints(url).desk) else "insecure"
 
     def on_wire(self, frame_bytes: int) -> int:
         """How long a frame of that size is when it travels."""

@@ -593,7 +593,7 @@ class PipelineInfo(Numbered, frozen=True):
     """jobs opened again in this life because the sink had lost their outcomes"""
     lost: Count = 0
     """of these jobs no arguments were kept: dead"""
-    security: Label = ""  # keys, private (only its own machine reaches it) or insecure
+    security: Label = ""  # keys, user (only its own reaches it), private (its machine) or insecure
     wall_time: Instant = 0.0
     running: Count | None = None
     """of the jobs given out, as far as is known; None: nobody has counted"""

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from penstock import cli
 from penstock.cli import settings
 from penstock.cli.options import running
+from penstock.url import default_url
 
 
 @click.group()
@@ -55,7 +56,7 @@ def said(*words: str) -> str:
 
 def test_flag_beats_environment_beats_file_beats_default(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each of the four, one after the other."""
-    assert said("ask") == "tcp://127.0.0.1:5555"
+    assert said("ask") == default_url()
     (home / "penstock" / "penstock.toml").write_text('url = "tcp://file:1"\nslots = 7\n')
     assert (said("ask"), said("work")) == ("tcp://file:1", "7 0")
     monkeypatch.setenv("PENSTOCK_URL", "tcp://environment:1")

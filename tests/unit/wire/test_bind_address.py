@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import socket
+from pathlib import Path
 
 import pytest
 
 from penstock.errors import ConfigError
-from penstock.wire.bind_address import to_bind
+from penstock.wire.bind_address import check_owner, hold, to_bind
+
+STRANGER = 54_321
+"""The number of a user."""
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "[::1]"])
@@ -54,3 +59,19 @@ def test_a_name_is_what_it_resolves_to(
             to_bind("tcp://eth0:5555", guarded=guarded)
     else:
         assert to_bind("tcp://eth0:5555", guarded=guarded) == bound
+
+
+def test_a_folder_of_another_user_is_neither_used_nor_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its owner would be told all, and would say what a worker runs. Root could do that anyway."""
+    check_owner(tmp_path / "not there yet")
+    os.close(hold(tmp_path / "own" / "desk"))
+    if os.geteuid() == 0:
+        os.chown(tmp_path / "own", STRANGER, -1)
+    else:
+        monkeypatch.setattr("os.geteuid", lambda: STRANGER)
+    with pytest.raises(ConfigError, match=r"belongs to the user \w+, who could run code as you"):
+        check_owner(tmp_path / "own")
+    with pytest.raises(ConfigError, match="belongs to the user"):
+        hold(tmp_path / "own" / "jobs")
+    monkeypatch.setattr("os.geteuid", lambda: STRANGER)
+    check_owner(Path("/"))

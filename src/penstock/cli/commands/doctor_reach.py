@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from penstock.cli.commands.status import without_workers
 from penstock.errors import ConfigError, NoPipeline, PenstockError, Refused
 from penstock.keys.roles import CLIENTS, DOORS, OWNER_OF_SOCKET, Role
-from penstock.url import DEFAULT_URL, SOCKET_NAMES, endpoints
+from penstock.url import SOCKET_NAMES, default_url, endpoints
 from penstock.version import VERSION, minor
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def reach(url: str | None, key_path: str) -> Iterator[Finding]:
     yield Finding(
         "key", "ok", f"{key_path}: {key.name}, role {key.role}" if key else "none: this is for pipelines without keys"
     )
-    url = url or (key.url if key else DEFAULT_URL)
+    url = url or (key.url if key else default_url())
     try:
         at = endpoints(url)._asdict()
     except ConfigError as error:

@@ -15,7 +15,7 @@ import click
 from penstock.cli.commands import print_k8s
 from penstock.cli.commands.keys import work_key_file
 from penstock.cli.commands.print_words import check_words, in_unit, unit_command, unit_word
-from penstock.cli.options import debug, key_path, keyed, url_option
+from penstock.cli.options import debug, key_path, keyed, named_url, url_option
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -96,7 +96,7 @@ def for_workers(function: Function) -> Function:
     """What the workers of each of these are told."""
     for option in (
         debug,
-        url_option("--url", "Connect to the pipeline at this URL."),
+        url_option("--url", "Connect to the pipeline at this URL.", named_url, "the key's URL"),
         keyed,
         click.option("--slots", type=click.IntRange(1), metavar="N", help="Run this many jobs at once in each worker."),
         click.option(

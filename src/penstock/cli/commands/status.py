@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 SECURITY = {
     "keys": "keys: encrypted, and only holders of a key get in",
-    "private": "no keys: only this machine reaches it",
+    "user": "no keys: only its own user reaches it",
+    "private": "no keys: every user of its machine reaches it, and runs code there; `penstock keys init` makes keys",
     "insecure": "INSECURE: no keys, and whoever reaches it runs code there; `penstock keys init` makes keys",
 }
 """What the ventilator says of itself, in words."""

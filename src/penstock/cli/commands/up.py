@@ -75,7 +75,7 @@ def command(
         try:
             supervisor.start()
             _wait_until_up(supervisor, url, workers)
-            say(f"{url} is up and keeps its data in {folder}; others on this machine find it with")
+            say(f"{url} is up and keeps its data in {folder}; programs find it with")
             print(f"export PENSTOCK_URL={shlex.quote(url)}", flush=True)
             if key_path():
                 print(f"export PENSTOCK_KEY={shlex.quote(key_path())}", flush=True)

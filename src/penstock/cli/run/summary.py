@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from penstock.cli.output import counted, printable, say
-from penstock.url import DEFAULT_URL
+from penstock.url import default_url
 
 if TYPE_CHECKING:
     from penstock import Outcome
@@ -125,5 +125,5 @@ def shortened(text: bytes) -> str:
 
 def shown_by(command: str, url: str, batch: str) -> str:
     """What shows a batch on a running pipeline, as short as it can be typed here."""
-    is_default = url == os.environ.get("PENSTOCK_URL", DEFAULT_URL)
+    is_default = url == (os.environ.get("PENSTOCK_URL") or default_url())
     return f"penstock {command} {'' if is_default else f'--url {shlex.quote(url)} '}{batch}"
