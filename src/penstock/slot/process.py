@@ -9,7 +9,8 @@ What it promises:
 3. What a job prints is that job's: neighbours are told apart, whoever wrote it.
 4. After a piece the working folder, 1, 2, sys.stdout, sys.stderr, the handlers of signals, their mask and the timer are
    what they were, and nothing that a command started is left running. What a call or an initializer left running,
-   threads and processes, may live as long as this process: pools kept in globals, helpers, servers.
+   threads and processes, may live as long as this process: pools kept in globals, helpers, servers. Where a job has
+   changed what later ones would inherit (inherited_state.py), this process is used up.
 5. What a job forks is never the slot (forked_children.py).
 6. When it is let go, exit handlers run (process_exit.py).
 
@@ -36,6 +37,7 @@ from penstock.job.spec import job_id
 from penstock.job.stateless import ATOMS
 from penstock.slot.command_job import command_job
 from penstock.slot.forked_children import Forks
+from penstock.slot.inherited_state import Inherited
 from penstock.slot.job_report import CommandReport, Report
 from penstock.slot.journal import Journal
 from penstock.slot.loaded import Chunk, Function
@@ -60,6 +62,7 @@ from penstock.slot.protocol import (
     LoadFunction,
     Page,
     Ready,
+    Retires,
     RunPiece,
 )
 from penstock.slot.working_folder import Home
@@ -77,7 +80,7 @@ class Slot:
         self._number = number
         self._worker = worker
         self._agent = agent
-        self._page = page.cells
+        self._page, self._begin = page.cells, page.begin
         self._journal = Journal(page)
         self._forks = Forks(page, agent, capture.readers, lambda: (self._coming, self._report))
         self._capture = capture
@@ -85,6 +88,7 @@ class Slot:
         self._functions: dict[bytes, Function] = {}
         self._chunks: dict[int, Chunk] = {}
         self._home = Home()
+        self._inherited = Inherited()
         self._signals = SignalState()
         self._undertaker = Undertaker()
         self._heir = Heir()
@@ -110,10 +114,11 @@ class Slot:
                 case RunPiece():
                     self._run_intact(message)
                     if here.retiring:
+                        self._agent.send(Retires(self._inherited.changes), [])
                         return
                 case LoadFunction():
                     self._begin(message.piece, message.index)
-                    self._functions[message.function] = Function(message, self._agent.payload())
+                    self._functions[message.function] = Function(message, self._agent.payload(), self._inherited.accept)
                 case LoadChunk():
                     self._begin(message.piece, message.index)
                     self._chunks[message.lease] = Chunk(message, self._agent.payload())
@@ -142,14 +147,6 @@ class Slot:
         if not self._files.has_first() and not self._forks.is_child:
             self._end_meddled()
 
-    def _begin(self, piece: int, index: int) -> None:
-        cells = self._page
-        cells[PIECE] = 0
-        cells[INDEX] = index
-        cells[STARTED] = 0
-        cells[UNIT] = 1
-        cells[PIECE] = piece
-
     def _run(self, order: RunPiece) -> None:
         self._begin(order.piece, order.start)
         chunk = self._chunks[order.lease]
@@ -176,6 +173,8 @@ class Slot:
         self._signals.restore()
         self._capture.restore()
         self._home.go()
+        if not report.is_each_alone and self._inherited.is_changed():  # a command changes itself alone
+            here.retiring = True
         self._send(order, report, goes_on=False)
         self._journal.begin(order.stop, "")
         self._page[PIECE] = 0
@@ -195,6 +194,7 @@ class Slot:
 
     def _run_jobs(self, order: RunPiece, chunk: Chunk, function: Function, report: Report) -> None:
         try:
+            self._inherited.admit(chunk.head.function, is_command=function.is_command)
             if function.is_command:
                 job = command_job(chunk.head, function.template(), self._number, self._index, self._is_ended)
                 items = chunk.items(are_commands=True)

@@ -70,6 +70,10 @@ WORDS: dict[str, tuple[int, str]] = {
         "the holder of a key sent what is no subscription: who joins at that moment waits for a lease time",
     ),
     "slot_unfit": (logging.ERROR, "no process can be started for a slot: trying on, and going on with the others"),
+    "slot_replaced": (
+        logging.INFO,
+        "a job has changed its process for those that follow, which run in a new one: let an initializer do that",
+    ),
     "broken": (
         logging.ERROR,
         "no process can be started for any slot: this worker runs no jobs until one can; trying on",

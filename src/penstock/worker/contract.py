@@ -37,6 +37,13 @@ class SlotReady(SlotEvent, frozen=True):
     """The slot's process waits for pieces."""
 
 
+class SlotRetires(SlotEvent, frozen=True):
+    """The slot's process is used up, and ends when it has said all; SlotReady says when another one is there. `cause`:
+    what a job has done to it, if that is why."""
+
+    cause: str
+
+
 class SlotUnfit(SlotEvent, frozen=True):
     """No process can be started for the slot, for this reason; it is tried again, and SlotReady says when it works."""
 
@@ -99,6 +106,7 @@ WorkerInput = (
     | JobsConnected
     | SinkConnected
     | SlotReady
+    | SlotRetires
     | SlotUnfit
     | PieceDone
     | PieceCut

@@ -101,11 +101,8 @@ class WorkerCore:
                 self._on_cancel(event, now)
             case messages.Drop():
                 self._on_drop(event.spans, now)
-            case contract.SlotReady(slot):
-                self.feed.slot_ready(slot)
-                self._note(self._fitness.ready(slot), now)
-            case contract.SlotUnfit(slot, cause):
-                self._note(self._fitness.unfit(slot, cause), now)
+            case contract.SlotReady() | contract.SlotRetires() | contract.SlotUnfit():
+                self._on_slot(event, now)
             case contract.SlotDied():
                 self._came_back(*self._runs.on_slot_died(event))
             case contract.PieceCut():
@@ -227,6 +224,17 @@ class WorkerCore:
         arrivals, self._arrivals = self._arrivals, []
         for held in arrivals:
             self._hold(held, now)
+
+    def _on_slot(self, event: contract.SlotReady | contract.SlotRetires | contract.SlotUnfit, now: float) -> None:
+        match event:
+            case contract.SlotReady(slot):
+                self.feed.slot_ready(slot)
+                self._note(self._fitness.ready(slot), now)
+            case contract.SlotRetires(slot, cause):
+                self.feed.slot_retires(slot)
+                self._actions += self._fitness.replaced(slot, cause, now)
+            case contract.SlotUnfit(slot, cause):
+                self._note(self._fitness.unfit(slot, cause), now)
 
     def _note(self, changes: list[Log], now: float) -> None:
         """What was seen of the slots changes what can be run here."""

@@ -83,6 +83,8 @@ class SlotHandle:
         self.prints_fast = False
         self.unfit = ""
         """Why its process could not become a slot, by its own words."""
+        self.retires = ""
+        """Why its process is used up, by its own words."""
         self.begun_at: int = 0
         """When its process had the piece that comes first (CLOCK_MONOTONIC ns)."""
         ours, self._theirs = socket.socketpair()
@@ -321,6 +323,8 @@ class SlotHandle:
         state, pid = JobState.DEAD, self.pid or None
         if self.ended:
             state, cause, pid, exitcode = self.ended.state, self.ended.cause, None, None
+        elif self.retires and running is None:
+            state, cause = JobState.CANCELLED, self.retires
         elif self.page.cells[MEDDLED]:
             cause = MEDDLING
         elif pid is not None:

@@ -6,7 +6,8 @@ inputs of the core. What it promises:
 1. Each piece comes back exactly once: as PieceDone, or within the SlotDied of the slot that ran it; what had ended of
    it by then comes before, as a PieceDone that goes on. Of a slot that died, SlotDied comes first, then a PieceDone
    with nothing for each piece that was only queued on it.
-2. A slot that died is replaced; SlotReady says so. Where none can be started, again and again, SlotUnfit says why.
+2. A slot that died is replaced; SlotReady says so. So is one that a job has used up; SlotRetires says it before.
+   Where none can be started, again and again, SlotUnfit says why.
    One that speaks nonsense, or whose descriptors a job has closed, is ended: the job that ran is dead of it. One that
    does not take its orders is ended, and nobody is dead of it.
 3. A function or a chunk is sent to a slot only if the slot does not have it.
@@ -30,12 +31,12 @@ from penstock.job.spec import JobState
 from penstock.job.spooled_output import Segments, Spooled
 from penstock.slot.output_spool import free_all, read_at
 from penstock.slot.process_tree import is_leaving
-from penstock.slot.protocol import CUT_DELAY, ENDED, MEDDLING, NO_LIMIT, UNTIL, Done, Ready, Running, Unfit
+from penstock.slot.protocol import CUT_DELAY, ENDED, MEDDLING, NO_LIMIT, UNTIL, Done, Ready, Retires, Running, Unfit
 from penstock.slot.run_as_user import check_users, refusal
 from penstock.station import clock
 from penstock.station.config import TERM_GRACE
 from penstock.station.contract import Bytes, Input
-from penstock.worker.contract import PieceCut, PieceDone, Run, SlotReady
+from penstock.worker.contract import PieceCut, PieceDone, Run, SlotReady, SlotRetires
 from penstock.worker.output_notes import noted_all
 from penstock.worker.output_pump import OutputPump
 from penstock.worker.slot_checks import nonsense
@@ -292,6 +293,9 @@ class SlotHost:
                     inputs.append(SlotReady(handle.number))
                 case Unfit(reason):
                     handle.unfit = reason
+                case Retires(reason):
+                    handle.retires = reason or "it was used up"
+                    inputs.append(SlotRetires(handle.number, reason))
         if handle.stream.nonsense:
             self._leave_socket(handle)
             self._on_meddling(handle, handle.stream.nonsense)
