@@ -207,7 +207,8 @@ class Slot:
             here.retiring = True  # another process takes its place, and runs the piece
             return
         except BaseException as error:  # noqa: BLE001 - the user's module may raise anything
-            report.fail(order.start, order.stop, error, time.monotonic_ns(), self._capture.collect())
+            output, is_missing = self._capture.collect(), isinstance(error, ImportError)
+            report.fail(order.start, order.stop, error, time.monotonic_ns(), output, unstarted=is_missing)
             return
         report.begin(time.monotonic_ns())
         is_single = function.prints or function.is_command or isinstance(function.load().function, Limited)

@@ -82,6 +82,8 @@ class Ran(msgspec.Struct, frozen=True, array_like=True):
     """Bytes of stdout and of stderr that the worker's disk had no room for."""
     offset: Count = 0
     """The place of `start` in the list of values."""
+    unstarted: bool = False
+    """They failed because nothing of them could be started here."""
 
     def output(self) -> Spooled:
         """What the jobs wrote, wherever that is."""

@@ -308,6 +308,8 @@ class WorkerCore:
 
     def _came_back(self, *leases: HeldLease | None) -> None:
         """Slots are done with something of these leases."""
+        unable, self._runs.unable = self._runs.unable, []
+        self._actions += [action for jobs in unable for action in self._hand_backs.unable(*jobs)]
         self._actions += self._hand_backs.settle()
         if self._draining:
             self._actions += self._hand_backs.everything()
