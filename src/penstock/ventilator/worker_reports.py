@@ -133,6 +133,7 @@ class WorkerReports:
             else:
                 self._ledger.turn.log("worker_healed", worker=worker.hello.name)
         worker.broken = beat.broken
+        worker.draining |= beat.leaving
         worker.in_slots = {(one.lease, one.index): (one.slot, now - one.seconds) for one in beat.slots}
         drop = self._compare(worker, beat.held, now, exact=False)
         if drop:

@@ -759,6 +759,8 @@ class Heartbeat(ByWorker, frozen=True):
     held: Annotated[tuple[Held, ...], Many]
     broken: Text = ""
     slots: Annotated[tuple[InSlot, ...], Many] = ()
+    leaving: bool = False
+    """It takes no more, and ends when what runs has ended: if it is gone before, that is no crash."""
 
 
 class Took(ByWorker, frozen=True):

@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from typing import assert_never
 
+from msgspec.structs import replace
+
 from penstock.station.contract import Actions, Log, Report
 from penstock.station.control_silence import ControlSilence
 from penstock.wire import messages
@@ -193,7 +195,8 @@ class WorkerCore:
             self._say_hello(now)
             return
         self._told_window = self.window
-        self._say(Report(self._membership.heartbeat(self.window, self._inventory(), now, self._fitness.broken)))
+        beat = self._membership.heartbeat(self.window, self._inventory(), now, self._fitness.broken)
+        self._say(Report(replace(beat, leaving=self._draining)))
         self._asked = {one: at for one, at in self._asked.items() if self.holdings.functions.is_used(one)}
         for function in [function for function, asked_at in self._asked.items() if now >= asked_at + RESEND]:
             self._need(function, now)
@@ -338,6 +341,7 @@ class WorkerCore:
 
     def _on_stop(self, now: float) -> None:
         if not self._draining:
+            self._lifetime.tell(now)
             self._drain("signal", now)
             return
         if not self._lifetime.hurry(now):

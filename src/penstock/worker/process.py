@@ -332,7 +332,8 @@ def start(config: WorkerConfig, logger: logging.Logger) -> Worker:
         parts=True,
     )
     now = clock.now()
-    lifetime = Lifetime(now, config.idle_timeout, config.time_limit, config.drain_before, config.grace)
+    shift = (config.idle_timeout, config.time_limit, config.drain_before)
+    lifetime = Lifetime(now, *shift, config.grace, config.leave_within)
     core = WorkerCore(
         hello, now, lease_time=config.lease_time, heartbeat_interval=config.heartbeat_interval, lifetime=lifetime
     )
