@@ -15,6 +15,7 @@ from integration.test_slots import Agent, Done, agent, command, is_running
 from penstock.job.spec import JobState
 from penstock.job.wrappers import Initializer, Prepared, Surroundings
 from penstock.worker.contract import PieceDone, SlotDied, SlotReady
+from penstock.worker.slot_host import SlotHost
 
 __all__ = ["agent"]
 
@@ -166,3 +167,29 @@ def test_leaving_in_between_is_no_crash_of_what_waits(agent: Agent) -> None:
     assert {(event.state, event.piece) for event in agent.inputs if isinstance(event, SlotDied)} == {
         (JobState.CANCELLED, None)
     }
+
+
+@pytest.mark.parametrize("block", [1, 50])
+def test_a_process_runs_no_more_jobs_than_it_may(block: int) -> None:
+    """What is left of a piece comes back unrun, and goes on in the next process; commands and failures count too."""
+    made = Agent(1)
+    made.host.close()
+    made.host = SlotHost(1, "mill", jobs_per_slot=3)
+    made.inputs.clear()
+    try:
+        work = made.work(lambda x: 1 // (x - 4) and os.getpid(), range(8))
+        spans, pids = [], set[int]()
+        for life, start in enumerate((0, 3, 6)):
+            made.until(lambda life=life: made.count(SlotReady) == life + 1)  # type: ignore[misc]
+            pids.add(made.host._lives.handles[0].pid)
+            answer = made.answer(PieceDone, made.run(work, start, 8, block))
+            spans += [(ran.start, ran.stop, str(ran.state)) for ran in answer.ran]
+        assert spans == [
+            (0, 3, "succeeded"), (3, 4, "succeeded"), (4, 5, "failed"), (5, 6, "succeeded"), (6, 8, "succeeded"),
+        ]  # fmt: skip
+        assert len(pids) == 3
+        made.answer(PieceDone, made.run(made.work(command("true"), [[]]), 0, 1))
+        made.until(lambda: made.count(SlotDied) == 3)
+        assert {event.state for event in made.inputs if isinstance(event, SlotDied)} == {JobState.CANCELLED}
+    finally:
+        made.host.close()

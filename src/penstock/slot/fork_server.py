@@ -95,11 +95,13 @@ class Exit(NamedTuple):
 
 
 class Setup(msgspec.Struct):
-    """What a fork server is told: its control socket, the worker's name, the agent's sys.path."""
+    """What a fork server is told: its control socket, the worker's name, the agent's sys.path, and how many jobs one
+    process of a slot may run (0: any number)."""
 
     control: int
     worker: str
     path: list[str]
+    jobs: int = 0
 
 
 class Ending:
@@ -140,7 +142,7 @@ class ForkServer:
     """One per agent; single-threaded."""
 
     def __init__(self, setup: Setup) -> None:
-        self._worker = setup.worker
+        self._worker, self._jobs = setup.worker, setup.jobs
         self._control = socket.socket(fileno=setup.control)
         self._lives: dict[int, tuple[int, int]] = {}
         self._endings: dict[int, Ending] = {}
@@ -233,7 +235,8 @@ class ForkServer:
             shipped_modules.lay_out_here()
             os.close(self._wake_in)
             os.close(self._wake_out)
-            run_slot(order.slot, self._worker, socket.socket(fileno=connection), Page(page), (*pipes,))  # type: ignore[arg-type]
+            agent = socket.socket(fileno=connection)
+            run_slot(order.slot, self._worker, self._jobs, agent, Page(page), (*pipes,))  # type: ignore[arg-type]
             code = 0
         except ConnectionError:
             code = 0

@@ -9,8 +9,7 @@ What it promises:
 3. What a job prints is that job's: neighbours are told apart, whoever wrote it.
 4. After a piece the working folder, 1, 2, sys.stdout, sys.stderr, the handlers of signals, their mask and the timer are
    what they were, and nothing that a command started is left running. What a call or an initializer left running,
-   threads and processes, may live as long as this process: pools kept in globals, helpers, servers. Where a job has
-   changed what later ones would inherit (inherited_state.py), this process is used up.
+   threads and processes, may live as long as this process, until that is used up (wear.py): pools, helpers, servers.
 5. What a job forks is never the slot (forked_children.py).
 6. When it is let go, exit handlers run (process_exit.py).
 
@@ -37,7 +36,6 @@ from penstock.job.spec import job_id
 from penstock.job.stateless import ATOMS
 from penstock.slot.command_job import command_job
 from penstock.slot.forked_children import Forks
-from penstock.slot.inherited_state import Inherited
 from penstock.slot.job_report import CommandReport, Report
 from penstock.slot.journal import Journal
 from penstock.slot.loaded import Chunk, Function
@@ -65,6 +63,7 @@ from penstock.slot.protocol import (
     Retires,
     RunPiece,
 )
+from penstock.slot.wear import Wear
 from penstock.slot.working_folder import Home
 
 SAVED_AS_ONE = 100
@@ -75,7 +74,7 @@ class Slot:
     """Slot `number` of the worker called `worker`."""
 
     def __init__(
-        self, number: int, worker: str, agent: AgentStream, page: Page, capture: Capture, files: OwnFiles
+        self, number: int, worker: str, agent: AgentStream, page: Page, capture: Capture, files: OwnFiles, wear: Wear
     ) -> None:
         self._number = number
         self._worker = worker
@@ -88,7 +87,7 @@ class Slot:
         self._functions: dict[bytes, Function] = {}
         self._chunks: dict[int, Chunk] = {}
         self._home = Home()
-        self._inherited = Inherited()
+        self._wear = wear
         self._signals = SignalState()
         self._undertaker = Undertaker()
         self._heir = Heir()
@@ -114,11 +113,13 @@ class Slot:
                 case RunPiece():
                     self._run_intact(message)
                     if here.retiring:
-                        self._agent.send(Retires(self._inherited.changes), [])
+                        self._agent.send(Retires(self._wear.inherited.changes), [])
                         return
                 case LoadFunction():
                     self._begin(message.piece, message.index)
-                    self._functions[message.function] = Function(message, self._agent.payload(), self._inherited.accept)
+                    self._functions[message.function] = Function(
+                        message, self._agent.payload(), self._wear.inherited.accept
+                    )
                 case LoadChunk():
                     self._begin(message.piece, message.index)
                     self._chunks[message.lease] = Chunk(message, self._agent.payload())
@@ -148,6 +149,7 @@ class Slot:
             self._end_meddled()
 
     def _run(self, order: RunPiece) -> None:
+        order = self._wear.cut(order)
         self._begin(order.piece, order.start)
         chunk = self._chunks[order.lease]
         function = self._functions[chunk.head.function]
@@ -173,8 +175,7 @@ class Slot:
         self._signals.restore()
         self._capture.restore()
         self._home.go()
-        if not report.is_each_alone and self._inherited.is_changed():  # a command changes itself alone
-            here.retiring = True
+        here.retiring |= self._wear.is_out(order.start, report)
         self._send(order, report, goes_on=False)
         self._journal.begin(order.stop, "")
         self._page[PIECE] = 0
@@ -194,7 +195,7 @@ class Slot:
 
     def _run_jobs(self, order: RunPiece, chunk: Chunk, function: Function, report: Report) -> None:
         try:
-            self._inherited.admit(chunk.head.function, is_command=function.is_command)
+            self._wear.inherited.admit(chunk.head.function, is_command=function.is_command)
             if function.is_command:
                 job = command_job(chunk.head, function.template(), self._number, self._index, self._is_ended)
                 items = chunk.items(are_commands=True)
@@ -377,12 +378,11 @@ class Slot:
         return CurrentJob(job_id(head.batch, self._index()), head.attempt, self._worker, self._number)
 
 
-def run_slot(number: int, worker: str, connection: socket.socket, page: Page, pipes: tuple[int, int, int, int]) -> None:
-    """Be a slot until the agent is gone or this process is used up, and let exit handlers run: `pipes` are the writing
-    ends for 1 and 2, then their reading ends.
-
-    Called in a fresh child of the fork server.
-    """
+def run_slot(
+    number: int, worker: str, jobs: int, connection: socket.socket, page: Page, pipes: tuple[int, int, int, int]
+) -> None:
+    """Be a slot until the agent is gone or this process, a fresh child of the fork server, is used up, and let exit
+    handlers run: `pipes` are the writing ends for 1 and 2, then their reading ends, `jobs` how many run here."""
     signal.signal(signal.SIGINT, lambda *_: None)  # ignored; whatever a call executes has the default all the same
     farewell = Farewell()
     capture = Capture(page, pipes[:2], pipes[2:])
@@ -394,6 +394,6 @@ def run_slot(number: int, worker: str, connection: socket.socket, page: Page, pi
     introduce(number)
     agent = AgentStream(connection)
     files = OwnFiles(connection.fileno(), page.fd, *pipes)
-    Slot(number, worker, agent, page, capture, files).serve()
+    Slot(number, worker, agent, page, capture, files, Wear(jobs)).serve()
     agent.close()
     farewell.say()

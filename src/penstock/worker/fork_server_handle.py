@@ -29,19 +29,19 @@ OWNER = re.compile(r"(\d+)-(\d+)-[0-9a-f]+")
 
 
 class ServerProcess:
-    """The agent's side: a fork server for so many slots of a worker. `process` is its watcher, a child process in a
-    session of its own."""
+    """The agent's side: a fork server for so many slots of a worker, each process of which runs so many `jobs` at most.
+    `process` is its watcher, a child process in a session of its own."""
 
     control: socket.socket
 
-    def __init__(self, slots: int, worker: str) -> None:
+    def __init__(self, slots: int, worker: str, jobs: int = 0) -> None:
         open_standard_files()
         kill_abandoned()
         self.owner: str = f"{os.getpid()}-{started_at(os.getpid())}-{os.urandom(8).hex()}"
         self.control, theirs = socket.socketpair()
         with theirs, contextlib.ExitStack() as failed:
             failed.callback(self.control.close)
-            setup = Setup(theirs.fileno(), worker, import_path())
+            setup = Setup(theirs.fileno(), worker, import_path(), jobs)
             self.process: subprocess.Popen[bytes] = subprocess.Popen(
                 command(watcher.__file__, msgspec.json.encode(setup).decode(), str(theirs.fileno())),
                 stdin=subprocess.DEVNULL,

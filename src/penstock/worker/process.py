@@ -307,7 +307,7 @@ def start(config: WorkerConfig, logger: logging.Logger) -> Worker:
     if config.no_pickle:
         os.environ[NO_PICKLE] = "1"
     # forks before any ZeroMQ context exists
-    slots = SlotHost(config.slots, name, config.allow_users, grace=config.grace)
+    slots = SlotHost(config.slots, name, config.allow_users, grace=config.grace, jobs_per_slot=config.jobs_per_slot)
     links = worker_links(config.url, worker, security)
     for fd in (signals.fd, *slots.filenos()):
         links.watch(fd)

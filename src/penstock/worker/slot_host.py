@@ -80,9 +80,17 @@ class SlotHost:
     clock (CLOCK_BOOTTIME).
     """
 
-    def __init__(self, slots: int, worker_name: str, users: Sequence[str] = (), *, grace: float = TERM_GRACE) -> None:
-        """`grace`: between SIGTERM and SIGKILL for what is ended here. ConfigError: this process cannot become those
-        users."""
+    def __init__(
+        self,
+        slots: int,
+        worker_name: str,
+        users: Sequence[str] = (),
+        *,
+        grace: float = TERM_GRACE,
+        jobs_per_slot: int = 0,
+    ) -> None:
+        """`grace`: between SIGTERM and SIGKILL for what is ended here. `jobs_per_slot`: how many a slot's process runs
+        at most (0: any number). ConfigError: this process cannot become those users."""
         check_users(users)
         self._grace = grace
         self._worker = worker_name
@@ -95,6 +103,7 @@ class SlotHost:
         self._lives = Lives(
             slots,
             worker_name,
+            jobs_per_slot,
             self._selector,
             self._later,
             Hooks(self._read, self._on_socket, self._watch, self._take_saved),

@@ -43,18 +43,20 @@ class Hooks(NamedTuple):
 
 
 class Lives:
-    """Of the slots 0 ... `slots` - 1; `later` calls back after so many seconds."""
+    """Of the slots 0 ... `slots` - 1, a process of which runs `jobs` at most (0: any number); `later` calls back after
+    so many seconds."""
 
     def __init__(
         self,
         slots: int,
         worker: str,
+        jobs: int,
         selector: selectors.BaseSelector,
         later: Callable[[float, Callable[[], Inputs]], None],
         hooks: Hooks,
     ) -> None:
         self._slots = slots
-        self._worker = worker
+        self._worker, self._jobs = worker, jobs
         self._selector = selector
         self._later = later
         self._hooks = hooks
@@ -86,7 +88,7 @@ class Lives:
         if self._closing:
             return []
         try:
-            self.server = ServerProcess(self._slots, self._worker)
+            self.server = ServerProcess(self._slots, self._worker, self._jobs)
         except (OSError, ConfigError) as error:
             return self._start_later(f"its fork server cannot be started: {error}")
         self._selector.register(self.server.control, selectors.EVENT_READ, self._on_control)

@@ -39,6 +39,11 @@ TAG_LENGTH = 256
 @click.option(
     "--tag", "tags", multiple=True, metavar="WORD", help="Give the worker a tag that jobs can ask for with --needs."
 )
+@click.option(
+    "--jobs-per-slot",
+    type=Count(1),
+    help="Run the jobs of a slot in a new process after this many: for code that leaks memory.",
+)
 @click.option("--show-jobs", is_flag=True, help="Print a line for each job as it ends.")
 @graced(
     "; told by a signal to leave, be gone after this long, and hand back what has not ended",
