@@ -74,6 +74,10 @@ WORDS: dict[str, tuple[int, str]] = {
         "the holder of a key sent what is no subscription: who joins at that moment waits for a lease time",
     ),
     "slot_unfit": (logging.ERROR, "no process can be started for a slot: trying on, and going on with the others"),
+    "not_ended": (
+        logging.ERROR,
+        "a job has left a process that runs on: it is another user's now, so only that user or root can end it",
+    ),
     "slot_replaced": (
         logging.INFO,
         "a job has changed its process for those that follow, which run in a new one: let an initializer do that",

@@ -79,6 +79,8 @@ class SlotDied(SlotEvent, frozen=True):
     elapsed: float
     note: Note | None = None
     spooled: Spooled | None = None
+    left: int = 0
+    """A process that it leaves behind and nobody here may end; 0: none."""
 
 
 class FunctionReady(Input, frozen=True):

@@ -106,6 +106,8 @@ class WorkerCore:
             case contract.SlotReady() | contract.SlotRetires() | contract.SlotUnfit():
                 self._on_slot(event, now)
             case contract.SlotDied():
+                if event.left:
+                    self._say(Log("not_ended", {"slot": event.slot, "pid": event.left}))
                 self._came_back(*self._runs.on_slot_died(event))
             case contract.PieceCut():
                 self._came_back(self._runs.on_piece_cut(event))
