@@ -137,14 +137,15 @@ def _graced(_: click.Context, __: click.Parameter, grace: float | None) -> float
     return grace
 
 
-def graced(more: str = "") -> OptionDecorator:
-    """``--grace``, of whatever has workers of its own."""
+def graced(more: str = "", default: str = "") -> OptionDecorator:
+    """``--grace``, of whatever has workers of its own; `default`: what else holds without it."""
     return click.option(
         "--grace",
         type=DURATION,
         envvar="PENSTOCK_GRACE",
         callback=_graced,
-        help=f"Give jobs that are ended this long between SIGTERM and SIGKILL{more}.  [default: {TERM_GRACE:g}s]",
+        help=f"Give jobs that are ended this long between SIGTERM and SIGKILL{more}."
+        f"  [default: {TERM_GRACE:g}s{default}]",
     )
 
 

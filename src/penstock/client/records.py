@@ -198,6 +198,8 @@ class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True):
     """The accounts that its jobs may run as, beside its own."""
     broken: str = ""
     """Why it can run no jobs at present; empty: it can."""
+    paused: str = ""
+    """Why it is given no jobs of some batches for a while: it could not start one; empty: it is given all."""
     clock_ahead: float = 0.0
     """How many seconds its wall clock was ahead of the ventilator's when it joined."""
 

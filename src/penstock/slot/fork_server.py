@@ -4,7 +4,8 @@ The agent executes it before anything else, so a slot is never the fork of a pro
 context. Between the two is a watcher (watcher.py). It runs no user code. What it promises:
 
 1. Each life of a slot is reported once: how it ended, after everything that came of it is gone.
-2. Orphans of dead slots come to it (it is their subreaper) and are killed, unless they were given a grace.
+2. Orphans of dead slots come to it (it is their subreaper) and are killed, unless they were given a grace. Who may not
+   be, because a setuid program made it another user's, is told with the slot's report, and left alone.
 3. A slot with more than PROCESS_LIMIT processes below it is ended with all of them, and the report says so; where
    there are control groups it cannot have many more. Dead ones that nobody has asked for count only where they fill
    the system's table.
@@ -51,7 +52,7 @@ from penstock.slot.run_as_user import NAME_BYTES, become
 
 SPAWN, END, BOMB, DISMISS = range(4)
 ORDER = struct.Struct(f"<IIIId{NAME_BYTES}s")
-EXIT = struct.Struct("<IIi")
+EXIT = struct.Struct("<IIiI")
 FILES = 6
 NOT_STARTED, TOO_MANY = -1, -2
 """Instead of a wait status; CAUSES says why."""
@@ -87,19 +88,23 @@ class Order(NamedTuple):
 
 
 class Exit(NamedTuple):
-    """The life of a slot is over, with this wait status."""
+    """The life of a slot is over, with this wait status. `left`: a process of it that may not be ended from here (0:
+    none): it has become another user."""
 
     slot: int
     life: int
     status: int
+    left: int = 0
 
 
 class Setup(msgspec.Struct):
-    """What a fork server is told: its control socket, the worker's name, the agent's sys.path."""
+    """What a fork server is told: its control socket, the worker's name, the agent's sys.path, and how many jobs one
+    process of a slot may run (0: any number)."""
 
     control: int
     worker: str
     path: list[str]
+    jobs: int = 0
 
 
 class Ending:
@@ -140,11 +145,13 @@ class ForkServer:
     """One per agent; single-threaded."""
 
     def __init__(self, setup: Setup) -> None:
-        self._worker = setup.worker
+        self._worker, self._jobs = setup.worker, setup.jobs
         self._control = socket.socket(fileno=setup.control)
         self._lives: dict[int, tuple[int, int]] = {}
         self._endings: dict[int, Ending] = {}
         self._burials: list[Burial] = []
+        self._left: set[int] = set()
+        """Those below this process that it may not end."""
         self._process_limits: dict[tuple[int, int], Path] = {}
         remove_abandoned()
         self._watched_at = 0.0
@@ -233,7 +240,8 @@ class ForkServer:
             shipped_modules.lay_out_here()
             os.close(self._wake_in)
             os.close(self._wake_out)
-            run_slot(order.slot, self._worker, socket.socket(fileno=connection), Page(page), (*pipes,))  # type: ignore[arg-type]
+            agent = socket.socket(fileno=connection)
+            run_slot(order.slot, self._worker, self._jobs, agent, Page(page), (*pipes,))  # type: ignore[arg-type]
             code = 0
         except ConnectionError:
             code = 0
@@ -253,6 +261,7 @@ class ForkServer:
                 return
             if not pid:
                 return
+            self._left.discard(pid)
             if pid in self._lives:
                 self._bury(pid, status, time.monotonic())
 
@@ -277,16 +286,20 @@ class ForkServer:
         ours = set(descendants(os.getpid()))
         for pid, ending in list(self._endings.items()):
             ending.press(now, ours)
-            if pid not in self._lives and not ending.told & ours:
+            if pid not in self._lives and not ending.told & ours - self._left:
                 del self._endings[pid]
-        tolerated = self._lives.keys() | {pid for ending in self._endings.values() for pid in ending.told}
+        told = {pid for ending in self._endings.values() for pid in ending.told}
+        tolerated = self._lives.keys() | told | self._left
         orphans = [pid for pid in children(os.getpid()) if pid not in tolerated]
         for orphan in orphans:
             kill_all([*descendants(orphan), orphan])
         waiting = [b for b in self._burials if now < b.deadline and (orphans or b.pid in self._endings)]
         for burial in self._burials:
             if burial not in waiting:
-                self._report(burial.exit)
+                family = self._endings[burial.pid].told & ours if burial.pid in self._endings else orphans
+                its = sorted(filter(is_anothers, family))
+                self._left.update(its)
+                self._report(burial.exit._replace(left=its[0] if its else 0))
         self._burials = waiting
 
     def _report(self, exit_: Exit) -> None:
@@ -313,6 +326,17 @@ def terminate(family: set[int], slot: int) -> None:
         else:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(group, signal.SIGTERM)
+
+
+def is_anothers(pid: int) -> bool:
+    """Whether this process may not send it a signal."""
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except ProcessLookupError:
+        pass
+    return False
 
 
 def is_bomb(family: list[int]) -> bool:

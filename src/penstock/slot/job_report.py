@@ -98,8 +98,17 @@ class Report:
             self.printed(index, output)
         self.flush(now)
 
-    def fail(self, start: int, stop: int, error: BaseException, now: int, output: Taken | None) -> None:
-        """The jobs [start, stop) failed alike; all before them are flushed."""
+    def fail(
+        self,
+        start: int,
+        stop: int,
+        error: BaseException,
+        now: int,
+        output: Taken | None,
+        *,
+        unstarted: bool = False,
+    ) -> None:
+        """The jobs [start, stop) failed alike, perhaps before any code of theirs ran; all before them are flushed."""
         if output is not None:
             self.printed(start, output)
         output = self.prints.pop(start, None)
@@ -110,6 +119,8 @@ class Report:
             body = _pickled(error)
         trace = "" if type(error) is ResultNotPicklable else _traceback_of(error)
         self._failed(start, stop, cause_of(error), trace, (now - self._since) / SECOND, body, output)
+        if unstarted:
+            self.ran[-1] = replace(self.ran[-1], unstarted=True)
         self.start, self._since = stop, now
 
     def flush(self, now: int) -> None:
@@ -228,6 +239,8 @@ class CommandEnd(NamedTuple):
     argv: Argv
     returncode: int | None
     cause: str
+    is_unstarted: bool = False
+    """Its program or its folder is not there, or there is no room for another process."""
 
     @classmethod
     def of(
@@ -252,11 +265,13 @@ class CommandEnd(NamedTuple):
     def unstarted(cls, error: OSError | ValueError, template: CommandTemplate, argv: Argv) -> CommandEnd:
         """Of one that could not be started."""
         if isinstance(error, OSError) and template.cwd is not None and error.filename == template.cwd:
-            return cls(argv, None, _clean(f"cannot run in the folder {_shown(template.cwd)}: {error.strerror}"))
+            cause = _clean(f"cannot run in the folder {_shown(template.cwd)}: {error.strerror}")
+            return cls(argv, None, cause, is_unstarted=True)
         if not isinstance(error, OSError):
             return cls(argv, None, f"{CANNOT_START} the command: {error}")
         name = _shown(argv[0]) if argv else "the command"
-        return cls(argv, returncode_of(error), _clean(f"{CANNOT_START} {name}: {error.strerror or error}"))
+        cause = _clean(f"{CANNOT_START} {name}: {error.strerror or error}")
+        return cls(argv, returncode_of(error), cause, is_unstarted=True)
 
 
 class CommandReport(Report):
@@ -277,6 +292,8 @@ class CommandReport(Report):
         state = JobState.FAILED if value.cause else JobState.SUCCEEDED
         body = msgspec.msgpack.encode([value.argv])
         self._record(index, index + 1, state, (now - self._since) / SECOND, body, note, output)
+        if value.is_unstarted:
+            self.ran[-1] = replace(self.ran[-1], unstarted=True)
         self.start, self._since = index + 1, now
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from penstock.job import payload
@@ -12,9 +13,10 @@ from penstock.slot.protocol import LoadChunk, LoadFunction
 
 
 class Function:
-    """A function as the slot keeps it: loaded when it is first run."""
+    """A function as the slot keeps it: loaded when it is first run, of which `on_load` is told."""
 
-    def __init__(self, message: LoadFunction, blob: Bytes) -> None:
+    def __init__(self, message: LoadFunction, blob: Bytes, on_load: Callable[[bytes], None]) -> None:
+        self._digest, self._on_load = message.function, on_load
         self.is_command: bool = message.kind == "command"
         self.prints = False
         self._blob: Bytes = blob
@@ -27,6 +29,7 @@ class Function:
         if self._function is None:
             self._function = LoadedFunction(self._blob, self._serializer)
             self._blob = b""
+            self._on_load(self._digest)
         return self._function
 
     def template(self) -> CommandTemplate:

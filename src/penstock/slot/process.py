@@ -9,7 +9,7 @@ What it promises:
 3. What a job prints is that job's: neighbours are told apart, whoever wrote it.
 4. After a piece the working folder, 1, 2, sys.stdout, sys.stderr, the handlers of signals, their mask and the timer are
    what they were, and nothing that a command started is left running. What a call or an initializer left running,
-   threads and processes, may live as long as this process: pools kept in globals, helpers, servers.
+   threads and processes, may live as long as this process, until that is used up (wear.py): pools, helpers, servers.
 5. What a job forks is never the slot (forked_children.py).
 6. When it is let go, exit handlers run (process_exit.py).
 
@@ -60,8 +60,10 @@ from penstock.slot.protocol import (
     LoadFunction,
     Page,
     Ready,
+    Retires,
     RunPiece,
 )
+from penstock.slot.wear import Wear
 from penstock.slot.working_folder import Home
 
 SAVED_AS_ONE = 100
@@ -72,12 +74,12 @@ class Slot:
     """Slot `number` of the worker called `worker`."""
 
     def __init__(
-        self, number: int, worker: str, agent: AgentStream, page: Page, capture: Capture, files: OwnFiles
+        self, number: int, worker: str, agent: AgentStream, page: Page, capture: Capture, files: OwnFiles, wear: Wear
     ) -> None:
         self._number = number
         self._worker = worker
         self._agent = agent
-        self._page = page.cells
+        self._page, self._begin = page.cells, page.begin
         self._journal = Journal(page)
         self._forks = Forks(page, agent, capture.readers, lambda: (self._coming, self._report))
         self._capture = capture
@@ -85,6 +87,7 @@ class Slot:
         self._functions: dict[bytes, Function] = {}
         self._chunks: dict[int, Chunk] = {}
         self._home = Home()
+        self._wear = wear
         self._signals = SignalState()
         self._undertaker = Undertaker()
         self._heir = Heir()
@@ -110,10 +113,13 @@ class Slot:
                 case RunPiece():
                     self._run_intact(message)
                     if here.retiring:
+                        self._agent.send(Retires(self._wear.inherited.changes), [])
                         return
                 case LoadFunction():
                     self._begin(message.piece, message.index)
-                    self._functions[message.function] = Function(message, self._agent.payload())
+                    self._functions[message.function] = Function(
+                        message, self._agent.payload(), self._wear.inherited.accept
+                    )
                 case LoadChunk():
                     self._begin(message.piece, message.index)
                     self._chunks[message.lease] = Chunk(message, self._agent.payload())
@@ -142,15 +148,8 @@ class Slot:
         if not self._files.has_first() and not self._forks.is_child:
             self._end_meddled()
 
-    def _begin(self, piece: int, index: int) -> None:
-        cells = self._page
-        cells[PIECE] = 0
-        cells[INDEX] = index
-        cells[STARTED] = 0
-        cells[UNIT] = 1
-        cells[PIECE] = piece
-
     def _run(self, order: RunPiece) -> None:
+        order = self._wear.cut(order)
         self._begin(order.piece, order.start)
         chunk = self._chunks[order.lease]
         function = self._functions[chunk.head.function]
@@ -176,6 +175,7 @@ class Slot:
         self._signals.restore()
         self._capture.restore()
         self._home.go()
+        here.retiring |= self._wear.is_out(order.start, report)
         self._send(order, report, goes_on=False)
         self._journal.begin(order.stop, "")
         self._page[PIECE] = 0
@@ -195,6 +195,7 @@ class Slot:
 
     def _run_jobs(self, order: RunPiece, chunk: Chunk, function: Function, report: Report) -> None:
         try:
+            self._wear.inherited.admit(chunk.head.function, is_command=function.is_command)
             if function.is_command:
                 job = command_job(chunk.head, function.template(), self._number, self._index, self._is_ended)
                 items = chunk.items(are_commands=True)
@@ -207,7 +208,8 @@ class Slot:
             here.retiring = True  # another process takes its place, and runs the piece
             return
         except BaseException as error:  # noqa: BLE001 - the user's module may raise anything
-            report.fail(order.start, order.stop, error, time.monotonic_ns(), self._capture.collect())
+            output, is_missing = self._capture.collect(), isinstance(error, ImportError)
+            report.fail(order.start, order.stop, error, time.monotonic_ns(), output, unstarted=is_missing)
             return
         report.begin(time.monotonic_ns())
         is_single = function.prints or function.is_command or isinstance(function.load().function, Limited)
@@ -376,12 +378,11 @@ class Slot:
         return CurrentJob(job_id(head.batch, self._index()), head.attempt, self._worker, self._number)
 
 
-def run_slot(number: int, worker: str, connection: socket.socket, page: Page, pipes: tuple[int, int, int, int]) -> None:
-    """Be a slot until the agent is gone or this process is used up, and let exit handlers run: `pipes` are the writing
-    ends for 1 and 2, then their reading ends.
-
-    Called in a fresh child of the fork server.
-    """
+def run_slot(
+    number: int, worker: str, jobs: int, connection: socket.socket, page: Page, pipes: tuple[int, int, int, int]
+) -> None:
+    """Be a slot until the agent is gone or this process, a fresh child of the fork server, is used up, and let exit
+    handlers run: `pipes` are the writing ends for 1 and 2, then their reading ends, `jobs` how many run here."""
     signal.signal(signal.SIGINT, lambda *_: None)  # ignored; whatever a call executes has the default all the same
     farewell = Farewell()
     capture = Capture(page, pipes[:2], pipes[2:])
@@ -393,6 +394,6 @@ def run_slot(number: int, worker: str, connection: socket.socket, page: Page, pi
     introduce(number)
     agent = AgentStream(connection)
     files = OwnFiles(connection.fileno(), page.fd, *pipes)
-    Slot(number, worker, agent, page, capture, files).serve()
+    Slot(number, worker, agent, page, capture, files, Wear(jobs)).serve()
     agent.close()
     farewell.say()

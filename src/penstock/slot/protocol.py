@@ -83,6 +83,8 @@ class Ran(msgspec.Struct, frozen=True, array_like=True):
     """Bytes of stdout and of stderr that the worker's disk had no room for."""
     offset: Count = 0
     """The place of `start` in the list of values."""
+    unstarted: bool = False
+    """They failed because nothing of them could be started here."""
 
     def output(self) -> Spooled:
         """What the jobs wrote, wherever that is."""
@@ -155,6 +157,12 @@ class Unfit(SlotMessage):
     reason: Text
 
 
+class Retires(SlotMessage):
+    """The slot's process is used up, and ends after its last Done; it is told why if that is somebody's doing."""
+
+    reason: Text = ""
+
+
 class Done(SlotMessage):
     """What the next jobs of a piece came to; the payload is that of its Ran, one after the other. The piece is over,
     unless it `goes_on`."""
@@ -165,7 +173,7 @@ class Done(SlotMessage):
 
 
 ToSlot = LoadFunction | DropFunction | LoadChunk | FreeChunk | RunPiece
-FromSlot = Ready | Unfit | Done
+FromSlot = Ready | Unfit | Retires | Done
 
 to_slot: msgspec.msgpack.Decoder[ToSlot] = msgspec.msgpack.Decoder(ToSlot)
 from_slot: msgspec.msgpack.Decoder[FromSlot] = msgspec.msgpack.Decoder(FromSlot)
@@ -216,6 +224,15 @@ class Page:
         fd = _memory_file()
         os.dup2(fd, self.fd, inheritable=False)
         os.close(fd)
+
+    def begin(self, piece: int, index: int) -> None:
+        """The slot makes this job of a piece ready."""
+        cells = self.cells
+        cells[PIECE] = 0
+        cells[INDEX] = index
+        cells[STARTED] = 0
+        cells[UNIT] = 1
+        cells[PIECE] = piece
 
     def running(self) -> Running | None:
         """What the slot runs at this moment."""

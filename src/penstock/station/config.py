@@ -54,10 +54,12 @@ class SinkConfig(StoreConfig, frozen=True, kw_only=True):
 
 class WorkerConfig(StationConfig, frozen=True, kw_only=True):
     """Of a worker: so many slots, the name people know it by, and what it has, for jobs that need that. `allow_users`:
-    whom jobs may ask to run as. `pass_output` shows what jobs print (embedded), `show_jobs` a line for each as it ends.
+    whom jobs may ask to run as. `jobs_per_slot`: how many a slot's process runs at most (0: any number). `pass_output`
+    shows what jobs print (embedded), `show_jobs` a line for each as it ends.
 
-    Seconds: jobs that are ended have `grace` between SIGTERM and SIGKILL; after `idle_timeout` without a job it leaves;
-    it is ended from outside at `time_limit` after its start, so it drains `drain_before` earlier."""
+    Seconds: jobs that are ended have `grace` between SIGTERM and SIGKILL; told by a signal to leave it has left
+    `leave_within` later (None: when what runs has ended); after `idle_timeout` without a job it leaves; it is ended
+    from outside at `time_limit` after its start, so it drains `drain_before` earlier."""
 
     slots: int
     name: str
@@ -65,7 +67,9 @@ class WorkerConfig(StationConfig, frozen=True, kw_only=True):
     allow_users: tuple[str, ...] = ()
     pass_output: bool = False
     show_jobs: bool = False
+    jobs_per_slot: int = 0
     grace: float = TERM_GRACE
+    leave_within: float | None = None
     idle_timeout: float | None = None
     time_limit: float | None = None
     drain_before: float = DRAIN_BEFORE

@@ -62,6 +62,10 @@ WORDS: dict[str, tuple[int, str]] = {
     "inventory_refused": (logging.WARNING, "a worker said that it holds what it was not given: not believed"),
     "worker_broken": (logging.WARNING, "a worker can run no jobs: they run elsewhere, or wait for it"),
     "worker_healed": (logging.INFO, "a worker can run jobs again"),
+    "not_started": (
+        logging.WARNING,
+        "a worker could not start a job: others run it, and that worker gets no more of its batch for a while",
+    ),
     "nobody_fits": (logging.WARNING, "a batch waits for a worker that is not here"),
     "lost_touch": (logging.WARNING, "nothing heard of the ventilator: starting nothing until it answers"),
     "connects_anew": (logging.WARNING, "nothing heard for a lease time over a connection that is up: connecting anew"),
@@ -70,6 +74,14 @@ WORDS: dict[str, tuple[int, str]] = {
         "the holder of a key sent what is no subscription: who joins at that moment waits for a lease time",
     ),
     "slot_unfit": (logging.ERROR, "no process can be started for a slot: trying on, and going on with the others"),
+    "not_ended": (
+        logging.ERROR,
+        "a job has left a process that runs on: it is another user's now, so only that user or root can end it",
+    ),
+    "slot_replaced": (
+        logging.INFO,
+        "a job has changed its process for those that follow, which run in a new one: let an initializer do that",
+    ),
     "broken": (
         logging.ERROR,
         "no process can be started for any slot: this worker runs no jobs until one can; trying on",

@@ -233,15 +233,17 @@ def _refuse_undecoded(links: StationLinks, received: Received, error: errors.Pro
 
 
 class Signals:
-    """SIGTERM and SIGINT (to leave) and SIGUSR1 (to back up) as a file descriptor that the loop polls."""
+    """SIGTERM, SIGINT and SIGHUP (to leave) and SIGUSR1 (to back up) as a file descriptor that the loop polls. Who was
+    started so that it ignores SIGHUP (`nohup`) goes on ignoring it."""
 
     def __init__(self) -> None:
         self.fd: int
         self.fd, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
         self._backup = False
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
-            signal.signal(number, lambda *_: None)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
+            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, lambda *_: None)
 
     def read(self) -> int:
         """How many arrived since the last call that say to leave."""

@@ -169,6 +169,17 @@ class Backlog:
         if batch.terms is ANY:
             self.free_parts += parts
 
+    def set_terms(self, batch: Batch, terms: Terms) -> None:
+        """Others may run it from now on."""
+        queued = sum(part.place is Place.QUEUED for chunk in batch.chunks.values() for part in chunk.parts)
+        waits = batch.in_turn or (batch.open_leases is not None and batch.open_leases.is_aside(batch))
+        self.fair_queue.leave(batch)
+        self._count(batch, -queued)
+        batch.terms, batch.offered = terms, 0
+        self._count(batch, queued)
+        if waits:
+            self.fair_queue.join(batch)
+
     def remove_batch(self, batch: Batch) -> None:
         """Forget a batch without leases."""
         for chunk in batch.chunks.values():

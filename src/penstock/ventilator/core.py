@@ -111,8 +111,7 @@ class VentilatorCore:
         self.damage: Damage = Damage(self.ledger, self.sink_log, damages)
         self.questions: Questions = Questions(
             *(self.ledger, self.start_conditions, self.placement, self.sink_log, self.sink_log_repair, self.damage),
-            version,
-            security,
+            *(self.dispatcher.start_failures, version, security),
         )
         self.intake.recovered = not any(one.open_from is not None for one in stored)
         if not self.intake.recovered:
@@ -219,6 +218,7 @@ class VentilatorCore:
             self.deletion.retire(now + self.ledger.wall_offset)
         self.start_conditions.tick(now)
         self.placement.tick(now)
+        self.dispatcher.start_failures.tick(now)
         self.ledger.await_outcomes(now)
         self._tell_sink(now)
         if self.intake.recovered:
@@ -237,7 +237,9 @@ class VentilatorCore:
         beat = self.ledger.beats.next_wakeup(is_known=self.sink_log.sink is not None)
         delayed = self.ledger.delayed[0][0] if self.ledger.delayed else None
         awaited, opens = self.ledger.outcomes_awaited_until, self.start_conditions.next_wakeup()
-        due = (beat, delayed, awaited, opens, self.dispatcher.look_again_at)
+        dispatcher = self.dispatcher
+        paused_until = dispatcher.start_failures.next_wakeup()
+        due = (beat, delayed, awaited, opens, dispatcher.look_again_at, paused_until)
         return min(instant for instant in due if instant is not None)
 
     def check(self) -> None:

@@ -27,6 +27,7 @@ from penstock.ventilator.jobs_model import ANY, Batch, Part, Terms, is_any
 from penstock.ventilator.known_worker import LOOK_AHEAD_SECONDS, Worker, look_interval
 from penstock.ventilator.leases import UNKNOWN_SECONDS, Charge, LeaseRecord, Round
 from penstock.ventilator.ledger import Ledger
+from penstock.ventilator.start_failures import StartFailures
 from penstock.ventilator.worker_demand import WorkerDemand
 from penstock.wire.bundles import bundles
 from penstock.wire.messages import INLINE_FUNCTION_BYTES, BatchHead, Jobs, Lease
@@ -73,6 +74,7 @@ class Dispatcher:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
+        self.start_failures: StartFailures = StartFailures(ledger)
         self.needs: WorkerDemand = WorkerDemand(ledger.workers, ledger.changed)
         self._over_at = 0.0
         """Not before this instant are workers that want no more given something beyond that."""
@@ -277,14 +279,16 @@ class Dispatcher:
     def _message(self, pairs: list[tuple[Part, LeaseRecord]]) -> Jobs:
         heads: dict[bytes, BatchHead] = {}
         leases: list[Lease] = []
+        elsewhere: dict[Batch, bool] = {}
         for part, lease in pairs:
             chunk, batch = part.chunk, part.chunk.batch
             if batch.id not in heads:
                 inline = batch.function_size if batch.function_size <= INLINE_FUNCTION_BYTES else 0
                 heads[batch.id] = BatchHead(batch.id, batch.spec, batch.function, batch.function_size, inline)
+                elsewhere[batch] = self.start_failures.may_go_elsewhere(batch)
             token = self._ledger.lease_tokens.token(Grant(lease.number, batch.id, part.start, part.stop, part.stamp))
             span = (chunk.first, chunk.count, part.start, part.stop)
-            leases.append(Lease(lease.number, batch.id, *span, part.stamp, chunk.size, token))
+            leases.append(Lease(lease.number, batch.id, *span, part.stamp, chunk.size, token, elsewhere[batch]))
         return Jobs(tuple(heads.values()), tuple(leases))
 
     # ---------------------------------------------------------------------------------------- taking back

@@ -341,6 +341,8 @@ class Terms(NamedTuple):
     at_most_once: bool = False
     """Whether no job of it may start twice. It is given to a worker by name, never in a round, so that nobody else can
     say that it has the lease and hand it back."""
+    avoid: frozenset[bytes] = frozenset()
+    """Workers that could not start its jobs, for a while (start_failures.py)."""
 
 
 ANY = Terms()

@@ -189,7 +189,7 @@ class Worker:
             return True
         named = not terms.worker or terms.worker in {hello.name, hello.host}
         allowed = not terms.user or terms.user in hello.users
-        return named and allowed and set(terms.needs) <= set(hello.tags)
+        return named and allowed and set(terms.needs) <= set(hello.tags) and self.id not in terms.avoid
 
     def hold(self, jobs: int, mean: float, width: int) -> None:
         """So many jobs more (or fewer) are under its leases, of which so many can run at once."""

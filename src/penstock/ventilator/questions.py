@@ -19,6 +19,7 @@ from penstock.ventilator.reasons import Reasons
 from penstock.ventilator.sink_log import SinkLog
 from penstock.ventilator.sink_log_repair import SinkLogRepair
 from penstock.ventilator.start_conditions import StartConditions
+from penstock.ventilator.start_failures import StartFailures
 from penstock.wire.messages import (
     AskArguments,
     AskBatches,
@@ -55,6 +56,7 @@ class Questions:
         sink_log: SinkLog,
         sink_log_repair: SinkLogRepair,
         damage: Damage,
+        start_failures: StartFailures,
         version: str,
         security: str,
     ) -> None:
@@ -66,7 +68,8 @@ class Questions:
         self._damage = damage
         self._version = version
         self._security = security
-        self._reasons = Reasons(ledger, start_conditions, placement)
+        self._start_failures = start_failures
+        self._reasons = Reasons(ledger, start_conditions, placement, start_failures)
         self._standing = JobStates(ledger)
         self.trouble = ""
         """Why the ventilator takes nothing in."""
@@ -160,6 +163,7 @@ class Questions:
                 broken=worker.broken,
                 running=worker.running_jobs,
                 clock_ahead=worker.clock_ahead,
+                paused=self._start_failures.of_worker(worker),
             )
             for worker in ledger.workers.values()
             if worker.hello is not None

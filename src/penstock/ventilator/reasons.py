@@ -14,21 +14,29 @@ from penstock.ventilator.known_worker import Worker
 from penstock.ventilator.ledger import Ledger
 from penstock.ventilator.placement import Placement
 from penstock.ventilator.start_conditions import StartConditions
+from penstock.ventilator.start_failures import StartFailures
 
 
 class Reasons:
     """Words what the ledger say of one job."""
 
-    def __init__(self, ledger: Ledger, start_conditions: StartConditions, placement: Placement) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        start_conditions: StartConditions,
+        placement: Placement,
+        start_failures: StartFailures,
+    ) -> None:
         self._ledger = ledger
         self._start_conditions = start_conditions
         self._placement = placement
+        self._start_failures = start_failures
 
     def why(self, batch: Batch, index: int, now: float) -> str:
         """What an open job waits for or who has it; empty: it has ended."""
         chunk = batch.chunk_at(index)
         if chunk is None:
-            return self._why_not_given(batch, index) if batch.on_file(index) else ""
+            return self._why_not_given(batch, index, now) if batch.on_file(index) else ""
         for part in chunk.parts:
             if part.start <= index < part.stop:
                 return self._of_part(part, index, now)
@@ -49,7 +57,7 @@ class Reasons:
                 cause = part.verdict[1] if part.verdict is not None else ""
                 return f"it will not run ({cause}): it waits for the sink to record that"
             case _:
-                return self._why_not_given(part.chunk.batch, index)
+                return self._why_not_given(part.chunk.batch, index, now)
 
     def _with_whom(self, part: Part, index: int, now: float) -> str:
         lease = self._ledger.leases.records[part.lease]
@@ -65,7 +73,7 @@ class Reasons:
             return f"it runs at {where} for {max(0.0, now - slot[1]):.1f} s"
         return f"it runs at {where}, which has had it {since}"
 
-    def _why_not_given(self, batch: Batch, index: int) -> str:
+    def _why_not_given(self, batch: Batch, index: int, now: float) -> str:
         if shut := self._start_conditions.shut(batch):
             return shut
         if missing := self._placement.missing(batch):
@@ -80,7 +88,8 @@ class Reasons:
         ]
         if not able:
             return "no worker is connected"
-        return f"{self._busy(able)}; {self._before(batch, index)}"
+        reasons = (self._start_failures.of_batch(batch, now), self._busy(able), self._before(batch, index))
+        return "; ".join(filter(None, reasons))
 
     @staticmethod
     def _busy(able: list[Worker]) -> str:

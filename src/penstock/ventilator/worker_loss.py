@@ -51,9 +51,9 @@ class WorkerLoss:
 
     def lose(self, worker: Worker, *, left: bool = False) -> None:
         """Its leases are unconfirmed until it is known what the sink has of them; what ran has crashed, unless it has
-        `left`."""
+        `left`, or was about to: whoever had told it to leave has ended it."""
         leases = [self._ledger.leases.records[number] for number in sorted(worker.leases)]
-        if not left:
+        if not (left or worker.draining):
             self._suspect_running(worker, leases)
             self._suspect_front(leases, worker.slots)
             self._accuse(leases, worker, alone=worker.jobs + worker.charged_jobs == 1)

@@ -133,6 +133,7 @@ class WorkerReports:
             else:
                 self._ledger.turn.log("worker_healed", worker=worker.hello.name)
         worker.broken = beat.broken
+        worker.draining |= beat.leaving
         worker.in_slots = {(one.lease, one.index): (one.slot, now - one.seconds) for one in beat.slots}
         drop = self._compare(worker, beat.held, now, exact=False)
         if drop:
@@ -160,6 +161,8 @@ class WorkerReports:
             lease = self._ledger.leases.records.get(span.lease)
             if lease is None or lease.worker not in {None, worker}:
                 continue
+            if back.unable:
+                self._dispatcher.start_failures.add(worker, lease.chunk.batch, back.unable, now)
             self._ledger.leases.attribute(lease, worker)
             self._ledger.leases.take(lease, worker)
             for part in self._ledger.backlog.carve(lease.chunk, span.start, span.stop):
@@ -167,7 +170,8 @@ class WorkerReports:
                     jobs += part.jobs
                     part.given = False
                     self._ledger.queue(part)
-        self._dispatcher.handed_back(worker, back.number, jobs, now)
+        if not back.unable:
+            self._dispatcher.handed_back(worker, back.number, jobs, now)
 
     def on_need_function(self, need: NeedFunction, now: float) -> None:
         """Large functions go once to each worker that lacks them."""

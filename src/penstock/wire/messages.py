@@ -191,6 +191,8 @@ class Lease(Record, frozen=True):
     stamp: Stamp
     size: Count
     token: bytes = b""  # handed back with the outcomes; empty where there are no keys
+    elsewhere: bool = False
+    """Others may run it: what cannot be started is handed back, and is no outcome."""
 
 
 class LeaseSpan(Record, frozen=True):
@@ -574,6 +576,8 @@ class WorkerLine(Record, frozen=True):
     """of the jobs held"""
     clock_ahead: float = 0.0
     """seconds that its wall clock was ahead of the ventilator's when it joined"""
+    paused: Text = ""
+    """why it is given nothing of some batches for a while"""
 
 
 class PipelineInfo(Numbered, frozen=True):
@@ -755,6 +759,8 @@ class Heartbeat(ByWorker, frozen=True):
     held: Annotated[tuple[Held, ...], Many]
     broken: Text = ""
     slots: Annotated[tuple[InSlot, ...], Many] = ()
+    leaving: bool = False
+    """It takes no more, and ends when what runs has ended: if it is gone before, that is no crash."""
 
 
 class Took(ByWorker, frozen=True):
@@ -765,10 +771,12 @@ class Took(ByWorker, frozen=True):
 
 
 class HandedBack(ByWorker, frozen=True):
-    """The worker has not started these spans and never will; answers the request of this number (0: none)."""
+    """The worker has not started these spans and never will; answers the request of this number (0: none). `unable`: it
+    has tried, and this is why nothing of them can be started there."""
 
     number: Count
     spans: Annotated[tuple[LeaseSpan, ...], Many]
+    unable: Text = ""
 
 
 class NeedFunction(ByWorker, frozen=True):

@@ -37,6 +37,13 @@ class SlotReady(SlotEvent, frozen=True):
     """The slot's process waits for pieces."""
 
 
+class SlotRetires(SlotEvent, frozen=True):
+    """The slot's process is used up, and ends when it has said all; SlotReady says when another one is there. `cause`:
+    what a job has done to it, if that is why."""
+
+    cause: str
+
+
 class SlotUnfit(SlotEvent, frozen=True):
     """No process can be started for the slot, for this reason; it is tried again, and SlotReady says when it works."""
 
@@ -72,6 +79,8 @@ class SlotDied(SlotEvent, frozen=True):
     elapsed: float
     note: Note | None = None
     spooled: Spooled | None = None
+    left: int = 0
+    """A process that it leaves behind and nobody here may end; 0: none."""
 
 
 class FunctionReady(Input, frozen=True):
@@ -99,6 +108,7 @@ WorkerInput = (
     | JobsConnected
     | SinkConnected
     | SlotReady
+    | SlotRetires
     | SlotUnfit
     | PieceDone
     | PieceCut

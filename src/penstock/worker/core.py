@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from typing import assert_never
 
+from msgspec.structs import replace
+
 from penstock.station.contract import Actions, Log, Report
 from penstock.station.control_silence import ControlSilence
 from penstock.wire import messages
@@ -101,12 +103,11 @@ class WorkerCore:
                 self._on_cancel(event, now)
             case messages.Drop():
                 self._on_drop(event.spans, now)
-            case contract.SlotReady(slot):
-                self.feed.slot_ready(slot)
-                self._note(self._fitness.ready(slot), now)
-            case contract.SlotUnfit(slot, cause):
-                self._note(self._fitness.unfit(slot, cause), now)
+            case contract.SlotReady() | contract.SlotRetires() | contract.SlotUnfit():
+                self._on_slot(event, now)
             case contract.SlotDied():
+                if event.left:
+                    self._say(Log("not_ended", {"slot": event.slot, "pid": event.left}))
                 self._came_back(*self._runs.on_slot_died(event))
             case contract.PieceCut():
                 self._came_back(self._runs.on_piece_cut(event))
@@ -196,7 +197,8 @@ class WorkerCore:
             self._say_hello(now)
             return
         self._told_window = self.window
-        self._say(Report(self._membership.heartbeat(self.window, self._inventory(), now, self._fitness.broken)))
+        beat = self._membership.heartbeat(self.window, self._inventory(), now, self._fitness.broken)
+        self._say(Report(replace(beat, leaving=self._draining)))
         self._asked = {one: at for one, at in self._asked.items() if self.holdings.functions.is_used(one)}
         for function in [function for function, asked_at in self._asked.items() if now >= asked_at + RESEND]:
             self._need(function, now)
@@ -227,6 +229,17 @@ class WorkerCore:
         arrivals, self._arrivals = self._arrivals, []
         for held in arrivals:
             self._hold(held, now)
+
+    def _on_slot(self, event: contract.SlotReady | contract.SlotRetires | contract.SlotUnfit, now: float) -> None:
+        match event:
+            case contract.SlotReady(slot):
+                self.feed.slot_ready(slot)
+                self._note(self._fitness.ready(slot), now)
+            case contract.SlotRetires(slot, cause):
+                self.feed.slot_retires(slot)
+                self._actions += self._fitness.replaced(slot, cause, now)
+            case contract.SlotUnfit(slot, cause):
+                self._note(self._fitness.unfit(slot, cause), now)
 
     def _note(self, changes: list[Log], now: float) -> None:
         """What was seen of the slots changes what can be run here."""
@@ -300,6 +313,8 @@ class WorkerCore:
 
     def _came_back(self, *leases: HeldLease | None) -> None:
         """Slots are done with something of these leases."""
+        unable, self._runs.unable = self._runs.unable, []
+        self._actions += [action for jobs in unable for action in self._hand_backs.unable(*jobs)]
         self._actions += self._hand_backs.settle()
         if self._draining:
             self._actions += self._hand_backs.everything()
@@ -328,6 +343,7 @@ class WorkerCore:
 
     def _on_stop(self, now: float) -> None:
         if not self._draining:
+            self._lifetime.tell(now)
             self._drain("signal", now)
             return
         if not self._lifetime.hurry(now):

@@ -4,11 +4,15 @@ Promises:
 
 1. Each change is said once; while it lasts the newest reason is kept for whoever asks.
 2. A worker with one slot that works is not broken: it runs fewer jobs at once.
+3. That jobs use up their processes is said, and not for each of them.
 """
 
 from __future__ import annotations
 
 from penstock.station.contract import Log
+
+REPLACED_INTERVAL = 60.0
+"""Seconds between two lines about slots that were replaced: there may be a hundred in a second."""
 
 
 class Fitness:
@@ -17,6 +21,7 @@ class Fitness:
     def __init__(self, slots: int) -> None:
         self._slots = slots
         self._unfit: dict[int, str] = {}
+        self._replaced_at = float("-inf")
         self.broken: str = ""
         """Why nothing can be run here; empty: something can."""
 
@@ -28,6 +33,13 @@ class Fitness:
             self.broken = cause
             return [] if was_broken else [Log("broken", {"reason": cause})]
         return [Log("slot_unfit", {"slot": slot, "reason": cause})] if is_first else []
+
+    def replaced(self, slot: int, cause: str, now: float) -> list[Log]:
+        """A job has used up the process of this one (empty: nobody's doing)."""
+        if not cause or now < self._replaced_at + REPLACED_INTERVAL:
+            return []
+        self._replaced_at = now
+        return [Log("slot_replaced", {"slot": slot, "reason": cause})]
 
     def ready(self, slot: int) -> list[Log]:
         """This one has a process."""

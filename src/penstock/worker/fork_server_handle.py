@@ -14,6 +14,7 @@ import msgspec
 
 from penstock.slot import watcher
 from penstock.slot.fork_server import EXIT, ORDER, Exit, Order, Setup
+from penstock.slot.inherited_state import THREAD_VARIABLES
 from penstock.slot.own_files import open_standard_files
 from penstock.slot.process_tree import is_alive, kill_all, started_at, with_variable
 from penstock.station.capacity import default_slots
@@ -28,19 +29,19 @@ OWNER = re.compile(r"(\d+)-(\d+)-[0-9a-f]+")
 
 
 class ServerProcess:
-    """The agent's side: a fork server for so many slots of a worker. `process` is its watcher, a child process in a
-    session of its own."""
+    """The agent's side: a fork server for so many slots of a worker, each process of which runs so many `jobs` at most.
+    `process` is its watcher, a child process in a session of its own."""
 
     control: socket.socket
 
-    def __init__(self, slots: int, worker: str) -> None:
+    def __init__(self, slots: int, worker: str, jobs: int = 0) -> None:
         open_standard_files()
         kill_abandoned()
         self.owner: str = f"{os.getpid()}-{started_at(os.getpid())}-{os.urandom(8).hex()}"
         self.control, theirs = socket.socketpair()
         with theirs, contextlib.ExitStack() as failed:
             failed.callback(self.control.close)
-            setup = Setup(theirs.fileno(), worker, import_path())
+            setup = Setup(theirs.fileno(), worker, import_path(), jobs)
             self.process: subprocess.Popen[bytes] = subprocess.Popen(
                 command(watcher.__file__, msgspec.json.encode(setup).decode(), str(theirs.fileno())),
                 stdin=subprocess.DEVNULL,
@@ -94,4 +95,4 @@ def _environment(slots: int) -> dict[str, str]:
     """Of the slots: numerical libraries get their share of the cores, and no key of the worker's travels to a job."""
     environment = {name: value for name, value in os.environ.items() if name != "PENSTOCK_KEY"}
     share = str(max(1, default_slots() // slots))
-    return {f"{library}_NUM_THREADS": share for library in ("OMP", "MKL", "OPENBLAS")} | environment
+    return dict.fromkeys(THREAD_VARIABLES, share) | environment

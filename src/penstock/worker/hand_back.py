@@ -41,6 +41,11 @@ class HandBacks:
         spans = _take_last(leases, sum(held.unstarted.count for held in leases))
         return self._report(0, spans, leases) if spans else []
 
+    def unable(self, held: HeldLease, start: int, stop: int, cause: str) -> Actions:
+        """These cannot be started here; others may run them."""
+        spans = [LeaseSpan(held.lease.number, *part) for part in held.unstarted.remove(start, stop)]
+        return [Report(HandedBack(self._me, 0, tuple(spans), cause))] if spans else []
+
     def recall(self, recall: Recall) -> Actions:
         """These spans, as far as they have not started."""
         pieces: list[Piece] = []

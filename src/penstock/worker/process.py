@@ -307,7 +307,7 @@ def start(config: WorkerConfig, logger: logging.Logger) -> Worker:
     if config.no_pickle:
         os.environ[NO_PICKLE] = "1"
     # forks before any ZeroMQ context exists
-    slots = SlotHost(config.slots, name, config.allow_users, grace=config.grace)
+    slots = SlotHost(config.slots, name, config.allow_users, grace=config.grace, jobs_per_slot=config.jobs_per_slot)
     links = worker_links(config.url, worker, security)
     for fd in (signals.fd, *slots.filenos()):
         links.watch(fd)
@@ -332,7 +332,8 @@ def start(config: WorkerConfig, logger: logging.Logger) -> Worker:
         parts=True,
     )
     now = clock.now()
-    lifetime = Lifetime(now, config.idle_timeout, config.time_limit, config.drain_before, config.grace)
+    shift = (config.idle_timeout, config.time_limit, config.drain_before)
+    lifetime = Lifetime(now, *shift, config.grace, config.leave_within)
     core = WorkerCore(
         hello, now, lease_time=config.lease_time, heartbeat_interval=config.heartbeat_interval, lifetime=lifetime
     )

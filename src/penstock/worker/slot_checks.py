@@ -5,7 +5,7 @@ The core believes what it is told, and everybody behind it; so nothing is told t
 
 from __future__ import annotations
 
-from penstock.slot.protocol import NO_LIMIT, Done, FromSlot
+from penstock.slot.protocol import NO_LIMIT, Done, FromSlot, Retires
 from penstock.worker.slot_handle import SlotHandle, are_in_order
 
 
@@ -13,7 +13,7 @@ def nonsense(message: FromSlot, size: int, handle: SlotHandle) -> str:
     """What is wrong with a message that has a payload of so many bytes, in words; empty: nothing."""
     if isinstance(message, Done):
         return _of_done(message, size, handle)
-    if handle.is_ready:
+    if handle.is_ready and not isinstance(message, Retires):
         return "it begins, and has begun long ago"
     return ""
 

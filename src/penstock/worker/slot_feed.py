@@ -109,6 +109,10 @@ class SlotFeed:
         """Its process waits for pieces."""
         self._ready.add(slot)
 
+    def slot_retires(self, slot: int) -> None:
+        """Its process runs nothing more."""
+        self._ready.discard(slot)
+
     def slot_gone(self, slot: int) -> list[Piece]:
         """Its process is gone; returns the pieces it had, which are no longer in it."""
         self._ready.discard(slot)

@@ -83,6 +83,8 @@ class SlotHandle:
         self.prints_fast = False
         self.unfit = ""
         """Why its process could not become a slot, by its own words."""
+        self.retires = ""
+        """Why its process is used up, by its own words."""
         self.begun_at: int = 0
         """When its process had the piece that comes first (CLOCK_MONOTONIC ns)."""
         ours, self._theirs = socket.socketpair()
@@ -316,15 +318,19 @@ class SlotHandle:
         cause = f"ran longer than its time limit of {limit:g} s"
         return Ended(JobState.TIMED_OUT, cause if again.started else f"{cause}, and was still {LOADING}", again)
 
-    def death(self, running: Running | None, cause: str, exitcode: int | None) -> SlotDied:
-        """What is to be said of the end of this life; `cause` and `exitcode` are what the fork server reported."""
+    def death(self, running: Running | None, cause: str, exitcode: int | None, left: int = 0) -> SlotDied:
+        """What is to be said of the end of this life; the others are what the fork server reported: why, and which
+        process is `left` behind (0: none)."""
         state, pid = JobState.DEAD, self.pid or None
         if self.ended:
             state, cause, pid, exitcode = self.ended.state, self.ended.cause, None, None
+        elif self.retires and running is None:
+            state, cause = JobState.CANCELLED, self.retires
         elif self.page.cells[MEDDLED]:
             cause = MEDDLING
         elif pid is not None:
             cause = f"{cause}, pid {pid}"
+        cause += f"; its process {left} runs on, as another user whose processes the worker may not end" if left else ""
         elapsed = elapsed_of(running) or (self.elapsed(running) if running is not None else 0.0)
         piece = running.piece if running is not None else None
         note, spooled = None, None
@@ -338,7 +344,8 @@ class SlotHandle:
         ):
             # an index at a cut is published by a slot that then sees the limit, and one that came back has ended
             index = running.index
-        return SlotDied(self.number, piece, index, state, cause, time.time() - elapsed, elapsed, note, spooled)
+        started_time = time.time() - elapsed
+        return SlotDied(self.number, piece, index, state, cause, started_time, elapsed, note, spooled, left)
 
     def _last_output(self, piece: int, note: Note) -> tuple[Note | None, Spooled | None]:
         """What the job wrote in which this life ended."""

@@ -6,7 +6,8 @@ inputs of the core. What it promises:
 1. Each piece comes back exactly once: as PieceDone, or within the SlotDied of the slot that ran it; what had ended of
    it by then comes before, as a PieceDone that goes on. Of a slot that died, SlotDied comes first, then a PieceDone
    with nothing for each piece that was only queued on it.
-2. A slot that died is replaced; SlotReady says so. Where none can be started, again and again, SlotUnfit says why.
+2. A slot that died is replaced; SlotReady says so. So is one that a job has used up; SlotRetires says it before.
+   Where none can be started, again and again, SlotUnfit says why.
    One that speaks nonsense, or whose descriptors a job has closed, is ended: the job that ran is dead of it. One that
    does not take its orders is ended, and nobody is dead of it.
 3. A function or a chunk is sent to a slot only if the slot does not have it.
@@ -30,12 +31,12 @@ from penstock.job.spec import JobState
 from penstock.job.spooled_output import Segments, Spooled
 from penstock.slot.output_spool import free_all, read_at
 from penstock.slot.process_tree import is_leaving
-from penstock.slot.protocol import CUT_DELAY, ENDED, MEDDLING, NO_LIMIT, UNTIL, Done, Ready, Running, Unfit
+from penstock.slot.protocol import CUT_DELAY, ENDED, MEDDLING, NO_LIMIT, UNTIL, Done, Ready, Retires, Running, Unfit
 from penstock.slot.run_as_user import check_users, refusal
 from penstock.station import clock
 from penstock.station.config import TERM_GRACE
 from penstock.station.contract import Bytes, Input
-from penstock.worker.contract import PieceCut, PieceDone, Run, SlotReady
+from penstock.worker.contract import PieceCut, PieceDone, Run, SlotReady, SlotRetires
 from penstock.worker.output_notes import noted_all
 from penstock.worker.output_pump import OutputPump
 from penstock.worker.slot_checks import nonsense
@@ -79,9 +80,17 @@ class SlotHost:
     clock (CLOCK_BOOTTIME).
     """
 
-    def __init__(self, slots: int, worker_name: str, users: Sequence[str] = (), *, grace: float = TERM_GRACE) -> None:
-        """`grace`: between SIGTERM and SIGKILL for what is ended here. ConfigError: this process cannot become those
-        users."""
+    def __init__(
+        self,
+        slots: int,
+        worker_name: str,
+        users: Sequence[str] = (),
+        *,
+        grace: float = TERM_GRACE,
+        jobs_per_slot: int = 0,
+    ) -> None:
+        """`grace`: between SIGTERM and SIGKILL for what is ended here. `jobs_per_slot`: how many a slot's process runs
+        at most (0: any number). ConfigError: this process cannot become those users."""
         check_users(users)
         self._grace = grace
         self._worker = worker_name
@@ -94,6 +103,7 @@ class SlotHost:
         self._lives = Lives(
             slots,
             worker_name,
+            jobs_per_slot,
             self._selector,
             self._later,
             Hooks(self._read, self._on_socket, self._watch, self._take_saved),
@@ -292,6 +302,9 @@ class SlotHost:
                     inputs.append(SlotReady(handle.number))
                 case Unfit(reason):
                     handle.unfit = reason
+                case Retires(reason):
+                    handle.retires = reason or "it was used up"
+                    inputs.append(SlotRetires(handle.number, reason))
         if handle.stream.nonsense:
             self._leave_socket(handle)
             self._on_meddling(handle, handle.stream.nonsense)

@@ -43,18 +43,20 @@ class Hooks(NamedTuple):
 
 
 class Lives:
-    """Of the slots 0 ... `slots` - 1; `later` calls back after so many seconds."""
+    """Of the slots 0 ... `slots` - 1, a process of which runs `jobs` at most (0: any number); `later` calls back after
+    so many seconds."""
 
     def __init__(
         self,
         slots: int,
         worker: str,
+        jobs: int,
         selector: selectors.BaseSelector,
         later: Callable[[float, Callable[[], Inputs]], None],
         hooks: Hooks,
     ) -> None:
         self._slots = slots
-        self._worker = worker
+        self._worker, self._jobs = worker, jobs
         self._selector = selector
         self._later = later
         self._hooks = hooks
@@ -86,7 +88,7 @@ class Lives:
         if self._closing:
             return []
         try:
-            self.server = ServerProcess(self._slots, self._worker)
+            self.server = ServerProcess(self._slots, self._worker, self._jobs)
         except (OSError, ConfigError) as error:
             return self._start_later(f"its fork server cannot be started: {error}")
         self._selector.register(self.server.control, selectors.EVENT_READ, self._on_control)
@@ -142,8 +144,9 @@ class Lives:
         if handle is None or handle.life != exit_.life:
             return []
         if (cause := CAUSES.get(exit_.status)) is not None:
-            return self._bury(handle, cause)
-        return self._bury(handle, self._coroner.cause(exit_.status), os.waitstatus_to_exitcode(exit_.status))
+            return self._bury(handle, cause, survivor=exit_.left)
+        code = os.waitstatus_to_exitcode(exit_.status)
+        return self._bury(handle, self._coroner.cause(exit_.status), code, survivor=exit_.left)
 
     def _on_server_lost(self) -> Inputs:
         """The fork server is gone; the kernel ends its slots, the rest is found by the token."""
@@ -153,8 +156,10 @@ class Lives:
         inputs: Inputs = [event for handle in handles for event in self._bury(handle, cause, replace=False)]
         return inputs + (self.start() if any(handle.is_ready for handle in handles) else self._start_later(cause))
 
-    def _bury(self, handle: SlotHandle, cause: str, exitcode: int | None = None, *, replace: bool = True) -> Inputs:
-        """Say what became of the pieces of a dead slot and replace it."""
+    def _bury(
+        self, handle: SlotHandle, cause: str, exitcode: int | None = None, *, replace: bool = True, survivor: int = 0
+    ) -> Inputs:
+        """Say what became of the pieces of a dead slot and replace it; `survivor`: a process that it leaves behind."""
         inputs = [*self._hooks.read(handle), *self._hooks.take_saved(handle)]
         cause = handle.unfit or cause
         if handle.tenant.user and not handle.is_ready:
@@ -165,7 +170,7 @@ class Lives:
             running = None  # it came to its end, too
         self._remove(handle)
         if handle.is_ready or handle.pieces:
-            inputs.append(handle.death(running, cause, exitcode))
+            inputs.append(handle.death(running, cause, exitcode, survivor))
         left = [piece for piece in handle.pieces if running is None or piece != running.piece]
         inputs += [PieceDone(handle.number, piece, (), b"") for piece in left]
         handle.close()

@@ -6,7 +6,8 @@ Promises:
 2. A slot that dies costs the job that ran in it one crash, and its neighbours nothing: what had ended is not run again.
    Where nobody knows which job it was, the rest of the lease runs one by one.
    A job that wipes out that it runs, and ends its slot, does so UNBEGUN_DEATHS times.
-3. Whether an outcome is final is decided by the batch's options and the stamp of the lease.
+3. What could not be started is no outcome where others may try it.
+4. Whether an outcome is final is decided by the batch's options and the stamp of the lease.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ class SlotResults:
         self._holdings = holdings
         self._feed = feed
         self._outbox = outbox
+        self.unable: list[tuple[HeldLease, int, int, str]] = []
+        """Jobs that could not be started here and are for others to try, and why."""
         self.hurried = False
         """The worker was told twice to stop: what was ended has started, and is not handed back. What may not be
         started twice is dead of it: of what a worker does not tell, the ventilator believes that it never came."""
@@ -47,7 +50,11 @@ class SlotResults:
         bodies = split(event.payload, [ran.size for ran in event.ran])
         done, elapsed = piece.start, 0.0
         for ran, body in zip(event.ran, bodies, strict=True):
-            self._finish(piece.held, event.slot, ran, body)
+            if ran.unstarted and piece.held.lease.elsewhere:
+                self._holdings.unstart(piece.held, ran.start, ran.stop)
+                self.unable.append((piece.held, ran.start, ran.stop, ran.note.cause if ran.note else ""))
+            else:
+                self._finish(piece.held, event.slot, ran, body)
             done, elapsed = ran.stop, elapsed + ran.elapsed
         jobs, piece.start = done - piece.start, done
         if event.goes_on:

@@ -13,6 +13,7 @@ from penstock.job.spec import JobState
 from penstock.job.spooled_output import Segments, Spooled
 from penstock.slot.protocol import Ran
 from penstock.station.contract import Bytes, Input
+from penstock.wire.messages import Note
 from penstock.worker.contract import PieceCut, PieceDone, Run, SlotDied, SlotReady, SlotUnfit
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 RESTART = 0.05
 """Seconds until a slot that died is there again."""
+SPAWN = 0.001
+"""Seconds until it is known that a program is not there."""
 
 
 class Slot:
@@ -146,6 +149,9 @@ class VirtualSlots:
             self.finish(number)
             return
         slot.index = index
+        if world.lacks(self.node.name, piece.lease.batch):
+            world.at(world.now + SPAWN, partial(self._job_over, number, slot.life, index, "lacks"), self.node)
+            return
         world.ran(self.node, piece.lease, index)
         fate, seconds = world.fates(piece.lease.batch, index, piece.lease.stamp)
         world.at(world.now + seconds, partial(self._job_over, number, slot.life, index, fate), self.node)
@@ -179,9 +185,12 @@ class VirtualSlots:
         ran, bodies = [], []
         for index in slot.done:
             fate, seconds = world.fates(piece.lease.batch, index, piece.lease.stamp)
+            unstarted = world.lacks(self.node.name, piece.lease.batch)
+            fate = "fail" if unstarted else fate
             body = msgspec.msgpack.encode([index * index])
             state = JobState.FAILED if fate == "fail" else JobState.SUCCEEDED
-            ran.append(Ran(index, index + 1, state, 1.0, seconds, len(body)))
+            note = Note("cannot start 'tool'") if unstarted else None
+            ran.append(Ran(index, index + 1, state, 1.0, seconds, len(body), note, unstarted=unstarted))
             bodies.append(body)
         self.say(PieceDone(number, piece.piece, tuple(ran), b"".join(bodies), goes_on))
 

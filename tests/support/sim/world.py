@@ -47,6 +47,8 @@ class World(Oracle):
         self.leave: Callable[[QueueStore | ResultStore], None] = lambda store: store.close()
         """What becomes of the store of a node that dies."""
         self.logger = logger_to(self.logged)
+        self.lacks: Callable[[str, bytes], bool] = lambda *_: False
+        """Whether a worker cannot start the jobs of a batch."""
         self.fates: Callable[[bytes, int, Any], tuple[str, float]] = lambda *_: ("ok", 0.01)
         """What becomes of each job (batch, index, stamp), and how long it takes: ok, fail, crash (its slot), kill (its
         worker)."""

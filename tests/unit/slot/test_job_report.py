@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from threading import Lock
 from typing import Any
 
@@ -217,15 +219,30 @@ def test_commands_are_never_put_together() -> None:
     ("words", "check", "returncode", "cause"),
     [
         ([b"/bin/sh", b"-c", b"exit 3"], True, 3, "exit code 3"),
+        ([b"/bin/sh", b"-c", b"exit 127"], True, 127, "exit code 127"),
         ([b"/bin/sh", b"-c", b"exit 3"], False, 3, ""),
         ([b"/bin/sh", b"-c", b"kill -9 $$"], True, -9, "killed by SIGKILL"),
         ([b"/no\xff"], True, 127, "cannot start '/no\\\\xff': No such file or directory"),
     ],
 )
 def test_end_of_a_command(words: list[bytes], check: bool, returncode: int | None, cause: str) -> None:
-    """Exit codes, signals and what could not be started, in plain words."""
+    """Exit codes, signals and what could not be started, in plain words; its record says the last."""
     end = CommandEnd.of(CommandTemplate((b"x",)), words, {}, check=check)
     assert (end.returncode, end.cause) == (returncode, cause)
+    made = CommandReport(0, "pickle")
+    made.add(0, end, 0, None)
+    assert made.ran[0].unstarted == cause.startswith("cannot start")
+
+
+@pytest.mark.parametrize("number", [errno.EAGAIN, errno.ENOMEM, errno.EMFILE])
+def test_a_host_without_room_for_a_process_has_not_started_it(number: int) -> None:
+    """As one where the program is missing: another may have it."""
+
+    def no_room(*_: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    end = CommandEnd.of(CommandTemplate((b"x",)), [b"x"], {}, check=True, run=no_room)
+    assert (end.is_unstarted, end.returncode) == (True, None)
 
 
 def test_a_traceback_has_no_colours(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from penstock.job.spec import BatchSpec, JobState, Stamp
 from penstock.ventilator import worker_reports
@@ -360,6 +361,21 @@ def test_a_job_that_loses_its_workers_too_often_is_dead(bench: VentilatorBench) 
     (verdicts,) = of(Verdicts, sent)
     assert [(one.start, one.stop, one.state, one.final) for one in verdicts.records] == [(0, 1, JobState.DEAD, True)]
     assert bench.places() == [(0, 1, Place.VERDICT)]
+
+
+@pytest.mark.parametrize("leaving", [True, False])
+def test_a_worker_that_is_killed_while_it_leaves_has_crashed_nothing(bench: VentilatorBench, leaving: bool) -> None:
+    """As `docker stop` does it, again and again, under a job that lasts; the control is one that does not leave."""
+    bench.submit(1, spec=BatchSpec(max_crashes=2), close=False)
+    for round_ in range(3):
+        peer = bench.worker(f"w{round_}")
+        (part,) = bench.parts()
+        bench.turn(replace(peer.beat(Held(part.lease, BATCH, part.stamp, (), ((0, 1),), ())), leaving=leaving))
+        peer.disconnect()
+        bench.turn(after=RECONNECT_GRACE * 1.1)
+        bench.turn(bench.head())
+    (part,) = bench.parts()
+    assert (part.place, part.stamp.crashes) == ((Place.QUEUED, 0) if leaving else (Place.VERDICT, 1))
 
 
 def test_a_job_that_may_be_started_once_is_dead_when_its_worker_is_lost(bench: VentilatorBench) -> None:

@@ -16,3 +16,14 @@ def test_it_is_broken_when_no_slot_works() -> None:
     assert fitness.broken == "no files"
     assert fitness.ready(1) == [Log("healed", {})]
     assert (fitness.broken, fitness.ready(0)) == ("", [])
+
+
+def test_that_jobs_use_up_slots_is_said_once_a_minute() -> None:
+    """And not where it is nobody's doing."""
+    fitness = Fitness(2)
+    assert fitness.replaced(0, "", 1.0) == []
+    assert fitness.replaced(0, "a job changed its umask", 2.0) == [
+        Log("slot_replaced", {"slot": 0, "reason": "a job changed its umask"})
+    ]
+    assert fitness.replaced(1, "a job changed PATH", 61.0) == []
+    assert fitness.replaced(1, "a job changed PATH", 62.0) != []

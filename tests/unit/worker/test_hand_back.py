@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from penstock.job.spec import JobState, Stamp
-from penstock.wire.messages import Closed, HandedBack, LeaseSpan, Recall, RecordedSpan
-from penstock.worker.contract import Cut, FreeLease, PieceCut, Run, SlotDied
+from msgspec.structs import replace
+
+from penstock.job.spec import BatchSpec, JobState, Stamp
+from penstock.slot.protocol import Ran
+from penstock.wire.messages import Closed, HandedBack, LeaseSpan, Note, Recall, RecordedSpan
+from penstock.worker.contract import Cut, FreeLease, PieceCut, PieceDone, Run, SlotDied
 from penstock.worker.slot_feed import STUCK
-from support.core_benches import BATCH, WorkerBench, done, of, runs
+from support.core_benches import BATCH, WorkerBench, delivered, done, of, runs
 
 
 def piece_of_many(bench: WorkerBench) -> Run:
@@ -26,6 +29,22 @@ def test_what_waits_comes_back_and_what_runs_does_not() -> None:
     assert did == [HandedBack(bench.id, 5, (LeaseSpan(number, 1, 3),))]
     (last,) = runs(bench.turn(done(run)))
     assert (last.start, last.stop) == (3, 4)
+
+
+def test_what_cannot_be_started_here_goes_to_others() -> None:
+    """Where there are others; else it has failed, and is an outcome."""
+    bench = WorkerBench()
+    jobs = bench.jobs(0, 1, lease=2, spec=BatchSpec(kind="command"))
+    for elsewhere in (True, False):
+        (lease,) = jobs.leases
+        number = lease.number + elsewhere
+        (run,) = runs(bench.turn(replace(jobs, leases=(replace(lease, number=number, elsewhere=elsewhere),))))
+        ran = Ran(0, 1, JobState.FAILED, 1.0, 0.0, 1, Note("cannot start 'x'"), unstarted=True)
+        did = bench.turn(PieceDone(run.slot, run.piece, (ran,), b"v"))
+        back = HandedBack(bench.id, 0, (LeaseSpan(number, 0, 1),), "cannot start 'x'")
+        assert of(HandedBack, did) == [back] * elsewhere
+        assert delivered(did) == [(0, 1)] * (not elsewhere)
+        assert len(bench.inventory) == (not elsewhere)
 
 
 def test_a_lease_that_comes_back_whole_is_let_go() -> None:

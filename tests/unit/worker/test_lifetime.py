@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from penstock.job.spec import JobState, Stamp
-from penstock.wire.messages import Closed, RecordedSpan
-from penstock.worker.contract import EndSlot, Leave
+from penstock.wire.messages import Closed, HandedBack, Heartbeat, LeaseSpan, Left, RecordedSpan
+from penstock.worker.contract import EndSlot, Leave, SlotDied, Stop
 from penstock.worker.lifetime import Lifetime
 from support.core_benches import BATCH, NOW, WorkerBench, done, of, runs
 
@@ -54,6 +54,37 @@ def test_who_is_told_twice_to_stop_leaves_after_the_grace() -> None:
     lifetime = Lifetime(0.0, grace=5.0)
     assert lifetime.leaves_at == math.inf
     assert [(lifetime.hurry(now), lifetime.leaves_at) for now in (10.0, 11.0)] == [(True, 17.0), (False, 11.0)]
+
+
+def test_who_is_to_leave_in_time_ends_what_runs_at_half_of_it() -> None:
+    """And leaves at the end, whatever still runs; told again meanwhile, earlier, and never later."""
+    lifetime = Lifetime(0.0, grace=20.0, leave_within=8.0)
+    assert lifetime.next_wakeup(draining=False) == math.inf
+    lifetime.tell(100.0)
+    assert (lifetime.next_wakeup(draining=True), lifetime.leaves_at) == (104.0, 108.0)
+    assert [lifetime.is_over(now) for now in (103.0, 104.0, 105.0)] == [False, True, False]
+    assert [(lifetime.hurry(now), lifetime.leaves_at) for now in (104.0, 105.0)] == [(True, 108.0), (False, 105.0)]
+
+
+def test_a_worker_that_leaves_in_time_gives_back_what_has_not_ended() -> None:
+    """What ends within half of the time has its outcome; who runs on is ended, and is no crash."""
+    bench = WorkerBench(lifetime=Lifetime(NOW, leave_within=8.0))
+    (run,) = runs(bench.turn(bench.jobs(0, 4)))
+    assert HandedBack(bench.id, 0, (LeaseSpan(bench.number(), 1, 4),)) in bench.turn(Stop())
+    assert of(EndSlot, bench.pass_time(3.9)) == []
+    (end,) = of(EndSlot, bench.pass_time(0.2))
+    assert (end.piece, end.state) == (run.piece, JobState.CANCELLED)
+    gone = SlotDied(0, run.piece, 0, JobState.CANCELLED, "cancelled", 1.0, 4.0)
+    assert bench.turn(gone)[-2:] == [Left(bench.id), Leave()]
+
+
+def test_a_worker_that_leaves_says_so() -> None:
+    """With every heartbeat from then on: who kills it is not taken for one of its jobs."""
+    bench = WorkerBench()
+    bench.turn(bench.jobs(0, 1))
+    assert not bench.beat().leaving
+    assert of(Heartbeat, bench.turn(Stop()))[0].leaving
+    assert bench.beat().leaving
 
 
 def test_an_idle_worker_leaves() -> None:

@@ -7,6 +7,7 @@ import socket
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from penstock.cli.option_types import DURATION, Count
 from penstock.cli.options import debug, graced, key_path, keyed, url_option, without_pickles
@@ -38,8 +39,16 @@ TAG_LENGTH = 256
 @click.option(
     "--tag", "tags", multiple=True, metavar="WORD", help="Give the worker a tag that jobs can ask for with --needs."
 )
+@click.option(
+    "--jobs-per-slot",
+    type=Count(1),
+    help="Run the jobs of a slot in a new process after this many: for code that leaks memory.",
+)
 @click.option("--show-jobs", is_flag=True, help="Print a line for each job as it ends.")
-@graced()
+@graced(
+    "; told by a signal to leave, be gone after this long, and hand back what has not ended",
+    default=", and leave when what runs has ended",
+)
 @click.option("--idle-timeout", type=DURATION, help="Leave after this long without a job: 90s, 5m, 2h.")
 @click.option("--time-limit", type=DURATION, help="Expect to be ended from outside this long after the start.")
 @click.option(
@@ -47,9 +56,10 @@ TAG_LENGTH = 256
 )
 @debug
 def command(url: str, slots: int | None, name: str | None, tags: tuple[str, ...], **asked: Any) -> int:
-    """Run a worker until SIGTERM or Ctrl-C, which let it finish its running jobs.
+    """Run a worker until SIGTERM, SIGHUP or Ctrl-C, which let it finish its running jobs.
 
-    A second signal ends the running jobs with their grace and hands everything back; a third one does so at once.
+    With --grace it waits for them for half of that time, then ends them, and they run elsewhere. A second signal ends
+    the running jobs with their grace and hands everything back; a third one does so at once.
     """
     from penstock.job.spec import TAGS_MAX
     from penstock.station.capacity import default_slots
@@ -61,6 +71,8 @@ def command(url: str, slots: int | None, name: str | None, tags: tuple[str, ...]
             raise ConfigError(f"--tag {tag!r}: write at most {TAGS_MAX} words of at most {TAG_LENGTH} characters")
     given = {option: value for option, value in asked.items() if value is not None}
     name, slots = name or default_name(), slots or default_slots()
+    if click.get_current_context().get_parameter_source("grace") is not ParameterSource.DEFAULT:
+        given["leave_within"] = given["grace"]
     config = WorkerConfig(url=url, key=key_path(), slots=slots, name=name, tags=tags, **given)
     if config.time_limit is not None and config.drain_before >= config.time_limit:
         raise ConfigError(

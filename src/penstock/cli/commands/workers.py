@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def state(worker: WorkerInfo) -> str:
     """What it is about."""
-    return "broken" if worker.broken else "draining" if worker.draining else "working"
+    return "broken" if worker.broken else "draining" if worker.draining else "paused" if worker.paused else "working"
 
 
 @click.command("workers", short_help="List the workers that are connected.")
@@ -48,6 +48,11 @@ def _row(worker: WorkerInfo) -> tuple[object, ...]:
 
 
 def broken(workers: Iterable[WorkerInfo]) -> list[str]:
-    """A line for each worker that can run no jobs, and why."""
-    lines = (f"broken    {one.name} on {one.host} runs no jobs: {one.broken}" for one in workers if one.broken)
+    """A line for each worker that can run no jobs, or not those of some batch, and why."""
+    lines = [f"broken    {one.name} on {one.host} runs no jobs: {one.broken}" for one in workers if one.broken]
+    lines += [
+        f"paused    {one.name} on {one.host} could not start a job, and others run its batch for a while: {one.paused}"
+        for one in workers
+        if one.paused
+    ]
     return [printable(line) for line in lines]

@@ -1,0 +1,107 @@
+"""What jobs have of the process in which they run, and commands are given by it: whether a job has changed any of that.
+
+Much of it cannot be taken back: a limit that was lowered, a niceness that was raised, a user that was given up. And
+what a module does to the environment when it is imported goes together with the module. So nothing is put right here:
+a process that a job has changed is replaced. What importing a function and its initializer have changed is as it wants
+it: of the kernel's, no other function runs in this process then; of the environment, no command. Variables that jobs
+add are let be: many libraries do.
+"""
+
+from __future__ import annotations
+
+import resource
+from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit  # as it was before any job patched it
+from typing import Any, NamedTuple
+
+from penstock.job.main_module import Stale
+from penstock.job.originals import fcntl, os
+from penstock.slot.own_files import UPPER_END
+
+LIMITS = sorted({value for name, value in vars(resource).items() if name.startswith("RLIMIT_")})
+"""All that there are here."""
+THREAD_VARIABLES = tuple(f"{library}_NUM_THREADS" for library in ("OMP", "MKL", "OPENBLAS"))
+"""What numerical libraries read once, when they are loaded: jobs set them for what they import."""
+NO_CORES = frozenset[int]()
+
+
+class State(NamedTuple):
+    """Of a process, as the kernel has it and hands it on."""
+
+    umask: int
+    niceness: int
+    cores: set[int] | frozenset[int]
+    limits: list[tuple[int, int]]
+    user: tuple[int, ...]
+
+
+WORDS = State("its umask", "its niceness", "the cores it may use", "its resource limits", "its user or group")  # type: ignore[arg-type]
+"""The fields, for people."""
+
+
+class Inherited:
+    """Of this process, which is as it should be now."""
+
+    def __init__(self) -> None:
+        self._state = _state()
+        self._fresh = _variables().copy()
+        self._variables = _lasting()
+        limit = getrlimit(RLIMIT_NOFILE)[0]
+        self._files_max = (_free_file() + (UPPER_END if limit == RLIM_INFINITY else limit)) // 2
+        """Half of the files that jobs may have open: if so many are, later jobs might not get theirs."""
+        self._owner: bytes | None = None
+        """The function for which alone it is as it is now."""
+        self.changes: str = ""
+        """What is no longer as it was, in words; empty: all of it is."""
+
+    def admit(self, function: bytes, *, is_command: bool) -> None:
+        """Raises Stale: jobs of this function, as it is called here, may not run in this process. A command is given
+        all variables that there are, whoever's call has set them."""
+        if self._owner not in {None, function} or (is_command and _variables() != self._fresh):
+            raise Stale
+
+    def accept(self, function: bytes) -> None:
+        """This one was loaded just now: what that has changed is as it wants it."""
+        if self.is_changed():
+            state = _state()
+            self._owner = function if state != self._state else self._owner
+            self._state, self._variables = state, _lasting()
+            self.changes = ""
+
+    def is_changed(self) -> bool:
+        """Whether it is not as it was; costs some 12 us."""
+        state, variables, files = _state(), _variables(), _free_file()
+        if state == self._state and self._variables.items() <= variables.items() and files <= self._files_max:
+            return False
+        changes = [str(word) for word, was, now in zip(WORDS, self._state, state, strict=True) if was != now]
+        changes += [os.fsdecode(name) for name, was in self._variables.items() if variables.get(name) != was]
+        changes += ["the number of files it has open"] if files > self._files_max else []
+        self.changes = f"a job changed {' and '.join(changes)}"
+        return True
+
+
+def _state() -> State:
+    mask = os.umask(0o077)  # a file of another thread, made meanwhile, is nobody else's to read
+    os.umask(mask)
+    cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else NO_CORES
+    user = (os.getuid(), os.geteuid(), os.getgid(), os.getegid(), *os.getgroups())
+    return State(mask, os.getpriority(os.PRIO_PROCESS, 0), cores, list(map(getrlimit, LIMITS)), user)
+
+
+def _variables() -> dict[Any, Any]:
+    """The environment as it is kept, which is fast to compare."""
+    return os.environ._data  # type: ignore[attr-defined,no-any-return]  # noqa: SLF001
+
+
+def _lasting() -> dict[Any, Any]:
+    """Those of it that no job changes for its own part."""
+    return {name: value for name, value in _variables().items() if os.fsdecode(name) not in THREAD_VARIABLES}
+
+
+def _free_file() -> int:
+    """The number that the next file would get."""
+    try:
+        file = fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC, 0)
+    except OSError:
+        return getrlimit(RLIMIT_NOFILE)[0]  # there is none, or a job has closed 0
+    os.close(file)
+    return file
