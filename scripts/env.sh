@@ -125,7 +125,7 @@ refuse_second() {
 start() {
   local name=$1 log=$PENSTOCK_RUN/$1.log pid code=1
   shift
-  : > "$log"
+  (umask 077; rm -f "$log" "$PENSTOCK_RUN/$name.pid"; : > "$log"; : > "$PENSTOCK_RUN/$name.pid")  # the user's alone
   setsid "$@" >> "$log" 2>&1 < /dev/null 8>&- &
   pid=$!
   printf '%s\n%s\n' "$pid" "$(born "$pid")" > "$PENSTOCK_RUN/$name.pid"
