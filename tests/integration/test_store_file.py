@@ -90,7 +90,7 @@ def test_a_store_of_another_user_is_refused_with_whose_it_is(queued: QueueStore,
     path.chmod(0o644)
     os.chown(path, 65534, -1)
     before = path.stat()
-    with pytest.raises(UnfitFolder, match=rf"{name} belongs to nobody and this process to root: run it as nobody, or"):
+    with pytest.raises(UnfitFolder, match=rf"{name} is another user's: it belongs to nobody, and this process to root"):
         QueueStore(folder / "data", durable=False)
     assert path.stat() == before
 

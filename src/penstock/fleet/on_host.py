@@ -27,6 +27,9 @@ from typing import Any
 
 MARK = "penstock-answer "
 """Begins the line that is the answer: login scripts print things too."""
+NOT_FROM_HERE = "-P"
+"""To every Python that is started: import nothing from the current folder. None is started that is older than 3.11,
+which has this."""
 START_TIME = 60.0
 """Seconds a worker has to say that it is up: a cold start of Python from a slow network disk."""
 LOG_BYTES = 1 << 16
@@ -68,7 +71,7 @@ def start(order: Any) -> Any:
             return dict(look(order), already=True)
         time.sleep(LOOK_INTERVAL)
     try:
-        argv = [python, "-m", "penstock", "worker", *order["options"]]
+        argv = [python, NOT_FROM_HERE, "-m", "penstock", "worker", *order["options"]]
         if order["key"]:
             files.write_key(order["key"])
             argv += ["--key", str(files.key)]
@@ -238,10 +241,13 @@ def install(order: Any) -> str:
     with os.fdopen(private_file(Path(str(venv) + ".lock"), os.O_WRONLY), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (venv / "installed").exists():
-            run([sys.executable, "-m", "venv", "--clear", str(venv)], "no venv can be made (Debian: python3-venv)")
+            run(
+                [sys.executable, NOT_FROM_HERE, "-m", "venv", "--clear", str(venv)],
+                "no venv can be made (Debian: python3-venv)",
+            )
             (venv / name).write_bytes(base64.b64decode(wheel))
-            pip = [str(venv / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-            run([*pip, str(venv / name)], "penstock cannot be installed")
+            pip = [str(venv / "bin" / "python"), NOT_FROM_HERE, "-m", "pip", "install", "--quiet"]
+            run([*pip, "--disable-pip-version-check", str(venv / name)], "penstock cannot be installed")
             (venv / "installed").touch()
     return str(venv / "bin" / "python")
 
