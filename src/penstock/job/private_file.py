@@ -41,8 +41,8 @@ def not_ours(path: Path) -> str:
     theirs, ours = _user(owner), _user(os.geteuid())
     folder = path if path.is_dir() else path.parent
     return (
-        f"{path} is another user's: it belongs to {theirs}, and this process to {ours}; run it as {theirs}, or give all of"
-        f" it to {ours} (chown -R {ours} {shlex.quote(str(folder))})"
+        f"{path} is another user's: it belongs to {theirs}, and this process to {ours}; run it as {theirs}, or give all"
+        f" of it to {ours} (chown -R {ours} {shlex.quote(str(folder))})"
     )
 
 

@@ -48,6 +48,6 @@ def test_whose_a_file_is_and_what_to_do(tmp_path: Path, monkeypatch: pytest.Monk
     folder = f"'{tmp_path}'" if " " in str(tmp_path) else str(tmp_path)
     owner = path.owner()
     assert not_ours(path) == (
-        f"{path} is another user's: it belongs to {owner}, and this process to 4000000000; run it as {owner}, or give all"
-        f" of it to 4000000000 (chown -R 4000000000 {folder})"
+        f"{path} is another user's: it belongs to {owner}, and this process to 4000000000; run it as {owner}, or give"
+        f" all of it to 4000000000 (chown -R 4000000000 {folder})"
     )
