@@ -26,6 +26,10 @@ WORDS: dict[str, tuple[int, str]] = {
     "lost_link": (logging.WARNING, "the link to the ventilator is lost: waiting for it"),
     "recovered": (logging.INFO, "what was given out before the restart is known; going on"),
     "stood_still": (logging.WARNING, "this process stood still: all clocks start again"),
+    "clock_set": (
+        logging.WARNING,
+        "the wall clock was set: nothing is deleted for its age until the clock has been steady for a day",
+    ),
     "worker_joined": (logging.INFO, "worker joined"),
     "other_version": (logging.WARNING, "that worker is of another penstock: install one version everywhere"),
     "worker_left": (logging.INFO, "worker left"),
