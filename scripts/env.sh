@@ -58,8 +58,8 @@ install_into_venv() {
   python=$(find_python)
   echo "installing penstock into $venv" >&2
   rm -f "$venv/installed"
-  [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
-  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$PENSTOCK_TOP${extra:+[$extra]}" ||
+  [ -x "$venv/bin/python" ] || "$python" -P -m venv "$venv"
+  "$venv/bin/python" -P -m pip install --quiet --disable-pip-version-check "$PENSTOCK_TOP${extra:+[$extra]}" ||
     { echo "the installation failed; remove $venv and try again" >&2; return 1; }
   printf '%s\n%s\n' "$stamp" "${extra:-plain}" > "$venv/installed"
 }
@@ -125,7 +125,7 @@ refuse_second() {
 start() {
   local name=$1 log=$PENSTOCK_RUN/$1.log pid code=1
   shift
-  : > "$log"
+  (umask 077; rm -f "$log" "$PENSTOCK_RUN/$name.pid"; : > "$log"; : > "$PENSTOCK_RUN/$name.pid")  # the user's alone
   setsid "$@" >> "$log" 2>&1 < /dev/null 8>&- &
   pid=$!
   printf '%s\n%s\n' "$pid" "$(born "$pid")" > "$PENSTOCK_RUN/$name.pid"

@@ -27,4 +27,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    # `python -m penstock` has the current folder in front of all else: what lies there would be imported in its place
+    if not sys.flags.safe_path and sys.path[0] != os.path.dirname(os.path.dirname(os.path.abspath(__file__))):
+        del sys.path[0]
     sys.exit(main())

@@ -36,6 +36,7 @@ import msgspec
 
 from penstock.errors import PenstockError
 from penstock.exit_codes import FAILURE, REFUSED, SOFTWARE, SUCCESS, in_words
+from penstock.job.private_file import open_private, write_private
 from penstock.job.private_folder import remove_abandoned
 from penstock.sink import process as sink
 from penstock.slot.process_tree import die_with_parent, reset_signals
@@ -204,7 +205,7 @@ class Supervisor:
         if station.pid:
             if self._folder is not None:
                 written = self._folder / f"{station.kind}.pid.new"
-                written.write_text(str(station.pid))
+                write_private(written, str(station.pid))
                 written.replace(self._folder / f"{station.kind}.pid")
             return
         code = SOFTWARE
@@ -232,7 +233,7 @@ class Supervisor:
         os.dup2(null, STDIN)
         if self._folder is not None and station.kind != "worker":  # which shows what jobs print
             os.dup2(null, STDOUT)
-            log = os.open(self._folder / f"{station.kind}.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            log = open_private(self._folder / f"{station.kind}.log", os.O_WRONLY | os.O_APPEND)
             os.dup2(log, STDERR)
         os.close(null)
         return MAINS[station.kind](msgspec.structs.replace(station.config, lifeline=self._lifeline))
@@ -280,7 +281,7 @@ def main(text: str) -> int:
     finally:
         supervisor.end()
     if reason:
-        (folder / "ended").write_text(reason)
+        write_private(folder / "ended", reason)
         return FAILURE
     shutil.rmtree(folder, ignore_errors=True)
     return SUCCESS

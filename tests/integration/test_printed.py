@@ -97,13 +97,13 @@ def test_a_unit_is_read_as_what_was_said(cli: Cli, folder: Path) -> None:
     """By systemd: every word of a user, whatever it means there."""
     text = printed(cli, "systemd", "worker", "--url", URL, *TAGS)
     command, found = read_by_systemd(folder, "penstock-worker.service", text)
-    assert command[1:4] == ["-m", "penstock", "worker"]
-    assert command[4:-2] == ["--connect", URL, *TAGS]
+    assert command[1:5] == ["-P", "-m", "penstock", "worker"]
+    assert command[5:-2] == ["--connect", URL, *TAGS]
     assert command[-2:] == ["--name", socket.gethostname()]
     assert found["Description"] == f"penstock worker ({URL})"
     text = printed(cli, "systemd", "sink", "--url", URL, "--data", FOLDER)
     command, found = read_by_systemd(folder, "penstock-sink.service", text)
-    assert command[4:] == ["--bind", URL, "--data", FOLDER]
+    assert command[5:] == ["--bind", URL, "--data", FOLDER]
     assert found["ReadWritePaths"] == FOLDER
 
 
@@ -118,7 +118,7 @@ def test_a_script_is_read_as_what_was_said(cli: Cli, folder: Path) -> None:
     environment |= {"SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "1"}
     subprocess.run(["bash", script], env=environment, check=True)
     words = (folder / "seen").read_text().split("\0")[:-1]
-    assert words[3:] == ["--connect", URL, *TAGS, "--idle-timeout", "10m"]
+    assert words[4:] == ["--connect", URL, *TAGS, "--idle-timeout", "10m"]
 
 
 def test_a_manifest_is_read_as_what_was_said(cli: Cli, folder: Path) -> None:
@@ -167,8 +167,8 @@ def test_a_job_script_starts_workers(cli: Cli, folder: Path, key: str) -> None:
         environment |= {"SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "1"}
         subprocess.run(["bash", script], env=environment, check=True)
         words = seen.read_text().splitlines()
-        assert words[:3] == ["-m", "penstock", "worker"]
-        given = dict(zip(words[3::2], words[4::2], strict=True))
+        assert words[:4] == ["-P", "-m", "penstock", "worker"]
+        given = dict(zip(words[4::2], words[5::2], strict=True))
         assert (given.get("--time-limit"), given["--idle-timeout"], given["--tag"]) == (limit, "10m", "a b")
 
 

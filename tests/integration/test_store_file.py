@@ -13,7 +13,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from penstock.errors import SchemaMismatch, StoreError, StoreInUse
+from penstock.errors import SchemaMismatch, StoreError, StoreInUse, UnfitFolder
 from penstock.sink.store import ResultStore
 from penstock.station.store_health import schema_sum
 from penstock.ventilator.contract import SaveChunk
@@ -56,6 +56,43 @@ def test_a_folder_that_others_can_write_is_refused(folder: Path) -> None:
     (folder / "data").chmod(0o777)
     with pytest.raises(StoreError, match="chmod 700"):
         QueueStore(folder / "data")
+
+
+def test_what_lies_in_an_open_folder_is_the_owners_alone(folder: Path) -> None:
+    """The file, the log that SQLite makes beside it, the lock and a copy: without an umask, and again where an older
+    release has left them open."""
+    folder.chmod(0o755)
+    before = os.umask(0)
+    try:
+        for _ in range(2):
+            queue = QueueStore(folder, durable=False)
+            queue.begin_life()
+            queue.back_up(folder / "copy")
+            files = [path for path in folder.rglob("*") if path.is_file()]
+            assert {path.name for path in files} == {"queue.db", "queue.db-wal", "queue.db.lock"}
+            assert {path.name: path.stat().st_mode & 0o777 for path in files if path.stat().st_mode & 0o077} == {}
+            queue.close()
+            for path in files:
+                path.with_name(path.name).touch()
+                path.chmod(0o644)
+    finally:
+        os.umask(before)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+@pytest.mark.parametrize("name", ["queue.db", "queue.db-wal", "queue.db.lock"])
+def test_a_store_of_another_user_is_refused_with_whose_it_is(queued: QueueStore, folder: Path, name: str) -> None:
+    """By root, too, who would make files there that its owner cannot open; nothing is changed by that."""
+    queued.db.execute("PRAGMA wal_checkpoint")
+    queued.close()
+    path = folder / "data" / name
+    path.touch()
+    path.chmod(0o644)
+    os.chown(path, 65534, -1)
+    before = path.stat()
+    with pytest.raises(UnfitFolder, match=rf"{name} is another user's: it belongs to nobody, and this process to root"):
+        QueueStore(folder / "data", durable=False)
+    assert path.stat() == before
 
 
 def test_a_path_that_cannot_be_a_folder_is_refused(folder: Path) -> None:
@@ -111,7 +148,7 @@ def test_a_symbolic_link_is_not_followed(queued: QueueStore, folder: Path) -> No
     """A store is a file in its folder."""
     queued.close()
     folder.joinpath("queue.db").symlink_to(folder / "data/queue.db")
-    with pytest.raises(StoreError, match="cannot be opened"):
+    with pytest.raises(StoreError, match="cannot be opened: it is a symbolic link"):
         QueueStore(folder, durable=False)
 
 

@@ -27,6 +27,9 @@ from typing import Any
 
 MARK = "penstock-answer "
 """Begins the line that is the answer: login scripts print things too."""
+NOT_FROM_HERE = "-P"
+"""To every Python that is started: import nothing from the current folder. None is started that is older than 3.11,
+which has this."""
 START_TIME = 60.0
 """Seconds a worker has to say that it is up: a cold start of Python from a slow network disk."""
 LOG_BYTES = 1 << 16
@@ -68,7 +71,7 @@ def start(order: Any) -> Any:
             return dict(look(order), already=True)
         time.sleep(LOOK_INTERVAL)
     try:
-        argv = [python, "-m", "penstock", "worker", *order["options"]]
+        argv = [python, NOT_FROM_HERE, "-m", "penstock", "worker", *order["options"]]
         if order["key"]:
             files.write_key(order["key"])
             argv += ["--key", str(files.key)]
@@ -104,7 +107,7 @@ class WorkerFiles:
         """The lock, for a worker to inherit, or shared: to see that none has it. None: one has it."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.folder.chmod(0o700)
-        lock = os.open(str(self.lock), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock = private_file(self.lock, os.O_RDWR)
         try:
             fcntl.flock(lock, how | fcntl.LOCK_NB)
         except OSError:
@@ -128,8 +131,7 @@ class WorkerFiles:
         new = self.key.with_name(".new.key")
         if new.exists():
             new.unlink()
-        with os.fdopen(os.open(str(new), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
-            opened.write(text)
+        write_private(new, text)
         new.replace(self.key)
 
     def beginning(self) -> str:
@@ -151,12 +153,25 @@ class WorkerFiles:
         return lines[-1] if lines else ""
 
 
+def private_file(path: Path, flags: int) -> int:
+    """Open a file that is this user's alone, whatever the umask is; made where it is missing."""
+    opened = os.open(str(path), flags | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    os.fchmod(opened, 0o600)
+    return opened
+
+
+def write_private(path: Path, text: str) -> None:
+    """Make such a file of this text."""
+    with os.fdopen(private_file(path, os.O_WRONLY | os.O_TRUNC), "w") as opened:
+        opened.write(text)
+
+
 def launch(files: Any, argv: Any, lock: int) -> None:
     """A worker in a session of its own, which holds the lock; returns when it is up."""
-    files.pid.write_text("")
+    write_private(files.pid, "")
     if files.log.exists():
         files.log.replace(files.log.with_suffix(".log.old"))
-    with files.log.open("w") as log:
+    with os.fdopen(private_file(files.log, os.O_WRONLY | os.O_APPEND), "w") as log:  # so that it can be truncated
         process = subprocess.Popen(
             argv,
             stdin=subprocess.DEVNULL,
@@ -166,7 +181,7 @@ def launch(files: Any, argv: Any, lock: int) -> None:
             pass_fds=(lock,),
             start_new_session=True,
         )
-    files.pid.write_text(f"{process.pid}\n")
+    write_private(files.pid, f"{process.pid}\n")
     os.utime(str(files.lock))
     end = time.monotonic() + START_TIME
     while " started: " not in files.beginning():
@@ -223,15 +238,28 @@ def install(order: Any) -> str:
     name, wheel = order["wheel"]
     venv = private(order["digest"])
     venv.parent.mkdir(parents=True, exist_ok=True)
-    with open(str(venv) + ".lock", "w") as lock:
+    with os.fdopen(private_file(Path(str(venv) + ".lock"), os.O_WRONLY), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (venv / "installed").exists():
-            run([sys.executable, "-m", "venv", "--clear", str(venv)], "no venv can be made (Debian: python3-venv)")
+            run(
+                [sys.executable, NOT_FROM_HERE, "-m", "venv", "--clear", str(venv)],
+                "no venv can be made (Debian: python3-venv)",
+            )
             (venv / name).write_bytes(base64.b64decode(wheel))
-            pip = [str(venv / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-            run([*pip, str(venv / name)], "penstock cannot be installed")
+            pip = [str(venv / "bin" / "python"), NOT_FROM_HERE, "-m", "pip", "install", "--quiet"]
+            run([*pip, "--disable-pip-version-check", str(venv / name)], "penstock cannot be installed")
             (venv / "installed").touch()
     return str(venv / "bin" / "python")
+
+
+def whose(path: Any) -> str:
+    """Of a file that this user may not open, that it is another's: what a `sudo` in between has left."""
+    try:
+        owner = os.lstat(path).st_uid
+    except (OSError, TypeError):
+        return ""
+    mine = owner == os.geteuid()
+    return "" if mine else f": it belongs to user {owner} and not to {os.geteuid()}, remove it or chown it"
 
 
 def run(argv: Any, failure: str) -> None:
@@ -249,6 +277,8 @@ def main(order: Any) -> None:
     else:
         try:
             answer = {"look": look, "start": start, "stop": stop}[order["do"]](order)
+        except PermissionError as error:
+            answer = {"error": f"{error}{whose(error.filename)}"}
         except (HostError, OSError, ValueError) as error:
             answer = {"error": str(error)}
     sys.stdout.write(f"\n{MARK}{json.dumps(answer)}\n")

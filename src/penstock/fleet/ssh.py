@@ -34,6 +34,9 @@ SSH_FAILED = 255
 """ssh's exit code when it is ssh itself that failed."""
 NOT_FOUND = 127
 """A shell's, for a program that is not there."""
+RUN = "import sys; sys.path[:] = filter(None, sys.path); exec(sys.stdin.buffer.read())"
+"""The program of a host's Python, which may be too old for -P: nothing is imported from the folder that a login ends
+in."""
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@:\[\]%-]*")
 """What ssh takes as a host, and what it cannot take for an option."""
 
@@ -150,7 +153,7 @@ class Fleet:
         options = [word for name, value in SSH_OPTIONS.items() for word in ("-o", f"{name}={value}")]
         try:
             done = subprocess.run(
-                [*self._ssh, *options, "--", host.name, f"exec {_quoted(host.python)} -"],
+                [*self._ssh, *options, "--", host.name, f"exec {_quoted(host.python)} -c {shlex.quote(RUN)}"],
                 input=program.encode(),
                 capture_output=True,
                 check=False,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from datetime import datetime
 from typing import Any
 
 from penstock.wire.bounds import LOG_CHARS
@@ -25,6 +26,10 @@ WORDS: dict[str, tuple[int, str]] = {
     "lost_link": (logging.WARNING, "the link to the ventilator is lost: waiting for it"),
     "recovered": (logging.INFO, "what was given out before the restart is known; going on"),
     "stood_still": (logging.WARNING, "this process stood still: all clocks start again"),
+    "clock_set": (
+        logging.WARNING,
+        "the wall clock was set: nothing is deleted for its age until the clock has been steady for a day",
+    ),
     "worker_joined": (logging.INFO, "worker joined"),
     "other_version": (logging.WARNING, "that worker is of another penstock: install one version everywhere"),
     "worker_left": (logging.INFO, "worker left"),
@@ -116,11 +121,15 @@ WORDS: dict[str, tuple[int, str]] = {
 
 
 class Line(logging.Formatter):
-    """A log line of at most so many characters."""
+    """A log line of at most so many characters. Its time has the zone: logs of several hosts are read side by side."""
 
     def __init__(self, chars: int) -> None:
         super().__init__("%(asctime)s %(name)s %(levelname)s %(message)s")
         self._chars = chars
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802
+        """As ISO 8601 has it."""
+        return datetime.fromtimestamp(record.created).astimezone().isoformat(" ", "milliseconds")
 
     def format(self, record: logging.LogRecord) -> str:
         """Cut, if it is longer."""

@@ -4,7 +4,7 @@ Promises:
 
 1. What a transaction committed survives a kill -9 of the process, and with `durable` a power cut too. With `scratch`
    a power cut may leave nothing.
-2. One process at a time: a lock file beside the store says who.
+2. One process at a time: a lock file beside the store says who. Only its owner opens it (data_folder.py).
 3. Whatever goes wrong is a StoreError of one line that names the file. A transaction that failed is *unknown*, not
    undone: the store refuses to go on until `reopen`, and then the same saves can be given again.
 4. A file of a newer penstock, of another program, or one that lost its write-ahead log's other half is refused and left
@@ -13,7 +13,6 @@ Promises:
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
 from collections.abc import Iterator
@@ -24,8 +23,10 @@ from typing import Any
 import apsw
 import msgspec
 
-from penstock.errors import SchemaMismatch, StoreError, StoreFull, StoreInUse, UnfitFolder
+from penstock.errors import SchemaMismatch, StoreError, StoreFull
+from penstock.job.private_file import open_private
 from penstock.station.checked_rows import CheckedTable, DamagedRow, row_sum
+from penstock.station.data_folder import lock, make_private, prepare
 from penstock.station.growth import Growth
 from penstock.station.store_health import CHECK_BYTES, faults, mend_indexes, schema_sum
 
@@ -47,11 +48,6 @@ DELETE_BYTES = 4 << 20
 
 BACKUP = "backup"
 """The folder in the data folder in which a station leaves a copy of its store when it is told to (SIGUSR1)."""
-
-NETWORK = frozenset(
-    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "ceph", "lustre", "beegfs", "gpfs", "afs", "fuse.sshfs", "fuse.glusterfs"}
-)
-MEMORY = frozenset({"tmpfs", "ramfs"})
 
 MAGIC = b"SQLite format 3\0"
 """How a store begins. SQLite takes a file shorter than its header for an empty one, and would write over it."""
@@ -133,7 +129,7 @@ class StoreFile:
         with self.guard():
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             part.unlink(missing_ok=True)
-            os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+            os.close(open_private(part, os.O_EXCL | os.O_WRONLY))
             try:
                 copy = apsw.Connection(str(part))
                 try:
@@ -223,7 +219,8 @@ class StoreFile:
         if not fresh and _beginning(self.path) != MAGIC:
             raise StoreError(f"{self.path}: {NOT_OURS}")
         with self.guard():
-            flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_NOFOLLOW
+            make_private(self.path)
+            flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_NOFOLLOW
             db = apsw.Connection(str(self.path), flags=flags, statementcachesize=64)
             db.create_scalar_function("row_sum", row_sum, deterministic=True)
             try:
@@ -315,68 +312,9 @@ class StoreFile:
                 self.db.execute("ROLLBACK")
 
 
-def prepare(folder: Path, *, durable: bool) -> Path:
-    """Make the data folder, if need be, and look whether a store can be in it; its real place. Raises UnfitFolder: it
-    should not, OSError."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder = folder.resolve()
-    _check_folder(folder)
-    if durable:
-        _check_filesystem(folder)
-    return folder
-
-
-def _check_folder(folder: Path) -> None:
-    """Refuses a folder in which others can write."""
-    if folder.stat().st_mode & 0o022:
-        raise UnfitFolder(f"{folder}: others may write into this data folder; chmod 700 it")
-
-
-def _check_filesystem(folder: Path) -> None:
-    """Refuses the network and memory for a durable store."""
-    kind = filesystem(folder)
-    if kind in NETWORK:
-        raise UnfitFolder(
-            f"{folder}: on a network file system ({kind}), which loses locks and syncs; name a local folder with --data"
-        )
-    if kind in MEMORY:
-        raise UnfitFolder(f"{folder}: in memory ({kind}), gone at the next boot; name a folder on a disk with --data")
-
-
-def filesystem(folder: Path) -> str:
-    """The type of the file system a folder lies on, as the mount table names it (``ext4``, ``nfs4``)."""
-    import psutil  # noqa: PLC0415 - a tenth of an embedded station's start, which does not need it
-
-    kind, depth = "", -1
-    for part in psutil.disk_partitions(all=True):
-        mount = Path(part.mountpoint)
-        if len(mount.parts) >= depth and folder.is_relative_to(
-            mount
-        ):  # of two mounts on one place the later one counts
-            kind, depth = part.fstype, len(mount.parts)
-    return kind
-
-
 def _beginning(path: Path) -> bytes:
     with path.open("rb") as file:
         return file.read(len(MAGIC))
-
-
-def lock(folder: Path, name: str) -> int:
-    """Be the only process that has this store; the lock, to be closed. Raises StoreInUse."""
-    path = folder / f"{name}.lock"
-    held = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = os.pread(held, 32, 0).decode("ascii", "replace").strip()
-        os.close(held)
-        raise StoreInUse(
-            f"{folder}: {name} is in use by process {holder}; stop that one or name another --data"
-        ) from None
-    os.ftruncate(held, 0)
-    os.pwrite(held, b"%d\n" % os.getpid(), 0)
-    return held
 
 
 def _sync_folder(folder: Path) -> None:

@@ -19,7 +19,8 @@ import apsw
 
 from penstock.errors import StoreError
 from penstock.station.checked_rows import CheckedTable, row_sum
-from penstock.station.store_file import StoreFile, lock
+from penstock.station.data_folder import BESIDE, lock, make_private
+from penstock.station.store_file import StoreFile
 
 Store = TypeVar("Store", bound=StoreFile)
 Row = tuple[Any, ...]
@@ -33,6 +34,7 @@ class BrokenFile:
     def __init__(self, folder: Path, name: str, meta: CheckedTable) -> None:
         self.path: Path = folder.resolve() / name
         self._lock = lock(folder.resolve(), name)
+        make_private(self.path)
         self._db = _opened(self.path, meta)
         self._meta = meta
 
@@ -76,7 +78,7 @@ class BrokenFile:
             store.close()
         self._connection.close(True)
         kept = self.path.with_name(f"{self.path.name}.damaged")
-        for suffix in ("", "-wal", "-journal"):
+        for suffix in ("", *BESIDE):
             if (part := self.path.with_name(self.path.name + suffix)).exists():
                 part.replace(kept.with_name(kept.name + suffix))
         (folder / self.path.name).replace(self.path)

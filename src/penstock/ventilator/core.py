@@ -92,6 +92,7 @@ class VentilatorCore:
             *(life, stored, applied, now, lease_time, heartbeat_interval, seed, lease_tokens),
             identity.pipeline,
             identity.accepted,
+            wall_time - now,
         )
         self.dispatcher: Dispatcher = Dispatcher(self.ledger)
         self.worker_reports: WorkerReports = WorkerReports(self.ledger, self.dispatcher, version)
@@ -121,7 +122,6 @@ class VentilatorCore:
         self._looked_up: dict[tuple[bytes, int], bool] = {}
         """What single chunks were read for in this turn, as (batch, index), and whether that job is open."""
         self.malformed = 0
-        self.ledger.wall_offset = wall_time - now
         for batch in self.ledger.backlog.batches.values():
             self.start_conditions.watch(batch, now)
 
@@ -150,7 +150,7 @@ class VentilatorCore:
             case messages.BySink():
                 self._on_sink(event, now)
             case contract.WallClock(time):
-                self.ledger.wall_offset = time - now
+                self.deletion.on_wall_clock(time, now)
             case contract.PartsUnderWay(workers):
                 self.worker_reports.loss.on_parts_under_way(workers, now)
             case messages.PartsTaken():
@@ -215,7 +215,7 @@ class VentilatorCore:
         self.deletion.expire(now)
         if now >= self._retention_at:
             self._retention_at = now + RETENTION_INTERVAL
-            self.deletion.retire(now + self.ledger.wall_offset)
+            self.deletion.retire(now)
         self.start_conditions.tick(now)
         self.placement.tick(now)
         self.dispatcher.start_failures.tick(now)

@@ -9,6 +9,7 @@ Promises:
    and what this process itself slept, counts for nothing.
 5. Whoever asks for a batch that is not here is told so, and why, as far as that is known, once the sink has
    answered.
+6. What the wall clock is set to deletes nothing (clock_steps.py).
 """
 
 from __future__ import annotations
@@ -175,12 +176,28 @@ class Deletion:
         for client in self._sought:
             self._ledger.turn.say(SeekClient(client))
 
-    def retire(self, wall_time: float) -> None:
+    def on_wall_clock(self, wall_time: float, now: float) -> None:
+        """If it was set: what has ended in this life is dated anew, as the next life has that date alone."""
+        if not (step := self._ledger.wall_clock.follow(wall_time - now, now)):
+            return
+        self._ledger.turn.log("clock_set", seconds=round(step))
+        for batch in self._ledger.backlog.batches.values():
+            if batch.ended_at is not None:
+                self._date(batch, wall_time - (now - batch.ended_at))
+
+    def retire(self, now: float) -> None:
         """Forget the batches whose results were kept for long enough."""
+        clock = self._ledger.wall_clock
         for batch in list(self._ledger.backlog.batches.values()):
             if batch.ended is (batch.ended_time is None):
-                batch.ended_time = wall_time if batch.ended else None
-                self._ledger.turn.say(SaveEnded(batch.id, batch.ended_time))
-            elif batch.ended_time is not None and wall_time > batch.ended_time + batch.spec.retain and not batch.gone:
-                self._ledger.turn.log("results_expired", batch=batch.id.hex(), jobs=batch.done)
-                self.on_forget(batch.id, why="its results were kept for as long as they were to be")
+                batch.ended_at = now if batch.ended else None
+                self._date(batch, now + clock.offset if batch.ended else None)
+            elif batch.ended_time is not None and not batch.gone and clock.is_steady(now):
+                ended_at = batch.ended_time - clock.offset if batch.ended_at is None else batch.ended_at
+                if now > ended_at + batch.spec.retain:
+                    self._ledger.turn.log("results_expired", batch=batch.id.hex(), jobs=batch.done)
+                    self.on_forget(batch.id, why="its results were kept for as long as they were to be")
+
+    def _date(self, batch: Batch, ended_time: float | None) -> None:
+        batch.ended_time = ended_time
+        self._ledger.turn.say(SaveEnded(batch.id, ended_time))

@@ -252,6 +252,8 @@ class Batch:
         self.queue: list[tuple[int, int, Part]] = []
         self.ended_time: float | None = stored.ended_time
         """When it was first seen to have ended, by the wall clock."""
+        self.ended_at: float | None = None
+        """The same by the core's clock, if that was in this life."""
         self.leased = 0
         self.open_leases = open_leases
         """What its limit counts; None: it has none."""

@@ -14,6 +14,7 @@ from penstock.job.spans import SpanSet
 from penstock.job.spec import JobState, Stamp
 from penstock.station.lease_tokens import NO_TOKENS, LeaseTokens
 from penstock.ventilator.backlog import Backlog
+from penstock.ventilator.clock_steps import ClockSteps
 from penstock.ventilator.contract import SaveRetried, StoredBatch, StoredChunk
 from penstock.ventilator.hand_back_requests import HandBackRequests
 from penstock.ventilator.jobs_model import NEVER_DUE, Batch, Chunk, Part, Place
@@ -48,6 +49,7 @@ class Ledger:
         lease_tokens: LeaseTokens = NO_TOKENS,
         pipeline: bytes = b"",
         accepted: int = 0,
+        wall_offset: float = 0.0,
     ) -> None:
         self.life = life
         self.pipeline: bytes = pipeline
@@ -59,8 +61,7 @@ class Ledger:
         self.lease_time = lease_time
         self.heartbeat_interval = heartbeat_interval
         self.random: random.Random = random.Random(seed)
-        self.wall_offset: float = 0.0
-        """Seconds that the wall clock is ahead of the core's."""
+        self.wall_clock: ClockSteps = ClockSteps(wall_offset)
         self.backlog: Backlog = Backlog(stored)
         self.leases: Leases = Leases(life)
         self.beats: SinkBeats = SinkBeats(life, heartbeat_interval, now)

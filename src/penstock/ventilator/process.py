@@ -235,6 +235,7 @@ class Ventilator:
 
     def save(self, saves: list[Any]) -> None:
         """Commit; what was accepted is likely to be given out at once, so it is kept at hand."""
+        self._store.believes_clock = self.core.ledger.wall_clock.is_steady(self.process.clock.now())
         self._store.save(saves)
         self.core.questions.trouble = ""
         for save in saves:

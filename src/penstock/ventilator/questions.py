@@ -182,12 +182,12 @@ class Questions:
             workers=lines,
             reopened=self._sink_log_repair.reopened,
             lost=self._sink_log_repair.lost,
-            wall_time=max(0.0, now + ledger.wall_offset),
+            wall_time=max(0.0, now + ledger.wall_clock.offset),
             running=sum(worker.running_jobs for worker in ledger.workers.values()),
             trouble="; ".join(self._troubles(now)),
             pipeline=ledger.pipeline,
             damage=self._damage.in_words(self._sink_log.damages),
-            growth=(*self.growth, *self._sink_log.growth, *self._kept()),
+            growth=(*self.growth, *self._sink_log.growth, *self._kept(), *ledger.wall_clock.warnings(now)),
         )
         self._answer(client, info)
 

@@ -79,11 +79,11 @@ class StartConditions:
 
     def next_wakeup(self) -> float | None:
         """When `tick` has something to do, on the core's clock."""
-        return self._due[0][0] - self._ledger.wall_offset if self._due else None
+        return self._due[0][0] - self._ledger.wall_clock.offset if self._due else None
 
     def tick(self, now: float) -> None:
         """Open and close what is due."""
-        while self._due and self._due[0][0] <= now + self._ledger.wall_offset:
+        while self._due and self._due[0][0] <= now + self._ledger.wall_clock.offset:
             batch = heapq.heappop(self._due)[2]
             if self._ledger.backlog.batches.get(batch.id) is batch:
                 self._look(batch, now)
@@ -117,7 +117,7 @@ class StartConditions:
         self._look(batch, now)
 
     def _look(self, batch: Batch, now: float) -> None:
-        wall, spec = now + self._ledger.wall_offset, batch.spec
+        wall, spec = now + self._ledger.wall_clock.offset, batch.spec
         if spec.expires_time is not None and spec.expires_time <= wall:
             self._never_begin(batch, EXPIRED, now)
         held = not batch.cancel_reason and (spec.not_before_time > wall or self._is_awaiting(batch))

@@ -81,8 +81,7 @@ KIND = ord("Q")
 _encode = msgspec.msgpack.Encoder().encode
 _decode_parts = msgspec.msgpack.Decoder(tuple[OpenPart, ...]).decode
 _decode_ended = msgspec.msgpack.Decoder(tuple[EndedPart, ...]).decode
-_NO_COUNTS = _encode({})
-_NO_SPANS = _encode(())
+_NO_COUNTS, _NO_SPANS = _encode({}), _encode(())
 
 
 class QueueStore(StoreFile):
@@ -106,7 +105,8 @@ class QueueStore(StoreFile):
             self.is_paired: bool = bool(paired)
             """Whether a sink's file knows this one."""
             self._payloads: int = self.value("SELECT coalesce(max(payload.number), 0) FROM payload")
-            self._finished = 0
+            self._finished, self.believes_clock = 0, True
+            """Whether the wall clock can say how old something is; else nothing is."""
             self._ends: dict[bytes, int] = {}
         self._containment = Containment(self)
         if self.is_reindexed:
@@ -155,8 +155,7 @@ class QueueStore(StoreFile):
     def forgotten(self) -> list[bytes]:
         """Deleted batches that the sink may still have."""
         with self.guard():
-            rows: list[Any] = self.db.execute("SELECT batch FROM forgotten").fetchall()
-        return [batch for (batch,) in rows]
+            return [batch for (batch,) in self.db.execute("SELECT batch FROM forgotten")]
 
     def deleted(self) -> list[tuple[bytes, str, str]]:
         """The batches that were deleted last, oldest first: id, the kind of error for whoever asks, and why."""
@@ -357,7 +356,8 @@ class QueueStore(StoreFile):
         limit = PRUNE_ROWS + (2 * self._finished if self._kept_bytes > KEEP_BYTES else 0)
         oldest: list[Any] = cursor.execute(sql.OLDEST_FINISHED, (limit,)).fetchall()
         for batch, first, size, payload, finished_time, is_sound in oldest:
-            if self._kept_bytes <= KEEP_BYTES and finished_time > time.time() - KEEP_TIME:
+            is_young = not self.believes_clock or finished_time > time.time() - KEEP_TIME
+            if is_young and self._kept_bytes <= KEEP_BYTES:
                 return
             self._delete_chunk(cursor, batch, first, payload if is_sound else None)
             self._kept_bytes -= size + PRUNE_COST

@@ -108,7 +108,7 @@ class WorkerReports:
         worker.window = hello.window
         worker.broken = hello.broken
         if hello.wall_time:
-            worker.clock_ahead = hello.wall_time - now - self._ledger.wall_offset
+            worker.clock_ahead = hello.wall_time - now - self._ledger.wall_clock.offset
         worker.heard_at = now
         worker.change()
         floor = self._ledger.leases.next_number

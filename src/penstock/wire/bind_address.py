@@ -10,6 +10,7 @@ import stat
 from pathlib import Path
 
 from penstock.errors import ConfigError
+from penstock.job.private_file import not_ours, open_private, user_name
 
 FOLDER_MODE = 0o700
 """Who can enter the folder can talk to the sockets in it."""
@@ -73,34 +74,27 @@ def check_owner(folder: Path) -> None:
         owner = folder.stat().st_uid
         if owner not in {os.geteuid(), 0}:
             raise ConfigError(
-                f"ipc://{folder} belongs to the user {_name_of(owner)}, who could run code as you through it: use a "
+                f"ipc://{folder} belongs to the user {user_name(owner)}, who could run code as you through it: use a "
                 "folder of your own, or tcp with keys (`penstock keys init`)"
             )
-
-
-def _name_of(user: int) -> str:
-    import pwd  # noqa: PLC0415 - Windows has none
-
-    try:
-        return pwd.getpwuid(user).pw_name
-    except KeyError:
-        return str(user)
 
 
 def hold(path: Path) -> int:
     """Lock an ipc path, in a folder of our own: libzmq lets a second process bind it, and steal it from the first.
 
-    Returns the lock's file descriptor. Raises ConfigError: the folder is another user's or open to others, the path is
-    in use.
+    Returns the lock's file descriptor. Raises ConfigError: the folder is open to others, something in it is another
+    user's, the path is in use.
     """
     import fcntl  # noqa: PLC0415 - Windows has none, and clients there bind nothing
 
     folder = path.parent
     folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
-    check_owner(folder)
+    beside = path.with_name(f"{path.name}.lock")
+    if why := not_ours(folder) or not_ours(beside):
+        raise ConfigError(why)
     if stat.S_IMODE(folder.stat().st_mode) & 0o077:
         raise ConfigError(f"{folder} can be entered by others: chmod 700 {folder}")
-    lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    lock = open_private(beside, os.O_RDWR)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

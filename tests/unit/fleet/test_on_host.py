@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
 import sys
 from pathlib import Path
@@ -41,6 +42,33 @@ def test_a_key_is_its_owners_alone(files: on_host.WorkerFiles) -> None:
     assert stat.S_IMODE(files.key.stat().st_mode) == 0o600
     assert stat.S_IMODE(files.folder.stat().st_mode) == 0o700
     assert files.key.read_text() == "secret"
+
+
+@pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
+def test_a_worker_leaves_files_of_its_own_alone(files: on_host.WorkerFiles) -> None:
+    """Log, pid file and lock, whatever the umask; the log grows from its end also after somebody has emptied it."""
+    before = os.umask(0)
+    try:
+        lock = files.take()
+        assert lock is not None
+        program = (
+            "import signal; signal.pthread_sigmask(signal.SIG_BLOCK, {15}); print('is started: ', flush=True);"
+            " signal.sigwait({15}); print('leaves')"
+        )
+        on_host.launch(files, [sys.executable, "-c", program], lock)
+        os.close(lock)
+    finally:
+        os.umask(before)
+    worker = files.worker()
+    os.truncate(files.log, 0)
+    os.kill(worker, signal.SIGTERM)
+    os.waitpid(worker, 0)
+    assert files.log.read_bytes() == b"leaves\n"
+    assert {path.name: stat.S_IMODE(path.stat().st_mode) for path in files.folder.iterdir()} == {
+        "worker.lock": 0o600,
+        "worker.log": 0o600,
+        "worker.pid": 0o600,
+    }
 
 
 def test_only_this_very_penstock_fits(files: on_host.WorkerFiles) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,19 @@ def test_a_line_is_event_words_and_fields_in_order(caplog: pytest.LogCaptureFixt
 def test_what_a_peer_says_stays_on_one_line(value: object, text: str) -> None:
     """Control characters are escaped."""
     assert escape(value) == text
+
+
+def test_a_time_has_its_zone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Logs of hosts in several zones are read side by side."""
+    record = logging.LogRecord("penstock.x", logging.INFO, "", 0, "text", None, None)
+    record.created = 1_800_000_000.25
+    monkeypatch.setenv("TZ", "NST3:30")
+    time.tzset()
+    try:
+        assert Line(4000).format(record) == "2027-01-15 04:30:00.250-03:30 penstock.x INFO text"
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_what_is_long_is_cut() -> None:

@@ -71,7 +71,7 @@ def test_a_folder_of_another_user_is_neither_used_nor_bound(tmp_path: Path, monk
         monkeypatch.setattr("os.geteuid", lambda: STRANGER)
     with pytest.raises(ConfigError, match=r"belongs to the user \w+, who could run code as you"):
         check_owner(tmp_path / "own")
-    with pytest.raises(ConfigError, match="belongs to the user"):
+    with pytest.raises(ConfigError, match="is another user's: it belongs to"):
         hold(tmp_path / "own" / "jobs")
     monkeypatch.setattr("os.geteuid", lambda: STRANGER)
     check_owner(Path("/"))

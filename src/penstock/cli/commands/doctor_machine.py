@@ -11,6 +11,7 @@ from pathlib import Path
 
 from penstock.cli.commands.doctor_reach import Finding
 from penstock.errors import PenstockError
+from penstock.station.interpreter import command
 
 DISK_WRONG_BYTES = 64 << 20
 """Below this a store is full within minutes."""
@@ -32,7 +33,7 @@ def modules(names: tuple[str, ...]) -> Iterator[Finding]:
     """Whether each can be imported here, in a fresh process."""
     for name in names:
         program = "import sys, importlib; importlib.import_module(sys.argv[1])"
-        argv = [sys.executable, "-c", program, name]
+        argv = command("-c", program, name)
         try:
             done = subprocess.run(argv, capture_output=True, text=True, timeout=IMPORT_TIME, check=False)
         except subprocess.TimeoutExpired:

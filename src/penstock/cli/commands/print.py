@@ -130,7 +130,7 @@ def command() -> None:
 @for_workers
 def systemd(station: str, user: str, data: Path | None, url: str, slots: int | None, tags: tuple[str, ...]) -> None:
     """Print the systemd unit of a STATION: ventilator, sink or worker."""
-    words = [sys.executable, "-m", "penstock", station]
+    words = [sys.executable, "-P", "-m", "penstock", station]
     check_words(user, str(data or ""), key_path(), url, *tags, *words)
     if not user or " " in user:
         raise click.BadParameter(f"{user!r} is no user's name", param_hint="'--user'")
@@ -179,7 +179,7 @@ def slurm(
     tags: tuple[str, ...],
 ) -> None:
     """Print a Slurm job script: an array of workers that leave when idle and drain before their wall time."""
-    words = [sys.executable, "-m", "penstock", "worker"]
+    words = [sys.executable, "-P", "-m", "penstock", "worker"]
     words += [*_options(url, None, tags, _key()), "--idle-timeout", idle_timeout]
     check_words(*words, drain_before)
     if time is not None and not WALL_TIME.fullmatch(time):

@@ -90,7 +90,7 @@ def command(
 def _check_places(url: str, folder: str) -> None:
     """Before anything is started. ConfigError: somebody else is there; UnfitFolder: no stores can be there."""
     from penstock.cli.commands.doctor_reach import is_taken
-    from penstock.station.store_file import prepare
+    from penstock.station.data_folder import prepare
 
     if is_taken(url):
         raise ConfigError(f"{url} is in use: see `penstock status --url {url}`, or choose another --bind")

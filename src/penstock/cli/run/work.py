@@ -11,6 +11,7 @@ from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 from functools import reduce
 from importlib import import_module
+from importlib.machinery import PathFinder
 from typing import TYPE_CHECKING, Any
 
 from penstock.cli.output import counted, say
@@ -220,9 +221,9 @@ def function_named(flag: str, name: str) -> Callable[..., Any]:
     module, _, path = name.partition(":")
     if not module or not path:
         raise ConfigError(f"{flag} {name}: write MODULE:FUNCTION, like math:sqrt")
-    folder = os.getcwd()
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
+    folder, top = os.getcwd(), module.partition(".")[0]
+    if folder not in sys.path and top not in sys.modules and PathFinder.find_spec(top, [folder]):
+        sys.path.insert(0, folder)  # only then: what else lies there would be imported in place of our own modules
     try:
         found = reduce(getattr, path.split("."), import_module(module))
     except (ImportError, AttributeError) as error:
