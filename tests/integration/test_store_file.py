@@ -58,6 +58,22 @@ def test_a_folder_that_others_can_write_is_refused(folder: Path) -> None:
         QueueStore(folder / "data")
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives folders away")
+@pytest.mark.parametrize("what", ["folder", "link", "folder behind a link"])
+def test_a_folder_of_somebody_else_is_refused(folder: Path, what: str) -> None:
+    """So is a link of theirs, wherever it leads: they could put other files there."""
+    own, data = folder / "own", folder / "data"
+    own.mkdir(mode=0o700)
+    if what == "folder":
+        own.rename(data)
+    else:
+        data.symlink_to(own)
+    os.chown(own if what == "folder behind a link" else data, 12345, -1, follow_symlinks=False)
+    with pytest.raises(StoreError, match="user 12345 may change"):
+        QueueStore(data)
+    assert not list(folder.rglob("queue.db"))
+
+
 def test_a_path_that_cannot_be_a_folder_is_refused(folder: Path) -> None:
     """In one line."""
     (folder / "data").write_text("not a folder")

@@ -319,11 +319,21 @@ def prepare(folder: Path, *, durable: bool) -> Path:
     """Make the data folder, if need be, and look whether a store can be in it; its real place. Raises UnfitFolder: it
     should not, OSError."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _check_owner(folder)
     folder = folder.resolve()
     _check_folder(folder)
     if durable:
         _check_filesystem(folder)
     return folder
+
+
+def _check_owner(folder: Path) -> None:
+    """Refuses a folder that is, or a link to one that was made by, somebody else: they can put other files there."""
+    for owner in (folder.lstat().st_uid, folder.stat().st_uid):
+        if owner not in {0, os.geteuid()}:
+            raise UnfitFolder(
+                f"{folder}: user {owner} may change what is in this data folder; run this as that user, or chown it"
+            )
 
 
 def _check_folder(folder: Path) -> None:

@@ -75,9 +75,12 @@ def hold(path: Path) -> int:
 
     folder = path.parent
     folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
-    if stat.S_IMODE(folder.stat().st_mode) & 0o077:
+    about = folder.stat()
+    if stat.S_IMODE(about.st_mode) & 0o077:
         raise ConfigError(f"{folder} can be entered by others: chmod 700 {folder}")
-    lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    if about.st_uid != os.geteuid():
+        raise ConfigError(f"{folder} is of user {about.st_uid}, who may enter it: use a folder of your own")
+    lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
