@@ -227,8 +227,8 @@ class KeyFolder:
                     raise ConfigError(f"{name} is a key for role {entry.role}: choose another name")
             if (self.path / LIST).stat().st_size > LIST_BYTES:
                 raise ConfigError(
-                    f"{self.path / LIST} is full, it has {len(entries)} keys with those that were revoked: make new ones for"
-                    " the pipeline with `penstock keys init` in another folder"
+                    f"{self.path / LIST} is full, it has {len(entries)} keys with those that were revoked: make new"
+                    " ones for the pipeline with `penstock keys init` in another folder"
                 )
             public, secret = self._pair()
             own = load(self.path, Role.VENTILATOR)
