@@ -198,6 +198,28 @@ def own_environment(secret: str) -> str:
     return "it is there" if secret.encode() in seen or b".key" in seen else "nothing is there"
 
 
+def kept_output(pids: list[int]) -> str:
+    """Prints more than a pipe holds, and looks where that is kept: in a folder, or open in one of these processes."""
+    import tempfile
+    import time
+
+    os.write(1, b"a secret\n" * 50_000)
+    time.sleep(0.05)  # it is moved away meanwhile
+    found = []
+    for place in ["/tmp", tempfile.gettempdir(), *(f"/proc/{pid}/fd" for pid in pids)]:
+        try:
+            paths = [f"{place}/{name}" for name in os.listdir(place)]
+        except OSError:
+            continue
+        for path in paths:
+            if "penstock-output" in path or place.startswith("/proc"):
+                try:
+                    found += [path] if b"a secret" in open(path, "rb").read(100) else []  # noqa: SIM115
+                except OSError:
+                    continue
+    return f"it has read {found}" if found else "nothing is there"
+
+
 def parents_of(scene: Scene) -> list[int]:
     """The agent, and the fork server that is its child."""
     import psutil
@@ -217,6 +239,10 @@ def reads_secrets(scene: Scene) -> str:
     return became(scene, partial(reads, [*files, *keys, f"{scene.folder}/data/queue.db"]), USER)
 
 
+def reads_output(scene: Scene) -> str:
+    return became(scene, partial(kept_output, parents_of(scene)), USER)
+
+
 def reads_own(scene: Scene, user: str) -> str:
     return became(scene, partial(own_environment, scene.key("workers").secret), user)
 
@@ -227,6 +253,7 @@ if os.geteuid() == 0:
     ATTACKS.append(
         Attack(role, "reads its agent's environment and memory, and the keys", "not permitted", reads_secrets)
     )
+    ATTACKS.append(Attack(role, "looks for files with what jobs have printed", "nothing is there", reads_output))
 for role, user in users():
     ATTACKS.append(
         Attack(role, "looks for a key in its environment", "nothing is there", partial(reads_own, user=user))

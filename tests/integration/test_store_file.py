@@ -95,6 +95,22 @@ def test_a_store_of_another_user_is_refused_with_whose_it_is(queued: QueueStore,
     assert path.stat() == before
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives folders away")
+@pytest.mark.parametrize("what", ["folder", "link", "folder behind a link"])
+def test_a_folder_of_somebody_else_is_refused(folder: Path, what: str) -> None:
+    """So is a link of theirs, wherever it leads: they could put other files there."""
+    own, data = folder / "own", folder / "data"
+    own.mkdir(mode=0o700)
+    if what == "folder":
+        own.rename(data)
+    else:
+        data.symlink_to(own)
+    os.chown(own if what == "folder behind a link" else data, 12345, -1, follow_symlinks=False)
+    with pytest.raises(StoreError, match="is another user's: it belongs to 12345"):
+        QueueStore(data)
+    assert not list(folder.rglob("queue.db"))
+
+
 def test_a_path_that_cannot_be_a_folder_is_refused(folder: Path) -> None:
     """In one line."""
     (folder / "data").write_text("not a folder")

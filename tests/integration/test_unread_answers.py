@@ -69,6 +69,31 @@ def test_results_that_nobody_reads(
 
 
 @pytest.mark.parametrize(("limits", "is_bounded"), [(LIMITS, True), (UNBOUNDED, False)], ids=["bounded", "control"])
+@pytest.mark.parametrize("kind", ["fetch", "follow"])
+def test_results_in_parts_that_nobody_takes(
+    stations: Stations, keys: KeyFolder, limits: Limits, *, is_bounded: bool, kind: str
+) -> None:
+    """The same of who says that it takes parts, and takes none: what is not sent yet counts as what is not read."""
+    begin(stations, keys, limits)
+    with Pipeline(key=str(keys.path / "alice.key")) as pipeline:
+        batch = pipeline.batch(megabyte, range(20))
+        batch.wait(LIMIT)
+        before = resident(stations, "sink")
+        of = bytes.fromhex(batch.id)
+        many = [Fetch(number + 1, of, 0, 20, parts=True) for number in range(100)]
+        said: tuple[int, list[Message]] = (
+            (4, [*many]) if kind == "fetch" else (40, [Follow(of, 0, 1 << 62, parts=True)])
+        )
+        with deaf_client(keys.path / "watch.key", stations.url, "results", *said):
+            if is_bounded:
+                until(lambda: b" reads_nothing: " in stations.log("sink").read_bytes())
+                assert resident(stations, "sink") - before < COSTS
+                assert len(list(batch.outcomes())) == 20
+            else:
+                until(lambda: resident(stations, "sink") - before > 2 * COSTS)
+
+
+@pytest.mark.parametrize(("limits", "is_bounded"), [(LIMITS, True), (UNBOUNDED, False)], ids=["bounded", "control"])
 def test_answers_of_the_ventilator_that_nobody_reads(
     stations: Stations, keys: KeyFolder, limits: Limits, *, is_bounded: bool
 ) -> None:

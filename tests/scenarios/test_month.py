@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from support.month import Month, grown
+from penstock.keys.roles import Peer
+from penstock.station.permissions import Bindings
+from support.month import Month, Stays, grown
 
 BATCHES = 400
 REMEMBERED = 200
@@ -18,14 +20,35 @@ REMEMBERED = 200
 
 def test_what_has_gone_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory, tables, files, and what a batch costs, are the same after 400 batches of one with as many new functions,
-    while workers with new names come each minute."""
+    while clients and workers come with new keys and new names."""
+    before, after = lived(tmp_path, monkeypatch)
+    assert grown(before, after) == [], f"{before}\n{after}"
+
+
+def test_what_is_kept_of_each_key_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The control: stations that remember some objects of every key that they have met."""
+    admits = Bindings.admits
+
+    def remembers(self: Bindings, sender: Peer, owner: bytes) -> bool:
+        vars(self).setdefault("met", {}).setdefault(sender.public, [object() for _ in range(8)])
+        return admits(self, sender, owner)
+
+    monkeypatch.setattr(Bindings, "admits", remembers)
+    found = grown(*lived(tmp_path, monkeypatch))
+    assert {line.partition(":")[0] for line in found} == {"ventilator", "sink"}, found
+
+
+def lived(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Stays, Stays]:
+    """What there is after some batches, and after as many more."""
+    monkeypatch.setattr("penstock.station.permissions.IDS_MAX", 4)
     monkeypatch.setattr("penstock.ventilator.intake.FORGOTTEN_BATCHES", REMEMBERED)
     monkeypatch.setattr("penstock.sink.core.FORGOTTEN_BATCHES", REMEMBERED)
     monkeypatch.setattr("penstock.ventilator.store.DELETED_KEPT", REMEMBERED)
     monkeypatch.setattr("penstock.ventilator.payloads.CACHE_BYTES", REMEMBERED << 10)
-    month = Month(tmp_path, seed=1, functions=100_000)
+    month = Month(folder, seed=1, functions=100_000)
     month.live(BATCHES)
     before = month.look()
     month.live(BATCHES)
     after = month.look()
-    assert grown(before, after) == [], f"{before}\n{after}"
+    month.close()
+    return before, after

@@ -11,12 +11,14 @@ import gc
 import sys
 import types
 from collections.abc import Callable, Iterable
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import apsw
 
 from penstock.job.spec import BatchSpec
+from penstock.keys.roles import Peer, Role
 from penstock.station import loop
 from penstock.station.ventilator_contact import Outlet, VentilatorContact
 from penstock.wire.messages import BatchClose, BatchOpen, ChunkHead, Forget, Hello, Submit, Unfollow
@@ -28,9 +30,10 @@ from support.sim.network import Network, Node
 from support.sim.nodes import StationNode, WorkerNode
 from support.sim.world import World
 
-AT_ONCE = 50
+AT_ONCE = 25
 """Batches that are open at one time."""
-MINUTE = 60.0
+WORKER_TIME = 10.0
+"""Virtual seconds after which a worker goes, and another one comes."""
 LIMIT = 120.0
 """Virtual seconds within which what is submitted has ended."""
 NOISE = 40
@@ -52,14 +55,24 @@ class Stays(NamedTuple):
     """Of Python functions for a batch from its submit to its end."""
 
 
+def new_key(role: Role) -> Peer:
+    """One that nobody had before."""
+    number = next(KEYS)
+    return Peer(f"{role}-{number}", role, f"{number:040}")
+
+
+KEYS = count(1)
+
+
 class RenamedWorker(WorkerNode):
-    """A worker whose every life has a name of its own."""
+    """A worker whose every life has a key and a name of its own."""
 
     lives = 0
 
     def build(self, process: loop.Process) -> Worker:
         self.lives += 1
-        now, name = self.world.now, f"{self.name}-{self.lives}"
+        self.key = new_key(Role.WORK)
+        now, name = self.world.now, f"{self.key.name}/{self.name}-{self.lives}"
         self.slots = self.slots_type(self, self.slot_count)
         hello = Hello(self.id, 0, 0, 0, name, "host", 1, self.slot_count, 0, (), "3", self.tags)
         contact, outlet = VentilatorContact("sim", now), Outlet("sim", now)
@@ -67,15 +80,16 @@ class RenamedWorker(WorkerNode):
 
 
 class Guest(ClientNode):
-    """A client that submits batches of one, reads them, and has them deleted."""
+    """A client that submits batches of one, reads them, and has them deleted; each time with another key."""
 
     batches = 0
     """So far."""
 
-    def bring(self, count: int, functions: int) -> list[bytes]:
+    def bring(self, batches: int, functions: int) -> list[bytes]:
         """So many batches, in one message each, whose functions are the newest of so many; their ids."""
         brought = []
-        for _ in range(count):
+        self.key = new_key(Role.ADMIN)
+        for _ in range(batches):
             self.batches += 1
             batch = self.batches.to_bytes(16, "big")
             function = (self.batches % functions).to_bytes(16, "little")
@@ -113,10 +127,11 @@ class Month(World):
     def __init__(self, folder: Path, seed: int, functions: int) -> None:
         super().__init__(folder, seed, workers=2, slots=2, checking=False)
         self.functions = functions
-        self._minute_at = self.now + MINUTE
+        self._worker_ends_at = self.now + WORKER_TIME
+        self.sink.key = new_key(Role.SINK)
 
     def live(self, batches: int) -> None:
-        """So many batches come and go; each minute a worker goes, and another one comes."""
+        """So many batches come and go; every few seconds a worker goes, and another one comes."""
         while batches > 0:
             brought = self.client.bring(min(AT_ONCE, batches), self.functions)
             batches -= len(brought)
@@ -124,8 +139,8 @@ class Month(World):
             self.client.leave(brought)
             self.run(self.now + 5.0)
             self._forget_history()
-            if self.now >= self._minute_at:
-                self._minute_at = self.now + MINUTE
+            if self.now >= self._worker_ends_at:
+                self._worker_ends_at = self.now + WORKER_TIME
                 worker = self.random.choice(self.workers)
                 self.crash(worker)
                 self.start(worker)

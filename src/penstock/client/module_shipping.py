@@ -169,11 +169,15 @@ class Shipper:
             return None
         captured = self._captured[top] = _captured(spec)
         if not captured.module.content and not self.is_local and not _is_compiled(spec):
-            raise ValueError(
-                f"the module {top}, which the function uses, is more than {SHIPPED_BYTES >> 20} MB of source: "
-                "install it on the workers, and say Pipeline(ship=False)"
-            )
+            raise _too_large(top)
         return captured
+
+
+def _too_large(top: str) -> ValueError:
+    return ValueError(
+        f"the module {top}, which the function uses, is more than {SHIPPED_BYTES >> 20} MB of source: "
+        "install it on the workers, and say Pipeline(ship=False)"
+    )
 
 
 def _is_compiled(spec: ModuleSpec) -> bool:
@@ -223,9 +227,12 @@ def _captured_zip(spec: ModuleSpec, loader: zipimporter) -> _Captured:
     at = Path(loader.archive)
     stat = at.stat()
     start = f"{loader.prefix}{spec.name}".replace(os.sep, "/")
+    single = f"{start}.py"
     with ZipFile(at) as file:
-        names = [name for name in file.namelist() if name == f"{start}.py" or name.startswith(f"{start}/")]
-        contents = [(name[len(loader.prefix) :], file.read(name)) for name in names if not name.endswith("/")]
+        infos = [one for one in file.infolist() if one.filename.startswith(f"{start}/") or one.filename == single]
+        if sum(one.file_size for one in infos) > SHIPPED_BYTES or len(infos) > SHIPPED_FILES:
+            raise _too_large(spec.name)
+        contents = [(one.filename[len(loader.prefix) :], file.read(one)) for one in infos if not one.is_dir()]
     stats = (FileStat("", stat.st_size, stat.st_mtime_ns),)
     return _made(spec, () if loader.prefix else (loader.archive,), stats, contents, pack(contents))
 
@@ -281,7 +288,10 @@ def _files(folder: Path) -> Iterator[str]:
     for path, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if name not in NO_PACKAGES and not name.startswith("."))
         below = Path(path).relative_to(folder)
-        yield from (str(below / name) for name in sorted(names) if not name.endswith((".pyc", ".pyo")))
+        for name in sorted(names):
+            # an editor's lock is a link that leads nowhere, a socket cannot be read, and a pipe waits for a writer
+            if not name.endswith((".pyc", ".pyo")) and os.path.isfile(os.path.join(path, name)):
+                yield (below / name).as_posix()
 
 
 def _mtime(path: str) -> int:

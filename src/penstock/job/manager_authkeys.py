@@ -75,14 +75,14 @@ class Heir:
         if not client:  # a command, or the call of a client of another language
             return
         try:
-            fd = os.open(_path(client), os.O_RDONLY | os.O_NOFOLLOW)
+            fd = os.open(_path(client), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError:
             return
         from multiprocessing import process  # noqa: PLC0415 - a slot has it
 
         try:
             found = os.fstat(fd)
-            if found.st_uid == os.geteuid() and found.st_size and (found.st_ino, found.st_mtime_ns) != self._seen:
+            if _is_own_file(found) and found.st_size and (found.st_ino, found.st_mtime_ns) != self._seen:
                 self._seen = (found.st_ino, found.st_mtime_ns)
                 process.current_process().authkey = os.read(fd, KEY_BYTES)
         finally:
@@ -97,6 +97,10 @@ def _own_folder() -> Path:
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
         raise PermissionError(f"{folder} is not private")
     return folder
+
+
+def _is_own_file(found: os.stat_result) -> bool:
+    return stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid()
 
 
 def _lock(fd: int) -> bool:

@@ -20,17 +20,21 @@ from collections.abc import Iterable, Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import PathFinder
 from types import ModuleType
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
 from penstock.errors import ConfigError
 from penstock.job.main_module import Stale
 
+Decoded = TypeVar("Decoded")
+
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 """Code objects of another one cannot be run."""
 CONTENT_BYTES = 64 << 20
 """Of one module with all its data: several times what a client sends."""
+KEPT = frozenset({*sys.builtin_module_names, "__main__", "__mp_main__", "penstock"})
+"""Modules of which a process has its own, whatever comes along: no client sends one."""
 
 
 class FileStat(msgspec.Struct, frozen=True, array_like=True):
@@ -47,7 +51,7 @@ class Module(msgspec.Struct, frozen=True, array_like=True):
     and a pickle of what the client has changed since, by module and name (empty: nothing)."""
 
     name: str
-    digest: bytes
+    digest: Annotated[bytes, msgspec.Meta(min_length=1, max_length=64)]
     roots: tuple[str, ...]
     files: bytes
     content: bytes
@@ -66,6 +70,18 @@ def pack(files: Iterable[tuple[str, bytes] | FileStat]) -> bytes:
 
 def unpack(content: bytes) -> list[tuple[str, bytes]]:
     """The files of `pack`. Raises ValueError: they are none, or too large, or are to lie elsewhere."""
+    files = _decoded(content, _contents)
+    paths = {path for path, _ in files}
+    for path in paths:
+        parts = path.split("/")
+        folders = {"/".join(parts[:depth]) for depth in range(1, len(parts))}
+        if "\0" in path or not {"", ".", ".."}.isdisjoint(parts) or not folders.isdisjoint(paths):
+            raise ValueError(f"a file of a module cannot lie at {path!r}")
+    return files
+
+
+def _decoded(content: bytes, decoder: msgspec.msgpack.Decoder[Decoded]) -> Decoded:
+    """Whatever it claims, no more than CONTENT_BYTES of it are unpacked."""
     engine = zlib.decompressobj()
     try:
         data = engine.decompress(content, CONTENT_BYTES)
@@ -74,13 +90,9 @@ def unpack(content: bytes) -> list[tuple[str, bytes]]:
     if not engine.eof:
         raise ValueError(f"a module of more than {CONTENT_BYTES >> 20} MB, or cut off")
     try:
-        files = _contents.decode(data)
+        return decoder.decode(data)
     except (ValueError, RecursionError) as error:  # msgspec's own, and text that is none
         raise ValueError(f"no modules: {error}") from None
-    for path, _ in files:
-        if os.path.isabs(path) or ".." in path.split("/"):
-            raise ValueError(f"a file of a module cannot lie at {path!r}")
-    return files
 
 
 class Finder(MetaPathFinder):
@@ -132,6 +144,9 @@ def folder() -> str:
 def enter(modules: Iterable[Module]) -> None:
     """Let this process import these modules. Raises Stale; ValueError: one cannot be had here."""
     missing = [one for one in modules if _Here.digests.get(one.name) != one.digest]
+    for one in missing:
+        if one.name in KEPT:
+            raise ValueError(f"a module named {one.name} cannot come along: every process has its own")
     if any(one.name in _Here.digests for one in missing):
         raise Stale
     if missing and _Here.digests and any(one.name in sys.modules for one in missing):
@@ -159,9 +174,10 @@ def _forget(name: str) -> None:
 
 
 def is_as_read(module: Module) -> bool:
-    """Whether the client's own files are on this host, unchanged since it read them."""
+    """Whether the client's own files are on this host, unchanged since it read them. Raises ValueError: what is known
+    of them is nothing that `pack` makes."""
     return bool(module.roots and module.files) and all(
-        any(_is_there(root, one) for root in module.roots) for one in _stats.decode(zlib.decompress(module.files))
+        any(_is_there(root, one) for root in module.roots) for one in _decoded(module.files, _stats)
     )
 
 
@@ -211,11 +227,14 @@ class Source(msgspec.Struct, frozen=True, array_like=True):
     text: bytes
 
 
+_sources = msgspec.msgpack.Decoder(list[Source])
+
+
 def opened(code: bytes, digest: bytes, archive: bytes, python: str) -> Any:
     """A function of a queue that the release before has written. RuntimeError: it needs another Python."""
     ensure_python(python)
     if archive:
-        sources = msgspec.msgpack.decode(zlib.decompress(archive), type=list[Source])
+        sources = _decoded(archive, _sources)
         tops: dict[str, list[tuple[str, bytes]]] = {}
         for one in sources:
             path = one.name.replace(".", "/") + ("/__init__.py" if one.is_package else ".py")

@@ -40,14 +40,17 @@ FOLDER_MODE, FILE_MODE = 0o700, 0o600
 _FLAGS = ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY")
 READ_FLAGS = reduce(or_, (getattr(os, name, 0) for name in _FLAGS), os.O_RDONLY)
 """A file itself, not what it points to, and without waiting; as far as the system has flags for that."""
-FILE_BYTES = 4 << 20
-"""No key file and no list of keys is larger: 20,000 keys."""
+LIST_BYTES = 4 << 20
+"""A list of keys that is larger takes no more: 20,000 keys, and those that were revoked stay on it for ever."""
+FILE_BYTES = 2 * LIST_BYTES
+"""No more is read of a key file or a list: to revoke all keys of a full list makes it longer."""
 LEASE_KEY_BYTES = 32
 """Of the key with which tokens of leases are made: as strong as the rest."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 """A key's name is a file's name and the beginning of its workers' names."""
-Z85_CHARS = 40
-"""Of a CURVE key, as text."""
+Z85_KEY = re.compile(r"[0-9A-Za-z.:+=^!/*?&<>()\[\]{}@%$#-]{40}")
+"""A CURVE key, as text (rfc.zeromq.org/32)."""
+LEASE_KEY = re.compile(r"([0-9a-f]{2})*")
 
 LIST = "peers.json"
 FILES = {Role.VENTILATOR: "ventilator.key", Role.SINK: "sink.key", Role.WORK: "workers.key", Role.ADMIN: "admin.key"}
@@ -112,9 +115,10 @@ def load(path: str | os.PathLike[str], *roles: Role) -> KeyFile:
     if file.is_dir() and not file.is_symlink():
         file /= next(FILES[role] for role in roles if role in FILES)
     key = _decoded(file, _read(file), KeyFile)
-    for text in (key.public, key.secret, key.ventilator, key.sink):
-        if len(text) != Z85_CHARS:
-            raise ConfigError(f"{file} is no key file: a key in it has not {Z85_CHARS} characters")
+    if not all(map(Z85_KEY.fullmatch, (key.public, key.secret, key.ventilator, key.sink))):
+        raise ConfigError(f"{file} is no key file: a key in it is not 40 characters of Z85")
+    if not NAME.fullmatch(key.name) or not LEASE_KEY.fullmatch(key.lease_key):
+        raise ConfigError(f"{file} is no key file: the name or the seal in it cannot be one")
     if key.role not in roles:
         wanted = " or ".join(roles)
         raise ConfigError(f"{file} is a key for role {key.role}, and this needs one for {wanted}")
@@ -212,7 +216,7 @@ class KeyFolder:
     def new(self, role: Role, name: str) -> Path:
         """One more key; a second one of a name is let in beside the first. Returns its file.
 
-        ConfigError: the name cannot be one, or is of another role.
+        ConfigError: the name cannot be one, or is of another role; the list is full.
         """
         if role not in GIVEN or not NAME.fullmatch(name):
             raise ConfigError(f"{name!r} cannot be a key's name: up to 64 letters, digits, dots, dashes")
@@ -221,6 +225,11 @@ class KeyFolder:
             for entry in entries:
                 if entry.name == name and entry.role is not role:
                     raise ConfigError(f"{name} is a key for role {entry.role}: choose another name")
+            if (self.path / LIST).stat().st_size > LIST_BYTES:
+                raise ConfigError(
+                    f"{self.path / LIST} is full, it has {len(entries)} keys with those that were revoked: make new"
+                    " ones for the pipeline with `penstock keys init` in another folder"
+                )
             public, secret = self._pair()
             own = load(self.path, Role.VENTILATOR)
             key = msgspec.structs.replace(own, role=role, name=name, public=public, secret=secret, lease_key="")

@@ -107,7 +107,7 @@ class Sink:
         self._clients = Decoder(ClientToSink)
         self._malformed = loop.Malformed(process)
         self._from_workers = Inbound(links.frame_bytes, self._malformed.note)
-        self._to_clients = Outbound(links, "results")
+        self._to_clients = Outbound(links, "results", limits=limits, note=partial(links.news.log_silent, "results"))
         self._questions = WaitingQuestions(limits)
         self._reads_due: list[ReadRows] = []
         """For followers, who have at most one each."""
@@ -141,7 +141,7 @@ class Sink:
                     self._learn(wire.message)
                 elif wire is not None:
                     yield wire.message
-        full = self.links.full("results")
+        full = self.links.full("results") | self._to_clients.full()
         if full != self._full:
             self._full = full
             yield Full(full)
@@ -153,7 +153,7 @@ class Sink:
                 if reason := may_not_ask(received.sender, wire.message, self.core.lease_tokens):
                     loop.refuse(self.links, received, wire.message.number, Refused(reason))
                 else:
-                    self._on_parts(received.peer, wire.message, now)
+                    self._on_parts(received, wire.message, now)
                     event = FromClient(received.peer, wire.message, sender=received.sender)
                     if not self._asks(event):
                         yield event
@@ -163,11 +163,11 @@ class Sink:
             yield from self._receive_outcomes(now)
         self._read_files(fds)
 
-    def _on_parts(self, client: bytes, message: Message, now: float) -> None:
+    def _on_parts(self, received: Received, message: Message, now: float) -> None:
         if isinstance(message, PartsTaken):
-            self._to_clients.arrived(message, now, client)
+            self._to_clients.arrived(message, now, received.peer)
         elif isinstance(message, Follow | Fetch):
-            self._to_clients.takes(message.parts, client)
+            self._to_clients.takes(message.parts, received.peer, received.sender)
 
     def _receive_outcomes(self, now: float) -> Iterator[Any]:
         for received in self.links.receive("outcomes"):
@@ -187,7 +187,7 @@ class Sink:
 
     def _reads(self, client: bytes) -> bool:
         """Whether it can be sent an answer."""
-        return self.links.has_room("results", client)
+        return self.links.has_room("results", client) and self._to_clients.has_room(client)
 
     def _asks(self, event: FromClient) -> bool:
         """Whether it is a question, which waits for its turn."""

@@ -27,7 +27,11 @@ def prepare(folder: Path, *, durable: bool) -> Path:
     """Make the data folder, if need be, and look whether a store can be in it; its real place. Raises UnfitFolder: it
     should not, OSError."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder = folder.resolve()
+    real = folder.resolve()
+    for place in (folder, real):  # whose the link is, or the folder, could put other files there
+        if place.lstat().st_uid not in {0, os.geteuid()}:
+            raise UnfitFolder(not_ours(place))
+    folder = real
     _check_folder(folder)
     if durable:
         _check_filesystem(folder)

@@ -101,7 +101,10 @@ WORDS: dict[str, tuple[int, str]] = {
     "outcome_refused": (logging.WARNING, "an outcome of what its worker was not given: not recorded"),
     "peer_refused": (logging.WARNING, "not let in"),
     "too_many_starts": (logging.WARNING, "more workers start with one key than --worker-starts allows: not let in"),
-    "reads_nothing": (logging.WARNING, "cut off: it has much to read, and reads nothing"),
+    "reads_nothing": (
+        logging.WARNING,
+        "it has much to read, and reads nothing: cut off, or what waits for it is dropped",
+    ),
     "too_many_questions": (logging.WARNING, "a client asks more at once than --questions allows: the rest was dropped"),
     "too_many_topics": (logging.WARNING, "cut off: it subscribed to more than --topics allows"),
     "key_added": (logging.INFO, "key added"),

@@ -18,7 +18,7 @@ from typing import Any
 
 from penstock.keys.roles import Peer, Role
 from penstock.station.lease_tokens import LeaseTokens
-from penstock.wire.bounds import IDS_PER_SECOND
+from penstock.wire.bounds import IDS_PER_SECOND, count_one
 from penstock.wire.messages import (
     Alive,
     AskArguments,
@@ -55,7 +55,7 @@ class Bindings:
         self._rate = rate
         self._keys: OrderedDict[bytes, str] = OrderedDict()
         self._spare: dict[str, tuple[float, float]] = {}
-        """By key: how many ids it could have at once, at which time."""
+        """How many ids each key could have at once, at which time; of the others, as many as any can."""
         self._now = 0.0
         self.refused: Counter[str] = Counter()
         """By the name of the key: ids that it could not have."""
@@ -66,11 +66,16 @@ class Bindings:
 
     def _takes(self, sender: Peer) -> bool:
         most = self._rate * BURST_SECONDS
-        spare, at = self._spare.get(sender.public, (most, self._now))
-        spare = min(most, spare + (self._now - at) * self._rate)
+        if sender.public not in self._spare:
+            self._spare = {key: kept for key, kept in self._spare.items() if self._spare_now(*kept) < most}
+        spare = self._spare_now(*self._spare.get(sender.public, (most, self._now)))
         self._spare[sender.public] = (spare - 1 if spare >= 1 else spare, self._now)
-        self.refused[sender.name] += spare < 1
+        if spare < 1:
+            count_one(self.refused, sender.name)
         return spare >= 1
+
+    def _spare_now(self, spare: float, at: float) -> float:
+        return min(self._rate * BURST_SECONDS, spare + (self._now - at) * self._rate)
 
     def admits(self, sender: Peer, owner: bytes) -> bool:
         """Whether this id is the sender's; an unused one becomes so, unless the key had many of late."""

@@ -14,7 +14,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable
 
 from penstock.station.contract import FromClient
-from penstock.wire.bounds import Limits
+from penstock.wire.bounds import Limits, count_one
 
 AT_ONCE = 16
 """Questions in a turn: some milliseconds."""
@@ -41,7 +41,7 @@ class WaitingQuestions:
         is_new = number not in waiting
         too_many = bool(key) and self._of_key[key] >= self._limits.key_questions
         if is_new and (too_many or len(waiting) >= self._limits.questions):
-            self.dropped[event.sender.name] += 1
+            count_one(self.dropped, event.sender.name)
             return False
         waiting[number] = event
         self._of_client[event.client] = waiting

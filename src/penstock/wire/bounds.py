@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import msgspec
 
 HEARTBEAT_INTERVAL = 1.0
@@ -66,6 +68,17 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
 LIMITS = Limits()
 """The usual ones."""
+
+
+COUNTED_NAMES = 1_000
+"""Of which something is counted: keys come and go, and the counts are only for the log."""
+
+
+def count_one(counts: Counter[str], name: str) -> None:
+    """One more of this name. Where there would be too many names, all begin again."""
+    if name not in counts and len(counts) >= COUNTED_NAMES:
+        counts.clear()
+    counts[name] += 1
 
 
 def is_to_be_logged(count: int) -> bool:

@@ -78,6 +78,10 @@ class News:
         if len(self._events) < NEWS_MAX:
             self._events.append((event, fields))
 
+    def log_silent(self, socket: str, key: str, size: int) -> None:
+        """Somebody at this socket has so many bytes to read, and reads nothing."""
+        self.log("reads_nothing", socket=socket, key=key, bytes=size)
+
     def take(self) -> list[tuple[str, dict[str, Any]]]:
         """Those since the last call."""
         events, self._events = self._events, []

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Protocol
 
 from penstock.errors import ProtocolError
+from penstock.keys.roles import EVERYONE, Peer
+from penstock.wire.bounds import LIMITS, Limits
 from penstock.wire.frames import Wire, pieces
 from penstock.wire.messages import MAX_FRAME_BYTES, Bytes, Message, Part, PartsTaken
 from penstock.wire.sockets import Received
@@ -44,22 +47,38 @@ class Links(Protocol):
 class Outbound:
     """What leaves through a socket: small messages at once, large ones and what is behind them in parts."""
 
-    def __init__(self, links: Links, name: str, worker: bytes = b"") -> None:
-        """`name`: of the socket. `worker`: whose it is, where receivers cannot see that by themselves."""
+    def __init__(
+        self,
+        links: Links,
+        name: str,
+        worker: bytes = b"",
+        limits: Limits = LIMITS,
+        note: Callable[[str, int], object] = lambda _key, _bytes: None,
+    ) -> None:
+        """`name`: of the socket. `worker`: whose it is, where receivers cannot see that by themselves. `limits`: of
+        what peers have not taken. `note`: what is told of a peer that takes nothing: its key's name, and bytes."""
         self._links, self._name = links, name
         self._worker = worker
-        self._takers: dict[bytes, None] = {}
+        self._most, self._most_of_key = limits.answer_bytes, limits.key_answer_bytes
+        self._patience = min(limits.answer_time, GIVE_UP_SECONDS)
+        self._note = note
+        self._takers: dict[bytes, Peer] = {}
         self._streams: dict[bytes, Stream] = {}
+        self._keys: dict[bytes, Peer] = {}
+        """With which each of these peers has come."""
+        self._of_key: Counter[str] = Counter()
+        """Bytes that wait for all peers with one key."""
         self._busy: dict[bytes, None] = {}
         """Peers to which something is under way."""
         self._look_at = 0.0
         self._numbers = count(NUMBERS_FROM + int.from_bytes(os.urandom(5), "big"))
 
-    def takes(self, parts: bool, peer: bytes = b"") -> None:
-        """Whether this peer takes parts; who is not known to, or is on this machine, is sent everything whole."""
+    def takes(self, parts: bool, peer: bytes = b"", key: Peer = EVERYONE) -> None:
+        """Whether this peer, which has come with this key, takes parts; who is not known to, or is on this machine, is
+        sent everything whole."""
         self._takers.pop(peer, None)
         if parts and not self._links.is_local:
-            self._takers[peer] = None
+            self._takers[peer] = key
             if len(self._takers) > TAKERS_MAX:
                 del self._takers[next(iter(self._takers))]
         else:
@@ -68,6 +87,18 @@ class Outbound:
     def is_taker(self, peer: bytes = b"") -> bool:
         """Whether this peer is known to take parts."""
         return peer in self._takers
+
+    def has_room(self, peer: bytes) -> bool:
+        """Whether less waits for this peer, and for all with its key, than may: one message is always let through."""
+        key = self._takers.get(peer, EVERYONE).public
+        if key and self._of_key[key] >= self._most_of_key:
+            return False
+        stream = self._streams.get(peer)
+        return stream is None or stream.waiting_bytes < self._most
+
+    def full(self) -> frozenset[bytes]:
+        """The peers that have no room."""
+        return frozenset(peer for peer in self._busy if not self.has_room(peer))
 
     def send(self, now: float, message: Message, *payload: Bytes, peer: bytes = b"") -> bool:
         """Send, in order; False: nobody is there, or too much waits for this peer."""
@@ -81,15 +112,19 @@ class Outbound:
             return self._links.send(self._name, message, *payload, peer=peer)
         if stream is None:
             stream = self._streams[peer] = Stream(next(self._numbers), now, self._worker)
+            self._keys[peer] = self._takers[peer]
         if is_busy and stream.waiting_bytes + size > QUEUE_BYTES:
             return False
         stream.add(frame, now)
+        self._charge(peer, size)
         return self._transmit(peer, stream, now)
 
     def arrived(self, taken: PartsTaken, now: float, peer: bytes = b"") -> None:
         """A peer says how far it has taken in the stream to it."""
         if (stream := self._streams.get(peer)) is not None:
+            waiting = stream.waiting_bytes
             stream.arrived(taken.stream, taken.position, now)
+            self._charge(peer, stream.waiting_bytes - waiting)
             self._transmit(peer, stream, now)
 
     def tick(self, now: float) -> None:
@@ -98,15 +133,25 @@ class Outbound:
             return
         self._look_at = now + LOOK_INTERVAL
         for peer, stream in list(self._streams.items()):
-            if now >= stream.moved_at + GIVE_UP_SECONDS:
+            if now >= stream.moved_at + self._patience:
+                if stream.is_busy:
+                    self._note(self._keys[peer].name, stream.waiting_bytes)
                 self.drop(peer)
             else:
                 self._transmit(peer, stream, now)
 
     def drop(self, peer: bytes = b"") -> None:
         """What is not there yet is not sent any more: it is void, or its connection is lost."""
-        self._streams.pop(peer, None)
+        if (stream := self._streams.pop(peer, None)) is not None:
+            self._charge(peer, -stream.waiting_bytes)
+            del self._keys[peer]
         self._busy.pop(peer, None)
+
+    def _charge(self, peer: bytes, size: int) -> None:
+        if key := self._keys[peer].public:
+            self._of_key[key] += size
+            if not self._of_key[key]:
+                del self._of_key[key]
 
     def busy(self) -> tuple[bytes, ...]:
         """Peers to which something is under way."""

@@ -137,5 +137,5 @@ class Unread:
             queue, connection = self._queues[peer], self._peers.get(peer)
             if connection is not None and now > queue.moved_at + self._patience:
                 queue.moved_at = now  # if it is not gone by then, once more
-                self._news.log("reads_nothing", socket=self._name, key=connection.name, bytes=queue.size)
+                self._news.log_silent(self._name, connection.name, queue.size)
                 self._cut(connection.fd)

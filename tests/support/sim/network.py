@@ -61,6 +61,8 @@ class Node:
         self.name = name
         self.id = b""
         """Of its present life: by it others send to it."""
+        self.key = EVERYONE
+        """Whose messages its connections bring."""
         self.alive = False
         self.paused_until = 0.0
         self.place = 0
@@ -153,9 +155,9 @@ class VirtualLinks(QuietLinks):
 
     # ------------------------------------------------------------------------------------------ the network's side
 
-    def arrived(self, name: str, peer: bytes, frame: bytes) -> None:
+    def arrived(self, name: str, peer: bytes, frame: bytes, sender: Peer) -> None:
         """A message came in."""
-        self._arrived[name].append(Received(name, peer, frame))
+        self._arrived[name].append(Received(name, peer, frame, sender))
         self._node.network.wake(self._node)
 
     def connected(self, name: str, *, up: bool) -> None:
@@ -165,9 +167,9 @@ class VirtualLinks(QuietLinks):
             self._events[name].append(up)
         self._node.network.wake(self._node)
 
-    def subscribed(self, topic: bytes, *, came: bool) -> None:
+    def subscribed(self, topic: bytes, sender: Peer, *, came: bool) -> None:
         """A subscriber came or went."""
-        self._subscriptions.append((came, topic, EVERYONE))
+        self._subscriptions.append((came, topic, sender))
         self._node.network.wake(self._node)
 
 
@@ -319,7 +321,7 @@ class Network:
         receiver = connection.inner if sender is connection.outer else connection.outer
         if receiver.alive and (connection.life == life or connection.flushed == (life, sender)):
             peer = sender.id if connection.kind in ROUTED and receiver is connection.inner else b""
-            receiver.links.arrived(connection.kind, peer, frame)
+            receiver.links.arrived(connection.kind, peer, frame, sender.key)
 
     # ------------------------------------------------------------------------------------------ connections
 
@@ -357,4 +359,4 @@ class Network:
             if connection.deaf:
                 self.faults["deaf"] += 1
             elif inner.alive:
-                inner.links.subscribed(outer.id, came=up)
+                inner.links.subscribed(outer.id, outer.key, came=up)

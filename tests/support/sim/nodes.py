@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from penstock.errors import Refused
 from penstock.sink.contract import SaveRow
 from penstock.sink.core import SinkCore
 from penstock.sink.process import Sink
@@ -79,6 +80,9 @@ class StationNode(Node):
             loop.step(self.station)
         except Killed:
             assert self._point
+        except Refused:  # as main does: it ends, and its last line says why
+            self.world.crash(self)
+            return
         if self.world.checking:
             self.core.check()
         if self._point or self.station.leaving:

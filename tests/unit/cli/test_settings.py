@@ -86,6 +86,7 @@ def test_one_file_is_read_the_nearest(home: Path, monkeypatch: pytest.MonkeyPatc
         ("urll = 'x'", "unknown setting 'urll'"),
         ("url = ['x']", "url must be text"),
         ("url = ", "Invalid value"),
+        ("url = " + "[" * 100_000, "nested"),
         (None, "cannot read"),
     ],
 )

@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import math
+import os
 import pickle
+import socket
 import sys
 import threading
 import types
@@ -13,7 +15,7 @@ from collections.abc import Callable, Iterator
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import Any
-from zipfile import ZipFile
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import pytest
 
@@ -127,6 +129,33 @@ def test_a_namespace_package_goes_along_from_all_its_folders(
     (module,) = sent(importlib.import_module("spread.one").f)
     assert files(module) == ["spread/one.py", "spread/two.py"]
     assert set(module.roots) == {str(tmp_path), str(tmp_path / "more")}
+
+
+def test_what_is_no_file_stays(make: Make, tmp_path: Path) -> None:
+    """In a folder of a package there may be the lock of an editor, a socket, a pipe, a link that leads nowhere."""
+    make(**{"odd/__init__": "def f(): pass"})
+    (tmp_path / "odd" / ".#__init__.py").symlink_to("user@host.123:456")
+    (tmp_path / "odd" / "zero").symlink_to("/dev/zero")
+    os.mkfifo(tmp_path / "odd" / "pipe.py")
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(str(tmp_path / "odd" / "s"))
+        (module,) = sent(importlib.import_module("odd").f)
+    assert files(module) == ["odd/__init__.py"]
+
+
+def test_too_much_in_a_zip_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not unpacked to see how much it is."""
+    monkeypatch.setattr(module_shipping, "SHIPPED_BYTES", 1000)
+    monkeypatch.setattr(ZipFile, "read", lambda *_: pytest.fail("it was unpacked"))
+    archive = tmp_path / "lib.zip"
+    with ZipFile(archive, "w", ZIP_DEFLATED) as file:
+        file.writestr("bomb/__init__.py", "def f(): pass")
+        file.writestr("bomb/data", bytes(100_000))
+    monkeypatch.syspath_prepend(archive)
+    function = importlib.import_module("bomb").f
+    del sys.modules["bomb"]
+    with pytest.raises(ValueError, match="the module bomb"):
+        sent(function)
 
 
 def test_a_module_of_a_zip_goes_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,6 +45,19 @@ def test_a_slot_has_the_key_of_its_client(root: Path) -> None:
     assert list(root.iterdir()) == []
 
 
+def test_what_a_stranger_puts_in_its_place_is_not_read(root: Path, tmp_path: Path) -> None:
+    """Neither a link to another file nor a pipe, at which a slot would wait for ever."""
+    (tmp_path / "key").write_bytes(b"another")
+    root.mkdir()
+    link, pipe = os.urandom(16), os.urandom(16)
+    (root / link.hex()).symlink_to(tmp_path / "key")
+    os.mkfifo(root / pipe.hex(), 0o600)
+    process.current_process().authkey = b"of a slot"
+    for client in (link, pipe):
+        Heir().look(client)
+    assert process.current_process().authkey == b"of a slot"
+
+
 def test_a_folder_that_others_can_enter_gets_no_key(root: Path) -> None:
     """Somebody else may have made it."""
     root.mkdir(mode=0o755)

@@ -137,12 +137,44 @@ def test_a_function_of_the_release_before_is_opened() -> None:
         zlib.compress(b"\x91" * 100_000),
         shipped_modules.pack([("/etc/passwd", b"")]),
         shipped_modules.pack([("a/../../b", b"")]),
+        shipped_modules.pack([("a\0b", b"")]),
+        shipped_modules.pack([("", b"")]),
+        shipped_modules.pack([("a", b""), ("a/b", b"")]),
+        shipped_modules.pack([("a/b", b""), ("a", b"")]),
+        shipped_modules.pack([("a//b", b"")]),
     ],
 )
 def test_broken_content_is_an_error(content: bytes) -> None:
     """It says so, whatever it is; and no file is written elsewhere."""
     with pytest.raises(ValueError, match="module"):
         shipped_modules.unpack(content)
+
+
+@pytest.mark.parametrize("name", ["penstock", "sys", "builtins", "__main__"])
+def test_a_module_of_that_name_does_not_come_along(name: str) -> None:
+    """The slot's own modules stay."""
+    known = dict(sys.modules)
+    with pytest.raises(ValueError, match="module"):
+        shipped_modules.enter([msgspec.structs.replace(module(1), name=name)])
+    assert sys.modules == known
+
+
+@pytest.mark.parametrize("digest", [b"", b"1" * 65])
+def test_a_digest_is_one(digest: bytes) -> None:
+    """What names the folder of a module is not empty, and no longer than a file's name."""
+    data = msgspec.msgpack.encode(msgspec.structs.replace(module(1), digest=digest))
+    with pytest.raises(ValueError, match="length"):
+        msgspec.msgpack.decode(data, type=Module)
+
+
+def test_what_is_known_of_files_does_not_grow_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does what the release before 0.2 sent."""
+    monkeypatch.setattr(shipped_modules, "CONTENT_BYTES", 1000)
+    bomb = zlib.compress(bytes(10_000))
+    with pytest.raises(ValueError, match="module"):
+        shipped_modules.is_as_read(msgspec.structs.replace(module(1), files=bomb))
+    with pytest.raises(ValueError, match="module"):
+        shipped_modules.opened(b"", b"", bomb, "")
 
 
 def test_content_does_not_grow_without_end(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import stat
 from itertools import count
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from penstock.errors import ConfigError
@@ -141,6 +142,30 @@ def test_what_is_no_safe_key_file_is_refused(keys: KeyFolder, spoil: object) -> 
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("public", "é" * 40),
+        ("secret", "0" * 39 + "\n"),
+        ("ventilator", "\x1b[2J" * 10),
+        ("sink", "0" * 39 + "'"),
+        ("name", "a\nb"),
+        ("name", "x/y"),
+        ("name", ""),
+        ("seal", "no hex"),
+        ("url", "tcp://head:5555\n#SBATCH --wrap=x"),
+        ("url", "tcp://user@head:5555"),
+    ],
+)
+def test_what_no_key_can_have_is_refused(keys: KeyFolder, field: str, value: str) -> None:
+    """In one line that a terminal can show: ZeroMQ, logs and printed files never see it."""
+    path = keys.new(Role.SUBMIT, "alice")
+    path.write_bytes(msgspec.json.encode(msgspec.json.decode(path.read_bytes()) | {field: value}))
+    with pytest.raises(ConfigError) as caught:
+        load(path, *CLIENTS)
+    assert str(caught.value).isprintable()
+
+
 def test_a_key_of_another_role_is_refused(keys: KeyFolder) -> None:
     """Before anything is connected."""
     with pytest.raises(ConfigError, match="role work"):
@@ -200,6 +225,23 @@ def test_a_revoked_key_stays_on_the_list(keys: KeyFolder) -> None:
     for name in ("alice", "nobody", "ventilator", "sink"):
         with pytest.raises(ConfigError):
             keys.revoke(name)
+
+
+def test_a_full_list_takes_no_more_and_all_of_it_can_be_revoked(
+    keys: KeyFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Automation that makes a key for each job: what is on the list can always be read, and nobody is let in who was
+    revoked."""
+    monkeypatch.setattr("penstock.keys.files.LIST_BYTES", 4000)
+    monkeypatch.setattr("penstock.keys.files.FILE_BYTES", 8000)
+    made = 0
+    with pytest.raises(ConfigError, match="is full"):  # noqa: PT012
+        while made < 100:
+            keys.new(Role.SUBMIT, f"key-{made}")
+            made += 1
+    for number in range(made):
+        assert keys.revoke(f"key-{number}") == 1
+    assert len(load_peers(keys.path).revoked) == made > 10
 
 
 def test_a_list_that_others_can_write_is_no_list(keys: KeyFolder) -> None:

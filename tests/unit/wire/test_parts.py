@@ -6,6 +6,7 @@ import pytest
 
 from penstock.keys.roles import Peer, Role
 from penstock.wire import parts
+from penstock.wire.bounds import Limits
 from penstock.wire.frames import Decoder, Wire, encode
 from penstock.wire.messages import Bytes, FunctionPart, Message, Part, PartsTaken, Prints
 from penstock.wire.parts import GIVE_UP_SECONDS, QUEUE_BYTES, TAKERS_MAX, WHOLE_BYTES, Inbound, Outbound
@@ -132,6 +133,25 @@ def test_nobody_fills_the_memory() -> None:
     socket.open = False
     assert not outbound.send(0.0, *large(), peer=b"2")
     assert outbound.busy() == ()
+
+
+def test_who_takes_nothing_has_no_room_and_is_given_up() -> None:
+    """By what waits for it, and for all with its key; one message is always let through. Others are not concerned."""
+    eve, ada = Peer("eve", Role.OBSERVE, "1"), Peer("ada", Role.OBSERVE, "2")
+    notes: list[tuple[str, int]] = []
+    size = len(encode(*large()))
+    limits = Limits(answer_bytes=size, key_answer_bytes=2 * size, answer_time=5.0)
+    outbound = Outbound(Socket(), "control", limits=limits, note=lambda key, waiting: notes.append((key, waiting)))
+    for peer, key in ((b"1", eve), (b"2", eve), (b"3", eve), (ADA, ada)):
+        outbound.takes(parts=True, peer=peer, key=key)
+    assert outbound.send(0.0, *large(), peer=b"1")
+    assert [outbound.has_room(peer) for peer in (b"1", b"2", b"3", ADA)] == [False, True, True, True]
+    assert outbound.send(0.0, *large(), peer=b"2")
+    assert [outbound.has_room(peer) for peer in (b"1", b"2", b"3", ADA)] == [False, False, False, True]
+    assert outbound.full() == {b"1", b"2"}
+    outbound.tick(limits.answer_time)
+    assert notes == [("eve", size)] * 2
+    assert all(map(outbound.has_room, (b"1", b"2", b"3", ADA)))
 
 
 def test_streams_of_different_senders_are_put_together_apart() -> None:

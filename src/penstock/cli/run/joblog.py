@@ -8,6 +8,7 @@ Both are looked at when they are made, and entered when the first job is about t
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -33,6 +34,9 @@ NAME_BYTES = 255
 TAKEN = frozenset({b".", b"..", b"stdout", b"stderr", b"seq"})
 """Names that no folder of an argument can have: that of an empty argument is the one around it, as in GNU parallel,
 which ends with an error where another argument's folder is to have the name of a file there."""
+LINK = "a symbolic link in it leads elsewhere: remove it, or name another folder"
+OWN_FLAGS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+"""As far as the system has them."""
 EMPTY = b"\\empty"
 """Where that would be the folder of other arguments. None is so named: their backslashes are doubled."""
 ESCAPES = {b"\\": b"\\\\", b"\t": b"\\t", b"\0": b"\\0", b"/": b"\\_"}
@@ -164,18 +168,26 @@ class ResultFiles:
         """One more has ended. CannotWrite: its files cannot be written."""
         # a block has no name: GNU parallel writes all of them into one folder, and only the last one stays
         names = self._names(ended.item) if ended.sent is None else [b"%d" % (ended.number + 1)]
-        folder = Path(os.fsdecode(os.path.join(self._folder, *names)))
         printed = ended.printed
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with (folder / "stdout").open("wb") as file:
+            folder = self._made(names)
+            with open(folder / "stdout", "wb", opener=_own_file) as file:
                 file.writelines(printed.stdout())
-            with (folder / "stderr").open("wb") as file:
+            with open(folder / "stderr", "wb", opener=_own_file) as file:
                 file.writelines(printed.stderr())
                 file.write(printed.remarks())  # these count what was missing of both
-            (folder / "seq").write_bytes(b"%d" % (ended.number + 1))
+            with open(folder / "seq", "wb", opener=_own_file) as file:
+                file.write(b"%d" % (ended.number + 1))
         except OSError as error:
             raise CannotWrite(os.fsdecode(self._folder), error) from None
+
+    def _made(self, names: Sequence[bytes]) -> Path:
+        """The folder of a job. Raises OSError: it cannot be made, or would be elsewhere."""
+        folder = Path(os.path.realpath(os.fsdecode(self._folder)), *map(os.fsdecode, names))
+        if os.path.realpath(folder) != str(folder):
+            raise OSError(errno.ELOOP, LINK)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
 
     def _names(self, item: Any) -> Sequence[bytes]:
         given = given_of(item)
@@ -190,6 +202,14 @@ class ResultFiles:
     def _header(self, column: int) -> bytes:
         header = self._names_of_columns[column : column + 1]
         return file_name(header[0]) if header else b"%d" % (column + 1)
+
+
+def _own_file(path: str, flags: int) -> int:
+    """Opens a file itself, not what a link in its place points to; a pipe without a reader is an error."""
+    try:
+        return os.open(path, flags | OWN_FLAGS, 0o666)
+    except OSError as error:
+        raise OSError(error.errno, LINK) if error.errno == errno.ELOOP else error from None
 
 
 def file_name(argument: bytes) -> bytes:

@@ -108,6 +108,28 @@ def test_no_argument_leaves_the_folder(tmp_path: Path, argument: bytes) -> None:
     assert found.read_bytes() == b"out"
 
 
+@pytest.mark.parametrize("link", ["1", "1/a", "1/a/stdout", "1/a/stderr", "1/a/seq"])
+def test_no_link_leads_out_of_the_folder(tmp_path: Path, link: str) -> None:
+    """Whoever put it into DIR, and to whatever it leads; DIR itself may be one."""
+    elsewhere, real, folder = tmp_path / "elsewhere", tmp_path / "real", tmp_path / "res"
+    elsewhere.mkdir()
+    real.mkdir()
+    folder.symlink_to(real)
+    (folder / link).parent.mkdir(parents=True, exist_ok=True)
+    (folder / link).symlink_to(elsewhere if link in {"1", "1/a"} else elsewhere / "file")
+    with pytest.raises(CannotWrite, match="symbolic link"):
+        ResultFiles(str(folder), 1).add(ended())
+    assert listing(elsewhere) == []
+
+
+def test_no_pipe_in_the_folder_is_waited_for(tmp_path: Path) -> None:
+    """Nobody reads it."""
+    (tmp_path / "1" / "a").mkdir(parents=True)
+    os.mkfifo(tmp_path / "1" / "a" / "stdout")
+    with pytest.raises(CannotWrite):
+        ResultFiles(str(tmp_path), 1).add(ended())
+
+
 ARGUMENTS = st.sampled_from([b"", b"1", b"2", b"stdout", b"stderr", b"seq", b"\\empty", b"\\stdout", b"a/b", b".."])
 
 
