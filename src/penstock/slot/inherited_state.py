@@ -14,7 +14,8 @@ from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit  # as it was before
 from typing import Any, NamedTuple
 
 from penstock.job.main_module import Stale
-from penstock.job.originals import fcntl, os
+from penstock.job.originals import os
+from penstock.slot.originals import fcntl
 from penstock.slot.own_files import UPPER_END
 
 LIMITS = sorted({value for name, value in vars(resource).items() if name.startswith("RLIMIT_")})
