@@ -131,7 +131,8 @@ class Sink:
         self._bindings.tick(now)
         self._to_clients.tick(now)
         connected = self.links.connections("control") > 0
-        self._say(self._contact.look(connected, self.links.handshake_failure, now))
+        down = self.links.down("control", "report")
+        self._say(self._contact.look(connected, down, self.links.handshake_failure, now))
         if "control" in names:
             for received in self.links.receive("control"):
                 wire = self._malformed.decode(self._control, received)

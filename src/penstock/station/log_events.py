@@ -19,10 +19,27 @@ WORDS: dict[str, tuple[int, str]] = {
     "stopped": (logging.INFO, "down"),
     "no_answer": (logging.WARNING, "waiting for the ventilator, nothing answers there: trying on"),
     "not_joined": (logging.WARNING, "waiting for the ventilator, it is connected and has not let this one join yet"),
+    "not_connected": (
+        logging.WARNING,
+        "waiting to join until all sockets are connected: is the port that is down open, and its station up? trying on",
+    ),
     "joined": (logging.INFO, "joined the pipeline"),
-    "no_sink": (logging.WARNING, "waiting for the sink, nothing answers there: outcomes are kept here until it does"),
+    "no_sink": (
+        logging.WARNING,
+        "waiting for the sink, nothing answers there: outcomes are kept until it does, and no worker joins before",
+    ),
     "sink_reached": (logging.INFO, "the sink answers again: outcomes are sent"),
     "lost_link": (logging.WARNING, "the link to the ventilator is lost: waiting for it"),
+    "link_down": (logging.WARNING, "joined, but a socket has lost its connection: is its port still open? trying on"),
+    "connected_again": (logging.INFO, "all sockets are connected again"),
+    "undelivered": (
+        logging.ERROR,
+        (
+            "the sink is up and takes no outcome from here: what has not started is handed back, and nothing is started"
+            " until it does; `penstock doctor` here finds the port that is shut, or packets that vanish"
+        ),
+    ),
+    "delivered_again": (logging.INFO, "the sink takes outcomes again: running jobs"),
     "recovered": (logging.INFO, "what was given out before the restart is known; going on"),
     "stood_still": (logging.WARNING, "this process stood still: all clocks start again"),
     "worker_joined": (logging.INFO, "worker joined"),

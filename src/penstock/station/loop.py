@@ -102,6 +102,9 @@ class StationLinks(Protocol):
     def connections(self, name: str) -> int:
         """How many connections a socket has."""
 
+    def down(self, *names: str) -> str:
+        """Which of these sockets that connect are not connected, each by its endpoint and name; empty: all are."""
+
     def connection_events(self, name: str) -> list[bool]:
         """Which connections came (True) and went since the last call, in order."""
 

@@ -57,7 +57,9 @@ class WorkerReports:
         self.disbelieved: int = 0
         """Lines of inventories that could not be."""
         self.sink_takes_parts = False
-        """As the workers are told."""
+        """As the workers are told,"""
+        self.sink_records = False
+        """who are told this too."""
         self.loss: WorkerLoss = WorkerLoss(ledger, self.greet)
         self.claims: dict[tuple[bytes, int], tuple[Worker, Held, int, bool]] = {}
         """Spans (worker, held, stop, finished) of chunks that are not in memory yet, by (batch, start)."""
@@ -139,7 +141,7 @@ class WorkerReports:
             self._ledger.turn.tell(worker.id, Drop(tuple(drop)))
         wanted = len(self._ledger.workers) / (BEATS_PER_SECOND * self._ledger.heartbeat_interval)
         worker.pace = max(worker.pace, min(wanted, PACE_MAX))  # it may have heard of a longer lease time: that holds
-        self._ledger.turn.tell(worker.id, Beat(beat.number, worker.pace, self.sink_takes_parts))
+        self._ledger.turn.tell(worker.id, Beat(beat.number, worker.pace, self.sink_takes_parts, self.sink_records))
 
     def on_took(self, took: Took, now: float) -> None:
         """These leases are where they should be."""
@@ -226,6 +228,7 @@ class WorkerReports:
             if lease.taken or exact:
                 self._miss(lease, listed.get(number))
         worker.running = [(held.batch, span) for held in believed for span in held.running]
+        worker.finished = [(held.batch, span) for held in believed for span in held.finished]
         closed: list[RecordedSpan] = []
         for held in believed:
             for start, stop in (*held.unstarted, *held.running):

@@ -900,6 +900,8 @@ class Beat(Message, frozen=True):
     pace: Seconds = 1.0
     parts: bool = False
     """Whether the sink takes Parts."""
+    sink: bool = False
+    """Whether the ventilator hears the sink, and that it records: who cannot deliver to it then is alone with that."""
 
 
 class HandBack(Numbered, frozen=True):

@@ -209,6 +209,10 @@ class Links:
         """How many connections of a monitored socket have shaken hands."""
         return self._connections[name].shaken
 
+    def down(self, *names: str) -> str:
+        """Which of these sockets that connect are not connected, each by its endpoint and name; empty: all are."""
+        return ", ".join(f"{self._endpoints[name]} ({name})" for name in names if not self.connections(name))
+
     def poll(self, timeout: float | None, only: Iterable[str] | None = None) -> tuple[list[str], list[int]]:
         """Wait for something to read: names of sockets (``monitor:NAME`` when a connection came or went; if there is an
         `only`, of those) and file descriptors. `timeout` in seconds; None: for ever. Raises Refused: no station will

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from penstock.job.spec import BatchSpec, JobState, Stamp
 from penstock.ventilator import worker_reports
@@ -77,17 +78,28 @@ def test_a_heartbeat_is_answered_with_its_number(bench: VentilatorBench) -> None
     """Rule 6: liveness is an echo."""
     peer = bench.worker("w")
     beat = peer.beat()
-    assert bench.told(peer, beat) == [Beat(beat.number)]
+    assert bench.told(peer, beat) == [Beat(beat.number, sink=True)]
+
+
+def test_workers_are_told_whether_the_sink_records(bench: VentilatorBench) -> None:
+    """It is heard, and it can; who cannot deliver to it then is alone with that."""
+    peer = bench.worker("w")
+    bench.turn(replace(bench.head(), trouble="no space left"))
+    assert bench.told(peer, peer.beat()) == [Beat(2)]
+    bench.turn(bench.head())
+    assert bench.told(peer, peer.beat()) == [Beat(3, sink=True)]
+    bench.now += LEASE_TIME
+    assert bench.told(peer, peer.beat()) == [Beat(4)]
 
 
 def test_of_many_workers_each_beats_less_often(bench: VentilatorBench, monkeypatch: pytest.MonkeyPatch) -> None:
     """And is lost after a silence that is as much longer; a pace that was told once holds."""
     monkeypatch.setattr(worker_reports, "BEATS_PER_SECOND", 1.0)
     one, *others = [bench.worker(name) for name in ("one", "two", "three")]
-    assert bench.told(one, one.beat()) == [Beat(2, 3.0)]
+    assert bench.told(one, one.beat()) == [Beat(2, 3.0, sink=True)]
     for other in others:
         bench.turn(Left(other.id))
-    assert bench.told(one, one.beat()) == [Beat(3, 3.0)]
+    assert bench.told(one, one.beat()) == [Beat(3, 3.0, sink=True)]
     bench.pass_time(2.9 * LEASE_TIME)
     assert one.id in bench.core.ledger.workers
     bench.pass_time(0.2 * LEASE_TIME)
@@ -136,10 +148,16 @@ def test_a_worker_is_told_to_drop_what_is_not_its_own(bench: VentilatorBench) ->
     one, two = bench.worker("one"), bench.worker("two", window=0)
     (old,) = leases(bench.submit(4))
     (new,) = leases(bench.turn(one.hello(one.connect())))  # it holds nothing: the job is given out again
-    assert bench.told(two, two.beat(held(old, unstarted=((0, 4),)))) == [Drop((LeaseSpan(old.number, 0, 4),)), Beat(2)]
+    assert bench.told(two, two.beat(held(old, unstarted=((0, 4),)))) == [
+        Drop((LeaseSpan(old.number, 0, 4),)),
+        Beat(2, sink=True),
+    ]
     assert [part.lease for part in bench.parts()] == [new.number]
     bench.ask(Cancel(1, BATCH, 0, 4, False))
-    assert bench.told(two, two.beat(held(old, unstarted=((0, 4),)))) == [Drop((LeaseSpan(old.number, 0, 4),)), Beat(3)]
+    assert bench.told(two, two.beat(held(old, unstarted=((0, 4),)))) == [
+        Drop((LeaseSpan(old.number, 0, 4),)),
+        Beat(3, sink=True),
+    ]
     assert bench.places() == [(0, 4, Place.VERDICT)]
 
 
@@ -160,7 +178,7 @@ def test_finished_is_never_dropped(bench: VentilatorBench) -> None:
     stray = held(lease, finished=((0, 4),))
     moved = bench.turn(one.hello(one.connect()))  # it holds nothing: the job is given out again
     assert len(leases(moved)) == 1
-    assert bench.told(two, two.beat(stray)) == [Beat(2)]
+    assert bench.told(two, two.beat(stray)) == [Beat(2, sink=True)]
 
 
 def test_a_queued_job_is_adopted(bench: VentilatorBench) -> None:

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
 from penstock.cli.commands.status import without_workers
@@ -14,6 +15,7 @@ from penstock.errors import ConfigError, NoPipeline, PenstockError, Refused
 from penstock.keys.roles import CLIENTS, DOORS, OWNER_OF_SOCKET, Role
 from penstock.url import DEFAULT_URL, SOCKET_NAMES, endpoints
 from penstock.version import VERSION, minor
+from penstock.wire.greeting import greets, takes_large
 
 if TYPE_CHECKING:
     from penstock.client.records import PipelineStatus
@@ -59,14 +61,23 @@ def reach(url: str | None, key_path: str) -> Iterator[Finding]:
         return
     yield Finding("url", "ok", url)
     if url.startswith("tcp://"):
-        named = _named(url.removeprefix("tcp://").rpartition(":")[0].strip("[]"))
-        yield named
-        if named.state == "wrong":
+        hosts = dict.fromkeys(
+            endpoint.removeprefix("tcp://").rpartition(":")[0].strip("[]") for endpoint in at.values()
+        )
+        named = [_named(host) for host in hosts]
+        yield from named
+        if any(name.state == "wrong" for name in named):
             return
-    ports = [_port(name, endpoint) for name, endpoint in at.items()]
-    yield from ports
-    if any(port.state == "wrong" for port in ports):
-        return
+    with ThreadPoolExecutor(len(SOCKET_NAMES)) as pool:  # one after the other, those that do not answer take long
+        ports = list(pool.map(_port, at, at.values()))
+        yield from ports
+        if any(port.state == "wrong" for port in ports):
+            return
+        if url.startswith("tcp://"):
+            packets = _packets(dict(zip(at, pool.map(takes_large, at.values()), strict=True)))
+            yield packets
+            if packets.state == "wrong":
+                return
     doors = list(_doors(at, key))
     yield from doors
     if all(door.state == "ok" for door in doors):
@@ -121,6 +132,19 @@ def _port(name: str, endpoint: str) -> Finding:
     return Finding(name, "ok", f"{place} answers ({station})")
 
 
+def _packets(arrive: dict[str, bool]) -> Finding:
+    """Whether large packets reach these sockets."""
+    if all(arrive.values()):
+        return Finding("packets", "ok", "large ones arrive at all sockets")
+    names = ", ".join(name for name, does in arrive.items() if not does)
+    said = (
+        f"large ones vanish on the way to {names}: a device between drops them, and does not say that its MTU is less"
+    )
+    return Finding(
+        "packets", "wrong", f"{said}. Lower the MTU here (`ip link set dev NAME mtu 1280`), or mend the device"
+    )
+
+
 def is_taken(url: str) -> bool:
     """Whether somebody listens where the stations would."""
     return any(_port(name, endpoint).state == "ok" for name, endpoint in endpoints(url)._asdict().items())
@@ -128,7 +152,6 @@ def is_taken(url: str) -> bool:
 
 def _doors(at: dict[str, str], key: KeyFile | None) -> Iterator[Finding]:
     """Whether the handshake is accepted where this key belongs."""
-    from penstock.wire.greeting import greets
     from penstock.wire.self_test import try_doors
 
     names = [name for name, roles in DOORS.items() if key is None or key.role in roles]
