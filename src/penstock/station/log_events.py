@@ -16,6 +16,7 @@ VALUE_CHARS = 400
 
 WORDS: dict[str, tuple[int, str]] = {
     "started": (logging.INFO, "up"),
+    "joining": (logging.INFO, "waiting for the ventilator"),
     "stopped": (logging.INFO, "down"),
     "no_answer": (logging.WARNING, "waiting for the ventilator, nothing answers there: trying on"),
     "not_joined": (logging.WARNING, "waiting for the ventilator, it is connected and has not let this one join yet"),
@@ -82,6 +83,19 @@ WORDS: dict[str, tuple[int, str]] = {
     "nobody_fits": (logging.WARNING, "a batch waits for a worker that is not here"),
     "lost_touch": (logging.WARNING, "nothing heard of the ventilator: starting nothing until it answers"),
     "connects_anew": (logging.WARNING, "nothing heard for a lease time over a connection that is up: connecting anew"),
+    "other_address": (logging.WARNING, "a name has another address, or the last one did not answer: connecting there"),
+    "no_address": (
+        logging.WARNING,
+        "the name to listen at has no address yet: waiting a minute for it, DNS may be late",
+    ),
+    "local_name": (
+        logging.WARNING,
+        (
+            "this machine's own name is an address that only this machine reaches (/etc/hosts): no other host can join;"
+            " listen at an address of its network, or at tcp://*:PORT"
+        ),
+    ),
+    "several_addresses": (logging.INFO, "a name with several addresses: listening at those of this machine"),
     "junk_at_control": (
         logging.WARNING,
         "the holder of a key sent what is no subscription: who joins at that moment waits for a lease time",

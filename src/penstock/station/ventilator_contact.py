@@ -2,8 +2,8 @@
 
 Promises:
 
-1. A station that is not part of a pipeline says so after WAIT_PATIENCE, and again every WAIT_AGAIN, until it is; so
-   does a worker whose outcomes nobody takes.
+1. A station says at once whom it waits for. While it is not part of a pipeline it says so after WAIT_PATIENCE, and
+   again every WAIT_AGAIN, until it is; so does a worker whose outcomes nobody takes.
 2. Each of these lines names the sockets that are not connected, with their ports: one of six may be shut.
 """
 
@@ -32,6 +32,7 @@ class VentilatorContact:
         self._say_at = now + WAIT_PATIENCE
         self._has_waited = False
         """Whether WAIT_PATIENCE is over since then."""
+        self._is_new = True
         self._down_since: float | None = None
         """When one of its connections was found lost although it has joined."""
         self.joined: bool = False
@@ -65,6 +66,9 @@ class VentilatorContact:
         if self.joined:
             self._part(now)
             return [Log("lost_link", {"url": self._url, "down": down})]
+        if self._is_new:
+            self._is_new = False
+            return [Log("joining", {"url": self._url, "down": down})]
         if now < self._say_at:
             return []
         first, self._has_waited, self._say_at = not self._has_waited, True, now + WAIT_AGAIN

@@ -119,13 +119,8 @@ class WorkerCore:
                 self.holdings.functions.arrived(event.function, event.size)
                 self._asked.pop(event.function, None)
                 self.holdings.function_ready(event.function)
-            case contract.JobsConnected():
-                self._membership.jobs_connected = True
-                self._on_connected(now)
-            case contract.SinkConnected():
-                self._membership.sink_connected = True
-                self._outbox.send_all_again()
-                self._on_connected(now)
+            case contract.JobsConnected() | contract.SinkConnected():
+                self._on_connected(event, now)
             case contract.JobPrinted():
                 self._runs.on_printed(event)
             case messages.LiveAck(number, is_kept):
@@ -226,7 +221,12 @@ class WorkerCore:
         self._membership.greeted(greeting)
         self._say_hello(now)
 
-    def _on_connected(self, now: float) -> None:
+    def _on_connected(self, event: contract.JobsConnected | contract.SinkConnected, now: float) -> None:
+        if isinstance(event, contract.JobsConnected):
+            self._membership.jobs_connected = True
+        else:
+            self._membership.sink_connected = True
+            self._outbox.send_all_again()
         if not self._membership.joined:
             self._say_hello(now)
 

@@ -252,7 +252,8 @@ class Worker:
             case Touch(until):
                 self._slots.allow(until)
             case Renew():
-                self.links.renew("control")
+                if not self.links.down("report"):  # else it is known why nothing is heard
+                    self.links.renew("control")
             case FreeLease(lease):
                 if self._arguments.pop(lease, None) is not None:
                     self._slots.free(lease)

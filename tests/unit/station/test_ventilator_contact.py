@@ -16,10 +16,12 @@ def said(contact: VentilatorContact, now: float, *, down: str = "", failure: str
 
 
 def test_waiting_is_said_and_said_again_but_is_no_flood() -> None:
-    """After a moment, then once in WAIT_AGAIN, and what it waits for: nothing there, a port that is shut, or not let
-    join."""
+    """At once, after a moment, then once in WAIT_AGAIN, and what it waits for: nothing there, a port that is shut, or
+    not let join."""
     contact = VentilatorContact(URL, 0.0)
     down = f"{CONTROL}, {REPORT}"
+    (log,) = contact.look(connected=False, down=down, handshake_failure="", now=0.0)
+    assert (log.event, log.fields) == ("joining", {"url": URL, "down": down})
     assert said(contact, WAIT_PATIENCE - 0.1, down=down) == []
     (log,) = contact.look(connected=False, down=down, handshake_failure="", now=WAIT_PATIENCE)
     assert (log.event, log.fields) == ("no_answer", {"url": URL, "seconds": 2, "down": down})
@@ -63,7 +65,7 @@ def test_a_lost_link_is_said_at_once_and_that_it_is_back() -> None:
     contact = VentilatorContact(URL, 0.0)
     contact.heard(1.0)
     assert said(contact, 10.0, down=CONTROL) == ["lost_link"]
-    assert said(contact, 10.1, down=CONTROL) == []
+    assert said(contact, 10.1, down=CONTROL) == ["joining"]
     assert said(contact, 10.0 + WAIT_PATIENCE, down=CONTROL) == ["no_answer"]
     assert [log.event for log in contact.heard(20.0)] == ["joined"]
 
@@ -71,6 +73,7 @@ def test_a_lost_link_is_said_at_once_and_that_it_is_back() -> None:
 def test_a_handshake_that_failed_is_said_again() -> None:
     """As what it was. The first time whoever saw it has said so; that nothing answers would not be true."""
     contact = VentilatorContact(URL, 0.0)
+    assert said(contact, 0.0, down=CONTROL) == ["joining"]
     assert said(contact, WAIT_PATIENCE, down=CONTROL, failure="it hung up") == []
     assert said(contact, WAIT_PATIENCE + WAIT_AGAIN, down=CONTROL, failure="no answer") == ["no_handshake"]
 

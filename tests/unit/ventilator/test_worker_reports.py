@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from penstock.job.spec import BatchSpec, JobState, Stamp
+from penstock.station.contract import FromClient
 from penstock.ventilator import worker_reports
 from penstock.ventilator.contract import JobConnections, PartsUnderWay
 from penstock.ventilator.jobs_model import Place
@@ -16,6 +17,8 @@ from penstock.wire.messages import (
     Beat,
     Cancel,
     Closed,
+    Drain,
+    DrainWorker,
     Drop,
     Greeting,
     HandedBack,
@@ -24,12 +27,13 @@ from penstock.wire.messages import (
     LeaseSpan,
     Left,
     RecordedSpan,
+    Refused,
     SinkBeat,
     Took,
     Verdicts,
     Welcome,
 )
-from support.core_benches import BATCH, SINK, VentilatorBench, held, leases, of
+from support.core_benches import BATCH, CLIENT, SINK, VentilatorBench, held, leases, of
 
 
 def test_each_control_connection_is_greeted_and_only_its_own_hello_counts(bench: VentilatorBench) -> None:
@@ -552,3 +556,24 @@ def test_what_is_on_its_way_to_a_worker_is_not_queued_again(bench: VentilatorBen
     assert bench.places() == [(0, 1, Place.LEASED)]
     bench.pass_time(UNREPORTED_TIME * 1.5, (peer, ()))
     assert bench.places() == [(0, 1, Place.QUEUED)]
+
+
+def test_drain_takes_a_name_an_id_or_a_host(bench: VentilatorBench) -> None:
+    """A name comes first. What fits several drains none of them, and says the ids of all."""
+    one, two, other = (bench.worker(name) for name in ("one", "two", "other"))
+    for peer in (one, two):  # two containers that were given one name, each with a host name of its own
+        bench.turn(replace(peer.hello(peer.connect()), name="gpu", host=f"host-{peer.name}"))
+
+    def drained(text: str) -> list[bytes]:
+        """Who is told to leave."""
+        sent = bench.turn(FromClient(CLIENT, DrainWorker(1, text)))
+        return [to for to, message in sent if isinstance(message, Drain)]
+
+    (refused,) = bench.ask(DrainWorker(1, "gpu"))
+    assert isinstance(refused, Refused)
+    assert refused.kind == "NoSuchWorker"
+    assert all(f"{peer.id.hex()} (gpu on host-{peer.name})" in refused.text for peer in (one, two))
+    assert drained("gpu") == drained("nobody") == drained(one.id.hex()[:4]) == []
+    assert drained("other") == drained("host") == [other.id]
+    assert drained(one.id.hex()) == drained(one.id.hex()[:8].upper()) == [one.id]
+    assert drained("host-two") == [two.id]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import sys
 import threading
@@ -27,6 +28,8 @@ CONNECT_TIME = 3.0
 """Seconds in which a port must answer."""
 HANDSHAKE_TIME = 4.0
 """Seconds in which ZeroMQ must have shaken hands: more than a station's own limit."""
+NOBODY = {errno.ECONNREFUSED, errno.ENOENT}
+"""Where an address is, and nobody listens."""
 SILENT = "no answer in the handshake: what listens there is stopped, or is no penstock"
 """Of a door where nobody greets: that says nothing of a key."""
 CLOCK_SECONDS = 2.0
@@ -126,6 +129,8 @@ def _port(name: str, endpoint: str) -> Finding:
         return Finding(name, "wrong", f"{said} (all of {len(SOCKET_NAMES)} ports must be open)")
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
+        if error.errno not in NOBODY:
+            return Finding(name, "wrong", f"{place}: {reason}: a firewall refuses it, or there is no way to that host")
         return Finding(
             name, "wrong", f"{place}: {reason}: is the {station} running there? (start it with `penstock {station}`)"
         )
