@@ -15,7 +15,13 @@ from support.stations import logs, until
 
 pytestmark = needs_hosts
 
-SILENT_DNS = "import socket, time; s = socket.socket(type=socket.SOCK_DGRAM); s.bind(('', 53)); time.sleep(1000)"
+SILENT_DNS = """
+import socket, time
+server = socket.socket(type=socket.SOCK_DGRAM)
+server.bind(("", 53))
+print("up", flush=True)
+time.sleep(1000)
+"""
 """A name server that takes questions and answers none."""
 PENSTOCK = (sys.executable, "-m", "penstock")
 
@@ -61,6 +67,7 @@ def test_a_resolver_that_hangs_holds_up_nothing(network: Network, folder: Path) 
     other = start(network, folder, "gpu2", "gpu2", "worker", "--slots", "1", "--key", f"{key}/workers.key")
     until(lambda: " joined: " in other.read_text())
     network.daemons.append(network["gpu2"].start(folder / "dns.log", sys.executable, "-c", SILENT_DNS))
+    until((folder / "dns.log").read_text, what="the name server is up")
     know(network["gpu1"], "127.0.0.1 localhost\n", server=network["gpu2"].address)
     with pytest.raises(subprocess.TimeoutExpired):
         subprocess.run(network["gpu1"].argv("getent", "hosts", "head"), timeout=4, check=False)  # it hangs indeed
