@@ -92,13 +92,15 @@ def test_a_resolver_that_hangs_holds_up_nothing(network: Network, folder: Path) 
     ],
 )
 def test_what_a_name_stands_for_is_reached(network: Network, folder: Path, names: str, others: list[str]) -> None:
-    """IPv6 alone; or several addresses: the stations listen at all that are theirs."""
+    """IPv6 alone; or several addresses: the stations listen at all that are theirs, and workers try one after the
+    other."""
     for name in ("head", "gpu1"):
         know(network[name], f"127.0.0.1 localhost\n{names}")
     bind = ("--bind", "tcp://pipeline:7700", "--insecure", "--workers", "0", "--data", str(folder / "d"))
     head = start(network, folder, "head", "up", "up", *bind)
     until(lambda: "is up" in head.read_text())
-    for number, url in enumerate(others):
+    know(network["gpu1"], "127.0.0.1 localhost\n10.77.0.99 pipeline\nfd77::1 pipeline\n")
+    for number, url in enumerate([*others, "tcp://pipeline:7700"]):
         log = start(network, folder, "gpu1", f"worker{number}", "worker", "--connect", url, "--slots", "1")
         until(lambda log=log: " joined: " in log.read_text())  # type: ignore[misc]
     assert (" several_addresses: " in head.read_text()) == (len(others) > 1)

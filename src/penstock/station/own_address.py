@@ -28,9 +28,14 @@ def wait_for_address(endpoint: str, logger: logging.Logger) -> None:
     if not endpoint.startswith("tcp://") or is_numeric(host) or is_interface(host):
         return
     addresses = _found(host, logger)
-    is_own_name = host.rstrip(".").lower() in {socket.gethostname().lower(), socket.getfqdn().lower()}
-    if is_own_name and host != "localhost" and all(map(is_loopback, addresses)):
+    if is_own_name(host) and all(map(is_loopback, addresses)):
         emit(logger, "local_name", {"name": host, "address": ", ".join(addresses)})
+
+
+def is_own_name(host: str) -> bool:
+    """Whether this is the name of this machine, with or without its domain."""
+    own, asked = (name.rstrip(".").lower().partition(".")[0] for name in (socket.gethostname(), host))
+    return own == asked != "localhost"
 
 
 def _found(host: str, logger: logging.Logger) -> list[str]:

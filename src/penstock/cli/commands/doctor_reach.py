@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from penstock.cli.commands.status import without_workers
 from penstock.errors import ConfigError, NoPipeline, PenstockError, Refused
 from penstock.keys.roles import CLIENTS, DOORS, OWNER_OF_SOCKET, Role
+from penstock.station.own_address import is_own_name
 from penstock.url import DEFAULT_URL, SOCKET_NAMES, endpoints
 from penstock.version import VERSION, minor
+from penstock.wire.bind_address import is_loopback
 from penstock.wire.greeting import greets, takes_large
 
 if TYPE_CHECKING:
@@ -106,6 +108,9 @@ def _named(host: str) -> Finding:
     thread = threading.Thread(target=look, daemon=True)  # getaddrinfo has no time limit
     thread.start()
     thread.join(NAME_TIME)
+    if found and is_own_name(host) and all(map(is_loopback, found)):
+        said = f"{host} is {', '.join(found)} here, which only this machine reaches: look into /etc/hosts"
+        return Finding("name", "warn", said)
     if found:
         return Finding("name", "ok", f"{host} is {', '.join(found)}")
     why = failed[0] if failed else f"no answer within {NAME_TIME:g} s"
