@@ -4,6 +4,7 @@
 
     PenstockError
     ├── ConfigError(ValueError)             a setting is wrong; nothing was started
+    │   └── NoAddress                       the name that a station is to listen at has none here
     ├── NoPipeline(ConnectionError)         no ventilator or sink answers at the URL
     ├── Refused(PermissionError)            the pipeline does not allow it: the key, its role, a limit
     ├── OnceMismatch                        another call was accepted under this word
@@ -41,6 +42,10 @@ class ConfigError(PenstockError, ValueError):
     """A setting is wrong, such as a URL, a key file or an option of the command line. Nothing was started."""
 
 
+class NoAddress(ConfigError):
+    """The name at which a station is to listen has no address here, or none of this machine's."""
+
+
 class NoPipeline(PenstockError, ConnectionError):
     """No ventilator or no sink answers at the URL of the pipeline: start one there, or check the address."""
 
@@ -58,7 +63,7 @@ class NoSuchBatch(PenstockError, LookupError):
 
 
 class NoSuchWorker(PenstockError, LookupError):
-    """No connected worker has this name; or none has what a job with ``on_missing="fail"`` needs."""
+    """No connected worker has this name, or several have it; or none has what ``on_missing="fail"`` jobs need."""
 
 
 class NoLongerKept(PenstockError, LookupError):

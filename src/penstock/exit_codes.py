@@ -7,6 +7,8 @@ FAILURE = 1
 WRONG_USE = 2
 NO_PIPELINE = 3
 REFUSED = 4
+NO_ADDRESS = 68
+"""EX_NOHOST of sysexits.h."""
 SOFTWARE = 70
 """EX_SOFTWARE of sysexits.h."""
 STORE_FAILED = 74
@@ -26,6 +28,7 @@ MEANINGS = {
     NO_PIPELINE: "No pipeline answers at the URL.",
     REFUSED: "The pipeline refused: it does not know the key, does not allow it this, or the file of this station"
     " does not go with the other station's.",
+    NO_ADDRESS: "The name at which a station is to listen has no address here, also after a minute: DNS may be late.",
     SOFTWARE: "A station failed by an error of its own, which its log shows.",
     STORE_FAILED: "A station's store failed. What was acknowledged is safe in it.",
     UNDELIVERED: "A worker left with outcomes that no sink had taken. These jobs run again.",

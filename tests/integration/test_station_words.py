@@ -24,10 +24,11 @@ def count(stations: Stations, name: str, event: str) -> int:
 def test_a_station_says_that_it_waits_that_it_joined_and_that_the_link_is_lost(stations: Stations, name: str) -> None:
     """Before there is a ventilator, when there is one, when it dies, and when it is back; each once."""
     stations.start(name, slots=3)
+    assert until(lambda: count(stations, name, "joining"), what="it says whom it waits for") == 1
     until(lambda: count(stations, name, "no_answer") == 1, what="it waits")
     assert f"nothing answers there: trying on url={stations.url}" in stations.log(name).read_text()
     assert not count(stations, name, "joined")
-    stations.start("ventilator")
+    stations.start("ventilator", *({"sink"} - {name}))
     until(lambda: count(stations, name, "joined") == 1, what="it has joined")
     stations.end("ventilator", signal.SIGKILL)
     until(lambda: count(stations, name, "lost_link") == 1, what="the link is lost")
@@ -94,6 +95,23 @@ def test_status_says_who_is_missing(stations: Stations, cli: Cli) -> None:
     assert cli("submit", "--url", stations.url, "true", ":::", "x").returncode == 0
     for command in ("status", "doctor"):
         assert b"no worker is connected, and 1 job waits for one" in cli(command, "--url", stations.url).stdout
+
+
+def test_who_asks_the_ventilator_needs_no_sink(stations: Stations, cli: Cli) -> None:
+    """`status`, `workers`, `drain` and `batches` answer while the sink is away, and say who is missing when it is the
+    ventilator."""
+    stations.start("ventilator", "sink", "w1")
+    until(lambda: count(stations, "w1", "joined"), what="it has joined")
+    stations.end("sink", signal.SIGKILL)
+    for words in (["status"], ["workers"], ["batches"], ["drain", "w1"]):
+        done = cli(*words, "--url", stations.url)
+        assert done.returncode == 0, (words, done.stderr)
+    until(lambda: count(stations, "w1", "drains"), what="it was told")
+    stations.end("ventilator", signal.SIGKILL)
+    stations.start("sink")
+    until(lambda: count(stations, "sink", "joining"), what="the sink is up")
+    done = cli("workers", "--url", stations.url)
+    assert (done.returncode, f"no ventilator answers at {stations.url}".encode() in done.stderr) == (3, True)
 
 
 def test_a_worker_says_that_nobody_takes_its_outcomes(stations: Stations) -> None:

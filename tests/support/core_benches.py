@@ -52,7 +52,7 @@ from penstock.wire.messages import (
     Welcome,
     payload_bytes,
 )
-from penstock.worker.contract import Deliver, JobsConnected, PieceDone, Run, SlotReady, Touch
+from penstock.worker.contract import Deliver, JobsConnected, PieceDone, Run, SinkConnected, SlotReady, Touch
 from penstock.worker.core import WorkerCore
 from penstock.worker.lifetime import Lifetime
 from support.surroundings import Logged, QuietLinks, QuietOrders, logger_to
@@ -66,6 +66,7 @@ SINK = b"sink".ljust(16)
 BOOT = 7
 NOW = 100.0
 """When a bench begins."""
+OUTLET = "tcp://store:5558 (outcomes)"
 BEAT = 1.0
 """Seconds between heartbeats, as configured by default."""
 
@@ -401,13 +402,13 @@ class WorkerBench:
         self.now = NOW
         me = Hello(b"me".ljust(16), 0, 0, 0, "me", "host", 1, slots, 0, (), "3")
         self.id = me.worker
-        self.core = WorkerCore(me, self.now, lifetime=lifetime)
+        self.core = WorkerCore(me, self.now, lifetime=lifetime, outlet=OUTLET)
         self.logged: list[Log] = []
         self.touched: list[float] = []
         """Until when slots were allowed to start jobs, in the order told."""
         self.first_lease = 1 << 40
         if join:
-            self.turn(JobsConnected(), *(SlotReady(slot) for slot in range(slots)))
+            self.turn(JobsConnected(), SinkConnected(), *(SlotReady(slot) for slot in range(slots)))
             self.join()
 
     def turn(self, *events: Any, after: float = 0.0) -> list[Any]:
@@ -443,15 +444,16 @@ class WorkerBench:
         self.turn(Beat(beat.number))
         return beat
 
-    def pass_time(self, seconds: float, *, answered: bool = True) -> list[Any]:
-        """Let seconds pass in steps of half a beat, its heartbeats answered or not: all it did."""
+    def pass_time(self, seconds: float, *, answered: bool = True, sink: bool = False) -> list[Any]:
+        """Let seconds pass in steps of half a beat, its heartbeats answered or not: all it did. `sink`: it is told that
+        there is one."""
         did: list[Any] = []
         end = self.now + seconds
         while self.now < end:
             now_did = self.turn(after=min(BEAT / 2, end - self.now))
             did += now_did
             if answered:
-                did += self.turn(*(Beat(beat.number) for beat in of(Heartbeat, now_did)))
+                did += self.turn(*(Beat(beat.number, sink=sink) for beat in of(Heartbeat, now_did)))
         return did
 
     def jobs(

@@ -19,6 +19,7 @@ HEAD_URL = "tcp://head:7555"
 
 NETWORK = "10.77.0"
 """Seen by nobody else: it is not this machine's."""
+NARROW_BYTES = 1000
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 BOOT = """
 mount -t tmpfs none /run && mkdir /run/sshd
@@ -143,6 +144,15 @@ class Host:
         """The network is as it was."""
         self.must("ip", "route", "flush", "type", "blackhole")
 
+    def shut(self, port: int) -> None:
+        """Nothing that it sends to this port arrives anywhere, and nobody is told: a firewall that drops."""
+        self.must("ip", "route", "replace", "default", "dev", "lo", "table", "77")
+        self.must("ip", "rule", "add", "pref", "10", "ipproto", "tcp", "dport", str(port), "lookup", "77")
+
+    def open(self) -> None:
+        """Every port is open again."""
+        self.must("ip", "rule", "del", "pref", "10")
+
     def reset_connections(self) -> None:
         """Break every connection it has, as the kernel does for an administrator."""
         assert "ESTAB" in self.must("ss", "-K", "-t", "dst", f"{NETWORK}.0/24"), "this kernel breaks no connection"
@@ -200,6 +210,15 @@ class Network:
         self._switch.must("ip", "link", "set", port, "master", "bridge", "up")
         host.must("ip", "address", "add", f"{host.address}/24", "dev", "eth0")
         host.must("ip", "link", "set", "eth0", "up")
+
+    def narrow(self, name: str) -> None:
+        """Packets of more than so many bytes vanish on the way from this host and to it, and nobody is told."""
+        self.hosts[name].must("ip", "link", "set", "eth0", "gso_max_segs", "1")
+        self._switch.must("ip", "link", "set", f"to-{name}", "mtu", str(NARROW_BYTES))
+
+    def widen(self, name: str) -> None:
+        """They arrive again."""
+        self._switch.must("ip", "link", "set", f"to-{name}", "mtu", "1500")
 
     def sshd(self, name: str, **variables: str) -> None:
         """Real sshd on a host, for whoever has the test's key; its sessions have that host's home."""

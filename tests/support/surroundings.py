@@ -54,6 +54,10 @@ class QuietLinks:
         """How many connections a socket has."""
         return 0
 
+    def down(self, *names: str) -> str:
+        """Which of these sockets are not connected."""
+        return ", ".join(name for name in names if not self.connections(name))
+
     def connection_events(self, name: str) -> list[bool]:  # noqa: ARG002
         """Which connections came (True) and went since the last call, in order."""
         return []

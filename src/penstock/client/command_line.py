@@ -21,7 +21,7 @@ from penstock.client.pipeline import Pipeline
 from penstock.client.records import JobInfo
 from penstock.client.streamed_batch import AHEAD, HEADSTART, Growing
 from penstock.client.submit_pacing import Delay, Gate, Pace, breath
-from penstock.client.ventilator_status import ask_status
+from penstock.client.ventilator_desk import ask_status, ventilator_at
 
 __all__ = [
     "AHEAD",
@@ -43,6 +43,7 @@ __all__ = [
     "seconds",
     "slots_of",
     "submit_streamed",
+    "ventilator_at",
     "wake_slots",
 ]
 

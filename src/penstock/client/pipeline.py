@@ -196,8 +196,8 @@ class Pipeline(Submitter):
         return self._engine.batches(match, limit)
 
     def drain(self, worker: str) -> None:
-        """Let a worker finish what it runs, hand back the other jobs and leave: `worker` is its name or id. Raises
-        NoSuchWorker."""
+        """Let a worker finish what it runs, hand back the other jobs and leave: `worker` is its name, the
+        beginning of its id, or its host. Raises NoSuchWorker: none is called so, or several are."""
         self._engine.drain(worker)
 
     def flush(self, timeout: float | None = None) -> None:

@@ -263,6 +263,8 @@ class Session:
             at = unshaken.endpoint
             raise not_let_in(at, has_key=bool(self.key_name), greets=greets(at))
         if missing := self._courier.missing:
+            if nameless := self._links.nameless:
+                raise NoPipeline(f"{nameless}: look at the URL {self.url}, or say an address")
             silent = " and no ".join(missing)
             raise NoPipeline(f"no {silent} answers at {self.url}: start one there, or check the address")
         self._outage = Outage(self.url, self._warn)

@@ -51,10 +51,12 @@ from penstock.station.config import SinkConfig, from_argv
 from penstock.station.contract import Answer, Bytes, FromClient, Log, Refuse, Renew, Report
 from penstock.station.lease_tokens import LeaseTokens
 from penstock.station.log_events import emit, setup
+from penstock.station.own_address import wait_for_address
 from penstock.station.permissions import Bindings, may_not_ask
 from penstock.station.station_keys import for_station
 from penstock.station.ventilator_contact import VentilatorContact
 from penstock.station.waiting_questions import ROOM_INTERVAL, WaitingQuestions
+from penstock.url import endpoints
 from penstock.wire.bounds import LIMITS, Limits
 from penstock.wire.frames import Decoder, Wire, split
 from penstock.wire.messages import (
@@ -131,7 +133,8 @@ class Sink:
         self._bindings.tick(now)
         self._to_clients.tick(now)
         connected = self.links.connections("control") > 0
-        self._say(self._contact.look(connected, self.links.handshake_failure, now))
+        down = self.links.down("control", "report")
+        self._say(self._contact.look(connected, down, self.links.handshake_failure, now))
         if "control" in names:
             for received in self.links.receive("control"):
                 wire = self._malformed.decode(self._control, received)
@@ -270,7 +273,8 @@ class Sink:
                     self._head = message = replace(message, growth=self._store.growth.look(self.process.clock.now()))
                 self.links.send("report", message)
             case Renew():
-                self.links.renew("control")
+                if not self.links.down("report"):  # else it is known why nothing is heard
+                    self.links.renew("control")
             case Answer(client, message, payload):
                 self._answer(client, message, payload)
             case ReadRows():
@@ -303,6 +307,7 @@ class Sink:
 
 def start(config: SinkConfig, logger: logging.Logger) -> Sink:
     """A sink on its real store and sockets."""
+    wait_for_address(endpoints(config.url).outcomes, logger)
     signals = loop.Signals()
     clock = Clock()
     security = for_station(config, Role.SINK)

@@ -17,13 +17,31 @@ VALUE_CHARS = 400
 
 WORDS: dict[str, tuple[int, str]] = {
     "started": (logging.INFO, "up"),
+    "joining": (logging.INFO, "waiting for the ventilator"),
     "stopped": (logging.INFO, "down"),
     "no_answer": (logging.WARNING, "waiting for the ventilator, nothing answers there: trying on"),
     "not_joined": (logging.WARNING, "waiting for the ventilator, it is connected and has not let this one join yet"),
+    "not_connected": (
+        logging.WARNING,
+        "waiting to join until all sockets are connected: is the port that is down open, and its station up? trying on",
+    ),
     "joined": (logging.INFO, "joined the pipeline"),
-    "no_sink": (logging.WARNING, "waiting for the sink, nothing answers there: outcomes are kept here until it does"),
+    "no_sink": (
+        logging.WARNING,
+        "waiting for the sink, nothing answers there: outcomes are kept until it does, and no worker joins before",
+    ),
     "sink_reached": (logging.INFO, "the sink answers again: outcomes are sent"),
     "lost_link": (logging.WARNING, "the link to the ventilator is lost: waiting for it"),
+    "link_down": (logging.WARNING, "joined, but a socket has lost its connection: is its port still open? trying on"),
+    "connected_again": (logging.INFO, "all sockets are connected again"),
+    "undelivered": (
+        logging.ERROR,
+        (
+            "the sink is up and takes no outcome from here: what has not started is handed back, and nothing is started"
+            " until it does; `penstock doctor` here finds the port that is shut, or packets that vanish"
+        ),
+    ),
+    "delivered_again": (logging.INFO, "the sink takes outcomes again: running jobs"),
     "recovered": (logging.INFO, "what was given out before the restart is known; going on"),
     "stood_still": (logging.WARNING, "this process stood still: all clocks start again"),
     "clock_set": (
@@ -74,6 +92,19 @@ WORDS: dict[str, tuple[int, str]] = {
     "nobody_fits": (logging.WARNING, "a batch waits for a worker that is not here"),
     "lost_touch": (logging.WARNING, "nothing heard of the ventilator: starting nothing until it answers"),
     "connects_anew": (logging.WARNING, "nothing heard for a lease time over a connection that is up: connecting anew"),
+    "other_address": (logging.WARNING, "a name has another address, or the last one did not answer: connecting there"),
+    "no_address": (
+        logging.WARNING,
+        "the name to listen at has no address yet: waiting a minute for it, DNS may be late",
+    ),
+    "local_name": (
+        logging.WARNING,
+        (
+            "this machine's own name is an address that only this machine reaches (/etc/hosts): no other host can join;"
+            " listen at an address of its network, or at tcp://*:PORT"
+        ),
+    ),
+    "several_addresses": (logging.INFO, "a name with several addresses: listening at those of this machine"),
     "junk_at_control": (
         logging.WARNING,
         "the holder of a key sent what is no subscription: who joins at that moment waits for a lease time",

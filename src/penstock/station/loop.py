@@ -20,7 +20,7 @@ from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 from penstock import errors
-from penstock.exit_codes import REFUSED, STORE_FAILED, WRONG_USE
+from penstock.exit_codes import NO_ADDRESS, REFUSED, STORE_FAILED, WRONG_USE
 from penstock.keys.roles import Peer
 from penstock.station import log_events
 from penstock.station.clock import Clock
@@ -101,6 +101,9 @@ class StationLinks(Protocol):
 
     def connections(self, name: str) -> int:
         """How many connections a socket has."""
+
+    def down(self, *names: str) -> str:
+        """Which of these sockets that connect are not connected, each by its endpoint and name; empty: all are."""
 
     def connection_events(self, name: str) -> list[bool]:
         """Which connections came (True) and went since the last call, in order."""
@@ -343,6 +346,8 @@ def main(start: Callable[[], Station], logger: logging.Logger, **about: object) 
         station = start()
     except errors.PenstockError as error:
         sys.stderr.write(f"penstock: {error}\n")
+        if isinstance(error, errors.NoAddress):
+            return NO_ADDRESS
         wrong_use = isinstance(error, errors.StoreInUse | errors.SchemaMismatch | errors.UnfitFolder)
         return STORE_FAILED if isinstance(error, errors.StoreError) and not wrong_use else WRONG_USE
     log_events.emit(logger, "started", {"pid": os.getpid(), **about})

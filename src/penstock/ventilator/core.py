@@ -137,6 +137,7 @@ class VentilatorCore:
             case messages.Took():
                 self.worker_reports.on_took(event, now)
             case messages.Heartbeat():
+                self.worker_reports.sink_records = self.sink_log.is_present(now) and not self.sink_log.trouble
                 self.worker_reports.on_heartbeat(event, now)
             case messages.HandedBack():
                 self.worker_reports.on_handed_back(event, now)

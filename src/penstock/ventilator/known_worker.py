@@ -88,6 +88,8 @@ class Worker:
         self.done = 0
         self.running: list[tuple[bytes, Span]] = []
         """By its newest inventory: (batch, span)."""
+        self.finished: list[tuple[bytes, Span]] = []
+        """Likewise: their outcomes are not closed."""
         self.in_slots: dict[tuple[int, int], tuple[int, float]] = {}
         """By its newest heartbeat: which slot runs a job, by its lease and index, and since when."""
         self.hand_back: tuple[int, float] | None = None

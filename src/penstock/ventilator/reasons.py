@@ -66,6 +66,9 @@ class Reasons:
             return f"it is on its way to a worker, {since}"
         hello = lease.worker.hello
         where = f"worker {hello.name} on {hello.host}"
+        if any(of == part.chunk.batch.id and span[0] <= index < span[1] for of, span in lease.worker.finished):
+            said = f"it has ended at {where}, and its outcome is not recorded yet"
+            return f"{said}: {lease.worker.broken}" if lease.worker.broken else said
         running = running_at(lease.worker, self._ledger)
         if not any(one.part is part and one.job == index for one in running):
             return f"it waits for a slot at {where}, which has had it {since}"

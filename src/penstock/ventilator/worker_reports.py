@@ -42,6 +42,10 @@ from penstock.wire.messages import (
     Welcome,
 )
 
+LISTED_MAX = 20
+"""Workers in an error: it is a line."""
+ID_DIGITS = 6
+"""Of an id, from which on it is taken for one."""
 FREE = (Place.QUEUED, Place.DELAYED, Place.UNCONFIRMED, Place.ALONE)
 """Places from which a job can be adopted: nobody else has it."""
 
@@ -57,7 +61,9 @@ class WorkerReports:
         self.disbelieved: int = 0
         """Lines of inventories that could not be."""
         self.sink_takes_parts = False
-        """As the workers are told."""
+        """As the workers are told,"""
+        self.sink_records = False
+        """who are told this too."""
         self.loss: WorkerLoss = WorkerLoss(ledger, self.greet)
         self.claims: dict[tuple[bytes, int], tuple[Worker, Held, int, bool]] = {}
         """Spans (worker, held, stop, finished) of chunks that are not in memory yet, by (batch, start)."""
@@ -140,7 +146,7 @@ class WorkerReports:
             self._ledger.turn.tell(worker.id, Drop(tuple(drop)))
         wanted = len(self._ledger.workers) / (BEATS_PER_SECOND * self._ledger.heartbeat_interval)
         worker.pace = max(worker.pace, min(wanted, PACE_MAX))  # it may have heard of a longer lease time: that holds
-        self._ledger.turn.tell(worker.id, Beat(beat.number, worker.pace, self.sink_takes_parts))
+        self._ledger.turn.tell(worker.id, Beat(beat.number, worker.pace, self.sink_takes_parts, self.sink_records))
 
     def on_took(self, took: Took, now: float) -> None:
         """These leases are where they should be."""
@@ -180,16 +186,29 @@ class WorkerReports:
             self._ledger.turn.say(SendFunction(need.worker, need.function))
 
     def on_drain(self, client: bytes, drain: DrainWorker) -> None:
-        """Pass it on to the worker of that name."""
-        for worker in self._ledger.workers.values():
-            if worker.hello is not None and drain.worker in (worker.hello.name, worker.id.hex()):
-                worker.draining = True
-                worker.change()
-                self._ledger.turn.tell(worker.id, Drain())
-                self._ledger.turn.say(Answer(client, Done(drain.number)))
-                return
+        """Pass it on to the worker of that name, id or host, if there is one."""
+        found = self._named(drain.worker)
+        if len(found) == 1:
+            (worker,) = found
+            worker.draining = True
+            worker.change()
+            self._ledger.turn.tell(worker.id, Drain())
+            self._ledger.turn.say(Answer(client, Done(drain.number)))
+            return
         text = f"no worker named {drain.worker} is connected: `penstock workers` lists them"
+        if found:
+            ids = [f"{one.id.hex()} ({one.hello.name} on {one.hello.host})" for one in found if one.hello is not None]
+            listed = ", ".join([*ids[:LISTED_MAX], *(["..."] if len(ids) > LISTED_MAX else [])])
+            text = f"{drain.worker} fits {len(ids)} workers: say which by its id, {listed}"
         self._ledger.turn.say(Answer(client, Refused(drain.number, "NoSuchWorker", text)))
+
+    def _named(self, text: str) -> list[Worker]:
+        """All workers of this name; if there is none, those whose id begins so; else those on this host."""
+        known = [(worker, worker.hello) for worker in self._ledger.workers.values() if worker.hello is not None]
+        named = [worker for worker, hello in known if hello.name == text]
+        if not named and len(text) >= ID_DIGITS:
+            named = [worker for worker, _ in known if worker.id.hex().startswith(text.lower())]
+        return named or [worker for worker, hello in known if hello.host == text]
 
     def on_left(self, left: Left) -> None:
         """It holds nothing: whatever the ledger still say of it is queued again."""
@@ -230,6 +249,7 @@ class WorkerReports:
             if lease.taken or exact:
                 self._miss(lease, listed.get(number))
         worker.running = [(held.batch, span) for held in believed for span in held.running]
+        worker.finished = [(held.batch, span) for held in believed for span in held.finished]
         closed: list[RecordedSpan] = []
         for held in believed:
             for start, stop in (*held.unstarted, *held.running):

@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import ipaddress
 import os
 import socket
 import stat
 from pathlib import Path
 
-from penstock.errors import ConfigError
+from penstock.errors import ConfigError, NoAddress
 from penstock.job.private_file import not_ours, open_private, user_name
 
 FOLDER_MODE = 0o700
 """Who can enter the folder can talk to the sockets in it."""
 
 
-def to_bind(endpoint: str, *, guarded: bool) -> str:
-    """A tcp endpoint with its host's address, which is what may be bound. `guarded`: whoever comes must have a key, or
-    the user said --insecure.
+def to_bind(endpoint: str, *, guarded: bool) -> list[str]:
+    """A tcp endpoint with its host's addresses, which are what may be bound. `guarded`: whoever comes must have a key,
+    or the user said --insecure.
 
     Raises ConfigError: others can reach it and nothing guards it; a name with addresses on and off this machine.
     """
-    host, _, port = endpoint.removeprefix("tcp://").rpartition(":")
-    addresses = [host] if _is_numeric(host) else _resolved(host)
-    near = {_is_loopback(address) for address in addresses}
+    host = endpoint.removeprefix("tcp://").rpartition(":")[0]
+    addresses = [host] if is_numeric(host) else _resolved(host)
+    near = {is_loopback(address) for address in addresses}
     if near == {True, False}:
         raise ConfigError(f"{host} is an address of this machine alone and one that others reach: bind one of them")
     if near == {False} and not guarded:
@@ -32,8 +33,13 @@ def to_bind(endpoint: str, *, guarded: bool) -> str:
             f"{endpoint} can be reached from other machines, and whoever reaches it runs code here: make keys with "
             "`penstock keys init tcp://HOST:PORT` and say --key, or say --insecure in a network that you trust"
         )
-    chosen = addresses[0]
-    return f"tcp://[{chosen}]:{port}" if ":" in chosen and not chosen.startswith("[") else f"tcp://{chosen}:{port}"
+    return [with_address(endpoint, address) for address in addresses]
+
+
+def with_address(endpoint: str, address: str) -> str:
+    """A tcp endpoint with this address in the place of its host."""
+    port = endpoint.rpartition(":")[2]
+    return f"tcp://[{address}]:{port}" if ":" in address and not address.startswith("[") else f"tcp://{address}:{port}"
 
 
 def is_near(endpoint: str) -> bool:
@@ -45,14 +51,24 @@ def is_near(endpoint: str) -> bool:
     return True
 
 
-def _is_numeric(host: str) -> bool:
+def is_interface(host: str) -> bool:
+    """Whether this is the name of an interface of this machine, which libzmq binds as well."""
+    with contextlib.suppress(OSError):
+        socket.if_nametoindex(host)
+        return True
+    return False
+
+
+def is_numeric(host: str) -> bool:
+    """Whether this is an address, or all of them, and no name."""
     with contextlib.suppress(ValueError):
         ipaddress.ip_address(host.strip("[]"))
         return True
     return host == "*"
 
 
-def _is_loopback(address: str) -> bool:
+def is_loopback(address: str) -> bool:
+    """Whether only this machine reaches an address."""
     with contextlib.suppress(ValueError):
         return ipaddress.ip_address(address.strip("[]").partition("%")[0]).is_loopback
     return False
@@ -61,10 +77,18 @@ def _is_loopback(address: str) -> bool:
 def _resolved(host: str) -> list[str]:
     """The addresses of a name, IPv4 first; the name itself if it has none: it may be an interface's."""
     try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        return addresses_of(host)
     except OSError:
         return [host]
-    return [str(entry[4][0]) for entry in sorted(found, key=lambda entry: entry[0] != socket.AF_INET)]
+
+
+def addresses_of(host: str) -> list[str]:
+    """The addresses of a name, IPv4 first; this may take as long as the resolver does. Raises OSError: it has none."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except UnicodeError as error:
+        raise OSError(f"no name: {error}") from None
+    return list(dict.fromkeys(str(entry[4][0]) for entry in sorted(found, key=lambda one: one[0] != socket.AF_INET)))
 
 
 def check_owner(folder: Path) -> None:
@@ -106,7 +130,17 @@ def hold(path: Path) -> int:
     return lock
 
 
-def listener(port: int) -> str:
+def not_bound(why: str, at: list[str], port: int | None, number: int | None) -> ConfigError:
+    """The error where a socket could not be bound at these endpoints, and `why`, by the number of that: it says who has
+    the port, or that the address is not of this machine."""
+    if number == errno.EADDRNOTAVAIL:
+        return NoAddress(f"{why}: {', '.join(at)} is not of this machine; say one of its own, or tcp://*:PORT")
+    if number == errno.ENODEV:
+        return NoAddress(f"{why}: the name has no address, and is no interface's")
+    return ConfigError(f"{why}{_listener(port)}" if number == errno.EADDRINUSE and port is not None else why)
+
+
+def _listener(port: int) -> str:
     """Who listens on a tcp port, as far as this machine's tables tell, and what to do about it."""
     import psutil  # noqa: PLC0415 - only for the error
 

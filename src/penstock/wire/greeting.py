@@ -1,13 +1,22 @@
-"""Whether a process that speaks ZeroMQ lives behind an address, without a word of ours."""
+"""Whether a process that speaks ZeroMQ lives behind an address, and large packets reach it, without a word of ours."""
 
 from __future__ import annotations
 
+import fcntl
 import socket
+import struct
+import termios
+import time
 
 GREETING_TIME = 1.0
 """Seconds: who lives greets as soon as it is connected to."""
 FIRST_BYTE = b"\xff"
 """Of a greeting (rfc.zeromq.org/23)."""
+LARGE_BYTES = 8 << 10
+"""Five packets of an Ethernet."""
+LARGE_TIME = 2.0
+"""Seconds in which they must arrive: two repetitions, and less than a station waits for a handshake."""
+LOOK_INTERVAL = 0.02
 
 
 def greets(endpoint: str) -> bool:
@@ -20,6 +29,28 @@ def greets(endpoint: str) -> bool:
             return connection.recv(1) == FIRST_BYTE
     except OSError:
         return False
+
+
+def takes_large(endpoint: str) -> bool:
+    """Whether large packets reach the machine behind a tcp endpoint, as its kernel says: it acknowledges what arrives,
+    whatever the process there makes of it. Raises OSError: there is no connection at all."""
+    scheme, _, place = endpoint.partition("://")
+    with _connected(scheme, place) as connection:
+        end = time.monotonic() + LARGE_TIME
+        connection.sendall(FIRST_BYTE * LARGE_BYTES)
+        while _unacknowledged(connection):
+            if time.monotonic() >= end:
+                return False
+            time.sleep(LOOK_INTERVAL)
+    return True
+
+
+def _unacknowledged(connection: socket.socket) -> bool:
+    """Whether something that was sent has not arrived; who resets a connection has had what he does not like."""
+    if connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+        return False
+    (left,) = struct.unpack("i", fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4)))  # SIOCOUTQ, tcp(7)
+    return bool(left)
 
 
 def _connected(scheme: str, place: str) -> socket.socket:

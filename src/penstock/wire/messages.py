@@ -21,8 +21,9 @@ can take its neighbour with it: libzmq asserts, fq.cpp.)
 **A worker** in any language is: SUB (control, subscribed to its own random 16-byte id), PULL (jobs), PUSH (report),
 PUSH (outcomes), and
 
-1. on Greeting, as soon as the jobs connection has shaken hands (before, rounds would miss it): send Hello (its `life`
-   and `connection` echoed, a growing `number`, what it holds). Jobs that come before the Welcome wait for it. Who holds
+1. on Greeting, as soon as the connections for jobs and for outcomes have shaken hands, each once (before, rounds would
+   miss it, and outcomes stay with it): send Hello (its `life` and `connection` echoed, a growing `number`, what it
+   holds). Jobs that come before the Welcome wait for it. Who holds
    leases of another `pipeline` than the Greeting's says nothing, and waits for its own;
 2. on Welcome with that number: drop the spans in `drop`; leases below `floor` that are not held are void, also those
    that come later;
@@ -908,6 +909,8 @@ class Beat(Message, frozen=True):
     pace: Seconds = 1.0
     parts: bool = False
     """Whether the sink takes Parts."""
+    sink: bool = False
+    """Whether the ventilator hears the sink, and that it records: who cannot deliver to it then is alone with that."""
 
 
 class HandBack(Numbered, frozen=True):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+from typing import NamedTuple
+
 import zmq
 
 from penstock.wire.guard import Security
@@ -53,3 +56,36 @@ def reconnect_at_once(socket: zmq.Socket[bytes]) -> None:
     """Of a socket whose peer is on this machine."""
     socket.set(zmq.RECONNECT_IVL, IPC_RECONNECT_MILLIS)
     socket.set(zmq.RECONNECT_IVL_MAX, 0)
+
+
+class Connector(NamedTuple):
+    """Connects a socket to addresses of either family, one at a time."""
+
+    socket: zmq.Socket[bytes]
+
+    def connect(self, endpoint: str) -> None:
+        """Connect there, again and again. Raises ZMQError: nothing can connect to such an address."""
+        if endpoint.startswith("tcp://"):
+            self.socket.set(zmq.IPV6, 1 if "[" in endpoint else 0)
+        self.socket.connect(endpoint)
+
+    def disconnect(self, endpoint: str) -> None:
+        """Connect there no more."""
+        self.socket.disconnect(endpoint)
+
+
+def bind_all(socket: zmq.Socket[bytes], at: list[str]) -> list[str]:
+    """Bind a socket at all of these that are of this machine: a name may be that of several. Returns them. Raises
+    ZMQError: none is, or one cannot be had."""
+    bound: list[str] = []
+    for endpoint in at:
+        try:
+            if endpoint.startswith("tcp://"):
+                socket.set(zmq.IPV6, 1 if "[" in endpoint else 0)
+            socket.bind(endpoint)
+        except zmq.ZMQError as error:
+            if error.errno != errno.EADDRNOTAVAIL or (endpoint == at[-1] and not bound):
+                raise
+        else:
+            bound.append(endpoint)
+    return bound

@@ -20,6 +20,8 @@ from penstock.url import endpoints
 from penstock.wire.guard import OPEN, Security
 from penstock.wire.sockets import Links
 
+WORKER_SOCKETS = ("control", "report", "jobs", "outcomes")
+"""All that a worker connects."""
 WAKES_BYTES = 4096
 """Wake-ups seen at once."""
 

@@ -20,7 +20,7 @@ from penstock.errors import ConfigError
 from penstock.job.spec import ID_BYTES
 from penstock.keys.roles import EVERYONE, Peer
 from penstock.url import ANY_HOST
-from penstock.wire.bind_address import check_owner, hold, listener, to_bind
+from penstock.wire.bind_address import check_owner, hold, not_bound, to_bind
 from penstock.wire.connections import Connections, open_files
 from penstock.wire.frames import encode
 from penstock.wire.guard import (
@@ -37,8 +37,9 @@ from penstock.wire.guard import (
 )
 from penstock.wire.handshakes import Unshaken, failed_handshake
 from penstock.wire.messages import MAX_FRAME_BYTES, Bytes, Message
+from penstock.wire.outward import Outward
 from penstock.wire.self_test import self_test
-from penstock.wire.socket_options import reconnect_at_once, set_options
+from penstock.wire.socket_options import Connector, bind_all, reconnect_at_once, set_options
 from penstock.wire.subscriptions import Topics, read_subscriptions
 from penstock.wire.unread import Connection, Unread
 
@@ -88,12 +89,11 @@ class Links:
         """Of sockets that answer peers by name."""
         self._topics: dict[str, Topics] = {}
         self._ports: dict[str, int] = {}
-        self._endpoints: dict[str, str] = {}
-        """Of sockets that connect."""
         self._most_connections = self._security.limits.connections
         self.guard: Guard | None = None
         """Of a station with keys."""
-        self.news: News = News()  # of keys and strangers
+        self.news: News = News()  # of keys, strangers and names
+        self._outward = Outward(lambda name: self._connections[name].shaken > 0, self.news)
         self._shut_out: dict[str, Unshaken] = {}
         """Sockets whose last try to connect ended in the handshake, and how."""
         self._poller = zmq.Poller()
@@ -144,22 +144,23 @@ class Links:
     def bind(self, name: str, endpoint: str, *, monitored: bool = False) -> None:
         """A socket that others connect to. ConfigError: the address is in use, or cannot be had."""
         socket = self.socket(name, BINDS[name])
-        port = None
+        port, at = None, [endpoint]
         if endpoint.startswith("tcp://"):
             guarded = self.guard is not None or self._security.insecure
-            endpoint = to_bind(endpoint, guarded=guarded)
+            at = to_bind(endpoint, guarded=guarded)
             port = self._ports[name] = int(endpoint.rpartition(":")[2])
-            socket.set(zmq.IPV6, 1 if "[" in endpoint else 0)
             self._security.on_bind(socket, name)
         self._watch_connections(name, Connections(bound=True, port=port, quiet=not monitored))
         try:
             if endpoint.startswith("ipc://"):
                 self.is_local = True
                 self._locks.append(hold(Path(endpoint.removeprefix("ipc://"))))
-            socket.bind(endpoint)
+            bound = bind_all(socket, at)
         except zmq.ZMQError as error:
-            who = listener(port) if port is not None else ""
-            raise ConfigError(f"cannot bind {endpoint} ({name}): {error.strerror.lower()}{who}") from None
+            why = f"cannot bind {endpoint} ({name}): {error.strerror.lower()}"
+            raise not_bound(why, at, port, error.errno) from None
+        if len(at) > 1:
+            self.news.log("several_addresses", socket=name, endpoint=endpoint, at=", ".join(bound))
 
     def connect(self, name: str, endpoint: str, *, subscribe: bytes = b"", monitored: bool = False) -> None:
         """A socket that connects, and keeps doing so. ConfigError: nothing can connect to such an address."""
@@ -171,27 +172,27 @@ class Links:
         if subscribe:
             socket.set(zmq.SUBSCRIBE, subscribe)
         if endpoint.startswith("tcp://"):
-            socket.set(zmq.IPV6, 1 if "[" in endpoint else 0)
             self._security.on_connect(socket, name.rstrip("0123456789"))
         else:
             self.is_local = True
             check_owner(Path(endpoint.removeprefix("ipc://")).parent)
             reconnect_at_once(socket)
-        self._endpoints[name] = endpoint
+        asks = self._outward.resolver is not None
         try:
-            socket.connect(endpoint)
+            self._outward.add(name, Connector(socket), endpoint)
         except zmq.ZMQError as error:
             hint = "it can be bound, and here a host must be named" if f"//{ANY_HOST}:" in endpoint else error.strerror
             raise ConfigError(f"cannot connect to {endpoint} ({name}): {hint}") from None
 
+        if self._outward.resolver is not None and not asks:
+            self.watch(self._outward.resolver.fd)
+
     def renew(self, name: str) -> None:
         """Connect anew, if there is a connection."""
-        endpoint = self._endpoints[name]
         if self.connections(name):
-            self.news.log("connects_anew", socket=name, endpoint=endpoint)
-            self._sockets[name].disconnect(endpoint)
+            self.news.log("connects_anew", socket=name, endpoint=self._outward.endpoint(name))
+            self._outward.renew(name)
             self._connections[name].closed(-1)
-            self._sockets[name].connect(endpoint)
 
     def _watch_connections(self, name: str, connections: Connections) -> None:
         came = zmq.Event.ACCEPTED if connections.bound else HANDSHAKE_FAILED
@@ -210,22 +211,36 @@ class Links:
         """How many connections of a monitored socket have shaken hands."""
         return self._connections[name].shaken
 
+    @property
+    def nameless(self) -> str:
+        """A name in an endpoint that has no address, and why; empty: there is none such."""
+        return self._outward.nameless
+
+    def down(self, *names: str) -> str:
+        """Which of these sockets that connect are not connected, each by its endpoint and name; empty: all are."""
+        return ", ".join(self._outward.describe(name) for name in names if not self.connections(name))
+
     def poll(self, timeout: float | None, only: Iterable[str] | None = None) -> tuple[list[str], list[int]]:
         """Wait for something to read: names of sockets (``monitor:NAME`` when a connection came or went; if there is an
         `only`, of those) and file descriptors. `timeout` in seconds; None: for ever. Raises Refused: no station will
         let this key in."""
         if self.guard is not None:
             timeout = LOOK_INTERVAL if timeout is None else min(timeout, LOOK_INTERVAL)
+        if (again := self._outward.patience()) is not None:
+            timeout = again if timeout is None else min(timeout, again)
         millis = None if timeout is None else max(0, int(timeout * 1000 + 0.999))
         names: list[str] = []
         fds: list[int] = []
         for item, _ in (self._poller if only is None else self._some(only)).poll(millis):
-            if isinstance(item, int):
+            if self._outward.resolver is not None and item == self._outward.resolver.fd:
+                self._outward.take()
+            elif isinstance(item, int):
                 fds.append(item)
             elif self.guard is not None and item is self.guard.socket:
                 self.guard.answer()
             else:
                 names.append(self._names[item])
+        self._outward.look()
         if self.guard is not None:
             self.guard.look(self._ports)
         for unread in self._unread.values():
@@ -261,7 +276,7 @@ class Links:
                     if name in self._topics:
                         self._topics[name].lose(value)
                 else:
-                    failed = failed_handshake(name, event, value, frames[1].decode("ascii", "replace"))
+                    failed = failed_handshake(name, event, value, self._outward.endpoint(name))
                     if name not in self._shut_out:
                         self.news.log("no_handshake", socket=name, endpoint=failed.endpoint, why=failed.why)
                     self._shut_out[name] = failed
@@ -369,6 +384,7 @@ class Links:
         for socket in (*self._monitors.values(), *self._sockets.values()):
             socket.close(0)
         self._context.term()
+        self._outward.close()
         for lock in self._locks:
             os.close(lock)
         self._monitors, self._sockets, self._locks = {}, {}, []

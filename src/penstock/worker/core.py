@@ -43,7 +43,8 @@ could not deliver: whoever gets these jobs runs them again."""
 
 
 class WorkerCore:
-    """`hello` has who this worker is; its other fields are filled in for each hello. `shift`: when it goes."""
+    """`hello` has who this worker is; its other fields are filled in for each hello. `lifetime`: when it
+    goes. `outlet`: the socket to the sink, in words."""
 
     def __init__(
         self,
@@ -53,12 +54,15 @@ class WorkerCore:
         lease_time: float = LEASE_TIME,
         heartbeat_interval: float = HEARTBEAT_INTERVAL,
         lifetime: Lifetime | None = None,
+        outlet: str = "",
     ) -> None:
         self._me = hello
         self._lease_time = lease_time
         self.holdings: Holdings = Holdings()
         self.feed: SlotFeed = SlotFeed(hello.slots, self.holdings)
-        self._fitness = Fitness(hello.slots)
+        self._fitness = Fitness(hello.slots, outlet)
+        self._sink_is_heard = False
+        """By the ventilator, which said so in its newest beat."""
         self._hand_backs = HandBacks(hello.worker, self.holdings, self.feed)
         self._membership = Membership(hello, now, lease_time, heartbeat_interval, self.feed.in_slots)
         self._outbox = Outbox(self.holdings, now)
@@ -88,9 +92,10 @@ class WorkerCore:
             case messages.Jobs():
                 self._on_jobs(event, now)
             case messages.Closed():
-                self._on_closed(event)
+                self._on_closed(event, now)
             case messages.Beat():
                 self._membership.echoed(event.echo, event.pace)
+                self._sink_is_heard = event.sink
             case messages.Greeting():
                 self._on_greeting(event, now)
             case messages.Welcome():
@@ -115,13 +120,12 @@ class WorkerCore:
                 self.holdings.functions.arrived(event.function, event.size)
                 self._asked.pop(event.function, None)
                 self.holdings.function_ready(event.function)
-            case contract.JobsConnected():
-                self._on_jobs_connected(now)
-            case contract.SinkConnected():
-                self._outbox.send_all_again()
+            case contract.JobsConnected() | contract.SinkConnected():
+                self._on_connected(event, now)
             case contract.JobPrinted():
                 self._runs.on_printed(event)
             case messages.LiveAck(number, is_kept):
+                self._outbox.taken(now)
                 (self._outbox.uploads.recorded if is_kept else self._outbox.live_output.acknowledged)(number)
             case messages.Drain():
                 self._drain("asked to", now)
@@ -131,7 +135,9 @@ class WorkerCore:
                 self._asked = dict.fromkeys(self._asked, now)  # what was asked for comes, or what is before it
             case contract.PartsUnderWay():
                 self._outbox.under_way(now)
-            case messages.FunctionPart() | messages.Part() | messages.PartsTaken():
+            case messages.PartsTaken():
+                self._outbox.taken(now)
+            case messages.FunctionPart() | messages.Part():
                 pass  # the process puts them together, and says so
             case _:
                 assert_never(event)
@@ -142,6 +148,7 @@ class WorkerCore:
         if self._membership.loses_touch(now):
             self._say(Log("lost_touch", {"seconds": round(self._membership.silence(now), 1)}))
         self._look_at_the_clock(now)
+        self._look_at_outcomes(now)
         self._actions += self._membership.touch()
         if not self._membership.lost and self.holdings.kept_bytes < HELD_BYTES_MAX:
             self._actions += self.feed.fill(self.holdings.functions.here, now)
@@ -216,8 +223,12 @@ class WorkerCore:
         self._membership.greeted(greeting)
         self._say_hello(now)
 
-    def _on_jobs_connected(self, now: float) -> None:
-        self._membership.jobs_connected = True
+    def _on_connected(self, event: contract.JobsConnected | contract.SinkConnected, now: float) -> None:
+        if isinstance(event, contract.JobsConnected):
+            self._membership.jobs_connected = True
+        else:
+            self._membership.sink_connected = True
+            self._outbox.send_all_again()
         if not self._membership.joined:
             self._say_hello(now)
 
@@ -320,10 +331,17 @@ class WorkerCore:
             self._actions += self._hand_backs.everything()
         self._actions += self._hand_backs.release(held for held in leases if held is not None)
 
-    def _on_closed(self, closed: messages.Closed) -> None:
+    def _on_closed(self, closed: messages.Closed, now: float) -> None:
+        self._outbox.taken(now)
         for span in closed.spans:
             for number in self.holdings.close(span):
                 self._say(contract.FreeLease(number))
+
+    def _look_at_outcomes(self, now: float) -> None:
+        """While the sink is away for everybody this worker runs on, as far as its memory reaches; alone without it, it
+        leaves the jobs to others."""
+        is_heard = self._membership.joined and self._sink_is_heard
+        self._note(self._fitness.delivers(can=not self._outbox.stands(now, sink_is_heard=is_heard)), now)
 
     # ------------------------------------------------------------------------------------ leaving
 

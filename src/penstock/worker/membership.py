@@ -4,7 +4,8 @@ Promises:
 
 1. Liveness is an echo: the worker was alive for the ventilator when it sent the newest heartbeat that was echoed, and
    the mere arrival of something late is no sign of life.
-2. It says hello to the newest greeting only, and not before its job connection is up: until then rounds would miss it.
+2. It says hello to the newest greeting only, and not before its connections for jobs and for outcomes have been up:
+   rounds would miss it, and what it ran would stay here.
 3. A welcome counts only if it answers the newest hello while that is still a sign of life.
 4. The slots know when touch ends unless something is heard, and start nothing from then on, whatever the agent does.
 """
@@ -32,7 +33,9 @@ class Membership:
         self._interval = interval
         self._greeting: Greeting | None = None
         self.jobs_connected: bool = False
-        """Whether the job connection has come up."""
+        """Whether the job connection has come up,"""
+        self.sink_connected: bool = False
+        """and the one to the sink: each once. What was held when the sink went away must be told of without it."""
         self._number = 0
         self._hello_number = 0
         self._prompt = False
@@ -57,7 +60,7 @@ class Membership:
     @property
     def can_say_hello(self) -> bool:
         """Whether somebody waits for a hello and everything is connected."""
-        return self._greeting is not None and self.jobs_connected
+        return self._greeting is not None and self.jobs_connected and self.sink_connected
 
     def greeted(self, greeting: Greeting) -> None:
         """A new control connection, or a ventilator that does not know this worker."""

@@ -9,6 +9,7 @@ Promises:
 3. A message is bounded in records and bytes; one outcome that is larger travels alone.
 4. So are the outcomes on their way: the others wait here until those are closed. A slow sink is not made slower by
    outcomes that are sent again while they wait in its memory.
+5. A sink that takes nothing from here although it is heard elsewhere is noticed: the way to it is shut.
 """
 
 from __future__ import annotations
@@ -35,6 +36,9 @@ UNDER_WAY_BYTES = 32 << 20
 more than the fastest disk takes while one is recorded and closed."""
 
 
+UNDELIVERED_TIME = 10.0
+"""Seconds in which a sink that is heard elsewhere has taken nothing from here: twice a lease time, and more than a
+connection takes to be found dead and made again."""
 AGAIN_BYTES = 4 << 20
 """Sent again at a look, once a second: a sink whose disk stands still has all of it in memory already."""
 
@@ -48,6 +52,9 @@ class Outbox:
         self._looked_at = now
         self._moved_at = float("-inf")
         """When something was on its way at last."""
+        self._stands_since = now
+        """When the sink last took something, or there was first something to take."""
+        self._had_some = self._stands = False
         self.live_output: LiveOutput = LiveOutput()
         self.uploads: Uploads = Uploads()
         self.due_at: float | None = None
@@ -76,6 +83,23 @@ class Outbox:
         """What was sent has not arrived."""
         self._moved_at = now
         self.uploads.under_way(now)
+
+    def taken(self, now: float) -> None:
+        """The sink has taken something of what was sent."""
+        self._stands_since, self._stands = now, False
+
+    def stands(self, now: float, *, sink_is_heard: bool) -> bool:
+        """Whether the sink took nothing for UNDELIVERED_TIME, in which it was heard and there was something to take;
+        that lasts until it takes something."""
+        has_some = self._holdings.kept_bytes > 0
+        if not has_some or not self._had_some:
+            self.taken(now)
+        elif not sink_is_heard:
+            self._stands_since = now
+        elif now >= self._stands_since + UNDELIVERED_TIME:
+            self._stands = True
+        self._had_some = has_some
+        return self._stands
 
     def deliver(self, now: float) -> Actions:
         """Send what waits and what was not closed in time."""

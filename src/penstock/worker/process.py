@@ -62,7 +62,7 @@ from penstock.wire.messages import (
     Welcome,
 )
 from penstock.wire.parts import Inbound, Outbound
-from penstock.wire.socket_sets import worker_links
+from penstock.wire.socket_sets import WORKER_SOCKETS, worker_links
 from penstock.wire.sockets import Received
 from penstock.worker.contract import (
     Cut,
@@ -155,7 +155,9 @@ class Worker:
                 yield from self._from_slots(self._slots.receive(fd))
         yield from self._from_slots(self._slots.tick(now))
         self._screens.flush()
-        self._say(self._contact.look(self.links.connections("control") > 0, self.links.handshake_failure, now))
+        down = self.links.down(*(("control", "report", "jobs") if self._contact.joined else WORKER_SOCKETS))
+        connected = self.links.connections("control") > 0
+        self._say(self._contact.look(connected, down, self.links.handshake_failure, now))
         self._say(self._outlet.look(self.links.connections("outcomes") > 0, now))
         if "monitor:jobs" in names and any(self.links.connection_events("jobs")):
             yield JobsConnected()
@@ -250,7 +252,8 @@ class Worker:
             case Touch(until):
                 self._slots.allow(until)
             case Renew():
-                self.links.renew("control")
+                if not self.links.down("report"):  # else it is known why nothing is heard
+                    self.links.renew("control")
             case FreeLease(lease):
                 if self._arguments.pop(lease, None) is not None:
                     self._slots.free(lease)
@@ -332,15 +335,21 @@ def start(config: WorkerConfig, logger: logging.Logger) -> Worker:
         parts=True,
     )
     now = clock.now()
+    sink = f"{endpoints(config.url).outcomes} (outcomes)"
     shift = (config.idle_timeout, config.time_limit, config.drain_before)
     lifetime = Lifetime(now, *shift, config.grace, config.leave_within)
     core = WorkerCore(
-        hello, now, lease_time=config.lease_time, heartbeat_interval=config.heartbeat_interval, lifetime=lifetime
+        hello,
+        now,
+        lease_time=config.lease_time,
+        heartbeat_interval=config.heartbeat_interval,
+        lifetime=lifetime,
+        outlet=sink,
     )
     process = loop.Process(logger, signals, clock, config.lifeline)
     contact, outlet = (
         VentilatorContact(config.url, now, slots=config.slots),
-        Outlet(endpoints(config.url).outcomes, now),
+        Outlet(sink, now),
     )
     return Worker(core, slots, links, process, hello, contact, outlet, _screens(config), config.grace)
 

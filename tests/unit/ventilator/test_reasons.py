@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from penstock.job.spec import BatchSpec, JobState
 from penstock.ventilator.start_conditions import EXPIRED
@@ -69,6 +70,10 @@ def test_a_job_that_somebody_has_says_who(bench: VentilatorBench) -> None:
         after=0.5,
     )
     assert why(bench) == "it runs at worker one on host for 0.3 s"
+    bench.turn(one.beat(held(lease, finished=((0, 5),))), after=0.5)
+    assert why(bench, 4) == "it has ended at worker one on host, and its outcome is not recorded yet"
+    bench.turn(replace(one.beat(held(lease, finished=((0, 5),))), broken="no way to the sink"))
+    assert why(bench, 4).endswith("is not recorded yet: no way to the sink")
     one.disconnect()
     bench.turn(after=2.0)
     assert why(bench, 0).startswith("whoever had it is lost")

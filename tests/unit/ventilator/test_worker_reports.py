@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from penstock.job.spec import BatchSpec, JobState, Stamp
+from penstock.station.contract import FromClient
 from penstock.ventilator import worker_reports
 from penstock.ventilator.contract import JobConnections, PartsUnderWay
 from penstock.ventilator.jobs_model import Place
@@ -16,6 +17,8 @@ from penstock.wire.messages import (
     Beat,
     Cancel,
     Closed,
+    Drain,
+    DrainWorker,
     Drop,
     Greeting,
     HandedBack,
@@ -24,12 +27,13 @@ from penstock.wire.messages import (
     LeaseSpan,
     Left,
     RecordedSpan,
+    Refused,
     SinkBeat,
     Took,
     Verdicts,
     Welcome,
 )
-from support.core_benches import BATCH, SINK, VentilatorBench, held, leases, of
+from support.core_benches import BATCH, CLIENT, SINK, VentilatorBench, held, leases, of
 
 
 def test_each_control_connection_is_greeted_and_only_its_own_hello_counts(bench: VentilatorBench) -> None:
@@ -78,17 +82,28 @@ def test_a_heartbeat_is_answered_with_its_number(bench: VentilatorBench) -> None
     """Rule 6: liveness is an echo."""
     peer = bench.worker("w")
     beat = peer.beat()
-    assert bench.told(peer, beat) == [Beat(beat.number)]
+    assert bench.told(peer, beat) == [Beat(beat.number, sink=True)]
+
+
+def test_workers_are_told_whether_the_sink_records(bench: VentilatorBench) -> None:
+    """It is heard, and it can; who cannot deliver to it then is alone with that."""
+    peer = bench.worker("w")
+    bench.turn(replace(bench.head(), trouble="no space left"))
+    assert bench.told(peer, peer.beat()) == [Beat(2)]
+    bench.turn(bench.head())
+    assert bench.told(peer, peer.beat()) == [Beat(3, sink=True)]
+    bench.now += LEASE_TIME
+    assert bench.told(peer, peer.beat()) == [Beat(4)]
 
 
 def test_of_many_workers_each_beats_less_often(bench: VentilatorBench, monkeypatch: pytest.MonkeyPatch) -> None:
     """And is lost after a silence that is as much longer; a pace that was told once holds."""
     monkeypatch.setattr(worker_reports, "BEATS_PER_SECOND", 1.0)
     one, *others = [bench.worker(name) for name in ("one", "two", "three")]
-    assert bench.told(one, one.beat()) == [Beat(2, 3.0)]
+    assert bench.told(one, one.beat()) == [Beat(2, 3.0, sink=True)]
     for other in others:
         bench.turn(Left(other.id))
-    assert bench.told(one, one.beat()) == [Beat(3, 3.0)]
+    assert bench.told(one, one.beat()) == [Beat(3, 3.0, sink=True)]
     bench.pass_time(2.9 * LEASE_TIME)
     assert one.id in bench.core.ledger.workers
     bench.pass_time(0.2 * LEASE_TIME)
@@ -137,10 +152,16 @@ def test_a_worker_is_told_to_drop_what_is_not_its_own(bench: VentilatorBench) ->
     one, two = bench.worker("one"), bench.worker("two", window=0)
     (old,) = leases(bench.submit(4))
     (new,) = leases(bench.turn(one.hello(one.connect())))  # it holds nothing: the job is given out again
-    assert bench.told(two, two.beat(held(old, unstarted=((0, 4),)))) == [Drop((LeaseSpan(old.number, 0, 4),)), Beat(2)]
+    assert bench.told(two, two.beat(held(old, unstarted=((0, 4),)))) == [
+        Drop((LeaseSpan(old.number, 0, 4),)),
+        Beat(2, sink=True),
+    ]
     assert [part.lease for part in bench.parts()] == [new.number]
     bench.ask(Cancel(1, BATCH, 0, 4, False))
-    assert bench.told(two, two.beat(held(old, unstarted=((0, 4),)))) == [Drop((LeaseSpan(old.number, 0, 4),)), Beat(3)]
+    assert bench.told(two, two.beat(held(old, unstarted=((0, 4),)))) == [
+        Drop((LeaseSpan(old.number, 0, 4),)),
+        Beat(3, sink=True),
+    ]
     assert bench.places() == [(0, 4, Place.VERDICT)]
 
 
@@ -161,7 +182,7 @@ def test_finished_is_never_dropped(bench: VentilatorBench) -> None:
     stray = held(lease, finished=((0, 4),))
     moved = bench.turn(one.hello(one.connect()))  # it holds nothing: the job is given out again
     assert len(leases(moved)) == 1
-    assert bench.told(two, two.beat(stray)) == [Beat(2)]
+    assert bench.told(two, two.beat(stray)) == [Beat(2, sink=True)]
 
 
 def test_a_queued_job_is_adopted(bench: VentilatorBench) -> None:
@@ -550,3 +571,24 @@ def test_what_is_on_its_way_to_a_worker_is_not_queued_again(bench: VentilatorBen
     assert bench.places() == [(0, 1, Place.LEASED)]
     bench.pass_time(UNREPORTED_TIME * 1.5, (peer, ()))
     assert bench.places() == [(0, 1, Place.QUEUED)]
+
+
+def test_drain_takes_a_name_an_id_or_a_host(bench: VentilatorBench) -> None:
+    """A name comes first. What fits several drains none of them, and says the ids of all."""
+    one, two, other = (bench.worker(name) for name in ("one", "two", "other"))
+    for peer in (one, two):  # two containers that were given one name, each with a host name of its own
+        bench.turn(replace(peer.hello(peer.connect()), name="gpu", host=f"host-{peer.name}"))
+
+    def drained(text: str) -> list[bytes]:
+        """Who is told to leave."""
+        sent = bench.turn(FromClient(CLIENT, DrainWorker(1, text)))
+        return [to for to, message in sent if isinstance(message, Drain)]
+
+    (refused,) = bench.ask(DrainWorker(1, "gpu"))
+    assert isinstance(refused, Refused)
+    assert refused.kind == "NoSuchWorker"
+    assert all(f"{peer.id.hex()} (gpu on host-{peer.name})" in refused.text for peer in (one, two))
+    assert drained("gpu") == drained("nobody") == drained(one.id.hex()[:4]) == []
+    assert drained("other") == drained("host") == [other.id]
+    assert drained(one.id.hex()) == drained(one.id.hex()[:8].upper()) == [one.id]
+    assert drained("host-two") == [two.id]

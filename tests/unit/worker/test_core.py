@@ -23,6 +23,7 @@ from penstock.wire.messages import (
     LeaseSpan,
     Left,
     NeedFunction,
+    PartsTaken,
     RecordedSpan,
     Took,
     Welcome,
@@ -45,9 +46,9 @@ from penstock.worker.contract import (
     Stop,
 )
 from penstock.worker.lease_receipts import TOOK_DELAY
-from penstock.worker.outbox import OUTCOME_DELAY
+from penstock.worker.outbox import OUTCOME_DELAY, UNDELIVERED_TIME
 from penstock.worker.slot_results import UNBEGUN_DEATHS
-from support.core_benches import BATCH, BEAT, FUNCTION, WorkerBench, delivered, done, of, runs
+from support.core_benches import BATCH, BEAT, FUNCTION, OUTLET, WorkerBench, delivered, done, of, runs
 
 LOST = 2.5
 """Half a lease time."""
@@ -67,11 +68,15 @@ def died(run: Run, index: int | None, state: JobState = JobState.DEAD) -> SlotDi
 # ---------------------------------------------------------------------------------------------- joining
 
 
-def test_hello_waits_for_the_job_connection() -> None:
-    """A round would miss a worker whose job connection has not shaken hands: it says hello after that."""
+@pytest.mark.parametrize("last", [JobsConnected, SinkConnected])
+def test_hello_waits_for_all_connections(last: type[JobsConnected | SinkConnected]) -> None:
+    """A round would miss a worker whose job connection has not shaken hands, and one that never reached the sink would
+    keep what it runs: it says hello after both, in any order."""
     bench = WorkerBench(join=False)
-    assert bench.turn(Greeting(1, 1, 5.0, BEAT)) == []
-    (hello,) = bench.turn(JobsConnected())
+    first = SinkConnected if last is JobsConnected else JobsConnected
+    assert bench.turn(Greeting(1, 1, 5.0, BEAT), first()) == []
+    assert bench.turn(after=BEAT) == []
+    (hello,) = bench.turn(last())
     assert isinstance(hello, Hello)
     assert (hello.life, hello.connection) == (1, 1)
 
@@ -79,7 +84,7 @@ def test_hello_waits_for_the_job_connection() -> None:
 def test_nothing_starts_before_the_welcome() -> None:
     """Rule 7: jobs that come between hello and welcome wait; those above the floor start then, the others are void."""
     bench = WorkerBench(join=False)
-    bench.turn(JobsConnected(), SlotReady(0))
+    bench.turn(JobsConnected(), SinkConnected(), SlotReady(0))
     hello = bench.greet()
     assert bench.turn(bench.jobs(0, 5, lease=1), bench.jobs(5, 9, lease=2)) == []
     did = bench.welcome(hello, floor=bench.number(2))
@@ -184,7 +189,7 @@ def test_who_holds_jobs_of_one_pipeline_says_nothing_to_the_ventilator_of_anothe
     """It would have them dropped: the worker says so once, and goes on with its own ventilator when that is back."""
     mine, other = (Greeting(1, 1, 5.0, BEAT, pipeline) for pipeline in (b"m" * 16, b"o" * 16))
     bench = WorkerBench(join=False)
-    bench.turn(JobsConnected(), SlotReady(0))
+    bench.turn(JobsConnected(), SinkConnected(), SlotReady(0))
     for greeting in (other, mine):  # nothing is held yet: whoever greets is its ventilator
         (hello,) = of(Hello, bench.turn(greeting))
         bench.welcome(hello)
@@ -561,3 +566,47 @@ def test_a_job_that_hides_that_it_runs_does_not_run_for_ever(bench: WorkerBench)
     did = bench.turn(SlotDied(run.slot, None, None, JobState.DEAD, "killed by SIGKILL", 1.0, 0.0), SlotReady(0))
     assert [other.start for other in runs(did)] == [1]
     assert delivered(bench.turn(after=OUTCOME_DELAY)) == [(0, 1)]
+
+
+# ---------------------------------------------------------------------------------------------- the way to the sink
+
+
+def test_who_cannot_deliver_leaves_the_jobs_to_others(bench: WorkerBench) -> None:
+    """The sink is heard by the ventilator and takes nothing from here: after UNDELIVERED_TIME that is said, what has
+    not started is handed back, and nothing more is wanted, until something is taken."""
+    (run,) = runs(bench.turn(bench.jobs(0, 1)))
+    bench.turn(done(run), bench.jobs(1, 9, lease=2, inline=False, function=b"f" * 16))  # it waits for its function
+    early = bench.pass_time(UNDELIVERED_TIME - 2 * BEAT, sink=True)
+    assert of(HandedBack, early) == []
+    late = bench.pass_time(4 * BEAT, sink=True)
+    assert [span for back in of(HandedBack, late) for span in back.spans] == [LeaseSpan(bench.number(2), 1, 9)]
+    beat = of(Heartbeat, late)[-1]
+    assert (beat.window, OUTLET in beat.broken) == (0, True)
+    assert [log.event for log in bench.logged if log.event.endswith(("delivered", "again"))] == ["undelivered"]
+    bench.turn(Closed((RecordedSpan(BATCH, 0, 1, bench.inventory[0].stamp),)))
+    beat = bench.beat()
+    assert (beat.window, beat.broken) == (module.WINDOW, "")
+    assert bench.logged[-1].event == "delivered_again"
+
+
+def test_a_sink_that_nobody_hears_stops_no_worker(bench: WorkerBench) -> None:
+    """While it is away for all, workers run on; and who loses the ventilator too does not say that all is well."""
+    (run,) = runs(bench.turn(bench.jobs(0, 3)))
+    bench.turn(done(run))
+    did = bench.pass_time(3 * UNDELIVERED_TIME)
+    assert of(HandedBack, did) == []
+    assert of(Heartbeat, did)[-1].window == module.WINDOW
+    bench.pass_time(UNDELIVERED_TIME + 2 * BEAT, sink=True)
+    bench.pass_time(2 * LOST, answered=False)
+    bench.join()
+    assert "its outcomes do not reach" in bench.beat().broken
+
+
+def test_a_slow_way_to_the_sink_is_a_way(bench: WorkerBench) -> None:
+    """A large outcome of which parts arrive is on its way for as long as it takes."""
+    (run,) = runs(bench.turn(bench.jobs(0, 3)))
+    bench.turn(done(run))
+    for _ in range(5):
+        bench.pass_time(UNDELIVERED_TIME - 2 * BEAT, sink=True)
+        bench.turn(PartsTaken(1, 1))
+    assert not bench.beat().broken

@@ -12,7 +12,7 @@ def test_a_hello_that_may_be_lost_is_soon_said_again() -> None:
     """Once, however slowly the worker was told to beat: a ventilator that has come up again waits 2 s for it."""
     me = Hello(b"w" * 16, 0, 0, 0, "w", "host", 1, 1, 0, (), "3")
     membership = Membership(me, 0.0, LEASE_TIME, INTERVAL, lambda _: ())
-    membership.jobs_connected = True
+    membership.jobs_connected = membership.sink_connected = True
     membership.greeted(Greeting(1, 1, LEASE_TIME, INTERVAL))
     hello = membership.hello(9, (), 0.0)
     assert membership.welcomed(Welcome(hello.number, 1, ()), 0.1)

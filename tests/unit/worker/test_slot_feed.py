@@ -9,7 +9,7 @@ import pytest
 from penstock.job.spec import BatchSpec
 from penstock.wire.messages import BatchSpan, CancelSpan
 from penstock.worker import slot_feed
-from penstock.worker.contract import Cut, EndSlot, JobsConnected, PieceCut, SlotReady
+from penstock.worker.contract import Cut, EndSlot, JobsConnected, PieceCut, SinkConnected, SlotReady
 from penstock.worker.slot_feed import CANCEL_PATIENCE, PIECE_SECONDS
 from support.core_benches import BATCH, WorkerBench, done, of, runs
 
@@ -17,7 +17,7 @@ from support.core_benches import BATCH, WorkerBench, done, of, runs
 def test_a_slot_that_is_not_ready_is_given_nothing() -> None:
     """Its process is being started."""
     bench = WorkerBench(slots=2, join=False)
-    bench.turn(JobsConnected(), SlotReady(1))
+    bench.turn(JobsConnected(), SinkConnected(), SlotReady(1))
     bench.join()
     assert [run.slot for run in runs(bench.turn(bench.jobs()))] == [1]
 

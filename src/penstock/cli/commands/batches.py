@@ -45,10 +45,10 @@ def command(url: str, name: str | None, state: str | None, since: str | None, ev
     name is listed by its function or command; a terminal shows only the ends of ids, which are enough for BATCH.
     """
     after = instant(since, time.time()) if since else 0.0
-    from penstock import Pipeline
+    from penstock.client.command_line import ventilator_at
 
-    with Pipeline(url) as pipeline:
-        found = pipeline.batches(limit=EVERY if every or name is not None or state or since else NEWEST)
+    with ventilator_at(url) as ventilator:
+        found = ventilator.batches(EVERY if every or name is not None or state or since else NEWEST)
     some = (
         batch
         for batch in found

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
 from penstock.cli.commands.status import without_workers
 from penstock.errors import ConfigError, NoPipeline, PenstockError, Refused
 from penstock.keys.roles import CLIENTS, DOORS, OWNER_OF_SOCKET, Role
+from penstock.station.own_address import is_own_name
 from penstock.url import SOCKET_NAMES, default_url, endpoints
 from penstock.version import VERSION, minor
+from penstock.wire.bind_address import is_loopback
+from penstock.wire.greeting import greets, takes_large
 
 if TYPE_CHECKING:
     from penstock.client.records import PipelineStatus
@@ -25,6 +30,8 @@ CONNECT_TIME = 3.0
 """Seconds in which a port must answer."""
 HANDSHAKE_TIME = 4.0
 """Seconds in which ZeroMQ must have shaken hands: more than a station's own limit."""
+NOBODY = {errno.ECONNREFUSED, errno.ENOENT}
+"""Where an address is, and nobody listens."""
 SILENT = "no answer in the handshake: what listens there is stopped, or is no penstock"
 """Of a door where nobody greets: that says nothing of a key."""
 CLOCK_SECONDS = 2.0
@@ -59,14 +66,23 @@ def reach(url: str | None, key_path: str) -> Iterator[Finding]:
         return
     yield Finding("url", "ok", url)
     if url.startswith("tcp://"):
-        named = _named(url.removeprefix("tcp://").rpartition(":")[0].strip("[]"))
-        yield named
-        if named.state == "wrong":
+        hosts = dict.fromkeys(
+            endpoint.removeprefix("tcp://").rpartition(":")[0].strip("[]") for endpoint in at.values()
+        )
+        named = [_named(host) for host in hosts]
+        yield from named
+        if any(name.state == "wrong" for name in named):
             return
-    ports = [_port(name, endpoint) for name, endpoint in at.items()]
-    yield from ports
-    if any(port.state == "wrong" for port in ports):
-        return
+    with ThreadPoolExecutor(len(SOCKET_NAMES)) as pool:  # one after the other, those that do not answer take long
+        ports = list(pool.map(_port, at, at.values()))
+        yield from ports
+        if any(port.state == "wrong" for port in ports):
+            return
+        if url.startswith("tcp://"):
+            packets = _packets(dict(zip(at, pool.map(takes_large, at.values()), strict=True)))
+            yield packets
+            if packets.state == "wrong":
+                return
     doors = list(_doors(at, key))
     yield from doors
     if all(door.state == "ok" for door in doors):
@@ -92,6 +108,9 @@ def _named(host: str) -> Finding:
     thread = threading.Thread(target=look, daemon=True)  # getaddrinfo has no time limit
     thread.start()
     thread.join(NAME_TIME)
+    if found and is_own_name(host) and all(map(is_loopback, found)):
+        said = f"{host} is {', '.join(found)} here, which only this machine reaches: look into /etc/hosts"
+        return Finding("name", "warn", said)
     if found:
         return Finding("name", "ok", f"{host} is {', '.join(found)}")
     why = failed[0] if failed else f"no answer within {NAME_TIME:g} s"
@@ -115,10 +134,25 @@ def _port(name: str, endpoint: str) -> Finding:
         return Finding(name, "wrong", f"{said} (all of {len(SOCKET_NAMES)} ports must be open)")
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
+        if error.errno not in NOBODY:
+            return Finding(name, "wrong", f"{place}: {reason}: a firewall refuses it, or there is no way to that host")
         return Finding(
             name, "wrong", f"{place}: {reason}: is the {station} running there? (start it with `penstock {station}`)"
         )
     return Finding(name, "ok", f"{place} answers ({station})")
+
+
+def _packets(arrive: dict[str, bool]) -> Finding:
+    """Whether large packets reach these sockets."""
+    if all(arrive.values()):
+        return Finding("packets", "ok", "large ones arrive at all sockets")
+    names = ", ".join(name for name, does in arrive.items() if not does)
+    said = (
+        f"large ones vanish on the way to {names}: a device between drops them, and does not say that its MTU is less"
+    )
+    return Finding(
+        "packets", "wrong", f"{said}. Lower the MTU here (`ip link set dev NAME mtu 1280`), or mend the device"
+    )
 
 
 def is_taken(url: str) -> bool:
@@ -128,7 +162,6 @@ def is_taken(url: str) -> bool:
 
 def _doors(at: dict[str, str], key: KeyFile | None) -> Iterator[Finding]:
     """Whether the handshake is accepted where this key belongs."""
-    from penstock.wire.greeting import greets
     from penstock.wire.self_test import try_doors
 
     names = [name for name, roles in DOORS.items() if key is None or key.role in roles]

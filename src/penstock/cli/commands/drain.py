@@ -12,9 +12,13 @@ from penstock.cli.output import say
 @running
 @click.argument("worker")
 def command(url: str, worker: str) -> None:
-    """Let WORKER (a name, or an id) hand back what it has not started, finish the rest and leave."""
-    from penstock import Pipeline
+    """Let WORKER hand back what it has not started, finish the rest and leave.
 
-    with Pipeline(url) as pipeline:
-        pipeline.drain(worker)
+    WORKER is a name, a beginning of an id, or a host. If it fits more than one, none is drained, and their ids are
+    listed.
+    """
+    from penstock.client.command_line import ventilator_at
+
+    with ventilator_at(url) as ventilator:
+        ventilator.drain(worker)
     say(f"{worker} finishes its running jobs and leaves")

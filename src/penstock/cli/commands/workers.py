@@ -25,10 +25,9 @@ def state(worker: WorkerInfo) -> str:
 @running
 def command(url: str, as_json: bool) -> None:
     """List the workers: their slots, the jobs that run there, all jobs that they hold, and how many they have done."""
-    from penstock import Pipeline
+    from penstock.client.command_line import ask_status
 
-    with Pipeline(url) as pipeline:
-        workers = sorted(pipeline.workers(), key=lambda worker: (worker.host, worker.name))
+    workers = sorted(ask_status(url).workers, key=lambda worker: (worker.host, worker.name))
     if as_json:
         for worker in workers:
             json_line(msgspec.structs.asdict(worker))

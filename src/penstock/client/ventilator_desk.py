@@ -1,0 +1,54 @@
+"""What only the ventilator of a pipeline is asked, so that it is answered while the sink is away, too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from penstock.client.batch import find_batches, pipeline_status_of, status_of
+from penstock.client.locate import locate
+from penstock.client.records import BatchStatus, PipelineStatus
+from penstock.client.session import Session
+from penstock.client.single_submits import Streams
+from penstock.errors import NoPipeline
+from penstock.wire.messages import AskPipeline, DrainWorker
+
+
+class Desk:
+    """Asks through this session; each raises NoPipeline when no ventilator answers."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def status(self) -> PipelineStatus:
+        """The state of the pipeline now, as Pipeline.status has it."""
+        return pipeline_status_of(self._session.ask(AskPipeline), self._session.url)
+
+    def batches(self, limit: int) -> list[BatchStatus]:
+        """The newest batches of all names, at most `limit`."""
+        return [status_of(line) for line in find_batches(self._session, "", limit)]
+
+    def drain(self, worker: str) -> None:
+        """Let a worker finish and leave, as Pipeline.drain does. Raises NoSuchWorker."""
+        self._session.ask(lambda number: DrainWorker(number, worker))
+
+
+@contextmanager
+def ventilator_at(url: str) -> Iterator[Desk]:
+    """The ventilator of the pipeline at this URL, asked with the key of the environment. Raises NoPipeline: none
+    answers; Refused, ConfigError."""
+    url, key = locate(url, None)
+    session = Session(url, Streams(), None, key)  # it submits nothing
+    try:
+        yield Desk(session)
+    except NoPipeline:
+        session.connect(0.0)  # which says who is missing, and why
+        raise
+    finally:
+        session.close()
+
+
+def ask_status(url: str) -> PipelineStatus:
+    """As Pipeline.status, of the pipeline at this URL. Raises what `ventilator_at` raises."""
+    with ventilator_at(url) as ventilator:
+        return ventilator.status()
