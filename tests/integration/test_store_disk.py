@@ -21,7 +21,7 @@ from penstock.errors import StoreError, StoreFull
 from penstock.job.spec import Stamp
 from penstock.sink.contract import SaveRecorded
 from penstock.sink.store import ResultStore
-from penstock.station import store_file
+from penstock.station import data_folder, store_file
 from penstock.station.contract import DeleteBatch, Save
 from penstock.ventilator.contract import OpenPart, SaveApplied, SaveChunk, SaveCounts, SaveOpen, SaveTotal
 from penstock.ventilator.store import QueueStore
@@ -114,7 +114,7 @@ class Bench:
 def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
     """The default one; a checkpoint every few turns."""
     monkeypatch.setattr(store_file, "CHECKPOINT_PAGES", 12)
-    monkeypatch.setattr(store_file, "filesystem", lambda _: "ext4")  # some hundred stores are opened here
+    monkeypatch.setattr(data_folder, "filesystem", lambda _: "ext4")  # some hundred stores are opened here
     made = Disk()
     monkeypatch.setattr(store_file, "_sync_folder", made.sync_folder)
     yield made

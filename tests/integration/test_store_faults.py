@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from penstock.errors import StoreError
 from penstock.sink.contract import SaveRow
 from penstock.sink.store import ResultStore
-from penstock.station import store_file
+from penstock.station import data_folder
 from penstock.station.contract import DeleteBatch
 from penstock.ventilator.store import QueueStore
 from support.sink_models import head_of, values_of
@@ -80,7 +80,7 @@ def test_memory_is_no_place_for_what_must_last(small_disk: Path) -> None:
 
 def test_a_network_file_system_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its locks and syncs are not to be relied on."""
-    monkeypatch.setattr(store_file, "filesystem", lambda _: "nfs4")
+    monkeypatch.setattr(data_folder, "filesystem", lambda _: "nfs4")
     with pytest.raises(StoreError, match=r"network file system \(nfs4\).* name a local folder with --data"):
         QueueStore(folder / "data")
 

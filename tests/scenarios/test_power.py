@@ -12,7 +12,7 @@ import pytest
 from penstock.errors import Refused, StoreError
 from penstock.job.spec import BatchSpec
 from penstock.sink.store import ResultStore
-from penstock.station import store_file
+from penstock.station import data_folder, store_file
 from penstock.ventilator.store import QueueStore
 from scenarios.test_schedules import HEAL, heal, is_settled, mixed
 from support.faulty_disk import Disk
@@ -25,7 +25,7 @@ SEEDS = range(5)
 def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
     """Every store is on it; a checkpoint every few turns."""
     monkeypatch.setattr(store_file, "CHECKPOINT_PAGES", 40)
-    monkeypatch.setattr(store_file, "filesystem", lambda _: "ext4")
+    monkeypatch.setattr(data_folder, "filesystem", lambda _: "ext4")
     made = Disk()
     monkeypatch.setattr(store_file, "_sync_folder", made.sync_folder)
     yield made

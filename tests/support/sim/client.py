@@ -111,8 +111,11 @@ class ClientNode(Node):
             case Retried(number, jobs):
                 if number in self.asked:
                     self.retried[self.asked.pop(number).asked] = jobs
-            case Refused(number, kind, text):  # of a retry: nothing else is refused here
-                assert number not in self.asked, f"{kind}: {text}"
+            case Refused(number, kind, text) if number in self.asked:  # nothing else is refused here
+                # what was submitted before may be lost, and is said again before this is asked again
+                batch = self.asked[number].batch
+                is_unknown = any(one.batch == batch for submit, _ in self.unacked.values() for one in submit.chunks)
+                assert is_unknown, f"{kind}: {text}"
             case Rows():
                 self.on_rows(message, payload)
             case _:
