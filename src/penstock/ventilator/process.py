@@ -26,7 +26,7 @@ from penstock import errors
 from penstock.job.spec import ID_BYTES, LABEL_CHARS
 from penstock.keys.files import Peers
 from penstock.keys.roles import Role
-from penstock.station import loop
+from penstock.station import key_lists, loop
 from penstock.station.checked_rows import DamagedRow
 from penstock.station.clock import Clock
 from penstock.station.config import VentilatorConfig, from_argv
@@ -77,8 +77,6 @@ from penstock.wire.messages import (
     ClientToVentilator,
     FunctionPart,
     Jobs,
-    KeyLine,
-    Keys,
     Knock,
     PartsTaken,
     ToVentilator,
@@ -207,8 +205,8 @@ class Ventilator:
         if sink is None or guard is None or self._passed == (sink, guard.peers):
             return
         self._passed = sink, guard.peers
-        allowed = tuple(KeyLine(one.public, one.name, one.role) for one in guard.peers.allowed.values())
-        self.links.send("control", Keys(allowed, tuple(guard.peers.revoked)), peer=sink)
+        for keys in key_lists.told(guard.peers, whole=not self.core.worker_reports.sink_takes_parts):
+            self.links.send("control", keys, peer=sink)
 
     def _subscriptions(self) -> Iterator[Any]:
         """Everybody hears what is said to an id of their own, and nothing else."""

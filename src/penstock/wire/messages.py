@@ -1042,10 +1042,13 @@ class KeyLine(Record, frozen=True):
 
 class Keys(Message, frozen=True):
     """The ventilator's list of keys, where there are any: a sink on another host has an older one. At each connection
-    of the sink's, and when it changes."""
+    of the sink's, and when it changes; to a sink that takes Parts in several messages, of which the first one `begins`
+    a new list, and all but the last one have `more` behind them."""
 
     allowed: tuple[KeyLine, ...]
     revoked: tuple[Label, ...]
+    begins: bool = True
+    more: bool = False
 
 
 VentilatorToSink = Greeting | SinkBeat | Replay | Restate | Verdicts | ForgetBatch | TrimOutput | Keys | SinkRefused
