@@ -94,17 +94,19 @@ def test_results_in_parts_that_nobody_takes(
 
 
 @pytest.mark.parametrize(("limits", "is_bounded"), [(LIMITS, True), (UNBOUNDED, False)], ids=["bounded", "control"])
+@pytest.mark.parametrize("parts", [False, True], ids=["whole", "parts"])
 def test_answers_of_the_ventilator_that_nobody_reads(
-    stations: Stations, keys: KeyFolder, limits: Limits, *, is_bounded: bool
+    stations: Stations, keys: KeyFolder, limits: Limits, *, is_bounded: bool, parts: bool
 ) -> None:
-    """1,000 questions of 40 bytes, each with an answer of 900 KB. Control: without the bounds all answers are kept."""
+    """3,000 questions of 40 bytes over 3 connections, each with an answer of 900 KB. Control: without the bounds all
+    answers are kept."""
     begin(stations, keys, limits)
     with Pipeline(key=str(keys.path / "alice.key")) as pipeline:
         batch = pipeline.batch(len, [os.urandom(900_000)])
         batch.wait(LIMIT)
         before, of = resident(stations, "ventilator"), bytes.fromhex(batch.id)
-        many = [AskArguments(number + 1, of, 0, 1, 1 << 30) for number in range(1000)]
-        with deaf_client(keys.path / "watch.key", stations.url, "desk", 1, many):
+        many = [AskArguments(number + 1, of, 0, 1, 1 << 30, parts=parts) for number in range(1000)]
+        with deaf_client(keys.path / "watch.key", stations.url, "desk", 3, many):
             if is_bounded:
                 until(lambda: b" reads_nothing: " in stations.log("ventilator").read_bytes())
                 assert resident(stations, "ventilator") - before < COSTS

@@ -31,6 +31,7 @@ from penstock.wire.messages import (
     AskBatches,
     AskGone,
     AskPipeline,
+    AsksMuch,
     AskWhy,
     Bytes,
     Cancel,
@@ -164,7 +165,10 @@ class Courier:
         """Ask the ventilator, again until its answer is here."""
         self._add(self._packer.pack())
         number = self._desk.next_number()
-        self._desk.add(number, make(number), answered)
+        message = make(number)
+        if isinstance(message, AsksMuch):
+            message = msgspec.structs.replace(message, parts=True)
+        self._desk.add(number, message, answered)
 
     def fetch(self, make: Callable[[int], Message], answered: Answered) -> None:
         """Ask the sink, again until its answer is here."""
@@ -260,8 +264,12 @@ class Courier:
                 self.malformed += 1
         for _, _, taken in inbound.taken(now):
             self._links.send(name, taken)
-            self._channels[name].heard(now)
-            self._fetches.postpone(now)
+            if name == "desk":
+                self._heard = True
+                self._desk.postpone(now)
+            else:
+                self._channels[name].heard(now)
+                self._fetches.postpone(now)
 
     def _on_connection_events(self, name: str) -> None:
         for up in self._links.connection_events(name):

@@ -20,7 +20,7 @@ A turn is any number of `handle`, then one `tick`, which says what the turn has 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import assert_never
 
 from msgspec.structs import replace
@@ -78,6 +78,8 @@ from penstock.wire.messages import (
 
 LOG_LINES = 2000
 """Lines of a replay read and told per turn: about 10 ms, so that workers and clients are served in between."""
+LINES_PER_MESSAGE = 400
+"""At most 50 kB: half a second of a link of 1 Mbit/s, and heartbeats fit between."""
 TELL_DELAY = 0.002
 """Seconds that the ventilator is told of a line later than its followers: jobs done one by one cost it a turn and a
 sync less each, and a worker looks further ahead than that."""
@@ -171,7 +173,7 @@ class SinkCore:
             case SinkRefused(text):
                 return [Refuse(text)]
             case Restate(after):
-                return [ReadLines(after, LOG_LINES)]
+                return [ReadLines(after, LINES_PER_MESSAGE)]
             case LinesLost():
                 return self.on_lines_lost(event)
             case LinesRead(after, position, seq, chain, records):
@@ -324,7 +326,11 @@ class SinkCore:
             return self._diverged(read.after)
         replay.after, replay.chain, replay.rests = read.records[-1].seq, None, True
         self._end_replay(replay)
-        return [Report(Completions(self._sink, self._boot, read.records))]
+        return self._completions(read.records)
+
+    def _completions(self, lines: Sequence[Completion]) -> Actions:
+        slices = (tuple(lines[at : at + LINES_PER_MESSAGE]) for at in range(0, len(lines), LINES_PER_MESSAGE))
+        return [Report(Completions(self._sink, self._boot, some)) for some in slices]
 
     def _own_head(self) -> SinkHead:
         return SinkHead(
@@ -366,8 +372,7 @@ class SinkCore:
         lines, self._lines, self._tell_at = self._lines, [], None
         if self._replay is not None:
             return []  # the replay will read them
-        slices = range(0, len(lines), LOG_LINES)
-        return [Report(Completions(self._sink, self._boot, tuple(lines[at : at + LOG_LINES]))) for at in slices]
+        return self._completions(lines)
 
     def _diverged(self, seq: int) -> Actions:
         is_explained = 0 < seq <= self._damaged_to

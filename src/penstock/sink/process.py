@@ -26,8 +26,7 @@ from msgspec.structs import replace
 
 from penstock.errors import Refused
 from penstock.job.spec import new_worker_id
-from penstock.keys.files import Peers
-from penstock.keys.roles import Peer, Role
+from penstock.keys.roles import Role
 from penstock.sink.contract import (
     FromWorker,
     Full,
@@ -49,6 +48,7 @@ from penstock.station.checked_rows import DamagedRow
 from penstock.station.clock import Clock
 from penstock.station.config import SinkConfig, from_argv
 from penstock.station.contract import Answer, Bytes, FromClient, Log, Refuse, Renew, Report
+from penstock.station.key_lists import Listener
 from penstock.station.lease_tokens import LeaseTokens
 from penstock.station.log_events import emit, setup
 from penstock.station.own_address import wait_for_address
@@ -110,6 +110,7 @@ class Sink:
         self._malformed = loop.Malformed(process)
         self._from_workers = Inbound(links.frame_bytes, self._malformed.note)
         self._to_clients = Outbound(links, "results", limits=limits, note=partial(links.news.log_silent, "results"))
+        self._told_keys = Listener()
         self._questions = WaitingQuestions(limits)
         self._reads_due: list[ReadRows] = []
         """For followers, who have at most one each."""
@@ -226,9 +227,9 @@ class Sink:
                 loop.back_up(self._store, self.process.logger)
 
     def _learn(self, keys: Keys) -> None:
-        allowed = {line.public: Peer(line.name, line.role, line.public) for line in keys.allowed}
-        if self.links.guard is not None:
-            self.links.guard.learn(Peers(allowed, frozenset(keys.revoked)))
+        peers = self._told_keys.hear(keys)
+        if self.links.guard is not None and peers is not None:
+            self.links.guard.learn(peers)
 
     def save(self, saves: list[Any]) -> None:
         """Commit all saves of a turn in one transaction."""

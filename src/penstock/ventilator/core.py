@@ -318,11 +318,13 @@ class VentilatorCore:
     def _on_sink_head(self, head: messages.SinkHead, now: float) -> None:
         sink = self.ledger.workers.pop(head.sink, None)  # a subscriber that turned out to be the sink: it had no hello
         first = sink is not None
-        if not self.sink_log.on_head(head, now):
+        agrees = self.sink_log.on_head(head, now)
+        if self.sink_log.sink == head.sink:
+            self.worker_reports.sink_takes_parts = head.parts
+        if not agrees:
             if first:
                 self.ledger.beats.hasten(now)
             return
-        self.worker_reports.sink_takes_parts = head.parts
         if not self.intake.recovered and self.ledger.beats.ends_recovery(head.echo):
             self.intake.recover()
             self.ledger.turn.log("recovered", batches=len(self.ledger.backlog.batches))

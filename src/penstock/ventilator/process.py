@@ -26,7 +26,7 @@ from penstock import errors
 from penstock.job.spec import ID_BYTES, LABEL_CHARS
 from penstock.keys.files import Peers
 from penstock.keys.roles import Role
-from penstock.station import loop
+from penstock.station import key_lists, loop
 from penstock.station.checked_rows import DamagedRow
 from penstock.station.clock import Clock
 from penstock.station.config import VentilatorConfig, from_argv
@@ -66,6 +66,7 @@ from penstock.ventilator.contract import (
 )
 from penstock.ventilator.control import Control
 from penstock.ventilator.core import VentilatorCore
+from penstock.ventilator.desk import Desk
 from penstock.ventilator.payloads import Payloads
 from penstock.ventilator.store import QueueStore
 from penstock.ventilator.stored_answers import StoredAnswers
@@ -78,9 +79,8 @@ from penstock.wire.messages import (
     ClientToVentilator,
     FunctionPart,
     Jobs,
-    KeyLine,
-    Keys,
     Knock,
+    PartsTaken,
     ToVentilator,
 )
 from penstock.wire.parts import Inbound
@@ -123,11 +123,12 @@ class Ventilator:
         self._malformed = loop.Malformed(process)
         self._questions = WaitingQuestions(limits)
         self._control = Control(links, process.clock)
+        self._desk = Desk(links, process.clock, limits)
         self._submits = Inbound(links.frame_bytes, self._malformed.note)
         self._postponed: list[FromClient] = []
         """What clients said while the disk was full."""
         self._payloads = Payloads(store)
-        self._answers = StoredAnswers(store, links)
+        self._answers = StoredAnswers(store, self._desk)
 
     # ------------------------------------------------------------------------------------------ in
 
@@ -136,13 +137,14 @@ class Ventilator:
         now = self.process.clock.now()
         if self._postponed:
             return now
-        due = (self.core.next_wakeup(), self._questions.due_at(now, self._reads))
+        due = (self.core.next_wakeup(), self._questions.due_at(now, self._desk.has_room))
         return min((instant for instant in due if instant is not None), default=None)
 
     def receive(self, names: list[str], fds: list[int]) -> Iterator[Any]:
         """Messages and connections, as inputs for the core."""
         yield WallClock(self.process.clock.wall_time())
         self._bindings.tick(self.process.clock.now())
+        self._desk.tick()
         if "monitor:jobs" in names:
             self.links.connection_events("jobs")
             yield JobConnections(self.links.connections("jobs"))
@@ -163,7 +165,7 @@ class Ventilator:
         for event in self._from_clients() if "desk" in names else ():
             if not self._asks(event):
                 yield event
-        yield from self._questions.take(self._reads)
+        yield from self._questions.take(self._desk.has_room)
         self._read_files(fds)
         self.core.malformed = self._malformed.count + self.links.malformed
         self.core.questions.growth = self._store.growth.look(self.process.clock.now())
@@ -176,16 +178,14 @@ class Ventilator:
         for received in self.links.receive("desk"):
             if (found := self._submits.whole(received, self._decode_asked, now)) is not None:
                 whole, (message, payload) = found
-                yield FromClient(whole.peer, message, payload, wall_time, whole.sender)
+                self._desk.on_message(whole.peer, whole.sender, message)
+                if not isinstance(message, PartsTaken):
+                    yield FromClient(whole.peer, message, payload, wall_time, whole.sender)
         for client, _, taken in self._submits.taken(now):
             self.links.send("desk", taken, peer=client)
 
     def _decode_asked(self, received: Received) -> Wire | None:
         return self._malformed.decode_asked(self._clients, received, self.links)
-
-    def _reads(self, client: bytes) -> bool:
-        """Whether it can be sent an answer."""
-        return self.links.has_room("desk", client)
 
     def _asks(self, event: FromClient) -> bool:
         """Whether it is a question, which waits for its turn."""
@@ -207,8 +207,8 @@ class Ventilator:
         if sink is None or guard is None or self._passed == (sink, guard.peers):
             return
         self._passed = sink, guard.peers
-        allowed = tuple(KeyLine(one.public, one.name, one.role) for one in guard.peers.allowed.values())
-        self.links.send("control", Keys(allowed, tuple(guard.peers.revoked)), peer=sink)
+        for keys in key_lists.told(guard.peers, whole=not self.core.worker_reports.sink_takes_parts):
+            self.links.send("control", keys, peer=sink)
 
     def _subscriptions(self) -> Iterator[Any]:
         """Everybody hears what is said to an id of their own, and nothing else."""
@@ -290,7 +290,7 @@ class Ventilator:
             case Tell(topic, message):
                 self._control.tell(topic, message)
             case Answer(client, message, payload):
-                self.links.send("desk", message, payload, peer=client)
+                self._desk.answer(client, message, payload)
             case SeekClient(client):
                 return (ClientSought(client, self.links.reaches("desk", Knock(), client)),)
             case Deal(messages):
@@ -310,7 +310,7 @@ class Ventilator:
             case ReadDigests():
                 self._answers.digests(action)
             case ReadArguments():
-                if self._reads(action.client):
+                if self._desk.has_room(action.client):
                     self._answers.arguments(action)
             case Refuse(text):
                 raise errors.Refused(f"{self._store.path}: {text}")

@@ -38,6 +38,8 @@ DOUBLINGS_MAX = 32
 """More are beyond any delay, and beyond a float in the end."""
 LOAD_AHEAD = 256
 """Chunks read at once for lines whose jobs are on disk only: after a restart there are many."""
+CLOSED_PER_MESSAGE = 1_000
+"""Spans of which a worker is told at once: 33 kB."""
 NO_CHAIN = b"none"
 """The chain of no line: whoever asks for the log behind a line that has it is told all of the log."""
 JITTER = 0.25
@@ -225,6 +227,6 @@ class SinkLog:
     def flush(self) -> None:
         """Tell the workers what is recorded and durably known here."""
         for worker, spans in self._closed.items():
-            if worker in self._ledger.workers:
-                self._ledger.turn.tell(worker, Closed(tuple(spans)))
+            for at in range(0, len(spans) if worker in self._ledger.workers else 0, CLOSED_PER_MESSAGE):
+                self._ledger.turn.tell(worker, Closed(tuple(spans[at : at + CLOSED_PER_MESSAGE])))
         self._closed = {}

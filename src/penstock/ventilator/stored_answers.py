@@ -7,19 +7,19 @@ from functools import partial
 
 from penstock.errors import StoreError
 from penstock.station.checked_rows import DamagedRow
-from penstock.station.loop import StationLinks
 from penstock.ventilator.contract import ReadArguments, ReadDigests
+from penstock.ventilator.desk import Desk
 from penstock.ventilator.store import QueueStore
 from penstock.wire.frames import join
 from penstock.wire.messages import SHOWN_BYTES, Arguments, Digests, GivenChunk, Refused
 
 
 class StoredAnswers:
-    """From this store, over these sockets."""
+    """From this store, over this desk."""
 
-    def __init__(self, store: QueueStore, links: StationLinks) -> None:
+    def __init__(self, store: QueueStore, desk: Desk) -> None:
         self._store = store
-        self._links = links
+        self._desk = desk
 
     def digests(self, asked: ReadDigests) -> None:
         """Of some jobs, as they were submitted."""
@@ -29,7 +29,7 @@ class StoredAnswers:
         except DamagedRow as damage:
             self._store.note(str(damage))
             answer = Refused(asked.number, "StoreError", str(damage))
-        self._links.send("desk", answer, peer=asked.client)
+        self._desk.answer(asked.client, answer)
 
     def arguments(self, asked: ReadArguments) -> None:
         """The function and the chunks, as many as fit; a chunk that is too large or damaged comes without its bytes."""
@@ -47,7 +47,7 @@ class StoredAnswers:
             bodies.append(body)
             left -= len(body)
         answer = Arguments(asked.number, len(code), tuple(chunks), more)
-        self._links.send("desk", answer, join([code, *bodies]), peer=asked.client)
+        self._desk.answer(asked.client, answer, join([code, *bodies]))
 
     def _shown(self, read: Callable[[], bytes]) -> bytes:
         """What is only for people to look at: nothing, where that is too much or is damaged."""

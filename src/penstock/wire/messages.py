@@ -58,7 +58,8 @@ takes what it has as a frame when `left` is 0, and says PartsTaken with how far 
 way than arrives at once (wire/streams.py), and sends again what was not taken for 5 s; while something is under way
 nobody sends a message again because its answer is late. What is not about jobs that may be on their way (Beat, Welcome,
 Closed, ...) overtakes a stream on control. Who says ``parts`` takes them: a worker in its Hello (it says PartsTaken
-with its id over report), a client in Follow and Fetch, the sink in its head, as Welcome and Beat tell workers (their
+with its id over report), a client in Follow and Fetch to the sink and in its questions to the ventilator (AskGone,
+AskBatches, ...), the sink in its head, as Welcome and Beat tell workers (their
 Parts have their id; PartsPassed brings the sink's PartsTaken through the ventilator). The ventilator takes them from
 clients; one of an earlier release refuses the stream's number. Who does not say so is sent whole frames and needs to
 know none of this.
@@ -420,6 +421,8 @@ class AskGone(Numbered, frozen=True):
     all batches that it waits for, every 20 s and at each new connection: then nobody waits for what never comes."""
 
     batches: Annotated[tuple[Id, ...], Many]
+    parts: bool = False
+    """Whether the asker takes Parts from the ventilator, from now on."""
 
 
 class DrainWorker(Numbered, frozen=True):
@@ -430,6 +433,8 @@ class DrainWorker(Numbered, frozen=True):
 
 class AskPipeline(Numbered, frozen=True):
     """A client asks how the pipeline stands; answered by PipelineInfo."""
+
+    parts: bool = False
 
 
 class AskWhy(AboutBatch, frozen=True):
@@ -444,12 +449,14 @@ class AskBatches(Numbered, frozen=True):
 
     match: Label
     limit: Count
+    parts: bool = False
 
 
 class AskDigests(AboutBatch, frozen=True):
     """The digests of the batch's jobs from `start` on, as they were submitted. Answered by Digests."""
 
     start: Count
+    parts: bool = False
 
 
 class AskJobs(Numbered, frozen=True):
@@ -460,6 +467,7 @@ class AskJobs(Numbered, frozen=True):
     start: Count
     stop: Count
     limit: Count
+    parts: bool = False
 
 
 class AskArguments(AboutBatch, frozen=True):
@@ -470,8 +478,11 @@ class AskArguments(AboutBatch, frozen=True):
     stop: Count
     each: Count
     code: bool = True  # the function, too
+    parts: bool = False
 
 
+AsksMuch = AskPipeline | AskBatches | AskDigests | AskJobs | AskArguments | AskGone
+"""Questions whose answers grow with what there is in the pipeline."""
 ClientToVentilator = (
     Submit
     | Part
@@ -489,6 +500,7 @@ ClientToVentilator = (
     | AskWhy
     | AskJobs
     | AskArguments
+    | PartsTaken
 )
 
 
@@ -707,6 +719,7 @@ VentilatorToClient = (
     | Why
     | JobsInfo
     | Arguments
+    | Part
 )
 
 
@@ -1040,10 +1053,13 @@ class KeyLine(Record, frozen=True):
 
 class Keys(Message, frozen=True):
     """The ventilator's list of keys, where there are any: a sink on another host has an older one. At each connection
-    of the sink's, and when it changes."""
+    of the sink's, and when it changes; to a sink that takes Parts in several messages, of which the first one `begins`
+    a new list, and all but the last one have `more` behind them."""
 
     allowed: tuple[KeyLine, ...]
     revoked: tuple[Label, ...]
+    begins: bool = True
+    more: bool = False
 
 
 VentilatorToSink = Greeting | SinkBeat | Replay | Restate | Verdicts | ForgetBatch | TrimOutput | Keys | SinkRefused

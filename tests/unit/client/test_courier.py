@@ -14,12 +14,15 @@ from penstock.client.submit_packing import Part, opening
 from penstock.errors import JobCancelled
 from penstock.job.spec import BatchSpec
 from penstock.wire import messages
+from penstock.wire.frames import encode
 from penstock.wire.messages import (
     Accepted,
     Alive,
+    AskBatches,
     AskGone,
     AskPipeline,
     BatchClose,
+    BatchesInfo,
     Cancel,
     Cancelled,
     ChunkHead,
@@ -381,6 +384,27 @@ def test_a_large_submit_goes_in_parts_and_is_not_sent_again_while_it_flows(clien
     assert sum(one.size for one in parts) < 1.01 * len(LARGE.payload), "each byte once"
     client.courier.turn(now + 60.0)
     assert client.wire.taken("desk"), "nobody answered"
+
+
+def test_a_large_answer_comes_in_parts_and_is_not_asked_for_again_while_it_flows(client: Client) -> None:
+    """A question says that they are taken; what has come is acknowledged, and counts as heard of the ventilator."""
+    client.world.connect_again("desk")
+    client.courier.turn(0.0)
+    client.wire.taken()
+    client.courier.ask(partial(AskBatches, match="", limit=9), client.answered)
+    client.courier.turn(0.0)
+    (asked,) = client.wire.taken("desk")
+    assert isinstance(asked, AskBatches)
+    assert asked.parts
+    frame = encode(BatchesInfo(asked.number, ()))
+    for position in range(len(frame)):
+        client.world.now = 2.0 * position
+        part = messages.Part(7, position, len(frame) - position - 1, 1)
+        client.world.arrive("desk", part, frame[position : position + 1])
+        client.courier.turn(client.world.now)
+        assert client.courier.silence(client.world.now) == 0
+        assert client.wire.taken("desk") == [messages.PartsTaken(7, position + 1)]
+    assert client.answers == [BatchesInfo(asked.number, ())]
 
 
 def test_a_ventilator_of_an_earlier_release_is_sent_everything_whole(client: Client) -> None:

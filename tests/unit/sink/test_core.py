@@ -8,9 +8,20 @@ import pytest
 
 from penstock.job.spec import JobState, Stamp
 from penstock.sink import core as module
-from penstock.sink.contract import FromWorker, LogRead, ReadLog, ReadRows, ReadSpan, SaveRecorded, SaveRow
+from penstock.sink.contract import (
+    FromWorker,
+    LinesRead,
+    LogRead,
+    ReadLines,
+    ReadLog,
+    ReadRows,
+    ReadSpan,
+    SaveRecorded,
+    SaveRow,
+)
 from penstock.sink.core import SinkCore
 from penstock.station.contract import Actions, Answer, DeleteBatch, FromClient, Log, Report
+from penstock.wire.frames import encode
 from penstock.wire.messages import (
     UNPAIRED,
     Completions,
@@ -21,6 +32,8 @@ from penstock.wire.messages import (
     Greeting,
     Message,
     Replay,
+    Restate,
+    Restated,
     Rows,
     SinkBeat,
     SinkHead,
@@ -168,6 +181,20 @@ def test_a_replay_tells_every_line_behind_the_one_it_names(bench: Bench, monkeyp
     bench.reports(outcome(8, 9))
     bench.now += module.TELL_DELAY
     assert seqs(bench.reports()) == [9]
+
+
+def test_no_lines_hold_up_a_slow_link(bench: Bench) -> None:
+    """Of 3,000, as they are recorded, in a replay, and restated: frames of half a second at 1 Mbit/s at most."""
+    reports = bench.reports(*[outcome(index, index + 1) for index in range(3_000)])
+    told = [one for one in reports if isinstance(one, Completions)]
+    assert seqs([*told]) == list(range(1, 3_001))
+    assert bench.turn(Replay(1, bench.store.rows[0].chain))[-1] == ReadLog(1, module.LOG_LINES)
+    again = bench.reports(bench.log_read(1, module.LOG_LINES))
+    (asked,) = [one for one in bench.turn(Restate(0)) if isinstance(one, ReadLines)]
+    (restated,) = bench.reports(LinesRead(0, 0, 0, b"", told[0].records[: asked.limit]))
+    assert isinstance(restated, Restated)
+    assert len(restated.records) == asked.limit
+    assert max(len(encode(one)) for one in [*told, *again, restated]) <= 64 << 10
 
 
 def test_a_replay_from_the_end_is_answered_by_the_head(bench: Bench) -> None:

@@ -10,6 +10,7 @@ from penstock.job.spec import BatchSpec, JobState, Stamp
 from penstock.ventilator.contract import SaveApplied
 from penstock.ventilator.jobs_model import Place
 from penstock.wire.bounds import RESEND
+from penstock.wire.frames import encode
 from penstock.wire.messages import (
     BatchSpan,
     CancelSpan,
@@ -33,6 +34,16 @@ def test_closed_is_said_in_the_turn_that_saves_the_outcome(bench: VentilatorBenc
     assert sent == [Closed((RecordedSpan(BATCH, 0, 4, Stamp()),))]
     assert of(SaveApplied, bench.saved) == [SaveApplied(1, b"1")]
     assert bench.counts() == {"succeeded": 4}
+
+
+def test_closed_of_many_spans_goes_in_several_messages(bench: VentilatorBench) -> None:
+    """As after a replay: half a second at 1 Mbit/s at most."""
+    peer = bench.worker("w")
+    bench.submit(3_000)
+    lines = [bench.record(index, index + 1, worker=peer.id) for index in range(3_000)]
+    closed = of(Closed, bench.told(peer, *lines))
+    assert [span.start for one in closed for span in one.spans] == list(range(3_000))
+    assert max(len(encode(one)) for one in closed) <= 64 << 10
 
 
 def test_a_line_counts_once(bench: VentilatorBench) -> None:
