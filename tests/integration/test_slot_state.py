@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from integration.test_slots import Agent, Done, agent, command, is_running
 from penstock.job.spec import JobState
 from penstock.job.wrappers import Initializer, Prepared, Surroundings
+from penstock.slot.inherited_state import LOOK_INTERVAL
 from penstock.worker.contract import PieceDone, SlotDied, SlotReady
 from penstock.worker.slot_host import SlotHost
 
@@ -110,6 +112,7 @@ def test_what_a_job_leaves_changed_is_no_later_jobs(
 ) -> None:
     """The next piece finds what the first found; why its slot was replaced is told, and no job is blamed for it."""
     before = found(agent)
+    time.sleep(2 * LOOK_INTERVAL)
 
     def change_some(x: int) -> int:
         if x == 7:
@@ -122,6 +125,15 @@ def test_what_a_job_leaves_changed_is_no_later_jobs(
     assert name in why
     assert found(agent) == before
     assert [event.state for event in agent.inputs if isinstance(event, SlotDied)] == [JobState.CANCELLED]
+
+
+def test_another_functions_jobs_come_however_soon(agent: Agent) -> None:
+    """A piece that is queued right behind the one that changes something, within LOOK_INTERVAL, goes back unrun."""
+    before = found(agent)
+    pieces = [agent.run(agent.work(function, [()], form="star"), 0, 1) for function in (change_umask, as_inherited)]
+    assert [len(agent.answer(PieceDone, piece).ran) for piece in pieces] == [1, 0]
+    assert replaced(agent) == ["a job changed its umask"]
+    assert found(agent) == before
 
 
 def add_variable() -> None:

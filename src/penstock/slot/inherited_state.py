@@ -11,17 +11,24 @@ from __future__ import annotations
 
 import resource
 from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit  # as it was before any job patched it
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from penstock.job.main_module import Stale
-from penstock.job.originals import os
+from penstock.job.originals import os, time
 from penstock.slot.originals import fcntl
 from penstock.slot.own_files import UPPER_END
 
-LIMITS = sorted({value for name, value in vars(resource).items() if name.startswith("RLIMIT_")})
-"""All that there are here."""
-THREAD_VARIABLES = tuple(f"{library}_NUM_THREADS" for library in ("OMP", "MKL", "OPENBLAS"))
-"""What numerical libraries read once, when they are loaded: jobs set them for what they import."""
+LIMITS = tuple(
+    getattr(resource, f"RLIMIT_{name}")
+    for name in ("AS", "CORE", "CPU", "DATA", "FSIZE", "MEMLOCK", "NOFILE", "NPROC", "STACK")
+    if hasattr(resource, f"RLIMIT_{name}")
+)
+"""Those that later jobs may run into: to look at one costs half a microsecond."""
+LOOK_INTERVAL = 0.01
+"""Seconds, as of a piece: jobs of a function that run so close together may see what one of them has changed anyway. A
+look costs sixteen system calls, as much as all else at the end of a piece."""
+NUMBER_OF_THREADS = b"_NUM_THREADS"
+"""Ends the names of what numerical libraries read once, when they are loaded: jobs set them for what they import."""
 NO_CORES = frozenset[int]()
 
 
@@ -43,7 +50,9 @@ class Inherited:
     """Of this process, which is as it should be now."""
 
     def __init__(self) -> None:
-        self._state = _state()
+        self._is_root = os.geteuid() == 0
+        """Nobody else becomes another user."""
+        self._state = self._now()
         self._fresh = _variables().copy()
         self._variables = _lasting()
         limit = getrlimit(RLIMIT_NOFILE)[0]
@@ -51,6 +60,11 @@ class Inherited:
         """Half of the files that jobs may have open: if so many are, later jobs might not get theirs."""
         self._owner: bytes | None = None
         """The function for which alone it is as it is now."""
+        self._last: bytes = b""
+        """The function that was run last."""
+        self._looked_at = float("-inf")
+        self._is_unseen = False
+        """Whether jobs have run since it was looked at."""
         self.changes: str = ""
         """What is no longer as it was, in words; empty: all of it is."""
 
@@ -59,18 +73,31 @@ class Inherited:
         all variables that there are, whoever's call has set them."""
         if self._owner not in {None, function} or (is_command and _variables() != self._fresh):
             raise Stale
+        if self._last != function and self._is_unseen and self._is_changed():
+            raise Stale
+        self._last = function
 
     def accept(self, function: bytes) -> None:
         """This one was loaded just now: what that has changed is as it wants it."""
-        if self.is_changed():
-            state = _state()
+        if self._is_changed():
+            state = self._now()
             self._owner = function if state != self._state else self._owner
             self._state, self._variables = state, _lasting()
             self.changes = ""
 
-    def is_changed(self) -> bool:
-        """Whether it is not as it was; costs some 12 us."""
-        state, variables, files = _state(), _variables(), _free_file()
+    def has_worn(self) -> bool:
+        """Whether jobs that have just run have changed it; within LOOK_INTERVAL it is not looked at, unless others'
+        jobs come."""
+        now = time.monotonic()
+        if now < self._looked_at + LOOK_INTERVAL:
+            self._is_unseen = True
+            return False
+        self._looked_at = now
+        return self._is_changed()
+
+    def _is_changed(self) -> bool:
+        self._is_unseen = False
+        state, variables, files = self._now(), _variables(), _free_file()
         if state == self._state and self._variables.items() <= variables.items() and files <= self._files_max:
             return False
         changes = [str(word) for word, was, now in zip(WORDS, self._state, state, strict=True) if was != now]
@@ -79,23 +106,22 @@ class Inherited:
         self.changes = f"a job changed {' and '.join(changes)}"
         return True
 
+    def _now(self) -> State:
+        mask = os.umask(0o077)  # a file of another thread, made meanwhile, is nobody else's to read
+        os.umask(mask)
+        cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else NO_CORES
+        user = (os.geteuid(), os.getegid(), *os.getgroups()) if self._is_root else ()
+        return State(mask, os.getpriority(os.PRIO_PROCESS, 0), cores, list(map(getrlimit, LIMITS)), user)
 
-def _state() -> State:
-    mask = os.umask(0o077)  # a file of another thread, made meanwhile, is nobody else's to read
-    os.umask(mask)
-    cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else NO_CORES
-    user = (os.getuid(), os.geteuid(), os.getgid(), os.getegid(), *os.getgroups())
-    return State(mask, os.getpriority(os.PRIO_PROCESS, 0), cores, list(map(getrlimit, LIMITS)), user)
 
-
-def _variables() -> dict[Any, Any]:
+def _variables() -> dict[bytes, bytes]:
     """The environment as it is kept, which is fast to compare."""
     return os.environ._data  # type: ignore[attr-defined,no-any-return]  # noqa: SLF001
 
 
-def _lasting() -> dict[Any, Any]:
+def _lasting() -> dict[bytes, bytes]:
     """Those of it that no job changes for its own part."""
-    return {name: value for name, value in _variables().items() if os.fsdecode(name) not in THREAD_VARIABLES}
+    return {name: value for name, value in _variables().items() if not name.endswith(NUMBER_OF_THREADS)}
 
 
 def _free_file() -> int:

@@ -24,4 +24,4 @@ class Wear:
         """Whether it is used up by the jobs of a piece, from `first` on."""
         self._left -= report.start - first
         # a command changes nothing but itself
-        return self._left <= 0 or (not report.is_each_alone and self.inherited.is_changed())
+        return self._left <= 0 or (not report.is_each_alone and self.inherited.has_worn())

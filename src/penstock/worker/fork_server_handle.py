@@ -14,7 +14,6 @@ import msgspec
 
 from penstock.slot import watcher
 from penstock.slot.fork_server import EXIT, ORDER, Exit, Order, Setup
-from penstock.slot.inherited_state import THREAD_VARIABLES
 from penstock.slot.own_files import open_standard_files
 from penstock.slot.process_tree import is_alive, kill_all, started_at, with_variable
 from penstock.station.capacity import default_slots
@@ -95,4 +94,4 @@ def _environment(slots: int) -> dict[str, str]:
     """Of the slots: numerical libraries get their share of the cores, and no key of the worker's travels to a job."""
     environment = {name: value for name, value in os.environ.items() if name != "PENSTOCK_KEY"}
     share = str(max(1, default_slots() // slots))
-    return dict.fromkeys(THREAD_VARIABLES, share) | environment
+    return {f"{library}_NUM_THREADS": share for library in ("OMP", "MKL", "OPENBLAS")} | environment
