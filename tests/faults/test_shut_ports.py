@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -84,6 +85,18 @@ def test_a_worker_joins_when_all_its_ports_are_open(world: World, name: str) -> 
     assert f"head:{PORTS[name]} does not answer" in world.doctor("gpu1")
     host.open()
     until(lambda: " joined: " in world.log("gpu1"), what="it joins")
+
+
+@pytest.mark.parametrize("name", ["report", "jobs"])
+def test_a_port_that_is_shut_later_is_named(world: World, name: str) -> None:
+    """In the worker's log, soon, and that it is open again; what is submitted then runs."""
+    world.start("gpu1")
+    until(lambda: " joined: " in world.log("gpu1"), what="it joins")
+    world.network["gpu1"].shut(PORTS[name])
+    until(lambda: f'down="tcp://head:{PORTS[name]} ({name}) at 10.' in world.log("gpu1"), what="it says so")
+    world.network["gpu1"].open()
+    until(lambda: re.search("connected_again: |joined: .*joined: ", world.log("gpu1"), re.DOTALL), what="it is well")
+    world.penstock("run", "true", ":::", "a")
 
 
 @pytest.mark.parametrize("fault", ["the port is shut", "large packets vanish"])

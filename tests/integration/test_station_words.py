@@ -98,12 +98,13 @@ def test_status_says_who_is_missing(stations: Stations, cli: Cli) -> None:
 
 
 def test_who_asks_the_ventilator_needs_no_sink(stations: Stations, cli: Cli) -> None:
-    """`status`, `workers`, `drain` and `batches` answer while the sink is away, and say who is missing when it is the
-    ventilator."""
+    """`status`, `workers`, `batches`, `cancel` and `drain` answer while the sink is away, and say that it is the
+    ventilator when that is missing."""
     stations.start("ventilator", "sink", "w1")
     until(lambda: count(stations, "w1", "joined"), what="it has joined")
+    assert cli("submit", "--url", stations.url, "sleep", ":::", "1000").returncode == 0
     stations.end("sink", signal.SIGKILL)
-    for words in (["status"], ["workers"], ["batches"], ["drain", "w1"]):
+    for words in (["status"], ["workers"], ["batches"], ["cancel", "last"], ["drain", "w1"]):
         done = cli(*words, "--url", stations.url)
         assert done.returncode == 0, (words, done.stderr)
     until(lambda: count(stations, "w1", "drains"), what="it was told")

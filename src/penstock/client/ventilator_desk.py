@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from penstock.client.batch import find_batches, pipeline_status_of, status_of
+from penstock.client.batch import ALL_JOBS, Batch, cancel_jobs, find_batch, find_batches, pipeline_status_of, status_of
 from penstock.client.locate import locate
 from penstock.client.records import BatchStatus, PipelineStatus
 from penstock.client.session import Session
@@ -27,6 +27,15 @@ class Desk:
     def batches(self, limit: int) -> list[BatchStatus]:
         """The newest batches of all names, at most `limit`."""
         return [status_of(line) for line in find_batches(self._session, "", limit)]
+
+    def attach(self, batch: str) -> Batch:
+        """A handle on a batch, as Pipeline.attach finds it. Raises NoSuchBatch."""
+        return find_batch(self._session, batch)
+
+    def cancel(self, batch: Batch, index: int | None) -> None:
+        """End all jobs of a batch, even those that run, or the one at `index`."""
+        start, stop = (0, ALL_JOBS) if index is None else (index, index + 1)
+        cancel_jobs(self._session, bytes.fromhex(batch.id), start, stop, running=True)
 
     def drain(self, worker: str) -> None:
         """Let a worker finish and leave, as Pipeline.drain does. Raises NoSuchWorker."""

@@ -174,8 +174,8 @@ class Outward:
 
     @property
     def nameless(self) -> str:
-        """A name that has no address, and why; empty: there is none such."""
-        failed = (f"{one.host} has no address here ({one.failure})" for one in self._targets.values() if one.failure)
+        """A name that has no address, and why; empty: all that is connected to has one."""
+        failed = (f"{one.host} has no address here ({one.failure})" for one in self._waiting() if one.failure)
         return next(failed, "")
 
     def renew(self, name: str) -> None:

@@ -11,7 +11,8 @@ from penstock.cli.options import running
 from penstock.cli.output import say
 
 if TYPE_CHECKING:
-    from penstock import Batch, Pipeline
+    from penstock import Batch
+    from penstock.cli.commands.show import Attaches
 
 
 @click.command("cancel", short_help="Cancel a batch, or one job of it.")
@@ -19,16 +20,14 @@ if TYPE_CHECKING:
 @click.argument("which", metavar="BATCH[:INDEX]")
 def command(url: str, which: str) -> None:
     """Cancel all jobs of BATCH that have not ended, or the one job BATCH:INDEX; running jobs are ended."""
-    from penstock import Pipeline
+    from penstock.client.command_line import ventilator_at
 
-    with Pipeline(url) as pipeline:
-        pipeline.cancel(named(pipeline, which))
+    with ventilator_at(url) as ventilator:
+        ventilator.cancel(*named(ventilator, which))
     say(f"{which}: all that had not ended is cancelled")
 
 
-def named(pipeline: Pipeline, which: str) -> Batch | str:
-    """The batch or the job that is named so. UsageError: it is written as neither. Raises NoSuchBatch."""
-    if ":" not in which:
-        return pipeline.attach(which)
-    batch, index = job_of(pipeline, which)
-    return f"{batch.id}:{index}"
+def named(pipeline: Attaches, which: str) -> tuple[Batch, int | None]:
+    """The batch that is named so, and the index if it is a job. UsageError: it is written as neither. Raises
+    NoSuchBatch."""
+    return job_of(pipeline, which) if ":" in which else (pipeline.attach(which), None)

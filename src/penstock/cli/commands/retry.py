@@ -20,5 +20,6 @@ def command(url: str, which: str) -> None:
     from penstock import Pipeline
 
     with Pipeline(url) as pipeline:
-        jobs = pipeline.retry(named(pipeline, which))
+        batch, index = named(pipeline, which)
+        jobs = batch.retry(index)
     say(f"{which}: {counted(jobs, 'job')} will run again")

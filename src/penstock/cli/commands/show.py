@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 import msgspec
@@ -27,7 +27,7 @@ from penstock.errors import NoSuchBatch
 from penstock.job.display import shortened
 
 if TYPE_CHECKING:
-    from penstock import Batch, Pipeline
+    from penstock import Batch
     from penstock.client.records import JobInfo, Outcome
 
 SHOWN = 1_000
@@ -74,7 +74,14 @@ def job_name(text: str) -> tuple[str, int]:
     return batch, int(index)
 
 
-def job_of(pipeline: Pipeline, text: str) -> tuple[Batch, int]:
+class Attaches(Protocol):
+    """A pipeline, or its ventilator alone."""
+
+    def attach(self, batch: str) -> Batch:
+        """A handle on a batch. Raises NoSuchBatch."""
+
+
+def job_of(pipeline: Attaches, text: str) -> tuple[Batch, int]:
     """The batch and the index of the job that is named so. UsageError: it is written otherwise; NoSuchBatch: there is
     none."""
     name, index = job_name(text)
