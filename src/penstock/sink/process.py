@@ -53,6 +53,7 @@ from penstock.station.lease_tokens import LeaseTokens
 from penstock.station.log_events import emit, setup
 from penstock.station.own_address import wait_for_address
 from penstock.station.permissions import Bindings, may_not_ask
+from penstock.station.service_manager import ServiceManager
 from penstock.station.station_keys import for_station
 from penstock.station.ventilator_contact import VentilatorContact
 from penstock.station.waiting_questions import ROOM_INTERVAL, WaitingQuestions
@@ -335,7 +336,7 @@ def start(config: SinkConfig, logger: logging.Logger) -> Sink:
     )
     for what in store.take_found():
         emit(logger, "damaged", {"what": what})
-    process = loop.Process(logger, signals, clock, config.lifeline)
+    process = loop.Process(logger, signals, clock, config.lifeline, ServiceManager(os.environ))
     contact = VentilatorContact(config.url, clock.now())
     return Sink(core, store, links, process, Bindings(config.limits.worker_starts), contact, config.limits)
 

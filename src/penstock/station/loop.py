@@ -25,6 +25,7 @@ from penstock.keys.roles import Peer
 from penstock.station import log_events
 from penstock.station.clock import Clock
 from penstock.station.contract import Actions, Log, Save
+from penstock.station.service_manager import ServiceManager
 from penstock.station.store_file import BACKUP, StoreFile
 from penstock.station.waiting_questions import WaitingQuestions
 from penstock.wire.bounds import is_to_be_logged
@@ -64,6 +65,8 @@ class Process(NamedTuple):
     orders: Orders
     clock: Clock
     lifeline: int | None = None
+    manager: ServiceManager = ServiceManager()
+    """Who has started it, and wants to hear of it."""
 
 
 class StationLinks(Protocol):
@@ -266,8 +269,10 @@ def run(station: Station) -> None:
     """Step after step, until the station leaves."""
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
+    station.process.manager.say_ready()
     while not station.leaving:
         step(station)
+        station.process.manager.say_alive(station.process.clock.now())
 
 
 def step(station: Station) -> None:
@@ -287,10 +292,9 @@ def step(station: Station) -> None:
 def patience(station: Station) -> float | None:
     """Seconds after which a station has something to do even if nothing happens; None: it has nothing."""
     wakeup = station.next_wakeup()
-    timeout = None if wakeup is None else max(0.0, wakeup - station.process.clock.now())
-    if station.untidy:
-        return TIDY_PAUSE if timeout is None else min(TIDY_PAUSE, timeout)
-    return timeout
+    due = None if wakeup is None else max(0.0, wakeup - station.process.clock.now())
+    times = (due, station.process.manager.interval, TIDY_PAUSE if station.untidy else None)
+    return min((time for time in times if time is not None), default=None)
 
 
 def turn(station: Station, inputs: list[Any]) -> Iterator[Any]:
@@ -323,6 +327,7 @@ def save(station: Station, saves: list[Any]) -> None:
             if not said:
                 log_events.emit(station.process.logger, "disk_full", {"error": str(error)})
             said = True
+            station.process.manager.say_alive(station.process.clock.now())
             station.wait_for_room(str(error), FULL_RETRY)
             if station.leaving:
                 raise errors.StoreFull("told to stop while the disk was full") from error

@@ -35,6 +35,7 @@ from penstock.station.lease_tokens import LeaseTokens
 from penstock.station.log_events import emit, setup
 from penstock.station.own_address import wait_for_address
 from penstock.station.permissions import READS, Bindings
+from penstock.station.service_manager import ServiceManager
 from penstock.station.station_keys import for_station
 from penstock.station.waiting_questions import WaitingQuestions
 from penstock.url import endpoints
@@ -372,7 +373,7 @@ def start(config: VentilatorConfig, logger: logging.Logger) -> Ventilator:
     )
     for what in store.take_found():
         emit(logger, "damaged", {"what": what})
-    process = loop.Process(logger, signals, clock, config.lifeline)
+    process = loop.Process(logger, signals, clock, config.lifeline, ServiceManager(os.environ))
     return Ventilator(core, store, links, process, Bindings(config.limits.worker_starts), config.limits)
 
 

@@ -41,6 +41,7 @@ from penstock.station.clock import Clock
 from penstock.station.config import WorkerConfig, from_argv
 from penstock.station.contract import Bytes, Log, Renew, Report
 from penstock.station.log_events import emit, setup
+from penstock.station.service_manager import ServiceManager
 from penstock.station.station_keys import for_station
 from penstock.station.ventilator_contact import Outlet, VentilatorContact
 from penstock.url import endpoints
@@ -309,6 +310,7 @@ def start(config: WorkerConfig, logger: logging.Logger) -> Worker:
     name = config.name if security.key is None else f"{security.key.name}/{config.name}"
     if config.no_pickle:
         os.environ[NO_PICKLE] = "1"
+    manager = ServiceManager(os.environ)
     # forks before any ZeroMQ context exists
     slots = SlotHost(config.slots, name, config.allow_users, grace=config.grace, jobs_per_slot=config.jobs_per_slot)
     links = worker_links(config.url, worker, security)
@@ -346,7 +348,7 @@ def start(config: WorkerConfig, logger: logging.Logger) -> Worker:
         lifetime=lifetime,
         outlet=sink,
     )
-    process = loop.Process(logger, signals, clock, config.lifeline)
+    process = loop.Process(logger, signals, clock, config.lifeline, manager)
     contact, outlet = (
         VentilatorContact(config.url, now, slots=config.slots),
         Outlet(sink, now),

@@ -27,6 +27,10 @@ Wants=network-online.target
 After=network-online.target
 
 [Service]
+# it says when it is up, and then that its loop turns: if it hangs it is ended, and started again
+Type=notify
+TimeoutStartSec=infinity
+WatchdogSec=5min
 User={user}
 ExecStart={command}
 # 2 is wrong use, 4 a key that is not let in: trying again changes neither
@@ -42,7 +46,6 @@ PrivateTmp=yes
 ProtectKernelTunables=yes
 ProtectKernelModules=yes
 ProtectKernelLogs=yes
-ProtectControlGroups=yes
 ProtectClock=yes
 ProtectHostname=yes
 LockPersonality=yes
@@ -56,13 +59,18 @@ WantedBy=multi-user.target
 """
 WORKER_LINES = """\
 # jobs are programs of all kinds: they may use what User= may, except for writing to the system
-ProtectSystem=full"""
+ProtectSystem=full
+# a job that the kernel ends for its memory is that job's failure, and no reason to stop the others
+OOMPolicy=continue
+# the control groups below the worker's own are the worker's to make
+Delegate=yes"""
 STORE_LINES = """\
 {data}
 # a peer can send a message without end: the station is then started again, and has lost nothing
 MemoryMax=50%
 ProtectSystem=strict
 ProtectHome=read-only
+ProtectControlGroups=yes
 PrivateDevices=yes
 RestrictNamespaces=yes
 RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX AF_NETLINK
