@@ -23,12 +23,13 @@ TOP = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def network(folder: Path) -> Iterator[Network]:
-    """A head, and two hosts with sshd."""
+def network(folder: Path, request: pytest.FixtureRequest) -> Iterator[Network]:
+    """A head, and two hosts with sshd, which have one home if the test says so."""
     made = Network(folder, "head", "gpu1", "gpu2")
+    variables = {"HOME": str(folder)} if hasattr(request, "param") else {}
     try:
-        made.sshd("gpu1")
-        made.sshd("gpu2")
+        made.sshd("gpu1", **variables)
+        made.sshd("gpu2", **variables)
         until(lambda: made["head"].run(*made.ssh.split(), "gpu1", "true").returncode == 0)
         until(lambda: made["head"].run(*made.ssh.split(), "gpu2", "true").returncode == 0)
         yield made
@@ -61,7 +62,7 @@ def test_a_fleet_is_started_used_and_stopped(network: Network, folder: Path) -> 
     assert re.match(r"started \(2 slots, pid \d+, log ", said["gpu1"])
     assert re.match(r"started \(1 slots, pid \d+, log ", said["gpu2"])
     assert "nowhere" in said["nowhere"]
-    copy = network["gpu1"].home / ".local/state/penstock/fleet/head-7555/worker.key"
+    copy = network["gpu1"].home / ".local/state/penstock/fleet/head-7555/gpu1/worker.key"
     assert stat.S_IMODE(copy.stat().st_mode) == 0o600
     assert copy.read_bytes() == (Path(key) / "workers.key").read_bytes()
 
@@ -88,6 +89,34 @@ def test_a_fleet_is_started_used_and_stopped(network: Network, folder: Path) -> 
     assert not head.penstock("workers", "--key", key, "--json").stdout
 
 
+@pytest.mark.parametrize("network", ["one home"], indirect=True)
+def test_hosts_that_share_a_home_have_a_worker_each(network: Network, folder: Path) -> None:
+    """Each stops its own; and one of another penstock is said, and replaced when that is asked for."""
+    key = up(network, folder)
+    hosts = hosts_file(folder, "gpu1 slots=1", "gpu2 slots=1")
+    code, said, _ = fleet(network, "start", hosts, key=key)
+    assert (code, {text.split(" (")[0] for text in said.values()}) == (0, {"started"})
+    workers = network["head"].penstock("workers", "--key", key, "--json").stdout.splitlines()
+    assert {json.loads(line)["host"] for line in workers} == {"gpu1", "gpu2"}
+    assert fleet(network, "stop", hosts_file(folder, "gpu1"), key=key)[:2] == (0, {"gpu1": "stopped"})
+    workers = network["head"].penstock("workers", "--key", key, "--json").stdout.splitlines()
+    assert [json.loads(line)["host"] for line in workers] == ["gpu2"]
+
+    record = folder / ".local/state/penstock/fleet/head-7555/gpu2/worker.pid"
+    before = json.loads(record.read_text())
+    record.write_text(json.dumps(before | {"penstock": "an older one"}))
+    hosts = hosts_file(folder, "gpu2")
+    code, said, _ = fleet(network, "start", hosts, key=key)
+    assert (code, said["gpu2"].split("; ")[1:]) == (
+        0,
+        ["it is of another penstock than this one, and --restart replaces it"],
+    )
+    code, said, _ = fleet(network, "start", "--restart", hosts, key=key)
+    assert (code, said["gpu2"].split(" (")[0]) == (0, "started")
+    assert json.loads(record.read_text())["pid"] != before["pid"]
+    assert fleet(network, "stop", hosts, key=key)[0] == 0
+
+
 def test_a_second_stop_ends_what_runs(network: Network, folder: Path) -> None:
     """The first waits for the job that runs; the second ends it, and both return. It runs on elsewhere, later."""
     key = up(network, folder)
@@ -99,7 +128,7 @@ def test_a_second_stop_ends_what_runs(network: Network, folder: Path) -> None:
     log = folder / "first-stop.log"
     penstock = (sys.executable, "-m", "penstock", "fleet", "stop")
     first = head.start(log, *penstock, hosts, "--key", key, "--ssh", network.ssh)
-    worker = network["gpu1"].home / ".local/state/penstock/fleet/head-7555/worker.log"
+    worker = network["gpu1"].home / ".local/state/penstock/fleet/head-7555/gpu1/worker.log"
     until(lambda: b" drains: " in worker.read_bytes())
     assert first.poll() is None
     assert fleet(network, "stop", hosts, key=key)[:2] == (0, {"gpu1": "stopped"})

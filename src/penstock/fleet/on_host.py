@@ -1,8 +1,9 @@
 """What `penstock fleet` does on a host: this file goes there through ssh, as a program for a Python that may have no
 penstock and may be an old one. So it imports only the standard library, and is written for Python 3.8.
 
-It is given an order and answers with a line of JSON behind MARK. What it keeps, by pipeline, in the user's state folder
-(XDG_STATE_HOME): ``worker.log`` and that of the worker before, ``worker.pid``, ``worker.key`` (0600) and
+It is given an order and answers with a line of JSON behind MARK. What it keeps, by pipeline and by the name of the
+host, because hosts may share a home, in the user's state folder (XDG_STATE_HOME): ``worker.log`` and that of the worker
+before, ``worker.pid`` (which worker it is, in which life of the host), ``worker.key`` (0600) and
 ``worker.lock``, which the worker holds as long as it lives: a process id alone may be another's by now. Where penstock
 is missing, or is another one than on the head, it is installed into a venv of its own in the user's data folder
 (XDG_DATA_HOME).
@@ -50,7 +51,9 @@ def look(order: Any) -> Any:
     found = {
         "python": ".".join(map(str, sys.version_info[:3])),
         "fit": fitting(order["digest"]),
+        "host": socket.gethostname(),
         "pid": files.worker(),
+        "outdated": bool(files.worker()) and files.record().get("penstock") != order["digest"],
         "log": str(files.log),
         "last": files.last_line(),
     }
@@ -61,10 +64,14 @@ def look(order: Any) -> Any:
 
 
 def start(order: Any) -> Any:
-    """Install penstock if need be, take the key, start a worker that outlives this session; it runs already: say so."""
+    """Install penstock if need be, take the key, start a worker that outlives this session; it runs already: say so, or
+    let it end first."""
     files = WorkerFiles(order["pipeline"])
     if files.worker():
-        return dict(look(order), already=True)
+        if not order["restart"]:
+            return dict(look(order), already=True)
+        stop(order)
+        files = WorkerFiles(order["pipeline"])
     python = fitting(order["digest"]) or install(order)
     while (held := files.take()) is None:
         if files.worker():
@@ -75,7 +82,7 @@ def start(order: Any) -> Any:
         if order["key"]:
             files.write_key(order["key"])
             argv += ["--key", str(files.key)]
-        launch(files, argv, held)
+        launch(files, argv, held, order["digest"])
     finally:
         os.close(held)
     return dict(look(order), unreachable=[text for text in map(unreachable, order["reach"]) if text])
@@ -97,7 +104,12 @@ class WorkerFiles:
 
     def __init__(self, pipeline: str) -> None:
         state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
-        self.folder: Path = state / "penstock" / "fleet" / pipeline
+        self._set(state / "penstock" / "fleet" / pipeline)
+        if not self.is_of_0_2():
+            self._set(self.folder / socket.gethostname())
+
+    def _set(self, folder: Path) -> None:
+        self.folder: Path = folder
         self.log: Path = self.folder / "worker.log"
         self.pid: Path = self.folder / "worker.pid"
         self.key: Path = self.folder / "worker.key"
@@ -115,16 +127,39 @@ class WorkerFiles:
             return None
         return lock
 
-    def worker(self) -> int:
-        """The process id of the worker that runs, or 0."""
+    def is_held(self) -> bool:
+        """Whether a worker has the lock."""
         if not self.lock.exists():
-            return 0
+            return False
         lock = self.take(fcntl.LOCK_SH)
-        if lock is None:
-            text = self.pid.read_text().strip() if self.pid.exists() else ""
-            return int(text) if text.isdigit() else 0
-        os.close(lock)
-        return 0
+        if lock is not None:
+            os.close(lock)
+        return lock is None
+
+    def is_of_0_2(self) -> bool:
+        """Whether a worker runs that penstock 0.2 has started, which had one folder for all hosts: perhaps here."""
+        pid = self.record().get("pid", 0) if self.is_held() else 0
+        command = Path(f"/proc/{pid}/cmdline")
+        return bool(pid) and command.exists() and b"penstock" in command.read_bytes()
+
+    def record(self) -> Any:
+        """Of the worker that was started last: its `pid`, the `boot` of its host, and which `penstock` it is."""
+        text = self.pid.read_text().strip() if self.pid.exists() else ""
+        if text.isdigit():  # by penstock 0.2
+            return {"pid": int(text), "boot": boot()}
+        return json.loads(text) if text else {}
+
+    def worker(self) -> int:
+        """The process id of the worker that runs, or 0. Raises HostError: it runs on another host."""
+        if not self.is_held():
+            return 0
+        record = self.record()
+        if record and record["boot"] != boot():
+            raise HostError(
+                f"another host that is called {socket.gethostname()} has the same home, and its worker runs: give hosts"
+                " that share a home different names"
+            )
+        return int(record.get("pid", 0))
 
     def write_key(self, text: str) -> None:
         """At no moment readable by others."""
@@ -166,8 +201,13 @@ def write_private(path: Path, text: str) -> None:
         opened.write(text)
 
 
-def launch(files: Any, argv: Any, lock: int) -> None:
-    """A worker in a session of its own, which holds the lock; returns when it is up."""
+def boot() -> str:
+    """What this life of the host is called, and no other host's."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def launch(files: Any, argv: Any, lock: int, penstock: str) -> None:
+    """A worker of this penstock in a session of its own, which holds the lock; returns when it is up."""
     write_private(files.pid, "")
     if files.log.exists():
         files.log.replace(files.log.with_suffix(".log.old"))
@@ -181,7 +221,7 @@ def launch(files: Any, argv: Any, lock: int) -> None:
             pass_fds=(lock,),
             start_new_session=True,
         )
-    write_private(files.pid, f"{process.pid}\n")
+    write_private(files.pid, json.dumps({"pid": process.pid, "boot": boot(), "penstock": penstock}))
     os.utime(str(files.lock))
     end = time.monotonic() + START_TIME
     while " started: " not in files.beginning():

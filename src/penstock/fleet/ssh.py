@@ -120,8 +120,9 @@ class Fleet:
         """Let the workers finish what they run, and wait for that; asked again meanwhile, they end it now."""
         return self._each(self.hosts, lambda host: self._ask(host, {"do": "stop"}))
 
-    def start(self, key: str) -> Iterator[Answer]:
-        """Start a worker on each host that has none; `key`: the content of its key file."""
+    def start(self, key: str, *, restart: bool = False) -> Iterator[Answer]:
+        """Start a worker on each host that has none, with `restart` also in place of one that runs, which finishes its
+        jobs first; `key`: the content of its key file."""
         looks = list(self.look())
         if any(map(_is_foreign, looks)):
             yield from map(_unstarted, looks)
@@ -132,7 +133,8 @@ class Fleet:
         fit = {answer.host.name: answer.found["fit"] for answer in looks if not answer.error}
 
         def start_on(host: Host) -> Answer:
-            order = {"do": "start", "key": key, "options": self._options(host), "reach": self._reach}
+            order = {"do": "start", "restart": restart, "key": key, "options": self._options(host)}
+            order["reach"] = self._reach
             return self._ask(host, order | ({} if fit[host.name] else {"wheel": name_and_bytes}))
 
         yield from self._each([host for host in self.hosts if host.name in fit], start_on)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
+import json
 import os
 import signal
 import stat
+import subprocess
 import sys
 from pathlib import Path
 
@@ -32,6 +35,36 @@ def test_a_worker_is_there_while_the_lock_is_held(files: on_host.WorkerFiles) ->
     assert files.worker() == 0
 
 
+def test_a_process_id_of_another_host_is_nobodys(files: on_host.WorkerFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hosts that share a home and a name: a signal would hit whoever has that number here."""
+    lock = files.take()
+    assert lock is not None
+    files.pid.write_text(json.dumps({"pid": 4711, "boot": on_host.boot(), "penstock": "x"}))
+    assert files.worker() == 4711
+    monkeypatch.setattr(on_host, "boot", lambda: "another life")
+    with pytest.raises(on_host.HostError, match="give hosts that share a home different names"):
+        files.worker()
+    os.close(lock)
+    assert files.worker() == 0, "its worker has ended"
+
+
+def test_a_worker_that_0_2_has_started_is_known(files: on_host.WorkerFiles) -> None:
+    """By the folder that was all hosts', as long as it runs here."""
+    before = files.folder.parent
+    assert before.name == "head-7555"
+    before.mkdir(parents=True)
+    lock = on_host.private_file(before / "worker.lock", os.O_RDWR)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    program = "import sys; sys.stdin.read()  # penstock"
+    with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE) as process:
+        (before / "worker.pid").write_text(f"{process.pid}\n")
+        assert on_host.WorkerFiles("head-7555").worker() == process.pid
+        assert on_host.WorkerFiles("head-7555").folder == before
+        process.communicate()
+    assert on_host.WorkerFiles("head-7555").folder == files.folder, "it may be another host's"
+    os.close(lock)
+
+
 def test_a_key_is_its_owners_alone(files: on_host.WorkerFiles) -> None:
     """The file and its folder, also where the file was another's to read."""
     lock = files.take()
@@ -55,7 +88,7 @@ def test_a_worker_leaves_files_of_its_own_alone(files: on_host.WorkerFiles) -> N
             "import signal; signal.pthread_sigmask(signal.SIG_BLOCK, {15}); print('is started: ', flush=True);"
             " signal.sigwait({15}); print('leaves')"
         )
-        on_host.launch(files, [sys.executable, "-c", program], lock)
+        on_host.launch(files, [sys.executable, "-c", program], lock, "digest")
         os.close(lock)
     finally:
         os.umask(before)

@@ -40,14 +40,15 @@ def command() -> None:
 
 @command.command("start")
 @on_hosts
-def start(hosts: str, url: str, ssh: str) -> int:
+@click.option("--restart", is_flag=True, help="Replace workers that run: each finishes its running jobs first.")
+def start(hosts: str, url: str, ssh: str, restart: bool) -> int:
     """Start a worker on each of HOSTS that has none.
 
     Each gets a copy of the key for workers, 0600, and penstock itself into a venv of its own where that is missing;
     what penstock depends on comes from where the host's pip has it. Workers go on when ssh has ended.
     """
     key = work_key_file().read_text(encoding="utf-8") if key_path() else ""
-    return _report(_fleet(hosts, url, ssh).start(key), _started)
+    return _report(_fleet(hosts, url, ssh).start(key, restart=restart), _started)
 
 
 @command.command("stop")
@@ -116,7 +117,8 @@ def _report(answers: Iterator[Answer], words: Callable[[dict[str, Any]], tuple[s
 
 def _started(found: dict[str, Any]) -> tuple[str, bool]:
     if found.get("already"):
-        return f"runs already ({_worker(found)})", True
+        older = "; it is of another penstock than this one, and --restart replaces it" if found["outdated"] else ""
+        return f"runs already ({_worker(found)}){older}", True
     missing = "; ".join(found["unreachable"])
     return f"started ({_worker(found)})" + (f", but cannot reach {missing}" if missing else ""), not missing
 
