@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import socket
+from pathlib import Path
 
 import pytest
 
 from penstock.errors import ConfigError
-from penstock.wire.bind_address import to_bind
+from penstock.wire.bind_address import hold, to_bind
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "[::1]"])
@@ -54,3 +56,22 @@ def test_a_name_is_what_it_resolves_to(
             to_bind("tcp://eth0:5555", guarded=guarded)
     else:
         assert to_bind("tcp://eth0:5555", guarded=guarded) == bound
+
+
+def test_a_folder_of_sockets_is_ones_own(tmp_path: Path) -> None:
+    """Whoever may enter it may use the pipeline; and no link in it is followed to a file elsewhere."""
+    folder = tmp_path / "sockets"
+    os.close(hold(folder / "desk"))
+    (tmp_path / "kept").write_text("kept")
+    (folder / "jobs.lock").symlink_to(tmp_path / "kept")
+    with pytest.raises(OSError, match="symbolic links"):
+        hold(folder / "jobs")
+    assert (tmp_path / "kept").read_text() == "kept"
+    folder.chmod(0o710)
+    with pytest.raises(ConfigError, match="can be entered by others: chmod 700"):
+        hold(folder / "desk")
+    folder.chmod(0o700)
+    if os.geteuid() == 0:
+        os.chown(folder, 12345, -1)
+        with pytest.raises(ConfigError, match="is of user 12345, who may enter it"):
+            hold(folder / "desk")
