@@ -54,6 +54,7 @@ from penstock.wire.messages import (
 )
 from penstock.wire.parts import NUMBERS_FROM, Inbound, Outbound
 from penstock.wire.sockets import Received
+from penstock.wire.streams import Progress
 
 Answered = Callable[[Message, Bytes], None]
 
@@ -143,6 +144,15 @@ class Courier:
         if self._heard or not self._desk.has(PROMPT):
             self._heard, self._silent_since = False, now
         return now - self._silent_since
+
+    @property
+    def transfers(self) -> dict[str, Progress]:
+        """What is on its way in parts, by words for people in which its size is missing."""
+        found = {"sending {} to the ventilator": self._to_ventilator.progress()}
+        for name, inbound in self._in_parts.items():
+            words = "receiving {} from the " + ("ventilator" if name == "desk" else "sink")
+            found[words] = found.get(words) or inbound.progress()
+        return {words: progress for words, progress in found.items() if progress is not None}
 
     @property
     def unaccepted(self) -> int:

@@ -24,6 +24,7 @@ from penstock.client.future_cancel import Cancelling
 from penstock.client.outage import CONNECT_TIMEOUT, Outage, not_let_in
 from penstock.client.refusals import error_named, settling
 from penstock.client.requests import check
+from penstock.client.slow_transfers import SlowTransfers
 from penstock.client.submit_packing import Part
 from penstock.errors import NoPipeline, PenstockError
 from penstock.keys.files import KeyFile
@@ -87,6 +88,7 @@ class Session:
         self._woken = False
         self._closing = False
         self._outage: Outage | None = None
+        self._slow_transfers = SlowTransfers(self.url, self._warn)
         self._ended = False
         self._supervised_at = 0.0
         self._room = threading.Condition()
@@ -300,6 +302,7 @@ class Session:
         self._woken = False
         if self._outage is not None:
             self._outage.watch(self._courier.missing, self._courier.silence(now := time.monotonic()), now)
+            self._slow_transfers.watch(self._courier.transfers, now)
         for name in names:
             self._courier.receive(name, time.monotonic())
             if name.startswith("monitor:"):

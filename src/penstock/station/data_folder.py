@@ -30,7 +30,7 @@ def prepare(folder: Path, *, durable: bool) -> Path:
     real = folder.resolve()
     for place in (folder, real):  # whose the link is, or the folder, could put other files there
         if place.lstat().st_uid not in {0, os.geteuid()}:
-            raise UnfitFolder(not_ours(place))
+            raise UnfitFolder(f"{folder}: {not_ours(place)}" if place != folder else not_ours(place))
     folder = real
     _check_folder(folder)
     if durable:

@@ -14,7 +14,7 @@ from penstock.wire.bounds import LIMITS, Limits
 from penstock.wire.frames import Wire, pieces
 from penstock.wire.messages import MAX_FRAME_BYTES, Bytes, Message, Part, PartsTaken
 from penstock.wire.sockets import Received
-from penstock.wire.streams import Assembly, Stream
+from penstock.wire.streams import Assembly, Progress, Stream
 
 WHOLE_BYTES = 32 << 10
 """A frame up to this size travels whole, unless something is in front of it: a quarter of a second at 1 Mbit/s."""
@@ -157,6 +157,11 @@ class Outbound:
         """Peers to which something is under way."""
         return tuple(self._busy)
 
+    def progress(self, peer: bytes = b"") -> Progress | None:
+        """Of what is on its way to a peer; None: nothing is."""
+        stream = self._streams.get(peer)
+        return None if stream is None else stream.progress
+
     def _transmit(self, peer: bytes, stream: Stream, now: float) -> bool:
         for part, body, _ in stream.due(now):
             if not self._links.send(self._name, part, *body, peer=peer):
@@ -211,6 +216,10 @@ class Inbound:
         received = received._replace(frame=frame)
         wire = decode(received)
         return None if wire is None or isinstance(wire.message, Part) else (received, wire)
+
+    def progress(self) -> Progress | None:
+        """Of what is half there of the peer that is heard; None: nothing is."""
+        return next((one for assembly, _ in self._assemblies.values() if (one := assembly.progress)), None)
 
     def taken(self, now: float) -> Iterator[tuple[bytes, bytes, PartsTaken]]:
         """What is to be acknowledged: to which peer, or of which worker."""

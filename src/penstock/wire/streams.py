@@ -59,6 +59,13 @@ class Window:
             self._shrunk_at = now
 
 
+class Progress(NamedTuple):
+    """How many bytes of a frame are there, of how many."""
+
+    done: int
+    size: int
+
+
 class Sent(NamedTuple):
     """A part that is under way."""
 
@@ -81,6 +88,10 @@ class Stream:
         self._window = Window()
         self._frames: deque[deque[memoryview]] = deque()
         """Pieces of each, as far as they have not been cut off."""
+        self._sizes: deque[int] = deque()
+        """Of the frames that have not all arrived."""
+        self._arrived = 0
+        """Bytes of the first of these."""
         self._position = 0
         self._sent: deque[Sent] = deque()
         self._under_way = 0
@@ -91,13 +102,20 @@ class Stream:
         """Whether something of it has not been acknowledged."""
         return self.waiting_bytes > 0
 
+    @property
+    def progress(self) -> Progress | None:
+        """Of the frame that is on its way, the first one if there are several."""
+        return Progress(self._arrived, self._sizes[0]) if self._sizes else None
+
     def add(self, frame: Iterable[Bytes], now: float) -> None:
         """One more frame, in pieces that are not copied; it is not empty."""
         if not self.is_busy:
             self.moved_at = now
         pieces = deque(memoryview(piece) for piece in frame if len(piece))
+        size = sum(map(len, pieces))
         self._frames.append(pieces)
-        self.waiting_bytes += sum(map(len, pieces))
+        self._sizes.append(size)
+        self.waiting_bytes += size
 
     def due(self, now: float) -> list[Sent]:
         """The parts to be sent now."""
@@ -139,6 +157,9 @@ class Stream:
             part, _, sent_at = self._sent.popleft()
             self._under_way -= part.size
             self.waiting_bytes -= part.size
+            self._arrived += part.size
+            while self._sizes and self._arrived >= self._sizes[0]:
+                self._arrived -= self._sizes.popleft()
             self._window.arrived(part.size, sent_at, now)
             self.moved_at, self._patience = now, STALLED_SECONDS
 
@@ -153,11 +174,17 @@ class Assembly:
         """Of the stream with this number, all up to here has come."""
         self._most = most
         self._frame = bytearray()
+        self._left = 0
 
     @property
     def held_bytes(self) -> int:
         """Of a frame that is not whole."""
         return len(self._frame)
+
+    @property
+    def progress(self) -> Progress | None:
+        """Of a frame that is not whole."""
+        return Progress(len(self._frame), len(self._frame) + self._left) if self._frame else None
 
     def put(self, part: Part, body: Bytes) -> Bytes | None:
         """A part came; the frame that it completes, if it does. Raises ProtocolError: the frame is too large."""
@@ -169,6 +196,7 @@ class Assembly:
         if (size := len(self._frame) + len(body) + part.left) > self._most:
             raise ProtocolError(f"a message of {size} bytes in parts, more than {self._most}")
         self._frame += body
+        self._left = part.left
         self.position += len(body)
         if part.left:
             return None

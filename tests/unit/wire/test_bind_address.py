@@ -75,3 +75,17 @@ def test_a_folder_of_another_user_is_neither_used_nor_bound(tmp_path: Path, monk
         hold(tmp_path / "own" / "jobs")
     monkeypatch.setattr("os.geteuid", lambda: STRANGER)
     check_owner(Path("/"))
+
+
+def test_a_folder_of_sockets_is_ones_own(tmp_path: Path) -> None:
+    """Whoever may enter it may use the pipeline; and no link in it is followed to a file elsewhere."""
+    folder = tmp_path / "sockets"
+    os.close(hold(folder / "desk"))
+    (tmp_path / "kept").write_text("kept")
+    (folder / "jobs.lock").symlink_to(tmp_path / "kept")
+    with pytest.raises(OSError, match="symbolic links"):
+        hold(folder / "jobs")
+    assert (tmp_path / "kept").read_text() == "kept"
+    folder.chmod(0o710)
+    with pytest.raises(ConfigError, match="can be entered by others: chmod 700"):
+        hold(folder / "desk")

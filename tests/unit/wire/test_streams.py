@@ -15,6 +15,7 @@ from penstock.wire.streams import (
     WINDOW_FIRST,
     WINDOW_MOST,
     Assembly,
+    Progress,
     Sent,
     Stream,
     Window,
@@ -68,6 +69,25 @@ def test_heartbeats_fit_between_parts_and_the_link_is_used(rate: float, latency:
     assert link.queued_most < 1.0
     # a window of the first size doubles with each way there and back
     assert link.now < 1.2 * len(frame) / rate + 2 * latency * 9 + max(0, len(frame) / WINDOW_MOST) * 2 * latency
+
+
+def test_how_far_a_frame_is_can_be_seen_at_both_ends() -> None:
+    """Of the first one that is not there; each byte counts for its own frame."""
+    stream, assembly = Stream(1, 0.0), Assembly()
+    assert stream.progress is assembly.progress is None
+    sizes = (100_000, 50_000)
+    for size in sizes:
+        stream.add([bytes(size)], 0.0)
+    done = 0
+    while due := stream.due(0.0):
+        for sent in due:
+            assembly.put(sent.part, b"".join(sent.body))
+            stream.arrived(1, assembly.position, 0.0)
+            done += sent.part.size
+            here, size = (done, sizes[0]) if done < sizes[0] else (done - sizes[0], sizes[1])
+            assert stream.progress == (Progress(here, size) if done < sum(sizes) else None)
+            assert assembly.progress == (Progress(here, size) if here and stream.progress else None)
+    assert done == sum(sizes)
 
 
 def test_a_window_is_as_large_as_the_link_carries_in_a_moment() -> None:
