@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -52,6 +53,10 @@ def test_it_runs_where_it_can(
     out = capfd.readouterr().out
     assert "paused    lacks on" in out
     assert "cannot start 'tool': No such file" in out
+    cli.main(["doctor", "--url", stations.url])
+    assert re.search(
+        r"^warn +workers +lacks on .* could not start a job: cannot start 'tool'", capfd.readouterr().out, re.MULTILINE
+    )
     assert "not_started" in stations.log("ventilator").read_text()
 
 

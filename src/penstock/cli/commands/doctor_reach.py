@@ -218,6 +218,8 @@ def judged(status: PipelineStatus, now: float) -> Iterator[Finding]:
     for worker in status.workers:
         if worker.broken:
             yield Finding("workers", "wrong", f"{worker.name} on {worker.host} runs no jobs: {worker.broken}")
+        if worker.paused:
+            yield Finding("workers", "warn", f"{worker.name} on {worker.host} could not start a job: {worker.paused}")
     yield from _workers_clocks(status)
     yield _python(status)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
+from penstock.cli.commands.workers import state as state_now
 from penstock.cli.options import running
 from penstock.cli.output import columns, counted, duration, printable
 from penstock.errors import NoPipeline
@@ -135,7 +136,7 @@ def view(before: Sample, now: Sample) -> View:
 
 
 def _worker(worker: WorkerInfo, rate: float) -> Row:
-    state = "broken" if worker.broken else "draining" if worker.draining else "working" if worker.running else "idle"
+    state = "idle" if not worker.running and state_now(worker) == "working" else state_now(worker)
     cells = (worker.name, worker.host, worker.slots, worker.running, worker.done, f"{rate:.1f}", state)
     return tuple(printable(str(cell)) for cell in cells)
 

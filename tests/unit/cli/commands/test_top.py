@@ -50,6 +50,13 @@ def test_rates_are_those_between_two_looks() -> None:
     assert "9 waiting, 2 running   7.0 jobs per second" in shown.heading[1]
 
 
+def test_what_is_wrong_with_a_worker_is_its_state() -> None:
+    """Whether it runs something or not."""
+    lacks = msgspec.structs.replace(worker("a", 1, 0), paused="cannot start 'tool'")
+    now = sample(1.0, [lacks, msgspec.structs.replace(worker("b", 0, 0), broken="no memory")])
+    assert {(row[0], row[-1]) for row in view(now, now).workers} == {("a", "paused"), ("b", "broken")}
+
+
 def test_open_batches_and_busy_workers_come_first() -> None:
     """They are what one looks for; and a missing sink is said."""
     now = sample(2.0, [worker("idle", 0, 0), worker("busy", 3, 0)], batch(1, 5, succeeded=5), batch(2, 9), sink=False)
