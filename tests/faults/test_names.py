@@ -118,9 +118,12 @@ def test_names_that_are_late_wrong_or_local(network: Network, folder: Path) -> N
 
     log = start(network, folder, "head", "late", *ventilator("late"))
     until(lambda: " no_address: " in log.read_text())
-    assert " started: " not in log.read_text()
+    bind = ("--bind", "tcp://late:7600", "--insecure", "--workers", "0", "--data", str(folder / "up"))
+    whole = start(network, folder, "head", "up", "up", *bind)
+    until(lambda: " no_address: " in whole.read_text())
+    assert " started: " not in log.read_text() + whole.read_text()
     know(head, "127.0.0.1 localhost\n10.77.0.1 late\n10.77.0.99 elsewhere\n127.0.1.1 head\n")
-    until(lambda: " started: " in log.read_text())
+    until(lambda: " started: " in log.read_text() and "is up" in whole.read_text())
     done = head.penstock(*ventilator("elsewhere"))
     assert (done.returncode, b"is not of this machine" in done.stderr) == (68, True)
     assert b"stop what listens" not in done.stderr

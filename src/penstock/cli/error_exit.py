@@ -10,6 +10,7 @@ import click
 from penstock.cli.output import printable
 from penstock.errors import (
     ConfigError,
+    NoAddress,
     NoLongerKept,
     NoPipeline,
     NoSuchBatch,
@@ -22,7 +23,7 @@ from penstock.errors import (
     UnfitFolder,
     VersionMismatch,
 )
-from penstock.exit_codes import FAILURE, NO_PIPELINE, REFUSED, WRONG_USE
+from penstock.exit_codes import FAILURE, NO_ADDRESS, NO_PIPELINE, REFUSED, WRONG_USE
 
 CONDITIONS = frozenset(
     getattr(errno, name)
@@ -39,6 +40,8 @@ CONDITIONS = frozenset(
 def exit_code(error: Exception) -> int:
     """What the shell is told."""
     match error:
+        case NoAddress():
+            return NO_ADDRESS
         case (
             click.ClickException()
             | ConfigError()

@@ -51,7 +51,7 @@ from penstock.station.contract import Answer, Bytes, FromClient, Log, Refuse, Re
 from penstock.station.key_lists import Listener
 from penstock.station.lease_tokens import LeaseTokens
 from penstock.station.log_events import emit, setup
-from penstock.station.own_address import wait_for_address
+from penstock.station.own_address import note_local_name, wait_for_address
 from penstock.station.permissions import Bindings, may_not_ask
 from penstock.station.service_manager import ServiceManager
 from penstock.station.station_keys import for_station
@@ -310,6 +310,7 @@ class Sink:
 def start(config: SinkConfig, logger: logging.Logger) -> Sink:
     """A sink on its real store and sockets."""
     wait_for_address(endpoints(config.url).outcomes, logger)
+    note_local_name(endpoints(config.url).outcomes, logger)
     signals = loop.Signals()
     clock = Clock()
     security = for_station(config, Role.SINK)

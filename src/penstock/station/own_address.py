@@ -24,12 +24,21 @@ LOOK_INTERVAL = 1.0
 
 def wait_for_address(endpoint: str, logger: logging.Logger) -> None:
     """Return when the host of an endpoint that is to be bound has an address. Raises NoAddress after NAME_TIME."""
-    host = endpoint.removeprefix("tcp://").rpartition(":")[0]
-    if not endpoint.startswith("tcp://") or is_numeric(host) or is_interface(host):
-        return
-    addresses = _found(host, logger)
-    if is_own_name(host) and all(map(is_loopback, addresses)):
+    if host := _name(endpoint):
+        _found(host, logger)
+
+
+def note_local_name(endpoint: str, logger: logging.Logger) -> None:
+    """Say so, if others are to come to a name that only this machine reaches."""
+    host = _name(endpoint)
+    if host and is_own_name(host) and all(map(is_loopback, addresses := addresses_of(host))):
         emit(logger, "local_name", {"name": host, "address": ", ".join(addresses)})
+
+
+def _name(endpoint: str) -> str:
+    """The name in an endpoint; empty: there is an address in it, or an interface, which needs none."""
+    host = endpoint.removeprefix("tcp://").rpartition(":")[0] if endpoint.startswith("tcp://") else "*"
+    return "" if is_numeric(host) or is_interface(host) else host
 
 
 def is_own_name(host: str) -> bool:
@@ -38,13 +47,15 @@ def is_own_name(host: str) -> bool:
     return own == asked != "localhost"
 
 
-def _found(host: str, logger: logging.Logger) -> list[str]:
+def _found(host: str, logger: logging.Logger) -> None:
     end, is_said = time.monotonic() + NAME_TIME, False
     while True:
         try:
-            return addresses_of(host)
+            addresses_of(host)
         except OSError as error:
             why = (error.strerror or str(error)).lower()
+        else:
+            return
         if time.monotonic() >= end:
             raise NoAddress(f"{host} has no address here ({why}): use another name, an address, or /etc/hosts")
         if not is_said:

@@ -33,7 +33,7 @@ from penstock.station.config import VentilatorConfig, from_argv
 from penstock.station.contract import Answer, FromClient, Refuse
 from penstock.station.lease_tokens import LeaseTokens
 from penstock.station.log_events import emit, setup
-from penstock.station.own_address import wait_for_address
+from penstock.station.own_address import note_local_name, wait_for_address
 from penstock.station.permissions import READS, Bindings
 from penstock.station.service_manager import ServiceManager
 from penstock.station.station_keys import for_station
@@ -341,6 +341,7 @@ class Ventilator:
 def start(config: VentilatorConfig, logger: logging.Logger) -> Ventilator:
     """A ventilator on its real store and sockets."""
     wait_for_address(endpoints(config.url).desk, logger)
+    note_local_name(endpoints(config.url).desk, logger)
     signals = loop.Signals()
     clock = Clock()
     security = for_station(config, Role.VENTILATOR)

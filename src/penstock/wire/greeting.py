@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import socket
 import struct
-import termios
 import time
 
 GREETING_TIME = 1.0
@@ -47,6 +45,9 @@ def takes_large(endpoint: str) -> bool:
 
 def _unacknowledged(connection: socket.socket) -> bool:
     """Whether something that was sent has not arrived; who resets a connection has had what he does not like."""
+    import fcntl  # noqa: PLC0415 - Windows has neither, and only `doctor` asks
+    import termios  # noqa: PLC0415
+
     if connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
         return False
     (left,) = struct.unpack("i", fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4)))  # SIOCOUTQ, tcp(7)

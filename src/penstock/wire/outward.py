@@ -16,7 +16,7 @@ import socket as sockets
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import NamedTuple, Protocol
 
@@ -164,13 +164,13 @@ class Outward:
         """Where a socket is to connect to, as its user wrote it."""
         return self._targets[name].endpoint
 
-    def describe(self, name: str) -> str:
-        """A socket in words: its endpoint, its name, and what is known of its host's name."""
-        target = self._targets[name]
-        about = f"{target.endpoint} ({name})"
-        if not target.host or not (target.address or target.failure):
-            return about
-        return f"{about}, no address: {target.failure}" if target.failure else f"{about} at {target.address}"
+    def down(self, names: Iterable[str]) -> str:
+        """Those of these sockets that are not connected, in words: endpoints, names, and what is known of their hosts'
+        names. Empty: all are connected."""
+        found = [(name, self._targets[name]) for name in names if not self._is_up(name)]
+        texts = (f"{one.endpoint} ({name})" + (f" at {one.address}" if one.address else "") for name, one in found)
+        failed = dict.fromkeys(f"; {one.host} has no address: {one.failure}" for _, one in found if one.failure)
+        return ", ".join(texts) + "".join(failed)
 
     @property
     def nameless(self) -> str:

@@ -218,7 +218,7 @@ class Links:
 
     def down(self, *names: str) -> str:
         """Which of these sockets that connect are not connected, each by its endpoint and name; empty: all are."""
-        return ", ".join(self._outward.describe(name) for name in names if not self.connections(name))
+        return self._outward.down(names)
 
     def poll(self, timeout: float | None, only: Iterable[str] | None = None) -> tuple[list[str], list[int]]:
         """Wait for something to read: names of sockets (``monitor:NAME`` when a connection came or went; if there is an

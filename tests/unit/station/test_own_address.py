@@ -9,7 +9,7 @@ import pytest
 
 from penstock.errors import NoAddress
 from penstock.station import own_address
-from penstock.station.own_address import is_own_name, wait_for_address
+from penstock.station.own_address import is_own_name, note_local_name, wait_for_address
 from support.surroundings import Logged, logger_to
 
 
@@ -37,6 +37,7 @@ def test_a_name_that_never_has_an_address(monkeypatch: pytest.MonkeyPatch, logge
         wait_for_address("tcp://head:5555", logger)
     for endpoint in ("ipc:///run/p/desk", "tcp://*:5555", "tcp://[::1]:5555", "tcp://192.0.2.7:5555", "tcp://lo:5555"):
         wait_for_address(endpoint, logger)
+        note_local_name(endpoint, logger)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +51,7 @@ def test_a_local_name_is_told_of(
     entry = (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 0))
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [entry])
     monkeypatch.setattr(socket, "gethostname", lambda: own)
-    wait_for_address("tcp://head:5555", logger)
+    note_local_name("tcp://head:5555", logger)
     assert [line.event for line in lines] == ["local_name"] * is_said
 
 

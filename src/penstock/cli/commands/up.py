@@ -88,10 +88,15 @@ def command(
 
 
 def _check_places(url: str, folder: str) -> None:
-    """Before anything is started. ConfigError: somebody else is there; UnfitFolder: no stores can be there."""
+    """Before anything is started. NoAddress: its name has none here; ConfigError: somebody else is there; UnfitFolder:
+    no stores can be there."""
     from penstock.cli.commands.doctor_reach import is_taken
     from penstock.station.data_folder import prepare
+    from penstock.station.log_events import setup
+    from penstock.station.own_address import wait_for_address
+    from penstock.url import endpoints
 
+    wait_for_address(endpoints(url).desk, setup("up", "INFO"))
     if is_taken(url):
         raise ConfigError(f"{url} is in use: see `penstock status --url {url}`, or choose another --bind")
     try:
