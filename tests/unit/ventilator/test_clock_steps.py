@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from penstock.job.spec import BatchSpec
+from penstock.station.checked_rows import DamagedRow
 from penstock.ventilator import store as queue
 from penstock.ventilator.clock_steps import STEADY_TIME, STEP, ClockSteps
 from penstock.ventilator.core import RETENTION_INTERVAL
@@ -77,7 +78,7 @@ def test_arguments_that_are_kept_for_a_day_stay_likewise(
     assert bench.store.chunk(BATCH, 0)
     bench.turn(after=STEADY_TIME)
     bench.submit(1, batch=b"more".ljust(16))
-    with pytest.raises(queue.DamagedRow, match="is not here"):
+    with pytest.raises(DamagedRow, match="is not here"):
         bench.store.chunk(BATCH, 0)
 
 
