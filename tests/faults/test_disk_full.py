@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -51,21 +53,66 @@ def test_full_disk_stops_the_sink_until_there_is_room(small_disk: Path, world: W
     until(lambda: not pipeline.status().trouble, what="all is well again")
 
 
-def test_full_disk_stops_the_ventilator_until_there_is_room(small_disk: Path, world: World, cli: Cli) -> None:
-    """What cannot be stored is not accepted and waits at its client; `status` and `doctor` say why, and when there is
-    room it is accepted."""
+def test_full_disk_stops_the_ventilator_until_there_is_room(
+    small_disk: Path, world: World, cli: Cli, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What cannot be stored is not accepted and waits at its client, which says why, once; so do `status`, `doctor` and
+    who gives orders. Other questions are answered, and when there is room all is accepted."""
     pipeline = world.up()
     log = world.stations.log("ventilator")
-    with ThreadPoolExecutor(1) as thread:
+    url = ("--url", world.stations.url)
+    assert cli("submit", *url, "--name", "small", "true", ":::", "1").returncode == 0
+    with ThreadPoolExecutor(1) as thread, contextlib.ExitStack() as at_last:
+        at_last.callback(small_disk.unlink, missing_ok=True)  # else what is submitted would wait for ever
         submitted = thread.submit(pipeline.batch, len, [os.urandom(VALUE_BYTES) for _ in range(JOBS)])
         until(lambda: "disk_full" in log.read_text(), what="the disk is full")
         words = f"the ventilator takes nothing in: {small_disk.parent}/queue.db: the disk is full"
         for command in ("status", "doctor"):
-            done = cli(command, "--url", world.stations.url)
+            done = cli(command, *url)
             assert words in done.stdout.decode(), done
+        for question in ("batches", "workers"):
+            done = cli(*question.split(), *url)
+            assert (done.returncode, done.stderr) == (0, b""), question
+        for order in ("cancel small", "why small:0"):  # one would change the store, one reads it
+            done = cli(*order.split(), *url)
+            assert (done.returncode, words in done.stderr.decode()) == (3, True), order
+        argv = [sys.executable, "-m", "penstock", "submit", *url, "true", ":::", "2"]
+        with (folder / "said").open("wb") as said, subprocess.Popen(argv, stderr=said) as waiting:
+            until(lambda: words in (folder / "said").read_text(), what="a client that waits says why")
+            until(lambda: words in caplog.text, what="this one too")
+            waiting.terminate()
         assert not submitted.done()
         small_disk.unlink()
         batch = submitted.result(LIMIT)
     assert pipeline.status().trouble == ""
     world.start("w1")
     assert list(batch.values()) == [VALUE_BYTES] * JOBS
+    assert [record.message.startswith(words) for record in caplog.records] == [True]
+
+
+def test_a_small_folder_for_temporary_files_is_said_by_an_embedded_pipeline(folder: Path) -> None:
+    """Its caller is told what is full, and where; when there is room what it waits for is done."""
+    small = folder / "small"
+    small.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "none", small], check=False).returncode:
+        pytest.skip("needs to be root to mount a small file system")
+    try:
+        program = (
+            "import os, sys; from penstock import Pipeline\n"
+            "with Pipeline('local', slots=1) as p:\n"
+            "    futures = [p.submit(len, os.urandom(300_000)) for _ in range(40)]\n"
+            "print(sum(future.result() for future in futures))\n"
+        )
+        with (folder / "said").open("wb") as said:
+            argv = [sys.executable, "-c", program]
+            environment = os.environ | {"TMPDIR": str(small)}
+            process = subprocess.Popen(argv, env=environment, stdout=said, stderr=said)
+        words = f"the ventilator takes nothing in: {small}/penstock-"
+        until(lambda: words in (folder / "said").read_text(), what="it says why it waits")
+        subprocess.run(["mount", "-o", "remount,size=100m", small], check=True)
+        assert process.wait(LIMIT) == 0
+        first, last = (folder / "said").read_text().splitlines()
+        assert "queue.db: the disk is full; free some room" in first
+        assert last == "12000000"
+    finally:
+        subprocess.run(["umount", "-l", small], check=True)

@@ -259,6 +259,8 @@ class VentilatorCore:
     # ------------------------------------------------------------------------------------------ the rest
 
     def _on_client(self, event: FromClient, now: float) -> None:
+        if not isinstance(event.message, messages.AskPipeline):  # whose answer tells it
+            self.questions.tell_trouble(event.client)
         if why := refusal(event.sender, event.message, self.ledger.backlog.owner):
             self.intake.refuse(event.client, event.message, why)
             return

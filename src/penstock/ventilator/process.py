@@ -71,12 +71,16 @@ from penstock.ventilator.desk import Desk
 from penstock.ventilator.payloads import Payloads
 from penstock.ventilator.store import QueueStore
 from penstock.ventilator.stored_answers import StoredAnswers
+from penstock.ventilator.trouble_notices import TroubleNotices
 from penstock.version import VERSION
 from penstock.wire.bounds import LIMITS, Limits, is_to_be_logged
 from penstock.wire.frames import Decoder, Wire
 from penstock.wire.messages import (
     PART_BYTES,
+    AskBatches,
+    AskJobs,
     AskPipeline,
+    AskWhy,
     ClientToVentilator,
     FunctionPart,
     Jobs,
@@ -91,6 +95,8 @@ from penstock.wire.sockets import Received
 LIVES_SKIPPED = 1000
 """Starts that are counted at once where the file may be an older one: lease numbers begin with their count, and those
 of the starts that it does not know of are still about."""
+FROM_MEMORY = (AskPipeline, AskBatches, AskJobs, AskWhy)
+"""Questions that are answered while the store takes nothing."""
 POSTPONED_BYTES = 64 << 20
 """What clients may submit while the disk is full: of two that have submitted as much as they may (UNACCEPTED_BYTES)."""
 
@@ -126,6 +132,7 @@ class Ventilator:
         self._control = Control(links, process.clock)
         self._desk = Desk(links, process.clock, limits)
         self._submits = Inbound(links.frame_bytes, self._malformed.note)
+        self._notices = TroubleNotices()
         self._postponed: list[FromClient] = []
         """What clients said while the disk was full."""
         self._payloads = Payloads(store)
@@ -240,7 +247,8 @@ class Ventilator:
         """Commit; what was accepted is likely to be given out at once, so it is kept at hand."""
         self._store.believes_clock = self.core.ledger.wall_clock.is_steady(self.process.clock.now())
         self._store.save(saves)
-        self.core.questions.trouble = ""
+        if self.core.questions.trouble:
+            self.core.questions.trouble, self._notices = "", TroubleNotices()
         for save in saves:
             if isinstance(save, SaveChunk):
                 self._payloads.remember_chunk((save.batch, save.first), save.payload)
@@ -257,8 +265,8 @@ class Ventilator:
         self._store.reopen()
 
     def wait_for_room(self, why: str, seconds: float) -> None:
-        """Clients that ask how the pipeline stands are told; what else they say waits, as far as there is room for it
-        in memory, and so does what others say."""
+        """Clients are told, and questions are answered from memory; what else they say waits, as far as there is room
+        for it, and so does what others say."""
         self.core.questions.trouble = why
         now = self.process.clock.now
         end = now() + seconds
@@ -267,12 +275,17 @@ class Ventilator:
             names, fds = self.links.poll(left, only=("desk",) if waiting < POSTPONED_BYTES else ())
             self._read_files(fds)
             for event in self._from_clients() if "desk" in names else ():
-                if isinstance(event.message, AskPipeline):
+                if isinstance(event.message, FROM_MEMORY) and self._reads(event.client):
                     for action in self.core.handle(event, now()):
                         if isinstance(action, Answer):
                             self.perform(action)
-                elif not self._asks(event):
+                    continue
+                if not self._asks(event):
                     self._postponed.append(event)
+                for notice in self._notices.of(event.client, f"the ventilator takes nothing in: {why}"):
+                    self.links.send("desk", notice, peer=event.client)
+        for client in self._notices.told():  # who is silent looks as if it was stopped
+            self.links.send("desk", Knock(), peer=client)
 
     def perform(self, action: VentilatorEffect) -> Iterable[Any]:
         """Carry out one effect; what is found damaged on the way is contained."""

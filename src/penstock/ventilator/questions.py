@@ -20,6 +20,7 @@ from penstock.ventilator.sink_log import SinkLog
 from penstock.ventilator.sink_log_repair import SinkLogRepair
 from penstock.ventilator.start_conditions import StartConditions
 from penstock.ventilator.start_failures import StartFailures
+from penstock.ventilator.trouble_notices import TroubleNotices
 from penstock.wire.messages import (
     AskArguments,
     AskBatches,
@@ -71,6 +72,7 @@ class Questions:
         self._start_failures = start_failures
         self._reasons = Reasons(ledger, start_conditions, placement, start_failures)
         self._standing = JobStates(ledger)
+        self._notices = TroubleNotices()
         self.trouble = ""
         """Why the ventilator takes nothing in."""
         self.growth: tuple[str, ...] = ()
@@ -210,7 +212,15 @@ class Questions:
         if not self._has_sink(now):
             yield "the sink is not connected: nothing is recorded until it is"
         elif self._sink_log.trouble:
-            yield f"the sink records nothing: {self._sink_log.trouble}"
+            yield self._of_sink()
+
+    def _of_sink(self) -> str:
+        return f"the sink records nothing: {self._sink_log.trouble}"
+
+    def tell_trouble(self, client: bytes) -> None:
+        """To a client that has said something: why it may wait for long."""
+        for notice in self._notices.of(client, self._of_sink() if self._sink_log.trouble else ""):
+            self._answer(client, notice)
 
     def _answer(self, client: bytes, message: Message) -> None:
         self._ledger.turn.say(Answer(client, message))

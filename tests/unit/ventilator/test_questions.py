@@ -11,8 +11,8 @@ from msgspec.structs import replace
 from penstock.keys.roles import Peer, Role
 from penstock.station.contract import FromClient
 from penstock.station.lease_tokens import LeaseTokens
-from penstock.wire.messages import AskBatches, AskPipeline, BatchesInfo, PipelineInfo
-from support.core_benches import VentilatorBench
+from penstock.wire.messages import AskBatches, AskGone, AskPipeline, BatchesInfo, Notice, PipelineInfo
+from support.core_benches import BATCH, CLIENT, VentilatorBench
 
 
 @pytest.fixture
@@ -55,6 +55,23 @@ def test_trouble_is_told_of_until_it_is_over(bench: VentilatorBench) -> None:
     bench.core.questions.trouble = ""
     bench.turn(bench.head())
     assert not stand(bench).trouble
+
+
+def test_who_says_something_is_told_once_that_the_sink_records_nothing(bench: VentilatorBench) -> None:
+    """A client that submits, or waits, would see nothing of it; each is told, and again when it comes back."""
+    other = b"other"
+    told = [("the sink records nothing: r: the disk is full", client) for client in (CLIENT, other)]
+
+    def notices() -> list[tuple[str, bytes]]:
+        sent = [bench.turn(FromClient(client, AskGone(3, (BATCH,)))) for client in (CLIENT, other, CLIENT)]
+        return [(one.text, client) for turn in sent for client, one in turn if isinstance(one, Notice)]
+
+    assert notices() == []
+    for _ in range(2):
+        bench.turn(replace(bench.head(), trouble="r: the disk is full"))
+        assert notices() == told
+        bench.turn(bench.head())
+        assert notices() == []
 
 
 def test_a_sink_that_is_missing_is_told_of(tmp_path: Path) -> None:
