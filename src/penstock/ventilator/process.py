@@ -275,7 +275,7 @@ class Ventilator:
             names, fds = self.links.poll(left, only=("desk",) if waiting < POSTPONED_BYTES else ())
             self._read_files(fds)
             for event in self._from_clients() if "desk" in names else ():
-                if isinstance(event.message, FROM_MEMORY) and self._reads(event.client):
+                if isinstance(event.message, FROM_MEMORY) and self._desk.has_room(event.client):
                     for action in self.core.handle(event, now()):
                         if isinstance(action, Answer):
                             self.perform(action)
