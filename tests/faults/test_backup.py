@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+
+import pytest
 
 from conftest import Cli
 from jobs.fault import nap
@@ -30,6 +33,23 @@ def test_copies_of_running_stations_are_a_pipeline(world: World, cli: Cli) -> No
     assert restored.wait(LIMIT).succeeded == 40
     assert list(restored.values()) == list(range(40))
     assert not {index for index, _, _ in world.starts()[starts:]} & set(recorded)
+
+
+def test_without_room_nothing_is_begun(world: World, cli: Cli) -> None:
+    """A copy that fills the disk in the end would stop whatever else writes there."""
+    world.up("w1")
+    world.check(world.batch(nap, 2), 2)
+    target = world.folder / "small"
+    target.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", target], check=False).returncode:
+        pytest.skip("needs to be root to mount a small file system")
+    try:
+        done = cli("backup", "--data", "data", "small")
+        assert (done.returncode, list(target.iterdir())) == (2, [])
+        assert b"small: its disk has 65,536 bytes left, and the copies take up to " in done.stderr
+        assert not (world.folder / "data/backup").exists()
+    finally:
+        subprocess.run(["umount", target], check=True)
 
 
 def test_copies_at_rest_and_never_over_others(world: World, cli: Cli) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import re
 import shutil
 import signal
 import subprocess
@@ -130,6 +131,26 @@ def test_a_run_goes_on_from_ones_own_runs_only(stations: Stations, keys: KeyFold
         done = cli("run", "--key", path(keys, name), "--resume", "echo", ":::", "a")
         assert (done.returncode, done.stdout) == (0, b"a\n")
         assert (b"resumed: 1 of 1" in done.stderr) == is_resumed, done.stderr
+
+
+def test_whose_a_batch_is_and_who_changed_what(stations: Stations, keys: KeyFolder, cli: Cli) -> None:
+    """The list has the name of the key, and so has the ventilator's log of what is submitted and ordered."""
+    start(stations, keys, "w1")
+    for key in ("alice", "admin"):
+        assert cli("submit", "--wait", "--key", path(keys, key), "--name", key, "true", ":::", "1").returncode == 0
+    head, *lines = cli("batches", "--key", path(keys, "watch")).stdout.decode().splitlines()
+    assert head.split()[:4] == ["BATCH", "NAME", "OWNER", "JOBS"]
+    assert [line.split()[1:3] for line in lines] == [["admin", "admin"], ["alice", "alice"]]
+    for order in (["delete", "alice"], ["drain", "workers/w1"]):
+        assert cli(*order, "--key", path(keys, "admin")).returncode == 0
+    assert stations.processes.pop("w1").wait(LIMIT) == 0
+    log = stations.log("ventilator").read_text()
+    assert re.findall(r" (\w+): .* key=(alice|admin)$", log, re.MULTILINE) == [
+        ("submitted", "alice"),
+        ("submitted", "admin"),
+        ("delete_asked", "admin"),
+        ("drain_asked", "admin"),
+    ]
 
 
 def test_a_revoked_client_is_cut_off_and_told(stations: Stations, keys: KeyFolder, cli: Cli) -> None:

@@ -336,6 +336,7 @@ def status_of(line: BatchLine) -> BatchStatus:
         name=line.spec.name,
         kind=line.spec.kind,
         title=line.spec.title,
+        owner=line.spec.owner,
         created=line.created_time,
         running=line.leased if line.running is None else line.running,
         **counts,

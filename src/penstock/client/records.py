@@ -145,6 +145,8 @@ class BatchStatus(msgspec.Struct, frozen=True, kw_only=True):
     """How many jobs were cancelled."""
     dead: int = 0
     """How many jobs were given up because processes died under them."""
+    owner: str = ""
+    """The name of the key that submitted it; empty without keys."""
 
     @property
     def finished(self) -> int:

@@ -147,6 +147,7 @@ class Intake:
         self._start_conditions.watch(batch, now)
         self._placement.watch(batch, event.client, now)
         self._ledger.turn.say(SaveBatch(opened.batch, spec, opened.function, code, event.wall_time))
+        self._ledger.turn.log("submitted", batch=opened.batch.hex(), name=spec.name, key=spec.owner)
 
     def _unfit(self, submit: Submit, ends: dict[bytes, int], wall_time: float) -> Refused | None:
         """Why nobody could accept it, or not this pipeline."""

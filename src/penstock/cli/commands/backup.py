@@ -51,15 +51,29 @@ def command(data: Path | None, target: Path) -> None:
         if (target / name).exists():
             raise ConfigError(f"{target / name}: this file exists; a backup never overwrites another one")
     target.mkdir(mode=0o700, parents=True, exist_ok=True)
+    check_room(target, folder, found)
     for name in found:
         try:
             store = kinds[name](folder, durable=False)
         except StoreInUse:
+            check_room(folder, folder, [name])  # where the station makes it
             shutil.move(copy_by_station(folder, name), target / name)
         else:
             store.back_up(target)
             store.close()
         say(f"{target / name}: {(target / name).stat().st_size:,} bytes")
+
+
+def check_room(place: Path, folder: Path, names: list[str]) -> None:
+    """ConfigError: there is no room for copies of these stores in `folder`."""
+    parts = [folder / part for name in names for part in (name, f"{name}-wal")]
+    needed = sum(part.stat().st_size for part in parts if part.exists())
+    free = shutil.disk_usage(place).free
+    if free < needed:
+        raise ConfigError(
+            f"{place}: its disk has {free:,} bytes left, and the copies take up to {needed:,}: make room, or name"
+            " another folder"
+        )
 
 
 def copy_by_station(folder: Path, name: str) -> Path:

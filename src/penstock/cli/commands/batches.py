@@ -22,7 +22,7 @@ NEWEST = 50
 EVERY = 100_000
 """What one answer may hold."""
 STATES = ("waiting", "working", "done", "failed")
-HEAD = ("BATCH", "NAME", "JOBS", "DONE", "RUNNING", "FAILED", "CANCELLED", "STATE", "CREATED")
+HEAD = ("BATCH", "NAME", "OWNER", "JOBS", "DONE", "RUNNING", "FAILED", "CANCELLED", "STATE", "CREATED")
 ID_END = 12
 DAY = len("2026-05-31")
 
@@ -43,6 +43,7 @@ def command(url: str, name: str | None, state: str | None, since: str | None, ev
 
     Jobs that a program submits one by one are in one batch for each function and set of options. A batch without a
     name is listed by its function or command; a terminal shows only the ends of ids, which are enough for BATCH.
+    Where there are keys, OWNER is the name of the key that submitted it.
     """
     after = instant(since, time.time()) if since else 0.0
     from penstock.client.command_line import ventilator_at
@@ -59,13 +60,13 @@ def command(url: str, name: str | None, state: str | None, since: str | None, ev
         for batch in shown:
             json_line(msgspec.structs.asdict(batch))
         return
-    if screen_cells() is None:
-        columns(HEAD, map(_row, shown))
-    else:
-        left_out = {"CANCELLED"} if not any(batch.cancelled for batch in shown) else set[str]()
-        rows = (_narrow_row(batch, time.time()) for batch in shown)
-        kept = [place for place, name in enumerate(HEAD) if name not in left_out]
-        columns([HEAD[at] for at in kept], ([row[at] for at in kept] for row in rows), elastic="NAME")
+    left_out = {"OWNER"} if not any(batch.owner for batch in shown) else set[str]()
+    is_narrow = screen_cells() is not None
+    if is_narrow and not any(batch.cancelled for batch in shown):
+        left_out.add("CANCELLED")
+    rows = [_narrow_row(batch, time.time()) if is_narrow else _row(batch) for batch in shown]
+    kept = [place for place, name in enumerate(HEAD) if name not in left_out]
+    columns([HEAD[at] for at in kept], ([row[at] for at in kept] for row in rows), elastic="NAME" if is_narrow else "")
 
 
 def is_in(batch: BatchStatus, state: str) -> bool:
@@ -104,4 +105,4 @@ def _narrow_row(batch: BatchStatus, now: float) -> tuple[object, ...]:
 def _row(batch: BatchStatus) -> tuple[object, ...]:
     jobs = batch.accepted if batch.total is None else batch.total
     ended = batch.finished, batch.running, batch.unsuccessful, batch.cancelled
-    return batch.id, batch.name or batch.title, jobs, *ended, state_of(batch), local_time(batch.created)
+    return batch.id, batch.name or batch.title, batch.owner, jobs, *ended, state_of(batch), local_time(batch.created)
