@@ -95,8 +95,7 @@ from penstock.wire.sockets import Received
 LIVES_SKIPPED = 1000
 """Starts that are counted at once where the file may be an older one: lease numbers begin with their count, and those
 of the starts that it does not know of are still about."""
-FROM_MEMORY = (AskPipeline, AskBatches, AskJobs, AskWhy)
-"""Questions that are answered while the store takes nothing."""
+FROM_MEMORY = (AskPipeline, AskBatches, AskJobs, AskWhy)  # answered while the store takes nothing
 POSTPONED_BYTES = 64 << 20
 """What clients may submit while the disk is full: of two that have submitted as much as they may (UNACCEPTED_BYTES)."""
 
