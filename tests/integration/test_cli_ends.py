@@ -117,6 +117,8 @@ def test_submit_wait_leaves_its_jobs_alone(folder: Path, url: str) -> None:
             stderr=subprocess.PIPE,
         )
         until((folder / "begun").exists)
+        assert waiting.stderr is not None
+        assert waiting.stderr.readline().startswith(b"penstock: batch ")  # before, it is not known to be accepted
         waiting.send_signal(signal.SIGINT)
         _, said = waiting.communicate(timeout=LIMIT)
         assert waiting.returncode == 130
