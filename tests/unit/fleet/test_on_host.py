@@ -55,8 +55,10 @@ def test_a_worker_that_0_2_has_started_is_known(files: on_host.WorkerFiles) -> N
     before.mkdir(parents=True)
     lock = on_host.private_file(before / "worker.lock", os.O_RDWR)
     fcntl.flock(lock, fcntl.LOCK_EX)
-    program = "import sys; sys.stdin.read()  # penstock"
-    with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE) as process:
+    program = "import sys; print(flush=True); sys.stdin.read()  # penstock"
+    with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()  # from now on the kernel knows its command
         (before / "worker.pid").write_text(f"{process.pid}\n")
         assert on_host.WorkerFiles("head-7555").worker() == process.pid
         assert on_host.WorkerFiles("head-7555").folder == before
