@@ -33,6 +33,10 @@ STOP_TIME = 20.0
 # ------------------------------------------------------------------------------------------------ the jobs
 
 
+JOIN_TIME = 120.0
+"""Seconds for a thousand workers to join, on a busy machine."""
+
+
 def square(x: int) -> int:
     """The smallest job."""
     return x * x
@@ -220,8 +224,11 @@ def durable(workers: int = 1, slots: int = SLOTS, *, keyed: bool = False) -> Ite
 
 
 def await_workers(pipeline: Pipeline, workers: int) -> None:
-    """Until so many have joined."""
-    while len(pipeline.workers()) < workers:
+    """Until so many have joined. Raises TimeoutError: they do not."""
+    end = time.monotonic() + JOIN_TIME
+    while (joined := len(pipeline.workers())) < workers:
+        if time.monotonic() > end:
+            raise TimeoutError(f"{joined} of {workers} workers have joined in {JOIN_TIME:g} s")
         time.sleep(0.05)
 
 

@@ -22,7 +22,7 @@ from penstock.station.contract import Report
 from penstock.url import endpoints
 from penstock.wire.frames import Decoder, encode, split
 from penstock.wire.messages import Hello, Jobs, Message, Outcomes, VentilatorToWorker
-from penstock.worker.contract import Deliver, JobsConnected, PieceDone, Run, SlotReady
+from penstock.worker.contract import Deliver, JobsConnected, PieceDone, Run, SinkConnected, SlotReady
 from penstock.worker.core import WorkerCore
 
 CLOCK = Clock()
@@ -112,7 +112,7 @@ class Players:
             now = CLOCK.now()
             while self._due[0][0] <= now:
                 _, number, player = heapq.heappop(self._due)
-                events = [] if player.id in greeted else [JobsConnected()]
+                events = [] if player.id in greeted else [JobsConnected(), SinkConnected()]
                 greeted.add(player.id)
                 self._take_turn(player, events)
                 heapq.heappush(self._due, (player.next_wakeup(now), number, player))
