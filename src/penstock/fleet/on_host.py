@@ -48,12 +48,13 @@ class HostError(Exception):
 def look(order: Any) -> Any:
     """What is here: Python, the interpreter that has this very penstock (or none), and the worker, if one runs."""
     files = WorkerFiles(order["pipeline"])
+    pid = files.worker()
     found = {
         "python": ".".join(map(str, sys.version_info[:3])),
         "fit": fitting(order["digest"]),
         "host": socket.gethostname(),
-        "pid": files.worker(),
-        "outdated": bool(files.worker()) and files.record().get("penstock") != order["digest"],
+        "pid": pid,
+        "outdated": bool(pid) and files.record().get("penstock") != order["digest"],
         "log": str(files.log),
         "last": files.last_line(),
     }
