@@ -42,6 +42,8 @@ KINDS = {
 }
 MARK = "-- next block --"
 CODE_CHARS = 76
+AT_ITS_END = '[ -z "$(jobs -p)" ] || { kill $(jobs -p); wait; }'
+"""What a session does last, also where one of its commands fails."""
 OUR_PATHS = re.compile(r"`((?:src|tests|scripts|\.ci|\.github)/[\w./-]+)`")
 CODE = re.compile(r"`((?:[^`\n]|\n(?!\n))+)`")
 
@@ -92,7 +94,7 @@ def in_shell(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run a script with penstock on its PATH; whatever it left in the background is ended with it."""
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     process = subprocess.Popen(
-        ["bash", "-e", "-c", script + '\n[ -z "$(jobs -p)" ] || { kill $(jobs -p); wait; }'],
+        ["bash", "-e", "-c", f"trap {shlex.quote(AT_ITS_END)} EXIT\n{script}"],
         cwd=folder,
         env=environment,
         text=True,

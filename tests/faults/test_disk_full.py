@@ -39,9 +39,11 @@ def small_disk(folder: Path) -> Iterator[Path]:
     subprocess.run(["umount", data], check=True)
 
 
-def test_full_disk_stops_the_sink_until_there_is_room(small_disk: Path, world: World) -> None:
+def test_full_disk_stops_the_sink_until_there_is_room(small_disk: Path, world: World, folder: Path) -> None:
     """Outcomes wait at their worker meanwhile; every one is recorded in the end."""
-    pipeline = world.up("w1", slots=2)
+    world.start("ventilator", data=str(folder / "ventilator"))  # that has room: it can hear what the sink's trouble is
+    world.start("sink", "w1", slots=2)
+    pipeline = world.client_of("w1")
     batch = pipeline.batch(lambda index: bytes(VALUE_BYTES) + b"%d" % index, range(JOBS))
     log = world.stations.log("sink")
     until(lambda: "disk_full" in log.read_text(), what="the disk is full")

@@ -36,6 +36,10 @@ class World:
     def up(self, *workers: str, slots: int = 1) -> Pipeline:
         """Start ventilator, sink and these workers; a client of them."""
         self.start("ventilator", "sink", *workers, slots=slots)
+        return self.client_of(*workers)
+
+    def client_of(self, *workers: str) -> Pipeline:
+        """A client of what was started, with these workers."""
         self.clients.append(Pipeline(self.stations.url))
         until(lambda: len(self.clients[0].workers()) == len(workers), what="all workers have joined")
         return self.clients[0]

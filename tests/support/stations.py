@@ -116,11 +116,11 @@ class Stations:
         """The command that `start` starts."""
         config: StationConfig
         common: Any = self._common | settings
+        data = {"data": str(self.folder / "data")} | common
         if name == "ventilator":
-            data = str(self.folder / "data")
-            config = VentilatorConfig(url=url, data=data, transient_time=self.transient_time, **common)
+            config = VentilatorConfig(url=url, transient_time=self.transient_time, **data)
         elif name == "sink":
-            config = SinkConfig(url=url, data=str(self.folder / "data"), **common)
+            config = SinkConfig(url=url, **data)
         else:
             config = WorkerConfig(url=url, slots=slots, name=name, **common)
         module = name if name in {"ventilator", "sink"} else "worker"
