@@ -75,6 +75,7 @@ HOSTILE = (
 FOLDER = "/tmp/a %h $HOME 'x' \"y\" #\\"
 URL = f"ipc://{FOLDER}"
 TAGS = [word for tag in HOSTILE for word in ("--tag", tag)]
+HEALTH = ["--health-file", "/tmp/penstock.health"]
 
 
 def read_by_systemd(folder: Path, name: str, text: str) -> tuple[list[str], dict[str, str]]:
@@ -127,7 +128,7 @@ def test_a_manifest_is_read_as_what_was_said(cli: Cli, folder: Path) -> None:
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     assert container["image"] == "a: #b"
     command = [word.replace("$$", "$") for word in container["command"]]
-    assert command == ["penstock", "worker", "--connect", URL, "--slots", "1", *TAGS]
+    assert command == ["penstock", "worker", "--connect", URL, "--slots", "1", *TAGS, *HEALTH]
     assert "$(" not in "".join(container["command"]).replace("$$", "")
 
 
@@ -228,6 +229,7 @@ def test_a_manifest_of_the_head(cli: Cli, folder: Path, key: str) -> None:
     pod: dict[str, Any] = stations["spec"]["template"]["spec"]
     assert service["spec"]["selector"].items() <= stations["spec"]["template"]["metadata"]["labels"].items()
     assert [one["command"][:2] for one in pod["containers"]] == [["penstock", "ventilator"], ["penstock", "sink"]]
+    assert all(option(one, "--health-file") in str(one["livenessProbe"]) for one in pod["containers"])
     assert set(secret["stringData"]) == {"ventilator.key", "sink.key", "peers.json"}
     volume = make_keys_as_a_pod(folder, secret, pod)
     for container, role in zip(pod["containers"], (Role.VENTILATOR, Role.SINK), strict=True):

@@ -232,6 +232,16 @@ binding: OptionDecorator = together(
 """``--bind`` and ``--insecure`` of a station that others connect to, and ``--data`` of one with a store."""
 
 
+health: OptionDecorator = click.option(
+    "--health-file",
+    envvar="PENSTOCK_HEALTH_FILE",
+    default="",
+    metavar="FILE",
+    help="Write `ready` or `waiting` into FILE every 5 seconds, for probes: one that is older hangs."
+    "  [env: PENSTOCK_HEALTH_FILE]",
+)
+"""``--health-file``, of every command that is one station."""
+
 older: OptionDecorator = click.option(
     "--accept-older",
     is_flag=True,
@@ -250,16 +260,25 @@ def checked_bind(url: str, *, insecure: bool) -> None:
         to_bind(desk, guarded=insecure or bool(key_path()))
 
 
-def station_settings(url: str, *, insecure: bool, no_pickle: bool, **limits: Any) -> dict[str, Any]:
-    """The options of `binding` as every station's configuration has them. ConfigError: strangers could reach it."""
+def station_settings(
+    url: str, *, insecure: bool, no_pickle: bool, health_file: str = "", **limits: Any
+) -> dict[str, Any]:
+    """The options of `binding` and `health` as a station's configuration has them. ConfigError: strangers could
+    reach it."""
     from penstock.wire.bounds import Limits
 
     checked_bind(url, insecure=insecure)
     if url.startswith("tcp://") and not key_path():
         who = "whoever reaches it" if insecure else "every user of this machine"
         say(f"{url} has no keys: {who} can run code here, as {getuser()} (`penstock guide keys`)")
-    asked = Limits(**{name: value for name, value in limits.items() if value is not None})
-    return {"url": url, "key": key_path(), "insecure": insecure, "no_pickle": no_pickle, "limits": asked}
+    return {
+        "url": url,
+        "key": key_path(),
+        "insecure": insecure,
+        "no_pickle": no_pickle,
+        "health_file": health_file,
+        "limits": Limits(**{name: value for name, value in limits.items() if value is not None}),
+    }
 
 
 def data_folder(data: Path | None) -> str:

@@ -120,6 +120,11 @@ class Sink:
         self._head: SinkHead | None = None
         """The last one told."""
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether it records."""
+        return self._contact.joined
+
     def next_wakeup(self) -> float | None:
         """When there is something to do or to say."""
         now = self.process.clock.now()
@@ -337,7 +342,7 @@ def start(config: SinkConfig, logger: logging.Logger) -> Sink:
     )
     for what in store.take_found():
         emit(logger, "damaged", {"what": what})
-    process = loop.Process(logger, signals, clock, config.lifeline, ServiceManager(os.environ))
+    process = loop.Process(logger, signals, clock, config.lifeline, ServiceManager(os.environ, config.health_file))
     contact = VentilatorContact(config.url, clock.now())
     return Sink(core, store, links, process, Bindings(config.limits.worker_starts), contact, config.limits)
 

@@ -18,7 +18,7 @@ DRAIN_BEFORE = 60.0
 class StationConfig(msgspec.Struct, frozen=True, kw_only=True):
     """What every station is told. `lifeline` is a file descriptor whose end of file ends the station. `key`
     is a key file or folder, `insecure` lets it listen beyond this machine without one. `no_pickle`: batches of pickles
-    are refused (ventilator) and not opened (worker)."""
+    are refused (ventilator) and not opened (worker). `health_file`: a path, written anew while its loop turns."""
 
     url: str
     key: str = ""
@@ -26,6 +26,7 @@ class StationConfig(msgspec.Struct, frozen=True, kw_only=True):
     no_pickle: bool = False
     limits: Limits = Limits()
     lifeline: int | None = None
+    health_file: str = ""
     log_level: str = "INFO"
     lease_time: float = LEASE_TIME
     heartbeat_interval: float = HEARTBEAT_INTERVAL

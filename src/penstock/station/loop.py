@@ -145,6 +145,10 @@ class Station(Protocol):
     """Of the process, when it leaves."""
 
     @property
+    def is_ready(self) -> bool:
+        """Whether it does its work, or waits for another station first."""
+
+    @property
     def process(self) -> Process:
         """The process that the station is in."""
 
@@ -272,7 +276,7 @@ def run(station: Station) -> None:
     station.process.manager.say_ready()
     while not station.leaving:
         step(station)
-        station.process.manager.say_alive(station.process.clock.now())
+        station.process.manager.say_alive(station.process.clock.now(), is_ready=station.is_ready)
 
 
 def step(station: Station) -> None:
@@ -327,7 +331,7 @@ def save(station: Station, saves: list[Any]) -> None:
             if not said:
                 log_events.emit(station.process.logger, "disk_full", {"error": str(error)})
             said = True
-            station.process.manager.say_alive(station.process.clock.now())
+            station.process.manager.say_alive(station.process.clock.now(), is_ready=station.is_ready)
             station.wait_for_room(str(error), FULL_RETRY)
             if station.leaving:
                 raise errors.StoreFull("told to stop while the disk was full") from error

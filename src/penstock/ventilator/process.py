@@ -118,8 +118,8 @@ class Ventilator:
         self.links = links
         self.process = process
         self._bindings = starts
-        self.leaving: bool = False
-        self.exit_code = 0
+        self.leaving, self.exit_code = False, 0
+        self.is_ready: bool = True
         self._clients = Decoder(ClientToVentilator)
         self._reports = Decoder(ToVentilator)
         self._eavesdroppers: Counter[bytes] = Counter()
@@ -386,7 +386,7 @@ def start(config: VentilatorConfig, logger: logging.Logger) -> Ventilator:
     )
     for what in store.take_found():
         emit(logger, "damaged", {"what": what})
-    process = loop.Process(logger, signals, clock, config.lifeline, ServiceManager(os.environ))
+    process = loop.Process(logger, signals, clock, config.lifeline, ServiceManager(os.environ, config.health_file))
     return Ventilator(core, store, links, process, Bindings(config.limits.worker_starts), config.limits)
 
 

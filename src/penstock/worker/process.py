@@ -133,6 +133,11 @@ class Worker:
         """By lease."""
         self._functions = FunctionBytes()
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether it is given jobs."""
+        return self._contact.joined
+
     def next_wakeup(self) -> float | None:
         """When the core or the slots have something to do."""
         due = [self.core.next_wakeup(), self._contact.due_at, self._outlet.due_at]
@@ -310,7 +315,7 @@ def start(config: WorkerConfig, logger: logging.Logger) -> Worker:
     name = config.name if security.key is None else f"{security.key.name}/{config.name}"
     if config.no_pickle:
         os.environ[NO_PICKLE] = "1"
-    manager = ServiceManager(os.environ)
+    manager = ServiceManager(os.environ, config.health_file)
     # forks before any ZeroMQ context exists
     slots = SlotHost(config.slots, name, config.allow_users, grace=config.grace, jobs_per_slot=config.jobs_per_slot)
     links = worker_links(config.url, worker, security)

@@ -227,6 +227,7 @@ def k8s(image: str, workers: int, head: bool, storage: str, url: str, slots: int
     if head:
         print(print_k8s.of_head(image=image, url=url, storage=storage, folder=key_path()), end="---\n")
     words = ["penstock", "worker", *_options(url, slots or 1, tags, print_k8s.WORKER_KEY if key_path() else "")]
+    words += ["--health-file", print_k8s.HEALTH_FILE]
     key = work_key_file().read_text(encoding="utf-8") if key_path() else ""
     print(print_k8s.of_workers(image=image, url=url, words=words, count=workers, slots=slots or 1, key=key), end="")
 

@@ -20,6 +20,22 @@ HEAD_KEYS = ("ventilator.key", "sink.key", "peers.json")
 SERVICE = re.compile(r"tcp://([a-z]([a-z0-9-]{0,61}[a-z0-9])?)(\.[a-z0-9.-]+)?:\d+")
 """A URL whose host is, or begins with, what a service can be called."""
 
+HEALTH_FILE = "/tmp/penstock.health"  # noqa: S108 - of a container's own file system: nobody else writes there
+PROBES = f"""\
+        startupProbe:
+          exec: {{command: [test, -e, {HEALTH_FILE}]}}
+          periodSeconds: 2
+          failureThreshold: 150  # a large store takes its time
+        livenessProbe:  # a station that hangs is started again after about a minute and a half
+          exec: {{command: [sh, -c, "find {HEALTH_FILE} -mmin -1 | grep -q ."]}}
+          periodSeconds: 20
+          failureThreshold: 2
+        readinessProbe:
+          exec: {{command: [grep, -q, ready, {HEALTH_FILE}]}}
+          periodSeconds: 5
+"""
+"""Of every container. There is no preStop: SIGTERM, which the kubelet sends first, is what drains a worker, and what it
+has not ended when its grace period is over runs elsewhere, which is no crash."""
 POD = """\
       automountServiceAccountToken: false
       terminationGracePeriodSeconds: {grace}
@@ -58,7 +74,7 @@ spec:
       - name: worker
         image: {image}
         command: {command}
-        resources:
+{probes}        resources:
           requests: {{cpu: {slots}}}
           limits: {{cpu: {slots}}}
 {confined}{mounts}"""
@@ -100,6 +116,7 @@ metadata:
   labels: &labels {{app.kubernetes.io/name: penstock, app.kubernetes.io/component: head}}
 spec:
   selector: *labels
+  publishNotReadyAddresses: true  # clients and workers ask each station by itself, also while the other one waits
   ports:
 {ports}---
 apiVersion: apps/v1
@@ -131,9 +148,7 @@ STATION = """\
       - name: {station}
         image: {image}
         command: {command}
-        readinessProbe:
-          tcpSocket: {{port: {port}}}
-        resources:
+{probes}        resources:
           requests: {{cpu: 500m, memory: 256Mi}}
           # a peer can send a message without end: the station is then started again, and has lost nothing
           limits: {{memory: 4Gi}}
@@ -153,6 +168,7 @@ def of_workers(*, image: str, url: str, words: list[str], count: int, slots: int
         init=_init(image, "worker.key") if key else "",
         image=yaml_text(image),
         command=kubernetes_command(words),
+        probes=PROBES,
         slots=slots,
         confined=CONTAINER,
         mounts=f"        volumeMounts:\n{KEYS_MOUNT}      volumes:\n{_key_volumes('worker')}" if key else "",
@@ -173,6 +189,7 @@ def of_head(*, image: str, url: str, storage: str, folder: str) -> str:
     ports = {name: int(endpoint.rpartition(":")[2]) for name, endpoint in at._asdict().items()}
     data = {name: (Path(folder) / name).read_text(encoding="utf-8") for name in HEAD_KEYS} if folder else {}
     bind = f"tcp://0.0.0.0:{ports['desk']}"
+    healthy = ["--health-file", HEALTH_FILE]
     guarded = ["--key", str(Path(WORKER_KEY).parent)] if folder else ["--insecure"]
     return HEAD.format(
         url=url,
@@ -185,12 +202,14 @@ def of_head(*, image: str, url: str, storage: str, folder: str) -> str:
             STATION.format(
                 station=station,
                 image=yaml_text(image),
-                command=kubernetes_command(["penstock", station, "--bind", bind, "--data", "/data/own", *guarded]),
-                port=ports[door],
+                command=kubernetes_command(
+                    ["penstock", station, "--bind", bind, "--data", "/data/own", *healthy, *guarded]
+                ),
+                probes=PROBES,
                 confined=CONTAINER,
             )
             + (KEYS_MOUNT if data else "")
-            for station, door in (("ventilator", "desk"), ("sink", "results"))
+            for station in ("ventilator", "sink")
         ),
         volumes=f"      volumes:\n{_key_volumes('head')}" if data else "",
         storage=yaml_text(storage),

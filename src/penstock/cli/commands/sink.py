@@ -7,12 +7,13 @@ from typing import Any
 
 import click
 
-from penstock.cli.options import binding, data_folder, older, station_settings
+from penstock.cli.options import binding, data_folder, health, older, station_settings
 from penstock.cli.signals import give_back
 
 
 @click.command("sink", short_help="Run a sink: it records outcomes and hands them to clients.")
 @older
+@health
 @binding
 def command(url: str, data: Path | None, *, accept_older: bool, **asked: Any) -> int:
     """Run a sink until SIGTERM or Ctrl-C: it records the outcomes of jobs and hands them to clients."""
