@@ -71,6 +71,7 @@ def test_a_resolver_that_hangs_holds_up_nothing(network: Network, folder: Path) 
     know(network["gpu1"], "127.0.0.1 localhost\n", server=network["gpu2"].address)
     with pytest.raises(subprocess.TimeoutExpired):
         subprocess.run(network["gpu1"].argv("getent", "hosts", "head"), timeout=4, check=False)  # it hangs indeed
+    assert "head has no address here (no answer within" in network["gpu1"].doctor("--key", f"{key}/workers.key")
     sinks = re.compile(r"penstock\.sink INFO started: up pid=(\d+)")
     log = (folder / "up.log").read_text
     network["head"].must("kill", "-9", *sinks.findall(log()))
@@ -122,6 +123,8 @@ def test_names_that_are_late_wrong_or_local(network: Network, folder: Path) -> N
     whole = start(network, folder, "head", "up", "up", *bind)
     until(lambda: " no_address: " in whole.read_text())
     assert " started: " not in log.read_text() + whole.read_text()
+    assert "late has no address here (" in head.doctor("--url", "tcp://late:7700")
+    assert "10.77.0.99:7700 does not answer" in network["gpu1"].doctor("--url", "tcp://10.77.0.99:7700")
     know(head, "127.0.0.1 localhost\n10.77.0.1 late\n10.77.0.99 elsewhere\n127.0.1.1 head\n")
     until(lambda: " started: " in log.read_text() and "is up" in whole.read_text())
     done = head.penstock(*ventilator("elsewhere"))
@@ -130,3 +133,4 @@ def test_names_that_are_late_wrong_or_local(network: Network, folder: Path) -> N
     local = start(network, folder, "head", "local", *(word.replace("7700", "7800") for word in ventilator("head")))
     until(lambda: " started: " in local.read_text())
     assert " local_name: " in local.read_text()
+    assert "head is 127.0.1.1 here, which only this machine reaches" in head.doctor("--url", "tcp://head:7800")

@@ -20,6 +20,8 @@ HEAD_URL = "tcp://head:7555"
 NETWORK = "10.77.0"
 """Seen by nobody else: it is not this machine's."""
 NARROW_BYTES = 1000
+DOCTOR_SECONDS = 30.0
+"""In which it finds each fault of a network."""
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 BOOT = """
 mount -t tmpfs none /run && mkdir /run/sshd
@@ -121,6 +123,16 @@ class Host:
     def penstock(self, *words: str | Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[bytes]:
         """The command line, there."""
         return self.run(sys.executable, "-m", "penstock", *words, env=env)
+
+    def doctor(self, *words: str) -> str:
+        """The lines of `doctor` that are not ``ok``; it finds each fault in time."""
+        argv = self.argv(sys.executable, "-m", "penstock", "doctor", *words)
+        done = subprocess.run(
+            argv, capture_output=True, env=self.environment, cwd=self.home, timeout=DOCTOR_SECONDS, check=False
+        )
+        lines = done.stdout.decode().splitlines()
+        assert done.returncode == any(line.startswith("wrong") for line in lines), done
+        return "\n".join(line for line in lines if not line.startswith("ok"))
 
     def start(self, log: Path, *words: str | Path) -> subprocess.Popen[bytes]:
         """Start a process there, with its output in a file."""
