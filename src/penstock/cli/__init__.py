@@ -33,6 +33,7 @@ from penstock.cli.commands import (
     retry,
     show,
     sink,
+    stack,
     status,
     top,
     up,
@@ -89,7 +90,7 @@ def group() -> None:
 
 STATIONS = (up, ventilator, sink, worker)
 WORK = (run, submit, results, cancel, retry, delete)
-LOOKS = (status, workers, batches, jobs, show, why, top, doctor)
+LOOKS = (status, workers, batches, jobs, show, why, stack, top, doctor)
 
 NEED_LINUX = {module.command.name for module in (*STATIONS, check, doctor, fleet)}
 

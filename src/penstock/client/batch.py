@@ -18,13 +18,14 @@ from penstock.client.readers import ArrivalReader, OrderReader, RowReader
 from penstock.client.records import BatchStatus, JobInfo, Outcome, PipelineStatus, T_co, WorkerInfo
 from penstock.client.results import error_of, handed_out, outcomes_of
 from penstock.client.row_fetch import fetch_rows
-from penstock.errors import NoSuchBatch
+from penstock.errors import JobError, NoSuchBatch
 from penstock.job.spec import ID_BYTES, BatchSpec, JobState
 from penstock.wire.messages import (
     DIGEST_BYTES,
     MAX_RECORDS,
     AskBatches,
     AskDigests,
+    AskStack,
     AskWhy,
     BatchesInfo,
     BatchLine,
@@ -33,6 +34,7 @@ from penstock.wire.messages import (
     Digests,
     PipelineInfo,
     Retry,
+    Stack,
     TrimOutput,
     Why,
     WorkerLine,
@@ -250,6 +252,14 @@ class Batch(Generic[T_co]):
             return "it has ended; its outcome is recorded, or is about to be"
         where = f" at worker {last.worker}" if last.worker else ""
         return f"it has ended: {last.state}{where}{': ' if last.cause else ''}{last.cause}"
+
+    def stack(self, index: int) -> str:
+        """Where the running job at `index`, counted from 0, is: the stacks of its threads, each with the most recent
+        call first, and its processes; it is not stopped. Raises NoSuchBatch, and JobError where it does not run."""
+        answer: Stack = self._session.ask(lambda number: AskStack(number, self._batch, index))
+        if answer.reason:
+            raise JobError(f"{self.id}:{index} has no stack: {answer.reason}")
+        return answer.text
 
     def _outcomes_of(self, row: Row) -> Iterator[Outcome[T_co]]:
         return outcomes_of(row, self._spec, is_opened=self.opens_pickles is not False)

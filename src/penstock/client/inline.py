@@ -24,7 +24,7 @@ from penstock.client.readers import OrderReader, RowReader
 from penstock.client.records import BatchStatus, JobInfo, Outcome, PipelineStatus
 from penstock.client.results import FINAL_STATES, Piece, error_of, handed_out, outcomes_of, pieces_of
 from penstock.client.single_submits import OnRow
-from penstock.errors import NoSuchBatch, NoSuchWorker
+from penstock.errors import JobError, NoSuchBatch, NoSuchWorker
 from penstock.job import payload
 from penstock.job.manager_authkeys import Client
 from penstock.job.spec import BatchSpec, JobState
@@ -244,6 +244,10 @@ class InlineBatch(Batch[Any]):
     def why(self, index: int) -> str:
         """How a job ended; none of them waits."""
         return "".join(f"it has ended: {outcome.state}" for outcome in self.attempts(index))
+
+    def stack(self, index: int) -> str:
+        """None of its jobs runs while somebody asks."""
+        raise JobError(f"{self.id}:{index} has no stack: it runs in this process, and not now")
 
     def _rows(self, kind: type[RowReader]) -> Iterator[Row]:
         rows = self._rows_now

@@ -19,7 +19,6 @@ When it dies, its fork server reports how; when the agent or the fork server die
 from __future__ import annotations
 
 import contextlib
-import faulthandler
 import socket
 import sys
 from collections.abc import Callable
@@ -34,6 +33,7 @@ from penstock.job.originals import end_process, os, signal, time
 from penstock.job.run_limit import Limited
 from penstock.job.spec import job_id
 from penstock.job.stateless import ATOMS
+from penstock.slot import stack_dump
 from penstock.slot.command_job import command_job
 from penstock.slot.forked_children import Forks
 from penstock.slot.job_report import CommandReport, Report
@@ -386,7 +386,7 @@ def run_slot(
     signal.signal(signal.SIGINT, lambda *_: None)  # ignored; whatever a call executes has the default all the same
     farewell = Farewell()
     capture = Capture(page, pipes[:2], pipes[2:])
-    faulthandler.enable(2)
+    stack_dump.prepare()
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "wb") as file:
         # the kernel shall take a slot, never the agent that knows whose job it was
         file.write(b"500")

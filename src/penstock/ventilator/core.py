@@ -34,6 +34,7 @@ from penstock.ventilator.quarantine import Quarantine
 from penstock.ventilator.questions import Questions
 from penstock.ventilator.sink_log import SinkLog
 from penstock.ventilator.sink_log_repair import SinkLogRepair
+from penstock.ventilator.stack_questions import StackQuestions
 from penstock.ventilator.start_conditions import StartConditions
 from penstock.ventilator.user_retry import Retries
 from penstock.ventilator.worker_reports import WorkerReports
@@ -115,6 +116,7 @@ class VentilatorCore:
             *(self.ledger, self.start_conditions, self.placement, self.sink_log, self.sink_log_repair, self.damage),
             *(self.dispatcher.start_failures, version, security),
         )
+        self.stack_questions: StackQuestions = StackQuestions(self.ledger, self.questions.reasons)
         self.intake.recovered = not any(one.open_from is not None for one in stored)
         if not self.intake.recovered:
             self.ledger.beats.expect_recovery(now)
@@ -149,6 +151,8 @@ class VentilatorCore:
                 self.worker_reports.on_left(event)
             case messages.NeedFunction():
                 self.worker_reports.on_need_function(event, now)
+            case messages.StackTaken():
+                self.stack_questions.on_taken(event)
             case messages.BySink():
                 self._on_sink(event, now)
             case contract.WallClock(time):
@@ -221,6 +225,7 @@ class VentilatorCore:
         self.start_conditions.tick(now)
         self.placement.tick(now)
         self.dispatcher.start_failures.tick(now)
+        self.stack_questions.tick(now)
         self.ledger.await_outcomes(now)
         self._tell_sink(now)
         if self.intake.recovered:
@@ -241,7 +246,15 @@ class VentilatorCore:
         awaited, opens = self.ledger.outcomes_awaited_until, self.start_conditions.next_wakeup()
         dispatcher = self.dispatcher
         paused_until = dispatcher.start_failures.next_wakeup()
-        due = (beat, delayed, awaited, opens, dispatcher.look_again_at, paused_until)
+        due = (
+            beat,
+            delayed,
+            awaited,
+            opens,
+            dispatcher.look_again_at,
+            paused_until,
+            self.stack_questions.next_wakeup(),
+        )
         return min(instant for instant in due if instant is not None)
 
     def check(self) -> None:
@@ -295,6 +308,8 @@ class VentilatorCore:
                 | messages.AskArguments() as ask
             ):
                 self.questions.on_ask(event.client, event.sender, ask, now)
+            case messages.AskStack() as ask_stack:
+                self.stack_questions.on_ask(event.client, ask_stack, now)
             case messages.AskPipeline() as ask_pipeline:
                 self.questions.on_ask_pipeline(event.client, ask_pipeline.number, self.malformed, now)
             case _:

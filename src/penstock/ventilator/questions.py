@@ -70,7 +70,7 @@ class Questions:
         self._version = version
         self._security = security
         self._start_failures = start_failures
-        self._reasons = Reasons(ledger, start_conditions, placement, start_failures)
+        self.reasons: Reasons = Reasons(ledger, start_conditions, placement, start_failures)
         self._standing = JobStates(ledger)
         self._notices = TroubleNotices()
         self.trouble = ""
@@ -141,7 +141,7 @@ class Questions:
         """What a job waits for."""
         if ask.index >= batch.accepted:
             return Refused(ask.number, "NoSuchBatch", f"no job {ask.index}: the batch has {batch.accepted} jobs")
-        return Why(ask.number, self._reasons.why(batch, ask.index, now))
+        return Why(ask.number, self.reasons.why(batch, ask.index, now))
 
     def on_ask_pipeline(self, client: bytes, number: int, malformed: int, now: float) -> None:
         """Answer how the pipeline stands."""

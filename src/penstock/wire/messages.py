@@ -443,6 +443,12 @@ class AskWhy(AboutBatch, frozen=True):
     index: Count
 
 
+class AskStack(AboutBatch, frozen=True):
+    """Where is this job, which runs? Answered by Stack."""
+
+    index: Count
+
+
 class AskBatches(Numbered, frozen=True):
     """The newest `limit` batches that fit `match`: an id, a unique beginning or end of it, a name, ``last`` or ``""``
     (all). Answered by BatchesInfo."""
@@ -498,6 +504,7 @@ ClientToVentilator = (
     | AskBatches
     | AskDigests
     | AskWhy
+    | AskStack
     | AskJobs
     | AskArguments
     | PartsTaken
@@ -661,6 +668,13 @@ class Why(Numbered, frozen=True):
     reason: Text
 
 
+class Stack(Numbered, frozen=True):
+    """Where the job is, for people: stacks of its threads, and its processes. Or `reason`: why that is not known."""
+
+    text: Text
+    reason: Text = ""
+
+
 class JobLine(BatchSpan, frozen=True):
     """Jobs that have not ended, all in one place. Their `state` is one of those or, of what will not run any more, the
     final one that is about to be recorded; `worker` has them since `seconds`, and they run there or wait."""
@@ -717,6 +731,7 @@ VentilatorToClient = (
     | BatchesInfo
     | Digests
     | Why
+    | Stack
     | JobsInfo
     | Arguments
     | Part
@@ -791,6 +806,13 @@ class HandedBack(ByWorker, frozen=True):
     number: Count
     spans: Annotated[tuple[LeaseSpan, ...], Many]
     unable: Text = ""
+
+
+class StackTaken(ByWorker, frozen=True):
+    """Answers the TakeStack of this number; empty: the job does not run there now."""
+
+    number: Count
+    text: Text
 
 
 class NeedFunction(ByWorker, frozen=True):
@@ -881,7 +903,7 @@ class Restated(BySink, frozen=True):
 
 
 FromSink = SinkHead | Completions | Diverged | Restated | Forgotten | LiveTaken | PartsPassed | VentilatorRefused
-ToVentilator = Hello | Heartbeat | Took | HandedBack | NeedFunction | Left | PartsTaken | FromSink
+ToVentilator = Hello | Heartbeat | Took | HandedBack | StackTaken | NeedFunction | Left | PartsTaken | FromSink
 
 
 # ---------------------------------------------------------------------------------- ventilator -> worker (and sink)
@@ -973,6 +995,13 @@ class LiveAck(Numbered, frozen=True):
     is_kept: bool = False
 
 
+class TakeStack(Numbered, frozen=True):
+    """Say where this job is, if it runs. Answered by StackTaken."""
+
+    batch: Id
+    index: Count
+
+
 class Drain(Message, frozen=True):
     """Hand back what has not started, finish what has, wait for Closed, leave."""
 
@@ -988,6 +1017,7 @@ VentilatorToWorker = (
     | Drop
     | Closed
     | FunctionPart
+    | TakeStack
     | Drain
     | LiveAck
     | Part

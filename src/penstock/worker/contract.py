@@ -98,6 +98,13 @@ class PartsUnderWay(Input, frozen=True):
     """Something is on its way to the sink, in parts."""
 
 
+class StackSeen(Input, frozen=True):
+    """Answers LookAtStack: where that job is, for people."""
+
+    number: int
+    text: str
+
+
 class Stop(Input, frozen=True):
     """SIGTERM: once is drain, twice is now."""
 
@@ -116,6 +123,7 @@ WorkerInput = (
     | FunctionReady
     | PartsArriving
     | PartsUnderWay
+    | StackSeen
     | Stop
 )
 """What a worker's core takes in."""
@@ -201,6 +209,14 @@ class FreeFunction(Action, frozen=True):
     function: bytes
 
 
+class LookAtStack(Action, frozen=True):
+    """See where this job is, without stopping it; comes back as StackSeen."""
+
+    number: int
+    batch: bytes
+    index: int
+
+
 class Leave(Action, frozen=True):
     """The process ends: all is done and said, but for the outcomes of so many jobs that nobody has taken."""
 
@@ -223,6 +239,7 @@ WorkerEffect = (
     | EndSlot
     | FreeLease
     | FreeFunction
+    | LookAtStack
     | Leave
     | Touch
     | Report

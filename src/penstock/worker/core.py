@@ -94,8 +94,7 @@ class WorkerCore:
             case messages.Closed():
                 self._on_closed(event, now)
             case messages.Beat():
-                self._membership.echoed(event.echo, event.pace)
-                self._sink_is_heard = event.sink
+                self._on_beat(event)
             case messages.Greeting():
                 self._on_greeting(event, now)
             case messages.Welcome():
@@ -131,6 +130,8 @@ class WorkerCore:
                 self._drain("asked to", now)
             case contract.Stop():
                 self._on_stop(now)
+            case messages.TakeStack() | contract.StackSeen():
+                self._on_stack(event)
             case contract.PartsArriving():
                 self._asked = dict.fromkeys(self._asked, now)  # what was asked for comes, or what is before it
             case contract.PartsUnderWay():
@@ -209,6 +210,17 @@ class WorkerCore:
         self._asked = {one: at for one, at in self._asked.items() if self.holdings.functions.is_used(one)}
         for function in [function for function, asked_at in self._asked.items() if now >= asked_at + RESEND]:
             self._need(function, now)
+
+    def _on_beat(self, beat: messages.Beat) -> None:
+        self._membership.echoed(beat.echo, beat.pace)
+        self._sink_is_heard = beat.sink
+
+    def _on_stack(self, event: messages.TakeStack | contract.StackSeen) -> None:
+        match event:
+            case messages.TakeStack(number, batch, index):
+                self._actions.append(contract.LookAtStack(number, batch, index))
+            case contract.StackSeen(number, text):
+                self._say(Report(messages.StackTaken(self._me.worker, number, text)))
 
     def _on_greeting(self, greeting: messages.Greeting, now: float) -> None:
         """Who holds something of one pipeline says nothing to the ventilator of another: that would have it dropped."""

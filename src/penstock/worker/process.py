@@ -77,6 +77,7 @@ from penstock.worker.contract import (
     FunctionReady,
     JobsConnected,
     Leave,
+    LookAtStack,
     PartsArriving,
     PartsUnderWay,
     Run,
@@ -265,6 +266,8 @@ class Worker:
                     self._slots.free(lease)
             case FreeFunction(function):
                 self._functions.forget(function)
+            case LookAtStack(number, batch, index):
+                self._slots.look_at_stack(number, batch, index)
             case Cut(slot, piece):
                 self._slots.cut(slot, piece)
             case EndSlot(slot, piece, spans, state, cause):

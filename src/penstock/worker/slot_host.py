@@ -36,12 +36,13 @@ from penstock.slot.run_as_user import check_users, refusal
 from penstock.station import clock
 from penstock.station.config import TERM_GRACE
 from penstock.station.contract import Bytes, Input
-from penstock.worker.contract import PieceCut, PieceDone, Run, SlotReady, SlotRetires
+from penstock.worker.contract import PieceCut, PieceDone, Run, SlotReady, SlotRetires, StackSeen
 from penstock.worker.output_notes import noted_all
 from penstock.worker.output_pump import OutputPump
 from penstock.worker.slot_checks import nonsense
 from penstock.worker.slot_handle import NANOSECONDS, Ended, SlotHandle, refused
 from penstock.worker.slot_lives import EXIT_TIME, Hooks, Lives
+from penstock.worker.slot_stacks import StackReader
 
 FREE_BYTES = 1 << 16
 """Arguments of that size are freed at once; others with the next piece: a slot is not woken for them."""
@@ -99,6 +100,7 @@ class SlotHost:
         self._order = count()
         self._timers: list[tuple[float, int, Callable[[], Inputs]]] = []
         self._selector = selectors.DefaultSelector()
+        self._stacks = StackReader(self._later)
         self._pump = OutputPump(self._selector, self._is_alive, self._later)
         self._lives = Lives(
             slots,
@@ -266,6 +268,16 @@ class SlotHost:
         events = selectors.EVENT_READ | (selectors.EVENT_WRITE if handle.stream.wants_write else 0)
         if self._selector.get_key(handle.stream.socket).events != events:
             self._selector.modify(handle.stream.socket, events, lambda: self._on_socket(handle))
+
+    def look_at_stack(self, number: int, batch: bytes, index: int) -> None:
+        """See where this job is; comes back as StackSeen with this number."""
+        for handle in self._lives.handles.values():
+            if (running := handle.running()) is not None and running.index <= index < running.index + running.unit:
+                head = handle.pieces[running.piece].head
+                if head.batch == batch:
+                    self._stacks.read(number, handle.pid, is_command=head.spec.kind == "command")
+                    return
+        self._later(0, lambda: [StackSeen(number, "")])
 
     # --------------------------------------------------------------------------------------- what jobs printed
 

@@ -42,6 +42,9 @@ class Slots(Protocol):
     def end(self, slot: int, piece: int, grace: float, state: JobState, cause: str, spans: Sequence[Span]) -> None:
         """End a slot's process tree, if it runs one of these jobs of the piece."""
 
+    def look_at_stack(self, number: int, batch: bytes, index: int) -> None:
+        """See where this job is; comes back as StackSeen with this number."""
+
     def read_output(self, slot: int, stream: int, output: Segments, position: int, size: int) -> bytes:
         """So many bytes of what a job of this slot wrote, from `position` on."""
 

@@ -14,7 +14,7 @@ from penstock.job.spooled_output import Segments, Spooled
 from penstock.slot.protocol import Ran
 from penstock.station.contract import Bytes, Input
 from penstock.wire.messages import Note
-from penstock.worker.contract import PieceCut, PieceDone, Run, SlotDied, SlotReady, SlotUnfit
+from penstock.worker.contract import PieceCut, PieceDone, Run, SlotDied, SlotReady, SlotUnfit, StackSeen
 
 if TYPE_CHECKING:
     from support.sim.nodes import WorkerNode
@@ -115,6 +115,11 @@ class VirtualSlots:
     def index(self, slot: Slot) -> int:
         """The job that it runs."""
         return -1 if slot.index is None else slot.index
+
+    def look_at_stack(self, number: int, batch: bytes, index: int) -> None:
+        """Jobs have no stacks here; whether this one runs is told."""
+        runs = [slot.queue[0].head.batch == batch and slot.index == index for slot in self.slots.values() if slot.queue]
+        self.say(StackSeen(number, "it runs" if any(runs) else ""))
 
     def read_output(self, slot: int, stream: int, output: Segments, position: int, size: int) -> bytes:
         """Jobs print nothing here."""
