@@ -241,7 +241,7 @@ def test_every_page_that_is_named_is_there() -> None:
 def test_examples_of_the_guide_are_there() -> None:
     """Each program in penstock.examples is told of."""
     told = set(re.findall(r"penstock\.examples\.([a-z]+)", PAGES["first-steps"]))
-    assert told == {path.stem for path in (TOP / "src/penstock/examples").glob("[a-z]*.py")} - {"timeline"}
+    assert told == {path.stem for path in (TOP / "src/penstock/examples").glob("[a-z]*.py")}
 
 
 def test_every_name_of_the_architecture_is_there() -> None:

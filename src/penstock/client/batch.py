@@ -7,11 +7,12 @@ import time
 import warnings
 from collections.abc import Iterable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from penstock.client.batch_jobs import ENDED, Jobs
+from penstock.client.batch_views import BatchViews
 from penstock.client.follow import Row
 from penstock.client.kept_output import output_of
 from penstock.client.readers import ArrivalReader, OrderReader, RowReader
@@ -53,12 +54,12 @@ ALL_JOBS = 2**63 - 1
 """Beyond every index."""
 
 
-class Batch(Generic[T_co]):
+class Batch(BatchViews[T_co]):
     """A handle on one batch, which `Pipeline.batch` and `Pipeline.attach` return. Any number of programs may hold one.
 
     `values`, `outcomes`, `follow` and `failures` return iterators that wait for jobs that have not ended, and end with
-    the batch. All methods raise NoPipeline when the pipeline does not answer, and NoSuchBatch when the batch was
-    deleted.
+    the batch; iterating over a batch is `values`, and `len` is how many jobs it has. All methods raise NoPipeline when
+    the pipeline does not answer, and NoSuchBatch when the batch was deleted.
     """
 
     live: Live | None = None
@@ -254,8 +255,9 @@ class Batch(Generic[T_co]):
         return f"it has ended: {last.state}{where}{': ' if last.cause else ''}{last.cause}"
 
     def stack(self, index: int) -> str:
-        """Where the running job at `index`, counted from 0, is: the stacks of its threads, each with the most recent
-        call first, and its processes; it is not stopped. Raises NoSuchBatch, and JobError where it does not run."""
+        """Where the running job at `index`, counted from 0, is: returns the stacks of its threads as text, each with
+        the most recent call first, and below them its processes. The job is not stopped. Raises NoSuchBatch when there
+        is no such batch, and JobError when the job does not run."""
         answer: Stack = self._session.ask(lambda number: AskStack(number, self._batch, index))
         if answer.reason:
             raise JobError(f"{self.id}:{index} has no stack: {answer.reason}")

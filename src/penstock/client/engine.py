@@ -18,6 +18,7 @@ from penstock.client.module_shipping import Shipper
 from penstock.client.once import batch_once, future_once
 from penstock.client.records import BatchStatus, PipelineStatus
 from penstock.client.single_submits import OnRow
+from penstock.client.submit_packing import opened
 from penstock.client.version_check import Versions
 from penstock.errors import NoPipeline
 from penstock.job.manager_authkeys import Client
@@ -106,13 +107,13 @@ class Engine(Member):
         if spec.once:
             batch, total = batch_once(self.session, spec, function, iterables, self._functions)
             self.batched += total
-            return Batch(self.session, batch, spec, total)
+            return Batch(self.session, batch, opened(spec, function), total)
         slots = self.slots()
         target, _ = pace_of(input_length(iterables), slots)
         feed = Feed(self.session, spec, function, iterables, "", target, None, digest=digest, functions=self._functions)
         feed.submit_whole(CHUNKS_AHEAD * slots)
         self.batched += feed.submitted
-        return Batch(self.session, feed.batch, spec, feed.submitted)
+        return Batch(self.session, feed.batch, opened(spec, function), feed.submitted)
 
     # ------------------------------------------------------------------------------------- questions
 

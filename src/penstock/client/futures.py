@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from functools import partial
@@ -76,6 +76,13 @@ class JobFuture(Future[T]):
         """The exception that the job raised, None if it has a value. `timeout` and the errors are those of `result`."""
         self._ensure_may_wait(timeout)
         return super().exception(timeout)
+
+    def __await__(self) -> Generator[Any, None, T]:
+        """``await future`` in asyncio: the value of the job, or its exception; the event loop goes on meanwhile. A task
+        that is cancelled while it waits cancels the job, as `cancel` does."""
+        from asyncio import wrap_future  # noqa: PLC0415 - who awaits has it, others need not wait for it
+
+        return wrap_future(self).__await__()
 
     def _ensure_may_wait(self, timeout: float | None) -> None:
         if timeout is None and self._stream is not None and not self.done():

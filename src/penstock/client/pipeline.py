@@ -5,18 +5,21 @@ from __future__ import annotations
 import os
 import weakref
 from concurrent.futures import Future
+from html import escape
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from penstock.client import html
 from penstock.client.backend import Backend
 from penstock.client.batch import ALL_JOBS, Batch
 from penstock.client.callback_thread import ensure_threads
 from penstock.client.engine import Engine
 from penstock.client.futures import JobFuture
 from penstock.client.locate import locate
-from penstock.client.records import BatchStatus, PipelineStatus, WorkerInfo
+from penstock.client.records import BatchStatus, JobInfo, PipelineStatus, WorkerInfo
 from penstock.client.submitter import Submitter
+from penstock.errors import PenstockError
 from penstock.job import current_job
 from penstock.station.config import TERM_GRACE
 
@@ -109,6 +112,13 @@ class Pipeline(Submitter):
         """What stands behind this object, for penstock's other interfaces. Programs do not need it."""
         return self._engine
 
+    def _repr_html_(self) -> str:
+        """In a notebook: how it stands, its workers, and its newest batches."""
+        try:
+            return html.of_pipeline(self.url, self.status(), self.batches(limit=html.BATCHES_SHOWN))
+        except (PenstockError, RuntimeError) as error:  # it does not answer, or was left
+            return f"<div><b>{escape(self.url)}</b><br>{escape(str(error))}</div>"
+
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more jobs.
 
@@ -181,6 +191,14 @@ class Pipeline(Submitter):
             raise ValueError(f"{job!r} names no job: write BATCH:INDEX")
         found = bytes.fromhex(self._engine.attach(name).id)
         return (found, int(place), int(place) + 1) if place else (found, 0, ALL_JOBS)
+
+    def job(self, job: Future[Any] | str) -> JobInfo:
+        """All that is known of one job: `job` is its Future, or ``BATCH:INDEX``. Raises NoSuchBatch when there is no
+        such job, ValueError when none is named so, and TypeError for anything else."""
+        batch, start, stop = self._jobs(job)
+        if stop == ALL_JOBS:
+            raise ValueError(f"{job!r} names a batch: write BATCH:INDEX")
+        return self._engine.attach(batch.hex()).job(start)
 
     def workers(self) -> list[WorkerInfo]:
         """The workers that are connected now. Raises NoPipeline when there is no answer."""

@@ -6,6 +6,9 @@ from subprocess import CompletedProcess
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 import msgspec
+import msgspec.structs
+
+from penstock.client import html
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar as TypeVarWithDefault  # Python has it from 3.13 on; a checker always has
@@ -60,6 +63,10 @@ class Outcome(msgspec.Struct, Generic[T_co], frozen=True, kw_only=True):
     stderr_size: int = 0
     """How many bytes it wrote to stderr, whatever is kept of them."""
 
+    def asdict(self) -> dict[str, Any]:
+        """Returns a new dictionary of its fields by their names."""
+        return msgspec.structs.asdict(self)
+
 
 class JobInfo(msgspec.Struct, frozen=True, kw_only=True):
     """What one job is, and its state now, whether it waits, runs or has ended.
@@ -110,6 +117,10 @@ class JobInfo(msgspec.Struct, frozen=True, kw_only=True):
     """What is added to the environment of its worker."""
     options: dict[str, Any] = {}
     """The job options that differ from the defaults, by their names in `Pipeline.options`."""
+
+    def asdict(self) -> dict[str, Any]:
+        """Returns a new dictionary of its fields by their names."""
+        return msgspec.structs.asdict(self)
 
 
 class BatchStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -167,6 +178,14 @@ class BatchStatus(msgspec.Struct, frozen=True, kw_only=True):
     def done(self) -> bool:
         """Whether every job has an outcome and no more jobs will come."""
         return self.total is not None and self.finished >= self.total
+
+    def asdict(self) -> dict[str, Any]:
+        """Returns a new dictionary of its fields by their names."""
+        return msgspec.structs.asdict(self)
+
+    def _repr_html_(self) -> str:
+        """In a notebook: a bar, and how many jobs there are of each kind."""
+        return html.of_batch(self)
 
 
 class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True):

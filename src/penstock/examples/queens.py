@@ -6,7 +6,6 @@ from pathlib import Path
 
 from penstock import Pipeline
 from penstock.examples import Arguments, run
-from penstock.examples.timeline import timeline
 
 
 def solutions(size: int, row: int, columns: int, left: int, right: int) -> int:
@@ -30,10 +29,10 @@ def main(arguments: Arguments) -> None:
     pairs = [(1 << one, 1 << two) for one in range(size) for two in range(size) if abs(one - two) > 1]
     jobs = [(size, 2, one | two, (one << 1 | two) << 1, (one >> 1 | two) >> 1) for one, two in pairs]
     with Pipeline() as pipeline:
-        outcomes = list(pipeline.batch(solutions, *zip(*jobs, strict=True), name=f"{size} queens").outcomes())
-    print(f"{size} queens: {sum(outcome.value or 0 for outcome in outcomes)} solutions in {len(jobs)} jobs")
-    if asked.picture:
-        asked.picture.write_text(timeline(outcomes), encoding="utf-8")
+        batch = pipeline.batch(solutions, *zip(*jobs, strict=True), name=f"{size} queens")
+        print(f"{size} queens: {sum(batch)} solutions in {len(batch)} jobs")
+        if asked.picture:
+            asked.picture.write_text(batch.timeline(), encoding="utf-8")
 
 
 if __name__ == "__main__":

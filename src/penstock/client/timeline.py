@@ -6,8 +6,10 @@ from collections import defaultdict
 from collections.abc import Iterable
 from html import escape
 from itertools import groupby
+from typing import TYPE_CHECKING
 
-from penstock import Outcome
+if TYPE_CHECKING:
+    from penstock.client.records import Outcome
 
 WIDTH, LEFT, LINE = 960, 160, 26
 """Pixels: of the whole, of the names on the left, of a slot's line."""
