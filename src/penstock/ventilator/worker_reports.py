@@ -119,7 +119,8 @@ class WorkerReports:
         worker.change()
         floor = self._ledger.leases.next_number
         self._ledger.leases.uncharge(worker)
-        drop = self._compare(worker, hello.held, now, exact=True)
+        worker.take_inventory(hello)
+        drop = self._compare(worker, now, exact=True)
         self._ledger.turn.tell(worker.id, Welcome(hello.number, floor, tuple(drop), self.sink_takes_parts))
         if joined:
             self._ledger.turn.log("worker_joined", worker=hello.name, host=hello.host, pid=hello.pid, slots=hello.slots)
@@ -141,7 +142,10 @@ class WorkerReports:
         worker.broken = beat.broken
         worker.draining |= beat.leaving
         worker.in_slots = {(one.lease, one.index): (one.slot, now - one.seconds) for one in beat.slots}
-        drop = self._compare(worker, beat.held, now, exact=False)
+        if worker.take_inventory(beat):
+            self.greet(worker)  # the hello that answers it has all of it
+            return
+        drop = self._compare(worker, now, exact=False)
         if drop:
             self._ledger.turn.tell(worker.id, Drop(tuple(drop)))
         wanted = len(self._ledger.workers) / (BEATS_PER_SECOND * self._ledger.heartbeat_interval)
@@ -230,14 +234,14 @@ class WorkerReports:
 
     # ------------------------------------------------------------------------------------ inventories
 
-    def _compare(self, worker: Worker, inventory: tuple[Held, ...], now: float, *, exact: bool) -> list[LeaseSpan]:
-        """Make the ledger agree with an inventory; returns what the worker must drop.
+    def _compare(self, worker: Worker, now: float, *, exact: bool) -> list[LeaseSpan]:
+        """Make the ledger agree with what the worker says it holds; returns what it must drop.
 
         `exact`: it comes with a hello, so that what was sent before and is not listed is void.
         """
         drop: list[LeaseSpan] = []
         believed: list[Held] = []
-        for held in inventory:
+        for held in worker.inventory.values():
             if why := objection(self._ledger, worker, held):
                 self._disbelieve(worker, held, why)
                 drop += [LeaseSpan(held.lease, *span) for span in (*held.unstarted, *held.running)]
