@@ -4,8 +4,10 @@ Promises:
 
 1. One routine compares a report with what is believed, whoever says it and why: it adopts, queues again what is
    missing, and answers Drop or Closed.
-2. A line that cannot be is not believed (inventory_checks.py), and its worker drops what it says it holds there.
-3. Whoever speaks and is not known is asked for a hello; a connection that drops has a grace to come back.
+2. A dealt lease is whose token is shown, where there are keys: what others say of it changes nothing, unless nobody has
+   shown the token for a while.
+3. A line that cannot be is not believed (inventory_checks.py), and its worker drops what it says it holds there.
+4. Whoever speaks and is not known is asked for a hello; a connection that drops has a grace to come back.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from penstock.job.spans import SpanSet
 from penstock.station.contract import Answer
 from penstock.ventilator.contract import LoadChunk, SendFunction, Subscribed, Unsubscribed
 from penstock.ventilator.dispatch import Dispatcher
-from penstock.ventilator.inventory_checks import objection
+from penstock.ventilator.inventory_checks import is_claimed, objection
 from penstock.ventilator.jobs_model import Place
 from penstock.ventilator.known_worker import Worker
 from penstock.ventilator.leases import LeaseRecord
@@ -158,8 +160,13 @@ class WorkerReports:
         if worker is None:
             return
         worker.window = took.window
+        is_shown = self._ledger.lease_tokens.shown(took.tokens)
         for number in took.leases:
-            self._ledger.leases.reached(number, worker)
+            lease = self._ledger.leases.records.get(number)
+            if lease is None or lease.worker is not None or is_shown(number):
+                self._ledger.leases.reached(number, worker)
+            else:
+                lease.claimant = lease.claimant or worker
 
     def on_handed_back(self, back: HandedBack, now: float) -> None:
         """What was not started is queued again."""
@@ -167,9 +174,10 @@ class WorkerReports:
         if worker is None:
             return
         jobs = 0
+        is_shown = self._ledger.lease_tokens.shown(back.tokens)
         for span in back.spans:
             lease = self._ledger.leases.records.get(span.lease)
-            if lease is None or lease.worker not in {None, worker}:
+            if lease is None or not (lease.worker is worker or (lease.worker is None and is_shown(span.lease))):
                 continue
             if back.unable:
                 self._dispatcher.start_failures.add(worker, lease.chunk.batch, back.unable, now)
@@ -242,6 +250,8 @@ class WorkerReports:
         drop: list[LeaseSpan] = []
         believed: list[Held] = []
         for held in worker.inventory.values():
+            if is_claimed(self._ledger, worker, held):
+                continue
             if why := objection(self._ledger, worker, held):
                 self._disbelieve(worker, held, why)
                 drop += [LeaseSpan(held.lease, *span) for span in (*held.unstarted, *held.running)]

@@ -86,10 +86,11 @@ those of its Lease. Hello's `opens` says which of these it runs; it is given not
 outcomes, control and results. Where there are keys every socket is CURVE. A key file is JSON: `role`, `name`, `public`
 and `secret` of its holder, `ventilator` and `sink` (public, the server keys), `url`; keys are Z85. The server key is
 the ventilator's for desk, report, jobs and control, and the sink's for outcomes and results. The name that a worker
-says, in Hello and in all that it sends to the sink, is its key's `name`, a slash, and what it likes. A Lease then has
-a `token`, bytes that mean nothing to a worker: with the outcomes of a lease, in whatever message, it is among the
-`tokens`, each once and in any order, and nothing of a lease is recorded without. Where there are no keys tokens are
-empty, and left out of `tokens`.
+says, in Hello and in all that it sends to the sink, is its key's `name`, a slash, and what it likes. A Lease then has a
+`token`, bytes that mean nothing to a worker: with the outcomes of a lease, in whatever message, it is among the
+`tokens`, each once and in any order, and nothing of a lease is recorded without. So it is with Took and HandedBack: a
+lease that was dealt in a round is whose token is shown, and only if nobody shows it for 2.5 s, whose Took has none.
+Where there are no keys tokens are empty, and left out of `tokens`.
 
 tests/node is such a worker, in JavaScript.
 
@@ -788,19 +789,21 @@ class Heartbeat(ByWorker, frozen=True):
 
 
 class Took(ByWorker, frozen=True):
-    """A worker reports that these leases have arrived."""
+    """A worker reports that these leases have arrived; `tokens` are theirs."""
 
     leases: Annotated[tuple[Count, ...], Many]
     window: Count
+    tokens: Annotated[tuple[bytes, ...], Many] = ()
 
 
 class HandedBack(ByWorker, frozen=True):
     """The worker has not started these spans and never will; answers the request of this number (0: none). `unable`: it
-    has tried, and this is why nothing of them can be started there."""
+    has tried, and this is why nothing of them can be started there. `tokens` are those of the leases."""
 
     number: Count
     spans: Annotated[tuple[LeaseSpan, ...], Many]
     unable: Text = ""
+    tokens: Annotated[tuple[bytes, ...], Many] = ()
 
 
 class NeedFunction(ByWorker, frozen=True):

@@ -293,10 +293,11 @@ class WorkerCore:
         numbers = self._receipts.due(now)
         if numbers is None:
             return
-        numbers = [number for number in numbers if number in self.holdings.leases]
-        if numbers or self.window != self._told_window:
+        leases = [self.holdings.leases[number].lease for number in numbers if number in self.holdings.leases]
+        if leases or self.window != self._told_window:
             self._told_window = self.window
-            self._say(Report(messages.Took(self._me.worker, tuple(numbers), self.window)))
+            numbers, tokens = [one.number for one in leases], [one.token for one in leases if one.token]
+            self._say(Report(messages.Took(self._me.worker, tuple(numbers), self.window, tuple(tokens))))
 
     def _need(self, function: bytes, now: float) -> None:
         self._asked[function] = now
