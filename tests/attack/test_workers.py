@@ -120,12 +120,13 @@ def future_leases(scene: Scene) -> str:
 
 @ATTACKS.add("work", "not believed")
 def impossible_spans(scene: Scene) -> str:
-    """an inventory of spans that cannot be."""
+    """inventories of spans that cannot be."""
     batch = bytes.fromhex(scene.running.id)
     with impostor(scene) as thief:
         thief.join()
         spans = (((1, 0),), ((0, 1), (0, 1)), ((0, 2**63 - 1), (5, 6)))
-        return disbelieved(thief, *(Held(scene.lease, batch, Stamp(), (), one, ()) for one in spans))
+        found = {disbelieved(thief, Held(scene.lease, batch, Stamp(), (), one, ())) for one in spans}
+        return ", ".join(found)
 
 
 @ATTACKS.add("work", "not believed")

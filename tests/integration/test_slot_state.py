@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import os
 import resource
 import sys
@@ -70,8 +71,6 @@ def forget_path() -> None:
 
 
 def leak_files() -> None:
-    import builtins
-
     builtins.leaked = [os.dup(0) for _ in range(resource.getrlimit(resource.RLIMIT_NOFILE)[0] * 6 // 10)]  # type: ignore[attr-defined]
 
 
@@ -125,6 +124,48 @@ def test_what_a_job_leaves_changed_is_no_later_jobs(
     assert name in why
     assert found(agent) == before
     assert [event.state for event in agent.inputs if isinstance(event, SlotDied)] == [JobState.CANCELLED]
+
+
+@pytest.mark.parametrize("block", [1, 5, 2000])
+@pytest.mark.parametrize("name", ["len", "sum", "isinstance", "open", "OSError"])
+def test_a_builtin_that_a_job_leaves_changed_is_put_right(agent: Agent, name: str, block: int) -> None:
+    """At once, or where jobs are short behind some of them, of which those that it makes fail are told why. All others
+    end as they should, and the slot is replaced."""
+
+    def change_some(x: int) -> list[int]:
+        if x == 3:
+            setattr(builtins, name, changed)
+        return [x, x]
+
+    def changed(*_: Any, **__: Any) -> None:
+        raise ArithmeticError
+
+    pid = agent.slot_pid()
+    done = agent.done(change_some, range(20), block)
+    assert replaced(agent) == [f"a job changed builtins.{name}"]
+    failed = [ran for ran in done.ran if ran.state is not JobState.SUCCEEDED]
+    assert {ran.start for ran in failed} <= (set() if block == 1 else {3, 4})
+    assert all(ran.note is not None and f"left builtins.{name} changed" in ran.note.cause for ran in failed)
+    assert sum(ran.stop - ran.start for ran in done.ran) == 20
+    assert agent.slot_pid() != pid
+    assert agent.values(lambda x: len([x]), range(3)) == [1, 1, 1]
+
+
+def test_who_runs_into_a_changed_builtin_is_told(agent: Agent) -> None:
+    """Short jobs follow each other without a look: the first that fails for it says why, and is the last."""
+
+    def length(x: int) -> int:
+        if x == 3:
+            builtins.len = lambda _: 1 / 0  # type: ignore[assignment, return-value]
+            return 1
+        return len([x])
+
+    done = agent.done(length, range(20), 2000)
+    assert done.spans() == [(0, 4, "succeeded"), (4, 5, "failed"), (5, 20, "succeeded")]
+    (cause,) = [ran.note.cause for ran in done.ran if ran.note is not None]
+    reason = "ZeroDivisionError: division by zero"
+    assert cause == f"RuntimeError: it, or a job before it in its process, left builtins.len changed: {reason}"
+    assert replaced(agent) == ["a job changed builtins.len"]
 
 
 def test_another_functions_jobs_come_however_soon(agent: Agent) -> None:

@@ -662,7 +662,6 @@ def patch_everything(module: str, name: str) -> None:
         *[("fcntl", name) for name in ("fcntl", "lockf")],
         *[("signal", name) for name in ("signal", "getsignal", "setitimer", "pthread_sigmask")],
         *[("select", "poll"), ("pickle", "dumps"), ("pickle", "loads"), ("traceback", "format_exception")],
-        *[("builtins", name) for name in ("open", "print")],
     ],
 )
 def test_what_a_job_leaves_patched_is_no_matter_of_the_slots(agent: Agent, module: str, name: str) -> None:

@@ -223,7 +223,7 @@ class Worker {
   hold(lease) {
     if (this.leases.has(String(lease.number)) || lease.number < this.floor) return
     this.leases.set(String(lease.number), lease)
-    this.report.send("Took", [id, [lease.number], this.window()])
+    this.report.send("Took", [id, [lease.number], this.window(), lease.tokens])
     if (this.draining) this.handBack(0, Infinity)
     else if (!this.functions.has(lease.head.digest)) {
       this.asked.add(lease.head.digest)
@@ -368,7 +368,11 @@ class Worker {
         spans.push([lease.number, index, index + 1])
       }
     }
-    this.report.send("HandedBack", [id, number, spans])
+    this.report.send("HandedBack", [id, number, spans, "", this.tokens(spans)])
+  }
+
+  tokens(spans) {
+    return [...new Set(spans.map(([number]) => this.leases.get(String(number))))].flatMap((lease) => lease.tokens)
   }
 
   recall(number, wanted) {
@@ -381,7 +385,7 @@ class Worker {
         spans.push([which, index, index + 1])
       }
     }
-    this.report.send("HandedBack", [id, number, spans])
+    this.report.send("HandedBack", [id, number, spans, "", this.tokens(spans)])
   }
 
   drain() {

@@ -11,11 +11,9 @@ import pytest
 
 from penstock.keys.roles import Peer
 from penstock.station.permissions import Bindings
-from support.month import Month, Stays, grown
+from support.month import BOUNDS, Month, Stays, grown
 
 BATCHES = 400
-REMEMBERED = 200
-"""Deleted batches that a station still knows, to recognise what is sent late."""
 
 
 def test_what_has_gone_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,11 +38,8 @@ def test_what_is_kept_of_each_key_is_seen(tmp_path: Path, monkeypatch: pytest.Mo
 
 def lived(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Stays, Stays]:
     """What there is after some batches, and after as many more."""
-    monkeypatch.setattr("penstock.station.permissions.IDS_MAX", 4)
-    monkeypatch.setattr("penstock.ventilator.intake.FORGOTTEN_BATCHES", REMEMBERED)
-    monkeypatch.setattr("penstock.sink.core.FORGOTTEN_BATCHES", REMEMBERED)
-    monkeypatch.setattr("penstock.ventilator.store.DELETED_KEPT", REMEMBERED)
-    monkeypatch.setattr("penstock.ventilator.payloads.CACHE_BYTES", REMEMBERED << 10)
+    for name, bound in BOUNDS.items():
+        monkeypatch.setattr(name, bound)
     month = Month(folder, seed=1, functions=100_000)
     month.live(BATCHES)
     before = month.look()

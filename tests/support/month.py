@@ -30,6 +30,16 @@ from support.sim.network import Network, Node
 from support.sim.nodes import StationNode, WorkerNode
 from support.sim.world import World
 
+REMEMBERED = 200
+"""Deleted batches that a station still knows, to recognise what is sent late."""
+BOUNDS = {
+    "penstock.station.permissions.IDS_MAX": 4,
+    "penstock.ventilator.intake.FORGOTTEN_BATCHES": REMEMBERED,
+    "penstock.sink.core.FORGOTTEN_BATCHES": REMEMBERED,
+    "penstock.ventilator.store.DELETED_KEPT": REMEMBERED,
+    "penstock.ventilator.payloads.CACHE_BYTES": REMEMBERED << 10,
+}
+"""Of what stations remember on purpose: so small that all of it is full soon, and what grows then has no bound."""
 AT_ONCE = 25
 """Batches that are open at one time."""
 WORKER_TIME = 10.0

@@ -1,10 +1,10 @@
 """What jobs have of the process in which they run, and commands are given by it: whether a job has changed any of that.
 
 Much of it cannot be taken back: a limit that was lowered, a niceness that was raised, a user that was given up. And
-what a module does to the environment when it is imported goes together with the module. So nothing is put right here:
-a process that a job has changed is replaced. What importing a function and its initializer have changed is as it wants
-it: of the kernel's, no other function runs in this process then; of the environment, no command. Variables that jobs
-add are let be: many libraries do.
+what a module does to the environment when it is imported goes together with the module. So nothing is put right here
+but builtins, which the slot itself cannot do without: a process that a job has changed is replaced. What importing a
+function and its initializer have changed is as it wants it: of the kernel's and of builtins, no other function runs in
+this process then; of the environment, no command. Variables that jobs add are let be: many libraries do.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from penstock.job.main_module import Stale
 from penstock.job.originals import os, time
+from penstock.slot.builtin_names import Builtins
 from penstock.slot.originals import fcntl
 from penstock.slot.own_files import UPPER_END
 
@@ -53,6 +54,9 @@ class Inherited:
         self._is_root = os.geteuid() == 0
         """Nobody else becomes another user."""
         self._state = self._now()
+        self._builtins = Builtins()
+        self._is_patched = False
+        """Whether jobs have left builtins changed."""
         self._fresh = _variables().copy()
         self._variables = _lasting()
         limit = getrlimit(RLIMIT_NOFILE)[0]
@@ -79,15 +83,38 @@ class Inherited:
 
     def accept(self, function: bytes) -> None:
         """This one was loaded just now: what that has changed is as it wants it."""
+        if not self._builtins.are_kept():
+            self._owner = function
+            self._builtins.keep()
         if self._is_changed():
             state = self._now()
             self._owner = function if state != self._state else self._owner
             self._state, self._variables = state, _lasting()
             self.changes = ""
 
+    def put_right(self) -> str:
+        """Builtins that jobs have left changed are as they were; returns their names."""
+        names = self._builtins.put_right()
+        if names:
+            self._is_patched = True
+            self.changes = f"a job changed {names}"
+        return names
+
+    def explained(self, error: BaseException) -> BaseException:
+        """Why a job has failed: if builtins were changed when it did, that is the reason, whoever has changed them."""
+        names = self.put_right()
+        if not names:
+            return error
+        words = f"it, or a job before it in its process, left {names} changed: {type(error).__name__}: {error}"
+        explained = RuntimeError(words)
+        explained.__cause__ = error
+        return explained
+
     def has_worn(self) -> bool:
         """Whether jobs that have just run have changed it; within LOOK_INTERVAL it is not looked at, unless others'
         jobs come."""
+        if self._is_patched:
+            return True
         now = time.monotonic()
         if now < self._looked_at + LOOK_INTERVAL:
             self._is_unseen = True

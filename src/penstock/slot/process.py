@@ -88,6 +88,7 @@ class Slot:
         self._chunks: dict[int, Chunk] = {}
         self._home = Home()
         self._wear = wear
+        self._inherited = wear.inherited
         self._signals = SignalState()
         self._undertaker = Undertaker()
         self._heir = Heir()
@@ -113,13 +114,12 @@ class Slot:
                 case RunPiece():
                     self._run_intact(message)
                     if here.retiring:
-                        self._agent.send(Retires(self._wear.inherited.changes), [])
+                        self._agent.send(Retires(self._inherited.changes), [])
                         return
                 case LoadFunction():
                     self._begin(message.piece, message.index)
-                    self._functions[message.function] = Function(
-                        message, self._agent.payload(), self._wear.inherited.accept
-                    )
+                    function = Function(message, self._agent.payload(), self._inherited.accept)
+                    self._functions[message.function] = function
                 case LoadChunk():
                     self._begin(message.piece, message.index)
                     self._chunks[message.lease] = Chunk(message, self._agent.payload())
@@ -163,6 +163,7 @@ class Slot:
         self._finish(order, report)
 
     def _finish(self, order: RunPiece, report: Report) -> None:
+        self._inherited.put_right()
         # from here on nobody is the culprit of a crash, unless there was but one job
         self._page[UNIT] = order.stop - order.start
         self._page[INDEX] = order.start
@@ -195,9 +196,9 @@ class Slot:
 
     def _run_jobs(self, order: RunPiece, chunk: Chunk, function: Function, report: Report) -> None:
         try:
-            self._wear.inherited.admit(chunk.head.function, is_command=function.is_command)
+            self._inherited.admit(chunk.head.function, is_command=function.is_command)
             if function.is_command:
-                job = command_job(chunk.head, function.template(), self._number, self._index, self._is_ended)
+                job = command_job(chunk.head, function.template(), self._number, self._index, lambda: self._page[ENDED])
                 items = chunk.items(are_commands=True)
             else:
                 loaded = function.load()
@@ -219,8 +220,7 @@ class Slot:
             self._run_singly(order, job, items, report)
 
     def _run_singly(self, order: RunPiece, job: Callable[[Any], Any], items: list[Any], report: Report) -> None:
-        cells, limit = self._page, order.cell
-        collect, journal = self._capture.collect, self._journal
+        cells, limit, journal = self._page, order.cell, self._journal
         index, self._stop = order.start, order.stop
         self._coming = coming = iter(items)
         for item in coming:
@@ -230,15 +230,18 @@ class Slot:
             if index >= cells[limit] or time.clock_gettime_ns(time.CLOCK_BOOTTIME) >= cells[UNTIL]:
                 return
             try:
-                value = report.frozen(job(item))
+                value = job(item)
+                self._inherited.put_right()
+                value = report.frozen(value)
             except BaseException as error:  # noqa: BLE001 - also SystemExit: the job failed, the slot lives
+                self._inherited.put_right()
                 self._end_if_meddled()
                 report.flush(started)
-                report.fail(index, index + 1, error, time.monotonic_ns(), collect())
+                report.fail(index, index + 1, error, time.monotonic_ns(), self._capture.collect())
                 is_incomplete = journal.add_record(report.ran[-1], report.bodies[-1])
             else:
                 self._end_if_meddled()
-                output = collect()
+                output = self._capture.collect()
                 if output is None and not report.is_each_alone and not cells[ENDED]:
                     report.values.append(value)
                     is_incomplete = index + 1 < order.stop and journal.add_frozen(value)
@@ -276,6 +279,7 @@ class Slot:
                     self._run_block(job, report)
                 else:
                     stop = self._run_block_one_by_one(order, job, report)
+                self._inherited.put_right()
                 first = max(index, report.start)
                 if first < stop and (output := self._capture.collect()) is not None:
                     report.printed(max(first, self._printing), output)
@@ -330,7 +334,6 @@ class Slot:
                         break
                 return index
             except BaseException as error:  # noqa: BLE001
-                self._end_if_meddled()
                 self._fail_in_block(error, report)
                 journal.add_record(report.ran[-1], report.bodies[-1])
                 index += 1
@@ -339,6 +342,8 @@ class Slot:
                     return index
 
     def _fail_in_block(self, error: BaseException, report: Report) -> None:
+        error = self._inherited.explained(error)
+        self._end_if_meddled()
         index = self._index()
         output = self._capture.collect()
         if output is not None and self._printing not in {-1, index}:
@@ -368,12 +373,8 @@ class Slot:
         """The job that runs: what has been drawn from the coming items tells, also in the middle of a block."""
         return self._stop - length_hint(self._coming) - 1
 
-    def _is_ended(self) -> int:
-        return self._page[ENDED]
-
     def _current_job(self) -> CurrentJob | None:
-        head = self._head
-        if head is None:
+        if (head := self._head) is None:
             return None
         return CurrentJob(job_id(head.batch, self._index()), head.attempt, self._worker, self._number)
 

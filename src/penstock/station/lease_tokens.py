@@ -67,6 +67,12 @@ class LeaseTokens(NamedTuple):
         except msgspec.DecodeError:
             return None
 
+    def shown(self, tokens: Iterable[bytes]) -> Callable[[int], bool]:
+        """Whether the lease of a number is one of those that have these tokens. Without a key all are."""
+        if not self.key:
+            return lambda _: True
+        return {grant.lease for grant in map(self.open, tokens) if grant is not None}.__contains__
+
     def claim_token(self, batch: bytes, key_name: str) -> bytes:
         """The token with which the holder of this key may take outcomes of this batch from other readers."""
         return self._mac(batch + key_name.encode(), CLAIM) if self.key else b""

@@ -159,8 +159,8 @@ class VentilatorCore:
                 self.deletion.on_wall_clock(time, now)
             case contract.PartsUnderWay(workers):
                 self.worker_reports.loss.on_parts_under_way(workers, now)
-            case messages.PartsTaken():
-                pass  # the process has sent what follows
+            case messages.PartsTaken() | messages.Part():
+                pass  # the process has sent what follows, and puts the others together
             case contract.Subscribed():
                 self.worker_reports.on_subscribed(event)
             case contract.Unsubscribed():

@@ -29,6 +29,12 @@ def objection(ledger: Ledger, worker: Worker, held: Held) -> str:
     return ""
 
 
+def is_claimed(ledger: Ledger, worker: Worker, held: Held) -> bool:
+    """Whether it is of a lease that the worker says it took, and nobody has shown the token: it is decided later."""
+    record = ledger.leases.records.get(held.lease)
+    return record is not None and record.worker is None and record.claimant is worker and not held.token
+
+
 def _of_token(grant: Grant | None, held: Held, spans: list[tuple[int, int]]) -> str:
     if grant is None or (grant.lease, grant.batch, grant.stamp) != (held.lease, held.batch, held.stamp):
         return "it has not the token of the lease"

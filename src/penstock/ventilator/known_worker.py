@@ -15,7 +15,7 @@ from collections.abc import KeysView
 
 from penstock.job.spans import Span
 from penstock.ventilator.jobs_model import ANY, Batch, Chunk, Part, Terms
-from penstock.wire.messages import Hello
+from penstock.wire.messages import MAX_RECORDS, Heartbeat, Held, Hello
 
 LOOK_AHEAD = 2
 """Leases per slot that a worker has at least: one that runs and one behind it."""
@@ -41,6 +41,10 @@ MANY = 64
 def look_interval(workers: int) -> float:
     """Seconds between two looks at so many workers."""
     return LOOK_SECONDS * workers if workers >= MANY else 0.0
+
+
+def _records(held: Held) -> int:
+    return 1 + len(held.unstarted) + len(held.running) + len(held.finished)
 
 
 class Worker:
@@ -86,6 +90,8 @@ class Worker:
         self.charged_seconds: float = 0.0
         self.charged_bytes: int = 0
         self.done = 0
+        self.inventory: dict[int, Held] = {}
+        """By lease, as of its newest hello or heartbeat."""
         self.running: list[tuple[bytes, Span]] = []
         """By its newest inventory: (batch, span)."""
         self.finished: list[tuple[bytes, Span]] = []
@@ -176,6 +182,17 @@ class Worker:
             del self._of_batch[batch.id]
         if not self._of_priority[batch.spec.priority]:
             del self._of_priority[batch.spec.priority]
+
+    def take_inventory(self, report: Hello | Heartbeat) -> bool:
+        """It has said what it holds, or what of that has changed; returns whether that is more by now than one report
+        can have."""
+        if isinstance(report, Hello) or not report.since:
+            self.inventory = {held.lease: held for held in report.held}
+            return False
+        for lease in report.gone:
+            self.inventory.pop(lease, None)
+        self.inventory |= {held.lease: held for held in report.held}
+        return sum(map(_records, self.inventory.values())) > MAX_RECORDS
 
     def runs(self, part: Part) -> bool:
         """Whether all jobs of a part were in its slots by its newest inventory."""

@@ -3,7 +3,8 @@
 Promises:
 
 1. A lease number is never used twice: the ventilator's life (stored, counted up at each start) is its upper half.
-2. A dealt lease belongs to nobody until a worker reports it; until then each worker of its round is charged for it.
+2. A dealt lease belongs to nobody until a worker reports it (where there are keys, with its token); until then each
+   worker of its round is charged for it.
 3. A lease ends when none of its jobs is left under it.
 """
 
@@ -47,7 +48,7 @@ class Round:
 class LeaseRecord:
     """A lease: `jobs` of a chunk, held by `worker` (None: dealt, and nobody has reported it)."""
 
-    __slots__ = ("chunk", "given_at", "jobs", "mean", "number", "round", "serial", "taken", "worker")
+    __slots__ = ("chunk", "claimant", "given_at", "jobs", "mean", "number", "round", "serial", "taken", "worker")
 
     def __init__(self, number: int, chunk: Chunk, jobs: int, given_at: float) -> None:
         self.number: int = number
@@ -59,6 +60,8 @@ class LeaseRecord:
         self.mean: float = UNKNOWN_SECONDS if chunk.batch.mean is None else chunk.batch.mean
         """Seconds that one of its jobs was expected to take when it was given out."""
         self.worker: Worker | None = None
+        self.claimant: Worker | None = None
+        """Who says that it holds it and has shown no token, as those of an earlier release."""
         self.round: Round | None = None
         self.taken: bool = False
 

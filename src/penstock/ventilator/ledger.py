@@ -93,7 +93,7 @@ class Ledger:
 
     def greeting(self, connection: int) -> Greeting:
         """Who this is, to a new connection of this number."""
-        return Greeting(self.life, connection, self.lease_time, self.heartbeat_interval, self.pipeline)
+        return Greeting(self.life, connection, self.lease_time, self.heartbeat_interval, self.pipeline, parts=True)
 
     def _unlease(self, part: Part) -> None:
         if part.lease:

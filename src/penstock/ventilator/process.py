@@ -69,6 +69,7 @@ from penstock.ventilator.control import Control
 from penstock.ventilator.core import VentilatorCore
 from penstock.ventilator.desk import Desk
 from penstock.ventilator.payloads import Payloads
+from penstock.ventilator.reports import Reports
 from penstock.ventilator.store import QueueStore
 from penstock.ventilator.stored_answers import StoredAnswers
 from penstock.ventilator.trouble_notices import TroubleNotices
@@ -86,7 +87,6 @@ from penstock.wire.messages import (
     Jobs,
     Knock,
     PartsTaken,
-    ToVentilator,
 )
 from penstock.wire.parts import Inbound
 from penstock.wire.socket_sets import ventilator_links
@@ -121,7 +121,6 @@ class Ventilator:
         self.leaving, self.exit_code = False, 0
         self.is_ready: bool = True
         self._clients = Decoder(ClientToVentilator)
-        self._reports = Decoder(ToVentilator)
         self._eavesdroppers: Counter[bytes] = Counter()
         """How many connections asked for a topic that is not theirs, and hear nothing."""
         self._passed: tuple[bytes, Peers] | None = None
@@ -129,6 +128,7 @@ class Ventilator:
         self._malformed = loop.Malformed(process)
         self._questions = WaitingQuestions(limits)
         self._control = Control(links, process.clock)
+        self._reports = Reports(links, process.clock, self._malformed, starts, self._control)
         self._desk = Desk(links, process.clock, limits)
         self._submits = Inbound(links.frame_bytes, self._malformed.note)
         self._notices = TroubleNotices()
@@ -158,15 +158,7 @@ class Ventilator:
         if "control" in names:
             yield from self._subscriptions()
         if "report" in names:
-            for received in self.links.receive("report"):
-                wire = self._malformed.decode(self._reports, received)
-                if wire is None:
-                    continue
-                if self._bindings.may_report(received.sender, wire.message):
-                    self._control.on_report(wire.message)
-                    yield wire.message
-                else:
-                    self._malformed.note(received, f"not for the key {received.sender.name} to say")
+            yield from self._reports.receive()
         postponed, self._postponed = self._postponed, []
         yield from postponed
         for event in self._from_clients() if "desk" in names else ():

@@ -156,7 +156,11 @@ class WorkerLoss:
                 lease.round = None
             elif lease.worker is not None and (lease.worker.heard_at <= since or self._is_under_way(lease.worker, now)):
                 continue
-            self._release(lease, lost)
+            claimant = lease.claimant
+            if claimant is not None and ledger.workers.get(claimant.id) is claimant:
+                ledger.leases.reached(lease.number, claimant)
+            else:
+                self._release(lease, lost)
 
     def _release(self, lease: LeaseRecord, lost: list[Worker]) -> None:
         """Nobody has it: it never arrived, or it was with one of the workers of its round that are lost."""

@@ -4,8 +4,10 @@ Promises:
 
 1. One routine compares a report with what is believed, whoever says it and why: it adopts, queues again what is
    missing, and answers Drop or Closed.
-2. A line that cannot be is not believed (inventory_checks.py), and its worker drops what it says it holds there.
-3. Whoever speaks and is not known is asked for a hello; a connection that drops has a grace to come back.
+2. A dealt lease is whose token is shown, where there are keys: what others say of it changes nothing, unless nobody has
+   shown the token for a while.
+3. A line that cannot be is not believed (inventory_checks.py), and its worker drops what it says it holds there.
+4. Whoever speaks and is not known is asked for a hello; a connection that drops has a grace to come back.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from penstock.job.spans import SpanSet
 from penstock.station.contract import Answer
 from penstock.ventilator.contract import LoadChunk, SendFunction, Subscribed, Unsubscribed
 from penstock.ventilator.dispatch import Dispatcher
-from penstock.ventilator.inventory_checks import objection
+from penstock.ventilator.inventory_checks import is_claimed, objection
 from penstock.ventilator.jobs_model import Place
 from penstock.ventilator.known_worker import Worker
 from penstock.ventilator.leases import LeaseRecord
@@ -119,7 +121,8 @@ class WorkerReports:
         worker.change()
         floor = self._ledger.leases.next_number
         self._ledger.leases.uncharge(worker)
-        drop = self._compare(worker, hello.held, now, exact=True)
+        worker.take_inventory(hello)
+        drop = self._compare(worker, now, exact=True)
         self._ledger.turn.tell(worker.id, Welcome(hello.number, floor, tuple(drop), self.sink_takes_parts))
         if joined:
             self._ledger.turn.log("worker_joined", worker=hello.name, host=hello.host, pid=hello.pid, slots=hello.slots)
@@ -141,7 +144,10 @@ class WorkerReports:
         worker.broken = beat.broken
         worker.draining |= beat.leaving
         worker.in_slots = {(one.lease, one.index): (one.slot, now - one.seconds) for one in beat.slots}
-        drop = self._compare(worker, beat.held, now, exact=False)
+        if worker.take_inventory(beat):
+            self.greet(worker)  # the hello that answers it has all of it
+            return
+        drop = self._compare(worker, now, exact=False)
         if drop:
             self._ledger.turn.tell(worker.id, Drop(tuple(drop)))
         wanted = len(self._ledger.workers) / (BEATS_PER_SECOND * self._ledger.heartbeat_interval)
@@ -154,8 +160,13 @@ class WorkerReports:
         if worker is None:
             return
         worker.window = took.window
+        is_shown = self._ledger.lease_tokens.shown(took.tokens)
         for number in took.leases:
-            self._ledger.leases.reached(number, worker)
+            lease = self._ledger.leases.records.get(number)
+            if lease is None or lease.worker is not None or is_shown(number):
+                self._ledger.leases.reached(number, worker)
+            else:
+                lease.claimant = lease.claimant or worker
 
     def on_handed_back(self, back: HandedBack, now: float) -> None:
         """What was not started is queued again."""
@@ -163,9 +174,10 @@ class WorkerReports:
         if worker is None:
             return
         jobs = 0
+        is_shown = self._ledger.lease_tokens.shown(back.tokens)
         for span in back.spans:
             lease = self._ledger.leases.records.get(span.lease)
-            if lease is None or lease.worker not in {None, worker}:
+            if lease is None or not (lease.worker is worker or (lease.worker is None and is_shown(span.lease))):
                 continue
             if back.unable:
                 self._dispatcher.start_failures.add(worker, lease.chunk.batch, back.unable, now)
@@ -230,14 +242,16 @@ class WorkerReports:
 
     # ------------------------------------------------------------------------------------ inventories
 
-    def _compare(self, worker: Worker, inventory: tuple[Held, ...], now: float, *, exact: bool) -> list[LeaseSpan]:
-        """Make the ledger agree with an inventory; returns what the worker must drop.
+    def _compare(self, worker: Worker, now: float, *, exact: bool) -> list[LeaseSpan]:
+        """Make the ledger agree with what the worker says it holds; returns what it must drop.
 
         `exact`: it comes with a hello, so that what was sent before and is not listed is void.
         """
         drop: list[LeaseSpan] = []
         believed: list[Held] = []
-        for held in inventory:
+        for held in worker.inventory.values():
+            if is_claimed(self._ledger, worker, held):
+                continue
             if why := objection(self._ledger, worker, held):
                 self._disbelieve(worker, held, why)
                 drop += [LeaseSpan(held.lease, *span) for span in (*held.unstarted, *held.running)]

@@ -31,10 +31,11 @@ PUSH (outcomes), and
    sink with the leases' tokens, keep them until Closed names them with their stamp or a later one (an earlier one is of
    an earlier try); send them again after 2 s without, and at each new connection to the sink. A function that is not
    inline (`inline` 0, `size` not) is asked for by NeedFunction and comes as FunctionParts; ask again after 2 s;
-4. every second, or as the Beats say: Heartbeat with a growing number and what it holds; a Beat answers it, a Welcome
-   counts as one. Without an echo of a heartbeat or hello sent in the last half `lease_time`: start nothing, wait for a
-   Greeting (any message of an unknown worker brings one; if none comes for a `lease_time` over a connection that is
-   up, connect anew: it was not let hear anything). Jobs that run meanwhile run on;
+4. every second, or as the Beats say: Heartbeat with a growing number and what it holds (or what has changed of that,
+   below); a Beat answers it, a Welcome counts as one. Without an echo of a heartbeat or hello sent in the last half
+   `lease_time`: start nothing, wait for a Greeting (any message of an unknown worker brings one; if none comes for a
+   `lease_time` over a connection that is up, connect anew: it was not let hear anything). Jobs that run meanwhile run
+   on;
 5. on HandBack and Recall: report HandedBack with what had not started (of the leases or spans it names, if any); on
    CancelSpan and Drop: end or forget those spans, and say nothing of them; but a finished one is kept until it is
    Closed;
@@ -47,7 +48,10 @@ PUSH (outcomes), and
    sink as Output, and its outcome follows when a LiveAck has named the last part; the note has head and tail.
 
 An inventory (`held`) has a line for each lease, with all spans that are not closed, handed back or dropped, and with
-the lease's token where it has one: nobody else can say what is held of it.
+the lease's token where it has one: nobody else can say what is held of it. If the Greeting says `parts`, a Heartbeat
+may say only what has changed: `since` is the number of the newest Hello or Heartbeat that was answered, `held` has the
+whole line of each lease that has changed since that was sent, and `gone` the leases of which nothing is held any more.
+A line that changed and changed back is said, too: the ventilator may have had what was between.
 
 **Large messages.** ZeroMQ's heartbeats do not overtake a frame that is being sent, and a connection whose heartbeats
 are late is ended, so a frame must not take a second on its link. Between peers that both know it, over tcp, what is
@@ -58,11 +62,12 @@ takes what it has as a frame when `left` is 0, and says PartsTaken with how far 
 way than arrives at once (wire/streams.py), and sends again what was not taken for 5 s; while something is under way
 nobody sends a message again because its answer is late. What is not about jobs that may be on their way (Beat, Welcome,
 Closed, ...) overtakes a stream on control. Who says ``parts`` takes them: a worker in its Hello (it says PartsTaken
-with its id over report), a client in Follow and Fetch to the sink and in its questions to the ventilator (AskGone,
-AskBatches, ...), the sink in its head, as Welcome and Beat tell workers (their
-Parts have their id; PartsPassed brings the sink's PartsTaken through the ventilator). The ventilator takes them from
-clients; one of an earlier release refuses the stream's number. Who does not say so is sent whole frames and needs to
-know none of this.
+with its id over report), the ventilator in its Greeting (what workers report; their Parts have their id, PartsTaken
+comes over control, and a new Greeting makes void what was on its way), a client in Follow and Fetch to the sink and in
+its questions to the ventilator (AskGone, AskBatches, ...), the sink in its head, as Welcome and Beat tell workers
+(their Parts have their id; PartsPassed brings the sink's PartsTaken through the ventilator). The ventilator takes them
+from clients; one of an earlier release refuses the stream's number. Who does not say so is sent whole frames and needs
+to know none of this.
 
 **What a worker finds in the bytes.** A spec is a map of BatchSpec's fields (job/spec.py), those of default value left
 out. With kind ``command`` the function is a msgpack map of CommandTemplate's fields (job/command.py: `words`, `cwd`,
@@ -81,10 +86,11 @@ those of its Lease. Hello's `opens` says which of these it runs; it is given not
 outcomes, control and results. Where there are keys every socket is CURVE. A key file is JSON: `role`, `name`, `public`
 and `secret` of its holder, `ventilator` and `sink` (public, the server keys), `url`; keys are Z85. The server key is
 the ventilator's for desk, report, jobs and control, and the sink's for outcomes and results. The name that a worker
-says, in Hello and in all that it sends to the sink, is its key's `name`, a slash, and what it likes. A Lease then has
-a `token`, bytes that mean nothing to a worker: with the outcomes of a lease, in whatever message, it is among the
-`tokens`, each once and in any order, and nothing of a lease is recorded without. Where there are no keys tokens are
-empty, and left out of `tokens`.
+says, in Hello and in all that it sends to the sink, is its key's `name`, a slash, and what it likes. A Lease then has a
+`token`, bytes that mean nothing to a worker: with the outcomes of a lease, in whatever message, it is among the
+`tokens`, each once and in any order, and nothing of a lease is recorded without. So it is with Took and HandedBack: a
+lease that was dealt in a round is whose token is shown, and only if nobody shows it for 2.5 s, whose Took has none.
+Where there are no keys tokens are empty, and left out of `tokens`.
 
 tests/node is such a worker, in JavaScript.
 
@@ -780,8 +786,9 @@ class InSlot(Record, frozen=True):
 
 
 class Heartbeat(ByWorker, frozen=True):
-    """A sign of life and the exact inventory. `number` grows; `window` is how many leases the worker wants at once.
-    `slots` are those that run something: only people ask for it."""
+    """A sign of life and the exact inventory, or how it differs from that of the Hello or Heartbeat `since`. `number`
+    grows; `window` is how many leases the worker wants at once. `slots` are those that run something: only people ask
+    for it."""
 
     number: Count
     window: Count
@@ -790,22 +797,28 @@ class Heartbeat(ByWorker, frozen=True):
     slots: Annotated[tuple[InSlot, ...], Many] = ()
     leaving: bool = False
     """It takes no more, and ends when what runs has ended: if it is gone before, that is no crash."""
+    since: Count = 0
+    """0: `held` is all of it."""
+    gone: Annotated[tuple[Count, ...], Many] = ()
+    """Leases of which something was held then, and nothing is any more."""
 
 
 class Took(ByWorker, frozen=True):
-    """A worker reports that these leases have arrived."""
+    """A worker reports that these leases have arrived; `tokens` are theirs."""
 
     leases: Annotated[tuple[Count, ...], Many]
     window: Count
+    tokens: Annotated[tuple[bytes, ...], Many] = ()
 
 
 class HandedBack(ByWorker, frozen=True):
     """The worker has not started these spans and never will; answers the request of this number (0: none). `unable`: it
-    has tried, and this is why nothing of them can be started there."""
+    has tried, and this is why nothing of them can be started there. `tokens` are those of the leases."""
 
     number: Count
     spans: Annotated[tuple[LeaseSpan, ...], Many]
     unable: Text = ""
+    tokens: Annotated[tuple[bytes, ...], Many] = ()
 
 
 class StackTaken(ByWorker, frozen=True):
@@ -903,7 +916,8 @@ class Restated(BySink, frozen=True):
 
 
 FromSink = SinkHead | Completions | Diverged | Restated | Forgotten | LiveTaken | PartsPassed | VentilatorRefused
-ToVentilator = Hello | Heartbeat | Took | HandedBack | StackTaken | NeedFunction | Left | PartsTaken | FromSink
+FromWorker = Hello | Heartbeat | Took | HandedBack | StackTaken | NeedFunction | Left | Part | PartsTaken
+ToVentilator = FromWorker | FromSink
 
 
 # ---------------------------------------------------------------------------------- ventilator -> worker (and sink)
@@ -925,6 +939,8 @@ class Greeting(Message, frozen=True):
     heartbeat_interval: Seconds
     pipeline: Pipeline = b""
     """Whose ventilator it is. Who holds leases of another one says nothing and waits."""
+    parts: bool = False
+    """Whether it takes Parts from workers, and Heartbeats that say what has changed."""
 
 
 class Welcome(Numbered, frozen=True):

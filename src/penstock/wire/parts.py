@@ -119,13 +119,16 @@ class Outbound:
         self._charge(peer, size)
         return self._transmit(peer, stream, now)
 
-    def arrived(self, taken: PartsTaken, now: float, peer: bytes = b"") -> None:
-        """A peer says how far it has taken in the stream to it."""
-        if (stream := self._streams.get(peer)) is not None:
-            waiting = stream.waiting_bytes
-            stream.arrived(taken.stream, taken.position, now)
-            self._charge(peer, stream.waiting_bytes - waiting)
-            self._transmit(peer, stream, now)
+    def arrived(self, taken: PartsTaken, now: float, peer: bytes = b"") -> bool:
+        """A peer says how far it has taken in the stream to it; returns whether it is of that."""
+        stream = self._streams.get(peer)
+        if stream is None or taken.stream != stream.number:
+            return False
+        waiting = stream.waiting_bytes
+        stream.arrived(taken.stream, taken.position, now)
+        self._charge(peer, stream.waiting_bytes - waiting)
+        self._transmit(peer, stream, now)
+        return True
 
     def tick(self, now: float) -> None:
         """Send again what did not arrive; forget streams that are idle, or of which nothing arrives any more."""
@@ -139,6 +142,12 @@ class Outbound:
                 self.drop(peer)
             else:
                 self._transmit(peer, stream, now)
+
+    def reconnected(self, now: float, peer: bytes = b"") -> None:
+        """There is a new connection to a peer: what the old one may have lost is sent again."""
+        if (stream := self._streams.get(peer)) is not None:
+            stream.send_again()
+            self._transmit(peer, stream, now)
 
     def drop(self, peer: bytes = b"") -> None:
         """What is not there yet is not sent any more: it is void, or its connection is lost."""

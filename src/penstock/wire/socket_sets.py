@@ -50,9 +50,9 @@ def sink_links(url: str, sink: bytes, security: Security = OPEN) -> Links:
 
 
 def worker_links(url: str, worker: bytes, security: Security = OPEN) -> Links:
-    """A worker's sockets: report, jobs (monitored), outcomes (monitored), control."""
+    """A worker's sockets: report, jobs, outcomes (all three monitored), control."""
     at, links = endpoints(url), Links(security)
-    links.connect("report", at.report)
+    links.connect("report", at.report, monitored=True)
     links.connect("jobs", at.jobs, monitored=True)
     links.connect("outcomes", at.outcomes, monitored=True)
     links.connect("control", at.control, subscribe=worker)

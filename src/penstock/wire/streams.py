@@ -84,7 +84,8 @@ class Stream:
         """When something was acknowledged, or began."""
         self.waiting_bytes: int = 0
         """Of frames that have not been acknowledged."""
-        self._number, self._worker = number, worker
+        self.number: int = number
+        self._worker = worker
         self._window = Window()
         self._frames: deque[deque[memoryview]] = deque()
         """Pieces of each, as far as they have not been cut off."""
@@ -123,10 +124,14 @@ class Stream:
         if self._sent and now >= self.moved_at + self._patience:
             due += [one._replace(sent_at=now) for one in self._sent]
             self._sent = deque(due)
-            self._patience *= 2
+            self._patience = max(2 * self._patience, STALLED_SECONDS)
         while self._frames and (not self._sent or self._under_way + self._part_bytes <= self._window.size):
             due.append(self._cut(now))
         return due
+
+    def send_again(self) -> None:
+        """What is under way may be lost: all of it is due."""
+        self._patience = 0.0
 
     @property
     def _part_bytes(self) -> int:
@@ -145,7 +150,7 @@ class Stream:
         if not frame:
             self._frames.popleft()
         size = sum(map(len, body))
-        sent = Sent(Part(self._number, self._position, sum(map(len, frame)), size, self._worker), body, now)
+        sent = Sent(Part(self.number, self._position, sum(map(len, frame)), size, self._worker), body, now)
         self._position += size
         self._under_way += size
         self._sent.append(sent)
@@ -153,7 +158,7 @@ class Stream:
 
     def arrived(self, number: int, position: int, now: float) -> None:
         """All up to this position is there; of another stream that says nothing."""
-        while number == self._number and self._sent and self._sent[0].part.position < position:
+        while number == self.number and self._sent and self._sent[0].part.position < position:
             part, _, sent_at = self._sent.popleft()
             self._under_way -= part.size
             self.waiting_bytes -= part.size

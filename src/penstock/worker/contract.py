@@ -95,7 +95,9 @@ class PartsArriving(Input, frozen=True):
 
 
 class PartsUnderWay(Input, frozen=True):
-    """Something is on its way to the sink, in parts."""
+    """Something is on its way, in parts: to the sink, or else to the ventilator."""
+
+    to_sink: bool = True
 
 
 class StackSeen(Input, frozen=True):

@@ -25,6 +25,7 @@ from penstock.worker.fitness import Fitness
 from penstock.worker.hand_back import HandBacks
 from penstock.worker.held_lease import HeldLease
 from penstock.worker.holdings import Holdings
+from penstock.worker.inventory import Inventory
 from penstock.worker.lease_receipts import Receipts
 from penstock.worker.lifetime import Lifetime
 from penstock.worker.membership import Membership
@@ -59,6 +60,7 @@ class WorkerCore:
         self._me = hello
         self._lease_time = lease_time
         self.holdings: Holdings = Holdings()
+        self._inventory = Inventory(self.holdings)
         self.feed: SlotFeed = SlotFeed(hello.slots, self.holdings)
         self._fitness = Fitness(hello.slots, outlet)
         self._sink_is_heard = False
@@ -134,8 +136,8 @@ class WorkerCore:
                 self._on_stack(event)
             case contract.PartsArriving():
                 self._asked = dict.fromkeys(self._asked, now)  # what was asked for comes, or what is before it
-            case contract.PartsUnderWay():
-                self._outbox.under_way(now)
+            case contract.PartsUnderWay(to_sink):
+                (self._outbox.under_way if to_sink else self._membership.wait)(now)
             case messages.PartsTaken():
                 self._outbox.taken(now)
             case messages.FunctionPart() | messages.Part():
@@ -192,12 +194,10 @@ class WorkerCore:
         actions, self._actions = self._actions, []
         return actions
 
-    def _inventory(self) -> tuple[messages.Held, ...]:
-        return tuple(held.line() for held in self.holdings.leases.values())
-
     def _say_hello(self, now: float) -> None:
         if self._membership.can_say_hello and not self._left:
-            self._say(Report(self._membership.hello(self.window, self._inventory(), now, self._fitness.broken)))
+            hello = self._membership.hello(self.window, now, self._fitness.broken)
+            self._say(Report(replace(hello, held=self._inventory.whole(hello.number))))
 
     def _beat(self, now: float) -> None:
         self._membership.postpone(now)
@@ -205,8 +205,9 @@ class WorkerCore:
             self._say_hello(now)
             return
         self._told_window = self.window
-        beat = self._membership.heartbeat(self.window, self._inventory(), now, self._fitness.broken)
-        self._say(Report(replace(beat, leaving=self._draining)))
+        beat = self._membership.heartbeat(self.window, now, self._fitness.broken)
+        held, gone = self._inventory.since(beat.since, beat.number)
+        self._say(Report(replace(beat, held=held, gone=gone, leaving=self._draining)))
         self._asked = {one: at for one, at in self._asked.items() if self.holdings.functions.is_used(one)}
         for function in [function for function, asked_at in self._asked.items() if now >= asked_at + RESEND]:
             self._need(function, now)
@@ -304,10 +305,11 @@ class WorkerCore:
         numbers = self._receipts.due(now)
         if numbers is None:
             return
-        numbers = [number for number in numbers if number in self.holdings.leases]
-        if numbers or self.window != self._told_window:
+        leases = [self.holdings.leases[number].lease for number in numbers if number in self.holdings.leases]
+        if leases or self.window != self._told_window:
             self._told_window = self.window
-            self._say(Report(messages.Took(self._me.worker, tuple(numbers), self.window)))
+            numbers, tokens = [one.number for one in leases], [one.token for one in leases if one.token]
+            self._say(Report(messages.Took(self._me.worker, tuple(numbers), self.window, tuple(tokens))))
 
     def _need(self, function: bytes, now: float) -> None:
         self._asked[function] = now

@@ -44,7 +44,7 @@ class HandBacks:
     def unable(self, held: HeldLease, start: int, stop: int, cause: str) -> Actions:
         """These cannot be started here; others may run them."""
         spans = [LeaseSpan(held.lease.number, *part) for part in held.unstarted.remove(start, stop)]
-        return [Report(HandedBack(self._me, 0, tuple(spans), cause))] if spans else []
+        return [Report(HandedBack(self._me, 0, tuple(spans), cause, _tokens(spans, [held])))] if spans else []
 
     def recall(self, recall: Recall) -> Actions:
         """These spans, as far as they have not started."""
@@ -93,7 +93,13 @@ class HandBacks:
         return self._report(number, spans, leases) if spans or number else []
 
     def _report(self, number: int, spans: list[LeaseSpan], leases: list[HeldLease]) -> Actions:
-        return [Report(HandedBack(self._me, number, tuple(spans))), *self.release(leases)]
+        return [Report(HandedBack(self._me, number, tuple(spans), "", _tokens(spans, leases))), *self.release(leases)]
+
+
+def _tokens(spans: list[LeaseSpan], leases: list[HeldLease]) -> tuple[bytes, ...]:
+    """Each once, of the leases that the spans are of."""
+    tokens = {held.lease.number: held.lease.token for held in leases}
+    return tuple(dict.fromkeys(tokens[span.lease] for span in spans if tokens[span.lease]))
 
 
 def _take_last(leases: list[HeldLease], wanted: int) -> list[LeaseSpan]:

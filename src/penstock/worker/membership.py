@@ -16,8 +16,11 @@ from collections.abc import Callable
 
 import msgspec
 
-from penstock.wire.messages import Greeting, Heartbeat, Held, Hello, InSlot, Welcome
+from penstock.wire.messages import Greeting, Heartbeat, Hello, InSlot, Welcome
 from penstock.worker.contract import Touch
+
+REPORT_PAUSE = 0.1
+"""Seconds between two looks whether a heartbeat has arrived."""
 
 InSlots = Callable[[float], tuple[InSlot, ...]]
 
@@ -38,6 +41,8 @@ class Membership:
         """and the one to the sink: each once. What was held when the sink went away must be told of without it."""
         self._number = 0
         self._hello_number = 0
+        self._echoed = 0
+        """The newest that was: what it said is known there."""
         self._prompt = False
         """The next hello is due at the usual pace, however slowly this worker beats: the one that answered the greeting
         may be lost, and a ventilator that has come up again waits RECOVERY_GRACE for it. One only: ten thousand workers
@@ -68,8 +73,8 @@ class Membership:
         self._prompt = True
         self.joined = False
 
-    def hello(self, window: int, held: tuple[Held, ...], now: float, broken: str = "") -> Hello:
-        """The answer to the newest greeting; `broken`: why nothing can be run here."""
+    def hello(self, window: int, now: float, broken: str = "") -> Hello:
+        """The answer to the newest greeting, without the inventory; `broken`: why nothing can be run here."""
         assert self._greeting is not None
         self._hello_number = self._next(now)
         return msgspec.structs.replace(
@@ -78,13 +83,19 @@ class Membership:
             connection=self._greeting.connection,
             number=self._hello_number,
             window=window,
-            held=held,
             broken=broken,
         )
 
-    def heartbeat(self, window: int, held: tuple[Held, ...], now: float, broken: str = "") -> Heartbeat:
-        """The next sign of life."""
-        return Heartbeat(self._me.worker, self._next(now), window, held, broken, self._in_slots(now))
+    def heartbeat(self, window: int, now: float, broken: str = "") -> Heartbeat:
+        """The next sign of life, without the inventory: `since` says what the ventilator has of that."""
+        since = self._echoed if self._greeting is not None and self._greeting.parts else 0
+        return Heartbeat(self._me.worker, self._next(now), window, (), broken, self._in_slots(now), since=since)
+
+    def wait(self, now: float) -> None:
+        """What was said last has not arrived: nothing more until it has, and for a moment after a heartbeat, or for an
+        interval after a hello, which a second one would make void."""
+        pause = REPORT_PAUSE if self.joined else self._interval
+        self._beat_at += max(0.0, now + pause - self.beat_due_at)
 
     def postpone(self, now: float) -> None:
         """Nothing can be said now; look again after an interval."""
@@ -105,6 +116,7 @@ class Membership:
         sent_at = self._sent.pop(number, None)
         if sent_at is not None:
             self._alive_at = max(self._alive_at, sent_at)
+            self._echoed = max(self._echoed, number)
 
     def welcomed(self, welcome: Welcome, now: float) -> bool:
         """Whether the welcome counts; then the worker belongs again."""

@@ -51,6 +51,7 @@ from penstock.wire.messages import (
     OPENS,
     Beat,
     FunctionPart,
+    Greeting,
     Hello,
     Jobs,
     Message,
@@ -129,6 +130,7 @@ class Worker:
         self._decoder = Decoder(VentilatorToWorker)
         self._malformed = loop.Malformed(process)
         self._to_sink = Outbound(links, "outcomes", hello.worker)
+        self._to_ventilator = Outbound(links, "report", hello.worker)
         self._from_control = Inbound(links.frame_bytes, self._malformed.note)
         self._arguments: dict[int, Bytes] = {}
         """By lease."""
@@ -171,7 +173,10 @@ class Worker:
         if "monitor:outcomes" in names and any(self.links.connection_events("outcomes")):
             self._to_sink.drop()
             yield SinkConnected()
-        self._to_sink.tick(now)
+        if "monitor:report" in names and any(self.links.connection_events("report")):
+            self._to_ventilator.reconnected(now)
+        for outward in (self._to_sink, self._to_ventilator):
+            outward.tick(now)
         for name in ("control", "jobs"):
             if name in names:
                 for received in self.links.receive(name):
@@ -181,6 +186,8 @@ class Worker:
             yield PartsArriving()
         if self._to_sink.busy():
             yield PartsUnderWay()
+        if self._to_ventilator.busy():
+            yield PartsUnderWay(to_sink=False)
 
     def _from_slots(self, inputs: Iterable[Any]) -> Iterator[Any]:
         for event in inputs:
@@ -196,7 +203,12 @@ class Worker:
             self._say(self._contact.welcomed(message.number, now))
         if isinstance(message, Beat | Welcome):
             self._to_sink.takes(message.parts)
+        elif isinstance(message, Greeting):
+            self._to_ventilator.drop()  # the hello that answers it has all of that
+            self._to_ventilator.takes(message.parts)
         elif isinstance(message, PartsTaken):
+            if self._to_ventilator.arrived(message, now):
+                return
             self._to_sink.arrived(message, now)
         elif isinstance(message, FunctionPart):
             if self._functions.put(message, payload):
@@ -255,7 +267,7 @@ class Worker:
                 if isinstance(message, Hello):
                     self._contact.said_hello(message.number, self.process.clock.now())
                     message = replace(message, wall_time=self.process.clock.wall_time())
-                self.links.send("report", message)
+                self._to_ventilator.send(self.process.clock.now(), message)
             case Touch(until):
                 self._slots.allow(until)
             case Renew():

@@ -187,7 +187,7 @@ class SinkNode(StationNode):
 class WorkerNode(StationNode):
     """A worker with virtual slots."""
 
-    monitored = frozenset({"jobs", "outcomes"})
+    monitored = frozenset({"report", "jobs", "outcomes"})
     slots_type: ClassVar[type[VirtualSlots]] = VirtualSlots
 
     def __init__(self, world: World, name: str, slots: int, tags: tuple[str, ...] = ()) -> None:

@@ -83,3 +83,18 @@ def test_what_libraries_set_keeps_commands_out_only(
     inherited.admit(OTHER, is_command=False)
     with pytest.raises(Stale):
         inherited.admit(OTHER, is_command=True)
+
+
+def test_who_patches_builtins_when_it_is_loaded_is_alone(inherited: Inherited, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No other function runs in this process then, and what it wants is not taken away."""
+    inherited.admit(JOB, is_command=False)
+    monkeypatch.setattr("builtins.print", print_nothing)
+    inherited.accept(JOB)
+    assert inherited.put_right() == ""
+    assert not inherited.has_worn()
+    with pytest.raises(Stale):
+        inherited.admit(OTHER, is_command=False)
+
+
+def print_nothing(*_: object) -> None:
+    """In the place of another one."""

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from penstock.job.spec import BatchSpec, Stamp
 from penstock.station.lease_tokens import Grant, LeaseTokens
-from penstock.wire.messages import HandedBack, Held, LeaseSpan, Took, Welcome
+from penstock.wire.bounds import UNREPORTED_TIME
+from penstock.wire.messages import Drop, HandedBack, Held, Lease, LeaseSpan, Left, Took, Welcome
 from support.core_benches import BATCH, Peer, VentilatorBench, held, leases, of
 
 OTHER = b"x" * 16
@@ -113,3 +117,63 @@ def test_what_may_not_start_twice_is_given_by_name(bench: VentilatorBench) -> No
         (other,) = set(workers) - {owner.id}
         bench.turn(HandedBack(other, 0, (LeaseSpan(lease.number, lease.start, lease.stop),)))
         assert records[lease.number].worker is owner
+
+
+@pytest.fixture
+def sealed(tmp_path: Path) -> Iterator[VentilatorBench]:
+    """Where there are keys, and so tokens."""
+    made = VentilatorBench(tmp_path, lease_tokens=LeaseTokens(b"key"))
+    made.sink()
+    yield made
+    made.store.close()
+
+
+def lies(thief: Peer, lease: Lease) -> list[Any]:
+    """What the holder of a work key can say of a lease that was dealt, and not to it."""
+    spans = (LeaseSpan(lease.number, lease.start, lease.stop),)
+    return [
+        Took(thief.id, (lease.number,), 1),
+        thief.beat(),
+        HandedBack(thief.id, 0, spans),
+        HandedBack(thief.id, 0, spans, "no such program"),
+        Took(thief.id, (lease.number,), 1, (lease.token[:-1] + b"x",)),
+        thief.beat(held(replace(lease, token=b""), running=((lease.start, lease.stop),))),
+        thief.beat(),
+        Left(thief.id),
+    ]
+
+
+def test_a_dealt_lease_is_whose_token_is_shown(sealed: VentilatorBench) -> None:
+    """Whatever another worker says of it: it stays out until its holder has reported it, and is the holder's then."""
+    holder, thief = sealed.worker("holder", window=1), sealed.worker("thief", window=1)
+    lease, _ = leases(sealed.submit(4, 4))
+    for lie in lies(thief, lease):
+        sealed.turn(lie)
+        assert sealed.parts()[0].lease == lease.number, lie
+    sealed.turn(Took(holder.id, (lease.number,), 1, (lease.token,)))
+    assert sealed.core.ledger.leases.records[lease.number].worker is sealed.core.ledger.workers[holder.id]
+
+
+def test_without_tokens_a_job_would_be_given_out_beside_its_holder(
+    sealed: VentilatorBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The control: who says that it took something is believed, and soon hands it back."""
+    monkeypatch.setattr(LeaseTokens, "shown", lambda *_: lambda _number: True)
+    _, thief = sealed.worker("holder", window=1), sealed.worker("thief", window=1)
+    lease, _ = leases(sealed.submit(4, 4))
+    for lie in lies(thief, lease)[:3]:
+        sealed.turn(lie)
+    assert sealed.parts()[0].lease != lease.number
+
+
+def test_a_worker_of_an_earlier_release_shows_no_tokens(sealed: VentilatorBench) -> None:
+    """What it says it took is its own when nobody has shown the token for a while; until then it goes on with it."""
+    old, other = sealed.worker("old", window=1), sealed.worker("other", window=1)
+    lease, _ = leases(sealed.submit(4, 4))
+    sealed.turn(Took(old.id, (lease.number,), 1))
+    line = held(replace(lease, token=b""), running=((0, 4),))
+    assert of(Drop, sealed.told(old, old.beat(line))) == []
+    sealed.pass_time(UNREPORTED_TIME + 1, (old, (line,)), (other, ()))
+    assert sealed.core.ledger.leases.records[lease.number].worker is sealed.core.ledger.workers[old.id]
+    assert of(Drop, sealed.told(old, old.beat(held(replace(lease, token=b""), running=((0, 3),))))) == []
+    assert sealed.parts()[0].stop == 3

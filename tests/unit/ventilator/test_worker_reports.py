@@ -14,6 +14,7 @@ from penstock.ventilator.contract import JobConnections, PartsUnderWay
 from penstock.ventilator.jobs_model import Place
 from penstock.wire.bounds import LEASE_TIME, RECONNECT_GRACE, UNREPORTED_TIME
 from penstock.wire.messages import (
+    MAX_RECORDS,
     Beat,
     Cancel,
     Closed,
@@ -128,6 +129,30 @@ def test_what_an_inventory_lacks_is_queued_again(bench: VentilatorBench) -> None
     (again,) = leases(bench.turn(peer.beat(held(lease, running=((0, 2),)))))
     assert (again.start, again.stop) == (2, 5)
     assert again.number > lease.number
+
+
+def test_a_heartbeat_may_say_what_has_changed(bench: VentilatorBench) -> None:
+    """What it does not name is as it was; of what has gone, or has become less, the rest is queued again."""
+    peer = bench.worker("w")
+    first, second = leases(bench.submit(5, 5))
+    peer.window = 0
+    base = peer.beat(held(first, running=((0, 5),)), held(second, unstarted=((5, 10),)))
+    bench.turn(base)
+    bench.turn(replace(peer.beat(held(first, running=((0, 3),))), since=base.number))
+    assert bench.places() == [(0, 3, Place.LEASED), (3, 5, Place.QUEUED), (5, 10, Place.LEASED)]
+    bench.turn(replace(peer.beat(held(first, running=((1, 3),))), since=base.number, gone=(second.number,)))
+    assert bench.places() == [(0, 1, Place.QUEUED), (1, 3, Place.LEASED), (3, 10, Place.QUEUED)]
+
+
+def test_what_changes_say_together_is_no_more_than_one_report_can_have(bench: VentilatorBench) -> None:
+    """Whoever says what no worker holds, bit by bit, is asked for all of it in one hello, and fills no memory."""
+    peer = bench.worker("w")
+    (lease,) = leases(bench.submit(5))
+    spans = tuple((2 * index, 2 * index + 1) for index in range(MAX_RECORDS // 2))
+    half = Held(lease.number, BATCH, Stamp(), (), (), spans)
+    assert of(Greeting, bench.told(peer, replace(peer.beat(half), since=1))) == []
+    more = replace(peer.beat(replace(half, lease=1)), since=1)
+    assert len(of(Greeting, bench.told(peer, more))) == 1
 
 
 def test_what_was_not_reported_yet_is_not_missed_by_a_heartbeat(bench: VentilatorBench) -> None:

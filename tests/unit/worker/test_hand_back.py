@@ -6,8 +6,9 @@ from msgspec.structs import replace
 
 from penstock.job.spec import BatchSpec, JobState, Stamp
 from penstock.slot.protocol import Ran
-from penstock.wire.messages import Closed, HandedBack, LeaseSpan, Note, Recall, RecordedSpan
+from penstock.wire.messages import Closed, HandedBack, LeaseSpan, Note, Recall, RecordedSpan, Took
 from penstock.worker.contract import Cut, FreeLease, PieceCut, PieceDone, Run, SlotDied
+from penstock.worker.lease_receipts import TOOK_DELAY
 from penstock.worker.slot_feed import STUCK
 from support.core_benches import BATCH, WorkerBench, delivered, done, of, runs
 
@@ -45,6 +46,21 @@ def test_what_cannot_be_started_here_goes_to_others() -> None:
         assert of(HandedBack, did) == [back] * elsewhere
         assert delivered(did) == [(0, 1)] * (not elsewhere)
         assert len(bench.inventory) == (not elsewhere)
+
+
+def test_the_tokens_of_leases_are_shown() -> None:
+    """Of what has arrived, and of what is handed back: each once, and no others."""
+    bench = WorkerBench()
+    one, two, three = (bench.jobs(4 * lease, 4 * lease + 4, lease=lease) for lease in range(3))
+    tokens = [b"zero", b"one", b""]
+    for jobs, token in zip((one, two, three), tokens, strict=True):
+        (lease,) = jobs.leases
+        bench.turn(replace(jobs, leases=(replace(lease, token=token),)))
+    (took,) = of(Took, bench.turn(after=TOOK_DELAY))
+    assert took.tokens == (b"zero", b"one")
+    number = bench.number(1)
+    did = bench.turn(Recall(5, (LeaseSpan(number, 4, 5), LeaseSpan(number, 6, 7), LeaseSpan(bench.number(2), 8, 9))))
+    assert [back.tokens for back in of(HandedBack, did)] == [(b"one",)]
 
 
 def test_a_lease_that_comes_back_whole_is_let_go() -> None:
