@@ -46,6 +46,10 @@ class QuietLinks:
         """Nobody does not."""
         return frozenset()
 
+    def address(self, name: str, peer: bytes) -> str:  # noqa: ARG002
+        """All are of this machine."""
+        return ""
+
     def reaches(self, name: str, message: Message, peer: bytes) -> bool:
         """Whether this peer is connected; it is sent the message."""
         return self.send(name, message, peer=peer)

@@ -49,7 +49,7 @@ WORDS: dict[str, tuple[int, str]] = {
         "the wall clock was set: nothing is deleted for its age until the clock has been steady for a day",
     ),
     "worker_joined": (logging.INFO, "worker joined"),
-    "other_version": (logging.WARNING, "that worker is of another penstock: install one version everywhere"),
+    "other_version": (logging.WARNING, "two versions of penstock meet, and may not understand each other"),
     "worker_left": (logging.INFO, "worker left"),
     "worker_lost": (logging.WARNING, "worker lost: its jobs are queued again once the sink's log is known"),
     "sink_joined": (logging.INFO, "sink joined"),

@@ -99,6 +99,9 @@ class StationLinks(Protocol):
     def full(self, name: str) -> frozenset[bytes]:
         """The peers that have no room."""
 
+    def address(self, name: str, peer: bytes) -> str:
+        """Where this peer of a ROUTER came from; empty: from this machine, or it is gone."""
+
     def reaches(self, name: str, message: Message, peer: bytes) -> bool:
         """Whether this peer is connected; it is sent the message, if it has room for it."""
 

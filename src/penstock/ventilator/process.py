@@ -187,7 +187,8 @@ class Ventilator:
                 whole, (message, payload) = found
                 self._desk.on_message(whole.peer, whole.sender, message)
                 if not isinstance(message, PartsTaken):
-                    yield FromClient(whole.peer, message, payload, wall_time, whole.sender)
+                    came_from = whole.sender, self.links.address("desk", whole.peer)
+                    yield FromClient(whole.peer, message, payload, wall_time, *came_from)
         for client, _, taken in self._submits.taken(now):
             self.links.send("desk", taken, peer=client)
 
@@ -354,8 +355,7 @@ def start(config: VentilatorConfig, logger: logging.Logger) -> Ventilator:
     """A ventilator on its real store and sockets."""
     wait_for_address(endpoints(config.url).desk, logger)
     note_local_name(endpoints(config.url).desk, logger)
-    signals = loop.Signals()
-    clock = Clock()
+    signals, clock = loop.Signals(), Clock()
     security = for_station(config, Role.VENTILATOR)
     store = QueueStore(config.data, config.durable, scratch=config.scratch)
     links = ventilator_links(config.url, security)

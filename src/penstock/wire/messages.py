@@ -360,8 +360,17 @@ class BatchClose(Record, frozen=True):
     total: Count
 
 
+class Program(Record, frozen=True):
+    """What submits: its penstock, and which process it is."""
+
+    version: Label
+    host: Label
+    pid: Count
+
+
 class Submit(Numbered, frozen=True):
-    """Accept all of this; answered by Accepted when it is durable. Said twice, it is accepted once.
+    """Accept all of this; answered by Accepted when it is durable. Said twice, it is accepted once. Where it opens
+    batches, `program` is who submits; None: a release before 0.3.
 
     The payload has the functions of `opens`, then the arguments of `chunks`.
     """
@@ -369,6 +378,7 @@ class Submit(Numbered, frozen=True):
     opens: Annotated[tuple[BatchOpen, ...], Many]
     chunks: Annotated[tuple[ChunkHead, ...], Many]
     closes: Annotated[tuple[BatchClose, ...], Many]
+    program: Program | None = None
 
 
 class Cancel(AboutBatch, frozen=True):
@@ -820,6 +830,8 @@ class SinkHead(BySink, frozen=True):
     """Whether it takes Parts from workers."""
     growth: Annotated[tuple[Text, ...], Many] = ()
     """What of its files grows until it is trouble, for people."""
+    version: Label = ""
+    """of penstock; empty: a release before 0.3"""
 
 
 class Completions(BySink, frozen=True):
@@ -977,6 +989,13 @@ class Drain(Message, frozen=True):
     """Hand back what has not started, finish what has, wait for Closed, leave."""
 
 
+class Upgrade(Message, frozen=True):
+    """Worker or sink, and ventilator, are of different versions: one line for people says which of them to upgrade. A
+    short one: 0.2 knows no such message, and its log has the first 64 bytes of what it drops."""
+
+    text: Text
+
+
 VentilatorToWorker = (
     Jobs
     | Greeting
@@ -992,6 +1011,7 @@ VentilatorToWorker = (
     | LiveAck
     | Part
     | PartsTaken
+    | Upgrade
 )
 
 
@@ -1062,7 +1082,9 @@ class Keys(Message, frozen=True):
     more: bool = False
 
 
-VentilatorToSink = Greeting | SinkBeat | Replay | Restate | Verdicts | ForgetBatch | TrimOutput | Keys | SinkRefused
+VentilatorToSink = (
+    Greeting | SinkBeat | Replay | Restate | Verdicts | ForgetBatch | TrimOutput | Keys | SinkRefused | Upgrade
+)
 
 
 # ---------------------------------------------------------------------------------------------- worker -> sink

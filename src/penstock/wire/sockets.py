@@ -183,7 +183,6 @@ class Links:
         except zmq.ZMQError as error:
             hint = "it can be bound, and here a host must be named" if f"//{ANY_HOST}:" in endpoint else error.strerror
             raise ConfigError(f"cannot connect to {endpoint} ({name}): {hint}") from None
-
         if self._outward.resolver is not None and not asks:
             self.watch(self._outward.resolver.fd)
 
@@ -316,7 +315,8 @@ class Links:
                 _drop_rest(socket)
                 continue
             if unread is not None and not unread.knows(peer):
-                unread.meet(peer, Connection(int(frame.get(zmq.SRCFD)), sender.public, sender.name))
+                address = frame.get("Peer-Address")
+                unread.meet(peer, Connection(int(frame.get(zmq.SRCFD)), sender.public, sender.name, str(address)))
             size = len(frame)
             yield Received(name, peer, (frame.buffer if size >= ZERO_COPY_BYTES else frame.bytes)[topic:], sender)
             taken += size
@@ -339,6 +339,10 @@ class Links:
     def full(self, name: str) -> frozenset[bytes]:
         """The peers that have no room."""
         return self._unread[name].full(time.monotonic())
+
+    def address(self, name: str, peer: bytes) -> str:
+        """Where this peer of a ROUTER came from; empty: from this machine, or it is gone."""
+        return self._unread[name].address(peer)
 
     def _cut(self, name: str, fd: int) -> None:
         """This connection of a socket; one in a private folder is of our own user, and only waits."""

@@ -137,7 +137,7 @@ class WorkerCore:
                 self._outbox.under_way(now)
             case messages.PartsTaken():
                 self._outbox.taken(now)
-            case messages.FunctionPart() | messages.Part():
+            case messages.FunctionPart() | messages.Part() | messages.Upgrade():
                 pass  # the process puts them together, and says so
             case _:
                 assert_never(event)

@@ -35,7 +35,7 @@ from penstock.job.private_folder import remove_abandoned
 from penstock.job.spec import new_worker_id
 from penstock.job.spooled_output import Segments
 from penstock.keys.roles import Role
-from penstock.station import loop
+from penstock.station import loop, other_version
 from penstock.station.capacity import make_room
 from penstock.station.clock import Clock
 from penstock.station.config import WorkerConfig, from_argv
@@ -186,6 +186,7 @@ class Worker:
         if found is None:
             return
         message, payload = found[1]
+        self._say(other_version.said(message))
         if isinstance(message, Welcome):
             self._say(self._contact.welcomed(message.number, now))
         if isinstance(message, Beat | Welcome):
