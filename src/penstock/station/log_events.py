@@ -50,6 +50,7 @@ WORDS: dict[str, tuple[int, str]] = {
     ),
     "worker_joined": (logging.INFO, "worker joined"),
     "other_version": (logging.WARNING, "two versions of penstock meet, and may not understand each other"),
+    "name_taken": (logging.WARNING, "another worker that is connected has this name: a piece of its id is added"),
     "worker_left": (logging.INFO, "worker left"),
     "worker_lost": (logging.WARNING, "worker lost: its jobs are queued again once the sink's log is known"),
     "sink_joined": (logging.INFO, "sink joined"),

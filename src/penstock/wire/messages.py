@@ -763,6 +763,8 @@ class Hello(ByWorker, frozen=True):
     """Whether it takes Parts over control."""
     wall_time: Instant = 0.0
     """Of the worker's clock when it said so; 0: it did not."""
+    is_apart: bool = False
+    """Whether a Welcome has given it another name; it goes on saying the first one here."""
 
 
 class InSlot(Record, frozen=True):
@@ -924,6 +926,8 @@ class Welcome(Numbered, frozen=True):
     drop: tuple[LeaseSpan, ...]
     parts: bool = False
     """Whether the sink takes Parts."""
+    name: Label = ""
+    """What it is called from now on, since another worker has the name that it said; empty: that."""
 
 
 class Beat(Message, frozen=True):
