@@ -58,6 +58,10 @@ class QuietLinks:
         """How many connections a socket has."""
         return 0
 
+    def crowds(self, station: str) -> tuple[str, ...]:  # noqa: ARG002
+        """There is room."""
+        return ()
+
     def down(self, *names: str) -> str:
         """Which of these sockets are not connected."""
         return ", ".join(name for name in names if not self.connections(name))

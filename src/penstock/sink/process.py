@@ -277,7 +277,7 @@ class Sink:
                 raise Refused(f"{self._store.path}: {text}")
             case Report(message):
                 if isinstance(message, SinkHead):
-                    growth = self._store.growth.look(self.process.clock.now())
+                    growth = (*self._store.growth.look(self.process.clock.now()), *self.links.crowds("sink"))
                     self._head = message = replace(message, growth=growth, version=VERSION)
                 self.links.send("report", message)
             case Renew():

@@ -137,6 +137,10 @@ WORDS: dict[str, tuple[int, str]] = {
     "malformed": (logging.WARNING, "dropped what is no message"),
     "outcome_refused": (logging.WARNING, "an outcome of what its worker was not given: not recorded"),
     "peer_refused": (logging.WARNING, "not let in"),
+    "too_many_connections": (
+        logging.WARNING,
+        "somebody is turned away: there are as many connections as this station may have",
+    ),
     "too_many_starts": (logging.WARNING, "more workers start with one key than --worker-starts allows: not let in"),
     "reads_nothing": (
         logging.WARNING,
@@ -149,7 +153,10 @@ WORDS: dict[str, tuple[int, str]] = {
     "keys_unreadable": (logging.ERROR, "the list of keys cannot be read: the last one that could holds"),
     "no_handshake": (
         logging.WARNING,
-        "no handshake: who listens there is stopped or busy, does not know this key, or wants one; trying on",
+        (
+            "no handshake: who listens there is stopped or busy, has as many connections as it may, does not know this"
+            " key, or wants one; trying on"
+        ),
     ),
     "disk_full": (logging.ERROR, "the disk is full: nothing is accepted or said until there is room; nothing is lost"),
     "disk_has_room": (logging.INFO, "the disk has room again: going on"),

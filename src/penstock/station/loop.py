@@ -108,6 +108,9 @@ class StationLinks(Protocol):
     def connections(self, name: str) -> int:
         """How many connections a socket has."""
 
+    def crowds(self, station: str) -> tuple[str, ...]:
+        """Of which of this station's sockets there is hardly a connection left, for people."""
+
     def down(self, *names: str) -> str:
         """Which of these sockets that connect are not connected, each by its endpoint and name; empty: all are."""
 

@@ -144,7 +144,7 @@ class Ventilator:
         now = self.process.clock.now()
         if self._postponed:
             return now
-        due = (self.core.next_wakeup(), self._questions.due_at(now, self._desk.has_room))
+        due = self.core.next_wakeup(), self._questions.due_at(now, self._desk.has_room)
         return min((instant for instant in due if instant is not None), default=None)
 
     def receive(self, names: list[str], fds: list[int]) -> Iterator[Any]:
@@ -175,7 +175,7 @@ class Ventilator:
         yield from self._questions.take(self._desk.has_room)
         self._read_files(fds)
         self.core.malformed = self._malformed.count + self.links.malformed
-        self.core.questions.growth = self._store.growth.look(self.process.clock.now())
+        self.core.questions.growth = self._store.growth.look(self.process.clock.now()) + self.links.crowds("ventilator")
         self._pass_keys()
         if workers := self._control.under_way():
             yield PartsUnderWay(workers)

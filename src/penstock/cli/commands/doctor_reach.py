@@ -171,6 +171,7 @@ def _doors(at: dict[str, str], key: KeyFile | None) -> Iterator[Finding]:
     else:
         said = "not let in: the key was revoked or never on the list there (`penstock keys list`), or the pipeline is"
         said += " another one, or has no keys"
+    said += ", or the station has as many connections as it may, which its log says"
     for name, let_in in try_doors({name: at[name] for name in names}, key, HANDSHAKE_TIME).items():
         if let_in:
             yield Finding(f"{name} door", "ok", "let in")
