@@ -12,6 +12,7 @@ import pytest
 import zmq
 
 from conftest import Show
+from penstock import version
 from penstock.job.spec import BatchSpec, new_batch_id
 from penstock.keys.files import KeyFile
 from penstock.keys.roles import DOORS, Role
@@ -27,6 +28,7 @@ from penstock.wire.messages import (
     ChunkHead,
     Fetch,
     Follow,
+    Program,
     Refused,
     Submit,
     VentilatorToClient,
@@ -185,7 +187,7 @@ def submitted(scene: Scene, message: Submit, payload: bytes) -> str:
     """How a submit of bob's is answered."""
     with door(scene.url, "desk", scene.key("bob")) as desk:
         assert desk.answer() == "let in"
-        desk.say(message, payload)
+        desk.say(msgspec.structs.replace(message, program=Program(version.VERSION, "host", 1)), payload)
         if not desk.socket.poll(1000):
             return "not answered"
         answer = Decoder(VentilatorToClient).decode(desk.socket.recv()).message

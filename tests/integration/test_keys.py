@@ -212,7 +212,7 @@ def test_a_client_with_an_unknown_key_says_so(
     monkeypatch.setattr(leaving, "CONNECT_TIMEOUT", 4.0)
     start(stations, keys)
     other = make_keys(folder / "other", stations.url)
-    with pytest.raises(errors.Refused, match="does not know this key"):
+    with pytest.raises(errors.Refused, match="hung up on this key: the key is not on the list there"):
         Pipeline(key=path(other, "alice"))
     with pytest.raises(errors.Refused, match="--key"):
         Pipeline(stations.url)

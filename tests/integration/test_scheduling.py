@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 import time
@@ -297,3 +298,21 @@ def test_why_says_in_one_line_what_a_job_waits_for(cli: Cli, two_workers: Pipeli
     two_workers.attach("then").cancel()
     two_workers.attach("later").cancel()
     two_workers.attach("placed").cancel()
+
+
+def test_workers_that_were_started_with_one_name(no_workers: Stations, folder: Path, cli: Cli) -> None:
+    """Are told apart: in outcomes, in the list, in their logs, and by `drain`. Jobs for the name run on all of them."""
+    started = ("one", "two", "three")
+    for container in started:
+        no_workers.start(container, name="gpu")
+    with Pipeline() as pipeline:
+        until(lambda: len(pipeline.workers()) == len(started))
+        ids = {worker.name: worker.id for worker in pipeline.workers()}
+        given = sorted(ids.keys() - {"gpu"})
+        assert given == sorted(f"gpu-{ids[name][:6]}" for name in given)
+        batch = pipeline.options(worker="gpu").batch(together, [str(folder / "all")] * len(started))
+        assert {outcome.worker for outcome in batch.outcomes()} == {"gpu", *given}
+        logs = "".join(no_workers.log(container).read_text() for container in started)
+        assert sorted(re.findall(r" name_taken: .* called=(\S+)", logs)) == given
+        assert cli("drain", given[0]).returncode == 0
+        until(lambda: {worker.name for worker in pipeline.workers()} == {"gpu", given[1]})

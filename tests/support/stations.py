@@ -122,7 +122,7 @@ class Stations:
         elif name == "sink":
             config = SinkConfig(url=url, **data)
         else:
-            config = WorkerConfig(url=url, slots=slots, name=name, **common)
+            config = WorkerConfig(url=url, slots=slots, **{"name": name} | common)
         module = name if name in {"ventilator", "sink"} else "worker"
         return [sys.executable, "-m", f"penstock.{module}.process", msgspec.json.encode(config).decode()]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from penstock.client.records import PipelineStatus, WorkerInfo
+from penstock.version import VERSION
 
 
 def worker_info(**changes: Any) -> WorkerInfo:
@@ -26,7 +27,7 @@ def pipeline_status(*workers: WorkerInfo, **changes: Any) -> PipelineStatus:
     """Of a pipeline with nothing to do."""
     usual: dict[str, Any] = {
         "url": "",
-        "version": "",
+        "version": VERSION,
         "python": "3",
         "queued": 0,
         "leased": 0,

@@ -46,6 +46,10 @@ class QuietLinks:
         """Nobody does not."""
         return frozenset()
 
+    def address(self, name: str, peer: bytes) -> str:  # noqa: ARG002
+        """All are of this machine."""
+        return ""
+
     def reaches(self, name: str, message: Message, peer: bytes) -> bool:
         """Whether this peer is connected; it is sent the message."""
         return self.send(name, message, peer=peer)
@@ -53,6 +57,10 @@ class QuietLinks:
     def connections(self, name: str) -> int:  # noqa: ARG002
         """How many connections a socket has."""
         return 0
+
+    def crowds(self, station: str) -> tuple[str, ...]:  # noqa: ARG002
+        """There is room."""
+        return ()
 
     def down(self, *names: str) -> str:
         """Which of these sockets are not connected."""

@@ -15,6 +15,8 @@ from penstock.errors import NoPipeline, PenstockError, Refused
 
 CONNECT_TIMEOUT = 5.0
 """Seconds within which a pipeline must answer, else NoPipeline."""
+FULL = "the station has as many connections as it may, which its log says"
+"""Why a station may hang up that would let this client in."""
 SAID_AFTER = 2.5
 """Seconds of either: a person who waits is told before they wonder."""
 
@@ -24,10 +26,15 @@ def not_let_in(endpoint: str, *, has_key: bool, greets: bool) -> PenstockError:
     if not greets:
         return NoPipeline(f"no answer in the handshake at {endpoint}: what listens there is stopped, or is no penstock")
     if has_key:
-        known = "it is not on the list there (`penstock keys list`), or of another pipeline"
-        return Refused(f"{endpoint} does not know this key: {known}")
-    why = "it wants a key (--key), or is no penstock"
-    return Refused(f"{endpoint} is there and does not let this in without a key: {why}")
+        known = "the key is not on the list there (`penstock keys list`), or of another pipeline"
+        return Refused(f"{endpoint} hung up on this key: {known}, or {FULL}")
+    return Refused(f"{endpoint} is there and hung up: it wants a key (--key), or is no penstock, or {FULL}")
+
+
+def unanswered(url: str, missing: list[str], seconds: float) -> NoPipeline:
+    """The error where no answer came in time; `missing`: the stations that are not connected any more."""
+    lost = f": the {' and the '.join(missing)} hung up; it is stopped, or {FULL}" if missing else ""
+    return NoPipeline(f"{url}: no answer within {seconds:g} s{lost}")
 
 
 class Outage:

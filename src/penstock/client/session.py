@@ -21,7 +21,7 @@ from penstock.client.callback_thread import Delivery
 from penstock.client.courier import Courier
 from penstock.client.follow import Follower
 from penstock.client.future_cancel import Cancelling
-from penstock.client.outage import CONNECT_TIMEOUT, Outage, not_let_in
+from penstock.client.outage import CONNECT_TIMEOUT, Outage, not_let_in, unanswered
 from penstock.client.refusals import error_named, settling
 from penstock.client.requests import check
 from penstock.client.slow_transfers import SlowTransfers
@@ -222,7 +222,7 @@ class Session:
                     raise
                 self.ensure_usable()
                 if left <= 0:
-                    raise NoPipeline(f"{self.url}: no answer within {timeout:g} s") from None
+                    raise unanswered(self.url, self._courier.missing, timeout or 0.0) from None
 
     def on_refusal(self, batch: bytes, then: Callable[[BaseException], None] | None) -> None:
         """Call this (in the thread) when the ventilator refuses something of the batch, or it is gone; None: no

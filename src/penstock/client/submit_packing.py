@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -10,8 +12,9 @@ import msgspec
 from penstock.client.functions import Function
 from penstock.job import display
 from penstock.job.spec import LABEL_CHARS, BatchSpec
+from penstock.version import VERSION
 from penstock.wire.frames import join, split
-from penstock.wire.messages import BatchClose, BatchOpen, ChunkHead, Submit
+from penstock.wire.messages import BatchClose, BatchOpen, ChunkHead, Program, Submit
 
 Bytes = bytes | memoryview
 
@@ -91,7 +94,8 @@ def _packed(number: int, parts: Sequence[Part]) -> Packed:
     opens = [(part.record, part.payload) for part in parts if isinstance(part.record, BatchOpen)]
     chunks = [(part.record, part.payload) for part in parts if isinstance(part.record, ChunkHead)]
     closes = tuple(part.record for part in parts if isinstance(part.record, BatchClose))
-    message = Submit(number, tuple(one for one, _ in opens), tuple(one for one, _ in chunks), closes)
+    program = Program(VERSION, socket.gethostname(), os.getpid()) if opens else None
+    message = Submit(number, tuple(one for one, _ in opens), tuple(one for one, _ in chunks), closes, program)
     return Packed(message, join([payload for _, payload in (*opens, *chunks)]))
 
 

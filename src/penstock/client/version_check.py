@@ -11,10 +11,13 @@ from contextlib import suppress
 from penstock.client.records import PipelineStatus, WorkerInfo
 from penstock.errors import PenstockError
 from penstock.job.shipped_modules import PYTHON
-from penstock.version import VERSION, minor
+from penstock.version import VERSION, advice, is_older, minor
 
 LOOK_INTERVAL = 30.0
 """Seconds between two looks at who is connected: workers come and go, and a look is a question to the ventilator."""
+
+TELLS = "0.3"
+"""From this release on a ventilator tells clients of other versions by itself."""
 
 log: logging.Logger = logging.getLogger("penstock.client")
 
@@ -36,8 +39,11 @@ class Versions:
             return
         self._look_at = self._now() + LOOK_INTERVAL
         with suppress(PenstockError, RuntimeError):  # what follows meets it too
-            for worker in self._status().workers:
+            status = self._status()
+            for worker in status.workers:
                 self._compare(worker)
+            if is_older(status.version, TELLS):
+                self._say(status.version, f"the ventilator at {status.url}", "the ventilator")
 
     def _compare(self, worker: WorkerInfo) -> None:
         python = minor(worker.python)
@@ -50,11 +56,11 @@ class Versions:
                 python,
                 PYTHON,
             )
-        if worker.version and minor(worker.version) != minor(VERSION) and worker.version not in self._said:
-            self._said.add(worker.version)
-            log.warning(
-                "worker %s has penstock %s and this is %s: install one version everywhere",
-                worker.name,
-                worker.version,
-                VERSION,
-            )
+        if worker.version:
+            self._say(worker.version, f"worker {worker.name} on {worker.host}", "that worker")
+
+    def _say(self, version: str, who: str, what: str) -> None:
+        text = advice(version, VERSION, what, "this client")
+        if text and (said := f"{what} {version}") not in self._said:
+            self._said.add(said)
+            log.warning("%s has penstock %s and this is %s: %s", who, version, VERSION, text)

@@ -16,7 +16,7 @@ class CurrentJob(msgspec.Struct, frozen=True):
     attempt: int
     """The number of this attempt, from 1."""
     worker: str
-    """The name of the worker that runs it."""
+    """The name that the worker which runs it was started with."""
     slot: int
     """The number of its slot at that worker, from 0."""
 

@@ -55,6 +55,8 @@ Tags = Annotated[tuple[Label, ...], msgspec.Meta(max_length=TAGS_MAX)]
 Seconds = Annotated[float, msgspec.Meta(ge=0, lt=1e12)]
 Instant = Annotated[float, msgspec.Meta(ge=0, lt=INSTANT_END)]
 """Wall clock, seconds since the epoch."""
+APART_DIGITS = 6
+"""Of its id, in hex, that a worker's name ends with if another one had that name: `drain` takes them for it."""
 Whole = Annotated[int, msgspec.Meta(ge=0, lt=WHOLE_END)]
 Positive = Annotated[int, msgspec.Meta(ge=1, lt=WHOLE_END)]
 
@@ -253,3 +255,9 @@ def new_worker_id() -> WorkerId:
 def job_id(batch: bytes, index: int) -> str:
     """The public name of a job, ``BATCH:INDEX``."""
     return f"{batch.hex()}:{index}"
+
+
+def name_apart(name: str, worker_id: str) -> str:
+    """What a worker is called, by its id in hex, that was started with the name of another one."""
+    suffix = f"-{worker_id[:APART_DIGITS]}"
+    return name[: LABEL_CHARS - len(suffix)] + suffix

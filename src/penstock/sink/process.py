@@ -43,7 +43,7 @@ from penstock.sink.contract import (
 )
 from penstock.sink.core import SinkCore
 from penstock.sink.store import ResultStore
-from penstock.station import loop
+from penstock.station import loop, other_version
 from penstock.station.checked_rows import DamagedRow
 from penstock.station.clock import Clock
 from penstock.station.config import SinkConfig, from_argv
@@ -58,6 +58,7 @@ from penstock.station.station_keys import for_station
 from penstock.station.ventilator_contact import VentilatorContact
 from penstock.station.waiting_questions import ROOM_INTERVAL, WaitingQuestions
 from penstock.url import endpoints
+from penstock.version import VERSION
 from penstock.wire.bounds import LIMITS, Limits
 from penstock.wire.frames import Decoder, Wire, split
 from penstock.wire.messages import (
@@ -71,6 +72,7 @@ from penstock.wire.messages import (
     Message,
     PartsTaken,
     SinkHead,
+    Upgrade,
     VentilatorToSink,
     WorkerToSink,
 )
@@ -147,9 +149,12 @@ class Sink:
                 wire = self._malformed.decode(self._control, received)
                 if wire is not None and connected:
                     self._say(self._contact.heard(now))
-                if wire is not None and isinstance(wire.message, Keys):
+                if wire is None:
+                    continue
+                self._say(other_version.said(wire.message))
+                if isinstance(wire.message, Keys):
                     self._learn(wire.message)
-                elif wire is not None:
+                elif not isinstance(wire.message, Upgrade):
                     yield wire.message
         full = self.links.full("results") | self._to_clients.full()
         if full != self._full:
@@ -277,7 +282,8 @@ class Sink:
                 raise Refused(f"{self._store.path}: {text}")
             case Report(message):
                 if isinstance(message, SinkHead):
-                    self._head = message = replace(message, growth=self._store.growth.look(self.process.clock.now()))
+                    growth = (*self._store.growth.look(self.process.clock.now()), *self.links.crowds("sink"))
+                    self._head = message = replace(message, growth=growth, version=VERSION)
                 self.links.send("report", message)
             case Renew():
                 if not self.links.down("report"):  # else it is known why nothing is heard

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 
 from penstock.errors import ConfigError
+from penstock.station.control_groups import cpu_limit, memory_limit
 from penstock.wire.connections import open_files
 
 SLOT_BYTES = 4 << 20
@@ -15,8 +15,9 @@ SLOT_FILES = 6
 """The agent's open files for a slot: its socket, its page, two pipes, and two spools for jobs that print much."""
 OTHER_FILES = 100
 """Open files of the agent that are not for its slots."""
-MEMORY_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
-GB = 1e9
+OTHER_BYTES = 40 << 20
+"""Of memory that the agent and its fork server take (measured in a control group: 42 MB)."""
+MB = 1e6
 
 
 def check_slots(slots: int) -> None:
@@ -24,10 +25,12 @@ def check_slots(slots: int) -> None:
     import resource  # noqa: PLC0415 - Windows has none, and no slots
 
     memory, files = _memory(), resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    if slots * SLOT_BYTES > memory:
+    if slots > (most := _most_slots(memory)):
+        needed = (OTHER_BYTES + slots * SLOT_BYTES) / MB
+        fewer = f"ask for at most {most:,}" if most > 0 else "a worker needs more"
         raise ConfigError(
-            f"{slots:,} slots take {slots * SLOT_BYTES / GB:,.0f} GB of memory even idle, and there are"
-            f" {memory / GB:,.0f} GB here: ask for at most {memory // SLOT_BYTES:,}"
+            f"a worker with {slots:,} slots takes {needed:,.0f} MB of memory even idle, and this machine, or the"
+            f" control group that this runs in, gives {memory / MB:,.0f} MB: {fewer}"
         )
     if files != resource.RLIM_INFINITY and _files(slots) > files:
         raise ConfigError(
@@ -47,36 +50,25 @@ def _files(slots: int) -> int:
 
 
 def _memory() -> int:
-    """Bytes this process may use: the host's, or its container's."""
+    """Bytes this process may use: the host's, or those of its control groups."""
     found = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
-    for path in MEMORY_LIMITS:
-        try:
-            found.append(int(Path(path).read_text()))
-        except (OSError, ValueError):  # no such control group, or "max"
-            continue
+    if (limit := memory_limit()) is not None:
+        found.append(limit)
     return min(found)
 
 
 def default_slots() -> int:
-    """Cores this process may use: affinity, cgroup quota and SLURM_CPUS_PER_TASK, whichever is least."""
+    """Cores this process may use: affinity, the quotas of its control groups and SLURM_CPUS_PER_TASK, whichever is
+    least; fewer, where there is no memory for so many."""
     counts = [len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1]
-    for path, parse in (("/sys/fs/cgroup/cpu.max", _quota_v2), ("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", _quota_v1)):
-        try:
-            counts.append(parse(Path(path)))
-        except (OSError, ValueError):
-            continue
+    if (cores := cpu_limit()) is not None:
+        counts.append(cores)
     if os.environ.get("SLURM_CPUS_PER_TASK", "").isdigit():
         counts.append(int(os.environ["SLURM_CPUS_PER_TASK"]))
+    if sys.platform == "linux":
+        counts.append(_most_slots(_memory()))
     return max(1, min(counts))
 
 
-def _quota_v2(path: Path) -> int:
-    quota, period = path.read_text().split()
-    return -(-int(quota) // int(period))
-
-
-def _quota_v1(path: Path) -> int:
-    quota = int(path.read_text())
-    if quota <= 0:
-        raise ValueError("no quota")
-    return -(-quota // int(path.with_name("cpu.cfs_period_us").read_text()))
+def _most_slots(memory: int) -> int:
+    return (memory - OTHER_BYTES) // SLOT_BYTES

@@ -29,6 +29,8 @@ class FromClient(Input, frozen=True):
     payload: Bytes = b""
     wall_time: float = 0.0
     sender: Peer = EVERYONE
+    address: str = ""
+    """Where it came from; empty: another process of this machine, or it does not matter."""
 
 
 class Action(msgspec.Struct, frozen=True, gc=False):

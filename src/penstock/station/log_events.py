@@ -49,7 +49,8 @@ WORDS: dict[str, tuple[int, str]] = {
         "the wall clock was set: nothing is deleted for its age until the clock has been steady for a day",
     ),
     "worker_joined": (logging.INFO, "worker joined"),
-    "other_version": (logging.WARNING, "that worker is of another penstock: install one version everywhere"),
+    "other_version": (logging.WARNING, "two versions of penstock meet, and may not understand each other"),
+    "name_taken": (logging.WARNING, "another worker that is connected has this name: a piece of its id is added"),
     "worker_left": (logging.INFO, "worker left"),
     "worker_lost": (logging.WARNING, "worker lost: its jobs are queued again once the sink's log is known"),
     "sink_joined": (logging.INFO, "sink joined"),
@@ -136,6 +137,10 @@ WORDS: dict[str, tuple[int, str]] = {
     "malformed": (logging.WARNING, "dropped what is no message"),
     "outcome_refused": (logging.WARNING, "an outcome of what its worker was not given: not recorded"),
     "peer_refused": (logging.WARNING, "not let in"),
+    "too_many_connections": (
+        logging.WARNING,
+        "somebody is turned away: there are as many connections as this station may have",
+    ),
     "too_many_starts": (logging.WARNING, "more workers start with one key than --worker-starts allows: not let in"),
     "reads_nothing": (
         logging.WARNING,
@@ -148,7 +153,10 @@ WORDS: dict[str, tuple[int, str]] = {
     "keys_unreadable": (logging.ERROR, "the list of keys cannot be read: the last one that could holds"),
     "no_handshake": (
         logging.WARNING,
-        "no handshake: who listens there is stopped or busy, does not know this key, or wants one; trying on",
+        (
+            "no handshake: who listens there is stopped or busy, has as many connections as it may, does not know this"
+            " key, or wants one; trying on"
+        ),
     ),
     "disk_full": (logging.ERROR, "the disk is full: nothing is accepted or said until there is room; nothing is lost"),
     "disk_has_room": (logging.INFO, "the disk has room again: going on"),

@@ -99,11 +99,17 @@ class StationLinks(Protocol):
     def full(self, name: str) -> frozenset[bytes]:
         """The peers that have no room."""
 
+    def address(self, name: str, peer: bytes) -> str:
+        """Where this peer of a ROUTER came from; empty: from this machine, or it is gone."""
+
     def reaches(self, name: str, message: Message, peer: bytes) -> bool:
         """Whether this peer is connected; it is sent the message, if it has room for it."""
 
     def connections(self, name: str) -> int:
         """How many connections a socket has."""
+
+    def crowds(self, station: str) -> tuple[str, ...]:
+        """Of which of this station's sockets there is hardly a connection left, for people."""
 
     def down(self, *names: str) -> str:
         """Which of these sockets that connect are not connected, each by its endpoint and name; empty: all are."""

@@ -28,6 +28,7 @@ from penstock.ventilator.deletion import Deletion
 from penstock.ventilator.dispatch import Dispatcher
 from penstock.ventilator.intake import Intake
 from penstock.ventilator.ledger import Ledger
+from penstock.ventilator.other_versions import OtherVersions
 from penstock.ventilator.pairing import Pairing
 from penstock.ventilator.placement import Placement
 from penstock.ventilator.quarantine import Quarantine
@@ -97,10 +98,11 @@ class VentilatorCore:
             wall_time - now,
         )
         self.dispatcher: Dispatcher = Dispatcher(self.ledger)
-        self.worker_reports: WorkerReports = WorkerReports(self.ledger, self.dispatcher, version)
+        self._other_versions = OtherVersions(self.ledger.turn, version)
+        self.worker_reports: WorkerReports = WorkerReports(self.ledger, self.dispatcher, self._other_versions)
         self.quarantine: Quarantine = Quarantine(self.ledger, self.dispatcher)
         self.pairing: Pairing = Pairing(self.ledger, identity)
-        self.sink_log: SinkLog = SinkLog(self.ledger, self.pairing, must_compare=must_compare)
+        self.sink_log: SinkLog = SinkLog(self.ledger, self.pairing, self._other_versions, must_compare=must_compare)
         self.start_conditions: StartConditions = StartConditions(self.ledger)
         self.placement: Placement = Placement(self.ledger)
         self.intake: Intake = Intake(
@@ -281,6 +283,7 @@ class VentilatorCore:
         self._audit.on_client(event)
         match event.message:
             case messages.Submit():
+                self._other_versions.on_submit(event)
                 self.intake.on_submit(event, now)
                 self.deletion.on_submit(event.client, event.message, now)
             case messages.Cancel() as cancel:

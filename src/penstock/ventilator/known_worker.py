@@ -58,6 +58,9 @@ class Worker:
         self.connection = 0
         """The number its newest control connection was greeted with."""
         self.hello: Hello | None = None
+        """With the name that it has here."""
+        self.asked_name: str = ""
+        """That it was started with: jobs may ask for it, too."""
         self.number = 0
         """Of the newest hello or heartbeat; older ones are ignored."""
         self.window = 0
@@ -206,7 +209,7 @@ class Worker:
             return False
         if terms is ANY:
             return True
-        named = not terms.worker or terms.worker in {hello.name, hello.host}
+        named = not terms.worker or terms.worker in {hello.name, self.asked_name, hello.host}
         allowed = not terms.user or terms.user in hello.users
         return named and allowed and set(terms.needs) <= set(hello.tags) and self.id not in terms.avoid
 

@@ -144,7 +144,7 @@ class Ventilator:
         now = self.process.clock.now()
         if self._postponed:
             return now
-        due = (self.core.next_wakeup(), self._questions.due_at(now, self._desk.has_room))
+        due = self.core.next_wakeup(), self._questions.due_at(now, self._desk.has_room)
         return min((instant for instant in due if instant is not None), default=None)
 
     def receive(self, names: list[str], fds: list[int]) -> Iterator[Any]:
@@ -167,7 +167,7 @@ class Ventilator:
         yield from self._questions.take(self._desk.has_room)
         self._read_files(fds)
         self.core.malformed = self._malformed.count + self.links.malformed
-        self.core.questions.growth = self._store.growth.look(self.process.clock.now())
+        self.core.questions.growth = self._store.growth.look(self.process.clock.now()) + self.links.crowds("ventilator")
         self._pass_keys()
         if workers := self._control.under_way():
             yield PartsUnderWay(workers)
@@ -179,7 +179,8 @@ class Ventilator:
                 whole, (message, payload) = found
                 self._desk.on_message(whole.peer, whole.sender, message)
                 if not isinstance(message, PartsTaken):
-                    yield FromClient(whole.peer, message, payload, wall_time, whole.sender)
+                    came_from = whole.sender, self.links.address("desk", whole.peer)
+                    yield FromClient(whole.peer, message, payload, wall_time, *came_from)
         for client, _, taken in self._submits.taken(now):
             self.links.send("desk", taken, peer=client)
 
@@ -346,8 +347,7 @@ def start(config: VentilatorConfig, logger: logging.Logger) -> Ventilator:
     """A ventilator on its real store and sockets."""
     wait_for_address(endpoints(config.url).desk, logger)
     note_local_name(endpoints(config.url).desk, logger)
-    signals = loop.Signals()
-    clock = Clock()
+    signals, clock = loop.Signals(), Clock()
     security = for_station(config, Role.VENTILATOR)
     store = QueueStore(config.data, config.durable, scratch=config.scratch)
     links = ventilator_links(config.url, security)

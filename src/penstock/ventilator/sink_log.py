@@ -17,6 +17,7 @@ from penstock.job.spec import JobState
 from penstock.ventilator.contract import LoadChunk
 from penstock.ventilator.jobs_model import Batch, Chunk, Part, Place
 from penstock.ventilator.ledger import Ledger
+from penstock.ventilator.other_versions import OtherVersions
 from penstock.ventilator.pairing import Pairing
 from penstock.wire.bounds import RESEND
 from penstock.wire.messages import (
@@ -49,8 +50,11 @@ JITTER = 0.25
 class SinkLog:
     """Applies the sink's log."""
 
-    def __init__(self, ledger: Ledger, pairing: Pairing, *, must_compare: bool = False) -> None:
+    def __init__(
+        self, ledger: Ledger, pairing: Pairing, other_versions: OtherVersions, *, must_compare: bool = False
+    ) -> None:
         self._pairing = pairing
+        self._other_versions = other_versions
         self._ledger = ledger
         self.sink: bytes | None = None
         self.sink_heard_at: float = 0.0
@@ -82,6 +86,7 @@ class SinkLog:
         self.growth = head.growth
         if head.sink != self.sink or head.boot != self._boot:
             ledger.turn.log("sink_joined", sink=head.sink.hex()[:8], seq=head.seq)
+            self._other_versions.on_sink(head)
             self.sink, self._boot = head.sink, head.boot
             self.diverged, self._asked_at = False, None
             self._waiting.clear()

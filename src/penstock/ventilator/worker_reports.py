@@ -21,8 +21,9 @@ from penstock.ventilator.jobs_model import Place
 from penstock.ventilator.known_worker import Worker
 from penstock.ventilator.leases import LeaseRecord
 from penstock.ventilator.ledger import Ledger
+from penstock.ventilator.other_versions import OtherVersions
 from penstock.ventilator.worker_loss import WorkerLoss
-from penstock.version import minor
+from penstock.ventilator.worker_names import WorkerNames
 from penstock.wire.bounds import BEATS_PER_SECOND, PACE_MAX, is_to_be_logged
 from penstock.wire.messages import (
     Beat,
@@ -55,10 +56,11 @@ FREE = (Place.QUEUED, Place.DELAYED, Place.UNCONFIRMED, Place.ALONE)
 class WorkerReports:
     """Keeps the ledger in step with what workers say."""
 
-    def __init__(self, ledger: Ledger, dispatcher: Dispatcher, version: str) -> None:
+    def __init__(self, ledger: Ledger, dispatcher: Dispatcher, other_versions: OtherVersions) -> None:
         self._ledger = ledger
         self._dispatcher = dispatcher
-        self._version = version
+        self._other_versions = other_versions
+        self._names = WorkerNames(ledger.workers)
         self._connections = 0
         self.disbelieved: int = 0
         """Lines of inventories that could not be."""
@@ -111,6 +113,7 @@ class WorkerReports:
         if not self._ledger.is_confirmed and any(held.batch not in batches for held in hello.held):
             return  # this file may be an older one than it knows: it says hello again, when the sink has answered
         joined = worker.hello is None
+        worker.asked_name, hello = hello.name, self._names.named(worker, hello)
         worker.hello = hello
         worker.number = hello.number
         worker.window = hello.window
@@ -123,11 +126,13 @@ class WorkerReports:
         self._ledger.leases.uncharge(worker)
         worker.take_inventory(hello)
         drop = self._compare(worker, now, exact=True)
-        self._ledger.turn.tell(worker.id, Welcome(hello.number, floor, tuple(drop), self.sink_takes_parts))
+        given = "" if hello.name == worker.asked_name else hello.name
+        self._ledger.turn.tell(worker.id, Welcome(hello.number, floor, tuple(drop), self.sink_takes_parts, given))
         if joined:
             self._ledger.turn.log("worker_joined", worker=hello.name, host=hello.host, pid=hello.pid, slots=hello.slots)
-            if hello.version and minor(hello.version) != minor(self._version):
-                self._ledger.turn.log("other_version", worker=hello.name, version=hello.version, here=self._version)
+            if given:
+                self._ledger.turn.log("name_taken", name=worker.asked_name, called=given, host=hello.host)
+            self._other_versions.on_worker(hello)
 
     def on_heartbeat(self, beat: Heartbeat, now: float) -> None:
         """Answered at once; an older one than the newest is ignored."""

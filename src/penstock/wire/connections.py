@@ -10,10 +10,10 @@ from __future__ import annotations
 class Connections:
     """Of one socket. `bound`: others connect to it; else it has one connection, which comes and goes."""
 
-    def __init__(self, *, bound: bool, port: int | None = None, quiet: bool = False) -> None:
-        """`port`: where it listens, if it is tcp. `quiet`: nobody but the socket's owner asks."""
+    def __init__(self, *, bound: bool, door: int | str | None = None, quiet: bool = False) -> None:
+        """`door`: where it listens, a port or a path. `quiet`: nobody but the socket's owner asks."""
         self.bound = bound
-        self.port = port
+        self.door = door
         self.quiet = quiet
         self._new: set[int] = set()
         """Accepted, and not known to have shaken hands."""

@@ -20,7 +20,8 @@ import os
 import socket as sockets
 import struct
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -249,7 +250,7 @@ class Guard:
         for public in before.allowed.keys() - peers.allowed.keys():
             addresses, peer = self._addresses.pop(public, set()), before.allowed[public]
             ports = {port for door, port in doors.items() if peer.role in DOORS[door]}
-            cut = cut_off(ports, addresses if len(addresses) < ADDRESSES_MAX else None)
+            cut = cut_off({*ports}, addresses if len(addresses) < ADDRESSES_MAX else None)
             self._news.log("key_revoked", name=peer.name, key=fingerprint(public), connections=cut)
         for public in peers.allowed.keys() - before.allowed.keys():
             peer = peers.allowed[public]
@@ -274,25 +275,47 @@ def event_of(frames: list[bytes]) -> tuple[int, int]:
     return int(event), int(value)
 
 
-def cut_off(ports: set[int], addresses: set[str] | None = None, only: int | None = None) -> int:
-    """Shut down the tcp connections of this process that came in at these ports from these addresses (None: from
+class Spare:
+    """A descriptor that is held for copies of others: where a crowd has come the process may open no more."""
+
+    def __init__(self) -> None:
+        self._null, self._copy = (os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC) for _ in range(2))
+
+    @contextlib.contextmanager
+    def connection(self, fd: int) -> Iterator[sockets.socket]:
+        """What has this number now, whoever may have it later. Raises OSError: it is no connection."""
+        try:
+            os.dup2(fd, self._copy, inheritable=False)
+            connection = sockets.socket(fileno=self._copy)
+            try:
+                yield connection
+            finally:
+                connection.detach()
+        finally:
+            os.dup2(self._null, self._copy, inheritable=False)
+
+
+@cache
+def spare() -> Spare:
+    """This process'; to be called while files can be opened."""
+    return Spare()
+
+
+def cut_off(doors: set[int | str], addresses: set[str] | None = None, only: int | None = None) -> int:
+    """Shut down the connections of this process that came in at these ports, or paths, from these addresses (None: from
     anywhere), or the `only` one with this descriptor; returns how many.
 
     libzmq closes no connection on request. To its other end and to libzmq it is as if the network had cut it.
     """
     fds = os.listdir("/proc/self/fd") if only is None else [only]
-    return sum(_shut_down(int(fd), ports, addresses) for fd in fds)
+    return sum(_shut_down(int(fd), doors, addresses) for fd in fds)
 
 
-def _shut_down(fd: int, ports: set[int], addresses: set[str] | None) -> bool:
-    with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
-        copy = os.dup(fd)  # what is looked at is what is shut down, whoever has the number by then
-        stack.callback(os.close, copy)
-        connection = sockets.socket(fileno=copy)
-        stack.pop_all()
-        with connection:
-            is_door = connection.family in {sockets.AF_INET, sockets.AF_INET6} and connection.getsockname()[1] in ports
-            if is_door and (addresses is None or connection.getpeername()[0] in addresses):
-                connection.shutdown(sockets.SHUT_RDWR)
-                return True
+def _shut_down(fd: int, doors: set[int | str], addresses: set[str] | None) -> bool:
+    with contextlib.suppress(OSError), spare().connection(fd) as connection:
+        here = connection.getsockname()
+        door = here if connection.family == sockets.AF_UNIX else here[1]
+        if door in doors and (addresses is None or connection.getpeername()[0] in addresses):
+            connection.shutdown(sockets.SHUT_RDWR)
+            return True
     return False

@@ -366,8 +366,17 @@ class BatchClose(Record, frozen=True):
     total: Count
 
 
+class Program(Record, frozen=True):
+    """What submits: its penstock, and which process it is."""
+
+    version: Label
+    host: Label
+    pid: Count
+
+
 class Submit(Numbered, frozen=True):
-    """Accept all of this; answered by Accepted when it is durable. Said twice, it is accepted once.
+    """Accept all of this; answered by Accepted when it is durable. Said twice, it is accepted once. Where it opens
+    batches, `program` is who submits; None: a release before 0.3.
 
     The payload has the functions of `opens`, then the arguments of `chunks`.
     """
@@ -375,6 +384,7 @@ class Submit(Numbered, frozen=True):
     opens: Annotated[tuple[BatchOpen, ...], Many]
     chunks: Annotated[tuple[ChunkHead, ...], Many]
     closes: Annotated[tuple[BatchClose, ...], Many]
+    program: Program | None = None
 
 
 class Cancel(AboutBatch, frozen=True):
@@ -774,6 +784,8 @@ class Hello(ByWorker, frozen=True):
     """Whether it takes Parts over control."""
     wall_time: Instant = 0.0
     """Of the worker's clock when it said so; 0: it did not."""
+    is_apart: bool = False
+    """Whether a Welcome has given it another name; it goes on saying the first one here."""
 
 
 class InSlot(Record, frozen=True):
@@ -855,6 +867,8 @@ class SinkHead(BySink, frozen=True):
     """Whether it takes Parts from workers."""
     growth: Annotated[tuple[Text, ...], Many] = ()
     """What of its files grows until it is trouble, for people."""
+    version: Label = ""
+    """of penstock; empty: a release before 0.3"""
 
 
 class Completions(BySink, frozen=True):
@@ -950,6 +964,8 @@ class Welcome(Numbered, frozen=True):
     drop: tuple[LeaseSpan, ...]
     parts: bool = False
     """Whether the sink takes Parts."""
+    name: Label = ""
+    """What it is called from now on, since another worker has the name that it said; empty: that."""
 
 
 class Beat(Message, frozen=True):
@@ -1022,6 +1038,13 @@ class Drain(Message, frozen=True):
     """Hand back what has not started, finish what has, wait for Closed, leave."""
 
 
+class Upgrade(Message, frozen=True):
+    """Worker or sink, and ventilator, are of different versions: one line for people says which of them to upgrade. A
+    short one: 0.2 knows no such message, and its log has the first 64 bytes of what it drops."""
+
+    text: Text
+
+
 VentilatorToWorker = (
     Jobs
     | Greeting
@@ -1038,6 +1061,7 @@ VentilatorToWorker = (
     | LiveAck
     | Part
     | PartsTaken
+    | Upgrade
 )
 
 
@@ -1108,7 +1132,9 @@ class Keys(Message, frozen=True):
     more: bool = False
 
 
-VentilatorToSink = Greeting | SinkBeat | Replay | Restate | Verdicts | ForgetBatch | TrimOutput | Keys | SinkRefused
+VentilatorToSink = (
+    Greeting | SinkBeat | Replay | Restate | Verdicts | ForgetBatch | TrimOutput | Keys | SinkRefused | Upgrade
+)
 
 
 # ---------------------------------------------------------------------------------------------- worker -> sink

@@ -21,7 +21,8 @@ from penstock.job.spec import ID_BYTES
 from penstock.keys.roles import EVERYONE, Peer
 from penstock.url import ANY_HOST
 from penstock.wire.bind_address import check_owner, hold, not_bound, to_bind
-from penstock.wire.connections import Connections, open_files
+from penstock.wire.connections import Connections
+from penstock.wire.crowd import Crowd
 from penstock.wire.frames import encode
 from penstock.wire.guard import (
     HANDSHAKE_FAILED,
@@ -51,9 +52,6 @@ TURN_MESSAGES = 1_000
 """Messages taken from one socket in a turn: enough to fill a commit, few enough to keep a turn short."""
 TURN_BYTES = 16 << 20
 """Bytes taken from one socket in a turn, after which the rest waits for the next."""
-
-SPARE_FILES = 100
-"""Open files that are left for the store, the log and the station's own sockets."""
 
 BINDS = {
     "desk": zmq.ROUTER,
@@ -89,10 +87,10 @@ class Links:
         """Of sockets that answer peers by name."""
         self._topics: dict[str, Topics] = {}
         self._ports: dict[str, int] = {}
-        self._most_connections = self._security.limits.connections
         self.guard: Guard | None = None
         """Of a station with keys."""
         self.news: News = News()  # of keys, strangers and names
+        self._crowd = Crowd(security.limits, self.news)
         self._outward = Outward(lambda name: self._connections[name].shaken > 0, self.news)
         self._shut_out: dict[str, Unshaken] = {}
         """Sockets whose last try to connect ended in the handshake, and how."""
@@ -116,8 +114,7 @@ class Links:
                 self.guard = Guard(self._context, key, folder, self.news)
                 self._poller.register(self.guard.socket, zmq.POLLIN)
             yield
-            count, limit = max(1, len(self._ports)), self._security.limits.connections
-            self._most_connections = (open_files(count * limit + SPARE_FILES) - SPARE_FILES) // count
+            self._crowd.make_room(len(self._connections))
             if self.guard is not None:
                 doors = {name: self._sockets[name].get_string(zmq.LAST_ENDPOINT) for name in self._ports}
                 self_test(self._context, self.guard, doors)
@@ -144,17 +141,17 @@ class Links:
     def bind(self, name: str, endpoint: str, *, monitored: bool = False) -> None:
         """A socket that others connect to. ConfigError: the address is in use, or cannot be had."""
         socket = self.socket(name, BINDS[name])
-        port, at = None, [endpoint]
+        port, at, path = None, [endpoint], endpoint.removeprefix("ipc://")
         if endpoint.startswith("tcp://"):
             guarded = self.guard is not None or self._security.insecure
             at = to_bind(endpoint, guarded=guarded)
             port = self._ports[name] = int(endpoint.rpartition(":")[2])
             self._security.on_bind(socket, name)
-        self._watch_connections(name, Connections(bound=True, port=port, quiet=not monitored))
+        self._watch_connections(name, Connections(bound=True, door=port or path, quiet=not monitored))
         try:
             if endpoint.startswith("ipc://"):
                 self.is_local = True
-                self._locks.append(hold(Path(endpoint.removeprefix("ipc://"))))
+                self._locks.append(hold(Path(path)))
             bound = bind_all(socket, at)
         except zmq.ZMQError as error:
             why = f"cannot bind {endpoint} ({name}): {error.strerror.lower()}"
@@ -183,7 +180,6 @@ class Links:
         except zmq.ZMQError as error:
             hint = "it can be bound, and here a host must be named" if f"//{ANY_HOST}:" in endpoint else error.strerror
             raise ConfigError(f"cannot connect to {endpoint} ({name}): {hint}") from None
-
         if self._outward.resolver is not None and not asks:
             self.watch(self._outward.resolver.fd)
 
@@ -264,8 +260,7 @@ class Links:
                 event, value = event_of(frames)
                 if event == zmq.Event.ACCEPTED:
                     connections.accepted(value)
-                    if connections.port is not None and connections.open > self._most_connections:
-                        cut_off({connections.port}, only=value)
+                    self._crowd.on_accepted(name, connections, value)
                 elif event == HANDSHAKE_SUCCEEDED:
                     self._shut_out.pop(name, None)
                     connections.has_shaken()
@@ -292,6 +287,10 @@ class Links:
         """What is known of why that was; empty: there is none."""
         return "" if self.unshaken is None else self.unshaken.why
 
+    def crowds(self, station: str) -> tuple[str, ...]:
+        """Of which of this station's sockets there is hardly a connection left, for people."""
+        return self._crowd.said(station, self._connections)
+
     def connection_events(self, name: str) -> list[bool]:
         """What a monitored socket's connections did since the last call: True for up, False for lost, in order."""
         return self._connections[name].take_events()
@@ -316,7 +315,8 @@ class Links:
                 _drop_rest(socket)
                 continue
             if unread is not None and not unread.knows(peer):
-                unread.meet(peer, Connection(int(frame.get(zmq.SRCFD)), sender.public, sender.name))
+                address = frame.get("Peer-Address")
+                unread.meet(peer, Connection(int(frame.get(zmq.SRCFD)), sender.public, sender.name, str(address)))
             size = len(frame)
             yield Received(name, peer, (frame.buffer if size >= ZERO_COPY_BYTES else frame.bytes)[topic:], sender)
             taken += size
@@ -339,6 +339,10 @@ class Links:
     def full(self, name: str) -> frozenset[bytes]:
         """The peers that have no room."""
         return self._unread[name].full(time.monotonic())
+
+    def address(self, name: str, peer: bytes) -> str:
+        """Where this peer of a ROUTER came from; empty: from this machine, or it is gone."""
+        return self._unread[name].address(peer)
 
     def _cut(self, name: str, fd: int) -> None:
         """This connection of a socket; one in a private folder is of our own user, and only waits."""

@@ -39,6 +39,8 @@ class Connection(NamedTuple):
     key: str
     name: str
     """Of the key."""
+    address: str = ""
+    """Of the peer; empty where it is on this machine."""
 
 
 class Queue:
@@ -75,6 +77,11 @@ class Unread:
         """A peer said something for the first time."""
         self.lose(connection.fd)  # another one had that number before
         self._peers[peer], self._of_fd[connection.fd] = connection, peer
+
+    def address(self, peer: bytes) -> str:
+        """Where it came from, as far as is known."""
+        connection = self._peers.get(peer)
+        return "" if connection is None else connection.address
 
     def lose(self, fd: int) -> None:
         """A connection is gone, and with it what waited for it."""

@@ -140,7 +140,7 @@ class WorkerCore:
                 (self._outbox.under_way if to_sink else self._membership.wait)(now)
             case messages.PartsTaken():
                 self._outbox.taken(now)
-            case messages.FunctionPart() | messages.Part():
+            case messages.FunctionPart() | messages.Part() | messages.Upgrade():
                 pass  # the process puts them together, and says so
             case _:
                 assert_never(event)

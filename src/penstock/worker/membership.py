@@ -126,6 +126,7 @@ class Membership:
         if self.silence(now) > self._lease_time / 2:
             return False
         self.joined, self.lost, self._prompt = True, False, False
+        self._me = msgspec.structs.replace(self._me, is_apart=bool(welcome.name))
         return True
 
     @property

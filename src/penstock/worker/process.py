@@ -35,7 +35,7 @@ from penstock.job.private_folder import remove_abandoned
 from penstock.job.spec import new_worker_id
 from penstock.job.spooled_output import Segments
 from penstock.keys.roles import Role
-from penstock.station import loop
+from penstock.station import loop, other_version
 from penstock.station.capacity import make_room
 from penstock.station.clock import Clock
 from penstock.station.config import WorkerConfig, from_argv
@@ -120,7 +120,7 @@ class Worker:
         self._slots = slots
         self.links = links
         self.process = process
-        self._id, self._name = hello.worker, hello.name
+        self._id, self._name, self._own_name = hello.worker, hello.name, hello.name
         self._contact = contact
         self._outlet = outlet
         self._screens = screens
@@ -199,8 +199,10 @@ class Worker:
         if found is None:
             return
         message, payload = found[1]
+        self._say(other_version.said(message))
         if isinstance(message, Welcome):
             self._say(self._contact.welcomed(message.number, now))
+            self._be_called(message.name or self._own_name)
         if isinstance(message, Beat | Welcome):
             self._to_sink.takes(message.parts)
         elif isinstance(message, Greeting):
@@ -217,6 +219,12 @@ class Worker:
         elif isinstance(message, Jobs):
             self._unpack(message, payload)
         yield message
+
+    def _be_called(self, name: str) -> None:
+        """From now on, by whoever asks who has run a job."""
+        if name != self._name:
+            self._name = name
+            self._say([Log("name_taken", {"name": self._own_name, "called": name})])
 
     def _decode(self, received: Received) -> Wire | None:
         return self._malformed.decode(self._decoder, received)

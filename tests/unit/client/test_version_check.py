@@ -11,6 +11,7 @@ from penstock.client.records import PipelineStatus
 from penstock.client.version_check import LOOK_INTERVAL, Versions
 from penstock.errors import NoPipeline
 from penstock.job.shipped_modules import PYTHON
+from penstock.version import VERSION
 from support.status_records import pipeline_status, worker_info
 
 
@@ -55,6 +56,17 @@ def test_each_other_version_is_warned_of_once(caplog: pytest.LogCaptureFixture) 
         f"worker w1 has Python 3.99 and this is {PYTHON}",
         f"worker w3 has Python 3.98 and this is {PYTHON}",
     ]
+
+
+def test_an_older_ventilator_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    """One of before 0.3 does not tell its clients by itself; the others do."""
+    world = World()
+    with caplog.at_level(logging.WARNING):
+        world.look(pipeline_status(version="99.0.0"))
+        world.look(pipeline_status(version="0.2.0", url="ipc:///x"))
+        world.look(pipeline_status(version="0.2.0"))
+    advice = f"upgrade the ventilator to penstock {VERSION}"
+    assert caplog.messages == [f"the ventilator at ipc:///x has penstock 0.2.0 and this is {VERSION}: {advice}"]
 
 
 def test_workers_are_looked_at_now_and_then() -> None:

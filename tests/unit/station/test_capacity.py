@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import resource
-from pathlib import Path
 
 import pytest
 
@@ -14,18 +13,23 @@ from penstock.station import capacity
 from penstock.station.capacity import check_slots, default_slots, make_room
 
 
-def test_as_many_as_fit_are_refused_by_their_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The container's if it has less than the host, and the error says how many would do."""
-    limit = tmp_path / "memory.max"
-    limit.write_text("100000000")
-    monkeypatch.setattr(capacity, "MEMORY_LIMITS", (str(limit), str(tmp_path / "none")))
+def test_as_many_as_fit_are_refused_by_their_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The container's if it has less than the host, and the error says how many would do; so many are the default, at
+    most."""
+    limits = [100_000_000]
+    monkeypatch.setattr(capacity, "memory_limit", lambda: limits[0])
     with pytest.raises(ConfigError, match=r"at most ([0-9,]+)") as caught:
         check_slots(1_000_000)
     most = int(re.findall(r"at most ([0-9,]+)", str(caught.value))[0])
     check_slots(most)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(200))
+    assert default_slots() == most
     with pytest.raises(ConfigError):
         check_slots(most + 1)
-    limit.write_text("max")
+    limits[0] = 30_000_000
+    with pytest.raises(ConfigError, match="gives 30 MB: a worker needs more"):
+        check_slots(1)
+    monkeypatch.setattr(capacity, "memory_limit", lambda: None)
     check_slots(most + 1)
     with pytest.raises(ConfigError):
         check_slots(os.sysconf("SC_PHYS_PAGES"))  # a page each
@@ -41,6 +45,15 @@ def test_open_files_are_asked_for_up_to_the_hard_limit(monkeypatch: pytest.Monke
     with pytest.raises(ConfigError, match=r"ulimit -Hn.*at most 150"):
         check_slots(151)
     check_slots(150)
+
+
+def test_slots_are_no_more_than_the_quota(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of processor time, in whole cores."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(8))
+    monkeypatch.delenv("SLURM_CPUS_PER_TASK", raising=False)
+    for cores, slots in ((3, 3), (20, 8), (None, 8)):
+        monkeypatch.setattr(capacity, "cpu_limit", lambda cores=cores: cores)
+        assert default_slots() == slots
 
 
 def test_there_is_at_least_one_slot() -> None:

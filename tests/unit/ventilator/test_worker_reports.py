@@ -601,8 +601,9 @@ def test_what_is_on_its_way_to_a_worker_is_not_queued_again(bench: VentilatorBen
 def test_drain_takes_a_name_an_id_or_a_host(bench: VentilatorBench) -> None:
     """A name comes first. What fits several drains none of them, and says the ids of all."""
     one, two, other = (bench.worker(name) for name in ("one", "two", "other"))
-    for peer in (one, two):  # two containers that were given one name, each with a host name of its own
-        bench.turn(replace(peer.hello(peer.connect()), name="gpu", host=f"host-{peer.name}"))
+    for peer in (one, two):  # two slots of a host
+        bench.turn(replace(peer.hello(peer.connect()), host="gpu"))
+    bench.turn(replace(other.hello(other.connect()), host="host-other"))
 
     def drained(text: str) -> list[bytes]:
         """Who is told to leave."""
@@ -612,8 +613,8 @@ def test_drain_takes_a_name_an_id_or_a_host(bench: VentilatorBench) -> None:
     (refused,) = bench.ask(DrainWorker(1, "gpu"))
     assert isinstance(refused, Refused)
     assert refused.kind == "NoSuchWorker"
-    assert all(f"{peer.id.hex()} (gpu on host-{peer.name})" in refused.text for peer in (one, two))
+    assert all(f"{peer.id.hex()} ({peer.name} on gpu)" in refused.text for peer in (one, two))
     assert drained("gpu") == drained("nobody") == drained(one.id.hex()[:4]) == []
-    assert drained("other") == drained("host") == [other.id]
+    assert drained("other") == drained("host-other") == [other.id]
     assert drained(one.id.hex()) == drained(one.id.hex()[:8].upper()) == [one.id]
-    assert drained("host-two") == [two.id]
+    assert drained("two") == [two.id]

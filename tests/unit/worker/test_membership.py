@@ -66,3 +66,14 @@ def test_a_hello_that_may_be_lost_is_soon_said_again() -> None:
     membership.postpone(3.0)
     membership.hello(9, 3.0)
     assert membership.beat_due_at == 3.0 + PACE * INTERVAL
+
+
+def test_the_name_that_was_given_is_kept() -> None:
+    """The next hello says that there is one; a ventilator that gives none has no say in it any more."""
+    me = Hello(b"w" * 16, 0, 0, 0, "w", "host", 1, 1, 0, (), "3")
+    membership = Membership(me, 0.0, LEASE_TIME, INTERVAL, lambda _: ())
+    for life, name in enumerate(("w-77", "", "w-77"), 1):
+        membership.greeted(Greeting(life, 1, LEASE_TIME, INTERVAL))
+        hello = membership.hello(9, (), 0.0)
+        assert (hello.name, hello.is_apart) == ("w", life == 2)
+        assert membership.welcomed(Welcome(hello.number, 1, (), name=name), 0.1)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from penstock.cli.commands.doctor_reach import Finding
 from penstock.errors import PenstockError
+from penstock.station.control_groups import OWN, ROOT, folders
 from penstock.station.interpreter import command
 
 DISK_WRONG_BYTES = 64 << 20
@@ -71,10 +72,10 @@ def files() -> Finding:
     return Finding("files", "ok", said)
 
 
-def processes(root: Path = Path("/sys/fs/cgroup"), groups: Path = Path("/proc/self/cgroup")) -> Finding:
+def processes(root: Path = ROOT, groups: Path = OWN) -> Finding:
     """How many processes and threads more this control group may have."""
     left: int | None = None
-    for folder in _groups(root, groups):
+    for folder in folders("pids", root, groups):
         try:
             most, now = ((folder / name).read_text().strip() for name in ("pids.max", "pids.current"))
         except OSError:
@@ -91,19 +92,6 @@ def processes(root: Path = Path("/sys/fs/cgroup"), groups: Path = Path("/proc/se
     if left < PROCESSES_WARN:
         return Finding("processes", "warn", f"{said}: few for jobs that start processes or threads")
     return Finding("processes", "ok", said)
-
-
-def _groups(root: Path, groups: Path) -> Iterator[Path]:
-    """The folders of this process' group, and of those that it is in (cgroups(7), both versions)."""
-    try:
-        lines = groups.read_text().splitlines()
-    except OSError:
-        return
-    for line in lines:
-        _, kinds, path = line.split(":", 2)
-        if kinds in {"", "pids"}:
-            at = Path(path.lstrip("/"))
-            yield from (root / kinds / part for part in (at, *at.parents))
 
 
 def slot() -> Finding:

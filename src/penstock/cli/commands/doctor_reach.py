@@ -12,11 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
 from penstock.cli.commands.status import without_workers
+from penstock.cli.commands.workers import of_other_versions
 from penstock.errors import ConfigError, NoPipeline, PenstockError, Refused
 from penstock.keys.roles import CLIENTS, DOORS, OWNER_OF_SOCKET, Role
 from penstock.station.own_address import is_own_name
 from penstock.url import SOCKET_NAMES, default_url, endpoints
-from penstock.version import VERSION, minor
+from penstock.version import VERSION, advice, minor
 from penstock.wire.bind_address import is_loopback
 from penstock.wire.greeting import greets, takes_large
 
@@ -170,6 +171,7 @@ def _doors(at: dict[str, str], key: KeyFile | None) -> Iterator[Finding]:
     else:
         said = "not let in: the key was revoked or never on the list there (`penstock keys list`), or the pipeline is"
         said += " another one, or has no keys"
+    said += ", or the station has as many connections as it may, which its log says"
     for name, let_in in try_doors({name: at[name] for name in names}, key, HANDSHAKE_TIME).items():
         if let_in:
             yield Finding(f"{name} door", "ok", "let in")
@@ -225,13 +227,12 @@ def judged(status: PipelineStatus, now: float) -> Iterator[Finding]:
 
 
 def _penstock(status: PipelineStatus) -> Finding:
-    others = [
-        f"{one.version} at {one.name}" for one in status.workers if minor(one.version) not in {"", minor(VERSION)}
-    ]
-    said = ", ".join([f"the pipeline has {status.version}, this is {VERSION}", *others])
-    if status.version == VERSION and not others:
+    said = f"the pipeline has {status.version}, this is {VERSION}"
+    here = advice(status.version, VERSION, "the ventilator and the sink", "this one")
+    others = [*([here] if here else []), *of_other_versions(status)]
+    if not others:
         return Finding("penstock", "ok", said)
-    return Finding("penstock", "warn", f"{said}: install one version everywhere")
+    return Finding("penstock", "warn", "; ".join([said, *others]))
 
 
 def _clock(ahead: float) -> Finding:

@@ -10,9 +10,10 @@ import msgspec
 
 from penstock.cli.options import as_json, running
 from penstock.cli.output import columns, json_line, printable
+from penstock.version import advice
 
 if TYPE_CHECKING:
-    from penstock.client.records import WorkerInfo
+    from penstock.client.records import PipelineStatus, WorkerInfo
 
 
 def state(worker: WorkerInfo) -> str:
@@ -27,7 +28,8 @@ def command(url: str, as_json: bool) -> None:
     """List the workers: their slots, the jobs that run there, all jobs that they hold, and how many they have done."""
     from penstock.client.command_line import ask_status
 
-    workers = sorted(ask_status(url).workers, key=lambda worker: (worker.host, worker.name))
+    status = ask_status(url)
+    workers = sorted(status.workers, key=lambda worker: (worker.host, worker.name))
     if as_json:
         for worker in workers:
             json_line(msgspec.structs.asdict(worker))
@@ -38,12 +40,23 @@ def command(url: str, as_json: bool) -> None:
     )
     for line in broken(workers):
         print(line)
+    for line in of_other_versions(status):
+        print(printable(f"version   {line}"))
 
 
 def _row(worker: WorkerInfo) -> tuple[object, ...]:
     counts = worker.slots, worker.running, worker.jobs, worker.done
     versions = worker.python, worker.version or "-"
     return worker.name, worker.host, worker.pid, *counts, *versions, state(worker), " ".join(worker.tags)
+
+
+def of_other_versions(status: PipelineStatus) -> list[str]:
+    """A line for each worker that does not go with its ventilator, and which side to upgrade."""
+    return [
+        f"{one.name} on {one.host} has penstock {one.version}, and the ventilator {status.version}: {text}"
+        for one in status.workers
+        if one.version and (text := advice(one.version, status.version, "that worker", "the ventilator"))
+    ]
 
 
 def broken(workers: Iterable[WorkerInfo]) -> list[str]:

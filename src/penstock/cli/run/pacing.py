@@ -16,11 +16,13 @@ import click
 from penstock.cli.option_types import DURATION, SIZE, OptionDecorator, together
 from penstock.cli.output import say
 from penstock.errors import ConfigError
+from penstock.job.spec import name_apart
 
 if TYPE_CHECKING:
     from penstock import Pipeline
     from penstock.cli.run.work import Work
     from penstock.client.command_line import Gate, Pace
+    from penstock.client.records import WorkerInfo
 
 LOAD = re.compile(r"(?P<sign>[+-]?)(?P<number>\d+(?:\.\d+)?)(?P<percent>%?)")
 LEAST_LOAD = 0.01
@@ -122,11 +124,16 @@ def slots_for(pipeline: Pipeline, work: Work, url: str | None) -> int:
         worker
         for worker in pipeline.workers()
         if not (worker.draining or worker.broken)
-        and work.worker in {None, worker.name, worker.host}
+        and (work.worker is None or is_called(worker, work.worker))
         and set(work.needs) <= set(worker.tags)
         and (not work.user or work.user in worker.users)
     )
     return sum(worker.slots for worker in fitting)
+
+
+def is_called(worker: WorkerInfo, name: str) -> bool:
+    """Whether jobs for this name, or host, may run there: also where others had the name first."""
+    return name in {worker.name, worker.host} or worker.name == name_apart(name, worker.id)
 
 
 class Watchful:

@@ -52,11 +52,14 @@ def test_what_is_about_this_machine_is_for_a_pipeline_here(asked: dict[str, Any]
 
 def test_only_slots_that_can_run_the_jobs_count() -> None:
     """Else more would be handed in than run, and start after the one that halts."""
-    worker = SimpleNamespace(name="w", host="h", slots=4, draining=False, broken="", tags=("gpu",), users=("ann",))
+    usual = {"id": "3fa2c1", "name": "w", "host": "h", "slots": 4, "draining": False, "broken": ""}
+    worker = SimpleNamespace(**usual, tags=("gpu",), users=("ann",))
     workers = [SimpleNamespace(**worker.__dict__ | changes) for changes in CHANGED]
     pipeline: Any = SimpleNamespace(workers=lambda: workers)
     work: Any = SimpleNamespace(worker="w", needs=["gpu"], user="ann", limit=None, pipe=False)
     assert slots_for(pipeline, work, URL) == 4
+    workers.append(SimpleNamespace(**worker.__dict__ | {"name": "w-3fa2c1", "host": "other"}))
+    assert slots_for(pipeline, work, URL) == 8  # started with the same name
     work.worker = "h"
     assert slots_for(pipeline, work, URL) == 8
     halting = Pacing(None, None, None, halts=True)
