@@ -91,10 +91,6 @@ class QuietOrders:
         count, self.waiting = self.waiting, 0
         return count
 
-    def take_backup(self) -> bool:
-        """Nobody asks for one here."""
-        return False
-
 
 class Logged(NamedTuple):
     """A line of a station's log; `fields` as it shows them."""

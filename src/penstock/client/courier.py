@@ -33,6 +33,7 @@ from penstock.wire.messages import (
     AskPipeline,
     AsksMuch,
     AskWhy,
+    BackUpState,
     Bytes,
     Cancel,
     Claimed,
@@ -362,7 +363,7 @@ class Courier:
                 self._desk.replace(request, *rest)
 
     def _on_sink(self, name: str, message: Any, payload: Bytes) -> None:
-        if isinstance(message, Fetched | FetchedOutput | Claimed | Refused):
+        if isinstance(message, Fetched | FetchedOutput | Claimed | Refused | BackUpState):
             self._fetches.on_answer(message.number, message, payload)
         else:
             self._channels[name].on_message(message, payload)

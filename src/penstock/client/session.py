@@ -172,13 +172,13 @@ class Session:
         self.call(lambda: self._courier.ask(make, settling(answer)))
         return answer
 
-    def fetch(self, make: Callable[[int], Message]) -> tuple[Any, Bytes]:
-        """The sink's answer, with its payload."""
+    def fetch(self, make: Callable[[int], Message], timeout: float | None = None) -> tuple[Any, Bytes]:
+        """The sink's answer, with its payload. Raises NoPipeline after `timeout` seconds without."""
         self.ensure_usable()
         check(make(0))
         answer: Future[tuple[Any, Bytes]] = Future()
         self.call(lambda: self._courier.fetch(make, settling(answer)))
-        return self.wait_for(answer, None)
+        return self.wait_for(answer, timeout)
 
     def say(self, message: Message) -> None:
         """Tell the ventilator what needs no answer."""

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from penstock.keys.roles import EVERYONE, Peer
-from penstock.wire.messages import Message
+from penstock.wire.messages import BackUp, Message
 
 Bytes = bytes | memoryview
 
@@ -69,6 +69,14 @@ class AnswerFromStore(Action, frozen=True):
     client: bytes
     number: int
     batch: bytes
+
+
+class CopyStore(Action, frozen=True):
+    """Answer a client that may have a copy of the store, and has this `key`, with how far it is."""
+
+    client: bytes
+    asked: BackUp
+    key: str
 
 
 class Report(Action, frozen=True):

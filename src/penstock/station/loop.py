@@ -26,7 +26,6 @@ from penstock.station import log_events
 from penstock.station.clock import Clock
 from penstock.station.contract import Actions, Log, Save
 from penstock.station.service_manager import ServiceManager
-from penstock.station.store_file import BACKUP, StoreFile
 from penstock.station.waiting_questions import WaitingQuestions
 from penstock.wire.bounds import is_to_be_logged
 from penstock.wire.frames import Decoder, Wire, asked_number
@@ -53,9 +52,6 @@ class Orders(Protocol):
 
     def read(self) -> int:
         """How many arrived since the last call that say to leave."""
-
-    def take_backup(self) -> bool:
-        """Whether somebody asked for a backup since the last call."""
 
 
 class Process(NamedTuple):
@@ -239,14 +235,13 @@ def _refuse_undecoded(links: StationLinks, received: Received, error: errors.Pro
 
 
 class Signals:
-    """SIGTERM, SIGINT and SIGHUP (to leave) and SIGUSR1 (to back up) as a file descriptor that the loop polls. Who was
-    started so that it ignores SIGHUP (`nohup`) goes on ignoring it."""
+    """SIGTERM, SIGINT and SIGHUP, the orders to leave, as a file descriptor that the loop polls. Who was started so
+    that it ignores SIGHUP (`nohup`) goes on ignoring it. SIGUSR1 does nothing: `penstock backup` of 0.2 sends it."""
 
     def __init__(self) -> None:
         self.fd: int
         self.fd, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
-        self._backup = False
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
             if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, lambda *_: None)
@@ -255,14 +250,8 @@ class Signals:
         """How many arrived since the last call that say to leave."""
         with contextlib.suppress(BlockingIOError):
             arrived = os.read(self.fd, 64)
-            self._backup |= signal.SIGUSR1 in arrived
             return len(arrived) - arrived.count(signal.SIGUSR1)
         return 0
-
-    def take_backup(self) -> bool:
-        """Whether somebody asked for a backup since the last call."""
-        wanted, self._backup = self._backup, False
-        return wanted
 
 
 def run(station: Station) -> None:
@@ -335,14 +324,6 @@ def save(station: Station, saves: list[Any]) -> None:
             if said:
                 log_events.emit(station.process.logger, "disk_has_room", {})
             return
-
-
-def back_up(store: StoreFile, logger: logging.Logger) -> None:
-    """Into the folder `backup` beside the store; a failure is said, and changes nothing."""
-    try:
-        log_events.emit(logger, "backed_up", {"path": store.back_up(store.path.parent / BACKUP)})
-    except errors.StoreError as error:
-        log_events.emit(logger, "backup_failed", {"error": str(error)})
 
 
 def main(start: Callable[[], Station], logger: logging.Logger, **about: object) -> int:

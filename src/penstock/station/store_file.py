@@ -1,4 +1,4 @@
-"""One SQLite file in a data folder, owned by one process: open, lock, one transaction per turn, reopen, back up.
+"""One SQLite file in a data folder, owned by one process: open, lock, one transaction per turn, reopen.
 
 Promises:
 
@@ -24,7 +24,6 @@ import apsw
 import msgspec
 
 from penstock.errors import SchemaMismatch, StoreError, StoreFull
-from penstock.job.private_file import open_private
 from penstock.station.checked_rows import CheckedTable, DamagedRow, row_sum
 from penstock.station.data_folder import lock, make_private, prepare
 from penstock.station.growth import Growth
@@ -45,9 +44,6 @@ CACHE_KIB = 16 << 10
 DELETE_ROWS = 256
 DELETE_BYTES = 4 << 20
 """What one transaction deletes of a doomed batch at most: about 5 ms, unseen beside a sync."""
-
-BACKUP = "backup"
-"""The folder in the data folder in which a station leaves a copy of its store when it is told to (SIGUSR1)."""
 
 MAGIC = b"SQLite format 3\0"
 """How a store begins. SQLite takes a file shorter than its header for an empty one, and would write over it."""
@@ -121,27 +117,6 @@ class StoreFile:
         self.db.close(True)
         self.db = self._open()
         self._failed = False
-
-    def back_up(self, folder: Path) -> Path:
-        """A consistent copy under the same name in a folder (made where it is missing), while the store is in use; over
-        the copy before. Raises StoreError."""
-        target, part = folder / self.path.name, folder / f"{self.path.name}.part"
-        with self.guard():
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            part.unlink(missing_ok=True)
-            os.close(open_private(part, os.O_EXCL | os.O_WRONLY))
-            try:
-                copy = apsw.Connection(str(part))
-                try:
-                    with copy.backup("main", self.db, "main") as job:
-                        job.step(-1)
-                finally:
-                    copy.close()
-                part.replace(target)
-            finally:
-                part.unlink(missing_ok=True)
-            _sync_folder(folder)
-        return target
 
     @contextmanager
     def transaction(self) -> Iterator[apsw.Cursor]:
@@ -246,7 +221,7 @@ class StoreFile:
             db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
             # a commit, whatever it says: a log that begins anew is on the disk, so the old one is void there too
             db.pragma("user_version", len(self._scripts))
-        _sync_folder(self.path.parent)
+        sync_folder(self.path.parent)
 
     def _configure(self, db: apsw.Connection) -> None:
         application = db.pragma("application_id")
@@ -317,7 +292,7 @@ def _beginning(path: Path) -> bytes:
         return file.read(len(MAGIC))
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """A new file's name is durable only when its folder is; SQLite does not say when that fails."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:

@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from typing import assert_never
 
 from penstock.job.spec import LABEL_CHARS
-from penstock.station.contract import Actions, FromClient, Refuse
+from penstock.station.contract import Actions, CopyStore, FromClient, Refuse
 from penstock.station.lease_tokens import NO_TOKENS, LeaseTokens
 from penstock.station.permissions import refusal
 from penstock.ventilator import contract
@@ -295,6 +295,8 @@ class VentilatorCore:
                 | messages.AskArguments() as ask
             ):
                 self.questions.on_ask(event.client, event.sender, ask, now)
+            case messages.BackUp() as asked:
+                self.ledger.turn.say(CopyStore(event.client, asked, event.sender.name))
             case messages.AskPipeline() as ask_pipeline:
                 self.questions.on_ask_pipeline(event.client, ask_pipeline.number, self.malformed, now)
             case _:

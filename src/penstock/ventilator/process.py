@@ -27,10 +27,11 @@ from penstock.job.spec import ID_BYTES, LABEL_CHARS
 from penstock.keys.files import Peers
 from penstock.keys.roles import Role
 from penstock.station import key_lists, loop
+from penstock.station.backups import Backups
 from penstock.station.checked_rows import DamagedRow
 from penstock.station.clock import Clock
 from penstock.station.config import VentilatorConfig, from_argv
-from penstock.station.contract import Answer, FromClient, Refuse
+from penstock.station.contract import Answer, CopyStore, FromClient, Refuse
 from penstock.station.lease_tokens import LeaseTokens
 from penstock.station.log_events import emit, setup
 from penstock.station.own_address import note_local_name, wait_for_address
@@ -136,13 +137,14 @@ class Ventilator:
         """What clients said while the disk was full."""
         self._payloads = Payloads(store)
         self._answers = StoredAnswers(store, self._desk)
+        self._backups = Backups(store, process)
 
     # ------------------------------------------------------------------------------------------ in
 
     def next_wakeup(self) -> float | None:
         """When the core has something to do."""
         now = self.process.clock.now()
-        if self._postponed:
+        if self._postponed or self._backups.is_under_way:
             return now
         due = (self.core.next_wakeup(), self._questions.due_at(now, self._desk.has_room))
         return min((instant for instant in due if instant is not None), default=None)
@@ -173,6 +175,7 @@ class Ventilator:
             if not self._asks(event):
                 yield event
         yield from self._questions.take(self._desk.has_room)
+        self._backups.step()
         self._read_files(fds)
         self.core.malformed = self._malformed.count + self.links.malformed
         self.core.questions.growth = self._store.growth.look(self.process.clock.now())
@@ -205,8 +208,6 @@ class Ventilator:
     def _read_files(self, fds: list[int]) -> None:
         if fds:
             self.leaving = self.process.orders.read() > 0 or self.process.lifeline in fds
-            if self.process.orders.take_backup():
-                loop.back_up(self._store, self.process.logger)
 
     def _pass_keys(self) -> None:
         """Tell the sink who is let in, when one of the two is new."""
@@ -226,19 +227,14 @@ class Ventilator:
                 yield Subscribed(topic)
             elif came:
                 self._eavesdroppers[topic] += 1
-                self._say_refused(sender.name)
+                if is_to_be_logged(count := self._bindings.refused[sender.name]):  # of ids too many of a key
+                    self.links.news.log("too_many_starts", key=sender.name, count=count)
             elif self._eavesdroppers[topic]:
                 self._eavesdroppers[topic] -= 1
             else:
                 yield Unsubscribed(topic)
             if not self._eavesdroppers[topic]:
                 del self._eavesdroppers[topic]
-
-    def _say_refused(self, key: str) -> None:
-        """Of ids too many of a key."""
-        count = self._bindings.refused[key]
-        if is_to_be_logged(count):
-            self.links.news.log("too_many_starts", key=key, count=count)
 
     # ------------------------------------------------------------------------------------------ out
 
@@ -325,6 +321,8 @@ class Ventilator:
             case ReadArguments():
                 if self._desk.has_room(action.client):
                     self._answers.arguments(action)
+            case CopyStore(client):
+                self._desk.answer(client, self._backups.answer(action))
             case Refuse(text):
                 raise errors.Refused(f"{self._store.path}: {text}")
             case LoadKept(batch, start, stop):
@@ -347,6 +345,7 @@ class Ventilator:
     def close(self) -> None:
         """Release the sockets, then the store."""
         self.links.close()
+        self._backups.close()
         self._store.close()
 
 
