@@ -95,7 +95,7 @@ class StoreFile:
         try:
             folder = prepare(folder, durable=durable)
             self.path: Path = folder / name
-            self.growth: Growth = Growth(self.path)
+            self.growth: Growth = Growth(self.path, self.free_bytes)
             self._lock = lock(folder, name)
         except OSError as error:
             raise StoreError(f"{folder}: {error.strerror}") from None
@@ -154,6 +154,10 @@ class StoreFile:
     def untidy(self) -> bool:
         """Whether deleted batches still have rows: each `save` takes a few of them out, an empty one too."""
         return bool(self._doomed)
+
+    def free_bytes(self) -> int:
+        """How much of the file deleted batches have left free: it is used again, but not given back to the disk."""
+        return int(self.db.pragma("freelist_count")) * int(self.db.pragma("page_size"))
 
     def doomed(self) -> list[int]:
         """The numbers of deleted batches that still have rows, oldest first."""
@@ -252,10 +256,14 @@ class StoreFile:
         db.execute("BEGIN IMMEDIATE")
         for script in self._scripts[version:]:
             db.execute(script)
-        db.execute(self._meta.write(schema="?1"), (schema_sum(db, newest),))
+        self.write_schema_sum(db)
         db.pragma("application_id", self._kind)
         db.pragma("user_version", newest)
         db.execute("COMMIT")
+
+    def write_schema_sum(self, db: apsw.Connection) -> None:
+        """Into a file with this store's rows: the checksum of its schema as it is there."""
+        db.execute(self._meta.write(schema="?1"), (schema_sum(db, len(self._scripts)),))
 
     def _mend_header(self, db: apsw.Connection) -> None:
         """Whose file it is, and which version's, stands in its header, too: what is in the rows has a checksum."""
