@@ -69,7 +69,7 @@ class QuietLinks:
     def admit(self, name: str, topic: bytes) -> None:
         """Without keys everybody is."""
 
-    def renew(self, name: str) -> None:
+    def renew(self, name: str, *, is_said: bool) -> None:
         """There is no connection."""
 
     def close(self) -> None:

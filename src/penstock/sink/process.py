@@ -277,9 +277,9 @@ class Sink:
                 if isinstance(message, SinkHead):
                     self._head = message = replace(message, growth=self._store.growth.look(self.process.clock.now()))
                 self.links.send("report", message)
-            case Renew():
+            case Renew(is_said):
                 if not self.links.down("report"):  # else it is known why nothing is heard
-                    self.links.renew("control")
+                    self.links.renew("control", is_said=is_said)
             case Answer(client, message, payload):
                 self._answer(client, message, payload)
             case CopyStore(client):

@@ -86,7 +86,9 @@ class Report(Action, frozen=True):
 
 
 class Renew(Action, frozen=True):
-    """Connect to control anew, if it is connected: nothing is heard of it."""
+    """Connect to control anew, if it is connected: nothing is heard of it. `is_said`: with a line in the log."""
+
+    is_said: bool = True
 
 
 class Refuse(Action, frozen=True):

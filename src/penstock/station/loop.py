@@ -31,6 +31,7 @@ from penstock.wire.bounds import is_to_be_logged
 from penstock.wire.frames import Decoder, Wire, asked_number
 from penstock.wire.guard import Guard, News
 from penstock.wire.messages import Bytes, Message, Refused
+from penstock.wire.repeated import Repeated
 from penstock.wire.sockets import Received
 
 FULL_RETRY = 0.5
@@ -41,7 +42,7 @@ time, and what a turn leaves behind are no cycles."""
 TIDY_PAUSE = 0.02
 """Seconds between two commits of an idle station that deletes what is no longer needed: a quarter of a disk's time."""
 LOG_MALFORMED_INTERVAL = 1.0
-"""Seconds between log lines about malformed messages; all are counted."""
+"""Seconds between the first two log lines about malformed messages; all are counted."""
 
 
 class Orders(Protocol):
@@ -113,8 +114,8 @@ class StationLinks(Protocol):
     def admit(self, name: str, topic: bytes) -> None:
         """Let whoever subscribed last hear of this topic."""
 
-    def renew(self, name: str) -> None:
-        """Connect anew, if there is a connection."""
+    def renew(self, name: str, *, is_said: bool) -> None:
+        """Connect anew, if there is a connection; `is_said`: in the log."""
 
     def close(self) -> None:
         """Close all sockets."""
@@ -184,7 +185,7 @@ class Malformed:
     def __init__(self, process: Process) -> None:
         self.count: int = 0
         self._process = process
-        self._logged_at = 0.0
+        self._line = Repeated(LOG_MALFORMED_INTERVAL)
 
     def decode(
         self, decoder: Decoder, received: Received, refuse: Callable[[errors.ProtocolError], object] | None = None
@@ -205,9 +206,7 @@ class Malformed:
     def note(self, received: Received, reason: str) -> None:
         """One more that was dropped."""
         self.count += 1
-        now = self._process.clock.now()
-        if now > self._logged_at + LOG_MALFORMED_INTERVAL:
-            self._logged_at = now
+        if self._line.is_due(self._process.clock.now()):
             fields = {
                 "socket": received.socket,
                 "peer": received.peer,

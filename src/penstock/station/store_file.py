@@ -113,9 +113,16 @@ class StoreFile:
             self._lock = -1
 
     def reopen(self) -> None:
-        """After a StoreError: open the file anew and read what was really committed."""
+        """After a StoreError: open the file anew and read what was really committed. Where there is still no room for
+        that (StoreFull), it can be read."""
         self.db.close(True)
-        self.db = self._open()
+        try:
+            self.db = self._open()
+        except StoreFull:
+            with suppress(StoreError), self.guard():
+                self.db = self._connect()
+                self.db.pragma("query_only", True)
+            raise
         self._failed = False
 
     @contextmanager
@@ -199,12 +206,8 @@ class StoreFile:
             raise StoreError(f"{self.path}: {NOT_OURS}")
         with self.guard():
             make_private(self.path)
-            flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_NOFOLLOW
-            db = apsw.Connection(str(self.path), flags=flags, statementcachesize=64)
-            db.create_scalar_function("row_sum", row_sum, deterministic=True)
+            db = self._connect()
             try:
-                # exclusive before WAL: then there is no shared memory file, and no other process can get in between
-                db.pragma("locking_mode", "exclusive")
                 self._mend_header(db)
                 self._configure(db)
                 if not fresh:
@@ -216,6 +219,14 @@ class StoreFile:
             except BaseException:
                 db.close(True)
                 raise
+        return db
+
+    def _connect(self) -> apsw.Connection:
+        flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_NOFOLLOW
+        db = apsw.Connection(str(self.path), flags=flags, statementcachesize=64)
+        db.create_scalar_function("row_sum", row_sum, deterministic=True)
+        # exclusive before WAL: then there is no shared memory file, and no other process can get in between
+        db.pragma("locking_mode", "exclusive")
         return db
 
     def _settle(self, db: apsw.Connection, unclean: bool) -> None:

@@ -118,7 +118,7 @@ class VentilatorCore:
         self.intake.recovered = not any(one.open_from is not None for one in stored)
         if not self.intake.recovered:
             self.ledger.beats.expect_recovery(now)
-        self._audit = Audit(self.ledger.turn)
+        self.audit: Audit = Audit(self.ledger.turn)
         self._retention_at = self._ticked_at = self._verdicts_at = now
         self._looked_up: dict[tuple[bytes, int], bool] = {}
         """What single chunks were read for in this turn, as (batch, index), and whether that job is open."""
@@ -265,7 +265,7 @@ class VentilatorCore:
         if why := refusal(event.sender, event.message, self.ledger.backlog.owner):
             self.intake.refuse(event.client, event.message, why)
             return
-        self._audit.on_client(event)
+        self.audit.on_client(event)
         match event.message:
             case messages.Submit():
                 self.intake.on_submit(event, now)

@@ -15,6 +15,7 @@ records it, and the next life learns of both before it gives anything out again.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -69,24 +70,21 @@ from penstock.ventilator.contract import (
 from penstock.ventilator.control import Control
 from penstock.ventilator.core import VentilatorCore
 from penstock.ventilator.desk import Desk
+from penstock.ventilator.full_disk import FullDisk
 from penstock.ventilator.payloads import Payloads
 from penstock.ventilator.store import QueueStore
 from penstock.ventilator.stored_answers import StoredAnswers
-from penstock.ventilator.trouble_notices import TroubleNotices
 from penstock.version import VERSION
 from penstock.wire.bounds import LIMITS, Limits, is_to_be_logged
 from penstock.wire.frames import Decoder, Wire
 from penstock.wire.messages import (
     PART_BYTES,
-    AskBatches,
-    AskJobs,
-    AskPipeline,
-    AskWhy,
     ClientToVentilator,
     FunctionPart,
     Jobs,
     Knock,
     PartsTaken,
+    SinkBeat,
     ToVentilator,
 )
 from penstock.wire.parts import Inbound
@@ -96,9 +94,6 @@ from penstock.wire.sockets import Received
 LIVES_SKIPPED = 1000
 """Starts that are counted at once where the file may be an older one: lease numbers begin with their count, and those
 of the starts that it does not know of are still about."""
-FROM_MEMORY = (AskPipeline, AskBatches, AskJobs, AskWhy)  # answered while the store takes nothing
-POSTPONED_BYTES = 64 << 20
-"""What clients may submit while the disk is full: of two that have submitted as much as they may (UNACCEPTED_BYTES)."""
 
 
 class Ventilator:
@@ -132,9 +127,7 @@ class Ventilator:
         self._control = Control(links, process.clock)
         self._desk = Desk(links, process.clock, limits)
         self._submits = Inbound(links.frame_bytes, self._malformed.note)
-        self._notices = TroubleNotices()
-        self._postponed: list[FromClient] = []
-        """What clients said while the disk was full."""
+        self._full_disk = FullDisk(core, links, self._desk.has_room, self._asks)
         self._payloads = Payloads(store)
         self._answers = StoredAnswers(store, self._desk)
         self._backups = Backups(store, process)
@@ -144,7 +137,7 @@ class Ventilator:
     def next_wakeup(self) -> float | None:
         """When the core has something to do."""
         now = self.process.clock.now()
-        if self._postponed or self._backups.is_under_way:
+        if self._full_disk or self._backups.is_under_way:
             return now
         due = (self.core.next_wakeup(), self._questions.due_at(now, self._desk.has_room))
         return min((instant for instant in due if instant is not None), default=None)
@@ -159,18 +152,9 @@ class Ventilator:
             yield JobConnections(self.links.connections("jobs"))
         if "control" in names:
             yield from self._subscriptions()
+        yield from self._full_disk.take()
         if "report" in names:
-            for received in self.links.receive("report"):
-                wire = self._malformed.decode(self._reports, received)
-                if wire is None:
-                    continue
-                if self._bindings.may_report(received.sender, wire.message):
-                    self._control.on_report(wire.message)
-                    yield wire.message
-                else:
-                    self._malformed.note(received, f"not for the key {received.sender.name} to say")
-        postponed, self._postponed = self._postponed, []
-        yield from postponed
+            yield from self._from_stations()
         for event in self._from_clients() if "desk" in names else ():
             if not self._asks(event):
                 yield event
@@ -182,6 +166,17 @@ class Ventilator:
         self._pass_keys()
         if workers := self._control.under_way():
             yield PartsUnderWay(workers)
+
+    def _from_stations(self) -> Iterator[ToVentilator]:
+        for received in self.links.receive("report"):
+            wire = self._malformed.decode(self._reports, received)
+            if wire is None:
+                continue
+            if self._bindings.may_report(received.sender, wire.message):
+                self._control.on_report(wire.message)
+                yield wire.message
+            else:
+                self._malformed.note(received, f"not for the key {received.sender.name} to say")
 
     def _from_clients(self) -> Iterator[FromClient]:
         now, wall_time = self.process.clock.now(), self.process.clock.wall_time()
@@ -243,7 +238,8 @@ class Ventilator:
         self._store.believes_clock = self.core.ledger.wall_clock.is_steady(self.process.clock.now())
         self._store.save(saves)
         if self.core.questions.trouble:
-            self.core.questions.trouble, self._notices = "", TroubleNotices()
+            self.core.questions.trouble = ""
+            self._full_disk.end()
         for save in saves:
             if isinstance(save, SaveChunk):
                 self._payloads.remember_chunk((save.batch, save.first), save.payload)
@@ -260,27 +256,20 @@ class Ventilator:
         self._store.reopen()
 
     def wait_for_room(self, why: str, seconds: float) -> None:
-        """Clients are told, and questions are answered from memory; what else they say waits, as far as there is room
-        for it, and so does what others say."""
+        """What needs no commit is done; all else waits."""
         self.core.questions.trouble = why
         now = self.process.clock.now
         end = now() + seconds
         while not self.leaving and (left := end - now()) > 0:
-            waiting = sum(len(event.payload) for event in self._postponed)
-            names, fds = self.links.poll(left, only=("desk",) if waiting < POSTPONED_BYTES else ())
+            names, fds = self.links.poll(left, only=self._full_disk.sockets)
             self._read_files(fds)
+            for message in self._from_stations() if "report" in names else ():
+                self._full_disk.on_report(message)
             for event in self._from_clients() if "desk" in names else ():
-                if isinstance(event.message, FROM_MEMORY) and self._desk.has_room(event.client):
-                    for action in self.core.handle(event, now()):
-                        if isinstance(action, Answer):
-                            self.perform(action)
-                    continue
-                if not self._asks(event):
-                    self._postponed.append(event)
-                for notice in self._notices.of(event.client, f"the ventilator takes nothing in: {why}"):
-                    self.links.send("desk", notice, peer=event.client)
-        for client in self._notices.told():  # who is silent looks as if it was stopped
-            self.links.send("desk", Knock(), peer=client)
+                for action in self._full_disk.on_client(event, why, now()):
+                    with contextlib.suppress(errors.StoreError):  # it cannot even be read: who asked asks again
+                        self._carry_out(action)
+        self._full_disk.remind()
 
     def perform(self, action: VentilatorEffect) -> Iterable[Any]:
         """Carry out one effect; what is found damaged on the way is contained."""
@@ -298,6 +287,8 @@ class Ventilator:
                 return damaged
             case Tell(topic, message):
                 self._control.tell(topic, message)
+                if isinstance(message, SinkBeat):
+                    self._full_disk.on_beat(topic, message)
             case Answer(client, message, payload):
                 self._desk.answer(client, message, payload)
             case SeekClient(client):
