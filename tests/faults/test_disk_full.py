@@ -6,6 +6,7 @@ import contextlib
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from conftest import Cli
-from support.fault_pipeline import World
+from jobs.fault import wait
+from support.fault_pipeline import LEASE_TIME, World
 from support.stations import LIMIT, until
 
 DISK = "64M"
@@ -58,37 +60,46 @@ def test_full_disk_stops_the_sink_until_there_is_room(small_disk: Path, world: W
 def test_full_disk_stops_the_ventilator_until_there_is_room(
     small_disk: Path, world: World, cli: Cli, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What cannot be stored is not accepted and waits at its client, which says why, once; so do `status`, `doctor` and
-    who gives orders. Other questions are answered, and when there is room all is accepted."""
-    pipeline = world.up()
+    """What cannot be stored is not accepted and waits at its client, which says why, once. Questions are answered;
+    orders are refused at once and say why. Workers and sink wait in peace; when there is room all is accepted."""
+    pipeline = world.up("w1")
+    held = world.batch(wait, 1)
     log = world.stations.log("ventilator")
     url = ("--url", world.stations.url)
     assert cli("submit", *url, "--name", "small", "true", ":::", "1").returncode == 0
+    world.started(1)
     with ThreadPoolExecutor(1) as thread, contextlib.ExitStack() as at_last:
         at_last.callback(small_disk.unlink, missing_ok=True)  # else what is submitted would wait for ever
         submitted = thread.submit(pipeline.batch, len, [os.urandom(VALUE_BYTES) for _ in range(JOBS)])
         until(lambda: "disk_full" in log.read_text(), what="the disk is full")
+        full_since = time.monotonic()
         words = f"the ventilator takes nothing in: {small_disk.parent}/queue.db: the disk is full"
         for command in ("status", "doctor"):
             done = cli(command, *url)
             assert words in done.stdout.decode(), done
-        for question in ("batches", "workers"):
+        for question in ("batches", "workers", "jobs small", "why small:0", "show small:0"):
             done = cli(*question.split(), *url)
-            assert (done.returncode, done.stderr) == (0, b""), question
-        for order in ("cancel small", "why small:0"):  # one would change the store, one reads it
+            assert (done.returncode, words in done.stderr.decode()) == (0, False), (question, done)
+        assert b"true 1" in done.stdout, "what it was given, which is on the disk"
+        for order in ("cancel small", "delete small", "retry small", "drain w1", f"backup {folder}/copy"):
             done = cli(*order.split(), *url)
-            assert (done.returncode, words in done.stderr.decode()) == (3, True), order
+            assert (done.returncode, done.stderr.decode().count(words)) == (1, 1), (order, done)
         argv = [sys.executable, "-m", "penstock", "submit", *url, "true", ":::", "2"]
         with (folder / "said").open("wb") as said, subprocess.Popen(argv, stderr=said) as waiting:
             until(lambda: words in (folder / "said").read_text(), what="a client that waits says why")
             until(lambda: words in caplog.text, what="this one too")
             waiting.terminate()
         assert not submitted.done()
+        until(lambda: time.monotonic() > full_since + 3 * LEASE_TIME, what="who heard nothing would have said so")
         small_disk.unlink()
         batch = submitted.result(LIMIT)
     assert pipeline.status().trouble == ""
-    world.start("w1")
+    world.open_gate()
     assert list(batch.values()) == [VALUE_BYTES] * JOBS
+    assert [held.wait(LIMIT).succeeded, pipeline.attach("small").wait(LIMIT).succeeded] == [1, 1]
+    assert len(world.starts()) == 1, "and it ran once"
+    for name in ("w1", "sink"):
+        assert not [event for event in ("connects_anew", "lost_touch") if event in world.stations.log(name).read_text()]
     assert [record.message.startswith(words) for record in caplog.records] == [True]
 
 

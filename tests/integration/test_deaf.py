@@ -105,7 +105,7 @@ def test_nobody_is_taken_for_another(url: str, keys: KeyFolder) -> None:
             for _ in range(5):
                 assert not seen.is_stolen()
             if not seen.is_heard():
-                seen.victim.renew("control")
+                seen.victim.renew("control", is_said=False)
             until(seen.is_heard)
             assert not seen.is_stolen()
 

@@ -15,6 +15,7 @@ import pytest
 
 from penstock.errors import SchemaMismatch, StoreError, StoreInUse, UnfitFolder
 from penstock.sink.store import ResultStore
+from penstock.station.store_copy import StoreCopy
 from penstock.station.store_health import schema_sum
 from penstock.ventilator.contract import SaveChunk
 from penstock.ventilator.store import QueueStore
@@ -67,7 +68,8 @@ def test_what_lies_in_an_open_folder_is_the_owners_alone(folder: Path) -> None:
         for _ in range(2):
             queue = QueueStore(folder, durable=False)
             queue.begin_life()
-            queue.back_up(folder / "copy")
+            copy = StoreCopy(queue, folder / "copy")
+            assert copy.step()
             files = [path for path in folder.rglob("*") if path.is_file()]
             assert {path.name for path in files} == {"queue.db", "queue.db-wal", "queue.db.lock"}
             assert {path.name: path.stat().st_mode & 0o777 for path in files if path.stat().st_mode & 0o077} == {}
@@ -75,6 +77,7 @@ def test_what_lies_in_an_open_folder_is_the_owners_alone(folder: Path) -> None:
             for path in files:
                 path.with_name(path.name).touch()
                 path.chmod(0o644)
+            copy.path.unlink()
     finally:
         os.umask(before)
 
@@ -177,28 +180,6 @@ def test_half_a_store_is_refused(queued: QueueStore, folder: Path) -> None:
     with pytest.raises(StoreError, match="empty beside a write-ahead log"):
         QueueStore(folder / "data", durable=False)
     assert (folder / "data/queue.db-wal").read_bytes() == log
-
-
-def test_a_backup_is_whole(queued: QueueStore, folder: Path) -> None:
-    """Made while the store is in use, over the one before; it opens as a store."""
-    for _ in range(2):
-        queued.back_up(folder / "backup")
-    assert [path.name for path in (folder / "backup").iterdir()] == ["queue.db"]
-    assert (folder / "backup/queue.db").stat().st_mode & 0o777 == 0o600
-    copy = QueueStore(folder / "backup", durable=False)
-    assert copy.chunk(BATCH, 10) == b"second"
-    copy.close()
-
-
-def test_a_backup_that_fails_leaves_the_one_before(queued: QueueStore, folder: Path) -> None:
-    """And the store goes on."""
-    copy = queued.back_up(folder / "backup")
-    before = copy.read_bytes()
-    (folder / "backup/queue.db.part").mkdir()
-    with pytest.raises(StoreError, match=r"queue\.db"):
-        queued.back_up(folder / "backup")
-    assert copy.read_bytes() == before
-    queued.save([SaveChunk(BATCH, 15, 1, b"x")])
 
 
 def test_a_failed_write_stops_the_store_until_it_is_opened_again(queued: QueueStore) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +60,21 @@ class World:
             code = self.end(name, signal.Signals[how])
             assert code == (0 if how == "SIGTERM" else -signal.SIGKILL)
             self.start(name)
+
+    @contextmanager
+    def dying_at(self, name: str, call: str, number: int = 1) -> Iterator[None]:
+        """Let a station run into its death, at this system call: behind the block it has died, and is started again."""
+        process = self.stations.processes[name]
+        command = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}"]
+        command += ["-e", f"inject={call}:signal=KILL:when={number}", "-p", str(process.pid)]
+        tracer = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        status = Path(f"/proc/{process.pid}/status")
+        until(lambda: "TracerPid:\t0\n" not in status.read_text() or process.poll(), what="somebody traces it")
+        yield
+        assert process.wait(LIMIT) == -signal.SIGKILL
+        tracer.wait(LIMIT)
+        self.stations.processes.pop(name)
+        self.start(name)
 
     def stop(self, name: str) -> None:
         """SIGSTOP."""

@@ -142,9 +142,9 @@ class World(Session):
         action()
         self.turn()
 
-    def request(self, make: Callable[[int], Message]) -> Future[tuple[Any, Bytes]]:
+    def request(self, make: Callable[[int], Message], *, patient: bool = True) -> Future[tuple[Any, Bytes]]:
         """What happens later happens as soon as somebody asks."""
-        answer = super().request(make)
+        answer = super().request(make, patient=patient)
         self._pass()
         return answer
 

@@ -77,7 +77,7 @@ class QuietLinks:
     def admit(self, name: str, topic: bytes) -> None:
         """Without keys everybody is."""
 
-    def renew(self, name: str) -> None:
+    def renew(self, name: str, *, is_said: bool) -> None:
         """There is no connection."""
 
     def close(self) -> None:
@@ -98,10 +98,6 @@ class QuietOrders:
         """How many orders to leave arrived since the last call."""
         count, self.waiting = self.waiting, 0
         return count
-
-    def take_backup(self) -> bool:
-        """Nobody asks for one here."""
-        return False
 
 
 class Logged(NamedTuple):

@@ -21,6 +21,7 @@ from penstock.cli.commands import (
     batches,
     cancel,
     check,
+    compact,
     completion,
     delete,
     doctor,
@@ -92,9 +93,9 @@ STATIONS = (up, ventilator, sink, worker)
 WORK = (run, submit, results, cancel, retry, delete)
 LOOKS = (status, workers, batches, jobs, show, why, stack, top, doctor)
 
-NEED_LINUX = {module.command.name for module in (*STATIONS, check, doctor, fleet)}
+NEED_LINUX = {module.command.name for module in (*STATIONS, check, compact, doctor, fleet)}
 
-for _module in (*STATIONS, *WORK, *LOOKS, drain, backup, check, keys, fleet, printing, completion, guide):
+for _module in (*STATIONS, *WORK, *LOOKS, drain, backup, check, compact, keys, fleet, printing, completion, guide):
     group.add_command(_module.command)
 
 

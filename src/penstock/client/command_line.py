@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from penstock.client.backup import Copying, copying_at
 from penstock.client.batch import Batch, batches_of
 from penstock.client.batch_input import Digest
 from penstock.client.batch_jobs import Runners
@@ -27,6 +28,7 @@ __all__ = [
     "AHEAD",
     "HEADSTART",
     "MAX_PART_BYTES",
+    "Copying",
     "Delay",
     "Gate",
     "Growing",
@@ -38,6 +40,7 @@ __all__ = [
     "ask_status",
     "batches_like",
     "check_options",
+    "copying_at",
     "output_size",
     "running_jobs",
     "seconds",

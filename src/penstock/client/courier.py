@@ -33,6 +33,7 @@ from penstock.wire.messages import (
     AskPipeline,
     AsksMuch,
     AskWhy,
+    BackUpState,
     Bytes,
     Cancel,
     Claimed,
@@ -171,14 +172,14 @@ class Courier:
             else:
                 self._add(self._packer.add(part))
 
-    def ask(self, make: Callable[[int], Message], answered: Answered) -> None:
-        """Ask the ventilator, again until its answer is here."""
+    def ask(self, make: Callable[[int], Message], answered: Answered, *, patient: bool = False) -> None:
+        """Ask the ventilator, again until its answer is here; `patient`: that its disk is full is none."""
         self._add(self._packer.pack())
         number = self._desk.next_number()
         message = make(number)
         if isinstance(message, AsksMuch):
             message = msgspec.structs.replace(message, parts=True)
-        self._desk.add(number, message, answered)
+        self._desk.add(number, message, answered, patient=patient)
 
     def fetch(self, make: Callable[[int], Message], answered: Answered) -> None:
         """Ask the sink, again until its answer is here."""
@@ -362,7 +363,7 @@ class Courier:
                 self._desk.replace(request, *rest)
 
     def _on_sink(self, name: str, message: Any, payload: Bytes) -> None:
-        if isinstance(message, Fetched | FetchedOutput | Claimed | Refused):
+        if isinstance(message, Fetched | FetchedOutput | Claimed | Refused | BackUpState):
             self._fetches.on_answer(message.number, message, payload)
         else:
             self._channels[name].on_message(message, payload)

@@ -16,7 +16,7 @@ import msgspec
 
 from penstock.errors import ConfigError
 from penstock.wire.bounds import RESEND
-from penstock.wire.messages import Message
+from penstock.wire.messages import Message, Refused
 
 Bytes = bytes | memoryview
 Transmit = Callable[[Message, Bytes], bool]
@@ -35,15 +35,19 @@ def check(message: Message) -> None:
 
 
 class Request:
-    """A message that is to be sent; `answered` is called with its answer (None: it has none)."""
+    """A message that is to be sent; `answered` is called with its answer (None: it has none). `patient`: that a disk is
+    full is none."""
 
-    __slots__ = ("answered", "due_at", "interval", "message", "number", "payload")
+    __slots__ = ("answered", "due_at", "interval", "message", "number", "patient", "payload")
 
-    def __init__(self, number: int, message: Message, payload: Bytes, answered: Answered | None) -> None:
+    def __init__(
+        self, number: int, message: Message, payload: Bytes, answered: Answered | None, *, patient: bool
+    ) -> None:
         self.number: int = number
         self.message: Message = message
         self.payload: bytes | memoryview = payload
         self.answered: Answered | None = answered
+        self.patient: bool = patient
         self.interval: float = RESEND
         self.due_at: float = float("inf")
 
@@ -72,9 +76,12 @@ class Requests:
         """The lowest number of one of these that is not answered."""
         return next((number for number, one in self._open.items() if isinstance(one.message, kinds)), None)
 
-    def add(self, number: int, message: Message, answered: Answered | None, payload: Bytes = b"") -> None:
-        """Send it at the next `transmit`; with `answered` None it is sent once."""
-        request = Request(number, message, payload, answered)
+    def add(
+        self, number: int, message: Message, answered: Answered | None, payload: Bytes = b"", *, patient: bool = False
+    ) -> None:
+        """Send it at the next `transmit`; with `answered` None it is sent once. `patient`: ask again when it is refused
+        because a disk is full."""
+        request = Request(number, message, payload, answered, patient=patient)
         self._open[number] = request
         self._unsent.append(request)
 
@@ -116,7 +123,10 @@ class Requests:
                 self._unsent.append(request)
 
     def on_answer(self, number: int, answer: Message, payload: Bytes = b"") -> Request | None:
-        """The request that this answers; None if it was answered before."""
+        """The request that this answers; None if it was answered before, or is to be asked again."""
+        waiting = self._open.get(number)
+        if waiting is not None and waiting.patient and isinstance(answer, Refused) and answer.kind == "StoreFull":
+            return None
         request = self._open.pop(number, None)
         if request is not None and request.answered is not None:
             request.answered(answer, payload)

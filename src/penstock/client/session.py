@@ -162,23 +162,24 @@ class Session:
     def ask(self, make: Callable[[int], Message], timeout: float | None = CONNECT_TIMEOUT) -> Any:
         """The ventilator's answer. Raises NoPipeline after `timeout` seconds without, or the error it answers with;
         ConfigError for what no message can carry."""
-        return self.wait_for(self.request(make), timeout)[0]
+        return self.wait_for(self.request(make, patient=False), timeout)[0]
 
-    def request(self, make: Callable[[int], Message]) -> Future[tuple[Any, Bytes]]:
-        """Ask the ventilator; the answer is the future's result."""
+    def request(self, make: Callable[[int], Message], *, patient: bool = True) -> Future[tuple[Any, Bytes]]:
+        """Ask the ventilator; the answer is the future's result. `patient`: nobody is there to be told that its disk is
+        full, so it is asked again until that has room."""
         self.ensure_usable()
         check(make(0))
         answer: Future[tuple[Any, Bytes]] = Future()
-        self.call(lambda: self._courier.ask(make, settling(answer)))
+        self.call(lambda: self._courier.ask(make, settling(answer), patient=patient))
         return answer
 
-    def fetch(self, make: Callable[[int], Message]) -> tuple[Any, Bytes]:
-        """The sink's answer, with its payload."""
+    def fetch(self, make: Callable[[int], Message], timeout: float | None = None) -> tuple[Any, Bytes]:
+        """The sink's answer, with its payload. Raises NoPipeline after `timeout` seconds without."""
         self.ensure_usable()
         check(make(0))
         answer: Future[tuple[Any, Bytes]] = Future()
         self.call(lambda: self._courier.fetch(make, settling(answer)))
-        return self.wait_for(answer, None)
+        return self.wait_for(answer, timeout)
 
     def say(self, message: Message) -> None:
         """Tell the ventilator what needs no answer."""

@@ -7,7 +7,7 @@ work      report, jobs, control,         say what a worker with its name says, a
           outcomes                       outcomes of what it was given
 submit    desk, results                  submit, read everything, end and delete its own
 observe   desk, results                  read everything
-admin     desk, results                  all that clients can: also end what others submitted
+admin     desk, results                  all that clients can: also end what others submitted, back up
 sink      report, control                say what the sink says (the sink's own key)
 ========= ============================== ====================================================
 

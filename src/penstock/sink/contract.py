@@ -10,6 +10,7 @@ from penstock.station.contract import (
     Answer,
     AnswerFromStore,
     Bytes,
+    CopyStore,
     DeleteBatch,
     Input,
     Refuse,
@@ -187,5 +188,5 @@ class ReadOutput(AnswerFromStore, frozen=True):
     position: int
 
 
-SinkEffect = Refuse | ReadRows | ReadLog | ReadLines | ReadSpan | ReadOutput | Answer | Report | Renew
+SinkEffect = CopyStore | Refuse | ReadRows | ReadLog | ReadLines | ReadSpan | ReadOutput | Answer | Report | Renew
 """All that its process does for it; the loop writes what is a Log."""

@@ -44,10 +44,11 @@ from penstock.sink.contract import (
 from penstock.sink.core import SinkCore
 from penstock.sink.store import ResultStore
 from penstock.station import loop, other_version
+from penstock.station.backups import Backups
 from penstock.station.checked_rows import DamagedRow
 from penstock.station.clock import Clock
 from penstock.station.config import SinkConfig, from_argv
-from penstock.station.contract import Answer, Bytes, FromClient, Log, Refuse, Renew, Report
+from penstock.station.contract import Answer, Bytes, CopyStore, FromClient, Log, Refuse, Renew, Report
 from penstock.station.key_lists import Listener
 from penstock.station.lease_tokens import LeaseTokens
 from penstock.station.log_events import emit, setup
@@ -119,6 +120,7 @@ class Sink:
         """For followers, who have at most one each."""
         self._full: frozenset[bytes] = frozenset()
         """Clients that have more to read than they may, as the core was told."""
+        self._backups = Backups(store, process)
         self._head: SinkHead | None = None
         """The last one told."""
 
@@ -132,6 +134,8 @@ class Sink:
         now = self.process.clock.now()
         asked_at = self._questions.due_at(now, self._reads)
         due = [self.core.next_wakeup(), self._contact.due_at, asked_at]
+        if self._backups.is_under_way:
+            due.append(now)
         if self._reads_due:
             due.append(now if any(self._reads(one.client) for one in self._reads_due) else now + ROOM_INTERVAL)
         return min((instant for instant in due if instant is not None), default=None)
@@ -176,6 +180,7 @@ class Sink:
         yield from self.read_rows()
         if "outcomes" in names:
             yield from self._receive_outcomes(now)
+        self._backups.step()
         self._read_files(fds)
 
     def _on_parts(self, received: Received, message: Message, now: float) -> None:
@@ -234,8 +239,6 @@ class Sink:
     def _read_files(self, fds: list[int]) -> None:
         if fds:
             self.leaving = self.process.orders.read() > 0 or self.process.lifeline in fds
-            if self.process.orders.take_backup():
-                loop.back_up(self._store, self.process.logger)
 
     def _learn(self, keys: Keys) -> None:
         peers = self._told_keys.hear(keys)
@@ -285,11 +288,13 @@ class Sink:
                     growth = (*self._store.growth.look(self.process.clock.now()), *self.links.crowds("sink"))
                     self._head = message = replace(message, growth=growth, version=VERSION)
                 self.links.send("report", message)
-            case Renew():
+            case Renew(is_said):
                 if not self.links.down("report"):  # else it is known why nothing is heard
-                    self.links.renew("control")
+                    self.links.renew("control", is_said=is_said)
             case Answer(client, message, payload):
                 self._answer(client, message, payload)
+            case CopyStore(client):
+                self._answer(client, self._backups.answer(action), b"")
             case ReadRows():
                 self._reads_due.append(action)
             case ReadLog(after, limit):
@@ -315,6 +320,7 @@ class Sink:
     def close(self) -> None:
         """Release the sockets, then the store."""
         self.links.close()
+        self._backups.close()
         self._store.close()
 
 

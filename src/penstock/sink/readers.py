@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 from penstock.sink.claims import Claims
 from penstock.sink.contract import ReadOutput, ReadSpan, SaveClaim
 from penstock.sink.followers import Followers
-from penstock.station.contract import Actions, FromClient
-from penstock.wire.messages import Claim, Credit, Fetch, FetchOutput, Follow, PartsTaken, Unfollow
+from penstock.station.contract import Actions, CopyStore, FromClient
+from penstock.wire.messages import BackUp, Claim, Credit, Fetch, FetchOutput, Follow, PartsTaken, Unfollow
 
 
 class Readers:
@@ -39,6 +39,8 @@ class Readers:
                 return []
             case Claim() as claim:
                 return self._claims.claim(client, claim, known=self._last(claim.batch) > 0)
+            case BackUp() as asked:
+                return [CopyStore(client, asked, event.sender.name)]
             case _:
                 raise AssertionError(f"no client says {event.message!r}")
 

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from penstock.keys.roles import EVERYONE, Peer
-from penstock.wire.messages import Message
+from penstock.wire.messages import BackUp, Message
 
 Bytes = bytes | memoryview
 
@@ -73,6 +73,14 @@ class AnswerFromStore(Action, frozen=True):
     batch: bytes
 
 
+class CopyStore(Action, frozen=True):
+    """Answer a client that may have a copy of the store, and has this `key`, with how far it is."""
+
+    client: bytes
+    asked: BackUp
+    key: str
+
+
 class Report(Action, frozen=True):
     """To the ventilator (from a worker or the sink)."""
 
@@ -80,7 +88,9 @@ class Report(Action, frozen=True):
 
 
 class Renew(Action, frozen=True):
-    """Connect to control anew, if it is connected: nothing is heard of it."""
+    """Connect to control anew, if it is connected: nothing is heard of it. `is_said`: with a line in the log."""
+
+    is_said: bool = True
 
 
 class Refuse(Action, frozen=True):

@@ -160,6 +160,7 @@ WORDS: dict[str, tuple[int, str]] = {
     ),
     "disk_full": (logging.ERROR, "the disk is full: nothing is accepted or said until there is room; nothing is lost"),
     "disk_has_room": (logging.INFO, "the disk has room again: going on"),
+    "backup_asked": (logging.INFO, "a copy of the store was asked for, and is begun"),
     "backed_up": (logging.INFO, "a copy of the store is made"),
     "backup_failed": (logging.ERROR, "no copy of the store could be made; nothing else is touched by that"),
     "store_failed": (logging.ERROR, "the store failed: stopping, nothing that was acknowledged is lost"),

@@ -26,12 +26,12 @@ from penstock.station import log_events
 from penstock.station.clock import Clock
 from penstock.station.contract import Actions, Log, Save
 from penstock.station.service_manager import ServiceManager
-from penstock.station.store_file import BACKUP, StoreFile
 from penstock.station.waiting_questions import WaitingQuestions
 from penstock.wire.bounds import is_to_be_logged
 from penstock.wire.frames import Decoder, Wire, asked_number
 from penstock.wire.guard import Guard, News
 from penstock.wire.messages import Bytes, Message, Refused
+from penstock.wire.repeated import Repeated
 from penstock.wire.sockets import Received
 
 FULL_RETRY = 0.5
@@ -42,7 +42,7 @@ time, and what a turn leaves behind are no cycles."""
 TIDY_PAUSE = 0.02
 """Seconds between two commits of an idle station that deletes what is no longer needed: a quarter of a disk's time."""
 LOG_MALFORMED_INTERVAL = 1.0
-"""Seconds between log lines about malformed messages; all are counted."""
+"""Seconds between the first two log lines about malformed messages; all are counted."""
 
 
 class Orders(Protocol):
@@ -53,9 +53,6 @@ class Orders(Protocol):
 
     def read(self) -> int:
         """How many arrived since the last call that say to leave."""
-
-    def take_backup(self) -> bool:
-        """Whether somebody asked for a backup since the last call."""
 
 
 class Process(NamedTuple):
@@ -123,8 +120,8 @@ class StationLinks(Protocol):
     def admit(self, name: str, topic: bytes) -> None:
         """Let whoever subscribed last hear of this topic."""
 
-    def renew(self, name: str) -> None:
-        """Connect anew, if there is a connection."""
+    def renew(self, name: str, *, is_said: bool) -> None:
+        """Connect anew, if there is a connection; `is_said`: in the log."""
 
     def close(self) -> None:
         """Close all sockets."""
@@ -198,7 +195,7 @@ class Malformed:
     def __init__(self, process: Process) -> None:
         self.count: int = 0
         self._process = process
-        self._logged_at = 0.0
+        self._line = Repeated(LOG_MALFORMED_INTERVAL)
 
     def decode(
         self, decoder: Decoder, received: Received, refuse: Callable[[errors.ProtocolError], object] | None = None
@@ -219,9 +216,7 @@ class Malformed:
     def note(self, received: Received, reason: str) -> None:
         """One more that was dropped."""
         self.count += 1
-        now = self._process.clock.now()
-        if now > self._logged_at + LOG_MALFORMED_INTERVAL:
-            self._logged_at = now
+        if self._line.is_due(self._process.clock.now()):
             fields = {
                 "socket": received.socket,
                 "peer": received.peer,
@@ -249,14 +244,13 @@ def _refuse_undecoded(links: StationLinks, received: Received, error: errors.Pro
 
 
 class Signals:
-    """SIGTERM, SIGINT and SIGHUP (to leave) and SIGUSR1 (to back up) as a file descriptor that the loop polls. Who was
-    started so that it ignores SIGHUP (`nohup`) goes on ignoring it."""
+    """SIGTERM, SIGINT and SIGHUP, the orders to leave, as a file descriptor that the loop polls. Who was started so
+    that it ignores SIGHUP (`nohup`) goes on ignoring it. SIGUSR1 does nothing: `penstock backup` of 0.2 sends it."""
 
     def __init__(self) -> None:
         self.fd: int
         self.fd, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
-        self._backup = False
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
             if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, lambda *_: None)
@@ -265,14 +259,8 @@ class Signals:
         """How many arrived since the last call that say to leave."""
         with contextlib.suppress(BlockingIOError):
             arrived = os.read(self.fd, 64)
-            self._backup |= signal.SIGUSR1 in arrived
             return len(arrived) - arrived.count(signal.SIGUSR1)
         return 0
-
-    def take_backup(self) -> bool:
-        """Whether somebody asked for a backup since the last call."""
-        wanted, self._backup = self._backup, False
-        return wanted
 
 
 def run(station: Station) -> None:
@@ -345,14 +333,6 @@ def save(station: Station, saves: list[Any]) -> None:
             if said:
                 log_events.emit(station.process.logger, "disk_has_room", {})
             return
-
-
-def back_up(store: StoreFile, logger: logging.Logger) -> None:
-    """Into the folder `backup` beside the store; a failure is said, and changes nothing."""
-    try:
-        log_events.emit(logger, "backed_up", {"path": store.back_up(store.path.parent / BACKUP)})
-    except errors.StoreError as error:
-        log_events.emit(logger, "backup_failed", {"error": str(error)})
 
 
 def main(start: Callable[[], Station], logger: logging.Logger, **about: object) -> int:

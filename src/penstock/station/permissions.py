@@ -29,6 +29,7 @@ from penstock.wire.messages import (
     AskPipeline,
     AskStack,
     AskWhy,
+    BackUp,
     BySink,
     Claim,
     DrainWorker,
@@ -108,8 +109,10 @@ class Bindings:
 
 
 def may_not_ask(sender: Peer, message: Any, lease_tokens: LeaseTokens) -> str:
-    """Why a client may not say this to the sink; empty if it may. To claim outcomes takes them from others, all else is
-    reading."""
+    """Why a client may not say this to the sink; empty if it may. To claim outcomes takes them from others, a backup
+    writes on the sink's host; all else is reading."""
+    if isinstance(message, BackUp):
+        return "" if sender.role is Role.ADMIN else no_admin(sender, "backups")
     if not isinstance(message, Claim):
         return ""
     if sender.role is Role.OBSERVE:
@@ -136,11 +139,18 @@ def refusal(sender: Peer, message: Any, owner: Callable[[bytes], str | None]) ->
     if sender.role is not Role.SUBMIT:
         return f"the key {sender.name} has the role {sender.role}: it may look and change nothing"
     if isinstance(message, DrainWorker):
-        return f"the key {sender.name} has the role {sender.role}: workers are an admin's business"
+        return no_admin(sender, "workers")
+    if isinstance(message, BackUp):
+        return no_admin(sender, "backups")
     for batch in _touched(message):
         if owner(batch) not in {None, sender.name}:
             return f"batch {batch.hex()} is not of the key {sender.name}: its own submitter or an admin can do that"
     return ""
+
+
+def no_admin(sender: Peer, what: str) -> str:
+    """Why a client may not do that."""
+    return f"the key {sender.name} has the role {sender.role}: {what} are an admin's business"
 
 
 def _touched(message: Any) -> set[bytes]:

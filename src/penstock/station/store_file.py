@@ -1,4 +1,4 @@
-"""One SQLite file in a data folder, owned by one process: open, lock, one transaction per turn, reopen, back up.
+"""One SQLite file in a data folder, owned by one process: open, lock, one transaction per turn, reopen.
 
 Promises:
 
@@ -24,7 +24,6 @@ import apsw
 import msgspec
 
 from penstock.errors import SchemaMismatch, StoreError, StoreFull
-from penstock.job.private_file import open_private
 from penstock.station.checked_rows import CheckedTable, DamagedRow, row_sum
 from penstock.station.data_folder import lock, make_private, prepare
 from penstock.station.growth import Growth
@@ -45,9 +44,6 @@ CACHE_KIB = 16 << 10
 DELETE_ROWS = 256
 DELETE_BYTES = 4 << 20
 """What one transaction deletes of a doomed batch at most: about 5 ms, unseen beside a sync."""
-
-BACKUP = "backup"
-"""The folder in the data folder in which a station leaves a copy of its store when it is told to (SIGUSR1)."""
 
 MAGIC = b"SQLite format 3\0"
 """How a store begins. SQLite takes a file shorter than its header for an empty one, and would write over it."""
@@ -99,7 +95,7 @@ class StoreFile:
         try:
             folder = prepare(folder, durable=durable)
             self.path: Path = folder / name
-            self.growth: Growth = Growth(self.path)
+            self.growth: Growth = Growth(self.path, self.free_bytes)
             self._lock = lock(folder, name)
         except OSError as error:
             raise StoreError(f"{folder}: {error.strerror}") from None
@@ -117,31 +113,17 @@ class StoreFile:
             self._lock = -1
 
     def reopen(self) -> None:
-        """After a StoreError: open the file anew and read what was really committed."""
+        """After a StoreError: open the file anew and read what was really committed. Where there is still no room for
+        that (StoreFull), it can be read."""
         self.db.close(True)
-        self.db = self._open()
+        try:
+            self.db = self._open()
+        except StoreFull:
+            with suppress(StoreError), self.guard():
+                self.db = self._connect()
+                self.db.pragma("query_only", True)
+            raise
         self._failed = False
-
-    def back_up(self, folder: Path) -> Path:
-        """A consistent copy under the same name in a folder (made where it is missing), while the store is in use; over
-        the copy before. Raises StoreError."""
-        target, part = folder / self.path.name, folder / f"{self.path.name}.part"
-        with self.guard():
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            part.unlink(missing_ok=True)
-            os.close(open_private(part, os.O_EXCL | os.O_WRONLY))
-            try:
-                copy = apsw.Connection(str(part))
-                try:
-                    with copy.backup("main", self.db, "main") as job:
-                        job.step(-1)
-                finally:
-                    copy.close()
-                part.replace(target)
-            finally:
-                part.unlink(missing_ok=True)
-            _sync_folder(folder)
-        return target
 
     @contextmanager
     def transaction(self) -> Iterator[apsw.Cursor]:
@@ -179,6 +161,10 @@ class StoreFile:
     def untidy(self) -> bool:
         """Whether deleted batches still have rows: each `save` takes a few of them out, an empty one too."""
         return bool(self._doomed)
+
+    def free_bytes(self) -> int:
+        """How much of the file deleted batches have left free: it is used again, but not given back to the disk."""
+        return int(self.db.pragma("freelist_count")) * int(self.db.pragma("page_size"))
 
     def doomed(self) -> list[int]:
         """The numbers of deleted batches that still have rows, oldest first."""
@@ -220,12 +206,8 @@ class StoreFile:
             raise StoreError(f"{self.path}: {NOT_OURS}")
         with self.guard():
             make_private(self.path)
-            flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_NOFOLLOW
-            db = apsw.Connection(str(self.path), flags=flags, statementcachesize=64)
-            db.create_scalar_function("row_sum", row_sum, deterministic=True)
+            db = self._connect()
             try:
-                # exclusive before WAL: then there is no shared memory file, and no other process can get in between
-                db.pragma("locking_mode", "exclusive")
                 self._mend_header(db)
                 self._configure(db)
                 if not fresh:
@@ -239,6 +221,14 @@ class StoreFile:
                 raise
         return db
 
+    def _connect(self) -> apsw.Connection:
+        flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_NOFOLLOW
+        db = apsw.Connection(str(self.path), flags=flags, statementcachesize=64)
+        db.create_scalar_function("row_sum", row_sum, deterministic=True)
+        # exclusive before WAL: then there is no shared memory file, and no other process can get in between
+        db.pragma("locking_mode", "exclusive")
+        return db
+
     def _settle(self, db: apsw.Connection, unclean: bool) -> None:
         """What is read here may have been written by a process that died, or failed, before its sync, and others will
         be told of it: so first it goes to the disk, and so does the name of a file that is new."""
@@ -246,7 +236,7 @@ class StoreFile:
             db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
             # a commit, whatever it says: a log that begins anew is on the disk, so the old one is void there too
             db.pragma("user_version", len(self._scripts))
-        _sync_folder(self.path.parent)
+        sync_folder(self.path.parent)
 
     def _configure(self, db: apsw.Connection) -> None:
         application = db.pragma("application_id")
@@ -277,10 +267,14 @@ class StoreFile:
         db.execute("BEGIN IMMEDIATE")
         for script in self._scripts[version:]:
             db.execute(script)
-        db.execute(self._meta.write(schema="?1"), (schema_sum(db, newest),))
+        self.write_schema_sum(db)
         db.pragma("application_id", self._kind)
         db.pragma("user_version", newest)
         db.execute("COMMIT")
+
+    def write_schema_sum(self, db: apsw.Connection) -> None:
+        """Into a file with this store's rows: the checksum of its schema as it is there."""
+        db.execute(self._meta.write(schema="?1"), (schema_sum(db, len(self._scripts)),))
 
     def _mend_header(self, db: apsw.Connection) -> None:
         """Whose file it is, and which version's, stands in its header, too: what is in the rows has a checksum."""
@@ -317,7 +311,7 @@ def _beginning(path: Path) -> bytes:
         return file.read(len(MAGIC))
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """A new file's name is durable only when its folder is; SQLite does not say when that fails."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:

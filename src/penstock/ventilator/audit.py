@@ -23,11 +23,9 @@ class Audit:
     def on_client(self, event: FromClient) -> None:
         """Somebody who may say it has said something."""
         message, key = event.message, event.sender.name
-        if not isinstance(message, Cancel | Delete | DrainWorker | Retry):
+        if not isinstance(message, Cancel | Delete | DrainWorker | Retry) or self.knows(event):
             return
-        if (order := (event.client, message.number)) in self._orders:
-            return
-        self._orders[order] = None
+        self._orders[event.client, message.number] = None
         if len(self._orders) > ORDERS_KEPT:
             self._orders.popitem(last=False)
         match message:
@@ -39,6 +37,10 @@ class Audit:
                 self._turn.log("delete_asked", batch=message.batch.hex(), key=key)
             case DrainWorker():
                 self._turn.log("drain_asked", worker=message.worker, key=key)
+
+    def knows(self, event: FromClient) -> bool:
+        """Whether this order was taken in, and is said again."""
+        return (event.client, getattr(event.message, "number", 0)) in self._orders
 
 
 def _span(order: Cancel | Retry) -> str:

@@ -10,6 +10,7 @@ from penstock.station.contract import (
     Answer,
     AnswerFromStore,
     Bytes,
+    CopyStore,
     DeleteBatch,
     Input,
     Refuse,
@@ -363,6 +364,7 @@ VentilatorEffect = (
     | ReadArguments
     | LoadKept
     | Answer
+    | CopyStore
     | Refuse
 )
 """All that its process does for it; the loop writes what is a Log."""

@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from typing import assert_never
 
 from penstock.job.spec import LABEL_CHARS
-from penstock.station.contract import Actions, FromClient, Refuse
+from penstock.station.contract import Actions, CopyStore, FromClient, Refuse
 from penstock.station.lease_tokens import NO_TOKENS, LeaseTokens
 from penstock.station.permissions import refusal
 from penstock.ventilator import contract
@@ -122,7 +122,7 @@ class VentilatorCore:
         self.intake.recovered = not any(one.open_from is not None for one in stored)
         if not self.intake.recovered:
             self.ledger.beats.expect_recovery(now)
-        self._audit = Audit(self.ledger.turn)
+        self.audit: Audit = Audit(self.ledger.turn)
         self._retention_at = self._ticked_at = self._verdicts_at = now
         self._looked_up: dict[tuple[bytes, int], bool] = {}
         """What single chunks were read for in this turn, as (batch, index), and whether that job is open."""
@@ -280,7 +280,7 @@ class VentilatorCore:
         if why := refusal(event.sender, event.message, self.ledger.backlog.owner):
             self.intake.refuse(event.client, event.message, why)
             return
-        self._audit.on_client(event)
+        self.audit.on_client(event)
         match event.message:
             case messages.Submit():
                 self._other_versions.on_submit(event)
@@ -313,6 +313,8 @@ class VentilatorCore:
                 self.questions.on_ask(event.client, event.sender, ask, now)
             case messages.AskStack() as ask_stack:
                 self.stack_questions.on_ask(event.client, ask_stack, now)
+            case messages.BackUp() as asked:
+                self.ledger.turn.say(CopyStore(event.client, asked, event.sender.name))
             case messages.AskPipeline() as ask_pipeline:
                 self.questions.on_ask_pipeline(event.client, ask_pipeline.number, self.malformed, now)
             case _:

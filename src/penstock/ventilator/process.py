@@ -15,6 +15,7 @@ records it, and the next life learns of both before it gives anything out again.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -27,10 +28,11 @@ from penstock.job.spec import ID_BYTES, LABEL_CHARS
 from penstock.keys.files import Peers
 from penstock.keys.roles import Role
 from penstock.station import key_lists, loop
+from penstock.station.backups import Backups
 from penstock.station.checked_rows import DamagedRow
 from penstock.station.clock import Clock
 from penstock.station.config import VentilatorConfig, from_argv
-from penstock.station.contract import Answer, FromClient, Refuse
+from penstock.station.contract import Answer, CopyStore, FromClient, Refuse
 from penstock.station.lease_tokens import LeaseTokens
 from penstock.station.log_events import emit, setup
 from penstock.station.own_address import note_local_name, wait_for_address
@@ -68,25 +70,22 @@ from penstock.ventilator.contract import (
 from penstock.ventilator.control import Control
 from penstock.ventilator.core import VentilatorCore
 from penstock.ventilator.desk import Desk
+from penstock.ventilator.full_disk import FullDisk
 from penstock.ventilator.payloads import Payloads
 from penstock.ventilator.reports import Reports
 from penstock.ventilator.store import QueueStore
 from penstock.ventilator.stored_answers import StoredAnswers
-from penstock.ventilator.trouble_notices import TroubleNotices
 from penstock.version import VERSION
 from penstock.wire.bounds import LIMITS, Limits, is_to_be_logged
 from penstock.wire.frames import Decoder, Wire
 from penstock.wire.messages import (
     PART_BYTES,
-    AskBatches,
-    AskJobs,
-    AskPipeline,
-    AskWhy,
     ClientToVentilator,
     FunctionPart,
     Jobs,
     Knock,
     PartsTaken,
+    SinkBeat,
 )
 from penstock.wire.parts import Inbound
 from penstock.wire.socket_sets import ventilator_links
@@ -95,9 +94,6 @@ from penstock.wire.sockets import Received
 LIVES_SKIPPED = 1000
 """Starts that are counted at once where the file may be an older one: lease numbers begin with their count, and those
 of the starts that it does not know of are still about."""
-FROM_MEMORY = (AskPipeline, AskBatches, AskJobs, AskWhy)  # answered while the store takes nothing
-POSTPONED_BYTES = 64 << 20
-"""What clients may submit while the disk is full: of two that have submitted as much as they may (UNACCEPTED_BYTES)."""
 
 
 class Ventilator:
@@ -131,18 +127,17 @@ class Ventilator:
         self._reports = Reports(links, process.clock, self._malformed, starts, self._control)
         self._desk = Desk(links, process.clock, limits)
         self._submits = Inbound(links.frame_bytes, self._malformed.note)
-        self._notices = TroubleNotices()
-        self._postponed: list[FromClient] = []
-        """What clients said while the disk was full."""
+        self._full_disk = FullDisk(core, links, self._desk.has_room, self._asks)
         self._payloads = Payloads(store)
         self._answers = StoredAnswers(store, self._desk)
+        self._backups = Backups(store, process)
 
     # ------------------------------------------------------------------------------------------ in
 
     def next_wakeup(self) -> float | None:
         """When the core has something to do."""
         now = self.process.clock.now()
-        if self._postponed:
+        if self._full_disk or self._backups.is_under_way:
             return now
         due = self.core.next_wakeup(), self._questions.due_at(now, self._desk.has_room)
         return min((instant for instant in due if instant is not None), default=None)
@@ -157,14 +152,14 @@ class Ventilator:
             yield JobConnections(self.links.connections("jobs"))
         if "control" in names:
             yield from self._subscriptions()
+        yield from self._full_disk.take()
         if "report" in names:
             yield from self._reports.receive()
-        postponed, self._postponed = self._postponed, []
-        yield from postponed
         for event in self._from_clients() if "desk" in names else ():
             if not self._asks(event):
                 yield event
         yield from self._questions.take(self._desk.has_room)
+        self._backups.step()
         self._read_files(fds)
         self.core.malformed = self._malformed.count + self.links.malformed
         self.core.questions.growth = self._store.growth.look(self.process.clock.now()) + self.links.crowds("ventilator")
@@ -198,8 +193,6 @@ class Ventilator:
     def _read_files(self, fds: list[int]) -> None:
         if fds:
             self.leaving = self.process.orders.read() > 0 or self.process.lifeline in fds
-            if self.process.orders.take_backup():
-                loop.back_up(self._store, self.process.logger)
 
     def _pass_keys(self) -> None:
         """Tell the sink who is let in, when one of the two is new."""
@@ -219,19 +212,14 @@ class Ventilator:
                 yield Subscribed(topic)
             elif came:
                 self._eavesdroppers[topic] += 1
-                self._say_refused(sender.name)
+                if is_to_be_logged(count := self._bindings.refused[sender.name]):  # of ids too many of a key
+                    self.links.news.log("too_many_starts", key=sender.name, count=count)
             elif self._eavesdroppers[topic]:
                 self._eavesdroppers[topic] -= 1
             else:
                 yield Unsubscribed(topic)
             if not self._eavesdroppers[topic]:
                 del self._eavesdroppers[topic]
-
-    def _say_refused(self, key: str) -> None:
-        """Of ids too many of a key."""
-        count = self._bindings.refused[key]
-        if is_to_be_logged(count):
-            self.links.news.log("too_many_starts", key=key, count=count)
 
     # ------------------------------------------------------------------------------------------ out
 
@@ -240,7 +228,8 @@ class Ventilator:
         self._store.believes_clock = self.core.ledger.wall_clock.is_steady(self.process.clock.now())
         self._store.save(saves)
         if self.core.questions.trouble:
-            self.core.questions.trouble, self._notices = "", TroubleNotices()
+            self.core.questions.trouble = ""
+            self._full_disk.end()
         for save in saves:
             if isinstance(save, SaveChunk):
                 self._payloads.remember_chunk((save.batch, save.first), save.payload)
@@ -257,27 +246,20 @@ class Ventilator:
         self._store.reopen()
 
     def wait_for_room(self, why: str, seconds: float) -> None:
-        """Clients are told, and questions are answered from memory; what else they say waits, as far as there is room
-        for it, and so does what others say."""
+        """What needs no commit is done; all else waits."""
         self.core.questions.trouble = why
         now = self.process.clock.now
         end = now() + seconds
         while not self.leaving and (left := end - now()) > 0:
-            waiting = sum(len(event.payload) for event in self._postponed)
-            names, fds = self.links.poll(left, only=("desk",) if waiting < POSTPONED_BYTES else ())
+            names, fds = self.links.poll(left, only=self._full_disk.sockets)
             self._read_files(fds)
+            for message in self._reports.receive() if "report" in names else ():
+                self._full_disk.on_report(message)
             for event in self._from_clients() if "desk" in names else ():
-                if isinstance(event.message, FROM_MEMORY) and self._desk.has_room(event.client):
-                    for action in self.core.handle(event, now()):
-                        if isinstance(action, Answer):
-                            self.perform(action)
-                    continue
-                if not self._asks(event):
-                    self._postponed.append(event)
-                for notice in self._notices.of(event.client, f"the ventilator takes nothing in: {why}"):
-                    self.links.send("desk", notice, peer=event.client)
-        for client in self._notices.told():  # who is silent looks as if it was stopped
-            self.links.send("desk", Knock(), peer=client)
+                for action in self._full_disk.on_client(event, why, now()):
+                    with contextlib.suppress(errors.StoreError):  # it cannot even be read: who asked asks again
+                        self._carry_out(action)
+        self._full_disk.remind()
 
     def perform(self, action: VentilatorEffect) -> Iterable[Any]:
         """Carry out one effect; what is found damaged on the way is contained."""
@@ -295,6 +277,8 @@ class Ventilator:
                 return damaged
             case Tell(topic, message):
                 self._control.tell(topic, message)
+                if isinstance(message, SinkBeat):
+                    self._full_disk.on_beat(topic, message)
             case Answer(client, message, payload):
                 self._desk.answer(client, message, payload)
             case SeekClient(client):
@@ -318,6 +302,8 @@ class Ventilator:
             case ReadArguments():
                 if self._desk.has_room(action.client):
                     self._answers.arguments(action)
+            case CopyStore(client):
+                self._desk.answer(client, self._backups.answer(action))
             case Refuse(text):
                 raise errors.Refused(f"{self._store.path}: {text}")
             case LoadKept(batch, start, stop):
@@ -340,6 +326,7 @@ class Ventilator:
     def close(self) -> None:
         """Release the sockets, then the store."""
         self.links.close()
+        self._backups.close()
         self._store.close()
 
 

@@ -159,6 +159,14 @@ class WorkerReports:
         worker.pace = max(worker.pace, min(wanted, PACE_MAX))  # it may have heard of a longer lease time: that holds
         self._ledger.turn.tell(worker.id, Beat(beat.number, worker.pace, self.sink_takes_parts, self.sink_records))
 
+    def echo(self, beat: Heartbeat) -> Beat | None:
+        """Says that it is heard, and nothing of what it holds: that is compared when it beats again. None: its worker
+        is not known, or is given up."""
+        worker = self._ledger.workers.get(beat.worker)
+        if worker is None or worker.hello is None:
+            return None
+        return Beat(beat.number, worker.pace, self.sink_takes_parts)
+
     def on_took(self, took: Took, now: float) -> None:
         """These leases are where they should be."""
         worker = self._known(took.worker, now)

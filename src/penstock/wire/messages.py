@@ -332,6 +332,33 @@ class PartsTaken(Message, frozen=True):
     worker: Annotated[bytes, msgspec.Meta(max_length=16)] = b""
 
 
+# --------------------------------------------------------------------------- client -> ventilator, client -> sink
+
+
+class BackUp(Numbered, frozen=True):
+    """An admin wants a copy of the receiver's store in this `folder` of the receiver's host. Answered by BackUpState,
+    or Refused with the reason. With `begins` the copy under the word `asked` is begun, unless it was before; without,
+    the answer says how far that one is or, before it is begun, that it can be. A copy that nobody asks after for 30 s
+    is given up. `data`: the folder that the store must be in; empty: any."""
+
+    asked: Id
+    folder: Text
+    data: Text = ""
+    begins: bool = False
+
+
+class BackUpState(Numbered, frozen=True):
+    """Answers the BackUp of this number. The copy will be, or is, at `path` on `host`; it takes up to `size` bytes, and
+    `free` ones were free there before it was begun. `copied`: how much of it is there, 1: it is whole; None: it is not
+    begun."""
+
+    path: Text
+    host: Label
+    size: Count
+    free: Count
+    copied: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
+
+
 # ------------------------------------------------------------------------------------------ client -> ventilator
 
 
@@ -524,6 +551,7 @@ ClientToVentilator = (
     | AskJobs
     | AskArguments
     | PartsTaken
+    | BackUp
 )
 
 
@@ -751,6 +779,7 @@ VentilatorToClient = (
     | JobsInfo
     | Arguments
     | Part
+    | BackUpState
 )
 
 
@@ -1237,7 +1266,7 @@ class FetchOutput(AboutBatch, frozen=True):
     position: Count
 
 
-ClientToSink = Follow | Credit | Unfollow | Fetch | Claim | FetchOutput | PartsTaken
+ClientToSink = Follow | Credit | Unfollow | Fetch | Claim | FetchOutput | PartsTaken | BackUp
 
 
 class Rows(Message, frozen=True):
@@ -1291,7 +1320,7 @@ class SinkUp(Message, frozen=True):
     boot: Count
 
 
-SinkToClient = Rows | Live | Fetched | FetchedOutput | Claimed | SinkUp | Refused | Part
+SinkToClient = Rows | Live | Fetched | FetchedOutput | Claimed | SinkUp | Refused | Part | BackUpState
 
 
 # ---------------------------------------------------------------------------------------------- sizes and costs

@@ -22,6 +22,7 @@ from typing import NamedTuple, Protocol
 
 from penstock.wire.bind_address import addresses_of, is_numeric, with_address
 from penstock.wire.guard import News
+from penstock.wire.repeated import Repeated
 
 ASK_INTERVAL = 2.0
 """Seconds between two questions for the same name: as often as a station that is away is tried at most."""
@@ -114,6 +115,8 @@ class Target:
         """When it began to connect there."""
         self.failure = ""
         """Why the name has no address."""
+        self.line: Repeated = Repeated(ADDRESS_TIME)
+        """In the log, that it connects to another one."""
         self._socket = socket
         self._at = ""
 
@@ -219,7 +222,7 @@ class Outward:
             target.move(addresses[0], now)
         elif len(addresses) > 1 and now >= target.since + ADDRESS_TIME:
             target.move(addresses[(addresses.index(before) + 1) % len(addresses)], now)
-        if before and before != target.address:
+        if before and before != target.address and target.line.is_due(now):
             self._news.log("other_address", endpoint=target.endpoint, address=target.address, before=before)
 
     def close(self) -> None:

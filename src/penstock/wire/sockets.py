@@ -183,10 +183,11 @@ class Links:
         if self._outward.resolver is not None and not asks:
             self.watch(self._outward.resolver.fd)
 
-    def renew(self, name: str) -> None:
-        """Connect anew, if there is a connection."""
+    def renew(self, name: str, *, is_said: bool) -> None:
+        """Connect anew, if there is a connection; `is_said`: in the log."""
         if self.connections(name):
-            self.news.log("connects_anew", socket=name, endpoint=self._outward.endpoint(name))
+            if is_said:
+                self.news.log("connects_anew", socket=name, endpoint=self._outward.endpoint(name))
             self._outward.renew(name)
             self._connections[name].closed(-1)
 

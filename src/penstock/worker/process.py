@@ -278,9 +278,9 @@ class Worker:
                 self._to_ventilator.send(self.process.clock.now(), message)
             case Touch(until):
                 self._slots.allow(until)
-            case Renew():
+            case Renew(is_said):
                 if not self.links.down("report"):  # else it is known why nothing is heard
-                    self.links.renew("control")
+                    self.links.renew("control", is_said=is_said)
             case FreeLease(lease):
                 if self._arguments.pop(lease, None) is not None:
                     self._slots.free(lease)

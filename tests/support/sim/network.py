@@ -148,7 +148,7 @@ class VirtualLinks(QuietLinks):
         news, self._subscriptions = self._subscriptions, []
         return news
 
-    def renew(self, name: str) -> None:
+    def renew(self, name: str, *, is_said: bool) -> None:  # noqa: ARG002
         """Connect anew, if there is a connection."""
         self._node.before_effect()
         self._node.network.disconnect(self._node.network.connections[name, self._node.name])

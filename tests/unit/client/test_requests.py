@@ -7,7 +7,7 @@ import pytest
 from penstock.client.requests import RESEND_MAX, Requests, check
 from penstock.errors import ConfigError
 from penstock.wire.bounds import RESEND
-from penstock.wire.messages import AskBatches, AskPipeline, Cancel, Done, Forget, Message
+from penstock.wire.messages import AskBatches, AskPipeline, Cancel, Done, Forget, Message, Refused
 
 
 class Peer:
@@ -55,6 +55,24 @@ def test_what_a_full_socket_did_not_take_leaves_later(requests: Requests) -> Non
     peer.takes = 3
     assert requests.transmit(peer.send, 0.0)
     assert peer.sent == [AskPipeline(number) for number in numbers]
+
+
+def test_who_is_patient_asks_again_while_a_disk_is_full(requests: Requests) -> None:
+    """Nobody would be told; whoever waits for it is, at once."""
+    full, peer = Refused(1, "StoreFull", "the disk is full"), Peer()
+    for patient in (True, False):
+        answers: list[Message] = []
+        number = requests.next_number()
+        order = Cancel(number, b"b" * 16, 0, 1, unstarted_only=True)
+        requests.add(number, order, lambda message, _, to=answers: to.append(message), patient=patient)  # type: ignore[misc]
+        requests.transmit(peer.send, 0.0)
+        requests.on_answer(number, full)
+        assert answers == ([] if patient else [full])
+        requests.tick(RESEND)
+        requests.transmit(peer.send, RESEND)
+        assert [message for message in peer.sent if message is order] == [order] * (2 if patient else 1)
+        requests.on_answer(number, Done(number))
+        assert answers == [Done(number) if patient else full]
 
 
 def test_an_answer_comes_once(requests: Requests) -> None:

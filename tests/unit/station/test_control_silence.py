@@ -19,6 +19,14 @@ def test_once_in_each_lease_time() -> None:
     assert renewals == [1005, 1010, 1015]
 
 
+def test_the_log_says_so_ever_more_seldom() -> None:
+    """A connection is tried all the same."""
+    hearing = ControlSilence(2.0)
+    renewals = [(at, one.is_said) for at in range(1000, 1064) for one in hearing.look(float(at))]
+    assert [at for at, _ in renewals] == list(range(1002, 1064, 2))
+    assert [at for at, is_said in renewals if is_said] == [1002, 1004, 1008, 1016, 1032]
+
+
 def test_a_worker_that_is_answered_stays() -> None:
     """Jobs are no sign: they have a connection of their own."""
     bench = WorkerBench()

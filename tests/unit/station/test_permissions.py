@@ -8,7 +8,8 @@ import pytest
 
 from penstock.job.spec import BatchSpec
 from penstock.keys.roles import EVERYONE, Peer, Role
-from penstock.station.permissions import Bindings, refusal
+from penstock.station.lease_tokens import NO_TOKENS
+from penstock.station.permissions import Bindings, may_not_ask, refusal
 from penstock.wire.messages import (
     Alive,
     AskArguments,
@@ -16,6 +17,7 @@ from penstock.wire.messages import (
     AskGone,
     AskJobs,
     AskPipeline,
+    BackUp,
     BatchClose,
     BatchOpen,
     BySink,
@@ -64,6 +66,7 @@ def hello(name: str) -> Hello:
         (Alive((A, B)), False, False),
         (AskGone(1, (A, B)), True, True),
         (DrainWorker(1, "w"), False, False),
+        (BackUp(1, A, "/backup"), False, False),
     ],
 )
 def test_what_a_client_may(message: Any, submit: bool, observe: bool) -> None:
@@ -73,6 +76,15 @@ def test_what_a_client_may(message: Any, submit: bool, observe: bool) -> None:
     assert (refusal(Peer("w", Role.OBSERVE, "2"), message, OWNERS.get) == "") is observe
     for everything in (Peer("root", Role.ADMIN, "3"), EVERYONE):
         assert refusal(everything, message, OWNERS.get) == ""
+
+
+def test_a_backup_of_the_sink_is_an_admins_business() -> None:
+    """It writes on the sink's host."""
+    asked = BackUp(1, A, "/backup")
+    for sender in (Peer("alice", Role.SUBMIT, "1"), Peer("w", Role.OBSERVE, "2")):
+        assert "backups are an admin's business" in may_not_ask(sender, asked, NO_TOKENS)
+    for everything in (Peer("root", Role.ADMIN, "3"), EVERYONE):
+        assert may_not_ask(everything, asked, NO_TOKENS) == ""
 
 
 def test_an_id_belongs_to_the_key_that_used_it_first() -> None:

@@ -2,110 +2,127 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import signal
+import socket
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
-from penstock.cli.options import data_folder, debug
+from penstock.cli.options import data_folder, key_path, running
 from penstock.cli.output import say
-from penstock.errors import ConfigError, StoreError, StoreInUse
+from penstock.errors import ConfigError, StoreInUse
 
 if TYPE_CHECKING:
-    import psutil
+    from penstock.client.command_line import Copying
+    from penstock.station.store_file import StoreFile
 
-ANSWER_TIME = 30.0
-"""Seconds a station may take to begin a copy: it does what is at hand first, and may wait for a full disk."""
-LOOK_INTERVAL = 0.05
+SAY_INTERVAL = 2.0
+"""Seconds between two lines that say how far a copy is."""
+NAMES = ("queue.db", "results.db")
+"""In the order in which they are copied."""
 
 
 @click.command("backup", short_help="Copy both stores, also while the stations run.")
+@running
 @click.option(
     "--data",
     envvar="PENSTOCK_DATA",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Copy the stores in this folder.  [env: PENSTOCK_DATA; default: penstock in the user's state folder]",
+    help="Copy the stores in this folder.  [env: PENSTOCK_DATA; default: those of the stations at --url, or penstock in"
+    " the user's state folder]",
 )
 @click.argument("target", type=click.Path(path_type=Path, file_okay=False))
-@debug
-def command(data: Path | None, target: Path) -> None:
-    """Copy the stores of the stations on this machine into the folder TARGET, each as one whole file.
+@click.pass_context
+def command(context: click.Context, url: str, data: Path | None, target: Path) -> None:
+    """Copy both stores of a pipeline, queue.db and results.db, into the folder TARGET, each as one whole file.
+
+    Stations that run are asked at --url; with keys that takes the role admin. They copy a little between any two turns,
+    so jobs go on. Each writes to TARGET on its own host, as its own user. Stores in --data that no station has open are
+    copied by this command.
 
     The queue comes first: so the copy of the results is never older, and stations that are started on the copies know
     the outcome of all that the queue calls done. To restore, stop everything, put the copies into an empty data
     folder, and start again.
     """
+    from penstock.client.command_line import copying_at
+
+    named = bool(key_path()) or context.get_parameter_source("url") is not ParameterSource.DEFAULT
+    folder = Path(data_folder(data)) if data is not None or not named else None
+    with ExitStack() as stack:
+        idle, busy = ({}, list(NAMES)) if folder is None else _stores(folder, stack)
+        if not idle and not busy:
+            if data is not None:
+                raise ConfigError(f"{folder}: there is no store in this folder; name another one with --data")
+            folder, busy = None, list(NAMES)
+        home = "" if folder is None else str(folder)
+        copying = stack.enter_context(copying_at(url, str(target.absolute()), home)) if busy else None
+        _look(target.absolute(), idle, copying, busy)
+        for name in NAMES:
+            if name in idle:
+                _copy_idle(idle[name], target.absolute())
+            elif name in busy and copying is not None:
+                _have_copied(copying, name)
+
+
+def _stores(folder: Path, stack: ExitStack) -> tuple[dict[str, StoreFile], list[str]]:
+    """The stores in this folder that nobody has open, now open here, and the names of those that a station has."""
     from penstock.sink.store import ResultStore
     from penstock.ventilator.store import QueueStore
 
-    folder = Path(data_folder(data))
     kinds: dict[str, type[QueueStore | ResultStore]] = {"queue.db": QueueStore, "results.db": ResultStore}
-    found = [name for name in kinds if (folder / name).exists()]
-    if not found:
-        raise ConfigError(f"{folder}: there is no store in this folder; name another one with --data")
-    for name in found:
-        if (target / name).exists():
-            raise ConfigError(f"{target / name}: this file exists; a backup never overwrites another one")
-    target.mkdir(mode=0o700, parents=True, exist_ok=True)
-    check_room(target, folder, found)
-    for name in found:
-        try:
-            store = kinds[name](folder, durable=False)
-        except StoreInUse:
-            check_room(folder, folder, [name])  # where the station makes it
-            shutil.move(copy_by_station(folder, name), target / name)
-        else:
-            store.back_up(target)
-            store.close()
-        say(f"{target / name}: {(target / name).stat().st_size:,} bytes")
+    idle: dict[str, StoreFile] = {}
+    busy: list[str] = []
+    for name in NAMES:
+        if (folder / name).exists():
+            try:
+                idle[name] = kinds[name](folder, durable=False)
+            except StoreInUse:
+                busy.append(name)
+            else:
+                stack.callback(idle[name].close)
+    return idle, busy
 
 
-def check_room(place: Path, folder: Path, names: list[str]) -> None:
-    """ConfigError: there is no room for copies of these stores in `folder`."""
-    parts = [folder / part for name in names for part in (name, f"{name}-wal")]
-    needed = sum(part.stat().st_size for part in parts if part.exists())
-    free = shutil.disk_usage(place).free
-    if free < needed:
-        raise ConfigError(
-            f"{place}: its disk has {free:,} bytes left, and the copies take up to {needed:,}: make room, or name"
-            " another folder"
-        )
+def _look(target: Path, idle: dict[str, StoreFile], copying: Copying | None, busy: list[str]) -> None:
+    """ConfigError: a copy cannot be made, or there is no room for all that are to be on one host; nothing is begun."""
+    from penstock.station.store_copy import check_target, no_room, size_of
+
+    free: dict[str, int] = {}
+    needed: dict[str, int] = {}
+    for store in idle.values():
+        here = socket.gethostname()
+        free[here] = check_target(store.path, target)
+        needed[here] = needed.get(here, 0) + size_of(store.path)
+    for state in map(copying.look, busy) if copying is not None else ():
+        free[state.host] = state.free
+        needed[state.host] = needed.get(state.host, 0) + state.size
+    for host, size in needed.items():
+        if free[host] < size:
+            raise no_room(target, free[host], size)
 
 
-def copy_by_station(folder: Path, name: str) -> Path:
-    """Tell the process that has the store to copy it; the copy."""
-    from penstock.station.store_file import BACKUP
+def _copy_idle(store: StoreFile, target: Path) -> None:
+    from penstock.station.store_copy import StoreCopy
 
-    station = _holder(folder, name)
-    copy, part = folder / BACKUP / name, folder / BACKUP / f"{name}.part"
-    copy.unlink(missing_ok=True)
-    station.send_signal(signal.SIGUSR1)
-    end = time.monotonic() + ANSWER_TIME
-    while not copy.exists():
-        if part.exists():
-            end = time.monotonic() + ANSWER_TIME
-        if time.monotonic() > end or not station.is_running():
-            raise StoreError(f"{folder / name}: process {station.pid} made no copy; its log says why")
-        time.sleep(LOOK_INTERVAL)
-    return copy
-
-
-def _holder(folder: Path, name: str) -> psutil.Process:
-    """Whoever has the store open."""
-    import psutil
-
-    text = (folder / f"{name}.lock").read_text().strip()
+    copy = StoreCopy(store, target)
     try:
-        process = psutil.Process(int(text))
-        is_mine = os.getuid() in {0, process.uids().real}
-        if is_mine and any("penstock" in word for word in process.cmdline()):
-            return process
-    except (ValueError, psutil.Error):
-        pass
-    raise ConfigError(
-        f"{folder / name}: it is in use by process {text}, which is not one of your stations on this machine"
-    )
+        while not copy.step():
+            pass
+    finally:
+        copy.close()
+    say(f"{copy.path}: {copy.size:,} bytes")
+
+
+def _have_copied(copying: Copying, name: str) -> None:
+    """Wait until the station has copied its store, and say how far it is."""
+    said_at = time.monotonic()
+    for state in copying.copy(name):
+        there = "" if state.host == socket.gethostname() else f" on host {state.host}"
+        if state.copied == 1:
+            say(f"{state.path}{there}: {state.size:,} bytes")
+        elif state.copied is not None and time.monotonic() >= said_at + SAY_INTERVAL:
+            said_at = time.monotonic()
+            say(f"{state.path}{there}: {state.copied:.0%} of {state.size:,} bytes are copied")
