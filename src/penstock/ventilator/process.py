@@ -40,17 +40,10 @@ from penstock.station.station_keys import for_station
 from penstock.station.waiting_questions import WaitingQuestions
 from penstock.url import endpoints
 from penstock.ventilator.contract import (
-    ChunkLoaded,
-    ChunksLoaded,
     ClientSought,
-    DamageFound,
     Deal,
     Identity,
     JobConnections,
-    KeptLoaded,
-    LoadChunk,
-    LoadChunks,
-    LoadKept,
     PartsUnderWay,
     PayloadDamaged,
     ReadArguments,
@@ -69,20 +62,20 @@ from penstock.ventilator.control import Control
 from penstock.ventilator.core import VentilatorCore
 from penstock.ventilator.desk import Desk
 from penstock.ventilator.payloads import Payloads
+from penstock.ventilator.reads import FindBatches, Load
 from penstock.ventilator.store import QueueStore
 from penstock.ventilator.stored_answers import StoredAnswers
+from penstock.ventilator.stored_batches import StoredBatches
 from penstock.ventilator.trouble_notices import TroubleNotices
 from penstock.version import VERSION
 from penstock.wire.bounds import LIMITS, Limits, is_to_be_logged
 from penstock.wire.frames import Decoder, Wire
 from penstock.wire.messages import (
-    PART_BYTES,
     AskBatches,
     AskJobs,
     AskPipeline,
     AskWhy,
     ClientToVentilator,
-    FunctionPart,
     Jobs,
     Knock,
     PartsTaken,
@@ -95,7 +88,7 @@ from penstock.wire.sockets import Received
 LIVES_SKIPPED = 1000
 """Starts that are counted at once where the file may be an older one: lease numbers begin with their count, and those
 of the starts that it does not know of are still about."""
-FROM_MEMORY = (AskPipeline, AskBatches, AskJobs, AskWhy)  # answered while the store takes nothing
+AT_ONCE = (AskPipeline, AskBatches, AskJobs, AskWhy)  # answered while the store takes nothing
 POSTPONED_BYTES = 64 << 20
 """What clients may submit while the disk is full: of two that have submitted as much as they may (UNACCEPTED_BYTES)."""
 
@@ -136,6 +129,7 @@ class Ventilator:
         """What clients said while the disk was full."""
         self._payloads = Payloads(store)
         self._answers = StoredAnswers(store, self._desk)
+        self.batches: StoredBatches = StoredBatches(store, core.ended.absent)
 
     # ------------------------------------------------------------------------------------------ in
 
@@ -148,7 +142,11 @@ class Ventilator:
         return min((instant for instant in due if instant is not None), default=None)
 
     def receive(self, names: list[str], fds: list[int]) -> Iterator[Any]:
-        """Messages and connections, as inputs for the core."""
+        """Messages and connections, as inputs for the core; before each, the batches that it names."""
+        for event in self._receive(names, fds):
+            yield from self.batches.before(event)
+
+    def _receive(self, names: list[str], fds: list[int]) -> Iterator[Any]:
         yield WallClock(self.process.clock.wall_time())
         self._bindings.tick(self.process.clock.now())
         self._desk.tick()
@@ -176,6 +174,7 @@ class Ventilator:
         self._read_files(fds)
         self.core.malformed = self._malformed.count + self.links.malformed
         self.core.questions.growth = self._store.growth.look(self.process.clock.now())
+        self.core.questions.ended = self._store.batch_rows.ended(self.process.clock.now())
         self._pass_keys()
         if workers := self._control.under_way():
             yield PartsUnderWay(workers)
@@ -274,10 +273,8 @@ class Ventilator:
             names, fds = self.links.poll(left, only=("desk",) if waiting < POSTPONED_BYTES else ())
             self._read_files(fds)
             for event in self._from_clients() if "desk" in names else ():
-                if isinstance(event.message, FROM_MEMORY) and self._desk.has_room(event.client):
-                    for action in self.core.handle(event, now()):
-                        if isinstance(action, Answer):
-                            self.perform(action)
+                at_once = isinstance(event.message, AT_ONCE) and self._desk.has_room(event.client)
+                if at_once and self._answers_now(event):
                     continue
                 if not self._asks(event):
                     self._postponed.append(event)
@@ -286,12 +283,22 @@ class Ventilator:
         for client in self._notices.told():  # who is silent looks as if it was stopped
             self.links.send("desk", Knock(), peer=client)
 
-    def perform(self, action: VentilatorEffect) -> Iterable[Any]:
+    def _answers_now(self, question: FromClient) -> bool:
+        """Whether it could be answered, also out of a file that takes nothing."""
+        try:
+            inputs = list(self.batches.before(question))
+            for one in inputs:  # which grow
+                for action in self.core.handle(one, self.process.clock.now()):
+                    if isinstance(action, Answer | FindBatches):
+                        inputs += self.perform(action)
+        except errors.StoreError:
+            return False
+        return True
+
+    def perform(self, action: VentilatorEffect | Load) -> Iterable[Any]:
         """Carry out one effect; what is found damaged on the way is contained."""
-        brought = self._carry_out(action)
-        if found := self._store.take_found():
-            return (DamageFound(tuple(found), self._store.must_compare), *brought)
-        return brought
+        brought = self.batches.load(action) if isinstance(action, Load) else self._carry_out(action)
+        return (*self.batches.damage(), *brought)
 
     def _carry_out(self, action: VentilatorEffect) -> Iterable[Any]:
         match action:
@@ -316,10 +323,6 @@ class Ventilator:
             case SendFunction(worker, function):
                 if self.links.has_room("control", worker):  # else it has not read what it was sent, and asks again
                     return self._send_function(worker, function)
-            case LoadChunks(batch, first, limit):
-                return (ChunksLoaded(batch, limit, self._store.open_chunks(batch, first, limit)),)
-            case LoadChunk(batch, index):
-                return (ChunkLoaded(batch, index, self._store.open_chunk_at(batch, index)),)
             case ReadDigests():
                 self._answers.digests(action)
             case ReadArguments():
@@ -327,21 +330,16 @@ class Ventilator:
                     self._answers.arguments(action)
             case Refuse(text):
                 raise errors.Refused(f"{self._store.path}: {text}")
-            case LoadKept(batch, start, stop):
-                return (KeptLoaded(batch, start, stop, self._store.kept(batch, start, stop)),)
             case _:
                 assert_never(action)
         return ()
 
     def _send_function(self, worker: bytes, digest: bytes) -> Iterable[PayloadDamaged]:
         try:
-            code = memoryview(self._payloads.function(digest))
+            self._control.send_function(worker, digest, self._payloads.function(digest))
         except DamagedRow as damage:
             self._store.note(str(damage))
             return (PayloadDamaged((), (digest,), worker),)
-        for offset in range(0, len(code), PART_BYTES):
-            piece = code[offset : offset + PART_BYTES]
-            self._control.tell(worker, FunctionPart(digest, offset, len(code), len(piece)), piece)
         return ()
 
     def close(self) -> None:
@@ -362,7 +360,7 @@ def start(config: VentilatorConfig, logger: logging.Logger) -> Ventilator:
     links.watch(signals.fd)
     if config.lifeline is not None:
         links.watch(config.lifeline)
-    batches = store.batches()
+    batches = store.batch_rows.here()
     core = VentilatorCore(
         store.begin_life(LIVES_SKIPPED if config.accept_older else 1),
         batches,

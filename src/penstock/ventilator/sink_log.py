@@ -14,10 +14,10 @@ from collections.abc import Collection
 from itertools import islice
 
 from penstock.job.spec import JobState
-from penstock.ventilator.contract import LoadChunk
 from penstock.ventilator.jobs_model import Batch, Chunk, Part, Place
 from penstock.ventilator.ledger import Ledger
 from penstock.ventilator.pairing import Pairing
+from penstock.ventilator.reads import LoadChunk
 from penstock.wire.bounds import RESEND
 from penstock.wire.messages import (
     Closed,
