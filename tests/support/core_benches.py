@@ -209,7 +209,7 @@ class VentilatorBench:
         self.store = RecordingQueue(self.folder / "queue", self.saved)
         self.core = VentilatorCore(
             self.store.begin_life(),
-            self.store.batches(),
+            self.store.batch_rows.here(),
             self.store.applied(),
             self.now,
             wall_time=self.wall_time,
@@ -241,7 +241,7 @@ class VentilatorBench:
     def turn(self, *events: Any, after: float = 0.0) -> list[tuple[bytes, Message]]:
         """One turn, `after` seconds later: all that it sent, as (receiver, message); rounds go to b""."""
         self.now += after
-        inputs = list(events)
+        inputs = [one for event in events for one in self.station.batches.before(event)]
         while True:
             inputs = list(loop.turn(self.station, inputs))
             self.core.check()
@@ -367,7 +367,7 @@ class VentilatorBench:
 
     def counts(self, batch: bytes = BATCH) -> dict[str, int]:
         """Jobs by final state."""
-        return {str(state): jobs for state, jobs in self.core.ledger.backlog.batches[batch].counts.items()}
+        return next(stored.counts for stored in self.store.batches() if stored.batch == batch)
 
 
 def leases(sent: list[tuple[bytes, Message]] | list[Message]) -> list[Lease]:

@@ -14,10 +14,12 @@ Promises:
 from __future__ import annotations
 
 import os
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import apsw
@@ -45,6 +47,10 @@ DELETE_ROWS = 256
 DELETE_BYTES = 4 << 20
 """What one transaction deletes of a doomed batch at most: about 5 ms, unseen beside a sync."""
 
+COMMENT = re.compile("[ ]*--.*")
+"""What SQLite need not keep of a script: the schema of a new file is to fit into its first page, which can be put in
+from another one if it is damaged (store_salvage.py)."""
+
 MAGIC = b"SQLite format 3\0"
 """How a store begins. SQLite takes a file shorter than its header for an empty one, and would write over it."""
 NOT_OURS = "not a penstock store; move the file away or name another folder with --data"
@@ -71,7 +77,8 @@ class StoreFile:
     """The file `name` in `folder` (made, with mode 0700, where it is missing).
 
     `scripts` are the schema's versions: script i leads from version i to i + 1. `meta` is the table of one row that
-    says what the file is. Raises StoreError, StoreInUse, SchemaMismatch.
+    says what the file is, `functions` are SQL functions of the store's own. Raises StoreError, StoreInUse,
+    SchemaMismatch.
     """
 
     def __init__(
@@ -84,8 +91,10 @@ class StoreFile:
         scratch: bool,
         *,
         meta: CheckedTable,
+        functions: Mapping[str, Callable[..., Any]] = MappingProxyType({}),
     ) -> None:
         self._kind, self._scripts, self._meta = APPLICATION_ID + kind, scripts, meta
+        self._functions = {"row_sum": row_sum, **functions}
         self._synchronous = "full" if durable else "off" if scratch else "normal"
         self._scratch = scratch
         self._failed = False
@@ -173,8 +182,13 @@ class StoreFile:
 
     def value(self, query: str) -> Any:
         """The only value of the only row."""
-        row: Any = self.db.execute(query).fetchone()
-        return row[0]
+        return self.only_row(query)[0]
+
+    def only_row(self, query: str) -> tuple[Any, ...]:
+        """What a query gives that has one row. Raises StoreError."""
+        with self.guard():
+            row: Any = self.db.execute(query).fetchone()
+            return tuple(row)
 
     def damaged(self, row: str, key: Any = None) -> DamagedRow:
         """The error for a row whose checksum is wrong; `key` tells which one it is to whoever contains it."""
@@ -224,7 +238,8 @@ class StoreFile:
     def _connect(self) -> apsw.Connection:
         flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_NOFOLLOW
         db = apsw.Connection(str(self.path), flags=flags, statementcachesize=64)
-        db.create_scalar_function("row_sum", row_sum, deterministic=True)
+        for function in self._functions.items():
+            db.create_scalar_function(*function, deterministic=True)
         # exclusive before WAL: then there is no shared memory file, and no other process can get in between
         db.pragma("locking_mode", "exclusive")
         return db
@@ -266,7 +281,7 @@ class StoreFile:
             return
         db.execute("BEGIN IMMEDIATE")
         for script in self._scripts[version:]:
-            db.execute(script)
+            db.execute(COMMENT.sub("", script))
         self.write_schema_sum(db)
         db.pragma("application_id", self._kind)
         db.pragma("user_version", newest)

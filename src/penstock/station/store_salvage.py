@@ -21,6 +21,7 @@ from penstock.errors import StoreError
 from penstock.station.checked_rows import CheckedTable, row_sum
 from penstock.station.data_folder import BESIDE, lock, make_private
 from penstock.station.store_file import StoreFile
+from penstock.station.store_health import schema_sum
 
 Store = TypeVar("Store", bound=StoreFile)
 Row = tuple[Any, ...]
@@ -68,7 +69,7 @@ class BrokenFile:
         shutil.rmtree(folder, ignore_errors=True)
         store = make(folder)
         try:
-            if self._db is None or self.meta() is None:
+            if not self._has_its_schema(store):
                 self._take_schema_of(store)
             said = fill(store, self)
         except StoreError:
@@ -84,6 +85,16 @@ class BrokenFile:
         (folder / self.path.name).replace(self.path)
         shutil.rmtree(folder)
         return [f"put together anew; the damaged file is {kept.name}", *said]
+
+    def _has_its_schema(self, new: StoreFile) -> bool:
+        """Whether its tables are as they were made: a column that has another name is in no row that is looked for."""
+        known = None if self._db is None else self.meta()
+        if self._db is None or known is None:
+            return False
+        try:
+            return bool(schema_sum(self._db, new.db.pragma("user_version")) == known["schema"])
+        except (*UNREADABLE, UnicodeDecodeError):
+            return False
 
     def _take_schema_of(self, new: StoreFile) -> None:
         """The first page, which has header and schema, may be what is damaged: that of a new file says the same. It is

@@ -15,9 +15,9 @@ from __future__ import annotations
 
 from penstock.job.spec import JobState
 from penstock.station.contract import Answer
-from penstock.ventilator.contract import LoadChunk
 from penstock.ventilator.jobs_model import Batch, Part, Place, UnstartedCancel
 from penstock.ventilator.ledger import Ledger
+from penstock.ventilator.reads import LoadChunk
 from penstock.wire.bounds import RECALL_PATIENCE, RESEND
 from penstock.wire.messages import Cancel, Cancelled, HandedBack, LeaseSpan
 

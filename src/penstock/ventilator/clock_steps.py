@@ -13,15 +13,19 @@ from collections.abc import Iterator
 
 STEP = 60.0
 """Seconds by which the wall clock moves against the boot clock from one turn to the next only if it is set."""
+STEPS_BITS = 24
+"""Of the number of a setting: steps of one life, one in each turn for months."""
 STEADY_TIME = 24 * 3600.0
 """Seconds without a step after which what the wall clock says is believed: somebody has seen the warning by then."""
 
 
 class ClockSteps:
-    """The steps of a wall clock that is `offset` seconds ahead of the core's clock."""
+    """The steps of a wall clock that is `offset` seconds ahead of the core's clock, in this life."""
 
-    def __init__(self, offset: float) -> None:
+    def __init__(self, offset: float, life: int) -> None:
         self.offset = offset
+        self.setting: int = life << STEPS_BITS
+        """By which it goes: greater than every one before, of whatever life."""
         self._step = 0.0
         """Seconds of the last one."""
         self._ends_at = 0.0
@@ -32,6 +36,7 @@ class ClockSteps:
         if abs(step) <= STEP:
             return 0.0
         self._step, self._ends_at = step, now + STEADY_TIME
+        self.setting += 1
         return step
 
     def is_steady(self, now: float) -> bool:

@@ -130,31 +130,6 @@ class JobConnections(Input, frozen=True):
     count: int
 
 
-class ChunksLoaded(Input, frozen=True):
-    """Answers LoadChunks, in order of `first`; fewer than `limit` means that there are no more."""
-
-    batch: bytes
-    limit: int
-    chunks: tuple[StoredChunk, ...]
-
-
-class ChunkLoaded(Input, frozen=True):
-    """Answers LoadChunk; None: that index has no open job."""
-
-    batch: bytes
-    index: int
-    chunk: StoredChunk | None
-
-
-class KeptLoaded(Input, frozen=True):
-    """Answers LoadKept: in order; a chunk without parts is finished, and one that is not here is not kept."""
-
-    batch: bytes
-    start: int
-    stop: int
-    chunks: tuple[StoredChunk, ...]
-
-
 class DamageFound(Input, frozen=True):
     """What was found damaged in the queue file since the last time, for people; `must_compare`: whether jobs of it are
     to be compared with the sink's log."""
@@ -233,9 +208,21 @@ class SaveRetried(SaveOfBatch, frozen=True):
 
 
 class SaveEnded(SaveOfBatch, frozen=True):
-    """When the batch was first seen to have ended (wall clock); None: it is open again."""
+    """When the batch ended, by this setting of the wall clock (clock_steps.py), and for how many seconds it is retained
+    from then on; None: it is open again."""
 
     ended_time: float | None
+    retain: float
+    clock: int
+
+
+class SaveClockSet(Save, frozen=True):
+    """The wall clock was set forward by so many seconds: what ended by its setting `before` is dated by `after`, as the
+    next life has that date alone."""
+
+    step: float
+    before: int
+    after: int
 
 
 class SaveForgotten(SaveOfBatch, frozen=True):
@@ -278,6 +265,7 @@ VentilatorSave = (
     | SaveCancelled
     | SaveRetried
     | SaveEnded
+    | SaveClockSet
     | SaveForgotten
     | SaveApplied
     | DeleteBatch
@@ -313,21 +301,6 @@ class SendFunction(Action, frozen=True):
     function: bytes
 
 
-class LoadChunks(Action, frozen=True):
-    """Read the batch's open chunks from `first` on, at most `limit`; comes back as ChunksLoaded."""
-
-    batch: bytes
-    first: int
-    limit: int
-
-
-class LoadChunk(Action, frozen=True):
-    """Read the chunk that has this index; comes back as ChunkLoaded."""
-
-    batch: bytes
-    index: int
-
-
 class ReadDigests(AnswerFromStore, frozen=True):
     """Answer an AskDigests from the store."""
 
@@ -345,26 +318,5 @@ class ReadArguments(AnswerFromStore, frozen=True):
     more: bool
 
 
-class LoadKept(Action, frozen=True):
-    """Read what is kept of the chunks that have jobs in [start, stop), finished ones too; comes back as KeptLoaded."""
-
-    batch: bytes
-    start: int
-    stop: int
-
-
-VentilatorEffect = (
-    SeekClient
-    | Tell
-    | Deal
-    | SendFunction
-    | LoadChunks
-    | LoadChunk
-    | ReadDigests
-    | ReadArguments
-    | LoadKept
-    | Answer
-    | CopyStore
-    | Refuse
-)
-"""All that its process does for it; the loop writes what is a Log."""
+VentilatorEffect = SeekClient | Tell | Deal | SendFunction | ReadDigests | ReadArguments | Answer | CopyStore | Refuse
+"""All that its process does for it, but for reads (reads.py); the loop writes what is a Log."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 from penstock.station.clock import Clock
 from penstock.station.loop import StationLinks
 from penstock.wire.messages import (
+    PART_BYTES,
     Bytes,
     CancelSpan,
     Drop,
@@ -43,6 +44,13 @@ class Control:
         if isinstance(message, Greeting):
             self._streams.drop(topic)
         self._links.send("control", message, peer=topic)
+
+    def send_function(self, worker: bytes, digest: bytes, code: Bytes) -> None:
+        """In parts."""
+        view = memoryview(code)
+        for offset in range(0, len(view), PART_BYTES):
+            piece = view[offset : offset + PART_BYTES]
+            self.tell(worker, FunctionPart(digest, offset, len(view), len(piece)), piece)
 
     def on_report(self, message: Message) -> None:
         """A worker says what it takes, or has taken."""

@@ -21,11 +21,12 @@ from penstock.job.spec import LABEL_CHARS
 from penstock.station.contract import Actions, CopyStore, FromClient, Refuse
 from penstock.station.lease_tokens import NO_TOKENS, LeaseTokens
 from penstock.station.permissions import refusal
-from penstock.ventilator import contract
+from penstock.ventilator import contract, reads
 from penstock.ventilator.audit import Audit
 from penstock.ventilator.damage import Damage
 from penstock.ventilator.deletion import Deletion
 from penstock.ventilator.dispatch import Dispatcher
+from penstock.ventilator.ended_batches import EndedBatches
 from penstock.ventilator.intake import Intake
 from penstock.ventilator.ledger import Ledger
 from penstock.ventilator.other_versions import OtherVersions
@@ -45,6 +46,8 @@ from penstock.wire.bounds import HEARTBEAT_INTERVAL, LEASE_TIME, RESEND, TRANSIE
 ANYBODY = contract.Identity()
 RETENTION_INTERVAL = 60.0
 """Seconds between two looks for what has been kept for long enough: for days, mostly."""
+RETIRE_INTERVAL = 0.1
+"""Seconds between two looks while there is more of that."""
 
 VentilatorInput = (
     FromClient
@@ -54,9 +57,13 @@ VentilatorInput = (
     | contract.Unsubscribed
     | contract.PartsUnderWay
     | contract.JobConnections
-    | contract.ChunksLoaded
-    | contract.ChunkLoaded
-    | contract.KeptLoaded
+    | reads.ChunksLoaded
+    | reads.ChunkLoaded
+    | reads.KeptLoaded
+    | reads.NextKeptLoaded
+    | reads.BatchesLoaded
+    | reads.BatchesFound
+    | reads.ExpiredLoaded
     | contract.DamageFound
     | contract.PayloadDamaged
     | messages.ToVentilator
@@ -64,9 +71,9 @@ VentilatorInput = (
 
 
 class VentilatorCore:
-    """`stored`, `applied`, `forgotten`, `damages` (how many there were) and `must_compare` (whether jobs are to be
-    compared with the sink's log) are what the queue file says at the start; `life` was counted up in it.
-    `wall_time` is what the wall clock says at `now`."""
+    """`stored` (the batches that do not stay on disk), `applied`, `forgotten`, `damages` (how many there were) and
+    `must_compare` (whether jobs are to be compared with the sink's log) are what the queue file says at the start;
+    `life` was counted up in it. `wall_time` is what the wall clock says at `now`."""
 
     def __init__(
         self,
@@ -112,6 +119,7 @@ class VentilatorCore:
             self.ledger, self.start_conditions, self.intake, now, forgotten, transient_time
         )
         self.retries: Retries = Retries(self.ledger, self.intake)
+        self.ended: EndedBatches = EndedBatches(self.ledger, self.intake, self.start_conditions, self.retries)
         self.sink_log_repair: SinkLogRepair = SinkLogRepair(self.ledger, self.intake)
         self.damage: Damage = Damage(self.ledger, self.sink_log, damages)
         self.questions: Questions = Questions(
@@ -169,16 +177,23 @@ class VentilatorCore:
                 self.worker_reports.on_unsubscribed(event, now)
             case contract.JobConnections():
                 self.ledger.connections = event.count
-            case contract.ChunksLoaded():
+            case reads.ChunksLoaded():
                 self.intake.on_chunks_loaded(event)
             case contract.DamageFound():
                 self.damage.on_found(event, now)
             case contract.PayloadDamaged():
                 self.damage.on_payload(event)
-            case contract.KeptLoaded():
+            case reads.KeptLoaded():
                 self.retries.on_kept(event)
-                self.sink_log_repair.on_kept(event)
-            case contract.ChunkLoaded():
+            case reads.NextKeptLoaded():
+                self.sink_log_repair.on_next_kept(event)
+            case reads.BatchesLoaded():
+                self.ended.on_loaded(event, now)
+            case reads.BatchesFound():
+                self.questions.on_found(event)
+            case reads.ExpiredLoaded():
+                self._on_expired(event, now)
+            case reads.ChunkLoaded():
                 self.intake.on_chunk_loaded(event)
                 self._looked_up[event.batch, event.index] = event.chunk is not None
             case _:
@@ -238,6 +253,7 @@ class VentilatorCore:
         self.sink_log.flush()
         self.retries.answer()
         self.deletion.sweep(self.sink_log.sink)
+        self.ended.tick(now)
         self.ledger.turn.flush()
         return self.ledger.turn.take()
 
@@ -319,6 +335,14 @@ class VentilatorCore:
                 self.questions.on_ask_pipeline(event.client, ask_pipeline.number, self.malformed, now)
             case _:
                 raise AssertionError(f"no client says {event.message!r}")
+
+    def _on_expired(self, loaded: reads.ExpiredLoaded, now: float) -> None:
+        for stored in loaded.batches:
+            batch = self.ended.take_in(stored, now)
+            if not batch.gone:
+                self.deletion.expire_results(batch)
+        if len(loaded.batches) == loaded.limit:
+            self._retention_at = now + RETIRE_INTERVAL
 
     def _go_on(self, now: float) -> None:
         """With what waited for chunks, but only when all that was read for this turn is in memory: it is one snapshot,

@@ -19,10 +19,11 @@ from collections.abc import Iterable
 from itertools import islice
 
 from penstock.station.contract import Answer, DeleteBatch
-from penstock.ventilator.contract import ClientSought, SaveEnded, SaveForgotten, SaveTotal, SeekClient
+from penstock.ventilator.contract import ClientSought, SaveClockSet, SaveForgotten, SeekClient
 from penstock.ventilator.intake import Intake
 from penstock.ventilator.jobs_model import Batch
 from penstock.ventilator.ledger import Ledger
+from penstock.ventilator.reads import LoadExpired
 from penstock.ventilator.start_conditions import StartConditions
 from penstock.wire.bounds import TRANSIENT_TIME
 from penstock.wire.messages import Alive, AskGone, Delete, Done, ForgetBatch, Gone, GoneLine, Submit, no_such_batch
@@ -34,6 +35,8 @@ SEEK_SHARE = 12
 reckoned from when its connection was seen last."""
 UNKNOWN = ("NoSuchBatch", "it was deleted, or never came to this pipeline")
 """Of a batch that was deleted long ago, or in a former life."""
+RETIRED_AT_ONCE = 100
+"""Batches that are deleted for their age in one turn."""
 FORGET_AT_ONCE = 100
 """Deleted batches that a sink is told of at once: it has them gone before it is told again."""
 
@@ -77,8 +80,7 @@ class Deletion:
         batch.gone = batch.gone or (kind, why)
         self._leaving[batch.id] = batch
         if batch.total is None:
-            batch.total = batch.accepted
-            self._ledger.turn.say(SaveTotal(batch.id, batch.total))
+            self._ledger.close(batch, batch.accepted)
         self._intake.cancel(batch, 0, batch.accepted)
 
     def on_delete(self, client: bytes, delete: Delete) -> None:
@@ -112,6 +114,7 @@ class Deletion:
             if sink is not None:
                 self._ledger.turn.tell(sink, ForgetBatch(batch.id))
             self._ledger.backlog.remove_batch(batch)
+            self._start_conditions.leave(batch)
             self._intake.drop(batch)
             self._clients.pop(batch.id, None)
             self._unconfirmed[batch.id] = None
@@ -178,26 +181,22 @@ class Deletion:
 
     def on_wall_clock(self, wall_time: float, now: float) -> None:
         """If it was set: what has ended in this life is dated anew, as the next life has that date alone."""
-        if not (step := self._ledger.wall_clock.follow(wall_time - now, now)):
-            return
-        self._ledger.turn.log("clock_set", seconds=round(step))
-        for batch in self._ledger.backlog.batches.values():
-            if batch.ended_at is not None:
-                self._date(batch, wall_time - (now - batch.ended_at))
+        clock = self._ledger.wall_clock
+        before = clock.setting
+        if step := clock.follow(wall_time - now, now):
+            self._ledger.turn.log("clock_set", seconds=round(step))
+            self._ledger.turn.say(SaveClockSet(step, before, clock.setting))
 
     def retire(self, now: float) -> None:
-        """Forget the batches whose results were kept for long enough."""
-        clock = self._ledger.wall_clock
-        for batch in list(self._ledger.backlog.batches.values()):
-            if batch.ended is (batch.ended_time is None):
-                batch.ended_at = now if batch.ended else None
-                self._date(batch, now + clock.offset if batch.ended else None)
-            elif batch.ended_time is not None and not batch.gone and clock.is_steady(now):
-                ended_at = batch.ended_time - clock.offset if batch.ended_at is None else batch.ended_at
-                if now > ended_at + batch.spec.retain:
-                    self._ledger.turn.log("results_expired", batch=batch.id.hex(), jobs=batch.done)
-                    self.on_forget(batch.id, why="its results were kept for as long as they were to be")
+        """Look for batches whose results were kept for long enough, and forget the maps among them."""
+        if self._ledger.wall_clock.is_steady(now):
+            self._ledger.turn.say(LoadExpired(now + self._ledger.wall_clock.offset, RETIRED_AT_ONCE))
+        for batch_id in self._clients:
+            batch = self._ledger.backlog.batches[batch_id]
+            if batch.ended_at is not None and not batch.gone and now > batch.ended_at + batch.spec.retain:
+                self.expire_results(batch)
 
-    def _date(self, batch: Batch, ended_time: float | None) -> None:
-        batch.ended_time = ended_time
-        self._ledger.turn.say(SaveEnded(batch.id, ended_time))
+    def expire_results(self, batch: Batch) -> None:
+        """It was kept for long enough."""
+        self._ledger.turn.log("results_expired", batch=batch.id.hex(), jobs=batch.done)
+        self.on_forget(batch.id, why="its results were kept for as long as they were to be")

@@ -19,6 +19,8 @@ from penstock.station.contract import Answer, FromClient
 from penstock.station.loop import StationLinks
 from penstock.ventilator.contract import ReadArguments, ReadDigests
 from penstock.ventilator.core import VentilatorCore
+from penstock.ventilator.reads import FindBatches
+from penstock.ventilator.stored_batches import StoredBatches
 from penstock.ventilator.trouble_notices import TroubleNotices
 from penstock.wire.messages import (
     AskArguments,
@@ -53,17 +55,20 @@ REPORTS_MAX = 100_000
 
 
 class FullDisk:
-    """Of one ventilator. `has_room`: whether a client reads its answers; `can_wait`: keeps a question for its turn."""
+    """Of one ventilator. `batches`: those in its store. `has_room`: whether a client reads its answers; `can_wait`:
+    keeps a question for its turn."""
 
     def __init__(
         self,
         core: VentilatorCore,
         links: StationLinks,
+        batches: StoredBatches,
         has_room: Callable[[bytes], bool],
         can_wait: Callable[[FromClient], bool],
     ) -> None:
         self._core = core
         self._links = links
+        self._batches = batches
         self._has_room = has_room
         self._can_wait = can_wait
         self._notices = TroubleNotices()
@@ -105,11 +110,11 @@ class FullDisk:
         self._reports[key] = message
 
     def on_client(self, event: FromClient, why: str, now: float) -> Iterator[READS]:
-        """A client says something; what is to be done about it."""
+        """A client says something; what is to be done about it. Raises StoreError: it cannot even be read."""
         message = event.message
         why = f"the ventilator takes nothing in: {why}"
         if isinstance(message, QUESTIONS) and self._has_room(event.client):
-            yield from (action for action in self._core.handle(event, now) if isinstance(action, READS))
+            yield from self._answers(event, now)
         elif isinstance(message, ORDERS):
             if not self._core.audit.knows(event):
                 yield Answer(event.client, Refused(message.number, "StoreFull", why))
@@ -117,6 +122,15 @@ class FullDisk:
             if not self._can_wait(event):
                 self._clients.append(event)
             yield from (Answer(event.client, notice) for notice in self._notices.of(event.client, why))
+
+    def _answers(self, question: FromClient, now: float) -> Iterator[READS]:
+        inputs = list(self._batches.before(question))
+        for one in inputs:  # which grow
+            for action in self._core.handle(one, now):
+                if isinstance(action, FindBatches):
+                    inputs += self._batches.load(action)
+                elif isinstance(action, READS):
+                    yield action
 
     def remind(self) -> None:
         """Who hears nothing for long thinks that nobody is here."""

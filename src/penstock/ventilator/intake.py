@@ -21,20 +21,11 @@ from penstock.job.spec import LABEL_CHARS, BatchSpec, JobState
 from penstock.station.contract import Answer, Bytes, FromClient
 from penstock.ventilator.backlog import REFILL_CHUNKS, WINDOW_CHUNKS
 from penstock.ventilator.cancel_unstarted import UnstartedCancels
-from penstock.ventilator.contract import (
-    ChunkLoaded,
-    ChunksLoaded,
-    LoadChunks,
-    OpenPart,
-    SaveBatch,
-    SaveChunk,
-    SaveTotal,
-    StoredBatch,
-    StoredChunk,
-)
+from penstock.ventilator.contract import OpenPart, SaveBatch, SaveChunk, StoredBatch, StoredChunk
 from penstock.ventilator.jobs_model import Batch, Chunk, Place
 from penstock.ventilator.ledger import Ledger
 from penstock.ventilator.placement import Placement
+from penstock.ventilator.reads import ChunkLoaded, ChunksLoaded, LoadChunks
 from penstock.ventilator.start_conditions import StartConditions
 from penstock.wire.frames import split
 from penstock.wire.messages import (
@@ -89,18 +80,23 @@ class Intake:
         """Whether what was given out before a restart is known: until then stored chunks are unconfirmed."""
         self.forgotten: dict[bytes, tuple[str, str] | None] = {batch: (kind, why) for batch, kind, why in deleted}
         """Deleted batches, oldest first, and why: what their clients still send again is accepted and dropped."""
-        self._words: dict[str, bytes] = {}
-        """The batches that were accepted once under a word, for as long as they are here."""
+        self.words: dict[str, bytes] = {}
+        """The batches in memory that were accepted once under a word."""
         for batch in ledger.backlog.batches.values():
-            self._remember_word(batch)
+            self.remember_word(batch)
 
-    def _remember_word(self, batch: Batch) -> None:
+    def remember_word(self, batch: Batch) -> None:
+        """The batch is in memory."""
         if batch.spec.once:
-            self._words[batch.spec.once] = batch.id
+            self.words[batch.spec.once] = batch.id
+
+    def forget_word(self, batch: Batch) -> None:
+        """The batch is not, any more."""
+        self.words.pop(batch.spec.once, None)
 
     def drop(self, batch: Batch) -> None:
         """It is deleted: its word is free, and what its client still sends again is known."""
-        self._words.pop(batch.spec.once, None)
+        self.forget_word(batch)
         self.forgotten[batch.id] = batch.gone
         if len(self.forgotten) > FORGOTTEN_BATCHES:
             del self.forgotten[next(iter(self.forgotten))]
@@ -135,15 +131,14 @@ class Intake:
         for closed in submit.closes:
             known = batches.get(closed.batch)
             if known is not None and known.total is None:
-                known.total = closed.total
-                self._ledger.turn.say(SaveTotal(known.id, closed.total))
+                self._ledger.close(known, closed.total)
         self._ledger.turn.say_last(Answer(event.client, Accepted(submit.number)))
 
     def _open(self, opened: BatchOpen, code: Bytes, event: FromClient, now: float) -> None:
         spec = replace(opened.spec, owner=event.sender.name, after_met=False)
         stored = StoredBatch(opened.batch, spec, opened.function, opened.size, event.wall_time, 0, None, {}, None)
         batch = self._ledger.backlog.add_batch(stored)
-        self._remember_word(batch)
+        self.remember_word(batch)
         self._start_conditions.watch(batch, now)
         self._placement.watch(batch, event.client, now)
         self._ledger.turn.say(SaveBatch(opened.batch, spec, opened.function, code, event.wall_time))
@@ -185,7 +180,7 @@ class Intake:
 
     def _accepted_before(self, number: int, spec: BatchSpec) -> Known | Refused | None:
         """The batch that has this one's word."""
-        batch = self._ledger.backlog.batches.get(self._words.get(spec.once, b""))
+        batch = self._ledger.backlog.batches.get(self.words.get(spec.once, b""))
         if batch is None:
             return None
         if batch.spec.call == spec.call:

@@ -250,10 +250,10 @@ class Batch:
         self.chunks: dict[int, Chunk] = {}
         self.firsts: list[int] = []
         self.queue: list[tuple[int, int, Part]] = []
-        self.ended_time: float | None = stored.ended_time
-        """When it was first seen to have ended, by the wall clock."""
+        self.is_dated: bool = stored.ended_time is not None
+        """Whether the queue file says when it ended: then it need not be here."""
         self.ended_at: float | None = None
-        """The same by the core's clock, if that was in this life."""
+        """When it ended, by the core's clock, if it stays here all the same."""
         self.leased = 0
         self.open_leases = open_leases
         """What its limit counts; None: it has none."""

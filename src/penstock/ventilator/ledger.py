@@ -15,7 +15,7 @@ from penstock.job.spec import JobState, Stamp
 from penstock.station.lease_tokens import NO_TOKENS, LeaseTokens
 from penstock.ventilator.backlog import Backlog
 from penstock.ventilator.clock_steps import ClockSteps
-from penstock.ventilator.contract import SaveRetried, StoredBatch, StoredChunk
+from penstock.ventilator.contract import SaveRetried, SaveTotal, StoredBatch, StoredChunk
 from penstock.ventilator.hand_back_requests import HandBackRequests
 from penstock.ventilator.jobs_model import NEVER_DUE, Batch, Chunk, Part, Place
 from penstock.ventilator.known_worker import Worker
@@ -61,7 +61,7 @@ class Ledger:
         self.lease_time = lease_time
         self.heartbeat_interval = heartbeat_interval
         self.random: random.Random = random.Random(seed)
-        self.wall_clock: ClockSteps = ClockSteps(wall_offset)
+        self.wall_clock: ClockSteps = ClockSteps(wall_offset, life)
         self.backlog: Backlog = Backlog(stored)
         self.leases: Leases = Leases(life)
         self.beats: SinkBeats = SinkBeats(life, heartbeat_interval, now)
@@ -184,6 +184,12 @@ class Ledger:
         if part.chunk.batch.spec.max_crashes == 1 and not part.given:
             part.given = True
             self.turn.touch(part.chunk)
+
+    def close(self, batch: Batch, total: int) -> None:
+        """The batch has so many jobs, and takes in no more."""
+        batch.total = total
+        self.turn.touch_total(batch)
+        self.turn.say(SaveTotal(batch.id, total))
 
     def settle(self, part: Part, state: JobState, *, call_off: bool = False) -> None:
         """The part's jobs have their final outcome; with `call_off` whoever holds them ends them."""

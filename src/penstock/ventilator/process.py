@@ -42,17 +42,10 @@ from penstock.station.station_keys import for_station
 from penstock.station.waiting_questions import WaitingQuestions
 from penstock.url import endpoints
 from penstock.ventilator.contract import (
-    ChunkLoaded,
-    ChunksLoaded,
     ClientSought,
-    DamageFound,
     Deal,
     Identity,
     JobConnections,
-    KeptLoaded,
-    LoadChunk,
-    LoadChunks,
-    LoadKept,
     PartsUnderWay,
     PayloadDamaged,
     ReadArguments,
@@ -72,16 +65,16 @@ from penstock.ventilator.core import VentilatorCore
 from penstock.ventilator.desk import Desk
 from penstock.ventilator.full_disk import FullDisk
 from penstock.ventilator.payloads import Payloads
+from penstock.ventilator.reads import Load
 from penstock.ventilator.reports import Reports
 from penstock.ventilator.store import QueueStore
 from penstock.ventilator.stored_answers import StoredAnswers
+from penstock.ventilator.stored_batches import StoredBatches
 from penstock.version import VERSION
 from penstock.wire.bounds import LIMITS, Limits, is_to_be_logged
 from penstock.wire.frames import Decoder, Wire
 from penstock.wire.messages import (
-    PART_BYTES,
     ClientToVentilator,
-    FunctionPart,
     Jobs,
     Knock,
     PartsTaken,
@@ -127,10 +120,11 @@ class Ventilator:
         self._reports = Reports(links, process.clock, self._malformed, starts, self._control)
         self._desk = Desk(links, process.clock, limits)
         self._submits = Inbound(links.frame_bytes, self._malformed.note)
-        self._full_disk = FullDisk(core, links, self._desk.has_room, self._asks)
         self._payloads = Payloads(store)
         self._answers = StoredAnswers(store, self._desk)
         self._backups = Backups(store, process)
+        self.batches: StoredBatches = StoredBatches(store, core.ended.absent)
+        self._full_disk = FullDisk(core, links, self.batches, self._desk.has_room, self._asks)
 
     # ------------------------------------------------------------------------------------------ in
 
@@ -143,7 +137,11 @@ class Ventilator:
         return min((instant for instant in due if instant is not None), default=None)
 
     def receive(self, names: list[str], fds: list[int]) -> Iterator[Any]:
-        """Messages and connections, as inputs for the core."""
+        """Messages and connections, as inputs for the core; before each, the batches that it names."""
+        for event in self._receive(names, fds):
+            yield from self.batches.before(event)
+
+    def _receive(self, names: list[str], fds: list[int]) -> Iterator[Any]:
         yield WallClock(self.process.clock.wall_time())
         self._bindings.tick(self.process.clock.now())
         self._desk.tick()
@@ -163,6 +161,7 @@ class Ventilator:
         self._read_files(fds)
         self.core.malformed = self._malformed.count + self.links.malformed
         self.core.questions.growth = self._store.growth.look(self.process.clock.now()) + self.links.crowds("ventilator")
+        self.core.questions.ended = self._store.batch_rows.ended(self.process.clock.now())
         self._pass_keys()
         if workers := self._control.under_way():
             yield PartsUnderWay(workers)
@@ -256,17 +255,15 @@ class Ventilator:
             for message in self._reports.receive() if "report" in names else ():
                 self._full_disk.on_report(message)
             for event in self._from_clients() if "desk" in names else ():
-                for action in self._full_disk.on_client(event, why, now()):
-                    with contextlib.suppress(errors.StoreError):  # it cannot even be read: who asked asks again
+                with contextlib.suppress(errors.StoreError):  # it cannot even be read: who asked asks again
+                    for action in self._full_disk.on_client(event, why, now()):
                         self._carry_out(action)
         self._full_disk.remind()
 
-    def perform(self, action: VentilatorEffect) -> Iterable[Any]:
+    def perform(self, action: VentilatorEffect | Load) -> Iterable[Any]:
         """Carry out one effect; what is found damaged on the way is contained."""
-        brought = self._carry_out(action)
-        if found := self._store.take_found():
-            return (DamageFound(tuple(found), self._store.must_compare), *brought)
-        return brought
+        brought = self.batches.load(action) if isinstance(action, Load) else self._carry_out(action)
+        return (*self.batches.damage(), *brought)
 
     def _carry_out(self, action: VentilatorEffect) -> Iterable[Any]:
         match action:
@@ -293,10 +290,6 @@ class Ventilator:
             case SendFunction(worker, function):
                 if self.links.has_room("control", worker):  # else it has not read what it was sent, and asks again
                     return self._send_function(worker, function)
-            case LoadChunks(batch, first, limit):
-                return (ChunksLoaded(batch, limit, self._store.open_chunks(batch, first, limit)),)
-            case LoadChunk(batch, index):
-                return (ChunkLoaded(batch, index, self._store.open_chunk_at(batch, index)),)
             case ReadDigests():
                 self._answers.digests(action)
             case ReadArguments():
@@ -306,21 +299,16 @@ class Ventilator:
                 self._desk.answer(client, self._backups.answer(action))
             case Refuse(text):
                 raise errors.Refused(f"{self._store.path}: {text}")
-            case LoadKept(batch, start, stop):
-                return (KeptLoaded(batch, start, stop, self._store.kept(batch, start, stop)),)
             case _:
                 assert_never(action)
         return ()
 
     def _send_function(self, worker: bytes, digest: bytes) -> Iterable[PayloadDamaged]:
         try:
-            code = memoryview(self._payloads.function(digest))
+            self._control.send_function(worker, digest, self._payloads.function(digest))
         except DamagedRow as damage:
             self._store.note(str(damage))
             return (PayloadDamaged((), (digest,), worker),)
-        for offset in range(0, len(code), PART_BYTES):
-            piece = code[offset : offset + PART_BYTES]
-            self._control.tell(worker, FunctionPart(digest, offset, len(code), len(piece)), piece)
         return ()
 
     def close(self) -> None:
@@ -341,7 +329,7 @@ def start(config: VentilatorConfig, logger: logging.Logger) -> Ventilator:
     links.watch(signals.fd)
     if config.lifeline is not None:
         links.watch(config.lifeline)
-    batches = store.batches()
+    batches = store.batch_rows.here()
     core = VentilatorCore(
         store.begin_life(LIVES_SKIPPED if config.accept_older else 1),
         batches,

@@ -15,6 +15,7 @@ from penstock.ventilator.job_states import JobStates
 from penstock.ventilator.jobs_model import Batch
 from penstock.ventilator.ledger import Ledger
 from penstock.ventilator.placement import Placement
+from penstock.ventilator.reads import BatchesFound, FindBatches
 from penstock.ventilator.reasons import Reasons
 from penstock.ventilator.sink_log import SinkLog
 from penstock.ventilator.sink_log_repair import SinkLogRepair
@@ -41,7 +42,7 @@ JOBS_PER_ANSWER = 10_000
 """Whose arguments are looked for at once."""
 
 KEPT_BATCHES = 10_000
-"""Ended and not deleted: each costs a start of the ventilator, and every answer that lists batches."""
+"""Ended and not deleted: each costs room on the disk, and what lists all of them."""
 
 Asked = AskBatches | AskDigests | AskWhy | AskJobs | AskArguments
 
@@ -77,12 +78,14 @@ class Questions:
         """Why the ventilator takes nothing in."""
         self.growth: tuple[str, ...] = ()
         """What of its files grows."""
+        self.ended: tuple[int, float | None] = 0, None
+        """How many batches have ended and are kept, and when (wall clock) the first of them had."""
 
     def on_ask(self, client: bytes, sender: Peer, ask: Asked, now: float) -> None:
         """What is asked of batches and their jobs."""
         match ask:
             case AskBatches():
-                self._answer(client, self._batches(ask, sender))
+                self._ledger.turn.say(FindBatches(client, sender, ask))
                 return
             case AskJobs(batch=b""):
                 self._answer(client, self._standing.answer(ask, None, now))
@@ -104,22 +107,14 @@ class Questions:
                 function = batch.function if code else b""
                 self._ledger.turn.say(ReadArguments(client, number, batch.id, function, start, end, each, end < last))
 
-    def _batches(self, ask: AskBatches, sender: Peer) -> BatchesInfo:
-        """The batches that are asked for, the newest first."""
-        found = self._matching(ask.match)[: ask.limit]
-        running = self._standing.counts(found)
-        lines = (self._line(batch, running[batch.id], sender) for batch in found)
-        return BatchesInfo(ask.number, tuple(lines))
-
-    def _matching(self, match: str) -> list[Batch]:
-        newest = sorted(self._ledger.backlog.batches.values(), key=lambda batch: batch.id, reverse=True)
-        if not match:
-            return newest
-        if match == "last":
-            return newest[:1]
-        named = [batch for batch in newest if match in (batch.id.hex(), batch.spec.name)][:1]
-        by_id = named or [batch for batch in newest if batch.id.hex().startswith(match)]
-        return by_id or [batch for batch in newest if batch.id.hex().endswith(match)]
+    def on_found(self, found: BatchesFound) -> None:
+        """The batches that somebody has asked for; of those in memory, that knows more."""
+        client, sender, ask = found.asked.client, found.asked.sender, found.asked.ask
+        here = self._ledger.backlog.batches
+        batches = [here.get(stored.batch) or Batch(stored, None) for stored in found.batches]
+        running = self._standing.counts(batches)
+        lines = (self._line(batch, running[batch.id], sender) for batch in batches)
+        self._answer(client, BatchesInfo(ask.number, tuple(lines)))
 
     def _line(self, batch: Batch, running: int, sender: Peer) -> BatchLine:
         is_claimed = may_claim(sender, batch.spec.owner)
@@ -195,10 +190,10 @@ class Questions:
 
     def _kept(self) -> Iterator[str]:
         """Batches that have ended, and that nobody has deleted."""
-        ended = [one.ended_time for one in self._ledger.backlog.batches.values() if one.ended_time is not None]
-        if len(ended) > KEPT_BATCHES:
-            since = datetime.fromtimestamp(min(ended), UTC)
-            said = f"{len(ended):,} batches that have ended are kept, the first since {since:%Y-%m-%d %H:%M:%S} UTC"
+        count, first = self.ended
+        if count > KEPT_BATCHES and first is not None:
+            since = datetime.fromtimestamp(first, UTC)
+            said = f"{count:,} batches that have ended are kept, the first since {since:%Y-%m-%d %H:%M:%S} UTC"
             yield f"{said}: delete what nobody reads any more (`penstock delete`), or give batches a shorter retain"
 
     def _has_sink(self, now: float) -> bool:

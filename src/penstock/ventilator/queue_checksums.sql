@@ -11,6 +11,18 @@ UPDATE meta SET pipeline = randomblob(16);
 ALTER TABLE function ADD COLUMN sum INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE batch ADD COLUMN damaged INTEGER NOT NULL DEFAULT 0;    -- 1: this row was; nothing of it runs any more
 ALTER TABLE batch ADD COLUMN sum INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE batch ADD COLUMN name TEXT NOT NULL DEFAULT '';         -- of the spec, and so is this:
+ALTER TABLE batch ADD COLUMN once TEXT NOT NULL DEFAULT '';
+ALTER TABLE batch ADD COLUMN retained_until REAL;                   -- of a batch that has ended
+ALTER TABLE batch ADD COLUMN clock INTEGER NOT NULL DEFAULT 0;      -- by which setting of the wall clock it ended
+UPDATE batch SET name = spec_field(spec, 'name'), once = spec_field(spec, 'once');
+UPDATE batch SET ended_time = NULL WHERE spec_field(spec, 'transient');
+UPDATE batch SET retained_until = ended_time + spec_field(spec, 'retain');
+-- What has ended is not in memory: it is found by these.
+CREATE INDEX batch_here ON batch (number) WHERE ended_time IS NULL;
+CREATE INDEX batch_retained ON batch (retained_until, ended_time) WHERE ended_time IS NOT NULL;
+CREATE INDEX batch_name ON batch (name, batch) WHERE name != '';
+CREATE INDEX batch_once ON batch (once) WHERE once != '';
 ALTER TABLE chunk ADD COLUMN crc INTEGER NOT NULL DEFAULT 0;        -- tells whether the payload is this chunk's
 ALTER TABLE chunk ADD COLUMN sum INTEGER NOT NULL DEFAULT 0;
 UPDATE chunk SET crc = row_sum('payload', batch, first, count, size, payload,

@@ -14,11 +14,11 @@ from collections.abc import Collection
 from itertools import islice
 
 from penstock.job.spec import JobState
-from penstock.ventilator.contract import LoadChunk
 from penstock.ventilator.jobs_model import Batch, Chunk, Part, Place
 from penstock.ventilator.ledger import Ledger
 from penstock.ventilator.other_versions import OtherVersions
 from penstock.ventilator.pairing import Pairing
+from penstock.ventilator.reads import LoadChunk
 from penstock.wire.bounds import RESEND
 from penstock.wire.messages import (
     Closed,

@@ -15,10 +15,11 @@ from __future__ import annotations
 from penstock.job.spans import SpanSet
 from penstock.job.spec import UNSUCCESSFUL, JobState, Stamp
 from penstock.station.recorded_jobs import Recorded
-from penstock.ventilator.contract import KeptLoaded, LoadKept, OpenPart, SaveChunk, StoredChunk
+from penstock.ventilator.contract import OpenPart, SaveChunk, StoredChunk
 from penstock.ventilator.intake import Intake
 from penstock.ventilator.jobs_model import Batch, Chunk, Part, Place
 from penstock.ventilator.ledger import Ledger
+from penstock.ventilator.reads import KeptLoaded, LoadNextKept, NextKeptLoaded
 from penstock.ventilator.sink_log import LOST_RETRY
 from penstock.wire.bounds import RESEND
 from penstock.wire.messages import Completion, Restate, Restated
@@ -63,9 +64,9 @@ class SinkLogRepair:
         """Of the log; None: not all of it is restated yet."""
         self._asked_at: float | None = None
         self._restated: dict[bytes, Restatement] = {}
-        self._left: list[bytes] = []
-        """Batches that are still to be compared; the last one is being read."""
-        self._kept: KeptLoaded | None = None
+        self._compared = b""
+        """The last batch that was compared, in the order of ids; the next one is being read."""
+        self._next: NextKeptLoaded | None = None
         self._opened = self._dead = 0
         self._not_kept = NOT_KEPT
         """The cause of jobs of which nothing is here."""
@@ -82,7 +83,7 @@ class SinkLogRepair:
             self._ledger.turn.log("sink_diverged", applied=applied)
         self._not_kept = DAMAGED if damaged else NOT_KEPT
         self._position, self._end, self._asked_at = 0, None, None
-        self._restated, self._left, self._kept = {}, [], None
+        self._restated, self._compared, self._next = {}, b"", None
         self._opened = self._dead = 0
 
     def on_restated(self, message: Restated) -> None:
@@ -90,25 +91,16 @@ class SinkLogRepair:
         if self._end is not None or message.after != self._position:
             return
         for line in message.records:
-            if line.batch in self._ledger.backlog.batches:
-                self._restated.setdefault(line.batch, Restatement()).take(line)
+            self._restated.setdefault(line.batch, Restatement()).take(line)
         self._position, self._asked_at = message.position, None
         if message.position >= message.seq:
             self._end = (message.seq, message.chain)
-            self._left = list(self._ledger.backlog.batches)
-            self._read_next()
+            self._ledger.turn.say(LoadNextKept(self._compared))
 
-    def on_kept(self, loaded: KeptLoaded) -> None:
+    def on_next_kept(self, loaded: NextKeptLoaded) -> None:
         """What the file has of the batch that is to be compared next."""
-        if self._left and (loaded.batch, loaded.start) == (self._left[-1], 0):
-            self._kept = loaded
-
-    def _read_next(self) -> None:
-        while self._left and self._left[-1] not in self._ledger.backlog.batches:
-            self._left.pop()
-        if self._left:
-            batch = self._ledger.backlog.batches[self._left[-1]]
-            self._ledger.turn.say(LoadKept(batch.id, 0, batch.accepted))
+        if self._end is not None and loaded.after == self._compared:
+            self._next = loaded
 
     def go_on(self, sink: bytes | None, now: float) -> tuple[int, bytes] | None:
         """Ask for more lines, or compare what was read; the end of the log, when the ledger agree with it."""
@@ -117,16 +109,16 @@ class SinkLogRepair:
                 self._asked_at = now
                 self._ledger.turn.tell(sink, Restate(self._position))
             return None
-        kept, self._kept = self._kept, None
-        if kept is not None:
-            self._left.pop()
+        read, self._next = self._next, None
+        if read is None:
+            return None
+        if (kept := read.kept) is not None:
             batch = self._ledger.backlog.batches.get(kept.batch)
-            if batch is not None and kept.stop >= batch.accepted:
+            if batch is None or kept.stop >= batch.accepted:  # else it grew meanwhile
+                self._compared = kept.batch
+            if batch is not None and self._compared == kept.batch:
                 self._compare(batch, kept)
-            elif batch is not None:
-                self._left.append(batch.id)  # it grew meanwhile
-            self._read_next()
-        if self._left:
+            self._ledger.turn.say(LoadNextKept(self._compared))
             return None
         self.reopened += self._opened
         self.lost += self._dead

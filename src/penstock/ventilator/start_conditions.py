@@ -28,6 +28,9 @@ from penstock.ventilator.ledger import Ledger
 from penstock.wire.bounds import RESEND
 
 EXPIRED = "expired before it started"
+LEFT = 100
+"""Instants that may be of batches which are gone, beside as many as of others: to sort them out costs as much as there
+are."""
 ALL_JOBS = 2**63 - 1
 """Beyond what any lease has."""
 
@@ -38,7 +41,9 @@ class StartConditions:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._due: list[tuple[float, int, Batch]] = []
-        """Heap of (wall-clock instant, serial, batch): when to look at a batch again."""
+        """Heap of (wall-clock instant, serial, batch): when to look at a batch again, if it is in memory."""
+        self._left = 0
+        """So many of these instants, at most, are of batches that are not."""
         self._serial = itertools.count()
         self._awaiting: dict[bytes, list[Batch]] = {}
         """Batches that are to come after another one, by its id, as long as that has not ended."""
@@ -52,13 +57,23 @@ class StartConditions:
         return f"no batch {spec.after.hex()}: jobs can only come after a batch that is here"
 
     def watch(self, batch: Batch, now: float) -> None:
-        """A batch is new here."""
-        if batch.spec.after and not batch.spec.after_met:
+        """A batch comes into memory. If it has ended, only a user's retry opens it again: it waits for no other."""
+        if batch.spec.after and not batch.spec.after_met and not batch.ended:
             self._awaiting.setdefault(batch.spec.after, []).append(batch)
         for instant in (batch.spec.not_before_time, batch.spec.expires_time):
             if instant:
                 heapq.heappush(self._due, (instant, next(self._serial), batch))
         self._look(batch, now)
+
+    def leave(self, batch: Batch) -> None:
+        """A batch leaves the memory."""
+        if self._is_awaiting(batch):
+            self._awaiting[batch.spec.after].remove(batch)
+        self._left += bool(batch.spec.not_before_time) + bool(batch.spec.expires_time)
+        if self._left > len(self._due) / 2 + LEFT:
+            batches, self._left = self._ledger.backlog.batches, 0
+            self._due = [due for due in self._due if batches.get(due[2].id) is due[2]]
+            heapq.heapify(self._due)
 
     def keeps(self, batch: Batch) -> bool:
         """Whether others come after it, and do not know yet how it ended."""

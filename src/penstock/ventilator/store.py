@@ -4,6 +4,7 @@ Promises:
 
 1. `save` is all or nothing, and giving the same saves again changes nothing: that is what to do after `reopen`.
 2. No call reads more rows than it gives out, however many lie in the file; only `batches` reads every batch.
+   (batch_rows.py has what is read of batches.)
 3. A finished chunk stays for KEEP_TIME, within KEEP_BYTES, for the case that the sink lost the end of its log.
 4. Deleting a batch takes effect at once; its chunks leave the file a few at a time.
 5. A row that changed on the disk is never given out as if it were sound. What of a batch is lost with it is left to the
@@ -25,9 +26,8 @@ from penstock.station.checked_rows import DamagedRow, checksum, fill, is_whole
 from penstock.station.contract import DeleteBatch
 from penstock.station.store_file import DAMAGED, DELETE_BYTES, DELETE_ROWS, StoreFile
 from penstock.ventilator import store_statements as sql
+from penstock.ventilator.batch_rows import BatchRows
 from penstock.ventilator.contract import (
-    FUNCTION_DAMAGED,
-    OPTIONS_DAMAGED,
     EndedPart,
     OpenPart,
     SaveAccepted,
@@ -35,6 +35,7 @@ from penstock.ventilator.contract import (
     SaveBatch,
     SaveCancelled,
     SaveChunk,
+    SaveClockSet,
     SaveCompared,
     SaveCounts,
     SaveEnded,
@@ -48,13 +49,7 @@ from penstock.ventilator.contract import (
     StoredChunk,
     VentilatorSave,
 )
-from penstock.ventilator.store_damage import (
-    Containment,
-    decode_asked,
-    decode_counts,
-    decode_spans,
-    decode_spec,
-)
+from penstock.ventilator.store_damage import Containment, spec_field
 from penstock.wire.messages import DIGEST_BYTES
 
 KEEP_TIME = 24 * 3600.0
@@ -88,7 +83,9 @@ class QueueStore(StoreFile):
     """queue.db in the data folder; see the module. Every method raises StoreError."""
 
     def __init__(self, folder: str | Path, durable: bool = True, *, scratch: bool = False) -> None:
-        super().__init__(Path(folder), "queue.db", KIND, SCRIPTS, durable, scratch, meta=sql.META)
+        functions = {"spec_field": spec_field}
+        super().__init__(Path(folder), "queue.db", KIND, SCRIPTS, durable, scratch, meta=sql.META, functions=functions)
+        self.batch_rows: BatchRows = BatchRows(self)
         self._load()
 
     def reopen(self) -> None:
@@ -144,13 +141,8 @@ class QueueStore(StoreFile):
         return row[0], row[1]
 
     def batches(self) -> list[StoredBatch]:
-        """Every batch, oldest first: one index probe each, whatever its size."""
-        with self.guard():
-            found = [_stored_batch(row) for row in self._sound(sql.BATCHES, (), self._containment.batches)]
-        for batch in found:
-            if batch.damaged == FUNCTION_DAMAGED:
-                self.note(f"the function of batch {batch.batch.hex()} is not here: what of it is not recorded is dead")
-        return found
+        """Every batch, oldest first."""
+        return self.batch_rows.all()
 
     def forgotten(self) -> list[bytes]:
         """Deleted batches that the sink may still have."""
@@ -181,16 +173,19 @@ class QueueStore(StoreFile):
 
     def _chunks(self, query: str, values: tuple[Any, ...]) -> tuple[StoredChunk, ...]:
         with self.guard():
-            return tuple(_stored_chunk(row[2:]) for row in self._sound(query, values, self._containment.chunks))
+            return tuple(_stored_chunk(row[2:]) for row in self.sound(query, values, Containment.chunks))
 
-    def _sound(self, query: str, values: tuple[Any, ...], contain: Callable[[list[Any]], None]) -> list[Any]:
+    def sound(
+        self, query: str, values: tuple[Any, ...], contain: Callable[[Containment, list[Any]], None]
+    ) -> list[Any]:
         """The rows that it finds, each of which says first whether it is sound; damaged ones are contained before."""
-        rows: list[Any] = self.db.execute(query, values).fetchall()
-        if damaged := [row for row in rows if not row[0]]:
-            contain(damaged)
-            rows = self.db.execute(query, values).fetchall()
-        if not all(row[0] for row in rows):
-            raise StoreError(f"{self.path}: {DAMAGED}")
+        with self.guard():
+            rows: list[Any] = self.db.execute(query, values).fetchall()
+            if damaged := [row for row in rows if not row[0]]:
+                contain(self._containment, damaged)
+                rows = self.db.execute(query, values).fetchall()
+            if not all(row[0] for row in rows):
+                raise StoreError(f"{self.path}: {DAMAGED}")
         return rows
 
     def chunk(self, batch: bytes, first: int) -> bytes:
@@ -271,8 +266,10 @@ class QueueStore(StoreFile):
             case SaveCompared():
                 self._containment.must_compare = False
                 cursor.execute(sql.META.change(compare="0"))
-            case SaveEnded(batch, ended_time):
-                cursor.execute(sql.SET_ENDED_TIME, (batch, ended_time))
+            case SaveEnded(batch, ended_time, retain, clock):
+                cursor.execute(sql.SET_ENDED_TIME, (batch, ended_time, retain, clock))
+            case SaveClockSet(step, before, after):
+                cursor.execute(sql.SET_CLOCK, (step, before, after))
             case SaveForgotten(batch):
                 cursor.execute("DELETE FROM forgotten WHERE batch = ?", (batch,))
             case DeleteBatch():
@@ -281,9 +278,8 @@ class QueueStore(StoreFile):
                 assert_never(save)
 
     def _save_batch(self, cursor: apsw.Cursor, save: SaveBatch) -> None:
-        cursor.execute(
-            sql.ADD_BATCH, (save.batch, _encode(save.spec), save.function, save.created_time, _NO_COUNTS, _NO_SPANS)
-        )
+        values = (save.batch, _encode(save.spec), save.function, save.created_time, _NO_COUNTS, _NO_SPANS)
+        cursor.execute(sql.ADD_BATCH, (*values, save.spec.name, save.spec.once))
         if self.db.changes():
             cursor.execute(sql.SUM_BATCH, (save.batch,))
             cursor.execute(sql.ADD_FUNCTION, (save.function, checksum(save.code), save.code))
@@ -366,27 +362,6 @@ class QueueStore(StoreFile):
         """`payload`: None of a damaged row, which may have the number of another one's."""
         cursor.execute("DELETE FROM chunk WHERE batch = ? AND first = ?", (batch, first))
         cursor.execute("DELETE FROM payload WHERE number = ?", (payload,))
-
-
-def _stored_batch(row: Any) -> StoredBatch:
-    _, _, damaged, batch, spec, function, created_time, accepted, total, counts, cancelled, *rest = row
-    generation, asked, ended_time, size, open_from = rest
-    return StoredBatch(
-        batch=batch,
-        spec=decode_spec(spec),
-        function=function,
-        function_size=size or 0,
-        created_time=created_time,
-        accepted=accepted,
-        total=total,
-        counts=decode_counts(counts),
-        open_from=open_from,
-        cancelled=decode_spans(cancelled),
-        generation=generation,
-        asked=decode_asked(asked),
-        ended_time=ended_time,
-        damaged=OPTIONS_DAMAGED if damaged else FUNCTION_DAMAGED if size is None else "",
-    )
 
 
 def _stored_chunk(row: Any) -> StoredChunk:

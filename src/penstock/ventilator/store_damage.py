@@ -54,6 +54,10 @@ MENDED_BATCH = (
         asked="?11",
         ended_time="?12",
         damaged="1",
+        name="?13",
+        once="?14",
+        retained_until="?12 + ?15",
+        clock="0",
     )
     + " WHERE number = ?1"
 )
@@ -157,8 +161,9 @@ class Containment:
             self._note(cursor, f"batch number {number}: nobody knows its id any more, it is deleted")
             return
         end: Any = cursor.execute(BATCH_ENDS, (number,)).fetchone()
+        known = _decoded(decode_spec, spec, BatchSpec())
         values = (
-            _encode(_decoded(decode_spec, spec, BatchSpec())),
+            _encode(known),
             function if isinstance(function, bytes) and len(function) == ID_BYTES else bytes(ID_BYTES),
             created if isinstance(created, float) else 0.0,
             end[0] if end[0] is not None else accepted if accepted == total else 0,
@@ -168,6 +173,7 @@ class Containment:
             generation if isinstance(generation, int) and generation >= 0 else 0,
             _encode(_decoded(decode_asked, asked, ())),
             ended_time if isinstance(ended_time, float) else None,
+            *(known.name, known.once, known.retain),
         )
         cursor.execute(MENDED_BATCH, (number, batch, *values))
         self._note(cursor, f"batch {batch.hex()}: its options cannot be trusted, what of it is not recorded is dead")
@@ -179,3 +185,8 @@ def _decoded(decode: Callable[[Any], Any], stored: Any, instead: Any) -> Any:
         return decode(stored)
     except (msgspec.MsgspecError, TypeError, ValueError):
         return instead
+
+
+def spec_field(spec: Any, field: str) -> Any:
+    """A field of a stored spec; of one that cannot be decoded, what is usual. An SQL function, for migrations."""
+    return getattr(_decoded(decode_spec, spec, BatchSpec()), field)

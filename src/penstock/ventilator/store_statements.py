@@ -11,7 +11,7 @@ FUNCTION = CheckedTable("function", "digest", "users", "crc")
 BATCH = CheckedTable(
     "batch",
     *("number", "batch", "spec", "function", "created_time", "accepted", "total", "counts", "cancelled"),
-    *("ended_time", "generation", "asked", "damaged"),
+    *("ended_time", "generation", "asked", "damaged", "name", "once", "retained_until", "clock"),
 )
 CHUNK = CheckedTable(
     "chunk", "batch", "first", "count", "size", "payload", "crc", "parts", "ended", "finished", "finished_time"
@@ -26,8 +26,9 @@ OWN = "row_sum('payload', chunk.batch, chunk.first, chunk.count, chunk.size, chu
 OF_BATCH = "batch = (SELECT number FROM batch WHERE batch = ?1)"
 
 ADD_BATCH = """
-    INSERT INTO batch (batch, spec, function, created_time, accepted, counts, cancelled, generation, asked)
-    VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6, 0, ?6)
+    INSERT INTO batch (
+        batch, spec, function, created_time, accepted, counts, cancelled, generation, asked, name, once)
+    VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6, 0, ?6, ?7, ?8)
     ON CONFLICT (batch) DO NOTHING"""
 SUM_BATCH = f"{BATCH.write()} WHERE batch = ?1"
 ADD_FUNCTION = f"""
@@ -69,7 +70,10 @@ SET_TOTAL = f"{BATCH.change(total='?2')} WHERE batch = ?1"
 SET_COUNTS = f"{BATCH.change(counts='?2')} WHERE batch = ?1"
 SET_CANCELLED = f"{BATCH.change(cancelled='?2')} WHERE batch = ?1"
 SET_SPEC = f"{BATCH.change(spec='?2')} WHERE batch = ?1"
-SET_ENDED_TIME = f"{BATCH.change(ended_time='?2')} WHERE batch = ?1"
+SET_ENDED_TIME = f"{BATCH.change(ended_time='?2', retained_until='?2 + ?3', clock='?4')} WHERE batch = ?1"
+SET_CLOCK = f"""
+    {BATCH.change(ended_time="ended_time + ?1", retained_until="retained_until + ?1", clock="?3")}
+    WHERE ended_time IS NOT NULL AND clock = ?2"""
 SET_RETRIED = f"{BATCH.change(generation='?2', asked='?3')} WHERE batch = ?1"
 FINISH = f"""
     {CHUNK.change(parts="NULL", ended="?3", finished="?4", finished_time="?5")}
@@ -80,13 +84,25 @@ SET_ENDED = f"{CHUNK.change(ended='?3')} WHERE {OF_BATCH} AND first = ?2"
 OPEN_AGAIN = f"""
     {CHUNK.change(parts="?3", ended="?4", finished="NULL", finished_time="NULL")}
     WHERE {OF_BATCH} AND first = ?2 RETURNING size"""
-BATCHES = f"""
+BATCH_ROWS = f"""
     SELECT {BATCH.is_sound}, number, damaged, batch, spec, function, created_time, accepted, total, counts, cancelled,
         generation, asked, ended_time,
         (SELECT length(code) FROM function WHERE digest = batch.function),
         (SELECT first FROM chunk INDEXED BY chunk_open
          WHERE chunk.batch = number AND finished IS NULL ORDER BY first LIMIT 1)
-    FROM batch ORDER BY number"""
+    FROM batch"""
+ALL_BATCHES = f"{BATCH_ROWS} ORDER BY number"
+BATCHES_HERE = f"{BATCH_ROWS} INDEXED BY batch_here WHERE ended_time IS NULL ORDER BY number"
+BATCH_OF_ID = f"{BATCH_ROWS} WHERE batch = ?"
+BATCH_OF_WORD = f"{BATCH_ROWS} INDEXED BY batch_once WHERE once = ? AND once != '' ORDER BY number DESC LIMIT 1"
+BATCHES_EXPIRED = f"""
+    {BATCH_ROWS} INDEXED BY batch_retained WHERE ended_time IS NOT NULL AND retained_until < ?
+    ORDER BY retained_until LIMIT ?"""
+NEXT_BATCH = f"{BATCH_ROWS} WHERE batch > ? ORDER BY batch LIMIT 1"
+NEWEST_BATCHES = f"{BATCH_ROWS} WHERE batch BETWEEN ? AND ? ORDER BY batch DESC LIMIT ?"
+BATCH_OF_NAME = f"{BATCH_ROWS} INDEXED BY batch_name WHERE name = ? AND name != '' ORDER BY batch DESC LIMIT 1"
+BATCHES_THAT_END = f"{BATCH_ROWS} WHERE lower(hex(batch)) LIKE '%' || ? ORDER BY batch DESC LIMIT ?"
+BATCHES_ENDED = "SELECT count(*), min(ended_time) FROM batch INDEXED BY batch_retained WHERE ended_time IS NOT NULL"
 CHUNK_ROW = f"{CHUNK.is_sound}, batch, first, count, size, parts, ended, finished"
 OPEN_CHUNKS = f"""
     SELECT {CHUNK_ROW} FROM chunk INDEXED BY chunk_open

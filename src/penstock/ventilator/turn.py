@@ -25,6 +25,7 @@ class Turn:
         self._verdicts: list[OutcomeHead] = []
         self._chunks: dict[tuple[bytes, int], Chunk] = {}
         self._counts: dict[bytes, Batch] = {}
+        self._closed: dict[bytes, Batch] = {}
         self._cancelled: dict[bytes, Batch] = {}
         self._applied: tuple[int, bytes] | None = None
         self._accepted: int | None = None
@@ -58,6 +59,15 @@ class Turn:
         """The jobs of the batch by final state changed."""
         self._counts[batch.id] = batch
 
+    def touch_total(self, batch: Batch) -> None:
+        """How many jobs the batch has is known from now on."""
+        self._closed[batch.id] = batch
+
+    @property
+    def counted(self) -> dict[bytes, Batch]:
+        """Batches that may have ended in this turn, or are open again since."""
+        return self._counts | self._closed
+
     def touch_cancelled(self, batch: Batch) -> None:
         """Which jobs of the batch are cancelled changed."""
         self._cancelled[batch.id] = batch
@@ -74,6 +84,7 @@ class Turn:
         """The batch is being deleted: nothing of it is to be saved any more."""
         self._chunks = {key: chunk for key, chunk in self._chunks.items() if chunk.batch is not batch}
         self._counts.pop(batch.id, None)
+        self._closed.pop(batch.id, None)
         self._cancelled.pop(batch.id, None)
 
     def flush(self) -> None:
@@ -88,7 +99,8 @@ class Turn:
             self.say(SaveApplied(*self._applied))
         if self._accepted is not None:
             self.say(SaveAccepted(self._accepted))
-        self._chunks, self._counts, self._cancelled, self._applied, self._accepted = {}, {}, {}, None, None
+        self._chunks, self._counts, self._closed, self._cancelled = {}, {}, {}, {}
+        self._applied, self._accepted = None, None
         self._actions += self._last
         self._last = []
 

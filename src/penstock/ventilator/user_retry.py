@@ -17,10 +17,11 @@ from typing import NamedTuple
 from penstock.job.spans import SpanSet
 from penstock.job.spec import UNSUCCESSFUL, JobState
 from penstock.station.contract import Answer
-from penstock.ventilator.contract import KeptLoaded, LoadKept, StoredChunk
+from penstock.ventilator.contract import StoredChunk
 from penstock.ventilator.intake import Intake
 from penstock.ventilator.jobs_model import Batch
 from penstock.ventilator.ledger import Ledger
+from penstock.ventilator.reads import KeptLoaded, LoadKept
 from penstock.wire.messages import Refused, Retried, Retry, no_such_batch
 
 
@@ -59,6 +60,12 @@ class Retries:
         self._read: list[tuple[Asked, KeptLoaded]] = []
         self._unanswered: dict[tuple[bytes, int], tuple[bytes, int]] = {}
         """(batch, jobs opened) by (client, number): to be answered when the sink has recorded it."""
+
+    @property
+    def batches(self) -> set[bytes]:
+        """Of which something is to be opened again, or may be: they stay in memory."""
+        asked = {one.retry.batch for one in (*self._held.values(), *(read for read, _ in self._read))}
+        return asked | {key[0] for key in self._reading} | {batch for batch, _ in self._unanswered.values()}
 
     def on_retry(self, client: bytes, retry: Retry) -> None:
         """Known ones are answered, others wait until all that the sink has recorded by now is applied."""

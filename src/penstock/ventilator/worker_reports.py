@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from penstock.job.spans import SpanSet
 from penstock.station.contract import Answer
-from penstock.ventilator.contract import LoadChunk, SendFunction, Subscribed, Unsubscribed
+from penstock.ventilator.contract import SendFunction, Subscribed, Unsubscribed
 from penstock.ventilator.dispatch import Dispatcher
 from penstock.ventilator.inventory_checks import is_claimed, objection
 from penstock.ventilator.jobs_model import Place
@@ -22,6 +22,7 @@ from penstock.ventilator.known_worker import Worker
 from penstock.ventilator.leases import LeaseRecord
 from penstock.ventilator.ledger import Ledger
 from penstock.ventilator.other_versions import OtherVersions
+from penstock.ventilator.reads import LoadChunk
 from penstock.ventilator.worker_loss import WorkerLoss
 from penstock.ventilator.worker_names import WorkerNames
 from penstock.wire.bounds import BEATS_PER_SECOND, PACE_MAX, is_to_be_logged

@@ -143,7 +143,7 @@ class VentilatorNode(StationNode):
         self.store = NodesQueue(self, self.world.folder / "queue", durable=self.world.durable)
         core = VentilatorCore(
             self.store.begin_life(),
-            self.store.batches(),
+            self.store.batch_rows.here(),
             self.store.applied(),
             self.world.now,
             wall_time=self.world.now,

@@ -212,7 +212,7 @@ class Oracle(Network):
             assert outcomes[job].stamp.generation == generations[-1], f"the newest outcome of {job[1]} counts"
         opened = sum(map(len, self.opened.values()))
         assert self.damaged or sum(self.client.retried.values()) == opened, "what was said is what was opened"
-        for batch in self.ventilator.core.ledger.backlog.batches.values():
-            states = Counter(str(head.state) for (of, _), head in outcomes.items() if of == batch.id)
+        for batch in self.ventilator.store.batches():
+            states = Counter(str(head.state) for (of, _), head in outcomes.items() if of == batch.batch)
             counts = {str(state): jobs for state, jobs in batch.counts.items() if jobs}
             assert counts == states, f"{counts} counted, {states} recorded"

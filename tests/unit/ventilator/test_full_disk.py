@@ -44,7 +44,8 @@ WHY = f"the ventilator takes nothing in: {FULL}"
 def full(bench: VentilatorBench) -> FullDisk:
     """Of a ventilator with a batch."""
     bench.submit(2)
-    return FullDisk(bench.core, bench.links, lambda _: True, lambda event: isinstance(event.message, AskGone))
+    batches = bench.station.batches
+    return FullDisk(bench.core, bench.links, batches, lambda _: True, lambda event: isinstance(event.message, AskGone))
 
 
 def said(full: FullDisk, message: Message, payload: bytes = b"") -> list[Any]:

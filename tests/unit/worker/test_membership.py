@@ -74,6 +74,6 @@ def test_the_name_that_was_given_is_kept() -> None:
     membership = Membership(me, 0.0, LEASE_TIME, INTERVAL, lambda _: ())
     for life, name in enumerate(("w-77", "", "w-77"), 1):
         membership.greeted(Greeting(life, 1, LEASE_TIME, INTERVAL))
-        hello = membership.hello(9, (), 0.0)
+        hello = membership.hello(9, 0.0)
         assert (hello.name, hello.is_apart) == ("w", life == 2)
         assert membership.welcomed(Welcome(hello.number, 1, (), name=name), 0.1)
