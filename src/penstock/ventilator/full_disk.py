@@ -94,9 +94,9 @@ class FullDisk:
             case Heartbeat():
                 if (beat := self._core.worker_reports.echo(message)) is not None:
                     self._links.send("control", beat, peer=message.worker)
-                if not (message.held or message.gone):
-                    return  # the next one says as much
-                # what has changed since a report that was answered, as this one is now, is not said again
+                if message.since and not (message.held or message.gone):
+                    return  # it says nothing new
+                # it is answered, so what it says has changed is not said again
                 key: object = object() if message.since else (Heartbeat, message.worker)
             case Hello():
                 key = (Hello, message.worker)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from penstock.job.spec import Stamp
 from penstock.station.contract import Answer, FromClient
 from penstock.ventilator.contract import ReadArguments
 from penstock.ventilator.full_disk import POSTPONED_BYTES, FullDisk
@@ -20,6 +22,7 @@ from penstock.wire.messages import (
     Delete,
     DrainWorker,
     HandedBack,
+    Held,
     Knock,
     Left,
     Message,
@@ -102,14 +105,23 @@ def test_what_is_submitted_waits_and_its_client_knows_why(full: FullDisk, bench:
 
 
 def test_workers_hear_that_they_are_heard(full: FullDisk, bench: VentilatorBench) -> None:
-    """Each heartbeat is echoed, and says nothing of what it holds; who is not known, or given up, hears nothing."""
+    """Each heartbeat is echoed; who is not known, or given up, hears nothing. What they say of what they hold waits: all
+    that has changed since what was echoed, as it is not said again, and of whole inventories the last one."""
     worker = bench.worker()
     bench.links.sent.clear()
-    beats = [worker.beat(), worker.beat()]
+    first, second = Held(1, BATCH, Stamp(), ((0, 1),), (), ()), Held(2, BATCH, Stamp(), ((1, 2),), (), ())
+    beats = [
+        worker.beat(first),
+        worker.beat(),
+        replace(worker.beat(first), since=2),
+        replace(worker.beat(), since=3),
+        replace(worker.beat(second), since=3, gone=(1,)),
+        replace(worker.beat(), since=4),
+    ]
     for beat in beats:
         full.on_report(beat)
     assert bench.links.sent == [(worker.id, Beat(beat.number, 1.0)) for beat in beats]
-    assert not full, "the next heartbeat says as much"
+    assert list(full.take()) == [beats[1], beats[2], beats[4]]
     bench.pass_time(2 * bench.lease_time)
     bench.links.sent.clear()
     full.on_report(worker.beat())
