@@ -36,7 +36,6 @@ from penstock.ventilator.quarantine import Quarantine
 from penstock.ventilator.questions import Questions
 from penstock.ventilator.sink_log import SinkLog
 from penstock.ventilator.sink_log_repair import SinkLogRepair
-from penstock.ventilator.stack_questions import StackQuestions
 from penstock.ventilator.start_conditions import StartConditions
 from penstock.ventilator.user_retry import Retries
 from penstock.ventilator.worker_reports import WorkerReports
@@ -110,7 +109,7 @@ class VentilatorCore:
         self.quarantine: Quarantine = Quarantine(self.ledger, self.dispatcher)
         self.pairing: Pairing = Pairing(self.ledger, identity)
         self.sink_log: SinkLog = SinkLog(self.ledger, self.pairing, self._other_versions, must_compare=must_compare)
-        self.start_conditions: StartConditions = StartConditions(self.ledger)
+        self.start_conditions: StartConditions = StartConditions(self.ledger, now)
         self.placement: Placement = Placement(self.ledger)
         self.intake: Intake = Intake(
             self.ledger, self.start_conditions, self.placement, pickles=pickles, name_chars=name_chars, deleted=deleted
@@ -126,7 +125,6 @@ class VentilatorCore:
             *(self.ledger, self.start_conditions, self.placement, self.sink_log, self.sink_log_repair, self.damage),
             *(self.dispatcher.start_failures, version, security),
         )
-        self.stack_questions: StackQuestions = StackQuestions(self.ledger, self.questions.reasons)
         self.intake.recovered = not any(one.open_from is not None for one in stored)
         if not self.intake.recovered:
             self.ledger.beats.expect_recovery(now)
@@ -135,8 +133,6 @@ class VentilatorCore:
         self._looked_up: dict[tuple[bytes, int], bool] = {}
         """What single chunks were read for in this turn, as (batch, index), and whether that job is open."""
         self.malformed = 0
-        for batch in self.ledger.backlog.batches.values():
-            self.start_conditions.watch(batch, now)
 
     # ------------------------------------------------------------------------------------------ contract
 
@@ -162,7 +158,7 @@ class VentilatorCore:
             case messages.NeedFunction():
                 self.worker_reports.on_need_function(event, now)
             case messages.StackTaken():
-                self.stack_questions.on_taken(event)
+                self.questions.stacks.on_taken(event)
             case messages.BySink():
                 self._on_sink(event, now)
             case contract.WallClock(time):
@@ -242,7 +238,7 @@ class VentilatorCore:
         self.start_conditions.tick(now)
         self.placement.tick(now)
         self.dispatcher.start_failures.tick(now)
-        self.stack_questions.tick(now)
+        self.questions.stacks.tick(now)
         self.ledger.await_outcomes(now)
         self._tell_sink(now)
         if self.intake.recovered:
@@ -271,7 +267,7 @@ class VentilatorCore:
             opens,
             dispatcher.look_again_at,
             paused_until,
-            self.stack_questions.next_wakeup(),
+            self.questions.stacks.next_wakeup(),
         )
         return min(instant for instant in due if instant is not None)
 
@@ -328,7 +324,7 @@ class VentilatorCore:
             ):
                 self.questions.on_ask(event.client, event.sender, ask, now)
             case messages.AskStack() as ask_stack:
-                self.stack_questions.on_ask(event.client, ask_stack, now)
+                self.questions.stacks.on_ask(event.client, ask_stack, now)
             case messages.BackUp() as asked:
                 self.ledger.turn.say(CopyStore(event.client, asked, event.sender.name))
             case messages.AskPipeline() as ask_pipeline:

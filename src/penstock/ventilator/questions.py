@@ -19,6 +19,7 @@ from penstock.ventilator.reads import BatchesFound, FindBatches
 from penstock.ventilator.reasons import Reasons
 from penstock.ventilator.sink_log import SinkLog
 from penstock.ventilator.sink_log_repair import SinkLogRepair
+from penstock.ventilator.stack_questions import StackQuestions
 from penstock.ventilator.start_conditions import StartConditions
 from penstock.ventilator.start_failures import StartFailures
 from penstock.ventilator.trouble_notices import TroubleNotices
@@ -71,8 +72,9 @@ class Questions:
         self._version = version
         self._security = security
         self._start_failures = start_failures
-        self.reasons: Reasons = Reasons(ledger, start_conditions, placement, start_failures)
+        self._reasons = Reasons(ledger, start_conditions, placement, start_failures)
         self._standing = JobStates(ledger)
+        self.stacks: StackQuestions = StackQuestions(ledger, self._reasons)
         self._notices = TroubleNotices()
         self.trouble = ""
         """Why the ventilator takes nothing in."""
@@ -136,7 +138,7 @@ class Questions:
         """What a job waits for."""
         if ask.index >= batch.accepted:
             return Refused(ask.number, "NoSuchBatch", f"no job {ask.index}: the batch has {batch.accepted} jobs")
-        return Why(ask.number, self.reasons.why(batch, ask.index, now))
+        return Why(ask.number, self._reasons.why(batch, ask.index, now))
 
     def on_ask_pipeline(self, client: bytes, number: int, malformed: int, now: float) -> None:
         """Answer how the pipeline stands."""

@@ -38,7 +38,7 @@ ALL_JOBS = 2**63 - 1
 class StartConditions:
     """Opens batches when they may begin, and closes them for good."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, now: float) -> None:
         self._ledger = ledger
         self._due: list[tuple[float, int, Batch]] = []
         """Heap of (wall-clock instant, serial, batch): when to look at a batch again, if it is in memory."""
@@ -49,6 +49,8 @@ class StartConditions:
         """Batches that are to come after another one, by its id, as long as that has not ended."""
         self._not_to_begin: dict[bytes, float] = {}
         """Those of which workers may hold what has not started, and when that was last asked back."""
+        for batch in ledger.backlog.batches.values():
+            self.watch(batch, now)
 
     def refusal(self, batch_id: bytes, spec: BatchSpec, known: Container[bytes]) -> str:
         """Why not to accept a batch that is to come after another one, of those `known`; empty: it can."""

@@ -390,8 +390,7 @@ class Links:
             socket.close(0)
         self._context.term()
         self._outward.close()
-        for lock in self._locks:
-            os.close(lock)
+        list(map(os.close, self._locks))
         self._monitors, self._sockets, self._locks = {}, {}, []
 
 

@@ -105,7 +105,7 @@ def test_what_is_submitted_waits_and_its_client_knows_why(full: FullDisk, bench:
 
 
 def test_workers_hear_that_they_are_heard(full: FullDisk, bench: VentilatorBench) -> None:
-    """Each heartbeat is echoed; who is not known, or given up, hears nothing. What they say of what they hold waits: all
+    """Each heartbeat is echoed; who is not known, or given up, hears nothing. What it says of what is held waits: all
     that has changed since what was echoed, as it is not said again, and of whole inventories the last one."""
     worker = bench.worker()
     bench.links.sent.clear()

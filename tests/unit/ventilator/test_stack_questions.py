@@ -59,7 +59,7 @@ def test_who_cannot_be_told_is_told_why(bench: VentilatorBench) -> None:
     (stack,) = bench.told(CLIENT, after=ANSWER_TIME / 2)
     assert isinstance(stack, Stack)
     assert "has not answered within 4 s" in stack.reason
-    assert bench.core.stack_questions.next_wakeup() is None
+    assert bench.core.questions.stacks.next_wakeup() is None
 
 
 def test_so_many_wait_and_no_more(bench: VentilatorBench) -> None:

@@ -13,10 +13,10 @@ from penstock.cli.output import printable
 @running
 @click.argument("job", metavar="BATCH:INDEX")
 def command(url: str, job: str) -> None:
-    """Print where a running job is: the stacks of its threads, each with the most recent call first, and its processes
-    with their states. The job is not stopped. Of a command the processes alone are printed.
+    """Print where a running job is, without stopping it.
 
-    The exit code is 1 if the job does not run.
+    That is the stacks of its threads, each with the most recent call first, and its processes with their states; of a
+    command the processes alone. The exit code is 1 if the job does not run.
     """
     from penstock import Pipeline
 
