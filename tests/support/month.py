@@ -38,6 +38,7 @@ BOUNDS = {
     "penstock.sink.core.FORGOTTEN_BATCHES": REMEMBERED,
     "penstock.ventilator.store.DELETED_KEPT": REMEMBERED,
     "penstock.ventilator.payloads.CACHE_BYTES": REMEMBERED << 10,
+    "penstock.ventilator.worker_names.PRUNE_MIN": 4,
 }
 """Of what stations remember on purpose: so small that all of it is full soon, and what grows then has no bound."""
 AT_ONCE = 25
