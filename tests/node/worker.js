@@ -1,5 +1,5 @@
 // A penstock worker: node worker.js tcp://HOST:PORT SLOTS NAME [KEY_FILE]. It runs commands, and by name the few
-// functions below. Written from the docstring of src/penstock/wire/messages.py; numbers in comments are the steps there.
+// functions below. Written from `penstock guide protocol` and src/penstock/wire/messages.py; numbers in comments are the steps there.
 import { randomBytes } from "node:crypto"
 import { readFileSync } from "node:fs"
 import { hostname } from "node:os"

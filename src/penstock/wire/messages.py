@@ -18,81 +18,8 @@ owns the next `size` bytes. Ventilator, sink and the worker's agent never look i
 begins with the topic, the receiver's 16-byte id. (One frame, because a peer that dies between two frames of a message
 can take its neighbour with it: libzmq asserts, fq.cpp.)
 
-**A worker** in any language is: SUB (control, subscribed to its own random 16-byte id), PULL (jobs), PUSH (report),
-PUSH (outcomes), and
-
-1. on Greeting, as soon as the connections for jobs and for outcomes have shaken hands, each once (before, rounds would
-   miss it, and outcomes stay with it): send Hello (its `life` and `connection` echoed, a growing `number`, what it
-   holds). Jobs that come before the Welcome wait for it. Who holds
-   leases of another `pipeline` than the Greeting's says nothing, and waits for its own;
-2. on Welcome with that number: drop the spans in `drop`; leases below `floor` that are not held are void, also those
-   that come later;
-3. on Jobs: report Took, run the spans (of a lease whose spec has a `limit` one job at a time), PUSH Outcomes to the
-   sink with the leases' tokens, keep them until Closed names them with their stamp or a later one (an earlier one is of
-   an earlier try); send them again after 2 s without, and at each new connection to the sink. A function that is not
-   inline (`inline` 0, `size` not) is asked for by NeedFunction and comes as FunctionParts; ask again after 2 s;
-4. every second, or as the Beats say: Heartbeat with a growing number and what it holds (or what has changed of that,
-   below); a Beat answers it, a Welcome counts as one. Without an echo of a heartbeat or hello sent in the last half
-   `lease_time`: start nothing, wait for a Greeting (any message of an unknown worker brings one; if none comes for a
-   `lease_time` over a connection that is up, connect anew: it was not let hear anything). Jobs that run meanwhile run
-   on;
-5. on HandBack and Recall: report HandedBack with what had not started (of the leases or spans it names, if any); on
-   CancelSpan and Drop: end or forget those spans, and say nothing of them; but a finished one is kept until it is
-   Closed;
-6. on Drain (or when it is told to stop): hand back what has not started (`number` 0), tell a `window` of 0, finish and
-   have closed what runs, send Left, go;
-7. if it likes: of jobs whose spec has `live`, PUSH Prints to the sink with what they write, while they run. Nothing
-   depends on these: what is not sent or gets lost is shown when the outcome is there. So it sends no more than some MB
-   beyond the last LiveAck, and drops what is too much;
-8. of a spec whose `keep_output` is more than 1 MiB, or null: what a job wrote beyond 128 KiB of a stream goes to the
-   sink as Output, and its outcome follows when a LiveAck has named the last part; the note has head and tail.
-
-An inventory (`held`) has a line for each lease, with all spans that are not closed, handed back or dropped, and with
-the lease's token where it has one: nobody else can say what is held of it. If the Greeting says `parts`, a Heartbeat
-may say only what has changed: `since` is the number of the newest Hello or Heartbeat that was answered, `held` has the
-whole line of each lease that has changed since that was sent, and `gone` the leases of which nothing is held any more.
-A line that changed and changed back is said, too: the ventilator may have had what was between.
-
-**Large messages.** ZeroMQ's heartbeats do not overtake a frame that is being sent, and a connection whose heartbeats
-are late is ended, so a frame must not take a second on its link. Between peers that both know it, over tcp, what is
-larger than WHOLE_BYTES (wire/parts.py), and what is behind it, goes as a stream: frames one after the other, cut into
-Parts, with a number for each stream that its sender never used before towards this peer. The receiver appends a Part
-whose `position` is where the stream stands, begins anew with one of another stream at position 0, ignores all others,
-takes what it has as a frame when `left` is 0, and says PartsTaken with how far it is. The sender keeps no more under
-way than arrives at once (wire/streams.py), and sends again what was not taken for 5 s; while something is under way
-nobody sends a message again because its answer is late. What is not about jobs that may be on their way (Beat, Welcome,
-Closed, ...) overtakes a stream on control. Who says ``parts`` takes them: a worker in its Hello (it says PartsTaken
-with its id over report), the ventilator in its Greeting (what workers report; their Parts have their id, PartsTaken
-comes over control, and a new Greeting makes void what was on its way), a client in Follow and Fetch to the sink and in
-its questions to the ventilator (AskGone, AskBatches, ...), the sink in its head, as Welcome and Beat tell workers
-(their Parts have their id; PartsPassed brings the sink's PartsTaken through the ventilator). The ventilator takes them
-from clients; one of an earlier release refuses the stream's number. Who does not say so is sent whole frames and needs
-to know none of this.
-
-**What a worker finds in the bytes.** A spec is a map of BatchSpec's fields (job/spec.py), those of default value left
-out. With kind ``command`` the function is a msgpack map of CommandTemplate's fields (job/command.py: `words`, `cwd`,
-`env`, `shell`, `literal`, `interpreter`; defaults left out; all in bytes), the chunk a list of argument lists, and the
-value a list with the argv that ran, one for each job; what it printed and its exit code are in the note. A command gets
-PENSTOCK_JOB_ID (``BATCH:INDEX``, in hex and from 0), _INDEX, _ATTEMPT and _SLOT (from 0). With kind ``call`` and
-serializer ``msgpack`` the function is its name ``module:name``, a msgpack text, the chunk ``[form, items]``
-(job/payload.py has the forms) and the value a list of what the jobs returned; without a value (any other state) the
-bytes are empty or, for a failed command, as for one that succeeded. An outcome is `final` unless it is ``failed`` with
-retries left, that is ``stamp.attempt - 1 - stamp.crashes < spec.retries``, or a process died under the job (state
-``dead``, `crashed`) and ``stamp.crashes + 1 < spec.max_crashes``. The stamp and the lease number of an outcome are
-those of its Lease. Hello's `opens` says which of these it runs; it is given nothing else.
-
-**Where, and with which key.** A URL ``tcp://HOST:PORT`` stands for the ports PORT + 0 to + 5 as in the picture (with
-``/SINKHOST`` behind it outcomes and results are there), ``ipc:///FOLDER`` for the sockets FOLDER/desk, report, jobs,
-outcomes, control and results. Where there are keys every socket is CURVE. A key file is JSON: `role`, `name`, `public`
-and `secret` of its holder, `ventilator` and `sink` (public, the server keys), `url`; keys are Z85. The server key is
-the ventilator's for desk, report, jobs and control, and the sink's for outcomes and results. The name that a worker
-says, in Hello and in all that it sends to the sink, is its key's `name`, a slash, and what it likes. A Lease then has a
-`token`, bytes that mean nothing to a worker: with the outcomes of a lease, in whatever message, it is among the
-`tokens`, each once and in any order, and nothing of a lease is recorded without. So it is with Took and HandedBack: a
-lease that was dealt in a round is whose token is shown, and only if nobody shows it for 2.5 s, whose Took has none.
-Where there are no keys tokens are empty, and left out of `tokens`.
-
-tests/node is such a worker, in JavaScript.
+How a worker speaks, what travels in parts, and what is in the bytes is in the page of the guide: `penstock guide
+protocol`.
 
 **Bounds.** A frame is at most MAX_FRAME_BYTES, a msgpack nesting at most what the struct has; numbers are
 0 <= n < 2**63. What does not decode, a message of several frames included, is counted, logged escaped and dropped; a
