@@ -200,11 +200,13 @@ def own_environment(secret: str) -> str:
 
 def kept_output(pids: list[int]) -> str:
     """Prints more than a pipe holds, and looks where that is kept: in a folder, or open in one of these processes."""
+    import fcntl
     import tempfile
-    import time
+    import termios
 
     os.write(1, b"a secret\n" * 50_000)
-    time.sleep(0.05)  # it is moved away meanwhile
+    while any(fcntl.ioctl(1, termios.FIONREAD, bytes(4))):
+        pass  # it is being moved away
     found = []
     for place in ["/tmp", tempfile.gettempdir(), *(f"/proc/{pid}/fd" for pid in pids)]:
         try:
