@@ -198,13 +198,18 @@ def own_environment(secret: str) -> str:
     return "it is there" if secret.encode() in seen or b".key" in seen else "nothing is there"
 
 
+FIONREAD = 0x541B
+"""As in termios, which not every user may import: how many bytes are in a pipe."""
+
+
 def kept_output(pids: list[int]) -> str:
     """Prints more than a pipe holds, and looks where that is kept: in a folder, or open in one of these processes."""
+    import fcntl
     import tempfile
-    import time
 
     os.write(1, b"a secret\n" * 50_000)
-    time.sleep(0.05)  # it is moved away meanwhile
+    while any(fcntl.ioctl(1, FIONREAD, bytes(4))):
+        pass  # it is being moved away
     found = []
     for place in ["/tmp", tempfile.gettempdir(), *(f"/proc/{pid}/fd" for pid in pids)]:
         try:

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from penstock import Pipeline
 from penstock.job.spec import JobState
 from penstock.worker.contract import PieceDone, SlotDied
 from penstock.worker.slot_host import SlotHost
+from support.signal_state import has_signal
 from support.stations import LIMIT, Stations, descendants, free_url, until
 
 __all__ = ["agent"]  # a fixture
@@ -187,9 +187,10 @@ def test_a_worker_that_is_told_twice_to_leave_gives_a_grace(stations: Stations, 
     with Pipeline(stations.url) as pipeline:
         future = pipeline.command(["sh", "-c", text], cwd="/")
         until((folder / "up").exists)
+        worker = stations.processes["w1"]
         for _ in range(times):
-            stations.processes["w1"].send_signal(signal.SIGTERM)
-            time.sleep(0.3)  # signals that come at once are one
+            worker.send_signal(signal.SIGTERM)
+            until(lambda: not has_signal(worker.pid, "ShdPnd", signal.SIGTERM), what="it has come: two at once are one")
         assert stations.processes.pop("w1").wait(LIMIT) == 0
         assert (folder / "mark").exists() == (times == 2)
         stations.start("w2")
@@ -208,6 +209,6 @@ def test_a_pipeline_that_is_interrupted_twice_ends_its_jobs_gently(folder: Path)
         until((folder / "up").exists)
         for _ in range(2):
             up.send_signal(signal.SIGINT)
-            time.sleep(0.5)
+            until(lambda: not has_signal(up.pid, "ShdPnd", signal.SIGINT), what="it has come: two at once are one")
         up.wait(LIMIT)
     assert (folder / "mark").read_text() == "clean\n"

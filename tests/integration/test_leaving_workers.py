@@ -12,10 +12,8 @@ from pathlib import Path
 import pytest
 
 from penstock import Batch, Pipeline
+from support.signal_state import has_signal
 from support.stations import LIMIT, Stations, until
-
-STOP_TIME = 0.5
-"""Seconds that whoever stops a container waits before it is killed."""
 
 
 @pytest.fixture
@@ -51,10 +49,10 @@ def test_a_job_whose_workers_are_stopped_and_killed_is_not_dead(
             name = f"w{round_}"
             stations.start(name)
             until(lambda round_=round_: starts(folder) == round_ + 1)  # type: ignore[misc]
-            time.sleep(1.0)  # as anywhere, the ventilator has heard by then that it runs
+            until(lambda: pipeline.status().running == 1)
             if told:
                 stations.processes[name].send_signal(told)
-                time.sleep(STOP_TIME)
+                until(lambda: [worker.draining for worker in pipeline.workers()] == [True])
             stations.end(name, signal.SIGKILL)
         (folder / "gate").touch()
         stations.start("last")
@@ -101,7 +99,8 @@ def test_under_nohup_it_stays(stations: Stations) -> None:
         signal.signal(signal.SIGHUP, before)
     with Pipeline(stations.url) as pipeline:
         assert pipeline.submit(abs, -1).result(LIMIT) == 1
-        stations.processes["w1"].send_signal(signal.SIGHUP)
-        time.sleep(0.5)
+        worker = stations.processes["w1"]
+        assert has_signal(worker.pid, "SigIgn", signal.SIGHUP), "the kernel gives it none"
+        worker.send_signal(signal.SIGHUP)
         assert pipeline.submit(abs, -2).result(LIMIT) == 2
         assert [worker.draining for worker in pipeline.workers()] == [False]

@@ -46,6 +46,7 @@ from penstock.worker.contract import PieceCut, PieceDone, Run, SlotDied, SlotRea
 from penstock.worker.fork_server_handle import OWNER_VARIABLE
 from penstock.worker.slot_host import SlotHost
 from penstock.worker.slot_stream import SlotStream
+from support.signal_state import has_signal
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # slots cannot import it by name
 
@@ -1109,18 +1110,12 @@ def test_terminated_job_may_clean_up(agent: Agent, folder: Path) -> None:
     piece = agent.run(agent.work(job, [str(mark)]), 0, 1)
     agent.until(lambda: agent.running(0) is not None and agent.running(0))
     pid = next(iter(descendants(agent.server)))
-    agent.until(lambda: _catches_sigterm(pid))
+    agent.until(lambda: has_signal(pid, "SigCgt", signal.SIGTERM))
     begun = time.monotonic()
     agent.host.end(0, piece, 20, JobState.CANCELLED, "cancelled")
     agent.answer(SlotDied, piece)
     assert time.monotonic() - begun < 20
     assert mark.read_text() == "clean"
-
-
-def _catches_sigterm(pid: int) -> bool:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    caught = next(int(line.split()[1], 16) for line in lines if line.startswith("SigCgt"))
-    return bool(caught >> (signal.SIGTERM - 1) & 1)
 
 
 def test_working_folder_is_restored(agent: Agent) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from penstock.ventilator import worker_reports
 from penstock.wire.bounds import PACE_MAX
-from penstock.worker.core import WorkerCore
+from penstock.worker.inventory import Inventory
 from support.sim.spans import SpanWorld
 
 SEED = int(os.environ.get("PENSTOCK_SEED", "6"))
@@ -48,6 +48,6 @@ def test_what_many_workers_run_goes_on_through_a_restart(tmp_path: Path, monkeyp
 
 def test_without_inventories_what_workers_hold_runs_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By others: a worker that does not say what it has is believed to have nothing."""
-    monkeypatch.setattr(WorkerCore, "_inventory", lambda _: ())
+    monkeypatch.setattr(Inventory, "_look", lambda *_: None)
     with pytest.raises(AssertionError, match="ran twice"):
         run(tmp_path, 2_000, 0.5, 10)

@@ -36,7 +36,10 @@ import os, sys
 from penstock import Pipeline
 from userjobs import area
 pipeline = Pipeline(sys.argv[1])
+before = pipeline.status().queued
 future = pipeline.options(needs="later").submit(area, 3, 4)
+while pipeline.status().queued == before:
+    pass  # it is not accepted yet
 print(future.job_id, flush=True)
 os._exit(0)
 """
@@ -82,7 +85,7 @@ def batches(pipeline: Pipeline) -> dict[str, Batch]:
         "waiting": later.batch(jobs.square, range(5)),
         "partials": later.batch(partial(jobs.area, 5), [1, 2, 3]),
         "lambdas": later.batch(lambda x: x + 100, [1, 2]),
-        "echoes": later.batch(["echo", "{}"], ["q", "r"]),
+        "echoes": later.batch(["echo", "{}"], ["q", "r"], cwd="/"),
     }
 
 

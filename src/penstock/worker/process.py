@@ -95,6 +95,9 @@ from penstock.worker.slot_host import SlotHost
 from penstock.worker.slots import Slots
 from penstock.worker.terminal_output import FLUSH_INTERVAL, TerminalOutput
 
+LAST_REPORT_TIME = 5.0
+"""Seconds that what was reported last has to arrive, in parts, before the process ends: what was handed back runs
+elsewhere at once then."""
 LAST_FLUSH_TIME = 1.0
 """Seconds that a reader of what jobs print may pause at the end."""
 
@@ -125,6 +128,8 @@ class Worker:
         self._outlet = outlet
         self._screens = screens
         self._grace = grace
+        self._leaves_at: float | None = None
+        """When this process ends although what it reported last is on its way."""
         self.leaving: bool = False
         self.exit_code: int = 0
         self._decoder = Decoder(VentilatorToWorker)
@@ -143,7 +148,7 @@ class Worker:
 
     def next_wakeup(self) -> float | None:
         """When the core or the slots have something to do."""
-        due = [self.core.next_wakeup(), self._contact.due_at, self._outlet.due_at]
+        due = [self.core.next_wakeup(), self._contact.due_at, self._outlet.due_at, self._leaves_at]
         if self._screens.waits:
             due.append(self.process.clock.now() + FLUSH_INTERVAL)
         if (slots_due := self._slots.next_wakeup()) is not None:
@@ -188,6 +193,12 @@ class Worker:
             yield PartsUnderWay()
         if self._to_ventilator.busy():
             yield PartsUnderWay(to_sink=False)
+        self._leave_if_said(now)
+
+    def _leave_if_said(self, now: float) -> None:
+        """All that it had to report has arrived, or cannot."""
+        if self._leaves_at is not None and (not self._to_ventilator.busy() or now >= self._leaves_at):
+            self.leaving = True
 
     def _from_slots(self, inputs: Iterable[Any]) -> Iterator[Any]:
         for event in inputs:
@@ -293,7 +304,9 @@ class Worker:
             case EndSlot(slot, piece, spans, state, cause):
                 self._slots.end(slot, piece, self._grace, state, cause, spans)
             case Leave(undelivered):
-                self.leaving = True
+                now = self.process.clock.now()
+                self._leaves_at = now + LAST_REPORT_TIME
+                self._leave_if_said(now)
                 self._grace = 0.0  # what runs still has had it
                 self.exit_code = UNDELIVERED if undelivered else 0
             case _:
