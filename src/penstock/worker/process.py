@@ -39,14 +39,14 @@ from penstock.station import loop, other_version
 from penstock.station.capacity import make_room
 from penstock.station.clock import Clock
 from penstock.station.config import WorkerConfig, from_argv
-from penstock.station.contract import Bytes, Log, Renew, Report
+from penstock.station.contract import Log, Renew, Report
 from penstock.station.log_events import emit, setup
 from penstock.station.service_manager import ServiceManager
 from penstock.station.station_keys import for_station
 from penstock.station.ventilator_contact import Outlet, VentilatorContact
 from penstock.url import endpoints
 from penstock.version import VERSION
-from penstock.wire.frames import Decoder, Wire, kept, split
+from penstock.wire.frames import Decoder, Wire
 from penstock.wire.messages import (
     OPENS,
     Beat,
@@ -88,7 +88,7 @@ from penstock.worker.contract import (
     WorkerEffect,
 )
 from penstock.worker.core import WorkerCore
-from penstock.worker.function_bytes import FunctionBytes
+from penstock.worker.job_bytes import JobBytes
 from penstock.worker.job_lines import JobLines, Screens
 from penstock.worker.lifetime import Lifetime
 from penstock.worker.slot_host import SlotHost
@@ -137,9 +137,7 @@ class Worker:
         self._to_sink = Outbound(links, "outcomes", hello.worker)
         self._to_ventilator = Outbound(links, "report", hello.worker)
         self._from_control = Inbound(links.frame_bytes, self._malformed.note)
-        self._arguments: dict[int, Bytes] = {}
-        """By lease."""
-        self._functions = FunctionBytes()
+        self._bytes = JobBytes()
 
     @property
     def is_ready(self) -> bool:
@@ -224,11 +222,11 @@ class Worker:
                 return
             self._to_sink.arrived(message, now)
         elif isinstance(message, FunctionPart):
-            if self._functions.put(message, payload):
+            if self._bytes.put(message, payload):
                 yield FunctionReady(message.function, message.total)
             return
         elif isinstance(message, Jobs):
-            self._unpack(message, payload)
+            self._bytes.unpack(message, payload)
         yield message
 
     def _be_called(self, name: str) -> None:
@@ -239,17 +237,6 @@ class Worker:
 
     def _decode(self, received: Received) -> Wire | None:
         return self._malformed.decode(self._decoder, received)
-
-    def _unpack(self, jobs: Jobs, payload: bytes | memoryview) -> None:
-        sizes = [head.inline for head in jobs.batches] + [lease.size for lease in jobs.leases]
-        parts = split(payload, sizes)
-        heads = {head.batch for head in jobs.batches}
-        for head, code in zip(jobs.batches, parts, strict=False):
-            if head.inline == head.size:
-                self._functions.add(head.function, code)
-        for lease, arguments in zip(jobs.leases, parts[len(jobs.batches) :], strict=True):
-            if lease.batch in heads:
-                self._arguments.setdefault(lease.number, kept(arguments))
 
     # ------------------------------------------------------------------------------------------ out
 
@@ -293,10 +280,10 @@ class Worker:
                 if not self.links.down("report"):  # else it is known why nothing is heard
                     self.links.renew("control", is_said=is_said)
             case FreeLease(lease):
-                if self._arguments.pop(lease, None) is not None:
+                if self._bytes.free(lease):
                     self._slots.free(lease)
             case FreeFunction(function):
-                self._functions.forget(function)
+                self._bytes.forget(function)
             case LookAtStack(number, batch, index):
                 self._slots.look_at_stack(number, batch, index)
             case Cut(slot, piece):
@@ -325,7 +312,7 @@ class Worker:
             emit(self.process.logger, log.event, log.fields)
 
     def _run(self, action: Run) -> None:
-        code, arguments = self._functions.code(action.head.function), self._arguments[action.lease.number]
+        code, arguments = self._bytes.code(action.head.function), self._bytes.arguments(action.lease.number)
         self._screens.given(action, code, arguments)
         self._slots.run(action, code, arguments)
 
