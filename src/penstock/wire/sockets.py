@@ -20,7 +20,7 @@ from penstock.errors import ConfigError
 from penstock.job.spec import ID_BYTES
 from penstock.keys.roles import EVERYONE, Peer
 from penstock.url import ANY_HOST
-from penstock.wire.bind_address import check_owner, hold, not_bound, to_bind
+from penstock.wire.bind_address import hold, not_bound, to_bind
 from penstock.wire.connections import Connections, open_files
 from penstock.wire.frames import encode
 from penstock.wire.guard import (
@@ -175,7 +175,6 @@ class Links:
             self._security.on_connect(socket, name.rstrip("0123456789"))
         else:
             self.is_local = True
-            check_owner(Path(endpoint.removeprefix("ipc://")).parent)
             reconnect_at_once(socket)
         asks = self._outward.resolver is not None
         try:
@@ -269,6 +268,8 @@ class Links:
                         cut_off({connections.port}, only=value)
                 elif event == HANDSHAKE_SUCCEEDED:
                     self._shut_out.pop(name, None)
+                    if not connections.bound:
+                        self._outward.check_owner(name)
                     connections.has_shaken()
                 elif event == zmq.Event.DISCONNECTED:
                     connections.closed(value)
