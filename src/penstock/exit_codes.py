@@ -27,7 +27,7 @@ MEANINGS = {
     " Nothing was done.",
     NO_PIPELINE: "No pipeline answers at the URL.",
     REFUSED: "The pipeline refused: it does not know the key, does not allow it this, or the file of this station"
-    " does not go with the other station's.",
+    " does not go with the other station's. Or the sockets of an ipc URL may be another user's.",
     NO_ADDRESS: "The name at which a station is to listen has no address here, also after a minute: DNS may be late.",
     SOFTWARE: "A station failed by an error of its own, which its log shows.",
     STORE_FAILED: "A station's store failed. What was acknowledged is safe in it.",

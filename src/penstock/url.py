@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from penstock.errors import ConfigError
+from penstock.file_owner import stranger
 
 SOCKET_NAMES = ("desk", "report", "jobs", "outcomes", "control", "results")
 """In the order of their ports: base + 0 ... base + 5."""
@@ -59,18 +60,10 @@ def default_url() -> str:
     if sys.platform == "win32":
         raise ConfigError("say which pipeline: --url tcp://HOST:PORT, --key FILE, or PENSTOCK_URL")
     runtime = os.environ.get("XDG_RUNTIME_DIR")
-    if runtime and _is_ours(runtime):
+    if runtime and Path(runtime).is_dir() and not stranger(Path(runtime)):  # with sudo it may be another user's
         return f"ipc://{Path(runtime, 'penstock')}"
     state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return f"ipc://{Path(state, 'penstock', 'sockets')}"
-
-
-def _is_ours(folder: str) -> bool:
-    """With sudo it may be another user's, and what we make in it would be in their way."""
-    try:
-        return os.stat(folder).st_uid == os.geteuid()
-    except OSError:
-        return False
 
 
 def endpoints(url: str) -> Endpoints:

@@ -42,6 +42,7 @@ COMMANDS = (
     "backup --data data copy",
     "drain w",
     "check --data copy",
+    "compact --data copy",
     "keys init --keys keys tcp://127.0.0.1:5555",
     "print systemd worker",
     "print slurm",

@@ -7,6 +7,8 @@ import shlex
 import stat
 from pathlib import Path
 
+from penstock.file_owner import stranger, user_name
+
 FILE_MODE = 0o600
 
 
@@ -32,25 +34,11 @@ def write_private(path: Path, text: str) -> None:
 def not_ours(path: Path) -> str:
     """Why this process should not touch a file, or folder, of another user, in one line; empty: it is its own user's,
     or is not there. Root could: but what it makes there the owner could not open."""
-    try:
-        owner = path.lstat().st_uid
-    except OSError:
+    if not (theirs := stranger(path)):
         return ""
-    if owner == os.geteuid():
-        return ""
-    theirs, ours = user_name(owner), user_name(os.geteuid())
+    ours = user_name(os.geteuid())
     folder = path if path.is_dir() else path.parent
     return (
         f"{path} is another user's: it belongs to {theirs}, and this process to {ours}; run it as {theirs}, or give all"
         f" of it to {ours} (chown -R {ours} {shlex.quote(str(folder))})"
     )
-
-
-def user_name(number: int) -> str:
-    """The user with this number, or the number where nobody has it."""
-    import pwd  # noqa: PLC0415 - Windows has none, and nothing is kept there
-
-    try:
-        return pwd.getpwuid(number).pw_name
-    except KeyError:  # as in many containers
-        return f"{number}"

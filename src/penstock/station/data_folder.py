@@ -12,6 +12,7 @@ import os
 from pathlib import Path
 
 from penstock.errors import StoreError, StoreInUse, UnfitFolder
+from penstock.file_owner import stranger
 from penstock.job.private_file import not_ours, open_private
 
 NETWORK = frozenset(
@@ -29,7 +30,7 @@ def prepare(folder: Path, *, durable: bool) -> Path:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     real = folder.resolve()
     for place in (folder, real):  # whose the link is, or the folder, could put other files there
-        if place.lstat().st_uid not in {0, os.geteuid()}:
+        if stranger(place, trusts_root=True):
             raise UnfitFolder(f"{folder}: {not_ours(place)}" if place != folder else not_ours(place))
     folder = real
     _check_folder(folder)

@@ -341,8 +341,8 @@ def main(start: Callable[[], Station], logger: logging.Logger, **about: object) 
         station = start()
     except errors.PenstockError as error:
         sys.stderr.write(f"penstock: {error}\n")
-        if isinstance(error, errors.NoAddress):
-            return NO_ADDRESS
+        if isinstance(error, errors.NoAddress | errors.Refused):
+            return NO_ADDRESS if isinstance(error, errors.NoAddress) else REFUSED
         wrong_use = isinstance(error, errors.StoreInUse | errors.SchemaMismatch | errors.UnfitFolder)
         return STORE_FAILED if isinstance(error, errors.StoreError) and not wrong_use else WRONG_USE
     log_events.emit(logger, "started", {"pid": os.getpid(), **about})

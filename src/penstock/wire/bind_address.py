@@ -10,11 +10,13 @@ import socket
 import stat
 from pathlib import Path
 
-from penstock.errors import ConfigError, NoAddress
-from penstock.job.private_file import not_ours, open_private, user_name
+from penstock.errors import ConfigError, NoAddress, Refused
+from penstock.file_owner import stranger
+from penstock.job.private_file import not_ours, open_private
 
 FOLDER_MODE = 0o700
 """Who can enter the folder can talk to the sockets in it."""
+WRITE_BY_OTHERS = 0o022
 
 
 def to_bind(endpoint: str, *, guarded: bool) -> list[str]:
@@ -91,16 +93,34 @@ def addresses_of(host: str) -> list[str]:
     return list(dict.fromkeys(str(entry[4][0]) for entry in sorted(found, key=lambda one: one[0] != socket.AF_INET)))
 
 
-def check_owner(folder: Path) -> None:
-    """Before sockets in a folder are used. Raises ConfigError: it is another user's, whose stations would be told all,
-    and would say what workers run; root may do that anyway."""
-    with contextlib.suppress(FileNotFoundError):  # who waits for a station may come before its folder
-        owner = folder.stat().st_uid
-        if owner not in {os.geteuid(), 0}:
-            raise ConfigError(
-                f"ipc://{folder} belongs to the user {user_name(owner)}, who could run code as you through it: use a "
-                "folder of your own, or tcp with keys (`penstock keys init`)"
+def check_owner(path: Path) -> None:
+    """Before a process connects to this ipc socket, and whenever it has. A folder that is not there yet, and that
+    others could make, is made: who waits for a station may come before it.
+
+    Raises Refused: socket or folder are another user's, or others could put a socket there. They would be told all, and
+    would say what workers run; root may do that anyway.
+    """
+    folder = path.parent
+    place = next(one for one in (folder, *folder.parents) if os.path.lexists(one))
+    if place != folder and _others_may_write(place):
+        with contextlib.suppress(OSError):
+            folder.mkdir(mode=FOLDER_MODE, parents=True)
+    for one in (place, folder, path):
+        if owner := stranger(one, trusts_root=True):
+            raise Refused(
+                f"ipc://{folder}: {one} belongs to the user {owner}, who could run code as you through it: use a folder"
+                " of your own, or tcp with keys (`penstock keys init`)"
             )
+    if _others_may_write(folder):
+        raise Refused(
+            f"ipc://{folder}: others may write into this folder, and could be taken for the stations: chmod 700 it"
+        )
+
+
+def _others_may_write(folder: Path) -> bool:
+    with contextlib.suppress(OSError):  # it is not there, or cannot be looked at: then not connected to either
+        return bool(folder.stat().st_mode & WRITE_BY_OTHERS)
+    return False
 
 
 def hold(path: Path) -> int:

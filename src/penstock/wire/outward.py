@@ -18,9 +18,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from penstock.wire.bind_address import addresses_of, is_numeric, with_address
+from penstock.wire.bind_address import addresses_of, check_owner, is_numeric, with_address
 from penstock.wire.guard import News
 from penstock.wire.repeated import Repeated
 
@@ -124,8 +125,14 @@ class Target:
         """Connect there from now on."""
         if self._at:
             self._socket.disconnect(self._at)
+        self.check_owner()
         self._socket.connect(endpoint)
         self._at = endpoint
+
+    def check_owner(self) -> None:
+        """Raises Refused: others could listen there."""
+        if self.endpoint.startswith("ipc://"):
+            check_owner(Path(self.endpoint.removeprefix("ipc://")))
 
     def move(self, address: str, now: float) -> None:
         """Connect to this address of the name."""
@@ -180,6 +187,10 @@ class Outward:
         """A name that has no address, and why; empty: all that is connected to has one."""
         failed = (f"{one.host} has no address here ({one.failure})" for one in self._waiting() if one.failure)
         return next(failed, "")
+
+    def check_owner(self, name: str) -> None:
+        """A socket is connected. Raises Refused: others could have let it in."""
+        self._targets[name].check_owner()
 
     def renew(self, name: str) -> None:
         """Connect a socket anew."""

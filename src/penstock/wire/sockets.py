@@ -20,7 +20,7 @@ from penstock.errors import ConfigError
 from penstock.job.spec import ID_BYTES
 from penstock.keys.roles import EVERYONE, Peer
 from penstock.url import ANY_HOST
-from penstock.wire.bind_address import check_owner, hold, not_bound, to_bind
+from penstock.wire.bind_address import hold, not_bound, to_bind
 from penstock.wire.connections import Connections
 from penstock.wire.crowd import Crowd
 from penstock.wire.frames import encode
@@ -172,7 +172,6 @@ class Links:
             self._security.on_connect(socket, name.rstrip("0123456789"))
         else:
             self.is_local = True
-            check_owner(Path(endpoint.removeprefix("ipc://")).parent)
             reconnect_at_once(socket)
         asks = self._outward.resolver is not None
         try:
@@ -264,13 +263,14 @@ class Links:
                     self._crowd.on_accepted(name, connections, value)
                 elif event == HANDSHAKE_SUCCEEDED:
                     self._shut_out.pop(name, None)
+                    if not connections.bound:
+                        self._outward.check_owner(name)
                     connections.has_shaken()
                 elif event == zmq.Event.DISCONNECTED:
                     connections.closed(value)
-                    if name in self._unread:
-                        self._unread[name].lose(value)
-                    if name in self._topics:
-                        self._topics[name].lose(value)
+                    for kept in (self._unread.get(name), self._topics.get(name)):
+                        if kept is not None:
+                            kept.lose(value)
                 else:
                     failed = failed_handshake(name, event, value, self._outward.endpoint(name))
                     if name not in self._shut_out:

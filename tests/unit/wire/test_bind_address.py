@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from penstock.errors import ConfigError
+from penstock.errors import ConfigError, Refused
 from penstock.wire.bind_address import check_owner, hold, to_bind
 
 STRANGER = 54_321
@@ -63,18 +63,37 @@ def test_a_name_is_what_it_resolves_to(
 
 def test_a_folder_of_another_user_is_neither_used_nor_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its owner would be told all, and would say what a worker runs. Root could do that anyway."""
-    check_owner(tmp_path / "not there yet")
+    check_owner(tmp_path / "not there yet" / "desk")
+    assert list(tmp_path.iterdir()) == [], "nobody else can make it"
     os.close(hold(tmp_path / "own" / "desk"))
+    check_owner(tmp_path / "own" / "desk")
     if os.geteuid() == 0:
         os.chown(tmp_path / "own", STRANGER, -1)
     else:
         monkeypatch.setattr("os.geteuid", lambda: STRANGER)
-    with pytest.raises(ConfigError, match=r"belongs to the user \w+, who could run code as you"):
-        check_owner(tmp_path / "own")
+    with pytest.raises(Refused, match=r"own belongs to the user \w+, who could run code as you"):
+        check_owner(tmp_path / "own" / "desk")
+    with pytest.raises(Refused, match=r"own belongs to the user \w+, who could run code as you"):
+        check_owner(tmp_path / "own" / "not there yet" / "desk")
     with pytest.raises(ConfigError, match="is another user's: it belongs to"):
         hold(tmp_path / "own" / "jobs")
     monkeypatch.setattr("os.geteuid", lambda: STRANGER)
     check_owner(Path("/"))
+
+
+def test_where_others_could_put_a_socket_none_is_used(tmp_path: Path) -> None:
+    """A folder that they could make is made, so that nobody can any more; in one that is open to them a socket may be
+    anybody's, and a socket of another user's is."""
+    tmp_path.chmod(0o1777)
+    check_owner(tmp_path / "sockets" / "desk")
+    assert (tmp_path / "sockets").stat().st_mode & 0o777 == 0o700
+    with pytest.raises(Refused, match="others may write into this folder"):
+        check_owner(tmp_path / "desk")
+    if os.geteuid() == 0:
+        (tmp_path / "sockets" / "desk").touch()
+        os.chown(tmp_path / "sockets" / "desk", STRANGER, -1)
+        with pytest.raises(Refused, match=r"sockets/desk belongs to the user \w+, who could run code as you"):
+            check_owner(tmp_path / "sockets" / "desk")
 
 
 def test_a_folder_of_sockets_is_ones_own(tmp_path: Path) -> None:

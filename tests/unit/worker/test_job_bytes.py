@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from penstock.worker.job_bytes import JobBytes
-
 from penstock.job.spec import BatchSpec, Stamp
 from penstock.wire.messages import BatchHead, FunctionPart, Jobs, Lease
+from penstock.worker.job_bytes import JobBytes
 
 F = b"f" * 16
 B = b"b" * 16
