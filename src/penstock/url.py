@@ -13,6 +13,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import NamedTuple
 
+from penstock import user_folders
 from penstock.errors import ConfigError
 
 SOCKET_NAMES = ("desk", "report", "jobs", "outcomes", "control", "results")
@@ -61,8 +62,10 @@ def default_url() -> str:
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     if runtime and _is_ours(runtime):
         return f"ipc://{Path(runtime, 'penstock')}"
-    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return f"ipc://{Path(state, 'penstock', 'sockets')}"
+    try:
+        return f"ipc://{user_folders.state() / 'penstock' / 'sockets'}"
+    except ConfigError as error:
+        raise ConfigError(f"{error}, or say which pipeline: --url, --bind or PENSTOCK_URL") from None
 
 
 def _is_ours(folder: str) -> bool:

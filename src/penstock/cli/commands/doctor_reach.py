@@ -59,8 +59,8 @@ def reach(url: str | None, key_path: str) -> Iterator[Finding]:
     yield Finding(
         "key", "ok", f"{key_path}: {key.name}, role {key.role}" if key else "none: this is for pipelines without keys"
     )
-    url = url or (key.url if key else default_url())
     try:
+        url = url or (key.url if key else default_url())
         at = endpoints(url)._asdict()
     except ConfigError as error:
         yield Finding("url", "wrong", str(error))
