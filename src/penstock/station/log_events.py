@@ -159,10 +159,7 @@ WORDS: dict[str, tuple[int, str]] = {
     "keys_unreadable": (logging.ERROR, "the list of keys cannot be read: the last one that could holds"),
     "no_handshake": (
         logging.WARNING,
-        (
-            "no handshake: who listens there is stopped or busy, has as many connections as it may, does not know this"
-            " key, or wants one; trying on"
-        ),
+        "no handshake with who listens there, trying on",
     ),
     "disk_full": (logging.ERROR, "the disk is full: nothing is accepted or said until there is room; nothing is lost"),
     "disk_has_room": (logging.INFO, "the disk has room again: going on"),
