@@ -13,6 +13,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import NamedTuple
 
+from penstock import user_folders
 from penstock.errors import ConfigError
 from penstock.file_owner import stranger
 
@@ -62,8 +63,10 @@ def default_url() -> str:
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     if runtime and Path(runtime).is_dir() and not stranger(Path(runtime)):  # with sudo it may be another user's
         return f"ipc://{Path(runtime, 'penstock')}"
-    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return f"ipc://{Path(state, 'penstock', 'sockets')}"
+    try:
+        return f"ipc://{user_folders.state() / 'penstock' / 'sockets'}"
+    except ConfigError as error:
+        raise ConfigError(f"{error}, or say which pipeline: --url, --bind or PENSTOCK_URL") from None
 
 
 def endpoints(url: str) -> Endpoints:

@@ -200,7 +200,7 @@ def test_an_unknown_key_gets_in_when_it_is_added(stations: Stations, keys: KeyFo
     (keys.path / "peers.json").write_bytes(listed)
     start(stations, keys)
     stations.start("w1", key=str(new))
-    until(lambda: b" no_handshake: " in stations.log("w1").read_bytes())
+    until(lambda: b' why="it hung up: it does not know this key' in stations.log("w1").read_bytes())
     (keys.path / "peers.json").write_bytes(after)
     until(lambda: b"worker=early/w1" in stations.log("ventilator").read_bytes())
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from getpass import getuser
 from pathlib import Path
 from typing import Any
 
 import click
 
 from penstock import url as urls
+from penstock import user_folders
 from penstock.cli import settings
 from penstock.cli.option_types import DURATION, URL, Count, OptionDecorator, Place, together
 from penstock.cli.output import say
+from penstock.errors import ConfigError
+from penstock.job.private_file import user_name
 from penstock.station.config import TERM_GRACE
 
 KEY_VARIABLE = "PENSTOCK_KEY"
@@ -270,7 +272,7 @@ def station_settings(
     checked_bind(url, insecure=insecure)
     if url.startswith("tcp://") and not key_path():
         who = "whoever reaches it" if insecure else "every user of this machine"
-        say(f"{url} has no keys: {who} can run code here, as {getuser()} (`penstock guide keys`)")
+        say(f"{url} has no keys: {who} can run code here, as {user_name(os.geteuid())} (`penstock guide keys`)")
     return {
         "url": url,
         "key": key_path(),
@@ -284,5 +286,8 @@ def station_settings(
 def data_folder(data: Path | None) -> str:
     """The folder of the stores: `data`, or penstock in the user's state folder (XDG_STATE_HOME)."""
     if data is None:
-        data = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "penstock"
+        try:
+            data = user_folders.state() / "penstock"
+        except ConfigError as error:
+            raise ConfigError(f"{error}, or name the folder with --data") from None
     return str(data.absolute())

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import click
 
+from penstock import user_folders
 from penstock.cli.option_types import OptionDecorator
 from penstock.errors import ConfigError
 
@@ -23,7 +25,7 @@ SYSTEM_FILE = Path("/etc/penstock/penstock.toml")
 
 def apply(context: click.Context, _: click.Parameter, path: Path | None) -> None:
     """Make what the settings file says the defaults of this command. ConfigError: the file is wrong."""
-    path = path or next((one for one in _usual_places() if one.is_file()), None)
+    path = path or next((one for one in _usual_places() if os.path.isfile(one)), None)
     if path is None:
         return
     settings = _read(path)
@@ -53,7 +55,8 @@ def _name(param: click.Parameter) -> str:
 
 
 def _usual_places() -> Iterator[Path]:
-    yield Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "penstock" / "penstock.toml"
+    with suppress(ConfigError):  # a user without a home has none of their own
+        yield user_folders.config() / "penstock" / "penstock.toml"
     yield SYSTEM_FILE
 
 
@@ -84,4 +87,7 @@ option: OptionDecorator = click.option(
 
 def default_key_folder() -> Path:
     """Where keys are when nothing else is said."""
-    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "penstock" / "keys"
+    try:
+        return user_folders.config() / "penstock" / "keys"
+    except ConfigError as error:
+        raise ConfigError(f"{error}, or name the folder of the keys with --keys") from None

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from penstock.errors import NoPipeline, PenstockError, Refused
+from penstock.wire.greeting import Reception
 
 CONNECT_TIMEOUT = 5.0
 """Seconds within which a pipeline must answer, else NoPipeline."""
@@ -21,9 +22,11 @@ SAID_AFTER = 2.5
 """Seconds of either: a person who waits is told before they wonder."""
 
 
-def not_let_in(endpoint: str, *, has_key: bool, greets: bool) -> PenstockError:
-    """The error where a handshake was not completed; `greets`: whether whoever listens there greets those who come."""
-    if not greets:
+def not_let_in(endpoint: str, met: Reception, *, has_key: bool) -> PenstockError:
+    """The error where a handshake was not completed; `met`: how whoever listens there meets those who come."""
+    if met is Reception.HUNG_UP:
+        return NoPipeline(f"{endpoint} hangs up at once: it is a tunnel whose far end is down, or {FULL}")
+    if met is Reception.SILENT:
         return NoPipeline(f"no answer in the handshake at {endpoint}: what listens there is stopped, or is no penstock")
     if has_key:
         known = "the key is not on the list there (`penstock keys list`), or of another pipeline"

@@ -28,7 +28,7 @@ from penstock.client.slow_transfers import SlowTransfers
 from penstock.client.submit_packing import Part
 from penstock.errors import NoPipeline, PenstockError
 from penstock.keys.files import KeyFile
-from penstock.wire.greeting import greets
+from penstock.wire.greeting import reception
 from penstock.wire.messages import Known, Message, Submit
 from penstock.wire.messages import Refused as Refusal
 
@@ -264,7 +264,7 @@ class Session:
         self.ensure_usable()
         if (unshaken := self._links.unshaken) is not None:
             at = unshaken.endpoint
-            raise not_let_in(at, has_key=bool(self.key_name), greets=greets(at))
+            raise not_let_in(at, reception(at), has_key=bool(self.key_name))
         if missing := self._courier.missing:
             if nameless := self._links.nameless:
                 raise NoPipeline(f"{nameless}: look at the URL {self.url}, or say an address")

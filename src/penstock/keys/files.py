@@ -185,7 +185,11 @@ class KeyFolder:
         endpoints(url)
         if not url.startswith("tcp://"):
             raise ConfigError(f"{url} needs no keys: who may enter the folder may use the pipeline")
-        self.path.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+        try:
+            self.path.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+        except OSError as error:
+            why = (error.strerror or str(error)).lower()
+            raise ConfigError(f"{self.path} cannot be made ({why}): name another folder with --keys") from None
         if stat.S_IMODE(self.path.stat().st_mode) & 0o077:
             raise ConfigError(f"{self.path} can be entered by others: chmod 700 {self.path}")
         with self._locked():

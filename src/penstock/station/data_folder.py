@@ -20,6 +20,8 @@ NETWORK = frozenset(
 )
 MEMORY = frozenset({"tmpfs", "ramfs"})
 
+FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+
 BESIDE = ("-wal", "-journal", "-shm")
 """What SQLite puts beside a file, behind the file's name."""
 
@@ -27,7 +29,13 @@ BESIDE = ("-wal", "-journal", "-shm")
 def prepare(folder: Path, *, durable: bool) -> Path:
     """Make the data folder, if need be, and look whether a store can be in it; its real place. Raises UnfitFolder: it
     should not, OSError."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        if error.errno not in FORBIDDEN:
+            raise
+        why = os.strerror(error.errno).lower()
+        raise UnfitFolder(f"{folder} cannot be made ({why}): name another folder with --data") from None
     real = folder.resolve()
     for place in (folder, real):  # whose the link is, or the folder, could put other files there
         if stranger(place, trusts_root=True):

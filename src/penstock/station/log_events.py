@@ -10,10 +10,15 @@ import sys
 from datetime import datetime
 from typing import Any
 
+from penstock.station.unblocked_output import UnblockedOutput, for_log
 from penstock.wire.bounds import LOG_CHARS
 
 VALUE_CHARS = 400
 """Of one field in a log line; longer ones are cut."""
+WAITING_BYTES = 256 << 10
+"""Of lines whose reader stalls: about two thousand."""
+LAST_FLUSH_TIME = 1.0
+"""Seconds that a reader may pause at the end."""
 
 WORDS: dict[str, tuple[int, str]] = {
     "started": (logging.INFO, "up"),
@@ -43,6 +48,7 @@ WORDS: dict[str, tuple[int, str]] = {
     ),
     "delivered_again": (logging.INFO, "the sink takes outcomes again: running jobs"),
     "recovered": (logging.INFO, "what was given out before the restart is known; going on"),
+    "log_dropped": (logging.WARNING, "nobody read this log, and too much waited: lines were dropped"),
     "stood_still": (logging.WARNING, "this process stood still: all clocks start again"),
     "clock_set": (
         logging.WARNING,
@@ -153,10 +159,7 @@ WORDS: dict[str, tuple[int, str]] = {
     "keys_unreadable": (logging.ERROR, "the list of keys cannot be read: the last one that could holds"),
     "no_handshake": (
         logging.WARNING,
-        (
-            "no handshake: who listens there is stopped or busy, has as many connections as it may, does not know this"
-            " key, or wants one; trying on"
-        ),
+        "no handshake with who listens there, trying on",
     ),
     "disk_full": (logging.ERROR, "the disk is full: nothing is accepted or said until there is room; nothing is lost"),
     "disk_has_room": (logging.INFO, "the disk has room again: going on"),
@@ -185,15 +188,48 @@ class Line(logging.Formatter):
         return line if len(line) <= self._chars else f"{line[: self._chars - 3]}..."
 
 
+class LogHandler(logging.Handler):
+    """Writes lines to this descriptor. A reader that stalls holds up nobody: lines wait for it, then are dropped, which
+    is said when it reads again."""
+
+    def __init__(self, logger: logging.Logger, fd: int) -> None:
+        super().__init__()
+        self._logger = logger
+        self._output = UnblockedOutput(for_log(fd), WAITING_BYTES)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Behind what waits."""
+        self.catch_up()
+        self._output.show(f"{self.format(record)}\n".encode(errors="backslashreplace"))
+
+    def catch_up(self) -> None:
+        """Write what waits, as far as there is room."""
+        self._output.flush()
+        if self._output.has_left_out and not self._output.waits:
+            lines, _ = self._output.take_left_out()
+            emit(self._logger, "log_dropped", {"lines": lines})
+
+    def flush(self) -> None:
+        """At the end: what waits may take a moment."""
+        self._output.flush(LAST_FLUSH_TIME)
+
+
 def setup(station: str, level: str, chars: int = LOG_CHARS) -> logging.Logger:
-    """The logger of a station, writing to stderr in lines of at most so many characters."""
+    """The logger of a station, writing to stderr, if there is one, in lines of at most so many characters."""
     logger = logging.getLogger(f"penstock.{station}")
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.NullHandler() if sys.stderr is None else LogHandler(logger, sys.stderr.fileno())
     handler.setFormatter(Line(chars))
     logger.handlers[:] = [handler]
     logger.setLevel(level)
     logger.propagate = False
     return logger
+
+
+def catch_up(logger: logging.Logger) -> None:
+    """Write what waits for a reader that had stalled."""
+    for handler in logger.handlers:
+        if isinstance(handler, LogHandler):
+            handler.catch_up()
 
 
 def emit(logger: logging.Logger, event: str, fields: dict[str, Any]) -> None:

@@ -279,6 +279,7 @@ def step(station: Station) -> None:
     inputs = list(station.receive(names, fds))
     for event, fields in station.links.news.take():
         log_events.emit(station.process.logger, event, fields)
+    log_events.catch_up(station.process.logger)
     if station.untidy and not (names or fds):
         save(station, [])
     while True:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import socket
 import struct
 import time
@@ -17,16 +18,30 @@ LARGE_TIME = 2.0
 LOOK_INTERVAL = 0.02
 
 
-def greets(endpoint: str) -> bool:
-    """Whether somebody greets there, whoever may come in. A machine answers for a process that is stopped, or hangs:
-    its connections are accepted, and then nothing is said."""
+class Reception(enum.Enum):
+    """How those who connect are met, whoever may come in."""
+
+    GREETED = enum.auto()
+    HUNG_UP = enum.auto()
+    """Before a word: as a tunnel does whose far end is down, or a station that is full."""
+    SILENT = enum.auto()
+    """A machine answers for a process that is stopped, or hangs: its connections are accepted, and nothing is said."""
+
+
+def reception(endpoint: str) -> Reception:
+    """How one is met there."""
     scheme, _, place = endpoint.partition("://")
     try:
         with _connected(scheme, place) as connection:
             connection.settimeout(GREETING_TIME)
-            return connection.recv(1) == FIRST_BYTE
+            first = connection.recv(1)
+    except ConnectionResetError:
+        return Reception.HUNG_UP
     except OSError:
-        return False
+        return Reception.SILENT
+    if not first:
+        return Reception.HUNG_UP
+    return Reception.GREETED if first == FIRST_BYTE else Reception.SILENT
 
 
 def takes_large(endpoint: str) -> bool:

@@ -6,6 +6,7 @@ import pytest
 
 from penstock.client.outage import SAID_AFTER, Outage, not_let_in
 from penstock.errors import NoPipeline
+from penstock.wire.greeting import Reception
 
 URL = "tcp://head:5555"
 
@@ -46,13 +47,14 @@ def test_a_ventilator_that_is_there_and_silent_is_said_too() -> None:
 
 def test_who_has_no_key_is_not_told_of_his_key() -> None:
     """Whoever does not shake hands may want one."""
-    assert "this key" not in str(not_let_in(URL, has_key=False, greets=True))
-    assert "this key" in str(not_let_in(URL, has_key=True, greets=True))
+    assert "this key" not in str(not_let_in(URL, Reception.GREETED, has_key=False))
+    assert "this key" in str(not_let_in(URL, Reception.GREETED, has_key=True))
 
 
 @pytest.mark.parametrize("has_key", [False, True])
-def test_where_nobody_greets_nothing_is_said_of_keys(has_key: bool) -> None:
-    """It is no answer of a station's: what listens there is stopped, or none."""
-    error = not_let_in(URL, has_key=has_key, greets=False)
+@pytest.mark.parametrize("met", [Reception.SILENT, Reception.HUNG_UP])
+def test_where_nobody_greets_nothing_is_said_of_keys(has_key: bool, met: Reception) -> None:
+    """It is no answer of a station's: what listens there is stopped, or none, or a tunnel."""
+    error = not_let_in(URL, met, has_key=has_key)
     assert type(error) is NoPipeline
     assert "key" not in str(error)

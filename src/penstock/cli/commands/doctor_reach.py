@@ -19,7 +19,7 @@ from penstock.station.own_address import is_own_name
 from penstock.url import SOCKET_NAMES, default_url, endpoints
 from penstock.version import VERSION, advice, minor
 from penstock.wire.bind_address import is_loopback
-from penstock.wire.greeting import greets, takes_large
+from penstock.wire.greeting import Reception, reception, takes_large
 
 if TYPE_CHECKING:
     from penstock.client.records import PipelineStatus
@@ -33,7 +33,11 @@ HANDSHAKE_TIME = 4.0
 """Seconds in which ZeroMQ must have shaken hands: more than a station's own limit."""
 NOBODY = {errno.ECONNREFUSED, errno.ENOENT}
 """Where an address is, and nobody listens."""
-SILENT = "no answer in the handshake: what listens there is stopped, or is no penstock"
+WITHOUT_A_WORD = {
+    Reception.SILENT: "no answer in the handshake: what listens there is stopped, or is no penstock",
+    Reception.HUNG_UP: "it hangs up at once: a tunnel or proxy whose far end is down, a station that has as many"
+    " connections as it may, or no penstock",
+}
 """Of a door where nobody greets: that says nothing of a key."""
 CLOCK_SECONDS = 2.0
 """That two clocks may differ unnoticed: not_before, expires and times in listings are no more exact."""
@@ -59,8 +63,8 @@ def reach(url: str | None, key_path: str) -> Iterator[Finding]:
     yield Finding(
         "key", "ok", f"{key_path}: {key.name}, role {key.role}" if key else "none: this is for pipelines without keys"
     )
-    url = url or (key.url if key else default_url())
     try:
+        url = url or (key.url if key else default_url())
         at = endpoints(url)._asdict()
     except ConfigError as error:
         yield Finding("url", "wrong", str(error))
@@ -176,7 +180,7 @@ def _doors(at: dict[str, str], key: KeyFile | None) -> Iterator[Finding]:
         if let_in:
             yield Finding(f"{name} door", "ok", "let in")
         else:
-            yield Finding(f"{name} door", "wrong", said if greets(at[name]) else SILENT)
+            yield Finding(f"{name} door", "wrong", WITHOUT_A_WORD.get(reception(at[name]), said))
 
 
 def _asked(url: str, key: KeyFile | None, key_path: str) -> Iterator[Finding]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
+import os
 import re
 import shlex
 import sys
@@ -16,6 +16,7 @@ from penstock.cli.commands import print_k8s
 from penstock.cli.commands.keys import work_key_file
 from penstock.cli.commands.print_words import check_words, in_unit, unit_command, unit_word
 from penstock.cli.options import debug, key_path, keyed, named_url, url_option
+from penstock.job.private_file import user_name
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -128,7 +129,10 @@ def command() -> None:
 @command.command("systemd")
 @click.argument("station", type=click.Choice(["ventilator", "sink", "worker"]))
 @click.option(
-    "--user", default=getpass.getuser, show_default="you", help="Run as this user, who has to own the key files."
+    "--user",
+    default=lambda: user_name(os.geteuid()),
+    show_default="you",
+    help="Run as this user, who has to own the key files.",
 )
 @click.option(
     "--data",

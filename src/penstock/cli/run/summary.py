@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from penstock.cli.output import counted, printable, say
+from penstock.errors import ConfigError
 from penstock.url import default_url
 
 if TYPE_CHECKING:
@@ -125,5 +126,11 @@ def shortened(text: bytes) -> str:
 
 def shown_by(command: str, url: str, batch: str) -> str:
     """What shows a batch on a running pipeline, as short as it can be typed here."""
-    is_default = url == (os.environ.get("PENSTOCK_URL") or default_url())
-    return f"penstock {command} {'' if is_default else f'--url {shlex.quote(url)} '}{batch}"
+    return f"penstock {command} {'' if _is_default(url) else f'--url {shlex.quote(url)} '}{batch}"
+
+
+def _is_default(url: str) -> bool:
+    try:
+        return url == (os.environ.get("PENSTOCK_URL") or default_url())
+    except ConfigError:  # there is none here
+        return False
