@@ -231,7 +231,6 @@ def test_a_worker_that_holds_outcomes_of_it_is_heard_before_the_sink_is(bench: V
     bench.turn(bench.record(0, 1, lease=lease.number, worker=peer.id))
     bench.turn()
     bench.restart()
-    bench.worker(peer.name)
     bench.turn(peer.hello(peer.connect(), held(lease, finished=((0, 1),))))
     assert bench.core.ledger.workers[peer.id].hello is not None
 
