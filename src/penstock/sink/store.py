@@ -123,8 +123,9 @@ class ResultStore(StoreFile):
         records: list[StoredRecord] = []
         claims: list[SaveClaim] = []
         for batch in batches:
-            records += self._records(sql.RECORDED_OF, batch)
-            claims += self._claims(batch)
+            if found := self._records(sql.RECORDED_OF, batch):
+                records += found
+                claims += self._claims(batch)
         return records, claims
 
     def _records(self, query: str, *values: Any) -> list[StoredRecord]:
