@@ -200,6 +200,6 @@ def test_claims_are_kept_until_their_batch_is_deleted(results: ResultStore) -> N
     )
     results.save([SaveClaim(BATCH, one, 2, 2, 4)])
     results.reopen()
-    assert set(results.claims()) == {SaveClaim(BATCH, one, 2, 2, 4), SaveClaim(BATCH, two, 1, 1, 2)}
+    assert set(results.records([BATCH])[1]) == {SaveClaim(BATCH, one, 2, 2, 4), SaveClaim(BATCH, two, 1, 1, 2)}
     results.save([DeleteBatch(BATCH)])
-    assert list(results.claims()) == []
+    assert results.records([BATCH])[1] == []

@@ -185,7 +185,8 @@ def read_results(folder: Path) -> Read:
                 found["line", line.seq] = replace(line, chain=b"")
             if len(lines) < 100:
                 break
-        for claim in store.claims():
+        _, claims = contained(store, lambda: store.records([record.batch for record in recorded]))
+        for claim in claims:
             found["claim", claim.batch, claim.reader] = claim
         found["head"] = store.head()
         found["recorded"] = {record.batch: ended(record) for record in store.recorded()}

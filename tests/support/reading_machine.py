@@ -94,7 +94,7 @@ class ReadingMachine(RuleBasedStateMachine):
         self.to_sink: deque[Message] = deque()
         self.to_client: deque[tuple[Message, Bytes]] = deque()
         self.store = MemoryResults()
-        self.core = SinkCore(1, self.store.head(), self.store.recorded(), self.store.claims(), sink=SINK)
+        self.core = SinkCore(1, self.store.head(), sink=SINK)
         process = loop.Process(logger_to([]), QuietOrders(), Clock())
         store: Any = self.store  # it keeps the contract of a real one
         links = SinkLinks(self.to_client)
@@ -123,7 +123,7 @@ class ReadingMachine(RuleBasedStateMachine):
         while waiting:
             self.sink_now += 0.01
             actions: list[Any] = []
-            for event in waiting:
+            for event in self.station.before(waiting):
                 actions += self.core.handle(event, self.sink_now)
             actions += self.core.tick(self.sink_now)
             self.core.check()

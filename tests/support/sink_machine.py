@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from penstock.job.spec import JobState, Stamp
-from penstock.sink import core
+from penstock.sink import recorded_batches
 from penstock.sink.contract import FromWorker, ReadLog, ReadSpan
 from penstock.sink.core import SinkCore
 from penstock.sink.process import Sink
@@ -103,7 +103,7 @@ class SinkMachine(RuleBasedStateMachine):
         self.queue.clear()
         self.wire = Wire(self.store.head()[0])
         self.forgotten.clear()  # that is not on disk: what comes in so late is recorded, and harms nobody
-        self.core = SinkCore(self.boot, self.store.head(), self.store.recorded(), self.store.claims(), sink=SINK)
+        self.core = SinkCore(self.boot, self.store.head(), sink=SINK, in_memory=1)
         process = loop.Process(logger_to([]), QuietOrders(), Clock())
         store: Any = self.store  # a real one, or what keeps its contract in memory
         self.station = Sink(self.core, store, MachineLinks(self), process, Bindings(), VentilatorContact("", 0.0))
@@ -142,7 +142,9 @@ class SinkMachine(RuleBasedStateMachine):
     def handle(self, event: Any) -> Actions:
         if isinstance(event, Replay | SinkBeat | FromClient | ForgetBatch):
             self.wire.handled(event)
-        return self.watch(self.core.handle(event, self.now))
+        return self.watch(
+            [action for one in self.station.before([event]) for action in self.core.handle(one, self.now)]
+        )
 
     def watch(self, actions: Actions) -> Actions:
         """Everything in the order in which it will leave."""
@@ -373,7 +375,10 @@ class StoredSinkMachine(SinkMachine):
 
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory()
-        self._checkpoint_lines, core.CHECKPOINT_LINES = core.CHECKPOINT_LINES, 1  # so that short runs have some
+        self._checkpoint_lines, recorded_batches.CHECKPOINT_LINES = (
+            recorded_batches.CHECKPOINT_LINES,
+            1,
+        )  # so that short runs have some
         super().__init__()
 
     def make_store(self) -> Results:
@@ -392,4 +397,4 @@ class StoredSinkMachine(SinkMachine):
             assert isinstance(self.store, ResultStore)
             self.store.close()
             self._folder.cleanup()
-            core.CHECKPOINT_LINES = self._checkpoint_lines
+            recorded_batches.CHECKPOINT_LINES = self._checkpoint_lines

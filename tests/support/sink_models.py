@@ -84,8 +84,7 @@ class Results(Protocol):
 
     def save(self, saves: list[Any]) -> None: ...
     def head(self) -> tuple[int, bytes]: ...
-    def recorded(self) -> Iterable[StoredRecord]: ...
-    def claims(self) -> Iterator[SaveClaim]: ...
+    def records(self, batches: Iterable[bytes]) -> tuple[list[StoredRecord], list[SaveClaim]]: ...
     def rows_after(
         self, batch: bytes, after: int, limit_bytes: int
     ) -> tuple[tuple[OutcomeHead, ...], Bytes, int, bool]: ...
@@ -136,8 +135,13 @@ class MemoryResults:
                 max(row.seq for row in self.rows if row.head.batch == batch),
             )
 
-    def claims(self) -> Iterator[SaveClaim]:
-        return iter(self.claimed.values())
+    def records(self, batches: Iterable[bytes]) -> tuple[list[StoredRecord], list[SaveClaim]]:
+        wanted = set(batches)
+        records = [record for record in self.recorded() if record.batch in wanted]
+        return records, [claim for claim in self.claimed.values() if claim.batch in wanted]
+
+    def take_found(self) -> list[str]:
+        return []
 
     def rows_after(
         self, batch: bytes, after: int, limit_bytes: int

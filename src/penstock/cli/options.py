@@ -16,7 +16,7 @@ from penstock.cli import settings
 from penstock.cli.option_types import DURATION, URL, Count, OptionDecorator, Place, together
 from penstock.cli.output import say
 from penstock.errors import ConfigError
-from penstock.job.private_file import user_name
+from penstock.file_owner import user_name
 from penstock.station.config import TERM_GRACE
 
 KEY_VARIABLE = "PENSTOCK_KEY"

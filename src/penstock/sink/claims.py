@@ -18,15 +18,13 @@ from penstock.wire.messages import Claim, Claimed
 
 
 class Claims:
-    """The claims of all batches; `stored` are those of the results file."""
+    """The claims of the batches in memory (recorded_batches.py)."""
 
-    def __init__(self, stored: Iterable[SaveClaim]) -> None:
+    def __init__(self) -> None:
         self._newest: dict[bytes, dict[bytes, SaveClaim]] = {}
         """By batch and reader."""
         self._given: dict[bytes, int] = {}
         """How many outcomes of a batch are given."""
-        for claim in stored:
-            self._add(claim)
 
     def claim(self, client: bytes, message: Claim, *, known: bool) -> Actions:
         """Save it and answer; `known`: the log has something of the batch."""
@@ -42,12 +40,17 @@ class Claims:
         self._add(save)
         return [save, answer]
 
+    def take_in(self, stored: Iterable[SaveClaim]) -> None:
+        """They were read, for what comes next."""
+        for claim in stored:
+            self._add(claim)
+
     def _add(self, claim: SaveClaim) -> None:
         self._newest.setdefault(claim.batch, {})[claim.reader] = claim
         self._given[claim.batch] = max(self._given.get(claim.batch, 0), claim.stop)
 
     def drop_batch(self, batch: bytes) -> None:
-        """The batch is forgotten, and so is who may have its outcomes."""
+        """The batch is forgotten, or leaves the memory."""
         self._newest.pop(batch, None)
         self._given.pop(batch, None)
 

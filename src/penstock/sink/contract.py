@@ -78,9 +78,18 @@ class Known(msgspec.Struct, frozen=True):
     accepts_older: bool = False
 
 
+class RecordsLoaded(Input, frozen=True):
+    """What is recorded of batches that the next inputs are about and that were not in memory, and the newest claim of
+    each of their readers."""
+
+    records: tuple[StoredRecord, ...]
+    claims: tuple[SaveClaim, ...]
+
+
 class LinesLost(Input, frozen=True):
-    """Damaged lines were taken out of the log: its end, all that is recorded now, up to which line a log that knows of
-    more is explained by that, and what was found, for people. Without `recorded` it was something else."""
+    """Damaged lines were taken out of the log: its end, what is recorded now of the batches in memory, up to which line
+    a log that knows of more is explained by that, and what was found, for people. Without `recorded` it was something
+    else."""
 
     what: tuple[str, ...]
     head: tuple[int, bytes]

@@ -12,7 +12,8 @@ Promises:
    ones. A log that does not have that line with that chain is Diverged, and says so instead.
 6. A SinkHead says that all lines up to it were told, and echoes the newest SinkBeat: a barrier; none during a replay.
 7. A batch is forgotten only when the ventilator has applied its last line. What comes in for it later changes nothing.
-8. Memory grows with the gaps in what is recorded, never with the number of outcomes.
+8. Memory grows with the gaps in what is recorded of the batches that were spoken of last, never with the number of
+   outcomes or of batches.
 9. Where readers share a batch, each outcome is given to one of them (see claims.py).
 
 A turn is any number of `handle`, then one `tick`, which says what the turn has to say.
@@ -20,8 +21,8 @@ A turn is any number of `handle`, then one `tick`, which says what the turn has 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import assert_never
+from collections.abc import Sequence
+from typing import Any, assert_never
 
 from msgspec.structs import replace
 
@@ -35,9 +36,8 @@ from penstock.sink.contract import (
     LogRead,
     ReadLines,
     ReadLog,
+    RecordsLoaded,
     RowsRead,
-    SaveClaim,
-    SaveRecorded,
     SaveRow,
     SaveTrimmed,
 )
@@ -46,17 +46,20 @@ from penstock.sink.kept_output import Outputs
 from penstock.sink.live_output import LiveOutput
 from penstock.sink.pairing import Pairing
 from penstock.sink.readers import Readers
+from penstock.sink.recorded_batches import IN_MEMORY, RecordedBatches
 from penstock.sink.refused_records import refused
 from penstock.station.contract import Actions, Bytes, DeleteBatch, FromClient, Log, Refuse, Report
 from penstock.station.control_silence import ControlSilence
 from penstock.station.lease_tokens import NO_TOKENS, LeaseTokens
-from penstock.station.recorded_jobs import Recorded, StoredRecord
 from penstock.wire.bounds import HEARTBEAT_INTERVAL, LEASE_TIME, LIMITS
 from penstock.wire.messages import (
+    Claim,
     Completion,
     Completions,
+    Credit,
     Delivery,
     Diverged,
+    Follow,
     ForgetBatch,
     Forgotten,
     Greeting,
@@ -85,27 +88,23 @@ TELL_DELAY = 0.002
 sync less each, and a worker looks further ahead than that."""
 TELL_LINES = 64
 """So many lines are told at once."""
-CHECKPOINT_LINES = 16
-"""Lines of a batch between checkpoints, beside one for each gap: what a start has to read again."""
 FORGOTTEN_BATCHES = 10_000
 """Deleted batches whose late outcomes are still recognised: resends end within seconds."""
 
 NOBODY = Known()
 Said = SinkRefused | Greeting | SinkBeat | Replay | Restate | Verdicts | ForgetBatch | TrimOutput
 Arrived = FromWorker | PartsTaken
-SinkInput = Arrived | FromClient | Full | RowsRead | LogRead | LinesRead | LinesLost | Said
+SinkInput = Arrived | FromClient | Full | RecordsLoaded | RowsRead | LogRead | LinesRead | LinesLost | Said
 
 
 class SinkCore:
-    """`head`, `recorded`, `claims`, `damages` (how many there were) and `damaged_to` (up to which line) are what the
-    results file says; `sink` and `boot` are new at each start."""
+    """`head`, `damages` (how many there were) and `damaged_to` (up to which line) are what the results file says;
+    `sink` and `boot` are new at each start. `in_memory`: so many batches are."""
 
     def __init__(
         self,
         boot: int,
         head: tuple[int, bytes],
-        recorded: Iterable[StoredRecord],
-        claims: Iterable[SaveClaim],
         *,
         sink: bytes,
         heartbeat_interval: float = HEARTBEAT_INTERVAL,
@@ -115,13 +114,14 @@ class SinkCore:
         damaged_to: int = 0,
         known: Known = NOBODY,
         follows: int = LIMITS.follows,
+        in_memory: int = IN_MEMORY,
     ) -> None:
         self._pairing = Pairing(sink, boot, known)
         self._boot, self._sink = boot, sink
         self.lease_tokens: LeaseTokens = lease_tokens
         self._seq, self._chain = head
-        self._batches = {stored.batch: Recorded.restore(stored) for stored in recorded}
-        self._readers = Readers(boot, claims, self._last, follows)
+        self.batches: RecordedBatches = RecordedBatches(in_memory)
+        self._readers = Readers(boot, self.batches.last, follows)
         self._followers = self._readers.followers
         self._live_output = LiveOutput(sink, lease_tokens, self._followers)
         self._hearing = ControlSilence(lease_time)
@@ -160,7 +160,12 @@ class SinkCore:
                 self._followers.full = clients
                 return []
             case RowsRead():
-                return self._followers.rows_read(event, self._last(event.batch))
+                return self._followers.rows_read(event, self.batches.last(event.batch))
+            case RecordsLoaded(records, claims):
+                for stored in records:
+                    self.batches.take_in(stored)
+                self._readers.claims.take_in(claims)
+                return []
             case LogRead():
                 return self.on_log_read(event)
             case SinkBeat():
@@ -185,11 +190,26 @@ class SinkCore:
             case _:
                 assert_never(event)
 
+    def absent(self, event: Any) -> set[bytes]:
+        """The batches that this input is about and that are not in memory: they are to be read before."""
+        match event:
+            case FromWorker(Outcomes(records=records)) | Verdicts(records):
+                named = {head.batch for head in records}
+            case FromClient(message=Follow() | Credit() | Claim() as message):
+                named = {message.batch}
+            case RowsRead() | ForgetBatch():
+                named = {event.batch}
+            case SinkBeat():
+                named = {batch for batch, is_gone in self._forgotten.items() if not is_gone}
+            case _:
+                return set()
+        return self.batches.absent(named)
+
     def tick(self, now: float) -> Actions:
         """Close the turn: tell the followers, then the ventilator, of several turns at once if they are short."""
         actions: Actions = []
         for batch, rows in self._rows.items():
-            actions += self._checkpoint(batch)
+            actions += self.batches.checkpoint(batch)
             actions += self._followers.recorded(batch, rows, self._before[batch])
         self._rows, self._before = {}, {}
         if self._lines and self._tell_at is None:
@@ -203,6 +223,8 @@ class SinkCore:
             self._head_at = now + self._heartbeat_interval
             actions.append(Report(self._own_head()))
         self._followers.expire(now)
+        for batch in self.batches.close_turn():
+            self._readers.claims.drop_batch(batch)
         return actions + self._hearing.look(now)
 
     def next_wakeup(self) -> float | None:
@@ -212,10 +234,8 @@ class SinkCore:
 
     def check(self) -> None:
         """The invariants; AssertionError if one does not hold."""
-        for batch, recorded in self._batches.items():
-            recorded.check()
-            assert 0 < recorded.last <= self._seq, "a batch is known by its lines in the log"
-            assert not self._forgotten.get(batch), "what is forgotten is gone"
+        self.batches.check(self._seq)
+        assert not any(self._forgotten.get(batch) for batch in self.batches.here), "what is forgotten is gone"
         numbers = [line.seq for line in self._lines]
         assert numbers == list(range(self._seq - len(numbers) + 1, self._seq + 1)), "lines wait in order, to the last"
         assert all(rows for rows in self._rows.values()), "a batch is touched by rows"
@@ -246,17 +266,9 @@ class SinkCore:
                 self.refused += 1
                 saves += refused(message, self.refused)
                 continue
-            new = self._claim(head)
+            new = [] if head.batch in self._forgotten else self.batches.claim(head)
             saves += [self._line(message, head, body, start, stop) for start, stop in new]
         return saves
-
-    def _claim(self, head: OutcomeHead) -> list[tuple[int, int]]:
-        if head.batch in self._forgotten:
-            return []
-        recorded = self._batches.get(head.batch)
-        if recorded is None:
-            recorded = self._batches[head.batch] = Recorded()
-        return recorded.claim(head)
 
     def _line(self, message: Outcomes, head: OutcomeHead, body: Bytes, start: int, stop: int) -> SaveRow:
         """The next line of the log. The body is not cut: `offset` says where the values begin in it."""
@@ -266,23 +278,9 @@ class SinkCore:
         self._seq, self._chain = line.seq, line.chain
         self._lines.append(line)
         row = SaveRow(line.seq, head, message.worker, line.chain, body)
-        recorded = self._batches[head.batch]
-        self._before.setdefault(head.batch, recorded.last)
+        self._before.setdefault(head.batch, self.batches.add_line(head.batch, line.seq))
         self._rows.setdefault(head.batch, []).append(row)
-        recorded.last = line.seq
-        recorded.unsaved += 1
         return row
-
-    def _checkpoint(self, batch: bytes) -> Actions:
-        recorded = self._batches[batch]
-        if not recorded.checkpoint_is_due(CHECKPOINT_LINES):
-            return []
-        recorded.unsaved = 0
-        return [SaveRecorded(batch, tuple(recorded.ended), recorded.generation_spans(), recorded.attempt_spans())]
-
-    def _last(self, batch: bytes) -> int:
-        recorded = self._batches.get(batch)
-        return 0 if recorded is None else recorded.last
 
     # ---------------------------------------------------------------------------------------- ventilator
 
@@ -347,7 +345,7 @@ class SinkCore:
         self._damages += len(lost.what)
         if lost.recorded is not None:
             (self._seq, self._chain), self._damaged_to = lost.head, lost.damaged_to
-            self._batches = {stored.batch: Recorded.restore(stored) for stored in lost.recorded}
+            self.batches.replace(lost.recorded)
             self._lines, self._tell_at, self._replay = [], None, None
             self._head_at = 0.0
         return [Log("damaged", {"what": what}) for what in lost.what]
@@ -385,7 +383,7 @@ class SinkCore:
         return self._forget(message.batch)
 
     def _forget(self, batch: bytes) -> Actions:
-        if self._last(batch) > self._applied:
+        if self.batches.last(batch) > self._applied:
             return []
         deleted: Actions = [] if self._forgotten[batch] else [DeleteBatch(batch)]
         self._forgotten[batch] = True
@@ -394,5 +392,5 @@ class SinkCore:
         if len(self._forgotten) > FORGOTTEN_BATCHES:
             oldest = next(batch for batch, is_gone in self._forgotten.items() if is_gone)
             del self._forgotten[oldest]
-        self._batches.pop(batch, None)
+        self.batches.drop(batch)
         return [*deleted, Report(Forgotten(self._sink, batch))]

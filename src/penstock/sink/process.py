@@ -18,7 +18,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, assert_never
 
@@ -38,6 +38,7 @@ from penstock.sink.contract import (
     ReadOutput,
     ReadRows,
     ReadSpan,
+    RecordsLoaded,
     RowsRead,
     SinkEffect,
 )
@@ -54,6 +55,7 @@ from penstock.station.lease_tokens import LeaseTokens
 from penstock.station.log_events import emit, setup
 from penstock.station.own_address import note_local_name, wait_for_address
 from penstock.station.permissions import Bindings, may_not_ask
+from penstock.station.recorded_jobs import StoredRecord
 from penstock.station.service_manager import ServiceManager
 from penstock.station.station_keys import for_station
 from penstock.station.ventilator_contact import VentilatorContact
@@ -140,8 +142,26 @@ class Sink:
             due.append(now if any(self._reads(one.client) for one in self._reads_due) else now + ROOM_INTERVAL)
         return min((instant for instant in due if instant is not None), default=None)
 
-    def receive(self, names: list[str], fds: list[int]) -> Iterator[Any]:
-        """Messages, as inputs for the core."""
+    def receive(self, names: list[str], fds: list[int]) -> list[Any]:
+        """Messages, as inputs for the core, and before them what is recorded of the batches that they are about."""
+        return self.before(list(self._receive(names, fds)))
+
+    def before(self, events: Sequence[Any]) -> list[Any]:
+        """Inputs, and before them what the core must have in memory for them. First comes what was lost: no line may be
+        added to a log that has another end."""
+        absent = {batch for event in events for batch in self.core.absent(event)}
+        lost = [event for event in events if isinstance(event, LinesLost)]
+        loaded = self._contained(partial(self._records, absent)) if absent else []
+        return [*lost, *loaded, *(event for event in events if not isinstance(event, LinesLost))]
+
+    def _records(self, batches: set[bytes]) -> Iterable[Any]:
+        records, claims = self._store.records(batches)
+        if found := self._store.take_found():
+            yield LinesLost(tuple(found), self._store.head(), self._store.damaged_to, None)
+        if records:
+            yield RecordsLoaded(tuple(records), tuple(claims))
+
+    def _receive(self, names: list[str], fds: list[int]) -> Iterator[Any]:
         now = self.process.clock.now()
         self._bindings.tick(now)
         self._to_clients.tick(now)
@@ -275,9 +295,17 @@ class Sink:
             try:
                 return [*lost, *read()]
             except DamagedRow as damage:
-                recorded = self._store.contain(damage)
+                recorded = self._all_here() if self._store.contain(damage) else None
                 found = tuple(self._store.take_found())
                 lost.append(LinesLost(found, self._store.head(), self._store.damaged_to, recorded))
+
+    def _all_here(self) -> tuple[StoredRecord, ...]:
+        """What is recorded now of the batches that are in memory."""
+        while True:
+            try:
+                return tuple(self._store.records(self.core.batches.here)[0])
+            except DamagedRow as damage:
+                self._store.contain(damage)
 
     def _carry_out(self, action: SinkEffect) -> Iterable[Any]:
         match action:
@@ -337,12 +365,9 @@ def start(config: SinkConfig, logger: logging.Logger) -> Sink:
     links.watch(signals.fd)
     if config.lifeline is not None:
         links.watch(config.lifeline)
-    recorded = store.recorded()
     core = SinkCore(
         int.from_bytes(os.urandom(7), "big"),
         store.head(),
-        recorded,
-        store.claims(),
         sink=sink,
         heartbeat_interval=config.heartbeat_interval,
         lease_time=config.lease_time,

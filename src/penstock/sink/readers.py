@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from penstock.sink.claims import Claims
-from penstock.sink.contract import ReadOutput, ReadSpan, SaveClaim
+from penstock.sink.contract import ReadOutput, ReadSpan
 from penstock.sink.followers import Followers
 from penstock.station.contract import Actions, CopyStore, FromClient
 from penstock.wire.messages import BackUp, Claim, Credit, Fetch, FetchOutput, Follow, PartsTaken, Unfollow
@@ -14,9 +14,9 @@ from penstock.wire.messages import BackUp, Claim, Credit, Fetch, FetchOutput, Fo
 class Readers:
     """`last` gives the last line of a batch, 0 if nothing of it is recorded."""
 
-    def __init__(self, boot: int, claims: Iterable[SaveClaim], last: Callable[[bytes], int], follows: int) -> None:
+    def __init__(self, boot: int, last: Callable[[bytes], int], follows: int) -> None:
         self.followers: Followers = Followers(boot, follows)
-        self._claims = Claims(claims)
+        self.claims: Claims = Claims()
         self._last = last
 
     def on_client(self, event: FromClient, now: float) -> Actions:
@@ -38,7 +38,7 @@ class Readers:
                 self.followers.heard(client, now)
                 return []
             case Claim() as claim:
-                return self._claims.claim(client, claim, known=self._last(claim.batch) > 0)
+                return self.claims.claim(client, claim, known=self._last(claim.batch) > 0)
             case BackUp() as asked:
                 return [CopyStore(client, asked, event.sender.name)]
             case _:
@@ -47,9 +47,9 @@ class Readers:
     def drop_batch(self, batch: bytes) -> None:
         """The batch is forgotten, and so are its readers."""
         self.followers.drop_batch(batch)
-        self._claims.drop_batch(batch)
+        self.claims.drop_batch(batch)
 
     def check(self) -> None:
         """The invariants; AssertionError if one does not hold."""
         self.followers.check()
-        self._claims.check()
+        self.claims.check()

@@ -26,9 +26,10 @@ from penstock.job.spec import Stamp
 from penstock.sink import store_statements as sql
 from penstock.sink.contract import Known, SaveClaim, SaveKnown, SaveOutput, SaveRecorded, SaveRow, SaveTrimmed, SinkSave
 from penstock.sink.hash_chain import completion
+from penstock.sink.line_rows import ATTEMPT, FINAL, line_row, piece
 from penstock.sink.output_store import DoomedOutputs, add_part, part_at
 from penstock.sink.store_damage import Containment
-from penstock.station.checked_rows import DamagedRow, checksum, fill, is_whole
+from penstock.station.checked_rows import DamagedRow, fill, is_whole
 from penstock.station.contract import Bytes, DeleteBatch
 from penstock.station.recorded_jobs import RecordedLine, StoredRecord
 from penstock.station.store_file import DAMAGED, DELETE_BYTES, DELETE_ROWS, StoreFile
@@ -48,9 +49,6 @@ _first, _second, _third = (
 )
 SCRIPTS = (_first, _second, _third + fill(_CHECKED))
 KIND = ord("R")
-
-ATTEMPT, FINAL, OPENING = range(3)
-"""Kinds of lines."""
 
 Rows = tuple[tuple[OutcomeHead, ...], Bytes, tuple[int, int] | None]
 RowsAfter = tuple[tuple[OutcomeHead, ...], Bytes, int, bool]
@@ -115,16 +113,30 @@ class ResultStore(StoreFile):
         """What is recorded of every batch: its last checkpoint (SaveRecorded) and the few lines after it."""
         while True:
             try:
-                return [self._record(row) for row in self._batches()]
+                return self._records(sql.ALL_RECORDED)
             except DamagedRow as damage:
-                self._take_out(damage)
+                self.contain(damage)
 
-    def _batches(self) -> list[Any]:
+    def records(self, batches: Iterable[bytes]) -> tuple[list[StoredRecord], list[SaveClaim]]:
+        """What is recorded of these batches, as far as they are here, and their claims. A damaged line is a
+        DamagedRow."""
+        records: list[StoredRecord] = []
+        claims: list[SaveClaim] = []
+        for batch in batches:
+            if found := self._records(sql.RECORDED_OF, batch):
+                records += found
+                claims += self._claims(batch)
+        return records, claims
+
+    def _records(self, query: str, *values: Any) -> list[StoredRecord]:
+        return [self._record(row) for row in self._batches(query, values)]
+
+    def _batches(self, query: str, values: tuple[Any, ...]) -> list[Any]:
         with self.guard():
-            rows: list[Any] = self.db.execute(sql.RECORDED).fetchall()
+            rows: list[Any] = self.db.execute(query, values).fetchall()
             if damaged := [row for row in rows if not row[0]]:
                 self._containment.batches(damaged)
-                rows = self.db.execute(sql.RECORDED).fetchall()
+                rows = self.db.execute(query, values).fetchall()
         if not all(row[0] for row in rows):
             raise StoreError(f"{self.path}: {DAMAGED}")
         return rows
@@ -141,10 +153,6 @@ class ResultStore(StoreFile):
                 last or 0,
             )
 
-    def contain(self, damage: DamagedRow) -> tuple[StoredRecord, ...] | None:
-        """Take a damaged row out; if it was a line, what is recorded of all batches now. Raises StoreError."""
-        return tuple(self.recorded()) if self._take_out(damage) else None
-
     def mend_log(self) -> int:
         """Make anew what is recorded of all batches, from the lines that are here: so many."""
         self._containment.log()
@@ -152,7 +160,9 @@ class ResultStore(StoreFile):
         with self.guard():
             return int(self.value("SELECT count(*) FROM line"))
 
-    def _take_out(self, damage: DamagedRow) -> bool:
+    def contain(self, damage: DamagedRow) -> bool:
+        """Take a damaged row out; whether it was a line, so that what is recorded may be less now. Raises
+        StoreError."""
         match damage.key:
             case "line", seq:
                 self._containment.line(seq)
@@ -164,11 +174,9 @@ class ResultStore(StoreFile):
             case _:
                 raise damage
 
-    def claims(self) -> Iterator[SaveClaim]:
-        """The newest claim of each reader of each batch."""
+    def _claims(self, batch: bytes) -> list[SaveClaim]:
         with self.guard():
-            rows: list[Any] = self.db.execute(sql.CLAIMS).fetchall()
-        return (SaveClaim(*row) for row in rows)
+            return [SaveClaim(*row) for row in self.db.execute(sql.CLAIMS_OF, (batch,))]
 
     def _lines_since(self, number: int, as_of: int) -> Iterator[RecordedLine]:
         rows: list[Any] = self.db.execute(sql.LINES_SINCE, (number, as_of)).fetchall()
@@ -207,7 +215,7 @@ class ResultStore(StoreFile):
         for start, stop in self.db.execute(sql.OPENINGS, (head.batch, head.start, head.stop, seq)):
             gone.add(max(start, head.start), min(stop, head.stop))
         whole = [(span, True) for span in gone.gaps(head.start, head.stop)] + [(span, False) for span in gone]
-        return [_piece(head, *span, whole=is_whole) for span, is_whole in sorted(whole)]
+        return [piece(head, *span, whole=is_whole) for span, is_whole in sorted(whole)]
 
     def rows_in(self, batch: bytes, start: int, stop: int, cursor: tuple[int, int] = (0, 0)) -> Rows:
         """All that is recorded of the jobs [start, stop) behind `cursor`: superseded outcomes, attempts that were not
@@ -338,7 +346,7 @@ class ResultStore(StoreFile):
             else:
                 cursor.execute(sql.SET_LONGEST, (batch, jobs))
         before = self.db.total_changes()
-        cursor.executemany(sql.ADD_LINE, (_line(row) for row in rows))
+        cursor.executemany(sql.ADD_LINE, (line_row(row) for row in rows))
         last = rows[-1]
         if self.db.total_changes() - before != len(rows) and self._chain_at(last.seq) != last.chain:
             raise StoreError(f"{self.path}: another line {last.seq} is here already; two sinks wrote this file")
@@ -369,26 +377,3 @@ class ResultStore(StoreFile):
         if len(lines) < DELETE_ROWS:
             cursor.execute("DELETE FROM doomed WHERE number = ?", (number,))
             self._doomed.remove(number)
-
-
-def _piece(head: OutcomeHead, start: int, stop: int, *, whole: bool) -> OutcomeHead:
-    """A part of a final line; if not `whole`, only that it was there."""
-    elapsed = head.elapsed * (stop - start) / (head.stop - head.start)
-    part = replace(head, start=start, stop=stop, offset=head.offset + start - head.start, elapsed=elapsed)
-    return part if whole else replace(part, final=False, size=0, note=None)
-
-
-def _line(row: SaveRow) -> tuple[Any, ...]:
-    head = _encode(row.head)
-    return (
-        row.seq,
-        row.head.batch,
-        row.head.start,
-        row.head.stop,
-        FINAL if row.head.final else OPENING if row.head.stamp.opens else ATTEMPT,
-        row.worker,
-        row.chain,
-        checksum(head, row.body),
-        head,
-        row.body,
-    )

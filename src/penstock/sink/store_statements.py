@@ -29,10 +29,12 @@ SET_RECORDED = f"{BATCH.change(as_of='?2', spans='?3', generations='?4', attempt
 RECORDED = f"""
     SELECT {BATCH.is_sound}, number, batch, as_of, spans, generations, attempts,
         (SELECT seq FROM line INDEXED BY line_position WHERE line.batch = number ORDER BY seq DESC LIMIT 1)
-    FROM batch ORDER BY number"""
-CLAIMS = f"""
-    SELECT batch.batch, reader, claim.number, start, stop FROM claim JOIN batch ON claim.batch = batch.number
-    WHERE {CLAIM.is_sound}"""
+    FROM batch"""
+ALL_RECORDED = f"{RECORDED} ORDER BY number"
+RECORDED_OF = f"{RECORDED} WHERE batch = ?"
+CLAIMS_OF = f"""
+    SELECT batch.batch, reader, claim.number, start, stop FROM batch JOIN claim ON claim.batch = batch.number
+    WHERE batch.batch = ? AND {CLAIM.is_sound}"""
 SET_CLAIM = f"""
     INSERT OR REPLACE INTO claim (batch, reader, number, start, stop, sum)
     SELECT number, ?2, ?3, ?4, ?5, {CLAIM.sum(batch="number", reader="?2", number="?3", start="?4", stop="?5")}

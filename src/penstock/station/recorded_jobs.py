@@ -75,6 +75,7 @@ class Recorded:
             record._end(start, stop, generation)
         for line in stored.tail:
             record.take(line)
+        record.unsaved = len(stored.tail)
         return record
 
     def claim(self, head: OutcomeHead) -> list[Span]:

@@ -97,7 +97,8 @@ class StoreFile:
         self._functions = {"row_sum": row_sum, **functions}
         self._synchronous = "full" if durable else "off" if scratch else "normal"
         self._scratch = scratch
-        self._failed = False
+        self._failed = self._unclean = False
+        """Whether a write failed, and whether a log with data in it lay beside the file when it was opened."""
         self.is_reindexed: bool = False
         """Whether the indexes had to be made anew: then something is wrong in the rows, too, or was found by none."""
         self._doomed: list[int] = []
@@ -110,6 +111,11 @@ class StoreFile:
             raise StoreError(f"{folder}: {error.strerror}") from None
         try:
             self.db: apsw.Connection = self._open()
+            try:
+                self._settle()
+            except BaseException:
+                self.db.close(True)
+                raise
         except BaseException:
             os.close(self._lock)
             raise
@@ -122,8 +128,8 @@ class StoreFile:
             self._lock = -1
 
     def reopen(self) -> None:
-        """After a StoreError: open the file anew and read what was really committed. Where there is still no room for
-        that (StoreFull), it can be read."""
+        """After a StoreError: open the file anew and read what was really committed. Where there is no room for that
+        (StoreFull), what is in the file can be read all the same."""
         self.db.close(True)
         try:
             self.db = self._open()
@@ -132,6 +138,7 @@ class StoreFile:
                 self.db = self._connect()
                 self.db.pragma("query_only", True)
             raise
+        self._settle()
         self._failed = False
 
     @contextmanager
@@ -211,8 +218,8 @@ class StoreFile:
     def _open(self) -> apsw.Connection:
         fresh = not self.path.exists() or self.path.stat().st_size == 0
         log = self.path.with_name(self.path.name + "-wal")
-        unclean = log.exists() and log.stat().st_size > 0
-        if fresh and unclean:
+        self._unclean = log.exists() and log.stat().st_size > 0
+        if fresh and self._unclean:
             raise StoreError(
                 f"{self.path}: empty beside a write-ahead log with data in it; restore both, or move both away"
             )
@@ -228,8 +235,6 @@ class StoreFile:
                     self._examine_trees(db)
                 self._migrate(db)
                 self._examine_schema(db)
-                if self._synchronous == "full":
-                    self._settle(db, unclean)
             except BaseException:
                 db.close(True)
                 raise
@@ -244,14 +249,17 @@ class StoreFile:
         db.pragma("locking_mode", "exclusive")
         return db
 
-    def _settle(self, db: apsw.Connection, unclean: bool) -> None:
+    def _settle(self) -> None:
         """What is read here may have been written by a process that died, or failed, before its sync, and others will
         be told of it: so first it goes to the disk, and so does the name of a file that is new."""
-        if unclean:
-            db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-            # a commit, whatever it says: a log that begins anew is on the disk, so the old one is void there too
-            db.pragma("user_version", len(self._scripts))
-        sync_folder(self.path.parent)
+        if self._synchronous != "full":
+            return
+        with self.guard():
+            if self._unclean:
+                self.db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+                # a commit, whatever it says: a log that begins anew is on the disk, so the old one is void there too
+                self.db.pragma("user_version", len(self._scripts))
+            sync_folder(self.path.parent)
 
     def _configure(self, db: apsw.Connection) -> None:
         application = db.pragma("application_id")

@@ -11,6 +11,7 @@ Promises:
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 from penstock.station.contract import FromClient
@@ -48,8 +49,11 @@ class EndedBatches:
         """What is to be read before this is handled. A batch that was deleted in this life may still be in the file
         for a moment."""
         ids, words = _named(event)
-        ids = ids - self._ledger.backlog.batches.keys() - self._intake.forgotten.keys()
-        return Absent(ids, words - self._intake.words.keys())
+        here, forgotten = self._ledger.backlog.batches, self._intake.forgotten
+        return Absent(
+            {batch for batch in ids if batch not in here and batch not in forgotten},
+            {word for word in words if word not in self._intake.words},
+        )
 
     def on_loaded(self, loaded: BatchesLoaded, now: float) -> None:
         """They are named by what comes next."""
@@ -103,7 +107,7 @@ class EndedBatches:
         self._start_conditions.leave(batch)
 
 
-def _named(event: Any) -> tuple[set[bytes], set[str]]:
+def _named(event: Any) -> tuple[Collection[bytes], Collection[str]]:
     if isinstance(event, Hello):
         return {held.batch for held in event.held}, set()
     match event.message if isinstance(event, FromClient) else None:

@@ -6,10 +6,11 @@ import platform
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+from penstock.job.spec import BatchSpec
 from penstock.keys.roles import Peer
 from penstock.station.contract import Answer
 from penstock.station.permissions import may_claim
-from penstock.ventilator.contract import ReadArguments, ReadDigests
+from penstock.ventilator.contract import ReadArguments, ReadDigests, StoredBatch
 from penstock.ventilator.damage import Damage
 from penstock.ventilator.job_states import JobStates
 from penstock.ventilator.jobs_model import Batch
@@ -112,14 +113,35 @@ class Questions:
     def on_found(self, found: BatchesFound) -> None:
         """The batches that somebody has asked for; of those in memory, that knows more."""
         client, sender, ask = found.asked.client, found.asked.sender, found.asked.ask
-        here = self._ledger.backlog.batches
-        batches = [here.get(stored.batch) or Batch(stored, None) for stored in found.batches]
-        running = self._standing.counts(batches)
-        lines = (self._line(batch, running[batch.id], sender) for batch in batches)
+        here = {one.batch: self._ledger.backlog.batches.get(one.batch) for one in found.batches}
+        running = self._standing.counts(batch for batch in here.values() if batch is not None)
+        lines: list[BatchLine] = []
+        for stored in found.batches:
+            if (batch := here[stored.batch]) is None:
+                lines.append(self._ended_line(stored, sender))
+            else:
+                lines.append(self._line(batch, running[batch.id], sender))
         self._answer(client, BatchesInfo(ask.number, tuple(lines)))
 
+    def _ended_line(self, stored: StoredBatch, sender: Peer) -> BatchLine:
+        return BatchLine(
+            batch=stored.batch,
+            spec=stored.spec,
+            accepted=stored.accepted,
+            total=stored.total,
+            counts=stored.counts,
+            leased=0,
+            created_time=stored.created_time,
+            function=stored.function,
+            running=0,
+            claim=self._claim_token(stored.batch, stored.spec, sender),
+        )
+
+    def _claim_token(self, batch: bytes, spec: BatchSpec, sender: Peer) -> bytes:
+        is_claimed = may_claim(sender, spec.owner)
+        return self._ledger.lease_tokens.claim_token(batch, sender.name) if is_claimed else b""
+
     def _line(self, batch: Batch, running: int, sender: Peer) -> BatchLine:
-        is_claimed = may_claim(sender, batch.spec.owner)
         return BatchLine(
             batch=batch.id,
             spec=batch.spec,
@@ -131,7 +153,7 @@ class Questions:
             waits=self._start_conditions.shut(batch) or self._placement.missing(batch),
             function=batch.function,
             running=running,
-            claim=self._ledger.lease_tokens.claim_token(batch.id, sender.name) if is_claimed else b"",
+            claim=self._claim_token(batch.id, batch.spec, sender),
         )
 
     def _why(self, ask: AskWhy, batch: Batch, now: float) -> Why | Refused:

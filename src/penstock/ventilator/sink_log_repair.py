@@ -122,7 +122,7 @@ class SinkLogRepair:
             return None
         self.reopened += self._opened
         self.lost += self._dead
-        end, self._end = self._end, None
+        end, self._end, self._restated = self._end, None, {}
         self._ledger.turn.log("sink_agreed", sink_seq=end[0], reopened=self._opened, dead=self._dead)
         return end
 

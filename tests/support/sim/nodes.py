@@ -166,13 +166,11 @@ class SinkNode(StationNode):
 
     def build(self, process: loop.Process) -> Sink:
         self.store = NodesResults(self, self.world.folder / "results", durable=self.world.durable)
-        recorded = self.store.recorded()
         core = SinkCore(
             self.world.random.getrandbits(56),
             self.store.head(),
-            recorded,
-            self.store.claims(),
             sink=self.id,
+            in_memory=1,
             lease_tokens=SEAL,
             damages=len(self.store.damages()),
             damaged_to=self.store.damaged_to,

@@ -18,11 +18,12 @@ class Bench:
 
     def __init__(self) -> None:
         self.stored: dict[tuple[bytes, bytes], SaveClaim] = {}
-        self.claims = Claims(())
+        self.claims = Claims()
 
     def restart(self) -> None:
         """All that is known is what was saved."""
-        self.claims = Claims(self.stored.values())
+        self.claims = Claims()
+        self.claims.take_in(self.stored.values())
 
     def claim(self, reader: bytes, number: int, received: int, jobs: int = 1) -> tuple[int, int]:
         """What the answer to a claim gives; what must be durable before is saved first."""
@@ -62,7 +63,7 @@ def test_nothing_is_given_that_is_not_there() -> None:
     assert bench.claim(ONE, 1, 2, jobs=10) == (0, 2)
     assert bench.claim(TWO, 1, 1) == (2, 2)
     assert bench.claim(TWO, 2, 3, jobs=100) == (2, 3)
-    assert Claims(()).claim(CLIENT, Claim(1, OTHER, ONE, 1, 5), known=False) == [Answer(CLIENT, Claimed(1, 0, 0))]
+    assert Claims().claim(CLIENT, Claim(1, OTHER, ONE, 1, 5), known=False) == [Answer(CLIENT, Claimed(1, 0, 0))]
 
 
 def test_a_batch_that_is_forgotten_takes_its_claims_along() -> None:

@@ -16,10 +16,12 @@ from penstock.sink.contract import (
     ReadLog,
     ReadRows,
     ReadSpan,
+    RecordsLoaded,
     SaveRecorded,
     SaveRow,
 )
 from penstock.sink.core import SinkCore
+from penstock.sink.recorded_batches import CHECKPOINT_LINES
 from penstock.station.contract import Actions, Answer, DeleteBatch, FromClient, Log, Report
 from penstock.wire.frames import encode
 from penstock.wire.messages import (
@@ -50,13 +52,16 @@ class Bench:
 
     def __init__(self, store: MemoryResults | None = None) -> None:
         self.store = store or MemoryResults()
-        self.core = SinkCore(7, self.store.head(), self.store.recorded(), self.store.claims(), sink=SINK)
+        self.core = SinkCore(7, self.store.head(), sink=SINK, in_memory=1)
         self.now = 10.0
 
     def turn(self, *events: Any) -> Actions:
         """What a turn with these events comes to."""
         actions: Actions = []
         for event in events:
+            if absent := self.core.absent(event):
+                records, claims = self.store.records(absent)
+                self.core.handle(RecordsLoaded(tuple(records), tuple(claims)), self.now)
             actions += self.core.handle(event, self.now)
             self.core.check()
         actions += self.core.tick(self.now)
@@ -293,11 +298,11 @@ def test_a_fetch_is_answered_from_the_store(bench: Bench) -> None:
 
 def test_a_checkpoint_is_written_now_and_then(bench: Bench) -> None:
     """So that a start reads a few lines of each batch, not all."""
-    actions = bench.turn(*[outcome(2 * index, 2 * index + 1) for index in range(module.CHECKPOINT_LINES)])
+    actions = bench.turn(*[outcome(2 * index, 2 * index + 1) for index in range(CHECKPOINT_LINES)])
     assert not [action for action in actions if isinstance(action, SaveRecorded)]
-    actions = bench.turn(outcome(0, 2 * module.CHECKPOINT_LINES), outcome(99, 100, final=False))
+    actions = bench.turn(outcome(0, 2 * CHECKPOINT_LINES), outcome(99, 100, final=False))
     assert [action for action in actions if isinstance(action, SaveRecorded)] == [
-        SaveRecorded(BATCH, ((0, 2 * module.CHECKPOINT_LINES),), (), ((99, 100, Stamp()),))
+        SaveRecorded(BATCH, ((0, 2 * CHECKPOINT_LINES),), (), ((99, 100, Stamp()),))
     ]
 
 

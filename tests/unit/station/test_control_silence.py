@@ -7,7 +7,7 @@ from penstock.station.contract import Renew
 from penstock.station.control_silence import ControlSilence
 from penstock.wire.messages import Beat, SinkBeat
 from support.core_benches import BEAT, WorkerBench, of
-from support.sink_models import SINK, MemoryResults
+from support.sink_models import SINK
 
 LEASE = 5.0
 
@@ -43,7 +43,7 @@ def test_a_worker_that_was_never_greeted_tries_again() -> None:
 
 def test_a_sink_that_hears_no_beat_tries_again() -> None:
     """And one that hears them does not."""
-    core = SinkCore(7, (0, b""), MemoryResults().recorded(), (), sink=SINK, lease_time=LEASE)
+    core = SinkCore(7, (0, b""), sink=SINK, lease_time=LEASE)
     for at in range(100, 120):
         core.handle(SinkBeat(at, 0), float(at))
         assert not of(Renew, core.tick(float(at)))

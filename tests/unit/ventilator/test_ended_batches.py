@@ -6,6 +6,7 @@ import pytest
 
 from penstock.job.spec import BatchSpec, JobState, Stamp
 from penstock.keys.roles import Peer, Role
+from penstock.station import loop
 from penstock.station.contract import FromClient
 from penstock.ventilator import deletion
 from penstock.ventilator.contract import SaveClockSet, SaveCounts, SaveEnded
@@ -13,6 +14,7 @@ from penstock.ventilator.core import RETENTION_INTERVAL, RETIRE_INTERVAL
 from penstock.ventilator.ended_batches import EndedBatches
 from penstock.ventilator.jobs_model import Place
 from penstock.ventilator.start_conditions import LEFT
+from penstock.wire.frames import encode
 from penstock.wire.messages import (
     Accepted,
     AskBatches,
@@ -25,10 +27,12 @@ from penstock.wire.messages import (
     Done,
     Gone,
     Known,
+    Message,
     Refused,
     Retry,
     Why,
 )
+from penstock.wire.sockets import Received
 from support.core_benches import BATCH, CLIENT, VentilatorBench, held, leases, of
 
 ALL = 1 << 62
@@ -231,7 +235,6 @@ def test_a_worker_that_holds_outcomes_of_it_is_heard_before_the_sink_is(bench: V
     bench.turn(bench.record(0, 1, lease=lease.number, worker=peer.id))
     bench.turn()
     bench.restart()
-    bench.worker(peer.name)
     bench.turn(peer.hello(peer.connect(), held(lease, finished=((0, 1),))))
     assert bench.core.ledger.workers[peer.id].hello is not None
 
@@ -271,6 +274,44 @@ def test_a_clock_that_is_set_is_told_to_the_file_once(bench: VentilatorBench) ->
     bench.store.save(of(SaveClockSet, bench.saved))
     assert before is not None
     assert [one.ended_time for one in bench.store.batches()] == [before + 1e6]
+
+
+def ask_while_it_is_full(bench: VentilatorBench, monkeypatch: pytest.MonkeyPatch, *asked: Message) -> list[Message]:
+    """What is answered while the ventilator waits for room on its disk."""
+    waiting = [Received("desk", CLIENT, encode(message)) for message in asked]
+
+    def poll(timeout: float, only: object) -> tuple[list[str], list[int]]:
+        bench.now += timeout
+        return (["desk"] if waiting else []), []
+
+    def receive(_name: str) -> list[Received]:
+        found, waiting[:] = waiting[:], []
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.links, "poll", poll)
+        patch.setattr(bench.links, "receive", receive)
+        bench.station.wait_for_room("q: the disk is full", 0.5)
+    sent, bench.links.sent = bench.links.sent, []
+    return [message for _, message in sent if isinstance(message, Why | BatchesInfo)]
+
+
+def test_it_is_asked_of_while_the_disk_is_full(bench: VentilatorBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that takes nothing in can be read; if it cannot be opened, the question waits until it can."""
+    end(bench)
+    why, info = ask_while_it_is_full(bench, monkeypatch, AskWhy(1, BATCH, 1), AskBatches(2, "", 9))
+    assert why == Why(1, "")
+    assert isinstance(info, BatchesInfo)
+    assert [line.batch for line in info.batches] == [BATCH]
+    bench.turn()
+    bench.turn()
+    bench.store.db.close()
+    assert ask_while_it_is_full(bench, monkeypatch, AskWhy(3, BATCH, 1), AskBatches(4, "", 9)) == []
+    bench.store.reopen()
+    for _ in range(4):
+        loop.step(bench.station)
+    assert [message.number for message in of(Why, [one for _, one in bench.links.sent])] == [3]
+    assert [message.number for message in of(BatchesInfo, [one for _, one in bench.links.sent])] == [4]
 
 
 def test_it_would_be_seen_if_it_did_not_leave(bench: VentilatorBench, monkeypatch: pytest.MonkeyPatch) -> None:

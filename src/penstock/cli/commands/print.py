@@ -16,7 +16,7 @@ from penstock.cli.commands import print_k8s
 from penstock.cli.commands.keys import work_key_file
 from penstock.cli.commands.print_words import check_words, in_unit, unit_command, unit_word
 from penstock.cli.options import debug, key_path, keyed, named_url, url_option
-from penstock.job.private_file import user_name
+from penstock.file_owner import user_name
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
