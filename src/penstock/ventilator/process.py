@@ -15,7 +15,6 @@ records it, and the next life learns of both before it gives anything out again.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import sys
@@ -255,9 +254,11 @@ class Ventilator:
             for message in self._reports.receive() if "report" in names else ():
                 self._full_disk.on_report(message)
             for event in self._from_clients() if "desk" in names else ():
-                with contextlib.suppress(errors.StoreError):  # it cannot even be read: who asked asks again
+                try:
                     for action in self._full_disk.on_client(event, why, now()):
                         self._carry_out(action)
+                except errors.StoreError:
+                    self._asks(event)  # it cannot even be read: the question waits
         self._full_disk.remind()
 
     def perform(self, action: VentilatorEffect | Load) -> Iterable[Any]:
