@@ -27,7 +27,7 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
     monkeypatch.setattr(store_file, "CHECKPOINT_PAGES", 40)
     monkeypatch.setattr(data_folder, "filesystem", lambda _: "ext4")
     made = Disk()
-    monkeypatch.setattr(store_file, "_sync_folder", made.sync_folder)
+    monkeypatch.setattr(store_file, "sync_folder", made.sync_folder)
     yield made
     made.unregister()
 
