@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
+import psutil
 import pytest
 
 from penstock import Pipeline, cli
@@ -58,6 +59,30 @@ def test_it_runs_where_it_can(
         r"^warn +workers +lacks on .* could not start a job: cannot start 'tool'", capfd.readouterr().out, re.MULTILINE
     )
     assert "not_started" in stations.log("ventilator").read_text()
+
+
+def _groups(worker: int) -> list[Path]:
+    """Those that bound the processes of a worker's slots."""
+    lines = [
+        line.partition(":pids:/")[2]
+        for process in psutil.Process(worker).children(recursive=True)
+        for line in Path(f"/proc/{process.pid}/cgroup").read_text().splitlines()
+    ]
+    return [Path("/sys/fs/cgroup/pids", line) for line in lines if "penstock-" in line]
+
+
+def test_a_host_without_a_process_left_is_passed_over(stations: Stations) -> None:
+    """Its slots may start nothing (EAGAIN): what it was given runs elsewhere, and no attempt is used up."""
+    if not os.access("/sys/fs/cgroup/pids/cgroup.procs", os.W_OK):
+        pytest.skip("no control groups of version 1 to write here")
+    groups = until(lambda: _groups(stations.processes["lacks"].pid), what="its slots are there")
+    for group in groups:
+        (group / "pids.max").write_text((group / "pids.current").read_text())
+    with Pipeline(stations.url) as pipeline:
+        batch = pipeline.batch(["true"], [[]] * JOBS, retries=2)
+        assert batch.wait(LIMIT).succeeded == JOBS, list(batch.failures())
+        assert {(one.attempts, one.worker) for one in batch.outcomes()} == {(1, "has")}
+        assert any("Resource temporarily unavailable" in worker.paused for worker in pipeline.workers())
 
 
 @pytest.mark.parametrize("serializer", ["pickle", "msgpack"])
