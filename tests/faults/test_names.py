@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from support.namespace_hosts import Host, Network, needs_hosts, up
+from support.namespace_hosts import Host, Network, needs_hosts, needs_sshd, up
 from support.stations import logs, until
 
 pytestmark = needs_hosts
@@ -134,3 +134,21 @@ def test_names_that_are_late_wrong_or_local(network: Network, folder: Path) -> N
     until(lambda: " started: " in local.read_text())
     assert " local_name: " in local.read_text()
     assert "head is 127.0.1.1 here, which only this machine reaches" in head.doctor("--url", "tcp://head:7800")
+
+
+@needs_sshd
+def test_a_tunnel_whose_far_end_is_down(network: Network, folder: Path) -> None:
+    """Real ssh lets everybody come, and hangs up: clients, workers and `doctor` name that, and nothing of a key."""
+    network.sshd("head")
+    until(lambda: "listening" in (folder / "sshd-head.log").read_text(), what="sshd is up")
+    ports = range(7600, 7606)
+    ways = [word for port in ports for word in ("-L", f"127.0.0.1:{port}:127.0.0.1:{port}")]
+    host = network["gpu1"]
+    network.daemons.append(host.start(folder / "tunnel.log", *network.ssh.split(), "-N", *ways, "head"))
+    until(lambda: all(f":{port} " in host.must("ss", "-tln") for port in ports), what="the tunnel is there")
+    url = "tcp://127.0.0.1:7600"
+    assert "it hangs up at once: a tunnel or proxy whose far end is down" in host.doctor("--url", url)
+    asked = host.penstock("status", "--url", url)
+    assert (asked.returncode, b"a tunnel whose far end is down" in asked.stderr) == (3, True)
+    log = start(network, folder, "gpu1", "worker", "worker", "--connect", url, "--slots", "1")
+    until(lambda: "or is a tunnel whose far end is down" in log.read_text(), what="the worker says so")

@@ -911,7 +911,7 @@ def test_what_a_call_left_running_lives_as_long_as_its_slot(agent: Agent, folder
 
 AGENT = """
 import os, sys, time
-sys.path.insert(0, {here!r})
+sys.path[:0] = {here!r}
 import test_slots as t
 agent = t.Agent(2)
 work = agent.work(t.leave_and_wait, [{folder!r} + "/0", {folder!r} + "/1"])
@@ -929,7 +929,7 @@ def leave_and_wait(path: str) -> None:
 
 def test_killed_agent_leaves_nothing(folder: Path) -> None:
     """kill -9 of the agent ends fork server, slots and all that their jobs started."""
-    script = AGENT.format(here=str(Path(__file__).parent), folder=str(folder))
+    script = AGENT.format(here=[str(path) for path in Path(__file__).parents[:2]], folder=str(folder))
     process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     token = process.stdout.readline().strip()
