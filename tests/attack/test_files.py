@@ -25,8 +25,9 @@ from penstock.job.bundle import Bundle
 from penstock.job.payload import chunk_blob
 from penstock.job.shipped_modules import FileStat, Module
 from penstock.job.spec import BatchSpec, new_batch_id
+from penstock.version import VERSION
 from penstock.wire.frames import Decoder
-from penstock.wire.messages import Accepted, BatchClose, BatchOpen, ChunkHead, Submit, VentilatorToClient
+from penstock.wire.messages import Accepted, BatchClose, BatchOpen, ChunkHead, Program, Submit, VentilatorToClient
 from support.attack_scene import LIMITS, Attack, Attacks, Scene, assert_harmless
 from support.keyed_pipeline import door, knock_at
 from support.stations import LIMIT, free_url
@@ -318,7 +319,8 @@ def ran(scene: Scene, make: Callable[[Path], Module]) -> str:
         arguments = chunk_blob("item", [-3], "pickle")
         batch = new_batch_id()
         opened = BatchOpen(batch, BatchSpec(), os.urandom(16), len(code))
-        submit = Submit(1, (opened,), (ChunkHead(batch, 0, 1, len(arguments)),), (BatchClose(batch, 1),))
+        program = Program(VERSION, "host", 1)
+        submit = Submit(1, (opened,), (ChunkHead(batch, 0, 1, len(arguments)),), (BatchClose(batch, 1),), program)
         with door(scene.url, "desk", scene.key("alice")) as desk:
             assert desk.answer() == "let in"
             desk.say(submit, code, arguments)

@@ -150,5 +150,6 @@ def test_a_tunnel_whose_far_end_is_down(network: Network, folder: Path) -> None:
     assert "it hangs up at once: a tunnel or proxy whose far end is down" in host.doctor("--url", url)
     asked = host.penstock("status", "--url", url)
     assert (asked.returncode, b"a tunnel whose far end is down" in asked.stderr) == (3, True)
+    assert b"key" not in asked.stderr
     log = start(network, folder, "gpu1", "worker", "worker", "--connect", url, "--slots", "1")
     until(lambda: "or is a tunnel whose far end is down" in log.read_text(), what="the worker says so")

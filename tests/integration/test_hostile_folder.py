@@ -34,6 +34,7 @@ COMMANDS = (
     "jobs last",
     "show last:0",
     "why last:0",
+    "stack last:0",
     "top",
     "doctor --module fractions",
     "cancel last",
@@ -130,7 +131,7 @@ def test_no_command_imports_from_the_current_folder(hostile: Hostile, url: str) 
     with hostile.stations(url):
         for line in COMMANDS:
             code, said = hostile.command(url, *line.split())
-            assert (hostile.caught, code) == ("", 0), (line, said)
+            assert (hostile.caught, code) == ("", line.startswith("stack")), (line, said)  # of a job that has ended
     other = free_url()
     process = hostile.start("up", "--bind", other, "--data", "others", "--slots", "1")
     until(lambda: "export PENSTOCK_URL" in hostile.log())

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import signal
-import socket
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
 
 from conftest import Cli
 from penstock import Pipeline
-from penstock.url import endpoints
 from support.keyed_pipeline import make_keys
 from support.stations import LIMIT, Stations, until
 
@@ -125,33 +121,3 @@ def test_a_worker_says_that_nobody_takes_its_outcomes(stations: Stations) -> Non
     until(lambda: count(stations, "w1", "no_sink") == 1, what="it waits for the sink")
     stations.start("sink")
     until(lambda: count(stations, "w1", "sink_reached") == 1, what="the sink is there")
-
-
-def test_of_a_tunnel_whose_far_end_is_down_nobody_says_that_it_does_not_know_a_key(
-    stations: Stations, cli: Cli
-) -> None:
-    """As `ssh -L` does, it lets everybody come and hangs up: clients, workers and `doctor` say that, and no more."""
-    ports = [int(endpoint.rpartition(":")[2]) for endpoint in endpoints(stations.url)]
-    with contextlib.ExitStack() as opened:
-        for port in ports:
-            door = opened.enter_context(socket.create_server(("127.0.0.1", port)))
-            opened.callback(door.shutdown, socket.SHUT_RDWR)  # which ends the wait for whoever comes next
-            threading.Thread(target=hang_up, args=(door,)).start()
-        stations.start("w1")
-        until(lambda: count(stations, "w1", "no_handshake"), what="it is said")
-        assert "a tunnel whose far end is down" in stations.log("w1").read_text()
-        done = cli("status", "--url", stations.url)
-        assert done.returncode == 3
-        assert b"hangs up at once: it is a tunnel whose far end is down" in done.stderr
-        assert b"key" not in done.stderr
-        found = cli("doctor", "--url", stations.url).stdout.decode().splitlines()
-        doors = [line for line in found if " door " in line]
-        assert doors
-        assert all("a tunnel or proxy whose far end is down" in line and "key" not in line for line in doors)
-
-
-def hang_up(door: socket.socket) -> None:
-    """On all who come, until nobody can."""
-    with contextlib.suppress(OSError):
-        while True:
-            door.accept()[0].close()

@@ -80,7 +80,8 @@ class StartFailures:
         for batch_id, paused in list(self._paused.items()):
             batch = self._ledger.backlog.batches.get(batch_id)
             left = {worker: pause for worker, pause in paused.items() if now < pause[0]}
-            if batch is None or not any(self._may_run(one, batch) for one in self._ledger.workers.values()):
+            # of one that has ended it is still to be seen, for as long as it was said
+            if batch is not None and not any(self._may_run(one, batch) for one in self._ledger.workers.values()):
                 left = {}
             if left != paused:
                 self._paused[batch_id] = left
