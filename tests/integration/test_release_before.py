@@ -32,6 +32,7 @@ def found(folder: Path, request: pytest.FixtureRequest) -> Iterator[tuple[Pipeli
         stations.start("worker", tags=("later",))
         with Pipeline(stations.url) as pipeline:
             yield pipeline, ids
+        stations.end("worker")  # which takes along what it unpacked; of one that is killed the next one does
     finally:
         stations.close()
 
