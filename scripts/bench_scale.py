@@ -18,8 +18,9 @@ from penstock import Pipeline
 from penstock.job import payload
 from penstock.job.spec import BatchSpec, new_batch_id
 from penstock.url import endpoints
+from penstock.version import VERSION
 from penstock.wire.frames import Decoder, encode
-from penstock.wire.messages import Accepted, BatchClose, BatchOpen, ChunkHead, Submit, VentilatorToClient
+from penstock.wire.messages import Accepted, BatchClose, BatchOpen, ChunkHead, Program, Submit, VentilatorToClient
 
 CHUNK = 100
 """Jobs in a chunk of the deep queue: a ten thousandth of what `map` would make of ten million."""
@@ -27,6 +28,8 @@ SUBMIT_CHUNKS = 200
 UNDER_WAY = 4
 """Submits that are not answered yet."""
 KILL_INTERVAL = 10.0
+PROGRAM = Program(VERSION, "", 0)
+"""This one: to a client that does not say which it is the ventilator says what it thinks of that first."""
 
 
 class Desk:
@@ -73,7 +76,7 @@ class Desk:
         body: bytes,
     ) -> None:
         self._number += 1
-        message = Submit(self._number, opens, chunks, closes)
+        message = Submit(self._number, opens, chunks, closes, PROGRAM if opens else None)
         self._socket.send(encode(message, body))
 
     def _await(self, under_way: int) -> None:
