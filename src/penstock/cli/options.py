@@ -283,6 +283,12 @@ def station_settings(
     }
 
 
+def stores_option(what: str, default: str = "; default: penstock in the user's state folder") -> OptionDecorator:
+    """``--data`` of a command that looks at stores which are there; `default`: which ones without it, in its help."""
+    folder = click.Path(path_type=Path, file_okay=False)
+    return click.option("--data", envvar="PENSTOCK_DATA", type=folder, help=f"{what}  [env: PENSTOCK_DATA{default}]")
+
+
 def data_folder(data: Path | None) -> str:
     """The folder of the stores: `data`, or penstock in the user's state folder (XDG_STATE_HOME)."""
     if data is None:

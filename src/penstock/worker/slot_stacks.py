@@ -85,8 +85,12 @@ class StackFile:
         if not _catches(pid, signal_number()):
             raise FileNotFoundError("the job has taken the signal for it")
         self._fd = os.open(found, os.O_RDWR | os.O_CLOEXEC)
-        os.ftruncate(self._fd, 0)
-        os.kill(pid, signal_number())
+        try:
+            os.ftruncate(self._fd, 0)
+            os.kill(pid, signal_number())
+        except OSError:  # it has gone just now
+            self.close()
+            raise
 
     @property
     def size(self) -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
-from penstock.cli.options import data_folder, key_path, running
+from penstock.cli.options import data_folder, key_path, running, stores_option
 from penstock.cli.output import say
 from penstock.errors import ConfigError, StoreInUse
 
@@ -27,12 +27,9 @@ NAMES = ("queue.db", "results.db")
 
 @click.command("backup", short_help="Copy both stores, also while the stations run.")
 @running
-@click.option(
-    "--data",
-    envvar="PENSTOCK_DATA",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Copy the stores in this folder.  [env: PENSTOCK_DATA; default: those of the stations at --url, or penstock in"
-    " the user's state folder]",
+@stores_option(
+    "Copy the stores in this folder.",
+    "; default: those of the stations at --url, or penstock in the user's state folder",
 )
 @click.argument("target", type=click.Path(path_type=Path, file_okay=False))
 @click.pass_context

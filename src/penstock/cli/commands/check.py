@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from penstock.cli.options import as_json, data_folder, debug
+from penstock.cli.options import as_json, data_folder, debug, stores_option
 from penstock.cli.output import json_line, printable
 from penstock.errors import ConfigError, SchemaMismatch, StoreError, StoreInUse, UnfitFolder
 from penstock.exit_codes import FAILURE, SUCCESS
@@ -28,12 +28,7 @@ class Line(NamedTuple):
 
 
 @click.command("check", short_help="Look for damage in the stores of a data folder, and mend it.")
-@click.option(
-    "--data",
-    envvar="PENSTOCK_DATA",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Check the stores in this folder.  [env: PENSTOCK_DATA; default: penstock in the user's state folder]",
-)
+@stores_option("Check the stores in this folder.")
 @click.option("--repair", is_flag=True, help="Mend what is found, and say what is lost.")
 @as_json
 @debug

@@ -6,18 +6,13 @@ from pathlib import Path
 
 import click
 
-from penstock.cli.options import data_folder, debug
+from penstock.cli.options import data_folder, debug, stores_option
 from penstock.cli.output import say
 from penstock.errors import ConfigError
 
 
 @click.command("compact", short_help="Give the room of deleted batches back to the disk.")
-@click.option(
-    "--data",
-    envvar="PENSTOCK_DATA",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Compact the stores in this folder.  [env: PENSTOCK_DATA; default: penstock in the user's state folder]",
-)
+@stores_option("Compact the stores in this folder.")
 @debug
 def command(data: Path | None) -> None:
     """Write both stores, queue.db and results.db, anew without the room that deleted batches have left in them.

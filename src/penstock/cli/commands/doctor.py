@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from penstock.cli.options import as_json, data_folder, debug, key_path, keyed
+from penstock.cli.options import as_json, data_folder, debug, key_path, keyed, stores_option
 from penstock.cli.output import json_line, printable
 from penstock.errors import ConfigError
 from penstock.exit_codes import FAILURE, SUCCESS
@@ -25,12 +25,7 @@ if TYPE_CHECKING:
 )
 @keyed
 @click.option("--module", "names", multiple=True, metavar="NAME", help="Check also that jobs can import this module.")
-@click.option(
-    "--data",
-    envvar="PENSTOCK_DATA",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Check the disk of this folder of stores.  [env: PENSTOCK_DATA]",
-)
+@stores_option("Check the disk of this folder of stores.", "")
 @as_json
 @debug
 def command(url: str | None, names: tuple[str, ...], data: Path | None, as_json: bool) -> int:
