@@ -13,11 +13,11 @@ from penstock.keys.roles import Peer
 from penstock.station.permissions import Bindings
 from support.month import BOUNDS, Month, Stays, grown
 
-BATCHES = 400
+BATCHES = 800
 
 
 def test_what_has_gone_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Memory, tables, files, and what a batch costs, are the same after 400 batches of one with as many new functions,
+    """Memory, tables, files, and what a batch costs, are the same after 800 batches of one with as many new functions,
     while clients and workers come with new keys and new names."""
     before, after = lived(tmp_path, monkeypatch)
     assert grown(before, after) == [], f"{before}\n{after}"

@@ -11,7 +11,6 @@ import gc
 import sys
 import types
 from collections.abc import Callable, Iterable
-from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,8 +40,8 @@ BOUNDS = {
     "penstock.ventilator.worker_names.PRUNE_MIN": 4,
 }
 """Of what stations remember on purpose: so small that all of it is full soon, and what grows then has no bound."""
-AT_ONCE = 25
-"""Batches that are open at one time."""
+AT_ONCE = 60
+"""Batches that are open at one time: ten million batches of one take a month, then."""
 WORKER_TIME = 10.0
 """Virtual seconds after which a worker goes, and another one comes."""
 LIMIT = 120.0
@@ -66,13 +65,13 @@ class Stays(NamedTuple):
     """Of Python functions for a batch from its submit to its end."""
 
 
-def new_key(role: Role) -> Peer:
-    """One that nobody had before."""
-    number = next(KEYS)
-    return Peer(f"{role}-{number}", role, f"{number:040}")
+class Mark(NamedTuple):
+    """How far a month has come; another process goes on from there, with the files as they were."""
 
-
-KEYS = count(1)
+    now: float = 1000.0
+    """Virtual seconds."""
+    batches: int = 0
+    keys: int = 0
 
 
 class RenamedWorker(WorkerNode):
@@ -80,9 +79,11 @@ class RenamedWorker(WorkerNode):
 
     lives = 0
 
+    world: Month
+
     def build(self, process: loop.Process) -> Worker:
         self.lives += 1
-        self.key = new_key(Role.WORK)
+        self.key = self.world.new_key(Role.WORK)
         now, name = self.world.now, f"{self.key.name}/{self.name}-{self.lives}"
         self.slots = self.slots_type(self, self.slot_count)
         hello = Hello(self.id, 0, 0, 0, name, "host", 1, self.slot_count, 0, (), "3", self.tags)
@@ -93,13 +94,14 @@ class RenamedWorker(WorkerNode):
 class Guest(ClientNode):
     """A client that submits batches of one, reads them, and has them deleted; each time with another key."""
 
+    world: Month
     batches = 0
     """So far."""
 
     def bring(self, batches: int, functions: int) -> list[bytes]:
         """So many batches, in one message each, whose functions are the newest of so many; their ids."""
         brought = []
-        self.key = new_key(Role.ADMIN)
+        self.key = self.world.new_key(Role.ADMIN)
         for _ in range(batches):
             self.batches += 1
             batch = self.batches.to_bytes(16, "big")
@@ -135,11 +137,23 @@ class Month(World):
     client_type = Guest
     client: Guest
 
-    def __init__(self, folder: Path, seed: int, functions: int) -> None:
-        super().__init__(folder, seed, workers=2, slots=2, checking=False)
+    def __init__(self, folder: Path, seed: int, functions: int, begins: Mark | None = None) -> None:
+        begins = begins or Mark()
+        self._keys = begins.keys
+        super().__init__(folder, seed, workers=2, slots=2, checking=False, begins=begins.now)
         self.functions = functions
+        self.client.batches = begins.batches
         self._worker_ends_at = self.now + WORKER_TIME
-        self.sink.key = new_key(Role.SINK)
+        self.sink.key = self.new_key(Role.SINK)
+
+    def new_key(self, role: Role) -> Peer:
+        """One that nobody had before."""
+        self._keys += 1
+        return Peer(f"{role}-{self._keys}", role, f"{self._keys:040}")
+
+    def mark(self) -> Mark:
+        """How far it has come."""
+        return Mark(self.now, self.client.batches, self._keys)
 
     def live(self, batches: int) -> None:
         """So many batches come and go; every few seconds a worker goes, and another one comes."""

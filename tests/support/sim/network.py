@@ -191,9 +191,9 @@ class VirtualClock(Clock):
 class Network:
     """Virtual time, nodes and their connections."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, begins: float = 1000.0) -> None:
         self.random = random.Random(seed)
-        self.now = 1000.0
+        self.now = begins
         self.clock = VirtualClock(self)
         self.events: list[tuple[float, int, Node | None, Callable[[], Any]]] = []
         self.serial = itertools.count()

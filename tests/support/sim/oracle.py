@@ -36,8 +36,8 @@ class Oracle(Network):
     client: ClientNode
     nodes: list[Node]
 
-    def __init__(self, folder: Path, seed: int) -> None:
-        super().__init__(seed)
+    def __init__(self, folder: Path, seed: int, begins: float = 1000.0) -> None:
+        super().__init__(seed, begins)
         self.folder = folder
         """Of the stations' stores."""
         self.logged: list[Logged] = []

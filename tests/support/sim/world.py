@@ -37,8 +37,9 @@ class World(Oracle):
         checking: bool = True,
         durable: bool = False,
         tags: tuple[tuple[str, ...], ...] = (),
+        begins: float = 1000.0,
     ) -> None:
-        super().__init__(folder, seed)
+        super().__init__(folder, seed, begins)
         self.checking = checking
         """Whether the cores check their invariants in each turn."""
         self.durable = durable
