@@ -21,7 +21,8 @@ from penstock.station.clock import Clock
 from penstock.station.contract import Report
 from penstock.url import endpoints
 from penstock.wire.frames import Decoder, encode, split
-from penstock.wire.messages import Hello, Jobs, Message, Outcomes, VentilatorToWorker
+from penstock.wire.messages import Hello, Jobs, Outcomes, VentilatorToWorker
+from penstock.wire.records import Message
 from penstock.worker.contract import Deliver, JobsConnected, PieceDone, Run, SinkConnected, SlotReady
 from penstock.worker.core import WorkerCore
 

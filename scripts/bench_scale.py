@@ -19,8 +19,8 @@ from penstock.job import payload
 from penstock.job.spec import BatchSpec, new_batch_id
 from penstock.url import endpoints
 from penstock.version import VERSION
+from penstock.wire.desk_messages import Accepted, BatchClose, BatchOpen, ChunkHead, Program, Submit, VentilatorToClient
 from penstock.wire.frames import Decoder, encode
-from penstock.wire.messages import Accepted, BatchClose, BatchOpen, ChunkHead, Program, Submit, VentilatorToClient
 
 CHUNK = 100
 """Jobs in a chunk of the deep queue: a ten thousandth of what `map` would make of ten million."""

@@ -38,7 +38,7 @@ from penstock.keys.roles import Role
 from penstock.slot import journal, protocol
 from penstock.slot.protocol import Ran
 from penstock.url import endpoints
-from penstock.wire import frames, messages
+from penstock.wire import desk_messages, frames, messages, records
 from penstock.wire.frames import PREFIX, SIGNATURE
 
 EXAMPLES = 100
@@ -55,8 +55,8 @@ MEANT = (ValueError, RecursionError)
 """What msgspec raises of bytes that it cannot decode; whoever calls it so expects both."""
 
 UNIONS = {
-    "client to ventilator": messages.ClientToVentilator,
-    "ventilator to client": messages.VentilatorToClient,
+    "client to ventilator": desk_messages.ClientToVentilator,
+    "ventilator to client": desk_messages.VentilatorToClient,
     "to ventilator": messages.ToVentilator,
     "ventilator to worker": messages.VentilatorToWorker,
     "ventilator to sink": messages.VentilatorToSink,
@@ -81,7 +81,7 @@ def targets(folder: Path) -> Iterator[Target]:
         yield Target(
             name, st.one_of(framed(valid(union)), framed(plain()), st.binary()), frame_of(union), (ProtocolError,)
         )
-    yield Target("number", framed(valid(messages.ClientToVentilator)), frames.asked_number, ())
+    yield Target("number", framed(valid(desk_messages.ClientToVentilator)), frames.asked_number, ())
     for name, union, decoder in (
         ("agent to slot", protocol.ToSlot, protocol.to_slot.decode),
         ("slot to agent", protocol.FromSlot, protocol.from_slot.decode),
@@ -103,7 +103,7 @@ def framed(header: st.SearchStrategy[Any]) -> st.SearchStrategy[bytes]:
 
     def frame(made: Any) -> bytes:
         data = msgspec.msgpack.encode(made)
-        size = messages.payload_bytes(made) if isinstance(made, messages.Message) else 0
+        size = messages.payload_bytes(made) if isinstance(made, records.Message) else 0
         return PREFIX.pack(SIGNATURE, len(data)) + data + bytes(min(size, 100))
 
     return header.map(frame)

@@ -18,7 +18,7 @@ TESTS = sorted((TOP / "tests").rglob("*.py"))
 SCRIPTS = sorted(path for path in (TOP / "scripts").iterdir() if path.is_file())
 
 FUNCTION_LINES, MEDIAN_LINES, MODULE_LINES = 60, 8, 400
-LONG_MODULES = {"messages.py": 1_300}
+LONG_MODULES = {"messages.py": 700, "desk_messages.py": 600}
 """The protocol is one file by intention: half of it is documentation."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef

@@ -17,8 +17,7 @@ from penstock.job.spec import BatchSpec, new_batch_id
 from penstock.keys.files import KeyFile
 from penstock.keys.roles import DOORS, Role
 from penstock.url import SOCKET_NAMES
-from penstock.wire.frames import PREFIX, SIGNATURE, VERSION, Decoder, encode
-from penstock.wire.messages import (
+from penstock.wire.desk_messages import (
     AskArguments,
     AskBatches,
     AskGone,
@@ -26,13 +25,13 @@ from penstock.wire.messages import (
     BatchClose,
     BatchOpen,
     ChunkHead,
-    Fetch,
-    Follow,
     Program,
     Refused,
     Submit,
     VentilatorToClient,
 )
+from penstock.wire.frames import PREFIX, SIGNATURE, VERSION, Decoder, encode
+from penstock.wire.messages import Fetch, Follow
 from support.attack_scene import LIMITS, Attack, Attacks, Scene, assert_harmless
 from support.keyed_pipeline import door, knock_at, stranger
 from support.stations import until

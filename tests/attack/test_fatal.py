@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from conftest import Show
+from penstock.wire.desk_messages import AskArguments
 from penstock.wire.frames import encode
-from penstock.wire.messages import AskArguments
 from support.attack_scene import Attack, Scene, assert_harmless
 from support.keyed_pipeline import door
 from support.stations import free_url, until

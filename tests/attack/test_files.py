@@ -26,8 +26,8 @@ from penstock.job.payload import chunk_blob
 from penstock.job.shipped_modules import FileStat, Module
 from penstock.job.spec import BatchSpec, new_batch_id
 from penstock.version import VERSION
+from penstock.wire.desk_messages import Accepted, BatchClose, BatchOpen, ChunkHead, Program, Submit, VentilatorToClient
 from penstock.wire.frames import Decoder
-from penstock.wire.messages import Accepted, BatchClose, BatchOpen, ChunkHead, Program, Submit, VentilatorToClient
 from support.attack_scene import LIMITS, Attack, Attacks, Scene, assert_harmless
 from support.keyed_pipeline import door, knock_at
 from support.stations import LIMIT, free_url

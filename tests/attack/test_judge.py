@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from penstock.wire.messages import Cancel, Delete, Message
+from penstock.wire.desk_messages import Cancel, Delete
+from penstock.wire.records import Message
 from support.attack_scene import HEARTBEAT_INTERVAL, LEASE_TIME, LIMITS, WORKER, Scene
 from support.example_messages import example
 from support.keyed_pipeline import door

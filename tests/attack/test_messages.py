@@ -12,26 +12,21 @@ import pytest
 from conftest import Show
 from penstock.job.spec import JobState
 from penstock.station.permissions import READS
+from penstock.wire.desk_messages import AskPipeline, ClientToVentilator, Refused, VentilatorToClient
 from penstock.wire.frames import Decoder, encode
 from penstock.wire.messages import (
-    AskPipeline,
-    BySink,
     Claim,
     ClientToSink,
-    ClientToVentilator,
     Fetch,
-    Message,
     Outcomes,
-    Part,
-    Refused,
     SinkToClient,
     ToVentilator,
-    VentilatorToClient,
     VentilatorToSink,
     VentilatorToWorker,
     WorkerToSink,
     payload_bytes,
 )
+from penstock.wire.records import BySink, Message, Part
 from support.attack_scene import OWN, WORKER, Attack, Attacks, Scene, assert_harmless
 from support.example_messages import example, has_number, messages_of
 from support.keyed_pipeline import Door, door

@@ -13,21 +13,8 @@ import zmq
 from conftest import Show
 from penstock.job.spec import JobState, Stamp
 from penstock.wire.frames import Decoder
-from penstock.wire.messages import (
-    Beat,
-    Drop,
-    Greeting,
-    HandedBack,
-    Heartbeat,
-    Held,
-    Hello,
-    InSlot,
-    Lease,
-    LeaseSpan,
-    Message,
-    Took,
-    VentilatorToWorker,
-)
+from penstock.wire.messages import Beat, Drop, Greeting, HandedBack, Heartbeat, Hello, InSlot, Took, VentilatorToWorker
+from penstock.wire.records import Held, Lease, LeaseSpan, Message
 from support.attack_scene import OWN, Attack, Attacks, Scene, assert_harmless
 from support.impostor import NAME, Impostor, impostor
 from support.keyed_pipeline import door

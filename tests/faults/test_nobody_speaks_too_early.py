@@ -15,22 +15,19 @@ import pytest
 
 from penstock import Pipeline
 from penstock.errors import ProtocolError
+from penstock.wire.desk_messages import Accepted, ClientToVentilator, Submit, VentilatorToClient
 from penstock.wire.frames import Decoder, Wire
 from penstock.wire.messages import (
-    Accepted,
-    Bytes,
-    ClientToVentilator,
     Closed,
     Completions,
     Jobs,
     Rows,
     SinkToClient,
-    Submit,
     ToVentilator,
-    VentilatorToClient,
     VentilatorToSink,
     VentilatorToWorker,
 )
+from penstock.wire.records import Bytes
 from support.stations import Stations, logs, until
 from support.strace_log import STRACE, Call, calls, messages, synced
 

@@ -201,7 +201,7 @@ def test_an_earlier_ventilator_does_not_know_the_question(
     earlier.mkdir()
     (earlier / "sitecustomize.py").write_text(
         "from typing import Union, get_args\n"
-        "from penstock.wire import messages\n"
+        "from penstock.wire import desk_messages as messages\n"
         "new = {messages.AskJobs, messages.AskArguments}\n"
         "known = [one for one in get_args(messages.ClientToVentilator) if one not in new]\n"
         "messages.ClientToVentilator = Union[tuple(known)]\n"

@@ -27,8 +27,9 @@ from penstock.job.spec import BatchSpec, new_batch_id
 from penstock.keys.files import KeyFile, KeyFolder
 from penstock.keys.roles import Role
 from penstock.url import SOCKET_NAMES
+from penstock.wire.desk_messages import BatchClose, BatchOpen, ChunkHead, Refused, Submit, VentilatorToClient
 from penstock.wire.frames import PREFIX, SIGNATURE, Decoder, encode
-from penstock.wire.messages import BatchClose, BatchOpen, ChunkHead, Left, Refused, Submit, VentilatorToClient
+from penstock.wire.messages import Left
 from support.keyed_pipeline import LIMITS, door, key_of, knock, knock_at, make_keys, open_files, start, stranger
 from support.stations import Stations, until
 

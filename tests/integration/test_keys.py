@@ -26,7 +26,8 @@ from penstock.keys.files import KeyFolder
 from penstock.keys.roles import DOORS, Role
 from penstock.wire.bounds import Limits
 from penstock.wire.guard import Guard, Security
-from penstock.wire.messages import Claim, Hello, OutcomeHead, Outcomes
+from penstock.wire.messages import Claim, Hello, Outcomes
+from penstock.wire.records import OutcomeHead
 from penstock.wire.socket_sets import ventilator_links
 from support.keyed_pipeline import door, key_of, knock, make_keys, start
 from support.stations import LIMIT, Stations, free_url, until

@@ -13,7 +13,7 @@ import pytest
 from penstock import Pipeline
 from penstock.url import SOCKET_NAMES
 from penstock.wire.frames import PREFIX, SIGNATURE, VERSION
-from penstock.wire.messages import MAX_FRAME_BYTES
+from penstock.wire.records import MAX_FRAME_BYTES
 from support.stations import Stations, until
 
 PEERS = dict(zip(SOCKET_NAMES, (b"DEALER", b"PUSH", b"PULL", b"PUSH", b"SUB", b"DEALER"), strict=True))

@@ -41,7 +41,7 @@ from penstock.slot.protocol import (
     SlotMessage,
 )
 from penstock.station.contract import Bytes, Input
-from penstock.wire.messages import BatchHead, Lease
+from penstock.wire.records import BatchHead, Lease
 from penstock.worker.contract import PieceCut, PieceDone, Run, SlotDied, SlotReady
 from penstock.worker.fork_server_handle import OWNER_VARIABLE
 from penstock.worker.slot_host import SlotHost

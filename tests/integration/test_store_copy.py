@@ -17,7 +17,7 @@ from penstock.station.loop import Process
 from penstock.station.store_copy import StoreCopy
 from penstock.ventilator.contract import SaveChunk
 from penstock.ventilator.store import QueueStore
-from penstock.wire.messages import BackUp, BackUpState, Refused
+from penstock.wire.desk_messages import BackUp, BackUpState, Refused
 from support.store_samples import BATCH, queue_of_two_chunks
 from support.surroundings import Logged, QuietOrders, logger_to
 

@@ -19,7 +19,7 @@ from penstock.sink.store import ResultStore
 from penstock.station.checked_rows import checksum
 from penstock.station.contract import DeleteBatch
 from penstock.station.store_file import APPLICATION_ID
-from penstock.wire.messages import Print
+from penstock.wire.records import Print
 from support.sink_models import head_of
 from support.store_samples import BATCH, OTHER, lines
 

@@ -12,7 +12,9 @@ import zmq
 from penstock import Pipeline
 from penstock.keys.files import KeyFolder
 from penstock.wire.bounds import Limits
-from penstock.wire.messages import AskArguments, Fetch, Follow, Message
+from penstock.wire.desk_messages import AskArguments
+from penstock.wire.messages import Fetch, Follow
+from penstock.wire.records import Message
 from support.deaf_client import deaf_client
 from support.keyed_pipeline import door, key_of, make_keys
 from support.stations import LIMIT, Stations, until

@@ -15,7 +15,7 @@ from penstock import Pipeline, errors
 from penstock.job import payload
 from penstock.job.spec import BatchSpec, Stamp
 from penstock.station.contract import Input
-from penstock.wire.messages import BatchHead, Lease
+from penstock.wire.records import BatchHead, Lease
 from penstock.worker.contract import PieceDone, Run
 from penstock.worker.slot_host import SlotHost
 from support.stations import Stations, until

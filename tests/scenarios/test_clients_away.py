@@ -11,7 +11,8 @@ import pytest
 from penstock.job.spec import BatchSpec, JobState
 from penstock.ventilator.deletion import Deletion
 from penstock.wire.bounds import TRANSIENT_TIME
-from penstock.wire.messages import Alive, AskGone, Bytes, Gone, GoneLine
+from penstock.wire.desk_messages import Alive, AskGone, Gone, GoneLine
+from penstock.wire.records import Bytes
 from support.sim.client import ClientNode
 from support.sim.network import VirtualLinks
 from support.sim.world import World

@@ -29,7 +29,8 @@ from penstock.ventilator.process import Ventilator
 from penstock.ventilator.sink_log import SinkLog
 from penstock.ventilator.worker_loss import WorkerLoss
 from penstock.ventilator.worker_reports import WorkerReports
-from penstock.wire.messages import Completions, HandedBack, OutcomeHead
+from penstock.wire.messages import Completions, HandedBack
+from penstock.wire.records import OutcomeHead
 from penstock.worker.core import WorkerCore
 from penstock.worker.held_lease import HeldLease
 from penstock.worker.membership import Membership

@@ -10,7 +10,7 @@ import pytest
 
 from penstock.job.spec import BatchSpec, JobState
 from penstock.ventilator import ended_batches
-from penstock.wire.messages import Delete, Submit
+from penstock.wire.desk_messages import Delete, Submit
 from support.sim.world import World
 
 SEEDS = range(8)

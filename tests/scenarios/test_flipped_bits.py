@@ -20,7 +20,7 @@ from penstock.errors import Refused, StoreError
 from penstock.job.spec import BatchSpec, JobState
 from penstock.sink.contract import ReadLines, ReadRows
 from penstock.station import loop
-from penstock.wire.messages import Completion
+from penstock.wire.records import Completion
 from support.damage_sweep import repaired
 from support.sim.client import CLIENT
 from support.sim.world import World

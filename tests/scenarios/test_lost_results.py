@@ -14,7 +14,7 @@ from penstock.job.spec import BatchSpec, JobState
 from penstock.ventilator.sink_log import LOST_RETRY, SinkLog
 from penstock.ventilator.sink_log_repair import SinkLogRepair
 from penstock.ventilator.store import QueueStore
-from penstock.wire.messages import Forget
+from penstock.wire.desk_messages import Forget
 from support.sim.world import World
 
 HEAL = 60.0

@@ -19,7 +19,7 @@ import pytest
 from penstock.job.spec import BatchSpec
 from penstock.ventilator import jobs_model
 from penstock.wire import parts, streams
-from penstock.wire.messages import Part
+from penstock.wire.records import Part
 from support.sim.network import Node
 from support.sim.nodes import WorkerNode
 from support.sim.world import World

@@ -19,7 +19,7 @@ from penstock.ventilator.jobs_model import Batch
 from penstock.ventilator.known_worker import Worker
 from penstock.ventilator.open_leases import LimitGroups, OpenLeases
 from penstock.ventilator.start_conditions import StartConditions
-from penstock.wire.messages import BatchHead, Lease
+from penstock.wire.records import BatchHead, Lease
 from penstock.worker.held_lease import HeldLease
 from scenarios.test_schedules import HEAL, heal, is_settled
 from support.sim.nodes import WorkerNode

@@ -24,34 +24,24 @@ from penstock.ventilator.core import VentilatorCore
 from penstock.ventilator.jobs_model import Part, Place
 from penstock.ventilator.process import Ventilator
 from penstock.ventilator.store import QueueStore
+from penstock.wire.desk_messages import BatchClose, BatchOpen, ChunkHead, Submit, VentilatorToClient
 from penstock.wire.frames import Decoder, encode
 from penstock.wire.messages import (
-    OPENS,
-    BatchClose,
-    BatchHead,
-    BatchOpen,
     Beat,
-    Bytes,
-    ChunkHead,
-    Completion,
     Completions,
     Greeting,
     Heartbeat,
-    Held,
     Hello,
     InSlot,
     Jobs,
-    Lease,
-    Message,
     SinkHead,
-    Submit,
     ToVentilator,
-    VentilatorToClient,
     VentilatorToSink,
     VentilatorToWorker,
     Welcome,
     payload_bytes,
 )
+from penstock.wire.records import OPENS, BatchHead, Bytes, Completion, Held, Lease, Message
 from penstock.worker.contract import Deliver, JobsConnected, PieceDone, Run, SinkConnected, SlotReady, Touch
 from penstock.worker.core import WorkerCore
 from penstock.worker.lifetime import Lifetime

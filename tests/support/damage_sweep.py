@@ -41,7 +41,7 @@ from penstock.ventilator.contract import (
 from penstock.ventilator.store import QueueStore
 from penstock.ventilator.store_check import QueueCheck
 from penstock.wire.frames import split
-from penstock.wire.messages import Print
+from penstock.wire.records import Print
 from support.sink_models import head_of
 
 BATCHES = [bytes([number]) * 16 for number in range(1, 13)]

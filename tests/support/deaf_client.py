@@ -18,7 +18,7 @@ from penstock.keys.roles import Role
 from penstock.url import SOCKET_NAMES
 from penstock.wire.frames import encode
 from penstock.wire.guard import Security
-from penstock.wire.messages import Message
+from penstock.wire.records import Message
 
 
 @contextlib.contextmanager

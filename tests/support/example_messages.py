@@ -26,7 +26,7 @@ from msgspec.inspect import (
     multi_type_info,
 )
 
-from penstock.wire.messages import Message
+from penstock.wire.records import Message
 
 STARTS = {"start": 0, "stop": 1, "index": 0, "first": 0, "count": 1, "offset": 0, "position": 0}
 """Numbers that name the first job; all others are 1, and sizes 0."""

@@ -9,19 +9,8 @@ from typing import TypeVar
 
 from penstock.job.spec import JobState
 from penstock.wire.frames import Decoder
-from penstock.wire.messages import (
-    Greeting,
-    Held,
-    Hello,
-    Jobs,
-    Lease,
-    Left,
-    Message,
-    OutcomeHead,
-    Outcomes,
-    VentilatorToWorker,
-    Welcome,
-)
+from penstock.wire.messages import Greeting, Hello, Jobs, Left, Outcomes, VentilatorToWorker, Welcome
+from penstock.wire.records import Held, Lease, Message, OutcomeHead
 from support.attack_scene import Scene
 from support.keyed_pipeline import door
 from support.stations import until

@@ -17,7 +17,7 @@ from penstock.url import SOCKET_NAMES
 from penstock.wire.bounds import Limits
 from penstock.wire.frames import encode
 from penstock.wire.guard import PEERS, Security, event_of, new_pair
-from penstock.wire.messages import Message
+from penstock.wire.records import Message
 from support.stations import Stations, until
 
 ANSWER_MILLIS = 5000

@@ -20,7 +20,8 @@ from penstock.job.spec import BatchSpec
 from penstock.keys.roles import Peer, Role
 from penstock.station import loop
 from penstock.station.ventilator_contact import Outlet, VentilatorContact
-from penstock.wire.messages import BatchClose, BatchOpen, ChunkHead, Forget, Hello, Submit, Unfollow
+from penstock.wire.desk_messages import BatchClose, BatchOpen, ChunkHead, Forget, Submit
+from penstock.wire.messages import Hello, Unfollow
 from penstock.worker.core import WorkerCore
 from penstock.worker.job_lines import Screens
 from penstock.worker.process import Worker

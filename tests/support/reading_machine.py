@@ -23,7 +23,8 @@ from penstock.station.contract import Bytes, FromClient, Save
 from penstock.station.permissions import Bindings
 from penstock.station.ventilator_contact import VentilatorContact
 from penstock.wire.frames import encode, join
-from penstock.wire.messages import Fetched, Message, Rows, Verdicts, credit_cost
+from penstock.wire.messages import Fetched, Rows, Verdicts, credit_cost
+from penstock.wire.records import Message
 from penstock.wire.sockets import Received
 from support.recording_client import Wire, World
 from support.sink_models import BATCHES, CLIENTS, SINK, MemoryResults, arrived, head_of

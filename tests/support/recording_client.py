@@ -16,8 +16,10 @@ from penstock.client.submit_packing import Part
 from penstock.job.payload import Alone, decode_values, dumps, encode_values, load_chunk
 from penstock.job.spec import BatchSpec, JobState, Stamp
 from penstock.job.stateless import are_plain
+from penstock.wire.desk_messages import ClientToVentilator, Submit
 from penstock.wire.frames import Decoder, encode, join, split
-from penstock.wire.messages import ClientToSink, ClientToVentilator, Message, Note, OutcomeHead, Rows, Submit
+from penstock.wire.messages import ClientToSink, Rows
+from penstock.wire.records import Message, Note, OutcomeHead
 from penstock.wire.sockets import Received
 
 Bytes = bytes | memoryview

@@ -25,18 +25,8 @@ from penstock.station.contract import Actions, Answer, Bytes, FromClient, Log, R
 from penstock.station.permissions import Bindings
 from penstock.station.ventilator_contact import VentilatorContact
 from penstock.wire.frames import join
-from penstock.wire.messages import (
-    Credit,
-    ForgetBatch,
-    Message,
-    OutcomeHead,
-    Outcomes,
-    Replay,
-    Rows,
-    SinkBeat,
-    SinkUp,
-    Verdicts,
-)
+from penstock.wire.messages import Credit, ForgetBatch, Outcomes, Replay, Rows, SinkBeat, SinkUp, Verdicts
+from penstock.wire.records import Message, OutcomeHead
 from support.sink_models import (
     BATCHES,
     CLIENTS,

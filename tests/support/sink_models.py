@@ -19,14 +19,11 @@ from penstock.station.growth import Growth
 from penstock.station.recorded_jobs import RecordedLine, StoredRecord
 from penstock.wire.frames import join, split
 from penstock.wire.messages import (
-    Completion,
     Completions,
     Credit,
     Diverged,
     Follow,
     ForgetBatch,
-    Message,
-    OutcomeHead,
     Outcomes,
     Replay,
     Rows,
@@ -34,6 +31,7 @@ from penstock.wire.messages import (
     SinkHead,
     credit_cost,
 )
+from penstock.wire.records import Completion, Message, OutcomeHead
 
 SINK = b"s" * 16
 WORKERS = (b"v" * 16, b"w" * 16)

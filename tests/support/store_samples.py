@@ -13,7 +13,7 @@ from penstock.sink.hash_chain import completion
 from penstock.sink.store import ResultStore
 from penstock.ventilator.contract import SaveBatch, SaveChunk
 from penstock.ventilator.store import QueueStore
-from penstock.wire.messages import OutcomeHead
+from penstock.wire.records import OutcomeHead
 from support.sink_models import WORKERS
 
 BATCH, OTHER = b"b" * 16, b"c" * 16

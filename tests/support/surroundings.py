@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from penstock.keys.roles import Peer
 from penstock.wire.guard import Guard, News
-from penstock.wire.messages import MAX_FRAME_BYTES, Bytes, Message
+from penstock.wire.records import MAX_FRAME_BYTES, Bytes, Message
 from penstock.wire.sockets import Received
 
 

@@ -22,7 +22,8 @@ from penstock.client.records import Outcome
 from penstock.client.results import outcomes_of
 from penstock.errors import Refused
 from penstock.job.spec import BatchSpec, new_worker_id
-from penstock.wire.messages import BatchLine, Claim, Claimed
+from penstock.wire.desk_messages import BatchLine
+from penstock.wire.messages import Claim, Claimed
 
 if TYPE_CHECKING:
     from penstock.client.session import Session

@@ -13,7 +13,7 @@ from penstock.client.session import Session
 from penstock.client.single_submits import Streams
 from penstock.errors import NoPipeline, ProtocolError, StoreError
 from penstock.job.spec import ID_BYTES
-from penstock.wire.messages import BackUp, BackUpState
+from penstock.wire.desk_messages import BackUp, BackUpState
 
 LOOK_INTERVAL = 0.1
 ANSWER_TIME = 30.0

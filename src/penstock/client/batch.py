@@ -21,9 +21,7 @@ from penstock.client.results import error_of, handed_out, outcomes_of
 from penstock.client.row_fetch import fetch_rows
 from penstock.errors import JobError, NoSuchBatch
 from penstock.job.spec import ID_BYTES, BatchSpec, JobState
-from penstock.wire.messages import (
-    DIGEST_BYTES,
-    MAX_RECORDS,
+from penstock.wire.desk_messages import (
     AskBatches,
     AskDigests,
     AskStack,
@@ -40,6 +38,7 @@ from penstock.wire.messages import (
     Why,
     WorkerLine,
 )
+from penstock.wire.records import DIGEST_BYTES, MAX_RECORDS
 
 if TYPE_CHECKING:
     from penstock.client.live_output import Live

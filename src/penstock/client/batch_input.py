@@ -13,7 +13,8 @@ from penstock.client.functions import Function, Functions
 from penstock.client.serialization_errors import chunk_blob
 from penstock.client.submit_packing import Part, opening
 from penstock.job.spec import BatchId, BatchSpec, new_batch_id
-from penstock.wire.messages import DIGEST_BYTES, BatchClose, ChunkHead, Forget
+from penstock.wire.desk_messages import BatchClose, ChunkHead, Forget
+from penstock.wire.records import DIGEST_BYTES
 
 if TYPE_CHECKING:
     from penstock.client.session import Session

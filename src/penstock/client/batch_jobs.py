@@ -21,18 +21,9 @@ from penstock.errors import NoSuchBatch, ProtocolError
 from penstock.job.argument_text import NOT_KEPT, WHOLE, Text, Work
 from penstock.job.display import text_of, typed
 from penstock.job.spec import BatchSpec, JobState, Stamp, job_id
+from penstock.wire.desk_messages import Arguments, AskArguments, AskBatches, AskJobs, BatchesInfo, JobLine, JobsInfo
 from penstock.wire.frames import split
-from penstock.wire.messages import (
-    SHOWN_BYTES,
-    Arguments,
-    AskArguments,
-    AskBatches,
-    AskJobs,
-    BatchesInfo,
-    JobLine,
-    JobsInfo,
-    Note,
-)
+from penstock.wire.records import SHOWN_BYTES, Note
 
 if TYPE_CHECKING:
     from penstock.client.session import Session

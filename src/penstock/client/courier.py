@@ -24,9 +24,7 @@ from penstock.client.refusals import error_named
 from penstock.client.requests import Requests
 from penstock.client.submit_packing import Packed, Packer, Part, without
 from penstock.errors import ProtocolError, VersionMismatch
-from penstock.wire.frames import Decoder
-from penstock.wire.messages import (
-    MAX_RECORDS,
+from penstock.wire.desk_messages import (
     Alive,
     AskBatches,
     AskGone,
@@ -34,26 +32,22 @@ from penstock.wire.messages import (
     AsksMuch,
     AskWhy,
     BackUpState,
-    Bytes,
     Cancel,
-    Claimed,
     Delete,
     DrainWorker,
-    Fetched,
-    FetchedOutput,
     Gone,
     Knock,
     Known,
-    Message,
     Notice,
-    PartsTaken,
     Refused,
     Retry,
-    SinkToClient,
     Submit,
     VentilatorToClient,
 )
+from penstock.wire.frames import Decoder
+from penstock.wire.messages import Claimed, Fetched, FetchedOutput, SinkToClient
 from penstock.wire.parts import NUMBERS_FROM, Inbound, Outbound
+from penstock.wire.records import MAX_RECORDS, Bytes, Message, PartsTaken
 from penstock.wire.sockets import Received
 from penstock.wire.streams import Progress
 

@@ -23,7 +23,7 @@ from penstock.client.version_check import Versions
 from penstock.errors import NoPipeline
 from penstock.job.manager_authkeys import Client
 from penstock.job.spec import BatchSpec
-from penstock.wire.messages import AskPipeline, DrainWorker, PipelineInfo
+from penstock.wire.desk_messages import AskPipeline, DrainWorker, PipelineInfo
 
 if TYPE_CHECKING:
     from penstock.client.local_stations import LocalStations

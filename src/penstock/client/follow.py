@@ -15,7 +15,8 @@ from itertools import count
 from typing import NamedTuple, Protocol
 
 from penstock.wire.frames import split
-from penstock.wire.messages import Credit, Follow, Live, Message, OutcomeHead, Rows, SinkUp, Unfollow, credit_cost
+from penstock.wire.messages import Credit, Follow, Live, Rows, SinkUp, Unfollow, credit_cost
+from penstock.wire.records import Message, OutcomeHead
 
 Bytes = bytes | memoryview
 

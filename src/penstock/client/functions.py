@@ -23,7 +23,7 @@ from penstock.job.main_module import SourceText, Travelling
 from penstock.job.shipped_modules import PYTHON, Module
 from penstock.job.stateless import is_importable, is_in_script, is_stateless
 from penstock.job.wrappers import Initializer, Prepared, Surroundings
-from penstock.wire.messages import MAX_FRAME_BYTES
+from penstock.wire.records import MAX_FRAME_BYTES
 
 if TYPE_CHECKING:
     from penstock.client.script_definitions import Script

@@ -22,7 +22,8 @@ from penstock.errors import PenstockError
 from penstock.job.imported_modules import imported
 from penstock.job.spans import SpanSet
 from penstock.wire.bounds import RECALL_PATIENCE
-from penstock.wire.messages import Cancel, Message
+from penstock.wire.desk_messages import Cancel
+from penstock.wire.records import Message
 
 PATIENCE = RECALL_PATIENCE + 0.5
 """Seconds after which a ventilator without an answer is silent: it answers within RECALL_PATIENCE."""

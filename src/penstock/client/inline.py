@@ -28,7 +28,7 @@ from penstock.errors import JobError, NoSuchBatch, NoSuchWorker
 from penstock.job import payload
 from penstock.job.manager_authkeys import Client
 from penstock.job.spec import BatchSpec, JobState
-from penstock.wire.messages import BatchLine
+from penstock.wire.desk_messages import BatchLine
 
 if TYPE_CHECKING:
     from penstock.client.session import Session

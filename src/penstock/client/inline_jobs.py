@@ -26,7 +26,7 @@ from penstock.job.spec import BatchId, BatchSpec, JobState, Stamp, new_batch_id
 from penstock.slot.command_job import at_niceness, job_variables
 from penstock.slot.job_report import CommandEnd, CommandReport, Report
 from penstock.slot.output_capture import Taken
-from penstock.wire.messages import OutcomeHead
+from penstock.wire.records import OutcomeHead
 
 
 class Jobs:

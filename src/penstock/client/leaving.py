@@ -28,7 +28,7 @@ from penstock.client.outage import CONNECT_TIMEOUT
 from penstock.client.session import Session
 from penstock.client.single_submits import Streams
 from penstock.errors import JobCancelled, JobDied, NoPipeline, PenstockError
-from penstock.wire.messages import AskPipeline, PipelineInfo
+from penstock.wire.desk_messages import AskPipeline, PipelineInfo
 
 if TYPE_CHECKING:
     from penstock.client.local_stations import LocalStations

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Protocol
 from penstock.client.follow import Bytes, Follower, Row
 from penstock.job.spans import SpanSet
 from penstock.wire.frames import split
-from penstock.wire.messages import Credit, Follow, Print, print_cost
+from penstock.wire.messages import Credit, Follow, print_cost
 from penstock.wire.messages import Live as LiveMessage
+from penstock.wire.records import Print
 
 if TYPE_CHECKING:
     from penstock.client.session import Session

@@ -26,7 +26,7 @@ from penstock.client.refusals import error_named
 from penstock.client.results import Piece, error_of, handed_out, pieces_of
 from penstock.errors import PenstockError
 from penstock.job.spec import BatchSpec, JobState
-from penstock.wire.messages import AskGone, Cancel
+from penstock.wire.desk_messages import AskGone, Cancel
 
 if TYPE_CHECKING:
     from penstock.client.session import Session

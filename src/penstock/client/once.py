@@ -24,7 +24,7 @@ from penstock.client.single_submits import Stream, Streams, chunk_of
 from penstock.client.submit_packing import Part, opening
 from penstock.errors import PenstockError
 from penstock.job.spec import BatchId, BatchSpec, new_batch_id
-from penstock.wire.messages import BatchClose, ChunkHead
+from penstock.wire.desk_messages import BatchClose, ChunkHead
 
 CHUNK_JOBS = 1_000
 """Jobs of a chunk at most; the same everywhere, whatever slots there are."""

@@ -9,7 +9,8 @@ from typing import Any
 from penstock import errors
 from penstock.errors import PenstockError
 from penstock.job.display import printable
-from penstock.wire.messages import Bytes, GoneLine, Known, Message, Refused
+from penstock.wire.desk_messages import GoneLine, Known, Refused
+from penstock.wire.records import Bytes, Message
 
 
 class AcceptedBeforeError(PenstockError):

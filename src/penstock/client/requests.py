@@ -16,7 +16,8 @@ import msgspec
 
 from penstock.errors import ConfigError
 from penstock.wire.bounds import RESEND
-from penstock.wire.messages import Message, Refused
+from penstock.wire.desk_messages import Refused
+from penstock.wire.records import Message
 
 Bytes = bytes | memoryview
 Transmit = Callable[[Message, Bytes], bool]

@@ -28,7 +28,7 @@ from penstock.job.payload import Partial, Unreadable
 from penstock.job.spawning import CANNOT_START
 from penstock.job.spec import BatchSpec, JobState, job_id
 from penstock.job.unopened_value import NOT_READABLE, read_values
-from penstock.wire.messages import Note
+from penstock.wire.records import Note
 
 SILENT = Note()
 FINAL_STATES: dict[JobState, FinalState] = {

@@ -28,9 +28,10 @@ from penstock.client.slow_transfers import SlowTransfers
 from penstock.client.submit_packing import Part
 from penstock.errors import NoPipeline, PenstockError
 from penstock.keys.files import KeyFile
+from penstock.wire.desk_messages import Known, Submit
+from penstock.wire.desk_messages import Refused as Refusal
 from penstock.wire.greeting import reception
-from penstock.wire.messages import Known, Message, Submit
-from penstock.wire.messages import Refused as Refusal
+from penstock.wire.records import Message
 
 Bytes = bytes | memoryview
 T = TypeVar("T")

@@ -25,7 +25,7 @@ from penstock.job import payload
 from penstock.job.payload import Unreadable
 from penstock.job.spans import SpanSet
 from penstock.job.spec import BatchId, BatchSpec, JobState, new_batch_id
-from penstock.wire.messages import BatchClose, Cancel, ChunkHead
+from penstock.wire.desk_messages import BatchClose, Cancel, ChunkHead
 
 if TYPE_CHECKING:
     from penstock.client.session import Session

@@ -13,8 +13,8 @@ from penstock.client.functions import Function
 from penstock.job import display
 from penstock.job.spec import LABEL_CHARS, BatchSpec
 from penstock.version import VERSION
+from penstock.wire.desk_messages import BatchClose, BatchOpen, ChunkHead, Program, Submit
 from penstock.wire.frames import join, split
-from penstock.wire.messages import BatchClose, BatchOpen, ChunkHead, Program, Submit
 
 Bytes = bytes | memoryview
 

@@ -11,7 +11,7 @@ from penstock.client.records import BatchStatus, PipelineStatus
 from penstock.client.session import Session
 from penstock.client.single_submits import Streams
 from penstock.errors import NoPipeline
-from penstock.wire.messages import AskPipeline, DrainWorker
+from penstock.wire.desk_messages import AskPipeline, DrainWorker
 
 
 class Desk:

@@ -20,7 +20,8 @@ from penstock.station.contract import (
     SaveOfBatch,
 )
 from penstock.station.recorded_jobs import StoredRecord
-from penstock.wire.messages import Completion, Delivery, OutcomeHead, Print
+from penstock.wire.messages import Delivery
+from penstock.wire.records import Completion, OutcomeHead, Print
 
 # -------------------------------------------------------------------------------------------------------------- inputs
 

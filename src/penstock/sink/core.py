@@ -52,9 +52,9 @@ from penstock.station.contract import Actions, Bytes, DeleteBatch, FromClient, L
 from penstock.station.control_silence import ControlSilence
 from penstock.station.lease_tokens import NO_TOKENS, LeaseTokens
 from penstock.wire.bounds import HEARTBEAT_INTERVAL, LEASE_TIME, LIMITS
+from penstock.wire.desk_messages import TrimOutput
 from penstock.wire.messages import (
     Claim,
-    Completion,
     Completions,
     Credit,
     Delivery,
@@ -63,11 +63,9 @@ from penstock.wire.messages import (
     ForgetBatch,
     Forgotten,
     Greeting,
-    OutcomeHead,
     Outcomes,
     Output,
     PartsPassed,
-    PartsTaken,
     Prints,
     Replay,
     Restate,
@@ -75,9 +73,9 @@ from penstock.wire.messages import (
     SinkBeat,
     SinkHead,
     SinkRefused,
-    TrimOutput,
     Verdicts,
 )
+from penstock.wire.records import Completion, OutcomeHead, PartsTaken
 
 LOG_LINES = 2000
 """Lines of a replay read and told per turn: about 10 ms, so that workers and clients are served in between."""

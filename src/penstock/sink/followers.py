@@ -19,7 +19,8 @@ from collections import Counter
 from penstock.sink.contract import ReadRows, RowsRead, SaveRow
 from penstock.station.contract import Actions, Answer, Bytes, Log
 from penstock.wire.frames import join
-from penstock.wire.messages import Credit, Follow, Live, Print, Rows, SinkUp, credit_cost, print_cost
+from penstock.wire.messages import Credit, Follow, Live, Rows, SinkUp, credit_cost, print_cost
+from penstock.wire.records import Print
 
 FOLLOWER_TIME = 60.0
 """Seconds; a client says Follow or Credit every 20."""

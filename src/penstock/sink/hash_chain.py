@@ -11,7 +11,7 @@ import hashlib
 
 import msgspec
 
-from penstock.wire.messages import Completion, OutcomeHead
+from penstock.wire.records import Completion, OutcomeHead
 
 CHAIN_BYTES = 16
 """Not against forgers (who would own both disks), only against accidents: 128 bits are plenty."""

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from penstock.sink.contract import SaveRow
 from penstock.station.checked_rows import checksum
-from penstock.wire.messages import OutcomeHead
+from penstock.wire.records import OutcomeHead
 
 ATTEMPT, FINAL, OPENING = range(3)
 """Kinds of lines."""

@@ -6,7 +6,8 @@ from penstock.sink.followers import Followers
 from penstock.sink.refused_records import refused
 from penstock.station.contract import Actions, Bytes, Report
 from penstock.station.lease_tokens import LeaseTokens
-from penstock.wire.messages import LiveTaken, Print, Prints
+from penstock.wire.messages import LiveTaken, Prints
+from penstock.wire.records import Print
 
 
 class LiveOutput:

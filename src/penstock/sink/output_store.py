@@ -26,7 +26,7 @@ from penstock.sink.store_statements import (
 )
 from penstock.station.checked_rows import checksum, is_whole
 from penstock.station.store_file import DELETE_BYTES, DELETE_ROWS, StoreFile
-from penstock.wire.messages import OutcomeHead
+from penstock.wire.records import OutcomeHead
 
 _decode_head = msgspec.msgpack.Decoder(OutcomeHead).decode
 

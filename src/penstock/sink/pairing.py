@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from penstock.sink.contract import Known, SaveKnown
 from penstock.station.contract import Actions, Report
-from penstock.wire.messages import UNPAIRED, SinkBeat, VentilatorRefused
+from penstock.wire.messages import SinkBeat, VentilatorRefused
+from penstock.wire.records import UNPAIRED
 
 
 class Pairing:

@@ -72,14 +72,13 @@ from penstock.wire.messages import (
     FetchOutput,
     Follow,
     Keys,
-    Message,
-    PartsTaken,
     SinkHead,
     Upgrade,
     VentilatorToSink,
     WorkerToSink,
 )
 from penstock.wire.parts import Inbound, Outbound
+from penstock.wire.records import Message, PartsTaken
 from penstock.wire.socket_sets import sink_links
 from penstock.wire.sockets import Received
 

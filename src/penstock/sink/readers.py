@@ -8,7 +8,9 @@ from penstock.sink.claims import Claims
 from penstock.sink.contract import ReadOutput, ReadSpan
 from penstock.sink.followers import Followers
 from penstock.station.contract import Actions, CopyStore, FromClient
-from penstock.wire.messages import BackUp, Claim, Credit, Fetch, FetchOutput, Follow, PartsTaken, Unfollow
+from penstock.wire.desk_messages import BackUp
+from penstock.wire.messages import Claim, Credit, Fetch, FetchOutput, Follow, Unfollow
+from penstock.wire.records import PartsTaken
 
 
 class Readers:

@@ -16,7 +16,7 @@ from penstock.job.spans import Span
 from penstock.sink.contract import SaveRecorded
 from penstock.station.contract import Actions
 from penstock.station.recorded_jobs import Recorded, StoredRecord
-from penstock.wire.messages import OutcomeHead
+from penstock.wire.records import OutcomeHead
 
 CHECKPOINT_LINES = 16
 """Lines of a batch between checkpoints, beside one for each gap: what has to be read again when it comes back."""

@@ -34,7 +34,8 @@ from penstock.station.contract import Bytes, DeleteBatch
 from penstock.station.recorded_jobs import RecordedLine, StoredRecord
 from penstock.station.store_file import DAMAGED, DELETE_BYTES, DELETE_ROWS, StoreFile
 from penstock.wire.frames import join
-from penstock.wire.messages import Completion, OutcomeHead, credit_cost
+from penstock.wire.messages import credit_cost
+from penstock.wire.records import Completion, OutcomeHead
 
 FETCH_BYTES = 8 << 20
 """What one `rows_in` gives out at most; who wants more goes on from there."""

@@ -22,7 +22,7 @@ from penstock.job.spans import SpanSet
 from penstock.sink.hash_chain import CHAIN_BYTES
 from penstock.sink.store_statements import BATCH, CLAIM, DOOMED, DOOMED_OUTPUT, LINE, META, OUTPUT
 from penstock.station.store_file import StoreFile
-from penstock.wire.messages import OutcomeHead
+from penstock.wire.records import OutcomeHead
 
 LINE_AT = f"SELECT {LINE.is_sound}, batch, start, stop FROM line WHERE seq = ?"
 ANY_LINE = "SELECT 1 FROM line INDEXED BY line_position WHERE batch = ? LIMIT 1"

@@ -24,7 +24,7 @@ from penstock.slot.journal import Journal
 from penstock.slot.output_capture import Output, Taken
 from penstock.slot.process_tree import signal_name
 from penstock.slot.protocol import RECORDS_BYTES, Ran
-from penstock.wire.messages import MAX_FRAME_BYTES, Note
+from penstock.wire.records import MAX_FRAME_BYTES, Note
 
 TRACEBACK_CHARS = 65_000
 """Of a traceback, kept at both ends: what Note allows, less a line that says what is cut."""

@@ -28,7 +28,7 @@ from penstock.job.spec import Instant, JobState, Seconds
 from penstock.job.spooled_output import Spooled
 from penstock.slot.framing import MAX_BYTES, FrameReader, prefix
 from penstock.slot.originals import fcntl
-from penstock.wire.messages import MAX_FRAME_BYTES, Count, Note, Text
+from penstock.wire.records import MAX_FRAME_BYTES, Count, Note, Text
 
 PIECE, INDEX, STARTED, UNIT, TAKEN, COLLECTED, UNTIL, ENDED = range(8)
 """Cells: the piece, the job's index, when it started (CLOCK_MONOTONIC ns, 0: loading), how many jobs are run as one

@@ -11,7 +11,7 @@ from penstock.station.log_events import emit
 from penstock.station.loop import Process
 from penstock.station.store_copy import StoreCopy, check_target, size_of
 from penstock.station.store_file import StoreFile
-from penstock.wire.messages import BackUp, BackUpState, Refused
+from penstock.wire.desk_messages import BackUp, BackUpState, Refused
 
 ASKER_PATIENCE = 30.0
 """Seconds after which a copy is given up that nobody asks after: who wants it asks some times in a second."""

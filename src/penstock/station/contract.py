@@ -12,7 +12,8 @@ from typing import Any
 import msgspec
 
 from penstock.keys.roles import EVERYONE, Peer
-from penstock.wire.messages import BackUp, Message
+from penstock.wire.desk_messages import BackUp
+from penstock.wire.records import Message
 
 Bytes = bytes | memoryview
 

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import msgspec
 
 from penstock.job.spec import Stamp
-from penstock.wire.messages import OutcomeHead, Print
+from penstock.wire.records import OutcomeHead, Print
 
 MAC_BYTES = 16
 """Guessed in 2**128 tries, each a message to the sink."""

@@ -28,9 +28,10 @@ from penstock.station.contract import Actions, Log, Save
 from penstock.station.service_manager import ServiceManager
 from penstock.station.waiting_questions import WaitingQuestions
 from penstock.wire.bounds import is_to_be_logged
+from penstock.wire.desk_messages import Refused
 from penstock.wire.frames import Decoder, Wire, asked_number
 from penstock.wire.guard import Guard, News
-from penstock.wire.messages import Bytes, Message, Refused
+from penstock.wire.records import Bytes, Message
 from penstock.wire.repeated import Repeated
 from penstock.wire.sockets import Received
 

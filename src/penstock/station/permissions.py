@@ -19,7 +19,7 @@ from typing import Any
 from penstock.keys.roles import Peer, Role
 from penstock.station.lease_tokens import LeaseTokens
 from penstock.wire.bounds import IDS_PER_SECOND, count_one
-from penstock.wire.messages import (
+from penstock.wire.desk_messages import (
     Alive,
     AskArguments,
     AskBatches,
@@ -30,15 +30,11 @@ from penstock.wire.messages import (
     AskStack,
     AskWhy,
     BackUp,
-    BySink,
-    Claim,
     DrainWorker,
-    Hello,
-    Outcomes,
-    Output,
-    Prints,
     Submit,
 )
+from penstock.wire.messages import Claim, Hello, Outcomes, Output, Prints
+from penstock.wire.records import BySink
 
 IDS_MAX = 100_000
 """Worker ids whose key is remembered: ten lives of each of ten thousand workers."""

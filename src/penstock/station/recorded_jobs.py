@@ -17,7 +17,7 @@ import msgspec
 
 from penstock.job.spans import Span, SpanSet
 from penstock.job.spec import Stamp
-from penstock.wire.messages import Completion, OutcomeHead
+from penstock.wire.records import Completion, OutcomeHead
 
 Key = TypeVar("Key", Stamp, int)
 

@@ -7,7 +7,7 @@ from collections import OrderedDict
 
 from penstock.station.contract import FromClient
 from penstock.ventilator.turn import Turn
-from penstock.wire.messages import Cancel, Delete, DrainWorker, Retry
+from penstock.wire.desk_messages import Cancel, Delete, DrainWorker, Retry
 
 ORDERS_KEPT = 1000
 """Of these it is known that they are in the log: an order is sent again until it is answered, which may take long."""

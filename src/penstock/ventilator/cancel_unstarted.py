@@ -19,7 +19,9 @@ from penstock.ventilator.jobs_model import Batch, Part, Place, UnstartedCancel
 from penstock.ventilator.ledger import Ledger
 from penstock.ventilator.reads import LoadChunk
 from penstock.wire.bounds import RECALL_PATIENCE, RESEND
-from penstock.wire.messages import Cancel, Cancelled, HandedBack, LeaseSpan
+from penstock.wire.desk_messages import Cancel, Cancelled
+from penstock.wire.messages import HandedBack
+from penstock.wire.records import LeaseSpan
 
 
 class UnstartedCancels:

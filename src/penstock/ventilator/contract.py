@@ -17,7 +17,8 @@ from penstock.station.contract import (
     Save,
     SaveOfBatch,
 )
-from penstock.wire.messages import Jobs, Message
+from penstock.wire.messages import Jobs
+from penstock.wire.records import Message
 
 ARGUMENTS_DAMAGED = "damaged on disk: its arguments"
 FUNCTION_DAMAGED = "damaged on disk: its function"

@@ -11,20 +11,9 @@ from __future__ import annotations
 
 from penstock.station.clock import Clock
 from penstock.station.loop import StationLinks
-from penstock.wire.messages import (
-    PART_BYTES,
-    Bytes,
-    CancelSpan,
-    Drop,
-    FunctionPart,
-    Greeting,
-    Hello,
-    Jobs,
-    Message,
-    PartsTaken,
-    Recall,
-)
+from penstock.wire.messages import CancelSpan, Drop, FunctionPart, Greeting, Hello, Jobs, Recall
 from penstock.wire.parts import Outbound
+from penstock.wire.records import PART_BYTES, Bytes, Message, PartsTaken
 
 IN_ORDER = (Jobs, FunctionPart, Recall, CancelSpan, Drop)
 

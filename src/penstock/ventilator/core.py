@@ -39,7 +39,7 @@ from penstock.ventilator.sink_log_repair import SinkLogRepair
 from penstock.ventilator.start_conditions import StartConditions
 from penstock.ventilator.user_retry import Retries
 from penstock.ventilator.worker_reports import WorkerReports
-from penstock.wire import messages
+from penstock.wire import desk_messages, messages, records
 from penstock.wire.bounds import HEARTBEAT_INTERVAL, LEASE_TIME, RESEND, TRANSIENT_TIME
 
 ANYBODY = contract.Identity()
@@ -159,13 +159,13 @@ class VentilatorCore:
                 self.worker_reports.on_need_function(event, now)
             case messages.StackTaken():
                 self.questions.stacks.on_taken(event)
-            case messages.BySink():
+            case records.BySink():
                 self._on_sink(event, now)
             case contract.WallClock(time):
                 self.deletion.on_wall_clock(time, now)
             case contract.PartsUnderWay(workers):
                 self.worker_reports.loss.on_parts_under_way(workers, now)
-            case messages.PartsTaken() | messages.Part():
+            case records.PartsTaken() | records.Part():
                 pass  # the process has sent what follows, and puts the others together
             case contract.Subscribed():
                 self.worker_reports.on_subscribed(event)
@@ -216,7 +216,7 @@ class VentilatorCore:
             case messages.LiveTaken(_, worker, number, is_kept):
                 self.ledger.turn.tell(worker, messages.LiveAck(number, is_kept))
             case messages.PartsPassed(_, worker, stream, position):
-                self.ledger.turn.tell(worker, messages.PartsTaken(stream, position))
+                self.ledger.turn.tell(worker, records.PartsTaken(stream, position))
             case _:
                 assert_never(event)
 
@@ -287,47 +287,47 @@ class VentilatorCore:
     # ------------------------------------------------------------------------------------------ the rest
 
     def _on_client(self, event: FromClient, now: float) -> None:
-        if not isinstance(event.message, messages.AskPipeline):  # whose answer tells it
+        if not isinstance(event.message, desk_messages.AskPipeline):  # whose answer tells it
             self.questions.tell_trouble(event.client)
         if why := refusal(event.sender, event.message, self.ledger.backlog.owner):
             self.intake.refuse(event.client, event.message, why)
             return
         self.audit.on_client(event)
         match event.message:
-            case messages.Submit():
+            case desk_messages.Submit():
                 self._other_versions.on_submit(event)
                 self.intake.on_submit(event, now)
                 self.deletion.on_submit(event.client, event.message, now)
-            case messages.Cancel() as cancel:
+            case desk_messages.Cancel() as cancel:
                 self.intake.on_cancel(event.client, cancel)
-            case messages.Retry() as retry:
+            case desk_messages.Retry() as retry:
                 self.retries.on_retry(event.client, retry)
-            case messages.Forget() as forget:
+            case desk_messages.Forget() as forget:
                 self.deletion.on_forget(forget.batch)
-            case messages.TrimOutput() as trim:
+            case desk_messages.TrimOutput() as trim:
                 if self.sink_log.sink is not None:
                     self.ledger.turn.tell(self.sink_log.sink, trim)
-            case messages.Delete() as delete:
+            case desk_messages.Delete() as delete:
                 self.deletion.on_delete(event.client, delete)
-            case messages.Alive() as alive:
+            case desk_messages.Alive() as alive:
                 self.deletion.on_alive(event.client, alive, now)
-            case messages.AskGone() as ask_gone:
+            case desk_messages.AskGone() as ask_gone:
                 self.deletion.on_ask_gone(event.client, ask_gone)
-            case messages.DrainWorker() as drain:
+            case desk_messages.DrainWorker() as drain:
                 self.worker_reports.on_drain(event.client, drain)
             case (
-                messages.AskBatches()
-                | messages.AskDigests()
-                | messages.AskWhy()
-                | messages.AskJobs()
-                | messages.AskArguments() as ask
+                desk_messages.AskBatches()
+                | desk_messages.AskDigests()
+                | desk_messages.AskWhy()
+                | desk_messages.AskJobs()
+                | desk_messages.AskArguments() as ask
             ):
                 self.questions.on_ask(event.client, event.sender, ask, now)
-            case messages.AskStack() as ask_stack:
+            case desk_messages.AskStack() as ask_stack:
                 self.questions.stacks.on_ask(event.client, ask_stack, now)
-            case messages.BackUp() as asked:
+            case desk_messages.BackUp() as asked:
                 self.ledger.turn.say(CopyStore(event.client, asked, event.sender.name))
-            case messages.AskPipeline() as ask_pipeline:
+            case desk_messages.AskPipeline() as ask_pipeline:
                 self.questions.on_ask_pipeline(event.client, ask_pipeline.number, self.malformed, now)
             case _:
                 raise AssertionError(f"no client says {event.message!r}")

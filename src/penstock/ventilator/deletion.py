@@ -26,7 +26,8 @@ from penstock.ventilator.ledger import Ledger
 from penstock.ventilator.reads import LoadExpired
 from penstock.ventilator.start_conditions import StartConditions
 from penstock.wire.bounds import TRANSIENT_TIME
-from penstock.wire.messages import Alive, AskGone, Delete, Done, ForgetBatch, Gone, GoneLine, Submit, no_such_batch
+from penstock.wire.desk_messages import Alive, AskGone, Delete, Done, Gone, GoneLine, Submit, no_such_batch
+from penstock.wire.messages import ForgetBatch
 
 EXPIRE_INTERVAL = 1.0
 """Seconds between two looks for maps without a client: thousands of batches may be kept, and a turn is short."""

@@ -30,7 +30,8 @@ from penstock.ventilator.ledger import Ledger
 from penstock.ventilator.start_failures import StartFailures
 from penstock.ventilator.worker_demand import WorkerDemand
 from penstock.wire.bundles import bundles
-from penstock.wire.messages import INLINE_FUNCTION_BYTES, BatchHead, Jobs, Lease
+from penstock.wire.messages import Jobs
+from penstock.wire.records import INLINE_FUNCTION_BYTES, BatchHead, Lease
 
 LEASES_PER_MESSAGE = 64
 """Bounds one Jobs message, so that a round of it stays small beside a worker's window."""

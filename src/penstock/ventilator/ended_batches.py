@@ -22,7 +22,8 @@ from penstock.ventilator.ledger import Ledger
 from penstock.ventilator.reads import BatchesLoaded
 from penstock.ventilator.start_conditions import StartConditions
 from penstock.ventilator.user_retry import Retries
-from penstock.wire.messages import AskGone, Hello, Submit
+from penstock.wire.desk_messages import AskGone, Submit
+from penstock.wire.messages import Hello
 
 
 class Absent(NamedTuple):

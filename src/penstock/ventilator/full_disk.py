@@ -22,7 +22,7 @@ from penstock.ventilator.core import VentilatorCore
 from penstock.ventilator.reads import FindBatches
 from penstock.ventilator.stored_batches import StoredBatches
 from penstock.ventilator.trouble_notices import TroubleNotices
-from penstock.wire.messages import (
+from penstock.wire.desk_messages import (
     AskArguments,
     AskBatches,
     AskDigests,
@@ -33,16 +33,12 @@ from penstock.wire.messages import (
     Cancel,
     Delete,
     DrainWorker,
-    Heartbeat,
-    Hello,
     Knock,
-    Message,
-    NeedFunction,
     Refused,
     Retry,
-    SinkBeat,
-    SinkHead,
 )
+from penstock.wire.messages import Heartbeat, Hello, NeedFunction, SinkBeat, SinkHead
+from penstock.wire.records import Message
 
 QUESTIONS = (AskPipeline, AskBatches, AskJobs, AskWhy, AskArguments, AskDigests)
 ORDERS = (Cancel, Delete, Retry, DrainWorker, BackUp)

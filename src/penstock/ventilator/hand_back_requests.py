@@ -13,7 +13,8 @@ from collections.abc import Iterable
 from penstock.ventilator.known_worker import Worker
 from penstock.ventilator.turn import Turn
 from penstock.wire.bounds import RESEND
-from penstock.wire.messages import HandBack, LeaseSpan, Recall
+from penstock.wire.messages import HandBack, Recall
+from penstock.wire.records import LeaseSpan
 
 UNNUMBERED = 0
 """Of what a worker hands back unasked, and of requests whose answer need not be known for one."""

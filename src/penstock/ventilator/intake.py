@@ -27,20 +27,19 @@ from penstock.ventilator.ledger import Ledger
 from penstock.ventilator.placement import Placement
 from penstock.ventilator.reads import ChunkLoaded, ChunksLoaded, LoadChunks
 from penstock.ventilator.start_conditions import StartConditions
-from penstock.wire.frames import split
-from penstock.wire.messages import (
-    DIGEST_BYTES,
+from penstock.wire.desk_messages import (
     Accepted,
     BatchOpen,
     Cancel,
     Cancelled,
     ChunkHead,
     Known,
-    Message,
     Refused,
     Submit,
     no_such_batch,
 )
+from penstock.wire.frames import split
+from penstock.wire.records import DIGEST_BYTES, Message
 
 FORGOTTEN_BATCHES = 10_000
 """Deleted batches that are still recognised: resends end within seconds."""

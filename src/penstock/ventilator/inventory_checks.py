@@ -11,7 +11,7 @@ from itertools import pairwise
 from penstock.station.lease_tokens import Grant
 from penstock.ventilator.known_worker import Worker
 from penstock.ventilator.ledger import Ledger
-from penstock.wire.messages import Held
+from penstock.wire.records import Held
 
 
 def objection(ledger: Ledger, worker: Worker, held: Held) -> str:

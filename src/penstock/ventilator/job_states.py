@@ -21,7 +21,7 @@ from penstock.ventilator.jobs_model import Batch, Part, Place
 from penstock.ventilator.known_worker import Worker
 from penstock.ventilator.leases import LeaseRecord
 from penstock.ventilator.ledger import Ledger
-from penstock.wire.messages import AskJobs, JobLine, JobsInfo
+from penstock.wire.desk_messages import AskJobs, JobLine, JobsInfo
 
 LINES = 10_000
 """In one answer, at most."""

@@ -20,7 +20,7 @@ from penstock.job.spans import SpanSet
 from penstock.job.spec import UNSUCCESSFUL, BatchSpec, JobState, Stamp
 from penstock.ventilator.contract import EndedPart, OpenPart, StoredBatch
 from penstock.ventilator.open_leases import OpenLeases
-from penstock.wire.messages import Note, OutcomeHead
+from penstock.wire.records import Note, OutcomeHead
 
 NEVER_DUE = math.inf
 """The instant of a delayed part whose batch may not begin yet."""

@@ -15,7 +15,8 @@ from collections.abc import KeysView
 
 from penstock.job.spans import Span
 from penstock.ventilator.jobs_model import ANY, Batch, Chunk, Part, Terms
-from penstock.wire.messages import MAX_RECORDS, Heartbeat, Held, Hello
+from penstock.wire.messages import Heartbeat, Hello
+from penstock.wire.records import MAX_RECORDS, Held
 
 LOOK_AHEAD = 2
 """Leases per slot that a worker has at least: one that runs and one behind it."""

@@ -22,7 +22,8 @@ from penstock.ventilator.known_worker import Worker
 from penstock.ventilator.leases import Leases
 from penstock.ventilator.sink_beats import SinkBeats
 from penstock.ventilator.turn import Turn
-from penstock.wire.messages import BatchSpan, CancelSpan, Greeting
+from penstock.wire.messages import CancelSpan, Greeting
+from penstock.wire.records import BatchSpan
 
 RETRIES_KEPT = 16
 """Latest retries of a batch that are recognised when they are asked again: resends end within seconds."""

@@ -13,7 +13,8 @@ from penstock.job.spec import ID_BYTES
 from penstock.station.contract import Answer, FromClient
 from penstock.ventilator.turn import Turn
 from penstock.version import advice
-from penstock.wire.messages import Hello, Notice, SinkHead, Submit, Upgrade
+from penstock.wire.desk_messages import Notice, Submit
+from penstock.wire.messages import Hello, SinkHead, Upgrade
 
 NO_BATCH = bytes(ID_BYTES)
 """The notice is of all that a client has."""

@@ -14,7 +14,8 @@ from __future__ import annotations
 from penstock.station.contract import Refuse
 from penstock.ventilator.contract import Identity, SavePaired
 from penstock.ventilator.ledger import Ledger
-from penstock.wire.messages import UNPAIRED, Diverged, SinkBeat, SinkHead, SinkRefused
+from penstock.wire.messages import Diverged, SinkBeat, SinkHead, SinkRefused
+from penstock.wire.records import UNPAIRED
 
 RESTORE = "put the newer file back, or start this station with --accept-older: then what is lost runs again, or is dead"
 

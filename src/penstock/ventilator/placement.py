@@ -13,7 +13,8 @@ from penstock.job.spec import BatchSpec
 from penstock.station.contract import Answer
 from penstock.ventilator.jobs_model import Batch, Terms, terms_of
 from penstock.ventilator.ledger import Ledger
-from penstock.wire.messages import OPENS, Notice
+from penstock.wire.desk_messages import Notice
+from penstock.wire.records import OPENS
 
 MISSING_PATIENCE = 2.0
 """Seconds until the client is told that nobody fits: a worker that was started with it is connected by then."""

@@ -71,15 +71,11 @@ from penstock.ventilator.stored_answers import StoredAnswers
 from penstock.ventilator.stored_batches import StoredBatches
 from penstock.version import VERSION
 from penstock.wire.bounds import LIMITS, Limits, is_to_be_logged
+from penstock.wire.desk_messages import ClientToVentilator, Knock
 from penstock.wire.frames import Decoder, Wire
-from penstock.wire.messages import (
-    ClientToVentilator,
-    Jobs,
-    Knock,
-    PartsTaken,
-    SinkBeat,
-)
+from penstock.wire.messages import Jobs, SinkBeat
 from penstock.wire.parts import Inbound
+from penstock.wire.records import PartsTaken
 from penstock.wire.socket_sets import ventilator_links
 from penstock.wire.sockets import Received
 

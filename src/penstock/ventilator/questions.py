@@ -24,7 +24,7 @@ from penstock.ventilator.stack_questions import StackQuestions
 from penstock.ventilator.start_conditions import StartConditions
 from penstock.ventilator.start_failures import StartFailures
 from penstock.ventilator.trouble_notices import TroubleNotices
-from penstock.wire.messages import (
+from penstock.wire.desk_messages import (
     AskArguments,
     AskBatches,
     AskDigests,
@@ -32,13 +32,13 @@ from penstock.wire.messages import (
     AskWhy,
     BatchesInfo,
     BatchLine,
-    Message,
     PipelineInfo,
     Refused,
     Why,
     WorkerLine,
     no_such_batch,
 )
+from penstock.wire.records import Message
 
 JOBS_PER_ANSWER = 10_000
 """Whose arguments are looked for at once."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from penstock.keys.roles import Peer
 from penstock.station.contract import Action, Input
 from penstock.ventilator.contract import StoredBatch, StoredChunk
-from penstock.wire.messages import AskBatches
+from penstock.wire.desk_messages import AskBatches
 
 
 class LoadChunks(Action, frozen=True):

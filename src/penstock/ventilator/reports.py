@@ -9,8 +9,9 @@ from penstock.station.loop import Malformed, StationLinks
 from penstock.station.permissions import Bindings
 from penstock.ventilator.control import Control
 from penstock.wire.frames import Decoder, Wire
-from penstock.wire.messages import Message, PartsTaken, ToVentilator
+from penstock.wire.messages import ToVentilator
 from penstock.wire.parts import Inbound
+from penstock.wire.records import Message, PartsTaken
 from penstock.wire.sockets import Received
 
 

@@ -20,17 +20,8 @@ from penstock.ventilator.other_versions import OtherVersions
 from penstock.ventilator.pairing import Pairing
 from penstock.ventilator.reads import LoadChunk
 from penstock.wire.bounds import RESEND
-from penstock.wire.messages import (
-    Closed,
-    Completion,
-    Completions,
-    Diverged,
-    RecordedSpan,
-    Replay,
-    Restated,
-    SinkHead,
-    VentilatorRefused,
-)
+from penstock.wire.messages import Closed, Completions, Diverged, Replay, Restated, SinkHead, VentilatorRefused
+from penstock.wire.records import Completion, RecordedSpan
 
 RETRY_DELAY_MAX = 3600.0
 """Seconds: a retry never waits longer, however often it doubled."""

@@ -22,7 +22,8 @@ from penstock.ventilator.ledger import Ledger
 from penstock.ventilator.reads import KeptLoaded, LoadNextKept, NextKeptLoaded
 from penstock.ventilator.sink_log import LOST_RETRY
 from penstock.wire.bounds import RESEND
-from penstock.wire.messages import Completion, Restate, Restated
+from penstock.wire.messages import Restate, Restated
+from penstock.wire.records import Completion
 
 LOST = "its outcome was lost with the end of the results file, and "
 NOT_KEPT = LOST + "its arguments are no longer kept"

@@ -17,7 +17,9 @@ from penstock.ventilator.jobs_model import Batch, Place
 from penstock.ventilator.known_worker import Worker
 from penstock.ventilator.ledger import Ledger
 from penstock.ventilator.reasons import Reasons
-from penstock.wire.messages import AskStack, Message, Stack, StackTaken, TakeStack, no_such_batch
+from penstock.wire.desk_messages import AskStack, Stack, no_such_batch
+from penstock.wire.messages import StackTaken, TakeStack
+from penstock.wire.records import Message
 
 ANSWER_TIME = 4.0
 """Seconds: a worker takes two at most, and a client waits for five."""

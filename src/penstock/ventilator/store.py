@@ -50,7 +50,7 @@ from penstock.ventilator.contract import (
     VentilatorSave,
 )
 from penstock.ventilator.store_damage import Containment, spec_field
-from penstock.wire.messages import DIGEST_BYTES
+from penstock.wire.records import DIGEST_BYTES
 
 KEEP_TIME = 24 * 3600.0
 """Seconds a finished chunk is kept: a day is enough to notice and restore a sink's lost disk."""

@@ -10,8 +10,9 @@ from penstock.station.checked_rows import DamagedRow
 from penstock.ventilator.contract import ReadArguments, ReadDigests
 from penstock.ventilator.desk import Desk
 from penstock.ventilator.store import QueueStore
+from penstock.wire.desk_messages import Arguments, Digests, GivenChunk, Refused
 from penstock.wire.frames import join
-from penstock.wire.messages import SHOWN_BYTES, Arguments, Digests, GivenChunk, Refused
+from penstock.wire.records import SHOWN_BYTES
 
 
 class StoredAnswers:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from penstock.job.spec import ID_BYTES
-from penstock.wire.messages import Notice
+from penstock.wire.desk_messages import Notice
 
 NO_BATCH = bytes(ID_BYTES)
 """The notice is of all that a client has."""

@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from penstock.station.contract import Action, Actions, Log
 from penstock.ventilator.contract import SaveAccepted, SaveApplied, SaveCancelled, SaveCounts, SaveOpen, Tell
 from penstock.ventilator.jobs_model import Batch, Chunk
-from penstock.wire.messages import Message, OutcomeHead, Verdicts
+from penstock.wire.messages import Verdicts
+from penstock.wire.records import Message, OutcomeHead
 
 VERDICTS_PER_MESSAGE = 400
 """Keeps a cancelled batch of many chunks from making one huge message: 40 kB, a third of a second of 1 Mbit/s."""

@@ -22,7 +22,7 @@ from penstock.ventilator.intake import Intake
 from penstock.ventilator.jobs_model import Batch
 from penstock.ventilator.ledger import Ledger
 from penstock.ventilator.reads import KeptLoaded, LoadKept
-from penstock.wire.messages import Refused, Retried, Retry, no_such_batch
+from penstock.wire.desk_messages import Refused, Retried, Retry, no_such_batch
 
 
 class Asked(NamedTuple):

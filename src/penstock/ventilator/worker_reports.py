@@ -26,25 +26,21 @@ from penstock.ventilator.reads import LoadChunk
 from penstock.ventilator.worker_loss import WorkerLoss
 from penstock.ventilator.worker_names import WorkerNames
 from penstock.wire.bounds import BEATS_PER_SECOND, PACE_MAX, is_to_be_logged
+from penstock.wire.desk_messages import Done, DrainWorker, Refused
 from penstock.wire.messages import (
     Beat,
     Closed,
-    Done,
     Drain,
-    DrainWorker,
     Drop,
     HandedBack,
     Heartbeat,
-    Held,
     Hello,
-    LeaseSpan,
     Left,
     NeedFunction,
-    RecordedSpan,
-    Refused,
     Took,
     Welcome,
 )
+from penstock.wire.records import Held, LeaseSpan, RecordedSpan
 
 LISTED_MAX = 20
 """Workers in an error: it is a line."""

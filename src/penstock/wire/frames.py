@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from penstock.errors import ProtocolError, VersionMismatch
-from penstock.wire.messages import Bytes, Count, Message, payload_bytes
+from penstock.wire.messages import payload_bytes
+from penstock.wire.records import Bytes, Count, Message
 
 VERSION = 1
 SIGNATURE = b"PNS" + bytes([VERSION])

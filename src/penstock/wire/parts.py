@@ -12,7 +12,7 @@ from penstock.errors import ProtocolError
 from penstock.keys.roles import EVERYONE, Peer
 from penstock.wire.bounds import LIMITS, Limits
 from penstock.wire.frames import Wire, pieces
-from penstock.wire.messages import MAX_FRAME_BYTES, Bytes, Message, Part, PartsTaken
+from penstock.wire.records import MAX_FRAME_BYTES, Bytes, Message, Part, PartsTaken
 from penstock.wire.sockets import Received
 from penstock.wire.streams import Assembly, Progress, Stream
 

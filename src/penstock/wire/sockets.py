@@ -37,8 +37,8 @@ from penstock.wire.guard import (
     event_of,
 )
 from penstock.wire.handshakes import Unshaken, failed_handshake
-from penstock.wire.messages import MAX_FRAME_BYTES, Bytes, Message
 from penstock.wire.outward import Outward
+from penstock.wire.records import MAX_FRAME_BYTES, Bytes, Message
 from penstock.wire.self_test import self_test
 from penstock.wire.socket_options import Connector, bind_all, reconnect_at_once, set_options
 from penstock.wire.subscriptions import Topics, read_subscriptions

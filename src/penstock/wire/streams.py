@@ -19,7 +19,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from penstock.errors import ProtocolError
-from penstock.wire.messages import MAX_FRAME_BYTES, Bytes, Part
+from penstock.wire.records import MAX_FRAME_BYTES, Bytes, Part
 
 PART_BYTES_LEAST = 16 << 10
 """An eighth of a second at 1 Mbit/s, the slowest link that is thought of."""

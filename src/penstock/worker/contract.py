@@ -7,7 +7,8 @@ from penstock.job.spec import JobState
 from penstock.job.spooled_output import Segments, Spooled
 from penstock.slot.protocol import Ran
 from penstock.station.contract import Action, Bytes, Input, Renew, Report
-from penstock.wire.messages import BatchHead, Lease, Note, OutcomeHead, Print, VentilatorToWorker
+from penstock.wire.messages import VentilatorToWorker
+from penstock.wire.records import BatchHead, Lease, Note, OutcomeHead, Print
 
 # -------------------------------------------------------------------------------------------------------------- inputs
 

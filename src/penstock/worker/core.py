@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from penstock.station.contract import Actions, Log, Report
 from penstock.station.control_silence import ControlSilence
-from penstock.wire import messages
+from penstock.wire import messages, records
 from penstock.wire.bounds import HEARTBEAT_INTERVAL, LEASE_TIME, RESEND
 from penstock.worker import contract
 from penstock.worker.fitness import Fitness
@@ -138,9 +138,9 @@ class WorkerCore:
                 self._asked = dict.fromkeys(self._asked, now)  # what was asked for comes, or what is before it
             case contract.PartsUnderWay(to_sink):
                 (self._outbox.under_way if to_sink else self._membership.wait)(now)
-            case messages.PartsTaken():
+            case records.PartsTaken():
                 self._outbox.taken(now)
-            case messages.FunctionPart() | messages.Part() | messages.Upgrade():
+            case messages.FunctionPart() | records.Part() | messages.Upgrade():
                 pass  # the process puts them together, and says so
             case _:
                 assert_never(event)
@@ -322,7 +322,7 @@ class WorkerCore:
             for held in self.holdings.of_batch(span.batch, span.start, span.stop):
                 self._drop(held, span.start, span.stop, now)
 
-    def _on_drop(self, spans: tuple[messages.LeaseSpan, ...], now: float) -> None:
+    def _on_drop(self, spans: tuple[records.LeaseSpan, ...], now: float) -> None:
         for span in spans:
             held = self.holdings.leases.get(span.lease)
             if held is not None:

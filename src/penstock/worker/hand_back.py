@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from penstock.station.contract import Actions, Report
-from penstock.wire.messages import HandBack, HandedBack, LeaseSpan, Recall
+from penstock.wire.messages import HandBack, HandedBack, Recall
+from penstock.wire.records import LeaseSpan
 from penstock.worker.contract import FreeLease
 from penstock.worker.held_lease import HeldLease
 from penstock.worker.holdings import Holdings

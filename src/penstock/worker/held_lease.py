@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from penstock.job.spans import SpanSet
 from penstock.job.spec import BatchSpec, Tenant
-from penstock.wire.messages import BatchHead, Held, Lease, OutcomeHead, credit_cost
+from penstock.wire.messages import credit_cost
+from penstock.wire.records import BatchHead, Held, Lease, OutcomeHead
 
 Bytes = bytes | memoryview
 

@@ -9,7 +9,7 @@ Promises:
 from __future__ import annotations
 
 from penstock.job.spec import Tenant
-from penstock.wire.messages import OutcomeHead, RecordedSpan
+from penstock.wire.records import OutcomeHead, RecordedSpan
 from penstock.worker.fair_shares import Shares
 from penstock.worker.functions import Functions
 from penstock.worker.held_lease import Bytes, HeldLease, KeptOutcome

@@ -9,7 +9,7 @@ Promises:
 
 from __future__ import annotations
 
-from penstock.wire.messages import Held
+from penstock.wire.records import Held
 from penstock.worker.holdings import Holdings
 
 

@@ -4,7 +4,8 @@ for, and what has come of others. Which functions are kept is decided by functio
 from __future__ import annotations
 
 from penstock.wire.frames import kept, split
-from penstock.wire.messages import Bytes, FunctionPart, Jobs
+from penstock.wire.messages import FunctionPart, Jobs
+from penstock.wire.records import Bytes
 
 
 class JobBytes:

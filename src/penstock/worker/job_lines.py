@@ -18,7 +18,7 @@ from penstock.job.display import printable
 from penstock.job.spec import JobState, job_id
 from penstock.slot.protocol import Ran
 from penstock.station.contract import Bytes
-from penstock.wire.messages import Note
+from penstock.wire.records import Note
 from penstock.worker.contract import PieceDone, Run, SlotDied
 from penstock.worker.terminal_output import TerminalOutput
 

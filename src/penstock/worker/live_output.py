@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from penstock.station.contract import Actions
 from penstock.wire.bounds import RESEND
-from penstock.wire.messages import Print, print_cost
+from penstock.wire.messages import print_cost
+from penstock.wire.records import Print
 from penstock.worker.contract import DeliverLiveOutput
 
 LIVE_BYTES = 4 << 20

@@ -9,7 +9,7 @@ from penstock.job.spec import JobState
 from penstock.job.spooled_output import Segments, size_of
 from penstock.slot.output_spool import Spool, free_all, read_at
 from penstock.slot.protocol import Ran
-from penstock.wire.messages import Note
+from penstock.wire.records import Note
 
 Spools = tuple[Spool, Spool]
 """A slot's: for stdout and for stderr."""

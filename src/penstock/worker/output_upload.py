@@ -19,7 +19,7 @@ from penstock.job.output_limit import kept_spans
 from penstock.job.spooled_output import Spooled, size_of
 from penstock.station.contract import Actions
 from penstock.wire.bounds import RESEND
-from penstock.wire.messages import Print
+from penstock.wire.records import Print
 from penstock.worker.contract import DeliverOutput, FreeOutput
 from penstock.worker.held_lease import KeptOutcome
 

@@ -48,22 +48,19 @@ from penstock.url import endpoints
 from penstock.version import VERSION
 from penstock.wire.frames import Decoder, Wire
 from penstock.wire.messages import (
-    OPENS,
     Beat,
     FunctionPart,
     Greeting,
     Hello,
     Jobs,
-    Message,
     Outcomes,
     Output,
-    PartsTaken,
-    Print,
     Prints,
     VentilatorToWorker,
     Welcome,
 )
 from penstock.wire.parts import Inbound, Outbound
+from penstock.wire.records import OPENS, Message, PartsTaken, Print
 from penstock.wire.socket_sets import WORKER_SOCKETS, worker_links
 from penstock.wire.sockets import Received
 from penstock.worker.contract import (

@@ -35,7 +35,7 @@ from penstock.slot.protocol import (
     Running,
     RunPiece,
 )
-from penstock.wire.messages import Note
+from penstock.wire.records import Note
 from penstock.worker.contract import PieceDone, Run, SlotDied
 from penstock.worker.output_notes import Spools, noted
 from penstock.worker.slot_stream import SlotStream

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from penstock.job.spec import JobState
 from penstock.slot.protocol import Ran
 from penstock.wire.frames import split
-from penstock.wire.messages import Note, OutcomeHead, Print
+from penstock.wire.records import Note, OutcomeHead, Print
 from penstock.worker.contract import JobPrinted, PieceCut, PieceDone, SlotDied
 from penstock.worker.held_lease import Bytes, HeldLease
 from penstock.worker.holdings import Holdings

@@ -8,25 +8,22 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from penstock.job.spec import BatchSpec, JobState
-from penstock.wire.frames import Decoder, split
-from penstock.wire.messages import (
+from penstock.wire.desk_messages import (
     Accepted,
     BatchClose,
     BatchOpen,
-    Bytes,
     Cancel,
     Cancelled,
     ChunkHead,
-    Follow,
-    OutcomeHead,
     Refused,
     Retried,
     Retry,
-    Rows,
-    SinkToClient,
     Submit,
     VentilatorToClient,
 )
+from penstock.wire.frames import Decoder, split
+from penstock.wire.messages import Follow, Rows, SinkToClient
+from penstock.wire.records import Bytes, OutcomeHead
 from support.sim.network import Node
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from typing import Any
 from penstock.keys.roles import EVERYONE, Peer
 from penstock.station.clock import Clock
 from penstock.wire.frames import encode
-from penstock.wire.messages import Bytes, Message
+from penstock.wire.records import Bytes, Message
 from penstock.wire.sockets import Received
 from support.surroundings import QuietLinks, QuietOrders
 

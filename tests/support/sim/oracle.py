@@ -10,7 +10,8 @@ from typing import Any
 
 from penstock.job.spec import BatchSpec, JobState
 from penstock.sink.store import ResultStore
-from penstock.wire.messages import Cancel, Completion, Lease, OutcomeHead
+from penstock.wire.desk_messages import Cancel
+from penstock.wire.records import Completion, Lease, OutcomeHead
 from support.sim.client import ClientNode
 from support.sim.network import Network, Node
 from support.sim.nodes import SinkNode, VentilatorNode, WorkerNode

@@ -13,7 +13,7 @@ from penstock.job.spec import JobState
 from penstock.job.spooled_output import Segments, Spooled
 from penstock.slot.protocol import Ran
 from penstock.station.contract import Bytes, Input
-from penstock.wire.messages import Note
+from penstock.wire.records import Note
 from penstock.worker.contract import PieceCut, PieceDone, Run, SlotDied, SlotReady, SlotUnfit, StackSeen
 
 if TYPE_CHECKING:

@@ -22,8 +22,10 @@ from penstock.job.spec import BatchSpec, JobState
 from penstock.slot.protocol import Ran
 from penstock.station import loop
 from penstock.ventilator.backlog import WINDOW_CHUNKS
+from penstock.wire.desk_messages import Accepted, BatchClose, BatchOpen, ChunkHead, Submit
 from penstock.wire.frames import split
-from penstock.wire.messages import Accepted, BatchClose, BatchOpen, Bytes, ChunkHead, Lease, OutcomeHead, Rows, Submit
+from penstock.wire.messages import Rows
+from penstock.wire.records import Bytes, Lease, OutcomeHead
 from penstock.worker.contract import PieceCut, PieceDone, Run, SlotDied
 from support.sim.client import FUNCTION, ClientNode
 from support.sim.network import Node

@@ -9,7 +9,9 @@ import pytest
 from penstock.client.batch import ALL_JOBS, Batch, status_of
 from penstock.errors import NoSuchBatch, RemoteError
 from penstock.job.spec import BatchSpec
-from penstock.wire.messages import AskBatches, BatchesInfo, BatchLine, Cancel, Cancelled, Fetched, Message, Unfollow
+from penstock.wire.desk_messages import AskBatches, BatchesInfo, BatchLine, Cancel, Cancelled
+from penstock.wire.messages import Fetched, Unfollow
+from penstock.wire.records import Message
 from support.recording_client import BATCH, World, failure, head, rows, values
 
 SPEC = BatchSpec(name="squares")

@@ -14,20 +14,19 @@ from penstock.errors import ProtocolError
 from penstock.job import payload
 from penstock.job.command import CommandTemplate
 from penstock.job.spec import FINAL, BatchSpec, JobState, Stamp, job_id
-from penstock.wire.messages import (
+from penstock.wire.desk_messages import (
     Arguments,
     AskArguments,
     AskBatches,
     AskJobs,
     BatchesInfo,
     BatchLine,
-    Fetched,
     GivenChunk,
     JobLine,
     JobsInfo,
-    Note,
-    OutcomeHead,
 )
+from penstock.wire.messages import Fetched
+from penstock.wire.records import Note, OutcomeHead
 
 BATCH = bytes(range(16))
 CALLS = BatchSpec(title="f", name="n")

@@ -13,9 +13,8 @@ from penstock.client.functions import Function
 from penstock.client.submit_packing import Part, opening
 from penstock.errors import JobCancelled
 from penstock.job.spec import BatchSpec
-from penstock.wire import messages
-from penstock.wire.frames import encode
-from penstock.wire.messages import (
+from penstock.wire import records
+from penstock.wire.desk_messages import (
     Accepted,
     Alive,
     AskBatches,
@@ -26,18 +25,17 @@ from penstock.wire.messages import (
     Cancel,
     Cancelled,
     ChunkHead,
-    Fetch,
-    Fetched,
-    Follow,
     Forget,
     Gone,
     GoneLine,
     Knock,
-    Message,
     Notice,
     Refused,
     Submit,
 )
+from penstock.wire.frames import encode
+from penstock.wire.messages import Fetch, Fetched, Follow
+from penstock.wire.records import Message
 from support.recording_client import BATCH, World, rows, values
 
 
@@ -375,11 +373,11 @@ def test_a_large_submit_goes_in_parts_and_is_not_sent_again_while_it_flows(clien
     parts: list[Any] = []
     client.courier.turn(now)
     while found := client.wire.taken("desk"):
-        assert {type(one) for one in found} == {messages.Part}
+        assert {type(one) for one in found} == {records.Part}
         parts += found
         now = client.world.now = now + 3.0
         last = parts[-1]
-        client.world.arrive("desk", messages.PartsTaken(last.stream, last.position + last.size))
+        client.world.arrive("desk", records.PartsTaken(last.stream, last.position + last.size))
     assert now > 10.0
     assert sum(one.size for one in parts) < 1.01 * len(LARGE.payload), "each byte once"
     client.courier.turn(now + 60.0)
@@ -399,11 +397,11 @@ def test_a_large_answer_comes_in_parts_and_is_not_asked_for_again_while_it_flows
     frame = encode(BatchesInfo(asked.number, ()))
     for position in range(len(frame)):
         client.world.now = 2.0 * position
-        part = messages.Part(7, position, len(frame) - position - 1, 1)
+        part = records.Part(7, position, len(frame) - position - 1, 1)
         client.world.arrive("desk", part, frame[position : position + 1])
         client.courier.turn(client.world.now)
         assert client.courier.silence(client.world.now) == 0
-        assert client.wire.taken("desk") == [messages.PartsTaken(7, position + 1)]
+        assert client.wire.taken("desk") == [records.PartsTaken(7, position + 1)]
     assert client.answers == [BatchesInfo(asked.number, ())]
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from penstock.client.follow import FOLLOW_INTERVAL, Channel, Follower, Row
 from penstock.job.spec import Stamp
-from penstock.wire.messages import Credit, Follow, Message, Rows, SinkUp, Unfollow, credit_cost
+from penstock.wire.messages import Credit, Follow, Rows, SinkUp, Unfollow, credit_cost
+from penstock.wire.records import Message
 from support.recording_client import BATCH, head, rows, values
 
 OTHER = bytes(15) + b"\x02"

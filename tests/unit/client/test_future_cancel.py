@@ -13,7 +13,8 @@ import pytest
 from penstock.client import future_cancel
 from penstock.client.future_cancel import Cancelling
 from penstock.errors import NoSuchBatch
-from penstock.wire.messages import Cancel, Cancelled, Message
+from penstock.wire.desk_messages import Cancel, Cancelled
+from penstock.wire.records import Message
 
 BATCH, OTHER = b"b" * 16, b"o" * 16
 

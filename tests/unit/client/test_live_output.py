@@ -9,8 +9,9 @@ from penstock.client import live_output as module
 from penstock.client.follow import Follower, Row
 from penstock.client.live_output import Live, LiveFollower
 from penstock.job.spec import Stamp
-from penstock.wire.messages import Credit, Follow, Print, print_cost
+from penstock.wire.messages import Credit, Follow, print_cost
 from penstock.wire.messages import Live as LiveMessage
+from penstock.wire.records import Print
 from support.recording_client import BATCH, values
 from support.recording_client import rows as rows_message
 

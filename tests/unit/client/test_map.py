@@ -14,7 +14,9 @@ from penstock.client.functions import Function
 from penstock.client.map import Map, Pace
 from penstock.errors import JobCancelled, RemoteError, StoreError
 from penstock.job.spec import BatchSpec
-from penstock.wire.messages import Accepted, AskGone, Forget, Gone, GoneLine, Message, Submit, Unfollow
+from penstock.wire.desk_messages import Accepted, AskGone, Forget, Gone, GoneLine, Submit
+from penstock.wire.messages import Unfollow
+from penstock.wire.records import Message
 from support.recording_client import World, failure, rows, submitted, values
 
 SPEC = BatchSpec(transient=True)

@@ -7,7 +7,8 @@ import pytest
 from penstock.client.requests import RESEND_MAX, Requests, check
 from penstock.errors import ConfigError
 from penstock.wire.bounds import RESEND
-from penstock.wire.messages import AskBatches, AskPipeline, Cancel, Done, Forget, Message, Refused
+from penstock.wire.desk_messages import AskBatches, AskPipeline, Cancel, Done, Forget, Refused
+from penstock.wire.records import Message
 
 
 class Peer:

@@ -27,7 +27,7 @@ from penstock.errors import (
 )
 from penstock.job import payload
 from penstock.job.spec import FINAL, BatchSpec, JobState, Stamp
-from penstock.wire.messages import Note, OutcomeHead
+from penstock.wire.records import Note, OutcomeHead
 from support.recording_client import BATCH, failure, head, values
 
 CALL = BatchSpec()

@@ -21,19 +21,9 @@ from penstock.client.single_submits import Stream, Streams
 from penstock.errors import JobCancelled, JobDied, NoPipeline, NoSuchBatch, ResultNotPicklable, StoreError
 from penstock.job.payload import call_blob
 from penstock.job.spec import BatchSpec, JobState
-from penstock.wire.messages import (
-    Accepted,
-    AskGone,
-    Cancel,
-    Cancelled,
-    Follow,
-    Gone,
-    GoneLine,
-    OutcomeHead,
-    Refused,
-    Submit,
-    Unfollow,
-)
+from penstock.wire.desk_messages import Accepted, AskGone, Cancel, Cancelled, Gone, GoneLine, Refused, Submit
+from penstock.wire.messages import Follow, Unfollow
+from penstock.wire.records import OutcomeHead
 from support.recording_client import World, failure, rows, submitted, values
 from support.stations import LIMIT
 

@@ -17,7 +17,7 @@ from penstock.client.readers import ArrivalReader, OrderReader, RowReader
 from penstock.client.streamed_batch import Growing
 from penstock.client.submit_pacing import Pace
 from penstock.job.spec import BatchSpec
-from penstock.wire.messages import BatchClose, ChunkHead, Forget
+from penstock.wire.desk_messages import BatchClose, ChunkHead, Forget
 from support.recording_client import head
 from support.stations import LIMIT, until
 

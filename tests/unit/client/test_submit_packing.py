@@ -9,8 +9,8 @@ import pytest
 from penstock.client.functions import Function
 from penstock.client.submit_packing import SUBMIT_BYTES, SUBMIT_RECORDS, Packer, Part, opening
 from penstock.job.spec import BatchSpec
+from penstock.wire.desk_messages import BatchClose, ChunkHead, Submit
 from penstock.wire.frames import split
-from penstock.wire.messages import BatchClose, ChunkHead, Submit
 
 BATCH = bytes(16)
 

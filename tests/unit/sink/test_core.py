@@ -25,14 +25,12 @@ from penstock.sink.recorded_batches import CHECKPOINT_LINES
 from penstock.station.contract import Actions, Answer, DeleteBatch, FromClient, Log, Report
 from penstock.wire.frames import encode
 from penstock.wire.messages import (
-    UNPAIRED,
     Completions,
     Diverged,
     Fetch,
     Follow,
     ForgetBatch,
     Greeting,
-    Message,
     Replay,
     Restate,
     Restated,
@@ -42,6 +40,7 @@ from penstock.wire.messages import (
     Unfollow,
     Verdicts,
 )
+from penstock.wire.records import UNPAIRED, Message
 from support.sink_models import SINK, WORKERS, MemoryResults, arrived, head_of
 
 BATCH, OTHER = b"b" * 16, b"c" * 16

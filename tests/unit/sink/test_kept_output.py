@@ -7,7 +7,8 @@ from penstock.sink.contract import SaveOutput
 from penstock.sink.kept_output import Outputs
 from penstock.station.contract import Report
 from penstock.station.lease_tokens import NO_TOKENS, Grant, LeaseTokens
-from penstock.wire.messages import LiveTaken, Output, Print
+from penstock.wire.messages import LiveTaken, Output
+from penstock.wire.records import Print
 
 SINK, WORKER, BATCH, OTHER = (letter * 16 for letter in (b"s", b"w", b"b", b"o"))
 

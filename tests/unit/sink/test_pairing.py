@@ -7,7 +7,8 @@ from typing import Any
 from penstock.sink.contract import Known, SaveKnown
 from penstock.sink.pairing import Pairing
 from penstock.station.contract import Report
-from penstock.wire.messages import UNPAIRED, SinkBeat, VentilatorRefused
+from penstock.wire.messages import SinkBeat, VentilatorRefused
+from penstock.wire.records import UNPAIRED
 from support.sink_models import SINK
 
 MINE, OTHER = b"m" * 16, b"o" * 16

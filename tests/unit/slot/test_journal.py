@@ -14,7 +14,7 @@ from penstock.job import payload
 from penstock.job.spec import JobState
 from penstock.slot.journal import ONE, Journal, Saved, saved
 from penstock.slot.protocol import JOURNAL_BYTES, SAVED, SAVED_FROM, Page, Ran
-from penstock.wire.messages import Note
+from penstock.wire.records import Note
 
 ATOMS = (
     st.none()

@@ -31,7 +31,7 @@ from penstock.slot.protocol import (
     from_slot,
     to_slot,
 )
-from penstock.wire.messages import Note
+from penstock.wire.records import Note
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from penstock.job.spec import JobState, Stamp
 from penstock.station.lease_tokens import Grant, LeaseTokens
-from penstock.wire.messages import OutcomeHead
+from penstock.wire.records import OutcomeHead
 
 SEAL = LeaseTokens(b"shared by ventilator and sink")
 GRANT = Grant(7, b"b" * 16, 10, 20, Stamp())

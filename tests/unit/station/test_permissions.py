@@ -10,7 +10,7 @@ from penstock.job.spec import BatchSpec
 from penstock.keys.roles import EVERYONE, Peer, Role
 from penstock.station.lease_tokens import NO_TOKENS
 from penstock.station.permissions import Bindings, may_not_ask, refusal
-from penstock.wire.messages import (
+from penstock.wire.desk_messages import (
     Alive,
     AskArguments,
     AskBatches,
@@ -20,23 +20,24 @@ from penstock.wire.messages import (
     BackUp,
     BatchClose,
     BatchOpen,
-    BySink,
     Cancel,
-    Completions,
-    Diverged,
     DrainWorker,
     Forget,
+    Submit,
+)
+from penstock.wire.messages import (
+    Completions,
+    Diverged,
     FromSink,
     Hello,
     Left,
     Outcomes,
     PartsPassed,
-    PartsTaken,
     SinkHead,
-    Submit,
     ToVentilator,
     VentilatorRefused,
 )
+from penstock.wire.records import BySink, PartsTaken
 
 A, B = b"a" * 16, b"b" * 16
 OWNERS = {A: "alice", B: "bob"}

@@ -6,7 +6,7 @@ from penstock.keys.roles import Peer, Role
 from penstock.station.contract import FromClient
 from penstock.station.waiting_questions import AT_ONCE, ROOM_INTERVAL, WaitingQuestions
 from penstock.wire.bounds import LIMITS, Limits
-from penstock.wire.messages import AskPipeline
+from penstock.wire.desk_messages import AskPipeline
 
 KEY = Peer("watch", Role.OBSERVE, "public")
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from penstock.keys.roles import Peer, Role
 from penstock.station.contract import FromClient
-from penstock.wire.messages import AskPipeline, Cancel, Delete, DrainWorker, Message, Retry
+from penstock.wire.desk_messages import AskPipeline, Cancel, Delete, DrainWorker, Retry
+from penstock.wire.records import Message
 from support.core_benches import BATCH, CLIENT, VentilatorBench
 
 ALICE = Peer("alice", Role.SUBMIT, "her key")

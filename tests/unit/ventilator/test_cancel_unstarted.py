@@ -6,21 +6,9 @@ from penstock.job.spec import BatchSpec, JobState
 from penstock.station.contract import FromClient
 from penstock.ventilator.jobs_model import Place
 from penstock.wire.bounds import RECALL_PATIENCE, RESEND
-from penstock.wire.messages import (
-    BatchClose,
-    BatchOpen,
-    Cancel,
-    Cancelled,
-    ChunkHead,
-    HandedBack,
-    Lease,
-    LeaseSpan,
-    Left,
-    Message,
-    Recall,
-    Submit,
-    Took,
-)
+from penstock.wire.desk_messages import BatchClose, BatchOpen, Cancel, Cancelled, ChunkHead, Submit
+from penstock.wire.messages import HandedBack, Left, Recall, Took
+from penstock.wire.records import Lease, LeaseSpan, Message
 from support.core_benches import BATCH, CLIENT, FUNCTION, Peer, VentilatorBench, held, leases, of
 
 ALL = 1 << 40

@@ -9,7 +9,7 @@ from penstock.station.checked_rows import DamagedRow
 from penstock.ventilator import store as queue
 from penstock.ventilator.clock_steps import STEADY_TIME, STEP, ClockSteps
 from penstock.ventilator.core import RETENTION_INTERVAL
-from penstock.wire.messages import AskPipeline, PipelineInfo
+from penstock.wire.desk_messages import AskPipeline, PipelineInfo
 from support.core_benches import BATCH, VentilatorBench
 
 RETAIN = 7 * 24 * 3600.0

@@ -6,18 +6,8 @@ from typing import Any
 
 from penstock.station.clock import Clock
 from penstock.ventilator.control import Control
-from penstock.wire.messages import (
-    Beat,
-    Bytes,
-    FunctionPart,
-    Greeting,
-    Hello,
-    LeaseSpan,
-    Message,
-    Part,
-    PartsTaken,
-    Recall,
-)
+from penstock.wire.messages import Beat, FunctionPart, Greeting, Hello, Recall
+from penstock.wire.records import Bytes, LeaseSpan, Message, Part, PartsTaken
 from support.surroundings import QuietLinks
 
 W, F = b"w" * 16, b"f" * 16

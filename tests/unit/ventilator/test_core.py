@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from penstock.wire.messages import AskPipeline, PipelineInfo, SinkBeat, Took
+from penstock.wire.desk_messages import AskPipeline, PipelineInfo
+from penstock.wire.messages import SinkBeat, Took
 from support.core_benches import BEAT, SINK, VentilatorBench, leases, of
 
 

@@ -9,7 +9,7 @@ from penstock.station.contract import FromClient
 from penstock.ventilator.deletion import Deletion
 from penstock.ventilator.jobs_model import Place
 from penstock.wire.bounds import TRANSIENT_TIME
-from penstock.wire.messages import Alive, AskGone, Delete, Gone
+from penstock.wire.desk_messages import Alive, AskGone, Delete, Gone
 from support.core_benches import BATCH, CLIENT, VentilatorBench
 
 MAP = BatchSpec(transient=True)

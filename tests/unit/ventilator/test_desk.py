@@ -11,28 +11,26 @@ from penstock.keys.roles import EVERYONE, Peer, Role
 from penstock.station.clock import Clock
 from penstock.ventilator.desk import LARGE, Desk
 from penstock.wire.bounds import LIMITS, Limits
-from penstock.wire.frames import Decoder, encode
-from penstock.wire.messages import (
+from penstock.wire.desk_messages import (
     Accepted,
     Arguments,
     AskBatches,
     AskPipeline,
     BatchesInfo,
     BatchLine,
-    Bytes,
     Digests,
     GivenChunk,
     Gone,
     GoneLine,
     JobLine,
     JobsInfo,
-    Message,
-    PartsTaken,
     PipelineInfo,
     VentilatorToClient,
     WorkerLine,
 )
+from penstock.wire.frames import Decoder, encode
 from penstock.wire.parts import Inbound
+from penstock.wire.records import Bytes, Message, PartsTaken
 from penstock.wire.sockets import Received
 from support.surroundings import QuietLinks
 

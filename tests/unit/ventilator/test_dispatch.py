@@ -12,7 +12,8 @@ from penstock.ventilator.dispatch import LEASES_TO_COME, ROUND_BYTES
 from penstock.ventilator.jobs_model import Place
 from penstock.ventilator.known_worker import LOOK_AHEAD, MANY, look_interval
 from penstock.wire.bounds import RESEND
-from penstock.wire.messages import HandBack, HandedBack, Jobs, LeaseSpan, Message, Took
+from penstock.wire.messages import HandBack, HandedBack, Jobs, Took
+from penstock.wire.records import LeaseSpan, Message
 from support.core_benches import BATCH, VentilatorBench, held, leases, of
 
 GPU = BatchSpec(needs=("gpu",))

@@ -14,8 +14,7 @@ from penstock.ventilator.core import RETENTION_INTERVAL, RETIRE_INTERVAL
 from penstock.ventilator.ended_batches import EndedBatches
 from penstock.ventilator.jobs_model import Place
 from penstock.ventilator.start_conditions import LEFT
-from penstock.wire.frames import encode
-from penstock.wire.messages import (
+from penstock.wire.desk_messages import (
     Accepted,
     AskBatches,
     AskGone,
@@ -27,11 +26,12 @@ from penstock.wire.messages import (
     Done,
     Gone,
     Known,
-    Message,
     Refused,
     Retry,
     Why,
 )
+from penstock.wire.frames import encode
+from penstock.wire.records import Message
 from penstock.wire.sockets import Received
 from support.core_benches import BATCH, CLIENT, VentilatorBench, held, leases, of
 

@@ -11,31 +11,25 @@ from penstock.job.spec import Stamp
 from penstock.station.contract import Answer, FromClient
 from penstock.ventilator.contract import ReadArguments
 from penstock.ventilator.full_disk import POSTPONED_BYTES, FullDisk
-from penstock.wire.messages import (
+from penstock.wire.desk_messages import (
     AskArguments,
     AskGone,
     AskPipeline,
     AskWhy,
     BackUp,
-    Beat,
     Cancel,
     Delete,
     DrainWorker,
-    HandedBack,
-    Held,
     Knock,
-    Left,
-    Message,
-    NeedFunction,
     Notice,
     PipelineInfo,
     Refused,
     Retry,
-    SinkBeat,
     Submit,
-    Took,
     Why,
 )
+from penstock.wire.messages import Beat, HandedBack, Left, NeedFunction, SinkBeat, Took
+from penstock.wire.records import Held, Message
 from support.core_benches import BATCH, CLIENT, SINK, VentilatorBench, of
 
 ID = b"id".ljust(16)

@@ -7,7 +7,8 @@ from penstock.ventilator.hand_back_requests import HandBackRequests
 from penstock.ventilator.known_worker import Worker
 from penstock.ventilator.turn import Turn
 from penstock.wire.bounds import RESEND
-from penstock.wire.messages import HandBack, LeaseSpan, Recall
+from penstock.wire.messages import HandBack, Recall
+from penstock.wire.records import LeaseSpan
 
 
 def test_a_request_is_open_until_its_own_answer_or_for_a_while() -> None:

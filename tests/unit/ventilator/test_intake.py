@@ -13,7 +13,7 @@ from penstock.ventilator.contract import SaveBatch, SaveChunk, SaveTotal
 from penstock.ventilator.core import RETENTION_INTERVAL
 from penstock.ventilator.jobs_model import Place
 from penstock.wire.bounds import RESEND, TRANSIENT_TIME
-from penstock.wire.messages import (
+from penstock.wire.desk_messages import (
     Accepted,
     Alive,
     AskBatches,
@@ -21,25 +21,20 @@ from penstock.wire.messages import (
     BatchClose,
     BatchesInfo,
     BatchOpen,
-    BatchSpan,
     Cancel,
     Cancelled,
-    CancelSpan,
     ChunkHead,
     Delete,
     Digests,
     Done,
-    Drain,
     DrainWorker,
     Forget,
-    ForgetBatch,
-    Forgotten,
     Known,
     Refused,
     Submit,
-    Took,
-    Verdicts,
 )
+from penstock.wire.messages import CancelSpan, Drain, ForgetBatch, Forgotten, Took, Verdicts
+from penstock.wire.records import BatchSpan
 from support.core_benches import BATCH, BOOT, CLIENT, FUNCTION, SINK, VentilatorBench, leases, of
 
 ALL = 1 << 40

@@ -15,7 +15,8 @@ from msgspec.structs import replace
 from penstock.job.spec import BatchSpec, Stamp
 from penstock.station.lease_tokens import Grant, LeaseTokens
 from penstock.wire.bounds import UNREPORTED_TIME
-from penstock.wire.messages import Drop, HandedBack, Held, Lease, LeaseSpan, Left, Took, Welcome
+from penstock.wire.messages import Drop, HandedBack, Left, Took, Welcome
+from penstock.wire.records import Held, Lease, LeaseSpan
 from support.core_benches import BATCH, Peer, VentilatorBench, held, leases, of
 
 OTHER = b"x" * 16

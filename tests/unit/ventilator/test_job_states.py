@@ -9,7 +9,7 @@ import pytest
 
 from penstock.job.spec import BatchSpec, JobState
 from penstock.ventilator.job_states import LINES
-from penstock.wire.messages import (
+from penstock.wire.desk_messages import (
     Arguments,
     AskArguments,
     AskBatches,
@@ -17,13 +17,12 @@ from penstock.wire.messages import (
     AskPipeline,
     BatchesInfo,
     Cancel,
-    InSlot,
     JobLine,
     JobsInfo,
     PipelineInfo,
     Refused,
-    Took,
 )
+from penstock.wire.messages import InSlot, Took
 from support.core_benches import BATCH, VentilatorBench, held, leases
 
 

@@ -8,8 +8,9 @@ from penstock.ventilator.contract import SaveApplied, SaveCounts, SaveOpen
 from penstock.ventilator.jobs_model import Place
 from penstock.ventilator.ledger import OUTCOME_TIME
 from penstock.wire.bounds import RESEND
+from penstock.wire.desk_messages import Cancel
 from penstock.wire.frames import encode
-from penstock.wire.messages import Cancel, Verdicts
+from penstock.wire.messages import Verdicts
 from support.core_benches import BATCH, SINK, VentilatorBench, of
 
 

@@ -12,7 +12,7 @@ from penstock.ventilator.backlog import FairQueue
 from penstock.ventilator.contract import JobConnections, StoredBatch
 from penstock.ventilator.jobs_model import Batch
 from penstock.ventilator.open_leases import LimitGroups, OpenLeases
-from penstock.wire.messages import AskWhy, Delete, Why
+from penstock.wire.desk_messages import AskWhy, Delete, Why
 from support.core_benches import VentilatorBench, held, leases
 
 VIEW = BatchSpec(limit=1, limit_group=b"one view".ljust(16))

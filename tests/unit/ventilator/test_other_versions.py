@@ -10,8 +10,9 @@ import pytest
 from penstock.job.spec import BatchSpec
 from penstock.station.contract import FromClient
 from penstock.ventilator.contract import Subscribed
+from penstock.wire.desk_messages import BatchOpen, Notice, Program, Submit
 from penstock.wire.frames import encode
-from penstock.wire.messages import BatchOpen, Notice, Program, Submit, Upgrade
+from penstock.wire.messages import Upgrade
 from support.core_benches import BATCH, CLIENT, FUNCTION, SINK, Peer, VentilatorBench, of
 
 HERE = "0.3.0"

@@ -10,17 +10,9 @@ import pytest
 from penstock.errors import Refused
 from penstock.job.spec import Stamp
 from penstock.ventilator.contract import Identity, SavePaired
-from penstock.wire.messages import (
-    UNPAIRED,
-    AskPipeline,
-    Diverged,
-    Held,
-    PipelineInfo,
-    SinkBeat,
-    SinkHead,
-    SinkRefused,
-    Welcome,
-)
+from penstock.wire.desk_messages import AskPipeline, PipelineInfo
+from penstock.wire.messages import Diverged, SinkBeat, SinkHead, SinkRefused, Welcome
+from penstock.wire.records import UNPAIRED, Held
 from support.core_benches import BATCH, BOOT, SINK, Peer, VentilatorBench, of
 
 MINE, OTHER = b"m" * 16, b"o" * 16

@@ -5,19 +5,19 @@ from __future__ import annotations
 from penstock.job.spec import BatchSpec
 from penstock.ventilator.jobs_model import Terms
 from penstock.ventilator.placement import MISSING_PATIENCE, describe
-from penstock.wire.messages import (
+from penstock.wire.desk_messages import (
     Accepted,
     AskBatches,
     AskPipeline,
     AskWhy,
     BatchesInfo,
-    Jobs,
-    Message,
     Notice,
     PipelineInfo,
     Refused,
     Why,
 )
+from penstock.wire.messages import Jobs
+from penstock.wire.records import Message
 from support.core_benches import BATCH, CLIENT, VentilatorBench, leases, of
 
 

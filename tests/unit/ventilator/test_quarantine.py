@@ -5,7 +5,8 @@ from __future__ import annotations
 from penstock.job.spec import BatchSpec, JobState
 from penstock.ventilator.jobs_model import Place
 from penstock.wire.bounds import RECONNECT_GRACE, UNREPORTED_TIME
-from penstock.wire.messages import HandBack, HandedBack, Held, Jobs, LeaseSpan, Message, Verdicts
+from penstock.wire.messages import HandBack, HandedBack, Jobs, Verdicts
+from penstock.wire.records import Held, LeaseSpan, Message
 from support.core_benches import SINK, Peer, VentilatorBench, held, leases, of
 
 SPEC = BatchSpec(max_crashes=2)

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from penstock.keys.roles import Peer, Role
 from penstock.station.contract import FromClient
 from penstock.station.lease_tokens import LeaseTokens
-from penstock.wire.messages import AskBatches, AskGone, AskPipeline, BatchesInfo, Notice, PipelineInfo
+from penstock.wire.desk_messages import AskBatches, AskGone, AskPipeline, BatchesInfo, Notice, PipelineInfo
 from support.core_benches import BATCH, CLIENT, VentilatorBench
 
 

@@ -7,7 +7,8 @@ from msgspec.structs import replace
 
 from penstock.job.spec import BatchSpec, JobState
 from penstock.ventilator.start_conditions import EXPIRED
-from penstock.wire.messages import AskWhy, Cancel, InSlot, Refused, Took, Why
+from penstock.wire.desk_messages import AskWhy, Cancel, Refused, Why
+from penstock.wire.messages import InSlot, Took
 from support.core_benches import BATCH, VentilatorBench, held, leases
 
 FIRST = b"first".ljust(16)

@@ -13,8 +13,9 @@ from penstock.station.permissions import Bindings
 from penstock.ventilator.control import Control
 from penstock.ventilator.reports import Reports
 from penstock.wire.frames import encode
-from penstock.wire.messages import Bytes, Heartbeat, Message, Part, PartsTaken
+from penstock.wire.messages import Heartbeat
 from penstock.wire.parts import Outbound
+from penstock.wire.records import Bytes, Message, Part, PartsTaken
 from penstock.wire.sockets import Received
 from support.surroundings import QuietLinks, QuietOrders
 

@@ -11,17 +11,8 @@ from penstock.ventilator.contract import SaveApplied
 from penstock.ventilator.jobs_model import Place
 from penstock.wire.bounds import RESEND
 from penstock.wire.frames import encode
-from penstock.wire.messages import (
-    BatchSpan,
-    CancelSpan,
-    Closed,
-    Completions,
-    Diverged,
-    Greeting,
-    RecordedSpan,
-    Replay,
-    Took,
-)
+from penstock.wire.messages import CancelSpan, Closed, Completions, Diverged, Greeting, Replay, Took
+from penstock.wire.records import BatchSpan, RecordedSpan
 from support.core_benches import BATCH, BOOT, SINK, VentilatorBench, held, leases, of
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from penstock.station.contract import FromClient
 from penstock.ventilator.stack_questions import ANSWER_TIME, WAITING_MAX
-from penstock.wire.messages import AskStack, Refused, Stack, StackTaken, TakeStack
+from penstock.wire.desk_messages import AskStack, Refused, Stack
+from penstock.wire.messages import StackTaken, TakeStack
 from support.core_benches import BATCH, CLIENT, VentilatorBench
 
 ASK = AskStack(7, BATCH, 0)

@@ -11,7 +11,7 @@ from penstock.ventilator.intake import HORIZON
 from penstock.ventilator.jobs_model import Place
 from penstock.ventilator.start_conditions import EXPIRED
 from penstock.wire.bounds import RESEND
-from penstock.wire.messages import (
+from penstock.wire.desk_messages import (
     AskBatches,
     BatchClose,
     BatchesInfo,
@@ -19,15 +19,11 @@ from penstock.wire.messages import (
     Cancelled,
     Delete,
     Forget,
-    HandBack,
-    HandedBack,
-    LeaseSpan,
-    Message,
     Refused,
     Submit,
-    Took,
-    Verdicts,
 )
+from penstock.wire.messages import HandBack, HandedBack, Took, Verdicts
+from penstock.wire.records import LeaseSpan, Message
 from support.core_benches import BATCH, CLIENT, VentilatorBench, held, leases, of
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from penstock.job.spec import BatchSpec
 from penstock.ventilator.start_failures import PAUSE
-from penstock.wire.messages import AskPipeline, AskWhy, HandedBack, Lease, LeaseSpan, Message, PipelineInfo, Why
+from penstock.wire.desk_messages import AskPipeline, AskWhy, PipelineInfo, Why
+from penstock.wire.messages import HandedBack
+from penstock.wire.records import Lease, LeaseSpan, Message
 from support.core_benches import BATCH, Peer, VentilatorBench, leases, of
 
 CAUSE = "cannot start 'tool': No such file or directory"

@@ -11,7 +11,9 @@ from penstock.station.contract import FromClient
 from penstock.ventilator.contract import EndedPart
 from penstock.ventilator.jobs_model import Place
 from penstock.wire.bounds import RESEND
-from penstock.wire.messages import Cancel, Cancelled, Forget, Message, Refused, Retried, Retry, SinkBeat, Verdicts
+from penstock.wire.desk_messages import Cancel, Cancelled, Forget, Refused, Retried, Retry
+from penstock.wire.messages import SinkBeat, Verdicts
+from penstock.wire.records import Message
 from support.core_benches import BATCH, CLIENT, VentilatorBench, leases, of
 
 ALL = 1 << 62

@@ -10,7 +10,8 @@ from penstock.job.spec import LABEL_CHARS, BatchSpec, name_apart
 from penstock.ventilator.contract import JobConnections
 from penstock.ventilator.worker_names import PRUNE_MIN
 from penstock.wire.bounds import RECONNECT_GRACE
-from penstock.wire.messages import AskPipeline, Jobs, PipelineInfo, Welcome
+from penstock.wire.desk_messages import AskPipeline, PipelineInfo
+from penstock.wire.messages import Jobs, Welcome
 from support.core_benches import Peer, VentilatorBench, of
 
 

@@ -13,27 +13,21 @@ from penstock.ventilator import worker_reports
 from penstock.ventilator.contract import JobConnections, PartsUnderWay
 from penstock.ventilator.jobs_model import Place
 from penstock.wire.bounds import LEASE_TIME, RECONNECT_GRACE, UNREPORTED_TIME
+from penstock.wire.desk_messages import Cancel, DrainWorker, Refused
 from penstock.wire.messages import (
-    MAX_RECORDS,
     Beat,
-    Cancel,
     Closed,
     Drain,
-    DrainWorker,
     Drop,
     Greeting,
     HandedBack,
-    Held,
-    Lease,
-    LeaseSpan,
     Left,
-    RecordedSpan,
-    Refused,
     SinkBeat,
     Took,
     Verdicts,
     Welcome,
 )
+from penstock.wire.records import MAX_RECORDS, Held, Lease, LeaseSpan, RecordedSpan
 from support.core_benches import BATCH, CLIENT, SINK, VentilatorBench, held, leases, of
 
 

@@ -13,20 +13,14 @@ from msgspec.inspect import StructType, VarTupleType, type_info
 
 from penstock.errors import ProtocolError
 from penstock.job.spec import JobState, Stamp
-from penstock.wire import messages as module
+from penstock.wire import desk_messages, messages, records
+from penstock.wire.desk_messages import Alive
 from penstock.wire.frames import ASKED_BYTES, PREFIX, SIGNATURE, Decoder, asked_number, encode, join, kept, split
-from penstock.wire.messages import (
-    MAX_RECORDS,
-    Alive,
-    Beat,
-    Heartbeat,
-    Held,
-    Message,
-    OutcomeHead,
-    Outcomes,
-    payload_bytes,
-)
+from penstock.wire.messages import Beat, Heartbeat, Outcomes, payload_bytes
+from penstock.wire.records import MAX_RECORDS, Held, Message, OutcomeHead
 
+ALL = vars(records) | vars(desk_messages) | vars(messages)
+"""Of all modules that define messages, by name."""
 UNIONS = ("ClientToVentilator", "VentilatorToClient", "ToVentilator", "VentilatorToWorker", "ClientToSink")
 EVERYTHING = Decoder(Beat | Heartbeat | Alive | Outcomes)
 
@@ -38,9 +32,9 @@ def framed(header: bytes, payload: bytes = b"") -> bytes:
 
 def test_every_message_travels_on_some_arrow() -> None:
     """No message is defined that nobody may send."""
-    unions = [union for name, union in vars(module).items() if "To" in name and get_args(union)]
+    unions = [union for name, union in ALL.items() if "To" in name and get_args(union)]
     travelling = {kind for union in unions for kind in get_args(union)}
-    named = {kind for kind in vars(module).values() if isinstance(kind, type) and issubclass(kind, Message)}
+    named = {kind for kind in ALL.values() if isinstance(kind, type) and issubclass(kind, Message)}
     assert {kind for kind in named if not kind.__subclasses__()} == travelling
 
 
@@ -93,12 +87,12 @@ def test_another_version_is_named() -> None:
 def test_every_list_that_a_station_takes_in_is_bounded() -> None:
     """By itself, not by the frame alone: a byte of it may cost many in memory."""
     for union in ("ClientToVentilator", "ToVentilator", "WorkerToSink", "ClientToSink"):
-        for kind in get_args(getattr(module, union)) or [getattr(module, union)]:
+        for kind in get_args(ALL[union]) or [ALL[union]]:
             for field in info_of(kind).fields:
                 assert not isinstance(field.type, VarTupleType) or field.type.max_length, f"{kind}.{field.name}"
     many = msgspec.msgpack.encode(["Took", b"w" * 16, [1] * (MAX_RECORDS + 1), 1])
     with pytest.raises(ProtocolError, match="length <= 100000"):
-        Decoder(module.ToVentilator).decode(framed(many))
+        Decoder(messages.ToVentilator).decode(framed(many))
 
 
 def info_of(kind: type) -> StructType:
@@ -130,7 +124,7 @@ def test_options_out_of_bounds_are_refused_by_number(field: str, value: object) 
     spec = {field: value}
     frame = framed(msgspec.msgpack.encode(["Submit", 7, [[bytes(16), spec, bytes(16), 0]], [], []]))
     with pytest.raises(ProtocolError, match=field):
-        Decoder(module.ClientToVentilator).decode(frame)
+        Decoder(desk_messages.ClientToVentilator).decode(frame)
     assert asked_number(frame) == 7
 
 

@@ -8,8 +8,9 @@ from penstock.keys.roles import Peer, Role
 from penstock.wire import parts
 from penstock.wire.bounds import Limits
 from penstock.wire.frames import Decoder, Wire, encode
-from penstock.wire.messages import Bytes, FunctionPart, Message, Part, PartsTaken, Prints
+from penstock.wire.messages import FunctionPart, Prints
 from penstock.wire.parts import GIVE_UP_SECONDS, QUEUE_BYTES, TAKERS_MAX, WHOLE_BYTES, Inbound, Outbound
+from penstock.wire.records import Bytes, Message, Part, PartsTaken
 from penstock.wire.sockets import Received
 
 ADA, BOB = b"ada", b"bob"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 
 from penstock.errors import ProtocolError
-from penstock.wire.messages import Part
+from penstock.wire.records import Part
 from penstock.wire.streams import (
     PART_BYTES_LEAST,
     PART_BYTES_MOST,

@@ -8,7 +8,6 @@ from msgspec.structs import replace
 from penstock.job.spec import BatchSpec, JobState, Stamp
 from penstock.wire.bounds import RESEND
 from penstock.wire.messages import (
-    BatchSpan,
     Beat,
     CancelSpan,
     Closed,
@@ -18,16 +17,13 @@ from penstock.wire.messages import (
     HandBack,
     HandedBack,
     Heartbeat,
-    Held,
     Hello,
-    LeaseSpan,
     Left,
     NeedFunction,
-    PartsTaken,
-    RecordedSpan,
     Took,
     Welcome,
 )
+from penstock.wire.records import BatchSpan, Held, LeaseSpan, PartsTaken, RecordedSpan
 from penstock.worker import core as module
 from penstock.worker.contract import (
     Cut,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from penstock.job.spec import BatchSpec, Stamp
-from penstock.wire.messages import BatchHead, Lease
+from penstock.wire.records import BatchHead, Lease
 from penstock.worker.fair_shares import Shares
 from penstock.worker.held_lease import HeldLease
 

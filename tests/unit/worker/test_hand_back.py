@@ -6,7 +6,8 @@ from msgspec.structs import replace
 
 from penstock.job.spec import BatchSpec, JobState, Stamp
 from penstock.slot.protocol import Ran
-from penstock.wire.messages import Closed, HandedBack, LeaseSpan, Note, Recall, RecordedSpan, Took
+from penstock.wire.messages import Closed, HandedBack, Recall, Took
+from penstock.wire.records import LeaseSpan, Note, RecordedSpan
 from penstock.worker.contract import Cut, FreeLease, PieceCut, PieceDone, Run, SlotDied
 from penstock.worker.lease_receipts import TOOK_DELAY
 from penstock.worker.slot_feed import STUCK

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from penstock.job.spec import BatchSpec, JobState, Stamp
-from penstock.wire.messages import RECORD_BYTES, BatchHead, Lease, OutcomeHead, RecordedSpan
+from penstock.wire.messages import RECORD_BYTES
+from penstock.wire.records import BatchHead, Lease, OutcomeHead, RecordedSpan
 from penstock.worker.held_lease import HeldLease
 from penstock.worker.holdings import Holdings
 

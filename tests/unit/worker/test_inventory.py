@@ -11,7 +11,8 @@ from penstock.job.spec import BatchSpec, Stamp
 from penstock.station.lease_tokens import Grant, LeaseTokens
 from penstock.ventilator.known_worker import Worker
 from penstock.wire.frames import pieces
-from penstock.wire.messages import BatchHead, Heartbeat, Held, Lease
+from penstock.wire.messages import Heartbeat
+from penstock.wire.records import BatchHead, Held, Lease
 from penstock.worker.core import WINDOW
 from penstock.worker.held_lease import HeldLease
 from penstock.worker.holdings import Holdings

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from penstock.job.spec import BatchSpec, Stamp
-from penstock.wire.messages import BatchHead, FunctionPart, Jobs, Lease
+from penstock.wire.messages import FunctionPart, Jobs
+from penstock.wire.records import BatchHead, Lease
 from penstock.worker.job_bytes import JobBytes
 
 F = b"f" * 16

@@ -12,7 +12,7 @@ import pytest
 from penstock.job.command import CommandTemplate
 from penstock.job.spec import BatchSpec, JobState, Stamp
 from penstock.slot.protocol import Ran
-from penstock.wire.messages import BatchHead, Lease, Note
+from penstock.wire.records import BatchHead, Lease, Note
 from penstock.worker.contract import PieceDone, Run, SlotDied
 from penstock.worker.job_lines import WHAT_CHARS, JobLines
 from penstock.worker.terminal_output import TerminalOutput

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from penstock.job.spec import JobState, Stamp
-from penstock.wire.messages import Closed, HandedBack, Heartbeat, LeaseSpan, Left, RecordedSpan
+from penstock.wire.messages import Closed, HandedBack, Heartbeat, Left
+from penstock.wire.records import LeaseSpan, RecordedSpan
 from penstock.worker.contract import EndSlot, Leave, SlotDied, Stop
 from penstock.worker.lifetime import Lifetime
 from support.core_benches import BATCH, NOW, WorkerBench, done, of, runs

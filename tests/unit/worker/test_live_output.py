@@ -8,7 +8,8 @@ from penstock.sink.live_output import LiveOutput as SinkLiveOutput
 from penstock.station.contract import Answer, Report
 from penstock.station.lease_tokens import NO_TOKENS, Grant, LeaseTokens
 from penstock.wire.bounds import RESEND
-from penstock.wire.messages import Credit, Follow, Live, LiveAck, LiveTaken, Print, Prints, print_cost
+from penstock.wire.messages import Credit, Follow, Live, LiveAck, LiveTaken, Prints, print_cost
+from penstock.wire.records import Print
 from penstock.worker import live_output as module
 from penstock.worker.contract import DeliverLiveOutput, JobPrinted, SinkConnected
 from penstock.worker.live_output import LiveOutput

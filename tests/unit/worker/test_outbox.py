@@ -5,7 +5,7 @@ from __future__ import annotations
 from penstock.job.spec import BatchSpec, JobState, Stamp
 from penstock.station.contract import Actions
 from penstock.wire.bounds import RESEND
-from penstock.wire.messages import BatchHead, Lease, OutcomeHead, RecordedSpan
+from penstock.wire.records import BatchHead, Lease, OutcomeHead, RecordedSpan
 from penstock.worker.contract import Deliver
 from penstock.worker.held_lease import HeldLease
 from penstock.worker.holdings import Holdings

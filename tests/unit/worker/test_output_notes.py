@@ -10,7 +10,7 @@ from penstock.job.output_limit import NOTE_BYTES, cut_line
 from penstock.job.spec import KEEP_OUTPUT, JobState
 from penstock.slot.output_spool import Spool
 from penstock.slot.protocol import Ran
-from penstock.wire.messages import Note
+from penstock.wire.records import Note
 from penstock.worker.output_notes import noted
 
 

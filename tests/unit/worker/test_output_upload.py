@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from penstock.job.spec import JobState, Stamp
 from penstock.wire.bounds import RESEND
-from penstock.wire.messages import OutcomeHead
+from penstock.wire.records import OutcomeHead
 from penstock.worker.contract import DeliverOutput, FreeOutput
 from penstock.worker.held_lease import KeptOutcome
 from penstock.worker.output_upload import MESSAGE_BYTES, PART_BYTES, WINDOW_BYTES, Uploads

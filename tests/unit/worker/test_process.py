@@ -13,7 +13,8 @@ from penstock.station.contract import Report
 from penstock.station.loop import Process
 from penstock.station.ventilator_contact import Outlet, VentilatorContact
 from penstock.wire.frames import encode
-from penstock.wire.messages import Bytes, Greeting, HandedBack, Hello, LeaseSpan, Message, Part, PartsTaken
+from penstock.wire.messages import Greeting, HandedBack, Hello
+from penstock.wire.records import Bytes, LeaseSpan, Message, Part, PartsTaken
 from penstock.wire.sockets import Received
 from penstock.worker.contract import Leave
 from penstock.worker.core import WorkerCore

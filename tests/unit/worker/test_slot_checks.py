@@ -34,7 +34,8 @@ from penstock.slot.protocol import (
     frame,
 )
 from penstock.wire import frames
-from penstock.wire.messages import BatchHead, Lease, Note, OutcomeHead, Outcomes, Print, Prints, WorkerToSink
+from penstock.wire.messages import Outcomes, Prints, WorkerToSink
+from penstock.wire.records import BatchHead, Lease, Note, OutcomeHead, Print
 from penstock.worker.contract import Run
 from penstock.worker.output_notes import noted_all
 from penstock.worker.slot_checks import nonsense

@@ -7,7 +7,8 @@ from itertools import pairwise
 import pytest
 
 from penstock.job.spec import BatchSpec
-from penstock.wire.messages import BatchSpan, CancelSpan
+from penstock.wire.messages import CancelSpan
+from penstock.wire.records import BatchSpan
 from penstock.worker import slot_feed
 from penstock.worker.contract import Cut, EndSlot, JobsConnected, PieceCut, SinkConnected, SlotReady
 from penstock.worker.slot_feed import CANCEL_PATIENCE, PIECE_SECONDS

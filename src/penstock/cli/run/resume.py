@@ -22,7 +22,7 @@ from penstock.cli.run.work import Work
 from penstock.errors import ConfigError
 from penstock.job.spans import SpanSet
 from penstock.job.spec import JobState
-from penstock.wire.messages import DIGEST_BYTES
+from penstock.wire.records import DIGEST_BYTES
 
 if TYPE_CHECKING:
     from penstock import Batch, Pipeline
