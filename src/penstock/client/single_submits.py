@@ -232,6 +232,8 @@ class Streams:
                 self._open.move_to_end(key)
             future = stream.add(item)
             self._collect(stream)
+            if spec.traceparent:  # no other submit has this span: nothing more will join it
+                self._close(self._open.pop(key))
             self._uncharged += len(item)
             if self._uncharged > CHARGE_BYTES:
                 self.session.charge(self._uncharged)

@@ -18,6 +18,8 @@ from penstock.client.map import MapRequest
 from penstock.client.options import CallOptions, CommandOptions, around_of, depends_on_now, spec_of
 from penstock.client.pipeline_views import group_of, in_group
 from penstock.client.records import CommandResult
+from penstock.client.submit_packing import opened
+from penstock.client.tracing import COMMAND, submitting
 from penstock.job.command import CommandTemplate
 from penstock.job.spec import BatchSpec
 
@@ -92,7 +94,8 @@ class Submitter(Executor):
         Returns a concurrent.futures.Future that also has a ``job_id``. Where something cannot be pickled, the Future
         is done at once and has that error. Raises RuntimeError after `shutdown`.
         """
-        return self._engine.submit(self._spec, self._around.prepare(fn), args, kwargs)
+        with submitting(self._spec, fn) as spec:
+            return self._engine.submit(spec, self._around.prepare(fn), args, kwargs)
 
     def map(
         self,
@@ -161,10 +164,11 @@ class Submitter(Executor):
                 "once is for submit, batch and command: the results of a map are not kept once they have been read"
             )
         function = self._engine.function(self._around.prepare(fn), spec)
-        request = MapRequest(spec, function, iterables, "", timeout, chunksize, buffersize, ordered)
-        if cost is not None:
-            return map_longest_first(self._engine, request, cost)
-        run = self._engine.start_map(request)
+        with submitting(spec, fn) as spec:
+            request = MapRequest(spec, function, iterables, "", timeout, chunksize, buffersize, ordered)
+            if cost is not None:
+                return map_longest_first(self._engine, request, cost)
+            run = self._engine.start_map(request)
         results = run.results()
         run.watch(results)
         return results
@@ -216,7 +220,8 @@ class Submitter(Executor):
         group = b"" if "limit" in options else self._group
         options = {**self._options, **after_as_id(self._engine, options)}
         opening = opening_of(self._engine, target, options, group)
-        return self._engine.batch(opening.spec, opening.function, opening.inputs(iterables), digest)
+        with submitting(opening.spec, opened(opening.spec, opening.function).title or COMMAND) as spec:
+            return self._engine.batch(spec, opening.function, opening.inputs(iterables), digest)
 
     def command(self, argv: Command, **options: Unpack[CommandOptions]) -> JobFuture[CommandResult]:
         """Run one command as a job: `argv` is a list of words, text, bytes or paths, and no shell takes it apart.
@@ -238,7 +243,8 @@ class Submitter(Executor):
                 raise ValueError("a command begins with a program")
         except (TypeError, ValueError) as error:
             return failed(error)
-        return self._engine.command(spec, Function.of(template.encode()), words)
+        with submitting(spec, COMMAND) as spec:
+            return self._engine.command(spec, Function.of(template.encode()), words)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Do nothing, whatever `wait` and `cancel_futures` are: the Pipeline goes on when a view of it is left."""

@@ -205,6 +205,8 @@ class BatchSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     process."""
     after_met: bool = False
     """Every job of the batch in `after` has succeeded; the ventilator fills it in."""
+    traceparent: Annotated[str, msgspec.Meta(pattern="^(00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2})?$")] = ""
+    """The span in which it was submitted (W3C Trace Context); empty: in none that is recorded."""
 
     @property
     def is_pickled(self) -> bool:

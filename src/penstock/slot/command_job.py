@@ -9,6 +9,7 @@ from penstock.job.command import CommandTemplate
 from penstock.job.originals import os, select, threading
 from penstock.job.spec import job_id
 from penstock.slot.job_report import CommandEnd
+from penstock.slot.job_spans import trace_variables
 from penstock.slot.process_tree import children, has_children, sweep_children
 from penstock.slot.protocol import LoadChunk
 
@@ -26,7 +27,7 @@ def command_job(
 
     def run(words: list[bytes]) -> CommandEnd:
         index = index_now()
-        extra = job_variables(head.batch, index, head.attempt, slot)
+        extra = job_variables(head.batch, index, head.attempt, slot) | trace_variables(head)
         number, arguments, block = template.given(words, index + 1)
         argv = template.argv(arguments, number, slot + 1)
         others = children(os.getpid()) if has_children() else ()

@@ -37,6 +37,7 @@ from penstock.slot import stack_dump
 from penstock.slot.command_job import command_job
 from penstock.slot.forked_children import Forks
 from penstock.slot.job_report import CommandReport, Report
+from penstock.slot.job_spans import JobSpans
 from penstock.slot.journal import Journal
 from penstock.slot.loaded import Chunk, Function
 from penstock.slot.output_capture import Capture, Stream
@@ -198,11 +199,10 @@ class Slot:
         try:
             self._inherited.admit(chunk.head.function, is_command=function.is_command)
             if function.is_command:
-                job = command_job(chunk.head, function.template(), self._number, self._index, lambda: self._page[ENDED])
                 items = chunk.items(are_commands=True)
+                job = command_job(chunk.head, function.template(), self._number, self._index, lambda: self._page[ENDED])
             else:
-                loaded = function.load()
-                items = chunk.items(are_commands=False)
+                loaded, items = function.load(), chunk.items(are_commands=False)
                 job = loaded.runner(chunk.form)
             items = items[order.start - chunk.head.first : order.stop - chunk.head.first]
         except Stale:
@@ -212,20 +212,21 @@ class Slot:
             output, is_missing = self._capture.collect(), isinstance(error, ImportError)
             report.fail(order.start, order.stop, error, time.monotonic_ns(), output, unstarted=is_missing)
             return
+        spans = JobSpans(chunk.head, self._index)
         report.begin(time.monotonic_ns())
         is_single = function.prints or function.is_command or isinstance(function.load().function, Limited)
         if order.block > 1 and not is_single:
-            self._run_blocks(order, function, job, items, report)
+            with spans.piece(len(items)):
+                self._run_blocks(order, function, job, items, report)
         else:
-            self._run_singly(order, job, items, report)
+            self._run_singly(order, spans.each(job), items, report)
 
     def _run_singly(self, order: RunPiece, job: Callable[[Any], Any], items: list[Any], report: Report) -> None:
         cells, limit, journal = self._page, order.cell, self._journal
         index, self._stop = order.start, order.stop
         self._coming = coming = iter(items)
         for item in coming:
-            started = time.monotonic_ns()
-            cells[STARTED] = started
+            cells[STARTED] = started = time.monotonic_ns()
             cells[INDEX] = index
             if index >= cells[limit] or time.clock_gettime_ns(time.CLOCK_BOOTTIME) >= cells[UNTIL]:
                 return
@@ -328,16 +329,14 @@ class Slot:
                         value = frozen(value)
                         append(value)
                         is_incomplete = add(value) if type(value) is tuple else add_frozen(value)
-                    index += 1
-                    cells[INDEX] = index
+                    cells[INDEX] = index = index + 1
                     if is_incomplete or index >= cells[limit]:
                         break
                 return index
             except BaseException as error:  # noqa: BLE001
                 self._fail_in_block(error, report)
                 journal.add_record(report.ran[-1], report.bodies[-1])
-                index += 1
-                cells[INDEX] = index
+                cells[INDEX] = index = index + 1
                 if index >= cells[limit]:
                     return index
 

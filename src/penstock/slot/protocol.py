@@ -126,6 +126,8 @@ class LoadChunk(SlotMessage):
     serializer: str
     check: bool
     client: bytes
+    title: str
+    traceparent: str
 
 
 class FreeChunk(SlotMessage):

@@ -153,7 +153,7 @@ class SlotHandle:
         if lease.number not in self._chunks:
             head = LoadChunk(
                 order.piece, order.start, lease.number, lease.batch, lease.first, lease.stamp.attempt,
-                order.head.function, spec.serializer, spec.check, spec.client,
+                order.head.function, spec.serializer, spec.check, spec.client, spec.title, spec.traceparent,
             )  # fmt: skip
             while self._chunks and self._chunk_bytes + size > KEPT_CHUNK_BYTES:
                 self.free(next(iter(self._chunks)))

@@ -411,3 +411,13 @@ def test_a_call_made_twice_has_one_future_until_that_is_done(client: Client) -> 
     first.futures.clear()
     own: JobFuture[Any] = JobFuture(later, 0, first.batch)
     assert client.streams.enlist(later, own) is own
+
+
+def test_a_submit_in_a_trace_is_a_batch_of_its_own(client: Client) -> None:
+    """It is closed at once, since no other submit has the same span, and takes no place among the open ones."""
+    traced = BatchSpec(traceparent=f"00-{'1' * 32}-{'2' * 16}-01")
+    client.submit(1, spec=traced)
+    first = client.submit(2)
+    (sent,) = client.turn()
+    assert [(len(sent.opens), close.total) for close in sent.closes] == [(2, 1)]
+    assert sent.closes[0].batch != first.place[0]

@@ -50,7 +50,7 @@ NOTE = Note("cause", "trace", b"\xff", b"err", -9, 77, -11)
     [
         LoadFunction(1, 2, b"f", "call", "pickle"),
         DropFunction(b"f"),
-        LoadChunk(1, 2, 3, b"b", 4, 5, b"f", "msgpack", False, b"c"),
+        LoadChunk(1, 2, 3, b"b", 4, 5, b"f", "msgpack", False, b"c", "work", ""),
         FreeChunk(3),
         RunPiece(1, 3, 4, 5, 6, 7),
         Ready(77),
