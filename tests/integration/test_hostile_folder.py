@@ -35,6 +35,7 @@ COMMANDS = (
     "show last:0",
     "why last:0",
     "stack last:0",
+    "events",
     "top",
     "doctor --module fractions",
     "cancel last",

@@ -37,6 +37,7 @@ BOUNDS = {
     "penstock.ventilator.intake.FORGOTTEN_BATCHES": REMEMBERED,
     "penstock.sink.core.FORGOTTEN_BATCHES": REMEMBERED,
     "penstock.ventilator.store.DELETED_KEPT": REMEMBERED,
+    "penstock.ventilator.event_rows.EVENTS_KEPT": REMEMBERED,
     "penstock.ventilator.payloads.CACHE_BYTES": REMEMBERED << 10,
     "penstock.ventilator.worker_names.PRUNE_MIN": 4,
 }

@@ -10,7 +10,7 @@ from penstock.client.batch_input import Digest
 from penstock.client.functions import Function
 from penstock.client.futures import JobFuture
 from penstock.client.map import MapRequest
-from penstock.client.records import BatchStatus, PipelineStatus
+from penstock.client.records import BatchStatus, Event, PipelineStatus
 from penstock.client.results import Piece
 from penstock.client.single_submits import OnRow
 from penstock.job.manager_authkeys import Client
@@ -94,6 +94,12 @@ class Backend(Mapper, Protocol):
 
     def batches(self, match: str, limit: int) -> list[BatchStatus]:
         """The newest batches that `match` names, as in `attach`, or all if it is empty; at most `limit`."""
+
+    def events(self, after: int, *, follow: bool) -> Iterator[Event]:
+        """What has happened behind the event of this number."""
+
+    def last_event(self) -> int:
+        """The number of the newest one."""
 
     def attach(self, match: str) -> Batch[Any]:
         """A handle on a batch, by its id, a part of that, or its name. Raises NoSuchBatch."""

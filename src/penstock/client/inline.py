@@ -21,10 +21,10 @@ from penstock.client.futures import JobFuture, failed
 from penstock.client.inline_jobs import Jobs
 from penstock.client.map import MapRequest, input_length
 from penstock.client.readers import OrderReader, RowReader
-from penstock.client.records import BatchStatus, JobInfo, Outcome, PipelineStatus
+from penstock.client.records import BatchStatus, Event, JobInfo, Outcome, PipelineStatus
 from penstock.client.results import FINAL_STATES, Piece, error_of, handed_out, outcomes_of, pieces_of
 from penstock.client.single_submits import OnRow
-from penstock.errors import JobError, NoSuchBatch, NoSuchWorker
+from penstock.errors import JobError, NoSuchBatch, NoSuchWorker, PenstockError
 from penstock.job import payload
 from penstock.job.manager_authkeys import Client
 from penstock.job.spec import BatchSpec, JobState
@@ -124,6 +124,14 @@ class Inline:
         """The batches of this name, or all; the newest first."""
         found = [batch for batch in reversed(self._batches.values()) if match in ("", batch.name)]
         return [batch.status() for batch in found[:limit]]
+
+    def events(self, after: int, *, follow: bool) -> Iterator[Event]:  # noqa: ARG002 - of every backend
+        """Nothing happens but in the caller's own calls."""
+        raise PenstockError("an inline pipeline keeps no events: its jobs run in the call that submits them")
+
+    def last_event(self) -> int:
+        """The number of none."""
+        return 0
 
     def status(self) -> PipelineStatus:
         """A pipeline in which nothing waits and nothing runs."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import weakref
+from collections.abc import Iterator
 from concurrent.futures import Future
 from html import escape
 from pathlib import Path
@@ -17,7 +18,7 @@ from penstock.client.callback_thread import ensure_threads
 from penstock.client.engine import Engine
 from penstock.client.futures import JobFuture
 from penstock.client.locate import locate
-from penstock.client.records import BatchStatus, JobInfo, PipelineStatus, WorkerInfo
+from penstock.client.records import BatchStatus, Event, JobInfo, PipelineStatus, WorkerInfo
 from penstock.client.submitter import Submitter
 from penstock.errors import PenstockError
 from penstock.job import current_job
@@ -212,6 +213,22 @@ class Pipeline(Submitter):
         """The newest batches, at most `limit`: all, or those that `match` names as in `attach`. Raises NoPipeline when
         there is no answer."""
         return self._engine.batches(match, limit)
+
+    def events(self, after: int = 0, *, follow: bool = False) -> Iterator[Event]:
+        """What has happened, in order, behind the event with the number `after` (0: all that is kept, 100,000 events).
+        With `follow` it goes on with what happens next, and waits for a ventilator that is away.
+
+        Returns an iterator of Events. Raises NoPipeline when there is no answer, and PenstockError for a number that
+        was not given yet. Example::
+
+            for event in pipeline.events(after=last_seen, follow=True):
+                ...
+        """
+        return self._engine.events(after, follow=follow)
+
+    def last_event(self) -> int:
+        """The number of the newest event; 0: nothing has happened. Raises NoPipeline when there is no answer."""
+        return self._engine.last_event()
 
     def drain(self, worker: str) -> None:
         """Let a worker finish what it runs, hand back the other jobs and leave: `worker` is its name, the

@@ -274,6 +274,26 @@ class PipelineStatus(msgspec.Struct, frozen=True, kw_only=True):
         return sum(worker.slots for worker in self.workers)
 
 
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """What has happened in a pipeline."""
+
+    number: int
+    """One more than that of the event before, also over restarts."""
+    time: float
+    """When, in seconds since the epoch by the ventilator's clock; 0: that is not known."""
+    event: str
+    """The word for it: ``submitted``, ``started``, ``ended``, ``first_failure``, ``worker_lost`` and so on, as in the
+    ventilator's log. ``not_kept`` stands for events up to its number that were too old to be kept."""
+    batch: str = ""
+    """The id of the batch that it is of; empty: of none."""
+    fields: dict[str, str | int | float] = {}
+    """What else is known of it, by name: of an ``ended`` batch its name, and how many jobs ended in each state."""
+
+    def asdict(self) -> dict[str, Any]:
+        """Returns a new dictionary of its fields by their names."""
+        return msgspec.structs.asdict(self)
+
+
 class CommandResult(CompletedProcess[bytes]):
     """The end of a command, a subprocess.CompletedProcess: `args`, a list of words; `returncode`, its exit code, minus
     the signal's number if one killed it; `stdout` and `stderr`, bytes, of a long output head and tail."""

@@ -91,6 +91,9 @@ OPEN = frozenset({JobState.QUEUED, JobState.DELAYED, JobState.LEASED})
 FINAL = frozenset(JobState) - OPEN
 """States of a job with a recorded outcome."""
 
+FAILURES = frozenset({JobState.FAILED, JobState.TIMED_OUT, JobState.DEAD})
+"""States of a job that ended without success, and that nobody wanted to end so."""
+
 UNSUCCESSFUL = FINAL - {JobState.SUCCEEDED}
 """States from which a user's retry opens a job again."""
 

@@ -110,7 +110,7 @@ class BatchRows:
 
 def _stored_batch(row: Any) -> StoredBatch:
     _, _, damaged, batch, spec, function, created_time, accepted, total, counts, cancelled, *rest = row
-    generation, asked, ended_time, size, open_from = rest
+    generation, asked, ended_time, size, open_from, started = rest
     return StoredBatch(
         batch=batch,
         spec=decode_spec(spec),
@@ -125,5 +125,6 @@ def _stored_batch(row: Any) -> StoredBatch:
         generation=generation,
         asked=decode_asked(asked),
         ended_time=ended_time,
+        started=bool(started),
         damaged=OPTIONS_DAMAGED if damaged else FUNCTION_DAMAGED if size is None else "",
     )

@@ -17,6 +17,7 @@ from penstock.station.contract import (
     Save,
     SaveOfBatch,
 )
+from penstock.wire.desk_messages import AskEvents
 from penstock.wire.messages import Jobs
 from penstock.wire.records import Message
 
@@ -79,16 +80,19 @@ class StoredBatch(msgspec.Struct, frozen=True):
     ended_time: float | None = None
     damaged: str = ""
     """Why nothing of it is to run: the cause of jobs that are dead for it."""
+    started: bool = False
+    """Whether an event says that its first job was given to a worker."""
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """Whose the queue file is, whether a sink's file has the same `pipeline`, and how many chunks it has ever accepted;
-    `accepts_older`: somebody has said that files may be older than they were."""
+    """Whose the queue file is, whether a sink's file has the same `pipeline`, how many chunks it has ever accepted, and
+    the number of its last event; `accepts_older`: somebody has said that files may be older than they were."""
 
     pipeline: bytes = b""
     is_paired: bool = False
     accepted: int = 0
     accepts_older: bool = False
+    last_event: int = 0
 
 
 # -------------------------------------------------------------------------------------------------------------- inputs
@@ -226,6 +230,16 @@ class SaveClockSet(Save, frozen=True):
     after: int
 
 
+class SaveEvent(Save, frozen=True):
+    """What has happened, under a number that is one more than that of the last one; `batch` is empty if it is not of
+    one."""
+
+    number: int
+    event: str
+    batch: bytes
+    fields: dict[str, str | int | float]
+
+
 class SaveForgotten(SaveOfBatch, frozen=True):
     """The sink has deleted this batch: it need not be told again."""
 
@@ -266,6 +280,7 @@ VentilatorSave = (
     | SaveCancelled
     | SaveRetried
     | SaveEnded
+    | SaveEvent
     | SaveClockSet
     | SaveForgotten
     | SaveApplied
@@ -302,6 +317,13 @@ class SendFunction(Action, frozen=True):
     function: bytes
 
 
+class ReadEvents(Action, frozen=True):
+    """Answer an AskEvents of this client from the store."""
+
+    client: bytes
+    asked: AskEvents
+
+
 class ReadDigests(AnswerFromStore, frozen=True):
     """Answer an AskDigests from the store."""
 
@@ -319,5 +341,7 @@ class ReadArguments(AnswerFromStore, frozen=True):
     more: bool
 
 
-VentilatorEffect = SeekClient | Tell | Deal | SendFunction | ReadDigests | ReadArguments | Answer | CopyStore | Refuse
+VentilatorEffect = (
+    SeekClient | Tell | Deal | SendFunction | ReadDigests | ReadArguments | ReadEvents | Answer | CopyStore | Refuse
+)
 """All that its process does for it, but for reads (reads.py); the loop writes what is a Log."""

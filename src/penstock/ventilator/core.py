@@ -103,6 +103,7 @@ class VentilatorCore:
             identity.accepted,
             wall_time - now,
         )
+        self.ledger.turn.last_event = identity.last_event
         self.dispatcher: Dispatcher = Dispatcher(self.ledger)
         self._other_versions = OtherVersions(self.ledger.turn, version)
         self.worker_reports: WorkerReports = WorkerReports(self.ledger, self.dispatcher, self._other_versions)
@@ -323,6 +324,8 @@ class VentilatorCore:
                 | desk_messages.AskArguments() as ask
             ):
                 self.questions.on_ask(event.client, event.sender, ask, now)
+            case desk_messages.AskEvents() as ask_events:
+                self.ledger.turn.say(contract.ReadEvents(event.client, ask_events))
             case desk_messages.AskStack() as ask_stack:
                 self.questions.stacks.on_ask(event.client, ask_stack, now)
             case desk_messages.BackUp() as asked:

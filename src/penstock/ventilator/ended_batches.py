@@ -97,6 +97,9 @@ class EndedBatches:
             ended_time = now + clock.offset if ended else None
             self._ledger.turn.say(SaveEnded(batch_id, ended_time, batch.spec.retain, clock.setting))
             batch.is_dated = ended
+            if ended:
+                counts = {str(state): jobs for state, jobs in batch.counts.items() if jobs}
+                self._ledger.turn.keep("ended", batch_id, name=batch.spec.name, **counts)
         if ended:
             self._leaving[batch_id] = batch
         else:

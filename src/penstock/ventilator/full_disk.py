@@ -17,7 +17,7 @@ from typing import Any
 
 from penstock.station.contract import Answer, FromClient
 from penstock.station.loop import StationLinks
-from penstock.ventilator.contract import ReadArguments, ReadDigests
+from penstock.ventilator.contract import ReadArguments, ReadDigests, ReadEvents
 from penstock.ventilator.core import VentilatorCore
 from penstock.ventilator.reads import FindBatches
 from penstock.ventilator.stored_batches import StoredBatches
@@ -42,7 +42,7 @@ from penstock.wire.records import Message
 
 QUESTIONS = (AskPipeline, AskBatches, AskJobs, AskWhy, AskArguments, AskDigests)
 ORDERS = (Cancel, Delete, Retry, DrainWorker, BackUp)
-READS = Answer | ReadArguments | ReadDigests
+READS = Answer | ReadArguments | ReadDigests | ReadEvents
 """What questions come to; nothing else that they bring about is done."""
 POSTPONED_BYTES = 64 << 20
 """What clients may submit meanwhile: of two that have submitted as much as they may (UNACCEPTED_BYTES)."""

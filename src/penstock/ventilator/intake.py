@@ -142,6 +142,8 @@ class Intake:
         self._placement.watch(batch, event.client, now)
         self._ledger.turn.say(SaveBatch(opened.batch, spec, opened.function, code, event.wall_time))
         self._ledger.turn.log("submitted", batch=opened.batch.hex(), name=spec.name, key=spec.owner)
+        if not spec.transient:
+            self._ledger.turn.keep("submitted", opened.batch, name=spec.name, title=spec.title, key=spec.owner)
 
     def _unfit(self, submit: Submit, ends: dict[bytes, int], wall_time: float) -> Refused | None:
         """Why nobody could accept it, or not this pipeline."""

@@ -274,6 +274,8 @@ class Batch:
         """Why what has not started never will."""
         self.damaged: str = stored.damaged
         """Why nothing of it can be started any more."""
+        self.started: bool = stored.started
+        """Whether it was said that its first job was given to a worker."""
         self.gone: tuple[str, str] | None = None
         """It is being deleted: the error and the words for whoever waits for it."""
         self._serial = itertools.count()

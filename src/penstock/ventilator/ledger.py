@@ -11,7 +11,7 @@ import random
 from collections import deque
 
 from penstock.job.spans import SpanSet
-from penstock.job.spec import JobState, Stamp
+from penstock.job.spec import FAILURES, JobState, Stamp
 from penstock.station.lease_tokens import NO_TOKENS, LeaseTokens
 from penstock.ventilator.backlog import Backlog
 from penstock.ventilator.clock_steps import ClockSteps
@@ -169,6 +169,10 @@ class Ledger:
     def lease(self, part: Part, number: int) -> None:
         """Under a lease that counts its jobs already."""
         self._unlease(part)
+        batch = part.chunk.batch
+        if not batch.started and not batch.spec.transient:
+            batch.started = True
+            self.turn.keep("started", batch.id, name=batch.spec.name)
         self.backlog.move(part, Place.LEASED, number)
         self.backlog.fair_queue.rest(part.chunk.batch.open_leases)
         if part.recalls:
@@ -201,6 +205,8 @@ class Ledger:
         self._unlease(part)
         self.backlog.remove(part)
         chunk.end(part, state)
+        if state in FAILURES and not batch.spec.transient and not any(batch.counts.get(one) for one in FAILURES):
+            self.turn.keep("first_failure", batch.id, name=batch.spec.name, index=part.start, state=state)
         batch.counts[state] = batch.counts.get(state, 0) + part.jobs
         self.turn.touch_counts(batch)
         self.turn.touch(chunk)

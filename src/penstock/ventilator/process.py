@@ -49,6 +49,7 @@ from penstock.ventilator.contract import (
     PayloadDamaged,
     ReadArguments,
     ReadDigests,
+    ReadEvents,
     SaveBatch,
     SaveChunk,
     SeekClient,
@@ -289,6 +290,8 @@ class Ventilator:
                     return self._send_function(worker, function)
             case ReadDigests():
                 self._answers.digests(action)
+            case ReadEvents():
+                self._answers.events(action)
             case ReadArguments():
                 if self._desk.has_room(action.client):
                     self._answers.arguments(action)
@@ -346,7 +349,9 @@ def start(config: VentilatorConfig, logger: logging.Logger) -> Ventilator:
         damages=len(store.damages()),
         must_compare=store.must_compare,
         deleted=store.deleted(),
-        identity=Identity(store.pipeline, store.is_paired, store.accepted, config.accept_older),
+        identity=Identity(
+            *(store.pipeline, store.is_paired, store.accepted, config.accept_older), store.event_rows.last()
+        ),
     )
     for what in store.take_found():
         emit(logger, "damaged", {"what": what})

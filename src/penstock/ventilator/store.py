@@ -39,6 +39,7 @@ from penstock.ventilator.contract import (
     SaveCompared,
     SaveCounts,
     SaveEnded,
+    SaveEvent,
     SaveForgotten,
     SaveOpen,
     SavePaired,
@@ -49,6 +50,7 @@ from penstock.ventilator.contract import (
     StoredChunk,
     VentilatorSave,
 )
+from penstock.ventilator.event_rows import EventRows, saving
 from penstock.ventilator.store_damage import Containment, spec_field
 from penstock.wire.records import DIGEST_BYTES
 
@@ -86,6 +88,7 @@ class QueueStore(StoreFile):
         functions = {"spec_field": spec_field}
         super().__init__(Path(folder), "queue.db", KIND, SCRIPTS, durable, scratch, meta=sql.META, functions=functions)
         self.batch_rows: BatchRows = BatchRows(self)
+        self.event_rows: EventRows = EventRows(self)
         self._load()
 
     def reopen(self) -> None:
@@ -270,6 +273,9 @@ class QueueStore(StoreFile):
                 cursor.execute(sql.SET_ENDED_TIME, (batch, ended_time, retain, clock))
             case SaveClockSet(step, before, after):
                 cursor.execute(sql.SET_CLOCK, (step, before, after))
+            case SaveEvent():
+                for statement in saving(save, time.time()):
+                    cursor.execute(*statement)
             case SaveForgotten(batch):
                 cursor.execute("DELETE FROM forgotten WHERE batch = ?", (batch,))
             case DeleteBatch():

@@ -13,7 +13,18 @@ from penstock.station.store_check import Fault, StoreCheck
 from penstock.station.store_file import DAMAGE
 from penstock.station.store_salvage import BrokenFile, take_over
 from penstock.ventilator.store import PRUNE_COST, QueueStore
-from penstock.ventilator.store_statements import BATCH, CHUNK, DELETED, DIGEST, DOOMED, FORGOTTEN, FUNCTION, META, OWN
+from penstock.ventilator.store_statements import (
+    BATCH,
+    CHUNK,
+    DELETED,
+    DIGEST,
+    DOOMED,
+    EVENT,
+    FORGOTTEN,
+    FUNCTION,
+    META,
+    OWN,
+)
 
 UNSOUND_BATCHES = f"SELECT {BATCH.is_sound}, number FROM batch WHERE NOT {BATCH.is_sound}"
 UNSOUND_CHUNKS = f"SELECT batch, first FROM chunk WHERE NOT {CHUNK.is_sound}"
@@ -32,6 +43,7 @@ TABLES: tuple[tuple[CheckedTable | str, str], ...] = (
     (DOOMED, "rowid"),
     (FORGOTTEN, "rowid"),
     (DELETED, "rowid"),
+    (EVENT, "rowid"),
     (DAMAGE, "rowid"),
 )
 ORPHANS = "FROM payload WHERE number NOT IN (SELECT payload FROM chunk)"
@@ -63,7 +75,7 @@ class QueueCheck(StoreCheck):
                     yield Fault(what, partial(self._run, "DELETE FROM function WHERE digest = ?", (digest,)))
             if count := self.store.value(f"SELECT count(*) {ORPHANS}"):
                 yield Fault(f"{count} arguments of no chunk: taken out", partial(self._run, f"DELETE {ORPHANS}"))
-        for table in (DIGEST, DELETED):
+        for table in (DIGEST, DELETED, EVENT):
             yield from self._of_table(table)
 
     def _mend_batches(self) -> None:

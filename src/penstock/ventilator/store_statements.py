@@ -20,6 +20,7 @@ DIGEST = CheckedTable("digest", "batch", "first", "digests")
 DOOMED = CheckedTable("doomed", "number")
 FORGOTTEN = CheckedTable("forgotten", "batch")
 DELETED = CheckedTable("deleted", "number", "batch", "kind", "why")
+EVENT = CheckedTable("event", "number", "time", "event", "batch", "fields")
 
 OWN = "row_sum('payload', chunk.batch, chunk.first, chunk.count, chunk.size, chunk.payload, payload.crc)"
 """What a chunk has for `crc` if this payload is its own, and it stands where it was."""
@@ -89,7 +90,8 @@ BATCH_ROWS = f"""
         generation, asked, ended_time,
         (SELECT length(code) FROM function WHERE digest = batch.function),
         (SELECT first FROM chunk INDEXED BY chunk_open
-         WHERE chunk.batch = number AND finished IS NULL ORDER BY first LIMIT 1)
+         WHERE chunk.batch = number AND finished IS NULL ORDER BY first LIMIT 1),
+        EXISTS (SELECT 1 FROM event WHERE event.batch = batch.batch AND event = 'started')
     FROM batch"""
 ALL_BATCHES = f"{BATCH_ROWS} ORDER BY number"
 BATCHES_HERE = f"{BATCH_ROWS} INDEXED BY batch_here WHERE ended_time IS NULL ORDER BY number"
@@ -124,5 +126,12 @@ DOOMED_CHUNKS = f"""
     SELECT first, size, payload, finished, {CHUNK.is_sound} FROM chunk WHERE batch = ? ORDER BY first LIMIT ?"""
 ADD_DOOMED = f"INSERT INTO doomed (number, sum) VALUES (?1, {DOOMED.sum(number='?1')})"
 ADD_FORGOTTEN = f"INSERT OR IGNORE INTO forgotten (batch, sum) VALUES (?1, {FORGOTTEN.sum(batch='?1')})"
+ADD_EVENT = f"""
+    INSERT OR IGNORE INTO event (number, time, event, batch, fields, sum)
+    VALUES (?1, ?2, ?3, ?4, ?5, {EVENT.sum(number="?1", time="?2", event="?3", batch="?4", fields="?5")})"""
+DROP_EVENTS = "DELETE FROM event WHERE number <= ?"
+LAST_EVENT = "SELECT coalesce(max(number), 0) FROM event"
+EVENTS = f"""
+    SELECT {EVENT.is_sound}, number, time, event, batch, fields FROM event WHERE number > ? ORDER BY number LIMIT ?"""
 ADD_DELETED = "INSERT INTO deleted (batch, kind, why, sum) VALUES (?, ?, ?, 0)"
 SUM_DELETED = f"{DELETED.write()} WHERE number = last_insert_rowid()"

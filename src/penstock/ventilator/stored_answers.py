@@ -7,12 +7,14 @@ from functools import partial
 
 from penstock.errors import StoreError
 from penstock.station.checked_rows import DamagedRow
-from penstock.ventilator.contract import ReadArguments, ReadDigests
+from penstock.ventilator.contract import ReadArguments, ReadDigests, ReadEvents
 from penstock.ventilator.desk import Desk
 from penstock.ventilator.store import QueueStore
-from penstock.wire.desk_messages import Arguments, Digests, GivenChunk, Refused
+from penstock.wire.desk_messages import Arguments, Digests, Events, GivenChunk, Refused
 from penstock.wire.frames import join
 from penstock.wire.records import SHOWN_BYTES
+
+EVENTS_PER_ANSWER = 1_000
 
 
 class StoredAnswers:
@@ -31,6 +33,13 @@ class StoredAnswers:
             self._store.note(str(damage))
             answer = Refused(asked.number, "StoreError", str(damage))
         self._desk.answer(asked.client, answer)
+
+    def events(self, asked: ReadEvents) -> None:
+        """Those behind the number that is asked for."""
+        ask = asked.asked
+        rows = self._store.event_rows
+        lines = rows.after(ask.after, min(ask.limit, EVENTS_PER_ANSWER))
+        self._desk.answer(asked.client, Events(ask.number, rows.last(), lines))
 
     def arguments(self, asked: ReadArguments) -> None:
         """The function and the chunks, as many as fit; a chunk that is too large or damaged comes without its bytes."""

@@ -8,11 +8,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from penstock.station.contract import Action, Actions, Log
-from penstock.ventilator.contract import SaveAccepted, SaveApplied, SaveCancelled, SaveCounts, SaveOpen, Tell
+from penstock.ventilator.contract import SaveAccepted, SaveApplied, SaveCancelled, SaveCounts, SaveEvent, SaveOpen, Tell
 from penstock.ventilator.jobs_model import Batch, Chunk
 from penstock.wire.messages import Verdicts
 from penstock.wire.records import Message, OutcomeHead
 
+EVENTS = frozenset(
+    {
+        *("cancel_asked", "delete_asked", "drain_asked", "retried", "retry_asked"),
+        *("map_abandoned", "results_expired", "nobody_fits", "not_started"),
+        *("worker_joined", "worker_left", "worker_lost", "worker_broken", "worker_healed", "name_taken"),
+        *("sink_joined", "sink_diverged", "sink_agreed", "other_version", "damaged", "clock_set", "stood_still"),
+    }
+)
+"""What of the log is kept in the queue file, too. `submitted`, `started`, `ended` and `first_failure` are of batches;
+maps have none of these: whoever reads a map is there."""
 VERDICTS_PER_MESSAGE = 400
 """Keeps a cancelled batch of many chunks from making one huge message: 40 kB, a third of a second of 1 Mbit/s."""
 
@@ -21,6 +31,8 @@ class Turn:
     """Actions in the order in which they were said, and what is to be saved of batches and chunks."""
 
     def __init__(self) -> None:
+        self.last_event: int = 0
+        """The number of the last one that was kept."""
         self._actions: Actions = []
         self._last: Actions = []
         self._verdicts: list[OutcomeHead] = []
@@ -42,6 +54,15 @@ class Turn:
     def log(self, event: str, **fields: object) -> None:
         """An event for the log."""
         self._actions.append(Log(event, fields))
+        if event in EVENTS:
+            batch = str(fields.get("batch", ""))
+            self.keep(event, bytes.fromhex(batch), **{name: told for name, told in fields.items() if name != "batch"})
+
+    def keep(self, event: str, batch: bytes, **fields: object) -> None:
+        """What has happened, numbered: whoever asks for events is told, also after a restart."""
+        self.last_event += 1
+        told = {name: value if isinstance(value, int | float) else str(value) for name, value in fields.items()}
+        self._actions.append(SaveEvent(self.last_event, event, batch, told))
 
     def say_last(self, action: Action) -> None:
         """Add to what this turn does, behind what slots wait for."""

@@ -183,6 +183,14 @@ class AskStack(AboutBatch, frozen=True):
     index: Count
 
 
+class AskEvents(Numbered, frozen=True):
+    """What has happened behind the event `after`, at most `limit` of it. Answered by Events."""
+
+    after: Count
+    limit: Count
+    parts: bool = False
+
+
 class AskBatches(Numbered, frozen=True):
     """The newest `limit` batches that fit `match`: an id, a unique beginning or end of it, a name, ``last`` or ``""``
     (all). Answered by BatchesInfo."""
@@ -221,7 +229,7 @@ class AskArguments(AboutBatch, frozen=True):
     parts: bool = False
 
 
-AsksMuch = AskPipeline | AskBatches | AskDigests | AskJobs | AskArguments | AskGone
+AsksMuch = AskEvents | AskPipeline | AskBatches | AskDigests | AskJobs | AskArguments | AskGone
 """Questions whose answers grow with what there is in the pipeline."""
 ClientToVentilator = (
     Submit
@@ -239,6 +247,7 @@ ClientToVentilator = (
     | AskDigests
     | AskWhy
     | AskStack
+    | AskEvents
     | AskJobs
     | AskArguments
     | PartsTaken
@@ -391,6 +400,23 @@ class BatchesInfo(Numbered, frozen=True):
     batches: tuple[BatchLine, ...]
 
 
+class EventLine(Record, frozen=True):
+    """What has happened: numbers have no gap. `time` is wall clock, `batch` is empty if it is not of one."""
+
+    number: Count
+    time: Instant
+    event: Label
+    batch: bytes
+    fields: dict[str, str | int | float]
+
+
+class Events(Numbered, frozen=True):
+    """Answers the AskEvents of this number; `last` is the number of the newest one, 0: nothing has happened."""
+
+    last: Count
+    events: tuple[EventLine, ...]
+
+
 class Digests(Numbered, frozen=True):
     """DIGEST_BYTES for each of some consecutive jobs, from the one asked for on; empty: there are no more."""
 
@@ -465,6 +491,7 @@ VentilatorToClient = (
     | PipelineInfo
     | BatchesInfo
     | Digests
+    | Events
     | Why
     | Stack
     | JobsInfo

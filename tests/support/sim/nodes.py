@@ -153,7 +153,10 @@ class VentilatorNode(StationNode):
             damages=len(self.store.damages()),
             must_compare=self.store.must_compare,
             deleted=self.store.deleted(),
-            identity=Identity(self.store.pipeline, self.store.is_paired, self.store.accepted, self.world.accepts_older),
+            identity=Identity(
+                *(self.store.pipeline, self.store.is_paired, self.store.accepted, self.world.accepts_older),
+                self.store.event_rows.last(),
+            ),
         )
         return Ventilator(core, self.store, self.links, process, Bindings())
 

@@ -19,6 +19,8 @@ from penstock.wire.desk_messages import (
     BatchesInfo,
     BatchLine,
     Digests,
+    EventLine,
+    Events,
     GivenChunk,
     Gone,
     GoneLine,
@@ -77,6 +79,7 @@ ANSWERS: dict[type[Message], tuple[Message, bytes]] = {
     Digests: (Digests(1, bytes(1 << 20)), b""),
     JobsInfo: (JobsInfo(1, many(10_000, JobLine(CLIENT, 0, 1, JobState.QUEUED, Stamp()))), b""),
     Arguments: (Arguments(1, 0, (GivenChunk(0, 1, 1 << 20, 1 << 20),)), bytes(1 << 20)),
+    Events: (Events(1, 1, many(10_000, EventLine(1, 1.0, "ended", CLIENT, {"succeeded": 1}))), b""),
     Gone: (Gone(1, many(10_000, GoneLine(CLIENT, "NoSuchBatch", "it is gone"))), b""),
 }
 
