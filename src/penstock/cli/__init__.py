@@ -31,6 +31,7 @@ from penstock.cli.commands import (
     guide,
     jobs,
     keys,
+    notify,
     results,
     retry,
     show,
@@ -92,7 +93,7 @@ def group() -> None:
 
 STATIONS = (up, ventilator, sink, worker)
 WORK = (run, submit, results, cancel, retry, delete)
-LOOKS = (status, workers, batches, jobs, show, why, stack, events, top, doctor)
+LOOKS = (status, workers, batches, jobs, show, why, stack, events, notify, top, doctor)
 
 NEED_LINUX = {module.command.name for module in (*STATIONS, check, compact, doctor, fleet)}
 
