@@ -205,6 +205,10 @@ class BatchSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     process."""
     after_met: bool = False
     """Every job of the batch in `after` has succeeded; the ventilator fills it in."""
+    paused_time: Instant | None = None
+    """Wall clock: since then no job of it starts, until it is resumed; the ventilator fills it in."""
+    paused_by: Label = ""
+    """The name of the key that has paused it; the ventilator fills it in."""
 
     @property
     def is_pickled(self) -> bool:

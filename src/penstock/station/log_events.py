@@ -90,6 +90,8 @@ WORDS: dict[str, tuple[int, str]] = {
     "cancel_asked": (logging.INFO, "jobs of a batch are to be cancelled"),
     "retry_asked": (logging.INFO, "jobs of a batch are to be run again"),
     "delete_asked": (logging.INFO, "a batch is to be deleted"),
+    "pause_asked": (logging.INFO, "no job of a batch, or of all, is to start until it is resumed"),
+    "resume_asked": (logging.INFO, "a batch, or the whole pipeline, is to go on"),
     "drain_asked": (logging.INFO, "a worker is to take no more, and leave"),
     "retried": (logging.INFO, "jobs that ended without success were opened again"),
     "results_expired": (logging.INFO, "a batch's results were kept for long enough: deleted"),

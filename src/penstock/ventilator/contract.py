@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import msgspec
 
 from penstock.job.spec import BatchSpec, JobState, Stamp
@@ -79,6 +81,16 @@ class StoredBatch(msgspec.Struct, frozen=True):
     ended_time: float | None = None
     damaged: str = ""
     """Why nothing of it is to run: the cause of jobs that are dead for it."""
+
+
+class PipelinePause(NamedTuple):
+    """Since when, by the wall clock, and by whose key the whole pipeline is paused; None: it is not."""
+
+    time: float | None = None
+    by: str = ""
+
+
+NOT_PAUSED = PipelinePause()
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -249,6 +261,13 @@ class SavePaired(Save, frozen=True):
     pipeline: bytes
 
 
+class SavePause(Save, frozen=True):
+    """The key of this name has paused the whole pipeline at this time of the wall clock; None: it is not paused."""
+
+    time: float | None
+    by: str
+
+
 class SaveCompared(Save, frozen=True):
     """All that was lost with damaged rows is compared with the sink's log."""
 
@@ -256,6 +275,7 @@ class SaveCompared(Save, frozen=True):
 VentilatorSave = (
     SaveAccepted
     | SavePaired
+    | SavePause
     | SaveCompared
     | SaveBatch
     | SaveSpec

@@ -23,6 +23,7 @@ from penstock.station.lease_tokens import NO_TOKENS, LeaseTokens
 from penstock.station.permissions import refusal
 from penstock.ventilator import contract, reads
 from penstock.ventilator.audit import Audit
+from penstock.ventilator.batch_changes import BatchChanges
 from penstock.ventilator.damage import Damage
 from penstock.ventilator.deletion import Deletion
 from penstock.ventilator.dispatch import Dispatcher
@@ -96,12 +97,11 @@ class VentilatorCore:
         must_compare: bool = False,
         identity: contract.Identity = ANYBODY,
         deleted: Iterable[tuple[bytes, str, str]] = (),
+        pause: contract.PipelinePause = contract.NOT_PAUSED,
     ) -> None:
         self.ledger: Ledger = Ledger(
             *(life, stored, applied, now, lease_time, heartbeat_interval, seed, lease_tokens),
-            identity.pipeline,
-            identity.accepted,
-            wall_time - now,
+            *(identity.pipeline, identity.accepted, wall_time - now),
         )
         self.dispatcher: Dispatcher = Dispatcher(self.ledger)
         self._other_versions = OtherVersions(self.ledger.turn, version)
@@ -109,7 +109,8 @@ class VentilatorCore:
         self.quarantine: Quarantine = Quarantine(self.ledger, self.dispatcher)
         self.pairing: Pairing = Pairing(self.ledger, identity)
         self.sink_log: SinkLog = SinkLog(self.ledger, self.pairing, self._other_versions, must_compare=must_compare)
-        self.start_conditions: StartConditions = StartConditions(self.ledger, now)
+        self.start_conditions: StartConditions = StartConditions(self.ledger, now, pause)
+        self.batch_changes: BatchChanges = BatchChanges(self.ledger, self.start_conditions)
         self.placement: Placement = Placement(self.ledger)
         self.intake: Intake = Intake(
             self.ledger, self.start_conditions, self.placement, pickles=pickles, name_chars=name_chars, deleted=deleted
@@ -309,6 +310,8 @@ class VentilatorCore:
                     self.ledger.turn.tell(self.sink_log.sink, trim)
             case desk_messages.Delete() as delete:
                 self.deletion.on_delete(event.client, delete)
+            case desk_messages.Pause() as pause:
+                self.batch_changes.on_pause(event.client, event.sender, pause, now)
             case desk_messages.Alive() as alive:
                 self.deletion.on_alive(event.client, alive, now)
             case desk_messages.AskGone() as ask_gone:

@@ -34,6 +34,7 @@ from penstock.wire.desk_messages import (
     Delete,
     DrainWorker,
     Knock,
+    Pause,
     Refused,
     Retry,
 )
@@ -41,7 +42,7 @@ from penstock.wire.messages import Heartbeat, Hello, NeedFunction, SinkBeat, Sin
 from penstock.wire.records import Message
 
 QUESTIONS = (AskPipeline, AskBatches, AskJobs, AskWhy, AskArguments, AskDigests)
-ORDERS = (Cancel, Delete, Retry, DrainWorker, BackUp)
+ORDERS = (Cancel, Delete, Retry, DrainWorker, BackUp, Pause)
 READS = Answer | ReadArguments | ReadDigests
 """What questions come to; nothing else that they bring about is done."""
 POSTPONED_BYTES = 64 << 20

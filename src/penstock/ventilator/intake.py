@@ -134,7 +134,7 @@ class Intake:
         self._ledger.turn.say_last(Answer(event.client, Accepted(submit.number)))
 
     def _open(self, opened: BatchOpen, code: Bytes, event: FromClient, now: float) -> None:
-        spec = replace(opened.spec, owner=event.sender.name, after_met=False)
+        spec = replace(opened.spec, owner=event.sender.name, after_met=False, paused_time=None, paused_by="")
         stored = StoredBatch(opened.batch, spec, opened.function, opened.size, event.wall_time, 0, None, {}, None)
         batch = self._ledger.backlog.add_batch(stored)
         self.remember_word(batch)

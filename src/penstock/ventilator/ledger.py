@@ -135,6 +135,22 @@ class Ledger:
             else:
                 self.backlog.move(part, Place.QUEUED)
 
+    def hold_back(self, batch: Batch) -> None:
+        """The batch may not go on: what of it waits to be given out is delayed until it may."""
+        self.backlog.fair_queue.leave(batch)
+        batch.queue.clear()
+        batch.offered = 0
+        for part in batch.parts():
+            if part.place in {Place.QUEUED, Place.ALONE}:
+                self.backlog.move(part, Place.DELAYED)
+                part.due_at = NEVER_DUE
+
+    def let_go_on(self, batch: Batch) -> None:
+        """The batch may go on: what of it was delayed for that is given out."""
+        for part in batch.parts():
+            if part.place is Place.DELAYED and part.due_at == NEVER_DUE:
+                self.queue(part)
+
     def cancel_unstarted(self, part: Part) -> None:
         """Its batch will not begin any more: nothing of it that has not started will."""
         if part.fresh:

@@ -143,6 +143,14 @@ class Delete(AboutBatch, frozen=True):
     gone."""
 
 
+class Pause(Numbered, frozen=True):
+    """No job of this batch, or with an empty `batch` of the whole pipeline, is to start any more; what runs goes on.
+    With `resumes` jobs start again. Answered by Done when that is durable. A release before 0.3 answers nothing."""
+
+    batch: Annotated[bytes, msgspec.Meta(max_length=16)]
+    resumes: bool = False
+
+
 class Alive(Message, frozen=True):
     """The client still reads these transient batches. It need not say so to keep them, as long as its connection is up
     (see Knock)."""
@@ -243,6 +251,7 @@ ClientToVentilator = (
     | AskArguments
     | PartsTaken
     | BackUp
+    | Pause
 )
 
 
@@ -363,6 +372,8 @@ class PipelineInfo(Numbered, frozen=True):
     pipeline: Pipeline = b""
     growth: tuple[Text, ...] = ()
     """what grows until it is trouble, for people"""
+    paused: Text = ""
+    """By whom and since when no job of any batch starts, for people"""
 
 
 class BatchLine(Record, frozen=True):
