@@ -37,6 +37,8 @@ COMMANDS = (
     "stack last:0",
     "top",
     "doctor --module fractions",
+    "pause last",
+    "resume last",
     "cancel last",
     "retry last",
     "delete last",

@@ -30,7 +30,9 @@ from penstock.cli.commands import (
     guide,
     jobs,
     keys,
+    pause,
     results,
+    resume,
     retry,
     show,
     sink,
@@ -90,7 +92,7 @@ def group() -> None:
 
 
 STATIONS = (up, ventilator, sink, worker)
-WORK = (run, submit, results, cancel, retry, delete)
+WORK = (run, submit, results, cancel, retry, pause, resume, delete)
 LOOKS = (status, workers, batches, jobs, show, why, stack, top, doctor)
 
 NEED_LINUX = {module.command.name for module in (*STATIONS, check, compact, doctor, fleet)}

@@ -12,6 +12,7 @@ from penstock.ventilator.jobs_model import Place
 from penstock.ventilator.start_conditions import EXPIRED
 from penstock.wire.bounds import RESEND
 from penstock.wire.desk_messages import (
+    Accepted,
     AskBatches,
     AskPipeline,
     AskWhy,
@@ -20,6 +21,7 @@ from penstock.wire.desk_messages import (
     Cancelled,
     Delete,
     Done,
+    Notice,
     Pause,
     PipelineInfo,
     Refused,
@@ -167,6 +169,15 @@ def test_who_has_paused_it_and_when_is_told(bench: VentilatorBench) -> None:
     say(bench, Pause(6, BATCH, resumes=True), ANN)
     assert "not begin before" in why(bench)
     assert of(PipelineInfo, bench.ask(AskPipeline(7)))[0].paused == ""
+
+
+def test_who_submits_to_a_paused_pipeline_is_told_once(bench: VentilatorBench) -> None:
+    """In one line for people, behind the answer; a program that waits would wonder."""
+    say(bench, Pause(1, b""))
+    told = [message for receiver, message in bench.submit(1) if receiver == CLIENT]
+    assert [type(message) for message in told] == [Accepted, Notice]
+    assert of(Notice, told)[0].text.startswith("the pipeline is paused since")
+    assert of(Notice, [message for _, message in bench.submit(1, batch=OTHER)]) == []
 
 
 def test_a_paused_batch_can_be_cancelled_deleted_and_expires(bench: VentilatorBench) -> None:
