@@ -39,6 +39,7 @@ COMMANDS = (
     "doctor --module fractions",
     "pause last",
     "resume last",
+    "set last --priority 1",
     "cancel last",
     "retry last",
     "delete last",

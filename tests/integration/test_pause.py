@@ -44,6 +44,10 @@ def test_a_pause_outlasts_the_ventilator_and_is_told_everywhere(stations: Statio
         assert "2 jobs of all batches will not start" in said("pause", "--yes")
         assert "PAUSED    the pipeline is paused since" in said("status")
         assert "nightly goes on: 2 jobs may start, but the pipeline is paused since" in said("resume", "nightly")
+        assert "2 of 3 jobs of nightly will start with priority 7 and limit 1; 0 run on" in said(
+            *("set", "nightly", "--priority", "7", "--limit", "1")
+        )
+        assert pipeline.job(f"{nightly.id}:2").options == {"priority": 7, "limit": 1}
         pipeline.resume()
         assert [value.stdout for value in nightly] == [b"a\n", b"b\n", b"c\n"]
 
@@ -59,6 +63,10 @@ def test_an_embedded_pipeline_pauses_and_an_inline_one_has_nothing_to(folder: Pa
         assert "the batch is paused" in batch.status().waits
         batch.resume()
         assert list(batch) == [1]
+    with pytest.raises(ValueError, match="limit must be from 1 to 2147483647, not 0"):
+        batch.set(limit=0)
+    with pytest.raises(ValueError, match="nothing to set: give priority, limit or both"):
+        batch.set()
     with Pipeline("inline") as inline:
         for change in (inline.pause, inline.resume, inline.batch(abs, [-1]).pause, inline.batch(abs, [-1]).resume):
             with pytest.raises(Refused, match="nothing to pause or resume"):

@@ -42,6 +42,7 @@ from penstock.wire.desk_messages import (
     Pause,
     Refused,
     Retry,
+    SetBatch,
     Submit,
     VentilatorToClient,
 )
@@ -67,7 +68,7 @@ BLOCKED_INTERVAL = 0.01
 PROMPT = (Submit, AskPipeline, AskBatches, AskWhy, AskGone)
 """What a ventilator answers at once; other answers wait for workers, or for the sink."""
 
-CHANGES = (Submit, Cancel, Retry, Delete, DrainWorker, Pause)
+CHANGES = (Submit, Cancel, Retry, Delete, DrainWorker, Pause, SetBatch)
 """What somebody who leaves waits for; all else is a question, or said again by itself."""
 
 

@@ -215,6 +215,10 @@ class InlineBatch(Batch[Any]):
 
     resume: Callable[..., None] = pause
 
+    def set(self, *, priority: int | None = None, limit: int | None = None) -> None:  # noqa: ARG002 - no job waits
+        """Raises Refused: its jobs have ended."""
+        raise Refused(f"batch {self.id} is of an inline pipeline, and has ended: there is nothing to set")
+
     def delete(self) -> None:
         """Forget it: `attach` does not find it any more."""
         self._batches.pop(self.id, None)

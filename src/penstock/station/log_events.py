@@ -92,6 +92,7 @@ WORDS: dict[str, tuple[int, str]] = {
     "delete_asked": (logging.INFO, "a batch is to be deleted"),
     "pause_asked": (logging.INFO, "no job of a batch, or of all, is to start until it is resumed"),
     "resume_asked": (logging.INFO, "a batch, or the whole pipeline, is to go on"),
+    "set_asked": (logging.INFO, "a batch is to have another priority or limit; None: it stays"),
     "drain_asked": (logging.INFO, "a worker is to take no more, and leave"),
     "retried": (logging.INFO, "jobs that ended without success were opened again"),
     "results_expired": (logging.INFO, "a batch's results were kept for long enough: deleted"),

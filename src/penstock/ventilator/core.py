@@ -13,7 +13,6 @@ A turn is any number of `handle`, then one `tick`, which says all that the turn 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from typing import assert_never
 
@@ -275,7 +274,7 @@ class VentilatorCore:
     def check(self) -> None:
         """The invariants; AssertionError if one does not hold."""
         given = self.ledger.leases.records
-        charged = self.ledger.backlog.check(Counter(lease.chunk.batch.id for lease in given.values()))
+        charged = self.ledger.backlog.check(self.ledger.leases.widths())
         assert charged == {number: lease.jobs for number, lease in given.items()}, "a lease counts its jobs"
         self.dispatcher.needs.check()
         for worker in self.ledger.workers.values():
@@ -312,6 +311,8 @@ class VentilatorCore:
                 self.deletion.on_delete(event.client, delete)
             case desk_messages.Pause() as pause:
                 self.batch_changes.on_pause(event.client, event.sender, pause, now)
+            case desk_messages.SetBatch() as change:
+                self.batch_changes.on_set(event.client, change, now)
             case desk_messages.Alive() as alive:
                 self.deletion.on_alive(event.client, alive, now)
             case desk_messages.AskGone() as ask_gone:

@@ -67,6 +67,8 @@ class StartConditions:
         """Batches that are to come after another one, by its id, as long as that has not ended."""
         self._not_to_begin: dict[bytes, float] = {}
         """Those of which workers may hold what is not to start, and when that was last asked back."""
+        self._outdated: dict[bytes, int] = {}
+        """Batches of which leases with a smaller number than this are to be given out anew."""
         for batch in ledger.backlog.batches.values():
             self.watch(batch, now)
 
@@ -136,6 +138,11 @@ class StartConditions:
         self._ledger.turn.say(SaveSpec(batch.id, batch.spec))
         self._hold(batch, now)
 
+    def give_anew(self, batch: Batch, now: float) -> None:
+        """What workers have not started of it was given to them on other terms: they are asked for it."""
+        self._outdated[batch.id] = self._ledger.leases.next_number
+        self._recall(batch, now)
+
     def next_wakeup(self) -> float | None:
         """When `tick` has something to do, on the core's clock."""
         return self._due[0][0] - self._ledger.wall_clock.offset if self._due else None
@@ -153,13 +160,22 @@ class StartConditions:
                     self._come_after(batch, first, now)
         for batch_id in [key for key, asked_at in self._not_to_begin.items() if now >= asked_at + RESEND]:
             late = self._ledger.backlog.batches.get(batch_id)
-            if late is None or late.ended or not (late.cancel_reason or self._is_paused(late)):
+            if (
+                late is None
+                or late.ended
+                or not (late.cancel_reason or self._is_paused(late) or self._has_outdated(late))
+            ):
                 del self._not_to_begin[batch_id]
+                self._outdated.pop(batch_id, None)
             else:
                 self._recall(late, now)
 
     def _is_paused(self, batch: Batch) -> bool:
         return self._pause.time is not None or batch.spec.paused_time is not None
+
+    def _has_outdated(self, batch: Batch) -> bool:
+        before = self._outdated.get(batch.id, 0)
+        return any(lease.number < before for lease in self._ledger.leases.of_batch(batch))
 
     def _is_awaiting(self, batch: Batch) -> bool:
         return batch in self._awaiting.get(batch.spec.after, ())
@@ -207,15 +223,17 @@ class StartConditions:
 
     def _recall(self, batch: Batch, now: float) -> None:
         """Have handed back what workers have not started: of a batch that has expired, what never had; of one that is
-        paused, retries too."""
+        paused, retries too; else what was given out on other terms."""
         self._not_to_begin[batch.id] = now
         if not batch.leased:
             return
-        leases, is_paused = self._ledger.leases.records, self._is_paused(batch)
+        leases = self._ledger.leases.records
+        before = ALL_JOBS if self._is_paused(batch) else self._outdated.get(batch.id, 0)
         asked: dict[bytes, set[int]] = {}
         for part in batch.parts():
             worker = leases[part.lease].worker if part.lease else None
-            if worker is not None and (is_paused or part.fresh) and not worker.runs(part):
+            is_late = part.lease < before or (bool(batch.cancel_reason) and part.fresh)
+            if worker is not None and is_late and not worker.runs(part):
                 asked.setdefault(worker.id, set()).add(part.lease)
         for worker_id, numbers in asked.items():
-            self._ledger.hand_backs.ask_unnumbered(worker_id, ALL_JOBS, sorted(numbers))
+            self._ledger.hand_backs.ask_unawaited(worker_id, ALL_JOBS, sorted(numbers))

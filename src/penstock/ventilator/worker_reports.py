@@ -195,8 +195,7 @@ class WorkerReports:
             self._ledger.leases.take(lease, worker)
             for part in self._ledger.backlog.carve(lease.chunk, span.start, span.stop):
                 if part.lease == span.lease:
-                    # that a batch may not go on says nothing of its worker
-                    jobs += 0 if lease.chunk.batch.held else part.jobs
+                    jobs += part.jobs
                     part.given = False
                     self._ledger.queue(part)
         if not back.unable:

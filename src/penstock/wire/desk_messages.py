@@ -6,7 +6,7 @@ from typing import Annotated
 
 import msgspec
 
-from penstock.job.spec import BatchSpec, Instant, JobState, Label, Seconds, Stamp, Tags
+from penstock.job.spec import WHOLE_END, BatchSpec, Instant, JobState, Label, Positive, Seconds, Stamp, Tags
 from penstock.wire.records import (
     AboutBatch,
     BatchSpan,
@@ -151,6 +151,14 @@ class Pause(Numbered, frozen=True):
     resumes: bool = False
 
 
+class SetBatch(AboutBatch, frozen=True):
+    """This batch has that priority from now on, and that limit, of its own; None: it stays. Answered by Done when that
+    is durable. A release before 0.3 answers nothing."""
+
+    priority: Annotated[int, msgspec.Meta(ge=-WHOLE_END, lt=WHOLE_END)] | None = None
+    limit: Positive | None = None
+
+
 class Alive(Message, frozen=True):
     """The client still reads these transient batches. It need not say so to keep them, as long as its connection is up
     (see Knock)."""
@@ -252,6 +260,7 @@ ClientToVentilator = (
     | PartsTaken
     | BackUp
     | Pause
+    | SetBatch
 )
 
 

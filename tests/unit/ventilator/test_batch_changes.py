@@ -1,4 +1,4 @@
-"""What users change of a batch that is here: it is paused, and goes on."""
+"""What users change of a batch that is here: it is paused, and goes on; its priority and its limit."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from penstock.job.spec import BatchSpec, JobState, Stamp
 from penstock.keys.roles import EVERYONE, Peer, Role
 from penstock.station.contract import FromClient
 from penstock.ventilator.contract import SavePause, SaveSpec
+from penstock.ventilator.hand_back_requests import UNAWAITED
 from penstock.ventilator.jobs_model import Place
 from penstock.ventilator.start_conditions import EXPIRED
 from penstock.wire.bounds import RESEND
@@ -25,6 +26,7 @@ from penstock.wire.desk_messages import (
     Pause,
     PipelineInfo,
     Refused,
+    SetBatch,
     Why,
 )
 from penstock.wire.messages import HandBack, HandedBack, Took
@@ -85,7 +87,7 @@ def test_what_a_worker_has_not_started_is_asked_back(bench: VentilatorBench) -> 
     assert ask.leases == (lease.number,)
     again = bench.pass_time(RESEND + 0.5, (peer, (running,)))
     assert of(HandBack, [message for _, message in again]) == [ask]
-    bench.turn(HandedBack(peer.id, 0, (LeaseSpan(lease.number, 1, 4),)))
+    bench.turn(HandedBack(peer.id, UNAWAITED, (LeaseSpan(lease.number, 1, 4),)))
     assert bench.places() == [(0, 1, Place.LEASED), (1, 4, Place.DELAYED)]
     rest = bench.pass_time(RESEND + 0.5, (peer, (held(lease, running=((0, 1),)),)))
     assert of(HandBack, [message for _, message in rest]) == []
@@ -122,7 +124,7 @@ def test_the_whole_pipeline_is_paused(bench: VentilatorBench) -> None:
     sent = say(bench, Pause(1, b""))
     assert of(HandBack, [message for _, message in sent]) != []
     assert of(SavePause, bench.saved) == [SavePause(bench.wall_time, "")]
-    bench.turn(HandedBack(peer.id, 0, (LeaseSpan(lease.number, 0, 2),)))
+    bench.turn(HandedBack(peer.id, UNAWAITED, (LeaseSpan(lease.number, 0, 2),)))
     bench.submit(1, batch=OTHER)
     say(bench, Pause(2, OTHER))
     assert leases(bench.pass_time(1.0, (peer, ()))) == []
@@ -143,7 +145,7 @@ def test_pauses_outlast_a_restart(bench: VentilatorBench) -> None:
     bench.sink()
     sent = bench.pass_time(5.0, (peer, (inventory,))) + bench.turn(bench.head())
     assert of(HandBack, [message for _, message in sent]) != []
-    bench.turn(HandedBack(peer.id, 0, (LeaseSpan(lease.number, 1, 2),), tokens=(lease.token,)))
+    bench.turn(HandedBack(peer.id, UNAWAITED, (LeaseSpan(lease.number, 1, 2),), tokens=(lease.token,)))
     assert bench.places() == [(0, 1, Place.LEASED), (1, 2, Place.DELAYED)]
     assert leases(sent) == []
     sent = say(bench, Pause(3, b"", resumes=True))
@@ -227,3 +229,77 @@ def test_a_batch_that_is_not_here_cannot_be_paused(bench: VentilatorBench) -> No
         (refused,) = bench.told(CLIENT, FromClient(CLIENT, Pause(2, batch), b"", 1.0, sender))
         assert isinstance(refused, Refused)
     assert bench.places() == [(0, 1, Place.QUEUED)]
+
+
+# ------------------------------------------------------------------------------------------ priority and limit
+
+
+def order_of(sent: list[tuple[bytes, Message]]) -> list[bytes]:
+    """The batches of what was given out, in order."""
+    return [lease.batch for lease in leases(sent)]
+
+
+def test_a_batch_of_another_priority_is_given_out_by_that(bench: VentilatorBench) -> None:
+    """From the next job on, and after a restart: it is saved before it is answered."""
+    bench.submit(1, 1)
+    bench.submit(1, 1, batch=OTHER)
+    assert bench.ask(SetBatch(1, OTHER, priority=5)) == [Done(1)]
+    bench.restart()
+    bench.recover()
+    peer = bench.worker("w", window=1)
+    found = [lease for part in bench.parts(OTHER) if (lease := part.lease)]
+    assert len(found) == 1
+    bench.turn(Took(peer.id, (found[0],), 1))
+    sent = bench.turn(bench.record(0, 1, lease=found[0], worker=peer.id, batch=OTHER))
+    assert order_of(sent + bench.pass_time(0.5, (peer, ()))) == [OTHER]
+
+
+def test_what_waits_at_a_worker_is_given_out_anew(bench: VentilatorBench) -> None:
+    """It was given to it by the old priority. It is asked for until it is back or has started, and what was given out
+    since is not."""
+    peer, lease = give(bench, 4)
+    running = held(lease, unstarted=((1, 4),), running=((0, 1),))
+    bench.turn(peer.beat(running))
+    sent = say(bench, SetBatch(1, BATCH, priority=-3))
+    assert [ask.leases for ask in of(HandBack, [message for _, message in sent])] == [(lease.number,)]
+    again = bench.pass_time(RESEND + 0.5, (peer, (running,)))
+    assert len(of(HandBack, [message for _, message in again])) == 1
+    (new,) = leases(bench.turn(HandedBack(peer.id, UNAWAITED, (LeaseSpan(lease.number, 1, 4),))))
+    inventory = (held(lease, running=((0, 1),)), held(new, unstarted=((1, 4),)))
+    rest = bench.pass_time(2 * RESEND, (peer, inventory))
+    assert of(HandBack, [message for _, message in rest]) == []
+
+
+def test_a_limit_holds_from_now_on_and_what_runs_goes_on(bench: VentilatorBench) -> None:
+    """A lease that was given out without a limit counts as many as can run of it, until they have ended."""
+    peer = bench.worker("w", slots=4, window=9)
+    one, two = leases(bench.submit(4, 4))
+    bench.turn(peer.beat(held(one, unstarted=((3, 4),), running=((0, 3),)), held(two, unstarted=((4, 8),))))
+    say(bench, SetBatch(1, BATCH, limit=2))
+    back = HandedBack(peer.id, UNAWAITED, (LeaseSpan(one.number, 3, 4), LeaseSpan(two.number, 4, 8)))
+    assert leases(bench.turn(back)) == []
+    ended = [bench.record(at, at + 1, lease=one.number, worker=peer.id) for at in range(3)]
+    assert leases(bench.turn(ended[0])) == []
+    assert [lease.stop - lease.start for lease in leases(bench.turn(ended[1]))] == [1]
+    assert len(leases(bench.turn(ended[2]))) == 1
+    assert sum(part.place is Place.LEASED for part in bench.parts()) == 2
+
+
+def test_a_larger_limit_lets_more_run_and_is_its_own(bench: VentilatorBench) -> None:
+    """Those who shared the old one go on by that."""
+    view = BatchSpec(limit=1, limit_group=b"view".ljust(16))
+    bench.worker("w", slots=4, window=9)
+    bench.submit(1, 1, 1, spec=view)
+    assert order_of(bench.submit(1, 1, batch=OTHER, spec=view)) == []
+    sent = say(bench, SetBatch(1, BATCH, limit=2))
+    assert sorted(order_of(sent)) == [BATCH, OTHER]
+    assert order_of(say(bench, SetBatch(2, OTHER, limit=1))) == []
+    assert order_of(say(bench, SetBatch(3, OTHER, limit=2))) == [OTHER]
+
+
+def test_what_is_not_here_cannot_be_set(bench: VentilatorBench) -> None:
+    """And nothing is saved where nothing changes."""
+    assert bench.ask(SetBatch(1, BATCH, limit=3)) == [Refused(1, "NoSuchBatch", f"no batch {BATCH.hex()}")]
+    bench.submit(1)
+    assert bench.ask(SetBatch(2, BATCH, priority=0)) == [Done(2)]
+    assert of(SaveSpec, bench.saved) == []
