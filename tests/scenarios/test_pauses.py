@@ -17,7 +17,7 @@ from penstock.job.spec import BatchSpec, JobState
 from penstock.ventilator.start_conditions import StartConditions
 from penstock.ventilator.store import QueueStore
 from penstock.wire.bounds import RESEND
-from penstock.wire.desk_messages import Done, Pause
+from penstock.wire.desk_messages import Done, Pause, SetBatch
 from penstock.wire.records import Bytes, Message
 from support.sim.client import ClientNode
 from support.sim.network import RECONNECT
@@ -33,16 +33,19 @@ BATCHES = tuple(name.ljust(16) for name in (b"one", b"two", b"three"))
 ALL = b""
 
 
-class PausingClient(ClientNode):
-    """Says a pause again until it is answered."""
+class OrderingClient(ClientNode):
+    """Says an order again until it is answered."""
 
-    open: dict[int, Pause]
+    open: dict[int, Pause | SetBatch]
 
-    def pause(self, batch: bytes, *, resumes: bool = False) -> None:
-        """Ask for it; it is answered when `open` is empty."""
-        order = Pause(next(self.numbers), batch, resumes)
+    def order(self, order: Pause | SetBatch) -> None:
+        """It is answered when `open` is empty."""
         self.open = {order.number: order}
         self.links.send("desk", order)
+
+    def pause(self, batch: bytes, *, resumes: bool = False) -> None:
+        """Ask for a pause, or its end."""
+        self.order(Pause(next(self.numbers), batch, resumes))
 
     def ask_again(self) -> None:
         super().ask_again()
@@ -55,14 +58,14 @@ class PausingClient(ClientNode):
         super().on_answer(message, payload)
 
 
-class PausingWorld(World):
+class OrderingWorld(World):
     """With such a client."""
 
-    client: PausingClient
-    client_type = PausingClient
+    client: OrderingClient
+    client_type = OrderingClient
 
 
-def kill_some(world: PausingWorld, chance: random.Random) -> None:
+def kill_some(world: OrderingWorld, chance: random.Random) -> None:
     """The ventilator, at a random point of one of its next turns, or a worker; both come back."""
     node = chance.choice([world.ventilator, world.ventilator, *world.workers])
     if node is world.ventilator and chance.random() < 0.7:
@@ -75,7 +78,7 @@ def kill_some(world: PausingWorld, chance: random.Random) -> None:
     world.start(node)
 
 
-def order(world: PausingWorld, chance: random.Random, batch: bytes, *, resumes: bool = False) -> None:
+def order(world: OrderingWorld, chance: random.Random, batch: bytes, *, resumes: bool = False) -> None:
     """A pause or its end, until that is answered; somebody dies meanwhile, and after it."""
     world.client.pause(batch, resumes=resumes)
     if chance.random() < 0.6:
@@ -89,7 +92,7 @@ def live(folder: Path, seed: int) -> tuple[list[tuple[bytes, float]], int]:
     """Three batches, each paused and resumed, as is the pipeline, in random order; then all of them end. Returns what
     started while it was paused and had to be quiet, and how many jobs of other batches started in these times."""
     chance = random.Random(seed)
-    world = PausingWorld(folder, seed, workers=3, slots=2)
+    world = OrderingWorld(folder, seed, workers=3, slots=2)
     lasts = chance.choice([0.3, 2.5])
     world.fates = lambda *_: ("ok", lasts)
     wrong: list[tuple[bytes, float]] = []
